@@ -1,0 +1,130 @@
+"""Debian packages as a folder: a configured system for the node, or only unpacked files to pick programs from."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from sandbox.bundle.recipe import DebianTree
+from sandbox.errors import MissingTool
+from sandbox.host import process
+
+TIMEOUT = 1800.0
+
+
+def make_tree(spec: DebianTree, root: Path, on_line: Callable[[str], None]) -> None:
+    """Fill the folder `root` with the suite's packages, by debootstrap, from the mirror this machine uses itself."""
+    debootstrap = process.which("debootstrap", extra=[Path("/usr/sbin")])
+    if debootstrap is None:
+        raise MissingTool(
+            "debootstrap is not installed",
+            details="the bundle's node image is a small Debian system",
+            fix="apt-get install debootstrap, then run `sandbox bundle build` again",
+        )
+    argv: list[str | Path] = ["nice", debootstrap, "--variant=minbase", f"--include={','.join(spec.packages)}"]
+    if not spec.configured:
+        argv.append("--download-only")
+    process.run([*argv, spec.suite, root, mirror()], timeout=TIMEOUT, on_line=on_line)
+    if not spec.configured:
+        _unpack(root)
+    for path in spec.prune:
+        _remove(root / path)
+
+
+def mirror() -> str:
+    """The address of the Debian mirror that this machine's own apt uses."""
+    listing = process.run(["apt-get", "indextargets", "--format", "$(SITE) $(RELEASE) $(ORIGIN)"], timeout=60)
+    for line in listing.splitlines():
+        match re.split(r"\s+", line.strip()):
+            case [site, _, "Debian"] if "security" not in site:
+                return site
+    raise MissingTool(
+        "apt knows no Debian mirror",
+        details="the bundle's node image is made from Debian packages, from the mirror that this machine uses",
+        fix="build the bundle on a Debian machine (or in a Debian container), then carry it over",
+    )
+
+
+def closure(root: Path, paths: Iterable[str]) -> list[Path]:
+    """`paths` inside `root` (folders whole), with every shared library that their programs load, as paths in `root`.
+
+    Symbolic links are followed within `root` and both ends are returned.
+    """
+    found: dict[Path, None] = {}
+    for path in paths:
+        for entry in _chain(root, Path(path)):
+            found[entry] = None
+            if not entry.is_symlink():
+                files = [entry] if entry.is_file() else [p for p in sorted(entry.rglob("*")) if p.is_file()]
+                found.update(dict.fromkeys(files))
+                for library in _libraries(root, files):
+                    found.update(dict.fromkeys(_chain(root, library)))
+    return [path for path in found if path.is_symlink() or not path.is_dir()]
+
+
+def _chain(root: Path, path: Path) -> list[Path]:
+    """The file `path` (absolute, as seen from inside `root`) behind every symbolic link on the way to it, links first."""
+    chain: list[Path] = []
+    inside = root
+    parts = list(path.parts[1:])
+    while parts:
+        inside = inside / parts.pop(0)
+        if inside.is_symlink():
+            target = inside.readlink()
+            if not parts:
+                chain.append(inside)
+            base = Path("/") if target.is_absolute() else Path("/") / inside.parent.relative_to(root)
+            parts = [*_normal(base / target).parts[1:], *parts]
+            inside = root
+    if not inside.exists():
+        raise FileNotFoundError(f"{path} is not in {root}")
+    return [*chain, inside]
+
+
+def _normal(path: Path) -> Path:
+    parts: list[str] = []
+    for part in path.parts[1:]:
+        if part == "..":
+            parts.pop()
+        elif part != ".":
+            parts.append(part)
+    return Path("/", *parts)
+
+
+def _libraries(root: Path, programs: Iterable[Path]) -> list[Path]:
+    loader = "/lib64/ld-linux-x86-64.so.2"
+    found: dict[Path, None] = {}
+    for program in programs:
+        if program.read_bytes()[:4] != b"\x7fELF":
+            continue
+        inside = "/" + str(program.relative_to(root))
+        try:
+            listing = process.run(["chroot", root, loader, "--list", inside], timeout=30)
+        except process.ToolFailed:
+            continue  # statically linked
+        found[Path(loader)] = None
+        for match in re.finditer(r"=> (/\S+)", listing):
+            found[Path(match[1])] = None
+    return list(found)
+
+
+def _unpack(root: Path) -> None:
+    """Replace the folder of a download-only debootstrap by the packages' files; nothing of them is ever run."""
+    packages = sorted(root.joinpath("var/cache/apt/archives").glob("*.deb"))
+    files = root.with_name(root.name + ".files")
+    for name in ("bin", "sbin", "lib", "lib64"):
+        files.joinpath("usr", name).mkdir(parents=True)
+        files.joinpath(name).symlink_to(f"usr/{name}")
+    for package in packages:
+        process.run(["dpkg-deb", "--extract", package, files], timeout=120)
+    shutil.rmtree(root)
+    files.rename(root)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,38 @@
+"""Links a recipe's programs from Go modules, whose every byte its go.sum pins."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from sandbox.bundle.recipe import GoBuild, Recipe
+from sandbox.host import process
+
+TIMEOUT = 3600.0
+
+
+def build(recipe: Recipe, spec: GoBuild, go: Path, work: Path, out: Path, on_line: Callable[[str], None]) -> None:
+    """Put the programs of `recipe` into the folder `out`; `work` is an empty folder for the build's own files."""
+    for source in recipe.folder.iterdir():
+        if source.suffix in {".mod", ".sum", ".go"} and source.name not in spec.replace.values():
+            shutil.copy(source, work)
+    env = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off", "GOFLAGS": ""}
+
+    def run(*argv: str | Path) -> None:
+        process.run(["nice", go, *argv], cwd=work, env=env, timeout=TIMEOUT, on_line=on_line)
+
+    flags = ["-trimpath", "-buildvcs=false"]
+    if spec.replace:
+        run("mod", "vendor")
+        overlay = {str(work / "vendor" / old): str(recipe.folder / new) for old, new in spec.replace.items()}
+        work.joinpath("overlay.json").write_text(json.dumps({"Replace": overlay}))
+        flags += ["-mod=vendor", "-overlay=overlay.json"]
+    variables = [f"-X={name}={value}" for name, value in spec.variables.items()]
+    if spec.tags:
+        flags.append("-tags=" + ",".join(spec.tags))
+    out.mkdir()
+    run("build", *flags, "-ldflags=" + " ".join(["-s", "-w", *variables]), "-o", f"{out}/", *spec.packages)
+    for old, new in spec.rename.items():
+        out.joinpath(old).rename(out / new)

@@ -1,0 +1,113 @@
+"""What a component of the bundle is made of: the data in recipes/NAME/, read into values and hashed."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+RECIPES = Path(__file__).parent / "recipes"
+
+# Raised when the builders put out something else for the same recipe, so that caches are filled again.
+FORMAT = "1"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class GoBuild(_Part):
+    """Programs linked from Go modules; go.mod and go.sum beside the recipe pin every byte of their source."""
+
+    programs: tuple[str, ...]
+    packages: tuple[str, ...] = Field(default=("tool",), description="what `go build` is given")
+    rename: Mapping[str, str] = Field(default={}, description="name the linker gives -> name we give")
+    tags: tuple[str, ...] = ()
+    variables: Mapping[str, str] = Field(default={}, description="string variables set by the linker (-X)")
+    replace: Mapping[str, str] = Field(
+        default={}, description="vendored source file -> file of the recipe that takes its place"
+    )
+
+
+class DebianTree(_Part):
+    """A Debian system in a folder, or only some packages unpacked when nothing in it is ever started."""
+
+    suite: str
+    packages: tuple[str, ...]
+    configured: bool = True
+    prune: tuple[str, ...] = ()
+
+
+class Image(_Part):
+    """A one-layer image put together from files, without a Dockerfile and without a base image."""
+
+    names: tuple[str, ...] = Field(default=(), description="references in the cluster; ours is added")
+    programs: Mapping[str, str] = Field(default={}, description="path in the image -> program of this recipe")
+    tree: str | None = Field(default=None, description="the Debian tree that `copies` come from")
+    copies: tuple[str, ...] = Field(default=(), description="paths copied from the tree, with the libraries they load")
+    links: Mapping[str, str] = Field(default={}, description="path in the image -> target of a symbolic link")
+    folders: tuple[str, ...] = ()
+    entrypoint: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    preload: bool = Field(default=False, description="unpacked into every node beforehand")
+
+
+class Recipe(_Part):
+    """One component: how it is built and, when it is an image, what is in it."""
+
+    name: str
+    version: str
+    seconds: int = Field(description="about how long a first build takes on two cores; for the estimate only")
+    needs: tuple[str, ...] = ()
+    go: GoBuild | None = None
+    debian: DebianTree | None = None
+    image: Image | None = None
+    node: bool = Field(default=False, description="this is the node image, put together from the other components")
+
+    @property
+    def folder(self) -> Path:
+        """Where the recipe's own files are."""
+        return RECIPES / self.name
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """Twelve hex digits over every file of this recipe and of those it needs."""
+        summed = hashlib.sha256(FORMAT.encode())
+        for path in sorted(p for p in self.folder.rglob("*") if p.is_file()):
+            summed.update(f"\0{path.relative_to(self.folder)}\0{path.stat().st_mode & 0o111:o}\0".encode())
+            summed.update(path.read_bytes())
+        for needed in self.needs:
+            summed.update(recipes()[needed].digest.encode())
+        return summed.hexdigest()[:12]
+
+    @property
+    def reference(self) -> str:
+        """The name under which the component's image is known to an engine: as specific as its content."""
+        return f"sandbox.dev/{self.name}:{self.version}-{self.digest}"
+
+
+@functools.cache
+def recipes() -> Mapping[str, Recipe]:
+    """Every recipe by name, in an order in which each comes after what it needs."""
+    found = {path.parent.name: _read(path) for path in sorted(RECIPES.glob("*/recipe.yaml"))}
+    ordered: dict[str, Recipe] = {}
+
+    def place(name: str) -> None:
+        if name not in ordered:
+            for needed in found[name].needs:
+                place(needed)
+            ordered[name] = found[name]
+
+    for name in found:
+        place(name)
+    return ordered
+
+
+def _read(path: Path) -> Recipe:
+    text = path.read_text()
+    text = text.replace("{version}", yaml.safe_load(text)["version"])
+    return Recipe.model_validate({"name": path.parent.name, **yaml.safe_load(text)})

@@ -1,0 +1,1 @@
+"""The sandbox's own certificate authority; no other package imports `cryptography`."""

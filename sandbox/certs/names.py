@@ -1,0 +1,137 @@
+"""Which host names a certificate may carry: one that some TLS client refuses is refused here, with the reason."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+
+from sandbox.errors import UsageError
+
+LOOPBACK_NETWORKS: tuple[IPv4Network | IPv6Network, ...] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
+# A client that connects to an address sends no SNI (RFC 6066, section 3): it always gets the default certificate.
+LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
+
+_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
+# What browsers take for the last part of an IPv4 address (WHATWG URL, "ends in a number").
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
+_MAX_LABEL = 63
+_MAX_NAME = 253
+
+
+def parse_address(text: str) -> IPv4Address | IPv6Address | None:
+    """The IP address in `text`, or None when it is not one; an IPv6 zone makes it none, certificates cannot hold it."""
+    if "%" in text:
+        return None
+    try:
+        return ip_address(text)
+    except ValueError:
+        return None
+
+
+def check_host(text: str) -> str:
+    """Return `text` as a certificate holds it: a DNS name, a wildcard name, or an IP address in canonical spelling.
+
+    Names follow RFC 1123, section 2.1 (letters, digits, hyphens; 63 octets a label, 253 a name), in lower case. `*`
+    stands for exactly one label, leftmost and whole (RFC 6125, section 6.4.3), and needs two labels behind it: OpenSSL,
+    curl, Node and Chrome refuse `*.localhost`. Raises UsageError.
+    """
+    address = parse_address(text)
+    if address is not None:
+        return str(address)
+    wildcard, base = (True, text[2:]) if text.startswith("*.") else (False, text)
+    labels = base.split(".")
+    _check_spelling(text, base)
+    if len(text) > _MAX_NAME:
+        raise _refused(text[:40] + "…", f"it has {len(text)} characters, a name has at most {_MAX_NAME}", "shorten it")
+    for label in labels:
+        _check_label(text, label)
+    if _NUMBER.fullmatch(labels[-1]):
+        raise _refused(
+            text, "its last label is a number, so clients read it as an IP address", "end it in a word, as in app.test"
+        )
+    if wildcard and len(labels) < 2:
+        fix = f"put a label between: *.sandbox.{base}, or list each host by its full name"
+        raise _refused(text, "OpenSSL, curl, Node and Chrome refuse a wildcard over a single label", fix)
+    return text
+
+
+def check_domain(text: str) -> str:
+    """Return `text` if it can be a sandbox's domain: a DNS name whose wildcard is acceptable. Raises UsageError."""
+    if parse_address(text) is not None or text.startswith("*"):
+        raise _refused(text, "a domain is a plain DNS name", "write one such as demo.sandbox.localhost")
+    check_host(text)
+    check_host(f"*.{text}")
+    return text
+
+
+def subject_names(domain: str, hosts: Iterable[str] = ()) -> tuple[str, ...]:
+    """The names of a sandbox's default certificate, each once: the domain, its wildcard, `hosts` and loopback.
+
+    Hosts under the wildcard are listed all the same, because some clients match exact names only. Raises UsageError.
+    """
+    wanted = (check_domain(domain), f"*.{domain}", *hosts, *LOOPBACK_HOSTS)
+    return unique_hosts(wanted)
+
+
+def unique_hosts(hosts: Iterable[str]) -> tuple[str, ...]:
+    """`hosts`, each checked and in certificate form, the first of equal ones kept. Raises UsageError."""
+    return tuple(dict.fromkeys(check_host(host) for host in hosts))
+
+
+def is_inside(host: str, domains: Iterable[str]) -> bool:
+    """Whether name constraints on `domains` and loopback permit `host` (RFC 5280, section 4.2.1.10).
+
+    `host` is one that `check_host` returned. A wildcard is inside when every name it stands for is.
+    """
+    address = parse_address(host)
+    if address is not None:
+        return any(address in network for network in LOOPBACK_NETWORKS)
+    base = host.removeprefix("*.")
+    return any(base == domain or base.endswith(f".{domain}") for domain in domains)
+
+
+def require_inside(hosts: Iterable[str], domains: Iterable[str]) -> None:
+    """Raise UsageError for the hosts that an authority constrained to `domains` cannot vouch for."""
+    permitted = tuple(domains)
+    outside = [host for host in hosts if not is_inside(host, permitted)]
+    if outside:
+        raise UsageError(
+            f"the sandbox's authority may not vouch for {', '.join(outside)}",
+            details=f"it is limited to {', '.join(permitted)} with all names below, 127.0.0.0/8 and ::1",
+            fix="use hosts under one of these, or set `domain` in sandbox.yaml to one that holds them all",
+            id="host",
+        )
+
+
+def _check_spelling(text: str, base: str) -> None:
+    if not base:
+        raise _refused(text, "it is empty", "write a name such as app.demo.sandbox.localhost")
+    if "*" in base:
+        raise _refused(
+            text, "a wildcard stands for the whole leftmost label only", "write it as *.name, or list each host"
+        )
+    if not text.isascii():
+        raise _refused(text, "it is not ASCII", "write its xn-- form (IDNA)")
+    if text != text.lower():
+        raise _refused(text, "it has upper-case letters", f"write {text.lower()}")
+    if "_" in text:
+        raise _refused(text, "host names have no underscore", f"write {text.replace('_', '-')}")
+    if text.endswith("."):
+        raise _refused(text, "it ends in a dot", f"write {text.rstrip('.')}" if text.strip(".") else "write a name")
+
+
+def _check_label(text: str, label: str) -> None:
+    if not label:
+        raise _refused(text, "it has an empty label", "write single dots, between labels only")
+    if len(label) > _MAX_LABEL:
+        raise _refused(
+            text, f"a label has {len(label)} characters, at most {_MAX_LABEL} are allowed", "shorten that label"
+        )
+    if not _LABEL.fullmatch(label):
+        fix = "use letters, digits and hyphens, and no hyphen first or last in a label (no scheme, port or path)"
+        raise _refused(text, f"{label!r} is not a label of a host name", fix)
+
+
+def _refused(text: str, reason: str, fix: str) -> UsageError:
+    return UsageError(f"{text!r} cannot be a name in a certificate: {reason}", fix=fix, id="host")

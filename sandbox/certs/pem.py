@@ -1,0 +1,83 @@
+"""Keys and certificates from and to PEM, so that damaged ones become one kind of error in one place."""
+
+from __future__ import annotations
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
+
+from sandbox.errors import SandboxError
+
+
+def load_key(pem: bytes) -> EllipticCurvePrivateKey:
+    """The elliptic-curve private key in `pem` (PKCS#8, unencrypted). Raises SandboxError when there is none."""
+    try:
+        key = load_pem_private_key(pem, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise _damaged("a private key", error) from error
+    if not isinstance(key, EllipticCurvePrivateKey):
+        raise _damaged("a private key", TypeError(f"expected an elliptic-curve key, found {type(key).__name__}"))
+    return key
+
+
+def load_certificates(pem: bytes) -> list[x509.Certificate]:
+    """The certificates in `pem`, in order, at least one, with readable extensions. Raises SandboxError."""
+    try:
+        found = x509.load_pem_x509_certificates(pem)
+        for certificate in found:
+            _ = certificate.extensions, certificate.public_key()
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise _damaged("a certificate", error) from error
+    return found
+
+
+def dump_key(key: EllipticCurvePrivateKey) -> bytes:
+    """`key` as unencrypted PKCS#8 PEM, what Kubernetes TLS Secrets and proxies read."""
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def dump_certificate(certificate: x509.Certificate) -> bytes:
+    """`certificate` as PEM, ending in a newline."""
+    return certificate.public_bytes(Encoding.PEM)
+
+
+def hosts_of(certificate: x509.Certificate) -> tuple[str, ...]:
+    """The DNS names and IP addresses `certificate` is for, in its order; empty for an authority."""
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return ()
+    return tuple(str(name.value) for name in names if isinstance(name, x509.DNSName | x509.IPAddress))
+
+
+def permitted_domains(certificate: x509.Certificate) -> tuple[str, ...]:
+    """The DNS domains the authority `certificate` is constrained to; empty when it has no such constraint."""
+    try:
+        constraints = certificate.extensions.get_extension_for_class(x509.NameConstraints).value
+    except x509.ExtensionNotFound:
+        return ()
+    return tuple(name.value for name in constraints.permitted_subtrees or () if isinstance(name, x509.DNSName))
+
+
+def is_authority(certificate: x509.Certificate) -> bool:
+    """Whether `certificate` may sign others (basic constraints CA:TRUE)."""
+    try:
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except x509.ExtensionNotFound:
+        return False
+
+
+def is_signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    """Whether `issuer`'s name and key are those that signed `certificate`; dates and constraints are not looked at."""
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
+
+
+def _damaged(what: str, error: Exception) -> SandboxError:
+    return SandboxError(
+        f"{what} cannot be read", details=str(error), fix="sandbox certs renew replaces it", id="certificate"
+    )

@@ -1,0 +1,155 @@
+"""The only door to the Kubernetes API: server-side apply, reads and waits on plain mappings, one kind of error."""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from kubernetes import client, config
+from kubernetes.client.exceptions import ApiException
+
+from sandbox.errors import SandboxError
+
+log = logging.getLogger(__name__)
+
+MANAGER = "sandbox"
+CALL_TIMEOUT = 15.0
+
+Manifest = Mapping[str, Any]
+
+
+class ClusterError(SandboxError):
+    """The cluster refused or did not answer; `details` is the API server's own message."""
+
+    id = "cluster"
+
+    def __init__(self, brief: str, *, details: str = "", fix: str = "", status: int = 0) -> None:
+        super().__init__(brief, details=details, fix=fix)
+        self.status = status
+
+
+def title(manifest: Manifest) -> str:
+    """How an object is named to people: `Deployment demo/hello`."""
+    metadata = manifest.get("metadata") or {}
+    place = f"{metadata['namespace']}/" if metadata.get("namespace") else ""
+    return f"{manifest.get('kind')} {place}{metadata.get('name')}"
+
+
+class Cluster:
+    """A cluster reached with a kubeconfig of its own; every call raises ClusterError when the cluster fails."""
+
+    def __init__(self, kubeconfig: Path) -> None:
+        try:
+            self._client = config.new_client_from_config(config_file=str(kubeconfig))
+        except (config.ConfigException, OSError) as error:
+            raise ClusterError("the cluster has no usable kubeconfig", details=str(error)) from error
+        # The API server is on this machine: a company proxy named by the environment has no part in it.
+        self._client.configuration.proxy = None
+        self._client.configuration.retries = False
+        self._client.rest_client = client.rest.RESTClientObject(self._client.configuration)
+
+    def is_up(self) -> bool:
+        """Whether the API server answers and says it is ready."""
+        try:
+            self._call("GET", "/readyz")
+        except ClusterError:
+            return False
+        return True
+
+    def get(self, api_version: str, kind: str, name: str, namespace: str | None = None) -> dict[str, Any] | None:
+        """One object, or None when there is none."""
+        try:
+            found = self._call("GET", f"{self._collection(api_version, kind, namespace)}/{name}")
+        except ClusterError as error:
+            if error.status == 404:
+                return None
+            raise
+        return dict(found)
+
+    def list(self, api_version: str, kind: str, namespace: str | None = None, *, selector: str = "") -> list[dict[str, Any]]:
+        """The objects of one kind, in one namespace or in all."""
+        query = "?" + urlencode({"labelSelector": selector}) if selector else ""
+        found = self._call("GET", self._collection(api_version, kind, namespace) + query)
+        return [{"apiVersion": api_version, "kind": kind, **one} for one in found["items"]]
+
+    def apply(self, manifest: Manifest) -> None:
+        """Create or change an object so that it says what `manifest` says (server-side apply, KEP-555)."""
+        metadata = manifest["metadata"]
+        path = self._collection(manifest["apiVersion"], manifest["kind"], metadata.get("namespace"))
+        query = urlencode({"fieldManager": MANAGER, "force": "true"})
+        try:
+            # JSON is YAML; as text, since the client only serializes the content types it knows.
+            body = json.dumps(manifest)
+            self._call("PATCH", f"{path}/{metadata['name']}?{query}", body=body, kind="application/apply-patch+yaml")
+        except ClusterError as error:
+            raise ClusterError(f"applying {title(manifest)} failed", details=error.details, status=error.status) from error
+
+    def apply_all(self, manifests: Iterable[Manifest]) -> None:
+        """Apply several objects in their order."""
+        for manifest in manifests:
+            self.apply(manifest)
+
+    def delete(self, api_version: str, kind: str, name: str, namespace: str | None = None) -> None:
+        """Delete an object; gone already is fine."""
+        try:
+            self._call("DELETE", f"{self._collection(api_version, kind, namespace)}/{name}")
+        except ClusterError as error:
+            if error.status != 404:
+                raise
+
+    def log(self, pod: str, namespace: str, *, lines: int = 10) -> str:
+        """The last lines a pod wrote; empty when there are none to be had."""
+        try:
+            return str(self._call("GET", f"/api/v1/namespaces/{namespace}/pods/{pod}/log?tailLines={lines}", text=True))
+        except ClusterError:
+            return ""
+
+    def _collection(self, api_version: str, kind: str, namespace: str | None) -> str:
+        base = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
+        plural, namespaced = self._resource(base, kind)
+        if namespaced and namespace:
+            return f"{base}/namespaces/{namespace}/{plural}"
+        return f"{base}/{plural}"
+
+    def _resource(self, base: str, kind: str) -> tuple[str, bool]:
+        resources = self._resources(base)
+        if kind not in resources:
+            self._resources.cache_clear()  # a CustomResourceDefinition may just have been applied
+            resources = self._resources(base)
+        if kind not in resources:
+            raise ClusterError(f"the cluster knows no {kind} in {base.removeprefix('/apis/').removeprefix('/api/')}")
+        return resources[kind]
+
+    @functools.cache  # noqa: B019  # a Cluster lives as long as the command
+    def _resources(self, base: str) -> dict[str, tuple[str, bool]]:
+        found = self._call("GET", base)["resources"]
+        return {one["kind"]: (one["name"], one["namespaced"]) for one in found if "/" not in one["name"]}
+
+    def _call(self, method: str, path: str, *, body: Any = None, kind: str = "application/json", text: bool = False) -> Any:
+        headers = {"Accept": "*/*" if text else "application/json", "Content-Type": kind}
+        url = self._client.configuration.host + path
+        try:
+            self._client.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
+            response = self._client.call_api(method, url, headers, body, _request_timeout=CALL_TIMEOUT)
+            data = response.read()
+        except ApiException as error:
+            raise ClusterError(f"{method} {path} failed", details=str(error.reason)) from error
+        except Exception as error:  # urllib3's errors have no common base that the client re-exports
+            raise ClusterError("the cluster's API server does not answer", details=str(error)) from error
+        log.debug("%s %s -> %s", method, path, response.status)
+        answer = data.decode(errors="replace") if isinstance(data, bytes) else str(data)
+        if response.status >= 400:
+            raise ClusterError(f"{method} {path} failed", details=_message(answer), status=response.status)
+        return answer if text or not answer.startswith("{") else json.loads(answer)
+
+
+def _message(answer: str) -> str:
+    try:
+        return str(json.loads(answer)["message"])
+    except (ValueError, KeyError, TypeError):
+        return answer[:500]

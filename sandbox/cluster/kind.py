@@ -1,0 +1,105 @@
+"""The kind command line as typed calls; clusters are ours by their name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from sandbox.errors import MissingTool
+from sandbox.host import process
+
+OLDEST = (0, 27, 0)
+CREATE_TIMEOUT = 600.0
+DELETE_TIMEOUT = 120.0
+RESOLV_CONF = "/etc/kubernetes/pod-resolv.conf"
+
+
+@dataclass(frozen=True)
+class Tags:
+    """The image tags that kubeadm is to use where they differ from its own defaults."""
+
+    etcd: str
+    coredns: str
+
+
+def config(name: str, *, resolv_conf: Path, cgroup_version: int, tags: Tags | None) -> str:
+    """The kind configuration (kind.x-k8s.io/v1alpha4) of a one-node cluster whose pods use our nameservers."""
+    kubelet = {"kind": "KubeletConfiguration", "resolvConf": RESOLV_CONF}
+    if cgroup_version == 1:
+        # Kubernetes 1.35 and newer refuse cgroup v1 unless told (KEP-5573).
+        kubelet |= {"failCgroupV1": False}
+    patches: list[object] = [kubelet]
+    if tags:
+        cluster = {"etcd": {"local": {"imageTag": tags.etcd}}, "dns": {"imageTag": tags.coredns}}
+        patches.append({"kind": "ClusterConfiguration", **cluster})
+    mount = {"hostPath": str(resolv_conf), "containerPath": RESOLV_CONF, "readOnly": True}
+    return yaml.safe_dump(
+        {
+            "kind": "Cluster",
+            "apiVersion": "kind.x-k8s.io/v1alpha4",
+            "name": name,
+            "networking": {"ipFamily": "ipv4"},
+            "nodes": [{"role": "control-plane", "extraMounts": [mount]}],
+            "kubeadmConfigPatches": [yaml.safe_dump(patch) for patch in patches],
+        },
+        sort_keys=False,
+    )
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One installed kind, working on one Docker network."""
+
+    program: Path
+    network: str
+
+    @classmethod
+    def find(cls, network: str, *, extra: Path) -> Kind:
+        """The kind on the PATH, else the one in the folder `extra`; MissingTool when there is none new enough."""
+        program = process.which("kind", extra=[extra])
+        if program is None:
+            raise MissingTool(
+                "kind is not installed",
+                fix="`sandbox bundle build` makes one, or install kind 0.27 or newer: https://kind.sigs.k8s.io",
+            )
+        return cls(program, network)
+
+    def require(self) -> None:
+        """Raise MissingTool unless this kind is new enough for hosts.toml to work without patches."""
+        said = process.run([self.program, "version"], timeout=20)
+        match = re.search(r"v?(\d+)\.(\d+)\.(\d+)", said)
+        if match is None or tuple(map(int, match.groups())) < OLDEST:
+            raise MissingTool(
+                f"kind is too old: {said.strip()}",
+                details=f"found at {self.program}",
+                fix="install kind {}.{}.{} or newer".format(*OLDEST),
+            )
+
+    def create(
+        self, name: str, *, image: str, config: Path, kubeconfig: Path, on_line: Callable[[str], None]
+    ) -> None:
+        """Create the cluster and write its kubeconfig; returns before the node is Ready.
+
+        A cluster that cannot be created is removed by kind itself.
+        """
+        self._run(
+            ["create", "cluster", "--name", name, "--image", image, "--config", config, "--kubeconfig", kubeconfig],
+            timeout=CREATE_TIMEOUT,
+            on_line=on_line,
+        )
+
+    def write_kubeconfig(self, name: str, kubeconfig: Path) -> None:
+        """Write the kubeconfig of a running cluster anew."""
+        self._run(["export", "kubeconfig", "--name", name, "--kubeconfig", kubeconfig], timeout=60)
+
+    def delete(self, name: str, *, kubeconfig: Path) -> None:
+        """Delete the cluster's nodes and its entry in `kubeconfig`; gone already is fine."""
+        self._run(["delete", "cluster", "--name", name, "--kubeconfig", kubeconfig], timeout=DELETE_TIMEOUT)
+
+    def _run(self, arguments: process.Argv, *, timeout: float, on_line: Callable[[str], None] | None = None) -> None:
+        env = {"KIND_EXPERIMENTAL_DOCKER_NETWORK": self.network, "KIND_EXPERIMENTAL_PROVIDER": "docker"}
+        process.run([self.program, *arguments], timeout=timeout, env=env, on_line=on_line)

@@ -1,0 +1,90 @@
+"""Says of a workload whether it is ready, what it waits for, and whether waiting is pointless."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sandbox.cluster.api import Cluster, ClusterError, Manifest, title
+from sandbox.host.waiting import wait_until
+
+WORKLOADS = {"Deployment", "DaemonSet", "StatefulSet", "Pod", "Job"}
+HOPELESS = {"InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError"}
+# Kubernetes itself tries again after these, and so do we for a while: the cause may be on its way.
+TROUBLE = {"ErrImagePull", "ImagePullBackOff", "CrashLoopBackOff", "CreateContainerError", "RunContainerError"}
+
+
+def wait_ready(cluster: Cluster, manifests: Iterable[Manifest], *, timeout: float) -> None:
+    """Wait until every workload among `manifests` is ready; raises ClusterError with the pods' own words otherwise."""
+    waiting = [manifest for manifest in manifests if manifest["kind"] in WORKLOADS]
+
+    def state() -> str | None:
+        nonlocal waiting
+        states = {title(one): pending(cluster, one) for one in waiting}
+        waiting = [one for one in waiting if states[title(one)] is not None]
+        return "\n".join(f"{name}: {said}" for name, said in states.items() if said) or None
+
+    wait_until(state, what="workloads", timeout=timeout)
+
+
+def pending(cluster: Cluster, manifest: Manifest) -> str | None:
+    """What the workload still waits for, or None when it is ready. Raises ClusterError when it cannot become so."""
+    metadata = manifest["metadata"]
+    namespace = metadata.get("namespace", "default")
+    live = cluster.get(manifest["apiVersion"], manifest["kind"], metadata["name"], namespace)
+    if live is None:
+        return "absent"
+    said = progress(live)
+    if said is None:
+        return None
+    for pod in _pods(cluster, live, namespace):
+        for container, reason, message in troubles(pod):
+            evidence = f"pod {pod['metadata']['name']}, container {container}: {reason}: {message}".rstrip(": ")
+            if reason in HOPELESS:
+                raise ClusterError(f"{title(manifest)} cannot start", details=evidence)
+            if reason == "CrashLoopBackOff":
+                evidence += "\n" + cluster.log(pod["metadata"]["name"], namespace)
+            said += "; " + evidence
+    return said
+
+
+def progress(live: Mapping[str, Any]) -> str | None:
+    """What the status of a workload lacks to be ready, or None."""
+    status = live.get("status") or {}
+    spec = live.get("spec") or {}
+    if live["kind"] == "Pod":
+        conditions = {one["type"]: one["status"] for one in status.get("conditions") or ()}
+        done = status.get("phase") == "Succeeded" or conditions.get("Ready") == "True"
+        return None if done else str(status.get("phase", "not scheduled"))
+    if live["kind"] == "Job":
+        if any(one["type"] == "Failed" and one["status"] == "True" for one in status.get("conditions") or ()):
+            raise ClusterError(f"{title(live)} failed")
+        return None if status.get("succeeded", 0) >= spec.get("completions", 1) else "running"
+    if status.get("observedGeneration", 0) < live["metadata"].get("generation", 1):
+        return "not yet seen by its controller"
+    if live["kind"] == "DaemonSet":
+        wanted, ready, updated = (
+            status.get(key, 0) for key in ("desiredNumberScheduled", "numberReady", "updatedNumberScheduled")
+        )
+        wanted = max(wanted, 1)
+    else:
+        wanted = spec.get("replicas", 1)
+        ready, updated = status.get("readyReplicas", 0), status.get("updatedReplicas", 0)
+    return None if min(ready, updated) >= wanted else f"{min(ready, updated)} of {wanted} pods ready"
+
+
+def troubles(pod: Mapping[str, Any]) -> Iterable[tuple[str, str, str]]:
+    """(container, reason, message) for each container of a pod that is held up by an error."""
+    status = pod.get("status") or {}
+    for one in [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]:
+        waiting = (one.get("state") or {}).get("waiting") or {}
+        if waiting.get("reason") in HOPELESS | TROUBLE:
+            yield one["name"], waiting["reason"], waiting.get("message", "")
+
+
+def _pods(cluster: Cluster, live: Manifest, namespace: str) -> list[Manifest]:
+    if live["kind"] == "Pod":
+        return [live]
+    labels = ((live.get("spec") or {}).get("selector") or {}).get("matchLabels") or {}
+    selector = ",".join(f"{key}={value}" for key, value in labels.items())
+    return list(cluster.list("v1", "Pod", namespace, selector=selector)) if selector else []

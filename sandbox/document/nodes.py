@@ -1,0 +1,133 @@
+"""YAML text to one graph of nodes, which know their lines; refuses what is no YAML, too large, too deep or too many.
+
+Plain scalars are numbers, booleans or null only where YAML 1.1 and 1.2 agree; everything else (`no`, `0443`, `1e3`,
+`2026-01-01`) is text, so that nothing changes its meaning unseen.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import yaml
+
+MAX_SIZE = 1 << 20  # bytes or characters; a spec or a manifest is a few kB
+MAX_DEPTH = 32
+
+TAG = "tag:yaml.org,2002:"
+# PyYAML's contexts whose mark is where something was opened
+_OPENED = ("while parsing a flow sequence", "while parsing a flow mapping", "while scanning a quoted scalar")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing wrong with a document, at a line and perhaps a column (both from 1)."""
+
+    line: int
+    message: str
+    fix: str = ""
+    column: int | None = None
+
+
+class Refused(Exception):
+    """The document cannot be accepted; `faults` says why, at least one."""
+
+    def __init__(self, *faults: Fault) -> None:
+        super().__init__(*faults)
+        self.faults = faults
+
+
+def too_large() -> Fault:
+    """The fault of a document over MAX_SIZE."""
+    return Fault(1, "the document is larger than 1 MiB", "split it, or check that this is the right file")
+
+
+class _Loader(yaml.SafeLoader):
+    """Composes nodes, no deeper than MAX_DEPTH and with few implicit types; nothing is ever constructed."""
+
+    yaml_implicit_resolvers = {}
+    depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            mark = self.get_mark()
+            raise Refused(Fault(mark.line + 1, f"values are nested more than {MAX_DEPTH} levels deep"))
+        node: yaml.Node | None = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+
+for _name, _pattern, _first in (
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    ("int", r"[-+]?(0|[1-9][0-9]*)|0x[0-9a-fA-F]+", list("-+0123456789")),
+    ("float", r"[-+]?(0|[1-9][0-9]*)\.[0-9]+([eE][-+][0-9]+)?", list("-+0123456789")),
+):
+    _Loader.add_implicit_resolver(TAG + _name, re.compile(rf"^({_pattern})$"), _first)
+
+
+def compose(text: str) -> yaml.Node | None:
+    """The node graph of the only document in `text`, None if there is none; raises Refused."""
+    if len(text) > MAX_SIZE:
+        raise Refused(too_large())
+    loader = None
+    try:
+        loader = _Loader(text)
+        node: yaml.Node | None = loader.get_node() if loader.check_node() else None
+        if loader.check_node():
+            line = loader.peek_event().start_mark.line + 1  # type: ignore[no-untyped-call]
+            raise Refused(Fault(line, "a second document begins here; only one is allowed", "put it in its own file"))
+    except yaml.MarkedYAMLError as error:
+        raise Refused(_syntax(error)) from error
+    except yaml.reader.ReaderError as error:
+        line = text[: error.position].count("\n") + 1
+        raise Refused(
+            Fault(line, f"not valid YAML: control character U+{int(error.character):04X}", "remove it")
+        ) from error
+    except (ValueError, OverflowError) as error:
+        line = loader.get_mark().line + 1 if loader else 1
+        raise Refused(Fault(line, "not valid YAML: an escape beyond the end of Unicode")) from error
+    return node
+
+
+def _syntax(error: yaml.MarkedYAMLError) -> Fault:
+    mark = error.problem_mark or error.context_mark
+    problem = error.problem or error.context or "unreadable"
+    fix = ""
+    if "<stream end>" in problem or "end of stream" in problem:
+        opened = error.context in _OPENED
+        mark = error.context_mark if opened else mark
+        problem = "what opens here is never closed" if opened else "the document ends in the middle of a value"
+    elif "'\\t'" in problem:
+        problem, fix = "a tab where only spaces may stand", "indent with spaces"
+    elif "mapping values are not allowed" in problem:
+        fix = "put text that holds ': ' in quotes, and line keys up with their neighbours"
+    elif "undefined alias" in problem:
+        fix = "define the anchor (&name) above, or put text that begins with '*' in quotes"
+    elif error.context and not isinstance(error, yaml.composer.ComposerError):
+        problem = f"{problem} ({error.context})"
+    line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+    return Fault(line, f"not valid YAML: {problem}", fix, column)
+
+
+def line_of(node: yaml.Node) -> int:
+    """The line `node` begins on, from 1."""
+    return int(node.start_mark.line) + 1
+
+
+def kind_of(node: yaml.Node) -> str:
+    """What `node` is, for the end of `must be …, not …`."""
+    if isinstance(node, yaml.MappingNode):
+        return "a mapping"
+    if isinstance(node, yaml.SequenceNode):
+        return "a list"
+    if node.tag == TAG + "null":
+        return "nothing"
+    return quoted(node.value) if node.tag == TAG + "str" else str(node.value)
+
+
+def quoted(raw: str) -> str:
+    """`raw` in quotes, short and printable."""
+    shown = "".join(character if character.isprintable() else "?" for character in raw[:61])
+    return f"'{shown[:60]}…'" if len(raw) > 60 else f"'{shown}'"

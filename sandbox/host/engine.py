@@ -1,0 +1,378 @@
+"""The only door to the Docker Engine: the few calls the sandbox makes, with values in and out and one kind of error."""
+
+from __future__ import annotations
+
+import io
+import logging
+import tarfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import docker
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+
+from sandbox.errors import MissingTool, SandboxError
+
+log = logging.getLogger(__name__)
+
+OLDEST_API = (1, 41)
+CALL_TIMEOUT = 60
+LONG_TIMEOUT = 1800
+
+
+class EngineError(SandboxError):
+    """The Docker Engine refused or failed; `details` is its own message."""
+
+    id = "engine-failed"
+
+
+@dataclass(frozen=True)
+class Bind:
+    """A host address and port that reach a port of a container."""
+
+    address: str
+    port: int
+
+
+@dataclass(frozen=True)
+class ContainerSpec:
+    """What a container of ours is to be; it gets no capabilities and no new privileges, and restarts with the engine."""
+
+    name: str
+    image: str
+    command: tuple[str, ...]
+    labels: Mapping[str, str]
+    network: str
+    publish: Mapping[int, tuple[Bind, ...]] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    volumes: Mapping[str, str] = field(default_factory=dict)
+    read_only_binds: Mapping[Path, str] = field(default_factory=dict)
+    user: str | None = None
+    memory: str = "512m"
+
+
+@dataclass(frozen=True)
+class Container:
+    """A container as the engine sees it now."""
+
+    name: str
+    id: str
+    running: bool
+    image: str
+    labels: Mapping[str, str]
+    addresses: Mapping[str, str]
+    published: Mapping[int, frozenset[Bind]]
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network of the engine: its IPv4 range and the names of the containers on it."""
+
+    name: str
+    subnet: str
+    labels: Mapping[str, str]
+    members: frozenset[str]
+
+
+class Engine:
+    """A connection to the engine that the environment names; every call raises EngineError when the engine fails."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    @classmethod
+    def connect(cls) -> Engine:
+        """Reach the engine of DOCKER_HOST or the current context; MissingTool when there is none or it is too old."""
+        try:
+            client = docker.from_env(timeout=CALL_TIMEOUT, max_pool_size=16)
+            version = client.version()
+        except (DockerException, OSError) as error:
+            raise _unreachable(str(error)) from error
+        spoken = tuple(int(part) for part in version["ApiVersion"].split("."))
+        if spoken < OLDEST_API:
+            raise MissingTool(
+                f"the Docker Engine is too old: {version['Version']}",
+                details=f"it speaks API {version['ApiVersion']}, needed is 1.41",
+                fix="upgrade to Docker Engine 20.10 or newer",
+            )
+        return cls(client)
+
+    @property
+    def version(self) -> str:
+        """The engine's version."""
+        with _translated("asking for the engine's version"):
+            return str(self._client.version()["Version"])
+
+    def cgroup_version(self) -> int:
+        """1 or 2: which control group hierarchy the engine's containers get."""
+        with _translated("asking about the engine"):
+            return int(self._client.info().get("CgroupVersion", "2"))
+
+    # Images
+
+    def image_id(self, reference: str) -> str | None:
+        """The id of a local image, which is a digest of its content; None when there is none of that name."""
+        found = self.inspect_image(reference)
+        return None if found is None else str(found["Id"])
+
+    def inspect_image(self, name: str) -> Mapping[str, Any] | None:
+        """What `docker image inspect` shows, or None."""
+        with _translated(f"looking at image {name}"):
+            try:
+                return dict(self._client.api.inspect_image(name))
+            except ImageNotFound:
+                return None
+
+    def load(self, archive: Path) -> None:
+        """Take in every image of an archive."""
+        with _translated(f"loading {archive.name}"), archive.open("rb") as data, self._patient():
+            for event in self._client.api.load_image(data, quiet=True):
+                if "error" in event:
+                    raise EngineError(f"loading {archive.name} failed", details=str(event["error"]))
+
+    def pull(self, reference: str) -> None:
+        """Pull `name:tag@digest` from its registry."""
+        with _translated(f"pulling {reference}"), self._patient():
+            self._client.images.pull(reference)
+
+    def tag(self, reference: str, name: str) -> None:
+        """Give a local image a further name."""
+        repository, _, tag = name.partition(":")
+        with _translated(f"tagging {reference}"):
+            self._client.api.tag(reference, repository, tag or "latest")
+
+    def save(self, names: Sequence[str]) -> Iterator[bytes]:
+        """The bytes of one `docker save` of all `names`."""
+        with _translated("saving images"), self._patient():
+            response = self._client.api._get(self._client.api._url("/images/get"), params={"names": list(names)}, stream=True)
+            self._client.api._raise_for_status(response)
+            yield from response.iter_content(1 << 20)
+
+    def build(self, context: Path, tag: str) -> None:
+        """Build the Dockerfile of a folder; the last lines of the build are in the error when it fails."""
+        lines: list[str] = []
+        with _translated(f"building {tag}"), self._patient():
+            for event in self._client.api.build(path=str(context), tag=tag, rm=True, forcerm=True, decode=True):
+                lines += str(event.get("stream", "")).splitlines()
+                if "error" in event:
+                    said = "\n".join(line for line in [*lines, str(event["error"])] if line.strip())
+                    raise EngineError(f"building {tag} from {context} failed", details=said[-2000:])
+
+    # Containers
+
+    def container(self, name: str) -> Container | None:
+        """The container of exactly this name, or None."""
+        with _translated(f"looking at container {name}"):
+            try:
+                return _container(self._client.api.inspect_container(name))
+            except NotFound:
+                return None
+
+    def containers(self, label: str) -> tuple[Container, ...]:
+        """Every container, running or not, that has the label (`key` or `key=value`)."""
+        with _translated("listing containers"):
+            found = self._client.api.containers(all=True, filters={"label": label})
+            return tuple(_container(self._client.api.inspect_container(one["Id"])) for one in found)
+
+    def run(self, spec: ContainerSpec) -> None:
+        """Create and start a container; a container that cannot start is not left behind."""
+        ports = {f"{inner}/tcp": [(b.address, b.port) for b in binds] for inner, binds in spec.publish.items()}
+        mounts = {name: {"bind": path, "mode": "rw"} for name, path in spec.volumes.items()}
+        mounts |= {str(path): {"bind": inner, "mode": "ro"} for path, inner in spec.read_only_binds.items()}
+        with _translated(f"starting container {spec.name}"):
+            made = self._client.containers.create(
+                spec.image,
+                entrypoint=[spec.command[0]],
+                command=list(spec.command[1:]),
+                name=spec.name,
+                labels=dict(spec.labels),
+                network=spec.network,
+                ports=ports,
+                environment=dict(spec.environment),
+                volumes=mounts,
+                user=spec.user,
+                read_only=True,
+                tmpfs={"/tmp": "size=64m"},  # noqa: S108  # inside the container
+                cap_drop=["ALL"],
+                security_opt=["no-new-privileges"],
+                mem_limit=spec.memory,
+                restart_policy={"Name": "unless-stopped"},
+                init=True,
+            )
+            try:
+                made.start()
+            except BaseException:
+                made.remove(force=True)
+                raise
+
+    def remove_container(self, name: str) -> None:
+        """Stop and remove a container with its anonymous volumes; gone already is fine."""
+        with _translated(f"removing container {name}"):
+            try:
+                self._client.api.remove_container(name, force=True, v=True)
+            except NotFound:
+                return
+
+    def start(self, name: str) -> None:
+        """Start a container that exists."""
+        with _translated(f"starting container {name}"):
+            self._client.api.start(name)
+
+    def signal(self, name: str, signal: str) -> None:
+        """Send a signal to a container's first process."""
+        with _translated(f"signalling container {name}"):
+            self._client.api.kill(name, signal)
+
+    def logs(self, name: str, *, lines: int = 15) -> str:
+        """The last lines a container wrote."""
+        with _translated(f"reading the log of {name}"):
+            return str(self._client.api.logs(name, tail=lines).decode(errors="replace"))
+
+    def execute(self, name: str, argv: Sequence[str]) -> tuple[int, str]:
+        """Run a command in a container: its exit status and its output."""
+        with _translated(f"running {argv[0]} in {name}"):
+            run = self._client.api.exec_create(name, list(argv))["Id"]
+            output = self._client.api.exec_start(run)
+            status = self._client.api.exec_inspect(run)["ExitCode"]
+        log.debug("in %s: %s -> %s", name, " ".join(argv), status)
+        return int(status), output.decode(errors="replace")
+
+    def write_file(self, name: str, path: PurePosixPath, data: bytes) -> None:
+        """Write a file in a container, with its parent folders."""
+        content = io.BytesIO()
+        with tarfile.open(fileobj=content, mode="w") as tar:
+            for folder in reversed(path.relative_to("/").parents[:-1]):
+                info = tarfile.TarInfo(str(folder))
+                info.type, info.mode = tarfile.DIRTYPE, 0o755
+                tar.addfile(info)
+            info = tarfile.TarInfo(str(path.relative_to("/")))
+            info.size, info.mode = len(data), 0o644
+            tar.addfile(info, io.BytesIO(data))
+        with _translated(f"writing {path} in {name}"):
+            self._client.api.put_archive(name, "/", content.getvalue())
+
+    def read_file(self, name: str, path: PurePosixPath) -> bytes | None:
+        """The content of a file in a container, or None when there is none."""
+        with _translated(f"reading {path} in {name}"):
+            try:
+                chunks, _ = self._client.api.get_archive(name, str(path))
+            except NotFound:
+                return None
+            with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as tar:
+                member = tar.extractfile(tar.next() or "")
+                return member.read() if member else None
+
+    # Networks and volumes
+
+    def network(self, name: str) -> Network | None:
+        """The network of exactly this name, or None."""
+        with _translated(f"looking at network {name}"):
+            for one in self._client.api.networks(names=[name]):
+                if one["Name"] == name:
+                    return _network(self._client.api.inspect_network(one["Id"]))
+        return None
+
+    def create_network(self, name: str, labels: Mapping[str, str]) -> None:
+        """Make an IPv4 bridge network."""
+        options = {"com.docker.network.bridge.enable_ip_masquerade": "true"}
+        with _translated(f"making network {name}"):
+            self._client.api.create_network(
+                name, driver="bridge", labels=dict(labels), options=options, check_duplicate=True
+            )
+
+    def remove_network(self, name: str) -> None:
+        """Remove a network; gone already is fine."""
+        with _translated(f"removing network {name}"):
+            try:
+                self._client.api.remove_network(name)
+            except NotFound:
+                return
+
+    def volume_labels(self, name: str) -> Mapping[str, str] | None:
+        """The labels of a volume, or None when there is none of that name."""
+        with _translated(f"looking at volume {name}"):
+            try:
+                return dict(self._client.api.inspect_volume(name)["Labels"] or {})
+            except NotFound:
+                return None
+
+    def create_volume(self, name: str, labels: Mapping[str, str]) -> None:
+        """Make a volume, or find the one of that name."""
+        with _translated(f"making volume {name}"):
+            self._client.api.create_volume(name, labels=dict(labels))
+
+    def remove_volume(self, name: str) -> None:
+        """Remove a volume and its data; gone already is fine."""
+        with _translated(f"removing volume {name}"):
+            try:
+                self._client.api.remove_volume(name)
+            except NotFound:
+                return
+
+    @contextmanager
+    def _patient(self) -> Iterator[None]:
+        """Let a call take long: an engine sends nothing while it loads, saves or pulls."""
+        before, self._client.api.timeout = self._client.api.timeout, LONG_TIMEOUT
+        try:
+            yield
+        finally:
+            self._client.api.timeout = before
+
+
+def _container(found: Mapping[str, Any]) -> Container:
+    networks = found["NetworkSettings"]["Networks"] or {}
+    ports = found["HostConfig"].get("PortBindings") or {}
+    return Container(
+        name=found["Name"].lstrip("/"),
+        id=found["Id"],
+        running=bool(found["State"]["Running"]),
+        image=found["Image"],
+        labels=found["Config"]["Labels"] or {},
+        addresses={name: one["IPAddress"] for name, one in networks.items() if one.get("IPAddress")},
+        published={
+            int(inner.split("/")[0]): frozenset(Bind(b["HostIp"], int(b["HostPort"] or 0)) for b in binds or ())
+            for inner, binds in ports.items()
+        },
+    )
+
+
+def _network(found: Mapping[str, Any]) -> Network:
+    ranges = [one["Subnet"] for one in found["IPAM"]["Config"] or () if ":" not in one["Subnet"]]
+    members = frozenset(one["Name"] for one in (found.get("Containers") or {}).values())
+    return Network(found["Name"], ranges[0] if ranges else "", found["Labels"] or {}, members)
+
+
+@contextmanager
+def _translated(doing: str) -> Iterator[None]:
+    try:
+        yield
+    except APIError as error:
+        raise EngineError(f"{doing} failed", details=str(error.explanation or error)) from error
+    except DockerException as error:
+        raise EngineError(f"{doing} failed", details=str(error)) from error
+    except OSError as error:  # every error of the HTTP client below is one
+        raise EngineError(
+            f"{doing} failed: the Docker Engine went away",
+            details=str(error),
+            fix="see that the engine runs (`docker version`), then run the same command again",
+        ) from error
+
+
+def _unreachable(said: str) -> MissingTool:
+    if "Permission denied" in said or "PermissionError" in said:
+        return MissingTool(
+            "you may not use the Docker Engine",
+            details=said,
+            fix="add yourself to the group `docker` (sudo usermod -aG docker $USER, then log in again)",
+            id="engine-permission",
+        )
+    return MissingTool(
+        "no Docker Engine answers",
+        details=said,
+        fix="start it (Linux: `sudo systemctl start docker`; macOS and Windows: start Docker Desktop), "
+        "or install one: scripts/engine does it on Debian and Ubuntu",
+        id="engine-unreachable",
+    )

@@ -1,0 +1,95 @@
+"""Private folders and files written whole or not at all, because keys must survive a crash and a lax umask."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from sandbox.errors import SandboxError
+
+PRIVATE_DIR = 0o700
+
+
+def make_private_dir(path: Path) -> None:
+    """Make `path` a folder of mode 0700, whatever the umask, or tighten the one that is there.
+
+    Missing parents get the same mode (XDG Base Directory Specification, "Referencing this specification"), existing
+    ones are left as they are. Raises SandboxError when that is refused.
+    """
+    try:
+        missing = [folder for folder in path.parents if not folder.exists()]
+        for folder in (*reversed(missing), path):
+            folder.mkdir(mode=PRIVATE_DIR, exist_ok=True)
+            folder.chmod(PRIVATE_DIR)
+    except OSError as error:
+        raise _refused(f"the folder {path} cannot be made private", error) from error
+
+
+def write_atomic(path: Path, data: bytes, *, mode: int) -> None:
+    """Replace `path` by `data` with exactly `mode`; readers, and whoever cuts the power, see the old file or the new.
+
+    The folder must exist. A symbolic link at `path` is replaced, not followed. Raises SandboxError when refused.
+    """
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name[:100]}.", suffix=".tmp", dir=path.parent)
+    except OSError as error:
+        raise _refused(f"{path} cannot be written", error) from error
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(file.fileno(), mode)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise _refused(f"{path} cannot be written", error) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def exclusive(folder: Path, *, seconds: float = 30) -> Iterator[None]:
+    """Keep other processes and threads that use `exclusive` out of `folder`, after waiting up to `seconds` for them.
+
+    The folder must exist. Not re-entrant. Raises SandboxError when the others do not finish in time.
+    """
+    lock = FileLock(folder / ".lock", timeout=seconds, mode=0o600)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise SandboxError(
+            f"another command has been working in {folder} for more than {seconds:g} seconds",
+            fix="wait for it to end, or stop it, and run this again",
+            id="locked",
+        ) from error
+    except OSError as error:
+        raise _refused(f"{folder} cannot be locked", error) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _sync_folder(folder: Path) -> None:
+    # The rename itself is only on disk once the folder is.
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _refused(brief: str, error: OSError) -> SandboxError:
+    return SandboxError(
+        brief,
+        details=str(error),
+        fix="check the owner, the permissions and the free space of that path, then run this again",
+        id="file",
+    )

@@ -1,0 +1,153 @@
+"""The only door to other programs: argv lists, no shell, everything logged, failures carrying the program's own words."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from sandbox.errors import MissingTool, SandboxError
+
+log = logging.getLogger(__name__)
+
+Argv = Sequence[str | os.PathLike[str]]
+
+
+class ToolFailed(SandboxError):
+    """A program ended with a non-zero status or took too long; `details` holds its last lines."""
+
+    id = "tool-failed"
+
+    def __init__(self, brief: str, *, details: str = "", fix: str = "", status: int | None = None) -> None:
+        super().__init__(brief, details=details, fix=fix)
+        self.status = status
+
+
+def which(name: str, *, extra: Sequence[Path] = ()) -> Path | None:
+    """Where `name` is: on the PATH, else in one of the folders `extra`; None when nowhere."""
+    found = shutil.which(name) or shutil.which(name, path=os.pathsep.join(map(str, extra)))
+    return Path(found) if found else None
+
+
+def run(
+    argv: Argv,
+    *,
+    timeout: float,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    on_line: Callable[[str], None] | None = None,
+    stdin: str | None = None,
+) -> str:
+    """Run a program to its end and return its standard output and error, merged as they came.
+
+    `env` is added to our own environment; `timeout` is in seconds; `on_line` sees each line as it comes.
+    The program gets a process group of its own, so that an interrupt typed at the terminal reaches only us and the
+    program is ended by us, once. Raises MissingTool when there is no such program and ToolFailed when it fails.
+    """
+    words = [os.fspath(word) for word in argv]
+    log.debug("run: %s", shlex.join(words))
+    try:
+        child = subprocess.Popen(
+            words,
+            cwd=cwd,
+            env={**os.environ, **env} if env else None,
+            stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+    except FileNotFoundError as error:
+        raise MissingTool(f"{words[0]} is not installed", details=shlex.join(words)) from error
+    except PermissionError as error:
+        raise MissingTool(f"{words[0]} may not be run", details=str(error)) from error
+    killer = _Deadline(child, timeout)
+    try:
+        output = _collect(child, on_line, stdin)
+        status = child.wait()
+    except BaseException:
+        _end(child)
+        raise
+    finally:
+        expired = killer.cancel()
+    log.debug("exit %s: %s", status, words[0])
+    if status == 0 and not expired:
+        return output
+    program = Path(words[0]).name
+    brief = f"{program} took longer than {timeout:.0f} s" if expired else f"{program} failed with status {status}"
+    raise ToolFailed(brief, details=f"$ {shlex.join(words)}\n{last_lines(output)}", status=status)
+
+
+@contextmanager
+def serving(argv: Argv, *, log_to: Path) -> Iterator[None]:
+    """Keep a program running for the length of the block, its output in the file `log_to`, and end it afterwards."""
+    words = [os.fspath(word) for word in argv]
+    log.debug("serve: %s", shlex.join(words))
+    with log_to.open("w") as output:
+        child = subprocess.Popen(
+            words, stdin=subprocess.DEVNULL, stdout=output, stderr=output, text=True, start_new_session=True
+        )
+        try:
+            yield
+        finally:
+            _end(child)
+
+
+def last_lines(text: str, count: int = 15) -> str:
+    """The last `count` lines of a program's output, without control characters that could act on a terminal."""
+    lines = [line.rstrip() for line in text.splitlines() if line.strip()]
+    return "\n".join("".join(c for c in line if c.isprintable() or c == "\t") for line in lines[-count:])
+
+
+def _collect(child: subprocess.Popen[str], on_line: Callable[[str], None] | None, stdin: str | None) -> str:
+    if on_line is None:
+        return child.communicate(stdin)[0]
+    if stdin is not None and child.stdin is not None:
+        child.stdin.write(stdin)
+        child.stdin.close()
+    lines = []
+    assert child.stdout is not None
+    for line in child.stdout:
+        lines.append(line)
+        log.debug("  %s", line.rstrip())
+        on_line(line.rstrip())
+    return "".join(lines)
+
+
+def _end(child: subprocess.Popen[str]) -> None:
+    """Ask the program's whole group to stop, then make it."""
+    for number, patience in ((signal.SIGTERM, 3.0), (signal.SIGKILL, 5.0)):
+        try:
+            os.killpg(child.pid, number)
+            child.wait(patience)
+        except (ProcessLookupError, subprocess.TimeoutExpired):
+            continue
+        return
+
+
+class _Deadline:
+    """Ends a program that outlives its time; a thread of its own because reading its output blocks."""
+
+    def __init__(self, child: subprocess.Popen[str], seconds: float) -> None:
+        self._expired = False
+        self._child = child
+        self._timer = threading.Timer(seconds, self._fire)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _fire(self) -> None:
+        self._expired = True
+        _end(self._child)
+
+    def cancel(self) -> bool:
+        """Stop waiting; True when the time had run out."""
+        self._timer.cancel()
+        return self._expired

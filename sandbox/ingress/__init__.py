@@ -1,0 +1,1 @@
+"""The ingress controller inside the cluster and the page for unknown hosts."""

@@ -1,0 +1,57 @@
+"""Digests of exact bytes: the names of everything a registry stores, checked while the bytes go by."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator
+
+from sandbox.errors import SandboxError
+
+HEX_LENGTHS = {"sha256": 64, "sha512": 128}
+PATTERN = "|".join(f"{algorithm}:[0-9a-f]{{{length}}}" for algorithm, length in HEX_LENGTHS.items())
+_DIGEST = re.compile(PATTERN)
+CHUNK = 1 << 20
+
+
+class DigestMismatch(SandboxError):
+    """The bytes of a blob are not the bytes its digest names."""
+
+    id = "digest-mismatch"
+
+
+def is_digest(text: str) -> bool:
+    """Whether `text` is a digest of an algorithm every registry knows (OCI image-spec, descriptor.md, "Digests")."""
+    return _DIGEST.fullmatch(text) is not None
+
+
+def of(data: bytes) -> str:
+    """The sha256 digest of `data`, as `sha256:<hex>`."""
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def verified(chunks: Iterable[bytes], digest: str, size: int) -> Iterator[bytes]:
+    """Pass `chunks` on and raise DigestMismatch *before* the last one when they are not the `size` bytes of `digest`.
+
+    Holding back the last bytes means that whoever reads this can never have a complete blob with the wrong content.
+    """
+    measure = hashlib.new(digest.partition(":")[0])
+    seen = 0
+    for chunk in chunks:
+        measure.update(chunk)
+        seen += len(chunk)
+        if seen > size:
+            break
+        if seen == size:
+            _require(measure.hexdigest(), digest)
+        yield chunk
+    if seen != size:
+        raise DigestMismatch(f"{digest} is not whole", details=f"expected {size} bytes, the source gave {seen}")
+    if not size:
+        _require(measure.hexdigest(), digest)
+
+
+def _require(found: str, digest: str) -> None:
+    algorithm, _, wanted = digest.partition(":")
+    if found != wanted:
+        raise DigestMismatch(f"{digest} is damaged at its source", details=f"its bytes are {algorithm}:{found}")

@@ -1,0 +1,77 @@
+"""What a registry can answer instead of success, with the codes of the Distribution API for whoever must decide."""
+
+from __future__ import annotations
+
+import json
+
+from sandbox.errors import SandboxError
+
+_FIXES = {
+    "UNAUTHORIZED": "add credentials for this registry: sandbox credentials add",
+    "DENIED": "use an account that may do this, or another repository",
+    "TOOMANYREQUESTS": "wait, or add credentials: registries allow signed-in users more",
+    "MANIFEST_UNKNOWN": "check the spelling of the repository and the tag",
+    "NAME_UNKNOWN": "check the spelling of the repository",
+}
+
+
+class RegistryError(SandboxError):
+    """A registry refused a request, or could not be reached (`status` is then None).
+
+    `codes` are those of the Distribution specification, "Error Codes". `transient` says that the same request may
+    succeed later: the connection broke, the server failed (5xx) or asked us to slow down (429).
+    """
+
+    id = "registry"
+
+    def __init__(
+        self,
+        brief: str,
+        *,
+        details: str = "",
+        fix: str = "",
+        status: int | None = None,
+        codes: tuple[str, ...] = (),
+        transient: bool = False,
+    ) -> None:
+        super().__init__(brief, details=details, fix=fix)
+        self.status = status
+        self.codes = codes
+        self.transient = transient
+
+
+def from_response(action: str, status: int, body: bytes) -> RegistryError:
+    """The error for an unwanted answer to `action`, such as `PUT http://…`."""
+    codes, messages = _read(body)
+    if not codes and status in (401, 403):
+        codes = ("UNAUTHORIZED",) if status == 401 else ("DENIED",)
+    return RegistryError(
+        f"the registry refused {action}",
+        details="\n".join((f"HTTP status {status}", *messages)),
+        fix=next((_FIXES[code] for code in codes if code in _FIXES), ""),
+        status=status,
+        codes=codes,
+        transient=is_transient(status),
+    )
+
+
+def is_transient(status: int) -> bool:
+    """Whether an answer means "later" rather than "no"."""
+    return status in (408, 429) or status >= 500
+
+
+def _read(body: bytes) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The codes and the readable lines of an error body (`{"errors": [{code, message, detail}]}`)."""
+    try:
+        errors = json.loads(body)["errors"]
+        codes = tuple(str(error["code"]) for error in errors)
+    except (ValueError, KeyError, TypeError):
+        text = body[:256].decode(errors="replace").strip()
+        return (), (text,) if text else ()
+    lines = []
+    for error in errors:
+        line = f"{error['code']}: {error.get('message', '')}"
+        if error.get("detail"):
+            line += f" ({json.dumps(error['detail'])[:256]})"
+        lines.append(line)
+    return codes, tuple(lines)

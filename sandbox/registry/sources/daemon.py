@@ -1,0 +1,209 @@
+"""Images of the local Docker Engine: only layers the registry lacks are taken out of it, all of them in one save."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from typing import Any
+
+from sandbox.errors import SandboxError
+from sandbox.registry import manifest as manifests
+from sandbox.registry.client import Client
+from sandbox.registry.holdings import Holdings
+from sandbox.registry.image import Image, MissingBlob, Tree, walk
+from sandbox.registry.imagelist import FromDaemon
+from sandbox.registry.landing import Landing
+from sandbox.registry.manifest import OCI_CONFIG, OCI_LAYER, Descriptor, Document, Manifest
+from sandbox.registry.progress import Observer
+from sandbox.registry.sources.savestream import Documents, take
+from sandbox.registry.sources.select import goes_by, listed
+from sandbox.registry.sources.source import Daemon
+from sandbox.registry.target import Target
+
+SAVES = 3
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """What the engine says about an image before anything is saved.
+
+    `id` is the digest of the configuration on an engine with its classic store, of a manifest or an index on one with
+    the containerd store. `diff_ids` are the digests of the uncompressed layers, on either.
+    """
+
+    target: Target
+    name: str
+    id: str
+    diff_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Landed:
+    """The Origin of an image whose layers the registry holds already; documents are still in memory."""
+
+    documents: Mapping[str, bytes] = field(default_factory=dict)
+
+    @contextlib.contextmanager
+    def open(self, blob: Descriptor) -> Iterator[Iterator[bytes]]:
+        """The bytes of a configuration."""
+        if blob.digest not in self.documents:
+            raise MissingBlob(f"{blob.digest} is gone from the registry", fix="push again")
+        yield iter([self.documents[blob.digest]])
+
+
+class DaemonImages:
+    """All images of a run that are in the engine, together, because they share layers and a save."""
+
+    def __init__(self, daemon: Daemon, client: Client, holdings: Holdings, observer: Observer, pool: Executor) -> None:
+        self._daemon = daemon
+        self._client = client
+        self._holdings = holdings
+        self._observer = observer
+        self._pool = pool
+
+    def resolve(self, entries: Sequence[FromDaemon]) -> dict[Target, Image | SandboxError]:
+        """Every image, its layers in the registry, or the reason why not."""
+        found: dict[Target, Image | SandboxError] = {}
+        waiting: list[Inspected] = []
+        for entry, inspected in zip(entries, self._pool.map(self._inspect, entries), strict=True):
+            if isinstance(inspected, SandboxError):
+                found[entry.target] = inspected
+            else:
+                waiting.append(inspected)
+        held = list(self._pool.map(self._held, waiting))
+        found |= {one.target: image for one, image in zip(waiting, held, strict=True) if image is not None}
+        waiting = [one for one, image in zip(waiting, held, strict=True) if image is None]
+        if waiting:
+            found |= self._saved(waiting)
+        return found
+
+    def _inspect(self, entry: FromDaemon) -> Inspected | SandboxError:
+        try:
+            content = self._daemon.inspect_image(entry.image)
+        except SandboxError as error:
+            return error
+        if content is None:
+            return SandboxError(
+                f"the Docker Engine has no image {entry.image}",
+                fix=f"docker pull {entry.image}, or build it; or push it `from: registry`",
+            )
+        return Inspected(entry.target, entry.image, str(content["Id"]), _layers(content))
+
+    def _held(self, one: Inspected) -> Image | SandboxError | None:
+        """The image, when the registry has every piece of it, so that nothing need be saved."""
+        try:
+            tree = self._tagged(one) or self._classic(one, {})
+        except SandboxError as error:
+            return error
+        return tree.image(Landed()) if tree else None
+
+    def _tagged(self, one: Inspected) -> Tree | None:
+        """The image behind the target's tag, when it is this one and whole."""
+        repository = one.target.repository
+        document = self._client.manifest(repository, one.target.tag or str(one.target.digest))
+        if document is None:
+            return None
+        content = manifests.parse(document)
+        ours = isinstance(content, Manifest) and content.config.digest == one.id
+        if ours and isinstance(content, Manifest):
+            ours = tuple(layer.digest for layer in content.layers) == one.diff_ids
+        if not ours and document.digest != one.id:
+            return None
+        tree = walk(document, lambda child: self._client.manifest(repository, child.digest))
+        return tree if all(self._holdings.size(repository, blob.digest) is not None for blob in tree.blobs) else None
+
+    def _classic(self, one: Inspected, documents: Mapping[str, bytes]) -> Tree | None:
+        """The image with raw layers and a manifest of ours, when `id` names a configuration and all of it is there.
+
+        A raw layer's digest is its diff id, so the engine's description and the registry's sizes are all it takes.
+        """
+        repository = one.target.repository
+        for digest in one.diff_ids:
+            self._holdings.size(repository, digest)
+        config = len(documents[one.id]) if one.id in documents else self._holdings.size(repository, one.id)
+        places = [self._holdings.anywhere(digest) for digest in one.diff_ids]
+        if config is None or not all(places):
+            return None
+        described = Descriptor(OCI_CONFIG, one.id, config)
+        sizes = [place[1] for place in places if place]
+        layers = [Descriptor(OCI_LAYER, name, size) for name, size in zip(one.diff_ids, sizes, strict=True)]
+        return Tree((manifests.image_manifest(described, layers),), tuple(dict.fromkeys((described, *layers))))
+
+    def _saved(self, waiting: Sequence[Inspected]) -> dict[Target, Image | SandboxError]:
+        """Save what is missing, again for layers whose connection broke, since a stream cannot be rewound."""
+        found: dict[Target, Image | SandboxError] = {}
+        for _ in range(SAVES):
+            landing = self._landing(waiting)
+            try:
+                documents = take(self._daemon.save(list(dict.fromkeys(one.name for one in waiting))), landing)
+            except SandboxError as error:
+                return found | dict.fromkeys((one.target for one in waiting), error)
+            found |= {one.target: self._made(one, documents, landing) for one in waiting}
+            again = [one for one in waiting if isinstance(found[one.target], SandboxError)]
+            if not again or not landing.failures:
+                break
+            waiting = again
+        return found
+
+    def _landing(self, waiting: Sequence[Inspected]) -> Landing:
+        wanted: dict[str, dict[str, None]] = {}
+        for one in waiting:
+            for digest in one.diff_ids:
+                wanted.setdefault(digest, {})[one.target.repository] = None
+        repositories = {digest: tuple(names) for digest, names in wanted.items()}
+        return Landing(self._client, self._holdings, self._observer, repositories, waiting[0].target.repository)
+
+    def _made(self, one: Inspected, documents: Documents, landing: Landing) -> Image | SandboxError:
+        try:
+            tree = self._classic(one, documents.by_digest) or self._from_index(one, documents)
+        except SandboxError as error:
+            return _why(one, error, (one.id, *one.diff_ids), landing)
+        lacking = [
+            blob.digest
+            for blob in tree.blobs
+            if blob.digest not in documents.by_digest and not landing.has(blob.digest)
+        ]
+        if lacking:
+            return _why(one, _incomplete(one, lacking[0]), lacking, landing)
+        return tree.image(Landed(documents.by_digest))
+
+    def _from_index(self, one: Inspected, documents: Documents) -> Tree:
+        """An image of the containerd store, with the manifests and layers it has, compressed or not, as they are."""
+
+        def read(child: Descriptor) -> Document | None:
+            data = documents.by_digest.get(child.digest)
+            return None if data is None else manifests.document(data, child.media_type)
+
+        roots = listed(documents.index) if documents.index else ()
+        fitting = [root for root in roots if root.digest == one.id] or [
+            root for root in roots if goes_by(root, one.name)
+        ]
+        if one.id in documents.by_digest and not fitting:
+            lost = (digest for digest in one.diff_ids if not self._holdings.anywhere(digest))
+            raise _incomplete(one, next(lost, one.id))
+        document = read(fitting[0]) if fitting else None
+        if document is None:
+            raise _incomplete(one, fitting[0].digest if fitting else one.id)
+        return walk(document, read)
+
+
+def _why(one: Inspected, error: SandboxError, digests: Iterable[str], landing: Landing) -> SandboxError:
+    """A failed upload explains a missing layer better than its absence does."""
+    for digest in (*digests, None):
+        if digest in landing.failures:
+            return landing.failures[digest]
+    return error
+
+
+def _incomplete(one: Inspected, digest: str) -> MissingBlob:
+    return MissingBlob(
+        f"the Docker Engine's save of {one.name} is not complete",
+        details=f"missing: {digest}",
+        fix=f"docker image rm {one.name}, then pull or build it again; or push it `from: registry`",
+    )
+
+
+def _layers(content: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple((content.get("RootFS") or {}).get("Layers") or ())

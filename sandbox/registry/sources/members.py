@@ -1,0 +1,111 @@
+"""The files in a tar on disk, found by name in any order; links are followed, compression of the tar is undone."""
+
+from __future__ import annotations
+
+import contextlib
+import posixpath
+import tarfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from sandbox.errors import SandboxError
+
+LARGEST_DOCUMENT = 8 << 20
+_MOST_LINKS = 16
+
+
+@dataclass(frozen=True)
+class _Piece:
+    offset: int
+    size: int
+
+
+class _Window:
+    """`size` bytes of an open file from `offset` on, as a file; a plain tar needs no tarfile to read a member."""
+
+    def __init__(self, file: IO[bytes], piece: _Piece) -> None:
+        file.seek(piece.offset)
+        self._file = file
+        self._left = piece.size
+
+    def read(self, size: int = -1) -> bytes:
+        """Up to `size` bytes, none at the end. Raises EOFError when the tar ends before its member does."""
+        wanted = self._left if size < 0 else min(size, self._left)
+        data = self._file.read(wanted)
+        if len(data) < wanted:
+            raise EOFError("the tar is cut short")
+        self._left -= len(data)
+        return data
+
+
+@dataclass(frozen=True)
+class Members:
+    """The regular files of the tar at `path`, each with its place; usable by several threads."""
+
+    path: Path
+    pieces: Mapping[str, _Piece]
+    compressed: bool
+
+    @classmethod
+    def of(cls, path: Path) -> Members:
+        """Read the table of a tar, compressed or not. Raises SandboxError."""
+        try:
+            try:
+                return cls(path, _pieces(path, "r:"), compressed=False)
+            except tarfile.ReadError:
+                return cls(path, _pieces(path, "r:*"), compressed=True)
+        except (OSError, EOFError, tarfile.TarError) as error:
+            raise SandboxError(
+                f"{path} is not a readable tar archive", details=str(error), fix="correct `path:`, or write it again"
+            ) from error
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.pieces
+
+    def size(self, name: str) -> int:
+        """The size of a member in bytes."""
+        return self.pieces[name].size
+
+    def document(self, name: str) -> bytes | None:
+        """The content of a small member, None when there is none of that name."""
+        if name not in self.pieces:
+            return None
+        if self.size(name) > LARGEST_DOCUMENT:
+            raise SandboxError(f"{name} in {self.path} is too large", details=f"{self.size(name)} bytes")
+        with self.open(name) as file:
+            return file.read()
+
+    @contextlib.contextmanager
+    def open(self, name: str) -> Iterator[IO[bytes]]:
+        """A member as a file that can be read from start to end."""
+        if self.compressed:
+            with tarfile.open(self.path, "r:*") as tar:
+                member = tar.extractfile(name)
+                if member is None:
+                    raise SandboxError(f"{name} in {self.path} is not a file")
+                yield member
+        else:
+            with self.path.open("rb") as file:
+                yield _Window(file, self.pieces[name])  # type: ignore[misc]  # only read() is used
+
+
+def _pieces(path: Path, mode: str) -> dict[str, _Piece]:
+    pieces: dict[str, _Piece] = {}
+    links: dict[str, str] = {}
+    with tarfile.open(path, mode) as tar:  # type: ignore[call-overload]
+        for member in tar:
+            name = posixpath.normpath(member.name)
+            if member.isfile():
+                pieces[name] = _Piece(member.offset_data, member.size)
+            elif member.issym():
+                links[name] = posixpath.normpath(posixpath.join(posixpath.dirname(name), member.linkname))
+            elif member.islnk():
+                links[name] = posixpath.normpath(member.linkname)
+    for name, place in links.items():
+        for _ in range(_MOST_LINKS):
+            place = links.get(place, place)
+        if place in pieces:
+            pieces[name] = pieces[place]
+    return pieces

@@ -1,0 +1,80 @@
+"""Images of another registry, read through the same client that writes to ours."""
+
+from __future__ import annotations
+
+import contextlib
+import platform as machine
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sandbox.errors import SandboxError
+from sandbox.registry.client import Client
+from sandbox.registry.image import Image, MissingBlob, for_platform, walk
+from sandbox.registry.manifest import Descriptor, Document, Index, parse
+from sandbox.registry.reference import DOCKER_HUB, Reference
+
+DOCKER_HUB_API = "registry-1.docker.io"
+_ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
+
+
+@dataclass(frozen=True)
+class Remote:
+    """The image `reference` of the registry that `client` speaks to.
+
+    A tag that names several platforms is reduced to `platform`, the one the sandbox's nodes run; a digest is a promise
+    about exact bytes, so all its platforms are copied.
+    """
+
+    client: Client
+    reference: Reference
+    platform: str
+
+    def image(self) -> Image:
+        """Read its documents. Raises RegistryError, MissingBlob."""
+        root = self._read(self.reference.name)
+        if root is None:
+            raise SandboxError(
+                f"there is no image {self.reference.familiar}",
+                details=f"{self.client.url} does not know it",
+                fix="check its name and tag",
+            )
+        if self.reference.digest is None and isinstance(parse(root), Index):
+            child = for_platform(root, self.platform)
+            if child is None:
+                raise SandboxError(
+                    f"{self.reference.familiar} does not exist for {self.platform}",
+                    details=f"{root.digest} lists other platforms only",
+                    fix="choose an image made for this platform, or name it by digest to copy all platforms",
+                )
+            root = self._child(child)
+        return walk(root, self._child).image(self)
+
+    @contextlib.contextmanager
+    def open(self, blob: Descriptor) -> Iterator[Iterator[bytes]]:
+        """The bytes of a blob."""
+        with self.client.blob(self.reference.path, blob.digest) as chunks:
+            yield chunks
+
+    def _child(self, child: Descriptor) -> Document:
+        document = self._read(child.digest)
+        if document is None:
+            raise MissingBlob(
+                f"{self.reference.familiar} is not complete in its registry",
+                details=f"missing: {child.digest} ({child.platform or child.media_type})",
+                fix="choose another tag, or tell the image's publisher",
+            )
+        return document
+
+    def _read(self, name: str) -> Document | None:
+        return self.client.manifest(self.reference.path, name)
+
+
+def api_host(reference: Reference) -> str:
+    """The host that serves the API for a reference; Docker Hub's differs from its name."""
+    return DOCKER_HUB_API if reference.host == DOCKER_HUB else reference.host
+
+
+def host_platform() -> str:
+    """The platform of containers on this machine: Linux, on the machine's own processor."""
+    name = machine.machine().lower()
+    return f"linux/{_ARCHITECTURES.get(name, name)}"

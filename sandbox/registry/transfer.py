@@ -1,0 +1,81 @@
+"""One blob into every repository that needs it, the cheapest way: there already, mounted, sent."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from sandbox.errors import SandboxError
+from sandbox.registry.client import Client, OpenBlob
+from sandbox.registry.errors import RegistryError
+from sandbox.registry.holdings import Fact, Holdings
+from sandbox.registry.plan import Transfer
+from sandbox.registry.progress import Observer
+
+
+def carry(transfer: Transfer, client: Client, holdings: Holdings, observer: Observer) -> dict[str, SandboxError]:
+    """Do it; the answer names the repositories that did not get the blob, each with the reason."""
+    digest, repositories = transfer.blob.digest, transfer.repositories
+    try:
+        lacking = [name for name in repositories if holdings.size(name, digest) is None]
+        if lacking and holdings.anywhere(digest) is None:
+            _send(transfer, lacking.pop(0), client, holdings, observer)
+    except SandboxError as error:
+        return dict.fromkeys(repositories, error)
+    failures: dict[str, SandboxError] = {}
+    for repository in lacking:
+        try:
+            _mount(transfer, repository, client, holdings, observer)
+        except SandboxError as error:
+            failures[repository] = error
+    return failures
+
+
+def _send(transfer: Transfer, repository: str, client: Client, holdings: Holdings, observer: Observer) -> None:
+    """Send the blob from the first origin that can give it whole."""
+    problem: SandboxError | None = None
+    for origin in transfer.origins:
+        try:
+            client.upload(repository, transfer.blob, _observed(lambda: origin.open(transfer.blob), observer))  # noqa: B023
+        except SandboxError as error:
+            problem = problem or error
+        else:
+            holdings.add(repository, transfer.blob.digest, transfer.blob.size, Fact.UPLOADED)
+            return
+    raise problem or SandboxError(f"nothing can give {transfer.blob.digest}")
+
+
+def _mount(transfer: Transfer, repository: str, client: Client, holdings: Holdings, observer: Observer) -> None:
+    """Mount the blob from a repository that has it; where the registry will not, copy it through this machine."""
+    digest = transfer.blob.digest
+    place = holdings.anywhere(digest)
+    if place is None:
+        raise SandboxError(f"{digest} is in no repository of the registry")
+    source = place[0]
+    try:
+        begun = client.mount(repository, digest, source)
+        if begun is None:
+            holdings.add(repository, digest, transfer.blob.size, Fact.MOUNTED)
+            return
+    except RegistryError as error:
+        if error.transient:
+            raise
+        begun = None
+    copy = _observed(lambda: client.blob(source, digest), observer)
+    client.upload(repository, transfer.blob, copy, begun=begun)
+    holdings.add(repository, digest, transfer.blob.size, Fact.UPLOADED)
+
+
+def _observed(open_blob: OpenBlob, observer: Observer) -> OpenBlob:
+    @contextlib.contextmanager
+    def opened() -> Iterator[Iterator[bytes]]:
+        with open_blob() as chunks:
+            yield _counted(chunks, observer)
+
+    return opened
+
+
+def _counted(chunks: Iterator[bytes], observer: Observer) -> Iterator[bytes]:
+    for chunk in chunks:
+        observer.sent(len(chunk))
+        yield chunk

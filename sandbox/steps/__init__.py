@@ -1,0 +1,1 @@
+"""One file per thing `down` can take away; read the folder, know the product."""

@@ -1,0 +1,183 @@
+"""Small images for tests, in every shape a source may have them: OCI layout, `docker save` old and new, a fake engine."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import random
+import tarfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+OCI_INDEX = "application/vnd.oci.image.index.v1+json"
+OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
+OCI_LAYER = "application/vnd.oci.image.layer.v1.tar"
+
+
+def digest_of(data: bytes) -> str:
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+def layer(seed: int, size: int = 1000) -> bytes:
+    """A layer: a tar with one file of `size` bytes that depend on `seed`."""
+    return tar({f"file-{seed}": random.Random(seed).randbytes(size)})  # noqa: S311
+
+
+def tar(files: Mapping[str, bytes], links: Mapping[str, str] | None = None) -> bytes:
+    """A tar in the given order, links last."""
+    output = io.BytesIO()
+    with tarfile.open(fileobj=output, mode="w") as archive:
+        for name, data in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+        for name, place in (links or {}).items():
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = tarfile.SYMTYPE, place
+            archive.addfile(member)
+    return output.getvalue()
+
+
+@dataclass(frozen=True)
+class TestImage:
+    """An image by its raw layers; `label` tells apart images with the same layers."""
+
+    __test__ = False
+
+    layers: tuple[bytes, ...]
+    label: str = ""
+    compressed: bool = False
+
+    @property
+    def config(self) -> bytes:
+        content = {
+            "architecture": "amd64",
+            "os": "linux",
+            "config": {"Labels": {"name": self.label}},
+            "rootfs": {"type": "layers", "diff_ids": [digest_of(one) for one in self.layers]},
+        }
+        return json.dumps(content).encode()
+
+    @property
+    def blobs(self) -> tuple[bytes, ...]:
+        """The layers as they are stored."""
+        return tuple(gzip.compress(one, 1, mtime=0) for one in self.layers) if self.compressed else self.layers
+
+    @property
+    def manifest(self) -> bytes:
+        suffix = "+gzip" if self.compressed else ""
+        content = {
+            "schemaVersion": 2,
+            "mediaType": OCI_MANIFEST,
+            "config": {"mediaType": OCI_CONFIG, "digest": digest_of(self.config), "size": len(self.config)},
+            "layers": [
+                {"mediaType": OCI_LAYER + suffix, "digest": digest_of(one), "size": len(one)} for one in self.blobs
+            ],
+        }
+        return json.dumps(content, indent=1).encode()
+
+    def descriptor(self, **more: Any) -> dict[str, Any]:
+        """The descriptor of the manifest."""
+        return {"mediaType": OCI_MANIFEST, "digest": digest_of(self.manifest), "size": len(self.manifest), **more}
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        """Everything as blobs by digest."""
+        return {digest_of(data): data for data in (*self.blobs, self.config, self.manifest)}
+
+
+def index(*descriptors: dict[str, Any]) -> bytes:
+    """An index, as a blob or as an `index.json`."""
+    return json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": list(descriptors)}).encode()
+
+
+def write_layout(folder: Path, top: bytes, blobs: Mapping[str, bytes]) -> Path:
+    """An OCI layout folder with `top` as its index.json."""
+    for digest, data in blobs.items():
+        path = folder / "blobs" / digest.replace(":", "/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    (folder / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
+    (folder / "index.json").write_bytes(top)
+    return folder
+
+
+def old_save(images: Mapping[str, TestImage]) -> bytes:
+    """What `docker save` writes before version 25: layers under ids of their own, repeated ones as links."""
+    files: dict[str, bytes] = {}
+    links: dict[str, str] = {}
+    seen: dict[str, str] = {}
+    entries = []
+    for name, image in images.items():
+        paths = []
+        for one in image.layers:
+            folder = hashlib.sha256(f"{name} {len(paths)}".encode()).hexdigest()
+            paths.append(f"{folder}/layer.tar")
+            files[f"{folder}/VERSION"] = b"1.0"
+            files[f"{folder}/json"] = json.dumps({"id": folder}).encode()
+            if digest_of(one) in seen:
+                links[paths[-1]] = f"../{seen[digest_of(one)]}"
+            else:
+                files[paths[-1]] = one
+                seen[digest_of(one)] = paths[-1]
+        config = f"{digest_of(image.config).partition(':')[2]}.json"
+        files[config] = image.config
+        entries.append({"Config": config, "RepoTags": [name], "Layers": paths})
+    ordered = dict(sorted(files.items())) | {"manifest.json": json.dumps(entries).encode(), "repositories": b"{}"}
+    return tar(ordered, links)
+
+
+def new_save(images: Mapping[str, TestImage], *, without: Sequence[str] = ()) -> bytes:
+    """What `docker save` writes from version 25 on: an OCI layout with a manifest.json beside; `without` some blobs."""
+    blobs: dict[str, bytes] = {}
+    entries, descriptors = [], []
+    for name, image in images.items():
+        blobs |= image.files
+        descriptors.append(image.descriptor(annotations={"io.containerd.image.name": f"docker.io/library/{name}"}))
+        paths = [place(digest_of(one)) for one in image.blobs]
+        entries.append({"Config": place(digest_of(image.config)), "RepoTags": [name], "Layers": paths})
+    files = {place(digest): data for digest, data in sorted(blobs.items()) if digest not in without}
+    files |= {"index.json": index(*descriptors), "manifest.json": json.dumps(entries).encode(), "oci-layout": b"{}"}
+    return tar(files)
+
+
+def place(digest: str) -> str:
+    return f"blobs/{digest.replace(':', '/')}"
+
+
+@dataclass
+class FakeEngine:
+    """A Docker Engine with images by name. `old` saves in the layout before version 25; `containerd` ids are manifests.
+
+    `saved` counts the bytes it has streamed; a name it does not know is a failure of the test.
+    """
+
+    images: Mapping[str, TestImage]
+    old: bool = False
+    containerd: bool = False
+    without: Sequence[str] = ()
+    saves: list[tuple[str, ...]] = field(default_factory=list)
+    built: list[tuple[Path, str]] = field(default_factory=list)
+
+    def inspect_image(self, name: str) -> Mapping[str, Any] | None:
+        if name not in self.images:
+            return None
+        image = self.images[name]
+        top = image.manifest if self.containerd else image.config
+        return {"Id": digest_of(top), "RootFS": {"Type": "layers", "Layers": [digest_of(one) for one in image.layers]}}
+
+    def save(self, names: Sequence[str]) -> Iterator[bytes]:
+        self.saves.append(tuple(names))
+        wanted = {name: self.images[name] for name in names}
+        data = old_save(wanted) if self.old else new_save(wanted, without=self.without)
+        for start in range(0, len(data), 70_000):
+            yield data[start : start + 70_000]
+
+    def build(self, context: Path, tag: str) -> None:
+        self.built.append((context, tag))
+        self.images = {**self.images, tag: TestImage((layer(len(tag)),), label=(context / "Dockerfile").read_text())}

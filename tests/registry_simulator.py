@@ -1,0 +1,279 @@
+"""An OCI registry in memory, strict about the Distribution API and able to misbehave on request; for tests only."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import socket
+import struct
+import threading
+import uuid
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self
+from urllib.parse import parse_qs, urlsplit
+
+_NAME = r"[a-z0-9]+(?:[._/-][a-z0-9]+)*"
+_ROUTES = {
+    "manifest": re.compile(rf"/v2/({_NAME})/manifests/([^/]+)"),
+    "blob": re.compile(rf"/v2/({_NAME})/blobs/(sha256:[0-9a-f]{{64}})"),
+    "uploads": re.compile(rf"/v2/({_NAME})/blobs/uploads/"),
+    "upload": re.compile(rf"/v2/({_NAME})/blobs/uploads/([0-9a-f]{{32}})"),
+    "tags": re.compile(rf"/v2/({_NAME})/tags/list"),
+}
+RESET = "reset"
+
+
+@dataclass
+class Fault:
+    """Answer the next `times` requests that fit with a status, or RESET the connection in the middle of their body."""
+
+    method: str
+    path: str
+    answer: int | str
+    times: int = 1
+    retry_after: str = ""
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request that was answered, and how many bytes of body came with it."""
+
+    method: str
+    path: str
+    status: int
+    size: int
+
+
+@dataclass
+class Simulator:
+    """A registry on a free port of 127.0.0.1, in a thread, while used as a context manager.
+
+    `refuse_mounts` answers every mount with 202 and an upload; `relative_locations` sends Locations without a host and
+    with a query; `token` demands `Authorization: Bearer <token>`, which its own `/token` gives to anybody.
+    """
+
+    faults: list[Fault] = field(default_factory=list)
+    refuse_mounts: bool = False
+    relative_locations: bool = False
+    digest_headers: bool = True
+    token: str = ""
+    page: int = 100
+    requests: list[Request] = field(default_factory=list)
+    content: dict[str, bytes] = field(default_factory=dict)
+    links: set[tuple[str, str]] = field(default_factory=set)
+    manifests: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
+    uploads: dict[str, bytearray] = field(default_factory=dict)
+    lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def __enter__(self) -> Self:
+        simulator = self
+
+        class Handler(_Handler):
+            registry = simulator
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    @property
+    def received(self) -> int:
+        """The bytes of blob bodies taken in so far, complete or not."""
+        return sum(request.size for request in self.requests if "/blobs/uploads/" in request.path)
+
+    def count(self, method: str, path: str = "") -> int:
+        """How many requests of a method had a path that matches a pattern."""
+        return sum(1 for one in self.requests if one.method == method and re.search(path, one.path))
+
+    def forget(self) -> None:
+        """Start counting anew."""
+        self.requests.clear()
+
+    def manifest(self, repository: str, reference: str) -> Any:
+        """A stored manifest as JSON, by tag or digest."""
+        return json.loads(self.content[self.manifests[repository, reference][1]])
+
+
+class _Handler(BaseHTTPRequestHandler):
+    registry: Simulator
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = -1
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+    def do_GET(self) -> None:
+        self._handle()
+
+    do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_GET
+
+    def _handle(self) -> None:
+        registry, parts = self.registry, urlsplit(self.path)
+        with registry.lock:
+            fault = next(
+                (f for f in registry.faults if f.times and f.method == self.command and re.search(f.path, self.path)),
+                None,
+            )
+            if fault:
+                fault.times -= 1
+        if fault and fault.answer == RESET:
+            self.rfile.read(min(int(self.headers.get("Content-Length", 0)) // 2, 1 << 16) or 1)
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.close_connection = True
+            self.connection.close()
+            return
+        self._size = 0
+        body = self._body()
+        if fault:
+            headers = {"Retry-After": fault.retry_after} if fault.retry_after else {}
+            self._answer(int(fault.answer), headers=headers)
+        elif parts.path == "/token":
+            self._answer(200, json.dumps({"token": registry.token}).encode())
+        elif registry.token and self.headers.get("Authorization") != f"Bearer {registry.token}":
+            challenge = f'Bearer realm="{registry.url}/token",service="simulator",scope="repository:x:pull"'
+            self._answer(401, headers={"WWW-Authenticate": challenge})
+        else:
+            with registry.lock:
+                self._route(parts.path, {key: values[0] for key, values in parse_qs(parts.query).items()}, body)
+
+    def _body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
+            data = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        else:
+            pieces = []
+            while size := int(self.rfile.readline().split(b";")[0], 16):
+                pieces.append(self.rfile.read(size))
+                self.rfile.readline()
+            self.rfile.readline()
+            data = b"".join(pieces)
+        self._size = len(data)
+        return data
+
+    def _route(self, path: str, query: dict[str, str], body: bytes) -> None:
+        if path == "/v2/":
+            self._answer(200)
+        elif path == "/v2/_catalog":
+            self._list("repositories", sorted({name for name, _ in self.registry.links}), query)
+        for name, pattern in _ROUTES.items():
+            if found := pattern.fullmatch(path):
+                getattr(self, f"_{name}")(*found.groups(), query, body)
+                return
+        if path not in ("/v2/", "/v2/_catalog"):
+            self._answer(404)
+
+    def _tags(self, repository: str, query: dict[str, str], _: bytes) -> None:
+        tags = sorted(tag for name, tag in self.registry.manifests if name == repository and ":" not in tag)
+        if tags:
+            self._list("tags", tags, query)
+        else:
+            self._refuse(404, "NAME_UNKNOWN")
+
+    def _list(self, key: str, names: list[str], query: dict[str, str]) -> None:
+        rest = [name for name in names if name > query.get("last", "")]
+        shown = rest[: self.registry.page]
+        more = len(rest) > len(shown)
+        link = {"Link": f'<{urlsplit(self.path).path}?last={shown[-1]}>; rel="next"'} if more else {}
+        self._answer(200, json.dumps({key: shown}).encode(), headers=link)
+
+    def _blob(self, repository: str, digest: str, _: dict[str, str], __: bytes) -> None:
+        if (repository, digest) not in self.registry.links:
+            self._refuse(404, "BLOB_UNKNOWN")
+        else:
+            self._answer(200, self.registry.content[digest])
+
+    def _uploads(self, repository: str, query: dict[str, str], _: bytes) -> None:
+        mount, source = query.get("mount", ""), query.get("from", "")
+        if mount and (source, mount) in self.registry.links and not self.registry.refuse_mounts:
+            self.registry.links.add((repository, mount))
+            self._answer(201, headers={"Docker-Content-Digest": mount})
+            return
+        name = uuid.uuid4().hex
+        self.registry.uploads[name] = bytearray()
+        self._answer(202, headers={"Location": self._location(repository, name)})
+
+    def _upload(self, repository: str, name: str, query: dict[str, str], body: bytes) -> None:
+        upload = self.registry.uploads.get(name)
+        if upload is None or (self.registry.relative_locations and query.get("state") != "a b"):
+            self._refuse(404, "BLOB_UPLOAD_UNKNOWN")
+        elif self.command == "DELETE":
+            del self.registry.uploads[name]
+            self._answer(204)
+        elif self.command == "PATCH":
+            upload += body
+            self._answer(202, headers={"Location": self._location(repository, name)})
+        elif self.command == "PUT":
+            data = bytes(upload + body)
+            digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+            if query.get("digest") != digest:
+                self._refuse(400, "DIGEST_INVALID")
+                return
+            del self.registry.uploads[name]
+            self.registry.content[digest] = data
+            self.registry.links.add((repository, digest))
+            self._answer(201, headers={"Docker-Content-Digest": digest})
+        else:
+            self._answer(405)
+
+    def _manifest(self, repository: str, reference: str, _: dict[str, str], body: bytes) -> None:
+        if self.command == "PUT":
+            self._put_manifest(repository, reference, body)
+        elif (repository, reference) not in self.registry.manifests:
+            self._refuse(404, "MANIFEST_UNKNOWN")
+        else:
+            media_type, digest = self.registry.manifests[repository, reference]
+            named = {"Docker-Content-Digest": digest} if self.registry.digest_headers else {}
+            self._answer(200, self.registry.content[digest], {"Content-Type": media_type, **named})
+
+    def _put_manifest(self, repository: str, reference: str, body: bytes) -> None:
+        content, digest = json.loads(body), f"sha256:{hashlib.sha256(body).hexdigest()}"
+        media_type = self.headers["Content-Type"]
+        children = [child["digest"] for child in content.get("manifests", ())]
+        blobs = [content["config"], *content["layers"]] if "layers" in content else []
+        if content.get("mediaType", media_type) != media_type or ":" in reference and reference != digest:
+            self._refuse(400, "MANIFEST_INVALID")
+        elif any((repository, child) not in self.registry.manifests for child in children):
+            self._refuse(400, "MANIFEST_BLOB_UNKNOWN")
+        elif any(not self._holds(repository, blob) for blob in blobs):
+            self._refuse(400, "MANIFEST_BLOB_UNKNOWN")
+        else:
+            self.registry.content[digest] = body
+            for name in (reference, digest):
+                self.registry.manifests[repository, name] = (media_type, digest)
+            self._answer(201, headers={"Docker-Content-Digest": digest})
+
+    def _holds(self, repository: str, blob: dict[str, Any]) -> bool:
+        """Whether a blob is in the repository with the size a manifest says."""
+        digest = blob["digest"]
+        return (repository, digest) in self.registry.links and len(self.registry.content[digest]) == blob["size"]
+
+    def _location(self, repository: str, name: str) -> str:
+        path = f"/v2/{repository}/blobs/uploads/{name}"
+        return f"{path}?state=a%20b" if self.registry.relative_locations else f"{self.registry.url}{path}"
+
+    def _refuse(self, status: int, code: str) -> None:
+        self._answer(status, json.dumps({"errors": [{"code": code, "message": code.lower()}]}).encode())
+
+    def _answer(self, status: int, body: bytes = b"", headers: dict[str, str] | None = None) -> None:
+        self.registry.requests.append(Request(self.command, self.path, status, self._size))
+        self.send_response(status)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        if status != 204:
+            self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+        self.wfile.flush()

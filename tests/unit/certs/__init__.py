@@ -1,0 +1,1 @@
+"""Tests of sandbox.certs, with the helpers they share."""

@@ -1,0 +1,323 @@
+"""A sandbox.yaml means what it says, has a default for everything, and is refused at the line that makes no sense."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sandbox import document, spec
+from sandbox.errors import UsageError
+from sandbox.spec import Certificate, Cluster, Images, Ingress, Network, Proxy, Registry, Spec
+
+FULL = """\
+apiVersion: sandbox.dev/v1
+name: demo
+domain: demo.sandbox.localhost
+cluster: {provider: kind, kubernetes: v1.36.3, nodes: 1}
+images: {source: bundle}
+registry: {port: 5002}
+push: images.yaml
+ingress: {controller: none}
+proxy: {listen: 0.0.0.0, ports: [443, 9443]}
+network: {nameservers: [1.1.1.1, '2606:4700:4700::1111']}
+certificates: [{secret: secure-tls, namespace: default, hosts: [secure.demo.sandbox.localhost]}]
+apply: [k8s/, /srv/more.yaml]
+"""
+
+
+def parse(text: str) -> Spec:
+    return document.parse(text, Spec, origin="sandbox.yaml")
+
+
+def refusal(text: str) -> UsageError:
+    with pytest.raises(UsageError) as caught:
+        parse(text)
+    return caught.value
+
+
+def test_every_key_is_optional() -> None:
+    assert parse("") == Spec()
+    assert Spec().model_dump(mode="json") == {
+        "apiVersion": "sandbox.dev/v1",
+        "name": "sandbox",
+        "domain": "sandbox.sandbox.localhost",
+        "cluster": {"provider": "kind", "kubernetes": None, "nodes": 1},
+        "images": {"source": "auto"},
+        "registry": {"port": 5001},
+        "push": None,
+        "ingress": {"controller": "traefik"},
+        "proxy": {"listen": "127.0.0.1", "ports": [443, 8443]},
+        "network": {"nameservers": "auto"},
+        "certificates": [],
+        "apply": [],
+    }
+
+
+def test_every_key_is_read() -> None:
+    assert parse(FULL) == Spec(
+        name="demo",
+        domain="demo.sandbox.localhost",
+        cluster=Cluster(kubernetes="v1.36.3"),
+        images=Images(source="bundle"),
+        registry=Registry(port=5002),
+        push=Path("images.yaml"),
+        ingress=Ingress(controller="none"),
+        proxy=Proxy(listen="0.0.0.0", ports=(443, 9443)),  # noqa: S104
+        network=Network(nameservers=("1.1.1.1", "2606:4700:4700::1111")),
+        certificates=(Certificate(secret="secure-tls", hosts=("secure.demo.sandbox.localhost",)),),
+        apply=(Path("k8s"), Path("/srv/more.yaml")),
+    )
+
+
+def test_paths_are_relative_to_the_folder_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "demo"
+    folder.mkdir()
+    (folder / "sandbox.yaml").write_text(FULL)
+    monkeypatch.chdir(tmp_path)
+    loaded = spec.load(Path("demo/sandbox.yaml"))
+    assert loaded.push == folder / "images.yaml"
+    assert loaded.apply == (folder / "k8s", Path("/srv/more.yaml"))
+
+
+def test_a_missing_file_names_the_command_that_writes_one(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        spec.load(tmp_path / "sandbox.yaml")
+    assert "sandbox init" in caught.value.fix
+
+
+def test_a_name_alone_makes_a_spec() -> None:
+    assert Spec.default("demo") == parse("name: demo")
+    assert Spec.default("demo").domain == "demo.sandbox.localhost"
+    with pytest.raises(UsageError, match="the name 'Demo' must be at most 40 lower-case letters"):
+        Spec.default("Demo")
+
+
+def test_a_spec_cannot_be_changed_and_can_be_a_key() -> None:
+    assert {Spec(): 1}[parse("")] == 1
+    with pytest.raises(ValueError, match="frozen"):
+        Spec().name = "other"
+
+
+def test_addresses_and_versions_have_one_form() -> None:
+    assert parse("cluster: {kubernetes: 1.36.3}").cluster.kubernetes == "v1.36.3"
+    assert parse("proxy: {listen: '0:0::1'}").proxy.listen == "::1"
+
+
+NAME = "name: must be at most 40 lower-case letters, digits and hyphens, with no hyphen first or last"
+DOMAIN = "domain: must be lower-case letters, digits and hyphens, in labels separated by dots, at most 189"
+ONE_LABEL = (
+    "domain: must have two labels or more, such as 'demo.localhost': OpenSSL, curl, Node and Chrome refuse a wildcard "
+    "certificate directly below a single label"
+)
+ADDRESS = "must be an IP address such as 127.0.0.1 or ::1"
+ALL_KEYS = "allowed keys: apiVersion, name, domain, cluster, images, registry, push, ingress, proxy, "
+
+
+@pytest.mark.parametrize(
+    ("text", "brief", "fix"),
+    [
+        ("\nregisty: {port: 1}\n", "2: unknown key 'registy'", "did you mean 'registry'?"),
+        ("addons: [metrics-server]\n", "1: unknown key 'addons'", ALL_KEYS),
+        ("credentials: []\n", "1: unknown key 'credentials'", ALL_KEYS),
+        (
+            "apiVersion: sandbox.dev/v2\n",
+            "1: apiVersion: must be 'sandbox.dev/v1', not 'sandbox.dev/v2'",
+            "did you mean",
+        ),
+        ("cluster:\n  provider: minikube\n", "2: cluster.provider: must be 'kind', not 'minikube'", "allowed: kind"),
+        ("cluster:\n  nodes: 3\n", "2: cluster.nodes: must be 1: a sandbox has a single node for now", ""),
+        ("cluster: {nodes: true}\n", "1: cluster.nodes: must be 1: a sandbox has a single node for now", ""),
+        ("cluster: {kubernetes: 1.36}\n", "1: cluster.kubernetes: must be text, not 1.36", "put it in quotes: '1.36'"),
+        (
+            "cluster:\n\n  kubernetes: latest\n",
+            "3: cluster.kubernetes: must be a full Kubernetes version such as v1.36.3",
+            "",
+        ),
+        (
+            "images: {source: upstraem}\n",
+            "1: images.source: must be 'auto', 'upstream' or 'bundle', not 'upstraem'",
+            "did you mean 'upstream'?",
+        ),
+        (
+            "ingress: {controller: nginx}\n",
+            "1: ingress.controller: must be 'traefik' or 'none', not 'nginx'",
+            "allowed: traefik, none",
+        ),
+        ("name: Demo\n", f"1: {NAME}", ""),
+        ("name: -demo\n", f"1: {NAME}", ""),
+        ("name: ''\n", f"1: {NAME}", ""),
+        ("name: a.b\n", f"1: {NAME}", ""),
+        ("name: " + "a" * 41 + "\n", f"1: {NAME}", ""),
+        ('name: "demo\\n"\n', f"1: {NAME}", ""),
+        ("name: 5\n", "1: name: must be text, not 5", "put it in quotes: '5'"),
+        ("name: a\ndomain: localhost\n", f"2: {ONE_LABEL}", ""),
+        ("domain: localhost.\n", f"1: {ONE_LABEL}", ""),
+        ("domain: Demo.localhost\n", f"1: {DOMAIN}", ""),
+        ("domain: demo..localhost\n", f"1: {DOMAIN}", ""),
+        ("domain: '*.demo.localhost'\n", f"1: {DOMAIN}", ""),
+        ("domain: " + "a." * 100 + "localhost\n", f"1: {DOMAIN}", ""),
+        ("domain: 10.0.0.1\n", "1: domain: must not end in a number: browsers take that for an IP address", ""),
+        ("registry: {port: 0}\n", "1: registry.port: must be at least 1, not 0", ""),
+        ("registry:\n  port: 65536\n", "2: registry.port: must be at most 65535, not 65536", ""),
+        ("registry:\n  port: '5001'\n", "2: registry.port: must be a whole number, not '5001'", ""),
+        ("registry: 5001\n", "1: registry: must be a mapping of keys, not 5001", ""),
+        ("proxy: {listen: localhost}\n", f"1: proxy.listen: {ADDRESS}", ""),
+        ("proxy: {listen: fe80::1%eth0}\n", f"1: proxy.listen: {ADDRESS}", ""),
+        ("proxy: {ports: []}\n", "1: proxy.ports: must have at least one entry", ""),
+        ("proxy: {ports: [1, 2, 3, 4, 5]}\n", "1: proxy.ports: must have at most 4 entries", ""),
+        ("proxy:\n  ports:\n  - 443\n  - 443\n", "4: proxy.ports[1]: 443 is given twice", ""),
+        ("proxy:\n  ports:\n  - 443\n  - 70000\n", "4: proxy.ports[1]: must be at most 65535, not 70000", ""),
+        ("network: {nameservers: none}\n", "1: network.nameservers: must be 'auto', or be a list, not 'none'", ""),
+        (
+            "network: {nameservers: aut}\n",
+            "1: network.nameservers: must be 'auto', or be a list, not 'aut'",
+            "did you mean",
+        ),
+        ("network: {nameservers: []}\n", "1: network.nameservers: must be 'auto', or have at least one entry", ""),
+        ("network:\n  nameservers:\n  - 1.1.1.1\n  - dns\n", f"4: network.nameservers[1]: {ADDRESS}", ""),
+        (
+            "network:\n  nameservers:\n  - 1.1.1.1\n  - 1.1.1.1\n",
+            "4: network.nameservers[1]: 1.1.1.1 is given twice",
+            "",
+        ),
+        (
+            "network:\n  nameservers: [127.0.0.53]\n",
+            "2: network.nameservers[0]: must be an address that pods can reach: 127.0.0.53 is not one",
+            "",
+        ),
+        ("push: ''\n", "1: push: must be a path, not empty", ""),
+        ("push: 3\n", "1: push: must be text, not 3", "put it in quotes"),
+        ("apply: k8s/\n", "1: apply: must be a list, not 'k8s/'", ""),
+        (
+            "apply:\n- a\n- ~/b\n",
+            "3: apply[1]: must be absolute or relative to this file's folder: '~' is not expanded",
+            "",
+        ),
+        ("apply:\n- https://x/y\n", "2: apply[0]: must be a file or folder on this machine, not a URL", ""),
+        ("certificates:\n- secret: a\n", "2: missing key 'hosts' in certificates[0]", "add 'hosts:'"),
+        ("certificates:\n- secret: a\n  hosts: []\n", "3: certificates[0].hosts: must have at least one entry", ""),
+        (
+            "certificates:\n- secret: a_b\n  hosts: [a.sandbox.sandbox.localhost]\n",
+            "2: certificates[0].secret: must be lower-case letters, digits and hyphens, in parts separated by dots",
+            "",
+        ),
+        (
+            "certificates:\n- secret: a\n  namespace: a.b\n  hosts: [a.sandbox.sandbox.localhost]\n",
+            "3: certificates[0].namespace: must be at most 63 lower-case letters, digits and hyphens, with no hyphen "
+            "first or last",
+            "",
+        ),
+        (
+            "certificates:\n- secret: a\n  hosts: ['*.sandbox.sandbox.localhost']\n",
+            "3: certificates[0].hosts[0]: must be one exact host name: every host of the domain has the wildcard "
+            "certificate already",
+            "",
+        ),
+        (
+            "name: demo\ncertificates:\n- secret: a\n  hosts: [demo.sandbox.localhost,\n    ademo.sandbox.localhost]\n",
+            "5: certificates[0].hosts[1]: 'ademo.sandbox.localhost' is not inside the domain 'demo.sandbox.localhost'",
+            "",
+        ),
+        (
+            "domain: a.b\ncertificates:\n- {secret: s, hosts: [a.b]}\n- hosts: [x.a.b]\n  secret: s\n",
+            "5: certificates[1].secret: 's' is given twice in the namespace 'default'",
+            "",
+        ),
+        (
+            "proxy: {ports: [443]}\nregistry:\n  port: 443\n",
+            "3: registry.port: 443 is one of the proxy's ports; choose another",
+            "",
+        ),
+        (
+            "name: a\nproxy:\n  ports:\n  - 443\n  - 5001\n",
+            "5: proxy.ports[1]: 5001 is the registry's port; choose another",
+            "",
+        ),
+    ],
+)
+def test_refusals_name_the_line_and_the_key(text: str, brief: str, fix: str) -> None:
+    error = refusal(text)
+    assert error.brief == f"sandbox.yaml:{brief}"
+    assert error.fix.startswith(fix)
+
+
+def test_a_bad_name_is_one_error_though_the_domain_follows_from_it() -> None:
+    assert refusal("name: A\n").details == "  1 | name: A"
+
+
+def test_all_that_does_not_fit_is_said_at_once() -> None:
+    error = refusal("registry: {port: 443}\ncertificates:\n- secret: a\n  hosts:\n  - x.test\n  - y.test\n")
+    assert [line for line in error.details.splitlines() if line.startswith("sandbox.yaml:")] == [
+        "sandbox.yaml:1: registry.port: 443 is one of the proxy's ports; choose another",
+        "sandbox.yaml:5: certificates[0].hosts[0]: 'x.test' is not inside the domain 'sandbox.sandbox.localhost'",
+        "sandbox.yaml:6: certificates[0].hosts[1]: 'y.test' is not inside the domain 'sandbox.sandbox.localhost'",
+    ]
+
+
+def described(schema: dict[str, Any], definitions: dict[str, Any]) -> bool:
+    target = definitions[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
+    return bool(schema.get("description") or target.get("description"))
+
+
+def test_the_schema_describes_every_key() -> None:
+    schema = spec.schema()
+    json.dumps(schema)
+    definitions = schema["$defs"]
+    for part in (schema, *definitions.values()):
+        assert part["additionalProperties"] is False
+        for key, value in part["properties"].items():
+            assert described(value, definitions), key
+    assert "required" not in schema
+    assert definitions["Network"]["properties"]["nameservers"]["anyOf"][1]["maxItems"] == 3
+    assert re.match(schema["properties"]["name"]["pattern"], "demo")
+    assert not re.match(schema["properties"]["domain"]["pattern"], "localhost")
+
+
+labels = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,18}[a-z0-9])?", fullmatch=True)
+words = st.from_regex(r"[a-z]([a-z0-9-]{0,8}[a-z0-9])?", fullmatch=True)
+addresses = st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6)).map(lambda address: address.compressed)
+public = st.integers(1, 99).map(lambda n: f"9.9.9.{n}") | st.integers(1, 99).map(lambda n: f"2620:fe::{n:x}")
+paths = st.from_regex(r"[a-z0-9 _.]{1,12}(/[a-z0-9 _.]{1,12})?", fullmatch=True).filter(str.strip)
+
+
+@st.composite
+def specs(draw: st.DrawFn) -> dict[str, Any]:
+    domain = ".".join(draw(st.lists(words, min_size=2, max_size=4)))
+    ports = draw(st.lists(st.integers(1, 65535), min_size=2, max_size=5, unique=True))
+    secrets = draw(st.lists(labels, max_size=3, unique=True))
+    hosts = st.lists(labels, min_size=1, max_size=3, unique=True)
+    everything = {
+        "apiVersion": "sandbox.dev/v1",
+        "name": draw(labels),
+        "domain": domain,
+        "cluster": {"provider": "kind", "kubernetes": draw(st.none() | st.just("v1.36.3")), "nodes": 1},
+        "images": {"source": draw(st.sampled_from(["auto", "upstream", "bundle"]))},
+        "registry": {"port": ports[0]},
+        "push": draw(st.none() | paths),
+        "ingress": {"controller": draw(st.sampled_from(["traefik", "none"]))},
+        "proxy": {"listen": draw(addresses), "ports": ports[1:]},
+        "network": {"nameservers": draw(st.just("auto") | st.lists(public, min_size=1, max_size=3, unique=True))},
+        "certificates": [
+            {"secret": secret, "namespace": draw(labels), "hosts": [f"{host}.{domain}" for host in draw(hosts)]}
+            for secret in secrets
+        ],
+        "apply": draw(st.lists(paths, max_size=3)),
+    }
+    return everything
+
+
+@given(specs())
+def test_a_valid_spec_survives_writing_and_reading(data: dict[str, Any]) -> None:
+    read = parse(yaml.safe_dump(data, sort_keys=False))
+    assert parse(yaml.safe_dump(read.model_dump(mode="json"))) == read
+    assert Spec.model_validate_json(read.model_dump_json()) == read
+    dumped = read.model_dump(mode="json")
+    paths = {"push": data["push"] and str(Path(data["push"])), "apply": [str(Path(each)) for each in data["apply"]]}
+    assert dumped == data | paths
