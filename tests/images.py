@@ -1,4 +1,4 @@
-"""Small images for tests, in every shape a source may have them: OCI layout, `docker save` old and new, a fake engine."""
+"""Small images for tests, in every shape a source may have them: OCI layout, `docker save` old and new, an engine."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def old_save(images: Mapping[str, TestImage]) -> bytes:
     seen: dict[str, str] = {}
     entries = []
     for name, image in images.items():
-        paths = []
+        paths: list[str] = []
         for one in image.layers:
             folder = hashlib.sha256(f"{name} {len(paths)}".encode()).hexdigest()
             paths.append(f"{folder}/layer.tar")

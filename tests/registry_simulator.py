@@ -68,12 +68,7 @@ class Simulator:
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def __enter__(self) -> Self:
-        simulator = self
-
-        class Handler(_Handler):
-            registry = simulator
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"registry": self}))
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
         self._thread.start()
@@ -130,7 +125,7 @@ class _Handler(BaseHTTPRequestHandler):
             if fault:
                 fault.times -= 1
         if fault and fault.answer == RESET:
-            self.rfile.read(min(int(self.headers.get("Content-Length", 0)) // 2, 1 << 16) or 1)
+            self.rfile.read(min(int(self.headers.get("Content-Length", 2)) // 2, 1 << 16))
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.close_connection = True
             self.connection.close()
@@ -242,11 +237,11 @@ class _Handler(BaseHTTPRequestHandler):
         media_type = self.headers["Content-Type"]
         children = [child["digest"] for child in content.get("manifests", ())]
         blobs = [content["config"], *content["layers"]] if "layers" in content else []
-        if content.get("mediaType", media_type) != media_type or ":" in reference and reference != digest:
+        if content.get("mediaType", media_type) != media_type or (":" in reference and reference != digest):
             self._refuse(400, "MANIFEST_INVALID")
-        elif any((repository, child) not in self.registry.manifests for child in children):
-            self._refuse(400, "MANIFEST_BLOB_UNKNOWN")
-        elif any(not self._holds(repository, blob) for blob in blobs):
+        elif not all((repository, child) in self.registry.manifests for child in children) or not all(
+            self._holds(repository, blob) for blob in blobs
+        ):
             self._refuse(400, "MANIFEST_BLOB_UNKNOWN")
         else:
             self.registry.content[digest] = body

@@ -17,7 +17,7 @@ MERGED = ("bin", "sbin", "lib", "lib64")
 def build(recipe: Recipe, image: Image, store: Store, folder: Path) -> None:
     """Write `folder`/image.tar from the programs in `folder`/bin and the tree that the recipe names."""
     content = folder / "layer.tar"
-    diff_id = layer.write(_entries(image, store, folder), content)
+    diff_id = layer.write(_entries(recipe, image, store, folder), content)
     config = {"Env": [PATH], "Entrypoint": list(image.entrypoint) or None, "Cmd": list(image.command) or None}
     archive.write(
         folder / "image.tar",
@@ -30,9 +30,11 @@ def build(recipe: Recipe, image: Image, store: Store, folder: Path) -> None:
     content.unlink()
 
 
-def _entries(image: Image, store: Store, folder: Path) -> Iterator[Entry]:
+def _entries(recipe: Recipe, image: Image, store: Store, folder: Path) -> Iterator[Entry]:
     for path, program in image.programs.items():
         yield Entry(_name(path), source=folder / "bin" / program, executable=True)
+    for path, file in image.files.items():
+        yield Entry(_name(path), source=recipe.folder / file)
     for path, target in image.links.items():
         yield Entry(_name(path), target=target)
     for path in image.folders:

@@ -23,7 +23,11 @@ class Entry:
 
 def write(entries: Iterable[Entry], into: Path) -> str:
     """Write a layer of single entries, all owned by root, with their parent folders; returns its digest."""
-    with into.open("wb") as raw, _Hashed(raw) as out, tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
+    with (
+        into.open("wb") as raw,
+        _Hashed(raw) as out,
+        tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar,
+    ):
         seen: set[PurePosixPath] = set()
         for entry in sorted(entries, key=lambda e: e.name.parts):
             for parent in [*reversed(entry.name.parents[:-1]), entry.name]:
@@ -42,13 +46,17 @@ def write_tree(root: Path, into: Path, *, empty: Iterable[str] = ()) -> str:
     emptied = tuple(f"./{name}/" for name in empty)
 
     def settle(info: tarfile.TarInfo) -> tarfile.TarInfo | None:
-        if info.name.startswith(emptied) or info.type == tarfile.CHRTYPE and info.name.startswith("./dev"):
+        if info.name.startswith(emptied) or (info.type == tarfile.CHRTYPE and info.name.startswith("./dev")):
             return None
         info.mtime = 0
         info.uname = info.gname = ""
         return info
 
-    with into.open("wb") as raw, _Hashed(raw) as out, tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
+    with (
+        into.open("wb") as raw,
+        _Hashed(raw) as out,
+        tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar,
+    ):
         tar.add(root, arcname=".", filter=settle)
     return out.digest
 

@@ -51,7 +51,11 @@ def build(recipe: Recipe, store: Store, folder: Path, on_line: Callable[[str], N
         layer=content,
         diff_id=diff_id,
         names=[recipe.reference],
-        config={"Env": ["container=docker"], "Entrypoint": ["/usr/local/bin/entrypoint", "/sbin/init"], "StopSignal": "SIGRTMIN+3"},
+        config={
+            "Env": ["container=docker"],
+            "Entrypoint": ["/usr/local/bin/entrypoint", "/sbin/init"],
+            "StopSignal": "SIGRTMIN+3",
+        },
         labels={"dev.sandbox.component": recipe.name},
     )
     content.unlink()
@@ -97,9 +101,11 @@ def _preload(store: Store, root: Path, components: list[Recipe], on_line: Callab
         run = Path(name)
         socket = run / "containerd.sock"
         config = run / "config.toml"
-        config.write_text('version = 3\ndisabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images"]\n')
-        daemon = [programs / "containerd", "--config", config, "--root", root / "var/lib/containerd"]
-        ctr = [programs / "ctr", "--address", socket, "--namespace", "k8s.io"]
+        config.write_text(
+            'version = 3\ndisabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images"]\n'
+        )
+        daemon: list[str | Path] = [programs / "containerd", "--config", config, "--root", root / "var/lib/containerd"]
+        ctr: list[str | Path] = [programs / "ctr", "--address", socket, "--namespace", "k8s.io"]
         with process.serving([*daemon, "--state", run / "state", "--address", socket], log_to=run / "log"):
             wait_until(lambda: None if socket.exists() else "no socket yet", what="containerd", timeout=30)
             for component in components:

@@ -47,6 +47,7 @@ class Image(_Part):
 
     names: tuple[str, ...] = Field(default=(), description="references in the cluster; ours is added")
     programs: Mapping[str, str] = Field(default={}, description="path in the image -> program of this recipe")
+    files: Mapping[str, str] = Field(default={}, description="path in the image -> file of the recipe")
     tree: str | None = Field(default=None, description="the Debian tree that `copies` come from")
     copies: tuple[str, ...] = Field(default=(), description="paths copied from the tree, with the libraries they load")
     links: Mapping[str, str] = Field(default={}, description="path in the image -> target of a symbolic link")

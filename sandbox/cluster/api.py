@@ -45,7 +45,7 @@ class Cluster:
 
     def __init__(self, kubeconfig: Path) -> None:
         try:
-            self._client = config.new_client_from_config(config_file=str(kubeconfig))
+            self._client = config.new_client_from_config(config_file=str(kubeconfig))  # type: ignore[no-untyped-call]
         except (config.ConfigException, OSError) as error:
             raise ClusterError("the cluster has no usable kubeconfig", details=str(error)) from error
         # The API server is on this machine: a company proxy named by the environment has no part in it.
@@ -71,7 +71,9 @@ class Cluster:
             raise
         return dict(found)
 
-    def list(self, api_version: str, kind: str, namespace: str | None = None, *, selector: str = "") -> list[dict[str, Any]]:
+    def list(
+        self, api_version: str, kind: str, namespace: str | None = None, *, selector: str = ""
+    ) -> list[dict[str, Any]]:
         """The objects of one kind, in one namespace or in all."""
         query = "?" + urlencode({"labelSelector": selector}) if selector else ""
         found = self._call("GET", self._collection(api_version, kind, namespace) + query)
@@ -87,7 +89,9 @@ class Cluster:
             body = json.dumps(manifest)
             self._call("PATCH", f"{path}/{metadata['name']}?{query}", body=body, kind="application/apply-patch+yaml")
         except ClusterError as error:
-            raise ClusterError(f"applying {title(manifest)} failed", details=error.details, status=error.status) from error
+            raise ClusterError(
+                f"applying {title(manifest)} failed", details=error.details, status=error.status
+            ) from error
 
     def apply_all(self, manifests: Iterable[Manifest]) -> None:
         """Apply several objects in their order."""
@@ -130,7 +134,9 @@ class Cluster:
         found = self._call("GET", base)["resources"]
         return {one["kind"]: (one["name"], one["namespaced"]) for one in found if "/" not in one["name"]}
 
-    def _call(self, method: str, path: str, *, body: Any = None, kind: str = "application/json", text: bool = False) -> Any:
+    def _call(
+        self, method: str, path: str, *, body: Any = None, kind: str = "application/json", text: bool = False
+    ) -> Any:
         headers = {"Accept": "*/*" if text else "application/json", "Content-Type": kind}
         url = self._client.configuration.host + path
         try:

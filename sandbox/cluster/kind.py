@@ -28,7 +28,7 @@ class Tags:
 
 def config(name: str, *, resolv_conf: Path, cgroup_version: int, tags: Tags | None) -> str:
     """The kind configuration (kind.x-k8s.io/v1alpha4) of a one-node cluster whose pods use our nameservers."""
-    kubelet = {"kind": "KubeletConfiguration", "resolvConf": RESOLV_CONF}
+    kubelet: dict[str, object] = {"kind": "KubeletConfiguration", "resolvConf": RESOLV_CONF}
     if cgroup_version == 1:
         # Kubernetes 1.35 and newer refuse cgroup v1 unless told (KEP-5573).
         kubelet |= {"failCgroupV1": False}
@@ -79,9 +79,7 @@ class Kind:
                 fix="install kind {}.{}.{} or newer".format(*OLDEST),
             )
 
-    def create(
-        self, name: str, *, image: str, config: Path, kubeconfig: Path, on_line: Callable[[str], None]
-    ) -> None:
+    def create(self, name: str, *, image: str, config: Path, kubeconfig: Path, on_line: Callable[[str], None]) -> None:
         """Create the cluster and write its kubeconfig; returns before the node is Ready.
 
         A cluster that cannot be created is removed by kind itself.

@@ -36,7 +36,9 @@ def read(path: Path) -> dict[str, Any]:
     if content is None:
         return {}
     if not isinstance(content, dict):
-        raise KubeconfigError(f"{path} is not a kubeconfig", details="its content is not a mapping", fix=f"move {path} away")
+        raise KubeconfigError(
+            f"{path} is not a kubeconfig", details="its content is not a mapping", fix=f"move {path} away"
+        )
     return content
 
 
@@ -138,7 +140,9 @@ def _locked(path: Path) -> Iterator[None]:
                 ) from error
             time.sleep(0.1)
         except OSError as error:
-            raise KubeconfigError(f"{path} cannot be changed", details=str(error), fix=f"see who owns {path.parent}") from error
+            raise KubeconfigError(
+                f"{path} cannot be changed", details=str(error), fix=f"see who owns {path.parent}"
+            ) from error
     try:
         yield
     finally:

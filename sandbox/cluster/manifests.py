@@ -34,7 +34,9 @@ def parse(text: str, *, origin: str) -> Iterator[dict[str, Any]]:
         if content is None:
             continue
         if not isinstance(content, dict) or not {"apiVersion", "kind"} <= content.keys():
-            raise UsageError(f"{origin}, document {number}, is not a Kubernetes object", fix="give it apiVersion and kind")
+            raise UsageError(
+                f"{origin}, document {number}, is not a Kubernetes object", fix="give it apiVersion and kind"
+            )
         if content["kind"] == "List":
             yield from content.get("items") or ()
         elif not (content.get("metadata") or {}).get("name"):

@@ -147,7 +147,9 @@ class Engine:
     def save(self, names: Sequence[str]) -> Iterator[bytes]:
         """The bytes of one `docker save` of all `names`."""
         with _translated("saving images"), self._patient():
-            response = self._client.api._get(self._client.api._url("/images/get"), params={"names": list(names)}, stream=True)
+            response = self._client.api._get(
+                self._client.api._url("/images/get"), params={"names": list(names)}, stream=True
+            )
             self._client.api._raise_for_status(response)
             yield from response.iter_content(1 << 20)
 
@@ -176,6 +178,14 @@ class Engine:
         with _translated("listing containers"):
             found = self._client.api.containers(all=True, filters={"label": label})
             return tuple(_container(self._client.api.inspect_container(one["Id"])) for one in found)
+
+    def publisher(self, port: int) -> str | None:
+        """The running container that publishes a port of this machine, or None."""
+        with _translated("listing containers"):
+            for one in self._client.api.containers(filters={"publish": str(port)}):
+                if any(each.get("PublicPort") == port for each in one["Ports"]):
+                    return str(one["Names"][0]).lstrip("/")
+        return None
 
     def run(self, spec: ContainerSpec) -> None:
         """Create and start a container; a container that cannot start is not left behind."""
@@ -328,7 +338,7 @@ def _container(found: Mapping[str, Any]) -> Container:
     return Container(
         name=found["Name"].lstrip("/"),
         id=found["Id"],
-        running=bool(found["State"]["Running"]),
+        running=bool(found["State"]["Running"]) and not found["State"]["Restarting"],
         image=found["Image"],
         labels=found["Config"]["Labels"] or {},
         addresses={name: one["IPAddress"] for name, one in networks.items() if one.get("IPAddress")},

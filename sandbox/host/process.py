@@ -14,10 +14,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sandbox.errors import MissingTool, SandboxError
+from sandbox.host import interruption
 
 log = logging.getLogger(__name__)
 
 Argv = Sequence[str | os.PathLike[str]]
+
+_running: set[subprocess.Popen[str]] = set()
 
 
 class ToolFailed(SandboxError):
@@ -52,6 +55,7 @@ def run(
     program is ended by us, once. Raises MissingTool when there is no such program and ToolFailed when it fails.
     """
     words = [os.fspath(word) for word in argv]
+    interruption.check()
     log.debug("run: %s", shlex.join(words))
     try:
         child = subprocess.Popen(
@@ -70,6 +74,7 @@ def run(
     except PermissionError as error:
         raise MissingTool(f"{words[0]} may not be run", details=str(error)) from error
     killer = _Deadline(child, timeout)
+    _running.add(child)
     try:
         output = _collect(child, on_line, stdin)
         status = child.wait()
@@ -77,13 +82,21 @@ def run(
         _end(child)
         raise
     finally:
+        _running.discard(child)
         expired = killer.cancel()
+    interruption.check()
     log.debug("exit %s: %s", status, words[0])
     if status == 0 and not expired:
         return output
     program = Path(words[0]).name
     brief = f"{program} took longer than {timeout:.0f} s" if expired else f"{program} failed with status {status}"
     raise ToolFailed(brief, details=f"$ {shlex.join(words)}\n{last_lines(output)}", status=status)
+
+
+def end_all() -> None:
+    """End every program that `run` is waiting for in any thread, because the command was interrupted."""
+    for child in list(_running):
+        _end(child)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from sandbox.errors import SandboxError
+from sandbox.host import interruption
 
 
 class WaitTimeout(SandboxError):
@@ -21,7 +22,7 @@ def wait_until(
     timeout: float,
     pause: float = 0.2,
     clock: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], None] = time.sleep,
+    sleep: Callable[[float], None] = interruption.pause,
 ) -> None:
     """Return once `ready()` returns None; it returns the present state, for people, as long as it is not there yet.
 

@@ -102,7 +102,6 @@ class Landing:
         """Keep going after a failure of one layer; a refusal that will meet every layer ends the stream."""
         try:
             yield
-            self.failures.pop(digest, None)
         except digests.DigestMismatch as error:
             self.failures[digest] = error
         except RegistryError as error:

@@ -19,7 +19,7 @@ def publish(target: Target, image: Image, client: Client, holdings: Holdings) ->
             raise MissingBlob(f"{target} is not complete in the registry", details=f"missing: {blob.digest}")
     root = image.root
     name = target.tag or root.digest
-    if client.manifest_digest(target.repository, name) == root.digest:
+    if holdings.named(target.repository, name) == root.digest:
         return False
     for document in image.documents[:-1]:
         client.put_manifest(target.repository, document.digest, document)

@@ -49,11 +49,13 @@ def push(
     *,
     limit: int = LIMIT,
     platform: str | None = None,
+    thorough: bool = False,
 ) -> tuple[Result, ...]:
     """Have every image of `entries` in the registry at the URL `registry`; the results come in the same order.
 
     `daemon` is needed only for images of the Docker Engine. At most `limit` requests are under way at once, over all
     images. `platform` (`os/architecture`) is what tags of other registries are reduced to, by default this machine's.
+    `thorough` asks for every blob in every repository, even where an unchanged tag vouches for it.
     One image's failure does not stop the others. Raises PushFailed at the end, RegistryError when there is no registry.
     """
     with contextlib.ExitStack() as stack:
@@ -62,7 +64,7 @@ def push(
         remotes = stack.enter_context(contextlib.ExitStack())
         pool = stack.enter_context(ThreadPoolExecutor(limit, thread_name_prefix="push"))
         stack.callback(pool.shutdown, wait=False, cancel_futures=True)
-        run = _Run(client, pool, observer or Silent(), remotes)
+        run = _Run(client, pool, observer or Silent(), remotes, Holdings(client, thorough=thorough))
         return run(entries, daemon, platform or host_platform())
 
 
@@ -70,13 +72,18 @@ class _Run:
     """One call of `push`."""
 
     def __init__(
-        self, client: Client, pool: ThreadPoolExecutor, observer: Observer, stack: contextlib.ExitStack
+        self,
+        client: Client,
+        pool: ThreadPoolExecutor,
+        observer: Observer,
+        stack: contextlib.ExitStack,
+        holdings: Holdings,
     ) -> None:
         self._client = client
         self._pool = pool
         self._observer = observer
         self._stack = stack
-        self._holdings = Holdings(client)
+        self._holdings = holdings
         self._begun = time.monotonic()
 
     def __call__(self, entries: Sequence[Entry], daemon: Daemon | None, platform: str) -> tuple[Result, ...]:
@@ -137,6 +144,7 @@ class _Run:
 
     def _move(self, images: Mapping[Target, Image]) -> dict[Target, Result | SandboxError]:
         """Carry all blobs, and publish each image as soon as its own are in place."""
+        list(self._pool.map(self._vouch, images.items()))
         plan = plans.make(images)
         self._observer.planned(len(images), len(plan.transfers), plan.size)
         pending = {target: set(plan.needs(target)) for target in images}
@@ -156,6 +164,13 @@ class _Run:
                 elif not pending[target] and target not in done:
                     publishing[target] = self._pool.submit(self._publish, target, images[target], plan)
         return done | {target: publication.result() for target, publication in publishing.items()}
+
+    def _vouch(self, item: tuple[Target, Image]) -> None:
+        """Let the tag vouch for the blobs, where it names this very image already."""
+        (target, image), name = item, item[0].tag or item[1].root.digest
+        with contextlib.suppress(SandboxError):  # told when the image is published
+            if self._holdings.named(target.repository, name) == image.root.digest:
+                self._holdings.vouch(target.repository, name, image.root, image.blobs)
 
     def _publish(self, target: Target, image: Image, plan: plans.Plan) -> Result | SandboxError:
         try:

@@ -47,7 +47,7 @@ class Archive:
         if index is not None and (
             tree is None or any(blob.media_type.startswith(f"{OCI_LAYER}+") for blob in tree.blobs)
         ):
-            tree, places = self._oci(members, json.loads(index))
+            tree, places = self._oci(members, _object(index))
         if tree is None:
             raise SandboxError(
                 f"{self.path} is not an image archive", details="no manifest.json, no index.json", fix=_FIX
@@ -60,7 +60,10 @@ class Archive:
             raise self._missing(entry["Config"])
         described = Descriptor(OCI_CONFIG, digests.of(config), len(config))
         places, layers = {described.digest: str(entry["Config"])}, []
-        for name, diff_id in zip(entry["Layers"], manifests.diff_ids(config), strict=True):
+        names, diff_ids = entry["Layers"], manifests.diff_ids(config)
+        if len(names) != len(diff_ids):
+            raise self._missing(f"{len(diff_ids) - len(names)} of {len(diff_ids)} layers in manifest.json")
+        for name, diff_id in zip(names, diff_ids, strict=True):
             if name not in members:
                 raise self._missing(name)
             layer = _layer(members, name, diff_id)
@@ -141,6 +144,13 @@ def _list(saved: bytes) -> list[dict[str, Any]]:
         return list(entries)
     except (ValueError, KeyError, TypeError) as error:
         raise SandboxError("manifest.json of an image archive is not valid", details=repr(error), fix=_FIX) from error
+
+
+def _object(index: bytes) -> dict[str, Any]:
+    try:
+        return dict(json.loads(index))
+    except (ValueError, TypeError) as error:
+        raise SandboxError("index.json of an image archive is not valid", details=repr(error), fix=_FIX) from error
 
 
 def _place(blob: Descriptor) -> str:

@@ -72,7 +72,12 @@ class DaemonImages:
                 found[entry.target] = inspected
             else:
                 waiting.append(inspected)
-        held = list(self._pool.map(self._held, waiting))
+        trees = list(self._pool.map(self._tagged, waiting))
+        asked = {
+            blob.digest: one.target for one, tree in zip(waiting, trees, strict=True) if tree for blob in tree.blobs
+        }
+        list(self._pool.map(self._ask, asked.items()))
+        held = list(self._pool.map(self._held, waiting, trees))
         found |= {one.target: image for one, image in zip(waiting, held, strict=True) if image is not None}
         waiting = [one for one, image in zip(waiting, held, strict=True) if image is None]
         if waiting:
@@ -91,28 +96,40 @@ class DaemonImages:
             )
         return Inspected(entry.target, entry.image, str(content["Id"]), _layers(content))
 
-    def _held(self, one: Inspected) -> Image | SandboxError | None:
+    def _held(self, one: Inspected, tagged: Tree | None) -> Image | SandboxError | None:
         """The image, when the registry has every piece of it, so that nothing need be saved."""
         try:
-            tree = self._tagged(one) or self._classic(one, {})
+            if tagged and all(self._holdings.size(one.target.repository, b.digest) is not None for b in tagged.blobs):
+                return tagged.image(Landed())
+            tree = self._classic(one, {})
         except SandboxError as error:
             return error
         return tree.image(Landed()) if tree else None
 
+    def _ask(self, item: tuple[str, Target]) -> None:
+        """Ask for a blob once, before several images want to know about it at the same time."""
+        with contextlib.suppress(SandboxError):  # comes up again for each image
+            self._holdings.size(item[1].repository, item[0])
+
     def _tagged(self, one: Inspected) -> Tree | None:
-        """The image behind the target's tag, when it is this one and whole."""
-        repository = one.target.repository
-        document = self._client.manifest(repository, one.target.tag or str(one.target.digest))
-        if document is None:
-            return None
+        """The image behind the target's tag, when it is this one; the tag vouches for its blobs."""
+        repository, name = one.target.repository, one.target.tag or str(one.target.digest)
+        try:
+            document = self._client.manifest(repository, name)
+            return self._recognised(one, document, name) if document else None
+        except SandboxError:
+            return None  # an image that cannot be read is not this one; pushing it will tell of other trouble
+
+    def _recognised(self, one: Inspected, document: Document, name: str) -> Tree | None:
         content = manifests.parse(document)
         ours = isinstance(content, Manifest) and content.config.digest == one.id
         if ours and isinstance(content, Manifest):
             ours = tuple(layer.digest for layer in content.layers) == one.diff_ids
         if not ours and document.digest != one.id:
             return None
-        tree = walk(document, lambda child: self._client.manifest(repository, child.digest))
-        return tree if all(self._holdings.size(repository, blob.digest) is not None for blob in tree.blobs) else None
+        tree = walk(document, lambda child: self._client.manifest(one.target.repository, child.digest))
+        self._holdings.vouch(one.target.repository, name, document, tree.blobs)
+        return tree
 
     def _classic(self, one: Inspected, documents: Mapping[str, bytes]) -> Tree | None:
         """The image with raw layers and a manifest of ours, when `id` names a configuration and all of it is there.
@@ -122,7 +139,10 @@ class DaemonImages:
         repository = one.target.repository
         for digest in one.diff_ids:
             self._holdings.size(repository, digest)
-        config = len(documents[one.id]) if one.id in documents else self._holdings.size(repository, one.id)
+        if one.id in documents:
+            config = len(documents[one.id]) if _describes(documents[one.id], one) else None
+        else:
+            config = self._holdings.size(repository, one.id)
         places = [self._holdings.anywhere(digest) for digest in one.diff_ids]
         if config is None or not all(places):
             return None
@@ -203,6 +223,14 @@ def _incomplete(one: Inspected, digest: str) -> MissingBlob:
         details=f"missing: {digest}",
         fix=f"docker image rm {one.name}, then pull or build it again; or push it `from: registry`",
     )
+
+
+def _describes(document: bytes, one: Inspected) -> bool:
+    """Whether a document is the configuration of an image, and not a manifest that the containerd store names."""
+    try:
+        return manifests.diff_ids(document) == one.diff_ids
+    except SandboxError:
+        return False
 
 
 def _layers(content: Mapping[str, Any]) -> tuple[str, ...]:

@@ -47,14 +47,18 @@ class Layout:
     def open(self, blob: Descriptor) -> Iterator[Iterator[bytes]]:
         """The bytes of a blob's file."""
         try:
-            with self._path(blob).open("rb") as file:
-                yield iter(lambda: file.read(CHUNK), b"")
-        except FileNotFoundError as error:
+            file = self._path(blob).open("rb")
+        except OSError as error:
             raise self._missing(blob) from error
+        with file:
+            yield iter(lambda: file.read(CHUNK), b"")
 
     def _read(self, child: Descriptor) -> Document | None:
         path = self._path(child)
-        return manifests.document(path.read_bytes(), child.media_type) if path.is_file() else None
+        try:
+            return manifests.document(path.read_bytes(), child.media_type) if path.is_file() else None
+        except OSError as error:
+            raise SandboxError(f"{path} cannot be read", details=str(error)) from error
 
     def _path(self, blob: Descriptor) -> Path:
         algorithm, _, encoded = blob.digest.partition(":")

@@ -80,15 +80,21 @@ class Members:
     @contextlib.contextmanager
     def open(self, name: str) -> Iterator[IO[bytes]]:
         """A member as a file that can be read from start to end."""
-        if self.compressed:
-            with tarfile.open(self.path, "r:*") as tar:
-                member = tar.extractfile(name)
-                if member is None:
-                    raise SandboxError(f"{name} in {self.path} is not a file")
-                yield member
-        else:
-            with self.path.open("rb") as file:
-                yield _Window(file, self.pieces[name])  # type: ignore[misc]  # only read() is used
+        with contextlib.ExitStack() as stack:
+            try:
+                file = self._opened(name, stack)
+            except (OSError, EOFError, tarfile.TarError) as error:
+                raise SandboxError(f"{self.path} cannot be read", details=str(error)) from error
+            yield file
+
+    def _opened(self, name: str, stack: contextlib.ExitStack) -> IO[bytes]:
+        if not self.compressed:
+            file = stack.enter_context(self.path.open("rb"))
+            return _Window(file, self.pieces[name])  # type: ignore[return-value]  # only read() is used
+        member = stack.enter_context(tarfile.open(self.path, "r:*")).extractfile(name)
+        if member is None:
+            raise SandboxError(f"{name} in {self.path} is not a file")
+        return member
 
 
 def _pieces(path: Path, mode: str) -> dict[str, _Piece]:

@@ -178,9 +178,8 @@ def test_a_token_is_fetched_when_asked_for_and_kept(registry: Simulator, client:
 
 
 def test_a_registry_that_is_not_there_is_named_with_a_fix(registry: Simulator, slept: list[float]) -> None:
-    with contextlib.closing(Client("localhost:1", sleep=slept.append)) as client:
-        with pytest.raises(RegistryError) as caught:
-            client.ping()
+    with Client("localhost:1", sleep=slept.append) as client, pytest.raises(RegistryError) as caught:
+        client.ping()
     assert "http://localhost:1" in caught.value.brief
     assert caught.value.fix == "start it: sandbox up"
 

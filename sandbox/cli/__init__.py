@@ -1,0 +1,85 @@
+"""The command line: a table of commands that are imported only when called, and the one place where errors become exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from sandbox import __version__
+
+COMMANDS = {
+    "up": "Bring a sandbox up, or repair it; changes nothing when all is well.",
+    "down": "Take a sandbox down and leave nothing behind.",
+    "status": "Show how every part of a sandbox stands.",
+    "list": "List the sandboxes of this machine.",
+    "push-images": "Push a manifest of images into the registry.",
+    "bundle": "Build the sandbox's own images from package registries.",
+}
+
+
+class _Lazy(click.Group):
+    """A group whose help needs no command to be imported."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"sandbox.cli.{cmd_name.replace('-', '_')}")
+        command: click.Command = module.command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            import difflib
+
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            hint = f" Did you mean '{near[0]}'?" if near else ""
+            ctx.fail(f"No such command '{args[0]}'.{hint}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="sandbox")
+@click.option("-v", "--verbose", is_flag=True, help="Show on stderr what is run.")
+@click.pass_context
+def sandbox(ctx: click.Context, *, verbose: bool) -> None:
+    """A real Kubernetes cluster with its own registry, certificates and HTTPS, on this machine, in one command."""
+    ctx.obj = verbose
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with its code."""
+    try:
+        code = sandbox.main(arguments, standalone_mode=False)
+    except click.exceptions.Abort:
+        code = 130
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except BaseException as error:
+        from sandbox.cli.boundary import report
+
+        code = report(error)
+    _leave(code if isinstance(code, int) else 0)
+
+
+def _leave(code: int) -> None:
+    """Exit without waiting for threads that may still hang in a call of the engine."""
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except BrokenPipeError:
+        pass
+    os._exit(code)

@@ -1,0 +1,58 @@
+"""Where errors become words and exit codes, for every command alike."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+
+import click
+
+from sandbox.cli import environment
+from sandbox.errors import SandboxError
+
+BUG = 3
+INTERRUPTED = 130
+
+
+class Terminated(BaseException):
+    """The command was asked to end by a signal other than the terminal's interrupt."""
+
+    def __init__(self, signal: int) -> None:
+        super().__init__(signal)
+        self.exit_code = 128 + signal
+
+
+def report(error: BaseException) -> int:
+    """Show an error on stderr as what, evidence and fix; returns the exit code."""
+    match error:
+        case SandboxError():
+            _show(error)
+            return error.exit_code
+        case KeyboardInterrupt():
+            click.echo("interrupted", err=True)
+            return INTERRUPTED
+        case Terminated():
+            click.echo("terminated", err=True)
+            return error.exit_code
+        case SystemExit():
+            return error.code if isinstance(error.code, int) else 1
+        case BrokenPipeError():
+            return 0
+    log = environment.home().log
+    logging.getLogger(__name__).error("".join(traceback.format_exception(error)))
+    click.echo(f"{_red('bug:')} {type(error).__name__}: {error}", err=True)
+    click.echo(f"  this is an error in sandbox itself; the whole story is in {log}", err=True)
+    return BUG
+
+
+def _show(error: SandboxError) -> None:
+    click.echo(f"{_red('error:')} {error.brief}", err=True)
+    for line in error.details.splitlines():
+        click.echo(f"  {line}", err=True)
+    lines = error.fix.splitlines()
+    for number, line in enumerate(lines):
+        click.echo(f"{'fix:' if number == 0 else '    '} {line}", err=True)
+
+
+def _red(text: str) -> str:
+    return click.style(text, fg="red", bold=True)

@@ -1,0 +1,91 @@
+"""Reporters for people and tools: a line a step, a live display on a terminal, JSON lines for programs. All on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from typing import Any, TextIO
+
+import click
+
+from sandbox.report import Reporter, Silent
+
+
+def reporter(progress: str) -> Reporter:
+    """The reporter for `--progress auto|plain|json|quiet`."""
+    match progress:
+        case "quiet":
+            return Silent()
+        case "json":
+            return JsonLines(sys.stderr)
+        case "auto" if sys.stderr.isatty():
+            from sandbox.cli.live import Live
+
+            return Live()
+        case _:
+            return Plain(sys.stderr)
+
+
+class Plain:
+    """One line when a step has come to its end."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._lock = threading.Lock()
+
+    def began(self, step: str) -> None:
+        return
+
+    def progress(self, step: str, detail: str) -> None:
+        return
+
+    def finished(self, step: str, detail: str, seconds: float) -> None:
+        self._line("✓", "green", step, f"{detail}  " if detail else "", f"{seconds:.1f} s")
+
+    def unchanged(self, step: str, detail: str) -> None:
+        self._line("✓", "green", step, f"{detail}  " if detail else "", "unchanged")
+
+    def failed(self, step: str, brief: str) -> None:
+        self._line("✗", "red", step, brief)
+
+    def removed(self, step: str, seconds: float) -> None:
+        self._line("✓", "green", step, "removed  ", f"{seconds:.1f} s")
+
+    def _line(self, mark: str, color: str, step: str, *words: str) -> None:
+        text = click.style(mark, fg=color) if self._out.isatty() else mark
+        with self._lock:
+            self._out.write(f"{text} {step:<44} {''.join(words)}\n")
+            self._out.flush()
+
+
+class JsonLines:
+    """One JSON object an event: {time, event, step, detail?, seconds?}."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._lock = threading.Lock()
+
+    def began(self, step: str) -> None:
+        self._event("began", step)
+
+    def progress(self, step: str, detail: str) -> None:
+        self._event("progress", step, detail=detail)
+
+    def finished(self, step: str, detail: str, seconds: float) -> None:
+        self._event("finished", step, detail=detail, seconds=round(seconds, 3))
+
+    def unchanged(self, step: str, detail: str) -> None:
+        self._event("unchanged", step, detail=detail)
+
+    def failed(self, step: str, brief: str) -> None:
+        self._event("failed", step, detail=brief)
+
+    def removed(self, step: str, seconds: float) -> None:
+        self._event("removed", step, seconds=round(seconds, 3))
+
+    def _event(self, event: str, step: str, **more: Any) -> None:
+        with self._lock:
+            self._out.write(json.dumps({"time": round(time.time(), 3), "event": event, "step": step, **more}) + "\n")
+            self._out.flush()

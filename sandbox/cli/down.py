@@ -1,0 +1,37 @@
+"""`sandbox down`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from sandbox import lifecycle
+from sandbox.cli import environment, session
+from sandbox.cli.console import reporter
+from sandbox.cli.options import find_spec, progress_option, spec_options
+
+
+@click.command("down")
+@spec_options
+@click.option("--purge", is_flag=True, help="Remove the registry's data and the certificates too.")
+@progress_option
+@click.pass_context
+def command(ctx: click.Context, file: Path | None, name: str | None, *, purge: bool, progress: str) -> int:
+    """Take a sandbox down: its containers, network, volumes and kubeconfig entries, and nothing else.
+
+    The registry's data and the certificates are kept for the next `up`, unless --purge.
+
+    \b
+    sandbox down
+    sandbox down demo --purge
+    """
+    environment.start_log(verbose=ctx.obj)
+    environment.catch_signals()
+    spec = find_spec(file, name).model_copy(update={"push": None, "apply": ()})
+    with session.alone(spec.name):
+        steps, _, _ = session.steps(spec, purge=purge)
+        lifecycle.down(steps, reporter(progress))
+    if not purge:
+        click.echo("kept: the registry's data and the certificates (remove them with --purge)", err=True)
+    return 0

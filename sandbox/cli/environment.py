@@ -1,0 +1,62 @@
+"""What the environment decides, read here and nowhere else: the user's folders, the kubeconfig, the log file."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from types import FrameType
+
+from platformdirs import user_cache_path, user_state_path
+
+from sandbox.host import files
+from sandbox.names import Home
+
+
+def home() -> Home:
+    """The user's folders: XDG's on Linux, the system's own elsewhere; kubectl's KUBECONFIG."""
+    kubeconfig = os.environ.get("KUBECONFIG", "").split(os.pathsep)[0]
+    return Home(
+        state=user_state_path("sandbox"),
+        cache=user_cache_path("sandbox"),
+        kubeconfig=Path(kubeconfig) if kubeconfig else Path.home() / ".kube" / "config",
+    )
+
+
+def start_log(*, verbose: bool) -> None:
+    """Log everything to the user's log file, and to stderr when asked."""
+    place = home()
+    files.make_private_dir(place.state)
+    previous = os.umask(0o077)
+    try:
+        handler = RotatingFileHandler(place.log, maxBytes=2_000_000, backupCount=2)
+    finally:
+        os.umask(previous)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(name)s: %(message)s"))
+    logger = logging.getLogger("sandbox")
+    logger.setLevel(logging.DEBUG)
+    logger.handlers = [handler]
+    logger.propagate = False
+    if verbose:
+        logger.addHandler(logging.StreamHandler(sys.stderr))
+    logger.debug("sandbox %s", " ".join(sys.argv[1:]))
+
+
+def catch_signals() -> None:
+    """Let an interrupt, a terminate or a hang-up end the command in an orderly way; a second one ends it at once."""
+
+    def ended(number: int, frame: FrameType | None) -> None:
+        from sandbox.cli.boundary import Terminated
+
+        for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(each, lambda again, _: os._exit(128 + again))
+        if number == signal.SIGINT:
+            sys.stderr.write("\ninterrupted: undoing what this run began (again: leave at once)\n")
+            raise KeyboardInterrupt
+        raise Terminated(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, ended)

@@ -1,0 +1,36 @@
+"""`sandbox list`."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from sandbox.cli import environment
+from sandbox.cli.options import output_option
+from sandbox.host.engine import Engine
+from sandbox.names import LABEL
+from sandbox.proxy import routes
+
+
+@click.command("list")
+@output_option
+@click.pass_context
+def command(ctx: click.Context, *, output: str) -> int:
+    """List the sandboxes of this machine."""
+    environment.start_log(verbose=ctx.obj)
+    home = environment.home()
+    engine = Engine.connect()
+    known = {route.name: route.domain for route in routes.load(home.edge)}
+    names = sorted({one.labels[LABEL] for one in engine.containers(LABEL) if one.labels[LABEL]} | known.keys())
+    rows = []
+    for name in names:
+        node = engine.container(home.sandbox(name).node)
+        state = "absent" if node is None else "running" if node.running else "stopped"
+        rows.append({"name": name, "cluster": state, "domain": known.get(name, "")})
+    if output == "json":
+        click.echo(json.dumps(rows, indent=2))
+    else:
+        for row in rows:
+            click.echo(f"{row['name']:<20} {row['cluster']:<8} {row['domain']}")
+    return 0

@@ -1,0 +1,60 @@
+"""Options that several commands share, and what they mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sandbox.errors import UsageError
+from sandbox.spec import Spec, load
+
+DEFAULT_FILE = Path("sandbox.yaml")
+
+Command = Callable[..., Any]
+
+
+def spec_options(command: Command) -> Command:
+    """`NAME` and `-f FILE`: which sandbox is meant."""
+    command = click.argument("name", required=False)(command)
+    return click.option(
+        "-f",
+        "--file",
+        type=click.Path(path_type=Path),
+        help="The spec.  [default: ./sandbox.yaml, if there is one]",
+    )(command)
+
+
+def progress_option(command: Command) -> Command:
+    """`--progress`: how the talk on stderr looks."""
+    return click.option(
+        "--progress",
+        type=click.Choice(["auto", "plain", "json", "quiet"]),
+        default="auto",
+        envvar="SANDBOX_PROGRESS",
+        help="How progress is shown on stderr.",
+    )(command)
+
+
+def output_option(command: Command) -> Command:
+    """`-o text|json`: how the result on stdout looks."""
+    return click.option(
+        "-o", "--output", type=click.Choice(["text", "json"]), default="text", help="The result's form on stdout."
+    )(command)
+
+
+def find_spec(file: Path | None, name: str | None) -> Spec:
+    """The spec of FILE, else of ./sandbox.yaml, else the default one; with NAME alone, the default one of that name."""
+    if file is not None:
+        spec = load(file)
+    elif name is None and DEFAULT_FILE.exists():
+        spec = load(DEFAULT_FILE)
+    else:
+        return Spec.default(name) if name else Spec()
+    if name not in (None, spec.name):
+        raise UsageError(
+            f"{file or DEFAULT_FILE} describes '{spec.name}', not '{name}'", fix="give one of the two only"
+        )
+    return spec

@@ -1,0 +1,40 @@
+"""Puts together what a command on one sandbox works with: engine, images, plan, and the lock that keeps others out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sandbox import plan
+from sandbox.bundle.own import OwnImages, choose
+from sandbox.bundle.store import Store
+from sandbox.cli import environment
+from sandbox.host import files
+from sandbox.host.engine import Engine
+from sandbox.names import Home
+from sandbox.spec import Spec
+from sandbox.steps.step import Step
+
+PATIENCE = 600.0
+
+
+def own_images(spec: Spec, home: Home, engine: Engine) -> OwnImages:
+    """Where this sandbox's own images come from."""
+    return choose(spec.images.source, lambda name: engine.image_id(name) is not None, Store(home.bundle))
+
+
+def steps(spec: Spec, *, purge: bool = False) -> tuple[tuple[Step, ...], Engine, OwnImages]:
+    """The plan of a sandbox on this machine, with the engine and the images it is made for."""
+    home = environment.home()
+    engine = Engine.connect()
+    own = own_images(spec, home, engine)
+    return plan.build(spec, home, engine, own, purge=purge), engine, own
+
+
+@contextmanager
+def alone(name: str) -> Iterator[None]:
+    """Keep other commands from changing the same sandbox meanwhile; they wait."""
+    folder = environment.home().state / "locks" / name
+    files.make_private_dir(folder)
+    with files.exclusive(folder, seconds=PATIENCE):
+        yield

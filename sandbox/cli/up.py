@@ -1,0 +1,72 @@
+"""`sandbox up`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from sandbox import lifecycle, preflight
+from sandbox.cli import environment, session
+from sandbox.cli.console import reporter
+from sandbox.cli.options import find_spec, progress_option, spec_options
+from sandbox.cli.welcome import welcome
+from sandbox.spec import Spec
+from sandbox.steps.step import State
+
+CHANGES = 2
+
+
+@click.command("up")
+@spec_options
+@click.option(
+    "--https-port", "https_ports", type=click.IntRange(1, 65535), multiple=True, help="Instead of the spec's."
+)
+@click.option("--registry-port", type=click.IntRange(1, 65535), help="Instead of the spec's.")
+@click.option("--keep", is_flag=True, help="When it fails, keep what this run made.")
+@click.option("--plan", "only_plan", is_flag=True, help="Show what would be done; exit 0: nothing, 2: something.")
+@progress_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    file: Path | None,
+    name: str | None,
+    *,
+    https_ports: tuple[int, ...],
+    registry_port: int | None,
+    keep: bool,
+    only_plan: bool,
+    progress: str,
+) -> int:
+    """Bring a sandbox up, or repair it; changes nothing when all is well.
+
+    \b
+    sandbox up                      the spec in this folder, or a default one
+    sandbox up -f demo/sandbox.yaml
+    sandbox up --https-port 8443    when 443 is taken
+    """
+    environment.start_log(verbose=ctx.obj)
+    environment.catch_signals()
+    spec = _with_ports(find_spec(file, name), https_ports, registry_port)
+    with session.alone(spec.name):
+        steps, engine, own = session.steps(spec)
+        preflight.require(spec, environment.home(), engine, own.kubernetes)
+        if only_plan:
+            wanted = [(step, status) for step, status in lifecycle.survey(steps) if status.state is not State.READY]
+            for step, status in wanted:
+                verb = "make" if status.state is State.ABSENT else "repair"
+                click.echo(f"{verb:<7} {step.title:<44} {status.detail}")
+            return CHANGES if wanted else 0
+        lifecycle.up(steps, reporter(progress), keep=keep)
+    welcome(spec, environment.home())
+    return 0
+
+
+def _with_ports(spec: Spec, https: tuple[int, ...], registry: int | None) -> Spec:
+    """The spec with the ports of the command line; checked again, since ports may not clash."""
+    data = spec.model_dump()
+    if https:
+        data["proxy"]["ports"] = https
+    if registry:
+        data["registry"]["port"] = registry
+    return Spec.model_validate(data)

@@ -1,0 +1,133 @@
+"""Bring a plan up, take it down, or survey it: the only walks over a plan, each doing at once whatever can be done at once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from graphlib import TopologicalSorter
+
+from sandbox.errors import SandboxError
+from sandbox.host import interruption, process
+from sandbox.report import Reporter
+from sandbox.steps.step import State, Status, Step
+
+WIDTH = 8
+LOOK = 0.1  # seconds between two looks of the main thread, which alone receives an interrupt
+
+Plan = Sequence[Step]
+
+
+class NotReady(SandboxError):
+    """A step was made without an error and yet is not as it should be."""
+
+    id = "not-ready"
+
+
+def up(plan: Plan, report: Reporter, *, keep: bool = False) -> bool:
+    """Make every step that is absent, repair those that drifted; returns whether anything was changed.
+
+    When a step fails or the command is interrupted, what this run began to make from nothing is taken away again,
+    unless `keep`; what was there before is left as it is. Raises the first error.
+    """
+    begun: list[Step] = []
+    changed = False
+
+    def make(step: Step) -> None:
+        nonlocal changed
+        before = step.check()
+        if before.state is State.READY:
+            report.unchanged(step.title, before.detail)
+            return
+        report.began(step.title)
+        started = time.monotonic()
+        if before.state is State.ABSENT:
+            begun.append(step)  # before it is made, so that a half-made one is taken away too
+        changed = True
+        step.apply(lambda line: report.progress(step.title, line))
+        after = step.check()
+        if after.state is not State.READY:
+            raise NotReady(f"{step.title} is not ready", details=after.detail)
+        report.finished(step.title, after.detail, time.monotonic() - started)
+
+    try:
+        _walk(plan, make, report)
+    except BaseException:
+        if not keep:
+            _undo([step for step in plan if step in begun], report)
+        raise
+    return changed
+
+
+def down(plan: Plan, report: Reporter) -> None:
+    """Take every step away, the last made first; one that fails does not keep the others. Raises the first error."""
+    errors = _undo(plan, report)
+    if errors:
+        raise errors[0]
+
+
+def survey(plan: Plan) -> list[tuple[Step, Status]]:
+    """How every step stands. A step whose needs are not ready is not looked at: it is absent."""
+    found: dict[str, Status] = {}
+
+    def look(step: Step) -> None:
+        missing = [need for need in step.needs if found[need].state is not State.READY]
+        if missing:
+            found[step.name] = Status(State.ABSENT, f"waits for {', '.join(missing)}")
+        else:
+            found[step.name] = step.check()
+
+    _walk(plan, look, None)
+    return [(step, found[step.name]) for step in plan]
+
+
+def _walk(plan: Plan, visit: Callable[[Step], None], report: Reporter | None) -> None:
+    """Visit every step after those it needs, in threads; after an error nothing new is begun. Raises the first error."""
+    steps = {step.name: step for step in plan}
+    order = TopologicalSorter({step.name: [need for need in step.needs if need in steps] for step in plan})
+    order.prepare()
+    running: dict[Future[None], Step] = {}
+    first: BaseException | None = None
+    with ThreadPoolExecutor(WIDTH) as pool:
+        try:
+            while running or (order.is_active() and first is None):
+                if first is None:
+                    running |= {pool.submit(visit, steps[name]): steps[name] for name in order.get_ready()}
+                done, _ = wait(running, timeout=LOOK, return_when=FIRST_COMPLETED)
+                for future in done:
+                    step = running.pop(future)
+                    error = future.exception()
+                    if error is None:
+                        order.done(step.name)
+                        continue
+                    if report and not isinstance(error, interruption.Interrupted):
+                        report.failed(step.title, error.brief if isinstance(error, SandboxError) else repr(error))
+                    if first is None:
+                        # What is still running would only be undone.
+                        first = error
+                        _stop()
+        except BaseException as error:
+            first = error
+            _stop()
+    interruption.clear()
+    if first is not None:
+        raise first
+
+
+def _stop() -> None:
+    interruption.request()
+    process.end_all()
+
+
+def _undo(plan: Plan, report: Reporter) -> list[Exception]:
+    errors: list[Exception] = []
+    for step in reversed(plan):
+        started = time.monotonic()
+        try:
+            step.undo()
+        except Exception as error:  # one failure must not hide the rest
+            report.failed(step.title, error.brief if isinstance(error, SandboxError) else repr(error))
+            errors.append(error)
+        else:
+            report.removed(step.title, time.monotonic() - started)
+    return errors

@@ -1,0 +1,45 @@
+"""The page for unknown hosts, kept in step with the hosts there are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sandbox.cluster.api import Cluster
+from sandbox.ingress import page
+from sandbox.names import SYSTEM_NAMESPACE, Names
+from sandbox.steps.step import Say, State, Status
+
+
+@dataclass(frozen=True)
+class PageStep:
+    """The default backend's content, made from the Ingresses in the cluster; goes with the cluster."""
+
+    names: Names
+    port: int
+    needs: tuple[str, ...]
+    name: str = "page"
+
+    @property
+    def title(self) -> str:
+        return "Page for unknown hosts"
+
+    def check(self) -> Status:
+        cluster = Cluster(self.names.kubeconfig)
+        found = cluster.get("v1", "ConfigMap", "default-backend", SYSTEM_NAMESPACE)
+        wanted = self._manifest(cluster)
+        if (found or {}).get("data") != wanted["data"]:
+            return Status(State.DRIFTED if found else State.ABSENT, "lists other hosts")
+        return Status(State.READY)
+
+    def apply(self, say: Say) -> None:
+        cluster = Cluster(self.names.kubeconfig)
+        cluster.apply(self._manifest(cluster))
+
+    def undo(self) -> None:
+        return
+
+    def _manifest(self, cluster: Cluster) -> Mapping[str, Any]:
+        hosts = page.hosts_of(cluster.list("networking.k8s.io/v1", "Ingress"))
+        return page.manifest(page.render(self.names.name, hosts, port=self.port))

@@ -1,0 +1,51 @@
+"""What every part of a sandbox can do: be looked at, be made so, be taken away."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+Say = Callable[[str], None]
+
+
+class State(enum.Enum):
+    """How a part of a sandbox stands against its spec."""
+
+    ABSENT = "absent"
+    READY = "ready"
+    DRIFTED = "drifted"
+
+
+@dataclass(frozen=True)
+class Status:
+    """What a look at a step found; `detail` is for people."""
+
+    state: State
+    detail: str = ""
+
+
+class Step(Protocol):
+    """One part of a sandbox. Its fields are all it needs; nothing flows from step to step but the world itself."""
+
+    @property
+    def name(self) -> str:
+        """A short word for this step, as used in `needs` and on the command line."""
+
+    @property
+    def title(self) -> str:
+        """What people read while it is made."""
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The names of the steps that must be ready before this one can be made or looked at."""
+
+    def check(self) -> Status:
+        """Look, never touch."""
+
+    def apply(self, say: Say) -> None:
+        """Make it as the spec says, and wait until it is; safe to repeat. `say` takes a line of progress."""
+
+    def undo(self) -> None:
+        """Take away what carries our name; gone already is fine."""

@@ -1,0 +1,220 @@
+"""One suite over the simulator and over a real registry server: what the tests assume is what servers do."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sandbox.host.waiting import wait_until
+from sandbox.registry.client import Client
+from sandbox.registry.digest import DigestMismatch
+from sandbox.registry.errors import RegistryError
+from sandbox.registry.imagelist import Entry, FromArchive, FromDaemon, FromLayout
+from sandbox.registry.manifest import Descriptor, document
+from sandbox.registry.progress import Action
+from sandbox.registry.push import push
+from sandbox.registry.sources import savestream
+from sandbox.registry.target import parse
+from tests.images import FakeEngine, TestImage, digest_of, index, layer, new_save, write_layout
+from tests.registry_simulator import Simulator
+
+SERVERS = ("docker-registry", "registry")
+CONFIG = """
+version: 0.1
+log: {{level: error, accesslog: {{disabled: true}}}}
+storage:
+  filesystem: {{rootdirectory: "{folder}"}}
+  delete: {{enabled: true}}
+http: {{addr: "127.0.0.1:{port}"}}
+"""
+DATA = bytes(range(256)) * 9000
+BLOB = Descriptor("application/octet-stream", digest_of(DATA), len(DATA))
+APP = TestImage((layer(1, 300_000), layer(2, 20_000), layer(3, 1_000)), "app")
+TOOL = TestImage((APP.layers[0], layer(4)), "tool")
+
+
+def command() -> str | None:
+    """The registry server to test against."""
+    return os.environ.get("SANDBOX_TEST_REGISTRY") or next(filter(None, map(shutil.which, SERVERS)), None)
+
+
+@contextlib.contextmanager
+def real_registry(folder: Path) -> Iterator[str]:
+    """A real server on a free port, with an empty storage of its own."""
+    server = command()
+    if server is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("no registry server: install docker-registry or set SANDBOX_TEST_REGISTRY")
+        pytest.skip("no registry server on this machine")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    config = folder / "config.yml"
+    config.write_text(CONFIG.format(folder=folder / "storage", port=port))
+    environment = {**os.environ, "OTEL_TRACES_EXPORTER": "none"}
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen([server, "serve", str(config)], stdout=log, stderr=log, env=environment)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        with Client(url, sleep=lambda _: None) as client:
+            wait_until(lambda: answers(client), what="registry server", timeout=20)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def answers(client: Client) -> str | None:
+    try:
+        client.ping()
+    except RegistryError as error:
+        return str(error)
+    return None
+
+
+@pytest.fixture(scope="module", params=["simulator", pytest.param("server", marks=pytest.mark.real)])
+def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    if request.param == "simulator":
+        with Simulator() as simulator:
+            yield simulator.url
+    else:
+        with real_registry(tmp_path_factory.mktemp("registry")) as server:
+            yield server
+
+
+@pytest.fixture
+def client(url: str) -> Iterator[Client]:
+    with Client(url) as client:
+        yield client
+
+
+@pytest.fixture
+def place(request: pytest.FixtureRequest) -> str:
+    """A repository of the test's own."""
+    return f"test/{digest_of(request.node.nodeid.encode())[7:19]}"
+
+
+def chunks(data: bytes = DATA) -> contextlib.AbstractContextManager[Iterator[bytes]]:
+    return contextlib.nullcontext(data[start : start + 50_000] for start in range(0, len(data), 50_000))
+
+
+def read(client: Client, repository: str, digest: str) -> bytes:
+    with client.blob(repository, digest) as parts:
+        return b"".join(parts)
+
+
+def holds(client: Client, repository: str, tag: str, image: TestImage) -> bool:
+    """Whether a tag gives back the very config and layers of an image."""
+    found = client.manifest(repository, tag)
+    assert found is not None
+    digests = [digest_of(data) for data in (image.config, *image.blobs)]
+    return [read(client, repository, digest) for digest in digests] == [image.config, *image.blobs]
+
+
+def test_a_blob_goes_up_and_comes_back(client: Client, place: str) -> None:
+    assert client.blob_size(place, BLOB.digest) is None
+    client.upload(place, BLOB, chunks)
+    assert client.blob_size(place, BLOB.digest) == len(DATA)
+    assert read(client, place, BLOB.digest) == DATA
+
+
+def test_a_stream_goes_up_and_comes_back(client: Client, place: str) -> None:
+    with chunks() as parts:
+        upload = client.patch(client.begin(place), parts)
+    client.finish(upload, BLOB.digest)
+    assert read(client, place, BLOB.digest) == DATA
+
+
+def test_a_cancelled_stream_leaves_nothing(client: Client, place: str) -> None:
+    with chunks() as parts:
+        upload = client.patch(client.begin(place), parts)
+    client.cancel(upload)
+    client.cancel(upload)
+    assert client.blob_size(place, BLOB.digest) is None
+
+
+def test_a_blob_is_mounted_from_a_repository_that_has_it(client: Client, place: str) -> None:
+    client.upload(place, BLOB, chunks)
+    assert client.mount(f"{place}-two", BLOB.digest, place) is None
+    assert read(client, f"{place}-two", BLOB.digest) == DATA
+
+
+def test_a_mount_of_nothing_begins_an_upload_that_can_be_used(client: Client, place: str) -> None:
+    begun = client.mount(place, BLOB.digest, f"{place}-none")
+    assert begun is not None
+    client.upload(place, BLOB, chunks, begun=begun)
+    assert read(client, place, BLOB.digest) == DATA
+
+
+def test_wrong_bytes_never_become_a_blob(client: Client, place: str) -> None:
+    with pytest.raises(DigestMismatch):
+        client.upload(place, BLOB, lambda: chunks(b"x" * len(DATA)))
+    with chunks(b"other") as parts:
+        upload = client.patch(client.begin(place), parts)
+    with pytest.raises(RegistryError) as caught:
+        client.finish(upload, BLOB.digest)
+    assert caught.value.codes == ("DIGEST_INVALID",)
+    assert client.blob_size(place, BLOB.digest) is None
+
+
+def test_a_manifest_is_refused_until_its_blobs_are_there(client: Client, place: str) -> None:
+    with pytest.raises(RegistryError) as caught:
+        client.put_manifest(place, "dev", document(APP.manifest))
+    assert "MANIFEST_BLOB_UNKNOWN" in caught.value.codes
+    for data in (*APP.layers, APP.config):
+        client.upload(place, Descriptor("x", digest_of(data), len(data)), lambda data=data: chunks(data))  # type: ignore[misc]
+    client.put_manifest(place, "dev", document(APP.manifest))
+    assert client.manifest_digest(place, "dev") == digest_of(APP.manifest)
+    found = client.manifest(place, digest_of(APP.manifest))
+    assert found is not None
+    assert found.data == APP.manifest
+    assert client.tags(place) == ("dev",)
+    assert place in client.catalog()
+
+
+def test_an_index_is_refused_until_its_children_are_there(client: Client, place: str) -> None:
+    with pytest.raises(RegistryError) as caught:
+        client.put_manifest(place, "all", document(index(APP.descriptor())))
+    assert "MANIFEST_BLOB_UNKNOWN" in caught.value.codes
+
+
+@pytest.mark.parametrize("old", [True, False])
+@pytest.mark.parametrize("small", [8_000, 8 << 20])
+def test_images_of_an_engine_are_pushed_once(
+    client: Client, place: str, monkeypatch: pytest.MonkeyPatch, old: bool, small: int
+) -> None:
+    monkeypatch.setattr(savestream, "SMALL", small)
+    engine = FakeEngine({"app": APP, "tool": TOOL}, old=old)
+    entries = [FromDaemon(parse(f"{place}/app:1"), "app"), FromDaemon(parse(f"{place}/tool:1"), "tool")]
+    first = push(entries, client.url, engine)
+    assert sum(result.size for result in first) == sum(map(len, {*APP.layers, *TOOL.layers, APP.config, TOOL.config}))
+    assert holds(client, f"{place}/app", "1", APP)
+    assert holds(client, f"{place}/tool", "1", TOOL)
+    second = push(entries, client.url, engine)
+    assert [(result.action, result.size) for result in second] == [(Action.SKIPPED, 0)] * 2
+    assert len(engine.saves) == 1
+
+
+def test_images_of_files_are_pushed_with_an_index_and_mounts(client: Client, place: str, tmp_path: Path) -> None:
+    whole = index(APP.descriptor(platform={"os": "linux", "architecture": "amd64"}), TOOL.descriptor())
+    top = {"mediaType": "application/vnd.oci.image.index.v1+json", "digest": digest_of(whole), "size": len(whole)}
+    write_layout(tmp_path / "oci", index(top), APP.files | TOOL.files | {digest_of(whole): whole})
+    (tmp_path / "tool.tar").write_bytes(new_save({"tool:1": TOOL}))
+    entries: list[Entry] = [
+        FromLayout(parse(f"{place}/both:1"), tmp_path / "oci"),
+        FromArchive(parse(f"{place}/tool:1"), tmp_path / "tool.tar"),
+    ]
+    both, tool = push(entries, client.url)
+    assert (both.digest, both.action, tool.action) == (digest_of(whole), Action.UPLOADED, Action.MOUNTED)
+    found = client.manifest(f"{place}/both", "1")
+    assert found is not None
+    assert found.data == whole
+    assert holds(client, f"{place}/tool", "1", TOOL)
+    assert {result.action for result in push(entries, client.url)} == {Action.SKIPPED}
