@@ -71,7 +71,7 @@ def _last(spec: Spec, names: Names, binds: tuple[Bind, ...], before: set[str]) -
     """What comes when the rest stands: the user's objects, the page that lists their hosts, the proof."""
     steps: list[Step] = []
     if spec.apply:
-        wanted = [name for name in ("push", "wiring", "ingress", "secrets") if name in before]
+        wanted = [name for name in ("push", "wiring", "secrets") if name in before]
         steps.append(ApplyStep(names, manifests.load(spec.apply), needs=tuple(wanted)))
     if "ingress" in before:
         needs = ("ingress", "apply") if spec.apply else ("ingress",)

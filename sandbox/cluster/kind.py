@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,10 +12,17 @@ import yaml
 from sandbox.errors import MissingTool
 from sandbox.host import process
 
-OLDEST = (0, 27, 0)
+# The first whose node configuration is kubeadm's v1beta4, which the patches below are written for.
+OLDEST = (0, 32, 0)
 CREATE_TIMEOUT = 600.0
 DELETE_TIMEOUT = 120.0
 RESOLV_CONF = "/etc/kubernetes/pod-resolv.conf"
+
+
+# A lone control plane has no rival to be patient with: after a refusal while RBAC is not set up yet, ask again soon.
+ELECTION = {"leader-elect-retry-period": "500ms"}
+# The controllers start one after another, each with calls that the default of 20 a second holds up for seconds.
+QUOTA = {"kube-api-qps": "200", "kube-api-burst": "400"}
 
 
 @dataclass(frozen=True)
@@ -32,10 +39,9 @@ def config(name: str, *, resolv_conf: Path, cgroup_version: int, tags: Tags | No
     if cgroup_version == 1:
         # Kubernetes 1.35 and newer refuse cgroup v1 unless told (KEP-5573).
         kubelet |= {"failCgroupV1": False}
-    patches: list[object] = [kubelet]
+    cluster: dict[str, object] = {"kind": "ClusterConfiguration", "scheduler": {"extraArgs": _arguments(ELECTION)}}
     if tags:
-        cluster = {"etcd": {"local": {"imageTag": tags.etcd}}, "dns": {"imageTag": tags.coredns}}
-        patches.append({"kind": "ClusterConfiguration", **cluster})
+        cluster |= {"etcd": {"local": {"imageTag": tags.etcd}}, "dns": {"imageTag": tags.coredns}}
     mount = {"hostPath": str(resolv_conf), "containerPath": RESOLV_CONF, "readOnly": True}
     return yaml.safe_dump(
         {
@@ -44,10 +50,28 @@ def config(name: str, *, resolv_conf: Path, cgroup_version: int, tags: Tags | No
             "name": name,
             "networking": {"ipFamily": "ipv4"},
             "nodes": [{"role": "control-plane", "extraMounts": [mount]}],
-            "kubeadmConfigPatches": [yaml.safe_dump(patch) for patch in patches],
+            "kubeadmConfigPatches": [yaml.safe_dump(patch) for patch in (kubelet, cluster)],
+            "kubeadmConfigPatchesJSON6902": [
+                {
+                    "group": "kubeadm.k8s.io",
+                    "version": "v1beta4",
+                    "kind": "ClusterConfiguration",
+                    # Added one by one, since kind has arguments of its own in this list.
+                    "patch": yaml.safe_dump(
+                        [
+                            {"op": "add", "path": "/controllerManager/extraArgs/-", "value": argument}
+                            for argument in _arguments(ELECTION | QUOTA)
+                        ]
+                    ),
+                }
+            ],
         },
         sort_keys=False,
     )
+
+
+def _arguments(values: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"name": name, "value": value} for name, value in values.items()]
 
 
 @dataclass(frozen=True)
@@ -64,7 +88,7 @@ class Kind:
         if program is None:
             raise MissingTool(
                 "kind is not installed",
-                fix="`sandbox bundle build` makes one, or install kind 0.27 or newer: https://kind.sigs.k8s.io",
+                fix="`sandbox bundle build` makes one, or install kind 0.32 or newer: https://kind.sigs.k8s.io",
             )
         return cls(program, network)
 

@@ -91,7 +91,8 @@ class Members:
         if not self.compressed:
             file = stack.enter_context(self.path.open("rb"))
             return _Window(file, self.pieces[name])  # type: ignore[return-value]  # only read() is used
-        member = stack.enter_context(tarfile.open(self.path, "r:*")).extractfile(name)
+        tar = stack.enter_context(tarfile.open(self.path, "r:*"))  # noqa: SIM115  # the stack closes it
+        member = tar.extractfile(name)
         if member is None:
             raise SandboxError(f"{name} in {self.path} is not a file")
         return member
