@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from graphlib import TopologicalSorter
+from queue import SimpleQueue
 
 from sandbox.errors import SandboxError
 from sandbox.host import interruption, process
@@ -13,7 +16,6 @@ from sandbox.report import Reporter
 from sandbox.steps.step import State, Status, Step
 
 WIDTH = 8
-LOOK = 0.1  # seconds between two looks of the main thread, which alone receives an interrupt
 
 Plan = Sequence[Step]
 
@@ -33,7 +35,7 @@ def up(plan: Plan, report: Reporter, *, keep: bool = False) -> bool:
     begun: list[Step] = []
     changed = False
 
-    def make(step: Step) -> None:
+    def make(step: Step, usable: Callable[[], None]) -> None:
         nonlocal changed
         before = step.check()
         if before.state is State.READY:
@@ -44,7 +46,7 @@ def up(plan: Plan, report: Reporter, *, keep: bool = False) -> bool:
         if before.state is State.ABSENT:
             begun.append(step)  # before it is made, so that a half-made one is taken away too
         changed = True
-        step.apply(lambda line: report.progress(step.title, line))
+        step.apply(_Work(step, report, usable))
         after = step.check()
         if after.state is not State.READY:
             raise NotReady(f"{step.title} is not ready", details=after.detail)
@@ -70,7 +72,7 @@ def survey(plan: Plan) -> list[tuple[Step, Status]]:
     """How every step stands. A step whose needs are not ready is not looked at: it is absent."""
     found: dict[str, Status] = {}
 
-    def look(step: Step) -> None:
+    def look(step: Step, _: Callable[[], None]) -> None:
         missing = [need for need in step.needs if found[need].state is not State.READY]
         if missing:
             found[step.name] = Status(State.ABSENT, f"waits for {', '.join(missing)}")
@@ -81,37 +83,64 @@ def survey(plan: Plan) -> list[tuple[Step, Status]]:
     return [(step, found[step.name]) for step in plan]
 
 
-def _walk(plan: Plan, visit: Callable[[Step], None], report: Reporter | None) -> None:
-    """Visit every step after those it needs, in threads; after an error nothing new is begun. Raises the first error."""
+def _walk(plan: Plan, visit: Callable[[Step, Callable[[], None]], None], report: Reporter | None) -> None:
+    """Visit every step after those it needs, in threads; after an error nothing new is begun. Raises the first error.
+
+    A visit may call the function it is given to let the steps that need this one begin before it ends.
+    """
     steps = {step.name: step for step in plan}
     order = TopologicalSorter({step.name: [need for need in step.needs if need in steps] for step in plan})
     order.prepare()
-    running: dict[Future[None], Step] = {}
+    news: SimpleQueue[tuple[Step, Future[None] | None]] = SimpleQueue()
+    usable: set[str] = set()
+    running = 0
     first: BaseException | None = None
     with ThreadPoolExecutor(WIDTH) as pool:
         try:
-            while running or (order.is_active() and first is None):
-                if first is None:
-                    running |= {pool.submit(visit, steps[name]): steps[name] for name in order.get_ready()}
-                done, _ = wait(running, timeout=LOOK, return_when=FIRST_COMPLETED)
-                for future in done:
-                    step = running.pop(future)
-                    error = future.exception()
-                    if error is None:
+            while running or order.is_active():
+                for name in order.get_ready() if first is None else ():
+                    step = steps[name]
+                    future = pool.submit(visit, step, partial(news.put, (step, None)))
+                    future.add_done_callback(partial(_tell, news, step))
+                    running += 1
+                if not running:
+                    break
+                step, ended = news.get()
+                running -= ended is not None
+                error = ended.exception() if ended else None
+                if error is None:
+                    if step.name not in usable:
+                        usable.add(step.name)
                         order.done(step.name)
-                        continue
-                    if report and not isinstance(error, interruption.Interrupted):
-                        report.failed(step.title, error.brief if isinstance(error, SandboxError) else repr(error))
-                    if first is None:
-                        # What is still running would only be undone.
-                        first = error
-                        _stop()
+                    continue
+                if report and not isinstance(error, interruption.Interrupted):
+                    report.failed(step.title, error.brief if isinstance(error, SandboxError) else repr(error))
+                if first is None:
+                    # What is still running would only be undone.
+                    first = error
+                    _stop()
         except BaseException as error:
             first = error
             _stop()
     interruption.clear()
     if first is not None:
         raise first
+
+
+def _tell(news: SimpleQueue[tuple[Step, Future[None] | None]], step: Step, future: Future[None]) -> None:
+    news.put((step, future))
+
+
+@dataclass(frozen=True)
+class _Work:
+    """The Work of one step: its progress goes to the report, its being usable to the walk."""
+
+    step: Step
+    report: Reporter
+    usable: Callable[[], None]
+
+    def say(self, line: str) -> None:
+        self.report.progress(self.step.title, line)
 
 
 def _stop() -> None:
@@ -124,10 +153,11 @@ def _undo(plan: Plan, report: Reporter) -> list[Exception]:
     for step in reversed(plan):
         started = time.monotonic()
         try:
-            step.undo()
+            removed = step.undo()
         except Exception as error:  # one failure must not hide the rest
             report.failed(step.title, error.brief if isinstance(error, SandboxError) else repr(error))
             errors.append(error)
         else:
-            report.removed(step.title, time.monotonic() - started)
+            if removed:
+                report.removed(step.title, time.monotonic() - started)
     return errors

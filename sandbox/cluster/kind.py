@@ -39,7 +39,12 @@ def config(name: str, *, resolv_conf: Path, cgroup_version: int, tags: Tags | No
     if cgroup_version == 1:
         # Kubernetes 1.35 and newer refuse cgroup v1 unless told (KEP-5573).
         kubelet |= {"failCgroupV1": False}
-    cluster: dict[str, object] = {"kind": "ClusterConfiguration", "scheduler": {"extraArgs": _arguments(ELECTION)}}
+    cluster: dict[str, object] = {
+        "kind": "ClusterConfiguration",
+        "scheduler": {"extraArgs": _arguments(ELECTION)},
+        # A dozen RSA keys would take a second or two to make.
+        "encryptionAlgorithm": "ECDSA-P256",
+    }
     if tags:
         cluster |= {"etcd": {"local": {"imageTag": tags.etcd}}, "dns": {"imageTag": tags.coredns}}
     mount = {"hostPath": str(resolv_conf), "containerPath": RESOLV_CONF, "readOnly": True}

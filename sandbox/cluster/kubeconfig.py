@@ -71,10 +71,10 @@ def merge(path: Path, name: str, own: Path) -> None:
         _write(path, {**merged, "current-context": name})
 
 
-def remove(path: Path, name: str) -> None:
-    """Take our entries out of `path` and make the context current again that was so before; none of ours is fine."""
+def remove(path: Path, name: str) -> bool:
+    """Take our entries out of `path` and make the context current again that was so before; whether there were any."""
     if not any(_named(read(path), kind, name) for kind in ("clusters", "users", "contexts")):
-        return
+        return False
     with _locked(path):
         content = read(path)
         rest = _without(content, name)
@@ -82,6 +82,7 @@ def remove(path: Path, name: str) -> None:
             previous = _previous(_named(content, "contexts", name))
             rest["current-context"] = previous if previous and _named(rest, "contexts", previous) else ""
         _write(path, rest)
+        return True
 
 
 def _renamed(own: dict[str, Any], name: str) -> dict[str, Any]:

@@ -218,13 +218,14 @@ class Engine:
                 made.remove(force=True)
                 raise
 
-    def remove_container(self, name: str) -> None:
-        """Stop and remove a container with its anonymous volumes; gone already is fine."""
+    def remove_container(self, name: str) -> bool:
+        """Stop and remove a container with its anonymous volumes; returns whether there was one."""
         with _translated(f"removing container {name}"):
             try:
                 self._client.api.remove_container(name, force=True, v=True)
             except NotFound:
-                return
+                return False
+            return True
 
     def start(self, name: str) -> None:
         """Start a container that exists."""
@@ -314,13 +315,14 @@ class Engine:
         with _translated(f"making volume {name}"):
             self._client.api.create_volume(name, labels=dict(labels))
 
-    def remove_volume(self, name: str) -> None:
-        """Remove a volume and its data; gone already is fine."""
+    def remove_volume(self, name: str) -> bool:
+        """Remove a volume and its data; returns whether there was one."""
         with _translated(f"removing volume {name}"):
             try:
                 self._client.api.remove_volume(name)
             except NotFound:
-                return
+                return False
+            return True
 
     @contextmanager
     def _patient(self) -> Iterator[None]:

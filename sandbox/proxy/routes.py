@@ -44,9 +44,12 @@ def save(folder: Path, route: Route) -> None:
     files.write_atomic(place / f"{route.name}.json", json.dumps(asdict(route)).encode(), mode=READABLE)
 
 
-def remove(folder: Path, name: str) -> None:
-    """Forget one sandbox's route; gone already is fine."""
-    folder.joinpath("routes", f"{name}.json").unlink(missing_ok=True)
+def remove(folder: Path, name: str) -> bool:
+    """Forget one sandbox's route; returns whether there was one."""
+    path = folder / "routes" / f"{name}.json"
+    known = path.exists()
+    path.unlink(missing_ok=True)
+    return known
 
 
 def find(routes: Sequence[Route], name: str) -> Route | None:

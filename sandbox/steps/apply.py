@@ -13,7 +13,7 @@ from sandbox.cluster.namespace import namespace
 from sandbox.cluster.readiness import WORKLOADS, progress, wait_ready
 from sandbox.host.waiting import wait_until
 from sandbox.names import SYSTEM_NAMESPACE, Names
-from sandbox.steps.step import Say, State, Status
+from sandbox.steps.step import State, Status, Work
 
 RECORD = "applied"
 TIMEOUT = 300.0
@@ -49,18 +49,18 @@ class ApplyStep:
                 return Status(State.DRIFTED, f"{title(manifest)}: {pending}")
         return Status(State.READY)
 
-    def apply(self, say: Say) -> None:
+    def apply(self, work: Work) -> None:
         cluster = Cluster(self.names.kubeconfig)
         for manifest in self._placed:
-            say(title(manifest))
+            work.say(title(manifest))
             wait_until(lambda one=manifest: _try(cluster, one), what=title(manifest), timeout=30)  # type: ignore[misc]
-        say("waiting for the pods")
+        work.say("waiting for the pods")
         wait_ready(cluster, self._placed, timeout=TIMEOUT)
         cluster.apply(namespace(SYSTEM_NAMESPACE))
         cluster.apply(self._record)
 
-    def undo(self) -> None:
-        return
+    def undo(self) -> bool:
+        return False
 
     @property
     def _placed(self) -> list[dict[str, Any]]:

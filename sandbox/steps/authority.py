@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from sandbox.certs.condition import State as Condition
 from sandbox.certs.keystore import Keystore
 from sandbox.names import Names
-from sandbox.steps.step import Say, State, Status
+from sandbox.steps.step import State, Status, Work
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,14 @@ class AuthorityStep:
                 return Status(State.DRIFTED, f"{leaf}: {found.reason or 'not issued yet'}")
         return Status(State.READY, str(self.names.root_certificate))
 
-    def apply(self, say: Say) -> None:
+    def apply(self, work: Work) -> None:
         now = datetime.now(UTC)
         self.keystore.authority([self.domain], now=now)
         for leaf, hosts in self.leaves.items():
             self.keystore.leaf(leaf, hosts, now=now)
 
-    def undo(self) -> None:
-        if self.purge:
-            shutil.rmtree(self.names.keys, ignore_errors=True)
+    def undo(self) -> bool:
+        if not self.purge or not self.names.keys.exists():
+            return False
+        shutil.rmtree(self.names.keys)
+        return True

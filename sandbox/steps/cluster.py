@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from sandbox.cluster.api import Cluster, ClusterError
 from sandbox.cluster.kind import Kind, Tags, config
@@ -11,7 +12,11 @@ from sandbox.host.engine import Engine
 from sandbox.host.resolvers import resolv_conf
 from sandbox.host.waiting import wait_until
 from sandbox.names import Names
-from sandbox.steps.step import Say, State, Status
+from sandbox.steps.step import State, Status, Work
+
+
+# A file in the node that says kind came to its end; it lasts as long as the node does.
+COMPLETE = PurePosixPath("/kind/sandbox-complete")
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,8 @@ class ClusterStep:
         node = self.engine.container(self.names.node)
         if node is None:
             return Status(State.ABSENT)
+        if self._is_half_made():
+            return Status(State.ABSENT, "an earlier start was interrupted")
         if not node.running:
             return Status(State.DRIFTED, "the node is stopped")
         if self.names.resolv_conf.exists() and self._resolv_conf() != self.names.resolv_conf.read_text():
@@ -44,27 +51,32 @@ class ClusterStep:
             return Status(State.DRIFTED, "its API server does not answer")
         return Status(State.READY, self.names.node)
 
-    def apply(self, say: Say) -> None:
+    def apply(self, work: Work) -> None:
         files.make_private_dir(self.names.folder)
         self._write_resolv_conf()
         node = self.engine.container(self.names.node)
-        if node is None:
-            self._create(say)
+        if node is None or self._is_half_made():
+            self._create(work)
         elif not node.running:
             self.engine.start(self.names.node)
         if not self.names.kubeconfig.exists():
             self.kind.write_kubeconfig(self.names.cluster, self.names.kubeconfig)
         wait_until(lambda: None if self._answers() else "no answer yet", what="the API server", timeout=120)
 
-    def undo(self) -> None:
-        if self.engine.containers(f"io.x-k8s.kind.cluster={self.names.cluster}"):
+    def undo(self) -> bool:
+        nodes = self.engine.containers(f"io.x-k8s.kind.cluster={self.names.cluster}")
+        if nodes:
             self.kind.delete(self.names.cluster, kubeconfig=self.names.kubeconfig)
         for path in (self.names.kubeconfig, self.names.resolv_conf, self.names.folder / "kind.yaml"):
             path.unlink(missing_ok=True)
         if self.names.folder.exists() and not any(self.names.folder.iterdir()):
             self.names.folder.rmdir()
+        return bool(nodes)
 
-    def _create(self, say: Say) -> None:
+    def _create(self, work: Work) -> None:
+        self.undo()
+        files.make_private_dir(self.names.folder)
+        self._write_resolv_conf()
         file = self.names.folder / "kind.yaml"
         text = config(
             self.names.cluster,
@@ -76,13 +88,22 @@ class ClusterStep:
 
         def on_line(line: str) -> None:
             if "✓" in line or "•" in line:
-                say(line.replace("✓", "").replace("•", "").strip(" ."))
+                work.say(line.replace("✓", "").replace("•", "").strip(" ."))
+            if "✓ Starting control-plane" in line:
+                # What kind still does, storage and the network plugin, others need not wait for.
+                self.kind.write_kubeconfig(self.names.cluster, self.names.kubeconfig)
+                work.usable()
 
         # kind asks the engine for this very image, and by its id it can be no other.
         image = self.engine.image_id(self.image) or self.image
         self.kind.create(
             self.names.cluster, image=image, config=file, kubeconfig=self.names.kubeconfig, on_line=on_line
         )
+        self.engine.write_file(self.names.node, COMPLETE, b"")
+
+    def _is_half_made(self) -> bool:
+        """Whether kind was stopped before it had made the whole cluster."""
+        return self.engine.read_file(self.names.node, COMPLETE) is None
 
     def _resolv_conf(self) -> str:
         return resolv_conf(self.nameservers)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sandbox.cluster import kubeconfig
 from sandbox.names import Names
-from sandbox.steps.step import Say, State, Status
+from sandbox.steps.step import State, Status, Work
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class ContextStep:
             return Status(State.READY, str(self.names.home.kubeconfig))
         return Status(State.ABSENT)
 
-    def apply(self, say: Say) -> None:
+    def apply(self, work: Work) -> None:
         kubeconfig.merge(self.names.home.kubeconfig, self.names.cluster, self.names.kubeconfig)
 
-    def undo(self) -> None:
-        kubeconfig.remove(self.names.home.kubeconfig, self.names.cluster)
+    def undo(self) -> bool:
+        return kubeconfig.remove(self.names.home.kubeconfig, self.names.cluster)

@@ -12,7 +12,7 @@ from sandbox.host.waiting import wait_until
 from sandbox.names import EDGE, LABEL, NETWORK, Names
 from sandbox.proxy import config, edge, routes
 from sandbox.proxy.routes import Route
-from sandbox.steps.step import Say, State, Status
+from sandbox.steps.step import State, Status, Work
 
 USER = "65532:65532"
 
@@ -46,7 +46,7 @@ class EdgeStep:
             reason = "its configuration is not the present routes'"
         return Status(State.DRIFTED, reason) if reason else Status(State.READY, f"*.{self.domain}")
 
-    def apply(self, say: Say) -> None:
+    def apply(self, work: Work) -> None:
         folder = self.names.home.edge
         folder.mkdir(parents=True, exist_ok=True)
         with files.exclusive(folder):
@@ -61,19 +61,19 @@ class EdgeStep:
                 # The master hands its listening sockets to a new worker; the old one serves out its connections.
                 self.engine.signal(EDGE, "SIGUSR2")
 
-    def undo(self) -> None:
+    def undo(self) -> bool:
         folder = self.names.home.edge
-        if not folder.exists():
-            return
+        folder.mkdir(parents=True, exist_ok=True)
         with files.exclusive(folder):
-            routes.remove(folder, self.names.name)
+            removed = routes.remove(folder, self.names.name)
             rest = routes.load(folder)
-            container = self.engine.container(EDGE)
             edge.write(folder, rest)
             if not rest:
-                self.engine.remove_container(EDGE)
-            elif container and container.running:
+                return self.engine.remove_container(EDGE) or removed
+            container = self.engine.container(EDGE)
+            if container and container.running:
                 self.engine.signal(EDGE, "SIGUSR2")
+            return removed
 
     def _start(self) -> None:
         self.engine.remove_container(EDGE)

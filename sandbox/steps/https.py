@@ -8,7 +8,7 @@ from sandbox.host.engine import Bind
 from sandbox.host.waiting import wait_until
 from sandbox.names import Names
 from sandbox.proxy import probe
-from sandbox.steps.step import Say, State, Status
+from sandbox.steps.step import State, Status, Work
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,11 @@ class HttpsStep:
         silent = self._silence()
         return Status(State.DRIFTED, silent) if silent else Status(State.READY)
 
-    def apply(self, say: Say) -> None:
+    def apply(self, work: Work) -> None:
         wait_until(self._silence, what=self.title, timeout=60, pause=0.1)
 
-    def undo(self) -> None:
-        return
+    def undo(self) -> bool:
+        return False
 
     def _silence(self) -> str | None:
         for bind in self.binds:

@@ -9,7 +9,7 @@ from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
 from sandbox.errors import SandboxError
 from sandbox.host.engine import Engine, EngineError
-from sandbox.steps.step import Say, State, Status
+from sandbox.steps.step import State, Status, Work
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,10 @@ class ImagesStep:
                 return Status(State.DRIFTED, f"{alias} is another image")
         return Status(State.READY, f"from {'the bundle' if self.own.source == 'bundle' else 'their registries'}")
 
-    def apply(self, say: Say) -> None:
+    def apply(self, work: Work) -> None:
         for component in self._missing():
             reference = self.own.references[component]
-            say(reference)
+            work.say(reference)
             if self.own.source == "bundle":
                 self.engine.load(self.store.image(recipes()[component]))
             else:
@@ -46,8 +46,8 @@ class ImagesStep:
         for component, alias in ALIASES.items():
             self.engine.tag(self.own.references[component], alias)
 
-    def undo(self) -> None:
-        return
+    def undo(self) -> bool:
+        return False
 
     def _missing(self) -> list[str]:
         return [name for name in IN_ENGINE if self.engine.image_id(self.own.references[name]) is None]

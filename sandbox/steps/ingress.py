@@ -13,7 +13,7 @@ from sandbox.cluster.readiness import WORKLOADS, progress, wait_ready
 from sandbox.host.engine import Engine
 from sandbox.ingress import page, traefik
 from sandbox.names import NETWORK, SYSTEM_NAMESPACE, Names
-from sandbox.steps.step import Say, State, Status
+from sandbox.steps.step import State, Status, Work
 
 MARK = "sandbox.dev/applied"
 TIMEOUT = 180.0
@@ -48,7 +48,7 @@ class IngressStep:
                 return Status(State.DRIFTED, f"{metadata['name']}: {pending}")
         return Status(State.READY, "class nginx, default certificate, ssl-passthrough, default backend")
 
-    def apply(self, say: Say) -> None:
+    def apply(self, work: Work) -> None:
         cluster = Cluster(self.names.kubeconfig)
         if cluster.get("v1", "ConfigMap", "default-backend", SYSTEM_NAMESPACE) is None:
             cluster.apply(page.manifest(page.render(self.names.name, (), port=443)))
@@ -56,8 +56,8 @@ class IngressStep:
         cluster.apply_all(manifests)
         wait_ready(cluster, manifests, timeout=TIMEOUT)
 
-    def undo(self) -> None:
-        return
+    def undo(self) -> bool:
+        return False
 
     def _workloads(self) -> list[dict[str, Any]]:
         return [one for one in self._manifests() if one["kind"] in WORKLOADS]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sandbox.host.engine import Engine
 from sandbox.names import LABEL, NETWORK
-from sandbox.steps.step import Say, State, Status
+from sandbox.steps.step import State, Status, Work
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,12 @@ class NetworkStep:
         network = self.engine.network(NETWORK)
         return Status(State.READY, network.subnet) if network else Status(State.ABSENT)
 
-    def apply(self, say: Say) -> None:
+    def apply(self, work: Work) -> None:
         self.engine.create_network(NETWORK, {LABEL: ""})
 
-    def undo(self) -> None:
+    def undo(self) -> bool:
         network = self.engine.network(NETWORK)
-        if network and LABEL in network.labels and not network.members:
-            self.engine.remove_network(NETWORK)
+        if network is None or LABEL not in network.labels or network.members:
+            return False
+        self.engine.remove_network(NETWORK)
+        return True

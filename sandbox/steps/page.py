@@ -9,7 +9,7 @@ from typing import Any
 from sandbox.cluster.api import Cluster
 from sandbox.ingress import page
 from sandbox.names import SYSTEM_NAMESPACE, Names
-from sandbox.steps.step import Say, State, Status
+from sandbox.steps.step import State, Status, Work
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,12 @@ class PageStep:
             return Status(State.DRIFTED if found else State.ABSENT, "lists other hosts")
         return Status(State.READY)
 
-    def apply(self, say: Say) -> None:
+    def apply(self, work: Work) -> None:
         cluster = Cluster(self.names.kubeconfig)
         cluster.apply(self._manifest(cluster))
 
-    def undo(self) -> None:
-        return
+    def undo(self) -> bool:
+        return False
 
     def _manifest(self, cluster: Cluster) -> Mapping[str, Any]:
         hosts = page.hosts_of(cluster.list("networking.k8s.io/v1", "Ingress"))

@@ -12,7 +12,7 @@ from sandbox.registry.errors import RegistryError
 from sandbox.registry.imagelist import Entry, FromBuild, FromDaemon
 from sandbox.registry.manifest import INDEXES
 from sandbox.registry.push import push
-from sandbox.steps.step import Say, State, Status
+from sandbox.steps.step import State, Status, Work
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,11 @@ class PushStep:
             return Status(State.ABSENT, error.brief)
         return Status(State.ABSENT, f"missing: {', '.join(missing)}") if missing else Status(State.READY)
 
-    def apply(self, say: Say) -> None:
+    def apply(self, work: Work) -> None:
         push(self.entries, self._url, self.engine)
 
-    def undo(self) -> None:
-        return
+    def undo(self) -> bool:
+        return False
 
     @property
     def _url(self) -> str:

@@ -10,7 +10,7 @@ from sandbox.host.waiting import wait_until
 from sandbox.names import NETWORK, REGISTRY_PORT, Names
 from sandbox.registry.client import Client
 from sandbox.registry.errors import RegistryError
-from sandbox.steps.step import Say, State, Status
+from sandbox.steps.step import State, Status, Work
 
 COMMAND = ("registry", "serve", "/etc/distribution/config.yml")
 CONFIG = {
@@ -52,7 +52,7 @@ class RegistryStep:
             return Status(State.DRIFTED, error.brief)
         return Status(State.READY, self.names.registry)
 
-    def apply(self, say: Say) -> None:
+    def apply(self, work: Work) -> None:
         self.engine.remove_container(self.names.registry)
         self.engine.create_volume(self.names.volume, self.names.labels)
         self.engine.run(
@@ -69,10 +69,9 @@ class RegistryStep:
         )
         wait_until(self._silence, what=self.title, timeout=20, pause=0.05)
 
-    def undo(self) -> None:
-        self.engine.remove_container(self.names.registry)
-        if self.purge:
-            self.engine.remove_volume(self.names.volume)
+    def undo(self) -> bool:
+        removed = self.engine.remove_container(self.names.registry)
+        return (self.purge and self.engine.remove_volume(self.names.volume)) or removed
 
     @property
     def _url(self) -> str:

@@ -12,7 +12,7 @@ from sandbox.certs.keystore import Keystore
 from sandbox.cluster.api import Cluster
 from sandbox.cluster.namespace import namespace
 from sandbox.names import Names
-from sandbox.steps.step import Say, State, Status
+from sandbox.steps.step import State, Status, Work
 
 
 @dataclass(frozen=True)
@@ -50,13 +50,13 @@ class SecretsStep:
                 return Status(State.DRIFTED, f"{metadata['namespace']}/{metadata['name']} holds another certificate")
         return Status(State.READY, ", ".join(f"{one.namespace}/{one.secret}" for one in self.secrets))
 
-    def apply(self, say: Say) -> None:
+    def apply(self, work: Work) -> None:
         cluster = Cluster(self.names.kubeconfig)
         cluster.apply_all(namespace(name) for name in sorted({one.namespace for one in self.secrets}))
         cluster.apply_all(self._manifests())
 
-    def undo(self) -> None:
-        return
+    def undo(self) -> bool:
+        return False
 
     def _manifests(self) -> Iterator[Mapping[str, Any]]:
         now = datetime.now(UTC)

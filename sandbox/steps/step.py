@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
-
-Say = Callable[[str], None]
 
 
 class State(enum.Enum):
@@ -24,6 +21,16 @@ class Status:
 
     state: State
     detail: str = ""
+
+
+class Work(Protocol):
+    """What a step is given while it is made, to tell how far it is."""
+
+    def say(self, line: str) -> None:
+        """A line of progress, for people."""
+
+    def usable(self) -> None:
+        """Steps that need this one may begin, though it is not finished; said at most once."""
 
 
 class Step(Protocol):
@@ -44,8 +51,8 @@ class Step(Protocol):
     def check(self) -> Status:
         """Look, never touch."""
 
-    def apply(self, say: Say) -> None:
-        """Make it as the spec says, and wait until it is; safe to repeat. `say` takes a line of progress."""
+    def apply(self, work: Work) -> None:
+        """Make it as the spec says, and wait until it is; safe to repeat."""
 
-    def undo(self) -> None:
-        """Take away what carries our name; gone already is fine."""
+    def undo(self) -> bool:
+        """Take away what carries our name; returns whether there was anything to take away."""

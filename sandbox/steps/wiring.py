@@ -13,7 +13,7 @@ from sandbox.cluster.namespace import namespace
 from sandbox.errors import SandboxError
 from sandbox.host.engine import Engine
 from sandbox.names import NETWORK, REGISTRY_PORT, SYSTEM_NAMESPACE, Names
-from sandbox.steps.step import Say, State, Status
+from sandbox.steps.step import State, Status, Work
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class WiringStep:
             return Status(State.DRIFTED, "the registry's address")
         return Status(State.READY, ", ".join(self._names))
 
-    def apply(self, say: Say) -> None:
+    def apply(self, work: Work) -> None:
         for path, content in self._host_files.items():
             self.engine.write_file(self.names.node, path, content)
         cluster = Cluster(self.names.kubeconfig)
@@ -53,8 +53,8 @@ class WiringStep:
         cluster.apply(namespace(SYSTEM_NAMESPACE))
         cluster.apply_all(service(SYSTEM_NAMESPACE, address=self._address, port=REGISTRY_PORT))
 
-    def undo(self) -> None:
-        return
+    def undo(self) -> bool:
+        return False
 
     @property
     def _names(self) -> tuple[str, ...]:
