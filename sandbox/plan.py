@@ -18,6 +18,7 @@ from sandbox.steps.apply import ApplyStep
 from sandbox.steps.authority import AuthorityStep
 from sandbox.steps.cluster import ClusterStep
 from sandbox.steps.context import ContextStep
+from sandbox.steps.dns import DnsStep
 from sandbox.steps.edge import EdgeStep
 from sandbox.steps.https import HttpsStep
 from sandbox.steps.images import ImagesStep
@@ -57,6 +58,7 @@ def build(spec: Spec, home: Home, engine: Engine, own: OwnImages, *, purge: bool
             nameservers() if spec.network.nameservers == "auto" else spec.network.nameservers,
         ),
         ContextStep(names),
+        DnsStep(names),
     ]
     if spec.push:
         steps.append(PushStep(engine, imagelist.load(spec.push), spec.registry.port, needs=("registry", "images")))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
 from sandbox.bundle import debian, golang, image, node, toolchain
 from sandbox.bundle.recipe import Recipe, recipes
 from sandbox.bundle.store import Store
-from sandbox.errors import SandboxError
+from sandbox.errors import SandboxError, UsageError
 from sandbox.host.process import ToolFailed
 from sandbox.report import Reporter
 
@@ -24,12 +24,13 @@ class BuildFailed(SandboxError):
     id = "bundle-build-failed"
 
 
-def build(store: Store, report: Reporter, *, jobs: int = 2) -> None:
+def build(store: Store, report: Reporter, *, jobs: int = 2, only: Sequence[str] = ()) -> None:
     """Build every component that `store` lacks, at most `jobs` at a time, each after those it needs.
 
-    Raises BuildFailed for the first that fails, once the others that were begun have ended.
+    `only` names the components wanted, with what they need; by default all are. Raises UsageError for a name that is
+    none, and BuildFailed for the first that fails, once the others that were begun have ended.
     """
-    waiting = dict(recipes())
+    waiting = _wanted(only) if only else dict(recipes())
     for recipe in list(waiting.values()):
         if store.has(recipe):
             report.unchanged(recipe.name, "built before")
@@ -45,6 +46,18 @@ def build(store: Store, report: Reporter, *, jobs: int = 2) -> None:
             for future in done:
                 recipe = running.pop(future)
                 _check(future, recipe, report)
+
+
+def _wanted(names: Sequence[str]) -> dict[str, Recipe]:
+    wanted: set[str] = set()
+    left = list(names)
+    while left:
+        name = left.pop()
+        if name not in recipes():
+            raise UsageError(f"the bundle has no component '{name}'", fix="it has: " + ", ".join(recipes()))
+        wanted.add(name)
+        left += recipes()[name].needs
+    return {name: recipe for name, recipe in recipes().items() if name in wanted}
 
 
 def _ready(waiting: Mapping[str, Recipe], store: Store) -> list[Recipe]:

@@ -93,7 +93,7 @@ class Kind:
         if program is None:
             raise MissingTool(
                 "kind is not installed",
-                fix="`sandbox bundle build` makes one, or install kind 0.32 or newer: https://kind.sigs.k8s.io",
+                fix="`sandbox bundle build kind` makes one, or install kind 0.32 or newer: https://kind.sigs.k8s.io",
             )
         return cls(program, network)
 

@@ -29,7 +29,7 @@ class EngineError(SandboxError):
     id = "engine-failed"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Bind:
     """A host address and port that reach a port of a container."""
 
@@ -266,15 +266,16 @@ class Engine:
             self._client.api.put_archive(name, "/", content.getvalue())
 
     def read_file(self, name: str, path: PurePosixPath) -> bytes | None:
-        """The content of a file in a container, or None when there is none."""
+        """The content of a file in a container; None when there is none, or a folder or a link in its place."""
         with _translated(f"reading {path} in {name}"):
             try:
                 chunks, _ = self._client.api.get_archive(name, str(path))
             except NotFound:
                 return None
             with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as tar:
-                member = tar.extractfile(tar.next() or "")
-                return member.read() if member else None
+                member = tar.next()
+                data = tar.extractfile(member) if member is not None and member.isreg() else None
+                return None if data is None else data.read()
 
     # Networks and volumes
 

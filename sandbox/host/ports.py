@@ -21,8 +21,9 @@ def is_free(address: str, port: int) -> bool:
 
 
 def next_free(address: str, port: int) -> int:
-    """The first free port after `port`, among the unprivileged ones."""
-    candidates = range(max(port + 1, 8444 if port < 1024 else port + 1), 65536)
+    """The first free port after `port`, among the unprivileged ones; the lower ones come after the highest."""
+    first = max(port + 1, 8444 if port < 1024 else port + 1)
+    candidates = (*range(first, 65536), *range(1024, first))
     return next(candidate for candidate in candidates if is_free(address, candidate))
 
 
@@ -31,12 +32,18 @@ def holder(port: int) -> str | None:
     inodes = _listeners(port)
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            links = [str(fd.readlink()) for fd in (process / "fd").iterdir()]
-            if inodes.intersection(links):
+            if any(_link(fd) in inodes for fd in (process / "fd").iterdir()):
                 return f"{process.joinpath('comm').read_text().strip()} (pid {process.name})"
         except OSError:
             continue
     return None
+
+
+def _link(descriptor: Path) -> str:
+    try:
+        return str(descriptor.readlink())
+    except OSError:
+        return ""  # closed meanwhile
 
 
 def _listeners(port: int) -> frozenset[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import shlex
@@ -71,11 +72,12 @@ def run(
         )
     except FileNotFoundError as error:
         raise MissingTool(f"{words[0]} is not installed", details=shlex.join(words)) from error
-    except PermissionError as error:
-        raise MissingTool(f"{words[0]} may not be run", details=str(error)) from error
+    except OSError as error:  # not permitted, or made for another machine
+        raise MissingTool(f"{words[0]} cannot be run", details=str(error)) from error
     killer = _Deadline(child, timeout)
     _running.add(child)
     try:
+        interruption.check()  # whoever asks for a stop ends only the programs that he sees running
         output = _collect(child, on_line, stdin)
         status = child.wait()
     except BaseException:
@@ -117,33 +119,43 @@ def serving(argv: Argv, *, log_to: Path) -> Iterator[None]:
 def last_lines(text: str, count: int = 15) -> str:
     """The last `count` lines of a program's output, without control characters that could act on a terminal."""
     lines = [line.rstrip() for line in text.splitlines() if line.strip()]
-    return "\n".join("".join(c for c in line if c.isprintable() or c == "\t") for line in lines[-count:])
+    return "\n".join(map(_printable, lines[-count:]))
+
+
+def _printable(line: str) -> str:
+    return "".join(c for c in line if c.isprintable() or c == "\t")
 
 
 def _collect(child: subprocess.Popen[str], on_line: Callable[[str], None] | None, stdin: str | None) -> str:
     if on_line is None:
         return child.communicate(stdin)[0]
-    if stdin is not None and child.stdin is not None:
-        child.stdin.write(stdin)
-        child.stdin.close()
+    # In a thread of its own: a program may well talk before it has read everything.
+    feeder = threading.Thread(target=_feed, args=(child, stdin), daemon=True)
+    feeder.start()
     lines = []
     assert child.stdout is not None
     for line in child.stdout:
         lines.append(line)
         log.debug("  %s", line.rstrip())
-        on_line(line.rstrip())
+        on_line(_printable(line.rstrip()))
+    feeder.join()
     return "".join(lines)
+
+
+def _feed(child: subprocess.Popen[str], text: str | None) -> None:
+    if child.stdin is None:
+        return
+    with contextlib.suppress(BrokenPipeError), child.stdin:
+        child.stdin.write(text or "")
 
 
 def _end(child: subprocess.Popen[str]) -> None:
     """Ask the program's whole group to stop, then make it."""
+    # The second time whether or not the program itself has gone: its children may have stayed, and hold its output open.
     for number, patience in ((signal.SIGTERM, 3.0), (signal.SIGKILL, 5.0)):
-        try:
+        with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
             os.killpg(child.pid, number)
             child.wait(patience)
-        except (ProcessLookupError, subprocess.TimeoutExpired):
-            continue
-        return
 
 
 class _Deadline:

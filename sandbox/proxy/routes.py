@@ -17,12 +17,14 @@ READABLE = 0o644  # the edge's container runs as somebody else
 class Route:
     """A sandbox's way through the edge: `domain` and every host below it go to `upstream`:443, TLS untouched.
 
-    `since` is when the route was made, in seconds since 1970: unknown hosts get the newest sandbox's page.
+    `listen` are the addresses and ports of this machine that the sandbox asked for. `since` is when the route was
+    made, in seconds since 1970: unknown hosts get the newest sandbox's page.
     """
 
     name: str
     domain: str
     upstream: str
+    listen: tuple[tuple[str, int], ...]
     since: float
 
 
@@ -31,8 +33,10 @@ def load(folder: Path) -> tuple[Route, ...]:
     routes = []
     for path in sorted(folder.glob("routes/*.json")):
         try:
-            routes.append(Route(**json.loads(path.read_text())))
-        except (OSError, ValueError, TypeError) as error:
+            content = json.loads(path.read_text())
+            listen = tuple((str(address), int(port)) for address, port in content.pop("listen"))
+            routes.append(Route(**content, listen=listen))
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise SandboxError(f"{path} is not a route", details=str(error), fix=f"rm {path}", id="route") from error
     return tuple(sorted(routes, key=lambda route: (route.since, route.name)))
 

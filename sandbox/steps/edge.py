@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sandbox.errors import SandboxError
@@ -39,9 +40,9 @@ class EdgeStep:
         container = self.engine.container(EDGE)
         if mine is None or container is None:
             return Status(State.ABSENT)
-        if (mine.domain, mine.upstream) != (self.domain, self.names.node):
+        if mine != self._route(mine.since):
             return Status(State.DRIFTED, "the route leads elsewhere")
-        reason = self._drift(container)
+        reason = self._drift(container, known)
         if reason is None and not edge.is_current(self.names.home.edge, known):
             reason = "its configuration is not the present routes'"
         return Status(State.DRIFTED, reason) if reason else Status(State.READY, f"*.{self.domain}")
@@ -52,11 +53,12 @@ class EdgeStep:
         with files.exclusive(folder):
             mine = routes.find(routes.load(folder), self.names.name)
             since = mine.since if mine else time.time()
-            routes.save(folder, Route(self.names.name, self.domain, self.names.node, since))
-            edge.write(folder, routes.load(folder))
+            routes.save(folder, self._route(since))
+            known = routes.load(folder)
+            edge.write(folder, known)
             container = self.engine.container(EDGE)
-            if container is None or self._drift(container):
-                self._start()
+            if container is None or self._drift(container, known):
+                self._start(known)
             else:
                 # The master hands its listening sockets to a new worker; the old one serves out its connections.
                 self.engine.signal(EDGE, "SIGUSR2")
@@ -75,7 +77,11 @@ class EdgeStep:
                 self.engine.signal(EDGE, "SIGUSR2")
             return removed
 
-    def _start(self) -> None:
+    def _route(self, since: float) -> Route:
+        listen = tuple((bind.address, bind.port) for bind in self.binds)
+        return Route(self.names.name, self.domain, self.names.node, listen, since)
+
+    def _start(self, known: Sequence[Route]) -> None:
         self.engine.remove_container(EDGE)
         self.engine.run(
             ContainerSpec(
@@ -84,7 +90,7 @@ class EdgeStep:
                 command=config.COMMAND,
                 labels={LABEL: ""},
                 network=NETWORK,
-                publish={config.PORT: self.binds},
+                publish={config.PORT: _wanted(known)},
                 read_only_binds={self.names.home.edge: config.FOLDER},
                 user=USER,
                 memory="256m",
@@ -92,13 +98,14 @@ class EdgeStep:
         )
         wait_until(self._silence, what=self.title, timeout=15, pause=0.05)
 
-    def _drift(self, container: Container) -> str | None:
+    def _drift(self, container: Container, known: Sequence[Route]) -> str | None:
         if not container.running:
             return "stopped"
         if container.image != self.engine.image_id(self.image):
             return "runs another image"
-        if not frozenset(self.binds) <= container.published.get(config.PORT, frozenset()):
-            return "is not published on " + ", ".join(f"{bind.address}:{bind.port}" for bind in self.binds)
+        missing = set(_wanted(known)) - container.published.get(config.PORT, frozenset())
+        if missing:
+            return "is not published on " + ", ".join(f"{bind.address}:{bind.port}" for bind in missing)
         return None
 
     def _silence(self) -> str | None:
@@ -106,3 +113,8 @@ class EdgeStep:
         if container is None or not container.running:
             raise SandboxError("the edge stopped", details=self.engine.logs(EDGE))
         return None if NETWORK in container.addresses else "no address yet"
+
+
+def _wanted(known: Sequence[Route]) -> tuple[Bind, ...]:
+    """The addresses and ports that the sandboxes ask for together."""
+    return tuple(sorted({Bind(*each) for route in known for each in route.listen}))

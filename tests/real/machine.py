@@ -1,0 +1,93 @@
+"""What the real tests ask of the machine: a command line to run, free ports, what is there before and after."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from sandbox.errors import MissingTool
+from sandbox.host import ports
+from sandbox.host.engine import Engine
+from sandbox.names import LABEL
+
+
+def engine() -> Engine:
+    """The machine's Docker Engine; without one the test is skipped here and fails in CI."""
+    try:
+        return Engine.connect()
+    except MissingTool as error:
+        if os.environ.get("CI"):
+            pytest.fail(f"CI needs a Docker Engine: {error}")
+        pytest.skip(f"needs a Docker Engine: {error.brief}")
+
+
+def port(wanted: int) -> int:
+    """`wanted` when it is free, as it always is in CI, else the next that is."""
+    if os.environ.get("CI") or ports.is_free("127.0.0.1", wanted):
+        return wanted
+    return ports.next_free("127.0.0.1", wanted)
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command did."""
+
+    status: int
+    out: str
+    err: str
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    """The `sandbox` command, run as a user would, with some variables of its own."""
+
+    env: Mapping[str, str] = field(default_factory=dict)
+    folder: Path = Path()
+
+    def __call__(self, *arguments: str | Path, status: int | None = 0, timeout: float = 600) -> Ran:
+        """Run it to its end; fails the test unless it exits with `status`."""
+        argv = [sys.executable, "-m", "sandbox", *map(str, arguments)]
+        done = subprocess.run(
+            argv,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            env={**os.environ, "SANDBOX_PROGRESS": "plain", **self.env},
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+        )
+        ran = Ran(done.returncode, done.stdout, done.stderr)
+        assert status is None or ran.status == status, f"{' '.join(argv)}\n{ran.out}\n{ran.err}"
+        assert "Traceback" not in ran.err
+        return ran
+
+
+def tool(*argv: str | Path, stdin: str = "", status: int | None = 0, env: Mapping[str, str] | None = None) -> str:
+    """Run another program; its output, both streams merged."""
+    words: Sequence[str] = [str(word) for word in argv]
+    done = subprocess.run(
+        words,
+        input=stdin,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=120,
+        env={**os.environ, **(env or {})},
+    )
+    assert status is None or done.returncode == status, f"{' '.join(words)}\n{done.stdout}"
+    return done.stdout
+
+
+def ours(where: Engine) -> dict[str, frozenset[str]]:
+    """Everything on the engine that a sandbox could have left: containers, networks and volumes by name."""
+    names = frozenset(tool("docker", "ps", "--all", "--format", "{{.Names}}").split())
+    networks = frozenset(tool("docker", "network", "ls", "--format", "{{.Name}}").split())
+    volumes = frozenset(tool("docker", "volume", "ls", "--quiet").split())
+    labelled = frozenset(one.name for one in where.containers(LABEL))
+    return {"containers": names, "networks": networks, "volumes": volumes, "labelled": labelled}

@@ -1,0 +1,333 @@
+"""The whole way on a real machine: the demo comes up, is what it says, stays so, and goes without a trace."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import ssl
+import urllib.parse
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+import yaml
+from cryptography import x509
+
+from sandbox.bundle import debian
+from sandbox.certs.authority import make_issuing, make_leaf, make_root
+from sandbox.cli import environment
+from sandbox.cluster.api import Cluster
+from sandbox.host.engine import Engine
+from sandbox.names import EDGE, NETWORK, Names
+from tests.real import machine
+from tests.real.machine import CommandLine, tool
+
+pytestmark = pytest.mark.real
+
+NAME = "e2e"
+DOMAIN = f"{NAME}.sandbox.localhost"
+DEMO = Path(__file__).parents[2] / "fixtures" / "demo"
+
+
+@dataclass(frozen=True)
+class Demo:
+    """The demo under another name, so that a developer's own may stay up meanwhile."""
+
+    folder: Path
+    ports: tuple[int, int]
+    registry: int
+    kubeconfig: Path
+    before: dict[str, frozenset[str]]
+
+    @property
+    def command(self) -> CommandLine:
+        return CommandLine({"KUBECONFIG": str(self.kubeconfig)}, self.folder)
+
+    @property
+    def names(self) -> Names:
+        return environment.home().sandbox(NAME)
+
+    @property
+    def root(self) -> Path:
+        return self.names.root_certificate
+
+    @property
+    def cluster(self) -> Cluster:
+        return Cluster(self.names.kubeconfig)
+
+    def curl(self, host: str, port: int, *more: str | Path) -> str:
+        """The status code that curl gets, with the sandbox's root as the only one it trusts."""
+        where = ["--resolve", f"{host}:{port}:127.0.0.1", f"https://{host}:{port}/"]
+        return tool(
+            "curl",
+            "--silent",
+            "--output",
+            "/dev/null",
+            "--write-out",
+            "%{http_code}",
+            "--cacert",
+            self.root,
+            *more,
+            *where,
+        )
+
+    def certificate(self, host: str) -> x509.Certificate:
+        """The certificate that a client sees who asks for `host`, checked against the sandbox's root."""
+        context = ssl.create_default_context(cafile=str(self.root))
+        context.verify_flags |= ssl.VERIFY_X509_STRICT
+        with (
+            socket.create_connection(("127.0.0.1", self.ports[0]), timeout=10) as plain,
+            context.wrap_socket(plain, server_hostname=host) as connection,
+        ):
+            presented = connection.getpeercert(binary_form=True)
+        assert presented is not None
+        return x509.load_der_x509_certificate(presented)
+
+    def in_pod(self, *argv: str, status: int | None = 0) -> str:
+        """Run a command in a pod of the demo."""
+        return tool(
+            "kubectl", "--kubeconfig", self.kubeconfig, "-n", "demo", "exec", "deploy/hello", "--", *argv, status=status
+        )
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return machine.engine()
+
+
+@pytest.fixture(scope="module")
+def demo(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    folder = tmp_path_factory.mktemp("demo") / "demo"
+    shutil.copytree(DEMO, folder)
+    ports = (machine.port(443), machine.port(8443))
+    registry = machine.port(5001)
+    for file in [*folder.glob("k8s/*.yaml"), folder / "sandbox.yaml"]:
+        text = (
+            file.read_text()
+            .replace("demo.sandbox.localhost", DOMAIN)
+            .replace("localhost:5001", f"localhost:{registry}")
+        )
+        file.write_text(text)
+    spec = yaml.safe_load((folder / "sandbox.yaml").read_text())
+    spec |= {"name": NAME, "registry": {"port": registry}, "proxy": {"ports": list(ports)}}
+    (folder / "sandbox.yaml").write_text(yaml.safe_dump(spec))
+    kubeconfig = folder.parent / "kubeconfig"
+    foreign = {
+        "clusters": [{"name": "work", "cluster": {"server": "https://work.example:6443"}}],
+        "current-context": "work",
+    }
+    foreign |= {"contexts": [{"name": "work", "context": {"cluster": "work", "user": "me"}}], "users": []}
+    kubeconfig.write_text(yaml.safe_dump({"apiVersion": "v1", "kind": "Config", **foreign}))
+    made = Demo(folder, ports, registry, kubeconfig, machine.ours(engine))
+    made.command("down", "--purge")
+    try:
+        made.command("up")
+        yield made
+    finally:
+        made.command("down", "--purge", status=None)
+
+
+def test_the_cluster_is_real_and_its_context_is_the_current_one(demo: Demo, engine: Engine) -> None:
+    nodes = demo.cluster.list("v1", "Node")
+    assert [one["metadata"]["name"] for one in nodes] == [demo.names.node]
+    config = yaml.safe_load(demo.kubeconfig.read_text())
+    assert config["current-context"] == demo.names.cluster
+    assert {one["name"] for one in config["contexts"]} == {"work", demo.names.cluster}
+    assert "Ready" in tool("kubectl", "--kubeconfig", demo.kubeconfig, "get", "nodes")
+    node = engine.container(demo.names.node)
+    assert node is not None and node.image.startswith("sha256:")
+
+
+def test_the_registry_is_plain_http_on_loopback_only_and_can_be_discovered(demo: Demo, engine: Engine) -> None:
+    container = engine.container(demo.names.registry)
+    assert container is not None
+    assert {bind.address for binds in container.published.values() for bind in binds} == {"127.0.0.1"}
+    found = demo.cluster.get("v1", "ConfigMap", "local-registry-hosting", "kube-public")
+    assert found is not None
+    hosting = yaml.safe_load(found["data"]["localRegistryHosting.v1"])
+    assert set(hosting) == {"host", "hostFromContainerRuntime", "hostFromClusterNetwork", "help"}
+    assert hosting["host"] == f"localhost:{demo.registry}"
+    for name in (hosting["host"], hosting["hostFromContainerRuntime"]):
+        status, output = engine.execute(demo.names.node, ["crictl", "pull", f"{name}/demo/busybox:1"])
+        assert status == 0, output
+    catalog = demo.in_pod("busybox", "wget", "-q", "-O-", f"http://{hosting['hostFromClusterNetwork']}/v2/_catalog")
+    assert "demo/hello" in catalog
+
+
+def _manifest(demo: Demo, repository: str) -> dict[str, Any]:
+    accept = {"Accept": "application/vnd.oci.image.manifest.v1+json"}
+    answer = requests.get(f"http://127.0.0.1:{demo.registry}/v2/{repository}/manifests/1", headers=accept, timeout=10)
+    answer.raise_for_status()
+    return dict(answer.json())
+
+
+def test_pushed_images_share_layers_and_pods_really_run_them(demo: Demo) -> None:
+    layers = {
+        name: [one["digest"] for one in _manifest(demo, f"demo/{name}")["layers"]]
+        for name in ("hello", "world", "busybox")
+    }
+    assert layers["hello"][0] == layers["world"][0] == layers["busybox"][0]
+    assert layers["hello"] != layers["world"]
+    config = _manifest(demo, "demo/hello")["config"]["digest"]
+    (pod,) = demo.cluster.list("v1", "Pod", "demo", selector="app=hello")
+    (status,) = pod["status"]["containerStatuses"]
+    assert status["image"] == f"localhost:{demo.registry}/demo/hello:1"
+    # containerd names what it pulled by the config or by the manifest; either is in the registry and nowhere else.
+    assert config in status["imageID"] or f"localhost:{demo.registry}/demo/hello@" in status["imageID"]
+
+
+@pytest.mark.parametrize("host", ["hello", "world", "secure"])
+@pytest.mark.parametrize("which", [0, 1])
+def test_every_host_answers_on_both_ports(demo: Demo, host: str, which: int) -> None:
+    assert demo.curl(f"{host}.{DOMAIN}", demo.ports[which]) == "200"
+
+
+def test_the_hosts_are_different_pages(demo: Demo) -> None:
+    pages = {}
+    for host in ("hello", "world"):
+        name = f"{host}.{DOMAIN}:{demo.ports[0]}"
+        pages[host] = tool(
+            "curl", "--silent", "--cacert", demo.root, "--resolve", f"{name}:127.0.0.1", f"https://{name}/"
+        )
+    assert "Hello from the sandbox" in pages["hello"]
+    assert "another host" in pages["world"]
+
+
+def test_openssl_verifies_the_chain_strictly(demo: Demo) -> None:
+    where = f"127.0.0.1:{demo.ports[1]}"
+    host = f"hello.{DOMAIN}"
+    said = tool(
+        "openssl", "s_client", "-connect", where, "-servername", host, "-verify_hostname", host, "-verify_return_error",
+        "-x509_strict", "-CAfile", demo.root,
+    )  # fmt: skip
+    assert "Verify return code: 0 (ok)" in said
+
+
+def test_another_authority_is_refused(demo: Demo, tmp_path: Path) -> None:
+    now = datetime.now(UTC)
+    other = make_root([DOMAIN], now=now)
+    make_leaf(make_issuing(other, [DOMAIN], now=now), [DOMAIN], now=now)
+    file = tmp_path / "other.crt"
+    file.write_bytes(other.cert_pem)
+    host = f"hello.{DOMAIN}"
+    where = ["--resolve", f"{host}:{demo.ports[0]}:127.0.0.1", f"https://{host}:{demo.ports[0]}/"]
+    tool("curl", "--silent", "--cacert", file, *where, status=60)
+    with pytest.raises(ssl.SSLCertVerificationError):
+        context = ssl.create_default_context(cafile=str(file))
+        with socket.create_connection(("127.0.0.1", demo.ports[0]), timeout=10) as plain:
+            context.wrap_socket(plain, server_hostname=host)
+
+
+def _hosts(certificate: x509.Certificate) -> list[str]:
+    return certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value.get_values_for_type(
+        x509.DNSName
+    )
+
+
+def test_hosts_get_the_wildcard_and_the_passthrough_application_its_own_certificate(demo: Demo) -> None:
+    assert f"*.{DOMAIN}" in _hosts(demo.certificate(f"hello.{DOMAIN}"))
+    assert f"*.{DOMAIN}" in _hosts(demo.certificate(f"nobody-knows-this.{DOMAIN}"))
+    assert _hosts(demo.certificate(f"secure.{DOMAIN}")) == [f"secure.{DOMAIN}"]
+
+
+def test_unknown_hosts_get_the_default_certificate_and_a_page_that_lists_the_others(demo: Demo) -> None:
+    host = f"nobody-knows-this.{DOMAIN}"
+    assert demo.curl(host, demo.ports[0]) == "404"
+    name = f"{host}:{demo.ports[0]}"
+    page = tool(
+        "curl", "--silent", "--cacert", demo.root, "--resolve", f"{name}:127.0.0.1", f"https://{name}/some/path"
+    )
+    assert f"hello.{DOMAIN}" in page and "<script" not in page
+
+
+def test_the_edge_is_confined(engine: Engine, demo: Demo) -> None:
+    facts = json.loads(tool("docker", "inspect", EDGE))[0]
+    assert facts["Config"]["User"] == "65532:65532"
+    assert facts["HostConfig"]["ReadonlyRootfs"] and facts["HostConfig"]["CapDrop"] == ["ALL"]
+    assert {one["HostIp"] for one in facts["HostConfig"]["PortBindings"]["8443/tcp"]} == {"127.0.0.1"}
+
+
+def test_a_pod_resolves_and_reaches_an_outside_name(demo: Demo) -> None:
+    # The one outside host that a machine which installs packages is sure to reach.
+    mirror = (
+        urllib.parse.urlparse(debian.mirror())
+        if shutil.which("apt-get")
+        else urllib.parse.urlparse("https://example.com")
+    )
+    host = mirror.hostname or ""
+    assert "Address" in demo.in_pod("busybox", "nslookup", host).split("Name:")[-1]
+    said = demo.in_pod("busybox", "wget", "-S", "-O", "/dev/null", f"http://{host}/", status=None)
+    assert "HTTP/1." in said, said
+
+
+def test_the_pods_use_the_nameservers_of_the_spec(demo: Demo, engine: Engine) -> None:
+    found = engine.execute(demo.names.node, ["cat", "/etc/kubernetes/pod-resolv.conf"])[1]
+    assert found == demo.names.resolv_conf.read_text()
+
+
+def test_a_volume_claim_is_bound_by_the_default_storage_class(demo: Demo) -> None:
+    claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}}
+    metadata = {"name": "data", "namespace": "demo"}
+    demo.cluster.apply({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": claim})
+    image = f"localhost:{demo.registry}/demo/busybox:1"
+    container = {"name": "w", "image": image, "command": ["sh", "-c", "echo kept > /data/x && cat /data/x"]}
+    pod = {"restartPolicy": "Never", "volumes": [{"name": "d", "persistentVolumeClaim": {"claimName": "data"}}]}
+    pod |= {"containers": [{**container, "volumeMounts": [{"name": "d", "mountPath": "/data"}]}]}
+    demo.cluster.apply(
+        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "writer", "namespace": "demo"}, "spec": pod}
+    )
+    done = "jsonpath={.status.phase}=Succeeded"
+    tool(
+        "kubectl", "--kubeconfig", demo.kubeconfig, "-n", "demo", "wait", "pod/writer", f"--for={done}", "--timeout=60s"
+    )
+    assert demo.cluster.log("writer", "demo").strip() == "kept"
+    demo.cluster.delete("v1", "Pod", "writer", "demo")
+    demo.cluster.delete("v1", "PersistentVolumeClaim", "data", "demo")
+
+
+def test_a_second_up_changes_nothing(demo: Demo, engine: Engine) -> None:
+    containers = {one.name: one.id for one in engine.containers("dev.sandbox.name")}
+    ran = demo.command("up", "--progress", "json")
+    events = [json.loads(line) for line in ran.err.splitlines()]
+    assert {event["event"] for event in events} == {"unchanged"}
+    assert {one.name: one.id for one in engine.containers("dev.sandbox.name")} == containers
+    assert demo.command("up", "--plan").out == ""
+
+
+def test_status_tells_every_step_ready(demo: Demo) -> None:
+    found = json.loads(demo.command("status", "-o", "json").out)
+    assert {step["state"] for step in found["steps"]} == {"ready"}
+    assert {"cluster", "registry", "push", "ingress", "edge", "https"} <= {step["step"] for step in found["steps"]}
+
+
+def test_push_images_by_itself_finds_everything_there(demo: Demo) -> None:
+    report = json.loads(demo.command("push-images", "-o", "json").out)
+    assert {image["action"] for image in report["images"]} == {"skipped"}
+
+
+def test_what_was_removed_behind_our_back_is_made_again(demo: Demo, engine: Engine) -> None:
+    engine.remove_container(EDGE)
+    engine.remove_container(demo.names.registry)
+    assert demo.command("status", status=1)
+    demo.command("up")
+    assert demo.curl(f"hello.{DOMAIN}", demo.ports[0]) == "200"
+    assert _manifest(demo, "demo/hello")
+
+
+def test_down_leaves_nothing(demo: Demo, engine: Engine) -> None:
+    demo.command("down")
+    after = machine.ours(engine)
+    assert after["volumes"] - demo.before["volumes"] == {demo.names.volume}, "the registry's data is kept"
+    demo.command("down", "--purge")
+    assert machine.ours(engine) == demo.before
+    assert NETWORK in demo.before["networks"] or engine.network(NETWORK) is None
+    config = yaml.safe_load(demo.kubeconfig.read_text())
+    assert [one["name"] for one in config["contexts"]] == ["work"]
+    assert config["current-context"] == "work"
+    assert not demo.names.folder.exists() and not demo.names.keys.exists()
+    assert not environment.home().edge.joinpath("routes", f"{NAME}.json").exists()
