@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,8 @@ from sandbox.cluster.api import Cluster
 from sandbox.ingress import page
 from sandbox.names import SYSTEM_NAMESPACE, Names
 from sandbox.steps.step import State, Status, Work
+
+MARK = "sandbox.dev/page"
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,14 @@ class PageStep:
 
     def apply(self, work: Work) -> None:
         cluster = Cluster(self.names.kubeconfig)
-        cluster.apply(self._manifest(cluster))
+        wanted = self._manifest(cluster)
+        cluster.apply(wanted)
+        # A kubelet brings changed ConfigMaps to a pod when it next looks at the pod, which may take a minute; a changed
+        # annotation makes it look at once.
+        mark = hashlib.sha256(wanted["data"]["404.html"].encode()).hexdigest()[:16]
+        for pod in cluster.list("v1", "Pod", SYSTEM_NAMESPACE, selector="app=default-backend"):
+            metadata = {"name": pod["metadata"]["name"], "namespace": SYSTEM_NAMESPACE}
+            cluster.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {**metadata, "annotations": {MARK: mark}}})
 
     def undo(self) -> bool:
         return False

@@ -123,8 +123,8 @@ def demo(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[D
     }
     foreign |= {"contexts": [{"name": "work", "context": {"cluster": "work", "user": "me"}}], "users": []}
     kubeconfig.write_text(yaml.safe_dump({"apiVersion": "v1", "kind": "Config", **foreign}))
+    CommandLine({"KUBECONFIG": str(kubeconfig)}, folder)("down", "--purge")
     made = Demo(folder, ports, registry, kubeconfig, machine.ours(engine))
-    made.command("down", "--purge")
     try:
         made.command("up")
         yield made
