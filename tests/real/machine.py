@@ -27,11 +27,14 @@ def engine() -> Engine:
         pytest.skip(f"needs a Docker Engine: {error.brief}")
 
 
-def port(wanted: int) -> int:
-    """`wanted` when it is free, as it always is in CI, else the next that is."""
-    if os.environ.get("CI") or ports.is_free("127.0.0.1", wanted):
-        return wanted
-    return ports.next_free("127.0.0.1", wanted)
+def free_ports(*wanted: int) -> tuple[int, ...]:
+    """Each of `wanted` when it is free, as it always is in CI, else the next that is and is not taken by the others."""
+    chosen: list[int] = []
+    for port in wanted:
+        while port in chosen or not (os.environ.get("CI") or ports.is_free("127.0.0.1", port)):
+            port = ports.next_free("127.0.0.1", port)
+        chosen.append(port)
+    return tuple(chosen)
 
 
 @dataclass(frozen=True)

@@ -104,8 +104,8 @@ def engine() -> Engine:
 def demo(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     folder = tmp_path_factory.mktemp("demo") / "demo"
     shutil.copytree(DEMO, folder)
-    ports = (machine.port(443), machine.port(8443))
-    registry = machine.port(5001)
+    first, second, registry = machine.free_ports(443, 8443, 5001)
+    ports = (first, second)
     for file in [*folder.glob("k8s/*.yaml"), folder / "sandbox.yaml"]:
         text = (
             file.read_text()
