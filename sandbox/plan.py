@@ -78,7 +78,7 @@ def _last(spec: Spec, names: Names, binds: tuple[Bind, ...], before: set[str]) -
     if "ingress" in before:
         needs = ("ingress", "apply") if spec.apply else ("ingress",)
         steps.append(PageStep(names, spec.proxy.ports[0], needs=needs))
-        steps.append(HttpsStep(names, spec.domain, binds))
+        steps.append(HttpsStep(names, spec.domain, binds, needs=("edge", *needs)))
     return steps
 
 

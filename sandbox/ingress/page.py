@@ -8,12 +8,13 @@ from typing import Any
 
 from sandbox.ingress.traefik import NAMESPACE
 
+_TITLE = "404: no such host in"
 _PAGE = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-<title>404: no such host in {name}</title>
+<title>{title} {name}</title>
 <style>
   body {{ font: 1rem/1.5 system-ui, sans-serif; max-width: 40rem; margin: 10vh auto; padding: 0 1.25rem }}
   h1 {{ font-size: 1.5rem }}
@@ -39,7 +40,12 @@ def render(name: str, hosts: Iterable[str], *, port: int) -> str:
         f'<li><a href="https://{html.escape(host)}{suffix}/">{html.escape(host)}</a></li>' for host in sorted(hosts)
     )
     known = f"These it has:</p>\n<ul>{links}</ul>\n<p>" if links else "No Ingress has been applied yet."
-    return _PAGE.format(name=html.escape(name), hosts=known)
+    return _PAGE.format(title=_TITLE, name=html.escape(name), hosts=known)
+
+
+def is_default(page: str) -> bool:
+    """Whether a page, or its beginning, is the one that unknown hosts get."""
+    return f"<title>{_TITLE}" in page
 
 
 def manifest(page: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Asks a host through the edge as a client would: TLS checked against our root, then one HTTP request."""
+"""Asks hosts through the edge as a client would, to know that they are served before anybody is told so."""
 
 from __future__ import annotations
 
@@ -8,27 +8,47 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TIMEOUT = 5.0
+UNSERVED = {502, 503}
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back: the HTTP status, or why there was none."""
+    """What came back: HTTP status and the beginning of the page, or why there was none."""
 
     status: int | None
+    page: str = ""
     trouble: str = ""
 
 
-def ask(host: str, *, address: str, port: int, root: Path) -> Answer:
-    """Request `https://host/` at `address`:`port`, trusting only the certificate in the file `root`."""
+def ask(host: str, *, address: str, port: int, root: Path | None) -> Answer:
+    """Request `https://host/` at `address`:`port`, trusting only the certificate in the file `root`.
+
+    Without `root` any certificate will do: then it is only asked whether somebody serves the host, whose certificate
+    may be its own. An alert counts as an answer of status 0, since whoever sends one (for want of a client
+    certificate, say) is there.
+    """
     try:
-        context = ssl.create_default_context(cafile=str(root))
         with (
             socket.create_connection((address, port), timeout=TIMEOUT) as plain,
-            context.wrap_socket(plain, server_hostname=host) as connection,
+            _context(root).wrap_socket(plain, server_hostname=host) as connection,
         ):
             connection.sendall(f"GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
-            line = connection.makefile("rb").readline().decode(errors="replace")
-    except OSError as error:  # ssl's errors are OSErrors too
-        return Answer(None, str(error))
-    words = line.split()
-    return Answer(int(words[1])) if len(words) > 1 and words[1].isdigit() else Answer(None, f"answered {line[:80]!r}")
+            answer = connection.makefile("rb").read(4096).decode(errors="replace")
+    except ssl.SSLError as error:
+        alert = root is None and "ALERT" in (error.reason or "")
+        return Answer(0) if alert else Answer(None, trouble=str(error))
+    except OSError as error:
+        return Answer(None, trouble=str(error))
+    words = answer.partition("\r\n")[0].split()
+    if len(words) < 2 or not words[1].isdigit():
+        return Answer(None, trouble=f"answered {answer[:60]!r}")
+    return Answer(int(words[1]), page=answer)
+
+
+def _context(root: Path | None) -> ssl.SSLContext:
+    if root is not None:
+        return ssl.create_default_context(cafile=str(root))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context

@@ -1,44 +1,60 @@
-"""The proof that it all works: HTTPS answered through the edge, with our certificate, on every port."""
+"""The proof that it all works: the sandbox's domain and every host of its Ingresses answered through the edge."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sandbox.cluster.api import Cluster
 from sandbox.host.engine import Bind
 from sandbox.host.waiting import wait_until
+from sandbox.ingress import page
 from sandbox.names import Names
 from sandbox.proxy import probe
 from sandbox.steps.step import State, Status, Work
 
+TIMEOUT = 60.0
+ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # where to ask whoever listens everywhere
+
 
 @dataclass(frozen=True)
 class HttpsStep:
-    """Makes nothing; ready when the sandbox's domain answers as a browser would see it."""
+    """Makes nothing; ready when clients are answered, the domain itself with a certificate of ours on every port."""
 
     names: Names
     domain: str
     binds: tuple[Bind, ...]
+    needs: tuple[str, ...]
     name: str = "https"
-    needs: tuple[str, ...] = ("edge", "ingress")
 
     @property
     def title(self) -> str:
-        return f"HTTPS for {self.domain}"
+        return f"HTTPS for *.{self.domain}"
 
     def check(self) -> Status:
-        silent = self._silence()
-        return Status(State.DRIFTED, silent) if silent else Status(State.READY)
+        hosts = self._hosts()
+        trouble = self._trouble(hosts)
+        return Status(State.DRIFTED, trouble) if trouble else Status(State.READY, f"{len(hosts)} hosts answer")
 
     def apply(self, work: Work) -> None:
-        wait_until(self._silence, what=self.title, timeout=60, pause=0.1)
+        hosts = self._hosts()
+        wait_until(lambda: self._trouble(hosts), what=self.title, timeout=TIMEOUT, pause=0.1)
 
     def undo(self) -> bool:
         return False
 
-    def _silence(self) -> str | None:
+    def _hosts(self) -> tuple[str, ...]:
+        hosts = page.hosts_of(Cluster(self.names.kubeconfig).list("networking.k8s.io/v1", "Ingress"))
+        return tuple(host for host in hosts if host == self.domain or host.endswith("." + self.domain))
+
+    def _trouble(self, hosts: tuple[str, ...]) -> str | None:
         for bind in self.binds:
-            address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(bind.address, bind.address)  # noqa: S104  # where to ask
+            address = ANYWHERE.get(bind.address, bind.address)
             answer = probe.ask(self.domain, address=address, port=bind.port, root=self.names.root_certificate)
             if answer.status is None:
                 return f"{address}:{bind.port}: {answer.trouble}"
+        address = ANYWHERE.get(self.binds[0].address, self.binds[0].address)
+        for host in hosts:
+            answer = probe.ask(host, address=address, port=self.binds[0].port, root=None)
+            if answer.status is None or answer.status in probe.UNSERVED or page.is_default(answer.page):
+                return f"{host}: {answer.trouble or answer.status}"
         return None
