@@ -1,0 +1,148 @@
+"""What can go wrong on a real machine: interrupts, kills, taken ports, wrong input; each leaves the machine clean."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sandbox.cli import environment
+from sandbox.host.engine import Engine
+from tests.real import machine
+from tests.real.machine import CommandLine
+
+pytestmark = pytest.mark.real
+
+NAME = "badday"
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return machine.engine()
+
+
+@pytest.fixture
+def command(tmp_path: Path, engine: Engine) -> Iterator[CommandLine]:
+    first, second, registry = machine.free_ports(443, 8443, 5001)
+    spec = {"name": NAME, "registry": {"port": registry}, "proxy": {"ports": [first, second]}}
+    tmp_path.joinpath("sandbox.yaml").write_text(yaml.safe_dump(spec))
+    made = CommandLine({"KUBECONFIG": str(tmp_path / "kubeconfig")}, tmp_path)
+    yield made
+    tmp_path.joinpath("sandbox.yaml").write_text(yaml.safe_dump({"name": NAME}))
+    made("down", "--purge")
+
+
+def _start(command: CommandLine, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "sandbox", *arguments],
+        env={**os.environ, **command.env, "SANDBOX_PROGRESS": "plain"},
+        cwd=command.folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def _wait_for_node(engine: Engine, child: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 60
+    node = environment.home().sandbox(NAME).node
+    while engine.container(node) is None:
+        assert child.poll() is None and time.monotonic() < deadline, "the node never came"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_up_takes_back_what_it_began(
+    command: CommandLine, engine: Engine, number: signal.Signals, status: int
+) -> None:
+    before = machine.ours(engine)
+    child = _start(command, "up")
+    _wait_for_node(engine, child)
+    child.send_signal(number)
+    _, said = child.communicate(timeout=60)
+    assert child.returncode == status, said
+    assert "Traceback" not in said
+    after = machine.ours(engine)
+    # The registry's volume is data, and data is only removed by --purge.
+    assert after["containers"] == before["containers"] and after["networks"] == before["networks"]
+
+
+def test_a_killed_up_is_finished_by_the_next(command: CommandLine, engine: Engine) -> None:
+    child = _start(command, "up")
+    _wait_for_node(engine, child)
+    child.kill()
+    child.communicate(timeout=30)
+    command("up")
+    assert command("status")
+    events = [json.loads(line) for line in command("up", "--progress", "json").err.splitlines()]
+    assert {event["event"] for event in events} == {"unchanged"}
+
+
+def test_a_taken_port_is_named_before_anything_is_made(command: CommandLine, engine: Engine) -> None:
+    before = machine.ours(engine)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        ran = command("up", "--https-port", str(port), status=1)
+    assert f"port {port} on 127.0.0.1 is taken" in ran.err
+    assert f"pid {os.getpid()}" in ran.err
+    assert "fix:" in ran.err and "--https-port" in ran.err
+    assert machine.ours(engine) == before
+
+
+def test_an_image_that_does_not_exist_is_named_and_everything_is_taken_back(
+    command: CommandLine, engine: Engine
+) -> None:
+    before = machine.ours(engine)
+    spec = yaml.safe_load((command.folder / "sandbox.yaml").read_text())
+    (command.folder / "sandbox.yaml").write_text(yaml.safe_dump({**spec, "push": "images.yaml"}))
+    images = {"images": [{"from": "daemon", "image": "nobody/made-this:1"}]}
+    (command.folder / "images.yaml").write_text(yaml.safe_dump(images))
+    ran = command("up", status=1)
+    assert "nobody/made-this:1" in ran.err
+    after = machine.ours(engine)
+    assert after["containers"] == before["containers"] and after["networks"] == before["networks"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("name: Not_A_Label\n", "sandbox.yaml:1"),
+        ("name: demo\nregistri: {port: 1}\n", "did you mean 'registry'"),
+        ("name: [\n", "sandbox.yaml:"),
+        ("push: nothing-here.yaml\n", "nothing-here.yaml"),
+        ("apply: [nothing-here/]\n", "nothing-here"),
+    ],
+)
+def test_wrong_specs_change_nothing(command: CommandLine, engine: Engine, text: str, said: str) -> None:
+    before = machine.ours(engine)
+    (command.folder / "sandbox.yaml").write_text(text)
+    ran = command("up", status=2)
+    assert said in ran.err
+    assert machine.ours(engine) == before
+
+
+def test_without_an_engine_there_is_a_clear_word(command: CommandLine) -> None:
+    nowhere = CommandLine({**command.env, "DOCKER_HOST": "unix:///nowhere.sock"}, command.folder)
+    ran = nowhere("up", status=4)
+    assert "no Docker Engine answers" in ran.err and "fix:" in ran.err
+
+
+def test_a_kind_that_is_too_old_is_refused(command: CommandLine, tmp_path: Path) -> None:
+    kind = tmp_path / "bin" / "kind"
+    kind.parent.mkdir()
+    kind.write_text("#!/bin/sh\necho kind v0.11.1 go1.16 linux/amd64\n")
+    kind.chmod(0o755)
+    old = CommandLine({**command.env, "PATH": f"{kind.parent}:{os.environ['PATH']}"}, command.folder)
+    assert "kind is too old" in old("up", status=4).err
