@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -10,13 +12,14 @@ from sandbox.cluster.kind import Kind, Tags, config
 from sandbox.host import files
 from sandbox.host.engine import Engine
 from sandbox.host.resolvers import resolv_conf
-from sandbox.host.waiting import wait_until
+from sandbox.host.waiting import WaitTimeout, wait_until
 from sandbox.names import Names
 from sandbox.steps.step import State, Status, Work
 
-
 # A file in the node that says kind came to its end; it lasts as long as the node does.
 COMPLETE = PurePosixPath("/kind/sandbox-complete")
+
+SETTLE = 3.0  # seconds; the engine copies the image's /var before a new node is to be seen
 
 
 @dataclass(frozen=True)
@@ -96,10 +99,23 @@ class ClusterStep:
 
         # kind asks the engine for this very image, and by its id it can be no other.
         image = self.engine.image_id(self.image) or self.image
-        self.kind.create(
-            self.names.cluster, image=image, config=file, kubeconfig=self.names.kubeconfig, on_line=on_line
-        )
+        try:
+            self.kind.create(
+                self.names.cluster, image=image, config=file, kubeconfig=self.names.kubeconfig, on_line=on_line
+            )
+        except BaseException:
+            self._settle()
+            raise
         self.engine.write_file(self.names.node, COMPLETE, b"")
+
+    def _settle(self) -> None:
+        """Let the engine finish the node that a kind which was stopped had asked for, so that it can be found and removed."""
+
+        def coming() -> str | None:
+            return None if self.engine.container(self.names.node) else "not there"
+
+        with contextlib.suppress(WaitTimeout):
+            wait_until(coming, what="the node", timeout=SETTLE, sleep=time.sleep)
 
     def _is_half_made(self) -> bool:
         """Whether kind was stopped before it had made the whole cluster."""
