@@ -109,7 +109,7 @@ class ClusterStep:
         self.engine.write_file(self.names.node, COMPLETE, b"")
 
     def _settle(self) -> None:
-        """Let the engine finish the node that a kind which was stopped had asked for, so that it can be found and removed."""
+        """Let the engine finish the node that a stopped kind had asked for, so that it can be found and removed."""
 
         def coming() -> str | None:
             return None if self.engine.container(self.names.node) else "not there"
