@@ -73,7 +73,7 @@ def survey(plan: Plan) -> list[tuple[Step, Status]]:
     found: dict[str, Status] = {}
 
     def look(step: Step, _: Callable[[], None]) -> None:
-        missing = [need for need in step.needs if found[need].state is not State.READY]
+        missing = [need for need in step.needs if need in found and found[need].state is not State.READY]
         if missing:
             found[step.name] = Status(State.ABSENT, f"waits for {', '.join(missing)}")
         else:
@@ -93,36 +93,43 @@ def _walk(plan: Plan, visit: Callable[[Step, Callable[[], None]], None], report:
     order.prepare()
     news: SimpleQueue[tuple[Step, Future[None] | None]] = SimpleQueue()
     usable: set[str] = set()
+    ready: list[str] = []
     running = 0
     first: BaseException | None = None
-    with ThreadPoolExecutor(WIDTH) as pool:
-        try:
-            while running or order.is_active():
-                for name in order.get_ready() if first is None else ():
-                    step = steps[name]
-                    future = pool.submit(visit, step, partial(news.put, (step, None)))
-                    future.add_done_callback(partial(_tell, news, step))
-                    running += 1
-                if not running:
-                    break
-                step, ended = news.get()
-                running -= ended is not None
-                error = ended.exception() if ended else None
-                if error is None:
-                    if step.name not in usable:
-                        usable.add(step.name)
-                        order.done(step.name)
-                    continue
-                if report and not isinstance(error, interruption.Interrupted):
-                    report.failed(step.title, error.brief if isinstance(error, SandboxError) else repr(error))
-                if first is None:
-                    # What is still running would only be undone.
-                    first = error
-                    _stop()
-        except BaseException as error:
-            first = error
-            _stop()
-    interruption.clear()
+    pool = ThreadPoolExecutor(WIDTH)
+    try:
+        while running or (first is None and order.is_active()):
+            ready += order.get_ready()
+            # What waited in the pool would begin by itself, error or not.
+            while ready and running < WIDTH and first is None:
+                step = steps[ready.pop(0)]
+                future = pool.submit(visit, step, partial(news.put, (step, None)))
+                future.add_done_callback(partial(_tell, news, step))
+                running += 1
+            step, ended = news.get()
+            running -= ended is not None
+            error = ended.exception() if ended else None
+            if error is None:
+                if step.name not in usable:
+                    usable.add(step.name)
+                    order.done(step.name)
+                continue
+            if report and not isinstance(error, interruption.Interrupted):
+                report.failed(step.title, error.brief if isinstance(error, SandboxError) else repr(error))
+            if first is None:
+                # What is still running would only be undone.
+                first = error
+                _stop()
+    except BaseException as error:
+        first = error
+        _stop()
+    try:
+        pool.shutdown()
+    except BaseException:  # interrupted here: what still runs must end all the same before anything is undone
+        pool.shutdown()
+        raise
+    finally:
+        interruption.clear()
     if first is not None:
         raise first
 

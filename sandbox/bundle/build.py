@@ -12,6 +12,7 @@ from sandbox.bundle import debian, golang, image, node, toolchain
 from sandbox.bundle.recipe import Recipe, recipes
 from sandbox.bundle.store import Store
 from sandbox.errors import SandboxError, UsageError
+from sandbox.host import interruption, process
 from sandbox.host.process import ToolFailed
 from sandbox.report import Reporter
 
@@ -35,17 +36,32 @@ def build(store: Store, report: Reporter, *, jobs: int = 2, only: Sequence[str] 
         if store.has(recipe):
             report.unchanged(recipe.name, "built before")
             del waiting[recipe.name]
+    try:
+        with ThreadPoolExecutor(jobs) as pool:
+            _build_all(pool, waiting, store, report, jobs)
+    finally:
+        interruption.clear()
+
+
+def _build_all(pool: ThreadPoolExecutor, waiting: dict[str, Recipe], store: Store, report: Reporter, jobs: int) -> None:
     running: dict[Future[None], Recipe] = {}
-    with ThreadPoolExecutor(jobs) as pool:
+    try:
         while waiting or running:
             for recipe in _ready(waiting, store)[: jobs - len(running)]:
                 del waiting[recipe.name]
-                running[pool.submit(_build, recipe, store, report)] = recipe
+                report.began(recipe.name)
                 report.progress(recipe.name, f"about {_minutes(recipe.seconds)}; after it {_left(waiting)}")
+                running[pool.submit(_build, recipe, store, report)] = recipe
             done, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
                 recipe = running.pop(future)
                 _check(future, recipe, report)
+    except Exception:
+        raise
+    except BaseException:  # interrupted: the tools, in groups of their own, have not heard of it
+        interruption.request()
+        process.end_all()
+        raise
 
 
 def _wanted(names: Sequence[str]) -> dict[str, Recipe]:
@@ -67,7 +83,6 @@ def _ready(waiting: Mapping[str, Recipe], store: Store) -> list[Recipe]:
 
 def _build(recipe: Recipe, store: Store, report: Reporter) -> None:
     started = time.monotonic()
-    report.began(recipe.name)
 
     def on_line(line: str) -> None:
         report.progress(recipe.name, line)

@@ -57,11 +57,25 @@ def closure(root: Path, paths: Iterable[str]) -> list[Path]:
         for entry in _chain(root, Path(path)):
             found[entry] = None
             if not entry.is_symlink():
-                files = [entry] if entry.is_file() else [p for p in sorted(entry.rglob("*")) if p.is_file()]
+                files = [each for inside in _contents(entry) for each in _resolved(root, inside)]
                 found.update(dict.fromkeys(files))
-                for library in _libraries(root, files):
+                for library in _libraries(root, [file for file in files if not file.is_symlink()]):
                     found.update(dict.fromkeys(_chain(root, library)))
     return [path for path in found if path.is_symlink() or not path.is_dir()]
+
+
+def _contents(entry: Path) -> list[Path]:
+    return [p for p in sorted(entry.rglob("*")) if p.is_symlink() or p.is_file()] if entry.is_dir() else [entry]
+
+
+def _resolved(root: Path, path: Path) -> list[Path]:
+    """A link in a folder with what it leads to; a dangling one, as some packages have, alone."""
+    if not path.is_symlink():
+        return [path]
+    try:
+        return [one for one in _chain(root, Path("/") / path.relative_to(root)) if one.is_symlink() or one.is_file()]
+    except FileNotFoundError:
+        return [path]
 
 
 def _chain(root: Path, path: Path) -> list[Path]:
@@ -87,7 +101,7 @@ def _normal(path: Path) -> Path:
     parts: list[str] = []
     for part in path.parts[1:]:
         if part == "..":
-            parts.pop()
+            del parts[-1:]  # above the root is the root
         elif part != ".":
             parts.append(part)
     return Path("/", *parts)

@@ -13,11 +13,13 @@ from sandbox import __version__
 
 COMMANDS = {
     "up": "Bring a sandbox up, or repair it; changes nothing when all is well.",
-    "down": "Take a sandbox down and leave nothing behind.",
-    "status": "Show how every part of a sandbox stands.",
+    "down": "Take a sandbox down: its containers, network, volumes and kubeconfig entries, and nothing else.",
+    "status": "Show how every part of a sandbox stands; exit code 1 unless all is ready.",
     "list": "List the sandboxes of this machine.",
-    "push-images": "Push a manifest of images into the registry.",
-    "bundle": "Build the sandbox's own images from package registries.",
+    "push-images": "Push the images of MANIFEST (by default the spec's `push`) into the registry; "
+    "only what is missing crosses.",
+    "bundle": "Build the sandbox's own images and tools from package registries, "
+    "where no image registry can be reached.",
 }
 
 

@@ -39,6 +39,8 @@ def report(error: BaseException) -> int:
         case BrokenPipeError():
             return 0
     log = environment.home().log
+    if not logging.getLogger("sandbox").handlers:  # a bug before the command began
+        environment.start_log(verbose=False)
     logging.getLogger(__name__).error("".join(traceback.format_exception(error)))
     click.echo(f"{_red('bug:')} {type(error).__name__}: {error}", err=True)
     click.echo(f"  this is an error in sandbox itself; the whole story is in {log}", err=True)

@@ -9,11 +9,15 @@ import sys
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from platformdirs import user_cache_path, user_state_path
 
 from sandbox.host import files
 from sandbox.names import Home
+
+if TYPE_CHECKING:
+    from sandbox.registry.credential import Keychain
 
 
 def home() -> Home:
@@ -24,6 +28,14 @@ def home() -> Home:
         cache=user_cache_path("sandbox"),
         kubeconfig=Path(kubeconfig) if kubeconfig else Path.home() / ".kube" / "config",
     )
+
+
+def keychain() -> Keychain:
+    """The accounts of `docker login`."""
+    from sandbox.registry.docker_config import DockerConfig
+
+    folder = os.environ.get("DOCKER_CONFIG")
+    return DockerConfig((Path(folder) if folder else Path.home() / ".docker") / "config.json")
 
 
 def start_log(*, verbose: bool) -> None:

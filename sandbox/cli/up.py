@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+from pydantic import ValidationError
 
 from sandbox import lifecycle, preflight
 from sandbox.cli import environment, session
 from sandbox.cli.console import reporter
 from sandbox.cli.options import find_spec, progress_option, spec_options
 from sandbox.cli.welcome import welcome
+from sandbox.errors import UsageError
 from sandbox.spec import Spec
 from sandbox.steps.step import State
 
@@ -69,4 +71,8 @@ def _with_ports(spec: Spec, https: tuple[int, ...], registry: int | None) -> Spe
         data["proxy"]["ports"] = https
     if registry:
         data["registry"]["port"] = registry
-    return Spec.model_validate(data)
+    try:
+        return Spec.model_validate(data)
+    except ValidationError as error:
+        reason = "; ".join(one["msg"].removeprefix("Value error, ") for one in error.errors())
+        raise UsageError(f"these ports do not go together: {reason}") from error

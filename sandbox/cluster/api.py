@@ -5,11 +5,13 @@ from __future__ import annotations
 import functools
 import json
 import logging
+import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+import yaml
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 
@@ -21,6 +23,9 @@ MANAGER = "sandbox"
 CALL_TIMEOUT = 15.0
 
 Manifest = Mapping[str, Any]
+
+# The client library writes certificates to files that all threads share, and names a file before it has written it.
+_loading = threading.Lock()
 
 
 class ClusterError(SandboxError):
@@ -45,13 +50,14 @@ class Cluster:
 
     def __init__(self, kubeconfig: Path) -> None:
         try:
-            self._client = config.new_client_from_config(config_file=str(kubeconfig))  # type: ignore[no-untyped-call]
-        except (config.ConfigException, OSError) as error:
+            with _loading:
+                self._client = config.new_client_from_config(config_file=str(kubeconfig))  # type: ignore[no-untyped-call]
+                # The API server is on this machine: a company proxy named by the environment has no part in it.
+                self._client.configuration.proxy = None
+                self._client.configuration.retries = False
+                self._client.rest_client = client.rest.RESTClientObject(self._client.configuration)
+        except (config.ConfigException, yaml.YAMLError, OSError) as error:
             raise ClusterError("the cluster has no usable kubeconfig", details=str(error)) from error
-        # The API server is on this machine: a company proxy named by the environment has no part in it.
-        self._client.configuration.proxy = None
-        self._client.configuration.retries = False
-        self._client.rest_client = client.rest.RESTClientObject(self._client.configuration)
 
     def is_up(self) -> bool:
         """Whether the API server answers and says it is ready."""
@@ -126,12 +132,18 @@ class Cluster:
             self._resources.cache_clear()  # a CustomResourceDefinition may just have been applied
             resources = self._resources(base)
         if kind not in resources:
-            raise ClusterError(f"the cluster knows no {kind} in {base.removeprefix('/apis/').removeprefix('/api/')}")
+            version = base.removeprefix("/apis/").removeprefix("/api/")
+            raise ClusterError(f"the cluster knows no {kind} in {version}", status=404)
         return resources[kind]
 
     @functools.cache  # noqa: B019  # a Cluster lives as long as the command
     def _resources(self, base: str) -> dict[str, tuple[str, bool]]:
-        found = self._call("GET", base)["resources"]
+        try:
+            found = self._call("GET", base)["resources"]
+        except ClusterError as error:
+            if error.status == 404:  # not even the group is known
+                return {}
+            raise
         return {one["kind"]: (one["name"], one["namespaced"]) for one in found if "/" not in one["name"]}
 
     def _call(

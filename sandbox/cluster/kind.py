@@ -88,7 +88,7 @@ class Kind:
 
     @classmethod
     def find(cls, network: str, *, extra: Path) -> Kind:
-        """The kind on the PATH, else the one in the folder `extra`; MissingTool when there is none new enough."""
+        """The kind on the PATH, else the one in the folder `extra`; MissingTool when there is none."""
         program = process.which("kind", extra=[extra])
         if program is None:
             raise MissingTool(
@@ -100,7 +100,7 @@ class Kind:
     def require(self) -> None:
         """Raise MissingTool unless this kind is new enough for hosts.toml to work without patches."""
         said = process.run([self.program, "version"], timeout=20)
-        match = re.search(r"v?(\d+)\.(\d+)\.(\d+)", said)
+        match = re.search(r"\bv?(\d+)\.(\d+)\.(\d+)", said)
         if match is None or tuple(map(int, match.groups())) < OLDEST:
             raise MissingTool(
                 f"kind is too old: {said.strip()}",

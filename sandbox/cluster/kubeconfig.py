@@ -11,11 +11,13 @@ from typing import Any
 
 import yaml
 
+from sandbox.cluster import yamltext
 from sandbox.errors import SandboxError
-from sandbox.host import files
+from sandbox.host import files, interruption
 
 LOCK_PATIENCE = 10.0
 EXTENSION = "sandbox.dev"
+KINDS = ("clusters", "users", "contexts")
 
 
 class KubeconfigError(SandboxError):
@@ -27,7 +29,7 @@ class KubeconfigError(SandboxError):
 def read(path: Path) -> dict[str, Any]:
     """The kubeconfig as a mapping; empty when there is no file. Raises KubeconfigError."""
     try:
-        content = yaml.safe_load(path.read_text())
+        content = yamltext.document(path.read_text())
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -35,11 +37,20 @@ def read(path: Path) -> dict[str, Any]:
         raise KubeconfigError(f"{path} is not a readable kubeconfig", details=str(error), fix=fix) from error
     if content is None:
         return {}
+    flaw = _flaw(content)
+    if flaw:
+        raise KubeconfigError(f"{path} is not a kubeconfig", details=flaw, fix=f"mend or move {path}")
+    return dict(content)
+
+
+def _flaw(content: Any) -> str:
     if not isinstance(content, dict):
-        raise KubeconfigError(
-            f"{path} is not a kubeconfig", details="its content is not a mapping", fix=f"move {path} away"
-        )
-    return content
+        return "its content is not a mapping"
+    for kind in KINDS:
+        entries = content.get(kind) or []
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+            return f"`{kind}` is not a list of mappings"
+    return ""
 
 
 def holds(path: Path, name: str, own: Path) -> bool:
@@ -49,7 +60,10 @@ def holds(path: Path, name: str, own: Path) -> bool:
     except KubeconfigError:
         return False
     theirs = read(path)
-    return all(_named(theirs, kind, name) == _named(mine, kind, name) is not None for kind in ("clusters", "users"))
+    leads = (_named(theirs, "contexts", name) or {}).get("context") or {}
+    return (leads.get("cluster"), leads.get("user")) == (name, name) and all(
+        _named(theirs, kind, name) == _named(mine, kind, name) for kind in ("clusters", "users")
+    )
 
 
 def merge(path: Path, name: str, own: Path) -> None:
@@ -61,19 +75,21 @@ def merge(path: Path, name: str, own: Path) -> None:
     with _locked(path):
         content = read(path)
         before = content.get("current-context")
-        if before and before != name:
+        if before == name:
+            before = _previous(_named(content, "contexts", name))
+        if before:
             _named(mine, "contexts", name)["context"]["extensions"] = [
                 {"name": EXTENSION, "extension": {"previous-context": before}}
             ]
         merged = {"apiVersion": "v1", "kind": "Config", "preferences": {}, **_without(content, name)}
-        for kind in ("clusters", "users", "contexts"):
+        for kind in KINDS:
             merged[kind] = [*(merged.get(kind) or []), *mine[kind]]
         _write(path, {**merged, "current-context": name})
 
 
 def remove(path: Path, name: str) -> bool:
     """Take our entries out of `path` and make the context current again that was so before; whether there were any."""
-    if not any(_named(read(path), kind, name) for kind in ("clusters", "users", "contexts")):
+    if not any(_named(read(path), kind, name) for kind in KINDS):
         return False
     with _locked(path):
         content = read(path)
@@ -103,7 +119,7 @@ def _named(content: dict[str, Any], kind: str, name: str) -> Any:
 
 def _without(content: dict[str, Any], name: str) -> dict[str, Any]:
     kept = dict(content)
-    for kind in ("clusters", "users", "contexts"):
+    for kind in KINDS:
         kept[kind] = [entry for entry in content.get(kind) or [] if entry.get("name") != name]
     return kept
 
@@ -125,7 +141,7 @@ def _write(path: Path, content: dict[str, Any]) -> None:
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
     """Hold the lock file that kubectl and kind use too (client-go, tools/clientcmd/config.go: lockFile)."""
-    lock = path.resolve().with_name(path.name + ".lock")
+    lock = path.with_name(path.name + ".lock")
     deadline = time.monotonic() + LOCK_PATIENCE
     lock.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     while True:
@@ -139,7 +155,7 @@ def _locked(path: Path) -> Iterator[None]:
                     details=f"{lock} exists; kubectl or kind is at work, or one was killed",
                     fix=f"if no kubectl or kind is running: rm {lock}",
                 ) from error
-            time.sleep(0.1)
+            interruption.pause(0.1)
         except OSError as error:
             raise KubeconfigError(
                 f"{path} cannot be changed", details=str(error), fix=f"see who owns {path.parent}"

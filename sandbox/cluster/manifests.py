@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from sandbox.cluster import yamltext
 from sandbox.errors import UsageError
 
 # What others refer to comes first; everything else keeps the order of its files.
@@ -27,22 +28,26 @@ def load(paths: Iterable[Path]) -> tuple[dict[str, Any], ...]:
 def parse(text: str, *, origin: str) -> Iterator[dict[str, Any]]:
     """The objects of one YAML stream; `origin` names it in errors."""
     try:
-        documents = list(yaml.safe_load_all(text))
+        documents = yamltext.documents(text)
     except yaml.YAMLError as error:
         raise UsageError(f"{origin} is not valid YAML", details=str(error)) from error
     for number, content in enumerate(documents, 1):
-        if content is None:
-            continue
-        if not isinstance(content, dict) or not {"apiVersion", "kind"} <= content.keys():
-            raise UsageError(
-                f"{origin}, document {number}, is not a Kubernetes object", fix="give it apiVersion and kind"
-            )
-        if content["kind"] == "List":
-            yield from content.get("items") or ()
-        elif not (content.get("metadata") or {}).get("name"):
-            raise UsageError(f"{origin}, document {number}: this {content['kind']} has no metadata.name")
-        else:
-            yield content
+        if content is not None:
+            yield from _checked(content, f"{origin}, document {number}")
+
+
+def _checked(content: Any, place: str) -> Iterator[dict[str, Any]]:
+    """The object, or those of a List; `place` is where it is from."""
+    if not isinstance(content, dict) or not all(isinstance(content.get(key), str) for key in ("apiVersion", "kind")):
+        raise UsageError(f"{place}, is not a Kubernetes object", fix="give it apiVersion and kind")
+    if content["kind"] == "List":
+        for index, item in enumerate(content.get("items") or (), 1):
+            yield from _checked(item, f"{place}, item {index}")
+        return
+    metadata = content.get("metadata")
+    if not isinstance(metadata, dict) or not metadata.get("name"):
+        raise UsageError(f"{place}: this {content['kind']} has no metadata.name")
+    yield content
 
 
 def _files(path: Path) -> list[Path]:

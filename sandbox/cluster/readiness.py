@@ -54,6 +54,8 @@ def progress(live: Mapping[str, Any]) -> str | None:
     spec = live.get("spec") or {}
     if live["kind"] == "Pod":
         conditions = {one["type"]: one["status"] for one in status.get("conditions") or ()}
+        if status.get("phase") == "Failed":
+            raise ClusterError(f"{title(live)} failed", details=str(status.get("message", "")))
         done = status.get("phase") == "Succeeded" or conditions.get("Ready") == "True"
         return None if done else str(status.get("phase", "not scheduled"))
     if live["kind"] == "Job":

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import socket
+from functools import partial
+from itertools import chain
 from pathlib import Path
 
 
@@ -23,8 +25,8 @@ def is_free(address: str, port: int) -> bool:
 def next_free(address: str, port: int) -> int:
     """The first free port after `port`, among the unprivileged ones; the lower ones come after the highest."""
     first = max(port + 1, 8444 if port < 1024 else port + 1)
-    candidates = (*range(first, 65536), *range(1024, first))
-    return next(candidate for candidate in candidates if is_free(address, candidate))
+    candidates = chain(range(first, 65536), range(1024, first))
+    return next(filter(partial(is_free, address), candidates))
 
 
 def holder(port: int) -> str | None:

@@ -86,6 +86,8 @@ def run(
     finally:
         _running.discard(child)
         expired = killer.cancel()
+        if child.stdout:
+            child.stdout.close()
     interruption.check()
     log.debug("exit %s: %s", status, words[0])
     if status == 0 and not expired:
@@ -151,7 +153,7 @@ def _feed(child: subprocess.Popen[str], text: str | None) -> None:
 
 def _end(child: subprocess.Popen[str]) -> None:
     """Ask the program's whole group to stop, then make it."""
-    # The second time whether or not the program itself has gone: its children may have stayed, and hold its output open.
+    # The second time even if the program itself has gone: its children may have stayed, and hold its output open.
     for number, patience in ((signal.SIGTERM, 3.0), (signal.SIGKILL, 5.0)):
         with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
             os.killpg(child.pid, number)

@@ -1,0 +1,318 @@
+"""One suite over the engine in memory and over a real one: what the tests assume is what engines do."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pytest
+
+from sandbox.bundle.recipe import recipes
+from sandbox.bundle.store import Store
+from sandbox.cli import environment
+from sandbox.errors import MissingTool
+from sandbox.host.engine import Bind, ContainerSpec, Engine, EngineError
+from tests.fakes import FakeContainer, FakeEngine
+from tests.ports import free_port
+
+LABEL = "sandbox-test"
+BUSYBOX = recipes()["busybox"].reference
+
+
+@dataclass(frozen=True)
+class World:
+    """An engine with one image and one network of the test's own; `foreign` starts a container that others made."""
+
+    engine: Engine
+    name: str
+    image: str
+    foreign: Callable[[str], None]
+
+    def spec(self, suffix: str = "", **more: Any) -> ContainerSpec:
+        command = ("busybox", "sleep", "600")
+        given = {"image": self.image, "command": command, "labels": {LABEL: self.name}, "network": self.name} | more
+        return ContainerSpec(name=self.name + suffix, **given)
+
+
+def fake(name: str) -> World:
+    engine = FakeEngine(BUSYBOX)
+
+    def foreign(container: str) -> None:
+        spec = ContainerSpec(name=container, image=BUSYBOX, command=("sleep",), labels={LABEL: name}, network=name)
+        engine.add(FakeContainer(spec, engine.images[BUSYBOX], read_only=False))
+
+    return World(engine, name, BUSYBOX, foreign)
+
+
+def connect() -> Engine:
+    """The real engine, with the image that the tests need."""
+    try:
+        engine = Engine.connect()
+    except MissingTool as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(str(error))
+        pytest.skip(error.brief)
+    store = Store(environment.home().bundle)
+    if engine.image_id(BUSYBOX) is None:
+        if not store.has(recipes()["busybox"]):
+            pytest.fail("no image to test with: run `sandbox bundle build`")
+        engine.load(store.image(recipes()["busybox"]))
+    return engine
+
+
+def real(name: str) -> World:
+    engine = connect()
+
+    def foreign(container: str) -> None:
+        engine._client.containers.run(
+            BUSYBOX, ["busybox", "sleep", "600"], name=container, labels={LABEL: name}, network=name, detach=True
+        )
+
+    return World(engine, name, BUSYBOX, foreign)
+
+
+def clean(world: World) -> None:
+    for one in world.engine.containers(f"{LABEL}={world.name}"):
+        world.engine.remove_container(one.name)
+    world.engine.remove_volume(world.name)
+    world.engine.remove_network(world.name)
+    if not isinstance(world.engine, FakeEngine) and world.engine.image_id(world.name):
+        world.engine._client.api.remove_image(world.name, noprune=True)
+
+
+@pytest.fixture(params=["memory", pytest.param("docker", marks=pytest.mark.real)])
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    name = f"sandbox-test-{uuid.uuid4().hex[:8]}"
+    with contextlib.closing(_Close()) as close:
+        made = fake(name) if request.param == "memory" else real(name)
+        close.call = lambda: clean(made)
+        made.engine.create_network(name, {LABEL: name})
+        yield made
+
+
+class _Close:
+    """Calls something at the end, even when a fixture fails half-way."""
+
+    call: Callable[[], None] = staticmethod(lambda: None)
+
+    def close(self) -> None:
+        self.call()
+
+
+def test_a_container_is_as_it_was_asked_to_be(world: World) -> None:
+    bind = Bind("127.0.0.1", free_port())
+    assert world.engine.container(world.name) is None
+    world.engine.run(world.spec(publish={8080: (bind,)}))
+    found = world.engine.container(world.name)
+    assert found is not None
+    assert (found.name, found.running, found.image) == (world.name, True, world.engine.image_id(world.image))
+    assert found.labels[LABEL] == world.name
+    assert found.published == {8080: frozenset({bind})}
+    network = world.engine.network(world.name)
+    assert network is not None
+    assert ipaddress.ip_address(found.addresses[world.name]) in ipaddress.ip_network(network.subnet)
+
+
+def test_one_port_of_a_container_is_published_twice(world: World) -> None:
+    binds = (Bind("127.0.0.1", free_port()), Bind("127.0.0.1", free_port()))
+    world.engine.run(world.spec(publish={8443: binds}))
+    found = world.engine.container(world.name)
+    assert found is not None
+    assert found.published == {8443: frozenset(binds)}
+    assert [world.engine.publisher(bind.port) for bind in binds] == [world.name] * 2
+    assert world.engine.publisher(free_port()) is None
+
+
+def test_a_container_goes_once(world: World) -> None:
+    world.engine.run(world.spec())
+    assert world.engine.remove_container(world.name) is True
+    assert world.engine.remove_container(world.name) is False
+    assert world.engine.container(world.name) is None
+
+
+def test_a_taken_name_is_refused_and_its_owner_left_alone(world: World) -> None:
+    world.engine.run(world.spec())
+    before = world.engine.container(world.name)
+    with pytest.raises(EngineError, match="already in use"):
+        world.engine.run(world.spec())
+    assert world.engine.container(world.name) == before
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"image": "sandbox-test-none:1"}, "No such image: sandbox-test-none:1"),
+        ({"network": "sandbox-test-none"}, "network sandbox-test-none not found"),
+    ],
+)
+def test_a_container_that_lacks_something_is_not_left_behind(world: World, more: dict[str, Any], said: str) -> None:
+    with pytest.raises(EngineError, match=said):
+        world.engine.run(world.spec(**more))
+    assert world.engine.container(world.name) is None
+
+
+def test_a_taken_port_is_refused_and_nothing_left_behind(world: World) -> None:
+    bind = Bind("127.0.0.1", free_port())
+    world.engine.run(world.spec(publish={80: (bind,)}))
+    with pytest.raises(EngineError, match="port is already allocated"):
+        world.engine.run(world.spec("-two", publish={80: (bind,)}))
+    assert world.engine.container(world.name + "-two") is None
+
+
+def test_containers_are_found_by_label_and_by_its_value(world: World) -> None:
+    world.engine.run(world.spec("-one"))
+    world.engine.run(world.spec("-two"))
+    world.engine.signal(world.name + "-two", "SIGKILL")
+    found = world.engine.containers(f"{LABEL}={world.name}")
+    assert {one.name for one in found} == {world.name + "-one", world.name + "-two"}
+    assert {one.name for one in found} <= {one.name for one in world.engine.containers(LABEL)}
+    assert world.engine.containers(f"{LABEL}={world.name}-other") == ()
+
+
+def test_a_container_that_was_killed_stays_and_starts_again(world: World) -> None:
+    bind = Bind("127.0.0.1", free_port())
+    world.engine.run(world.spec(publish={80: (bind,)}))
+    world.engine.signal(world.name, "SIGKILL")
+    stopped = world.engine.container(world.name)
+    assert stopped is not None
+    assert (stopped.running, stopped.addresses, stopped.published) == (False, {}, {80: frozenset({bind})})
+    assert world.engine.publisher(bind.port) is None
+    with pytest.raises(EngineError, match="is not running"):
+        world.engine.execute(world.name, ["busybox", "true"])
+    world.engine.start(world.name)
+    again = world.engine.container(world.name)
+    assert again is not None
+    assert again.running
+    assert world.name in again.addresses
+
+
+def test_commands_give_status_and_output(world: World) -> None:
+    world.engine.run(world.spec())
+    assert world.engine.execute(world.name, ["busybox", "true"]) == (0, "")
+    assert world.engine.execute(world.name, ["busybox", "false"])[0] == 1
+    assert world.engine.execute(world.name, ["busybox", "echo", "two  words", "é"]) == (0, "two  words é\n")
+    status, said = world.engine.execute(world.name, ["no-such-program"])
+    assert status == 126
+    assert "executable file not found" in said
+
+
+def test_files_are_written_with_their_folders_and_read_back(world: World) -> None:
+    world.foreign(world.name)
+    path = PurePosixPath("/etc/deep/er/hosts.toml")
+    assert world.engine.read_file(world.name, path) is None
+    world.engine.write_file(world.name, path, b"one\n")
+    world.engine.write_file(world.name, path, b"two\n")
+    assert world.engine.read_file(world.name, path) == b"two\n"
+    assert world.engine.execute(world.name, ["cat", str(path)]) == (0, "two\n")
+    world.engine.write_file(world.name, PurePosixPath("/empty"), b"")
+    assert world.engine.read_file(world.name, PurePosixPath("/empty")) == b""
+
+
+def test_what_is_not_a_file_reads_as_nothing(world: World) -> None:
+    world.engine.run(world.spec())
+    for path in ("/etc", "/bin/sh", "/no/such"):
+        assert world.engine.read_file(world.name, PurePosixPath(path)) is None
+    assert world.engine.read_file("sandbox-test-none", PurePosixPath("/etc")) is None
+
+
+def test_our_own_containers_cannot_be_written_to(world: World) -> None:
+    world.engine.run(world.spec())
+    with pytest.raises(EngineError, match="read-only"):
+        world.engine.write_file(world.name, PurePosixPath("/etc/x"), b"")
+
+
+def test_an_absent_container_refuses_everything(world: World) -> None:
+    engine, name = world.engine, "sandbox-test-none"
+    calls: list[Callable[[], object]] = [
+        lambda: engine.start(name),
+        lambda: engine.signal(name, "SIGHUP"),
+        lambda: engine.logs(name),
+        lambda: engine.execute(name, ["busybox", "true"]),
+        lambda: engine.write_file(name, PurePosixPath("/x"), b""),
+    ]
+    for call in calls:
+        with pytest.raises(EngineError, match="No such container"):
+            call()
+
+
+def test_a_network_has_a_range_and_members_and_goes_when_they_have(world: World) -> None:
+    with pytest.raises(EngineError, match="already exists"):
+        world.engine.create_network(world.name, {})
+    world.engine.run(world.spec())
+    found = world.engine.network(world.name)
+    assert found is not None
+    assert found.members == {world.name}
+    assert found.labels == {LABEL: world.name}
+    with pytest.raises(EngineError, match="active endpoints"):
+        world.engine.remove_network(world.name)
+    world.engine.remove_container(world.name)
+    world.engine.remove_network(world.name)
+    assert world.engine.network(world.name) is None
+    world.engine.remove_network(world.name)
+
+
+def test_a_network_is_found_by_its_whole_name_only(world: World) -> None:
+    assert world.engine.network(world.name[:-1]) is None
+
+
+def test_a_volume_keeps_its_labels_and_goes_when_unused(world: World) -> None:
+    assert world.engine.volume_labels(world.name) is None
+    world.engine.create_volume(world.name, {LABEL: "first"})
+    world.engine.create_volume(world.name, {LABEL: "second"})
+    assert world.engine.volume_labels(world.name) == {LABEL: "first"}
+    world.engine.run(world.spec(volumes={world.name: "/data"}))
+    with pytest.raises(EngineError, match="volume is in use"):
+        world.engine.remove_volume(world.name)
+    world.engine.remove_container(world.name)
+    assert world.engine.volume_labels(world.name) == {LABEL: "first"}
+    assert world.engine.remove_volume(world.name) is True
+    assert world.engine.remove_volume(world.name) is False
+
+
+def test_an_image_has_one_id_under_all_its_names(world: World) -> None:
+    identity = world.engine.image_id(world.image)
+    assert identity is not None
+    assert identity.startswith("sha256:")
+    world.engine.tag(world.image, world.name)
+    assert world.engine.image_id(world.name) == world.engine.image_id(f"{world.name}:latest") == identity
+    assert world.engine.image_id("sandbox-test-none:1") is None
+    with pytest.raises(EngineError, match="No such image"):
+        world.engine.tag("sandbox-test-none:1", "sandbox-test-other:1")
+
+
+def test_what_is_no_archive_is_not_loaded(world: World, tmp_path: Path) -> None:
+    (tmp_path / "image.tar").write_bytes(b"not a tar at all")
+    with pytest.raises(EngineError, match=r"loading image\.tar failed"):
+        world.engine.load(tmp_path / "image.tar")
+
+
+@pytest.mark.real
+def test_a_bundled_image_is_loaded_under_its_name() -> None:
+    engine, store = connect(), Store(environment.home().bundle)
+    if store.has(recipes()["busybox"]):
+        memory = FakeEngine()
+        memory.load(store.image(recipes()["busybox"]))
+        engine.load(store.image(recipes()["busybox"]))
+        assert engine.image_id(BUSYBOX) == memory.image_id(BUSYBOX)
+
+
+@pytest.mark.real
+def test_our_containers_have_no_privileges_and_restart_with_the_engine() -> None:
+    made = real(f"sandbox-test-{uuid.uuid4().hex[:8]}")
+    made.engine.create_network(made.name, {LABEL: made.name})
+    try:
+        made.engine.run(made.spec(user="65532:65532", memory="64m"))
+        seen = made.engine._client.api.inspect_container(made.name)
+    finally:
+        clean(made)
+    host = seen["HostConfig"]
+    assert host["RestartPolicy"]["Name"] == "unless-stopped"
+    assert (host["CapDrop"], host["ReadonlyRootfs"], host["Memory"]) == (["ALL"], True, 64 << 20)
+    assert "no-new-privileges" in host["SecurityOpt"]
+    assert seen["Config"]["User"] == "65532:65532"

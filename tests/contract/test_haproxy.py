@@ -1,0 +1,64 @@
+"""The edge's configuration as HAProxy itself judges it."""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+import uuid
+from pathlib import Path
+
+import pytest
+
+from sandbox.bundle.recipe import recipes
+from sandbox.bundle.store import Store
+from sandbox.cli import environment
+from sandbox.errors import MissingTool
+from sandbox.host.engine import Engine
+from sandbox.proxy import config
+from sandbox.proxy.routes import Route
+
+IMAGE = recipes()["haproxy"].reference
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    try:
+        engine = Engine.connect()
+    except MissingTool as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(str(error))
+        pytest.skip(error.brief)
+    store = Store(environment.home().bundle)
+    if engine.image_id(IMAGE) is None:
+        if not store.has(recipes()["haproxy"]):
+            pytest.fail("no image to test with: run `sandbox bundle build`")
+        engine.load(store.image(recipes()["haproxy"]))
+    return engine
+
+
+def packed(files: dict[str, str]) -> bytes:
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as tar:
+        for name, text in files.items():
+            info = tarfile.TarInfo(f"{config.FOLDER}/{name}".lstrip("/"))
+            info.size = len(text)
+            tar.addfile(info, io.BytesIO(text.encode()))
+    return content.getvalue()
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("names", [[], ["demo"], ["https", "engine", "a-1"]])
+def test_haproxy_takes_the_configuration_without_a_warning(engine: Engine, names: list[str]) -> None:
+    routes = [Route(name, f"{name}.test", f"sandbox-{name}", (("127.0.0.1", 443),), 1.0) for name in names]
+    client = engine._client
+    argv = ["haproxy", "-c", "-dW", "-f", str(Path(config.FOLDER, "haproxy.cfg"))]
+    box = client.containers.create(IMAGE, entrypoint=argv, name=f"sandbox-test-{uuid.uuid4().hex[:8]}")
+    try:
+        box.put_archive("/", packed(dict(config.render(routes))))
+        box.start()
+        status = box.wait()["StatusCode"]
+        said = box.logs().decode()
+    finally:
+        box.remove(force=True)
+    assert status == 0, said

@@ -1,0 +1,112 @@
+"""Recipes: they are whole, in order, and named by what they are made of."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from sandbox.bundle import recipe as module
+from sandbox.bundle.own import IN_ENGINE, UPSTREAM
+from sandbox.bundle.recipe import RECIPES, Recipe, recipes
+
+
+@pytest.fixture
+def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The recipes' folder, to be changed at will."""
+    folder = tmp_path / "recipes"
+    shutil.copytree(RECIPES, folder)
+    monkeypatch.setattr(module, "RECIPES", folder)
+    yield folder
+    recipes.cache_clear()
+
+
+def digests() -> Mapping[str, str]:
+    recipes.cache_clear()
+    return {name: recipe.digest for name, recipe in recipes().items()}
+
+
+def test_each_comes_after_what_it_needs() -> None:
+    names = list(recipes())
+    for name, recipe in recipes().items():
+        assert all(names.index(needed) < names.index(name) for needed in recipe.needs), name
+
+
+def test_each_is_one_kind_of_thing() -> None:
+    for recipe in recipes().values():
+        assert (recipe.go or recipe.debian or recipe.image or recipe.node) is not None, recipe.name
+        assert re.fullmatch(r"sandbox\.dev/[a-z-]+:v?[\d.]+-[0-9a-f]{12}", recipe.reference)
+
+
+def test_versions_are_filled_in() -> None:
+    assert f"registry.k8s.io/etcd:{recipes()['etcd'].version}-0" in (image_of("etcd").names)
+    assert not any("{" in name for recipe in recipes().values() if recipe.image for name in recipe.image.names)
+
+
+def image_of(name: str) -> module.Image:
+    image = recipes()[name].image
+    assert image is not None
+    return image
+
+
+@pytest.mark.parametrize("recipe", [one for one in recipes().values() if one.go], ids=lambda one: one.name)
+def test_go_mod_asks_for_the_version_that_the_recipe_names(recipe: Recipe) -> None:
+    text = (recipe.folder / "go.mod").read_text()
+    versions = set(re.findall(r"\sv?(\d\S+)", text))
+    assert recipe.version.removeprefix("v") in versions
+    assert (recipe.folder / "go.sum").stat().st_size > 0
+
+
+def test_files_and_programs_that_images_take_exist() -> None:
+    for recipe in recipes().values():
+        if recipe.image:
+            assert all((recipe.folder / file).is_file() for file in recipe.image.files.values()), recipe.name
+            programs = recipe.go.programs if recipe.go else ()
+            assert set(recipe.image.programs.values()) <= set(programs), recipe.name
+            assert recipe.image.tree is None or recipe.image.tree in recipe.needs, recipe.name
+        if recipe.go:
+            assert all((recipe.folder / new).is_file() for new in recipe.go.replace.values()), recipe.name
+
+
+def test_what_a_sandbox_needs_is_an_image_of_the_bundle() -> None:
+    assert set(IN_ENGINE) <= set(UPSTREAM) <= set(recipes())
+    assert all(recipes()[name].image or recipes()[name].node for name in UPSTREAM)
+
+
+def test_a_copy_elsewhere_has_the_same_digests(copy: Path) -> None:
+    shutil.copytree(copy, copy.with_name("again"))
+    assert digests() == {name: recipe.digest for name, recipe in recipes().items()}
+    recipes.cache_clear()
+
+
+def test_content_mode_and_names_of_files_all_count(copy: Path) -> None:
+    seen = [digests()]
+    file = copy / "registry" / "config.yml"
+    file.write_text(file.read_text() + "#\n")
+    seen.append(digests())
+    file.chmod(0o755)
+    seen.append(digests())
+    file.rename(file.with_name("other.yml"))
+    seen.append(digests())
+    assert len({one["registry"] for one in seen}) == 4
+    assert all(
+        {k: v for k, v in one.items() if k != "registry"} == {k: v for k, v in seen[0].items() if k != "registry"}
+        for one in seen
+    )
+
+
+def test_what_is_needed_counts_through_every_step(copy: Path) -> None:
+    before = digests()
+    file = copy / "bookworm" / "recipe.yaml"
+    file.write_text(file.read_text() + "# changed\n")
+    after = digests()
+    changed = {name for name in before if before[name] != after[name]}
+
+    def reaches(name: str) -> bool:
+        return name == "bookworm" or any(reaches(needed) for needed in recipes()[name].needs)
+
+    assert changed == {name for name in before if reaches(name)}
+    assert {"bookworm", "busybox", "node"} <= changed

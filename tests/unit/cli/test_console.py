@@ -1,0 +1,44 @@
+"""Progress for people and for programs."""
+
+from __future__ import annotations
+
+import io
+import json
+
+from sandbox.cli.console import JsonLines, Plain
+from sandbox.report import Reporter
+
+
+def tell(reporter: Reporter) -> None:
+    reporter.began("Cluster")
+    reporter.progress("Cluster", "starting")
+    reporter.finished("Cluster", "a node", 12.34)
+    reporter.unchanged("Network", "")
+    reporter.failed("Edge", "port 443 is taken")
+    reporter.removed("Registry", 0.26)
+
+
+def test_plain_progress_is_a_line_for_each_step_that_ended() -> None:
+    out = io.StringIO()
+    tell(Plain(out))
+    assert [line.split() for line in out.getvalue().splitlines()] == [
+        ["✓", "Cluster", "a", "node", "12.3", "s"],
+        ["✓", "Network", "unchanged"],
+        ["✗", "Edge", "port", "443", "is", "taken"],
+        ["✓", "Registry", "removed", "0.3", "s"],
+    ]
+
+
+def test_json_progress_is_an_object_for_each_event() -> None:
+    out = io.StringIO()
+    tell(JsonLines(out))
+    events = list(map(json.loads, out.getvalue().splitlines()))
+    assert all(isinstance(event.pop("time"), float) for event in events)
+    assert events == [
+        {"event": "began", "step": "Cluster"},
+        {"event": "progress", "step": "Cluster", "detail": "starting"},
+        {"event": "finished", "step": "Cluster", "detail": "a node", "seconds": 12.34},
+        {"event": "unchanged", "step": "Network", "detail": ""},
+        {"event": "failed", "step": "Edge", "detail": "port 443 is taken"},
+        {"event": "removed", "step": "Registry", "seconds": 0.26},
+    ]

@@ -1,0 +1,189 @@
+"""The command line as a user meets it: a process, its two streams and its exit code."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import click
+import pytest
+
+from sandbox.cli import COMMANDS, environment, main
+from sandbox.cli import sandbox as group
+from sandbox.errors import MissingTool, SandboxError, UsageError
+
+HEAVY = ("docker", "kubernetes", "requests", "cryptography", "pydantic")
+PATIENCE = 60
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a process left behind."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+def run(*arguments: str, cwd: Path, before: Callable[[], object] = lambda: None) -> Ended:
+    """Run `sandbox ARGUMENTS` in the folder `cwd`, in a fork that calls `before` first."""
+    for name in (argument for argument in arguments if argument in COMMANDS):
+        importlib.import_module(f"sandbox.cli.{name.replace('-', '_')}")  # once, and not in every fork
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        child = os.fork()
+        if child == 0:
+            _become(arguments, cwd, before, out, err)
+        status = os.waitpid(child, 0)[1]
+        for stream in (out, err):
+            stream.seek(0)
+        return Ended(os.waitstatus_to_exitcode(status), out.read(), err.read())
+
+
+def _become(arguments: tuple[str, ...], cwd: Path, before: Callable[[], object], out: IO[str], err: IO[str]) -> None:
+    try:
+        os.chdir(cwd)
+        sys.stdout, sys.stderr = out, err
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.alarm(PATIENCE)
+        before()
+        main(arguments)
+    finally:
+        os._exit(99)  # main never returns
+
+
+def failing(name: str, error: Callable[[], object]) -> Callable[[], None]:
+    """Lets the command fail when it reads its spec."""
+
+    def patch() -> None:
+        sys.modules[f"sandbox.cli.{name}"].find_spec = lambda *given: error()  # type: ignore[attr-defined]
+
+    return patch
+
+
+def throw(error: BaseException) -> None:
+    raise error
+
+
+def kill(number: signal.Signals) -> None:
+    os.kill(os.getpid(), number)
+    signal.pause()
+
+
+def no_log() -> None:
+    """Lets the log fail to start the first time, by a bug."""
+    real = environment.start_log
+
+    def start_log(*, verbose: bool) -> None:
+        environment.start_log = real
+        raise ZeroDivisionError("division by zero")
+
+    environment.start_log = start_log
+
+
+def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
+    code = (
+        "import sys, click\nfrom sandbox.cli import sandbox\n"
+        "sandbox.main(['--help'], standalone_mode=False)\nprint(sorted(sys.modules), file=sys.stderr)"
+    )
+    argv = [sys.executable, "-c", code]
+    found = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE, check=True)
+    assert all(name in found.stdout for name in COMMANDS)
+    assert [name for name in HEAVY if f"'{name}'" in found.stderr] == []
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_table_of_commands_says_what_their_help_says(name: str) -> None:
+    command = group.get_command(click.Context(group), name)
+    assert command is not None
+    assert command.help is not None
+    assert command.help.strip().splitlines()[0] == COMMANDS[name]
+
+
+def test_a_mistyped_command_gets_a_suggestion(tmp_path: Path) -> None:
+    found = run("staus", cwd=tmp_path)
+    assert found.code == 2
+    assert "No such command 'staus'. Did you mean 'status'?" in found.stderr
+    assert "Did you mean" not in run("xyzzy", cwd=tmp_path).stderr
+
+
+def test_the_version_and_an_unknown_option(tmp_path: Path) -> None:
+    assert run("--version", cwd=tmp_path).stdout.startswith("sandbox, version ")
+    assert run("status", "--none", cwd=tmp_path).code == 2
+
+
+def test_an_error_is_shown_as_what_evidence_and_fix(tmp_path: Path) -> None:
+    error = SandboxError("it broke", details="line one\nline two", fix="do this\nthen that")
+    found = run("status", cwd=tmp_path, before=failing("status", lambda: throw(error)))
+    assert found.code == 1
+    assert found.stdout == ""
+    assert found.stderr == "error: it broke\n  line one\n  line two\nfix: do this\n     then that\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (lambda: throw(UsageError("wrong")), 2, "error: wrong\n"),
+        (lambda: throw(MissingTool("no tool")), 4, "error: no tool\n"),
+        (lambda: throw(KeyboardInterrupt()), 130, ""),
+        (lambda: kill(signal.SIGINT), 130, "interrupted"),
+        (lambda: kill(signal.SIGTERM), 143, "terminated\n"),
+    ],
+    ids=["usage", "tool", "interrupt", "SIGINT", "SIGTERM"],
+)
+def test_exit_codes_tell_what_kind_of_end_it_was(
+    tmp_path: Path, error: Callable[[], object], code: int, said: str
+) -> None:
+    found = run("up", cwd=tmp_path, before=failing("up", error))
+    assert found.code == code
+    assert said in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+@pytest.mark.parametrize("before", [failing("status", lambda: 1 / 0), no_log], ids=["in the command", "before its log"])
+def test_a_bug_is_told_apart_and_its_story_is_in_the_log(
+    tmp_path: Path, home: Path, before: Callable[[], object]
+) -> None:
+    found = run("status", cwd=tmp_path, before=before)
+    assert found.code == 3
+    assert found.stderr.startswith("bug: ZeroDivisionError: division by zero\n")
+    assert "Traceback" not in found.stderr
+    log = Path(found.stderr.split()[-1])
+    assert log.is_relative_to(home)
+    assert "Traceback" in log.read_text()
+    assert log.stat().st_mode & 0o077 == 0
+
+
+def test_verbose_shows_the_story_of_a_bug(tmp_path: Path) -> None:
+    assert "Traceback" in run("-v", "status", cwd=tmp_path, before=failing("status", lambda: 1 / 0)).stderr
+
+
+def test_a_spec_that_is_wrong_is_named_by_file_and_line(tmp_path: Path) -> None:
+    (tmp_path / "sandbox.yaml").write_text("name: demo\nregistry:\n  prot: 5001\n")
+    found = run("status", cwd=tmp_path)
+    assert found.code == 2
+    assert "sandbox.yaml:3" in found.stderr
+    assert run("status", "-f", "none.yaml", cwd=tmp_path).code == 2
+    assert run("status", "Not_A_Name", cwd=tmp_path).code == 2
+
+
+def test_ports_of_the_command_line_that_clash_are_the_user_s_error(tmp_path: Path) -> None:
+    found = run("up", "--https-port", "5001", cwd=tmp_path)
+    assert found.code == 2
+    assert "5001" in found.stderr
+
+
+@pytest.mark.parametrize("command", ["status", "list", "down"])
+def test_without_an_engine_the_code_is_4_and_there_is_a_fix(tmp_path: Path, command: str) -> None:
+    found = run(command, cwd=tmp_path)
+    assert found.code == 4
+    assert found.stderr.startswith("error: no Docker Engine answers\n")
+    assert "\nfix: " in found.stderr
+    assert found.stdout == ""

@@ -1,0 +1,243 @@
+"""The Kubernetes API by a small server that keeps objects and remembers how it was asked."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import yaml
+
+from sandbox.cluster.api import Cluster, ClusterError, title
+from sandbox.cluster.readiness import wait_ready
+from tests.ports import free_port
+
+KINDS = {
+    "/api/v1": {"ConfigMap": ("configmaps", True), "Namespace": ("namespaces", False), "Pod": ("pods", True)},
+    "/apis/apps/v1": {"Deployment": ("deployments", True)},
+}
+CONFIG_MAP = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "ns"}, "data": {"k": "é"}}
+
+
+class ApiServer(ThreadingHTTPServer):
+    """Objects by path; `refusal` is what the next writes get."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.objects: dict[str, Any] = {}
+        self.kinds = {base: dict(kinds) for base, kinds in KINDS.items()}
+        self.asked: list[tuple[str, str, str, dict[str, list[str]]]] = []
+        self.refusal: tuple[int, bytes] | None = None
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: ApiServer
+
+    def log_message(self, format: str, *args: Any) -> None:
+        return
+
+    def answer(self, status: int, body: Any) -> None:
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def missing(self) -> None:
+        self.answer(404, {"kind": "Status", "message": "not found"})
+
+    def note(self) -> tuple[str, bytes]:
+        parts = urlsplit(self.path)
+        self.server.asked.append(
+            (self.command, parts.path, self.headers.get("Content-Type", ""), parse_qs(parts.query))
+        )
+        return parts.path, self.rfile.read(int(self.headers.get("Content-Length") or 0))
+
+    def do_GET(self) -> None:
+        path, _ = self.note()
+        if path == "/readyz":
+            self.answer(200, b"ok")
+        elif path in self.server.kinds:
+            kinds = self.server.kinds[path].items()
+            rows = [{"kind": kind, "name": name, "namespaced": inside} for kind, (name, inside) in kinds]
+            self.answer(200, {"resources": [*rows, {"kind": "Scale", "name": "pods/scale", "namespaced": True}]})
+        elif path.endswith("/log"):
+            self.answer(200, b"last words\n")
+        elif path in self.server.objects:
+            self.answer(200, self.server.objects[path])
+        elif any(path.endswith("/" + name) for kinds_of in self.server.kinds.values() for name, _ in kinds_of.values()):
+            found = [one for place, one in self.server.objects.items() if place.startswith(path + "/")]
+            self.answer(200, {"items": [{k: v for k, v in one.items() if k != "kind"} for one in found]})
+        else:
+            self.missing()
+
+    def do_PATCH(self) -> None:
+        path, body = self.note()
+        if self.server.refusal:
+            self.answer(*self.server.refusal)
+        else:
+            self.server.objects[path] = json.loads(body)
+            self.answer(200, self.server.objects[path])
+
+    def do_DELETE(self) -> None:
+        path, _ = self.note()
+        if self.server.objects.pop(path, None) is None:
+            self.missing()
+        else:
+            self.answer(200, {})
+
+
+@pytest.fixture
+def server() -> Iterator[ApiServer]:
+    with ApiServer() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def kubeconfig(path: Path, port: int) -> Path:
+    content = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "x", "cluster": {"server": f"http://127.0.0.1:{port}"}}],
+        "users": [{"name": "x", "user": {"token": "secret"}}],
+        "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}],
+        "current-context": "x",
+    }
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+@pytest.fixture
+def cluster(server: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
+    # A proxy of the environment must play no part.
+    for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    return Cluster(kubeconfig(tmp_path / "config", server.server_address[1]))
+
+
+def test_it_is_up_when_it_says_so(cluster: Cluster, tmp_path: Path) -> None:
+    assert cluster.is_up()
+    assert not Cluster(kubeconfig(tmp_path / "other", free_port())).is_up()
+
+
+def test_what_is_applied_is_read_back_and_deleted_once(cluster: Cluster) -> None:
+    assert cluster.get("v1", "ConfigMap", "a", "ns") is None
+    cluster.apply(CONFIG_MAP)
+    assert cluster.get("v1", "ConfigMap", "a", "ns") == CONFIG_MAP
+    cluster.delete("v1", "ConfigMap", "a", "ns")
+    cluster.delete("v1", "ConfigMap", "a", "ns")
+    assert cluster.get("v1", "ConfigMap", "a", "ns") is None
+
+
+def test_objects_are_applied_by_the_server_in_our_name(cluster: Cluster, server: ApiServer) -> None:
+    cluster.apply(CONFIG_MAP)
+    method, path, kind, query = server.asked[-1]
+    assert (method, path) == ("PATCH", "/api/v1/namespaces/ns/configmaps/a")
+    assert kind == "application/apply-patch+yaml"
+    assert query == {"fieldManager": ["sandbox"], "force": ["true"]}
+
+
+def test_a_namespace_given_to_a_kind_that_has_none_is_ignored(cluster: Cluster, server: ApiServer) -> None:
+    cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n", "namespace": "other"}})
+    assert list(server.objects) == ["/api/v1/namespaces/n"]
+
+
+def test_lists_say_what_their_items_are(cluster: Cluster, server: ApiServer) -> None:
+    cluster.apply(CONFIG_MAP)
+    assert cluster.list("v1", "ConfigMap", "ns", selector="a=b,c") == [CONFIG_MAP]
+    assert server.asked[-1][3] == {"labelSelector": ["a=b,c"]}
+    assert cluster.list("v1", "ConfigMap", "other") == []
+
+
+@pytest.mark.parametrize(
+    ("body", "details"),
+    [(b'{"kind": "Status", "message": "spec.x: Invalid"}', "spec.x: Invalid"), (b"plain words", "plain words")],
+)
+def test_the_server_s_own_message_is_carried(cluster: Cluster, server: ApiServer, body: bytes, details: str) -> None:
+    server.refusal = (422, body)
+    with pytest.raises(ClusterError) as caught:
+        cluster.apply(CONFIG_MAP)
+    assert caught.value.brief == "applying ConfigMap ns/a failed"
+    assert (caught.value.details, caught.value.status) == (details, 422)
+
+
+@pytest.mark.parametrize("version", ["v1", "example.com/v1"])
+def test_an_unknown_kind_has_no_objects_and_cannot_be_applied(cluster: Cluster, version: str) -> None:
+    assert cluster.get(version, "Widget", "a", "ns") is None
+    cluster.delete(version, "Widget", "a", "ns")
+    with pytest.raises(ClusterError, match=f"the cluster knows no Widget in {version}"):
+        cluster.apply({"apiVersion": version, "kind": "Widget", "metadata": {"name": "a"}})
+
+
+@pytest.mark.parametrize("version", ["v1", "example.com/v1"])
+def test_a_kind_that_was_just_defined_is_found(cluster: Cluster, server: ApiServer, version: str) -> None:
+    assert cluster.get(version, "Widget", "a") is None
+    base = f"/apis/{version}" if "/" in version else f"/api/{version}"
+    server.kinds.setdefault(base, {})["Widget"] = ("widgets", True)
+    widget = {"apiVersion": version, "kind": "Widget", "metadata": {"name": "a", "namespace": "ns"}}
+    cluster.apply(widget)
+    assert cluster.get(version, "Widget", "a", "ns") == widget
+
+
+def test_a_server_that_does_not_answer_is_one_kind_of_error(tmp_path: Path) -> None:
+    cluster = Cluster(kubeconfig(tmp_path / "config", free_port()))
+    with pytest.raises(ClusterError, match="does not answer"):
+        cluster.get("v1", "ConfigMap", "a", "ns")
+
+
+@pytest.mark.parametrize("text", [None, "", "clusters: [", "current-context: none\n"])
+def test_a_kubeconfig_that_cannot_be_used_is_an_error(tmp_path: Path, text: str | None) -> None:
+    if text is not None:
+        (tmp_path / "config").write_text(text)
+    with pytest.raises(ClusterError, match="no usable kubeconfig"):
+        Cluster(tmp_path / "config")
+
+
+def test_titles_name_what_people_know() -> None:
+    assert title(CONFIG_MAP) == "ConfigMap ns/a"
+    assert title({"kind": "Namespace", "metadata": {"name": "n", "namespace": None}}) == "Namespace n"
+
+
+def deployment(**status: int) -> dict[str, Any]:
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "web", "namespace": "ns", "generation": 1},
+        "spec": {"selector": {"matchLabels": {"app": "web"}}},
+        "status": {"observedGeneration": 1, **status},
+    }
+
+
+def pod(reason: str) -> dict[str, Any]:
+    state = {"waiting": {"reason": reason, "message": "why"}}
+    status = {"containerStatuses": [{"name": "app", "state": state}]}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web-1", "namespace": "ns"}, "status": status}
+
+
+def test_a_ready_workload_is_not_waited_for(cluster: Cluster, server: ApiServer) -> None:
+    server.objects["/apis/apps/v1/namespaces/ns/deployments/web"] = deployment(readyReplicas=1, updatedReplicas=1)
+    wait_ready(cluster, [deployment(), CONFIG_MAP], timeout=0)
+
+
+def test_waiting_ends_with_the_pods_own_words(cluster: Cluster, server: ApiServer) -> None:
+    server.objects["/apis/apps/v1/namespaces/ns/deployments/web"] = deployment()
+    server.objects["/api/v1/namespaces/ns/pods/web-1"] = pod("CrashLoopBackOff")
+    with pytest.raises(Exception, match="workloads: not ready") as caught:
+        wait_ready(cluster, [deployment()], timeout=0)
+    said = str(caught.value)
+    assert "Deployment ns/web: 0 of 1 pods ready" in said
+    assert "pod web-1, container app: CrashLoopBackOff: why" in said
+    assert "last words" in said
+    server.objects["/api/v1/namespaces/ns/pods/web-1"] = pod("InvalidImageName")
+    with pytest.raises(ClusterError, match="cannot start"):
+        wait_ready(cluster, [deployment()], timeout=60)

@@ -1,0 +1,114 @@
+"""kind's configuration by its meaning, and its command line by a program that plays its part."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from sandbox.cluster.kind import RESOLV_CONF, Kind, Tags, config
+from sandbox.errors import MissingTool
+from sandbox.host.process import ToolFailed
+
+TAGS = Tags(etcd="3.6.16-0", coredns="v1.14.3")
+
+
+def parsed(*, cgroup_version: int = 2, tags: Tags | None = None) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """The configuration, and its patches by kind."""
+    text = config("sandbox-demo", resolv_conf=Path("/state/resolv.conf"), cgroup_version=cgroup_version, tags=tags)
+    content = yaml.safe_load(text)
+    patches = [yaml.safe_load(patch) for patch in content["kubeadmConfigPatches"]]
+    return content, {patch["kind"]: patch for patch in patches}
+
+
+def test_one_node_whose_pods_use_our_nameservers() -> None:
+    content, patches = parsed()
+    assert (content["kind"], content["apiVersion"]) == ("Cluster", "kind.x-k8s.io/v1alpha4")
+    assert content["name"] == "sandbox-demo"
+    (node,) = content["nodes"]
+    assert node["role"] == "control-plane"
+    assert node["extraMounts"] == [{"hostPath": "/state/resolv.conf", "containerPath": RESOLV_CONF, "readOnly": True}]
+    assert patches["KubeletConfiguration"]["resolvConf"] == RESOLV_CONF
+
+
+@pytest.mark.parametrize(("version", "patched"), [(1, {"failCgroupV1": False}), (2, {})])
+def test_only_old_control_groups_are_asked_to_be_tolerated(version: int, patched: dict[str, bool]) -> None:
+    kubelet = parsed(cgroup_version=version)[1]["KubeletConfiguration"]
+    assert {key: value for key, value in kubelet.items() if key == "failCgroupV1"} == patched
+
+
+def test_image_tags_are_ours_only_when_given() -> None:
+    ours, theirs = parsed(tags=TAGS)[1]["ClusterConfiguration"], parsed()[1]["ClusterConfiguration"]
+    assert ours["etcd"] == {"local": {"imageTag": "3.6.16-0"}}
+    assert ours["dns"] == {"imageTag": "v1.14.3"}
+    assert {"etcd", "dns"} & theirs.keys() == set()
+
+
+def test_arguments_of_the_controllers_are_added_and_not_replaced() -> None:
+    (patch,) = parsed()[0]["kubeadmConfigPatchesJSON6902"]
+    assert (patch["group"], patch["version"], patch["kind"]) == ("kubeadm.k8s.io", "v1beta4", "ClusterConfiguration")
+    operations = yaml.safe_load(patch["patch"])
+    assert {one["op"] for one in operations} == {"add"}
+    assert {one["path"] for one in operations} == {"/controllerManager/extraArgs/-"}
+    assert all(isinstance(one["value"]["value"], str) for one in operations)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A PATH with nothing on it but the shell's own tools."""
+    place = tmp_path / "bin"
+    place.mkdir()
+    monkeypatch.setenv("PATH", str(place))
+    return place
+
+
+def install(folder: Path, script: str) -> Path:
+    program = folder / "kind"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    return program
+
+
+@pytest.mark.parametrize("said", ["kind v0.32.0 go1.26.1 linux/amd64", "kind version 0.33.0", "kind v1.0.0-alpha+1"])
+def test_a_kind_that_is_new_enough_will_do(folder: Path, said: str) -> None:
+    install(folder, f"echo '{said}'")
+    Kind.find("sandbox", extra=folder / "none").require()
+
+
+@pytest.mark.parametrize("said", ["kind v0.31.9 go1.26.1 linux/amd64", "kind (devel) go1.26.1 linux/amd64", "", "?"])
+def test_a_kind_that_is_too_old_or_says_nothing_is_refused(folder: Path, said: str) -> None:
+    program = install(folder, f"echo '{said}'")
+    with pytest.raises(MissingTool) as caught:
+        Kind.find("sandbox", extra=folder / "none").require()
+    assert caught.value.brief.startswith("kind is too old")
+    assert str(program) in caught.value.details
+    assert "0.32.0" in caught.value.fix
+
+
+def test_a_missing_kind_is_named_with_what_brings_one(folder: Path) -> None:
+    with pytest.raises(MissingTool) as caught:
+        Kind.find("sandbox", extra=folder / "none")
+    assert "sandbox bundle build" in caught.value.fix
+
+
+def test_the_bundle_s_kind_is_used_when_the_path_has_none(folder: Path, tmp_path: Path) -> None:
+    extra = tmp_path / "bundle"
+    extra.mkdir()
+    program = install(extra, "echo v0.33.0")
+    assert Kind.find("sandbox", extra=extra).program == program
+
+
+def test_kind_works_on_our_network_and_its_last_words_are_evidence(folder: Path, tmp_path: Path) -> None:
+    program = install(folder, 'echo "$KIND_EXPERIMENTAL_DOCKER_NETWORK $*"; exit 1')
+    kind = Kind(program, "sandbox")
+    lines: list[str] = []
+    with pytest.raises(ToolFailed) as caught:
+        kind.create("sandbox-demo", image="i", config=tmp_path / "c", kubeconfig=tmp_path / "k", on_line=lines.append)
+    wanted = f"sandbox create cluster --name sandbox-demo --image i --config {tmp_path}/c --kubeconfig {tmp_path}/k"
+    assert lines == [wanted]
+    assert wanted in caught.value.details
+    for call in (kind.delete, kind.write_kubeconfig):
+        with pytest.raises(ToolFailed, match="--name sandbox-demo --kubeconfig"):
+            call("sandbox-demo", kubeconfig=tmp_path / "k")

@@ -1,0 +1,229 @@
+"""The user's kubeconfig: ours goes in and out, everything else stays as it was."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from sandbox.cluster import kubeconfig
+from sandbox.cluster.kubeconfig import KubeconfigError, holds, merge, remove
+
+NAME = "sandbox-demo"
+FOREIGN = """\
+# kept by hand
+apiVersion: v1
+kind: Config
+current-context: work
+preferences: {colors: true}
+x-tool: {nested: [1, 2.5, null, "yes"]}
+clusters:
+- name: work
+  cluster: {server: "https://10.0.0.1:6443", insecure-skip-tls-verify: true, x-unknown: 0755}
+users:
+- name: me
+  user:
+    auth-provider: {name: oidc, config: {expiry: 2026-01-02T03:04:05Z, day: 2026-01-02}}
+    exec: {apiVersion: client.authentication.k8s.io/v1, command: aws, args: [eks], env: null}
+contexts:
+- name: work
+  context: {cluster: work, user: me, namespace: team}
+extensions:
+- {name: other, extension: {a: "1"}}
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """The kubeconfig that kind wrote."""
+    path = tmp_path / "own"
+    write_own(path, "https://127.0.0.1:40001")
+    return path
+
+
+def write_own(path: Path, server: str) -> None:
+    content = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "kind-x", "cluster": {"server": server, "certificate-authority-data": "Q0E="}}],
+        "users": [{"name": "kind-x", "user": {"client-key-data": "S0VZ"}}],
+        "contexts": [{"name": "kind-x", "context": {"cluster": "kind-x", "user": "kind-x"}}],
+        "current-context": "kind-x",
+    }
+    path.write_text(yaml.safe_dump(content))
+
+
+@pytest.fixture
+def theirs(tmp_path: Path) -> Path:
+    path = tmp_path / "kube" / "config"
+    path.parent.mkdir()
+    path.write_text(FOREIGN)
+    path.chmod(0o640)
+    return path
+
+
+def meaning(path: Path) -> dict[str, Any]:
+    """The content by the rules of JSON: nothing is resolved but what JSON has."""
+    content: dict[str, Any] = yaml.load(path.read_text(), yaml.BaseLoader)  # noqa: S506  # text only
+    return content
+
+
+def entry(path: Path, kind: str, name: str) -> Any:
+    return next((one for one in meaning(path)[kind] if one["name"] == name), None)
+
+
+def test_a_new_file_is_private_and_has_our_context(tmp_path: Path, own: Path) -> None:
+    path = tmp_path / "new" / ".kube" / "config"
+    merge(path, NAME, own)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    content = meaning(path)
+    assert content["current-context"] == NAME
+    assert content["contexts"] == [{"name": NAME, "context": {"cluster": NAME, "user": NAME}}]
+    assert holds(path, NAME, own)
+    assert [one.name for one in path.parent.iterdir()] == ["config"]
+
+
+def test_everything_foreign_survives_with_its_meaning(theirs: Path, own: Path) -> None:
+    before = yaml.safe_load(
+        FOREIGN.replace("2026-01-02T03:04:05Z", '"2026-01-02T03:04:05Z"').replace(
+            "day: 2026-01-02", 'day: "2026-01-02"'
+        )
+    )
+    merge(theirs, NAME, own)
+    assert entry(theirs, "contexts", "work") == {
+        "name": "work",
+        "context": {"cluster": "work", "user": "me", "namespace": "team"},
+    }
+    remove(theirs, NAME)
+    assert yaml.safe_load(theirs.read_text()) == before
+    assert stat.S_IMODE(theirs.stat().st_mode) == 0o640
+
+
+def test_the_context_that_was_current_comes_back(theirs: Path, own: Path) -> None:
+    merge(theirs, NAME, own)
+    assert meaning(theirs)["current-context"] == NAME
+    write_own(own, "https://127.0.0.1:40002")
+    merge(theirs, NAME, own)
+    assert remove(theirs, NAME) is True
+    assert meaning(theirs)["current-context"] == "work"
+
+
+def test_a_context_chosen_meanwhile_stays(theirs: Path, own: Path) -> None:
+    merge(theirs, NAME, own)
+    theirs.write_text(theirs.read_text().replace(f"current-context: {NAME}", "current-context: other"))
+    remove(theirs, NAME)
+    assert meaning(theirs)["current-context"] == "other"
+
+
+def test_a_previous_context_that_has_gone_does_not_come_back(theirs: Path, own: Path, tmp_path: Path) -> None:
+    merge(theirs, "sandbox-one", own)
+    merge(theirs, "sandbox-two", own)
+    remove(theirs, "sandbox-one")
+    assert meaning(theirs)["current-context"] == "sandbox-two"
+    remove(theirs, "sandbox-two")
+    assert meaning(theirs)["current-context"] == ""
+
+
+def test_merging_again_replaces_and_does_not_repeat(theirs: Path, own: Path) -> None:
+    merge(theirs, NAME, own)
+    once = meaning(theirs)
+    merge(theirs, NAME, own)
+    assert meaning(theirs) == once
+    write_own(own, "https://127.0.0.1:40002")
+    assert not holds(theirs, NAME, own)
+    merge(theirs, NAME, own)
+    assert holds(theirs, NAME, own)
+    assert [one["name"] for one in meaning(theirs)["clusters"]] == ["work", NAME]
+
+
+@pytest.mark.parametrize("kind", ["clusters", "users", "contexts"])
+def test_ours_is_held_only_when_all_of_it_is_there(theirs: Path, own: Path, kind: str) -> None:
+    merge(theirs, NAME, own)
+    content = yaml.safe_load(theirs.read_text())
+    content[kind] = [one for one in content[kind] if one["name"] != NAME]
+    theirs.write_text(yaml.safe_dump(content))
+    assert not holds(theirs, NAME, own)
+    merge(theirs, NAME, own)
+    assert holds(theirs, NAME, own)
+
+
+def test_a_namespace_that_the_user_chose_in_our_context_is_no_drift(theirs: Path, own: Path) -> None:
+    merge(theirs, NAME, own)
+    content = yaml.safe_load(theirs.read_text())
+    content["contexts"][-1]["context"]["namespace"] = "demo"
+    theirs.write_text(yaml.safe_dump(content))
+    assert holds(theirs, NAME, own)
+
+
+def test_nothing_is_held_without_files(tmp_path: Path, own: Path) -> None:
+    assert not holds(tmp_path / "none", NAME, own)
+    assert not holds(tmp_path / "none", NAME, tmp_path / "none")
+    assert remove(tmp_path / "none", NAME) is False
+    assert not (tmp_path / "none").exists()
+
+
+def test_what_is_not_ours_is_not_removed_nor_written(theirs: Path) -> None:
+    assert remove(theirs, NAME) is False
+    assert theirs.read_text() == FOREIGN
+
+
+def test_a_link_is_followed(tmp_path: Path, theirs: Path, own: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(theirs)
+    merge(link, NAME, own)
+    assert link.is_symlink()
+    assert holds(theirs, NAME, own)
+    assert stat.S_IMODE(theirs.stat().st_mode) == 0o640
+    assert remove(link, NAME)
+    assert not holds(theirs, NAME, own)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["clusters: [", "just words", "- a\n- b\n", "clusters: {a: b}\n", "users: [1]\n", "contexts: text\n", "\x00"],
+)
+def test_a_corrupt_file_is_an_error_and_left_as_it_is(theirs: Path, own: Path, text: str) -> None:
+    theirs.write_text(text)
+    for call in (lambda: merge(theirs, NAME, own), lambda: remove(theirs, NAME), lambda: holds(theirs, NAME, own)):
+        with pytest.raises(KubeconfigError) as caught:
+            call()
+        assert str(theirs) in caught.value.brief
+        assert caught.value.fix
+    assert theirs.read_text() == text
+    assert [one.name for one in theirs.parent.iterdir()] == ["config"]
+
+
+def test_an_empty_file_is_an_empty_kubeconfig(theirs: Path, own: Path) -> None:
+    theirs.write_text("")
+    merge(theirs, NAME, own)
+    assert holds(theirs, NAME, own)
+
+
+def test_an_incomplete_kubeconfig_of_ours_changes_nothing(theirs: Path, own: Path) -> None:
+    own.write_text("clusters: []\n")
+    with pytest.raises(KubeconfigError, match="incomplete"):
+        merge(theirs, NAME, own)
+    assert theirs.read_text() == FOREIGN
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_the_lock_of_kubectl_is_respected(
+    theirs: Path, own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, linked: bool
+) -> None:
+    monkeypatch.setattr(kubeconfig, "LOCK_PATIENCE", 0.0)
+    path = theirs
+    if linked:
+        path = tmp_path / "link"
+        path.symlink_to(theirs)
+    lock = path.with_name(path.name + ".lock")  # beside the name it was given, as client-go does
+    lock.touch()
+    with pytest.raises(KubeconfigError) as caught:
+        merge(path, NAME, own)
+    assert f"rm {lock}" in caught.value.fix
+    assert theirs.read_text() == FOREIGN
+    lock.unlink()
+    merge(path, NAME, own)
+    assert not lock.exists()

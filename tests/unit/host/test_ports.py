@@ -1,0 +1,69 @@
+"""Ports of this machine, against real sockets on loopback."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from sandbox.host import ports
+from tests.ports import free_port
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        yield server
+
+
+def port_of(listener: socket.socket) -> int:
+    port: int = listener.getsockname()[1]
+    return port
+
+
+def test_a_port_is_free_until_somebody_listens(listener: socket.socket) -> None:
+    assert ports.is_free("127.0.0.1", free_port())
+    assert not ports.is_free("127.0.0.1", port_of(listener))
+    assert not ports.is_free("0.0.0.0", port_of(listener))  # noqa: S104
+
+
+def test_a_port_of_another_address_is_free(listener: socket.socket) -> None:
+    assert ports.is_free("127.0.0.2", port_of(listener))
+
+
+def test_a_port_that_was_left_a_moment_ago_is_free(listener: socket.socket) -> None:
+    with socket.create_connection(listener.getsockname()):
+        accepted, _ = listener.accept()
+        accepted.close()
+    listener.close()
+    port = free_port()
+    assert ports.is_free("127.0.0.1", port)
+
+
+def test_the_holder_is_this_very_process(listener: socket.socket) -> None:
+    assert str(ports.holder(port_of(listener))).endswith(f"(pid {os.getpid()})")
+    assert ports.holder(free_port()) is None
+
+
+def test_a_port_that_is_only_connected_to_has_no_holder(listener: socket.socket) -> None:
+    with socket.create_connection(listener.getsockname()) as client:
+        assert ports.holder(client.getsockname()[1]) is None
+
+
+@pytest.mark.parametrize(
+    ("port", "taken", "found"),
+    [
+        (443, set(), 8444),
+        (8443, set(), 8444),
+        (8443, {8444, 8445}, 8446),
+        (5001, set(), 5002),
+        (65535, set(), 1024),
+        (65534, {65535, 1024}, 1025),
+    ],
+)
+def test_the_next_free_port(monkeypatch: pytest.MonkeyPatch, port: int, taken: set[int], found: int) -> None:
+    monkeypatch.setattr(ports, "is_free", lambda address, candidate: candidate not in taken)
+    assert ports.next_free("127.0.0.1", port) == found
