@@ -1,4 +1,4 @@
-"""The errors a user can meet, each with what happened, the evidence and the fix, so that one boundary can show them all."""
+"""The errors a user can meet: what happened, the evidence and the fix, so that one boundary can show them all."""
 
 from __future__ import annotations
 

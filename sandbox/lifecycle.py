@@ -1,4 +1,4 @@
-"""Bring a plan up, take it down, or survey it: the only walks over a plan, each doing at once whatever can be done at once."""
+"""Bring a plan up, take it down, or survey it: the only walks over a plan, doing at once whatever can be."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Builds the bundle's components, each once: those that are finished are skipped, an interrupted build goes on where it was."""
+"""Builds the bundle's components, each once: what is finished is skipped, an interrupted build goes on where it was."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def _resolved(root: Path, path: Path) -> list[Path]:
 
 
 def _chain(root: Path, path: Path) -> list[Path]:
-    """The file `path` (absolute, as seen from inside `root`) behind every symbolic link on the way to it, links first."""
+    """The file `path` (absolute, as seen from inside `root`) behind every symbolic link on its way, links first."""
     chain: list[Path] = []
     inside = root
     parts = list(path.parts[1:])

@@ -1,4 +1,4 @@
-"""Puts the node image together: a Debian system with Kubernetes, containerd and every image it needs already unpacked."""
+"""Puts the node image together: a Debian system with Kubernetes and every image it needs already unpacked."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def _share_kubernetes(root: Path) -> None:
 
 
 def _preload(store: Store, root: Path, components: list[Recipe], on_line: Callable[[str], None]) -> None:
-    """Import the images with the node's own containerd, run here on the node's folder, so that no node has to unpack."""
+    """Import the images with the node's own containerd, run here on its folder, so that no node has to unpack."""
     programs = store.folder(recipes()["containerd"]) / "bin"
     with tempfile.TemporaryDirectory(prefix="sandbox-containerd-") as name:
         run = Path(name)

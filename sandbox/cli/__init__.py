@@ -1,4 +1,4 @@
-"""The command line: a table of commands that are imported only when called, and the one place where errors become exit codes."""
+"""The command line: a table of commands, imported only when called, around which errors become exit codes."""
 
 from __future__ import annotations
 

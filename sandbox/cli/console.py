@@ -1,4 +1,4 @@
-"""Reporters for people and tools: a line a step, a live display on a terminal, JSON lines for programs. All on stderr."""
+"""Reporters on stderr: a line a step, a live display on a terminal, JSON lines for programs."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class Bind:
 
 @dataclass(frozen=True)
 class ContainerSpec:
-    """What a container of ours is to be; it gets no capabilities and no new privileges, and restarts with the engine."""
+    """What a container of ours is to be; it gets no capabilities or new privileges, and restarts with the engine."""
 
     name: str
     image: str

@@ -1,4 +1,4 @@
-"""The only door to other programs: argv lists, no shell, everything logged, failures carrying the program's own words."""
+"""The only door to other programs: argv lists, no shell, everything logged, failures with the program's own words."""
 
 from __future__ import annotations
 
@@ -135,8 +135,7 @@ def _collect(child: subprocess.Popen[str], on_line: Callable[[str], None] | None
     feeder = threading.Thread(target=_feed, args=(child, stdin), daemon=True)
     feeder.start()
     lines = []
-    assert child.stdout is not None
-    for line in child.stdout:
+    for line in child.stdout or ():
         lines.append(line)
         log.debug("  %s", line.rstrip())
         on_line(_printable(line.rstrip()))

@@ -1,4 +1,4 @@
-"""The only place that waits for the world to change: a deadline, a failure predicate and the last state in the error."""
+"""The only place that waits for the world to change: a deadline, a way to give up, the last state in the error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Traefik as the cluster's ingress controller: it reads ingress-nginx's annotations and class, and serves our certificate."""
+"""Traefik as the ingress controller: it reads ingress-nginx's annotations and class, and serves our certificate."""
 
 from __future__ import annotations
 
