@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 from sandbox.cluster.api import Cluster
 from sandbox.host.engine import Bind
@@ -13,6 +15,7 @@ from sandbox.proxy import probe
 from sandbox.steps.step import State, Status, Work
 
 TIMEOUT = 60.0
+WIDTH = 8
 ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # where to ask whoever listens everywhere
 
 
@@ -47,14 +50,22 @@ class HttpsStep:
         return tuple(host for host in hosts if host == self.domain or host.endswith("." + self.domain))
 
     def _trouble(self, hosts: tuple[str, ...]) -> str | None:
-        for bind in self.binds:
-            address = ANYWHERE.get(bind.address, bind.address)
-            answer = probe.ask(self.domain, address=address, port=bind.port, root=self.names.root_certificate)
-            if answer.status is None:
-                return f"{address}:{bind.port}: {answer.trouble}"
-        address = ANYWHERE.get(self.binds[0].address, self.binds[0].address)
-        for host in hosts:
-            answer = probe.ask(host, address=address, port=self.binds[0].port, root=None)
-            if answer.status is None or answer.status in probe.UNSERVED or page.is_default(answer.page):
-                return f"{host}: {answer.trouble or answer.status}"
+        """What one of them answers amiss, or None; all are asked at once, for there may be many."""
+        with ThreadPoolExecutor(WIDTH) as pool:
+            asked = [
+                *map(partial(pool.submit, self._ask_domain), self.binds),
+                *map(partial(pool.submit, self._ask), hosts),
+            ]
+            return next((trouble for trouble in (one.result() for one in asked) if trouble), None)
+
+    def _ask_domain(self, bind: Bind) -> str | None:
+        address = ANYWHERE.get(bind.address, bind.address)
+        answer = probe.ask(self.domain, address=address, port=bind.port, root=self.names.root_certificate)
+        return f"{address}:{bind.port}: {answer.trouble}" if answer.status is None else None
+
+    def _ask(self, host: str) -> str | None:
+        bind = self.binds[0]
+        answer = probe.ask(host, address=ANYWHERE.get(bind.address, bind.address), port=bind.port, root=None)
+        if answer.status is None or answer.status in probe.UNSERVED or page.is_default(answer.page):
+            return f"{host}: {answer.trouble or answer.status}"
         return None

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sandbox.errors import SandboxError
 from sandbox.host.engine import Engine
 from sandbox.registry.client import Client
 from sandbox.registry.errors import RegistryError
 from sandbox.registry.imagelist import Entry, FromBuild, FromDaemon
 from sandbox.registry.manifest import INDEXES
+from sandbox.registry.progress import Silent
 from sandbox.registry.push import push
 from sandbox.steps.step import State, Status, Work
+
+EVERY = 0.5
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,7 @@ class PushStep:
         return Status(State.ABSENT, f"missing: {', '.join(missing)}") if missing else Status(State.READY)
 
     def apply(self, work: Work) -> None:
-        push(self.entries, self._url, self.engine)
+        push(self.entries, self._url, self.engine, _Saying(work))
 
     def undo(self) -> bool:
         return False
@@ -66,6 +71,28 @@ class PushStep:
                 return self.engine.inspect_image(str(entry.target))
             case _:
                 return None
+
+
+class _Saying(Silent):
+    """Tells how much was sent, twice a second."""
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._sent = 0
+        self._said = 0.0
+
+    def building(self, target: str) -> None:
+        self._work.say(f"building {target}")
+
+    def sent(self, size: int) -> None:
+        self._sent += size
+        now = time.monotonic()
+        if now - self._said >= EVERY:
+            self._said = now
+            self._work.say(f"{self._sent / 1e6:.0f} MB")
+
+    def failed(self, target: str, error: SandboxError) -> None:
+        self._work.say(f"{target}: {error.brief}")
 
 
 def _moved(image: Mapping[str, Any]) -> bool:
