@@ -51,10 +51,8 @@ class HttpsStep:
     def _trouble(self, hosts: tuple[str, ...]) -> str | None:
         """What one of them answers amiss, or None; all are asked at once, for there may be many."""
         with ThreadPoolExecutor(WIDTH) as pool:
-            asked = [
-                *map(partial(pool.submit, self._ask_domain), self.binds),
-                *map(partial(pool.submit, self._ask), hosts),
-            ]
+            asked = [pool.submit(self._ask_domain, bind) for bind in self.binds]
+            asked += [pool.submit(self._ask, host) for host in hosts]
             return next((trouble for trouble in (one.result() for one in asked) if trouble), None)
 
     def _ask_domain(self, bind: Bind) -> str | None:
