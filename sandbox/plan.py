@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from sandbox.bundle.own import OwnImages
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
@@ -12,7 +14,8 @@ from sandbox.cluster.kind import Kind, Tags
 from sandbox.host.engine import Bind, Engine
 from sandbox.host.resolvers import nameservers
 from sandbox.names import DEFAULT_TLS, NETWORK, SYSTEM_NAMESPACE, Home, Names
-from sandbox.registry import imagelist
+from sandbox.registry import imagelist, lock
+from sandbox.registry.imagelist import Entry
 from sandbox.spec import Spec
 from sandbox.steps.apply import ApplyStep
 from sandbox.steps.authority import AuthorityStep
@@ -61,12 +64,17 @@ def build(spec: Spec, home: Home, engine: Engine, own: OwnImages, *, purge: bool
         DnsStep(names),
     ]
     if spec.push:
-        steps.append(PushStep(engine, imagelist.load(spec.push), spec.registry.port, needs=("registry", "images")))
+        steps.append(PushStep(engine, _pushed(spec.push), spec.registry.port, needs=("registry", "images")))
     steps += [WiringStep(engine, names, spec.registry.port), SecretsStep(names, keystore, secrets)]
     if spec.ingress.controller == "traefik":
         steps.append(IngressStep(engine, names, images["traefik"], images["busybox"]))
     steps += _last(spec, names, binds, {step.name for step in steps})
     return tuple(steps)
+
+
+def _pushed(manifest: Path) -> tuple[Entry, ...]:
+    """The images of the manifest, those of other registries at the digest that its lock has."""
+    return lock.pinned(imagelist.load(manifest), lock.load(lock.beside(manifest)), manifest.parent)
 
 
 def _last(spec: Spec, names: Names, binds: tuple[Bind, ...], before: set[str]) -> list[Step]:

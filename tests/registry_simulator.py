@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import re
 import socket
 import struct
 import threading
+import time
 import uuid
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
+
+from tests.token_server import TokenServer
 
 _NAME = r"[a-z0-9]+(?:[._/-][a-z0-9]+)*"
 _ROUTES = {
@@ -23,17 +27,24 @@ _ROUTES = {
     "tags": re.compile(rf"/v2/({_NAME})/tags/list"),
 }
 RESET = "reset"
+RESET_KEPT = "reset, half of the body kept"
+RESET_ANSWER = "reset, half of the answer sent"
 
 
 @dataclass
 class Fault:
-    """Answer the next `times` requests that fit with a status, or RESET the connection in the middle of their body."""
+    """Answer the next `times` requests that fit with a status, or RESET the connection in the middle of their body.
+
+    RESET_KEPT does so too, but an upload has the half that came; RESET_ANSWER does what was asked and breaks off in the
+    middle of the answer. `headers` go with a status.
+    """
 
     method: str
     path: str
     answer: int | str
     times: int = 1
     retry_after: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -44,6 +55,7 @@ class Request:
     path: str
     status: int
     size: int
+    authorization: str = ""
 
 
 @dataclass
@@ -52,14 +64,35 @@ class Simulator:
 
     `refuse_mounts` answers every mount with 202 and an upload; `relative_locations` sends Locations without a host and
     with a query; `token` demands `Authorization: Bearer <token>`, which its own `/token` gives to anybody.
+    `deletes` says what may be deleted: `all`, only manifests by their `digests`, or nothing.
+
+    `location_base` is put before the path of Locations, with `{port}` in it replaced. `patch_status` is the answer to a
+    PATCH that was taken. `put_bodies` is the answer to a PUT that brings bytes, where none may. `body_limit` is the
+    size above which a body gets 413. `tokens` demands tokens of that server, which is under `/auth`, with the grants a
+    request needs; `basic` demands Basic authentication with `user:password`. `digest_header` replaces every
+    Docker-Content-Digest. `slowness` is waited for between the pieces of an answer, in seconds. `redirect_blobs` is the
+    base of another server to which a GET of a blob is sent. `gate` holds every
+    PUT of a blob with more than `gated` bytes until it is set.
     """
 
     faults: list[Fault] = field(default_factory=list)
     refuse_mounts: bool = False
     relative_locations: bool = False
     digest_headers: bool = True
+    deletes: str = "all"
     token: str = ""
     page: int = 100
+    location_base: str = ""
+    patch_status: int = 202
+    put_bodies: int = 0
+    body_limit: int = 0
+    tokens: TokenServer | None = None
+    basic: str = ""
+    digest_header: str = ""
+    slowness: float = 0.0
+    redirect_blobs: str = ""
+    gate: threading.Event | None = None
+    gated: int = 0
     requests: list[Request] = field(default_factory=list)
     content: dict[str, bytes] = field(default_factory=dict)
     links: set[tuple[str, str]] = field(default_factory=set)
@@ -124,17 +157,35 @@ class _Handler(BaseHTTPRequestHandler):
             )
             if fault:
                 fault.times -= 1
-        if fault and fault.answer == RESET:
-            self.rfile.read(min(int(self.headers.get("Content-Length", 2)) // 2, 1 << 16))
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self.close_connection = True
-            self.connection.close()
+        self._torn = fault is not None and fault.answer == RESET_ANSWER
+        if fault and fault.answer in (RESET, RESET_KEPT):
+            size = int(self.headers.get("Content-Length", 2 if "Transfer-Encoding" in self.headers else 0))
+            half = self.rfile.read(min(size // 2, 1 << 16))
+            upload = registry.uploads.get(parts.path.rpartition("/")[2])
+            if fault.answer == RESET_KEPT and upload is not None:
+                upload += half
+            self._reset()
             return
         self._size = 0
         body = self._body()
-        if fault:
+        if len(body) > registry.gated and self.command == "PUT" and registry.gate and "/blobs/" in parts.path:
+            registry.gate.wait(10)
+        if fault and isinstance(fault.answer, int):
             headers = {"Retry-After": fault.retry_after} if fault.retry_after else {}
-            self._answer(int(fault.answer), headers=headers)
+            self._answer(fault.answer, headers={**headers, **fault.headers})
+        elif registry.tokens and parts.path == "/auth":
+            status, answer = registry.tokens.answer(
+                self.command, parts.query or body.decode(), self.headers.get("Authorization", "")
+            )
+            self._answer(status, answer)
+        elif registry.tokens and (
+            challenge := registry.tokens.challenge(
+                self.command, self.path, self.headers.get("Authorization", ""), f"{registry.url}/auth"
+            )
+        ):
+            self._answer(401, headers={"WWW-Authenticate": challenge})
+        elif registry.basic and self.headers.get("Authorization") != basic(registry.basic):
+            self._answer(401, headers={"WWW-Authenticate": 'Basic realm="simulator, closed"'})
         elif parts.path == "/token":
             self._answer(200, json.dumps({"token": registry.token}).encode())
         elif registry.token and self.headers.get("Authorization") != f"Bearer {registry.token}":
@@ -143,6 +194,13 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             with registry.lock:
                 self._route(parts.path, {key: values[0] for key, values in parse_qs(parts.query).items()}, body)
+
+    def _reset(self) -> None:
+        """End the connection as a crash or a cut cable would."""
+        self.wfile.flush()
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close_connection = True
+        self.connection.close()
 
     def _body(self) -> bytes:
         if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
@@ -186,8 +244,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _blob(self, repository: str, digest: str, _: dict[str, str], __: bytes) -> None:
         if (repository, digest) not in self.registry.links:
             self._refuse(404, "BLOB_UNKNOWN")
+        elif self.command == "GET" and self.registry.redirect_blobs:
+            self._answer(307, headers={"Location": f"{self.registry.redirect_blobs}{self.path}"})
         else:
-            self._answer(200, self.registry.content[digest])
+            self._answer(200, self.registry.content[digest], headers={"Docker-Content-Digest": digest})
 
     def _uploads(self, repository: str, query: dict[str, str], _: bytes) -> None:
         mount, source = query.get("mount", ""), query.get("from", "")
@@ -206,9 +266,19 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.command == "DELETE":
             del self.registry.uploads[name]
             self._answer(204)
+        elif self.registry.body_limit and len(body) > self.registry.body_limit:
+            self._answer(413)
+        elif self.command == "GET":
+            self._answer(204, headers=self._progress(repository, name))
+        elif self.command == "PATCH" and self.headers.get("Content-Range", f"{len(upload)}-").split("-")[0] != str(
+            len(upload)
+        ):
+            self._answer(416, headers=self._progress(repository, name))
         elif self.command == "PATCH":
             upload += body
-            self._answer(202, headers={"Location": self._location(repository, name)})
+            self._answer(self.registry.patch_status, headers=self._progress(repository, name))
+        elif self.command == "PUT" and body and self.registry.put_bodies:
+            self._answer(self.registry.put_bodies)
         elif self.command == "PUT":
             data = bytes(upload + body)
             digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
@@ -227,10 +297,24 @@ class _Handler(BaseHTTPRequestHandler):
             self._put_manifest(repository, reference, body)
         elif (repository, reference) not in self.registry.manifests:
             self._refuse(404, "MANIFEST_UNKNOWN")
+        elif self.command == "DELETE":
+            self._delete_manifest(repository, reference)
         else:
             media_type, digest = self.registry.manifests[repository, reference]
             named = {"Docker-Content-Digest": digest} if self.registry.digest_headers else {}
             self._answer(200, self.registry.content[digest], {"Content-Type": media_type, **named})
+
+    def _delete_manifest(self, repository: str, reference: str) -> None:
+        if not self.registry.deletes or (":" not in reference and self.registry.deletes == "digests"):
+            self._refuse(400 if self.registry.deletes else 405, "UNSUPPORTED")
+            return
+        manifests = self.registry.manifests
+        gone = [
+            (name, tag) for name, tag in manifests if name == repository and reference in (tag, manifests[name, tag][1])
+        ]
+        for key in gone:
+            del manifests[key]
+        self._answer(202)
 
     def _put_manifest(self, repository: str, reference: str, body: bytes) -> None:
         content, digest = json.loads(body), f"sha256:{hashlib.sha256(body).hexdigest()}"
@@ -256,19 +340,46 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _location(self, repository: str, name: str) -> str:
         path = f"/v2/{repository}/blobs/uploads/{name}"
-        return f"{path}?state=a%20b" if self.registry.relative_locations else f"{self.registry.url}{path}"
+        if self.registry.location_base:
+            return self.registry.location_base.format(port=urlsplit(self.registry.url).port) + path
+        return f"{path}?state=a%20b" if self.registry.relative_locations else f"http://{self.headers['Host']}{path}"
+
+    def _progress(self, repository: str, name: str) -> dict[str, str]:
+        last = max(len(self.registry.uploads[name]) - 1, 0)
+        return {"Location": self._location(repository, name), "Range": f"0-{last}"}
 
     def _refuse(self, status: int, code: str) -> None:
         self._answer(status, json.dumps({"errors": [{"code": code, "message": code.lower()}]}).encode())
 
     def _answer(self, status: int, body: bytes = b"", headers: dict[str, str] | None = None) -> None:
-        self.registry.requests.append(Request(self.command, self.path, status, self._size))
+        self.registry.requests.append(
+            Request(self.command, self.path, status, self._size, self.headers.get("Authorization", ""))
+        )
+        headers = dict(headers or {})
+        if "Docker-Content-Digest" in headers and self.registry.digest_header:
+            headers["Docker-Content-Digest"] = self.registry.digest_header
+        elif not self.registry.digest_headers:
+            headers.pop("Docker-Content-Digest", None)
         self.send_response(status)
-        for name, value in (headers or {}).items():
+        for name, value in headers.items():
             self.send_header(name, value)
         if status != 204:
             self.send_header("Content-Length", str(len(body)))
         self.end_headers()
+        if self._torn:
+            self.wfile.write(body[: len(body) // 2])
+            self._reset()
+            return
         if self.command != "HEAD":
-            self.wfile.write(body)
+            for start in range(0, len(body), 1 << 16) if self.registry.slowness else ():
+                self.wfile.write(body[start : start + (1 << 16)])
+                self.wfile.flush()
+                time.sleep(self.registry.slowness)
+            if not self.registry.slowness:
+                self.wfile.write(body)
         self.wfile.flush()
+
+
+def basic(account: str) -> str:
+    """The Authorization header of `user:password`."""
+    return f"Basic {base64.b64encode(account.encode()).decode()}"

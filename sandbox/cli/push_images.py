@@ -2,102 +2,256 @@
 
 from __future__ import annotations
 
-import json
 import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
-from sandbox.cli import environment
+from sandbox.cli import environment, push_report
 from sandbox.cli.options import find_spec, output_option, progress_option
+from sandbox.cli.push_prune import Pruning
+from sandbox.cli.push_talk import Talk, count, megabytes, talk
 from sandbox.errors import SandboxError, UsageError
-from sandbox.registry import imagelist
-from sandbox.registry.imagelist import FromBuild, FromDaemon
-from sandbox.registry.progress import Result
+from sandbox.host import files
+from sandbox.registry import address, compression, imagelist, lock
+from sandbox.registry.client import Client
+from sandbox.registry.compression import Compression
+from sandbox.registry.credential import Keychain
+from sandbox.registry.forecast import forecast
+from sandbox.registry.imagelist import Entry, FromBuild, FromDaemon, FromRegistry
+from sandbox.registry.lock import Lock
+from sandbox.registry.progress import Result, Silent
+from sandbox.registry.promise import Promise
 from sandbox.registry.push import PushFailed, push
+from sandbox.registry.sources.remote import host_platform
+from sandbox.registry.sources.source import Daemon
+from sandbox.registry.target import Target
+from sandbox.registry.verify import verify
 
 
 @click.command("push-images")
 @click.argument("manifest", required=False, type=click.Path(path_type=Path))
 @click.option("-f", "--file", type=click.Path(path_type=Path), help="The spec.  [default: ./sandbox.yaml]")
-@click.option("--registry", help="host:port of the registry.  [default: the spec's]")
+@click.option("--registry", help="host:port of the registry, or its URL.  [default: the spec's]")
+@click.option("--locked", is_flag=True, help="Push exactly what the lock says, or refuse and push nothing.")
+@click.option(
+    "--update", is_flag=True, help="Take the images of other registries as their tags are now; renew the lock."
+)
+@click.option("--dry-run", is_flag=True, help="Show what would cross; change nothing, build nothing, save nothing.")
+@click.option("--verify", "check", is_flag=True, help="Read every byte back from the registry and check it.")
+@click.option("--prune", is_flag=True, help="Delete the registry's tags that MANIFEST does not name, after asking.")
+@click.option("--yes", is_flag=True, help="Do not ask before deleting.")
+@click.option(
+    "--compression",
+    "packing",
+    type=click.Choice([one.value for one in Compression]),
+    help="Of layers the Docker Engine gives raw.  [default: the lock's, else raw on this machine, gzip elsewhere]",
+)
+@click.option("--fail-fast", is_flag=True, help="Stop at the first image that fails.")
+@click.option("--schema", is_flag=True, help="Print the JSON Schema of MANIFEST and do nothing else.")
 @output_option
 @progress_option
 @click.pass_context
 def command(
-    ctx: click.Context, manifest: Path | None, file: Path | None, *, registry: str | None, output: str, progress: str
+    ctx: click.Context,
+    manifest: Path | None,
+    file: Path | None,
+    *,
+    registry: str | None,
+    locked: bool,
+    update: bool,
+    dry_run: bool,
+    check: bool,
+    prune: bool,
+    yes: bool,
+    packing: str | None,
+    fail_fast: bool,
+    schema: bool,
+    output: str,
+    progress: str,
 ) -> int:
     """Push the images of MANIFEST (by default the spec's `push`) into the registry; only what is missing crosses.
+
+    The digests are kept beside it, images.lock.yaml for images.yaml, for git. Images of other registries stay at the
+    digest that is locked, even when their tag has moved, until --update; images of the Docker Engine, archives, layouts
+    and builds are pushed as they are, and the lock follows, which is said. With --locked nothing may differ: for CI.
 
     \b
     sandbox push-images
     sandbox push-images images.yaml --registry localhost:5001
+    sandbox push-images --locked --verify -o json
     """
+    if schema:
+        push_report.show_json(imagelist.schema())
+        return 0
+    if locked and update:
+        raise UsageError("--locked and --update contradict each other", fix="give one of them")
     environment.start_log(verbose=ctx.obj)
     environment.catch_signals()
     spec = find_spec(file, None)
     chosen = manifest or spec.push
     if chosen is None:
         raise UsageError("no manifest of images", fix="name one, or write `push: images.yaml` in sandbox.yaml")
-    entries = imagelist.load(chosen)
-    engine = None
-    if any(isinstance(entry, FromDaemon | FromBuild) for entry in entries):
-        from sandbox.host.engine import Engine
-
-        engine = Engine.connect()
-    talk = Talk(quiet=progress == "quiet")
-    started = time.monotonic()
-    try:
-        results = push(entries, f"http://{registry or f'localhost:{spec.registry.port}'}", engine, talk)
-    except PushFailed as error:
-        _print(error.results, output, time.monotonic() - started)
-        raise
-    _print(results, output, time.monotonic() - started)
+    work = _Work.of(chosen, registry or f"http://localhost:{spec.registry.port}", locked, update, packing)
+    pruning = Pruning(work.registry, work.keychain, [entry.target for entry in work.entries]) if prune else None
+    if dry_run:
+        return _foretell(work, pruning, output)
+    if pruning is not None:
+        pruning.require_consent(yes=yes)
+    with talk(progress) as speaking:
+        report = _push(work, speaking, output, locked=locked, fail_fast=fail_fast, check=check)
+    if pruning is not None:
+        report["pruned"] = pruning.carry_out(yes=yes)
+    if output == "json":
+        push_report.show_json(report)
     return 0
 
 
-def _print(results: tuple[Result, ...], output: str, seconds: float) -> None:
+@dataclass(frozen=True)
+class _Work:
+    """What is to be pushed where, after a look at the manifest and its lock."""
+
+    folder: Path
+    lock_path: Path
+    lock: Lock | None
+    written: tuple[Entry, ...]
+    entries: tuple[Entry, ...]
+    promised: Mapping[Target, Promise]
+    registry: str
+    compression: Compression
+    keychain: Keychain
+
+    @classmethod
+    def of(cls, manifest: Path, registry: str, locked: bool, update: bool, packing: str | None) -> _Work:
+        """Read the files and settle what the options leave open. Raises UsageError, Drift."""
+        written, path = imagelist.load(manifest), lock.beside(manifest)
+        known = lock.load(path)
+        if locked and known is None:
+            raise UsageError(f"there is no lock {path}", fix="write it: sandbox push-images")
+        kind = _compression(packing, known, registry)
+        if locked and known is not None and kind is not known.compression:
+            raise UsageError(
+                f"{path} is for {known.compression.value} layers, not {kind.value}", fix="leave out --compression"
+            )
+        compression.require(kind)
+        promised = lock.promises(written, known, manifest.parent) if locked and known else {}
+        entries = written if update else lock.pinned(written, known, manifest.parent)
+        _warn(entries)
+        keychain = environment.keychain()
+        return cls(manifest.parent, path, known, written, entries, promised, registry, kind, keychain)
+
+    @property
+    def engine(self) -> Daemon | None:
+        """The Docker Engine, when an image comes from it."""
+        if not any(isinstance(entry, FromDaemon | FromBuild) for entry in self.entries):
+            return None
+        from sandbox.host.engine import Engine
+
+        return Engine.connect()
+
+    def keep(self, results: Sequence[Result]) -> None:
+        """Write the lock when it would say something else, and say what."""
+        new = lock.renewed(self.written, results, self.lock, self.folder, self.compression)
+        changes = lock.changes(self.lock, new) if self.lock else ("written; it belongs in git",)
+        if new.images and changes:
+            files.write_atomic(self.lock_path, lock.dump(new).encode(), mode=0o644)
+            click.echo(f"{self.lock_path}: {', '.join(changes)}", err=True)
+
+
+def _compression(packing: str | None, known: Lock | None, registry: str) -> Compression:
+    if packing is not None:
+        return Compression(packing)
+    if known is not None:
+        return known.compression
+    return Compression.RAW if address.parse(registry).is_loopback else Compression.GZIP
+
+
+def _warn(entries: Sequence[Entry]) -> None:
+    """Say which images are locked for another machine: the same lock gives the same bytes, wanted or not."""
+    own = host_platform()
+    for entry in entries:
+        if isinstance(entry, FromRegistry) and entry.platforms and own not in entry.platforms:
+            click.echo(
+                f"{entry.target} is for {', '.join(entry.platforms)}, this machine is {own}: list both in `platforms:`",
+                err=True,
+            )
+
+
+def _push(work: _Work, speaking: Talk, output: str, *, locked: bool, fail_fast: bool, check: bool) -> dict[str, Any]:
+    """Push, keep the lock, verify; the results are shown whatever happens."""
+    engine, started = work.engine, time.monotonic()
+    failure: PushFailed | None = None
+    try:
+        results = push(
+            work.entries,
+            work.registry,
+            engine,
+            speaking,
+            fail_fast=fail_fast,
+            compression=work.compression,
+            promised=work.promised,
+            keychain=work.keychain,
+        )
+    except PushFailed as error:
+        failure, results = error, error.results
+    seconds, sent = time.monotonic() - started, speaking.bytes
+    report = push_report.pushed(results, failure, sent, seconds)
+    try:
+        if check and results:
+            report["verified_bytes"] = _verify(work, results, speaking)
+    except SandboxError as error:
+        report["verify"] = push_report.why(error)
+        _show(results, report, output, speaking)
+        raise
+    if not locked:
+        speaking.close()
+        work.keep(results)
+    if output == "text":
+        speaking.close()
+        push_report.show_results(results)
+    if failure is not None:
+        _show((), report, output, speaking)
+        raise failure
+    return report
+
+
+def _show(results: Sequence[Result], report: Mapping[str, Any], output: str, speaking: Talk) -> None:
+    speaking.close()
     if output == "json":
-        rows = [
-            {
-                "image": r.target,
-                "digest": r.digest,
-                "action": r.action.value,
-                "bytes": r.size,
-                "seconds": round(r.seconds, 3),
-            }
-            for r in results
-        ]
-        click.echo(
-            json.dumps({"images": rows, "bytes": sum(r.size for r in results), "seconds": round(seconds, 3)}, indent=2)
-        )
-        return
-    for result in results:
-        click.echo(f"{result.target}@{result.digest}")
+        push_report.show_json(report)
+    else:
+        push_report.show_results(results)
 
 
-class Talk:
-    """A push's progress on stderr, a line an image."""
+def _verify(work: _Work, results: Sequence[Result], speaking: Talk) -> int:
+    by_name = {str(entry.target): entry.target for entry in work.entries}
+    speaking.verifying(len(results))
+    with Client(work.registry, keychain=work.keychain) as client:
+        size = verify({by_name[one.target]: one.digest for one in results}, client, Silent())
+    speaking.close()
+    click.echo(f"verified: {count(len(results), 'image')}, {megabytes(size)} read back", err=True)
+    return size
 
-    def __init__(self, *, quiet: bool) -> None:
-        self._quiet = quiet
 
-    def planned(self, images: int, blobs: int, size: int) -> None:
-        self._say(f"{images} images, {blobs} blobs, {size / 1e6:.1f} MB")
-
-    def sent(self, size: int) -> None:
-        return
-
-    def finished(self, result: Result) -> None:
-        self._say(
-            f"✓ {result.target:<40} {result.action.value:<9} {result.size / 1e6:8.1f} MB  {result.seconds:5.1f} s"
-        )
-        for note in result.notes:
-            self._say(f"  {note}")
-
-    def failed(self, target: str, error: SandboxError) -> None:
-        self._say(f"✗ {target:<40} {error.brief}")
-
-    def _say(self, line: str) -> None:
-        if not self._quiet:
-            click.echo(line, err=True)
+def _foretell(work: _Work, pruning: Pruning | None, output: str) -> int:
+    forecasts = forecast(
+        work.entries,
+        work.registry,
+        work.engine,
+        compression=work.compression,
+        promised=work.promised,
+        keychain=work.keychain,
+    )
+    report = push_report.foretold(forecasts)
+    if pruning is not None:
+        report["unlisted"] = pruning.names
+    if output == "json":
+        push_report.show_json(report)
+    else:
+        push_report.show_forecasts(forecasts)
+        for name in pruning.names if pruning else ():
+            click.echo(f"deleted   {name}")
+    return 1 if any(one.error for one in forecasts) else 0

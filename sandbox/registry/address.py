@@ -5,12 +5,13 @@ from __future__ import annotations
 import ipaddress
 import socket
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit, urlunsplit
 
 from sandbox.errors import UsageError
 
 LOOPBACKS = ("127.0.0.1", "::1")
 CONNECT_SECONDS = 2.0
+_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def parse(text: str) -> Address:
     if not host or parts.path.strip("/") or parts.query or parts.username or parts.scheme not in ("", "http", "https"):
         raise _refused(text, "expected only a scheme, a host and a port")
     scheme = parts.scheme or ("http" if Address("http", host, 80).is_loopback else "https")
-    return Address(scheme, host, port or (443 if scheme == "https" else 80))
+    return Address(scheme, host, port or _PORTS[scheme])
 
 
 def dial(address: Address) -> Address:
@@ -68,6 +69,42 @@ def dial(address: Address) -> Address:
             continue
         return Address(address.scheme, host, address.port)
     return Address(address.scheme, LOOPBACKS[0], address.port)
+
+
+def of_url(url: str) -> Address | None:
+    """Where a full URL leads; None when it is no http URL with a host."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return None
+    if not host or parts.scheme not in _PORTS:
+        return None
+    return Address(parts.scheme, host, port or _PORTS[parts.scheme])
+
+
+def joined(base: str, url: str) -> str:
+    """`url`, which may be relative to `base`, as a full one; empty when it is none at all."""
+    try:
+        return urljoin(base, url)
+    except ValueError:
+        return ""
+
+
+def adopted(url: str, root: Address) -> str | None:
+    """`url` on the registry at `root`, when it names that registry in another way; None when it leads elsewhere.
+
+    Registries behind a proxy, a forwarded port or TLS termination write Locations with the name, the scheme or the
+    missing port they see themselves. They are followed, but only ever to the place we talk to already.
+    """
+    there = of_url(url)
+    if there is None:
+        return None
+    same = there.host == root.host and (there.port == root.port or urlsplit(url).port is None)
+    if not same and not (there.is_loopback and root.is_loopback and there.port == root.port):
+        return None
+    parts = urlsplit(url)
+    return urlunsplit((root.scheme, root.netloc, parts.path, parts.query, ""))
 
 
 def _refused(text: str, reason: str) -> UsageError:

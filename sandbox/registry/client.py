@@ -3,32 +3,49 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
+import random
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager
 from typing import Self
-from urllib.parse import quote
 
+from sandbox.host import interruption
 from sandbox.registry import digest as digests
 from sandbox.registry import manifest as manifests
-from sandbox.registry.errors import RegistryError
+from sandbox.registry.answer import Answer
+from sandbox.registry.credential import Keychain
+from sandbox.registry.errors import RegistryError, contradicted
 from sandbox.registry.manifest import Descriptor, Document
-from sandbox.registry.transport import TRIES, Answer, Transport, pause
+from sandbox.registry.throttle import Throttle, lane
+from sandbox.registry.transport import Transport
+from sandbox.registry.uploads import OpenBlob, Uploads
 
-OpenBlob = Callable[[], AbstractContextManager[Iterator[bytes]]]
 _ACCEPT = {"Accept": ", ".join(manifests.INDEXES + manifests.MANIFESTS)}
-_OCTETS = {"Content-Type": "application/octet-stream"}
+
+__all__ = ["Client", "OpenBlob"]
 
 
 class Client:
     """A registry at `url` (`http://localhost:5001`, or `localhost:5001`), usable by several threads at once.
 
-    Every method raises RegistryError. Requests that may be repeated are repeated on broken connections, 5xx and 429.
+    `keychain` is asked for an account when the registry wants one. `throttle` limits the requests at once; clients of
+    the same host share one. Every method raises RegistryError. Requests that may be repeated are repeated on broken
+    connections, 5xx and 429.
     """
 
-    def __init__(self, url: str, *, sleep: Callable[[float], None] = time.sleep) -> None:
-        self._transport = Transport(url, sleep=sleep)
+    def __init__(
+        self,
+        url: str,
+        *,
+        keychain: Keychain | None = None,
+        throttle: Throttle | None = None,
+        sleep: Callable[[float], None] = interruption.pause,
+        clock: Callable[[], float] = time.monotonic,
+        luck: Callable[[], float] = random.random,
+    ) -> None:
+        self._transport = Transport(url, keychain=keychain, throttle=throttle, sleep=sleep, clock=clock, luck=luck)
+        self._uploads = Uploads(self._transport)
 
     def __enter__(self) -> Self:
         return self
@@ -57,12 +74,15 @@ class Client:
         if answer.status == 404:
             return None
         document = manifests.document(answer.content, _media_type(answer))
-        if digests.is_digest(reference) and reference.startswith("sha256:") and document.digest != reference:
+        if digests.is_digest(reference) and _digest(answer.content, reference) != reference:
             raise RegistryError(
                 f"{self.url} gave other bytes for {repository}@{reference}",
                 details=f"they are {document.digest}",
                 fix="remove the image from that registry and push it again",
             )
+        said = answer.header("Docker-Content-Digest")
+        if digests.is_digest(said) and said != (found := _digest(answer.content, said)):
+            raise contradicted(self.url, f"{repository}:{reference}", said, found)
         return document
 
     def manifest_digest(self, repository: str, reference: str) -> str | None:
@@ -73,6 +93,8 @@ class Client:
         if answer.status == 404:
             return None
         known = answer.header("Docker-Content-Digest")
+        if digests.is_digest(reference) and digests.contradicts(known, reference):
+            raise contradicted(self.url, f"{repository}@{reference}", known, reference)
         if digests.is_digest(known):
             return known
         document = self.manifest(repository, reference)
@@ -80,25 +102,32 @@ class Client:
 
     def put_manifest(self, repository: str, reference: str, document: Document) -> None:
         """Store `document` under a tag or its digest; the registry refuses it while something it names is missing."""
-        self._transport.send(
+        answer = self._transport.send(
             "PUT",
             f"/v2/{repository}/manifests/{reference}",
             wanted=(200, 201, 202),
             headers={"Content-Type": document.media_type},
             data=document.data,
         )
+        said = answer.header("Docker-Content-Digest")
+        if digests.contradicts(said, document.digest):
+            raise contradicted(self.url, f"{repository}:{reference}", said, document.digest)
 
     def blob_size(self, repository: str, digest: str) -> int | None:
         """The size in bytes of a blob in `repository`; None when it is not there, or not in this repository."""
         answer = self._transport.send("HEAD", f"/v2/{repository}/blobs/{digest}", wanted=(200, 404))
-        return None if answer.status == 404 else int(answer.header("Content-Length") or 0)
+        if answer.status == 404:
+            return None
+        self._match(answer, repository, digest)
+        return int(answer.header("Content-Length") or 0)
 
     @contextlib.contextmanager
-    def blob(self, repository: str, digest: str) -> Iterator[Iterator[bytes]]:
-        """The bytes of a blob, in chunks, not checked."""
+    def blob(self, repository: str, digest: str, *, size: int | None = None) -> Iterator[Iterator[bytes]]:
+        """The bytes of a blob, in chunks, not checked; `size` tells whether they are few, when it is known."""
         url = f"/v2/{repository}/blobs/{digest}"
-        answer = self._transport.send("GET", url, wanted=(200,), stream=True)
+        answer = self._transport.send("GET", url, wanted=(200,), stream=True, lane=lane(size))
         try:
+            self._match(answer, repository, digest)
             yield answer.chunks()
         finally:
             answer.close()
@@ -109,63 +138,39 @@ class Client:
         None when that is done; otherwise the URL of the upload the registry has begun instead (answer 202), which
         must be used or cancelled.
         """
-        answer = self._transport.send(
-            "POST",
-            f"/v2/{repository}/blobs/uploads/?mount={quote(digest, safe='')}&from={quote(source, safe='')}",
-            wanted=(201, 202),
-        )
-        return None if answer.status == 201 else self._location(answer)
+        return self._uploads.mount(repository, digest, source)
 
     def upload(self, repository: str, blob: Descriptor, open_blob: OpenBlob, *, begun: str | None = None) -> None:
-        """Send a blob whose digest and size are known, in one request; a broken try starts again from `open_blob`.
+        """Send a blob whose digest and size are known, in one request; a broken try is repeated from `open_blob`.
 
-        `begun` is an upload that `mount` has begun. The bytes are checked on the way.
+        `begun` is an upload that `mount` has begun. The bytes are checked on the way; DigestMismatch for others. Where
+        one body does not get through, the blob goes up in pieces, from where the registry says it is.
         """
-        for attempt in range(TRIES):
-            try:
-                with open_blob() as chunks:
-                    self.put_blob(repository, blob, chunks, begun=begun)
-                    return
-            except RegistryError as error:
-                if not error.transient or attempt == TRIES - 1:
-                    raise
-                begun = None
-                self._transport.sleep(pause(attempt, None))
+        self._uploads.upload(repository, blob, open_blob, begun)
 
     def put_blob(self, repository: str, blob: Descriptor, chunks: Iterable[bytes], *, begun: str | None = None) -> None:
         """Send a blob once: POST, then one PUT with its Content-Length. Raises DigestMismatch for other bytes."""
-        location = begun or self.begin(repository)
-        body = _Sized(digests.verified(chunks, blob.digest, blob.size), blob.size)
-        self._transport.send(
-            "PUT",
-            _closing(location, blob.digest),
-            wanted=(201,),
-            repeat=False,
-            headers=_OCTETS,
-            data=body if blob.size else b"".join(body),
-        )
+        self._uploads.put(begun or self.begin(repository), blob, chunks)
 
     def begin(self, repository: str) -> str:
         """Begin an upload; its URL must be passed on as it is."""
-        return self._location(
-            self._transport.send("POST", f"/v2/{repository}/blobs/uploads/", wanted=(202,), headers=_OCTETS)
-        )
+        return self._uploads.begin(repository)
 
     def patch(self, upload: str, chunks: Iterable[bytes]) -> str:
         """Stream bytes of unknown length into an upload; gives the URL to go on with."""
-        return self._location(
-            self._transport.send(
-                "PATCH", upload, wanted=(201, 202, 204), repeat=False, headers=_OCTETS, data=iter(chunks)
-            )
-        )
+        return self._uploads.patch(upload, chunks)
 
     def finish(self, upload: str, digest: str) -> None:
         """Close a streamed upload under the digest its bytes turned out to have."""
-        self._transport.send("PUT", _closing(upload, digest), wanted=(201,), repeat=False, headers=_OCTETS)
+        self._uploads.finish(upload, digest)
 
     def cancel(self, upload: str) -> None:
         """Give an upload up; one the registry has forgotten is fine too."""
-        self._transport.send("DELETE", upload, wanted=(200, 202, 204, 404))
+        self._uploads.cancel(upload)
+
+    def delete_manifest(self, repository: str, reference: str) -> None:
+        """Delete a tag, or a manifest and all its tags by digest; one that is gone already is fine too."""
+        self._transport.send("DELETE", f"/v2/{repository}/manifests/{reference}", wanted=(200, 202, 404))
 
     def tags(self, repository: str) -> tuple[str, ...]:
         """All tags of a repository, none when it does not exist."""
@@ -183,33 +188,17 @@ class Client:
             yield from json.loads(answer.content).get(key) or ()
             url = answer.following
 
-    def _location(self, answer: Answer) -> str:
-        location = answer.header("Location")
-        if not location:
-            raise RegistryError(
-                f"{self.url} does not say where to send an upload",
-                details=f"status {answer.status} without a Location header",
-                fix="check that this is a registry and not a web server or a proxy",
-            )
-        return answer.resolve(location)
+    def _match(self, answer: Answer, repository: str, digest: str) -> None:
+        """Refuse a blob of which the registry says itself that it is another."""
+        said = answer.header("Docker-Content-Digest")
+        if digests.contradicts(said, digest):
+            raise contradicted(self.url, f"the blob {digest} of {repository}", said, digest)
 
 
-class _Sized:
-    """An iterator whose number of bytes is known, so that requests sends a Content-Length and no chunks."""
-
-    def __init__(self, chunks: Iterator[bytes], size: int) -> None:
-        self._chunks = chunks
-        self._size = size
-
-    def __len__(self) -> int:
-        return self._size
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self._chunks
-
-
-def _closing(upload: str, digest: str) -> str:
-    return f"{upload}{'&' if '?' in upload else '?'}digest={quote(digest, safe='')}"
+def _digest(data: bytes, like: str) -> str:
+    """The digest of `data` by the algorithm of the digest `like`."""
+    algorithm = like.partition(":")[0]
+    return f"{algorithm}:{hashlib.new(algorithm, data).hexdigest()}"
 
 
 def _media_type(answer: Answer) -> str:

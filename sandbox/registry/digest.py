@@ -30,6 +30,11 @@ def of(data: bytes) -> str:
     return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
+def contradicts(said: str, digest: str) -> bool:
+    """Whether `said` is a digest of the same algorithm as `digest` but of other bytes."""
+    return is_digest(said) and said.partition(":")[0] == digest.partition(":")[0] and said != digest
+
+
 def verified(chunks: Iterable[bytes], digest: str, size: int) -> Iterator[bytes]:
     """Pass `chunks` on and raise DigestMismatch *before* the last one when they are not the `size` bytes of `digest`.
 

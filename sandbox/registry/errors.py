@@ -7,7 +7,7 @@ import json
 from sandbox.errors import SandboxError
 
 _FIXES = {
-    "UNAUTHORIZED": "add credentials for this registry: sandbox credentials add",
+    "UNAUTHORIZED": "sign in to this registry: docker login",
     "DENIED": "use an account that may do this, or another repository",
     "TOOMANYREQUESTS": "wait, or add credentials: registries allow signed-in users more",
     "MANIFEST_UNKNOWN": "check the spelling of the repository and the tag",
@@ -55,9 +55,18 @@ def from_response(action: str, status: int, body: bytes) -> RegistryError:
     )
 
 
+def contradicted(url: str, subject: str, said: str, found: str) -> RegistryError:
+    """The error for a `Docker-Content-Digest` that is not the digest of what it came with."""
+    return RegistryError(
+        f"the registry at {url} contradicts itself about {subject}",
+        details=f"it says {said}, the bytes are {found}",
+        fix="look for a proxy or a cache in between that mixes answers up, then try again",
+    )
+
+
 def is_transient(status: int) -> bool:
     """Whether an answer means "later" rather than "no"."""
-    return status in (408, 429) or status >= 500
+    return status in (408, 429) or (status >= 500 and status not in (501, 505))
 
 
 def _read(body: bytes) -> tuple[tuple[str, ...], tuple[str, ...]]:

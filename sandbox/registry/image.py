@@ -31,13 +31,15 @@ class Image:
     """A complete image.
 
     `documents` come in the order in which a registry accepts them: children first, the one that gets the tag last.
-    `blobs` are its configurations and layers, each once. `notes` are things the user should know.
+    `blobs` are its configurations and layers, each once. `notes` are things the user should know. `source` is the
+    digest of what the image was called at its source, where that is not its own: an index that was reduced.
     """
 
     documents: tuple[Document, ...]
     blobs: tuple[Descriptor, ...]
     origin: Origin
     notes: tuple[str, ...] = ()
+    source: str | None = None
 
     @property
     def root(self) -> Document:
@@ -84,15 +86,6 @@ def walk(root: Document, read: Callable[[Descriptor], Document | None], *, deep:
         return Tree(only.documents, only.blobs, only.notes + notes)
     joined = _joined(reduced(root, frozenset(trees)), list(trees.values()))
     return Tree(joined.documents, joined.blobs, joined.notes + notes)
-
-
-def for_platform(root: Document, platform: str) -> Descriptor | None:
-    """The child of an index that runs on `platform` (`os/architecture`, any variant), else None."""
-    content = parse(root)
-    if not isinstance(content, Index):
-        return None
-    fitting = [child for child in content.manifests if f"{child.platform}/".startswith(f"{platform}/")]
-    return fitting[0] if fitting else None
 
 
 def _joined(root: Document, trees: list[Tree]) -> Tree:

@@ -1,13 +1,18 @@
-"""`images.yaml`, the manifest of images to push, read into frozen entries, one kind for each place images come from."""
+"""`images.yaml`, the manifest of images to push, read into frozen entries, one kind for each place images come from.
+
+In every entry `platforms` (`os/architecture[/variant]`) are the only ones wanted, none meaning what the source decides.
+"""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
 
+from sandbox.document import Misfits
 from sandbox.document import load as load_document
 from sandbox.errors import UsageError
 from sandbox.registry import reference as references
@@ -22,6 +27,7 @@ class FromRegistry:
 
     target: Target
     image: Reference
+    platforms: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,7 @@ class FromDaemon:
 
     target: Target
     image: str
+    platforms: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,7 @@ class FromArchive:
     target: Target
     path: Path
     image: str | None = None
+    platforms: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -48,6 +56,7 @@ class FromLayout:
     target: Target
     path: Path
     image: str | None = None
+    platforms: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -56,8 +65,10 @@ class FromBuild:
 
     target: Target
     context: Path
+    platforms: tuple[str, ...] = ()
 
 
+VERSION: Literal["sandbox.dev/v1"] = "sandbox.dev/v1"
 Entry = FromRegistry | FromDaemon | FromArchive | FromLayout | FromBuild
 
 _NEEDS = {"registry": "image", "daemon": "image", "archive": "path", "layout": "path", "build": "context"}
@@ -68,18 +79,48 @@ _ALLOWED = {
     "layout": {"path", "image"},
     "build": {"context"},
 }
+_RULES: list[JsonValue] = [
+    {
+        "if": {"properties": {"from": {"const": kind}}, **({} if kind == "registry" else {"required": ["from"]})},
+        "then": {
+            "required": [_NEEDS[kind]],
+            "anyOf": [{"required": [key]} for key in ("image", "as") if key in allowed | {"as"}],
+            "properties": {key: False for key in ("image", "path", "context") if key not in allowed},
+        },
+    }
+    for kind, allowed in _ALLOWED.items()
+]
+_PLATFORM = r"[a-z0-9]+/[a-z0-9_]+(/[a-z0-9.]+)?"
+
+
+def _platform(text: str) -> str:
+    if not re.fullmatch(_PLATFORM, text):
+        raise ValueError(f"'{text}' is not a platform; write os/architecture, such as linux/amd64")
+    return text
+
+
+Platform = Annotated[str, AfterValidator(_platform), Field(json_schema_extra={"pattern": f"^{_PLATFORM}$"})]
 
 
 class Item(BaseModel):
-    """One element of `images`."""
+    """One image: where it comes `from`, and what it is called in the sandbox's registry."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra={"allOf": _RULES})
 
-    origin: Literal["registry", "daemon", "archive", "layout", "build"] = Field("registry", alias="from")
-    image: str | None = None
-    path: Path | None = None
-    context: Path | None = None
-    target: str | None = Field(None, alias="as")
+    origin: Literal["registry", "daemon", "archive", "layout", "build"] = Field(
+        "registry", alias="from", description="Where the image comes from; `daemon` and `build` are the Docker Engine."
+    )
+    image: str | None = Field(None, description="Its name there; in an archive or a layout, the one that is meant.")
+    path: Path | None = Field(None, description="The archive's file or the layout's folder, from this file's folder.")
+    context: Path | None = Field(None, description="The folder with the Dockerfile, from this file's folder.")
+    target: str | None = Field(
+        None, alias="as", description="`repository[:tag]` in the sandbox's registry, by default the image's own."
+    )
+    platforms: tuple[Platform, ...] = Field(
+        (),
+        description="The only platforms to push, such as linux/amd64. By default this machine's for a tag of a "
+        "registry, and all there are for a digest and for other sources.",
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -96,18 +137,18 @@ class Item(BaseModel):
 
     def entry(self, folder: Path) -> Entry:
         """This element with relative paths taken from `folder`. Raises UsageError."""
-        target = self._target()
+        target, only = self._target(), tuple(dict.fromkeys(self.platforms))
         match self.origin:
             case "registry":
-                return FromRegistry(target, references.parse(self.image or "").with_default_tag())
+                return FromRegistry(target, references.parse(self.image or "").with_default_tag(), only)
             case "daemon":
-                return FromDaemon(target, self.image or "")
+                return FromDaemon(target, self.image or "", only)
             case "archive":
-                return FromArchive(target, folder / (self.path or ""), self.image)
+                return FromArchive(target, folder / (self.path or ""), self.image, only)
             case "layout":
-                return FromLayout(target, folder / (self.path or ""), self.image)
+                return FromLayout(target, folder / (self.path or ""), self.image, only)
             case "build":
-                return FromBuild(target, folder / (self.context or ""))
+                return FromBuild(target, folder / (self.context or ""), only)
 
     def _target(self) -> Target:
         if self.target is not None:
@@ -123,23 +164,37 @@ def _expanded(item: Any) -> Any:
 
 
 class ImageList(BaseModel):
-    """The file as a whole."""
+    """The images that `sandbox push-images` has in the sandbox's registry."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    images: tuple[Annotated[Item, BeforeValidator(_expanded)], ...]
+    version: Literal["sandbox.dev/v1"] = Field(VERSION, alias="apiVersion")
+    images: tuple[Annotated[Item, BeforeValidator(_expanded, json_schema_input_type=str | Item)], ...]
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
         seen: set[Target] = set()
-        for item in self.images:
+        twice = []
+        for number, item in enumerate(self.images):
             target = item.entry(Path()).target
             if target in seen:
-                raise ValueError(f"two images would become {target}; give one of them another `as:`")
+                message = f"two images would become {target}; give one of them another `as:`"
+                twice.append((("images", number), message))
             seen.add(target)
+        if twice:
+            raise Misfits(*twice)
         return self
 
 
 def load(path: Path) -> tuple[Entry, ...]:
     """Read a manifest of images. Relative paths start at its folder. Raises UsageError with file, line and key."""
     return tuple(item.entry(path.parent) for item in load_document(path, ImageList).images)
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of the file, for editors and checkers."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **ImageList.model_json_schema(mode="validation"),
+        "title": "images.yaml of sandbox push-images",
+    }

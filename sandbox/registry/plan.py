@@ -39,9 +39,9 @@ class Plan:
         """The digests of the blobs that must be in place before the documents of `target`."""
         return frozenset(transfer.blob.digest for transfer in self.transfers if target in transfer.targets)
 
-    def charges(self, target: Target) -> frozenset[str]:
-        """The digests of the blobs whose cost counts for `target`: those it is the first to need."""
-        return frozenset(transfer.blob.digest for transfer in self.transfers if target == transfer.targets[0])
+    def charges(self, target: Target) -> tuple[Descriptor, ...]:
+        """The blobs whose cost counts for `target`: those it is the first to need."""
+        return tuple(transfer.blob for transfer in self.transfers if target == transfer.targets[0])
 
 
 def make(images: Mapping[Target, Image]) -> Plan:

@@ -4,41 +4,52 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 
-from sandbox.errors import MissingTool, SandboxError
+from sandbox.errors import SandboxError
+from sandbox.host import interruption
 from sandbox.registry import plan as plans
+from sandbox.registry import promise as promises
 from sandbox.registry.client import Client
+from sandbox.registry.compression import Compression
+from sandbox.registry.credential import Keychain
 from sandbox.registry.holdings import Fact, Holdings
 from sandbox.registry.image import Image
-from sandbox.registry.imagelist import Entry, FromArchive, FromBuild, FromDaemon, FromLayout, FromRegistry
-from sandbox.registry.progress import Action, Observer, Result, Silent
+from sandbox.registry.imagelist import Entry, FromDaemon
+from sandbox.registry.progress import Action, Ending, Observer, Result, Silent
+from sandbox.registry.promise import Drift, Promise
 from sandbox.registry.publish import publish
-from sandbox.registry.sources import build as builds
-from sandbox.registry.sources.archive import Archive
-from sandbox.registry.sources.daemon import DaemonImages
-from sandbox.registry.sources.layout import Layout
-from sandbox.registry.sources.remote import Remote, api_host, host_platform
-from sandbox.registry.sources.source import Daemon, Source
+from sandbox.registry.resolve import Elsewhere, Found, Outcome, Remembering, built, of_engine, settled
+from sandbox.registry.sources.remote import host_platform
+from sandbox.registry.sources.source import Daemon
 from sandbox.registry.target import Target
+from sandbox.registry.throttle import Lane, Throttle, lane
 from sandbox.registry.transfer import carry
 
 LIMIT = 6
 
 
 class PushFailed(SandboxError):
-    """Some images are not in the registry: `failures` says which and why; `results` are those that are."""
+    """Some images are not in the registry: `failures` says which and why; `results` are those that are.
+
+    `untried` are those that were given up because others failed.
+    """
 
     id = "push-failed"
 
-    def __init__(self, results: tuple[Result, ...], failures: Mapping[Target, SandboxError]) -> None:
+    def __init__(
+        self, results: tuple[Result, ...], failures: Mapping[Target, SandboxError], untried: Sequence[Target] = ()
+    ) -> None:
         first = next(iter(failures.values()))
         lines = [f"{target}: {error}" for target, error in failures.items()]
-        count = len(results) + len(failures)
-        super().__init__(f"{len(failures)} of {count} images not pushed", details="\n".join(lines), fix=first.fix)
+        lines += [f"{target}: not tried any more" for target in untried]
+        count = len(results) + len(failures) + len(untried)
+        brief = f"{len(failures) + len(untried)} of {count} images not pushed"
+        super().__init__(brief, details="\n".join(lines), fix=first.fix)
         self.results = results
         self.failures = failures
+        self.untried = tuple(untried)
 
 
 def push(
@@ -50,22 +61,44 @@ def push(
     limit: int = LIMIT,
     platform: str | None = None,
     thorough: bool = False,
+    fail_fast: bool = False,
+    compression: Compression = Compression.RAW,
+    promised: Mapping[Target, Promise] | None = None,
+    keychain: Keychain | None = None,
 ) -> tuple[Result, ...]:
     """Have every image of `entries` in the registry at the URL `registry`; the results come in the same order.
 
     `daemon` is needed only for images of the Docker Engine. At most `limit` requests are under way at once, over all
     images. `platform` (`os/architecture`) is what tags of other registries are reduced to, by default this machine's.
-    `thorough` asks for every blob in every repository, even where an unchanged tag vouches for it.
-    One image's failure does not stop the others. Raises PushFailed at the end, RegistryError when there is no registry.
+    `thorough` asks for every blob in every repository, even where an unchanged tag vouches for it. `compression` is
+    for the layers that the engine gives raw. `keychain` knows accounts at registries. One image's failure does not
+    stop the others, unless `fail_fast`.
+    Raises PushFailed at the end, RegistryError when there is no registry, and Drift, before anything is pushed, when
+    an image is not what was `promised`.
     """
+    ending = Ending(observer or Silent())
     with contextlib.ExitStack() as stack:
-        client = stack.enter_context(Client(registry))
+        client = stack.enter_context(Client(registry, keychain=keychain, throttle=Throttle(limit)))
         client.ping()
         remotes = stack.enter_context(contextlib.ExitStack())
-        pool = stack.enter_context(ThreadPoolExecutor(limit, thread_name_prefix="push"))
-        stack.callback(pool.shutdown, wait=False, cancel_futures=True)
-        run = _Run(client, pool, observer or Silent(), remotes, Holdings(client, thorough=thorough))
-        return run(entries, daemon, platform or host_platform())
+        pool = stack.enter_context(workers(limit, ending))
+        elsewhere = Elsewhere(pool, remotes, platform or host_platform(), keychain)
+        holdings = Holdings(client, thorough=thorough)
+        run = _Run(client, pool, ending, holdings, remotes, fail_fast, compression, promised or {})
+        return run(entries, elsewhere, Remembering(daemon, ending) if daemon else None)
+
+
+@contextlib.contextmanager
+def workers(limit: int, ending: Ending) -> Iterator[ThreadPoolExecutor]:
+    """Threads for requests; an error ends what they do at once, rather than waiting for a large upload."""
+    pool = ThreadPoolExecutor(limit, thread_name_prefix="push")
+    try:
+        yield pool
+    except BaseException:
+        ending.end()
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    pool.shutdown()
 
 
 class _Run:
@@ -75,95 +108,113 @@ class _Run:
         self,
         client: Client,
         pool: ThreadPoolExecutor,
-        observer: Observer,
-        stack: contextlib.ExitStack,
+        ending: Ending,
         holdings: Holdings,
+        stack: contextlib.ExitStack,
+        fail_fast: bool,
+        compression: Compression,
+        promised: Mapping[Target, Promise],
     ) -> None:
         self._client = client
         self._pool = pool
-        self._observer = observer
-        self._stack = stack
+        self._ending = ending
         self._holdings = holdings
+        self._fail_fast = fail_fast
+        self._stack = stack
+        self._compression = compression
+        self._promised = promised
         self._begun = time.monotonic()
 
-    def __call__(self, entries: Sequence[Entry], daemon: Daemon | None, platform: str) -> tuple[Result, ...]:
-        found = self._resolve(entries, daemon, platform)
-        images = {entry.target: image for entry in entries if isinstance(image := found[entry.target], Image)}
-        failures = {target: error for target, error in found.items() if isinstance(error, SandboxError)}
+    def __call__(
+        self,
+        entries: Sequence[Entry],
+        elsewhere: Elsewhere,
+        daemon: Remembering | None,
+    ) -> tuple[Result, ...]:
+        found = self._resolve(entries, elsewhere, daemon)
+        failures = {target: outcome for target, outcome in found.items() if isinstance(outcome, SandboxError)}
         for target, error in failures.items():
-            self._observer.failed(str(target), error)
-        done = self._move(images)
+            self._ending.failed(str(target), error)
+        done: dict[Target, Result | SandboxError] = {}
+        if not (failures and self._fail_fast):
+            done = self._move({e.target: one for e in entries if isinstance(one := found.get(e.target), Found)})
         failures |= {target: error for target, error in done.items() if isinstance(error, SandboxError)}
         results = tuple(result for entry in entries if isinstance(result := done.get(entry.target), Result))
         if failures:
-            raise PushFailed(results, {e.target: failures[e.target] for e in entries if e.target in failures})
+            untried = [e.target for e in entries if e.target not in failures and e.target not in done]
+            raise PushFailed(results, {e.target: failures[e.target] for e in entries if e.target in failures}, untried)
         return results
 
     def _resolve(
-        self, entries: Sequence[Entry], daemon: Daemon | None, platform: str
-    ) -> dict[Target, Image | SandboxError]:
+        self, entries: Sequence[Entry], elsewhere: Elsewhere, daemon: Remembering | None
+    ) -> dict[Target, Outcome]:
         """Read the documents of all images; those of the engine get their layers into the registry on the way."""
-        futures: dict[Target, Future[Image]] = {}
-        found: dict[Target, Image | SandboxError] = {}
-        local: list[FromDaemon] = []
-        remotes: dict[str, Client] = {}
-        for entry in entries:
-            if not isinstance(entry, FromDaemon | FromBuild):
-                futures[entry.target] = self._pool.submit(self._source(entry, platform, remotes).image)
-            elif daemon is None:
-                found[entry.target] = MissingTool("no Docker Engine", details=f"{entry.target} comes from it")
-        for entry in entries:
-            if daemon is not None and isinstance(entry, FromDaemon | FromBuild):
-                try:
-                    local.append(builds.build(entry, daemon) if isinstance(entry, FromBuild) else entry)
-                except SandboxError as error:
-                    found[entry.target] = error
-        if daemon is not None and local:
-            engine = DaemonImages(daemon, self._client, self._holdings, self._observer, self._pool)
-            found |= engine.resolve(local)
-        for target, future in futures.items():
-            try:
-                found[target] = future.result()
-            except SandboxError as error:
-                found[target] = error
-        return found
+        futures = elsewhere.begin(entries)
+        local, failed = built(entries, daemon, self._ending)
+        found: dict[Target, Outcome] = dict(failed)
+        if self._promised:
+            self._require({target: future.result() for target, future in futures.items()}, local, daemon)
+        if daemon is not None and local and not (failed and self._fail_fast):
+            place = (daemon, self._client, self._holdings, self._ending, self._pool, self._stack)
+            images = of_engine(self._compression, *place).resolve(local)
+            for entry in local:
+                found[entry.target] = settled(entry, images[entry.target], daemon.id(entry.image), self._client)
+        return found | {target: future.result() for target, future in futures.items()}
 
-    def _source(
-        self, entry: FromRegistry | FromArchive | FromLayout, platform: str, remotes: dict[str, Client]
-    ) -> Source:
-        match entry:
-            case FromArchive():
-                return Archive(entry.path, entry.image)
-            case FromLayout():
-                return Layout(entry.path, entry.image)
-            case FromRegistry():
-                host = api_host(entry.image)
-                if host not in remotes:
-                    remotes[host] = self._stack.enter_context(Client(host))
-                return Remote(remotes[host], entry.image, platform)
+    def _require(self, elsewhere: Mapping[Target, Outcome], local: Sequence[Entry], daemon: Remembering | None) -> None:
+        """Raise Drift unless all that is known before anything is sent is as promised."""
+        now = {t: Promise(one.source, one.image.root.digest) for t, one in elsewhere.items() if isinstance(one, Found)}
+        for entry in local:
+            if daemon is not None and isinstance(entry, FromDaemon):
+                daemon.inspect_image(entry.image)
+                now[entry.target] = Promise(daemon.id(entry.image), "")
+        if lines := promises.broken(self._promised, now):
+            raise Drift(lines)
 
-    def _move(self, images: Mapping[Target, Image]) -> dict[Target, Result | SandboxError]:
+    def _move(self, found: Mapping[Target, Found]) -> dict[Target, Result | SandboxError]:
         """Carry all blobs, and publish each image as soon as its own are in place."""
+        images = {target: one.image for target, one in found.items()}
         list(self._pool.map(self._vouch, images.items()))
         plan = plans.make(images)
-        self._observer.planned(len(images), len(plan.transfers), plan.size)
+        self._ending.planned(len(images), len(plan.transfers), plan.size)
         pending = {target: set(plan.needs(target)) for target in images}
         done: dict[Target, Result | SandboxError] = {}
         publishing: dict[Target, Future[Result | SandboxError]] = {}
-        carrying = {
-            self._pool.submit(carry, transfer, self._client, self._holdings, self._observer): transfer
-            for transfer in plan.transfers
-        }
+        heavy = self._stack.enter_context(workers(LIMIT, self._ending))  # so that small blobs do not queue behind
+        pools = {Lane.SMALL: self._pool, Lane.LARGE: heavy}
+        carrying = {pools[lane(one.blob.size)].submit(self._carry, one): one for one in plan.transfers}
         for future in as_completed(carrying):
-            transfer, lost = carrying[future], future.result()
+            transfer = carrying[future]
+            try:
+                lost = future.result()
+            except interruption.Interrupted:
+                interruption.check()  # the whole command, rather than this run
+                continue
             for target in transfer.targets:
                 pending[target].discard(transfer.blob.digest)
                 if target.repository in lost and target not in done:
-                    done[target] = lost[target.repository]
-                    self._observer.failed(str(target), lost[target.repository])
+                    done[target] = self._lost(target, lost[target.repository])
                 elif not pending[target] and target not in done:
-                    publishing[target] = self._pool.submit(self._publish, target, images[target], plan)
-        return done | {target: publication.result() for target, publication in publishing.items()}
+                    publishing[target] = self._pool.submit(self._publish, target, found[target], plan)
+        for target, publication in publishing.items():
+            with contextlib.suppress(interruption.Interrupted):
+                done[target] = publication.result()
+        interruption.check()
+        return done
+
+    def _carry(self, transfer: plans.Transfer) -> dict[str, SandboxError]:
+        self._ending.check()
+        lost = carry(transfer, self._client, self._holdings, self._ending)
+        if not self._holdings.uploaded(transfer.blob.digest):
+            self._ending.spared(transfer.blob.size)
+        return lost
+
+    def _lost(self, target: Target, error: SandboxError) -> SandboxError:
+        """Note that an image has failed, and with `fail_fast` all others too."""
+        self._ending.failed(str(target), error)
+        if self._fail_fast:
+            self._ending.end()
+        return error
 
     def _vouch(self, item: tuple[Target, Image]) -> None:
         """Let the tag vouch for the blobs, where it names this very image already."""
@@ -172,17 +223,25 @@ class _Run:
             if self._holdings.named(target.repository, name) == image.root.digest:
                 self._holdings.vouch(target.repository, name, image.root, image.blobs)
 
-    def _publish(self, target: Target, image: Image, plan: plans.Plan) -> Result | SandboxError:
+    def _publish(self, target: Target, found: Found, plan: plans.Plan) -> Result | SandboxError:
+        self._ending.check()
+        image = found.image
         try:
+            if lines := promises.broken(self._promised, {target: Promise(found.source, image.root.digest)}):
+                raise Drift(lines)
             written = publish(target, image, self._client, self._holdings)
         except SandboxError as error:
-            self._observer.failed(str(target), error)
-            return error
-        size = sum(self._holdings.uploaded(digest) for digest in plan.charges(target))
+            return self._lost(target, error)
+        charged = plan.charges(target)
+        size = sum(self._holdings.uploaded(blob.digest) for blob in charged)
+        unique = sum(blob.size for blob in charged if self._holdings.uploaded(blob.digest))
         unchanged = not written and all(
             self._holdings.fact(target.repository, blob.digest) is Fact.FOUND for blob in image.blobs
         )
         action = Action.UPLOADED if size else Action.SKIPPED if unchanged else Action.MOUNTED
-        result = Result(str(target), image.root.digest, action, size, time.monotonic() - self._begun, image.notes)
-        self._observer.finished(result)
+        seconds = time.monotonic() - self._begun
+        result = Result(
+            str(target), image.root.digest, action, size, seconds, image.notes, unique, found.source, found.platforms
+        )
+        self._ending.finished(result)
         return result

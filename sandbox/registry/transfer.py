@@ -16,13 +16,19 @@ from sandbox.registry.progress import Observer
 def carry(transfer: Transfer, client: Client, holdings: Holdings, observer: Observer) -> dict[str, SandboxError]:
     """Do it; the answer names the repositories that did not get the blob, each with the reason."""
     digest, repositories = transfer.blob.digest, transfer.repositories
+    failures: dict[str, SandboxError] = {}
     try:
         lacking = [name for name in repositories if holdings.size(name, digest) is None]
-        if lacking and holdings.anywhere(digest) is None:
-            _send(transfer, lacking.pop(0), client, holdings, observer)
+        while lacking and holdings.anywhere(digest) is None:
+            try:
+                _send(transfer, lacking[0], client, holdings, observer)
+            except RegistryError as error:
+                if error.transient:
+                    raise
+                failures[lacking[0]] = error  # this repository is closed to us; others may not be
+            del lacking[0]
     except SandboxError as error:
         return dict.fromkeys(repositories, error)
-    failures: dict[str, SandboxError] = {}
     for repository in lacking:
         try:
             _mount(transfer, repository, client, holdings, observer)
@@ -61,7 +67,7 @@ def _mount(transfer: Transfer, repository: str, client: Client, holdings: Holdin
         if error.transient:
             raise
         begun = None
-    copy = _observed(lambda: client.blob(source, digest), observer)
+    copy = _observed(lambda: client.blob(source, digest, size=transfer.blob.size), observer)
     client.upload(repository, transfer.blob, copy, begun=begun)
     holdings.add(repository, digest, transfer.blob.size, Fact.UPLOADED)
 

@@ -1,89 +1,56 @@
-"""Requests to one registry: kept-alive sessions, tokens, patience; the only importer of `requests`."""
+"""Requests to one registry: authorised, throttled, patient, and with errors that say what to do."""
 
 from __future__ import annotations
 
-import contextlib
-import threading
+import itertools
+import logging
+import random
+import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
+from collections.abc import Callable, Iterable, Mapping
 from typing import Self
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
-import requests
-from requests.adapters import HTTPAdapter
-
+from sandbox.host import interruption
 from sandbox.registry import address as addresses
-from sandbox.registry import challenge as challenges
-from sandbox.registry.digest import CHUNK
+from sandbox.registry import backoff, scope
+from sandbox.registry.answer import Answer
+from sandbox.registry.authorization import Authorization
+from sandbox.registry.connections import Broken, Connections, Response, may_pass, untrusted
+from sandbox.registry.credential import Keychain
 from sandbox.registry.errors import RegistryError, from_response, is_transient
+from sandbox.registry.throttle import Lane, Slot, Throttle
 
-TRIES = 4
-FIRST_PAUSE = 0.2
-LONGEST_PAUSE = 30.0
-CONNECT_TIMEOUT = 10.0
-READ_TIMEOUT = 300.0
+BUSY = (429, 503)
+_QUERY = re.compile(r"\?[^\s)'\"]*")
 
-
-@dataclass(frozen=True)
-class Answer:
-    """A registry's answer; its status is one that was wanted."""
-
-    response: requests.Response
-    action: str
-
-    @property
-    def status(self) -> int:
-        return self.response.status_code
-
-    @property
-    def content(self) -> bytes:
-        return self.response.content
-
-    def header(self, name: str) -> str:
-        """The value of a header, empty when it was not sent."""
-        return self.response.headers.get(name, "")
-
-    def resolve(self, url: str) -> str:
-        """`url`, which may be relative to what was asked for, as a full URL."""
-        return urljoin(self.response.url, url)
-
-    @property
-    def following(self) -> str:
-        """The URL of the next page of a list (`Link: <…>; rel="next"`, RFC 8288), empty at the end."""
-        url = self.response.links.get("next", {}).get("url", "")
-        return self.resolve(url) if url else ""
-
-    def chunks(self) -> Iterator[bytes]:
-        """The body of a streamed answer, piece by piece. Raises RegistryError when it breaks off."""
-        try:
-            yield from self.response.iter_content(CHUNK)
-        except requests.RequestException as error:
-            raise RegistryError(
-                f"the answer to {self.action} broke off", details=str(error), transient=may_pass(error)
-            ) from error
-
-    def close(self) -> None:
-        """Give the connection back, or close it when bytes are left unread."""
-        self.response.close()
+log = logging.getLogger(__name__)
 
 
 class Transport:
     """Sends requests to the registry at `url` and repeats those that may be repeated.
 
-    Safe for use by several threads; each has its own session, so connections are kept alive and never shared.
-    Loopback registries are reached directly: no proxy, no netrc, no settings of the environment.
+    Safe for use by several threads. `throttle` is shared by all transports to the same host. `luck` gives numbers from
+    0 to 1 to spread repetitions, `clock` monotonic seconds.
     """
 
-    def __init__(self, url: str, *, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        keychain: Keychain | None = None,
+        throttle: Throttle | None = None,
+        sleep: Callable[[float], None] = interruption.pause,
+        clock: Callable[[], float] = time.monotonic,
+        luck: Callable[[], float] = random.random,
+    ) -> None:
         self.address = addresses.parse(url)
-        self.sleep = sleep
-        self._base: str | None = None
-        self._lock = threading.Lock()
-        self._local = threading.local()
-        self._sessions: list[requests.Session] = []
-        self._tokens: dict[str, str] = {}
+        self._base: addresses.Address | None = None
+        self._sleep = sleep
+        self._luck = luck
+        self._throttle = throttle or Throttle(clock=clock, sleep=sleep)
+        self._connections = Connections(direct=self.address.is_loopback)
+        self._authorization = Authorization(self.address, keychain, self._token_request, clock)
 
     def __enter__(self) -> Self:
         return self
@@ -93,11 +60,11 @@ class Transport:
 
     def close(self) -> None:
         """Close every connection."""
-        with self._lock:
-            sessions, self._sessions = self._sessions, []
-        for session in sessions:
-            session.close()
-        self._local = threading.local()
+        self._connections.close()
+
+    def wait(self, attempt: int) -> None:
+        """Sleep before trying something again after the failed try number `attempt`."""
+        self._sleep(backoff.pause(attempt, self._luck()))
 
     def send(
         self,
@@ -109,146 +76,109 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         data: bytes | Iterable[bytes] | None = None,
         stream: bool = False,
+        lane: Lane = Lane.SMALL,
     ) -> Answer:
         """The answer, when its status is in `wanted`; RegistryError otherwise.
 
-        `url` is a path on this registry or a full URL. With `repeat`, broken connections, 5xx and 429 are tried again
-        up to TRIES times, as late as Retry-After says; use it only for bodies that can be sent twice.
+        `url` is a path on this registry or a full URL of it. With `repeat`, broken connections, 5xx and 429 are tried
+        again, as late as Retry-After says; use it only for bodies that can be sent twice. A streamed answer occupies
+        its slot until it is closed.
         """
-        full = urljoin(self._root(), url)
-        action = f"{method} {_redacted(full)}"
-        for left in reversed(range(TRIES if repeat else 1)):
+        full = urljoin(f"{self._root()}/", url)
+        action = f"{method} {full.partition('?')[0]}"
+        for attempt in itertools.count():
+            slot, told, kept = self._throttle.acquire(lane), False, False
             try:
-                response = self._authorised(method, full, dict(headers or {}), data, stream)
+                response = self._authorised(action, method, full, headers or {}, data, stream)
+                told = self._observe(slot, action, response)
                 if response.status_code in wanted:
-                    return Answer(response, action)
-                body, status, late = response.content, response.status_code, response.headers.get("Retry-After")
-            except requests.RequestException as error:
-                if not left or not may_pass(error):
-                    raise self.unreachable(action, error) from error
-                status, body, late = 0, b"", None
-            if not left or (status and not is_transient(status)):
-                raise from_response(action, status, body)
-            self.sleep(pause(TRIES - 1 - left, late))
+                    kept = stream
+                    return Answer(response, action, self._root(), slot.release)
+                error = self._refusal(action, response)
+            except Broken as problem:
+                error = self._unreachable(action, problem)
+            finally:
+                if not kept:
+                    slot.release()
+            if not repeat or not error.transient or attempt + 1 >= backoff.tries(error.status):
+                raise error
+            log.debug("again after %s: %s", error.status or "a broken connection", action)
+            if not told:
+                self.wait(attempt)
         raise AssertionError("unreachable: the last try returns or raises")
 
-    def unreachable(self, action: str, error: Exception) -> RegistryError:
-        """The error for a connection that could not be made or broke off."""
+    def _observe(self, slot: Slot, action: str, response: Response) -> bool:
+        """Let the throttle learn from an answer; whether it said when to come again."""
+        if response.status_code not in BUSY:
+            slot.succeeded()
+            return False
+        wait = backoff.asked(response.headers.get("Retry-After"), time.time())
+        slot.refused(wait or 0.0)
+        log.debug("%s answered %s, limit now %s", action, response.status_code, self._throttle.window.limit)
+        return wait is not None
+
+    def _authorised(
+        self,
+        action: str,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        data: bytes | Iterable[bytes] | None,
+        stream: bool,
+    ) -> Response:
+        """Send once, and once more with another authorization if that is what the registry asks for."""
+        needed = scope.needed(method, url)
+        used = self._authorization.header(needed)
+        response = self._connections.request(method, url, headers, data, authorization=used, stream=stream)
+        if response.status_code != 401 or addresses.of_url(response.url) != self._root():
+            return response
+        other = self._authorization.renewed(response.headers.get("WWW-Authenticate", ""), needed, used)
+        if other is None or other == used:
+            return response
+        response.close()
+        if not (data is None or isinstance(data, bytes)):
+            raise RegistryError(
+                f"the registry wants another token for {action}", details="HTTP status 401", status=401, transient=True
+            )
+        return self._connections.request(method, url, headers, data, authorization=other, stream=stream)
+
+    def _refusal(self, action: str, response: Response) -> RegistryError:
+        body = self._authorization.redacted(response.content.decode(errors="replace"))
+        return self._authorization.denied(from_response(action, response.status_code, body.encode()))
+
+    def _unreachable(self, action: str, error: Exception) -> RegistryError:
+        """The error for a connection that could not be made or broke off.
+
+        Whoever raises it leaves the original behind: that one names URLs with their signatures.
+        """
         fix = "start it: sandbox up" if self.address.is_loopback else "check the network, a proxy or the host's name"
-        if isinstance(error, requests.exceptions.SSLError):
+        if untrusted(error):
             fix = "trust the registry's certificate authority, or write http:// if it has no TLS"
         return RegistryError(
             f"no usable connection to the registry at {self.address}",
-            details=f"{action}: {error}",
+            details=f"{action}: {_QUERY.sub('', self._authorization.redacted(str(error)))}",
             fix=fix,
             transient=may_pass(error),
         )
 
-    def _authorised(
-        self, method: str, url: str, headers: dict[str, str], data: bytes | Iterable[bytes] | None, stream: bool
-    ) -> requests.Response:
-        """Send once, and once more with a fresh token if that is what the registry asks for."""
-        own = urlsplit(url).netloc == urlsplit(self._root()).netloc
-        scope = _repository(url)
-        known = self._tokens.get(scope) if own else None
-        response = self._once(method, url, headers, data, stream, known)
-        if response.status_code != 401 or not own or not (data is None or isinstance(data, bytes)):
-            return response
-        challenge = challenges.parse(response.headers.get("WWW-Authenticate", ""))
-        if challenge is None:
-            return response
-        response.close()
-        self._tokens[scope] = token = self._token(challenge)
-        return self._once(method, url, headers, data, stream, token)
+    def _token_request(self, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None) -> tuple[int, bytes]:
+        """Ask a token server, again when that may help; the answer of the last try counts."""
+        action = f"a token from {url.partition('?')[0]}"
+        for attempt in range(backoff.TRIES):
+            try:
+                response = self._connections.request(
+                    "POST" if form else "GET", url, {}, form, authorization=headers.get("Authorization")
+                )
+            except Broken as error:
+                if attempt == backoff.TRIES - 1 or not may_pass(error):
+                    raise self._unreachable(action, error) from None
+            else:
+                if attempt == backoff.TRIES - 1 or not is_transient(response.status_code):
+                    return response.status_code, response.content
+            self.wait(attempt)
+        raise AssertionError("unreachable: the last try returns or raises")
 
-    def _once(
-        self,
-        method: str,
-        url: str,
-        headers: dict[str, str],
-        data: bytes | Iterable[bytes] | None,
-        stream: bool,
-        token: str | None,
-    ) -> requests.Response:
-        if token:
-            headers = {**headers, "Authorization": f"Bearer {token}"}
-        return self._session().request(
-            method,
-            url,
-            headers=headers,
-            data=data,
-            stream=stream,
-            auth=_as_given,
-            timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
-            allow_redirects=method in ("GET", "HEAD"),
-        )
-
-    def _token(self, challenge: challenges.Challenge) -> str:
-        """An anonymous token (Distribution specification, token authentication)."""
-        response = self._session().get(
-            challenge.realm, params=challenge.query, auth=_as_given, timeout=(CONNECT_TIMEOUT, READ_TIMEOUT)
-        )
-        try:
-            content = response.json() if response.status_code == 200 else {}
-            return str(content.get("token") or content["access_token"])
-        except (ValueError, KeyError, AttributeError) as error:
-            raise from_response(f"a token from {challenge.realm}", response.status_code, response.content) from error
-
-    def _session(self) -> requests.Session:
-        session: requests.Session | None = getattr(self._local, "session", None)
-        if session is None:
-            session = self._local.session = requests.Session()
-            session.trust_env = not self.address.is_loopback
-            session.headers["User-Agent"] = "sandbox"
-            session.headers["Accept-Encoding"] = "identity"
-            adapter = HTTPAdapter(pool_connections=2, pool_maxsize=2)
-            session.mount("http://", adapter)
-            session.mount("https://", adapter)
-            with self._lock:
-                self._sessions.append(session)
-        return session
-
-    def _root(self) -> str:
+    def _root(self) -> addresses.Address:
         if self._base is None:
-            self._base = f"{addresses.dial(self.address)}/"
+            self._base = addresses.dial(self.address)
         return self._base
-
-
-def pause(attempt: int, retry_after: str | None) -> float:
-    """Seconds to wait before the next try: what the server says (RFC 9110, 10.2.3), else doubling; never too long."""
-    seconds = FIRST_PAUSE * (1 << attempt)
-    if retry_after and retry_after.strip().isdigit():
-        seconds = float(retry_after)
-    elif retry_after:
-        with contextlib.suppress(ValueError):
-            seconds = parsedate_to_datetime(retry_after).timestamp() - time.time()
-    return min(max(seconds, 0.0), LONGEST_PAUSE)
-
-
-def may_pass(error: Exception) -> bool:
-    """Whether a failure of the connection, rather than of the request, may be gone at the next try."""
-    passing = (
-        requests.exceptions.ConnectionError,
-        requests.exceptions.Timeout,
-        requests.exceptions.ChunkedEncodingError,
-        requests.exceptions.ContentDecodingError,
-    )
-    return isinstance(error, passing) and not isinstance(error, requests.exceptions.SSLError)
-
-
-def _as_given(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """An authentication that adds nothing; without one, requests would look passwords up in netrc."""
-    return request
-
-
-def _repository(url: str) -> str:
-    """The repository a URL is about; tokens are good for one."""
-    path = urlsplit(url).path.removeprefix("/v2/")
-    for part in ("/manifests/", "/blobs/", "/tags/"):
-        path = path.partition(part)[0]
-    return path
-
-
-def _redacted(url: str) -> str:
-    """`url` without its query, which may carry a registry's upload state or signatures."""
-    return url.partition("?")[0]

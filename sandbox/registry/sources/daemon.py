@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +17,7 @@ from sandbox.registry.imagelist import FromDaemon
 from sandbox.registry.landing import Landing
 from sandbox.registry.manifest import OCI_CONFIG, OCI_LAYER, Descriptor, Document, Manifest
 from sandbox.registry.progress import Observer
+from sandbox.registry.sources import v1layers
 from sandbox.registry.sources.savestream import Documents, take
 from sandbox.registry.sources.select import goes_by, listed
 from sandbox.registry.sources.source import Daemon
@@ -30,13 +31,14 @@ class Inspected:
     """What the engine says about an image before anything is saved.
 
     `id` is the digest of the configuration on an engine with its classic store, of a manifest or an index on one with
-    the containerd store. `diff_ids` are the digests of the uncompressed layers, on either.
+    the containerd store, where that `is_document`. `diff_ids` are the digests of the uncompressed layers, on either.
     """
 
     target: Target
     name: str
     id: str
     diff_ids: tuple[str, ...]
+    is_document: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ class DaemonImages:
         self._holdings = holdings
         self._observer = observer
         self._pool = pool
+        self._seen: dict[str, str] = {}
 
     def resolve(self, entries: Sequence[FromDaemon]) -> dict[Target, Image | SandboxError]:
         """Every image, its layers in the registry, or the reason why not."""
@@ -94,7 +97,8 @@ class DaemonImages:
                 f"the Docker Engine has no image {entry.image}",
                 fix=f"docker pull {entry.image}, or build it; or push it `from: registry`",
             )
-        return Inspected(entry.target, entry.image, str(content["Id"]), _layers(content))
+        document = bool(content.get("Descriptor"))
+        return Inspected(entry.target, entry.image, str(content["Id"]), _layers(content), document)
 
     def _held(self, one: Inspected, tagged: Tree | None) -> Image | SandboxError | None:
         """The image, when the registry has every piece of it, so that nothing need be saved."""
@@ -112,13 +116,16 @@ class DaemonImages:
             self._holdings.size(item[1].repository, item[0])
 
     def _tagged(self, one: Inspected) -> Tree | None:
-        """The image behind the target's tag, when it is this one; the tag vouches for its blobs."""
-        repository, name = one.target.repository, one.target.tag or str(one.target.digest)
-        try:
-            document = self._client.manifest(repository, name)
-            return self._recognised(one, document, name) if document else None
-        except SandboxError:
-            return None  # an image that cannot be read is not this one; pushing it will tell of other trouble
+        """The image behind the target's tag, or its own digest, when it is this one; that vouches for its blobs."""
+        repository, tag = one.target.repository, one.target.tag or str(one.target.digest)
+        for name in (tag, one.id) if one.is_document else (tag,):
+            try:
+                document = self._client.manifest(repository, name)
+                if document and (tree := self._recognised(one, document, name)):
+                    return tree
+            except SandboxError:
+                continue  # what cannot be read is not this image; pushing it will tell of other trouble
+        return None
 
     def _recognised(self, one: Inspected, document: Document, name: str) -> Tree | None:
         content = manifests.parse(document)
@@ -126,6 +133,8 @@ class DaemonImages:
         if ours and isinstance(content, Manifest):
             ours = tuple(layer.digest for layer in content.layers) == one.diff_ids
         if not ours and document.digest != one.id:
+            if isinstance(content, Manifest):
+                self._seen |= {blob.digest: one.target.repository for blob in (content.config, *content.layers)}
             return None
         tree = walk(document, lambda child: self._client.manifest(one.target.repository, child.digest))
         self._holdings.vouch(one.target.repository, name, document, tree.blobs)
@@ -157,7 +166,7 @@ class DaemonImages:
         for _ in range(SAVES):
             landing = self._landing(waiting)
             try:
-                documents = take(self._daemon.save(list(dict.fromkeys(one.name for one in waiting))), landing)
+                documents = self._taken(waiting, landing)
             except SandboxError as error:
                 return found | dict.fromkeys((one.target for one in waiting), error)
             found |= {one.target: self._made(one, documents, landing) for one in waiting}
@@ -167,13 +176,32 @@ class DaemonImages:
             waiting = again
         return found
 
+    def _taken(self, waiting: Sequence[Inspected], landing: Landing) -> Documents:
+        """One save of all these images, no longer than it takes to see what is missing."""
+
+        def enough(documents: Documents) -> bool:
+            configs = documents.by_digest
+            return not landing.wants_unknown() and all(
+                one.id in configs and _describes(configs[one.id], one) for one in waiting
+            )
+
+        chains = v1layers.chains(one.diff_ids for one in waiting)
+        stream = self._daemon.save(list(dict.fromkeys(one.name for one in waiting)))
+        try:
+            return take(stream, landing, chains, enough)
+        finally:
+            if isinstance(stream, Generator):
+                stream.close()
+            landing.settle()
+
     def _landing(self, waiting: Sequence[Inspected]) -> Landing:
         wanted: dict[str, dict[str, None]] = {}
         for one in waiting:
             for digest in one.diff_ids:
                 wanted.setdefault(digest, {})[one.target.repository] = None
         repositories = {digest: tuple(names) for digest, names in wanted.items()}
-        return Landing(self._client, self._holdings, self._observer, repositories, waiting[0].target.repository)
+        place = (self._client, self._holdings, self._observer, self._pool)
+        return Landing(*place, repositories, waiting[0].target.repository, self._seen)
 
     def _made(self, one: Inspected, documents: Documents, landing: Landing) -> Image | SandboxError:
         try:

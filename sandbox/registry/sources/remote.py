@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import platform as machine
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sandbox.errors import SandboxError
 from sandbox.registry.client import Client
-from sandbox.registry.image import Image, MissingBlob, for_platform, walk
+from sandbox.registry.image import Image, MissingBlob, walk
 from sandbox.registry.manifest import Descriptor, Document, Index, parse
+from sandbox.registry.platforms import choose
 from sandbox.registry.reference import DOCKER_HUB, Reference
 
 DOCKER_HUB_API = "registry-1.docker.io"
@@ -21,38 +22,34 @@ _ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm6
 class Remote:
     """The image `reference` of the registry that `client` speaks to.
 
-    A tag that names several platforms is reduced to `platform`, the one the sandbox's nodes run; a digest is a promise
-    about exact bytes, so all its platforms are copied.
+    Of an index only `platforms` are copied. Without any, a tag is reduced to `platform`, the one the sandbox's nodes
+    run; a digest is a promise about exact bytes, so all its platforms are copied.
     """
 
     client: Client
     reference: Reference
     platform: str
+    platforms: tuple[str, ...] = ()
 
     def image(self) -> Image:
-        """Read its documents. Raises RegistryError, MissingBlob."""
-        root = self._read(self.reference.name)
-        if root is None:
+        """Read its documents. Raises RegistryError, MissingBlob, MissingPlatform."""
+        named = root = self._read(self.reference.name)
+        if named is None or root is None:
             raise SandboxError(
                 f"there is no image {self.reference.familiar}",
                 details=f"{self.client.url} does not know it",
                 fix="check its name and tag",
             )
-        if self.reference.digest is None and isinstance(parse(root), Index):
-            child = for_platform(root, self.platform)
-            if child is None:
-                raise SandboxError(
-                    f"{self.reference.familiar} does not exist for {self.platform}",
-                    details=f"{root.digest} lists other platforms only",
-                    fix="choose an image made for this platform, or name it by digest to copy all platforms",
-                )
-            root = self._child(child)
-        return walk(root, self._child).image(self)
+        wanted = self.platforms or (() if self.reference.digest else (self.platform,))
+        if wanted and isinstance(parse(root), Index):
+            chosen = choose(root, wanted, self.reference.familiar)
+            root = chosen if isinstance(chosen, Document) else self._child(chosen)
+        return replace(walk(root, self._child).image(self), source=named.digest)
 
     @contextlib.contextmanager
     def open(self, blob: Descriptor) -> Iterator[Iterator[bytes]]:
         """The bytes of a blob."""
-        with self.client.blob(self.reference.path, blob.digest) as chunks:
+        with self.client.blob(self.reference.path, blob.digest, size=blob.size) as chunks:
             yield chunks
 
     def _child(self, child: Descriptor) -> Document:

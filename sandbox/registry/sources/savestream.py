@@ -2,35 +2,36 @@
 
 from __future__ import annotations
 
-import io
 import json
 import posixpath
-import tarfile
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from functools import cached_property
-from typing import IO, Any
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from sandbox.errors import SandboxError
 from sandbox.registry import digest as digests
-from sandbox.registry.digest import CHUNK
 from sandbox.registry.landing import Landing
+from sandbox.registry.sources import v1layers
+from sandbox.registry.sources.tape import Member, Tape
 
-SMALL = 8 << 20
+SMALL = 4 << 20
 
 
-@dataclass(frozen=True)
+@dataclass
 class Documents:
-    """The JSON files of a stream by their path: configurations, manifests, indexes."""
+    """The JSON files of a stream, so far: configurations, manifests, indexes.
 
-    by_path: Mapping[str, bytes]
+    `by_path` has them under their names, `by_digest` under what their bytes say they are.
+    """
 
-    @cached_property
-    def by_digest(self) -> Mapping[str, bytes]:
-        """The same files by what their bytes say they are, never by what they are called."""
-        return {digests.of(data): data for data in self.by_path.values()}
+    by_path: dict[str, bytes] = field(default_factory=dict)
+    by_digest: dict[str, bytes] = field(default_factory=dict)
 
-    @cached_property
+    def add(self, path: str, data: bytes) -> None:
+        """Keep one."""
+        self.by_path[path] = self.by_digest[digests.of(data)] = data
+
+    @property
     def index(self) -> Mapping[str, Any]:
         """The OCI index of a stream in the new layout, empty in the old one. Raises SandboxError."""
         try:
@@ -40,38 +41,57 @@ class Documents:
         return content if isinstance(content, dict) else {}
 
 
-def take(stream: Iterator[bytes], landing: Landing) -> Documents:
-    """Read a stream to its end, its layers into `landing`. Raises SandboxError when it breaks off.
+def take(
+    stream: Iterator[bytes],
+    landing: Landing,
+    chains: Mapping[str, str],
+    enough: Callable[[Documents], bool] = lambda _: False,
+) -> Documents:
+    """Read a stream to its end, or until it was `enough`, its layers into `landing`.
 
-    Files of up to SMALL bytes are held in memory one at a time, so that they are sent only if missing and can be sent
-    again; larger ones go straight through.
+    `chains` are the diff ids of the expected layers by their chain ids. Files of up to SMALL bytes are held in memory,
+    so that they can be sent again; larger ones go straight through. Raises SandboxError when the stream breaks off.
     """
-    documents: dict[str, bytes] = {}
-    try:
-        with tarfile.open(fileobj=_Reader(stream), mode="r|", bufsize=CHUNK) as tar:
-            for member in tar:
-                file = tar.extractfile(member) if member.isfile() else None
-                if file is not None:
-                    _one(posixpath.normpath(member.name), member.size, file, landing, documents)
-    except (tarfile.TarError, EOFError) as error:
-        raise SandboxError(
-            "the Docker Engine's save broke off", details=str(error), fix="look at the engine's log, then try again"
-        ) from error
-    return Documents(documents)
+    taking = _Taking(Tape(stream), landing, chains)
+    for member in taking.tape:
+        taking.one(posixpath.normpath(member.name), member)
+        if enough(taking.documents):
+            break
+    return taking.documents
 
 
-def _one(name: str, size: int, file: IO[bytes], landing: Landing, documents: dict[str, bytes]) -> None:
-    digest = _digest_of(name)
-    if size <= SMALL:
-        data = file.read()
-        if name.endswith(".json") or (digest and data.startswith(b"{")):
-            documents[name] = data
-        elif digest or _is_old_layer(name):
-            landing.buffered(data, digest)
-    elif digest:
-        landing.named(digest, size, _chunks(file))
-    elif _is_old_layer(name) and landing.wants_unknown():
-        landing.unnamed(size, _chunks(file))
+class _Taking:
+    """One stream, and what is known of it so far."""
+
+    def __init__(self, tape: Tape, landing: Landing, chains: Mapping[str, str]) -> None:
+        self.tape = tape
+        self.documents = Documents()
+        self._landing = landing
+        self._chains = chains
+        self._described = ("", b"")
+
+    def one(self, name: str, member: Member) -> None:
+        """The next file."""
+        folder, _, base = name.rpartition("/")
+        if base == "json" and member.size <= SMALL:
+            self._described = (folder, self.tape.read())
+            return
+        digest = _digest_of(name) or (self._old_layer(folder) if base == "layer.tar" else None)
+        if member.size <= SMALL:
+            data = self.tape.read()
+            if name.endswith(".json") or (digest and data.startswith(b"{")):
+                self.documents.add(name, data)
+            elif digest or base == "layer.tar":
+                self._landing.buffered(data, digest)
+        elif digest:
+            self._landing.named(digest, member.size, self.tape.chunks())
+        elif base == "layer.tar" and self._landing.wants_unknown():
+            self._landing.unnamed(member.size, self.tape.chunks())
+
+    def _old_layer(self, folder: str) -> str | None:
+        """The digest of a layer that Docker before 25 calls `<id>/layer.tar`; the description came before it."""
+        described, description = self._described
+        return v1layers.recognised(folder, description, self._chains) if folder == described else None
 
 
 def _digest_of(name: str) -> str | None:
@@ -79,38 +99,3 @@ def _digest_of(name: str) -> str | None:
     parts = name.split("/")
     digest = ":".join(parts[1:])
     return digest if len(parts) == 3 and parts[0] == "blobs" and digests.is_digest(digest) else None
-
-
-def _is_old_layer(name: str) -> bool:
-    """Docker before 25 calls layers `<id>/layer.tar`, an id that says nothing about the content."""
-    return posixpath.basename(name) == "layer.tar"
-
-
-def _chunks(file: IO[bytes]) -> Iterator[bytes]:
-    while chunk := file.read(CHUNK):
-        yield chunk
-
-
-class _Reader(io.RawIOBase):
-    """An iterator of bytes as a file that can only be read forward."""
-
-    def __init__(self, stream: Iterator[bytes]) -> None:
-        self._stream = stream
-        self._rest = memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        """Up to `size` bytes, fewer only at the end."""
-        parts, left = [], size
-        while left > 0:
-            if not self._rest:
-                chunk = next(self._stream, None)
-                if chunk is None:
-                    break
-                self._rest = memoryview(chunk)
-            part, self._rest = self._rest[:left], self._rest[left:]
-            parts.append(part)
-            left -= len(part)
-        return b"".join(parts)

@@ -23,7 +23,7 @@ class Daemon(Protocol):
         """The engine's description of an image (`GET /images/{name}/json`), None when it has none of that name."""
 
     def save(self, names: Sequence[str]) -> Iterator[bytes]:
-        """One tar with all these images (`GET /images/get`), in chunks of any size."""
+        """One tar with all these images (`GET /images/get`), in chunks of any size; a generator may be closed early."""
 
     def build(self, context: Path, tag: str) -> None:
         """Build the Dockerfile of a folder and name the image `tag`."""

@@ -2,96 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
-import yaml
 
 from sandbox.cluster.api import Cluster, ClusterError, title
 from sandbox.cluster.readiness import wait_ready
+from tests.api_server import ApiServer, kubeconfig
 from tests.ports import free_port
 
-KINDS = {
-    "/api/v1": {"ConfigMap": ("configmaps", True), "Namespace": ("namespaces", False), "Pod": ("pods", True)},
-    "/apis/apps/v1": {"Deployment": ("deployments", True)},
-}
 CONFIG_MAP = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "ns"}, "data": {"k": "é"}}
-
-
-class ApiServer(ThreadingHTTPServer):
-    """Objects by path; `refusal` is what the next writes get."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.objects: dict[str, Any] = {}
-        self.kinds = {base: dict(kinds) for base, kinds in KINDS.items()}
-        self.asked: list[tuple[str, str, str, dict[str, list[str]]]] = []
-        self.refusal: tuple[int, bytes] | None = None
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: ApiServer
-
-    def log_message(self, format: str, *args: Any) -> None:
-        return
-
-    def answer(self, status: int, body: Any) -> None:
-        data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def missing(self) -> None:
-        self.answer(404, {"kind": "Status", "message": "not found"})
-
-    def note(self) -> tuple[str, bytes]:
-        parts = urlsplit(self.path)
-        self.server.asked.append(
-            (self.command, parts.path, self.headers.get("Content-Type", ""), parse_qs(parts.query))
-        )
-        return parts.path, self.rfile.read(int(self.headers.get("Content-Length") or 0))
-
-    def do_GET(self) -> None:
-        path, _ = self.note()
-        if path == "/readyz":
-            self.answer(200, b"ok")
-        elif path in self.server.kinds:
-            kinds = self.server.kinds[path].items()
-            rows = [{"kind": kind, "name": name, "namespaced": inside} for kind, (name, inside) in kinds]
-            self.answer(200, {"resources": [*rows, {"kind": "Scale", "name": "pods/scale", "namespaced": True}]})
-        elif path.endswith("/log"):
-            self.answer(200, b"last words\n")
-        elif path in self.server.objects:
-            self.answer(200, self.server.objects[path])
-        elif any(path.endswith("/" + name) for kinds_of in self.server.kinds.values() for name, _ in kinds_of.values()):
-            found = [one for place, one in self.server.objects.items() if place.startswith(path + "/")]
-            self.answer(200, {"items": [{k: v for k, v in one.items() if k != "kind"} for one in found]})
-        else:
-            self.missing()
-
-    def do_PATCH(self) -> None:
-        path, body = self.note()
-        if self.server.refusal:
-            self.answer(*self.server.refusal)
-        else:
-            self.server.objects[path] = json.loads(body)
-            self.answer(200, self.server.objects[path])
-
-    def do_DELETE(self) -> None:
-        path, _ = self.note()
-        if self.server.objects.pop(path, None) is None:
-            self.missing()
-        else:
-            self.answer(200, {})
 
 
 @pytest.fixture
@@ -102,19 +25,6 @@ def server() -> Iterator[ApiServer]:
         yield server
         server.shutdown()
         thread.join()
-
-
-def kubeconfig(path: Path, port: int) -> Path:
-    content = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": "x", "cluster": {"server": f"http://127.0.0.1:{port}"}}],
-        "users": [{"name": "x", "user": {"token": "secret"}}],
-        "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}],
-        "current-context": "x",
-    }
-    path.write_text(yaml.safe_dump(content))
-    return path
 
 
 @pytest.fixture

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from sandbox.errors import UsageError
 from sandbox.registry import address
-from sandbox.registry.challenge import Challenge
+from sandbox.registry.backoff import TRIES
+from sandbox.registry.challenge import Challenge, takes_password
 from sandbox.registry.challenge import parse as parse_challenge
 from sandbox.registry.client import Client
 from sandbox.registry.digest import DigestMismatch
 from sandbox.registry.errors import RegistryError
 from sandbox.registry.manifest import Descriptor, document
-from sandbox.registry.transport import TRIES, pause
 from tests.images import TestImage, digest_of, layer
 from tests.registry_simulator import RESET, Fault, Simulator
 
@@ -100,12 +101,6 @@ def test_a_blob_whose_upload_breaks_is_sent_again(registry: Simulator, client: C
     assert read(client, "app", BLOB.digest) == DATA
 
 
-def test_retry_after_is_obeyed(registry: Simulator, client: Client, slept: list[float]) -> None:
-    registry.faults = [Fault("GET", "/v2/", 429, times=2, retry_after="3")]
-    client.ping()
-    assert slept == [3.0, 3.0]
-
-
 def test_retries_are_few_and_the_last_answer_is_told(registry: Simulator, client: Client, slept: list[float]) -> None:
     registry.faults = [Fault("HEAD", "/v2/", 503, times=99)]
     with pytest.raises(RegistryError) as caught:
@@ -158,6 +153,41 @@ def test_other_bytes_under_a_digest_are_noticed(registry: Simulator, client: Cli
     registry.manifests["app", name] = ("application/vnd.oci.image.manifest.v1+json", name)
     with pytest.raises(RegistryError, match="other bytes"):
         client.manifest("app", name)
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda client, image: client.manifest("app", "dev"),
+        lambda client, image: client.manifest_digest("app", digest_of(image.manifest)),
+        lambda client, image: client.put_manifest("app", "new", document(image.manifest)),
+        lambda client, image: client.blob_size("app", digest_of(image.config)),
+        lambda client, image: read(client, "app", digest_of(image.config)),
+        lambda client, image: client.upload("app", BLOB, chunks),
+    ],
+)
+def test_a_digest_header_that_is_not_true_is_named_with_what_is(
+    registry: Simulator, client: Client, ask: Callable[[Client, TestImage], object]
+) -> None:
+    image = TestImage(())
+    client.upload("app", Descriptor("x", digest_of(image.config), len(image.config)), lambda: chunks(image.config))
+    client.put_manifest("app", "dev", document(image.manifest))
+    registry.digest_header = digest_of(b"other")
+    with pytest.raises(RegistryError, match="contradicts itself") as caught:
+        ask(client, image)
+    assert registry.digest_header in caught.value.details
+    assert any(digest_of(data) in str(caught.value) for data in (image.manifest, image.config, DATA))
+
+
+def test_digest_headers_of_another_algorithm_are_checked_too(registry: Simulator, client: Client) -> None:
+    image = TestImage(())
+    client.upload("app", Descriptor("x", digest_of(image.config), len(image.config)), lambda: chunks(image.config))
+    client.put_manifest("app", "dev", document(image.manifest))
+    registry.digest_header = f"sha512:{hashlib.sha512(image.manifest).hexdigest()}"
+    assert client.manifest("app", "dev") == document(image.manifest)
+    registry.digest_header = f"sha512:{'0' * 128}"
+    with pytest.raises(RegistryError, match="contradicts itself"):
+        client.manifest("app", "dev")
 
 
 def test_lists_are_followed_to_their_last_page(registry: Simulator, client: Client) -> None:
@@ -225,12 +255,12 @@ def test_challenges_are_read_with_commas_inside_quotes() -> None:
     header = 'Bearer realm="https://a.example/token",service="a.example",scope="repository:x:pull,push"'
     assert parse_challenge(header) == Challenge("https://a.example/token", "a.example", "repository:x:pull,push")
     assert parse_challenge('Basic realm="x"') is None
+    assert parse_challenge("Bearer") is None
     assert parse_challenge("") is None
 
 
-def test_pauses_grow_and_follow_the_server_within_reason() -> None:
-    assert pause(0, None) < pause(1, None) < pause(2, None)
-    assert pause(0, "7") == 7.0
-    assert pause(0, "86400") == pause(0, "Fri, 31 Dec 2100 23:59:59 GMT") == 30.0
-    assert pause(0, "Fri, 31 Dec 1999 23:59:59 GMT") == 0.0
-    assert pause(1, "soon") == pause(1, None)
+def test_of_several_challenges_each_is_read_by_its_scheme() -> None:
+    header = 'Negotiate, Basic realm="a, b", Bearer realm="https://a.example/\\"x\\"", service=plain'
+    assert parse_challenge(header) == Challenge('https://a.example/"x"', "plain", None)
+    assert takes_password(header)
+    assert not takes_password('Bearer realm="Basic realm=x"')

@@ -8,7 +8,7 @@ import pytest
 
 from sandbox.errors import SandboxError
 from sandbox.registry import manifest as manifests
-from sandbox.registry.image import MissingBlob, for_platform, walk
+from sandbox.registry.image import MissingBlob, walk
 from sandbox.registry.manifest import Descriptor, Document, Index, Manifest
 from tests.images import TestImage, digest_of, index, layer
 
@@ -100,12 +100,6 @@ def test_an_index_of_which_nothing_is_there_is_named_as_missing() -> None:
     with pytest.raises(MissingBlob) as caught:
         walk(root, lambda child: None)
     assert next(iter(images)) in caught.value.details
-
-
-def test_a_platform_is_found_whatever_its_variant() -> None:
-    root, images = platforms()
-    found = [for_platform(root, name) for name in ("linux/arm64", "linux/amd64", "linux/s390x")]
-    assert [child and child.digest for child in found] == [*list(images)[:2], None]
 
 
 def test_layers_that_live_outside_registries_are_not_pushed() -> None:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import re
+import tempfile
 from pathlib import Path
+from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sandbox.registry import manifest as manifests
 from sandbox.registry.image import Image
+from sandbox.registry.imagelist import FromLayout
 from sandbox.registry.manifest import Descriptor
 from sandbox.registry.plan import make
+from sandbox.registry.push import push
 from sandbox.registry.sources.layout import Layout
 from sandbox.registry.target import Target
-from tests.images import digest_of
+from tests.images import TestImage, digest_of, index, layer, write_layout
+from tests.registry_simulator import Simulator
 
 targets = st.builds(Target, st.sampled_from(["a", "b", "team/c"]), st.sampled_from(["1", "2", "3"]))
 
@@ -45,7 +52,7 @@ def test_an_image_waits_for_all_its_blobs_and_each_blob_is_charged_once(wanted: 
     plan = make(wanted)
     for target, image in wanted.items():
         assert plan.needs(target) == {blob.digest for blob in image.blobs}
-    charged = [digest for target in wanted for digest in plan.charges(target)]
+    charged = [blob.digest for target in wanted for blob in plan.charges(target)]
     assert sorted(charged) == sorted(transfer.blob.digest for transfer in plan.transfers)
 
 
@@ -58,3 +65,53 @@ def test_every_origin_that_has_a_blob_can_give_it_and_large_blobs_go_first(wante
     sizes = [transfer.blob.size for transfer in plan.transfers]
     assert sizes == sorted(sizes, reverse=True)
     assert plan.size == sum(sizes)
+
+
+LAYERS = [layer(number, 200 * number) for number in range(5)]
+some_images = st.builds(
+    lambda numbers, label: TestImage(tuple(LAYERS[number] for number in numbers), label),
+    st.lists(st.integers(0, 4), max_size=3),
+    st.sampled_from("ab"),
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.dictionaries(targets, st.lists(some_images, min_size=1, max_size=3), min_size=1, max_size=4), st.integers(1, 6)
+)
+def test_blobs_cross_once_and_come_before_manifests_and_these_before_indexes(
+    wanted: dict[Target, list[TestImage]], limit: int
+) -> None:
+    with Simulator() as registry, tempfile.TemporaryDirectory() as folder:
+        entries = []
+        for number, (target, group) in enumerate(wanted.items()):
+            place = Path(folder, str(number))
+            top = index(
+                *[one.descriptor(platform={"os": "linux", "architecture": f"a{n}"}) for n, one in enumerate(group)]
+            )
+            listed = {"mediaType": manifests.OCI_INDEX, "digest": digest_of(top), "size": len(top)}
+            files = {digest: data for one in group for digest, data in one.files.items()}
+            write_layout(place, index(listed), files | {digest_of(top): top})
+            entries.append(FromLayout(target, place))
+        results = push(entries, registry.url, limit=limit)
+        blobs = {data for group in wanted.values() for one in group for data in (*one.blobs, one.config)}
+        assert registry.received == sum(map(len, blobs)) == sum(one.size for one in results)
+        _in_order(registry)
+
+
+def _in_order(registry: Simulator) -> None:
+    """What a document names was in its repository before the document was."""
+    there: set[tuple[str, str]] = set()
+    for request in registry.requests:
+        repository = re.split("/(?:blobs|manifests)/", request.path.removeprefix("/v2/"))[0]
+        if request.method not in ("PUT", "POST") or request.status != 201:
+            continue
+        if "/manifests/" in request.path:
+            name = request.path.rpartition("/")[2]
+            digest = registry.manifests[repository, name][1]
+            content: dict[str, Any] = json.loads(registry.content[digest])
+            named = content.get("manifests") or [content["config"], *content["layers"]]
+            assert all((repository, one["digest"]) in there for one in named)
+        else:
+            digest = re.split("digest=|mount=", request.path)[1].partition("&")[0].replace("%3A", ":")
+        there.add((repository, digest))

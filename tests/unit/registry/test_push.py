@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from sandbox.errors import SandboxError
+from sandbox.host import interruption
 from sandbox.registry import reference
 from sandbox.registry.imagelist import Entry, FromArchive, FromBuild, FromDaemon, FromLayout, FromRegistry
-from sandbox.registry.progress import Action, Result
+from sandbox.registry.progress import Action, Result, Silent
 from sandbox.registry.push import PushFailed, push
 from sandbox.registry.sources import savestream
 from sandbox.registry.target import parse
@@ -276,7 +277,7 @@ def test_one_bad_image_does_not_stop_the_others_and_is_explained(registry: Simul
     ]
     told: list[str] = []
 
-    class Watch:
+    class Watch(Silent):
         def planned(self, images: int, blobs: int, size: int) -> None:
             assert (images, blobs, size) == (2, 6, UNIQUE)
 
@@ -429,3 +430,80 @@ def test_a_save_that_breaks_off_is_an_error_for_people(registry: Simulator, data
 
 def test_no_images_are_pushed_at_once(registry: Simulator) -> None:
     assert push([], registry.url) == ()
+
+
+def test_the_first_failure_ends_a_push_that_may_not_fail(registry: Simulator, tmp_path: Path) -> None:
+    entries: list[Entry] = [entry("unknown:1"), layout(tmp_path)]
+    with pytest.raises(PushFailed) as caught:
+        push(entries, registry.url, FakeEngine({}), fail_fast=True)
+    assert [str(target) for target in caught.value.untried] == ["app:dev"]
+    assert "app:dev: not tried any more" in caught.value.details
+    assert registry.received == 0
+    registry.faults = [Fault("PUT", "/v2/closed/blobs/uploads/", 403, times=99)]
+    write_layout(tmp_path / "other", index(TOOL.descriptor()), TOOL.files)
+    entries = [FromLayout(parse("closed:1"), tmp_path / "other"), layout(tmp_path)]
+    with pytest.raises(PushFailed) as caught:
+        push(entries, registry.url, fail_fast=True, limit=1)
+    assert [str(target) for target in caught.value.failures] == ["closed:1"]
+    assert [str(target) for target in caught.value.untried] == ["app:dev"]
+    assert ("app", "dev") not in registry.manifests
+    with pytest.raises(PushFailed) as caught:
+        push(entries, registry.url)
+    assert [str(target) for target in caught.value.failures] == ["closed:1"]
+    assert holds(registry, "app", "dev", APP)
+
+
+@pytest.mark.parametrize("source", ["layout", "daemon"])
+def test_an_interrupted_push_leaves_nothing_half_done_and_the_next_goes_on(
+    registry: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    monkeypatch.setattr(savestream, "SMALL", 8_000)
+
+    class Stopping(Silent):
+        def sent(self, size: int) -> None:
+            interruption.request()
+
+    wanted = SOURCES[source](tmp_path)
+    try:
+        with pytest.raises(interruption.Interrupted):
+            push([wanted], registry.url, FakeEngine({"app:dev": APP}), Stopping())
+    finally:
+        interruption.clear()
+    assert registry.manifests == {}
+    assert all(digest_of(registry.content[digest]) == digest for _, digest in registry.links)
+    push([wanted], registry.url, FakeEngine({"app:dev": APP}))
+    assert holds(registry, "app", "dev", APP)
+
+
+def test_an_image_says_what_it_was_taken_from(registry: Simulator, tmp_path: Path) -> None:
+    classic = FakeEngine({"app:dev": APP})
+    stored = FakeEngine({"app:dev": APP}, containerd=True)
+    sources = [
+        push([entry("app:dev")], registry.url, classic)[0].source,
+        push([entry("app:dev")], registry.url, stored)[0].source,
+        push([layout(tmp_path)], registry.url)[0].source,
+    ]
+    assert sources == [digest_of(APP.config), digest_of(APP.manifest), digest_of(APP.manifest)]
+
+
+def test_the_observer_can_know_how_far_a_push_is(registry: Simulator, tmp_path: Path) -> None:
+    heard = dict.fromkeys(("planned", "sent", "spared"), 0)
+
+    class Watch(Silent):
+        def planned(self, images: int, blobs: int, size: int) -> None:
+            heard["planned"] += size
+
+        def sent(self, size: int) -> None:
+            heard["sent"] += size
+
+        def spared(self, size: int) -> None:
+            heard["spared"] += size
+
+    push([FromLayout(parse("app:old"), layout_of(tmp_path / "tool", TOOL))], registry.url)
+    push([layout(tmp_path), FromLayout(parse("again:1"), tmp_path / "oci")], registry.url, None, Watch())
+    assert heard["planned"] == heard["sent"] + heard["spared"]
+    assert heard["sent"] == len(TOP) + len(APP.config)
+
+
+def layout_of(folder: Path, image: TestImage) -> Path:
+    return write_layout(folder, index(image.descriptor()), image.files)

@@ -1,0 +1,101 @@
+"""What a push leaves on stdout: digests for people, a report in JSON for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from sandbox.cli.push_talk import count, megabytes
+from sandbox.errors import SandboxError
+from sandbox.registry.forecast import Forecast
+from sandbox.registry.progress import Result
+from sandbox.registry.push import PushFailed
+
+
+def pushed(results: Sequence[Result], failure: PushFailed | None, sent: int, seconds: float) -> dict[str, Any]:
+    """The report of a push.
+
+    Of the whole, `bytes` are all that were sent, `unique_bytes` those of the different blobs among them, and `ratio`
+    is their quotient: 1.0 when every blob crossed once, null when nothing had to.
+    """
+    images = [
+        {
+            "image": one.target,
+            "action": one.action.value,
+            "bytes": one.size,
+            "seconds": round(one.seconds, 3),
+            "source": one.source,
+            "digest": one.digest,
+            **({"notes": list(one.notes)} if one.notes else {}),
+        }
+        for one in results
+    ]
+    if failure is not None:
+        images += [
+            {"image": str(target), "action": "failed", **why(error)} for target, error in failure.failures.items()
+        ]
+        images += [{"image": str(target), "action": "untried"} for target in failure.untried]
+    unique = sum(one.unique for one in results)
+    return {
+        "images": images,
+        "bytes": sent,
+        "unique_bytes": unique,
+        "ratio": round(sent / unique, 4) if unique else None,
+        "seconds": round(seconds, 3),
+    }
+
+
+def foretold(forecasts: Sequence[Forecast]) -> dict[str, Any]:
+    """The report of a dry run; `action` is null where it cannot be known, `exact` false where `bytes` are a bound."""
+    images = [
+        {
+            "image": one.target,
+            "action": one.action.value if one.action else None,
+            "blobs": one.blobs,
+            "bytes": one.size,
+            "exact": one.exact,
+            "source": one.source or None,
+            "digest": one.digest or None,
+            **(why(one.error) if one.error else {}),
+        }
+        for one in forecasts
+    ]
+    return {"images": images, "bytes": sum(one.size for one in forecasts), "exact": all(f.exact for f in forecasts)}
+
+
+def why(error: SandboxError) -> dict[str, str]:
+    """An error as JSON has it."""
+    return {"id": error.id, "error": error.brief, "details": error.details, "fix": error.fix}
+
+
+def show_results(results: Sequence[Result]) -> None:
+    """Each image with its digest, ready to be pasted."""
+    for one in results:
+        click.echo(f"{one.target}@{one.digest}")
+
+
+def show_forecasts(forecasts: Sequence[Forecast]) -> None:
+    """The plan, a line an image."""
+    for one in forecasts:
+        word = "error" if one.error else one.action.value if one.action else "built"
+        click.echo(f"{word:<9} {one.target:<40} {_cost(one)}".rstrip())
+
+
+def _cost(one: Forecast) -> str:
+    if one.error:
+        return one.error.brief
+    if one.action is None:
+        return "then pushed"
+    if not one.blobs:
+        return ""
+    blobs = count(one.blobs, "blob")
+    if one.exact:
+        return f"{blobs}, {megabytes(one.size)}"
+    return f"{blobs}, at most {megabytes(one.size)}" if one.size else f"{blobs} at most"
+
+
+def show_json(content: Mapping[str, Any]) -> None:
+    click.echo(json.dumps(content, indent=2))

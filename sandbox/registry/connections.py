@@ -1,0 +1,121 @@
+"""Kept-alive connections, and redirects followed by rules of our own: no header with a secret leaves its host.
+
+The only importer of `requests`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping
+
+import requests
+from requests.adapters import HTTPAdapter
+
+from sandbox.registry.address import Address, joined, of_url
+from sandbox.registry.errors import RegistryError
+
+CONNECT_TIMEOUT = 10.0
+READ_TIMEOUT = 300.0
+REDIRECTS = 5
+
+Response = requests.Response
+Broken = requests.RequestException
+Body = bytes | Iterable[bytes] | Mapping[str, str] | None
+
+
+class Connections:
+    """HTTP for one registry, its token server and the stores it redirects to; each thread has its own session.
+
+    Registries on this machine are reached directly: no proxy, no settings of the environment. netrc is never read.
+    """
+
+    def __init__(self, *, direct: bool) -> None:
+        self._direct = direct
+        self._lock = threading.Lock()
+        self._local = threading.local()
+        self._sessions: list[requests.Session] = []
+
+    def close(self) -> None:
+        """Close every connection."""
+        with self._lock:
+            sessions, self._sessions = self._sessions, []
+        for session in sessions:
+            session.close()
+        self._local = threading.local()
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        data: Body = None,
+        *,
+        authorization: str | None = None,
+        stream: bool = False,
+    ) -> Response:
+        """The answer to a request. GET and HEAD are followed where they are redirected to.
+
+        `authorization` goes to the scheme, host and port of `url` only. Raises Broken when there is no answer, and
+        RegistryError for a redirect that is not to be followed.
+        """
+        origin = of_url(url)
+        for _ in range(REDIRECTS + 1):
+            own = of_url(url) == origin
+            response = self._session().request(
+                method,
+                url,
+                headers={**headers, "Authorization": authorization} if authorization and own else dict(headers),
+                data=data,
+                stream=stream,
+                auth=_as_given,
+                timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
+                allow_redirects=False,
+            )
+            if method not in ("GET", "HEAD") or not response.is_redirect:
+                return response
+            response.close()
+            url = _redirect(origin, joined(url, response.headers["Location"]))
+        raise RegistryError(f"{origin} redirects in circles", details=f"more than {REDIRECTS} redirects")
+
+    def _session(self) -> requests.Session:
+        session: requests.Session | None = getattr(self._local, "session", None)
+        if session is None:
+            session = self._local.session = requests.Session()
+            session.trust_env = not self._direct
+            session.headers["User-Agent"] = "sandbox"
+            session.headers["Accept-Encoding"] = "identity"
+            adapter = HTTPAdapter(pool_connections=2, pool_maxsize=2)
+            session.mount("http://", adapter)
+            session.mount("https://", adapter)
+            with self._lock:
+                self._sessions.append(session)
+        return session
+
+
+def may_pass(error: Exception) -> bool:
+    """Whether a failure of the connection, rather than of the request, may be gone at the next try."""
+    passing: tuple[type[Exception], ...] = (
+        requests.exceptions.ConnectionError,
+        requests.exceptions.Timeout,
+        requests.exceptions.ChunkedEncodingError,
+        requests.exceptions.ContentDecodingError,
+    )
+    return isinstance(error, passing) and not untrusted(error)
+
+
+def untrusted(error: Exception) -> bool:
+    """Whether the host could not prove who it is, or does not speak TLS at all."""
+    return isinstance(error, requests.exceptions.SSLError)
+
+
+def _redirect(origin: Address | None, url: str) -> str:
+    """`url`, when it may be followed: a distant registry does not send us to services of this machine."""
+    there = of_url(url)
+    if there is None or (there.is_loopback and not (origin and origin.is_loopback)):
+        raise RegistryError(f"{origin} redirects to a place that is not to be followed", details=url.partition("?")[0])
+    return url
+
+
+def _as_given(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """An authentication that adds nothing; without one, requests would look passwords up in netrc."""
+    return request

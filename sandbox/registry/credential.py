@@ -1,0 +1,60 @@
+"""One account at one registry: what proves it, and how to keep that out of everything a person may read."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from sandbox.errors import SandboxError
+
+HIDDEN = "***"
+
+
+class CredentialsUnusable(SandboxError):
+    """Credentials are configured for a registry but cannot be had."""
+
+    id = "credentials"
+
+
+@dataclass(frozen=True)
+class Credential:
+    """A name with its password, or an identity token to trade for access tokens, or an access token as it is.
+
+    Its text form shows none of them.
+    """
+
+    username: str = field(default="", repr=False)
+    password: str = field(default="", repr=False)
+    identity: str = field(default="", repr=False)
+    bearer: str = field(default="", repr=False)
+
+    @property
+    def basic(self) -> str | None:
+        """The value of an Authorization header with name and password (RFC 7617); None without a name."""
+        return f"Basic {self._pair}" if self.username else None
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Every text that would give the account away."""
+        pair = (self._pair,) if self.password else ()
+        return tuple(filter(None, (self.password, self.identity, self.bearer, *pair)))
+
+    @property
+    def _pair(self) -> str:
+        return base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
+
+
+class Keychain(Protocol):
+    """Knows credentials for registries."""
+
+    def find(self, host: str) -> Credential | None:
+        """The account at `host[:port]`, None when there is none. Raises CredentialsUnusable."""
+
+
+def redacted(text: str, secrets: Iterable[str]) -> str:
+    """`text` without any of `secrets`, longest first so that no part of one remains."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = text.replace(secret, HIDDEN)
+    return text

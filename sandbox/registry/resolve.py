@@ -1,0 +1,190 @@
+"""From the entries of a manifest to images: what they hold and what they were taken from, before anything moves."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sandbox.errors import MissingTool, SandboxError
+from sandbox.registry import digest as digests
+from sandbox.registry.client import Client
+from sandbox.registry.compression import Compression
+from sandbox.registry.credential import Keychain
+from sandbox.registry.holdings import Holdings
+from sandbox.registry.image import Image, MissingBlob
+from sandbox.registry.imagelist import Entry, FromArchive, FromBuild, FromDaemon, FromLayout, FromRegistry
+from sandbox.registry.manifest import Descriptor
+from sandbox.registry.platforms import narrow
+from sandbox.registry.progress import Observer
+from sandbox.registry.sources import build as builds
+from sandbox.registry.sources.archive import Archive
+from sandbox.registry.sources.compressed import CompressedImages
+from sandbox.registry.sources.daemon import DaemonImages
+from sandbox.registry.sources.layout import Layout
+from sandbox.registry.sources.remote import Remote, api_host
+from sandbox.registry.sources.source import Daemon, Source
+from sandbox.registry.target import Target
+
+LARGEST_CONFIG = 8 << 20
+
+
+@dataclass(frozen=True)
+class Found:
+    """An image, the digest of what it was taken from, and the platforms it was reduced to, if it was."""
+
+    image: Image
+    source: str
+    platforms: tuple[str, ...] = ()
+
+
+Outcome = Found | SandboxError
+
+
+class Remembering:
+    """A Docker Engine that is asked about each image once, and whose answers stay known."""
+
+    def __init__(self, daemon: Daemon, observer: Observer) -> None:
+        self._daemon = daemon
+        self._observer = observer
+        self.known: dict[str, Mapping[str, Any] | None] = {}
+
+    def inspect_image(self, name: str) -> Mapping[str, Any] | None:
+        if name not in self.known:
+            self.known[name] = self._daemon.inspect_image(name)
+        return self.known[name]
+
+    def save(self, names: Sequence[str]) -> Iterator[bytes]:
+        self._observer.expected(weight([self.known.get(name) or {} for name in names]))
+        return self._daemon.save(names)
+
+    def build(self, context: Path, tag: str) -> None:
+        self._daemon.build(context, tag)
+        self.known.pop(tag, None)
+
+    def id(self, name: str) -> str:
+        """The image's id, empty when there is none or it was not asked for."""
+        return str((self.known.get(name) or {}).get("Id", ""))
+
+
+def weight(images: Sequence[Mapping[str, Any]]) -> int:
+    """About how many bytes the layers of some images have together, from what the engine says about each.
+
+    It tells the size of an image, not of its layers; so of images that share some, only the largest counts.
+    """
+    counted: list[tuple[frozenset[str], int]] = []
+    for image in sorted(images, key=lambda image: -int(image.get("Size") or 0)):
+        layers = frozenset((image.get("RootFS") or {}).get("Layers") or ())
+        size = 0 if any(layers & others for others, _ in counted) else int(image.get("Size") or 0)
+        counted.append((layers, size))
+    return sum(size for _, size in counted)
+
+
+class Elsewhere:
+    """The entries whose images are not in the Docker Engine, read concurrently."""
+
+    def __init__(self, pool: Executor, stack: contextlib.ExitStack, platform: str, keychain: Keychain | None) -> None:
+        self._pool = pool
+        self._keychain = keychain
+        self._stack = stack
+        self._platform = platform
+        self._clients: dict[str, Client] = {}
+
+    def begin(self, entries: Sequence[Entry]) -> dict[Target, Future[Outcome]]:
+        """Start reading; other registries stay open as long as the stack, because blobs are read later."""
+        begun: dict[Target, Future[Outcome]] = {}
+        for entry in entries:
+            if not isinstance(entry, FromDaemon | FromBuild):
+                begun[entry.target] = self._pool.submit(self._read, entry, self._source(entry))
+        return begun
+
+    def _source(self, entry: FromRegistry | FromArchive | FromLayout) -> Source:
+        match entry:
+            case FromArchive():
+                return Archive(entry.path, entry.image)
+            case FromLayout():
+                return Layout(entry.path, entry.image)
+            case FromRegistry():
+                host = api_host(entry.image)
+                if host not in self._clients:
+                    self._clients[host] = self._stack.enter_context(Client(host, keychain=self._keychain))
+                return Remote(self._clients[host], entry.image, self._platform, entry.platforms)
+
+    def _read(self, entry: FromRegistry | FromArchive | FromLayout, source: Source) -> Outcome:
+        try:
+            image = source.image()
+            reduced = image.source not in (None, image.root.digest)
+            if entry.platforms and not reduced:
+                image = narrow(image, entry.platforms, str(entry.target), lambda blob: _small(image, blob))
+            platforms = entry.platforms or ((self._platform,) if reduced else ())
+            return Found(image, image.source or image.root.digest, platforms)
+        except SandboxError as error:
+            return error
+
+
+def built(
+    entries: Sequence[Entry], daemon: Daemon | None, observer: Observer
+) -> tuple[list[FromDaemon], dict[Target, SandboxError]]:
+    """The entries whose images the engine has, after building those it must build; and what failed."""
+    ready: list[FromDaemon] = []
+    failed: dict[Target, SandboxError] = {}
+    for entry in entries:
+        if not isinstance(entry, FromDaemon | FromBuild):
+            continue
+        if daemon is None:
+            failed[entry.target] = MissingTool("no Docker Engine", details=f"{entry.target} comes from it")
+        elif isinstance(entry, FromDaemon):
+            ready.append(entry)
+        else:
+            try:
+                observer.building(str(entry.target))
+                ready.append(FromDaemon(entry.target, builds.build(entry, daemon).image, entry.platforms))
+            except SandboxError as error:
+                failed[entry.target] = error
+    return ready, failed
+
+
+def of_engine(
+    compression: Compression,
+    daemon: Daemon,
+    client: Client,
+    holdings: Holdings,
+    observer: Observer,
+    pool: Executor,
+    stack: contextlib.ExitStack,
+) -> DaemonImages | CompressedImages:
+    """The images of the engine, with layers that are compressed as asked; what that takes lives as long as `stack`."""
+    if compression is Compression.RAW:
+        return DaemonImages(daemon, client, holdings, observer, pool)
+    return CompressedImages(compression, daemon, client, holdings, observer, pool, stack)
+
+
+def settled(entry: FromDaemon, image: Image | SandboxError, source: str, client: Client) -> Outcome:
+    """What became of an image of the engine, with `client` to read what the target registry got already."""
+    if isinstance(image, SandboxError):
+        return image
+    whole = image
+
+    def read(blob: Descriptor) -> bytes:
+        try:
+            return _small(whole, blob)
+        except MissingBlob:
+            with client.blob(entry.target.repository, blob.digest) as chunks:
+                return b"".join(digests.verified(chunks, blob.digest, blob.size))
+
+    try:
+        if entry.platforms:
+            image = narrow(whole, entry.platforms, entry.image, read)
+        return Found(image, source, entry.platforms)
+    except SandboxError as error:
+        return error
+
+
+def _small(image: Image, blob: Descriptor) -> bytes:
+    if blob.size > LARGEST_CONFIG:
+        raise SandboxError(f"{blob.digest} is too large for a configuration", details=f"{blob.size} bytes")
+    with image.origin.open(blob) as chunks:
+        return b"".join(digests.verified(chunks, blob.digest, blob.size))

@@ -1,0 +1,157 @@
+"""What the real pushes need: registry servers, the engine's images, and another client that reads them back."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+from sandbox.host.engine import Engine
+from sandbox.host.waiting import wait_until
+from sandbox.registry.client import Client
+from sandbox.registry.errors import RegistryError
+from tests.real.machine import tool
+
+CONFIG = """
+version: 0.1
+log: {{level: error, accesslog: {{disabled: true}}}}
+storage: {{filesystem: {{rootdirectory: "{folder}"}}, delete: {{enabled: true}}}}
+http: {{addr: "127.0.0.1:{port}"}}
+"""
+
+
+def lacking(what: str) -> NoReturn:
+    """Skip the test, or fail it in CI, where nothing may be missing."""
+    if os.environ.get("CI"):
+        pytest.fail(f"CI needs {what}")
+    pytest.skip(f"needs {what}")
+
+
+def server(kind: str) -> Path:
+    """The program of a registry: Debian's docker-registry (2.8) or the bundle's distribution (3)."""
+    if kind == "docker-registry":
+        found = shutil.which(kind)
+        return Path(found) if found else lacking("docker-registry: apt-get install docker-registry")
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    built = sorted(
+        (cache / "sandbox" / "bundle").glob("registry-*/bin/registry"), key=lambda path: path.stat().st_mtime
+    )
+    return built[-1] if built else lacking("the bundle's registry: sandbox bundle build")
+
+
+@contextlib.contextmanager
+def registry(kind: str, folder: Path) -> Iterator[str]:
+    """The host and port of an empty registry that runs for the length of the block."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    settings = folder / "registry.yml"
+    settings.write_text(CONFIG.format(folder=folder / "storage", port=port))
+    environment = {**os.environ, "OTEL_TRACES_EXPORTER": "none"}
+    process = subprocess.Popen([server(kind), "serve", settings], env=environment, stderr=subprocess.DEVNULL)
+    try:
+        with Client(f"http://127.0.0.1:{port}", sleep=lambda _: None) as client:
+            wait_until(lambda: _silent(client), what=kind, timeout=20)
+        yield f"127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def _silent(client: Client) -> str | None:
+    try:
+        client.ping()
+    except RegistryError as error:
+        return str(error)
+    return None
+
+
+@dataclass(frozen=True)
+class ReadBack:
+    """An image as another client reads it: its manifest's digest, its configuration, its layers' digests."""
+
+    digest: str
+    config: bytes
+    layers: tuple[str, ...]
+
+
+def reader() -> Callable[[str, Path], ReadBack]:
+    """A function that reads an image back with a client that is not ours: crane when there is one, else skopeo."""
+    crane = os.environ.get("SANDBOX_TEST_CRANE") or shutil.which("crane") or _cached_crane()
+    if crane:
+        return lambda name, folder: _with_crane(crane, name, folder)
+    if shutil.which("skopeo"):
+        return _with_skopeo
+    lacking("crane (scripts/bench/push builds it) or skopeo, to read images back")
+
+
+def _cached_crane() -> str | None:
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return next((str(path) for path in (cache / "sandbox" / "bench").glob("crane-*/crane")), None)
+
+
+def _with_crane(crane: str, name: str, folder: Path) -> ReadBack:
+    def ask(command: str, what: str) -> bytes:
+        argv = [crane, command, "--insecure", what]
+        return subprocess.run(argv, stdout=subprocess.PIPE, check=True, timeout=300).stdout
+
+    def layer(digest: str) -> str:
+        path = folder / "layer"
+        with path.open("wb") as file:
+            subprocess.run(
+                [crane, "blob", "--insecure", f"{name.rpartition(':')[0]}@{digest}"], stdout=file, check=True
+            )
+        return _digest_of(path)
+
+    manifest = ask("manifest", name)
+    digest = f"sha256:{hashlib.sha256(manifest).hexdigest()}"
+    assert ask("digest", name).decode().strip() == digest
+    described = [one["digest"] for one in json.loads(manifest)["layers"]]
+    layers = tuple(layer(one) for one in described)
+    assert list(layers) == described
+    return ReadBack(digest, ask("config", name), layers)
+
+
+def _with_skopeo(name: str, folder: Path) -> ReadBack:
+    copy = folder / "copy"
+    shutil.rmtree(copy, ignore_errors=True)
+    tool("skopeo", "copy", "--preserve-digests", "--src-tls-verify=false", f"docker://{name}", f"dir:{copy}")
+    manifest = (copy / "manifest.json").read_bytes()
+    content = json.loads(manifest)
+    config, *layers = (one["digest"].partition(":")[2] for one in (content["config"], *content["layers"]))
+    found = tuple(_digest_of(copy / one) for one in layers)
+    assert found == tuple(f"sha256:{one}" for one in layers)
+    return ReadBack(f"sha256:{hashlib.sha256(manifest).hexdigest()}", (copy / config).read_bytes(), found)
+
+
+def _digest_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+
+
+@dataclass
+class Watched:
+    """An engine whose saves are counted."""
+
+    engine: Engine
+    saves: list[tuple[str, ...]] = field(default_factory=list)
+
+    def inspect_image(self, name: str) -> Mapping[str, Any] | None:
+        return self.engine.inspect_image(name)
+
+    def save(self, names: Sequence[str]) -> Iterator[bytes]:
+        self.saves.append(tuple(names))
+        return self.engine.save(names)
+
+    def build(self, context: Path, tag: str) -> None:
+        self.engine.build(context, tag)

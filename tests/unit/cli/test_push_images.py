@@ -1,0 +1,204 @@
+"""`sandbox push-images` from its options to its files, its two outputs and its exit codes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from sandbox.cli import environment
+from sandbox.cli.push_images import command
+from sandbox.document import parse
+from sandbox.errors import MissingTool, SandboxError, UsageError
+from sandbox.registry.lock import Lock
+from sandbox.registry.promise import Drift
+from sandbox.registry.push import PushFailed
+from sandbox.registry.verify import VerifyFailed
+from tests.images import TestImage, digest_of, index, layer, write_layout
+from tests.registry_simulator import Simulator
+
+APP, TOOL = TestImage((layer(1), layer(2)), "app"), TestImage((layer(1),), "tool")
+LINES = ("- {from: layout, path: app, as: 'app:1'}", "- {from: layout, path: tool, as: 'team/tool:1'}")
+
+
+@pytest.fixture
+def registry() -> Iterator[Simulator]:
+    with Simulator() as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with two images and the manifest of them; the process keeps its signals and has no log."""
+    monkeypatch.setattr(environment, "catch_signals", lambda: None)
+    monkeypatch.setattr(environment, "start_log", lambda *, verbose: None)
+    write_layout(tmp_path / "app", index(APP.descriptor()), APP.files)
+    write_layout(tmp_path / "tool", index(TOOL.descriptor()), TOOL.files)
+    write(tmp_path, *LINES)
+    return tmp_path
+
+
+def write(folder: Path, *lines: str) -> None:
+    (folder / "images.yaml").write_text("\n".join(("images:", *lines)) + "\n")
+
+
+def run(folder: Path, registry: Simulator, *options: str, typed: str | None = None) -> Result:
+    """The command's result; an error that people would see is raised."""
+    arguments = [str(folder / "images.yaml"), "--registry", registry.url, *options]
+    result = CliRunner().invoke(command, arguments, obj=False, input=typed, standalone_mode=False)
+    if result.exception is not None:
+        raise result.exception
+    return result
+
+
+def failing(folder: Path, registry: Simulator, *options: str) -> tuple[SandboxError, Any]:
+    """The error that people would see, and the report before it."""
+    arguments = [str(folder / "images.yaml"), "--registry", registry.url, "-o", "json", *options]
+    result = CliRunner().invoke(command, arguments, obj=False, standalone_mode=False)
+    assert isinstance(result.exception, SandboxError)
+    return result.exception, json.loads(result.stdout) if result.stdout else None
+
+
+def no_engine() -> None:
+    raise MissingTool("no Docker Engine")
+
+
+def lock_of(folder: Path) -> Lock:
+    return parse((folder / "images.lock.yaml").read_text(), Lock, origin="lock")
+
+
+def tags(registry: Simulator) -> set[str]:
+    return {f"{repository}:{tag}" for repository, tag in registry.manifests if ":" not in tag}
+
+
+def test_images_are_pushed_locked_and_reported(folder: Path, registry: Simulator) -> None:
+    result = run(folder, registry, "-o", "json", "--verify")
+    report = json.loads(result.stdout)
+    assert [(one["image"], one["action"], one["digest"]) for one in report["images"]] == [
+        ("app:1", "uploaded", digest_of(APP.manifest)),
+        ("team/tool:1", "uploaded", digest_of(TOOL.manifest)),
+    ]
+    unique = sum(map(len, {*APP.layers, *TOOL.layers, APP.config, TOOL.config}))
+    assert (report["bytes"], report["unique_bytes"], report["ratio"]) == (unique, unique, 1.0)
+    assert report["verified_bytes"] == unique
+    assert "images.lock.yaml: written; it belongs in git" in result.stderr
+    assert {one.target: one.digest for one in lock_of(folder).images} == {
+        "app:1": digest_of(APP.manifest),
+        "team/tool:1": digest_of(TOOL.manifest),
+    }
+    text = (folder / "images.lock.yaml").read_text()
+    again = run(folder, registry)
+    assert again.stdout.splitlines() == [
+        f"app:1@{digest_of(APP.manifest)}",
+        f"team/tool:1@{digest_of(TOOL.manifest)}",
+    ]
+    assert "lock" not in again.stderr
+    assert (folder / "images.lock.yaml").read_text() == text
+    assert json.loads(run(folder, registry, "-o", "json").stdout)["ratio"] is None
+
+
+def test_a_source_that_changed_changes_the_lock_and_says_so(folder: Path, registry: Simulator) -> None:
+    run(folder, registry)
+    write_layout(folder / "app", index(TOOL.descriptor()), TOOL.files)
+    with pytest.raises(Drift) as caught:
+        run(folder, registry, "--locked")
+    assert "app:1: the lock was made from" in caught.value.details
+    assert registry.manifests["app", "1"][1] == digest_of(APP.manifest)
+    result = run(folder, registry)
+    assert "images.lock.yaml: app:1 changed" in result.stderr
+    assert "team/tool:1" not in next(line for line in result.stderr.splitlines() if "lock" in line)
+    run(folder, registry, "--locked")
+    write(folder, *LINES, "- {from: layout, path: app, as: 'new:1'}")
+    with pytest.raises(Drift, match="new:1: the lock does not have it"):
+        run(folder, registry, "--locked")
+
+
+def test_one_failure_fails_the_command_after_the_others(folder: Path, registry: Simulator) -> None:
+    write(folder, "- {from: layout, path: absent, as: 'absent:1'}", *LINES)
+    error, report = failing(folder, registry)
+    assert isinstance(error, PushFailed)
+    assert error.exit_code == 1
+    assert {one["image"]: one["action"] for one in report["images"]} == {
+        "app:1": "uploaded",
+        "team/tool:1": "uploaded",
+        "absent:1": "failed",
+    }
+    assert report["images"][-1]["fix"]
+    assert [one.target for one in lock_of(folder).images] == ["app:1", "team/tool:1"]
+    error, report = failing(folder, registry, "--fail-fast")
+    assert [one["action"] for one in report["images"]] == ["failed", "untried", "untried"]
+
+
+def test_a_dry_run_changes_nothing(folder: Path, registry: Simulator) -> None:
+    result = run(folder, registry, "--dry-run")
+    assert [line.split()[:2] for line in result.stdout.splitlines()] == [
+        ["uploaded", "app:1"],
+        ["uploaded", "team/tool:1"],
+    ]
+    assert tags(registry) == set()
+    assert not (folder / "images.lock.yaml").exists()
+    run(folder, registry)
+    report = json.loads(run(folder, registry, "--dry-run", "-o", "json").stdout)
+    assert ([one["action"] for one in report["images"]], report["bytes"]) == (["skipped", "skipped"], 0)
+
+
+def test_damage_is_an_error_with_a_report(folder: Path, registry: Simulator) -> None:
+    run(folder, registry)
+    registry.content[digest_of(APP.layers[1])] = b"x"
+    error, report = failing(folder, registry, "--verify")
+    assert isinstance(error, VerifyFailed)
+    assert report["verify"]["id"] == "verify-failed"
+
+
+def test_pruning_asks_first_and_refuses_where_nobody_can_answer(
+    folder: Path, registry: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(folder, registry)
+    write(folder, LINES[0])
+    with pytest.raises(UsageError, match="here is no terminal") as caught:
+        run(folder, registry, "--prune")
+    assert "team/tool:1" in caught.value.details
+    monkeypatch.setattr("sandbox.cli.push_prune.has_terminal", lambda: True)
+    monkeypatch.setattr("sandbox.host.engine.Engine.connect", no_engine)
+    result = run(folder, registry, "--prune", typed="n\n")
+    assert "delete 1 tag from" in result.stderr
+    assert tags(registry) == {"app:1", "team/tool:1"}
+    assert "deleted   team/tool:1" in run(folder, registry, "--prune", "--dry-run").stdout
+    assert tags(registry) == {"app:1", "team/tool:1"}
+    with pytest.raises(click.Abort):
+        run(folder, registry, "--prune", typed="")
+    result = run(folder, registry, "--prune", "--yes", "-o", "json")
+    assert json.loads(result.stdout)["pruned"] == ["team/tool:1"]
+    assert "garbage-collect" in result.stderr
+    assert tags(registry) == {"app:1"}
+    assert "nothing to prune" in run(folder, registry, "--prune", "--yes").stderr
+
+
+def test_options_that_make_no_sense_together_are_refused(folder: Path, registry: Simulator) -> None:
+    with pytest.raises(UsageError, match="contradict"):
+        run(folder, registry, "--locked", "--update")
+    with pytest.raises(UsageError, match="there is no lock"):
+        run(folder, registry, "--locked")
+    run(folder, registry)
+    with pytest.raises(UsageError, match="is for raw layers, not gzip"):
+        run(folder, registry, "--locked", "--compression", "gzip")
+    assert "layers now gzip" in run(folder, registry, "--compression", "gzip").stderr
+    run(folder, registry, "--locked")
+
+
+def test_progress_can_be_read_by_programs_or_be_absent(folder: Path, registry: Simulator) -> None:
+    events = [json.loads(line) for line in run(folder, registry, "--progress", "json").stderr.splitlines()[:-1]]
+    assert {one["event"] for one in events} == {"planned", "sent", "finished"}
+    assert {one["image"] for one in events if one["event"] == "finished"} == {"app:1", "team/tool:1"}
+    assert run(folder, registry, "--progress", "quiet").stderr == ""
+    assert "✓ app:1" in run(folder, registry, "--progress", "plain").stderr
+
+
+def test_the_schema_needs_no_manifest() -> None:
+    result = CliRunner().invoke(command, ["--schema"], obj=False, standalone_mode=False)
+    assert json.loads(result.stdout)["properties"]["images"]["type"] == "array"
