@@ -1,0 +1,78 @@
+"""The registry of the benchmark: the bundle's own, in a container, empty whenever that is asked for."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterable
+
+import docker
+from words import attempt, run
+
+from sandbox.bundle.recipe import recipes
+
+NAME = "sandbox-bench-registry"
+VOLUME = "sandbox-bench-registry"
+ENVIRONMENT = (
+    "REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY=/var/lib/registry",
+    "REGISTRY_HTTP_ADDR=:5000",
+    "REGISTRY_LOG_LEVEL=warn",
+    "OTEL_TRACES_EXPORTER=none",
+)
+ACCEPT = "application/vnd.oci.image.manifest.v1+json"
+
+
+class Registry:
+    """A registry on a free port of 127.0.0.1."""
+
+    def __init__(self) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = int(probe.getsockname()[1])
+        self.image = recipes()["registry"].reference
+        if not run("docker", "image", "ls", "-q", self.image):
+            raise SystemExit(f"the engine has no image {self.image}: run `sandbox up` or load it from the bundle first")
+        self._engine = docker.from_env()
+
+    @property
+    def host(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def empty(self) -> None:
+        """Start it again with nothing in it."""
+        self.remove()
+        options = [word for setting in ENVIRONMENT for word in ("-e", setting)]
+        options += ["-v", f"{VOLUME}:/var/lib/registry", "-p", f"{self.host}:5000", "--name", NAME]
+        run("docker", "run", "-d", *options, self.image, "serve", "/etc/distribution/config.yml")
+        for _ in range(200):
+            try:
+                with urllib.request.urlopen(f"http://{self.host}/v2/", timeout=5):
+                    return
+            except (urllib.error.URLError, OSError):
+                time.sleep(0.05)
+        raise SystemExit(
+            f"the benchmark's registry does not answer\n{self._engine.containers.get(NAME).logs().decode()}"
+        )
+
+    def remove(self) -> None:
+        """Remove it with all it holds."""
+        attempt("docker", "rm", "-f", "-v", NAME)
+        attempt("docker", "volume", "rm", "-f", VOLUME)
+
+    def received(self) -> int:
+        """The bytes that have reached its network interface since it was started, headers and all."""
+        found = self._engine.api.stats(NAME, stream=False, one_shot=True)
+        return sum(int(one["rx_bytes"]) for one in found["networks"].values())
+
+    def blobs(self, names: Iterable[str]) -> dict[str, int]:
+        """The size of every blob of these images by digest, as the registry's manifests say."""
+        found: dict[str, int] = {}
+        for name in names:
+            request = urllib.request.Request(f"http://{self.host}/v2/{name}/manifests/1", headers={"Accept": ACCEPT})
+            with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310  # http, just above
+                manifest = json.load(answer)
+            found |= {blob["digest"]: blob["size"] for blob in (manifest["config"], *manifest["layers"])}
+        return found
