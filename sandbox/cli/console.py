@@ -42,21 +42,21 @@ class Plain:
         return
 
     def finished(self, step: str, detail: str, seconds: float) -> None:
-        self._line("✓", "green", step, f"{detail}  " if detail else "", f"{seconds:.1f} s")
+        self._line("✓", "green", step, f"{seconds:.1f} s", detail)
 
     def unchanged(self, step: str, detail: str) -> None:
-        self._line("✓", "green", step, f"{detail}  " if detail else "", "unchanged")
+        self._line("✓", "green", step, "unchanged", detail)
 
     def failed(self, step: str, brief: str) -> None:
-        self._line("✗", "red", step, brief)
+        self._line("✗", "red", step, "failed", brief)
 
     def removed(self, step: str, seconds: float) -> None:
-        self._line("✓", "green", step, "removed  ", f"{seconds:.1f} s")
+        self._line("✓", "green", step, f"{seconds:.1f} s", "removed")
 
-    def _line(self, mark: str, color: str, step: str, *words: str) -> None:
+    def _line(self, mark: str, color: str, step: str, took: str, words: str) -> None:
         text = click.style(mark, fg=color) if self._out.isatty() else mark
         with self._lock:
-            self._out.write(f"{text} {step:<44} {''.join(words)}\n")
+            self._out.write(f"{text} {step:<40} {took:>9}  {words}".rstrip() + "\n")
             self._out.flush()
 
 

@@ -43,19 +43,21 @@ class Live:
             self._running[step] = (self._running[step][0], detail)
 
     def finished(self, step: str, detail: str, seconds: float) -> None:
-        self._end(step, "[green]✓[/green]", f"{escape(detail)}  [dim]{seconds:.1f} s[/dim]")
+        self._end(step, "[green]✓[/green]", f"{seconds:.1f} s", detail)
 
     def unchanged(self, step: str, detail: str) -> None:
-        self._end(step, "[green]✓[/green]", f"[dim]{escape(detail)}  unchanged[/dim]")
+        self._end(step, "[green]✓[/green]", "unchanged", detail)
 
     def failed(self, step: str, brief: str) -> None:
-        self._end(step, "[red]✗[/red]", escape(brief))
+        self._end(step, "[red]✗[/red]", "failed", brief)
 
     def removed(self, step: str, seconds: float) -> None:
-        self._end(step, "[green]✓[/green]", f"removed  [dim]{seconds:.1f} s[/dim]")
+        self._end(step, "[green]✓[/green]", f"{seconds:.1f} s", "removed")
 
-    def _end(self, step: str, mark: str, words: str) -> None:
+    def _end(self, step: str, mark: str, took: str, words: str) -> None:
         self._running.pop(step, None)
-        self._console.print(f"{mark} {escape(step):<44} {words}", overflow="ellipsis", no_wrap=True)
+        self._console.print(
+            f"{mark} {escape(step):<40} {took:>9}  [dim]{escape(words)}[/dim]", overflow="ellipsis", no_wrap=True
+        )
         if not self._running:
             self._live.stop()

@@ -33,5 +33,5 @@ def command(ctx: click.Context, file: Path | None, name: str | None, *, output: 
     else:
         for step, status in found:
             mark, color = MARKS[status.state]
-            click.echo(f"{click.style(mark, fg=color)} {step.title:<44} {status.state.value:<8} {status.detail}")
+            click.echo(f"{click.style(mark, fg=color)} {step.title:<40} {status.state.value:<8} {status.detail}")
     return 0 if all(status.state is State.READY for _, status in found) else 1

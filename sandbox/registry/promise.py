@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sandbox.errors import SandboxError
 from sandbox.registry.target import Target
 
-FIX = "renew the lock: sandbox push-images --update; or bring back what it names"
+FIX = "bring back what the lock names, or push without --locked, which renews it"
 
 
 @dataclass(frozen=True)

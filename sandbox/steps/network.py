@@ -32,5 +32,8 @@ class NetworkStep:
         network = self.engine.network(NETWORK)
         if network is None or LABEL not in network.labels or network.members:
             return False
+        # A stopped container is no member, and could never be started again.
+        if self.engine.containers(LABEL):
+            return False
         self.engine.remove_network(NETWORK)
         return True

@@ -40,10 +40,12 @@ class WiringStep:
         found_map = cluster.get("v1", "ConfigMap", wanted["metadata"]["name"], wanted["metadata"]["namespace"])
         if (found_map or {}).get("data") != wanted["data"]:
             return Status(State.DRIFTED, "the ConfigMap local-registry-hosting")
+        if cluster.get("v1", "Service", SERVICE, SYSTEM_NAMESPACE) is None:
+            return Status(State.DRIFTED, f"the Service {SERVICE}")
         found_slice = cluster.get("discovery.k8s.io/v1", "EndpointSlice", SERVICE, SYSTEM_NAMESPACE) or {}
         if [one["addresses"] for one in found_slice.get("endpoints") or ()] != [[self._address]]:
             return Status(State.DRIFTED, "the registry's address")
-        return Status(State.READY, ", ".join(self._names))
+        return Status(State.READY, f"as {self._names[0]} and {self._names[1]}")
 
     def apply(self, work: Work) -> None:
         for path, content in self._host_files.items():

@@ -22,10 +22,10 @@ def test_plain_progress_is_a_line_for_each_step_that_ended() -> None:
     out = io.StringIO()
     tell(Plain(out))
     assert [line.split() for line in out.getvalue().splitlines()] == [
-        ["✓", "Cluster", "a", "node", "12.3", "s"],
+        ["✓", "Cluster", "12.3", "s", "a", "node"],
         ["✓", "Network", "unchanged"],
-        ["✗", "Edge", "port", "443", "is", "taken"],
-        ["✓", "Registry", "removed", "0.3", "s"],
+        ["✗", "Edge", "failed", "port", "443", "is", "taken"],
+        ["✓", "Registry", "0.3", "s", "removed"],
     ]
 
 

@@ -19,7 +19,7 @@ from sandbox.registry.lock import Lock
 from sandbox.registry.promise import Drift
 from sandbox.registry.push import PushFailed
 from sandbox.registry.verify import VerifyFailed
-from tests.images import TestImage, digest_of, index, layer, write_layout
+from tests.images import OCI_INDEX, OCI_MANIFEST, TestImage, digest_of, index, layer, write_layout
 from tests.registry_simulator import Simulator
 
 APP, TOOL = TestImage((layer(1), layer(2)), "app"), TestImage((layer(1),), "tool")
@@ -35,6 +35,8 @@ def registry() -> Iterator[Simulator]:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with two images and the manifest of them; the process keeps its signals and has no log."""
+    monkeypatch.setattr("sandbox.registry.push.host_platform", lambda: "linux/amd64")
+    monkeypatch.setattr("sandbox.cli.push_images.host_platform", lambda: "linux/amd64")
     monkeypatch.setattr(environment, "catch_signals", lambda: None)
     monkeypatch.setattr(environment, "start_log", lambda *, verbose: None)
     write_layout(tmp_path / "app", index(APP.descriptor()), APP.files)
@@ -116,6 +118,41 @@ def test_a_source_that_changed_changes_the_lock_and_says_so(folder: Path, regist
     write(folder, *LINES, "- {from: layout, path: app, as: 'new:1'}")
     with pytest.raises(Drift, match="new:1: the lock does not have it"):
         run(folder, registry, "--locked")
+
+
+def test_a_tag_of_another_registry_is_followed_only_when_asked(
+    folder: Path, registry: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Simulator() as upstream:
+        name = f"{upstream.url.removeprefix('http://')}/org/app:1"
+        write(folder, f"- {name}")
+        publish(upstream, APP)
+        run(folder, registry)
+        publish(upstream, TOOL)
+        for options in ((), ("--locked",)):
+            run(folder, registry, *options)
+            assert registry.manifests["org/app", "1"][1] == digest_of(APP.manifest)
+        monkeypatch.setattr("sandbox.cli.push_images.host_platform", lambda: "linux/arm64")
+        assert "org/app:1 is for linux/amd64, this machine is linux/arm64" in run(folder, registry).stderr
+        result = run(folder, registry, "--update")
+        assert "images.lock.yaml: org/app:1 changed" in result.stderr
+        assert registry.manifests["org/app", "1"][1] == digest_of(TOOL.manifest)
+
+
+def publish(upstream: Simulator, image: TestImage) -> None:
+    """Have another registry's tag name an index of this image and another platform's."""
+    other = TestImage((layer(9),), f"not {image.label}")
+    top = index(
+        image.descriptor(platform={"os": "linux", "architecture": "amd64"}),
+        other.descriptor(platform={"os": "linux", "architecture": "s390x"}),
+    )
+    for one in (image, other):
+        upstream.content |= one.files
+        upstream.links |= {("org/app", digest) for digest in one.files}
+        upstream.manifests["org/app", digest_of(one.manifest)] = (OCI_MANIFEST, digest_of(one.manifest))
+    upstream.content[digest_of(top)] = top
+    for tag in ("1", digest_of(top)):
+        upstream.manifests["org/app", tag] = (OCI_INDEX, digest_of(top))
 
 
 def test_one_failure_fails_the_command_after_the_others(folder: Path, registry: Simulator) -> None:
