@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
 from sandbox.cluster.kind import Kind
 from sandbox.errors import MissingTool, SandboxError, UsageError
 from sandbox.host import ports, process
-from sandbox.host.engine import Bind, Engine
+from sandbox.host.engine import Bind, Container, Engine
 from sandbox.names import EDGE, LABEL, NETWORK, Home
+from sandbox.proxy import routes
 from sandbox.spec import Spec
 
 
@@ -40,24 +41,42 @@ def require(spec: Spec, home: Home, engine: Engine, kubernetes: str) -> None:
 
 
 def _taken(spec: Spec, home: Home, engine: Engine) -> Iterator[PortTaken]:
-    ours = {
-        bind for one in engine.containers(LABEL) if one.running for binds in one.published.values() for bind in binds
-    }
     wanted = [
-        (Bind("127.0.0.1", spec.registry.port), "registry: {port: %d}", "--registry-port %d"),
-        *((Bind(spec.proxy.listen, port), "proxy: {ports: [%d]}", "--https-port %d") for port in spec.proxy.ports),
+        (
+            home.sandbox(spec.name).registry,
+            Bind("127.0.0.1", spec.registry.port),
+            "registry: {port: %d}",
+            "--registry-port %d",
+        ),
+        *(
+            (EDGE, Bind(spec.proxy.listen, port), "proxy: {ports: [%d]}", "--https-port %d")
+            for port in spec.proxy.ports
+        ),
     ]
-    mine = home.sandbox(spec.name).registry
-    theirs = {
-        bind: one.name
-        for one in engine.containers(LABEL)
-        if one.name not in (mine, EDGE)
-        for binds in one.published.values()
-        for bind in binds
+    ours = engine.containers(LABEL)
+    for owner, bind, key, option in wanted:
+        holders = [one for one in ours if any(bind in binds for binds in one.published.values())]
+        if any(one.name == owner and one.running for one in holders):
+            continue
+        other = next((f"container {one.name}" for one in holders if one.name != owner), None)
+        if not other and (
+            ports.is_free(bind.address, bind.port) or (owner == EDGE and _gives_up(bind.port, spec, home, ours))
+        ):
+            continue
+        yield _problem(bind, other or ports.holder(bind.port), key, option, engine)
+
+
+def _gives_up(port: int, spec: Spec, home: Home, ours: Iterable[Container]) -> bool:
+    """Whether the edge holds the port on another address, for this sandbox alone, and so will start without it."""
+    held = {
+        bind.port
+        for one in ours
+        if one.name == EDGE and one.running
+        for each in one.published.values()
+        for bind in each
     }
-    for bind, key, option in wanted:
-        if bind in theirs or (bind not in ours and not ports.is_free(bind.address, bind.port)):
-            yield _problem(bind, theirs.get(bind) or ports.holder(bind.port), key, option, engine)
+    others = (route for route in routes.load(home.edge) if route.name != spec.name)
+    return port in held and all(port != theirs for route in others for _, theirs in route.listen)
 
 
 def _problem(bind: Bind, holder: str | None, key: str, option: str, engine: Engine) -> PortTaken:

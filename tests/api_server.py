@@ -1,8 +1,11 @@
-"""A small Kubernetes API server that keeps objects and remembers how it was asked, and a kubeconfig that leads to it."""
+"""A small Kubernetes API server that keeps objects and remembers how it was asked, with a kubeconfig for it."""
 
 from __future__ import annotations
 
 import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -93,7 +96,19 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(200, {})
 
 
+@contextmanager
+def serving() -> Iterator[ApiServer]:
+    """A server without objects, on a free port of 127.0.0.1, for the length of the block."""
+    with ApiServer() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
 def kubeconfig(path: Path, port: int) -> Path:
+    """Write a kubeconfig for the server at `port`."""
     content = {
         "apiVersion": "v1",
         "kind": "Config",

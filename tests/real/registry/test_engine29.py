@@ -31,10 +31,14 @@ BASE, OWN, NEW = layer(1, 9_000_000), layer(2, 50_000), layer(3, 60_000)
 def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched]:
     """The engine of that address, without our images afterwards."""
     monkeypatch.setenv("DOCKER_HOST", ADDRESS if "://" in ADDRESS else f"unix://{ADDRESS}")
+    before = ids()
     yield Watched(Engine.connect())
-    left = tool("docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}", f"{NAME}/*").split()
-    tool("docker", "image", "rm", "-f", *left, status=None)
-    tool("docker", "image", "prune", "-f")  # images whose names went to changed ones
+    tool("docker", "image", "rm", "-f", *(ids() - before), status=None)
+
+
+def ids() -> set[str]:
+    """All images of the engine, those too whose names went to changed ones."""
+    return set(tool("docker", "image", "ls", "--quiet", "--no-trunc").split())
 
 
 @pytest.fixture(params=["docker-registry", "distribution"])

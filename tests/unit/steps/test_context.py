@@ -1,0 +1,73 @@
+"""The sandbox's context in the user's kubeconfig, by what the file says afterwards."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+
+from sandbox.names import Names
+from sandbox.steps.context import ContextStep
+from sandbox.steps.step import State
+from tests.api_server import kubeconfig
+from tests.fakes import NoWork
+
+
+@pytest.fixture
+def step(names: Names) -> ContextStep:
+    names.folder.mkdir(parents=True)
+    kubeconfig(names.kubeconfig, 6443)
+    return ContextStep(names)
+
+
+def content(names: Names) -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load(names.home.kubeconfig.read_text())
+    return loaded
+
+
+def contexts(names: Names) -> list[str]:
+    return [one["name"] for one in content(names)["contexts"]]
+
+
+def test_it_becomes_the_current_one_beside_the_user_s_own(names: Names, step: ContextStep) -> None:
+    kubeconfig(names.home.kubeconfig, 1)
+    before = content(names)
+    assert step.check().state is State.ABSENT
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+    assert contexts(names) == ["x", "sandbox-demo"]
+    assert content(names)["current-context"] == "sandbox-demo"
+    assert step.undo()
+    assert {key: content(names)[key] for key in before} == before
+    assert step.check().state is State.ABSENT
+
+
+def test_a_user_without_a_kubeconfig_gets_one(names: Names, step: ContextStep) -> None:
+    assert not step.undo()
+    assert not names.home.kubeconfig.exists()
+    step.apply(NoWork())
+    assert contexts(names) == ["sandbox-demo"]
+    assert step.undo()
+    assert not step.undo()
+
+
+def test_a_context_that_leads_to_an_earlier_cluster_is_replaced(names: Names, step: ContextStep) -> None:
+    step.apply(NoWork())
+    kubeconfig(names.kubeconfig, 7443)
+    assert step.check().state is not State.READY
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+    assert contexts(names) == ["sandbox-demo"]
+    assert "7443" in names.home.kubeconfig.read_text()
+
+
+def test_another_sandbox_s_context_stays(names: Names, step: ContextStep) -> None:
+    other = names.home.sandbox("other")
+    other.folder.mkdir(parents=True)
+    kubeconfig(other.kubeconfig, 7443)
+    step.apply(NoWork())
+    ContextStep(other).apply(NoWork())
+    assert step.undo()
+    assert contexts(names) == ["sandbox-other"]
+    assert ContextStep(other).check().state is State.READY

@@ -1,0 +1,178 @@
+"""The edge that sandboxes share: what it publishes, where it leads, and who takes it away."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from sandbox.bundle.own import UPSTREAM
+from sandbox.errors import SandboxError
+from sandbox.host.engine import Bind, ContainerSpec
+from sandbox.names import EDGE, LABEL, NETWORK, Home
+from sandbox.proxy import config, edge, routes
+from sandbox.steps.edge import EdgeStep
+from sandbox.steps.step import State
+from tests.fakes import FakeContainer, FakeEngine, NoWork
+
+IMAGE = UPSTREAM["haproxy"]
+LOCAL = "127.0.0.1"
+
+
+class Crashing(FakeEngine):
+    """An engine whose containers end at once."""
+
+    def run(self, spec: ContainerSpec) -> None:
+        super().run(spec)
+        self.boxes[spec.name].running = False
+        self.boxes[spec.name].log = "[ALERT] bad configuration\n"
+
+
+def step_of(engine: FakeEngine, place: Home, name: str, *ports: int) -> EdgeStep:
+    binds = tuple(Bind(LOCAL, port) for port in ports)
+    return EdgeStep(engine, place.sandbox(name), IMAGE, f"{name}.localhost", binds)
+
+
+@pytest.fixture
+def a(engine: FakeEngine, place: Home) -> EdgeStep:
+    return step_of(engine, place, "a", 443, 8443)
+
+
+@pytest.fixture
+def b(engine: FakeEngine, place: Home) -> EdgeStep:
+    return step_of(engine, place, "b", 443, 9443)
+
+
+def published(engine: FakeEngine) -> set[int]:
+    return {bind.port for bind in engine.boxes[EDGE].spec.publish[config.PORT]}
+
+
+def known(place: Home) -> dict[str, str]:
+    """Where the configuration that the container reads leads, by domain."""
+    return dict(line.split() for line in (place.edge / "exact.map").read_text().splitlines())
+
+
+def test_the_first_sandbox_starts_it(engine: FakeEngine, place: Home, a: EdgeStep) -> None:
+    assert a.check().state is State.ABSENT
+    a.apply(NoWork())
+    assert (a.check().state, a.check().detail) == (State.READY, "*.a.localhost")
+    spec = engine.boxes[EDGE].spec
+    assert published(engine) == {443, 8443}
+    assert LABEL in spec.labels
+    assert spec.network == NETWORK
+    assert spec.read_only_binds == {place.edge: config.FOLDER}
+    assert known(place) == {"a.localhost": "a"}
+
+
+def test_the_second_adds_its_route_and_its_ports(engine: FakeEngine, place: Home, a: EdgeStep, b: EdgeStep) -> None:
+    a.apply(NoWork())
+    assert b.check().state is State.ABSENT
+    b.apply(NoWork())
+    assert known(place) == {"a.localhost": "a", "b.localhost": "b"}
+    assert published(engine) == {443, 8443, 9443}
+    assert (a.check().state, b.check().state) == (State.READY, State.READY)
+
+
+def test_one_that_asks_for_no_further_port_breaks_no_connections(engine: FakeEngine, place: Home, a: EdgeStep) -> None:
+    a.apply(NoWork())
+    before = engine.boxes[EDGE]
+    step_of(engine, place, "c", 443).apply(NoWork())
+    assert engine.boxes[EDGE] is before
+    assert before.signals == ["SIGUSR2"]
+    assert set(known(place)) == {"a.localhost", "c.localhost"}
+
+
+def test_whoever_goes_leaves_the_other_and_the_last_takes_it_along(
+    engine: FakeEngine, place: Home, a: EdgeStep, b: EdgeStep
+) -> None:
+    a.apply(NoWork())
+    b.apply(NoWork())
+    assert a.undo()
+    assert known(place) == {"b.localhost": "b"}
+    assert engine.boxes[EDGE].signals == ["SIGUSR2"]
+    assert (a.check().state, b.check().state) == (State.ABSENT, State.READY)
+    assert not a.undo()
+    assert b.check().state is State.READY
+    assert b.undo()
+    assert engine.boxes == {}
+    assert known(place) == {}
+    assert not b.undo()
+
+
+def test_there_is_nothing_to_take_away_on_a_machine_that_never_had_one(engine: FakeEngine, a: EdgeStep) -> None:
+    assert not a.undo()
+    assert engine.boxes == {}
+
+
+def test_an_edge_without_routes_is_taken_away(engine: FakeEngine, place: Home, a: EdgeStep) -> None:
+    a.apply(NoWork())
+    routes.remove(place.edge, "a")
+    assert a.check().state is State.ABSENT
+    assert a.undo()
+    assert engine.boxes == {}
+
+
+def test_a_route_goes_though_the_edge_is_gone_or_stopped(
+    engine: FakeEngine, place: Home, a: EdgeStep, b: EdgeStep
+) -> None:
+    a.apply(NoWork())
+    b.apply(NoWork())
+    engine.signal(EDGE, "SIGKILL")
+    assert a.undo()
+    engine.remove_container(EDGE)
+    assert b.undo()
+    assert routes.load(place.edge) == ()
+
+
+@pytest.mark.parametrize("harm", ["stopped", "gone", "image", "configuration", "ports"])
+def test_drift_is_seen_and_repaired_for_every_sandbox(
+    engine: FakeEngine, place: Home, a: EdgeStep, b: EdgeStep, harm: str
+) -> None:
+    a.apply(NoWork())
+    b.apply(NoWork())
+    box: FakeContainer = engine.boxes[EDGE]
+    match harm:
+        case "stopped":
+            engine.signal(EDGE, "SIGKILL")
+        case "gone":
+            engine.remove_container(EDGE)
+        case "image":
+            box.image = engine.images[UPSTREAM["busybox"]]
+        case "configuration":
+            (place.edge / "suffix.map").write_text("")
+        case "ports":
+            box.spec = replace(box.spec, publish={config.PORT: (Bind(LOCAL, 443),)})
+    assert a.check().state is (State.ABSENT if harm == "gone" else State.DRIFTED)
+    a.apply(NoWork())
+    assert (a.check().state, b.check().state) == (State.READY, State.READY)
+    assert published(engine) == {443, 8443, 9443}
+    assert edge.is_current(place.edge, routes.load(place.edge))
+
+
+def test_a_missing_port_is_named(engine: FakeEngine, a: EdgeStep) -> None:
+    a.apply(NoWork())
+    box = engine.boxes[EDGE]
+    box.spec = replace(box.spec, publish={config.PORT: (Bind(LOCAL, 443),)})
+    assert a.check().detail == f"is not published on {LOCAL}:8443"
+
+
+@pytest.mark.parametrize("change", ["domain", "ports"])
+def test_a_route_follows_the_spec_and_keeps_its_age(engine: FakeEngine, place: Home, a: EdgeStep, change: str) -> None:
+    a.apply(NoWork())
+    (before,) = routes.load(place.edge)
+    other = replace(a, domain="new.localhost") if change == "domain" else replace(a, binds=(Bind(LOCAL, 9443),))
+    assert (other.check().state, other.check().detail) == (State.DRIFTED, "the route leads elsewhere")
+    other.apply(NoWork())
+    assert other.check().state is State.READY
+    (after,) = routes.load(place.edge)
+    assert after.since == before.since
+    assert set(known(place)) == {other.domain}
+    assert {bind.port for bind in other.binds} <= published(engine)
+
+
+def test_one_that_stops_at_once_is_an_error_with_its_last_words(place: Home) -> None:
+    engine = Crashing(IMAGE)
+    engine.create_network(NETWORK, {})
+    with pytest.raises(SandboxError, match="the edge stopped") as caught:
+        step_of(engine, place, "a", 443).apply(NoWork())
+    assert "bad configuration" in caught.value.details

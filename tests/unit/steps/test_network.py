@@ -1,0 +1,61 @@
+"""The network that sandboxes share, over an engine in memory."""
+
+from __future__ import annotations
+
+import pytest
+
+from sandbox.host.engine import ContainerSpec
+from sandbox.names import LABEL, NETWORK
+from sandbox.steps.network import NetworkStep
+from sandbox.steps.step import State
+from tests.fakes import FakeEngine, NoWork
+
+IMAGE = "example.com/busybox:1"
+
+
+@pytest.fixture
+def bare() -> FakeEngine:
+    return FakeEngine(IMAGE)
+
+
+def test_it_is_made_with_our_label_and_taken_away(bare: FakeEngine) -> None:
+    step = NetworkStep(bare)
+    assert step.check().state is State.ABSENT
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+    assert step.check().detail == bare.networks[NETWORK].subnet
+    assert bare.networks[NETWORK].labels == {LABEL: ""}
+    assert step.undo()
+    assert bare.networks == {}
+
+
+def test_there_is_nothing_to_take_away_where_there_is_none(bare: FakeEngine) -> None:
+    assert not NetworkStep(bare).undo()
+
+
+def test_a_network_of_somebody_else_is_used_and_stays(bare: FakeEngine) -> None:
+    bare.create_network(NETWORK, {})
+    assert NetworkStep(bare).check().state is State.READY
+    assert not NetworkStep(bare).undo()
+    assert NETWORK in bare.networks
+
+
+@pytest.mark.parametrize("labels", [{}, {LABEL: "other"}])
+def test_it_stays_as_long_as_somebody_is_on_it(bare: FakeEngine, labels: dict[str, str]) -> None:
+    step = NetworkStep(bare)
+    step.apply(NoWork())
+    bare.run(ContainerSpec(name="guest", image=IMAGE, command=("sleep",), labels=labels, network=NETWORK))
+    assert not step.undo()
+    assert NETWORK in bare.networks
+    bare.remove_container("guest")
+    assert step.undo()
+
+
+def test_it_stays_for_a_sandbox_that_is_stopped(bare: FakeEngine) -> None:
+    step = NetworkStep(bare)
+    step.apply(NoWork())
+    bare.run(ContainerSpec(name="other", image=IMAGE, command=("sleep",), labels={LABEL: "other"}, network=NETWORK))
+    bare.signal("other", "SIGTERM")
+    assert not step.undo()
+    bare.start("other")
+    assert bare.boxes["other"].running
