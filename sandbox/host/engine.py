@@ -89,17 +89,20 @@ class Engine:
     def connect(cls) -> Engine:
         """Reach the engine of DOCKER_HOST or the current context; MissingTool when there is none or it is too old."""
         try:
-            client = docker.from_env(timeout=CALL_TIMEOUT, max_pool_size=16)
-            version = client.version()
+            client = docker.from_env(version=".".join(map(str, OLDEST_API)), timeout=CALL_TIMEOUT, max_pool_size=16)
+            # Not /version, which the library would ask: there the engine runs other programs to tell of theirs.
+            ping = client.api._get(client.api._url("/_ping", versioned_api=False))
+            client.api._raise_for_status(ping)
+            version = ping.headers.get("Api-Version") or client.version()["ApiVersion"]
         except (DockerException, OSError) as error:
             raise _unreachable(str(error)) from error
-        spoken = tuple(int(part) for part in version["ApiVersion"].split("."))
-        if spoken < OLDEST_API:
+        if tuple(int(part) for part in version.split(".")) < OLDEST_API:
             raise MissingTool(
-                f"the Docker Engine is too old: {version['Version']}",
-                details=f"it speaks API {version['ApiVersion']}, needed is 1.41",
+                f"the Docker Engine is too old: {ping.headers.get('Server', 'its version is unknown')}",
+                details=f"it speaks API {version}, needed is 1.41",
                 fix="upgrade to Docker Engine 20.10 or newer",
             )
+        client.api._version = version
         return cls(client)
 
     @property

@@ -16,6 +16,8 @@ from sandbox.host import ports
 from sandbox.host.engine import Engine
 from sandbox.names import LABEL
 
+NEIGHBOURS = ("sandbox-test-", "sandbox-bench-")
+
 
 def engine() -> Engine:
     """The machine's Docker Engine; without one the test is skipped here and fails in CI."""
@@ -88,9 +90,16 @@ def tool(*argv: str | Path, stdin: str = "", status: int | None = 0, env: Mappin
 
 
 def ours(where: Engine) -> dict[str, frozenset[str]]:
-    """Everything on the engine that a sandbox could have left: containers, networks and volumes by name."""
-    names = frozenset(tool("docker", "ps", "--all", "--format", "{{.Names}}").split())
-    networks = frozenset(tool("docker", "network", "ls", "--format", "{{.Name}}").split())
-    volumes = frozenset(tool("docker", "volume", "ls", "--quiet").split())
+    """Everything on the engine that a sandbox could have left: containers, networks and volumes by name.
+
+    What other tests and benches name as theirs may come and go meanwhile, and is left out.
+    """
+
+    def listed(*argv: str) -> frozenset[str]:
+        return frozenset(name for name in tool("docker", *argv).split() if not name.startswith(NEIGHBOURS))
+
+    names = listed("ps", "--all", "--format", "{{.Names}}")
+    networks = listed("network", "ls", "--format", "{{.Name}}")
+    volumes = listed("volume", "ls", "--quiet")
     labelled = frozenset(one.name for one in where.containers(LABEL))
     return {"containers": names, "networks": networks, "volumes": volumes, "labelled": labelled}
