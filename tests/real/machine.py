@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from sandbox.bundle.recipe import recipes
+from sandbox.bundle.store import Store
+from sandbox.cli import environment
 from sandbox.errors import MissingTool
 from sandbox.host import ports
 from sandbox.host.engine import Engine
@@ -71,6 +76,17 @@ class CommandLine:
         assert status is None or ran.status == status, f"{' '.join(argv)}\n{ran.out}\n{ran.err}"
         assert "Traceback" not in ran.err
         return ran
+
+
+def kubectl() -> str:
+    """The kubectl on the PATH, else the bundle's program for all of Kubernetes, called by that name."""
+    found = shutil.which("kubectl")
+    if found:
+        return found
+    recipe = recipes()["kubernetes"]
+    link = Path(tempfile.mkdtemp(prefix="sandbox-kubectl-")) / "kubectl"
+    link.symlink_to(Store(environment.home().bundle).program(recipe, "kubernetes"))
+    return str(link)
 
 
 def tool(*argv: str | Path, stdin: str = "", status: int | None = 0, env: Mapping[str, str] | None = None) -> str:

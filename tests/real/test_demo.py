@@ -91,7 +91,16 @@ class Demo:
     def in_pod(self, *argv: str, status: int | None = 0) -> str:
         """Run a command in a pod of the demo."""
         return tool(
-            "kubectl", "--kubeconfig", self.kubeconfig, "-n", "demo", "exec", "deploy/hello", "--", *argv, status=status
+            machine.kubectl(),
+            "--kubeconfig",
+            self.kubeconfig,
+            "-n",
+            "demo",
+            "exec",
+            "deploy/hello",
+            "--",
+            *argv,
+            status=status,
         )
 
 
@@ -138,7 +147,7 @@ def test_the_cluster_is_real_and_its_context_is_the_current_one(demo: Demo, engi
     config = yaml.safe_load(demo.kubeconfig.read_text())
     assert config["current-context"] == demo.names.cluster
     assert {one["name"] for one in config["contexts"]} == {"work", demo.names.cluster}
-    assert "Ready" in tool("kubectl", "--kubeconfig", demo.kubeconfig, "get", "nodes")
+    assert "Ready" in tool(machine.kubectl(), "--kubeconfig", demo.kubeconfig, "get", "nodes")
     node = engine.container(demo.names.node)
     assert node is not None and node.image.startswith("sha256:")
 
@@ -283,7 +292,15 @@ def test_a_volume_claim_is_bound_by_the_default_storage_class(demo: Demo) -> Non
     )
     done = "jsonpath={.status.phase}=Succeeded"
     tool(
-        "kubectl", "--kubeconfig", demo.kubeconfig, "-n", "demo", "wait", "pod/writer", f"--for={done}", "--timeout=60s"
+        machine.kubectl(),
+        "--kubeconfig",
+        demo.kubeconfig,
+        "-n",
+        "demo",
+        "wait",
+        "pod/writer",
+        f"--for={done}",
+        "--timeout=60s",
     )
     assert demo.cluster.log("writer", "demo").strip() == "kept"
     demo.cluster.delete("v1", "Pod", "writer", "demo")
