@@ -93,7 +93,7 @@ def _last(spec: Spec, names: Names, binds: tuple[Bind, ...], before: set[str]) -
 def _secrets(spec: Spec) -> tuple[TlsSecret, ...]:
     own = TlsSecret(SYSTEM_NAMESPACE, DEFAULT_TLS, "default", subject_names(spec.domain))
     extra = (
-        TlsSecret(one.namespace, one.secret, f"{one.namespace}.{one.secret}", one.hosts) for one in spec.certificates
+        TlsSecret(one.namespace, one.secret, f"{one.namespace}.{one.secret}", one.hosts) for one in spec.certs.secrets
     )
     return (own, *extra)
 

@@ -59,7 +59,13 @@ class Registry(_Model):
 class Ingress(_Model):
     """What routes HTTPS to services by host name."""
 
-    controller: Literal["traefik", "none"] = Field(default="traefik", description="The ingress controller.")
+    controller: Literal["traefik", "nginx", "none"] = Field(
+        default="traefik",
+        description="The ingress controller: Traefik, the archived ingress-nginx, or none, when you bring your own.",
+    )
+    gateway_api: bool = Field(
+        default=False, description="Whether the controller also serves the Gateway API; Traefik's only."
+    )
 
 
 class Proxy(_Model):
@@ -96,6 +102,25 @@ class Certificate(_Model):
     )
 
 
+class KeyPairFiles(_Model):
+    """A certificate of your own, in PEM."""
+
+    cert: LocalPath = Field(description="The certificate, followed by those of its issuers.")
+    key: LocalPath = Field(description="Its private key, without a passphrase.")
+
+
+class Certs(_Model):
+    """The certificates: who issues them, and which there are beside the default one."""
+
+    issuer: Literal["sandbox", "cert-manager"] = Field(
+        default="sandbox", description="Who issues: the sandbox itself, or cert-manager in the cluster."
+    )
+    default: KeyPairFiles | None = Field(
+        default=None, description="The default certificate, when it is not to be one of the sandbox's own authority."
+    )
+    secrets: tuple[Certificate, ...] = Field(default=(), description="TLS Secrets with certificates of their own.")
+
+
 class Spec(_Model):
     """A sandbox: its cluster, registry, certificates and ways in and out."""
 
@@ -117,7 +142,7 @@ class Spec(_Model):
     ingress: Ingress = Field(default=Ingress(), description="What routes HTTPS to services by host name.")
     proxy: Proxy = Field(default=Proxy(), description="The TLS proxy on the host's ports.")
     network: Network = Field(default=Network(), description="How pods reach the outside.")
-    certificates: tuple[Certificate, ...] = Field(default=(), description="TLS Secrets with certificates of their own.")
+    certs: Certs = Field(default=Certs(), description="The certificates.")
     apply: tuple[LocalPath, ...] = Field(
         default=(), description="Files or folders of manifests to apply, in this order, relative to this file's folder."
     )
@@ -139,16 +164,16 @@ class Spec(_Model):
 
     def _outside_domain(self) -> list[tuple[tuple[str | int, ...], str]]:
         return [
-            (("certificates", index, "hosts", place), f"'{host}' is not inside the domain '{self.domain}'")
-            for index, certificate in enumerate(self.certificates)
+            (("certs", "secrets", index, "hosts", place), f"'{host}' is not inside the domain '{self.domain}'")
+            for index, certificate in enumerate(self.certs.secrets)
             for place, host in enumerate(certificate.hosts)
             if host != self.domain and not host.endswith("." + self.domain)
         ]
 
     def _same_secret(self) -> list[tuple[tuple[str | int, ...], str]]:
-        secrets = [(certificate.namespace, certificate.secret) for certificate in self.certificates]
+        secrets = [(certificate.namespace, certificate.secret) for certificate in self.certs.secrets]
         return [
-            (("certificates", index, "secret"), f"'{secret[1]}' is given twice in the namespace '{secret[0]}'")
+            (("certs", "secrets", index, "secret"), f"'{secret[1]}' is given twice in the namespace '{secret[0]}'")
             for index, secret in enumerate(secrets)
             if secret in secrets[:index]
         ]
@@ -166,8 +191,12 @@ def load(path: Path) -> Spec:
     """The spec in the file `path`, its own paths made absolute from the file's folder; raises UsageError."""
     spec = document.load(path, Spec, create="`sandbox init` writes one; -f FILE names another")
     folder = path.parent.absolute()
+    default = spec.certs.default and KeyPairFiles(
+        cert=folder / spec.certs.default.cert, key=folder / spec.certs.default.key
+    )
     return spec.model_copy(
         update={
+            "certs": spec.certs.model_copy(update={"default": default}),
             "push": folder / spec.push if spec.push else None,
             "apply": tuple(folder / each for each in spec.apply),
         }

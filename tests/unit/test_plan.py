@@ -124,7 +124,7 @@ def test_names_ports_and_certificates_derive_from_the_spec(place: Home, images: 
             "registry": {"port": 5055},
             "proxy": {"listen": "127.0.0.2", "ports": (9443, 10443)},
             "network": {"nameservers": ("9.9.9.9",)},
-            "certificates": ({"secret": "api", "namespace": "web", "hosts": ("api.shop.example.com",)},),
+            "certs": {"secrets": ({"secret": "api", "namespace": "web", "hosts": ("api.shop.example.com",)},)},
         }
     ).model_copy(update={"push": images, "apply": (objects,)})
     steps = build(spec, place)

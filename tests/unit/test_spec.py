@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from sandbox import document, spec
 from sandbox.errors import UsageError
-from sandbox.spec import Certificate, Cluster, Images, Ingress, Network, Proxy, Registry, Spec
+from sandbox.spec import Certificate, Certs, Cluster, Images, Ingress, Network, Proxy, Registry, Spec
 
 FULL = """\
 apiVersion: sandbox.dev/v1
@@ -27,7 +27,7 @@ push: images.yaml
 ingress: {controller: none}
 proxy: {listen: 0.0.0.0, ports: [443, 9443]}
 network: {nameservers: [1.1.1.1, '2606:4700:4700::1111']}
-certificates: [{secret: secure-tls, namespace: default, hosts: [secure.demo.sandbox.localhost]}]
+certs: {secrets: [{secret: secure-tls, namespace: default, hosts: [secure.demo.sandbox.localhost]}]}
 apply: [k8s/, /srv/more.yaml]
 """
 
@@ -52,10 +52,10 @@ def test_every_key_is_optional() -> None:
         "images": {"source": "auto"},
         "registry": {"port": 5001},
         "push": None,
-        "ingress": {"controller": "traefik"},
+        "ingress": {"controller": "traefik", "gateway_api": False},
         "proxy": {"listen": "127.0.0.1", "ports": [443, 8443]},
         "network": {"nameservers": "auto"},
-        "certificates": [],
+        "certs": {"issuer": "sandbox", "default": None, "secrets": []},
         "apply": [],
     }
 
@@ -71,7 +71,7 @@ def test_every_key_is_read() -> None:
         ingress=Ingress(controller="none"),
         proxy=Proxy(listen="0.0.0.0", ports=(443, 9443)),  # noqa: S104
         network=Network(nameservers=("1.1.1.1", "2606:4700:4700::1111")),
-        certificates=(Certificate(secret="secure-tls", hosts=("secure.demo.sandbox.localhost",)),),
+        certs=Certs(secrets=(Certificate(secret="secure-tls", hosts=("secure.demo.sandbox.localhost",)),)),
         apply=(Path("k8s"), Path("/srv/more.yaml")),
     )
 
@@ -146,9 +146,9 @@ ALL_KEYS = "allowed keys: apiVersion, name, domain, cluster, images, registry, p
             "did you mean 'upstream'?",
         ),
         (
-            "ingress: {controller: nginx}\n",
-            "1: ingress.controller: must be 'traefik' or 'none', not 'nginx'",
-            "allowed: traefik, none",
+            "ingress: {controller: ngnix}\n",
+            "1: ingress.controller: must be 'traefik', 'nginx' or 'none', not 'ngnix'",
+            "did you mean 'nginx'?",
         ),
         ("name: Demo\n", f"1: {NAME}", ""),
         ("name: -demo\n", f"1: {NAME}", ""),
@@ -201,33 +201,38 @@ ALL_KEYS = "allowed keys: apiVersion, name, domain, cluster, images, registry, p
             "",
         ),
         ("apply:\n- https://x/y\n", "2: apply[0]: must be a file or folder on this machine, not a URL", ""),
-        ("certificates:\n- secret: a\n", "2: missing key 'hosts' in certificates[0]", "add 'hosts:'"),
-        ("certificates:\n- secret: a\n  hosts: []\n", "3: certificates[0].hosts: must have at least one entry", ""),
+        ("certs:\n  secrets:\n  - secret: a\n", "3: missing key 'hosts' in certs.secrets[0]", "add 'hosts:'"),
         (
-            "certificates:\n- secret: a_b\n  hosts: [a.sandbox.sandbox.localhost]\n",
-            "2: certificates[0].secret: must be lower-case letters, digits and hyphens, in parts separated by dots",
+            "certs:\n  secrets:\n  - secret: a\n    hosts: []\n",
+            "4: certs.secrets[0].hosts: must have at least one entry",
             "",
         ),
         (
-            "certificates:\n- secret: a\n  namespace: a.b\n  hosts: [a.sandbox.sandbox.localhost]\n",
-            "3: certificates[0].namespace: must be at most 63 lower-case letters, digits and hyphens, with no hyphen "
+            "certs:\n  secrets:\n  - secret: a_b\n    hosts: [a.sandbox.sandbox.localhost]\n",
+            "3: certs.secrets[0].secret: must be lower-case letters, digits and hyphens, in parts separated by dots",
+            "",
+        ),
+        (
+            "certs:\n  secrets:\n  - secret: a\n    namespace: a.b\n    hosts: [a.sandbox.sandbox.localhost]\n",
+            "4: certs.secrets[0].namespace: must be at most 63 lower-case letters, digits and hyphens, with no hyphen "
             "first or last",
             "",
         ),
         (
-            "certificates:\n- secret: a\n  hosts: ['*.sandbox.sandbox.localhost']\n",
-            "3: certificates[0].hosts[0]: must be one exact host name: every host of the domain has the wildcard "
+            "certs:\n  secrets:\n  - secret: a\n    hosts: ['*.sandbox.sandbox.localhost']\n",
+            "4: certs.secrets[0].hosts[0]: must be one exact host name: every host of the domain has the wildcard "
             "certificate already",
             "",
         ),
         (
-            "name: demo\ncertificates:\n- secret: a\n  hosts: [demo.sandbox.localhost,\n    ademo.sandbox.localhost]\n",
-            "5: certificates[0].hosts[1]: 'ademo.sandbox.localhost' is not inside the domain 'demo.sandbox.localhost'",
+            "name: demo\ncerts:\n  secrets:\n  - secret: a\n    hosts: [demo.sandbox.localhost,\n      "
+            "ademo.sandbox.localhost]\n",
+            "6: certs.secrets[0].hosts[1]: 'ademo.sandbox.localhost' is not inside the domain 'demo.sandbox.localhost'",
             "",
         ),
         (
-            "domain: a.b\ncertificates:\n- {secret: s, hosts: [a.b]}\n- hosts: [x.a.b]\n  secret: s\n",
-            "5: certificates[1].secret: 's' is given twice in the namespace 'default'",
+            "domain: a.b\ncerts:\n  secrets:\n  - {secret: s, hosts: [a.b]}\n  - hosts: [x.a.b]\n    secret: s\n",
+            "6: certs.secrets[1].secret: 's' is given twice in the namespace 'default'",
             "",
         ),
         (
@@ -253,11 +258,13 @@ def test_a_bad_name_is_one_error_though_the_domain_follows_from_it() -> None:
 
 
 def test_all_that_does_not_fit_is_said_at_once() -> None:
-    error = refusal("registry: {port: 443}\ncertificates:\n- secret: a\n  hosts:\n  - x.test\n  - y.test\n")
+    error = refusal(
+        "registry: {port: 443}\ncerts:\n  secrets:\n  - secret: a\n    hosts:\n    - x.test\n    - y.test\n"
+    )
     assert [line for line in error.details.splitlines() if line.startswith("sandbox.yaml:")] == [
         "sandbox.yaml:1: registry.port: 443 is one of the proxy's ports; choose another",
-        "sandbox.yaml:5: certificates[0].hosts[0]: 'x.test' is not inside the domain 'sandbox.sandbox.localhost'",
-        "sandbox.yaml:6: certificates[0].hosts[1]: 'y.test' is not inside the domain 'sandbox.sandbox.localhost'",
+        "sandbox.yaml:6: certs.secrets[0].hosts[0]: 'x.test' is not inside the domain 'sandbox.sandbox.localhost'",
+        "sandbox.yaml:7: certs.secrets[0].hosts[1]: 'y.test' is not inside the domain 'sandbox.sandbox.localhost'",
     ]
 
 
@@ -301,13 +308,20 @@ def specs(draw: st.DrawFn) -> dict[str, Any]:
         "images": {"source": draw(st.sampled_from(["auto", "upstream", "bundle"]))},
         "registry": {"port": ports[0]},
         "push": draw(st.none() | paths),
-        "ingress": {"controller": draw(st.sampled_from(["traefik", "none"]))},
+        "ingress": {
+            "controller": draw(st.sampled_from(["traefik", "nginx", "none"])),
+            "gateway_api": draw(st.booleans()),
+        },
         "proxy": {"listen": draw(addresses), "ports": ports[1:]},
         "network": {"nameservers": draw(st.just("auto") | st.lists(public, min_size=1, max_size=3, unique=True))},
-        "certificates": [
-            {"secret": secret, "namespace": draw(labels), "hosts": [f"{host}.{domain}" for host in draw(hosts)]}
-            for secret in secrets
-        ],
+        "certs": {
+            "issuer": draw(st.sampled_from(["sandbox", "cert-manager"])),
+            "default": draw(st.none() | st.just({"cert": "own.crt", "key": "own.key"})),
+            "secrets": [
+                {"secret": secret, "namespace": draw(labels), "hosts": [f"{host}.{domain}" for host in draw(hosts)]}
+                for secret in secrets
+            ],
+        },
         "apply": draw(st.lists(paths, max_size=3)),
     }
     return everything
