@@ -7,6 +7,7 @@ import json
 import logging
 import threading
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -51,11 +52,7 @@ class Cluster:
     def __init__(self, kubeconfig: Path) -> None:
         try:
             with _loading:
-                self._client = config.new_client_from_config(config_file=str(kubeconfig))  # type: ignore[no-untyped-call]
-                # The API server is on this machine: a company proxy named by the environment has no part in it.
-                self._client.configuration.proxy = None
-                self._client.configuration.retries = False
-                self._client.rest_client = client.rest.RESTClientObject(self._client.configuration)
+                self._connection = _connection(kubeconfig, kubeconfig.stat().st_mtime_ns)
         except (config.ConfigException, yaml.YAMLError, OSError) as error:
             raise ClusterError("the cluster has no usable kubeconfig", details=str(error)) from error
 
@@ -127,17 +124,16 @@ class Cluster:
         return f"{base}/{plural}"
 
     def _resource(self, base: str, kind: str) -> tuple[str, bool]:
-        resources = self._resources(base)
-        if kind not in resources:
-            self._resources.cache_clear()  # a CustomResourceDefinition may just have been applied
-            resources = self._resources(base)
-        if kind not in resources:
+        known = self._connection.resources
+        # A CustomResourceDefinition may just have been applied.
+        if kind not in known.get(base, {}):
+            known[base] = self._discover(base)
+        if kind not in known[base]:
             version = base.removeprefix("/apis/").removeprefix("/api/")
             raise ClusterError(f"the cluster knows no {kind} in {version}", status=404)
-        return resources[kind]
+        return known[base][kind]
 
-    @functools.cache  # noqa: B019  # a Cluster lives as long as the command
-    def _resources(self, base: str) -> dict[str, tuple[str, bool]]:
+    def _discover(self, base: str) -> dict[str, tuple[str, bool]]:
         try:
             found = self._call("GET", base)["resources"]
         except ClusterError as error:
@@ -150,10 +146,11 @@ class Cluster:
         self, method: str, path: str, *, body: Any = None, kind: str = "application/json", text: bool = False
     ) -> Any:
         headers = {"Accept": "*/*" if text else "application/json", "Content-Type": kind}
-        url = self._client.configuration.host + path
+        api = self._connection.client
+        url = api.configuration.host + path
         try:
-            self._client.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
-            response = self._client.call_api(method, url, headers, body, _request_timeout=CALL_TIMEOUT)
+            api.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
+            response = api.call_api(method, url, headers, body, _request_timeout=CALL_TIMEOUT)
             data = response.read()
         except ApiException as error:
             raise ClusterError(f"{method} {path} failed", details=str(error.reason)) from error
@@ -164,6 +161,25 @@ class Cluster:
         if response.status >= 400:
             raise ClusterError(f"{method} {path} failed", details=_message(answer), status=response.status)
         return answer if text or not answer.startswith("{") else json.loads(answer)
+
+
+@dataclass(frozen=True)
+class _Connection:
+    """What all Clusters of one kubeconfig share: connections, and per API group version the kinds it has."""
+
+    client: Any
+    resources: dict[str, dict[str, tuple[str, bool]]] = field(default_factory=dict)
+
+
+@functools.lru_cache(maxsize=8)
+def _connection(kubeconfig: Path, changed: int) -> _Connection:
+    """The connection by a kubeconfig as it was when it was `changed` (st_mtime_ns): a rebuilt cluster has another."""
+    api = config.new_client_from_config(config_file=str(kubeconfig))  # type: ignore[no-untyped-call]
+    # The API server is on this machine: a company proxy named by the environment has no part in it.
+    api.configuration.proxy = None
+    api.configuration.retries = False
+    api.rest_client = client.rest.RESTClientObject(api.configuration)
+    return _Connection(api)
 
 
 def _message(answer: str) -> str:
