@@ -8,6 +8,7 @@ import json
 import re
 import socket
 import struct
+import sys
 import threading
 import time
 import uuid
@@ -71,8 +72,9 @@ class Simulator:
     size above which a body gets 413. `tokens` demands tokens of that server, which is under `/auth`, with the grants a
     request needs; `basic` demands Basic authentication with `user:password`. `digest_header` replaces every
     Docker-Content-Digest. `slowness` is waited for between the pieces of an answer, in seconds. `redirect_blobs` is the
-    base of another server to which a GET of a blob is sent. `gate` holds every
-    PUT of a blob with more than `gated` bytes until it is set.
+    base of another server to which a GET of a blob is sent. Without `ranges` a Range is ignored, and `range_error` is
+    how far off the right place its answer begins. `gate` holds every PUT of a blob with more than `gated` bytes until
+    it is set.
     """
 
     faults: list[Fault] = field(default_factory=list)
@@ -91,6 +93,8 @@ class Simulator:
     digest_header: str = ""
     slowness: float = 0.0
     redirect_blobs: str = ""
+    ranges: bool = True
+    range_error: int = 0
     gate: threading.Event | None = None
     gated: int = 0
     requests: list[Request] = field(default_factory=list)
@@ -101,8 +105,7 @@ class Simulator:
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def __enter__(self) -> Self:
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"registry": self}))
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"registry": self}))
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
         self._thread.start()
         return self
@@ -132,6 +135,15 @@ class Simulator:
     def manifest(self, repository: str, reference: str) -> Any:
         """A stored manifest as JSON, by tag or digest."""
         return json.loads(self.content[self.manifests[repository, reference][1]])
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client may leave in the middle of an answer."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -247,7 +259,20 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.command == "GET" and self.registry.redirect_blobs:
             self._answer(307, headers={"Location": f"{self.registry.redirect_blobs}{self.path}"})
         else:
-            self._answer(200, self.registry.content[digest], headers={"Docker-Content-Digest": digest})
+            self._give(self.registry.content[digest], digest)
+
+    def _give(self, data: bytes, digest: str) -> None:
+        """A blob, or what a Range of the form `bytes=START-` asks for (RFC 9110, 14)."""
+        headers = {"Docker-Content-Digest": digest}
+        wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        if not wanted or not self.registry.ranges:
+            self._answer(200, data, headers)
+            return
+        start = int(wanted[1]) + self.registry.range_error
+        if start >= len(data):
+            self._answer(416, headers={"Content-Range": f"bytes */{len(data)}"})
+            return
+        self._answer(206, data[start:], {**headers, "Content-Range": f"bytes {start}-{len(data) - 1}/{len(data)}"})
 
     def _uploads(self, repository: str, query: dict[str, str], _: bytes) -> None:
         mount, source = query.get("mount", ""), query.get("from", "")

@@ -6,30 +6,30 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from sandbox.cli import environment, push_report
 from sandbox.cli.options import find_spec, output_option, progress_option
-from sandbox.cli.push_prune import Pruning
 from sandbox.cli.push_talk import Talk, count, megabytes, talk
 from sandbox.errors import SandboxError, UsageError
-from sandbox.host import files
-from sandbox.registry import address, compression, imagelist, lock
-from sandbox.registry.client import Client
+from sandbox.registry import address, compression, imagelist
 from sandbox.registry.compression import Compression
 from sandbox.registry.credential import Keychain
-from sandbox.registry.forecast import forecast
 from sandbox.registry.imagelist import Entry, FromBuild, FromDaemon, FromRegistry
 from sandbox.registry.lock import Lock
-from sandbox.registry.progress import Result, Silent
+from sandbox.registry.lockfile import LockFile
+from sandbox.registry.progress import Result
 from sandbox.registry.promise import Promise
 from sandbox.registry.push import PushFailed, push
 from sandbox.registry.sources.remote import host_platform
 from sandbox.registry.sources.source import Daemon
 from sandbox.registry.target import Target
-from sandbox.registry.verify import verify
+from sandbox.spec import Spec
+
+if TYPE_CHECKING:
+    from sandbox.cli.push_prune import Pruning
 
 
 @click.command("push-images")
@@ -95,8 +95,8 @@ def command(
     chosen = manifest or spec.push
     if chosen is None:
         raise UsageError("no manifest of images", fix="name one, or write `push: images.yaml` in sandbox.yaml")
-    work = _Work.of(chosen, registry or f"http://localhost:{spec.registry.port}", locked, update, packing)
-    pruning = Pruning(work.registry, work.keychain, [entry.target for entry in work.entries]) if prune else None
+    work = _Work.of(chosen, registry or _own(spec), locked, update, packing)
+    pruning = _pruning(work) if prune else None
     if dry_run:
         return _foretell(work, pruning, output)
     if pruning is not None:
@@ -110,14 +110,28 @@ def command(
     return 0
 
 
+def _pruning(work: _Work) -> Pruning:
+    from sandbox.cli.push_prune import Pruning
+
+    return Pruning(work.registry, work.keychain, [entry.target for entry in work.entries])
+
+
+def _own(spec: Spec) -> str:
+    """The URL of the sandbox's registry."""
+    port: int | str = spec.registry.port
+    if not isinstance(port, int):
+        from sandbox.cli import session
+
+        port = session.registry_port(spec)
+    return f"http://localhost:{port}"
+
+
 @dataclass(frozen=True)
 class _Work:
     """What is to be pushed where, after a look at the manifest and its lock."""
 
-    folder: Path
-    lock_path: Path
+    file: LockFile
     lock: Lock | None
-    written: tuple[Entry, ...]
     entries: tuple[Entry, ...]
     promised: Mapping[Target, Promise]
     registry: str
@@ -127,21 +141,21 @@ class _Work:
     @classmethod
     def of(cls, manifest: Path, registry: str, locked: bool, update: bool, packing: str | None) -> _Work:
         """Read the files and settle what the options leave open. Raises UsageError, Drift."""
-        written, path = imagelist.load(manifest), lock.beside(manifest)
-        known = lock.load(path)
+        file = LockFile.of(manifest)
+        known = file.read()
         if locked and known is None:
-            raise UsageError(f"there is no lock {path}", fix="write it: sandbox push-images")
+            raise UsageError(f"there is no lock {file.path}", fix="write it: sandbox push-images")
         kind = _compression(packing, known, registry)
         if locked and known is not None and kind is not known.compression:
             raise UsageError(
-                f"{path} is for {known.compression.value} layers, not {kind.value}", fix="leave out --compression"
+                f"{file.path} is for {known.compression.value} layers, not {kind.value}", fix="leave out --compression"
             )
         compression.require(kind)
-        promised = lock.promises(written, known, manifest.parent) if locked and known else {}
-        entries = written if update else lock.pinned(written, known, manifest.parent)
+        promised = file.promises(known) if locked and known else {}
+        entries = file.entries if update else file.pinned(known)
         _warn(entries)
         keychain = environment.keychain()
-        return cls(manifest.parent, path, known, written, entries, promised, registry, kind, keychain)
+        return cls(file, known, entries, promised, registry, kind, keychain)
 
     @property
     def engine(self) -> Daemon | None:
@@ -154,11 +168,8 @@ class _Work:
 
     def keep(self, results: Sequence[Result]) -> None:
         """Write the lock when it would say something else, and say what."""
-        new = lock.renewed(self.written, results, self.lock, self.folder, self.compression)
-        changes = lock.changes(self.lock, new) if self.lock else ("written; it belongs in git",)
-        if new.images and changes:
-            files.write_atomic(self.lock_path, lock.dump(new).encode(), mode=0o644)
-            click.echo(f"{self.lock_path}: {', '.join(changes)}", err=True)
+        if changes := self.file.follow(results, self.lock, self.compression):
+            click.echo(f"{self.file.path}: {', '.join(changes)}", err=True)
 
 
 def _compression(packing: str | None, known: Lock | None, registry: str) -> Compression:
@@ -227,6 +238,10 @@ def _show(results: Sequence[Result], report: Mapping[str, Any], output: str, spe
 
 
 def _verify(work: _Work, results: Sequence[Result], speaking: Talk) -> int:
+    from sandbox.registry.client import Client
+    from sandbox.registry.progress import Silent
+    from sandbox.registry.verify import verify
+
     by_name = {str(entry.target): entry.target for entry in work.entries}
     speaking.verifying(len(results))
     with Client(work.registry, keychain=work.keychain) as client:
@@ -237,6 +252,8 @@ def _verify(work: _Work, results: Sequence[Result], speaking: Talk) -> int:
 
 
 def _foretell(work: _Work, pruning: Pruning | None, output: str) -> int:
+    from sandbox.registry.forecast import forecast
+
     forecasts = forecast(
         work.entries,
         work.registry,

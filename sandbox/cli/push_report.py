@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from sandbox.cli.push_talk import count, megabytes
 from sandbox.errors import SandboxError
-from sandbox.registry.forecast import Forecast
 from sandbox.registry.progress import Result
 from sandbox.registry.push import PushFailed
+
+if TYPE_CHECKING:
+    from sandbox.registry.forecast import Forecast
 
 
 def pushed(results: Sequence[Result], failure: PushFailed | None, sent: int, seconds: float) -> dict[str, Any]:

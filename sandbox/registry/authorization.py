@@ -6,6 +6,7 @@ Token authentication of the Distribution specification; identity tokens are trad
 from __future__ import annotations
 
 import json
+import math
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -33,6 +34,7 @@ Exchange = Callable[[str, Mapping[str, str], Mapping[str, str] | None], tuple[in
 class _Token:
     value: str = field(repr=False)
     grants: Grants
+    obtained: float
     expires: float
 
 
@@ -66,15 +68,18 @@ class Authorization:
             return self._basic
         token = self._held(wanted)
         if token is None and self._challenge and wanted:
-            token = self._fetch(self._challenge, wanted, None)
+            token = self._fetch(self._challenge, wanted)
         return f"Bearer {token.value}" if token else None
 
-    def renewed(self, header: str, wanted: Grants, used: str | None) -> str | None:
-        """The header to try after a 401 with the challenge `header`, when `used` was sent; None if none is left."""
+    def renewed(self, header: str, wanted: Grants, used: str | None, sent: float) -> str | None:
+        """The header to try after a 401 with the challenge `header`, when `used` was sent at `sent` (of `clock`).
+
+        None if none is left.
+        """
         challenge = challenges.parse(header)
         if challenge is not None:
             self._challenge = challenge
-            return f"Bearer {self._fetch(challenge, wanted | scopes.read(challenge.scope), used).value}"
+            return f"Bearer {self._fetch(challenge, wanted | scopes.read(challenge.scope), used, sent).value}"
         account = self._credential() if challenges.takes_password(header) else None
         if account is None or account.basic == used:
             return None
@@ -101,13 +106,18 @@ class Authorization:
             self._tokens = [token for token in self._tokens if token.expires > now]
             return next((token for token in self._tokens if wanted <= token.grants), None)
 
-    def _fetch(self, challenge: Challenge, wanted: Grants, used: str | None) -> _Token:
-        """A token newer than the one in `used`; threads that want the same one fetch it once."""
+    def _fetch(self, challenge: Challenge, wanted: Grants, used: str | None = None, sent: float = -math.inf) -> _Token:
+        """A token other than the one in `used`, and none that was known when that was sent: it has ended as well.
+
+        Threads that want the same one fetch it once.
+        """
         with self._lock:
             turn = self._turns.setdefault(wanted, threading.Lock())
-            values = [f"Bearer {token.value}" for token in self._tokens]
-            if used in values:
-                del self._tokens[values.index(used) :]
+            self._tokens = [
+                token
+                for token in self._tokens
+                if f"Bearer {token.value}" != used and (token.obtained >= sent or not wanted <= token.grants)
+            ]
         with turn:
             token = self._held(wanted)
             if token is None:
@@ -121,7 +131,7 @@ class Authorization:
         self._check(challenge.realm)
         account = self._credential()
         if account and account.bearer:
-            return _Token(account.bearer, wanted, float("inf"))
+            return _Token(account.bearer, wanted, self._clock(), math.inf)
         service = [("service", challenge.service)] if challenge.service else []
         begun = self._clock()
         if account and account.identity:
@@ -153,7 +163,7 @@ class Authorization:
             raise RegistryError("a token server gave no token", details=f"the answer for {action} holds none")
         seconds = content.get("expires_in")
         lifetime = float(seconds) if isinstance(seconds, int | float) and seconds > 0 else LIFETIME
-        return _Token(value, wanted, begun + lifetime - min(MARGIN, lifetime / 4))
+        return _Token(value, wanted, self._clock(), begun + lifetime - min(MARGIN, lifetime / 4))
 
     def _check(self, realm: str) -> None:
         """Refuse to send an account where others could read it, or to this machine because a distant host says so."""

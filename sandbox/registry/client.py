@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import random
@@ -15,6 +16,7 @@ from sandbox.registry import digest as digests
 from sandbox.registry import manifest as manifests
 from sandbox.registry.answer import Answer
 from sandbox.registry.credential import Keychain
+from sandbox.registry.download import Download
 from sandbox.registry.errors import RegistryError, contradicted
 from sandbox.registry.manifest import Descriptor, Document
 from sandbox.registry.throttle import Throttle, lane
@@ -123,14 +125,14 @@ class Client:
 
     @contextlib.contextmanager
     def blob(self, repository: str, digest: str, *, size: int | None = None) -> Iterator[Iterator[bytes]]:
-        """The bytes of a blob, in chunks, not checked; `size` tells whether they are few, when it is known."""
+        """The bytes of a blob, in chunks, not checked; `size` tells whether they are few, when it is known.
+
+        They go on where they broke off.
+        """
+        check = functools.partial(self._match, repository=repository, digest=digest)
         url = f"/v2/{repository}/blobs/{digest}"
-        answer = self._transport.send("GET", url, wanted=(200,), stream=True, lane=lane(size))
-        try:
-            self._match(answer, repository, digest)
-            yield answer.chunks()
-        finally:
-            answer.close()
+        with contextlib.closing(Download(self._transport, url, lane(size), check)) as download:
+            yield iter(download)
 
     def mount(self, repository: str, digest: str, source: str) -> str | None:
         """Make the blob of the repository `source` one of `repository` without sending it.

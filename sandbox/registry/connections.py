@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -17,6 +18,8 @@ from sandbox.registry.errors import RegistryError
 CONNECT_TIMEOUT = 10.0
 READ_TIMEOUT = 300.0
 REDIRECTS = 5
+
+_HEADERS = {"User-Agent": "sandbox", "Accept": "*/*", "Accept-Encoding": "identity"}
 
 Response = requests.Response
 Broken = requests.RequestException
@@ -61,29 +64,28 @@ class Connections:
         origin = of_url(url)
         for _ in range(REDIRECTS + 1):
             own = of_url(url) == origin
-            response = self._session().request(
-                method,
-                url,
-                headers={**headers, "Authorization": authorization} if authorization and own else dict(headers),
-                data=data,
-                stream=stream,
-                auth=_as_given,
-                timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
-                allow_redirects=False,
-            )
+            secret = {"Authorization": authorization} if authorization and own else {}
+            response = self._send(method, url, {**_HEADERS, **headers, **secret}, data, stream=stream)
             if method not in ("GET", "HEAD") or not response.is_redirect:
                 return response
             response.close()
             url = _redirect(origin, joined(url, response.headers["Location"]))
         raise RegistryError(f"{origin} redirects in circles", details=f"more than {REDIRECTS} redirects")
 
+    def _send(self, method: str, url: str, headers: Mapping[str, str], data: Body, *, stream: bool) -> Response:
+        """One request. It is prepared without the session, which takes a fifth of a small one's time for nothing."""
+        session = self._session()
+        request = requests.Request(method, url, headers, data=data, auth=_as_given, cookies=session.cookies).prepare()
+        options: dict[str, Any] = {"stream": stream, "timeout": (CONNECT_TIMEOUT, READ_TIMEOUT)}
+        if not self._direct:
+            options |= session.merge_environment_settings(url, {}, stream, None, None)
+        return session.send(request, allow_redirects=False, **options)
+
     def _session(self) -> requests.Session:
         session: requests.Session | None = getattr(self._local, "session", None)
         if session is None:
             session = self._local.session = requests.Session()
             session.trust_env = not self._direct
-            session.headers["User-Agent"] = "sandbox"
-            session.headers["Accept-Encoding"] = "identity"
             adapter = HTTPAdapter(pool_connections=2, pool_maxsize=2)
             session.mount("http://", adapter)
             session.mount("https://", adapter)

@@ -20,6 +20,23 @@ class DigestMismatch(SandboxError):
     id = "digest-mismatch"
 
 
+class Measured:
+    """Passes `chunks` on, once; `digest` is the sha256 digest of those that have passed."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = chunks
+        self._measure = hashlib.sha256()
+
+    def __iter__(self) -> Iterator[bytes]:
+        for chunk in self._chunks:
+            self._measure.update(chunk)
+            yield chunk
+
+    @property
+    def digest(self) -> str:
+        return f"sha256:{self._measure.hexdigest()}"
+
+
 def is_digest(text: str) -> bool:
     """Whether `text` is a digest of an algorithm every registry knows (OCI image-spec, descriptor.md, "Digests")."""
     return _DIGEST.fullmatch(text) is not None

@@ -10,19 +10,21 @@ from typing import Any
 from sandbox.errors import SandboxError
 from sandbox.registry import plan as plans
 from sandbox.registry import promise as promises
-from sandbox.registry.client import Client
+from sandbox.registry.clients import Clients
 from sandbox.registry.compression import Compression
 from sandbox.registry.credential import Keychain
+from sandbox.registry.destination import Destination
 from sandbox.registry.holdings import Holdings
 from sandbox.registry.image import Image
 from sandbox.registry.imagelist import Entry, FromBuild
 from sandbox.registry.progress import Action, Ending, Silent
 from sandbox.registry.promise import Drift, Promise
-from sandbox.registry.push import LIMIT, workers
+from sandbox.registry.push import workers
 from sandbox.registry.resolve import Elsewhere, Found, Remembering, built, of_engine, settled
 from sandbox.registry.sources.remote import host_platform
 from sandbox.registry.sources.source import Daemon
 from sandbox.registry.target import Target
+from sandbox.registry.throttle import LIMIT
 
 
 @dataclass(frozen=True)
@@ -72,18 +74,20 @@ def forecast(
     """
     ending = Ending(Silent())
     with contextlib.ExitStack() as stack:
-        client = stack.enter_context(Client(registry, keychain=keychain))
+        clients = Clients(stack, limit, keychain)
+        client = clients.at(registry)
         client.ping()
-        remotes = stack.enter_context(contextlib.ExitStack())
+        folders = stack.enter_context(contextlib.ExitStack())
         pool = stack.enter_context(workers(limit, ending))
-        futures = Elsewhere(pool, remotes, platform or host_platform(), keychain).begin(entries)
+        futures = Elsewhere(pool, clients, platform or host_platform()).begin(entries)
         engine = _Untouched(daemon, ending) if daemon else None
         known = [entry for entry in entries if not isinstance(entry, FromBuild)]
         local, failed = built(known, engine, ending)
         holdings = Holdings(client)
         images: dict[Target, Image | SandboxError] = {}
         if engine is not None and local:
-            images = of_engine(compression, engine, client, holdings, ending, pool, remotes).resolve(local)
+            destination = Destination(client, holdings, ending, pool)
+            images = of_engine(compression, engine, destination, folders).resolve(local)
         found: dict[Target, Found | SandboxError] = dict(failed)
         for entry in local:
             source = engine.id(entry.image) if engine else ""

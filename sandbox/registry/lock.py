@@ -16,7 +16,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from sandbox.document import load as load_document
-from sandbox.registry import digest as digests
+from sandbox.registry import digest
 from sandbox.registry.compression import Compression
 from sandbox.registry.imagelist import VERSION, Entry, FromArchive, FromBuild, FromDaemon, FromLayout, FromRegistry
 from sandbox.registry.progress import Result
@@ -31,7 +31,7 @@ HEADER = """\
 
 
 def _digest(text: str) -> str:
-    if not digests.is_digest(text):
+    if not digest.is_digest(text):
         raise ValueError(f"'{text}' is not a digest")
     return text
 
@@ -107,9 +107,19 @@ def pinned(entries: Sequence[Entry], lock: Lock | None, folder: Path) -> tuple[E
     return tuple(_pinned(entry, lock, folder) for entry in entries) if lock else tuple(entries)
 
 
-def _pinned(entry: Entry, lock: Lock, folder: Path) -> Entry:
+def digests(entries: Sequence[Entry], lock: Lock, folder: Path) -> Mapping[Target, str]:
+    """The digests that `lock` has for `entries`, as far as it has them from the same source."""
+    return {entry.target: known.digest for entry in entries if (known := _locked(entry, lock, folder))}
+
+
+def _locked(entry: Entry, lock: Lock, folder: Path) -> Locked | None:
     known = lock.by_target.get(str(entry.target))
-    if not isinstance(entry, FromRegistry) or known is None or known.origin != describe(entry, folder):
+    return known if known is not None and known.origin == describe(entry, folder) else None
+
+
+def _pinned(entry: Entry, lock: Lock, folder: Path) -> Entry:
+    known = _locked(entry, lock, folder)
+    if not isinstance(entry, FromRegistry) or known is None:
         return entry
     return replace(entry, image=replace(entry.image, digest=known.source), platforms=entry.platforms or known.platforms)
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from sandbox.registry.client import Client
+from sandbox.registry.destination import Destination
 from sandbox.registry.errors import RegistryError
-from sandbox.registry.holdings import Holdings
 from sandbox.registry.image import Image, MissingBlob
 from sandbox.registry.target import Target
 
 
-def publish(target: Target, image: Image, client: Client, holdings: Holdings) -> bool:
+def publish(target: Target, image: Image, destination: Destination) -> bool:
     """Make `target` name `image`; False when it did already. Raises MissingBlob, RegistryError.
 
     Nothing is published, and nothing is called done, before the registry has confirmed every blob in this repository.
     """
+    client, holdings = destination.client, destination.holdings
     for blob in image.blobs:
         if holdings.fact(target.repository, blob.digest) is None:
             raise MissingBlob(f"{target} is not complete in the registry", details=f"missing: {blob.digest}")

@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed
 
 from sandbox.errors import SandboxError
 from sandbox.host import interruption
 from sandbox.registry import plan as plans
 from sandbox.registry import promise as promises
-from sandbox.registry.client import Client
+from sandbox.registry.clients import Clients
 from sandbox.registry.compression import Compression
 from sandbox.registry.credential import Keychain
+from sandbox.registry.destination import Destination
 from sandbox.registry.holdings import Fact, Holdings
 from sandbox.registry.image import Image
 from sandbox.registry.imagelist import Entry, FromDaemon
@@ -24,10 +25,8 @@ from sandbox.registry.resolve import Elsewhere, Found, Outcome, Remembering, bui
 from sandbox.registry.sources.remote import host_platform
 from sandbox.registry.sources.source import Daemon
 from sandbox.registry.target import Target
-from sandbox.registry.throttle import Lane, Throttle, lane
+from sandbox.registry.throttle import LIMIT, Lane, lane
 from sandbox.registry.transfer import carry
-
-LIMIT = 6
 
 
 class PushFailed(SandboxError):
@@ -78,13 +77,15 @@ def push(
     """
     ending = Ending(observer or Silent())
     with contextlib.ExitStack() as stack:
-        client = stack.enter_context(Client(registry, keychain=keychain, throttle=Throttle(limit)))
+        clients = Clients(stack, limit, keychain)
+        client = clients.at(registry)
         client.ping()
-        remotes = stack.enter_context(contextlib.ExitStack())
+        folders = stack.enter_context(contextlib.ExitStack())
         pool = stack.enter_context(workers(limit, ending))
-        elsewhere = Elsewhere(pool, remotes, platform or host_platform(), keychain)
-        holdings = Holdings(client, thorough=thorough)
-        run = _Run(client, pool, ending, holdings, remotes, fail_fast, compression, promised or {})
+        heavy = stack.enter_context(workers(LIMIT, ending))
+        destination = Destination(client, Holdings(client, thorough=thorough), ending, pool)
+        elsewhere = Elsewhere(pool, clients, platform or host_platform())
+        run = _Run(destination, heavy, ending, folders, fail_fast, compression, promised or {})
         return run(entries, elsewhere, Remembering(daemon, ending) if daemon else None)
 
 
@@ -102,23 +103,21 @@ def workers(limit: int, ending: Ending) -> Iterator[ThreadPoolExecutor]:
 
 
 class _Run:
-    """One call of `push`."""
+    """One call of `push`; `heavy` has the threads for large blobs, so that small ones do not queue behind them."""
 
     def __init__(
         self,
-        client: Client,
-        pool: ThreadPoolExecutor,
+        destination: Destination,
+        heavy: Executor,
         ending: Ending,
-        holdings: Holdings,
         stack: contextlib.ExitStack,
         fail_fast: bool,
         compression: Compression,
         promised: Mapping[Target, Promise],
     ) -> None:
-        self._client = client
-        self._pool = pool
+        self._destination = destination
+        self._heavy = heavy
         self._ending = ending
-        self._holdings = holdings
         self._fail_fast = fail_fast
         self._stack = stack
         self._compression = compression
@@ -155,33 +154,34 @@ class _Run:
         if self._promised:
             self._require({target: future.result() for target, future in futures.items()}, local, daemon)
         if daemon is not None and local and not (failed and self._fail_fast):
-            place = (daemon, self._client, self._holdings, self._ending, self._pool, self._stack)
-            images = of_engine(self._compression, *place).resolve(local)
+            images = of_engine(self._compression, daemon, self._destination, self._stack).resolve(local)
             for entry in local:
-                found[entry.target] = settled(entry, images[entry.target], daemon.id(entry.image), self._client)
+                source, client = daemon.id(entry.image), self._destination.client
+                found[entry.target] = settled(entry, images[entry.target], source, client)
         return found | {target: future.result() for target, future in futures.items()}
 
-    def _require(self, elsewhere: Mapping[Target, Outcome], local: Sequence[Entry], daemon: Remembering | None) -> None:
+    def _require(
+        self, elsewhere: Mapping[Target, Outcome], local: Sequence[FromDaemon], daemon: Remembering | None
+    ) -> None:
         """Raise Drift unless all that is known before anything is sent is as promised."""
         now = {t: Promise(one.source, one.image.root.digest) for t, one in elsewhere.items() if isinstance(one, Found)}
-        for entry in local:
-            if daemon is not None and isinstance(entry, FromDaemon):
-                daemon.inspect_image(entry.image)
-                now[entry.target] = Promise(daemon.id(entry.image), "")
+        if daemon is not None:
+            list(self._destination.pool.map(daemon.inspect_image, [entry.image for entry in local]))
+            now |= {entry.target: Promise(daemon.id(entry.image), "") for entry in local}
         if lines := promises.broken(self._promised, now):
             raise Drift(lines)
 
     def _move(self, found: Mapping[Target, Found]) -> dict[Target, Result | SandboxError]:
         """Carry all blobs, and publish each image as soon as its own are in place."""
         images = {target: one.image for target, one in found.items()}
-        list(self._pool.map(self._vouch, images.items()))
+        pool = self._destination.pool
+        list(pool.map(self._vouch, images.items()))
         plan = plans.make(images)
         self._ending.planned(len(images), len(plan.transfers), plan.size)
         pending = {target: set(plan.needs(target)) for target in images}
         done: dict[Target, Result | SandboxError] = {}
         publishing: dict[Target, Future[Result | SandboxError]] = {}
-        heavy = self._stack.enter_context(workers(LIMIT, self._ending))  # so that small blobs do not queue behind
-        pools = {Lane.SMALL: self._pool, Lane.LARGE: heavy}
+        pools = {Lane.SMALL: pool, Lane.LARGE: self._heavy}
         carrying = {pools[lane(one.blob.size)].submit(self._carry, one): one for one in plan.transfers}
         for future in as_completed(carrying):
             transfer = carrying[future]
@@ -195,7 +195,7 @@ class _Run:
                 if target.repository in lost and target not in done:
                     done[target] = self._lost(target, lost[target.repository])
                 elif not pending[target] and target not in done:
-                    publishing[target] = self._pool.submit(self._publish, target, found[target], plan)
+                    publishing[target] = pool.submit(self._publish, target, found[target], plan)
         for target, publication in publishing.items():
             with contextlib.suppress(interruption.Interrupted):
                 done[target] = publication.result()
@@ -204,8 +204,8 @@ class _Run:
 
     def _carry(self, transfer: plans.Transfer) -> dict[str, SandboxError]:
         self._ending.check()
-        lost = carry(transfer, self._client, self._holdings, self._ending)
-        if not self._holdings.uploaded(transfer.blob.digest):
+        lost = carry(transfer, self._destination)
+        if not self._destination.holdings.uploaded(transfer.blob.digest):
             self._ending.spared(transfer.blob.size)
         return lost
 
@@ -220,8 +220,8 @@ class _Run:
         """Let the tag vouch for the blobs, where it names this very image already."""
         (target, image), name = item, item[0].tag or item[1].root.digest
         with contextlib.suppress(SandboxError):  # told when the image is published
-            if self._holdings.named(target.repository, name) == image.root.digest:
-                self._holdings.vouch(target.repository, name, image.root, image.blobs)
+            if self._destination.holdings.named(target.repository, name) == image.root.digest:
+                self._destination.holdings.vouch(target.repository, name, image.root, image.blobs)
 
     def _publish(self, target: Target, found: Found, plan: plans.Plan) -> Result | SandboxError:
         self._ending.check()
@@ -229,14 +229,14 @@ class _Run:
         try:
             if lines := promises.broken(self._promised, {target: Promise(found.source, image.root.digest)}):
                 raise Drift(lines)
-            written = publish(target, image, self._client, self._holdings)
+            written = publish(target, image, self._destination)
         except SandboxError as error:
             return self._lost(target, error)
-        charged = plan.charges(target)
-        size = sum(self._holdings.uploaded(blob.digest) for blob in charged)
-        unique = sum(blob.size for blob in charged if self._holdings.uploaded(blob.digest))
+        charged, holdings = plan.charges(target), self._destination.holdings
+        size = sum(holdings.uploaded(blob.digest) for blob in charged)
+        unique = sum(blob.size for blob in charged if holdings.uploaded(blob.digest))
         unchanged = not written and all(
-            self._holdings.fact(target.repository, blob.digest) is Fact.FOUND for blob in image.blobs
+            holdings.fact(target.repository, blob.digest) is Fact.FOUND for blob in image.blobs
         )
         action = Action.UPLOADED if size else Action.SKIPPED if unchanged else Action.MOUNTED
         seconds = time.monotonic() - self._begun

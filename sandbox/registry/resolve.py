@@ -12,9 +12,9 @@ from typing import Any
 from sandbox.errors import MissingTool, SandboxError
 from sandbox.registry import digest as digests
 from sandbox.registry.client import Client
+from sandbox.registry.clients import Clients
 from sandbox.registry.compression import Compression
-from sandbox.registry.credential import Keychain
-from sandbox.registry.holdings import Holdings
+from sandbox.registry.destination import Destination
 from sandbox.registry.image import Image, MissingBlob
 from sandbox.registry.imagelist import Entry, FromArchive, FromBuild, FromDaemon, FromLayout, FromRegistry
 from sandbox.registry.manifest import Descriptor
@@ -86,15 +86,13 @@ def weight(images: Sequence[Mapping[str, Any]]) -> int:
 class Elsewhere:
     """The entries whose images are not in the Docker Engine, read concurrently."""
 
-    def __init__(self, pool: Executor, stack: contextlib.ExitStack, platform: str, keychain: Keychain | None) -> None:
+    def __init__(self, pool: Executor, clients: Clients, platform: str) -> None:
         self._pool = pool
-        self._keychain = keychain
-        self._stack = stack
+        self._clients = clients
         self._platform = platform
-        self._clients: dict[str, Client] = {}
 
     def begin(self, entries: Sequence[Entry]) -> dict[Target, Future[Outcome]]:
-        """Start reading; other registries stay open as long as the stack, because blobs are read later."""
+        """Start reading the documents; blobs are read later, by the same clients."""
         begun: dict[Target, Future[Outcome]] = {}
         for entry in entries:
             if not isinstance(entry, FromDaemon | FromBuild):
@@ -108,10 +106,8 @@ class Elsewhere:
             case FromLayout():
                 return Layout(entry.path, entry.image)
             case FromRegistry():
-                host = api_host(entry.image)
-                if host not in self._clients:
-                    self._clients[host] = self._stack.enter_context(Client(host, keychain=self._keychain))
-                return Remote(self._clients[host], entry.image, self._platform, entry.platforms)
+                client = self._clients.at(api_host(entry.image))
+                return Remote(client, entry.image, self._platform, entry.platforms)
 
     def _read(self, entry: FromRegistry | FromArchive | FromLayout, source: Source) -> Outcome:
         try:
@@ -148,18 +144,12 @@ def built(
 
 
 def of_engine(
-    compression: Compression,
-    daemon: Daemon,
-    client: Client,
-    holdings: Holdings,
-    observer: Observer,
-    pool: Executor,
-    stack: contextlib.ExitStack,
+    compression: Compression, daemon: Daemon, destination: Destination, stack: contextlib.ExitStack
 ) -> DaemonImages | CompressedImages:
     """The images of the engine, with layers that are compressed as asked; what that takes lives as long as `stack`."""
     if compression is Compression.RAW:
-        return DaemonImages(daemon, client, holdings, observer, pool)
-    return CompressedImages(compression, daemon, client, holdings, observer, pool, stack)
+        return DaemonImages(daemon, destination)
+    return CompressedImages(compression, daemon, destination, stack)
 
 
 def settled(entry: FromDaemon, image: Image | SandboxError, source: str, client: Client) -> Outcome:

@@ -6,22 +6,23 @@ import contextlib
 from collections.abc import Iterator
 
 from sandbox.errors import SandboxError
-from sandbox.registry.client import Client, OpenBlob
+from sandbox.registry.client import OpenBlob
+from sandbox.registry.destination import Destination
 from sandbox.registry.errors import RegistryError
-from sandbox.registry.holdings import Fact, Holdings
+from sandbox.registry.holdings import Fact
 from sandbox.registry.plan import Transfer
 from sandbox.registry.progress import Observer
 
 
-def carry(transfer: Transfer, client: Client, holdings: Holdings, observer: Observer) -> dict[str, SandboxError]:
+def carry(transfer: Transfer, destination: Destination) -> dict[str, SandboxError]:
     """Do it; the answer names the repositories that did not get the blob, each with the reason."""
-    digest, repositories = transfer.blob.digest, transfer.repositories
+    digest, repositories, holdings = transfer.blob.digest, transfer.repositories, destination.holdings
     failures: dict[str, SandboxError] = {}
     try:
         lacking = [name for name in repositories if holdings.size(name, digest) is None]
         while lacking and holdings.anywhere(digest) is None:
             try:
-                _send(transfer, lacking[0], client, holdings, observer)
+                _send(transfer, lacking[0], destination)
             except RegistryError as error:
                 if error.transient:
                     raise
@@ -31,29 +32,30 @@ def carry(transfer: Transfer, client: Client, holdings: Holdings, observer: Obse
         return dict.fromkeys(repositories, error)
     for repository in lacking:
         try:
-            _mount(transfer, repository, client, holdings, observer)
+            _mount(transfer, repository, destination)
         except SandboxError as error:
             failures[repository] = error
     return failures
 
 
-def _send(transfer: Transfer, repository: str, client: Client, holdings: Holdings, observer: Observer) -> None:
+def _send(transfer: Transfer, repository: str, destination: Destination) -> None:
     """Send the blob from the first origin that can give it whole."""
     problem: SandboxError | None = None
     for origin in transfer.origins:
         try:
-            client.upload(repository, transfer.blob, _observed(lambda: origin.open(transfer.blob), observer))  # noqa: B023
+            blob = _observed(lambda: origin.open(transfer.blob), destination.observer)  # noqa: B023
+            destination.client.upload(repository, transfer.blob, blob)
         except SandboxError as error:
             problem = problem or error
         else:
-            holdings.add(repository, transfer.blob.digest, transfer.blob.size, Fact.UPLOADED)
+            destination.holdings.add(repository, transfer.blob.digest, transfer.blob.size, Fact.UPLOADED)
             return
     raise problem or SandboxError(f"nothing can give {transfer.blob.digest}")
 
 
-def _mount(transfer: Transfer, repository: str, client: Client, holdings: Holdings, observer: Observer) -> None:
+def _mount(transfer: Transfer, repository: str, destination: Destination) -> None:
     """Mount the blob from a repository that has it; where the registry will not, copy it through this machine."""
-    digest = transfer.blob.digest
+    digest, client, holdings = transfer.blob.digest, destination.client, destination.holdings
     place = holdings.anywhere(digest)
     if place is None:
         raise SandboxError(f"{digest} is in no repository of the registry")
@@ -67,7 +69,7 @@ def _mount(transfer: Transfer, repository: str, client: Client, holdings: Holdin
         if error.transient:
             raise
         begun = None
-    copy = _observed(lambda: client.blob(source, digest, size=transfer.blob.size), observer)
+    copy = _observed(lambda: client.blob(source, digest, size=transfer.blob.size), destination.observer)
     client.upload(repository, transfer.blob, copy, begun=begun)
     holdings.add(repository, digest, transfer.blob.size, Fact.UPLOADED)
 

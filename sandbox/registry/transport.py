@@ -48,6 +48,7 @@ class Transport:
         self._base: addresses.Address | None = None
         self._sleep = sleep
         self._luck = luck
+        self._clock = clock
         self._throttle = throttle or Throttle(clock=clock, sleep=sleep)
         self._connections = Connections(direct=self.address.is_loopback)
         self._authorization = Authorization(self.address, keychain, self._token_request, clock)
@@ -128,11 +129,11 @@ class Transport:
     ) -> Response:
         """Send once, and once more with another authorization if that is what the registry asks for."""
         needed = scope.needed(method, url)
-        used = self._authorization.header(needed)
+        used, sent = self._authorization.header(needed), self._clock()
         response = self._connections.request(method, url, headers, data, authorization=used, stream=stream)
         if response.status_code != 401 or addresses.of_url(response.url) != self._root():
             return response
-        other = self._authorization.renewed(response.headers.get("WWW-Authenticate", ""), needed, used)
+        other = self._authorization.renewed(response.headers.get("WWW-Authenticate", ""), needed, used, sent)
         if other is None or other == used:
             return response
         response.close()

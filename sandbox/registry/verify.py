@@ -11,8 +11,9 @@ from sandbox.registry.client import Client
 from sandbox.registry.image import MissingBlob, Tree, walk
 from sandbox.registry.manifest import Descriptor, Document
 from sandbox.registry.progress import Ending, Observer
-from sandbox.registry.push import LIMIT, workers
+from sandbox.registry.push import workers
 from sandbox.registry.target import Target
+from sandbox.registry.throttle import LIMIT
 
 
 class VerifyFailed(SandboxError):

@@ -10,9 +10,11 @@ from typing import Any
 from sandbox.errors import SandboxError
 from sandbox.host.engine import Engine
 from sandbox.registry.client import Client
+from sandbox.registry.compression import Compression
 from sandbox.registry.errors import RegistryError
 from sandbox.registry.imagelist import Entry, FromBuild, FromDaemon
-from sandbox.registry.manifest import INDEXES
+from sandbox.registry.lockfile import LockFile
+from sandbox.registry.manifest import INDEXES, Document
 from sandbox.registry.progress import Silent
 from sandbox.registry.push import push
 from sandbox.steps.step import State, Status, Work
@@ -22,28 +24,45 @@ EVERY = 0.5
 
 @dataclass(frozen=True)
 class PushStep:
-    """Pushes what is missing or another image by now; the data is the registry volume's."""
+    """Pushes what is missing or another image by now; the data is the registry volume's.
+
+    Images of other registries are pushed as they are locked. For all others a lock follows, where there is one: they
+    are the developer's own work.
+    """
 
     engine: Engine
-    entries: tuple[Entry, ...]
+    images: LockFile
     port: int
     name: str = "push"
     needs: tuple[str, ...] = ("registry",)
 
     @property
     def title(self) -> str:
-        return f"{len(self.entries)} images in the registry"
+        return f"{len(self.images.entries)} images in the registry"
 
     def check(self) -> Status:
+        locked = self.images.digests(self.images.read())
         try:
             with Client(self._url) as client:
-                missing = [str(entry.target) for entry in self.entries if not self._has(client, entry)]
+                found = [(entry, self._found(client, entry)) for entry in self.images.entries]
         except RegistryError as error:
             return Status(State.ABSENT, error.brief)
-        return Status(State.ABSENT, f"missing: {', '.join(missing)}") if missing else Status(State.READY)
+        missing = [str(entry.target) for entry, document in found if document is None]
+        if missing:
+            return Status(State.ABSENT, f"missing: {', '.join(missing)}")
+        strayed = [
+            f"{entry.target} is {document.digest}, the lock says {locked[entry.target]}"
+            for entry, document in found
+            if document is not None and document.digest != locked.get(entry.target, document.digest)
+        ]
+        return Status(State.DRIFTED, "; ".join(strayed)) if strayed else Status(State.READY)
 
     def apply(self, work: Work) -> None:
-        push(self.entries, self._url, self.engine, _Saying(work))
+        lock = self.images.read()
+        compression = lock.compression if lock else Compression.RAW
+        results = push(self.images.pinned(lock), self._url, self.engine, _Saying(work), compression=compression)
+        if lock and (changes := self.images.follow(results, lock, compression)):
+            work.say(f"{self.images.path.name}: {', '.join(changes)}")
 
     def undo(self) -> bool:
         return False
@@ -52,16 +71,16 @@ class PushStep:
     def _url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def _has(self, client: Client, entry: Entry) -> bool:
+    def _found(self, client: Client, entry: Entry) -> Document | None:
+        """What the registry has of an entry, None when that is not what the engine has."""
         reference = entry.target.tag or entry.target.digest or ""
         document = client.manifest(entry.target.repository, reference)
-        if document is None:
-            return False
         image = self._local(entry)
-        if image is None or document.media_type in INDEXES:
-            return True
+        if document is None or image is None or document.media_type in INDEXES:
+            return document
         # A classic engine names an image by its config, a containerd one by its manifest or index.
-        return str(image["Id"]) in document.data.decode() or str(image["Id"]) == document.digest or _moved(image)
+        known = str(image["Id"]) in document.data.decode() or str(image["Id"]) == document.digest or _moved(image)
+        return document if known else None
 
     def _local(self, entry: Entry) -> Mapping[str, Any] | None:
         match entry:

@@ -5,21 +5,19 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Generator, Mapping, Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.errors import SandboxError
 from sandbox.registry import digest as digests
 from sandbox.registry import manifest as manifests
-from sandbox.registry.client import Client
 from sandbox.registry.compression import Compression, require
-from sandbox.registry.holdings import Holdings
+from sandbox.registry.destination import Destination
 from sandbox.registry.image import Image, MissingBlob, Tree
 from sandbox.registry.imagelist import FromDaemon
 from sandbox.registry.manifest import OCI_CONFIG, Descriptor, Document, Manifest
 from sandbox.registry.plan import Transfer
-from sandbox.registry.progress import Observer
 from sandbox.registry.sources import v1layers
 from sandbox.registry.sources.daemon import DaemonImages
 from sandbox.registry.sources.savestream import Documents, take
@@ -53,21 +51,18 @@ class CompressedImages:
         self,
         kind: Compression,
         daemon: Daemon,
-        client: Client,
-        holdings: Holdings,
-        observer: Observer,
-        pool: Executor,
+        destination: Destination,
         stack: contextlib.ExitStack,
     ) -> None:
         require(kind)
         self._kind = kind
         self._daemon = daemon
-        self._client = client
-        self._holdings = holdings
-        self._observer = observer
-        self._pool = pool
+        self._destination = destination
+        self._client = destination.client
+        self._holdings = destination.holdings
+        self._pool = destination.pool
         self._stack = stack
-        self._plain = DaemonImages(daemon, client, holdings, observer, pool)
+        self._plain = DaemonImages(daemon, destination)
         self._known: dict[str, Descriptor] = {}
 
     def resolve(self, entries: Sequence[FromDaemon]) -> dict[Target, Image | SandboxError]:
@@ -120,7 +115,9 @@ class CompressedImages:
         return None
 
     def _there(self, repository: str, blob: Descriptor) -> bool:
-        return self._holdings.size(repository, blob.digest) == blob.size
+        with contextlib.suppress(SandboxError):  # told when the blob is sent
+            return self._holdings.size(repository, blob.digest) == blob.size
+        return False
 
     def _saved(self, waiting: Sequence[_Wanted]) -> dict[Target, Image | SandboxError]:
         """What one save gives; images are absent that turned out to be of a containerd store."""
@@ -131,10 +128,9 @@ class CompressedImages:
 
         def ready(digest: str, blob: Descriptor) -> None:
             transfer = Transfer(blob, (homes[digest],), (Spooled(folder, {}),), ())
-            early.append(self._pool.submit(carry, transfer, self._client, self._holdings, self._observer))
+            early.append(self._pool.submit(carry, transfer, self._destination))
 
-        wanted = {digest: (home,) for digest, home in homes.items() if digest not in known}
-        spool = Spool(self._client, self._holdings, self._observer, self._pool, wanted, folder, self._kind, ready)
+        spool = Spool(homes.keys() - known.keys(), folder, self._kind, ready)
         documents = self._taken(waiting, spool)
         for future in early:  # what could not be sent while others were compressed, the plan sends again
             future.result()

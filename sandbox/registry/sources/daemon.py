@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Any
 
 from sandbox.errors import SandboxError
 from sandbox.registry import manifest as manifests
-from sandbox.registry.client import Client
-from sandbox.registry.holdings import Holdings
+from sandbox.registry.destination import Destination
+from sandbox.registry.errors import RegistryError
 from sandbox.registry.image import Image, MissingBlob, Tree, walk
 from sandbox.registry.imagelist import FromDaemon
 from sandbox.registry.landing import Landing
 from sandbox.registry.manifest import OCI_CONFIG, OCI_LAYER, Descriptor, Document, Manifest
-from sandbox.registry.progress import Observer
 from sandbox.registry.sources import v1layers
 from sandbox.registry.sources.savestream import Documents, take
 from sandbox.registry.sources.select import goes_by, listed
@@ -58,34 +56,39 @@ class Landed:
 class DaemonImages:
     """All images of a run that are in the engine, together, because they share layers and a save."""
 
-    def __init__(self, daemon: Daemon, client: Client, holdings: Holdings, observer: Observer, pool: Executor) -> None:
+    def __init__(self, daemon: Daemon, destination: Destination) -> None:
         self._daemon = daemon
-        self._client = client
-        self._holdings = holdings
-        self._observer = observer
-        self._pool = pool
+        self._destination = destination
+        self._client = destination.client
+        self._holdings = destination.holdings
+        self._pool = destination.pool
         self._seen: dict[str, str] = {}
 
     def resolve(self, entries: Sequence[FromDaemon]) -> dict[Target, Image | SandboxError]:
         """Every image, its layers in the registry, or the reason why not."""
         found: dict[Target, Image | SandboxError] = {}
-        waiting: list[Inspected] = []
-        for entry, inspected in zip(entries, self._pool.map(self._inspect, entries), strict=True):
-            if isinstance(inspected, SandboxError):
-                found[entry.target] = inspected
+        looked: list[tuple[Inspected, Tree | None]] = []
+        for entry, look in zip(entries, self._pool.map(self._look, entries), strict=True):
+            if isinstance(look, SandboxError):
+                found[entry.target] = look
             else:
-                waiting.append(inspected)
-        trees = list(self._pool.map(self._tagged, waiting))
-        asked = {
-            blob.digest: one.target for one, tree in zip(waiting, trees, strict=True) if tree for blob in tree.blobs
-        }
+                looked.append(look)
+        asked = {blob.digest: one.target for one, tree in looked if tree for blob in tree.blobs}
         list(self._pool.map(self._ask, asked.items()))
-        held = list(self._pool.map(self._held, waiting, trees))
-        found |= {one.target: image for one, image in zip(waiting, held, strict=True) if image is not None}
-        waiting = [one for one, image in zip(waiting, held, strict=True) if image is None]
+        waiting: list[Inspected] = []
+        for (one, _), image in zip(looked, self._pool.map(self._held, looked), strict=True):
+            if image is None:
+                waiting.append(one)
+            else:
+                found[one.target] = image
         if waiting:
             found |= self._saved(waiting)
         return found
+
+    def _look(self, entry: FromDaemon) -> tuple[Inspected, Tree | None] | SandboxError:
+        """What the engine says about an image, and the image behind its tag when it is this one."""
+        one = self._inspect(entry)
+        return one if isinstance(one, SandboxError) else (one, self._tagged(one))
 
     def _inspect(self, entry: FromDaemon) -> Inspected | SandboxError:
         try:
@@ -100,8 +103,9 @@ class DaemonImages:
         document = bool(content.get("Descriptor"))
         return Inspected(entry.target, entry.image, str(content["Id"]), _layers(content), document)
 
-    def _held(self, one: Inspected, tagged: Tree | None) -> Image | SandboxError | None:
+    def _held(self, look: tuple[Inspected, Tree | None]) -> Image | SandboxError | None:
         """The image, when the registry has every piece of it, so that nothing need be saved."""
+        one, tagged = look
         try:
             if tagged and all(self._holdings.size(one.target.repository, b.digest) is not None for b in tagged.blobs):
                 return tagged.image(Landed())
@@ -161,7 +165,7 @@ class DaemonImages:
         return Tree((manifests.image_manifest(described, layers),), tuple(dict.fromkeys((described, *layers))))
 
     def _saved(self, waiting: Sequence[Inspected]) -> dict[Target, Image | SandboxError]:
-        """Save what is missing, again for layers whose connection broke, since a stream cannot be rewound."""
+        """Save what is missing, again for what may get through then, since a stream cannot be rewound."""
         found: dict[Target, Image | SandboxError] = {}
         for _ in range(SAVES):
             landing = self._landing(waiting)
@@ -170,10 +174,9 @@ class DaemonImages:
             except SandboxError as error:
                 return found | dict.fromkeys((one.target for one in waiting), error)
             found |= {one.target: self._made(one, documents, landing) for one in waiting}
-            again = [one for one in waiting if isinstance(found[one.target], SandboxError)]
-            if not again or not landing.failures:
+            waiting = [one for one in waiting if landing.failures and _may_pass(found[one.target], one, landing)]
+            if not waiting:
                 break
-            waiting = again
         return found
 
     def _taken(self, waiting: Sequence[Inspected], landing: Landing) -> Documents:
@@ -200,19 +203,16 @@ class DaemonImages:
             for digest in one.diff_ids:
                 wanted.setdefault(digest, {})[one.target.repository] = None
         repositories = {digest: tuple(names) for digest, names in wanted.items()}
-        place = (self._client, self._holdings, self._observer, self._pool)
-        return Landing(*place, repositories, waiting[0].target.repository, self._seen)
+        homes = tuple(dict.fromkeys(one.target.repository for one in waiting))
+        return Landing(self._destination, repositories, homes, self._seen)
 
     def _made(self, one: Inspected, documents: Documents, landing: Landing) -> Image | SandboxError:
         try:
             tree = self._classic(one, documents.by_digest) or self._from_index(one, documents)
+            named = [blob.digest for blob in tree.blobs if blob.digest not in documents.by_digest]
+            lacking = [digest for digest in named if not landing.has(digest)]
         except SandboxError as error:
             return _why(one, error, (one.id, *one.diff_ids), landing)
-        lacking = [
-            blob.digest
-            for blob in tree.blobs
-            if blob.digest not in documents.by_digest and not landing.has(blob.digest)
-        ]
         if lacking:
             return _why(one, _incomplete(one, lacking[0]), lacking, landing)
         return tree.image(Landed(documents.by_digest))
@@ -237,12 +237,21 @@ class DaemonImages:
         return walk(document, read)
 
 
+def _may_pass(outcome: Image | SandboxError, one: Inspected, landing: Landing) -> bool:
+    """Whether another save may do better: the connection broke, or a layer met a refusal that concerns others."""
+    if not isinstance(outcome, SandboxError) or one.target.repository in landing.refused:
+        return False
+    if not isinstance(outcome, RegistryError) or outcome.transient:
+        return True
+    return any(landing.stuck.get(digest, one.target.repository) != one.target.repository for digest in one.diff_ids)
+
+
 def _why(one: Inspected, error: SandboxError, digests: Iterable[str], landing: Landing) -> SandboxError:
     """A failed upload explains a missing layer better than its absence does."""
     for digest in (*digests, None):
         if digest in landing.failures:
             return landing.failures[digest]
-    return error
+    return landing.refused.get(one.target.repository, error)
 
 
 def _incomplete(one: Inspected, digest: str) -> MissingBlob:

@@ -4,17 +4,32 @@ from __future__ import annotations
 
 import json
 import posixpath
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from sandbox.errors import SandboxError
 from sandbox.registry import digest as digests
-from sandbox.registry.landing import Landing
 from sandbox.registry.sources import v1layers
 from sandbox.registry.sources.tape import Member, Tape
 
 SMALL = 4 << 20
+
+
+class Receiver(Protocol):
+    """Where the layers of a stream go, each as much of it as is wanted."""
+
+    def wants_unknown(self) -> bool:
+        """Whether a layer of unknown digest could be one that is missing."""
+
+    def buffered(self, data: bytes, digest: str | None) -> None:
+        """A layer that is in memory as a whole."""
+
+    def named(self, digest: str, size: int, chunks: Iterable[bytes]) -> None:
+        """A layer of known digest and size."""
+
+    def unnamed(self, size: int, chunks: Iterable[bytes]) -> None:
+        """A layer whose digest its bytes will tell."""
 
 
 @dataclass
@@ -43,16 +58,16 @@ class Documents:
 
 def take(
     stream: Iterator[bytes],
-    landing: Landing,
+    receiver: Receiver,
     chains: Mapping[str, str],
     enough: Callable[[Documents], bool] = lambda _: False,
 ) -> Documents:
-    """Read a stream to its end, or until it was `enough`, its layers into `landing`.
+    """Read a stream to its end, or until it was `enough`, its layers into `receiver`.
 
     `chains` are the diff ids of the expected layers by their chain ids. Files of up to SMALL bytes are held in memory,
     so that they can be sent again; larger ones go straight through. Raises SandboxError when the stream breaks off.
     """
-    taking = _Taking(Tape(stream), landing, chains)
+    taking = _Taking(Tape(stream), receiver, chains)
     for member in taking.tape:
         taking.one(posixpath.normpath(member.name), member)
         if enough(taking.documents):
@@ -63,10 +78,10 @@ def take(
 class _Taking:
     """One stream, and what is known of it so far."""
 
-    def __init__(self, tape: Tape, landing: Landing, chains: Mapping[str, str]) -> None:
+    def __init__(self, tape: Tape, receiver: Receiver, chains: Mapping[str, str]) -> None:
         self.tape = tape
         self.documents = Documents()
-        self._landing = landing
+        self._receiver = receiver
         self._chains = chains
         self._described = ("", b"")
 
@@ -82,11 +97,11 @@ class _Taking:
             if name.endswith(".json") or (digest and data.startswith(b"{")):
                 self.documents.add(name, data)
             elif digest or base == "layer.tar":
-                self._landing.buffered(data, digest)
+                self._receiver.buffered(data, digest)
         elif digest:
-            self._landing.named(digest, member.size, self.tape.chunks())
-        elif base == "layer.tar" and self._landing.wants_unknown():
-            self._landing.unnamed(member.size, self.tape.chunks())
+            self._receiver.named(digest, member.size, self.tape.chunks())
+        elif base == "layer.tar" and self._receiver.wants_unknown():
+            self._receiver.unnamed(member.size, self.tape.chunks())
 
     def _old_layer(self, folder: str) -> str | None:
         """The digest of a layer that Docker before 25 calls `<id>/layer.tar`; the description came before it."""

@@ -3,60 +3,44 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Executor
 from pathlib import Path
 
+from sandbox.errors import SandboxError
 from sandbox.registry import digest as digests
-from sandbox.registry.client import Client
 from sandbox.registry.compression import Compression, compressed
-from sandbox.registry.digest import CHUNK
-from sandbox.registry.holdings import Holdings
+from sandbox.registry.digest import CHUNK, Measured
 from sandbox.registry.image import MissingBlob
-from sandbox.registry.landing import Landing
 from sandbox.registry.manifest import Descriptor
-from sandbox.registry.progress import Observer
 
 
-class Spool(Landing):
+class Spool:
     """Receives raw layers and keeps those that are `wanted` compressed in `folder`; `ready` hears of each.
 
-    `made` maps their diff ids to what became of them.
+    `made` maps their diff ids to what became of them, `failures` those that came damaged to the reason.
     """
 
     def __init__(
-        self,
-        client: Client,
-        holdings: Holdings,
-        observer: Observer,
-        pool: Executor,
-        wanted: Mapping[str, tuple[str, ...]],
-        folder: Path,
-        kind: Compression,
-        ready: Callable[[str, Descriptor], None],
+        self, wanted: Iterable[str], folder: Path, kind: Compression, ready: Callable[[str, Descriptor], None]
     ) -> None:
-        super().__init__(client, holdings, observer, pool, wanted, "")
         self._missing = set(wanted)
         self._folder = folder
         self._kind = kind
         self._ready = ready
         self.made: dict[str, Descriptor] = {}
-
-    def has(self, digest: str) -> bool:
-        """Whether a layer need not be kept, since nobody wants it or it is here."""
-        return digest not in self._missing
+        self.failures: dict[str, SandboxError] = {}
 
     def wants_unknown(self) -> bool:
+        """Whether a layer of unknown digest could be one that is missing."""
         return bool(self._missing)
 
     def buffered(self, data: bytes, digest: str | None) -> None:
-        name = digest or digests.of(data)
-        if not self.has(name):
-            self.named(name, len(data), [data])
+        """A layer that is in memory as a whole."""
+        self.named(digest or digests.of(data), len(data), [data])
 
     def named(self, digest: str, size: int, chunks: Iterable[bytes]) -> None:
-        if self.has(digest):
+        """A layer of known digest and size."""
+        if digest not in self._missing:
             return
         try:
             self._keep(digest, *self._pack(digests.verified(chunks, digest, size)))
@@ -64,28 +48,19 @@ class Spool(Landing):
             self.failures[digest] = error
 
     def unnamed(self, size: int, chunks: Iterable[bytes]) -> None:
-        measure = hashlib.sha256()
-
-        def measured() -> Iterator[bytes]:
-            for chunk in chunks:
-                measure.update(chunk)
-                yield chunk
-
-        blob, path = self._pack(measured())
-        digest = f"sha256:{measure.hexdigest()}"
-        if self.has(digest):
-            path.unlink()
+        """A layer whose digest its bytes will tell."""
+        measured = Measured(chunks)
+        blob, path = self._pack(measured)
+        if measured.digest in self._missing:
+            self._keep(measured.digest, blob, path)
         else:
-            self._keep(digest, blob, path)
+            path.unlink()
 
     def _pack(self, chunks: Iterable[bytes]) -> tuple[Descriptor, Path]:
-        measure, size = hashlib.sha256(), 0
-        path = self._folder / "packing"
+        packed, path = Measured(compressed(chunks, self._kind)), self._folder / "packing"
         with path.open("wb") as file:
-            for chunk in compressed(chunks, self._kind):
-                measure.update(chunk)
-                size += file.write(chunk)
-        return Descriptor(self._kind.media_type, f"sha256:{measure.hexdigest()}", size), path
+            size = sum(map(file.write, packed))
+        return Descriptor(self._kind.media_type, packed.digest, size), path
 
     def _keep(self, digest: str, blob: Descriptor, path: Path) -> None:
         path.replace(place(self._folder, blob))

@@ -18,8 +18,6 @@ import pytest
 
 from sandbox.host.engine import Engine
 from sandbox.host.waiting import wait_until
-from sandbox.registry.client import Client
-from sandbox.registry.errors import RegistryError
 from tests.real.machine import tool
 
 CONFIG = """
@@ -50,28 +48,27 @@ def server(kind: str) -> Path:
 
 
 @contextlib.contextmanager
-def registry(kind: str, folder: Path) -> Iterator[str]:
-    """The host and port of an empty registry that runs for the length of the block."""
+def registry(kind: str, folder: Path, more: str = "") -> Iterator[str]:
+    """The host and port of an empty registry that runs for the length of the block; `more` are settings for it."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     settings = folder / "registry.yml"
-    settings.write_text(CONFIG.format(folder=folder / "storage", port=port))
+    settings.write_text(CONFIG.format(folder=folder / "storage", port=port) + more)
     environment = {**os.environ, "OTEL_TRACES_EXPORTER": "none"}
     process = subprocess.Popen([server(kind), "serve", settings], env=environment, stderr=subprocess.DEVNULL)
     try:
-        with Client(f"http://127.0.0.1:{port}", sleep=lambda _: None) as client:
-            wait_until(lambda: _silent(client), what=kind, timeout=20)
+        wait_until(lambda: _deaf(port), what=kind, timeout=20)
         yield f"127.0.0.1:{port}"
     finally:
         process.terminate()
         process.wait(10)
 
 
-def _silent(client: Client) -> str | None:
+def _deaf(port: int) -> str | None:
     try:
-        client.ping()
-    except RegistryError as error:
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+    except OSError as error:
         return str(error)
     return None
 

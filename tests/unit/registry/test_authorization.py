@@ -114,6 +114,19 @@ def test_a_token_is_renewed_when_the_registry_stops_taking_it(registry: Simulato
             assert client.blob_size("app", BLOB.digest) == len(DATA)
 
 
+def test_all_tokens_from_before_a_refused_request_are_given_up(registry: Simulator, tokens: TokenServer) -> None:
+    clock = Clock()
+    with Client(registry.url, keychain=Keys(ACCOUNT), clock=clock) as client:
+        client.tags("app")
+        client.begin("app")
+        client.mount("app", BLOB.digest, "tool")
+        clock.now += 1
+        tokens.left = dict.fromkeys(tokens.left, 0)  # as when the machine has slept: its clock stood still
+        client.tags("app")
+        client.begin("app")
+    assert [one.status for one in registry.requests if "/v2/" in one.path][-3:] == [401, 404, 202]
+
+
 def test_a_token_that_ends_between_the_beginning_and_the_body_of_an_upload_is_renewed(
     registry: Simulator, tokens: TokenServer
 ) -> None:

@@ -25,12 +25,6 @@ BLOB = Descriptor("application/octet-stream", digest_of(DATA), len(DATA))
 
 
 @pytest.fixture
-def registry() -> Iterator[Simulator]:
-    with Simulator() as simulator:
-        yield simulator
-
-
-@pytest.fixture
 def slept() -> list[float]:
     return []
 

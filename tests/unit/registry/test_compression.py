@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import importlib
 import tracemalloc
-from collections.abc import Iterator
 
 import pytest
 import zstandard
@@ -66,12 +65,6 @@ def test_zstd_without_its_package_is_explained(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(MissingTool) as caught:
         list(compressed([], Compression.ZSTD))
     assert "kube-sandbox[zstd]" in caught.value.fix
-
-
-@pytest.fixture
-def registry() -> Iterator[Simulator]:
-    with Simulator() as simulator:
-        yield simulator
 
 
 def entry(name: str, image: str) -> FromDaemon:

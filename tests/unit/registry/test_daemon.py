@@ -20,12 +20,6 @@ from tests.registry_simulator import Simulator
 BASE, OWN, NEW, OTHER = layer(1, 30_000), layer(2, 20_000), layer(3, 25_000), layer(4, 15_000)
 
 
-@pytest.fixture
-def registry() -> Iterator[Simulator]:
-    with Simulator() as simulator:
-        yield simulator
-
-
 class Modern(FakeEngine):
     """An engine with the containerd store, which says that its ids are those of documents."""
 

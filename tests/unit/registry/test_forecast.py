@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +28,6 @@ class Sized(FakeEngine):
     def inspect_image(self, name: str) -> dict[str, Any] | None:
         content = super().inspect_image(name)
         return {**content, "Size": sum(map(len, self.images[name].layers))} if content else None
-
-
-@pytest.fixture
-def registry() -> Iterator[Simulator]:
-    with Simulator() as simulator:
-        yield simulator
 
 
 def layouts(folder: Path) -> list[Entry]:

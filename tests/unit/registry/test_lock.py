@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -123,12 +122,6 @@ def test_a_lock_that_is_damaged_names_file_line_and_key(tmp_path: Path) -> None:
     path.write_text("apiVersion: sandbox.dev/v1\nimages:\n- {target: a, from: b, source: sha256:12, digest: x}\n")
     with pytest.raises(UsageError, match=r"images\.lock\.yaml:3: images\[0\]\.source"):
         lock.load(path)
-
-
-@pytest.fixture
-def registry() -> Iterator[Simulator]:
-    with Simulator() as simulator:
-        yield simulator
 
 
 def publish(upstream: Simulator, tag: str, top: bytes, *images: TestImage) -> None:

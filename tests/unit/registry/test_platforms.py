@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -74,12 +73,6 @@ def test_a_variant_fits_unless_another_is_named() -> None:
     assert fits("linux/arm64", "linux/arm64/v8")
     assert not fits("linux/amd64", "linux/amd")
     assert isinstance(choose(several("linux/arm/v6", "linux/arm/v7", "linux/amd64"), ["linux/arm"], "app:1"), Document)
-
-
-@pytest.fixture
-def registry() -> Iterator[Simulator]:
-    with Simulator() as simulator:
-        yield simulator
 
 
 def children(registry: Simulator, tag: str) -> list[str]:

@@ -38,12 +38,6 @@ TOOL = TestImage((BASE, MIDDLE, OTHER), "tool")
 UNIQUE = sum(map(len, (BASE, MIDDLE, TOP, OTHER, APP.config, TOOL.config)))
 
 
-@pytest.fixture
-def registry() -> Iterator[Simulator]:
-    with Simulator() as simulator:
-        yield simulator
-
-
 def entry(name: str, image: str | None = None) -> FromDaemon:
     return FromDaemon(parse(name), image or name)
 

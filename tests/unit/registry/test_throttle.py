@@ -42,12 +42,6 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def registry() -> Iterator[Simulator]:
-    with Simulator() as simulator:
-        yield simulator
-
-
-@pytest.fixture
 def client(registry: Simulator, clock: Clock) -> Iterator[Client]:
     with Client(registry.url, sleep=clock.sleep, clock=clock, luck=lambda: 0.0) as client:
         yield client

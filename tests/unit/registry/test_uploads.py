@@ -21,12 +21,6 @@ PIECE = 300_000
 
 
 @pytest.fixture
-def registry() -> Iterator[Simulator]:
-    with Simulator() as simulator:
-        yield simulator
-
-
-@pytest.fixture
 def slept() -> list[float]:
     return []
 

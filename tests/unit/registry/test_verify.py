@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,12 +20,6 @@ from tests.registry_simulator import Simulator
 BASE, TOP = layer(1, 30_000), layer(2, 9_000)
 APP, TOOL = TestImage((BASE, TOP), "app"), TestImage((BASE,), "tool")
 APP_TARGET, TOOL_TARGET = parse("app:1"), parse("tool:1")
-
-
-@pytest.fixture
-def registry() -> Iterator[Simulator]:
-    with Simulator() as simulator:
-        yield simulator
 
 
 def pushed(registry: Simulator) -> dict[Target, str]:

@@ -11,7 +11,10 @@ import pytest
 
 from sandbox.errors import SandboxError
 from sandbox.host.engine import Engine
-from sandbox.registry.imagelist import Entry, FromBuild, FromDaemon, FromLayout
+from sandbox.registry import lock, reference
+from sandbox.registry.compression import Compression
+from sandbox.registry.imagelist import Entry, FromBuild, FromDaemon, FromLayout, FromRegistry
+from sandbox.registry.lockfile import LockFile
 from sandbox.registry.target import parse
 from sandbox.steps.push import PushStep
 from sandbox.steps.step import State
@@ -31,8 +34,10 @@ class Wrapping(FakeEngine):
         return found and {**found, "Id": digest_of(name.encode()), "Descriptor": {"digest": found["Id"]}}
 
 
-def step_of(registry: Simulator, engine: FakeEngine, *entries: Entry) -> PushStep:
-    return PushStep(cast("Engine", engine), entries, urlsplit(registry.url).port or 0)
+def step_of(
+    registry: Simulator, engine: FakeEngine, *entries: Entry, manifest: Path = Path("nowhere/images.yaml")
+) -> PushStep:
+    return PushStep(cast("Engine", engine), LockFile(manifest, entries), urlsplit(registry.url).port or 0)
 
 
 def config(registry: Simulator, repository: str, tag: str) -> bytes:
@@ -114,4 +119,65 @@ def test_without_a_registry_everything_is_absent_and_a_push_is_an_error(registry
     with pytest.raises(SandboxError):
         step.apply(NoWork())
     step.apply(NoWork())
+    assert step.check().state is State.READY
+
+
+def pushed(registry: Simulator, image: TestImage, name: str = "team/app:1") -> FromRegistry:
+    """The entry for an image of another registry, into which it is pushed now."""
+    source = FromDaemon(parse(name), name)
+    step_of(registry, FakeEngine({name: image}), source).apply(NoWork())
+    return FromRegistry(parse("app:dev"), reference.parse(f"{registry.url.removeprefix('http://')}/{name}"))
+
+
+def lock_at(folder: Path, entry: Entry, digest: str, source: str, compression: Compression = Compression.RAW) -> Path:
+    """A manifest's place, with a lock beside it that says so of one entry."""
+    locked = {"target": str(entry.target), "from": lock.describe(entry, folder), "source": source, "digest": digest}
+    content = lock.of([lock.Locked.model_validate(locked)], compression)
+    (folder / "images.lock.yaml").write_text(lock.dump(content))
+    return folder / "images.yaml"
+
+
+def test_another_digest_than_the_locks_has_drifted_and_is_brought_back(registry: Simulator, tmp_path: Path) -> None:
+    with Simulator() as upstream:
+        entry = pushed(upstream, APP)
+        locked = upstream.manifests["team/app", "1"][1]
+        step = step_of(registry, FakeEngine({}), entry, manifest=lock_at(tmp_path, entry, locked, locked))
+        step.apply(NoWork())
+        assert step.check().state is State.READY
+        step_of(registry, FakeEngine({"app:dev": NEWER}), FromDaemon(parse("app:dev"), "app:dev")).apply(NoWork())
+        found = registry.manifests["app", "dev"][1]
+        assert (step.check().state, step.check().detail) == (
+            State.DRIFTED,
+            f"app:dev is {found}, the lock says {locked}",
+        )
+        step.apply(NoWork())
+        assert step.check().state is State.READY
+        assert registry.manifests["app", "dev"][1] == locked
+
+
+@pytest.mark.parametrize("kind", [Compression.RAW, Compression.GZIP])
+def test_a_lock_follows_the_developers_own_images(registry: Simulator, tmp_path: Path, kind: Compression) -> None:
+    entry, engine = FromDaemon(parse("app:dev"), "app:dev"), FakeEngine({"app:dev": APP})
+    stale = digest_of(b"an older one")
+    step = step_of(registry, engine, entry, manifest=lock_at(tmp_path, entry, stale, stale, kind))
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+    text = (tmp_path / "images.lock.yaml").read_text()
+    assert registry.manifests["app", "dev"][1] in text
+    assert registry.manifest("app", "dev")["layers"][0]["mediaType"] == kind.media_type
+    step.apply(NoWork())
+    assert (tmp_path / "images.lock.yaml").read_text() == text
+    lock_at(tmp_path, entry, stale, stale, kind)
+    assert step.check().state is State.DRIFTED
+
+
+def test_a_lock_of_another_source_says_nothing_and_without_one_none_is_written(
+    registry: Simulator, tmp_path: Path
+) -> None:
+    entry, engine = FromDaemon(parse("app:dev"), "app:dev"), FakeEngine({"app:dev": APP})
+    step = step_of(registry, engine, entry, manifest=tmp_path / "images.yaml")
+    step.apply(NoWork())
+    assert list(tmp_path.iterdir()) == []
+    other = FromDaemon(entry.target, "other:dev")
+    lock_at(tmp_path, other, digest_of(b"other"), digest_of(b"other"))
     assert step.check().state is State.READY
