@@ -10,12 +10,16 @@ import shutil
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from sandbox.errors import MissingTool, SandboxError
 from sandbox.host import interruption
+
+if TYPE_CHECKING:
+    import asyncio
 
 log = logging.getLogger(__name__)
 
@@ -97,6 +101,34 @@ def run(
     raise ToolFailed(brief, details=f"$ {shlex.join(words)}\n{last_lines(output)}", status=status)
 
 
+def run_at_terminal(argv: Argv) -> str:
+    """Run a program that may ask the user at the terminal, as sudo does for a password; otherwise like `run`.
+
+    It stays in our session and group, without which it could not ask, and takes as long as the user does. Raises
+    MissingTool and ToolFailed.
+    """
+    words = [os.fspath(word) for word in argv]
+    interruption.check()
+    log.debug("run at the terminal: %s", shlex.join(words))
+    try:
+        child = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+    except FileNotFoundError as error:
+        raise MissingTool(f"{words[0]} is not installed", details=shlex.join(words)) from error
+    except OSError as error:
+        raise MissingTool(f"{words[0]} cannot be run", details=str(error)) from error
+    with child:
+        try:
+            output = child.communicate()[0]
+        except BaseException:
+            with contextlib.suppress(PermissionError):  # root's; the terminal has told it as well
+                child.terminate()
+            raise
+    if child.returncode == 0:
+        return output
+    brief = f"{Path(words[0]).name} failed with status {child.returncode}"
+    raise ToolFailed(brief, details=f"$ {shlex.join(words)}\n{last_lines(output)}", status=child.returncode)
+
+
 def end_all() -> None:
     """End every program that `run` is waiting for in any thread, because the command was interrupted."""
     for child in list(_running):
@@ -116,6 +148,47 @@ def serving(argv: Argv, *, log_to: Path) -> Iterator[None]:
             yield
         finally:
             _end(child)
+
+
+def detach(argv: Argv, *, log_to: Path) -> int:
+    """Start a program that outlives us in a session of its own, its output added to a file; returns its process id.
+
+    Raises MissingTool when it cannot be started.
+    """
+    words = [os.fspath(word) for word in argv]
+    log.debug("detach: %s", shlex.join(words))
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    actions = [
+        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_OPEN, 1, os.fspath(log_to), flags, 0o600),
+        (os.POSIX_SPAWN_DUP2, 1, 2),
+    ]
+    try:
+        return os.posix_spawn(words[0], words, os.environ, file_actions=actions, setsid=True, setsigmask=())
+    except OSError as error:
+        raise MissingTool(f"{words[0]} cannot be run", details=str(error)) from error
+
+
+@asynccontextmanager
+async def attend(argv: Argv) -> AsyncIterator[asyncio.StreamReader]:
+    """Keep a program running for the length of the block, which reads its lines, and end its whole group afterwards."""
+    import asyncio
+
+    words = [os.fspath(word) for word in argv]
+    log.debug("attend: %s", shlex.join(words))
+    try:
+        child = await asyncio.create_subprocess_exec(
+            *words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+        )
+    except OSError as error:
+        raise MissingTool(f"{words[0]} cannot be run", details=str(error)) from error
+    try:
+        yield cast("asyncio.StreamReader", child.stdout)  # it is piped
+    finally:
+        for number, patience in ((signal.SIGTERM, 3.0), (signal.SIGKILL, 5.0)):
+            with contextlib.suppress(ProcessLookupError, TimeoutError):
+                os.killpg(child.pid, number)
+                await asyncio.wait_for(child.wait(), patience)
 
 
 def last_lines(text: str, count: int = 15) -> str:

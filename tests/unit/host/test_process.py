@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import sys
 import threading
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ import pytest
 
 from sandbox.errors import MissingTool
 from sandbox.host import interruption
-from sandbox.host.process import ToolFailed, end_all, last_lines, run, serving, which
+from sandbox.host.process import ToolFailed, end_all, last_lines, run, run_at_terminal, serving, which
 from sandbox.host.waiting import wait_until
 
 LONG = 60.0
@@ -188,3 +189,28 @@ def test_programs_are_found_on_the_path_first(tmp_path: Path, monkeypatch: pytes
     assert which("kind", extra=[tmp_path / "extra"]) == extra
     ours.chmod(0o755)
     assert which("kind", extra=[tmp_path / "extra"]) == ours
+
+
+def test_a_program_may_ask_at_the_terminal_while_its_output_is_kept() -> None:
+    child, terminal = pty.fork()
+    if child == 0:
+        try:
+            said = run_at_terminal(["sh", "-c", "echo 'word? ' > /dev/tty; read word < /dev/tty; echo kept $word"])
+            os._exit(0 if said == "kept xyzzy\n" else 1)
+        finally:
+            os._exit(2)
+    try:
+        while b"word?" not in os.read(terminal, 1000):
+            pass
+        os.write(terminal, b"xyzzy\n")
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    finally:
+        os.close(terminal)
+
+
+def test_failures_at_the_terminal_are_told_as_elsewhere() -> None:
+    with pytest.raises(ToolFailed, match="status 3") as failed:
+        run_at_terminal(["sh", "-c", "echo why; exit 3"])
+    assert (failed.value.status, failed.value.details.splitlines()[-1]) == (3, "why")
+    with pytest.raises(MissingTool, match="is not installed"):
+        run_at_terminal(["no-such-program"])
