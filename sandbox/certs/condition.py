@@ -15,7 +15,7 @@ from sandbox.errors import SandboxError
 
 
 class State(Enum):
-    """How a certificate stands: DUE still works and should be renewed, BROKEN does not work or is not safe."""
+    """How a certificate stands: DUE, after two thirds of its life, still works; BROKEN does not, or is not safe."""
 
     ABSENT = "absent"
     GOOD = "good"
@@ -100,5 +100,5 @@ def _judge_age(certificate: x509.Certificate, now: datetime) -> Condition:
     if now < begins:
         return broken(f"not valid before {begins:%Y-%m-%d %H:%M} UTC: is the clock right?")
     if now - begins >= (ends - begins) * 2 / 3:
-        return Condition(State.DUE, f"two thirds of its life have passed, it ends on {ends:%Y-%m-%d}")
+        return Condition(State.DUE, f"renewal due, {(ends - now).days} days left until {ends:%Y-%m-%d}")
     return GOOD

@@ -29,6 +29,10 @@ class Facts:
     days_left: int
     sha256: str
 
+    def __str__(self) -> str:
+        """The beginning of the fingerprint and the days left, to tell one certificate from another in a line."""
+        return f"{self.sha256[:11]}… ({self.days_left} days left)"
+
 
 def describe(cert_pem: bytes, *, now: datetime) -> Facts:
     """The facts at `now` (aware) of the first certificate in `cert_pem`. Raises SandboxError when there is none."""

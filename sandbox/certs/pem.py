@@ -79,5 +79,8 @@ def is_signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> boo
 
 def _damaged(what: str, error: Exception) -> SandboxError:
     return SandboxError(
-        f"{what} cannot be read", details=str(error), fix="sandbox certs renew replaces it", id="certificate"
+        f"{what} cannot be read",
+        details=str(error),
+        fix="sandbox certs show tells which one; sandbox certs renew (--authority, --root) replaces it",
+        id="certificate",
     )

@@ -47,7 +47,7 @@ def write_atomic(path: Path, data: bytes, *, mode: int) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         raise _refused(f"{path} cannot be written", error) from error
     finally:
@@ -77,8 +77,8 @@ def exclusive(folder: Path, *, seconds: float = 30) -> Iterator[None]:
         lock.release()
 
 
-def _sync_folder(folder: Path) -> None:
-    # The rename itself is only on disk once the folder is.
+def sync_folder(folder: Path) -> None:
+    """Bring the names in `folder` to the disk, without which a rename may be forgotten. Raises OSError."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

@@ -13,11 +13,15 @@ UNSERVED = {502, 503}
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back: HTTP status and the beginning of the page, or why there was none."""
+    """What came back: HTTP status and the beginning of the page, or why there was none.
+
+    `certificate` is the server's own (PEM), also when what it said then was no HTTP; empty when none was accepted.
+    """
 
     status: int | None
     page: str = ""
     trouble: str = ""
+    certificate: str = ""
 
 
 def ask(host: str, *, address: str, port: int, root: Path | None) -> Answer:
@@ -32,6 +36,7 @@ def ask(host: str, *, address: str, port: int, root: Path | None) -> Answer:
             socket.create_connection((address, port), timeout=TIMEOUT) as plain,
             _context(root).wrap_socket(plain, server_hostname=host) as connection,
         ):
+            certificate = ssl.DER_cert_to_PEM_cert(connection.getpeercert(binary_form=True) or b"")
             connection.sendall(f"GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
             answer = connection.makefile("rb").read(4096).decode(errors="replace")
     except ssl.SSLError as error:
@@ -41,13 +46,16 @@ def ask(host: str, *, address: str, port: int, root: Path | None) -> Answer:
         return Answer(None, trouble=str(error))
     words = answer.partition("\r\n")[0].split()
     if len(words) < 2 or not words[1].isdigit():
-        return Answer(None, trouble=f"answered {answer[:60]!r}")
-    return Answer(int(words[1]), page=answer)
+        return Answer(None, trouble=f"answered {answer[:60]!r}", certificate=certificate)
+    return Answer(int(words[1]), page=answer, certificate=certificate)
 
 
 def _context(root: Path | None) -> ssl.SSLContext:
     if root is not None:
-        return ssl.create_default_context(cafile=str(root))
+        trusting = ssl.create_default_context(cafile=str(root))
+        # The file may hold a chain of which clients have the end: then what it holds is as good as a root.
+        trusting.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        return trusting
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

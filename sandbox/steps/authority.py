@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sandbox.certs.condition import State as Condition
+from sandbox.certs.condition import Condition
+from sandbox.certs.condition import State as Standing
+from sandbox.certs.inventory import ISSUING, inventory
 from sandbox.certs.keystore import Keystore
 from sandbox.names import Names
 from sandbox.steps.step import State, Status, Work
@@ -15,7 +17,7 @@ from sandbox.steps.step import State, Status, Work
 
 @dataclass(frozen=True)
 class AuthorityStep:
-    """Makes the authority once and the leaves whenever they are due; `leaves` maps a file name to its hosts.
+    """Makes the root once and what is below it whenever it is due; `leaves` maps a file name to its hosts.
 
     Certificates outlive `down` unless it purges, so that whoever trusts the root need not do it again.
     """
@@ -34,22 +36,33 @@ class AuthorityStep:
 
     def check(self) -> Status:
         now = datetime.now(UTC)
-        authority = self.keystore.inspect_authority([self.domain], now=now)
-        if authority.state is Condition.ABSENT:
+        root = self.keystore.inspect_root([self.domain], now=now)
+        if root.state is Standing.ABSENT:
             return Status(State.ABSENT, "no authority yet")
-        if not authority.usable:
-            return Status(State.DRIFTED, authority.reason)
+        if not root.usable:
+            return Status(State.DRIFTED, f"root: {root.reason}")
+        issuing = self.keystore.inspect_issuing([self.domain], now=now)
+        if not issuing.usable or (issuing.state is Standing.DUE and self.keystore.root.has_key):
+            return Status(State.DRIFTED, f"issuing authority: {issuing.reason}")
         for leaf, hosts in self.leaves.items():
             found = self.keystore.inspect_leaf(leaf, hosts, now=now)
-            if found.state is not Condition.GOOD:
-                return Status(State.DRIFTED, f"{leaf}: {found.reason or 'not issued yet'}")
-        return Status(State.READY, str(self.names.root_certificate))
+            if found.state is not Standing.GOOD:
+                return Status(State.DRIFTED, f"{leaf}: {found.reason}")
+        return Status(State.READY, self._lives(root, now))
 
     def apply(self, work: Work) -> None:
         now = datetime.now(UTC)
         self.keystore.authority([self.domain], now=now)
         for leaf, hosts in self.leaves.items():
             self.keystore.leaf(leaf, hosts, now=now)
+
+    def _lives(self, root: Condition, now: datetime) -> str:
+        """How long all is well, and whether the root, which no `up` renews by itself, nears its end."""
+        mine = {ISSUING, *self.leaves}
+        entries = (entry for entry in inventory(self.keystore, now=now) if entry.name in mine)
+        days = min(entry.facts.days_left for entry in entries if entry.facts)
+        due = f"; root: {root.reason}, sandbox certs renew --root makes another" if root.reason else ""
+        return f"{days} days left{due}"
 
     def undo(self) -> bool:
         if not self.purge or not self.names.keys.exists():

@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
+import base64
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 
+from sandbox.certs.describe import Facts, describe
+from sandbox.certs.inventory import LEAF, inventory
+from sandbox.certs.keystore import Keystore
 from sandbox.cluster.api import Cluster
 from sandbox.host.engine import Bind
 from sandbox.host.waiting import wait_until
 from sandbox.ingress import page
-from sandbox.names import Names
+from sandbox.names import DEFAULT_TLS, SYSTEM_NAMESPACE, Names
 from sandbox.proxy import probe
 from sandbox.steps.step import State, Status, Work
 
 TIMEOUT = 60.0
+# A controller that reads the certificate from a volume sees a change when the kubelet next looks, within 90 seconds.
+SWAP_TIMEOUT = 150.0
 WIDTH = 8
 ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # where to ask whoever listens everywhere
 
 
 @dataclass(frozen=True)
 class HttpsStep:
-    """Makes nothing; ready when clients are answered, the domain itself with a certificate of ours on every port."""
+    """Makes nothing; ready when clients are answered, the domain itself on every port with the present certificate.
+
+    That must be vouched for by those in the file `root`, by default the sandbox's own.
+    """
 
     names: Names
     domain: str
     binds: tuple[Bind, ...]
     needs: tuple[str, ...]
     name: str = "https"
+    root: Path | None = None
 
     @property
     def title(self) -> str:
@@ -34,31 +46,70 @@ class HttpsStep:
 
     def check(self) -> Status:
         hosts = self._hosts()
-        trouble = self._trouble(hosts)
-        return Status(State.DRIFTED, trouble) if trouble else Status(State.READY, f"{len(hosts)} hosts answer")
+        trouble = self._stale() or self._unanswered(hosts)
+        if trouble:
+            return Status(State.DRIFTED, trouble)
+        return Status(State.READY, f"{len(hosts)} hosts answer, the domain with {self._wanted()}")
 
     def apply(self, work: Work) -> None:
+        self.wait_served()
         hosts = self._hosts()
-        wait_until(lambda: self._trouble(hosts), what=self.title, timeout=TIMEOUT, pause=0.1)
+        wait_until(lambda: self._unanswered(hosts), what=self.title, timeout=TIMEOUT, pause=0.1)
 
     def undo(self) -> bool:
         return False
+
+    def wait_served(self) -> None:
+        """Return once every port serves the domain with the certificate that its Secret holds. Raises WaitTimeout."""
+        wait_until(self._stale, what=f"the certificate of {self.domain}", timeout=SWAP_TIMEOUT, pause=0.2)
 
     def _hosts(self) -> tuple[str, ...]:
         hosts = page.hosts_of(Cluster(self.names.kubeconfig).list("networking.k8s.io/v1", "Ingress"))
         return tuple(host for host in hosts if host == self.domain or host.endswith("." + self.domain))
 
-    def _trouble(self, hosts: tuple[str, ...]) -> str | None:
-        """What one of them answers amiss, or None; all are asked at once, for there may be many."""
+    def _wanted(self) -> Facts | None:
+        """The certificate in the Secret that the ingress controller serves by default, if there is one."""
+        found = Cluster(self.names.kubeconfig).get("v1", "Secret", DEFAULT_TLS, SYSTEM_NAMESPACE)
+        if found is None:
+            return None
+        return describe(base64.b64decode(found["data"]["tls.crt"]), now=datetime.now(UTC))
+
+    def _stale(self) -> str | None:
+        """Where the domain is not served with the present certificate, or None."""
+        wanted = self._wanted()
+        if wanted is None:
+            return f"the Secret {SYSTEM_NAMESPACE}/{DEFAULT_TLS} is gone"
         with ThreadPoolExecutor(WIDTH) as pool:
-            asked = [pool.submit(self._ask_domain, bind) for bind in self.binds]
-            asked += [pool.submit(self._ask, host) for host in hosts]
+            asked = [pool.submit(self._ask_domain, bind, wanted) for bind in self.binds]
             return next((trouble for trouble in (one.result() for one in asked) if trouble), None)
 
-    def _ask_domain(self, bind: Bind) -> str | None:
+    def _ask_domain(self, bind: Bind, wanted: Facts) -> str | None:
         address = ANYWHERE.get(bind.address, bind.address)
-        answer = probe.ask(self.domain, address=address, port=bind.port, root=self.names.root_certificate)
-        return f"{address}:{bind.port}: {answer.trouble}" if answer.status is None else None
+        answer = probe.ask(self.domain, address=address, port=bind.port, root=self.root or self.names.root_certificate)
+        if answer.status is not None:
+            return self._difference(f"{address}:{bind.port}", answer.certificate, wanted)
+        # What is served is worth knowing above all when it is not trusted.
+        served = probe.ask(self.domain, address=address, port=bind.port, root=None).certificate
+        difference = served and self._difference(f"{address}:{bind.port}", served, wanted)
+        return difference or f"{address}:{bind.port}: {answer.trouble}"
+
+    def _difference(self, place: str, served_pem: str, wanted: Facts) -> str | None:
+        served = describe(served_pem.encode(), now=datetime.now(UTC))
+        if served.sha256 in {wanted.sha256, *self._own()}:
+            return None
+        return f"{place} serves the certificate {served}, not {wanted} of {SYSTEM_NAMESPACE}/{DEFAULT_TLS}"
+
+    def _own(self) -> set[str]:
+        """The fingerprints of certificates made for the domain by name: an Ingress for it may be served with one."""
+        entries = inventory(Keystore(self.names.keys), now=datetime.now(UTC))
+        leaves = [entry.facts for entry in entries if entry.role == LEAF and entry.name != "default"]
+        return {facts.sha256 for facts in leaves if facts and self.domain in facts.hosts}
+
+    def _unanswered(self, hosts: tuple[str, ...]) -> str | None:
+        """What one of them answers amiss, or None; all are asked at once, for there may be many."""
+        with ThreadPoolExecutor(WIDTH) as pool:
+            asked = [pool.submit(self._ask, host) for host in hosts]
+            return next((trouble for trouble in (one.result() for one in asked) if trouble), None)
 
     def _ask(self, host: str) -> str | None:
         bind = self.binds[0]

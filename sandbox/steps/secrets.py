@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from sandbox.certs.describe import describe
 from sandbox.certs.keystore import Keystore
+from sandbox.cluster import tls_secret
 from sandbox.cluster.api import Cluster
 from sandbox.cluster.namespace import namespace
+from sandbox.errors import SandboxError
 from sandbox.names import Names
 from sandbox.steps.step import State, Status, Work
 
@@ -41,19 +44,22 @@ class SecretsStep:
 
     def check(self) -> Status:
         cluster = Cluster(self.names.kubeconfig)
-        for wanted in self._manifests():
-            metadata = wanted["metadata"]
-            found = cluster.get("v1", "Secret", metadata["name"], metadata["namespace"])
+        for one in self.secrets:
+            place = f"{one.namespace}/{one.secret}"
+            found = cluster.get("v1", "Secret", one.secret, one.namespace)
             if found is None:
-                return Status(State.ABSENT, f"{metadata['namespace']}/{metadata['name']}")
-            if found.get("data") != wanted["data"]:
-                return Status(State.DRIFTED, f"{metadata['namespace']}/{metadata['name']} holds another certificate")
+                return Status(State.ABSENT, place)
+            held = found.get("data") or {}
+            pair = self.keystore.leaf_files(one.leaf).read()
+            if held != _data(pair.cert_pem, pair.key_pem):
+                return Status(State.DRIFTED, f"{place} holds {_known(held)}, not {_described(pair.cert_pem)}")
         return Status(State.READY, ", ".join(f"{one.namespace}/{one.secret}" for one in self.secrets))
 
     def apply(self, work: Work) -> None:
         cluster = Cluster(self.names.kubeconfig)
         cluster.apply_all(namespace(name) for name in sorted({one.namespace for one in self.secrets}))
-        cluster.apply_all(self._manifests())
+        for secret in self._manifests():
+            tls_secret.put(cluster, secret)
 
     def undo(self) -> bool:
         return False
@@ -62,11 +68,21 @@ class SecretsStep:
         now = datetime.now(UTC)
         for one in self.secrets:
             leaf = self.keystore.leaf(one.leaf, one.hosts, now=now)
-            data = {"tls.crt": leaf.chain_pem, "tls.key": leaf.key_pem}
-            yield {
-                "apiVersion": "v1",
-                "kind": "Secret",
-                "type": "kubernetes.io/tls",
-                "metadata": {"name": one.secret, "namespace": one.namespace},
-                "data": {key: base64.b64encode(value).decode() for key, value in data.items()},
-            }
+            yield tls_secret.manifest(one.namespace, one.secret, chain_pem=leaf.chain_pem, key_pem=leaf.key_pem)
+
+
+def _data(chain_pem: bytes, key_pem: bytes) -> dict[str, str]:
+    content = {"tls.crt": chain_pem, "tls.key": key_pem}
+    return {key: base64.b64encode(value).decode() for key, value in content.items()}
+
+
+def _known(held: Mapping[str, str]) -> str:
+    """What a Secret holds, which may be anything."""
+    try:
+        return _described(base64.b64decode(held.get("tls.crt", "")))
+    except (SandboxError, ValueError):
+        return "no certificate"
+
+
+def _described(chain_pem: bytes) -> str:
+    return str(describe(chain_pem, now=datetime.now(UTC)))

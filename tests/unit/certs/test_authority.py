@@ -182,6 +182,18 @@ def test_a_leaf_holds_exactly_the_names_asked_for_and_answers_for_each(hosts: li
 
 
 @settings(max_examples=40, deadline=None)
+@given(labels=st.lists(LABEL, min_size=0, max_size=3))
+def test_a_wildcard_answers_for_exactly_one_label(labels: list[str]) -> None:
+    leaf = make_leaf(SHARED.issuing, [f"*.{DOMAIN}"], now=NOW)
+    host = ".".join([*labels, DOMAIN])
+    if len(labels) == 1:
+        assert verify_by_cryptography(leaf, host, SHARED.root.cert_pem)
+    else:
+        with pytest.raises(verification.VerificationError):
+            verify_by_cryptography(leaf, host, SHARED.root.cert_pem)
+
+
+@settings(max_examples=40, deadline=None)
 @given(
     now=st.datetimes(datetime(2001, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)),
     days=st.floats(0, 364, allow_nan=False),

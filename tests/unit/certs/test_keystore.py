@@ -5,18 +5,16 @@ from __future__ import annotations
 import os
 import ssl
 import stat
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from sandbox.certs import keystore
-from sandbox.certs.authority import KeyPair, Leaf, make_issuing, make_root
+from sandbox.certs.authority import KeyPair, make_issuing
 from sandbox.certs.condition import State
 from sandbox.certs.describe import describe
+from sandbox.certs.inventory import inventory
 from sandbox.certs.keystore import Keystore
 from sandbox.certs.names import subject_names
 from sandbox.errors import SandboxError, UsageError
@@ -25,15 +23,6 @@ from .tls import DOMAIN, NOW, handshake, make_pki
 
 HOSTS = subject_names(DOMAIN)
 WRITTEN = ("root.key", "root.crt", "issuing.key", "issuing.crt")
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Keystore:
-    """A keystore with an authority and a leaf named default."""
-    made = Keystore(tmp_path / "state" / "certs")
-    made.authority([DOMAIN], now=NOW)
-    made.leaf("default", HOSTS, now=NOW)
-    return made
 
 
 @pytest.fixture(params=[0o000, 0o022, 0o077, 0o777])
@@ -83,23 +72,27 @@ def test_what_is_on_disk_shakes_hands(store: Keystore, tmp_path: Path) -> None:
 
 def test_what_is_good_is_kept_byte_for_byte(store: Keystore) -> None:
     before = snapshot(store.folder)
-    store.authority([DOMAIN], now=days(30), remake=True)
+    store.authority([DOMAIN], now=days(30))
     store.leaf("default", HOSTS[::-1], now=days(30))
     assert snapshot(store.folder) == before
 
 
 def test_looking_makes_nothing(tmp_path: Path) -> None:
     store = Keystore(tmp_path / "certs")
-    assert store.inspect_authority([DOMAIN], now=NOW).state is State.ABSENT
+    assert store.inspect_root([DOMAIN], now=NOW).state is State.ABSENT
+    assert store.inspect_issuing([DOMAIN], now=NOW).state is State.ABSENT
     assert store.inspect_leaf("default", HOSTS, now=NOW).state is State.ABSENT
+    assert inventory(store, now=NOW) == ()
     assert not store.folder.exists()
 
 
 @pytest.mark.parametrize("at", [0, 70, 100, 300, 600, 800])
 def test_looking_changes_nothing(store: Keystore, at: int) -> None:
     before = snapshot(store.folder)
-    store.inspect_authority([DOMAIN], now=days(at))
+    store.inspect_root([DOMAIN], now=days(at))
+    store.inspect_issuing([DOMAIN], now=days(at))
     store.inspect_leaf("default", ["other.localhost"], now=days(at))
+    inventory(store, now=days(at))
     assert snapshot(store.folder) == before
 
 
@@ -107,7 +100,7 @@ def test_a_leaf_is_due_after_two_thirds_of_its_life_and_then_renewed(store: Keys
     old = store.leaf("default", HOSTS, now=days(59.9))
     assert store.inspect_leaf("default", HOSTS, now=days(59.9)).state is State.GOOD
     due = store.inspect_leaf("default", HOSTS, now=days(60))
-    assert due.state is State.DUE and due.usable and "two thirds" in due.reason
+    assert due.state is State.DUE and due.usable and "renewal due, 29 days left" in due.reason
     new = store.leaf("default", HOSTS, now=days(60))
     assert new.key_pem != old.key_pem
     assert describe(new.chain_pem, now=days(60)).days_left == 89
@@ -116,7 +109,10 @@ def test_a_leaf_is_due_after_two_thirds_of_its_life_and_then_renewed(store: Keys
 
 def test_a_leaf_is_renewed_when_asked(store: Keystore) -> None:
     old = store.leaf("default", HOSTS, now=NOW)
-    assert store.leaf("default", HOSTS, now=NOW, renew=True) != old
+    authority = store.authority([DOMAIN], now=NOW)
+    store.renew([DOMAIN], {"default": HOSTS}, now=NOW)
+    assert store.leaf("default", HOSTS, now=NOW) != old
+    assert store.authority([DOMAIN], now=NOW) == authority
 
 
 def write(path: str, data: bytes) -> Callable[[Keystore], None]:
@@ -201,66 +197,86 @@ def test_an_open_leaves_folder_is_reported_and_closed(store: Keystore) -> None:
 
 
 @pytest.mark.parametrize(
-    ("harm", "reason", "new_root"),
+    ("harm", "reason"),
     [
-        (write("root.crt", b"not a certificate"), "certificate cannot be read", True),
-        (write("root.key", FOREIGN.root.key_pem), "key does not match", True),
-        (write("root.crt", FOREIGN.issuing.cert_pem), "key does not match", True),
-        (change_mode("root.key", 0o644), "mode too open", True),
-        (remove("root.crt"), "is gone", True),
-        (write("issuing.crt", b"not a certificate"), "certificate cannot be read", False),
-        (write("issuing.key", FOREIGN.root.key_pem), "key does not match", False),
-        (remove("issuing.key"), "cannot be read", False),
-        (change_mode("issuing.key", 0o660), "mode too open", False),
+        (write("root.crt", b"not a certificate"), "certificate cannot be read"),
+        (write("root.key", FOREIGN.root.key_pem), "key does not match"),
+        (write("root.crt", FOREIGN.issuing.cert_pem), "key does not match"),
+        (change_mode("root.key", 0o644), "mode too open"),
+        (remove("root.crt"), "is gone"),
     ],
 )
-def test_a_broken_authority_is_made_anew_only_when_asked(
-    harm: Callable[[Keystore], None], reason: str, new_root: bool, store: Keystore, tmp_path: Path
+def test_a_broken_root_is_made_anew_only_when_asked(
+    harm: Callable[[Keystore], None], reason: str, store: Keystore, tmp_path: Path
 ) -> None:
     root_pem = store.authority([DOMAIN], now=NOW).root_pem
     harm(store)
     before = snapshot(store.folder)
-    condition = store.inspect_authority([DOMAIN], now=NOW)
+    condition = store.inspect_root([DOMAIN], now=NOW)
     assert condition.state is State.BROKEN and reason in condition.reason
     with pytest.raises(SandboxError) as caught:
         store.authority([DOMAIN], now=NOW)
-    assert reason in caught.value.details and "sandbox certs renew --authority" in caught.value.fix
+    assert reason in caught.value.details and "sandbox certs renew --root" in caught.value.fix
     assert snapshot(store.folder) == before
 
-    remade = store.authority([DOMAIN], now=NOW, remake=True)
-    assert (remade.root_pem != root_pem) is new_root
-    assert store.inspect_authority([DOMAIN], now=NOW).state is State.GOOD
+    assert store.replaces_root([DOMAIN], now=NOW, authority=True, root=False)
+    store.renew([DOMAIN], {"default": HOSTS}, now=NOW, authority=True)
+    remade = store.authority([DOMAIN], now=NOW)
+    assert remade.root_pem != root_pem
     leaf = store.leaf("default", HOSTS, now=NOW)
     handshake(leaf, DOMAIN, remade.root_pem, tmp_path)
-    if new_root:
-        with pytest.raises(ssl.SSLCertVerificationError):
-            handshake(leaf, DOMAIN, root_pem, tmp_path)
+    with pytest.raises(ssl.SSLCertVerificationError):
+        handshake(leaf, DOMAIN, root_pem, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("harm", "reason"),
+    [
+        (write("issuing.crt", b"not a certificate"), "certificate cannot be read"),
+        (write("issuing.key", FOREIGN.root.key_pem), "key does not match"),
+        (remove("issuing.key"), "cannot be read"),
+        (change_mode("issuing.key", 0o660), "mode too open"),
+    ],
+)
+def test_a_broken_issuing_authority_is_made_anew_under_the_same_root(
+    harm: Callable[[Keystore], None], reason: str, store: Keystore, tmp_path: Path
+) -> None:
+    root_pem = store.authority([DOMAIN], now=NOW).root_pem
+    harm(store)
+    condition = store.inspect_issuing([DOMAIN], now=NOW)
+    assert condition.state is State.BROKEN and reason in condition.reason
+    with pytest.raises(SandboxError) as caught:
+        store.leaf("other", HOSTS, now=NOW)
+    assert reason in caught.value.details and "sandbox certs renew --authority" in caught.value.fix
+    assert store.authority([DOMAIN], now=NOW).root_pem == root_pem
+    assert store.inspect_issuing([DOMAIN], now=NOW).state is State.GOOD
+    handshake(store.leaf("default", HOSTS, now=NOW), DOMAIN, root_pem, tmp_path)
 
 
 def test_a_file_that_cannot_be_read_is_an_error_and_not_absent(store: Keystore) -> None:
     make_folder("root.crt")(store)
-    assert store.inspect_authority([DOMAIN], now=NOW).state is State.BROKEN
+    assert store.inspect_root([DOMAIN], now=NOW).state is State.BROKEN
     with pytest.raises(SandboxError, match="cannot be used"):
         store.authority([DOMAIN], now=NOW)
 
 
-@pytest.mark.parametrize(
-    ("at", "state", "new_root"),
-    [(240, State.GOOD, None), (250, State.DUE, False), (366, State.BROKEN, False), (731, State.BROKEN, True)],
-)
-def test_an_old_authority(at: int, state: State, new_root: bool | None, store: Keystore) -> None:
+@pytest.mark.parametrize(("at", "state"), [(240, State.GOOD), (250, State.DUE), (366, State.BROKEN)])
+def test_an_issuing_authority_is_renewed_by_itself_and_the_root_stays(at: int, state: State, store: Keystore) -> None:
     before = store.authority([DOMAIN], now=NOW)
-    assert store.inspect_authority([DOMAIN], now=days(at)).state is state
-    if state is State.BROKEN:
-        with pytest.raises(SandboxError, match="cannot be used"):
-            store.authority([DOMAIN], now=days(at))
-        with pytest.raises(SandboxError, match="cannot be used"):
-            store.leaf("default", HOSTS, now=days(at))
-    else:
-        assert store.authority([DOMAIN], now=days(at)) == before
-    after = store.authority([DOMAIN], now=days(at), remake=True)
-    assert (after == before) is (new_root is None)
-    assert (after.root_pem != before.root_pem) is bool(new_root)
+    assert store.inspect_issuing([DOMAIN], now=days(at)).state is state
+    after = store.authority([DOMAIN], now=days(at))
+    assert (after == before) is (state is State.GOOD)
+    assert after.root_pem == before.root_pem
+    assert store.inspect_issuing([DOMAIN], now=days(at)).state is State.GOOD
+
+
+def test_a_root_that_is_due_is_used_on_and_one_that_has_expired_is_not(store: Keystore) -> None:
+    before = store.authority([DOMAIN], now=NOW)
+    assert store.inspect_root([DOMAIN], now=days(500)).state is State.DUE
+    assert store.authority([DOMAIN], now=days(500)).root_pem == before.root_pem
+    with pytest.raises(SandboxError, match="cannot be used") as caught:
+        store.authority([DOMAIN], now=days(731))
+    assert "expired" in caught.value.details
 
 
 def test_a_leaf_is_not_signed_by_an_issuing_key_that_is_not_the_certificates(store: Keystore) -> None:
@@ -270,98 +286,29 @@ def test_a_leaf_is_not_signed_by_an_issuing_key_that_is_not_the_certificates(sto
     assert "key does not match" in caught.value.details
 
 
-def test_a_domain_outside_the_constraints_needs_a_new_authority(store: Keystore) -> None:
-    condition = store.inspect_authority(["demo.test"], now=NOW)
+def test_a_domain_outside_the_constraints_needs_a_new_root(store: Keystore) -> None:
+    condition = store.inspect_root(["demo.test"], now=NOW)
     assert condition.state is State.BROKEN and "demo.test" in condition.reason
     with pytest.raises(SandboxError, match="cannot be used"):
         store.authority(["demo.test"], now=NOW)
-    assert describe(store.authority(["demo.test"], now=NOW, remake=True).root_pem, now=NOW).permitted == (
-        "demo.test",
-        "localhost",
-    )
+    store.renew(["demo.test"], {}, now=NOW, authority=True)
+    root_pem = store.authority(["demo.test"], now=NOW).root_pem
+    assert describe(root_pem, now=NOW).permitted == ("demo.test", "localhost")
 
 
 def test_the_roots_key_may_be_kept_elsewhere_while_the_issuing_authority_is_good(store: Keystore) -> None:
     remove("root.key")(store)
-    assert store.inspect_authority([DOMAIN], now=NOW).state is State.GOOD
+    before = store.authority([DOMAIN], now=NOW)
     store.leaf("another", [DOMAIN], now=NOW)
+    assert store.authority([DOMAIN], now=days(300)) == before  # due, and used on
     remove("issuing.crt")(store)
-    assert "root.key" in store.inspect_authority([DOMAIN], now=NOW).reason
-    for remake in (False, True):
+    for make in (
+        lambda: store.authority([DOMAIN], now=NOW),
+        lambda: store.renew([DOMAIN], {}, now=NOW, authority=True),
+    ):
         with pytest.raises(SandboxError) as caught:
-            store.authority([DOMAIN], now=NOW, remake=remake)
+            make()
         assert "put it back" in caught.value.fix
-
-
-@pytest.mark.parametrize(
-    ("age", "last"),
-    [
-        *((None, last) for last in WRITTEN),
-        *((366, last) for last in WRITTEN[2:]),  # the issuing authority has expired, the root has not
-        *((800, last) for last in WRITTEN),
-    ],
-)
-def test_a_run_killed_after_any_file_is_completed_by_the_next(
-    age: int | None, last: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class KilledError(BaseException):
-        pass
-
-    real = Path.replace
-
-    def replace_and_die(self: Path, target: Path) -> Path:
-        done = real(self, target)
-        if target.name == last:
-            raise KilledError
-        return done
-
-    store = Keystore(tmp_path / "certs")
-    at = NOW
-    if age is not None:
-        store.authority([DOMAIN], now=NOW)
-        at = days(age)
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "replace", replace_and_die)
-        with pytest.raises(KilledError):
-            store.authority([DOMAIN], now=at, remake=age is not None)
-    store.authority([DOMAIN], now=at)
-    assert store.inspect_authority([DOMAIN], now=at).state is State.GOOD
-    assert not list(store.folder.glob("*.tmp"))
-
-
-def test_sandboxes_may_share_a_root(tmp_path: Path) -> None:
-    one = Keystore(tmp_path / "one", root_folder=tmp_path / "root")
-    two = Keystore(tmp_path / "two", root_folder=tmp_path / "root")
-    first = one.authority(["one.sandbox.localhost"], now=NOW)
-    second = two.authority(["two.sandbox.localhost"], now=NOW)
-    assert first.root_pem == second.root_pem
-    assert first.issuing != second.issuing
-    assert not (tmp_path / "one" / "root.key").exists()
-    leaf = two.leaf("default", subject_names("two.sandbox.localhost"), now=NOW)
-    handshake(leaf, "app.two.sandbox.localhost", first.root_pem, tmp_path)
-
-
-def test_runs_at_the_same_time_agree_on_one_authority_and_leaf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def slow_root(domains: Sequence[str], *, now: datetime) -> KeyPair:
-        time.sleep(0.02)  # wide enough for every other run to find no root either
-        return make_root(domains, now=now)
-
-    monkeypatch.setattr(keystore, "make_root", slow_root)
-    roots: list[bytes] = []
-    leaves: list[Leaf] = []
-
-    def run() -> None:
-        store = Keystore(tmp_path / "certs")
-        roots.append(store.authority([DOMAIN], now=NOW).root_pem)
-        leaves.append(store.leaf("default", HOSTS, now=NOW))
-
-    threads = [threading.Thread(target=run) for _ in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(roots) == len(leaves) == 6
-    assert len(set(roots)) == len(set(leaves)) == 1
 
 
 @pytest.mark.parametrize("name", ["", "..", "../root", "a/b", "A", "a\n", ".hidden", "a" * 101])
@@ -378,8 +325,6 @@ def test_unfit_hosts_and_domains_are_refused_and_leave_everything(store: Keystor
             store.leaf("default", hosts, now=NOW)
     with pytest.raises(UsageError):
         store.authority(["localhost"], now=NOW)
-    with pytest.raises(UsageError):
-        store.inspect_authority([], now=NOW)
     assert snapshot(store.folder) == before
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.certs.authority import make_leaf
+from sandbox.certs.describe import describe
 from sandbox.proxy.probe import ask
 from tests.ports import free_port
 from tests.unit.certs.tls import DOMAIN, NOW, Pki, make_pki
@@ -58,6 +59,7 @@ def test_any_status_over_a_trusted_connection_is_an_answer(pki: Pki, tmp_path: P
     with serving(pki, f"HTTP/1.1 {status} Whatever\r\n\r\nbody".encode(), tmp_path) as (port, asked):
         answer = ask(DOMAIN, address="127.0.0.1", port=port, root=root(pki, tmp_path))
     assert (answer.status, answer.trouble) == (status, "")
+    assert describe(answer.certificate.encode(), now=NOW).hosts == (DOMAIN,)
     assert asked[0].startswith(f"GET / HTTP/1.1\r\nHost: {DOMAIN}\r\n".encode())
 
 
@@ -75,6 +77,13 @@ def test_another_authority_is_not_trusted(pki: Pki, tmp_path: Path) -> None:
     assert answer.status is None
     assert "certificate verify failed" in answer.trouble
     assert asked == []
+
+
+def test_a_file_that_ends_before_the_root_vouches_for_what_it_holds(pki: Pki, tmp_path: Path) -> None:
+    chain = tmp_path / "chain.crt"
+    chain.write_bytes(pki.issuing.cert_pem)
+    with serving(pki, b"HTTP/1.1 200 OK\r\n\r\n", tmp_path) as (port, _):
+        assert ask(DOMAIN, address="127.0.0.1", port=port, root=chain).status == 200
 
 
 def test_a_host_that_the_certificate_is_not_for_is_refused(pki: Pki, tmp_path: Path) -> None:

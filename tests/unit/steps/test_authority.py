@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from sandbox.certs.authority import LEAF_LIFE
 from sandbox.certs.keystore import Keystore
 from sandbox.errors import SandboxError
 from sandbox.names import Names
@@ -27,7 +26,7 @@ def step(names: Names) -> AuthorityStep:
 def test_it_makes_an_authority_and_every_leaf_once(names: Names, step: AuthorityStep) -> None:
     assert step.check().state is State.ABSENT
     step.apply(NoWork())
-    assert (step.check().state, step.check().detail) == (State.READY, str(names.root_certificate))
+    assert (step.check().state, step.check().detail) == (State.READY, "89 days left")
     made = {path: path.read_bytes() for path in names.keys.rglob("*.crt")}
     assert {path.stem for path in made} == {"root", "issuing", "default", "default.api"}
     step.apply(NoWork())
@@ -65,12 +64,52 @@ def test_a_leaf_that_is_missing_is_issued(names: Names, step: AuthorityStep) -> 
     assert step.check().state is State.READY
 
 
-def test_a_leaf_that_is_about_to_end_is_renewed(step: AuthorityStep) -> None:
-    long_ago = datetime.now(UTC) - LEAF_LIFE * 0.9
-    step.keystore.authority([DOMAIN], now=long_ago)
+def made(step: AuthorityStep, days_ago: float) -> None:
+    """Everything as it was made so many days ago."""
+    then = datetime.now(UTC) - timedelta(days=days_ago)
+    step.keystore.authority([DOMAIN], now=then)
     for leaf, hosts in LEAVES.items():
-        step.keystore.leaf(leaf, hosts, now=long_ago)
-    assert (step.check().state, step.check().detail[:15]) == (State.DRIFTED, "default: two th")
+        step.keystore.leaf(leaf, hosts, now=then)
+
+
+def test_a_leaf_is_renewed_after_two_thirds_of_its_life(step: AuthorityStep) -> None:
+    made(step, days_ago=200)
+    step.keystore.renew([DOMAIN], LEAVES, now=datetime.now(UTC) - timedelta(days=59))
+    assert (step.check().state, step.check().detail) == (State.READY, "30 days left")
+    step.keystore.renew([DOMAIN], LEAVES, now=datetime.now(UTC) - timedelta(days=61))
+    found = step.check()
+    assert (found.state, found.detail[:42]) == (State.DRIFTED, "default: renewal due, 28 days left until 2")
+    step.apply(NoWork())
+    assert (step.check().state, step.check().detail) == (State.READY, "89 days left")
+
+
+@pytest.mark.parametrize(
+    ("days", "reason"), [(250, "issuing authority: renewal due, 114 days"), (400, "issuing authority: expired on")]
+)
+def test_an_issuing_authority_is_renewed_under_the_same_root(
+    names: Names, step: AuthorityStep, days: int, reason: str
+) -> None:
+    made(step, days_ago=days)
+    root = names.root_certificate.read_bytes()
+    assert step.check().state is State.DRIFTED
+    assert step.check().detail.startswith(reason)
+    step.apply(NoWork())
+    assert (step.check().state, step.check().detail) == (State.READY, "89 days left")
+    assert names.root_certificate.read_bytes() == root
+
+
+def test_a_root_that_is_due_stays_and_says_so(names: Names, step: AuthorityStep) -> None:
+    made(step, days_ago=500)
+    step.apply(NoWork())
+    found = step.check()
+    assert found.state is State.READY
+    assert found.detail.startswith("89 days left; root: renewal due, 229 days left until ")
+    assert "sandbox certs renew --root" in found.detail
+
+
+def test_an_issuing_authority_that_is_due_is_used_on_without_the_root_s_key(names: Names, step: AuthorityStep) -> None:
+    made(step, days_ago=250)
+    (names.keys / "root.key").unlink()
     step.apply(NoWork())
     assert step.check().state is State.READY
 

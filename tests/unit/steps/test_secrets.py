@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
+from sandbox.certs.describe import describe
 from sandbox.certs.keystore import Keystore
 from sandbox.names import DEFAULT_TLS, SYSTEM_NAMESPACE, Names
 from sandbox.steps.secrets import SecretsStep, TlsSecret
-from sandbox.steps.step import State
+from sandbox.steps.step import State, Status
 from tests.api_server import ApiServer
 from tests.fakes import NoWork
 
@@ -70,9 +71,22 @@ def test_one_that_is_gone_is_made_again(server: ApiServer, step: SecretsStep) ->
 
 def test_a_renewed_certificate_reaches_the_cluster(server: ApiServer, step: SecretsStep) -> None:
     step.apply(NoWork())
-    renewed = step.keystore.leaf(EXTRA.leaf, EXTRA.hosts, now=datetime.now(UTC), renew=True)
-    assert step.check().state is State.DRIFTED
-    assert step.check().detail == "shop/api holds another certificate"
+    old = step.keystore.leaf(EXTRA.leaf, EXTRA.hosts, now=datetime.now(UTC))
+    step.keystore.renew([DOMAIN], {EXTRA.leaf: EXTRA.hosts}, now=datetime.now(UTC))
+    renewed = step.keystore.leaf(EXTRA.leaf, EXTRA.hosts, now=datetime.now(UTC))
+    held, wanted = (describe(leaf.chain_pem, now=datetime.now(UTC)) for leaf in (old, renewed))
+    assert held.sha256 != wanted.sha256
+    assert step.check() == Status(State.DRIFTED, f"shop/api holds {held}, not {wanted}")
     step.apply(NoWork())
     assert step.check().state is State.READY
     assert content(server.objects[EXTRA_PATH], "tls.crt") == renewed.chain_pem
+
+
+def test_a_secret_that_somebody_else_wrote_is_replaced(server: ApiServer, step: SecretsStep) -> None:
+    step.apply(NoWork())
+    for data in ({}, {"tls.crt": "bm90aGluZw=="}, {"tls.crt": "%"}):
+        server.objects[EXTRA_PATH]["data"] = data
+        assert step.check().state is State.DRIFTED
+        assert step.check().detail.startswith("shop/api holds no certificate, not ")
+    step.apply(NoWork())
+    assert step.check().state is State.READY

@@ -1,0 +1,90 @@
+"""`sandbox certs renew`."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from sandbox import lifecycle
+from sandbox.cli import environment, session
+from sandbox.cli.console import reporter
+from sandbox.cli.options import find_spec, progress_option, spec_options
+from sandbox.cluster.api import Cluster
+from sandbox.errors import SandboxError, UsageError
+from sandbox.names import Names
+from sandbox.steps.authority import AuthorityStep
+from sandbox.steps.https import HttpsStep
+
+
+@click.command("renew")
+@spec_options
+@click.option("--authority", is_flag=True, help="Renew the issuing authority too; trust stays.")
+@click.option("--root", is_flag=True, help="Renew everything; whoever trusts the old root must then trust the new one.")
+@click.option("--yes", is_flag=True, help="Do not ask before the root changes.")
+@progress_option
+@click.pass_context
+def command(
+    ctx: click.Context, file: Path | None, name: str | None, *, authority: bool, root: bool, yes: bool, progress: str
+) -> int:
+    """Renew the leaves now and wait until they are served.
+
+    There is seldom need to: `sandbox up` renews what has lived two thirds of its life. A root that cannot be used is
+    replaced by --authority too. A running cluster gets the new certificates without losing a connection.
+
+    \b
+    sandbox certs renew
+    sandbox certs renew demo --root
+    """
+    environment.start_log(verbose=ctx.obj)
+    environment.catch_signals()
+    spec = find_spec(file, name).model_copy(update={"push": None, "apply": ()})
+    names = environment.home().sandbox(spec.name)
+    with session.alone(spec.name):
+        steps, _, _ = session.steps(spec)
+        made = next(step for step in steps if isinstance(step, AuthorityStep))
+        now = datetime.now(UTC)
+        if not (made.leaves or authority or root):
+            click.echo("cert-manager renews this sandbox's leaves; --authority and --root are ours", err=True)
+            return 0
+        replaces = made.keystore.replaces_root([spec.domain], now=now, authority=authority, root=root)
+        if replaces and not _agreed(made, yes=yes):
+            click.echo("nothing was changed", err=True)
+            return 1
+        made.keystore.renew([spec.domain], made.leaves, now=now, authority=authority, root=root)
+        if not _is_up(names):
+            click.echo("the cluster is not reachable; sandbox up puts the new certificates there", err=True)
+        else:
+            lifecycle.up([step for step in steps if made.name in step.needs], reporter(progress), keep=True)
+            for step in steps:
+                if isinstance(step, HttpsStep):
+                    step.wait_served()
+    for entry in made.leaves:
+        click.echo(f"renewed {entry}")
+    if replaces:
+        click.echo("the root is another now; trust it again with: sandbox certs trust", err=True)
+    return 0
+
+
+def _agreed(made: AuthorityStep, *, yes: bool) -> bool:
+    """Whether the root may change: it may when there is none yet."""
+    if yes or not made.keystore.root.has_cert:
+        return True
+    warning = "the root changes: browsers and tools that trust the present one must be told to trust the new one"
+    if not _has_terminal():
+        raise UsageError(warning, details="here is no terminal to ask at", fix="add --yes", id="root")
+    click.echo(warning, err=True)
+    return click.confirm("make a new root?", err=True)
+
+
+def _has_terminal() -> bool:
+    return sys.stdin.isatty()
+
+
+def _is_up(names: Names) -> bool:
+    try:
+        return Cluster(names.kubeconfig).is_up()
+    except SandboxError:
+        return False

@@ -1,0 +1,147 @@
+"""A renewal in a running sandbox: the new certificate is served, and no client notices more than that."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+import yaml
+
+from sandbox.certs.describe import describe
+from sandbox.cli import environment
+from sandbox.names import Names
+from tests.real import machine
+from tests.real.machine import CommandLine
+
+pytestmark = pytest.mark.real
+
+NAME = "test-renew"
+DOMAIN = f"{NAME}.sandbox.localhost"
+
+
+@dataclass(frozen=True)
+class Running:
+    """A sandbox without anything of a user's in it."""
+
+    command: CommandLine
+    names: Names
+    port: int
+
+    def connect(self) -> http.client.HTTPConnection:
+        """A connection to the sandbox, trusting its root alone; it stays open from request to request."""
+        context = ssl.create_default_context(cafile=str(self.names.root_certificate))
+        plain = socket.create_connection(("127.0.0.1", self.port), timeout=20)
+        connection = http.client.HTTPConnection(DOMAIN, self.port)
+        connection.sock = context.wrap_socket(plain, server_hostname=DOMAIN)  # not every system resolves the name
+        return connection
+
+    def certificates(self) -> dict[str, dict[str, Any]]:
+        """What `certs show` says, by name."""
+        shown = json.loads(self.command("certs", "show", "-o", "json").out)
+        return {one["name"]: one for one in shown["certificates"]}
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    machine.engine()
+    folder = tmp_path_factory.mktemp("renewal")
+    port, registry = machine.free_ports(8443, 5001)
+    spec = {"name": NAME, "registry": {"port": registry}, "proxy": {"ports": [port]}}
+    (folder / "sandbox.yaml").write_text(yaml.safe_dump(spec))
+    command = CommandLine({"KUBECONFIG": str(folder / "kubeconfig")}, folder)
+    try:
+        command("up")
+        yield Running(command, environment.home().sandbox(NAME), port)
+    finally:
+        command("down", "--purge")
+
+
+class Visitors(threading.Thread):
+    """Clients that come one after the other until they are told to stop, each with a connection of its own."""
+
+    def __init__(self, sandbox: Running) -> None:
+        super().__init__()
+        self.ended = threading.Event()
+        self.seen: list[str] = []
+        self.failures: list[Exception] = []
+        self._sandbox = sandbox
+
+    def run(self) -> None:
+        while not self.ended.is_set():
+            try:
+                connection = self._sandbox.connect()
+                self.seen.append(fingerprint(connection))
+                status(connection)
+                connection.close()
+            except (OSError, http.client.HTTPException) as error:
+                self.failures.append(error)
+
+
+def fingerprint(connection: http.client.HTTPConnection) -> str:
+    assert isinstance(connection.sock, ssl.SSLSocket)
+    der = connection.sock.getpeercert(binary_form=True)
+    assert der is not None
+    return describe(ssl.DER_cert_to_PEM_cert(der).encode(), now=datetime.now(UTC)).sha256
+
+
+def status(connection: http.client.HTTPConnection) -> int:
+    connection.request("GET", "/")
+    answer = connection.getresponse()
+    answer.read()
+    return answer.status
+
+
+def test_a_renewed_certificate_is_served_and_nobody_is_cut_off(running: Running) -> None:
+    before = running.certificates()
+    assert before["default"]["secrets"] == ["sandbox-system/default-tls"]
+    held = running.connect()
+    first, plain = status(held), held.sock
+    visitors = Visitors(running)
+    visitors.start()
+    try:
+        running.command("certs", "renew")
+        assert (status(held), held.sock) == (first, plain)
+        after = running.certificates()
+        new = running.connect()
+        assert fingerprint(new) == after["default"]["sha256"] != before["default"]["sha256"]
+        assert after["root"]["sha256"] == before["root"]["sha256"]
+        new.close()
+    finally:
+        visitors.ended.set()
+        visitors.join()
+    assert visitors.failures == []
+    assert set(visitors.seen) <= {before["default"]["sha256"], after["default"]["sha256"]}
+    held.close()
+    running.command("status")
+
+
+def test_a_new_root_is_made_only_on_demand_and_then_served(running: Running) -> None:
+    before = running.certificates()
+    refused = running.command("certs", "renew", "--root", status=2)
+    assert "add --yes" in refused.err
+    assert running.certificates() == before
+    running.command("certs", "renew", "--root", "--yes")
+    after = running.certificates()
+    assert all(after[name]["sha256"] != before[name]["sha256"] for name in before)
+    connection = running.connect()
+    assert fingerprint(connection) == after["default"]["sha256"]
+    connection.close()
+    running.command("status")
+
+
+def test_up_repairs_what_is_served_amiss(running: Running) -> None:
+    leaves = running.names.keys / "leaves"
+    for file in leaves.iterdir():
+        file.unlink()
+    running.command("status", status=1)
+    running.command("up")
+    assert running.certificates()["default"]["secrets"] == ["sandbox-system/default-tls"]
+    running.command("status")

@@ -1,0 +1,258 @@
+"""`sandbox certs` on a keystore of its own, with a cluster's API and a TLS server in the ingress controller's place."""
+
+from __future__ import annotations
+
+import base64
+import importlib
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from sandbox.certs.authority import Leaf
+from sandbox.certs.describe import describe
+from sandbox.certs.keystore import Keystore
+from sandbox.certs.names import subject_names
+from sandbox.cli import certs_renew, environment
+from sandbox.cli.certs import SUBCOMMANDS, command
+from sandbox.errors import SandboxError, UsageError
+from sandbox.host.engine import Bind
+from sandbox.names import DEFAULT_TLS, SYSTEM_NAMESPACE, Names
+from sandbox.steps.authority import AuthorityStep
+from sandbox.steps.https import HttpsStep
+from sandbox.steps.secrets import SecretsStep, TlsSecret
+from sandbox.steps.step import Step, Work
+from tests.api_server import ApiServer, kubeconfig, serving
+from tests.unit.certs.tls import TlsServer
+
+DOMAIN = "demo.sandbox.localhost"
+HOSTS = subject_names(DOMAIN)
+SECRET = f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/secrets/{DEFAULT_TLS}"
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No log file, and the test's own signals."""
+    monkeypatch.setattr(environment, "start_log", lambda *, verbose: None)
+    monkeypatch.setattr(environment, "catch_signals", lambda: None)
+
+
+@pytest.fixture
+def names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Names:
+    """The names of the sandbox `demo`, whose certificates are ten days old."""
+    monkeypatch.chdir(tmp_path)
+    names = environment.home().sandbox("demo")
+    keystore = Keystore(names.keys)
+    then = datetime.now(UTC) - timedelta(days=10)
+    keystore.authority([DOMAIN], now=then)
+    keystore.leaf("default", HOSTS, now=then)
+    return names
+
+
+@pytest.fixture
+def server(names: Names) -> Iterator[ApiServer]:
+    """The sandbox's cluster."""
+    names.folder.mkdir(parents=True)
+    with serving() as server:
+        kubeconfig(names.kubeconfig, server.server_address[1])
+        yield server
+
+
+def run(*arguments: str | Path, typed: str | None = None) -> Result:
+    result = CliRunner().invoke(command, [str(one) for one in arguments], obj=False, input=typed, standalone_mode=False)
+    if result.exception is not None:
+        raise result.exception
+    return result
+
+
+def stored(names: Names) -> dict[str, bytes]:
+    return {str(path.relative_to(names.keys)): path.read_bytes() for path in sorted(names.keys.rglob("*.crt"))}
+
+
+def shown(*arguments: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(run("show", "demo", "-o", "json", *arguments).stdout)
+    return {**found, "certificates": {one["name"]: one for one in found["certificates"]}}
+
+
+@pytest.mark.parametrize("name", SUBCOMMANDS)
+def test_the_table_of_subcommands_says_what_their_help_says(name: str) -> None:
+    module, _, attribute = SUBCOMMANDS[name][0].partition(":")
+    subcommand: click.Command = getattr(importlib.import_module(f"sandbox.cli.{module}"), attribute)
+    assert subcommand.help is not None
+    assert subcommand.help.strip().splitlines()[0] == SUBCOMMANDS[name][1]
+
+
+def test_show_is_a_tree_with_everything_one_compares(names: Names) -> None:
+    result = run("show", "demo")
+    lines = result.stdout.splitlines()
+    marks = [line.split("   ")[0] for line in lines if "days left" in line]
+    assert marks == ["root", "└─ issuing", ""]
+    assert "   └─ default   79 days left until " in result.stdout
+    for name in ("root", "issuing", "leaves/default"):
+        file = names.keys / f"{name}.crt"
+        assert describe(file.read_bytes(), now=datetime.now(UTC)).sha256 in result.stdout
+        assert str(file) in result.stdout
+    assert f"hosts    {', '.join(HOSTS)}" in result.stdout
+    assert f"permits  {DOMAIN}, localhost, 127.0.0.0/8, ::1/128" in result.stdout
+    assert "cluster not reachable" in result.stderr
+    assert result.return_value == 0
+
+
+def test_show_names_the_secrets_that_hold_exactly_this_leaf(names: Names, server: ApiServer) -> None:
+    chain = (names.keys / "leaves" / "default.crt").read_bytes()
+    other = Keystore(names.keys).leaf("other", [DOMAIN], now=datetime.now(UTC)).chain_pem
+    held = {"a": chain, "b": other, "c": b"nothing"}
+    for namespace, content in held.items():
+        data = {"tls.crt": base64.b64encode(content).decode()}
+        # The collection of all namespaces is what is asked for.
+        path = f"/api/v1/secrets/{namespace}"
+        server.objects[path] = {"metadata": {"name": "tls", "namespace": namespace}, "data": data}
+    found = shown()
+    assert found["cluster_reachable"] is True
+    secrets = {name: one["secrets"] for name, one in found["certificates"].items()}
+    assert secrets == {"root": [], "issuing": [], "default": ["a/tls"], "other": ["b/tls"]}
+    assert "Secrets  a/tls" in run("show", "demo").stdout
+
+
+def test_show_says_what_is_due_and_fails_for_what_is_broken(names: Names) -> None:
+    keystore = Keystore(names.keys)
+    keystore.renew([DOMAIN], {"default": HOSTS}, now=datetime.now(UTC) - timedelta(days=70), root=True)
+    found = shown()["certificates"]["default"]
+    assert (found["state"], found["reason"][:26]) == ("due", "renewal due, 19 days left ")
+    (names.keys / "leaves" / "default.crt").write_bytes(b"nothing")
+    result = run("show", "demo")
+    assert result.return_value == 1
+    assert "default   a certificate cannot be read" in result.stdout
+
+
+def test_show_without_certificates_says_who_makes_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run("show")
+    assert (result.return_value, result.stdout) == (1, "")
+    assert "sandbox up makes them" in result.stderr
+
+
+@dataclass(frozen=True)
+class Followed(SecretsStep):
+    """The Secrets, followed at once by an ingress controller."""
+
+    ingress: TlsServer | None = None
+
+    def apply(self, work: Work) -> None:
+        super().apply(work)
+        if self.ingress is not None:
+            pair = self.keystore.leaf_files("default").read()
+            self.ingress.present(Leaf(pair.key_pem, pair.cert_pem))
+
+
+@pytest.fixture
+def steps(names: Names, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Step]]:
+    """The steps of the sandbox that have to do with certificates, its ingress being a TLS server."""
+    keystore = Keystore(names.keys)
+    pair = keystore.leaf_files("default").read()
+    with TlsServer(Leaf(pair.key_pem, pair.cert_pem), tmp_path) as ingress:
+        secret = TlsSecret(SYSTEM_NAMESPACE, DEFAULT_TLS, "default", HOSTS)
+        made: list[Step] = [
+            AuthorityStep(names, keystore, DOMAIN, {"default": HOSTS}, purge=False),
+            Followed(names, keystore, (secret,), ingress=ingress),
+            HttpsStep(names, DOMAIN, (Bind("127.0.0.1", ingress.port),), needs=()),
+        ]
+        monkeypatch.setattr("sandbox.cli.session.steps", lambda spec: (tuple(made), None, None))
+        yield made
+
+
+@pytest.mark.parametrize(
+    ("options", "stays"),
+    [((), {"root.crt", "issuing.crt"}), (("--authority",), {"root.crt"}), (("--root", "--yes"), set())],
+)
+def test_renew_makes_what_was_asked_for_anew_and_waits_until_it_is_served(
+    options: tuple[str, ...], stays: set[str], names: Names, server: ApiServer, steps: list[Step]
+) -> None:
+    server.kinds["/apis/networking.k8s.io/v1"] = {"Ingress": ("ingresses", True)}
+    before = stored(names)
+    result = run("renew", "demo", *options)
+    after = stored(names)
+    assert {name for name in before if before[name] == after[name]} == stays
+    assert result.stdout == "renewed default\n"
+    assert ("trust it again" in result.stderr) is ("--root" in options)
+    assert base64.b64decode(server.objects[SECRET]["data"]["tls.crt"]) == after["leaves/default.crt"]
+    https = steps[-1].check()
+    assert "(89 days left)" in https.detail and https.state.value == "ready"
+
+
+def test_renew_without_a_cluster_renews_the_files_and_says_what_puts_them_there(
+    names: Names, steps: list[Step]
+) -> None:
+    before = stored(names)
+    result = run("renew", "demo")
+    assert stored(names)["leaves/default.crt"] != before["leaves/default.crt"]
+    assert "not reachable; sandbox up puts" in result.stderr
+
+
+@pytest.mark.parametrize("option", ["--root", "--authority"])
+def test_a_new_root_needs_consent_which_nobody_can_give_without_a_terminal(
+    option: str, names: Names, steps: list[Step], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if option == "--authority":  # changes the root only when that cannot be used
+        names.root_certificate.write_bytes(b"nothing")
+    before = stored(names)
+    with pytest.raises(UsageError, match="the root changes") as caught:
+        run("renew", "demo", option)
+    assert caught.value.fix == "add --yes"
+    monkeypatch.setattr(certs_renew, "_has_terminal", lambda: True)
+    refused = run("renew", "demo", option, typed="n\n")
+    assert (refused.return_value, "nothing was changed" in refused.stderr) == (1, True)
+    assert stored(names) == before
+    run("renew", "demo", option, typed="y\n")
+    assert stored(names)["root.crt"] != before["root.crt"]
+
+
+def test_renew_leaves_cert_manager_s_work_to_it(names: Names, steps: list[Step]) -> None:
+    authority = steps[0]
+    assert isinstance(authority, AuthorityStep)
+    steps[0] = replace(authority, leaves={})
+    before = stored(names)
+    assert "cert-manager" in run("renew", "demo").stderr
+    assert stored(names) == before
+
+
+def test_every_command_line_that_an_error_proposes_exists() -> None:
+    package = Path(certs_renew.__file__).parents[1]
+    proposed = {
+        (found[1], option)
+        for file in package.rglob("*.py")
+        for found in re.finditer(r"sandbox certs ([a-z]+)((?: \(?--[a-z, -]+\)?)?)", file.read_text())
+        for option in re.findall(r"--[a-z-]+", found[2]) or [""]
+    }
+    assert {("renew", "--root"), ("renew", "--authority"), ("show", ""), ("trust", "")} <= proposed
+    for name, option in proposed:
+        subcommand = command.get_command(click.Context(command), name)
+        assert subcommand is not None, name
+        assert not option or option in {each for one in subcommand.params for each in one.opts}, (name, option)
+
+
+@pytest.mark.parametrize("form", ["pem", "bundle", "p12"])
+def test_export_writes_to_a_file_or_to_stdout(form: str, names: Names, tmp_path: Path) -> None:
+    out = tmp_path / "exported"
+    assert run("export", "demo", "--format", form, "--out", out).stdout_bytes == b""
+    assert out.stat().st_mode & 0o777 == 0o644
+    written = run("export", "demo", "--format", form, "--out", "-").stdout_bytes
+    # A truststore is encrypted with another salt each time.
+    assert len(written) == out.stat().st_size if form == "p12" else written == out.read_bytes()
+    assert b"PRIVATE KEY" not in written
+    if form != "p12":
+        assert written.startswith(names.root_certificate.read_bytes())
+
+
+def test_export_without_certificates_says_who_makes_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SandboxError, match="has no certificates yet") as caught:
+        run("export", "demo", "--format", "pem", "--out", "-")
+    assert "sandbox up" in caught.value.fix
