@@ -54,6 +54,8 @@ def _show(error: SandboxError) -> None:
     lines = error.fix.splitlines()
     for number, line in enumerate(lines):
         click.echo(f"{'fix:' if number == 0 else '    '} {line}", err=True)
+    for note in getattr(error, "__notes__", ()):  # what the doctor found
+        click.echo(note, err=True)
 
 
 def _red(text: str) -> str:

@@ -1,0 +1,147 @@
+"""`sandbox doctor`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from sandbox.cli import environment
+from sandbox.cli.options import find_spec, output_option, spec_options
+from sandbox.errors import SandboxError
+
+if TYPE_CHECKING:
+    from sandbox.doctor.row import Row
+    from sandbox.doctor.scene import Scene
+    from sandbox.spec import Settled, Spec
+
+MARKS = {"ok": ("✓", "green"), "warn": ("!", "yellow"), "error": ("✗", "red"), "skipped": ("·", "white")}
+WIDTH = 24
+
+
+class _WithDefault(click.Group):
+    """A group that takes what is no subcommand for the arguments of `machine`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args or (args[0] not in self.commands and args[0] not in ctx.help_option_names):
+            args = ["machine", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group("doctor", cls=_WithDefault)
+def command() -> None:
+    """Look at what a sandbox needs, say what is wrong and how to mend it; exit code 1 when something is.
+
+    \b
+    sandbox doctor                  what the sandbox in this folder needs
+    sandbox doctor demo -o json     what the sandbox demo needs, for programs
+    sandbox doctor tls app.demo.sandbox.localhost
+                                    the way of a request, step by step
+    """
+
+
+@command.command("machine")
+@spec_options
+@output_option
+@click.pass_context
+def machine(ctx: click.Context, file: Path | None, name: str | None, *, output: str) -> int:
+    """Look at the engine, the machine and the sandbox's parts; the default. Changes nothing, takes three seconds."""
+    environment.start_log(verbose=ctx.obj)
+    from sandbox.doctor.check import LEAST, SECONDS, run
+    from sandbox.doctor.table import CHECKS
+
+    began = time.monotonic()
+    scene = _scene(find_spec(file, name), file=file, name=name)
+    # What the engine took for its first answer is no more to be had, but for a second.
+    rows = run(CHECKS, scene, seconds=max(SECONDS + began - time.monotonic(), LEAST))
+    return _show(rows, output)
+
+
+@command.command("tls")
+@click.argument("host")
+@spec_options
+@output_option
+@click.pass_context
+def tls(ctx: click.Context, host: str, file: Path | None, name: str | None, *, output: str) -> int:
+    """Follow a request to https://HOST (a name, with :PORT if need be) and stop at the first step that fails.
+
+    \b
+    sandbox doctor tls app.demo.sandbox.localhost
+    sandbox doctor tls app.demo.sandbox.localhost:8443 demo
+    """
+    environment.start_log(verbose=ctx.obj)
+    from sandbox.doctor.tls.walk import examine
+
+    given = file is not None or name is not None
+    return _show(examine(_scene(find_spec(file, name), file=file, name=name), host, named=given), output)
+
+
+@contextmanager
+def explaining(spec: Spec) -> Iterator[None]:
+    """Note under an error of the block what is amiss with the machine."""
+    try:
+        yield
+    except SandboxError as error:
+        for line in _symptoms(spec):
+            error.add_note(line)
+        raise
+
+
+def _symptoms(spec: Spec) -> tuple[str, ...]:
+    from sandbox.doctor.check import SECONDS, run
+    from sandbox.doctor.row import Status
+    from sandbox.doctor.table import FAST
+
+    sick = [row for row in run(FAST, _scene(spec), seconds=SECONDS) if row.status is Status.ERROR]
+    return tuple(line for row in sick for line in _lines(row))
+
+
+def _scene(spec: Spec, *, file: Path | None = None, name: str | None = None) -> Scene:
+    from sandbox import preflight
+    from sandbox.doctor.scene import Contact, Scene, reach
+
+    home, contact = environment.home(), reach()
+    which = f" -f {file}" if file else f" {name}" if name else ""
+    settled = preflight.settle(spec, home, contact.engine) if isinstance(contact, Contact) else _usual(spec)
+    return Scene(settled, home, dict(os.environ), contact, datetime.now(UTC), which)
+
+
+def _usual(spec: Spec) -> Settled:
+    """The spec with the usual ports for those that only an engine could tell."""
+    from sandbox.spec import Settled
+
+    usual = Settled()
+    https = tuple(port for port in spec.proxy.ports if port != "auto") or usual.proxy.ports
+    return Settled.of(
+        spec, registry=usual.registry.port if spec.registry.port == "auto" else spec.registry.port, https=https
+    )
+
+
+def _show(rows: Iterable[Row], output: str) -> int:
+    from sandbox.doctor.row import is_sick
+
+    shown = []
+    for row in rows:
+        shown.append(row)
+        if output == "text":
+            for line in _lines(row):
+                click.echo(line)
+            sys.stdout.flush()
+    if output == "json":
+        click.echo(json.dumps([row.as_json() for row in shown], indent=2))
+    return 1 if is_sick(shown) else 0
+
+
+def _lines(row: Row) -> list[str]:
+    mark, color = MARKS[row.status.value]
+    first = f"{click.style(mark, fg=color)} {row.id:<{WIDTH}} {row.evidence}"
+    rest = row.fix.splitlines()
+    return [first, *(f"  {'fix:' if at == 0 else '':<{WIDTH}} {line}" for at, line in enumerate(rest))]

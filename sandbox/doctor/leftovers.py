@@ -1,0 +1,94 @@
+"""What of other sandboxes lies about: containers without files, files without containers, data of nobody."""
+
+from __future__ import annotations
+
+from sandbox.doctor.check import Check, with_engine
+from sandbox.doctor.row import Finding, ok, warn
+from sandbox.doctor.scene import Scene
+from sandbox.errors import SandboxError
+from sandbox.host import files as locks
+from sandbox.host.engine import Engine
+from sandbox.names import EDGE, LABEL, NETWORK, Home
+from sandbox.proxy import routes
+
+
+def containers(scene: Scene) -> Finding:
+    """Containers with our label whose sandbox has neither a route nor files, and an edge that leads nowhere."""
+    known = _known(scene.home)
+    labelled = with_engine(scene).engine.containers(LABEL)
+    orphans = {one.name: one.labels[LABEL] for one in labelled if one.labels[LABEL] and one.labels[LABEL] not in known}
+    if orphans:
+        return warn(f"of no known sandbox: {', '.join(sorted(orphans))}", _down(set(orphans.values())))
+    if any(one.name == EDGE for one in labelled) and not routes.load(scene.home.edge):
+        return warn(f"{EDGE} runs and has no route", f"docker rm -f {EDGE}")
+    return ok("every container of ours belongs to a sandbox" if labelled else "there are none")
+
+
+def files(scene: Scene) -> Finding:
+    """Files and routes of sandboxes whose node is gone."""
+    engine = with_engine(scene).engine
+    gone = {name for name in _known(scene.home) if engine.container(scene.home.sandbox(name).node) is None}
+    gone = {name for name in gone if not _is_at_work(scene.home, name)}
+    if gone:
+        return warn(f"files but no node: {', '.join(sorted(gone))}", _down(gone))
+    return ok("every sandbox with files has its node")
+
+
+def networks(scene: Scene) -> Finding:
+    """Our network without anybody on it."""
+    engine = with_engine(scene).engine
+    network = engine.network(NETWORK)
+    if network is None:
+        return ok(f"there is no network {NETWORK}")
+    if network.members or engine.containers(LABEL):
+        return ok(f"{NETWORK} has {len(network.members)} members")
+    return warn(f"nobody is on the network {NETWORK}")
+
+
+def volumes(scene: Scene) -> Finding:
+    """Data of registries that are gone."""
+    engine = with_engine(scene).engine
+    found = engine.labelled_volumes(LABEL)
+    orphans = {name: labels[LABEL] for name, labels in found.items() if not _is_kept(labels[LABEL], scene.home, engine)}
+    if orphans:
+        fix = "\n".join(f"sandbox down {owner} --purge" for owner in sorted(set(orphans.values())))
+        return warn(f"data of no known sandbox: {', '.join(sorted(orphans))}", fix)
+    return ok(f"{len(found)} volumes, each of a sandbox that is up or was taken down without --purge")
+
+
+def _is_kept(name: str, home: Home, engine: Engine) -> bool:
+    """Whether a sandbox's data is there on purpose: `down` keeps it together with the certificates."""
+    names = home.sandbox(name)
+    return names.keys.exists() or engine.container(names.registry) is not None
+
+
+def _known(home: Home) -> frozenset[str]:
+    """The sandboxes that have a route or files."""
+    folder = home.state / "sandboxes"
+    with_files = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    known = (*routes.load(home.edge), *routes.load(home.passthrough))
+    return frozenset(with_files | {route.name for route in known})
+
+
+def _is_at_work(home: Home, name: str) -> bool:
+    """Whether a command is bringing the sandbox up or down at this moment: it holds the lock that all of them take."""
+    folder = home.state / "locks" / name
+    if not folder.is_dir():
+        return False
+    try:
+        with locks.exclusive(folder, seconds=0):
+            return False
+    except SandboxError:
+        return True
+
+
+def _down(names: set[str]) -> str:
+    return "\n".join(f"sandbox down {name}" for name in sorted(names))
+
+
+CHECKS = (
+    Check("leftovers.containers", "every container of ours belongs to a sandbox", "sandbox down NAME", containers),
+    Check("leftovers.files", "every sandbox with files has its node", "sandbox down NAME", files),
+    Check("leftovers.networks", "the network is in use", f"docker network rm {NETWORK}", networks),
+    Check("leftovers.volumes", "every volume belongs to a sandbox", "sandbox down NAME --purge", volumes),
+)

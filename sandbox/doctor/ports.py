@@ -1,0 +1,75 @@
+"""Who holds the ports that the sandbox is to listen on."""
+
+from __future__ import annotations
+
+from sandbox.doctor.check import Check, with_engine
+from sandbox.doctor.row import Finding, error, ok, warn
+from sandbox.doctor.scene import Scene
+from sandbox.host import ports
+from sandbox.host.engine import Bind, Engine
+from sandbox.names import EDGE, PASSTHROUGH, Home
+from sandbox.proxy import passthrough_state
+
+# What opens the ports of a rootless engine (docs.docker.com/engine/security/rootless/tips).
+FORWARDER = "rootlesskit"
+
+
+def https(scene: Scene) -> Finding:
+    """Whether the edge has the HTTPS ports, or could have them."""
+    engine = with_engine(scene).engine
+    binds = [Bind(scene.spec.proxy.listen, port) for port in scene.spec.proxy.ports]
+    held = {bind: holder(bind, engine, scene.home) for bind in binds}
+    own = PASSTHROUGH if scene.spec.proxy.run == "process" else EDGE
+    evidence = ", ".join(f"{bind.address}:{bind.port} {who or 'free'}" for bind, who in held.items())
+    taken = [bind for bind, who in held.items() if who not in (None, own)]
+    if not taken:
+        return ok(evidence)
+    free = ports.next_free(taken[0].address, taken[0].port)
+    return error(evidence, f"stop it, or use another port: sandbox up{scene.which} --https-port {free}")
+
+
+def registry(scene: Scene) -> Finding:
+    """Whether the sandbox's own registry has its port, or could have it."""
+    bind = Bind("127.0.0.1", scene.spec.registry.port)
+    who = holder(bind, with_engine(scene).engine, scene.home)
+    evidence = f"{bind.address}:{bind.port} {who or 'free'}"
+    if who in (None, scene.names.registry):
+        return ok(evidence)
+    free = ports.next_free(bind.address, bind.port)
+    return error(evidence, f"stop it, or use another port: sandbox up{scene.which} --registry-port {free}")
+
+
+def privileged(scene: Scene) -> Finding:
+    """Whether a rootless engine may open ports below 1024."""
+    low = [port for port in scene.spec.proxy.ports if port < 1024]
+    if not low or not with_engine(scene).facts.rootless or ports.may_bind_all(FORWARDER):
+        return ok("the engine may open every port")
+    first = ports.first_unprivileged()
+    if min(low) >= first:
+        return ok(f"a rootless engine may open ports from {first} on")
+    fix = f"sudo sysctl net.ipv4.ip_unprivileged_port_start={min(low)}, or sandbox up{scene.which} --https-port 8443"
+    return warn(f"a rootless engine may not open {min(low)}: unprivileged ports begin at {first}", fix)
+
+
+def holder(bind: Bind, engine: Engine | None, home: Home) -> str | None:
+    """Who has a port: the name of a container that publishes it, PASSTHROUGH, or a process; None for a free one."""
+    container = engine.publisher(bind.port) if engine else None
+    if container:
+        return container
+    state = passthrough_state.running(home.passthrough)
+    if state and (bind.address, bind.port) in state.listening:
+        return PASSTHROUGH
+    if ports.is_free(bind.address, bind.port):
+        return None
+    return str(ports.holder(bind.port) or "a process of another user")
+
+
+CHECKS = (
+    Check("ports.https", "the edge has its ports, or they are free", "sandbox up{which} --https-port PORT", https),
+    Check(
+        "ports.registry", "the registry has its port, or it is free", "sandbox up{which} --registry-port PORT", registry
+    ),
+    Check(
+        "ports.privileged", "the engine may open ports below 1024", "sandbox up{which} --https-port 8443", privileged
+    ),
+)

@@ -1,0 +1,85 @@
+"""Whether the parts that run find each other: registry, node and edge."""
+
+from __future__ import annotations
+
+from sandbox.doctor.check import Check, with_engine
+from sandbox.doctor.row import Finding, error, ok, skipped
+from sandbox.doctor.scene import Scene
+from sandbox.host.engine import Engine
+from sandbox.names import EDGE, NETWORK
+from sandbox.proxy import edge as edge_files
+from sandbox.proxy import passthrough_state, routes
+from sandbox.registry.client import Client
+from sandbox.steps.step import State
+from sandbox.steps.wiring import WiringStep
+
+
+def registry(scene: Scene) -> Finding:
+    """Whether the registry answers at its port."""
+    trouble = _not_running(with_engine(scene).engine, scene.names.registry)
+    if trouble:
+        return trouble
+    with Client(f"http://127.0.0.1:{scene.spec.registry.port}") as client:
+        client.ping()
+    return ok(f"localhost:{scene.spec.registry.port} answers")
+
+
+def node(scene: Scene) -> Finding:
+    """Whether the node pulls from the registry by each of its names, and tools and pods can find it."""
+    engine = with_engine(scene).engine
+    for name in (scene.names.node, scene.names.registry):
+        trouble = _not_running(engine, name)
+        if trouble:
+            return trouble
+    found = WiringStep(engine, scene.names, scene.spec.registry.port).check()
+    return ok(found.detail) if found.state is State.READY else error(f"not as it should be: {found.detail}")
+
+
+def edge(scene: Scene) -> Finding:
+    """Whether the edge, or the process in its stead, runs and leads this sandbox's hosts to its ingress."""
+    return _passthrough(scene) if scene.spec.proxy.run == "process" else _edge(scene)
+
+
+def _passthrough(scene: Scene) -> Finding:
+    folder = scene.home.passthrough
+    mine = routes.find(routes.load(folder), scene.names.name)
+    if mine is None:
+        return skipped(f"the passthrough has no route for {scene.names.name}; up makes it")
+    state = passthrough_state.running(folder)
+    if state is None:
+        return error(f"its process does not run; it last said in {passthrough_state.log(folder)}")
+    missing = [f"{address}:{port}" for address, port in mine.listen if (address, port) not in state.listening]
+    return (
+        error(f"it does not listen on {', '.join(missing)}") if missing else ok(f"*.{mine.domain} leads to the ingress")
+    )
+
+
+def _edge(scene: Scene) -> Finding:
+    engine = with_engine(scene).engine
+    trouble = _not_running(engine, EDGE)
+    if trouble:
+        return trouble
+    known = routes.load(scene.home.edge)
+    mine = routes.find(known, scene.names.name)
+    if mine is None:
+        return skipped(f"the edge has no route for {scene.names.name}; up makes it")
+    if not edge_files.is_current(scene.home.edge, known):
+        return error("its configuration is not the present routes'")
+    container = engine.container(EDGE)
+    if container is None or NETWORK not in container.addresses:
+        return error(f"it is not on the network {NETWORK}")
+    return ok(f"*.{mine.domain} leads to {mine.upstream}")
+
+
+def _not_running(engine: Engine, name: str) -> Finding | None:
+    container = engine.container(name)
+    if container is None:
+        return skipped(f"there is no container {name}; up makes it")
+    return None if container.running else error(f"{name} is stopped or restarts all the time", f"docker logs {name}")
+
+
+CHECKS = (
+    Check("wiring.registry", "the registry answers", "sandbox up{which}", registry),
+    Check("wiring.node", "the node, tools and pods find the registry", "sandbox up{which}", node),
+    Check("wiring.edge", "the edge leads the sandbox's hosts to its node", "sandbox up{which}", edge),
+)

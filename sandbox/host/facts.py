@@ -1,0 +1,59 @@
+"""What an engine tells of itself and of the machine it runs on, as typed values instead of its many-keyed answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The answer of `GET /info` (Docker Engine API): memory in bytes, `time` the engine's clock, None when unreadable.
+
+    `local` is whether it is reached through a socket of this machine; only then `root`, where it keeps images and
+    volumes, may be a folder of this machine. `runtime` is what starts its containers by default. `proxies` maps http,
+    https and no to what the engine itself uses.
+    """
+
+    version: str
+    api: str
+    local: bool
+    system: str
+    rootless: bool
+    cgroup_version: int
+    runtime: str
+    cpus: int
+    memory: int
+    root: Path
+    time: datetime | None
+    proxies: Mapping[str, str]
+
+
+def read(info: Mapping[str, Any], *, api: str, local: bool) -> Facts:
+    """The facts in an engine's answer; `api` is the version spoken with it."""
+    proxies = {"http": info.get("HttpProxy"), "https": info.get("HttpsProxy"), "no": info.get("NoProxy")}
+    return Facts(
+        version=str(info["ServerVersion"]),
+        api=api,
+        local=local,
+        system=str(info.get("OperatingSystem") or ""),
+        rootless=any(option.startswith("name=rootless") for option in info.get("SecurityOptions") or ()),
+        cgroup_version=int(info.get("CgroupVersion") or 2),
+        runtime=str(info.get("DefaultRuntime") or "runc"),
+        cpus=int(info.get("NCPU") or 0),
+        memory=int(info.get("MemTotal") or 0),
+        root=Path(info.get("DockerRootDir") or "/var/lib/docker"),
+        time=_moment(str(info.get("SystemTime") or "")),
+        proxies={name: str(value) for name, value in proxies.items() if value},
+    )
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else None

@@ -1,0 +1,31 @@
+"""One sandbox on a machine whose engine is in memory."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from sandbox.doctor.scene import Contact, Scene
+from sandbox.names import Home
+from sandbox.spec import Settled
+from tests.fakes import FakeEngine
+from tests.ports import free_port
+
+IMAGE = "example.com/busybox:1"
+
+
+@pytest.fixture
+def engine() -> FakeEngine:
+    return FakeEngine(IMAGE)
+
+
+@pytest.fixture
+def scene(tmp_path: Path, engine: FakeEngine) -> Scene:
+    spec = Settled.model_validate(
+        {"name": "demo", "registry": {"port": free_port()}, "proxy": {"ports": (free_port(), free_port())}}
+    )
+    now = datetime.now(UTC)
+    home = Home(tmp_path / "state", tmp_path / "cache", tmp_path / "kubeconfig")
+    return Scene(spec, home, {}, Contact(engine, engine.facts(), now), now, " demo")

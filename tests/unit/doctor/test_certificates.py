@@ -1,0 +1,68 @@
+"""Certificates on disk, judged and handshaken with in memory."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from sandbox.certs.keystore import Keystore
+from sandbox.certs.names import subject_names
+from sandbox.doctor import certificates
+from sandbox.doctor.row import Status
+from sandbox.doctor.scene import Scene
+
+
+def issue(scene: Scene) -> None:
+    """What `up` leaves on disk."""
+    keystore = Keystore(scene.names.keys)
+    keystore.authority([scene.spec.domain], now=scene.now)
+    keystore.leaf("default", subject_names(scene.spec.domain), now=scene.now)
+
+
+def later(scene: Scene, days: int) -> Scene:
+    return replace(scene, now=scene.now + timedelta(days=days))
+
+
+def test_before_the_first_up_there_is_nothing_to_judge(scene: Scene) -> None:
+    assert {check.look(scene).status for check in certificates.CHECKS} == {Status.SKIPPED}
+
+
+def test_fresh_ones_are_well(scene: Scene) -> None:
+    issue(scene)
+    found = certificates.authority(scene)
+    assert found.status is Status.OK and scene.spec.domain in found.evidence
+    found = certificates.leaves(scene)
+    assert found.status is Status.OK and found.evidence.startswith("default ")
+
+
+@pytest.mark.parametrize(("days", "status"), [(65, Status.WARN), (91, Status.ERROR)])
+def test_leaves_that_end(scene: Scene, days: int, status: Status) -> None:
+    issue(scene)
+    found = certificates.leaves(later(scene, days))
+    assert found.status is status and found.evidence.startswith("default: ")
+
+
+def test_an_authority_that_ends(scene: Scene) -> None:
+    issue(scene)
+    assert certificates.authority(later(scene, 300)).status is Status.WARN
+    assert certificates.authority(later(scene, 400)).status is Status.ERROR
+    found = certificates.authority(later(scene, 800))
+    assert found.status is Status.ERROR and "--root" in found.fix
+
+
+def test_a_key_that_others_can_read_is_an_error(scene: Scene) -> None:
+    issue(scene)
+    (scene.names.keys / "issuing.key").chmod(0o644)
+    found = certificates.authority(scene)
+    assert found.status is Status.ERROR and "0644" in found.evidence
+
+
+def test_the_systems_store_is_asked(scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    issue(scene)
+    found = certificates.trusted(scene)
+    assert found.status is Status.WARN and "unable to get local issuer certificate" in found.evidence
+    monkeypatch.setenv("SSL_CERT_FILE", str(scene.names.root_certificate))
+    assert certificates.trusted(scene).status is Status.OK

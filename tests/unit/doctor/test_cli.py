@@ -1,0 +1,94 @@
+"""`sandbox doctor` as a user meets it, and what it adds to another command's error."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from sandbox.cli import boundary
+from sandbox.cli.doctor import explaining
+from sandbox.doctor import scene as scenes
+from sandbox.doctor.scene import Contact
+from sandbox.doctor.table import CHECKS
+from sandbox.errors import SandboxError
+from sandbox.host.engine import Bind, ContainerSpec
+from sandbox.names import LABEL, NETWORK
+from sandbox.spec import Spec
+from tests.fakes import FakeEngine
+from tests.unit.doctor.conftest import IMAGE
+
+
+def doctor(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command in a folder, where no engine can be reached."""
+    argv = [sys.executable, "-m", "sandbox", "doctor", *arguments]
+    return subprocess.run(argv, capture_output=True, text=True, timeout=60, cwd=folder)
+
+
+def test_without_an_engine_it_says_so_and_ends_with_1(tmp_path: Path) -> None:
+    done = doctor(tmp_path, "demo", "-o", "json")
+    assert (done.returncode, done.stderr) == (1, "")
+    rows = {row["id"]: row for row in json.loads(done.stdout)}
+    assert list(rows) == [check.id for check in CHECKS]
+    assert rows["engine.reachable"]["status"] == "error" and rows["engine.reachable"]["fix"]
+    assert rows["ports.https"] == {
+        "id": "ports.https",
+        "status": "skipped",
+        "evidence": "needs the Docker Engine",
+        "fix": "",
+    }
+
+
+def test_an_engine_that_hangs_keeps_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with closing(socket.socket(socket.AF_UNIX)) as silent:
+        silent.bind(str(tmp_path / "engine.sock"))
+        silent.listen()  # the kernel takes the call, and nobody answers
+        monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/engine.sock")
+        done = doctor(tmp_path)
+    assert done.returncode == 1
+    assert "✗ engine.reachable         the Docker Engine has not answered" in done.stdout
+
+
+def test_lines_for_people(tmp_path: Path) -> None:
+    done = doctor(tmp_path)
+    first, second, *_ = done.stdout.splitlines()
+    assert first.startswith("✗ engine.reachable ") and second.split()[0] == "fix:"
+
+
+def test_a_request_is_followed(tmp_path: Path) -> None:
+    done = doctor(tmp_path, "tls", "nobody.invalid", "demo")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout.startswith("✗ tls.name ") and "· tls.answer " in done.stdout
+
+
+@pytest.mark.parametrize("arguments", [("tls", "a b"), ("tls",), ("-f", "none.yaml"), ("--no-such-option",)])
+def test_what_makes_no_sense_ends_with_2(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    done = doctor(tmp_path, *arguments)
+    assert done.returncode == 2 and done.stdout == ""
+
+
+def test_another_commands_error_is_explained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine = FakeEngine(IMAGE)
+    engine.create_network(NETWORK, {LABEL: ""})
+    publish = {80: (Bind("127.0.0.1", 443),)}
+    engine.run(ContainerSpec(name="other", image=IMAGE, command=("x",), labels={}, network=NETWORK, publish=publish))
+    monkeypatch.setattr(scenes, "reach", lambda: Contact(engine, engine.facts(), datetime.now(UTC)))
+    with pytest.raises(SandboxError) as caught, explaining(Spec(name="demo")):
+        raise SandboxError("it broke", fix="mend it")
+    boundary.report(caught.value)
+    said = capsys.readouterr().err
+    assert said.startswith("error: it broke\nfix: mend it\n")
+    assert "✗ ports.https" in said and "443 other" in said and "✓" not in said
+
+
+def test_success_is_not(tmp_path: Path) -> None:
+    with explaining(Spec(name="demo")):
+        assert list(tmp_path.iterdir()) == []

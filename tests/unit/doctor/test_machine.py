@@ -1,0 +1,82 @@
+"""What the doctor says of the machine, with files of the kernel's in a folder of the test's."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sandbox.doctor import machine
+from sandbox.doctor.row import Status
+from sandbox.doctor.scene import Scene
+from tests.unit.doctor.test_engine import told
+
+
+@pytest.mark.parametrize(
+    ("watches", "instances", "status"),
+    [(524288, 512, Status.OK), (8192, 512, Status.WARN), (524288, 8, Status.WARN)],
+)
+def test_inotify(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, watches: int, instances: int, status: Status
+) -> None:
+    monkeypatch.setattr(machine, "SYSCTL", tmp_path)
+    (tmp_path / "max_user_watches").write_text(f"{watches}\n")
+    (tmp_path / "max_user_instances").write_text(f"{instances}\n")
+    assert machine.inotify(scene).status is status
+
+
+def test_inotify_elsewhere(scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "SYSCTL", tmp_path / "none")
+    assert machine.inotify(scene).status is Status.SKIPPED
+
+
+@pytest.mark.parametrize(
+    ("mask", "status", "words"),
+    [("1ff", Status.OK, "all 9"), ("0ef", Status.WARN, "lacks the capability 4, 8: "), ("3ff", Status.OK, "all 9")],
+)
+def test_capabilities(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mask: str, status: Status, words: str
+) -> None:
+    monkeypatch.setattr(machine, "STATUS", tmp_path / "status")
+    monkeypatch.setattr(machine, "LAST_CAPABILITY", tmp_path / "last")
+    (tmp_path / "status").write_text(f"Name:\tx\nCapBnd:\t{mask}\n")
+    (tmp_path / "last").write_text("8\n")
+    found = machine.capabilities(scene)
+    assert found.status is status and words in found.evidence
+    assert machine.capabilities(told(scene, runtime=machine.CAREFUL)).status is Status.OK
+
+
+def test_the_room_for_files_is_that_of_the_nearest_folder_there_is(scene: Scene) -> None:
+    assert str(scene.home.cache) in machine.own_disk(scene).evidence
+
+
+def test_a_full_disk_is_an_error(scene: Scene, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(machine, "GIB", 1 << 60)
+    found = machine._room(tmp_path, needed=1 << 60, comfort=1 << 61)
+    assert found.status is Status.ERROR and "needed are 1" in found.evidence
+    assert machine._room(tmp_path, needed=0, comfort=1 << 60).status is Status.WARN
+
+
+def test_the_disk_of_an_engine_in_a_virtual_machine_is_not_looked_at(scene: Scene) -> None:
+    assert machine.engine_disk(told(scene, system="Docker Desktop")).status is Status.SKIPPED
+    assert machine.engine_disk(told(scene, local=False)).status is Status.SKIPPED
+
+
+@pytest.mark.parametrize(
+    ("environment", "status", "words"),
+    [
+        ({}, Status.OK, "no proxy"),
+        ({"HTTPS_PROXY": "http://u:secret@proxy:3128"}, Status.WARN, "https via proxy, also for localhost"),
+        ({"https_proxy": "http://proxy", "no_proxy": "127.0.0.1"}, Status.WARN, "also for localhost, demo."),
+        (
+            {"http_proxy": "http://proxy", "NO_PROXY": "localhost,127.0.0.1,.demo.sandbox.localhost"},
+            Status.OK,
+            "not for",
+        ),
+        ({"ALL_PROXY": "socks5://proxy", "NO_PROXY": "*"}, Status.OK, "all via proxy"),
+    ],
+)
+def test_proxies(scene: Scene, environment: dict[str, str], status: Status, words: str) -> None:
+    found = machine.proxy(replace(scene, environment=environment))
+    assert found.status is status and words in found.evidence and "secret" not in found.evidence

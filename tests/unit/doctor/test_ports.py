@@ -1,0 +1,61 @@
+"""Who holds a port, told of real listeners and of containers in memory."""
+
+from __future__ import annotations
+
+import os
+import socket
+from contextlib import closing
+from dataclasses import replace
+
+from sandbox.doctor import ports
+from sandbox.doctor.row import Status
+from sandbox.doctor.scene import Scene
+from sandbox.host.engine import Bind, ContainerSpec
+from sandbox.names import EDGE, LABEL, NETWORK
+from sandbox.spec import Settled
+from tests.fakes import FakeEngine
+from tests.unit.doctor.conftest import IMAGE
+from tests.unit.doctor.test_engine import told
+
+
+def run(engine: FakeEngine, name: str, port: int) -> None:
+    """A container that publishes a port."""
+    if NETWORK not in engine.networks:
+        engine.create_network(NETWORK, {LABEL: ""})
+    publish = {5000: (Bind("127.0.0.1", port),)}
+    engine.run(
+        ContainerSpec(name=name, image=IMAGE, command=("x",), labels={LABEL: "demo"}, network=NETWORK, publish=publish)
+    )
+
+
+def test_free_ports_are_well(scene: Scene) -> None:
+    assert ports.https(scene).status is ports.registry(scene).status is Status.OK
+
+
+def test_our_own_containers_may_have_them(scene: Scene, engine: FakeEngine) -> None:
+    run(engine, EDGE, scene.spec.proxy.ports[0])
+    run(engine, scene.names.registry, scene.spec.registry.port)
+    assert ports.https(scene).status is ports.registry(scene).status is Status.OK
+    assert EDGE in ports.https(scene).evidence
+
+
+def test_another_container_is_named(scene: Scene, engine: FakeEngine) -> None:
+    run(engine, "other", scene.spec.registry.port)
+    found = ports.registry(scene)
+    assert found.status is Status.ERROR and found.evidence.endswith("other")
+    assert "sandbox up demo --registry-port" in found.fix
+
+
+def test_a_process_is_named(scene: Scene) -> None:
+    with closing(socket.create_server(("127.0.0.1", scene.spec.proxy.ports[1]))):
+        found = ports.https(scene)
+    assert found.status is Status.ERROR and f"(pid {os.getpid()})" in found.evidence
+    assert "sandbox up demo --https-port" in found.fix
+
+
+def test_a_rootless_engine_and_low_ports(scene: Scene) -> None:
+    assert ports.privileged(told(scene, rootless=True)).status is Status.OK  # the scene's ports are high
+    low = replace(scene, spec=Settled.model_validate({"name": "demo", "proxy": {"ports": (1,)}}))
+    assert ports.privileged(low).status is Status.OK  # not rootless
+    found = ports.privileged(told(low, rootless=True))
+    assert found.status is Status.WARN and "ip_unprivileged_port_start=1" in found.fix

@@ -1,0 +1,113 @@
+"""A sandbox with certificates, an edge that is a TLS server of the test's, and a small API server."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sandbox.certs.authority import Leaf
+from sandbox.certs.keystore import Keystore
+from sandbox.certs.names import subject_names
+from sandbox.doctor.scene import Scene
+from sandbox.doctor.tls.journey import Journey
+from sandbox.proxy import routes
+from sandbox.proxy.routes import Route
+from tests import api_server
+from tests.api_server import ApiServer
+
+DOMAIN = "demo.sandbox.localhost"
+HOST = f"app.{DOMAIN}"
+INGRESSES = "/apis/networking.k8s.io/v1/ingresses"  # where the server looks for those of all namespaces
+
+Serve = Callable[..., AbstractContextManager[None]]
+
+
+@pytest.fixture
+def keystore(scene: Scene) -> Keystore:
+    """What `up` leaves on disk."""
+    store = Keystore(scene.names.keys)
+    store.authority([DOMAIN], now=scene.now)
+    return store
+
+
+@pytest.fixture
+def default(scene: Scene, keystore: Keystore) -> Leaf:
+    """The sandbox's default certificate."""
+    return keystore.leaf("default", subject_names(DOMAIN), now=scene.now)
+
+
+@pytest.fixture
+def journey(scene: Scene) -> Journey:
+    """A request to a host of the sandbox, which has a route at its first port."""
+    port = scene.spec.proxy.ports[0]
+    routes.save(scene.home.edge, Route("demo", DOMAIN, scene.names.node, (("127.0.0.1", port),), 1.0))
+    return Journey(scene, HOST, None, False)
+
+
+@pytest.fixture
+def cluster(journey: Journey) -> Iterator[ApiServer]:
+    """The sandbox's cluster, without objects."""
+    with api_server.serving() as server:
+        kinds = {"Ingress": ("ingresses", True), "IngressClass": ("ingressclasses", False)}
+        server.kinds["/apis/networking.k8s.io/v1"] = kinds
+        journey.names.folder.mkdir(parents=True, exist_ok=True)
+        api_server.kubeconfig(journey.names.kubeconfig, server.server_address[1])
+        yield server
+
+
+@pytest.fixture
+def serve(journey: Journey, tmp_path: Path) -> Serve:
+    """A TLS server where the edge would be, for the length of a block."""
+
+    @contextmanager
+    def serving(leaf: Leaf, answer: bytes = b"HTTP/1.1 200 OK\r\n\r\nhello") -> Iterator[None]:
+        served = tmp_path / "served.pem"
+        served.write_bytes(leaf.key_pem + leaf.chain_pem)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(served)
+        with socket.create_server(("127.0.0.1", journey.port)) as listener:
+            thread = threading.Thread(target=_accept, args=(listener, context, answer))
+            thread.start()
+            try:
+                yield
+            finally:
+                listener.shutdown(socket.SHUT_RDWR)
+                thread.join()
+
+    return serving
+
+
+def _accept(listener: socket.socket, context: ssl.SSLContext, answer: bytes) -> None:
+    while True:
+        try:
+            connection, _ = listener.accept()
+        except OSError:  # shut down
+            return
+        connection.settimeout(10)
+        with connection, contextlib.suppress(OSError), context.wrap_socket(connection, server_side=True) as secured:
+            if secured.recv(4096):
+                secured.sendall(answer)
+
+
+def ingress(
+    server: ApiServer, *hosts: str, name: str = "app", service: str = "app", port: int = 80, **more: object
+) -> None:
+    """Put an Ingress into the cluster."""
+    backend = {"service": {"name": service, "port": {"number": port}}}
+    rules = [{"host": host, "http": {"paths": [{"path": "/", "backend": backend}]}} for host in hosts]
+    annotations = more.pop("annotations", {})
+    metadata = {"name": name, "namespace": "web", "annotations": annotations}
+    server.objects[f"{INGRESSES}/{name}"] = {"metadata": metadata, "spec": {"rules": rules, **more}}
+
+
+def asking(journey: Journey, host: str) -> Journey:
+    """The same request for another host."""
+    return replace(journey, host=host)

@@ -1,0 +1,86 @@
+"""What real clients say, and what is made of programs that say something else."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from sandbox.certs.authority import Leaf, make_leaf
+from sandbox.doctor.row import Status
+from sandbox.doctor.tls import verifiers
+from sandbox.doctor.tls.journey import Journey
+from sandbox.doctor.tls.verifiers import CannotAsk, Target
+from tests.unit.certs.tls import make_pki
+from tests.unit.doctor.tls.conftest import DOMAIN, HOST, Serve, asking
+
+REAL = ["openssl", "python", "curl"]
+
+
+def look(name: str, journey: Journey) -> tuple[Status, str]:
+    found = verifiers.look(verifiers.CLIENTS[name], "trust it", journey)
+    return found.status, found.evidence
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_with_the_root_each_accepts_and_by_itself_refuses(
+    journey: Journey, serve: Serve, default: Leaf, name: str
+) -> None:
+    with serve(default):
+        status, evidence = look(name, journey)
+    assert status is Status.WARN and "unable to get local issuer certificate" in evidence
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_a_root_that_is_trusted_already(
+    journey: Journey, serve: Serve, default: Leaf, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(journey.names.root_certificate))
+    monkeypatch.setenv("CURL_CA_BUNDLE", str(journey.names.root_certificate))
+    with serve(default):
+        assert look(name, journey)[0] is Status.OK
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_another_host_is_refused(journey: Journey, serve: Serve, default: Leaf, name: str) -> None:
+    with serve(default):
+        status, evidence = look(name, asking(journey, f"a.b.{DOMAIN}"))
+    assert status is Status.ERROR and "refuses, the sandbox's root given" in evidence
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_a_foreign_certificate_is_only_held_against_what_is_trusted_already(
+    journey: Journey, serve: Serve, default: Leaf, name: str
+) -> None:
+    with serve(make_leaf(make_pki(DOMAIN).issuing, (HOST,), now=journey.scene.now)):
+        status, evidence = look(name, journey)
+    assert status is Status.WARN and evidence.startswith("refuses: ")
+
+
+def program(folder: Path, script: str) -> verifiers.Ask:
+    """A client in another language whose interpreter is a script of the test's."""
+    interpreter = folder / "other"
+    interpreter.write_text(f"#!/bin/sh\n{script}\n")
+    interpreter.chmod(0o755)
+    return partial(verifiers.program, (str(interpreter),), "probe.cjs")
+
+
+def test_a_program_of_another_language(tmp_path: Path) -> None:
+    target = Target("127.0.0.1", 443, HOST)
+    assert program(tmp_path, "exit 0")(target, None) is None
+    assert program(tmp_path, 'echo no; echo "$3 $4 refused"; exit 1')(target, Path("/r")) == "443 " + HOST + " refused"
+    for script in ("echo error: no module named jdk.compiler; exit 1", "echo broken; exit 2", "exit 1"):
+        with pytest.raises(CannotAsk):
+            program(tmp_path, script)(target, None)
+
+
+def test_what_is_not_installed_is_skipped(journey: Journey, serve: Serve, default: Leaf) -> None:
+    with serve(default):
+        found = verifiers.look(partial(verifiers.program, ("no-such-program",), "probe.go"), "trust it", journey)
+    assert (found.status, found.evidence) == (Status.SKIPPED, "not installed")
+
+
+@pytest.mark.parametrize("file", ["probe.cjs", "Probe.java", "probe.go"])
+def test_every_program_comes_with_the_package(file: str) -> None:
+    assert (Path(verifiers.__file__).parent / "clients" / file).is_file()
