@@ -75,7 +75,7 @@ class Handler(BaseHTTPRequestHandler):
         elif path in self.server.objects:
             self.answer(200, self.server.objects[path])
         elif any(path.endswith("/" + name) for kinds_of in self.server.kinds.values() for name, _ in kinds_of.values()):
-            found = [one for place, one in self.server.objects.items() if place.startswith(path + "/")]
+            found = [one for place, one in self.server.objects.items() if place.rpartition("/")[0] == path]
             self.answer(200, {"items": [{k: v for k, v in one.items() if k != "kind"} for one in found]})
         else:
             self.missing()

@@ -2,19 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
 SERVICE = "registry"
+FOLDER = PurePosixPath("/etc/containerd/certs.d")
+# The first line of the files that are ours to change and to remove; other parts and people have files beside them.
+MARK = b"# sandbox: the registry and its mirrors; `up` writes this file anew\n"
 
 
-def host_files(names: tuple[str, ...], endpoint: str) -> dict[PurePosixPath, bytes]:
-    """The files that make containerd pull `NAME/…` from `endpoint` for each of `names` (containerd docs, hosts.md).
+def host_file(name: str, endpoint: str, *, server: str | None = None) -> tuple[PurePosixPath, bytes]:
+    """The file that makes containerd pull `NAME/…` from `endpoint`, else from `server` (containerd docs, hosts.md).
 
-    containerd reads them at every pull, so they may change while it runs.
+    containerd reads it at every pull, so it may change while it runs.
     """
-    text = f'server = "{endpoint}"\n\n[host."{endpoint}"]\n  capabilities = ["pull", "resolve"]\n'
-    return {PurePosixPath("/etc/containerd/certs.d", name, "hosts.toml"): text.encode() for name in names}
+    text = f'server = "{server or endpoint}"\n\n[host."{endpoint}"]\n  capabilities = ["pull", "resolve"]\n'
+    return FOLDER / name / "hosts.toml", MARK + text.encode()
+
+
+def host_files(names: Iterable[str], endpoint: str) -> dict[PurePosixPath, bytes]:
+    """The files that make containerd pull from `endpoint` and nowhere else for each of `names`."""
+    return dict(host_file(name, endpoint) for name in names)
+
+
+def listing() -> list[str]:
+    """What a node is to execute to show all such files, as `read_listing` reads them."""
+    return ["grep", "-r", "-Z", "", str(FOLDER)]
+
+
+def read_listing(output: str) -> dict[PurePosixPath, bytes]:
+    """The files in the output of `listing`: lines that begin with the file's path and a NUL."""
+    found: dict[PurePosixPath, bytes] = {}
+    for line in output.splitlines():
+        path, nul, rest = line.partition("\0")
+        if nul:
+            place = PurePosixPath(path)
+            found[place] = found.get(place, b"") + rest.encode() + b"\n"
+    return found
+
+
+def stale(found: Mapping[PurePosixPath, bytes], wanted: Iterable[PurePosixPath]) -> tuple[PurePosixPath, ...]:
+    """The files of ours that lead to what the spec has no more."""
+    kept = frozenset(wanted)
+    return tuple(path for path, content in found.items() if content.startswith(MARK) and path not in kept)
 
 
 def hosting(*, host: str, container_runtime: str, cluster_network: str) -> dict[str, Any]:

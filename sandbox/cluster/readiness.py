@@ -10,6 +10,9 @@ from sandbox.host.waiting import wait_until
 
 WORKLOADS = {"Deployment", "DaemonSet", "StatefulSet", "Pod", "Job"}
 HOPELESS = {"InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError"}
+# What Go programs say when the kernel has no more inotify instances for a user, of which every cluster takes dozens.
+EXHAUSTED = "too many open files"
+MORE_WATCHES = "sudo sysctl fs.inotify.max_user_instances=1024 (in /etc/sysctl.d to last), or take another cluster down"
 # Kubernetes itself tries again after these, and so do we for a while: the cause may be on its way.
 TROUBLE = {"ErrImagePull", "ImagePullBackOff", "CrashLoopBackOff", "CreateContainerError", "RunContainerError"}
 
@@ -44,6 +47,8 @@ def pending(cluster: Cluster, manifest: Manifest) -> str | None:
                 raise ClusterError(f"{title(manifest)} cannot start", details=evidence)
             if reason == "CrashLoopBackOff":
                 evidence += "\n" + cluster.log(pod["metadata"]["name"], namespace)
+            if EXHAUSTED in evidence:
+                raise ClusterError(f"{title(manifest)} cannot start", details=evidence, fix=MORE_WATCHES)
             said += "; " + evidence
     return said
 

@@ -1,0 +1,48 @@
+"""How nodes and pods of a cluster learn of the sandbox's root: a file, a ConfigMap, and the unit that keeps it."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+
+CONFIG_MAP = "sandbox-root"
+KEY = "ca.crt"
+LABEL = "sandbox.dev/trust"
+
+ROOT = PurePosixPath("/etc/sandbox/root.crt")
+UNIT = "sandbox-trust.service"
+
+_UNIT = f"""[Unit]
+Description=The ConfigMap {CONFIG_MAP} in every namespace labelled {LABEL}=true
+After=kubelet.service
+StartLimitIntervalSec=0
+
+[Service]
+Environment=KUBECONFIG=/etc/kubernetes/admin.conf
+ExecStart=/bin/sh /etc/sandbox/trust.sh
+Restart=always
+RestartSec=1
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+# The API server ends a watch after a while; the next one begins with all namespaces again.
+_SCRIPT = f"""kubectl get namespaces --selector={LABEL}=true --watch --output=name |
+while read -r namespace; do
+  kubectl create configmap {CONFIG_MAP} --namespace="${{namespace#namespace/}}" \\
+    --from-file={KEY}={ROOT} --dry-run=client --output=yaml |
+    kubectl apply --server-side --force-conflicts --field-manager=sandbox --filename=-
+done
+"""
+
+
+def node_files(root_pem: bytes) -> dict[PurePosixPath, bytes]:
+    """The files of a control-plane node, the unit among them.
+
+    The node does it because nothing else in the cluster both has kubectl and lasts: namespaces come at any time.
+    """
+    return {
+        ROOT: root_pem,
+        PurePosixPath("/etc/sandbox/trust.sh"): _SCRIPT.encode(),
+        PurePosixPath("/etc/systemd/system", UNIT): _UNIT.encode(),
+    }

@@ -1,0 +1,63 @@
+"""Registries that run in the cluster, behind its ingress, made known to the node that is to pull from them."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+
+from sandbox.cluster import tls_registry
+from sandbox.errors import SandboxError
+from sandbox.host.engine import Engine
+from sandbox.names import Names
+from sandbox.steps.step import State, Status, Work
+
+ADDRESS = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class TlsRegistryStep:
+    """containerd's hosts.toml, with the sandbox's root, and the name in the node's /etc/hosts; goes with the cluster.
+
+    The engine writes /etc/hosts anew at every start of a node, and `up` then mends it.
+    """
+
+    engine: Engine
+    names: Names
+    hosts: tuple[str, ...]
+    name: str = "tls-registry"
+    needs: tuple[str, ...] = ("trust",)
+
+    @property
+    def title(self) -> str:
+        return f"Pulls from {', '.join(self.hosts)}"
+
+    def check(self) -> Status:
+        for path, content in tls_registry.host_files(self.hosts).items():
+            found = self.engine.read_file(self.names.node, path)
+            if found != content:
+                return Status(State.ABSENT if found is None else State.DRIFTED, f"{path} on {self.names.node}")
+        unknown = self._unknown()
+        if unknown:
+            return Status(State.DRIFTED, f"{', '.join(unknown)} in /etc/hosts on {self.names.node}")
+        return Status(State.READY)
+
+    def apply(self, work: Work) -> None:
+        for path, content in tls_registry.host_files(self.hosts).items():
+            self.engine.write_file(self.names.node, path, content)
+        for name in self._unknown():
+            # Appended in place: the engine mounts this file, and would lose a replaced one.
+            self._run(["sh", "-c", f"echo {shlex.quote(f'{ADDRESS} {name}')} >> /etc/hosts"])
+
+    def undo(self) -> bool:
+        return False
+
+    def _unknown(self) -> list[str]:
+        """The registries' names that the node's /etc/hosts has not."""
+        known = {tuple(line.split()) for line in self._run(["cat", "/etc/hosts"]).splitlines()}
+        return [name for name in tls_registry.names(self.hosts) if (ADDRESS, name) not in known]
+
+    def _run(self, argv: list[str]) -> str:
+        status, output = self.engine.execute(self.names.node, argv)
+        if status != 0:
+            raise SandboxError(f"/etc/hosts on {self.names.node} cannot be read or written", details=output)
+        return output

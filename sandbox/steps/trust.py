@@ -1,0 +1,83 @@
+"""Trust inside the cluster: namespaces that ask for it by a label have the root as a ConfigMap, whenever they come."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from sandbox.certs.keystore import Keystore
+from sandbox.certs.provided import Provided
+from sandbox.cluster import trust
+from sandbox.cluster.api import Cluster
+from sandbox.errors import SandboxError
+from sandbox.host.engine import Engine
+from sandbox.host.waiting import wait_until
+from sandbox.names import Names
+from sandbox.steps.step import State, Status, Work
+
+
+@dataclass(frozen=True)
+class TrustStep:
+    """A unit on the node that watches namespaces; this step puts it there and proves that it works.
+
+    The ConfigMap holds the sandbox's root, and with it the root of the default certificate that the user brings.
+    """
+
+    engine: Engine
+    names: Names
+    keystore: Keystore
+    provided: Provided | None
+    name: str = "trust"
+    needs: tuple[str, ...] = ("cluster", "certificates")
+
+    @property
+    def title(self) -> str:
+        return "Trust inside the cluster"
+
+    def check(self) -> Status:
+        for path, content in self._files.items():
+            found = self.engine.read_file(self.names.node, path)
+            if found != content:
+                return Status(State.ABSENT if found is None else State.DRIFTED, f"{path} on {self.names.node}")
+        if self.engine.execute(self.names.node, ["systemctl", "is-active", trust.UNIT])[0] != 0:
+            return Status(State.DRIFTED, f"{trust.UNIT} does not run on {self.names.node}")
+        pending = self._pending(Cluster(self.names.kubeconfig))
+        detail = f"ConfigMap {trust.CONFIG_MAP} for namespaces with {trust.LABEL}=true"
+        return Status(State.DRIFTED, pending) if pending else Status(State.READY, detail)
+
+    def apply(self, work: Work) -> None:
+        for path, content in self._files.items():
+            self.engine.write_file(self.names.node, path, content)
+        for verb in (["daemon-reload"], ["enable", trust.UNIT], ["restart", trust.UNIT]):
+            self._systemctl(verb)
+        cluster = Cluster(self.names.kubeconfig)
+        wait_until(lambda: self._pending(cluster), what=self.title, timeout=60)
+
+    def undo(self) -> bool:
+        return False
+
+    @property
+    def _root(self) -> bytes:
+        return self.keystore.root.read().cert_pem + (self.provided.root_pem() if self.provided else b"")
+
+    @property
+    def _files(self) -> dict[PurePosixPath, bytes]:
+        return trust.node_files(self._root)
+
+    def _systemctl(self, words: Sequence[str]) -> None:
+        status, output = self.engine.execute(self.names.node, ["systemctl", *words])
+        if status != 0:
+            raise SandboxError(f"systemctl {' '.join(words)} failed on {self.names.node}", details=output)
+
+    def _pending(self, cluster: Cluster) -> str | None:
+        """The first namespace that asks for the root and has it not, or None."""
+        wanted = {trust.KEY: self._root.decode()}
+        for one in cluster.list("v1", "Namespace", selector=f"{trust.LABEL}=true"):
+            name = one["metadata"]["name"]
+            if one["metadata"].get("deletionTimestamp"):
+                continue
+            found = cluster.get("v1", "ConfigMap", trust.CONFIG_MAP, name)
+            if found is None or found.get("data") != wanted:
+                return f"{name} has no ConfigMap {trust.CONFIG_MAP} with the present root"
+        return None
