@@ -93,6 +93,11 @@ def _build(recipe: Recipe, store: Store, report: Reporter) -> None:
             work.mkdir()
             golang.build(recipe, recipe.go, toolchain.go(store.root), work, folder / "bin", on_line)
             shutil.rmtree(work)
+        if recipe.files:
+            work = folder / "work"
+            work.mkdir()
+            golang.take(recipe, recipe.files, toolchain.go(store.root), work, folder / "files")
+            shutil.rmtree(work)
         if recipe.debian:
             debian.make_tree(recipe.debian, folder / "tree", on_line)
         if recipe.image:
@@ -118,7 +123,7 @@ def _size(folder: Path) -> str:
     if image_file.exists():
         return f"image of {image_file.stat().st_size / 1e6:.0f} MB"
     programs = sorted(p.name for p in folder.glob("bin/*"))
-    return ", ".join(programs) or "tree"
+    return ", ".join(programs) or ("files" if (folder / "files").exists() else "tree")
 
 
 def _left(waiting: Mapping[str, Recipe]) -> str:

@@ -1,4 +1,4 @@
-"""Links a recipe's programs from Go modules, whose every byte its go.sum pins."""
+"""Links a recipe's programs from Go modules, or takes files out of one; its go.sum pins every byte of them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from sandbox.bundle.recipe import GoBuild, Recipe
+from sandbox.bundle.recipe import GoBuild, ModuleFiles, Recipe
 from sandbox.host import process
 
 TIMEOUT = 3600.0
@@ -36,3 +36,16 @@ def build(recipe: Recipe, spec: GoBuild, go: Path, work: Path, out: Path, on_lin
     run("build", *flags, "-ldflags=" + " ".join(["-s", "-w", *variables]), "-o", f"{out}/", *spec.packages)
     for old, new in spec.rename.items():
         out.joinpath(old).rename(out / new)
+
+
+def take(recipe: Recipe, spec: ModuleFiles, go: Path, work: Path, out: Path) -> None:
+    """Copy the files of a module that `recipe` names into the folder `out`, without their folders."""
+    for source in recipe.folder.glob("go.*"):
+        shutil.copy(source, work)
+    env = {"GOTOOLCHAIN": "local", "GOWORK": "off", "GOFLAGS": ""}
+    process.run([go, "mod", "download", spec.module], cwd=work, env=env, timeout=TIMEOUT)
+    root = Path(process.run([go, "list", "-m", "-f", "{{.Dir}}", spec.module], cwd=work, env=env, timeout=60).strip())
+    out.mkdir()
+    for path in spec.paths:
+        # What Go keeps of a module is read-only; what is ours can be removed again.
+        shutil.copyfile(root / path, out / Path(path).name)

@@ -33,6 +33,13 @@ class GoBuild(_Part):
     )
 
 
+class ModuleFiles(_Part):
+    """Files taken from a Go module as they are; go.mod and go.sum beside the recipe pin every byte of them."""
+
+    module: str
+    paths: tuple[str, ...]
+
+
 class DebianTree(_Part):
     """A Debian system in a folder, or only some packages unpacked when nothing in it is ever started."""
 
@@ -65,6 +72,7 @@ class Recipe(_Part):
     seconds: int = Field(description="about how long a first build takes on two cores; for the estimate only")
     needs: tuple[str, ...] = ()
     go: GoBuild | None = None
+    files: ModuleFiles | None = None
     debian: DebianTree | None = None
     image: Image | None = None
     node: bool = Field(default=False, description="this is the node image, put together from the other components")

@@ -29,6 +29,10 @@ class Store:
         """One of the component's programs."""
         return self.folder(recipe) / "bin" / name
 
+    def files(self, recipe: Recipe) -> Path:
+        """The folder of the files that the component took from a Go module."""
+        return self.folder(recipe) / "files"
+
     def tree(self, recipe: Recipe) -> Path:
         """The component's Debian tree."""
         return self.folder(recipe) / "tree"

@@ -65,12 +65,17 @@ def check_domain(text: str) -> str:
     return text
 
 
+def domain_names(domain: str) -> tuple[str, ...]:
+    """The domain and its wildcard, which stand for all its hosts. Raises UsageError."""
+    return check_domain(domain), f"*.{domain}"
+
+
 def subject_names(domain: str, hosts: Iterable[str] = ()) -> tuple[str, ...]:
     """The names of a sandbox's default certificate, each once: the domain, its wildcard, `hosts` and loopback.
 
     Hosts under the wildcard are listed all the same, because some clients match exact names only. Raises UsageError.
     """
-    wanted = (check_domain(domain), f"*.{domain}", *hosts, *LOOPBACK_HOSTS)
+    wanted = (*domain_names(domain), *hosts, *LOOPBACK_HOSTS)
     return unique_hosts(wanted)
 
 

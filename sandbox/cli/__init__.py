@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import sys
@@ -16,8 +17,14 @@ COMMANDS = {
     "down": "Take a sandbox down: its containers, network, volumes and kubeconfig entries, and nothing else.",
     "status": "Show how every part of a sandbox stands; exit code 1 unless all is ready.",
     "list": "List the sandboxes of this machine.",
+    "doctor": "Look at what a sandbox needs, say what is wrong and how to mend it; exit code 1 when something is.",
     "push-images": "Push the images of MANIFEST (by default the spec's `push`) into the registry; "
     "only what is missing crosses.",
+    "registry": "Show what the registry holds, and take back the space of what nothing names.",
+    "certs": "Show, renew and export the sandbox's certificates, and let this machine trust them.",
+    "addons": "List, enable and disable what else the cluster has, such as metrics-server.",
+    "proxy": "Show what the proxy leads where, and add or remove hosts that lead out of the cluster.",
+    "credentials": "Give pods your accounts at other registries (docker, gcr, ecr, acr), and renew them in time.",
     "bundle": "Build the sandbox's own images and tools from package registries, "
     "where no image registry can be reached.",
 }
@@ -32,7 +39,10 @@ class _Lazy(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
+        gc.disable()  # what imports make is there to stay; to look through it again and again takes its time
         module = importlib.import_module(f"sandbox.cli.{cmd_name.replace('-', '_')}")
+        gc.freeze()
+        gc.enable()
         command: click.Command = module.command
         return command
 

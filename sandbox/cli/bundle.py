@@ -42,7 +42,7 @@ def ensure(ctx: click.Context, *, progress: str) -> int:
     """Make sure that `up` has its images and kind: uses what is there, else what can be pulled, else builds."""
     environment.start_log(verbose=ctx.obj)
     environment.catch_signals()
-    from sandbox.bundle.own import UPSTREAM, choose
+    from sandbox.bundle.own import IN_ENGINE, UPSTREAM, choose
     from sandbox.bundle.store import Store
     from sandbox.host import process
     from sandbox.host.engine import Engine, EngineError
@@ -55,7 +55,8 @@ def ensure(ctx: click.Context, *, progress: str) -> int:
             engine.pull(UPSTREAM["busybox"])
         except EngineError as error:
             click.echo(f"no image registry can be reached ({error.details}); building the images instead", err=True)
-            _build(progress, 2, ())
+            # Addons are built by who wants them: `up` needs none.
+            _build(progress, 2, (*IN_ENGINE, "kind", "gateway-api"))
     if process.which("kind") is None:
         _build(progress, 2, ("kind",))
     return 0

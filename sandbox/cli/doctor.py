@@ -45,6 +45,7 @@ def command() -> None:
     sandbox doctor demo -o json     what the sandbox demo needs, for programs
     sandbox doctor tls app.demo.sandbox.localhost
                                     the way of a request, step by step
+    sandbox doctor network          the way out of the cluster, from a pod
     """
 
 
@@ -82,6 +83,24 @@ def tls(ctx: click.Context, host: str, file: Path | None, name: str | None, *, o
 
     given = file is not None or name is not None
     return _show(examine(_scene(find_spec(file, name), file=file, name=name), host, named=given), output)
+
+
+@command.command("network")
+@spec_options
+@output_option
+@click.option("--to", metavar="HOST[:PORT]", help="Where to.  [default: registry.k8s.io:443]")
+@click.pass_context
+def network(ctx: click.Context, file: Path | None, name: str | None, *, output: str, to: str | None) -> int:
+    """Follow the way out of the cluster from a pod, which is gone afterwards: names, this machine, TCP, TLS.
+
+    \b
+    sandbox doctor network
+    sandbox doctor network demo --to git.example.com:8443
+    """
+    environment.start_log(verbose=ctx.obj)
+    from sandbox.doctor.outbound.walk import DESTINATION, examine
+
+    return _show(examine(_scene(find_spec(file, name), file=file, name=name), to or DESTINATION), output)
 
 
 @contextmanager

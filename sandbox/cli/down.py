@@ -10,6 +10,7 @@ from sandbox import lifecycle
 from sandbox.cli import environment, session
 from sandbox.cli.console import reporter
 from sandbox.cli.options import find_spec, progress_option, spec_options
+from sandbox.spec import Ingress
 
 
 @click.command("down")
@@ -28,7 +29,8 @@ def command(ctx: click.Context, file: Path | None, name: str | None, *, purge: b
     """
     environment.start_log(verbose=ctx.obj)
     environment.catch_signals()
-    spec = find_spec(file, name).model_copy(update={"push": None, "apply": ()})
+    # What is inside goes with the cluster: that it could not be made now must not keep anybody from taking it down.
+    spec = find_spec(file, name).model_copy(update={"push": None, "apply": (), "addons": (), "ingress": Ingress()})
     with session.alone(spec.name):
         steps, _, _ = session.steps(spec, purge=purge)
         lifecycle.down(steps, reporter(progress))

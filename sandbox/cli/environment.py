@@ -17,7 +17,10 @@ from sandbox.host import files
 from sandbox.names import Home
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sandbox.registry.credential import Keychain
+    from sandbox.spec.credentials import Credentials
 
 
 def home() -> Home:
@@ -30,12 +33,11 @@ def home() -> Home:
     )
 
 
-def keychain() -> Keychain:
-    """The accounts of `docker login`."""
-    from sandbox.registry.docker_config import DockerConfig
+def keychain(entries: Sequence[Credentials] = ()) -> Keychain:
+    """The accounts that the spec's `credentials` name, then those of `docker login`."""
+    from sandbox.credentials.keychain import keychain
 
-    folder = os.environ.get("DOCKER_CONFIG")
-    return DockerConfig((Path(folder) if folder else Path.home() / ".docker") / "config.json")
+    return keychain(entries, os.environ)
 
 
 def start_log(*, verbose: bool) -> None:

@@ -95,7 +95,7 @@ def command(
     chosen = manifest or spec.push
     if chosen is None:
         raise UsageError("no manifest of images", fix="name one, or write `push: images.yaml` in sandbox.yaml")
-    work = _Work.of(chosen, registry or _own(spec), locked, update, packing)
+    work = _Work.of(chosen, registry or _own(spec), locked, update, packing, environment.keychain(spec.credentials))
     pruning = _pruning(work) if prune else None
     if dry_run:
         return _foretell(work, pruning, output)
@@ -117,7 +117,9 @@ def _pruning(work: _Work) -> Pruning:
 
 
 def _own(spec: Spec) -> str:
-    """The URL of the sandbox's registry."""
+    """The URL of the sandbox's registry, or of the one it uses instead."""
+    if spec.registry.external:
+        return spec.registry.external
     port: int | str = spec.registry.port
     if not isinstance(port, int):
         from sandbox.cli import session
@@ -139,7 +141,9 @@ class _Work:
     keychain: Keychain
 
     @classmethod
-    def of(cls, manifest: Path, registry: str, locked: bool, update: bool, packing: str | None) -> _Work:
+    def of(
+        cls, manifest: Path, registry: str, locked: bool, update: bool, packing: str | None, keychain: Keychain
+    ) -> _Work:
         """Read the files and settle what the options leave open. Raises UsageError, Drift."""
         file = LockFile.of(manifest)
         known = file.read()
@@ -154,7 +158,6 @@ class _Work:
         promised = file.promises(known) if locked and known else {}
         entries = file.entries if update else file.pinned(known)
         _warn(entries)
-        keychain = environment.keychain()
         return cls(file, known, entries, promised, registry, kind, keychain)
 
     @property

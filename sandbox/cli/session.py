@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sandbox import plan
+from sandbox import plan, preflight
 from sandbox.bundle.own import OwnImages, choose
 from sandbox.bundle.store import Store
 from sandbox.cli import environment
@@ -28,7 +28,15 @@ def steps(spec: Spec, *, purge: bool = False) -> tuple[tuple[Step, ...], Engine,
     home = environment.home()
     engine = Engine.connect()
     own = own_images(spec, home, engine)
-    return plan.build(spec, home, engine, own, purge=purge), engine, own
+    settled, keychain = preflight.settle(spec, home, engine), environment.keychain(spec.credentials)
+    return plan.build(settled, home, engine, own, purge=purge, keychain=keychain), engine, own
+
+
+def registry_port(spec: Spec) -> int:
+    """The port of the spec's registry; where it is `auto`, the one that the sandbox's registry has."""
+    if spec.registry.port != "auto":
+        return spec.registry.port
+    return preflight.settle(spec, environment.home(), Engine.connect()).registry.port
 
 
 @contextmanager

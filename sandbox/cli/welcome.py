@@ -7,17 +7,17 @@ import click
 from sandbox.cluster.api import Cluster
 from sandbox.ingress.page import hosts_of
 from sandbox.names import Home
-from sandbox.spec import Spec
+from sandbox.spec import Settled
 
 
-def welcome(spec: Spec, home: Home) -> None:
+def welcome(spec: Settled, home: Home) -> None:
     """Print the sandbox's addresses on stdout."""
     names = home.sandbox(spec.name)
     hosts = hosts_of(Cluster(names.kubeconfig).list("networking.k8s.io/v1", "Ingress"))
     ports = ["" if port == 443 else f":{port}" for port in spec.proxy.ports]
     for host in hosts or (spec.domain,):
         click.echo(f"https://{host}{ports[0]}/" + "".join(f"   and {port}" for port in ports[1:]))
-    click.echo(f"registry    localhost:{spec.registry.port}   (sandbox push-images)")
+    click.echo(f"registry    {spec.registry.external or f'localhost:{spec.registry.port}'}   (sandbox push-images)")
     click.echo(f"kubectl     --context {names.cluster}")
     click.echo(f"trust       {names.root_certificate}")
     click.echo(f"try         curl --cacert {names.root_certificate} https://{(hosts or (spec.domain,))[0]}{ports[0]}/")

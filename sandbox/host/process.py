@@ -188,7 +188,8 @@ async def attend(argv: Argv) -> AsyncIterator[asyncio.StreamReader]:
         for number, patience in ((signal.SIGTERM, 3.0), (signal.SIGKILL, 5.0)):
             with contextlib.suppress(ProcessLookupError, TimeoutError):
                 os.killpg(child.pid, number)
-                await asyncio.wait_for(child.wait(), patience)
+                async with asyncio.timeout(patience):  # not wait_for, which before Python 3.12 may lose a cancellation
+                    await child.wait()
 
 
 def last_lines(text: str, count: int = 15) -> str:

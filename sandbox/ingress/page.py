@@ -6,25 +6,10 @@ import html
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sandbox.ingress.traefik import NAMESPACE
+from sandbox.ingress import template
+from sandbox.names import SYSTEM_NAMESPACE
 
 _TITLE = "404: no such host in"
-_PAGE = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{title} {name}</title>
-<style>
-  body {{ font: 1rem/1.5 system-ui, sans-serif; max-width: 40rem; margin: 10vh auto; padding: 0 1.25rem }}
-  h1 {{ font-size: 1.5rem }}
-  code {{ font-size: .95em }}
-  li {{ margin: .4rem 0; overflow-wrap: anywhere }}
-</style>
-<h1>Nothing answers to this name here</h1>
-<p>You have reached the sandbox <code>{name}</code>, and it has no such host. {hosts}</p>
-</html>
-"""
 
 
 def hosts_of(ingresses: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
@@ -33,14 +18,30 @@ def hosts_of(ingresses: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
     return tuple(sorted({rule["host"] for rule in rules if rule.get("host") and "*" not in rule["host"]}))
 
 
+def parts(name: str) -> Mapping[str, str]:
+    """The page of the sandbox `name` in pieces: head.html, then list.html with its items or none.html, then foot.html.
+
+    Where the list follows the cluster, page.sh puts them together; elsewhere `render` does.
+    """
+    filled = template.text("page.html").replace("${title}", _TITLE).replace("${name}", html.escape(name))
+    pieces = filled.split("<!--cut-->\n")
+    return dict(zip(("head.html", "list.html", "none.html", "foot.html"), pieces, strict=True))
+
+
+def suffix(port: int) -> str:
+    """What follows the host in a link when the sandbox is reached at `port` of this machine."""
+    return "" if port == 443 else f":{port}"
+
+
 def render(name: str, hosts: Iterable[str], *, port: int) -> str:
     """The page for the sandbox `name`, whose hosts are reached at `port` of this machine."""
-    suffix = "" if port == 443 else f":{port}"
+    piece = parts(name)
     links = "".join(
-        f'<li><a href="https://{html.escape(host)}{suffix}/">{html.escape(host)}</a></li>' for host in sorted(hosts)
+        f'<li><a href="https://{html.escape(host)}{suffix(port)}/">{html.escape(host)}</a></li>\n'
+        for host in sorted(hosts)
     )
-    known = f"These it has:</p>\n<ul>{links}</ul>\n<p>" if links else "No Ingress has been applied yet."
-    return _PAGE.format(title=_TITLE, name=html.escape(name), hosts=known)
+    known = piece["list.html"] + links + "</ul>\n" if links else piece["none.html"]
+    return piece["head.html"] + known + piece["foot.html"]
 
 
 def is_default(page: str) -> bool:
@@ -51,5 +52,5 @@ def is_default(page: str) -> bool:
 def manifest(page: str) -> dict[str, Any]:
     """The ConfigMap that the default backend serves the page from."""
     data = {"404.html": page, "httpd.conf": "E404:/site/404.html\n"}
-    metadata = {"name": "default-backend", "namespace": NAMESPACE}
+    metadata = {"name": "default-backend", "namespace": SYSTEM_NAMESPACE}
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}

@@ -2,21 +2,83 @@
 
 from __future__ import annotations
 
-from importlib import resources
-from string import Template
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-NAMESPACE = "sandbox-system"
+from sandbox.ingress import gateway, page, template, traefik_kinds
+from sandbox.ingress.controller import Manifest
+from sandbox.names import DEFAULT_TLS, SYSTEM_NAMESPACE
+
+GATEWAY_ARGUMENTS = (
+    "--providers.kubernetesgateway=true",
+    "--providers.kubernetesgateway.experimentalchannel=true",
+    "--providers.kubernetesgateway.throttleduration=200ms",
+)
 
 
-def manifests(*, traefik: str, busybox: str, trusted: str) -> str:
-    """The controller and the default backend, as YAML.
+@dataclass(frozen=True)
+class Traefik:
+    """Traefik with the page for unknown hosts beside it in one pod, where it can be asked for the hosts there are.
 
-    `traefik` and `busybox` are image references; `trusted` is the address range (CIDR) of the edge, the only one whose
-    PROXY protocol header and X-Forwarded-For are believed. They need the Secret `default-tls` and the ConfigMap of
-    `page.manifest` in the same namespace.
+    `image` and `busybox` are image references, `sandbox` is the sandbox's name and `port` where this machine reaches
+    it. `domain_secret` holds the certificate for the domain's hosts, if the default one is not it; both are TLS Secrets
+    in the system namespace. With `gateway_files`, the folder for the files of the Gateway API, it serves that as well.
     """
-    values = {"traefik": traefik, "busybox": busybox, "trusted": trusted}
-    parts = (
-        resources.files(__package__).joinpath(f"{name}.yaml").read_text() for name in ("traefik", "default-backend")
-    )
-    return "---\n".join(Template(part).substitute(values) for part in parts)
+
+    image: str
+    busybox: str
+    sandbox: str
+    port: int
+    domain_secret: str | None = None
+    gateway_files: Path | None = None
+
+    @property
+    def title(self) -> str:
+        return "Ingress controller Traefik"
+
+    @property
+    def promises(self) -> str:
+        also = ", Gateway sandbox-system/sandbox" if self.gateway_files else ""
+        return f"class nginx, default certificate, ssl-passthrough, default backend{also}"
+
+    def groundwork(self) -> Sequence[Manifest]:
+        also = gateway.definitions(self.gateway_files) if self.gateway_files else []
+        return [*traefik_kinds.definitions(), *also]
+
+    def manifests(self, *, trusted: str) -> Sequence[Manifest]:
+        own_files = {name: template.text(name) for name in ("page.sh", "misdirected.yaml")}
+        files = {**page.parts(self.sandbox), **own_files, "httpd.conf": "E404:/site/404.html\n"}
+        values = {
+            "traefik": self.image,
+            "busybox": self.busybox,
+            "trusted": trusted,
+            "suffix": page.suffix(self.port),
+            # A pod reads its script once: another page is another pod.
+            "page": hashlib.sha256(repr(sorted(files.items())).encode()).hexdigest()[:16],
+        }
+        metadata = {"name": "page", "namespace": SYSTEM_NAMESPACE}
+        content = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": files}
+        own = [self._with_domain(one) for one in template.objects("traefik.yaml", **values)]
+        if not self.gateway_files:
+            return [content, *own]
+        return [
+            content,
+            *template.objects("traefik-gateway.yaml", certificate=self.domain_secret or DEFAULT_TLS),
+            *(_with_gateway(one) for one in own),
+        ]
+
+    def _with_domain(self, manifest: dict[str, Any]) -> dict[str, Any]:
+        """The object, with the domain's certificate beside the default one if it is the store of certificates."""
+        if manifest["kind"] == "TLSStore" and self.domain_secret:
+            manifest["spec"]["certificates"] = [{"secretName": self.domain_secret}]
+        return manifest
+
+
+def _with_gateway(manifest: dict[str, Any]) -> dict[str, Any]:
+    """The object, with Traefik told to serve the Gateway API if it is Traefik."""
+    if manifest["kind"] == "Deployment":
+        manifest["spec"]["template"]["spec"]["containers"][0]["args"] += GATEWAY_ARGUMENTS
+    return manifest

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+from sandbox.proxy import termination
 from sandbox.proxy.routes import Route
 
-FOLDER = "/etc/edge"
-PORT = 8443
+FOLDER = termination.FOLDER
+PORT = 8443  # what is published on loopback addresses
+OPEN_PORT = 8444  # what is published on others
 COMMAND = ("haproxy", "-W", "-db", "-f", f"{FOLDER}/haproxy.cfg")
+CONFIGURATION = ("haproxy.cfg", "certs.list")
+MAPS = ("exact.map", "suffix.map", "terminate.map", "alias.map")
+EXACT, SUFFIX = (f"{FOLDER}/{name}" for name in MAPS[:2])
 
+# A worker of before a reload lives as long as its connections, hence never longer than the longest tunnel. Each has
+# some 6 MB; were their number not limited, they would use up the container's memory and end everybody's connections.
+# A node's name also resolves to IPv6, where its host ports do not answer; its address may change with the engine.
 _FRONT = f"""\
 global
   log stdout format raw local0 notice
   maxconn 8192
-  hard-stop-after 1h
+  thread-hard-limit 4
+  mworker-max-reloads 30
+  hard-stop-after 24h
+  ssl-default-bind-options ssl-min-ver TLSv1.2
 
 defaults
   mode tcp
@@ -27,8 +38,6 @@ defaults
   retries 3
   option redispatch
   option tcp-smart-accept
-  # A node's name also resolves to IPv6, where its host ports do not answer; its address may change with the engine.
-  default-server check inter 1s fall 2 rise 1 resolvers engine resolve-prefer ipv4 init-addr last,libc,none
 
 resolvers engine
   nameserver engine 127.0.0.11:53
@@ -40,27 +49,61 @@ resolvers engine
 
 frontend https
   bind :{PORT}
+  bind :{OPEN_PORT}
   tcp-request inspect-delay 5s
   tcp-request content set-var(txn.host) req.ssl_sni,lower
+  tcp-request content set-var(txn.to) var(txn.host),map_end({SUFFIX})
+  tcp-request content set-var(txn.to) var(txn.host),map_str({EXACT}) if {{ var(txn.host),map_str({EXACT}) -m found }}
+  # Whoever is not of this machine and asks for no host of ours may have been led here by a name of his own.
+  tcp-request content reject if {{ req.ssl_hello_type 1 }} {{ dst_port {OPEN_PORT} }} !{{ var(txn.to) -m found }}
   tcp-request content accept if {{ req.ssl_hello_type 1 }}
   tcp-request content reject
-  use_backend %[var(txn.host),map_str({FOLDER}/exact.map)] if {{ var(txn.host),map_str({FOLDER}/exact.map) -m found }}
-  use_backend %[var(txn.host),map_end({FOLDER}/suffix.map)] if {{ var(txn.host),map_end({FOLDER}/suffix.map) -m found }}
+  use_backend %[var(txn.to)] if {{ var(txn.to) -m found }}
 """
 
 
 def render(routes: Sequence[Route]) -> Mapping[str, str]:
-    """File name -> content; `routes` are oldest first, and whoever asks for no known host gets the newest's page."""
-    backends = "".join(
-        # Both ends speak the PROXY protocol, so that applications see the client and not this container.
-        f"\nbackend {route.name}\n  server node {route.upstream}:443 send-proxy-v2\n"
-        for route in routes
-    )
+    """File name -> content; `routes` are oldest first, and whoever asks for no known host gets the newest's page.
+
+    A change of the files in CONFIGURATION takes a reload, one of MAPS does not.
+    """
+    backends = "".join(_passed(route) for route in routes)
     default = f"  default_backend {routes[-1].name}\n" if routes else ""
-    # The most specific suffix is found first.
-    longest_first = sorted(routes, key=lambda route: -len(route.domain))
+    exact, suffixes = dict(_exact(routes)), dict(_suffixes(routes))
     return {
-        "haproxy.cfg": _FRONT + default + backends,
-        "exact.map": "".join(f"{route.domain} {route.name}\n" for route in longest_first),
-        "suffix.map": "".join(f".{route.domain} {route.name}\n" for route in longest_first),
+        "haproxy.cfg": _FRONT + default + backends + termination.render(routes),
+        "certs.list": "".join(f"{FOLDER}/keys/{route.name}.pem\n" for route in routes if route.terminates),
+        "exact.map": _map(exact),
+        "suffix.map": _map(suffixes),
+        "terminate.map": _map(dict(termination.exact(routes))),
+        "alias.map": _map(dict(termination.suffixes(routes))),
     }
+
+
+def _passed(route: Route) -> str:
+    # Both ends speak the PROXY protocol, so that applications see the client and not this container.
+    servers = "".join(
+        f"  server {name} {node} send-proxy-v2 {termination.FOUND} {termination.CHECKED}\n"
+        for name, node in termination.servers(route)
+    )
+    return f"\nbackend {route.name}\n{servers}"
+
+
+def _exact(routes: Sequence[Route]) -> Iterator[tuple[str, str]]:
+    for route in routes:
+        yield route.domain, route.name
+        yield from ((alias, termination.LOOP) for alias in route.aliases)
+    for route in routes:
+        for host in route.hosts:
+            yield host.host, termination.LOOP if host.terminate else route.name
+
+
+def _suffixes(routes: Sequence[Route]) -> Iterator[tuple[str, str]]:
+    for route in routes:
+        yield f".{route.domain}", route.name
+        yield from ((f".{alias}", termination.LOOP) for alias in route.aliases)
+
+
+def _map(entries: Mapping[str, str]) -> str:
+    """The most specific suffix has to be found first."""
+    return "".join(f"{key} {value}\n" for key, value in sorted(entries.items(), key=lambda one: (-len(one[0]), one[0])))

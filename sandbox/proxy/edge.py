@@ -1,26 +1,83 @@
-"""The edge's folder: its configuration follows the routes, and says whether it changed."""
+"""The edge's folder: its files follow the routes, and a note tells which of them HAProxy has taken in."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sandbox.host import files
-from sandbox.proxy import config
+from sandbox.proxy import byhand, config
 from sandbox.proxy.routes import READABLE, Route
+
+PRIVATE = 0o600
+
+
+def rendered(folder: Path, routes: Sequence[Route]) -> Mapping[str, str]:
+    """The files for `routes` and for what was added by hand in `folder`."""
+    return config.render(byhand.merged(routes, byhand.load(folder)))
 
 
 def is_current(folder: Path, routes: Sequence[Route]) -> bool:
-    """Whether the configuration on disk is the one for `routes`."""
-    return all(_read(folder / name) == text for name, text in config.render(routes).items())
+    """Whether the files on disk are those for `routes`, and were taken in."""
+    wanted = rendered(folder, routes)
+    return all(_read(folder / name) == text for name, text in wanted.items()) and taken(folder) == marks(folder)
 
 
-def write(folder: Path, routes: Sequence[Route]) -> None:
-    """Write the configuration for `routes`."""
+def write(folder: Path, routes: Sequence[Route], owner: tuple[int, int] | None = None) -> None:
+    """Write the files for `routes`; `owner` is whoever reads the keys and makes the socket, if not this user."""
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o755)
-    for name, text in config.render(routes).items():
+    for private in (folder / "keys", folder / "run"):
+        files.make_private_dir(private)
+        if owner:
+            os.chown(private, *owner)
+    for name, text in rendered(folder, routes).items():
         files.write_atomic(folder / name, text.encode(), mode=READABLE)
+    ending = {route.name for route in byhand.merged(routes, byhand.load(folder)) if route.terminates}
+    for key in (folder / "keys").glob("*.pem"):
+        if key.stem not in ending:
+            key.unlink()
+        elif owner:
+            os.chown(key, *owner)
+
+
+def save_key(folder: Path, name: str, pem: bytes) -> None:
+    """Keep what the hosts of sandbox `name` that end at the edge are served with: key and chain (PEM)."""
+    files.make_private_dir(folder / "keys")
+    files.write_atomic(folder / "keys" / f"{name}.pem", pem, mode=PRIVATE)
+
+
+def read_key(folder: Path, name: str) -> bytes | None:
+    """What `save_key` kept."""
+    try:
+        return (folder / "keys" / f"{name}.pem").read_bytes()
+    except OSError:
+        return None
+
+
+def marks(folder: Path) -> Mapping[str, str]:
+    """A mark of the content of each file that HAProxy reads, by its name in `folder`."""
+    names = [*config.CONFIGURATION, *config.MAPS, *(f"keys/{key.name}" for key in (folder / "keys").glob("*.pem"))]
+    return {
+        name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names if (folder / name).exists()
+    }
+
+
+def taken(folder: Path) -> Mapping[str, str]:
+    """The marks of what HAProxy has taken in; none when that is not known."""
+    try:
+        content = json.loads((folder / "taken.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def note_taken(folder: Path) -> None:
+    """Say that HAProxy has taken in the files as they are now."""
+    files.write_atomic(folder / "taken.json", json.dumps(marks(folder)).encode(), mode=READABLE)
 
 
 def _read(path: Path) -> str | None:

@@ -1,4 +1,4 @@
-"""The routes the edge knows, one file per sandbox: which domain leads to which node."""
+"""The routes the edge knows, one file per sandbox: which hosts lead to which nodes, and which end at the edge."""
 
 from __future__ import annotations
 
@@ -6,19 +6,37 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from sandbox.errors import SandboxError
 from sandbox.host import files
 
-READABLE = 0o644  # the edge's container runs as somebody else
+READABLE = 0o644  # the edge's container may run as somebody else
+
+
+@dataclass(frozen=True)
+class Host:
+    """One exact host with a way of its own.
+
+    With `terminate` its TLS ends at the edge, which then asks the sandbox's ingress or, if given, `to`: a `HOST:PORT`
+    outside the cluster that speaks plain HTTP.
+    """
+
+    host: str
+    terminate: bool = False
+    to: str | None = None
 
 
 @dataclass(frozen=True)
 class Route:
-    """A sandbox's way through the edge: `domain` and every host below it go to `upstream`:443, TLS untouched.
+    """A sandbox's way through the edge: `domain` and every host below it go to `upstream`, TLS untouched.
+
+    `upstream` is a node's name or address, at port 443 unless it says `:PORT`.
 
     `listen` are the addresses and ports of this machine that the sandbox asked for. `since` is when the route was
-    made, in seconds since 1970: unknown hosts get the newest sandbox's page.
+    made, in seconds since 1970: unknown hosts get the newest sandbox's page. `replicas` are further nodes where the
+    ingress answers. `aliases` are other domains for the same hosts, whose TLS ends at the edge: the ingress is asked
+    for the host in `domain`.
     """
 
     name: str
@@ -26,6 +44,19 @@ class Route:
     upstream: str
     listen: tuple[tuple[str, int], ...]
     since: float
+    replicas: tuple[str, ...] = ()
+    hosts: tuple[Host, ...] = ()
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """Where the ingress answers, each as HOST:PORT."""
+        return tuple(node if ":" in node else f"{node}:443" for node in (self.upstream, *self.replicas))
+
+    @property
+    def terminates(self) -> bool:
+        """Whether the edge holds a certificate for some of its hosts."""
+        return bool(self.aliases) or any(host.terminate for host in self.hosts)
 
 
 def load(folder: Path) -> tuple[Route, ...]:
@@ -33,9 +64,7 @@ def load(folder: Path) -> tuple[Route, ...]:
     routes = []
     for path in sorted(folder.glob("routes/*.json")):
         try:
-            content = json.loads(path.read_text())
-            listen = tuple((str(address), int(port)) for address, port in content.pop("listen"))
-            routes.append(Route(**content, listen=listen))
+            routes.append(_read(json.loads(path.read_text())))
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise SandboxError(f"{path} is not a route", details=str(error), fix=f"rm {path}", id="route") from error
     return tuple(sorted(routes, key=lambda route: (route.since, route.name)))
@@ -59,3 +88,10 @@ def remove(folder: Path, name: str) -> bool:
 def find(routes: Sequence[Route], name: str) -> Route | None:
     """The route of one sandbox."""
     return next((route for route in routes if route.name == name), None)
+
+
+def _read(content: dict[str, Any]) -> Route:
+    listen = tuple((str(address), int(port)) for address, port in content.pop("listen"))
+    hosts = tuple(Host(**host) for host in content.pop("hosts", ()))
+    replicas, aliases = tuple(content.pop("replicas", ())), tuple(content.pop("aliases", ()))
+    return Route(**content, listen=listen, replicas=replicas, hosts=hosts, aliases=aliases)

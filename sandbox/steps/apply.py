@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sandbox.cluster.api import Cluster, ClusterError, Manifest, title
+from sandbox.cluster.api import Cluster, title
+from sandbox.cluster.attempt import attempt
 from sandbox.cluster.namespace import namespace
 from sandbox.cluster.readiness import WORKLOADS, progress, wait_ready
 from sandbox.host.waiting import wait_until
@@ -53,7 +54,7 @@ class ApplyStep:
         cluster = Cluster(self.names.kubeconfig)
         for manifest in self._placed:
             work.say(title(manifest))
-            wait_until(lambda one=manifest: _try(cluster, one), what=title(manifest), timeout=30)  # type: ignore[misc]
+            wait_until(lambda one=manifest: attempt(cluster, one), what=title(manifest), timeout=30)  # type: ignore[misc]
         work.say("waiting for the pods")
         wait_ready(cluster, self._placed, timeout=TIMEOUT)
         cluster.apply(namespace(SYSTEM_NAMESPACE))
@@ -81,15 +82,3 @@ class ApplyStep:
             "metadata": {"name": RECORD, "namespace": SYSTEM_NAMESPACE},
             "data": {"sha256": digest},
         }
-
-
-def _try(cluster: Cluster, manifest: Manifest) -> str | None:
-    """Apply; a new namespace gets its service account, and a new kind its endpoint, only after a moment."""
-    try:
-        cluster.apply(manifest)
-    except ClusterError as error:
-        early = (error.status == 403 and "serviceaccount" in error.details) or "the cluster knows no" in str(error)
-        if not early:
-            raise
-        return error.details or error.brief
-    return None

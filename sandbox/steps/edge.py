@@ -6,62 +6,74 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sandbox.certs.keystore import Keystore
 from sandbox.errors import SandboxError
 from sandbox.host import files
-from sandbox.host.engine import Bind, Container, ContainerSpec, Engine
+from sandbox.host.engine import Bind, Container, Engine
 from sandbox.host.waiting import wait_until
-from sandbox.names import EDGE, LABEL, NETWORK, Names
-from sandbox.proxy import config, edge, routes
-from sandbox.proxy.routes import Route
+from sandbox.names import EDGE_LEAF, NETWORK, Names
+from sandbox.proxy import byhand, container, edge, routes
+from sandbox.proxy.container import EdgeContainer
+from sandbox.proxy.routes import Host, Route
 from sandbox.steps.step import State, Status, Work
-
-USER = "65532:65532"
 
 
 @dataclass(frozen=True)
 class EdgeStep:
-    """One HAProxy container for all sandboxes; this step owns one route in it, and the last route takes it along."""
+    """One HAProxy container for all sandboxes; this step owns one route in it, and the last route takes it along.
+
+    A port that only a sandbox now gone asked for is given back as soon as nobody is connected: at its `undo` or at the
+    next `apply` of any other.
+    """
 
     engine: Engine
     names: Names
     image: str
     domain: str
     binds: tuple[Bind, ...]
+    hosts: tuple[Host, ...] = ()
     name: str = "edge"
-    needs: tuple[str, ...] = ("images", "network")
+    needs: tuple[str, ...] = ("images", "network", "certificates")
 
     @property
     def title(self) -> str:
         return "Edge on " + ", ".join(f"{bind.address}:{bind.port}" for bind in self.binds)
 
     def check(self) -> Status:
-        known = routes.load(self.names.home.edge)
+        folder = self.names.home.edge
+        known = routes.load(folder)
         mine = routes.find(known, self.names.name)
-        container = self.engine.container(EDGE)
-        if mine is None or container is None:
+        found = self._box.find()
+        if mine is None or found is None:
             return Status(State.ABSENT)
         if mine != self._route(mine.since):
             return Status(State.DRIFTED, "the route leads elsewhere")
-        reason = self._drift(container, known)
-        if reason is None and not edge.is_current(self.names.home.edge, known):
+        reason = self._box.drift(found, self.image, known)
+        if reason is None and self._certificate() != edge.read_key(folder, self.names.name):
+            reason = "serves another certificate than the present one"
+        if reason is None and not edge.is_current(folder, known):
             reason = "its configuration is not the present routes'"
         return Status(State.DRIFTED, reason) if reason else Status(State.READY, f"*.{self.domain}")
 
     def apply(self, work: Work) -> None:
+        self.take_in()
+
+    def take_in(self) -> None:
+        """Let the edge have this sandbox's route, hosts added by hand and certificate as they are now."""
         folder = self.names.home.edge
         folder.mkdir(parents=True, exist_ok=True)
         with files.exclusive(folder):
             mine = routes.find(routes.load(folder), self.names.name)
-            since = mine.since if mine else time.time()
-            routes.save(folder, self._route(since))
+            certificate = self._certificate()
+            if certificate:
+                edge.save_key(folder, self.names.name, certificate)
+            routes.save(folder, self._route(mine.since if mine else time.time()))
             known = routes.load(folder)
-            edge.write(folder, known)
-            container = self.engine.container(EDGE)
-            if container is None or self._drift(container, known):
+            found = self._box.find()
+            if found is None or self._box.drift(found, self.image, known) or self._may_give_back(found, known):
                 self._start(known)
             else:
-                # The master hands its listening sockets to a new worker; the old one serves out its connections.
-                self.engine.signal(EDGE, "SIGUSR2")
+                self._box.follow(known)
 
     def undo(self) -> bool:
         folder = self.names.home.edge
@@ -69,52 +81,43 @@ class EdgeStep:
         with files.exclusive(folder):
             removed = routes.remove(folder, self.names.name)
             rest = routes.load(folder)
-            edge.write(folder, rest)
             if not rest:
-                return self.engine.remove_container(EDGE) or removed
-            container = self.engine.container(EDGE)
-            if container and container.running:
-                self.engine.signal(EDGE, "SIGUSR2")
+                edge.write(folder, rest)
+                return self.engine.remove_container(self._box.name) or removed
+            found = self._box.find()
+            if found is None or not found.running:
+                edge.write(folder, rest)
+            elif self._may_give_back(found, rest):
+                self._start(rest)
+            else:
+                self._box.follow(rest)
             return removed
+
+    def _may_give_back(self, found: Container, known: Sequence[Route]) -> bool:
+        """Whether there are ports that nobody asks for, and nobody to mind that the container is made anew."""
+        return bool(container.surplus(found, known)) and self._box.is_idle()
+
+    def _start(self, known: Sequence[Route]) -> None:
+        self._box.start(self.image, known)
+        wait_until(self._silence, what=self.title, timeout=15, pause=0.05)
+
+    @property
+    def _box(self) -> EdgeContainer:
+        return EdgeContainer(self.engine, self.names.home.edge)
 
     def _route(self, since: float) -> Route:
         listen = tuple((bind.address, bind.port) for bind in self.binds)
-        return Route(self.names.name, self.domain, self.names.node, listen, since)
+        return Route(self.names.name, self.domain, self.names.node, listen, since, hosts=self.hosts)
 
-    def _start(self, known: Sequence[Route]) -> None:
-        self.engine.remove_container(EDGE)
-        self.engine.run(
-            ContainerSpec(
-                name=EDGE,
-                image=self.image,
-                command=config.COMMAND,
-                labels={LABEL: ""},
-                network=NETWORK,
-                publish={config.PORT: _wanted(known)},
-                read_only_binds={self.names.home.edge: config.FOLDER},
-                user=USER,
-                memory="256m",
-            )
-        )
-        wait_until(self._silence, what=self.title, timeout=15, pause=0.05)
-
-    def _drift(self, container: Container, known: Sequence[Route]) -> str | None:
-        if not container.running:
-            return "stopped"
-        if container.image != self.engine.image_id(self.image):
-            return "runs another image"
-        missing = set(_wanted(known)) - container.published.get(config.PORT, frozenset())
-        if missing:
-            return "is not published on " + ", ".join(f"{bind.address}:{bind.port}" for bind in missing)
-        return None
+    def _certificate(self) -> bytes | None:
+        """Key and chain for the hosts that end at the edge, if there are any."""
+        if not byhand.ending(self.hosts, byhand.load(self.names.home.edge), self.names.name):
+            return None
+        pair = Keystore(self.names.keys).leaf_files(EDGE_LEAF).read()
+        return pair.key_pem + pair.cert_pem
 
     def _silence(self) -> str | None:
-        container = self.engine.container(EDGE)
-        if container is None or not container.running:
-            raise SandboxError("the edge stopped", details=self.engine.logs(EDGE))
-        return None if NETWORK in container.addresses else "no address yet"
-
-
-def _wanted(known: Sequence[Route]) -> tuple[Bind, ...]:
-    """The addresses and ports that the sandboxes ask for together."""
-    return tuple(sorted({Bind(*each) for route in known for each in route.listen}))
+        found = self._box.find()
+        if found is None or not found.running:
+            raise SandboxError("the edge stopped", details=self.engine.logs(self._box.name))
+        return None if NETWORK in found.addresses else "no address yet"

@@ -15,7 +15,7 @@ from sandbox.cluster.api import Cluster
 from sandbox.host.engine import Bind
 from sandbox.host.waiting import wait_until
 from sandbox.ingress import page
-from sandbox.names import DEFAULT_TLS, SYSTEM_NAMESPACE, Names
+from sandbox.names import SYSTEM_NAMESPACE, Names
 from sandbox.proxy import probe
 from sandbox.steps.step import State, Status, Work
 
@@ -30,12 +30,14 @@ ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # where to ask w
 class HttpsStep:
     """Makes nothing; ready when clients are answered, the domain itself on every port with the present certificate.
 
-    That must be vouched for by those in the file `root`, by default the sandbox's own.
+    That is the one in `secret`, a TLS Secret of the system namespace, and it must be vouched for by those in the file
+    `root`, by default the sandbox's own.
     """
 
     names: Names
     domain: str
     binds: tuple[Bind, ...]
+    secret: str
     needs: tuple[str, ...]
     name: str = "https"
     root: Path | None = None
@@ -68,8 +70,8 @@ class HttpsStep:
         return tuple(host for host in hosts if host == self.domain or host.endswith("." + self.domain))
 
     def _wanted(self) -> Facts | None:
-        """The certificate in the Secret that the ingress controller serves by default, if there is one."""
-        found = Cluster(self.names.kubeconfig).get("v1", "Secret", DEFAULT_TLS, SYSTEM_NAMESPACE)
+        """The certificate that the ingress controller serves the domain with, if it is there."""
+        found = Cluster(self.names.kubeconfig).get("v1", "Secret", self.secret, SYSTEM_NAMESPACE)
         if found is None:
             return None
         return describe(base64.b64decode(found["data"]["tls.crt"]), now=datetime.now(UTC))
@@ -78,7 +80,7 @@ class HttpsStep:
         """Where the domain is not served with the present certificate, or None."""
         wanted = self._wanted()
         if wanted is None:
-            return f"the Secret {SYSTEM_NAMESPACE}/{DEFAULT_TLS} is gone"
+            return f"the Secret {SYSTEM_NAMESPACE}/{self.secret} is gone"
         with ThreadPoolExecutor(WIDTH) as pool:
             asked = [pool.submit(self._ask_domain, bind, wanted) for bind in self.binds]
             return next((trouble for trouble in (one.result() for one in asked) if trouble), None)
@@ -97,12 +99,12 @@ class HttpsStep:
         served = describe(served_pem.encode(), now=datetime.now(UTC))
         if served.sha256 in {wanted.sha256, *self._own()}:
             return None
-        return f"{place} serves the certificate {served}, not {wanted} of {SYSTEM_NAMESPACE}/{DEFAULT_TLS}"
+        return f"{place} serves the certificate {served}, not {wanted} of {SYSTEM_NAMESPACE}/{self.secret}"
 
     def _own(self) -> set[str]:
         """The fingerprints of certificates made for the domain by name: an Ingress for it may be served with one."""
         entries = inventory(Keystore(self.names.keys), now=datetime.now(UTC))
-        leaves = [entry.facts for entry in entries if entry.role == LEAF and entry.name != "default"]
+        leaves = [entry.facts for entry in entries if entry.role == LEAF and entry.name not in ("default", "domain")]
         return {facts.sha256 for facts in leaves if facts and self.domain in facts.hosts}
 
     def _unanswered(self, hosts: tuple[str, ...]) -> str | None:

@@ -5,68 +5,68 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from sandbox.cluster.api import Cluster
-from sandbox.cluster.manifests import parse
+from sandbox.cluster.api import Cluster, title
+from sandbox.cluster.attempt import attempt
 from sandbox.cluster.readiness import WORKLOADS, progress, wait_ready
 from sandbox.host.engine import Engine
-from sandbox.ingress import page, traefik
-from sandbox.names import NETWORK, SYSTEM_NAMESPACE, Names
+from sandbox.host.waiting import wait_until
+from sandbox.ingress.controller import Controller
+from sandbox.names import NETWORK, Names
 from sandbox.steps.step import State, Status, Work
 
 MARK = "sandbox.dev/applied"
 TIMEOUT = 180.0
+KIND_TIMEOUT = 30.0
 
 
 @dataclass(frozen=True)
 class IngressStep:
-    """Traefik on the node's ports 80 and 443 with the sandbox's certificate as default; goes with the cluster."""
+    """The controller on the node's ports 80 and 443 with our certificate as default; it goes with the cluster."""
 
     engine: Engine
     names: Names
-    traefik: str
-    busybox: str
-    name: str = "ingress"
+    controller: Controller
     needs: tuple[str, ...] = ("secrets",)
+    name: str = "ingress"
 
     @property
     def title(self) -> str:
-        return "Ingress controller Traefik"
+        return self.controller.title
 
     def check(self) -> Status:
         cluster = Cluster(self.names.kubeconfig)
-        for wanted in self._workloads():
+        # The workload comes last: without it nothing is there, without another part something is amiss.
+        for wanted in reversed(self._manifests()):
             metadata = wanted["metadata"]
-            found = cluster.get(wanted["apiVersion"], wanted["kind"], metadata["name"], metadata["namespace"])
+            found = cluster.get(wanted["apiVersion"], wanted["kind"], metadata["name"], metadata.get("namespace"))
             if found is None:
-                return Status(State.ABSENT, metadata["name"])
+                absent = wanted["kind"] in WORKLOADS
+                return Status(State.ABSENT if absent else State.DRIFTED, f"{title(wanted)} is not there")
             if (found["metadata"].get("annotations") or {}).get(MARK) != metadata["annotations"][MARK]:
-                return Status(State.DRIFTED, f"{metadata['name']} is another")
-            pending = progress(found)
+                return Status(State.DRIFTED, f"{title(wanted)} is another")
+            pending = progress(found) if wanted["kind"] in WORKLOADS else None
             if pending:
-                return Status(State.DRIFTED, f"{metadata['name']}: {pending}")
-        return Status(State.READY, "class nginx, default certificate, ssl-passthrough, default backend")
+                return Status(State.DRIFTED, f"{title(wanted)}: {pending}")
+        return Status(State.READY, self.controller.promises)
 
     def apply(self, work: Work) -> None:
         cluster = Cluster(self.names.kubeconfig)
-        if cluster.get("v1", "ConfigMap", "default-backend", SYSTEM_NAMESPACE) is None:
-            cluster.apply(page.manifest(page.render(self.names.name, (), port=443)))
         manifests = self._manifests()
-        cluster.apply_all(manifests)
+        for manifest in (*self.controller.groundwork(), *manifests):
+            wait_until(partial(attempt, cluster, manifest), what=title(manifest), timeout=KIND_TIMEOUT)
         wait_ready(cluster, manifests, timeout=TIMEOUT)
 
     def undo(self) -> bool:
         return False
 
-    def _workloads(self) -> list[dict[str, Any]]:
-        return [one for one in self._manifests() if one["kind"] in WORKLOADS]
-
     def _manifests(self) -> list[dict[str, Any]]:
         network = self.engine.network(NETWORK)
-        trusted = network.subnet if network else "127.0.0.1/32"
-        text = traefik.manifests(traefik=self.traefik, busybox=self.busybox, trusted=trusted)
-        return [_marked(one) for one in parse(text, origin="the ingress controller")]
+        return [
+            _marked(one) for one in self.controller.manifests(trusted=network.subnet if network else "127.0.0.1/32")
+        ]
 
 
 def _marked(manifest: Mapping[str, Any]) -> dict[str, Any]:

@@ -266,6 +266,8 @@ def test_a_volume_keeps_its_labels_and_goes_when_unused(world: World) -> None:
     world.engine.create_volume(world.name, {LABEL: "first"})
     world.engine.create_volume(world.name, {LABEL: "second"})
     assert world.engine.volume_labels(world.name) == {LABEL: "first"}
+    assert world.engine.labelled_volumes(LABEL)[world.name] == {LABEL: "first"}
+    assert world.name not in world.engine.labelled_volumes(f"{LABEL}-other")
     world.engine.run(world.spec(volumes={world.name: "/data"}))
     with pytest.raises(EngineError, match="volume is in use"):
         world.engine.remove_volume(world.name)
@@ -273,6 +275,14 @@ def test_a_volume_keeps_its_labels_and_goes_when_unused(world: World) -> None:
     assert world.engine.volume_labels(world.name) == {LABEL: "first"}
     assert world.engine.remove_volume(world.name) is True
     assert world.engine.remove_volume(world.name) is False
+
+
+def test_an_engine_tells_of_itself_and_its_machine(world: World) -> None:
+    found = world.engine.facts()
+    assert found.version == world.engine.version
+    assert found.local and found.root.is_absolute() and found.cgroup_version == world.engine.cgroup_version()
+    assert found.cpus > 0 and found.memory > 1 << 20
+    assert tuple(int(part) for part in found.api.split(".")) >= (1, 41)
 
 
 def test_an_image_has_one_id_under_all_its_names(world: World) -> None:

@@ -6,17 +6,20 @@ import io
 import os
 import tarfile
 import uuid
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
+from sandbox.certs.keystore import Keystore
 from sandbox.cli import environment
 from sandbox.errors import MissingTool
 from sandbox.host.engine import Engine
 from sandbox.proxy import config
-from sandbox.proxy.routes import Route
+from sandbox.proxy.routes import Host, Route
 
 IMAGE = recipes()["haproxy"].reference
 
@@ -48,14 +51,30 @@ def packed(files: dict[str, str]) -> bytes:
 
 
 @pytest.mark.real
+@pytest.mark.parametrize("ends", [False, True])
 @pytest.mark.parametrize("names", [[], ["demo"], ["https", "engine", "a-1"]])
-def test_haproxy_takes_the_configuration_without_a_warning(engine: Engine, names: list[str]) -> None:
-    routes = [Route(name, f"{name}.test", f"sandbox-{name}", (("127.0.0.1", 443),), 1.0) for name in names]
+def test_haproxy_takes_the_configuration_without_a_warning(
+    engine: Engine, names: list[str], ends: bool, tmp_path: Path
+) -> None:
+    keystore = Keystore(tmp_path)
+    keystore.authority(["a.test"], now=datetime.now(UTC))
+    leaf = keystore.leaf("edge", ["a.test"], now=datetime.now(UTC))
+    hosts = (Host("a.test", terminate=True), Host("b.test", terminate=True, to="localhost:1"), Host("c.test"))
+    routes = [
+        replace(
+            Route(name, f"{name}.test", f"sandbox-{name}", (("127.0.0.1", 443),), 1.0),
+            replicas=("10.0.0.2:8443",),
+            hosts=tuple(replace(host, host=f"{name}.{host.host}") for host in hosts) if ends else (),
+            aliases=(f"{name}.lan",) if ends else (),
+        )
+        for name in names
+    ]
+    keys = {f"keys/{name}.pem": (leaf.key_pem + leaf.chain_pem).decode() for name in names}
     client = engine._client
     argv = ["haproxy", "-c", "-dW", "-f", str(Path(config.FOLDER, "haproxy.cfg"))]
     box = client.containers.create(IMAGE, entrypoint=argv, name=f"sandbox-test-{uuid.uuid4().hex[:8]}")
     try:
-        box.put_archive("/", packed(dict(config.render(routes))))
+        box.put_archive("/", packed({**config.render(routes), **keys}))
         box.start()
         status = box.wait()["StatusCode"]
         said = box.logs().decode()

@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -44,8 +45,27 @@ def test_a_port_that_was_left_a_moment_ago_is_free(listener: socket.socket) -> N
 
 
 def test_the_holder_is_this_very_process(listener: socket.socket) -> None:
-    assert str(ports.holder(port_of(listener))).endswith(f"(pid {os.getpid()})")
+    found = ports.holder(port_of(listener))
+    assert found
+    assert found.pid == os.getpid()
+    assert "python" in found.command
+    assert f"{found.name} (pid {found.pid}): " in str(found)
     assert ports.holder(free_port()) is None
+
+
+def test_where_there_is_no_proc_lsof_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    program = tmp_path / "lsof"
+    program.write_text("#!/bin/sh\nprintf 'p77\\ncnginx\\nf6\\np78\\ncother\\n'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setattr(ports, "PROC", tmp_path / "none")
+    assert ports.holder(443) == ports.Holder(77, "nginx")
+
+
+def test_without_lsof_nobody_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(ports, "PROC", tmp_path / "none")
+    assert ports.holder(443) is None
 
 
 def test_a_port_that_is_only_connected_to_has_no_holder(listener: socket.socket) -> None:

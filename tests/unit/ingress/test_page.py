@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from sandbox.ingress.page import hosts_of, manifest, render
+from sandbox.ingress.page import hosts_of, is_default, manifest, render
 
 
 class Reader(HTMLParser):
@@ -38,7 +38,14 @@ def test_it_lists_the_hosts_that_exist(port: int, suffix: str) -> None:
 def test_it_says_so_when_there_are_none() -> None:
     page = Reader(render("demo", [], port=443))
     assert page.links == []
-    assert "No Ingress" in page.text
+    assert "None yet" in page.text
+
+
+def test_it_is_plain_html_that_can_be_told_by_its_beginning() -> None:
+    page = render("demo", ["a.test"], port=443)
+    assert Reader(page).tags & {"script", "link", "img", "iframe"} == set()
+    assert is_default(page[:400])
+    assert not is_default("<title>another</title>")
 
 
 def test_names_are_text_and_never_markup() -> None:

@@ -1,75 +1,136 @@
-"""The ingress controller's manifests: they parse, and say what the sandbox promises."""
+"""The ingress controller's manifests: they say what the sandbox promises."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from sandbox.cluster.manifests import parse
-from sandbox.ingress import page, traefik
-from sandbox.names import DEFAULT_TLS, SYSTEM_NAMESPACE
+from sandbox.ingress import traefik_kinds
+from sandbox.ingress.traefik import GATEWAY_ARGUMENTS, Traefik
+from sandbox.names import DEFAULT_TLS, DOMAIN_TLS, SYSTEM_NAMESPACE
+
+TRUSTED = "172.18.0.0/16"
+TRAEFIK = Traefik("t:1", "b:1", "demo", 8443)
+
+Found = Mapping[tuple[str, str], Mapping[str, Any]]
+
+
+def of(controller: Traefik) -> Found:
+    return {(one["kind"], one["metadata"]["name"]): one for one in controller.manifests(trusted=TRUSTED)}
 
 
 @pytest.fixture(scope="module")
-def found() -> dict[tuple[str, str], dict[str, Any]]:
-    text = traefik.manifests(traefik="t:1", busybox="b:1", trusted="172.18.0.0/16")
-    return {(one["kind"], one["metadata"]["name"]): one for one in parse(text, origin="x")}
+def found() -> Found:
+    return of(TRAEFIK)
 
 
-def pod(manifest: dict[str, Any]) -> dict[str, Any]:
-    spec: dict[str, Any] = manifest["spec"]["template"]["spec"]
+def pod(found: Found) -> dict[str, Any]:
+    spec: dict[str, Any] = found["Deployment", "traefik"]["spec"]["template"]["spec"]
     return spec
 
 
-def test_both_workloads_use_the_images_given(found: dict[tuple[str, str], dict[str, Any]]) -> None:
-    images = {name: pod(found["Deployment", name])["containers"][0]["image"] for name in ("traefik", "default-backend")}
-    assert images == {"traefik": "t:1", "default-backend": "b:1"}
-    assert traefik.NAMESPACE == SYSTEM_NAMESPACE
+def arguments(found: Found) -> dict[str, str]:
+    return dict(one.removeprefix("--").split("=", 1) for one in pod(found)["containers"][0]["args"])
 
 
-def test_the_node_s_ports_are_the_controller_s(found: dict[tuple[str, str], dict[str, Any]]) -> None:
-    ports = pod(found["Deployment", "traefik"])["containers"][0]["ports"]
-    assert {port["hostPort"] for port in ports} == {80, 443}
+def test_both_containers_use_the_images_given(found: Found) -> None:
+    assert [one["image"] for one in pod(found)["containers"]] == ["t:1", "b:1"]
 
 
-def test_only_the_edge_s_network_is_trusted(found: dict[tuple[str, str], dict[str, Any]]) -> None:
-    arguments = dict(
-        argument.removeprefix("--").split("=", 1)
-        for argument in pod(found["Deployment", "traefik"])["containers"][0]["args"]
-    )
-    assert arguments["entrypoints.websecure.proxyprotocol.trustedips"] == "172.18.0.0/16"
-    assert arguments["entrypoints.websecure.forwardedheaders.trustedips"] == "172.18.0.0/16"
-    assert arguments["providers.kubernetesingressnginx"] == "true"
-    service = arguments["providers.kubernetesingressnginx.defaultbackendservice"]
-    assert ("Service", service.split("/")[1]) in found
+def test_the_node_s_ports_are_the_controller_s(found: Found) -> None:
+    assert {port["hostPort"] for port in pod(found)["containers"][0]["ports"]} == {80, 443}
 
 
-def test_the_default_certificate_is_the_sandbox_s(found: dict[tuple[str, str], dict[str, Any]]) -> None:
-    stores = yaml.safe_load(found["ConfigMap", "traefik"]["data"]["tls.yaml"])["tls"]["stores"]
-    assert stores["default"]["defaultCertificate"] == {"certFile": "/tls/tls.crt", "keyFile": "/tls/tls.key"}
-    volumes = {one["name"]: one for one in pod(found["Deployment", "traefik"])["volumes"]}
-    assert volumes["tls"]["secret"]["secretName"] == DEFAULT_TLS
+def test_only_the_edge_s_network_is_trusted(found: Found) -> None:
+    said = arguments(found)
+    assert said["entrypoints.websecure.proxyprotocol.trustedips"] == TRUSTED
+    assert said["entrypoints.websecure.forwardedheaders.trustedips"] == TRUSTED
 
 
-def test_ingresses_written_for_nginx_are_served(found: dict[tuple[str, str], dict[str, Any]]) -> None:
+def test_unknown_hosts_are_answered_by_the_page_beside_it(found: Found) -> None:
+    service = arguments(found)["providers.kubernetesingressnginx.defaultbackendservice"]
+    assert found["Service", service.split("/")[1]]["spec"]["selector"] == {"app": "traefik"}
+
+
+def test_its_api_is_for_its_own_pod_and_applications_are_on_no_other_port(found: Found) -> None:
+    said = arguments(found)
+    assert said["entrypoints.traefik.address"] == "127.0.0.1:9000"
+    assert {name for name in said if name.endswith(".asdefault")} == {
+        "entrypoints.web.asdefault",
+        "entrypoints.websecure.asdefault",
+    }
+
+
+def test_clients_may_take_their_time_to_send(found: Found) -> None:
+    assert arguments(found)["entrypoints.websecure.transport.respondingtimeouts.readtimeout"] == "0s"
+
+
+def test_the_default_certificate_is_the_secret_that_is_watched(found: Found) -> None:
+    store = found["TLSStore", "default"]
+    assert store["spec"] == {"defaultCertificate": {"secretName": DEFAULT_TLS}}
+    assert store["metadata"]["namespace"] == SYSTEM_NAMESPACE
+    assert arguments(found)["providers.kubernetescrd"] == "true"
+    assert "TLSStore" in traefik_kinds.KINDS
+
+
+def test_its_own_kinds_are_there_before_it_is() -> None:
+    kinds = {one["spec"]["names"]["kind"]: one for one in TRAEFIK.groundwork()}
+    assert kinds.keys() == set(traefik_kinds.KINDS)
+    assert kinds["TraefikService"]["metadata"]["name"] == "traefikservices.traefik.io"
+
+
+def test_ingresses_written_for_nginx_are_served(found: Found) -> None:
     ingress_class = found["IngressClass", "nginx"]
     assert ingress_class["spec"]["controller"] == "k8s.io/ingress-nginx"
     assert ingress_class["metadata"]["annotations"]["ingressclass.kubernetes.io/is-default-class"] == "true"
 
 
-def test_no_container_has_privileges(found: dict[tuple[str, str], dict[str, Any]]) -> None:
-    for name in ("traefik", "default-backend"):
-        for container in pod(found["Deployment", name])["containers"]:
-            context = container["securityContext"]
-            assert (context["runAsNonRoot"], context["readOnlyRootFilesystem"]) == (True, True)
-            assert context["allowPrivilegeEscalation"] is False
-            assert context["capabilities"] == {"drop": ["ALL"]}
+def test_no_container_has_privileges_and_only_traefik_the_token(found: Found) -> None:
+    for container in pod(found)["containers"]:
+        context = container["securityContext"]
+        assert (context["runAsNonRoot"], context["readOnlyRootFilesystem"]) == (True, True)
+        assert context["allowPrivilegeEscalation"] is False
+        assert context["capabilities"] == {"drop": ["ALL"]}
+    assert pod(found)["automountServiceAccountToken"] is False
+    mounted = [{one["name"] for one in container["volumeMounts"]} for container in pod(found)["containers"]]
+    assert ["token" in names for names in mounted] == [True, False]
 
 
-def test_the_page_is_where_the_backend_looks_for_it(found: dict[tuple[str, str], dict[str, Any]]) -> None:
-    volumes = {one["name"]: one for one in pod(found["Deployment", "default-backend"])["volumes"]}
-    metadata = page.manifest("x")["metadata"]
-    assert volumes["site"]["configMap"]["name"] == metadata["name"]
-    assert metadata["namespace"] == SYSTEM_NAMESPACE
+def test_another_page_is_another_pod(found: Found) -> None:
+    def deployed(controller: Traefik) -> Any:
+        return of(controller)["Deployment", "traefik"]["spec"]["template"]
+
+    assert deployed(TRAEFIK) == found["Deployment", "traefik"]["spec"]["template"]
+    assert deployed(replace(TRAEFIK, sandbox="other")) != deployed(TRAEFIK)
+    assert deployed(replace(TRAEFIK, port=443)) != deployed(TRAEFIK)
+
+
+def test_the_gateway_api_is_served_when_asked_for(found: Found, tmp_path: Path) -> None:
+    with_gateway = of(replace(TRAEFIK, gateway_files=tmp_path))
+    assert set(GATEWAY_ARGUMENTS) <= set(pod(with_gateway)["containers"][0]["args"])
+    assert set(with_gateway) - set(found) == {
+        ("ClusterRole", "sandbox-traefik-gateway"),
+        ("ClusterRoleBinding", "sandbox-traefik-gateway"),
+        ("Gateway", "sandbox"),
+        ("GatewayClass", "traefik"),
+    }
+    https, passthrough = with_gateway["Gateway", "sandbox"]["spec"]["listeners"]
+    assert https["tls"]["certificateRefs"][0]["name"] == DEFAULT_TLS
+    assert (passthrough["protocol"], passthrough["tls"]) == ("TLS", {"mode": "Passthrough"})
+    assert all(one["allowedRoutes"]["namespaces"] == {"from": "All"} for one in (https, passthrough))
+
+
+def test_it_says_whether_there_is_a_gateway(tmp_path: Path) -> None:
+    assert "Gateway" not in TRAEFIK.promises
+    assert "Gateway sandbox-system/sandbox" in replace(TRAEFIK, gateway_files=tmp_path).promises
+
+
+def test_the_domain_s_certificate_is_preferred_where_there_is_one() -> None:
+    own = of(TRAEFIK)["TLSStore", "default"]["spec"]
+    both = of(replace(TRAEFIK, domain_secret=DOMAIN_TLS))["TLSStore", "default"]["spec"]
+    assert own == {"defaultCertificate": {"secretName": DEFAULT_TLS}}
+    assert both == own | {"certificates": [{"secretName": DOMAIN_TLS}]}

@@ -1,15 +1,15 @@
-"""The edge's routes as files, and the configuration that follows them."""
+"""The edge's routes as files."""
 
 from __future__ import annotations
 
-import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from sandbox.errors import SandboxError
-from sandbox.proxy import config, edge, routes
-from sandbox.proxy.routes import Route
+from sandbox.proxy import routes
+from sandbox.proxy.routes import Host, Route
 
 
 def route(name: str, since: float = 1.0, domain: str = "") -> Route:
@@ -25,6 +25,15 @@ def test_routes_come_back_as_they_were_saved_oldest_first(tmp_path: Path) -> Non
     assert routes.load(tmp_path) == (saved[1], saved[2], saved[0])
     assert routes.find(saved, "b") == saved[1]
     assert routes.find(saved, "none") is None
+
+
+def test_a_route_has_more_nodes_hosts_and_names_when_asked(tmp_path: Path) -> None:
+    hosts = (Host("a.test"), Host("b.test", terminate=True), Host("c.test", terminate=True, to="localhost:3000"))
+    full = replace(route("a"), replicas=("two", "10.0.0.3:8443"), hosts=hosts, aliases=("a.nip.io",))
+    routes.save(tmp_path, full)
+    assert routes.load(tmp_path) == (full,)
+    assert full.nodes == ("sandbox-a-control-plane:443", "two:443", "10.0.0.3:8443")
+    assert [one.terminates for one in (full, route("b"))] == [True, False]
 
 
 def test_a_route_is_replaced_by_a_newer_one_of_its_name(tmp_path: Path) -> None:
@@ -48,35 +57,3 @@ def test_a_corrupt_route_is_named_with_what_removes_it(tmp_path: Path, text: str
     with pytest.raises(SandboxError) as caught:
         routes.load(tmp_path)
     assert caught.value.fix == f"rm {tmp_path / 'routes' / 'a.json'}"
-
-
-def test_the_edge_s_folder_follows_the_routes(tmp_path: Path) -> None:
-    folder = tmp_path / "edge"
-    assert not edge.is_current(folder, [])
-    edge.write(folder, [route("a")])
-    assert edge.is_current(folder, [route("a")])
-    assert not edge.is_current(folder, [route("a"), route("b")])
-    # The edge's container reads it as another user.
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o755
-    assert {stat.S_IMODE(one.stat().st_mode) for one in folder.iterdir()} == {0o644}
-    (folder / "suffix.map").unlink()
-    assert not edge.is_current(folder, [route("a")])
-
-
-def lines(text: str) -> list[list[str]]:
-    return [line.split() for line in text.splitlines()]
-
-
-def test_the_maps_lead_each_domain_and_what_is_below_it_to_its_backend() -> None:
-    found = config.render([route("a", domain="demo.test"), route("b", domain="deep.demo.test")])
-    assert lines(found["exact.map"]) == [["deep.demo.test", "b"], ["demo.test", "a"]]
-    # The first that fits wins, so the most specific has to come first.
-    assert lines(found["suffix.map"]) == [[".deep.demo.test", "b"], [".demo.test", "a"]]
-    for name in "ab":
-        assert ["backend", name] in lines(found["haproxy.cfg"])
-        assert ["server", "node", f"sandbox-{name}-control-plane:443", "send-proxy-v2"] in lines(found["haproxy.cfg"])
-
-
-def test_unknown_hosts_get_the_newest_sandbox_and_nothing_when_there_is_none() -> None:
-    assert ["default_backend", "b"] in lines(config.render([route("a"), route("b")])["haproxy.cfg"])
-    assert "default_backend" not in config.render([])["haproxy.cfg"]

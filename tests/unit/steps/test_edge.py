@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
 from sandbox.bundle.own import UPSTREAM
+from sandbox.certs.keystore import Keystore
 from sandbox.errors import SandboxError
 from sandbox.host.engine import Bind, ContainerSpec
-from sandbox.names import EDGE, LABEL, NETWORK, Home
-from sandbox.proxy import config, edge, routes
+from sandbox.names import EDGE, EDGE_LEAF, LABEL, NETWORK, Home
+from sandbox.proxy import byhand, config, edge, routes
+from sandbox.proxy.byhand import ByHand
+from sandbox.proxy.routes import Host
 from sandbox.steps.edge import EdgeStep
 from sandbox.steps.step import State
 from tests.fakes import FakeContainer, FakeEngine, NoWork
@@ -176,3 +180,38 @@ def test_one_that_stops_at_once_is_an_error_with_its_last_words(place: Home) -> 
     with pytest.raises(SandboxError, match="the edge stopped") as caught:
         step_of(engine, place, "a", 443).apply(NoWork())
     assert "bad configuration" in caught.value.details
+
+
+def test_a_host_that_ends_at_the_edge_has_the_present_certificate(engine: FakeEngine, place: Home, a: EdgeStep) -> None:
+    app = "app.a.localhost"
+    keystore = Keystore(place.sandbox("a").keys)
+    keystore.authority(["a.localhost"], now=datetime.now(UTC))
+    keystore.leaf(EDGE_LEAF, [app], now=datetime.now(UTC))
+    ends = replace(a, hosts=(Host(app, terminate=True),))
+    ends.apply(NoWork())
+    assert ends.check().state is State.READY
+    before = edge.read_key(place.edge, "a")
+    assert before is not None
+    assert before.startswith(b"-----BEGIN PRIVATE KEY-----")
+    keystore.renew(["a.localhost"], {EDGE_LEAF: [app]}, now=datetime.now(UTC))
+    assert ends.check().detail == "serves another certificate than the present one"
+    ends.apply(NoWork())
+    assert ends.check().state is State.READY
+    assert edge.read_key(place.edge, "a") != before
+    a.apply(NoWork())
+    assert a.check().state is State.READY
+    assert edge.read_key(place.edge, "a") is None
+
+
+def test_what_was_added_by_hand_outlives_the_sandbox(engine: FakeEngine, place: Home, a: EdgeStep) -> None:
+    keystore = Keystore(place.sandbox("a").keys)
+    keystore.authority(["a.localhost"], now=datetime.now(UTC))
+    keystore.leaf(EDGE_LEAF, ["dev.a.localhost"], now=datetime.now(UTC))
+    byhand.save(place.edge, ByHand("dev.a.localhost", "a", "localhost:3000"))
+    a.apply(NoWork())
+    assert a.check().state is State.READY
+    assert "dev.a.localhost" in known(place)
+    a.undo()
+    assert known(place) == {}
+    a.apply(NoWork())
+    assert "dev.a.localhost" in known(place)

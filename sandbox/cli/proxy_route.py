@@ -1,0 +1,175 @@
+"""`sandbox proxy route`: hosts that lead out of the cluster, kept until they are removed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+from pydantic import TypeAdapter, ValidationError
+
+from sandbox.certs.keystore import Keystore
+from sandbox.cli import environment, session
+from sandbox.cli.options import output_option
+from sandbox.errors import SandboxError, UsageError
+from sandbox.host import files
+from sandbox.host.engine import Bind, Engine
+from sandbox.host.waiting import WaitTimeout, wait_until
+from sandbox.names import EDGE_LEAF, Home
+from sandbox.proxy import byhand, overview, routes
+from sandbox.proxy.byhand import ByHand
+from sandbox.proxy.container import EdgeContainer
+from sandbox.proxy.control import Unreachable
+from sandbox.proxy.routes import Route
+from sandbox.spec.values import Host, Upstream
+from sandbox.steps.edge import EdgeStep
+
+PATIENCE = 5.0
+
+
+@click.group("route")
+def command() -> None:
+    """Add, remove and list hosts that lead out of the cluster.
+
+    \b
+    sandbox proxy route add app.demo.sandbox.localhost localhost:3000
+    sandbox proxy route remove app.demo.sandbox.localhost
+    """
+
+
+@command.command("add")
+@click.argument("host")
+@click.argument("upstream")
+@click.option("--sandbox", "name", help="Whose authority vouches for HOST.  [default: whose domain HOST is in]")
+@click.pass_context
+def add(ctx: click.Context, host: str, upstream: str, *, name: str | None) -> int:
+    """Lead https://HOST to UPSTREAM (HOST:PORT), a server outside the cluster that speaks plain HTTP.
+
+    The proxy is a container: a server of this machine that listens on 127.0.0.1 alone cannot be reached from there on
+    Linux, so let it listen on 0.0.0.0 or on the address that is told when it does not answer.
+    """
+    environment.start_log(verbose=ctx.obj)
+    _check(Host, host)
+    _check(Upstream, upstream)
+    home = environment.home()
+    route = _owner(routes.load(home.edge), host, name)
+    if any(one.host == host and one.sandbox != route.name for one in byhand.load(home.edge)):
+        raise UsageError(f"{host} is another sandbox's", fix=f"sandbox proxy route remove {host}")
+    with session.alone(route.name):
+        wanted = ByHand(host, route.name, upstream)
+        others = (one for one in byhand.load(home.edge) if one.host != host)
+        # Before it is kept: the authority may not be allowed to vouch for it.
+        _issue(home, route, (*others, wanted))
+        with files.exclusive(home.edge):
+            byhand.save(home.edge, wanted)
+        _take_in(home, route)
+    click.echo(f"https://{host} leads to {upstream}")
+    trouble = _trouble(home, host)
+    if trouble:
+        click.echo(f"but {upstream} does not answer the proxy: {trouble}", err=True)
+        click.echo(f"a server of this machine has to listen on 0.0.0.0 or {_gateway()}", err=True)
+    return 0
+
+
+@command.command("remove")
+@click.argument("host")
+@click.pass_context
+def remove(ctx: click.Context, host: str) -> int:
+    """Forget HOST, which was added by `add`."""
+    environment.start_log(verbose=ctx.obj)
+    home = environment.home()
+    found = next((one for one in byhand.load(home.edge) if one.host == host), None)
+    if found is None:
+        raise UsageError(f"no route was added for {host}", fix="sandbox proxy route list shows those that were")
+    with session.alone(found.sandbox):
+        with files.exclusive(home.edge):
+            byhand.remove(home.edge, host)
+        route = routes.find(routes.load(home.edge), found.sandbox)
+        if route:
+            _issue(home, route, byhand.load(home.edge))
+            _take_in(home, route)
+    click.echo(f"{host} is forgotten")
+    return 0
+
+
+@command.command("list")
+@output_option
+@click.pass_context
+def show(ctx: click.Context, *, output: str) -> int:
+    """List what was added by `add`."""
+    environment.start_log(verbose=ctx.obj)
+    found = byhand.load(environment.home().edge)
+    if output == "json":
+        click.echo(json.dumps([asdict(one) for one in found], indent=2))
+    else:
+        for one in found:
+            click.echo(f"{one.host} → {one.to}   sandbox {one.sandbox}")
+    return 0
+
+
+def _check(kind: Any, text: str) -> None:
+    try:
+        TypeAdapter(kind).validate_python(text)
+    except ValidationError as error:
+        raise UsageError(f"{text!r} {error.errors()[0]['ctx']['error']}") from error
+
+
+def _owner(known: Sequence[Route], host: str, name: str | None) -> Route:
+    """The sandbox that is named, else the one whose domain holds the host most closely."""
+    fitting = [route for route in known if host.endswith(f".{route.domain}") or host == route.domain]
+    if name is not None:
+        fitting = [route for route in known if route.name == name]
+    if not fitting:
+        domains = ", ".join(f"{route.name} ({route.domain})" for route in known) or "none"
+        raise UsageError(f"no sandbox is up for {name or host}", details=f"up are: {domains}", fix="sandbox up")
+    return max(fitting, key=lambda route: len(route.domain))
+
+
+def _issue(home: Home, route: Route, added: Sequence[ByHand]) -> None:
+    """See that there is a certificate for exactly the hosts that end at the edge."""
+    hosts = byhand.ending(route.hosts, added, route.name)
+    if hosts:
+        Keystore(home.sandbox(route.name).keys).leaf(EDGE_LEAF, hosts, now=datetime.now(UTC))
+
+
+def _take_in(home: Home, route: Route) -> None:
+    """Let the proxy have it, if it runs; `up` starts one that does not."""
+    engine = Engine.connect()
+    found = EdgeContainer(engine, home.edge).find()
+    if found is None or not found.running:
+        click.echo("the proxy does not run; sandbox up starts it", err=True)
+        return
+    binds = tuple(Bind(*each) for each in route.listen)
+    EdgeStep(engine, home.sandbox(route.name), found.image, route.domain, binds, route.hosts).take_in()
+
+
+def _trouble(home: Home, host: str) -> str | None:
+    """What the proxy says of the server behind a host, once it had the time to look; None when all is well."""
+    box = EdgeContainer(Engine.connect(), home.edge)
+
+    def unsettled() -> str | None:
+        known = byhand.merged(routes.load(home.edge), byhand.load(home.edge))
+        way = next(way for way in overview.ways(known, box.control.servers()) if way.host == host)
+        return next(
+            (one.last_check or one.health for one in way.servers if one.health != "UP" or not one.last_check), None
+        )
+
+    try:
+        wait_until(unsettled, what=host, timeout=PATIENCE)
+    except Unreachable:
+        return None
+    except WaitTimeout as error:
+        return error.details
+    return None
+
+
+def _gateway() -> str:
+    """The address of this machine that containers know as host.docker.internal."""
+    try:
+        network = Engine.connect().network("bridge")
+    except SandboxError:
+        return "the engine's own address"
+    return network.gateway if network and network.gateway else "the engine's own address"

@@ -1,0 +1,19 @@
+"""Reads the package's own YAML with its placeholders filled in."""
+
+from __future__ import annotations
+
+from importlib import resources
+from string import Template
+from typing import Any
+
+import yaml
+
+
+def text(name: str) -> str:
+    """One of the package's files as it is."""
+    return resources.files(__package__).joinpath(name).read_text()
+
+
+def objects(name: str, **values: str) -> list[dict[str, Any]]:
+    """The objects of the file `name`, in which every `${placeholder}` has its value."""
+    return list(yaml.safe_load_all(Template(text(name)).substitute(values)))

@@ -1,0 +1,41 @@
+"""What must be true before anything is made: tools new enough, ports to be had, a place for the images to come from."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from sandbox.bundle.recipe import recipes
+from sandbox.bundle.store import Store
+from sandbox.certmanager import release
+from sandbox.certs.provided import Provided
+from sandbox.cluster.kind import Kind
+from sandbox.errors import MissingTool, UsageError
+from sandbox.host import process
+from sandbox.names import NETWORK, Home
+from sandbox.preflight.occupancy import PortTaken
+from sandbox.preflight.privileges import PortForbidden
+from sandbox.preflight.settling import reserve, settle
+from sandbox.spec import Spec
+
+__all__ = ["PortForbidden", "PortTaken", "require", "reserve", "settle"]
+
+
+def require(spec: Spec, home: Home, kubernetes: str) -> None:
+    """Raise the first reason, ports aside, why `up` could not work; changes nothing."""
+    if process.which("docker") is None:
+        raise MissingTool(
+            "the docker command is not installed",
+            details="kind drives the engine with it",
+            fix="install it: the package docker-cli or docker.io on Debian and Ubuntu",
+        )
+    Kind.find(NETWORK, extra=Store(home.bundle).program(recipes()["kind"], "kind").parent).require()
+    if spec.cluster.kubernetes not in (None, kubernetes):
+        raise UsageError(
+            f"Kubernetes {spec.cluster.kubernetes} is not available",
+            details=f"the node image here runs {kubernetes}",
+            fix=f"write `kubernetes: {kubernetes}` in the spec's `cluster`, or leave it out",
+        )
+    if spec.certs.default:
+        Provided(spec.certs.default.cert, spec.certs.default.key).require(spec.domain, now=datetime.now(UTC))
+    if spec.certs.issuer == "cert-manager":
+        release.manifest(home.manifests)

@@ -1,0 +1,126 @@
+"""Who has a port of this machine: one of our containers, another sandbox that is starting, a program, or nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sandbox.errors import SandboxError
+from sandbox.host import ports
+from sandbox.host.engine import Bind, Container, Engine
+from sandbox.names import EDGE, LABEL, PASSTHROUGH, Home
+from sandbox.preflight import claims
+from sandbox.proxy import passthrough_state, routes
+from sandbox.proxy.routes import Route
+
+PROJECT = "com.docker.compose.project"
+UNKNOWN = "a process of another user"
+
+
+class PortTaken(SandboxError):
+    """A port that the sandbox is to listen on belongs to somebody else."""
+
+    id = "port-in-use"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A port that one part of a sandbox is to listen on.
+
+    `owner` is what listens there: a container's name, or PASSTHROUGH. `key` and `option` say how another port is asked
+    for in the spec and on the command line, each with a %s for the port.
+    """
+
+    owner: str
+    bind: Bind
+    key: str
+    option: str
+
+
+@dataclass(frozen=True)
+class Occupant:
+    """Who has a port, in words, and what would free it."""
+
+    who: str
+    remedy: str = "stop it"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The machine as the sandbox `name` finds it, looked at once."""
+
+    name: str
+    home: Home
+    engine: Engine
+    ours: tuple[Container, ...]
+
+    @classmethod
+    def look(cls, name: str, home: Home, engine: Engine) -> Machine:
+        """Look at the containers there are now."""
+        return cls(name, home, engine, engine.containers(LABEL))
+
+    def occupant(self, owner: str, bind: Bind) -> Occupant | None:
+        """Who keeps `owner` from listening there; None when nobody does."""
+        starting = claims.claimant(self.home.claims, bind.port, owner)
+        if starting:
+            return Occupant(f"sandbox '{starting}', which is starting", "wait for it")
+        publishers = [one for one in self.ours if any(bind in binds for binds in one.published.values())]
+        if any(one.name == owner and one.running for one in publishers):
+            return None
+        other = next((one for one in publishers if one.name != owner), None)
+        if other:
+            return _container(other)
+        promised = next((route for route in self._others(owner) if (bind.address, bind.port) in route.listen), None)
+        if promised:
+            return Occupant(f"sandbox '{promised.name}'", f"`sandbox down {promised.name}`")
+        if ports.is_free(bind.address, bind.port) or self._is_own(owner, bind):
+            return None
+        return self._stranger(bind.port)
+
+    def _others(self, owner: str) -> Iterator[Route]:
+        """The routes of the proxy that `owner` is not: the two cannot share a port."""
+        for proxy, folder in ((EDGE, self.home.edge), (PASSTHROUGH, self.home.passthrough)):
+            if proxy != owner:
+                yield from (route for route in routes.load(folder) if route.name != self.name)
+
+    def _is_own(self, owner: str, bind: Bind) -> bool:
+        """Whether the proxy has the port already, or will give it up for this sandbox."""
+        if owner == PASSTHROUGH:
+            state = passthrough_state.running(self.home.passthrough)
+            return state is not None and (bind.address, bind.port) in state.listening
+        return owner == EDGE and self._gives_up(bind.port)
+
+    def _gives_up(self, port: int) -> bool:
+        """Whether the edge holds the port on another address, for this sandbox alone, and so will start without it."""
+        edge = next((one for one in self.ours if one.name == EDGE and one.running), None)
+        held = {bind.port for binds in edge.published.values() for bind in binds} if edge else set()
+        others = (route for route in routes.load(self.home.edge) if route.name != self.name)
+        return port in held and all(port != theirs for route in others for _, theirs in route.listen)
+
+    def _stranger(self, port: int) -> Occupant:
+        publisher = self.engine.publisher(port)
+        container = self.engine.container(publisher) if publisher else None
+        if container:
+            return _container(container)
+        found = ports.holder(port)
+        return Occupant(str(found), f"stop it (kill {found.pid})") if found else Occupant(UNKNOWN)
+
+
+def taken(wanted: Wanted, occupant: Occupant) -> PortTaken:
+    """The error that names who has the port and offers the next free one."""
+    bind = wanted.bind
+    free = ports.next_free(bind.address, bind.port)
+    return PortTaken(
+        f"port {bind.port} on {bind.address} is taken",
+        details=f"held by {occupant.who}; nothing was changed",
+        fix=f"{occupant.remedy}, or use another port: sandbox up {wanted.option % free}   "
+        f"(in sandbox.yaml: {wanted.key % free}; `auto` takes the next free one)",
+    )
+
+
+def _container(found: Container) -> Occupant:
+    sandbox, project = found.labels.get(LABEL), found.labels.get(PROJECT)
+    if sandbox:
+        return Occupant(f"container {found.name} of sandbox '{sandbox}'", f"`sandbox down {sandbox}`")
+    of = f" of project '{project}'" if project else ""
+    return Occupant(f"container {found.name}{of}", "stop it" if found.name == EDGE else f"`docker stop {found.name}`")

@@ -1,0 +1,122 @@
+"""Chooses the ports that the spec leaves open (`auto`) and refuses those that cannot be had, before all else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from itertools import chain
+
+from pydantic import ValidationError
+
+from sandbox.errors import SandboxError, UsageError
+from sandbox.host import files, ports
+from sandbox.host.engine import Bind, Engine
+from sandbox.names import EDGE, PASSTHROUGH, REGISTRY_PORT, Home
+from sandbox.preflight import claims
+from sandbox.preflight.occupancy import Machine, Wanted, taken
+from sandbox.preflight.privileges import forbidden
+from sandbox.proxy import routes
+from sandbox.spec import Settled, Spec
+
+LOCAL = "127.0.0.1"
+PREFERRED_HTTPS = (443, 8443)
+PREFERRED_REGISTRY = 5001
+HTTPS = ("proxy: {ports: [%s]}", "--https-port %s")
+REGISTRY = ("registry: {port: %s}", "--registry-port %s")
+
+
+@contextmanager
+def reserve(spec: Spec, home: Home, engine: Engine) -> Iterator[Settled]:
+    """The spec with its ports chosen, which other commands leave alone for the length of the block.
+
+    Raises PortTaken and PortForbidden for the first port that cannot be had.
+    """
+    files.make_private_dir(home.state)
+    home.edge.mkdir(exist_ok=True)
+    with ExitStack() as stack:
+        with files.exclusive(home.edge):  # nobody else chooses, or starts an edge, meanwhile
+            machine = Machine.look(spec.name, home, engine)
+            settled = _settle(spec, machine)
+            wanted = _wanted(settled, home)
+            for one in wanted:
+                for problem in _problems(one, machine):
+                    raise problem
+            ports_of = [(one.owner, one.bind.port) for one in wanted]
+            stack.enter_context(claims.hold(home.claims, spec.name, ports_of))
+        yield settled
+
+
+def settle(spec: Spec, home: Home, engine: Engine) -> Settled:
+    """The spec with its ports chosen as `up` would now; those of a sandbox that is there are the ones it has."""
+    if isinstance(spec, Settled):
+        return spec
+    return _settle(spec, Machine.look(spec.name, home, engine))
+
+
+def _settle(spec: Spec, machine: Machine) -> Settled:
+    proxy, fixed = _proxy(spec), {port for port in (spec.registry.port, *spec.proxy.ports) if port != "auto"}
+    remembered = _remembered_https(spec, machine)
+    preferred = chain(PREFERRED_HTTPS, ports.after(PREFERRED_HTTPS[-1]))
+    usable = partial(_is_usable, machine, proxy, spec.proxy.listen, HTTPS)
+    chosen: list[int] = []
+    for before, usual, port in zip(remembered, preferred, spec.proxy.ports, strict=False):
+        chosen.append(_first(before, usual, fixed | set(chosen), usable) if port == "auto" else port)
+    registry = spec.registry.port
+    if registry == "auto":
+        owner = machine.home.sandbox(spec.name).registry
+        usable = partial(_is_usable, machine, owner, LOCAL, REGISTRY)
+        registry = _first(_remembered_registry(machine), PREFERRED_REGISTRY, fixed | set(chosen), usable)
+    try:
+        return Settled.of(spec, registry=registry, https=tuple(chosen))
+    except ValidationError as error:
+        raise UsageError(f"these ports do not go together: {error.errors()[0]['msg']}") from error
+
+
+def _first(remembered: int | None, preferred: int, spoken_for: set[int], usable: Callable[[int], bool]) -> int:
+    before = () if remembered is None else (remembered,)
+    for port in chain(before, (preferred,), ports.after(preferred)):
+        if port not in spoken_for and usable(port):
+            return port
+    raise SandboxError("no TCP port of this machine is free", fix="stop some of the programs that listen")
+
+
+def _is_usable(machine: Machine, owner: str, address: str, words: tuple[str, str], port: int) -> bool:
+    return not any(_problems(Wanted(owner, Bind(address, port), *words), machine))
+
+
+def _problems(wanted: Wanted, machine: Machine) -> Iterator[SandboxError]:
+    occupant = machine.occupant(wanted.owner, wanted.bind)
+    if occupant:
+        yield taken(wanted, occupant)
+    problem = forbidden(wanted, machine.engine)
+    if problem:
+        yield problem
+
+
+def _wanted(spec: Settled, home: Home) -> Sequence[Wanted]:
+    https = [Wanted(_proxy(spec), Bind(spec.proxy.listen, port), *HTTPS) for port in spec.proxy.ports]
+    if spec.registry.external:
+        return https
+    return [Wanted(home.sandbox(spec.name).registry, Bind(LOCAL, spec.registry.port), *REGISTRY), *https]
+
+
+def _proxy(spec: Spec) -> str:
+    return EDGE if spec.proxy.run == "container" else PASSTHROUGH
+
+
+def _remembered_https(spec: Spec, machine: Machine) -> Iterator[int | None]:
+    """The ports that the sandbox's route names, in their order, and then None for ever."""
+    folder = machine.home.edge if _proxy(spec) == EDGE else machine.home.passthrough
+    route = routes.find(routes.load(folder), spec.name)
+    yield from (port for _, port in (route.listen if route else ()))
+    while True:
+        yield None
+
+
+def _remembered_registry(machine: Machine) -> int | None:
+    """The port that the sandbox's registry container is published on, running or not."""
+    name = machine.home.sandbox(machine.name).registry
+    container = next((one for one in machine.ours if one.name == name), None)
+    binds = container.published.get(REGISTRY_PORT, frozenset()) if container else frozenset()
+    return next((bind.port for bind in binds), None)

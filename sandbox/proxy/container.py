@@ -1,0 +1,161 @@
+"""The edge's container: what it is made of, whether it still is so, and how it takes in what changes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from ipaddress import ip_address
+from pathlib import Path
+
+from sandbox.host.engine import Bind, Container, ContainerSpec, Engine
+from sandbox.host.facts import Facts
+from sandbox.names import EDGE, LABEL, NETWORK
+from sandbox.proxy import config, edge, termination
+from sandbox.proxy.control import Control, Unreachable
+from sandbox.proxy.routes import Route
+
+MADE = "dev.sandbox.edge"
+RUN = "/run/edge"
+SOCKET = "master.sock"
+NOBODY = 65532
+
+
+@dataclass(frozen=True)
+class EdgeContainer:
+    """HAProxy with the files of `folder`."""
+
+    engine: Engine
+    folder: Path
+    name: str = EDGE
+    network: str = NETWORK
+
+    @property
+    def control(self) -> Control:
+        """The way to change it while it runs; on some engines it is unreachable."""
+        return Control(self.folder / "run" / SOCKET)
+
+    def find(self) -> Container | None:
+        """The container, running or not."""
+        return self.engine.container(self.name)
+
+    def start(self, image: str, known: Sequence[Route]) -> None:
+        """Make it anew, in place of the one there is."""
+        self.engine.remove_container(self.name)
+        edge.write(self.folder, known, self._owner())
+        (self.folder / "run" / SOCKET).unlink(missing_ok=True)
+        self.engine.run(self._spec(image, known))
+        edge.note_taken(self.folder)
+
+    def follow(self, known: Sequence[Route]) -> None:
+        """Let it take in the routes; no connection ends, and a reload comes only where HAProxy needs one."""
+        before = edge.taken(self.folder)
+        edge.write(self.folder, known, self._owner())
+        after = edge.marks(self.folder)
+        changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+        try:
+            if changed & set(config.CONFIGURATION):
+                self.control.reload()
+            else:
+                self._change(changed, ends=any(route.terminates for route in known))
+        except Unreachable:
+            # The master hands its listening sockets to a new worker; the old one serves out its connections.
+            self.engine.signal(self.name, "SIGUSR2")
+        edge.note_taken(self.folder)
+
+    def drift(self, container: Container, image: str, known: Sequence[Route]) -> str | None:
+        """Why the container has to be made anew, or None."""
+        if not container.running:
+            return "stopped"
+        if container.image != self.engine.image_id(image):
+            return "runs another image"
+        if container.labels.get(MADE) != self._spec(image, known).labels[MADE]:
+            return "was made by another release or user"
+        missing = [
+            f"{bind.address}:{bind.port}"
+            for port, binds in published(known).items()
+            for bind in binds
+            if bind not in container.published.get(port, frozenset())
+        ]
+        return "is not published on " + ", ".join(missing) if missing else None
+
+    def is_idle(self) -> bool:
+        """Whether nobody is connected, as far as can be known."""
+        try:
+            return self.control.connections() == 0
+        except Unreachable:
+            return False
+
+    def _change(self, changed: set[str], *, ends: bool) -> None:
+        for name in sorted(changed):
+            path = f"{config.FOLDER}/{name}"
+            if name in config.MAPS:
+                # Those of the hosts that end at the edge are only read when there are such hosts.
+                if ends or path in (config.EXACT, config.SUFFIX):
+                    self.control.replace_map(path, (self.folder / name).read_text())
+            elif (self.folder / name).exists():
+                self.control.replace_certificate(path, (self.folder / name).read_bytes())
+
+    def _spec(self, image: str, known: Sequence[Route]) -> ContainerSpec:
+        facts = self.engine.facts()
+        run = self.folder / "run"
+        reachable = _shares_sockets(facts)
+        spec = ContainerSpec(
+            name=self.name,
+            image=image,
+            command=(*config.COMMAND, "-S", f"{RUN}/{SOCKET},mode,600"),
+            labels={LABEL: ""},
+            network=self.network,
+            read_only_binds={self.folder: config.FOLDER},
+            binds={run: RUN} if reachable else {},
+            tmpfs=() if reachable else (RUN,),
+            hosts={termination.MACHINE: "host-gateway"},
+            user=user(facts, os.getuid(), os.getgid()),
+            memory="256m",
+            processes=256,
+        )
+        made = hashlib.sha256(repr(replace(spec, image="")).encode()).hexdigest()[:12]
+        return replace(spec, labels={**spec.labels, MADE: made}, publish=published(known))
+
+    def _owner(self) -> tuple[int, int] | None:
+        """Who the container runs as, when that is not this user."""
+        if os.getuid() != 0 or self.engine.facts().rootless:
+            return None
+        return NOBODY, NOBODY
+
+
+def user(facts: Facts, uid: int, gid: int) -> str:
+    """Who reads keys of mode 0600: this user, who is root inside for an engine of his own; for root, nobody."""
+    if facts.rootless:
+        return "0:0"
+    return f"{NOBODY}:{NOBODY}" if uid == 0 else f"{uid}:{gid}"
+
+
+def published(known: Sequence[Route]) -> Mapping[int, tuple[Bind, ...]]:
+    """The addresses and ports that the sandboxes ask for together, by the port of the container that they lead to.
+
+    Loopback's have a port of their own, as HAProxy cannot tell by the address who is on this machine.
+    """
+    wanted = {Bind(*each) for route in known for each in route.listen}
+    # Who listens everywhere listens on every address, and no port can be had twice.
+    least = {
+        bind for bind in wanted if bind.address == _everywhere(bind) or Bind(_everywhere(bind), bind.port) not in wanted
+    }
+    inner = {bind: config.PORT if ip_address(bind.address).is_loopback else config.OPEN_PORT for bind in least}
+    return {port: tuple(sorted(bind for bind in least if inner[bind] == port)) for port in sorted(set(inner.values()))}
+
+
+def surplus(container: Container, known: Sequence[Route]) -> frozenset[Bind]:
+    """What the container is published on though no sandbox asks for it any more."""
+    wanted = {bind for binds in published(known).values() for bind in binds}
+    return frozenset(bind for binds in container.published.values() for bind in binds) - wanted
+
+
+def _everywhere(bind: Bind) -> str:
+    return "::" if ":" in bind.address else "0.0.0.0"  # noqa: S104
+
+
+def _shares_sockets(facts: Facts) -> bool:
+    """Whether a socket that a container makes in a folder of ours can be used from here."""
+    return facts.local and "desktop" not in facts.system.lower()

@@ -1,0 +1,152 @@
+"""Talks to the HAProxy that runs: the master's socket, where maps and certificates change without a reload.
+
+HAProxy's management guide, sections 9.3 (worker commands) and 9.4 (master CLI; `@1` is the present worker).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from sandbox.errors import SandboxError
+
+TIMEOUT = 30.0
+PAYLOAD = 8 << 10  # bytes a command; HAProxy's own limit is a buffer of 16 KiB
+
+
+class Unreachable(OSError):
+    """There is no such socket here, or nobody listens on it."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """What HAProxy counted for one server since the last reload; bytes, connections and the last check's words."""
+
+    backend: str
+    name: str
+    address: str
+    health: str
+    last_check: str
+    current: int
+    total: int
+    bytes_in: int
+    bytes_out: int
+
+
+@dataclass(frozen=True)
+class Control:
+    """The master's socket in the file `path`; every call raises Unreachable when nobody answers there."""
+
+    path: Path
+
+    def ask(self, command: str) -> str:
+        """What the command answers."""
+        with self._connection() as connection:
+            connection.sendall(command.encode() + b"\n")
+            connection.shutdown(socket.SHUT_WR)
+            with connection.makefile("rb") as answer:
+                return answer.read().decode(errors="replace")
+
+    def reload(self) -> None:
+        """Let a new worker read every file; the old one serves out its connections. Raises SandboxError."""
+        said = self.ask("reload")
+        if not said.startswith("Success=1"):
+            raise SandboxError("the edge does not take its new configuration", details=said.strip()[-2000:])
+
+    def replace_map(self, path: str, text: str) -> None:
+        """Let the map that was read from `path` have the lines of `text` instead, all at once."""
+        version = self._worker(f"prepare map {path}", "New version created").rpartition(":")[2].strip()
+        for piece in _pieces(text.splitlines()):
+            self._worker(f"add map @{version} {path} <<\n{piece}\n", "")
+        self._worker(f"commit map @{version} {path}", "")
+
+    def replace_certificate(self, path: str, pem: bytes) -> None:
+        """Let new connections get the certificate in `pem`, with its key and chain, in place of the one of `path`."""
+        text = "\n".join(line for line in pem.decode().splitlines() if line.strip())
+        if len(text) > PAYLOAD:
+            self.reload()
+            return
+        self._worker(f"set ssl cert {path} <<\n{text}\n", "ransaction")
+        self._worker(f"commit ssl cert {path}", "Success")
+
+    def servers(self) -> tuple[Server, ...]:
+        """Every server of the present worker."""
+        rows = csv.DictReader(io.StringIO(self.ask("@1 show stat").lstrip("# ").strip()))
+        return tuple(_server(row) for row in rows if row["svname"] not in {"FRONTEND", "BACKEND"})
+
+    def connections(self) -> int:
+        """How many connections the present worker and those of before reloads have, of clients."""
+        total = 0
+        for worker in self.workers():
+            for line in self.ask(f"@!{worker} show stat").splitlines():
+                fields = line.split(",")
+                if fields[:2] == ["https", "FRONTEND"]:
+                    total += int(fields[4])
+        return total
+
+    def workers(self) -> tuple[int, ...]:
+        """The processes that serve connections, the present one first."""
+        lines = (line.split() for line in self.ask("show proc").splitlines())
+        return tuple(int(words[0]) for words in lines if len(words) > 1 and words[1] == "worker")
+
+    def _worker(self, command: str, expected: str) -> str:
+        said = self.ask(f"@1 {command}").strip()
+        if expected not in said if expected else said:
+            brief = f"the edge refuses `{command.partition('<<')[0].strip()}`"
+            raise SandboxError(brief, details=said[-2000:])
+        return said
+
+    @contextmanager
+    def _connection(self) -> Iterator[socket.socket]:
+        """A connection to the socket, whose path may be longer than a socket's address can be."""
+        try:
+            folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError as error:
+            raise Unreachable(str(error)) from error
+        connection = socket.socket(socket.AF_UNIX)
+        try:
+            connection.settimeout(TIMEOUT)
+            try:
+                connection.connect(_address(self.path, folder))
+            except OSError as error:
+                raise Unreachable(str(error)) from error
+            yield connection
+        finally:
+            connection.close()
+            os.close(folder)
+
+
+def _address(path: Path, folder: int) -> str:
+    return f"/proc/self/fd/{folder}/{path.name}" if len(os.fsencode(path)) > 100 else str(path)
+
+
+def _pieces(lines: Sequence[str]) -> Iterator[str]:
+    piece: list[str] = []
+    for line in lines:
+        if piece and sum(map(len, piece)) + len(piece) + len(line) > PAYLOAD:
+            yield "\n".join(piece)
+            piece = []
+        piece.append(line)
+    if piece:
+        yield "\n".join(piece)
+
+
+def _server(row: Mapping[str, str]) -> Server:
+    words = (row["check_status"], row["last_chk"])
+    return Server(
+        backend=row["pxname"],
+        name=row["svname"],
+        address=row["addr"],
+        health=row["status"].partition(" ")[0],  # what follows counts the checks towards the other state
+        last_check=" ".join(word for word in words if word),
+        current=int(row["scur"] or 0),
+        total=int(row["stot"] or 0),
+        bytes_in=int(row["bin"] or 0),
+        bytes_out=int(row["bout"] or 0),
+    )

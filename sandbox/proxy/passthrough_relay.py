@@ -1,0 +1,76 @@
+"""One connection through the passthrough: both directions, at the pace of whoever is slower, each ended by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import time
+from asyncio import StreamReader, StreamWriter
+from dataclasses import dataclass
+
+CHUNK = 256 << 10
+
+
+@dataclass(frozen=True)
+class Ends:
+    """The two streams of one connection."""
+
+    reader: StreamReader
+    writer: StreamWriter
+
+
+class Relay:
+    """A client and, once it is known, its server; `abort` ends both at once."""
+
+    def __init__(self, client: Ends) -> None:
+        self.client = client
+        self.server: Ends | None = None
+        self.touched = time.monotonic()
+        self.half_closed = False
+
+    async def run(self, server: Ends) -> None:
+        """Relay until both directions have ended, or one has failed, which ends both."""
+        self.server = server
+        for end in (self.client, server):
+            _keep_alive(end.writer)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._pump(self.client.reader, server.writer))
+                group.create_task(self._pump(server.reader, self.client.writer))
+        except* OSError:
+            self.abort()
+        finally:
+            for end in (self.client, server):
+                end.writer.close()
+
+    def abort(self) -> None:
+        """End both at once, whatever was still to be sent."""
+        for end in (self.client, self.server):
+            if end is not None:
+                end.writer.transport.abort()
+
+    def is_expired(self, now: float, *, idle: float, half_closed: float) -> bool:
+        """Whether nothing has been sent for too long; seconds, `now` on the monotonic clock."""
+        return now - self.touched > (half_closed if self.half_closed else idle)
+
+    async def _pump(self, source: StreamReader, target: StreamWriter) -> None:
+        while data := await source.read(CHUNK):
+            self.touched = time.monotonic()
+            target.write(data)
+            await target.drain()  # returns at once unless the other side is slower
+            self.touched = time.monotonic()
+        self.half_closed = True
+        with contextlib.suppress(OSError, RuntimeError):  # gone meanwhile
+            target.write_eof()
+
+
+def _keep_alive(writer: StreamWriter) -> None:
+    """Let the system find out that the other end has vanished, since a silent connection may be a live one."""
+    end: socket.socket | None = writer.get_extra_info("socket")
+    if end is None:
+        return
+    with contextlib.suppress(OSError):
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if hasattr(socket, "TCP_KEEPIDLE"):
+            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)

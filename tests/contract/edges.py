@@ -1,0 +1,210 @@
+"""Both kinds of edge over servers of the test's own, so that one test says what either has to do."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+from sandbox.bundle.recipe import recipes
+from sandbox.bundle.store import Store
+from sandbox.cli import environment
+from sandbox.errors import MissingTool
+from sandbox.host import detached, files
+from sandbox.host.engine import Engine
+from sandbox.host.waiting import wait_until
+from sandbox.proxy import config, passthrough_process, passthrough_state, routes
+from sandbox.proxy.routes import Route
+from tests.ports import free_port
+from tests.unit.proxy import hello
+
+IMAGE = recipes()["haproxy"].reference
+PIECE = bytes(range(256)) * 256
+LOCAL = "127.0.0.1"
+
+
+class Edge(Protocol):
+    """An edge on `port` of 127.0.0.1; `gateway` is the address at which it reaches this machine."""
+
+    port: int
+    gateway: str
+
+    def follow(self, known: Sequence[Route]) -> None:
+        """Route by these from now on."""
+
+
+@dataclass
+class ProcessEdge:
+    """The passthrough, as `up` starts it."""
+
+    folder: Path
+    port: int
+    gateway: str = LOCAL
+
+    def follow(self, known: Sequence[Route]) -> None:
+        for gone in {route.name for route in routes.load(self.folder)} - {route.name for route in known}:
+            routes.remove(self.folder, gone)
+        for route in known:
+            routes.save(self.folder, route)
+        wait_until(self._behind, what="the passthrough", timeout=20, pause=0.02)
+
+    def _behind(self) -> str | None:
+        state = passthrough_state.running(self.folder)
+        if state is not None and state.routes == passthrough_state.digest(routes.load(self.folder)):
+            return None
+        return passthrough_state.log(self.folder).read_text()
+
+
+@contextmanager
+def process(folder: Path) -> Iterator[Edge]:
+    """A passthrough that ends with the block."""
+    files.make_private_dir(folder)
+    record = passthrough_state.record(folder)
+    detached.start(passthrough_process.argv(folder), log_to=passthrough_state.log(folder), record=record)
+    try:
+        yield ProcessEdge(folder, free_port())
+    finally:
+        detached.end(record)
+
+
+@dataclass
+class ContainerEdge:
+    """HAProxy in a container, with the configuration that the sandbox writes."""
+
+    folder: Path
+    port: int
+    gateway: str
+    box: Any = field(default=None, repr=False)
+
+    def follow(self, known: Sequence[Route]) -> None:
+        for name, text in config.render(known).items():
+            self.folder.joinpath(name).write_text(text)
+        self.box.kill("SIGUSR2")
+
+
+@contextmanager
+def container(folder: Path) -> Iterator[Edge]:
+    """A container that ends with the block, on a network of its own."""
+    engine = _engine()
+    client = engine._client
+    folder.chmod(0o755)
+    for name, text in config.render([]).items():
+        folder.joinpath(name).write_text(text)
+    name, port = f"sandbox-test-{uuid.uuid4().hex[:8]}", free_port()
+    network = client.networks.create(name, driver="bridge")
+    try:
+        box = client.containers.create(
+            IMAGE,
+            entrypoint=list(config.COMMAND),
+            name=name,
+            network=name,
+            ports={f"{config.PORT}/tcp": (LOCAL, port)},
+            volumes={str(folder): {"bind": config.FOLDER, "mode": "ro"}},
+            init=True,
+        )
+        try:
+            box.start()
+            network.reload()
+            wait_until(lambda: _unloaded(box), what="HAProxy", timeout=30, pause=0.05)
+            yield ContainerEdge(folder, port, network.attrs["IPAM"]["Config"][0]["Gateway"], box)
+        finally:
+            box.remove(force=True)
+    finally:
+        network.remove()
+
+
+def _unloaded(box: Any) -> str | None:
+    """None once HAProxy can be told to load another configuration."""
+    said: str = box.logs().decode(errors="replace")
+    return None if "Loading success" in said else said
+
+
+def _engine() -> Engine:
+    try:
+        engine = Engine.connect()
+    except MissingTool as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(str(error))
+        pytest.skip(error.brief)
+    store = Store(environment.home().bundle)
+    if engine.image_id(IMAGE) is None:
+        if not store.has(recipes()["haproxy"]):
+            pytest.fail("no image to test with: run `sandbox bundle build`")
+        engine.load(store.image(recipes()["haproxy"]))
+    return engine
+
+
+class Server:
+    """Speaks to whoever comes with a PROXY header and a ClientHello, and then does what a line tells it.
+
+    `NAME` says its name and the client's address, `ECHO` sends back what comes until its end and then `end`, `SEND N`
+    sends N pieces, `HANG` does nothing until the client leaves, which sets `left`.
+    """
+
+    def __init__(self, address: str, name: str) -> None:
+        self.name = name
+        self.left = threading.Event()
+        self._listener = socket.create_server((address, 0), backlog=512)
+        self.upstream = f"{address}:{self._listener.getsockname()[1]}"
+
+    def __enter__(self) -> Server:
+        threading.Thread(target=self._serve, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self._listener.accept()
+                threading.Thread(target=self._speak, args=(connection,), daemon=True).start()
+
+    def _speak(self, connection: socket.socket) -> None:
+        with connection, connection.makefile("rb") as incoming, contextlib.suppress(OSError):
+            head = incoming.read(16)  # nothing, when it is only looked whether anybody listens
+            if len(head) < 16:
+                return
+            client = incoming.read(int.from_bytes(head[14:]))
+            length = int.from_bytes(incoming.read(5)[3:])
+            incoming.read(length)
+            match incoming.readline().split():
+                case [b"NAME"]:
+                    connection.sendall(f"{self.name} {socket.inet_ntoa(client[:4])}".encode())
+                case [b"ECHO"]:
+                    while data := incoming.read1(1 << 16):
+                        connection.sendall(data)
+                    connection.sendall(b"end")
+                case [b"SEND", count]:
+                    for _ in range(int(count)):
+                        connection.sendall(PIECE)
+                case [b"HANG"]:
+                    incoming.read()
+                    self.left.set()
+
+
+def call(port: int, host: str | None, command: str, *, address: str = LOCAL) -> socket.socket:
+    """A connection on which a ClientHello for `host` and a command have been sent."""
+    connection = socket.create_connection((address, port), timeout=30)
+    connection.sendall(hello.of_openssl(host) + f"{command}\n".encode())
+    return connection
+
+
+def read_all(connection: socket.socket) -> bytes:
+    """Everything until the other side ends, or breaks off."""
+    found = bytearray()
+    with connection, contextlib.suppress(ConnectionError):
+        while data := connection.recv(1 << 16):
+            found += data
+    return bytes(found)

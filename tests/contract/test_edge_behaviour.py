@@ -1,0 +1,172 @@
+"""What clients of the edge may rely on, whether it is HAProxy in a container or the passthrough process."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sandbox.host.waiting import wait_until
+from sandbox.proxy.routes import Route
+from tests.contract import edges
+from tests.contract.edges import PIECE, Edge, Server, call, read_all
+from tests.unit.proxy import hello
+
+GIGABYTE = (1 << 30) // len(PIECE)
+
+
+@pytest.fixture(scope="module", params=[pytest.param("container", marks=pytest.mark.real), "process"])
+def edge(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
+    folder = tmp_path_factory.mktemp("edge")
+    with getattr(edges, request.param)(folder) as made:
+        yield made
+
+
+@pytest.fixture
+def servers(edge: Edge) -> Iterator[dict[str, Server]]:
+    """Three sandboxes, the domain of one inside another's; the last is the newest."""
+    domains = {"a": "a.test", "deep": "deep.a.test", "b": "b.test"}
+    with contextlib.ExitStack() as stack:
+        made = {name: stack.enter_context(Server(edge.gateway, name)) for name in domains}
+        known = [
+            Route(name, domain, made[name].upstream, (("127.0.0.1", edge.port),), float(since))
+            for since, (name, domain) in enumerate(domains.items())
+        ]
+        edge.follow(known)
+        for name, domain in domains.items():
+            wait_until(lambda name=name, domain=domain: silence(edge, domain, name), what=domain, timeout=20)  # type: ignore[misc]
+        yield made
+
+
+def silence(edge: Edge, host: str, name: str) -> str | None:
+    """None once `host` leads to `name`; an edge may take a moment to hear of it."""
+    try:
+        found = who(edge, host)
+    except OSError as error:
+        return str(error)
+    return None if found == name else found
+
+
+def who(edge: Edge, host: str | None) -> str:
+    """Which server answers for `host`; empty when none does."""
+    return read_all(call(edge.port, host, "NAME")).decode().partition(" ")[0]
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [
+        ("a.test", "a"),
+        ("x.a.test", "a"),
+        ("x.y.a.test", "a"),
+        ("A.Test", "a"),
+        ("deep.a.test", "deep"),
+        ("x.deep.a.test", "deep"),
+        ("verydeep.a.test", "a"),
+        ("b.test", "b"),
+        ("x.b.test", "b"),
+    ],
+)
+def test_a_name_leads_to_its_sandbox(edge: Edge, servers: dict[str, Server], host: str, name: str) -> None:
+    assert who(edge, host) == name
+
+
+@pytest.mark.parametrize("host", ["elsewhere.test", "ab.test", "test", None])
+def test_who_asks_this_machine_for_nothing_known_gets_the_newest(
+    edge: Edge, servers: dict[str, Server], host: str | None
+) -> None:
+    assert who(edge, host) == "b"
+
+
+def test_the_server_learns_who_its_client_is(edge: Edge, servers: dict[str, Server]) -> None:
+    seen = read_all(call(edge.port, "a.test", "NAME")).decode().split()[1]
+    assert seen in ("127.0.0.1", edge.gateway)
+
+
+def test_a_hello_in_many_pieces_and_records_is_understood(edge: Edge, servers: dict[str, Server]) -> None:
+    message = hello.message(b"deep.a.test", padding=3000)
+    with socket.create_connection(("127.0.0.1", edge.port), timeout=30) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        whole = hello.records(message)
+        for start in range(0, len(whole), 500):
+            connection.sendall(whole[start : start + 500])
+        connection.sendall(b"NAME\n")
+        assert connection.recv(100).startswith(b"deep ")
+
+
+def test_each_direction_ends_by_itself(edge: Edge, servers: dict[str, Server]) -> None:
+    connection = call(edge.port, "a.test", "ECHO")
+    connection.sendall(b"some words")
+    connection.shutdown(socket.SHUT_WR)
+    assert read_all(connection) == b"some wordsend"
+
+
+def test_a_stream_that_talks_both_ways_is_relayed_as_it_comes(edge: Edge, servers: dict[str, Server]) -> None:
+    with call(edge.port, "a.test", "ECHO") as connection:
+        for size in (1, 7, 1000, 65536, 300_000):
+            said = bytes(size)
+            connection.sendall(said)
+            got = b""
+            while len(got) < size:
+                got += connection.recv(1 << 16)
+            assert got == said
+
+
+def test_the_server_hears_that_its_client_broke_off(edge: Edge, servers: dict[str, Server]) -> None:
+    connection = call(edge.port, "a.test", "HANG")
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # a reset, not an end
+    assert not servers["a"].left.wait(0.2)
+    connection.close()
+    assert servers["a"].left.wait(20)
+
+
+@pytest.mark.parametrize(
+    "said", [b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n", b"\0" * 600, b"\x16\x03\x01\x00\x05hello" * 9]
+)
+def test_garbage_is_answered_with_an_end_and_hurts_nobody(edge: Edge, servers: dict[str, Server], said: bytes) -> None:
+    with call(edge.port, "a.test", "ECHO") as other:
+        garbage = socket.create_connection(("127.0.0.1", edge.port), timeout=30)
+        garbage.sendall(said)
+        assert read_all(garbage) == b""
+        other.sendall(b"still here")
+        assert other.recv(100) == b"still here"
+
+
+def test_who_says_nothing_is_not_waited_for(edge: Edge, servers: dict[str, Server]) -> None:
+    with socket.create_connection(("127.0.0.1", edge.port), timeout=30) as half_open:
+        half_open.sendall(hello.of_openssl("a.test")[:50])
+        assert read_all(half_open) == b""
+
+
+def test_a_client_that_reads_slowly_gets_everything_and_holds_up_nobody(edge: Edge, servers: dict[str, Server]) -> None:
+    pieces = 500  # more than all the buffers on the way together
+    slow = call(edge.port, "a.test", f"SEND {pieces}")
+    assert who(edge, "a.test") == "a"
+    assert len(read_all(slow)) == pieces * len(PIECE)
+
+
+def test_a_download_of_a_gigabyte_arrives_whole(edge: Edge, servers: dict[str, Server]) -> None:
+    expected, got, length = hashlib.sha256(), hashlib.sha256(), 0
+    for _ in range(GIGABYTE):
+        expected.update(PIECE)
+    with call(edge.port, "b.test", f"SEND {GIGABYTE}") as connection:
+        while data := connection.recv(1 << 20):
+            got.update(data)
+            length += len(data)
+    assert length == GIGABYTE * len(PIECE)
+    assert got.digest() == expected.digest()
+
+
+def test_new_routes_take_effect_and_break_no_connection(edge: Edge, servers: dict[str, Server], tmp_path: Path) -> None:
+    with call(edge.port, "a.test", "ECHO") as old, Server(edge.gateway, "new") as new:
+        old.sendall(b"1")
+        assert old.recv(1) == b"1"
+        edge.follow([Route("new", "new.test", new.upstream, (("127.0.0.1", edge.port),), time.time())])
+        wait_until(lambda: silence(edge, "a.test", "new"), what="the new route", timeout=20)
+        assert who(edge, "new.test") == "new"
+        old.sendall(b"2")
+        assert old.recv(1) == b"2"

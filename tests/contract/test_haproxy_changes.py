@@ -1,0 +1,349 @@
+"""The edge's own container while routes and certificates change under it: nothing new fails, nothing open ends."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import socketserver
+import ssl
+import threading
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from sandbox.certs.keystore import Keystore
+from sandbox.host.engine import Engine
+from sandbox.host.waiting import wait_until
+from sandbox.proxy import edge
+from sandbox.proxy.container import EdgeContainer
+from sandbox.proxy.routes import Host, Route
+from tests.contract.edges import IMAGE, _engine
+from tests.ports import free_port
+
+LOCAL = "127.0.0.1"
+DOMAIN = "demo.test"
+APP = f"app.{DOMAIN}"
+CHANGES = 100
+KEY = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
+
+
+class Echo(socketserver.BaseRequestHandler):
+    """The ingress: a TLS server behind the PROXY protocol that answers HTTP, and sends back what comes otherwise."""
+
+    def handle(self) -> None:
+        with contextlib.suppress(OSError):
+            head = self.request.recv(16, socket.MSG_WAITALL)
+            if len(head) == 16:
+                self.request.recv(int.from_bytes(head[14:]), socket.MSG_WAITALL)
+                self.speak()
+
+    def speak(self) -> None:
+        if not self.request.recv(1, socket.MSG_PEEK):
+            return  # the edge only looked whether anybody listens
+        server = self.server
+        assert isinstance(server, Ingress)
+        with server.context.wrap_socket(self.request, server_side=True) as stream:
+            while data := stream.recv(1 << 16):
+                if data.startswith(b"GET "):
+                    stream.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(data), data))
+                else:
+                    stream.sendall(data)
+
+
+class Ingress(socketserver.ThreadingTCPServer):
+    daemon_threads = True
+    request_queue_size = 256
+    allow_reuse_address = True
+
+    def __init__(self, address: str, context: ssl.SSLContext) -> None:
+        self.context = context
+        super().__init__((address, 0), Echo)
+
+
+class Outside(BaseHTTPRequestHandler):
+    """A program of this machine's: says the headers it got, or becomes a stream that sends back what comes."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        if self.headers.get("Upgrade"):
+            self.send_response(101)
+            self.send_header("Connection", "Upgrade")
+            self.send_header("Upgrade", "websocket")
+            self.send_header("Sec-WebSocket-Accept", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")  # RFC 6455, section 1.3
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                while data := self.connection.recv(1 << 16):
+                    self.connection.sendall(data)
+            self.close_connection = True
+            return
+        text = "".join(f"{name}: {value}\n" for name, value in self.headers.items()).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, *_: object) -> None:
+        return
+
+
+@dataclass
+class Stand:
+    """An edge with one sandbox, whose ingress and whose dev server are of the test's own."""
+
+    engine: Engine
+    box: EdgeContainer
+    keystore: Keystore
+    root: Path
+    port: int
+    open_port: int
+    gateway: str
+    ingress: str
+    outside: str
+    known: list[Route] = field(default_factory=list)
+
+    def route(self, *hosts: Host, name: str = "demo", domain: str = DOMAIN, aliases: tuple[str, ...] = ()) -> Route:
+        listen = ((LOCAL, self.port), (self.gateway, self.open_port))
+        return Route(name, domain, self.ingress, listen, 1.0, hosts=hosts, aliases=aliases)
+
+    def certify(self, *hosts: str) -> None:
+        pair = self.keystore.leaf("edge", hosts, now=datetime.now(UTC))
+        edge.save_key(self.box.folder, "demo", pair.key_pem + pair.chain_pem)
+
+    def follow(self, *known: Route) -> None:
+        self.box.follow(known)
+
+    def connect(self, host: str | None, *, address: str = LOCAL, port: int = 0) -> ssl.SSLSocket:
+        context = ssl.create_default_context(cafile=str(self.root))
+        if host is None:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        plain = socket.create_connection((address, port or self.port), timeout=20)
+        try:
+            return context.wrap_socket(plain, server_hostname=host)
+        except BaseException:
+            plain.close()
+            raise
+
+    def get(self, host: str, *headers: str, name: str = "") -> str:
+        with self.connect(host) as stream:
+            lines = [f"GET / HTTP/1.1\r\nHost: {name or host}", *headers, "Connection: close\r\n\r\n"]
+            stream.sendall("\r\n".join(lines).encode())
+            found = b""
+            with contextlib.suppress(ssl.SSLError):
+                while data := stream.recv(1 << 16):
+                    found += data
+                    if name == "" and found.endswith(b"\r\n\r\n") and b"GET / " in found:
+                        break
+            return found.decode()
+
+
+@pytest.fixture
+def stand(tmp_path: Path) -> Iterator[Stand]:
+    engine = _engine()
+    client = engine._client
+    name = f"sandbox-test-{uuid.uuid4().hex[:8]}"
+    network = client.networks.create(name, driver="bridge")
+    network.reload()
+    gateway = network.attrs["IPAM"]["Config"][0]["Gateway"]
+    keystore = Keystore(tmp_path / "keys")
+    keystore.authority([DOMAIN], now=datetime.now(UTC))
+    leaf = keystore.leaf("default", (DOMAIN, f"*.{DOMAIN}"), now=datetime.now(UTC))
+    pem = tmp_path / "ingress.pem"
+    pem.write_bytes(leaf.key_pem + leaf.chain_pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    # A long folder, as users' homes may be: longer than a socket's address.
+    box = EdgeContainer(engine, tmp_path / ("edge" * 20), name, name)
+    try:
+        with Ingress(gateway, context) as ingress, ThreadingHTTPServer(("0.0.0.0", 0), Outside) as outside:  # noqa: S104
+            for server in (ingress, outside):
+                threading.Thread(target=server.serve_forever, daemon=True).start()
+            box.folder.mkdir()
+            made = Stand(
+                engine,
+                box,
+                keystore,
+                keystore.root.cert,
+                free_port(),
+                free_port(),
+                gateway,
+                f"{gateway}:{ingress.server_address[1]}",
+                f"localhost:{outside.server_address[1]}",
+            )
+            box.start(IMAGE, [made.route()])
+            wait_until(lambda: silence(made), what="the edge", timeout=20, pause=0.05)
+            yield made
+            ingress.shutdown()
+            outside.shutdown()
+    finally:
+        engine.remove_container(name)
+        network.remove()
+
+
+def silence(stand: Stand) -> str | None:
+    try:
+        with stand.connect(APP):
+            return None
+    except OSError as error:
+        return f"{error}: {stand.engine.logs(stand.box.name)}"
+
+
+def answers(stand: Stand, host: str) -> str | None:
+    found = stand.get(host)
+    return None if " 200 " in found else found or "nothing"
+
+
+@pytest.mark.real
+def test_it_has_no_more_rights_than_it_needs(stand: Stand) -> None:
+    found = stand.engine._client.api.inspect_container(stand.box.name)
+    host = found["HostConfig"]
+    assert host["ReadonlyRootfs"]
+    assert host["CapDrop"] == ["ALL"]
+    assert not host["CapAdd"]
+    assert not host["Privileged"]
+    assert host["SecurityOpt"] == ["no-new-privileges"]
+    assert host["RestartPolicy"]["Name"] == "unless-stopped"
+    assert host["Memory"] == 256 << 20
+    assert host["PidsLimit"] == 256
+    assert found["Config"]["User"].split(":")[0] not in {"", "0"}
+    folder = str(stand.box.folder)
+    assert {mount["Source"]: mount["RW"] for mount in found["Mounts"]} == {folder: False, f"{folder}/run": True}
+
+
+@pytest.mark.real
+def test_a_host_may_end_at_the_edge_and_lead_out_of_the_cluster(stand: Stand) -> None:
+    shop = f"shop.{DOMAIN}"
+    stand.certify(APP, shop)
+    stand.follow(stand.route(Host(APP, terminate=True, to=stand.outside), Host(shop, terminate=True)))
+    wait_until(lambda: answers(stand, APP), what=APP, timeout=10)
+    said = stand.get(
+        APP, "X-Forwarded-For: 6.6.6.6", "Forwarded: for=6.6.6.6", "X-Real-IP: 6.6.6.6", "X-Forwarded-Port: 1"
+    )
+    assert "6.6.6.6" not in said
+    headers = dict(line.split(": ", 1) for line in said.lower().splitlines() if ": " in line)
+    assert headers["x-forwarded-proto"] == "https"
+    assert headers["x-forwarded-host"] == APP
+    assert headers["x-forwarded-port"] == "443"
+    assert headers["x-forwarded-for"] == stand.gateway
+    assert f"host: {shop}" in stand.get(shop).lower()
+    assert "x-forwarded-proto: https" in stand.get(shop).lower()
+    # The same connection is not for a host that is passed through, whatever a browser believes.
+    assert " 421 " in stand.get(APP, name=f"other.{DOMAIN}")
+    by_name = {server.backend: server for server in stand.box.control.servers()}
+    assert by_name[f"to:{APP}"].health == "UP"
+    assert by_name[f"to:{APP}"].total >= 2
+    assert by_name["demo"].health == "UP"
+
+
+@pytest.mark.real
+def test_an_alias_ends_at_the_edge_and_the_ingress_is_asked_for_the_host_it_knows(stand: Stand) -> None:
+    alias = f"alias.{DOMAIN}"
+    stand.certify(alias, f"*.{alias}")
+    stand.follow(stand.route(aliases=(alias,)))
+    said = stand.get(f"x.{alias}").lower()
+    assert f"\nhost: x.{DOMAIN}\r" in said
+    assert f"x-forwarded-host: x.{alias}" in said
+
+
+@pytest.mark.real
+def test_after_a_restart_it_serves_what_it_was_last_told(stand: Stand) -> None:
+    shop = f"shop.{DOMAIN}"
+    stand.certify(shop)
+    stand.follow(stand.route(Host(shop, terminate=True)))
+    workers = stand.box.control.workers()
+    stand.certify(shop, f"late.{DOMAIN}")
+    stand.follow(stand.route(Host(shop, terminate=True), Host(f"late.{DOMAIN}", terminate=True)))
+    assert stand.box.control.workers() == workers  # maps and a certificate take no reload
+    assert "x-forwarded-proto" in stand.get(f"late.{DOMAIN}").lower()
+    stand.engine._client.api.restart(stand.box.name, timeout=1)
+    wait_until(lambda: silence(stand), what="the edge", timeout=20, pause=0.05)
+    assert "x-forwarded-proto" in stand.get(f"late.{DOMAIN}").lower()
+    assert stand.box.is_idle()
+    with stand.connect(APP):
+        assert not stand.box.is_idle()
+
+
+@pytest.mark.real
+def test_whoever_asks_for_no_host_of_ours_gets_the_page_here_and_nothing_elsewhere(stand: Stand) -> None:
+    for host in (None, APP):
+        with stand.connect(host) as stream:
+            assert stream.version()
+    with stand.connect(APP, address=stand.gateway, port=stand.open_port) as stream:
+        assert stream.version()
+    with pytest.raises(OSError):
+        stand.connect(None, address=stand.gateway, port=stand.open_port)
+
+
+@pytest.mark.real
+def test_a_hundred_changes_break_nothing(stand: Stand) -> None:
+    control = stand.box.control
+    stand.certify(APP)
+    base = stand.route(Host(APP, terminate=True, to=stand.outside))
+    stand.follow(base)
+    wait_until(lambda: answers(stand, APP), what=APP, timeout=10)
+    done, failures, opened = threading.Event(), [], []
+
+    def knock(host: str) -> None:
+        while not done.is_set():
+            try:
+                found = stand.get(host)
+                opened.append(host)
+                if " 200 " not in found:
+                    failures.append(f"{host}: {found[:100]!r}")
+            except OSError as error:
+                failures.append(f"{host}: {error!r}")
+
+    streams = []
+
+    def open_streams() -> None:
+        passed = stand.connect(f"x.{DOMAIN}")
+        upgraded = stand.connect(APP)
+        lines = ("GET / HTTP/1.1", f"Host: {APP}", "Connection: Upgrade", "Upgrade: websocket", f"{KEY}\r\n\r\n")
+        upgraded.sendall("\r\n".join(lines).encode())
+        assert b" 101 " in upgraded.recv(1 << 16)
+        streams.extend([passed, upgraded])
+
+    def echoes(stream: ssl.SSLSocket) -> bool:
+        word = uuid.uuid4().hex.encode()
+        stream.sendall(word)
+        found = b""
+        while len(found) < len(word) and (data := stream.recv(1 << 10)):
+            found += data
+        return found == word
+
+    knocking = [threading.Thread(target=knock, args=(host,), daemon=True) for host in (f"y.{DOMAIN}", APP)]
+    for thread in knocking:
+        thread.start()
+    reloads = 0
+    try:
+        for number in range(CHANGES):
+            if number % 25 == 0:
+                open_streams()
+            before = control.workers()[0]
+            more = (Host(f"h{number}.{DOMAIN}", terminate=number % 3 == 1, to=None),) if number % 3 else ()
+            if number % 10 == 9:  # a backend of its own: a reload
+                more = (*more, Host(f"o{number}.{DOMAIN}", terminate=True, to=stand.outside))
+            if number % 5 == 0:
+                stand.certify(APP, *(f"c{each}.{DOMAIN}" for each in range(number % 7)))
+            follow = replace(base, hosts=(*base.hosts, Host(f"always.{DOMAIN}", terminate=True), *more))
+            stand.follow(follow)
+            reloads += control.workers()[0] != before
+            assert all(echoes(stream) for stream in streams)
+    finally:
+        done.set()
+        for thread in knocking:
+            thread.join()
+    assert failures == []
+    assert len(opened) > CHANGES
+    assert 10 <= reloads < CHANGES / 2
+    assert all(echoes(stream) for stream in streams)
+    assert len(control.workers()) > 1
+    for stream in streams:
+        stream.close()
+    wait_until(lambda: str(control.workers()) if len(control.workers()) > 1 else None, what="old workers", timeout=90)

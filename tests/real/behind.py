@@ -1,0 +1,95 @@
+"""Servers of the test's own process behind a sandbox's ingress, so that what is asked of it needs no image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from sandbox.cluster.api import Cluster
+from sandbox.names import NETWORK, SYSTEM_NAMESPACE
+from tests.real.machine import tool
+
+NAMESPACE = "default"
+
+
+def gateway() -> str:
+    """This machine's address on the sandboxes' network, where pods reach servers that listen on it."""
+    return tool("docker", "network", "inspect", NETWORK, "--format", "{{(index .IPAM.Config 0).Gateway}}").strip()
+
+
+@contextmanager
+def ingress(
+    cluster: Cluster,
+    host: str,
+    port: int,
+    *,
+    annotations: Mapping[str, str] | None = None,
+    protocol: str = "",
+    secret: str = "",
+) -> Iterator[None]:
+    """While it is entered, `host` leads to `port` on this machine.
+
+    `protocol` is the Service's appProtocol, `secret` the TLS Secret of a certificate of its own.
+    """
+    service, endpoints, routed = _objects(host.partition(".")[0], host, port, annotations or {}, protocol)
+    if secret:
+        routed = {**routed, "spec": {**routed["spec"], "tls": [{"hosts": [host], "secretName": secret}]}}
+    with applied(cluster, service, endpoints, routed):
+        yield
+
+
+@contextmanager
+def route(cluster: Cluster, kind: str, host: str, port: int, *, listener: str) -> Iterator[None]:
+    """The same by a Gateway API route of that kind to the listener of the sandbox's Gateway."""
+    name = host.partition(".")[0]
+    service, endpoints, _ = _objects(name, host, port, {}, "")
+    parent = {"name": "sandbox", "namespace": SYSTEM_NAMESPACE, "sectionName": listener}
+    rules = [{"backendRefs": [{"name": name, "port": port}]}]
+    routed = {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": kind,
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": {"parentRefs": [parent], "hostnames": [host], "rules": rules},
+    }
+    with applied(cluster, service, endpoints, routed):
+        yield
+
+
+@contextmanager
+def applied(cluster: Cluster, *objects: Mapping[str, Any]) -> Iterator[None]:
+    """While it is entered, the objects are there."""
+    cluster.apply_all(objects)
+    try:
+        yield
+    finally:
+        for one in objects:
+            cluster.delete(one["apiVersion"], one["kind"], one["metadata"]["name"], NAMESPACE)
+
+
+def _objects(
+    name: str, host: str, port: int, annotations: Mapping[str, str], protocol: str
+) -> tuple[Mapping[str, Any], ...]:
+    metadata = {"name": name, "namespace": NAMESPACE}
+    entry = {"name": "main", "port": port, **({"appProtocol": protocol} if protocol else {})}
+    backend = {"service": {"name": name, "port": {"name": "main"}}}
+    return (
+        {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"ports": [entry]}},
+        {
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
+            "metadata": {**metadata, "labels": {"kubernetes.io/service-name": name}},
+            "addressType": "IPv4",
+            "ports": [{"name": "main", "port": port}],
+            "endpoints": [{"addresses": [gateway()], "conditions": {"ready": True}}],
+        },
+        {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "Ingress",
+            "metadata": {**metadata, "annotations": dict(annotations)},
+            "spec": {
+                "ingressClassName": "nginx",
+                "rules": [{"host": host, "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}}],
+            },
+        },
+    )

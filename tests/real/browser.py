@@ -1,0 +1,44 @@
+"""A headless Chromium with a home of its own, in which only one root is trusted besides the public ones."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.real.machine import tool
+
+# As root it refuses its sandbox; --virtual-time-budget lets a page finish before it is looked at.
+OPTIONS = ("--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=10000", "--dump-dom")
+
+
+@dataclass(frozen=True)
+class Browser:
+    """Chromium in the folder `home`, new and without a connection at every call."""
+
+    program: str
+    home: Path
+
+    def body(self, url: str) -> str:
+        """The page at `url` once its scripts have run, from its body on."""
+        profile = tempfile.mkdtemp(dir=self.home)
+        said = tool(self.program, *OPTIONS, f"--user-data-dir={profile}", url, env={"HOME": str(self.home)})
+        return said.rpartition("<body>")[2]
+
+
+def browser(home: Path, root: Path) -> Browser:
+    """A browser that trusts the file `root`; without Chromium the test is skipped, or fails in CI."""
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    if not program or not shutil.which("certutil"):
+        if os.environ.get("CI"):
+            pytest.fail("CI needs chromium and certutil")
+        pytest.skip("needs chromium and certutil")
+    database = home / ".pki" / "nssdb"
+    database.mkdir(parents=True)
+    tool("certutil", "-d", f"sql:{database}", "-N", "--empty-password")
+    tool("certutil", "-d", f"sql:{database}", "-A", "-t", "C,,", "-n", "root", "-i", root)
+    return Browser(program, home)

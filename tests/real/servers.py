@@ -1,0 +1,110 @@
+"""Servers behind a sandbox's ingress: an application of the test's own process, and one that speaks TLS and HTTP/2."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from sandbox.certs.authority import Leaf
+from sandbox.names import EDGE
+from tests.real import behind
+from tests.real.machine import tool
+
+PASSED = "sandbox-test-passed-through"
+
+
+def page(other: str) -> str:
+    """A page that says who answers for the host and port `other`, on the connection that the browser chooses."""
+    return f"<body>nobody answers<script src='https://{other}/who.js'></script>"
+
+
+def script(name: str) -> str:
+    """What the application `name` lets such a page say."""
+    return f"document.body.textContent = '{name} answers'"
+
+
+class _App(BaseHTTPRequestHandler):
+    """Answers with what it was asked, as JSON; to an upload with its digest."""
+
+    protocol_version = "HTTP/1.1"
+    name = ""
+    other = ""
+
+    def do_GET(self) -> None:
+        if self.path == "/who.js":
+            self._answer(script(self.name), "text/javascript")
+        elif self.path == "/page":
+            self._answer(page(self.other), "text/html")
+        else:
+            self._answer(json.dumps(dict(self.headers)), "application/json")
+
+    def do_PUT(self) -> None:
+        left, digest = int(self.headers["Content-Length"]), hashlib.sha256()
+        while left:
+            piece = self.rfile.read(min(left, 1 << 20))
+            digest.update(piece)
+            left -= len(piece)
+        self._answer(digest.hexdigest(), "text/plain")
+
+    def _answer(self, content: str, kind: str) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content.encode())
+
+    def log_message(self, format: str, *values: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def app(name: str, *, other: str = "") -> Iterator[int]:
+    """An application where pods reach it, whose `/page` asks `other`; gives its port."""
+    server = ThreadingHTTPServer((behind.gateway(), 0), type("App", (_App,), {"name": name, "other": other}))
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@contextmanager
+def tls_app(name: str, leaf: Leaf, folder: Path, *, other: str = "") -> Iterator[int]:
+    """The same with TLS and HTTP/2, from the edge's image in a container of its own; gives its port."""
+    folder.mkdir()
+    (folder / "server.pem").write_bytes(leaf.chain_pem + leaf.key_pem)
+    (folder / "haproxy.cfg").write_text(
+        "defaults\n  mode http\n  timeout client 1m\n  timeout server 1m\n  timeout connect 5s\n"
+        "frontend tls\n  bind :8443 ssl crt /config/server.pem alpn h2,http/1.1\n"
+        f'  http-request return content-type text/javascript string "{script(name)}" if {{ path /who.js }}\n'
+        f'  http-request return content-type text/html string "{page(other)}"\n'
+    )
+    image = tool("docker", "inspect", "--format", "{{.Image}}", EDGE).strip()
+    place = ["--volume", f"{folder}:/config:ro", "--publish", f"{behind.gateway()}::8443", "--user", "0"]
+    tool("docker", "rm", "--force", PASSED, status=None)
+    tool(
+        "docker",
+        "run",
+        "--detach",
+        "--name",
+        PASSED,
+        *place,
+        "--entrypoint",
+        "haproxy",
+        image,
+        "-f",
+        "/config/haproxy.cfg",
+    )
+    try:
+        yield int(tool("docker", "port", PASSED, "8443").rpartition(":")[2])
+    finally:
+        tool("docker", "rm", "--force", PASSED)

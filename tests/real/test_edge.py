@@ -1,0 +1,229 @@
+"""One edge for all sandboxes of a machine: two come up at once, and what clients do on the port hurts nobody else."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import resource
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sandbox.cli import environment
+from sandbox.cluster.api import Cluster
+from sandbox.host.engine import Engine
+from sandbox.host.waiting import wait_until
+from sandbox.names import EDGE, Names
+from tests.real import behind, machine
+from tests.real.machine import CommandLine, tool
+
+pytestmark = pytest.mark.real
+
+PIECE = hashlib.sha256(b"a download").digest() * 32768
+PIECES = 1000
+MANY = 5000
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """One of the two, on the ports that both share."""
+
+    names: Names
+    command: CommandLine
+    ports: tuple[int, int]
+
+    @property
+    def domain(self) -> str:
+        return f"{self.names.name}.sandbox.localhost"
+
+    def connect(self, host: str, *, root: Path | None = None, second: bool = False) -> ssl.SSLSocket:
+        """A TLS connection as a client makes it who trusts this sandbox's root only, or `root`."""
+        context = ssl.create_default_context(cafile=str(root or self.names.root_certificate))
+        plain = socket.create_connection(("127.0.0.1", self.ports[second]), timeout=30)
+        return context.wrap_socket(plain, server_hostname=host)
+
+    def get(self, host: str) -> bytes:
+        """The whole answer to a request for `/`."""
+        with self.connect(host) as connection:
+            connection.sendall(f"GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+            return connection.makefile("rb").read()
+
+
+class _App(BaseHTTPRequestHandler):
+    """Says which sandbox it is behind, or sends a long download."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        host = self.headers["Host"]
+        large = host.startswith("bulk.")
+        said = host.encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(PIECE) * PIECES if large else len(said)))
+        self.end_headers()
+        if not large:
+            self.wfile.write(said)
+            return
+        for _ in range(PIECES):
+            self.wfile.write(PIECE)
+
+    def log_message(self, format: str, *values: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def _app() -> Iterator[int]:
+    server = ThreadingHTTPServer((behind.gateway(), 0), _App)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server.server_port
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return machine.engine()
+
+
+@pytest.fixture(scope="module")
+def pair(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Sandbox, Sandbox]]:
+    """Two sandboxes whose `up` begins at the same moment, as in two terminals."""
+    first, second, *registries = machine.free_ports(9443, 9444, 5011, 5012)
+    made = []
+    for name, registry in zip(("edge-one", "edge-two"), registries, strict=True):
+        folder = tmp_path_factory.mktemp(name)
+        spec = {"name": name, "registry": {"port": registry}, "proxy": {"ports": [first, second]}}
+        (folder / "sandbox.yaml").write_text(yaml.safe_dump(spec))
+        command = CommandLine({"KUBECONFIG": str(folder / "kubeconfig")}, folder)
+        made.append(Sandbox(environment.home().sandbox(name), command, (first, second)))
+    try:
+        children = [
+            subprocess.Popen(
+                [sys.executable, "-m", "sandbox", "up"],
+                env={**os.environ, **one.command.env, "SANDBOX_PROGRESS": "plain"},
+                cwd=one.command.folder,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+            for one in made
+        ]
+        for child in children:
+            said, _ = child.communicate(timeout=300)
+            assert child.returncode == 0, said
+        with _app() as server, ExitStack() as ingresses:
+            for one in made:
+                for host in (f"app.{one.domain}", f"bulk.{one.domain}"):
+                    ingresses.enter_context(behind.ingress(Cluster(one.names.kubeconfig), host, server))
+                    wait_until(lambda one=one, host=host: _unserved(one, host), what=host, timeout=30)  # type: ignore[misc]
+            yield made[0], made[1]
+    finally:
+        for one in made:
+            one.command("down", "--purge")
+
+
+def _unserved(sandbox: Sandbox, host: str) -> str | None:
+    with sandbox.connect(host) as connection:
+        connection.sendall(f"HEAD / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+        status = connection.recv(12)
+    return None if status in (b"HTTP/1.1 200", b"HTTP/1.1 501") else status.decode()
+
+
+def _ask(connection: ssl.SSLSocket, host: str) -> bytes:
+    connection.sendall(f"GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+    return connection.recv(12)
+
+
+def test_each_host_leads_to_its_own_sandbox_with_that_ones_certificate(pair: tuple[Sandbox, Sandbox]) -> None:
+    for mine, other in (pair, pair[::-1]):
+        host = f"app.{mine.domain}"
+        assert mine.get(host).endswith(host.encode())
+        with pytest.raises(ssl.SSLCertVerificationError):
+            mine.connect(host, root=other.names.root_certificate)
+
+
+def test_a_download_of_a_gigabyte_arrives_whole(pair: tuple[Sandbox, Sandbox]) -> None:
+    sandbox = pair[0]
+    host = f"bulk.{sandbox.domain}"
+    expected, got, length = hashlib.sha256(), hashlib.sha256(), 0
+    for _ in range(PIECES):
+        expected.update(PIECE)
+    with sandbox.connect(host) as connection:
+        connection.sendall(f"GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+        answer = connection.makefile("rb")
+        while answer.readline().strip():
+            pass
+        while piece := answer.read(1 << 20):
+            got.update(piece)
+            length += len(piece)
+    assert (length, got.digest()) == (len(PIECE) * PIECES, expected.digest())
+
+
+def test_a_client_that_does_not_read_holds_up_nobody(pair: tuple[Sandbox, Sandbox]) -> None:
+    sandbox = pair[0]
+    host = f"bulk.{sandbox.domain}"
+    with sandbox.connect(host) as slow:
+        slow.sendall(f"GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+        assert slow.recv(12) == b"HTTP/1.1 200"
+        for one in pair:
+            assert one.get(f"app.{one.domain}").startswith(b"HTTP/1.1 200")
+
+
+def test_thousands_of_connections_stay_open_and_new_ones_are_served(pair: tuple[Sandbox, Sandbox]) -> None:
+    sandbox = pair[0]
+    host = f"app.{sandbox.domain}"
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(before[0], MANY + 1000), max(before[1], MANY + 1000)))
+    with ExitStack() as held, ThreadPoolExecutor(32) as pool:
+        # On both ports: the engine's forwarder of each takes six descriptors a connection, and may have but 20,000.
+        opened = pool.map(lambda number: sandbox.connect(host, second=number % 2 > 0), range(MANY))
+        everyone = [held.enter_context(connection) for connection in opened]
+        assert sandbox.get(host).startswith(b"HTTP/1.1 200")
+        # Not one was dropped to make room: all are served in the end.
+        assert set(pool.map(lambda connection: _ask(connection, host), everyone)) == {b"HTTP/1.1 200"}
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+@pytest.mark.parametrize("said", [b"", b"\x16\x03\x01\x02", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", os.urandom(4096)])
+def test_whoever_speaks_no_tls_is_shut_out_and_hurts_nobody(pair: tuple[Sandbox, Sandbox], said: bytes) -> None:
+    sandbox = pair[0]
+    with socket.create_connection(("127.0.0.1", sandbox.ports[0]), timeout=30) as connection:
+        connection.sendall(said)
+        assert sandbox.get(f"app.{sandbox.domain}").startswith(b"HTTP/1.1 200")
+        with suppress(ConnectionResetError):
+            assert connection.recv(1) == b""
+
+
+def test_a_node_that_was_restarted_is_found_again_without_a_command(pair: tuple[Sandbox, Sandbox]) -> None:
+    sandbox, other = pair
+    tool("docker", "restart", sandbox.names.node)
+    assert other.get(f"app.{other.domain}").startswith(b"HTTP/1.1 200")
+
+    def unserved() -> str | None:
+        try:
+            return _unserved(sandbox, f"app.{sandbox.domain}")
+        except OSError as error:
+            return str(error)
+
+    wait_until(unserved, what="the restarted node", timeout=120)
+
+
+def test_the_one_that_goes_first_leaves_the_other_served(pair: tuple[Sandbox, Sandbox], engine: Engine) -> None:
+    sandbox, other = pair
+    other.command("down")
+    assert sandbox.get(f"app.{sandbox.domain}").startswith(b"HTTP/1.1 200")
+    edge = engine.container(EDGE)
+    assert edge is not None and edge.running

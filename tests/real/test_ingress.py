@@ -1,0 +1,279 @@
+"""What the ingress does for applications, seen through the edge: protocols, routes, the page and the certificate."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import http.client
+import json
+import socket
+import ssl
+from collections.abc import Iterator, Set
+from concurrent import futures
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+import yaml
+from websockets.sync.client import connect
+from websockets.sync.server import ServerConnection, serve
+
+from sandbox.certs.authority import Leaf, make_issuing, make_leaf, make_root
+from sandbox.cli import environment
+from sandbox.host.waiting import wait_until
+from sandbox.names import DEFAULT_TLS, DOMAIN_TLS, SYSTEM_NAMESPACE
+from tests.real import behind, browser, machine, servers
+from tests.real.machine import CommandLine
+from tests.real.served import SECONDS, Sandbox
+
+pytestmark = pytest.mark.real
+
+NAME = "ingress"
+DOMAIN = f"{NAME}.sandbox.localhost"
+PASSED = f"passed.{DOMAIN}"
+PASSTHROUGH = {"nginx.ingress.kubernetes.io/ssl-passthrough": "true"}
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    machine.engine()
+    port, registry = machine.free_ports(9444, 5021)
+    folder = tmp_path_factory.mktemp("ingress")
+    spec = {"name": NAME, "registry": {"port": registry}, "proxy": {"ports": [port]}, "ingress": {"gateway_api": True}}
+    (folder / "sandbox.yaml").write_text(yaml.safe_dump(spec))
+    command = CommandLine({"KUBECONFIG": str(folder / "kubeconfig")}, folder)
+    try:
+        command("up")
+        yield Sandbox(environment.home().sandbox(NAME), port)
+    finally:
+        command("down", "--purge")
+
+
+@pytest.fixture(scope="module")
+def app(sandbox: Sandbox) -> Iterator[str]:
+    """The host of an application that says what it was asked."""
+    host = f"app.{DOMAIN}"
+    with (
+        servers.app("app", other=f"{PASSED}:{sandbox.port}") as port,
+        behind.ingress(sandbox.cluster, host, port),
+    ):
+        sandbox.serves(host)
+        yield host
+
+
+def test_plain_http_is_sent_to_https_for_good(sandbox: Sandbox, app: str) -> None:
+    connection = http.client.HTTPConnection(sandbox.node, 80, timeout=10)
+    connection.request("GET", "/some/path?x=1", headers={"Host": app})
+    answer = connection.getresponse()
+    assert answer.status in {301, 308}
+    assert answer.headers["Location"] == f"https://{app}/some/path?x=1"
+    connection.close()
+
+
+def test_browsers_are_not_told_to_remember_https(sandbox: Sandbox, app: str) -> None:
+    assert "strict-transport-security" not in sandbox.curl(app).lower()
+
+
+@pytest.mark.parametrize(("option", "version"), [("--http2", "HTTP/2"), ("--http1.1", "HTTP/1.1")])
+def test_http_2_and_1_1_are_spoken(sandbox: Sandbox, app: str, option: str, version: str) -> None:
+    assert sandbox.curl(app, option).startswith(f"{version} 200")
+
+
+def test_the_application_learns_who_asks_and_how(sandbox: Sandbox, app: str) -> None:
+    headers = json.loads(sandbox.curl(app).splitlines()[-1])
+    assert (headers["X-Forwarded-Proto"], headers["Host"]) == ("https", f"{app}:{sandbox.port}")
+    assert headers["X-Forwarded-For"] == behind.gateway(), "this machine, as the edge sees it, and not the edge"
+
+
+def test_a_large_upload_arrives_whole(sandbox: Sandbox, app: str) -> None:
+    piece, pieces = b"\0\1\2\3" * (1 << 18), 100
+    with socket.create_connection(("127.0.0.1", sandbox.port), timeout=60) as plain:
+        connection = http.client.HTTPSConnection(app, context=sandbox.trust)
+        connection.sock = sandbox.trust.wrap_socket(plain, server_hostname=app)
+        headers = {"Content-Length": str(len(piece) * pieces)}
+        connection.request("PUT", "/", body=iter([piece] * pieces), headers=headers)
+        assert connection.getresponse().read().decode() == hashlib.sha256(piece * pieces).hexdigest()
+        connection.close()
+
+
+def _shout(connection: ServerConnection) -> None:
+    for message in connection:
+        connection.send(str(message).upper())
+
+
+def test_websockets_stay_open_both_ways(sandbox: Sandbox) -> None:
+    host = f"ws.{DOMAIN}"
+    with serve(_shout, behind.gateway(), 0) as server, futures.ThreadPoolExecutor(1) as pool:
+        pool.submit(server.serve_forever)
+        with behind.ingress(sandbox.cluster, host, server.socket.getsockname()[1]):
+            # A plain request is no WebSocket's: 426 is the server's own word.
+            sandbox.serves(host, "426")
+            plain = socket.create_connection(("127.0.0.1", sandbox.port), timeout=10)
+            with connect(f"wss://{host}:{sandbox.port}/", sock=plain, ssl=sandbox.trust, proxy=None) as client:
+                for word in ("one", "two", "x" * 100_000):
+                    client.send(word)
+                    assert client.recv(timeout=10) == word.upper()
+        server.shutdown()
+
+
+def _grpc_server() -> tuple[grpc.Server, int]:
+    def shout(requests: Iterator[bytes], context: Any) -> Iterator[bytes]:
+        for request in requests:
+            yield request.upper()
+
+    server = grpc.server(futures.ThreadPoolExecutor(4))
+    handlers = {"Talk": grpc.stream_stream_rpc_method_handler(shout)}
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Shout", handlers),))
+    port = server.add_insecure_port(f"{behind.gateway()}:0")
+    server.start()
+    return server, int(port)
+
+
+def test_grpc_streams_both_ways(sandbox: Sandbox) -> None:
+    host, words = f"grpc.{DOMAIN}", [b"one", b"two", b"three"]
+    server, port = _grpc_server()
+    credentials = grpc.ssl_channel_credentials(sandbox.names.root_certificate.read_bytes())
+    options = (("grpc.ssl_target_name_override", host), ("grpc.default_authority", host), ("grpc.enable_http_proxy", 0))
+
+    def unanswered() -> str | None:
+        with grpc.secure_channel(f"127.0.0.1:{sandbox.port}", credentials, options) as channel:
+            try:
+                said = list(channel.stream_stream("/test.Shout/Talk")(iter(words), timeout=10))
+            except grpc.RpcError as error:
+                return str(error)
+        return None if said == [word.upper() for word in words] else repr(said)
+
+    annotations = {"nginx.ingress.kubernetes.io/backend-protocol": "GRPC"}
+    # With the domain's certificate, which BoringSSL, gRPC's own, accepts: it has no addresses.
+    with behind.ingress(sandbox.cluster, host, port, annotations=annotations):
+        wait_until(unanswered, what=host, timeout=SECONDS)
+    server.stop(None).wait()
+
+
+def test_gateway_routes_of_both_kinds_are_served(sandbox: Sandbox, tmp_path: Path) -> None:
+    cluster, http_host, tls_host = sandbox.cluster, f"routed.{DOMAIN}", f"tunnelled.{DOMAIN}"
+    own = sandbox.leaf(tls_host)
+    with (
+        servers.app("routed") as http_port,
+        behind.route(cluster, "HTTPRoute", http_host, http_port, listener="https"),
+        servers.tls_app("tunnelled", own, tmp_path / "tls") as tls_port,
+        behind.route(cluster, "TLSRoute", tls_host, tls_port, listener="passthrough"),
+    ):
+        sandbox.serves(http_host)
+        sandbox.serves(tls_host)
+        assert "tunnelled answers" in sandbox.curl(tls_host, path="/who.js")
+        first, end, _ = own.chain_pem.decode().partition("-----END CERTIFICATE-----\n")
+        assert sandbox.presented(tls_host) == ssl.PEM_cert_to_DER_cert(first + end)
+        _page_follows(sandbox, {http_host, tls_host})
+    _page_follows(sandbox, set(), gone={http_host, tls_host})
+
+
+def test_the_page_for_unknown_hosts_follows_the_ingresses(sandbox: Sandbox, app: str) -> None:
+    _page_follows(sandbox, {app})
+    with behind.ingress(sandbox.cluster, f"new.{DOMAIN}", 1):
+        _page_follows(sandbox, {app, f"new.{DOMAIN}"})
+    _page_follows(sandbox, {app}, gone={f"new.{DOMAIN}"})
+
+
+def _page_follows(sandbox: Sandbox, there: Set[str], *, gone: Set[str] = frozenset()) -> None:
+    def differs() -> str | None:
+        page = sandbox.curl(f"nobody.{DOMAIN}", path="/any/path")
+        assert page.split()[1] == "404" and "<script" not in page
+        listed = {host for host in there | gone if f'href="https://{host}:{sandbox.port}/"' in page}
+        return None if listed == there else f"lists {listed}"
+
+    wait_until(differs, what="the page", timeout=SECONDS)
+
+
+def _secret(name: str, namespace: str, leaf: Leaf) -> dict[str, Any]:
+    data = {"tls.crt": leaf.chain_pem, "tls.key": leaf.key_pem}
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": "kubernetes.io/tls",
+        "metadata": {"name": name, "namespace": namespace},
+        "data": {key: base64.b64encode(value).decode() for key, value in data.items()},
+    }
+
+
+@contextmanager
+def _another(sandbox: Sandbox, secret: str) -> Iterator[None]:
+    """While it is entered, a Secret of a certificate of the sandbox's holds one of a stranger's authority."""
+    before = sandbox.cluster.get("v1", "Secret", secret, SYSTEM_NAMESPACE)
+    assert before is not None
+    now = datetime.now(UTC)
+    leaf = make_leaf(make_issuing(make_root([DOMAIN], now=now), [DOMAIN], now=now), [DOMAIN, f"*.{DOMAIN}"], now=now)
+    other = _secret(secret, SYSTEM_NAMESPACE, leaf)
+    sandbox.cluster.apply(other)
+    try:
+        yield
+    finally:
+        sandbox.cluster.apply({**other, "data": before["data"]})
+
+
+@pytest.mark.parametrize("secret", [DOMAIN_TLS, DEFAULT_TLS])
+def test_a_renewed_certificate_is_served_at_once_and_nobody_is_cut_off(sandbox: Sandbox, app: str, secret: str) -> None:
+    if secret == DOMAIN_TLS:
+        clients = [partial(sandbox.presented, name) for name in (app, DOMAIN, f"nobody.{DOMAIN}")]
+    else:
+        clients = [partial(sandbox.presented, f"no.such.host.{DOMAIN}")]
+        clients += [partial(sandbox.presented, name, node=True) for name in ("elsewhere.example", None)]
+
+    def served() -> set[bytes]:
+        return {client() for client in clients}
+
+    (old,) = served()
+    with socket.create_connection(("127.0.0.1", sandbox.port), timeout=10) as plain:
+        held = http.client.HTTPSConnection(app)
+        held.sock = sandbox.trust.wrap_socket(plain, server_hostname=app)
+        with _another(sandbox, secret):
+            wait_until(lambda: "still the old" if old in served() else None, what="the other", timeout=SECONDS)
+            assert len(served()) == 1
+            held.request("GET", "/")
+            assert held.getresponse().read()
+        held.close()
+    wait_until(lambda: None if served() == {old} else "still the other", what="the old", timeout=SECONDS)
+
+
+@pytest.fixture(scope="module")
+def chromium(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> browser.Browser:
+    return browser.browser(tmp_path_factory.mktemp("home"), sandbox.names.root_certificate)
+
+
+@pytest.mark.parametrize(
+    ("hosts", "who"), [((DOMAIN, f"*.{DOMAIN}"), "passed"), ((PASSED,), "app")], ids=["wildcard", "own"]
+)
+def test_a_passed_through_application_needs_a_certificate_of_its_own(
+    sandbox: Sandbox, app: str, chromium: browser.Browser, tmp_path: Path, hosts: tuple[str, ...], who: str
+) -> None:
+    # RFC 9113, section 9.1.1: a browser asks one host over another's connection if the certificate is good for both.
+    with _passed_through(sandbox, tmp_path / "tls", hosts, app):
+        assert f"{who} answers" in chromium.body(f"https://{PASSED}:{sandbox.port}/")
+
+
+def test_a_request_for_it_on_another_host_s_connection_is_sent_back(
+    sandbox: Sandbox, app: str, chromium: browser.Browser, tmp_path: Path
+) -> None:
+    with _passed_through(sandbox, tmp_path / "tls", (PASSED,), app):
+        assert "passed answers" in chromium.body(f"https://{app}:{sandbox.port}/page")
+
+
+@contextmanager
+def _passed_through(sandbox: Sandbox, folder: Path, hosts: tuple[str, ...], app: str) -> Iterator[None]:
+    """While it is entered, an application at PASSED speaks TLS itself, with a certificate for `hosts`."""
+
+    def pending() -> str | None:
+        status = sandbox.status(app, "--header", f"Host: {PASSED}")
+        return None if status == "421" else status
+
+    leaf, other = sandbox.leaf(*hosts), f"{app}:{sandbox.port}"
+    with (
+        servers.tls_app("passed", leaf, folder, other=other) as port,
+        behind.ingress(sandbox.cluster, PASSED, port, annotations=PASSTHROUGH),
+    ):
+        wait_until(pending, what="status 421", timeout=SECONDS)
+        yield

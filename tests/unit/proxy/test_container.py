@@ -1,0 +1,106 @@
+"""The edge's container and folder: who it runs as, what it publishes, when it must be told of changes."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from sandbox.bundle.own import UPSTREAM
+from sandbox.host.engine import Bind
+from sandbox.host.facts import Facts, read
+from sandbox.names import EDGE, LABEL, NETWORK
+from sandbox.proxy import byhand, config, container, edge, routes
+from sandbox.proxy.byhand import ByHand
+from sandbox.proxy.container import EdgeContainer
+from sandbox.proxy.routes import Host, Route
+from tests.fakes import FakeEngine
+
+IMAGE = UPSTREAM["haproxy"]
+
+
+def route(name: str, *listen: tuple[str, int], hosts: tuple[Host, ...] = ()) -> Route:
+    return Route(name, f"{name}.test", "node", listen or (("127.0.0.1", 443),), 1.0, hosts=hosts)
+
+
+def facts(system: str = "Debian", *options: str) -> Facts:
+    info = {"ServerVersion": "28", "OperatingSystem": system, "SecurityOptions": list(options)}
+    return read(info, api="1.47", local=True)
+
+
+@pytest.mark.parametrize(
+    ("found", "uid", "expected"),
+    [
+        (facts(), 1000, "1000:100"),
+        (facts(), 0, "65532:65532"),
+        (facts("Debian", "name=rootless"), 1000, "0:0"),
+    ],
+)
+def test_whoever_runs_it_reads_keys_of_the_user(found: Facts, uid: int, expected: str) -> None:
+    assert container.user(found, uid, 100) == expected
+
+
+def test_what_others_than_this_machine_reach_has_a_port_of_its_own() -> None:
+    known = [route("a", ("127.0.0.1", 443), ("::1", 443)), route("b", ("192.168.1.5", 8443), ("127.0.0.1", 443))]
+    assert container.published(known) == {
+        config.PORT: (Bind("127.0.0.1", 443), Bind("::1", 443)),
+        config.OPEN_PORT: (Bind("192.168.1.5", 8443),),
+    }
+
+
+def test_who_listens_everywhere_listens_for_those_who_ask_for_one_address() -> None:
+    known = [route("a", ("127.0.0.1", 443), ("127.0.0.1", 8443)), route("b", ("0.0.0.0", 443))]  # noqa: S104
+    assert container.published(known) == {
+        config.PORT: (Bind("127.0.0.1", 8443),),
+        config.OPEN_PORT: (Bind("0.0.0.0", 443),),  # noqa: S104
+    }
+
+
+def test_the_folder_follows_the_routes_and_keeps_keys_from_others(tmp_path: Path) -> None:
+    folder = tmp_path / "edge"
+    ends = route("a", hosts=(Host("x.test", terminate=True),))
+    edge.save_key(folder, "a", b"key")
+    edge.save_key(folder, "gone", b"key")
+    edge.write(folder, [ends])
+    assert not edge.is_current(folder, [ends])
+    edge.note_taken(folder)
+    assert edge.is_current(folder, [ends])
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o755
+    assert {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.rglob("*") if path.is_dir()} == {
+        "keys": 0o700,
+        "run": 0o700,
+    }
+    assert [(path.name, stat.S_IMODE(path.stat().st_mode)) for path in folder.glob("keys/*")] == [("a.pem", 0o600)]
+    edge.save_key(folder, "a", b"another")
+    assert not edge.is_current(folder, [ends])
+    edge.note_taken(folder)
+    (folder / "suffix.map").unlink()
+    assert not edge.is_current(folder, [ends])
+
+
+def test_what_was_added_by_hand_goes_before_the_spec(tmp_path: Path) -> None:
+    byhand.save(tmp_path, ByHand("app.a.test", "a", "localhost:3000"))
+    byhand.save(tmp_path, ByHand("x.a.test", "a", "localhost:1"))
+    byhand.save(tmp_path, ByHand("x.b.test", "b", "localhost:1"))
+    assert byhand.remove(tmp_path, "x.a.test")
+    assert not byhand.remove(tmp_path, "x.a.test")
+    routes.save(tmp_path, route("a", hosts=(Host("app.a.test"),)))
+    (merged,) = byhand.merged(routes.load(tmp_path), byhand.load(tmp_path))
+    assert merged.hosts == (Host("app.a.test", terminate=True, to="localhost:3000"),)
+    assert byhand.ending((Host("z.a.test", terminate=True), Host("y.a.test")), byhand.load(tmp_path), "a") == (
+        "app.a.test",
+        "z.a.test",
+    )
+
+
+def test_where_its_socket_is_out_of_reach_it_gets_a_signal(tmp_path: Path) -> None:
+    engine = FakeEngine(IMAGE)
+    engine.create_network(NETWORK, {LABEL: ""})
+    box = EdgeContainer(engine, tmp_path)
+    box.start(IMAGE, [route("a")])
+    assert edge.is_current(tmp_path, [route("a")])
+    box.follow([route("a"), route("b")])
+    assert engine.boxes[EDGE].signals == ["SIGUSR2"]
+    assert edge.is_current(tmp_path, [route("a"), route("b")])
+    assert not box.is_idle()

@@ -1,0 +1,109 @@
+"""The step that installs the ingress controller, by what the cluster's API server holds afterwards."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+
+from sandbox.cluster.api import ClusterError
+from sandbox.errors import SandboxError
+from sandbox.ingress.controller import Manifest
+from sandbox.names import Names
+from sandbox.steps.ingress import IngressStep
+from sandbox.steps.step import State
+from tests.api_server import ApiServer
+from tests.fakes import FakeEngine, NoWork
+
+CONFIG = "/api/v1/namespaces/s/configmaps/c"
+POD = "/api/v1/namespaces/s/pods/p"
+GROUND = "/api/v1/namespaces/s/configmaps/ground"
+
+
+def manifest(kind: str, name: str, **content: Any) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": kind, "metadata": {"name": name, "namespace": "s"}, **content}
+
+
+@dataclass(frozen=True)
+class Small:
+    """A controller of two objects, whose pod is ready as soon as it is applied."""
+
+    content: str = "x"
+    title: str = "Small"
+    promises: str = "little"
+    status: dict[str, Any] = field(default_factory=lambda: {"phase": "Succeeded"})
+    trouble: SandboxError | None = None
+
+    def groundwork(self) -> Sequence[Manifest]:
+        if self.trouble:
+            raise self.trouble
+        return [manifest("ConfigMap", "ground")]
+
+    def manifests(self, *, trusted: str) -> Sequence[Manifest]:
+        config = manifest("ConfigMap", "c", data={"content": self.content, "trusted": trusted})
+        return [config, manifest("Pod", "p", status=self.status)]
+
+
+@pytest.fixture
+def step(engine: FakeEngine, names: Names, server: ApiServer) -> IngressStep:
+    return IngressStep(engine, names, Small())
+
+
+def test_it_is_absent_until_its_workload_is_there(server: ApiServer, step: IngressStep) -> None:
+    assert step.check().state is State.ABSENT
+    step.apply(NoWork())
+    assert list(server.objects) == [GROUND, CONFIG, POD], "the groundwork first, the workload last"
+    assert (step.check().state, step.check().detail) == (State.READY, "little")
+
+
+def test_the_edge_s_network_is_the_one_that_is_trusted(
+    server: ApiServer, step: IngressStep, engine: FakeEngine
+) -> None:
+    step.apply(NoWork())
+    network = engine.network("sandbox")
+    assert network is not None
+    assert server.objects[CONFIG]["data"]["trusted"] == network.subnet
+
+
+@pytest.mark.parametrize("amiss", ["gone", "changed", "not ready"])
+def test_a_part_that_is_amiss_is_drift_and_repaired(server: ApiServer, step: IngressStep, amiss: str) -> None:
+    step.apply(NoWork())
+    if amiss == "gone":
+        del server.objects[CONFIG]
+    elif amiss == "changed":
+        step = replace(step, controller=Small("y"))
+    else:
+        server.objects[POD]["status"] = {"phase": "Pending"}
+    assert step.check().state is State.DRIFTED
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+
+
+def test_groundwork_that_cannot_be_had_stops_it_before_it_touches_anything(
+    server: ApiServer, step: IngressStep
+) -> None:
+    with pytest.raises(SandboxError, match="no file"):
+        replace(step, controller=Small(trouble=SandboxError("no file"))).apply(NoWork())
+    assert server.objects == {}
+
+
+def test_a_kind_that_is_on_its_way_is_waited_for(server: ApiServer, step: IngressStep) -> None:
+    pods = server.kinds["/api/v1"].pop("Pod")
+    timer = threading.Timer(0.3, server.kinds["/api/v1"].update, [{"Pod": pods}])
+    timer.start()
+    step.apply(NoWork())
+    timer.join()
+    assert step.check().state is State.READY
+
+
+def test_what_the_cluster_refuses_is_said_at_once(server: ApiServer, step: IngressStep) -> None:
+    server.refusal = (422, b'{"message": "port is taken"}')
+    with pytest.raises(ClusterError, match="port is taken"):
+        step.apply(NoWork())
+
+
+def test_it_goes_with_the_cluster(step: IngressStep) -> None:
+    assert not step.undo()
