@@ -9,9 +9,15 @@ from pathlib import Path
 LABEL = "dev.sandbox.name"
 NETWORK = "sandbox"
 EDGE = "sandbox-edge"
+PASSTHROUGH = "passthrough"
 SYSTEM_NAMESPACE = "sandbox-system"
 DEFAULT_TLS = "default-tls"
+DOMAIN_TLS = "domain-tls"
+EDGE_LEAF = "edge"
+INGRESS_SERVICE = f"ingress.{SYSTEM_NAMESPACE}.svc.cluster.local"
 REGISTRY_PORT = 5000
+# This machine, for pods.
+HOST = "host.sandbox.internal"
 
 
 @dataclass(frozen=True)
@@ -28,14 +34,39 @@ class Home:
         return self.cache / "bundle"
 
     @property
+    def manifests(self) -> Path:
+        """Releases of others, as they publish them, kept or put there by hand."""
+        return self.cache / "manifests"
+
+    @property
     def edge(self) -> Path:
         """The edge's configuration, which its container reads."""
         return self.state / "edge"
 
     @property
+    def passthrough(self) -> Path:
+        """The routes, the state and the log of the passthrough, the edge's stand-in where no container can reach."""
+        return self.state / PASSTHROUGH
+
+    @property
+    def kubectl(self) -> Path:
+        """The kubectl that the passthrough calls."""
+        return self.passthrough / "kubectl"
+
+    @property
+    def claims(self) -> Path:
+        """The ports that commands at work are about to take."""
+        return self.state / "ports"
+
+    @property
     def log(self) -> Path:
         """What the last commands did, for people and bug reports."""
         return self.state / "sandbox.log"
+
+    @property
+    def trust(self) -> Path:
+        """The record of the root certificates that were put into trust stores."""
+        return self.state / "trust"
 
     def sandbox(self, name: str) -> Names:
         """The names of one sandbox."""
@@ -69,6 +100,15 @@ class Names:
         """The volume that holds the registry's data."""
         return self.registry
 
+    def mirror(self, upstream: str) -> str:
+        """The container that is the cache of one upstream registry, and its host name on the network."""
+        return f"sandbox-{self.name}-{upstream.replace(':', '-')}"
+
+    @property
+    def mirrors(self) -> Path:
+        """The settings and the data of those caches, one folder each; only `--purge` removes them."""
+        return self.home.state / "mirrors" / self.name
+
     @property
     def labels(self) -> Mapping[str, str]:
         """What tells our objects from everybody else's."""
@@ -88,6 +128,16 @@ class Names:
     def resolv_conf(self) -> Path:
         """The nameservers that the node gives to pods."""
         return self.folder / "resolv.conf"
+
+    @property
+    def proxy_conf(self) -> Path:
+        """The proxy that the node's containerd is told of; it may hold a password."""
+        return self.folder / "proxy.conf"
+
+    @property
+    def credentials(self) -> Path:
+        """The process that renews registry credentials and its log; there as long as a cluster has any."""
+        return self.folder / "credentials"
 
     @property
     def keys(self) -> Path:

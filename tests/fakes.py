@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sandbox.host.engine import Container, ContainerSpec, Engine, EngineError, Network
+from sandbox.host.facts import Facts, read
 from sandbox.steps.step import State, Status, Work
 
 Program = Callable[["FakeContainer", Sequence[str]], tuple[int, str]]
@@ -55,6 +56,7 @@ class FakeEngine(Engine):
         self.images = {reference: _digest("image", reference) for reference in images}
         self.upstream: set[str] = set()
         self.busy: set[int] = set()
+        self.rootless = False
         self.programs: dict[str, Program] = {"busybox": _busybox, "cat": _cat}
         self.boxes: dict[str, FakeContainer] = {}
         self.networks: dict[str, FakeNetwork] = {}
@@ -67,6 +69,12 @@ class FakeEngine(Engine):
 
     def cgroup_version(self) -> int:
         return 2
+
+    def is_rootless(self) -> bool:
+        return self.rootless
+
+    def facts(self) -> Facts:
+        return read({"ServerVersion": self.version, "NCPU": 4, "MemTotal": 8 << 30}, api="1.47", local=True)
 
     # Images
 
@@ -198,6 +206,9 @@ class FakeEngine(Engine):
 
     def volume_labels(self, name: str) -> Mapping[str, str] | None:
         return self.volumes.get(name)
+
+    def labelled_volumes(self, label: str) -> Mapping[str, Mapping[str, str]]:
+        return {name: labels for name, labels in self.volumes.items() if label in labels}
 
     def create_volume(self, name: str, labels: Mapping[str, str]) -> None:
         self.volumes.setdefault(name, dict(labels))

@@ -104,7 +104,9 @@ class Cluster:
     def delete(self, api_version: str, kind: str, name: str, namespace: str | None = None) -> None:
         """Delete an object; gone already is fine."""
         try:
-            self._call("DELETE", f"{self._collection(api_version, kind, namespace)}/{name}")
+            # A Job would leave its pods by default.
+            path = f"{self._collection(api_version, kind, namespace)}/{name}?propagationPolicy=Background"
+            self._call("DELETE", path)
         except ClusterError as error:
             if error.status != 404:
                 raise

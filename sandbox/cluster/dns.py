@@ -1,9 +1,10 @@
-"""CoreDNS as a sandbox wants it: one pod, and the sandbox's own hosts answered with the ingress inside the cluster."""
+"""CoreDNS as a sandbox wants it: one pod, its hosts answered with the ingress, the rest by the right nameservers."""
 
 from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 NAMESPACE = "kube-system"
@@ -11,23 +12,20 @@ NAME = "coredns"
 # What of the Corefile the running pod has read.
 MARK = "sandbox.dev/corefile"
 
-# kubeadm's own (cmd/kubeadm/app/phases/addons/dns/manifests.go), with a place for the rule below.
+# kubeadm's own (cmd/kubeadm/app/phases/addons/dns/manifests.go), with places for what is below.
 _COREFILE = """.:53 {{
     errors
     health {{
        lameduck 5s
     }}
     ready
-{rule}    kubernetes cluster.local in-addr.arpa ip6.arpa {{
+{rule}{hosts}    kubernetes cluster.local in-addr.arpa ip6.arpa {{
        pods insecure
        fallthrough in-addr.arpa ip6.arpa
        ttl 30
     }}
     prometheus :9153
-    forward . /etc/resolv.conf {{
-       max_concurrent 1000
-    }}
-    cache 30 {{
+{forwards}    cache 30 {{
        disable success cluster.local
        disable denial cluster.local
     }}
@@ -38,15 +36,47 @@ _COREFILE = """.:53 {{
 """
 
 
-def corefile(*, domain: str, service: str | None) -> str:
+def corefile(
+    *,
+    domain: str,
+    service: str | None,
+    nameservers: Sequence[str],
+    zones: Mapping[str, Sequence[str]] | None = None,
+    hosts: Mapping[str, str] | None = None,
+) -> str:
     """The configuration in which `domain` and every name below it has the address of `service`, if one is given.
 
     The name of the Service is looked up at each question, so it may be made later, and made anew. Programs that take
     every name under `localhost` for this machine without asking (curl, browsers) are not reached by this.
+    `hosts` are names with their addresses, `zones` domains with nameservers of their own; the rest is asked of
+    `nameservers`. They stand here and not in a resolv.conf, which a pod keeps as it was when the pod was made.
     """
     pattern = re.escape(domain).replace(r"\-", "-")
     rule = rf"    rewrite stop name regex ^(.*\.)?{pattern}\.$ {service}. answer auto"
-    return _COREFILE.format(rule=f"{rule}\n" if service else "")
+    forwards = [_forward(zone, asked) for zone, asked in sorted((zones or {}).items())]
+    return _COREFILE.format(
+        rule=f"{rule}\n" if service else "",
+        hosts=_hosts(hosts) if hosts else "",
+        forwards="".join((*forwards, _forward(".", nameservers))),
+    )
+
+
+def _hosts(hosts: Mapping[str, str]) -> str:
+    lines = "".join(f"       {address} {name}\n" for name, address in sorted(hosts.items()))
+    return f"    hosts {{\n{lines}       ttl 30\n       fallthrough\n    }}\n"
+
+
+def _forward(zone: str, nameservers: Sequence[str]) -> str:
+    """In their order, as a resolver asks them; CoreDNS would take any."""
+    return (
+        f"    forward {zone} {' '.join(nameservers)} {{\n       max_concurrent 1000\n       policy sequential\n    }}\n"
+    )
+
+
+def nameservers(text: str) -> tuple[str, ...]:
+    """All nameservers that a configuration of `corefile` forwards to, each once."""
+    found = re.findall(r"^    forward \S+ ([^{]+) \{$", text, re.MULTILINE)
+    return tuple(dict.fromkeys(server for servers in found for server in servers.split()))
 
 
 def config_map(text: str) -> dict[str, Any]:

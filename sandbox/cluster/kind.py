@@ -11,12 +11,16 @@ import yaml
 
 from sandbox.errors import MissingTool
 from sandbox.host import process
+from sandbox.host.proxies import BOTH_CASES
 
 # The first whose node configuration is kubeadm's v1beta4, which the patches below are written for.
 OLDEST = (0, 32, 0)
 CREATE_TIMEOUT = 600.0
 DELETE_TIMEOUT = 120.0
+LOAD_TIMEOUT = 300.0
 RESOLV_CONF = "/etc/kubernetes/pod-resolv.conf"
+# kind's defaults, which the sandbox keeps.
+PODS, SERVICES = "10.244.0.0/16", "10.96.0.0/16"
 
 
 # A lone control plane has no rival to be patient with: after a refusal while RBAC is not set up yet, ask again soon.
@@ -33,8 +37,11 @@ class Tags:
     coredns: str
 
 
-def config(name: str, *, resolv_conf: Path, cgroup_version: int, tags: Tags | None) -> str:
-    """The kind configuration (kind.x-k8s.io/v1alpha4) of a one-node cluster whose pods use our nameservers."""
+def config(name: str, *, mounts: Mapping[Path, str], cgroup_version: int, tags: Tags | None) -> str:
+    """The kind configuration (kind.x-k8s.io/v1alpha4) of a one-node cluster whose pods use our nameservers.
+
+    `mounts` are files of this machine, RESOLV_CONF among them, by their places in the node.
+    """
     kubelet: dict[str, object] = {"kind": "KubeletConfiguration", "resolvConf": RESOLV_CONF}
     if cgroup_version == 1:
         # Kubernetes 1.35 and newer refuse cgroup v1 unless told (KEP-5573).
@@ -47,14 +54,14 @@ def config(name: str, *, resolv_conf: Path, cgroup_version: int, tags: Tags | No
     }
     if tags:
         cluster |= {"etcd": {"local": {"imageTag": tags.etcd}}, "dns": {"imageTag": tags.coredns}}
-    mount = {"hostPath": str(resolv_conf), "containerPath": RESOLV_CONF, "readOnly": True}
+    extra = [{"hostPath": str(path), "containerPath": place, "readOnly": True} for path, place in mounts.items()]
     return yaml.safe_dump(
         {
             "kind": "Cluster",
             "apiVersion": "kind.x-k8s.io/v1alpha4",
             "name": name,
             "networking": {"ipFamily": "ipv4"},
-            "nodes": [{"role": "control-plane", "extraMounts": [mount]}],
+            "nodes": [{"role": "control-plane", "extraMounts": extra}],
             "kubeadmConfigPatches": [yaml.safe_dump(patch) for patch in (kubelet, cluster)],
             "kubeadmConfigPatchesJSON6902": [
                 {
@@ -123,10 +130,16 @@ class Kind:
         """Write the kubeconfig of a running cluster anew."""
         self._run(["export", "kubeconfig", "--name", name, "--kubeconfig", kubeconfig], timeout=60)
 
+    def load(self, name: str, archive: Path) -> None:
+        """Put the images of an archive into the cluster's nodes."""
+        self._run(["load", "image-archive", archive, "--name", name], timeout=LOAD_TIMEOUT)
+
     def delete(self, name: str, *, kubeconfig: Path) -> None:
         """Delete the cluster's nodes and its entry in `kubeconfig`; gone already is fine."""
         self._run(["delete", "cluster", "--name", name, "--kubeconfig", kubeconfig], timeout=DELETE_TIMEOUT)
 
     def _run(self, arguments: process.Argv, *, timeout: float, on_line: Callable[[str], None] | None = None) -> None:
         env = {"KIND_EXPERIMENTAL_DOCKER_NETWORK": self.network, "KIND_EXPERIMENTAL_PROVIDER": "docker"}
+        # kind would tell the whole node of this machine's proxy, and not of the registry that is reached without.
+        env |= dict.fromkeys(BOTH_CASES, "")
         process.run([self.program, *arguments], timeout=timeout, env=env, on_line=on_line)

@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network, ip_address
 from pathlib import Path
 
+from sandbox.cluster.kind import PODS, SERVICES
 from sandbox.doctor.check import Check, with_engine
 from sandbox.doctor.row import Finding, error, ok, skipped, warn
 from sandbox.doctor.scene import Scene
-from sandbox.host.resolvers import nameservers
+from sandbox.host.resolvers import upstream
 from sandbox.names import NETWORK
 
 ROUTES = Path("/proc/net/route")
-# kind's defaults, which the sandbox keeps.
-INSIDE = {"pods": IPv4Network("10.244.0.0/16"), "Services": IPv4Network("10.96.0.0/16")}
+INSIDE = {"pods": IPv4Network(PODS), "Services": IPv4Network(SERVICES)}
 UP = 1
 
 
@@ -34,7 +34,7 @@ def subnet(scene: Scene) -> Finding:
 def cluster_ranges(scene: Scene) -> Finding:
     """Whether pods could mistake a nameserver for one of themselves."""
     chosen = scene.spec.network.nameservers
-    servers = nameservers() if chosen == "auto" else chosen
+    servers = upstream().servers if chosen == "auto" else chosen
     ranges = dict(INSIDE)
     hidden = [
         f"{server} is inside the range of {name}, {each}"

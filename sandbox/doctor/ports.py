@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sandbox.doctor.check import Check, with_engine
-from sandbox.doctor.row import Finding, error, ok, warn
+from sandbox.doctor.row import Finding, error, ok, skipped, warn
 from sandbox.doctor.scene import Scene
 from sandbox.host import ports
 from sandbox.host.engine import Bind, Engine
@@ -30,6 +30,8 @@ def https(scene: Scene) -> Finding:
 
 def registry(scene: Scene) -> Finding:
     """Whether the sandbox's own registry has its port, or could have it."""
+    if scene.spec.registry.external:
+        return skipped(f"{scene.spec.registry.external} is used instead")
     bind = Bind("127.0.0.1", scene.spec.registry.port)
     who = holder(bind, with_engine(scene).engine, scene.home)
     evidence = f"{bind.address}:{bind.port} {who or 'free'}"

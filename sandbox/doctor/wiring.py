@@ -16,22 +16,24 @@ from sandbox.steps.wiring import WiringStep
 
 def registry(scene: Scene) -> Finding:
     """Whether the registry answers at its port."""
-    trouble = _not_running(with_engine(scene).engine, scene.names.registry)
+    external = scene.spec.registry.external
+    trouble = None if external else _not_running(with_engine(scene).engine, scene.names.registry)
     if trouble:
         return trouble
-    with Client(f"http://127.0.0.1:{scene.spec.registry.port}") as client:
+    with Client(external or f"http://127.0.0.1:{scene.spec.registry.port}") as client:
         client.ping()
-    return ok(f"localhost:{scene.spec.registry.port} answers")
+    return ok(f"{external or f'localhost:{scene.spec.registry.port}'} answers")
 
 
 def node(scene: Scene) -> Finding:
     """Whether the node pulls from the registry by each of its names, and tools and pods can find it."""
     engine = with_engine(scene).engine
-    for name in (scene.names.node, scene.names.registry):
+    registry = scene.spec.registry
+    for name in (scene.names.node, *(() if registry.external else (scene.names.registry,))):
         trouble = _not_running(engine, name)
         if trouble:
             return trouble
-    found = WiringStep(engine, scene.names, scene.spec.registry.port).check()
+    found = WiringStep(engine, scene.names, registry.port, registry.external, registry.mirrors).check()
     return ok(found.detail) if found.state is State.READY else error(f"not as it should be: {found.detail}")
 
 

@@ -16,7 +16,8 @@ import docker
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 
 from sandbox.errors import MissingTool, SandboxError
-from sandbox.host import unix_http
+from sandbox.host import facts, unix_http
+from sandbox.host.facts import Facts
 
 log = logging.getLogger(__name__)
 
@@ -52,8 +53,12 @@ class ContainerSpec:
     environment: Mapping[str, str] = field(default_factory=dict)
     volumes: Mapping[str, str] = field(default_factory=dict)
     read_only_binds: Mapping[Path, str] = field(default_factory=dict)
+    binds: Mapping[Path, str] = field(default_factory=dict)
+    tmpfs: tuple[str, ...] = ()
+    hosts: Mapping[str, str] = field(default_factory=dict)
     user: str | None = None
     memory: str = "512m"
+    processes: int = 4096
 
 
 @dataclass(frozen=True)
@@ -71,12 +76,13 @@ class Container:
 
 @dataclass(frozen=True)
 class Network:
-    """A network of the engine: its IPv4 range and the names of the containers on it."""
+    """A network of the engine: its IPv4 range, the containers on it, and the engine's own address there if told."""
 
     name: str
     subnet: str
     labels: Mapping[str, str]
     members: frozenset[str]
+    gateway: str = ""
 
 
 class Engine:
@@ -115,6 +121,18 @@ class Engine:
         """1 or 2: which control group hierarchy the engine's containers get."""
         with _translated("asking about the engine"):
             return int(self._client.info().get("CgroupVersion", "2"))
+
+    def facts(self) -> Facts:
+        """What the engine tells of itself and of its machine."""
+        api = self._client.api
+        with _translated("asking about the engine"):
+            local = api.base_url in ("http+docker://localhost", "http+docker://localnpipe")
+            return facts.read(self._client.info(), api=api._version, local=local)
+
+    def is_rootless(self) -> bool:
+        """Whether the engine runs without root, and so may publish only the ports that its user may listen on."""
+        with _translated("asking about the engine"):
+            return any("rootless" in str(option) for option in self._client.info().get("SecurityOptions") or ())
 
     # Images
 
@@ -207,6 +225,7 @@ class Engine:
         ports = {f"{inner}/tcp": [(b.address, b.port) for b in binds] for inner, binds in spec.publish.items()}
         mounts = {name: {"bind": path, "mode": "rw"} for name, path in spec.volumes.items()}
         mounts |= {str(path): {"bind": inner, "mode": "ro"} for path, inner in spec.read_only_binds.items()}
+        mounts |= {str(path): {"bind": inner, "mode": "rw"} for path, inner in spec.binds.items()}
         with _translated(f"starting container {spec.name}"):
             made = self._client.containers.create(
                 spec.image,
@@ -220,10 +239,12 @@ class Engine:
                 volumes=mounts,
                 user=spec.user,
                 read_only=True,
-                tmpfs={"/tmp": "size=64m"},  # noqa: S108  # inside the container
+                tmpfs=dict.fromkeys(("/tmp", *spec.tmpfs), "size=64m"),  # noqa: S108  # inside the container
+                extra_hosts=dict(spec.hosts),
                 cap_drop=["ALL"],
                 security_opt=["no-new-privileges"],
                 mem_limit=spec.memory,
+                pids_limit=spec.processes,
                 restart_policy={"Name": "unless-stopped"},
                 init=True,
             )
@@ -326,6 +347,12 @@ class Engine:
             except NotFound:
                 return None
 
+    def labelled_volumes(self, label: str) -> Mapping[str, Mapping[str, str]]:
+        """The labels of every volume that has `label`, by the volume's name."""
+        with _translated("listing volumes"):
+            found = self._client.api.volumes(filters={"label": label})["Volumes"] or ()
+            return {one["Name"]: dict(one["Labels"] or {}) for one in found}
+
     def create_volume(self, name: str, labels: Mapping[str, str]) -> None:
         """Make a volume, or find the one of that name."""
         with _translated(f"making volume {name}"):
@@ -368,9 +395,10 @@ def _container(found: Mapping[str, Any]) -> Container:
 
 
 def _network(found: Mapping[str, Any]) -> Network:
-    ranges = [one["Subnet"] for one in found["IPAM"]["Config"] or () if ":" not in one["Subnet"]]
+    ranges = [one for one in found["IPAM"]["Config"] or () if ":" not in one["Subnet"]]
     members = frozenset(one["Name"] for one in (found.get("Containers") or {}).values())
-    return Network(found["Name"], ranges[0] if ranges else "", found["Labels"] or {}, members)
+    first = ranges[0] if ranges else {}
+    return Network(found["Name"], first.get("Subnet", ""), found["Labels"] or {}, members, first.get("Gateway", ""))
 
 
 @contextmanager

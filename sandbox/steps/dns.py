@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from sandbox.cluster import dns
 from sandbox.cluster.api import Cluster
 from sandbox.cluster.readiness import pending, wait_ready
-from sandbox.names import Names
+from sandbox.host.engine import Engine
+from sandbox.host.gateway import host_address
+from sandbox.host.resolvers import Upstream
+from sandbox.names import HOST, NETWORK, Names
 from sandbox.steps.step import State, Status, Work
 
 
@@ -15,12 +19,16 @@ from sandbox.steps.step import State, Status, Work
 class DnsStep:
     """CoreDNS comes with the cluster; this suits it to one node and waits for it.
 
-    Pods reach the hosts of `domain` at the Service `ingress`, which is a name inside the cluster, if there is one.
+    Pods reach the hosts of `domain` at the Service `ingress`, which is a name inside the cluster, if there is one, and
+    those of `hosts` at their addresses; this machine is one of them. All other names are asked of `upstream`.
     """
 
+    engine: Engine
     names: Names
     domain: str
     ingress: str | None
+    upstream: Upstream
+    hosts: Mapping[str, str] = field(default_factory=dict)
     name: str = "dns"
     needs: tuple[str, ...] = ("cluster",)
 
@@ -29,23 +37,23 @@ class DnsStep:
         return "DNS of the cluster"
 
     def check(self) -> Status:
-        cluster = Cluster(self.names.kubeconfig)
-        waits_for = pending(cluster, dns.deployment(self._corefile))
+        cluster, text = Cluster(self.names.kubeconfig), self._corefile
+        waits_for = pending(cluster, dns.deployment(text))
         if waits_for:
             return Status(State.DRIFTED, waits_for)
-        text = self._corefile
         found = cluster.get("v1", "ConfigMap", dns.NAME, dns.NAMESPACE) or {}
         live = cluster.get("apps/v1", "Deployment", dns.NAME, dns.NAMESPACE) or {}
         annotations = live["spec"]["template"]["metadata"].get("annotations") or {}
         wanted = dns.deployment(text)["spec"]["template"]["metadata"]["annotations"]
         if found.get("data") != dns.config_map(text)["data"] or annotations.get(dns.MARK) != wanted[dns.MARK]:
             return Status(State.DRIFTED, "another configuration")
-        return Status(State.READY, f"*.{self.domain} inside too" if self.ingress else "")
+        asks = f"asks {', '.join(self.upstream.servers)}"
+        return Status(State.READY, f"*.{self.domain} inside too, {asks}" if self.ingress else asks)
 
     def apply(self, work: Work) -> None:
-        cluster = Cluster(self.names.kubeconfig)
-        cluster.apply(dns.config_map(self._corefile))
-        deployment = dns.deployment(self._corefile)
+        cluster, text = Cluster(self.names.kubeconfig), self._corefile
+        cluster.apply(dns.config_map(text))
+        deployment = dns.deployment(text)
         cluster.apply(deployment)
         wait_ready(cluster, [deployment], timeout=120)
 
@@ -54,4 +62,10 @@ class DnsStep:
 
     @property
     def _corefile(self) -> str:
-        return dns.corefile(domain=self.domain, service=self.ingress)
+        return dns.corefile(
+            domain=self.domain,
+            service=self.ingress,
+            nameservers=self.upstream.servers,
+            zones=self.upstream.domains,
+            hosts={HOST: host_address(self.engine, NETWORK, self.names.node), **self.hosts},
+        )

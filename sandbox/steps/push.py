@@ -11,6 +11,7 @@ from sandbox.errors import SandboxError
 from sandbox.host.engine import Engine
 from sandbox.registry.client import Client
 from sandbox.registry.compression import Compression
+from sandbox.registry.credential import Keychain
 from sandbox.registry.errors import RegistryError
 from sandbox.registry.imagelist import Entry, FromBuild, FromDaemon
 from sandbox.registry.lockfile import LockFile
@@ -27,12 +28,15 @@ class PushStep:
     """Pushes what is missing or another image by now; the data is the registry volume's.
 
     Images of other registries are pushed as they are locked. For all others a lock follows, where there is one: they
-    are the developer's own work.
+    are the developer's own work. `external` is the registry to push to instead of the sandbox's own at `port`,
+    `keychain` the user's accounts.
     """
 
     engine: Engine
     images: LockFile
     port: int
+    external: str | None = None
+    keychain: Keychain | None = None
     name: str = "push"
     needs: tuple[str, ...] = ("registry",)
 
@@ -43,7 +47,7 @@ class PushStep:
     def check(self) -> Status:
         locked = self.images.digests(self.images.read())
         try:
-            with Client(self._url) as client:
+            with Client(self._url, keychain=self.keychain) as client:
                 found = [(entry, self._found(client, entry)) for entry in self.images.entries]
         except RegistryError as error:
             return Status(State.ABSENT, error.brief)
@@ -60,7 +64,14 @@ class PushStep:
     def apply(self, work: Work) -> None:
         lock = self.images.read()
         compression = lock.compression if lock else Compression.RAW
-        results = push(self.images.pinned(lock), self._url, self.engine, _Saying(work), compression=compression)
+        results = push(
+            self.images.pinned(lock),
+            self._url,
+            self.engine,
+            _Saying(work),
+            compression=compression,
+            keychain=self.keychain,
+        )
         if lock and (changes := self.images.follow(results, lock, compression)):
             work.say(f"{self.images.path.name}: {', '.join(changes)}")
 
@@ -69,7 +80,7 @@ class PushStep:
 
     @property
     def _url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return self.external or f"http://127.0.0.1:{self.port}"
 
     def _found(self, client: Client, entry: Entry) -> Document | None:
         """What the registry has of an entry, None when that is not what the engine has."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from sandbox.errors import SandboxError
 from sandbox.host.engine import Bind, Container, ContainerSpec, Engine
@@ -10,27 +12,38 @@ from sandbox.host.waiting import wait_until
 from sandbox.names import NETWORK, REGISTRY_PORT, Names
 from sandbox.registry.client import Client
 from sandbox.registry.errors import RegistryError
+from sandbox.steps import folder
 from sandbox.steps.step import State, Status, Work
 
-COMMAND = ("registry", "serve", "/etc/distribution/config.yml")
+PROGRAM = "registry"
+CONFIG_FILE = "/etc/distribution/config.yml"
+COMMAND = (PROGRAM, "serve", CONFIG_FILE)
+DATA = "/var/lib/registry"
 CONFIG = {
-    "REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY": "/var/lib/registry",
+    "REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY": DATA,
     "REGISTRY_STORAGE_DELETE_ENABLED": "true",
     "REGISTRY_HTTP_ADDR": f":{REGISTRY_PORT}",
     "REGISTRY_LOG_LEVEL": "warn",
     "OTEL_TRACES_EXPORTER": "none",
 }
+READ_ONLY = {"REGISTRY_STORAGE_MAINTENANCE_READONLY": "{enabled: true}"}
+# Where its data is and whether it takes pushes: what the engine does not tell of a container otherwise.
+SETUP = "dev.sandbox.registry"
 
 
 @dataclass(frozen=True)
 class RegistryStep:
-    """CNCF distribution in a container; its data is a volume that outlives `down` unless it purges."""
+    """CNCF distribution in a container; its data is a volume that outlives `down` unless it purges.
+
+    With `storage` the data is in that folder instead, which is the user's and never removed.
+    """
 
     engine: Engine
     names: Names
     image: str
     port: int
     purge: bool
+    storage: Path | None = None
     name: str = "registry"
     needs: tuple[str, ...] = ("images", "network")
 
@@ -46,36 +59,70 @@ class RegistryStep:
         if reason:
             return Status(State.DRIFTED, reason)
         try:
-            with Client(self._url) as client:
+            with Client(self.url) as client:
                 client.ping()
         except RegistryError as error:
             return Status(State.DRIFTED, error.brief)
         return Status(State.READY, self.names.registry)
 
     def apply(self, work: Work) -> None:
-        self.engine.remove_container(self.names.registry)
-        self.engine.create_volume(self.names.volume, self.names.labels)
-        self.engine.run(
-            ContainerSpec(
-                name=self.names.registry,
-                image=self.image,
-                command=COMMAND,
-                labels=self.names.labels,
-                network=NETWORK,
-                publish={REGISTRY_PORT: self._binds},
-                environment=CONFIG,
-                volumes={self.names.volume: "/var/lib/registry"},
-            )
-        )
-        wait_until(self._silence, what=self.title, timeout=20, pause=0.05)
+        self._serve({})
 
     def undo(self) -> bool:
         removed = self.engine.remove_container(self.names.registry)
         return (self.purge and self.engine.remove_volume(self.names.volume)) or removed
 
     @property
-    def _url(self) -> str:
+    def url(self) -> str:
+        """Where it answers on this machine."""
         return f"http://127.0.0.1:{self.port}"
+
+    def garbage(self) -> str:
+        """What `collect` would delete, in the registry's own words. Raises SandboxError."""
+        return self._collect("--dry-run")
+
+    def collect(self) -> str:
+        """Delete what no tag names, in the registry's own words what; until it is done nothing can be pushed.
+
+        It ends with a restart, for a registry claims from its cache to have what was collected. One that is killed
+        meanwhile stays without pushes until the next `up`. Raises SandboxError.
+        """
+        self._serve(READ_ONLY)
+        try:
+            return self._collect()
+        finally:
+            self._serve({})
+
+    def _collect(self, *options: str) -> str:
+        argv = [PROGRAM, "garbage-collect", "--delete-untagged", *options, CONFIG_FILE]
+        status, output = self.engine.execute(self.names.registry, argv)
+        if status != 0:
+            said = "\n".join(output.splitlines()[-10:])
+            raise SandboxError("the registry could not collect its garbage", details=said, fix="sandbox up")
+        return output
+
+    def _serve(self, more: Mapping[str, str]) -> None:
+        """Start the container anew over the same data, with `more` settings, and wait until it answers."""
+        self.engine.remove_container(self.names.registry)
+        if self.storage is None:
+            self.engine.create_volume(self.names.volume, self.names.labels)
+        self.engine.run(
+            ContainerSpec(
+                name=self.names.registry,
+                image=self.image,
+                command=COMMAND,
+                labels={**self.names.labels, SETUP: self._setup(more)},
+                network=NETWORK,
+                publish={REGISTRY_PORT: self._binds},
+                environment={**CONFIG, **more},
+                volumes={str(self.storage or self.names.volume): DATA},
+                user=folder.owner(self.engine, self.storage) if self.storage else None,
+            )
+        )
+        wait_until(self._silence, what=self.title, timeout=20, pause=0.05)
+
+    def _setup(self, more: Mapping[str, str]) -> str:
+        return f"{self.storage or self.names.volume}{', read-only' if more else ''}"
 
     @property
     def _binds(self) -> tuple[Bind, ...]:
@@ -90,14 +137,15 @@ class RegistryStep:
             return f"is not published on 127.0.0.1:{self.port}"
         if NETWORK not in container.addresses:
             return f"is not on the network {NETWORK}"
-        return None
+        setup = container.labels.get(SETUP, "another place")
+        return None if setup == self._setup({}) else f"has its data in {setup}"
 
     def _silence(self) -> str | None:
         container = self.engine.container(self.names.registry)
         if container is None or not container.running:
             raise SandboxError("the registry stopped", details=self.engine.logs(self.names.registry))
         try:
-            with Client(self._url) as client:
+            with Client(self.url) as client:
                 client.ping()
         except RegistryError as error:
             return error.brief

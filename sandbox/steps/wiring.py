@@ -1,28 +1,55 @@
-"""The registry joined to the cluster, so that nodes pull from it by either of its names and tools can discover it."""
+"""The registry joined to the cluster, so that nodes pull from it by each of its names and tools can discover it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
 
+from sandbox.cluster import canary as pulling
+from sandbox.cluster import local_registry
 from sandbox.cluster.api import Cluster
-from sandbox.cluster.local_registry import SERVICE, host_files, hosting, service
+from sandbox.cluster.canary import Broken, Pulled
+from sandbox.cluster.local_registry import SERVICE
 from sandbox.cluster.namespace import namespace
-from sandbox.errors import SandboxError
 from sandbox.host.engine import Engine
+from sandbox.host.waiting import wait_until
 from sandbox.names import NETWORK, REGISTRY_PORT, SYSTEM_NAMESPACE, Names
+from sandbox.registry import canary, upstream
+from sandbox.registry.client import Client
+from sandbox.registry.errors import RegistryError
+from sandbox.steps import nodes, reach
+from sandbox.steps.reach import Reach
 from sandbox.steps.step import State, Status, Work
+
+SLICE = ("discovery.k8s.io/v1", "EndpointSlice", SERVICE, SYSTEM_NAMESPACE)
+PATIENCE = 30.0
+WIDTH = 8
+FIXES = {
+    "name": "docker restart {node}   (its DNS does not know the registry's container)",
+    "route": "let containers of the network {network} reach each other (firewall), or docker restart {registry}",
+    "http": "see what answers there instead of a registry: docker logs {registry}",
+    "manifest": "see what answers there instead of this registry: docker logs {registry}",
+    "pull": "see why containerd goes another way: docker exec {node} journalctl -u containerd",
+}
 
 
 @dataclass(frozen=True)
 class WiringStep:
-    """containerd's hosts.toml on the node, the ConfigMap of KEP-1755, and a Service for pods; goes with the cluster."""
+    """containerd's hosts.toml on every node, the ConfigMap of KEP-1755, a Service for pods; all goes with the cluster.
+
+    It is ready when a tiny image, pushed from here, is pulled inside each node. `external` is the registry to use
+    instead of the sandbox's own, `mirrors` the upstreams whose images nodes are to take from a cache.
+    """
 
     engine: Engine
     names: Names
     port: int
+    external: str | None = None
+    mirrors: tuple[str, ...] = ()
     name: str = "wiring"
     needs: tuple[str, ...] = ("cluster", "registry")
 
@@ -31,51 +58,108 @@ class WiringStep:
         return "Registry wired to the cluster"
 
     def check(self) -> Status:
-        for path, content in self._host_files.items():
-            found = self.engine.read_file(self.names.node, path)
-            if found != content:
-                return Status(State.ABSENT if found is None else State.DRIFTED, f"{path} on {self.names.node}")
-        cluster = Cluster(self.names.kubeconfig)
-        wanted = self._hosting
-        found_map = cluster.get("v1", "ConfigMap", wanted["metadata"]["name"], wanted["metadata"]["namespace"])
-        if (found_map or {}).get("data") != wanted["data"]:
-            return Status(State.DRIFTED, "the ConfigMap local-registry-hosting")
-        if cluster.get("v1", "Service", SERVICE, SYSTEM_NAMESPACE) is None:
-            return Status(State.DRIFTED, f"the Service {SERVICE}")
-        found_slice = cluster.get("discovery.k8s.io/v1", "EndpointSlice", SERVICE, SYSTEM_NAMESPACE) or {}
-        if [one["addresses"] for one in found_slice.get("endpoints") or ()] != [[self._address]]:
-            return Status(State.DRIFTED, "the registry's address")
-        return Status(State.READY, f"as {self._names[0]} and {self._names[1]}")
+        there = self._reach()
+        wanted = self._host_files(there)
+        for node in self._nodes:
+            found = self._listed(node)
+            for path, content in wanted.items():
+                if found.get(path) != content:
+                    return Status(State.DRIFTED if path in found else State.ABSENT, f"hosts.toml: {path} on {node}")
+            for path in local_registry.stale(found, wanted):
+                return Status(State.DRIFTED, f"hosts.toml: {path} on {node} is of an earlier spec")
+        missing = self._missing(there)
+        return Status(State.DRIFTED, missing) if missing else self._canary(there)
 
     def apply(self, work: Work) -> None:
-        for path, content in self._host_files.items():
-            self.engine.write_file(self.names.node, path, content)
+        there = self._reach()
+        wanted = self._host_files(there)
+        for node in self._nodes:
+            found = self._listed(node)
+            old = local_registry.stale(found, wanted)
+            if old:
+                self.engine.execute(node, ["rm", "-r", *(str(path.parent) for path in old)])
+            for path, content in wanted.items():
+                if found.get(path) != content:
+                    self.engine.write_file(node, path, content)
         cluster = Cluster(self.names.kubeconfig)
-        cluster.apply(self._hosting)
+        cluster.apply(self._hosting(there))
         cluster.apply(namespace(SYSTEM_NAMESPACE))
-        cluster.apply_all(service(SYSTEM_NAMESPACE, address=self._address, port=REGISTRY_PORT))
+        if there.address:
+            cluster.apply_all(local_registry.service(SYSTEM_NAMESPACE, address=there.address, port=there.port))
+        else:
+            cluster.delete("v1", "Service", SERVICE, SYSTEM_NAMESPACE)
+            cluster.delete(*SLICE)
+        wait_until(lambda: self._unproved(there), what="the canary", timeout=PATIENCE)
 
     def undo(self) -> bool:
         return False
 
     @property
-    def _names(self) -> tuple[str, ...]:
-        in_cluster = f"{SERVICE}.{SYSTEM_NAMESPACE}.svc.cluster.local:{REGISTRY_PORT}"
-        return (f"localhost:{self.port}", f"{self.names.registry}:{REGISTRY_PORT}", in_cluster)
+    def _nodes(self) -> tuple[str, ...]:
+        return nodes.running(self.engine, self.names)
 
-    @property
-    def _host_files(self) -> Mapping[PurePosixPath, bytes]:
-        return host_files(self._names, f"http://{self.names.registry}:{REGISTRY_PORT}")
+    def _reach(self) -> Reach:
+        if self.external:
+            return reach.external(self.engine, self.external)
+        return reach.own(self.engine, self.names, self.port)
 
-    @property
-    def _hosting(self) -> Mapping[str, Any]:
-        host, container_runtime, cluster_network = self._names
-        return hosting(host=host, container_runtime=container_runtime, cluster_network=cluster_network)
+    def _listed(self, node: str) -> Mapping[PurePosixPath, bytes]:
+        _, output = self.engine.execute(node, local_registry.listing())
+        return local_registry.read_listing(output)
 
-    @property
-    def _address(self) -> str:
-        container = self.engine.container(self.names.registry)
-        address = container.addresses.get(NETWORK) if container else None
-        if address is None:
-            raise SandboxError(f"the registry has no address on the network {NETWORK}", fix="sandbox up")
-        return address
+    def _host_files(self, there: Reach) -> dict[PurePosixPath, bytes]:
+        files = local_registry.host_files(there.names, there.endpoint)
+        for one in map(upstream.parse, self.mirrors):
+            endpoint = f"http://{self.names.mirror(one.name)}:{REGISTRY_PORT}"
+            files |= [local_registry.host_file(one.name, endpoint, server=one.url)]
+        return files
+
+    def _hosting(self, there: Reach) -> Mapping[str, Any]:
+        return local_registry.hosting(host=there.names[0], container_runtime=there.runtime, cluster_network=there.pods)
+
+    def _missing(self, there: Reach) -> str | None:
+        """What the cluster's objects lack, in words."""
+        cluster = Cluster(self.names.kubeconfig)
+        wanted = self._hosting(there)
+        found = cluster.get("v1", "ConfigMap", wanted["metadata"]["name"], wanted["metadata"]["namespace"])
+        if (found or {}).get("data") != wanted["data"]:
+            return f"the ConfigMap {wanted['metadata']['name']}"
+        if (cluster.get("v1", "Service", SERVICE, SYSTEM_NAMESPACE) is not None) != bool(there.address):
+            return f"the Service {SERVICE}"
+        slices = cluster.get(*SLICE) or {}
+        leads_to = [address for one in slices.get("endpoints") or () for address in one["addresses"]]
+        return None if leads_to == [there.address] * bool(there.address) else "the registry's address"
+
+    def _canary(self, there: Reach) -> Status:
+        """Push the canary unless the registry has it, and pull it inside every node."""
+        try:
+            with Client(self.external or f"http://127.0.0.1:{self.port}") as client:
+                image = canary.place(client)
+        except RegistryError as error:
+            if self.external and error.status in (401, 403):
+                return Status(State.READY, "wired; no canary: this registry wants an account")
+            return Status(State.DRIFTED, f"push: {error}")
+        command = pulling.command(there.names[0], image, there.endpoint)
+        every = self._nodes
+        with ThreadPoolExecutor(WIDTH) as pool:
+            said = tuple(pool.map(partial(self._pull, command=command, there=there), every))
+        for node, result in zip(every, said, strict=True):
+            if isinstance(result, Broken):
+                fix = self._fix(node, result, there)
+                return Status(State.DRIFTED, f"{result.hop}: {result.reason}, on {node}; fix: {fix}")
+        slowest = max(result.milliseconds for result in said if isinstance(result, Pulled))
+        return Status(State.READY, f"wired, canary {slowest} ms")
+
+    def _pull(self, node: str, *, command: Sequence[str], there: Reach) -> Pulled | Broken:
+        _, output = self.engine.execute(node, command)
+        return pulling.read(output, there.endpoint)
+
+    def _fix(self, node: str, broken: Broken, there: Reach) -> str:
+        container = self.engine.container(node)
+        if container is not None and NETWORK not in container.addresses:
+            return f"docker network connect {NETWORK} {node}"
+        return FIXES[broken.hop].format(node=node, network=NETWORK, registry=there.runtime.partition(":")[0])
+
+    def _unproved(self, there: Reach) -> str | None:
+        found = self._canary(there)
+        return None if found.state is State.READY else found.detail

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,28 +13,49 @@ import pytest
 from sandbox import lifecycle, plan
 from sandbox.bundle.own import UPSTREAM, OwnImages
 from sandbox.bundle.recipe import recipes
+from sandbox.bundle.store import Store
 from sandbox.errors import MissingTool, SandboxError, UsageError
 from sandbox.host.engine import Bind
-from sandbox.names import DEFAULT_TLS, EDGE, NETWORK, SYSTEM_NAMESPACE, Home, Names
-from sandbox.proxy import routes
+from sandbox.ingress.nginx import Nginx
+from sandbox.ingress.traefik import Traefik
+from sandbox.names import (
+    DEFAULT_TLS,
+    DOMAIN_TLS,
+    EDGE,
+    EDGE_LEAF,
+    INGRESS_SERVICE,
+    NETWORK,
+    SYSTEM_NAMESPACE,
+    Home,
+    Names,
+)
+from sandbox.proxy import byhand, passthrough_upstream, routes
+from sandbox.proxy.byhand import ByHand
+from sandbox.proxy.passthrough_upstream import Forwarded
+from sandbox.proxy.routes import Route
 from sandbox.report import Silent
-from sandbox.spec import Spec
+from sandbox.spec import Settled, Spec
 from sandbox.steps.apply import ApplyStep
 from sandbox.steps.authority import AuthorityStep
 from sandbox.steps.cluster import ClusterStep
+from sandbox.steps.dns import DnsStep
 from sandbox.steps.edge import EdgeStep
-from sandbox.steps.page import PageStep
+from sandbox.steps.https import HttpsStep
+from sandbox.steps.ingress import IngressStep
+from sandbox.steps.issuer import IssuerStep
+from sandbox.steps.passthrough import PassthroughStep
 from sandbox.steps.push import PushStep
 from sandbox.steps.registry import RegistryStep
 from sandbox.steps.secrets import SecretsStep, TlsSecret
 from sandbox.steps.step import Step
+from sandbox.steps.tls_registry import TlsRegistryStep
 from tests.fakes import FakeEngine
 from tests.registry_simulator import Simulator
 
 S = TypeVar("S")
 OWN = OwnImages("upstream", UPSTREAM)
-ALWAYS = {"images", "network", "certificates", "registry", "edge", "cluster", "context", "dns", "wiring", "secrets"}
 WITHOUT_CLUSTER = {"images", "network", "certificates", "registry", "edge"}
+ALWAYS = WITHOUT_CLUSTER | {"cluster", "context", "dns", "trust", "wiring", "secrets"}
 
 
 @pytest.fixture
@@ -74,10 +96,16 @@ def registry() -> Iterator[Simulator]:
 
 
 def build(spec: Spec, place: Home, own: OwnImages = OWN, engine: FakeEngine | None = None) -> dict[str, Step]:
-    steps = plan.build(spec, place, engine or FakeEngine(), own)
+    steps = plan.build(settled(spec), place, engine or FakeEngine(), own)
     named = {step.name: step for step in steps}
     assert len(named) == len(steps)
     return named
+
+
+def settled(spec: Spec) -> Settled:
+    """The spec as it is, for none of these leaves a port open."""
+    https = tuple(port for port in spec.proxy.ports if port != "auto")
+    return Settled.of(spec, registry=int(spec.registry.port), https=https)
 
 
 def one(kind: type[S], steps: dict[str, Step]) -> S:
@@ -87,13 +115,13 @@ def one(kind: type[S], steps: dict[str, Step]) -> S:
 
 def test_a_default_sandbox_ends_with_the_proof_that_it_works(place: Home) -> None:
     steps = build(Spec(), place)
-    assert steps.keys() == ALWAYS | {"ingress", "page", "https"}
+    assert steps.keys() == ALWAYS | {"ingress", "https"}
     assert list(steps)[-1] == "https"
 
 
 @pytest.mark.parametrize("push", [False, True])
 @pytest.mark.parametrize("apply", [False, True])
-@pytest.mark.parametrize("controller", ["traefik", "none"])
+@pytest.mark.parametrize("controller", ["traefik", "nginx", "none"])
 def test_whatever_a_step_needs_is_there_and_comes_before_it(
     place: Home, images: Path, objects: Path, push: bool, apply: bool, controller: Any
 ) -> None:
@@ -101,7 +129,8 @@ def test_whatever_a_step_needs_is_there_and_comes_before_it(
         update={"push": images if push else None, "apply": (objects,) if apply else ()}
     )
     steps = build(spec, place)
-    optional = {"push": push, "apply": apply, **dict.fromkeys(("ingress", "page", "https"), controller == "traefik")}
+    optional = {"push": push, "apply": apply, **dict.fromkeys(("ingress", "https"), controller != "none")}
+    optional["page"] = controller == "nginx"
     assert steps.keys() == ALWAYS | {name for name, wanted in optional.items() if wanted}
     seen: set[str] = set()
     for step in steps.values():
@@ -110,7 +139,8 @@ def test_whatever_a_step_needs_is_there_and_comes_before_it(
 
 
 def test_what_users_see_last_waits_for_their_own_objects(place: Home, images: Path, objects: Path) -> None:
-    steps = build(Spec().model_copy(update={"push": images, "apply": (objects,)}), place)
+    spec = Spec.model_validate({"ingress": {"controller": "nginx"}})
+    steps = build(spec.model_copy(update={"push": images, "apply": (objects,)}), place)
     assert {"push", "wiring", "secrets"} <= set(steps["apply"].needs)
     assert "apply" in steps["page"].needs
     assert {"apply", "edge"} <= set(steps["https"].needs)
@@ -131,21 +161,124 @@ def test_names_ports_and_certificates_derive_from_the_spec(place: Home, images: 
     assert {step.names for step in steps.values() if hasattr(step, "names")} == {place.sandbox("shop")}
     assert one(RegistryStep, steps).port == one(PushStep, steps).port == 5055
     assert one(EdgeStep, steps).binds == (Bind("127.0.0.2", 9443), Bind("127.0.0.2", 10443))
-    assert one(PageStep, steps).port == 9443
+    assert getattr(one(IngressStep, steps).controller, "port", None) == 9443
     assert one(ClusterStep, steps).nameservers == ("9.9.9.9",)
-    assert [str(entry.target) for entry in one(PushStep, steps).entries] == ["busybox:1", "app:dev"]
+    assert [str(entry.target) for entry in one(PushStep, steps).images.entries] == ["busybox:1", "app:dev"]
     assert [each["metadata"]["name"] for each in one(ApplyStep, steps).manifests] == ["a"]
     secrets, leaves = one(SecretsStep, steps).secrets, one(AuthorityStep, steps).leaves
-    assert {(each.namespace, each.secret) for each in secrets} == {(SYSTEM_NAMESPACE, DEFAULT_TLS), ("web", "api")}
+    assert {(each.namespace, each.secret) for each in secrets} == {
+        (SYSTEM_NAMESPACE, DEFAULT_TLS),
+        (SYSTEM_NAMESPACE, DOMAIN_TLS),
+        ("web", "api"),
+    }
     assert {each.leaf: each.hosts for each in secrets} == leaves
     assert {"shop.example.com", "*.shop.example.com"} <= set(leaves["default"])
-    assert secrets[1] == TlsSecret("web", "api", "web.api", ("api.shop.example.com",))
+    assert secrets[2] == TlsSecret("web", "api", "web.api", ("api.shop.example.com",))
+
+
+def test_hosts_that_end_at_the_edge_share_a_certificate(place: Home) -> None:
+    domain = Spec().domain
+    hosts = [f"a.{domain}", {"host": f"b.{domain}", "terminate": True}, {"host": f"c.{domain}", "to": "localhost:3000"}]
+    spec = Spec.model_validate_json(json.dumps({"proxy": {"hosts": hosts}}))
+    byhand.save(place.edge, ByHand(f"d.{domain}", spec.name, "localhost:1"))
+    byhand.save(place.edge, ByHand("e.other.test", "other", "localhost:1"))
+    steps = build(spec, place)
+    assert one(AuthorityStep, steps).leaves[EDGE_LEAF] == (f"b.{domain}", f"c.{domain}", f"d.{domain}")
+    assert [(host.terminate, host.to) for host in one(EdgeStep, steps).hosts] == [
+        (False, None),
+        (True, None),
+        (True, "localhost:3000"),
+    ]
+    assert "certificates" in one(EdgeStep, steps).needs
+
+
+def test_the_edge_may_be_a_process_that_reaches_the_cluster_through_its_api_server(place: Home) -> None:
+    steps = build(Spec.model_validate({"name": "far", "proxy": {"run": "process", "ports": (9443,)}}), place)
+    step = one(PassthroughStep, steps)
+    assert (step.name, step.binds) == ("edge", (Bind("127.0.0.1", 9443),))
+    upstream = passthrough_upstream.parse(step.upstream)
+    assert isinstance(upstream, Forwarded)
+    assert upstream.kubeconfig == str(place.sandbox("far").kubeconfig)
+
+
+@pytest.mark.parametrize(("now", "before"), [("container", "passthrough"), ("process", "edge")])
+def test_the_edge_that_an_earlier_spec_had_goes_first(place: Home, now: str, before: str) -> None:
+    spec = Spec.model_validate({"name": "a", "proxy": {"run": now}})
+    assert "displaced" not in build(spec, place)
+    routes.save(getattr(place, before), Route("a", "a.test", "node", (), 1.0))
+    routes.save(getattr(place, before), Route("b", "b.test", "node", (), 1.0))
+    steps = build(spec, place)
+    assert "displaced" in steps["edge"].needs
+    steps["displaced"].undo()
+    assert [route.name for route in routes.load(getattr(place, before))] == ["b"]
+
+
+@pytest.mark.parametrize("issuer", ["sandbox", "cert-manager"])
+@pytest.mark.parametrize("own", [False, True])
+def test_every_secret_has_one_source_and_the_ingress_waits_for_the_default_one(
+    place: Home, tmp_path: Path, issuer: str, own: bool
+) -> None:
+    default = {"cert": tmp_path / "own.crt", "key": tmp_path / "own.key"} if own else None
+    extra = ({"secret": "api", "hosts": ("api.sandbox.sandbox.localhost",)},)
+    spec = Spec.model_validate({"certs": {"issuer": issuer, "default": default, "secrets": extra}})
+    steps = build(spec, place)
+    issued = "issuer" if issuer == "cert-manager" else "secrets"
+    assert ("cert-manager" in steps, "provided" in steps) == (issuer == "cert-manager", own)
+    step = steps[issued]
+    assert isinstance(step, IssuerStep | SecretsStep)
+    assert [each.secret for each in step.secrets] == ([] if own else [DEFAULT_TLS, DOMAIN_TLS]) + ["api"]
+    ours = {each.leaf for each in step.secrets} if issuer == "sandbox" else set()
+    assert set(one(AuthorityStep, steps).leaves) == ours
+    assert steps["ingress"].needs == ("provided" if own else issued,)
+    assert one(HttpsStep, steps).root == (tmp_path / "own.crt" if own else None)
+
+
+def test_registries_behind_the_ingress_are_told_to_the_node(place: Home) -> None:
+    spec = Spec.model_validate({"registry": {"tls": ("hub.sandbox.sandbox.localhost:8443",)}})
+    assert "tls-registry" not in build(Spec(), place)
+    assert one(TlsRegistryStep, build(spec, place)).hosts == ("hub.sandbox.sandbox.localhost:8443",)
+
+
+@pytest.mark.parametrize(("controller", "made"), [("traefik", Traefik), ("nginx", Nginx)])
+def test_the_controller_is_the_one_that_is_wanted(place: Home, controller: Any, made: type) -> None:
+    steps = build(Spec.model_validate({"ingress": {"controller": controller}}), place)
+    assert isinstance(one(IngressStep, steps).controller, made)
+
+
+def test_ingress_nginx_cannot_come_from_the_bundle(place: Home) -> None:
+    with pytest.raises(UsageError, match="cannot be built from packages") as caught:
+        build(Spec.model_validate({"ingress": {"controller": "nginx"}}), place, bundle())
+    assert "traefik" in caught.value.fix and "upstream" in caught.value.fix
+
+
+def test_the_gateway_api_is_read_from_where_the_images_come_from(place: Home) -> None:
+    def files(own: OwnImages) -> Path | None:
+        controller = one(IngressStep, build(spec, place, own)).controller
+        assert isinstance(controller, Traefik)
+        return controller.gateway_files
+
+    spec = Spec.model_validate({"ingress": {"gateway_api": True}})
+    assert files(OWN) == place.manifests
+    with pytest.raises(SandboxError, match="lacks the Gateway API"):
+        files(bundle())
+    store, recipe = Store(place.bundle), recipes()["gateway-api"]
+    store.folder(recipe).mkdir(parents=True)
+    assert files(bundle()) == store.files(recipe)
+
+
+def bundle() -> OwnImages:
+    return OwnImages("bundle", {name: recipes()[name].reference for name in UPSTREAM})
+
+
+def test_names_inside_the_cluster_lead_to_an_ingress_of_ours_only(place: Home) -> None:
+    bare = Spec.model_validate({"ingress": {"controller": "none"}})
+    assert one(DnsStep, build(Spec(), place)).ingress == INGRESS_SERVICE
+    assert one(DnsStep, build(bare, place)).ingress is None
 
 
 def test_only_the_bundle_s_node_has_tags_of_its_own(place: Home) -> None:
     upstream = one(ClusterStep, build(Spec(), place))
-    bundled = OwnImages("bundle", {name: recipes()[name].reference for name in UPSTREAM})
-    ours = one(ClusterStep, build(Spec(), place, bundled))
+    ours = one(ClusterStep, build(Spec(), place, bundle()))
     assert (upstream.tags, upstream.image) == (None, UPSTREAM["node"])
     assert (ours.image, ours.version) == (recipes()["node"].reference, recipes()["node"].version)
     assert ours.tags is not None
@@ -179,7 +312,7 @@ def test_without_kind_there_is_no_plan(place: Home, kind: Path) -> None:
 def part(engine: FakeEngine, place: Home, name: str, registry: Simulator, *, purge: bool = False) -> list[Step]:
     """What of a sandbox's plan needs no cluster."""
     spec = Spec.model_validate({"name": name, "registry": {"port": urlsplit(registry.url).port}})
-    steps = plan.build(spec, place, engine, OWN, purge=purge)
+    steps = plan.build(settled(spec), place, engine, OWN, purge=purge)
     return [step for step in steps if step.name in WITHOUT_CLUSTER]
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -12,14 +14,15 @@ from typing import Any
 
 import pytest
 
-from sandbox.errors import MissingTool, UsageError
+from sandbox.certmanager import release
+from sandbox.errors import MissingTool, SandboxError, UsageError
 from sandbox.host import ports
 from sandbox.host.engine import Bind, ContainerSpec
 from sandbox.names import EDGE, LABEL, NETWORK, Home
-from sandbox.preflight import PortTaken, require
+from sandbox.preflight import PortForbidden, PortTaken, claims, require, reserve, settle
 from sandbox.proxy import routes
 from sandbox.proxy.routes import Route
-from sandbox.spec import Spec
+from sandbox.spec import Settled, Spec
 from tests.fakes import FakeEngine
 from tests.ports import free_port
 
@@ -72,6 +75,13 @@ def spec(*, registry: int | None = None, https: int | None = None, **more: Any) 
     return Spec.model_validate({"name": "demo", "registry": {"port": registry or free_port()}, "proxy": proxy, **more})
 
 
+def check(spec: Spec, place: Home, engine: FakeEngine, kubernetes: str) -> Settled:
+    """All that `up` asks before it makes anything; the spec with its ports."""
+    with reserve(spec, place, engine) as settled:
+        require(settled, place, kubernetes)
+    return settled
+
+
 def run(engine: FakeEngine, name: str, port: int, address: str = LOCAL) -> None:
     """A container of ours that publishes a port."""
     publish = {5000: (Bind(address, port),)}
@@ -82,40 +92,55 @@ def run(engine: FakeEngine, name: str, port: int, address: str = LOCAL) -> None:
 
 
 def test_a_machine_with_everything_will_do(place: Home, engine: FakeEngine) -> None:
-    require(spec(), place, engine, KUBERNETES)
-    assert not place.state.exists()
+    wanted = spec()
+    settled = check(wanted, place, engine, KUBERNETES)
+    assert (settled.registry.port, settled.proxy.ports) == (wanted.registry.port, wanted.proxy.ports)
+    assert (engine.boxes, routes.load(place.edge), list(place.claims.iterdir())) == ({}, (), [])
 
 
 def test_a_missing_docker_command_is_named_with_its_package(place: Home, engine: FakeEngine, folder: Path) -> None:
     (folder / "docker").unlink()
     with pytest.raises(MissingTool, match="the docker command is not installed") as caught:
-        require(spec(), place, engine, KUBERNETES)
+        check(spec(), place, engine, KUBERNETES)
     assert "docker-cli" in caught.value.fix
 
 
 def test_a_missing_kind_is_named(place: Home, engine: FakeEngine, folder: Path) -> None:
     (folder / "kind").unlink()
     with pytest.raises(MissingTool, match="kind is not installed"):
-        require(spec(), place, engine, KUBERNETES)
+        check(spec(), place, engine, KUBERNETES)
 
 
 def test_an_old_kind_is_refused(place: Home, engine: FakeEngine, folder: Path) -> None:
     install(folder, "kind", "echo kind v0.20.0 go1.20 linux/amd64")
     with pytest.raises(MissingTool, match="kind is too old") as caught:
-        require(spec(), place, engine, KUBERNETES)
+        check(spec(), place, engine, KUBERNETES)
     assert str(folder / "kind") in caught.value.details
 
 
 @pytest.mark.parametrize("wanted", [KUBERNETES, "1.36.3"])
 def test_the_kubernetes_that_is_there_may_be_asked_for(place: Home, engine: FakeEngine, wanted: str) -> None:
-    require(spec(cluster={"kubernetes": wanted}), place, engine, KUBERNETES)
+    check(spec(cluster={"kubernetes": wanted}), place, engine, KUBERNETES)
 
 
 def test_another_kubernetes_is_refused_with_the_one_there_is(place: Home, engine: FakeEngine) -> None:
     with pytest.raises(UsageError, match=r"Kubernetes v1\.30\.0 is not available") as caught:
-        require(spec(cluster={"kubernetes": "v1.30.0"}), place, engine, KUBERNETES)
+        check(spec(cluster={"kubernetes": "v1.30.0"}), place, engine, KUBERNETES)
     assert KUBERNETES in caught.value.details
     assert f"kubernetes: {KUBERNETES}" in caught.value.fix
+
+
+def test_a_certificate_of_the_user_s_own_is_judged_first(place: Home, engine: FakeEngine, tmp_path: Path) -> None:
+    files = {"cert": tmp_path / "own.crt", "key": tmp_path / "own.key"}
+    with pytest.raises(UsageError, match=r"`certs\.default`: .*own\.crt cannot be read"):
+        check(spec(certs={"default": files}), place, engine, KUBERNETES)
+
+
+def test_a_release_that_is_not_the_pinned_one_is_refused_first(place: Home, engine: FakeEngine) -> None:
+    place.manifests.mkdir(parents=True)
+    (place.manifests / f"cert-manager-{release.VERSION}.yaml").write_text("kind: Other\n")
+    with pytest.raises(SandboxError, match="is not the file"):
+        check(spec(certs={"issuer": "cert-manager"}), place, engine, KUBERNETES)
 
 
 @pytest.mark.parametrize("which", ["registry", "https"])
@@ -123,7 +148,7 @@ def test_a_port_of_a_process_is_refused_with_its_name_and_a_free_one(
     place: Home, engine: FakeEngine, taken: int, which: str
 ) -> None:
     with pytest.raises(PortTaken, match=f"port {taken} on {LOCAL} is taken") as caught:
-        require(spec(**{which: taken}), place, engine, KUBERNETES)
+        check(spec(**{which: taken}), place, engine, KUBERNETES)
     assert f"(pid {os.getpid()})" in caught.value.details
     assert "nothing was changed" in caught.value.details
     offered = re.search(rf"--{which}-port (\d+) ", caught.value.fix)
@@ -142,14 +167,14 @@ def test_a_port_of_another_sandbox_is_refused_even_while_it_is_stopped(
     run(engine, "sandbox-other-registry", port)
     engine.boxes["sandbox-other-registry"].running = running
     with pytest.raises(PortTaken) as caught:
-        require(spec(**{which: port}), place, engine, KUBERNETES)
+        check(spec(**{which: port}), place, engine, KUBERNETES)
     assert "held by container sandbox-other-registry" in caught.value.details
 
 
 @pytest.mark.parametrize(("which", "name"), [("registry", "sandbox-demo-registry"), ("https", EDGE)])
 def test_our_own_ports_are_ours(place: Home, engine: FakeEngine, taken: int, which: str, name: str) -> None:
     run(engine, name, taken)
-    require(spec(**{which: taken}), place, engine, KUBERNETES)
+    check(spec(**{which: taken}), place, engine, KUBERNETES)
 
 
 @pytest.mark.parametrize(("which", "name"), [("registry", "sandbox-demo-registry"), ("https", EDGE)])
@@ -159,7 +184,7 @@ def test_a_port_that_somebody_took_while_we_were_stopped_is_refused(
     run(engine, name, taken)
     engine.boxes[name].running = False
     with pytest.raises(PortTaken) as caught:
-        require(spec(**{which: taken}), place, engine, KUBERNETES)
+        check(spec(**{which: taken}), place, engine, KUBERNETES)
     assert f"(pid {os.getpid()})" in caught.value.details
 
 
@@ -169,14 +194,14 @@ def test_registry_and_edge_do_not_take_each_other_s_ports(
 ) -> None:
     run(engine, name, taken)
     with pytest.raises(PortTaken) as caught:
-        require(spec(**{which: taken}), place, engine, KUBERNETES)
+        check(spec(**{which: taken}), place, engine, KUBERNETES)
     assert f"held by container {name}" in caught.value.details
 
 
 def test_a_sandbox_may_open_its_own_ports_to_the_network(place: Home, engine: FakeEngine, taken: int) -> None:
     run(engine, EDGE, taken)
     routes.save(place.edge, Route("demo", "demo.localhost", "node", ((LOCAL, taken),), 1.0))
-    require(spec(https=taken, listen=EVERYWHERE), place, engine, KUBERNETES)
+    check(spec(https=taken, listen=EVERYWHERE), place, engine, KUBERNETES)
 
 
 def test_a_port_that_another_sandbox_has_on_one_address_cannot_be_had_on_all(
@@ -186,5 +211,206 @@ def test_a_port_that_another_sandbox_has_on_one_address_cannot_be_had_on_all(
     for name in ("demo", "other"):
         routes.save(place.edge, Route(name, f"{name}.localhost", "node", ((LOCAL, taken),), 1.0))
     with pytest.raises(PortTaken, match=f"port {taken} on {re.escape(EVERYWHERE)} is taken") as caught:
-        require(spec(https=taken, listen=EVERYWHERE), place, engine, KUBERNETES)
+        check(spec(https=taken, listen=EVERYWHERE), place, engine, KUBERNETES)
     assert f"held by container {EDGE}" in caught.value.details
+
+
+def https(port: int | str, *more: int | str, registry: int | str | None = None, run: str = "container") -> Spec:
+    proxy = {"ports": (port, *more), "run": run}
+    return Spec.model_validate({"name": "demo", "registry": {"port": registry or free_port()}, "proxy": proxy})
+
+
+def test_auto_takes_the_usual_ports_where_they_are_free(
+    place: Home, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ports, "is_free", lambda address, port: True)
+    settled = check(https("auto", "auto", registry="auto"), place, engine, KUBERNETES)
+    assert (settled.proxy.ports, settled.registry.port) == ((443, 8443), 5001)
+    assert settle(settled, place, engine) is settled
+
+
+@pytest.mark.parametrize(
+    ("asked", "taken", "chosen"),
+    [
+        (("auto", "auto"), {443}, (8444, 8443)),
+        (("auto", "auto"), {8443}, (443, 8444)),
+        (("auto", 8443), {443}, (8444, 8443)),
+        ((8443, "auto"), set(), (8443, 8444)),
+        ((8444, "auto"), {8443}, (8444, 8445)),
+        (("auto", 443), set(), (8444, 443)),
+    ],
+)
+def test_each_auto_is_chosen_for_itself(
+    place: Home,
+    engine: FakeEngine,
+    monkeypatch: pytest.MonkeyPatch,
+    asked: tuple[int | str, int | str],
+    taken: set[int],
+    chosen: tuple[int, int],
+) -> None:
+    monkeypatch.setattr(ports, "is_free", lambda address, port: port not in taken)
+    assert settle(https(*asked), place, engine).proxy.ports == chosen
+
+
+def test_auto_gives_each_of_two_sandboxes_a_registry_and_both_the_same_edge(place: Home, engine: FakeEngine) -> None:
+    first = settle(https("auto", registry="auto"), place, engine)
+    run(engine, "sandbox-demo-registry", first.registry.port)
+    run(engine, EDGE, first.proxy.ports[0])
+    other = Spec.model_validate({"name": "other", "registry": {"port": "auto"}, "proxy": {"ports": ("auto",)}})
+    second = settle(other, place, engine)
+    assert second.registry.port > first.registry.port
+    assert second.proxy.ports == first.proxy.ports
+
+
+def test_auto_keeps_the_ports_that_the_sandbox_has(place: Home, engine: FakeEngine) -> None:
+    mine, registry = free_port(), free_port()
+    routes.save(place.edge, Route("demo", "demo.localhost", "node", ((LOCAL, mine),), 1.0))
+    run(engine, EDGE, mine)
+    run(engine, "sandbox-demo-registry", registry)
+    engine.boxes["sandbox-demo-registry"].running = False
+    settled = settle(https("auto", registry="auto"), place, engine)
+    assert (settled.proxy.ports, settled.registry.port) == ((mine,), registry)
+
+
+def test_auto_lets_go_of_a_port_that_somebody_took_meanwhile(place: Home, engine: FakeEngine, taken: int) -> None:
+    routes.save(place.edge, Route("demo", "demo.localhost", "node", ((LOCAL, taken),), 1.0))
+    assert taken not in settle(https("auto"), place, engine).proxy.ports
+
+
+def test_a_port_that_another_command_is_about_to_take_is_refused(place: Home, engine: FakeEngine) -> None:
+    wanted = spec()
+    other = wanted.model_copy(update={"name": "other"})
+    with reserve(wanted, place, engine), pytest.raises(PortTaken) as caught:
+        check(other, place, engine, KUBERNETES)
+    assert "sandbox 'demo', which is starting" in caught.value.details
+    check(other, place, engine, KUBERNETES)
+
+
+def test_the_edge_s_ports_are_for_all_sandboxes_that_start_together(place: Home, engine: FakeEngine) -> None:
+    wanted = spec()
+    other = Spec.model_validate(
+        {"name": "other", "registry": {"port": free_port()}, "proxy": {"ports": wanted.proxy.ports}}
+    )
+    with reserve(wanted, place, engine):
+        check(other, place, engine, KUBERNETES)
+
+
+def test_a_container_is_told_with_its_project_and_how_to_stop_it(place: Home, engine: FakeEngine) -> None:
+    port = free_port()
+    made = ContainerSpec(
+        name="shop-web-1",
+        image=IMAGE,
+        command=("sleep",),
+        labels={"com.docker.compose.project": "shop"},
+        network=NETWORK,
+        publish={80: (Bind(LOCAL, port),)},
+    )
+    engine.run(made)
+    with closing(socket.create_server((LOCAL, port))), pytest.raises(PortTaken) as caught:
+        check(spec(https=port), place, engine, KUBERNETES)
+    assert "container shop-web-1 of project 'shop'" in caught.value.details
+    assert "`docker stop shop-web-1`" in caught.value.fix
+
+
+def test_a_sandbox_is_told_with_how_to_take_it_down(place: Home, engine: FakeEngine) -> None:
+    port = free_port()
+    run(engine, "sandbox-other-registry", port)
+    engine.boxes["sandbox-other-registry"].spec.labels[LABEL] = "other"  # type: ignore[index]
+    with pytest.raises(PortTaken) as caught:
+        check(spec(registry=port), place, engine, KUBERNETES)
+    assert "of sandbox 'other'" in caught.value.details
+    assert "`sandbox down other`" in caught.value.fix
+
+
+def test_a_process_is_told_with_its_command(place: Home, engine: FakeEngine, taken: int) -> None:
+    with pytest.raises(PortTaken) as caught:
+        check(spec(https=taken), place, engine, KUBERNETES)
+    assert "python" in caught.value.details
+    assert f"kill {os.getpid()}" in caught.value.fix
+
+
+@pytest.mark.parametrize(("proxy", "other"), [("container", "passthrough"), ("process", "edge")])
+def test_edge_and_passthrough_share_no_port(place: Home, engine: FakeEngine, proxy: str, other: str) -> None:
+    port = free_port()
+    routes.save(getattr(place, other), Route("other", "other.localhost", "node", ((LOCAL, port),), 1.0))
+    with pytest.raises(PortTaken, match=f"port {port} on") as caught:
+        check(https(port, run=proxy), place, engine, KUBERNETES)
+    assert "sandbox 'other'" in caught.value.details
+    assert port not in settle(https("auto", port + 1 if port < 65535 else 1024, run=proxy), place, engine).proxy.ports
+
+
+def test_a_rootless_engine_s_privileged_port_is_refused_with_what_allows_it(
+    place: Home, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ports, "is_free", lambda address, port: True)
+    monkeypatch.setattr(ports, "first_unprivileged", lambda: 1024)
+    check(https(443), place, engine, KUBERNETES)
+    engine.rootless = True
+    with pytest.raises(PortForbidden, match="port 443 may only be used by root") as caught:
+        check(https(443), place, engine, KUBERNETES)
+    for words in ("--https-port 8443", "ip_unprivileged_port_start=443", "setcap cap_net_bind_service=ep"):
+        assert words in caught.value.fix
+    assert settle(https("auto"), place, engine).proxy.ports == (8444,)
+    monkeypatch.setattr(ports, "first_unprivileged", lambda: 443)
+    check(https(443), place, engine, KUBERNETES)
+
+
+def test_a_process_may_only_have_the_ports_of_its_user(
+    place: Home, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ports, "is_free", lambda address, port: True)
+    monkeypatch.setattr(ports, "is_permitted", lambda address, port: port >= 1024)
+    with pytest.raises(PortForbidden, match="port 443 may only be used by root") as caught:
+        check(https(443, run="process"), place, engine, KUBERNETES)
+    assert "setcap" not in caught.value.fix
+    assert settle(https("auto", "auto", run="process"), place, engine).proxy.ports == (8444, 8443)
+
+
+CHOOSER = """
+import sys
+from pathlib import Path
+from sandbox.host.engine import Bind, ContainerSpec
+from sandbox.names import Home
+from sandbox.preflight import reserve
+from sandbox.spec import Spec
+from tests.fakes import FakeEngine
+state, name = Path(sys.argv[1]), sys.argv[2]
+spec = Spec.model_validate({"name": name, "registry": {"port": "auto"}, "proxy": {"ports": "auto"}})
+with reserve(spec, Home(state, state, state), FakeEngine()) as settled:
+    print(settled.registry.port, *settled.proxy.ports, flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_sandboxes_that_start_at_the_same_moment_choose_different_registry_ports(tmp_path: Path) -> None:
+    here = Path(__file__).parents[2]
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", CHOOSER, str(tmp_path), name],
+            cwd=here,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for name in ("a", "b", "c", "d")
+    ]
+    chosen = []
+    for one in started:
+        assert one.stdout
+        chosen.append([int(word) for word in one.stdout.readline().split()])
+    for one in started:
+        one.communicate("")
+        assert one.returncode == 0
+    assert len({registry for registry, *_ in chosen}) == len(started)
+    assert len({tuple(of_edge) for _, *of_edge in chosen}) == 1  # the edge is for all of them
+
+
+def test_a_claim_ends_with_the_process_that_made_it(tmp_path: Path) -> None:
+    port = free_port()
+    code = (
+        "import os, sys; from pathlib import Path; from sandbox.preflight import claims\n"
+        f"with claims.hold(Path(sys.argv[1]), 'a', [('edge', {port})]): os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False, cwd=Path(__file__).parents[2])
+    assert list(tmp_path.glob(f"{port}.*"))
+    assert claims.claimant(tmp_path, port, "passthrough") is None

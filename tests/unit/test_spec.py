@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from sandbox import document, spec
 from sandbox.errors import UsageError
-from sandbox.spec import Certificate, Certs, Cluster, Images, Ingress, Network, Proxy, Registry, Spec
+from sandbox.spec import Certificate, Certs, Cluster, Images, Ingress, Network, Proxy, Registry, Settled, Spec
 
 FULL = """\
 apiVersion: sandbox.dev/v1
@@ -50,10 +50,10 @@ def test_every_key_is_optional() -> None:
         "domain": "sandbox.sandbox.localhost",
         "cluster": {"provider": "kind", "kubernetes": None, "nodes": 1},
         "images": {"source": "auto"},
-        "registry": {"port": 5001},
+        "registry": {"port": 5001, "tls": [], "external": None, "storage": None, "mirrors": []},
         "push": None,
         "ingress": {"controller": "traefik", "gateway_api": False},
-        "proxy": {"listen": "127.0.0.1", "ports": [443, 8443]},
+        "proxy": {"listen": "127.0.0.1", "ports": [443, 8443], "run": "container", "hosts": []},
         "network": {"nameservers": "auto"},
         "certs": {"issuer": "sandbox", "default": None, "secrets": []},
         "apply": [],
@@ -76,6 +76,30 @@ def test_every_key_is_read() -> None:
     )
 
 
+def test_a_port_may_be_left_open() -> None:
+    assert parse("registry: {port: auto}").registry.port == "auto"
+    assert parse("proxy: {ports: [auto, 8443]}").proxy.ports == ("auto", 8443)
+    assert parse("proxy: {ports: auto}") == parse("proxy: {ports: [auto, auto]}")
+
+
+def test_a_settled_spec_is_the_same_but_for_its_ports() -> None:
+    left_open = parse("{name: a, registry: {port: auto}, proxy: {ports: auto}, ingress: {controller: none}}")
+    settled = Settled.of(left_open, registry=5005, https=(443, 8444))
+    expected = left_open.model_dump()
+    expected["registry"]["port"], expected["proxy"]["ports"] = 5005, (443, 8444)
+    assert settled.model_dump() == expected
+    with pytest.raises(ValueError, match="443 is one of the proxy's ports"):
+        Settled.of(left_open, registry=443, https=(443,))
+
+
+def test_a_host_of_the_proxy_may_be_its_name_alone() -> None:
+    read = parse("proxy: {hosts: [shop.test, {host: app.sandbox.sandbox.localhost, to: 'localhost:3000'}]}").proxy.hosts
+    assert [(one.host, one.terminate, one.to) for one in read] == [
+        ("shop.test", False, None),
+        ("app.sandbox.sandbox.localhost", False, "localhost:3000"),
+    ]
+
+
 def test_paths_are_relative_to_the_folder_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "demo"
     folder.mkdir()
@@ -84,6 +108,8 @@ def test_paths_are_relative_to_the_folder_of_the_file(tmp_path: Path, monkeypatc
     loaded = spec.load(Path("demo/sandbox.yaml"))
     assert loaded.push == folder / "images.yaml"
     assert loaded.apply == (folder / "k8s", Path("/srv/more.yaml"))
+    (folder / "sandbox.yaml").write_text("registry: {storage: images}\n")
+    assert spec.load(Path("demo/sandbox.yaml")).registry.storage == folder / "images"
 
 
 def test_a_missing_file_names_the_command_that_writes_one(tmp_path: Path) -> None:
@@ -131,6 +157,22 @@ ALL_KEYS = "allowed keys: apiVersion, name, domain, cluster, images, registry, p
             "1: apiVersion: must be 'sandbox.dev/v1', not 'sandbox.dev/v2'",
             "did you mean",
         ),
+        (
+            "proxy: {hosts: [{host: shop.test, terminate: true}]}\n",
+            "1: proxy.hosts[0].host: 'shop.test' is not inside the domain 'sandbox.sandbox.localhost'",
+            "",
+        ),
+        (
+            "proxy: {hosts: [{host: a.sandbox.sandbox.localhost, to: '3000'}]}\n",
+            "1: proxy.hosts[0].to: must be HOST:PORT, such as localhost:3000",
+            "",
+        ),
+        ("proxy: {hosts: [a.test, a.test]}\n", "1: proxy.hosts[1].host: 'a.test' is given twice", ""),
+        (
+            "proxy: {run: process, hosts: [a.test]}\n",
+            "1: proxy.hosts: only the container has such hosts: leave out 'run: process'",
+            "",
+        ),
         ("cluster:\n  provider: minikube\n", "2: cluster.provider: must be 'kind', not 'minikube'", "allowed: kind"),
         ("cluster:\n  nodes: 3\n", "2: cluster.nodes: must be 1: a sandbox has a single node for now", ""),
         ("cluster: {nodes: true}\n", "1: cluster.nodes: must be 1: a sandbox has a single node for now", ""),
@@ -150,6 +192,11 @@ ALL_KEYS = "allowed keys: apiVersion, name, domain, cluster, images, registry, p
             "1: ingress.controller: must be 'traefik', 'nginx' or 'none', not 'ngnix'",
             "did you mean 'nginx'?",
         ),
+        (
+            "ingress:\n  controller: nginx\n  gateway_api: true\n",
+            "3: ingress.gateway_api: the controller 'nginx' does not serve the Gateway API; 'traefik' does",
+            "",
+        ),
         ("name: Demo\n", f"1: {NAME}", ""),
         ("name: -demo\n", f"1: {NAME}", ""),
         ("name: ''\n", f"1: {NAME}", ""),
@@ -165,6 +212,8 @@ ALL_KEYS = "allowed keys: apiVersion, name, domain, cluster, images, registry, p
         ("domain: " + "a." * 100 + "localhost\n", f"1: {DOMAIN}", ""),
         ("domain: 10.0.0.1\n", "1: domain: must not end in a number: browsers take that for an IP address", ""),
         ("registry: {port: 0}\n", "1: registry.port: must be at least 1, not 0", ""),
+        ("registry: {port: atuo}\n", "1: registry.port: must be 'auto', not 'atuo'", "did you mean 'auto'?"),
+        ("proxy: {ports: 443}\n", "1: proxy.ports: must be a list, not 443", ""),
         ("registry:\n  port: 65536\n", "2: registry.port: must be at most 65535, not 65536", ""),
         ("registry:\n  port: '5001'\n", "2: registry.port: must be a whole number, not '5001'", ""),
         ("registry: 5001\n", "1: registry: must be a mapping of keys, not 5001", ""),
@@ -228,6 +277,16 @@ ALL_KEYS = "allowed keys: apiVersion, name, domain, cluster, images, registry, p
             "name: demo\ncerts:\n  secrets:\n  - secret: a\n    hosts: [demo.sandbox.localhost,\n      "
             "ademo.sandbox.localhost]\n",
             "6: certs.secrets[0].hosts[1]: 'ademo.sandbox.localhost' is not inside the domain 'demo.sandbox.localhost'",
+            "",
+        ),
+        (
+            "name: demo\nregistry:\n  tls: [hub.demo.sandbox.localhost:8443, hub.example.com]\n",
+            "3: registry.tls[1]: 'hub.example.com' is not inside the domain 'demo.sandbox.localhost'",
+            "",
+        ),
+        (
+            "registry:\n  tls: ['hub.sandbox.sandbox.localhost:0']\n",
+            "2: registry.tls[0]: must be a host name such as registry.demo.sandbox.localhost, or one with :PORT",
             "",
         ),
         (
@@ -306,13 +365,27 @@ def specs(draw: st.DrawFn) -> dict[str, Any]:
         "domain": domain,
         "cluster": {"provider": "kind", "kubernetes": draw(st.none() | st.just("v1.36.3")), "nodes": 1},
         "images": {"source": draw(st.sampled_from(["auto", "upstream", "bundle"]))},
-        "registry": {"port": ports[0]},
-        "push": draw(st.none() | paths),
-        "ingress": {
-            "controller": draw(st.sampled_from(["traefik", "nginx", "none"])),
-            "gateway_api": draw(st.booleans()),
+        "registry": {
+            "port": ports[0],
+            "tls": draw(st.sampled_from([[], [f"hub.{domain}", f"hub.{domain}:8443"]])),
+            **draw(
+                st.sampled_from([{"external": None, "storage": "images"}, {"external": "localhost:1", "storage": None}])
+            ),
+            "mirrors": draw(st.sampled_from([[], ["docker.io", "http://reg.office:5000"]])),
         },
-        "proxy": {"listen": draw(addresses), "ports": ports[1:]},
+        "push": draw(st.none() | paths),
+        "ingress": draw(
+            st.fixed_dictionaries({"controller": st.just("traefik"), "gateway_api": st.booleans()})
+            | st.fixed_dictionaries({"controller": st.sampled_from(["nginx", "none"]), "gateway_api": st.just(False)})
+        ),
+        "proxy": {
+            "listen": draw(addresses),
+            "ports": ports[1:],
+            **draw(
+                st.fixed_dictionaries({"run": st.sampled_from(["container", "process"]), "hosts": st.just([])})
+                | st.just({"run": "container", "hosts": [{"host": f"a.{domain}", "terminate": True, "to": "b.c:1"}]})
+            ),
+        },
         "network": {"nameservers": draw(st.just("auto") | st.lists(public, min_size=1, max_size=3, unique=True))},
         "certs": {
             "issuer": draw(st.sampled_from(["sandbox", "cert-manager"])),

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import subprocess
 import tomllib
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import yaml
 
-from sandbox.cluster.local_registry import host_files, hosting, service
+from sandbox.cluster.local_registry import (
+    MARK,
+    host_file,
+    host_files,
+    hosting,
+    listing,
+    read_listing,
+    service,
+    stale,
+)
 
 
 def test_every_name_of_the_registry_leads_to_its_endpoint() -> None:
@@ -19,6 +29,34 @@ def test_every_name_of_the_registry_leads_to_its_endpoint() -> None:
             "server": "http://reg:5000",
             "host": {"http://reg:5000": {"capabilities": ["pull", "resolve"]}},
         }
+
+
+def test_a_mirror_is_asked_first_and_then_the_upstream_itself() -> None:
+    path, content = host_file("docker.io", "http://mirror:5000", server="https://registry-1.docker.io")
+    assert path.parent.name == "docker.io"
+    assert tomllib.loads(content.decode()) == {
+        "server": "https://registry-1.docker.io",
+        "host": {"http://mirror:5000": {"capabilities": ["pull", "resolve"]}},
+    }
+
+
+def test_all_files_of_a_node_are_read_by_one_program(tmp_path: Path) -> None:
+    written = {tmp_path / path.relative_to("/"): data for path, data in host_files(("a:1", "b"), "http://c").items()}
+    for path, data in written.items():
+        path.parent.mkdir(parents=True)
+        path.write_bytes(data)
+    *argv, folder = listing()
+    shown = subprocess.run([*argv, str(tmp_path / folder.lstrip("/"))], capture_output=True, text=True, check=True)
+    assert read_listing(shown.stdout) == {PurePosixPath(path): data for path, data in written.items()}
+
+
+def test_a_node_without_the_folder_has_no_files() -> None:
+    assert read_listing("grep: /etc/containerd/certs.d: No such file or directory\n") == {}
+
+
+def test_only_files_of_ours_can_be_stale() -> None:
+    ours, wanted, theirs = (PurePosixPath("/etc/containerd/certs.d", name, "hosts.toml") for name in "abc")
+    assert stale({ours: MARK, wanted: MARK, theirs: b'server = "https://c"\n'}, [wanted]) == (ours,)
 
 
 def test_tools_find_the_registry_as_kep_1755_says() -> None:

@@ -44,5 +44,6 @@ def test_the_edge_must_follow_its_routes(scene: Scene, engine: FakeEngine) -> No
     routes.save(scene.home.edge, Route("demo", "demo.test", scene.names.node, (("127.0.0.1", 443),), 1.0))
     assert "configuration" in wiring.edge(scene).evidence
     edge.write(scene.home.edge, routes.load(scene.home.edge))
+    edge.note_taken(scene.home.edge)
     found = wiring.edge(scene)
     assert (found.status, found.evidence) == (Status.OK, f"*.demo.test leads to {scene.names.node}")

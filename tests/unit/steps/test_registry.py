@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -13,7 +15,7 @@ from sandbox.host.engine import Bind, ContainerSpec
 from sandbox.names import NETWORK, REGISTRY_PORT, Names
 from sandbox.steps.registry import RegistryStep
 from sandbox.steps.step import State
-from tests.fakes import FakeEngine, NoWork
+from tests.fakes import FakeContainer, FakeEngine, NoWork
 from tests.registry_simulator import Fault, Simulator
 
 IMAGE = UPSTREAM["registry"]
@@ -41,7 +43,8 @@ def test_it_listens_on_this_machine_only_and_keeps_its_data_in_a_volume(
     assert step.check().state is State.READY
     box = engine.boxes[names.registry]
     assert box.spec.publish == {REGISTRY_PORT: (Bind("127.0.0.1", step.port),)}
-    assert box.spec.labels == engine.volumes[names.volume] == names.labels
+    assert engine.volumes[names.volume] == names.labels
+    assert names.labels.items() <= box.spec.labels.items()
     assert box.spec.volumes == {names.volume: "/var/lib/registry"}
     assert box.spec.environment["REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY"] == "/var/lib/registry"
 
@@ -132,3 +135,82 @@ def test_one_that_stops_at_once_is_an_error_with_its_last_words(names: Names, st
     with pytest.raises(SandboxError, match="the registry stopped") as caught:
         replace(step, engine=engine).apply(NoWork())
     assert "no space left" in caught.value.details
+
+
+def test_its_data_may_be_a_folder_that_is_the_users(engine: FakeEngine, step: RegistryStep, tmp_path: Path) -> None:
+    folder = tmp_path / "made" / "images"
+    stored = replace(step, storage=folder, purge=True)
+    stored.apply(NoWork())
+    assert stored.check().state is State.READY
+    box = engine.boxes[step.names.registry]
+    owner = folder.stat()
+    assert box.spec.volumes == {str(folder): "/var/lib/registry"}
+    assert box.spec.user == f"{owner.st_uid}:{owner.st_gid}"  # its root, without capabilities, could not write there
+    assert stored.undo()
+    assert folder.is_dir()
+
+
+def test_root_of_a_rootless_engine_is_the_user(engine: FakeEngine, step: RegistryStep, tmp_path: Path) -> None:
+    engine.rootless = True
+    replace(step, storage=tmp_path).apply(NoWork())
+    assert engine.boxes[step.names.registry].spec.user is None
+
+
+def test_a_folder_that_cannot_be_had_is_said(step: RegistryStep, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SandboxError, match="cannot be used") as caught:
+        replace(step, storage=tmp_path / "file" / "below").apply(NoWork())
+    assert caught.value.fix
+
+
+def test_another_place_for_the_data_is_drift(step: RegistryStep, tmp_path: Path) -> None:
+    step.apply(NoWork())
+    moved = replace(step, storage=tmp_path)
+    assert (moved.check().state, moved.check().detail) == (State.DRIFTED, f"has its data in {step.names.volume}")
+    moved.apply(NoWork())
+    assert moved.check().state is State.READY
+    assert step.check().detail == f"has its data in {tmp_path}"
+
+
+class Collecting:
+    """The registry's own program in its container, and how the container was set up when it ran."""
+
+    def __init__(self, engine: FakeEngine, status: int = 0) -> None:
+        self.ran: list[tuple[Sequence[str], bool]] = []
+        self._status = status
+        engine.programs["registry"] = self._run
+
+    def _run(self, box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
+        read_only = "REGISTRY_STORAGE_MAINTENANCE_READONLY" in box.spec.environment
+        self.ran.append((argv[1:-1], read_only))
+        return self._status, "said\n"
+
+
+def test_garbage_is_collected_while_nobody_can_push(engine: FakeEngine, step: RegistryStep) -> None:
+    step.apply(NoWork())
+    program = Collecting(engine)
+    assert step.garbage() == step.collect() == "said\n"
+    collect = ["garbage-collect", "--delete-untagged"]
+    assert program.ran == [([*collect, "--dry-run"], False), (collect, True)]
+    assert step.check().state is State.READY
+
+
+def test_a_collection_that_fails_is_an_error_and_pushes_are_let_in_again(
+    engine: FakeEngine, step: RegistryStep
+) -> None:
+    step.apply(NoWork())
+    Collecting(engine, status=1)
+    with pytest.raises(SandboxError, match="garbage") as caught:
+        step.collect()
+    assert "said" in caught.value.details
+    assert step.check().state is State.READY
+
+
+def test_a_collection_that_was_killed_is_mended_by_up(engine: FakeEngine, step: RegistryStep) -> None:
+    step.apply(NoWork())
+    box = engine.boxes[step.names.registry]
+    labels = {key: f"{value}, read-only" for key, value in box.spec.labels.items()}
+    box.spec = replace(box.spec, labels=labels)
+    assert step.check().state is State.DRIFTED and "read-only" in step.check().detail
+    step.apply(NoWork())
+    assert step.check().state is State.READY

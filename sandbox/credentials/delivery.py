@@ -1,0 +1,160 @@
+"""Brings accounts to a cluster: keeps them in one namespace, copies them to the others, names them in the accounts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from sandbox.cluster.api import Cluster, ClusterError
+from sandbox.cluster.namespace import namespace
+from sandbox.credentials import admission, secret
+from sandbox.credentials.login import Login
+from sandbox.credentials.secret import COPY, KEPT, KEY, LABEL, Held, Origin
+from sandbox.names import SYSTEM_NAMESPACE
+from sandbox.spec.credentials import Credentials
+
+Place = tuple[str, str]
+"""A namespace and the name of a Secret in it."""
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """The Secrets of one cluster; every method raises ClusterError."""
+
+    cluster: Cluster
+
+    def held(self) -> dict[str, Held]:
+        """What is kept, by the Secret's name."""
+        found = {one["metadata"]["name"]: secret.held(one) for one in self._kept()}
+        return {name: held for name, held in found.items() if held is not None}
+
+    def keep(self, entry: Credentials, login: Login, origin: Origin) -> None:
+        """Keep the accounts of an entry, in place of those before."""
+        self.cluster.apply(namespace(SYSTEM_NAMESPACE))
+        self.cluster.apply(secret.kept(entry, login, origin))
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Keep these no longer; `spread` then takes their copies away."""
+        for name in names:
+            self.cluster.delete("v1", "Secret", name, SYSTEM_NAMESPACE)
+
+    def spread(self) -> None:
+        """Copy what is kept to where it is meant for, take it away from elsewhere."""
+        world = self._look()
+        for place in world.stale:
+            with _but_for_gone_namespaces():
+                self._detach(world, place)
+                self.cluster.delete("v1", "Secret", place[1], place[0])
+        for place in world.missing:
+            with _but_for_gone_namespaces():
+                self.cluster.apply(world.wanted[place])
+        for account, names in world.unnamed:
+            with _but_for_gone_namespaces():
+                self._name(account, [*_named(account), *names])
+        self._admit(tuple(held.entry for held in self.held().values()))
+
+    def pending(self) -> str | None:
+        """The first place that has not what it should have, or has what it should not; None when all is spread."""
+        world = self._look()
+        for place in world.missing:
+            return f"{place[0]} has not the present Secret {place[1]}"
+        for place in world.stale:
+            return f"{place[0]} still has the Secret {place[1]}"
+        for account, names in world.unnamed:
+            metadata = account["metadata"]
+            return f"the service account {metadata['namespace']}/{metadata['name']} does not name {', '.join(names)}"
+        return None
+
+    def _kept(self) -> list[dict[str, Any]]:
+        return self.cluster.list("v1", "Secret", SYSTEM_NAMESPACE, selector=f"{LABEL}={KEPT}")
+
+    def _look(self) -> _World:
+        kept = [(one, held) for one in self._kept() if (held := secret.held(one)) is not None]
+        spaces = [
+            one["metadata"]["name"]
+            for one in self.cluster.list("v1", "Namespace")
+            if not one["metadata"].get("deletionTimestamp")
+        ]
+        wanted = {
+            (space, held.entry.secret): secret.copy(one, space)
+            for space in spaces
+            for one, held in kept
+            if secret.means(held.entry, space)
+        }
+        copies = {_place(one): one for one in self.cluster.list("v1", "Secret", selector=f"{LABEL}={COPY}")}
+        accounts = self.cluster.list("v1", "ServiceAccount") if wanted or copies else []
+        return _World(wanted, copies, accounts)
+
+    def _detach(self, world: _World, place: Place) -> None:
+        for account in world.accounts:
+            if account["metadata"]["namespace"] == place[0] and place[1] in _named(account):
+                self._name(account, [one for one in _named(account) if one != place[1]])
+
+    def _name(self, account: Mapping[str, Any], names: list[str]) -> None:
+        """The list is written whole: Kubernetes has it as one value."""
+        metadata = {key: account["metadata"][key] for key in ("name", "namespace")}
+        listed = [{"name": name} for name in names]
+        self.cluster.apply(
+            {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata, "imagePullSecrets": listed}
+        )
+
+    def _admit(self, entries: tuple[Credentials, ...]) -> None:
+        """Let later service accounts name them from the first; a cluster without such policies does without."""
+        if not entries:
+            for kind in admission.KINDS:
+                self.cluster.delete(admission.API, kind, admission.NAME)
+            return
+        try:
+            self.cluster.apply_all(admission.policy(entries))
+        except ClusterError as error:
+            if error.status != 404:
+                raise
+
+
+@dataclass(frozen=True)
+class _World:
+    """What should be, and what is."""
+
+    wanted: Mapping[Place, Mapping[str, Any]]
+    copies: Mapping[Place, Mapping[str, Any]]
+    accounts: list[dict[str, Any]]
+
+    @property
+    def stale(self) -> list[Place]:
+        return [place for place in self.copies if place not in self.wanted]
+
+    @property
+    def missing(self) -> list[Place]:
+        return [place for place, one in self.wanted.items() if _data(self.copies.get(place)) != _data(one)]
+
+    @property
+    def unnamed(self) -> Iterator[tuple[dict[str, Any], list[str]]]:
+        for account in self.accounts:
+            space, known = account["metadata"]["namespace"], _named(account)
+            names = [name for place, name in self.wanted if place == space and name not in known]
+            if names:
+                yield account, names
+
+
+def _data(one: Mapping[str, Any] | None) -> str | None:
+    return (one.get("data") or {}).get(KEY) if one else None
+
+
+def _place(one: Mapping[str, Any]) -> Place:
+    return one["metadata"]["namespace"], one["metadata"]["name"]
+
+
+def _named(account: Mapping[str, Any]) -> list[str]:
+    return [one["name"] for one in account.get("imagePullSecrets") or ()]
+
+
+@contextmanager
+def _but_for_gone_namespaces() -> Iterator[None]:
+    """A namespace may end at any time; nothing can be made in it then (403), or it is not there (404)."""
+    try:
+        yield
+    except ClusterError as error:
+        if error.status not in (403, 404):
+            raise

@@ -1,0 +1,48 @@
+"""The accounts for pulls on this machine: those of the spec, then those of `docker login`."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+from sandbox.credentials import docker
+from sandbox.credentials.login import Login
+from sandbox.credentials.mint import may_know, mint
+from sandbox.registry.credential import Credential, Keychain
+from sandbox.registry.docker_config import DockerConfig, canonical
+from sandbox.spec.credentials import Credentials, Docker
+
+
+def keychain(entries: Sequence[Credentials], environ: Mapping[str, str]) -> Keychain:
+    """The Keychain of a spec's entries; a service is asked only for a host of its own, and once."""
+    return _Chain(tuple(entries), environ)
+
+
+class _Chain:
+    def __init__(self, entries: tuple[Credentials, ...], environ: Mapping[str, str]) -> None:
+        self._entries = entries
+        self._environ = environ
+        self._login = DockerConfig(docker.default_file(environ))
+        self._lock = threading.Lock()
+        self._minted: dict[Credentials, Login] = {}
+        self._files: dict[Docker, DockerConfig] = {}
+
+    def find(self, host: str) -> Credential | None:
+        """The account at `host[:port]`, None when there is none. Raises CredentialsUnusable."""
+        name = canonical(host)
+        for entry in self._entries:
+            if may_know(entry, name) and (found := self._ask(entry, name)):
+                return found
+        return self._login.find(host)
+
+    def _ask(self, entry: Credentials, name: str) -> Credential | None:
+        with self._lock:
+            if isinstance(entry, Docker):
+                file = entry.file or docker.default_file(self._environ)
+                return self._files.setdefault(entry, DockerConfig(file)).find(name)
+            now = datetime.now(UTC)
+            login = self._minted.get(entry)
+            if login is None or (login.expires is not None and login.expires <= now):
+                login = self._minted[entry] = mint(entry, self._environ, now=now)
+            return login.find(name)

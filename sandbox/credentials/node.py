@@ -1,0 +1,70 @@
+"""The unit on the node that gives what is kept to namespaces and service accounts which come later."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+
+from sandbox.credentials.secret import ALL, COPY, KEPT, KEY, LABEL, NAMESPACES, OURS
+from sandbox.names import SYSTEM_NAMESPACE
+
+UNIT = "sandbox-credentials.service"
+
+_UNIT = """[Unit]
+Description=Registry credentials in every namespace that may have them
+After=kubelet.service
+StartLimitIntervalSec=0
+
+[Service]
+Environment=KUBECONFIG=/etc/kubernetes/admin.conf
+ExecStart=/bin/sh /etc/sandbox/credentials.sh
+Restart=always
+RestartSec=1
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+_OTHERS = ",".join(f"metadata.namespace!={name}" for name in OURS)
+_COLUMNS = ",".join(
+    (":.metadata.name", ":.metadata.annotations." + NAMESPACES.replace(".", r"\."), ":.data." + KEY.replace(".", r"\."))
+)
+
+# The API server ends a watch after a while; the next one begins with all service accounts again.
+# What is secret is in variables and pipes only: neither arguments nor the journal show it.
+_SCRIPT = f"""kubectl get serviceaccounts --all-namespaces --watch --no-headers \\
+  --field-selector={_OTHERS} \\
+  --output=custom-columns=:.metadata.namespace,:.metadata.name |
+while read -r namespace account; do
+  kubectl get secrets --namespace={SYSTEM_NAMESPACE} --selector={LABEL}={KEPT} --no-headers \\
+    --output='custom-columns={_COLUMNS}' |
+  while read -r secret wanted data; do
+    case ",$wanted," in
+      ",\\{ALL}," | *",$namespace,"*) ;;
+      *) continue ;;
+    esac
+    if [ "$account" = default ]; then
+      kubectl apply --server-side --force-conflicts --field-manager=sandbox --filename=- <<END
+{{"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/dockerconfigjson",
+ "metadata": {{"name": "$secret", "namespace": "$namespace", "labels": {{"{LABEL}": "{COPY}"}}}},
+ "data": {{"{KEY}": "$data"}}}}
+END
+    fi
+    named=$(kubectl get serviceaccount "$account" --namespace="$namespace" \\
+      --output='jsonpath={{.imagePullSecrets[*].name}}') || continue
+    case " $named " in *" $secret "*) continue ;; esac
+    patch='{{"op": "add", "path": "/imagePullSecrets", "value": [{{"name": "'$secret'"}}]}}'
+    if [ -n "$named" ]; then
+      patch='{{"op": "add", "path": "/imagePullSecrets/-", "value": {{"name": "'$secret'"}}}}'
+    fi
+    kubectl patch serviceaccount "$account" --namespace="$namespace" --type=json --patch="[$patch]"
+  done
+done
+"""
+
+
+def node_files() -> dict[PurePosixPath, bytes]:
+    """The files of a control-plane node: the same whatever is kept."""
+    return {
+        PurePosixPath("/etc/sandbox/credentials.sh"): _SCRIPT.encode(),
+        PurePosixPath("/etc/systemd/system", UNIT): _UNIT.encode(),
+    }

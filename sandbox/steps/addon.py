@@ -1,0 +1,166 @@
+"""Addons, those of the spec and those that were enabled by command: applied, verified, and gone when nobody asks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+from sandbox.addons.choice import Chosen, Use, choose
+from sandbox.addons.placeholders import used
+from sandbox.addons.record import LABEL, Place, Record, digest
+from sandbox.cluster.api import Cluster
+from sandbox.cluster.namespace import namespace
+from sandbox.cluster.readiness import wait_ready
+from sandbox.errors import SandboxError, UsageError
+from sandbox.host.waiting import wait_until
+from sandbox.names import NETWORK, SYSTEM_NAMESPACE
+from sandbox.steps import addon_objects
+from sandbox.steps.addon_images import AddonImages
+from sandbox.steps.addon_objects import Objects
+from sandbox.steps.step import State, Status, Work
+
+# What a kubelet without a certificate of the cluster's authority makes for itself, its authority's beside it.
+KUBELET_CERTIFICATE = PurePosixPath("/var/lib/kubelet/pki/kubelet.crt")
+TIMEOUT = 300.0
+
+
+@dataclass(frozen=True)
+class AddonStep:
+    """Every addon that is asked for, each with a ConfigMap in the cluster that says what it brought and for whom.
+
+    `uses` are those of the spec. Those enabled by command are known by their records alone, so they are there as long
+    as the cluster; `asked` is one that is being enabled now. `values` fill placeholders of every addon.
+    """
+
+    images: AddonImages
+    uses: tuple[Use, ...]
+    values: Mapping[str, str]
+    needs: tuple[str, ...] = ("wiring",)
+    asked: tuple[str, ...] = ()
+    name: str = "addons"
+    title: str = "Addons"
+
+    def check(self) -> Status:
+        cluster = self._cluster
+        records = self.records(cluster)
+        chosen = self.chosen(records)
+        gone = lost(records)
+        if gone:
+            return Status(State.DRIFTED, f"{gone[0].name}: there is no {gone[0].source} any more")
+        stale = sorted(records.keys() - {one.addon.name for one in chosen})
+        if stale:
+            return Status(State.DRIFTED, f"nobody asks for {', '.join(stale)} any more")
+        for one in chosen:
+            status = self.look(cluster, one, records.get(one.addon.name))
+            if status.state is not State.READY:
+                return Status(status.state, f"{one.addon.name}: {status.detail}")
+        return Status(State.READY, ", ".join(one.addon.name for one in chosen) or "none")
+
+    def apply(self, work: Work) -> None:
+        cluster = self._cluster
+        records = self.records(cluster)
+        for one in lost(records):
+            raise UsageError(
+                f"the addon '{one.name}' was enabled from {one.source}, which is not there any more",
+                fix=f"put it back, or sandbox addons disable {one.name}",
+            )
+        chosen = self.chosen(records)
+        for name in sorted(records.keys() - {one.addon.name for one in chosen}):
+            work.say(f"removing {name}")
+            self.remove(cluster, records[name])
+        for one in chosen:
+            work.say(one.addon.name)
+            self._install(cluster, one, records.get(one.addon.name), last=one is chosen[-1], work=work)
+
+    def undo(self) -> bool:
+        return False
+
+    def records(self, cluster: Cluster) -> dict[str, Record]:
+        """What the cluster remembers of addons, by name."""
+        found = map(Record.of, cluster.list("v1", "ConfigMap", SYSTEM_NAMESPACE, selector=LABEL))
+        return {one.name: one for one in found}
+
+    def chosen(self, records: Mapping[str, Record]) -> tuple[Chosen, ...]:
+        """The addons to have, without those whose folder is gone. Raises UsageError."""
+        kept = [one.source for one in records.values() if one.by == "command" and one not in lost(records)]
+        return choose(self.uses, (*kept, *(one for one in self.asked if one not in kept)))
+
+    def look(self, cluster: Cluster, chosen: Chosen, record: Record | None) -> Status:
+        """How one addon stands."""
+        if record is None:
+            return Status(State.ABSENT, "is not there yet")
+        objects = self._objects(chosen)
+        if (record.digest, record.by) != (digest(objects), chosen.by):
+            return Status(State.DRIFTED, "has changed")
+        lacking = next(addon_objects.lacking(cluster, objects, chosen.addon.about.ready), None)
+        return Status(State.DRIFTED, lacking) if lacking else Status(State.READY)
+
+    def remove(self, cluster: Cluster, record: Record) -> None:
+        """Take away everything that an addon brought, and then its record."""
+        addon_objects.remove(cluster, record.objects)
+        addon_objects.remove(cluster, [Place.of(record.manifest())])
+
+    @property
+    def _cluster(self) -> Cluster:
+        return Cluster(self.images.sandbox.kubeconfig)
+
+    def _install(self, cluster: Cluster, chosen: Chosen, before: Record | None, *, last: bool, work: Work) -> None:
+        objects, about = self._objects(chosen), chosen.addon.about
+        self.images.supply(chosen.addon.name, objects, about.images.values())
+        old = before.objects if before else ()
+        places = [Place.of(one) for one in objects]
+        found = addon_objects.existing(cluster, [place for place in places if place not in old])
+        brought = tuple(place for place in places if place not in found)
+        dropped = tuple(place for place in old if place not in places)
+        record = Record(chosen.addon.name, chosen.source, chosen.by, digest(objects), brought)
+        # Remembered first, so that whatever comes to be can be taken away; as ready it counts only when all is there.
+        cluster.apply(namespace(SYSTEM_NAMESPACE))
+        cluster.apply(Record(record.name, record.source, record.by, "", (*brought, *dropped)).manifest())
+        addon_objects.apply(cluster, objects)
+        addon_objects.remove(cluster, dropped)
+        cluster.apply(record.manifest())
+        if last:
+            work.usable()
+        work.say(f"waiting for {chosen.addon.name}")
+        wait_ready(cluster, objects, timeout=TIMEOUT)
+        lacking = partial(_first, cluster, objects, chosen)
+        wait_until(lacking, what=f"addon {chosen.addon.name}", timeout=TIMEOUT)
+
+    def _objects(self, chosen: Chosen) -> Objects:
+        objects = addon_objects.load(chosen)
+        wanted = used(objects)
+        values = {**self.values, **chosen.values, **self.images.references(chosen.addon.about.images)}
+        facts = {"node": self._node, "node_address": self._address, "kubelet_ca": self._kubelet_authority}
+        values |= {name: fact() for name, fact in facts.items() if name in wanted}
+        return addon_objects.filled(objects, values)
+
+    def _node(self) -> str:
+        return self.images.sandbox.node
+
+    def _address(self) -> str:
+        container = self.images.engine.container(self._node())
+        address = container.addresses.get(NETWORK) if container else None
+        if address is None:
+            raise SandboxError(f"the node has no address on the network {NETWORK}", fix="sandbox up")
+        return address
+
+    def _kubelet_authority(self) -> str:
+        found = self.images.engine.read_file(self._node(), KUBELET_CERTIFICATE)
+        if found is None:
+            raise SandboxError(f"the kubelet's certificate is not at {KUBELET_CERTIFICATE} of {self._node()}")
+        return found.decode()
+
+
+def lost(records: Mapping[str, Record]) -> tuple[Record, ...]:
+    """Those enabled by command from a folder that is gone: all that is known of them is what they brought."""
+    return tuple(one for one in records.values() if one.by == "command" and _is_gone(one.source))
+
+
+def _is_gone(source: str) -> bool:
+    return "/" in source and not Path(source).is_dir()
+
+
+def _first(cluster: Cluster, objects: Objects, chosen: Chosen) -> str | None:
+    return next(addon_objects.lacking(cluster, objects, chosen.addon.about.ready), None)

@@ -1,0 +1,92 @@
+"""The images of addons: on the node from the bundle, or in a registry of the sandbox, and from nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from sandbox.addons.podimages import PodImage, pod_images
+from sandbox.bundle.recipe import Recipe, recipes
+from sandbox.bundle.store import Store
+from sandbox.cluster.kind import Kind
+from sandbox.errors import SandboxError, UsageError
+from sandbox.host.engine import Engine
+from sandbox.names import Names
+from sandbox.registry import reference as references
+from sandbox.registry.client import Client
+from sandbox.registry.reference import Reference
+from sandbox.steps.addon_objects import Objects
+
+
+@dataclass(frozen=True)
+class AddonImages:
+    """Where the images of addons may come from: the bundle, the sandbox's registry, and registries the spec names.
+
+    `registry` is where the sandbox's registry is for this machine, `names` those that images of it have on nodes,
+    `others` the hosts of registries that the user has told the nodes of.
+    """
+
+    engine: Engine
+    sandbox: Names
+    kind: Kind
+    store: Store
+    registry: str
+    names: tuple[str, ...]
+    others: tuple[str, ...]
+
+    def references(self, components: Mapping[str, str]) -> dict[str, str]:
+        """Placeholder -> reference of the component's image. Raises UsageError for a component that has none."""
+        return {placeholder: self._recipe(name).reference for placeholder, name in components.items()}
+
+    def supply(self, addon: str, objects: Objects, components: Iterable[str]) -> None:
+        """See that the node has the components, and that every other image can be had. Raises SandboxError."""
+        recipes_of = [self._recipe(name) for name in components]
+        missing = [one for one in recipes_of if not self._on_node(one.reference)]
+        for recipe in missing:
+            if not self.store.has(recipe):
+                raise SandboxError(
+                    f"the addon '{addon}' needs {recipe.name}, which the bundle lacks",
+                    fix=f"sandbox bundle build {recipe.name}",
+                    id="no-bundle",
+                )
+        ours = {one.reference for one in recipes_of}
+        wanted = {image for one in objects for image in pod_images(one) if image.reference not in ours}
+        for image in sorted(wanted, key=str):
+            self._require(addon, image)
+        for recipe in missing:
+            self.kind.load(self.sandbox.cluster, self.store.image(recipe))
+
+    def _require(self, addon: str, image: PodImage) -> None:
+        parsed = references.parse(image.reference)
+        if parsed.host in self.names:
+            if self._client.manifest_digest(parsed.path, parsed.name) is None:
+                raise self._refused(
+                    addon, image.reference, f"{self.registry} has no {parsed.path}:{parsed.name}", parsed
+                )
+        elif parsed.host not in self.others and (image.always or not self._on_node(image.reference)):
+            raise self._refused(addon, image.reference, f"{parsed.host} is no registry of the sandbox", parsed)
+
+    def _refused(self, addon: str, image: str, why: str, parsed: Reference) -> SandboxError:
+        here = f"{self.registry}/{parsed.path}:{parsed.tag or references.DEFAULT_TAG}"
+        return SandboxError(
+            f"the addon '{addon}' runs an image that is neither in the sandbox's registry nor in the bundle: {image}",
+            details=f"{why}; nodes would ask the internet for it",
+            fix=f"push it: list it in images.yaml, run `sandbox push-images images.yaml`, and let the addon run {here}",
+            id="no-image",
+        )
+
+    @cached_property
+    def _client(self) -> Client:
+        return Client(self.registry)
+
+    def _on_node(self, image: str) -> bool:
+        return self.engine.execute(self.sandbox.node, ["crictl", "inspecti", "--quiet", image])[0] == 0
+
+    @staticmethod
+    def _recipe(component: str) -> Recipe:
+        found = recipes().get(component)
+        if found is None or found.image is None:
+            names = ", ".join(name for name, one in recipes().items() if one.image)
+            raise UsageError(f"the bundle has no image '{component}'", fix=f"it has: {names}")
+        return found

@@ -1,0 +1,50 @@
+"""A registry that somebody else made and that the sandbox only uses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sandbox.host.engine import Engine
+from sandbox.names import Names
+from sandbox.registry.client import Client
+from sandbox.registry.errors import RegistryError
+from sandbox.steps import reach
+from sandbox.steps.step import State, Status, Work
+
+
+@dataclass(frozen=True)
+class ExternalRegistryStep:
+    """Looks whether this machine and the nodes can reach it, and takes the sandbox's own away, whose data stays."""
+
+    engine: Engine
+    names: Names
+    where: str
+    purge: bool
+    name: str = "registry"
+    needs: tuple[str, ...] = ("images", "network")
+
+    @property
+    def title(self) -> str:
+        return f"Registry {self.where}, not ours"
+
+    def check(self) -> Status:
+        if self.engine.container(self.names.registry):
+            return Status(State.DRIFTED, f"the sandbox's own {self.names.registry} is still there")
+        try:
+            self._ping()
+        except RegistryError as error:
+            return Status(State.ABSENT, error.brief)
+        there = reach.external(self.engine, self.where)
+        return Status(State.READY, f"answers; nodes go to {there.endpoint}")
+
+    def apply(self, work: Work) -> None:
+        self.engine.remove_container(self.names.registry)
+        self._ping()
+
+    def undo(self) -> bool:
+        removed = self.engine.remove_container(self.names.registry)
+        return (self.purge and self.engine.remove_volume(self.names.volume)) or removed
+
+    def _ping(self) -> None:
+        with Client(self.where) as client:
+            client.ping()

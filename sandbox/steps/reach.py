@@ -1,0 +1,83 @@
+"""Where the registry is, seen from this machine, from nodes and from pods; the sandbox's own or somebody else's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sandbox.cluster.local_registry import SERVICE
+from sandbox.errors import SandboxError
+from sandbox.host.engine import Container, Engine
+from sandbox.names import NETWORK, REGISTRY_PORT, SYSTEM_NAMESPACE, Names
+from sandbox.registry import address
+
+
+@dataclass(frozen=True)
+class Reach:
+    """A registry's ways in.
+
+    `names` are those that images may have on nodes, the host's own first; `endpoint` is where nodes go for each of
+    them, as a URL; `pods` is its `HOST:PORT` for pods. `address` is what the Service for pods leads to, None when
+    pods need none.
+    """
+
+    names: tuple[str, ...]
+    endpoint: str
+    pods: str
+    address: str | None
+
+    @property
+    def runtime(self) -> str:
+        """Its `HOST:PORT` for nodes."""
+        return self.endpoint.partition("://")[2]
+
+    @property
+    def port(self) -> int:
+        """Its port for nodes."""
+        return address.parse(self.endpoint).port
+
+
+def own(engine: Engine, names: Names, port: int) -> Reach:
+    """The sandbox's own registry. Raises SandboxError while it has no address."""
+    container = engine.container(names.registry)
+    if container is None or NETWORK not in container.addresses:
+        raise SandboxError(f"the registry has no address on the network {NETWORK}", fix="sandbox up")
+    return _beside(container, REGISTRY_PORT, f"localhost:{port}")
+
+
+def external(engine: Engine, where: str) -> Reach:
+    """A registry of somebody else at `where`, `HOST[:PORT]` or such a URL. Raises SandboxError when nodes find no way.
+
+    On a loopback address nodes would look for it in themselves, so they go to the container that publishes its port.
+    """
+    there, name = address.parse(where), where.rpartition("://")[2]
+    if not there.is_loopback:
+        return Reach((name,), f"{there.scheme}://{name}", name, None)
+    publisher = engine.publisher(there.port)
+    container = engine.container(publisher) if publisher else None
+    if container is None:
+        network = engine.network(NETWORK)
+        raise SandboxError(
+            f"nodes cannot reach the registry {where}",
+            details="it listens on this machine's loopback, and no container publishes that port",
+            fix=f"let it listen on an address of this machine that the network {NETWORK} "
+            f"({network.subnet if network else 'made by `up`'}) reaches, and write that one: registry: "
+            f"{{external: 'http://ADDRESS:{there.port}'}}",
+        )
+    if NETWORK not in container.addresses:
+        raise SandboxError(
+            f"nodes cannot reach the registry {where}",
+            details=f"its container {container.name} is not on the network {NETWORK}",
+            fix=f"docker network connect {NETWORK} {container.name}",
+        )
+    return _beside(container, _inner(container, there.port), name)
+
+
+def _beside(container: Container, port: int, name: str) -> Reach:
+    """A registry in a container on the nodes' network, which this machine knows as `name`."""
+    there = f"{container.name}:{port}"
+    pods = f"{SERVICE}.{SYSTEM_NAMESPACE}.svc.cluster.local:{port}"
+    return Reach((name, there, pods), f"http://{there}", pods, container.addresses[NETWORK])
+
+
+def _inner(container: Container, port: int) -> int:
+    return next(inner for inner, binds in container.published.items() if any(bind.port == port for bind in binds))

@@ -1,0 +1,129 @@
+"""`sandbox proxy`: what people see of the edge, and the hosts that they add by hand."""
+
+from __future__ import annotations
+
+import json
+import logging
+from datetime import UTC, datetime
+
+import pytest
+from click.testing import CliRunner, Result
+
+from sandbox.bundle.own import UPSTREAM
+from sandbox.certs.keystore import Keystore
+from sandbox.cli import environment, proxy, proxy_route, proxy_status
+from sandbox.errors import UsageError
+from sandbox.host.engine import Bind, Engine
+from sandbox.names import EDGE, LABEL, NETWORK, Home
+from sandbox.proxy import byhand, edge, routes
+from sandbox.steps.edge import EdgeStep
+from sandbox.steps.step import State
+from tests.fakes import FakeEngine, NoWork
+
+DOMAIN = "demo.test"
+APP = f"app.{DOMAIN}"
+
+
+@pytest.fixture
+def place() -> Home:
+    return environment.home()
+
+
+@pytest.fixture
+def step(place: Home, monkeypatch: pytest.MonkeyPatch) -> EdgeStep:
+    """A sandbox on an engine in memory, whose edge is up."""
+    engine = FakeEngine(UPSTREAM["haproxy"])
+    engine.create_network(NETWORK, {LABEL: ""})
+    engine.images |= {identity: identity for identity in engine.images.values()}
+    monkeypatch.setattr(Engine, "connect", lambda: engine)
+    names = place.sandbox("demo")
+    Keystore(names.keys).authority([DOMAIN], now=datetime.now(UTC))
+    step = EdgeStep(engine, names, UPSTREAM["haproxy"], DOMAIN, (Bind("127.0.0.1", 443),))
+    step.apply(NoWork())
+    return step
+
+
+def run(*words: str) -> Result:
+    logger = logging.getLogger("sandbox")
+    before = (logger.handlers, logger.level, logger.propagate)
+    try:
+        return CliRunner().invoke(proxy.command, words, catch_exceptions=False, standalone_mode=False)
+    finally:
+        for handler in logger.handlers:
+            handler.close()
+        logger.handlers, level, logger.propagate = before
+        logger.setLevel(level)
+
+
+def test_its_help_imports_no_subcommand() -> None:
+    assert set(proxy.SUBCOMMANDS) <= set(run("--help").output.split())
+
+
+def test_a_host_is_added_listed_and_removed(step: EdgeStep, place: Home) -> None:
+    assert f"https://{APP} leads to localhost:3000" in run("route", "add", APP, "localhost:3000").output
+    assert json.loads(run("route", "list", "-o", "json").output) == [
+        {"host": APP, "sandbox": "demo", "to": "localhost:3000"}
+    ]
+    assert "host.docker.internal:3000" in (place.edge / "haproxy.cfg").read_text()
+    assert edge.read_key(place.edge, "demo")
+    assert step.check().state is State.READY
+    assert f"{APP} → localhost:3000" in run("route", "list").output
+    run("route", "remove", APP)
+    assert byhand.load(place.edge) == ()
+    assert edge.read_key(place.edge, "demo") is None
+    assert step.check().state is State.READY
+
+
+@pytest.mark.parametrize(
+    ("words", "brief"),
+    [
+        (("app.elsewhere.test", "localhost:1"), "no sandbox is up for app.elsewhere.test"),
+        (("app.elsewhere.test", "localhost:1", "--sandbox", "demo"), "may not vouch for app.elsewhere.test"),
+        ((APP, "3000"), "must be HOST:PORT"),
+        ((APP, "localhost:70000"), "must have a port from 1 to 65535"),
+        (("../x", "localhost:1"), "must be lower-case letters"),
+        (("*.demo.test", "localhost:1"), "must be one exact host name"),
+    ],
+)
+def test_what_cannot_be_served_is_refused_and_not_kept(
+    step: EdgeStep, place: Home, words: tuple[str, ...], brief: str
+) -> None:
+    with pytest.raises(UsageError, match=brief):
+        run("route", "add", *words)
+    assert byhand.load(place.edge) == ()
+    assert routes.load(place.edge)[0].hosts == ()
+
+
+def test_a_host_that_was_not_added_cannot_be_removed(step: EdgeStep) -> None:
+    with pytest.raises(UsageError, match="no route was added"):
+        run("route", "remove", APP)
+
+
+def test_a_host_waits_for_an_edge_that_does_not_run(step: EdgeStep, place: Home) -> None:
+    step.engine.signal(EDGE, "SIGKILL")
+    assert "sandbox up starts it" in run("route", "add", APP, "localhost:3000").stderr
+    assert [one.host for one in byhand.load(place.edge)] == [APP]
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+
+
+def test_status_tells_ports_ways_and_certificates(step: EdgeStep) -> None:
+    run("route", "add", APP, "localhost:3000")
+    result = run("status", "-o", "json")
+    assert result.return_value == 0
+    told = json.loads(result.output)
+    assert told["running"]
+    assert told["ports"] == [{"address": "127.0.0.1", "port": 443, "asked_for": True}]
+    ways = {way["host"]: way for way in told["routes"]}
+    assert ways[f"*.{DOMAIN}"]["mode"] == "passthrough"
+    assert "certificate_days_left" not in ways[f"*.{DOMAIN}"]
+    assert ways[APP]["upstreams"] == ["localhost:3000"]
+    assert ways[APP]["certificate_days_left"] > 80
+    text = run("status")
+    assert f"{APP} → localhost:3000" in text.output
+    assert "days left" in text.output
+    assert "health and figures are not known" in text.stderr
+    step.engine.signal(EDGE, "SIGKILL")
+    assert run("status").return_value == 1
+    assert proxy_status.command.name == "status"
+    assert proxy_route.command.name == "route"

@@ -1,0 +1,50 @@
+"""Nodes of kind in an engine in memory, which have files and pull what the test lets them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+
+from sandbox.bundle.own import UPSTREAM
+from sandbox.host.engine import ContainerSpec
+from sandbox.names import NETWORK, Names
+from sandbox.steps.nodes import ROLE
+from tests.fakes import FakeContainer, FakeEngine
+
+
+@dataclass
+class Nodes:
+    """The programs of nodes: a grep over their files, and a canary that `answers` gives, by the node's name."""
+
+    engine: FakeEngine
+    answers: dict[str, str] = field(default_factory=dict)
+    pulled: list[tuple[str, str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.engine.programs |= {"grep": _grep, "bash": self._pull, "rm": _rm}
+
+    def add(self, names: Names, name: str, role: str = "worker") -> FakeContainer:
+        """A node as kind labels it."""
+        labels = {"io.x-k8s.kind.cluster": names.cluster, ROLE: role}
+        spec = ContainerSpec(name=name, image=UPSTREAM["node"], command=("init",), labels=labels, network=NETWORK)
+        box = FakeContainer(spec, self.engine.images[UPSTREAM["node"]], read_only=False)
+        self.engine.add(box)
+        return box
+
+    def _pull(self, box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
+        self.pulled.append((box.spec.name, argv[4]))
+        return 0, self.answers.get(box.spec.name, "pulled 40\n")
+
+
+def _grep(box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
+    under = PurePosixPath(argv[-1])
+    found = {path: data for path, data in box.files.items() if under in path.parents}
+    return 0, "".join(f"{path}\0{line}\n" for path, data in found.items() for line in data.decode().splitlines())
+
+
+def _rm(box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
+    for path in list(box.files):
+        if any(PurePosixPath(one) in path.parents for one in argv[2:]):
+            del box.files[path]
+    return 0, ""
