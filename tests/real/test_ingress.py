@@ -10,7 +10,7 @@ import socket
 import ssl
 from collections.abc import Iterator, Set
 from concurrent import futures
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -107,8 +107,9 @@ def _shout(connection: ServerConnection) -> None:
 
 def test_websockets_stay_open_both_ways(sandbox: Sandbox) -> None:
     host = f"ws.{DOMAIN}"
-    with serve(_shout, behind.gateway(), 0) as server, futures.ThreadPoolExecutor(1) as pool:
+    with serve(_shout, behind.gateway(), 0) as server, futures.ThreadPoolExecutor(1) as pool, ExitStack() as last:
         pool.submit(server.serve_forever)
+        last.callback(server.shutdown)
         with behind.ingress(sandbox.cluster, host, server.socket.getsockname()[1]):
             # A plain request is no WebSocket's: 426 is the server's own word.
             sandbox.serves(host, "426")
@@ -117,7 +118,6 @@ def test_websockets_stay_open_both_ways(sandbox: Sandbox) -> None:
                 for word in ("one", "two", "x" * 100_000):
                     client.send(word)
                     assert client.recv(timeout=10) == word.upper()
-        server.shutdown()
 
 
 def _grpc_server() -> tuple[grpc.Server, int]:

@@ -15,9 +15,14 @@ from typing import Any
 import pytest
 import yaml
 
+from sandbox.certs.authority import make_leaf
 from sandbox.certs.describe import describe
+from sandbox.certs.keystore import Keystore
 from sandbox.cli import environment
-from sandbox.names import Names
+from sandbox.cluster import tls_secret
+from sandbox.cluster.api import Cluster
+from sandbox.host.waiting import wait_until
+from sandbox.names import DOMAIN_TLS, SYSTEM_NAMESPACE, Names
 from tests.real import machine
 from tests.real.machine import CommandLine
 
@@ -25,6 +30,7 @@ pytestmark = pytest.mark.real
 
 NAME = "test-renew"
 DOMAIN = f"{NAME}.sandbox.localhost"
+SWAPS = 100
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,25 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         command("down", "--purge")
 
 
+def swap(sandbox: Running) -> str:
+    """Put another certificate of the same authority in the Secret and see it served; its fingerprint."""
+    now = datetime.now(UTC)
+    leaf = make_leaf(Keystore(sandbox.names.keys).issuing.read(), [DOMAIN], now=now)
+    Cluster(sandbox.names.kubeconfig).apply(
+        tls_secret.manifest(SYSTEM_NAMESPACE, DOMAIN_TLS, chain_pem=leaf.chain_pem, key_pem=leaf.key_pem)
+    )
+    wanted = describe(leaf.chain_pem, now=now).sha256
+
+    def unserved() -> str | None:
+        connection = sandbox.connect()
+        served = fingerprint(connection)
+        connection.close()
+        return None if served == wanted else served
+
+    wait_until(unserved, what="the new certificate", timeout=20, pause=0.02)
+    return wanted
+
+
 class Visitors(threading.Thread):
     """Clients that come one after the other until they are told to stop, each with a connection of its own."""
 
@@ -101,7 +126,7 @@ def status(connection: http.client.HTTPConnection) -> int:
 
 def test_a_renewed_certificate_is_served_and_nobody_is_cut_off(running: Running) -> None:
     before = running.certificates()
-    assert before["default"]["secrets"] == ["sandbox-system/default-tls"]
+    assert before["domain"]["secrets"] == ["sandbox-system/domain-tls"]
     held = running.connect()
     first, plain = status(held), held.sock
     visitors = Visitors(running)
@@ -111,16 +136,34 @@ def test_a_renewed_certificate_is_served_and_nobody_is_cut_off(running: Running)
         assert (status(held), held.sock) == (first, plain)
         after = running.certificates()
         new = running.connect()
-        assert fingerprint(new) == after["default"]["sha256"] != before["default"]["sha256"]
+        assert fingerprint(new) == after["domain"]["sha256"] != before["domain"]["sha256"]
         assert after["root"]["sha256"] == before["root"]["sha256"]
         new.close()
     finally:
         visitors.ended.set()
         visitors.join()
     assert visitors.failures == []
-    assert set(visitors.seen) <= {before["default"]["sha256"], after["default"]["sha256"]}
+    assert set(visitors.seen) <= {before["domain"]["sha256"], after["domain"]["sha256"]}
     held.close()
     running.command("status")
+
+
+def test_a_hundred_swaps_under_load_fail_nobody(running: Running) -> None:
+    held = running.connect()
+    first, plain = status(held), held.sock
+    visitors = Visitors(running)
+    visitors.start()
+    try:
+        swapped = {swap(running) for _ in range(SWAPS)}
+    finally:
+        visitors.ended.set()
+        visitors.join()
+    assert len(swapped) == SWAPS
+    assert visitors.failures == []
+    assert len(set(visitors.seen) & swapped) > SWAPS // 2, "the visitors came all the time"
+    assert (status(held), held.sock) == (first, plain)
+    held.close()
+    running.command("up")
 
 
 def test_a_new_root_is_made_only_on_demand_and_then_served(running: Running) -> None:
@@ -132,7 +175,7 @@ def test_a_new_root_is_made_only_on_demand_and_then_served(running: Running) -> 
     after = running.certificates()
     assert all(after[name]["sha256"] != before[name]["sha256"] for name in before)
     connection = running.connect()
-    assert fingerprint(connection) == after["default"]["sha256"]
+    assert fingerprint(connection) == after["domain"]["sha256"]
     connection.close()
     running.command("status")
 
@@ -143,5 +186,5 @@ def test_up_repairs_what_is_served_amiss(running: Running) -> None:
         file.unlink()
     running.command("status", status=1)
     running.command("up")
-    assert running.certificates()["default"]["secrets"] == ["sandbox-system/default-tls"]
+    assert running.certificates()["domain"]["secrets"] == ["sandbox-system/domain-tls"]
     running.command("status")
