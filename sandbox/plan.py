@@ -42,6 +42,7 @@ from sandbox.proxy.routes import Host
 from sandbox.registry.credential import Keychain
 from sandbox.registry.lockfile import LockFile
 from sandbox.spec import Settled, Spec
+from sandbox.steps.accounts import AccountsStep
 from sandbox.steps.addon import AddonStep
 from sandbox.steps.addon_images import AddonImages
 from sandbox.steps.apply import ApplyStep
@@ -49,6 +50,7 @@ from sandbox.steps.authority import AuthorityStep
 from sandbox.steps.cert_manager import CertManagerStep
 from sandbox.steps.cluster import ClusterStep
 from sandbox.steps.context import ContextStep
+from sandbox.steps.credentials import CredentialsStep
 from sandbox.steps.displaced import DisplacedStep
 from sandbox.steps.dns import DnsStep
 from sandbox.steps.edge import EdgeStep
@@ -57,6 +59,7 @@ from sandbox.steps.https import HttpsStep
 from sandbox.steps.images import ImagesStep
 from sandbox.steps.ingress import IngressStep
 from sandbox.steps.issuer import IssuerStep
+from sandbox.steps.lan import Access, access
 from sandbox.steps.mirrors import MirrorsStep
 from sandbox.steps.network import NetworkStep
 from sandbox.steps.page import PageStep
@@ -93,15 +96,16 @@ def build(
     keystore = Keystore(names.keys)
     external = spec.registry.external
     upstream, proxied = _upstream(spec), Proxied(engine, names, spec.domain, _proxies(spec))
-    provided, leaves = _provided(spec), {**_leaves(spec), **_edge_leaf(spec, home)}
+    provided, lan = _provided(spec), access(spec, keystore)
+    leaves = {**_leaves(spec), **_edge_leaf(spec, home, lan)}
     kind = Kind.find(NETWORK, extra=Store(home.bundle).program(recipes()["kind"], "kind").parent)
     steps: list[Step] = [
         ImagesStep(engine, own, Store(home.bundle)),
         NetworkStep(engine),
-        AuthorityStep(names, keystore, spec.domain, leaves, purge),
+        AuthorityStep(names, keystore, (*spec.vouched, *lan.domains), leaves, purge, lan.unvouched),
         _registry(spec, names, engine, images["registry"], purge),
         *_mirrors(spec, names, engine, images["registry"], keychain, purge),
-        *_edge(spec, names, engine, images["haproxy"], binds),
+        *_edge(spec, names, engine, images["haproxy"], binds, lan),
         ClusterStep(
             engine,
             names,
@@ -129,8 +133,10 @@ def build(
         steps.append(TlsRegistryStep(engine, names, spec.registry.tls))
     if spec.push:
         pushed = _pushed(spec.push)
-        steps.append(PushStep(engine, pushed, spec.registry.port, external, needs=("registry", "images")))
+        steps.append(PushStep(engine, pushed, spec.registry.port, external, keychain, needs=("registry", "images")))
     steps.append(WiringStep(engine, names, spec.registry.port, external, spec.registry.mirrors))
+    if spec.credentials or names.credentials.exists():
+        steps += [AccountsStep(names, spec.credentials), CredentialsStep(engine, names, spec.credentials)]
     steps += [_addons(spec, names, engine, kind), *_certificates(spec, home, keystore)]
     controller = _controller(spec, home, own)
     if controller:
@@ -184,9 +190,9 @@ def _proxies(spec: Spec) -> Proxies:
     return Proxies(chosen.http or "", chosen.https or "", chosen.no_proxy)
 
 
-def _edge(spec: Settled, names: Names, engine: Engine, image: str, binds: tuple[Bind, ...]) -> list[Step]:
+def _edge(spec: Settled, names: Names, engine: Engine, image: str, binds: tuple[Bind, ...], lan: Access) -> list[Step]:
     """What brings the host's ports to the ingress, after the other kind of it is gone if an earlier spec had that."""
-    container = EdgeStep(engine, names, image, spec.domain, binds, _edge_hosts(spec))
+    container = EdgeStep(engine, names, image, spec.domain, binds, _edge_hosts(spec), lan.domains)
     process = PassthroughStep(names, spec.domain, binds, _port_forward(names), _kubectl(names.home))
     if spec.proxy.run == "container":
         other = DisplacedStep(process) if routes.find(routes.load(names.home.passthrough), spec.name) else None
@@ -197,12 +203,12 @@ def _edge(spec: Settled, names: Names, engine: Engine, image: str, binds: tuple[
 
 def _edge_hosts(spec: Spec) -> tuple[Host, ...]:
     """The hosts of the spec that have a way of their own through the edge."""
-    return tuple(Host(one.host, one.terminate or one.to is not None, one.to) for one in spec.proxy.hosts)
+    return tuple(Host(one.host, one.ends, one.to) for one in spec.proxy.hosts)
 
 
-def _edge_leaf(spec: Spec, home: Home) -> Mapping[str, tuple[str, ...]]:
+def _edge_leaf(spec: Spec, home: Home, lan: Access) -> Mapping[str, tuple[str, ...]]:
     """The certificate for exactly the hosts that end at the edge, if there are any."""
-    hosts = byhand.ending(_edge_hosts(spec), byhand.load(home.edge), spec.name)
+    hosts = byhand.ending(_edge_hosts(spec), byhand.load(home.edge), spec.name, lan.domains)
     return {EDGE_LEAF: hosts} if hosts else {}
 
 
@@ -239,7 +245,13 @@ def _controller(spec: Settled, home: Home, own: OwnImages) -> Controller | None:
         return Nginx(busybox, spec.name, port)
     files = _gateway_files(home, own) if spec.ingress.gateway_api else None
     return Traefik(
-        own.references["traefik"], busybox, spec.name, port, None if spec.certs.default else DOMAIN_TLS, files
+        own.references["traefik"],
+        busybox,
+        spec.name,
+        port,
+        None if spec.certs.default else DOMAIN_TLS,
+        files,
+        byhand.leaving(_edge_hosts(spec), byhand.load(home.edge), spec.name),
     )
 
 
@@ -264,8 +276,9 @@ def _last(spec: Settled, names: Names, binds: tuple[Bind, ...], before: set[str]
     """What comes when the rest stands: the user's objects, a page that lists their hosts, the proof."""
     steps: list[Step] = []
     if spec.apply:
-        wanted = [name for name in ("push", "wiring", "addons", "provided", "issuer", "secrets") if name in before]
-        steps.append(ApplyStep(names, manifests.load(spec.apply), needs=tuple(wanted)))
+        wanted = ("push", "wiring", "credentials", "addons", "provided", "issuer", "secrets")
+        needs = tuple(name for name in wanted if name in before)
+        steps.append(ApplyStep(names, manifests.load(spec.apply), needs=needs))
     if "ingress" in before:
         needs = ("ingress", "apply") if spec.apply else ("ingress",)
         if spec.ingress.controller == "nginx":

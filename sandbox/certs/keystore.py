@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from sandbox.certs import generation
+from sandbox.certs import generation, names, pem
 from sandbox.certs.authority import KeyPair, Leaf, constrained_to, make_issuing, make_leaf, make_root
 from sandbox.certs.condition import ABSENT, Condition, State, broken, judge_authority, judge_leaf
 from sandbox.certs.keyfiles import KeyFiles
@@ -92,6 +92,16 @@ class Keystore:
         stored = files.read()
         leaf = Leaf(stored.key_pem, stored.cert_pem)
         return judge_leaf(leaf, issuing_pem=self.issuing.read().cert_pem, hosts=hosts, now=now)
+
+    def permitted(self, domains: Sequence[str]) -> tuple[str, ...]:
+        """Those of `domains` that the root may vouch for: all while there is none, none while it cannot be read."""
+        if not self.root.has_cert:
+            return tuple(domains)
+        try:
+            allowed = pem.permitted_domains(pem.load_certificates(self.root.read().cert_pem)[0])
+        except SandboxError:
+            return ()
+        return tuple(domain for domain in domains if names.is_inside(domain, allowed))
 
     def authority(self, domains: Sequence[str], *, now: datetime) -> Authority:
         """The authority for `domains`, made if absent.

@@ -143,7 +143,7 @@ def _source(addon: str) -> str:
 def _cluster(step: AddonStep) -> Cluster:
     """The cluster, which answers. Raises SandboxError."""
     try:
-        cluster = Cluster(step.images.sandbox.kubeconfig)
+        cluster = step.cluster
         up = cluster.is_up()
     except ClusterError:
         up = False

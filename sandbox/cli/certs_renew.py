@@ -49,15 +49,19 @@ def command(
         if not (made.leaves or authority or root):
             click.echo("cert-manager renews this sandbox's leaves; --authority and --root are ours", err=True)
             return 0
-        replaces = made.keystore.replaces_root([spec.domain], now=now, authority=authority, root=root)
+        replaces = made.keystore.replaces_root(made.domains, now=now, authority=authority, root=root)
         if replaces and not _agreed(made, yes=yes):
             click.echo("nothing was changed", err=True)
             return 1
-        made.keystore.renew([spec.domain], made.leaves, now=now, authority=authority, root=root)
+        domains = (*made.domains, *made.unvouched) if replaces else made.domains
+        made.keystore.renew(domains, made.leaves, now=now, authority=authority, root=root)
+        if made.unvouched and replaces:
+            steps, _, _ = session.steps(spec)  # there is more that the new root vouches for
         if not _is_up(names):
             click.echo("the cluster is not reachable; sandbox up puts the new certificates there", err=True)
         else:
-            lifecycle.up([step for step in steps if made.name in step.needs], reporter(progress), keep=True)
+            renewed = [step for step in steps if made.name in (step.name, *step.needs)]
+            lifecycle.up(renewed, reporter(progress), keep=True)
             for step in steps:
                 if isinstance(step, HttpsStep):
                     step.wait_served()

@@ -9,6 +9,7 @@ import click
 # Where each is and what it does.
 SUBCOMMANDS = {
     "status": ("proxy_status:command", "Show every host or domain, where it leads, and how it stands there."),
+    "url": ("proxy_url:command", "Print where hosts are found, by others on the network if they may come in."),
     "route": ("proxy_route:command", "Add, remove and list hosts that lead out of the cluster."),
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -18,6 +19,7 @@ from sandbox.errors import SandboxError, UsageError
 from sandbox.host import files
 from sandbox.host.engine import Bind, Engine
 from sandbox.host.waiting import WaitTimeout, wait_until
+from sandbox.ingress.traefik import elsewhere
 from sandbox.names import EDGE_LEAF, Home
 from sandbox.proxy import byhand, overview, routes
 from sandbox.proxy.byhand import ByHand
@@ -25,6 +27,7 @@ from sandbox.proxy.container import EdgeContainer
 from sandbox.proxy.control import Unreachable
 from sandbox.proxy.routes import Route
 from sandbox.spec.values import Host, Upstream
+from sandbox.steps import ingress
 from sandbox.steps.edge import EdgeStep
 
 PATIENCE = 5.0
@@ -130,7 +133,7 @@ def _owner(known: Sequence[Route], host: str, name: str | None) -> Route:
 
 def _issue(home: Home, route: Route, added: Sequence[ByHand]) -> None:
     """See that there is a certificate for exactly the hosts that end at the edge."""
-    hosts = byhand.ending(route.hosts, added, route.name)
+    hosts = byhand.ending(route.hosts, added, route.name, route.aliases)
     if hosts:
         Keystore(home.sandbox(route.name).keys).leaf(EDGE_LEAF, hosts, now=datetime.now(UTC))
 
@@ -143,7 +146,11 @@ def _take_in(home: Home, route: Route) -> None:
         click.echo("the proxy does not run; sandbox up starts it", err=True)
         return
     binds = tuple(Bind(*each) for each in route.listen)
-    EdgeStep(engine, home.sandbox(route.name), found.image, route.domain, binds, route.hosts).take_in()
+    names = home.sandbox(route.name)
+    EdgeStep(engine, names, found.image, route.domain, binds, route.hosts, route.aliases).take_in()
+    hosts = byhand.leaving(route.hosts, byhand.load(home.edge), route.name)
+    with suppress(SandboxError):  # a cluster that does not answer is told by up
+        ingress.replace(names, elsewhere(hosts))
 
 
 def _trouble(home: Home, host: str) -> str | None:

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import click
 
-from sandbox import lifecycle
+from sandbox import lifecycle, preflight
+from sandbox.certs.keystore import Keystore
 from sandbox.cli import environment, session
 from sandbox.cli.options import find_spec, output_option, spec_options
+from sandbox.steps.lan import access, urls, warning
 from sandbox.steps.step import State
 
 MARKS = {State.READY: ("✓", "green"), State.DRIFTED: ("!", "yellow"), State.ABSENT: ("·", "white")}
@@ -23,15 +25,21 @@ def command(ctx: click.Context, file: Path | None, name: str | None, *, output: 
     """Show how every part of a sandbox stands; exit code 1 unless all is ready."""
     environment.start_log(verbose=ctx.obj)
     spec = find_spec(file, name)
-    steps, _, _ = session.steps(spec)
+    steps, engine, _ = session.steps(spec)
     found = lifecycle.survey(steps)
+    settled = preflight.settle(spec, environment.home(), engine)
+    lan = access(settled, Keystore(environment.home().sandbox(spec.name).keys))
+    outside = urls(lan, settled, (f"*.{spec.domain}",))
     if output == "json":
         rows = [
             {"step": step.name, "title": step.title, "state": s.state.value, "detail": s.detail} for step, s in found
         ]
-        click.echo(json.dumps({"name": spec.name, "steps": rows}, indent=2))
+        network = {"open": lan.open, "urls": outside, "without_certificate": lan.unvouched}
+        click.echo(json.dumps({"name": spec.name, "steps": rows, "network": network}, indent=2))
     else:
         for step, status in found:
             mark, color = MARKS[status.state]
             click.echo(f"{click.style(mark, fg=color)} {step.title:<40} {status.state.value:<8} {status.detail}")
+        if lan.open:
+            click.echo(f"{click.style('!', fg='yellow')} " + ", ".join((warning(lan, settled), *outside)))
     return 0 if all(status.state is State.READY for _, status in found) else 1

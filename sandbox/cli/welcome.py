@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import click
 
+from sandbox.certs.keystore import Keystore
 from sandbox.cluster.api import Cluster
 from sandbox.ingress.page import hosts_of
 from sandbox.names import Home
 from sandbox.spec import Settled
+from sandbox.steps.lan import access, urls, warning
 
 
 def welcome(spec: Settled, home: Home) -> None:
@@ -21,3 +23,8 @@ def welcome(spec: Settled, home: Home) -> None:
     click.echo(f"kubectl     --context {names.cluster}")
     click.echo(f"trust       {names.root_certificate}")
     click.echo(f"try         curl --cacert {names.root_certificate} https://{(hosts or (spec.domain,))[0]}{ports[0]}/")
+    found = access(spec, Keystore(names.keys))
+    if found.open:
+        click.echo(f"{click.style('network', fg='yellow')}     {warning(found, spec)}")
+        for url in urls(found, spec, hosts or (spec.domain,)):
+            click.echo(f"            {url}")

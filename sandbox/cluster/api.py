@@ -101,12 +101,14 @@ class Cluster:
         for manifest in manifests:
             self.apply(manifest)
 
-    def delete(self, api_version: str, kind: str, name: str, namespace: str | None = None) -> None:
-        """Delete an object; gone already is fine."""
+    def delete(
+        self, api_version: str, kind: str, name: str, namespace: str | None = None, *, whole: bool = False
+    ) -> None:
+        """Delete an object; gone already is fine. When `whole`, it is there until all that it made is gone."""
         try:
             # A Job would leave its pods by default.
-            path = f"{self._collection(api_version, kind, namespace)}/{name}?propagationPolicy=Background"
-            self._call("DELETE", path)
+            query = urlencode({"propagationPolicy": "Foreground" if whole else "Background"})
+            self._call("DELETE", f"{self._collection(api_version, kind, namespace)}/{name}?{query}")
         except ClusterError as error:
             if error.status != 404:
                 raise

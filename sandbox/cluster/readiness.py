@@ -77,6 +77,9 @@ def progress(live: Mapping[str, Any]) -> str | None:
     else:
         wanted = spec.get("replicas", 1)
         ready, updated = status.get("readyReplicas", 0), status.get("updatedReplicas", 0)
+    # What is ready may yet be what is being replaced.
+    if status.get("replicas", 0) > updated:
+        return f"{status['replicas'] - updated} of the pods before are still there"
     return None if min(ready, updated) >= wanted else f"{min(ready, updated)} of {wanted} pods ready"
 
 

@@ -38,10 +38,11 @@ class Profile:
 def read(entry: Ecr, environ: Mapping[str, str]) -> Profile:
     """What `entry` names. Raises CredentialsUnusable."""
     files = _Files.of(entry, environ)
+    roles: tuple[Role, ...] = ()
     if _has_keys(entry, environ):
-        keys, roles = _from_environment(environ), ()
+        keys = _from_environment(environ)
     elif entry.file is not None and (text := _text(entry.file)).lstrip().startswith("{"):
-        keys, roles = _from_json(entry.file, text), ()
+        keys, files = _from_json(entry.file, text), _Files.of(entry.model_copy(update={"file": None}), environ)
     else:
         keys, roles = files.resolve(files.name)
     settings = files.section(files.name)

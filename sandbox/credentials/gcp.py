@@ -1,4 +1,4 @@
-"""A Google key or login traded for an access token, which holds for an hour and is a password at Google's registries."""
+"""A Google key or login traded for an access token, which is a password at Google's registries for an hour."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sandbox.spec.credentials import Gcr
 
 USERNAME = "oauth2accesstoken"
 REGISTRIES = ("gcr.io", "*.gcr.io", "*.pkg.dev")
-TOKEN_URI = "https://oauth2.googleapis.com/token"
+TOKEN_URI = "https://oauth2.googleapis.com/token"  # noqa: S105
 SCOPES = "https://www.googleapis.com/auth/cloud-platform.read-only https://www.googleapis.com/auth/devstorage.read_only"
 """What is in the cluster can read only."""
 

@@ -1,4 +1,4 @@
-"""`python -m sandbox.credentials.keeper KUBECONFIG`: renews a cluster's registry credentials for as long as it is there.
+"""`python -m sandbox.credentials.keeper KUBECONFIG`: renews a cluster's registry credentials as long as it is there.
 
 A process of the user's, on this machine, because the keys are here and do not enter the cluster.
 """

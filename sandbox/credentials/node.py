@@ -31,15 +31,15 @@ _COLUMNS = ",".join(
 
 # The API server ends a watch after a while; the next one begins with all service accounts again.
 # What is secret is in variables and pipes only: neither arguments nor the journal show it.
-_SCRIPT = f"""kubectl get serviceaccounts --all-namespaces --watch --no-headers \\
+_SCRIPT = f"""kubectl get serviceaccounts --all-namespaces --watch \\
   --field-selector={_OTHERS} \\
-  --output=custom-columns=:.metadata.namespace,:.metadata.name |
+  --output='jsonpath={{.metadata.namespace}} {{.metadata.name}}{{"\\n"}}' |
 while read -r namespace account; do
   kubectl get secrets --namespace={SYSTEM_NAMESPACE} --selector={LABEL}={KEPT} --no-headers \\
     --output='custom-columns={_COLUMNS}' |
   while read -r secret wanted data; do
     case ",$wanted," in
-      ",\\{ALL}," | *",$namespace,"*) ;;
+      ",{ALL}," | *",$namespace,"*) ;;
       *) continue ;;
     esac
     if [ "$account" = default ]; then

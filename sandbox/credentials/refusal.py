@@ -1,4 +1,4 @@
-"""What token services say when they refuse, each in a form of its own, as a code, a sentence and what to do about it."""
+"""What token services say when they refuse, each in a form of its own, as a code, a sentence and a way out."""
 
 from __future__ import annotations
 

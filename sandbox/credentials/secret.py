@@ -40,7 +40,7 @@ _ADAPTER: TypeAdapter[Credentials] = TypeAdapter(Credentials)
 
 @dataclass(frozen=True)
 class Held:
-    """What a kept Secret tells: the entry it is made from, who gave that, until when it holds, and for which registries.
+    """What a kept Secret tells: the entry it is made from, who gave that, until when it holds and for which registries.
 
     `file` is the state of the entry's file when it was read.
     """

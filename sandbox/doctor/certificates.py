@@ -18,8 +18,8 @@ RENEW_ROOT = "sandbox certs renew{which} --root, then sandbox certs trust{which}
 
 
 def authority(scene: Scene) -> Finding:
-    """Root and issuing authority on disk, for the sandbox's domain."""
-    keystore, domains = Keystore(scene.names.keys), [scene.spec.domain]
+    """Root and issuing authority on disk, for all that the spec needs certificates for."""
+    keystore, domains = Keystore(scene.names.keys), scene.spec.vouched
     root = keystore.inspect_root(domains, now=scene.now)
     if root.state is State.ABSENT:
         return skipped("up makes one")

@@ -45,7 +45,7 @@ def run(checks: Sequence[Check[Looked]], subject: Looked, *, seconds: float) -> 
     """
     deadline = time.monotonic() + seconds
     pool = ThreadPoolExecutor(WIDTH)
-    asked = [pool.submit(_look, check, subject) for check in checks]
+    asked = [pool.submit(finding, check, subject) for check in checks]
     wait(asked, max(0.0, deadline - time.monotonic()))
     pool.shutdown(wait=False, cancel_futures=True)
     late = warn(f"no answer within {seconds:g} s")
@@ -66,7 +66,8 @@ class NoEngine(Exception):
     """A check needs the engine, and there is none."""
 
 
-def _look(check: Check[Looked], subject: Looked) -> Finding:
+def finding(check: Check[Looked], subject: Looked) -> Finding:
+    """What the check finds, here and now; a look that fails is a finding too."""
     try:
         return check.look(subject)
     except NoEngine:

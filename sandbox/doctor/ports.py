@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sandbox.certs.keystore import Keystore
 from sandbox.doctor.check import Check, with_engine
 from sandbox.doctor.row import Finding, error, ok, skipped, warn
 from sandbox.doctor.scene import Scene
@@ -9,6 +10,7 @@ from sandbox.host import ports
 from sandbox.host.engine import Bind, Engine
 from sandbox.names import EDGE, PASSTHROUGH, Home
 from sandbox.proxy import passthrough_state
+from sandbox.steps.lan import access, urls, warning
 
 # What opens the ports of a rootless engine (docs.docker.com/engine/security/rootless/tips).
 FORWARDER = "rootlesskit"
@@ -53,6 +55,15 @@ def privileged(scene: Scene) -> Finding:
     return warn(f"a rootless engine may not open {min(low)}: unprivileged ports begin at {first}", fix)
 
 
+def visitors(scene: Scene) -> Finding:
+    """Whether others than this machine may come in."""
+    found = access(scene.spec, Keystore(scene.names.keys))
+    if not found.open:
+        return ok(f"only this machine: {scene.spec.proxy.listen}")
+    where = urls(found, scene.spec, (f"*.{scene.spec.domain}",))
+    return warn("; ".join((warning(found, scene.spec), *where)))
+
+
 def holder(bind: Bind, engine: Engine | None, home: Home) -> str | None:
     """Who has a port: the name of a container that publishes it, PASSTHROUGH, or a process; None for a free one."""
     container = engine.publisher(bind.port) if engine else None
@@ -70,6 +81,12 @@ CHECKS = (
     Check("ports.https", "the edge has its ports, or they are free", "sandbox up{which} --https-port PORT", https),
     Check(
         "ports.registry", "the registry has its port, or it is free", "sandbox up{which} --registry-port PORT", registry
+    ),
+    Check(
+        "ports.visitors",
+        "only this machine may come in",
+        "if nobody else is to come in: proxy: {listen: 127.0.0.1} in sandbox.yaml, then sandbox up{which}",
+        visitors,
     ),
     Check(
         "ports.privileged", "the engine may open ports below 1024", "sandbox up{which} --https-port 8443", privileged

@@ -1,11 +1,12 @@
 # Serves the page for unknown hosts and keeps its list in step with Traefik's routers, whose API it reads.
-# Usage: page.sh PARTS SITE DYNAMIC SUFFIX. Runs in any busybox, and calls it by name: not every one has links.
+# Usage: page.sh PARTS SITE DYNAMIC ELSEWHERE SUFFIX. Runs in any busybox, and calls it by name: not every one has links.
 #
-# Hosts whose TLS is passed through get a router in DYNAMIC besides, which Traefik watches. The default certificate is
-# good for them as well, so that browsers send their requests over HTTP/2 connections they have to other hosts. Status
-# 421 sends them back for a connection of its own (RFC 9110, section 15.5.20).
+# Hosts whose TLS is passed through, and those of ELSEWHERE/hosts that never come here (one a line), get a router in
+# DYNAMIC besides, which Traefik watches. The default certificate is good for them as well, so that browsers send their
+# requests over HTTP/2 connections they have to other hosts. Status 421 sends them back for a connection of its own
+# (RFC 9110, section 15.5.20).
 set -u
-parts=$1 site=$2 dynamic=$3 suffix=$4
+parts=$1 site=$2 dynamic=$3 elsewhere=$4 suffix=$5
 api=http://127.0.0.1:9000/api
 
 # The routers of one kind, as JSON; fails when Traefik does not answer. No -T: it crashes some busyboxes.
@@ -21,6 +22,11 @@ hosts() {
         busybox sort -u
 }
 
+# The lines of the input, each once, without empty ones.
+names() {
+    busybox grep . | busybox sort -u
+}
+
 # Puts the page together for the host names in $1.
 page() {
     busybox cat "$parts/head.html"
@@ -34,7 +40,7 @@ page() {
     busybox cat "$parts/foot.html"
 }
 
-# Traefik's configuration for the passed-through host names in $1; nothing when there are none.
+# Traefik's configuration for the host names in $1 that have connections of their own; nothing when there are none.
 misdirected() {
     [ -n "$1" ] || return 0
     # A dot is written [.]: no level of quoting takes anything from it.
@@ -56,10 +62,11 @@ server=$!
 trap 'kill "$server"; exit 0' TERM
 while kill -0 "$server"; do
     if http=$(routers http) && tcp=$(routers tcp); then
-        found=$(hosts "$http$tcp")
+        apart=$(busybox cat "$elsewhere/hosts")
+        found=$(printf '%s\n' "$(hosts "$http$tcp")" "$apart" | names)
         [ "$found" = "$known" ] || page "$found" | replace "$site/404.html"
         known=$found
-        found=$(hosts "$tcp")
+        found=$(printf '%s\n' "$(hosts "$tcp")" "$apart" | names)
         [ "$found" = "$passed" ] || misdirected "$found" | replace "$dynamic/misdirected.yaml"
         passed=$found
     fi

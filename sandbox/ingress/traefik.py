@@ -26,6 +26,7 @@ class Traefik:
     `image` and `busybox` are image references, `sandbox` is the sandbox's name and `port` where this machine reaches
     it. `domain_secret` holds the certificate for the domain's hosts, if the default one is not it; both are TLS Secrets
     in the system namespace. With `gateway_files`, the folder for the files of the Gateway API, it serves that as well.
+    `elsewhere` are hosts of the domain that the edge does not lead here.
     """
 
     image: str
@@ -34,6 +35,7 @@ class Traefik:
     port: int
     domain_secret: str | None = None
     gateway_files: Path | None = None
+    elsewhere: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -61,10 +63,12 @@ class Traefik:
         }
         metadata = {"name": "page", "namespace": SYSTEM_NAMESPACE}
         content = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": files}
+        hosts = elsewhere(self.elsewhere)
         own = [self._with_domain(one) for one in template.objects("traefik.yaml", **values)]
         if not self.gateway_files:
-            return [content, *own]
+            return [hosts, content, *own]
         return [
+            hosts,
             content,
             *template.objects("traefik-gateway.yaml", certificate=self.domain_secret or DEFAULT_TLS),
             *(_with_gateway(one) for one in own),
@@ -75,6 +79,13 @@ class Traefik:
         if manifest["kind"] == "TLSStore" and self.domain_secret:
             manifest["spec"]["certificates"] = [{"secretName": self.domain_secret}]
         return manifest
+
+
+def elsewhere(hosts: Sequence[str]) -> Manifest:
+    """The ConfigMap with the hosts of the domain that the edge does not lead here, which a running pod follows."""
+    metadata = {"name": "elsewhere", "namespace": SYSTEM_NAMESPACE}
+    data = {"hosts": "".join(f"{host}\n" for host in hosts)}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
 
 
 def _with_gateway(manifest: dict[str, Any]) -> dict[str, Any]:

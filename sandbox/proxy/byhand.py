@@ -62,6 +62,12 @@ def merged(routes: Sequence[Route], found: Sequence[ByHand]) -> tuple[Route, ...
     return tuple(result)
 
 
-def ending(spec: Sequence[Host], found: Sequence[ByHand], sandbox: str) -> tuple[str, ...]:
-    """The names of a sandbox's hosts that end at the edge, those of its spec and those added by hand."""
-    return tuple(sorted({host.host for host in (*spec, *hosts(found, sandbox)) if host.terminate}))
+def ending(spec: Sequence[Host], found: Sequence[ByHand], sandbox: str, aliases: Sequence[str] = ()) -> tuple[str, ...]:
+    """The names of what ends at the edge: a sandbox's hosts, of its spec and added by hand, and its aliases' hosts."""
+    exact = {host.host for host in (*spec, *hosts(found, sandbox)) if host.terminate}
+    return tuple(sorted(exact | {name for alias in aliases for name in (alias, f"*.{alias}")}))
+
+
+def leaving(spec: Sequence[Host], found: Sequence[ByHand], sandbox: str) -> tuple[str, ...]:
+    """The names of a sandbox's hosts that lead out of its cluster, those of its spec and those added by hand."""
+    return tuple(sorted({host.host for host in (*spec, *hosts(found, sandbox)) if host.to}))

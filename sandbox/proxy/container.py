@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from pathlib import Path
 
-from sandbox.host.engine import Bind, Container, ContainerSpec, Engine
+from sandbox.host.engine import Bind, Container, ContainerSpec, Engine, EngineError
 from sandbox.host.facts import Facts
 from sandbox.names import EDGE, LABEL, NETWORK
 from sandbox.proxy import config, edge, termination
@@ -45,7 +45,11 @@ class EdgeContainer:
         self.engine.remove_container(self.name)
         edge.write(self.folder, known, self._owner())
         (self.folder / "run" / SOCKET).unlink(missing_ok=True)
-        self.engine.run(self._spec(image, known))
+        try:
+            self.engine.run(self._spec(image, known))
+        except EngineError:
+            # There may be no IPv6 here, or somebody else at a port of it; what was asked for will do.
+            self.engine.run(replace(self._spec(image, known), publish=published(known, also=False)))
         edge.note_taken(self.folder)
 
     def follow(self, known: Sequence[Route]) -> None:
@@ -74,7 +78,7 @@ class EdgeContainer:
             return "was made by another release or user"
         missing = [
             f"{bind.address}:{bind.port}"
-            for port, binds in published(known).items()
+            for port, binds in published(known, also=False).items()
             for bind in binds
             if bind not in container.published.get(port, frozenset())
         ]
@@ -132,12 +136,15 @@ def user(facts: Facts, uid: int, gid: int) -> str:
     return f"{NOBODY}:{NOBODY}" if uid == 0 else f"{uid}:{gid}"
 
 
-def published(known: Sequence[Route]) -> Mapping[int, tuple[Bind, ...]]:
+def published(known: Sequence[Route], *, also: bool = True) -> Mapping[int, tuple[Bind, ...]]:
     """The addresses and ports that the sandboxes ask for together, by the port of the container that they lead to.
 
-    Loopback's have a port of their own, as HAProxy cannot tell by the address who is on this machine.
+    Loopback's have a port of their own, as HAProxy cannot tell by the address who is on this machine. With `also` they
+    are completed by those where this machine's own programs look for `*.localhost`.
     """
     wanted = {Bind(*each) for route in known for each in route.listen}
+    if also:
+        wanted |= {Bind(address, bind.port) for bind in wanted for address in _local(bind)}
     # Who listens everywhere listens on every address, and no port can be had twice.
     least = {
         bind for bind in wanted if bind.address == _everywhere(bind) or Bind(_everywhere(bind), bind.port) not in wanted
@@ -150,6 +157,13 @@ def surplus(container: Container, known: Sequence[Route]) -> frozenset[Bind]:
     """What the container is published on though no sandbox asks for it any more."""
     wanted = {bind for binds in published(known).values() for bind in binds}
     return frozenset(bind for binds in container.published.values() for bind in binds) - wanted
+
+
+def _local(bind: Bind) -> Sequence[str]:
+    """Browsers try ::1 first; whoever asks for another address of loopback wants that one alone."""
+    if bind.address == "127.0.0.1":
+        return ("::1",)
+    return () if ip_address(bind.address).is_loopback else ("127.0.0.1", "::1")
 
 
 def _everywhere(bind: Bind) -> str:

@@ -10,6 +10,7 @@ import ipaddress
 import re
 from collections.abc import Iterator, Sequence
 
+from sandbox.proxy import lan
 from sandbox.proxy.routes import Host, Route
 
 FOLDER = "/etc/edge"
@@ -34,12 +35,14 @@ frontend edge:http
   timeout http-keep-alive 1m
   timeout client 1h
   http-request set-var(txn.host) req.hdr(host),host_only,lower
+  http-request set-var(txn.name) ssl_fc_sni,lower
   http-request set-var(txn.to) var(txn.host),map_end({ALIAS})
   http-request set-var(txn.to) var(txn.host),map_str({EXACT}) if {{ var(txn.host),map_str({EXACT}) -m found }}
+  acl named var(txn.host),strcmp(txn.name) eq 0
   # A browser that found another host's certificate good for this one opens a connection of its own (RFC 9110, 15.5.20).
-  http-request return status 421 content-type text/plain string "{MISDIRECTED}" unless {{ var(txn.to) -m found }}
+  http-request return status 421 content-type text/plain string "{MISDIRECTED}" unless named {{ var(txn.to) -m found }}
   http-request del-header Forwarded
-  http-request del-header X-Real-IP
+  http-request set-header X-Real-IP %[src]
   http-request set-header X-Forwarded-For %[src]
   http-request set-header X-Forwarded-Proto https
   http-request set-header X-Forwarded-Host %[req.hdr(host)]
@@ -53,7 +56,7 @@ def render(routes: Sequence[Route]) -> str:
     """The sections for the hosts that end at the edge; nothing when there are none."""
     if not any(route.terminates for route in routes):
         return ""
-    outside = (_outside(host) for route in routes for host in route.hosts if host.to)
+    outside = (_outside(route, host) for route in routes for host in route.hosts if host.to)
     return _FRONT + "".join([*(_ingress(route) for route in routes if _asks(route)), *outside])
 
 
@@ -64,6 +67,9 @@ def exact(routes: Sequence[Route]) -> Iterator[tuple[str, str]]:
         for host in route.hosts:
             if host.terminate:
                 yield host.host, backend(route, host)
+            if host.to:
+                names = (lan.renamed(host.host, route.domain, alias) for alias in route.aliases)
+                yield from ((name, backend(route, host)) for name in names if name)
 
 
 def suffixes(routes: Sequence[Route]) -> Iterator[tuple[str, str]]:
@@ -95,11 +101,13 @@ def _ingress(route: Route) -> str:
     """The sandbox's ingress, asked as a client would: by TLS, in HTTP/2 where it can, for the host in its own domain.
 
     The way is the engine's own bridge; the certificate at its end may be anybody's, so it is not looked at.
+    Ingress controllers believe what headers say of a client and of the host it asked for only when the edge itself is
+    the client; without an alias they know both by themselves.
     """
     own = "".join(
-        f"  http-request replace-header Host ^(.*\\.)?{re.escape(alias)}(:[0-9]+)?$ \\1{route.domain}\n"
+        f"  http-request set-src dst if {{ var(txn.host) -m end .{alias} }} || {{ var(txn.host) -m str {alias} }}\n"
         for alias in route.aliases
-    )
+    ) + _own_names(route)
     nodes = "".join(
         f"  server {name} {node} send-proxy-v2 ssl verify none sni req.hdr(host),host_only alpn h2,http/1.1 ws h1 "
         f"{FOUND} track {route.name}/{name}\n"
@@ -108,7 +116,15 @@ def _ingress(route: Route) -> str:
     return f"\nbackend {_name(route)}\n  mode http\n  timeout server 1h\n{own}{nodes}"
 
 
-def _outside(host: Host) -> str:
+def _own_names(route: Route) -> str:
+    """The rules that ask for a host by its name in the sandbox's own domain."""
+    return "".join(
+        f"  http-request replace-header Host ^(.*\\.)?{re.escape(alias)}(:[0-9]+)?$ \\1{route.domain}\\2\n"
+        for alias in route.aliases
+    )
+
+
+def _outside(route: Route, host: Host) -> str:
     name, _, port = (host.to or "").rpartition(":")
     found = "init-addr libc,none"  # in the container's own hosts file, which the engine's nameserver does not read
     if name in _OF_THIS_MACHINE:
@@ -116,7 +132,7 @@ def _outside(host: Host) -> str:
     elif not _is_address(name):
         found = FOUND
     server = f"server outside {name}:{port} {found} {CHECKED}"
-    return f"\nbackend to:{host.host}\n  mode http\n  timeout server 1h\n  {server}\n"
+    return f"\nbackend to:{host.host}\n  mode http\n  timeout server 1h\n{_own_names(route)}  {server}\n"
 
 
 def _is_address(text: str) -> bool:

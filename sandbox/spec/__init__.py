@@ -112,7 +112,7 @@ class ProxyHost(_Model):
     terminate: bool = Field(
         default=False,
         description="Whether its TLS ends at the proxy, which then holds a certificate for it and tells the rest who "
-        "the client is in X-Forwarded headers; the host has to be inside the sandbox's domain.",
+        "the client is in X-Forwarded headers.",
     )
     to: Upstream | None = Field(
         default=None,
@@ -120,12 +120,19 @@ class ProxyHost(_Model):
         "has to listen where containers reach it; implies terminate.",
     )
 
+    @property
+    def ends(self) -> bool:
+        """Whether its TLS ends at the proxy."""
+        return self.terminate or self.to is not None
+
 
 class Proxy(_Model):
     """The TLS proxy that brings the host's ports to the ingress."""
 
     listen: Address = Field(
-        default="127.0.0.1", description="The host's address to listen on; 0.0.0.0 lets the whole network in."
+        default="127.0.0.1",
+        description="The host's address to listen on, beside its own loopback; 0.0.0.0 lets the whole network in, at "
+        "https://HOST.NAME.ADDRESS.nip.io.",
     )
     ports: AutoPorts = Field(
         default=(443, 8443),
@@ -205,6 +212,13 @@ class Spec(_Model):
         default=(), description="Files or folders of manifests to apply, in this order, relative to this file's folder."
     )
 
+    @property
+    def vouched(self) -> tuple[str, ...]:
+        """The domains that certificates are issued for: the sandbox's, and hosts outside it that end at the proxy."""
+        ending = (one.host for one in self.proxy.hosts if one.ends)
+        outside = (host for host in ending if host != self.domain and not host.endswith("." + self.domain))
+        return tuple(dict.fromkeys((self.domain, *outside)))
+
     @classmethod
     def default(cls, name: str) -> Self:
         """The spec of the sandbox `name` with nothing else said; raises UsageError for a name that cannot be one."""
@@ -244,11 +258,6 @@ class Spec(_Model):
             for index, certificate in enumerate(self.certs.secrets)
             for place, host in enumerate(certificate.hosts)
         ]
-        hosts += [
-            (("proxy", "hosts", index, "host"), one.host)
-            for index, one in enumerate(self.proxy.hosts)
-            if one.terminate or one.to
-        ]
         hosts += [(("registry", "tls", index), host.partition(":")[0]) for index, host in enumerate(self.registry.tls)]
         return [
             (place, f"'{host}' is not inside the domain '{self.domain}'")
@@ -270,6 +279,11 @@ class Spec(_Model):
             (("proxy", "hosts", index, "host"), f"'{host}' is given twice")
             for index, host in enumerate(hosts)
             if host in hosts[:index]
+        ]
+        misfits += [
+            (("proxy", "hosts", index, "host"), f"'{one.host}' cannot end at the proxy: its name has a single label")
+            for index, one in enumerate(self.proxy.hosts)
+            if one.ends and "." not in one.host
         ]
         if self.proxy.hosts and self.proxy.run == "process":
             misfits.append((("proxy", "hosts"), "only the container has such hosts: leave out 'run: process'"))

@@ -40,3 +40,6 @@ class Network(BaseModel, extra="forbid", frozen=True, strict=True):
         description="The proxy that the node pulls images through, and that pods of namespaces labelled "
         "sandbox.dev/proxy=true are told of; auto takes the one that HTTP_PROXY and HTTPS_PROXY name, {} none.",
     )
+
+    def __hash__(self) -> int:  # a dict has none
+        return hash((self.nameservers, self.search, tuple(self.hosts.items()), self.proxy))

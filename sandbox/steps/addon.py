@@ -23,7 +23,7 @@ from sandbox.steps.step import State, Status, Work
 
 # What a kubelet without a certificate of the cluster's authority makes for itself, its authority's beside it.
 KUBELET_CERTIFICATE = PurePosixPath("/var/lib/kubelet/pki/kubelet.crt")
-TIMEOUT = 300.0
+TIMEOUT = 180.0
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class AddonStep:
     title: str = "Addons"
 
     def check(self) -> Status:
-        cluster = self._cluster
+        cluster = self.cluster
         records = self.records(cluster)
         chosen = self.chosen(records)
         gone = lost(records)
@@ -59,12 +59,12 @@ class AddonStep:
         return Status(State.READY, ", ".join(one.addon.name for one in chosen) or "none")
 
     def apply(self, work: Work) -> None:
-        cluster = self._cluster
+        cluster = self.cluster
         records = self.records(cluster)
-        for one in lost(records):
+        for gone in lost(records):
             raise UsageError(
-                f"the addon '{one.name}' was enabled from {one.source}, which is not there any more",
-                fix=f"put it back, or sandbox addons disable {one.name}",
+                f"the addon '{gone.name}' was enabled from {gone.source}, which is not there any more",
+                fix=f"put it back, or sandbox addons disable {gone.name}",
             )
         chosen = self.chosen(records)
         for name in sorted(records.keys() - {one.addon.name for one in chosen}):
@@ -103,7 +103,8 @@ class AddonStep:
         addon_objects.remove(cluster, [Place.of(record.manifest())])
 
     @property
-    def _cluster(self) -> Cluster:
+    def cluster(self) -> Cluster:
+        """The sandbox's cluster. Raises ClusterError when there is none."""
         return Cluster(self.images.sandbox.kubeconfig)
 
     def _install(self, cluster: Cluster, chosen: Chosen, before: Record | None, *, last: bool, work: Work) -> None:

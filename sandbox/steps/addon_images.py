@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 
 from sandbox.addons.podimages import PodImage, pod_images
 from sandbox.bundle.recipe import Recipe, recipes
@@ -60,25 +59,28 @@ class AddonImages:
     def _require(self, addon: str, image: PodImage) -> None:
         parsed = references.parse(image.reference)
         if parsed.host in self.names:
-            if self._client.manifest_digest(parsed.path, parsed.name) is None:
+            with Client(self.registry) as client:
+                there = client.manifest_digest(parsed.path, parsed.name)
+            if there is None:
                 raise self._refused(
                     addon, image.reference, f"{self.registry} has no {parsed.path}:{parsed.name}", parsed
                 )
         elif parsed.host not in self.others and (image.always or not self._on_node(image.reference)):
-            raise self._refused(addon, image.reference, f"{parsed.host} is no registry of the sandbox", parsed)
+            raise self._refused(
+                addon,
+                image.reference,
+                f"{parsed.host} is no registry of the sandbox, and nodes would ask it over the internet",
+                parsed,
+            )
 
     def _refused(self, addon: str, image: str, why: str, parsed: Reference) -> SandboxError:
         here = f"{self.registry}/{parsed.path}:{parsed.tag or references.DEFAULT_TAG}"
         return SandboxError(
             f"the addon '{addon}' runs an image that is neither in the sandbox's registry nor in the bundle: {image}",
-            details=f"{why}; nodes would ask the internet for it",
+            details=why,
             fix=f"push it: list it in images.yaml, run `sandbox push-images images.yaml`, and let the addon run {here}",
             id="no-image",
         )
-
-    @cached_property
-    def _client(self) -> Client:
-        return Client(self.registry)
 
     def _on_node(self, image: str) -> bool:
         return self.engine.execute(self.sandbox.node, ["crictl", "inspecti", "--quiet", image])[0] == 0

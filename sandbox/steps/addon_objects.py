@@ -64,7 +64,7 @@ def remove(cluster: Cluster, places: Iterable[Place]) -> None:
     """Delete what is at the places, the last first, and wait until it is gone. Raises ClusterError, WaitTimeout."""
     left = tuple(reversed(tuple(places)))
     for place in left:
-        cluster.delete(place.api_version, place.kind, place.name, place.namespace)
+        cluster.delete(place.api_version, place.kind, place.name, place.namespace, whole=True)
     wait_until(partial(_still_there, cluster, left), what="objects to be removed", timeout=GONE_TIMEOUT)
 
 

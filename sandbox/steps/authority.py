@@ -14,34 +14,39 @@ from sandbox.certs.keystore import Keystore
 from sandbox.names import Names
 from sandbox.steps.step import State, Status, Work
 
+RENEW = "sandbox certs renew --root"
+
 
 @dataclass(frozen=True)
 class AuthorityStep:
     """Makes the root once and what is below it whenever it is due; `leaves` maps a file name to its hosts.
 
-    Certificates outlive `down` unless it purges, so that whoever trusts the root need not do it again.
+    The authority vouches for `domains`, the sandbox's own first. `unvouched` are further ones that would be good to
+    have, but not worth another root. Certificates outlive `down` unless it purges, so that whoever trusts the root need
+    not do it again.
     """
 
     names: Names
     keystore: Keystore
-    domain: str
+    domains: tuple[str, ...]
     leaves: Mapping[str, tuple[str, ...]]
     purge: bool
+    unvouched: tuple[str, ...] = ()
     name: str = "certificates"
     needs: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
-        return f"Certificates for {self.domain}"
+        return f"Certificates for {self.domains[0]}"
 
     def check(self) -> Status:
         now = datetime.now(UTC)
-        root = self.keystore.inspect_root([self.domain], now=now)
+        root = self.keystore.inspect_root(self.domains, now=now)
         if root.state is Standing.ABSENT:
             return Status(State.ABSENT, "no authority yet")
         if not root.usable:
             return Status(State.DRIFTED, f"root: {root.reason}")
-        issuing = self.keystore.inspect_issuing([self.domain], now=now)
+        issuing = self.keystore.inspect_issuing(self.domains, now=now)
         if not issuing.usable or (issuing.state is Standing.DUE and self.keystore.root.has_key):
             return Status(State.DRIFTED, f"issuing authority: {issuing.reason}")
         for leaf, hosts in self.leaves.items():
@@ -52,7 +57,7 @@ class AuthorityStep:
 
     def apply(self, work: Work) -> None:
         now = datetime.now(UTC)
-        self.keystore.authority([self.domain], now=now)
+        self.keystore.authority(self.domains, now=now)
         for leaf, hosts in self.leaves.items():
             self.keystore.leaf(leaf, hosts, now=now)
 
@@ -61,8 +66,9 @@ class AuthorityStep:
         mine = {ISSUING, *self.leaves}
         entries = (entry for entry in inventory(self.keystore, now=now) if entry.name in mine)
         days = min(entry.facts.days_left for entry in entries if entry.facts)
-        due = f"; root: {root.reason}, sandbox certs renew --root makes another" if root.reason else ""
-        return f"{days} days left{due}"
+        due = f"; root: {root.reason}, {RENEW} makes another" if root.reason else ""
+        few = f"; not for {', '.join(self.unvouched)}: {RENEW} makes a root that is" if self.unvouched else ""
+        return f"{days} days left{due}{few}"
 
     def undo(self) -> bool:
         if not self.purge or not self.names.keys.exists():

@@ -31,7 +31,7 @@ class CredentialsStep:
     names: Names
     entries: tuple[Credentials, ...]
     name: str = "credentials"
-    needs: tuple[str, ...] = ("cluster",)
+    needs: tuple[str, ...] = ("cluster", "accounts")
 
     @property
     def title(self) -> str:
@@ -72,9 +72,13 @@ class CredentialsStep:
                 raise SandboxError(f"systemctl {' '.join(verb)} failed on {self.names.node}", details=output)
         delivery = Delivery(Cluster(self.names.kubeconfig))
         delivery.spread()
+        held = delivery.held()
+        if not held:
+            self.undo()
+            return
         files.make_private_dir(self.names.credentials)
         detached.end(self._record)
-        if _ending(delivery.held()):
+        if _ending(held):
             if self._log.exists() and self._log.stat().st_size > LARGEST_LOG:
                 self._log.unlink()
             detached.start(keeper.argv(self.names.kubeconfig), log_to=self._log, record=self._record)

@@ -32,6 +32,7 @@ class EdgeStep:
     domain: str
     binds: tuple[Bind, ...]
     hosts: tuple[Host, ...] = ()
+    aliases: tuple[str, ...] = ()
     name: str = "edge"
     needs: tuple[str, ...] = ("images", "network", "certificates")
 
@@ -107,11 +108,11 @@ class EdgeStep:
 
     def _route(self, since: float) -> Route:
         listen = tuple((bind.address, bind.port) for bind in self.binds)
-        return Route(self.names.name, self.domain, self.names.node, listen, since, hosts=self.hosts)
+        return Route(self.names.name, self.domain, self.names.node, listen, since, (), self.hosts, self.aliases)
 
     def _certificate(self) -> bytes | None:
         """Key and chain for the hosts that end at the edge, if there are any."""
-        if not byhand.ending(self.hosts, byhand.load(self.names.home.edge), self.names.name):
+        if not byhand.ending(self.hosts, byhand.load(self.names.home.edge), self.names.name, self.aliases):
             return None
         pair = Keystore(self.names.keys).leaf_files(EDGE_LEAF).read()
         return pair.key_pem + pair.cert_pem

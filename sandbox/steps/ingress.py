@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from sandbox.cluster import pods
 from sandbox.cluster.api import Cluster, title
 from sandbox.cluster.attempt import attempt
 from sandbox.cluster.readiness import WORKLOADS, progress, wait_ready
 from sandbox.host.engine import Engine
 from sandbox.host.waiting import wait_until
 from sandbox.ingress.controller import Controller
-from sandbox.names import NETWORK, Names
+from sandbox.names import NETWORK, SYSTEM_NAMESPACE, Names
 from sandbox.steps.step import State, Status, Work
 
 MARK = "sandbox.dev/applied"
@@ -58,6 +59,7 @@ class IngressStep:
         for manifest in (*self.controller.groundwork(), *manifests):
             wait_until(partial(attempt, cluster, manifest), what=title(manifest), timeout=KIND_TIMEOUT)
         wait_ready(cluster, manifests, timeout=TIMEOUT)
+        pods.look_again(cluster, SYSTEM_NAMESPACE, _digest(manifests))
 
     def undo(self) -> bool:
         return False
@@ -69,9 +71,20 @@ class IngressStep:
         ]
 
 
+def replace(names: Names, manifest: Mapping[str, Any]) -> None:
+    """Have one of the controller's ConfigMaps as the step would have it, if the controller has one of that name."""
+    cluster, wanted, metadata = Cluster(names.kubeconfig), _marked(manifest), manifest["metadata"]
+    if cluster.get("v1", "ConfigMap", metadata["name"], metadata["namespace"]):
+        cluster.apply(wanted)
+        pods.look_again(cluster, metadata["namespace"], wanted["metadata"]["annotations"][MARK])
+
+
 def _marked(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """The object with a mark that tells whether what is in the cluster was made from the same text."""
-    digest = hashlib.sha256(repr(manifest).encode()).hexdigest()[:16]
     metadata = manifest["metadata"]
-    annotations = {**(metadata.get("annotations") or {}), MARK: digest}
+    annotations = {**(metadata.get("annotations") or {}), MARK: _digest(manifest)}
     return {**manifest, "metadata": {**metadata, "annotations": annotations}}
+
+
+def _digest(content: object) -> str:
+    return hashlib.sha256(repr(content).encode()).hexdigest()[:16]

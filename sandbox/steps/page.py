@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sandbox.cluster import pods
 from sandbox.cluster.api import Cluster
 from sandbox.ingress import page
 from sandbox.names import SYSTEM_NAMESPACE, Names
 from sandbox.steps.step import State, Status, Work
-
-MARK = "sandbox.dev/page"
 
 
 @dataclass(frozen=True)
@@ -40,12 +39,8 @@ class PageStep:
         cluster = Cluster(self.names.kubeconfig)
         wanted = self._manifest(cluster)
         cluster.apply(wanted)
-        # A kubelet brings changed ConfigMaps to a pod when it next looks at the pod, which may take a minute; a changed
-        # annotation makes it look at once.
         mark = hashlib.sha256(wanted["data"]["404.html"].encode()).hexdigest()[:16]
-        for pod in cluster.list("v1", "Pod", SYSTEM_NAMESPACE, selector="app=default-backend"):
-            metadata = {"name": pod["metadata"]["name"], "namespace": SYSTEM_NAMESPACE}
-            cluster.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {**metadata, "annotations": {MARK: mark}}})
+        pods.look_again(cluster, SYSTEM_NAMESPACE, mark)
 
     def undo(self) -> bool:
         return False

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from sandbox.cluster import proxy
 from sandbox.cluster.api import Cluster, ClusterError
@@ -25,9 +27,10 @@ class PodProxyStep:
         return "Proxy to the outside"
 
     def check(self) -> Status:
-        cluster = Cluster(self.names.kubeconfig)
-        found = _kept(cluster)
-        variables = self.proxied.variables()
+        variables, policies = self.proxied.variables(), _policies(Cluster(self.names.kubeconfig))
+        if policies is None:
+            return Status(State.READY, f"{self.proxied} for the node; this Kubernetes cannot tell pods")
+        found = policies.get(proxy.POLICY)
         if not variables:
             return Status(State.DRIFTED, "a proxy that is no more") if found else Status(State.READY, "none")
         wanted, _ = proxy.policy(variables)
@@ -36,16 +39,9 @@ class PodProxyStep:
         return Status(State.READY, f"{self.proxied} for the node, and namespaces with {proxy.LABEL}=true")
 
     def apply(self, work: Work) -> None:
-        cluster = Cluster(self.names.kubeconfig)
-        variables = self.proxied.variables()
+        cluster, variables = Cluster(self.names.kubeconfig), self.proxied.variables()
         if variables:
-            try:
-                cluster.apply_all(proxy.policy(variables))
-            except ClusterError as error:
-                if error.status != 404:
-                    raise
-                # Only pods go without; the node has it.
-                work.say(f"not for pods: {error.details or error.brief}")
+            cluster.apply_all(proxy.policy(variables))
             return
         for one in proxy.policy({}):
             cluster.delete(one["apiVersion"], one["kind"], one["metadata"]["name"])
@@ -54,12 +50,11 @@ class PodProxyStep:
         return False
 
 
-def _kept(cluster: Cluster) -> dict[str, object] | None:
-    """What the policy in the cluster says, if there is one."""
+def _policies(cluster: Cluster) -> Mapping[str, Mapping[str, Any]] | None:
+    """What the cluster's policies say, by their names; None for a Kubernetes before 1.36, which has no such thing."""
     try:
-        found = cluster.get(proxy.API, "MutatingAdmissionPolicy", proxy.POLICY)
+        return {one["metadata"]["name"]: one["spec"] for one in cluster.list(proxy.API, "MutatingAdmissionPolicy")}
     except ClusterError as error:
         if error.status == 404:
             return None
         raise
-    return None if found is None else dict(found["spec"])

@@ -23,6 +23,7 @@ from tests.real.machine import CommandLine
 pytestmark = pytest.mark.real
 
 NAME = "badday"
+FREE = "registry: {port: auto}\nproxy: {ports: auto}\n"
 
 
 @pytest.fixture(scope="module")
@@ -121,8 +122,8 @@ def test_an_image_that_does_not_exist_is_named_and_everything_is_taken_back(
         ("name: Not_A_Label\n", "sandbox.yaml:1"),
         ("name: demo\nregistri: {port: 1}\n", "did you mean 'registry'"),
         ("name: [\n", "sandbox.yaml:"),
-        ("push: nothing-here.yaml\n", "nothing-here.yaml"),
-        ("apply: [nothing-here/]\n", "nothing-here"),
+        (FREE + "push: nothing-here.yaml\n", "nothing-here.yaml"),
+        (FREE + "apply: [nothing-here/]\n", "nothing-here"),
     ],
 )
 def test_wrong_specs_change_nothing(command: CommandLine, engine: Engine, text: str, said: str) -> None:

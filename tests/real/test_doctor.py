@@ -65,7 +65,7 @@ def test_every_client_accepts_the_domain(command: CommandLine) -> None:
     for name in ("openssl", "curl", "python"):
         assert clients[f"tls.verifier.{name}"]["evidence"].startswith("accepts")
     assert all(row["status"] == "skipped" or row["evidence"].startswith("accepts") for row in clients.values())
-    assert found["tls.certificate"]["evidence"].startswith("the sandbox's default certificate")
+    assert found["tls.certificate"]["evidence"].startswith("the sandbox's certificate for its domain")
 
 
 def test_a_host_without_a_rule_and_one_without_pods(command: CommandLine, cluster: Cluster) -> None:

@@ -35,27 +35,31 @@ from sandbox.proxy.passthrough_upstream import Forwarded
 from sandbox.proxy.routes import Route
 from sandbox.report import Silent
 from sandbox.spec import Settled, Spec
+from sandbox.steps.addon import AddonStep
 from sandbox.steps.apply import ApplyStep
 from sandbox.steps.authority import AuthorityStep
 from sandbox.steps.cluster import ClusterStep
 from sandbox.steps.dns import DnsStep
 from sandbox.steps.edge import EdgeStep
+from sandbox.steps.external_registry import ExternalRegistryStep
 from sandbox.steps.https import HttpsStep
 from sandbox.steps.ingress import IngressStep
 from sandbox.steps.issuer import IssuerStep
+from sandbox.steps.mirrors import MirrorsStep
 from sandbox.steps.passthrough import PassthroughStep
 from sandbox.steps.push import PushStep
 from sandbox.steps.registry import RegistryStep
 from sandbox.steps.secrets import SecretsStep, TlsSecret
 from sandbox.steps.step import Step
 from sandbox.steps.tls_registry import TlsRegistryStep
+from sandbox.steps.wiring import WiringStep
 from tests.fakes import FakeEngine
 from tests.registry_simulator import Simulator
 
 S = TypeVar("S")
 OWN = OwnImages("upstream", UPSTREAM)
 WITHOUT_CLUSTER = {"images", "network", "certificates", "registry", "edge"}
-ALWAYS = WITHOUT_CLUSTER | {"cluster", "context", "dns", "trust", "wiring", "secrets"}
+ALWAYS = WITHOUT_CLUSTER | {"cluster", "context", "dns", "pod-proxy", "trust", "wiring", "addons", "secrets"}
 
 
 @pytest.fixture
@@ -141,7 +145,8 @@ def test_whatever_a_step_needs_is_there_and_comes_before_it(
 def test_what_users_see_last_waits_for_their_own_objects(place: Home, images: Path, objects: Path) -> None:
     spec = Spec.model_validate({"ingress": {"controller": "nginx"}})
     steps = build(spec.model_copy(update={"push": images, "apply": (objects,)}), place)
-    assert {"push", "wiring", "secrets"} <= set(steps["apply"].needs)
+    assert {"push", "wiring", "addons", "secrets"} <= set(steps["apply"].needs)
+    assert "push" in steps["addons"].needs
     assert "apply" in steps["page"].needs
     assert {"apply", "edge"} <= set(steps["https"].needs)
 
@@ -233,6 +238,22 @@ def test_every_secret_has_one_source_and_the_ingress_waits_for_the_default_one(
     assert one(HttpsStep, steps).root == (tmp_path / "own.crt" if own else None)
 
 
+def test_a_registry_of_others_takes_the_place_of_our_own_for_all_who_use_one(place: Home, images: Path) -> None:
+    spec = Spec.model_validate({"registry": {"external": "localhost:5999"}}).model_copy(update={"push": images})
+    steps = build(spec, place)
+    assert one(ExternalRegistryStep, steps).where == "localhost:5999"
+    assert one(PushStep, steps).external == one(WiringStep, steps).external == "localhost:5999"
+    assert not any(isinstance(step, RegistryStep) for step in steps.values())
+
+
+def test_mirrors_are_made_and_told_to_the_nodes_and_taken_away_when_the_spec_has_none(place: Home) -> None:
+    mirrors = ("docker.io", "quay.io")
+    steps = build(Spec.model_validate({"registry": {"mirrors": mirrors}}), place)
+    assert one(MirrorsStep, steps).upstreams == one(WiringStep, steps).mirrors == mirrors
+    place.sandbox("sandbox").mirrors.mkdir(parents=True)
+    assert one(MirrorsStep, build(Spec(), place)).upstreams == ()
+
+
 def test_registries_behind_the_ingress_are_told_to_the_node(place: Home) -> None:
     spec = Spec.model_validate({"registry": {"tls": ("hub.sandbox.sandbox.localhost:8443",)}})
     assert "tls-registry" not in build(Spec(), place)
@@ -264,6 +285,18 @@ def test_the_gateway_api_is_read_from_where_the_images_come_from(place: Home) ->
     store, recipe = Store(place.bundle), recipes()["gateway-api"]
     store.folder(recipe).mkdir(parents=True)
     assert files(bundle()) == store.files(recipe)
+
+
+def test_addons_are_told_where_images_may_be_and_an_unknown_one_is_refused_at_once(place: Home) -> None:
+    spec = Spec.model_validate_json(
+        json.dumps({"addons": ["metrics-server"], "registry": {"port": 5055, "mirrors": ["https://quay.io"]}})
+    )
+    step = one(AddonStep, build(spec, place))
+    assert [use.source for use in step.uses] == ["metrics-server"]
+    assert (step.images.registry, step.images.others) == ("localhost:5055", ("quay.io",))
+    assert "localhost:5055" in step.images.names
+    with pytest.raises(UsageError, match="no addon 'metric-server'"):
+        build(Spec.model_validate_json(json.dumps({"addons": ["metric-server"]})), place)
 
 
 def bundle() -> OwnImages:

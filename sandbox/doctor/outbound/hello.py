@@ -6,6 +6,11 @@ import ssl
 from contextlib import suppress
 from typing import Any
 
+_ALERT = b"\x15"  # the type of a record (RFC 8446, section 5.1)
+# Where a ServerHello has its random value, and the value that makes it a request (RFC 8446, section 4.1.3).
+_RANDOM = slice(11, 43)
+_RETRY = bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c")
+
 
 class Refused(Exception):
     """The answer is no TLS, or the certificate in it is not accepted; the text says why."""
@@ -38,8 +43,10 @@ class Hello:
         except ssl.SSLCertVerificationError as error:
             raise Refused(error.verify_message) from error
         except ssl.SSLEOFError as error:
-            if client.version() != "TLSv1.2" or not self._outgoing.pending:
+            if self._outgoing.read()[:1] in (b"", _ALERT):  # else the client would go on
                 raise Refused("the server hangs up in the middle of the handshake") from error
+            if answer[_RANDOM] == _RETRY:
+                return "TLSv1.3, the server wants another key first, and the certificate was not seen"
             return "TLSv1.2, the certificate is accepted"
         except ssl.SSLError as error:
             raise Refused(error.reason or str(error)) from error

@@ -20,10 +20,11 @@ from sandbox.doctor.tls.journey import Journey
 from sandbox.doctor.tls.served import covers, read
 from sandbox.host import ports
 from sandbox.host.engine import Bind
-from sandbox.names import DEFAULT_TLS, EDGE, SYSTEM_NAMESPACE
+from sandbox.names import DEFAULT_TLS, DOMAIN_TLS, EDGE, SYSTEM_NAMESPACE
 
 # The subject of what Traefik makes up for itself when it has no certificate.
 MADE_UP = "TRAEFIK DEFAULT CERT"
+OWN = {"default": "the sandbox's default certificate", "domain": "the sandbox's certificate for its domain"}
 CHAIN = "serve the certificate with those of its issuers, in their order"
 
 
@@ -149,9 +150,9 @@ def origin(journey: Journey) -> str | None:
 def _known(journey: Journey, served: str) -> str | None:
     for one in inventory(Keystore(journey.names.keys), now=journey.scene.now):
         if one.facts and one.facts.sha256 == served:
-            return "the sandbox's default certificate" if one.name == "default" else f"the sandbox's leaf {one.name}"
+            return OWN.get(one.name, f"the sandbox's leaf {one.name}")
     with contextlib.suppress(ClusterError):
-        for namespace, secret in [(SYSTEM_NAMESPACE, DEFAULT_TLS), *_secrets(journey)]:
+        for namespace, secret in [*((SYSTEM_NAMESPACE, one) for one in (DEFAULT_TLS, DOMAIN_TLS)), *_secrets(journey)]:
             if _fingerprint(journey, namespace, secret) == served:
                 return f"the Secret {namespace}/{secret}"
     return None

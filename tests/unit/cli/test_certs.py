@@ -160,7 +160,7 @@ def steps(names: Names, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     with TlsServer(Leaf(pair.key_pem, pair.cert_pem), tmp_path) as ingress:
         secret = TlsSecret(SYSTEM_NAMESPACE, DEFAULT_TLS, "default", HOSTS)
         made: list[Step] = [
-            AuthorityStep(names, keystore, DOMAIN, {"default": HOSTS}, purge=False),
+            AuthorityStep(names, keystore, (DOMAIN,), {"default": HOSTS}, purge=False),
             Followed(names, keystore, (secret,), ingress=ingress),
             HttpsStep(names, DOMAIN, (Bind("127.0.0.1", ingress.port),), DEFAULT_TLS, needs=()),
         ]

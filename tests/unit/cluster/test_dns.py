@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
@@ -11,9 +13,13 @@ from sandbox.cluster import dns
 SERVICE = "ingress.sandbox-system.svc.cluster.local"
 
 
+def corefile(domain: str, **more: Mapping[str, Any]) -> str:
+    return dns.corefile(domain=domain, service=SERVICE, nameservers=["9.9.9.9", "1.1.1.1"], **more)
+
+
 def rule(domain: str) -> re.Pattern[str]:
     """The names that the Corefile rewrites; CoreDNS has them with their last dot, in lower case."""
-    text = dns.corefile(domain=domain, service=SERVICE)
+    text = corefile(domain)
     (found,) = re.findall(
         rf"^    rewrite stop name regex (\S+) {re.escape(SERVICE)}\. answer auto$", text, re.MULTILINE
     )
@@ -40,12 +46,13 @@ def test_no_other_name_does(name: str) -> None:
 
 
 def test_without_an_ingress_nothing_is_rewritten() -> None:
-    assert "rewrite" not in dns.corefile(domain="demo.localhost", service=None)
+    assert "rewrite" not in dns.corefile(domain="demo.localhost", service=None, nameservers=["9.9.9.9"])
 
 
 def test_braces_are_balanced_and_the_rule_is_among_the_plugins() -> None:
-    text = dns.corefile(domain="demo.localhost", service=SERVICE)
+    text = corefile("demo.localhost")
     assert text.count("{") == text.count("}") == 5
+    assert "hosts {" not in text
     assert text.index("ready") < text.index("rewrite") < text.index("kubernetes cluster.local")
 
 
@@ -53,3 +60,23 @@ def test_only_another_configuration_restarts_it() -> None:
     one, same, other = (dns.deployment(text)["spec"]["template"] for text in ("a", "a", "b"))
     assert one == same
     assert one != other
+
+
+def test_names_of_the_outside_are_asked_of_the_nameservers_in_their_order() -> None:
+    zones = {"vpn.corp": ("10.8.0.1",), "corp": ("10.0.0.2", "10.0.0.3")}
+    text = corefile("demo.localhost", zones=zones)
+    forwards = re.findall(r"^    forward (\S+) (.*) \{\n       max_concurrent 1000\n       policy (\w+)$", text, re.M)
+    assert forwards == [
+        ("corp", "10.0.0.2 10.0.0.3", "sequential"),
+        ("vpn.corp", "10.8.0.1", "sequential"),
+        (".", "9.9.9.9 1.1.1.1", "sequential"),
+    ]
+    assert dns.nameservers(text) == ("10.0.0.2", "10.0.0.3", "10.8.0.1", "9.9.9.9", "1.1.1.1")
+    assert dns.nameservers("") == ()
+
+
+def test_single_names_have_their_addresses_before_anything_is_asked() -> None:
+    text = corefile("demo.localhost", hosts={"b.corp": "10.1.1.2", "a.corp": "10.1.1.1"})
+    lines = [line.strip() for line in text[text.index("hosts {") :].splitlines()[:6]]
+    assert lines == ["hosts {", "10.1.1.1 a.corp", "10.1.1.2 b.corp", "ttl 30", "fallthrough", "}"]
+    assert text.index("rewrite") < text.index("hosts {") < text.index("forward")

@@ -17,7 +17,9 @@ TAGS = Tags(etcd="3.6.16-0", coredns="v1.14.3")
 
 def parsed(*, cgroup_version: int = 2, tags: Tags | None = None) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     """The configuration, and its patches by kind."""
-    text = config("sandbox-demo", resolv_conf=Path("/state/resolv.conf"), cgroup_version=cgroup_version, tags=tags)
+    text = config(
+        "sandbox-demo", mounts={Path("/state/resolv.conf"): RESOLV_CONF}, cgroup_version=cgroup_version, tags=tags
+    )
     content = yaml.safe_load(text)
     patches = [yaml.safe_load(patch) for patch in content["kubeadmConfigPatches"]]
     return content, {patch["kind"]: patch for patch in patches}

@@ -79,3 +79,10 @@ def test_troubles_are_those_of_init_containers_too_and_not_the_usual_waiting() -
     }
     assert list(troubles(pod)) == [("init", "CrashLoopBackOff", "back-off 10s"), ("side", "ErrImagePull", "")]
     assert list(troubles({})) == []
+
+
+def test_a_pod_that_is_being_replaced_does_not_count() -> None:
+    status = {"observedGeneration": 2, "replicas": 2, "readyReplicas": 1, "updatedReplicas": 1}
+    live = {"kind": "Deployment", "metadata": {"generation": 2}, "spec": {"replicas": 1}, "status": status}
+    assert progress(live) == "1 of the pods before are still there"
+    assert progress({**live, "status": {**status, "replicas": 1}}) is None

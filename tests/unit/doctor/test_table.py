@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.doctor.check import run
+from sandbox.doctor.outbound.walk import CHECKS as OUTBOUND
 from sandbox.doctor.row import Finding, Row, Status, error, failed, ok, row, skipped, warn
 from sandbox.doctor.scene import Scene
 from sandbox.doctor.table import CHECKS, FAST
@@ -19,6 +20,7 @@ from sandbox.errors import SandboxError
 ROOT = Path(__file__).parents[3]
 ALL = [(one.id, one.about, one.fix) for one in CHECKS]
 ALL += [(one.id, one.about, one.fix) for one in chain.from_iterable(STEPS)]
+ALL += [(one.id, one.about, one.fix) for one in OUTBOUND]
 
 
 def test_every_id_is_there_once() -> None:

@@ -38,6 +38,7 @@ class Pod:
     answers: Path
     site: Path
     dynamic: Path
+    elsewhere: Path
 
     def say(self, http: list[str], tcp: list[str]) -> None:
         """Let Traefik have routers with these rules. Its JSON escapes what HTML could take for markup."""
@@ -74,7 +75,7 @@ def becomes(what: Callable[[], object], wanted: object) -> None:
 
 @pytest.fixture
 def pod(tmp_path: Path) -> Iterator[Pod]:
-    folders = {name: tmp_path / name for name in ("bin", "parts", "answers", "site", "dynamic")}
+    folders = {name: tmp_path / name for name in ("bin", "parts", "answers", "site", "dynamic", "elsewhere")}
     for folder in folders.values():
         folder.mkdir()
     program = folders["bin"] / "busybox"
@@ -83,14 +84,14 @@ def pod(tmp_path: Path) -> Iterator[Pod]:
     script = {name: template.text(name) for name in ("page.sh", "misdirected.yaml")}
     for name, text in {**page.parts("demo"), **script}.items():
         (folders["parts"] / name).write_text(text)
-    places = [folders["parts"], folders["site"], folders["dynamic"]]
+    places = [folders[name] for name in ("parts", "site", "dynamic", "elsewhere")]
     child = subprocess.Popen(
         ["sh", folders["parts"] / "page.sh", *places, ":8443"],
         env={"PATH": f"{folders['bin']}:{os.environ['PATH']}", "ANSWERS": str(folders["answers"])},
         stderr=subprocess.DEVNULL,
         process_group=0,
     )
-    yield Pod(folders["answers"], folders["site"], folders["dynamic"])
+    yield Pod(*(folders[name] for name in ("answers", "site", "dynamic", "elsewhere")))
     child.terminate()
     assert child.wait(10) == 0
     # Both halves of what it started are gone with it, or now.
@@ -148,3 +149,13 @@ def test_passed_through_hosts_and_no_others_are_sent_to_a_connection_of_their_ow
     becomes(lambda: pod.misdirected, "HostRegexp(`^(a-1[.]test|b[.]test)$`)")
     pod.say(["Host(`plain.test`)"], [])
     becomes(lambda: (pod.dynamic / "misdirected.yaml").read_text(), "")
+
+
+def test_hosts_that_never_come_here_are_listed_and_sent_on_as_they_change(pod: Pod) -> None:
+    (pod.elsewhere / "hosts").write_text("dev.test\nb.test\n")
+    pod.say(["Host(`plain.test`)"], ["HostSNI(`b.test`)"])
+    becomes(lambda: pod.misdirected, "HostRegexp(`^(b[.]test|dev[.]test)$`)")
+    becomes(lambda: pod.hosts, ["b.test:8443", "dev.test:8443", "plain.test:8443"])
+    (pod.elsewhere / "hosts").write_text("")
+    becomes(lambda: pod.misdirected, "HostRegexp(`^(b[.]test)$`)")
+    becomes(lambda: pod.hosts, ["b.test:8443", "plain.test:8443"])

@@ -20,7 +20,7 @@ LEAVES = {"default": (DOMAIN, f"*.{DOMAIN}"), "default.api": (f"api.{DOMAIN}",)}
 
 @pytest.fixture
 def step(names: Names) -> AuthorityStep:
-    return AuthorityStep(names, Keystore(names.keys), DOMAIN, LEAVES, purge=False)
+    return AuthorityStep(names, Keystore(names.keys), (DOMAIN,), LEAVES, purge=False)
 
 
 def test_it_makes_an_authority_and_every_leaf_once(names: Names, step: AuthorityStep) -> None:
@@ -126,7 +126,7 @@ def test_a_root_that_is_gone_is_not_replaced_behind_the_user_s_back(names: Names
 
 def test_another_domain_needs_the_user_s_word(names: Names, step: AuthorityStep) -> None:
     step.apply(NoWork())
-    moved = replace(step, domain="other.example.org", leaves={"default": ("other.example.org",)})
+    moved = replace(step, domains=("other.example.org",), leaves={"default": ("other.example.org",)})
     assert moved.check().state is State.DRIFTED
     assert "not permitted" in moved.check().detail
     with pytest.raises(SandboxError):

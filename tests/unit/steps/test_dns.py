@@ -2,35 +2,40 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from sandbox.cluster import dns
-from sandbox.names import INGRESS_SERVICE, Names
+from sandbox.host.resolvers import Upstream
+from sandbox.names import HOST, INGRESS_SERVICE, Names
 from sandbox.steps.dns import DnsStep
 from sandbox.steps.step import State
 from tests.api_server import ApiServer
 from tests.controllers import Controllers
-from tests.fakes import NoWork
+from tests.fakes import FakeEngine, NoWork
 
 DEPLOYMENT = "/apis/apps/v1/namespaces/kube-system/deployments/coredns"
 COREFILE = "/api/v1/namespaces/kube-system/configmaps/coredns"
 
+UPSTREAM = Upstream(("9.9.9.9",))
+
 
 @pytest.fixture
-def step(names: Names, server: ApiServer) -> DnsStep:
+def step(engine: FakeEngine, names: Names, server: ApiServer) -> DnsStep:
     server.objects = Controllers()
     server.objects[DEPLOYMENT] = {
         "kind": "Deployment",
         "metadata": {"name": "coredns"},
         "spec": {"replicas": 2, "template": {"metadata": {"labels": {"k8s-app": "kube-dns"}}}},
     }
-    return DnsStep(names, "demo.localhost", INGRESS_SERVICE)
+    return DnsStep(engine, names, "demo.localhost", INGRESS_SERVICE, UPSTREAM, {"db.corp": "10.0.0.5"})
 
 
 def test_what_kubeadm_made_is_changed_once(server: ApiServer, step: DnsStep) -> None:
     assert step.check().state is State.DRIFTED
     step.apply(NoWork())
-    assert (step.check().state, step.check().detail) == (State.READY, "*.demo.localhost inside too")
+    assert (step.check().state, step.check().detail) == (State.READY, "*.demo.localhost inside too, asks 9.9.9.9")
     assert server.objects[DEPLOYMENT]["spec"]["replicas"] == 1
     assert INGRESS_SERVICE in server.objects[COREFILE]["data"]["Corefile"]
     assert not step.undo()
@@ -54,9 +59,26 @@ def test_a_pod_that_has_read_another_is_restarted(server: ApiServer, step: DnsSt
     assert server.objects[DEPLOYMENT]["spec"]["template"]["metadata"]["annotations"] == mark
 
 
-def test_without_an_ingress_names_are_left_alone(names: Names, server: ApiServer, step: DnsStep) -> None:
-    bare = DnsStep(names, "demo.localhost", None)
+def test_without_an_ingress_names_are_left_alone(server: ApiServer, step: DnsStep) -> None:
+    bare = replace(step, ingress=None)
     bare.apply(NoWork())
-    assert (bare.check().state, bare.check().detail) == (State.READY, "")
+    assert (bare.check().state, bare.check().detail) == (State.READY, "asks 9.9.9.9")
     assert "rewrite" not in server.objects[COREFILE]["data"]["Corefile"]
     assert step.check().state is State.DRIFTED
+
+
+def test_other_nameservers_and_hosts_are_another_configuration(server: ApiServer, step: DnsStep) -> None:
+    step.apply(NoWork())
+    for other in (replace(step, upstream=Upstream(("1.1.1.1",))), replace(step, hosts={})):
+        assert other.check().state is State.DRIFTED
+        other.apply(NoWork())
+        assert other.check().state is State.READY
+
+
+def test_this_machine_has_a_name_unless_the_user_gives_it_to_another(server: ApiServer, step: DnsStep) -> None:
+    step.apply(NoWork())
+    text = server.objects[COREFILE]["data"]["Corefile"]
+    assert f"172.30.0.1 {HOST}\n" in text and "10.0.0.5 db.corp\n" in text
+    replace(step, hosts={HOST: "10.0.0.6"}).apply(NoWork())
+    text = server.objects[COREFILE]["data"]["Corefile"]
+    assert f"10.0.0.6 {HOST}\n" in text and "172.30.0.1" not in text

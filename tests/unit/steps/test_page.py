@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from sandbox.cluster.pods import MARK
 from sandbox.names import SYSTEM_NAMESPACE, Names
-from sandbox.steps.page import MARK, PageStep
+from sandbox.steps.page import PageStep
 from sandbox.steps.step import State
 from tests.api_server import ApiServer
 from tests.fakes import NoWork

@@ -1,0 +1,214 @@
+"""`sandbox credentials`."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+from pydantic import TypeAdapter, ValidationError
+
+from sandbox.cli import environment, session
+from sandbox.cli.options import find_spec, output_option, spec_options
+from sandbox.cluster.api import Cluster
+from sandbox.credentials.delivery import Delivery
+from sandbox.credentials.mint import mint, settled
+from sandbox.credentials.renewal import renew
+from sandbox.credentials.secret import Held
+from sandbox.errors import SandboxError, UsageError
+from sandbox.host.engine import Engine
+from sandbox.spec import Spec
+from sandbox.spec.credentials import Credentials
+from sandbox.steps.credentials import CredentialsStep
+
+_ADAPTER: TypeAdapter[Credentials] = TypeAdapter(Credentials)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """A sandbox that is up, and what brings accounts to it."""
+
+    spec: Spec
+    delivery: Delivery
+    step: CredentialsStep
+
+    @classmethod
+    def of(cls, spec: Spec) -> _Work:
+        """Raises SandboxError when it is not up."""
+        names = environment.home().sandbox(spec.name)
+        if not names.kubeconfig.exists() or not (cluster := Cluster(names.kubeconfig)).is_up():
+            raise SandboxError(f"{spec.name} is not up", fix="sandbox up", id="not-up")
+        return cls(spec, Delivery(cluster), CredentialsStep(Engine.connect(), names, spec.credentials))
+
+    def known(self, secret: str) -> Held:
+        """What is kept under that name. Raises UsageError."""
+        held = self.delivery.held()
+        if secret not in held:
+            fix = f"there are: {', '.join(held)}" if held else "sandbox credentials add"
+            raise UsageError(f"{self.spec.name} has no credentials '{secret}'", fix=fix)
+        return held[secret]
+
+    def listed(self, secret: str) -> bool:
+        """Whether the spec has them."""
+        return any(entry.secret == secret for entry in self.spec.credentials)
+
+
+@click.group("credentials")
+def command() -> None:
+    """Give pods your accounts at other registries (docker, gcr, ecr, acr), and renew them in time.
+
+    Each becomes a Secret in every namespace that may have it, named by the service accounts there, whenever they are
+    made. Keys stay on this machine: what enters the cluster is a token, which a process renews before it ends. Only
+    passwords of `docker login` enter as they are.
+    """
+
+
+@command.command("add")
+@click.argument("kind", type=click.Choice(["docker", "gcr", "ecr", "acr"]))
+@spec_options
+@click.option("--from", "source", type=click.Path(path_type=Path), help="The file with the key.  [default: the usual]")
+@click.option("--registry", "registries", multiple=True, help="HOST or HOST:PORT, for docker and gcr; acr needs one.")
+@click.option("--region", help="Of ecr.")
+@click.option("--account", "accounts", multiple=True, help="Of ecr, whose registries are meant.")
+@click.option("--profile", help="Of ecr, in AWS's files.")
+@click.option("--role", help="Of ecr, the ARN of a role to assume.")
+@click.option("--namespace", "namespaces", multiple=True, help="Only these.  [default: all]")
+@click.option("--secret", help="The name of the Secret.  [default: as minikube has it, such as gcr-secret]")
+@click.pass_context
+def add(ctx: click.Context, /, kind: str, file: Path | None, name: str | None, **given: Any) -> int:
+    """Add accounts of KIND until `remove` or `down`; `credentials:` in sandbox.yaml is for those that should stay.
+
+    \b
+    sandbox credentials add docker --registry quay.io
+    sandbox credentials add gcr --from key.json
+    sandbox credentials add ecr --profile work --region eu-central-1
+    sandbox credentials add acr --registry demo.azurecr.io --from principal.json
+    """
+    with _changing(ctx, file, name) as work:
+        entry = settled(_entry(kind, given), os.environ)
+        if work.listed(entry.secret):
+            raise UsageError(f"sandbox.yaml has the credentials '{entry.secret}'", fix="give --secret another name")
+        work.delivery.keep(entry, mint(entry, os.environ, now=datetime.now(UTC)), "command")
+        work.step.deliver()
+        click.echo(_line(entry.secret, work.known(entry.secret)))
+    return 0
+
+
+@command.command("list")
+@spec_options
+@output_option
+@click.pass_context
+def list_(ctx: click.Context, file: Path | None, name: str | None, *, output: str) -> int:
+    """List which accounts the cluster has, for whom and until when. Shows no secret."""
+    environment.start_log(verbose=ctx.obj)
+    spec = find_spec(file, name)
+    held = _Work.of(spec).delivery.held()
+    if output == "json":
+        rows = [_row(secret, one) for secret, one in sorted(held.items())]
+        click.echo(json.dumps({"name": spec.name, "credentials": rows}, indent=2))
+        return 0
+    for secret, one in sorted(held.items()):
+        click.echo(_line(secret, one))
+    if not held:
+        click.echo("none; sandbox credentials add gives some", err=True)
+    return 0
+
+
+@command.command("remove")
+@click.argument("secret")
+@spec_options
+@click.pass_context
+def remove(ctx: click.Context, secret: str, file: Path | None, name: str | None) -> int:
+    """Take the accounts in SECRET from every namespace."""
+    with _changing(ctx, file, name) as work:
+        work.known(secret)
+        if work.listed(secret):
+            raise UsageError(f"sandbox.yaml has the credentials '{secret}'", fix="take them out there, then sandbox up")
+        work.delivery.forget([secret])
+        work.step.deliver()
+        click.echo(f"removed {secret}")
+    return 0
+
+
+@command.command("refresh")
+@spec_options
+@click.option("--secret", "secrets", multiple=True, help="Only these.  [default: all]")
+@click.pass_context
+def refresh(ctx: click.Context, file: Path | None, name: str | None, *, secrets: tuple[str, ...]) -> int:
+    """Read the files again and get new tokens, whether or not the present ones are about to end."""
+    with _changing(ctx, file, name) as work:
+        wanted = [work.known(secret) for secret in secrets] or list(work.delivery.held().values())
+        renewed = renew(work.delivery, wanted, os.environ, now=datetime.now(UTC))
+        work.step.deliver()
+        for secret in renewed.done:
+            click.echo(f"renewed {_line(secret, work.known(secret))}")
+    first, *others = renewed.failed.values() or (None,)
+    for error in others:
+        click.echo(error, err=True)
+    if first is not None:
+        raise first
+    return 0
+
+
+@contextmanager
+def _changing(ctx: click.Context, file: Path | None, name: str | None) -> Iterator[_Work]:
+    environment.start_log(verbose=ctx.obj)
+    environment.catch_signals()
+    spec = find_spec(file, name)
+    with session.alone(spec.name):
+        yield _Work.of(spec)
+
+
+def _entry(kind: str, given: Mapping[str, Any]) -> Credentials:
+    """The entry that the options describe. Raises UsageError for one that the kind has not."""
+    said: dict[str, Any] = {key: value for key, value in given.items() if value and key != "source"}
+    if given["source"]:
+        said["file"] = given["source"].absolute()
+    if kind == "acr" and len(said.get("registries", ())) == 1:
+        (said["registry"],) = said.pop("registries")
+    try:
+        return _ADAPTER.validate_python({"kind": kind, **said})
+    except ValidationError as error:
+        raise UsageError(
+            "; ".join(
+                _reason(kind, one["type"], str(one["loc"][1]), one["msg"]) for one in error.errors(include_input=False)
+            )
+        ) from None
+
+
+def _reason(kind: str, problem: str, field: str, message: str) -> str:
+    option = _OPTIONS.get(field, f"--{field}")
+    if problem == "extra_forbidden":
+        return f"{kind} takes no {option}"
+    if problem == "missing":
+        return f"{kind} needs one {option}"
+    return f"{option} {message.removeprefix('Value error, ')}"
+
+
+_OPTIONS = {"registries": "--registry", "accounts": "--account", "namespaces": "--namespace", "file": "--from"}
+
+
+def _line(secret: str, one: Held) -> str:
+    until = one.validity.expires
+    ends = f"until {until.astimezone():%Y-%m-%d %H:%M}" if until else "does not end"
+    where = "all namespaces" if one.entry.namespaces == "all" else ", ".join(one.entry.namespaces)
+    return f"{secret}   {one.entry.kind}   {', '.join(one.registries)}   {where}   {ends}"
+
+
+def _row(secret: str, one: Held) -> dict[str, Any]:
+    expires = one.validity.expires
+    return {
+        "secret": secret,
+        "kind": one.entry.kind,
+        "registries": one.registries,
+        "namespaces": one.entry.namespaces,
+        "file": str(one.entry.file) if one.entry.file else None,
+        "from": one.origin,
+        "expires": expires.isoformat() if expires else None,
+    }

@@ -1,0 +1,83 @@
+"""`sandbox proxy url`: where hosts are found, by this machine or, of a sandbox that is open, by a phone beside it."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import click
+
+from sandbox.cli import environment
+from sandbox.cli.options import find_spec
+from sandbox.cluster.api import Cluster
+from sandbox.errors import SandboxError, UsageError
+from sandbox.ingress.page import hosts_of
+from sandbox.names import Home
+from sandbox.proxy import byhand, lan, routes
+from sandbox.proxy.routes import Route
+
+
+@click.command("url")
+@click.argument("host", required=False)
+@click.option("-f", "--file", type=click.Path(path_type=Path), help="The spec.  [default: ./sandbox.yaml, if any]")
+@click.option("--sandbox", "name", help="The sandbox, in place of a spec.")
+@click.option("--qr", is_flag=True, help="Show each as a QR code too, for a phone on this machine's network.")
+@click.pass_context
+def command(ctx: click.Context, host: str | None, file: Path | None, name: str | None, *, qr: bool) -> int:
+    """Print the URL of HOST, or of every host of the sandbox.
+
+    Where others than this machine may come in (proxy.listen), they are the URLs for those. A phone has to trust the
+    sandbox's root certificate first, or to be told to go on.
+
+    \b
+    sandbox proxy url app.demo.sandbox.localhost --sandbox demo --qr
+    """
+    environment.start_log(verbose=ctx.obj)
+    home, spec = environment.home(), find_spec(file, name)
+    route = _route(home, spec.name)
+    found = _urls(route, (host,) if host else _hosts(home, route))
+    if not found:
+        raise UsageError(
+            f"{host or 'the sandbox'} has no URL for others", details=f"they reach hosts of *.{route.domain} alone"
+        )
+    if qr and not route.aliases:
+        raise UsageError(
+            f"only this machine reaches the sandbox {route.name}",
+            fix="in sandbox.yaml, set proxy: {listen: 0.0.0.0}, then sandbox up",
+        )
+    for url in found:
+        click.echo(url)
+        if qr:
+            click.echo(_code(url))
+    return 0
+
+
+def _route(home: Home, name: str) -> Route:
+    for folder in (home.edge, home.passthrough):
+        route = routes.find(routes.load(folder), name)
+        if route:
+            return route
+    raise SandboxError(f"the sandbox {name} is not up", fix=f"sandbox up {name}")
+
+
+def _hosts(home: Home, route: Route) -> tuple[str, ...]:
+    """Every host that the cluster or the proxy answers, else the domain itself."""
+    found = set(hosts_of(Cluster(home.sandbox(route.name).kubeconfig).list("networking.k8s.io/v1", "Ingress")))
+    found |= {one.host for one in (*route.hosts, *byhand.hosts(byhand.load(home.edge), route.name))}
+    return tuple(sorted(found)) or (route.domain,)
+
+
+def _urls(route: Route, hosts: tuple[str, ...]) -> tuple[str, ...]:
+    opened = [port for address, port in route.listen if lan.is_open(address)]
+    if opened and route.aliases:
+        return lan.urls(hosts, domain=route.domain, aliases=route.aliases, port=opened[0])
+    return tuple(lan.url(host, route.listen[0][1]) for host in hosts)
+
+
+def _code(url: str) -> str:
+    """The QR code in half blocks, two rows a line."""
+    import segno
+
+    out = io.StringIO()
+    segno.make(url, micro=False).terminal(out, compact=True)
+    return out.getvalue()

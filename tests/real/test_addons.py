@@ -1,0 +1,150 @@
+"""Addons in a real cluster: kubectl top gets its answer, and a folder of one's own comes and goes with all it has."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from sandbox.cli import environment
+from sandbox.cluster.api import Cluster
+from sandbox.names import SYSTEM_NAMESPACE, Names
+from tests.real import machine
+from tests.real.machine import CommandLine, tool
+
+pytestmark = pytest.mark.real
+
+NAME = "test-addon"
+PAGE = """\
+apiVersion: v1
+kind: Namespace
+metadata: {name: mine}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: text, namespace: mine}
+data: {text: "${text} from ${domain}"}
+---
+apiVersion: batch/v1
+kind: Job
+metadata: {name: once}
+spec:
+  template:
+    spec:
+      restartPolicy: Never
+      containers: [{name: once, image: "${registry}/mine/busybox:1", command: [busybox, "true"]}]
+"""
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """A sandbox with a spec that the tests change."""
+
+    folder: Path
+    spec: dict[str, Any]
+
+    @property
+    def command(self) -> CommandLine:
+        return CommandLine({"KUBECONFIG": str(self.folder / "kubeconfig")}, self.folder)
+
+    @property
+    def names(self) -> Names:
+        return environment.home().sandbox(NAME)
+
+    @property
+    def cluster(self) -> Cluster:
+        return Cluster(self.names.kubeconfig)
+
+    def up(self, *addons: Any) -> list[str]:
+        """Bring it up with these addons in the spec; the steps that had something to do."""
+        (self.folder / "sandbox.yaml").write_text(yaml.safe_dump({**self.spec, "addons": list(addons)}))
+        ran = self.command("up", "--progress", "json")
+        events = [json.loads(line) for line in ran.err.splitlines() if line.startswith("{")]
+        return [event["step"] for event in events if event["event"] == "finished"]
+
+    def states(self) -> dict[str, tuple[str, str | None]]:
+        rows = json.loads(self.command("addons", "list", "-o", "json").out)
+        return {row["name"]: (row["state"], row["by"]) for row in rows}
+
+    def kubectl(self, *words: str) -> str:
+        return tool(machine.kubectl(), "--kubeconfig", self.names.kubeconfig, *words)
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    machine.engine()
+    port, registry = machine.free_ports(9453, 5053)
+    folder = tmp_path_factory.mktemp("addons")
+    spec = {"name": NAME, "registry": {"port": registry}, "proxy": {"ports": [port]}, "ingress": {"controller": "none"}}
+    made = Sandbox(folder, spec)
+    try:
+        made.command("bundle", "build", "metrics-server", timeout=1200)
+        made.up()
+        yield made
+    finally:
+        made.command("down", NAME, "--purge", status=None)
+
+
+@pytest.fixture(scope="module")
+def mine(sandbox: Sandbox) -> Path:
+    """An addon of the user's own, whose image is not in the registry yet."""
+    folder = sandbox.folder / "mine"
+    folder.mkdir()
+    (folder / "addon.yaml").write_text("title: a page\nvalues: {text: hello}\n")
+    (folder / "page.yaml").write_text(PAGE)
+    return folder
+
+
+def everything(sandbox: Sandbox) -> set[str]:
+    """The names of all that an addon could have left."""
+    kinds = sandbox.kubectl("api-resources", "--verbs=list", "-o", "name").split()
+    kept = [kind for kind in kinds if not kind.startswith(("events", "leases", "controllerrevisions"))]
+    return set(sandbox.kubectl("get", ",".join(kept), "-A", "-o", "name", "--ignore-not-found").split())
+
+
+def test_kubectl_top_answers_and_nothing_is_left_when_it_is_disabled(sandbox: Sandbox) -> None:
+    before = everything(sandbox)
+    sandbox.command("addons", "enable", "metrics-server")
+    assert sandbox.names.node in sandbox.kubectl("top", "nodes")
+    assert "kube-apiserver" in sandbox.kubectl("top", "pods", "-n", "kube-system")
+    found = sandbox.cluster.get("apps/v1", "Deployment", "metrics-server", "kube-system")
+    assert found is not None and "insecure" not in json.dumps(found["spec"])
+    assert sandbox.states()["metrics-server"] == ("ready", "command")
+    assert "Addons" not in sandbox.up(), "it survives an up"
+    assert sandbox.states()["metrics-server"] == ("ready", "command")
+    sandbox.command("addons", "disable", "metrics-server")
+    assert sandbox.states()["metrics-server"] == ("off", None)
+    assert everything(sandbox) - before == set()
+    assert "is not enabled" in sandbox.command("addons", "disable", "metrics-server", status=2).err
+
+
+def test_an_image_from_the_internet_is_refused_and_leaves_nothing(sandbox: Sandbox, mine: Path) -> None:
+    before = everything(sandbox)
+    said = sandbox.command("addons", "enable", "./mine", status=1).err
+    assert "neither in the sandbox's registry nor in the bundle" in said
+    assert "push it" in said and "images.yaml" in said
+    assert everything(sandbox) == before
+
+
+def test_a_folder_of_one_s_own_comes_by_the_spec_changes_and_goes(sandbox: Sandbox, mine: Path) -> None:
+    images = [{"from": "daemon", "image": "sandbox.dev/busybox:latest", "as": "mine/busybox:1"}]
+    (sandbox.folder / "images.yaml").write_text(yaml.safe_dump({"images": images}))
+    sandbox.command("push-images", "images.yaml")
+    before = everything(sandbox)
+    assert "Addons" in sandbox.up({"addon": "./mine", "values": {"text": "bye"}})
+    text = sandbox.cluster.get("v1", "ConfigMap", "text", "mine")
+    assert text is not None and text["data"]["text"] == f"bye from {NAME}.sandbox.localhost"
+    assert sandbox.states()["mine"] == ("ready", "spec")
+    assert "sandbox.yaml" in sandbox.command("addons", "disable", "mine", status=2).err
+    (mine / "page.yaml").write_text(PAGE.replace("from", "of"))
+    assert "Addons" in sandbox.up("./mine")
+    text = sandbox.cluster.get("v1", "ConfigMap", "text", "mine")
+    assert text is not None and text["data"]["text"] == f"hello of {NAME}.sandbox.localhost"
+    assert "Addons" in sandbox.up(), "nobody asks for it any more"
+    assert everything(sandbox) - before == set()
+    assert sandbox.cluster.get("v1", "ConfigMap", "addon-mine", SYSTEM_NAMESPACE) is None

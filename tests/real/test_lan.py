@@ -1,0 +1,194 @@
+"""Who comes in from this machine's networks: nobody unless the spec says so, and then for hosts of ours alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sandbox.cli import environment
+from sandbox.proxy import lan
+from tests.real import behind, machine, servers
+from tests.real.machine import CommandLine, Ran, tool
+from tests.real.served import Sandbox
+
+pytestmark = pytest.mark.real
+
+NAME = "test-lan"
+DOMAIN = f"{NAME}.sandbox.localhost"
+APP, DEV = f"app.{DOMAIN}", f"dev.{DOMAIN}"
+NAMESPACE = "sandbox-test-lan"
+HERE, THERE = "10.231.77.1", "10.231.77.2"
+OUTSIDE = f"{NAME}.{HERE}.{lan.SERVICE}"
+REFUSED = {7, 28}  # curl's exit codes: no connection, no answer to the attempt
+ENDED = {35, 52, 56}  # a handshake that failed, nothing, a reset
+
+
+def ip(*words: str, status: int | None = 0) -> None:
+    tool(*(() if os.geteuid() == 0 else ("sudo", "-n")), "ip", *words, status=status)
+
+
+@dataclass(frozen=True)
+class Stranger:
+    """Another machine of this one's network: a network namespace with an interface of its own."""
+
+    port: int
+    root: Path
+
+    def curl(self, host: str, *more: str) -> tuple[int, str]:
+        """curl's exit code, and what it prints for `host` at this machine's address, trusting the sandbox's root."""
+        options = ["--silent", "--include", "--max-time", "5", "--cacert", str(self.root), *more]
+        where = ["--resolve", f"{host}:{self.port}:{HERE}", f"https://{host}:{self.port}/"]
+        script = 'ip netns exec "$0" curl "$@"; echo "exit $?"'
+        root = () if os.geteuid() == 0 else ("sudo", "-n")
+        said, _, code = tool(*root, "sh", "-c", script, NAMESPACE, *options, *where).rpartition("exit ")
+        return int(code), said
+
+    def status(self, host: str, *more: str) -> str:
+        """The HTTP status of an answer that has to come."""
+        code, said = self.curl(host, *more)
+        assert code == 0, said
+        return said.split()[1]
+
+
+@contextmanager
+def network() -> Iterator[None]:
+    """A network of this machine and one other, which is gone afterwards."""
+    ip("netns", "add", NAMESPACE)
+    try:
+        ip("link", "add", "sbtestlan0", "type", "veth", "peer", "name", "sbtestlan1", "netns", NAMESPACE)
+        ip("address", "add", f"{HERE}/24", "dev", "sbtestlan0")
+        ip("link", "set", "sbtestlan0", "up")
+        ip("-n", NAMESPACE, "address", "add", f"{THERE}/24", "dev", "sbtestlan1")
+        ip("-n", NAMESPACE, "link", "set", "sbtestlan1", "up")
+        yield
+    finally:
+        ip("link", "delete", "sbtestlan0", status=None)
+        ip("netns", "delete", NAMESPACE)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A sandbox that was closed first, and what was seen on the way."""
+
+    sandbox: Sandbox
+    stranger: Stranger
+    command: CommandLine
+    before: tuple[int, str]
+    opened: Ran
+    renewed: Ran
+
+
+@pytest.fixture(scope="module")
+def open_one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
+    machine.engine()
+    port, registry = machine.free_ports(9456, 5024)
+    folder = tmp_path_factory.mktemp("lan")
+    command = CommandLine({"KUBECONFIG": str(folder / "kubeconfig")}, folder)
+    names = environment.home().sandbox(NAME)
+    sandbox, stranger = Sandbox(names, port), Stranger(port, names.root_certificate)
+    spec = {"name": NAME, "registry": {"port": registry}, "proxy": {"ports": [port]}}
+
+    def up() -> Ran:
+        (folder / "sandbox.yaml").write_text(yaml.safe_dump(spec))
+        return command("up")
+
+    with network():
+        try:
+            up()
+            before = stranger.curl(f"app.{OUTSIDE}")
+            with (
+                servers.app("app") as app,
+                servers.app("dev") as dev,
+                behind.ingress(sandbox.cluster, APP, app),
+            ):
+                sandbox.serves(APP)
+                hosts = [{"host": DEV, "to": f"{behind.gateway()}:{dev}"}]
+                spec["proxy"] = {"ports": [port], "listen": "0.0.0.0", "hosts": hosts}  # noqa: S104
+                opened = up()
+                renewed = command("certs", "renew", "--root", "--yes")
+                yield Opened(sandbox, stranger, command, before, opened, renewed)
+        finally:
+            command("down", "--purge")
+
+
+def test_by_default_nobody_else_comes_in(open_one: Opened) -> None:
+    code, said = open_one.before
+    assert code in REFUSED, said
+
+
+def test_a_root_that_does_not_vouch_for_the_network_s_names_is_told_and_kept(open_one: Opened) -> None:
+    assert f"no certificate for {OUTSIDE}" in re.sub(r"for \S+, ", "for ", open_one.opened.out)
+    assert "sandbox certs renew --root" in open_one.opened.out
+    assert "the root is another now" in open_one.renewed.err
+
+
+def test_whoever_opens_it_is_told_each_time(open_one: Opened) -> None:
+    url = f"https://app.{OUTSIDE}:{open_one.sandbox.port}/"
+    again = open_one.command("up").out
+    assert "open to this machine's networks: 0.0.0.0" in again
+    assert url in again
+    assert f"https://*.{OUTSIDE}:{open_one.sandbox.port}/" in open_one.command("status").out
+    rows = json.loads(open_one.command("doctor", "-o", "json", status=None).out)
+    assert next(row["status"] for row in rows if row["id"] == "ports.visitors") == "warn"
+    shown = open_one.command("proxy", "url", APP, "--qr").out
+    assert url in shown
+    assert "▀" in shown
+
+
+def test_another_machine_gets_the_application_by_a_name_that_leads_here(open_one: Opened) -> None:
+    code, said = open_one.stranger.curl(f"app.{OUTSIDE}")
+    assert code == 0, said
+    headers = json.loads(said.splitlines()[-1])
+    assert headers["Host"] == f"{APP}:{open_one.sandbox.port}"
+    assert headers["X-Forwarded-Host"] == f"app.{OUTSIDE}:{open_one.sandbox.port}"
+    assert headers["X-Forwarded-Proto"] == "https"
+    assert headers["X-Forwarded-For"].split(",")[0] == THERE
+    assert headers["X-Real-Ip"] == THERE
+
+
+def test_another_machine_cannot_say_that_it_is_somebody_else(open_one: Opened) -> None:
+    _, said = open_one.stranger.curl(f"app.{OUTSIDE}", "--header", "X-Forwarded-For: 6.6.6.6")
+    assert "6.6.6.6" not in said
+    _, said = open_one.stranger.curl(APP, "--header", "X-Forwarded-For: 6.6.6.6")
+    headers = json.loads(said.splitlines()[-1])
+    assert (headers["X-Forwarded-For"], headers["Host"]) == (THERE, f"{APP}:{open_one.sandbox.port}")
+
+
+def test_a_server_outside_the_cluster_has_such_a_name_too(open_one: Opened) -> None:
+    code, said = open_one.stranger.curl(f"dev.{OUTSIDE}")
+    assert code == 0, said
+    headers = json.loads(said.splitlines()[-1])
+    assert (headers["Host"], headers["X-Forwarded-For"]) == (f"{DEV}:{open_one.sandbox.port}", THERE)
+
+
+@pytest.mark.parametrize("host", ["attacker.example", f"app.other.{HERE}.{lan.SERVICE}", f"app.{NAME}.test", HERE])
+def test_a_name_that_is_not_ours_gets_nothing(open_one: Opened, host: str) -> None:
+    code, said = open_one.stranger.curl(host, "--insecure")
+    assert (code in ENDED, said) == (True, "")
+
+
+@pytest.mark.parametrize("host", ["attacker.example", APP, DEV, f"other.{OUTSIDE}"])
+def test_a_host_that_is_not_the_name_of_the_connection_is_sent_back(open_one: Opened, host: str) -> None:
+    assert open_one.stranger.status(f"app.{OUTSIDE}", "--header", f"Host: {host}") == "421"
+
+
+def test_a_browser_that_asks_the_ingress_for_a_host_outside_the_cluster_is_sent_back(open_one: Opened) -> None:
+    sandbox = open_one.sandbox
+    sandbox.serves(APP, "421", "--header", f"Host: {DEV}")
+    assert sandbox.status(DEV) == "200"
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "[::1]"])
+def test_this_machine_comes_in_by_both_addresses_of_loopback(open_one: Opened, address: str) -> None:
+    port = open_one.sandbox.port
+    where = ["--resolve", f"{APP}:{port}:{address}", f"https://{APP}:{port}/"]
+    said = tool("curl", "-sS", "--include", "--cacert", open_one.sandbox.names.root_certificate, *where)
+    assert said.split()[1] == "200"

@@ -1,0 +1,355 @@
+"""The registry and its nodes through what happens to them: removed, restarted, moved, another's; containerd pulls."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import itertools
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from sandbox.cli import environment, session
+from sandbox.cluster.api import Cluster
+from sandbox.host.engine import Bind, ContainerSpec, Engine
+from sandbox.host.waiting import wait_until
+from sandbox.names import NETWORK, SYSTEM_NAMESPACE, Names
+from sandbox.registry import digest as digests
+from sandbox.registry.client import Client
+from sandbox.registry.credential import Credential, Keychain
+from sandbox.registry.errors import RegistryError
+from sandbox.registry.manifest import OCI_CONFIG, OCI_LAYER, Descriptor, canonical, image_manifest
+from sandbox.registry.sources.remote import host_platform
+from sandbox.spec import Spec
+from sandbox.steps.registry import COMMAND, RegistryStep
+from tests.images import tar
+from tests.real import machine
+from tests.real.machine import CommandLine, tool
+
+pytestmark = pytest.mark.real
+
+NAME = "test-wiring"
+UPSTREAM = "sandbox-test-wiring-upstream"
+GUEST = "sandbox-test-wiring-guest"
+PASSWORD = "canary-secret-17"
+# `htpasswd -nbB user canary-secret-17`, with a cost that makes no test wait
+HTPASSWD = "user:$2b$05$abcdefghijklmnopqrstuu49mhERQoH69uWELOtUmupnqlZ1aS9pm\n"
+
+
+class Account:
+    """The keychain of somebody who is signed in everywhere."""
+
+    def find(self, host: str) -> Credential | None:
+        return Credential("user", PASSWORD)
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """One sandbox without an ingress, whose registry's settings change while it runs."""
+
+    command: CommandLine
+    names: Names
+    port: int
+    https: tuple[int, ...]
+    said: list[str] = field(default_factory=list)
+
+    def up(self, **registry: Any) -> None:
+        """Bring it up with these settings of the registry."""
+        spec = {
+            "name": NAME,
+            "registry": {"port": self.port, **registry},
+            "proxy": {"ports": list(self.https)},
+            "ingress": {"controller": "none"},
+        }
+        (self.command.folder / "sandbox.yaml").write_text(yaml.safe_dump(spec))
+        ran = self.command("up")
+        self.said.extend((ran.out, ran.err))
+
+    def status(self, step: str) -> tuple[str, str]:
+        """State and detail of one step."""
+        ran = self.command("status", "-o", "json", status=None)
+        self.said.extend((ran.out, ran.err))
+        (row,) = [one for one in json.loads(ran.out)["steps"] if one["step"] == step]
+        return row["state"], row["detail"]
+
+    def pull(self, image: str, *, status: int = 0) -> str:
+        """Pull inside the node by containerd, as kubelet does, an image that the node has not."""
+        tool("docker", "exec", self.names.node, "crictl", "rmi", image, status=None)
+        return tool("docker", "exec", self.names.node, "crictl", "pull", image, status=status)
+
+
+def fresh(url: str, repository: str = "app", tag: str = "dev", keychain: Keychain | None = None) -> str:
+    """Push a tiny image that nobody has; gives `REPOSITORY@DIGEST`."""
+    layer = tar({"file": os.urandom(3000)})
+    system, architecture = host_platform().split("/")
+    rootfs = {"type": "layers", "diff_ids": [digests.of(layer)]}
+    config = canonical({"architecture": architecture, "os": system, "config": {}, "rootfs": rootfs})
+    blobs = [(OCI_CONFIG, config), (OCI_LAYER, layer)]
+    first, second = (Descriptor(kind, digests.of(data), len(data)) for kind, data in blobs)
+    document = image_manifest(first, (second,))
+    with Client(url, keychain=keychain) as client:
+        for blob, data in ((first, config), (second, layer)):
+            client.put_blob(repository, blob, iter((data,)))
+        client.put_manifest(repository, tag, document)
+    return f"{repository}@{document.digest}"
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return machine.engine()
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory, engine: Engine) -> Iterator[Sandbox]:
+    folder = tmp_path_factory.mktemp("wiring")
+    first, second, registry = machine.free_ports(443, 8443, 5001)
+    (folder / "docker").mkdir()
+    login = {"auths": {f"{UPSTREAM}:5000": {"username": "user", "password": PASSWORD}}}
+    (folder / "docker" / "config.json").write_text(json.dumps(login))
+    env = {"KUBECONFIG": str(folder / "kubeconfig"), "DOCKER_CONFIG": str(folder / "docker")}
+    made = Sandbox(CommandLine(env, folder), environment.home().sandbox(NAME), registry, (first, second))
+    try:
+        made.up()
+        yield made
+    finally:
+        made.command("down", NAME, "--purge", status=None)
+
+
+@pytest.fixture
+def own(sandbox: Sandbox) -> Sandbox:
+    """It with a registry of its own."""
+    sandbox.up()
+    return sandbox
+
+
+@contextlib.contextmanager
+def container(engine: Engine, name: str, **more: Any) -> Iterator[None]:
+    """A registry of somebody else while it is entered, of the image that the sandbox's own has."""
+    image = session.own_images(Spec(), environment.home(), engine).references["registry"]
+    settings = {"OTEL_TRACES_EXPORTER": "none", **more.pop("environment", {})}
+    engine.remove_container(name)
+    engine.run(ContainerSpec(name, image, COMMAND, labels={}, network=NETWORK, environment=settings, **more))
+    try:
+        yield
+    finally:
+        engine.remove_container(name)
+        engine.remove_volume(name)
+
+
+@contextlib.contextmanager
+def published(engine: Engine, name: str, port: int, **more: Any) -> Iterator[None]:
+    """Such a registry, which answers on this machine and keeps what it is given."""
+    publish, volumes = {5000: (Bind("127.0.0.1", port),)}, {name: "/var/lib/registry"}
+    with container(engine, name, publish=publish, volumes=volumes, **more):
+        wait_until(partial(silence, port), what=name, timeout=10)
+        yield
+
+
+def silence(port: int) -> str | None:
+    try:
+        with Client(f"localhost:{port}") as client:
+            client.ping()
+    except RegistryError as error:
+        return str(error)
+    return None
+
+
+def test_a_pushed_image_is_pulled_by_each_name_that_tools_are_told(own: Sandbox) -> None:
+    image = fresh(f"localhost:{own.port}")
+    cluster = Cluster(own.names.kubeconfig)
+    found = cluster.get("v1", "ConfigMap", "local-registry-hosting", "kube-public")
+    assert found
+    said = yaml.safe_load(found["data"]["localRegistryHosting.v1"])
+    assert said.keys() == {"host", "hostFromContainerRuntime", "hostFromClusterNetwork", "help"}
+    for key in ("host", "hostFromContainerRuntime", "hostFromClusterNetwork"):
+        own.pull(f"{said[key]}/{image}")
+    state, detail = own.status("wiring")
+    assert state == "ready" and detail.startswith("wired, canary ")
+
+
+def test_the_canary_leaves_nothing_behind_in_the_node(own: Sandbox) -> None:
+    own.status("wiring")
+    assert "canary" not in tool("docker", "exec", own.names.node, "crictl", "images")
+
+
+def test_a_registry_that_was_removed_comes_back_with_its_images(own: Sandbox) -> None:
+    image = fresh(f"localhost:{own.port}")
+    tool("docker", "rm", "--force", own.names.registry)
+    assert own.status("wiring")[0] == "absent"
+    own.up()
+    own.pull(f"localhost:{own.port}/{image}")
+
+
+@contextlib.contextmanager
+def crowd(engine: Engine, node: str) -> Iterator[None]:
+    """While it is entered, all addresses below the node's are taken, so that a restart gives it the same again."""
+
+    def address(name: str) -> ipaddress.IPv4Address:
+        found = engine.container(name)
+        assert found
+        return ipaddress.IPv4Address(found.addresses[NETWORK])
+
+    with contextlib.ExitStack() as stack:
+        for name in (f"{GUEST}-{number}" for number in itertools.count()):
+            stack.enter_context(container(engine, name))
+            if address(name) > address(node):
+                break
+        yield
+
+
+def test_a_node_that_restarts_pulls_as_before(own: Sandbox, engine: Engine) -> None:
+    image = fresh(f"localhost:{own.port}")
+    with crowd(engine, own.names.node):
+        tool("docker", "restart", own.names.node)
+    own.up()
+    assert own.status("wiring")[0] == "ready"
+    own.pull(f"localhost:{own.port}/{image}")
+
+
+def test_a_registry_at_another_address_is_found_by_pods_again(own: Sandbox, engine: Engine) -> None:
+    before = engine.container(own.names.registry)
+    tool("docker", "stop", own.names.registry)
+    with container(engine, GUEST):
+        tool("docker", "start", own.names.registry)
+        after = engine.container(own.names.registry)
+        assert before and after and before.addresses != after.addresses
+        assert own.status("wiring") == ("drifted", "the registry's address")
+        own.up()
+        found = Cluster(own.names.kubeconfig).get("discovery.k8s.io/v1", "EndpointSlice", "registry", SYSTEM_NAMESPACE)
+        assert found and found["endpoints"][0]["addresses"] == [after.addresses[NETWORK]]
+        own.pull(f"localhost:{own.port}/{fresh(f'localhost:{own.port}')}")
+
+
+def test_files_that_the_node_lost_are_named_and_written_again(own: Sandbox) -> None:
+    tool("docker", "exec", own.names.node, "rm", "-r", "/etc/containerd/certs.d")
+    state, detail = own.status("wiring")
+    assert state == "absent" and "hosts.toml" in detail
+    own.up()
+    own.pull(f"localhost:{own.port}/{fresh(f'localhost:{own.port}')}")
+
+
+def test_the_hop_that_is_broken_is_named(own: Sandbox) -> None:
+    def in_node(script: str) -> None:
+        tool("docker", "exec", own.names.node, "sh", "-c", script)
+
+    in_node(f"cp /etc/hosts /hosts && echo 127.0.0.1 {own.names.registry} >> /etc/hosts")
+    try:
+        state, detail = own.status("wiring")
+    finally:
+        in_node("cat /hosts > /etc/hosts && rm /hosts")
+    assert state == "drifted" and detail.startswith("route: 127.0.0.1:5000") and "fix: " in detail
+    # containerd remembers for seconds what was in its /etc/hosts.
+    wait_until(partial(unwired, own), what="the wiring", timeout=20)
+
+
+def unwired(sandbox: Sandbox) -> str | None:
+    state, detail = sandbox.status("wiring")
+    return None if state == "ready" else detail
+
+
+def test_garbage_goes_and_what_is_named_stays(own: Sandbox) -> None:
+    url = f"localhost:{own.port}"
+    old, new, untagged = fresh(url), fresh(url), fresh(url, "other", "soon-gone")
+    with Client(url) as client:
+        client.delete_manifest("other", "soon-gone")
+    listed = json.loads(own.command("registry", "list", "-o", "json").out)["images"]
+    assert {(one["repository"], one["tag"], one["digest"]) for one in listed} >= {("app", "dev", new.partition("@")[2])}
+    dry = json.loads(own.command("registry", "gc", "--dry-run", "-o", "json").out)
+    assert {old, untagged} <= set(dry["manifests"]) and new not in dry["manifests"] and dry["bytes"] > 6000
+    assert not any("canary" in one for one in dry["manifests"])
+    own.pull(f"{url}/{old}")
+    freed = json.loads(own.command("registry", "gc", "-o", "json").out)
+    assert freed == dry | {"deleted": True}
+    assert "not found" in own.pull(f"{url}/{old}", status=1)
+    own.pull(f"{url}/{new}")
+    assert json.loads(own.command("registry", "gc", "-o", "json").out)["blobs"] == 0
+    fresh(url)
+
+
+class Meanwhile(RegistryStep):
+    """A registry that somebody pushes to while its garbage is collected."""
+
+    def _collect(self, *options: str) -> str:
+        with pytest.raises(RegistryError) as caught:
+            fresh(self.url)
+        assert caught.value.status == 405
+        with Client(self.url) as client:
+            assert client.tags("app") == ("dev",)
+        return super()._collect(*options)
+
+
+def test_nothing_can_be_pushed_while_garbage_is_collected(own: Sandbox, engine: Engine) -> None:
+    fresh(f"localhost:{own.port}")
+    found = engine.container(own.names.registry)
+    assert found
+    Meanwhile(engine, own.names, found.image, own.port, purge=False).collect()
+    fresh(f"localhost:{own.port}")
+
+
+def test_an_upstream_is_asked_once_with_an_account_that_nobody_else_sees(
+    own: Sandbox, engine: Engine, tmp_path: Path
+) -> None:
+    (tmp_path / "htpasswd").write_text(HTPASSWD)
+    settings = {
+        "REGISTRY_AUTH": "htpasswd",
+        "REGISTRY_AUTH_HTPASSWD_REALM": "upstream",
+        "REGISTRY_AUTH_HTPASSWD_PATH": "/htpasswd",
+    }
+    (port,) = machine.free_ports(5050)
+    binds = {tmp_path / "htpasswd": "/htpasswd"}
+    with published(engine, UPSTREAM, port, environment=settings, read_only_binds=binds):
+        pushed = fresh(f"localhost:{port}", keychain=Account())
+        own.up(mirrors=["docker.io", f"http://{UPSTREAM}:5000"])
+        state, detail = own.status("mirrors")
+        assert state == "ready" and "signed in as user" in detail
+        own.pull(f"{UPSTREAM}:5000/{pushed}")
+        mirror = own.names.mirror(f"{UPSTREAM}:5000")
+        tool("docker", "stop", mirror)
+        own.pull(f"{UPSTREAM}:5000/{pushed}", status=1)  # the node has no account, but it asks the upstream
+        asked = pushed.replace("@", "/manifests/")
+        assert f'"HEAD /v2/{asked}?ns={UPSTREAM}%3A5000 HTTP/1.1" 401' in tool("docker", "logs", UPSTREAM)
+        tool("docker", "start", mirror)
+    own.pull(f"{UPSTREAM}:5000/{pushed}")  # from the cache alone
+    seen = tool("docker", "inspect", mirror) + tool("docker", "logs", mirror) + "".join(own.said)
+    assert PASSWORD not in seen + environment.home().log.read_text()
+    settings_file = own.names.mirrors / f"{UPSTREAM}-5000" / "config.yml"
+    assert settings_file.stat().st_mode & 0o777 == 0o600
+    own.up()
+    assert engine.container(mirror) is None
+    assert "docker.io" not in tool("docker", "exec", own.names.node, "ls", "/etc/containerd/certs.d")
+
+
+def test_a_registry_of_others_is_used_instead(own: Sandbox, engine: Engine) -> None:
+    (port,) = machine.free_ports(5060)
+    with published(engine, GUEST, port):
+        tool("docker", "network", "connect", "bridge", GUEST)
+        tool("docker", "network", "disconnect", NETWORK, GUEST)
+        with pytest.raises(AssertionError, match=f"docker network connect {NETWORK} {GUEST}"):
+            own.up(external=f"localhost:{port}")
+        tool("docker", "network", "connect", NETWORK, GUEST)
+        own.up(external=f"localhost:{port}")
+        assert own.status("wiring")[0] == "ready"
+        assert engine.container(own.names.registry) is None
+        image = fresh(f"localhost:{port}")
+        for name in (f"localhost:{port}", f"{GUEST}:5000"):
+            own.pull(f"{name}/{image}")
+        hosting = Cluster(own.names.kubeconfig).get("v1", "ConfigMap", "local-registry-hosting", "kube-public")
+        assert hosting and f"localhost:{port}" in hosting["data"]["localRegistryHosting.v1"]
+
+
+def test_its_data_may_be_a_folder_which_even_a_purge_leaves(own: Sandbox) -> None:
+    own.up(storage="images")
+    image = fresh(f"localhost:{own.port}")
+    own.pull(f"localhost:{own.port}/{image}")
+    blobs = own.command.folder / "images" / "docker" / "registry" / "v2" / "blobs" / "sha256"
+    digest = image.partition("sha256:")[2]
+    assert (blobs / digest[:2] / digest / "data").is_file()
+    own.command("down", "--purge")
+    assert (blobs / digest[:2] / digest / "data").is_file()

@@ -1,0 +1,131 @@
+"""The process that renews, and the renewal itself."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from sandbox.cluster.api import Cluster
+from sandbox.credentials import keeper
+from sandbox.credentials.delivery import Delivery
+from sandbox.credentials.mint import mint
+from sandbox.credentials.renewal import renew
+from sandbox.host import detached
+from sandbox.host.waiting import wait_until
+from sandbox.names import Names
+from sandbox.spec.credentials import Docker, Gcr
+from tests.api_server import ApiServer
+from tests.unit.credentials.services import CANARY, Services
+
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def entry(services: Services, write: Write) -> Gcr:
+    return Gcr(kind="gcr", file=write(services.google.key_file(services.url)))
+
+
+@pytest.fixture
+def delivery(names: Names, server: ApiServer) -> Delivery:
+    return Delivery(Cluster(names.kubeconfig))
+
+
+class Clock:
+    """A clock that stops the keeper when it is asked once more than there are times."""
+
+    def __init__(self, stopping: threading.Event, *times: datetime) -> None:
+        self.times, self.stopping = list(times), stopping
+
+    def __call__(self) -> datetime:
+        if len(self.times) == 1:
+            self.stopping.set()
+        return self.times.pop(0)
+
+
+def run(names: Names, monkeypatch: pytest.MonkeyPatch, *times: datetime) -> None:
+    monkeypatch.setattr(keeper, "LOOK", 0.0)
+    stopping = threading.Event()
+    keeper.run(names.kubeconfig, os.environ, stopping, Clock(stopping, times[0], *times))
+
+
+def kept(delivery: Delivery) -> datetime:
+    return delivery.held()["gcr-secret"].validity.issued
+
+
+def test_what_is_due_is_renewed_and_not_before(
+    names: Names, delivery: Delivery, entry: Gcr, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = datetime.now(UTC)
+    delivery.keep(entry, mint(entry, {}, now=now), "spec")
+    run(names, monkeypatch, now + timedelta(minutes=1))
+    assert kept(delivery) == now
+    services.ahead = timedelta(minutes=45)
+    late = now + services.ahead
+    run(names, monkeypatch, now, now + timedelta(minutes=1), late)
+    assert kept(delivery) == late
+    assert delivery.pending() is None
+
+
+def test_a_renewal_that_fails_is_tried_again_and_said(
+    names: Names,
+    delivery: Delivery,
+    entry: Gcr,
+    services: Services,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    now = datetime.now(UTC)
+    delivery.keep(entry, mint(entry, {}, now=now), "spec")
+    services.failures, services.ahead = 3, timedelta(minutes=45)
+    late = now + services.ahead
+    run(names, monkeypatch, late, late + timedelta(seconds=30), late + timedelta(seconds=61))
+    assert kept(delivery) == late + timedelta(seconds=61)
+    assert "gcr-secret: Google's token service fails" in caplog.text
+
+
+def test_it_ends_with_the_cluster_and_when_nothing_is_left_that_ends(
+    names: Names, delivery: Delivery, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write('{"auths": {"quay.io": {"username": "me", "password": "canary"}}}', "config.json")
+    docker = Docker(kind="docker", file=file)
+    delivery.keep(docker, mint(docker, {}, now=datetime.now(UTC)), "spec")
+    endless = threading.Event()
+    keeper.run(names.kubeconfig, {}, endless, lambda: datetime.now(UTC))
+    names.kubeconfig.unlink()
+    keeper.run(names.kubeconfig, {}, endless, lambda: datetime.now(UTC))
+    assert not endless.is_set()
+
+
+def test_one_that_fails_does_not_keep_the_others(delivery: Delivery, entry: Gcr) -> None:
+    then = datetime.now(UTC) - timedelta(minutes=50)
+    delivery.keep(entry, mint(entry, {}, now=then), "spec")
+    held = delivery.held()["gcr-secret"]
+    lost = replace(held, entry=entry.model_copy(update={"secret": "lost", "file": Path("/no")}))
+    renewed = renew(delivery, [lost, held], {}, now=datetime.now(UTC))
+    assert renewed.done == ("gcr-secret",)
+    assert renewed.failed.keys() == {"lost"}
+    assert kept(delivery) > then
+
+
+def test_as_a_process_it_renews_what_has_ended(
+    names: Names, delivery: Delivery, entry: Gcr, services: Services, tmp_path: Path
+) -> None:
+    then = datetime.now(UTC) - timedelta(minutes=59)
+    delivery.keep(entry, mint(entry, {}, now=then), "spec")
+    services.google.token = f"{CANARY}-gcr-next"
+    log, record = tmp_path / "log", tmp_path / "record"
+    detached.start(keeper.argv(names.kubeconfig), log_to=log, record=record)
+    try:
+        wait_until(lambda: None if kept(delivery) > then else "the renewal", what="it", timeout=60)
+        wait_until(delivery.pending, what="it", timeout=60)
+    finally:
+        assert detached.end(record)
+    assert "renewed gcr-secret" in log.read_text()
+    assert CANARY not in log.read_text()
+    assert CANARY not in " ".join(keeper.argv(names.kubeconfig))
