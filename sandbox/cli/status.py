@@ -27,9 +27,9 @@ def command(ctx: click.Context, file: Path | None, name: str | None, *, output: 
     spec = find_spec(file, name)
     steps, engine, _ = session.steps(spec)
     found = lifecycle.survey(steps)
-    settled = preflight.settle(spec, environment.home(), engine)
-    lan = access(settled, Keystore(environment.home().sandbox(spec.name).keys))
-    outside = urls(lan, settled, (f"*.{spec.domain}",))
+    lan = access(spec, Keystore(environment.home().sandbox(spec.name).keys))
+    settled = preflight.settle(spec, environment.home(), engine) if lan.open else None
+    outside = urls(lan, settled, (f"*.{spec.domain}",)) if settled else ()
     if output == "json":
         rows = [
             {"step": step.name, "title": step.title, "state": s.state.value, "detail": s.detail} for step, s in found
@@ -40,6 +40,6 @@ def command(ctx: click.Context, file: Path | None, name: str | None, *, output: 
         for step, status in found:
             mark, color = MARKS[status.state]
             click.echo(f"{click.style(mark, fg=color)} {step.title:<40} {status.state.value:<8} {status.detail}")
-        if lan.open:
+        if settled:
             click.echo(f"{click.style('!', fg='yellow')} " + ", ".join((warning(lan, settled), *outside)))
     return 0 if all(status.state is State.READY for _, status in found) else 1

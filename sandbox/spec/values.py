@@ -184,9 +184,7 @@ def _unique(values: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 Port = Annotated[int, Field(ge=1, le=65535)]
-AutoPort = Annotated[
-    Annotated[Port, Tag("port")] | Annotated[Literal["auto"], Tag("auto")], Discriminator(_port_kind)
-]
+AutoPort = Annotated[Annotated[Port, Tag("port")] | Annotated[Literal["auto"], Tag("auto")], Discriminator(_port_kind)]
 Address = Annotated[
     str, AfterValidator(_address), Field(json_schema_extra={"anyOf": [{"format": "ipv4"}, {"format": "ipv6"}]})
 ]

@@ -199,6 +199,15 @@ def answers(stand: Stand, host: str) -> str | None:
     return None if " 200 " in found else found or "nothing"
 
 
+def refusal(stand: Stand, host: str) -> str | None:
+    """Why there is no connection for a host: the worker of before a reload may take some more."""
+    try:
+        stand.connect(host).close()
+    except OSError as error:
+        return str(error)
+    return None
+
+
 @pytest.mark.real
 def test_it_has_no_more_rights_than_it_needs(stand: Stand) -> None:
     found = stand.engine._client.api.inspect_container(stand.box.name)
@@ -246,9 +255,12 @@ def test_an_alias_ends_at_the_edge_and_the_ingress_is_asked_for_the_host_it_know
     alias = f"alias.{DOMAIN}"
     stand.certify(alias, f"*.{alias}")
     stand.follow(stand.route(aliases=(alias,)))
+    wait_until(lambda: refusal(stand, f"x.{alias}"), what="the new worker", timeout=10)
     said = stand.get(f"x.{alias}").lower()
     assert f"\nhost: x.{DOMAIN}\r" in said
     assert f"x-forwarded-host: x.{alias}" in said
+    # It is the same server, but a name of the connection it came by is not for another host's pages to use.
+    assert " 421 " in stand.get(f"x.{alias}", name=f"y.{alias}")
 
 
 @pytest.mark.real

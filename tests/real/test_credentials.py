@@ -86,7 +86,12 @@ class Running:
             "restartPolicy": "Never",
             "serviceAccountName": account,
             "containers": [
-                {"name": "app", "image": f"{host}/{IMAGE}", "imagePullPolicy": "Always", "command": ["true"]}
+                {
+                    "name": "app",
+                    "image": f"{host}/{IMAGE}",
+                    "imagePullPolicy": "Always",
+                    "command": ["/bin/busybox", "true"],
+                }
             ],
         }
         objects: list[dict[str, Any]] = [

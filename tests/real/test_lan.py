@@ -15,7 +15,7 @@ import yaml
 
 from sandbox.cli import environment
 from sandbox.proxy import lan
-from tests.real import behind, machine, servers
+from tests.real import behind, browser, machine, servers
 from tests.real.machine import CommandLine, Ran, tool
 from tests.real.served import Sandbox
 
@@ -105,7 +105,7 @@ def open_one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
             up()
             before = stranger.curl(f"app.{OUTSIDE}")
             with (
-                servers.app("app") as app,
+                servers.app("app", other=f"{DEV}:{port}") as app,
                 servers.app("dev") as dev,
                 behind.ingress(sandbox.cluster, APP, app),
             ):
@@ -165,8 +165,9 @@ def test_another_machine_cannot_say_that_it_is_somebody_else(open_one: Opened) -
 def test_a_server_outside_the_cluster_has_such_a_name_too(open_one: Opened) -> None:
     code, said = open_one.stranger.curl(f"dev.{OUTSIDE}")
     assert code == 0, said
-    headers = json.loads(said.splitlines()[-1])
-    assert (headers["Host"], headers["X-Forwarded-For"]) == (f"{DEV}:{open_one.sandbox.port}", THERE)
+    headers = {name.lower(): value for name, value in json.loads(said.splitlines()[-1]).items()}
+    assert (headers["host"], headers["x-forwarded-for"]) == (f"{DEV}:{open_one.sandbox.port}", THERE)
+    assert headers["x-forwarded-host"] == f"dev.{OUTSIDE}:{open_one.sandbox.port}"
 
 
 @pytest.mark.parametrize("host", ["attacker.example", f"app.other.{HERE}.{lan.SERVICE}", f"app.{NAME}.test", HERE])
@@ -180,10 +181,13 @@ def test_a_host_that_is_not_the_name_of_the_connection_is_sent_back(open_one: Op
     assert open_one.stranger.status(f"app.{OUTSIDE}", "--header", f"Host: {host}") == "421"
 
 
-def test_a_browser_that_asks_the_ingress_for_a_host_outside_the_cluster_is_sent_back(open_one: Opened) -> None:
+def test_a_browser_that_asks_the_ingress_for_a_host_outside_the_cluster_is_sent_back(
+    open_one: Opened, tmp_path: Path
+) -> None:
     sandbox = open_one.sandbox
     sandbox.serves(APP, "421", "--header", f"Host: {DEV}")
-    assert sandbox.status(DEV) == "200"
+    chromium = browser.browser(tmp_path, sandbox.names.root_certificate)
+    assert "dev answers" in chromium.body(f"https://{APP}:{sandbox.port}/page")
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "[::1]"])

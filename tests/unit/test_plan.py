@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -379,3 +380,21 @@ def test_a_sandbox_that_cannot_come_up_leaves_the_other_as_it_was(place: Home, r
     assert engine.boxes.keys() == {EDGE, "sandbox-a-registry"}
     assert NETWORK in engine.networks
     assert not lifecycle.up(part(engine, place, "a", registry), Silent())
+
+
+def test_who_is_let_in_from_the_network_has_names_that_the_edge_has_a_certificate_for(place: Home) -> None:
+    alias = "demo.192.168.1.5.nip.io"
+    hosts = ({"host": "shop.test", "terminate": True}, {"host": "dev.demo.sandbox.localhost", "to": "localhost:1"})
+    spec = Spec.model_validate({"name": "demo", "proxy": {"listen": "192.168.1.5", "hosts": hosts}})
+    steps = build(spec, place)
+    authority, edge = one(AuthorityStep, steps), one(EdgeStep, steps)
+    assert authority.domains == ("demo.sandbox.localhost", "shop.test", alias)
+    assert authority.leaves[EDGE_LEAF] == (f"*.{alias}", alias, "dev.demo.sandbox.localhost", "shop.test")
+    assert (edge.aliases, edge.binds[0]) == ((alias,), Bind("192.168.1.5", 443))
+    controller = one(IngressStep, steps).controller
+    assert isinstance(controller, Traefik) and controller.elsewhere == ("dev.demo.sandbox.localhost",)
+    authority.keystore.authority([*spec.vouched], now=datetime.now(UTC))
+    later = build(spec, place)
+    assert one(AuthorityStep, later).unvouched == (alias,)
+    assert one(AuthorityStep, later).domains == spec.vouched
+    assert one(EdgeStep, later).aliases == ()

@@ -165,7 +165,11 @@ ALL_KEYS = "allowed keys: apiVersion, name, domain, cluster, images, registry, p
     ("text", "brief", "fix"),
     [
         ("\nregisty: {port: 1}\n", "2: unknown key 'registy'", "did you mean 'registry'?"),
-        ("addons: [Metrics Server]\n", "1: addons[0]: must be the name of an addon", ""),
+        (
+            "addons: [Metrics Server]\n",
+            "1: addons[0]: must be the name of an addon, or a folder with one such as ./my-addon",
+            "",
+        ),
         ("addons: [a, ./b/a]\n", "1: addons[1]: there is another addon 'a' before it", ""),
         ("snapshots: []\n", "1: unknown key 'snapshots'", ALL_KEYS),
         (
@@ -174,8 +178,8 @@ ALL_KEYS = "allowed keys: apiVersion, name, domain, cluster, images, registry, p
             "did you mean",
         ),
         (
-            "proxy: {hosts: [{host: shop.test, terminate: true}]}\n",
-            "1: proxy.hosts[0].host: 'shop.test' is not inside the domain 'sandbox.sandbox.localhost'",
+            "proxy: {hosts: [{host: shop, terminate: true}]}\n",
+            "1: proxy.hosts[0].host: 'shop' cannot end at the proxy: its name has a single label",
             "",
         ),
         (
@@ -475,3 +479,9 @@ def test_a_valid_spec_survives_writing_and_reading(data: dict[str, Any]) -> None
     dumped = read.model_dump(mode="json")
     paths = {"push": data["push"] and str(Path(data["push"])), "apply": [str(Path(each)) for each in data["apply"]]}
     assert dumped == data | paths
+
+
+def test_certificates_are_for_the_domain_and_for_hosts_beside_it_that_end_at_the_proxy() -> None:
+    hosts = "[{host: shop.test, terminate: true}, {host: x.demo.test, to: 'a:1'}, {host: dev.test, to: 'a:1'}, x.test]"
+    spec = parse(f"{{domain: demo.test, proxy: {{hosts: {hosts}}}}}")
+    assert spec.vouched == ("demo.test", "shop.test", "dev.test")

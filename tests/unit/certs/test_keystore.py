@@ -337,3 +337,13 @@ def test_a_leaf_without_an_authority_says_what_to_run(tmp_path: Path) -> None:
 
 def test_a_clock_set_back_is_named(store: Keystore) -> None:
     assert "clock" in store.inspect_leaf("default", HOSTS, now=days(-2)).reason
+
+
+def test_it_tells_which_domains_its_root_may_vouch_for(tmp_path: Path) -> None:
+    keystore = Keystore(tmp_path)
+    wanted = ("a.test", "x.a.test", "b.test")
+    assert keystore.permitted(wanted) == wanted
+    keystore.authority(["a.test"], now=NOW)
+    assert keystore.permitted(wanted) == ("a.test", "x.a.test")
+    keystore.root.cert.write_bytes(b"nothing")
+    assert keystore.permitted(wanted) == ()

@@ -214,6 +214,17 @@ def test_a_new_root_needs_consent_which_nobody_can_give_without_a_terminal(
     assert stored(names)["root.crt"] != before["root.crt"]
 
 
+def test_a_new_root_also_vouches_for_what_the_old_one_did_not(names: Names, steps: list[Step]) -> None:
+    authority = steps[0]
+    assert isinstance(authority, AuthorityStep)
+    wanted = ("demo.192.168.1.5.nip.io",)
+    steps[0] = replace(authority, unvouched=wanted)
+    run("renew", "demo")
+    assert authority.keystore.permitted(wanted) == ()
+    run("renew", "demo", "--root", "--yes")
+    assert authority.keystore.permitted(wanted) == wanted
+
+
 def test_renew_leaves_cert_manager_s_work_to_it(names: Names, steps: list[Step]) -> None:
     authority = steps[0]
     assert isinstance(authority, AuthorityStep)

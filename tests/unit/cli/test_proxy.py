@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 from click.testing import CliRunner, Result
 
 from sandbox.bundle.own import UPSTREAM
+from sandbox.certs.condition import State as Standing
 from sandbox.certs.keystore import Keystore
 from sandbox.cli import environment, proxy, proxy_route, proxy_status
-from sandbox.errors import UsageError
+from sandbox.errors import SandboxError, UsageError
 from sandbox.host.engine import Bind, Engine
-from sandbox.names import EDGE, LABEL, NETWORK, Home
+from sandbox.names import EDGE, EDGE_LEAF, LABEL, NETWORK, Home
 from sandbox.proxy import byhand, edge, routes
 from sandbox.steps.edge import EdgeStep
 from sandbox.steps.step import State
@@ -113,7 +115,7 @@ def test_status_tells_ports_ways_and_certificates(step: EdgeStep) -> None:
     assert result.return_value == 0
     told = json.loads(result.output)
     assert told["running"]
-    assert told["ports"] == [{"address": "127.0.0.1", "port": 443, "asked_for": True}]
+    assert told["ports"] == [{"address": address, "port": 443, "asked_for": True} for address in ("127.0.0.1", "::1")]
     ways = {way["host"]: way for way in told["routes"]}
     assert ways[f"*.{DOMAIN}"]["mode"] == "passthrough"
     assert "certificate_days_left" not in ways[f"*.{DOMAIN}"]
@@ -127,3 +129,31 @@ def test_status_tells_ports_ways_and_certificates(step: EdgeStep) -> None:
     assert run("status").return_value == 1
     assert proxy_status.command.name == "status"
     assert proxy_route.command.name == "route"
+
+
+def test_a_url_is_for_this_machine_unless_others_may_come_in(step: EdgeStep, place: Home) -> None:
+    assert run("url", APP, "--sandbox", "demo").output == f"https://{APP}/\n"
+    with pytest.raises(UsageError, match="only this machine reaches"):
+        run("url", APP, "--sandbox", "demo", "--qr")
+    alias = "demo.192.168.1.5.nip.io"
+    keystore = Keystore(place.sandbox("demo").keys)
+    keystore.renew([DOMAIN, alias], {EDGE_LEAF: (alias, f"*.{alias}")}, now=datetime.now(UTC), root=True)
+    replace(step, binds=(Bind("192.168.1.5", 8443),), aliases=(alias,)).apply(NoWork())
+    first, *code = run("url", APP, "--sandbox", "demo", "--qr").output.splitlines()
+    assert first == f"https://app.{alias}:8443/"
+    assert len(code) > 10 and any("▀" in line for line in code)
+    with pytest.raises(UsageError, match="has no URL for others"):
+        run("url", "app.elsewhere.test", "--sandbox", "demo")
+    with pytest.raises(SandboxError, match="the sandbox gone is not up"):
+        run("url", "--sandbox", "gone")
+
+
+def test_a_route_by_hand_keeps_what_others_come_in_by(step: EdgeStep, place: Home) -> None:
+    alias = "demo.192.168.1.5.nip.io"
+    keystore = Keystore(place.sandbox("demo").keys)
+    keystore.renew([DOMAIN, alias], {EDGE_LEAF: (alias, f"*.{alias}")}, now=datetime.now(UTC), root=True)
+    opened = replace(step, aliases=(alias,))
+    opened.apply(NoWork())
+    run("route", "add", APP, "localhost:3000")
+    assert opened.check().state is State.READY
+    assert keystore.inspect_leaf(EDGE_LEAF, (APP, alias, f"*.{alias}"), now=datetime.now(UTC)).state is Standing.GOOD

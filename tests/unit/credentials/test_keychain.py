@@ -4,13 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
+from urllib.parse import urlsplit
 
 import pytest
 
+from sandbox.cli import environment
 from sandbox.credentials.keychain import keychain
 from sandbox.credentials.mint import may_know
-from sandbox.registry.credential import Credential
+from sandbox.errors import SandboxError
+from sandbox.host.engine import Engine
+from sandbox.registry import reference
+from sandbox.registry.credential import Credential, Keychain
+from sandbox.registry.imagelist import Entry, FromDaemon, FromRegistry
+from sandbox.registry.lockfile import LockFile
+from sandbox.registry.target import parse
 from sandbox.spec.credentials import Acr, Credentials, Docker, Ecr, Gcr
+from sandbox.steps.push import PushStep
+from sandbox.steps.step import State
+from tests.fakes import NoWork
+from tests.images import FakeEngine, TestImage, layer
+from tests.registry_simulator import Simulator
 from tests.unit.credentials.services import GOOGLE_TOKEN, Services
 
 Write = Callable[..., Path]
@@ -38,6 +52,28 @@ def test_the_spec_comes_before_docker_login(write: Write, tmp_path: Path) -> Non
     assert keychain([], environ).find("quay.io") == Credential("me", "canary-login")
     elsewhere = Docker(kind="docker", file=tmp_path / "other.json", registries=("ghcr.io",))
     assert keychain([elsewhere], environ).find("quay.io") == Credential("me", "canary-login")
+
+
+def test_private_images_of_other_registries_are_pushed_with_the_specs_credentials(
+    services: Services, write: Write
+) -> None:
+    image = TestImage((layer(1),))
+    engine = cast("Engine", FakeEngine({"app:1": image}))
+    with Simulator() as registry, Simulator(basic=f"oauth2accesstoken:{GOOGLE_TOKEN}") as private:
+        host = urlsplit(private.url).netloc
+        key = write(services.google.key_file(services.url))
+        chain = environment.keychain((Gcr(kind="gcr", file=key, registries=(host,)),))
+
+        def step(to: Simulator, entry: Entry, keychain: Keychain) -> PushStep:
+            lock = LockFile(Path("nowhere/images.yaml"), (entry,))
+            return PushStep(engine, lock, urlsplit(to.url).port or 0, keychain=keychain)
+
+        step(private, FromDaemon(parse("app:1"), "app:1"), chain).apply(NoWork())
+        wanted = FromRegistry(parse("app:1"), reference.parse(f"{host}/app:1"))
+        with pytest.raises(SandboxError):
+            step(registry, wanted, environment.keychain()).apply(NoWork())
+        step(registry, wanted, chain).apply(NoWork())
+        assert step(registry, wanted, chain).check().state is State.READY
 
 
 @pytest.mark.parametrize(

@@ -59,3 +59,11 @@ def test_a_rootless_engine_and_low_ports(scene: Scene) -> None:
     assert ports.privileged(low).status is Status.OK  # not rootless
     found = ports.privileged(told(low, rootless=True))
     assert found.status is Status.WARN and "ip_unprivileged_port_start=1" in found.fix
+
+
+def test_it_is_told_when_others_may_come_in(scene: Scene) -> None:
+    assert ports.visitors(scene).status is Status.OK
+    listening = scene.spec.proxy.model_copy(update={"listen": "192.168.1.5"})
+    found = ports.visitors(replace(scene, spec=scene.spec.model_copy(update={"proxy": listening})))
+    assert found.status is Status.WARN
+    assert f"https://*.{scene.spec.name}.192.168.1.5.nip.io:" in found.evidence

@@ -134,3 +134,9 @@ def test_the_domain_s_certificate_is_preferred_where_there_is_one() -> None:
     both = of(replace(TRAEFIK, domain_secret=DOMAIN_TLS))["TLSStore", "default"]["spec"]
     assert own == {"defaultCertificate": {"secretName": DEFAULT_TLS}}
     assert both == own | {"certificates": [{"secretName": DOMAIN_TLS}]}
+
+
+def test_hosts_that_never_come_here_are_in_a_map_that_a_running_pod_follows(found: Found) -> None:
+    more = of(replace(TRAEFIK, elsewhere=("a.test", "b.test")))
+    assert more["ConfigMap", "elsewhere"]["data"] == {"hosts": "a.test\nb.test\n"}
+    assert {key for key in found if found[key] != more[key]} == {("ConfigMap", "elsewhere")}

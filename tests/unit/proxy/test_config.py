@@ -90,3 +90,15 @@ def test_each_way_is_told_with_the_servers_behind_it() -> None:
         ("app.test", "terminate", ("localhost:3000",), ["to:app.test"]),
         ("x.test", "passthrough", ("sandbox-a-control-plane:443",), ["a"]),
     ]
+
+
+def test_an_alias_s_host_that_leads_out_of_the_cluster_leads_there_too() -> None:
+    here, beside = Host("x.a.test", terminate=True, to="localhost:1"), Host("b.test", terminate=True, to="localhost:2")
+    found = config.render([route("a", here, beside, domain="a.test", aliases=("a.lan",))])
+    assert dict(lines(found["terminate.map"])) == {
+        "a.lan": "a:http",
+        "x.a.test": "to:x.a.test",
+        "x.a.lan": "to:x.a.test",
+        "b.test": "to:b.test",
+    }
+    assert found["haproxy.cfg"].count("replace-header Host") == 3, "for the ingress and for either server"

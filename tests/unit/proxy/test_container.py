@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.bundle.own import UPSTREAM
-from sandbox.host.engine import Bind
+from sandbox.host.engine import Bind, ContainerSpec, EngineError
 from sandbox.host.facts import Facts, read
 from sandbox.names import EDGE, LABEL, NETWORK
 from sandbox.proxy import byhand, config, container, edge, routes
@@ -44,15 +44,43 @@ def test_whoever_runs_it_reads_keys_of_the_user(found: Facts, uid: int, expected
 def test_what_others_than_this_machine_reach_has_a_port_of_its_own() -> None:
     known = [route("a", ("127.0.0.1", 443), ("::1", 443)), route("b", ("192.168.1.5", 8443), ("127.0.0.1", 443))]
     assert container.published(known) == {
-        config.PORT: (Bind("127.0.0.1", 443), Bind("::1", 443)),
+        config.PORT: (
+            Bind("127.0.0.1", 443),
+            Bind("127.0.0.1", 8443),
+            Bind("::1", 443),
+            Bind("::1", 8443),
+        ),
         config.OPEN_PORT: (Bind("192.168.1.5", 8443),),
     }
+
+
+def test_whoever_asks_for_another_address_of_loopback_gets_that_alone() -> None:
+    assert container.published([route("a", ("127.0.0.2", 443))]) == {config.PORT: (Bind("127.0.0.2", 443),)}
+
+
+class WithoutIPv6(FakeEngine):
+    """An engine of a machine that has no ::1."""
+
+    def run(self, spec: ContainerSpec) -> None:
+        if any(":" in bind.address for binds in spec.publish.values() for bind in binds):
+            raise EngineError("starting failed", details="listen tcp6 [::1]:443: cannot assign requested address")
+        super().run(spec)
+
+
+def test_what_was_asked_for_will_do_where_there_is_no_ipv6(tmp_path: Path) -> None:
+    engine = WithoutIPv6(IMAGE)
+    engine.create_network(NETWORK, {LABEL: ""})
+    box = EdgeContainer(engine, tmp_path)
+    box.start(IMAGE, [route("a")])
+    found = box.find()
+    assert found is not None and found.published == {config.PORT: frozenset({Bind("127.0.0.1", 443)})}
+    assert box.drift(found, IMAGE, [route("a")]) is None
 
 
 def test_who_listens_everywhere_listens_for_those_who_ask_for_one_address() -> None:
     known = [route("a", ("127.0.0.1", 443), ("127.0.0.1", 8443)), route("b", ("0.0.0.0", 443))]  # noqa: S104
     assert container.published(known) == {
-        config.PORT: (Bind("127.0.0.1", 8443),),
+        config.PORT: (Bind("127.0.0.1", 8443), Bind("::1", 443), Bind("::1", 8443)),
         config.OPEN_PORT: (Bind("0.0.0.0", 443),),  # noqa: S104
     }
 

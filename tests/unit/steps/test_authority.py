@@ -132,3 +132,27 @@ def test_another_domain_needs_the_user_s_word(names: Names, step: AuthorityStep)
     with pytest.raises(SandboxError):
         moved.apply(NoWork())
     assert step.check().state is State.READY
+
+
+def test_it_vouches_for_several_domains_and_says_for_which_it_does_not(names: Names, step: AuthorityStep) -> None:
+    several = replace(step, domains=(DOMAIN, "shop.test"), leaves={**LEAVES, "edge": ("shop.test",)})
+    several.apply(NoWork())
+    assert several.check().state is State.READY
+    lacking = replace(several, unvouched=("demo.10.0.0.1.nip.io",))
+    assert (lacking.check().state, lacking.check().detail) == (
+        State.READY,
+        "89 days left; not for demo.10.0.0.1.nip.io: sandbox certs renew --root makes a root that is",
+    )
+
+
+def test_an_authority_for_fewer_domains_is_not_replaced_by_itself(names: Names, step: AuthorityStep) -> None:
+    step.apply(NoWork())
+    root = names.root_certificate.read_bytes()
+    more = replace(step, domains=(DOMAIN, "shop.test"))
+    assert (more.check().state, "not permitted to vouch for shop.test" in more.check().detail) == (State.DRIFTED, True)
+    with pytest.raises(SandboxError, match="cannot be used") as caught:
+        more.apply(NoWork())
+    assert caught.value.fix.startswith("sandbox certs renew --root ")
+    assert names.root_certificate.read_bytes() == root
+    step.keystore.renew(more.domains, LEAVES, now=datetime.now(UTC), root=True)
+    assert more.check().state is State.READY

@@ -215,3 +215,18 @@ def test_what_was_added_by_hand_outlives_the_sandbox(engine: FakeEngine, place: 
     assert known(place) == {}
     a.apply(NoWork())
     assert "dev.a.localhost" in known(place)
+
+
+def test_a_further_domain_ends_at_the_edge(engine: FakeEngine, place: Home, a: EdgeStep) -> None:
+    alias = "a.10.0.0.1.nip.io"
+    keystore = Keystore(place.sandbox("a").keys)
+    keystore.authority(["a.localhost", alias], now=datetime.now(UTC))
+    keystore.leaf(EDGE_LEAF, [alias, f"*.{alias}"], now=datetime.now(UTC))
+    opened = replace(a, aliases=(alias,))
+    a.apply(NoWork())
+    assert opened.check().state is State.DRIFTED
+    opened.apply(NoWork())
+    assert opened.check().state is State.READY
+    assert routes.load(place.edge)[0].aliases == (alias,)
+    assert edge.read_key(place.edge, "a")
+    assert alias in known(place)

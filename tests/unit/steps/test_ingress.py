@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from sandbox.cluster import pods
 from sandbox.cluster.api import ClusterError
 from sandbox.errors import SandboxError
 from sandbox.ingress.controller import Manifest
 from sandbox.names import Names
+from sandbox.steps import ingress
 from sandbox.steps.ingress import IngressStep
 from sandbox.steps.step import State
 from tests.api_server import ApiServer
@@ -107,3 +109,19 @@ def test_what_the_cluster_refuses_is_said_at_once(server: ApiServer, step: Ingre
 
 def test_it_goes_with_the_cluster(step: IngressStep) -> None:
     assert not step.undo()
+
+
+def test_a_map_that_is_replaced_is_the_step_s_own_and_its_pods_see_it(
+    server: ApiServer, engine: FakeEngine, names: Names, step: IngressStep
+) -> None:
+    changed = manifest("ConfigMap", "c", data={"content": "y", "trusted": "172.30.0.0/16"})
+    ingress.replace(names, changed)
+    assert CONFIG not in server.objects, "a controller that has none gets none"
+    step.apply(NoWork())
+    server.objects[POD]["metadata"].setdefault("namespace", "s")
+    ingress.replace(names, changed)
+    assert server.objects[CONFIG]["data"]["content"] == "y"
+    assert pods.MARK in server.objects[POD]["metadata"]["annotations"]
+    replaced = dict(server.objects[CONFIG])
+    IngressStep(engine, names, Small(content="y")).apply(NoWork())
+    assert server.objects[CONFIG] == replaced
