@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import http.client
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -27,6 +28,8 @@ def download(url: str, path: Path, *, sha256: str) -> bytes:
         with urllib.request.urlopen(url, timeout=TIMEOUT) as response:  # noqa: S310  # a constant of ours
             data = bytes(response.read())
     except (OSError, http.client.HTTPException) as error:
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()  # it holds the connection
         raise SandboxError(
             f"{path.name} cannot be downloaded",
             details=f"{url}: {error}",
