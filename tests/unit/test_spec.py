@@ -348,8 +348,8 @@ ALL_KEYS = "allowed keys: apiVersion, name, domain, cluster, images, registry, p
         ),
         (
             "registry: {mirrors: [docker]}\n",
-            "1: registry.mirrors[0]: must be HOST or HOST:PORT as in image names, with http:// before it where there is "
-            "no TLS",
+            "1: registry.mirrors[0]: must be HOST or HOST:PORT as in image names, with http:// before it where there "
+            "is no TLS",
             "",
         ),
         ("registry: {mirrors: ['a.b:0']}\n", "1: registry.mirrors[0]: must have a port from 1 to 65535, not '0'", ""),

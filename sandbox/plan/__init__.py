@@ -1,0 +1,53 @@
+"""A spec as a list of steps: the table of contents of a sandbox, and the only place that wires things together."""
+
+from __future__ import annotations
+
+from sandbox.bundle.own import OwnImages
+from sandbox.host.engine import Engine
+from sandbox.names import Home
+from sandbox.plan import certificates, cluster, edge, ingress, registry
+from sandbox.plan.site import Site
+from sandbox.registry.credential import Keychain
+from sandbox.spec import Settled
+from sandbox.steps.images import ImagesStep
+from sandbox.steps.lan import access
+from sandbox.steps.network import NetworkStep
+from sandbox.steps.step import Step
+
+
+def build(
+    spec: Settled,
+    home: Home,
+    engine: Engine,
+    own: OwnImages,
+    *,
+    purge: bool = False,
+    keychain: Keychain | None = None,
+) -> tuple[Step, ...]:
+    """The steps of the sandbox that `spec` describes, in an order that respects their needs.
+
+    `keychain` has the user's accounts at upstream registries. Reads the spec's manifests, so that whatever is wrong
+    with them is said before anything is made. Raises UsageError.
+    """
+    site = Site(spec, home.sandbox(spec.name), engine, own)
+    lan, kind = access(spec, site.keystore), cluster.kind(site)
+    steps: list[Step] = [
+        ImagesStep(engine, own, site.store),
+        NetworkStep(engine),
+        certificates.authority(site, lan, edge.leaf(site, lan), purge),
+        registry.registry(site, purge),
+        *registry.mirrors(site, keychain, purge),
+        *edge.edge(site, lan),
+        *cluster.cluster(site, kind),
+        certificates.trust(site),
+        *registry.behind_ingress(site),
+        *registry.push(site, keychain),
+        registry.wiring(site),
+        *registry.accounts(site),
+        cluster.addons(site, kind),
+        *certificates.secrets(site),
+        *ingress.controller(site),
+    ]
+    steps += cluster.objects(site, {step.name for step in steps})
+    steps += ingress.proof(site)
+    return tuple(steps)

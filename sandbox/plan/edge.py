@@ -1,0 +1,63 @@
+"""What brings this machine's ports to the ingress of a sandbox: a container, or a process where none can reach it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from sandbox.bundle.recipe import recipes
+from sandbox.host.process import which
+from sandbox.names import EDGE_LEAF, SYSTEM_NAMESPACE, Names
+from sandbox.plan.site import Site
+from sandbox.proxy import byhand, passthrough_upstream, routes
+from sandbox.proxy.passthrough_upstream import Forwarded
+from sandbox.proxy.routes import Host
+from sandbox.spec import Spec
+from sandbox.steps.displaced import DisplacedStep
+from sandbox.steps.edge import EdgeStep
+from sandbox.steps.lan import Access
+from sandbox.steps.passthrough import PassthroughStep
+from sandbox.steps.step import Step
+
+
+def edge(site: Site, lan: Access) -> list[Step]:
+    """The kind of edge that the spec wants, after the other kind is gone if an earlier spec had that."""
+    spec, names, binds = site.spec, site.names, site.binds
+    image = site.own.references["haproxy"]
+    container = EdgeStep(site.engine, names, image, spec.domain, binds, hosts(spec), lan.domains)
+    process = PassthroughStep(names, spec.domain, binds, _port_forward(names), _kubectl(site))
+    if spec.proxy.run == "container":
+        other = DisplacedStep(process) if routes.find(routes.load(site.home.passthrough), spec.name) else None
+        return [other, replace(container, needs=(*container.needs, other.name))] if other else [container]
+    other = DisplacedStep(container) if routes.find(routes.load(site.home.edge), spec.name) else None
+    return [other, replace(process, needs=(*process.needs, other.name))] if other else [process]
+
+
+def hosts(spec: Spec) -> tuple[Host, ...]:
+    """The hosts of the spec that have a way of their own through the edge."""
+    return tuple(Host(one.host, one.ends, one.to) for one in spec.proxy.hosts)
+
+
+def leaf(site: Site, lan: Access) -> Mapping[str, tuple[str, ...]]:
+    """The certificate for exactly the hosts that end at the edge, file name to hosts; empty if there are none."""
+    ending = byhand.ending(hosts(site.spec), byhand.load(site.home.edge), site.spec.name, lan.domains)
+    return {EDGE_LEAF: ending} if ending else {}
+
+
+def _port_forward(names: Names) -> str:
+    """The way to the ingress controller through the cluster's API server, which any kind of cluster has."""
+    return passthrough_upstream.write(
+        Forwarded(
+            kubectl=str(names.home.kubectl),
+            kubeconfig=str(names.kubeconfig),
+            namespace=SYSTEM_NAMESPACE,
+            target="service/ingress",
+            port=443,
+        )
+    )
+
+
+def _kubectl(site: Site) -> Path:
+    """The kubectl on the PATH, else the bundle's program for all of Kubernetes."""
+    return which("kubectl") or site.store.program(recipes()["kubernetes"], "kubernetes")

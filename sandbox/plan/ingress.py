@@ -1,0 +1,73 @@
+"""What answers in a sandbox's cluster: the ingress controller, and what shows and proves at the end that it does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sandbox.bundle.recipe import recipes
+from sandbox.errors import SandboxError, UsageError
+from sandbox.ingress.controller import Controller
+from sandbox.ingress.nginx import Nginx
+from sandbox.ingress.traefik import Traefik
+from sandbox.names import DEFAULT_TLS, DOMAIN_TLS
+from sandbox.plan import certificates, edge
+from sandbox.plan.site import Site
+from sandbox.proxy import byhand
+from sandbox.steps.https import HttpsStep
+from sandbox.steps.ingress import IngressStep
+from sandbox.steps.page import PageStep
+from sandbox.steps.step import Step
+
+
+def controller(site: Site) -> list[Step]:
+    """The ingress controller, unless the user brings one. Raises SandboxError for one that cannot be had here."""
+    if site.spec.ingress.controller == "none":
+        return []
+    wanted = _nginx(site) if site.spec.ingress.controller == "nginx" else _traefik(site)
+    return [IngressStep(site.engine, site.names, wanted, needs=(certificates.default(site.spec),))]
+
+
+def proof(site: Site) -> list[Step]:
+    """What comes when the rest stands and a controller is ours: a page that lists the users' hosts, the proof."""
+    spec, names = site.spec, site.names
+    if spec.ingress.controller == "none":
+        return []
+    needs = ("ingress", "apply") if spec.apply else ("ingress",)
+    page = [PageStep(names, spec.proxy.ports[0], needs=needs)] if spec.ingress.controller == "nginx" else []
+    provided = certificates.provided(spec)
+    root = provided.cert if provided else None
+    secret = DOMAIN_TLS if spec.ingress.controller == "traefik" and not provided else DEFAULT_TLS
+    return [*page, HttpsStep(names, spec.domain, site.binds, secret, needs=("edge", *needs), root=root)]
+
+
+def _nginx(site: Site) -> Controller:
+    if site.own.source == "bundle":
+        raise UsageError(
+            "the bundle has no ingress-nginx: its nginx with Lua cannot be built from packages",
+            fix="in sandbox.yaml, set ingress.controller to traefik, which reads the same annotations, or "
+            "images.source to upstream",
+        )
+    return Nginx(site.own.references["busybox"], site.spec.name, site.spec.proxy.ports[0])
+
+
+def _traefik(site: Site) -> Controller:
+    spec, images = site.spec, site.own.references
+    return Traefik(
+        images["traefik"],
+        images["busybox"],
+        spec.name,
+        spec.proxy.ports[0],
+        None if spec.certs.default else DOMAIN_TLS,
+        _gateway_files(site) if spec.ingress.gateway_api else None,
+        byhand.leaving(edge.hosts(spec), byhand.load(site.home.edge), spec.name),
+    )
+
+
+def _gateway_files(site: Site) -> Path:
+    """Where the Gateway API's kinds are, or will be once they were downloaded."""
+    if site.own.source == "upstream":
+        return site.home.manifests
+    store, recipe = site.store, recipes()["gateway-api"]
+    if not store.has(recipe):
+        raise SandboxError("the bundle lacks the Gateway API", fix="sandbox bundle build", id="no-bundle")
+    return store.files(recipe)

@@ -1,0 +1,70 @@
+"""Where the images of a sandbox come from: its registry, the caches and registries beside it, what is pushed there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sandbox.plan.site import Site
+from sandbox.registry.credential import Keychain
+from sandbox.registry.lockfile import LockFile
+from sandbox.steps.accounts import AccountsStep
+from sandbox.steps.credentials import CredentialsStep
+from sandbox.steps.external_registry import ExternalRegistryStep
+from sandbox.steps.mirrors import MirrorsStep
+from sandbox.steps.push import PushStep
+from sandbox.steps.registry import RegistryStep
+from sandbox.steps.step import Step
+from sandbox.steps.tls_registry import TlsRegistryStep
+from sandbox.steps.wiring import WiringStep
+
+
+def registry(site: Site, purge: bool) -> Step:
+    """The sandbox's own registry, or the one that the user has."""
+    spec = site.spec.registry
+    if spec.external:
+        return ExternalRegistryStep(site.engine, site.names, spec.external, purge)
+    return RegistryStep(site.engine, site.names, site.own.references["registry"], spec.port, purge, spec.storage)
+
+
+def mirrors(site: Site, keychain: Keychain | None, purge: bool) -> list[Step]:
+    """The caches of upstream registries, also while there are some of an earlier spec to be taken away."""
+    upstreams, image = site.spec.registry.mirrors, site.own.references["registry"]
+    if not upstreams and not site.names.mirrors.exists():
+        return []
+    return [MirrorsStep(site.engine, site.names, image, upstreams, keychain, purge)]
+
+
+def behind_ingress(site: Site) -> list[Step]:
+    """The registries in the cluster that the node reaches through the ingress, if there are any."""
+    hosts = site.spec.registry.tls
+    return [TlsRegistryStep(site.engine, site.names, hosts)] if hosts else []
+
+
+def push(site: Site, keychain: Keychain | None) -> list[Step]:
+    """The images that the user wants in the registry, if any. Raises UsageError for a list that cannot be read."""
+    if not site.spec.push:
+        return []
+    port, external = site.spec.registry.port, site.spec.registry.external
+    images = _readable(site.spec.push)
+    return [PushStep(site.engine, images, port, external, keychain, needs=("registry", "images"))]
+
+
+def wiring(site: Site) -> Step:
+    """The way of the node to the registry and the caches."""
+    spec = site.spec.registry
+    return WiringStep(site.engine, site.names, spec.port, spec.external, spec.mirrors)
+
+
+def accounts(site: Site) -> list[Step]:
+    """The credentials of other registries for pods, also while there are some of an earlier spec to be taken away."""
+    entries = site.spec.credentials
+    if not entries and not site.names.credentials.exists():
+        return []
+    return [AccountsStep(site.names, entries), CredentialsStep(site.engine, site.names, entries)]
+
+
+def _readable(manifest: Path) -> LockFile:
+    """The images of the manifest with its lock, which can both be read."""
+    images = LockFile.of(manifest)
+    images.read()
+    return images

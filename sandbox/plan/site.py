@@ -1,0 +1,42 @@
+"""What every part of a plan is made from: the spec, and where and with what its sandbox is built."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sandbox.bundle.own import OwnImages
+from sandbox.bundle.store import Store
+from sandbox.certs.keystore import Keystore
+from sandbox.host.engine import Bind, Engine
+from sandbox.names import Home, Names
+from sandbox.spec import Settled
+
+
+@dataclass(frozen=True)
+class Site:
+    """One sandbox to be: its spec, its names, the engine it is built in and the sandbox's own images."""
+
+    spec: Settled
+    names: Names
+    engine: Engine
+    own: OwnImages
+
+    @property
+    def home(self) -> Home:
+        """The user's folders."""
+        return self.names.home
+
+    @property
+    def store(self) -> Store:
+        """The bundle's finished components."""
+        return Store(self.home.bundle)
+
+    @property
+    def keystore(self) -> Keystore:
+        """The sandbox's certificates and keys."""
+        return Keystore(self.names.keys)
+
+    @property
+    def binds(self) -> tuple[Bind, ...]:
+        """Where this machine listens for the sandbox."""
+        return tuple(Bind(self.spec.proxy.listen, port) for port in self.spec.proxy.ports)

@@ -1,0 +1,21 @@
+"""What a sandbox.yaml may say about the ingress: which controller routes requests to services."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from sandbox.spec.model import Model
+
+
+class Ingress(Model):
+    """What routes HTTPS to services by host name."""
+
+    controller: Literal["traefik", "nginx", "none"] = Field(
+        default="traefik",
+        description="The ingress controller: Traefik, the archived ingress-nginx, or none, when you bring your own.",
+    )
+    gateway_api: bool = Field(
+        default=False, description="Whether the controller also serves the Gateway API; Traefik's only."
+    )

@@ -1,0 +1,76 @@
+"""All that a sandbox.yaml may say, as one frozen model: every key with its meaning and its default."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from sandbox import document
+from sandbox.errors import UsageError
+from sandbox.spec.addons import Addons
+from sandbox.spec.certs import Certs
+from sandbox.spec.cluster import Cluster, Images
+from sandbox.spec.coherence import misfits
+from sandbox.spec.credentials import Credentials
+from sandbox.spec.ingress import Ingress
+from sandbox.spec.model import Model
+from sandbox.spec.network import Network
+from sandbox.spec.proxy import Proxy
+from sandbox.spec.registry import Registry
+from sandbox.spec.values import Domain, LocalPath, Name
+
+
+class Spec(Model):
+    """A sandbox: its cluster, registry, certificates and ways in and out."""
+
+    apiVersion: Literal["sandbox.dev/v1"] = Field(default="sandbox.dev/v1", description="The version of this format.")
+    name: Name = Field(
+        default="sandbox",
+        description="The sandbox's name: in its containers, its kubectl context and its domain.",
+    )
+    domain: Domain = Field(
+        default_factory=lambda fields: f"{fields['name']}.sandbox.localhost",
+        description="The domain whose hosts the sandbox answers; by default NAME.sandbox.localhost.",
+    )
+    cluster: Cluster = Field(default=Cluster(), description="The Kubernetes cluster.")
+    images: Images = Field(default=Images(), description="The sandbox's own images.")
+    registry: Registry = Field(default=Registry(), description="The private image registry.")
+    push: LocalPath | None = Field(
+        default=None, description="The manifest of images to push into the registry, relative to this file's folder."
+    )
+    ingress: Ingress = Field(default=Ingress(), description="What routes HTTPS to services by host name.")
+    proxy: Proxy = Field(default=Proxy(), description="The TLS proxy on the host's ports.")
+    network: Network = Field(default=Network(), description="How pods reach the outside.")
+    certs: Certs = Field(default=Certs(), description="The certificates.")
+    credentials: tuple[Credentials, ...] = Field(
+        default=(), description="Accounts at other registries, for pods and for the images that are pushed."
+    )
+    addons: Addons = Field(
+        default=(), description="What else the cluster is to have: names and folders of addons, or addon and values."
+    )
+    apply: tuple[LocalPath, ...] = Field(
+        default=(), description="Files or folders of manifests to apply, in this order, relative to this file's folder."
+    )
+
+    @property
+    def vouched(self) -> tuple[str, ...]:
+        """The domains that certificates are issued for: the sandbox's, and hosts outside it that end at the proxy."""
+        ending = (one.host for one in self.proxy.hosts if one.ends)
+        outside = (host for host in ending if host != self.domain and not host.endswith("." + self.domain))
+        return tuple(dict.fromkeys((self.domain, *outside)))
+
+    @classmethod
+    def default(cls, name: str) -> Self:
+        """The spec of the sandbox `name` with nothing else said; raises UsageError for a name that cannot be one."""
+        try:
+            return cls(name=name)
+        except ValidationError as error:
+            raise UsageError(f"the name {name!r} {error.errors()[0]['ctx']['error']}") from error
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        found = misfits(self)
+        if found:
+            raise document.Misfits(*found)
+        return self
