@@ -24,7 +24,7 @@ from sandbox.cli import environment
 from sandbox.cluster.api import Cluster, ClusterError
 from sandbox.host.engine import Engine
 from sandbox.host.waiting import wait_until
-from sandbox.names import EDGE, Names
+from sandbox.names import EDGE, NETWORK, Names
 from tests.real import behind, machine
 from tests.real.machine import CommandLine, tool
 
@@ -33,6 +33,8 @@ pytestmark = pytest.mark.real
 PIECE = hashlib.sha256(b"a download").digest() * 32768
 PIECES = 1000
 MANY = 5000
+ADDRESSES = 8
+BUSYBOX = "sandbox.dev/busybox:latest"
 
 
 @dataclass(frozen=True)
@@ -212,14 +214,39 @@ def test_a_node_that_was_restarted_is_found_again_without_a_command(pair: tuple[
     sandbox, other = pair
     tool("docker", "restart", sandbox.names.node)
     assert other.get(f"app.{other.domain}").startswith(b"HTTP/1.1 200")
+    wait_until(lambda: _still_unserved(sandbox), what="the restarted node", timeout=120)
 
-    def unserved() -> str | None:
-        try:
-            return _unserved(sandbox, f"app.{sandbox.domain}")
-        except OSError as error:
-            return str(error)
 
-    wait_until(unserved, what="the restarted node", timeout=120)
+def test_a_node_with_another_address_is_found_again_too(pair: tuple[Sandbox, Sandbox], engine: Engine) -> None:
+    sandbox = pair[0]
+    before = _address(engine, sandbox.names.node)
+    tool("docker", "stop", sandbox.names.node)
+    with ExitStack() as others:
+        # The engine gives whoever asks the lowest address that is free.
+        for number in range(ADDRESSES):
+            name = f"sandbox-test-holder-{number}"
+            tool(
+                "docker", "run", "-d", "--rm", "--network", NETWORK, "--name", name, BUSYBOX, "busybox", "sleep", "600"
+            )
+            others.callback(tool, "docker", "kill", name)
+            if _address(engine, name) == before:
+                break
+        tool("docker", "start", sandbox.names.node)
+        assert _address(engine, sandbox.names.node) != before
+        wait_until(lambda: _still_unserved(sandbox), what="the node at its new address", timeout=120)
+
+
+def _address(engine: Engine, name: str) -> str:
+    found = engine.container(name)
+    assert found is not None
+    return found.addresses[NETWORK]
+
+
+def _still_unserved(sandbox: Sandbox) -> str | None:
+    try:
+        return _unserved(sandbox, f"app.{sandbox.domain}")
+    except OSError as error:
+        return str(error)
 
 
 def test_the_one_that_goes_first_leaves_the_other_served(pair: tuple[Sandbox, Sandbox], engine: Engine) -> None:
