@@ -12,6 +12,13 @@ NAME = "coredns"
 # What of the Corefile the running pod has read.
 MARK = "sandbox.dev/corefile"
 
+# Straight to the API server on its own node: the Service's address answers only once kube-proxy has come so far, and
+# CoreDNS waits longer and longer after each refusal.
+_API = [
+    {"name": "KUBERNETES_SERVICE_HOST", "valueFrom": {"fieldRef": {"fieldPath": "status.hostIP"}}},
+    {"name": "KUBERNETES_SERVICE_PORT", "value": "6443"},
+]
+
 # kubeadm's own (cmd/kubeadm/app/phases/addons/dns/manifests.go), with places for what is below.
 _COREFILE = """.:53 {{
     errors
@@ -99,7 +106,7 @@ def deployment(text: str) -> dict[str, Any]:
             "replicas": 1,
             "template": {
                 "metadata": {"annotations": mark},
-                "spec": {"containers": [{"name": NAME, "readinessProbe": {"periodSeconds": 1}}]},
+                "spec": {"containers": [{"name": NAME, "readinessProbe": {"periodSeconds": 1}, "env": _API}]},
             },
         },
     }

@@ -89,6 +89,7 @@ class WiringStep:
         else:
             cluster.delete("v1", "Service", SERVICE, SYSTEM_NAMESPACE)
             cluster.delete(*SLICE)
+        work.usable()  # what is still to come is the proof
         wait_until(lambda: self._unproved(there), what="the canary", timeout=PATIENCE)
 
     def undo(self) -> bool:
