@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import importlib
 import os
 import sys
 from collections.abc import Sequence
@@ -11,6 +9,7 @@ from collections.abc import Sequence
 import click
 
 from sandbox import __version__
+from sandbox.cli.lazy import Lazy
 
 COMMANDS = {
     "up": "Bring a sandbox up, or repair it; changes nothing when all is well.",
@@ -30,39 +29,10 @@ COMMANDS = {
 }
 
 
-class _Lazy(click.Group):
-    """A group whose help needs no command to be imported."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        gc.disable()  # what imports make is there to stay; to look through it again and again takes its time
-        module = importlib.import_module(f"sandbox.cli.{cmd_name.replace('-', '_')}")
-        gc.freeze()
-        gc.enable()
-        command: click.Command = module.command
-        return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            import difflib
-
-            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
-            hint = f" Did you mean '{near[0]}'?" if near else ""
-            ctx.fail(f"No such command '{args[0]}'.{hint}")
-        return super().resolve_command(ctx, args)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+TABLE = {name: (f"{name.replace('-', '_')}:command", summary) for name, summary in COMMANDS.items()}
 
 
-@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Lazy, table=TABLE, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="sandbox")
 @click.option("-v", "--verbose", is_flag=True, help="Show on stderr what is run.")
 @click.pass_context

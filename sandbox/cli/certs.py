@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-
 import click
+
+from sandbox.cli.lazy import Lazy
 
 # Where each is and what it does.
 SUBCOMMANDS = {
@@ -25,24 +25,6 @@ SUBCOMMANDS = {
 }
 
 
-class _Lazy(click.Group):
-    """A group whose help needs no subcommand to be imported."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(SUBCOMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in SUBCOMMANDS:
-            return None
-        module, _, attribute = SUBCOMMANDS[cmd_name][0].partition(":")
-        command: click.Command = getattr(importlib.import_module(f"sandbox.cli.{module}"), attribute)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, summary) for name, (_, summary) in SUBCOMMANDS.items()])
-
-
-@click.group("certs", cls=_Lazy)
+@click.group("certs", cls=Lazy, table=SUBCOMMANDS)
 def command() -> None:
     """Show, renew and export the sandbox's certificates, and let this machine trust them."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 import threading
 import uuid
@@ -13,17 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-import pytest
-
 from sandbox.bundle.recipe import recipes
-from sandbox.bundle.store import Store
-from sandbox.cli import environment
-from sandbox.errors import MissingTool
 from sandbox.host import detached, files
 from sandbox.host.engine import Engine
 from sandbox.host.waiting import wait_until
 from sandbox.proxy import config, passthrough_process, passthrough_state, routes
 from sandbox.proxy.routes import Route
+from tests.bundled import engine_with
 from tests.ports import free_port
 from tests.unit.proxy import hello
 
@@ -129,18 +124,7 @@ def _unloaded(box: Any) -> str | None:
 
 
 def _engine() -> Engine:
-    try:
-        engine = Engine.connect()
-    except MissingTool as error:
-        if os.environ.get("CI") == "true":
-            pytest.fail(str(error))
-        pytest.skip(error.brief)
-    store = Store(environment.home().bundle)
-    if engine.image_id(IMAGE) is None:
-        if not store.has(recipes()["haproxy"]):
-            pytest.fail("no image to test with: run `sandbox bundle build`")
-        engine.load(store.image(recipes()["haproxy"]))
-    return engine
+    return engine_with("haproxy")
 
 
 class Server:

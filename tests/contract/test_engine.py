@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
-import os
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,8 +15,8 @@ import pytest
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
 from sandbox.cli import environment
-from sandbox.errors import MissingTool
 from sandbox.host.engine import Bind, ContainerSpec, Engine, EngineError
+from tests.bundled import engine_with
 from tests.fakes import FakeContainer, FakeEngine
 from tests.ports import free_port
 
@@ -52,18 +51,7 @@ def fake(name: str) -> World:
 
 def connect() -> Engine:
     """The real engine, with the image that the tests need."""
-    try:
-        engine = Engine.connect()
-    except MissingTool as error:
-        if os.environ.get("CI") == "true":
-            pytest.fail(str(error))
-        pytest.skip(error.brief)
-    store = Store(environment.home().bundle)
-    if engine.image_id(BUSYBOX) is None:
-        if not store.has(recipes()["busybox"]):
-            pytest.fail("no image to test with: run `sandbox bundle build`")
-        engine.load(store.image(recipes()["busybox"]))
-    return engine
+    return engine_with("busybox")
 
 
 def real(name: str) -> World:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import tarfile
 import uuid
 from dataclasses import replace
@@ -13,31 +12,18 @@ from pathlib import Path
 import pytest
 
 from sandbox.bundle.recipe import recipes
-from sandbox.bundle.store import Store
 from sandbox.certs.keystore import Keystore
-from sandbox.cli import environment
-from sandbox.errors import MissingTool
 from sandbox.host.engine import Engine
 from sandbox.proxy import config
 from sandbox.proxy.routes import Host, Route
+from tests.bundled import engine_with
 
 IMAGE = recipes()["haproxy"].reference
 
 
 @pytest.fixture(scope="module")
 def engine() -> Engine:
-    try:
-        engine = Engine.connect()
-    except MissingTool as error:
-        if os.environ.get("CI") == "true":
-            pytest.fail(str(error))
-        pytest.skip(error.brief)
-    store = Store(environment.home().bundle)
-    if engine.image_id(IMAGE) is None:
-        if not store.has(recipes()["haproxy"]):
-            pytest.fail("no image to test with: run `sandbox bundle build`")
-        engine.load(store.image(recipes()["haproxy"]))
-    return engine
+    return engine_with("haproxy")
 
 
 def packed(files: dict[str, str]) -> bytes:
