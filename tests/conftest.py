@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -26,3 +27,8 @@ def home(
     for name in ("SANDBOX_PROGRESS", "DOCKER_CONTEXT"):
         monkeypatch.delenv(name, raising=False)
     return folder
+
+
+def pytest_configure() -> None:
+    # A test run in the background of a script has SIGINT ignored, and then Python makes no KeyboardInterrupt of it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -20,8 +20,8 @@ from sandbox.proxy import probe
 from sandbox.steps.step import State, Status, Work
 
 TIMEOUT = 60.0
-# A controller that reads the certificate from a volume sees a change when the kubelet next looks, within 90 seconds.
-SWAP_TIMEOUT = 150.0
+# Traefik and ingress-nginx watch their Secrets and take a second; cert-manager may take its time to issue.
+SWAP_TIMEOUT = 60.0
 WIDTH = 8
 ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # where to ask whoever listens everywhere
 
