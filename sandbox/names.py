@@ -59,6 +59,11 @@ class Home:
         return self.state / "ports"
 
     @property
+    def network(self) -> Path:
+        """The lock of whoever makes or removes the shared network."""
+        return self.state / "network"
+
+    @property
     def log(self) -> Path:
         """What the last commands did, for people and bug reports."""
         return self.state / "sandbox.log"

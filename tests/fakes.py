@@ -193,6 +193,9 @@ class FakeEngine(Engine):
         members = (box for box in self.boxes.values() if box.running and box.spec.network == name)
         return Network(name, found.subnet, dict(found.labels), frozenset(box.spec.name for box in members))
 
+    def spare_networks(self, name: str) -> tuple[str, ...]:
+        return ()
+
     def create_network(self, name: str, labels: Mapping[str, str]) -> None:
         if name in self.networks:
             raise EngineError(f"making network {name} failed", details=f"network with name {name} already exists")

@@ -316,12 +316,21 @@ class Engine:
     # Networks and volumes
 
     def network(self, name: str) -> Network | None:
-        """The network of exactly this name, or None."""
+        """The network of exactly this name, or None; of several, which the engine allows, the one in use."""
         with _translated(f"looking at network {name}"):
-            for one in self._client.api.networks(names=[name]):
-                if one["Name"] == name:
-                    return _network(self._client.api.inspect_network(one["Id"]))
-        return None
+            found = self._networks(name)
+        return _network(found[0]) if found else None
+
+    def spare_networks(self, name: str) -> tuple[str, ...]:
+        """The ids of further networks of this name: two commands at the same moment may have made one each."""
+        with _translated(f"looking at network {name}"):
+            return tuple(str(one["Id"]) for one in self._networks(name)[1:])
+
+    def _networks(self, name: str) -> list[Mapping[str, Any]]:
+        """What the engine says of every network of this name, those in use first, then the oldest."""
+        known = [one["Id"] for one in self._client.api.networks(names=[name]) if one["Name"] == name]
+        found: list[Mapping[str, Any]] = [self._client.api.inspect_network(each) for each in known]
+        return sorted(found, key=lambda one: (not one.get("Containers"), one["Created"]))
 
     def create_network(self, name: str, labels: Mapping[str, str]) -> None:
         """Make an IPv4 bridge network."""
@@ -332,7 +341,7 @@ class Engine:
             )
 
     def remove_network(self, name: str) -> None:
-        """Remove a network; gone already is fine."""
+        """Remove a network by its name or id; gone already is fine."""
         with _translated(f"removing network {name}"):
             try:
                 self._client.api.remove_network(name)

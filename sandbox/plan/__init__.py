@@ -33,7 +33,7 @@ def build(
     lan, kind = access(spec, site.keystore), cluster.kind(site)
     steps: list[Step] = [
         ImagesStep(engine, own, site.store),
-        NetworkStep(engine),
+        NetworkStep(engine, home),
         certificates.authority(site, lan, edge.leaf(site, lan), purge),
         registry.registry(site, purge),
         *registry.mirrors(site, keychain, purge),

@@ -12,11 +12,16 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import docker
 import pytest
 import yaml
 
 from sandbox.cli import environment
 from sandbox.host.engine import Engine
+from sandbox.names import LABEL, NETWORK, Home
+from sandbox.steps.network import NetworkStep
+from sandbox.steps.step import State
+from tests.fakes import NoWork
 from tests.real import machine
 from tests.real.machine import CommandLine
 
@@ -147,3 +152,19 @@ def test_a_kind_that_is_too_old_is_refused(command: CommandLine, tmp_path: Path)
     kind.chmod(0o755)
     old = CommandLine({**command.env, "PATH": f"{kind.parent}:{os.environ['PATH']}"}, command.folder)
     assert "kind is too old" in old("up", status=4).err
+
+
+def test_networks_that_two_commands_made_at_once_become_one(engine: Engine, tmp_path: Path) -> None:
+    step = NetworkStep(engine, Home(tmp_path / "state", tmp_path / "cache", tmp_path / "kubeconfig"))
+    was_there = engine.network(NETWORK) is not None
+    client = docker.from_env()
+    for _ in range(1 if was_there else 2):
+        client.networks.create(NETWORK, labels={LABEL: ""}, check_duplicate=False)
+    client.close()
+    assert step.check().state is State.DRIFTED
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+    assert engine.spare_networks(NETWORK) == ()
+    if not was_there:
+        step.undo()
+        assert engine.network(NETWORK) is None

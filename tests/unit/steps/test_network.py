@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sandbox.host.engine import ContainerSpec
-from sandbox.names import LABEL, NETWORK
+from sandbox.names import LABEL, NETWORK, Home
 from sandbox.steps.network import NetworkStep
 from sandbox.steps.step import State
 from tests.fakes import FakeEngine, NoWork
@@ -18,8 +18,8 @@ def bare() -> FakeEngine:
     return FakeEngine(IMAGE)
 
 
-def test_it_is_made_with_our_label_and_taken_away(bare: FakeEngine) -> None:
-    step = NetworkStep(bare)
+def test_it_is_made_with_our_label_and_taken_away(bare: FakeEngine, place: Home) -> None:
+    step = NetworkStep(bare, place)
     assert step.check().state is State.ABSENT
     step.apply(NoWork())
     assert step.check().state is State.READY
@@ -29,20 +29,20 @@ def test_it_is_made_with_our_label_and_taken_away(bare: FakeEngine) -> None:
     assert bare.networks == {}
 
 
-def test_there_is_nothing_to_take_away_where_there_is_none(bare: FakeEngine) -> None:
-    assert not NetworkStep(bare).undo()
+def test_there_is_nothing_to_take_away_where_there_is_none(bare: FakeEngine, place: Home) -> None:
+    assert not NetworkStep(bare, place).undo()
 
 
-def test_a_network_of_somebody_else_is_used_and_stays(bare: FakeEngine) -> None:
+def test_a_network_of_somebody_else_is_used_and_stays(bare: FakeEngine, place: Home) -> None:
     bare.create_network(NETWORK, {})
-    assert NetworkStep(bare).check().state is State.READY
-    assert not NetworkStep(bare).undo()
+    assert NetworkStep(bare, place).check().state is State.READY
+    assert not NetworkStep(bare, place).undo()
     assert NETWORK in bare.networks
 
 
 @pytest.mark.parametrize("labels", [{}, {LABEL: "other"}])
-def test_it_stays_as_long_as_somebody_is_on_it(bare: FakeEngine, labels: dict[str, str]) -> None:
-    step = NetworkStep(bare)
+def test_it_stays_as_long_as_somebody_is_on_it(bare: FakeEngine, place: Home, labels: dict[str, str]) -> None:
+    step = NetworkStep(bare, place)
     step.apply(NoWork())
     bare.run(ContainerSpec(name="guest", image=IMAGE, command=("sleep",), labels=labels, network=NETWORK))
     assert not step.undo()
@@ -51,8 +51,8 @@ def test_it_stays_as_long_as_somebody_is_on_it(bare: FakeEngine, labels: dict[st
     assert step.undo()
 
 
-def test_it_stays_for_a_sandbox_that_is_stopped(bare: FakeEngine) -> None:
-    step = NetworkStep(bare)
+def test_it_stays_for_a_sandbox_that_is_stopped(bare: FakeEngine, place: Home) -> None:
+    step = NetworkStep(bare, place)
     step.apply(NoWork())
     bare.run(ContainerSpec(name="other", image=IMAGE, command=("sleep",), labels={LABEL: "other"}, network=NETWORK))
     bare.signal("other", "SIGTERM")
