@@ -56,6 +56,8 @@ END
     if [ -n "$named" ]; then
       patch='{{"op": "add", "path": "/imagePullSecrets/-", "value": {{"name": "'$secret'"}}}}'
     fi
+    # It may have been removed since it was listed.
+    kubectl get secret "$secret" --namespace={SYSTEM_NAMESPACE} --output=name || continue
     kubectl patch serviceaccount "$account" --namespace="$namespace" --type=json --patch="[$patch]"
   done
 done

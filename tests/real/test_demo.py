@@ -23,6 +23,7 @@ from sandbox.certs.authority import make_issuing, make_leaf, make_root
 from sandbox.cli import environment
 from sandbox.cluster.api import Cluster
 from sandbox.host.engine import Engine
+from sandbox.host.waiting import wait_until
 from sandbox.names import EDGE, NETWORK, Names
 from tests.real import machine
 from tests.real.machine import CommandLine, tool
@@ -248,10 +249,15 @@ def test_unknown_hosts_get_the_default_certificate_and_a_page_that_lists_the_oth
     host = f"nobody-knows-this.{DOMAIN}"
     assert demo.curl(host, demo.ports[0]) == "404"
     name = f"{host}:{demo.ports[0]}"
-    page = tool(
-        "curl", "--silent", "--cacert", demo.root, "--resolve", f"{name}:127.0.0.1", f"https://{name}/some/path"
-    )
-    assert f"hello.{DOMAIN}" in page and "<script" not in page
+
+    def lacks() -> str | None:
+        page = tool(
+            "curl", "--silent", "--cacert", demo.root, "--resolve", f"{name}:127.0.0.1", f"https://{name}/some/path"
+        )
+        assert "<script" not in page
+        return None if f"hello.{DOMAIN}" in page else page
+
+    wait_until(lacks, what="the page", timeout=20)  # it follows the cluster, a few seconds behind
 
 
 def test_the_edge_is_confined(engine: Engine, demo: Demo) -> None:

@@ -20,6 +20,7 @@ import yaml
 from sandbox.certs.authority import make_issuing, make_leaf, make_root
 from sandbox.cli import environment
 from sandbox.host.engine import Engine
+from sandbox.host.waiting import wait_until
 from sandbox.names import HOST, LABEL, NETWORK
 from tests.real import machine
 from tests.real.behind import gateway
@@ -256,8 +257,13 @@ def test_a_proxy_is_told_to_the_node_and_to_pods_of_namespaces_that_ask(
     assert f"HTTPS_PROXY={url}\n" in tool("docker", "exec", node, "sh", "-c", running)
     kubectl("create", "namespace", "asks")
     kubectl("label", "namespace", "asks", "sandbox.dev/proxy=true")
-    env = in_pod(image, "busybox env", namespace="asks")
-    assert f"https_proxy={url}\n" in env and ".svc,.cluster.local" in env and ".corp.example" in env
+
+    def untold() -> str | None:
+        env = in_pod(image, "busybox env", namespace="asks")
+        told = f"https_proxy={url}\n" in env and ".svc,.cluster.local" in env and ".corp.example" in env
+        return None if told else env
+
+    wait_until(untold, what="the policy", timeout=60)  # API servers take a new one in after a moment
     assert "PROXY" not in in_pod(image, "busybox env")
     found = rows(command, "--to", TLS_HOST)
     assert statuses(found)[-2:] == ["tcp ok", "tls ok"] and "s%65cret" not in json.dumps(found)

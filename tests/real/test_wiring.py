@@ -83,6 +83,11 @@ class Sandbox:
         tool("docker", "exec", self.names.node, "crictl", "rmi", image, status=None)
         return tool("docker", "exec", self.names.node, "crictl", "pull", image, status=status)
 
+    def unpulled(self, image: str) -> str | None:
+        """What keeps the node from pulling, or None."""
+        said = tool("docker", "exec", self.names.node, "crictl", "pull", image, status=None)
+        return None if "Image is up to date" in said else said
+
 
 def fresh(url: str, repository: str = "app", tag: str = "dev", keychain: Keychain | None = None) -> str:
     """Push a tiny image that nobody has; gives `REPOSITORY@DIGEST`."""
@@ -293,7 +298,7 @@ def test_an_upstream_is_asked_once_with_an_account_that_nobody_else_sees(
         refused = rf'"(HEAD|GET) /v2/{re.escape(asked)}(\?\S*)? HTTP/1.1" 401'
         assert re.search(refused, tool("docker", "logs", UPSTREAM))
         tool("docker", "start", mirror)
-    own.pull(f"{UPSTREAM}:5000/{pushed}")  # from the cache alone
+    wait_until(lambda: own.unpulled(f"{UPSTREAM}:5000/{pushed}"), what="the cache alone", timeout=90)
     seen = tool("docker", "inspect", mirror) + tool("docker", "logs", mirror) + "".join(own.said)
     assert PASSWORD not in seen + environment.home().log.read_text()
     settings_file = own.names.mirrors / f"{UPSTREAM}-5000" / "config.yml"
