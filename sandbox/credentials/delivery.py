@@ -37,8 +37,15 @@ class Delivery:
 
     def forget(self, names: Iterable[str]) -> None:
         """Keep these no longer; `spread` then takes their copies away."""
-        for name in names:
+        gone = set(names)
+        for name in gone:
             self.cluster.delete("v1", "Secret", name, SYSTEM_NAMESPACE)
+        for account in self.cluster.list("v1", "ServiceAccount") if gone else ():
+            # The policy has service accounts name them before there is a copy.
+            named = _named(account)
+            if gone & set(named):
+                with _but_for_gone_namespaces():
+                    self._name(account, [name for name in named if name not in gone])
 
     def spread(self) -> None:
         """Copy what is kept to where it is meant for, take it away from elsewhere."""

@@ -298,6 +298,9 @@ def test_an_upstream_is_asked_once_with_an_account_that_nobody_else_sees(
         refused = rf'"(HEAD|GET) /v2/{re.escape(asked)}(\?\S*)? HTTP/1.1" 401'
         assert re.search(refused, tool("docker", "logs", UPSTREAM))
         tool("docker", "start", mirror)
+        # One with an account asks its upstream when it starts.
+        wait_until(lambda: own.unpulled(f"{UPSTREAM}:5000/{pushed}"), what="the mirror", timeout=60)
+        tool("docker", "exec", own.names.node, "crictl", "rmi", f"{UPSTREAM}:5000/{pushed}")
     wait_until(lambda: own.unpulled(f"{UPSTREAM}:5000/{pushed}"), what="the cache alone", timeout=90)
     seen = tool("docker", "inspect", mirror) + tool("docker", "logs", mirror) + "".join(own.said)
     assert PASSWORD not in seen + environment.home().log.read_text()
