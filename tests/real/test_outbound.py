@@ -270,6 +270,11 @@ def test_a_proxy_is_told_to_the_node_and_to_pods_of_namespaces_that_ask(
     assert f"{TLS_HOST}:443" in proxy.__dict__["connected"]
     write(command, nameservers=[nameserver.server_address[0]])
     command("up")
-    assert "PROXY" not in in_pod(image, "busybox env", namespace="asks")
+
+    def still_told() -> str | None:
+        env = in_pod(image, "busybox env", namespace="asks")
+        return env if "PROXY" in env else None
+
+    wait_until(still_told, what="the policy's end", timeout=60)
     assert "PROXY" not in tool("docker", "exec", node, "sh", "-c", running)
     command("status")
