@@ -58,6 +58,10 @@ class Home:
         """The ports that commands at work are about to take."""
         return self.state / "ports"
 
+    def lock(self, name: str) -> Path:
+        """The folder that is locked by whoever changes the sandbox `name`."""
+        return self.state / "locks" / name
+
     @property
     def network(self) -> Path:
         """The lock of whoever makes or removes the shared network."""

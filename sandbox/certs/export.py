@@ -13,18 +13,10 @@ from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 from cryptography.hazmat.primitives.serialization.pkcs12 import PKCS12Certificate, serialize_java_truststore
 
 from sandbox.certs import pem
+from sandbox.host.system_roots import JAVA_PASSWORD, SYSTEM_BUNDLES
 
 # Java refuses a truststore without a password; everybody knows this one, and certificates are no secret.
-JAVA_PASSWORD = "changeit"  # noqa: S105
 
-# Where systems keep the certificates they trust, in one file (Go, crypto/x509/root_linux.go and root_darwin.go).
-_SYSTEM = (
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-)
 _BLOCK = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 
@@ -33,7 +25,7 @@ def public_roots() -> bytes:
 
     Never what SSL_CERT_FILE names, since that may be an earlier export.
     """
-    found = next((path for name in _SYSTEM if (path := Path(name)).is_file()), Path(certifi.where()))
+    found = next((path for name in SYSTEM_BUNDLES if (path := Path(name)).is_file()), Path(certifi.where()))
     return found.read_bytes()
 
 

@@ -42,7 +42,7 @@ def registry_port(spec: Spec) -> int:
 @contextmanager
 def alone(name: str) -> Iterator[None]:
     """Keep other commands from changing the same sandbox meanwhile; they wait."""
-    folder = environment.home().state / "locks" / name
+    folder = environment.home().lock(name)
     files.make_private_dir(folder)
     with files.exclusive(folder, seconds=PATIENCE):
         yield

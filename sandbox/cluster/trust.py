@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
+from sandbox.cluster.node_unit import unit
+
 CONFIG_MAP = "sandbox-root"
 KEY = "ca.crt"
 LABEL = "sandbox.dev/trust"
@@ -11,20 +13,7 @@ LABEL = "sandbox.dev/trust"
 ROOT = PurePosixPath("/etc/sandbox/root.crt")
 UNIT = "sandbox-trust.service"
 
-_UNIT = f"""[Unit]
-Description=The ConfigMap {CONFIG_MAP} in every namespace labelled {LABEL}=true
-After=kubelet.service
-StartLimitIntervalSec=0
-
-[Service]
-Environment=KUBECONFIG=/etc/kubernetes/admin.conf
-ExecStart=/bin/sh /etc/sandbox/trust.sh
-Restart=always
-RestartSec=1
-
-[Install]
-WantedBy=multi-user.target
-"""
+_UNIT = unit(f"The ConfigMap {CONFIG_MAP} in every namespace labelled {LABEL}=true", "/etc/sandbox/trust.sh")
 
 # The API server ends a watch after a while; the next one begins with all namespaces again.
 _SCRIPT = f"""kubectl get namespaces --selector={LABEL}=true --watch --output=name |

@@ -4,25 +4,13 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
+from sandbox.cluster.node_unit import unit
 from sandbox.credentials.secret import ALL, COPY, KEPT, KEY, LABEL, NAMESPACES, OURS
 from sandbox.names import SYSTEM_NAMESPACE
 
 UNIT = "sandbox-credentials.service"
 
-_UNIT = """[Unit]
-Description=Registry credentials in every namespace that may have them
-After=kubelet.service
-StartLimitIntervalSec=0
-
-[Service]
-Environment=KUBECONFIG=/etc/kubernetes/admin.conf
-ExecStart=/bin/sh /etc/sandbox/credentials.sh
-Restart=always
-RestartSec=1
-
-[Install]
-WantedBy=multi-user.target
-"""
+_UNIT = unit("Registry credentials in every namespace that may have them", "/etc/sandbox/credentials.sh")
 
 _OTHERS = ",".join(f"metadata.namespace!={name}" for name in OURS)
 _COLUMNS = ",".join(

@@ -72,7 +72,7 @@ def _known(home: Home) -> frozenset[str]:
 
 def _is_at_work(home: Home, name: str) -> bool:
     """Whether a command is bringing the sandbox up or down at this moment: it holds the lock that all of them take."""
-    folder = home.state / "locks" / name
+    folder = home.lock(name)
     if not folder.is_dir():
         return False
     try:

@@ -39,6 +39,11 @@ class Bind:
     address: str
     port: int
 
+    @property
+    def asked_at(self) -> str:
+        """The address at which this machine itself asks who listens here."""
+        return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.address, self.address)  # noqa: S104
+
 
 @dataclass(frozen=True)
 class ContainerSpec:

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from sandbox.cluster.api import Cluster, title
@@ -54,7 +55,7 @@ class ApplyStep:
         cluster = Cluster(self.names.kubeconfig)
         for manifest in self._placed:
             work.say(title(manifest))
-            wait_until(lambda one=manifest: attempt(cluster, one), what=title(manifest), timeout=30)  # type: ignore[misc]
+            wait_until(partial(attempt, cluster, manifest), what=title(manifest), timeout=30)
         work.say("waiting for the pods")
         wait_ready(cluster, self._placed, timeout=TIMEOUT)
         cluster.apply(namespace(SYSTEM_NAMESPACE))

@@ -23,7 +23,6 @@ TIMEOUT = 60.0
 # Traefik and ingress-nginx watch their Secrets and take a second; cert-manager may take its time to issue.
 SWAP_TIMEOUT = 60.0
 WIDTH = 8
-ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # where to ask whoever listens everywhere
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,7 @@ class HttpsStep:
             return next((trouble for trouble in (one.result() for one in asked) if trouble), None)
 
     def _ask_domain(self, bind: Bind, wanted: Facts) -> str | None:
-        address = ANYWHERE.get(bind.address, bind.address)
+        address = bind.asked_at
         answer = probe.ask(self.domain, address=address, port=bind.port, root=self.root or self.names.root_certificate)
         if answer.status is not None:
             return self._difference(f"{address}:{bind.port}", answer.certificate, wanted)
@@ -115,7 +114,7 @@ class HttpsStep:
 
     def _ask(self, host: str) -> str | None:
         bind = self.binds[0]
-        answer = probe.ask(host, address=ANYWHERE.get(bind.address, bind.address), port=bind.port, root=None)
+        answer = probe.ask(host, address=bind.asked_at, port=bind.port, root=None)
         if answer.status is None or answer.status in probe.UNSERVED or page.is_default(answer.page):
             return f"{host}: {answer.trouble or answer.status}"
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from sandbox.certmanager import objects
@@ -52,7 +53,7 @@ class IssuerStep:
         cluster.apply_all(namespace(name) for name in sorted({one.namespace for one in self.secrets}))
         for manifest in self._manifests(authority):
             work.say(title(manifest))
-            wait_until(lambda one=manifest: _try(cluster, one), what=title(manifest), timeout=TIMEOUT)  # type: ignore[misc]
+            wait_until(partial(_try, cluster, manifest), what=title(manifest), timeout=TIMEOUT)
         for one in self.secrets:
             if self._is_foreign(cluster, one, authority):
                 # cert-manager does not look whether the authority has changed, but it misses what is gone.

@@ -11,15 +11,9 @@ from pathlib import Path
 
 from sandbox.errors import SandboxError
 from sandbox.host.files import write_atomic
+from sandbox.host.system_roots import SYSTEM_BUNDLES
 from sandbox.trust.change import Change, Kind
 from sandbox.trust.root import Root, in_pem
-
-SYSTEM_BUNDLES = (
-    "/etc/ssl/certs/ca-certificates.crt",  # Debian, Alpine, Arch
-    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",  # Fedora
-    "/etc/ssl/ca-bundle.pem",  # SUSE
-    "/etc/ssl/cert.pem",  # macOS
-)
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from sandbox.host.system_roots import JAVA_PASSWORD
 from sandbox.trust.change import Change, Command, Kind
 from sandbox.trust.root import Root, in_binary
 
 # Documented default of every JDK; the file is public, its password protects nothing.
-PASSWORD = "changeit"  # noqa: S105
 _DEBIAN = Path("/etc/ssl/certs/java/cacerts")
 _DEBIAN_HOOK = Path("/etc/ca-certificates/update.d/jks-keystore")
 _DEBIAN_SWITCH = Path("/etc/default/cacerts")
@@ -53,7 +53,7 @@ class Cacerts:
         return self._change(root, "-delete", adds=False)
 
     def _change(self, root: Root, action: str, *options: str, adds: bool) -> Change:
-        where = ("-keystore", str(self.place), "-storepass", PASSWORD, "-alias", self._alias(root))
+        where = ("-keystore", str(self.place), "-storepass", JAVA_PASSWORD, "-alias", self._alias(root))
         command = Command((self.keytool, action, *options, *where), as_root=self.as_root)
         return Change(self.kind, self.place, adds, root, (command,))
 

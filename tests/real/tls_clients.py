@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.certs.export import JAVA_PASSWORD, as_java
+from sandbox.certs.export import as_java
+from sandbox.host.system_roots import JAVA_PASSWORD
 
 NODE = """
 const [name, port] = process.argv.slice(1)

@@ -12,11 +12,10 @@ from sandbox.doctor.tls import rules
 from sandbox.doctor.tls.rules import Rule
 from sandbox.doctor.tls.served import Served, handshake, read
 from sandbox.errors import UsageError
+from sandbox.host.engine import Bind
 from sandbox.names import EDGE, PASSTHROUGH, Names
 from sandbox.proxy import routes
 from sandbox.proxy.routes import Route
-
-ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # where to ask whoever listens everywhere
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ class Journey:
     def address(self) -> str:
         """The address of this machine that the request goes to."""
         found = next((address for address, port in self.listen if port == self.port), "127.0.0.1")
-        return ANYWHERE.get(found, found)
+        return Bind(found, self.port).asked_at
 
     @cached_property
     def served(self) -> Served:

@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives.serialization import pkcs12
 
 from sandbox.certs import export
 from sandbox.certs.authority import make_leaf
-from sandbox.certs.export import FORMATS, JAVA_PASSWORD, public_roots
+from sandbox.certs.export import FORMATS, public_roots
+from sandbox.host.system_roots import JAVA_PASSWORD
 
 from .tls import DOMAIN, NOW, handshake, make_pki
 
@@ -80,7 +81,7 @@ def test_public_roots_come_from_the_system_and_never_from_an_earlier_export(
     system.write_bytes(PUBLIC)
     earlier.write_bytes(ROOT)
     monkeypatch.setenv("SSL_CERT_FILE", str(earlier))
-    monkeypatch.setattr(export, "_SYSTEM", (str(tmp_path / "none"), str(system), str(earlier)))
+    monkeypatch.setattr(export, "SYSTEM_BUNDLES", (str(tmp_path / "none"), str(system), str(earlier)))
     assert public_roots() == PUBLIC
-    monkeypatch.setattr(export, "_SYSTEM", (str(tmp_path / "none"),))
+    monkeypatch.setattr(export, "SYSTEM_BUNDLES", (str(tmp_path / "none"),))
     assert public_roots() == PUBLIC
