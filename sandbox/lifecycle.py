@@ -11,7 +11,7 @@ from graphlib import TopologicalSorter
 from queue import SimpleQueue
 
 from sandbox.errors import SandboxError
-from sandbox.host import interruption, process
+from sandbox.host import failpoint, interruption, process
 from sandbox.report import Reporter
 from sandbox.steps.step import State, Status, Step
 
@@ -46,7 +46,8 @@ def up(plan: Plan, report: Reporter, *, keep: bool = False) -> bool:
         if before.state is State.ABSENT:
             begun.append(step)  # before it is made, so that a half-made one is taken away too
         changed = True
-        step.apply(_Work(step, report, usable))
+        with failpoint.around(step.name):
+            step.apply(_Work(step, report, usable))
         after = step.check()
         if after.state is not State.READY:
             raise NotReady(f"{step.title} is not ready", details=after.detail)
@@ -160,7 +161,8 @@ def _undo(plan: Plan, report: Reporter) -> list[Exception]:
     for step in reversed(plan):
         started = time.monotonic()
         try:
-            removed = step.undo()
+            with failpoint.around(step.name):
+                removed = step.undo()
         except Exception as error:  # one failure must not hide the rest
             report.failed(step.title, error.brief if isinstance(error, SandboxError) else repr(error))
             errors.append(error)

@@ -59,6 +59,15 @@ def start_log(*, verbose: bool) -> None:
     logger.debug("sandbox %s", " ".join(sys.argv[1:]))
 
 
+def arm_failpoint() -> None:
+    """Under the switch of tests, let the command break where SANDBOX_FAILPOINT says. Raises UsageError."""
+    wanted = os.environ.get("SANDBOX_FAILPOINT")
+    if wanted and os.environ.get("SANDBOX_TEST") == "1":
+        from sandbox.host.failpoint import Failpoint, arm
+
+        arm(Failpoint.parse(wanted))
+
+
 def catch_signals() -> None:
     """Let an interrupt, a terminate or a hang-up end the command in an orderly way; a second one ends it at once."""
 

@@ -42,6 +42,7 @@ def registry_port(spec: Spec) -> int:
 @contextmanager
 def alone(name: str) -> Iterator[None]:
     """Keep other commands from changing the same sandbox meanwhile; they wait."""
+    environment.arm_failpoint()
     folder = environment.home().lock(name)
     files.make_private_dir(folder)
     with files.exclusive(folder, seconds=PATIENCE):
