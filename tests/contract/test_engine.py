@@ -124,7 +124,9 @@ def test_a_container_goes_once(world: World) -> None:
     assert world.engine.container(world.name) is None
 
 
+@pytest.mark.fault(23)
 def test_a_taken_name_is_refused_and_its_owner_left_alone(world: World) -> None:
+    """Another container has the name → refused, and that container is left as it is."""
     world.engine.run(world.spec())
     before = world.engine.container(world.name)
     with pytest.raises(EngineError, match="already in use"):
@@ -145,7 +147,9 @@ def test_a_container_that_lacks_something_is_not_left_behind(world: World, more:
     assert world.engine.container(world.name) is None
 
 
+@pytest.mark.fault(13)
 def test_a_taken_port_is_refused_and_nothing_left_behind(world: World) -> None:
+    """The engine itself finds the port taken → an error that says so; the container is not left behind."""
     bind = Bind("127.0.0.1", free_port())
     world.engine.run(world.spec(publish={80: (bind,)}))
     with pytest.raises(EngineError, match="port is already allocated"):
@@ -300,8 +304,10 @@ def test_a_bundled_image_is_loaded_under_its_name() -> None:
         assert engine.image_id(BUSYBOX) == memory.image_id(BUSYBOX)
 
 
+@pytest.mark.security(15)
 @pytest.mark.real
 def test_our_containers_have_no_privileges_and_restart_with_the_engine() -> None:
+    """Any container of ours → not root, no capability, nothing writable, no new privileges."""
     made = real(f"sandbox-test-{uuid.uuid4().hex[:8]}")
     made.engine.create_network(made.name, {LABEL: made.name})
     try:

@@ -208,8 +208,10 @@ def refusal(stand: Stand, host: str) -> str | None:
     return None
 
 
+@pytest.mark.security(15)
 @pytest.mark.real
 def test_it_has_no_more_rights_than_it_needs(stand: Stand) -> None:
+    """The edge's container → not root, no capability, limits on memory and processes."""
     found = stand.engine._client.api.inspect_container(stand.box.name)
     host = found["HostConfig"]
     assert host["ReadonlyRootfs"]

@@ -215,11 +215,13 @@ def test_a_forgotten_upload_is_begun_anew(client: Client, place: str) -> None:
     assert read(client, place, BLOB.digest) == DATA
 
 
+@pytest.mark.fault(32)
 @pytest.mark.parametrize("pieces", [False, True])
 @pytest.mark.parametrize("cuts", [[700_000], [700_000, 1_200_000], [100]])
 def test_a_cut_connection_does_not_harm(
     url: str, place: str, monkeypatch: pytest.MonkeyPatch, pieces: bool, cuts: list[int]
 ) -> None:
+    """The connection to the registry is cut at some byte → the upload ends whole all the same."""
     monkeypatch.setattr("sandbox.registry.chunked.PIECE", 300_000)
     monkeypatch.setattr("sandbox.registry.uploads.PIECE", 300_000)
     with Cable(int(url.rpartition(":")[2]), cuts) as cable, Client(cable.url, sleep=lambda _: None) as client:

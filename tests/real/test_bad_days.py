@@ -67,10 +67,12 @@ def _wait_for_node(engine: Engine, child: subprocess.Popen[str]) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.fault(5, 7)
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupted_up_takes_back_what_it_began(
     command: CommandLine, engine: Engine, number: signal.Signals, status: int
 ) -> None:
+    """SIGINT or SIGTERM while the cluster is made → exit code 130 or 143, and what this run made is gone."""
     before = machine.ours(engine)
     child = _start(command, "up")
     _wait_for_node(engine, child)
@@ -83,7 +85,9 @@ def test_an_interrupted_up_takes_back_what_it_began(
     assert after["containers"] == before["containers"] and after["networks"] == before["networks"]
 
 
+@pytest.mark.fault(8)
 def test_a_killed_up_is_finished_by_the_next(command: CommandLine, engine: Engine) -> None:
+    """SIGKILL while the cluster is made → the next `up` finishes, the one after changes nothing."""
     child = _start(command, "up")
     _wait_for_node(engine, child)
     child.kill()
@@ -94,7 +98,9 @@ def test_a_killed_up_is_finished_by_the_next(command: CommandLine, engine: Engin
     assert {event["event"] for event in events} == {"unchanged"}
 
 
+@pytest.mark.fault(12)
 def test_a_taken_port_is_named_before_anything_is_made(command: CommandLine, engine: Engine) -> None:
+    """`up` on a port that a process holds → the process and another port; nothing was made."""
     before = machine.ours(engine)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -139,13 +145,17 @@ def test_wrong_specs_change_nothing(command: CommandLine, engine: Engine, text: 
     assert machine.ours(engine) == before
 
 
+@pytest.mark.fault(1)
 def test_without_an_engine_there_is_a_clear_word(command: CommandLine) -> None:
+    """`up` with a socket that is not there → "no Docker Engine answers", exit code 4, nothing made."""
     nowhere = CommandLine({**command.env, "DOCKER_HOST": "unix:///nowhere.sock"}, command.folder)
     ran = nowhere("up", status=4)
     assert "no Docker Engine answers" in ran.err and "fix:" in ran.err
 
 
+@pytest.mark.fault(62)
 def test_a_kind_that_is_too_old_is_refused(command: CommandLine, tmp_path: Path) -> None:
+    """`up` with an old kind first on the PATH → "kind is too old", exit code 4."""
     kind = tmp_path / "bin" / "kind"
     kind.parent.mkdir()
     kind.write_text("#!/bin/sh\necho kind v0.11.1 go1.16 linux/amd64\n")
@@ -154,7 +164,9 @@ def test_a_kind_that_is_too_old_is_refused(command: CommandLine, tmp_path: Path)
     assert "kind is too old" in old("up", status=4).err
 
 
+@pytest.mark.fault(10)
 def test_networks_that_two_commands_made_at_once_become_one(engine: Engine, tmp_path: Path) -> None:
+    """Two networks of one name, as two commands at once make → `up` mends them into one."""
     step = NetworkStep(engine, Home(tmp_path / "state", tmp_path / "cache", tmp_path / "kubeconfig"))
     was_there = engine.network(NETWORK) is not None
     client = docker.from_env()

@@ -265,7 +265,9 @@ def test_what_is_removed_is_gone(running: Running) -> None:
     assert "gcr-secret" not in running.kubectl("get", "secrets,serviceaccounts", "--all-namespaces", "--output=yaml")
 
 
+@pytest.mark.security(1, 6)
 def test_no_key_is_in_the_cluster_and_no_secret_in_what_is_said(running: Running) -> None:
+    """Accounts of four registries are used → no key in the cluster, no secret in logs, journals and arguments."""
     found = json.loads(running.kubectl("get", "secrets", "--all-namespaces", "--output=json"))["items"]
     texts = [base64.b64decode(value).decode() for one in found for value in (one.get("data") or {}).values()]
     held = "".join(texts) + json.dumps([{**one, "data": {}} for one in found])

@@ -153,7 +153,9 @@ def test_the_cluster_is_real_and_its_context_is_the_current_one(demo: Demo, engi
     assert node is not None and node.image.startswith("sha256:")
 
 
+@pytest.mark.security(3)
 def test_the_registry_is_plain_http_on_loopback_only_and_can_be_discovered(demo: Demo, engine: Engine) -> None:
+    """The registry of a running sandbox → published on loopback only."""
     container = engine.container(demo.names.registry)
     assert container is not None
     assert {bind.address for binds in container.published.values() for bind in binds} <= {"127.0.0.1", "::1"}
@@ -260,7 +262,9 @@ def test_unknown_hosts_get_the_default_certificate_and_a_page_that_lists_the_oth
     wait_until(lacks, what="the page", timeout=20)  # it follows the cluster, a few seconds behind
 
 
+@pytest.mark.security(3, 15)
 def test_the_edge_is_confined(engine: Engine, demo: Demo) -> None:
+    """The edge of a running sandbox → loopback only, not root, no capability, nothing writable."""
     facts = json.loads(tool("docker", "inspect", EDGE))[0]
     assert facts["Config"]["User"] == "65532:65532"
     assert facts["HostConfig"]["ReadonlyRootfs"] and facts["HostConfig"]["CapDrop"] == ["ALL"]
@@ -333,7 +337,9 @@ def test_push_images_by_itself_finds_everything_there(demo: Demo) -> None:
     assert {image["action"] for image in report["images"]} == {"skipped"}
 
 
+@pytest.mark.fault(20, 67)
 def test_what_was_removed_behind_our_back_is_made_again(demo: Demo, engine: Engine) -> None:
+    """Edge and registry are removed → `status` fails, `up` makes both again."""
     engine.remove_container(EDGE)
     engine.remove_container(demo.names.registry)
     assert demo.command("status", status=1)

@@ -210,14 +210,18 @@ def test_whoever_speaks_no_tls_is_shut_out_and_hurts_nobody(pair: tuple[Sandbox,
             assert connection.recv(1) == b""
 
 
+@pytest.mark.fault(57)
 def test_a_node_that_was_restarted_is_found_again_without_a_command(pair: tuple[Sandbox, Sandbox]) -> None:
+    """A node is restarted under the edge → it is served again by itself."""
     sandbox, other = pair
     tool("docker", "restart", sandbox.names.node)
     assert other.get(f"app.{other.domain}").startswith(b"HTTP/1.1 200")
     wait_until(lambda: _still_unserved(sandbox), what="the restarted node", timeout=120)
 
 
+@pytest.mark.fault(26)
 def test_a_node_with_another_address_is_found_again_too(pair: tuple[Sandbox, Sandbox], engine: Engine) -> None:
+    """A node starts with another address → it is served again without a command."""
     sandbox = pair[0]
     before = _address(engine, sandbox.names.node)
     tool("docker", "stop", sandbox.names.node)

@@ -119,7 +119,9 @@ def open_one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
             command("down", "--purge")
 
 
+@pytest.mark.security(3)
 def test_by_default_nobody_else_comes_in(open_one: Opened) -> None:
+    """Another machine asks → the connection is refused."""
     code, said = open_one.before
     assert code in REFUSED, said
 
@@ -130,7 +132,9 @@ def test_a_root_that_does_not_vouch_for_the_network_s_names_is_told_and_kept(ope
     assert "the root is another now" in open_one.renewed.err
 
 
+@pytest.mark.security(3)
 def test_whoever_opens_it_is_told_each_time(open_one: Opened) -> None:
+    """`listen: 0.0.0.0` → a warning each time, with the addresses."""
     url = f"https://app.{OUTSIDE}:{open_one.sandbox.port}/"
     again = open_one.command("up").out
     assert "open to this machine's networks: 0.0.0.0" in again
@@ -170,14 +174,18 @@ def test_a_server_outside_the_cluster_has_such_a_name_too(open_one: Opened) -> N
     assert headers["x-forwarded-host"] == f"dev.{OUTSIDE}:{open_one.sandbox.port}"
 
 
+@pytest.mark.security(5)
 @pytest.mark.parametrize("host", ["attacker.example", f"app.other.{HERE}.{lan.SERVICE}", f"app.{NAME}.test", HERE])
 def test_a_name_that_is_not_ours_gets_nothing(open_one: Opened, host: str) -> None:
+    """Another machine asks the edge for a foreign name → the connection ends."""
     code, said = open_one.stranger.curl(host, "--insecure")
     assert (code in ENDED, said) == (True, "")
 
 
+@pytest.mark.security(5)
 @pytest.mark.parametrize("host", ["attacker.example", APP, DEV, f"other.{OUTSIDE}"])
 def test_a_host_that_is_not_the_name_of_the_connection_is_sent_back(open_one: Opened, host: str) -> None:
+    """`Host` is another than the connection's name → 421."""
     assert open_one.stranger.status(f"app.{OUTSIDE}", "--header", f"Host: {host}") == "421"
 
 

@@ -244,9 +244,11 @@ def test_other_nameservers_and_names_count_from_the_next_up_on(
     assert kubectl("get", "nodes", "-o", "jsonpath={.items[0].metadata.uid}") == made
 
 
+@pytest.mark.fault(54)
 def test_a_proxy_is_told_to_the_node_and_to_pods_of_namespaces_that_ask(
     command: CommandLine, nameserver: Nameserver, proxy: ThreadingHTTPServer, image: str
 ) -> None:
+    """A sandbox with a proxy → the node and pods that ask go through it."""
     here, port = proxy.server_address[:2]
     url = f"http://user:s%65cret@{here!s}:{port}"
     write(command, nameservers=[nameserver.server_address[0]], proxy={"https": url, "no_proxy": [".corp.example"]})

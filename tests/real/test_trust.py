@@ -163,7 +163,9 @@ SYSTEM_FILES = (
 LOCAL_FILES = "find /usr/local/share/ca-certificates | sort"
 
 
+@pytest.mark.security(2)
 def test_debians_store_lets_curl_and_openssl_in_and_is_left_as_it_was(user: User) -> None:
+    """`certs trust`, then `untrust` → the system's store is as it was."""
     with throw_away_system() as prefix:
         user.prefix = prefix
         user.output("update-ca-certificates", "--fresh")

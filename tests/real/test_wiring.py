@@ -183,7 +183,9 @@ def test_the_canary_leaves_nothing_behind_in_the_node(own: Sandbox) -> None:
     assert "canary" not in tool("docker", "exec", own.names.node, "crictl", "images")
 
 
+@pytest.mark.fault(20)
 def test_a_registry_that_was_removed_comes_back_with_its_images(own: Sandbox) -> None:
+    """`docker rm --force` of the registry → `up` makes it again and its images are pulled as before."""
     image = fresh(f"localhost:{own.port}")
     tool("docker", "rm", "--force", own.names.registry)
     assert own.status("wiring")[0] == "absent"
@@ -199,7 +201,9 @@ def test_a_node_that_restarts_pulls_as_before(own: Sandbox) -> None:
     own.pull(f"localhost:{own.port}/{image}")
 
 
+@pytest.mark.fault(26)
 def test_a_registry_at_another_address_is_found_by_pods_again(own: Sandbox, engine: Engine) -> None:
+    """The registry starts with another address → `up` tells the cluster."""
     before = engine.container(own.names.registry)
     tool("docker", "stop", own.names.registry)
     with container(engine, GUEST):
@@ -213,7 +217,9 @@ def test_a_registry_at_another_address_is_found_by_pods_again(own: Sandbox, engi
         own.pull(f"localhost:{own.port}/{fresh(f'localhost:{own.port}')}")
 
 
+@pytest.mark.fault(25)
 def test_files_that_the_node_lost_are_named_and_written_again(own: Sandbox) -> None:
+    """/etc/containerd/certs.d is removed in the node → `status` names it, `up` writes it again."""
     tool("docker", "exec", own.names.node, "rm", "-r", "/etc/containerd/certs.d")
     state, detail = own.status("wiring")
     assert state == "absent" and "hosts.toml" in detail
@@ -221,7 +227,9 @@ def test_files_that_the_node_lost_are_named_and_written_again(own: Sandbox) -> N
     own.pull(f"localhost:{own.port}/{fresh(f'localhost:{own.port}')}")
 
 
+@pytest.mark.fault(25)
 def test_the_hop_that_is_broken_is_named(own: Sandbox, engine: Engine) -> None:
+    """A firewall rule between node and registry → `status` names the address that is not reached."""
     found = engine.container(own.names.registry)
     assert found
     rule = ("OUTPUT", "-p", "tcp", "--dport", "5000", "-j", "REJECT")

@@ -216,7 +216,9 @@ def test_the_line_at_fault_is_shown() -> None:
     assert refusal(f"nmae: {'a' * 500}\n").details == f"  1 | nmae: {'a' * 113}…"
 
 
+@pytest.mark.fault(42)
 def test_several_errors_are_all_listed_first_one_first() -> None:
+    """Several mistakes in one file → all are listed."""
     error = refusal("mode: x\nmain:\n  number: a\n  nme: b\nname: 3\n")
     assert error.brief == "s.yaml:1: mode: must be 'auto' or 'manual', not 'x' (and 3 more)"
     assert error.details.splitlines() == [
@@ -253,14 +255,18 @@ def test_a_flood_of_errors_is_cut() -> None:
     assert error.details.endswith("… and 19980 more")
 
 
+@pytest.mark.fault(43)
 def test_an_alias_bomb_is_refused() -> None:
+    """Aliases that expand to 10^12 values → refused at once."""
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
     error = refusal("\n".join(lines))
     assert error.brief.endswith("aliases expand too far")
 
 
+@pytest.mark.security(12)
 def test_nothing_a_terminal_would_obey_is_shown() -> None:
+    """A key with an escape sequence → shown without it."""
     error = refusal('"\\e[31mred\\a": 1\n')
     assert "\x1b" not in str(error) + error.fix
 
@@ -293,7 +299,9 @@ def test_an_unreadable_file_is_refused(tmp_path: Path) -> None:
     assert caught.value.details
 
 
+@pytest.mark.fault(53)
 def test_a_file_that_is_not_utf8_is_refused_at_its_line(tmp_path: Path) -> None:
+    """A file that is not UTF-8 → refused at its line."""
     path = tmp_path / "s.yaml"
     path.write_bytes(b"name: a\nmode: caf\xe9\n")
     with pytest.raises(UsageError) as caught:
@@ -302,7 +310,9 @@ def test_a_file_that_is_not_utf8_is_refused_at_its_line(tmp_path: Path) -> None:
     assert "0xe9" in caught.value.details
 
 
+@pytest.mark.fault(43)
 def test_a_file_over_one_mebibyte_is_refused(tmp_path: Path) -> None:
+    """A file of more than one MiB → refused."""
     path = tmp_path / "s.yaml"
     path.write_bytes(b"#" * ((1 << 20) + 1))
     with pytest.raises(UsageError, match="larger than 1 MiB"):
@@ -317,8 +327,10 @@ def test_errors_in_a_file_name_it_as_it_was_given(tmp_path: Path, monkeypatch: p
     assert caught.value.brief == "s.yaml:2: unknown key 'nmae'"
 
 
+@pytest.mark.fault(43)
 @given(st.text(max_size=60))
 def test_any_text_is_read_or_refused(text: str) -> None:
+    """Any text at all → read, or refused with a line."""
     try:
         parse(text)
     except UsageError as error:

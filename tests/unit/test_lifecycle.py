@@ -194,7 +194,9 @@ def test_after_an_error_no_step_begins_that_waited_for_a_thread() -> None:
     assert world == set()
 
 
+@pytest.mark.fault(5)
 def test_an_interrupt_stops_what_waits_and_takes_it_away() -> None:
+    """An interrupt while steps wait → they end, and what this run made is taken away."""
     world: set[str] = set()
     together = threading.Barrier(2)
 

@@ -326,8 +326,10 @@ def test_two_sandboxes_have_no_name_in_common(place: Home) -> None:
         assert getattr(place.sandbox("a"), name) != getattr(place.sandbox("b"), name), name
 
 
+@pytest.mark.fault(42)
 @pytest.mark.parametrize("broken", ["push", "apply"])
 def test_a_manifest_that_is_wrong_is_said_before_anything_is_made(place: Home, tmp_path: Path, broken: str) -> None:
+    """A mistake in a manifest of yours → named before anything is made."""
     wrong = tmp_path / "wrong.yaml"
     wrong.write_text("kind: [\n")
     engine = FakeEngine()
@@ -350,7 +352,9 @@ def part(engine: FakeEngine, place: Home, name: str, registry: Simulator, *, pur
     return [step for step in steps if step.name in WITHOUT_CLUSTER]
 
 
+@pytest.mark.fault(10)
 def test_two_sandboxes_come_and_go_on_one_machine(place: Home, registry: Simulator) -> None:
+    """Two sandboxes on one engine → both work; what goes with one leaves the other."""
     engine = FakeEngine()
     engine.upstream = set(UPSTREAM.values())
     with Simulator() as second:

@@ -105,13 +105,17 @@ def test_a_missing_docker_command_is_named_with_its_package(place: Home, engine:
     assert "docker-cli" in caught.value.fix
 
 
+@pytest.mark.fault(62)
 def test_a_missing_kind_is_named(place: Home, engine: FakeEngine, folder: Path) -> None:
+    """No kind → what brings one; exit code 4."""
     (folder / "kind").unlink()
     with pytest.raises(MissingTool, match="kind is not installed"):
         check(spec(), place, engine, KUBERNETES)
 
 
+@pytest.mark.fault(62)
 def test_an_old_kind_is_refused(place: Home, engine: FakeEngine, folder: Path) -> None:
+    """A kind that is too old → its version, and what brings a newer one."""
     install(folder, "kind", "echo kind v0.20.0 go1.20 linux/amd64")
     with pytest.raises(MissingTool, match="kind is too old") as caught:
         check(spec(), place, engine, KUBERNETES)
@@ -143,10 +147,12 @@ def test_a_release_that_is_not_the_pinned_one_is_refused_first(place: Home, engi
         check(spec(certs={"issuer": "cert-manager"}), place, engine, KUBERNETES)
 
 
+@pytest.mark.fault(12)
 @pytest.mark.parametrize("which", ["registry", "https"])
 def test_a_port_of_a_process_is_refused_with_its_name_and_a_free_one(
     place: Home, engine: FakeEngine, taken: int, which: str
 ) -> None:
+    """A process listens on the port → its name and pid, and a free port, before anything is made."""
     with pytest.raises(PortTaken, match=f"port {taken} on {LOCAL} is taken") as caught:
         check(spec(**{which: taken}), place, engine, KUBERNETES)
     assert f"(pid {os.getpid()})" in caught.value.details
@@ -262,7 +268,9 @@ def test_auto_gives_each_of_two_sandboxes_a_registry_and_both_the_same_edge(plac
     assert second.proxy.ports == first.proxy.ports
 
 
+@pytest.mark.fault(12)
 def test_auto_keeps_the_ports_that_the_sandbox_has(place: Home, engine: FakeEngine) -> None:
+    """`auto` on a sandbox that has its ports → it keeps them."""
     mine, registry = free_port(), free_port()
     routes.save(place.edge, Route("demo", "demo.localhost", "node", ((LOCAL, mine),), 1.0))
     run(engine, EDGE, mine)
@@ -295,7 +303,9 @@ def test_the_edge_s_ports_are_for_all_sandboxes_that_start_together(place: Home,
         check(other, place, engine, KUBERNETES)
 
 
+@pytest.mark.fault(12)
 def test_a_container_is_told_with_its_project_and_how_to_stop_it(place: Home, engine: FakeEngine) -> None:
+    """A container of a Compose project has the port → its name, its project and the command that stops it."""
     port = free_port()
     made = ContainerSpec(
         name="shop-web-1",
@@ -339,9 +349,11 @@ def test_edge_and_passthrough_share_no_port(place: Home, engine: FakeEngine, pro
     assert port not in settle(https("auto", port + 1 if port < 65535 else 1024, run=proxy), place, engine).proxy.ports
 
 
+@pytest.mark.fault(14, 61)
 def test_a_rootless_engine_s_privileged_port_is_refused_with_what_allows_it(
     place: Home, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Port 443 with a rootless engine → a port that can be had, the sysctl and the capability that allow it."""
     monkeypatch.setattr(ports, "is_free", lambda address, port: True)
     monkeypatch.setattr(ports, "first_unprivileged", lambda: 1024)
     check(https(443), place, engine, KUBERNETES)
@@ -355,9 +367,11 @@ def test_a_rootless_engine_s_privileged_port_is_refused_with_what_allows_it(
     check(https(443), place, engine, KUBERNETES)
 
 
+@pytest.mark.fault(14)
 def test_a_process_may_only_have_the_ports_of_its_user(
     place: Home, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Port 443 for a process of a plain user → a port that can be had."""
     monkeypatch.setattr(ports, "is_free", lambda address, port: True)
     monkeypatch.setattr(ports, "is_permitted", lambda address, port: port >= 1024)
     with pytest.raises(PortForbidden, match="port 443 may only be used by root") as caught:
@@ -382,7 +396,9 @@ with reserve(spec, Home(state, state, state), FakeEngine()) as settled:
 """
 
 
+@pytest.mark.fault(10)
 def test_sandboxes_that_start_at_the_same_moment_choose_different_registry_ports(tmp_path: Path) -> None:
+    """Two commands choose ports at the same moment → each gets a port of its own."""
     here = Path(__file__).parents[2]
     started = [
         subprocess.Popen(
@@ -405,7 +421,9 @@ def test_sandboxes_that_start_at_the_same_moment_choose_different_registry_ports
     assert len({tuple(of_edge) for _, *of_edge in chosen}) == 1  # the edge is for all of them
 
 
+@pytest.mark.fault(11)
 def test_a_claim_ends_with_the_process_that_made_it(tmp_path: Path) -> None:
+    """A claim on a port left by a process that is gone → it keeps nobody away."""
     port = free_port()
     code = (
         "import os, sys; from pathlib import Path; from sandbox.preflight import claims\n"

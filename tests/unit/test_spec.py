@@ -161,6 +161,7 @@ ADDRESS = "must be an IP address such as 127.0.0.1 or ::1"
 ALL_KEYS = "allowed keys: apiVersion, name, domain, cluster, images, registry, push, ingress, proxy, "
 
 
+@pytest.mark.fault(42)
 @pytest.mark.parametrize(
     ("text", "brief", "fix"),
     [
@@ -371,6 +372,7 @@ ALL_KEYS = "allowed keys: apiVersion, name, domain, cluster, images, registry, p
     ],
 )
 def test_refusals_name_the_line_and_the_key(text: str, brief: str, fix: str) -> None:
+    """Wrong keys and values in sandbox.yaml → file, line and key, with a suggestion."""
     error = refusal(text)
     assert error.brief == f"sandbox.yaml:{brief}"
     assert error.fix.startswith(fix)

@@ -88,7 +88,9 @@ def test_cryptography_refuses_another_root_and_a_constraint_violation() -> None:
         verify_by_cryptography(rogue, "bank.example.com", SHARED.root.cert_pem)
 
 
+@pytest.mark.security(1)
 def test_each_authority_alone_stops_a_name_outside_its_constraints() -> None:
+    """A stolen issuing key signs for a bank → clients refuse it."""
     # Clients that ignore the root's constraints rely on the issuing authority's.
     wide = make_root([DOMAIN, "example.com"], now=NOW)
     narrow = make_issuing(wide, [DOMAIN], now=NOW)
@@ -125,7 +127,9 @@ def test_both_authorities_carry_the_critical_constraints(pair: KeyPair, path_len
     assert basic.critical and basic.value == x509.BasicConstraints(ca=True, path_length=path_length)
 
 
+@pytest.mark.security(1)
 def test_lives_and_serial_numbers() -> None:
+    """New certificates → two years, one year, 90 days."""
     leaf = make_leaf(SHARED.issuing, [DOMAIN], now=NOW)
     for cert_pem, days in ((SHARED.root.cert_pem, 730), (SHARED.issuing.cert_pem, 365), (leaf.chain_pem, 90)):
         found = certificate(cert_pem)
@@ -156,7 +160,9 @@ def test_what_is_outside_the_constraints_is_not_signed() -> None:
         make_root([], now=NOW)
 
 
+@pytest.mark.security(1, 6)
 def test_keys_do_not_show_in_a_representation() -> None:
+    """A key gets into a message → it does not show."""
     leaf = make_leaf(SHARED.issuing, [DOMAIN], now=NOW)
     assert "PRIVATE KEY" not in repr((SHARED, leaf))
 

@@ -55,7 +55,9 @@ def test_names_the_leaf_does_not_hold_are_refused(name: str, pki: Pki, default_l
         handshake(default_leaf, name, pki.root.cert_pem, tmp_path)
 
 
+@pytest.mark.fault(28)
 def test_an_expired_leaf_is_refused(tmp_path: Path) -> None:
+    """An expired certificate is served → clients refuse it as expired."""
     past = NOW - timedelta(days=100)
     old = make_pki(now=past)
     with pytest.raises(ssl.SSLCertVerificationError, match="expired"):
@@ -67,7 +69,9 @@ def test_a_renewed_leaf_of_the_same_authority_is_accepted(tmp_path: Path) -> Non
     assert handshake(make_leaf(old.issuing, [DOMAIN], now=NOW), DOMAIN, old.root.cert_pem, tmp_path) == [DOMAIN]
 
 
+@pytest.mark.fault(29)
 def test_a_client_whose_clock_is_behind_by_less_than_an_hour_accepts(tmp_path: Path) -> None:
+    """A client's clock is 55 minutes behind → it accepts a new certificate."""
     ahead = make_pki(now=NOW + timedelta(minutes=55))
     leaf = make_leaf(ahead.issuing, [DOMAIN], now=NOW + timedelta(minutes=55))
     assert handshake(leaf, DOMAIN, ahead.root.cert_pem, tmp_path) == [DOMAIN]

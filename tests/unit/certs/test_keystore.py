@@ -41,7 +41,9 @@ def days(count: float) -> datetime:
     return NOW + timedelta(days=count)
 
 
+@pytest.mark.security(1, 14)
 def test_modes_do_not_depend_on_the_umask(tmp_path: Path, umask: int) -> None:
+    """Certificates are made under any umask → keys 0600, folders 0700."""
     store = Keystore(tmp_path / "a" / "certs")
     store.authority([DOMAIN], now=NOW)
     store.leaf("default", HOSTS, now=NOW)
@@ -96,7 +98,9 @@ def test_looking_changes_nothing(store: Keystore, at: int) -> None:
     assert snapshot(store.folder) == before
 
 
+@pytest.mark.fault(28)
 def test_a_leaf_is_due_after_two_thirds_of_its_life_and_then_renewed(store: Keystore) -> None:
+    """A certificate after 60 of its 90 days → renewed by the next `up` under the same root."""
     old = store.leaf("default", HOSTS, now=days(59.9))
     assert store.inspect_leaf("default", HOSTS, now=days(59.9)).state is State.GOOD
     due = store.inspect_leaf("default", HOSTS, now=days(60))
@@ -229,6 +233,7 @@ def test_a_broken_root_is_made_anew_only_when_asked(
         handshake(leaf, DOMAIN, root_pem, tmp_path)
 
 
+@pytest.mark.fault(30)
 @pytest.mark.parametrize(
     ("harm", "reason"),
     [
@@ -241,6 +246,7 @@ def test_a_broken_root_is_made_anew_only_when_asked(
 def test_a_broken_issuing_authority_is_made_anew_under_the_same_root(
     harm: Callable[[Keystore], None], reason: str, store: Keystore, tmp_path: Path
 ) -> None:
+    """The issuing key is gone, another's, or open to a group → made anew under the same root."""
     root_pem = store.authority([DOMAIN], now=NOW).root_pem
     harm(store)
     condition = store.inspect_issuing([DOMAIN], now=NOW)
@@ -270,7 +276,9 @@ def test_an_issuing_authority_is_renewed_by_itself_and_the_root_stays(at: int, s
     assert store.inspect_issuing([DOMAIN], now=days(at)).state is State.GOOD
 
 
+@pytest.mark.fault(28)
 def test_a_root_that_is_due_is_used_on_and_one_that_has_expired_is_not(store: Keystore) -> None:
+    """A root near and past its end → used with a warning, then refused until you have a new one made."""
     before = store.authority([DOMAIN], now=NOW)
     assert store.inspect_root([DOMAIN], now=days(500)).state is State.DUE
     assert store.authority([DOMAIN], now=days(500)).root_pem == before.root_pem
@@ -335,7 +343,9 @@ def test_a_leaf_without_an_authority_says_what_to_run(tmp_path: Path) -> None:
     assert not (tmp_path / "certs").exists()
 
 
+@pytest.mark.fault(29)
 def test_a_clock_set_back_is_named(store: Keystore) -> None:
+    """The clock is set back by two days → "clock" is in the reason."""
     assert "clock" in store.inspect_leaf("default", HOSTS, now=days(-2)).reason
 
 

@@ -180,8 +180,10 @@ def test_ports_of_the_command_line_that_clash_are_the_user_s_error(tmp_path: Pat
     assert "5001" in found.stderr
 
 
+@pytest.mark.fault(1)
 @pytest.mark.parametrize("command", ["status", "list", "down"])
 def test_without_an_engine_the_code_is_4_and_there_is_a_fix(tmp_path: Path, command: str) -> None:
+    """DOCKER_HOST names no socket → "no Docker Engine answers", how to start it, exit code 4."""
     found = run(command, cwd=tmp_path)
     assert found.code == 4
     assert found.stderr.startswith("error: no Docker Engine answers\n")

@@ -134,7 +134,9 @@ def test_a_ready_workload_is_not_waited_for(cluster: Cluster, server: ApiServer)
     wait_ready(cluster, [deployment(), CONFIG_MAP], timeout=0)
 
 
+@pytest.mark.fault(64)
 def test_waiting_ends_with_the_pods_own_words(cluster: Cluster, server: ApiServer) -> None:
+    """A pod in CrashLoopBackOff → its container, the reason and its last words."""
     server.objects["/apis/apps/v1/namespaces/ns/deployments/web"] = deployment()
     server.objects["/api/v1/namespaces/ns/pods/web-1"] = pod("CrashLoopBackOff")
     with pytest.raises(Exception, match="workloads: not ready") as caught:

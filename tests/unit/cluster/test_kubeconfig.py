@@ -75,7 +75,10 @@ def entry(path: Path, kind: str, name: str) -> Any:
     return next((one for one in meaning(path)[kind] if one["name"] == name), None)
 
 
+@pytest.mark.fault(49)
+@pytest.mark.security(14)
 def test_a_new_file_is_private_and_has_our_context(tmp_path: Path, own: Path) -> None:
+    """No kubeconfig yet → made with mode 0600."""
     path = tmp_path / "new" / ".kube" / "config"
     merge(path, NAME, own)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -170,7 +173,9 @@ def test_what_is_not_ours_is_not_removed_nor_written(theirs: Path) -> None:
     assert theirs.read_text() == FOREIGN
 
 
+@pytest.mark.fault(50)
 def test_a_link_is_followed(tmp_path: Path, theirs: Path, own: Path) -> None:
+    """The kubeconfig is a link → its target changes, with its mode; the link stays."""
     link = tmp_path / "link"
     link.symlink_to(theirs)
     merge(link, NAME, own)
@@ -181,11 +186,13 @@ def test_a_link_is_followed(tmp_path: Path, theirs: Path, own: Path) -> None:
     assert not holds(theirs, NAME, own)
 
 
+@pytest.mark.fault(48)
 @pytest.mark.parametrize(
     "text",
     ["clusters: [", "just words", "- a\n- b\n", "clusters: {a: b}\n", "users: [1]\n", "contexts: text\n", "\x00"],
 )
 def test_a_corrupt_file_is_an_error_and_left_as_it_is(theirs: Path, own: Path, text: str) -> None:
+    """A kubeconfig of other YAML, or none → an error that names it; not a byte changes."""
     theirs.write_text(text)
     for call in (lambda: merge(theirs, NAME, own), lambda: remove(theirs, NAME), lambda: holds(theirs, NAME, own)):
         with pytest.raises(KubeconfigError) as caught:
@@ -209,10 +216,12 @@ def test_an_incomplete_kubeconfig_of_ours_changes_nothing(theirs: Path, own: Pat
     assert theirs.read_text() == FOREIGN
 
 
+@pytest.mark.fault(51)
 @pytest.mark.parametrize("linked", [False, True])
 def test_the_lock_of_kubectl_is_respected(
     theirs: Path, own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, linked: bool
 ) -> None:
+    """Config.lock is left over → after a wait the command that removes it; nothing is changed."""
     monkeypatch.setattr(kubeconfig, "LOCK_PATIENCE", 0.0)
     path = theirs
     if linked:

@@ -50,6 +50,7 @@ def test_dates_stay_text_as_they_do_for_kubectl() -> None:
     assert found["data"]["number"] == 5
 
 
+@pytest.mark.fault(42)
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -64,6 +65,7 @@ def test_dates_stay_text_as_they_do_for_kubectl() -> None:
     ],
 )
 def test_what_is_no_object_is_named_by_file_and_document(tmp_path: Path, text: str, said: str) -> None:
+    """A manifest that holds no object → file and document."""
     (tmp_path / "app.yaml").write_text(text)
     with pytest.raises(UsageError) as caught:
         load([tmp_path / "app.yaml"])

@@ -52,11 +52,13 @@ def test_progress(found: dict[str, Any], lacks: str | None) -> None:
     assert progress(found) == lacks
 
 
+@pytest.mark.fault(64)
 @pytest.mark.parametrize(
     "found",
     [live("Job", conditions=[{"type": "Failed", "status": "True"}]), live("Pod", phase="Failed", message="oom")],
 )
 def test_what_has_failed_is_not_waited_for(found: dict[str, Any]) -> None:
+    """A Job or a rollout that has failed → told at once, not waited for."""
     with pytest.raises(ClusterError, match=f"{found['kind']} x failed"):
         progress(found)
 

@@ -50,7 +50,10 @@ def test_one_that_is_not_there_is_said_not_to_answer() -> None:
     assert error.fix == AGAIN
 
 
+@pytest.mark.fault(55)
+@pytest.mark.security(10)
 def test_one_without_a_certificate_that_is_trusted_is_not_asked_again(services: Services) -> None:
+    """A token service with an unknown certificate → refused at once, nothing sent."""
     error = refusal(lambda: service(f"https://{services.host}/token").post(FORM))
     assert error.brief == "the service cannot be trusted"
     assert "REQUESTS_CA_BUNDLE" in error.fix

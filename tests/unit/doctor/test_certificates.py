@@ -38,8 +38,10 @@ def test_fresh_ones_are_well(scene: Scene) -> None:
     assert found.status is Status.OK and found.evidence.startswith("default ")
 
 
+@pytest.mark.fault(28)
 @pytest.mark.parametrize(("days", "status"), [(65, Status.WARN), (91, Status.ERROR)])
 def test_leaves_that_end(scene: Scene, days: int, status: Status) -> None:
+    """Certificates near their end → a row of the doctor."""
     issue(scene)
     found = certificates.leaves(later(scene, days))
     assert found.status is status and found.evidence.startswith("default: ")
@@ -53,14 +55,19 @@ def test_an_authority_that_ends(scene: Scene) -> None:
     assert found.status is Status.ERROR and "--root" in found.fix
 
 
+@pytest.mark.fault(30)
+@pytest.mark.security(1)
 def test_a_key_that_others_can_read_is_an_error(scene: Scene) -> None:
+    """A key with mode 0644 → an error of the doctor."""
     issue(scene)
     (scene.names.keys / "issuing.key").chmod(0o644)
     found = certificates.authority(scene)
     assert found.status is Status.ERROR and "0644" in found.evidence
 
 
+@pytest.mark.fault(31)
 def test_the_systems_store_is_asked(scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The root is in no store → a warning of the doctor."""
     issue(scene)
     found = certificates.trusted(scene)
     assert found.status is Status.WARN and "unable to get local issuer certificate" in found.evidence

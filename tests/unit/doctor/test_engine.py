@@ -26,6 +26,8 @@ def test_a_usual_engine_is_well(scene: Scene) -> None:
     }
 
 
+@pytest.mark.fault(19, 60)
+@pytest.mark.security(4)
 @pytest.mark.parametrize(
     ("look", "changes", "status", "words"),
     [
@@ -42,19 +44,25 @@ def test_a_usual_engine_is_well(scene: Scene) -> None:
     ],
 )
 def test_what_an_engine_tells(scene: Scene, look: Any, changes: Any, status: Status, words: str) -> None:
+    """An engine with little memory, one CPU, cgroup v1, old, or elsewhere → a row of the doctor for each."""
     found = look(told(scene, **changes))
     assert found.status is status and words in found.evidence and "secret" not in found.evidence
 
 
+@pytest.mark.fault(29)
 @pytest.mark.parametrize(
     ("seconds", "status"), [(0, Status.OK), (-20, Status.OK), (3600, Status.ERROR), (-45, Status.ERROR)]
 )
 def test_clocks(scene: Scene, seconds: int, status: Status) -> None:
+    """The engine's clock is an hour ahead → the doctor says by how much."""
     assert isinstance(scene.contact, Contact)
     assert engine.clock(told(scene, time=scene.contact.asked + timedelta(seconds=seconds))).status is status
 
 
+@pytest.mark.fault(60)
+@pytest.mark.security(6)
 def test_the_password_of_a_remote_engine_is_not_told(scene: Scene) -> None:
+    """DOCKER_HOST with an account → shown without it."""
     away = replace(told(scene, local=False), environment={"DOCKER_HOST": "tcp://me:secret@build.example.com:2376"})
     assert engine.local(away).evidence.startswith("the engine runs on build.example.com:")
 

@@ -13,6 +13,7 @@ from sandbox.doctor.scene import Scene
 from tests.unit.doctor.test_engine import told
 
 
+@pytest.mark.fault(18)
 @pytest.mark.parametrize(
     ("watches", "instances", "status"),
     [(524288, 512, Status.OK), (8192, 512, Status.WARN), (524288, 8, Status.WARN)],
@@ -20,6 +21,7 @@ from tests.unit.doctor.test_engine import told
 def test_inotify(
     scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, watches: int, instances: int, status: Status
 ) -> None:
+    """Limits of 8192 watches or 8 instances → the doctor prints the sysctl."""
     monkeypatch.setattr(machine, "SYSCTL", tmp_path)
     (tmp_path / "max_user_watches").write_text(f"{watches}\n")
     (tmp_path / "max_user_instances").write_text(f"{instances}\n")
@@ -51,7 +53,9 @@ def test_the_room_for_files_is_that_of_the_nearest_folder_there_is(scene: Scene)
     assert str(scene.home.cache) in machine.own_disk(scene).evidence
 
 
+@pytest.mark.fault(16)
 def test_a_full_disk_is_an_error(scene: Scene, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Less room than is needed → the doctor says how much there is and how much is needed."""
     monkeypatch.setattr(machine, "GIB", 1 << 60)
     found = machine._room(tmp_path, needed=1 << 60, comfort=1 << 61)
     assert found.status is Status.ERROR and "needed are 1" in found.evidence

@@ -7,6 +7,8 @@ import socket
 from contextlib import closing
 from dataclasses import replace
 
+import pytest
+
 from sandbox.doctor import ports
 from sandbox.doctor.row import Status
 from sandbox.doctor.scene import Scene
@@ -53,7 +55,9 @@ def test_a_process_is_named(scene: Scene) -> None:
     assert "sandbox up demo --https-port" in found.fix
 
 
+@pytest.mark.fault(14, 61)
 def test_a_rootless_engine_and_low_ports(scene: Scene) -> None:
+    """A rootless engine and a low port → the doctor names the sysctl."""
     assert ports.privileged(told(scene, rootless=True)).status is Status.OK  # the scene's ports are high
     low = replace(scene, spec=Settled.model_validate({"name": "demo", "proxy": {"ports": (1,)}}))
     assert ports.privileged(low).status is Status.OK  # not rootless
@@ -61,7 +65,9 @@ def test_a_rootless_engine_and_low_ports(scene: Scene) -> None:
     assert found.status is Status.WARN and "ip_unprivileged_port_start=1" in found.fix
 
 
+@pytest.mark.security(3, 19)
 def test_it_is_told_when_others_may_come_in(scene: Scene) -> None:
+    """A sandbox that others may enter → a warning of the doctor."""
     assert ports.visitors(scene).status is Status.OK
     listening = scene.spec.proxy.model_copy(update={"listen": "192.168.1.5"})
     found = ports.visitors(replace(scene, spec=scene.spec.model_copy(update={"proxy": listening})))

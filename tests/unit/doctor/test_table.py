@@ -57,7 +57,9 @@ def test_a_finding_of_its_own_fix_is_preferred() -> None:
     )
 
 
+@pytest.mark.security(6)
 def test_the_account_in_a_url_is_not_told() -> None:
+    """A URL with an account in a row of the doctor → shown without it."""
     assert row("x", error("tcp://me:secret@host:1 is a@b"), fix="f", which="").evidence == "tcp://host:1 is a@b"
 
 

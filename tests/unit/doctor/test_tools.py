@@ -48,8 +48,10 @@ def test_what_is_there(scene: Scene, folder: Path) -> None:
     assert found["tools.docker"].evidence == "Docker version 28.2.2, build e6534b4"
 
 
+@pytest.mark.fault(62)
 @pytest.mark.parametrize("said", ["Client Version: v1.32.4", "something else"])
 def test_a_kubectl_that_does_not_fit(scene: Scene, folder: Path, said: str) -> None:
+    """A kubectl of far another version → a row of the doctor."""
     install(folder, "kubectl", f"echo {said}")
     assert rows(scene)["tools.kubectl"].status is Status.WARN
 

@@ -58,7 +58,9 @@ def test_one_that_ended_by_itself_is_not_found(record: Path) -> None:
     assert not record.exists()
 
 
+@pytest.mark.fault(11)
 def test_another_process_that_got_the_same_id_is_left_alone(record: Path) -> None:
+    """A record whose process id now belongs to another program → that program is left alone."""
     child = start(record, IDLE)
     record.write_text(json.dumps({"pid": child.pid, "started": "12345"}))
     assert detached.find(record) is None

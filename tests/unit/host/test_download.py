@@ -50,14 +50,19 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "new" / "release.yaml"
 
 
+@pytest.mark.fault(38)
 def test_what_was_downloaded_is_kept_and_asked_for_no_more(server: str, path: Path) -> None:
+    """The server is gone after the first download → the file that is here is used."""
     assert download(f"{server}/right", path, sha256=SHA256) == CONTENT
     assert path.read_bytes() == CONTENT
     assert download(f"{server}/gone", path, sha256=SHA256) == CONTENT
 
 
+@pytest.mark.fault(36, 63)
+@pytest.mark.security(7)
 @pytest.mark.parametrize("place", ["/wrong", "/half", "/gone"])
 def test_anything_else_is_refused_and_not_kept(server: str, path: Path, place: str) -> None:
+    """A file that is half there, another, or gone → refused by its digest and not kept."""
     with pytest.raises(SandboxError) as caught:
         download(server + place, path, sha256=SHA256)
     assert caught.value.id == "download"
@@ -66,13 +71,18 @@ def test_anything_else_is_refused_and_not_kept(server: str, path: Path, place: s
     assert not path.exists()
 
 
+@pytest.mark.fault(37, 38)
 def test_without_network_it_says_where_to_put_the_file(path: Path) -> None:
+    """A download without a network → the place where you can put the file yourself."""
     with pytest.raises(SandboxError, match="cannot be downloaded") as caught:
         download(f"http://127.0.0.1:{free_port()}/right", path, sha256=SHA256)
     assert caught.value.fix == f"download it on a machine that can, and put it at {path}"
 
 
+@pytest.mark.fault(63)
+@pytest.mark.security(7)
 def test_a_file_that_was_changed_is_not_used(path: Path) -> None:
+    """A downloaded file was changed → not used; the command that removes it."""
     path.parent.mkdir()
     path.write_bytes(b"kind: Other\n")
     with pytest.raises(SandboxError, match="is not the file") as caught:

@@ -17,8 +17,10 @@ def mode_of(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
+@pytest.mark.security(14)
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077, 0o777])
 def test_modes_do_not_depend_on_the_umask(tmp_path: Path, umask: int) -> None:
+    """Files are written under any umask → 0600 and 0700."""
     before = os.umask(umask)
     try:
         make_private_dir(tmp_path / "a" / "b")
@@ -69,7 +71,10 @@ def test_a_link_is_replaced_and_its_target_left(tmp_path: Path) -> None:
     assert not (tmp_path / "link").is_symlink()
 
 
+@pytest.mark.fault(16)
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No space at the moment of writing → the file is as it was, and the error names it."""
+
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 

@@ -51,7 +51,9 @@ def test_input_reaches_the_program_and_by_default_there_is_none() -> None:
     assert run(["cat"], timeout=LONG) == ""
 
 
+@pytest.mark.security(12)
 def test_lines_are_seen_as_they_come_without_what_would_act_on_a_terminal() -> None:
+    """A program prints escape sequences → shown without them."""
     seen: list[str] = []
     output = sh(r"printf 'one\n\033[31mtwo\033[0m\nthree'", on_line=seen.append)
     assert seen == ["one", "[31mtwo[0m", "three"]
@@ -93,7 +95,9 @@ def test_last_lines_keeps_tabs_and_drops_blank_lines() -> None:
     assert last_lines("1\n2\n3", 2) == "2\n3"
 
 
+@pytest.mark.fault(53)
 def test_bytes_that_are_no_text_do_no_harm() -> None:
+    """A program prints bytes that are no text → shown as far as they are."""
     assert sh(r"printf '\377ok\n'") == "\N{REPLACEMENT CHARACTER}ok\n"
 
 
@@ -102,8 +106,10 @@ def test_a_missing_program_is_a_missing_tool() -> None:
         run(["no-such-program", "--version"], timeout=LONG)
 
 
+@pytest.mark.fault(62)
 @pytest.mark.parametrize(("mode", "content"), [(0o644, "#!/bin/sh\n"), (0o755, "\x7fELF of another machine")])
 def test_a_program_that_cannot_be_run_is_a_missing_tool(tmp_path: Path, mode: int, content: str) -> None:
+    """A program that is not executable or of another machine → "cannot be run"; exit code 4."""
     program = tmp_path / "kind"
     program.write_text(content)
     program.chmod(mode)

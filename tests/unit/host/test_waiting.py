@@ -50,7 +50,9 @@ def test_a_timeout_names_what_and_the_last_state(clock: Clock) -> None:
     assert (caught.value.brief, caught.value.details) == ("the API: not ready after 5 s", "105")
 
 
+@pytest.mark.fault(57)
 def test_it_is_asked_once_more_after_a_long_sleep(clock: Clock) -> None:
+    """Time jumps past a deadline → one more look before it is called a timeout."""
     answers = states("not yet", None)
     wait_until(lambda: next(answers), what="x", timeout=1, pause=60, clock=clock, sleep=clock.sleep)
 

@@ -26,7 +26,9 @@ def test_they_are_read_from_the_folder_in_which_they_are(tmp_path: Path, monkeyp
     assert gateway.definitions(tmp_path) == [{"kind": "CustomResourceDefinition", "metadata": {"name": "a"}}]
 
 
+@pytest.mark.fault(63)
 def test_another_file_in_its_place_is_refused(tmp_path: Path) -> None:
+    """Another file in the bundle's place → refused by its digest."""
     for name in gateway.FILES:
         (tmp_path / Path(gateway.path(name)).name).write_text("kind: Other\n")
     with pytest.raises(SandboxError, match="is not the file from"):

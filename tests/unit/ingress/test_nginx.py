@@ -42,7 +42,9 @@ def test_its_flags_are_these(found: Found) -> None:
     ]
 
 
+@pytest.mark.security(8)
 def test_its_image_is_the_last_release_by_digest(found: Found) -> None:
+    """The image of ingress-nginx → named by digest."""
     assert container(found, "ingress-nginx")["image"] == IMAGE
     assert IMAGE.startswith("registry.k8s.io/ingress-nginx/controller:v1.15.1@sha256:")
 

@@ -89,7 +89,9 @@ def test_ingresses_written_for_nginx_are_served(found: Found) -> None:
     assert ingress_class["metadata"]["annotations"]["ingressclass.kubernetes.io/is-default-class"] == "true"
 
 
+@pytest.mark.security(15)
 def test_no_container_has_privileges_and_only_traefik_the_token(found: Found) -> None:
+    """The pods of the ingress → no privileges; the token is Traefik's alone."""
     for container in pod(found)["containers"]:
         context = container["securityContext"]
         assert (context["runAsNonRoot"], context["readOnlyRootFilesystem"]) == (True, True)

@@ -85,7 +85,9 @@ def test_who_listens_everywhere_listens_for_those_who_ask_for_one_address() -> N
     }
 
 
+@pytest.mark.security(14, 17)
 def test_the_folder_follows_the_routes_and_keeps_keys_from_others(tmp_path: Path) -> None:
+    """The edge's folder → keys are for its user only."""
     folder = tmp_path / "edge"
     ends = route("a", hosts=(Host("x.test", terminate=True),))
     edge.save_key(folder, "a", b"key")

@@ -107,7 +107,10 @@ def test_it_leads_to_the_pod_and_ends_with_its_keeper(upstream: Forwarded) -> No
         socket.create_connection(("127.0.0.1", ports[0]), timeout=5)
 
 
+@pytest.mark.fault(58)
 def test_it_is_made_again_when_the_pod_has_gone(upstream: Forwarded, mood: Path) -> None:
+    """The pod behind a forwarded port goes → the next connection reaches the new one."""
+
     async def scenario(forwards: Forwards) -> None:
         _, before = await forwards.address(upstream)
         mood.write_text("another pod")
@@ -116,7 +119,9 @@ def test_it_is_made_again_when_the_pod_has_gone(upstream: Forwarded, mood: Path)
     during(upstream, scenario)
 
 
+@pytest.mark.fault(58)
 def test_clients_wait_until_there_is_a_pod_again(upstream: Forwarded, mood: Path) -> None:
+    """A client comes while there is no pod → it waits and is served."""
     mood.write_text("gone")
 
     async def scenario(forwards: Forwards) -> None:

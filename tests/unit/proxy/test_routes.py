@@ -50,8 +50,10 @@ def test_a_route_goes_once(tmp_path: Path) -> None:
     assert routes.load(tmp_path) == ()
 
 
+@pytest.mark.fault(59)
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"name": "a"}', '"text"', '{"name": "a", "listen": 5}', "\x00"])
 def test_a_corrupt_route_is_named_with_what_removes_it(tmp_path: Path, text: str) -> None:
+    """A damaged file of a route → named, with what removes it."""
     routes.save(tmp_path, route("b"))
     (tmp_path / "routes" / "a.json").write_text(text)
     with pytest.raises(SandboxError) as caught:

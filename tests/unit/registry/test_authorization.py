@@ -200,9 +200,11 @@ def test_a_denial_names_what_is_wrong_with_the_keychain(registry: Simulator) -> 
     assert caught.value.fix == "install it"
 
 
+@pytest.mark.fault(39)
 @pytest.mark.parametrize("scheme", ["bearer", "basic"])
 @pytest.mark.parametrize("account", [None, Credential("me", f"wrong-{CANARY}")])
 def test_who_may_not_is_told_how_to_sign_in(registry: Simulator, scheme: str, account: Credential | None) -> None:
+    """The registry answers 401 → how to sign in."""
     if scheme == "basic":
         registry.tokens, registry.basic = None, "me:right"
     with signed_in(registry, account) as client, pytest.raises(RegistryError) as caught:
@@ -229,8 +231,10 @@ def test_an_answer_without_a_token_is_not_repeated(registry: Simulator, tokens: 
     assert CANARY not in "".join(traceback.format_exception(caught.value))
 
 
+@pytest.mark.security(11)
 @pytest.mark.parametrize("realm", ["http://elsewhere.example/auth", "ftp://127.0.0.1/auth", "/auth", "http://"])
 def test_a_realm_that_others_could_read_gets_nothing(registry: Simulator, tokens: TokenServer, realm: str) -> None:
+    """A token server over plain http elsewhere → refused, nothing sent."""
     tokens.realm = realm
     with signed_in(registry) as client, pytest.raises(RegistryError, match="not safe"):
         client.upload("app", BLOB, chunks)
@@ -245,11 +249,13 @@ def test_a_token_server_elsewhere_on_this_machine_is_fine(registry: Simulator, t
         assert other.count("GET", "/auth") == 1
 
 
+@pytest.mark.security(11)
 @pytest.mark.parametrize("scheme", ["bearer", "basic"])
 @pytest.mark.parametrize("name", ["127.0.0.1", "localhost"])
 def test_blobs_come_from_where_the_registry_sends_us_without_its_credentials(
     registry: Simulator, scheme: str, name: str
 ) -> None:
+    """A blob is redirected to another host → asked there without the registry's account."""
     if scheme == "basic":
         registry.tokens, registry.basic = None, f"me:{CANARY}"
     with Simulator() as store, signed_in(registry) as client:
@@ -288,7 +294,9 @@ def test_netrc_has_no_say(
         assert {one.authorization for one in (*store.requests, *registry.requests)} == {""}
 
 
+@pytest.mark.security(11)
 def test_circles_and_distant_redirects_into_this_machine_end(registry: Simulator) -> None:
+    """Redirects in a circle or into this machine → refused."""
     registry.tokens = None
     with signed_in(registry) as client:
         client.upload("app", BLOB, chunks)
@@ -305,10 +313,12 @@ def test_uploads_never_leave_the_registry(registry: Simulator) -> None:
         assert not other.requests
 
 
+@pytest.mark.security(6)
 @pytest.mark.parametrize("scheme", ["bearer", "identity", "basic"])
 def test_no_secret_is_ever_said(
     registry: Simulator, tokens: TokenServer, scheme: str, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """Every failure of a registry with accounts → no secret in errors and logs."""
     caplog.set_level(logging.DEBUG)
     account, said = ACCOUNT, []
     if scheme == "identity":
@@ -336,7 +346,9 @@ def test_no_secret_is_ever_said(
         assert secret not in "\n".join(said)
 
 
+@pytest.mark.security(6)
 def test_an_error_that_repeats_a_secret_is_cleaned(registry: Simulator, tokens: TokenServer) -> None:
+    """A server repeats the password in its error → *** in its place."""
     wrong = Credential("me", f"wrong-{CANARY}")
     with signed_in(registry, wrong) as client, pytest.raises(RegistryError) as caught:
         client.upload("app", BLOB, chunks)

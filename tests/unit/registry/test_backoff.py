@@ -41,6 +41,8 @@ def test_the_servers_word_is_read_in_both_forms_and_capped(header: str | None, s
     assert asked(header, NOON) == seconds
 
 
+@pytest.mark.fault(35)
 @given(st.text())
 def test_no_header_is_a_crash(header: str) -> None:
+    """Retry-After is any text → passed over."""
     assert (asked(header, NOON) or 0.0) <= LONGEST_PAUSE

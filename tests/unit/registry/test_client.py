@@ -88,14 +88,18 @@ def test_a_mount_needs_no_bytes_and_a_refused_one_is_an_upload_to_use(registry: 
     assert not registry.uploads
 
 
+@pytest.mark.fault(32)
 @pytest.mark.parametrize("answer", [500, 503, 429, RESET])
 def test_a_blob_whose_upload_breaks_is_sent_again(registry: Simulator, client: Client, answer: int | str) -> None:
+    """A reset in the middle of an upload → it is sent again."""
     registry.faults = [Fault("PUT", "/blobs/uploads/", answer)]
     client.upload("app", BLOB, chunks)
     assert read(client, "app", BLOB.digest) == DATA
 
 
+@pytest.mark.fault(34)
 def test_retries_are_few_and_the_last_answer_is_told(registry: Simulator, client: Client, slept: list[float]) -> None:
+    """503 to every request → a few tries with longer pauses, then the answer."""
     registry.faults = [Fault("HEAD", "/v2/", 503, times=99)]
     with pytest.raises(RegistryError) as caught:
         client.blob_size("app", BLOB.digest)
@@ -104,7 +108,9 @@ def test_retries_are_few_and_the_last_answer_is_told(registry: Simulator, client
     assert slept == sorted(slept)
 
 
+@pytest.mark.fault(39)
 def test_a_refusal_is_not_repeated_and_keeps_its_code(registry: Simulator, client: Client) -> None:
+    """The registry refuses a request → asked once, and its own code is told."""
     image = TestImage((layer(1),))
     with pytest.raises(RegistryError) as caught:
         client.put_manifest("app", "dev", document(image.manifest))
@@ -113,7 +119,9 @@ def test_a_refusal_is_not_repeated_and_keeps_its_code(registry: Simulator, clien
     assert registry.count("PUT") == 1
 
 
+@pytest.mark.fault(40)
 def test_wrong_bytes_never_become_a_blob(registry: Simulator, client: Client) -> None:
+    """Bytes that do not fit their digest are sent → nothing becomes a blob."""
     wrong = b"x" * len(DATA)
     with pytest.raises(DigestMismatch, match="damaged"):
         client.upload("app", BLOB, lambda: chunks(wrong))
@@ -140,7 +148,9 @@ def test_manifests_come_back_as_they_were_put(registry: Simulator, client: Clien
     assert client.manifest_digest("team/app", "dev") == digest_of(image.manifest)
 
 
+@pytest.mark.fault(40)
 def test_other_bytes_under_a_digest_are_noticed(registry: Simulator, client: Client) -> None:
+    """A registry gives other bytes under a digest → an error; they are not used."""
     image = TestImage(())
     name = digest_of(b"something else")
     registry.content[name] = image.manifest
@@ -201,7 +211,9 @@ def test_a_token_is_fetched_when_asked_for_and_kept(registry: Simulator, client:
     assert [one.status for one in registry.requests].count(401) == 1
 
 
+@pytest.mark.fault(37)
 def test_a_registry_that_is_not_there_is_named_with_a_fix(registry: Simulator, slept: list[float]) -> None:
+    """Nobody listens at the registry's address → it is named, with a fix."""
     with Client("localhost:1", sleep=slept.append) as client, pytest.raises(RegistryError) as caught:
         client.ping()
     assert "http://localhost:1" in caught.value.brief
@@ -214,9 +226,11 @@ def test_localhost_is_reached_on_127_0_0_1(registry: Simulator) -> None:
         assert client.url.startswith("http://localhost:")
 
 
+@pytest.mark.fault(54)
 def test_a_proxy_of_the_environment_never_sees_a_loopback_registry(
     registry: Simulator, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A proxy in the environment → requests to the loopback registry do not go there."""
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     client.ping()

@@ -52,7 +52,9 @@ def tear(source: Simulator, times: int = 1) -> None:
     source.faults.append(Fault("GET", DIGEST, RESET_ANSWER, times=times))
 
 
+@pytest.mark.fault(36)
 def test_a_torn_download_goes_on_where_it_broke(source: Simulator) -> None:
+    """A download ends early twice → it goes on where it broke."""
     tear(source, times=2)
     assert read(source) == DIGEST
     assert statuses(source) == [200, 206, 206]
@@ -80,7 +82,9 @@ def test_more_than_was_asked_for_is_passed_over_and_a_gap_is_refused(source: Sim
         read(source)
 
 
+@pytest.mark.fault(36)
 def test_one_that_never_gets_further_ends_with_the_reason(source: Simulator) -> None:
+    """A download that never gets further → an end with the reason."""
     tear(source)
     source.faults.append(Fault("GET", DIGEST, 503, times=backoff.TRIES))
     with pytest.raises(RegistryError) as caught:
@@ -99,7 +103,10 @@ def test_a_push_from_a_registry_that_breaks_off_sends_each_blob_once(source: Sim
         assert (result.size, registry.count("PUT", "blobs")) == (sum(map(len, (*APP.blobs, APP.config))), 3)
 
 
+@pytest.mark.fault(40)
 def test_bytes_that_changed_between_two_tries_never_become_a_blob(source: Simulator) -> None:
+    """A layer changes between two tries → the push of the image fails."""
+
     class Changing(dict[str, bytes]):
         """Gives other bytes of the layer from the second time on."""
 

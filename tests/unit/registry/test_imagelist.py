@@ -70,6 +70,7 @@ def test_an_image_keeps_its_path_and_tag_unless_told_otherwise(tmp_path: Path, i
     assert entry.target == target
 
 
+@pytest.mark.fault(42)
 @pytest.mark.parametrize(
     ("line", "said"),
     [
@@ -86,6 +87,7 @@ def test_an_image_keeps_its_path_and_tag_unless_told_otherwise(tmp_path: Path, i
     ],
 )
 def test_mistakes_name_the_file_and_the_line(tmp_path: Path, line: str, said: str) -> None:
+    """Wrong elements in images.yaml → file, line and what was meant."""
     with pytest.raises(UsageError) as caught:
         load(write(tmp_path, "- busybox", line))
     text = f"{caught.value.brief} {caught.value.details} {caught.value.fix}"

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -36,8 +37,10 @@ def images(draw: st.DrawFn) -> Image:
 ORIGINS = [Layout(Path(name)) for name in "xyz"]
 
 
+@pytest.mark.fault(44)
 @given(st.dictionaries(targets, images(), max_size=9))
 def test_every_blob_is_moved_once_to_exactly_where_it_is_needed(wanted: dict[Target, Image]) -> None:
+    """Any set of images that share layers → each blob crosses once."""
     plan = make(wanted)
     digests = [transfer.blob.digest for transfer in plan.transfers]
     assert len(digests) == len(set(digests))

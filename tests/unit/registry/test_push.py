@@ -147,7 +147,9 @@ def test_a_new_tag_of_an_image_that_is_there_saves_nothing(registry: Simulator) 
     assert holds(registry, "app", "next", APP)
 
 
+@pytest.mark.fault(24)
 def test_a_lost_blob_is_healed_by_the_next_push(registry: Simulator) -> None:
+    """A blob is lost in the registry → the next push sends just that one."""
     engine = FakeEngine({"app:dev": APP})
     push([entry("app:dev")], registry.url, engine)
     registry.links.remove(("app", digest_of(MIDDLE)))
@@ -204,9 +206,11 @@ def test_a_broken_connection_costs_at_most_another_save(
     assert len(engine.saves) <= 2
 
 
+@pytest.mark.fault(17, 34)
 def test_a_registry_that_never_recovers_is_told_with_its_answer(
     registry: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The registry answers 507 to every upload → the image fails with that answer; no tag is made."""
     monkeypatch.setattr(savestream, "SMALL", 8_000)
     registry.faults = [Fault("PUT", "/blobs/uploads/", 507, times=999)]
     engine = FakeEngine({"app:dev": TestImage((BASE,))})
@@ -259,7 +263,9 @@ def test_images_of_another_registry_are_copied_for_one_platform_or_by_digest_who
             push(entries[:1], registry.url, platform="linux/s390x")
 
 
+@pytest.mark.fault(34, 39)
 def test_one_bad_image_does_not_stop_the_others_and_is_explained(registry: Simulator, tmp_path: Path) -> None:
+    """One image of several cannot be pushed → the others are; the summary explains the one; exit code 1."""
     good = layout(tmp_path)
     write_layout(tmp_path / "bad", index(TOOL.descriptor()), TOOL.files)
     (tmp_path / "bad" / "blobs" / digest_of(OTHER).replace(":", "/")).write_bytes(b"x" * len(OTHER))
@@ -394,8 +400,12 @@ BROKEN = {
 }
 
 
+@pytest.mark.fault(46, 47)
 @pytest.mark.parametrize("kind", BROKEN)
 def test_a_broken_archive_is_an_error_for_people(registry: Simulator, tmp_path: Path, kind: str) -> None:
+    """Archives that are cut, empty, or name files that are not there → the image fails with the reason; nothing is
+    sent.
+    """
     path = tmp_path / "broken.tar"
     path.write_bytes(BROKEN[kind])
     with pytest.raises(PushFailed) as caught:
@@ -404,8 +414,10 @@ def test_a_broken_archive_is_an_error_for_people(registry: Simulator, tmp_path: 
     assert registry.received == 0
 
 
+@pytest.mark.fault(46)
 @pytest.mark.parametrize("top", [b"", b"[", b"[]", b"{}", index(), index(APP.descriptor())])
 def test_a_broken_layout_is_an_error_for_people(registry: Simulator, tmp_path: Path, top: bytes) -> None:
+    """OCI folders with broken indexes → the image fails with the reason."""
     write_layout(tmp_path, top, {})
     with pytest.raises(PushFailed):
         push([FromLayout(parse("x:1"), tmp_path)], registry.url)

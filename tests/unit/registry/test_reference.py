@@ -29,8 +29,10 @@ def test_what_is_written_out_in_full_is_read_back_unchanged(
     assert parse(reference.familiar) == reference
 
 
+@pytest.mark.fault(45)
 @given(st.text(max_size=60) | st.text("ab/:@.-_A[]1 ", max_size=20))
 def test_any_text_is_read_to_something_that_reads_the_same_or_refused(text: str) -> None:
+    """Any text as an image's name → read as the grammar has it, or refused."""
     try:
         reference = parse(text)
     except UsageError as error:
@@ -59,6 +61,7 @@ def test_defaults_are_those_of_docker(text: str, full: str, familiar: str) -> No
     assert (str(parse(text)), parse(text).familiar) == (full, familiar)
 
 
+@pytest.mark.fault(45)
 @pytest.mark.parametrize(
     "text",
     [
@@ -87,6 +90,7 @@ def test_defaults_are_those_of_docker(text: str, full: str, familiar: str) -> No
     ],
 )
 def test_what_docker_refuses_is_refused_with_a_fix(text: str) -> None:
+    """Names with schemes, capitals, odd tags, 129 characters → refused with the rule."""
     with pytest.raises(UsageError) as caught:
         parse(text)
     assert caught.value.fix

@@ -192,24 +192,30 @@ def upload(client: Client, data: bytes) -> None:
     client.put_blob("app", Descriptor("x", digest_of(data), len(data)), iter([data]))
 
 
+@pytest.mark.fault(35)
 @pytest.mark.parametrize("status", [429, 503])
 def test_retry_after_stops_everybody_and_the_limit_falls(
     registry: Simulator, client: Client, clock: Clock, status: int
 ) -> None:
+    """429 with Retry-After → everybody waits that long."""
     registry.faults = [Fault("GET", "/v2/", status, times=2, retry_after="3")]
     client.ping()
     assert clock.slept == [3.0, 3.0]
 
 
+@pytest.mark.fault(35)
 def test_a_date_is_obeyed_within_reason(registry: Simulator, client: Client, clock: Clock) -> None:
+    """Retry-After as a date, also one far away → obeyed up to a limit."""
     registry.faults = [Fault("GET", "/v2/", 429, retry_after="Fri, 31 Dec 2100 23:59:59 GMT")]
     client.ping()
     assert clock.slept == [30.0]
 
 
+@pytest.mark.fault(35)
 def test_a_busy_registry_that_names_no_time_gets_more_and_more(
     registry: Simulator, client: Client, clock: Clock
 ) -> None:
+    """429 without a time → pauses double, and end with an error."""
     registry.faults = [Fault("GET", "/v2/", 429, times=7)]
     client.ping()
     assert clock.slept == pytest.approx([0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8])

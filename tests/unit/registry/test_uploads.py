@@ -86,7 +86,9 @@ def test_a_body_that_broke_is_sent_again_after_a_look_whether_it_arrived(
     assert slept == [0.2, 0.4]
 
 
+@pytest.mark.fault(33)
 def test_a_put_whose_answer_was_lost_is_not_repeated(registry: Simulator, client: Client) -> None:
+    """The body arrived and the answer did not → a look says that it is there; nothing is sent twice."""
     registry.faults = [Fault("PUT", "/blobs/uploads/", RESET_ANSWER)]
     client.upload("app", BLOB, chunks)
     assert arrived(registry)
@@ -100,11 +102,13 @@ def test_what_a_torn_put_has_brought_is_not_sent_again(registry: Simulator, clie
     assert registry.received == len(DATA) - (1 << 16)
 
 
+@pytest.mark.fault(32)
 @pytest.mark.parametrize("answer", [RESET, RESET_KEPT, RESET_ANSWER, 500, 503, 429])
 @pytest.mark.parametrize("relative", [False, True])
 def test_pieces_go_on_from_where_the_registry_is(
     registry: Simulator, client: Client, answer: int | str, relative: bool
 ) -> None:
+    """A piece breaks off → the next begins where the registry says it is."""
     registry.put_bodies, registry.relative_locations = 405, relative
     registry.faults = [Fault("PATCH", "", answer), Fault("PATCH", "", answer)]
     client.upload("app", BLOB, chunks)
@@ -125,7 +129,9 @@ def test_a_put_answered_416_goes_on_in_pieces(registry: Simulator, client: Clien
     assert arrived(registry)
 
 
+@pytest.mark.fault(33)
 def test_an_upload_that_grew_behind_our_back_is_begun_anew(registry: Simulator, client: Client) -> None:
+    """The upload holds more than we sent → begun anew, never added to."""
     registry.put_bodies = 405
     begun = client.begin("app")
     registry.uploads[begun.rpartition("/")[2]] += b"x" * (len(DATA) + 5)
@@ -133,7 +139,9 @@ def test_an_upload_that_grew_behind_our_back_is_begun_anew(registry: Simulator, 
     assert arrived(registry)
 
 
+@pytest.mark.fault(33)
 def test_bytes_the_registry_mixed_up_are_sent_anew(registry: Simulator, client: Client) -> None:
+    """An upload holds bytes that are not ours → the digest does not fit, and all is sent anew."""
     registry.put_bodies = 405
     begun = client.begin("app")
     registry.uploads[begun.rpartition("/")[2]] += b"x" * 500
@@ -222,10 +230,12 @@ def test_locations_that_name_the_same_registry_otherwise_are_followed(
     assert arrived(registry)
 
 
+@pytest.mark.security(11)
 @pytest.mark.parametrize(
     "base", ["http://elsewhere.example:{port}", "http://127.0.0.1:1", "ftp://127.0.0.1:{port}", "http://[x"]
 )
 def test_locations_that_lead_elsewhere_are_refused(registry: Simulator, client: Client, base: str) -> None:
+    """An upload is sent to another host → refused."""
     registry.location_base = base
     with pytest.raises(RegistryError, match="another host"):
         client.upload("app", BLOB, chunks)
@@ -239,8 +249,10 @@ def test_a_mount_answered_with_an_odd_location_is_used(registry: Simulator, clie
     assert ("two", BLOB.digest) in registry.links
 
 
+@pytest.mark.fault(37)
 @pytest.mark.parametrize("slowness", [0.0, 0.001])
 def test_a_download_arrives_however_slowly(registry: Simulator, client: Client, slowness: float) -> None:
+    """A source that gives its bytes slowly → it arrives."""
     client.upload("app", BLOB, chunks)
     registry.slowness = slowness
     with client.blob("app", BLOB.digest) as parts:

@@ -62,6 +62,7 @@ def lose_blob(registry: Simulator) -> None:
     registry.links -= {("app", digest_of(BASE)), ("tool", digest_of(BASE))}
 
 
+@pytest.mark.fault(24)
 @pytest.mark.parametrize(
     ("harm", "said"),
     [
@@ -74,6 +75,7 @@ def lose_blob(registry: Simulator) -> None:
     ],
 )
 def test_harm_is_named(registry: Simulator, harm: Callable[[Simulator], None], said: list[str]) -> None:
+    """A tag, a link or a blob is lost, a layer cut short → `push-images --verify` names each."""
     wanted = pushed(registry)
     harm(registry)
     with Client(registry.url) as client, pytest.raises(VerifyFailed) as caught:

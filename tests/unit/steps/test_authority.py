@@ -114,7 +114,9 @@ def test_an_issuing_authority_that_is_due_is_used_on_without_the_root_s_key(name
     assert step.check().state is State.READY
 
 
+@pytest.mark.fault(30)
 def test_a_root_that_is_gone_is_not_replaced_behind_the_user_s_back(names: Names, step: AuthorityStep) -> None:
+    """The root's certificate is gone → an error with the command that makes a new one; nothing is replaced unasked."""
     step.apply(NoWork())
     names.root_certificate.unlink()
     assert step.check().state is State.DRIFTED

@@ -68,7 +68,9 @@ def test_the_first_sandbox_starts_it(engine: FakeEngine, place: Home, a: EdgeSte
     assert known(place) == {"a.localhost": "a"}
 
 
+@pytest.mark.fault(15)
 def test_the_second_adds_its_route_and_its_ports(engine: FakeEngine, place: Home, a: EdgeStep, b: EdgeStep) -> None:
+    """A second sandbox comes up → it uses the edge that runs."""
     a.apply(NoWork())
     assert b.check().state is State.ABSENT
     b.apply(NoWork())

@@ -72,7 +72,9 @@ def test_certificates_are_as_ours_would_be(server: ApiServer, step: IssuerStep) 
     assert spec["usages"] == ["digital signature", "server auth"]
 
 
+@pytest.mark.security(1)
 def test_the_root_s_key_stays_at_home(server: ApiServer, step: IssuerStep) -> None:
+    """Cert-manager issues certificates → the cluster never has the root's key."""
     step.apply(NoWork())
     root, issuing = step.keystore.root.read(), step.keystore.issuing.read()
     held = server.objects[SECRET]["data"]

@@ -74,9 +74,11 @@ def test_it_is_absent_then_serves_then_is_gone(place: Home, a: PassthroughStep) 
     assert not a.undo()
 
 
+@pytest.mark.fault(15)
 def test_sandboxes_share_one_process_until_the_last_has_gone(
     place: Home, a: PassthroughStep, b: PassthroughStep
 ) -> None:
+    """A second sandbox comes up → it uses the passthrough process that runs."""
     a.apply(NoWork())
     before = child(place)
     b.apply(NoWork())
@@ -117,7 +119,9 @@ def test_another_address_is_drift_and_is_taken_in_without_a_restart(place: Home,
     assert routes.load(place.passthrough)[0].name == "a"
 
 
+@pytest.mark.fault(59)
 def test_one_of_an_older_release_is_replaced(place: Home, a: PassthroughStep, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process of an older release runs → `up` replaces it."""
     a.apply(NoWork())
     before = child(place)
     monkeypatch.setattr(passthrough, "__version__", "99")
@@ -128,7 +132,9 @@ def test_one_of_an_older_release_is_replaced(place: Home, a: PassthroughStep, mo
     assert child(place) not in (None, before)
 
 
+@pytest.mark.fault(13)
 def test_a_port_that_somebody_has_is_named(place: Home, a: PassthroughStep) -> None:
+    """The passthrough process finds its port taken → the port is named."""
     with closing(socket.create_server((LOCAL, a.binds[0].port))):
         said = f"does not listen on {LOCAL}:{a.binds[0].port}: Address already in use"
         with pytest.raises(SandboxError, match=said):

@@ -49,7 +49,9 @@ def test_it_listens_on_this_machine_only_and_keeps_its_data_in_a_volume(
     assert box.spec.environment["REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY"] == "/var/lib/registry"
 
 
+@pytest.mark.fault(20)
 def test_down_keeps_the_data(engine: FakeEngine, names: Names, step: RegistryStep) -> None:
+    """The registry's container goes and comes again → its data is still there."""
     step.apply(NoWork())
     assert step.undo()
     assert (list(engine.boxes), list(engine.volumes)) == ([], [names.volume])
@@ -77,7 +79,9 @@ def test_another_sandbox_s_registry_is_left_alone(engine: FakeEngine, names: Nam
     assert (list(engine.boxes), list(engine.volumes)) == ([names.registry], [names.volume])
 
 
+@pytest.mark.fault(21)
 def test_a_stopped_one_is_made_anew_over_the_same_data(engine: FakeEngine, names: Names, step: RegistryStep) -> None:
+    """The registry's container is stopped → `up` makes it anew over the same volume."""
     step.apply(NoWork())
     engine.signal(names.registry, "SIGTERM")
     assert (step.check().state, step.check().detail) == (State.DRIFTED, "stopped")
@@ -106,7 +110,9 @@ def test_another_port_is_drift(engine: FakeEngine, names: Names, step: RegistryS
     assert engine.boxes[names.registry].spec.publish == {REGISTRY_PORT: (Bind("127.0.0.1", moved.port),)}
 
 
+@pytest.mark.fault(22)
 def test_another_network_is_drift(engine: FakeEngine, names: Names, step: RegistryStep) -> None:
+    """The registry is on another network → `up` puts it right."""
     step.apply(NoWork())
     box = engine.boxes[names.registry]
     box.spec = replace(box.spec, network="bridge")

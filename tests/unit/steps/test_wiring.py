@@ -87,10 +87,12 @@ def test_what_is_gone_from_the_cluster_is_put_back(server: ApiServer, step: Wiri
     assert server.objects[path] == before
 
 
+@pytest.mark.fault(25)
 @pytest.mark.parametrize("content", [None, b"server = 'elsewhere'\n"])
 def test_what_changed_on_the_node_is_put_back(
     engine: FakeEngine, names: Names, step: WiringStep, content: bytes | None
 ) -> None:
+    """Hosts.toml on the node is changed → `up` writes it again."""
     step.apply(NoWork())
     files = engine.boxes[names.node].files
     path = FOLDER / f"localhost:{step.port}" / "hosts.toml"
@@ -196,9 +198,11 @@ def test_the_hop_that_is_broken_is_named_with_a_remedy(
     assert fix.format(node=names.node, registry=names.registry) in found.detail.partition("fix: ")[2]
 
 
+@pytest.mark.fault(22)
 def test_a_node_off_the_network_is_to_be_joined_again(
     engine: FakeEngine, names: Names, step: WiringStep, nodes: Nodes
 ) -> None:
+    """A node is off the network → the command that joins it."""
     step.apply(NoWork())
     nodes.answers[names.node] = "name \n"
     box = engine.boxes[names.node]

@@ -51,8 +51,10 @@ def test_a_file_that_is_no_root_of_ours_is_refused(certs: Run, root_file: Path) 
     assert "is no sandbox's root" in ended.stderr
 
 
+@pytest.mark.security(2)
 @pytest.mark.usefixtures("root_file")
 def test_everything_is_told_before_anything_is_done(certs: Run, tmp_path: Path) -> None:
+    """`certs trust` without a terminal → it tells what it would change, and changes nothing."""
     shown = certs("trust", "demo", "--store", "python", "--dry-run")
     assert shown.code == 0
     assert ours().common_name in shown.stdout

@@ -17,6 +17,7 @@ def change(*commands: Command) -> Change:
     return Change(Kind.SYSTEM, Path("/store"), True, ours(), commands)
 
 
+@pytest.mark.security(13)
 @pytest.mark.parametrize(
     ("is_root", "at_terminal", "shown"),
     [(False, True, "sudo install 'a b'"), (False, False, "sudo -n install 'a b'"), (True, False, "install 'a b'")],
@@ -24,6 +25,7 @@ def change(*commands: Command) -> Change:
 def test_root_is_asked_for_only_where_it_is_needed(
     is_root: bool, at_terminal: bool, shown: str, tmp_path: Path
 ) -> None:
+    """Stores of the user and of the system → sudo for the system's alone."""
     performer = Performer(machine(tmp_path, is_root=is_root), at_terminal=at_terminal)
     commands = (Command(("install", "a b"), as_root=True), Command(("certutil", "-A")))
     assert performer.shown(change(*commands)) == (shown, "certutil -A")
@@ -42,8 +44,10 @@ def test_files_of_ours_are_shown_and_written(tmp_path: Path) -> None:
     assert done == planned
 
 
+@pytest.mark.fault(31)
 @pytest.mark.parametrize("at_terminal", [True, False])
 def test_changes_stop_at_the_first_that_fails(at_terminal: bool, tmp_path: Path) -> None:
+    """A store refuses the change → the error says which; what comes after is left alone."""
     done: list[Change] = []
     first = change(Command(("touch", str(tmp_path / "one"))))
     second = change(Command(("sh", "-c", "echo no such luck; exit 7")), Command(("touch", str(tmp_path / "two"))))
@@ -56,6 +60,7 @@ def test_changes_stop_at_the_first_that_fails(at_terminal: bool, tmp_path: Path)
     assert not (tmp_path / "two").exists()
 
 
+@pytest.mark.fault(31)
 @pytest.mark.parametrize(
     ("kin", "fix"),
     [
@@ -70,6 +75,7 @@ def test_changes_stop_at_the_first_that_fails(at_terminal: bool, tmp_path: Path)
 def test_a_missing_certutil_is_named_with_its_package(
     kin: tuple[str, ...], fix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Certutil is not installed → the package that has it, by distribution."""
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(MissingTool, match="certutil is not installed") as missing:
         Performer(machine(tmp_path, *kin), at_terminal=False).require_tools([change(Command(("certutil", "-A")))])

@@ -95,8 +95,10 @@ def test_a_store_that_is_not_here_is_an_error_when_asked_for(kind: Kind) -> None
     assert plan.trust(ours(), [], [], HERE, []).changes == ()
 
 
+@pytest.mark.security(13)
 @pytest.mark.parametrize("kind", [Kind.NSS, Kind.PYTHON])
 def test_a_users_own_stores_are_refused_under_sudo(kind: Kind) -> None:
+    """`sudo sandbox certs trust` for a user's store → refused."""
     under_sudo = machine(Path("/nowhere"), is_root=True, sudo_user="ann")
     with pytest.raises(UsageError, match="ann's own and is not changed under sudo") as refused:
         plan.trust(ours(), [], [holding(DEBIAN)], under_sudo, [kind])

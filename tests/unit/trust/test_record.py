@@ -5,6 +5,8 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
+import pytest
+
 from sandbox.trust.record import Entry, Record
 from tests.unit.trust.roots import ours
 
@@ -28,7 +30,9 @@ def test_what_is_forgotten_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.fault(59)
 def test_damaged_notes_are_passed_over(tmp_path: Path) -> None:
+    """Damaged notes on trusted stores → passed over."""
     record = Record(tmp_path)
     for number in range(4):
         record.write(Entry(ours(number), "demo"))
