@@ -13,7 +13,9 @@ from sandbox.cli.lazy import Lazy
 
 COMMANDS = {
     "up": "Bring a sandbox up, or repair it; changes nothing when all is well.",
+    "init": "Write a commented sandbox.yaml for this folder, from what it has; never overwrites anything.",
     "down": "Take a sandbox down: its containers, network, volumes and kubeconfig entries, and nothing else.",
+    "config": "Check and explain sandbox.yaml and images.yaml; touches nothing.",
     "status": "Show how every part of a sandbox stands; exit code 1 unless all is ready.",
     "list": "List the sandboxes of this machine.",
     "doctor": "Look at what a sandbox needs, say what is wrong and how to mend it; exit code 1 when something is.",
@@ -24,6 +26,7 @@ COMMANDS = {
     "addons": "List, enable and disable what else the cluster has, such as metrics-server.",
     "proxy": "Show what the proxy leads where, and add or remove hosts that lead out of the cluster.",
     "credentials": "Give pods your accounts at other registries (docker, gcr, ecr, acr), and renew them in time.",
+    "completion": "Print the script that lets a shell complete commands, options and names.",
     "bundle": "Build the sandbox's own images and tools from package registries, "
     "where no image registry can be reached.",
 }

@@ -13,7 +13,7 @@ from sandbox import lifecycle
 from sandbox.addons import catalogue
 from sandbox.addons.choice import Chosen
 from sandbox.addons.record import Record
-from sandbox.cli import environment, session
+from sandbox.cli import complete, environment, session
 from sandbox.cli.console import reporter
 from sandbox.cli.options import find_spec, output_option, progress_option, spec_options
 from sandbox.cluster.api import Cluster, ClusterError
@@ -65,7 +65,7 @@ def list_(ctx: click.Context, file: Path | None, name: str | None, *, output: st
 
 
 @command.command("enable")
-@click.argument("addon")
+@click.argument("addon", shell_complete=complete.addons)
 @spec_options
 @progress_option
 @click.pass_context
@@ -101,7 +101,7 @@ def enable(ctx: click.Context, addon: str, file: Path | None, name: str | None, 
 
 
 @command.command("disable")
-@click.argument("addon")
+@click.argument("addon", shell_complete=complete.addons)
 @spec_options
 @click.pass_context
 def disable(ctx: click.Context, addon: str, file: Path | None, name: str | None) -> int:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sandbox.cli import environment
+from sandbox.cli import complete, environment
 from sandbox.cli.options import find_spec, output_option, spec_options
 from sandbox.errors import SandboxError
 
@@ -67,7 +67,7 @@ def machine(ctx: click.Context, file: Path | None, name: str | None, *, output: 
 
 
 @command.command("tls")
-@click.argument("host")
+@click.argument("host", shell_complete=complete.hosts)
 @spec_options
 @output_option
 @click.pass_context

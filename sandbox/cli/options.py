@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from sandbox.cli.complete import sandboxes
 from sandbox.errors import UsageError
 from sandbox.spec import Spec, load
 
@@ -18,7 +19,7 @@ Command = Callable[..., Any]
 
 def spec_options(command: Command) -> Command:
     """`NAME` and `-f FILE`: which sandbox is meant."""
-    command = click.argument("name", required=False)(command)
+    command = click.argument("name", required=False, shell_complete=sandboxes)(command)
     return click.option(
         "-f",
         "--file",

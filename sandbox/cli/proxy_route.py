@@ -13,7 +13,7 @@ import click
 from pydantic import TypeAdapter, ValidationError
 
 from sandbox.certs.keystore import Keystore
-from sandbox.cli import environment, session
+from sandbox.cli import complete, environment, session
 from sandbox.cli.options import output_option
 from sandbox.errors import SandboxError, UsageError
 from sandbox.host import files
@@ -78,7 +78,7 @@ def add(ctx: click.Context, host: str, upstream: str, *, name: str | None) -> in
 
 
 @command.command("remove")
-@click.argument("host")
+@click.argument("host", shell_complete=complete.hosts)
 @click.pass_context
 def remove(ctx: click.Context, host: str) -> int:
     """Forget HOST, which was added by `add`."""

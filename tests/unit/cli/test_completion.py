@@ -1,0 +1,50 @@
+"""What a shell is offered: the real protocol between the shell's script and the program."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sandbox.cli import COMMANDS
+from tests.unit.cli.test_main import run
+
+
+def offered(words: str, home: Path) -> list[str]:
+    """The completions of the last word."""
+    env = os.environ | {
+        "_SANDBOX_COMPLETE": "bash_complete",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split(" ")) - 1),
+    }
+    argv = [sys.executable, "-c", "import sys; sys.argv[0] = 'sandbox'; from sandbox.cli import main; main()"]
+    found = subprocess.run(argv, env=env, cwd=home, capture_output=True, text=True, timeout=60, check=False)
+    assert found.stderr == ""
+    return [line.partition(",")[2] for line in found.stdout.splitlines()]
+
+
+def test_commands_and_their_commands(home: Path) -> None:
+    assert offered("sandbox ", home) == list(COMMANDS)
+    assert offered("sandbox st", home) == [name for name in COMMANDS if name.startswith("st")]
+    assert "show" in offered("sandbox certs s", home)
+    assert "--plan" in offered("sandbox up --pl", home)
+
+
+def test_names_of_what_there_is(home: Path) -> None:
+    (home / "xdg_state_home" / "sandbox" / "sandboxes" / "demo").mkdir(parents=True)
+    (home / "xdg_state_home" / "sandbox" / "certificates" / "old").mkdir(parents=True)
+    assert offered("sandbox down ", home) == ["demo", "old"]
+    assert offered("sandbox addons enable met", home) == ["metrics-server"]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_each_shell_gets_its_script(shell: str, tmp_path: Path) -> None:
+    found = run("completion", shell, cwd=tmp_path)
+    assert found.code == 0
+    assert "_SANDBOX_COMPLETE" in found.stdout
+    if shutil.which(shell):
+        subprocess.run([shell, "-n", "-c", found.stdout], check=True, timeout=60)

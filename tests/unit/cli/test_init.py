@@ -1,0 +1,84 @@
+"""`sandbox init` and `sandbox config`, as a user meets them."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.unit.cli.test_main import run
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    (folder / "Dockerfile").write_text("FROM sandbox.dev/busybox\nEXPOSE 8080\n")
+    return folder
+
+
+def test_what_init_writes_is_valid_and_written_once(project: Path) -> None:
+    first = run("init", cwd=project)
+    assert first.code == 0, first.stderr
+    assert sorted(path.name for path in project.iterdir()) == ["Dockerfile", "images.yaml", "k8s", "sandbox.yaml"]
+    before = {path: path.read_bytes() for path in project.rglob("*") if path.is_file()}
+    assert run("config", "validate", cwd=project).stdout == (
+        "valid: name shop, domain shop.sandbox.localhost, 1 images, 3 objects\n"
+    )
+    again = run("init", cwd=project)
+    assert again.code == 2
+    assert "is there already" in again.stderr
+    assert {path: path.read_bytes() for path in project.rglob("*") if path.is_file()} == before
+
+
+def test_init_keeps_other_files_that_are_there(project: Path) -> None:
+    (project / "images.yaml").write_text("images: []\n")
+    assert "kept  images.yaml" in run("init", cwd=project).stdout
+    assert (project / "images.yaml").read_text() == "images: []\n"
+
+
+def test_init_names_what_is_wrong(project: Path) -> None:
+    assert run("init", "--name", "No Name", cwd=project).code == 2
+    assert run("init", "nowhere", cwd=project).code == 2
+    assert not (project / "sandbox.yaml").exists()
+
+
+def test_init_goes_round_a_port_that_is_taken(project: Path) -> None:
+    with socket.create_server(("127.0.0.1", 5001)):
+        run("init", cwd=project)
+    found = run("config", "show", "-o", "json", cwd=project)
+    port = next(row for row in json.loads(found.stdout) if row["key"] == "registry.port")
+    assert port["value"] > 5001
+    assert port["origin"].startswith("sandbox.yaml:")
+    assert f"localhost:{port['value']}/shop/app:dev" in (project / "k8s/app.yaml").read_text()
+
+
+def test_show_tells_where_values_are_from(project: Path) -> None:
+    (project / "sandbox.yaml").write_text("name: shop\nnetwork:\n  proxy: {http: 'http://me:s3cret@proxy:1'}\n")
+    lines = run("config", "show", cwd=project).stdout.splitlines()
+    assert [line.split() for line in lines if line.startswith(("name", "cluster.provider"))] == [
+        ["name", "shop", "sandbox.yaml:1"],
+        ["cluster.provider", "kind", "default"],
+    ]
+    assert "s3cret" not in "\n".join(lines)
+    assert ["name", "other", "command", "line"] in [
+        line.split() for line in run("config", "show", "other", cwd=project.parent).stdout.splitlines()
+    ]
+
+
+def test_validate_finds_what_is_wrong_in_any_of_the_files(project: Path) -> None:
+    run("init", cwd=project)
+    (project / "images.yaml").write_text("images:\n- {from: build, contxt: .}\n")
+    found = run("config", "validate", cwd=project)
+    assert found.code == 2
+    assert "images.yaml:2" in found.stderr
+    assert "did you mean 'context'" in found.stderr
+
+
+@pytest.mark.parametrize("which", ["sandbox", "images"])
+def test_the_schemas_are_json_schemas(which: str, tmp_path: Path) -> None:
+    schema = json.loads(run("config", "schema", which, cwd=tmp_path).stdout)
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert schema["properties"]
