@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -13,11 +13,12 @@ from queue import SimpleQueue
 from sandbox.errors import SandboxError
 from sandbox.host import failpoint, interruption, process
 from sandbox.report import Reporter
-from sandbox.steps.step import State, Status, Step
+from sandbox.steps.step import Rebuildable, State, Status, Step
 
 WIDTH = 8
 
 Plan = Sequence[Step]
+Found = Sequence[tuple[Step, Status]]
 
 
 class NotReady(SandboxError):
@@ -26,28 +27,51 @@ class NotReady(SandboxError):
     id = "not-ready"
 
 
-def up(plan: Plan, report: Reporter, *, keep: bool = False) -> bool:
+class MustRebuild(SandboxError):
+    """The spec asks of a part what it cannot become, only be replaced by; nothing was changed."""
+
+    id = "must-rebuild"
+
+
+def up(
+    plan: Plan, report: Reporter, *, keep: bool = False, recreate: Collection[str] = (), found: Found | None = None
+) -> bool:
     """Make every step that is absent, repair those that drifted; returns whether anything was changed.
 
-    When a step fails or the command is interrupted, what this run began to make from nothing is taken away again,
-    unless `keep`; what was there before is left as it is. Raises the first error.
+    Stale steps are rebuilt when `recreate` names them; else MustRebuild is raised before anything is changed. `found`
+    is the survey, where there was one a moment ago. When a step fails or the command is interrupted, what this run
+    began to make from nothing is taken away again, unless `keep`; what was there before is left as it is. Raises the
+    first error.
     """
+    seen = {step.name: status for step, status in (found or survey(plan, report))}
+    for step in plan:
+        _refuse(step, seen[step.name], recreate)
     begun: list[Step] = []
+    touched: set[str] = set()  # made in this walk, or looked at again since something they need was
     changed = False
 
     def make(step: Step, usable: Callable[[], None]) -> None:
         nonlocal changed
-        before = step.check()
+        before = seen[step.name]
+        if not touched.isdisjoint(step.needs):
+            touched.add(step.name)
+            before = step.check()
+            _refuse(step, before, recreate)
         if before.state is State.READY:
             report.unchanged(step.title, before.detail)
             return
         report.began(step.title)
         started = time.monotonic()
-        if before.state is State.ABSENT:
+        if before.state in (State.ABSENT, State.STALE):
             begun.append(step)  # before it is made, so that a half-made one is taken away too
+        touched.add(step.name)
         changed = True
+        work = _Work(step, report, usable)
         with failpoint.around(step.name):
-            step.apply(_Work(step, report, usable))
+            if before.state is State.STALE and isinstance(step, Rebuildable):
+                step.rebuild(work)
+            else:
+                step.apply(work)
         after = step.check()
         if after.state is not State.READY:
             raise NotReady(f"{step.title} is not ready", details=after.detail)
@@ -62,6 +86,17 @@ def up(plan: Plan, report: Reporter, *, keep: bool = False) -> bool:
     return changed
 
 
+def _refuse(step: Step, status: Status, recreate: Collection[str]) -> None:
+    """Raise MustRebuild for what is stale and not to be rebuilt."""
+    if status.state is not State.STALE or step.name in recreate:
+        return
+    raise MustRebuild(
+        f"{step.title} can only be changed by making it anew",
+        details=f"{status.detail}\nthat would take away: {status.loses}",
+        fix=f"sandbox up --recreate {step.name}   (or put the spec back as it was)",
+    )
+
+
 def down(plan: Plan, report: Reporter) -> None:
     """Take every step away, the last made first; one that fails does not keep the others. Raises the first error."""
     errors = _undo(plan, report)
@@ -69,18 +104,22 @@ def down(plan: Plan, report: Reporter) -> None:
         raise errors[0]
 
 
-def survey(plan: Plan) -> list[tuple[Step, Status]]:
-    """How every step stands. A step whose needs are not ready is not looked at: it is absent."""
+def survey(plan: Plan, report: Reporter | None = None) -> Found:
+    """How every step stands; `report` is told of a look that failed. A step whose needs are not ready is not looked at.
+
+    It is absent where one of them is, and unseen otherwise. Raises the first error.
+    """
     found: dict[str, Status] = {}
 
     def look(step: Step, _: Callable[[], None]) -> None:
         missing = [need for need in step.needs if need in found and found[need].state is not State.READY]
         if missing:
-            found[step.name] = Status(State.ABSENT, f"waits for {', '.join(missing)}")
+            absent = any(found[need].state is State.ABSENT for need in missing)
+            found[step.name] = Status(State.ABSENT if absent else State.UNSEEN, f"waits for {', '.join(missing)}")
         else:
             found[step.name] = step.check()
 
-    _walk(plan, look, None)
+    _walk(plan, look, report)
     return [(step, found[step.name]) for step in plan]
 
 

@@ -340,6 +340,7 @@ class NoWork:
 class FakeStep:
     """A step over `world`, a set of names of what exists; `drifted` ones exist but are not as they should be.
 
+    `stale` ones cannot be mended, only rebuilt.
     `making` and `unmaking` run inside apply (half-way: the thing exists, drifted) and undo.
     """
 
@@ -347,6 +348,7 @@ class FakeStep:
     world: set[str]
     needs: tuple[str, ...] = ()
     drifted: set[str] = field(default_factory=set)
+    stale: set[str] = field(default_factory=set)
     making: Callable[[Work], object] = lambda work: None
     unmaking: Callable[[], object] = lambda: None
 
@@ -357,6 +359,8 @@ class FakeStep:
     def check(self) -> Status:
         if self.name not in self.world:
             return Status(State.ABSENT)
+        if self.name in self.stale:
+            return Status(State.STALE, "of another kind", "its data")
         return Status(State.DRIFTED, "half") if self.name in self.drifted else Status(State.READY, "whole")
 
     def apply(self, work: Work) -> None:
@@ -364,6 +368,10 @@ class FakeStep:
         self.drifted.add(self.name)
         self.making(work)
         self.drifted.discard(self.name)
+
+    def rebuild(self, work: Work) -> None:
+        self.stale.discard(self.name)
+        self.apply(work)
 
     def undo(self) -> bool:
         self.unmaking()

@@ -14,7 +14,13 @@ from sandbox.cli.options import find_spec, output_option, spec_options
 from sandbox.steps.lan import access, urls, warning
 from sandbox.steps.step import State
 
-MARKS = {State.READY: ("✓", "green"), State.DRIFTED: ("!", "yellow"), State.ABSENT: ("·", "white")}
+MARKS = {
+    State.READY: ("✓", "green"),
+    State.DRIFTED: ("!", "yellow"),
+    State.STALE: ("!", "red"),
+    State.ABSENT: ("·", "white"),
+    State.UNSEEN: ("·", "white"),
+}
 
 
 @click.command("status")

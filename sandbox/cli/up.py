@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,15 +10,15 @@ import click
 from pydantic import ValidationError
 
 from sandbox import lifecycle, preflight
-from sandbox.cli import environment, session
+from sandbox.cli import environment, session, up_plan
 from sandbox.cli.console import reporter
 from sandbox.cli.doctor import explaining
-from sandbox.cli.options import find_spec, progress_option, spec_options
+from sandbox.cli.options import find_spec, output_option, progress_option, spec_options
 from sandbox.cli.welcome import welcome
 from sandbox.errors import UsageError
 from sandbox.host.engine import Engine
 from sandbox.spec import Spec
-from sandbox.steps.step import State
+from sandbox.steps.step import Rebuildable, Step
 
 CHANGES = 2
 
@@ -40,6 +41,8 @@ PORT = _Port(1, 65535)
 @click.option("--registry-port", type=PORT, help="Instead of the spec's; auto: a free one.")
 @click.option("--keep", is_flag=True, help="When it fails, keep what this run made.")
 @click.option("--plan", "only_plan", is_flag=True, help="Show what would be done; exit 0: nothing, 2: something.")
+@click.option("--recreate", multiple=True, metavar="STEP", help="Agree that STEP is made anew, with all that it holds.")
+@output_option
 @progress_option
 @click.pass_context
 def command(
@@ -51,6 +54,8 @@ def command(
     registry_port: int | Literal["auto"] | None,
     keep: bool,
     only_plan: bool,
+    recreate: tuple[str, ...],
+    output: str,
     progress: str,
 ) -> int:
     """Bring a sandbox up, or repair it; changes nothing when all is well.
@@ -67,16 +72,24 @@ def command(
     with session.alone(spec.name), preflight.reserve(spec, home, Engine.connect()) as settled:
         steps, _, own = session.steps(settled)
         preflight.require(settled, home, own.kubernetes)
-        if only_plan:
-            wanted = [(step, status) for step, status in lifecycle.survey(steps) if status.state is not State.READY]
-            for step, status in wanted:
-                verb = "make" if status.state is State.ABSENT else "repair"
-                click.echo(f"{verb:<7} {step.title:<44} {status.detail}")
-            return CHANGES if wanted else 0
+        _known(recreate, steps)
+        talk = reporter(progress)
         with explaining(settled):
-            lifecycle.up(steps, reporter(progress), keep=keep)
+            found = lifecycle.survey(steps, talk)
+            if only_plan:
+                return CHANGES if up_plan.show(spec.name, found, recreate, output) else 0
+            agreed = up_plan.agreed(found, recreate)
+            lifecycle.up(steps, talk, keep=keep, recreate=agreed, found=found)
     welcome(settled, home)
     return 0
+
+
+def _known(recreate: Sequence[str], steps: Sequence[Step]) -> None:
+    """Raise UsageError for a step that the sandbox has not or that is never made anew."""
+    names = [step.name for step in steps if isinstance(step, Rebuildable)]
+    for one in recreate:
+        if one not in names:
+            raise UsageError(f"--recreate knows no step '{one}'", fix=f"one of {', '.join(names)}")
 
 
 def _with_ports(spec: Spec, https: tuple[int | Literal["auto"], ...], registry: int | Literal["auto"] | None) -> Spec:

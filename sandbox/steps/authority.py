@@ -44,6 +44,8 @@ class AuthorityStep:
         root = self.keystore.inspect_root(self.domains, now=now)
         if root.state is Standing.ABSENT:
             return Status(State.ABSENT, "no authority yet")
+        if not root.usable and self._is_outgrown(now):
+            return Status(State.STALE, f"root: {root.reason}", "the root that clients were told to trust")
         if not root.usable:
             return Status(State.DRIFTED, f"root: {root.reason}")
         issuing = self.keystore.inspect_issuing(self.domains, now=now)
@@ -60,6 +62,15 @@ class AuthorityStep:
         self.keystore.authority(self.domains, now=now)
         for leaf, hosts in self.leaves.items():
             self.keystore.leaf(leaf, hosts, now=now)
+
+    def rebuild(self, work: Work) -> None:
+        """Begin with a new root, for the domains of now."""
+        self.keystore.renew((*self.domains, *self.unvouched), self.leaves, now=datetime.now(UTC), root=True)
+
+    def _is_outgrown(self, now: datetime) -> bool:
+        """Whether the root is sound, only not for all of the spec's domains."""
+        sound, fit = (self.keystore.inspect_root(domains, now=now) for domains in ((), self.domains))
+        return sound.usable and not fit.usable
 
     def _lives(self, root: Condition, now: datetime) -> str:
         """How long all is well, and whether the root, which no `up` renews by itself, nears its end."""

@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 class State(enum.Enum):
-    """How a part of a sandbox stands against its spec."""
+    """How a part of a sandbox stands against its spec.
+
+    DRIFTED can be mended where it is. STALE cannot: only another in its place would be as the spec says. UNSEEN was not
+    looked at, as it can only be seen through what is not ready itself.
+    """
 
     ABSENT = "absent"
     READY = "ready"
     DRIFTED = "drifted"
+    STALE = "stale"
+    UNSEEN = "unseen"
 
 
 @dataclass(frozen=True)
 class Status:
-    """What a look at a step found; `detail` is for people."""
+    """What a look at a step found; `detail` is for people, as is `loses`: what goes when a STALE step is rebuilt."""
 
     state: State
     detail: str = ""
+    loses: str = ""
 
 
 class Work(Protocol):
@@ -56,3 +63,11 @@ class Step(Protocol):
 
     def undo(self) -> bool:
         """Take away what carries our name; returns whether there was anything to take away."""
+
+
+@runtime_checkable
+class Rebuildable(Step, Protocol):
+    """A step that can be STALE."""
+
+    def rebuild(self, work: Work) -> None:
+        """Make it anew in place of the one that is there, which goes with all it holds."""

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from sandbox.errors import SandboxError
 from sandbox.host import interruption, process
 from sandbox.host.process import ToolFailed
-from sandbox.lifecycle import WIDTH, NotReady, down, survey, up
+from sandbox.lifecycle import WIDTH, MustRebuild, NotReady, down, survey, up
 from sandbox.report import Silent
-from sandbox.steps.step import State, Work
+from sandbox.steps.step import State, Status, Work
 from tests.fakes import FakeStep, RecordingReporter
 
 PATIENCE = 20.0
@@ -61,6 +61,45 @@ def test_what_drifted_is_repaired() -> None:
     drifted = {"network"}
     assert up([FakeStep("network", world, drifted=drifted)], Silent()) is True
     assert drifted == set()
+
+
+def test_what_is_stale_is_rebuilt_only_when_asked_and_refused_before_anything_is_changed() -> None:
+    world, stale = {"cluster"}, {"cluster"}
+    plan = [FakeStep("registry", world), FakeStep("cluster", world, stale=stale)]
+    with pytest.raises(MustRebuild, match="making it anew") as caught:
+        up(plan, Silent())
+    assert (world, stale) == ({"cluster"}, {"cluster"})
+    assert caught.value.details == "of another kind\nthat would take away: its data"
+    assert caught.value.fix.startswith("sandbox up --recreate cluster ")
+    assert up(plan, Silent(), recreate=["cluster"])
+    assert (world, stale) == ({"cluster", "registry"}, set())
+
+
+def test_what_turns_out_stale_on_the_way_is_refused_too() -> None:
+    world, stale = {"a", "b"}, set[str]()
+    plan = [FakeStep("a", world, drifted={"a"}, making=lambda work: stale.add("b"))]
+    plan.append(FakeStep("b", world, needs=("a",), stale=stale))
+    with pytest.raises(MustRebuild):
+        up(plan, Silent())
+    assert world == {"a", "b"}
+
+
+def test_what_was_seen_is_not_looked_at_again_unless_something_it_needs_was_made() -> None:
+    world, looks = {"a", "b", "c", "d"}, list[str]()
+
+    class Watched(FakeStep):
+        def check(self) -> Status:
+            looks.append(self.name)
+            return super().check()
+
+    plan = [
+        Watched("a", world),
+        Watched("b", world, drifted={"b"}),
+        Watched("c", world, needs=("b",)),
+        Watched("d", world, needs=("a",)),
+    ]
+    up(plan, Silent())
+    assert sorted(looks) == ["a", "b", "b", "c", "d"]
 
 
 def test_an_empty_plan_is_up_and_down() -> None:
@@ -291,6 +330,7 @@ def test_a_survey_touches_nothing_and_does_not_look_behind_what_is_missing() -> 
         FakeStep("b", world, needs=("a",)),
         FakeStep("c", world, needs=("b",)),
         FakeStep("d", world, needs=("a",), drifted={"d"}),
+        FakeStep("e", world, needs=("d",)),
     ]
     found = {step.name: status for step, status in survey(plan)}
     assert {name: status.state for name, status in found.items()} == {
@@ -298,6 +338,7 @@ def test_a_survey_touches_nothing_and_does_not_look_behind_what_is_missing() -> 
         "b": State.ABSENT,
         "c": State.ABSENT,
         "d": State.DRIFTED,
+        "e": State.UNSEEN,
     }
     assert found["c"].detail == "waits for b"
     assert world == {"a", "c", "d"}

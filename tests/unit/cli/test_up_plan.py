@@ -1,0 +1,70 @@
+"""What `up --plan` prints, for people and for programs, and who is asked before something is rebuilt."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from sandbox.cli import up_plan
+from sandbox.lifecycle import survey
+from tests.fakes import FakeStep
+
+WORLD = {"registry", "cluster", "dns", "network"}
+
+
+def plan() -> list[FakeStep]:
+    return [
+        FakeStep("network", set(WORLD)),
+        FakeStep("registry", set(WORLD), drifted={"registry"}),
+        FakeStep("cluster", set(WORLD), stale={"cluster"}),
+        FakeStep("dns", set(WORLD), needs=("cluster",)),
+        FakeStep("addons", set(WORLD)),
+    ]
+
+
+def test_it_says_what_is_made_repaired_and_rebuilt_and_what_is_lost(capsys: pytest.CaptureFixture[str]) -> None:
+    assert up_plan.show("demo", survey(plan()), (), "text")
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines == [
+        ["repair", "Registry", "half"],
+        ["rebuild", "Cluster", "of", "another", "kind"],
+        ["takes", "away:", "its", "data;", "only", "with", "--recreate", "cluster"],
+        ["look", "at", "Dns", "waits", "for", "cluster"],
+        ["make", "Addons"],
+    ]
+    up_plan.show("demo", survey(plan()), ("cluster",), "text")
+    assert "its data; agreed to" in capsys.readouterr().out
+
+
+def test_programs_get_the_same_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    up_plan.show("demo", survey(plan()), (), "json")
+    found = json.loads(capsys.readouterr().out)
+    assert (found["name"], found["changes"]) == ("demo", True)
+    assert [(row["step"], row["action"], row["loses"]) for row in found["steps"]] == [
+        ("registry", "repair", ""),
+        ("cluster", "rebuild", "its data"),
+        ("dns", "look at", ""),
+        ("addons", "make", ""),
+    ]
+    assert not up_plan.show("demo", survey(plan()[:1]), (), "json")
+    assert json.loads(capsys.readouterr().out) == {"name": "demo", "changes": False, "steps": []}
+
+
+def test_without_a_terminal_only_what_was_named_is_agreed_to() -> None:
+    assert set(up_plan.agreed(survey(plan()), ())) == set()
+    assert set(up_plan.agreed(survey(plan()), ("cluster",))) == {"cluster"}
+
+
+@pytest.mark.parametrize(("answer", "agreed"), [("y\n", {"cluster"}), ("n\n", set())])
+def test_at_a_terminal_the_user_is_asked(answer: str, agreed: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def confirm(text: str, *, err: bool) -> bool:
+        asked.append(text)
+        return answer == "y\n"
+
+    monkeypatch.setattr(up_plan, "_has_terminal", lambda: True)
+    monkeypatch.setattr("click.confirm", confirm)
+    assert set(up_plan.agreed(survey(plan()), ())) == agreed
+    assert "its data" in asked[0]
