@@ -28,6 +28,17 @@ def reporter(progress: str) -> Reporter:
             return Plain(sys.stderr)
 
 
+def note(progress: str, line: str) -> None:
+    """Say on stderr what belongs to no step, in the manner of `--progress`."""
+    match progress:
+        case "quiet":
+            return
+        case "json":
+            JsonLines(sys.stderr).note(line)
+        case _:
+            click.echo(line, err=True)
+
+
 class Plain:
     """One line when a step has come to its end."""
 
@@ -61,7 +72,7 @@ class Plain:
 
 
 class JsonLines:
-    """One JSON object an event: {time, event, step, detail?, seconds?}."""
+    """One JSON object an event: {time, event, step?, detail?, seconds?}."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
@@ -85,7 +96,12 @@ class JsonLines:
     def removed(self, step: str, seconds: float) -> None:
         self._event("removed", step, seconds=round(seconds, 3))
 
-    def _event(self, event: str, step: str, **more: Any) -> None:
+    def note(self, line: str) -> None:
+        """What belongs to no step."""
+        self._event("note", None, detail=line)
+
+    def _event(self, event: str, step: str | None, **more: Any) -> None:
+        about = {} if step is None else {"step": step}
         with self._lock:
-            self._out.write(json.dumps({"time": round(time.time(), 3), "event": event, "step": step, **more}) + "\n")
+            self._out.write(json.dumps({"time": round(time.time(), 3), "event": event, **about, **more}) + "\n")
             self._out.flush()

@@ -9,16 +9,19 @@ import click
 from sandbox import lifecycle
 from sandbox.cli import environment, session
 from sandbox.cli.console import reporter
-from sandbox.cli.options import find_spec, progress_option, spec_options
+from sandbox.cli.options import find_spec, progress_option, spec_options, turn_options
 from sandbox.spec import Ingress
 
 
 @click.command("down")
 @spec_options
 @click.option("--purge", is_flag=True, help="Remove the registry's data and the certificates too.")
+@turn_options
 @progress_option
 @click.pass_context
-def command(ctx: click.Context, file: Path | None, name: str | None, *, purge: bool, progress: str) -> int:
+def command(
+    ctx: click.Context, file: Path | None, name: str | None, *, purge: bool, patience: float, progress: str
+) -> int:
     """Take a sandbox down: its containers, network, volumes and kubeconfig entries, and nothing else.
 
     The registry's data and the certificates are kept for the next `up`, unless --purge.
@@ -31,7 +34,7 @@ def command(ctx: click.Context, file: Path | None, name: str | None, *, purge: b
     environment.catch_signals()
     # What is inside goes with the cluster: that it could not be made now must not keep anybody from taking it down.
     spec = find_spec(file, name).model_copy(update={"push": None, "apply": (), "addons": (), "ingress": Ingress()})
-    with session.alone(spec.name):
+    with session.alone(spec.name, patience=patience, progress=progress):
         steps, _, _ = session.steps(spec, purge=purge)
         lifecycle.down(steps, reporter(progress))
     if not purge:

@@ -14,6 +14,9 @@ from sandbox.spec import Spec, load
 
 DEFAULT_FILE = Path("sandbox.yaml")
 
+# Seconds to wait for another command on the same sandbox: longer than any `up` takes.
+PATIENCE = 600.0
+
 Command = Callable[..., Any]
 
 
@@ -36,6 +39,19 @@ def progress_option(command: Command) -> Command:
         default="auto",
         envvar="SANDBOX_PROGRESS",
         help="How progress is shown on stderr.",
+    )(command)
+
+
+def turn_options(command: Command) -> Command:
+    """`--lock-timeout` and `--no-wait`: for how many seconds to wait for another command on the same sandbox."""
+    command = click.option("--no-wait", "patience", flag_value=0.0, type=float, help="Do not wait for it.")(command)
+    return click.option(
+        "--lock-timeout",
+        "patience",
+        type=click.FloatRange(min=0),
+        default=PATIENCE,
+        metavar="SECONDS",
+        help=f"How long to wait while another command works on the same sandbox.  [default: {PATIENCE:.0f}]",
     )(command)
 
 

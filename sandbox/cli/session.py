@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sandbox import plan, preflight
 from sandbox.bundle.own import OwnImages, choose
 from sandbox.bundle.store import Store
-from sandbox.cli import environment
-from sandbox.host import files
+from sandbox.cli import console, environment
+from sandbox.cli.options import PATIENCE
+from sandbox.host import turn
 from sandbox.host.engine import Engine
 from sandbox.names import Home
 from sandbox.spec import Spec
 from sandbox.steps.step import Step
-
-PATIENCE = 600.0
 
 
 def own_images(spec: Spec, home: Home, engine: Engine) -> OwnImages:
@@ -40,10 +41,11 @@ def registry_port(spec: Spec) -> int:
 
 
 @contextmanager
-def alone(name: str) -> Iterator[None]:
-    """Keep other commands from changing the same sandbox meanwhile; they wait."""
+def alone(name: str, *, patience: float = PATIENCE, progress: str = "auto") -> Iterator[None]:
+    """Keep other commands from changing the same sandbox meanwhile; they wait up to `patience` seconds. Raises Busy."""
     environment.arm_failpoint()
-    folder = environment.home().lock(name)
-    files.make_private_dir(folder)
-    with files.exclusive(folder, seconds=PATIENCE):
+    command = f"sandbox {shlex.join(sys.argv[1:])}"
+    with turn.take(
+        environment.home().lock(name), command, seconds=patience, waits=lambda line: console.note(progress, line)
+    ):
         yield

@@ -13,7 +13,7 @@ from sandbox import lifecycle, preflight
 from sandbox.cli import environment, session, up_plan
 from sandbox.cli.console import reporter
 from sandbox.cli.doctor import explaining
-from sandbox.cli.options import find_spec, output_option, progress_option, spec_options
+from sandbox.cli.options import find_spec, output_option, progress_option, spec_options, turn_options
 from sandbox.cli.welcome import welcome
 from sandbox.errors import UsageError
 from sandbox.host.engine import Engine
@@ -43,6 +43,7 @@ PORT = _Port(1, 65535)
 @click.option("--plan", "only_plan", is_flag=True, help="Show what would be done; exit 0: nothing, 2: something.")
 @click.option("--recreate", multiple=True, metavar="STEP", help="Agree that STEP is made anew, with all that it holds.")
 @output_option
+@turn_options
 @progress_option
 @click.pass_context
 def command(
@@ -56,6 +57,7 @@ def command(
     only_plan: bool,
     recreate: tuple[str, ...],
     output: str,
+    patience: float,
     progress: str,
 ) -> int:
     """Bring a sandbox up, or repair it; changes nothing when all is well.
@@ -69,7 +71,10 @@ def command(
     environment.catch_signals()
     spec = _with_ports(find_spec(file, name), https_ports, registry_port)
     home = environment.home()
-    with session.alone(spec.name), preflight.reserve(spec, home, Engine.connect()) as settled:
+    with (
+        session.alone(spec.name, patience=patience, progress=progress),
+        preflight.reserve(spec, home, Engine.connect()) as settled,
+    ):
         steps, _, own = session.steps(settled)
         preflight.require(settled, home, own.kubernetes)
         _known(recreate, steps)

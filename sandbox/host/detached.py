@@ -35,6 +35,11 @@ class Detached:
         return _started(self.pid) == self.started
 
 
+def this() -> Detached:
+    """The process that runs this."""
+    return Detached(os.getpid(), _started(os.getpid()) or "")
+
+
 def start(argv: process.Argv, *, log_to: Path, record: Path) -> Detached:
     """Start a program that outlives us, its output added to `log_to`, and keep in `record` which one it is."""
     pid = process.detach(argv, log_to=log_to)
