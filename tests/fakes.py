@@ -158,6 +158,9 @@ class FakeEngine(Engine):
             self._connect(box)
             box.running = True
 
+    def stop(self, name: str) -> None:
+        self._box(name, f"stopping container {name}").running = False
+
     def signal(self, name: str, signal: str) -> None:
         box = self._running(name, f"signalling container {name}")
         box.signals.append(signal)

@@ -23,6 +23,7 @@ from sandbox.credentials.renewal import renew
 from sandbox.credentials.secret import Held
 from sandbox.errors import SandboxError, UsageError
 from sandbox.host.engine import Engine
+from sandbox.providers import lookup
 from sandbox.spec import Spec
 from sandbox.spec.credentials import Credentials
 from sandbox.steps.credentials import CredentialsStep
@@ -44,7 +45,8 @@ class _Work:
         names = environment.home().sandbox(spec.name)
         if not names.kubeconfig.exists() or not (cluster := Cluster(names.kubeconfig)).is_up():
             raise SandboxError(f"{spec.name} is not up", fix="sandbox up", id="not-up")
-        return cls(spec, Delivery(cluster), CredentialsStep(Engine.connect(), names, spec.credentials))
+        nodes = lookup.nodes(Engine.connect(), names)
+        return cls(spec, Delivery(cluster), CredentialsStep(nodes, names, spec.credentials))
 
     def known(self, secret: str) -> Held:
         """What is kept under that name. Raises UsageError."""

@@ -10,6 +10,7 @@ from sandbox.cli import environment
 from sandbox.cli.options import output_option
 from sandbox.host.engine import Engine
 from sandbox.names import LABEL
+from sandbox.providers import lookup
 from sandbox.proxy import routes
 
 
@@ -25,8 +26,7 @@ def command(ctx: click.Context, *, output: str) -> int:
     names = sorted({one.labels[LABEL] for one in engine.containers(LABEL) if one.labels[LABEL]} | known.keys())
     rows = []
     for name in names:
-        node = engine.container(home.sandbox(name).node)
-        state = "absent" if node is None else "running" if node.running else "stopped"
+        state = lookup.nodes(engine, home.sandbox(name)).standing().value
         rows.append({"name": name, "cluster": state, "domain": known.get(name, "")})
     if output == "json":
         click.echo(json.dumps(rows, indent=2))

@@ -9,6 +9,8 @@ from sandbox.errors import SandboxError
 from sandbox.host import files as locks
 from sandbox.host.engine import Engine
 from sandbox.names import EDGE, LABEL, NETWORK, Home
+from sandbox.providers import lookup
+from sandbox.providers.provider import Standing
 from sandbox.proxy import routes
 
 
@@ -27,7 +29,8 @@ def containers(scene: Scene) -> Finding:
 def files(scene: Scene) -> Finding:
     """Files and routes of sandboxes whose node is gone."""
     engine = with_engine(scene).engine
-    gone = {name for name in _known(scene.home) if engine.container(scene.home.sandbox(name).node) is None}
+    known = {name: lookup.nodes(engine, scene.home.sandbox(name)) for name in _known(scene.home)}
+    gone = {name for name, nodes in known.items() if nodes.standing() is Standing.ABSENT}
     gone = {name for name in gone if not _is_at_work(scene.home, name)}
     if gone:
         return warn(f"files but no node: {', '.join(sorted(gone))}", _down(gone))

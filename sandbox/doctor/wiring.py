@@ -7,6 +7,7 @@ from sandbox.doctor.row import Finding, error, ok, skipped
 from sandbox.doctor.scene import Scene
 from sandbox.host.engine import Engine
 from sandbox.names import EDGE, NETWORK
+from sandbox.providers import lookup
 from sandbox.proxy import edge as edge_files
 from sandbox.proxy import passthrough_state, routes
 from sandbox.registry.client import Client
@@ -29,11 +30,12 @@ def node(scene: Scene) -> Finding:
     """Whether the node pulls from the registry by each of its names, and tools and pods can find it."""
     engine = with_engine(scene).engine
     registry = scene.spec.registry
-    for name in (scene.names.node, *(() if registry.external else (scene.names.registry,))):
+    nodes = lookup.nodes(engine, scene.names)
+    for name in (nodes.control_plane, *(() if registry.external else (scene.names.registry,))):
         trouble = _not_running(engine, name)
         if trouble:
             return trouble
-    found = WiringStep(engine, scene.names, registry.port, registry.external, registry.mirrors).check()
+    found = WiringStep(engine, nodes, scene.names, registry.port, registry.external, registry.mirrors).check()
     return ok(found.detail) if found.state is State.READY else error(f"not as it should be: {found.detail}")
 
 

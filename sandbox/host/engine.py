@@ -273,6 +273,11 @@ class Engine:
         with _translated(f"starting container {name}"):
             self._client.api.start(name)
 
+    def stop(self, name: str) -> None:
+        """Stop a container; it keeps what it holds. Stopped already is fine."""
+        with _translated(f"stopping container {name}"), self._patient():
+            self._client.api.stop(name)
+
     def signal(self, name: str, signal: str) -> None:
         """Send a signal to a container's first process."""
         with _translated(f"signalling container {name}"):

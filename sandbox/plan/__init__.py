@@ -6,6 +6,7 @@ from sandbox.bundle.own import OwnImages
 from sandbox.host.engine import Engine
 from sandbox.names import Home
 from sandbox.plan import certificates, cluster, edge, ingress, registry
+from sandbox.plan.provider import provider
 from sandbox.plan.site import Site
 from sandbox.registry.credential import Keychain
 from sandbox.spec import Settled
@@ -29,8 +30,9 @@ def build(
     `keychain` has the user's accounts at upstream registries. Reads the spec's manifests, so that whatever is wrong
     with them is said before anything is made. Raises UsageError.
     """
-    site = Site(spec, home.sandbox(spec.name), engine, own)
-    lan, kind = access(spec, site.keystore), cluster.kind(site)
+    names = home.sandbox(spec.name)
+    site = Site(spec, names, engine, own, provider(spec, names, engine, own))
+    lan = access(spec, site.keystore)
     steps: list[Step] = [
         ImagesStep(engine, own, site.store),
         NetworkStep(engine, home),
@@ -38,13 +40,13 @@ def build(
         registry.registry(site, purge),
         *registry.mirrors(site, keychain, purge),
         *edge.edge(site, lan),
-        *cluster.cluster(site, kind),
+        *cluster.cluster(site),
         certificates.trust(site),
         *registry.behind_ingress(site),
         *registry.push(site, keychain),
         registry.wiring(site),
         *registry.accounts(site),
-        cluster.addons(site, kind),
+        cluster.addons(site),
         *certificates.secrets(site),
         *ingress.controller(site),
     ]

@@ -28,7 +28,7 @@ def authority(site: Site, lan: Access, beside: Mapping[str, tuple[str, ...]], pu
 
 def trust(site: Site) -> Step:
     """The roots that the node and the pods are told to trust."""
-    return TrustStep(site.engine, site.names, site.keystore, provided(site.spec))
+    return TrustStep(site.nodes, site.names, site.keystore, provided(site.spec))
 
 
 def secrets(site: Site) -> list[Step]:

@@ -24,7 +24,7 @@ def controller(site: Site) -> list[Step]:
     if site.spec.ingress.controller == "none":
         return []
     wanted = _nginx(site) if site.spec.ingress.controller == "nginx" else _traefik(site)
-    return [IngressStep(site.engine, site.names, wanted, needs=(certificates.default(site.spec),))]
+    return [IngressStep(site.engine, site.nodes.network, site.names, wanted, needs=(certificates.default(site.spec),))]
 
 
 def proof(site: Site) -> list[Step]:

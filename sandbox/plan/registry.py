@@ -22,7 +22,7 @@ def registry(site: Site, purge: bool) -> Step:
     """The sandbox's own registry, or the one that the user has."""
     spec = site.spec.registry
     if spec.external:
-        return ExternalRegistryStep(site.engine, site.names, spec.external, purge)
+        return ExternalRegistryStep(site.engine, site.nodes.network, site.names, spec.external, purge)
     return RegistryStep(site.engine, site.names, site.own.references["registry"], spec.port, purge, spec.storage)
 
 
@@ -37,7 +37,7 @@ def mirrors(site: Site, keychain: Keychain | None, purge: bool) -> list[Step]:
 def behind_ingress(site: Site) -> list[Step]:
     """The registries in the cluster that the node reaches through the ingress, if there are any."""
     hosts = site.spec.registry.tls
-    return [TlsRegistryStep(site.engine, site.names, hosts)] if hosts else []
+    return [TlsRegistryStep(site.nodes, hosts)] if hosts else []
 
 
 def push(site: Site, keychain: Keychain | None) -> list[Step]:
@@ -52,7 +52,7 @@ def push(site: Site, keychain: Keychain | None) -> list[Step]:
 def wiring(site: Site) -> Step:
     """The way of the node to the registry and the caches."""
     spec = site.spec.registry
-    return WiringStep(site.engine, site.names, spec.port, spec.external, spec.mirrors)
+    return WiringStep(site.engine, site.nodes, site.names, spec.port, spec.external, spec.mirrors)
 
 
 def accounts(site: Site) -> list[Step]:
@@ -60,7 +60,7 @@ def accounts(site: Site) -> list[Step]:
     entries = site.spec.credentials
     if not entries and not site.names.credentials.exists():
         return []
-    return [AccountsStep(site.names, entries), CredentialsStep(site.engine, site.names, entries)]
+    return [AccountsStep(site.names, entries), CredentialsStep(site.nodes, site.names, entries)]
 
 
 def _readable(manifest: Path) -> LockFile:

@@ -9,22 +9,29 @@ from sandbox.bundle.store import Store
 from sandbox.certs.keystore import Keystore
 from sandbox.host.engine import Bind, Engine
 from sandbox.names import Home, Names
+from sandbox.providers.provider import Nodes, Provider
 from sandbox.spec import Settled
 
 
 @dataclass(frozen=True)
 class Site:
-    """One sandbox to be: its spec, its names, the engine it is built in and the sandbox's own images."""
+    """One sandbox to be: its spec, its names, the engine it is built in, the sandbox's own images, its cluster."""
 
     spec: Settled
     names: Names
     engine: Engine
     own: OwnImages
+    provider: Provider
 
     @property
     def home(self) -> Home:
         """The user's folders."""
         return self.names.home
+
+    @property
+    def nodes(self) -> Nodes:
+        """The way to the cluster's nodes."""
+        return self.provider.nodes
 
     @property
     def store(self) -> Store:

@@ -15,7 +15,7 @@ from sandbox.cluster.namespace import namespace
 from sandbox.cluster.readiness import wait_ready
 from sandbox.errors import SandboxError, UsageError
 from sandbox.host.waiting import wait_until
-from sandbox.names import NETWORK, SYSTEM_NAMESPACE
+from sandbox.names import SYSTEM_NAMESPACE
 from sandbox.steps import addon_objects
 from sandbox.steps.addon_images import AddonImages
 from sandbox.steps.addon_objects import Objects
@@ -138,17 +138,17 @@ class AddonStep:
         return addon_objects.filled(objects, values)
 
     def _node(self) -> str:
-        return self.images.sandbox.node
+        return self.images.provider.nodes.control_plane
 
     def _address(self) -> str:
-        container = self.images.engine.container(self._node())
-        address = container.addresses.get(NETWORK) if container else None
+        network, container = self.images.provider.nodes.network, self.images.engine.container(self._node())
+        address = container.addresses.get(network) if container else None
         if address is None:
-            raise SandboxError(f"the node has no address on the network {NETWORK}", fix="sandbox up")
+            raise SandboxError(f"the node has no address on the network {network}", fix="sandbox up")
         return address
 
     def _kubelet_authority(self) -> str:
-        found = self.images.engine.read_file(self._node(), KUBELET_CERTIFICATE)
+        found = self.images.provider.nodes.read_file(self._node(), KUBELET_CERTIFICATE)
         if found is None:
             raise SandboxError(f"the kubelet's certificate is not at {KUBELET_CERTIFICATE} of {self._node()}")
         return found.decode()

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from sandbox.addons.podimages import PodImage, pod_images
 from sandbox.bundle.recipe import Recipe, recipes
 from sandbox.bundle.store import Store
-from sandbox.cluster.kind import Kind
 from sandbox.errors import SandboxError, UsageError
 from sandbox.host.engine import Engine
 from sandbox.names import Names
+from sandbox.providers.provider import Provider
 from sandbox.registry import reference as references
 from sandbox.registry.client import Client
 from sandbox.registry.reference import Reference
@@ -28,7 +28,7 @@ class AddonImages:
 
     engine: Engine
     sandbox: Names
-    kind: Kind
+    provider: Provider
     store: Store
     registry: str
     names: tuple[str, ...]
@@ -54,7 +54,7 @@ class AddonImages:
         for image in sorted(wanted, key=str):
             self._require(addon, image)
         for recipe in missing:
-            self.kind.load(self.sandbox.cluster, self.store.image(recipe))
+            self.provider.load(self.store.image(recipe))
 
     def _require(self, addon: str, image: PodImage) -> None:
         parsed = references.parse(image.reference)
@@ -83,7 +83,8 @@ class AddonImages:
         )
 
     def _on_node(self, image: str) -> bool:
-        return self.engine.execute(self.sandbox.node, ["crictl", "inspecti", "--quiet", image])[0] == 0
+        nodes = self.provider.nodes
+        return nodes.execute(nodes.control_plane, ["crictl", "inspecti", "--quiet", image])[0] == 0
 
     @staticmethod
     def _recipe(component: str) -> Recipe:

@@ -15,8 +15,8 @@ from sandbox.credentials.mint import mint, settled
 from sandbox.credentials.secret import Held
 from sandbox.errors import SandboxError
 from sandbox.host import detached, files
-from sandbox.host.engine import Engine
 from sandbox.names import Names
+from sandbox.providers.provider import Nodes
 from sandbox.spec.credentials import Credentials
 from sandbox.steps.step import State, Status, Work
 
@@ -27,7 +27,7 @@ LARGEST_LOG = 1_000_000
 class CredentialsStep:
     """What the spec lists and what commands added: kept, copied, named by the service accounts, renewed."""
 
-    engine: Engine
+    nodes: Nodes
     names: Names
     entries: tuple[Credentials, ...]
     name: str = "credentials"
@@ -65,11 +65,11 @@ class CredentialsStep:
     def deliver(self) -> None:
         """Bring what is kept to where it is meant for, now and later, and see to its renewal."""
         for path, content in node.node_files().items():
-            self.engine.write_file(self.names.node, path, content)
+            self.nodes.write_file(self.nodes.control_plane, path, content)
         for verb in (("daemon-reload",), ("enable", node.UNIT), ("restart", node.UNIT)):
-            status, output = self.engine.execute(self.names.node, ["systemctl", *verb])
+            status, output = self.nodes.execute(self.nodes.control_plane, ["systemctl", *verb])
             if status != 0:
-                raise SandboxError(f"systemctl {' '.join(verb)} failed on {self.names.node}", details=output)
+                raise SandboxError(f"systemctl {' '.join(verb)} failed on {self.nodes.control_plane}", details=output)
         delivery = Delivery(Cluster(self.names.kubeconfig))
         delivery.spread()
         held = delivery.held()
@@ -127,10 +127,10 @@ class CredentialsStep:
     def _idle(self, held: Mapping[str, Held]) -> str | None:
         """What does not run that should, or None."""
         for path, content in node.node_files().items():
-            if self.engine.read_file(self.names.node, path) != content:
-                return f"{path} on {self.names.node}"
-        if self.engine.execute(self.names.node, ["systemctl", "is-active", node.UNIT])[0] != 0:
-            return f"{node.UNIT} does not run on {self.names.node}"
+            if self.nodes.read_file(self.nodes.control_plane, path) != content:
+                return f"{path} on {self.nodes.control_plane}"
+        if self.nodes.execute(self.nodes.control_plane, ["systemctl", "is-active", node.UNIT])[0] != 0:
+            return f"{node.UNIT} does not run on {self.nodes.control_plane}"
         if _ending(held) and detached.find(self._record) is None:
             return f"nothing renews them; the process last said in {self._log}"
         return None

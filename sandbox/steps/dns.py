@@ -11,7 +11,8 @@ from sandbox.cluster.readiness import pending, wait_ready
 from sandbox.host.engine import Engine
 from sandbox.host.gateway import host_address
 from sandbox.host.resolvers import Upstream
-from sandbox.names import HOST, NETWORK, Names
+from sandbox.names import HOST, Names
+from sandbox.providers.provider import Nodes
 from sandbox.steps.step import State, Status, Work
 
 
@@ -24,6 +25,7 @@ class DnsStep:
     """
 
     engine: Engine
+    nodes: Nodes
     names: Names
     domain: str
     ingress: str | None
@@ -67,5 +69,5 @@ class DnsStep:
             service=self.ingress,
             nameservers=self.upstream.servers,
             zones=self.upstream.domains,
-            hosts={HOST: host_address(self.engine, NETWORK, self.names.node), **self.hosts},
+            hosts={HOST: host_address(self.engine, self.nodes.network, self.nodes.control_plane), **self.hosts},
         )

@@ -21,6 +21,7 @@ from sandbox.steps.step import State, Status, Work
 @dataclass(frozen=True)
 class EdgeStep:
     """One HAProxy container for all sandboxes; this step owns one route in it, and the last route takes it along.
+    It leads to `upstream`, the node where the ingress answers.
 
     A port that only a sandbox now gone asked for is given back as soon as nobody is connected: at its `undo` or at the
     next `apply` of any other.
@@ -28,6 +29,7 @@ class EdgeStep:
 
     engine: Engine
     names: Names
+    upstream: str
     image: str
     domain: str
     binds: tuple[Bind, ...]
@@ -108,7 +110,7 @@ class EdgeStep:
 
     def _route(self, since: float) -> Route:
         listen = tuple((bind.address, bind.port) for bind in self.binds)
-        return Route(self.names.name, self.domain, self.names.node, listen, since, (), self.hosts, self.aliases)
+        return Route(self.names.name, self.domain, self.upstream, listen, since, (), self.hosts, self.aliases)
 
     def _certificate(self) -> bytes | None:
         """Key and chain for the hosts that end at the edge, if there are any."""

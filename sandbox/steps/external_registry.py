@@ -17,6 +17,7 @@ class ExternalRegistryStep:
     """Looks whether this machine and the nodes can reach it, and takes the sandbox's own away, whose data stays."""
 
     engine: Engine
+    network: str
     names: Names
     where: str
     purge: bool
@@ -34,7 +35,7 @@ class ExternalRegistryStep:
             self._ping()
         except RegistryError as error:
             return Status(State.ABSENT, error.brief)
-        there = reach.external(self.engine, self.where)
+        there = reach.external(self.engine, self.network, self.where)
         return Status(State.READY, f"answers; nodes go to {there.endpoint}")
 
     def apply(self, work: Work) -> None:

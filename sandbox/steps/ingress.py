@@ -15,7 +15,7 @@ from sandbox.cluster.readiness import WORKLOADS, progress, wait_ready
 from sandbox.host.engine import Engine
 from sandbox.host.waiting import wait_until
 from sandbox.ingress.controller import Controller
-from sandbox.names import NETWORK, SYSTEM_NAMESPACE, Names
+from sandbox.names import SYSTEM_NAMESPACE, Names
 from sandbox.steps.step import State, Status, Work
 
 MARK = "sandbox.dev/applied"
@@ -25,9 +25,12 @@ KIND_TIMEOUT = 30.0
 
 @dataclass(frozen=True)
 class IngressStep:
-    """The controller on the node's ports 80 and 443 with our certificate as default; it goes with the cluster."""
+    """The controller on the node's ports 80 and 443 with our certificate as default; it goes with the cluster.
+
+    The edge, whose word on who the client is counts, is on `network`."""
 
     engine: Engine
+    network: str
     names: Names
     controller: Controller
     needs: tuple[str, ...] = ("secrets",)
@@ -65,7 +68,7 @@ class IngressStep:
         return False
 
     def _manifests(self) -> list[dict[str, Any]]:
-        network = self.engine.network(NETWORK)
+        network = self.engine.network(self.network)
         return [
             _marked(one) for one in self.controller.manifests(trusted=network.subnet if network else "127.0.0.1/32")
         ]

@@ -9,7 +9,7 @@ from typing import Any
 from sandbox.cluster import proxy
 from sandbox.cluster.api import Cluster, ClusterError
 from sandbox.names import Names
-from sandbox.steps.proxied import Proxied
+from sandbox.providers.proxied import Proxied
 from sandbox.steps.step import State, Status, Work
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sandbox.cluster.local_registry import SERVICE
 from sandbox.errors import SandboxError
 from sandbox.host.engine import Container, Engine
-from sandbox.names import NETWORK, REGISTRY_PORT, SYSTEM_NAMESPACE, Names
+from sandbox.names import REGISTRY_PORT, SYSTEM_NAMESPACE, Names
 from sandbox.registry import address
 
 
@@ -36,18 +36,19 @@ class Reach:
         return address.parse(self.endpoint).port
 
 
-def own(engine: Engine, names: Names, port: int) -> Reach:
-    """The sandbox's own registry. Raises SandboxError while it has no address."""
+def own(engine: Engine, network: str, names: Names, port: int) -> Reach:
+    """The sandbox's own registry, seen from `network`. Raises SandboxError while it has no address there."""
     container = engine.container(names.registry)
-    if container is None or NETWORK not in container.addresses:
-        raise SandboxError(f"the registry has no address on the network {NETWORK}", fix="sandbox up")
-    return _beside(container, REGISTRY_PORT, f"localhost:{port}")
+    if container is None or network not in container.addresses:
+        raise SandboxError(f"the registry has no address on the network {network}", fix="sandbox up")
+    return _beside(container, network, REGISTRY_PORT, f"localhost:{port}")
 
 
-def external(engine: Engine, where: str) -> Reach:
-    """A registry of somebody else at `where`, `HOST[:PORT]` or such a URL. Raises SandboxError when nodes find no way.
+def external(engine: Engine, network: str, where: str) -> Reach:
+    """A registry of somebody else at `where`, `HOST[:PORT]` or such a URL, seen from `network`.
 
     On a loopback address nodes would look for it in themselves, so they go to the container that publishes its port.
+    Raises SandboxError when nodes find no way.
     """
     there, name = address.parse(where), where.rpartition("://")[2]
     if not there.is_loopback:
@@ -55,28 +56,28 @@ def external(engine: Engine, where: str) -> Reach:
     publisher = engine.publisher(there.port)
     container = engine.container(publisher) if publisher else None
     if container is None:
-        network = engine.network(NETWORK)
+        found = engine.network(network)
         raise SandboxError(
             f"nodes cannot reach the registry {where}",
             details="it listens on this machine's loopback, and no container publishes that port",
-            fix=f"let it listen on an address of this machine that the network {NETWORK} "
-            f"({network.subnet if network else 'made by `up`'}) reaches, and write that one: registry: "
+            fix=f"let it listen on an address of this machine that the network {network} "
+            f"({found.subnet if found else 'made by `up`'}) reaches, and write that one: registry: "
             f"{{external: 'http://ADDRESS:{there.port}'}}",
         )
-    if NETWORK not in container.addresses:
+    if network not in container.addresses:
         raise SandboxError(
             f"nodes cannot reach the registry {where}",
-            details=f"its container {container.name} is not on the network {NETWORK}",
-            fix=f"docker network connect {NETWORK} {container.name}",
+            details=f"its container {container.name} is not on the network {network}",
+            fix=f"docker network connect {network} {container.name}",
         )
-    return _beside(container, _inner(container, there.port), name)
+    return _beside(container, network, _inner(container, there.port), name)
 
 
-def _beside(container: Container, port: int, name: str) -> Reach:
+def _beside(container: Container, network: str, port: int, name: str) -> Reach:
     """A registry in a container on the nodes' network, which this machine knows as `name`."""
     there = f"{container.name}:{port}"
     pods = f"{SERVICE}.{SYSTEM_NAMESPACE}.svc.cluster.local:{port}"
-    return Reach((name, there, pods), f"http://{there}", pods, container.addresses[NETWORK])
+    return Reach((name, there, pods), f"http://{there}", pods, container.addresses[network])
 
 
 def _inner(container: Container, port: int) -> int:

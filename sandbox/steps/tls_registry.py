@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from sandbox.cluster import tls_registry
 from sandbox.errors import SandboxError
-from sandbox.host.engine import Engine
-from sandbox.names import Names
+from sandbox.providers.provider import Nodes
 from sandbox.steps.step import State, Status, Work
 
 ADDRESS = "127.0.0.1"
@@ -21,8 +20,7 @@ class TlsRegistryStep:
     The engine writes /etc/hosts anew at every start of a node, and `up` then mends it.
     """
 
-    engine: Engine
-    names: Names
+    nodes: Nodes
     hosts: tuple[str, ...]
     name: str = "tls-registry"
     needs: tuple[str, ...] = ("trust",)
@@ -33,17 +31,17 @@ class TlsRegistryStep:
 
     def check(self) -> Status:
         for path, content in tls_registry.host_files(self.hosts).items():
-            found = self.engine.read_file(self.names.node, path)
+            found = self.nodes.read_file(self.nodes.control_plane, path)
             if found != content:
-                return Status(State.ABSENT if found is None else State.DRIFTED, f"{path} on {self.names.node}")
+                return Status(State.ABSENT if found is None else State.DRIFTED, f"{path} on {self.nodes.control_plane}")
         unknown = self._unknown()
         if unknown:
-            return Status(State.DRIFTED, f"{', '.join(unknown)} in /etc/hosts on {self.names.node}")
+            return Status(State.DRIFTED, f"{', '.join(unknown)} in /etc/hosts on {self.nodes.control_plane}")
         return Status(State.READY)
 
     def apply(self, work: Work) -> None:
         for path, content in tls_registry.host_files(self.hosts).items():
-            self.engine.write_file(self.names.node, path, content)
+            self.nodes.write_file(self.nodes.control_plane, path, content)
         for name in self._unknown():
             # Appended in place: the engine mounts this file, and would lose a replaced one.
             self._run(["sh", "-c", f"echo {shlex.quote(f'{ADDRESS} {name}')} >> /etc/hosts"])
@@ -57,7 +55,7 @@ class TlsRegistryStep:
         return [name for name in tls_registry.names(self.hosts) if (ADDRESS, name) not in known]
 
     def _run(self, argv: list[str]) -> str:
-        status, output = self.engine.execute(self.names.node, argv)
+        status, output = self.nodes.execute(self.nodes.control_plane, argv)
         if status != 0:
-            raise SandboxError(f"/etc/hosts on {self.names.node} cannot be read or written", details=output)
+            raise SandboxError(f"/etc/hosts on {self.nodes.control_plane} cannot be read or written", details=output)
         return output

@@ -11,9 +11,9 @@ from sandbox.certs.provided import Provided
 from sandbox.cluster import trust
 from sandbox.cluster.api import Cluster
 from sandbox.errors import SandboxError
-from sandbox.host.engine import Engine
 from sandbox.host.waiting import wait_until
 from sandbox.names import Names
+from sandbox.providers.provider import Nodes
 from sandbox.steps.step import State, Status, Work
 
 
@@ -24,7 +24,7 @@ class TrustStep:
     The ConfigMap holds the sandbox's root, and with it the root of the default certificate that the user brings.
     """
 
-    engine: Engine
+    nodes: Nodes
     names: Names
     keystore: Keystore
     provided: Provided | None
@@ -37,18 +37,18 @@ class TrustStep:
 
     def check(self) -> Status:
         for path, content in self._files.items():
-            found = self.engine.read_file(self.names.node, path)
+            found = self.nodes.read_file(self.nodes.control_plane, path)
             if found != content:
-                return Status(State.ABSENT if found is None else State.DRIFTED, f"{path} on {self.names.node}")
-        if self.engine.execute(self.names.node, ["systemctl", "is-active", trust.UNIT])[0] != 0:
-            return Status(State.DRIFTED, f"{trust.UNIT} does not run on {self.names.node}")
+                return Status(State.ABSENT if found is None else State.DRIFTED, f"{path} on {self.nodes.control_plane}")
+        if self.nodes.execute(self.nodes.control_plane, ["systemctl", "is-active", trust.UNIT])[0] != 0:
+            return Status(State.DRIFTED, f"{trust.UNIT} does not run on {self.nodes.control_plane}")
         pending = self._pending(Cluster(self.names.kubeconfig))
         detail = f"ConfigMap {trust.CONFIG_MAP} for namespaces with {trust.LABEL}=true"
         return Status(State.DRIFTED, pending) if pending else Status(State.READY, detail)
 
     def apply(self, work: Work) -> None:
         for path, content in self._files.items():
-            self.engine.write_file(self.names.node, path, content)
+            self.nodes.write_file(self.nodes.control_plane, path, content)
         for verb in (["daemon-reload"], ["enable", trust.UNIT], ["restart", trust.UNIT]):
             self._systemctl(verb)
         cluster = Cluster(self.names.kubeconfig)
@@ -66,9 +66,9 @@ class TrustStep:
         return trust.node_files(self._root)
 
     def _systemctl(self, words: Sequence[str]) -> None:
-        status, output = self.engine.execute(self.names.node, ["systemctl", *words])
+        status, output = self.nodes.execute(self.nodes.control_plane, ["systemctl", *words])
         if status != 0:
-            raise SandboxError(f"systemctl {' '.join(words)} failed on {self.names.node}", details=output)
+            raise SandboxError(f"systemctl {' '.join(words)} failed on {self.nodes.control_plane}", details=output)
 
     def _pending(self, cluster: Cluster) -> str | None:
         """The first namespace that asks for the root and has it not, or None."""

@@ -17,11 +17,12 @@ from sandbox.cluster.local_registry import SERVICE
 from sandbox.cluster.namespace import namespace
 from sandbox.host.engine import Engine
 from sandbox.host.waiting import wait_until
-from sandbox.names import NETWORK, REGISTRY_PORT, SYSTEM_NAMESPACE, Names
+from sandbox.names import REGISTRY_PORT, SYSTEM_NAMESPACE, Names
+from sandbox.providers.provider import Nodes
 from sandbox.registry import canary, upstream
 from sandbox.registry.client import Client
 from sandbox.registry.errors import RegistryError
-from sandbox.steps import nodes, reach
+from sandbox.steps import reach
 from sandbox.steps.reach import Reach
 from sandbox.steps.step import State, Status, Work
 
@@ -46,6 +47,7 @@ class WiringStep:
     """
 
     engine: Engine
+    nodes: Nodes
     names: Names
     port: int
     external: str | None = None
@@ -60,7 +62,7 @@ class WiringStep:
     def check(self) -> Status:
         there = self._reach()
         wanted = self._host_files(there)
-        for node in self._nodes:
+        for node in self.nodes.running():
             found = self._listed(node)
             for path, content in wanted.items():
                 if found.get(path) != content:
@@ -73,14 +75,14 @@ class WiringStep:
     def apply(self, work: Work) -> None:
         there = self._reach()
         wanted = self._host_files(there)
-        for node in self._nodes:
+        for node in self.nodes.running():
             found = self._listed(node)
             old = local_registry.stale(found, wanted)
             if old:
-                self.engine.execute(node, ["rm", "-r", *(str(path.parent) for path in old)])
+                self.nodes.execute(node, ["rm", "-r", *(str(path.parent) for path in old)])
             for path, content in wanted.items():
                 if found.get(path) != content:
-                    self.engine.write_file(node, path, content)
+                    self.nodes.write_file(node, path, content)
         cluster = Cluster(self.names.kubeconfig)
         cluster.apply(self._hosting(there))
         cluster.apply(namespace(SYSTEM_NAMESPACE))
@@ -95,17 +97,13 @@ class WiringStep:
     def undo(self) -> bool:
         return False
 
-    @property
-    def _nodes(self) -> tuple[str, ...]:
-        return nodes.running(self.engine, self.names)
-
     def _reach(self) -> Reach:
         if self.external:
-            return reach.external(self.engine, self.external)
-        return reach.own(self.engine, self.names, self.port)
+            return reach.external(self.engine, self.nodes.network, self.external)
+        return reach.own(self.engine, self.nodes.network, self.names, self.port)
 
     def _listed(self, node: str) -> Mapping[PurePosixPath, bytes]:
-        _, output = self.engine.execute(node, local_registry.listing())
+        _, output = self.nodes.execute(node, local_registry.listing())
         return local_registry.read_listing(output)
 
     def _host_files(self, there: Reach) -> dict[PurePosixPath, bytes]:
@@ -141,7 +139,7 @@ class WiringStep:
                 return Status(State.READY, "wired; no canary: this registry wants an account")
             return Status(State.DRIFTED, f"push: {error}")
         command = pulling.command(there.names[0], image, there.endpoint)
-        every = self._nodes
+        every = self.nodes.running()
         with ThreadPoolExecutor(WIDTH) as pool:
             said = tuple(pool.map(partial(self._pull, command=command, there=there), every))
         for node, result in zip(every, said, strict=True):
@@ -152,14 +150,14 @@ class WiringStep:
         return Status(State.READY, f"wired, canary {slowest} ms")
 
     def _pull(self, node: str, *, command: Sequence[str], there: Reach) -> Pulled | Broken:
-        _, output = self.engine.execute(node, command)
+        _, output = self.nodes.execute(node, command)
         return pulling.read(output, there.endpoint)
 
     def _fix(self, node: str, broken: Broken, there: Reach) -> str:
-        container = self.engine.container(node)
-        if container is not None and NETWORK not in container.addresses:
-            return f"docker network connect {NETWORK} {node}"
-        return FIXES[broken.hop].format(node=node, network=NETWORK, registry=there.runtime.partition(":")[0])
+        network, container = self.nodes.network, self.engine.container(node)
+        if container is not None and network not in container.addresses:
+            return f"docker network connect {network} {node}"
+        return FIXES[broken.hop].format(node=node, network=network, registry=there.runtime.partition(":")[0])
 
     def _unproved(self, there: Reach) -> str | None:
         found = self._canary(there)

@@ -167,10 +167,13 @@ def test_containers_are_found_by_label_and_by_its_value(world: World) -> None:
     assert world.engine.containers(f"{LABEL}={world.name}-other") == ()
 
 
-def test_a_container_that_was_killed_stays_and_starts_again(world: World) -> None:
+@pytest.mark.parametrize(
+    "end", [lambda engine, name: engine.stop(name), lambda engine, name: engine.signal(name, "SIGKILL")]
+)
+def test_a_container_that_was_ended_stays_and_starts_again(world: World, end: Callable[[Engine, str], None]) -> None:
     bind = Bind("127.0.0.1", free_port())
     world.engine.run(world.spec(publish={80: (bind,)}))
-    world.engine.signal(world.name, "SIGKILL")
+    end(world.engine, world.name)
     stopped = world.engine.container(world.name)
     assert stopped is not None
     assert (stopped.running, stopped.addresses, stopped.published) == (False, {}, {80: frozenset({bind})})
@@ -223,6 +226,7 @@ def test_an_absent_container_refuses_everything(world: World) -> None:
     engine, name = world.engine, "sandbox-test-none"
     calls: list[Callable[[], object]] = [
         lambda: engine.start(name),
+        lambda: engine.stop(name),
         lambda: engine.signal(name, "SIGHUP"),
         lambda: engine.logs(name),
         lambda: engine.execute(name, ["busybox", "true"]),

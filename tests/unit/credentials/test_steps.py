@@ -17,8 +17,8 @@ from sandbox.credentials.delivery import Delivery
 from sandbox.credentials.mint import mint
 from sandbox.errors import SandboxError
 from sandbox.host import detached
-from sandbox.host.engine import Engine
 from sandbox.names import SYSTEM_NAMESPACE, Names
+from sandbox.providers import kind
 from sandbox.spec.credentials import Credentials, Docker, Gcr
 from sandbox.steps.accounts import AccountsStep
 from sandbox.steps.credentials import CredentialsStep
@@ -42,7 +42,7 @@ def config(password: str) -> str:
 
 
 def step(node: FakeEngine, names: Names, *entries: Credentials) -> CredentialsStep:
-    return CredentialsStep(cast("Engine", node), names, entries)
+    return CredentialsStep(kind.nodes(node, names), names, entries)
 
 
 def test_what_the_spec_lists_is_delivered_once(

@@ -7,9 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from sandbox.bundle.own import UPSTREAM
+from sandbox.cluster.kind import Kind
 from sandbox.host.engine import ContainerSpec
+from sandbox.host.proxies import Proxies
 from sandbox.names import NETWORK, Names
-from sandbox.steps.nodes import ROLE
+from sandbox.providers.kind import ROLE, KindProvider
+from sandbox.providers.kind import nodes as kind_nodes
+from sandbox.providers.proxied import Proxied
 from tests.fakes import FakeContainer, FakeEngine
 
 
@@ -35,6 +39,12 @@ class Nodes:
     def _pull(self, box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
         self.pulled.append((box.spec.name, argv[4]))
         return 0, self.answers.get(box.spec.name, "pulled 40\n")
+
+
+def provider(engine: FakeEngine, names: Names, kind: Kind) -> KindProvider:
+    """The provider that makes a sandbox's cluster with this kind."""
+    told = Proxied(engine, kind_nodes(engine, names), names, "demo.localhost", Proxies())
+    return KindProvider(engine, names, kind, UPSTREAM["node"], None, ("9.9.9.9",), ("corp",), told)
 
 
 def _grep(box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:

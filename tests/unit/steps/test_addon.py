@@ -26,6 +26,7 @@ from tests.api_server import ApiServer
 from tests.controllers import Controllers
 from tests.fakes import FakeContainer, FakeEngine, NoWork
 from tests.registry_simulator import Simulator
+from tests.unit.steps.nodes import provider
 
 APP = "/apis/apps/v1/namespaces/default/deployments/app"
 TEXT = "/api/v1/namespaces/default/configmaps/text"
@@ -86,7 +87,8 @@ def step(
     host = registry.url.removeprefix("http://")
     store = Store(names.home.bundle)
     store.folder(recipes()["busybox"]).mkdir(parents=True)
-    images = AddonImages(engine, names, Kind(program, NETWORK), store, host, (host,), ("quay.io",))
+    made_by = provider(engine, names, Kind(program, NETWORK))
+    images = AddonImages(engine, names, made_by, store, host, (host,), ("quay.io",))
     return AddonStep(images, (Use(str(folder)),), {"domain": "demo.test"})
 
 

@@ -9,6 +9,7 @@ import pytest
 from sandbox.cluster import dns
 from sandbox.host.resolvers import Upstream
 from sandbox.names import HOST, INGRESS_SERVICE, Names
+from sandbox.providers import kind
 from sandbox.steps.dns import DnsStep
 from sandbox.steps.step import State
 from tests.api_server import ApiServer
@@ -29,7 +30,8 @@ def step(engine: FakeEngine, names: Names, server: ApiServer) -> DnsStep:
         "metadata": {"name": "coredns"},
         "spec": {"replicas": 2, "template": {"metadata": {"labels": {"k8s-app": "kube-dns"}}}},
     }
-    return DnsStep(engine, names, "demo.localhost", INGRESS_SERVICE, UPSTREAM, {"db.corp": "10.0.0.5"})
+    nodes = kind.nodes(engine, names)
+    return DnsStep(engine, nodes, names, "demo.localhost", INGRESS_SERVICE, UPSTREAM, {"db.corp": "10.0.0.5"})
 
 
 def test_what_kubeadm_made_is_changed_once(server: ApiServer, step: DnsStep) -> None:

@@ -34,7 +34,7 @@ class Crashing(FakeEngine):
 
 def step_of(engine: FakeEngine, place: Home, name: str, *ports: int) -> EdgeStep:
     binds = tuple(Bind(LOCAL, port) for port in ports)
-    return EdgeStep(engine, place.sandbox(name), IMAGE, f"{name}.localhost", binds)
+    return EdgeStep(engine, place.sandbox(name), place.sandbox(name).node, IMAGE, f"{name}.localhost", binds)
 
 
 @pytest.fixture

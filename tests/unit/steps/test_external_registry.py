@@ -32,7 +32,7 @@ def port(engine: FakeEngine, registry: Simulator) -> int:
 
 @pytest.fixture
 def step(engine: FakeEngine, names: Names, port: int) -> ExternalRegistryStep:
-    return ExternalRegistryStep(engine, names, f"localhost:{port}", purge=False)
+    return ExternalRegistryStep(engine, NETWORK, names, f"localhost:{port}", purge=False)
 
 
 def test_one_that_everybody_reaches_is_ready_and_stays(engine: FakeEngine, step: ExternalRegistryStep) -> None:
@@ -43,14 +43,14 @@ def test_one_that_everybody_reaches_is_ready_and_stays(engine: FakeEngine, step:
 
 
 def test_one_that_does_not_answer_is_an_error(engine: FakeEngine, names: Names) -> None:
-    step = ExternalRegistryStep(engine, names, f"127.0.0.1:{free_port()}", purge=False)
+    step = ExternalRegistryStep(engine, NETWORK, names, f"127.0.0.1:{free_port()}", purge=False)
     assert step.check().state is State.ABSENT
     with pytest.raises(RegistryError):
         step.apply(NoWork())
 
 
 def test_one_that_nodes_cannot_reach_is_an_error(engine: FakeEngine, names: Names, registry: Simulator) -> None:
-    step = ExternalRegistryStep(engine, names, registry.url, purge=False)
+    step = ExternalRegistryStep(engine, NETWORK, names, registry.url, purge=False)
     with pytest.raises(SandboxError, match="nodes cannot reach"):
         step.check()
 
@@ -67,5 +67,5 @@ def test_our_own_goes_and_its_data_stays(engine: FakeEngine, names: Names, step:
 
 def test_a_purge_takes_the_data_of_our_own(engine: FakeEngine, names: Names, port: int) -> None:
     engine.create_volume(names.volume, names.labels)
-    assert ExternalRegistryStep(engine, names, f"localhost:{port}", purge=True).undo()
+    assert ExternalRegistryStep(engine, NETWORK, names, f"localhost:{port}", purge=True).undo()
     assert engine.volumes == {}

@@ -13,7 +13,7 @@ from sandbox.cluster import pods
 from sandbox.cluster.api import ClusterError
 from sandbox.errors import SandboxError
 from sandbox.ingress.controller import Manifest
-from sandbox.names import Names
+from sandbox.names import NETWORK, Names
 from sandbox.steps import ingress
 from sandbox.steps.ingress import IngressStep
 from sandbox.steps.step import State
@@ -51,7 +51,7 @@ class Small:
 
 @pytest.fixture
 def step(engine: FakeEngine, names: Names, server: ApiServer) -> IngressStep:
-    return IngressStep(engine, names, Small())
+    return IngressStep(engine, NETWORK, names, Small())
 
 
 def test_it_is_absent_until_its_workload_is_there(server: ApiServer, step: IngressStep) -> None:
@@ -123,5 +123,5 @@ def test_a_map_that_is_replaced_is_the_step_s_own_and_its_pods_see_it(
     assert server.objects[CONFIG]["data"]["content"] == "y"
     assert pods.MARK in server.objects[POD]["metadata"]["annotations"]
     replaced = dict(server.objects[CONFIG])
-    IngressStep(engine, names, Small(content="y")).apply(NoWork())
+    IngressStep(engine, NETWORK, names, Small(content="y")).apply(NoWork())
     assert server.objects[CONFIG] == replaced

@@ -9,8 +9,9 @@ import pytest
 from sandbox.cluster import proxy
 from sandbox.host.proxies import Proxies
 from sandbox.names import Names
+from sandbox.providers import kind
+from sandbox.providers.proxied import Proxied
 from sandbox.steps.pod_proxy import PodProxyStep
-from sandbox.steps.proxied import Proxied
 from sandbox.steps.step import State
 from tests.api_server import ApiServer
 from tests.fakes import FakeEngine, NoWork
@@ -25,7 +26,7 @@ SECRET = "http://user:secret@proxy.example.com:3128"  # nobody's
 
 @pytest.fixture
 def proxied(engine: FakeEngine, names: Names) -> Proxied:
-    return Proxied(engine, names, "demo.localhost", Proxies(https=SECRET, direct=(".corp",)))
+    return Proxied(engine, kind.nodes(engine, names), names, "demo.localhost", Proxies(https=SECRET, direct=(".corp",)))
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ def start(engine: FakeEngine, name: str, *, network: str = NETWORK, port: int = 
 
 def test_our_own(engine: FakeEngine, names: Names) -> None:
     start(engine, names.registry)
-    there = reach.own(engine, names, 5001)
+    there = reach.own(engine, NETWORK, names, 5001)
     assert there.names == ("localhost:5001", f"{names.registry}:5000", f"{PODS}:5000")
     assert (there.endpoint, there.pods) == (f"http://{names.registry}:5000", f"{PODS}:5000")
     assert (there.address, there.port) == (engine.boxes[names.registry].address, 5000)
@@ -32,13 +32,13 @@ def test_our_own(engine: FakeEngine, names: Names) -> None:
 
 def test_our_own_without_an_address_needs_up(engine: FakeEngine, names: Names) -> None:
     with pytest.raises(SandboxError, match="has no address") as caught:
-        reach.own(engine, names, 5001)
+        reach.own(engine, NETWORK, names, 5001)
     assert caught.value.fix == "sandbox up"
 
 
 def test_a_container_of_others_is_found_by_its_port_and_called_by_its_name(engine: FakeEngine) -> None:
     start(engine, "kind-registry", port=5009, inner=80)
-    there = reach.external(engine, "localhost:5009")
+    there = reach.external(engine, NETWORK, "localhost:5009")
     assert there.names == ("localhost:5009", "kind-registry:80", f"{PODS}:80")
     assert (there.endpoint, there.runtime, there.port) == ("http://kind-registry:80", "kind-registry:80", 80)
     assert there.address == engine.boxes["kind-registry"].address
@@ -47,13 +47,13 @@ def test_a_container_of_others_is_found_by_its_port_and_called_by_its_name(engin
 def test_a_container_on_another_network_is_to_be_joined(engine: FakeEngine) -> None:
     start(engine, "kind-registry", network="kind")
     with pytest.raises(SandboxError, match="nodes cannot reach") as caught:
-        reach.external(engine, "localhost:5001")
+        reach.external(engine, NETWORK, "localhost:5001")
     assert caught.value.fix == f"docker network connect {NETWORK} kind-registry"
 
 
 def test_a_program_on_the_loopback_is_out_of_the_nodes_reach(engine: FakeEngine) -> None:
     with pytest.raises(SandboxError, match="nodes cannot reach") as caught:
-        reach.external(engine, "127.0.0.1:5001")
+        reach.external(engine, NETWORK, "127.0.0.1:5001")
     assert "http://ADDRESS:5001" in caught.value.fix
 
 
@@ -68,6 +68,6 @@ def test_a_program_on_the_loopback_is_out_of_the_nodes_reach(engine: FakeEngine)
 def test_one_elsewhere_has_one_name_for_all(
     engine: FakeEngine, where: str, name: str, endpoint: str, port: int
 ) -> None:
-    there = reach.external(engine, where)
+    there = reach.external(engine, NETWORK, where)
     assert (there.names, there.endpoint, there.pods, there.address) == ((name,), endpoint, name, None)
     assert (there.runtime, there.port) == (name, port)

@@ -11,6 +11,7 @@ from sandbox.bundle.own import UPSTREAM
 from sandbox.errors import SandboxError
 from sandbox.host.engine import ContainerSpec
 from sandbox.names import NETWORK, Names
+from sandbox.providers import kind
 from sandbox.steps.step import State
 from sandbox.steps.tls_registry import TlsRegistryStep
 from tests.fakes import FakeContainer, FakeEngine, NoWork
@@ -38,7 +39,7 @@ def node(engine: FakeEngine, names: Names) -> FakeContainer:
 
 @pytest.fixture
 def step(engine: FakeEngine, names: Names, node: FakeContainer) -> TlsRegistryStep:
-    return TlsRegistryStep(engine, names, ("hub.demo.localhost", "hub.demo.localhost:8443"))
+    return TlsRegistryStep(kind.nodes(engine, names), ("hub.demo.localhost", "hub.demo.localhost:8443"))
 
 
 def test_the_node_knows_the_name_once_and_each_way_to_write_it(node: FakeContainer, step: TlsRegistryStep) -> None:

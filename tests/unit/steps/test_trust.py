@@ -15,6 +15,7 @@ from sandbox.cluster import trust
 from sandbox.errors import SandboxError
 from sandbox.host.engine import ContainerSpec
 from sandbox.names import NETWORK, Names
+from sandbox.providers import kind
 from sandbox.steps.step import State
 from sandbox.steps.trust import TrustStep
 from tests.api_server import ApiServer
@@ -67,7 +68,7 @@ def step(engine: FakeEngine, names: Names, systemd: Systemd) -> TrustStep:
     engine.programs["systemctl"] = systemd
     keystore = Keystore(names.keys)
     keystore.authority([DOMAIN], now=datetime.now(UTC))
-    return TrustStep(engine, names, keystore, None)
+    return TrustStep(kind.nodes(engine, names), names, keystore, None)
 
 
 def test_namespaces_that_ask_have_the_root(server: ApiServer, step: TrustStep, systemd: Systemd) -> None:
@@ -115,7 +116,7 @@ def test_the_root_of_the_user_s_own_certificate_is_trusted_too(
 ) -> None:
     root = make_pki().root.cert_pem
     (tmp_path / "own.pem").write_bytes(root)
-    own = TrustStep(step.engine, step.names, step.keystore, Provided(tmp_path / "own.pem", tmp_path / "own.key"))
+    own = TrustStep(step.nodes, step.names, step.keystore, Provided(tmp_path / "own.pem", tmp_path / "own.key"))
     own.apply(NoWork())
     assert own.check().state is State.READY
     text = step.names.root_certificate.read_text() + root.decode()

@@ -15,6 +15,7 @@ from sandbox.errors import SandboxError
 from sandbox.host.engine import Bind, ContainerSpec
 from sandbox.host.waiting import WaitTimeout
 from sandbox.names import NETWORK, SYSTEM_NAMESPACE, Names
+from sandbox.providers import kind
 from sandbox.registry import canary
 from sandbox.steps import wiring
 from sandbox.steps.step import State
@@ -40,7 +41,7 @@ def nodes(engine: FakeEngine, names: Names) -> Nodes:
 @pytest.fixture
 def step(engine: FakeEngine, names: Names, server: ApiServer, registry: Simulator, nodes: Nodes) -> WiringStep:
     start_registry(engine, names)
-    return WiringStep(engine, names, urlsplit(registry.url).port or 0)
+    return WiringStep(engine, kind.nodes(engine, names), names, urlsplit(registry.url).port or 0)
 
 
 def start_registry(engine: FakeEngine, names: Names) -> None:
@@ -212,7 +213,7 @@ def test_a_node_off_the_network_is_to_be_joined_again(
 
 def test_a_registry_that_takes_no_images_is_told(registry: Simulator, step: WiringStep) -> None:
     registry.faults.append(Fault("POST", "/v2/.*", 405, times=99))
-    engine_said = WiringStep(step.engine, step.names, step.port)
+    engine_said = WiringStep(step.engine, step.nodes, step.names, step.port)
     with pytest.raises(WaitTimeout) as caught:
         wired_at_once(engine_said)
     assert caught.value.details.startswith("push: ")
@@ -257,7 +258,7 @@ def test_a_registry_of_others_that_wants_an_account_is_wired_without_the_proof(
         publish = {5000: (Bind("127.0.0.1", port),)}
         image = UPSTREAM["registry"]
         engine.run(ContainerSpec("theirs", image, ("registry",), labels={}, network=NETWORK, publish=publish))
-        step = WiringStep(engine, names, 5001, external=f"127.0.0.1:{port}")
+        step = WiringStep(engine, kind.nodes(engine, names), names, 5001, external=f"127.0.0.1:{port}")
         step.apply(NoWork())
         assert step.check().state is State.READY and "account" in step.check().detail
     assert nodes.pulled == []
@@ -268,7 +269,8 @@ def test_pods_need_no_service_for_a_registry_that_they_reach_by_its_own_name(
 ) -> None:
     server.objects |= {SERVICE: {}, SLICE: {"endpoints": [{"addresses": ["10.0.0.9"]}]}}
     # An address that is not loopback and is this machine all the same.
-    step = WiringStep(engine, names, 5001, external=registry.url.replace("127.0.0.1", "0.0.0.0"))  # noqa: S104
+    where = registry.url.replace("127.0.0.1", "0.0.0.0")  # noqa: S104
+    step = WiringStep(engine, kind.nodes(engine, names), names, 5001, external=where)
     assert step.check().state is State.ABSENT
     step.apply(NoWork())
     assert step.check().state is State.READY

@@ -8,14 +8,16 @@ from sandbox.cluster import proxy
 from sandbox.host.engine import Engine
 from sandbox.host.gateway import joined
 from sandbox.host.proxies import Proxies
-from sandbox.names import HOST, NETWORK, Names
+from sandbox.names import HOST, Names
+from sandbox.providers.provider import Nodes
 
 
 @dataclass(frozen=True)
 class Proxied:
-    """The proxy of one sandbox; the variables need the sandbox's network, once there is a proxy at all."""
+    """The proxy of one sandbox; the variables need the nodes' network, once there is a proxy at all."""
 
     engine: Engine
+    nodes: Nodes
     names: Names
     domain: str
     proxies: Proxies
@@ -24,8 +26,8 @@ class Proxied:
         """The environment of a program that uses it, empty for none. Raises SandboxError without the network."""
         if not self.proxies:
             return {}
-        hosts = (self.names.node, self.names.registry, HOST)
-        return self.proxies.variables(proxy.inside(self.domain, hosts, joined(self.engine, NETWORK).subnet))
+        hosts = (self.nodes.control_plane, self.names.registry, HOST)
+        return self.proxies.variables(proxy.inside(self.domain, hosts, joined(self.engine, self.nodes.network).subnet))
 
     def __str__(self) -> str:
         return str(self.proxies)

@@ -1,0 +1,51 @@
+"""The kind of cluster that a spec asks for, ready to be made or removed."""
+
+from __future__ import annotations
+
+from sandbox.bundle.own import OwnImages
+from sandbox.bundle.recipe import recipes
+from sandbox.bundle.store import Store
+from sandbox.cluster.kind import Kind, Tags
+from sandbox.host import proxies, resolvers
+from sandbox.host.engine import Engine
+from sandbox.host.proxies import Proxies
+from sandbox.host.resolvers import Upstream
+from sandbox.names import NETWORK, Names
+from sandbox.providers import kind
+from sandbox.providers.kind import KindProvider
+from sandbox.providers.provider import Nodes, Provider
+from sandbox.providers.proxied import Proxied
+from sandbox.spec import Spec
+
+
+def provider(spec: Spec, names: Names, engine: Engine, own: OwnImages) -> Provider:
+    """What makes the cluster of the sandbox. Raises MissingTool."""
+    program = Kind.find(NETWORK, extra=Store(names.home.bundle).program(recipes()["kind"], "kind").parent)
+    servers, search = upstream(spec).servers, spec.network.search
+    told = proxied(spec, names, engine, kind.nodes(engine, names))
+    return KindProvider(engine, names, program, own.references["node"], _tags(own), servers, search, told)
+
+
+def upstream(spec: Spec) -> Upstream:
+    """Whom pods ask for names of the outside."""
+    chosen = spec.network.nameservers
+    return resolvers.upstream() if chosen == "auto" else Upstream(chosen)
+
+
+def proxied(spec: Spec, names: Names, engine: Engine, nodes: Nodes) -> Proxied:
+    """What nodes and pods are told of the proxy to the outside, if there is one."""
+    return Proxied(engine, nodes, names, spec.domain, _proxies(spec))
+
+
+def _proxies(spec: Spec) -> Proxies:
+    chosen = spec.network.proxy
+    if chosen == "auto":
+        return proxies.of_environment()
+    return Proxies(chosen.http or "", chosen.https or "", chosen.no_proxy)
+
+
+def _tags(own: OwnImages) -> Tags | None:
+    """The bundle's etcd and CoreDNS are newer than those that kubeadm would ask for."""
+    if own.source != "bundle":
+        return None
+    return Tags(etcd=f"{recipes()['etcd'].version}-0", coredns=recipes()["coredns"].version)

@@ -1,0 +1,55 @@
+"""Nodes that are containers of the engine, known by the labels of whoever made them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from sandbox.host.engine import Container, Engine
+from sandbox.providers.provider import Standing
+
+
+@dataclass(frozen=True)
+class Containers:
+    """The containers with the label `mark`, a `key=value` that only one cluster's have.
+
+    Where `role` is the key of a label that tells what they do, only those with one of `roles` run pods.
+    """
+
+    engine: Engine
+    network: str
+    control_plane: str
+    mark: str
+    role: str | None = None
+    roles: tuple[str, ...] = ()
+
+    def all(self) -> tuple[Container, ...]:
+        """Every container of the cluster, running or not."""
+        return self.engine.containers(self.mark)
+
+    def standing(self) -> Standing:
+        """Whether the control-plane node is there and runs."""
+        found = self.engine.container(self.control_plane)
+        if found is None:
+            return Standing.ABSENT
+        return Standing.RUNNING if found.running else Standing.STOPPED
+
+    def running(self) -> tuple[str, ...]:
+        """The nodes that run; the one whose name is known where nothing is labelled."""
+        found = [one for one in self.all() if one.running]
+        if self.role:
+            found = [one for one in found if one.labels.get(self.role) in self.roles]
+        return tuple(sorted(one.name for one in found)) or (self.control_plane,)
+
+    def execute(self, node: str, argv: Sequence[str]) -> tuple[int, str]:
+        """Run a command on a node."""
+        return self.engine.execute(node, argv)
+
+    def read_file(self, node: str, path: PurePosixPath) -> bytes | None:
+        """Read a file on a node."""
+        return self.engine.read_file(node, path)
+
+    def write_file(self, node: str, path: PurePosixPath, data: bytes) -> None:
+        """Write a file on a node."""
+        self.engine.write_file(node, path, data)

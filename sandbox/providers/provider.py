@@ -1,0 +1,82 @@
+"""What the rest of the sandbox knows of a cluster's kind: its nodes, and that it can be made, stopped and removed."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+
+
+class Standing(enum.Enum):
+    """What there is of a cluster, whatever it answers."""
+
+    ABSENT = "absent"
+    PARTIAL = "partial"  # it was begun, and its maker never came to its end
+    STOPPED = "stopped"
+    RUNNING = "running"
+
+
+class Nodes(Protocol):
+    """A cluster's nodes, each known by its name; every call raises SandboxError when the node cannot be reached."""
+
+    @property
+    def network(self) -> str:
+        """The engine's network that the nodes share with the registry and the edge."""
+
+    @property
+    def control_plane(self) -> str:
+        """The first control-plane node, known before there is one: the ingress answers at its ports 80 and 443."""
+
+    def standing(self) -> Standing:
+        """How the control-plane node stands; never PARTIAL, which only a cluster's maker can tell."""
+
+    def running(self) -> tuple[str, ...]:
+        """The nodes that run and can run pods."""
+
+    def execute(self, node: str, argv: Sequence[str]) -> tuple[int, str]:
+        """Run a command on a node as root: its exit status and its output."""
+
+    def read_file(self, node: str, path: PurePosixPath) -> bytes | None:
+        """The content of a file on a node; None when there is none."""
+
+    def write_file(self, node: str, path: PurePosixPath, data: bytes) -> None:
+        """Write a file on a node, with its parent folders."""
+
+
+class Provider(Protocol):
+    """One sandbox's cluster, there or yet to be made; every call raises SandboxError when its tool fails."""
+
+    @property
+    def nodes(self) -> Nodes:
+        """The way to its nodes."""
+
+    def require(self) -> str:
+        """The version of the tool that makes it. Raises MissingTool when there is none or it is too old."""
+
+    def standing(self) -> Standing:
+        """What there is of the cluster."""
+
+    def drift(self) -> str | None:
+        """In what a running cluster is not as the spec says, or None; `start` mends it."""
+
+    def create(self, say: Callable[[str], None], usable: Callable[[], None]) -> None:
+        """Make the cluster and its kubeconfig, in place of a partial one.
+
+        `say` takes lines of progress; `usable` is called once its API server answers, if that is before the end.
+        """
+
+    def start(self, say: Callable[[str], None]) -> None:
+        """Start a cluster that is stopped, and mend one that has drifted."""
+
+    def stop(self) -> None:
+        """Stop a running cluster's nodes and keep what they hold."""
+
+    def delete(self) -> bool:
+        """Remove the cluster and the files made for it; returns whether there was a cluster."""
+
+    def write_kubeconfig(self) -> None:
+        """Write the kubeconfig of a running cluster anew, where `Names.kubeconfig` says."""
+
+    def load(self, archive: Path) -> None:
+        """Put the images of an archive into every node."""
