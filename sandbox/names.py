@@ -22,11 +22,15 @@ HOST = "host.sandbox.internal"
 
 @dataclass(frozen=True)
 class Home:
-    """The folders and files of the user that the sandbox may touch."""
+    """The folders and files of the user that the sandbox may touch.
+
+    `other_kubeconfigs` are further ones of KUBECONFIG, which may be the one that an earlier command wrote to.
+    """
 
     state: Path
     cache: Path
     kubeconfig: Path
+    other_kubeconfigs: tuple[Path, ...] = ()
 
     @property
     def bundle(self) -> Path:

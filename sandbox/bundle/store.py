@@ -22,11 +22,8 @@ class Store:
         return self.root / f"{recipe.name}-{recipe.digest}"
 
     def has(self, recipe: Recipe) -> bool:
-        """Whether the component is here with all that its recipe promises."""
-        parts: dict[str, object] = {"image.tar": recipe.image or recipe.node, "bin": recipe.go, "files": recipe.files}
-        parts |= dict.fromkeys(("tree", "copyrights"), recipe.debian)
-        folder = self.folder(recipe)
-        return folder.is_dir() and all(folder.joinpath(part).exists() for part, wanted in parts.items() if wanted)
+        """Whether the component is built."""
+        return self.folder(recipe).is_dir()
 
     def program(self, recipe: Recipe, name: str) -> Path:
         """One of the component's programs."""
@@ -55,10 +52,6 @@ class Store:
             shutil.rmtree(partial)
         partial.mkdir(parents=True)
         yield partial
-        self.place(partial, self.folder(recipe))
-
-    def place(self, partial: Path, folder: Path) -> None:
-        """Give the finished folder `partial` its final name, in place of older builds of the same component."""
-        for old in folder.parent.glob(folder.name.rpartition("-")[0] + "-" + "[0-9a-f]" * 12):
+        for old in self.root.glob(f"{recipe.name}-" + "[0-9a-f]" * 12):
             shutil.rmtree(old)
-        partial.rename(folder)
+        partial.rename(self.folder(recipe))

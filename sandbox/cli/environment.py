@@ -24,12 +24,19 @@ if TYPE_CHECKING:
 
 
 def home() -> Home:
-    """The user's folders: XDG's on Linux, the system's own elsewhere; kubectl's KUBECONFIG."""
-    kubeconfig = os.environ.get("KUBECONFIG", "").split(os.pathsep)[0]
+    """The user's folders: XDG's on Linux, the system's own elsewhere; kubectl's KUBECONFIG.
+
+    Of a list, kubectl writes what is new to the first file that exists, else to the last (client-go,
+    tools/clientcmd/loader.go: GetDefaultFilename).
+    """
+    listed = [Path(one) for one in os.environ.get("KUBECONFIG", "").split(os.pathsep) if one]
+    listed = listed or [Path.home() / ".kube" / "config"]
+    chosen = next((one for one in listed if one.exists()), listed[-1])
     return Home(
         state=user_state_path("sandbox"),
         cache=user_cache_path("sandbox"),
-        kubeconfig=Path(kubeconfig) if kubeconfig else Path.home() / ".kube" / "config",
+        kubeconfig=chosen,
+        other_kubeconfigs=tuple(one for one in dict.fromkeys(listed) if one != chosen),
     )
 
 

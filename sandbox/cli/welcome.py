@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from sandbox.certs.keystore import Keystore
+from sandbox.cluster import kubeconfig
 from sandbox.cluster.api import Cluster
 from sandbox.ingress.page import hosts_of
 from sandbox.names import Home
@@ -20,7 +21,8 @@ def welcome(spec: Settled, home: Home) -> None:
     for host in hosts or (spec.domain,):
         click.echo(f"https://{host}{ports[0]}/" + "".join(f"   and {port}" for port in ports[1:]))
     click.echo(f"registry    {spec.registry.external or f'localhost:{spec.registry.port}'}   (sandbox push-images)")
-    click.echo(f"kubectl     --context {names.cluster}")
+    merged = kubeconfig.holds(home.kubeconfig, names.cluster, names.kubeconfig)
+    click.echo(f"kubectl     --context {names.cluster}" if merged else f"kubectl     --kubeconfig {names.kubeconfig}")
     click.echo(f"trust       {names.root_certificate}")
     click.echo(f"try         curl --cacert {names.root_certificate} https://{(hosts or (spec.domain,))[0]}{ports[0]}/")
     found = access(spec, Keystore(names.keys))

@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from sandbox.cluster import yamltext
-from sandbox.errors import SandboxError
-from sandbox.host import files, interruption
+from sandbox.cluster.kubeconfig_lock import KubeconfigError, locked
+from sandbox.host import files
 
-LOCK_PATIENCE = 10.0
 EXTENSION = "sandbox.dev"
 KINDS = ("clusters", "users", "contexts")
-
-
-class KubeconfigError(SandboxError):
-    """The user's kubeconfig cannot be read or changed; it was left as it is."""
-
-    id = "kubeconfig"
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -53,13 +43,26 @@ def _flaw(content: Any) -> str:
     return ""
 
 
+def hindrance(path: Path) -> str | None:
+    """Why `path` is to be left alone, or None: it is no kubeconfig, or the user may not write there."""
+    try:
+        read(path)
+    except KubeconfigError as error:
+        return error.brief
+    target = path.resolve()
+    for place in (target, target.parent, path.parent):
+        if place.exists() and not os.access(place, os.W_OK):
+            return f"{place} is read-only"
+    return None
+
+
 def holds(path: Path, name: str, own: Path) -> bool:
     """Whether the kubeconfig `path` has the context `name` with the server and credentials of our file `own`."""
     try:
         mine = _renamed(read(own), name)
+        theirs = read(path)
     except KubeconfigError:
         return False
-    theirs = read(path)
     leads = (_named(theirs, "contexts", name) or {}).get("context") or {}
     return (leads.get("cluster"), leads.get("user")) == (name, name) and all(
         _named(theirs, kind, name) == _named(mine, kind, name) for kind in ("clusters", "users")
@@ -72,33 +75,39 @@ def merge(path: Path, name: str, own: Path) -> None:
     The context that was current before is remembered in ours, so that `remove` can bring it back.
     """
     mine = _renamed(read(own), name)
-    with _locked(path):
-        content = read(path)
+    with locked(path):
+        content = _without(read(path), name)
         before = content.get("current-context")
-        if before == name:
-            before = _previous(_named(content, "contexts", name))
-        if before:
-            _named(mine, "contexts", name)["context"]["extensions"] = [
-                {"name": EXTENSION, "extension": {"previous-context": before}}
-            ]
-        merged = {"apiVersion": "v1", "kind": "Config", "preferences": {}, **_without(content, name)}
+        merged = {"apiVersion": "v1", "kind": "Config", "preferences": {}, **content}
+        mine["contexts"] = [_leading_back(entry, before) for entry in mine["contexts"]]
         for kind in KINDS:
             merged[kind] = [*(merged.get(kind) or []), *mine[kind]]
         _write(path, {**merged, "current-context": name})
 
 
 def remove(path: Path, name: str) -> bool:
-    """Take our entries out of `path` and make the context current again that was so before; whether there were any."""
-    if not any(_named(read(path), kind, name) for kind in KINDS):
-        return False
-    with _locked(path):
+    """Take our entries out of `path` and make the context current again that was so before; whether there were any.
+
+    A file that is no kubeconfig is left alone; when ours may be in it, that is an error. Raises KubeconfigError.
+    """
+    try:
         content = read(path)
-        rest = _without(content, name)
-        if rest.get("current-context") == name:
-            previous = _previous(_named(content, "contexts", name))
-            rest["current-context"] = previous if previous and _named(rest, "contexts", previous) else ""
-        _write(path, rest)
+    except KubeconfigError:
+        if _mentions(path, name):
+            raise
+        return False
+    if not any(_named(content, kind, name) for kind in KINDS):
+        return False
+    with locked(path):
+        _write(path, _without(read(path), name))
         return True
+
+
+def _mentions(path: Path, name: str) -> bool:
+    try:
+        return name.encode() in path.read_bytes()
+    except OSError:
+        return False
 
 
 def _renamed(own: dict[str, Any], name: str) -> dict[str, Any]:
@@ -118,10 +127,25 @@ def _named(content: dict[str, Any], kind: str, name: str) -> Any:
 
 
 def _without(content: dict[str, Any], name: str) -> dict[str, Any]:
+    """The content without our entries, as though we had never been: those who came after us lead back to before us."""
+    before = _previous(_named(content, "contexts", name))
     kept = dict(content)
     for kind in KINDS:
         kept[kind] = [entry for entry in content.get(kind) or [] if entry.get("name") != name]
+    kept["contexts"] = [
+        _leading_back(entry, before) if _previous(entry) == name else entry for entry in kept["contexts"]
+    ]
+    if kept.get("current-context") == name:
+        kept["current-context"] = before if before and _named(kept, "contexts", before) else ""
     return kept
+
+
+def _leading_back(entry: dict[str, Any], before: str | None) -> dict[str, Any]:
+    """A context of ours that remembers which one was current before it, if any was."""
+    context = dict(entry["context"])
+    others = [one for one in context.pop("extensions", None) or () if one.get("name") != EXTENSION]
+    mine = [{"name": EXTENSION, "extension": {"previous-context": before}}] if before else []
+    return {**entry, "context": {**context, **({"extensions": [*others, *mine]} if others or mine else {})}}
 
 
 def _previous(context: Any) -> str | None:
@@ -135,32 +159,5 @@ def _write(path: Path, content: dict[str, Any]) -> None:
     # A link is followed, since some people keep their kubeconfig elsewhere.
     target = path.resolve()
     mode = target.stat().st_mode & 0o777 if target.exists() else 0o600
+    files.sweep(target)
     files.write_atomic(target, yaml.safe_dump(content, sort_keys=False).encode(), mode=mode)
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold the lock file that kubectl and kind use too (client-go, tools/clientcmd/config.go: lockFile)."""
-    lock = path.with_name(path.name + ".lock")
-    deadline = time.monotonic() + LOCK_PATIENCE
-    lock.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    while True:
-        try:
-            os.close(os.open(lock, os.O_CREAT | os.O_EXCL, 0o600))
-            break
-        except FileExistsError as error:
-            if time.monotonic() > deadline:
-                raise KubeconfigError(
-                    f"{path} is locked",
-                    details=f"{lock} exists; kubectl or kind is at work, or one was killed",
-                    fix=f"if no kubectl or kind is running: rm {lock}",
-                ) from error
-            interruption.pause(0.1)
-        except OSError as error:
-            raise KubeconfigError(
-                f"{path} cannot be changed", details=str(error), fix=f"see who owns {path.parent}"
-            ) from error
-    try:
-        yield
-    finally:
-        lock.unlink(missing_ok=True)

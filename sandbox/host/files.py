@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import tempfile
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from filelock import FileLock, Timeout
 from sandbox.errors import SandboxError
 
 PRIVATE_DIR = 0o700
+SUFFIX = ".tmp"
 
 
 def make_private_dir(path: Path) -> None:
@@ -27,7 +29,7 @@ def make_private_dir(path: Path) -> None:
             folder.mkdir(mode=PRIVATE_DIR, exist_ok=True)
             folder.chmod(PRIVATE_DIR)
     except OSError as error:
-        raise refused(f"the folder {path} cannot be made private", error) from error
+        raise _refused(f"the folder {path} cannot be made private", error) from error
 
 
 def write_atomic(path: Path, data: bytes, *, mode: int) -> None:
@@ -36,9 +38,9 @@ def write_atomic(path: Path, data: bytes, *, mode: int) -> None:
     The folder must exist. A symbolic link at `path` is replaced, not followed. Raises SandboxError when refused.
     """
     try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name[:100]}.", suffix=".tmp", dir=path.parent)
+        descriptor, name = tempfile.mkstemp(prefix=_prefix(path), suffix=SUFFIX, dir=path.parent)
     except OSError as error:
-        raise refused(f"{path} cannot be written", error) from error
+        raise _refused(f"{path} cannot be written", error) from error
     temporary = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -49,9 +51,15 @@ def write_atomic(path: Path, data: bytes, *, mode: int) -> None:
         temporary.replace(path)
         sync_folder(path.parent)
     except OSError as error:
-        raise refused(f"{path} cannot be written", error) from error
+        raise _refused(f"{path} cannot be written", error) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sweep(path: Path) -> None:
+    """Remove what `write_atomic` of a command that was killed left beside `path`; only for who keeps others out."""
+    for left in path.parent.glob(f"{glob.escape(_prefix(path))}????????{SUFFIX}"):
+        left.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -70,7 +78,7 @@ def exclusive(folder: Path, *, seconds: float = 30) -> Iterator[None]:
             id="locked",
         ) from error
     except OSError as error:
-        raise refused(f"{folder} cannot be locked", error) from error
+        raise _refused(f"{folder} cannot be locked", error) from error
     try:
         yield
     finally:
@@ -86,8 +94,11 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def refused(brief: str, error: OSError) -> SandboxError:
-    """The error for a path that the system did not let us use."""
+def _prefix(path: Path) -> str:
+    return f".{path.name[:100]}."
+
+
+def _refused(brief: str, error: OSError) -> SandboxError:
     return SandboxError(
         brief,
         details=str(error),

@@ -8,6 +8,7 @@ from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
 from sandbox.certmanager import release
 from sandbox.certs.provided import Provided
+from sandbox.cluster import kubeconfig, kubeconfig_lock
 from sandbox.cluster.kind import Kind
 from sandbox.errors import MissingTool, UsageError
 from sandbox.host import process
@@ -35,6 +36,9 @@ def require(spec: Spec, home: Home, kubernetes: str) -> None:
             details=f"the node image here runs {kubernetes}",
             fix=f"write `kubernetes: {kubernetes}` in the spec's `cluster`, or leave it out",
         )
+    names = home.sandbox(spec.name)
+    if not kubeconfig.holds(home.kubeconfig, names.cluster, names.kubeconfig):
+        kubeconfig_lock.require_unlocked(home.kubeconfig)
     if spec.certs.default:
         Provided(spec.certs.default.cert, spec.certs.default.key).require(spec.domain, now=datetime.now(UTC))
     if spec.certs.issuer == "cert-manager":

@@ -105,6 +105,7 @@ class KindProvider:
     def start(self, say: Callable[[str], None]) -> None:
         """Start the node, or let a running one have the present nameservers and proxy."""
         files.make_private_dir(self.names.folder)
+        self._unlock()
         self._write_mounted()
         if self.nodes.standing() is Standing.STOPPED:
             self.engine.start(self.names.node)
@@ -119,11 +120,13 @@ class KindProvider:
 
     def delete(self) -> bool:
         """Have kind remove it, and remove the files that were made for it."""
+        self._unlock()
         there = bool(nodes(self.engine, self.names).all())
         if there:
             self.kind.delete(self.names.cluster, kubeconfig=self.names.kubeconfig)
         for path in (self.names.kubeconfig, self.names.resolv_conf, self.names.proxy_conf, self._config):
             path.unlink(missing_ok=True)
+            files.sweep(path)
         if self.names.folder.exists() and not any(self.names.folder.iterdir()):
             self.names.folder.rmdir()
         return there
@@ -139,6 +142,10 @@ class KindProvider:
     @property
     def _config(self) -> Path:
         return self.names.folder / "kind.yaml"
+
+    def _unlock(self) -> None:
+        """Remove the lock that a kind which was killed left on its kubeconfig; the file is ours, and so is the turn."""
+        self.names.kubeconfig.with_name(f"{self.names.kubeconfig.name}.lock").unlink(missing_ok=True)
 
     def _settle(self) -> None:
         """Let the engine finish the node that a stopped kind had asked for, so that it can be found and removed."""

@@ -22,12 +22,18 @@ class ContextStep:
         return f"Context {self.names.cluster}"
 
     def check(self) -> Status:
-        if kubeconfig.holds(self.names.home.kubeconfig, self.names.cluster, self.names.kubeconfig):
-            return Status(State.READY, str(self.names.home.kubeconfig))
-        return Status(State.ABSENT)
+        path, own = self.names.home.kubeconfig, self.names.kubeconfig
+        reason = kubeconfig.hindrance(path)
+        if reason:
+            return Status(State.READY, f"left alone, for {reason}; export KUBECONFIG={own}")
+        return (
+            Status(State.READY, str(path)) if kubeconfig.holds(path, self.names.cluster, own) else Status(State.ABSENT)
+        )
 
     def apply(self, work: Work) -> None:
         kubeconfig.merge(self.names.home.kubeconfig, self.names.cluster, self.names.kubeconfig)
 
     def undo(self) -> bool:
-        return kubeconfig.remove(self.names.home.kubeconfig, self.names.cluster)
+        home, name = self.names.home, self.names.cluster
+        removed = [kubeconfig.remove(path, name) for path in (home.kubeconfig, *home.other_kubeconfigs)]
+        return any(removed)

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import stat
+import subprocess
+import sys
+import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from sandbox.cluster import kubeconfig
-from sandbox.cluster.kubeconfig import KubeconfigError, holds, merge, remove
+from sandbox.cluster import kubeconfig_lock
+from sandbox.cluster.kubeconfig import hindrance, holds, merge, remove
+from sandbox.cluster.kubeconfig_lock import KubeconfigError, require_unlocked
 
 NAME = "sandbox-demo"
 FOREIGN = """\
@@ -121,12 +128,29 @@ def test_a_context_chosen_meanwhile_stays(theirs: Path, own: Path) -> None:
     assert meaning(theirs)["current-context"] == "other"
 
 
-def test_a_previous_context_that_has_gone_does_not_come_back(theirs: Path, own: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("first", ["sandbox-one", "sandbox-two"])
+@pytest.mark.parametrize("again", [False, True])
+def test_the_last_of_two_to_go_brings_back_what_was_there_before_both(
+    theirs: Path, own: Path, first: str, again: bool
+) -> None:
     merge(theirs, "sandbox-one", own)
     merge(theirs, "sandbox-two", own)
-    remove(theirs, "sandbox-one")
-    assert meaning(theirs)["current-context"] == "sandbox-two"
-    remove(theirs, "sandbox-two")
+    if again:
+        merge(theirs, "sandbox-one", own)
+    last = "sandbox-one" if first == "sandbox-two" else "sandbox-two"
+    remove(theirs, first)
+    assert meaning(theirs)["current-context"] == last
+    remove(theirs, last)
+    assert meaning(theirs)["current-context"] == "work"
+    assert yaml.safe_load(theirs.read_text())["contexts"] == yaml.safe_load(FOREIGN)["contexts"]
+
+
+def test_a_previous_context_that_has_gone_does_not_come_back(theirs: Path, own: Path) -> None:
+    merge(theirs, NAME, own)
+    content = yaml.safe_load(theirs.read_text())
+    content["contexts"] = [one for one in content["contexts"] if one["name"] != "work"]
+    theirs.write_text(yaml.safe_dump(content))
+    remove(theirs, NAME)
     assert meaning(theirs)["current-context"] == ""
 
 
@@ -194,13 +218,20 @@ def test_a_link_is_followed(tmp_path: Path, theirs: Path, own: Path) -> None:
 def test_a_corrupt_file_is_an_error_and_left_as_it_is(theirs: Path, own: Path, text: str) -> None:
     """A kubeconfig of other YAML, or none → an error that names it; not a byte changes."""
     theirs.write_text(text)
-    for call in (lambda: merge(theirs, NAME, own), lambda: remove(theirs, NAME), lambda: holds(theirs, NAME, own)):
-        with pytest.raises(KubeconfigError) as caught:
-            call()
-        assert str(theirs) in caught.value.brief
-        assert caught.value.fix
+    with pytest.raises(KubeconfigError) as caught:
+        merge(theirs, NAME, own)
+    assert str(theirs) in caught.value.brief and caught.value.fix
+    assert str(theirs) in (hindrance(theirs) or "")
+    assert not holds(theirs, NAME, own) and not remove(theirs, NAME)
     assert theirs.read_text() == text
     assert [one.name for one in theirs.parent.iterdir()] == ["config"]
+
+
+def test_ours_in_a_file_that_was_corrupted_since_is_not_passed_over(theirs: Path, own: Path) -> None:
+    merge(theirs, NAME, own)
+    theirs.write_text(theirs.read_text() + "\n: [")
+    with pytest.raises(KubeconfigError, match="not a readable kubeconfig"):
+        remove(theirs, NAME)
 
 
 def test_an_empty_file_is_an_empty_kubeconfig(theirs: Path, own: Path) -> None:
@@ -222,7 +253,7 @@ def test_the_lock_of_kubectl_is_respected(
     theirs: Path, own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, linked: bool
 ) -> None:
     """Config.lock is left over → after a wait the command that removes it; nothing is changed."""
-    monkeypatch.setattr(kubeconfig, "LOCK_PATIENCE", 0.0)
+    monkeypatch.setattr(kubeconfig_lock, "PATIENCE", 0.0)
     path = theirs
     if linked:
         path = tmp_path / "link"
@@ -236,3 +267,69 @@ def test_the_lock_of_kubectl_is_respected(
     lock.unlink()
     merge(path, NAME, own)
     assert not lock.exists()
+
+
+@pytest.mark.fault(51)
+def test_a_lock_that_has_been_there_for_long_is_told_before_anything_is_made(theirs: Path) -> None:
+    """Config.lock is an hour old when `up` begins → the command that removes it, before anything is made."""
+    lock = theirs.with_name("config.lock")
+    lock.touch()
+    require_unlocked(theirs)
+    os.utime(lock, (time.time() - 3600, time.time() - 3600))
+    with pytest.raises(KubeconfigError) as caught:
+        require_unlocked(theirs)
+    assert "3600 s" in caught.value.details and f"rm {lock}" in caught.value.fix
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from sandbox.cluster import kubeconfig_lock
+from sandbox.host import files
+theirs = Path(sys.argv[1])
+os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+with kubeconfig_lock.locked(theirs):
+    files.write_atomic(theirs, b"half", mode=0o600)
+"""
+
+
+@pytest.mark.fault(8, 51)
+def test_a_command_of_ours_that_was_killed_keeps_nobody_out_and_leaves_nothing(theirs: Path, own: Path) -> None:
+    """Kill -9 while the kubeconfig is written → it is as it was, and the next command goes on at once."""
+    died = subprocess.run([sys.executable, "-c", KILLED, str(theirs)], env=os.environ, timeout=60)
+    assert died.returncode == -signal.SIGKILL
+    assert theirs.read_text() == FOREIGN
+    assert len(list(theirs.parent.iterdir())) == 3
+    require_unlocked(theirs)
+    begun = time.monotonic()
+    merge(theirs, NAME, own)
+    assert time.monotonic() - begun < kubeconfig_lock.PATIENCE / 2
+    assert holds(theirs, NAME, own)
+    assert [one.name for one in theirs.parent.iterdir()] == ["config"]
+
+
+# Root may write everywhere, and so becomes nobody first.
+READ_ONLY = """
+import os, sys
+from pathlib import Path
+from sandbox.cluster.kubeconfig import hindrance
+if os.getuid() == 0:
+    os.setuid(65534)
+print(hindrance(Path(sys.argv[1])))
+"""
+
+
+@pytest.mark.fault(48)
+@pytest.mark.parametrize("what", ["file", "folder"])
+def test_a_kubeconfig_that_may_not_be_written_is_left_alone(what: str) -> None:
+    """A read-only kubeconfig → `up` works, leaves it alone and says where its own one is."""
+    with tempfile.TemporaryDirectory() as made:
+        folder, file = Path(made), Path(made) / "config"
+        file.write_text(FOREIGN)
+        folder.chmod(0o555 if what == "folder" else 0o777)
+        file.chmod(0o444 if what == "file" else 0o666)
+        argv = [sys.executable, "-c", READ_ONLY, str(file)]
+        said = subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=True, timeout=60).stdout
+        folder.chmod(0o700)
+    assert said == f"{file if what == 'file' else folder} is read-only\n"

@@ -68,7 +68,7 @@ def test_whoever_is_alone_waits_for_nobody_and_leaves_no_record(folder: Path) ->
 
 @pytest.mark.fault(9)
 def test_who_comes_second_is_told_for_whom_it_waits_and_goes_on_afterwards(folder: Path) -> None:
-    """a second command on the same sandbox → it says who works on it since when, and waits"""
+    """A second command on the same sandbox → it says who works on it since when, and waits."""
     said: list[str] = []
     with holding(folder) as child:
 
@@ -88,7 +88,7 @@ def test_who_comes_second_is_told_for_whom_it_waits_and_goes_on_afterwards(folde
 def test_patience_has_an_end_with_an_error_of_its_own(
     folder: Path, seconds: float, waits: Callable[[str], None]
 ) -> None:
-    """a second command with --no-wait or --lock-timeout → error `busy`, with the other's process and command"""
+    """A second command with --no-wait or --lock-timeout → error `busy`, with the other's process and command."""
     with (
         holding(folder) as child,
         pytest.raises(Busy, match="works on the sandbox 'demo'") as caught,
@@ -101,7 +101,7 @@ def test_patience_has_an_end_with_an_error_of_its_own(
 
 @pytest.mark.fault(9, 11)
 def test_a_killed_holder_has_it_no_more(folder: Path) -> None:
-    """kill -9 of the command that holds the lock → the next one gets it at once"""
+    """Kill -9 of the command that holds the lock → the next one gets it at once."""
     with holding(folder) as child:
         child.kill()
         child.wait()
@@ -123,7 +123,7 @@ def test_a_killed_holder_has_it_no_more(folder: Path) -> None:
     ],
 )
 def test_what_is_written_decides_nothing(folder: Path, content: str) -> None:
-    """a lock file left behind, with the id of a process that runs → nobody waits, nobody is blamed"""
+    """A lock file left behind, with the id of a process that runs → nobody waits, nobody is blamed."""
     folder.mkdir(parents=True)
     (folder / ".lock").touch()
     (folder / RECORD).write_text(content)

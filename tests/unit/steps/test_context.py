@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -71,3 +73,30 @@ def test_another_sandbox_s_context_stays(names: Names, step: ContextStep) -> Non
     assert step.undo()
     assert contexts(names) == ["sandbox-other"]
     assert ContextStep(other).check().state is State.READY
+
+
+@pytest.mark.fault(48)
+def test_a_corrupt_kubeconfig_is_left_alone_and_ours_named(names: Names, step: ContextStep) -> None:
+    """A kubeconfig that is none → `up` works, leaves it as it is and says where its own one is."""
+    names.home.kubeconfig.write_text("clusters: [")
+    status = step.check()
+    assert status.state is State.READY
+    assert "left alone" in status.detail and f"export KUBECONFIG={names.kubeconfig}" in status.detail
+    assert not step.undo()
+    assert names.home.kubeconfig.read_text() == "clusters: ["
+
+
+@pytest.mark.fault(50)
+def test_of_a_list_whatever_file_has_ours_loses_it(names: Names, tmp_path: Path, step: ContextStep) -> None:
+    """KUBECONFIG=a:b, and `a` comes to be after `up` wrote to `b` → `down` takes our context out of both."""
+    first, second = tmp_path / "a", tmp_path / "b"
+    home = replace(names.home, kubeconfig=second, other_kubeconfigs=(first,))
+    replace(step, names=replace(names, home=home)).apply(NoWork())
+    kubeconfig(first, 1)
+    before = first.read_text()
+    home = replace(names.home, kubeconfig=first, other_kubeconfigs=(second,))
+    later = replace(step, names=replace(names, home=home))
+    assert later.check().state is State.ABSENT
+    assert later.undo()
+    assert first.read_text() == before
+    assert yaml.safe_load(second.read_text())["contexts"] == []
