@@ -1,4 +1,4 @@
-"""Bring a plan up, take it down, or survey it: the only walks over a plan, doing at once whatever can be."""
+"""Bring a plan up, let it rest, take it down, or survey it: the only walks over a plan, parallel where they can be."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from queue import SimpleQueue
 from sandbox.errors import SandboxError
 from sandbox.host import failpoint, interruption, process
 from sandbox.report import Reporter
-from sandbox.steps.step import Rebuildable, State, Status, Step
+from sandbox.steps.step import Rebuildable, State, Status, Step, Stoppable
 
 WIDTH = 8
 
@@ -102,6 +102,18 @@ def down(plan: Plan, report: Reporter) -> None:
     errors = _undo(plan, report)
     if errors:
         raise errors[0]
+
+
+def stop(plan: Plan, report: Reporter) -> bool:
+    """Let every step rest that can, the last made first; one that fails does not keep the others.
+
+    Returns whether any ran. Raises the first error.
+    """
+    able = [(step, step.stop) for step in plan if isinstance(step, Stoppable)]
+    stopped, errors = _backward(able, report.stopped, report)
+    if errors:
+        raise errors[0]
+    return stopped
 
 
 def survey(plan: Plan, report: Reporter | None = None) -> Found:
@@ -196,16 +208,25 @@ def _stop() -> None:
 
 
 def _undo(plan: Plan, report: Reporter) -> list[Exception]:
+    return _backward([(step, step.undo) for step in plan], report.removed, report)[1]
+
+
+def _backward(
+    acts: Sequence[tuple[Step, Callable[[], bool]]], tell: Callable[[str, float], None], report: Reporter
+) -> tuple[bool, list[Exception]]:
+    """Whether any of the acts, done last to first, found something to do, which `tell` is told of; and what failed."""
     errors: list[Exception] = []
-    for step in reversed(plan):
+    any_done = False
+    for step, act in reversed(acts):
         started = time.monotonic()
         try:
             with failpoint.around(step.name):
-                removed = step.undo()
+                done = act()
         except Exception as error:  # one failure must not hide the rest
             report.failed(step.title, error.brief if isinstance(error, SandboxError) else repr(error))
             errors.append(error)
         else:
-            if removed:
-                report.removed(step.title, time.monotonic() - started)
-    return errors
+            any_done |= done
+            if done:
+                tell(step.title, time.monotonic() - started)
+    return any_done, errors

@@ -133,6 +133,11 @@ class Names:
         return self.home.state / "sandboxes" / self.name
 
     @property
+    def spec(self) -> Path:
+        """The spec that it was last brought up with."""
+        return self.folder / "spec.json"
+
+    @property
     def kubeconfig(self) -> Path:
         """The kubeconfig with this cluster alone."""
         return self.folder / "kubeconfig"

@@ -23,6 +23,9 @@ class Reporter(Protocol):
     def failed(self, step: str, brief: str) -> None:
         """`step` could not be made or taken away."""
 
+    def stopped(self, step: str, seconds: float) -> None:
+        """`step` rests."""
+
     def removed(self, step: str, seconds: float) -> None:
         """`step` was taken away."""
 
@@ -39,5 +42,7 @@ class Silent:
     def unchanged(self, step: str, detail: str) -> None: ...
 
     def failed(self, step: str, brief: str) -> None: ...
+
+    def stopped(self, step: str, seconds: float) -> None: ...
 
     def removed(self, step: str, seconds: float) -> None: ...

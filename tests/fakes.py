@@ -161,6 +161,9 @@ class FakeEngine(Engine):
     def stop(self, name: str) -> None:
         self._box(name, f"stopping container {name}").running = False
 
+    def keep_stopped(self, name: str) -> None:
+        self._box(name, f"changing container {name}")
+
     def signal(self, name: str, signal: str) -> None:
         box = self._running(name, f"signalling container {name}")
         box.signals.append(signal)
@@ -321,6 +324,9 @@ class RecordingReporter:
     def failed(self, step: str, brief: str) -> None:
         self._tell("failed", step, brief)
 
+    def stopped(self, step: str, seconds: float) -> None:
+        self._tell("stopped", step)
+
     def removed(self, step: str, seconds: float) -> None:
         self._tell("removed", step)
 
@@ -343,7 +349,7 @@ class NoWork:
 class FakeStep:
     """A step over `world`, a set of names of what exists; `drifted` ones exist but are not as they should be.
 
-    `stale` ones cannot be mended, only rebuilt.
+    `stale` ones cannot be mended, only rebuilt. `resting` ones were stopped.
     `making` and `unmaking` run inside apply (half-way: the thing exists, drifted) and undo.
     """
 
@@ -352,6 +358,7 @@ class FakeStep:
     needs: tuple[str, ...] = ()
     drifted: set[str] = field(default_factory=set)
     stale: set[str] = field(default_factory=set)
+    resting: set[str] = field(default_factory=set)
     making: Callable[[Work], object] = lambda work: None
     unmaking: Callable[[], object] = lambda: None
 
@@ -371,6 +378,12 @@ class FakeStep:
         self.drifted.add(self.name)
         self.making(work)
         self.drifted.discard(self.name)
+
+    def stop(self) -> bool:
+        self.unmaking()
+        ran = self.name in self.world - self.resting
+        self.resting.add(self.name)
+        return ran
 
     def rebuild(self, work: Work) -> None:
         self.stale.discard(self.name)

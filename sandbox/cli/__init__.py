@@ -16,6 +16,8 @@ COMMANDS = {
     "init": "Write a commented sandbox.yaml for this folder, from what it has; never overwrites anything.",
     "down": "Take a sandbox down: its containers, network, volumes and kubeconfig entries, and nothing else.",
     "config": "Check and explain sandbox.yaml and images.yaml; touches nothing.",
+    "stop": "Let a sandbox rest: it uses no processor time and no memory, and keeps everything it holds.",
+    "start": "Start a stopped sandbox as it was last brought up; ready when its hosts are answered.",
     "status": "Show how every part of a sandbox stands; exit code 1 unless all is ready.",
     "list": "List the sandboxes of this machine.",
     "doctor": "Look at what a sandbox needs, say what is wrong and how to mend it; exit code 1 when something is.",

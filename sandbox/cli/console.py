@@ -61,6 +61,9 @@ class Plain:
     def failed(self, step: str, brief: str) -> None:
         self._line("✗", "red", step, "failed", brief)
 
+    def stopped(self, step: str, seconds: float) -> None:
+        self._line("✓", "green", step, f"{seconds:.1f} s", "stopped")
+
     def removed(self, step: str, seconds: float) -> None:
         self._line("✓", "green", step, f"{seconds:.1f} s", "removed")
 
@@ -92,6 +95,9 @@ class JsonLines:
 
     def failed(self, step: str, brief: str) -> None:
         self._event("failed", step, detail=brief)
+
+    def stopped(self, step: str, seconds: float) -> None:
+        self._event("stopped", step, seconds=round(seconds, 3))
 
     def removed(self, step: str, seconds: float) -> None:
         self._event("removed", step, seconds=round(seconds, 3))

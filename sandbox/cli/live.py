@@ -51,6 +51,9 @@ class Live:
     def failed(self, step: str, brief: str) -> None:
         self._end(step, "[red]✗[/red]", "failed", brief)
 
+    def stopped(self, step: str, seconds: float) -> None:
+        self._end(step, "[green]✓[/green]", f"{seconds:.1f} s", "stopped")
+
     def removed(self, step: str, seconds: float) -> None:
         self._end(step, "[green]✓[/green]", f"{seconds:.1f} s", "removed")
 

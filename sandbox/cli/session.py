@@ -15,8 +15,12 @@ from sandbox.cli.options import PATIENCE
 from sandbox.host import turn
 from sandbox.host.engine import Engine
 from sandbox.names import Home
-from sandbox.spec import Spec
+from sandbox.spec import Settled, Spec
+from sandbox.steps.remembered import load
 from sandbox.steps.step import Step
+
+# What `up` brings in from the user's files.
+BROUGHT = ("spec", "push", "addons", "apply")
 
 
 def own_images(spec: Spec, home: Home, engine: Engine) -> OwnImages:
@@ -49,3 +53,14 @@ def alone(name: str, *, patience: float = PATIENCE, progress: str = "auto") -> I
         environment.home().lock(name), command, seconds=patience, waits=lambda line: console.note(progress, line)
     ):
         yield
+
+
+def remembered(name: str) -> Settled | None:
+    """The spec that a sandbox was last brought up with, if there is one."""
+    return load(environment.home().sandbox(name))
+
+
+def resting(spec: Spec) -> tuple[Step, ...]:
+    """The plan of a sandbox without what came from the user's files, which it holds by itself and which may be gone."""
+    wanted, _, _ = steps(spec.model_copy(update={"push": None, "apply": (), "addons": ()}))
+    return tuple(step for step in wanted if step.name not in BROUGHT)

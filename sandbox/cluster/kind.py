@@ -23,8 +23,8 @@ RESOLV_CONF = "/etc/kubernetes/pod-resolv.conf"
 PODS, SERVICES = "10.244.0.0/16", "10.96.0.0/16"
 
 
-# A lone control plane has no rival to be patient with: after a refusal while RBAC is not set up yet, ask again soon.
-ELECTION = {"leader-elect-retry-period": "500ms"}
+# A lone control plane has no rival, and one that starts again would wait 15 seconds for its own lease to end.
+ELECTION = {"leader-elect": "false"}
 # The controllers start one after another, each with calls that the default of 20 a second holds up for seconds.
 QUOTA = {"kube-api-qps": "200", "kube-api-burst": "400"}
 

@@ -278,6 +278,11 @@ class Engine:
         with _translated(f"stopping container {name}"), self._patient():
             self._client.api.stop(name)
 
+    def keep_stopped(self, name: str) -> None:
+        """Let a container that was stopped stay so when the engine starts anew, and one that was not start again."""
+        with _translated(f"changing container {name}"):
+            self._client.api.update_container(name, restart_policy={"Name": "unless-stopped"})
+
     def signal(self, name: str, signal: str) -> None:
         """Send a signal to a container's first process."""
         with _translated(f"signalling container {name}"):

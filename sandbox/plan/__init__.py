@@ -13,6 +13,7 @@ from sandbox.spec import Settled
 from sandbox.steps.images import ImagesStep
 from sandbox.steps.lan import access
 from sandbox.steps.network import NetworkStep
+from sandbox.steps.remembered import RememberedStep
 from sandbox.steps.step import Step
 
 
@@ -34,6 +35,7 @@ def build(
     site = Site(spec, names, engine, own, provider(spec, names, engine, own))
     lan = access(spec, site.keystore)
     steps: list[Step] = [
+        RememberedStep(site.names, spec),
         ImagesStep(engine, own, site.store),
         NetworkStep(engine, home),
         certificates.authority(site, lan, edge.leaf(site, lan), purge),

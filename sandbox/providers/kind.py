@@ -100,6 +100,8 @@ class KindProvider:
         except BaseException:
             self._settle()
             raise
+        # kind's own policy, on-failure, would start a stopped node with the engine and a failed one only once.
+        self.engine.keep_stopped(self.names.node)
         self.engine.write_file(self.names.node, COMPLETE, b"")
 
     def start(self, say: Callable[[str], None]) -> None:

@@ -33,7 +33,7 @@ class ClusterStep:
             case Standing.PARTIAL:
                 return Status(State.ABSENT, "an earlier start was interrupted")
             case Standing.STOPPED:
-                return Status(State.DRIFTED, "the node is stopped")
+                return Status(State.DRIFTED, f"stopped; sandbox start {self.names.name}")
         drift = self.provider.drift()
         if drift:
             return Status(State.DRIFTED, drift)
@@ -50,6 +50,12 @@ class ClusterStep:
         if not self.names.kubeconfig.exists():
             self.provider.write_kubeconfig()
         wait_until(lambda: None if self._answers() else "no answer yet", what="the API server", timeout=120)
+
+    def stop(self) -> bool:
+        if self.provider.standing() in (Standing.ABSENT, Standing.STOPPED):
+            return False
+        self.provider.stop()
+        return True
 
     def undo(self) -> bool:
         return self.provider.delete()

@@ -83,6 +83,9 @@ class CredentialsStep:
                 self._log.unlink()
             detached.start(keeper.argv(self.names.kubeconfig), log_to=self._log, record=self._record)
 
+    def stop(self) -> bool:
+        return detached.end(self._record)
+
     def undo(self) -> bool:
         folder = self.names.credentials
         if not folder.exists():

@@ -67,6 +67,12 @@ class MirrorsStep:
             if container is None or self._drift(one, account, container):
                 self._start(one, account)
 
+    def stop(self) -> bool:
+        running = [one.name for one in self._containers() if one.running]
+        for name in running:
+            self.engine.stop(name)
+        return bool(running)
+
     def undo(self) -> bool:
         removed = [self.engine.remove_container(one.name) for one in self._containers()]
         if self.purge and self.names.mirrors.exists():

@@ -68,6 +68,13 @@ class RegistryStep:
     def apply(self, work: Work) -> None:
         self._serve({})
 
+    def stop(self) -> bool:
+        container = self.engine.container(self.names.registry)
+        if container is None or not container.running:
+            return False
+        self.engine.stop(container.name)
+        return True
+
     def undo(self) -> bool:
         removed = self.engine.remove_container(self.names.registry)
         return (self.purge and self.engine.remove_volume(self.names.volume)) or removed

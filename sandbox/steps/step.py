@@ -66,6 +66,14 @@ class Step(Protocol):
 
 
 @runtime_checkable
+class Stoppable(Step, Protocol):
+    """A step that uses memory and processor time, and need not; `apply` starts it again."""
+
+    def stop(self) -> bool:
+        """Let it rest and keep what it holds; returns whether it ran."""
+
+
+@runtime_checkable
 class Rebuildable(Step, Protocol):
     """A step that can be STALE."""
 

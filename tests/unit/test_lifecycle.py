@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sandbox.errors import SandboxError
 from sandbox.host import interruption, process
 from sandbox.host.process import ToolFailed
-from sandbox.lifecycle import WIDTH, MustRebuild, NotReady, down, survey, up
+from sandbox.lifecycle import WIDTH, MustRebuild, NotReady, down, stop, survey, up
 from sandbox.report import Silent
 from sandbox.steps.step import State, Status, Work
 from tests.fakes import FakeStep, RecordingReporter
@@ -321,6 +321,24 @@ def test_down_goes_on_after_an_error_and_raises_the_first() -> None:
     assert reporter.of("failed") == ["C", "B"]
     with pytest.raises(ToolFailed):
         down(plan[:2], Silent())
+
+
+def test_stop_goes_backward_and_says_what_it_stopped() -> None:
+    resting: set[str] = set()
+    plan = [FakeStep(name, {"a", "c"}, resting=resting) for name in "abc"]
+    reporter = RecordingReporter()
+    assert stop(plan, reporter)
+    assert reporter.events == [("stopped", "C"), ("stopped", "A")]
+    assert not stop(plan, Silent())
+
+
+def test_what_cannot_be_stopped_keeps_nothing_else_running() -> None:
+    plan = [FakeStep(name, {"a", "b", "c"}) for name in "abc"]
+    plan[1].unmaking = fail
+    reporter = RecordingReporter()
+    with pytest.raises(SandboxError, match="it broke"):
+        stop(plan, reporter)
+    assert (reporter.of("stopped"), reporter.of("failed")) == (["C", "A"], ["B"])
 
 
 def test_a_survey_touches_nothing_and_does_not_look_behind_what_is_missing() -> None:

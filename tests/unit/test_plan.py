@@ -60,7 +60,7 @@ from tests.registry_simulator import Simulator
 
 S = TypeVar("S")
 OWN = OwnImages("upstream", UPSTREAM)
-WITHOUT_CLUSTER = {"images", "network", "certificates", "registry", "edge"}
+WITHOUT_CLUSTER = {"spec", "images", "network", "certificates", "registry", "edge"}
 ALWAYS = WITHOUT_CLUSTER | {"cluster", "context", "dns", "pod-proxy", "trust", "wiring", "addons", "secrets"}
 
 

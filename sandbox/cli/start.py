@@ -1,0 +1,48 @@
+"""`sandbox start`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from sandbox import lifecycle, preflight
+from sandbox.cli import environment, session
+from sandbox.cli.console import reporter
+from sandbox.cli.doctor import explaining
+from sandbox.cli.options import find_spec, progress_option, spec_options, turn_options
+from sandbox.cli.welcome import welcome
+from sandbox.errors import UsageError
+from sandbox.host.engine import Engine
+
+
+@click.command("start")
+@spec_options
+@turn_options
+@progress_option
+@click.pass_context
+def command(ctx: click.Context, file: Path | None, name: str | None, *, patience: float, progress: str) -> int:
+    """Start a stopped sandbox as it was last brought up; ready when its hosts are answered.
+
+    The files that it was made from are not needed: what `up` applied and pushed is in the sandbox. To have what has
+    changed in them, use `sandbox up`, which starts a stopped sandbox too.
+
+    \b
+    sandbox start
+    sandbox start demo
+    """
+    environment.start_log(verbose=ctx.obj)
+    environment.catch_signals()
+    wanted, home = find_spec(file, name), environment.home()
+    with session.alone(wanted.name, patience=patience, progress=progress):
+        spec = session.remembered(wanted.name)
+        if spec is None:
+            raise UsageError(
+                f"there is no sandbox '{wanted.name}' to start",
+                fix="`sandbox list` shows those there are; `sandbox up` makes one",
+                id="no-sandbox",
+            )
+        with preflight.reserve(spec, home, Engine.connect()) as settled, explaining(settled):
+            lifecycle.up(session.resting(settled), reporter(progress), keep=True)
+    welcome(spec, home)
+    return 0

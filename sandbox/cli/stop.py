@@ -1,0 +1,39 @@
+"""`sandbox stop`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from sandbox import lifecycle
+from sandbox.cli import environment, session
+from sandbox.cli.console import reporter
+from sandbox.cli.options import find_spec, progress_option, spec_options, turn_options
+
+
+@click.command("stop")
+@spec_options
+@turn_options
+@progress_option
+@click.pass_context
+def command(ctx: click.Context, file: Path | None, name: str | None, *, patience: float, progress: str) -> int:
+    """Let a sandbox rest: it uses no processor time and no memory, and keeps everything it holds.
+
+    It stays stopped when the engine or the machine starts anew, until `sandbox start` or `sandbox up`. Other sandboxes
+    are served meanwhile.
+
+    \b
+    sandbox stop
+    sandbox stop demo
+    """
+    environment.start_log(verbose=ctx.obj)
+    environment.catch_signals()
+    wanted = find_spec(file, name)
+    with session.alone(wanted.name, patience=patience, progress=progress):
+        steps = session.resting(session.remembered(wanted.name) or wanted)
+        stopped = lifecycle.stop(steps, reporter(progress))
+    if not stopped:
+        click.echo(f"nothing of sandbox '{wanted.name}' ran", err=True)
+    click.echo(f"start it again with: sandbox start {wanted.name}", err=True)
+    return 0
