@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
-from sandbox.bundle import debian, golang, image, node, toolchain
+from sandbox.bundle import debian, golang, image, materials, node, toolchain
 from sandbox.bundle.recipe import Recipe, recipes
 from sandbox.bundle.store import Store
 from sandbox.errors import SandboxError, UsageError
@@ -104,6 +104,7 @@ def _build(recipe: Recipe, store: Store, report: Reporter) -> None:
             image.build(recipe, recipe.image, store, folder)
         if recipe.node:
             node.build(recipe, store, folder, on_line)
+        materials.note(recipe, store, folder)
     report.finished(recipe.name, _size(store.folder(recipe)), time.monotonic() - started)
 
 

@@ -12,6 +12,9 @@ from sandbox.errors import MissingTool
 from sandbox.host import process
 
 TIMEOUT = 1800.0
+# Beside the tree, because the node does without documentation.
+COPYRIGHTS = "copyrights"
+DATABASE = "var/lib/dpkg"
 
 
 def make_tree(spec: DebianTree, root: Path, on_line: Callable[[str], None]) -> None:
@@ -29,6 +32,7 @@ def make_tree(spec: DebianTree, root: Path, on_line: Callable[[str], None]) -> N
     process.run([*argv, spec.suite, root, mirror()], timeout=TIMEOUT, on_line=on_line)
     if not spec.configured:
         _unpack(root)
+    _keep_copyrights(root, root.with_name(COPYRIGHTS))
     for path in spec.prune:
         _remove(root / path)
 
@@ -125,16 +129,42 @@ def _libraries(root: Path, programs: Iterable[Path]) -> list[Path]:
 
 
 def _unpack(root: Path) -> None:
-    """Replace the folder of a download-only debootstrap by the packages' files; nothing of them is ever run."""
+    """Replace the folder of a download-only debootstrap by the packages' files; nothing of them is ever run.
+
+    What belongs to which package is written down as dpkg does it (deb-packages of dpkg's database, dpkg-query(1)).
+    """
     packages = sorted(root.joinpath("var/cache/apt/archives").glob("*.deb"))
     files = root.with_name(root.name + ".files")
     for name in ("bin", "sbin", "lib", "lib64"):
         files.joinpath("usr", name).mkdir(parents=True)
         files.joinpath(name).symlink_to(f"usr/{name}")
+    database = files / DATABASE
+    database.joinpath("info").mkdir(parents=True)
+    stanzas = []
     for package in packages:
         process.run(["dpkg-deb", "--extract", package, files], timeout=120)
+        stanzas.append(process.run(["dpkg-deb", "--field", package], timeout=60))
+        listing = process.run(["dpkg-deb", "--contents", package], timeout=60)
+        name = package.name.partition("_")[0]
+        database.joinpath("info", f"{name}.list").write_text("".join(f"{path}\n" for path in _listed(listing)))
+    database.joinpath("status").write_text("\n".join(stanzas))
     shutil.rmtree(root)
     files.rename(root)
+
+
+def _listed(contents: str) -> Iterable[str]:
+    """The absolute paths in what `dpkg-deb --contents` prints, which is what tar prints."""
+    for line in contents.splitlines():
+        path = line.split(maxsplit=5)[5].partition(" -> ")[0].partition(" link to ")[0]
+        yield path.removeprefix(".").rstrip("/") or "/."
+
+
+def _keep_copyrights(root: Path, into: Path) -> None:
+    """Copy each package's copyright file to `into`/PACKAGE (Debian Policy, 12.5)."""
+    into.mkdir()
+    for documents in root.joinpath("usr/share/doc").iterdir():
+        if documents.joinpath("copyright").is_file():  # also through a link to another package's folder
+            shutil.copyfile(documents / "copyright", into / documents.name)
 
 
 def _remove(path: Path) -> None:

@@ -23,6 +23,8 @@ UPSTREAM: Mapping[str, str] = {
     "@sha256:171c9c3565b29f6c133f1c1b43c5d4e5853415198e9e1078c001f8702ff66aec",
 }
 IN_ENGINE = ("node", "registry", "haproxy", "busybox")
+# What `up` may need of the bundle; addons and demos may need more, which is built by who wants them.
+NEEDED = (*IN_ENGINE, "kind", "gateway-api")
 # Stable names, for Dockerfiles that want a small base which is there on every machine.
 ALIASES: Mapping[str, str] = {"busybox": "sandbox.dev/busybox:latest", "haproxy": "sandbox.dev/haproxy:latest"}
 

@@ -22,8 +22,11 @@ class Store:
         return self.root / f"{recipe.name}-{recipe.digest}"
 
     def has(self, recipe: Recipe) -> bool:
-        """Whether the component is built."""
-        return self.folder(recipe).is_dir()
+        """Whether the component is here with all that its recipe promises."""
+        parts: dict[str, object] = {"image.tar": recipe.image or recipe.node, "bin": recipe.go, "files": recipe.files}
+        parts |= dict.fromkeys(("tree", "copyrights"), recipe.debian)
+        folder = self.folder(recipe)
+        return folder.is_dir() and all(folder.joinpath(part).exists() for part, wanted in parts.items() if wanted)
 
     def program(self, recipe: Recipe, name: str) -> Path:
         """One of the component's programs."""
@@ -52,6 +55,10 @@ class Store:
             shutil.rmtree(partial)
         partial.mkdir(parents=True)
         yield partial
-        for old in self.root.glob(f"{recipe.name}-" + "[0-9a-f]" * 12):
+        self.place(partial, self.folder(recipe))
+
+    def place(self, partial: Path, folder: Path) -> None:
+        """Give the finished folder `partial` its final name, in place of older builds of the same component."""
+        for old in folder.parent.glob(folder.name.rpartition("-")[0] + "-" + "[0-9a-f]" * 12):
             shutil.rmtree(old)
-        partial.rename(self.folder(recipe))
+        partial.rename(folder)

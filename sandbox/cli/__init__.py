@@ -29,8 +29,7 @@ COMMANDS = {
     "proxy": "Show what the proxy leads where, and add or remove hosts that lead out of the cluster.",
     "credentials": "Give pods your accounts at other registries (docker, gcr, ecr, acr), and renew them in time.",
     "completion": "Print the script that lets a shell complete commands, options and names.",
-    "bundle": "Build the sandbox's own images and tools from package registries, "
-    "where no image registry can be reached.",
+    "bundle": "The sandbox's own images and tools: build them, carry them as one file to machines without network.",
 }
 
 

@@ -14,7 +14,7 @@ from sandbox.cli import environment, push_report
 from sandbox.cli.options import find_spec, output_option, progress_option
 from sandbox.cli.push_talk import Talk, count, megabytes, talk
 from sandbox.errors import SandboxError, UsageError
-from sandbox.registry import address, compression, imagelist
+from sandbox.registry import address, imagelist
 from sandbox.registry.compression import Compression
 from sandbox.registry.credential import Keychain
 from sandbox.registry.imagelist import Entry, FromBuild, FromDaemon, FromRegistry
@@ -154,7 +154,6 @@ class _Work:
             raise UsageError(
                 f"{file.path} is for {known.compression.value} layers, not {kind.value}", fix="leave out --compression"
             )
-        compression.require(kind)
         promised = file.promises(known) if locked and known else {}
         entries = file.entries if update else file.pinned(known)
         _warn(entries)

@@ -29,7 +29,7 @@ def make_private_dir(path: Path) -> None:
             folder.mkdir(mode=PRIVATE_DIR, exist_ok=True)
             folder.chmod(PRIVATE_DIR)
     except OSError as error:
-        raise _refused(f"the folder {path} cannot be made private", error) from error
+        raise refused(f"the folder {path} cannot be made private", error) from error
 
 
 def write_atomic(path: Path, data: bytes, *, mode: int) -> None:
@@ -40,7 +40,7 @@ def write_atomic(path: Path, data: bytes, *, mode: int) -> None:
     try:
         descriptor, name = tempfile.mkstemp(prefix=_prefix(path), suffix=SUFFIX, dir=path.parent)
     except OSError as error:
-        raise _refused(f"{path} cannot be written", error) from error
+        raise refused(f"{path} cannot be written", error) from error
     temporary = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -51,7 +51,7 @@ def write_atomic(path: Path, data: bytes, *, mode: int) -> None:
         temporary.replace(path)
         sync_folder(path.parent)
     except OSError as error:
-        raise _refused(f"{path} cannot be written", error) from error
+        raise refused(f"{path} cannot be written", error) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -78,7 +78,7 @@ def exclusive(folder: Path, *, seconds: float = 30) -> Iterator[None]:
             id="locked",
         ) from error
     except OSError as error:
-        raise _refused(f"{folder} cannot be locked", error) from error
+        raise refused(f"{folder} cannot be locked", error) from error
     try:
         yield
     finally:
@@ -98,7 +98,8 @@ def _prefix(path: Path) -> str:
     return f".{path.name[:100]}."
 
 
-def _refused(brief: str, error: OSError) -> SandboxError:
+def refused(brief: str, error: OSError) -> SandboxError:
+    """The error for a path that the system did not let us use."""
     return SandboxError(
         brief,
         details=str(error),

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
 from enum import Enum
-from typing import Any
 
-from sandbox.errors import MissingTool
 from sandbox.registry.manifest import OCI_LAYER
 
 GZIP_LEVEL = 1
@@ -31,16 +28,10 @@ class Compression(Enum):
         return OCI_LAYER if self is Compression.RAW else f"{OCI_LAYER}+{self.value}"
 
 
-def require(kind: Compression) -> None:
-    """Raise MissingTool when this machine cannot do it."""
-    if kind is Compression.ZSTD:
-        _zstandard()
-
-
 def compressed(chunks: Iterable[bytes], kind: Compression) -> Iterator[bytes]:
     """`chunks`, compressed, a piece at a time; a given version of zlib or zstandard always makes the same of it.
 
-    gzip's level 1 is three times as fast as its level 6 and costs about a tenth more bytes. Raises MissingTool.
+    gzip's level 1 is three times as fast as its level 6 and costs about a tenth more bytes.
     """
     match kind:
         case Compression.RAW:
@@ -48,7 +39,9 @@ def compressed(chunks: Iterable[bytes], kind: Compression) -> Iterator[bytes]:
         case Compression.GZIP:
             yield from _gzip(chunks)
         case Compression.ZSTD:
-            packer = _zstandard().ZstdCompressor(level=ZSTD_LEVEL).compressobj()
+            import zstandard
+
+            packer = zstandard.ZstdCompressor(level=ZSTD_LEVEL).compressobj()
             for chunk in chunks:
                 if packed := packer.compress(chunk):
                     yield packed
@@ -64,14 +57,3 @@ def _gzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
         if packed := packer.compress(chunk):
             yield packed
     yield packer.flush() + struct.pack("<LL", check, size & 0xFFFFFFFF)
-
-
-def _zstandard() -> Any:
-    try:
-        return importlib.import_module("zstandard")
-    except ImportError as error:
-        raise MissingTool(
-            "zstd needs the package zstandard",
-            details=str(error),
-            fix="pip install 'kube-sandbox[zstd]', or choose --compression gzip",
-        ) from error

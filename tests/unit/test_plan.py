@@ -291,7 +291,7 @@ def test_the_gateway_api_is_read_from_where_the_images_come_from(place: Home) ->
     with pytest.raises(SandboxError, match="lacks the Gateway API"):
         files(bundle())
     store, recipe = Store(place.bundle), recipes()["gateway-api"]
-    store.folder(recipe).mkdir(parents=True)
+    store.files(recipe).mkdir(parents=True)
     assert files(bundle()) == store.files(recipe)
 
 

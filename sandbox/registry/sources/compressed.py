@@ -12,7 +12,7 @@ from pathlib import Path
 from sandbox.errors import SandboxError
 from sandbox.registry import digest as digests
 from sandbox.registry import manifest as manifests
-from sandbox.registry.compression import Compression, require
+from sandbox.registry.compression import Compression
 from sandbox.registry.destination import Destination
 from sandbox.registry.image import Image, MissingBlob, Tree
 from sandbox.registry.imagelist import FromDaemon
@@ -54,7 +54,6 @@ class CompressedImages:
         destination: Destination,
         stack: contextlib.ExitStack,
     ) -> None:
-        require(kind)
         self._kind = kind
         self._daemon = daemon
         self._destination = destination

@@ -19,8 +19,9 @@ NONE: Callable[[str], bool] = lambda reference: False  # noqa: E731
 
 def fill(store: Store, *names: str) -> Store:
     for name in names:
-        with store.filling(recipes()[name]):
-            pass
+        with store.filling(recipes()[name]) as folder:
+            (folder / "image.tar").touch()
+            (folder / "bin").mkdir()
     return store
 
 
@@ -43,7 +44,17 @@ def test_what_fails_half_way_leaves_nothing_under_the_final_name(tmp_path: Path,
     assert not store.has(BUSYBOX)
     with store.filling(BUSYBOX) as folder:
         assert list(folder.iterdir()) == []
+        (folder / "image.tar").touch()
     assert store.has(BUSYBOX)
+
+
+def test_a_component_that_lacks_a_part_is_not_there(tmp_path: Path) -> None:
+    store, kubernetes = Store(tmp_path), recipes()["kubernetes"]
+    with store.filling(kubernetes) as folder:
+        (folder / "bin").mkdir()
+    assert not store.has(kubernetes)
+    (store.folder(kubernetes) / "image.tar").touch()
+    assert store.has(kubernetes)
 
 
 def test_a_failed_build_keeps_the_one_before_and_a_finished_one_takes_its_place(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import importlib
 import tracemalloc
 
 import pytest
@@ -11,7 +10,6 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox.errors import MissingTool
 from sandbox.registry.compression import Compression, compressed
 from sandbox.registry.imagelist import FromDaemon
 from sandbox.registry.progress import Action
@@ -55,16 +53,6 @@ def test_memory_does_not_grow_with_the_layer(kind: Compression) -> None:
         assert tracemalloc.get_traced_memory()[1] < 8 << 20
     finally:
         tracemalloc.stop()
-
-
-def test_zstd_without_its_package_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
-    def absent(name: str) -> object:
-        raise ImportError(name)
-
-    monkeypatch.setattr(importlib, "import_module", absent)
-    with pytest.raises(MissingTool) as caught:
-        list(compressed([], Compression.ZSTD))
-    assert "kube-sandbox[zstd]" in caught.value.fix
 
 
 def entry(name: str, image: str) -> FromDaemon:

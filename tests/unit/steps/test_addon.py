@@ -87,6 +87,7 @@ def step(
     host = registry.url.removeprefix("http://")
     store = Store(names.home.bundle)
     store.folder(recipes()["busybox"]).mkdir(parents=True)
+    store.image(recipes()["busybox"]).touch()
     made_by = provider(engine, names, Kind(program, NETWORK))
     images = AddonImages(engine, names, made_by, store, host, (host,), ("quay.io",))
     return AddonStep(images, (Use(str(folder)),), {"domain": "demo.test"})

@@ -1,0 +1,101 @@
+"""`bundle.json`, the first entry of a bundle file: what is in it, each file with its size and digest."""
+
+from __future__ import annotations
+
+import platform
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from sandbox import __version__
+from sandbox.bundle.archive import ARCHITECTURE
+from sandbox.bundle.recipe import recipes
+from sandbox.errors import SandboxError, UsageError
+
+NAME = "bundle.json"
+SBOM = "sbom.cdx.json"
+COMPONENTS = "components"
+PROJECT = "project"
+_MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
+
+
+def _inside(path: str) -> str:
+    if not path.isprintable() or not {"", ".", ".."}.isdisjoint(path.split("/")):
+        raise ValueError(f"{path!r} is no path inside a bundle")
+    return path
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class File(_Part):
+    """One file: its path in the bundle, its size in bytes and its sha256 digest in hexadecimal."""
+
+    path: Annotated[str, AfterValidator(_inside)]
+    size: int = Field(ge=0)
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    executable: bool = False
+
+
+class Component(_Part):
+    """One component; `digest` is its recipe's, and `path` the folder that its files are in."""
+
+    name: str
+    version: str
+    digest: str = Field(pattern="^[0-9a-f]{12}$")
+
+    @property
+    def path(self) -> str:
+        """Where its files are in the bundle."""
+        return f"{COMPONENTS}/{self.name}-{self.digest}"
+
+
+class Contents(_Part):
+    """All that a bundle holds, and the sandbox that it was made by and for.
+
+    `project` is the name of the sandbox whose spec, manifests and images are in it, if there is one.
+    """
+
+    format: Literal[1] = 1
+    sandbox: str = __version__
+    architecture: str = ARCHITECTURE
+    project: str | None = None
+    components: tuple[Component, ...]
+    files: tuple[File, ...]
+
+    @property
+    def size(self) -> int:
+        """The bytes of all files, unpacked."""
+        return sum(file.size for file in self.files)
+
+    def of(self, component: Component) -> tuple[File, ...]:
+        """The files of one component."""
+        return tuple(file for file in self.files if file.path.startswith(f"{component.path}/"))
+
+
+def require_fit(contents: Contents) -> None:
+    """Raise SandboxError when the bundle is for another machine or another version of this program."""
+    machine = platform.machine()
+    if contents.architecture != _MACHINES.get(machine, machine):
+        raise UsageError(
+            f"the bundle is for {contents.architecture}, this machine is {machine}",
+            fix="save one on a machine of this kind",
+        )
+    other = [one.name for one in contents.components if one.name not in recipes() or _differs(one)]
+    if other:
+        raise UsageError(
+            f"the bundle is for sandbox {contents.sandbox}, whose components are others than those of {__version__}",
+            details="other: " + ", ".join(other),
+            fix=f"install sandbox {contents.sandbox}, or save a bundle with this version",
+        )
+
+
+def _differs(component: Component) -> bool:
+    return recipes()[component.name].digest != component.digest
+
+
+class Damaged(SandboxError):
+    """A bundle file is not what it was when it was saved; `details` names each file in it that is concerned."""
+
+    id = "bundle-damaged"

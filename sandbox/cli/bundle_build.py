@@ -1,0 +1,68 @@
+"""`sandbox bundle build` and `ensure`: the sandbox's own images and tools, made on this machine."""
+
+from __future__ import annotations
+
+import click
+
+from sandbox.cli import environment
+from sandbox.cli.console import reporter
+from sandbox.cli.options import progress_option
+
+
+@click.command("build")
+@click.argument("components", nargs=-1)
+@click.option("--jobs", type=click.IntRange(1, 16), default=2, help="How many components at a time.")
+@progress_option
+@click.pass_context
+def build(ctx: click.Context, components: tuple[str, ...], *, jobs: int, progress: str) -> int:
+    """Build what is not built yet, or only COMPONENTS; an interrupted build goes on where it was.
+
+    The first build takes about twenty minutes on two cores, a second one is over at once. Needs root, Debian packages
+    and Go modules.
+
+    \b
+    sandbox bundle build
+    sandbox bundle build kind
+    """
+    environment.start_log(verbose=ctx.obj)
+    environment.catch_signals()
+    _build(progress, jobs, components)
+    return 0
+
+
+@click.command("ensure")
+@progress_option
+@click.pass_context
+def ensure(ctx: click.Context, *, progress: str) -> int:
+    """Make sure that `up` has its images and kind: uses what is there, else what can be pulled, else builds."""
+    environment.start_log(verbose=ctx.obj)
+    environment.catch_signals()
+    from sandbox.bundle.own import NEEDED, UPSTREAM, choose
+    from sandbox.bundle.store import Store
+    from sandbox.host import process
+    from sandbox.host.engine import Engine, EngineError
+
+    engine = Engine.connect()
+    store = Store(environment.home().bundle)
+    own = choose("auto", lambda name: engine.image_id(name) is not None, store)
+    if own.source == "upstream" and engine.image_id(UPSTREAM["busybox"]) is None:
+        try:
+            engine.pull(UPSTREAM["busybox"])
+        except EngineError as error:
+            click.echo(f"no image registry can be reached ({error.details}); building the images instead", err=True)
+            # Addons are built by who wants them: `up` needs none.
+            _build(progress, 2, NEEDED)
+    if process.which("kind") is None:
+        _build(progress, 2, ("kind",))
+    return 0
+
+
+def _build(progress: str, jobs: int, components: tuple[str, ...]) -> None:
+    from sandbox.bundle.build import build as build_bundle
+    from sandbox.bundle.store import Store
+    from sandbox.host import files
+
+    home = environment.home()
+    files.make_private_dir(home.bundle)
+    with files.exclusive(home.bundle, seconds=7200):
+        build_bundle(Store(home.bundle), reporter(progress), jobs=jobs, only=components)

@@ -1,0 +1,152 @@
+"""`sandbox bundle save`, `load`, `verify` and `list`: the bundle as one file that can be carried."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from sandbox.bundle import loading
+from sandbox.bundle.contents import Component, Contents
+from sandbox.bundle.reading import opened
+from sandbox.bundle.recipe import recipes
+from sandbox.bundle.saving import save as save_bundle
+from sandbox.bundle.store import Store
+from sandbox.cli import environment
+from sandbox.cli.console import reporter
+from sandbox.cli.options import output_option, progress_option
+from sandbox.cli.push_talk import count, megabytes
+from sandbox.errors import SandboxError, UsageError
+from sandbox.host import files
+
+PATIENCE = 7200.0  # a build of everything may have to end first
+
+_file = click.argument("file", type=click.Path(path_type=Path))
+
+
+@click.command("save")
+@_file
+@click.option("--raw", is_flag=True, help="Do not compress: larger, and sooner done on both sides.")
+@progress_option
+@click.pass_context
+def save(ctx: click.Context, file: Path, *, raw: bool, progress: str) -> int:
+    """Write one file with all that `up` needs: images, node image, tools, their digests and a bill of materials.
+
+    The same bundle gives the same bytes each time. The bill of materials (CycloneDX, with licences) is sbom.cdx.json in
+    it; SOURCE_DATE_EPOCH is the time it bears, if it is set.
+
+    \b
+    sandbox bundle save sandbox.bundle
+    sandbox bundle save --raw /media/stick/sandbox.bundle
+    """
+    environment.start_log(verbose=ctx.obj)
+    environment.catch_signals()
+    with _at_work(f"Bundle {file}", progress, lambda: megabytes(file.stat().st_size)) as (store, say):
+        save_bundle(file, store, compress=not raw, epoch=_epoch(), on_file=say)
+    with opened(file) as bundle:
+        click.echo(f"{bundle.identity}  {file}")
+    return 0
+
+
+@click.command("load")
+@_file
+@progress_option
+@click.pass_context
+def load(ctx: click.Context, file: Path, *, progress: str) -> int:
+    """Take a bundle file in: what it holds is checked first, and kept whole or not at all. Needs no network.
+
+    \b
+    sandbox bundle load sandbox.bundle && sandbox up
+    """
+    environment.start_log(verbose=ctx.obj)
+    environment.catch_signals()
+    with _at_work(f"Bundle {file}", progress, lambda: "loaded") as (store, say), opened(file) as bundle:
+        say(f"checking and unpacking {megabytes(bundle.contents.size)}")
+        loading.load(bundle, store)
+        click.echo(f"{bundle.identity}  {file}")
+    return 0
+
+
+@click.command("verify")
+@_file
+@click.pass_context
+def verify(ctx: click.Context, file: Path) -> int:
+    """Check that nothing in a bundle file was changed and nothing is missing; what is, is named.
+
+    It prints the bundle's identity, a digest over all digests in it: another than `save` printed is another bundle.
+    """
+    environment.start_log(verbose=ctx.obj)
+    with opened(file) as bundle:
+        faults = bundle.scan(lambda _: None)
+        if faults:
+            raise loading.damaged(bundle, faults)
+        contents = bundle.contents
+        click.echo(f"{bundle.identity}  {file}")
+    words = f"{count(len(contents.files), 'file')}, {megabytes(contents.size)}, for sandbox {contents.sandbox}"
+    click.echo(f"{words} on {contents.architecture}: nothing changed, nothing missing", err=True)
+    return 0
+
+
+@click.command("list")
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@output_option
+@click.pass_context
+def list_(ctx: click.Context, file: Path | None, *, output: str) -> int:
+    """Show what the bundle of this machine holds, or that in FILE: components with their versions and sizes."""
+    environment.start_log(verbose=ctx.obj)
+    if file is None:
+        rows = _built(Store(environment.home().bundle))
+    else:
+        with opened(file) as bundle:
+            rows = [_row(one, bundle.contents) for one in bundle.contents.components]
+    if output == "json":
+        click.echo(json.dumps(rows, indent=2))
+        return 0
+    for row in rows:
+        size = megabytes(row["bytes"]) if isinstance(row["bytes"], int) else "not built"
+        click.echo(f"{row['name']:<24} {row['version']:<10} {row['digest']}  {size:>10}")
+    return 0
+
+
+def _row(one: Component, contents: Contents) -> dict[str, str | int | None]:
+    size = sum(file.size for file in contents.of(one))
+    return {"name": one.name, "version": one.version, "digest": one.digest, "bytes": size}
+
+
+def _built(store: Store) -> list[dict[str, str | int | None]]:
+    rows: list[dict[str, str | int | None]] = []
+    for one in recipes().values():
+        folder = store.folder(one)
+        size = sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file()) if store.has(one) else None
+        rows.append({"name": one.name, "version": one.version, "digest": one.digest, "bytes": size})
+    return rows
+
+
+def _epoch() -> int | None:
+    """The time that reproducible builds are to bear (reproducible-builds.org, SOURCE_DATE_EPOCH)."""
+    text = os.environ.get("SOURCE_DATE_EPOCH")
+    if text is None:
+        return None
+    if not text.isdigit():
+        raise UsageError(f"SOURCE_DATE_EPOCH is {text!r}, not a number of seconds since 1970")
+    return int(text)
+
+
+@contextmanager
+def _at_work(title: str, progress: str, done: Callable[[], str]) -> Iterator[tuple[Store, Callable[[str], None]]]:
+    """The bundle's cache, which nobody else changes meanwhile, and where to say how far the work is."""
+    home, report, started = environment.home(), reporter(progress), time.monotonic()
+    files.make_private_dir(home.bundle)
+    with files.exclusive(home.bundle, seconds=PATIENCE):
+        report.began(title)
+        try:
+            yield Store(home.bundle), lambda line: report.progress(title, line)
+        except SandboxError as error:
+            report.failed(title, error.brief)
+            raise
+    report.finished(title, done(), time.monotonic() - started)

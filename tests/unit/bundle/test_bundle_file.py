@@ -1,0 +1,312 @@
+"""A bundle file: the same bytes each time, whole or refused, and what is wrong with it has a name."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import re
+import shutil
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zstandard
+
+from sandbox.bundle import contents as described
+from sandbox.bundle import loading
+from sandbox.bundle.contents import Damaged
+from sandbox.bundle.own import NEEDED
+from sandbox.bundle.reading import opened
+from sandbox.bundle.recipe import recipes
+from sandbox.bundle.saving import save
+from sandbox.bundle.store import Store
+from sandbox.errors import SandboxError, UsageError
+
+MATERIALS = [{"kind": "golang", "name": "example.com/M", "version": "v1.0.0", "licences": ["MIT"]}]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """A cache with all that `up` needs, a word in place of each image, and a kubectl."""
+    store = Store(tmp_path / "built")
+    for name in (*NEEDED, "kubernetes", "metrics-server"):
+        recipe = recipes()[name]
+        with store.filling(recipe) as folder:
+            (folder / "materials.json").write_text(json.dumps(MATERIALS))
+            if recipe.image or recipe.node:
+                (folder / "image.tar").write_bytes(f"image of {name}".encode() * 1000)
+            if recipe.go:
+                (folder / "bin").mkdir()
+                (folder / "bin" / name).write_bytes(b"\x7fELF" + name.encode())
+                (folder / "bin" / name).chmod(0o755)
+            if recipe.files:
+                (folder / "files").mkdir()
+                (folder / "files" / "kinds.yaml").write_text("kind: x\n")
+    return store
+
+
+@pytest.fixture
+def file(store: Store, tmp_path: Path) -> Path:
+    save(path := tmp_path / "one.bundle", store, compress=False)
+    return path
+
+
+def load(path: Path, store: Store) -> None:
+    store.root.mkdir(exist_ok=True)
+    with opened(path) as bundle:
+        loading.load(bundle, store)
+
+
+def faults(path: Path) -> list[str]:
+    with opened(path) as bundle:
+        return bundle.scan(lambda _: None)
+
+
+Entries = list[tuple[tarfile.TarInfo, bytes]]
+
+
+def rewrite(path: Path, change: Callable[[Entries], Any]) -> None:
+    """Take the tar apart, let `change` at its entries, and put it together again."""
+    with tarfile.open(path) as tar:
+        entries = [(info, tar.extractfile(info).read()) for info in tar]  # type: ignore[union-attr]
+    change(entries)
+    with tarfile.open(path, "w") as tar:
+        for info, data in entries:
+            tar.addfile(info, io.BytesIO(data))
+
+
+def place(entries: Entries, ending: str) -> int:
+    return next(number for number, (info, _) in enumerate(entries) if info.name.endswith(ending))
+
+
+@pytest.mark.parametrize("compress", [True, False])
+def test_what_was_saved_is_loaded(store: Store, tmp_path: Path, compress: bool) -> None:
+    save(tmp_path / "one.bundle", store, compress=compress)
+    other = Store(tmp_path / "loaded")
+    load(tmp_path / "one.bundle", other)
+    for name in NEEDED:
+        assert other.has(recipes()[name])
+    for loaded in (path for path in other.root.rglob("*") if path.is_file()):
+        original = store.root / loaded.relative_to(other.root)
+        assert loaded.read_bytes() == original.read_bytes()
+        assert os.access(loaded, os.X_OK) == os.access(original, os.X_OK)
+    assert other.program(recipes()["kubernetes"], "kubernetes").exists()
+    assert not other.has(recipes()["kubernetes"]), "its image is in the node's"
+    assert not list(other.root.glob(".*"))
+
+
+@pytest.mark.parametrize("compress", [True, False])
+def test_the_same_cache_gives_the_same_bytes(store: Store, tmp_path: Path, compress: bool) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    save(first, store, compress=compress)
+    for path in store.root.rglob("*"):
+        os.utime(path, (1, 1))
+    save(second, store, compress=compress)
+    assert first.read_bytes() == second.read_bytes()
+    assert (first.read_bytes()[:4] == b"\x28\xb5\x2f\xfd") == compress
+
+
+def test_a_loaded_bundle_can_be_saved_again_without_go_or_debian(store: Store, file: Path, tmp_path: Path) -> None:
+    load(file, other := Store(tmp_path / "loaded"))
+    save(again := tmp_path / "again.bundle", other, compress=False)
+    assert again.read_bytes() == file.read_bytes()
+
+
+def test_the_bill_of_materials_says_what_is_in_it(file: Path) -> None:
+    with tarfile.open(file) as tar:
+        data = tar.extractfile(described.SBOM)
+        bill = json.load(data) if data else {}
+    assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.6")
+    assert "timestamp" not in bill["metadata"]
+    by_name = {one["name"]: one for one in bill["components"]}
+    assert by_name["example.com/M"]["purl"] == "pkg:golang/example.com/m@v1.0.0"
+    assert by_name["example.com/M"]["licenses"] == [{"license": {"id": "MIT"}}]
+    refs = {one["bom-ref"] for one in bill["components"]}
+    assert all(set(one["dependsOn"]) <= refs for one in bill["dependencies"])
+
+
+def test_a_time_is_in_it_only_if_it_is_given(store: Store, tmp_path: Path) -> None:
+    save(tmp_path / "dated", store, compress=False, epoch=86400)
+    with tarfile.open(tmp_path / "dated") as tar:
+        data = tar.extractfile(described.SBOM)
+        assert data and json.load(data)["metadata"]["timestamp"] == "1970-01-02T00:00:00Z"
+
+
+def test_an_incomplete_cache_is_not_saved(store: Store, tmp_path: Path) -> None:
+    shutil.rmtree(store.folder(recipes()["haproxy"]))
+    with pytest.raises(SandboxError, match="not complete") as caught:
+        save(tmp_path / "one.bundle", store)
+    assert caught.value.fix == "sandbox bundle build haproxy"
+    assert not list(tmp_path.glob("*one.bundle*"))
+
+
+def test_an_unharmed_file_has_no_faults(file: Path) -> None:
+    assert faults(file) == []
+
+
+def _changed(entries: Entries) -> None:
+    at = place(entries, "image.tar")
+    entries[at] = (entries[at][0], entries[at][1].replace(b"image", b"virus"))
+
+
+def _longer(entries: Entries) -> None:
+    info, data = entries[place(entries, "image.tar")]
+    info.size += 1
+    entries[place(entries, "image.tar")] = (info, data + b"x")
+
+
+def _gone(entries: Entries) -> None:
+    del entries[place(entries, "image.tar")]
+
+
+def _link(entries: Entries) -> None:
+    info, _ = entries[place(entries, "image.tar")]
+    info.type, info.linkname, info.size = tarfile.SYMTYPE, "/etc/passwd", 0
+
+
+def _device(entries: Entries) -> None:
+    info, _ = entries[place(entries, "image.tar")]
+    info.type, info.size = tarfile.CHRTYPE, 0
+
+
+def _added(name: str) -> Callable[[Entries], None]:
+    def change(entries: Entries) -> None:
+        info = tarfile.TarInfo(name)
+        info.size = 4
+        entries.append((info, b"evil"))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (_changed, r"components/busybox-.*/image\.tar: changed"),
+        (_longer, r"components/busybox-.*/image\.tar: 16001 bytes instead of 16000"),
+        (_gone, r"components/busybox-.*/image\.tar: missing"),
+        (_link, r"components/busybox-.*/image\.tar: a link, a folder or a device"),
+        (_device, r"components/busybox-.*/image\.tar: a link, a folder or a device"),
+        (_added("../../etc/cron.d/evil"), r"\.\./\.\./etc/cron\.d/evil: not in the list"),
+        (_added("/etc/passwd"), "etc/passwd: not in the list"),
+        (_added(f"components/node-{recipes()['node'].digest}/image.tar"), "not in the list, or there twice"),
+    ],
+)
+def test_what_was_tampered_with_is_named_and_nothing_is_loaded(
+    file: Path, tmp_path: Path, change: Callable[[Entries], None], said: str
+) -> None:
+    rewrite(file, change)
+    (fault,) = faults(file)
+    assert re.search(said, fault), fault
+    other = Store(tmp_path / "loaded")
+    with pytest.raises(Damaged, match=said):
+        load(file, other)
+    assert list(other.root.iterdir()) == []
+    assert not (tmp_path / "etc").exists()
+
+
+@pytest.mark.parametrize("path", ["../x", "/x", "a/../x", "a//b", "", "a\nb", "."])
+def test_a_list_with_paths_that_lead_elsewhere_is_refused(file: Path, path: str) -> None:
+    def change(entries: Entries) -> None:
+        head = json.loads(entries[0][1])
+        head["files"][0]["path"] = path
+        data = json.dumps(head).encode()
+        entries[0][0].size = len(data)
+        entries[0] = (entries[0][0], data)
+
+    rewrite(file, change)
+    with pytest.raises(Damaged, match="is no path inside a bundle"):
+        faults(file)
+
+
+@pytest.mark.parametrize("compress", [True, False])
+@pytest.mark.parametrize("part", [0.3, 0.9])
+def test_a_torn_file_is_named(store: Store, tmp_path: Path, compress: bool, part: float) -> None:
+    for name in NEEDED:  # what does not compress, so that the tear is within a file
+        if store.image(recipes()[name]).exists():
+            store.image(recipes()[name]).write_bytes(
+                b"".join(hashlib.sha256(bytes([n])).digest() for n in range(250)) * 9
+            )
+    save(path := tmp_path / "one.bundle", store, compress=compress)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * part)])
+    with pytest.raises(SandboxError) as caught:
+        load(path, Store(tmp_path / "loaded"))
+    assert str(path) in caught.value.brief
+    assert list((tmp_path / "loaded").iterdir()) == []
+
+
+def test_a_flipped_bit_in_a_compressed_file_is_found(store: Store, tmp_path: Path) -> None:
+    save(path := tmp_path / "one.bundle", store)
+    whole = bytearray(path.read_bytes())
+    whole[len(whole) // 2] ^= 1
+    path.write_bytes(whole)
+    with pytest.raises(SandboxError):
+        load(path, Store(tmp_path / "loaded"))
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"\x28\xb5\x2f\xfd garbage", b"\0" * 20480])
+def test_what_is_no_bundle_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "no.bundle"
+    path.write_bytes(content)
+    with pytest.raises(UsageError, match="is not a bundle"):
+        faults(path)
+    for other in (tmp_path / "none", tmp_path):
+        with pytest.raises(UsageError):
+            faults(other)
+
+
+def head(file: Path, **values: Any) -> None:
+    """Change the list at the file's head, as another version or machine would have written it."""
+
+    def change(entries: Entries) -> None:
+        data = json.dumps({**json.loads(entries[0][1]), **values}).encode()
+        entries[0][0].size = len(data)
+        entries[0] = (entries[0][0], data)
+
+    rewrite(file, change)
+
+
+def test_a_bundle_for_another_machine_or_version_is_refused(file: Path, tmp_path: Path) -> None:
+    head(file, architecture="s390x")
+    with pytest.raises(UsageError, match="for s390x"):
+        load(file, Store(tmp_path / "loaded"))
+    head(file, architecture="amd64", sandbox="9.9", components=[{"name": "node", "version": "1", "digest": "0" * 12}])
+    with pytest.raises(UsageError, match=r"for sandbox 9\.9") as caught:
+        load(file, Store(tmp_path / "loaded"))
+    assert caught.value.fix.startswith("install sandbox 9.9")
+    head(file, format=2)
+    with pytest.raises(Damaged, match="can read"):
+        load(file, Store(tmp_path / "loaded"))
+
+
+def test_the_room_on_the_disk_is_looked_at_first(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    with pytest.raises(SandboxError, match=r"needs 0\.0 GB"):
+        load(file, Store(tmp_path / "loaded"))
+
+
+def test_what_is_there_already_is_left_alone(file: Path, tmp_path: Path) -> None:
+    load(file, other := Store(tmp_path / "loaded"))
+    before = {path: path.stat().st_mtime_ns for path in other.root.rglob("*")}
+    load(file, other)
+    assert {path: path.stat().st_mtime_ns for path in other.root.rglob("*")} == before
+
+
+def test_an_older_build_gives_way(file: Path, tmp_path: Path) -> None:
+    other = Store(tmp_path / "loaded")
+    (other.root / ("node-" + "0" * 12)).mkdir(parents=True)
+    load(file, other)
+    assert [path.name for path in other.root.glob("node-*")] == [f"node-{recipes()['node'].digest}"]
+
+
+def test_the_packing_is_plain_zstandard(store: Store, tmp_path: Path) -> None:
+    save(path := tmp_path / "one.bundle", store)
+    packed = path.read_bytes()
+    plain = io.BytesIO(zstandard.ZstdDecompressor().stream_reader(packed).read())
+    with tarfile.open(fileobj=plain) as tar:
+        assert tar.getnames()[0] == described.NAME
