@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from sandbox.foreign import fit
+
 
 class SandboxError(Exception):
     """Something failed that the user can understand and mend.
 
     `brief` says what, `details` is the evidence (a tool's last lines, a path), `fix` is what to type or change next.
-    `exit_code` is part of the command line's contract; `id` is stable and names the kind of failure.
+    `exit_code` is part of the command line's contract; `id` is stable and names the kind of failure, on which
+    `sandbox.advice` has more. All of it is fit to be shown, whoever said it first. `reported`
+    says that the command's result on stdout has told of it.
     """
 
     exit_code = 1
     id = "failed"
+    reported = False
 
     def __init__(self, brief: str, *, details: str = "", fix: str = "", id: str | None = None) -> None:
-        super().__init__(brief)
-        self.brief = brief
-        self.details = details
-        self.fix = fix
+        super().__init__(fit(brief))
+        self.brief = fit(brief)
+        self.details = fit(details)
+        self.fix = fit(fix)
         if id is not None:
             self.id = id
 
@@ -30,6 +35,12 @@ class UsageError(SandboxError):
 
     exit_code = 2
     id = "usage"
+
+
+class BadFile(UsageError):
+    """A file of the user's, such as sandbox.yaml, has a mistake in it or cannot be read."""
+
+    id = "bad-file"
 
 
 class MissingTool(SandboxError):

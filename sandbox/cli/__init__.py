@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
 from sandbox import __version__
-from sandbox.cli.lazy import Lazy
+from sandbox.cli.lazy import FORMS, Lazy
+from sandbox.errors import SandboxError
 
 COMMANDS = {
     "up": "Bring a sandbox up, or repair it; changes nothing when all is well.",
@@ -21,6 +23,7 @@ COMMANDS = {
     "status": "Show how every part of a sandbox stands; exit code 1 unless all is ready.",
     "list": "List the sandboxes of this machine.",
     "doctor": "Look at what a sandbox needs, say what is wrong and how to mend it; exit code 1 when something is.",
+    "explain": "Say what an error means and what helps, by the id in its first line; without one, list them.",
     "push-images": "Push the images of MANIFEST (by default the spec's `push`) into the registry; "
     "only what is missing crosses.",
     "registry": "Show what the registry holds, and take back the space of what nothing names.",
@@ -36,7 +39,21 @@ COMMANDS = {
 TABLE = {name: (f"{name.replace('-', '_')}:command", summary) for name, summary in COMMANDS.items()}
 
 
-@click.group(cls=Lazy, table=TABLE, context_settings={"help_option_names": ["-h", "--help"]})
+class _Root(Lazy):
+    """The whole command line: programs, too, are told what failed, in the form they asked for."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except SandboxError as error:
+            from sandbox.cli.boundary import tell_programs
+
+            if tell_programs(error, ctx.meta.get(FORMS, {})):
+                ctx.exit(error.exit_code)
+            raise
+
+
+@click.group(cls=_Root, table=TABLE, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="sandbox")
 @click.option("-v", "--verbose", is_flag=True, help="Show on stderr what is run.")
 @click.pass_context

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import time
 import traceback
+from collections.abc import Mapping
 
 import click
 
@@ -47,8 +50,27 @@ def report(error: BaseException) -> int:
     return BUG
 
 
+def tell_programs(error: SandboxError, forms: Mapping[str, str]) -> bool:
+    """Show an error as JSON: as the result with `-o json`, as the last event with `--progress json`.
+
+    Returns whether stderr has been told: in the second case people are not.
+    """
+    if forms.get("output") == "json" and not error.reported:
+        click.echo(json.dumps({"error": as_json(error)}, indent=2))
+    if forms.get("progress") != "json":
+        return False
+    click.echo(json.dumps({"time": round(time.time(), 3), "event": "error", **as_json(error)}), err=True)
+    return True
+
+
+def as_json(error: SandboxError) -> dict[str, str | int]:
+    """The error for programs."""
+    texts = {"id": error.id, "brief": error.brief, "details": error.details, "fix": error.fix}
+    return {**texts, "exit_code": error.exit_code}
+
+
 def _show(error: SandboxError) -> None:
-    click.echo(f"{_red('error:')} {error.brief}", err=True)
+    click.echo(f"{_red(f'error[{error.id}]:')} {error.brief}", err=True)
     for line in error.details.splitlines():
         click.echo(f"  {line}", err=True)
     lines = error.fix.splitlines()

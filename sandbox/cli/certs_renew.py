@@ -78,7 +78,7 @@ def _agreed(made: AuthorityStep, *, yes: bool) -> bool:
         return True
     warning = "the root changes: browsers and tools that trust the present one must be told to trust the new one"
     if not _has_terminal():
-        raise UsageError(warning, details="here is no terminal to ask at", fix="add --yes", id="root")
+        raise UsageError(warning, details="here is no terminal to ask at", fix="add --yes", id="consent")
     click.echo(warning, err=True)
     return click.confirm("make a new root?", err=True)
 

@@ -150,7 +150,7 @@ class _Trust:
             return True
         if not yes and not performer.at_terminal:
             raise UsageError(
-                "this asks before it changes a store, and here is no terminal", fix="add --yes", id="trust"
+                "this asks before it changes a store, and here is no terminal", fix="add --yes", id="consent"
             )
         if not yes and not click.confirm(question, err=True):
             click.echo("nothing was changed", err=True)

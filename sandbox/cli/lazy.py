@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 
+# Where a context's `meta` has the forms that the command line asked for: {"output": …, "progress": …}.
+FORMS = "sandbox.forms"
+
+
 class Lazy(click.Group):
     """A click group over `table`: name -> where the command is (`MODULE:ATTRIBUTE` in sandbox.cli), and its summary."""
 

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from sandbox.cli.complete import sandboxes
+from sandbox.cli.lazy import FORMS
 from sandbox.errors import UsageError
 from sandbox.spec import Spec, load
 
@@ -39,6 +40,7 @@ def progress_option(command: Command) -> Command:
         default="auto",
         envvar="SANDBOX_PROGRESS",
         help="How progress is shown on stderr.",
+        callback=_remembered,
     )(command)
 
 
@@ -58,8 +60,19 @@ def turn_options(command: Command) -> Command:
 def output_option(command: Command) -> Command:
     """`-o text|json`: how the result on stdout looks."""
     return click.option(
-        "-o", "--output", type=click.Choice(["text", "json"]), default="text", help="The result's form on stdout."
+        "-o",
+        "--output",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        help="The result's form on stdout.",
+        callback=_remembered,
     )(command)
+
+
+def _remembered(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    """Note the choice where whoever shows an error of the command finds it: `FORMS` of the context's `meta`."""
+    ctx.meta.setdefault(FORMS, {})[param.name] = value
+    return value
 
 
 def find_spec(file: Path | None, name: str | None) -> Spec:

@@ -57,7 +57,7 @@ def _route(home: Home, name: str) -> Route:
         route = routes.find(routes.load(folder), name)
         if route:
             return route
-    raise SandboxError(f"the sandbox {name} is not up", fix=f"sandbox up {name}")
+    raise SandboxError(f"the sandbox {name} is not up", fix=f"sandbox up {name}", id="not-up")
 
 
 def _hosts(home: Home, route: Route) -> tuple[str, ...]:

@@ -218,6 +218,7 @@ def _push(work: _Work, speaking: Talk, output: str, *, locked: bool, fail_fast: 
     except SandboxError as error:
         report["verify"] = push_report.why(error)
         _show(results, report, output, speaking)
+        error.reported = True
         raise
     if not locked:
         speaking.close()
@@ -227,6 +228,7 @@ def _push(work: _Work, speaking: Talk, output: str, *, locked: bool, fail_fast: 
         push_report.show_results(results)
     if failure is not None:
         _show((), report, output, speaking)
+        failure.reported = True
         raise failure
     return report
 

@@ -42,7 +42,8 @@ class Pruning:
         """Raise UsageError, before anything is pushed, when there will be nobody to ask."""
         if not yes and not has_terminal():
             lines = "\n".join(self.names) or "nothing: every tag is in the manifest"
-            raise UsageError("--prune asks before it deletes, and here is no terminal", details=lines, fix="add --yes")
+            brief = "--prune asks before it deletes, and here is no terminal"
+            raise UsageError(brief, details=lines, fix="add --yes", id="consent")
 
     def carry_out(self, *, yes: bool) -> list[str]:
         """List, ask, delete; the names of what is gone. Whatever the push has just added is in the manifest."""

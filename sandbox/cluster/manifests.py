@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from sandbox.cluster import yamltext
-from sandbox.errors import UsageError
+from sandbox.errors import BadFile
 
 # What others refer to comes first; everything else keeps the order of its files.
 FIRST = ("Namespace", "CustomResourceDefinition", "StorageClass", "ServiceAccount", "Secret", "ConfigMap")
@@ -19,7 +19,7 @@ SUFFIXES = {".yaml", ".yml", ".json"}
 def load(paths: Iterable[Path]) -> tuple[dict[str, Any], ...]:
     """Every object in the files, and in the manifests of the folders, in an order to apply them in.
 
-    Objects without a namespace stay without one. Raises UsageError naming file and document.
+    Objects without a namespace stay without one. Raises BadFile naming file and document.
     """
     found = [manifest for path in paths for file in _files(path) for manifest in _objects(file)]
     return tuple(sorted(found, key=lambda m: FIRST.index(m["kind"]) if m["kind"] in FIRST else len(FIRST)))
@@ -30,7 +30,7 @@ def parse(text: str, *, origin: str) -> Iterator[dict[str, Any]]:
     try:
         documents = yamltext.documents(text)
     except yaml.YAMLError as error:
-        raise UsageError(f"{origin} is not valid YAML", details=str(error)) from error
+        raise BadFile(f"{origin} is not valid YAML", details=str(error)) from error
     for number, content in enumerate(documents, 1):
         if content is not None:
             yield from _checked(content, f"{origin}, document {number}")
@@ -39,14 +39,14 @@ def parse(text: str, *, origin: str) -> Iterator[dict[str, Any]]:
 def _checked(content: Any, place: str) -> Iterator[dict[str, Any]]:
     """The object, or those of a List; `place` is where it is from."""
     if not isinstance(content, dict) or not all(isinstance(content.get(key), str) for key in ("apiVersion", "kind")):
-        raise UsageError(f"{place}, is not a Kubernetes object", fix="give it apiVersion and kind")
+        raise BadFile(f"{place}, is not a Kubernetes object", fix="give it apiVersion and kind")
     if content["kind"] == "List":
         for index, item in enumerate(content.get("items") or (), 1):
             yield from _checked(item, f"{place}, item {index}")
         return
     metadata = content.get("metadata")
     if not isinstance(metadata, dict) or not metadata.get("name"):
-        raise UsageError(f"{place}: this {content['kind']} has no metadata.name")
+        raise BadFile(f"{place}: this {content['kind']} has no metadata.name")
     yield content
 
 
@@ -60,5 +60,5 @@ def _objects(file: Path) -> Iterator[dict[str, Any]]:
     try:
         text = file.read_text()
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file} cannot be read", details=str(error), fix="see `apply` in sandbox.yaml") from error
+        raise BadFile(f"{file} cannot be read", details=str(error), fix="see `apply` in sandbox.yaml") from error
     yield from parse(text, origin=str(file))

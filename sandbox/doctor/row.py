@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import enum
-import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 from sandbox.errors import SandboxError
+from sandbox.foreign import fit
 
 WHICH = "{which}"
-_ACCOUNT = re.compile(r"//[^/@\s]+@")
 
 
 class Status(enum.Enum):
@@ -77,9 +76,9 @@ def failed(trouble: SandboxError | OSError) -> Finding:
 def row(id: str, finding: Finding, *, fix: str, which: str) -> Row:
     """The row of a finding; `fix` is the check's own, for findings that have none.
 
-    In either, `{which}` stands for the words that say which sandbox is meant. A URL's account is not told.
+    In either, `{which}` stands for the words that say which sandbox is meant.
     """
-    evidence = _ACCOUNT.sub("//", finding.evidence)
+    evidence = fit(finding.evidence)
     mend = finding.status in (Status.WARN, Status.ERROR)
     return Row(id, finding.status, evidence, (finding.fix or fix).replace(WHICH, which) if mend else "")
 

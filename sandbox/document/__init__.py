@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from sandbox.document.judgement import Misfits, allowed_keys, blanks, faults
 from sandbox.document.nodes import MAX_SIZE, Fault, Refused, too_large
 from sandbox.document.source import Source, read
-from sandbox.errors import UsageError
+from sandbox.errors import BadFile
 
 __all__ = ["Misfits", "load", "parse"]
 
@@ -24,17 +24,17 @@ _LISTED = 20  # how many errors are shown at once
 
 
 def load(path: Path, model: type[M], *, create: str = "write it, or name another file") -> M:
-    """The document in the file `path` as a `model`; raises UsageError, with `create` as its fix if there is no file."""
+    """The document in the file `path` as a `model`; raises BadFile, with `create` as its fix if there is no file."""
     origin = str(path)
     try:
         with path.open("rb") as file:
             content = file.read(MAX_SIZE + 1)
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise UsageError(f"{origin}: no such file", fix=create) from error
+        raise BadFile(f"{origin}: no such file", fix=create) from error
     except IsADirectoryError as error:
-        raise UsageError(f"{origin}: is a directory, not a file", fix="name the file inside it") from error
+        raise BadFile(f"{origin}: is a directory, not a file", fix="name the file inside it") from error
     except OSError as error:
-        raise UsageError(f"{origin}: cannot be read", details=str(error), fix="check its permissions") from error
+        raise BadFile(f"{origin}: cannot be read", details=str(error), fix="check its permissions") from error
     if len(content) > MAX_SIZE:
         raise _error(origin, "", [too_large()])
     try:
@@ -42,12 +42,12 @@ def load(path: Path, model: type[M], *, create: str = "write it, or name another
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         details = f"byte 0x{content[error.start]:02x}: {error.reason}"
-        raise UsageError(f"{origin}:{line}: not UTF-8 text", details=details, fix="save it as UTF-8") from error
+        raise BadFile(f"{origin}:{line}: not UTF-8 text", details=details, fix="save it as UTF-8") from error
     return parse(text, model, origin=origin)
 
 
 def parse(text: str, model: type[M], *, origin: str) -> M:
-    """The document `text` as a `model`; errors (UsageError) call it `origin`."""
+    """The document `text` as a `model`; errors (BadFile) call it `origin`."""
     try:
         source = read(text)
     except Refused as refused:
@@ -77,10 +77,10 @@ def _validate(source: Source, model: type[M]) -> M:
     return model.model_validate_json(json.dumps(source.data))
 
 
-def _error(origin: str, text: str, found: list[Fault]) -> UsageError:
+def _error(origin: str, text: str, found: list[Fault]) -> BadFile:
     lines = text.splitlines()
     if len(found) == 1:
-        return UsageError(_brief(origin, found[0]), details=_excerpt(lines, found[0]), fix=_printable(found[0].fix))
+        return BadFile(_brief(origin, found[0]), details=_excerpt(lines, found[0]), fix=_printable(found[0].fix))
     details: list[str] = []
     fixes: list[str] = []
     for fault in found[:_LISTED]:
@@ -89,7 +89,7 @@ def _error(origin: str, text: str, found: list[Fault]) -> UsageError:
     if len(found) > _LISTED:
         details.append(f"… and {len(found) - _LISTED} more")
     brief = f"{_brief(origin, found[0])} (and {len(found) - 1} more)"
-    return UsageError(brief, details="\n".join(filter(None, details)), fix="\n".join(dict.fromkeys(fixes)))
+    return BadFile(brief, details="\n".join(filter(None, details)), fix="\n".join(dict.fromkeys(fixes)))
 
 
 def _brief(origin: str, fault: Fault) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from sandbox.errors import MissingTool, SandboxError
+from sandbox.foreign import fit
 from sandbox.host import interruption
 
 if TYPE_CHECKING:
@@ -195,11 +196,7 @@ async def attend(argv: Argv) -> AsyncIterator[asyncio.StreamReader]:
 def last_lines(text: str, count: int = 15) -> str:
     """The last `count` lines of a program's output, without control characters that could act on a terminal."""
     lines = [line.rstrip() for line in text.splitlines() if line.strip()]
-    return "\n".join(map(_printable, lines[-count:]))
-
-
-def _printable(line: str) -> str:
-    return "".join(c for c in line if c.isprintable() or c == "\t")
+    return "\n".join(map(fit, lines[-count:]))
 
 
 def _collect(child: subprocess.Popen[str], on_line: Callable[[str], None] | None, stdin: str | None) -> str:
@@ -212,7 +209,7 @@ def _collect(child: subprocess.Popen[str], on_line: Callable[[str], None] | None
     for line in child.stdout or ():
         lines.append(line)
         log.debug("  %s", line.rstrip())
-        on_line(_printable(line.rstrip()))
+        on_line(fit(line.rstrip()))
     feeder.join()
     return "".join(lines)
 

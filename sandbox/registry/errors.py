@@ -40,6 +40,12 @@ class RegistryError(SandboxError):
         self.transient = transient
 
 
+class BadImage(SandboxError):
+    """An image, or the archive or folder that holds it, cannot be read or is not what it should be."""
+
+    id = "image"
+
+
 def from_response(action: str, status: int, body: bytes) -> RegistryError:
     """The error for an unwanted answer to `action`, such as `PUT http://…`."""
     codes, messages = _read(body)

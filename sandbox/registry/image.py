@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from sandbox.errors import SandboxError
+from sandbox.registry.errors import BadImage
 from sandbox.registry.manifest import Descriptor, Document, Index, parse, reduced
 
 DEEPEST = 4
@@ -65,7 +66,7 @@ def walk(root: Document, read: Callable[[Descriptor], Document | None], *, deep:
     reduced to it, or without an index when it is a single image. Raises MissingBlob when no platform is there.
     """
     if deep > DEEPEST:
-        raise SandboxError(f"{root.digest} nests indexes more than {DEEPEST} deep", fix="build the image again")
+        raise BadImage(f"{root.digest} nests indexes more than {DEEPEST} deep", fix="build the image again")
     content = parse(root)
     if not isinstance(content, Index):
         blobs = dict.fromkeys(blob for blob in (content.config, *content.layers) if not blob.is_foreign)

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from sandbox.errors import SandboxError
 from sandbox.registry import digest as digests
+from sandbox.registry.errors import BadImage
 
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -96,12 +96,12 @@ def parse(document: Document) -> Manifest | Index:
         if document.media_type in MANIFESTS:
             return Manifest(_descriptor(content["config"]), tuple(_descriptor(layer) for layer in content["layers"]))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise SandboxError(
+        raise BadImage(
             f"{document.digest} is not a valid image document",
             details=f"{document.media_type}: {error!r}",
             fix="build or pull the image again",
         ) from error
-    raise SandboxError(
+    raise BadImage(
         f"{document.digest} has a media type this version cannot push",
         details=document.media_type,
         fix="convert the image to the OCI format",
@@ -114,7 +114,7 @@ def document(data: bytes, media_type: str | None = None) -> Document:
         return Document(str(media_type), data)
     content = _object(data)
     if content.get("schemaVersion") != 2:
-        raise SandboxError(
+        raise BadImage(
             f"{digests.of(data)} is not an image manifest of schema 2",
             details=f"media type {media_type}, schemaVersion {content.get('schemaVersion')!r}",
             fix="build or push the image again with a current tool",
@@ -148,7 +148,7 @@ def diff_ids(config: bytes) -> tuple[str, ...]:
     try:
         return tuple(json.loads(config)["rootfs"]["diff_ids"] or ())
     except (ValueError, KeyError, TypeError) as error:
-        raise SandboxError(f"{digests.of(config)} is not an image configuration", details=repr(error)) from error
+        raise BadImage(f"{digests.of(config)} is not an image configuration", details=repr(error)) from error
 
 
 def canonical(content: Mapping[str, Any]) -> bytes:
@@ -178,7 +178,7 @@ def _object(data: bytes) -> dict[str, Any]:
     try:
         content = json.loads(data)
     except ValueError as error:
-        raise SandboxError(f"{digests.of(data)} is not JSON", details=str(error)) from error
+        raise BadImage(f"{digests.of(data)} is not JSON", details=str(error)) from error
     if not isinstance(content, dict):
-        raise SandboxError(f"{digests.of(data)} is not an image document", details="it is JSON, but not an object")
+        raise BadImage(f"{digests.of(data)} is not an image document", details="it is JSON, but not an object")
     return content

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from sandbox.errors import SandboxError
+from sandbox.registry.errors import BadImage
 from sandbox.registry.image import Image, walk
 from sandbox.registry.manifest import Descriptor, Document, Index, parse, reduced
 
@@ -70,7 +71,7 @@ def platform_of(config: bytes) -> str:
         content = json.loads(config)
         return "/".join(content[key] for key in ("os", "architecture", "variant") if content.get(key))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise SandboxError("an image configuration cannot be read", details=repr(error)) from error
+        raise BadImage("an image configuration cannot be read", details=repr(error)) from error
 
 
 def _plain(platform: str) -> str:

@@ -15,6 +15,7 @@ from sandbox.registry.client import Client
 from sandbox.registry.clients import Clients
 from sandbox.registry.compression import Compression
 from sandbox.registry.destination import Destination
+from sandbox.registry.errors import BadImage
 from sandbox.registry.image import Image, MissingBlob
 from sandbox.registry.imagelist import Entry, FromArchive, FromBuild, FromDaemon, FromLayout, FromRegistry
 from sandbox.registry.manifest import Descriptor
@@ -175,6 +176,6 @@ def settled(entry: FromDaemon, image: Image | SandboxError, source: str, client:
 
 def _small(image: Image, blob: Descriptor) -> bytes:
     if blob.size > LARGEST_CONFIG:
-        raise SandboxError(f"{blob.digest} is too large for a configuration", details=f"{blob.size} bytes")
+        raise BadImage(f"{blob.digest} is too large for a configuration", details=f"{blob.size} bytes")
     with image.origin.open(blob) as chunks:
         return b"".join(digests.verified(chunks, blob.digest, blob.size))

@@ -79,7 +79,7 @@ class AddonImages:
             f"the addon '{addon}' runs an image that is neither in the sandbox's registry nor in the bundle: {image}",
             details=why,
             fix=f"push it: list it in images.yaml, run `sandbox push-images images.yaml`, and let the addon run {here}",
-            id="no-image",
+            id="addon-image",
         )
 
     def _on_node(self, image: str) -> bool:

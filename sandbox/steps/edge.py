@@ -122,5 +122,5 @@ class EdgeStep:
     def _silence(self) -> str | None:
         found = self._box.find()
         if found is None or not found.running:
-            raise SandboxError("the edge stopped", details=self.engine.logs(self._box.name))
+            raise SandboxError("the edge stopped", details=self.engine.logs(self._box.name), id="stopped")
         return None if NETWORK in found.addresses else "no address yet"

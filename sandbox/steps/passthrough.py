@@ -122,7 +122,7 @@ class PassthroughStep:
         if detached.find(passthrough_state.record(folder)) is None:
             log = passthrough_state.log(folder)
             said = log.read_text(errors="replace")[-2000:] if log.exists() else ""
-            raise SandboxError("the passthrough stopped", details=said)
+            raise SandboxError("the passthrough stopped", details=said, id="stopped")
         state = passthrough_state.running(folder)
         pending = self._not_served(state)
         if pending is None and (unheard := self._not_heard(state)):

@@ -150,7 +150,7 @@ class RegistryStep:
     def _silence(self) -> str | None:
         container = self.engine.container(self.names.registry)
         if container is None or not container.running:
-            raise SandboxError("the registry stopped", details=self.engine.logs(self.names.registry))
+            raise SandboxError("the registry stopped", details=self.engine.logs(self.names.registry), id="stopped")
         try:
             with Client(self.url) as client:
                 client.ping()

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from sandbox.errors import SandboxError
 from sandbox.registry import digest as digests
 from sandbox.registry import manifest as manifests
 from sandbox.registry.digest import CHUNK
+from sandbox.registry.errors import BadImage
 from sandbox.registry.image import Image, MissingBlob, Tree, walk
 from sandbox.registry.manifest import OCI_CONFIG, OCI_LAYER, Descriptor, Document
 from sandbox.registry.sources.members import Members
@@ -49,9 +49,7 @@ class Archive:
         ):
             tree, places = self._oci(members, _object(index))
         if tree is None:
-            raise SandboxError(
-                f"{self.path} is not an image archive", details="no manifest.json, no index.json", fix=_FIX
-            )
+            raise BadImage(f"{self.path} is not an image archive", details="no manifest.json, no index.json", fix=_FIX)
         return tree.image(Pieces(members, places))
 
     def _saved(self, members: Members, entry: Mapping[str, Any]) -> tuple[Tree, dict[str, str]]:
@@ -95,7 +93,7 @@ class Archive:
             if self.name is not None and any(same(tag, self.name) for tag in entry.get("RepoTags") or ()):
                 return entry
         brief = f"{self.path} has no image {self.name}" if self.name else f"{self.path} holds {len(entries)} images"
-        raise SandboxError(brief, details=f"there: {', '.join(names)}", fix="say which one with `image:`")
+        raise BadImage(brief, details=f"there: {', '.join(names)}", fix="say which one with `image:`")
 
     def _missing(self, what: str) -> MissingBlob:
         return MissingBlob(f"the image archive {self.path} is not complete", details=f"missing: {what}", fix=_FIX)
@@ -133,7 +131,7 @@ def _chunks(file: IO[bytes]) -> Iterator[bytes]:
         while chunk := file.read(CHUNK):
             yield chunk
     except (OSError, EOFError, tarfile.TarError) as error:
-        raise SandboxError("an image archive cannot be read to its end", details=str(error), fix=_FIX) from error
+        raise BadImage("an image archive cannot be read to its end", details=str(error), fix=_FIX) from error
 
 
 def _list(saved: bytes) -> list[dict[str, Any]]:
@@ -143,14 +141,14 @@ def _list(saved: bytes) -> list[dict[str, Any]]:
             posixpath.join(entry["Config"], *entry["Layers"])
         return list(entries)
     except (ValueError, KeyError, TypeError) as error:
-        raise SandboxError("manifest.json of an image archive is not valid", details=repr(error), fix=_FIX) from error
+        raise BadImage("manifest.json of an image archive is not valid", details=repr(error), fix=_FIX) from error
 
 
 def _object(index: bytes) -> dict[str, Any]:
     try:
         return dict(json.loads(index))
     except (ValueError, TypeError) as error:
-        raise SandboxError("index.json of an image archive is not valid", details=repr(error), fix=_FIX) from error
+        raise BadImage("index.json of an image archive is not valid", details=repr(error), fix=_FIX) from error
 
 
 def _place(blob: Descriptor) -> str:

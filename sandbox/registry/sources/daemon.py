@@ -10,7 +10,7 @@ from typing import Any
 from sandbox.errors import SandboxError
 from sandbox.registry import manifest as manifests
 from sandbox.registry.destination import Destination
-from sandbox.registry.errors import RegistryError
+from sandbox.registry.errors import BadImage, RegistryError
 from sandbox.registry.image import Image, MissingBlob, Tree, walk
 from sandbox.registry.imagelist import FromDaemon
 from sandbox.registry.landing import Landing
@@ -96,7 +96,7 @@ class DaemonImages:
         except SandboxError as error:
             return error
         if content is None:
-            return SandboxError(
+            return BadImage(
                 f"the Docker Engine has no image {entry.image}",
                 fix=f"docker pull {entry.image}, or build it; or push it `from: registry`",
             )

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox.errors import SandboxError
 from sandbox.registry import manifest as manifests
 from sandbox.registry.digest import CHUNK
+from sandbox.registry.errors import BadImage
 from sandbox.registry.image import Image, MissingBlob, walk
 from sandbox.registry.manifest import Descriptor, Document
 from sandbox.registry.sources.select import select
@@ -28,7 +28,7 @@ class Layout:
         try:
             index = json.loads((self.folder / "index.json").read_bytes())
         except (OSError, ValueError) as error:
-            raise SandboxError(
+            raise BadImage(
                 f"{self.folder} is not an OCI layout",
                 details=f"index.json: {error}",
                 fix="give the folder that holds index.json and blobs/",
@@ -58,7 +58,7 @@ class Layout:
         try:
             return manifests.document(path.read_bytes(), child.media_type) if path.is_file() else None
         except OSError as error:
-            raise SandboxError(f"{path} cannot be read", details=str(error)) from error
+            raise BadImage(f"{path} cannot be read", details=str(error)) from error
 
     def _path(self, blob: Descriptor) -> Path:
         algorithm, _, encoded = blob.digest.partition(":")

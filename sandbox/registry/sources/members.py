@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from sandbox.errors import SandboxError
+from sandbox.registry.errors import BadImage
 
 LARGEST_DOCUMENT = 8 << 20
 _MOST_LINKS = 16
@@ -57,7 +57,7 @@ class Members:
             except tarfile.ReadError:
                 return cls(path, _pieces(path, "r:*"), compressed=True)
         except (OSError, EOFError, tarfile.TarError) as error:
-            raise SandboxError(
+            raise BadImage(
                 f"{path} is not a readable tar archive", details=str(error), fix="correct `path:`, or write it again"
             ) from error
 
@@ -73,7 +73,7 @@ class Members:
         if name not in self.pieces:
             return None
         if self.size(name) > LARGEST_DOCUMENT:
-            raise SandboxError(f"{name} in {self.path} is too large", details=f"{self.size(name)} bytes")
+            raise BadImage(f"{name} in {self.path} is too large", details=f"{self.size(name)} bytes")
         with self.open(name) as file:
             return file.read()
 
@@ -84,7 +84,7 @@ class Members:
             try:
                 file = self._opened(name, stack)
             except (OSError, EOFError, tarfile.TarError) as error:
-                raise SandboxError(f"{self.path} cannot be read", details=str(error)) from error
+                raise BadImage(f"{self.path} cannot be read", details=str(error)) from error
             yield file
 
     def _opened(self, name: str, stack: contextlib.ExitStack) -> IO[bytes]:
@@ -94,7 +94,7 @@ class Members:
         tar = stack.enter_context(tarfile.open(self.path, "r:*"))  # noqa: SIM115  # the stack closes it
         member = tar.extractfile(name)
         if member is None:
-            raise SandboxError(f"{name} in {self.path} is not a file")
+            raise BadImage(f"{name} in {self.path} is not a file")
         return member
 
 

@@ -7,8 +7,8 @@ import platform as machine
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from sandbox.errors import SandboxError
 from sandbox.registry.client import Client
+from sandbox.registry.errors import BadImage
 from sandbox.registry.image import Image, MissingBlob, walk
 from sandbox.registry.manifest import Descriptor, Document, Index, parse
 from sandbox.registry.platforms import choose
@@ -35,7 +35,7 @@ class Remote:
         """Read its documents. Raises RegistryError, MissingBlob, MissingPlatform."""
         named = root = self._read(self.reference.name)
         if named is None or root is None:
-            raise SandboxError(
+            raise BadImage(
                 f"there is no image {self.reference.familiar}",
                 details=f"{self.client.url} does not know it",
                 fix="check its name and tag",

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from sandbox.errors import SandboxError
 from sandbox.registry import digest as digests
+from sandbox.registry.errors import BadImage
 from sandbox.registry.sources import v1layers
 from sandbox.registry.sources.tape import Member, Tape
 
@@ -52,7 +52,7 @@ class Documents:
         try:
             content = json.loads(self.by_path.get("index.json", b"{}"))
         except ValueError as error:
-            raise SandboxError("the Docker Engine saved an index that is not JSON", details=str(error)) from error
+            raise BadImage("the Docker Engine saved an index that is not JSON", details=str(error)) from error
         return content if isinstance(content, dict) else {}
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sandbox.errors import SandboxError, UsageError
+from sandbox.errors import UsageError
 from sandbox.registry import manifest as manifests
 from sandbox.registry import reference as references
+from sandbox.registry.errors import BadImage
 from sandbox.registry.manifest import Descriptor, Document, Index
 
 REF_NAME = "org.opencontainers.image.ref.name"
@@ -30,8 +31,8 @@ def select(index: Mapping[str, Any], name: str | None, where: str) -> Descriptor
     names = sorted({label for child in found if (label := _label(child))})
     there = f"there: {', '.join(names)}" if names else f"there: {len(found)} images without a name"
     if name is None:
-        raise SandboxError(f"{where} holds {len(found)} images", details=there, fix="say which one with `image:`")
-    raise SandboxError(f"{where} has no image {name}", details=there, fix="correct `image:`")
+        raise BadImage(f"{where} holds {len(found)} images", details=there, fix="say which one with `image:`")
+    raise BadImage(f"{where} has no image {name}", details=there, fix="correct `image:`")
 
 
 def goes_by(child: Descriptor, name: str) -> bool:

@@ -6,7 +6,7 @@ import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sandbox.errors import SandboxError
+from sandbox.registry.errors import BadImage
 
 BLOCK = tarfile.BLOCKSIZE
 LARGEST_HEADER = 1 << 20
@@ -79,7 +79,7 @@ class Tape:
 
     def _extension(self, size: int) -> bytes:
         if size > LARGEST_HEADER:
-            raise SandboxError("the Docker Engine's save is damaged", details=f"a header of {size} bytes", fix=_FIX)
+            raise BadImage("the Docker Engine's save is damaged", details=f"a header of {size} bytes", fix=_FIX)
         self._enter(size)
         return self.read()
 
@@ -95,7 +95,7 @@ class Tape:
         while self._at == len(self._chunk):
             chunk = next(self._stream, None)
             if chunk is None:
-                raise SandboxError("the Docker Engine's save broke off", details="unexpected end of data", fix=_FIX)
+                raise BadImage("the Docker Engine's save broke off", details="unexpected end of data", fix=_FIX)
             self._chunk, self._at = chunk, 0
         piece = self._chunk[self._at : self._at + most]
         self._at += len(piece)
@@ -106,7 +106,7 @@ def _header(block: bytes) -> tarfile.TarInfo:
     try:
         return tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
     except tarfile.HeaderError as error:
-        raise SandboxError("the Docker Engine's save is no tar", details=str(error), fix=_FIX) from error
+        raise BadImage("the Docker Engine's save is no tar", details=str(error), fix=_FIX) from error
 
 
 def _records(data: bytes) -> dict[str, str]:
@@ -121,5 +121,5 @@ def _records(data: bytes) -> dict[str, str]:
                 break
             found[key.decode()] = value.decode(errors="surrogateescape")
     except ValueError as error:
-        raise SandboxError("the Docker Engine's save is damaged", details=f"pax header: {error}", fix=_FIX) from error
+        raise BadImage("the Docker Engine's save is damaged", details=f"pax header: {error}", fix=_FIX) from error
     return found

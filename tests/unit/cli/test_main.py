@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import signal
 import subprocess
@@ -124,14 +125,25 @@ def test_an_error_is_shown_as_what_evidence_and_fix(tmp_path: Path) -> None:
     found = run("status", cwd=tmp_path, before=failing("status", lambda: throw(error)))
     assert found.code == 1
     assert found.stdout == ""
-    assert found.stderr == "error: it broke\n  line one\n  line two\nfix: do this\n     then that\n"
+    assert found.stderr == "error[failed]: it broke\n  line one\n  line two\nfix: do this\n     then that\n"
+
+
+def test_programs_are_told_of_an_error_in_the_form_they_asked_for(tmp_path: Path) -> None:
+    texts = {"id": "port-in-use", "brief": "it is taken", "details": "by x", "fix": "", "exit_code": 1}
+    error = SandboxError("it is taken", details="by \x07x", id="port-in-use")
+    status = run("status", "-o", "json", cwd=tmp_path, before=failing("status", lambda: throw(error)))
+    assert (status.code, json.loads(status.stdout)) == (1, {"error": texts})
+    assert status.stderr == "error[port-in-use]: it is taken\n  by x\n"
+    up = run("up", "--progress", "json", cwd=tmp_path, before=failing("up", lambda: throw(error)))
+    assert (up.code, up.stdout) == (1, "")
+    assert json.loads(up.stderr).items() >= {"event": "error", **texts}.items()
 
 
 @pytest.mark.parametrize(
     ("error", "code", "said"),
     [
-        (lambda: throw(UsageError("wrong")), 2, "error: wrong\n"),
-        (lambda: throw(MissingTool("no tool")), 4, "error: no tool\n"),
+        (lambda: throw(UsageError("wrong")), 2, "error[usage]: wrong\n"),
+        (lambda: throw(MissingTool("no tool")), 4, "error[missing-tool]: no tool\n"),
         (lambda: throw(KeyboardInterrupt()), 130, ""),
         (lambda: kill(signal.SIGINT), 130, "interrupted"),
         (lambda: kill(signal.SIGTERM), 143, "terminated\n"),
@@ -186,6 +198,6 @@ def test_without_an_engine_the_code_is_4_and_there_is_a_fix(tmp_path: Path, comm
     """DOCKER_HOST names no socket → "no Docker Engine answers", how to start it, exit code 4."""
     found = run(command, cwd=tmp_path)
     assert found.code == 4
-    assert found.stderr.startswith("error: no Docker Engine answers\n")
+    assert found.stderr.startswith("error[engine-unreachable]: no Docker Engine answers\n")
     assert "\nfix: " in found.stderr
     assert found.stdout == ""

@@ -87,7 +87,7 @@ def test_another_commands_error_is_explained(
         raise SandboxError("it broke", fix="mend it")
     boundary.report(caught.value)
     said = capsys.readouterr().err
-    assert said.startswith("error: it broke\nfix: mend it\n")
+    assert said.startswith("error[failed]: it broke\nfix: mend it\n")
     assert "✗ ports.https" in said and "443 other" in said and "✓" not in said
 
 

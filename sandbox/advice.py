@@ -1,0 +1,22 @@
+"""What each kind of error means and what helps, by the id that its first line shows; the words are in advice.yaml."""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import NamedTuple
+
+import yaml
+
+
+class Advice(NamedTuple):
+    """`title` is what happened in a few words, `meaning` when it comes, `advice` what helps beyond the error's fix."""
+
+    title: str
+    meaning: str
+    advice: str
+
+
+def registry() -> dict[str, Advice]:
+    """Every id with its advice, in the alphabet's order."""
+    text = resources.files("sandbox").joinpath("advice.yaml").read_text(encoding="utf-8")
+    return {id: Advice(**about) for id, about in yaml.safe_load(text).items()}

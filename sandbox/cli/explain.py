@@ -1,0 +1,36 @@
+"""`sandbox explain`."""
+
+from __future__ import annotations
+
+import difflib
+import json
+
+import click
+
+from sandbox.advice import registry
+from sandbox.cli.options import output_option
+from sandbox.errors import UsageError
+
+
+@click.command("explain")
+@click.argument("id", required=False)
+@output_option
+def command(id: str | None, *, output: str) -> int:
+    """Say what an error means and what helps, by the id in its first line; without one, list them.
+
+    \b
+    sandbox explain port-in-use
+    """
+    known = registry()
+    if id is not None and id not in known:
+        near = difflib.get_close_matches(id, known, n=1)
+        raise UsageError(f"no error has the id '{id}'", fix=" ".join(("sandbox explain", *near)))
+    chosen = known if id is None else {id: known[id]}
+    if output == "json":
+        click.echo(json.dumps([{"id": name, **about._asdict()} for name, about in chosen.items()], indent=2))
+    elif id is None:
+        for name, about in chosen.items():
+            click.echo(f"{name:<20} {about.title}")
+    else:
+        click.echo("\n\n".join((f"{id}: {known[id].title}", known[id].meaning, known[id].advice)))
+    return 0

@@ -1,0 +1,81 @@
+"""Every error that the code can raise has an id, and every id advice and a place in docs/errors.md; none is idle."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sandbox.advice import registry
+from sandbox.errors import SandboxError
+
+ROOT = Path(__file__).resolve().parents[2]
+NODES = [
+    (str(path.relative_to(ROOT)), node)
+    for path in sorted((ROOT / "sandbox").rglob("*.py"))
+    for node in ast.walk(ast.parse(path.read_text()))
+]
+
+
+def kinds() -> set[str]:
+    """The names of SandboxError and of the classes derived from it, wherever they are."""
+    found = {"SandboxError"}
+    while True:
+        more = {
+            node.name
+            for _, node in NODES
+            if isinstance(node, ast.ClassDef) and found & set(map(ast.unparse, node.bases))
+        }
+        if more <= found:
+            return found
+        found |= more
+
+
+def ids() -> dict[str, str]:
+    """Every id that a class or a single error has, with one place where it is given."""
+    found, errors = {}, kinds()
+    for path, node in NODES:
+        match node:
+            case ast.ClassDef(name=name, body=body) if name in errors:
+                values = [
+                    one.value for one in body if isinstance(one, ast.Assign) and ast.unparse(one.targets[0]) == "id"
+                ]
+            case ast.Call(func=function, keywords=keywords) if ast.unparse(function) in errors:
+                values = [one.value for one in keywords if one.arg == "id"]
+            case _:
+                continue
+        for value in values:
+            assert isinstance(value, ast.Constant), (
+                f"{path}:{node.lineno}: an id is written out, so that it can be found"
+            )
+            found[str(value.value)] = f"{path}:{node.lineno}"
+    return found
+
+
+def test_every_id_has_advice_and_every_advice_an_error() -> None:
+    found = ids()
+    assert len(kinds()) > 15 and len(found) > 30  # the walk sees something
+    assert sorted(found) == sorted(registry()), f"write what is missing into sandbox/advice.yaml: {found}"
+    for id, about in registry().items():
+        assert all(text.strip() for text in about), id
+
+
+def test_the_page_is_current_and_has_a_place_for_each() -> None:
+    script = [sys.executable, str(ROOT / "scripts" / "errors-docs")]
+    page = (ROOT / "docs" / "errors.md").read_text()
+    assert subprocess.run(script, capture_output=True, text=True, check=True).stdout == page, "scripts/errors-docs"
+    assert [line[3:] for line in page.splitlines() if line.startswith("## ")] == list(registry())
+
+
+@pytest.mark.security(6, 12)
+def test_what_others_said_is_made_fit_to_be_shown() -> None:
+    """Escape sequences and a URL with an account in a server's answer → shown without either."""
+    said = "\x1b]0;title\x07at\u202e tcp://me:canary@host:1\nand\tso on"
+    error = SandboxError(said, details=said, fix=said)
+    for text in (error.brief, error.details, error.fix, str(error)):
+        assert "at tcp://host:1\nand\tso on" in text
+        assert not any(c in text for c in "\x1b\x07\u202e")
+    assert "canary" not in str(error.args)
