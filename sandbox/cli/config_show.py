@@ -10,7 +10,8 @@ from typing import Any
 
 import click
 
-from sandbox.cli.options import DEFAULT_FILE, find_spec, output_option, spec_options
+from sandbox.api.world import DEFAULT_FILE
+from sandbox.cli.options import find_spec, output_option, spec_options
 from sandbox.document.source import KeyPath, read
 
 # The account in a URL, as a proxy's may have one.

@@ -7,10 +7,10 @@ from pathlib import Path
 import click
 
 from sandbox import lifecycle
+from sandbox.api.world import shell
 from sandbox.cli import environment, session
 from sandbox.cli.console import reporter
 from sandbox.cli.options import find_spec, progress_option, spec_options, turn_options
-from sandbox.spec import Ingress
 
 
 @click.command("down")
@@ -32,8 +32,7 @@ def command(
     """
     environment.start_log(verbose=ctx.obj)
     environment.catch_signals()
-    # What is inside goes with the cluster: that it could not be made now must not keep anybody from taking it down.
-    spec = find_spec(file, name).model_copy(update={"push": None, "apply": (), "addons": (), "ingress": Ingress()})
+    spec = shell(find_spec(file, name))
     with session.alone(spec.name, patience=patience, progress=progress):
         steps, _, _ = session.steps(spec, purge=purge)
         lifecycle.down(steps, reporter(progress))

@@ -7,44 +7,12 @@ import os
 import signal
 import sys
 from logging.handlers import RotatingFileHandler
-from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
 
-from platformdirs import user_cache_path, user_state_path
-
+from sandbox.api.world import home, keychain
 from sandbox.host import files
-from sandbox.names import Home
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from sandbox.registry.credential import Keychain
-    from sandbox.spec.credentials import Credentials
-
-
-def home() -> Home:
-    """The user's folders: XDG's on Linux, the system's own elsewhere; kubectl's KUBECONFIG.
-
-    Of a list, kubectl writes what is new to the first file that exists, else to the last (client-go,
-    tools/clientcmd/loader.go: GetDefaultFilename).
-    """
-    listed = [Path(one) for one in os.environ.get("KUBECONFIG", "").split(os.pathsep) if one]
-    listed = listed or [Path.home() / ".kube" / "config"]
-    chosen = next((one for one in listed if one.exists()), listed[-1])
-    return Home(
-        state=user_state_path("sandbox"),
-        cache=user_cache_path("sandbox"),
-        kubeconfig=chosen,
-        other_kubeconfigs=tuple(one for one in dict.fromkeys(listed) if one != chosen),
-    )
-
-
-def keychain(entries: Sequence[Credentials] = ()) -> Keychain:
-    """The accounts that the spec's `credentials` name, then those of `docker login`."""
-    from sandbox.credentials.keychain import keychain
-
-    return keychain(entries, os.environ)
+__all__ = ["arm_failpoint", "catch_signals", "home", "keychain", "start_log"]
 
 
 def start_log(*, verbose: bool) -> None:

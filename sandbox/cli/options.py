@@ -8,12 +8,11 @@ from typing import Any
 
 import click
 
+from sandbox.api.world import DEFAULT_FILE
 from sandbox.cli.complete import sandboxes
 from sandbox.cli.lazy import FORMS
 from sandbox.errors import UsageError
 from sandbox.spec import Spec, load
-
-DEFAULT_FILE = Path("sandbox.yaml")
 
 # Seconds to wait for another command on the same sandbox: longer than any `up` takes.
 PATIENCE = 600.0

@@ -1,4 +1,4 @@
-"""Puts together what a command on one sandbox works with: engine, images, plan, and the lock that keeps others out."""
+"""What a command on one sandbox works with: its plan, and the lock that keeps other commands out."""
 
 from __future__ import annotations
 
@@ -7,41 +7,18 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sandbox import plan, preflight
-from sandbox.bundle.own import OwnImages, choose
-from sandbox.bundle.store import Store
+from sandbox.api.world import own_images, registry_port, steps
 from sandbox.cli import console, environment
 from sandbox.cli.options import PATIENCE
 from sandbox.host import turn
-from sandbox.host.engine import Engine
-from sandbox.names import Home
 from sandbox.spec import Settled, Spec
 from sandbox.steps.remembered import load
 from sandbox.steps.step import Step
 
+__all__ = ["alone", "own_images", "registry_port", "remembered", "resting", "steps"]
+
 # What `up` brings in from the user's files.
 BROUGHT = ("spec", "push", "addons", "apply")
-
-
-def own_images(spec: Spec, home: Home, engine: Engine) -> OwnImages:
-    """Where this sandbox's own images come from."""
-    return choose(spec.images.source, lambda name: engine.image_id(name) is not None, Store(home.bundle))
-
-
-def steps(spec: Spec, *, purge: bool = False) -> tuple[tuple[Step, ...], Engine, OwnImages]:
-    """The plan of a sandbox on this machine, with the engine and the images it is made for."""
-    home = environment.home()
-    engine = Engine.connect()
-    own = own_images(spec, home, engine)
-    settled, keychain = preflight.settle(spec, home, engine), environment.keychain(spec.credentials)
-    return plan.build(settled, home, engine, own, purge=purge, keychain=keychain), engine, own
-
-
-def registry_port(spec: Spec) -> int:
-    """The port of the spec's registry; where it is `auto`, the one that the sandbox's registry has."""
-    if spec.registry.port != "auto":
-        return spec.registry.port
-    return preflight.settle(spec, environment.home(), Engine.connect()).registry.port
 
 
 @contextmanager

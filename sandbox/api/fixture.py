@@ -1,0 +1,34 @@
+"""The pytest fixture `sandbox`: one real sandbox for a whole test session. Costs nothing until a test asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from sandbox import Sandbox
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`sandbox_spec` in pytest's settings, and --keep-sandbox."""
+    parser.addini("sandbox_spec", "The sandbox.yaml of the fixture `sandbox`, from the root folder.", default=None)
+    parser.getgroup("sandbox").addoption(
+        "--keep-sandbox", action="store_true", help="Leave the sandbox up at the end, for the next run to be quick."
+    )
+
+
+@pytest.fixture(scope="session")
+def sandbox(pytestconfig: pytest.Config) -> Iterator[Sandbox]:
+    """A sandbox that is up: of `sandbox_spec`, else of the sandbox.yaml in the root folder, else a default one.
+
+    One that was up before stays up; workers of pytest-xdist share one, and leave it.
+    """
+    from sandbox import Sandbox, Spec
+
+    named = pytestconfig.getini("sandbox_spec")
+    file = pytestconfig.rootpath / (named or "sandbox.yaml")
+    keep = pytestconfig.getoption("keep_sandbox") or hasattr(pytestconfig, "workerinput")
+    with Sandbox(file if named or file.exists() else Spec(), keep=keep) as up:
+        yield up

@@ -1,0 +1,187 @@
+"""`Sandbox`: a sandbox as an object and a context manager, which says nothing and returns or raises."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from sandbox import lifecycle, preflight
+from sandbox.api import world
+from sandbox.cluster.api import Cluster
+from sandbox.host import turn
+from sandbox.host.engine import Engine
+from sandbox.ingress.page import hosts_of
+from sandbox.names import Names
+from sandbox.registry.lockfile import LockFile
+from sandbox.report import Reporter, Silent
+from sandbox.spec import Settled, Spec, load
+from sandbox.steps.push import PushStep
+from sandbox.steps.step import State
+
+
+@dataclass(frozen=True)
+class Part:
+    """How one part of a sandbox stands: `state` is ready, absent, drifted or stale; `detail` is for people."""
+
+    name: str
+    title: str
+    state: str
+    detail: str
+
+
+class Sandbox:
+    """The sandbox that a spec describes; as a context manager it is up inside the block.
+
+    `spec` is a Spec, or the path of a sandbox.yaml or of a folder with one; by default ./sandbox.yaml, if there is one,
+    else a sandbox with nothing special. A sandbox that the block brought up is gone after it, with its data, unless
+    `keep`; one that was there before stays. `report` hears of every step; `patience` is for how many seconds to wait
+    for another command on the same sandbox. Every method raises SandboxError.
+    """
+
+    def __init__(
+        self,
+        spec: Spec | str | os.PathLike[str] | None = None,
+        *,
+        keep: bool = False,
+        report: Reporter | None = None,
+        patience: float = 600.0,
+    ) -> None:
+        self.spec = _spec(spec)
+        self._keep = keep
+        self._report = report or Silent()
+        self._patience = patience
+        self._settled: Settled | None = None
+        self._was_there = False
+
+    def __enter__(self) -> Self:
+        self.up()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if not (self._keep or self._was_there):
+            self.down(purge=True)
+
+    def up(self) -> bool:
+        """Bring it up, or repair it; returns whether anything was changed. What fails is taken back."""
+        place = world.home()
+        with self._alone("up"), preflight.reserve(self.spec, place, Engine.connect()) as settled:
+            steps, _, own = world.steps(settled)
+            preflight.require(settled, place, own.kubernetes)
+            found = lifecycle.survey(steps, self._report)
+            self._was_there = any(one.name == "cluster" and is_.state is not State.ABSENT for one, is_ in found)
+            changed = lifecycle.up(steps, self._report, found=found)
+        self._settled = settled
+        return changed
+
+    def down(self, *, purge: bool = False) -> None:
+        """Take it down; with `purge` the registry's data and the certificates too."""
+        with self._alone("down"):
+            steps, _, _ = world.steps(world.shell(self.spec), purge=purge)
+            lifecycle.down(steps, self._report)
+        self._settled = None
+
+    def parts(self) -> tuple[Part, ...]:
+        """How every part stands; changes nothing."""
+        steps, _, _ = world.steps(self._settled or self.spec)
+        found = lifecycle.survey(steps)
+        return tuple(Part(step.name, step.title, is_.state.value, is_.detail) for step, is_ in found)
+
+    def push(self, manifest: str | os.PathLike[str]) -> None:
+        """Push the images of a manifest (images.yaml) into the registry; only what is missing crosses."""
+        spec, accounts = self.settled, world.keychain(self.spec.credentials)
+        images = LockFile.of(Path(manifest))
+        PushStep(Engine.connect(), images, spec.registry.port, spec.registry.external, accounts).apply(
+            _Work(self._report)
+        )
+
+    @property
+    def name(self) -> str:
+        """The sandbox's name."""
+        return self.spec.name
+
+    @property
+    def domain(self) -> str:
+        """The domain whose hosts the sandbox answers."""
+        return self.spec.domain
+
+    @property
+    def settled(self) -> Settled:
+        """The spec with the ports that the sandbox has, also those that the spec leaves open."""
+        if self._settled is None:
+            self._settled = preflight.settle(self.spec, world.home(), Engine.connect())
+        return self._settled
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The hosts that an Ingress in the cluster answers for."""
+        return hosts_of(Cluster(self.kubeconfig).list("networking.k8s.io/v1", "Ingress"))
+
+    def url(self, host: str, path: str = "/") -> str:
+        """The address of a page; `host` may leave out the sandbox's domain (`hello`)."""
+        name = host if "." in host else f"{host}.{self.domain}"
+        port = self.settled.proxy.ports[0]
+        return f"https://{name}{'' if port == 443 else f':{port}'}{path}"
+
+    @property
+    def registry(self) -> str:
+        """The registry, as image names begin with it on this machine and in the cluster: `localhost:5001`."""
+        spec = self.settled.registry
+        return (spec.external or f"localhost:{spec.port}").rpartition("://")[2]
+
+    @property
+    def kubeconfig(self) -> Path:
+        """A kubeconfig with this cluster alone, for kubectl and Kubernetes' clients."""
+        return self._names.kubeconfig
+
+    @property
+    def context(self) -> str:
+        """The name of the cluster's context in the user's kubeconfig."""
+        return self._names.cluster
+
+    @property
+    def root_certificate(self) -> Path:
+        """The certificate to trust: what curl calls --cacert, and requests `verify`."""
+        return self._names.root_certificate
+
+    def ssl_context(self) -> ssl.SSLContext:
+        """A context for clients that trusts this sandbox and nobody else."""
+        return ssl.create_default_context(cafile=str(self.root_certificate))
+
+    @property
+    def _names(self) -> Names:
+        return world.home().sandbox(self.spec.name)
+
+    @contextmanager
+    def _alone(self, doing: str) -> Iterator[None]:
+        lock = world.home().lock(self.spec.name)
+        with turn.take(lock, f"Sandbox.{doing}", seconds=self._patience, waits=lambda _: None):
+            yield
+
+
+@dataclass(frozen=True)
+class _Work:
+    """A step's progress, when there is no walk around it."""
+
+    report: Reporter
+
+    def say(self, line: str) -> None:
+        self.report.progress("push", line)
+
+    def usable(self) -> None:
+        return
+
+
+def _spec(given: Spec | str | os.PathLike[str] | None) -> Spec:
+    match given:
+        case Spec():
+            return given
+        case None:
+            return load(world.DEFAULT_FILE) if world.DEFAULT_FILE.exists() else Spec()
+        case _:
+            path = Path(given)
+            return load(path / world.DEFAULT_FILE if path.is_dir() else path)

@@ -1,0 +1,84 @@
+"""What a sandbox is brought up with on this machine: the user's folders and accounts, engine, images and the plan."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from platformdirs import user_cache_path, user_state_path
+
+from sandbox.names import Home
+
+if TYPE_CHECKING:
+    from sandbox.bundle.own import OwnImages
+    from sandbox.host.engine import Engine
+    from sandbox.registry.credential import Keychain
+    from sandbox.spec import Spec
+    from sandbox.spec.credentials import Credentials
+    from sandbox.steps.step import Step
+
+DEFAULT_FILE = Path("sandbox.yaml")
+
+
+def home() -> Home:
+    """The user's folders: XDG's on Linux, the system's own elsewhere; kubectl's KUBECONFIG.
+
+    Of a list, kubectl writes what is new to the first file that exists, else to the last (client-go,
+    tools/clientcmd/loader.go: GetDefaultFilename).
+    """
+    listed = [Path(one) for one in os.environ.get("KUBECONFIG", "").split(os.pathsep) if one]
+    listed = listed or [Path.home() / ".kube" / "config"]
+    chosen = next((one for one in listed if one.exists()), listed[-1])
+    return Home(
+        state=user_state_path("sandbox"),
+        cache=user_cache_path("sandbox"),
+        kubeconfig=chosen,
+        other_kubeconfigs=tuple(one for one in dict.fromkeys(listed) if one != chosen),
+    )
+
+
+def keychain(entries: Sequence[Credentials] = ()) -> Keychain:
+    """The accounts that the spec's `credentials` name, then those of `docker login`."""
+    from sandbox.credentials.keychain import keychain
+
+    return keychain(entries, os.environ)
+
+
+def own_images(spec: Spec, home: Home, engine: Engine) -> OwnImages:
+    """Where this sandbox's own images come from."""
+    from sandbox.bundle.own import choose
+    from sandbox.bundle.store import Store
+
+    return choose(spec.images.source, lambda name: engine.image_id(name) is not None, Store(home.bundle))
+
+
+def steps(spec: Spec, *, purge: bool = False) -> tuple[tuple[Step, ...], Engine, OwnImages]:
+    """The plan of a sandbox on this machine, with the engine and the images it is made for."""
+    from sandbox import plan, preflight
+    from sandbox.host.engine import Engine
+
+    place = home()
+    engine = Engine.connect()
+    own = own_images(spec, place, engine)
+    settled, accounts = preflight.settle(spec, place, engine), keychain(spec.credentials)
+    return plan.build(settled, place, engine, own, purge=purge, keychain=accounts), engine, own
+
+
+def shell(spec: Spec) -> Spec:
+    """The spec of what `down` takes away. What is inside goes with the cluster: that it could not be made now must not
+    keep anybody from taking it down."""
+    from sandbox.spec import Ingress
+
+    return spec.model_copy(update={"push": None, "apply": (), "addons": (), "ingress": Ingress()})
+
+
+def registry_port(spec: Spec) -> int:
+    """The port of the spec's registry; where it is `auto`, the one that the sandbox's registry has."""
+    from sandbox import preflight
+    from sandbox.host.engine import Engine
+
+    if spec.registry.port != "auto":
+        return spec.registry.port
+    return preflight.settle(spec, home(), Engine.connect()).registry.port
