@@ -22,6 +22,7 @@ COMMANDS = {
     "start": "Start a stopped sandbox as it was last brought up; ready when its hosts are answered.",
     "status": "Show how every part of a sandbox stands; exit code 1 unless all is ready.",
     "list": "List the sandboxes of this machine.",
+    "dashboard": "Show every sandbox on a page of this machine, live and read only, until Ctrl-C.",
     "doctor": "Look at what a sandbox needs, say what is wrong and how to mend it; exit code 1 when something is.",
     "explain": "Say what an error means and what helps, by the id in its first line; without one, list them.",
     "push-images": "Push the images of MANIFEST (by default the spec's `push`) into the registry; "

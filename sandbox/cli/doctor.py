@@ -56,14 +56,18 @@ def command() -> None:
 def machine(ctx: click.Context, file: Path | None, name: str | None, *, output: str) -> int:
     """Look at the engine, the machine and the sandbox's parts; the default. Changes nothing, takes three seconds."""
     environment.start_log(verbose=ctx.obj)
+    return _show(rows(find_spec(file, name), file=file, name=name), output)
+
+
+def rows(spec: Spec, *, file: Path | None = None, name: str | None = None) -> tuple[Row, ...]:
+    """What all checks find of the sandbox; `file` and `name` are how the user named it."""
     from sandbox.doctor.check import LEAST, SECONDS, run
     from sandbox.doctor.table import CHECKS
 
     began = time.monotonic()
-    scene = _scene(find_spec(file, name), file=file, name=name)
+    scene = _scene(spec, file=file, name=name)
     # What the engine took for its first answer is no more to be had, but for a second.
-    rows = run(CHECKS, scene, seconds=max(SECONDS + began - time.monotonic(), LEAST))
-    return _show(rows, output)
+    return run(CHECKS, scene, seconds=max(SECONDS + began - time.monotonic(), LEAST))
 
 
 @command.command("tls")
@@ -144,11 +148,11 @@ def _usual(spec: Spec) -> Settled:
     )
 
 
-def _show(rows: Iterable[Row], output: str) -> int:
+def _show(found: Iterable[Row], output: str) -> int:
     from sandbox.doctor.row import is_sick
 
     shown = []
-    for row in rows:
+    for row in found:
         shown.append(row)
         if output == "text":
             for line in _lines(row):

@@ -15,6 +15,12 @@ from sandbox.host import files
 __all__ = ["arm_failpoint", "catch_signals", "home", "keychain", "start_log"]
 
 
+def has_desktop() -> bool:
+    """Whether a browser that is opened would be seen: at a terminal of a machine with a screen."""
+    screen = sys.platform == "darwin" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    return bool(screen) and sys.stdout.isatty()
+
+
 def start_log(*, verbose: bool) -> None:
     """Log everything to the user's log file, and to stderr when asked."""
     place = home()

@@ -1,0 +1,62 @@
+"""`sandbox dashboard`."""
+
+from __future__ import annotations
+
+import webbrowser
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sandbox import lifecycle
+from sandbox.cli import environment, session
+from sandbox.cli.doctor import rows
+from sandbox.cli.options import find_spec, spec_options
+from sandbox.dashboard import look
+from sandbox.dashboard.live import Live, Look
+from sandbox.dashboard.server import Dashboard
+from sandbox.host.engine import Engine
+
+FIRST = 5.0  # seconds that the first answer may wait for looks that have not ended
+
+
+@click.command("dashboard")
+@spec_options
+@click.option("--port", type=click.IntRange(1, 65535), help="The port of the page.  [default: a free one]")
+@click.option("--browser/--no-browser", default=None, help="Open it in the browser.  [default: where there is one]")
+@click.pass_context
+def command(ctx: click.Context, file: Path | None, name: str | None, *, port: int | None, browser: bool | None) -> int:
+    """Show every sandbox on a page of this machine, live and read only, until Ctrl-C.
+
+    The page is served on 127.0.0.1, to whoever has the address with its token. Steps are shown of the sandbox whose
+    spec is given or in this folder.
+    """
+    environment.start_log(verbose=ctx.obj)
+    spec, home, engine = find_spec(file, name), environment.home(), Engine.connect()
+    steps, _, _ = session.steps(spec)
+    surveys = {spec.name: partial(lifecycle.survey, steps)}
+    live = Live(
+        {
+            "sandboxes": Look(lambda: look.sandboxes(home, engine, surveys, now=datetime.now(UTC)), 2),
+            "edge": Look(lambda: look.attempt(partial(look.edge, home, engine)), 2),
+            "registries": Look(lambda: look.registries(home, engine), 10),
+            "doctor": Look(lambda: [row.as_json() for row in rows(spec)], 30),
+        }
+    )
+    page = Dashboard(partial(_state, live), port=port or 0)
+    live.start()
+    click.echo(page.url)
+    if environment.has_desktop() if browser is None else browser:
+        webbrowser.open(page.url)
+    try:
+        page.serve()
+    finally:
+        live.stop()
+    return 0
+
+
+def _state(live: Live) -> Mapping[str, Any]:
+    return live.newest(patience=FIRST)

@@ -1,0 +1,127 @@
+"""Drives a headless Chromium as a person would, with clicks and keys, by the Chrome DevTools Protocol."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import json
+import os
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from websockets.sync.client import ClientConnection, connect
+
+# As root it refuses its sandbox, and without the others it asks its maker's servers for this and that.
+OPTIONS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--remote-debugging-port=0",
+)
+PATIENCE = 30
+
+
+class Tab:
+    """One page of the browser."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self._socket = socket
+        self._numbers = itertools.count(1)
+
+    def call(self, method: str, **parameters: Any) -> Any:
+        """One command of the protocol and its result."""
+        number = next(self._numbers)
+        self._socket.send(json.dumps({"id": number, "method": method, "params": parameters}))
+        while True:
+            said = json.loads(self._socket.recv(PATIENCE))
+            if said.get("id") == number:
+                assert "error" not in said, said["error"]
+                return said["result"]
+
+    def open(self, url: str) -> None:
+        """Go to a page."""
+        self.call("Page.navigate", url=url)
+
+    def value(self, script: str) -> Any:
+        """What a JavaScript expression comes to in the page."""
+        said = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in said, said["exceptionDetails"]
+        return said["result"].get("value")
+
+    def until(self, script: str) -> Any:
+        """Wait for an expression to come to something true."""
+        deadline = time.monotonic() + PATIENCE
+        while not (found := self.value(script)):
+            assert time.monotonic() < deadline, f"never so: {script}\n{self.value('document.body.innerText')}"
+            time.sleep(0.05)
+        return found
+
+    def click(self, selector: str) -> None:
+        """Click in the middle of the first element that the selector finds."""
+        script = f"""(() => {{ const found = document.querySelector({json.dumps(selector)}); found.scrollIntoView();
+            const box = found.getBoundingClientRect(); return [box.x + box.width / 2, box.y + box.height / 2]; }})()"""
+        x, y = self.value(script)
+        for kind in ("mousePressed", "mouseReleased"):
+            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+
+    def press(self, key: str) -> None:
+        """Press a key."""
+        for kind in ("keyDown", "keyUp"):
+            self.call("Input.dispatchKeyEvent", type=kind, key=key, text=key if kind == "keyDown" else "")
+
+    def resize(self, width: int, height: int, *, dark: bool = False) -> None:
+        """Make the window so large, in a light or a dark scheme."""
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+        scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
+        self.call("Emulation.setEmulatedMedia", features=scheme)
+
+    def screenshot(self, path: Path) -> None:
+        """Keep a picture (PNG) of all of the page."""
+        taken = self.call("Page.captureScreenshot", captureBeyondViewport=True)
+        path.write_bytes(base64.b64decode(taken["data"]))
+
+
+@contextmanager
+def tab(home: Path) -> Iterator[Tab]:
+    """A new browser with a home of its own and one page; without Chromium the test is skipped, or fails in CI."""
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    if not program:
+        if os.environ.get("CI"):
+            pytest.fail("CI needs chromium")
+        pytest.skip("needs chromium")
+    argv = [program, *OPTIONS, f"--user-data-dir={home}/profile", "about:blank"]
+    with (home / "chromium.log").open("w") as log:
+        browser = subprocess.Popen(argv, env={**os.environ, "HOME": str(home)}, stdout=log, stderr=log)
+    try:
+        with connect(_page(home), max_size=None) as socket:
+            yield Tab(socket)
+    finally:
+        browser.terminate()
+        browser.wait(PATIENCE)
+
+
+def _page(home: Path) -> str:
+    """The address of the first page's DevTools, which the browser's own is told in its log."""
+    import requests
+
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        found = re.search(r"ws://([0-9.]+:\d+)/", (home / "chromium.log").read_text())
+        if found:
+            pages = requests.get(f"http://{found[1]}/json/list", timeout=PATIENCE).json()
+            for page in pages:
+                if page["type"] == "page":
+                    return str(page["webSocketDebuggerUrl"])
+        assert time.monotonic() < deadline, (home / "chromium.log").read_text()
+        time.sleep(0.1)

@@ -1,0 +1,136 @@
+"""A developer's own folder, from its Dockerfile to an HTTPS page, and the dashboard beside it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from sandbox.cli import environment
+from sandbox.cluster.api import Cluster
+from sandbox.names import Names
+from tests.real import machine
+from tests.real.devtools import Tab, tab
+from tests.real.machine import CommandLine, tool
+
+pytestmark = pytest.mark.real
+
+NAME = "own-project"
+HOST = f"app.{NAME}.sandbox.localhost"
+DOCKERFILE = """\
+FROM sandbox.dev/busybox
+COPY index.html /site/
+EXPOSE 8080
+CMD ["busybox", "httpd", "-f", "-p", "8080", "-h", "/site"]
+"""
+
+
+@dataclass(frozen=True)
+class Project:
+    """The folder once `init` and `up` have been there; `said` is what `up` printed."""
+
+    command: CommandLine
+    said: str
+
+    @property
+    def names(self) -> Names:
+        return environment.home().sandbox(NAME)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    machine.engine()
+    folder = tmp_path_factory.mktemp("project") / "Own Project"
+    folder.mkdir()
+    (folder / "Dockerfile").write_text(DOCKERFILE)
+    (folder / "index.html").write_text("my own page\n")
+    command = CommandLine({"KUBECONFIG": str(folder.parent / "kubeconfig")}, folder)
+    command("init")
+    try:
+        yield Project(command, command("up").out)
+    finally:
+        command("down", "--purge", status=None)
+
+
+def test_a_dockerfile_is_enough_for_an_https_page(project: Project) -> None:
+    url = next(line.split()[0] for line in project.said.splitlines() if line.startswith(f"https://{HOST}"))
+    port = re.search(r":(\d+)/$", url)
+    where = ["--resolve", f"{HOST}:{port[1] if port else 443}:127.0.0.1", "--cacert", project.names.root_certificate]
+    assert tool("curl", "--silent", "--fail", *where, url) == "my own page\n"
+    assert project.command("up", "--plan").out == ""
+
+
+@contextmanager
+def dashboard(project: Project) -> Iterator[str]:
+    """`sandbox dashboard` at work; the address that it printed."""
+    argv = [sys.executable, "-m", "sandbox", "dashboard", "--no-browser"]
+    env = {**os.environ, **project.command.env}
+    process = subprocess.Popen(argv, cwd=project.command.folder, env=env, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout
+        yield process.stdout.readline().strip()
+    finally:
+        process.send_signal(2)
+        assert process.wait(30) == 130
+
+
+@pytest.fixture(scope="module")
+def page(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
+    with dashboard(project) as url, tab(tmp_path_factory.mktemp("browser")) as found:
+        found.resize(1280, 900)
+        found.open(url)
+        yield found
+
+
+def details(part: str) -> str:
+    return f"document.querySelector('details[data-key={json.dumps(f'{NAME}/{part}')}]')"
+
+
+def test_the_dashboard_shows_what_there_is(page: Tab) -> None:
+    assert page.until(f"{details('hosts')}?.querySelector('a')?.textContent") == HOST
+    page.until(f"/\\d+ days left/.test({details('hosts')}.innerText)")
+    page.until(f"/(\\d+) of \\1 ready/.test({details('steps')}?.innerText)")
+    page.until(f"{details('registry')}?.innerText.includes('{NAME}/app:dev')")
+    page.until("document.querySelector('.machine')?.innerText.includes('*.own-project.sandbox.localhost')")
+
+
+def test_it_follows_the_cluster_and_works_by_click_and_key(page: Tab, project: Project) -> None:
+    page.until(details("events"))
+    assert page.value(f"{details('events')}.open") is False
+    page.click(f'details[data-key="{NAME}/events"] summary')
+    assert page.value(f"{details('events')}.open") is True
+    page.value("document.activeElement.blur()")
+    page.press("j")
+    assert page.value("document.activeElement.dataset.focus") == f"{NAME}/hosts"
+    page.press("o")
+    assert page.value(f"{details('hosts')}.open") is False
+    page.press("o")
+    rule = {"host": f"new.{NAME}.sandbox.localhost"}
+    ingress = {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "spec": {"rules": [rule]}}
+    Cluster(project.names.kubeconfig).apply({**ingress, "metadata": {"name": "new", "namespace": "default"}})
+    page.until(f"{details('hosts')}.innerText.includes({json.dumps(rule['host'])})")
+    assert page.value(f"{details('events')}.open") is True  # what was opened stays so
+    assert page.value("document.activeElement.dataset.focus") == f"{NAME}/hosts"
+
+
+def test_it_fits_a_phone_and_a_dark_room(page: Tab, tmp_path: Path) -> None:
+    page.resize(360, 800, dark=True)
+    assert page.value("document.documentElement.scrollWidth") <= 360
+    red, green, blue = page.value("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")
+    assert max(red, green, blue) < 64
+    page.resize(1280, 900)
+
+
+def test_without_the_token_nothing_is_shown(page: Tab) -> None:
+    page.value("location.hash = ''")
+    page.call("Page.reload")
+    page.until("document.getElementById('status').textContent.includes('sandbox dashboard')")
+    assert page.value("document.querySelectorAll('details').length") == 0
