@@ -29,13 +29,16 @@ def build(store: Store, report: Reporter, *, jobs: int = 2, only: Sequence[str] 
     """Build every component that `store` lacks, at most `jobs` at a time, each after those it needs.
 
     `only` names the components wanted, with what they need; by default all are. Raises UsageError for a name that is
-    none, and BuildFailed for the first that fails, once the others that were begun have ended.
+    none, MissingTool at once for what a component cannot be built without, and BuildFailed for the first that fails,
+    once the others that were begun have ended.
     """
     waiting = _wanted(only) if only else dict(recipes())
     for recipe in list(waiting.values()):
         if store.has(recipe):
             report.unchanged(recipe.name, "built before")
             del waiting[recipe.name]
+    if any(recipe.debian for recipe in waiting.values()):
+        debian.require()  # now, and not when its turn comes after a quarter of an hour
     try:
         with ThreadPoolExecutor(jobs) as pool:
             _build_all(pool, waiting, store, report, jobs)

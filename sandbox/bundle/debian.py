@@ -17,16 +17,21 @@ COPYRIGHTS = "copyrights"
 DATABASE = "var/lib/dpkg"
 
 
-def make_tree(spec: DebianTree, root: Path, on_line: Callable[[str], None]) -> None:
-    """Fill the folder `root` with the suite's packages, by debootstrap, from the mirror this machine uses itself."""
-    debootstrap = process.which("debootstrap", extra=[Path("/usr/sbin")])
-    if debootstrap is None:
+def require() -> Path:
+    """The debootstrap of this machine. Raises MissingTool."""
+    found = process.which("debootstrap", extra=[Path("/usr/sbin")])
+    if found is None:
         raise MissingTool(
             "debootstrap is not installed",
             details="the bundle's node image is a small Debian system",
             fix="apt-get install debootstrap, then run `sandbox bundle build` again",
         )
-    argv: list[str | Path] = ["nice", debootstrap, "--variant=minbase", f"--include={','.join(spec.packages)}"]
+    return found
+
+
+def make_tree(spec: DebianTree, root: Path, on_line: Callable[[str], None]) -> None:
+    """Fill the folder `root` with the suite's packages, by debootstrap, from the mirror this machine uses itself."""
+    argv: list[str | Path] = ["nice", require(), "--variant=minbase", f"--include={','.join(spec.packages)}"]
     if not spec.configured:
         argv.append("--download-only")
     process.run([*argv, spec.suite, root, mirror()], timeout=TIMEOUT, on_line=on_line)

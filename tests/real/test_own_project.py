@@ -63,8 +63,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
 def test_a_dockerfile_is_enough_for_an_https_page(project: Project) -> None:
     url = next(line.split()[0] for line in project.said.splitlines() if line.startswith(f"https://{HOST}"))
     port = re.search(r":(\d+)/$", url)
-    where = ["--resolve", f"{HOST}:{port[1] if port else 443}:127.0.0.1", "--cacert", project.names.root_certificate]
-    assert tool("curl", "--silent", "--fail", *where, url) == "my own page\n"
+    where = f"{HOST}:{port[1] if port else 443}:127.0.0.1"
+    root = project.names.root_certificate
+    assert tool("curl", "--silent", "--fail", "--resolve", where, "--cacert", root, url) == "my own page\n"
     assert project.command("up", "--plan").out == ""
 
 

@@ -12,9 +12,9 @@ import pytest
 from sandbox.bundle import build as module
 from sandbox.bundle import image
 from sandbox.bundle.build import RETRY, BuildFailed, build
-from sandbox.bundle.recipe import Image, Recipe
+from sandbox.bundle.recipe import DebianTree, Image, Recipe
 from sandbox.bundle.store import Store
-from sandbox.errors import UsageError
+from sandbox.errors import MissingTool, UsageError
 from sandbox.host import interruption, process
 from tests.fakes import RecordingReporter
 
@@ -114,3 +114,16 @@ def test_an_interrupt_ends_the_tools_at_once(kitchen: Kitchen, tmp_path: Path) -
         build(Store(tmp_path), RecordingReporter(), jobs=1, only=["tool"])
     interruption.check()
     assert not Store(tmp_path).has(kitchen.recipes["tool"])
+
+
+def test_a_tool_that_is_missing_is_said_before_anything_is_built(
+    kitchen: Kitchen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    described = DebianTree(suite="bookworm", packages=("runc",))
+    system = Recipe(name="system", version="1", seconds=100, needs=("top",), debian=described)
+    system.__dict__["digest"] = "0" * 12
+    monkeypatch.setattr(module, "recipes", lambda: {**kitchen.recipes, "system": system})
+    monkeypatch.setattr(process, "which", lambda name, extra: None)
+    with pytest.raises(MissingTool, match="debootstrap"):
+        build(Store(tmp_path), RecordingReporter())
+    assert kitchen.cooked == []
