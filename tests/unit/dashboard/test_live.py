@@ -32,11 +32,11 @@ def test_what_is_found_is_renewed() -> None:
 def test_a_slow_look_is_not_waited_for_and_a_failed_one_says_why() -> None:
     hold = threading.Event()
     watched = Live(
-        {"slow": Look(hold.wait, 1), "bad": Look(lambda: os.environ["none-such"], 1), "good": Look(lambda: 1, 1)}
+        {"slow": Look(hold.wait, 1), "bad": Look(lambda: os.environ["NONE_SUCH"], 1), "good": Look(lambda: 1, 1)}
     )
     watched.start()
     until(lambda: watched.newest(patience=0.01).keys() >= {"bad", "good"})
-    assert watched.newest(patience=0.01) == {"bad": {"error": "'none-such'"}, "good": 1}
+    assert watched.newest(patience=0.01) == {"bad": {"error": "'NONE_SUCH'"}, "good": 1}
     hold.set()
     watched.stop()
 
