@@ -75,7 +75,15 @@ class Handler(BaseHTTPRequestHandler):
         elif path in self.server.objects:
             self.answer(200, self.server.objects[path])
         elif any(path.endswith("/" + name) for kinds_of in self.server.kinds.values() for name, _ in kinds_of.values()):
-            found = [one for place, one in self.server.objects.items() if place.rpartition("/")[0] == path]
+            base, _, plural = path.rpartition("/")
+            selector = parse_qs(urlsplit(self.path).query).get("labelSelector", ())
+            labels = [label for label in selector if "=" not in label]  # of selectors only the plain label is known
+            found = [
+                one
+                for place, one in self.server.objects.items()
+                if place.startswith(f"{base}/") and place.split("/")[-2] == plural
+                if all(label in (one["metadata"].get("labels") or {}) for label in labels)
+            ]
             self.answer(200, {"items": [{k: v for k, v in one.items() if k != "kind"} for one in found]})
         else:
             self.missing()

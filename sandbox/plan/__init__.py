@@ -52,6 +52,6 @@ def build(
         *certificates.secrets(site),
         *ingress.controller(site),
     ]
-    steps += cluster.objects(site, {step.name for step in steps})
+    steps.append(cluster.objects(site, {step.name for step in steps}))
     steps += ingress.proof(site)
     return tuple(steps)

@@ -46,10 +46,8 @@ def addons(site: Site) -> Step:
     return AddonStep(images, uses, values, needs=("wiring", *(("push",) if spec.push else ())))
 
 
-def objects(site: Site, before: set[str]) -> list[Step]:
+def objects(site: Site, before: set[str]) -> Step:
     """The user's own objects, after those of the steps `before` that they may rely on."""
-    if not site.spec.apply:
-        return []
     wanted = ("push", "wiring", "credentials", "addons", "provided", "issuer", "secrets")
     needs = tuple(name for name in wanted if name in before)
-    return [ApplyStep(site.names, manifests.load(site.spec.apply), needs=needs)]
+    return ApplyStep(site.names, manifests.load(site.spec.apply), needs=needs)

@@ -32,7 +32,7 @@ def proof(site: Site) -> list[Step]:
     spec, names = site.spec, site.names
     if spec.ingress.controller == "none":
         return []
-    needs = ("ingress", "apply") if spec.apply else ("ingress",)
+    needs = ("ingress", "apply")
     page = [PageStep(names, spec.proxy.ports[0], needs=needs)] if spec.ingress.controller == "nginx" else []
     provided = certificates.provided(spec)
     root = provided.cert if provided else None

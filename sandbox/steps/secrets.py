@@ -14,8 +14,10 @@ from sandbox.cluster import tls_secret
 from sandbox.cluster.api import Cluster
 from sandbox.cluster.namespace import namespace
 from sandbox.errors import SandboxError
-from sandbox.names import Names
+from sandbox.names import SYSTEM_NAMESPACE, Names
 from sandbox.steps.step import State, Status, Work
+
+LABEL = "sandbox.dev/leaf"
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,9 @@ class SecretsStep:
             pair = self.keystore.leaf_files(one.leaf).read()
             if held != _data(pair.cert_pem, pair.key_pem):
                 return Status(State.DRIFTED, f"{place} holds {_known(held)}, not {_described(pair.cert_pem)}")
+        stale = [f"{space}/{name}" for space, name in self._stale(cluster)]
+        if stale:
+            return Status(State.DRIFTED, f"{', '.join(stale)} of an earlier spec")
         return Status(State.READY, ", ".join(f"{one.namespace}/{one.secret}" for one in self.secrets))
 
     def apply(self, work: Work) -> None:
@@ -60,15 +65,25 @@ class SecretsStep:
         cluster.apply_all(namespace(name) for name in sorted({one.namespace for one in self.secrets}))
         for secret in self._manifests():
             tls_secret.put(cluster, secret)
+        for space, name in self._stale(cluster):
+            cluster.delete("v1", "Secret", name, space)
 
     def undo(self) -> bool:
         return False
+
+    def _stale(self, cluster: Cluster) -> list[tuple[str, str]]:
+        """The Secrets that an earlier spec asked for, as (namespace, name); the default ones others may keep now."""
+        wanted = {(one.namespace, one.secret) for one in self.secrets}
+        found = (one["metadata"] for one in cluster.list("v1", "Secret", selector=LABEL))
+        known = {(one["namespace"], one["name"]) for one in found if one["namespace"] != SYSTEM_NAMESPACE}
+        return sorted(known - wanted)
 
     def _manifests(self) -> Iterator[Mapping[str, Any]]:
         now = datetime.now(UTC)
         for one in self.secrets:
             leaf = self.keystore.leaf(one.leaf, one.hosts, now=now)
-            yield tls_secret.manifest(one.namespace, one.secret, chain_pem=leaf.chain_pem, key_pem=leaf.key_pem)
+            made = tls_secret.manifest(one.namespace, one.secret, chain_pem=leaf.chain_pem, key_pem=leaf.key_pem)
+            yield {**made, "metadata": {**made["metadata"], "labels": {LABEL: ""}}}
 
 
 def _data(chain_pem: bytes, key_pem: bytes) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import ssl
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -90,3 +91,15 @@ def test_a_secret_that_somebody_else_wrote_is_replaced(server: ApiServer, step: 
         assert step.check().detail.startswith("shop/api holds no certificate, not ")
     step.apply(NoWork())
     assert step.check().state is State.READY
+
+
+def test_one_that_the_spec_names_no_more_goes(server: ApiServer, step: SecretsStep) -> None:
+    step.apply(NoWork())
+    theirs = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "theirs", "namespace": "shop"}}
+    server.objects["/api/v1/namespaces/shop/secrets/theirs"] = theirs
+    fewer = replace(step, secrets=(OWN,))
+    assert fewer.check() == Status(State.DRIFTED, "shop/api of an earlier spec")
+    fewer.apply(NoWork())
+    assert fewer.check().state is State.READY
+    assert EXTRA_PATH not in server.objects and OWN_PATH in server.objects
+    assert server.objects["/api/v1/namespaces/shop/secrets/theirs"] == theirs

@@ -1,0 +1,87 @@
+"""The user's objects in a cluster: what the manifests say is there, and what they said before is not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from sandbox.names import SYSTEM_NAMESPACE, Names
+from sandbox.steps.apply import ApplyStep
+from sandbox.steps.step import State
+from tests.api_server import ApiServer
+from tests.fakes import NoWork
+
+RECORD = f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/configmaps/applied"
+A, B = (f"/api/v1/namespaces/shop/configmaps/{name}" for name in "ab")
+SHOP = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}}
+
+
+def config(name: str, value: str = "1") -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": name, "namespace": "shop"},
+        "data": {"value": value},
+    }
+
+
+@pytest.fixture
+def objects() -> tuple[dict[str, Any], ...]:
+    return (SHOP, config("a"), config("b"))
+
+
+def step(names: Names, manifests: Sequence[dict[str, Any]]) -> ApplyStep:
+    return ApplyStep(names, tuple(manifests), needs=())
+
+
+def test_they_are_applied_and_remembered(names: Names, server: ApiServer, objects: tuple[dict[str, Any], ...]) -> None:
+    made = step(names, objects)
+    assert made.check().state is State.ABSENT
+    made.apply(NoWork())
+    assert (made.check().state, made.check().detail) == (State.READY, "")
+    assert {A, B, RECORD} <= server.objects.keys()
+    del server.objects[A]
+    assert made.check().detail == "ConfigMap shop/a is gone"
+
+
+def test_what_no_manifest_says_any_more_goes(
+    names: Names, server: ApiServer, objects: tuple[dict[str, Any], ...]
+) -> None:
+    step(names, objects).apply(NoWork())
+    fewer = step(names, objects[:2])
+    assert (fewer.check().state, fewer.check().detail) == (
+        State.DRIFTED,
+        "no manifest says ConfigMap shop/b any more",
+    )
+    fewer.apply(NoWork())
+    assert fewer.check().state is State.READY
+    assert A in server.objects and B not in server.objects
+
+
+def test_what_may_hold_data_is_only_named(names: Names, server: ApiServer, objects: tuple[dict[str, Any], ...]) -> None:
+    step(names, objects).apply(NoWork())
+    none = step(names, ())
+    assert none.check().state is State.DRIFTED
+    none.apply(NoWork())
+    assert (none.check().state, none.check().detail) == (State.READY, "left for you to delete: Namespace shop")
+    assert "/api/v1/namespaces/shop" in server.objects and A not in server.objects
+    del server.objects["/api/v1/namespaces/shop"]
+    none.apply(NoWork())
+    assert none.check().detail == ""
+
+
+def test_without_manifests_and_without_a_record_there_is_nothing_to_do(names: Names, server: ApiServer) -> None:
+    assert (step(names, ()).check().state, step(names, ()).check().detail) == (State.READY, "none")
+
+
+def test_one_that_was_killed_before_its_end_is_not_ready_and_forgets_nothing(
+    names: Names, server: ApiServer, objects: tuple[dict[str, Any], ...]
+) -> None:
+    step(names, objects).apply(NoWork())
+    record = server.objects[RECORD]
+    record["data"]["sha256"] = ""  # as it is from the beginning of an apply to its end
+    assert step(names, objects).check().detail == "the manifests have changed"
+    step(names, objects[:2]).apply(NoWork())
+    assert B not in server.objects
