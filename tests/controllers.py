@@ -12,7 +12,7 @@ Issue = Callable[[dict[str, Any]], dict[str, str]]
 
 
 class Controllers(dict[str, Any]):
-    """The server's objects by path. Deployments become ready; Certificates too, with a Secret whose data `issue` makes.
+    """The server's objects by path. Workloads become ready; Certificates too, with a Secret whose data `issue` makes.
 
     `idle` stops them all.
     """
@@ -30,6 +30,9 @@ class Controllers(dict[str, Any]):
         if live["kind"] == "Deployment":
             replicas = live["spec"].get("replicas", 1)
             live["status"] = {"observedGeneration": 1, "readyReplicas": replicas, "updatedReplicas": replicas}
+        if live["kind"] == "DaemonSet":
+            counts = ("desiredNumberScheduled", "numberReady", "updatedNumberScheduled")
+            live["status"] = {"observedGeneration": 1, **dict.fromkeys(counts, 1)}
         if live["kind"] in ("ClusterIssuer", "Certificate"):
             live["status"] = {"conditions": [{"type": "Ready", "status": "True"}]}
         if live["kind"] == "Certificate" and (before is None or before["spec"] != live["spec"]):

@@ -71,7 +71,7 @@ class Sandbox:
         place = world.home()
         with self._alone("up"), preflight.reserve(self.spec, place, Engine.connect()) as settled:
             steps, _, own = world.steps(settled)
-            preflight.require(settled, place, own.kubernetes)
+            preflight.require(settled, place, own)
             found = lifecycle.survey(steps, self._report)
             self._was_there = any(one.name == "cluster" and is_.state is not State.ABSENT for one, is_ in found)
             changed = lifecycle.up(steps, self._report, found=found)

@@ -51,7 +51,8 @@ def own_images(spec: Spec, home: Home, engine: Engine) -> OwnImages:
     from sandbox.bundle.own import choose
     from sandbox.bundle.store import Store
 
-    return choose(spec.images.source, lambda name: engine.image_id(name) is not None, Store(home.bundle))
+    store, wanted = Store(home.bundle), spec.cluster.kubernetes
+    return choose(spec.images.source, lambda name: engine.image_id(name) is not None, store, wanted)
 
 
 def steps(spec: Spec, *, purge: bool = False) -> tuple[tuple[Step, ...], Engine, OwnImages]:

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
-from sandbox.errors import SandboxError
+from sandbox.errors import SandboxError, UsageError
 
 # What each component is upstream, by digest: the tag is for people, the digest is what is pulled.
+# The node images that are published with kind 0.33, the one of the newest Kubernetes first.
+NODES: Mapping[str, str] = {
+    version: f"docker.io/kindest/node:{version}@sha256:{digest}"
+    for version, digest in (
+        ("v1.37.0", "a1ed56cfb0e7b93589bdf97c8cd566405a265939e3620fc4f5de89adff580ae5"),
+        ("v1.36.4", "099e049362a1526b2db71494e1947aae99bd16290d7c895f2b7ea312e3cbfaed"),
+        ("v1.35.8", "07b2536e30b803ed61d1677a79df6115f798ce64c80f9e22f6ed45afd09323c0"),
+        ("v1.34.11", "44e222ee2132dab25ff87301682f89eb82c7880ea3a1bf543bfe9708fd08d67d"),
+    )
+}
 UPSTREAM: Mapping[str, str] = {
-    "node": "docker.io/kindest/node:v1.37.0@sha256:a1ed56cfb0e7b93589bdf97c8cd566405a265939e3620fc4f5de89adff580ae5",
+    "node": next(iter(NODES.values())),
     "registry": "docker.io/library/registry:3.1.1"
     "@sha256:1be55279f18a2fe1a74edf2664cac61c1bea305b7b4642dab412e7affdcb3e33",
     "haproxy": "docker.io/library/haproxy:3.2-alpine"
@@ -39,19 +50,49 @@ class OwnImages:
     @property
     def kubernetes(self) -> str:
         """The version that the node image runs."""
-        return recipes()["node"].version if self.source == "bundle" else UPSTREAM["node"].split(":")[1].split("@")[0]
+        return recipes()["node"].version if self.source == "bundle" else _tag(self.references["node"])
+
+    def require(self, kubernetes: str | None) -> None:
+        """Raise UsageError for a version that the node image does not run."""
+        if kubernetes in (None, self.kubernetes):
+            return
+        known = ", ".join(NODES)
+        if self.source == "upstream":
+            near = difflib.get_close_matches(str(kubernetes), NODES, 1)
+            raise UsageError(
+                f"there is no known node image of Kubernetes {kubernetes}",
+                details=f"there are those of {known}",
+                fix=f"did you mean `kubernetes: {near[0]}`?" if near else "write one of these in the spec's `cluster`",
+            )
+        raise UsageError(
+            f"Kubernetes {kubernetes} is not in the bundle",
+            details=f"the bundle's node image runs {self.kubernetes}",
+            fix=f"write `kubernetes: {self.kubernetes}` in the spec's `cluster`, or leave it out; where an image "
+            f"registry can be reached, `images: {{source: upstream}}` has {known}",
+        )
 
 
-def choose(wanted: Literal["auto", "bundle", "upstream"], has: Callable[[str], bool], store: Store) -> OwnImages:
+def choose(
+    wanted: Literal["auto", "bundle", "upstream"],
+    has: Callable[[str], bool],
+    store: Store,
+    kubernetes: str | None = None,
+) -> OwnImages:
     """Decide where the images come from: what the engine has, else the bundle in the cache, else their upstreams.
 
-    `has` says whether the engine has an image. Raises SandboxError when only the bundle is wanted and is not built.
+    `has` says whether the engine has an image; `kubernetes` is the version that nodes are to run if that can be had.
+    Raises SandboxError when only the bundle is wanted and is not built.
     """
+    upstream = OwnImages("upstream", {**UPSTREAM, "node": NODES.get(kubernetes or "", UPSTREAM["node"])})
     bundled = {name: recipes()[name].reference for name in UPSTREAM}
     if wanted == "upstream":
-        return OwnImages("upstream", UPSTREAM)
+        return upstream
     if all(has(bundled[name]) or store.has(recipes()[name]) for name in IN_ENGINE):
         return OwnImages("bundle", bundled)
     if wanted == "bundle":
         raise SandboxError("the bundle is not built", fix="sandbox bundle build", id="no-bundle")
-    return OwnImages("upstream", UPSTREAM)
+    return upstream
+
+
+def _tag(reference: str) -> str:
+    return reference.partition("@")[0].rpartition(":")[2]

@@ -147,7 +147,8 @@ def _take_in(home: Home, route: Route) -> None:
         return
     binds = tuple(Bind(*each) for each in route.listen)
     names = home.sandbox(route.name)
-    EdgeStep(engine, names, route.upstream, found.image, route.domain, binds, route.hosts, route.aliases).take_in()
+    nodes = (route.upstream, *route.replicas)
+    EdgeStep(engine, names, lambda: nodes, found.image, route.domain, binds, route.hosts, route.aliases).take_in()
     hosts = byhand.leaving(route.hosts, byhand.load(home.edge), route.name)
     with suppress(SandboxError):  # a cluster that does not answer is told by up
         ingress.replace(names, elsewhere(hosts))

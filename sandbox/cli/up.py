@@ -76,7 +76,7 @@ def command(
         preflight.reserve(spec, home, Engine.connect()) as settled,
     ):
         steps, _, own = session.steps(settled)
-        preflight.require(settled, home, own.kubernetes)
+        preflight.require(settled, home, own)
         _known(recreate, steps)
         talk = reporter(progress)
         with explaining(settled):

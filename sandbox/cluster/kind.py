@@ -9,6 +9,7 @@ from pathlib import Path
 
 import yaml
 
+from sandbox import spec
 from sandbox.errors import MissingTool
 from sandbox.host import process
 from sandbox.host.proxies import BOTH_CASES
@@ -37,11 +38,14 @@ class Tags:
     coredns: str
 
 
-def config(name: str, *, mounts: Mapping[Path, str], cgroup_version: int, tags: Tags | None) -> str:
-    """The kind configuration (kind.x-k8s.io/v1alpha4) of a one-node cluster whose pods use our nameservers.
+def config(
+    name: str, shape: spec.Cluster, *, mounts: Mapping[Path, str], cgroup_version: int, tags: Tags | None
+) -> str:
+    """The kind configuration (kind.x-k8s.io/v1alpha4) of a cluster whose pods use our nameservers.
 
-    `mounts` are files of this machine, RESOLV_CONF among them, by their places in the node.
+    `mounts` are files of this machine, RESOLV_CONF among them, by their places in every node.
     """
+    more = shape.kind or spec.KindOptions()
     kubelet: dict[str, object] = {"kind": "KubeletConfiguration", "resolvConf": RESOLV_CONF}
     if cgroup_version == 1:
         # Kubernetes 1.35 and newer refuse cgroup v1 unless told (KEP-5573).
@@ -54,32 +58,55 @@ def config(name: str, *, mounts: Mapping[Path, str], cgroup_version: int, tags: 
     }
     if tags:
         cluster |= {"etcd": {"local": {"imageTag": tags.etcd}}, "dns": {"imageTag": tags.coredns}}
-    extra = [{"hostPath": str(path), "containerPath": place, "readOnly": True} for path, place in mounts.items()]
-    return yaml.safe_dump(
-        {
-            "kind": "Cluster",
-            "apiVersion": "kind.x-k8s.io/v1alpha4",
-            "name": name,
-            "networking": {"ipFamily": "ipv4"},
-            "nodes": [{"role": "control-plane", "extraMounts": extra}],
-            "kubeadmConfigPatches": [yaml.safe_dump(patch) for patch in (kubelet, cluster)],
-            "kubeadmConfigPatchesJSON6902": [
-                {
-                    "group": "kubeadm.k8s.io",
-                    "version": "v1beta4",
-                    "kind": "ClusterConfiguration",
-                    # Added one by one, since kind has arguments of its own in this list.
-                    "patch": yaml.safe_dump(
-                        [
-                            {"op": "add", "path": "/controllerManager/extraArgs/-", "value": argument}
-                            for argument in _arguments(ELECTION | QUOTA)
-                        ]
-                    ),
-                }
-            ],
-        },
-        sort_keys=False,
-    )
+    extra = [_mount(path, place, read_only=True) for path, place in mounts.items()]
+    extra += [_mount(one.host, one.node, read_only=one.read_only) for one in shape.mounts]
+    roles = ["control-plane"] * shape.nodes.control_plane + ["worker"] * shape.nodes.workers
+    patch = {
+        "group": "kubeadm.k8s.io",
+        "version": "v1beta4",
+        "kind": "ClusterConfiguration",
+        # Added one by one, since kind has arguments of its own in this list.
+        "patch": yaml.safe_dump(
+            [
+                {"op": "add", "path": "/controllerManager/extraArgs/-", "value": argument}
+                for argument in _arguments(ELECTION | QUOTA)
+            ]
+        ),
+    }
+    content = {
+        "kind": "Cluster",
+        "apiVersion": "kind.x-k8s.io/v1alpha4",
+        "name": name,
+        "networking": {"ipFamily": shape.ip_family} | more.networking.model_dump(exclude_none=True),
+        "featureGates": dict(shape.feature_gates),
+        "runtimeConfig": dict(more.runtimeConfig),
+        "nodes": [{"role": role, "extraMounts": extra} for role in roles],
+        # What the user wants comes last, and so wins.
+        "kubeadmConfigPatches": [*(yaml.safe_dump(one) for one in (kubelet, cluster)), *more.kubeadmConfigPatches],
+        "kubeadmConfigPatchesJSON6902": [
+            patch,
+            *(one.model_dump() for one in more.kubeadmConfigPatchesJSON6902),
+        ],
+        "containerdConfigPatches": list(more.containerdConfigPatches),
+    }
+    return yaml.dump(content, Dumper=_Plain, sort_keys=False)
+
+
+class _Plain(yaml.SafeDumper):
+    """Writes what is the same for several nodes out for each."""
+
+    def ignore_aliases(self, data: object) -> bool:
+        return True
+
+
+def _mount(path: Path, place: str, *, read_only: bool) -> dict[str, object]:
+    return {"hostPath": str(path), "containerPath": place, "readOnly": read_only}
+
+
+def node_names(cluster: str, nodes: spec.Nodes) -> tuple[str, ...]:
+    """What kind calls the nodes of a cluster, the first control plane first."""
+    counts = (("control-plane", nodes.control_plane), ("worker", nodes.workers))
+    return tuple(f"{cluster}-{role}{n if n > 1 else ''}" for role, count in counts for n in range(1, count + 1))
 
 
 def _arguments(values: Mapping[str, str]) -> list[dict[str, str]]:

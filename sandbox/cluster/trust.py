@@ -25,13 +25,13 @@ done
 """
 
 
-def node_files(root_pem: bytes) -> dict[PurePosixPath, bytes]:
-    """The files of a control-plane node, the unit among them.
+def node_files(root_pem: bytes, *, watches: bool) -> dict[PurePosixPath, bytes]:
+    """The files of a node, the unit among them if it is the one that watches, which a control plane can.
 
     The node does it because nothing else in the cluster both has kubectl and lasts: namespaces come at any time.
     """
-    return {
-        ROOT: root_pem,
+    unit_files = {
         PurePosixPath("/etc/sandbox/trust.sh"): _SCRIPT.encode(),
         PurePosixPath("/etc/systemd/system", UNIT): _UNIT.encode(),
     }
+    return {ROOT: root_pem} | (unit_files if watches else {})

@@ -72,7 +72,7 @@ def _edge(scene: Scene) -> Finding:
     container = engine.container(EDGE)
     if container is None or NETWORK not in container.addresses:
         return error(f"it is not on the network {NETWORK}")
-    return ok(f"*.{mine.domain} leads to {mine.upstream}")
+    return ok(f"*.{mine.domain} leads to {', '.join((mine.upstream, *mine.replicas))}")
 
 
 def _not_running(engine: Engine, name: str) -> Finding | None:

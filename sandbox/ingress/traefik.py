@@ -90,6 +90,6 @@ def elsewhere(hosts: Sequence[str]) -> Manifest:
 
 def _with_gateway(manifest: dict[str, Any]) -> dict[str, Any]:
     """The object, with Traefik told to serve the Gateway API if it is Traefik."""
-    if manifest["kind"] == "Deployment":
+    if manifest["kind"] == "DaemonSet":
         manifest["spec"]["template"]["spec"]["containers"][0]["args"] += GATEWAY_ARGUMENTS
     return manifest

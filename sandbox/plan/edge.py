@@ -24,8 +24,8 @@ from sandbox.steps.step import Step
 def edge(site: Site, lan: Access) -> list[Step]:
     """The kind of edge that the spec wants, after the other kind is gone if an earlier spec had that."""
     spec, names, binds = site.spec, site.names, site.binds
-    image, node = site.own.references["haproxy"], site.nodes.control_plane
-    container = EdgeStep(site.engine, names, node, image, spec.domain, binds, hosts(spec), lan.domains)
+    image, nodes = site.own.references["haproxy"], site.nodes.every
+    container = EdgeStep(site.engine, names, nodes, image, spec.domain, binds, hosts(spec), lan.domains)
     process = PassthroughStep(names, spec.domain, binds, _port_forward(names), _kubectl(site))
     if spec.proxy.run == "container":
         other = DisplacedStep(process) if routes.find(routes.load(site.home.passthrough), spec.name) else None

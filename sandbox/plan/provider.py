@@ -23,7 +23,7 @@ def provider(spec: Spec, names: Names, engine: Engine, own: OwnImages) -> Provid
     program = Kind.find(NETWORK, extra=Store(names.home.bundle).program(recipes()["kind"], "kind").parent)
     servers, search = upstream(spec).servers, spec.network.search
     told = proxied(spec, names, engine, kind.nodes(engine, names))
-    return KindProvider(engine, names, program, own.references["node"], _tags(own), servers, search, told)
+    return KindProvider(engine, names, program, spec.cluster, own.references["node"], _tags(own), servers, search, told)
 
 
 def upstream(spec: Spec) -> Upstream:

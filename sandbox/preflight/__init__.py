@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from sandbox.bundle.own import OwnImages
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
 from sandbox.certmanager import release
 from sandbox.certs.provided import Provided
 from sandbox.cluster import kubeconfig, kubeconfig_lock
 from sandbox.cluster.kind import Kind
-from sandbox.errors import MissingTool, UsageError
+from sandbox.errors import MissingTool
 from sandbox.host import process
 from sandbox.names import NETWORK, Home
+from sandbox.preflight import shape
 from sandbox.preflight.occupancy import PortTaken
 from sandbox.preflight.privileges import PortForbidden
 from sandbox.preflight.settling import reserve, settle
@@ -21,7 +23,7 @@ from sandbox.spec import Spec
 __all__ = ["PortForbidden", "PortTaken", "require", "reserve", "settle"]
 
 
-def require(spec: Spec, home: Home, kubernetes: str) -> None:
+def require(spec: Spec, home: Home, own: OwnImages) -> None:
     """Raise the first reason, ports aside, why `up` could not work; changes nothing."""
     if process.which("docker") is None:
         raise MissingTool(
@@ -30,12 +32,8 @@ def require(spec: Spec, home: Home, kubernetes: str) -> None:
             fix="install it: the package docker-cli or docker.io on Debian and Ubuntu",
         )
     Kind.find(NETWORK, extra=Store(home.bundle).program(recipes()["kind"], "kind").parent).require()
-    if spec.cluster.kubernetes not in (None, kubernetes):
-        raise UsageError(
-            f"Kubernetes {spec.cluster.kubernetes} is not available",
-            details=f"the node image here runs {kubernetes}",
-            fix=f"write `kubernetes: {kubernetes}` in the spec's `cluster`, or leave it out",
-        )
+    own.require(spec.cluster.kubernetes)
+    shape.require(spec.cluster, own)
     names = home.sandbox(spec.name)
     if not kubeconfig.holds(home.kubeconfig, names.cluster, names.kubeconfig):
         kubeconfig_lock.require_unlocked(home.kubeconfig)

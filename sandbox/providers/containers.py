@@ -14,13 +14,15 @@ from sandbox.providers.provider import Standing
 class Containers:
     """The containers with the label `mark`, a `key=value` that only one cluster's have.
 
-    Where `role` is the key of a label that tells what they do, only those with one of `roles` run pods.
+    `expected` are the names of those that are to be. Where `role` is the key of a label that tells what they do, only
+    those with one of `roles` run pods.
     """
 
     engine: Engine
     network: str
     control_plane: str
     mark: str
+    expected: tuple[str, ...] = ()
     role: str | None = None
     roles: tuple[str, ...] = ()
 
@@ -37,10 +39,15 @@ class Containers:
 
     def running(self) -> tuple[str, ...]:
         """The nodes that run; the one whose name is known where nothing is labelled."""
-        found = [one for one in self.all() if one.running]
-        if self.role:
-            found = [one for one in found if one.labels.get(self.role) in self.roles]
-        return tuple(sorted(one.name for one in found)) or (self.control_plane,)
+        return tuple(sorted(one.name for one in self._nodes() if one.running)) or (self.control_plane,)
+
+    def every(self) -> tuple[str, ...]:
+        """The nodes that are there or are to be, the control plane first."""
+        others = {*self.expected, *(one.name for one in self._nodes())} - {self.control_plane}
+        return (self.control_plane, *sorted(others))
+
+    def _nodes(self) -> list[Container]:
+        return [one for one in self.all() if not self.role or one.labels.get(self.role) in self.roles]
 
     def execute(self, node: str, argv: Sequence[str]) -> tuple[int, str]:
         """Run a command on a node."""

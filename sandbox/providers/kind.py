@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 
+from sandbox import spec
 from sandbox.cluster import proxy
-from sandbox.cluster.kind import RESOLV_CONF, Kind, Tags, config
+from sandbox.cluster.kind import RESOLV_CONF, Kind, Tags, config, node_names
 from sandbox.errors import SandboxError
 from sandbox.host import files
 from sandbox.host.engine import Engine
@@ -23,20 +26,23 @@ from sandbox.providers.proxied import Proxied
 ROLE = "io.x-k8s.kind.role"
 ROLES = ("control-plane", "worker")  # the others balance load and run no pods
 
-# A file in the node that says kind came to its end; it lasts as long as the node does.
+# A file in the node that says kind came to its end, and what it was told; it lasts as long as the node does.
 COMPLETE = PurePosixPath("/kind/sandbox-complete")
 
+START_TIMEOUT = 60.0
+MAX_NAMESERVERS = 3  # of a resolv.conf(5); the kubelet leaves out more
 SETTLE = 3.0  # seconds; the engine copies the image's /var before a new node is to be seen
 
 
-def nodes(engine: Engine, names: Names) -> Containers:
-    """The nodes of a sandbox's kind cluster, there or not."""
-    return Containers(engine, NETWORK, names.node, f"io.x-k8s.kind.cluster={names.cluster}", ROLE, ROLES)
+def nodes(engine: Engine, names: Names, wanted: spec.Nodes | None = None) -> Containers:
+    """The nodes of a sandbox's kind cluster, there or not; with `wanted`, those that are yet to come are known too."""
+    mark, expected = f"io.x-k8s.kind.cluster={names.cluster}", node_names(names.cluster, wanted or spec.Nodes())
+    return Containers(engine, NETWORK, names.node, mark, expected, ROLE, ROLES)
 
 
 @dataclass(frozen=True)
 class KindProvider:
-    """A one-node cluster whose pods use our nameservers.
+    """A cluster of one node or more, whose pods use our nameservers.
 
     Nameservers, search domains and the proxy may change while it runs, for the files that say so are mounted.
     """
@@ -44,6 +50,7 @@ class KindProvider:
     engine: Engine
     names: Names
     kind: Kind
+    shape: spec.Cluster
     image: str
     tags: Tags | None
     nameservers: tuple[str, ...]
@@ -53,7 +60,7 @@ class KindProvider:
     @property
     def nodes(self) -> Nodes:
         """The way to its nodes."""
-        return nodes(self.engine, self.names)
+        return self._containers
 
     def require(self) -> str:
         """The version of kind."""
@@ -64,11 +71,27 @@ class KindProvider:
         found = self.nodes.standing()
         return Standing.PARTIAL if found is not Standing.ABSENT and self._is_half_made() else found
 
+    def stale(self) -> str | None:
+        """What it was made with and the spec no longer says."""
+        recorded = self.engine.read_file(self.names.node, COMPLETE)
+        before = json.loads(recorded) if recorded else {}
+        other = [key for key, value in self._record().items() if key in before and before[key] != value]
+        return f"it was made with another {', '.join(other)}" if other else None
+
     def drift(self) -> str | None:
-        """Whether it has other nameservers or another proxy."""
+        """Whether a node is stopped, or has other nameservers or another proxy."""
+        stopped = [one.name for one in self._containers.all() if not one.running]
+        if stopped:
+            return f"{', '.join(stopped)} is stopped"
         if self.names.resolv_conf.exists() and self._resolv_conf() != self.names.resolv_conf.read_text():
             return "other nameservers"
-        return None if self._has_proxy() else f"another proxy than {self.proxied}"
+        for node in self.nodes.running():
+            for place in self._mounted:
+                if self._lacks(node, place):
+                    return f"{node} has not {place}"
+            if not self._has_proxy(node):
+                return f"another proxy than {self.proxied}"
+        return None
 
     def create(self, say: Callable[[str], None], usable: Callable[[], None]) -> None:
         """Have kind make it; usable as soon as kind has started the control plane."""
@@ -77,7 +100,8 @@ class KindProvider:
         self._write_mounted()
         text = config(
             self.names.cluster,
-            mounts={self.names.resolv_conf: RESOLV_CONF, self.names.proxy_conf: proxy.DROP_IN},
+            self.shape,
+            mounts={path: place for place, path in self._mounted.items()},
             cgroup_version=self.engine.cgroup_version(),
             tags=self.tags,
         )
@@ -86,6 +110,8 @@ class KindProvider:
         def on_line(line: str) -> None:
             if "✓" in line or "•" in line:
                 say(line.replace("✓", "").replace("•", "").strip(" ."))
+            if "✓ Preparing nodes" in line and self._has_others():
+                self._write_mounted()  # there is a node now that knows the engine's nameserver
             if "✓ Starting control-plane" in line:
                 # What kind still does, storage and the network plugin, others need not wait for.
                 self.write_kubeconfig()
@@ -100,20 +126,29 @@ class KindProvider:
         except BaseException:
             self._settle()
             raise
-        # kind's own policy, on-failure, would start a stopped node with the engine and a failed one only once.
-        self.engine.keep_stopped(self.names.node)
-        self.engine.write_file(self.names.node, COMPLETE, b"")
+        for node in self._containers.all():
+            # kind's own policy, on-failure, would start a stopped node with the engine and a failed one only once.
+            self.engine.keep_stopped(node.name)
+        self.engine.write_file(self.names.node, COMPLETE, json.dumps(self._record()).encode())
 
     def start(self, say: Callable[[str], None]) -> None:
-        """Start the node, or let a running one have the present nameservers and proxy."""
+        """Start nodes that are stopped, and let running ones have the present nameservers and proxy."""
         files.make_private_dir(self.names.folder)
         self._unlock()
+        stopped = [one.name for one in self._containers.all() if not one.running]
+        for name in sorted(stopped, key=lambda name: name != self.names.node):
+            say(f"starting {name}")
+            self.engine.start(name)
         self._write_mounted()
-        if self.nodes.standing() is Standing.STOPPED:
-            self.engine.start(self.names.node)
-        elif not self._has_proxy():
-            say("restarting containerd for another proxy")
-            self._in_node(proxy.RESTART)
+        for node in self.nodes.running():
+            if node in stopped:
+                wait_until(partial(self._is_starting, node), what=node, timeout=START_TIMEOUT)
+            for place, path in self._mounted.items():
+                if self._lacks(node, place):  # which is not of our making
+                    self.engine.write_file(node, PurePosixPath(place), path.read_bytes())
+            if not self._has_proxy(node):
+                say("restarting containerd for another proxy")
+                self._in_node(node, proxy.RESTART)
 
     def stop(self) -> None:
         """Stop the nodes that run."""
@@ -123,7 +158,7 @@ class KindProvider:
     def delete(self) -> bool:
         """Have kind remove it, and remove the files that were made for it."""
         self._unlock()
-        there = bool(nodes(self.engine, self.names).all())
+        there = bool(self._containers.all())
         if there:
             self.kind.delete(self.names.cluster, kubeconfig=self.names.kubeconfig)
         for path in (self.names.kubeconfig, self.names.resolv_conf, self.names.proxy_conf, self._config):
@@ -162,22 +197,57 @@ class KindProvider:
         """Whether kind was stopped before it had made the whole cluster."""
         return self.engine.read_file(self.names.node, COMPLETE) is None
 
+    def _record(self) -> dict[str, object]:
+        """What a cluster is made with for good, by the words of the spec."""
+        fields = self.shape.model_dump(mode="json", include={"ip_family", "feature_gates", "mounts", "kind"})
+        return {"nodes": self.shape.nodes.model_dump(), **fields}
+
+    @property
+    def _containers(self) -> Containers:
+        return nodes(self.engine, self.names, self.shape.nodes)
+
+    @property
+    def _mounted(self) -> dict[str, Path]:
+        """The files that every node has, by their places in it."""
+        return {RESOLV_CONF: self.names.resolv_conf, proxy.DROP_IN: self.names.proxy_conf}
+
+    def _lacks(self, node: str, place: str) -> bool:
+        """Whether a node has not the present content of one of those; those that kind made have it mounted."""
+        return self._has_others() and self.engine.read_file(node, PurePosixPath(place)) is None
+
+    def _has_others(self) -> bool:
+        """Whether the control plane is not the only node."""
+        return len(self._containers.every()) > 1
+
     def _resolv_conf(self) -> str:
-        return resolv_conf(self.nameservers, self.search)
+        # Pods of a node's own network, kube-proxy among them, look for the control plane by its container's name.
+        first = self._engine_nameserver() if self._has_others() else ()
+        return resolv_conf((*first, *self.nameservers)[:MAX_NAMESERVERS], self.search)
+
+    def _engine_nameserver(self) -> tuple[str, ...]:
+        """Whom the nodes themselves ask; nobody while there is no node."""
+        if self.engine.container(self.names.node) is None:
+            return ()
+        lines = self._in_node(self.names.node, "cat /etc/resolv.conf").splitlines()
+        return tuple(line.split()[1] for line in lines if line.startswith("nameserver "))[:1]
 
     def _write_mounted(self) -> None:
-        # Written in place: the files are mounted into the node, and replaced ones would no longer be.
+        # Written in place: the files are mounted into the nodes, and replaced ones would no longer be.
         self.names.resolv_conf.write_text(self._resolv_conf())
         self.names.resolv_conf.chmod(0o644)
         self.names.proxy_conf.touch(0o600)
         self.names.proxy_conf.write_text(proxy.drop_in(self.proxied.variables()))
 
-    def _has_proxy(self) -> bool:
-        """Whether the containerd that runs was told of the proxy."""
-        return proxy.read_shown(self._in_node(proxy.SHOWN)) == self.proxied.variables()
+    def _is_starting(self, node: str) -> str | None:
+        status, said = self.engine.execute(node, ["systemctl", "is-active", "containerd"])
+        return None if status == 0 else f"containerd is {said.strip()}"
 
-    def _in_node(self, script: str) -> str:
-        status, output = self.engine.execute(self.names.node, ["sh", "-c", script])
+    def _has_proxy(self, node: str) -> bool:
+        """Whether the containerd that runs was told of the proxy."""
+        return proxy.read_shown(self._in_node(node, proxy.SHOWN)) == self.proxied.variables()
+
+    def _in_node(self, node: str, script: str) -> str:
+        status, output = self.engine.execute(node, ["sh", "-c", script])
         if status != 0:
-            raise SandboxError(f"the proxy of {self.names.node} cannot be read or set", details=output)
+            raise SandboxError(f"{node} does not let itself be looked at or changed", details=output)
         return output

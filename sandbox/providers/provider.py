@@ -26,13 +26,16 @@ class Nodes(Protocol):
 
     @property
     def control_plane(self) -> str:
-        """The first control-plane node, known before there is one: the ingress answers at its ports 80 and 443."""
+        """The first control-plane node, known before there is one."""
 
     def standing(self) -> Standing:
         """How the control-plane node stands; never PARTIAL, which only a cluster's maker can tell."""
 
     def running(self) -> tuple[str, ...]:
         """The nodes that run and can run pods."""
+
+    def every(self) -> tuple[str, ...]:
+        """The nodes that there are or will be: the ingress answers at ports 80 and 443 of each that runs."""
 
     def execute(self, node: str, argv: Sequence[str]) -> tuple[int, str]:
         """Run a command on a node as root: its exit status and its output."""
@@ -56,6 +59,9 @@ class Provider(Protocol):
 
     def standing(self) -> Standing:
         """What there is of the cluster."""
+
+    def stale(self) -> str | None:
+        """In what a running cluster is not as the spec says and cannot become, or None."""
 
     def drift(self) -> str | None:
         """In what a running cluster is not as the spec says, or None; `start` mends it."""

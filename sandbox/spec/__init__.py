@@ -7,7 +7,7 @@ from typing import Any
 
 from sandbox import document
 from sandbox.spec.certs import Certificate, Certs, KeyPairFiles
-from sandbox.spec.cluster import Cluster, Images
+from sandbox.spec.cluster import Cluster, Images, KindOptions, Nodes
 from sandbox.spec.ingress import Ingress
 from sandbox.spec.proxy import Proxy, ProxyHost
 from sandbox.spec.registry import Registry
@@ -21,6 +21,8 @@ __all__ = [
     "Images",
     "Ingress",
     "KeyPairFiles",
+    "KindOptions",
+    "Nodes",
     "Proxy",
     "ProxyHost",
     "Registry",
@@ -48,6 +50,11 @@ def load(path: Path) -> Spec:
             "credentials": tuple(
                 entry.model_copy(update={"file": folder / entry.file}) if entry.file else entry
                 for entry in spec.credentials
+            ),
+            "cluster": spec.cluster.model_copy(
+                update={
+                    "mounts": tuple(one.model_copy(update={"host": folder / one.host}) for one in spec.cluster.mounts)
+                }
             ),
             "push": folder / spec.push if spec.push else None,
             "addons": tuple(each.below(folder) for each in spec.addons),

@@ -2,12 +2,86 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from sandbox.spec.model import Model
-from sandbox.spec.values import OneNode, Release
+from sandbox.spec.values import FeatureGate, LocalPath, NodePath, PatchText, Release
+
+MAX_NODES = 250  # each has a range of 256 addresses for its pods, of 65536
+
+
+class Nodes(Model):
+    """How many nodes there are, by what they do."""
+
+    control_plane: int = Field(
+        default=1,
+        ge=1,
+        le=7,
+        description="Nodes that run Kubernetes itself; more than one need kind's load balancer, which is an image of "
+        "its upstream.",
+    )
+    workers: int = Field(default=0, ge=0, le=MAX_NODES - 1, description="Further nodes, for pods alone.")
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.control_plane + self.workers
+
+
+def _counted(value: Any) -> Any:
+    if isinstance(value, dict | Nodes):
+        return value
+    if type(value) is not int:
+        raise ValueError("must be a whole number, or how many of each: {control_plane: 1, workers: 2}")
+    if not 0 < value <= MAX_NODES:
+        raise ValueError(f"must be from 1 to {MAX_NODES}, not {value}")
+    return {"workers": value - 1}
+
+
+Count = Annotated[int, Field(ge=1, le=MAX_NODES)]
+
+
+class Mount(Model):
+    """A file or folder of this machine that every node has."""
+
+    host: LocalPath = Field(description="The file or folder on this machine, relative to this file's folder.")
+    node: NodePath = Field(description="Its absolute path in the nodes.")
+    read_only: bool = Field(default=False, description="Whether nodes may not write to it.")
+
+
+class JsonPatch(Model):
+    """An RFC 6902 patch of a kubeadm or kubelet document."""
+
+    group: str = Field(description="The API group of the document, such as kubeadm.k8s.io.")
+    version: str = Field(description="Its version, such as v1beta4.")
+    kind: str = Field(description="Its kind, such as ClusterConfiguration.")
+    patch: str = Field(description="The patch as YAML or JSON text: a list of operations.")
+
+
+class KindNetworking(Model):
+    """What kind's configuration may say about the network beside the sandbox's own."""
+
+    kubeProxyMode: Literal["iptables", "nftables", "ipvs"] | None = Field(
+        default=None, description="How Services are made; iptables by default."
+    )
+
+
+class KindOptions(Model):
+    """Parts of kind's own configuration (kind.x-k8s.io/v1alpha4), in its words, that the cluster is made with."""
+
+    networking: KindNetworking = Field(default=KindNetworking(), description="The network.")
+    runtimeConfig: dict[str, str] = Field(default={}, description="API versions to serve or not, such as api/alpha.")
+    kubeadmConfigPatches: tuple[PatchText, ...] = Field(
+        default=(), description="Partial kubeadm, kubelet and kube-proxy documents as YAML text, merged into kind's."
+    )
+    kubeadmConfigPatchesJSON6902: tuple[JsonPatch, ...] = Field(
+        default=(), description="The same as lists of operations."
+    )
+    containerdConfigPatches: tuple[str, ...] = Field(
+        default=(), description="Partial containerd configurations as TOML text."
+    )
 
 
 class Cluster(Model):
@@ -18,7 +92,21 @@ class Cluster(Model):
         default=None,
         description="The Kubernetes version, such as v1.36.3; by default the one this release of sandbox is made for.",
     )
-    nodes: OneNode = Field(default=1, description="How many nodes; one for now.")
+    nodes: Annotated[Nodes, BeforeValidator(_counted, json_schema_input_type=Count | Nodes)] = Field(
+        default=Nodes(),
+        description="How many nodes: a number, of which one is the control plane, or control_plane and workers.",
+    )
+    ip_family: Literal["ipv4", "ipv6", "dual"] = Field(
+        default="ipv4", description="The addresses that pods and services have; dual: of both kinds, IPv4 first."
+    )
+    feature_gates: dict[FeatureGate, bool] = Field(
+        default={}, description="Kubernetes' feature gates, name to on or off, for every component."
+    )
+    mounts: tuple[Mount, ...] = Field(default=(), description="Files and folders of this machine for the nodes.")
+    kind: KindOptions | None = Field(default=None, description="What else kind is to be told, in its own words.")
+
+    def __hash__(self) -> int:  # a dict has none
+        return hash(self.model_dump_json())
 
 
 class Images(Model):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
+import yaml
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 
 from sandbox import document
@@ -19,6 +20,15 @@ RELEASE = r"v?(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)"
 
 AUTO = "auto"
 MAX_NAME = 40  # the names of containers and networks are longer, and host names end at 63
+# What a node is made of; a mount over it would be a node that does not start.
+KEPT_PATHS = tuple(map(PurePosixPath, ("/proc", "/sys", "/dev", "/run", "/kind", "/etc/kubernetes")))
+PATCHED = (
+    "ClusterConfiguration",
+    "InitConfiguration",
+    "JoinConfiguration",
+    "KubeletConfiguration",
+    "KubeProxyConfiguration",
+)
 MAX_DOMAIN = 189  # leaves room for one more label of 63 in the 253 of a host name
 
 
@@ -96,9 +106,28 @@ def _release(value: str) -> str:
     return "v" + value.removeprefix("v")
 
 
-def _one_node(value: Any) -> Any:
-    if value != 1 or type(value) is not int:
-        raise ValueError("must be 1: a sandbox has a single node for now")
+def _node_path(value: str) -> str:
+    path = PurePosixPath(value)
+    if not path.is_absolute() or ".." in path.parts or path == PurePosixPath("/"):
+        raise ValueError("must be an absolute path in the nodes, such as /data")
+    if any(path == kept or kept in path.parents for kept in KEPT_PATHS):
+        raise ValueError(f"must be elsewhere: {value} is the node's own")
+    return str(path)
+
+
+def _feature_gate(value: str) -> str:
+    if not re.fullmatch(r"[A-Z][A-Za-z0-9]*", value):
+        raise ValueError(f"must be the name of a feature gate, such as ContainerCheckpoint, not '{value}'")
+    return value
+
+
+def _patch_text(value: str) -> str:
+    try:
+        kind = yaml.safe_load(value)["kind"]
+    except (yaml.YAMLError, TypeError, KeyError) as error:
+        raise ValueError("must be the text of a YAML mapping with a kind, such as KubeletConfiguration") from error
+    if kind not in PATCHED:
+        raise ValueError(f"is for the kind '{kind}'; kind patches {', '.join(PATCHED)}")
     return value
 
 
@@ -203,6 +232,9 @@ RegistryUrl = Annotated[
     Field(json_schema_extra={"pattern": rf"^(https?://)?{SUBDOMAIN}(:[0-9]+)?$"}),
 ]
 LocalPath = Annotated[Path, BeforeValidator(_path)]
+NodePath = Annotated[str, AfterValidator(_node_path), Field(json_schema_extra={"pattern": "^/.+"})]
+FeatureGate = Annotated[str, AfterValidator(_feature_gate), Field(json_schema_extra={"pattern": "^[A-Z][A-Za-z0-9]*$"})]
+PatchText = Annotated[str, AfterValidator(_patch_text)]
 AddonSource = Annotated[str, BeforeValidator(_addon)]
 Unique = AfterValidator(_unique)
 _AutoPorts = Annotated[tuple[AutoPort, ...], Field(min_length=1, max_length=4)]
@@ -221,4 +253,3 @@ Domain = Annotated[
     Field(json_schema_extra={"pattern": rf"^{LABEL}(\.{LABEL})+$", "maxLength": MAX_DOMAIN}),
 ]
 Release = Annotated[str, AfterValidator(_release), Field(json_schema_extra={"pattern": f"^{RELEASE}$"})]
-OneNode = Annotated[Literal[1], BeforeValidator(_one_node)]

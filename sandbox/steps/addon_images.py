@@ -1,4 +1,4 @@
-"""The images of addons: on the node from the bundle, or in a registry of the sandbox, and from nowhere else."""
+"""The images of addons: on the nodes from the bundle, or in a registry of the sandbox, and from nowhere else."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ class AddonImages:
         return {placeholder: self._recipe(name).reference for placeholder, name in components.items()}
 
     def supply(self, addon: str, objects: Objects, components: Iterable[str]) -> None:
-        """See that the node has the components, and that every other image can be had. Raises SandboxError."""
+        """See that the nodes have the components, and that every other image can be had. Raises SandboxError."""
         recipes_of = [self._recipe(name) for name in components]
-        missing = [one for one in recipes_of if not self._on_node(one.reference)]
+        missing = [one for one in recipes_of if not self._on_nodes(one.reference)]
         for recipe in missing:
             if not self.store.has(recipe):
                 raise SandboxError(
@@ -65,7 +65,7 @@ class AddonImages:
                 raise self._refused(
                     addon, image.reference, f"{self.registry} has no {parsed.path}:{parsed.name}", parsed
                 )
-        elif parsed.host not in self.others and (image.always or not self._on_node(image.reference)):
+        elif parsed.host not in self.others and (image.always or not self._on_nodes(image.reference)):
             raise self._refused(
                 addon,
                 image.reference,
@@ -82,9 +82,10 @@ class AddonImages:
             id="addon-image",
         )
 
-    def _on_node(self, image: str) -> bool:
-        nodes = self.provider.nodes
-        return nodes.execute(nodes.control_plane, ["crictl", "inspecti", "--quiet", image])[0] == 0
+    def _on_nodes(self, image: str) -> bool:
+        """Whether every node that runs has it."""
+        nodes, argv = self.provider.nodes, ["crictl", "inspecti", "--quiet", image]
+        return all(nodes.execute(node, argv)[0] == 0 for node in nodes.running())
 
     @staticmethod
     def _recipe(component: str) -> Recipe:

@@ -34,6 +34,9 @@ class ClusterStep:
                 return Status(State.ABSENT, "an earlier start was interrupted")
             case Standing.STOPPED:
                 return Status(State.DRIFTED, f"stopped; sandbox start {self.names.name}")
+        stale = self.provider.stale()
+        if stale:
+            return Status(State.STALE, stale, "everything in the cluster")
         drift = self.provider.drift()
         if drift:
             return Status(State.DRIFTED, drift)
@@ -56,6 +59,11 @@ class ClusterStep:
             return False
         self.provider.stop()
         return True
+
+    def rebuild(self, work: Work) -> None:
+        """Make another cluster in place of this one."""
+        self.provider.delete()
+        self.apply(work)
 
     def undo(self) -> bool:
         return self.provider.delete()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sandbox.certs.keystore import Keystore
@@ -21,7 +21,7 @@ from sandbox.steps.step import State, Status, Work
 @dataclass(frozen=True)
 class EdgeStep:
     """One HAProxy container for all sandboxes; this step owns one route in it, and the last route takes it along.
-    It leads to `upstream`, the node where the ingress answers.
+    It leads to `nodes`, asked when it is needed, at each of which the ingress answers.
 
     A port that only a sandbox now gone asked for is given back as soon as nobody is connected: at its `undo` or at the
     next `apply` of any other.
@@ -29,7 +29,7 @@ class EdgeStep:
 
     engine: Engine
     names: Names
-    upstream: str
+    nodes: Callable[[], tuple[str, ...]]
     image: str
     domain: str
     binds: tuple[Bind, ...]
@@ -110,7 +110,8 @@ class EdgeStep:
 
     def _route(self, since: float) -> Route:
         listen = tuple((bind.address, bind.port) for bind in self.binds)
-        return Route(self.names.name, self.domain, self.upstream, listen, since, (), self.hosts, self.aliases)
+        first, *others = self.nodes()
+        return Route(self.names.name, self.domain, first, listen, since, tuple(others), self.hosts, self.aliases)
 
     def _certificate(self) -> bytes | None:
         """Key and chain for the hosts that end at the edge, if there are any."""

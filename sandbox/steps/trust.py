@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -19,7 +19,7 @@ from sandbox.steps.step import State, Status, Work
 
 @dataclass(frozen=True)
 class TrustStep:
-    """A unit on the node that watches namespaces; this step puts it there and proves that it works.
+    """A unit on the control plane that watches namespaces; this step puts it there and proves that it works.
 
     The ConfigMap holds the sandbox's root, and with it the root of the default certificate that the user brings.
     """
@@ -36,10 +36,10 @@ class TrustStep:
         return "Trust inside the cluster"
 
     def check(self) -> Status:
-        for path, content in self._files.items():
-            found = self.nodes.read_file(self.nodes.control_plane, path)
+        for node, path, content in self._placed():
+            found = self.nodes.read_file(node, path)
             if found != content:
-                return Status(State.ABSENT if found is None else State.DRIFTED, f"{path} on {self.nodes.control_plane}")
+                return Status(State.ABSENT if found is None else State.DRIFTED, f"{path} on {node}")
         if self.nodes.execute(self.nodes.control_plane, ["systemctl", "is-active", trust.UNIT])[0] != 0:
             return Status(State.DRIFTED, f"{trust.UNIT} does not run on {self.nodes.control_plane}")
         pending = self._pending(Cluster(self.names.kubeconfig))
@@ -47,8 +47,8 @@ class TrustStep:
         return Status(State.DRIFTED, pending) if pending else Status(State.READY, detail)
 
     def apply(self, work: Work) -> None:
-        for path, content in self._files.items():
-            self.nodes.write_file(self.nodes.control_plane, path, content)
+        for node, path, content in self._placed():
+            self.nodes.write_file(node, path, content)
         for verb in (["daemon-reload"], ["enable", trust.UNIT], ["restart", trust.UNIT]):
             self._systemctl(verb)
         cluster = Cluster(self.names.kubeconfig)
@@ -61,9 +61,11 @@ class TrustStep:
     def _root(self) -> bytes:
         return self.keystore.root.read().cert_pem + (self.provided.root_pem() if self.provided else b"")
 
-    @property
-    def _files(self) -> dict[PurePosixPath, bytes]:
-        return trust.node_files(self._root)
+    def _placed(self) -> Iterator[tuple[str, PurePosixPath, bytes]]:
+        """Every file with its node: one watches for all, and each trusts the root when it pulls."""
+        for node in self.nodes.running():
+            own = node == self.nodes.control_plane
+            yield from ((node, *file) for file in trust.node_files(self._root, watches=own).items())
 
     def _systemctl(self, words: Sequence[str]) -> None:
         status, output = self.nodes.execute(self.nodes.control_plane, ["systemctl", *words])

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from sandbox.bundle.own import NODES, UPSTREAM, OwnImages, choose
+from sandbox.bundle.store import Store
 from sandbox.certmanager import release
 from sandbox.errors import MissingTool, SandboxError, UsageError
 from sandbox.host import ports
@@ -27,7 +29,8 @@ from tests.fakes import FakeEngine
 from tests.ports import free_port
 
 IMAGE = "example.com/busybox:1"
-KUBERNETES = "v1.36.3"
+BUNDLE = OwnImages("bundle", {})
+KUBERNETES = BUNDLE.kubernetes
 LOCAL = "127.0.0.1"
 EVERYWHERE = "0.0.0.0"  # noqa: S104
 
@@ -75,10 +78,10 @@ def spec(*, registry: int | None = None, https: int | None = None, **more: Any) 
     return Spec.model_validate({"name": "demo", "registry": {"port": registry or free_port()}, "proxy": proxy, **more})
 
 
-def check(spec: Spec, place: Home, engine: FakeEngine, kubernetes: str) -> Settled:
+def check(spec: Spec, place: Home, engine: FakeEngine, own: OwnImages = BUNDLE) -> Settled:
     """All that `up` asks before it makes anything; the spec with its ports."""
     with reserve(spec, place, engine) as settled:
-        require(settled, place, kubernetes)
+        require(settled, place, own)
     return settled
 
 
@@ -93,7 +96,7 @@ def run(engine: FakeEngine, name: str, port: int, address: str = LOCAL) -> None:
 
 def test_a_machine_with_everything_will_do(place: Home, engine: FakeEngine) -> None:
     wanted = spec()
-    settled = check(wanted, place, engine, KUBERNETES)
+    settled = check(wanted, place, engine)
     assert (settled.registry.port, settled.proxy.ports) == (wanted.registry.port, wanted.proxy.ports)
     assert (engine.boxes, routes.load(place.edge), list(place.claims.iterdir())) == ({}, (), [])
 
@@ -101,7 +104,7 @@ def test_a_machine_with_everything_will_do(place: Home, engine: FakeEngine) -> N
 def test_a_missing_docker_command_is_named_with_its_package(place: Home, engine: FakeEngine, folder: Path) -> None:
     (folder / "docker").unlink()
     with pytest.raises(MissingTool, match="the docker command is not installed") as caught:
-        check(spec(), place, engine, KUBERNETES)
+        check(spec(), place, engine)
     assert "docker-cli" in caught.value.fix
 
 
@@ -110,7 +113,7 @@ def test_a_missing_kind_is_named(place: Home, engine: FakeEngine, folder: Path) 
     """No kind → what brings one; exit code 4."""
     (folder / "kind").unlink()
     with pytest.raises(MissingTool, match="kind is not installed"):
-        check(spec(), place, engine, KUBERNETES)
+        check(spec(), place, engine)
 
 
 @pytest.mark.fault(62)
@@ -118,33 +121,62 @@ def test_an_old_kind_is_refused(place: Home, engine: FakeEngine, folder: Path) -
     """A kind that is too old → its version, and what brings a newer one."""
     install(folder, "kind", "echo kind v0.20.0 go1.20 linux/amd64")
     with pytest.raises(MissingTool, match="kind is too old") as caught:
-        check(spec(), place, engine, KUBERNETES)
+        check(spec(), place, engine)
     assert str(folder / "kind") in caught.value.details
 
 
-@pytest.mark.parametrize("wanted", [KUBERNETES, "1.36.3"])
+@pytest.mark.parametrize("wanted", [KUBERNETES, KUBERNETES.removeprefix("v")])
 def test_the_kubernetes_that_is_there_may_be_asked_for(place: Home, engine: FakeEngine, wanted: str) -> None:
-    check(spec(cluster={"kubernetes": wanted}), place, engine, KUBERNETES)
+    check(spec(cluster={"kubernetes": wanted}), place, engine)
 
 
-def test_another_kubernetes_is_refused_with_the_one_there_is(place: Home, engine: FakeEngine) -> None:
-    with pytest.raises(UsageError, match=r"Kubernetes v1\.30\.0 is not available") as caught:
-        check(spec(cluster={"kubernetes": "v1.30.0"}), place, engine, KUBERNETES)
+def test_another_kubernetes_than_the_bundle_s_is_refused_with_what_there_is(place: Home, engine: FakeEngine) -> None:
+    with pytest.raises(UsageError, match=r"Kubernetes v1\.35\.8 is not in the bundle") as caught:
+        check(spec(cluster={"kubernetes": "v1.35.8"}), place, engine)
     assert KUBERNETES in caught.value.details
-    assert f"kubernetes: {KUBERNETES}" in caught.value.fix
+    assert f"kubernetes: {KUBERNETES}" in caught.value.fix and "source: upstream" in caught.value.fix
+
+
+def test_upstream_has_a_node_image_by_digest_for_each_version(place: Home, engine: FakeEngine) -> None:
+    store = Store(place.bundle)
+    for version, reference in NODES.items():
+        own = choose("upstream", lambda name: False, store, version)
+        assert own.references == {**UPSTREAM, "node": reference}
+        assert own.kubernetes == version and f":{version}@sha256:" in reference
+        check(spec(cluster={"kubernetes": version}), place, engine, own)
+    newest = choose("upstream", lambda name: False, store)
+    with pytest.raises(UsageError, match=r"no known node image of Kubernetes v1\.36\.3") as caught:
+        check(spec(cluster={"kubernetes": "v1.36.3"}), place, engine, newest)
+    assert caught.value.fix == "did you mean `kubernetes: v1.36.4`?"
+
+
+def test_several_control_planes_need_an_image_that_the_bundle_has_not(place: Home, engine: FakeEngine) -> None:
+    wanted = spec(cluster={"nodes": {"control_plane": 3}})
+    with pytest.raises(UsageError, match="several control planes") as caught:
+        check(wanted, place, engine)
+    assert "load balancer" in caught.value.details and "source: upstream" in caught.value.fix
+    check(wanted, place, engine, OwnImages("upstream", UPSTREAM))
+
+
+def test_a_mount_of_what_is_not_there_is_refused(place: Home, engine: FakeEngine, tmp_path: Path) -> None:
+    wanted = {"mounts": ({"host": tmp_path / "data", "node": "/data"},)}
+    with pytest.raises(UsageError, match="data is not there"):
+        check(spec(cluster=wanted), place, engine)
+    (tmp_path / "data").mkdir()
+    check(spec(cluster=wanted), place, engine)
 
 
 def test_a_certificate_of_the_user_s_own_is_judged_first(place: Home, engine: FakeEngine, tmp_path: Path) -> None:
     files = {"cert": tmp_path / "own.crt", "key": tmp_path / "own.key"}
     with pytest.raises(UsageError, match=r"`certs\.default`: .*own\.crt cannot be read"):
-        check(spec(certs={"default": files}), place, engine, KUBERNETES)
+        check(spec(certs={"default": files}), place, engine)
 
 
 def test_a_release_that_is_not_the_pinned_one_is_refused_first(place: Home, engine: FakeEngine) -> None:
     place.manifests.mkdir(parents=True)
     (place.manifests / f"cert-manager-{release.VERSION}.yaml").write_text("kind: Other\n")
     with pytest.raises(SandboxError, match="is not the file"):
-        check(spec(certs={"issuer": "cert-manager"}), place, engine, KUBERNETES)
+        check(spec(certs={"issuer": "cert-manager"}), place, engine)
 
 
 @pytest.mark.fault(12)
@@ -154,7 +186,7 @@ def test_a_port_of_a_process_is_refused_with_its_name_and_a_free_one(
 ) -> None:
     """A process listens on the port → its name and pid, and a free port, before anything is made."""
     with pytest.raises(PortTaken, match=f"port {taken} on {LOCAL} is taken") as caught:
-        check(spec(**{which: taken}), place, engine, KUBERNETES)
+        check(spec(**{which: taken}), place, engine)
     assert f"(pid {os.getpid()})" in caught.value.details
     assert "nothing was changed" in caught.value.details
     offered = re.search(rf"--{which}-port (\d+) ", caught.value.fix)
@@ -173,14 +205,14 @@ def test_a_port_of_another_sandbox_is_refused_even_while_it_is_stopped(
     run(engine, "sandbox-other-registry", port)
     engine.boxes["sandbox-other-registry"].running = running
     with pytest.raises(PortTaken) as caught:
-        check(spec(**{which: port}), place, engine, KUBERNETES)
+        check(spec(**{which: port}), place, engine)
     assert "held by container sandbox-other-registry" in caught.value.details
 
 
 @pytest.mark.parametrize(("which", "name"), [("registry", "sandbox-demo-registry"), ("https", EDGE)])
 def test_our_own_ports_are_ours(place: Home, engine: FakeEngine, taken: int, which: str, name: str) -> None:
     run(engine, name, taken)
-    check(spec(**{which: taken}), place, engine, KUBERNETES)
+    check(spec(**{which: taken}), place, engine)
 
 
 @pytest.mark.parametrize(("which", "name"), [("registry", "sandbox-demo-registry"), ("https", EDGE)])
@@ -190,7 +222,7 @@ def test_a_port_that_somebody_took_while_we_were_stopped_is_refused(
     run(engine, name, taken)
     engine.boxes[name].running = False
     with pytest.raises(PortTaken) as caught:
-        check(spec(**{which: taken}), place, engine, KUBERNETES)
+        check(spec(**{which: taken}), place, engine)
     assert f"(pid {os.getpid()})" in caught.value.details
 
 
@@ -200,14 +232,14 @@ def test_registry_and_edge_do_not_take_each_other_s_ports(
 ) -> None:
     run(engine, name, taken)
     with pytest.raises(PortTaken) as caught:
-        check(spec(**{which: taken}), place, engine, KUBERNETES)
+        check(spec(**{which: taken}), place, engine)
     assert f"held by container {name}" in caught.value.details
 
 
 def test_a_sandbox_may_open_its_own_ports_to_the_network(place: Home, engine: FakeEngine, taken: int) -> None:
     run(engine, EDGE, taken)
     routes.save(place.edge, Route("demo", "demo.localhost", "node", ((LOCAL, taken),), 1.0))
-    check(spec(https=taken, listen=EVERYWHERE), place, engine, KUBERNETES)
+    check(spec(https=taken, listen=EVERYWHERE), place, engine)
 
 
 def test_a_port_that_another_sandbox_has_on_one_address_cannot_be_had_on_all(
@@ -217,7 +249,7 @@ def test_a_port_that_another_sandbox_has_on_one_address_cannot_be_had_on_all(
     for name in ("demo", "other"):
         routes.save(place.edge, Route(name, f"{name}.localhost", "node", ((LOCAL, taken),), 1.0))
     with pytest.raises(PortTaken, match=f"port {taken} on {re.escape(EVERYWHERE)} is taken") as caught:
-        check(spec(https=taken, listen=EVERYWHERE), place, engine, KUBERNETES)
+        check(spec(https=taken, listen=EVERYWHERE), place, engine)
     assert f"held by container {EDGE}" in caught.value.details
 
 
@@ -230,7 +262,7 @@ def test_auto_takes_the_usual_ports_where_they_are_free(
     place: Home, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ports, "is_free", lambda address, port: True)
-    settled = check(https("auto", "auto", registry="auto"), place, engine, KUBERNETES)
+    settled = check(https("auto", "auto", registry="auto"), place, engine)
     assert (settled.proxy.ports, settled.registry.port) == ((443, 8443), 5001)
     assert settle(settled, place, engine) is settled
 
@@ -289,9 +321,9 @@ def test_a_port_that_another_command_is_about_to_take_is_refused(place: Home, en
     wanted = spec()
     other = wanted.model_copy(update={"name": "other"})
     with reserve(wanted, place, engine), pytest.raises(PortTaken) as caught:
-        check(other, place, engine, KUBERNETES)
+        check(other, place, engine)
     assert "sandbox 'demo', which is starting" in caught.value.details
-    check(other, place, engine, KUBERNETES)
+    check(other, place, engine)
 
 
 def test_the_edge_s_ports_are_for_all_sandboxes_that_start_together(place: Home, engine: FakeEngine) -> None:
@@ -300,7 +332,7 @@ def test_the_edge_s_ports_are_for_all_sandboxes_that_start_together(place: Home,
         {"name": "other", "registry": {"port": free_port()}, "proxy": {"ports": wanted.proxy.ports}}
     )
     with reserve(wanted, place, engine):
-        check(other, place, engine, KUBERNETES)
+        check(other, place, engine)
 
 
 @pytest.mark.fault(12)
@@ -317,7 +349,7 @@ def test_a_container_is_told_with_its_project_and_how_to_stop_it(place: Home, en
     )
     engine.run(made)
     with closing(socket.create_server((LOCAL, port))), pytest.raises(PortTaken) as caught:
-        check(spec(https=port), place, engine, KUBERNETES)
+        check(spec(https=port), place, engine)
     assert "container shop-web-1 of project 'shop'" in caught.value.details
     assert "`docker stop shop-web-1`" in caught.value.fix
 
@@ -327,14 +359,14 @@ def test_a_sandbox_is_told_with_how_to_take_it_down(place: Home, engine: FakeEng
     run(engine, "sandbox-other-registry", port)
     engine.boxes["sandbox-other-registry"].spec.labels[LABEL] = "other"  # type: ignore[index]
     with pytest.raises(PortTaken) as caught:
-        check(spec(registry=port), place, engine, KUBERNETES)
+        check(spec(registry=port), place, engine)
     assert "of sandbox 'other'" in caught.value.details
     assert "`sandbox down other`" in caught.value.fix
 
 
 def test_a_process_is_told_with_its_command(place: Home, engine: FakeEngine, taken: int) -> None:
     with pytest.raises(PortTaken) as caught:
-        check(spec(https=taken), place, engine, KUBERNETES)
+        check(spec(https=taken), place, engine)
     assert "python" in caught.value.details
     assert f"kill {os.getpid()}" in caught.value.fix
 
@@ -344,7 +376,7 @@ def test_edge_and_passthrough_share_no_port(place: Home, engine: FakeEngine, pro
     port = free_port()
     routes.save(getattr(place, other), Route("other", "other.localhost", "node", ((LOCAL, port),), 1.0))
     with pytest.raises(PortTaken, match=f"port {port} on") as caught:
-        check(https(port, run=proxy), place, engine, KUBERNETES)
+        check(https(port, run=proxy), place, engine)
     assert "sandbox 'other'" in caught.value.details
     assert port not in settle(https("auto", port + 1 if port < 65535 else 1024, run=proxy), place, engine).proxy.ports
 
@@ -356,15 +388,15 @@ def test_a_rootless_engine_s_privileged_port_is_refused_with_what_allows_it(
     """Port 443 with a rootless engine → a port that can be had, the sysctl and the capability that allow it."""
     monkeypatch.setattr(ports, "is_free", lambda address, port: True)
     monkeypatch.setattr(ports, "first_unprivileged", lambda: 1024)
-    check(https(443), place, engine, KUBERNETES)
+    check(https(443), place, engine)
     engine.rootless = True
     with pytest.raises(PortForbidden, match="port 443 may only be used by root") as caught:
-        check(https(443), place, engine, KUBERNETES)
+        check(https(443), place, engine)
     for words in ("--https-port 8443", "ip_unprivileged_port_start=443", "setcap cap_net_bind_service=ep"):
         assert words in caught.value.fix
     assert settle(https("auto"), place, engine).proxy.ports == (8444,)
     monkeypatch.setattr(ports, "first_unprivileged", lambda: 443)
-    check(https(443), place, engine, KUBERNETES)
+    check(https(443), place, engine)
 
 
 @pytest.mark.fault(14)
@@ -375,7 +407,7 @@ def test_a_process_may_only_have_the_ports_of_its_user(
     monkeypatch.setattr(ports, "is_free", lambda address, port: True)
     monkeypatch.setattr(ports, "is_permitted", lambda address, port: port >= 1024)
     with pytest.raises(PortForbidden, match="port 443 may only be used by root") as caught:
-        check(https(443, run="process"), place, engine, KUBERNETES)
+        check(https(443, run="process"), place, engine)
     assert "setcap" not in caught.value.fix
     assert settle(https("auto", "auto", run="process"), place, engine).proxy.ports == (8444, 8443)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sandbox import document, spec
@@ -52,7 +52,15 @@ def test_every_key_is_optional() -> None:
         "apiVersion": "sandbox.dev/v1",
         "name": "sandbox",
         "domain": "sandbox.sandbox.localhost",
-        "cluster": {"provider": "kind", "kubernetes": None, "nodes": 1},
+        "cluster": {
+            "provider": "kind",
+            "kubernetes": None,
+            "nodes": {"control_plane": 1, "workers": 0},
+            "ip_family": "ipv4",
+            "feature_gates": {},
+            "mounts": [],
+            "kind": None,
+        },
         "images": {"source": "auto"},
         "registry": {"port": 5001, "tls": [], "external": None, "storage": None, "mirrors": []},
         "push": None,
@@ -125,6 +133,9 @@ def test_paths_are_relative_to_the_folder_of_the_file(tmp_path: Path, monkeypatc
     assert loaded.apply == (folder / "k8s", Path("/srv/more.yaml"))
     (folder / "sandbox.yaml").write_text("registry: {storage: images}\n")
     assert spec.load(Path("demo/sandbox.yaml")).registry.storage == folder / "images"
+    (folder / "sandbox.yaml").write_text("cluster: {mounts: [{host: src, node: /src}]}\n")
+    (mount,) = spec.load(Path("demo/sandbox.yaml")).cluster.mounts
+    assert (mount.host, mount.node, mount.read_only) == (folder / "src", "/src", False)
 
 
 def test_a_missing_file_names_the_command_that_writes_one(tmp_path: Path) -> None:
@@ -144,6 +155,17 @@ def test_a_spec_cannot_be_changed_and_can_be_a_key() -> None:
     assert {Spec(): 1}[parse("")] == 1
     with pytest.raises(ValueError, match="frozen"):
         Spec().name = "other"
+
+
+def test_nodes_are_counted_or_told_apart() -> None:
+    for text, control_plane, workers in (
+        ("1", 1, 0),
+        ("3", 1, 2),
+        ("{workers: 2}", 1, 2),
+        ("{control_plane: 3}", 3, 0),
+    ):
+        nodes = parse(f"cluster: {{nodes: {text}}}").cluster.nodes
+        assert (nodes.control_plane, nodes.workers, nodes.total) == (control_plane, workers, control_plane + workers)
 
 
 def test_addresses_and_versions_have_one_form() -> None:
@@ -195,8 +217,51 @@ ALL_KEYS = "allowed keys: apiVersion, name, domain, cluster, images, registry, p
             "",
         ),
         ("cluster:\n  provider: minikube\n", "2: cluster.provider: must be 'kind', not 'minikube'", "allowed: kind"),
-        ("cluster:\n  nodes: 3\n", "2: cluster.nodes: must be 1: a sandbox has a single node for now", ""),
-        ("cluster: {nodes: true}\n", "1: cluster.nodes: must be 1: a sandbox has a single node for now", ""),
+        ("cluster:\n  nodes: 0\n", "2: cluster.nodes: must be from 1 to 250, not 0", ""),
+        (
+            "cluster: {nodes: true}\n",
+            "1: cluster.nodes: must be a whole number, or how many of each: {control_plane: 1, workers: 2}",
+            "",
+        ),
+        ("cluster: {nodes: {worker: 2}}\n", "1: unknown key 'worker' in cluster.nodes", "did you mean 'workers'?"),
+        ("cluster: {nodes: {workers: -1}}\n", "1: cluster.nodes.workers: must be at least 0, not -1", ""),
+        (
+            "cluster: {ip_family: dualstack}\n",
+            "1: cluster.ip_family: must be 'ipv4', 'ipv6' or 'dual', not 'dualstack'",
+            "did you mean 'dual'?",
+        ),
+        (
+            "cluster: {feature_gates: {foo: true}}\n",
+            "1: cluster.feature_gates.foo: must be the name of a feature gate, such as ContainerCheckpoint, not 'foo'",
+            "",
+        ),
+        (
+            "cluster:\n  mounts:\n  - {host: ./data, node: data}\n",
+            "3: cluster.mounts[0].node: must be an absolute path in the nodes, such as /data",
+            "",
+        ),
+        (
+            "cluster: {mounts: [{host: ./data, node: /etc/kubernetes/pki}]}\n",
+            "1: cluster.mounts[0].node: must be elsewhere: /etc/kubernetes/pki is the node's own",
+            "",
+        ),
+        (
+            "cluster: {kind: {kubeadmConfigPatch: []}}\n",
+            "1: unknown key 'kubeadmConfigPatch' in cluster.kind",
+            "did you mean 'kubeadmConfigPatches'?",
+        ),
+        (
+            "cluster: {kind: {kubeadmConfigPatches: ['a: b']}}\n",
+            "1: cluster.kind.kubeadmConfigPatches[0]: must be the text of a YAML mapping with a kind, such as "
+            "KubeletConfiguration",
+            "",
+        ),
+        (
+            "cluster: {kind: {kubeadmConfigPatches: ['kind: Pod']}}\n",
+            "1: cluster.kind.kubeadmConfigPatches[0]: is for the kind 'Pod'; kind patches ClusterConfiguration, "
+            "InitConfiguration, JoinConfiguration, KubeletConfiguration, KubeProxyConfiguration",
+            "",
+        ),
         ("cluster: {kubernetes: 1.36}\n", "1: cluster.kubernetes: must be text, not 1.36", "put it in quotes: '1.36'"),
         (
             "cluster:\n\n  kubernetes: latest\n",
@@ -419,6 +484,26 @@ public = st.integers(1, 99).map(lambda n: f"9.9.9.{n}")
 paths = st.from_regex(r"[a-z0-9 _.]{1,12}(/[a-z0-9 _.]{1,12})?", fullmatch=True).filter(str.strip)
 
 
+shapes = st.fixed_dictionaries(
+    {
+        "nodes": st.fixed_dictionaries({"control_plane": st.integers(1, 7), "workers": st.integers(0, 9)}),
+        "ip_family": st.sampled_from(["ipv4", "ipv6", "dual"]),
+        "feature_gates": st.sampled_from([{}, {"ContainerCheckpoint": False}]),
+        "mounts": st.sampled_from([[], [{"host": "data", "node": "/data", "read_only": True}]]),
+        "kind": st.none()
+        | st.just(
+            {
+                "networking": {"kubeProxyMode": "nftables"},
+                "runtimeConfig": {"api/all": "true"},
+                "kubeadmConfigPatches": ["kind: KubeletConfiguration"],
+                "kubeadmConfigPatchesJSON6902": [],
+                "containerdConfigPatches": ["version = 3"],
+            }
+        ),
+    }
+)
+
+
 @st.composite
 def specs(draw: st.DrawFn) -> dict[str, Any]:
     domain = ".".join(draw(st.lists(words, min_size=2, max_size=4)))
@@ -429,7 +514,7 @@ def specs(draw: st.DrawFn) -> dict[str, Any]:
         "apiVersion": "sandbox.dev/v1",
         "name": draw(labels),
         "domain": domain,
-        "cluster": {"provider": "kind", "kubernetes": draw(st.none() | st.just("v1.36.3")), "nodes": 1},
+        "cluster": {"provider": "kind", "kubernetes": draw(st.none() | st.just("v1.36.3")), **draw(shapes)},
         "images": {"source": draw(st.sampled_from(["auto", "upstream", "bundle"]))},
         "registry": {
             "port": ports[0],
@@ -473,6 +558,7 @@ def specs(draw: st.DrawFn) -> dict[str, Any]:
     return everything
 
 
+@settings(deadline=None)
 @given(specs())
 def test_a_valid_spec_survives_writing_and_reading(data: dict[str, Any]) -> None:
     read = parse(yaml.safe_dump(data, sort_keys=False))

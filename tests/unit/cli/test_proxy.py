@@ -40,7 +40,7 @@ def step(place: Home, monkeypatch: pytest.MonkeyPatch) -> EdgeStep:
     monkeypatch.setattr(Engine, "connect", lambda: engine)
     names = place.sandbox("demo")
     Keystore(names.keys).authority([DOMAIN], now=datetime.now(UTC))
-    step = EdgeStep(engine, names, names.node, UPSTREAM["haproxy"], DOMAIN, (Bind("127.0.0.1", 443),))
+    step = EdgeStep(engine, names, lambda: (names.node,), UPSTREAM["haproxy"], DOMAIN, (Bind("127.0.0.1", 443),))
     step.apply(NoWork())
     return step
 

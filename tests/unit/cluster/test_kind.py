@@ -8,18 +8,22 @@ from typing import Any
 import pytest
 import yaml
 
-from sandbox.cluster.kind import RESOLV_CONF, Kind, Tags, config
+from sandbox import document
+from sandbox.cluster.kind import RESOLV_CONF, Kind, Tags, config, node_names
 from sandbox.errors import MissingTool
 from sandbox.host.process import ToolFailed
+from sandbox.spec import Nodes, Spec
 
 TAGS = Tags(etcd="3.6.16-0", coredns="v1.14.3")
 
 
-def parsed(*, cgroup_version: int = 2, tags: Tags | None = None) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+def parsed(
+    shape: str = "{}", *, cgroup_version: int = 2, tags: Tags | None = None
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     """The configuration, and its patches by kind."""
-    text = config(
-        "sandbox-demo", mounts={Path("/state/resolv.conf"): RESOLV_CONF}, cgroup_version=cgroup_version, tags=tags
-    )
+    spec = document.parse(f"cluster: {shape}", Spec, origin="sandbox.yaml")
+    mounts = {Path("/state/resolv.conf"): RESOLV_CONF}
+    text = config("sandbox-demo", spec.cluster, mounts=mounts, cgroup_version=cgroup_version, tags=tags)
     content = yaml.safe_load(text)
     patches = [yaml.safe_load(patch) for patch in content["kubeadmConfigPatches"]]
     return content, {patch["kind"]: patch for patch in patches}
@@ -33,6 +37,33 @@ def test_one_node_whose_pods_use_our_nameservers() -> None:
     assert node["role"] == "control-plane"
     assert node["extraMounts"] == [{"hostPath": "/state/resolv.conf", "containerPath": RESOLV_CONF, "readOnly": True}]
     assert patches["KubeletConfiguration"]["resolvConf"] == RESOLV_CONF
+
+
+def test_every_node_has_its_role_and_the_mounts() -> None:
+    content, _ = parsed("{nodes: {control_plane: 3, workers: 2}, mounts: [{host: /src, node: /data, read_only: true}]}")
+    assert [node["role"] for node in content["nodes"]] == ["control-plane"] * 3 + ["worker"] * 2
+    for node in content["nodes"]:
+        assert [mount["containerPath"] for mount in node["extraMounts"]] == [RESOLV_CONF, "/data"]
+    assert content["nodes"][4]["extraMounts"][1] == {"hostPath": "/src", "containerPath": "/data", "readOnly": True}
+
+
+def test_what_the_user_wants_of_kind_is_passed_on_and_comes_last() -> None:
+    content, patches = parsed(
+        "{ip_family: dual, feature_gates: {ContainerCheckpoint: false}, kind: {networking: {kubeProxyMode: nftables}, "
+        "runtimeConfig: {api/all: 'true'}, kubeadmConfigPatches: ['{kind: KubeletConfiguration, maxPods: 50}'], "
+        "containerdConfigPatches: ['version = 3']}}"
+    )
+    assert content["networking"] == {"ipFamily": "dual", "kubeProxyMode": "nftables"}
+    assert content["featureGates"] == {"ContainerCheckpoint": False}
+    assert content["runtimeConfig"] == {"api/all": "true"}
+    assert content["containerdConfigPatches"] == ["version = 3"]
+    assert patches["KubeletConfiguration"] == {"kind": "KubeletConfiguration", "maxPods": 50}
+
+
+def test_nodes_are_called_as_kind_calls_them() -> None:
+    nodes = Nodes(control_plane=2, workers=2)
+    names = ("c-control-plane", "c-control-plane2", "c-worker", "c-worker2")
+    assert node_names("c", nodes) == names
 
 
 @pytest.mark.parametrize(("version", "patched"), [(1, {"failCgroupV1": False}), (2, {})])

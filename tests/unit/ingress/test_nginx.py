@@ -21,8 +21,8 @@ def found() -> Found:
     return {(one["kind"], one["metadata"]["name"]): one for one in NGINX.manifests(trusted="172.18.0.0/16")}
 
 
-def container(found: Found, deployment: str) -> Mapping[str, Any]:
-    (only,) = found["Deployment", deployment]["spec"]["template"]["spec"]["containers"]
+def container(found: Found, workload: str, kind: str = "DaemonSet") -> Mapping[str, Any]:
+    (only,) = found[kind, workload]["spec"]["template"]["spec"]["containers"]
     return dict(only)
 
 
@@ -68,7 +68,7 @@ def test_the_default_backend_serves_the_page_that_the_groundwork_lays(found: Fou
     volumes = found["Deployment", "default-backend"]["spec"]["template"]["spec"]["volumes"]
     assert {"name": "site", "configMap": {"name": config["metadata"]["name"]}} in volumes
     assert page.is_default(config["data"]["404.html"])
-    assert container(found, "default-backend")["image"] == "b:1"
+    assert container(found, "default-backend", "Deployment")["image"] == "b:1"
 
 
 def test_it_warns_that_it_was_archived() -> None:

@@ -29,7 +29,7 @@ def found() -> Found:
 
 
 def pod(found: Found) -> dict[str, Any]:
-    spec: dict[str, Any] = found["Deployment", "traefik"]["spec"]["template"]["spec"]
+    spec: dict[str, Any] = found["DaemonSet", "traefik"]["spec"]["template"]["spec"]
     return spec
 
 
@@ -104,9 +104,9 @@ def test_no_container_has_privileges_and_only_traefik_the_token(found: Found) ->
 
 def test_another_page_is_another_pod(found: Found) -> None:
     def deployed(controller: Traefik) -> Any:
-        return of(controller)["Deployment", "traefik"]["spec"]["template"]
+        return of(controller)["DaemonSet", "traefik"]["spec"]["template"]
 
-    assert deployed(TRAEFIK) == found["Deployment", "traefik"]["spec"]["template"]
+    assert deployed(TRAEFIK) == found["DaemonSet", "traefik"]["spec"]["template"]
     assert deployed(replace(TRAEFIK, sandbox="other")) != deployed(TRAEFIK)
     assert deployed(replace(TRAEFIK, port=443)) != deployed(TRAEFIK)
 

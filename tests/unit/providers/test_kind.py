@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 
 from sandbox.bundle.own import UPSTREAM
-from sandbox.cluster.kind import Kind
+from sandbox.cluster import proxy
+from sandbox.cluster.kind import RESOLV_CONF, Kind
 from sandbox.host.process import ToolFailed
 from sandbox.host.proxies import Proxies
 from sandbox.names import NETWORK, Names
@@ -17,14 +18,15 @@ from sandbox.providers import kind
 from sandbox.providers.kind import COMPLETE, KindProvider
 from sandbox.providers.provider import Standing
 from sandbox.providers.proxied import Proxied
+from sandbox.spec import Cluster, Nodes
 from tests.fakes import FakeContainer, FakeEngine
-from tests.unit.steps.nodes import Nodes
+from tests.unit.steps.nodes import Nodes as InMemory
 
 PROXIES = Proxies(https="http://proxy.example.com:3128")
 
 
 def test_every_node_that_runs_and_nothing_else_of_kind(engine: FakeEngine, names: Names) -> None:
-    nodes = Nodes(engine)
+    nodes = InMemory(engine)
     nodes.add(names, names.node, "control-plane")
     nodes.add(names, f"{names.cluster}-worker")
     nodes.add(names, f"{names.cluster}-worker2").running = False
@@ -42,10 +44,16 @@ class Playing(Kind):
 
     broken = False
 
+    workers = 0
+
     def create(self, name: str, *, image: str, config: Path, kubeconfig: Path, on_line: Callable[[str], None]) -> None:
         assert config.stat().st_mode & 0o077 == 0
         on_line(" • Preparing nodes 📦  ...")
-        self.nodes.add(self.names, self.names.node, "control-plane")
+        mounted = {PurePosixPath(RESOLV_CONF): b"", PurePosixPath(proxy.DROP_IN): b""}
+        self.nodes.add(self.names, self.names.node, "control-plane").files |= mounted
+        for number in range(1, self.workers + 1):
+            self.nodes.add(self.names, f"{self.names.cluster}-worker{number if number > 1 else ''}").files |= mounted
+        on_line(" ✓ Preparing nodes 📦")
         if self.broken:
             raise ToolFailed("kind failed with status 1")
         on_line(" ✓ Starting control-plane 🕹️")
@@ -54,18 +62,19 @@ class Playing(Kind):
         kubeconfig.write_text(name)
 
     def delete(self, name: str, *, kubeconfig: Path) -> None:
-        del self.nodes.engine.boxes[self.names.node]
+        for box in self.nodes.engine.containers(f"io.x-k8s.kind.cluster={name}"):
+            del self.nodes.engine.boxes[box.name]
 
-    nodes: Nodes
+    nodes: InMemory
     names: Names
 
 
 @pytest.fixture
 def playing(engine: FakeEngine, names: Names) -> Playing:
     playing = Playing(Path("/kind"), NETWORK)
-    object.__setattr__(playing, "nodes", Nodes(engine))
+    object.__setattr__(playing, "nodes", InMemory(engine))
     object.__setattr__(playing, "names", names)
-    engine.programs["sh"] = _shell
+    engine.programs |= {"sh": _shell, "systemctl": lambda box, argv: (0, "active\n")}
     return playing
 
 
@@ -73,13 +82,15 @@ def _shell(box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
     """What shows the proxy of the containerd that runs, and what starts it with the one that is now written."""
     if "restart" in argv[2]:
         box.log = "HTTPS_PROXY=http://proxy.example.com:3128\n"
+    if argv[2] == "cat /etc/resolv.conf":
+        return 0, "nameserver 127.0.0.11\n"
     return 0, box.log
 
 
 @pytest.fixture
 def provider(engine: FakeEngine, names: Names, playing: Playing) -> KindProvider:
     told = Proxied(engine, kind.nodes(engine, names), names, "demo.localhost", Proxies())
-    return KindProvider(engine, names, playing, UPSTREAM["node"], None, ("9.9.9.9",), ("corp",), told)
+    return KindProvider(engine, names, playing, Cluster(), UPSTREAM["node"], None, ("9.9.9.9",), ("corp",), told)
 
 
 def made(provider: KindProvider) -> list[str]:
@@ -90,7 +101,7 @@ def made(provider: KindProvider) -> list[str]:
 
 def test_a_cluster_comes_stops_starts_and_goes(provider: KindProvider, names: Names) -> None:
     assert provider.standing() is Standing.ABSENT
-    assert made(provider) == ["Preparing nodes 📦", "Starting control-plane 🕹️", "usable"]
+    assert made(provider) == ["Preparing nodes 📦", "Preparing nodes 📦", "Starting control-plane 🕹️", "usable"]
     assert provider.standing() is Standing.RUNNING and provider.drift() is None
     assert names.kubeconfig.read_text() == names.cluster
     provider.stop()
@@ -128,6 +139,60 @@ def test_another_proxy_restarts_containerd(engine: FakeEngine, provider: KindPro
     said: list[str] = []
     other.start(said.append)
     assert said == ["restarting containerd for another proxy"]
+
+
+@pytest.fixture
+def three(provider: KindProvider, playing: Playing) -> KindProvider:
+    """A cluster of three nodes."""
+    object.__setattr__(playing, "workers", 2)
+    three = replace(provider, shape=Cluster(nodes=Nodes(workers=2)))
+    made(three)
+    return three
+
+
+def test_nodes_are_known_before_they_are_there_and_those_of_others_too(
+    engine: FakeEngine, names: Names, provider: KindProvider
+) -> None:
+    three = replace(provider, shape=Cluster(nodes=Nodes(workers=2)))
+    expected = (names.node, f"{names.cluster}-worker", f"{names.cluster}-worker2")
+    assert three.nodes.every() == expected
+    InMemory(engine).add(names, f"{names.cluster}-by-hand")
+    assert three.nodes.every() == (names.node, f"{names.cluster}-by-hand", *expected[1:])
+
+
+def test_pods_of_the_nodes_network_find_other_nodes_by_name(names: Names, three: KindProvider) -> None:
+    text = names.resolv_conf.read_text()
+    assert text.index("nameserver 127.0.0.11") < text.index("nameserver 9.9.9.9")
+    assert three.drift() is None
+
+
+def test_a_worker_that_is_stopped_is_started(engine: FakeEngine, names: Names, three: KindProvider) -> None:
+    worker = f"{names.cluster}-worker2"
+    engine.boxes[worker].running = False
+    assert three.standing() is Standing.RUNNING and three.drift() == f"{worker} is stopped"
+    said: list[str] = []
+    three.start(said.append)
+    assert said == [f"starting {worker}"]
+    assert three.drift() is None
+
+
+def test_a_node_that_was_added_by_hand_gets_what_the_others_have(
+    engine: FakeEngine, names: Names, provider: KindProvider
+) -> None:
+    made(provider)
+    box = InMemory(engine).add(names, f"{names.cluster}-by-hand")
+    assert provider.drift() == "other nameservers"
+    provider.start(print)
+    assert provider.drift() is None
+    assert box.files[PurePosixPath(RESOLV_CONF)] == names.resolv_conf.read_bytes()
+    assert b"127.0.0.11" in box.files[PurePosixPath(RESOLV_CONF)]
+
+
+def test_what_a_cluster_cannot_become_is_told(provider: KindProvider, three: KindProvider) -> None:
+    assert three.stale() is None
+    assert str(provider.stale()) == "it was made with another nodes"
+    gates = replace(three, shape=three.shape.model_copy(update={"feature_gates": {"Foo": True}, "ip_family": "dual"}))
+    assert str(gates.stale()) == "it was made with another ip_family, feature_gates"
 
 
 def test_the_marks_of_a_cluster_are_where_the_node_keeps_them(engine: FakeEngine, provider: KindProvider) -> None:

@@ -14,6 +14,7 @@ from sandbox.names import NETWORK, Names
 from sandbox.providers.kind import ROLE, KindProvider
 from sandbox.providers.kind import nodes as kind_nodes
 from sandbox.providers.proxied import Proxied
+from sandbox.spec import Cluster
 from tests.fakes import FakeContainer, FakeEngine
 
 
@@ -44,7 +45,7 @@ class Nodes:
 def provider(engine: FakeEngine, names: Names, kind: Kind) -> KindProvider:
     """The provider that makes a sandbox's cluster with this kind."""
     told = Proxied(engine, kind_nodes(engine, names), names, "demo.localhost", Proxies())
-    return KindProvider(engine, names, kind, UPSTREAM["node"], None, ("9.9.9.9",), ("corp",), told)
+    return KindProvider(engine, names, kind, Cluster(), UPSTREAM["node"], None, ("9.9.9.9",), ("corp",), told)
 
 
 def _grep(box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:

@@ -34,12 +34,27 @@ class Crashing(FakeEngine):
 
 def step_of(engine: FakeEngine, place: Home, name: str, *ports: int) -> EdgeStep:
     binds = tuple(Bind(LOCAL, port) for port in ports)
-    return EdgeStep(engine, place.sandbox(name), place.sandbox(name).node, IMAGE, f"{name}.localhost", binds)
+    names = place.sandbox(name)
+    return EdgeStep(engine, names, lambda: (names.node,), IMAGE, f"{name}.localhost", binds)
 
 
 @pytest.fixture
 def a(engine: FakeEngine, place: Home) -> EdgeStep:
     return step_of(engine, place, "a", 443, 8443)
+
+
+def test_every_node_is_a_server_and_one_that_came_later_too(place: Home, a: EdgeStep) -> None:
+    nodes = ["a-control-plane", "a-worker"]
+    step = replace(a, nodes=lambda: tuple(nodes))
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+    assert "server node a-control-plane:443" in (place.edge / "haproxy.cfg").read_text()
+    assert "server node1 a-worker:443" in (place.edge / "haproxy.cfg").read_text()
+    nodes.append("a-worker2")
+    assert step.check().detail == "the route leads elsewhere"
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+    assert "server node2 a-worker2:443" in (place.edge / "haproxy.cfg").read_text()
 
 
 @pytest.fixture

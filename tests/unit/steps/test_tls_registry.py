@@ -15,6 +15,7 @@ from sandbox.providers import kind
 from sandbox.steps.step import State
 from sandbox.steps.tls_registry import TlsRegistryStep
 from tests.fakes import FakeContainer, FakeEngine, NoWork
+from tests.unit.steps.nodes import Nodes
 
 HOSTS_FILE = PurePosixPath("/etc/hosts")
 TOML = PurePosixPath("/etc/containerd/certs.d/hub.demo.localhost:8443/hosts.toml")
@@ -49,6 +50,19 @@ def test_the_node_knows_the_name_once_and_each_way_to_write_it(node: FakeContain
     assert node.files[HOSTS_FILE] == b"::1\tlocalhost\n127.0.0.1 hub.demo.localhost\n"
     assert TOML in node.files
     assert not step.undo()
+
+
+def test_every_node_knows_the_name(engine: FakeEngine, names: Names, step: TlsRegistryStep) -> None:
+    del engine.boxes[names.node]
+    nodes = Nodes(engine)
+    boxes = [nodes.add(names, names.node, "control-plane"), nodes.add(names, f"{names.cluster}-worker")]
+    for box in boxes:
+        box.files[HOSTS_FILE] = b""
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+    assert [TOML in box.files for box in boxes] == [True, True]
+    boxes[1].files[HOSTS_FILE] = b""
+    assert step.check().detail.endswith(f"/etc/hosts on {names.cluster}-worker")
 
 
 def test_a_second_time_changes_nothing(node: FakeContainer, step: TlsRegistryStep) -> None:

@@ -21,6 +21,7 @@ from sandbox.steps.trust import TrustStep
 from tests.api_server import ApiServer
 from tests.fakes import FakeContainer, FakeEngine, NoWork
 from tests.unit.certs.tls import make_pki
+from tests.unit.steps.nodes import Nodes
 
 DOMAIN = "demo.localhost"
 SHOP = "/api/v1/namespaces/shop"
@@ -78,6 +79,17 @@ def test_namespaces_that_ask_have_the_root(server: ApiServer, step: TrustStep, s
     assert server.objects[SHOP_MAP]["data"] == {"ca.crt": step.names.root_certificate.read_text()}
     assert systemd.enabled
     assert not step.undo()
+
+
+def test_every_node_has_the_root_and_one_watches(engine: FakeEngine, names: Names, step: TrustStep) -> None:
+    del engine.boxes[names.node]
+    nodes = Nodes(engine)
+    first, second = nodes.add(names, names.node, "control-plane"), nodes.add(names, f"{names.cluster}-worker")
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+    assert set(second.files) == {trust.ROOT} and len(first.files) == 3
+    del second.files[trust.ROOT]
+    assert step.check().detail == f"{trust.ROOT} on {names.cluster}-worker"
 
 
 def test_another_root_replaces_the_old_one(server: ApiServer, step: TrustStep) -> None:
