@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from sandbox.bundle.recipe import recipes
+from sandbox.bundle.recipe import Recipe, recipes
 from sandbox.bundle.store import Store
 from sandbox.errors import SandboxError, UsageError
 
@@ -36,8 +36,9 @@ UPSTREAM: Mapping[str, str] = {
 IN_ENGINE = ("node", "registry", "haproxy", "busybox")
 # What `up` may need of the bundle; addons and demos may need more, which is built by who wants them.
 NEEDED = (*IN_ENGINE, "kind", "gateway-api")
+PREFIX = "sandbox.dev/"
 # Stable names, for Dockerfiles that want a small base which is there on every machine.
-ALIASES: Mapping[str, str] = {"busybox": "sandbox.dev/busybox:latest", "haproxy": "sandbox.dev/haproxy:latest"}
+ALIASES: Mapping[str, str] = {name: f"{PREFIX}{name}:latest" for name in ("busybox", "haproxy")}
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,13 @@ def choose(
     if wanted == "bundle":
         raise SandboxError("the bundle is not built", fix="sandbox bundle build", id="no-bundle")
     return upstream
+
+
+def further(names: Iterable[str]) -> tuple[Recipe, ...]:
+    """The components that images of the engine called `sandbox.dev/NAME` are, of those that `up` would not need."""
+    called = dict.fromkeys(name.removeprefix(PREFIX).removesuffix(":latest") for name in names if PREFIX in name)
+    found = (recipes()[name] for name in called if name in recipes() and name not in IN_ENGINE)
+    return tuple(recipe for recipe in found if recipe.image)
 
 
 def _tag(reference: str) -> str:

@@ -76,9 +76,10 @@ def make_issuing(root: KeyPair, domains: Sequence[str], *, now: datetime) -> Key
     return KeyPair(pem.dump_key(key), pem.dump_certificate(certificate))
 
 
-def make_leaf(issuing: KeyPair, hosts: Sequence[str], *, now: datetime) -> Leaf:
+def make_leaf(issuing: KeyPair, hosts: Sequence[str], *, now: datetime, client: bool = False) -> Leaf:
     """A new server certificate for exactly `hosts` (names, wildcards, IPs): P-256, 90 days, no longer than `issuing`.
 
+    With `client` its bearer may also show it to servers that ask clients for a certificate (RFC 5280, 4.2.1.12).
     The subject is empty and the critical subject alternative names say it all (RFC 5280, section 4.2.1.6). Raises
     UsageError for hosts that are malformed or that `issuing` is not permitted, SandboxError when `issuing` has expired.
     """
@@ -89,12 +90,13 @@ def make_leaf(issuing: KeyPair, hosts: Sequence[str], *, now: datetime) -> Leaf:
     names.require_inside(wanted, pem.permitted_domains(signer))
     key = ec.generate_private_key(ec.SECP256R1())
     ends = _end_within(signer, now, LEAF_LIFE)
+    usages = [ExtendedKeyUsageOID.SERVER_AUTH, *([ExtendedKeyUsageOID.CLIENT_AUTH] if client else [])]
     builder = (
         _builder(x509.Name([]), signer.subject, key.public_key(), now, ends=ends)
         .add_extension(x509.SubjectAlternativeName([_general_name(host) for host in wanted]), critical=True)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(digital_signature=True), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
         .add_extension(_signed_with(signer), critical=False)
     )
     certificate = builder.sign(pem.load_key(issuing.key_pem), SHA256())

@@ -136,7 +136,7 @@ class Keystore:
         with self._alone():
             make_private_dir(self.folder / LEAVES)
             if self.inspect_leaf(name, hosts, now=now).state is not State.GOOD:
-                made = make_leaf(self._sound_issuing(now), hosts, now=now)
+                made = make_leaf(self._sound_issuing(now), hosts, now=now, client=_is_of_application(name))
                 generation.replace(self.folder, {files.name: KeyPair(made.key_pem, made.chain_pem)})
             stored = files.read()
             return Leaf(stored.key_pem, stored.cert_pem)
@@ -163,7 +163,7 @@ class Keystore:
                 made["issuing"] = make_issuing(made.get("root") or self._signing_root(), domains, now=now)
             issuing = made.get("issuing") or self._sound_issuing(now)
             for name, hosts in leaves.items():
-                leaf = make_leaf(issuing, hosts, now=now)
+                leaf = make_leaf(issuing, hosts, now=now, client=_is_of_application(name))
                 made[self.leaf_files(name).name] = KeyPair(leaf.key_pem, leaf.chain_pem)
             generation.replace(self.folder, made)
 
@@ -204,3 +204,8 @@ class Keystore:
             fix=fix or "sandbox certs renew --root makes it anew; whoever trusts the old root must then trust the new",
             id="authority",
         )
+
+
+def _is_of_application(name: str) -> bool:
+    """Whether a leaf is that of an application's own Secret, NAMESPACE.SECRET, and not one that the ingress serves."""
+    return "." in name

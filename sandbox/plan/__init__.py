@@ -10,7 +10,6 @@ from sandbox.plan.provider import provider
 from sandbox.plan.site import Site
 from sandbox.registry.credential import Keychain
 from sandbox.spec import Settled
-from sandbox.steps.images import ImagesStep
 from sandbox.steps.lan import access
 from sandbox.steps.network import NetworkStep
 from sandbox.steps.remembered import RememberedStep
@@ -36,7 +35,7 @@ def build(
     lan = access(spec, site.keystore)
     steps: list[Step] = [
         RememberedStep(site.names, spec),
-        ImagesStep(engine, own, site.store),
+        registry.images(site),
         NetworkStep(engine, home),
         certificates.authority(site, lan, edge.leaf(site, lan), purge),
         registry.registry(site, purge),

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sandbox.bundle import own
+from sandbox.errors import SandboxError
 from sandbox.plan.site import Site
 from sandbox.registry.credential import Keychain
+from sandbox.registry.imagelist import FromDaemon
 from sandbox.registry.lockfile import LockFile
 from sandbox.steps.accounts import AccountsStep
 from sandbox.steps.credentials import CredentialsStep
 from sandbox.steps.external_registry import ExternalRegistryStep
+from sandbox.steps.images import ImagesStep
 from sandbox.steps.mirrors import MirrorsStep
 from sandbox.steps.push import PushStep
 from sandbox.steps.registry import RegistryStep
@@ -47,6 +51,20 @@ def push(site: Site, keychain: Keychain | None) -> list[Step]:
     port, external = site.spec.registry.port, site.spec.registry.external
     images = _readable(site.spec.push)
     return [PushStep(site.engine, images, port, external, keychain, needs=("registry", "images"))]
+
+
+def images(site: Site) -> Step:
+    """The sandbox's own images, and those of the bundle that the user's manifest names. Raises SandboxError."""
+    entries = _readable(site.spec.push).entries if site.spec.push else ()
+    wanted = own.further(entry.image for entry in entries if isinstance(entry, FromDaemon))
+    for one in wanted:
+        if site.engine.image_id(one.reference) is None and not site.store.has(one):
+            raise SandboxError(
+                f"{site.spec.push} asks for {own.PREFIX}{one.name}, which the bundle lacks",
+                fix=f"sandbox bundle build {one.name}",
+                id="no-bundle",
+            )
+    return ImagesStep(site.engine, site.own, site.store, wanted)
 
 
 def wiring(site: Site) -> Step:

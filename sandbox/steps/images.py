@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sandbox.bundle.own import ALIASES, IN_ENGINE, OwnImages
-from sandbox.bundle.recipe import recipes
+from sandbox.bundle.own import ALIASES, IN_ENGINE, PREFIX, OwnImages
+from sandbox.bundle.recipe import Recipe, recipes
 from sandbox.bundle.store import Store
 from sandbox.errors import SandboxError
 from sandbox.host.engine import Engine, EngineError
@@ -14,11 +14,15 @@ from sandbox.steps.step import State, Status, Work
 
 @dataclass(frozen=True)
 class ImagesStep:
-    """Loads the images from the bundle or pulls them by digest. They stay after `down`: other sandboxes use them."""
+    """Loads the images from the bundle or pulls them by digest. They stay after `down`: other sandboxes use them.
+
+    `further` ones are the bundle's alone; the user's manifest of images asks for them by their stable names.
+    """
 
     engine: Engine
     own: OwnImages
     store: Store
+    further: tuple[Recipe, ...] = ()
     name: str = "images"
     needs: tuple[str, ...] = ()
 
@@ -30,27 +34,33 @@ class ImagesStep:
         missing = self._missing()
         if missing:
             return Status(State.ABSENT, f"missing: {', '.join(missing)}")
-        for component, alias in ALIASES.items():
-            if self.engine.image_id(alias) != self.engine.image_id(self.own.references[component]):
+        for reference, alias in self._aliases():
+            if self.engine.image_id(alias) != self.engine.image_id(reference):
                 return Status(State.DRIFTED, f"{alias} is another image")
         return Status(State.READY, f"from {'the bundle' if self.own.source == 'bundle' else 'their registries'}")
 
     def apply(self, work: Work) -> None:
+        further = [one.name for one in self.further]
         for component in self._missing():
-            reference = self.own.references[component]
-            work.say(reference)
-            if self.own.source == "bundle":
+            work.say(component)
+            if self.own.source == "bundle" or component in further:
                 self.engine.load(self.store.image(recipes()[component]))
             else:
-                self._pull(reference)
-        for component, alias in ALIASES.items():
-            self.engine.tag(self.own.references[component], alias)
+                self._pull(self.own.references[component])
+        for reference, alias in self._aliases():
+            self.engine.tag(reference, alias)
 
     def undo(self) -> bool:
         return False
 
     def _missing(self) -> list[str]:
-        return [name for name in IN_ENGINE if self.engine.image_id(self.own.references[name]) is None]
+        wanted = {name: self.own.references[name] for name in IN_ENGINE}
+        wanted |= {one.name: one.reference for one in self.further}
+        return [name for name, reference in wanted.items() if self.engine.image_id(reference) is None]
+
+    def _aliases(self) -> list[tuple[str, str]]:
+        stable = [(self.own.references[component], alias) for component, alias in ALIASES.items()]
+        return stable + [(one.reference, f"{PREFIX}{one.name}:latest") for one in self.further]
 
     def _pull(self, reference: str) -> None:
         try:

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.real
 
 NAME = "e2e"
 DOMAIN = f"{NAME}.sandbox.localhost"
-DEMO = Path(__file__).parents[2] / "fixtures" / "demo"
+DEMO = Path(__file__).parents[2] / "fixtures" / "demos" / "web"
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,7 @@ from sandbox.steps.dns import DnsStep
 from sandbox.steps.edge import EdgeStep
 from sandbox.steps.external_registry import ExternalRegistryStep
 from sandbox.steps.https import HttpsStep
+from sandbox.steps.images import ImagesStep
 from sandbox.steps.ingress import IngressStep
 from sandbox.steps.issuer import IssuerStep
 from sandbox.steps.mirrors import MirrorsStep
@@ -410,3 +411,16 @@ def test_who_is_let_in_from_the_network_has_names_that_the_edge_has_a_certificat
     assert one(AuthorityStep, later).unvouched == (alias,)
     assert one(AuthorityStep, later).domains == spec.vouched
     assert one(EdgeStep, later).aliases == ()
+
+
+def test_an_image_of_the_bundle_that_the_manifest_asks_for_is_missed_at_once(place: Home, tmp_path: Path) -> None:
+    images = tmp_path / "images.yaml"
+    images.write_text("images:\n- {from: daemon, image: sandbox.dev/valkey, as: db:1}\n")
+    spec = Spec().model_copy(update={"push": images})
+    with pytest.raises(SandboxError, match=r"asks for sandbox\.dev/valkey") as caught:
+        build(spec, place)
+    assert caught.value.fix == "sandbox bundle build valkey"
+    store, recipe = Store(place.bundle), recipes()["valkey"]
+    with store.filling(recipe) as folder:
+        (folder / "image.tar").touch()
+    assert one(ImagesStep, build(spec, place)).further == (recipe,)

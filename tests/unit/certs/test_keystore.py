@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
 from sandbox.certs.authority import KeyPair, make_issuing
 from sandbox.certs.condition import State
@@ -357,3 +358,16 @@ def test_it_tells_which_domains_its_root_may_vouch_for(tmp_path: Path) -> None:
     assert keystore.permitted(wanted) == ("a.test", "x.a.test")
     keystore.root.cert.write_bytes(b"nothing")
     assert keystore.permitted(wanted) == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "purposes"), [("default", ["serverAuth"]), ("bank.tls", ["clientAuth", "serverAuth"])]
+)
+def test_only_the_leaves_of_applications_may_be_shown_by_clients(
+    store: Keystore, name: str, purposes: list[str]
+) -> None:
+    for _ in range(2):
+        leaf = x509.load_pem_x509_certificate(store.leaf(name, [DOMAIN], now=NOW).chain_pem)
+        usage = leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+        assert sorted(one._name for one in usage) == purposes
+        store.renew([DOMAIN], {name: [DOMAIN]}, now=NOW)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from sandbox.bundle.own import ALIASES, IN_ENGINE, UPSTREAM, OwnImages
+from sandbox.bundle.own import ALIASES, IN_ENGINE, UPSTREAM, OwnImages, further
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
 from sandbox.errors import SandboxError
@@ -25,12 +26,16 @@ def store(tmp_path: Path) -> Store:
     """A store in which every image of the engine is an archive that names it."""
     store = Store(tmp_path / "bundle")
     for name in IN_ENGINE:
-        content = json.dumps([{"Config": f"{name}.json", "RepoTags": [BUNDLED[name]], "Layers": []}]).encode()
-        with store.filling(recipes()[name]) as folder, tarfile.open(folder / "image.tar", "w") as tar:
-            member = tarfile.TarInfo("manifest.json")
-            member.size = len(content)
-            tar.addfile(member, io.BytesIO(content))
+        archive(store, name, BUNDLED[name])
     return store
+
+
+def archive(store: Store, name: str, reference: str) -> None:
+    content = json.dumps([{"Config": f"{name}.json", "RepoTags": [reference], "Layers": []}]).encode()
+    with store.filling(recipes()[name]) as folder, tarfile.open(folder / "image.tar", "w") as tar:
+        member = tarfile.TarInfo("manifest.json")
+        member.size = len(content)
+        tar.addfile(member, io.BytesIO(content))
 
 
 @pytest.fixture(params=["bundle", "upstream"])
@@ -89,3 +94,14 @@ def test_what_cannot_be_pulled_is_named_with_what_makes_it(store: Store) -> None
     assert caught.value.id == "no-images"
     assert "sha256" not in caught.value.brief
     assert "sandbox bundle build" in caught.value.fix
+
+
+def test_an_image_that_only_the_manifest_asks_for_comes_from_the_bundle(step: ImagesStep) -> None:
+    (valkey,) = further(["sandbox.dev/valkey", "sandbox.dev/busybox", "app:dev", "sandbox.dev/unknown:1"])
+    assert valkey.name == "valkey"
+    archive(step.store, "valkey", valkey.reference)
+    wanting = replace(step, further=(valkey,))
+    assert "valkey" in wanting.check().detail
+    wanting.apply(NoWork())
+    assert wanting.check().state is State.READY
+    assert {valkey.reference, "sandbox.dev/valkey:latest"} <= names(step)
