@@ -24,6 +24,8 @@ COMMANDS = {
     "list": "List the sandboxes of this machine.",
     "dashboard": "Show every sandbox on a page of this machine, live and read only, until Ctrl-C.",
     "doctor": "Look at what a sandbox needs, say what is wrong and how to mend it; exit code 1 when something is.",
+    "logs": "Gather logs, states and settings in one archive for a report, without secrets; "
+    "works on a broken sandbox too.",
     "explain": "Say what an error means and what helps, by the id in its first line; without one, list them.",
     "push-images": "Push the images of MANIFEST (by default the spec's `push`) into the registry; "
     "only what is missing crosses.",

@@ -65,7 +65,7 @@ def rows(spec: Spec, *, file: Path | None = None, name: str | None = None) -> tu
     from sandbox.doctor.table import CHECKS
 
     began = time.monotonic()
-    scene = _scene(spec, file=file, name=name)
+    scene = scene_of(spec, file=file, name=name)
     # What the engine took for its first answer is no more to be had, but for a second.
     return run(CHECKS, scene, seconds=max(SECONDS + began - time.monotonic(), LEAST))
 
@@ -86,7 +86,7 @@ def tls(ctx: click.Context, host: str, file: Path | None, name: str | None, *, o
     from sandbox.doctor.tls.walk import examine
 
     given = file is not None or name is not None
-    return _show(examine(_scene(find_spec(file, name), file=file, name=name), host, named=given), output)
+    return _show(examine(scene_of(find_spec(file, name), file=file, name=name), host, named=given), output)
 
 
 @command.command("network")
@@ -104,7 +104,7 @@ def network(ctx: click.Context, file: Path | None, name: str | None, *, output: 
     environment.start_log(verbose=ctx.obj)
     from sandbox.doctor.outbound.walk import DESTINATION, examine
 
-    return _show(examine(_scene(find_spec(file, name), file=file, name=name), to or DESTINATION), output)
+    return _show(examine(scene_of(find_spec(file, name), file=file, name=name), to or DESTINATION), output)
 
 
 @contextmanager
@@ -123,11 +123,12 @@ def _symptoms(spec: Spec) -> tuple[str, ...]:
     from sandbox.doctor.row import Status
     from sandbox.doctor.table import FAST
 
-    sick = [row for row in run(FAST, _scene(spec), seconds=SECONDS) if row.status is Status.ERROR]
+    sick = [row for row in run(FAST, scene_of(spec), seconds=SECONDS) if row.status is Status.ERROR]
     return tuple(line for row in sick for line in _lines(row))
 
 
-def _scene(spec: Spec, *, file: Path | None = None, name: str | None = None) -> Scene:
+def scene_of(spec: Spec, *, file: Path | None = None, name: str | None = None) -> Scene:
+    """What there is to look at: this machine, its engine if one answers, and the sandbox of the spec."""
     from sandbox import preflight
     from sandbox.doctor.scene import Contact, Scene, reach
 

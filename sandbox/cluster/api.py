@@ -113,10 +113,17 @@ class Cluster:
             if error.status != 404:
                 raise
 
-    def log(self, pod: str, namespace: str, *, lines: int = 10) -> str:
-        """The last lines a pod wrote; empty when there are none to be had."""
+    def log(
+        self, pod: str, namespace: str, *, lines: int = 10, container: str | None = None, previous: bool = False
+    ) -> str:
+        """The last lines a pod wrote, or one container of it, or that one before it was started again.
+
+        Empty when there are none to be had.
+        """
+        asked = {"tailLines": lines, **({"container": container} if container else {})}
+        query = urlencode({**asked, **({"previous": "true"} if previous else {})})
         try:
-            return str(self._call("GET", f"/api/v1/namespaces/{namespace}/pods/{pod}/log?tailLines={lines}", text=True))
+            return str(self._call("GET", f"/api/v1/namespaces/{namespace}/pods/{pod}/log?{query}", text=True))
         except ClusterError:
             return ""
 

@@ -14,6 +14,7 @@ from urllib.parse import urlencode, urlsplit
 
 import docker
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.utils.config import find_config_file
 
 from sandbox.errors import MissingTool, SandboxError
 from sandbox.host import facts, unix_http
@@ -107,6 +108,13 @@ class Engine:
             version = ping.headers.get("Api-Version") or client.version()["ApiVersion"]
         except (DockerException, OSError) as error:
             raise _unreachable(str(error)) from error
+        except ValueError as error:  # the library reads the accounts of `docker login`
+            raise MissingTool(
+                "Docker's config.json has an account that cannot be read",
+                details=str(find_config_file()),
+                fix="remove what is wrong under `auths` there, then docker login",
+                id="docker-config",
+            ) from error
         if tuple(int(part) for part in version.split(".")) < OLDEST_API:
             raise MissingTool(
                 f"the Docker Engine is too old: {ping.headers.get('Server', 'its version is unknown')}",

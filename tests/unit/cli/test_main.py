@@ -201,3 +201,12 @@ def test_without_an_engine_the_code_is_4_and_there_is_a_fix(tmp_path: Path, comm
     assert found.stderr.startswith("error[engine-unreachable]: no Docker Engine answers\n")
     assert "\nfix: " in found.stderr
     assert found.stdout == ""
+
+
+def test_an_account_of_docker_s_that_cannot_be_read_is_told(tmp_path: Path, home: Path) -> None:
+    config = home / ".docker" / "config.json"
+    config.parent.mkdir()
+    config.write_text('{"auths": {"r.example": {"auth": "bm8gY29sb24="}}}')
+    found = run("list", cwd=tmp_path)
+    assert found.code == 4
+    assert found.stderr.startswith("error[docker-config]: ") and str(config) in found.stderr

@@ -1,0 +1,101 @@
+"""`sandbox logs`."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from sandbox.cli import environment
+from sandbox.cli.doctor import scene_of
+from sandbox.cli.options import find_spec, spec_options
+
+if TYPE_CHECKING:
+    from sandbox.doctor.scene import Scene
+    from sandbox.spec import Spec
+    from sandbox.support.gather import Part
+
+SECONDS = 30.0
+
+
+@click.command("logs")
+@spec_options
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="The archive.  [default: ./sandbox-NAME-TIME.tar.gz]",
+)
+@click.pass_context
+def command(ctx: click.Context, file: Path | None, name: str | None, *, output: Path | None) -> int:
+    """Gather logs, states and settings in one archive for a report, without secrets; works on a broken sandbox too.
+
+    \b
+    sandbox logs                    the sandbox in this folder
+    sandbox logs demo -o demo.tar.gz
+    """
+    environment.start_log(verbose=ctx.obj)
+    from sandbox.support import archive, known
+    from sandbox.support.gather import gather
+    from sandbox.support.redaction import Redaction
+
+    spec = find_spec(file, name)
+    path = output or Path(f"sandbox-{spec.name}-{time.strftime('%Y%m%d-%H%M%S')}.tar.gz")
+    archive.require_absent(path)
+    scene = scene_of(spec, file=file, name=name)
+    texts = gather(_parts(spec, scene), seconds=SECONDS)
+    redact = Redaction(
+        (*known.on_this_machine(scene.home, spec, os.environ), *known.in_the_cluster(scene.names.kubeconfig))
+    )
+    archive.write(path, {place: redact(text) for place, text in texts.items()})
+    click.echo(path)
+    click.echo(f"{len(texts)} files, secrets removed; look through it before you give it to others", err=True)
+    return 0
+
+
+def _parts(spec: Spec, scene: Scene) -> dict[str, Part]:
+    from sandbox.cluster.api import Cluster
+    from sandbox.doctor.scene import Contact
+    from sandbox.providers import lookup
+    from sandbox.support import cluster, machine
+
+    parts: dict[str, Part] = {
+        "logs": lambda: machine.logs(scene.home, scene.names),
+        "configurations": lambda: machine.configurations(scene),
+        "versions": lambda: machine.versions(scene),
+        "doctor": lambda: _doctor(scene),
+    }
+    if isinstance(scene.contact, Contact):
+        engine = scene.contact.engine
+        parts |= {
+            "status": lambda: _status(spec),
+            "containers": lambda: machine.containers(engine),
+            "nodes": lambda: cluster.nodes(lookup.nodes(engine, scene.names)),
+        }
+    if scene.names.kubeconfig.exists():
+        parts |= {
+            "objects": lambda: cluster.objects(Cluster(scene.names.kubeconfig)),
+            "pods": lambda: cluster.pods(Cluster(scene.names.kubeconfig)),
+        }
+    return parts
+
+
+def _doctor(scene: Scene) -> Iterator[tuple[str, str]]:
+    from sandbox.doctor.check import SECONDS, run
+    from sandbox.doctor.table import CHECKS
+
+    yield "doctor.json", json.dumps([row.as_json() for row in run(CHECKS, scene, seconds=SECONDS)], indent=2)
+
+
+def _status(spec: Spec) -> Iterator[tuple[str, str]]:
+    from sandbox import lifecycle
+    from sandbox.cli import session
+
+    found = lifecycle.survey(session.steps(spec)[0])
+    rows = [{"step": step.name, "state": status.state.value, "detail": status.detail} for step, status in found]
+    yield "status.json", json.dumps(rows, indent=2)

@@ -1,0 +1,87 @@
+"""`sandbox logs` on a machine without an engine, with a secret in every place where one may be."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import stat
+import tarfile
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from sandbox.certs.keystore import Keystore
+from sandbox.cli import environment
+from sandbox.host import files
+from tests.api_server import ApiServer, kubeconfig, serving
+from tests.unit.cli.test_main import run
+
+CANARY = "canary-9b1d77"
+ACCOUNT = base64.b64encode(f"me:{CANARY}".encode()).decode()
+SPEC = f"name: demo\nnetwork: {{proxy: {{https: 'http://me:{CANARY}@proxy.example:3128'}}}}\n"
+
+
+@pytest.fixture
+def server() -> Iterator[ApiServer]:
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture
+def folder(tmp_path: Path, home: Path, server: ApiServer) -> Path:
+    """A project whose sandbox left files, has a cluster that answers, and an engine that does not."""
+    names = environment.home().sandbox("demo")
+    Keystore(names.keys).authority(["demo.sandbox.localhost"], now=datetime.now(UTC))
+    files.make_private_dir(names.folder)
+    kubeconfig(names.kubeconfig, server.server_address[1])
+    docker = home / ".docker" / "config.json"
+    docker.parent.mkdir()
+    docker.write_text(json.dumps({"auths": {"r.example": {"auth": ACCOUNT}}}))
+    key = next(names.keys.rglob("*.key")).read_text()
+    (names.folder / "keeper.log").write_text(f"{ACCOUNT}, then {key.splitlines()[1]} and\n{key}")
+    server.objects["/api/v1/secrets/a"] = {"metadata": {"name": "a"}, "data": {"x": "Y2FuYXJ5LTliMWQ3Nw=="}}
+    log = {"metadata": {"name": f"event about {CANARY} Y2FuYXJ5LTliMWQ3Nw=="}}
+    server.kinds["/api/v1"]["Event"] = ("events", True)
+    server.objects["/api/v1/events/a"] = log
+    (tmp_path / "sandbox.yaml").write_text(SPEC)
+    return tmp_path
+
+
+def texts(path: Path) -> Mapping[str, str]:
+    with tarfile.open(path) as tar:
+        read = {one.name.partition("/")[2]: tar.extractfile(one) for one in tar.getmembers()}
+        return {name: file.read().decode() for name, file in read.items() if file}
+
+
+@pytest.mark.security(1, 6)
+def test_an_archive_tells_everything_but_secrets(folder: Path) -> None:
+    """Keys, passwords and Secrets repeated in logs, events and settings → none of them in the support archive."""
+    key = next(environment.home().sandbox("demo").keys.rglob("*.key")).read_text().splitlines()[1]
+    found = run("logs", cwd=folder)
+    assert found.code == 0, found.stderr
+    (path,) = folder.glob("sandbox-demo-*.tar.gz")
+    assert found.stdout == f"{path.name}\n"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    inside = texts(path)
+    assert {"logs/sandbox.log", "spec.json", "versions.txt", "doctor.json", "objects/Event.json"} <= set(inside)
+    assert "event about ***" in inside["objects/Event.json"]
+    assert "engine.reachable" in inside["doctor.json"]
+    everything = "\n".join(inside.values())
+    assert "proxy.example" in everything
+    for secret in (CANARY, ACCOUNT, "PRIVATE KEY", key, "Y2FuYXJ5"):
+        assert secret not in everything
+
+
+def test_without_anything_there_is_an_archive_too(tmp_path: Path) -> None:
+    assert run("logs", "-o", "out.tar.gz", cwd=tmp_path).code == 0
+    assert "no Docker Engine answers" in texts(tmp_path / "out.tar.gz")["engine.json"]
+
+
+def test_a_file_that_is_there_is_not_written_over(tmp_path: Path) -> None:
+    (tmp_path / "mine.tar.gz").write_text("mine")
+    found = run("logs", "-o", "mine.tar.gz", cwd=tmp_path)
+    assert (found.code, (tmp_path / "mine.tar.gz").read_text()) == (2, "mine")
+    assert "is there already" in found.stderr and os.listdir(tmp_path) == ["mine.tar.gz"]  # noqa: PTH208
