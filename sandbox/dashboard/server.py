@@ -49,7 +49,7 @@ class Dashboard:
                 f"port {port} of {ADDRESS} cannot be used",
                 details=str(error),
                 fix="leave --port out, and a free one is taken",
-                id="port-taken",
+                id="port-in-use",
             ) from error
         self._server.daemon_threads = True
 
