@@ -70,7 +70,7 @@ class Machine:
         other = next((one for one in publishers if one.name != owner), None)
         if other:
             return _container(other)
-        promised = next((route for route in self._others(owner) if (bind.address, bind.port) in route.listen), None)
+        promised = next((route for route in self._others(owner) if (bind.address, bind.port) in route.takes), None)
         if promised:
             return Occupant(f"sandbox '{promised.name}'", f"`sandbox down {promised.name}`")
         if ports.is_free(bind.address, bind.port) or self._is_own(owner, bind):

@@ -133,7 +133,25 @@ class Forward:
                 self._doubt.set()
 
     async def _answers(self, port: int) -> bool:
-        """Whether a server at the other end shakes hands, with whatever certificate."""
+        """Whether there is a server at the other end."""
+        return await (self._asks(port) if self._upstream.speaks == "http" else self._shakes_hands(port))
+
+    async def _asks(self, port: int) -> bool:
+        """Whether it answers a request, with whatever status."""
+        writer = None
+        try:
+            async with asyncio.timeout(self._pace.answer):
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.write(b"HEAD / HTTP/1.0\r\n\r\n")
+                return bool(await reader.read(1))
+        except OSError:
+            return False
+        finally:
+            if writer:
+                writer.transport.abort()
+
+    async def _shakes_hands(self, port: int) -> bool:
+        """Whether it does, with whatever certificate."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         try:

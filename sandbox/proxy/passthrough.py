@@ -18,7 +18,7 @@ from sandbox.proxy.client_hello import ClientHello, NotTls, Reader
 from sandbox.proxy.forward import Forwards
 from sandbox.proxy.passthrough_relay import CHUNK, Ends, Relay
 from sandbox.proxy.passthrough_state import Listener
-from sandbox.proxy.passthrough_upstream import Direct, Forwarded
+from sandbox.proxy.passthrough_upstream import Direct, Forwarded, Upstream
 from sandbox.proxy.routes import Route
 
 log = logging.getLogger(__name__)
@@ -48,6 +48,7 @@ class Passthrough:
         self._limits = limits
         self._forwards = forwards
         self._routes: tuple[Route, ...] = ()
+        self._tunnels: dict[Listener, Upstream] = {}
         self._listeners: dict[Listener, asyncio.Server] = {}
         self._relays: dict[Relay, asyncio.Task[None] | None] = {}
         self._sweeper: asyncio.Task[None] | None = None
@@ -65,8 +66,12 @@ class Passthrough:
         if self._sweeper is None:
             self._sweeper = asyncio.create_task(self._sweep())
         self._routes = tuple(routes)
-        self._forwards.follow([passthrough_upstream.parse(route.upstream) for route in routes])
-        wanted = {listener for route in routes for listener in route.listen}
+        tunnels = [(one, passthrough_upstream.parse(one.upstream)) for route in routes for one in route.tunnels]
+        self._tunnels = {(TWINS.get(one.address, one.address), one.port): upstream for one, upstream in tunnels}
+        self._tunnels |= {(one.address, one.port): upstream for one, upstream in tunnels}
+        ingresses = [passthrough_upstream.parse(route.upstream) for route in routes]
+        self._forwards.follow([*ingresses, *self._tunnels.values()])
+        wanted = {listener for route in routes for listener in route.takes}
         twins = {(TWINS[address], port) for address, port in wanted if address in TWINS} - wanted
         for listener in self._listeners.keys() - wanted - twins:
             self._listeners.pop(listener).close()
@@ -119,6 +124,10 @@ class Passthrough:
 
     async def _serve(self, relay: Relay) -> None:
         client = relay.client
+        tunnel = self._tunnels.get(client.writer.get_extra_info("sockname")[:2])
+        if tunnel is not None:
+            await relay.run(await self._enter(tunnel))
+            return
         async with asyncio.timeout(self._limits.handshake):
             hello, raw = await _hello(client.reader)
         source, destination = client.writer.get_extra_info("peername"), client.writer.get_extra_info("sockname")
@@ -132,6 +141,15 @@ class Passthrough:
         else:
             server = await self._ask(upstream, raw, client.writer)
         await relay.run(server)
+
+    async def _enter(self, upstream: Upstream) -> Ends:
+        """The far end of a tunnel, whose way there is looked at first: what is sent into a dead one would be lost."""
+        if isinstance(upstream, Direct):
+            return await self._connect(upstream.host, upstream.port, self._limits.attempts)
+        while True:
+            address = await self._forwards.address(upstream)
+            if await self._forwards.is_sound(upstream):
+                return await self._connect(*address, attempts=1)
 
     async def _ask(self, upstream: Forwarded, raw: bytes, client: StreamWriter) -> Ends:
         """A connection through a port-forward on which the ClientHello was answered, and the client got the beginning.

@@ -71,7 +71,8 @@ async def _follow(folder: Path, passthrough: Passthrough) -> bool:
 
 def _is_understood(route: Route) -> bool:
     try:
-        passthrough_upstream.parse(route.upstream)
+        for upstream in (route.upstream, *(tunnel.upstream for tunnel in route.tunnels)):
+            passthrough_upstream.parse(upstream)
     except ValueError as error:
         log.warning("route %s: %s", route.name, error)
         return False

@@ -20,13 +20,17 @@ class Direct:
 
 @dataclass(frozen=True)
 class Forwarded:
-    """A port of the pods of `target` (`deployment/NAME`); `kubectl` and `kubeconfig` are paths."""
+    """A port of the pods of `target` (`deployment/NAME`); `kubectl` and `kubeconfig` are paths.
+
+    `speaks` is what a server there answers to: `tls`, or `http` without TLS.
+    """
 
     kubectl: str
     kubeconfig: str
     namespace: str
     target: str
     port: int
+    speaks: str = "tls"
 
 
 Upstream: TypeAlias = Direct | Forwarded

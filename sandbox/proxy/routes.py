@@ -28,6 +28,15 @@ class Host:
 
 
 @dataclass(frozen=True)
+class Tunnel:
+    """A port of this machine's loopback whose connections all lead to one server of a cluster, whatever they speak."""
+
+    port: int
+    upstream: str
+    address: str = "127.0.0.1"
+
+
+@dataclass(frozen=True)
 class Route:
     """A sandbox's way through the edge: `domain` and every host below it go to `upstream`, TLS untouched.
 
@@ -36,7 +45,7 @@ class Route:
     `listen` are the addresses and ports of this machine that the sandbox asked for. `since` is when the route was
     made, in seconds since 1970: unknown hosts get the newest sandbox's page. `replicas` are further nodes where the
     ingress answers. `aliases` are other domains for the same hosts, whose TLS ends at the edge: the ingress is asked
-    for the host in `domain`.
+    for the host in `domain`. `tunnels` are further ports, which only the process that stands in for the edge has.
     """
 
     name: str
@@ -47,11 +56,17 @@ class Route:
     replicas: tuple[str, ...] = ()
     hosts: tuple[Host, ...] = ()
     aliases: tuple[str, ...] = ()
+    tunnels: tuple[Tunnel, ...] = ()
 
     @property
     def nodes(self) -> tuple[str, ...]:
         """Where the ingress answers, each as HOST:PORT."""
         return tuple(node if ":" in node else f"{node}:443" for node in (self.upstream, *self.replicas))
+
+    @property
+    def takes(self) -> frozenset[tuple[str, int]]:
+        """Every address and port of this machine that it is served on."""
+        return frozenset({*self.listen, *((one.address, one.port) for one in self.tunnels)})
 
     @property
     def terminates(self) -> bool:
@@ -94,4 +109,5 @@ def _read(content: dict[str, Any]) -> Route:
     listen = tuple((str(address), int(port)) for address, port in content.pop("listen"))
     hosts = tuple(Host(**host) for host in content.pop("hosts", ()))
     replicas, aliases = tuple(content.pop("replicas", ())), tuple(content.pop("aliases", ()))
-    return Route(**content, listen=listen, replicas=replicas, hosts=hosts, aliases=aliases)
+    tunnels = tuple(Tunnel(**tunnel) for tunnel in content.pop("tunnels", ()))
+    return Route(**content, listen=listen, replicas=replicas, hosts=hosts, aliases=aliases, tunnels=tunnels)

@@ -13,7 +13,7 @@ from sandbox.host.engine import Bind
 from sandbox.host.waiting import wait_until
 from sandbox.names import Names
 from sandbox.proxy import passthrough_process, passthrough_state, routes
-from sandbox.proxy.routes import Route
+from sandbox.proxy.routes import Route, Tunnel
 from sandbox.steps.step import State, Status, Work
 
 TIMEOUT = 20.0
@@ -29,12 +29,13 @@ class PassthroughStep:
     binds: tuple[Bind, ...]
     upstream: str
     kubectl: Path
+    tunnels: tuple[Tunnel, ...] = ()
     name: str = "edge"
     needs: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
-        return "Passthrough on " + ", ".join(f"{bind.address}:{bind.port}" for bind in self.binds)
+        return "Passthrough on " + ", ".join(f"{bind.address}:{bind.port}" for bind in self._listeners)
 
     def check(self) -> Status:
         folder = self.names.home.passthrough
@@ -75,7 +76,11 @@ class PassthroughStep:
 
     def _route(self, since: float) -> Route:
         listen = tuple((bind.address, bind.port) for bind in self.binds)
-        return Route(self.names.name, self.domain, self.upstream, listen, since)
+        return Route(self.names.name, self.domain, self.upstream, listen, since, tunnels=self.tunnels)
+
+    @property
+    def _listeners(self) -> tuple[Bind, ...]:
+        return (*self.binds, *(Bind(tunnel.address, tunnel.port) for tunnel in self.tunnels))
 
     def _link(self) -> None:
         """Give the process a `kubectl` of that very name, which the bundle's program for all of Kubernetes goes by."""
@@ -111,7 +116,7 @@ class PassthroughStep:
 
     def _not_heard(self, state: passthrough_state.State | None) -> str | None:
         """Where the process cannot listen, and why; None when it does on every port."""
-        for bind in self.binds:
+        for bind in self._listeners:
             if state is None or (bind.address, bind.port) not in state.listening:
                 reason = state.trouble.get(f"{bind.address}:{bind.port}", "unknown") if state else "unknown"
                 return f"does not listen on {bind.address}:{bind.port}: {reason}"

@@ -9,6 +9,7 @@ import ssl
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from sandbox.proxy import passthrough_upstream
 from sandbox.proxy.forward import Forwards, Pace
 from sandbox.proxy.passthrough import Limits, Passthrough
 from sandbox.proxy.passthrough_upstream import Direct, Forwarded
-from sandbox.proxy.routes import Route
+from sandbox.proxy.routes import Route, Tunnel
 from tests.ports import free_port
 from tests.unit.certs.tls import DOMAIN, NOW, make_pki
 from tests.unit.proxy import hello
@@ -250,5 +251,45 @@ def test_a_server_that_ends_the_connection_itself_is_not_asked_again(upstream: F
             await reader.read()
         writer.close()
         await passthrough.stop(0.0)
+
+    asyncio.run(run())
+
+
+def test_a_tunnel_waits_for_the_next_pod_and_loses_nothing(upstream: Forwarded, mood: Path) -> None:
+    """A registry that speaks plain HTTP; its pod goes, and who comes meanwhile is answered by the next."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.0 200 OK\r\n\r\n")
+            await writer.drain()
+        writer.close()
+
+    async def run() -> None:
+        registry = await asyncio.start_server(answer, "127.0.0.1", 0)
+        port = registry.sockets[0].getsockname()[1]
+        there = replace(upstream, port=port, target="deployment/registry", speaks="http")
+        tunnel = Tunnel(free_port(), passthrough_upstream.write(there))
+        passthrough = Passthrough(Forwards(PACE), Limits())
+        await passthrough.follow([Route("a", "a.test", "nowhere", (), 1.0, tunnels=(tunnel,))])
+
+        async def ask() -> bytes:
+            reader, writer = await asyncio.open_connection("127.0.0.1", tunnel.port)
+            writer.write(b"GET /v2/ HTTP/1.0\r\n\r\n")
+            try:
+                return await reader.read()
+            finally:
+                writer.close()
+
+        assert (await ask()).startswith(b"HTTP/1.0 200")
+        mood.write_text("gone")
+        await asyncio.sleep(0.3)
+        waiting = asyncio.create_task(ask())
+        await asyncio.sleep(0.2)
+        assert not waiting.done()
+        mood.write_text("well")
+        assert (await waiting).startswith(b"HTTP/1.0 200")
+        await passthrough.stop(0.0)
+        registry.close()
 
     asyncio.run(run())

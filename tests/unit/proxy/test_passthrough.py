@@ -18,7 +18,7 @@ import pytest
 from sandbox.proxy import forwarded, passthrough_process, passthrough_table
 from sandbox.proxy.forward import Forwards
 from sandbox.proxy.passthrough import Limits, Passthrough
-from sandbox.proxy.routes import Route
+from sandbox.proxy.routes import Route, Tunnel
 from tests.contract import edges
 from tests.contract.edges import Edge
 from tests.ports import free_port
@@ -316,3 +316,31 @@ def test_the_header_says_who_the_client_is() -> None:
 
 def test_it_starts_from_any_folder() -> None:
     assert passthrough_process.argv(Path("/x"))[1:] == ("-P", "-m", "sandbox.proxy.passthrough_process", "/x")
+
+
+def test_a_tunnel_leads_to_its_server_whatever_is_said(tmp_path: Path) -> None:
+    async def answer(reader: StreamReader, writer: StreamWriter) -> None:
+        with leaving(writer):
+            while data := await reader.read(1 << 16):
+                writer.write(data.upper())
+                await writer.drain()
+
+    async def run() -> None:
+        server = await asyncio.start_server(answer, LOCAL, 0)
+        tunnel = Tunnel(free_port(), f"{LOCAL}:{server.sockets[0].getsockname()[1]}")
+        passthrough = Passthrough(Forwards(), Limits())
+        route = Route("a", "a.test", "nowhere", (), 1.0, tunnels=(tunnel,))
+        assert await passthrough.follow([route]) == {}
+        assert passthrough.listening == {(LOCAL, tunnel.port), ("::1", tunnel.port)}
+        for address in (LOCAL, "::1"):
+            reader, writer = await asyncio.open_connection(address, tunnel.port)
+            writer.write(b"get /v2/")
+            assert await reader.readexactly(8) == b"GET /V2/"
+            writer.close()
+        await passthrough.follow([])
+        assert passthrough.listening == frozenset()
+        await passthrough.stop(0.0)
+        server.close()
+        await settle()
+
+    asyncio.run(run())
