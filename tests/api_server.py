@@ -13,6 +13,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import yaml
 
+from sandbox.names import LABEL
+
 KINDS = {
     "/api/v1": {
         "ConfigMap": ("configmaps", True),
@@ -66,9 +68,15 @@ class Handler(BaseHTTPRequestHandler):
         path, _ = self.note()
         if path == "/readyz":
             self.answer(200, b"ok")
+        elif path == "/apis":
+            groups = [base.removeprefix("/apis/") for base in self.server.kinds if base.startswith("/apis/")]
+            self.answer(200, {"groups": [{"preferredVersion": {"groupVersion": one}} for one in groups]})
         elif path in self.server.kinds:
             kinds = self.server.kinds[path].items()
-            rows = [{"kind": kind, "name": name, "namespaced": inside} for kind, (name, inside) in kinds]
+            verbs = ["get", "list", "patch", "delete"]
+            rows = [
+                {"kind": kind, "name": name, "namespaced": inside, "verbs": verbs} for kind, (name, inside) in kinds
+            ]
             self.answer(200, {"resources": [*rows, {"kind": "Scale", "name": "pods/scale", "namespaced": True}]})
         elif path.endswith("/log"):
             self.answer(200, b"last words\n")
@@ -84,6 +92,9 @@ class Handler(BaseHTTPRequestHandler):
                 if place.startswith(f"{base}/") and place.split("/")[-2] == plural
                 if all(label in (one["metadata"].get("labels") or {}) for label in labels)
             ]
+            for key, _, value in (one.partition("=") for one in selector):
+                if key == LABEL:
+                    found = [one for one in found if (one["metadata"].get("labels") or {}).get(key) == value]
             self.answer(200, {"items": [{k: v for k, v in one.items() if k != "kind"} for one in found]})
         else:
             self.missing()

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import yaml
 from kubernetes import client, config
@@ -44,6 +44,20 @@ def title(manifest: Manifest) -> str:
     metadata = manifest.get("metadata") or {}
     place = f"{metadata['namespace']}/" if metadata.get("namespace") else ""
     return f"{manifest.get('kind')} {place}{metadata.get('name')}"
+
+
+@dataclass(frozen=True)
+class Resource:
+    """A kind that the cluster knows: its name in paths, whether it lives in namespaces, what can be done to it."""
+
+    kind: str
+    plural: str
+    namespaced: bool
+    verbs: frozenset[str]
+
+    def may(self, *verbs: str) -> bool:
+        """Whether it can be asked for all of these; whether we may is another matter."""
+        return self.verbs.issuperset(verbs)
 
 
 class Cluster:
@@ -84,13 +98,22 @@ class Cluster:
 
     def apply(self, manifest: Manifest) -> None:
         """Create or change an object so that it says what `manifest` says (server-side apply, KEP-555)."""
+        self._patch(manifest)
+
+    def rehearse(self, manifest: Manifest) -> dict[str, Any]:
+        """What `apply` would make of the object, with all that the cluster adds to it; changes nothing."""
+        return dict(self._patch(manifest, dryRun="All"))
+
+    def _patch(self, manifest: Manifest, **more: str) -> Any:
         metadata = manifest["metadata"]
         path = self._collection(manifest["apiVersion"], manifest["kind"], metadata.get("namespace"))
-        query = urlencode({"fieldManager": MANAGER, "force": "true"})
+        query = urlencode({"fieldManager": MANAGER, "force": "true", **more})
         try:
             # JSON is YAML; as text, since the client only serializes the content types it knows.
             body = json.dumps(manifest)
-            self._call("PATCH", f"{path}/{metadata['name']}?{query}", body=body, kind="application/apply-patch+yaml")
+            return self._call(
+                "PATCH", f"{path}/{metadata['name']}?{query}", body=body, kind="application/apply-patch+yaml"
+            )
         except ClusterError as error:
             raise ClusterError(
                 f"applying {title(manifest)} failed", details=error.details, status=error.status
@@ -127,14 +150,37 @@ class Cluster:
         except ClusterError:
             return ""
 
+    def groups(self) -> tuple[str, ...]:
+        """Every API version that the cluster prefers, `v1` first."""
+        groups = self._call("GET", "/apis")["groups"]
+        return ("v1", *(group["preferredVersion"]["groupVersion"] for group in groups))
+
+    def resources(self, api_version: str) -> tuple[Resource, ...]:
+        """The kinds of one API version; none for one that does not answer."""
+        base = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
+        return tuple(self._discover(base).values())
+
+    def may(self, verb: str, group: str, resource: str, namespace: str | None, name: str = "") -> bool:
+        """Whether we may do `verb` to a resource (`pods`, `pods/portforward`) in a namespace, or in none (SSAR)."""
+        plain, _, part = resource.partition("/")
+        asked = {"verb": verb, "group": group, "resource": plain, "subresource": part, "name": name}
+        attributes = {**asked, **({"namespace": namespace} if namespace else {})}
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": attributes},
+        }
+        answer = self._call("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body=review)
+        return bool(answer["status"].get("allowed"))
+
     def _collection(self, api_version: str, kind: str, namespace: str | None) -> str:
         base = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
-        plural, namespaced = self._resource(base, kind)
-        if namespaced and namespace:
-            return f"{base}/namespaces/{namespace}/{plural}"
-        return f"{base}/{plural}"
+        resource = self._resource(base, kind)
+        if resource.namespaced and namespace:
+            return f"{base}/namespaces/{namespace}/{resource.plural}"
+        return f"{base}/{resource.plural}"
 
-    def _resource(self, base: str, kind: str) -> tuple[str, bool]:
+    def _resource(self, base: str, kind: str) -> Resource:
         known = self._connection.resources
         # A CustomResourceDefinition may just have been applied.
         if kind not in known.get(base, {}):
@@ -144,14 +190,18 @@ class Cluster:
             raise ClusterError(f"the cluster knows no {kind} in {version}", status=404)
         return known[base][kind]
 
-    def _discover(self, base: str) -> dict[str, tuple[str, bool]]:
+    def _discover(self, base: str) -> dict[str, Resource]:
         try:
             found = self._call("GET", base)["resources"]
         except ClusterError as error:
             if error.status == 404:  # not even the group is known
                 return {}
             raise
-        return {one["kind"]: (one["name"], one["namespaced"]) for one in found if "/" not in one["name"]}
+        return {
+            one["kind"]: Resource(one["kind"], one["name"], one["namespaced"], frozenset(one.get("verbs") or ()))
+            for one in found
+            if "/" not in one["name"]
+        }
 
     def _call(
         self, method: str, path: str, *, body: Any = None, kind: str = "application/json", text: bool = False
@@ -179,18 +229,24 @@ class _Connection:
     """What all Clusters of one kubeconfig share: connections, and per API group version the kinds it has."""
 
     client: Any
-    resources: dict[str, dict[str, tuple[str, bool]]] = field(default_factory=dict)
+    resources: dict[str, dict[str, Resource]] = field(default_factory=dict)
 
 
 @functools.lru_cache(maxsize=8)
 def _connection(kubeconfig: Path, changed: int) -> _Connection:
     """The connection by a kubeconfig as it was when it was `changed` (st_mtime_ns): a rebuilt cluster has another."""
     api = config.new_client_from_config(config_file=str(kubeconfig))  # type: ignore[no-untyped-call]
-    # The API server is on this machine: a company proxy named by the environment has no part in it.
-    api.configuration.proxy = None
+    if _is_here(api.configuration.host):
+        # On this machine a company proxy named by the environment has no part in it.
+        api.configuration.proxy = None
     api.configuration.retries = False
     api.rest_client = client.rest.RESTClientObject(api.configuration)
     return _Connection(api)
+
+
+def _is_here(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    return host == "localhost" or host == "::1" or host.startswith("127.")
 
 
 def _message(answer: str) -> str:

@@ -64,7 +64,8 @@ def holds(path: Path, name: str, own: Path) -> bool:
     except KubeconfigError:
         return False
     leads = (_named(theirs, "contexts", name) or {}).get("context") or {}
-    return (leads.get("cluster"), leads.get("user")) == (name, name) and all(
+    wanted = mine["contexts"][0]["context"]
+    return wanted.items() <= leads.items() and all(
         _named(theirs, kind, name) == _named(mine, kind, name) for kind in ("clusters", "users")
     )
 
@@ -118,8 +119,14 @@ def _renamed(own: dict[str, Any], name: str) -> dict[str, Any]:
     return {
         "clusters": [{"name": name, "cluster": cluster}],
         "users": [{"name": name, "user": user}],
-        "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
+        "contexts": [{"name": name, "context": {"cluster": name, "user": name, **_namespace(own)}}],
     }
+
+
+def _namespace(own: dict[str, Any]) -> dict[str, str]:
+    """The namespace that our own file's context has, if it has one."""
+    context = (own.get("contexts") or [{}])[0].get("context") or {}
+    return {"namespace": context["namespace"]} if "namespace" in context else {}
 
 
 def _named(content: dict[str, Any], kind: str, name: str) -> Any:

@@ -1,0 +1,49 @@
+"""Objects in a namespace of a cluster that is not ours: applied, waited for, and gone with the namespace's tenancy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from sandbox.cluster.api import Manifest, title
+from sandbox.cluster.attempt import attempt
+from sandbox.cluster.readiness import wait_ready
+from sandbox.host.waiting import wait_until
+from sandbox.steps import marked
+from sandbox.steps.place import Place
+from sandbox.steps.step import State, Status, Work
+
+TIMEOUT = 300.0
+ATTEMPT_TIMEOUT = 30.0
+
+
+@dataclass(frozen=True)
+class ObjectsStep:
+    """Objects of one purpose, the workload last. `make` tells which, as things are when it is asked."""
+
+    place: Place
+    name: str
+    title: str
+    promises: str
+    make: Callable[[], Sequence[Manifest]]
+    needs: tuple[str, ...] = ("cluster",)
+
+    def check(self) -> Status:
+        amiss = marked.amiss(self.place.cluster, self._wanted())
+        return amiss or Status(State.READY, self.promises)
+
+    def apply(self, work: Work) -> None:
+        cluster, wanted = self.place.cluster, self._wanted()
+        for one in wanted:
+            work.say(title(one))
+            wait_until(partial(attempt, cluster, one), what=title(one), timeout=ATTEMPT_TIMEOUT)
+        work.say("waiting for the pods")
+        wait_ready(cluster, wanted, timeout=TIMEOUT)
+
+    def undo(self) -> bool:
+        return False
+
+    def _wanted(self) -> list[dict[str, Any]]:
+        return [marked.marked(self.place.cluster.own(one)) for one in self.make()]
