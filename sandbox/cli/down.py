@@ -37,5 +37,6 @@ def command(
         steps, _, _ = session.steps(spec, purge=purge)
         lifecycle.down(steps, reporter(progress))
     if not purge:
-        click.echo("kept: the registry's data and the certificates (remove them with --purge)", err=True)
+        kept = "the registry's data and the certificates" if spec.cluster.is_ours else "the certificates"
+        click.echo(f"kept: {kept} (remove them with --purge)", err=True)
     return 0

@@ -10,7 +10,7 @@ import click
 from pydantic import ValidationError
 
 from sandbox import lifecycle, preflight
-from sandbox.cli import environment, session, up_plan
+from sandbox.cli import consent, environment, session, up_plan
 from sandbox.cli.console import reporter
 from sandbox.cli.doctor import explaining
 from sandbox.cli.options import find_spec, output_option, progress_option, spec_options, turn_options
@@ -42,6 +42,7 @@ PORT = _Port(1, 65535)
 @click.option("--keep", is_flag=True, help="When it fails, keep what this run made.")
 @click.option("--plan", "only_plan", is_flag=True, help="Show what would be done; exit 0: nothing, 2: something.")
 @click.option("--recreate", multiple=True, metavar="STEP", help="Agree that STEP is made anew, with all that it holds.")
+@click.option("--yes", is_flag=True, help="Do not ask before the first change to a cluster that exists already.")
 @output_option
 @turn_options
 @progress_option
@@ -56,6 +57,7 @@ def command(
     keep: bool,
     only_plan: bool,
     recreate: tuple[str, ...],
+    yes: bool,
     output: str,
     patience: float,
     progress: str,
@@ -84,6 +86,7 @@ def command(
             if only_plan:
                 return CHANGES if up_plan.show(spec.name, found, recreate, output) else 0
             agreed = up_plan.agreed(found, recreate)
+            consent.require(steps, yes=yes)
             lifecycle.up(steps, talk, keep=keep, recreate=agreed, found=found)
     welcome(settled, home)
     return 0

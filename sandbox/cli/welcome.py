@@ -16,7 +16,7 @@ from sandbox.steps.lan import access, urls, warning
 def welcome(spec: Settled, home: Home) -> None:
     """Print the sandbox's addresses on stdout."""
     names = home.sandbox(spec.name)
-    hosts = hosts_of(Cluster(names.kubeconfig).list("networking.k8s.io/v1", "Ingress"))
+    hosts = hosts_of(Cluster(names.kubeconfig).list("networking.k8s.io/v1", "Ingress", spec.namespace))
     ports = ["" if port == 443 else f":{port}" for port in spec.proxy.ports]
     for host in hosts or (spec.domain,):
         click.echo(f"https://{host}{ports[0]}/" + "".join(f"   and {port}" for port in ports[1:]))

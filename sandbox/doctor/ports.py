@@ -21,7 +21,7 @@ def https(scene: Scene) -> Finding:
     engine = with_engine(scene).engine
     binds = [Bind(scene.spec.proxy.listen, port) for port in scene.spec.proxy.ports]
     held = {bind: holder(bind, engine, scene.home) for bind in binds}
-    own = PASSTHROUGH if scene.spec.proxy.run == "process" else EDGE
+    own = PASSTHROUGH if scene.spec.runs_process else EDGE
     evidence = ", ".join(f"{bind.address}:{bind.port} {who or 'free'}" for bind, who in held.items())
     taken = [bind for bind, who in held.items() if who not in (None, own)]
     if not taken:

@@ -41,7 +41,7 @@ def node(scene: Scene) -> Finding:
 
 def edge(scene: Scene) -> Finding:
     """Whether the edge, or the process in its stead, runs and leads this sandbox's hosts to its ingress."""
-    return _passthrough(scene) if scene.spec.proxy.run == "process" else _edge(scene)
+    return _passthrough(scene) if scene.spec.runs_process else _edge(scene)
 
 
 def _passthrough(scene: Scene) -> Finding:

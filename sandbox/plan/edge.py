@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from sandbox.bundle.recipe import recipes
+from sandbox.bundle.store import Store
 from sandbox.host.process import which
 from sandbox.names import EDGE_LEAF, SYSTEM_NAMESPACE, Names
 from sandbox.plan.site import Site
@@ -26,8 +27,8 @@ def edge(site: Site, lan: Access) -> list[Step]:
     spec, names, binds = site.spec, site.names, site.binds
     image, nodes = site.own.references["haproxy"], site.nodes.every
     container = EdgeStep(site.engine, names, nodes, image, spec.domain, binds, hosts(spec), lan.domains)
-    process = PassthroughStep(names, spec.domain, binds, _port_forward(names), _kubectl(site))
-    if spec.proxy.run == "container":
+    process = PassthroughStep(names, spec.domain, binds, _port_forward(names), kubectl(site.store))
+    if not spec.runs_process:
         other = DisplacedStep(process) if routes.find(routes.load(site.home.passthrough), spec.name) else None
         return [other, replace(container, needs=(*container.needs, other.name))] if other else [container]
     other = DisplacedStep(container) if routes.find(routes.load(site.home.edge), spec.name) else None
@@ -58,6 +59,6 @@ def _port_forward(names: Names) -> str:
     )
 
 
-def _kubectl(site: Site) -> Path:
+def kubectl(store: Store) -> Path:
     """The kubectl on the PATH, else the bundle's program for all of Kubernetes."""
-    return which("kubectl") or site.store.program(recipes()["kubernetes"], "kubernetes")
+    return which("kubectl") or store.program(recipes()["kubernetes"], "kubernetes")

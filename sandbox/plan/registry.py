@@ -49,7 +49,7 @@ def push(site: Site, keychain: Keychain | None) -> list[Step]:
     if not site.spec.push:
         return []
     port, external = site.spec.registry.port, site.spec.registry.external
-    images = _readable(site.spec.push)
+    images = readable(site.spec.push)
     return [PushStep(site.engine, images, port, external, keychain, needs=("registry", "images"))]
 
 
@@ -81,7 +81,7 @@ def accounts(site: Site) -> list[Step]:
     return [AccountsStep(site.names, entries), CredentialsStep(site.nodes, site.names, entries)]
 
 
-def _readable(manifest: Path) -> LockFile:
+def readable(manifest: Path) -> LockFile:
     """The images of the manifest with its lock, which can both be read."""
     images = LockFile.of(manifest)
     images.read()

@@ -25,6 +25,9 @@ __all__ = ["PortForbidden", "PortTaken", "require", "reserve", "settle"]
 
 def require(spec: Spec, home: Home, own: OwnImages) -> None:
     """Raise the first reason, ports aside, why `up` could not work; changes nothing."""
+    if not spec.cluster.is_ours:
+        _require_kubectl(home)
+        return
     if process.which("docker") is None:
         raise MissingTool(
             "the docker command is not installed",
@@ -41,3 +44,13 @@ def require(spec: Spec, home: Home, own: OwnImages) -> None:
         Provided(spec.certs.default.cert, spec.certs.default.key).require(spec.domain, now=datetime.now(UTC))
     if spec.certs.issuer == "cert-manager":
         release.manifest(home.manifests)
+
+
+def _require_kubectl(home: Home) -> None:
+    """An existing cluster is reached by a program that is no part of it."""
+    if process.which("kubectl") is None and not Store(home.bundle).has(recipes()["kubernetes"]):
+        raise MissingTool(
+            "kubectl is not installed",
+            details="the ways to an existing cluster's ingress and registry are its port-forwards",
+            fix="install it: https://kubernetes.io/docs/tasks/tools/   (or `sandbox bundle build kubernetes`)",
+        )

@@ -64,9 +64,9 @@ def _settle(spec: Spec, machine: Machine) -> Settled:
         chosen.append(_first(before, usual, fixed | set(chosen), usable) if port == "auto" else port)
     registry = spec.registry.port
     if registry == "auto":
-        owner = machine.home.sandbox(spec.name).registry
+        owner = _registry_owner(spec, machine.home)
         usable = partial(_is_usable, machine, owner, LOCAL, REGISTRY)
-        registry = _first(_remembered_registry(machine), PREFERRED_REGISTRY, fixed | set(chosen), usable)
+        registry = _first(_remembered_registry(spec, machine), PREFERRED_REGISTRY, fixed | set(chosen), usable)
     try:
         return Settled.of(spec, registry=registry, https=tuple(chosen))
     except ValidationError as error:
@@ -98,11 +98,16 @@ def _wanted(spec: Settled, home: Home) -> Sequence[Wanted]:
     https = [Wanted(_proxy(spec), Bind(spec.proxy.listen, port), *HTTPS) for port in spec.proxy.ports]
     if spec.registry.external:
         return https
-    return [Wanted(home.sandbox(spec.name).registry, Bind(LOCAL, spec.registry.port), *REGISTRY), *https]
+    return [Wanted(_registry_owner(spec, home), Bind(LOCAL, spec.registry.port), *REGISTRY), *https]
+
+
+def _registry_owner(spec: Spec, home: Home) -> str:
+    """What listens for the registry: its container, or a tunnel to the one in a cluster that is not ours."""
+    return home.sandbox(spec.name).registry if spec.cluster.is_ours else PASSTHROUGH
 
 
 def _proxy(spec: Spec) -> str:
-    return EDGE if spec.proxy.run == "container" else PASSTHROUGH
+    return PASSTHROUGH if spec.runs_process else EDGE
 
 
 def _remembered_https(spec: Spec, machine: Machine) -> Iterator[int | None]:
@@ -114,8 +119,11 @@ def _remembered_https(spec: Spec, machine: Machine) -> Iterator[int | None]:
         yield None
 
 
-def _remembered_registry(machine: Machine) -> int | None:
-    """The port that the sandbox's registry container is published on, running or not."""
+def _remembered_registry(spec: Spec, machine: Machine) -> int | None:
+    """The port that the sandbox's registry container is published on, running or not, or that its tunnel has."""
+    if not spec.cluster.is_ours:
+        route = routes.find(routes.load(machine.home.passthrough), spec.name)
+        return next((tunnel.port for tunnel in route.tunnels), None) if route else None
     name = machine.home.sandbox(machine.name).registry
     container = next((one for one in machine.ours if one.name == name), None)
     binds = container.published.get(REGISTRY_PORT, frozenset()) if container else frozenset()

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from sandbox.spec.model import Model
-from sandbox.spec.values import FeatureGate, LocalPath, NodePath, PatchText, Release
+from sandbox.spec.values import FeatureGate, Label, LocalPath, NodePath, PatchText, Release
 
 MAX_NODES = 250  # each has a range of 256 addresses for its pods, of 65536
 
@@ -87,7 +87,17 @@ class KindOptions(Model):
 class Cluster(Model):
     """The Kubernetes cluster."""
 
-    provider: Literal["kind"] = Field(default="kind", description="What runs the cluster.")
+    provider: Literal["kind", "existing"] = Field(
+        default="kind",
+        description="What runs the cluster: kind on this machine, or somebody else, for one that exists already.",
+    )
+    context: str | None = Field(
+        default=None, min_length=1, description="The existing cluster, by its context in your kubeconfig."
+    )
+    namespace: Label | None = Field(
+        default=None,
+        description="The one namespace of the existing cluster that everything is put into.  [default: sandbox-NAME]",
+    )
     kubernetes: Release | None = Field(
         default=None,
         description="The Kubernetes version, such as v1.36.3; by default the one this release of sandbox is made for.",
@@ -104,6 +114,11 @@ class Cluster(Model):
     )
     mounts: tuple[Mount, ...] = Field(default=(), description="Files and folders of this machine for the nodes.")
     kind: KindOptions | None = Field(default=None, description="What else kind is to be told, in its own words.")
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the sandbox makes the cluster, and may do in it what it likes."""
+        return self.provider != "existing"
 
     def __hash__(self) -> int:  # a dict has none
         return hash(self.model_dump_json())

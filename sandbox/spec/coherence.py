@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from sandbox.spec import foreign
+
 if TYPE_CHECKING:
     from sandbox.spec.spec import Spec
 
@@ -23,6 +25,7 @@ def misfits(spec: Spec) -> list[Misfit]:
         *_same_credentials(spec),
         *_hosts_of_the_ingress(spec),
         *_same_addon(spec),
+        *foreign.misfits(spec),
     ]
 
 
@@ -71,7 +74,7 @@ def _proxy_hosts(spec: Spec) -> Iterator[Misfit]:
         if one.ends and "." not in one.host:
             wrong = f"'{one.host}' cannot end at the proxy: its name has a single label"
             yield ("proxy", "hosts", index, "host"), wrong
-    if hosts and spec.proxy.run == "process":
+    if hosts and spec.proxy.run == "process" and spec.cluster.is_ours:
         yield ("proxy", "hosts"), "only the container has such hosts: leave out 'run: process'"
 
 

@@ -49,10 +49,11 @@ class Proxy(Model):
         "8443 for the second, else the next free one, and the same again as long as the sandbox is there; auto alone: "
         "both so.",
     )
-    run: Literal["container", "process"] = Field(
-        default="container",
+    run: Literal["container", "process"] | None = Field(
+        default=None,
         description="What the proxy is: a container beside the cluster, or a process of yours that reaches the cluster "
-        "through its API server, for clusters that no container can reach.",
+        "through its API server, for clusters that no container can reach.  [default: container, and process for an "
+        "existing cluster]",
     )
     hosts: tuple[Annotated[ProxyHost, BeforeValidator(_alone)], ...] = Field(
         default=(),

@@ -60,6 +60,16 @@ class Spec(Model):
         outside = (host for host in ending if host != self.domain and not host.endswith("." + self.domain))
         return tuple(dict.fromkeys((self.domain, *outside)))
 
+    @property
+    def namespace(self) -> str | None:
+        """The only namespace that is the sandbox's to use; None where the whole cluster is."""
+        return None if self.cluster.is_ours else self.cluster.namespace or f"sandbox-{self.name}"
+
+    @property
+    def runs_process(self) -> bool:
+        """Whether the proxy is a process, since no container may or can reach the cluster."""
+        return self.proxy.run == "process" or not self.cluster.is_ours
+
     @classmethod
     def default(cls, name: str) -> Self:
         """The spec of the sandbox `name` with nothing else said; raises UsageError for a name that cannot be one."""

@@ -30,7 +30,7 @@ class HttpsStep:
     """Makes nothing; ready when clients are answered, the domain itself on every port with the present certificate.
 
     That is the one in `secret`, a TLS Secret of the system namespace, and it must be vouched for by those in the file
-    `root`, by default the sandbox's own.
+    `root`, by default the sandbox's own. With `namespace` nothing outside it is looked at, and the Secret is there.
     """
 
     names: Names
@@ -40,6 +40,7 @@ class HttpsStep:
     needs: tuple[str, ...]
     name: str = "https"
     root: Path | None = None
+    namespace: str | None = None
 
     @property
     def title(self) -> str:
@@ -64,13 +65,17 @@ class HttpsStep:
         """Return once every port serves the domain with the certificate that its Secret holds. Raises WaitTimeout."""
         wait_until(self._stale, what=f"the certificate of {self.domain}", timeout=SWAP_TIMEOUT, pause=0.2)
 
+    @property
+    def _home(self) -> str:
+        return self.namespace or SYSTEM_NAMESPACE
+
     def _hosts(self) -> tuple[str, ...]:
-        hosts = page.hosts_of(Cluster(self.names.kubeconfig).list("networking.k8s.io/v1", "Ingress"))
+        hosts = page.hosts_of(Cluster(self.names.kubeconfig).list("networking.k8s.io/v1", "Ingress", self.namespace))
         return tuple(host for host in hosts if host == self.domain or host.endswith("." + self.domain))
 
     def _wanted(self) -> Facts | None:
         """The certificate that the ingress controller serves the domain with, if it is there."""
-        found = Cluster(self.names.kubeconfig).get("v1", "Secret", self.secret, SYSTEM_NAMESPACE)
+        found = Cluster(self.names.kubeconfig).get("v1", "Secret", self.secret, self._home)
         if found is None:
             return None
         return describe(base64.b64decode(found["data"]["tls.crt"]), now=datetime.now(UTC))
@@ -79,7 +84,7 @@ class HttpsStep:
         """Where the domain is not served with the present certificate, or None."""
         wanted = self._wanted()
         if wanted is None:
-            return f"the Secret {SYSTEM_NAMESPACE}/{self.secret} is gone"
+            return f"the Secret {self._home}/{self.secret} is gone"
         with ThreadPoolExecutor(WIDTH) as pool:
             asked = [pool.submit(self._ask_domain, bind, wanted) for bind in self.binds]
             return next((trouble for trouble in (one.result() for one in asked) if trouble), None)
@@ -98,7 +103,7 @@ class HttpsStep:
         served = describe(served_pem.encode(), now=datetime.now(UTC))
         if served.sha256 in {wanted.sha256, *self._own()}:
             return None
-        return f"{place} serves the certificate {served}, not {wanted} of {SYSTEM_NAMESPACE}/{self.secret}"
+        return f"{place} serves the certificate {served}, not {wanted} of {self._home}/{self.secret}"
 
     def _own(self) -> set[str]:
         """The fingerprints of certificates made for the domain by name: an Ingress for it may be served with one."""

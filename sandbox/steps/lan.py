@@ -26,7 +26,7 @@ def access(spec: Spec, keystore: Keystore) -> Access:
     """What the spec asks for, on this machine's addresses of now."""
     if not lan.is_open(spec.proxy.listen):
         return Access(open=False)
-    wanted = lan.domains(spec.name, spec.proxy.listen) if spec.proxy.run == "container" else ()
+    wanted = lan.domains(spec.name, spec.proxy.listen) if not spec.runs_process else ()
     vouched = keystore.permitted(wanted)
     return Access(True, vouched, tuple(domain for domain in wanted if domain not in vouched))
 

@@ -54,6 +54,8 @@ def test_every_key_is_optional() -> None:
         "domain": "sandbox.sandbox.localhost",
         "cluster": {
             "provider": "kind",
+            "context": None,
+            "namespace": None,
             "kubernetes": None,
             "nodes": {"control_plane": 1, "workers": 0},
             "ip_family": "ipv4",
@@ -65,7 +67,7 @@ def test_every_key_is_optional() -> None:
         "registry": {"port": 5001, "tls": [], "external": None, "storage": None, "mirrors": []},
         "push": None,
         "ingress": {"controller": "traefik", "gateway_api": False},
-        "proxy": {"listen": "127.0.0.1", "ports": [443, 8443], "run": "container", "hosts": []},
+        "proxy": {"listen": "127.0.0.1", "ports": [443, 8443], "run": None, "hosts": []},
         "network": {"nameservers": "auto", "search": [], "hosts": {}, "proxy": "auto"},
         "certs": {"issuer": "sandbox", "default": None, "secrets": []},
         "credentials": [],
@@ -216,7 +218,11 @@ ALL_KEYS = "allowed keys: apiVersion, name, domain, cluster, images, registry, p
             "1: proxy.hosts: only the container has such hosts: leave out 'run: process'",
             "",
         ),
-        ("cluster:\n  provider: minikube\n", "2: cluster.provider: must be 'kind', not 'minikube'", "allowed: kind"),
+        (
+            "cluster:\n  provider: minikube\n",
+            "2: cluster.provider: must be 'kind' or 'existing', not 'minikube'",
+            "allowed: kind, existing",
+        ),
         ("cluster:\n  nodes: 0\n", "2: cluster.nodes: must be from 1 to 250, not 0", ""),
         (
             "cluster: {nodes: true}\n",
@@ -514,7 +520,13 @@ def specs(draw: st.DrawFn) -> dict[str, Any]:
         "apiVersion": "sandbox.dev/v1",
         "name": draw(labels),
         "domain": domain,
-        "cluster": {"provider": "kind", "kubernetes": draw(st.none() | st.just("v1.36.3")), **draw(shapes)},
+        "cluster": {
+            "provider": "kind",
+            "context": None,
+            "namespace": None,
+            "kubernetes": draw(st.none() | st.just("v1.36.3")),
+            **draw(shapes),
+        },
         "images": {"source": draw(st.sampled_from(["auto", "upstream", "bundle"]))},
         "registry": {
             "port": ports[0],
@@ -534,7 +546,7 @@ def specs(draw: st.DrawFn) -> dict[str, Any]:
             "ports": ports[1:],
             **draw(
                 st.fixed_dictionaries({"run": st.sampled_from(["container", "process"]), "hosts": st.just([])})
-                | st.just({"run": "container", "hosts": [{"host": f"a.{domain}", "terminate": True, "to": "b.c:1"}]})
+                | st.just({"run": None, "hosts": [{"host": f"a.{domain}", "terminate": True, "to": "b.c:1"}]})
             ),
         },
         "network": {
@@ -573,3 +585,26 @@ def test_certificates_are_for_the_domain_and_for_hosts_beside_it_that_end_at_the
     hosts = "[{host: shop.test, terminate: true}, {host: x.demo.test, to: 'a:1'}, {host: dev.test, to: 'a:1'}, x.test]"
     spec = parse(f"{{domain: demo.test, proxy: {{hosts: {hosts}}}}}")
     assert spec.vouched == ("demo.test", "shop.test", "dev.test")
+
+
+def test_a_cluster_that_exists_has_a_context_and_one_namespace() -> None:
+    found = parse("name: demo\ncluster: {provider: existing, context: team}\n")
+    assert (found.namespace, found.runs_process, found.cluster.is_ours) == ("sandbox-demo", True, False)
+    assert parse("cluster: {provider: existing, context: team, namespace: mine}\n").namespace == "mine"
+    assert (Spec().namespace, Spec().runs_process) == (None, False)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("cluster: {provider: existing}", "needs its context"),
+        ("cluster: {context: team}", "write 'provider: existing'"),
+        ("cluster: {provider: existing, context: t}\nproxy: {run: container}", "no container can reach"),
+        ("cluster: {provider: existing, context: t}\naddons: [metrics-server]", "for the whole cluster"),
+        ("cluster: {provider: existing, context: t}\ningress: {controller: nginx}", "'traefik' in one namespace"),
+        ("cluster: {provider: existing, context: t}\nnetwork: {nameservers: [1.1.1.1]}", "nameservers that it has"),
+        ("cluster: {provider: existing, context: t}\nregistry: {mirrors: [docker.io]}", "for whoever runs it"),
+    ],
+)
+def test_what_a_cluster_that_exists_does_not_give_is_refused(text: str, said: str) -> None:
+    assert said in str(refusal(text))

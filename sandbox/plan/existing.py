@@ -1,0 +1,212 @@
+"""The plan for a cluster that exists already: all of it in one namespace, by nothing but its API server."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from sandbox.bundle.own import OwnImages
+from sandbox.bundle.store import Store
+from sandbox.certs.keystore import Keystore
+from sandbox.certs.names import domain_names, subject_names
+from sandbox.cluster import manifests, tls_secret
+from sandbox.cluster.api import Manifest
+from sandbox.cluster.inner_registry import NAME, PULL_SECRET, WRITE_PORT
+from sandbox.cluster.placed import placed
+from sandbox.host.account import account
+from sandbox.host.engine import Bind, Engine
+from sandbox.ingress.tenant import CLASS, DEFAULT, DOMAIN, SERVICE, TenantTraefik
+from sandbox.names import REGISTRY_PORT, Home, Names
+from sandbox.plan import edge, registry
+from sandbox.proxy import passthrough_upstream
+from sandbox.proxy.passthrough_upstream import Forwarded
+from sandbox.proxy.routes import Tunnel
+from sandbox.registry.credential import Keychain
+from sandbox.spec import Settled
+from sandbox.steps import marked
+from sandbox.steps.authority import AuthorityStep
+from sandbox.steps.context import ContextStep
+from sandbox.steps.https import HttpsStep
+from sandbox.steps.inner_canary import InnerCanaryStep
+from sandbox.steps.inner_registry import InnerRegistryStep, name_on_nodes
+from sandbox.steps.objects import ObjectsStep
+from sandbox.steps.passthrough import PassthroughStep
+from sandbox.steps.place import Place
+from sandbox.steps.push import PushStep
+from sandbox.steps.remembered import RememberedStep
+from sandbox.steps.secrets import TlsSecret
+from sandbox.steps.step import Step
+from sandbox.steps.team_registry import TeamRegistryStep
+from sandbox.steps.tenancy import TenancyStep
+
+
+def build(
+    spec: Settled, home: Home, engine: Engine, own: OwnImages, *, purge: bool, keychain: Keychain | None
+) -> tuple[Step, ...]:
+    """The steps of a sandbox in somebody else's cluster; as `plan.build`, and needs the engine for its images only."""
+    lot = _Lot(spec, home.sandbox(spec.name), own)
+    steps: list[Step] = [
+        RememberedStep(lot.names, spec),
+        AuthorityStep(lot.names, lot.keystore, spec.vouched, {one.leaf: one.hosts for one in lot.secrets}, purge, ()),
+        TenancyStep(lot.names, (home.kubeconfig, *home.other_kubeconfigs), lot.context, lot.place.namespace, account()),
+        ContextStep(lot.names),
+        *_registry(lot, keychain),
+        _edge(lot),
+        *([] if spec.registry.external else [InnerCanaryStep(lot.place, spec.registry.port)]),
+        *_push(lot, engine, keychain),
+        _secrets(lot),
+        *_ingress(lot),
+    ]
+    steps += _objects(lot, {step.name for step in steps})
+    return (*steps, *_proof(lot))
+
+
+@dataclass(frozen=True)
+class _Lot:
+    """One sandbox in a cluster that is not ours, and what its steps are made from."""
+
+    spec: Settled
+    names: Names
+    own: OwnImages
+
+    @property
+    def context(self) -> str:
+        return str(self.spec.cluster.context)
+
+    @property
+    def place(self) -> Place:
+        return Place(self.names, str(self.spec.namespace))
+
+    @property
+    def keystore(self) -> Keystore:
+        return Keystore(self.names.keys)
+
+    @property
+    def binds(self) -> tuple[Bind, ...]:
+        return tuple(Bind(self.spec.proxy.listen, port) for port in self.spec.proxy.ports)
+
+    @property
+    def secrets(self) -> tuple[TlsSecret, ...]:
+        """The TLS Secrets, all in the one namespace whatever the spec says of theirs."""
+        namespace, domain = self.place.namespace, self.spec.domain
+        return (
+            TlsSecret(namespace, DEFAULT, "default", subject_names(domain)),
+            TlsSecret(namespace, DOMAIN, "domain", domain_names(domain)),
+            *(
+                TlsSecret(namespace, one.secret, f"{one.namespace}.{one.secret}", one.hosts)
+                for one in self.spec.certs.secrets
+            ),
+        )
+
+    def tls_secrets(self) -> list[Manifest]:
+        """The Secrets with the certificates of now, which the step `certificates` keeps."""
+        pairs = [(one, self.keystore.leaf_files(one.leaf).read()) for one in self.secrets]
+        return [
+            tls_secret.manifest(one.namespace, one.secret, chain_pem=pair.cert_pem, key_pem=pair.key_pem)
+            for one, pair in pairs
+        ]
+
+    def forward(self, target: str, port: int, speaks: str) -> str:
+        """A way to a port of a pod through the API server."""
+        return passthrough_upstream.write(
+            Forwarded(
+                kubectl=str(self.names.home.kubectl),
+                kubeconfig=str(self.names.kubeconfig),
+                namespace=self.place.namespace,
+                target=target,
+                port=port,
+                speaks=speaks,
+            )
+        )
+
+    def images(self) -> Mapping[str, str]:
+        """What an image of the sandbox's registry begins with in manifests, and with what in this cluster."""
+        port, external = self.spec.registry.port, self.spec.registry.external
+        there = external.rpartition("://")[2] if external else name_on_nodes(self.place)
+        return dict.fromkeys(
+            (f"localhost:{port}", f"127.0.0.1:{port}", f"{self.names.registry}:{REGISTRY_PORT}"), there
+        )
+
+    def objects(self, wanted: Sequence[Manifest]) -> list[dict[str, Any]]:
+        """The user's objects as they are to be in this cluster."""
+        versions = {one["apiVersion"] for one in wanted}
+        known = {version: self.place.cluster.resources(version) for version in versions}
+        return placed(
+            wanted,
+            namespaced={(version, one.kind): one.namespaced for version, found in known.items() for one in found},
+            images=self.images(),
+            pull_secret=None if self.spec.registry.external else PULL_SECRET,
+            ingress_class=CLASS,
+        )
+
+
+def _registry(lot: _Lot, keychain: Keychain | None) -> list[Step]:
+    external = lot.spec.registry.external
+    if external:
+        return [TeamRegistryStep(external, keychain)]
+    return [InnerRegistryStep(lot.place, lot.own.references["registry"])]
+
+
+def _edge(lot: _Lot) -> Step:
+    """The process that brings this machine's ports to the namespace's ingress, and pushes to its registry."""
+    tunnel = Tunnel(lot.spec.registry.port, lot.forward(f"deployment/{NAME}", WRITE_PORT, "http"))
+    return PassthroughStep(
+        lot.names,
+        lot.spec.domain,
+        lot.binds,
+        lot.forward(f"service/{SERVICE}", 443, "tls"),
+        edge.kubectl(Store(lot.names.home.bundle)),
+        () if lot.spec.registry.external else (tunnel,),
+    )
+
+
+def _push(lot: _Lot, engine: Engine, keychain: Keychain | None) -> list[Step]:
+    spec = lot.spec
+    if not spec.push:
+        return []
+    images = registry.readable(spec.push)
+    return [PushStep(engine, images, spec.registry.port, spec.registry.external, keychain, needs=("registry", "edge"))]
+
+
+def _secrets(lot: _Lot) -> Step:
+    title, names = f"{len(lot.secrets)} TLS Secrets", ", ".join(one.secret for one in lot.secrets)
+    return ObjectsStep(lot.place, "secrets", title, names, lot.tls_secrets, needs=("cluster", "certificates"))
+
+
+def _ingress(lot: _Lot) -> list[Step]:
+    if lot.spec.ingress.controller == "none":
+        return []
+    references, port = lot.own.references, lot.spec.proxy.ports[0]
+    traefik = TenantTraefik(references["traefik"], references["busybox"], lot.spec.name, lot.place.namespace, port)
+
+    def make() -> Sequence[Manifest]:
+        return traefik.manifests(marked.digest(lot.tls_secrets()))
+
+    return [
+        ObjectsStep(
+            lot.place,
+            "ingress",
+            f"Ingress controller Traefik for {lot.place.namespace}",
+            "default certificate, ssl-passthrough, default backend",
+            make,
+            needs=("cluster", "certificates", "secrets"),
+        )
+    ]
+
+
+def _objects(lot: _Lot, before: set[str]) -> list[Step]:
+    if not lot.spec.apply:
+        return []
+    wanted = manifests.load(lot.spec.apply)
+    needs = tuple(name for name in ("cluster", "registry", "wiring", "push", "secrets") if name in before)
+    title = f"{len(wanted)} objects of yours"
+    return [ObjectsStep(lot.place, "apply", title, f"in {lot.place.namespace}", partial(lot.objects, wanted), needs)]
+
+
+def _proof(lot: _Lot) -> list[Step]:
+    if lot.spec.ingress.controller == "none":
+        return []
+    needs = ("edge", "ingress", *(("apply",) if lot.spec.apply else ()))
+    return [HttpsStep(lot.names, lot.spec.domain, lot.binds, DOMAIN, needs, namespace=lot.place.namespace)]

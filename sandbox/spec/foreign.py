@@ -1,0 +1,56 @@
+"""What a sandbox.yaml may not ask of a cluster that is somebody else's, and what only such a cluster understands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sandbox.spec.spec import Spec
+
+Misfit = tuple[tuple[str | int, ...], str]
+
+# What changes nodes, or the cluster as a whole, and what stands in for it.
+REFUSED: tuple[tuple[tuple[str, str], str], ...] = (
+    (("cluster", "kubernetes"), "an existing cluster has the version that it has"),
+    (("cluster", "nodes"), "an existing cluster has the nodes that it has"),
+    (("cluster", "ip_family"), "an existing cluster has the addresses that it has"),
+    (("cluster", "feature_gates"), "an existing cluster has the features that it has"),
+    (("cluster", "mounts"), "nodes of an existing cluster are not this machine's"),
+    (("cluster", "kind"), "an existing cluster is not kind's to make"),
+    (("registry", "tls"), "nodes of an existing cluster cannot be told to trust it"),
+    (("registry", "storage"), "the registry of an existing cluster keeps its data there"),
+    (("registry", "mirrors"), "nodes of an existing cluster cannot be told of mirrors: that is for whoever runs it"),
+    (("ingress", "gateway_api"), "the kinds of the Gateway API are for the whole cluster, which is not ours"),
+    (("proxy", "hosts"), "only the proxy of a cluster of our own has such hosts"),
+    (("network", "nameservers"), "an existing cluster has the nameservers that it has"),
+    (("network", "search"), "an existing cluster has the search domains that it has"),
+    (("network", "hosts"), "names for pods are for the whole cluster, which is not ours"),
+    (("network", "proxy"), "an existing cluster has its own way out"),
+)
+
+
+def misfits(spec: Spec) -> Iterator[Misfit]:
+    """What does not go with the cluster's provider: the path of each value that is to change, and why."""
+    if spec.cluster.is_ours:
+        for key in ("context", "namespace"):
+            if getattr(spec.cluster, key) is not None:
+                yield ("cluster", key), "is for a cluster that exists: write 'provider: existing'"
+        return
+    if spec.cluster.context is None:
+        yield ("cluster", "context"), "an existing cluster needs its context: see `kubectl config get-contexts`"
+    for (part, key), reason in REFUSED:
+        value = getattr(spec, part)
+        if getattr(value, key) != type(value).model_fields[key].get_default():
+            yield (part, key), reason
+    if spec.ingress.controller == "nginx":
+        yield ("ingress", "controller"), "'nginx' wants rights in the whole cluster, 'traefik' in one namespace"
+    if spec.certs.issuer != "sandbox":
+        yield ("certs", "issuer"), "cert-manager is for the whole cluster, which is not ours"
+    if spec.certs.default is not None:
+        yield ("certs", "default"), "is not to be had on an existing cluster yet"
+    if spec.proxy.run == "container":
+        yield ("proxy", "run"), "no container can reach an existing cluster: leave it out"
+    for part in ("addons", "credentials"):
+        if getattr(spec, part):
+            yield (part,), "are for the whole cluster, which is not ours"

@@ -1,0 +1,71 @@
+"""The plan for a cluster that exists: no container, network or node of ours in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from sandbox import plan
+from sandbox.bundle.own import UPSTREAM, OwnImages
+from sandbox.names import Home
+from sandbox.proxy import passthrough_upstream
+from sandbox.proxy.passthrough_upstream import Forwarded
+from sandbox.spec import Settled, Spec
+from sandbox.steps.passthrough import PassthroughStep
+from sandbox.steps.push import PushStep
+from sandbox.steps.step import Step
+from sandbox.steps.team_registry import TeamRegistryStep
+from tests.fakes import FakeEngine
+
+S = TypeVar("S")
+EXISTING: dict[str, Any] = {"cluster": {"provider": "existing", "context": "team"}}
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Home:
+    return Home(tmp_path / "state", tmp_path / "cache", tmp_path / "kubeconfig")
+
+
+def build(place: Home, **more: Any) -> dict[str, Step]:
+    spec = Settled.of(Spec.model_validate(EXISTING | more), registry=5001, https=(443, 8443))
+    steps = plan.build(spec, place, FakeEngine(), OwnImages("upstream", UPSTREAM))
+    return {step.name: step for step in steps}
+
+
+def one(kind: type[S], steps: dict[str, Step]) -> S:
+    (found,) = (step for step in steps.values() if isinstance(step, kind))
+    return found
+
+
+def test_everything_is_in_one_namespace_behind_the_api_server(place: Home, tmp_path: Path) -> None:
+    images, objects = tmp_path / "images.yaml", tmp_path / "objects.yaml"
+    images.write_text("images: [busybox:1]\n")
+    objects.write_text("{apiVersion: v1, kind: ConfigMap, metadata: {name: a}}\n")
+    steps = build(place, push=images, apply=(objects,))
+    assert list(steps) == [
+        *("spec", "certificates", "cluster", "context", "registry", "edge", "wiring", "push"),
+        *("secrets", "ingress", "apply", "https"),
+    ]
+    seen: set[str] = set()
+    for step in steps.values():
+        assert set(step.needs) <= seen, step.name
+        seen.add(step.name)
+    (tunnel,) = one(PassthroughStep, steps).tunnels
+    assert tunnel.port == 5001
+    leads = passthrough_upstream.parse(tunnel.upstream)
+    assert isinstance(leads, Forwarded)
+    assert (leads.namespace, leads.target, leads.speaks) == ("sandbox-sandbox", "deployment/sandbox-registry", "http")
+    assert one(PushStep, steps).needs == ("registry", "edge")
+
+
+def test_a_team_s_registry_needs_no_tunnel_and_no_canary(place: Home) -> None:
+    steps = build(place, registry={"external": "registry.team.example"})
+    assert "wiring" not in steps
+    assert one(PassthroughStep, steps).tunnels == ()
+    assert one(TeamRegistryStep, steps).where == "registry.team.example"
+
+
+def test_another_controller_of_an_existing_cluster_is_left_alone(place: Home) -> None:
+    assert not {"ingress", "https"} & build(place, ingress={"controller": "none"}).keys()
