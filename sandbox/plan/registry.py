@@ -55,7 +55,7 @@ def push(site: Site, keychain: Keychain | None) -> list[Step]:
 
 def images(site: Site) -> Step:
     """The sandbox's own images, and those of the bundle that the user's manifest names. Raises SandboxError."""
-    entries = _readable(site.spec.push).entries if site.spec.push else ()
+    entries = readable(site.spec.push).entries if site.spec.push else ()
     wanted = own.further(entry.image for entry in entries if isinstance(entry, FromDaemon))
     for one in wanted:
         if site.engine.image_id(one.reference) is None and not site.store.has(one):
