@@ -62,6 +62,11 @@ class Home:
         """The ports that commands at work are about to take."""
         return self.state / "ports"
 
+    @property
+    def snapshots(self) -> Path:
+        """Sandboxes kept for later, a folder each with a folder for each snapshot; they hold keys."""
+        return self.state / "snapshots"
+
     def lock(self, name: str) -> Path:
         """The folder that is locked by whoever changes the sandbox `name`."""
         return self.state / "locks" / name

@@ -20,6 +20,7 @@ COMMANDS = {
     "config": "Check and explain sandbox.yaml and images.yaml; touches nothing.",
     "stop": "Let a sandbox rest: it uses no processor time and no memory, and keeps everything it holds.",
     "start": "Start a stopped sandbox as it was last brought up; ready when its hosts are answered.",
+    "snapshot": "Keep a sandbox with all it holds, and bring it back.",
     "status": "Show how every part of a sandbox stands; exit code 1 unless all is ready.",
     "list": "List the sandboxes of this machine.",
     "dashboard": "Show every sandbox on a page of this machine, live and read only, until Ctrl-C.",

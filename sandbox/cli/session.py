@@ -11,6 +11,11 @@ from sandbox.api.world import own_images, registry_port, steps
 from sandbox.cli import console, environment
 from sandbox.cli.options import PATIENCE
 from sandbox.host import turn
+from sandbox.host.engine import Engine
+from sandbox.names import Names
+from sandbox.providers import kind
+from sandbox.snapshot.restore import Restoring
+from sandbox.snapshot.store import Store
 from sandbox.spec import Settled, Spec
 from sandbox.steps.remembered import load
 from sandbox.steps.step import Step
@@ -29,7 +34,15 @@ def alone(name: str, *, patience: float = PATIENCE, progress: str = "auto") -> I
     with turn.take(
         environment.home().lock(name), command, seconds=patience, waits=lambda line: console.note(progress, line)
     ):
+        names = environment.home().sandbox(name)
+        if Store(names.home.snapshots).restoring(name).exists():
+            restoring(names, Engine.connect()).settle()
         yield
+
+
+def restoring(names: Names, engine: Engine) -> Restoring:
+    """What brings the snapshots of a sandbox back."""
+    return Restoring(engine, names, Store(names.home.snapshots), kind.nodes(engine, names).mark)
 
 
 def remembered(name: str) -> Settled | None:

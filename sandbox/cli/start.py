@@ -14,6 +14,8 @@ from sandbox.cli.options import find_spec, progress_option, spec_options, turn_o
 from sandbox.cli.welcome import welcome
 from sandbox.errors import UsageError
 from sandbox.host.engine import Engine
+from sandbox.report import Reporter
+from sandbox.spec import Settled
 
 
 @click.command("start")
@@ -33,16 +35,22 @@ def command(ctx: click.Context, file: Path | None, name: str | None, *, patience
     """
     environment.start_log(verbose=ctx.obj)
     environment.catch_signals()
-    wanted, home = find_spec(file, name), environment.home()
+    wanted = find_spec(file, name)
     with session.alone(wanted.name, patience=patience, progress=progress):
-        spec = session.remembered(wanted.name)
-        if spec is None:
-            raise UsageError(
-                f"there is no sandbox '{wanted.name}' to start",
-                fix="`sandbox list` shows those there are; `sandbox up` makes one",
-                id="no-sandbox",
-            )
-        with preflight.reserve(spec, home, Engine.connect()) as settled, explaining(settled):
-            lifecycle.up(session.resting(settled), reporter(progress), keep=True)
-    welcome(spec, home)
+        spec = bring(wanted.name, reporter(progress))
+    welcome(spec, environment.home())
     return 0
+
+
+def bring(name: str, talk: Reporter) -> Settled:
+    """Start the sandbox as it was last brought up; its spec. Raises UsageError when there is none."""
+    spec = session.remembered(name)
+    if spec is None:
+        raise UsageError(
+            f"there is no sandbox '{name}' to start",
+            fix="`sandbox list` shows those there are; `sandbox up` makes one",
+            id="no-sandbox",
+        )
+    with preflight.reserve(spec, environment.home(), Engine.connect()) as settled, explaining(settled):
+        lifecycle.up(session.resting(settled), talk, keep=True)
+    return spec

@@ -277,14 +277,22 @@ class Engine:
             return True
 
     def start(self, name: str) -> None:
-        """Start a container that exists."""
+        """Start a container that exists, or let one go on that is held still."""
         with _translated(f"starting container {name}"):
-            self._client.api.start(name)
+            if self._client.api.inspect_container(name)["State"].get("Paused"):
+                self._client.api.unpause(name)
+            else:
+                self._client.api.start(name)
 
     def stop(self, name: str) -> None:
         """Stop a container; it keeps what it holds. Stopped already is fine."""
         with _translated(f"stopping container {name}"), self._patient():
             self._client.api.stop(name)
+
+    def pause(self, name: str) -> None:
+        """Hold every process of a running container still until `start`, wherever it is at."""
+        with _translated(f"pausing container {name}"):
+            self._client.api.pause(name)
 
     def keep_stopped(self, name: str) -> None:
         """Let a container that was stopped stay so when the engine starts anew, and one that was not start again."""
@@ -400,6 +408,12 @@ class Engine:
             return True
 
     @contextmanager
+    def api(self, doing: str) -> Iterator[Any]:
+        """The client below, for other modules of this package; what fails in the block is an EngineError."""
+        with _translated(doing), self._patient():
+            yield self._client.api
+
+    @contextmanager
     def _patient(self) -> Iterator[None]:
         """Let a call take long: an engine sends nothing while it loads, saves or pulls."""
         before, self._client.api.timeout = self._client.api.timeout, LONG_TIMEOUT
@@ -415,7 +429,7 @@ def _container(found: Mapping[str, Any]) -> Container:
     return Container(
         name=found["Name"].lstrip("/"),
         id=found["Id"],
-        running=bool(found["State"]["Running"]) and not found["State"]["Restarting"],
+        running=found["State"]["Status"] == "running",
         image=found["Image"],
         labels=found["Config"]["Labels"] or {},
         addresses={name: one["IPAddress"] for name, one in networks.items() if one.get("IPAddress")},

@@ -1,0 +1,171 @@
+"""`sandbox snapshot`."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from sandbox.cli import environment, session, start
+from sandbox.cli.console import reporter
+from sandbox.cli.options import find_spec, output_option, progress_option, spec_options, turn_options
+from sandbox.cli.push_talk import megabytes
+from sandbox.cli.welcome import welcome
+from sandbox.errors import SandboxError, UsageError
+from sandbox.host.engine import Engine
+from sandbox.names import Names
+from sandbox.providers import kind
+from sandbox.report import Reporter
+from sandbox.snapshot.manifest import Manifest
+from sandbox.snapshot.save import Saving
+from sandbox.snapshot.store import Store
+
+
+@click.group("snapshot")
+def command() -> None:
+    """Keep a sandbox with all it holds, and bring it back."""
+
+
+@command.command("save")
+@click.argument("snapshot", required=False)
+@spec_options
+@turn_options
+@progress_option
+@click.pass_context
+def save(
+    ctx: click.Context, snapshot: str | None, file: Path | None, name: str | None, *, patience: float, progress: str
+) -> int:
+    """Keep a sandbox, running or stopped, as SNAPSHOT, by default the time of day.
+
+    What runs is held still for the seconds that it takes. Nodes, registry, certificates and the spec are kept in files
+    that only you can read, for there are keys among them; docs/snapshots.md says where.
+
+    \b
+    sandbox snapshot save
+    sandbox snapshot save before-upgrade demo
+    """
+    environment.start_log(verbose=ctx.obj)
+    environment.catch_signals()
+    names = environment.home().sandbox(find_spec(file, name).name)
+    chosen = snapshot or datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    with session.alone(names.name, patience=patience, progress=progress):
+        engine = Engine.connect()
+        saving = Saving(engine, names, _store(), kind.nodes(engine, names).all())
+        title, talk, started = f"Snapshot {chosen} of {names.name}", reporter(progress), time.monotonic()
+        with _telling(talk, title):
+            made = saving.save(chosen, lambda line: talk.progress(title, line))
+        talk.finished(title, megabytes(made.bytes), time.monotonic() - started)
+    return 0
+
+
+@command.command("restore")
+@click.argument("snapshot", required=False)
+@spec_options
+@click.option("--yes", is_flag=True, help="Replace the sandbox that is there, without being asked.")
+@turn_options
+@progress_option
+@click.pass_context
+def restore(
+    ctx: click.Context,
+    snapshot: str | None,
+    file: Path | None,
+    name: str | None,
+    *,
+    yes: bool,
+    patience: float,
+    progress: str,
+) -> int:
+    """Bring SNAPSHOT back, by default the newest one, and start it.
+
+    It takes the place of the sandbox there is, which goes with all it holds. When it cannot be brought back whole, the
+    one there is stays.
+
+    \b
+    sandbox snapshot restore
+    sandbox snapshot restore before-upgrade demo --yes
+    """
+    environment.start_log(verbose=ctx.obj)
+    environment.catch_signals()
+    home = environment.home()
+    names = home.sandbox(find_spec(file, name).name)
+    with session.alone(names.name, patience=patience, progress=progress):
+        engine, store = Engine.connect(), _store()
+        manifest = store.find(names.name, snapshot)
+        _agree(manifest, engine, names, yes=yes)
+        title, talk, started = f"Snapshot {manifest.snapshot} of {names.name}", reporter(progress), time.monotonic()
+        with _telling(talk, title):
+            session.restoring(names, engine).restore(manifest, lambda line: talk.progress(title, line))
+        talk.finished(title, "brought back", time.monotonic() - started)
+        spec = start.bring(names.name, talk)
+    welcome(spec, home)
+    return 0
+
+
+@command.command("list")
+@output_option
+@click.pass_context
+def list_(ctx: click.Context, *, output: str) -> int:
+    """List the snapshots of all sandboxes, with their sizes."""
+    environment.start_log(verbose=ctx.obj)
+    found = _store().all()
+    if output == "json":
+        keys = {"snapshot", "sandbox", "made", "release", "kubernetes", "parts"}
+        rows = [{**one.model_dump(mode="json", include=keys), "bytes": one.bytes} for one in found]
+        click.echo(json.dumps(rows, indent=2))
+        return 0
+    for one in found:
+        made = one.made.astimezone().strftime("%Y-%m-%d %H:%M")
+        click.echo(f"{one.sandbox:<20} {one.snapshot:<24} {made}  {megabytes(one.bytes):>10}  {one.kubernetes}")
+    return 0
+
+
+@command.command("delete")
+@click.argument("snapshot")
+@spec_options
+@turn_options
+@click.pass_context
+def delete(ctx: click.Context, snapshot: str, file: Path | None, name: str | None, *, patience: float) -> int:
+    """Remove a snapshot."""
+    environment.start_log(verbose=ctx.obj)
+    sandbox = find_spec(file, name).name
+    with session.alone(sandbox, patience=patience):
+        _store().delete(sandbox, snapshot)
+    click.echo(f"removed snapshot {snapshot} of sandbox '{sandbox}'", err=True)
+    return 0
+
+
+@contextmanager
+def _telling(talk: Reporter, title: str) -> Iterator[None]:
+    talk.began(title)
+    try:
+        yield
+    except SandboxError as error:
+        talk.failed(title, error.brief)
+        raise
+
+
+def _store() -> Store:
+    return Store(environment.home().snapshots)
+
+
+def _agree(manifest: Manifest, engine: Engine, names: Names, *, yes: bool) -> None:
+    """Ask before a sandbox that is there goes. Raises UsageError without an answer, Abort for a no."""
+    there = kind.nodes(engine, names).all() or engine.volume_labels(names.volume) is not None
+    if not there or yes:
+        return
+    warning = f"sandbox '{names.name}' is there; its cluster, registry and certificates would be replaced"
+    if not sys.stdin.isatty():
+        raise UsageError(
+            warning,
+            details="here is no terminal to ask at; nothing was changed",
+            fix=f"add --yes, or keep it first: sandbox snapshot save SNAPSHOT {names.name}",
+            id="snapshot-replaces",
+        )
+    click.echo(warning, err=True)
+    click.confirm(f"bring '{manifest.snapshot}' back in its place?", err=True, abort=True)

@@ -1,0 +1,128 @@
+"""Keeps a sandbox: its nodes, its registry, its certificates and its spec, all as they were at one moment."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import tarfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+
+from sandbox import __version__
+from sandbox.errors import UsageError
+from sandbox.host import files, replica
+from sandbox.host.engine import Container, Engine, EngineError
+from sandbox.names import Names
+from sandbox.snapshot import volumes
+from sandbox.snapshot.manifest import Manifest, Node, part
+from sandbox.snapshot.store import MANIFEST, Store
+from sandbox.snapshot.volumes import Packed
+
+CERTIFICATES = "certificates.tar"
+SPEC = "spec.json"
+REGISTRY = "registry"
+# Where a node image for kind says which Kubernetes it has.
+VERSION = PurePosixPath("/kind/version")
+
+
+@dataclass(frozen=True)
+class Saving:
+    """One sandbox to be kept, whose nodes are the containers `nodes`, in the snapshots of `store`."""
+
+    engine: Engine
+    names: Names
+    store: Store
+    nodes: Sequence[Container]
+
+    def save(self, snapshot: str, say: Callable[[str], None]) -> Manifest:
+        """Keep it under the name `snapshot`; what runs is held still meanwhile. Raises SandboxError."""
+        if not self.nodes or not self.names.spec.exists():
+            raise UsageError(
+                f"there is no sandbox '{self.names.name}' to keep",
+                fix="`sandbox list` shows those there are; `sandbox up` makes one",
+                id="no-sandbox",
+            )
+        with self.store.begun(self.names.name, snapshot) as folder:
+            registry = self.engine.volume_labels(self.names.volume) is not None
+            described = [self._describe(one) for one in self.nodes]
+            packed = packing(described)
+            if registry:
+                packed.append(Packed(self.names.volume, REGISTRY))
+            with self._still(registry):
+                say("reading the nodes' files")
+                for node in described:
+                    _write(folder / node.files, replica.changes(self.engine, node.name))
+                say("reading the volumes")
+                volumes.pack(self.engine, described[0].image, packed, folder)
+                _write(folder / CERTIFICATES, _tar(self.names.keys))
+                _write(folder / SPEC, self.names.spec.read_bytes())
+            say("computing digests")
+            manifest = Manifest(
+                snapshot=snapshot,
+                sandbox=self.names.name,
+                made=datetime.now(UTC),
+                release=__version__,
+                kubernetes=(self.engine.read_file(self.names.node, VERSION) or b"").decode().strip(),
+                image=described[0].image,
+                folder=str(self.names.folder),
+                nodes=tuple(described),
+                registry=REGISTRY if registry else None,
+                parts=tuple(part(path) for path in sorted(folder.iterdir())),
+            )
+            _write(folder / MANIFEST, manifest.model_dump_json(indent=2).encode())
+        return manifest
+
+    def _describe(self, container: Container) -> Node:
+        made = replica.describe(self.engine, container.name)
+        held = replica.volumes(self.engine, container.name)
+        return Node(
+            name=container.name,
+            image=container.image,
+            config={**made.config, "Image": container.image},
+            host=dict(made.host),
+            files=f"{container.name}.tar",
+            volumes=dict(held),
+        )
+
+    @contextmanager
+    def _still(self, registry: bool) -> Iterator[None]:
+        """Hold still everything that writes, all at once, so that it is kept as a loss of power would leave it."""
+        running = [one.name for one in self.nodes if one.running]
+        found = self.engine.container(self.names.registry) if registry else None
+        if found and found.running:
+            running.append(found.name)
+        held: list[str] = []
+        try:
+            for name in running:
+                held.append(name)
+                self.engine.pause(name)
+            yield
+        finally:
+            for name in held:
+                with contextlib.suppress(EngineError):
+                    self.engine.start(name)
+
+
+def packing(nodes: Sequence[Node]) -> list[Packed]:
+    """How the volumes of nodes are kept: what differs from their image."""
+    return [
+        Packed(volume, f"{node.name}{place.replace('/', '-')}", base=place)
+        for node in nodes
+        for place, volume in node.volumes.items()
+    ]
+
+
+def _tar(folder: Path) -> bytes:
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as tar:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and not path.name.startswith("."):
+                tar.add(path, str(path.relative_to(folder)))
+    return content.getvalue()
+
+
+def _write(path: Path, data: bytes) -> None:
+    files.write_atomic(path, data, mode=0o600)
