@@ -43,6 +43,11 @@ class Home:
         return self.cache / "manifests"
 
     @property
+    def projects(self) -> Path:
+        """The specs, manifests and images of sandboxes that were fetched from elsewhere."""
+        return self.cache / "projects"
+
+    @property
     def edge(self) -> Path:
         """The edge's configuration, which its container reads."""
         return self.state / "edge"

@@ -35,6 +35,7 @@ COMMANDS = {
     "addons": "List, enable and disable what else the cluster has, such as metrics-server.",
     "proxy": "Show what the proxy leads where, and add or remove hosts that lead out of the cluster.",
     "credentials": "Give pods your accounts at other registries (docker, gcr, ecr, acr), and renew them in time.",
+    "export": "Write a sandbox as a folder that brings the same one up elsewhere.",
     "completion": "Print the script that lets a shell complete commands, options and names.",
     "bundle": "The sandbox's own images and tools: build them, carry them as one file to machines without network.",
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,13 +12,15 @@ from pathlib import Path
 
 import click
 
+from sandbox.api.export import export
 from sandbox.bundle import loading
 from sandbox.bundle.contents import Component, Contents
 from sandbox.bundle.reading import opened
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.saving import save as save_bundle
 from sandbox.bundle.store import Store
-from sandbox.cli import environment
+from sandbox.cli import environment, session
+from sandbox.cli.complete import sandboxes
 from sandbox.cli.console import reporter
 from sandbox.cli.options import output_option, progress_option
 from sandbox.cli.push_talk import count, megabytes
@@ -31,11 +34,14 @@ _file = click.argument("file", type=click.Path(path_type=Path))
 
 @click.command("save")
 @_file
+@click.argument("name", required=False, shell_complete=sandboxes)
 @click.option("--raw", is_flag=True, help="Do not compress: larger, and sooner done on both sides.")
 @progress_option
 @click.pass_context
-def save(ctx: click.Context, file: Path, *, raw: bool, progress: str) -> int:
+def save(ctx: click.Context, file: Path, name: str | None, *, raw: bool, progress: str) -> int:
     """Write one file with all that `up` needs: images, node image, tools, their digests and a bill of materials.
+
+    With the sandbox NAME, as it was last brought up, its spec, manifests and images come along.
 
     The same bundle gives the same bytes each time. The bill of materials (CycloneDX, with licences) is sbom.cdx.json in
     it; SOURCE_DATE_EPOCH is the time it bears, if it is set.
@@ -43,11 +49,13 @@ def save(ctx: click.Context, file: Path, *, raw: bool, progress: str) -> int:
     \b
     sandbox bundle save sandbox.bundle
     sandbox bundle save --raw /media/stick/sandbox.bundle
+    sandbox bundle save demo.bundle demo     and elsewhere: sandbox up --from demo.bundle
     """
     environment.start_log(verbose=ctx.obj)
     environment.catch_signals()
-    with _at_work(f"Bundle {file}", progress, lambda: megabytes(file.stat().st_size)) as (store, say):
-        save_bundle(file, store, compress=not raw, epoch=_epoch(), on_file=say)
+    done = lambda: megabytes(file.stat().st_size)  # noqa: E731
+    with _at_work(f"Bundle {file}", progress, done) as (store, say), _exported(name, say) as project:
+        save_bundle(file, store, project=project, compress=not raw, epoch=_epoch(), on_file=say)
     with opened(file) as bundle:
         click.echo(f"{bundle.identity}  {file}")
     return 0
@@ -135,6 +143,17 @@ def _epoch() -> int | None:
     if not text.isdigit():
         raise UsageError(f"SOURCE_DATE_EPOCH is {text!r}, not a number of seconds since 1970")
     return int(text)
+
+
+@contextmanager
+def _exported(name: str | None, say: Callable[[str], None]) -> Iterator[tuple[str, Path] | None]:
+    """The sandbox NAME as a folder for the length of the block, if one is named."""
+    if name is None:
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix=".export-", dir=environment.home().cache) as folder:
+        export(session.brought_up(name), Path(folder), say)
+        yield name, Path(folder)
 
 
 @contextmanager

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 
 from sandbox.api.world import own_images, registry_port, steps
 from sandbox.cli import console, environment
-from sandbox.cli.options import PATIENCE
+from sandbox.cli.options import PATIENCE, find_spec
+from sandbox.errors import UsageError
 from sandbox.host import turn
 from sandbox.host.engine import Engine
 from sandbox.names import Names
@@ -20,7 +21,7 @@ from sandbox.spec import Settled, Spec
 from sandbox.steps.remembered import load
 from sandbox.steps.step import Step
 
-__all__ = ["alone", "own_images", "registry_port", "remembered", "resting", "steps"]
+__all__ = ["alone", "brought_up", "own_images", "registry_port", "remembered", "resting", "steps"]
 
 # What `up` brings in from the user's files.
 BROUGHT = ("spec", "push", "addons", "apply")
@@ -48,6 +49,19 @@ def restoring(names: Names, engine: Engine) -> Restoring:
 def remembered(name: str) -> Settled | None:
     """The spec that a sandbox was last brought up with, if there is one."""
     return load(environment.home().sandbox(name))
+
+
+def brought_up(name: str | None) -> Settled:
+    """The spec that the sandbox NAME, else that of ./sandbox.yaml, was last brought up with. Raises UsageError."""
+    wanted = find_spec(None, name)
+    spec = remembered(wanted.name)
+    if spec is None:
+        raise UsageError(
+            f"there is no sandbox '{wanted.name}'",
+            fix="`sandbox list` shows those there are; `sandbox up` makes one",
+            id="no-sandbox",
+        )
+    return spec
 
 
 def resting(spec: Spec) -> tuple[Step, ...]:

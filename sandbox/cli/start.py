@@ -12,7 +12,6 @@ from sandbox.cli.console import reporter
 from sandbox.cli.doctor import explaining
 from sandbox.cli.options import find_spec, progress_option, spec_options, turn_options
 from sandbox.cli.welcome import welcome
-from sandbox.errors import UsageError
 from sandbox.host.engine import Engine
 from sandbox.report import Reporter
 from sandbox.spec import Settled
@@ -44,13 +43,7 @@ def command(ctx: click.Context, file: Path | None, name: str | None, *, patience
 
 def bring(name: str, talk: Reporter) -> Settled:
     """Start the sandbox as it was last brought up; its spec. Raises UsageError when there is none."""
-    spec = session.remembered(name)
-    if spec is None:
-        raise UsageError(
-            f"there is no sandbox '{name}' to start",
-            fix="`sandbox list` shows those there are; `sandbox up` makes one",
-            id="no-sandbox",
-        )
+    spec = session.brought_up(name)
     with preflight.reserve(spec, environment.home(), Engine.connect()) as settled, explaining(settled):
         lifecycle.up(session.resting(settled), talk, keep=True)
     return spec

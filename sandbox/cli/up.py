@@ -10,7 +10,8 @@ import click
 from pydantic import ValidationError
 
 from sandbox import lifecycle, preflight
-from sandbox.cli import consent, environment, session, up_plan
+from sandbox.api import origin
+from sandbox.cli import consent, console, environment, session, up_plan
 from sandbox.cli.console import reporter
 from sandbox.cli.doctor import explaining
 from sandbox.cli.options import find_spec, output_option, progress_option, spec_options, turn_options
@@ -37,6 +38,12 @@ PORT = _Port(1, 65535)
 
 @click.command("up")
 @spec_options
+@click.option(
+    "--from",
+    "source",
+    metavar="SOURCE",
+    help="A folder, a git repository (URL#BRANCH:FOLDER) or a bundle file with a sandbox.yaml.",
+)
 @click.option("--https-port", "https_ports", type=PORT, multiple=True, help="Instead of the spec's; auto: free ones.")
 @click.option("--registry-port", type=PORT, help="Instead of the spec's; auto: a free one.")
 @click.option("--keep", is_flag=True, help="When it fails, keep what this run made.")
@@ -52,6 +59,7 @@ def command(
     file: Path | None,
     name: str | None,
     *,
+    source: str | None,
     https_ports: tuple[int | Literal["auto"], ...],
     registry_port: int | Literal["auto"] | None,
     keep: bool,
@@ -67,12 +75,18 @@ def command(
     \b
     sandbox up                      the spec in this folder, or a default one
     sandbox up -f demo/sandbox.yaml
+    sandbox up --from https://git.example.com/team/demo.git#main:k8s
+    sandbox up --from demo.bundle   on a machine without network, too
     sandbox up --https-port auto    443 and 8443 where they are free, else others
     """
     environment.start_log(verbose=ctx.obj)
     environment.catch_signals()
-    spec = _with_ports(find_spec(file, name), https_ports, registry_port)
     home = environment.home()
+    if source is not None:
+        if file is not None:
+            raise UsageError("-f and --from contradict each other", fix="give one of them")
+        file = origin.fetch(source, home, lambda line: console.note(progress, line))
+    spec = _with_ports(find_spec(file, name), https_ports, registry_port)
     with (
         session.alone(spec.name, patience=patience, progress=progress),
         preflight.reserve(spec, home, Engine.connect()) as settled,
