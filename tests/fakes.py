@@ -7,7 +7,7 @@ import json
 import tarfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -42,6 +42,7 @@ class FakeNetwork:
 
     subnet: str
     labels: Mapping[str, str]
+    subnet6: str = ""
 
 
 class FakeEngine(Engine):
@@ -144,6 +145,15 @@ class FakeEngine(Engine):
             for volume in spec.volumes:
                 self.volumes.setdefault(volume, {})
 
+    def run_another(self, name: str, like: str, labels: Mapping[str, str], *, without: Sequence[str] = ()) -> None:
+        doing = f"starting container {name}"
+        if name in self.boxes:
+            raise EngineError(f"{doing} failed", details=f'The container name "/{name}" is already in use')
+        before = self._box(like, doing)
+        kept = {key: value for key, value in before.spec.environment.items() if key not in without}
+        spec = replace(before.spec, name=name, labels={**before.spec.labels, **labels}, environment=kept, publish={})
+        self.add(FakeContainer(spec, before.image, read_only=before.read_only))
+
     def add(self, box: FakeContainer) -> None:
         """A container that somebody else made, such as a node of kind."""
         self._connect(box)
@@ -197,15 +207,16 @@ class FakeEngine(Engine):
         if found is None:
             return None
         members = (box for box in self.boxes.values() if box.running and box.spec.network == name)
-        return Network(name, found.subnet, dict(found.labels), frozenset(box.spec.name for box in members))
+        names = frozenset(box.spec.name for box in members)
+        return Network(name, found.subnet, dict(found.labels), names, subnet6=found.subnet6)
 
     def spare_networks(self, name: str) -> tuple[str, ...]:
         return ()
 
-    def create_network(self, name: str, labels: Mapping[str, str]) -> None:
+    def create_network(self, name: str, labels: Mapping[str, str], *, subnet6: str = "") -> None:
         if name in self.networks:
             raise EngineError(f"making network {name} failed", details=f"network with name {name} already exists")
-        self.networks[name] = FakeNetwork(f"172.{30 + len(self.networks)}.0.0/16", dict(labels))
+        self.networks[name] = FakeNetwork(f"172.{30 + len(self.networks)}.0.0/16", dict(labels), subnet6)
 
     def remove_network(self, name: str) -> None:
         found = self.network(name)

@@ -14,6 +14,7 @@ from urllib.parse import urlencode, urlsplit
 
 import docker
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.types import IPAMConfig, IPAMPool
 from docker.utils.config import find_config_file
 
 from sandbox.errors import MissingTool, SandboxError
@@ -82,13 +83,17 @@ class Container:
 
 @dataclass(frozen=True)
 class Network:
-    """A network of the engine: its IPv4 range, the containers on it, and the engine's own address there if told."""
+    """A network of the engine: its IPv4 range, the containers on it, the engine's own address there if told.
+
+    `subnet6` is its IPv6 range, if it has one.
+    """
 
     name: str
     subnet: str
     labels: Mapping[str, str]
     members: frozenset[str]
     gateway: str = ""
+    subnet6: str = ""
 
 
 class Engine:
@@ -267,6 +272,26 @@ class Engine:
                 made.remove(force=True)
                 raise
 
+    def run_another(self, name: str, like: str, labels: Mapping[str, str], *, without: Sequence[str] = ()) -> None:
+        """Create and start a container made as `like` was, but for its name, `labels`, and ports, of which it has none.
+
+        Variables of its environment that are named in `without` are left out, volumes without a name are its own.
+        """
+        with _translated(f"starting container {name}"):
+            found = self._client.api.inspect_container(like)
+            config, host = dict(found["Config"]), dict(found["HostConfig"])
+            kept = [one for one in config.get("Env") or () if one.partition("=")[0] not in without]
+            config |= {"Hostname": name, "Labels": {**config["Labels"], **labels}, "Env": kept, "ExposedPorts": {}}
+            host |= {"PortBindings": {}, "ContainerIDFile": ""}
+            networks: Any = {"EndpointsConfig": {network: {} for network in found["NetworkSettings"]["Networks"]}}
+            config |= {"HostConfig": host, "NetworkingConfig": networks}
+            self._client.api.create_container_from_config(config, name)
+            try:
+                self._client.api.start(name)
+            except BaseException:
+                self._client.api.remove_container(name, force=True, v=True)
+                raise
+
     def remove_container(self, name: str) -> bool:
         """Stop and remove a container with its anonymous volumes; returns whether there was one."""
         with _translated(f"removing container {name}"):
@@ -363,12 +388,15 @@ class Engine:
         found: list[Mapping[str, Any]] = [self._client.api.inspect_network(each) for each in known]
         return sorted(found, key=lambda one: (not one.get("Containers"), one["Created"]))
 
-    def create_network(self, name: str, labels: Mapping[str, str]) -> None:
-        """Make an IPv4 bridge network."""
+    def create_network(self, name: str, labels: Mapping[str, str], *, subnet6: str = "") -> None:
+        """Make a bridge network, of IPv4 and, with a range for it, of IPv6 too."""
         options = {"com.docker.network.bridge.enable_ip_masquerade": "true"}
+        more: dict[str, Any] = {}
+        if subnet6:
+            more = {"enable_ipv6": True, "ipam": IPAMConfig(pool_configs=[IPAMPool(subnet=subnet6)])}
         with _translated(f"making network {name}"):
             self._client.api.create_network(
-                name, driver="bridge", labels=dict(labels), options=options, check_duplicate=True
+                name, driver="bridge", labels=dict(labels), options=options, check_duplicate=True, **more
             )
 
     def remove_network(self, name: str) -> None:
@@ -441,10 +469,12 @@ def _container(found: Mapping[str, Any]) -> Container:
 
 
 def _network(found: Mapping[str, Any]) -> Network:
-    ranges = [one for one in found["IPAM"]["Config"] or () if ":" not in one["Subnet"]]
+    ranges: Sequence[Mapping[str, str]] = found["IPAM"]["Config"] or ()
+    first: Mapping[str, str] = next((one for one in ranges if ":" not in one["Subnet"]), {})
+    second: Mapping[str, str] = next((one for one in ranges if ":" in one["Subnet"]), {})
     members = frozenset(one["Name"] for one in (found.get("Containers") or {}).values())
-    first = ranges[0] if ranges else {}
-    return Network(found["Name"], first.get("Subnet", ""), found["Labels"] or {}, members, first.get("Gateway", ""))
+    subnets, gateway = (first.get("Subnet", ""), second.get("Subnet", "")), first.get("Gateway", "")
+    return Network(found["Name"], subnets[0], found["Labels"] or {}, members, gateway, subnets[1])
 
 
 @contextmanager

@@ -38,7 +38,7 @@ def build(
     steps: list[Step] = [
         RememberedStep(site.names, spec),
         registry.images(site),
-        NetworkStep(engine, home),
+        NetworkStep(engine, home, ipv6=spec.cluster.ip_family != "ipv4"),
         certificates.authority(site, lan, edge.leaf(site, lan), purge),
         registry.registry(site, purge),
         *registry.mirrors(site, keychain, purge),

@@ -16,11 +16,11 @@ def require(cluster: Cluster, own: OwnImages) -> None:
             fix="write `nodes: {workers: …}` in the spec's `cluster`, or, where an image registry can be reached, "
             "`images: {source: upstream}`",
         )
-    if cluster.ip_family != "ipv4":
+    if cluster.ip_family == "ipv6":
         raise UsageError(
-            f"a cluster cannot have the IP family '{cluster.ip_family}' yet",
-            details="the sandboxes' Docker network has no IPv6",
-            fix="leave out `ip_family` in the spec's `cluster`",
+            "a cluster cannot have IPv6 alone",
+            details="its pods would reach neither the registry nor this machine's nameservers, which have IPv4",
+            fix="write `ip_family: dual` in the spec's `cluster`: pods and services then have addresses of both kinds",
         )
     for mount in cluster.mounts:
         if not mount.host.exists():

@@ -20,16 +20,15 @@ from sandbox.host.resolvers import resolv_conf
 from sandbox.host.waiting import WaitTimeout, wait_until
 from sandbox.names import NETWORK, Names
 from sandbox.providers.containers import Containers
+from sandbox.providers.kind_join import ADMIN, ROLE, START_TIMEOUT, Joining
 from sandbox.providers.provider import Nodes, Standing
 from sandbox.providers.proxied import Proxied
 
-ROLE = "io.x-k8s.kind.role"
 ROLES = ("control-plane", "worker")  # the others balance load and run no pods
 
 # A file in the node that says kind came to its end, and what it was told; it lasts as long as the node does.
 COMPLETE = PurePosixPath("/kind/sandbox-complete")
 
-START_TIMEOUT = 60.0
 MAX_NAMESERVERS = 3  # of a resolv.conf(5); the kubelet leaves out more
 SETTLE = 3.0  # seconds; the engine copies the image's /var before a new node is to be seen
 
@@ -72,10 +71,15 @@ class KindProvider:
         return Standing.PARTIAL if found is not Standing.ABSENT and self._is_half_made() else found
 
     def stale(self) -> str | None:
-        """What it was made with and the spec no longer says."""
+        """What it was made with and the spec no longer says; more workers it can have."""
         recorded = self.engine.read_file(self.names.node, COMPLETE)
         before = json.loads(recorded) if recorded else {}
-        other = [key for key, value in self._record().items() if key in before and before[key] != value]
+        if not before:
+            return None
+        nodes, wanted = spec.Nodes(**before["nodes"]), self.shape.nodes
+        if nodes.control_plane != wanted.control_plane or nodes.workers > wanted.workers:
+            return f"it was made with {nodes.total} nodes, {nodes.control_plane} of them control planes"
+        other = [key for key, value in self._record().items() if key != "nodes" and before.get(key) != value]
         return f"it was made with another {', '.join(other)}" if other else None
 
     def drift(self) -> str | None:
@@ -83,6 +87,9 @@ class KindProvider:
         stopped = [one.name for one in self._containers.all() if not one.running]
         if stopped:
             return f"{', '.join(stopped)} is stopped"
+        missing = self._missing()
+        if missing:
+            return f"{', '.join(missing)} is not there"
         if self.names.resolv_conf.exists() and self._resolv_conf() != self.names.resolv_conf.read_text():
             return "other nameservers"
         for node in self.nodes.running():
@@ -129,7 +136,7 @@ class KindProvider:
         for node in self._containers.all():
             # kind's own policy, on-failure, would start a stopped node with the engine and a failed one only once.
             self.engine.keep_stopped(node.name)
-        self.engine.write_file(self.names.node, COMPLETE, json.dumps(self._record()).encode())
+        self._note_complete()
 
     def start(self, say: Callable[[str], None]) -> None:
         """Start nodes that are stopped, and let running ones have the present nameservers and proxy."""
@@ -142,7 +149,16 @@ class KindProvider:
         self._write_mounted()
         for node in self.nodes.running():
             if node in stopped:
-                wait_until(partial(self._is_starting, node), what=node, timeout=START_TIMEOUT)
+                wait_until(partial(self._joining.silence, node), what=node, timeout=START_TIMEOUT)
+        missing = self._missing()
+        if missing:
+            wait_until(self._api_silence, what="the API server", timeout=START_TIMEOUT)
+            for name in missing:
+                say(f"adding {name}")
+                self._joining.add(name)
+                self.engine.keep_stopped(name)
+            self._note_complete()
+        for node in self.nodes.running():
             for place, path in self._mounted.items():
                 if self._lacks(node, place):  # which is not of our making
                     self.engine.write_file(node, PurePosixPath(place), path.read_bytes())
@@ -197,6 +213,22 @@ class KindProvider:
         """Whether kind was stopped before it had made the whole cluster."""
         return self.engine.read_file(self.names.node, COMPLETE) is None
 
+    def _note_complete(self) -> None:
+        self.engine.write_file(self.names.node, COMPLETE, json.dumps(self._record()).encode())
+
+    def _missing(self) -> list[str]:
+        """The workers that are to be and are not."""
+        there = {one.name for one in self._containers.all()}
+        return [name for name in node_names(self.names.cluster, self.shape.nodes) if name not in there]
+
+    def _api_silence(self) -> str | None:
+        status, said = self.engine.execute(self.names.node, ["kubectl", *ADMIN, "get", "--raw=/readyz"])
+        return None if status == 0 else said.strip()
+
+    @property
+    def _joining(self) -> Joining:
+        return Joining(self.engine, NETWORK, self.names.cluster, self.names.node)
+
     def _record(self) -> dict[str, object]:
         """What a cluster is made with for good, by the words of the spec."""
         fields = self.shape.model_dump(mode="json", include={"ip_family", "feature_gates", "mounts", "kind"})
@@ -237,10 +269,6 @@ class KindProvider:
         self.names.resolv_conf.chmod(0o644)
         self.names.proxy_conf.touch(0o600)
         self.names.proxy_conf.write_text(proxy.drop_in(self.proxied.variables()))
-
-    def _is_starting(self, node: str) -> str | None:
-        status, said = self.engine.execute(node, ["systemctl", "is-active", "containerd"])
-        return None if status == 0 else f"containerd is {said.strip()}"
 
     def _has_proxy(self, node: str) -> bool:
         """Whether the containerd that runs was told of the proxy."""

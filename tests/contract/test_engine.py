@@ -117,6 +117,20 @@ def test_one_port_of_a_container_is_published_twice(world: World) -> None:
     assert world.engine.publisher(free_port()) is None
 
 
+def test_another_of_the_same_making_has_its_own_name_and_no_ports(world: World) -> None:
+    other = f"{world.name}-2"
+    with pytest.raises(EngineError, match="No such container"):
+        world.engine.run_another(other, world.name, {})
+    world.engine.run(world.spec(publish={8080: (Bind("127.0.0.1", free_port()),)}))
+    world.engine.run_another(other, world.name, {"role": "worker"})
+    first, second = world.engine.container(world.name), world.engine.container(other)
+    assert first and second and second.running
+    assert (second.image, second.labels) == (first.image, {**first.labels, "role": "worker"})
+    assert second.published == {} and second.addresses.keys() == first.addresses.keys()
+    with pytest.raises(EngineError, match="already in use"):
+        world.engine.run_another(other, world.name, {})
+
+
 def test_a_container_goes_once(world: World) -> None:
     world.engine.run(world.spec())
     assert world.engine.remove_container(world.name) is True
@@ -251,6 +265,14 @@ def test_a_network_has_a_range_and_members_and_goes_when_they_have(world: World)
     world.engine.remove_network(world.name)
     assert world.engine.network(world.name) is None
     world.engine.remove_network(world.name)
+
+
+def test_a_network_may_have_ipv6_too(world: World) -> None:
+    assert (found := world.engine.network(world.name)) and found.subnet6 == ""
+    world.engine.remove_network(world.name)
+    world.engine.create_network(world.name, {LABEL: world.name}, subnet6="fd73:616e:7465::/64")
+    found = world.engine.network(world.name)
+    assert found and found.subnet6 == "fd73:616e:7465::/64" and found.subnet
 
 
 def test_a_network_is_found_by_its_whole_name_only(world: World) -> None:

@@ -7,15 +7,18 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import pytest
+import yaml
 
 from sandbox.bundle.own import UPSTREAM
 from sandbox.cluster import proxy
 from sandbox.cluster.kind import RESOLV_CONF, Kind
+from sandbox.errors import SandboxError
 from sandbox.host.process import ToolFailed
 from sandbox.host.proxies import Proxies
 from sandbox.names import NETWORK, Names
 from sandbox.providers import kind
 from sandbox.providers.kind import COMPLETE, KindProvider
+from sandbox.providers.kind_join import CONFIG, ROLE
 from sandbox.providers.provider import Standing
 from sandbox.providers.proxied import Proxied
 from sandbox.spec import Cluster, Nodes
@@ -188,9 +191,48 @@ def test_a_node_that_was_added_by_hand_gets_what_the_others_have(
     assert b"127.0.0.11" in box.files[PurePosixPath(RESOLV_CONF)]
 
 
+def test_more_workers_join_and_one_that_is_lost_is_made_anew(
+    engine: FakeEngine, names: Names, provider: KindProvider
+) -> None:
+    said = "kubeadm join c:6443 --token abc.def --discovery-token-ca-cert-hash sha256:12 \n"
+    ran: list[list[str]] = []
+
+    def run(box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
+        ran.append([box.spec.name, *argv])
+        return 0, said
+
+    engine.programs |= {"kubeadm": run, "kubectl": run}
+    made(provider)
+    three = replace(provider, shape=Cluster(nodes=Nodes(workers=2)))
+    workers = [f"{names.cluster}-worker", f"{names.cluster}-worker2"]
+    assert three.stale() is None and three.drift() == f"{', '.join(workers)} is not there"
+    three.start(print)
+    assert three.drift() is None and three.nodes.running() == (names.node, *workers)
+    for worker in workers:
+        joining = yaml.safe_load(engine.boxes[worker].files[CONFIG])
+        assert joining["discovery"]["bootstrapToken"]["token"] == "abc.def"
+        assert engine.boxes[worker].spec.labels[ROLE] == "worker"
+        assert [worker, "kubeadm", "join", "--config", str(CONFIG)] in ran
+    engine.remove_container(workers[0])
+    assert three.drift() == f"{workers[0]} is not there"
+    three.start(print)
+    assert three.drift() is None
+
+
+def test_a_worker_that_cannot_join_is_not_left_behind(engine: FakeEngine, names: Names, provider: KindProvider) -> None:
+    engine.programs["kubectl"] = lambda box, argv: (0, "ok")
+    engine.programs["kubeadm"] = lambda box, argv: (1, "error: no etcd")
+    made(provider)
+    two = replace(provider, shape=Cluster(nodes=Nodes(workers=1)))
+    with pytest.raises(SandboxError, match="kubeadm token create") as caught:
+        two.start(print)
+    assert caught.value.details == "error: no etcd"
+    assert list(engine.boxes) == [names.node]
+
+
 def test_what_a_cluster_cannot_become_is_told(provider: KindProvider, three: KindProvider) -> None:
     assert three.stale() is None
-    assert str(provider.stale()) == "it was made with another nodes"
+    assert str(provider.stale()) == "it was made with 3 nodes, 1 of them control planes"
     gates = replace(three, shape=three.shape.model_copy(update={"feature_gates": {"Foo": True}, "ip_family": "dual"}))
     assert str(gates.stale()) == "it was made with another ip_family, feature_gates"
 

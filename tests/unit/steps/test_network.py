@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from sandbox.errors import SandboxError
 from sandbox.host.engine import ContainerSpec
 from sandbox.names import LABEL, NETWORK, Home
-from sandbox.steps.network import NetworkStep
+from sandbox.steps.network import SUBNET6, NetworkStep
 from sandbox.steps.step import State
 from tests.fakes import FakeEngine, NoWork
 
@@ -61,3 +62,17 @@ def test_it_stays_for_a_sandbox_that_is_stopped(bare: FakeEngine, place: Home) -
     assert not step.undo()
     bare.start("other")
     assert bare.boxes["other"].running
+
+
+def test_ipv6_comes_with_the_first_that_wants_it_unless_others_are_there(bare: FakeEngine, place: Home) -> None:
+    NetworkStep(bare, place).apply(NoWork())
+    step = NetworkStep(bare, place, ipv6=True)
+    assert (step.check().state, step.check().detail) == (State.DRIFTED, "it has no IPv6")
+    bare.run(ContainerSpec(name="other", image=IMAGE, command=("sleep",), labels={LABEL: "other"}, network=NETWORK))
+    with pytest.raises(SandboxError, match="has no IPv6") as caught:
+        step.apply(NoWork())
+    assert caught.value.details == "by other" and "sandbox down" in caught.value.fix
+    bare.remove_container("other")
+    step.apply(NoWork())
+    assert step.check().state is State.READY and SUBNET6 in step.check().detail
+    assert NetworkStep(bare, place).check().state is State.READY
