@@ -6,6 +6,7 @@ import contextlib
 import json
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -26,9 +27,12 @@ from sandbox.providers.proxied import Proxied
 
 ROLES = ("control-plane", "worker")  # the others balance load and run no pods
 
+# Where a node image for kind says which Kubernetes it has.
+VERSION = PurePosixPath("/kind/version")
 # A file in the node that says kind came to its end, and what it was told; it lasts as long as the node does.
 COMPLETE = PurePosixPath("/kind/sandbox-complete")
 
+WIDTH = 8
 MAX_NAMESERVERS = 3  # of a resolv.conf(5); the kubelet leaves out more
 SETTLE = 3.0  # seconds; the engine copies the image's /var before a new node is to be seen
 
@@ -74,6 +78,9 @@ class KindProvider:
         """What it was made with and the spec no longer says; more workers it can have."""
         recorded = self.engine.read_file(self.names.node, COMPLETE)
         before = json.loads(recorded) if recorded else {}
+        version, wanted_version = self.engine.read_file(self.names.node, VERSION), self.shape.kubernetes
+        if version and wanted_version and version.decode().strip() != wanted_version:
+            return f"it runs Kubernetes {version.decode().strip()}, the spec says {wanted_version}"
         if not before:
             return None
         nodes, wanted = spec.Nodes(**before["nodes"]), self.shape.nodes
@@ -167,9 +174,10 @@ class KindProvider:
                 self._in_node(node, proxy.RESTART)
 
     def stop(self) -> None:
-        """Stop the nodes that run."""
-        for node in self.nodes.running():
-            self.engine.stop(node)
+        """Stop the nodes that run, and what balances their load."""
+        running = [one.name for one in self._containers.all() if one.running]
+        with ThreadPoolExecutor(WIDTH) as pool:
+            list(pool.map(self.engine.stop, running))
 
     def delete(self) -> bool:
         """Have kind remove it, and remove the files that were made for it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tarfile
 from collections.abc import Callable
@@ -76,7 +77,8 @@ class Restoring:
         for container in self._new():
             self.engine.remove_container(container.name)
         if self.engine.volume_labels(self.names.volume) is not None:
-            volumes.drop(self.engine, manifest.image, self.names.volume, NEW)
+            with contextlib.suppress(SandboxError):  # what is left takes space and is overwritten by the next restore
+                volumes.drop(self.engine, manifest.image, self.names.volume, NEW)
         shutil.rmtree(noted)
 
     def _prepare(self, manifest: Manifest, kept: Path, say: Callable[[str], None]) -> None:

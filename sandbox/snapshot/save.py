@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from sandbox import __version__
 from sandbox.errors import UsageError
 from sandbox.host import files, replica
 from sandbox.host.engine import Container, Engine, EngineError
 from sandbox.names import Names
+from sandbox.providers.kind import VERSION
 from sandbox.snapshot import volumes
 from sandbox.snapshot.manifest import Manifest, Node, part
 from sandbox.snapshot.store import MANIFEST, Store
@@ -24,8 +25,6 @@ from sandbox.snapshot.volumes import Packed
 CERTIFICATES = "certificates.tar"
 SPEC = "spec.json"
 REGISTRY = "registry"
-# Where a node image for kind says which Kubernetes it has.
-VERSION = PurePosixPath("/kind/version")
 
 
 @dataclass(frozen=True)
@@ -39,11 +38,15 @@ class Saving:
 
     def save(self, snapshot: str, say: Callable[[str], None]) -> Manifest:
         """Keep it under the name `snapshot`; what runs is held still meanwhile. Raises SandboxError."""
-        if not self.nodes or not self.names.spec.exists():
+        if not self.nodes:
             raise UsageError(
-                f"there is no sandbox '{self.names.name}' to keep",
+                f"there is no cluster of sandbox '{self.names.name}' that kind made, and only those can be kept",
                 fix="`sandbox list` shows those there are; `sandbox up` makes one",
                 id="no-sandbox",
+            )
+        if not self.names.spec.exists():
+            raise UsageError(
+                f"the spec of sandbox '{self.names.name}' is not known", fix="sandbox up, which remembers it"
             )
         with self.store.begun(self.names.name, snapshot) as folder:
             registry = self.engine.volume_labels(self.names.volume) is not None

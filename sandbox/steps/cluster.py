@@ -27,16 +27,16 @@ class ClusterStep:
         return f"Cluster {self.names.cluster} ({self.version})"
 
     def check(self) -> Status:
-        match self.provider.standing():
-            case Standing.ABSENT:
-                return Status(State.ABSENT)
-            case Standing.PARTIAL:
-                return Status(State.ABSENT, "an earlier start was interrupted")
-            case Standing.STOPPED:
-                return Status(State.DRIFTED, f"stopped; sandbox start {self.names.name}")
+        standing = self.provider.standing()
+        if standing is Standing.ABSENT:
+            return Status(State.ABSENT)
+        if standing is Standing.PARTIAL:
+            return Status(State.ABSENT, "an earlier start was interrupted")
         stale = self.provider.stale()
         if stale:
             return Status(State.STALE, stale, "everything in the cluster")
+        if standing is Standing.STOPPED:
+            return Status(State.DRIFTED, f"stopped; sandbox start {self.names.name}")
         drift = self.provider.drift()
         if drift:
             return Status(State.DRIFTED, drift)

@@ -17,7 +17,7 @@ from sandbox.host.process import ToolFailed
 from sandbox.host.proxies import Proxies
 from sandbox.names import NETWORK, Names
 from sandbox.providers import kind
-from sandbox.providers.kind import COMPLETE, KindProvider
+from sandbox.providers.kind import COMPLETE, VERSION, KindProvider
 from sandbox.providers.kind_join import CONFIG, ROLE
 from sandbox.providers.provider import Standing
 from sandbox.providers.proxied import Proxied
@@ -235,6 +235,17 @@ def test_what_a_cluster_cannot_become_is_told(provider: KindProvider, three: Kin
     assert str(provider.stale()) == "it was made with 3 nodes, 1 of them control planes"
     gates = replace(three, shape=three.shape.model_copy(update={"feature_gates": {"Foo": True}, "ip_family": "dual"}))
     assert str(gates.stale()) == "it was made with another ip_family, feature_gates"
+    three.engine.write_file(three.names.node, VERSION, b"v1.35.4\n")
+    newer = replace(three, shape=three.shape.model_copy(update={"kubernetes": "v1.36.3"}))
+    assert three.stale() is None
+    assert str(newer.stale()) == "it runs Kubernetes v1.35.4, the spec says v1.36.3"
+
+
+def test_stop_stops_every_container_of_the_cluster(engine: FakeEngine, names: Names, three: KindProvider) -> None:
+    balancer = InMemory(engine).add(names, f"{names.cluster}-external-load-balancer", "external-load-balancer")
+    three.stop()
+    assert three.standing() is Standing.STOPPED
+    assert not balancer.running and not any(one.running for one in kind.nodes(engine, names).all())
 
 
 def test_the_marks_of_a_cluster_are_where_the_node_keeps_them(engine: FakeEngine, provider: KindProvider) -> None:
