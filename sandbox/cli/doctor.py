@@ -62,12 +62,13 @@ def machine(ctx: click.Context, file: Path | None, name: str | None, *, output: 
 def rows(spec: Spec, *, file: Path | None = None, name: str | None = None) -> tuple[Row, ...]:
     """What all checks find of the sandbox; `file` and `name` are how the user named it."""
     from sandbox.doctor.check import LEAST, SECONDS, run
-    from sandbox.doctor.table import CHECKS
+    from sandbox.doctor.table import CHECKS, EXISTING
 
     began = time.monotonic()
     scene = scene_of(spec, file=file, name=name)
     # What the engine took for its first answer is no more to be had, but for a second.
-    return run(CHECKS, scene, seconds=max(SECONDS + began - time.monotonic(), LEAST))
+    checks = CHECKS if scene.spec.cluster.is_ours else (*CHECKS, *EXISTING)
+    return run(checks, scene, seconds=max(SECONDS + began - time.monotonic(), LEAST))
 
 
 @command.command("tls")

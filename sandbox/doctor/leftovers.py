@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from sandbox.doctor.check import Check, with_engine
 from sandbox.doctor.row import Finding, ok, warn
 from sandbox.doctor.scene import Scene
@@ -12,6 +14,7 @@ from sandbox.names import EDGE, LABEL, NETWORK, Home
 from sandbox.providers import lookup
 from sandbox.providers.provider import Standing
 from sandbox.proxy import routes
+from sandbox.steps import remembered
 
 
 def containers(scene: Scene) -> Finding:
@@ -29,12 +32,23 @@ def containers(scene: Scene) -> Finding:
 def files(scene: Scene) -> Finding:
     """Files and routes of sandboxes whose node is gone."""
     engine = with_engine(scene).engine
-    known = {name: lookup.nodes(engine, scene.home.sandbox(name)) for name in _known(scene.home)}
+    known = {name: lookup.nodes(engine, scene.home.sandbox(name)) for name in _known(scene.home) - _abroad(scene.home)}
     gone = {name for name, nodes in known.items() if nodes.standing() is Standing.ABSENT}
     gone = {name for name in gone if not _is_at_work(scene.home, name)}
     if gone:
         return warn(f"files but no node: {', '.join(sorted(gone))}", _down(gone))
     return ok("every sandbox with files has its node")
+
+
+def _abroad(home: Home) -> set[str]:
+    """The sandboxes in clusters that are not ours, of which no node is here."""
+    found = set()
+    for name in _known(home):
+        with suppress(SandboxError):
+            spec = remembered.load(home.sandbox(name))
+            if spec and not spec.cluster.is_ours:
+                found.add(name)
+    return found
 
 
 def networks(scene: Scene) -> Finding:

@@ -11,6 +11,8 @@ from sandbox.providers import lookup
 from sandbox.proxy import edge as edge_files
 from sandbox.proxy import passthrough_state, routes
 from sandbox.registry.client import Client
+from sandbox.steps.inner_canary import InnerCanaryStep
+from sandbox.steps.place import Place
 from sandbox.steps.step import State
 from sandbox.steps.wiring import WiringStep
 
@@ -18,7 +20,8 @@ from sandbox.steps.wiring import WiringStep
 def registry(scene: Scene) -> Finding:
     """Whether the registry answers at its port."""
     external = scene.spec.registry.external
-    trouble = None if external else _not_running(with_engine(scene).engine, scene.names.registry)
+    contained = scene.spec.cluster.is_ours and not external
+    trouble = _not_running(with_engine(scene).engine, scene.names.registry) if contained else None
     if trouble:
         return trouble
     with Client(external or f"http://127.0.0.1:{scene.spec.registry.port}") as client:
@@ -28,6 +31,8 @@ def registry(scene: Scene) -> Finding:
 
 def node(scene: Scene) -> Finding:
     """Whether the node pulls from the registry by each of its names, and tools and pods can find it."""
+    if scene.spec.namespace:
+        return _inner(scene, scene.spec.namespace)
     engine = with_engine(scene).engine
     registry = scene.spec.registry
     nodes = lookup.nodes(engine, scene.names)
@@ -37,6 +42,16 @@ def node(scene: Scene) -> Finding:
             return trouble
     found = WiringStep(engine, nodes, scene.names, registry.port, registry.external, registry.mirrors).check()
     return ok(found.detail) if found.state is State.READY else error(f"not as it should be: {found.detail}")
+
+
+def _inner(scene: Scene, namespace: str) -> Finding:
+    """The same for a registry in a cluster that is not ours, as far as it was proved."""
+    if scene.spec.registry.external:
+        return skipped("nodes pull from a registry that is not ours, as they are told to")
+    if not scene.names.kubeconfig.exists():
+        return skipped("there is no sandbox yet; up makes it")
+    found = InnerCanaryStep(Place(scene.names, namespace), scene.spec.registry.port).check()
+    return ok(found.detail) if found.state is State.READY else error(f"not proved: {found.detail or found.state.value}")
 
 
 def edge(scene: Scene) -> Finding:

@@ -1,0 +1,159 @@
+"""A team's cluster for tests: plain kind on a network of its own, known by nothing but kubeconfigs."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sandbox import spec
+from sandbox.bundle.recipe import recipes
+from sandbox.bundle.store import Store
+from sandbox.cli import environment, session
+from sandbox.cluster.api import Cluster, ClusterError
+from sandbox.cluster.kind import RESOLV_CONF, Kind, Tags, config
+from sandbox.host.waiting import wait_until
+from tests.real import machine
+from tests.real.machine import tool
+
+NAME = "sandbox-test-team"
+ROLE = Path(__file__).parents[2] / "docs" / "existing.md"
+# What comes and goes by itself.
+RESTLESS = {"Event", "Lease", "PodMetrics", "NodeMetrics", "ComponentStatus"}
+
+Listing = frozenset[tuple[str, str, str]]
+
+
+@dataclass(frozen=True)
+class Team:
+    """The cluster, as whoever runs it sees it."""
+
+    folder: Path
+
+    @property
+    def kubeconfig(self) -> Path:
+        return self.folder / "admin"
+
+    @property
+    def cluster(self) -> Cluster:
+        return Cluster(self.kubeconfig)
+
+    def listing(self) -> Listing:
+        """Every object there is: its kind, its namespace, its name."""
+        found = set()
+        for version in self.cluster.groups():
+            for kind in self.cluster.resources(version):
+                if kind.may("list") and kind.kind not in RESTLESS:
+                    for one in self._all(version, kind.kind):
+                        found.add((kind.kind, one["metadata"].get("namespace", ""), one["metadata"]["name"]))
+        return frozenset(found)
+
+    def member(self, name: str) -> Path:
+        """A kubeconfig for an account that has a namespace of its own and the documented rights in it."""
+        account = {"kind": "ServiceAccount", "name": "member", "namespace": name}
+        metadata = {"name": "member", "namespace": name}
+        binding = {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "RoleBinding",
+            "metadata": metadata,
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "sandbox-user"},
+            "subjects": [account],
+        }
+        role = documented_role()
+        self.cluster.apply_all(
+            [
+                {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}},
+                {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata},
+                {**role, "metadata": {**role["metadata"], "namespace": name}},
+                binding,
+            ]
+        )
+        admin = f"--kubeconfig={self.kubeconfig}"
+        token = tool(machine.kubectl(), admin, "create", "token", "member", "-n", name, "--duration=2h").strip()
+        content = yaml.safe_load(self.kubeconfig.read_text())
+        content["users"] = [{"name": content["users"][0]["name"], "user": {"token": token}}]
+        path = self.folder / name
+        path.write_text(yaml.safe_dump(content))
+        return path
+
+    @property
+    def context(self) -> str:
+        return f"kind-{NAME}"
+
+    def _all(self, version: str, kind: str) -> list[dict[str, Any]]:
+        try:
+            return self.cluster.list(version, kind)
+        except ClusterError:  # can be listed with a namespace or a name only
+            return []
+
+
+def documented_role() -> dict[str, Any]:
+    """The Role of the documentation."""
+    blocks = ROLE.read_text().split("```yaml\n")[1:]
+    found: list[dict[str, Any]] = [yaml.safe_load(block.partition("```")[0]) for block in blocks]
+    return next(one for one in found if one.get("kind") == "Role")
+
+
+@contextmanager
+def made(folder: Path) -> Iterator[Team]:
+    """The cluster, gone afterwards."""
+    engine, home = machine.engine(), environment.home()
+    own = session.own_images(spec.Spec(), home, engine)
+    kind = Kind.find(NAME, extra=Store(home.bundle).program(recipes()["kind"], "kind").parent)
+    team, store = Team(folder), Store(home.bundle)
+    tags = None
+    if own.source == "bundle":
+        tags = Tags(etcd=f"{recipes()['etcd'].version}-0", coredns=recipes()["coredns"].version)
+        if engine.image_id(own.references["node"]) is None:
+            engine.load(store.image(recipes()["node"]))
+    resolv = folder / "resolv.conf"
+    resolv.write_text("nameserver 192.0.2.1\n")  # it resolves nothing of the outside, and need not
+    text = config(NAME, spec.Cluster(), mounts={resolv: RESOLV_CONF}, cgroup_version=engine.cgroup_version(), tags=tags)
+    file = folder / "kind.yaml"
+    file.write_text(text)
+    image = engine.image_id(own.references["node"]) or own.references["node"]
+    kind.delete(NAME, kubeconfig=team.kubeconfig)
+    try:
+        kind.create(NAME, image=image, config=file, kubeconfig=team.kubeconfig, on_line=lambda line: None)
+        if own.source == "bundle":
+            kind.load(NAME, store.image(recipes()["registry"]))
+        wait_until(lambda: _unready(team), what="the team's cluster", timeout=120)
+        yield team
+    finally:
+        kind.delete(NAME, kubeconfig=team.kubeconfig)
+        subprocess.run(["docker", "network", "rm", NAME], capture_output=True, check=False)
+
+
+def _unready(team: Team) -> str | None:
+    """What the cluster still waits for: nodes that take pods, DNS, and an account in the default namespace."""
+    nodes = team.cluster.list("v1", "Node")
+    if not all(not (one["spec"].get("taints") or ()) for one in nodes):
+        return "a node is not ready"
+    if any((one.get("status") or {}).get("phase") == "Pending" for one in team.cluster.list("v1", "Pod")):
+        return "pods are pending"
+    return None
+
+
+def at_once(work: Mapping[str, Any]) -> None:
+    """Call several functions at once; raises the first error."""
+    errors: list[BaseException] = []
+
+    def call(one: Any) -> None:
+        try:
+            one()
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=call, args=(one,)) for one in work.values()]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]

@@ -1,0 +1,174 @@
+"""Three people with a namespace each on a cluster that is not theirs, and no trace of them when they have gone."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from sandbox.host.waiting import wait_until
+from sandbox.names import LABEL
+from tests.real import machine, team
+from tests.real.machine import CommandLine, tool
+from tests.real.team import Listing, Team
+
+pytestmark = pytest.mark.real
+
+DEMO = Path(__file__).parents[2] / "fixtures" / "demo"
+PEOPLE = ("ann", "bob", "eve")
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody with a machine, as far as one machine can be several: folders, kubeconfig and ports of his own."""
+
+    name: str
+    folder: Path
+    kubeconfig: Path
+    ports: tuple[int, ...]
+
+    @property
+    def command(self) -> CommandLine:
+        env = {"KUBECONFIG": str(self.kubeconfig), "XDG_STATE_HOME": str(self.folder / "state")}
+        return CommandLine(env, self.folder)
+
+    @property
+    def root(self) -> Path:
+        return self.folder / "state" / "sandbox" / "certificates" / self.name / "root.crt"
+
+    def curl(self, host: str) -> str:
+        """What a page is, asked for with this person's root as the only one that is trusted."""
+        name = f"{host}.{self.name}.sandbox.localhost"
+        port = self.ports[0]
+        where = ("--resolve", f"{name}:{port}:127.0.0.1", f"https://{name}:{port}/")
+        return tool("curl", "--silent", "--show-error", "--fail", "--cacert", self.root, *where)
+
+
+@dataclass(frozen=True)
+class Scene:
+    team: Team
+    people: Mapping[str, Person]
+    before: Listing
+
+
+def person(name: str, folder: Path, kubeconfig: Path, context: str, ports: tuple[int, ...]) -> Person:
+    """The demo, with nothing changed in its files but what belongs to this person and this machine."""
+    shutil.copytree(DEMO, folder)
+    spec = yaml.safe_load((folder / "sandbox.yaml").read_text())
+    spec |= {"name": name, "domain": f"{name}.sandbox.localhost"}
+    spec["cluster"] = {"provider": "existing", "context": context, "namespace": f"{name}-dev"}
+    spec["registry"] = {"port": ports[1]}
+    spec["proxy"] = {"ports": [ports[0]]}
+    spec["certs"] = {"secrets": [{"secret": "secure-tls", "namespace": "demo", "hosts": [f"secure.{spec['domain']}"]}]}
+    (folder / "sandbox.yaml").write_text(yaml.safe_dump(spec))
+    for file in (folder / "k8s").iterdir():
+        text = file.read_text().replace("demo.sandbox.localhost", spec["domain"])
+        file.write_text(text.replace("localhost:5001", f"localhost:{ports[1]}"))
+    return Person(name, folder, kubeconfig, ports)
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    folder = tmp_path_factory.mktemp("team")
+    taken = machine.free_ports(9443, 9444, 9445, 5011, 5012, 5013)
+    with team.made(folder) as made:
+        # Two have the documented Role in a namespace that was made for them; the third may make his own.
+        kubeconfigs = {name: made.member(f"{name}-dev") for name in PEOPLE[:2]}
+        kubeconfigs[PEOPLE[2]] = Path(shutil.copy(made.kubeconfig, folder / PEOPLE[2]))
+        people = {
+            name: person(name, folder / f"at-{name}", kubeconfigs[name], made.context, (taken[at], taken[at + 3]))
+            for at, name in enumerate(PEOPLE)
+        }
+        before = made.listing()
+        try:
+            for name, one in people.items():
+                refused = one.command("up", status=2)
+                assert "--yes" in refused.err, name
+            assert made.listing() == before
+            team.at_once({name: partial(one.command, "up", "--yes") for name, one in people.items()})
+            yield Scene(made, people, before)
+        finally:
+            for one in people.values():
+                one.command("down", "--purge", status=None)
+
+
+@pytest.mark.parametrize("name", PEOPLE)
+def test_everybody_has_his_own_pages_by_his_own_certificates(scene: Scene, name: str) -> None:
+    one = scene.people[name]
+    assert "hello" in one.curl("hello").lower()
+    assert "world" in one.curl("world").lower()
+    one.curl("secure")
+
+
+def test_pods_run_images_that_nodes_pulled_from_the_registry_in_the_namespace(scene: Scene) -> None:
+    for name in PEOPLE:
+        pods = scene.team.cluster.list("v1", "Pod", f"{name}-dev")
+        images = {container["image"] for pod in pods for container in pod["spec"]["containers"]}
+        assert {image.partition(":")[0] for image in images if "demo/" in image} == {"127.0.0.1"}, images
+
+
+def test_a_second_up_changes_nothing(scene: Scene) -> None:
+    one = scene.people["ann"]
+    rows = json.loads(one.command("status", "-o", "json").out)["steps"]
+    assert {row["state"] for row in rows} == {"ready"}
+    said = one.command("up").err
+    assert "failed" not in said
+    assert all("unchanged" in line for line in said.splitlines() if line.startswith("✓")), said
+
+
+def test_nothing_was_made_outside_the_namespaces_and_nothing_without_the_label(scene: Scene) -> None:
+    new = scene.team.listing() - scene.before
+    assert {place for kind, place, _ in new if kind not in ("Namespace", "PersistentVolume")} == {
+        f"{name}-dev" for name in PEOPLE
+    }
+    assert {name for kind, _, name in new if kind == "Namespace"} == {"eve-dev"}
+    for deployment in scene.team.cluster.list("apps/v1", "Deployment", "ann-dev"):
+        assert deployment["metadata"]["labels"][LABEL] == "ann"
+
+
+def test_the_tunnel_outlives_the_registry_s_pod(scene: Scene) -> None:
+    one, cluster = scene.people["ann"], scene.team.cluster
+    held = one.command("registry", "list").out
+    assert "demo/hello" in held
+    (pod,) = (
+        each for each in cluster.list("v1", "Pod", "ann-dev") if each["metadata"]["name"].startswith("sandbox-reg")
+    )
+    cluster.delete("v1", "Pod", pod["metadata"]["name"], "ann-dev", whole=True)
+    one.command("push-images", "--verify", timeout=120)
+    assert one.command("registry", "list").out == held
+
+
+def test_what_somebody_else_made_under_the_same_name_stays(scene: Scene) -> None:
+    one, cluster = scene.people["bob"], scene.team.cluster
+    theirs: dict[str, Any] = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "theirs", "namespace": "bob-dev"},
+    }
+    cluster.apply({**theirs, "data": {"whose": "theirs"}})
+    mine = one.folder / "k8s" / "clash.yaml"
+    mine.write_text(yaml.safe_dump({**theirs, "metadata": {"name": "theirs"}, "data": {"whose": "mine"}}))
+    try:
+        assert "not-ours" in one.command("up", status=1).err
+        assert (cluster.get("v1", "ConfigMap", "theirs", "bob-dev") or {})["data"] == {"whose": "theirs"}
+    finally:
+        mine.unlink()
+        cluster.delete("v1", "ConfigMap", "theirs", "bob-dev")
+    one.command("up")
+
+
+def test_down_leaves_the_cluster_as_it_was(scene: Scene) -> None:
+    team.at_once({name: partial(one.command, "down", "--purge") for name, one in scene.people.items()})
+
+    def left() -> str | None:
+        changed = scene.team.listing() ^ scene.before
+        return str(sorted(changed)) if changed else None
+
+    wait_until(left, what="the cluster as it was", timeout=60)
