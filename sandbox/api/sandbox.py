@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Self
 from sandbox import lifecycle, preflight
 from sandbox.api import world
 from sandbox.cluster.api import Cluster
+from sandbox.errors import UsageError
 from sandbox.host import turn
 from sandbox.host.engine import Engine
 from sandbox.ingress.page import hosts_of
@@ -21,7 +22,8 @@ from sandbox.registry.lockfile import LockFile
 from sandbox.report import Reporter, Silent
 from sandbox.spec import Settled, Spec, load
 from sandbox.steps.push import PushStep
-from sandbox.steps.step import State
+from sandbox.steps.step import State, Step
+from sandbox.steps.tenancy import TenancyStep
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ class Sandbox:
         with self._alone("up"), preflight.reserve(self.spec, place, Engine.connect()) as settled:
             steps, _, own = world.steps(settled)
             preflight.require(settled, place, own)
+            _require_agreement(steps)
             found = lifecycle.survey(steps, self._report)
             self._was_there = any(one.name == "cluster" and is_.state is not State.ABSENT for one, is_ in found)
             changed = lifecycle.up(steps, self._report, found=found)
@@ -185,3 +188,15 @@ def _spec(given: Spec | str | os.PathLike[str] | None) -> Spec:
         case _:
             path = Path(given)
             return load(path / world.DEFAULT_FILE if path.is_dir() else path)
+
+
+def _require_agreement(steps: Sequence[Step]) -> None:
+    """A program does not speak for its user where somebody else's cluster is concerned."""
+    for step in steps:
+        if isinstance(step, TenancyStep) and (why := step.strangeness()):
+            raise UsageError(
+                f"nobody has agreed yet to a sandbox in {step.namespace} of {step.context}",
+                details=why,
+                fix="sandbox up once at a terminal, which asks, or with --yes",
+                id="consent",
+            )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,11 +69,20 @@ def steps(spec: Spec, *, purge: bool = False) -> tuple[tuple[Step, ...], Engine,
 
 
 def shell(spec: Spec) -> Spec:
-    """The spec of what `down` takes away. What is inside goes with the cluster: that it could not be made now must not
-    keep anybody from taking it down."""
-    from sandbox.spec import Ingress
+    """The spec of what `down` takes away, in the cluster that it was brought up in, whatever the spec says by now.
 
-    return spec.model_copy(update={"push": None, "apply": (), "addons": (), "ingress": Ingress()})
+    What is inside goes with the cluster: that it could not be made now must not keep anybody from taking it down.
+    """
+    from sandbox.errors import SandboxError
+    from sandbox.spec import Ingress
+    from sandbox.steps import remembered
+
+    cluster = spec.cluster
+    with suppress(SandboxError):  # what cannot be read tells nothing
+        known = remembered.load(home().sandbox(spec.name))
+        cluster = known.cluster if known else cluster
+    emptied = {"push": None, "apply": (), "addons": (), "ingress": Ingress(), "cluster": cluster}
+    return spec.model_copy(update=emptied)
 
 
 def registry_port(spec: Spec) -> int:

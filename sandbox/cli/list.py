@@ -6,7 +6,7 @@ import json
 
 import click
 
-from sandbox.cli import environment
+from sandbox.cli import environment, session
 from sandbox.cli.options import output_option
 from sandbox.host.engine import Engine
 from sandbox.names import LABEL
@@ -22,11 +22,13 @@ def command(ctx: click.Context, *, output: str) -> int:
     environment.start_log(verbose=ctx.obj)
     home = environment.home()
     engine = Engine.connect()
-    known = {route.name: route.domain for route in routes.load(home.edge)}
+    known = {route.name: route.domain for folder in (home.edge, home.passthrough) for route in routes.load(folder)}
     names = sorted({one.labels[LABEL] for one in engine.containers(LABEL) if one.labels[LABEL]} | known.keys())
     rows = []
     for name in names:
-        state = lookup.nodes(engine, home.sandbox(name)).standing().value
+        spec = session.remembered(name)
+        abroad = spec is not None and not spec.cluster.is_ours
+        state = "existing" if abroad else lookup.nodes(engine, home.sandbox(name)).standing().value
         rows.append({"name": name, "cluster": state, "domain": known.get(name, "")})
     if output == "json":
         click.echo(json.dumps(rows, indent=2))

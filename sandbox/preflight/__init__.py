@@ -11,7 +11,7 @@ from sandbox.certmanager import release
 from sandbox.certs.provided import Provided
 from sandbox.cluster import kubeconfig, kubeconfig_lock
 from sandbox.cluster.kind import Kind
-from sandbox.errors import MissingTool
+from sandbox.errors import MissingTool, SandboxError, UsageError
 from sandbox.host import process
 from sandbox.names import NETWORK, Home
 from sandbox.preflight import shape
@@ -19,12 +19,14 @@ from sandbox.preflight.occupancy import PortTaken
 from sandbox.preflight.privileges import PortForbidden
 from sandbox.preflight.settling import reserve, settle
 from sandbox.spec import Spec
+from sandbox.steps import remembered
 
 __all__ = ["PortForbidden", "PortTaken", "require", "reserve", "settle"]
 
 
 def require(spec: Spec, home: Home, own: OwnImages) -> None:
     """Raise the first reason, ports aside, why `up` could not work; changes nothing."""
+    _require_same_place(spec, home)
     if not spec.cluster.is_ours:
         _require_kubectl(home)
         return
@@ -44,6 +46,27 @@ def require(spec: Spec, home: Home, own: OwnImages) -> None:
         Provided(spec.certs.default.cert, spec.certs.default.key).require(spec.domain, now=datetime.now(UTC))
     if spec.certs.issuer == "cert-manager":
         release.manifest(home.manifests)
+
+
+def _require_same_place(spec: Spec, home: Home) -> None:
+    """A sandbox does not move between clusters: what is in the one before would be forgotten there."""
+    try:
+        known = remembered.load(home.sandbox(spec.name))
+    except SandboxError:  # a step says so
+        return
+    if known is None or (known.cluster.is_ours and spec.cluster.is_ours):
+        return
+    before, now = _place(known), _place(spec)
+    if before != now:
+        raise UsageError(
+            f"the sandbox '{spec.name}' is in {before}, not in {now}",
+            fix=f"sandbox down {spec.name}, and then up   (or give this one another name)",
+        )
+
+
+def _place(spec: Spec) -> str:
+    cluster = spec.cluster
+    return "a cluster of its own" if cluster.is_ours else f"{cluster.context}, namespace {spec.namespace}"
 
 
 def _require_kubectl(home: Home) -> None:
