@@ -87,7 +87,8 @@ class Recipe(_Part):
         """Twelve hex digits over every file of this recipe and of those it needs."""
         summed = hashlib.sha256(FORMAT.encode())
         for path in sorted(p for p in self.folder.rglob("*") if p.is_file()):
-            summed.update(f"\0{path.relative_to(self.folder)}\0{path.stat().st_mode & 0o111:o}\0".encode())
+            executable = path.stat().st_mode & 0o100  # the rest is the umask of whoever checked it out or installed it
+            summed.update(f"\0{path.relative_to(self.folder)}\0{'111' if executable else '0'}\0".encode())
             summed.update(path.read_bytes())
         for needed in self.needs:
             summed.update(recipes()[needed].digest.encode())

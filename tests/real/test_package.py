@@ -1,0 +1,90 @@
+"""The package as a user gets it: a small wheel that works in an environment with nothing else in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+import sandbox
+from sandbox.bundle.recipe import recipes
+from tests.real import machine
+from tests.real.machine import tool
+
+pytestmark = pytest.mark.real
+
+ROOT = Path(__file__).parents[2]
+LARGEST = 1_000_000  # bytes
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built from a copy, so that no remains of other builds get into it."""
+    copy = tmp_path_factory.mktemp("source") / "project"
+    shutil.copytree(ROOT / "sandbox", copy / "sandbox", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, copy)
+    into = copy.with_name("wheels")
+    tool(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", into, copy)
+    (made,) = into.glob("*.whl")
+    return made
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The `sandbox` of an environment that has the wheel and what it requires."""
+    place = tmp_path_factory.mktemp("environment")
+    tool(sys.executable, "-m", "venv", place)
+    tool(place / "bin" / "python", "-m", "pip", "install", "--quiet", wheel)
+    return place / "bin" / "sandbox"
+
+
+def run(program: Path, *words: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [program, *words],
+        capture_output=True,
+        text=True,
+        cwd=program.parent,  # not where the sources are
+        env={**os.environ, **(env or {})},
+        timeout=120,
+    )
+
+
+def test_the_wheel_is_small_and_has_no_tests(wheel: Path) -> None:
+    assert wheel.name.startswith(f"kube_sandbox-{sandbox.__version__}-")
+    assert wheel.stat().st_size <= LARGEST
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {name.partition("/")[0].partition("-")[0] for name in names} == {"sandbox", "kube_sandbox"}
+    assert "sandbox/py.typed" in names
+
+
+def test_it_runs_where_nothing_else_is_installed(installed: Path) -> None:
+    help_ = run(installed, "--help")
+    assert help_.returncode == 0 and "push-images" in help_.stdout
+    assert run(installed, "--version").stdout.split()[-1] == sandbox.__version__
+    imported = run(installed.with_name("python"), "-c", "from sandbox import Sandbox; print(Sandbox.__name__)")
+    assert imported.stdout == "Sandbox\n", imported.stderr
+
+
+def test_its_recipes_are_those_of_the_sources(installed: Path, tmp_path: Path) -> None:
+    listed = run(installed, "bundle", "list", "-o", "json", env={"XDG_STATE_HOME": str(tmp_path)})
+    assert {one["name"]: one["digest"] for one in json.loads(listed.stdout)} == {
+        name: recipe.digest for name, recipe in recipes().items()
+    }
+
+
+def test_it_plans_a_sandbox(installed: Path, tmp_path: Path) -> None:
+    machine.engine()
+    env = {"XDG_STATE_HOME": str(tmp_path), "KUBECONFIG": str(tmp_path / "kubeconfig")}
+    options = ["--plan", "--https-port", "auto", "--registry-port", "auto"]
+    planned = run(installed, "up", "test-package", *options, env=env)
+    assert planned.returncode == 2, planned.stderr
+    assert "Cluster sandbox-test-package" in planned.stdout
+    assert not (tmp_path / "kubeconfig").exists()
