@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
-from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from graphlib import TopologicalSorter
@@ -12,10 +13,11 @@ from queue import SimpleQueue
 
 from sandbox.errors import SandboxError
 from sandbox.host import failpoint, interruption, process
-from sandbox.report import Reporter
+from sandbox.report import Reporter, Silent
 from sandbox.steps.step import Rebuildable, State, Status, Step, Stoppable
 
 WIDTH = 8
+GRACE = 4.0  # seconds for what is at work to stop, after an interrupt; an engine that does not answer never would
 
 Plan = Sequence[Step]
 Found = Sequence[tuple[Step, Status]]
@@ -143,51 +145,85 @@ def _walk(plan: Plan, visit: Callable[[Step, Callable[[], None]], None], report:
     steps = {step.name: step for step in plan}
     order = TopologicalSorter({step.name: [need for need in step.needs if need in steps] for step in plan})
     order.prepare()
-    news: SimpleQueue[tuple[Step, Future[None] | None]] = SimpleQueue()
+    news: SimpleQueue[_News] = SimpleQueue()
+    over = threading.Event()
     usable: set[str] = set()
     ready: list[str] = []
+    walking: dict[threading.Thread, Step] = {}
     running = 0
     first: BaseException | None = None
-    pool = ThreadPoolExecutor(WIDTH)
+
+    def walk(step: Step) -> None:
+        error: BaseException | None = None
+        try:
+            if not over.is_set():
+                visit(step, partial(news.put, _News(step)))
+        except BaseException as caught:
+            error = caught
+            if report and isinstance(error, interruption.Interrupted):
+                report.interrupted(step.title)
+        news.put(_News(step, ended=True, error=error))
+
     try:
         while running or (first is None and order.is_active()):
             ready += order.get_ready()
-            # What waited in the pool would begin by itself, error or not.
             while ready and running < WIDTH and first is None:
                 step = steps[ready.pop(0)]
-                future = pool.submit(visit, step, partial(news.put, (step, None)))
-                future.add_done_callback(partial(_tell, news, step))
+                thread = threading.Thread(target=walk, args=(step,), name=step.name, daemon=True)
+                walking[thread] = step  # first, for an interrupt may come at any moment
+                thread.start()
                 running += 1
-            step, ended = news.get()
-            running -= ended is not None
-            error = ended.exception() if ended else None
-            if error is None:
-                if step.name not in usable:
-                    usable.add(step.name)
-                    order.done(step.name)
+            told = news.get()
+            running -= told.ended
+            if told.error is None:
+                if told.step.name not in usable:
+                    usable.add(told.step.name)
+                    order.done(told.step.name)
                 continue
-            if report and not isinstance(error, interruption.Interrupted):
-                report.failed(step.title, error.brief if isinstance(error, SandboxError) else repr(error))
+            if report and not isinstance(told.error, interruption.Interrupted):
+                error = told.error
+                report.failed(told.step.title, error.brief if isinstance(error, SandboxError) else repr(error))
             if first is None:
                 # What is still running would only be undone.
-                first = error
+                first = told.error
                 _stop()
     except BaseException as error:
         first = error
+        over.set()
         _stop()
     try:
-        pool.shutdown()
+        _settle(walking, None if first is None or isinstance(first, Exception) else GRACE, report)
     except BaseException:  # interrupted here: what still runs must end all the same before anything is undone
-        pool.shutdown()
+        _settle(walking, GRACE, report)
         raise
-    finally:
-        interruption.clear()
     if first is not None:
         raise first
 
 
-def _tell(news: SimpleQueue[tuple[Step, Future[None] | None]], step: Step, future: Future[None]) -> None:
-    news.put((step, future))
+@dataclass(frozen=True)
+class _News:
+    """What the walk hears of a step: that it is usable, or has ended, in an error or not."""
+
+    step: Step
+    ended: bool = False
+    error: BaseException | None = None
+
+
+def _settle(walking: Mapping[threading.Thread, Step], patience: float | None, report: Reporter | None) -> None:
+    """Wait for what is at work; what does not end in time is told, and stays told to stop."""
+    deadline = None if patience is None else time.monotonic() + patience
+    for thread in walking:
+        with contextlib.suppress(RuntimeError):  # interrupted before it was started
+            thread.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
+    late = [step for thread, step in walking.items() if thread.is_alive()]
+    if late:
+        interruption.spare()
+    else:
+        interruption.clear()
+    for step in late:
+        (report or Silent()).failed(
+            step.title, "does not stop; what it may still make is found by the next `up` or `down`"
+        )
 
 
 @dataclass(frozen=True)

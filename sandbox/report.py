@@ -23,6 +23,9 @@ class Reporter(Protocol):
     def failed(self, step: str, brief: str) -> None:
         """`step` could not be made or taken away."""
 
+    def interrupted(self, step: str) -> None:
+        """Work on `step` has ended before its time, since the command was told to end."""
+
     def stopped(self, step: str, seconds: float) -> None:
         """`step` rests."""
 
@@ -42,6 +45,8 @@ class Silent:
     def unchanged(self, step: str, detail: str) -> None: ...
 
     def failed(self, step: str, brief: str) -> None: ...
+
+    def interrupted(self, step: str) -> None: ...
 
     def stopped(self, step: str, seconds: float) -> None: ...
 

@@ -335,6 +335,9 @@ class RecordingReporter:
     def failed(self, step: str, brief: str) -> None:
         self._tell("failed", step, brief)
 
+    def interrupted(self, step: str) -> None:
+        self._tell("interrupted", step)
+
     def stopped(self, step: str, seconds: float) -> None:
         self._tell("stopped", step)
 

@@ -7,6 +7,8 @@ import logging
 import time
 import traceback
 from collections.abc import Mapping
+from signal import SIGHUP, SIGINT, SIGTERM
+from typing import ClassVar
 
 import click
 
@@ -14,15 +16,17 @@ from sandbox.cli import environment
 from sandbox.errors import SandboxError
 
 BUG = 3
-INTERRUPTED = 130
 
 
 class Terminated(BaseException):
-    """The command was asked to end by a signal other than the terminal's interrupt."""
+    """The command was asked to end by a signal; `after` says what stays and how to go on."""
 
-    def __init__(self, signal: int) -> None:
-        super().__init__(signal)
-        self.exit_code = 128 + signal
+    WORDS: ClassVar[Mapping[int, str]] = {SIGINT: "interrupted", SIGTERM: "terminated", SIGHUP: "hung up"}
+
+    def __init__(self, number: int, after: str = "") -> None:
+        super().__init__(number)
+        self.exit_code = 128 + number
+        self.after = after
 
 
 def report(error: BaseException) -> int:
@@ -31,11 +35,9 @@ def report(error: BaseException) -> int:
         case SandboxError():
             _show(error)
             return error.exit_code
-        case KeyboardInterrupt():
-            click.echo("interrupted", err=True)
-            return INTERRUPTED
         case Terminated():
-            click.echo("terminated", err=True)
+            if error.after:
+                click.echo(error.after, err=True)
             return error.exit_code
         case SystemExit():
             return error.code if isinstance(error.code, int) else 1

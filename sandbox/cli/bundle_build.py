@@ -25,7 +25,7 @@ def build(ctx: click.Context, components: tuple[str, ...], *, jobs: int, progres
     sandbox bundle build kind
     """
     environment.start_log(verbose=ctx.obj)
-    environment.catch_signals()
+    environment.catch_signals("stopping", "what is built stays; go on: sandbox bundle build")
     _build(progress, jobs, components)
     return 0
 

@@ -61,6 +61,9 @@ class Plain:
     def failed(self, step: str, brief: str) -> None:
         self._line("✗", "red", step, "failed", brief)
 
+    def interrupted(self, step: str) -> None:
+        return
+
     def stopped(self, step: str, seconds: float) -> None:
         self._line("✓", "green", step, f"{seconds:.1f} s", "stopped")
 
@@ -95,6 +98,9 @@ class JsonLines:
 
     def failed(self, step: str, brief: str) -> None:
         self._event("failed", step, detail=brief)
+
+    def interrupted(self, step: str) -> None:
+        self._event("interrupted", step)
 
     def stopped(self, step: str, seconds: float) -> None:
         self._event("stopped", step, seconds=round(seconds, 3))

@@ -31,7 +31,7 @@ def command(
     sandbox down demo --purge
     """
     environment.start_log(verbose=ctx.obj)
-    environment.catch_signals()
+    environment.catch_signals("stopping", "what is gone is gone; the rest: sandbox down")
     spec = shell(find_spec(file, name))
     with session.alone(spec.name, patience=patience, progress=progress):
         steps, _, _ = session.steps(spec, purge=purge)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
 from logging.handlers import RotatingFileHandler
-from types import FrameType
 
 from sandbox.api.world import home, keychain
 from sandbox.host import files
@@ -49,18 +47,11 @@ def arm_failpoint() -> None:
         arm(Failpoint.parse(wanted))
 
 
-def catch_signals() -> None:
-    """Let an interrupt, a terminate or a hang-up end the command in an orderly way; a second one ends it at once."""
+def catch_signals(doing: str = "stopping", after: str = "") -> None:
+    """Let an interrupt, a terminate or a hang-up end the command in an orderly way; a second one ends it at once.
 
-    def ended(number: int, frame: FrameType | None) -> None:
-        from sandbox.cli.boundary import Terminated
+    `doing` is what comes then, said at once; `after` is said at the end: what stays and how to go on.
+    """
+    from sandbox.cli import signals
 
-        for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(each, lambda again, _: os._exit(128 + again))
-        if number == signal.SIGINT:
-            sys.stderr.write("\ninterrupted: undoing what this run began (again: leave at once)\n")
-            raise KeyboardInterrupt
-        raise Terminated(number)
-
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, ended)
+    signals.catch(doing, after)

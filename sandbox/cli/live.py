@@ -51,6 +51,9 @@ class Live:
     def failed(self, step: str, brief: str) -> None:
         self._end(step, "[red]✗[/red]", "failed", brief)
 
+    def interrupted(self, step: str) -> None:
+        self._forget(step)
+
     def stopped(self, step: str, seconds: float) -> None:
         self._end(step, "[green]✓[/green]", f"{seconds:.1f} s", "stopped")
 
@@ -58,9 +61,12 @@ class Live:
         self._end(step, "[green]✓[/green]", f"{seconds:.1f} s", "removed")
 
     def _end(self, step: str, mark: str, took: str, words: str) -> None:
-        self._running.pop(step, None)
         self._console.print(
             f"{mark} {escape(step):<40} {took:>9}  [dim]{escape(words)}[/dim]", overflow="ellipsis", no_wrap=True
         )
+        self._forget(step)
+
+    def _forget(self, step: str) -> None:
+        self._running.pop(step, None)
         if not self._running:
             self._live.stop()

@@ -90,7 +90,7 @@ def command(
     if locked and update:
         raise UsageError("--locked and --update contradict each other", fix="give one of them")
     environment.start_log(verbose=ctx.obj)
-    environment.catch_signals()
+    environment.catch_signals("stopping", "what has arrived is not sent again; go on: sandbox push-images")
     spec = find_spec(file, None)
     chosen = manifest or spec.push
     if chosen is None:

@@ -35,6 +35,9 @@ class _Port(click.IntRange):
 
 PORT = _Port(1, 65535)
 
+KEPT = """what was there before stays, and so do the registry's data and the certificates
+go on: sandbox up      take all of it away: sandbox down --purge"""
+
 
 @click.command("up")
 @spec_options
@@ -80,7 +83,10 @@ def command(
     sandbox up --https-port auto    443 and 8443 where they are free, else others
     """
     environment.start_log(verbose=ctx.obj)
-    environment.catch_signals()
+    if keep:
+        environment.catch_signals("stopping", "what was made stays; go on: sandbox up")
+    else:
+        environment.catch_signals("undoing what this run began", KEPT)
     home = environment.home()
     if source is not None:
         if file is not None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+import time
 
 _requested = threading.Event()
+_spared = threading.local()
 
 
 class Interrupted(Exception):
@@ -19,15 +21,27 @@ def request() -> None:
 def clear() -> None:
     """Let work be done again, such as the cleaning up."""
     _requested.clear()
+    _spared.thread = False
+
+
+def spare() -> None:
+    """Let this thread go on, to clean up, while the others stay told to stop: one of them has not stopped yet."""
+    _spared.thread = True
 
 
 def check() -> None:
     """Raise Interrupted when a stop was requested."""
-    if _requested.is_set():
+    if _requested.is_set() and not _is_spared():
         raise Interrupted
 
 
 def pause(seconds: float) -> None:
     """Sleep, unless a stop is requested before or meanwhile; raises Interrupted then."""
-    if _requested.wait(seconds):
+    if _is_spared():
+        time.sleep(seconds)
+    elif _requested.wait(seconds):
         raise Interrupted
+
+
+def _is_spared() -> bool:
+    return getattr(_spared, "thread", False)

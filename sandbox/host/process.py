@@ -136,6 +136,13 @@ def end_all() -> None:
         _end(child)
 
 
+def kill_all() -> None:
+    """The same at once and without waiting, since the command is left at once."""
+    for child in list(_running):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+
+
 @contextmanager
 def serving(argv: Argv, *, log_to: Path) -> Iterator[None]:
     """Keep a program running for the length of the block, its output in the file `log_to`, and end it afterwards."""

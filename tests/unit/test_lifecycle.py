@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sandbox import lifecycle
 from sandbox.errors import SandboxError
 from sandbox.host import interruption, process
 from sandbox.host.process import ToolFailed
@@ -299,6 +301,42 @@ def test_an_interrupt_while_the_rest_ends_after_an_error_does_not_stop_the_undoi
         up(plan, Silent())
     assert stopped.is_set()
     assert (world, said) == (set(), ["undone", "undone"])
+
+
+@pytest.mark.fault(4, 5)
+def test_what_does_not_stop_after_an_interrupt_keeps_nobody_from_cleaning_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C while the engine hangs in a step → after seconds what was made is taken away; the step is named."""
+    monkeypatch.setattr(lifecycle, "GRACE", 0.2)
+    world, released, went_on = set[str](), threading.Event(), list[str]()
+
+    def hangs(work: Work) -> None:
+        released.wait(PATIENCE)
+        try:
+            interruption.check()
+        finally:
+            went_on.append("told to stop all the same")
+
+    def undo() -> None:
+        interruption.check()
+        interruption.pause(0.01)
+
+    reporter = RecordingReporter()
+    plan = [
+        FakeStep("a", world, unmaking=undo),
+        FakeStep("b", world, making=hangs, unmaking=undo),
+        FakeStep("c", world, making=interrupt_main, unmaking=undo),
+    ]
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            up(plan, reporter)
+        assert world == set()
+        assert reporter.of("failed") == ["B"] and reporter.of("interrupted") == ["C"]
+        released.set()
+        while not went_on:
+            time.sleep(0.01)
+    finally:
+        released.set()
+        interruption.clear()
 
 
 def test_down_goes_backward_and_says_what_it_removed() -> None:

@@ -145,10 +145,11 @@ def test_programs_are_told_of_an_error_in_the_form_they_asked_for(tmp_path: Path
         (lambda: throw(UsageError("wrong")), 2, "error[usage]: wrong\n"),
         (lambda: throw(MissingTool("no tool")), 4, "error[missing-tool]: no tool\n"),
         (lambda: throw(KeyboardInterrupt()), 130, ""),
-        (lambda: kill(signal.SIGINT), 130, "interrupted"),
-        (lambda: kill(signal.SIGTERM), 143, "terminated\n"),
+        (lambda: kill(signal.SIGINT), 130, "go on: sandbox up"),
+        (lambda: kill(signal.SIGTERM), 143, "go on: sandbox up"),
+        (lambda: kill(signal.SIGHUP), 129, "go on: sandbox up"),
     ],
-    ids=["usage", "tool", "interrupt", "SIGINT", "SIGTERM"],
+    ids=["usage", "tool", "interrupt", "SIGINT", "SIGTERM", "SIGHUP"],
 )
 def test_exit_codes_tell_what_kind_of_end_it_was(
     tmp_path: Path, error: Callable[[], object], code: int, said: str

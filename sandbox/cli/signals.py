@@ -1,0 +1,69 @@
+"""Ends a command that is interrupted, terminated or hung up: a word at once, then in order; a second time, at once."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+import threading
+from types import FrameType
+
+from sandbox.cli.boundary import Terminated
+from sandbox.host import process
+
+ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# Does nothing but bring the main thread out of what it waits in.
+NUDGE = signal.SIGURG
+EVERY = 0.02
+SHOW_CURSOR = b"\x1b[?25h"
+
+
+def catch(doing: str = "stopping", after: str = "") -> None:
+    """Have Terminated raised in the main thread, whatever it waits in, when the command is told to end.
+
+    `doing` is what comes then, said at once; `after` is said at the end: what stays and how to go on. A second signal
+    ends the command at once, with the programs it runs.
+    """
+    # A handler of Python's runs only once the main thread is back in Python. That may take as long as what it waits
+    # for, when the signal comes just before the wait; a thread beside it hears of each signal without delay.
+    heard, told = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    raised = threading.Event()
+
+    def ended(number: int, _: FrameType | None) -> None:
+        if not raised.is_set():
+            raised.set()
+            raise Terminated(number, after)
+
+    for number in ENDS:
+        signal.signal(number, ended)
+    signal.signal(NUDGE, lambda *_: None)
+    signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+    main = threading.get_ident()
+    threading.Thread(target=_listen, args=(heard, main, doing, raised), name="signals", daemon=True).start()
+
+
+def _listen(heard: int, main: int, doing: str, raised: threading.Event) -> None:
+    number = _next(heard, None)
+    if number == signal.SIGHUP:  # nobody reads any more, and whoever writes would fail
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)
+        os.dup2(nowhere, 2)
+    # Not by way of sys.stderr, which another thread may be writing to.
+    os.write(2, f"\n{Terminated.WORDS[number]}: {doing} (again: leave at once)\n".encode())
+    while not (number := _next(heard, EVERY)):
+        if not raised.is_set():
+            signal.pthread_kill(main, NUDGE)
+    process.kill_all()
+    if sys.stderr.isatty():
+        os.write(2, SHOW_CURSOR)
+    os._exit(128 + number)
+
+
+def _next(heard: int, seconds: float | None) -> int:
+    """The next signal that is to end the command; 0 when none comes in time."""
+    while select.select([heard], [], [], seconds)[0]:
+        number = os.read(heard, 1)[0]
+        if number in ENDS:
+            return number
+    return 0
