@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,12 @@ from typing import Any
 import click
 
 from sandbox.api.world import DEFAULT_FILE
+from sandbox.cli import environment
 from sandbox.cli.complete import sandboxes
 from sandbox.cli.lazy import FORMS
-from sandbox.errors import UsageError
+from sandbox.errors import SandboxError, UsageError
 from sandbox.spec import Spec, load
+from sandbox.steps import remembered
 
 # Seconds to wait for another command on the same sandbox: longer than any `up` takes.
 PATIENCE = 600.0
@@ -75,15 +78,25 @@ def _remembered(ctx: click.Context, param: click.Parameter, value: str) -> str:
 
 
 def find_spec(file: Path | None, name: str | None) -> Spec:
-    """The spec of FILE, else of ./sandbox.yaml, else the default one; with NAME alone, the default one of that name."""
+    """The spec of FILE, else of ./sandbox.yaml, else the default one.
+
+    With NAME alone it is the one that this sandbox was last brought up with, else the default one of that name.
+    """
     if file is not None:
         spec = load(file)
     elif name is None and DEFAULT_FILE.exists():
         spec = load(DEFAULT_FILE)
     else:
-        return Spec.default(name) if name else Spec()
+        return _known(Spec.default(name)) if name else Spec()
     if name not in (None, spec.name):
         raise UsageError(
             f"{file or DEFAULT_FILE} describes '{spec.name}', not '{name}'", fix="give one of the two only"
         )
     return spec
+
+
+def _known(default: Spec) -> Spec:
+    """The spec that is remembered of a sandbox; the default one when there is none, or none that can be read."""
+    with contextlib.suppress(SandboxError):
+        return remembered.load(environment.home().sandbox(default.name)) or default
+    return default

@@ -1,0 +1,40 @@
+"""Which spec a command means, by what it is given and what is remembered."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sandbox.cli import environment
+from sandbox.cli.options import find_spec
+from sandbox.errors import UsageError
+from sandbox.spec import Settled, Spec
+from sandbox.steps.remembered import RememberedStep
+from tests.fakes import NoWork
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_name_means_what_was_last_brought_up_under_it(folder: Path) -> None:
+    assert find_spec(None, "demo") == Spec(name="demo")
+    names = environment.home().sandbox("demo")
+    kept = Settled(name="demo", domain="demo.example.org")
+    RememberedStep(names, kept).apply(NoWork())
+    assert find_spec(None, "demo") == kept
+    assert find_spec(None, None) == Spec()
+    names.spec.write_text("{")
+    assert find_spec(None, "demo") == Spec(name="demo")
+    with pytest.raises(UsageError):
+        find_spec(None, "../demo")
+
+
+def test_a_file_goes_before_everything(folder: Path) -> None:
+    folder.joinpath("sandbox.yaml").write_text("name: shop\n")
+    assert find_spec(None, None).name == find_spec(Path("sandbox.yaml"), "shop").name == "shop"
+    with pytest.raises(UsageError, match="describes 'shop', not 'demo'"):
+        find_spec(Path("sandbox.yaml"), "demo")
