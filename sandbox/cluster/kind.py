@@ -25,7 +25,9 @@ PODS, SERVICES = "10.244.0.0/16", "10.96.0.0/16"
 
 
 # A lone control plane has no rival, and one that starts again would wait 15 seconds for its own lease to end.
-ELECTION = {"leader-elect": "false"}
+ALONE = {"leader-elect": "false"}
+# After a refusal while RBAC is not set up yet, ask again soon.
+SEVERAL = {"leader-elect-retry-period": "500ms"}
 # The controllers start one after another, each with calls that the default of 20 a second holds up for seconds.
 QUOTA = {"kube-api-qps": "200", "kube-api-burst": "400"}
 
@@ -46,13 +48,14 @@ def config(
     `mounts` are files of this machine, RESOLV_CONF among them, by their places in every node.
     """
     more = shape.kind or spec.KindOptions()
+    election = ALONE if shape.nodes.control_plane == 1 else SEVERAL
     kubelet: dict[str, object] = {"kind": "KubeletConfiguration", "resolvConf": RESOLV_CONF}
     if cgroup_version == 1:
         # Kubernetes 1.35 and newer refuse cgroup v1 unless told (KEP-5573).
         kubelet |= {"failCgroupV1": False}
     cluster: dict[str, object] = {
         "kind": "ClusterConfiguration",
-        "scheduler": {"extraArgs": _arguments(ELECTION)},
+        "scheduler": {"extraArgs": _arguments(election)},
         # A dozen RSA keys would take a second or two to make.
         "encryptionAlgorithm": "ECDSA-P256",
     }
@@ -69,7 +72,7 @@ def config(
         "patch": yaml.safe_dump(
             [
                 {"op": "add", "path": "/controllerManager/extraArgs/-", "value": argument}
-                for argument in _arguments(ELECTION | QUOTA)
+                for argument in _arguments(election | QUOTA)
             ]
         ),
     }

@@ -60,6 +60,15 @@ def test_what_the_user_wants_of_kind_is_passed_on_and_comes_last() -> None:
     assert patches["KubeletConfiguration"] == {"kind": "KubeletConfiguration", "maxPods": 50}
 
 
+@pytest.mark.parametrize(("control_planes", "elects"), [(1, ["false"]), (3, [])])
+def test_only_a_lone_control_plane_holds_no_elections(control_planes: int, elects: list[str]) -> None:
+    content, patches = parsed(f"{{nodes: {{control_plane: {control_planes}}}}}")
+    scheduler = patches["ClusterConfiguration"]["scheduler"]["extraArgs"]
+    manager = [one["value"] for one in yaml.safe_load(content["kubeadmConfigPatchesJSON6902"][0]["patch"])]
+    for arguments in (scheduler, manager):
+        assert [one["value"] for one in arguments if one["name"] == "leader-elect"] == elects
+
+
 def test_nodes_are_called_as_kind_calls_them() -> None:
     nodes = Nodes(control_plane=2, workers=2)
     names = ("c-control-plane", "c-control-plane2", "c-worker", "c-worker2")
