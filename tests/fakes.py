@@ -27,6 +27,7 @@ class FakeContainer:
     read_only: bool = True
     running: bool = True
     address: str = ""
+    joined: dict[str, str] = field(default_factory=dict)
     files: dict[PurePosixPath, bytes] = field(default_factory=dict)
     signals: list[str] = field(default_factory=list)
     log: str = ""
@@ -119,7 +120,7 @@ class FakeEngine(Engine):
             return None
         spec = box.spec
         published = {inner: frozenset(binds) for inner, binds in spec.publish.items()}
-        addresses = {spec.network: box.address} if box.running else {}
+        addresses = {spec.network: box.address, **box.joined} if box.running else {}
         return Container(name, box.id, box.running, box.image, dict(spec.labels), addresses, published)
 
     def containers(self, label: str) -> tuple[Container, ...]:
@@ -206,7 +207,7 @@ class FakeEngine(Engine):
         found = self.networks.get(name)
         if found is None:
             return None
-        members = (box for box in self.boxes.values() if box.running and box.spec.network == name)
+        members = (box for box in self.boxes.values() if box.running and name in (box.spec.network, *box.joined))
         names = frozenset(box.spec.name for box in members)
         return Network(name, found.subnet, dict(found.labels), names, subnet6=found.subnet6)
 
@@ -217,6 +218,20 @@ class FakeEngine(Engine):
         if name in self.networks:
             raise EngineError(f"making network {name} failed", details=f"network with name {name} already exists")
         self.networks[name] = FakeNetwork(f"172.{30 + len(self.networks)}.0.0/16", dict(labels), subnet6)
+
+    def connect_network(self, name: str, container: str, address: str) -> None:
+        doing = f"connecting {container} to network {name}"
+        box = self._box(container, doing)
+        if name not in self.networks:
+            raise EngineError(f"{doing} failed", details=f"network {name} not found")
+        if name in (box.spec.network, *box.joined):
+            raise EngineError(f"{doing} failed", details=f"endpoint with name {container} already exists in network")
+        if any(address in (one.address, *one.joined.values()) for one in self.boxes.values()):
+            raise EngineError(f"{doing} failed", details="Address already in use")
+        box.joined[name] = address
+
+    def disconnect_network(self, name: str, container: str) -> None:
+        self._box(container, f"disconnecting {container} from network {name}").joined.pop(name)
 
     def remove_network(self, name: str) -> None:
         found = self.network(name)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from platformdirs import user_cache_path, user_state_path
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from sandbox.spec import Spec
     from sandbox.spec.credentials import Credentials
     from sandbox.steps.step import Step
+
+AnySpec = TypeVar("AnySpec", bound="Spec")
 
 DEFAULT_FILE = Path("sandbox.yaml")
 
@@ -63,9 +65,21 @@ def steps(spec: Spec, *, purge: bool = False) -> tuple[tuple[Step, ...], Engine,
 
     place = home()
     engine = Engine.connect()
+    spec = as_made(spec)
     own = own_images(spec, place, engine)
     settled, accounts = preflight.settle(spec, place, engine), keychain(spec.credentials)
     return plan.build(settled, place, engine, own, purge=purge, keychain=accounts), engine, own
+
+
+def as_made(spec: AnySpec) -> AnySpec:
+    """The spec with the cluster that there is, where it says nothing of what is to make one."""
+    from sandbox.steps import lookup
+
+    made = lookup.cluster(home().sandbox(spec.name))
+    if made is None or "provider" in spec.cluster.model_fields_set:
+        return spec
+    kept = {"provider": made.provider, "profile": made.profile}
+    return spec.model_copy(update={"cluster": spec.cluster.model_copy(update=kept)})
 
 
 def shell(spec: Spec) -> Spec:

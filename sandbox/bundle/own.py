@@ -33,6 +33,7 @@ UPSTREAM: Mapping[str, str] = {
     "traefik": "docker.io/library/traefik:v3.6.12"
     "@sha256:171c9c3565b29f6c133f1c1b43c5d4e5853415198e9e1078c001f8702ff66aec",
 }
+IN_PODS = ("traefik", "busybox")
 IN_ENGINE = ("node", "registry", "haproxy", "busybox")
 # What `up` may need of the bundle; addons and demos may need more, which is built by who wants them.
 NEEDED = (*IN_ENGINE, "kind", "gateway-api")

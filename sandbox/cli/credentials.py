@@ -23,9 +23,9 @@ from sandbox.credentials.renewal import renew
 from sandbox.credentials.secret import Held
 from sandbox.errors import SandboxError, UsageError
 from sandbox.host.engine import Engine
-from sandbox.providers import lookup
 from sandbox.spec import Spec
 from sandbox.spec.credentials import Credentials
+from sandbox.steps import lookup
 from sandbox.steps.credentials import CredentialsStep
 
 _ADAPTER: TypeAdapter[Credentials] = TypeAdapter(Credentials)

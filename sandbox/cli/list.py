@@ -10,8 +10,8 @@ from sandbox.cli import environment, session
 from sandbox.cli.options import output_option
 from sandbox.host.engine import Engine
 from sandbox.names import LABEL
-from sandbox.providers import lookup
 from sandbox.proxy import routes
+from sandbox.steps import lookup
 
 
 @click.command("list")

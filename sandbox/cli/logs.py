@@ -61,7 +61,7 @@ def command(ctx: click.Context, file: Path | None, name: str | None, *, output: 
 def _parts(spec: Spec, scene: Scene) -> dict[str, Part]:
     from sandbox.cluster.api import Cluster
     from sandbox.doctor.scene import Contact
-    from sandbox.providers import lookup
+    from sandbox.steps import lookup
     from sandbox.support import cluster, machine
 
     parts: dict[str, Part] = {

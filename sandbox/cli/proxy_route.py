@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -148,7 +148,8 @@ def _take_in(home: Home, route: Route) -> None:
     binds = tuple(Bind(*each) for each in route.listen)
     names = home.sandbox(route.name)
     nodes = (route.upstream, *route.replicas)
-    EdgeStep(engine, names, lambda: nodes, found.image, route.domain, binds, route.hosts, route.aliases).take_in()
+    step = EdgeStep(engine, names, lambda: nodes, found.image, route.domain, binds, route.hosts, route.aliases)
+    replace(step, network=route.network).take_in()
     hosts = byhand.leaving(route.hosts, byhand.load(home.edge), route.name)
     with suppress(SandboxError):  # a cluster that does not answer is told by up
         ingress.replace(names, elsewhere(hosts))

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from sandbox import lifecycle, preflight
 from sandbox.api import origin
+from sandbox.api.world import as_made
 from sandbox.cli import consent, console, environment, session, up_plan
 from sandbox.cli.console import reporter
 from sandbox.cli.doctor import explaining
@@ -92,7 +93,7 @@ def command(
         if file is not None:
             raise UsageError("-f and --from contradict each other", fix="give one of them")
         file = origin.fetch(source, home, lambda line: console.note(progress, line))
-    spec = _with_ports(find_spec(file, name), https_ports, registry_port)
+    spec = as_made(_with_ports(find_spec(file, name), https_ports, registry_port))
     with (
         session.alone(spec.name, patience=patience, progress=progress),
         preflight.reserve(spec, home, Engine.connect()) as settled,

@@ -14,10 +14,8 @@ MARK = "sandbox.dev/corefile"
 
 # Straight to the API server on its own node: the Service's address answers only once kube-proxy has come so far, and
 # CoreDNS waits longer and longer after each refusal.
-_API = [
-    {"name": "KUBERNETES_SERVICE_HOST", "valueFrom": {"fieldRef": {"fieldPath": "status.hostIP"}}},
-    {"name": "KUBERNETES_SERVICE_PORT", "value": "6443"},
-]
+API = ("discovery.k8s.io/v1", "EndpointSlice", "kubernetes", "default")
+_HOST = {"name": "KUBERNETES_SERVICE_HOST", "valueFrom": {"fieldRef": {"fieldPath": "status.hostIP"}}}
 
 # kubeadm's own (cmd/kubeadm/app/phases/addons/dns/manifests.go), with places for what is below.
 _COREFILE = """.:53 {{
@@ -92,11 +90,15 @@ def config_map(text: str) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"Corefile": text}}
 
 
-def deployment(text: str) -> dict[str, Any]:
+def deployment(text: str, api: Mapping[str, Any] | None) -> dict[str, Any]:
     """What changes in kubeadm's Deployment: one pod, restarted when `text`, its configuration, has changed.
+
+    `api` is the object of that name, which says where API servers listen; its port differs between providers.
 
     kubeadm runs two and looks at them every ten seconds; on one node one will do, and pods should not wait so long.
     """
+    port = api["ports"][0]["port"] if api else 6443
+    env = [_HOST, {"name": "KUBERNETES_SERVICE_PORT", "value": str(port)}]
     mark = {MARK: hashlib.sha256(text.encode()).hexdigest()[:16]}
     return {
         "apiVersion": "apps/v1",
@@ -106,7 +108,7 @@ def deployment(text: str) -> dict[str, Any]:
             "replicas": 1,
             "template": {
                 "metadata": {"annotations": mark},
-                "spec": {"containers": [{"name": NAME, "readinessProbe": {"periodSeconds": 1}, "env": _API}]},
+                "spec": {"containers": [{"name": NAME, "readinessProbe": {"periodSeconds": 1}, "env": env}]},
             },
         },
     }

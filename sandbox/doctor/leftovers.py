@@ -11,10 +11,9 @@ from sandbox.errors import SandboxError
 from sandbox.host import files as locks
 from sandbox.host.engine import Engine
 from sandbox.names import EDGE, LABEL, NETWORK, Home
-from sandbox.providers import lookup
 from sandbox.providers.provider import Standing
 from sandbox.proxy import routes
-from sandbox.steps import remembered
+from sandbox.steps import lookup, remembered
 
 
 def containers(scene: Scene) -> Finding:

@@ -8,6 +8,7 @@ from sandbox.bundle.own import IN_ENGINE, choose
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
 from sandbox.cluster.kind import Kind
+from sandbox.cluster.minikube import Minikube
 from sandbox.doctor.check import Check, with_engine
 from sandbox.doctor.row import Finding, error, ok, skipped, warn
 from sandbox.doctor.scene import Scene
@@ -20,7 +21,7 @@ SKEW = 1
 
 
 def docker(scene: Scene) -> Finding:
-    """The client that kind drives the engine with."""
+    """The client that kind and minikube drive the engine with."""
     program = process.which("docker")
     if program is None:
         return error("no docker on the PATH")
@@ -28,7 +29,9 @@ def docker(scene: Scene) -> Finding:
 
 
 def kind(scene: Scene) -> Finding:
-    """The kind that makes clusters."""
+    """The kind that makes clusters, if the sandbox's is one of them."""
+    if scene.spec.cluster.provider != "kind":
+        return skipped(f"the sandbox's cluster is made by {scene.spec.cluster.provider}")
     found = Kind.find(NETWORK, extra=Store(scene.home.bundle).program(recipes()["kind"], "kind").parent)
     found.require()
     return ok(f"{_first_line(process.run([found.program, 'version'], timeout=TIMEOUT))}, {found.program}")
@@ -48,7 +51,10 @@ def kubectl(scene: Scene) -> Finding:
 
 
 def minikube(scene: Scene) -> Finding:
-    """A second way to have a cluster, which the sandbox does without."""
+    """A second way to have a cluster, which most sandboxes do without."""
+    if scene.spec.cluster.provider == "minikube":
+        found = Minikube.find(scene.spec.cluster.profile or scene.names.cluster)
+        return ok(f"minikube {found.require()}, {found.program}")
     program = process.which("minikube")
     if program is None:
         return skipped("not installed; the sandbox does without")

@@ -7,10 +7,10 @@ from sandbox.doctor.row import Finding, error, ok, skipped
 from sandbox.doctor.scene import Scene
 from sandbox.host.engine import Engine
 from sandbox.names import EDGE, NETWORK
-from sandbox.providers import lookup
 from sandbox.proxy import edge as edge_files
 from sandbox.proxy import passthrough_state, routes
 from sandbox.registry.client import Client
+from sandbox.steps import lookup
 from sandbox.steps.inner_canary import InnerCanaryStep
 from sandbox.steps.place import Place
 from sandbox.steps.step import State

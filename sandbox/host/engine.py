@@ -399,6 +399,16 @@ class Engine:
                 name, driver="bridge", labels=dict(labels), options=options, check_duplicate=True, **more
             )
 
+    def connect_network(self, name: str, container: str, address: str) -> None:
+        """Let a container have one more network, with that IPv4 address of it, also when it starts again."""
+        with _translated(f"connecting {container} to network {name}"):
+            self._client.api.connect_container_to_network(container, name, ipv4_address=address)
+
+    def disconnect_network(self, name: str, container: str) -> None:
+        """Take a network from a container."""
+        with _translated(f"disconnecting {container} from network {name}"):
+            self._client.api.disconnect_container_from_network(container, name, force=True)
+
     def remove_network(self, name: str) -> None:
         """Remove a network by its name or id; gone already is fine."""
         with _translated(f"removing network {name}"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 
 from sandbox.errors import SandboxError
 from sandbox.host.engine import Engine, Network
@@ -10,6 +10,8 @@ from sandbox.host.engine import Engine, Network
 # Their engines run in a virtual machine, whose own address the gateway is; they tell the host's by a name.
 VIRTUAL = ("Docker Desktop", "OrbStack")
 VIRTUAL_NAME = "host.docker.internal"
+# The last address of a minikube network is for the balancer of several control planes.
+RESERVED = 5
 
 
 def host_address(engine: Engine, network: str, container: str) -> str:
@@ -27,6 +29,16 @@ def joined(engine: Engine, network: str) -> Network:
     if found is None or not found.subnet:
         raise SandboxError(f"there is no network {network}", fix="sandbox up")
     return found
+
+
+def free_address(engine: Engine, name: str) -> str:
+    """An address of the network that nobody has, from the end of its range, of which the very last are left alone."""
+    network = joined(engine, name)
+    members = (engine.container(member) for member in network.members)
+    taken = {member.addresses.get(name) for member in members if member}
+    last = int(IPv4Network(network.subnet).broadcast_address)
+    free = (str(IPv4Address(last - back)) for back in range(RESERVED, RESERVED + len(taken) + 1))
+    return next(address for address in free if address not in taken)
 
 
 def gateway(network: Network) -> str:

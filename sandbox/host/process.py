@@ -30,13 +30,16 @@ _running: set[subprocess.Popen[str]] = set()
 
 
 class ToolFailed(SandboxError):
-    """A program ended with a non-zero status or took too long; `details` holds its last lines."""
+    """A program ended with a non-zero status or took too long; `details` holds the last lines of its `output`."""
 
     id = "tool-failed"
 
-    def __init__(self, brief: str, *, details: str = "", fix: str = "", status: int | None = None) -> None:
+    def __init__(
+        self, brief: str, *, details: str = "", fix: str = "", status: int | None = None, output: str = ""
+    ) -> None:
         super().__init__(brief, details=details, fix=fix)
         self.status = status
+        self.output = output
 
 
 def which(name: str, *, extra: Sequence[Path] = ()) -> Path | None:
@@ -99,7 +102,7 @@ def run(
         return output
     program = Path(words[0]).name
     brief = f"{program} took longer than {timeout:.0f} s" if expired else f"{program} failed with status {status}"
-    raise ToolFailed(brief, details=f"$ {shlex.join(words)}\n{last_lines(output)}", status=status)
+    raise ToolFailed(brief, details=f"$ {shlex.join(words)}\n{last_lines(output)}", status=status, output=output)
 
 
 def run_at_terminal(argv: Argv) -> str:

@@ -44,14 +44,17 @@ def build(
         *registry.mirrors(site, keychain, purge),
         *edge.edge(site, lan),
         *cluster.cluster(site),
+    ]
+    steps += cluster.join(site, {step.name for step in steps})
+    steps += [
         certificates.trust(site),
         *registry.behind_ingress(site),
         *registry.push(site, keychain),
-        registry.wiring(site),
+        registry.wiring(site, {step.name for step in steps}),
         *registry.accounts(site),
         cluster.addons(site),
         *certificates.secrets(site),
-        *ingress.controller(site),
+        *ingress.controller(site, {step.name for step in steps}),
     ]
     steps.append(cluster.objects(site, {step.name for step in steps}))
     steps += ingress.proof(site)

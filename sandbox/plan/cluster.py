@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from sandbox.addons import catalogue
 from sandbox.addons.choice import Use
+from sandbox.bundle.own import IN_PODS
+from sandbox.bundle.recipe import recipes
 from sandbox.cluster import manifests
-from sandbox.names import INGRESS_SERVICE, REGISTRY_PORT
+from sandbox.names import HOST, INGRESS_SERVICE, NETWORK, REGISTRY_PORT
 from sandbox.plan.provider import proxied, upstream
 from sandbox.plan.site import Site
 from sandbox.steps.addon import AddonStep
@@ -14,20 +16,43 @@ from sandbox.steps.apply import ApplyStep
 from sandbox.steps.cluster import ClusterStep
 from sandbox.steps.context import ContextStep
 from sandbox.steps.dns import DnsStep
+from sandbox.steps.join import JoinStep
+from sandbox.steps.node_images import NodeImagesStep
 from sandbox.steps.pod_proxy import PodProxyStep
 from sandbox.steps.step import Step
+
+# minikube's own name for this machine, which its users rely on.
+MINIKUBE_HOST = "host.minikube.internal"
 
 
 def cluster(site: Site) -> list[Step]:
     """The cluster, the user's way to it, and its own to names and hosts outside."""
     spec, names, engine, nodes = site.spec, site.names, site.engine, site.nodes
     ingress = INGRESS_SERVICE if spec.ingress.controller != "none" else None
+    of_kind = spec.cluster.provider == "kind"
+    version, machine = site.own.kubernetes if of_kind else "minikube", (HOST,) if of_kind else (HOST, MINIKUBE_HOST)
     return [
-        ClusterStep(site.provider, names, site.own.kubernetes),
+        ClusterStep(site.provider, names, version),
+        *node_images(site),
         ContextStep(names),
-        DnsStep(engine, nodes, names, spec.domain, ingress, upstream(spec), spec.network.hosts),
+        DnsStep(engine, nodes, names, spec.domain, ingress, upstream(spec), spec.network.hosts, machine),
         PodProxyStep(names, proxied(spec, names, engine, nodes)),
     ]
+
+
+def join(site: Site, before: set[str]) -> list[Step]:
+    """The way to a cluster on a network of its own, for those of the steps `before` that have containers."""
+    if site.nodes.network == NETWORK:
+        return []
+    needs = tuple(name for name in ("cluster", "registry", "mirrors", "edge") if name in before)
+    return [JoinStep(site.engine, site.names, site.nodes.network, needs)]
+
+
+def node_images(site: Site) -> list[Step]:
+    """The bundle's images for nodes that are not made of ours, which have them."""
+    if site.own.source != "bundle" or site.spec.cluster.provider == "kind":
+        return []
+    return [NodeImagesStep(site.provider, site.store, tuple(recipes()[name] for name in IN_PODS))]
 
 
 def addons(site: Site) -> Step:

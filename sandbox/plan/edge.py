@@ -26,7 +26,9 @@ def edge(site: Site, lan: Access) -> list[Step]:
     """The kind of edge that the spec wants, after the other kind is gone if an earlier spec had that."""
     spec, names, binds = site.spec, site.names, site.binds
     image, nodes = site.own.references["haproxy"], site.nodes.every
-    container = EdgeStep(site.engine, names, nodes, image, spec.domain, binds, hosts(spec), lan.domains)
+    container = EdgeStep(
+        site.engine, names, nodes, image, spec.domain, binds, hosts(spec), lan.domains, site.nodes.network
+    )
     process = PassthroughStep(names, spec.domain, binds, _port_forward(names), kubectl(site.store))
     if not spec.runs_process:
         other = DisplacedStep(process) if routes.find(routes.load(site.home.passthrough), spec.name) else None

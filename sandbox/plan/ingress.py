@@ -19,12 +19,13 @@ from sandbox.steps.page import PageStep
 from sandbox.steps.step import Step
 
 
-def controller(site: Site) -> list[Step]:
+def controller(site: Site, before: set[str]) -> list[Step]:
     """The ingress controller, unless the user brings one. Raises SandboxError for one that cannot be had here."""
     if site.spec.ingress.controller == "none":
         return []
     wanted = _nginx(site) if site.spec.ingress.controller == "nginx" else _traefik(site)
-    return [IngressStep(site.engine, site.nodes.network, site.names, wanted, needs=(certificates.default(site.spec),))]
+    needs = (certificates.default(site.spec), *(("node-images",) if "node-images" in before else ()))
+    return [IngressStep(site.engine, site.nodes.network, site.names, wanted, needs=needs)]
 
 
 def proof(site: Site) -> list[Step]:

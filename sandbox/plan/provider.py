@@ -6,13 +6,15 @@ from sandbox.bundle.own import OwnImages
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
 from sandbox.cluster.kind import Kind, Tags
+from sandbox.cluster.minikube import Minikube
 from sandbox.host import proxies, resolvers
 from sandbox.host.engine import Engine
 from sandbox.host.proxies import Proxies
 from sandbox.host.resolvers import Upstream
 from sandbox.names import NETWORK, Names
-from sandbox.providers import kind
+from sandbox.providers import kind, minikube
 from sandbox.providers.kind import KindProvider
+from sandbox.providers.minikube import MinikubeProvider
 from sandbox.providers.provider import Nodes, Provider
 from sandbox.providers.proxied import Proxied
 from sandbox.spec import Spec
@@ -20,10 +22,21 @@ from sandbox.spec import Spec
 
 def provider(spec: Spec, names: Names, engine: Engine, own: OwnImages) -> Provider:
     """What makes the cluster of the sandbox. Raises MissingTool."""
+    return _minikube(spec, names, engine) if spec.cluster.provider == "minikube" else _kind(spec, names, engine, own)
+
+
+def _kind(spec: Spec, names: Names, engine: Engine, own: OwnImages) -> KindProvider:
     program = Kind.find(NETWORK, extra=Store(names.home.bundle).program(recipes()["kind"], "kind").parent)
     servers, search = upstream(spec).servers, spec.network.search
     told = proxied(spec, names, engine, kind.nodes(engine, names))
     return KindProvider(engine, names, program, spec.cluster, own.references["node"], _tags(own), servers, search, told)
+
+
+def _minikube(spec: Spec, names: Names, engine: Engine) -> MinikubeProvider:
+    adopted = spec.cluster.profile
+    tool = Minikube.find(adopted or names.cluster)
+    told = proxied(spec, names, engine, minikube.nodes(engine, tool.profile))
+    return MinikubeProvider(engine, names, tool, adopted is not None, spec.cluster.kubernetes, told)
 
 
 def upstream(spec: Spec) -> Upstream:

@@ -64,13 +64,17 @@ def images(site: Site) -> Step:
                 fix=f"sandbox bundle build {one.name}",
                 id="no-bundle",
             )
-    return ImagesStep(site.engine, site.own, site.store, wanted)
+    # minikube brings nodes of its own.
+    bare = site.spec.cluster.provider == "minikube"
+    components = tuple(name for name in own.IN_ENGINE if name != "node" or not bare)
+    return ImagesStep(site.engine, site.own, site.store, wanted, components)
 
 
-def wiring(site: Site) -> Step:
-    """The way of the node to the registry and the caches."""
+def wiring(site: Site, before: set[str]) -> Step:
+    """The way of the node to the registry and the caches, once they are on its network."""
     spec = site.spec.registry
-    return WiringStep(site.engine, site.nodes, site.names, spec.port, spec.external, spec.mirrors)
+    needs = ("cluster", "registry", *(("join",) if "join" in before else ()))
+    return WiringStep(site.engine, site.nodes, site.names, spec.port, spec.external, spec.mirrors, needs=needs)
 
 
 def accounts(site: Site) -> list[Step]:

@@ -11,6 +11,7 @@ from sandbox.certmanager import release
 from sandbox.certs.provided import Provided
 from sandbox.cluster import kubeconfig, kubeconfig_lock
 from sandbox.cluster.kind import Kind
+from sandbox.cluster.minikube import Minikube
 from sandbox.errors import MissingTool, SandboxError, UsageError
 from sandbox.host import process
 from sandbox.names import NETWORK, Home
@@ -18,6 +19,7 @@ from sandbox.preflight import shape
 from sandbox.preflight.occupancy import PortTaken
 from sandbox.preflight.privileges import PortForbidden
 from sandbox.preflight.settling import reserve, settle
+from sandbox.providers import minikube
 from sandbox.spec import Spec
 from sandbox.steps import remembered
 
@@ -33,13 +35,16 @@ def require(spec: Spec, home: Home, own: OwnImages) -> None:
     if process.which("docker") is None:
         raise MissingTool(
             "the docker command is not installed",
-            details="kind drives the engine with it",
+            details="kind and minikube drive the engine with it",
             fix="install it: the package docker-cli or docker.io on Debian and Ubuntu",
         )
-    Kind.find(NETWORK, extra=Store(home.bundle).program(recipes()["kind"], "kind").parent).require()
-    own.require(spec.cluster.kubernetes)
-    shape.require(spec.cluster, own)
     names = home.sandbox(spec.name)
+    if spec.cluster.provider == "minikube":
+        minikube.require(Minikube.find(spec.cluster.profile or names.cluster), adopted=spec.cluster.profile is not None)
+    else:
+        Kind.find(NETWORK, extra=Store(home.bundle).program(recipes()["kind"], "kind").parent).require()
+        own.require(spec.cluster.kubernetes)
+        shape.require(spec.cluster, own)
     if not kubeconfig.holds(home.kubeconfig, names.cluster, names.kubeconfig):
         kubeconfig_lock.require_unlocked(home.kubeconfig)
     if spec.certs.default:
@@ -54,9 +59,7 @@ def _require_same_place(spec: Spec, home: Home) -> None:
         known = remembered.load(home.sandbox(spec.name))
     except SandboxError:  # a step says so
         return
-    if known is None or (known.cluster.is_ours and spec.cluster.is_ours):
-        return
-    before, now = _place(known), _place(spec)
+    before, now = _place(known or spec), _place(spec)
     if before != now:
         raise UsageError(
             f"the sandbox '{spec.name}' is in {before}, not in {now}",
@@ -66,7 +69,9 @@ def _require_same_place(spec: Spec, home: Home) -> None:
 
 def _place(spec: Spec) -> str:
     cluster = spec.cluster
-    return "a cluster of its own" if cluster.is_ours else f"{cluster.context}, namespace {spec.namespace}"
+    if not cluster.is_ours:
+        return f"{cluster.context}, namespace {spec.namespace}"
+    return f"the minikube profile {cluster.profile}" if cluster.profile else f"a cluster of {cluster.provider}'s"
 
 
 def _require_kubectl(home: Home) -> None:

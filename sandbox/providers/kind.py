@@ -103,7 +103,7 @@ class KindProvider:
             for place in self._mounted:
                 if self._lacks(node, place):
                     return f"{node} has not {place}"
-            if not self._has_proxy(node):
+            if not self.proxied.is_in_force(node):
                 return f"another proxy than {self.proxied}"
         return None
 
@@ -169,9 +169,9 @@ class KindProvider:
             for place, path in self._mounted.items():
                 if self._lacks(node, place):  # which is not of our making
                     self.engine.write_file(node, PurePosixPath(place), path.read_bytes())
-            if not self._has_proxy(node):
+            if not self.proxied.is_in_force(node):
                 say("restarting containerd for another proxy")
-                self._in_node(node, proxy.RESTART)
+                self.proxied.enforce(node)
 
     def stop(self) -> None:
         """Stop the nodes that run, and what balances their load."""
@@ -276,11 +276,7 @@ class KindProvider:
         self.names.resolv_conf.write_text(self._resolv_conf())
         self.names.resolv_conf.chmod(0o644)
         self.names.proxy_conf.touch(0o600)
-        self.names.proxy_conf.write_text(proxy.drop_in(self.proxied.variables()))
-
-    def _has_proxy(self, node: str) -> bool:
-        """Whether the containerd that runs was told of the proxy."""
-        return proxy.read_shown(self._in_node(node, proxy.SHOWN)) == self.proxied.variables()
+        self.names.proxy_conf.write_text(self.proxied.drop_in())
 
     def _in_node(self, node: str, script: str) -> str:
         status, output = self.engine.execute(node, ["sh", "-c", script])

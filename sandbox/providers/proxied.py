@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sandbox.cluster import proxy
+from sandbox.errors import SandboxError
 from sandbox.host.engine import Engine
 from sandbox.host.gateway import joined
 from sandbox.host.proxies import Proxies
@@ -28,6 +29,24 @@ class Proxied:
             return {}
         hosts = (self.nodes.control_plane, self.names.registry, HOST)
         return self.proxies.variables(proxy.inside(self.domain, hosts, joined(self.engine, self.nodes.network).subnet))
+
+    def is_in_force(self, node: str) -> bool:
+        """Whether the containerd that runs on the node was told of it."""
+        return proxy.read_shown(self._on_node(node, proxy.SHOWN)) == self.variables()
+
+    def enforce(self, node: str) -> None:
+        """Start the node's containerd anew with what is now written there of the proxy; pods run on."""
+        self._on_node(node, proxy.RESTART)
+
+    def drop_in(self) -> str:
+        """What tells containerd of it, for proxy.DROP_IN."""
+        return proxy.drop_in(self.variables())
+
+    def _on_node(self, node: str, script: str) -> str:
+        status, output = self.nodes.execute(node, ["sh", "-c", script])
+        if status != 0:
+            raise SandboxError(f"the proxy of {node} cannot be read or set", details=output)
+        return output
 
     def __str__(self) -> str:
         return str(self.proxies)

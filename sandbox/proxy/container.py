@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sandbox.host.engine import Bind, Container, ContainerSpec, Engine, EngineError
 from sandbox.host.facts import Facts
+from sandbox.host.gateway import free_address
 from sandbox.names import EDGE, LABEL, NETWORK
 from sandbox.proxy import config, edge, termination
 from sandbox.proxy.control import Control, Unreachable
@@ -51,6 +52,14 @@ class EdgeContainer:
             # There may be no IPv6 here, or somebody else at a port of it; what was asked for will do.
             self.engine.run(replace(self._spec(image, known), publish=published(known, also=False)))
         edge.note_taken(self.folder)
+        self.join(known)
+
+    def join(self, known: Sequence[Route]) -> None:
+        """Be on every network where the routes lead, as far as there are such networks yet."""
+        for name in sorted({route.network for route in known} - {self.network}):
+            network = self.engine.network(name)
+            if network and self.name not in network.members:
+                self.engine.connect_network(name, self.name, free_address(self.engine, name))
 
     def follow(self, known: Sequence[Route]) -> None:
         """Let it take in the routes; no connection ends, and a reload comes only where HAProxy needs one."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from sandbox.errors import SandboxError
 from sandbox.host import files
+from sandbox.names import NETWORK
 
 READABLE = 0o644  # the edge's container may run as somebody else
 
@@ -46,6 +47,7 @@ class Route:
     made, in seconds since 1970: unknown hosts get the newest sandbox's page. `replicas` are further nodes where the
     ingress answers. `aliases` are other domains for the same hosts, whose TLS ends at the edge: the ingress is asked
     for the host in `domain`. `tunnels` are further ports, which only the process that stands in for the edge has.
+    `network` is the engine's network where the nodes are.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Route:
     hosts: tuple[Host, ...] = ()
     aliases: tuple[str, ...] = ()
     tunnels: tuple[Tunnel, ...] = ()
+    network: str = NETWORK
 
     @property
     def nodes(self) -> tuple[str, ...]:

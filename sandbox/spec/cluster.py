@@ -87,9 +87,15 @@ class KindOptions(Model):
 class Cluster(Model):
     """The Kubernetes cluster."""
 
-    provider: Literal["kind", "existing"] = Field(
+    provider: Literal["kind", "minikube", "existing"] = Field(
         default="kind",
-        description="What runs the cluster: kind on this machine, or somebody else, for one that exists already.",
+        description="What runs the cluster: kind or minikube on this machine, or somebody else, for one that exists "
+        "already.",
+    )
+    profile: Label | None = Field(
+        default=None,
+        description="A minikube profile of your own that the sandbox is to move into; it is never removed. By default "
+        "the sandbox makes one.",
     )
     context: str | None = Field(
         default=None, min_length=1, description="The existing cluster, by its context in your kubeconfig."
@@ -100,7 +106,8 @@ class Cluster(Model):
     )
     kubernetes: Release | None = Field(
         default=None,
-        description="The Kubernetes version, such as v1.36.3; by default the one this release of sandbox is made for.",
+        description="The Kubernetes version, such as v1.36.3; by default the one this release of sandbox is made for, "
+        "or minikube's own.",
     )
     nodes: Annotated[Nodes, BeforeValidator(_counted, json_schema_input_type=Count | Nodes)] = Field(
         default=Nodes(),

@@ -29,6 +29,13 @@ REFUSED: tuple[tuple[tuple[str, str], str], ...] = (
     (("network", "proxy"), "an existing cluster has its own way out"),
 )
 
+# What minikube has a way of its own for, or none.
+OF_KIND = "is for kind; minikube's own settings (`minikube config set`, MINIKUBE_*) count for its clusters"
+NOT_BY_MINIKUBE: tuple[tuple[tuple[str, str], str], ...] = (
+    *((("cluster", key), OF_KIND) for key in ("nodes", "ip_family", "feature_gates", "mounts", "kind")),
+    (("network", "search"), "nodes of minikube's keep their own search domains"),
+)
+
 
 def misfits(spec: Spec) -> Iterator[Misfit]:
     """What does not go with the cluster's provider: the path of each value that is to change, and why."""
@@ -36,13 +43,11 @@ def misfits(spec: Spec) -> Iterator[Misfit]:
         for key in ("context", "namespace"):
             if getattr(spec.cluster, key) is not None:
                 yield ("cluster", key), "is for a cluster that exists: write 'provider: existing'"
+        yield from _minikube(spec)
         return
     if spec.cluster.context is None:
         yield ("cluster", "context"), "an existing cluster needs its context: see `kubectl config get-contexts`"
-    for (part, key), reason in REFUSED:
-        value = getattr(spec, part)
-        if getattr(value, key) != type(value).model_fields[key].get_default():
-            yield (part, key), reason
+    yield from _said(spec, REFUSED)
     if spec.ingress.controller == "nginx":
         yield ("ingress", "controller"), "'nginx' wants rights in the whole cluster, 'traefik' in one namespace"
     if spec.certs.issuer != "sandbox":
@@ -54,3 +59,22 @@ def misfits(spec: Spec) -> Iterator[Misfit]:
     for part in ("addons", "credentials"):
         if getattr(spec, part):
             yield (part,), "are for the whole cluster, which is not ours"
+
+
+def _minikube(spec: Spec) -> Iterator[Misfit]:
+    cluster = spec.cluster
+    if cluster.provider != "minikube":
+        if cluster.profile:
+            yield ("cluster", "profile"), "is a profile of minikube's: write 'provider: minikube'"
+        return
+    if cluster.profile and cluster.kubernetes:
+        yield ("cluster", "kubernetes"), f"the profile '{cluster.profile}' has the version that it has"
+    yield from _said(spec, NOT_BY_MINIKUBE)
+
+
+def _said(spec: Spec, refused: tuple[tuple[tuple[str, str], str], ...]) -> Iterator[Misfit]:
+    """Those of `refused` that the spec says anything of."""
+    for (part, key), reason in refused:
+        value = getattr(spec, part)
+        if getattr(value, key) != type(value).model_fields[key].get_default():
+            yield (part, key), reason

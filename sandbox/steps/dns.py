@@ -21,7 +21,7 @@ class DnsStep:
     """CoreDNS comes with the cluster; this suits it to one node and waits for it.
 
     Pods reach the hosts of `domain` at the Service `ingress`, which is a name inside the cluster, if there is one, and
-    those of `hosts` at their addresses; this machine is one of them. All other names are asked of `upstream`.
+    those of `hosts` at their addresses, and this machine by the names `machine`. All others are asked of `upstream`.
     """
 
     engine: Engine
@@ -31,6 +31,7 @@ class DnsStep:
     ingress: str | None
     upstream: Upstream
     hosts: Mapping[str, str] = field(default_factory=dict)
+    machine: tuple[str, ...] = (HOST,)
     name: str = "dns"
     needs: tuple[str, ...] = ("cluster",)
 
@@ -40,13 +41,14 @@ class DnsStep:
 
     def check(self) -> Status:
         cluster, text = Cluster(self.names.kubeconfig), self._corefile
-        waits_for = pending(cluster, dns.deployment(text))
+        deployment = dns.deployment(text, cluster.get(*dns.API))
+        waits_for = pending(cluster, deployment)
         if waits_for:
             return Status(State.DRIFTED, waits_for)
         found = cluster.get("v1", "ConfigMap", dns.NAME, dns.NAMESPACE) or {}
         live = cluster.get("apps/v1", "Deployment", dns.NAME, dns.NAMESPACE) or {}
         annotations = live["spec"]["template"]["metadata"].get("annotations") or {}
-        wanted = dns.deployment(text)["spec"]["template"]["metadata"]["annotations"]
+        wanted = deployment["spec"]["template"]["metadata"]["annotations"]
         if found.get("data") != dns.config_map(text)["data"] or annotations.get(dns.MARK) != wanted[dns.MARK]:
             return Status(State.DRIFTED, "another configuration")
         asks = f"asks {', '.join(self.upstream.servers)}"
@@ -55,7 +57,7 @@ class DnsStep:
     def apply(self, work: Work) -> None:
         cluster, text = Cluster(self.names.kubeconfig), self._corefile
         cluster.apply(dns.config_map(text))
-        deployment = dns.deployment(text)
+        deployment = dns.deployment(text, cluster.get(*dns.API))
         cluster.apply(deployment)
         wait_ready(cluster, [deployment], timeout=120)
 
@@ -64,10 +66,11 @@ class DnsStep:
 
     @property
     def _corefile(self) -> str:
+        address = host_address(self.engine, self.nodes.network, self.nodes.control_plane)
         return dns.corefile(
             domain=self.domain,
             service=self.ingress,
             nameservers=self.upstream.servers,
             zones=self.upstream.domains,
-            hosts={HOST: host_address(self.engine, self.nodes.network, self.nodes.control_plane), **self.hosts},
+            hosts={**dict.fromkeys(self.machine, address), **self.hosts},
         )

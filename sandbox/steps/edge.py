@@ -21,7 +21,7 @@ from sandbox.steps.step import State, Status, Work
 @dataclass(frozen=True)
 class EdgeStep:
     """One HAProxy container for all sandboxes; this step owns one route in it, and the last route takes it along.
-    It leads to `nodes`, asked when it is needed, at each of which the ingress answers.
+    It leads to `nodes` on `network`, asked when it is needed, at each of which the ingress answers.
 
     A port that only a sandbox now gone asked for is given back as soon as nobody is connected: at its `undo` or at the
     next `apply` of any other.
@@ -35,6 +35,7 @@ class EdgeStep:
     binds: tuple[Bind, ...]
     hosts: tuple[Host, ...] = ()
     aliases: tuple[str, ...] = ()
+    network: str = NETWORK
     name: str = "edge"
     needs: tuple[str, ...] = ("images", "network", "certificates")
 
@@ -111,7 +112,17 @@ class EdgeStep:
     def _route(self, since: float) -> Route:
         listen = tuple((bind.address, bind.port) for bind in self.binds)
         first, *others = self.nodes()
-        return Route(self.names.name, self.domain, first, listen, since, tuple(others), self.hosts, self.aliases)
+        return Route(
+            self.names.name,
+            self.domain,
+            first,
+            listen,
+            since,
+            tuple(others),
+            self.hosts,
+            self.aliases,
+            network=self.network,
+        )
 
     def _certificate(self) -> bytes | None:
         """Key and chain for the hosts that end at the edge, if there are any."""

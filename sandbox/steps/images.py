@@ -23,6 +23,7 @@ class ImagesStep:
     own: OwnImages
     store: Store
     further: tuple[Recipe, ...] = ()
+    components: tuple[str, ...] = IN_ENGINE
     name: str = "images"
     needs: tuple[str, ...] = ()
 
@@ -54,7 +55,7 @@ class ImagesStep:
         return False
 
     def _missing(self) -> list[str]:
-        wanted = {name: self.own.references[name] for name in IN_ENGINE}
+        wanted = {name: self.own.references[name] for name in self.components}
         wanted |= {one.name: one.reference for one in self.further}
         return [name for name, reference in wanted.items() if self.engine.image_id(reference) is None]
 

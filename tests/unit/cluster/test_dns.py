@@ -57,7 +57,7 @@ def test_braces_are_balanced_and_the_rule_is_among_the_plugins() -> None:
 
 
 def test_only_another_configuration_restarts_it() -> None:
-    one, same, other = (dns.deployment(text)["spec"]["template"] for text in ("a", "a", "b"))
+    one, same, other = (dns.deployment(text, None)["spec"]["template"] for text in ("a", "a", "b"))
     assert one == same
     assert one != other
 

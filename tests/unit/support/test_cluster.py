@@ -11,7 +11,7 @@ import pytest
 from sandbox.cluster.api import Cluster
 from sandbox.host.engine import ContainerSpec
 from sandbox.names import Home
-from sandbox.providers import lookup
+from sandbox.steps import lookup
 from sandbox.support import cluster as parts
 from tests.api_server import ApiServer, kubeconfig, serving
 from tests.fakes import FakeContainer, FakeEngine

@@ -1,0 +1,151 @@
+"""A cluster that minikube makes, or a profile of the user's that the sandbox moves into; its nodes are containers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from sandbox.cluster import proxy
+from sandbox.cluster.minikube import RUNTIME, Minikube
+from sandbox.errors import UsageError
+from sandbox.host import files
+from sandbox.host.engine import Engine
+from sandbox.names import LABEL, Names
+from sandbox.providers.containers import Containers
+from sandbox.providers.provider import Nodes, Standing
+from sandbox.providers.proxied import Proxied
+
+DRIVER = "docker"
+# The label of a node's container; its value is the profile (minikube: pkg/drivers/kic/oci/types.go).
+PROFILE = "name.minikube.sigs.k8s.io"
+# A file in the node that says minikube came to its end.
+COMPLETE = PurePosixPath("/etc/sandbox/complete")
+
+
+def nodes(engine: Engine, profile: str) -> Containers:
+    """The nodes of a profile, there or not; its network has its name, as has the first node."""
+    return Containers(engine, profile, profile, f"{PROFILE}={profile}", (profile,))
+
+
+@dataclass(frozen=True)
+class MinikubeProvider:
+    """One profile of minikube's: the sandbox's own, or when `adopted` the user's, which is never made or removed."""
+
+    engine: Engine
+    names: Names
+    minikube: Minikube
+    adopted: bool
+    kubernetes: str | None
+    proxied: Proxied
+
+    @property
+    def nodes(self) -> Nodes:
+        """The way to its nodes."""
+        return nodes(self.engine, self.minikube.profile)
+
+    def require(self) -> str:
+        """The version of minikube. Raises UsageError for a profile that is not there or cannot be used."""
+        return require(self.minikube, adopted=self.adopted)
+
+    def standing(self) -> Standing:
+        """What there is of the cluster."""
+        found = self.nodes.standing()
+        if found is Standing.ABSENT or self.adopted:
+            return found
+        half = self.engine.read_file(self.minikube.profile, COMPLETE) is None
+        return Standing.PARTIAL if half else found
+
+    def stale(self) -> str | None:
+        """Nothing: with what it was made is minikube's to know."""
+        return None
+
+    def drift(self) -> str | None:
+        """Whether it has another proxy."""
+        behind = [node for node in self.nodes.running() if not self.proxied.is_in_force(node)]
+        return f"another proxy than {self.proxied}" if behind else None
+
+    def create(self, say: Callable[[str], None], usable: Callable[[], None]) -> None:
+        """Have minikube make it; it changes CoreDNS to the very end, so nobody may begin before."""
+        if self.adopted:
+            _require_usable(self.minikube)
+        if self.standing() is Standing.PARTIAL:
+            self.delete()
+        files.make_private_dir(self.names.folder)
+        version = (f"--kubernetes-version={self.kubernetes}",) if self.kubernetes else ()
+        options = (f"--driver={DRIVER}", f"--container-runtime={RUNTIME}", *version)
+        self.minikube.start(kubeconfig=self.names.kubeconfig, options=options, say=say)
+        self.engine.write_file(self.minikube.profile, COMPLETE, b"")
+        self._tell_proxy(say)
+
+    def start(self, say: Callable[[str], None]) -> None:
+        """Have minikube start what is stopped, find its API server again, and tell containerd of the proxy."""
+        if self.nodes.standing() is Standing.STOPPED:
+            # The user's own context went when he stopped it, and comes back with this.
+            self.minikube.start(kubeconfig=None if self.adopted else self.names.kubeconfig, say=say)
+        self.write_kubeconfig()
+        self._tell_proxy(say)
+
+    def stop(self) -> None:
+        """Have minikube stop the nodes."""
+        self.minikube.stop(None if self.adopted else self.names.kubeconfig)
+
+    def delete(self) -> bool:
+        """Take our containers off its network and have minikube remove it; a profile of the user's stays."""
+        there = self.nodes.standing() is not Standing.ABSENT
+        self._leave_network()
+        if not self.adopted and (there or self.minikube.look()):
+            self.minikube.delete(self.names.kubeconfig)
+        self.names.kubeconfig.unlink(missing_ok=True)
+        if self.names.folder.exists() and not any(self.names.folder.iterdir()):
+            self.names.folder.rmdir()
+        return there and not self.adopted
+
+    def write_kubeconfig(self) -> None:
+        """Have minikube write where its API server is now: the port on this machine changes with every start."""
+        files.make_private_dir(self.names.folder)
+        self.minikube.write_kubeconfig(self.names.kubeconfig)
+
+    def load(self, archive: Path) -> None:
+        """Have minikube put the images into the nodes."""
+        self.minikube.load(archive)
+
+    def _tell_proxy(self, say: Callable[[str], None]) -> None:
+        for node in self.nodes.running():
+            if not self.proxied.is_in_force(node):
+                say("restarting containerd for another proxy")
+                self.nodes.write_file(node, PurePosixPath(proxy.DROP_IN), self.proxied.drop_in().encode())
+                self.proxied.enforce(node)
+
+    def _leave_network(self) -> None:
+        """minikube cannot remove a network that others are on."""
+        network = self.engine.network(self.nodes.network)
+        ours = {one.name for one in self.engine.containers(LABEL)}
+        for member in sorted(ours & network.members) if network else ():
+            self.engine.disconnect_network(self.nodes.network, member)
+
+
+def require(minikube: Minikube, *, adopted: bool) -> str:
+    """Its version. Raises MissingTool, and UsageError for an adopted profile that is not there or cannot be used."""
+    version = minikube.require()
+    if adopted:
+        _require_usable(minikube)
+    return version
+
+
+def _require_usable(minikube: Minikube) -> None:
+    profile, found = minikube.profile, minikube.look()
+    wanted = f"minikube start --profile {profile} --driver={DRIVER} --container-runtime={RUNTIME}"
+    if found is None:
+        raise UsageError(
+            f"there is no minikube profile '{profile}'",
+            details="`cluster: {profile: …}` names one of yours for the sandbox to move into",
+            fix=f"{wanted}, or leave `profile` out and the sandbox makes its own",
+        )
+    if (found.driver, found.runtime) != (DRIVER, RUNTIME):
+        raise UsageError(
+            f"the sandbox cannot use the minikube profile '{profile}'",
+            details=f"it runs {found.runtime} by the driver {found.driver}; nodes have to be containers of the "
+            f"engine and pull with {RUNTIME}",
+            fix=f"make another: {wanted.replace(profile, f'{profile}-{RUNTIME}', 1)}",
+        )

@@ -1,0 +1,51 @@
+"""The sandbox's containers on the cluster's own network, where its provider does not let nodes onto ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sandbox.host.engine import Container, Engine
+from sandbox.host.gateway import free_address
+from sandbox.names import EDGE, LABEL, Names
+from sandbox.steps.step import State, Status, Work
+
+
+@dataclass(frozen=True)
+class JoinStep:
+    """Registry, mirrors and edge are joined to `network`, so that nodes and they know each other by name.
+
+    At the end of the range: providers give nodes its first addresses, and a stopped node keeps no claim to its own.
+    """
+
+    engine: Engine
+    names: Names
+    network: str
+    needs: tuple[str, ...] = ("cluster", "registry", "edge")
+    name: str = "join"
+
+    @property
+    def title(self) -> str:
+        return f"Network {self.network} joined"
+
+    def check(self) -> Status:
+        there = tuple(self._containers())
+        outside = [one.name for one in there if self.network not in one.addresses]
+        if outside:
+            return Status(State.DRIFTED if len(outside) < len(there) else State.ABSENT, f"without {', '.join(outside)}")
+        return Status(State.READY, ", ".join(one.name for one in there))
+
+    def apply(self, work: Work) -> None:
+        for one in self._containers():
+            if self.network not in one.addresses:
+                address = free_address(self.engine, self.network)
+                self.engine.connect_network(self.network, one.name, address)
+
+    def undo(self) -> bool:
+        return False  # whoever removes the network takes everybody off it
+
+    def _containers(self) -> Iterator[Container]:
+        edge = self.engine.container(EDGE)
+        for one in (*self.engine.containers(f"{LABEL}={self.names.name}"), *((edge,) if edge else ())):
+            if one.running:
+                yield one

@@ -1,0 +1,173 @@
+"""A cluster of minikube's, over an engine in memory and a minikube whose profiles are containers there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from sandbox.bundle.own import UPSTREAM
+from sandbox.cluster.minikube import Minikube, MinikubeFailed, Profile
+from sandbox.errors import UsageError
+from sandbox.host.engine import ContainerSpec
+from sandbox.host.proxies import Proxies
+from sandbox.names import EDGE, LABEL, NETWORK, Names
+from sandbox.providers import minikube
+from sandbox.providers.minikube import PROFILE, MinikubeProvider
+from sandbox.providers.provider import Standing
+from sandbox.providers.proxied import Proxied
+from sandbox.steps.join import JoinStep
+from sandbox.steps.step import State
+from tests.fakes import FakeContainer, FakeEngine, NoWork
+
+DOCKER = Profile("docker", "containerd", "v1.36.3")
+
+
+@dataclass
+class World:
+    """What a minikube on this machine has made."""
+
+    engine: FakeEngine
+    profiles: dict[str, Profile] = field(default_factory=dict)
+    broken: bool = False
+
+
+@dataclass(frozen=True)
+class Playing(Minikube):
+    """A minikube whose nodes are containers in memory, on a network of the profile's name."""
+
+    world: World
+
+    def start(self, *, kubeconfig: Path | None, options: tuple[str, ...] = (), say: Callable[[str], None]) -> None:
+        engine, name = self.world.engine, self.profile
+        if name in engine.boxes:
+            engine.start(name)
+        else:
+            if name not in engine.networks:
+                engine.create_network(name, {})
+            spec = ContainerSpec(name, UPSTREAM["node"], (), {PROFILE: name}, name)
+            engine.add(FakeContainer(spec, "", read_only=False))
+            self.world.profiles[name] = DOCKER
+        if self.world.broken:
+            raise MinikubeFailed("minikube start failed")
+        say("Done")
+        if kubeconfig:
+            kubeconfig.write_text(" ".join(options))
+
+    def stop(self, kubeconfig: Path | None) -> None:
+        self.world.engine.stop(self.profile)
+
+    def delete(self, kubeconfig: Path) -> None:
+        self.world.engine.remove_container(self.profile)
+        self.world.engine.remove_network(self.profile)
+        del self.world.profiles[self.profile]
+
+    def look(self) -> Profile | None:
+        return self.world.profiles.get(self.profile)
+
+    def write_kubeconfig(self, kubeconfig: Path) -> None:
+        kubeconfig.write_text(self.profile)
+
+
+@pytest.fixture
+def world(engine: FakeEngine) -> World:
+    engine.programs["sh"] = lambda box, argv: (0, "")
+    return World(engine)
+
+
+def provider_of(world: World, names: Names, profile: str | None = None) -> MinikubeProvider:
+    tool = Playing(Path("/minikube"), profile or names.cluster, world)
+    nodes = minikube.nodes(world.engine, tool.profile)
+    told = Proxied(world.engine, nodes, names, "demo.localhost", Proxies())
+    return MinikubeProvider(world.engine, names, tool, profile is not None, "v1.36.3", told)
+
+
+@pytest.fixture
+def provider(world: World, names: Names) -> MinikubeProvider:
+    return provider_of(world, names)
+
+
+def ours(engine: FakeEngine, names: Names) -> None:
+    """The sandbox's registry, the edge, and a container of the user's."""
+    for name, label in ((names.registry, names.name), (EDGE, "")):
+        engine.run(ContainerSpec(name, UPSTREAM["registry"], ("run",), {LABEL: label}, NETWORK))
+    engine.run(ContainerSpec("theirs", UPSTREAM["registry"], ("run",), {}, NETWORK))
+
+
+def test_a_profile_of_our_own_comes_stops_starts_and_goes(
+    provider: MinikubeProvider, world: World, names: Names
+) -> None:
+    assert provider.standing() is Standing.ABSENT
+    said: list[str] = []
+    provider.create(said.append, lambda: said.append("usable"))
+    assert said == ["Done"], "minikube changes CoreDNS to the end: nobody may begin before"
+    assert "--driver=docker --container-runtime=containerd --kubernetes-version=v1.36.3" in names.kubeconfig.read_text()
+    assert (provider.standing(), provider.drift()) == (Standing.RUNNING, None)
+    assert provider.nodes.running() == (names.cluster,)
+    provider.stop()
+    assert provider.standing() is Standing.STOPPED
+    provider.start(print)
+    assert provider.standing() is Standing.RUNNING
+    assert provider.delete() and not provider.delete()
+    assert not world.profiles and not names.folder.exists()
+
+
+def test_one_that_was_left_half_made_is_made_anew(provider: MinikubeProvider, world: World) -> None:
+    world.broken = True
+    with pytest.raises(MinikubeFailed):
+        provider.create(print, print)
+    assert provider.standing() is Standing.PARTIAL
+    world.broken = False
+    provider.create(print, print)
+    assert provider.standing() is Standing.RUNNING
+
+
+def test_our_containers_are_joined_at_the_end_of_the_range_and_leave_before_the_network_goes(
+    provider: MinikubeProvider, world: World, names: Names
+) -> None:
+    engine = world.engine
+    ours(engine, names)
+    provider.create(print, print)
+    step = JoinStep(engine, names, names.cluster)
+    assert step.check().state is State.ABSENT
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+    assert {one.joined[names.cluster] for one in engine.boxes.values() if one.joined} == {
+        "172.31.255.250",
+        "172.31.255.249",
+    }
+    assert "theirs" not in engine.network(names.cluster).members  # type: ignore[union-attr]
+    engine.remove_container(EDGE)
+    engine.run(ContainerSpec(EDGE, UPSTREAM["registry"], ("run",), {LABEL: ""}, NETWORK))
+    assert (step.check().state, step.check().detail) == (State.DRIFTED, f"without {EDGE}")
+    step.apply(NoWork())
+    assert provider.delete()
+    assert names.cluster not in engine.networks
+
+
+def test_a_profile_of_the_user_s_is_neither_made_nor_removed(world: World, names: Names) -> None:
+    Playing(Path("/minikube"), "mine", world).start(kubeconfig=None, say=print)
+    ours(world.engine, names)
+    adopting = provider_of(world, names, "mine")
+    assert adopting.standing() is Standing.RUNNING
+    adopting.start(print)
+    assert names.kubeconfig.read_text() == "mine"
+    JoinStep(world.engine, names, "mine").apply(NoWork())
+    assert not adopting.delete()
+    assert "mine" in world.profiles and "mine" in world.engine.boxes
+    assert world.engine.network("mine").members == {"mine"}  # type: ignore[union-attr]
+    assert not names.folder.exists()
+
+
+@pytest.mark.parametrize("found", [None, replace(DOCKER, driver="kvm2"), replace(DOCKER, runtime="docker")])
+def test_one_that_cannot_be_used_is_refused_with_what_makes_one(
+    world: World, names: Names, found: Profile | None
+) -> None:
+    world.profiles |= {"mine": found} if found else {}
+    adopting = provider_of(world, names, "mine")
+    object.__setattr__(adopting.minikube, "program", Path("/bin/true"))
+    with pytest.raises(UsageError, match="mine") as caught:
+        adopting.create(print, print)
+    assert "minikube start --profile" in caught.value.fix
