@@ -54,6 +54,7 @@ def test_every_key_is_optional() -> None:
         "domain": "sandbox.sandbox.localhost",
         "cluster": {
             "provider": "kind",
+            "profile": None,
             "context": None,
             "namespace": None,
             "kubernetes": None,
@@ -219,9 +220,9 @@ ALL_KEYS = "allowed keys: apiVersion, name, domain, cluster, images, registry, p
             "",
         ),
         (
-            "cluster:\n  provider: minikube\n",
-            "2: cluster.provider: must be 'kind' or 'existing', not 'minikube'",
-            "allowed: kind, existing",
+            "cluster:\n  provider: minicube\n",
+            "2: cluster.provider: must be 'kind', 'minikube' or 'existing', not 'minicube'",
+            "did you mean 'minikube'?",
         ),
         ("cluster:\n  nodes: 0\n", "2: cluster.nodes: must be from 1 to 250, not 0", ""),
         (
@@ -522,6 +523,7 @@ def specs(draw: st.DrawFn) -> dict[str, Any]:
         "domain": domain,
         "cluster": {
             "provider": "kind",
+            "profile": None,
             "context": None,
             "namespace": None,
             "kubernetes": draw(st.none() | st.just("v1.36.3")),
