@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from platformdirs import user_cache_path, user_state_path
 
+from sandbox.errors import UsageError
 from sandbox.names import Home
 
 if TYPE_CHECKING:
@@ -29,10 +30,15 @@ def home() -> Home:
     """The user's folders: XDG's on Linux, the system's own elsewhere; kubectl's KUBECONFIG.
 
     Of a list, kubectl writes what is new to the first file that exists, else to the last (client-go,
-    tools/clientcmd/loader.go: GetDefaultFilename).
+    tools/clientcmd/loader.go: GetDefaultFilename). Raises UsageError when there is no home folder.
     """
+    try:
+        folder = Path.home()
+    except RuntimeError as error:  # no HOME, and no account of this user
+        fix = "set HOME to a folder of yours"
+        raise UsageError("there is no home folder", details=str(error), fix=fix, id="home") from error
     listed = [Path(one) for one in os.environ.get("KUBECONFIG", "").split(os.pathsep) if one]
-    listed = listed or [Path.home() / ".kube" / "config"]
+    listed = listed or [folder / ".kube" / "config"]
     chosen = next((one for one in listed if one.exists()), listed[-1])
     return Home(
         state=user_state_path("sandbox"),

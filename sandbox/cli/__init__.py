@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 import click
 
 from sandbox import __version__
+from sandbox.cli import streams
 from sandbox.cli.lazy import FORMS, Lazy
 from sandbox.errors import SandboxError
 
@@ -65,10 +65,13 @@ class _Root(Lazy):
 def sandbox(ctx: click.Context, *, verbose: bool) -> None:
     """A real Kubernetes cluster with its own registry, certificates and HTTPS, on this machine, in one command."""
     ctx.obj = verbose
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        ctx.color = False
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code."""
+    streams.prepare()
     try:
         code = sandbox.main(arguments, standalone_mode=False)
     except click.exceptions.Abort:
@@ -85,9 +88,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _leave(code: int) -> None:
     """Exit without waiting for threads that may still hang in a call of the engine."""
-    try:
-        sys.stdout.flush()
-        sys.stderr.flush()
-    except BrokenPipeError:
-        pass
+    streams.flush()
     os._exit(code)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import time
@@ -43,6 +44,8 @@ def report(error: BaseException) -> int:
             return error.code if isinstance(error.code, int) else 1
         case BrokenPipeError():
             return 0
+        case OSError(errno=errno.ENOSPC | errno.EDQUOT):
+            return report(SandboxError("a disk is full", details=str(error), fix="df -h tells which", id="disk-full"))
     log = environment.home().log
     if not logging.getLogger("sandbox").handlers:  # a bug before the command began
         environment.start_log(verbose=False)

@@ -10,6 +10,7 @@ from typing import Any, TextIO
 
 import click
 
+from sandbox.cli.streams import has_color, is_lively
 from sandbox.report import Reporter, Silent
 
 
@@ -20,7 +21,7 @@ def reporter(progress: str) -> Reporter:
             return Silent()
         case "json":
             return JsonLines(sys.stderr)
-        case "auto" if sys.stderr.isatty():
+        case "auto" if is_lively(sys.stderr):
             from sandbox.cli.live import Live
 
             return Live()
@@ -71,7 +72,7 @@ class Plain:
         self._line("✓", "green", step, f"{seconds:.1f} s", "removed")
 
     def _line(self, mark: str, color: str, step: str, took: str, words: str) -> None:
-        text = click.style(mark, fg=color) if self._out.isatty() else mark
+        text = click.style(mark, fg=color) if has_color(self._out) else mark
         with self._lock:
             self._out.write(f"{text} {step:<40} {took:>9}  {words}".rstrip() + "\n")
             self._out.flush()

@@ -6,9 +6,12 @@ import logging
 import os
 import sys
 from logging.handlers import RotatingFileHandler
+from pathlib import Path
 
 from sandbox.api.world import home, keychain
+from sandbox.errors import SandboxError, UsageError
 from sandbox.host import files
+from sandbox.names import Home
 
 __all__ = ["arm_failpoint", "catch_signals", "home", "keychain", "start_log"]
 
@@ -19,19 +22,29 @@ def has_desktop() -> bool:
     return bool(screen) and sys.stdout.isatty()
 
 
+def require_own_home() -> None:
+    """Raise UsageError where `sudo sandbox` would leave files of root's in the home folder of somebody else."""
+    folder = Path.home()
+    if os.geteuid() == 0 and os.environ.get("SUDO_UID") and folder.exists() and folder.stat().st_uid != 0:
+        raise UsageError(
+            f"under sudo this would leave files of root's in {folder}",
+            fix="run it without sudo; whoever may use the Docker Engine may use the sandbox: sudo usermod -aG docker "
+            f"{os.environ.get('SUDO_USER', '$USER')}",
+            id="home",
+        )
+
+
 def start_log(*, verbose: bool) -> None:
-    """Log everything to the user's log file, and to stderr when asked."""
+    """Log everything to the user's log file, and to stderr when asked; a log that cannot be written stops nobody."""
     place = home()
-    files.make_private_dir(place.state)
-    previous = os.umask(0o077)
-    try:
-        handler = RotatingFileHandler(place.log, maxBytes=2_000_000, backupCount=2)
-    finally:
-        os.umask(previous)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(name)s: %(message)s"))
+    logging.raiseExceptions = False  # nor does one that is full later
     logger = logging.getLogger("sandbox")
     logger.setLevel(logging.DEBUG)
-    logger.handlers = [handler]
+    try:
+        logger.handlers = [_log_file(place)]
+    except (OSError, SandboxError) as error:
+        logger.handlers = [logging.NullHandler()]
+        sys.stderr.write(f"{place.log} cannot be written, so there will be no log: {error}\n")
     logger.propagate = False
     if verbose:
         logger.addHandler(logging.StreamHandler(sys.stderr))
@@ -45,6 +58,18 @@ def arm_failpoint() -> None:
         from sandbox.host.failpoint import Failpoint, arm
 
         arm(Failpoint.parse(wanted))
+
+
+def _log_file(place: Home) -> logging.Handler:
+    """The user's log file, for the user alone. Raises OSError, SandboxError."""
+    files.make_private_dir(place.state)
+    previous = os.umask(0o077)
+    try:
+        handler = RotatingFileHandler(place.log, maxBytes=2_000_000, backupCount=2, encoding="utf-8", errors="replace")
+    finally:
+        os.umask(previous)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(name)s: %(message)s"))
+    return handler
 
 
 def catch_signals(doing: str = "stopping", after: str = "") -> None:

@@ -10,6 +10,7 @@ from typing import Any, Self, TextIO
 
 import click
 
+from sandbox.cli.streams import has_color, is_lively
 from sandbox.errors import SandboxError
 from sandbox.registry.progress import Result
 
@@ -21,7 +22,7 @@ def talk(progress: str) -> Talk:
             return Talk()
         case "json":
             return JsonTalk(sys.stderr)
-        case "auto" if sys.stderr.isatty():
+        case "auto" if is_lively(sys.stderr):
             from sandbox.cli.push_live import LiveTalk
 
             return LiveTalk()
@@ -86,12 +87,12 @@ class PlainTalk(Talk):
         self._line(f"{count(images, 'image')}, {count(blobs, 'blob')}, {megabytes(size)}")
 
     def finished(self, result: Result) -> None:
-        self._line(f"{mark(good=True, color=self._out.isatty())} {row(result)}")
+        self._line(f"{mark(good=True, color=has_color(self._out))} {row(result)}")
         for note in result.notes:
             self._line(f"  {note}")
 
     def failed(self, target: str, error: SandboxError) -> None:
-        self._line(f"{mark(good=False, color=self._out.isatty())} {target:<40} {error.brief}")
+        self._line(f"{mark(good=False, color=has_color(self._out))} {target:<40} {error.brief}")
 
     def _line(self, text: str) -> None:
         with self._writing:

@@ -31,6 +31,7 @@ BROUGHT = ("spec", "push", "addons", "apply")
 def alone(name: str, *, patience: float = PATIENCE, progress: str = "auto") -> Iterator[None]:
     """Keep other commands from changing the same sandbox meanwhile; they wait up to `patience` seconds. Raises Busy."""
     environment.arm_failpoint()
+    environment.require_own_home()
     command = f"sandbox {shlex.join(sys.argv[1:])}"
     with turn.take(
         environment.home().lock(name), command, seconds=patience, waits=lambda line: console.note(progress, line)

@@ -24,6 +24,7 @@ from sandbox.host.facts import Facts
 log = logging.getLogger(__name__)
 
 OLDEST_API = (1, 41)
+FIRST_ANSWER = 15
 CALL_TIMEOUT = 60
 LONG_TIMEOUT = 1800
 
@@ -108,7 +109,7 @@ class Engine:
         try:
             client = docker.from_env(version=".".join(map(str, OLDEST_API)), timeout=CALL_TIMEOUT, max_pool_size=16)
             # Not /version, which the library would ask: there the engine runs other programs to tell of theirs.
-            ping = client.api._get(client.api._url("/_ping", versioned_api=False))
+            ping = client.api._get(client.api._url("/_ping", versioned_api=False), timeout=FIRST_ANSWER)
             client.api._raise_for_status(ping)
             version = ping.headers.get("Api-Version") or client.version()["ApiVersion"]
         except (DockerException, OSError) as error:
@@ -512,6 +513,13 @@ def _unreachable(said: str) -> MissingTool:
             details=said,
             fix="add yourself to the group `docker` (sudo usermod -aG docker $USER, then log in again)",
             id="engine-permission",
+        )
+    if "timed out" in said:
+        return MissingTool(
+            "the Docker Engine takes the call and does not answer",
+            details=said,
+            fix="look at its log (journalctl -u docker) and restart it",
+            id="engine-hangs",
         )
     return MissingTool(
         "no Docker Engine answers",

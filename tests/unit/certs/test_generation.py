@@ -38,10 +38,12 @@ def killed_at(count: int, patch: pytest.MonkeyPatch) -> None:
 
 
 # A renewal of everything writes six files aside, renames their folder, and moves six files.
+@pytest.mark.fault(8)
 @pytest.mark.parametrize("count", range(13))
 def test_a_renewal_killed_at_any_moment_leaves_the_old_certificates_or_the_new(
     count: int, store: Keystore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """SIGKILL at any moment of a renewal → the old certificates or the new, whole."""
     old = store.authority([DOMAIN], now=NOW), store.leaf("default", HOSTS, now=NOW)
     with monkeypatch.context() as patch:
         killed_at(count, patch)

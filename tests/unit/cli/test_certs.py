@@ -196,10 +196,12 @@ def test_renew_without_a_cluster_renews_the_files_and_says_what_puts_them_there(
     assert "not reachable; sandbox up puts" in result.stderr
 
 
+@pytest.mark.fault(66)
 @pytest.mark.parametrize("option", ["--root", "--authority"])
 def test_a_new_root_needs_consent_which_nobody_can_give_without_a_terminal(
     option: str, names: Names, steps: list[Step], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """`certs renew --authority` without a terminal → "add --yes", exit code 2, nothing renewed."""
     if option == "--authority":  # changes the root only when that cannot be used
         names.root_certificate.write_bytes(b"nothing")
     before = stored(names)

@@ -192,9 +192,11 @@ def test_damage_is_an_error_with_a_report(folder: Path, registry: Simulator) -> 
     assert report["verify"]["id"] == "verify-failed"
 
 
+@pytest.mark.fault(66)
 def test_pruning_asks_first_and_refuses_where_nobody_can_answer(
     folder: Path, registry: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """`push-images --prune` without a terminal → "add --yes", nothing deleted."""
     run(folder, registry)
     write(folder, LINES[0])
     with pytest.raises(UsageError, match="here is no terminal") as caught:

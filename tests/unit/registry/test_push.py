@@ -459,10 +459,12 @@ def test_the_first_failure_ends_a_push_that_may_not_fail(registry: Simulator, tm
     assert holds(registry, "app", "dev", APP)
 
 
+@pytest.mark.fault(5)
 @pytest.mark.parametrize("source", ["layout", "daemon"])
 def test_an_interrupted_push_leaves_nothing_half_done_and_the_next_goes_on(
     registry: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
 ) -> None:
+    """An interrupt in the middle of a push → nothing half done; the next push goes on."""
     monkeypatch.setattr(savestream, "SMALL", 8_000)
 
     class Stopping(Silent):

@@ -1,0 +1,92 @@
+"""An engine that may not be used, dies, or is silent, met by whole commands."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import docker
+import pytest
+from docker.errors import DockerException
+
+from sandbox.errors import MissingTool
+from sandbox.host import engine
+from sandbox.host.engine import Engine
+from tests.unit.cli.test_main import run
+
+ANSWER = b"HTTP/1.1 200 OK\r\nApi-Version: 1.41\r\nContent-Length: 2\r\n\r\nOK"
+
+
+@contextmanager
+def dying(path: Path, answers: int) -> Iterator[None]:
+    """A socket whose server answers some requests and then hangs up on everybody."""
+    with closing(socket.socket(socket.AF_UNIX)) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        thread = threading.Thread(target=_serve, args=(listener, [ANSWER] * answers), daemon=True)
+        thread.start()
+        yield
+
+
+def _serve(listener: socket.socket, left: list[bytes]) -> None:
+    while True:
+        try:
+            connection, _ = listener.accept()
+        except OSError:
+            return
+        threading.Thread(target=_talk, args=(connection, left), daemon=True).start()
+
+
+def _talk(connection: socket.socket, left: list[bytes]) -> None:
+    with connection:
+        while connection.recv(65536) and left:
+            connection.sendall(left.pop())
+
+
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/engine.sock")
+    return tmp_path / "engine.sock"
+
+
+@pytest.mark.fault(2)
+def test_a_socket_of_others_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The socket refuses with "Permission denied" → the group to join; never `sudo sandbox`."""
+
+    def refused(**_: object) -> None:
+        raise DockerException(
+            "Error while fetching server API version: ('…', PermissionError(13, 'Permission denied'))"
+        )
+
+    monkeypatch.setattr(docker, "from_env", refused)
+    with pytest.raises(MissingTool) as caught:
+        Engine.connect()
+    assert caught.value.id == "engine-permission" and "group `docker`" in caught.value.fix
+    assert "sudo sandbox" not in caught.value.fix
+
+
+@pytest.mark.fault(3)
+def test_one_that_dies_in_the_middle_is_said_to_have_gone(path: Path, tmp_path: Path) -> None:
+    """The engine answers once and then hangs up → "went away", and that the same command goes on from there."""
+    with dying(path, answers=1):
+        found = run("list", "-o", "json", cwd=tmp_path)
+    assert found.code == 1
+    assert "error[engine-failed]: " in found.stderr and "went away" in found.stderr
+    assert "run the same command again" in found.stderr
+    assert json.loads(found.stdout)["error"]["id"] == "engine-failed"
+
+
+@pytest.mark.fault(4)
+def test_one_that_is_silent_is_not_waited_for(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A socket that takes the call and says nothing, for any command → told after a quarter of a minute."""
+    monkeypatch.setattr(engine, "FIRST_ANSWER", 0.3)
+    with closing(socket.socket(socket.AF_UNIX)) as silent:
+        silent.bind(str(path))
+        silent.listen()
+        with pytest.raises(MissingTool) as caught:
+            Engine.connect()
+    assert caught.value.id == "engine-hangs" and "restart it" in caught.value.fix

@@ -1,0 +1,127 @@
+"""Homes, disks, locales and streams as they should not be, met by whole commands."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sandbox.host import files
+from tests.unit.cli.test_main import Ended, run
+
+
+def sandbox(*arguments: str, cwd: Path, begin: str = "exec", **environment: str | None) -> Ended:
+    """A whole new process, begun by a shell with `begin` before the command; None takes a variable away."""
+    env = {k: v for k, v in {**os.environ, **environment}.items() if v is not None}
+    line = f'{begin} "$0" -m sandbox "$@"'
+    argv = ["sh", "-c", line, sys.executable, *arguments]
+    done = subprocess.run(argv, cwd=cwd, env=env, capture_output=True, timeout=60, check=False)
+    return Ended(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
+
+
+@pytest.mark.fault(52)
+@pytest.mark.parametrize("place", ["/dev/null/home", "/proc/none"])
+def test_a_home_that_cannot_be_written_is_named(tmp_path: Path, place: str) -> None:
+    """The state folder can be made nowhere → what needs none works without a log; what does names it; no traceback."""
+    looked = sandbox("list", cwd=tmp_path, XDG_STATE_HOME=place)
+    assert looked.code == 4 and "there will be no log" in looked.stderr  # 4: no engine, as ever in these tests
+    made = sandbox("down", cwd=tmp_path, XDG_STATE_HOME=place)
+    assert made.code == 1 and "error[file]: " in made.stderr and f"{place}/sandbox" in made.stderr
+    assert "Traceback" not in looked.stderr + made.stderr
+
+
+@pytest.mark.fault(52)
+def test_without_a_home_it_says_so_and_makes_none(tmp_path: Path) -> None:
+    """HOME is not set and the user has no account → "set HOME"; no folder called ~ is left in this one."""
+    code = """
+import os, pwd
+for name in ("HOME", "XDG_STATE_HOME", "KUBECONFIG"):
+    del os.environ[name]
+pwd.getpwuid = lambda uid: {}[uid]
+from sandbox.cli import main
+main(["list"])
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and done.stderr.startswith("error[home]: there is no home folder\n")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.fault(52)
+@pytest.mark.security(13)
+def test_sudo_leaves_nothing_of_root_s_in_a_user_s_home(
+    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`sudo sandbox` with the home of the user → refused, with the group that makes sudo needless."""
+    if os.geteuid() == 0:
+        os.chown(home, 12345, 12345)
+    monkeypatch.setenv("SUDO_UID", "12345")
+    monkeypatch.setenv("SUDO_USER", "ann")
+    found = run("down", cwd=tmp_path, before=lambda: setattr(os, "geteuid", lambda: 0))
+    assert found.code == 2 and "error[home]: under sudo" in found.stderr and "docker ann" in found.stderr
+
+
+@pytest.mark.fault(16)
+def test_a_log_that_is_full_stops_nobody(tmp_path: Path) -> None:
+    """No space for the log while a command runs → the command says what it has to say, and nothing of the log."""
+    found = sandbox("list", cwd=tmp_path, begin="ulimit -f 0; exec")  # files of ours end at no bytes
+    assert "no Docker Engine answers" in found.stderr
+    assert "Traceback" not in found.stderr and "Logging error" not in found.stderr
+
+
+@pytest.mark.fault(16)
+def test_a_full_disk_is_named_and_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ENOSPC in the middle of a file → the file that was there is whole, and `df` is a word away."""
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    (tmp_path / "a").write_text("old")
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(Exception, match="No space left") as caught:
+        files.write_atomic(tmp_path / "a", b"new", mode=0o600)
+    assert (tmp_path / "a").read_text() == "old"
+    assert "free space" in getattr(caught.value, "fix", "")
+
+
+@pytest.mark.fault(53)
+@pytest.mark.parametrize("locale", [{"LC_ALL": "C"}, {"PYTHONIOENCODING": "ascii"}, {"PYTHONIOENCODING": "latin-1"}])
+def test_a_locale_without_unicode_gets_plain_letters(tmp_path: Path, locale: dict[str, str]) -> None:
+    """Output that cannot show ✓ → + and x in its place; no traceback."""
+    found = sandbox("doctor", cwd=tmp_path, **locale)
+    assert found.code == 1 and "Traceback" not in found.stderr
+    assert "engine.reachable" in found.stdout
+    if "latin-1" in locale.values():
+        assert found.stdout.startswith("x engine.reachable")
+
+
+@pytest.mark.fault(53)
+@pytest.mark.parametrize("name", ["ein schöner Ordner 🐳", "a b'c\"d", "--x", "back\\slash"])
+def test_odd_folders_and_files_are_fine(tmp_path: Path, name: str) -> None:
+    """Spaces, quotes, emoji and hyphens in the paths of the project → named as they are."""
+    folder = tmp_path / name
+    folder.mkdir()
+    (folder / "sandbox.yaml").write_text("name: 5\n")
+    found = sandbox("status", "-f", str(folder / "sandbox.yaml"), cwd=folder)
+    assert found.code == 2 and f"{folder}/sandbox.yaml:1" in found.stderr
+
+
+@pytest.mark.fault(53)
+def test_a_path_that_is_no_text_is_fine(tmp_path: Path) -> None:
+    """A file name of bytes that are no UTF-8 → "no such file", no traceback."""
+    argv = [sys.executable.encode(), b"-m", b"sandbox", b"status", b"-f", b"\xff\xfe.yaml"]
+    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, check=False)
+    assert done.returncode == 2 and b"no such file" in done.stderr and b"Traceback" not in done.stderr
+
+
+@pytest.mark.fault(66)
+@pytest.mark.parametrize("end", ["| head -c 1", ">&-", ">/dev/full", "2>&-", ">&- 2>&- <&-"])
+def test_output_that_nobody_reads_is_no_bug(tmp_path: Path, end: str) -> None:
+    """Output into `head`, a closed stream or a full device → no traceback, no bug."""
+    line = f'"$0" -m sandbox explain {end}; echo done'
+    done = subprocess.run(["sh", "-c", line, sys.executable], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr and "bug" not in done.stderr
+    assert done.stdout.endswith("done\n")
