@@ -165,7 +165,7 @@ def _agree(manifest: Manifest, engine: Engine, names: Names, *, yes: bool) -> No
             warning,
             details="here is no terminal to ask at; nothing was changed",
             fix=f"add --yes, or keep it first: sandbox snapshot save SNAPSHOT {names.name}",
-            id="snapshot-replaces",
+            id="consent",
         )
     click.echo(warning, err=True)
     click.confirm(f"bring '{manifest.snapshot}' back in its place?", err=True, abort=True)

@@ -115,7 +115,7 @@ def _run(engine: Engine, image: str, script: str, places: Mapping[str, str], *, 
             f"there is no space for what is {what}",
             details=output.strip(),
             fix="make room, then run it again",
-            id="space",
+            id="disk-full",
         )
     if status != 0:
         raise SandboxError(f"the volumes could not be {what}", details=output.strip()[-2000:])
