@@ -120,7 +120,7 @@ class FakeEngine(Engine):
             return None
         spec = box.spec
         published = {inner: frozenset(binds) for inner, binds in spec.publish.items()}
-        addresses = {spec.network: box.address, **box.joined} if box.running else {}
+        addresses = {spec.network: box.address, **box.joined} if box.running and spec.network != "host" else {}
         return Container(name, box.id, box.running, box.image, dict(spec.labels), addresses, published)
 
     def containers(self, label: str) -> tuple[Container, ...]:
@@ -262,17 +262,19 @@ class FakeEngine(Engine):
     def _connect(self, box: FakeContainer) -> None:
         """Join the network and take the ports, as a start does."""
         doing, spec = f"starting container {box.spec.name}", box.spec
+        if spec.network == "host":
+            return
         network = self.networks.get(spec.network)
         if network is None:
             raise EngineError(f"{doing} failed", details=f"network {spec.network} not found")
         taken = {
             bind
             for other in self.boxes.values()
-            if other.running and other is not box
+            if other.running and other is not box and other.spec.forwarded
             for binds in other.spec.publish.values()
             for bind in binds
         }
-        for bind in (bind for binds in spec.publish.values() for bind in binds):
+        for bind in (bind for binds in spec.publish.values() for bind in binds if spec.forwarded):
             if bind in taken:
                 raise EngineError(
                     f"{doing} failed", details=f"Bind for {bind.address}:{bind.port} failed: port is already allocated"

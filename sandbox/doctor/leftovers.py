@@ -24,7 +24,8 @@ def containers(scene: Scene) -> Finding:
     if orphans:
         return warn(f"of no known sandbox: {', '.join(sorted(orphans))}", _down(set(orphans.values())))
     if any(one.name == EDGE for one in labelled) and not routes.load(scene.home.edge):
-        return warn(f"{EDGE} runs and has no route", f"docker rm -f {EDGE}")
+        of_all = sorted(one.name for one in labelled if not one.labels[LABEL])
+        return warn(f"{EDGE} runs and has no route", f"docker rm -f {' '.join(of_all)}")
     return ok("every container of ours belongs to a sandbox" if labelled else "there are none")
 
 

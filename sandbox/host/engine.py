@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,6 +28,8 @@ OLDEST_API = (1, 41)
 FIRST_ANSWER = 15
 CALL_TIMEOUT = 60
 LONG_TIMEOUT = 1800
+# Where a container listens on the machine without the engine's doing, as JSON.
+LISTENS = "dev.sandbox.listens"
 
 
 class EngineError(SandboxError):
@@ -50,7 +53,11 @@ class Bind:
 
 @dataclass(frozen=True)
 class ContainerSpec:
-    """What a container of ours is to be; it gets no capabilities or new privileges, and restarts with the engine."""
+    """What a container of ours is to be; it gets no capabilities but these, no new privileges, and restarts with the
+    engine.
+
+    What it publishes is only noted unless `forwarded`: it then has sockets of the machine's own.
+    """
 
     name: str
     image: str
@@ -58,6 +65,8 @@ class ContainerSpec:
     labels: Mapping[str, str]
     network: str
     publish: Mapping[int, tuple[Bind, ...]] = field(default_factory=dict)
+    forwarded: bool = True
+    capabilities: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     volumes: Mapping[str, str] = field(default_factory=dict)
     read_only_binds: Mapping[Path, str] = field(default_factory=dict)
@@ -237,11 +246,17 @@ class Engine:
             for one in self._client.api.containers(filters={"publish": str(port)}):
                 if any(each.get("PublicPort") == port for each in one["Ports"]):
                     return str(one["Names"][0]).lstrip("/")
+        for found in self.containers(LISTENS):
+            if found.running and any(bind.port == port for binds in found.published.values() for bind in binds):
+                return found.name
         return None
 
     def run(self, spec: ContainerSpec) -> None:
         """Create and start a container; a container that cannot start is not left behind."""
         ports = {f"{inner}/tcp": [(b.address, b.port) for b in binds] for inner, binds in spec.publish.items()}
+        labels = dict(spec.labels)
+        if not spec.forwarded:
+            labels[LISTENS], ports = json.dumps(ports), {}
         mounts = {name: {"bind": path, "mode": "rw"} for name, path in spec.volumes.items()}
         mounts |= {str(path): {"bind": inner, "mode": "ro"} for path, inner in spec.read_only_binds.items()}
         mounts |= {str(path): {"bind": inner, "mode": "rw"} for path, inner in spec.binds.items()}
@@ -251,7 +266,7 @@ class Engine:
                 entrypoint=[spec.command[0]],
                 command=list(spec.command[1:]),
                 name=spec.name,
-                labels=dict(spec.labels),
+                labels=labels,
                 network=spec.network,
                 ports=ports,
                 environment=dict(spec.environment),
@@ -261,6 +276,7 @@ class Engine:
                 tmpfs=dict.fromkeys(("/tmp", *spec.tmpfs), "size=64m"),  # noqa: S108  # inside the container
                 extra_hosts=dict(spec.hosts),
                 cap_drop=["ALL"],
+                cap_add=list(spec.capabilities),
                 security_opt=["no-new-privileges"],
                 mem_limit=spec.memory,
                 pids_limit=spec.processes,
@@ -464,18 +480,20 @@ class Engine:
 
 def _container(found: Mapping[str, Any]) -> Container:
     networks = found["NetworkSettings"]["Networks"] or {}
+    labels = found["Config"]["Labels"] or {}
     ports = found["HostConfig"].get("PortBindings") or {}
+    published = {
+        inner: {Bind(b["HostIp"], int(b["HostPort"] or 0)) for b in binds or ()} for inner, binds in ports.items()
+    }
+    listens = {inner: {Bind(*bind) for bind in binds} for inner, binds in json.loads(labels.get(LISTENS, "{}")).items()}
     return Container(
         name=found["Name"].lstrip("/"),
         id=found["Id"],
         running=found["State"]["Status"] == "running",
         image=found["Image"],
-        labels=found["Config"]["Labels"] or {},
+        labels=labels,
         addresses={name: one["IPAddress"] for name, one in networks.items() if one.get("IPAddress")},
-        published={
-            int(inner.split("/")[0]): frozenset(Bind(b["HostIp"], int(b["HostPort"] or 0)) for b in binds or ())
-            for inner, binds in ports.items()
-        },
+        published={int(inner.split("/")[0]): frozenset(binds) for inner, binds in (published | listens).items()},
     )
 
 

@@ -14,15 +14,18 @@ class Facts:
     """The answer of `GET /info` (Docker Engine API): memory in bytes, `time` the engine's clock, None when unreadable.
 
     `local` is whether it is reached through a socket of this machine; only then `root`, where it keeps images and
-    volumes, may be a folder of this machine. `runtime` is what starts its containers by default. `proxies` maps http,
-    https and no to what the engine itself uses.
+    volumes, may be a folder of this machine. `kernel` is the release of what its machine runs on, `isolating` whether
+    it keeps containers from users or from each other in a way of its own. `runtime` is what starts its containers by
+    default. `proxies` maps http, https and no to what the engine itself uses.
     """
 
     version: str
     api: str
     local: bool
     system: str
+    kernel: str
     rootless: bool
+    isolating: bool
     cgroup_version: int
     runtime: str
     cpus: int
@@ -35,12 +38,15 @@ class Facts:
 def read(info: Mapping[str, Any], *, api: str, local: bool) -> Facts:
     """The facts in an engine's answer; `api` is the version spoken with it."""
     proxies = {"http": info.get("HttpProxy"), "https": info.get("HttpsProxy"), "no": info.get("NoProxy")}
+    options = [str(option).partition(",")[0] for option in info.get("SecurityOptions") or ()]
     return Facts(
         version=str(info["ServerVersion"]),
         api=api,
         local=local,
         system=str(info.get("OperatingSystem") or ""),
-        rootless=any(option.startswith("name=rootless") for option in info.get("SecurityOptions") or ()),
+        kernel=str(info.get("KernelVersion") or ""),
+        rootless="name=rootless" in options,
+        isolating=not {"name=rootless", "name=userns", "name=selinux"}.isdisjoint(options),
         cgroup_version=int(info.get("CgroupVersion") or 2),
         runtime=str(info.get("DefaultRuntime") or "runc"),
         cpus=int(info.get("NCPU") or 0),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from sandbox.proxy import termination
+from sandbox.host.engine import Bind
+from sandbox.proxy import sockets, termination
 from sandbox.proxy.routes import Route
 
 FOLDER = termination.FOLDER
@@ -15,13 +16,15 @@ CONFIGURATION = ("haproxy.cfg", "certs.list")
 MAPS = ("exact.map", "suffix.map", "terminate.map", "alias.map")
 EXACT, SUFFIX = (f"{FOLDER}/{name}" for name in MAPS[:2])
 
+# Splicing takes pipes, and their files must fit into the 20,000 that some engines allow.
 # A worker of before a reload lives as long as its connections, hence never longer than the longest tunnel. Each has
 # some 6 MB; were their number not limited, they would use up the container's memory and end everybody's connections.
 # A node's name also resolves to IPv6, where its host ports do not answer; its address may change with the engine.
-_FRONT = f"""\
+_FRONT = """\
 global
   log stdout format raw local0 notice
   maxconn 8192
+  maxpipes 512
   thread-hard-limit 4
   mworker-max-reloads 30
   hard-stop-after 24h
@@ -38,6 +41,7 @@ defaults
   retries 3
   option redispatch
   option tcp-smart-accept
+  option splice-auto
 
 resolvers engine
   nameserver engine 127.0.0.11:53
@@ -48,36 +52,49 @@ resolvers engine
   hold nx 2s
 
 frontend https
-  bind :{PORT}
-  bind :{OPEN_PORT}
+"""
+
+_ROUTING = f"""\
   tcp-request inspect-delay 5s
   tcp-request content set-var(txn.host) req.ssl_sni,lower
   tcp-request content set-var(txn.to) var(txn.host),map_end({SUFFIX})
   tcp-request content set-var(txn.to) var(txn.host),map_str({EXACT}) if {{ var(txn.host),map_str({EXACT}) -m found }}
   # Whoever is not of this machine and asks for no host of ours may have been led here by a name of his own.
-  tcp-request content reject if {{ req.ssl_hello_type 1 }} {{ dst_port {OPEN_PORT} }} !{{ var(txn.to) -m found }}
+  tcp-request content reject if {{ req.ssl_hello_type 1 }} !local !{{ var(txn.to) -m found }}
   tcp-request content accept if {{ req.ssl_hello_type 1 }}
   tcp-request content reject
   use_backend %[var(txn.to)] if {{ var(txn.to) -m found }}
 """
 
+# Where the engine forwards a port, its clients seem to be the engine, and only the port tells who they are.
+_FORWARDED = f"""\
+  bind :{PORT}
+  bind :{OPEN_PORT}
+  acl local dst_port {PORT}
+"""
 
-def render(routes: Sequence[Route]) -> Mapping[str, str]:
+
+def render(routes: Sequence[Route], held: Sequence[Bind] = ()) -> Mapping[str, str]:
     """File name -> content; `routes` are oldest first, and whoever asks for no known host gets the newest's page.
 
+    `held` are the machine's own sockets, which are handed to HAProxy; without any, the engine forwards the ports.
     A change of the files in CONFIGURATION takes a reload, one of MAPS does not.
     """
     backends = "".join(_passed(route) for route in routes)
     default = f"  default_backend {routes[-1].name}\n" if routes else ""
     exact, suffixes = dict(_exact(routes)), dict(_suffixes(routes))
     return {
-        "haproxy.cfg": _FRONT + default + backends + termination.render(routes),
+        "haproxy.cfg": _FRONT + _listening(held) + _ROUTING + default + backends + termination.render(routes),
         "certs.list": "".join(f"{FOLDER}/keys/{route.name}.pem\n" for route in routes if route.terminates),
         "exact.map": _map(exact),
         "suffix.map": _map(suffixes),
         "terminate.map": _map(dict(termination.exact(routes))),
         "alias.map": _map(dict(termination.suffixes(routes))),
     }
+
+
+def _listening(held: Sequence[Bind]) -> str:
+    return "".join(map(sockets.line, held)) + "  acl local src 127.0.0.0/8 ::1\n" if held else _FORWARDED
 
 
 def _passed(route: Route) -> str:

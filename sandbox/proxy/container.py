@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
+from itertools import product
 from pathlib import Path
 
+from sandbox.errors import SandboxError
 from sandbox.host.engine import Bind, Container, ContainerSpec, Engine, EngineError
 from sandbox.host.facts import Facts
 from sandbox.host.gateway import free_address
+from sandbox.host.waiting import wait_until
 from sandbox.names import EDGE, LABEL, NETWORK
-from sandbox.proxy import config, edge, termination
+from sandbox.proxy import config, edge, sockets, termination
 from sandbox.proxy.control import Control, Unreachable
 from sandbox.proxy.routes import Route
+
+log = logging.getLogger(__name__)
 
 MADE = "dev.sandbox.edge"
 RUN = "/run/edge"
 SOCKET = "master.sock"
 NOBODY = 65532
+PATIENCE = 20.0  # seconds until a container that runs has to answer
 
 
 @dataclass(frozen=True)
@@ -41,16 +48,25 @@ class EdgeContainer:
         """The container, running or not."""
         return self.engine.container(self.name)
 
+    @property
+    def holder(self) -> str:
+        """The container that holds the machine's ports for it, where there is one."""
+        return f"{self.name}-ports"
+
     def start(self, image: str, known: Sequence[Route]) -> None:
-        """Make it anew, in place of the one there is."""
-        self.engine.remove_container(self.name)
-        edge.write(self.folder, known, self._owner())
-        (self.folder / "run" / SOCKET).unlink(missing_ok=True)
-        try:
-            self.engine.run(self._spec(image, known))
-        except EngineError:
-            # There may be no IPv6 here, or somebody else at a port of it; what was asked for will do.
-            self.engine.run(replace(self._spec(image, known), publish=published(known, also=False)))
+        """Make it anew, in place of the one there is, and return when it runs. Raises SandboxError."""
+        # There may be no IPv6 here, or somebody else at a port of it; what was asked for will do.
+        # What keeps containers from passing sockets is unknown; the engine's forwarders always work.
+        handed = (True, False) if sockets.are_handed_over(self.engine.facts()) else (False,)
+        ways = list(product(handed, (True, False)))
+        for held, also in ways:
+            try:
+                self._make(image, known, published(known, also=also), held=held)
+                break
+            except SandboxError as error:
+                if (held, also) == ways[-1]:
+                    raise
+                log.info("%s, held %s, further addresses %s: %s %s", self.name, held, also, error.brief, error.details)
         edge.note_taken(self.folder)
         self.join(known)
 
@@ -60,6 +76,11 @@ class EdgeContainer:
             network = self.engine.network(name)
             if network and self.name not in network.members:
                 self.engine.connect_network(name, self.name, free_address(self.engine, name))
+
+    def remove(self) -> bool:
+        """Take it away with what belongs to it; returns whether there was anything."""
+        removed = [self.engine.remove_container(name) for name in (self.name, self.holder)]
+        return any(removed)
 
     def follow(self, known: Sequence[Route]) -> None:
         """Let it take in the routes; no connection ends, and a reload comes only where HAProxy needs one."""
@@ -83,8 +104,12 @@ class EdgeContainer:
             return "stopped"
         if container.image != self.engine.image_id(image):
             return "runs another image"
-        if container.labels.get(MADE) != self._spec(image, known).labels[MADE]:
+        held = bool(sockets.held(self.folder))
+        if container.labels.get(MADE) != self._spec(image, {}, held=held).labels[MADE]:
             return "was made by another release or user"
+        holder = self.engine.container(self.holder) if held else None
+        if held and not (holder and holder.running):
+            return "nobody holds its ports for when it starts again"
         missing = [
             f"{bind.address}:{bind.port}"
             for port, binds in published(known, also=False).items()
@@ -110,16 +135,50 @@ class EdgeContainer:
             elif (self.folder / name).exists():
                 self.control.replace_certificate(path, (self.folder / name).read_bytes())
 
-    def _spec(self, image: str, known: Sequence[Route]) -> ContainerSpec:
+    def _make(self, image: str, known: Sequence[Route], publish: Mapping[int, tuple[Bind, ...]], *, held: bool) -> None:
+        self.remove()
+        binds = [bind for binds in publish.values() for bind in binds] if held else []
+        sockets.write(self.folder, binds, self._owner())
+        edge.write(self.folder, known, self._owner())
+        (self.folder / "run" / SOCKET).unlink(missing_ok=True)
+        spec = self._spec(image, publish, held=held)
+        if held:
+            self.engine.run(sockets.holder(self.holder, image, self.folder, str(spec.user)))
+            self._wait(self.holder, (self.folder / "sockets" / sockets.HANDED).exists)
+        self.engine.run(spec)
+        if held:
+            self._wait(self.name, self._answers)
+
+    def _wait(self, name: str, done: Callable[[], bool]) -> None:
+        """Until it is so; raises what the container says if that ends."""
+
+        def silence() -> str | None:
+            if done():
+                return None
+            found = self.engine.container(name)
+            if found is None or not found.running:
+                raise EngineError(f"the container {name} stopped", details=self.engine.logs(name))
+            return "does not answer"
+
+        wait_until(silence, what=f"the container {name}", timeout=PATIENCE, pause=0.02)
+
+    def _answers(self) -> bool:
+        try:
+            return bool(self.control.workers())
+        except OSError:  # it may listen before it can answer
+            return False
+
+    def _spec(self, image: str, publish: Mapping[int, tuple[Bind, ...]], *, held: bool) -> ContainerSpec:
         facts = self.engine.facts()
         run = self.folder / "run"
         reachable = _shares_sockets(facts)
         spec = ContainerSpec(
             name=self.name,
             image=image,
-            command=(*config.COMMAND, "-S", f"{RUN}/{SOCKET},mode,600"),
+            command=(*config.COMMAND, "-S", f"{RUN}/{SOCKET},mode,600", *(sockets.TAKEN_OVER if held else ())),
             labels={LABEL: ""},
             network=self.network,
+            forwarded=not held,
             read_only_binds={self.folder: config.FOLDER},
             binds={run: RUN} if reachable else {},
             tmpfs=() if reachable else (RUN,),
@@ -129,7 +188,7 @@ class EdgeContainer:
             processes=256,
         )
         made = hashlib.sha256(repr(replace(spec, image="")).encode()).hexdigest()[:12]
-        return replace(spec, labels={**spec.labels, MADE: made}, publish=published(known))
+        return replace(spec, labels={**spec.labels, MADE: made}, publish=publish)
 
     def _owner(self) -> tuple[int, int] | None:
         """Who the container runs as, when that is not this user."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sandbox.host import files
-from sandbox.proxy import byhand, config
+from sandbox.proxy import byhand, config, sockets
 from sandbox.proxy.routes import READABLE, Route
 
 PRIVATE = 0o600
@@ -17,7 +17,7 @@ PRIVATE = 0o600
 
 def rendered(folder: Path, routes: Sequence[Route]) -> Mapping[str, str]:
     """The files for `routes` and for what was added by hand in `folder`."""
-    return config.render(byhand.merged(routes, byhand.load(folder)))
+    return config.render(byhand.merged(routes, byhand.load(folder)), sockets.held(folder))
 
 
 def is_current(folder: Path, routes: Sequence[Route]) -> bool:

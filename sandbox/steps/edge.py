@@ -87,7 +87,7 @@ class EdgeStep:
             rest = routes.load(folder)
             if not rest:
                 edge.write(folder, rest)
-                return self.engine.remove_container(self._box.name) or removed
+                return self._box.remove() or removed
             found = self._box.find()
             if found is None or not found.running:
                 edge.write(folder, rest)

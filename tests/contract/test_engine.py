@@ -15,6 +15,7 @@ import pytest
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
 from sandbox.cli import environment
+from sandbox.host import ports
 from sandbox.host.engine import Bind, ContainerSpec, Engine, EngineError
 from tests.bundled import engine_with
 from tests.fakes import FakeContainer, FakeEngine
@@ -129,6 +130,15 @@ def test_another_of_the_same_making_has_its_own_name_and_no_ports(world: World) 
     assert second.published == {} and second.addresses.keys() == first.addresses.keys()
     with pytest.raises(EngineError, match="already in use"):
         world.engine.run_another(other, world.name, {})
+
+
+def test_a_container_with_sockets_of_the_machine_s_own_is_known_to_have_them(world: World) -> None:
+    bind = Bind("127.0.0.1", free_port())
+    world.engine.run(world.spec(publish={8443: (bind,)}, forwarded=False))
+    found = world.engine.container(world.name)
+    assert found is not None and found.published == {8443: frozenset({bind})}
+    assert world.engine.publisher(bind.port) == world.name
+    assert ports.is_free(bind.address, bind.port), "the engine has no part in it"
 
 
 def test_a_container_goes_once(world: World) -> None:

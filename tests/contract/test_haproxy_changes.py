@@ -19,7 +19,7 @@ import pytest
 from sandbox.certs.keystore import Keystore
 from sandbox.host.engine import Engine
 from sandbox.host.waiting import wait_until
-from sandbox.proxy import edge
+from sandbox.proxy import edge, sockets
 from sandbox.proxy.container import EdgeContainer
 from sandbox.proxy.routes import Host, Route
 from tests.contract.edges import IMAGE, _engine
@@ -143,9 +143,15 @@ class Stand:
             return found.decode()
 
 
+both_ways = pytest.mark.parametrize("stand", ["handed", "forwarded"], indirect=True)
+
+
 @pytest.fixture
-def stand(tmp_path: Path) -> Iterator[Stand]:
+def stand(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stand]:
+    """An edge with sockets of this machine's where the engine can have that, or with the engine's forwarders."""
     engine = _engine()
+    if getattr(request, "param", "handed") == "forwarded":
+        monkeypatch.setattr(sockets, "are_handed_over", lambda facts: False)
     client = engine._client
     name = f"sandbox-test-{uuid.uuid4().hex[:8]}"
     network = client.networks.create(name, driver="bridge")
@@ -182,7 +188,7 @@ def stand(tmp_path: Path) -> Iterator[Stand]:
             ingress.shutdown()
             outside.shutdown()
     finally:
-        engine.remove_container(name)
+        box.remove()
         network.remove()
 
 
@@ -228,6 +234,7 @@ def test_it_has_no_more_rights_than_it_needs(stand: Stand) -> None:
 
 
 @pytest.mark.real
+@both_ways
 def test_a_host_may_end_at_the_edge_and_lead_out_of_the_cluster(stand: Stand) -> None:
     shop = f"shop.{DOMAIN}"
     stand.certify(APP, shop)
@@ -241,7 +248,7 @@ def test_a_host_may_end_at_the_edge_and_lead_out_of_the_cluster(stand: Stand) ->
     assert headers["x-forwarded-proto"] == "https"
     assert headers["x-forwarded-host"] == APP
     assert headers["x-forwarded-port"] == "443"
-    assert headers["x-forwarded-for"] == stand.gateway
+    assert headers["x-forwarded-for"] == (LOCAL if sockets.held(stand.box.folder) else stand.gateway)
     assert f"host: {shop}" in stand.get(shop).lower()
     assert "x-forwarded-proto: https" in stand.get(shop).lower()
     # The same connection is not for a host that is passed through, whatever a browser believes.
@@ -284,6 +291,7 @@ def test_after_a_restart_it_serves_what_it_was_last_told(stand: Stand) -> None:
 
 
 @pytest.mark.real
+@both_ways
 def test_whoever_asks_for_no_host_of_ours_gets_the_page_here_and_nothing_elsewhere(stand: Stand) -> None:
     for host in (None, APP):
         with stand.connect(host) as stream:
@@ -292,6 +300,33 @@ def test_whoever_asks_for_no_host_of_ours_gets_the_page_here_and_nothing_elsewhe
         assert stream.version()
     with pytest.raises(OSError):
         stand.connect(None, address=stand.gateway, port=stand.open_port)
+
+
+@pytest.mark.real
+def test_the_machines_own_sockets_are_had_again_after_a_restart_of_either(stand: Stand) -> None:
+    """The edge's containers → the one that is root accepts no client, the one that does has no right."""
+    if not sockets.are_handed_over(stand.engine.facts()):
+        pytest.skip("this engine is not of this machine")
+    attributes = {name: stand.engine._client.containers.get(name).attrs for name in (stand.box.name, stand.box.holder)}
+    proxy, holder = attributes[stand.box.name]["HostConfig"], attributes[stand.box.holder]["HostConfig"]
+    assert (proxy["CapDrop"], proxy["CapAdd"] or []) == (["ALL"], [])
+    assert not proxy["PortBindings"]
+    assert (holder["CapDrop"], holder["CapAdd"], holder["NetworkMode"]) == (["ALL"], ["NET_BIND_SERVICE"], "host")
+    with stand.connect(APP) as open_one:
+        stand.engine._client.containers.get(stand.box.holder).restart(timeout=1)
+        for _ in range(20):
+            assert " 200 " in stand.get(APP)
+        open_one.sendall(b"still here")
+        assert open_one.recv(100) == b"still here"
+    stand.engine._client.containers.get(stand.box.name).restart(timeout=1)
+    wait_until(lambda: silence(stand), what="the edge", timeout=20, pause=0.05)
+    # As the engine's own start does it: the edge first, who finds nobody to give it sockets.
+    stand.engine.stop(stand.box.holder)
+    stand.engine._client.containers.get(stand.box.name).restart(timeout=1)
+    with pytest.raises(ConnectionError):
+        stand.connect(APP)
+    stand.engine.start(stand.box.holder)
+    wait_until(lambda: silence(stand), what="the edge", timeout=30, pause=0.05)
 
 
 @pytest.mark.real

@@ -268,7 +268,9 @@ def test_the_edge_is_confined(engine: Engine, demo: Demo) -> None:
     facts = json.loads(tool("docker", "inspect", EDGE))[0]
     assert facts["Config"]["User"] == "65532:65532"
     assert facts["HostConfig"]["ReadonlyRootfs"] and facts["HostConfig"]["CapDrop"] == ["ALL"]
-    assert {one["HostIp"] for one in facts["HostConfig"]["PortBindings"]["8443/tcp"]} <= {"127.0.0.1", "::1"}
+    edge = engine.container(EDGE)
+    assert edge is not None
+    assert {bind.address for binds in edge.published.values() for bind in binds} <= {"127.0.0.1", "::1"}
 
 
 def test_a_pod_resolves_and_reaches_an_outside_name(demo: Demo) -> None:

@@ -1,0 +1,141 @@
+"""Who may hand sockets over, what the holder is told, and that the edge is told the very same."""
+
+from __future__ import annotations
+
+import platform
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox.bundle.own import UPSTREAM
+from sandbox.host.engine import Bind, ContainerSpec, EngineError
+from sandbox.host.facts import Facts, read
+from sandbox.names import EDGE, LABEL, NETWORK
+from sandbox.proxy import config, edge, sockets
+from sandbox.proxy.container import EdgeContainer
+from sandbox.proxy.routes import Route
+from tests.fakes import FakeEngine
+
+IMAGE = UPSTREAM["haproxy"]
+ROUTE = Route("a", "a.test", "node", (("127.0.0.1", 443),), 1.0)
+HERE = {"KernelVersion": platform.release(), "OperatingSystem": "Debian GNU/Linux 12"}
+
+
+def facts(*, local: bool = True, **info: Any) -> Facts:
+    return read({"ServerVersion": "28", **HERE, **info}, api="1.47", local=local)
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (facts(), True),
+        (facts(SecurityOptions=["name=seccomp,profile=default", "name=apparmor"]), True),
+        (facts(local=False), False),
+        (facts(KernelVersion="6.10.14-linuxkit"), False),
+        (facts(OperatingSystem="Docker Desktop"), False),
+        (facts(SecurityOptions=["name=rootless"]), False),
+        (facts(SecurityOptions=["name=userns"]), False),
+        (facts(SecurityOptions=["name=selinux"]), False),
+    ],
+)
+def test_sockets_are_handed_over_where_the_engine_s_machine_is_this_one(found: Facts, expected: bool) -> None:
+    assert sockets.are_handed_over(found) is expected
+
+
+class Handing(FakeEngine):
+    """An engine of this machine, whose HAProxy holds what it is told to; but no address of IPv6 unless `six`."""
+
+    def __init__(self, folder: Path, *, six: bool = True, works: bool = True) -> None:
+        super().__init__(IMAGE)
+        self.folder, self.six, self.works = folder, six, works
+        self.create_network(NETWORK, {LABEL: ""})
+
+    def facts(self) -> Facts:
+        return facts()
+
+    def run(self, spec: ContainerSpec) -> None:
+        super().run(spec)
+        told = self.folder / "sockets" / "holder.cfg"
+        if spec.network != "host":
+            return
+        if not self.works or (not self.six and "[::1]" in told.read_text()):
+            self.signal(spec.name, "SIGKILL")
+            return
+        (self.folder / "sockets" / sockets.HANDED).touch()
+
+
+class Answering(EdgeContainer):
+    """An edge whose HAProxy answers as soon as it runs."""
+
+    def _answers(self) -> bool:
+        return True
+
+
+def listening(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.startswith("  bind ") and "abns" not in line]
+
+
+def test_either_side_is_told_of_the_same_sockets_and_neither_is_more_than_it_must_be(tmp_path: Path) -> None:
+    engine, folder = Handing(tmp_path), tmp_path
+    box = Answering(engine, folder)
+    box.start(IMAGE, [ROUTE])
+    assert sockets.held(folder) == (Bind("127.0.0.1", 443), Bind("::1", 443))
+    held = listening((folder / "sockets" / "holder.cfg").read_text())
+    assert (
+        held
+        == listening((folder / "haproxy.cfg").read_text())
+        == [
+            "  bind 127.0.0.1:443",
+            "  bind [::1]:443 v6only",
+        ]
+    )
+    proxy, holder = engine.boxes[EDGE].spec, engine.boxes[box.holder].spec
+    assert not proxy.forwarded and proxy.network == NETWORK and proxy.capabilities == ()
+    assert (holder.network, holder.capabilities) == ("host", ("NET_BIND_SERVICE",))
+    assert holder.user == f"0:{str(proxy.user).partition(':')[2]}"
+    assert stat.S_IMODE((folder / "sockets").stat().st_mode) == 0o770
+    found = box.find()
+    assert found is not None and box.drift(found, IMAGE, [ROUTE]) is None
+    assert edge.is_current(folder, [ROUTE])
+
+
+def test_a_lost_holder_is_a_drift_and_both_go_together(tmp_path: Path) -> None:
+    engine = Handing(tmp_path)
+    box = Answering(engine, tmp_path)
+    box.start(IMAGE, [ROUTE])
+    found = box.find()
+    engine.remove_container(box.holder)
+    assert found is not None and "nobody holds its ports" in str(box.drift(found, IMAGE, [ROUTE]))
+    box.start(IMAGE, [ROUTE])
+    assert box.remove()
+    assert engine.boxes == {}
+    assert not box.remove()
+
+
+def test_what_was_asked_for_will_do_where_there_is_no_ipv6(tmp_path: Path) -> None:
+    Answering(Handing(tmp_path, six=False), tmp_path).start(IMAGE, [ROUTE])
+    assert sockets.held(tmp_path) == (Bind("127.0.0.1", 443),)
+
+
+def test_the_engine_forwards_where_nothing_can_be_handed_over(tmp_path: Path) -> None:
+    engine = Handing(tmp_path, works=False)
+    box = Answering(engine, tmp_path)
+    box.start(IMAGE, [ROUTE])
+    assert engine.boxes.keys() == {EDGE}
+    assert engine.boxes[EDGE].spec.forwarded
+    assert sockets.held(tmp_path) == ()
+    assert listening((tmp_path / "haproxy.cfg").read_text()) == [
+        f"  bind :{config.PORT}",
+        f"  bind :{config.OPEN_PORT}",
+    ]
+    found = box.find()
+    assert found is not None and box.drift(found, IMAGE, [ROUTE]) is None
+
+
+def test_the_last_reason_is_told(tmp_path: Path) -> None:
+    engine = Handing(tmp_path, works=False)
+    engine.busy.add(443)
+    with pytest.raises(EngineError):
+        Answering(engine, tmp_path).start(IMAGE, [ROUTE])
