@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +13,7 @@ from pydantic import ValidationError
 from sandbox import lifecycle, preflight
 from sandbox.api import origin
 from sandbox.api.world import as_made
-from sandbox.cli import consent, console, environment, session, up_plan
+from sandbox.cli import adoption, consent, console, environment, session, up_plan
 from sandbox.cli.console import reporter
 from sandbox.cli.doctor import explaining
 from sandbox.cli.options import find_spec, output_option, progress_option, spec_options, turn_options
@@ -93,11 +94,14 @@ def command(
         if file is not None:
             raise UsageError("-f and --from contradict each other", fix="give one of them")
         file = origin.fetch(source, home, lambda line: console.note(progress, line))
-    spec = as_made(_with_ports(find_spec(file, name), https_ports, registry_port))
-    with (
-        session.alone(spec.name, patience=patience, progress=progress),
-        preflight.reserve(spec, home, Engine.connect()) as settled,
-    ):
+    wanted = find_spec(file, name)
+    spec = as_made(_with_ports(wanted, https_ports, registry_port))
+    with ExitStack() as stack:
+        stack.enter_context(session.alone(spec.name, patience=patience, progress=progress))
+        engine = Engine.connect()
+        adopted = adoption.offer(wanted, file, home, engine)
+        spec = adoption.adopted(spec, adopted) if adopted else spec
+        settled = stack.enter_context(preflight.reserve(spec, home, engine))
         steps, _, own = session.steps(settled)
         preflight.require(settled, home, own)
         _known(recreate, steps)
@@ -107,7 +111,7 @@ def command(
             if only_plan:
                 return CHANGES if up_plan.show(spec.name, found, recreate, output) else 0
             agreed = up_plan.agreed(found, recreate)
-            consent.require(steps, yes=yes)
+            consent.require(steps, yes=yes or adopted is not None)
             lifecycle.up(steps, talk, keep=keep, recreate=agreed, found=found)
     welcome(settled, home)
     return 0

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from sandbox.bundle.own import OwnImages
+from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
 from sandbox.certs.keystore import Keystore
 from sandbox.certs.names import domain_names, subject_names
@@ -24,6 +25,8 @@ from sandbox.proxy import passthrough_upstream
 from sandbox.proxy.passthrough_upstream import Forwarded
 from sandbox.proxy.routes import Tunnel
 from sandbox.registry.credential import Keychain
+from sandbox.registry.imagelist import FromArchive
+from sandbox.registry.target import Target
 from sandbox.spec import Settled
 from sandbox.steps import marked
 from sandbox.steps.authority import AuthorityStep
@@ -32,6 +35,7 @@ from sandbox.steps.https import HttpsStep
 from sandbox.steps.inner_canary import InnerCanaryStep
 from sandbox.steps.inner_registry import InnerRegistryStep, name_on_nodes
 from sandbox.steps.objects import ObjectsStep
+from sandbox.steps.own_push import OwnPushStep
 from sandbox.steps.passthrough import PassthroughStep
 from sandbox.steps.place import Place
 from sandbox.steps.push import PushStep
@@ -40,6 +44,9 @@ from sandbox.steps.secrets import TlsSecret
 from sandbox.steps.step import Step
 from sandbox.steps.team_registry import TeamRegistryStep
 from sandbox.steps.tenancy import TenancyStep
+
+# What the bundle has for pods, beside the registry, which nothing can bring into itself.
+BROUGHT = ("traefik", "busybox")
 
 
 def build(
@@ -55,6 +62,7 @@ def build(
         *_registry(lot, keychain),
         _edge(lot),
         *([] if spec.registry.external else [InnerCanaryStep(lot.place, spec.registry.port)]),
+        *_own_images(lot, keychain),
         *_push(lot, engine, keychain),
         _secrets(lot),
         *_ingress(lot),
@@ -108,6 +116,27 @@ class _Lot:
             for one, pair in pairs
         ]
 
+    @property
+    def store(self) -> Store:
+        return Store(self.names.home.bundle)
+
+    @property
+    def brings(self) -> bool:
+        """Whether nodes can get the ingress controller's images from nobody but us."""
+        return self.own.source == "bundle" and self.spec.ingress.controller != "none"
+
+    def image(self, component: str) -> str:
+        """The image of a component as a manifest of the user's would have it."""
+        if not self.brings:
+            return self.own.references[component]
+        return f"localhost:{self.spec.registry.port}/{self.target(component)}"
+
+    @staticmethod
+    def target(component: str) -> Target:
+        """Where in the registry a component of the bundle is brought."""
+        _, _, tag = recipes()[component].reference.rpartition(":")
+        return Target(f"sandbox/{component}", tag)
+
     def forward(self, target: str, port: int, speaks: str) -> str:
         """A way to a port of a pod through the API server."""
         return passthrough_upstream.write(
@@ -157,9 +186,17 @@ def _edge(lot: _Lot) -> Step:
         lot.spec.domain,
         lot.binds,
         lot.forward(f"service/{SERVICE}", 443, "tls"),
-        edge.kubectl(Store(lot.names.home.bundle)),
+        edge.kubectl(lot.store),
         () if lot.spec.registry.external else (tunnel,),
     )
+
+
+def _own_images(lot: _Lot, keychain: Keychain | None) -> list[Step]:
+    if not lot.brings:
+        return []
+    entries = tuple(FromArchive(lot.target(one), lot.store.image(recipes()[one])) for one in BROUGHT)
+    url = lot.spec.registry.external or f"http://127.0.0.1:{lot.spec.registry.port}"
+    return [OwnPushStep(entries, url, keychain, needs=("registry", "edge"))]
 
 
 def _push(lot: _Lot, engine: Engine, keychain: Keychain | None) -> list[Step]:
@@ -178,11 +215,11 @@ def _secrets(lot: _Lot) -> Step:
 def _ingress(lot: _Lot) -> list[Step]:
     if lot.spec.ingress.controller == "none":
         return []
-    references, port = lot.own.references, lot.spec.proxy.ports[0]
-    traefik = TenantTraefik(references["traefik"], references["busybox"], lot.spec.name, lot.place.namespace, port)
+    port = lot.spec.proxy.ports[0]
+    traefik = TenantTraefik(lot.image("traefik"), lot.image("busybox"), lot.spec.name, lot.place.namespace, port)
 
     def make() -> Sequence[Manifest]:
-        return traefik.manifests(marked.digest(lot.tls_secrets()))
+        return lot.objects(traefik.manifests(marked.digest(lot.tls_secrets())))
 
     return [
         ObjectsStep(
@@ -191,7 +228,7 @@ def _ingress(lot: _Lot) -> list[Step]:
             f"Ingress controller Traefik for {lot.place.namespace}",
             "default certificate, ssl-passthrough, default backend",
             make,
-            needs=("cluster", "certificates", "secrets"),
+            needs=("cluster", "certificates", "secrets", "registry", *(("own-images",) if lot.brings else ())),
         )
     ]
 
