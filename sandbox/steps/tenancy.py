@@ -10,7 +10,7 @@ from sandbox.cluster import contexts
 from sandbox.cluster.api import Cluster, ClusterError
 from sandbox.cluster.namespace import namespace
 from sandbox.cluster.tenant import Tenant, counted
-from sandbox.errors import SandboxError
+from sandbox.errors import SandboxError, UsageError
 from sandbox.host import files
 from sandbox.host.waiting import wait_until
 from sandbox.names import LABEL, Names
@@ -70,7 +70,11 @@ class TenancyStep:
         self.tenant.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata})
 
     def undo(self) -> bool:
-        self.connect()
+        try:
+            self.connect()
+        except UsageError:  # the context has gone, and our copy of it is what there is
+            if not self.names.kubeconfig.exists():
+                raise
         record = self._record()
         if record is not None and self.tenant.owns(record) and _owner(record) != self.owner:
             raise SandboxError(
