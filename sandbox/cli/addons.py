@@ -127,6 +127,7 @@ def disable(ctx: click.Context, addon: str, file: Path | None, name: str | None)
 
 
 def _step(spec: Spec) -> AddonStep:
+    session.require_own_cluster(spec, "an addon")
     steps, _, _ = session.steps(spec)
     return next(step for step in steps if isinstance(step, AddonStep))
 

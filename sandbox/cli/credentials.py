@@ -41,7 +41,8 @@ class _Work:
 
     @classmethod
     def of(cls, spec: Spec) -> _Work:
-        """Raises SandboxError when it is not up."""
+        """Raises SandboxError when it is not up, or not in a cluster of its own."""
+        session.require_own_cluster(spec, "an account for pods")
         names = environment.home().sandbox(spec.name)
         if not names.kubeconfig.exists() or not (cluster := Cluster(names.kubeconfig)).is_up():
             raise SandboxError(f"{spec.name} is not up", fix="sandbox up", id="not-up")

@@ -95,6 +95,7 @@ def _own_registry(spec: Spec) -> RegistryStep:
             f"the registry {spec.registry.external} is not the sandbox's own",
             fix="let whoever runs it collect its garbage",
         )
+    session.require_own_cluster(spec, "a collection of the registry's garbage")
     step = next(one for one in session.steps(spec)[0] if isinstance(one, RegistryStep))
     found = step.check()
     if found.state is not State.READY:

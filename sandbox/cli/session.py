@@ -21,7 +21,16 @@ from sandbox.spec import Settled, Spec
 from sandbox.steps.remembered import load
 from sandbox.steps.step import Step
 
-__all__ = ["alone", "brought_up", "own_images", "registry_port", "remembered", "resting", "steps"]
+__all__ = [
+    "alone",
+    "brought_up",
+    "own_images",
+    "registry_port",
+    "remembered",
+    "require_own_cluster",
+    "resting",
+    "steps",
+]
 
 # What `up` brings in from the user's files.
 BROUGHT = ("spec", "push", "addons", "apply")
@@ -45,6 +54,16 @@ def alone(name: str, *, patience: float = PATIENCE, progress: str = "auto") -> I
 def restoring(names: Names, engine: Engine) -> Restoring:
     """What brings the snapshots of a sandbox back."""
     return Restoring(engine, names, Store(names.home.snapshots), kind.nodes(engine, names).mark)
+
+
+def require_own_cluster(spec: Spec, what: str) -> None:
+    """Raise UsageError for a sandbox in a cluster that exists, where there is no `what`."""
+    known = spec if not spec.cluster.is_ours else remembered(spec.name) or spec
+    if not known.cluster.is_ours:
+        raise UsageError(
+            f"'{spec.name}' is in a cluster that is not its own: {what} is not to be had there",
+            fix="docs/existing.md has what is",
+        )
 
 
 def remembered(name: str) -> Settled | None:

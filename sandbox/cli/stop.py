@@ -30,6 +30,7 @@ def command(ctx: click.Context, file: Path | None, name: str | None, *, patience
     environment.start_log(verbose=ctx.obj)
     environment.catch_signals()
     wanted = find_spec(file, name)
+    session.require_own_cluster(wanted, "a rest")
     with session.alone(wanted.name, patience=patience, progress=progress):
         steps = session.resting(session.remembered(wanted.name) or wanted)
         stopped = lifecycle.stop(steps, reporter(progress))
