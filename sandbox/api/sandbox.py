@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import http.client
 import os
+import socket
 import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
+from urllib.parse import urlsplit
 
 from sandbox import lifecycle, preflight
 from sandbox.api import world
 from sandbox.cluster.api import Cluster
 from sandbox.errors import UsageError
 from sandbox.host import turn
-from sandbox.host.engine import Engine
+from sandbox.host.engine import Bind, Engine
 from sandbox.ingress.page import hosts_of
 from sandbox.names import Names
 from sandbox.registry.lockfile import LockFile
@@ -24,6 +27,8 @@ from sandbox.spec import Settled, Spec, load
 from sandbox.steps.push import PushStep
 from sandbox.steps.step import State, Step
 from sandbox.steps.tenancy import TenancyStep
+
+ANSWER_TIMEOUT = 30.0
 
 
 @dataclass(frozen=True)
@@ -129,6 +134,20 @@ class Sandbox:
         name = host if "." in host else f"{host}.{self.domain}"
         port = self.settled.proxy.ports[0]
         return f"https://{name}{'' if port == 443 else f':{port}'}{path}"
+
+    def get(self, host: str, path: str = "/", *, context: ssl.SSLContext | None = None) -> http.client.HTTPResponse:
+        """The answer of `host` (see `url`), asked through the proxy whether or not this machine resolves its name.
+
+        `context`, by default `ssl_context()`, may hold a client's certificate. Raises OSError.
+        """
+        address = urlsplit(self.url(host))
+        name, port = str(address.hostname), address.port or 443
+        place = Bind(self.settled.proxy.listen, port).asked_at
+        connection = http.client.HTTPSConnection(name, port)
+        plain = socket.create_connection((place, port), timeout=ANSWER_TIMEOUT)
+        connection.sock = (context or self.ssl_context()).wrap_socket(plain, server_hostname=name)
+        connection.request("GET", path, headers={"Connection": "close"})
+        return connection.getresponse()
 
     @property
     def registry(self) -> str:

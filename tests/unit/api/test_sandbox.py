@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,9 +17,11 @@ import pytest
 import sandbox
 from sandbox import Sandbox, SandboxError, Spec, preflight
 from sandbox.api import world
+from sandbox.certs.authority import make_leaf
 from sandbox.host.engine import Engine
 from sandbox.spec import Settled
 from tests.fakes import FakeEngine, FakeStep, RecordingReporter
+from tests.unit.certs.tls import NOW, make_pki
 
 
 @pytest.fixture
@@ -75,6 +80,34 @@ def test_it_is_gone_after_a_test_that_fails(there: set[str]) -> None:
     with pytest.raises(ZeroDivisionError), Sandbox(Spec(name="x")):
         raise ZeroDivisionError
     assert "cluster" not in there
+
+
+def test_a_page_is_got_whatever_names_mean_on_this_machine(there: set[str], tmp_path: Path) -> None:
+    pki, name = make_pki("x.sandbox.localhost"), "hello.x.sandbox.localhost"
+    leaf = make_leaf(pki.issuing, (name,), now=NOW)
+    served = tmp_path / "served.pem"
+    served.write_bytes(leaf.key_pem + leaf.chain_pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(served)
+    heard: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            with context.wrap_socket(listener.accept()[0], server_side=True) as connection:
+                heard.append(connection.recv(4096))
+                connection.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhello")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        port = listener.getsockname()[1]
+        found = Sandbox(Spec(name="x"))
+        found._settled = Settled.of(found.spec, registry=5005, https=(port,))
+        found.root_certificate.parent.mkdir(parents=True)
+        found.root_certificate.write_bytes(pki.root.cert_pem)
+        reply = found.get("hello", "/p")
+        assert (reply.status, reply.read()) == (200, b"hello")
+        thread.join()
+    assert heard[0].startswith(b"GET /p HTTP/1.1\r\n") and f"Host: {name}:{port}\r\n".encode() in heard[0]
 
 
 def test_another_command_on_the_same_sandbox_is_waited_for_and_named(there: set[str]) -> None:
