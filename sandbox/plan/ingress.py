@@ -15,14 +15,15 @@ from sandbox.plan.site import Site
 from sandbox.proxy import byhand
 from sandbox.steps.https import HttpsStep
 from sandbox.steps.ingress import IngressStep
+from sandbox.steps.no_ingress import NoIngressStep
 from sandbox.steps.page import PageStep
 from sandbox.steps.step import Step
 
 
 def controller(site: Site, before: set[str]) -> list[Step]:
-    """The ingress controller, unless the user brings one. Raises SandboxError for one that cannot be had here."""
+    """The ingress controller, or none where the user brings one. Raises SandboxError for one that cannot be had."""
     if site.spec.ingress.controller == "none":
-        return []
+        return [NoIngressStep(site.names)]
     wanted = _nginx(site) if site.spec.ingress.controller == "nginx" else _traefik(site)
     needs = (certificates.default(site.spec), *(("node-images",) if "node-images" in before else ()))
     return [IngressStep(site.engine, site.nodes.network, site.names, wanted, needs=needs)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,21 +15,18 @@ from sandbox.cluster.namespace import namespace
 from sandbox.cluster.readiness import WORKLOADS, progress, wait_ready
 from sandbox.host.waiting import wait_until
 from sandbox.names import SYSTEM_NAMESPACE, Names
-from sandbox.steps import addon_objects
+from sandbox.steps import addon_objects, applied
 from sandbox.steps.step import State, Status, Work
 
 RECORD = "applied"
 TIMEOUT = 300.0
-# These hold what nobody could apply again, so they are only named when the manifests say them no more.
-KEPT = {"Namespace", "CustomResourceDefinition", "PersistentVolume", "PersistentVolumeClaim"}
 
 
 @dataclass(frozen=True)
 class ApplyStep:
     """Applies the objects in order; a ConfigMap of ours in the cluster remembers what was applied last.
 
-    What it remembers and the manifests say no more is deleted, as `kubectl apply --prune` does with an ApplySet
-    (KEP-3659), data and namespaces excepted.
+    What it remembers and the manifests say no more is deleted, except for what may hold data, which is named.
     """
 
     names: Names
@@ -44,13 +40,13 @@ class ApplyStep:
 
     def check(self) -> Status:
         cluster = Cluster(self.names.kubeconfig)
-        record = self._find(cluster)
+        record = applied.read(cluster, RECORD)
         if record is None:
             return Status(State.ABSENT) if self.manifests else Status(State.READY, "none")
-        dropped = self._dropped(record)
+        dropped = record.dropped(self._wanted)
         if dropped:
             return Status(State.DRIFTED, f"no manifest says {', '.join(map(str, dropped))} any more")
-        if record.get("sha256") != self._digest:
+        if record.digest != self._digest:
             return Status(State.DRIFTED, "the manifests have changed")
         for manifest in self._placed:
             metadata = manifest["metadata"]
@@ -60,27 +56,27 @@ class ApplyStep:
             pending = progress(live) if live["kind"] in WORKLOADS else None
             if pending:
                 return Status(State.DRIFTED, f"{title(manifest)}: {pending}")
-        left = [str(place) for place in _places(record) if place not in self._wanted]
+        left = [str(place) for place in record.places if place not in self._wanted]
         return Status(State.READY, f"left for you to delete: {', '.join(left)}" if left else "")
 
     def apply(self, work: Work) -> None:
         cluster = Cluster(self.names.kubeconfig)
-        before = self._find(cluster) or {}
+        before = applied.read(cluster, RECORD) or applied.Applied()
         cluster.apply(namespace(SYSTEM_NAMESPACE))
         # Remembered first, so that whatever comes to be is known; as applied it counts only when all is there.
-        known = tuple(dict.fromkeys((*_places(before), *self._wanted)))
-        cluster.apply(_record("", known))
+        known = (*before.places, *self._wanted)
+        applied.write(cluster, RECORD, known)
         for manifest in self._placed:
             work.say(title(manifest))
             wait_until(partial(attempt, cluster, manifest), what=title(manifest), timeout=30)
-        dropped = self._dropped(before)
+        dropped = before.dropped(self._wanted)
         if dropped:
             work.say(f"removing {', '.join(map(str, dropped))}")
             addon_objects.remove(cluster, dropped)
         work.say("waiting for the pods")
         wait_ready(cluster, self._placed, timeout=TIMEOUT)
         left = addon_objects.existing(cluster, (place for place in known if place not in dropped))
-        cluster.apply(_record(self._digest, (place for place in known if place in left)))
+        applied.write(cluster, RECORD, (place for place in known if place in left), self._digest)
 
     def undo(self) -> bool:
         return False
@@ -102,26 +98,3 @@ class ApplyStep:
     @property
     def _digest(self) -> str:
         return hashlib.sha256(json.dumps(self.manifests, sort_keys=True, default=str).encode()).hexdigest()
-
-    def _find(self, cluster: Cluster) -> Mapping[str, str] | None:
-        """What was applied last, if anything was."""
-        found = cluster.get("v1", "ConfigMap", RECORD, SYSTEM_NAMESPACE)
-        return None if found is None else found.get("data") or {}
-
-    def _dropped(self, record: Mapping[str, str]) -> list[Place]:
-        """What was applied, is said no more and holds no data."""
-        return [place for place in _places(record) if place not in self._wanted and place.kind not in KEPT]
-
-
-def _places(record: Mapping[str, str]) -> tuple[Place, ...]:
-    return tuple(Place(*one) for one in json.loads(record.get("objects", "[]")))
-
-
-def _record(digest: str, places: Iterable[Place]) -> Mapping[str, Any]:
-    objects = [[one.api_version, one.kind, one.namespace, one.name] for one in places]
-    return {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": {"name": RECORD, "namespace": SYSTEM_NAMESPACE},
-        "data": {"sha256": digest, "objects": json.dumps(objects)},
-    }

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from sandbox.addons.record import Place
 from sandbox.cluster import pods
 from sandbox.cluster.api import Cluster, title
 from sandbox.cluster.attempt import attempt
@@ -15,11 +16,12 @@ from sandbox.host.engine import Engine
 from sandbox.host.waiting import wait_until
 from sandbox.ingress.controller import Controller
 from sandbox.names import SYSTEM_NAMESPACE, Names
-from sandbox.steps import marked
+from sandbox.steps import addon_objects, applied, marked
 from sandbox.steps.step import State, Status, Work
 
 TIMEOUT = 180.0
 KIND_TIMEOUT = 30.0
+RECORD = "applied-ingress"
 
 
 @dataclass(frozen=True)
@@ -44,18 +46,31 @@ class IngressStep:
         amiss = marked.amiss(cluster, self._manifests())
         if amiss:
             return amiss
+        dropped = self._dropped(cluster)
+        if dropped:
+            return Status(State.DRIFTED, f"{', '.join(map(str, dropped))} of an earlier spec")
         return Status(State.READY, self.controller.promises)
 
     def apply(self, work: Work) -> None:
         cluster = Cluster(self.names.kubeconfig)
-        manifests = self._manifests()
-        for manifest in (*self.controller.groundwork(), *manifests):
+        manifests, groundwork = self._manifests(), self.controller.groundwork()
+        dropped, wanted = self._dropped(cluster), tuple(map(Place.of, manifests))
+        # Remembered first, so that whatever comes to be is known; what goes has the node's ports until it is gone.
+        applied.write(cluster, RECORD, (*wanted, *dropped))
+        addon_objects.remove(cluster, dropped)
+        for manifest in (*groundwork, *manifests):
             wait_until(partial(attempt, cluster, manifest), what=title(manifest), timeout=KIND_TIMEOUT)
+        applied.write(cluster, RECORD, wanted)
         wait_ready(cluster, manifests, timeout=TIMEOUT)
         pods.look_again(cluster, SYSTEM_NAMESPACE, marked.digest(manifests))
 
     def undo(self) -> bool:
         return False
+
+    def _dropped(self, cluster: Cluster) -> tuple[Place, ...]:
+        """What an earlier spec's controller had and this one has not."""
+        before = applied.read(cluster, RECORD) or applied.Applied()
+        return before.dropped(tuple(map(Place.of, self._manifests())))
 
     def _manifests(self) -> list[dict[str, Any]]:
         network = self.engine.network(self.network)

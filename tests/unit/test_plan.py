@@ -62,7 +62,18 @@ from tests.registry_simulator import Simulator
 S = TypeVar("S")
 OWN = OwnImages("upstream", UPSTREAM)
 WITHOUT_CLUSTER = {"spec", "images", "network", "certificates", "registry", "edge"}
-ALWAYS = WITHOUT_CLUSTER | {"cluster", "context", "dns", "pod-proxy", "trust", "wiring", "addons", "secrets", "apply"}
+ALWAYS = WITHOUT_CLUSTER | {
+    "cluster",
+    "context",
+    "dns",
+    "pod-proxy",
+    "trust",
+    "wiring",
+    "addons",
+    "secrets",
+    "apply",
+    "ingress",
+}
 
 
 @pytest.fixture
@@ -142,7 +153,7 @@ def test_whatever_a_step_needs_is_there_and_comes_before_it(
         update={"push": images if push else None, "apply": (objects,) if apply else ()}
     )
     steps = build(spec, place)
-    optional = {"push": push, **dict.fromkeys(("ingress", "https"), controller != "none")}
+    optional = {"push": push, "https": controller != "none"}
     optional["page"] = controller == "nginx"
     assert steps.keys() == ALWAYS | {name for name, wanted in optional.items() if wanted}
     seen: set[str] = set()

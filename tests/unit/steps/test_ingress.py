@@ -13,16 +13,18 @@ from sandbox.cluster import pods
 from sandbox.cluster.api import ClusterError
 from sandbox.errors import SandboxError
 from sandbox.ingress.controller import Manifest
-from sandbox.names import NETWORK, Names
+from sandbox.names import NETWORK, SYSTEM_NAMESPACE, Names
 from sandbox.steps import ingress
 from sandbox.steps.ingress import IngressStep
-from sandbox.steps.step import State
+from sandbox.steps.no_ingress import NoIngressStep
+from sandbox.steps.step import State, Status
 from tests.api_server import ApiServer
 from tests.fakes import FakeEngine, NoWork
 
 CONFIG = "/api/v1/namespaces/s/configmaps/c"
 POD = "/api/v1/namespaces/s/pods/p"
 GROUND = "/api/v1/namespaces/s/configmaps/ground"
+KNOWN = f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/configmaps/applied-ingress"
 
 
 def manifest(kind: str, name: str, **content: Any) -> dict[str, Any]:
@@ -38,6 +40,7 @@ class Small:
     promises: str = "little"
     status: dict[str, Any] = field(default_factory=lambda: {"phase": "Succeeded"})
     trouble: SandboxError | None = None
+    workload: str = "p"
 
     def groundwork(self) -> Sequence[Manifest]:
         if self.trouble:
@@ -46,7 +49,7 @@ class Small:
 
     def manifests(self, *, trusted: str) -> Sequence[Manifest]:
         config = manifest("ConfigMap", "c", data={"content": self.content, "trusted": trusted})
-        return [config, manifest("Pod", "p", status=self.status)]
+        return [config, manifest("Pod", self.workload, status=self.status)]
 
 
 @pytest.fixture
@@ -57,7 +60,7 @@ def step(engine: FakeEngine, names: Names, server: ApiServer) -> IngressStep:
 def test_it_is_absent_until_its_workload_is_there(server: ApiServer, step: IngressStep) -> None:
     assert step.check().state is State.ABSENT
     step.apply(NoWork())
-    assert list(server.objects) == [GROUND, CONFIG, POD], "the groundwork first, the workload last"
+    assert list(server.objects) == [KNOWN, GROUND, CONFIG, POD], "the groundwork first, the workload last"
     assert (step.check().state, step.check().detail) == (State.READY, "little")
 
 
@@ -105,6 +108,25 @@ def test_what_the_cluster_refuses_is_said_at_once(server: ApiServer, step: Ingre
     server.refusal = (422, b'{"message": "port is taken"}')
     with pytest.raises(ClusterError, match="port is taken"):
         step.apply(NoWork())
+
+
+def test_what_another_controller_had_goes_before_this_one_comes(server: ApiServer, step: IngressStep) -> None:
+    replace(step, controller=Small(workload="old")).apply(NoWork())
+    old = POD.removesuffix("p") + "old"
+    assert step.check().state is State.ABSENT and old in server.objects
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+    assert old not in server.objects and POD in server.objects
+
+
+def test_without_a_controller_nothing_of_one_is_left(server: ApiServer, names: Names, step: IngressStep) -> None:
+    none = NoIngressStep(names)
+    assert none.check().state is State.READY
+    step.apply(NoWork())
+    assert none.check() == Status(State.DRIFTED, "an earlier spec asked for one")
+    none.apply(NoWork())
+    assert none.check().state is State.READY
+    assert list(server.objects) == [GROUND]
 
 
 def test_it_goes_with_the_cluster(step: IngressStep) -> None:
