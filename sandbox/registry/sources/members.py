@@ -12,6 +12,9 @@ from typing import IO
 
 from sandbox.registry.errors import BadImage
 
+# What unpacks to more than this beside its own size is made to do harm; gzip itself ends at 1032 times.
+SWELL = 1100
+ROOM = 1 << 20
 LARGEST_DOCUMENT = 8 << 20
 _MOST_LINKS = 16
 
@@ -101,8 +104,13 @@ class Members:
 def _pieces(path: Path, mode: str) -> dict[str, _Piece]:
     pieces: dict[str, _Piece] = {}
     links: dict[str, str] = {}
+    most = path.stat().st_size * SWELL + ROOM
     with tarfile.open(path, mode) as tar:  # type: ignore[call-overload]
         for member in tar:
+            if (
+                not 0 <= member.size <= most - member.offset_data
+            ):  # one below zero led tarfile in circles: CVE-2025-8194
+                raise tarfile.ReadError(f"{member.name} would be {member.size} bytes")
             name = posixpath.normpath(member.name)
             if member.isfile():
                 pieces[name] = _Piece(member.offset_data, member.size)

@@ -1,0 +1,140 @@
+"""Files made to do harm are refused in words, and nothing outside of them is touched."""
+
+from __future__ import annotations
+
+import bz2
+import io
+import json
+import struct
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox.document import parse as parse_document
+from sandbox.errors import BadFile
+from sandbox.registry import imagelist
+from sandbox.registry.digest import of
+from sandbox.registry.imagelist import Entry, FromArchive, FromLayout
+from sandbox.registry.push import PushFailed, push
+from sandbox.registry.target import parse
+from sandbox.spec import Spec
+from tests.images import TestImage, index, layer, tar, write_layout
+from tests.registry_simulator import Simulator
+
+SECRET = "canary of another file"
+APP = TestImage((layer(1),), "app")
+
+
+@pytest.mark.fault(43)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "name: !!python/object/apply:os.system [touch /tmp/owned]",
+        "name: !!python/name:os.system",
+        "name: a\nname: b",
+        "apply: " + "[" * 10_000,
+        "apply: " + "{a: " * 10_000,
+        "name: " + "'" * 9_999,
+        "&a [*a]",
+        "apply: &a [*a]",
+        "name: " + "9" * 100_000,
+        "registry: {port: 0x" + "f" * 100_000 + "}",
+        "name: a\x00b",
+        "? [a, b]\n: c",
+        "<<: {name: a}",
+        "--- \nname: a\n--- \nname: b",
+    ],
+    ids=lambda text: text[:24],
+)
+def test_yaml_that_is_made_to_do_harm_is_refused(text: str) -> None:
+    """Tags that run code, endless nesting, keys twice, circles, huge numbers → refused with file and line."""
+    with pytest.raises(BadFile) as caught:
+        parse_document(text, Spec, origin="sandbox.yaml")
+    assert caught.value.brief.startswith("sandbox.yaml:")
+    assert len(str(caught.value)) < 5_000  # and the harm is not repeated
+
+
+@pytest.mark.fault(44)
+def test_a_very_long_list_is_read_whole(tmp_path: Path) -> None:
+    """5000 images in one file → all are read; 20 MB of them → refused before they are read."""
+    path = tmp_path / "images.yaml"
+    path.write_text("images:\n" + "".join(f"- team/app-{number}:1\n" for number in range(5_000)))
+    assert len(imagelist.load(path)) == 5_000
+    path.write_text("images:\n" + "- team/app:1\n" * 2_000_000)
+    with pytest.raises(BadFile, match="larger than"):
+        imagelist.load(path)
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Path:
+    """A file of the user's that has no business in any image."""
+    path = tmp_path / "secret"
+    path.write_text(SECRET)
+    return path
+
+
+def refused(entry: Entry) -> str:
+    with Simulator() as registry:
+        with pytest.raises(PushFailed) as caught:
+            push([entry], registry.url)
+        assert not any(SECRET.encode() in content for content in registry.content.values())
+        assert not registry.manifests
+    return str(caught.value)
+
+
+def saved(layers: list[str], config: str = "config.json") -> bytes:
+    return json.dumps([{"Config": config, "RepoTags": ["app:dev"], "Layers": layers}]).encode()
+
+
+@pytest.mark.fault(46)
+@pytest.mark.security(9)
+@pytest.mark.parametrize(
+    "name", ["../secret", "/{place}", "a/../../secret", "..\\secret", "link", "link/secret", "hard"]
+)
+def test_an_archive_cannot_name_files_outside_of_it(tmp_path: Path, outside: Path, name: str) -> None:
+    """Layers called ../secret or /secret, links and hard links that lead there → the image fails, nothing is read."""
+    name = name.replace("/{place}", str(outside))
+    path = tmp_path / "app.tar"
+    content = tar(
+        {"config.json": APP.config, "manifest.json": saved([name])}, {"link": str(outside), "hard": "../secret"}
+    )
+    path.write_bytes(content)
+    assert "app:dev" in refused(FromArchive(parse("app:dev"), path))
+    assert outside.read_text() == SECRET
+
+
+@pytest.mark.fault(46)
+@pytest.mark.security(9)
+def test_an_oci_folder_cannot_name_files_outside_of_it(tmp_path: Path, outside: Path) -> None:
+    """A digest sha256:../../secret, or a blob that is a link to it → the image fails, nothing is sent."""
+    descriptor: dict[str, Any] = {**APP.descriptor(), "digest": "sha256:../../../secret"}
+    write_layout(tmp_path / "oci", index(descriptor), APP.files)
+    refused(FromLayout(parse("app:dev"), tmp_path / "oci"))
+    write_layout(tmp_path / "linked", index(APP.descriptor()), APP.files)
+    blob = tmp_path / "linked" / "blobs" / "sha256" / of(APP.layers[0]).partition(":")[2]
+    blob.unlink()
+    blob.symlink_to(outside)
+    refused(FromLayout(parse("app:dev"), tmp_path / "linked"))
+
+
+@pytest.mark.fault(47)
+def test_an_archive_that_swells_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+    """A bzip2 file of some hundred bytes with a layer of 100 GB → refused at the layer's header."""
+    header = tarfile.TarInfo("layer.tar")
+    header.size = 100 << 30
+    (tmp_path / "bomb.tar").write_bytes(bz2.compress(header.tobuf(tarfile.GNU_FORMAT) + bytes(1 << 20)))
+    assert "would be" in refused(FromArchive(parse("app:dev"), tmp_path / "bomb.tar"))
+
+
+@pytest.mark.fault(47)
+def test_an_archive_that_leads_in_circles_is_refused(tmp_path: Path) -> None:
+    """A member of negative size, which sends readers back (CVE-2025-8194) → refused."""
+    header = bytearray(tarfile.TarInfo("layer.tar").tobuf(tarfile.GNU_FORMAT))
+    header[124:136] = b"\xff" * 4 + struct.pack(">q", -1024)
+    header[148:156] = b" " * 8
+    header[148:156] = f"{sum(header):06o}\0 ".encode()
+    output = io.BytesIO(bytes(header) + bytes(10240))
+    (tmp_path / "back.tar").write_bytes(output.getvalue())
+    refused(FromArchive(parse("app:dev"), tmp_path / "back.tar"))
