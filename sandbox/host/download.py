@@ -11,6 +11,7 @@ from pathlib import Path
 from sandbox.errors import SandboxError
 from sandbox.host import files
 
+LARGEST = 64 << 20
 TIMEOUT = 60.0
 
 
@@ -26,7 +27,7 @@ def download(url: str, path: Path, *, sha256: str) -> bytes:
         return data
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT) as response:  # noqa: S310  # a constant of ours
-            data = bytes(response.read())
+            data = bytes(response.read(LARGEST))  # of more, the digest is another
     except (OSError, http.client.HTTPException) as error:
         if isinstance(error, urllib.error.HTTPError):
             error.close()  # it holds the connection

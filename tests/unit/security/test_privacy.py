@@ -1,0 +1,107 @@
+"""What goes out, and what other users of the machine can get at: nothing."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox.certs.keystore import Keystore
+from sandbox.cli import environment
+from sandbox.host import files, turn
+from tests.unit.certs.tls import NOW
+from tests.unit.cli.test_main import run
+
+DOMAIN = "demo.sandbox.localhost"
+
+
+def tell(told: Path) -> Callable[[], None]:
+    """Lets every attempt to reach something that is not this machine be written down, and fail."""
+
+    def patch() -> None:
+        def connect(self: socket.socket, address: Any) -> None:
+            if self.family == socket.AF_UNIX:
+                raise FileNotFoundError(2, "no engine")
+            with told.open("a") as file:
+                file.write(f"{address} {sys.argv}\n")
+            raise OSError("unreachable")
+
+        socket.socket.connect = connect  # type: ignore[method-assign, assignment]
+        socket.getaddrinfo = lambda *asked, **_: connect(socket.socket(), asked)  # type: ignore[assignment]
+
+    return patch
+
+
+@pytest.mark.security(16)
+@pytest.mark.parametrize(
+    "line", ["--version", "explain", "status", "list", "up", "down", "doctor", "config show", "logs", "certs show"]
+)
+def test_nothing_is_sent_to_anybody(tmp_path: Path, line: str) -> None:
+    """Commands on a machine where every connection is written down → not one that leaves it."""
+    told = tmp_path / "told"
+    found = run(*line.split(), cwd=tmp_path, before=tell(told))
+    assert found.code in (0, 1, 4)
+    outward = [one for one in (told.read_text().splitlines() if told.exists() else ()) if "127.0.0.1" not in one]
+    assert not [one for one in outward if "localhost" not in one]
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    """What commands leave in the state folder, under the laxest umask there is."""
+    before = os.umask(0)
+    try:
+        run("list", cwd=tmp_path)
+        home = environment.home()
+        names = home.sandbox("demo")
+        Keystore(names.keys).authority([DOMAIN], now=NOW)
+        files.make_private_dir(names.folder)
+        files.write_atomic(names.kubeconfig, b"token", mode=0o600)
+        with turn.take(home.lock("demo"), "x", seconds=1, waits=lambda _: None):
+            return home.state
+    finally:
+        os.umask(before)
+
+
+@pytest.mark.security(14, 17)
+def test_other_users_cannot_even_look(state: Path) -> None:
+    """Everything a command leaves, under umask 000 → folders 0700; keys, locks and logs 0600."""
+    assert stat.S_IMODE(state.stat().st_mode) == 0o700
+    for path in state.rglob("*"):
+        mode = stat.S_IMODE(path.stat().st_mode)
+        if path.is_dir():
+            assert mode == 0o700, path
+        elif path.suffix != ".crt":  # certificates are public, though nobody else gets there
+            assert mode == 0o600, path
+
+
+@pytest.mark.security(17)
+def test_another_user_gets_neither_keys_nor_locks(state: Path) -> None:
+    """A process of another user opens keys, locks and logs → refused, each time."""
+    if os.geteuid() != 0:
+        assert not state.stat().st_mode & 0o077  # only root can become somebody else; the mode says the same
+        return
+    tried = [next(state.rglob("*.key")), next(state.rglob(".lock")), next(state.glob("*.log"))]
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setgroups([])
+            os.setgid(65534)
+            os.setuid(65534)
+            os._exit(sum(_opens(path) for path in tried))
+        finally:
+            os._exit(99)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def _opens(path: Path) -> bool:
+    try:
+        path.open("rb").close()
+    except PermissionError:
+        return False
+    return True

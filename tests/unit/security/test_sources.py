@@ -1,0 +1,116 @@
+"""Rules that hold for all of the source: what is fetched, how programs are started, whom TLS trusts."""
+
+from __future__ import annotations
+
+import ast
+import configparser
+import re
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sandbox.bundle.own import NODES, UPSTREAM
+from sandbox.bundle.recipe import recipes
+from sandbox.ingress.nginx import IMAGE
+
+ROOT = Path(__file__).resolve().parents[3]
+DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
+# These look at whatever certificate there is, and say what they saw; nothing is sent over the connection.
+LOOK_ONLY = {"sandbox/doctor/tls/served.py", "sandbox/proxy/forward.py", "sandbox/proxy/probe.py"}
+# The first releases without known holes that concern us: redirects that carried credentials (urllib3 CVE-2026-44431,
+# requests CVE-2026-25645), locks that followed links (filelock CVE-2026-22701).
+SOUND = {"urllib3": (2, 7), "requests": (2, 33), "filelock": (4, 2)}
+
+
+def calls() -> Iterator[tuple[str, ast.Call]]:
+    for path in sorted((ROOT / "sandbox").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call):
+                yield str(path.relative_to(ROOT)), node
+
+
+@pytest.mark.security(7)
+def test_whatever_is_downloaded_has_its_digest_in_the_package() -> None:
+    """A file that the code fetches → over https, and only with the digest that is written beside it."""
+    found = [(path, call) for path, call in calls() if ast.unparse(call.func) in ("download", "urllib.request.urlopen")]
+    assert {path for path, call in found if ast.unparse(call.func) != "download"} == {"sandbox/host/download.py"}
+    assert all(
+        "sha256" in {one.arg for one in call.keywords} for _, call in found if ast.unparse(call.func) == "download"
+    )
+    text = "".join(path.read_text() for path in (ROOT / "sandbox").rglob("*.py"))
+    fetched = re.findall(r"^URL = \(?\s*f?\"(\S+?):", text, re.MULTILINE)
+    assert fetched and set(fetched) == {"https"}
+
+
+@pytest.mark.security(7)
+def test_what_the_bundle_is_built_of_is_pinned() -> None:
+    """Go modules of the bundle → every one has its checksum beside it (go.sum)."""
+    modules = list((ROOT / "sandbox" / "bundle" / "recipes").glob("*/go.mod"))
+    assert len(modules) > 5
+    for module in modules:
+        assert re.search(r"^\S+ v\S+ h1:[\w+/]+=$", module.with_name("go.sum").read_text(), re.MULTILINE), module
+    text = "".join(path.read_text() for path in (ROOT / "sandbox" / "bundle").glob("*.py"))
+    assert not re.search(r"-mod=mod|GONOSUM|GOFLAGS=-insecure|GOINSECURE", text)  # Go itself insists then
+
+
+@pytest.mark.security(8)
+def test_every_image_of_ours_has_a_digest() -> None:
+    """Images that are pulled by name → each with its digest; manifests name none by themselves."""
+    assert all(DIGEST.search(reference) for reference in (*UPSTREAM.values(), *NODES.values(), IMAGE))
+    named = {
+        line.strip()
+        for path in (ROOT / "sandbox").rglob("*.yaml")
+        for line in path.read_text().splitlines()
+        if re.match(r"\s+(- )?image: ", line) and "recipes" not in path.parts and path.name != "advice.yaml"
+    }
+    assert named
+    assert {
+        line for line in named if not re.fullmatch(r"(- )?image: (\$\{\w+\}|\S+@sha256:[0-9a-f]{64})", line)
+    } == set()
+
+
+@pytest.mark.security(8)
+def test_the_registry_is_one_without_known_holes() -> None:
+    """The registry, pulled or built → 3.1.1 or newer (CVE-2026-33540, CVE-2026-35172, CVE-2026-41888)."""
+    for version in (UPSTREAM["registry"].split(":")[1].split("@")[0], recipes()["registry"].version):
+        assert tuple(map(int, version.split("."))) >= (3, 1, 1)
+
+
+@pytest.mark.security(10)
+def test_certificates_are_verified_wherever_something_is_sent() -> None:
+    """Every TLS connection of ours → verified, but for three looks that send nothing; the edge speaks 1.2 and newer."""
+    lax = set()
+    for path, call in calls():
+        assert not any(one.arg == "verify" and ast.unparse(one.value) == "False" for one in call.keywords), path
+        lax |= {path} if "_create_unverified_context" in ast.unparse(call.func) else set()
+    for source in (ROOT / "sandbox").rglob("*.py"):
+        if re.search(r"CERT_NONE|check_hostname = False|InsecureRequestWarning", source.read_text()):
+            lax.add(str(source.relative_to(ROOT)))
+    assert lax == LOOK_ONLY
+    assert "ssl-min-ver TLSv1.2" in (ROOT / "sandbox" / "proxy" / "config.py").read_text()
+
+
+@pytest.mark.security(12)
+def test_programs_are_started_by_lists_of_words() -> None:
+    """Every start of a program → a list, without a shell; the linter's rules about it are on."""
+    for path, call in calls():
+        assert not any(one.arg == "shell" for one in call.keywords), path
+        assert ast.unparse(call.func) not in {"os.system", "os.popen", "eval", "exec", "pickle.loads"}, path
+    settings = (ROOT / ".ruff.toml").read_text()
+    assert '"S"' in settings
+    ignored = re.search(r"^ignore = (\[.*?\])", settings, re.MULTILINE)
+    assert ignored and not {"S602", "S604", "S605", "S501", "S506", "S202", "S104"} & set(yaml.safe_load(ignored[1]))
+
+
+@pytest.mark.security(11, 18)
+def test_libraries_with_known_holes_are_not_accepted() -> None:
+    """An installation with older libraries → pip replaces them, for setup.cfg asks for newer ones."""
+    settings = configparser.ConfigParser()
+    settings.read(ROOT / "setup.cfg")
+    for name, least in SOUND.items():
+        wanted = re.search(rf"^{name}>=(\d+)\.(\d+)", settings["options"]["install_requires"], re.MULTILINE)
+        assert wanted and tuple(map(int, wanted.groups())) >= least, name
+        assert tuple(map(int, metadata.version(name).split(".")[:2])) >= least
