@@ -10,22 +10,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
-import yaml
-from kubernetes import client, config
-from kubernetes.client.exceptions import ApiException
-
+from sandbox.cluster import transport
+from sandbox.cluster.transport import Transport
 from sandbox.errors import SandboxError
 
 log = logging.getLogger(__name__)
 
 MANAGER = "sandbox"
-CALL_TIMEOUT = 15.0
 
 Manifest = Mapping[str, Any]
 
-# The client library writes certificates to files that all threads share, and names a file before it has written it.
+# The official client writes certificates to files that all threads share, and names a file before it has written it.
 _loading = threading.Lock()
 
 
@@ -67,7 +64,7 @@ class Cluster:
         try:
             with _loading:
                 self._connection = _connection(kubeconfig, kubeconfig.stat().st_mtime_ns)
-        except (config.ConfigException, yaml.YAMLError, OSError) as error:
+        except (transport.Unusable, OSError) as error:
             raise ClusterError("the cluster has no usable kubeconfig", details=str(error)) from error
 
     def is_up(self) -> bool:
@@ -207,20 +204,14 @@ class Cluster:
         self, method: str, path: str, *, body: Any = None, kind: str = "application/json", text: bool = False
     ) -> Any:
         headers = {"Accept": "*/*" if text else "application/json", "Content-Type": kind}
-        api = self._connection.client
-        url = api.configuration.host + path
         try:
-            api.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
-            response = api.call_api(method, url, headers, body, _request_timeout=CALL_TIMEOUT)
-            data = response.read()
-        except ApiException as error:
-            raise ClusterError(f"{method} {path} failed", details=str(error.reason)) from error
-        except Exception as error:  # urllib3's errors have no common base that the client re-exports
+            status, data = self._connection.transport.request(method, path, headers, body)
+        except transport.Unanswered as error:
             raise ClusterError("the cluster's API server does not answer", details=str(error)) from error
-        log.debug("%s %s -> %s", method, path, response.status)
-        answer = data.decode(errors="replace") if isinstance(data, bytes) else str(data)
-        if response.status >= 400:
-            raise ClusterError(f"{method} {path} failed", details=_message(answer), status=response.status)
+        log.debug("%s %s -> %s", method, path, status)
+        answer = data.decode(errors="replace")
+        if status >= 400:
+            raise ClusterError(f"{method} {path} failed", details=_message(answer), status=status)
         return answer if text or not answer.startswith("{") else json.loads(answer)
 
 
@@ -228,25 +219,14 @@ class Cluster:
 class _Connection:
     """What all Clusters of one kubeconfig share: connections, and per API group version the kinds it has."""
 
-    client: Any
+    transport: Transport
     resources: dict[str, dict[str, Resource]] = field(default_factory=dict)
 
 
 @functools.lru_cache(maxsize=8)
 def _connection(kubeconfig: Path, changed: int) -> _Connection:
     """The connection by a kubeconfig as it was when it was `changed` (st_mtime_ns): a rebuilt cluster has another."""
-    api = config.new_client_from_config(config_file=str(kubeconfig))  # type: ignore[no-untyped-call]
-    if _is_here(api.configuration.host):
-        # On this machine a company proxy named by the environment has no part in it.
-        api.configuration.proxy = None
-    api.configuration.retries = False
-    api.rest_client = client.rest.RESTClientObject(api.configuration)
-    return _Connection(api)
-
-
-def _is_here(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    return host == "localhost" or host == "::1" or host.startswith("127.")
+    return _Connection(transport.connect(kubeconfig))
 
 
 def _message(answer: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from sandbox.cluster import transport
 from sandbox.cluster.api import Cluster, ClusterError, title
 from sandbox.cluster.readiness import wait_ready
 from tests.api_server import ApiServer, kubeconfig, serving
@@ -22,8 +23,12 @@ def server() -> Iterator[ApiServer]:
         yield server
 
 
-@pytest.fixture
-def cluster(server: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
+@pytest.fixture(params=["plain", "official"])
+def cluster(
+    request: pytest.FixtureRequest, server: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Cluster:
+    if request.param == "official":
+        monkeypatch.setattr(transport, "_plain", lambda content, folder: None)
     # A proxy of the environment must play no part.
     for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
