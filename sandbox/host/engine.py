@@ -80,7 +80,7 @@ class ContainerSpec:
 
 @dataclass(frozen=True)
 class Container:
-    """A container as the engine sees it now."""
+    """A container as the engine sees it now; one that is `held` still does not run, and has its ports."""
 
     name: str
     id: str
@@ -89,6 +89,7 @@ class Container:
     labels: Mapping[str, str]
     addresses: Mapping[str, str]
     published: Mapping[int, frozenset[Bind]]
+    held: bool = False
 
 
 @dataclass(frozen=True)
@@ -237,8 +238,11 @@ class Engine:
     def containers(self, label: str) -> tuple[Container, ...]:
         """Every container, running or not, that has the label (`key` or `key=value`)."""
         with _translated("listing containers"):
-            found = self._client.api.containers(all=True, filters={"label": label})
-            return tuple(_container(self._client.api.inspect_container(one["Id"])) for one in found)
+            inspected = []
+            for one in self._client.api.containers(all=True, filters={"label": label}):
+                with suppress(NotFound):  # it went between the two questions
+                    inspected.append(_container(self._client.api.inspect_container(one["Id"])))
+            return tuple(inspected)
 
     def publisher(self, port: int) -> str | None:
         """The running container that publishes a port of this machine, or None."""
@@ -494,6 +498,7 @@ def _container(found: Mapping[str, Any]) -> Container:
         labels=labels,
         addresses={name: one["IPAddress"] for name, one in networks.items() if one.get("IPAddress")},
         published={int(inner.split("/")[0]): frozenset(binds) for inner, binds in (published | listens).items()},
+        held=found["State"]["Status"] == "paused",
     )
 
 

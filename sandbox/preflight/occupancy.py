@@ -65,7 +65,7 @@ class Machine:
         if starting:
             return Occupant(f"sandbox '{starting}', which is starting", "wait for it")
         publishers = [one for one in self.ours if any(bind in binds for binds in one.published.values())]
-        if any(one.name == owner and one.running for one in publishers):
+        if any(one.name == owner and (one.running or one.held) for one in publishers):
             return None
         other = next((one for one in publishers if one.name != owner), None)
         if other:
