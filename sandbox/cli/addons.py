@@ -13,7 +13,7 @@ from sandbox import lifecycle
 from sandbox.addons import catalogue
 from sandbox.addons.choice import Chosen
 from sandbox.addons.record import Record
-from sandbox.cli import complete, environment, session
+from sandbox.cli import addons_minikube, complete, environment, session
 from sandbox.cli.console import reporter
 from sandbox.cli.options import find_spec, output_option, progress_option, spec_options
 from sandbox.cluster.api import Cluster, ClusterError
@@ -21,6 +21,7 @@ from sandbox.errors import SandboxError, UsageError
 from sandbox.spec import Spec
 from sandbox.spec.values import AddonSource
 from sandbox.steps.addon import AddonStep, lost
+from sandbox.steps.minikube_addons import MinikubeAddonsStep
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def command() -> None:
 def list_(ctx: click.Context, file: Path | None, name: str | None, *, output: str) -> int:
     """List the addons there are, who enabled them and how they stand."""
     environment.start_log(verbose=ctx.obj)
-    rows = _rows(_step(find_spec(file, name)))
+    rows = _rows(*_steps(find_spec(file, name)))
     if output == "json":
         click.echo(json.dumps([asdict(row) for row in rows], indent=2))
         return 0
@@ -79,9 +80,13 @@ def enable(ctx: click.Context, addon: str, file: Path | None, name: str | None, 
     environment.start_log(verbose=ctx.obj)
     environment.catch_signals()
     spec, source = find_spec(file, name), _source(addon)
-    found = catalogue.find(source)
     with session.alone(spec.name):
-        step = _step(spec)
+        step, theirs = _steps(spec)
+        if theirs and "/" not in source:
+            _cluster(step)
+            addons_minikube.enable(theirs, source, progress)
+            return 0
+        found = catalogue.find(source)
         cluster = _cluster(step)
         if found.name in {Path(use.source).name for use in step.uses}:
             raise UsageError(f"sandbox.yaml has '{found.name}' already", fix="sandbox up")
@@ -110,7 +115,11 @@ def disable(ctx: click.Context, addon: str, file: Path | None, name: str | None)
     environment.catch_signals()
     spec, called = find_spec(file, name), Path(addon).name
     with session.alone(spec.name):
-        step = _step(spec)
+        step, theirs = _steps(spec)
+        if theirs and called not in step.records(_cluster(step)):
+            addons_minikube.disable(theirs, called)
+            click.echo(f"{called} is disabled", err=True)
+            return 0
         if called in {Path(use.source).name for use in step.uses}:
             raise UsageError(
                 f"sandbox.yaml asks for '{called}'", fix="take it out of `addons` there, then `sandbox up`"
@@ -126,10 +135,12 @@ def disable(ctx: click.Context, addon: str, file: Path | None, name: str | None)
     return 0
 
 
-def _step(spec: Spec) -> AddonStep:
+def _steps(spec: Spec) -> tuple[AddonStep, MinikubeAddonsStep | None]:
+    """The sandbox's own addons and, on a cluster of minikube's, that one's."""
     session.require_own_cluster(spec, "an addon")
     steps, _, _ = session.steps(spec)
-    return next(step for step in steps if isinstance(step, AddonStep))
+    own = next(step for step in steps if isinstance(step, AddonStep))
+    return own, next((step for step in steps if isinstance(step, MinikubeAddonsStep)), None)
 
 
 def _source(addon: str) -> str:
@@ -169,7 +180,7 @@ def _unneeded(step: AddonStep, records: dict[str, Record], name: str) -> list[st
     return [one for one, record in others.items() if one not in left and record.by == name]
 
 
-def _rows(step: AddonStep) -> list[Row]:
+def _rows(step: AddonStep, theirs: MinikubeAddonsStep | None) -> list[Row]:
     try:
         cluster: Cluster | None = _cluster(step)
     except SandboxError:
@@ -179,6 +190,9 @@ def _rows(step: AddonStep) -> list[Row]:
     rows = [_row(step, one, cluster, records.get(one.addon.name)) for one in chosen.values()]
     for gone in lost(records):
         rows.append(Row(gone.name, "drifted", gone.by, gone.source, "", "its folder is not there any more"))
+    if theirs:
+        told = addons_minikube.listed(theirs, up=cluster is not None)
+        return rows + [Row(name, state, by, name, "minikube's", detail) for name, state, by, detail in told]
     for addon in catalogue.included():
         if addon.name not in chosen:
             instead = addon.about.instead

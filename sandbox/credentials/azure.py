@@ -26,7 +26,9 @@ _MADE_BY = "az ad sp create-for-rbac --role AcrPull --scopes REGISTRY-ID"
 
 
 @dataclass(frozen=True)
-class _Principal:
+class Principal:
+    """A service principal: whose it is, its name and its password, and who vouches for it."""
+
     tenant: str
     client: str
     secret: str = field(repr=False)
@@ -35,21 +37,26 @@ class _Principal:
 
 def login(entry: Acr, environ: Mapping[str, str], *, now: datetime) -> Login:
     """The account at the registry of `entry`. Raises CredentialsUnusable."""
-    principal = _from_file(entry.file) if entry.file else _from_environment(environ)
-    token = _access_token(principal, now)
+    account = principal(entry, environ)
+    token = _access_token(account, now)
     url = str(address.parse(entry.registry))
     service = Service(f"the registry {entry.registry}", f"{url}/oauth2/exchange", (token,), now)
     form = {
         "grant_type": "access_token",
         "service": entry.registry,
-        "tenant": principal.tenant,
+        "tenant": account.tenant,
         "access_token": token,
     }
     refresh = service.text(service.post_json(form), "refresh_token")
     return Login({entry.registry: Credential(USERNAME, refresh)}, now, _expiry(refresh) or now + LIFETIME)
 
 
-def _access_token(principal: _Principal, now: datetime) -> str:
+def principal(entry: Acr, environ: Mapping[str, str]) -> Principal:
+    """Who `entry` names. Raises CredentialsUnusable."""
+    return _from_file(entry.file) if entry.file else _from_environment(environ)
+
+
+def _access_token(principal: Principal, now: datetime) -> str:
     """What the directory gives the principal (Microsoft identity platform, client credentials flow)."""
     url = f"{principal.authority.rstrip('/')}/{principal.tenant}/oauth2/v2.0/token"
     service = Service("Microsoft's token service", url, (principal.secret,), now)
@@ -62,24 +69,24 @@ def _access_token(principal: _Principal, now: datetime) -> str:
     return service.text(service.post_json(form), "access_token")
 
 
-def _from_file(path: Path) -> _Principal:
+def _from_file(path: Path) -> Principal:
     """What `az ad sp create-for-rbac` prints, with --sdk-auth or without."""
     content = keyfile.read(path, made_by=_MADE_BY)
     tenant, client, secret = (
         keyfile.text(path, content, *names, made_by=_MADE_BY)
         for names in (("tenant", "tenantId"), ("appId", "clientId"), ("password", "clientSecret"))
     )
-    return _Principal(tenant, client, secret, str(content.get("activeDirectoryEndpointUrl") or AUTHORITY))
+    return Principal(tenant, client, secret, str(content.get("activeDirectoryEndpointUrl") or AUTHORITY))
 
 
-def _from_environment(environ: Mapping[str, str]) -> _Principal:
+def _from_environment(environ: Mapping[str, str]) -> Principal:
     """The variables of Azure's SDKs (EnvironmentCredential)."""
     names = ("AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET")
     missing = [name for name in names if not environ.get(name)]
     if missing:
         raise CredentialsUnusable(f"{', '.join(missing)} is not set", fix="set it, or name a file")
     tenant, client, secret = (environ[name] for name in names)
-    return _Principal(tenant, client, secret, environ.get("AZURE_AUTHORITY_HOST") or AUTHORITY)
+    return Principal(tenant, client, secret, environ.get("AZURE_AUTHORITY_HOST") or AUTHORITY)
 
 
 def _expiry(token: str) -> datetime | None:

@@ -53,6 +53,7 @@ def build(
         registry.wiring(site, {step.name for step in steps}),
         *registry.accounts(site),
         cluster.addons(site),
+        *cluster.minikube_addons(site),
         *certificates.secrets(site),
         *ingress.controller(site, {step.name for step in steps}),
     ]

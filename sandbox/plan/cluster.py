@@ -10,6 +10,8 @@ from sandbox.cluster import manifests
 from sandbox.names import HOST, INGRESS_SERVICE, NETWORK, REGISTRY_PORT
 from sandbox.plan.provider import proxied, upstream
 from sandbox.plan.site import Site
+from sandbox.providers.minikube import MinikubeProvider
+from sandbox.spec import Spec
 from sandbox.steps.addon import AddonStep
 from sandbox.steps.addon_images import AddonImages
 from sandbox.steps.apply import ApplyStep
@@ -17,6 +19,7 @@ from sandbox.steps.cluster import ClusterStep
 from sandbox.steps.context import ContextStep
 from sandbox.steps.dns import DnsStep
 from sandbox.steps.join import JoinStep
+from sandbox.steps.minikube_addons import MinikubeAddonsStep
 from sandbox.steps.node_images import NodeImagesStep
 from sandbox.steps.pod_proxy import PodProxyStep
 from sandbox.steps.step import Step
@@ -64,15 +67,34 @@ def addons(site: Site) -> Step:
     images = AddonImages(
         site.engine, names, site.provider, site.store, spec.registry.external or registry, here, others
     )
-    uses = tuple(Use(one.addon, one.values) for one in spec.addons)
+    uses = tuple(use for use in _uses(spec) if not _is_minikubes(spec, use))
     for use in uses:  # so that what cannot be found is said at once
         catalogue.find(use.source)
     values = {"sandbox": spec.name, "domain": spec.domain, "registry": registry, "https_port": str(spec.proxy.ports[0])}
     return AddonStep(images, uses, values, needs=("wiring", *(("push",) if spec.push else ())))
 
 
+def minikube_addons(site: Site) -> list[Step]:
+    """minikube's own addons that the spec names, on a cluster of minikube's."""
+    spec, provider = site.spec, site.provider
+    if not isinstance(provider, MinikubeProvider):
+        return []
+    uses = tuple(use for use in _uses(spec) if _is_minikubes(spec, use))
+    needs = ("wiring", *(("push",) if spec.push else ()))
+    return [MinikubeAddonsStep(provider.minikube, site.names, uses, spec.credentials, needs=needs)]
+
+
+def _uses(spec: Spec) -> tuple[Use, ...]:
+    return tuple(Use(one.addon, one.values) for one in spec.addons)
+
+
+def _is_minikubes(spec: Spec, use: Use) -> bool:
+    """On minikube a name is one of its addons; a folder is the user's own anywhere."""
+    return spec.cluster.provider == "minikube" and "/" not in use.source
+
+
 def objects(site: Site, before: set[str]) -> Step:
     """The user's own objects, after those of the steps `before` that they may rely on."""
-    wanted = ("push", "wiring", "credentials", "addons", "provided", "issuer", "secrets")
+    wanted = ("push", "wiring", "credentials", "addons", "minikube-addons", "provided", "issuer", "secrets")
     needs = tuple(name for name in wanted if name in before)
     return ApplyStep(site.names, manifests.load(site.spec.apply), needs=needs)

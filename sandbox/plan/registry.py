@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sandbox.bundle import own
+from sandbox.credentials import registry_creds
 from sandbox.errors import SandboxError
 from sandbox.plan.site import Site
 from sandbox.registry.credential import Keychain
@@ -80,6 +81,8 @@ def wiring(site: Site, before: set[str]) -> Step:
 def accounts(site: Site) -> list[Step]:
     """The credentials of other registries for pods, also while there are some of an earlier spec to be taken away."""
     entries = site.spec.credentials
+    if any(one.addon == registry_creds.ADDON for one in site.spec.addons):
+        entries = ()  # then that addon has them, and gives pods Secrets of the same names
     if not entries and not site.names.credentials.exists():
         return []
     return [AccountsStep(site.names, entries), CredentialsStep(site.nodes, site.names, entries)]

@@ -35,6 +35,7 @@ NOT_BY_MINIKUBE: tuple[tuple[tuple[str, str], str], ...] = (
     *((("cluster", key), OF_KIND) for key in ("nodes", "ip_family", "feature_gates", "mounts", "kind")),
     (("network", "search"), "nodes of minikube's keep their own search domains"),
 )
+INGRESS_ADDONS = ("ingress", "traefik", "kong", "istio")
 
 
 def misfits(spec: Spec) -> Iterator[Misfit]:
@@ -69,6 +70,13 @@ def _minikube(spec: Spec) -> Iterator[Misfit]:
         return
     if cluster.profile and cluster.kubernetes:
         yield ("cluster", "kubernetes"), f"the profile '{cluster.profile}' has the version that it has"
+    if spec.ingress.controller != "none":
+        for index, one in enumerate(spec.addons):
+            if one.addon in INGRESS_ADDONS:
+                wrong = (
+                    f"'{one.addon}' wants the node's ports 80 and 443: write 'ingress: {{controller: none}}' with it"
+                )
+                yield ("addons", index), wrong
     yield from _said(spec, NOT_BY_MINIKUBE)
 
 

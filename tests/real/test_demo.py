@@ -21,11 +21,13 @@ from cryptography import x509
 from sandbox.bundle import debian
 from sandbox.certs.authority import make_issuing, make_leaf, make_root
 from sandbox.cli import environment
+from sandbox.cluster import dns
 from sandbox.cluster.api import Cluster
+from sandbox.host import resolvers
 from sandbox.host.engine import Engine
 from sandbox.host.waiting import wait_until
 from sandbox.names import EDGE, NETWORK, Names
-from tests.real import machine
+from tests.real import machine, minikube
 from tests.real.machine import CommandLine, tool
 
 pytestmark = pytest.mark.real
@@ -44,10 +46,17 @@ class Demo:
     registry: int
     kubeconfig: Path
     before: dict[str, frozenset[str]]
+    provider: str
+    variables: dict[str, str]
 
     @property
     def command(self) -> CommandLine:
-        return CommandLine({"KUBECONFIG": str(self.kubeconfig)}, self.folder)
+        return CommandLine({"KUBECONFIG": str(self.kubeconfig), **self.variables}, self.folder)
+
+    @property
+    def node(self) -> str:
+        """The only node, which is a container of that name."""
+        return self.names.node if self.provider == "kind" else self.names.cluster
 
     @property
     def names(self) -> Names:
@@ -110,9 +119,12 @@ def engine() -> Engine:
     return machine.engine()
 
 
-@pytest.fixture(scope="module")
-def demo(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    folder = tmp_path_factory.mktemp("demo") / "demo"
+@pytest.fixture(scope="module", params=["kind", "minikube"])
+def demo(engine: Engine, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Demo]:
+    """The demo on a cluster of each kind; where no minikube is found, that half is skipped and says so."""
+    provider, place = str(request.param), tmp_path_factory.mktemp("demo")
+    variables = minikube.variables(engine, place / "minikube") if provider == "minikube" else {}
+    folder = place / "demo"
     shutil.copytree(DEMO, folder)
     first, second, registry = machine.free_ports(443, 8443, 5001)
     ports = (first, second)
@@ -124,6 +136,7 @@ def demo(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[D
         )
         file.write_text(text)
     spec = yaml.safe_load((folder / "sandbox.yaml").read_text())
+    spec |= {"cluster": {"provider": provider}}
     spec |= {"name": NAME, "registry": {"port": registry}, "proxy": {"ports": list(ports)}}
     (folder / "sandbox.yaml").write_text(yaml.safe_dump(spec))
     kubeconfig = folder.parent / "kubeconfig"
@@ -133,8 +146,8 @@ def demo(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[D
     }
     foreign |= {"contexts": [{"name": "work", "context": {"cluster": "work", "user": "me"}}], "users": []}
     kubeconfig.write_text(yaml.safe_dump({"apiVersion": "v1", "kind": "Config", **foreign}))
-    CommandLine({"KUBECONFIG": str(kubeconfig)}, folder)("down", "--purge")
-    made = Demo(folder, ports, registry, kubeconfig, machine.ours(engine))
+    CommandLine({"KUBECONFIG": str(kubeconfig), **variables}, folder)("down", "--purge")
+    made = Demo(folder, ports, registry, kubeconfig, machine.ours(engine), provider, variables)
     try:
         made.command("up")
         yield made
@@ -144,12 +157,12 @@ def demo(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[D
 
 def test_the_cluster_is_real_and_its_context_is_the_current_one(demo: Demo, engine: Engine) -> None:
     nodes = demo.cluster.list("v1", "Node")
-    assert [one["metadata"]["name"] for one in nodes] == [demo.names.node]
+    assert [one["metadata"]["name"] for one in nodes] == [demo.node]
     config = yaml.safe_load(demo.kubeconfig.read_text())
     assert config["current-context"] == demo.names.cluster
     assert {one["name"] for one in config["contexts"]} == {"work", demo.names.cluster}
     assert "Ready" in tool(machine.kubectl(), "--kubeconfig", demo.kubeconfig, "get", "nodes")
-    node = engine.container(demo.names.node)
+    node = engine.container(demo.node)
     assert node is not None and node.image.startswith("sha256:")
 
 
@@ -165,7 +178,7 @@ def test_the_registry_is_plain_http_on_loopback_only_and_can_be_discovered(demo:
     assert set(hosting) == {"host", "hostFromContainerRuntime", "hostFromClusterNetwork", "help"}
     assert hosting["host"] == f"localhost:{demo.registry}"
     for name in (hosting["host"], hosting["hostFromContainerRuntime"]):
-        status, output = engine.execute(demo.names.node, ["crictl", "pull", f"{name}/demo/busybox:1"])
+        status, output = engine.execute(demo.node, ["crictl", "pull", f"{name}/demo/busybox:1"])
         assert status == 0, output
     catalog = demo.in_pod("busybox", "wget", "-q", "-O-", f"http://{hosting['hostFromClusterNetwork']}/v2/_catalog")
     assert "demo/hello" in catalog
@@ -287,8 +300,12 @@ def test_a_pod_resolves_and_reaches_an_outside_name(demo: Demo) -> None:
 
 
 def test_the_pods_use_the_nameservers_of_the_spec(demo: Demo, engine: Engine) -> None:
-    found = engine.execute(demo.names.node, ["cat", "/etc/kubernetes/pod-resolv.conf"])[1]
-    assert found == demo.names.resolv_conf.read_text()
+    known = demo.cluster.get("v1", "ConfigMap", "coredns", "kube-system") or {}
+    wanted = resolvers.upstream().servers
+    assert dns.nameservers(known["data"]["Corefile"])[-len(wanted) :] == wanted
+    if demo.provider == "kind":
+        found = engine.execute(demo.node, ["cat", "/etc/kubernetes/pod-resolv.conf"])[1]
+        assert found == demo.names.resolv_conf.read_text()
 
 
 def test_a_volume_claim_is_bound_by_the_default_storage_class(demo: Demo) -> None:
