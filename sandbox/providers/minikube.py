@@ -19,13 +19,15 @@ from sandbox.providers.proxied import Proxied
 DRIVER = "docker"
 # The label of a node's container; its value is the profile (minikube: pkg/drivers/kic/oci/types.go).
 PROFILE = "name.minikube.sigs.k8s.io"
+# What tells a node from the containers that minikube only prepares its volume with; its value is empty.
+ROLE = "role.minikube.sigs.k8s.io"
 # A file in the node that says minikube came to its end.
 COMPLETE = PurePosixPath("/etc/sandbox/complete")
 
 
 def nodes(engine: Engine, profile: str) -> Containers:
     """The nodes of a profile, there or not; its network has its name, as has the first node."""
-    return Containers(engine, profile, profile, f"{PROFILE}={profile}", (profile,))
+    return Containers(engine, profile, profile, f"{PROFILE}={profile}", (profile,), ROLE, ("",))
 
 
 @dataclass(frozen=True)

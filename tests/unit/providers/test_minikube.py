@@ -15,7 +15,7 @@ from sandbox.host.engine import ContainerSpec
 from sandbox.host.proxies import Proxies
 from sandbox.names import EDGE, LABEL, NETWORK, Names
 from sandbox.providers import minikube
-from sandbox.providers.minikube import PROFILE, MinikubeProvider
+from sandbox.providers.minikube import PROFILE, ROLE, MinikubeProvider
 from sandbox.providers.provider import Standing
 from sandbox.providers.proxied import Proxied
 from sandbox.steps.join import JoinStep
@@ -47,7 +47,7 @@ class Playing(Minikube):
         else:
             if name not in engine.networks:
                 engine.create_network(name, {})
-            spec = ContainerSpec(name, UPSTREAM["node"], (), {PROFILE: name}, name)
+            spec = ContainerSpec(name, UPSTREAM["node"], (), {PROFILE: name, ROLE: ""}, name)
             engine.add(FakeContainer(spec, "", read_only=False))
             self.world.profiles[name] = DOCKER
         if self.world.broken:
