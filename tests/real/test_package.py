@@ -32,7 +32,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, copy)
     into = copy.with_name("wheels")
-    tool(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", into, copy)
+    pip(sys.executable, "wheel", "--no-deps", "--wheel-dir", into, copy)
     (made,) = into.glob("*.whl")
     return made
 
@@ -42,8 +42,20 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The `sandbox` of an environment that has the wheel and what it requires."""
     place = tmp_path_factory.mktemp("environment")
     tool(sys.executable, "-m", "venv", place)
-    tool(place / "bin" / "python", "-m", "pip", "install", "--quiet", wheel)
+    pip(place / "bin" / "python", "install", wheel)
     return place / "bin" / "sandbox"
+
+
+def pip(python: str | Path, *words: str | Path) -> None:
+    """Packages come over a network, which has its own idea of time."""
+    done = subprocess.run(
+        [python, "-m", "pip", "--quiet", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stdout
 
 
 def run(program: Path, *words: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:

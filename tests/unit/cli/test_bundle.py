@@ -1,0 +1,82 @@
+"""`sandbox bundle save`, `load`, `verify` and `list` from their options to their outputs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from sandbox.bundle.contents import Damaged
+from sandbox.bundle.own import NEEDED
+from sandbox.bundle.recipe import recipes
+from sandbox.bundle.store import Store
+from sandbox.cli import environment
+from sandbox.cli.bundle import command
+from sandbox.errors import UsageError
+from tests.unit.bundle.test_bundle_file import store
+
+__all__ = ["store"]
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment, "start_log", lambda *, verbose: None)
+    monkeypatch.setattr(environment, "catch_signals", lambda: None)
+
+
+@pytest.fixture
+def cache(store: Store) -> Store:
+    """The same components where the command line looks for them."""
+    root = environment.home().bundle
+    shutil.copytree(store.root, root)
+    return Store(root)
+
+
+def run(*arguments: str | Path) -> Result:
+    """The command's result; an error that people would see is raised."""
+    result = CliRunner().invoke(command, list(map(str, arguments)), obj=False, standalone_mode=False)
+    if result.exception is not None:
+        raise result.exception
+    return result
+
+
+def test_what_is_saved_has_the_same_identity_for_all(cache: Store, tmp_path: Path) -> None:
+    file = tmp_path / "one.bundle"
+    saved, verified = run("save", file), run("verify", file)
+    shutil.rmtree(cache.root)
+    loaded = run("load", file)
+    assert saved.stdout == verified.stdout == loaded.stdout
+    assert saved.stdout.startswith("sha256:") and saved.stdout.endswith(f"  {file}\n")
+    assert "nothing changed, nothing missing" in verified.stderr
+    assert all(cache.has(recipes()[name]) for name in NEEDED)
+
+
+def test_lists_tell_what_is_here_and_what_is_in_a_file(cache: Store, tmp_path: Path) -> None:
+    run("save", tmp_path / "one.bundle")
+    here = {row["name"]: row["bytes"] for row in json.loads(run("list", "-o", "json").stdout)}
+    there = {row["name"]: row["bytes"] for row in json.loads(run("list", tmp_path / "one.bundle", "-o", "json").stdout)}
+    assert here.keys() == recipes().keys() and here["traefik"] is None
+    assert there.keys() == {*NEEDED, "kubernetes", "metrics-server"}
+    assert here["node"] == there["node"]
+    assert "not built" in run("list").stdout
+
+
+def test_a_damaged_file_is_told_by_what_is_wrong_with_it(cache: Store, tmp_path: Path) -> None:
+    run("save", "--raw", file := tmp_path / "one.bundle")
+    file.write_bytes(file.read_bytes().replace(b"image of node", b"image of evil", 1))
+    with pytest.raises(Damaged, match=r"components/node-.*/image\.tar: changed"):
+        run("verify", file)
+
+
+def test_a_time_that_is_none_and_a_sandbox_that_is_none_are_refused(
+    cache: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UsageError, match="there is no sandbox 'nobody'"):
+        run("save", tmp_path / "one.bundle", "nobody")
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "yesterday")
+    with pytest.raises(UsageError, match="not a number of seconds"):
+        run("save", tmp_path / "one.bundle")
+    assert not list(tmp_path.glob("*one.bundle*"))
