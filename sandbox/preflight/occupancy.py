@@ -10,7 +10,8 @@ from sandbox.host import ports
 from sandbox.host.engine import Bind, Container, Engine
 from sandbox.names import EDGE, LABEL, PASSTHROUGH, Home
 from sandbox.preflight import claims
-from sandbox.proxy import passthrough_state, routes
+from sandbox.proxy import passthrough_state, routes, sockets
+from sandbox.proxy.container import EdgeContainer
 from sandbox.proxy.routes import Route
 
 PROJECT = "com.docker.compose.project"
@@ -88,7 +89,12 @@ class Machine:
         if owner == PASSTHROUGH:
             state = passthrough_state.running(self.home.passthrough)
             return state is not None and (bind.address, bind.port) in state.listening
-        return owner == EDGE and self._gives_up(bind.port)
+        return owner == EDGE and (self._gives_up(bind.port) or self._is_left_over(bind))
+
+    def _is_left_over(self, bind: Bind) -> bool:
+        """Whether the port is held for an edge that is no more or has not come yet; the next one takes it over."""
+        box = EdgeContainer(self.engine, self.home.edge)
+        return any(one.name == box.holder and one.running for one in self.ours) and bind in sockets.held(box.folder)
 
     def _gives_up(self, port: int) -> bool:
         """Whether the edge holds the port on another address, for this sandbox alone, and so will start without it."""

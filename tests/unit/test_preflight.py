@@ -22,7 +22,7 @@ from sandbox.host import ports
 from sandbox.host.engine import Bind, ContainerSpec
 from sandbox.names import EDGE, LABEL, NETWORK, Home
 from sandbox.preflight import PortForbidden, PortTaken, claims, require, reserve, settle
-from sandbox.proxy import routes
+from sandbox.proxy import routes, sockets
 from sandbox.proxy.routes import Route
 from sandbox.spec import Settled, Spec
 from tests.fakes import FakeEngine
@@ -213,6 +213,19 @@ def test_a_port_of_another_sandbox_is_refused_even_while_it_is_stopped(
 def test_our_own_ports_are_ours(place: Home, engine: FakeEngine, taken: int, which: str, name: str) -> None:
     run(engine, name, taken)
     check(spec(**{which: taken}), place, engine)
+
+
+@pytest.mark.fault(8, 20)
+def test_a_port_that_is_held_for_an_edge_that_went_is_ours(place: Home, engine: FakeEngine, taken: int) -> None:
+    """The edge is removed, or `up` was killed before it came, and its ports are still held → `up` takes them over."""
+    place.edge.mkdir(parents=True)
+    sockets.write(place.edge, (Bind(LOCAL, taken),), None)
+    with pytest.raises(PortTaken):
+        check(spec(https=taken), place, engine)
+    run(engine, f"{EDGE}-ports", free_port())
+    check(spec(https=taken), place, engine)
+    with pytest.raises(PortTaken):
+        check(spec(registry=taken), place, engine)
 
 
 @pytest.mark.parametrize(("which", "name"), [("registry", "sandbox-demo-registry"), ("https", EDGE)])
