@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import yaml
 
+from sandbox.cluster import trust
 from sandbox.names import LABEL
 
 KINDS = {
@@ -93,7 +94,7 @@ class Handler(BaseHTTPRequestHandler):
                 if all(label in (one["metadata"].get("labels") or {}) for label in labels)
             ]
             for key, _, value in (one.partition("=") for one in selector):
-                if key == LABEL:
+                if key in (LABEL, trust.LABEL):
                     found = [one for one in found if (one["metadata"].get("labels") or {}).get(key) == value]
             self.answer(200, {"items": [{k: v for k, v in one.items() if k != "kind"} for one in found]})
         else:

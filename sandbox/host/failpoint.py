@@ -7,6 +7,7 @@ that every step has it without knowing of it.
 from __future__ import annotations
 
 import errno
+import inspect
 import os
 import re
 import signal
@@ -132,4 +133,5 @@ def _counted(call: int) -> Iterator[None]:
 
 
 def _is_door(frame: FrameType) -> bool:
-    return frame.f_globals.get("__name__") in _doors
+    # A generator also returns where it yields, and what is raised there does not reach its own `finally`.
+    return frame.f_globals.get("__name__") in _doors and not frame.f_code.co_flags & inspect.CO_GENERATOR

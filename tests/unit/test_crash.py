@@ -1,0 +1,69 @@
+"""A sandbox broken at every moment of every step, on a machine in memory: the next command always finishes the work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from sandbox.errors import SandboxError
+from sandbox.host.failpoint import Failpoint
+from tests.fakes import RecordingReporter
+from tests.small_world import SmallWorld, small_world
+
+MOMENTS = ("before", "during", "after")
+
+
+@pytest.fixture
+def world() -> Iterator[SmallWorld]:
+    with small_world() as world:
+        yield world
+
+
+@pytest.mark.fault(8)
+def test_killed_at_every_moment_of_every_step_it_is_finished_by_the_next(world: SmallWorld) -> None:
+    """Killed before, in the middle of and after every step of `up` → the next finishes, another changes nothing."""
+    foreign = world.foreign()
+    broken, began = set[str](), set[str]()
+    plan = world.plan()
+    for count, step in enumerate(plan, start=1):
+        for moment in MOMENTS:
+            report = RecordingReporter()
+            try:  # no further than this step, for what does not need it would be made meanwhile
+                world.walk(plan[:count], Failpoint(step.name, moment, "raise"), keep=True, report=report)
+            except SandboxError as error:
+                assert error.id == "failpoint"
+                broken.add(step.title)
+            began |= set(report.of("began"))
+    assert broken == began, "every step that does anything was broken in the middle of it"
+    world.up()
+    assert not world.up()
+    world.down(purge=True)
+    assert (world.left(), world.foreign()) == (set(), foreign)
+
+
+@pytest.mark.fault(5, 65)
+def test_down_interrupted_at_every_moment_of_every_step_is_finished_by_the_next(world: SmallWorld) -> None:
+    """Ctrl-C before, in the middle of and after every step of `down` → the next `down --purge` leaves nothing."""
+    foreign = world.foreign()
+    world.up()
+    for step in reversed(world.plan()):
+        for moment in MOMENTS:
+            with pytest.raises(KeyboardInterrupt):
+                world.down(Failpoint(step.name, moment, "interrupt"), purge=True)
+    world.down(purge=True)
+    assert (world.left(), world.foreign()) == (set(), foreign)
+    world.down(purge=True)
+
+
+@pytest.mark.fault(5, 16)
+@pytest.mark.parametrize("action", ["raise", "enospc", "interrupt"])
+@pytest.mark.parametrize("step", ["registry", "cluster", "context", "edge", "ingress"])
+def test_what_fails_or_is_interrupted_takes_back_what_it_began(world: SmallWorld, step: str, action: str) -> None:
+    """An error, a full disk or Ctrl-C in the middle of a step → what this `up` made is gone, but for data."""
+    foreign = world.foreign()
+    with pytest.raises((SandboxError, OSError, KeyboardInterrupt)):
+        world.up(Failpoint(step, "during", action))
+    data = {"volume sandbox-demo-registry", str(world.names.keys)}
+    assert world.left() <= data
+    assert world.foreign() == foreign
