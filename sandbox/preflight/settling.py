@@ -16,7 +16,7 @@ from sandbox.names import EDGE, PASSTHROUGH, REGISTRY_PORT, Home
 from sandbox.preflight import claims
 from sandbox.preflight.occupancy import Machine, Wanted, taken
 from sandbox.preflight.privileges import forbidden
-from sandbox.proxy import routes
+from sandbox.proxy import edge, routes
 from sandbox.spec import Settled, Spec
 
 LOCAL = "127.0.0.1"
@@ -33,9 +33,8 @@ def reserve(spec: Spec, home: Home, engine: Engine) -> Iterator[Settled]:
     Raises PortTaken and PortForbidden for the first port that cannot be had.
     """
     files.make_private_dir(home.state)
-    home.edge.mkdir(exist_ok=True)
     with ExitStack() as stack:
-        with files.exclusive(home.edge):  # nobody else chooses, or starts an edge, meanwhile
+        with edge.alone(home.edge):  # nobody else chooses, or starts an edge, meanwhile
             machine = Machine.look(spec.name, home, engine)
             settled = _settle(spec, machine)
             wanted = _wanted(settled, home)

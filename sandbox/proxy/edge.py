@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from sandbox.host import files
@@ -13,6 +14,15 @@ from sandbox.proxy import byhand, config, sockets
 from sandbox.proxy.routes import READABLE, Route
 
 PRIVATE = 0o600
+PATIENCE = 120.0  # seconds; whoever makes the edge anew may have to try several ways
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keep all others from the edge, its folder and its ports meanwhile. Raises SandboxError when they do not end."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with files.exclusive(folder, seconds=PATIENCE):
+        yield
 
 
 def rendered(folder: Path, routes: Sequence[Route]) -> Mapping[str, str]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from sandbox.certs.keystore import Keystore
 from sandbox.errors import SandboxError
-from sandbox.host import files
 from sandbox.host.engine import Bind, Container, Engine
 from sandbox.host.waiting import wait_until
 from sandbox.names import EDGE_LEAF, NETWORK, Names
@@ -45,6 +45,12 @@ class EdgeStep:
 
     def check(self) -> Status:
         folder = self.names.home.edge
+        if not folder.exists():
+            return Status(State.ABSENT)
+        with edge.alone(folder):  # what another sandbox is about to change is no drift
+            return self._look(folder)
+
+    def _look(self, folder: Path) -> Status:
         known = routes.load(folder)
         mine = routes.find(known, self.names.name)
         found = self._box.find()
@@ -65,8 +71,7 @@ class EdgeStep:
     def take_in(self) -> None:
         """Let the edge have this sandbox's route, hosts added by hand and certificate as they are now."""
         folder = self.names.home.edge
-        folder.mkdir(parents=True, exist_ok=True)
-        with files.exclusive(folder):
+        with edge.alone(folder):
             mine = routes.find(routes.load(folder), self.names.name)
             certificate = self._certificate()
             if certificate:
@@ -81,8 +86,7 @@ class EdgeStep:
 
     def undo(self) -> bool:
         folder = self.names.home.edge
-        folder.mkdir(parents=True, exist_ok=True)
-        with files.exclusive(folder):
+        with edge.alone(folder):
             removed = routes.remove(folder, self.names.name)
             rest = routes.load(folder)
             if not rest:

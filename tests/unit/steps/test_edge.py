@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -10,11 +11,12 @@ import pytest
 from sandbox.bundle.own import UPSTREAM
 from sandbox.certs.keystore import Keystore
 from sandbox.errors import SandboxError
+from sandbox.host import files
 from sandbox.host.engine import Bind, ContainerSpec
 from sandbox.names import EDGE, EDGE_LEAF, LABEL, NETWORK, Home
 from sandbox.proxy import byhand, config, edge, routes
 from sandbox.proxy.byhand import ByHand
-from sandbox.proxy.routes import Host
+from sandbox.proxy.routes import Host, Route
 from sandbox.steps.edge import EdgeStep
 from sandbox.steps.step import State
 from tests.fakes import FakeContainer, FakeEngine, NoWork
@@ -123,6 +125,18 @@ def test_whoever_goes_leaves_the_other_and_the_last_takes_it_along(
 def test_there_is_nothing_to_take_away_on_a_machine_that_never_had_one(engine: FakeEngine, a: EdgeStep) -> None:
     assert not a.undo()
     assert engine.boxes == {}
+
+
+def test_what_another_sandbox_is_about_to_change_is_no_drift(place: Home, a: EdgeStep) -> None:
+    a.apply(NoWork())
+    with ThreadPoolExecutor() as pool:
+        with files.exclusive(place.edge):
+            routes.save(place.edge, Route("b", "b.localhost", "node", (), 1.0))
+            found = pool.submit(a.check)
+            with pytest.raises(TimeoutError):
+                found.result(timeout=0.2)
+            routes.remove(place.edge, "b")
+        assert found.result().state is State.READY
 
 
 def test_an_edge_without_routes_is_taken_away(engine: FakeEngine, place: Home, a: EdgeStep) -> None:
