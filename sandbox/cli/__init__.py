@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -43,6 +44,10 @@ COMMANDS = {
 
 TABLE = {name: (f"{name.replace('-', '_')}:command", summary) for name, summary in COMMANDS.items()}
 
+# Those that work for seconds; what they are made of takes longer to import than a person waits without a doubt.
+PATIENT = {"up", "down", "start", "stop", "push-images", "snapshot"}
+SIGN = "looking…\r"  # shorter than any line that is written over it
+
 
 class _Root(Lazy):
     """The whole command line: programs, too, are told what failed, in the form they asked for."""
@@ -72,6 +77,10 @@ def sandbox(ctx: click.Context, *, verbose: bool) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code."""
     streams.prepare()
+    words = sys.argv[1:] if arguments is None else arguments
+    if PATIENT.intersection(words[:1]) and sys.stderr.isatty() and not {"-h", "--help", "quiet"}.intersection(words):
+        sys.stderr.write(SIGN)
+        sys.stderr.flush()
     try:
         code = sandbox.main(arguments, standalone_mode=False)
     except click.exceptions.Abort:

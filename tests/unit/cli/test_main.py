@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -17,7 +19,7 @@ from typing import IO
 import click
 import pytest
 
-from sandbox.cli import COMMANDS, environment, main
+from sandbox.cli import COMMANDS, SIGN, environment, main
 from sandbox.cli import sandbox as group
 from sandbox.errors import MissingTool, SandboxError, UsageError
 
@@ -211,3 +213,24 @@ def test_an_account_of_docker_s_that_cannot_be_read_is_told(tmp_path: Path, home
     found = run("list", cwd=tmp_path)
     assert found.code == 4
     assert found.stderr.startswith("error[docker-config]: ") and str(config) in found.stderr
+
+
+def test_a_command_that_takes_its_time_says_at_once_that_it_works(tmp_path: Path) -> None:
+    terminal, its_end = pty.openpty()
+    argv = [sys.executable, "-m", "sandbox", "up", "-f", "none.yaml"]
+    with subprocess.Popen(argv, cwd=tmp_path, stdin=its_end, stdout=its_end, stderr=its_end):
+        os.close(its_end)
+        said = b""
+        with contextlib.suppress(OSError):  # the terminal's end on Linux
+            while chunk := os.read(terminal, 4096):
+                said += chunk
+    os.close(terminal)
+    first, _, rest = said.partition(b"\r")
+    assert first.decode() == SIGN.rstrip("\r")
+    assert b"none.yaml: no such file" in rest
+
+
+@pytest.mark.parametrize("words", [("up", "--help"), ("status",), ("--version",)])
+def test_others_do_not(words: tuple[str, ...], tmp_path: Path) -> None:
+    found = run(*words, cwd=tmp_path)
+    assert SIGN.rstrip("\r") not in found.stdout + found.stderr
