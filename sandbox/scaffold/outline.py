@@ -27,7 +27,8 @@ def outline(model: type[BaseModel], given: Mapping[str, Any]) -> str:
 
 
 def _lines(model: type[BaseModel], given: Mapping[str, Any], indent: str) -> Iterator[str]:
-    for name, info in model.model_fields.items():
+    for field, info in model.model_fields.items():
+        name = info.alias or field
         inner, value = _section(info), given.get(name)
         mark = "" if name in given else "#"
         body = list(_lines(inner, value or {}, "  ")) if inner else []

@@ -1,0 +1,76 @@
+"""The documentation is what the code is: generated pages are fresh, and every command shown exists with its options."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from sandbox.cli import COMMANDS, sandbox
+
+ROOT = Path(__file__).parents[3]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+# What follows a command on its line: another command, a place for the output, or two spaces and words about it.
+END = re.compile(r"\s{2,}.*|\s+#.*|\s[|>&].*|\s+\(.*|\s+→.*")
+
+
+@pytest.mark.parametrize(("script", "page"), [("commands-docs", "commands.md"), ("spec-docs", "spec.md")])
+def test_a_generated_page_is_what_its_script_prints(script: str, page: str) -> None:
+    argv = [sys.executable, str(ROOT / "scripts" / script)]
+    printed = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60).stdout
+    assert (ROOT / "docs" / page).read_text() == printed, f"scripts/{script} > docs/{page}"
+
+
+def shown() -> Iterator[tuple[str, str]]:
+    """Every line of an indented or fenced block that is a `sandbox` command, with its page."""
+    for page in PAGES:
+        fenced = False
+        for line in page.read_text().splitlines():
+            if line.startswith("```"):
+                fenced = not fenced
+            elif fenced or line.startswith("    "):
+                words = line.strip().removeprefix("$ ")
+                if re.match(r"sandbox [a-z-]", words) and not words.endswith("]"):
+                    yield page.relative_to(ROOT).as_posix(), END.sub("", words)
+
+
+@pytest.mark.parametrize(("page", "line"), sorted(set(shown())))
+def test_every_command_shown_exists(page: str, line: str) -> None:
+    command: click.Command = sandbox
+    context = click.Context(sandbox, info_name="sandbox")
+    words = shlex.split(line)[1:]
+    while isinstance(command, click.Group) and words and not words[0].startswith("-"):
+        child = command.get_command(context, words[0])
+        if child is None:
+            break
+        command, words = child, words[1:]
+        context = click.Context(command, parent=context, info_name=command.name)
+    assert command is not sandbox, f"{page}: {line}"
+    if not isinstance(command, click.Group):
+        known = {name for param in command.get_params(context) for name in (*param.opts, *param.secondary_opts)}
+        used = {word.partition("=")[0] for word in words if word.startswith("-")}
+        assert used <= known, f"{page}: {line}"
+
+
+def test_the_site_builds_and_no_link_is_broken(tmp_path: Path) -> None:
+    argv = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--config-file", str(ROOT / "scripts/site/mkdocs.yml")]
+    built = subprocess.run(
+        [*argv, "--site-dir", str(tmp_path / "site")], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert built.returncode == 0, built.stderr
+    page = (tmp_path / "site" / "index.html").read_text()
+    assert "Your own project" in page
+    assert not re.search(r'(src|href)="https?://[^"]*\.(js|css)', page)  # nothing is loaded from elsewhere
+
+
+def test_every_command_has_a_man_page(tmp_path: Path) -> None:
+    argv = [sys.executable, str(ROOT / "scripts" / "man"), str(tmp_path)]
+    subprocess.run(argv, check=True, timeout=60)
+    written = {path.name for path in tmp_path.iterdir()}
+    assert {f"sandbox-{name}.1" for name in COMMANDS} | {"sandbox.1"} <= written
