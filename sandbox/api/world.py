@@ -57,11 +57,12 @@ def keychain(entries: Sequence[Credentials] = ()) -> Keychain:
 
 def own_images(spec: Spec, home: Home, engine: Engine) -> OwnImages:
     """Where this sandbox's own images come from."""
-    from sandbox.bundle.own import choose
+    from sandbox.bundle.own import choose, in_engine
     from sandbox.bundle.store import Store
 
-    store, wanted = Store(home.bundle), spec.cluster.kubernetes
-    return choose(spec.images.source, lambda name: engine.image_id(name) is not None, store, wanted)
+    store, cluster = Store(home.bundle), spec.cluster
+    needed = in_engine(nodes=cluster.provider != "minikube")
+    return choose(spec.images.source, lambda name: engine.image_id(name) is not None, store, cluster.kubernetes, needed)
 
 
 def steps(spec: Spec, *, purge: bool = False) -> tuple[tuple[Step, ...], Engine, OwnImages]:

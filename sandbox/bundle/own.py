@@ -79,21 +79,28 @@ def choose(
     has: Callable[[str], bool],
     store: Store,
     kubernetes: str | None = None,
+    components: Iterable[str] = IN_ENGINE,
 ) -> OwnImages:
     """Decide where the images come from: what the engine has, else the bundle in the cache, else their upstreams.
 
-    `has` says whether the engine has an image; `kubernetes` is the version that nodes are to run if that can be had.
+    `has` says whether the engine has an image; `kubernetes` is the version that nodes are to run if that can be had;
+    `components` are those that the engine has to have.
     Raises SandboxError when only the bundle is wanted and is not built.
     """
     upstream = OwnImages("upstream", {**UPSTREAM, "node": NODES.get(kubernetes or "", UPSTREAM["node"])})
     bundled = {name: recipes()[name].reference for name in UPSTREAM}
     if wanted == "upstream":
         return upstream
-    if all(has(bundled[name]) or store.has(recipes()[name]) for name in IN_ENGINE):
+    if all(has(bundled[name]) or store.has(recipes()[name]) for name in components):
         return OwnImages("bundle", bundled)
     if wanted == "bundle":
         raise SandboxError("the bundle is not built", fix="sandbox bundle build", id="no-bundle")
     return upstream
+
+
+def in_engine(*, nodes: bool) -> tuple[str, ...]:
+    """The components that the engine has to have: whether our image of nodes is one of them depends on their maker."""
+    return tuple(name for name in IN_ENGINE if nodes or name != "node")
 
 
 def further(names: Iterable[str]) -> tuple[Recipe, ...]:

@@ -65,9 +65,7 @@ def images(site: Site) -> Step:
                 fix=f"sandbox bundle build {one.name}",
                 id="no-bundle",
             )
-    # minikube brings nodes of its own.
-    bare = site.spec.cluster.provider == "minikube"
-    components = tuple(name for name in own.IN_ENGINE if name != "node" or not bare)
+    components = own.in_engine(nodes=site.spec.cluster.provider == "kind")
     return ImagesStep(site.engine, site.own, site.store, wanted, components)
 
 
