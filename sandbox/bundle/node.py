@@ -80,8 +80,8 @@ def _install(recipe: Recipe, store: Store, root: Path) -> None:
     storage.write_text(text)
     wants = root / UNITS / "multi-user.target.wants"
     wants.mkdir(parents=True, exist_ok=True)
-    for service in ("containerd.service", "kubelet.service"):
-        wants.joinpath(service).symlink_to(f"../{service}")
+    for unit_name in ("containerd.service", "kubelet.service", "pod-network.path"):
+        wants.joinpath(unit_name).symlink_to(f"../{unit_name}")
     root.joinpath(UNITS, "systemd-binfmt.service").symlink_to("/dev/null")
 
 

@@ -90,25 +90,24 @@ def config_map(text: str) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"Corefile": text}}
 
 
-def deployment(text: str, api: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What changes in kubeadm's Deployment: one pod, restarted when `text`, its configuration, has changed.
+def deployment(text: str, api: Mapping[str, Any] | None, *, alone: bool = True) -> dict[str, Any]:
+    """What changes in kubeadm's Deployment: it is restarted when `text`, its configuration, has changed.
 
     `api` is the object of that name, which says where API servers listen; its port differs between providers.
 
-    kubeadm runs two and looks at them every ten seconds; on one node one will do, and pods should not wait so long.
+    kubeadm runs two pods and looks at them every ten seconds. On a node that is `alone` one will do, and asks the API
+    server beside it; among several nodes there is another when one is lost. Pods should not wait so long in any case.
     """
     port = api["ports"][0]["port"] if api else 6443
     env = [_HOST, {"name": "KUBERNETES_SERVICE_PORT", "value": str(port)}]
-    mark = {MARK: hashlib.sha256(text.encode()).hexdigest()[:16]}
+    mark = {MARK: hashlib.sha256(f"{text}{'' if alone else ' of several'}".encode()).hexdigest()[:16]}
+    container = {"name": NAME, "readinessProbe": {"periodSeconds": 1}} | ({"env": env} if alone else {})
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
         "metadata": {"name": NAME, "namespace": NAMESPACE},
         "spec": {
-            "replicas": 1,
-            "template": {
-                "metadata": {"annotations": mark},
-                "spec": {"containers": [{"name": NAME, "readinessProbe": {"periodSeconds": 1}, "env": env}]},
-            },
+            "replicas": 1 if alone else 2,
+            "template": {"metadata": {"annotations": mark}, "spec": {"containers": [container]}},
         },
     }

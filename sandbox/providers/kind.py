@@ -209,13 +209,14 @@ class KindProvider:
         self.names.kubeconfig.with_name(f"{self.names.kubeconfig.name}.lock").unlink(missing_ok=True)
 
     def _settle(self) -> None:
-        """Let the engine finish the node that a stopped kind had asked for, so that it can be found and removed."""
+        """Let the engine finish the nodes that a stopped kind had asked for, so that they can be found and removed."""
 
         def coming() -> str | None:
-            return None if self.engine.container(self.names.node) else "not there"
+            there = {one.name for one in self._containers.all()}
+            return ", ".join(set(self._containers.expected) - there) or None
 
         with contextlib.suppress(WaitTimeout):
-            wait_until(coming, what="the node", timeout=SETTLE, sleep=time.sleep)
+            wait_until(coming, what="the nodes", timeout=SETTLE, sleep=time.sleep)
 
     def _is_half_made(self) -> bool:
         """Whether kind was stopped before it had made the whole cluster."""
@@ -227,7 +228,8 @@ class KindProvider:
     def _missing(self) -> list[str]:
         """The workers that are to be and are not."""
         there = {one.name for one in self._containers.all()}
-        return [name for name in node_names(self.names.cluster, self.shape.nodes) if name not in there]
+        workers = node_names(self.names.cluster, self.shape.nodes)[self.shape.nodes.control_plane :]
+        return [name for name in workers if name not in there]
 
     def _api_silence(self) -> str | None:
         status, said = self.engine.execute(self.names.node, ["kubectl", *ADMIN, "get", "--raw=/readyz"])

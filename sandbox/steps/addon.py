@@ -133,24 +133,36 @@ class AddonStep:
         objects = addon_objects.load(chosen)
         wanted = used(objects)
         values = {**self.values, **chosen.values, **self.images.references(chosen.addon.about.images)}
-        facts = {"node": self._node, "node_address": self._address, "kubelet_ca": self._kubelet_authority}
+        facts = {
+            "node": self._node,
+            "node_address": lambda: self._address(self._node()),
+            "node_hosts": self._hosts,
+            "kubelet_ca": self._kubelet_authorities,
+        }
         values |= {name: fact() for name, fact in facts.items() if name in wanted}
         return addon_objects.filled(objects, values)
 
     def _node(self) -> str:
         return self.images.provider.nodes.control_plane
 
-    def _address(self) -> str:
-        network, container = self.images.provider.nodes.network, self.images.engine.container(self._node())
+    def _address(self, node: str) -> str:
+        network, container = self.images.provider.nodes.network, self.images.engine.container(node)
         address = container.addresses.get(network) if container else None
         if address is None:
-            raise SandboxError(f"the node has no address on the network {network}", fix="sandbox up")
+            raise SandboxError(f"{node} has no address on the network {network}", fix="sandbox up")
         return address
 
-    def _kubelet_authority(self) -> str:
-        found = self.images.provider.nodes.read_file(self._node(), KUBELET_CERTIFICATE)
+    def _hosts(self) -> str:
+        """The nodes that run as lines of a hosts(5) file, since pods do not resolve their names."""
+        return "\n".join(f"{self._address(node)} {node}" for node in self.images.provider.nodes.running())
+
+    def _kubelet_authorities(self) -> str:
+        return "".join(self._kubelet_authority(node) for node in self.images.provider.nodes.running())
+
+    def _kubelet_authority(self, node: str) -> str:
+        found = self.images.provider.nodes.read_file(node, KUBELET_CERTIFICATE)
         if found is None:
-            raise SandboxError(f"the kubelet's certificate is not at {KUBELET_CERTIFICATE} of {self._node()}")
+            raise SandboxError(f"the kubelet's certificate is not at {KUBELET_CERTIFICATE} of {node}")
         return found.decode()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from sandbox.cluster import dns
 from sandbox.cluster.api import Cluster
@@ -18,7 +19,7 @@ from sandbox.steps.step import State, Status, Work
 
 @dataclass(frozen=True)
 class DnsStep:
-    """CoreDNS comes with the cluster; this suits it to one node and waits for it.
+    """CoreDNS comes with the cluster; this suits it to the nodes and waits for it.
 
     Pods reach the hosts of `domain` at the Service `ingress`, which is a name inside the cluster, if there is one, and
     those of `hosts` at their addresses, and this machine by the names `machine`. All others are asked of `upstream`.
@@ -41,7 +42,7 @@ class DnsStep:
 
     def check(self) -> Status:
         cluster, text = Cluster(self.names.kubeconfig), self._corefile
-        deployment = dns.deployment(text, cluster.get(*dns.API))
+        deployment = self._deployment(cluster, text)
         waits_for = pending(cluster, deployment)
         if waits_for:
             return Status(State.DRIFTED, waits_for)
@@ -57,12 +58,15 @@ class DnsStep:
     def apply(self, work: Work) -> None:
         cluster, text = Cluster(self.names.kubeconfig), self._corefile
         cluster.apply(dns.config_map(text))
-        deployment = dns.deployment(text, cluster.get(*dns.API))
+        deployment = self._deployment(cluster, text)
         cluster.apply(deployment)
         wait_ready(cluster, [deployment], timeout=120)
 
     def undo(self) -> bool:
         return False
+
+    def _deployment(self, cluster: Cluster, text: str) -> Mapping[str, Any]:
+        return dns.deployment(text, cluster.get(*dns.API), alone=len(self.nodes.every()) == 1)
 
     @property
     def _corefile(self) -> str:

@@ -158,6 +158,13 @@ def test_several_control_planes_need_an_image_that_the_bundle_has_not(place: Hom
     check(wanted, place, engine, OwnImages("upstream", UPSTREAM))
 
 
+def test_ipv6_alone_is_refused_with_what_is_to_be_had(place: Home, engine: FakeEngine) -> None:
+    with pytest.raises(UsageError, match="IPv6 alone") as caught:
+        check(spec(cluster={"ip_family": "ipv6"}), place, engine)
+    assert "ip_family: dual" in caught.value.fix
+    check(spec(cluster={"ip_family": "dual"}), place, engine)
+
+
 def test_a_mount_of_what_is_not_there_is_refused(place: Home, engine: FakeEngine, tmp_path: Path) -> None:
     wanted = {"mounts": ({"host": tmp_path / "data", "node": "/data"},)}
     with pytest.raises(UsageError, match="data is not there"):

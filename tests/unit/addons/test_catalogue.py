@@ -13,7 +13,7 @@ from sandbox.bundle.recipe import recipes
 from sandbox.cluster import manifests
 from sandbox.errors import UsageError
 
-KNOWN = {"sandbox", "domain", "registry", "https_port", "node", "node_address", "kubelet_ca"}
+KNOWN = {"sandbox", "domain", "registry", "https_port", "node", "node_address", "node_hosts", "kubelet_ca"}
 
 
 @pytest.mark.parametrize("addon", catalogue.included(), ids=lambda one: one.name)

@@ -80,3 +80,11 @@ def test_single_names_have_their_addresses_before_anything_is_asked() -> None:
     lines = [line.strip() for line in text[text.index("hosts {") :].splitlines()[:6]]
     assert lines == ["hosts {", "10.1.1.1 a.corp", "10.1.1.2 b.corp", "ttl 30", "fallthrough", "}"]
     assert text.index("rewrite") < text.index("hosts {") < text.index("forward")
+
+
+def test_one_pod_beside_the_api_server_or_two_that_ask_for_it() -> None:
+    one, several = dns.deployment("a", None)["spec"], dns.deployment("a", None, alone=False)["spec"]
+    assert (one["replicas"], several["replicas"]) == (1, 2)
+    assert "env" in one["template"]["spec"]["containers"][0]
+    assert "env" not in several["template"]["spec"]["containers"][0]
+    assert one["template"]["metadata"] != several["template"]["metadata"]

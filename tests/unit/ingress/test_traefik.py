@@ -51,6 +51,12 @@ def test_only_the_edge_s_network_is_trusted(found: Found) -> None:
     assert said["entrypoints.websecure.forwardedheaders.trustedips"] == TRUSTED
 
 
+def test_a_request_that_reached_no_pod_goes_to_another(found: Found) -> None:
+    namespace, name = "sandbox-system", "another-pod"
+    assert arguments(found)["entrypoints.websecure.http.middlewares"] == f"{namespace}-{name}@kubernetescrd"
+    assert found["Middleware", name]["spec"]["retry"]["attempts"] > 1
+
+
 def test_unknown_hosts_are_answered_by_the_page_beside_it(found: Found) -> None:
     service = arguments(found)["providers.kubernetesingressnginx.defaultbackendservice"]
     assert found["Service", service.split("/")[1]]["spec"]["selector"] == {"app": "traefik"}

@@ -202,9 +202,10 @@ def test_an_interrupted_one_is_not_taken_for_whole(step: AddonStep, server: ApiS
 def test_the_node_s_own_facts_are_read_from_it(
     step: AddonStep, server: ApiServer, node: FakeContainer, folder: Path
 ) -> None:
-    write(folder, config_map("text", "${node} ${node_address} ${kubelet_ca}"), deployment("${image}"))
+    write(folder, config_map("text", "${node} ${node_address} ${node_hosts} ${kubelet_ca}"), deployment("${image}"))
     up(step)
-    assert server.objects[TEXT]["data"]["text"] == f"{node.spec.name} {node.address} the kubelet's authority"
+    name, address = node.spec.name, node.address
+    assert server.objects[TEXT]["data"]["text"] == f"{name} {address} {address} {name} the kubelet's authority"
 
 
 def test_conditions_are_waited_for_too(step: AddonStep, server: ApiServer, folder: Path) -> None:

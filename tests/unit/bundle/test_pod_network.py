@@ -1,0 +1,77 @@
+"""The node's part of the pod network, which follows the nodes of the cluster, with a routing table in a file."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from sandbox.bundle.recipe import recipes
+
+SCRIPT = recipes()["node"].folder / "files/usr/local/bin/pod-network"
+# `ip -4 route show|replace|del`, over lines as iproute2 prints them.
+IP = r"""
+ip() {
+  local version=$1 verb=$3 table=$tables/routes$1
+  touch "$table"
+  case $verb in
+    show) cat "$table" ;;
+    replace) sed -i "\#^$4 #d" "$table"; echo "$4 via $6 dev eth0 " >>"$table" ;;
+    del)
+      grep -q "^$4 via $6 " "$table" || echo "RTNETLINK answers: No such process" >&2
+      sed -i "\#^$4 via $6 #d" "$table"
+      ;;
+  esac
+}
+"""
+
+
+def follow(folder: Path, *events: str, host: str = "one") -> tuple[list[str], dict[str, Any]]:
+    """The routes after these events, and the plugin's configuration; a pause is an event of its own."""
+    program = f"source {SCRIPT}\ntables={folder} plugin_file={folder}/cni/plugin HOSTNAME={host} quiet=0.05\n{IP}\nkeep"
+    said = "\n".join("sleep 0.2" if event == "pause" else f"echo '{event}'" for event in events)
+    done = subprocess.run(["bash", "-c", f"({said}) | ({program})"], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    lines = [line for path in sorted(folder.glob("routes-*")) for line in path.read_text().splitlines()]
+    file = folder / "cni" / "plugin"
+    return sorted(line.strip() for line in lines), json.loads(file.read_text()) if file.exists() else {}
+
+
+def test_pods_of_other_nodes_are_behind_those_and_the_own_range_is_the_plugin_s(tmp_path: Path) -> None:
+    routes, plugin = follow(tmp_path, "ADDED|one|172.18.0.2|10.244.0.0/24", "ADDED|two|172.18.0.3|10.244.1.0/24")
+    assert routes == ["10.244.1.0/24 via 172.18.0.3 dev eth0"]
+    (ptp, portmap) = plugin["plugins"]
+    assert ptp["ipam"]["ranges"] == [[{"subnet": "10.244.0.0/24"}]]
+    assert ptp["ipam"]["routes"] == [{"dst": "0.0.0.0/0"}]
+    assert portmap["capabilities"] == {"portMappings": True}
+
+
+def test_a_node_without_a_range_is_waited_for(tmp_path: Path) -> None:
+    assert follow(tmp_path, "ADDED|one|172.18.0.2|", "ADDED|two||10.244.1.0/24") == ([], {})
+
+
+def test_a_node_at_another_address_and_one_that_goes_are_followed(tmp_path: Path) -> None:
+    first = ("ADDED|one|172.18.0.2|10.244.0.0/24", "ADDED|two|172.18.0.3|10.244.1.0/24", "pause")
+    moved, _ = follow(tmp_path, *first, "MODIFIED|two|172.18.0.9|10.244.1.0/24")
+    assert moved == ["10.244.1.0/24 via 172.18.0.9 dev eth0"]
+    gone, _ = follow(tmp_path, *first, "DELETED|two|172.18.0.9|10.244.1.0/24")
+    assert gone == []
+
+
+def test_what_happened_while_nobody_watched_is_made_up_for(tmp_path: Path) -> None:
+    follow(tmp_path, "ADDED|two|172.18.0.3|10.244.1.0/24", "ADDED|three|172.18.0.4|10.244.2.0/24")
+    routes, _ = follow(tmp_path, "ADDED|three|172.18.0.5|10.244.2.0/24", "ADDED|four|172.18.0.6|10.244.1.0/24")
+    assert routes == ["10.244.1.0/24 via 172.18.0.6 dev eth0", "10.244.2.0/24 via 172.18.0.5 dev eth0"]
+
+
+def test_both_families_have_their_own_way(tmp_path: Path) -> None:
+    routes, plugin = follow(
+        tmp_path,
+        "ADDED|one|172.18.0.2 fd00::2|10.244.0.0/24 fd00:10:244::/64",
+        "ADDED|two|172.18.0.3 fd00::3|10.244.1.0/24 fd00:10:244:1::/64",
+    )
+    assert routes == ["10.244.1.0/24 via 172.18.0.3 dev eth0", "fd00:10:244:1::/64 via fd00::3 dev eth0"]
+    ipam = plugin["plugins"][0]["ipam"]
+    assert ipam["ranges"] == [[{"subnet": "10.244.0.0/24"}], [{"subnet": "fd00:10:244::/64"}]]
+    assert ipam["routes"] == [{"dst": "0.0.0.0/0"}, {"dst": "::/0"}]
