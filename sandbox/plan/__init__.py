@@ -5,7 +5,7 @@ from __future__ import annotations
 from sandbox.bundle.own import OwnImages
 from sandbox.host.engine import Engine
 from sandbox.names import Home
-from sandbox.plan import certificates, cluster, edge, existing, ingress, registry
+from sandbox.plan import certificates, cluster, edge, ingress, registry
 from sandbox.plan.provider import provider
 from sandbox.plan.site import Site
 from sandbox.registry.credential import Keychain
@@ -31,6 +31,8 @@ def build(
     with them is said before anything is made. Raises UsageError.
     """
     if not spec.cluster.is_ours:
+        from sandbox.plan import existing  # many modules that no other sandbox needs
+
         return existing.build(spec, home, engine, own, purge=purge, keychain=keychain)
     names = home.sandbox(spec.name)
     site = Site(spec, names, engine, own, provider(spec, names, engine, own))

@@ -19,7 +19,6 @@ from sandbox.steps.cluster import ClusterStep
 from sandbox.steps.context import ContextStep
 from sandbox.steps.dns import DnsStep
 from sandbox.steps.join import JoinStep
-from sandbox.steps.minikube_addons import MinikubeAddonsStep
 from sandbox.steps.node_images import NodeImagesStep
 from sandbox.steps.pod_proxy import PodProxyStep
 from sandbox.steps.step import Step
@@ -79,6 +78,8 @@ def minikube_addons(site: Site) -> list[Step]:
     spec, provider = site.spec, site.provider
     if not isinstance(provider, MinikubeProvider):
         return []
+    from sandbox.steps.minikube_addons import MinikubeAddonsStep  # and the credentials that it may carry
+
     uses = tuple(use for use in _uses(spec) if _is_minikubes(spec, use))
     needs = ("wiring", *(("push",) if spec.push else ()))
     return [MinikubeAddonsStep(provider.minikube, site.names, uses, spec.credentials, needs=needs)]

@@ -12,7 +12,7 @@ from sandbox.host import detached, files
 from sandbox.host.engine import Bind
 from sandbox.host.waiting import wait_until
 from sandbox.names import Names
-from sandbox.proxy import passthrough_process, passthrough_state, routes
+from sandbox.proxy import passthrough_state, routes
 from sandbox.proxy.routes import Route, Tunnel
 from sandbox.steps.step import State, Status, Work
 
@@ -94,6 +94,8 @@ class PassthroughStep:
         if log.exists() and log.stat().st_size > LARGEST_LOG:
             log.unlink()
         (folder / "state.json").unlink(missing_ok=True)
+        from sandbox.proxy import passthrough_process  # and asyncio with it
+
         argv = passthrough_process.argv(folder)
         detached.start(argv, log_to=log, record=passthrough_state.record(folder))
 
