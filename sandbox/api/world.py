@@ -85,7 +85,7 @@ def as_made(spec: AnySpec) -> AnySpec:
     made = lookup.cluster(home().sandbox(spec.name))
     if made is None or "provider" in spec.cluster.model_fields_set:
         return spec
-    kept = {"provider": made.provider, "profile": made.profile}
+    kept = {key: getattr(made, key) for key in ("provider", "profile", "context", "namespace")}
     return spec.model_copy(update={"cluster": spec.cluster.model_copy(update=kept)})
 
 

@@ -19,7 +19,7 @@ def placed(
     namespaced: Mapping[tuple[str, str], bool],
     images: Mapping[str, str],
     pull_secret: str | None,
-    ingress_class: str,
+    ingress_class: str | None,
 ) -> list[dict[str, Any]]:
     """The manifests without their own namespaces, which are left out themselves.
 
@@ -47,10 +47,10 @@ def placed(
     return [_placed(one, images, pull_secret, ingress_class) for one in wanted]
 
 
-def _placed(manifest: Manifest, images: Mapping[str, str], pull_secret: str | None, of: str) -> dict[str, Any]:
+def _placed(manifest: Manifest, images: Mapping[str, str], pull_secret: str | None, of: str | None) -> dict[str, Any]:
     made = copy.deepcopy(dict(manifest))
     made["metadata"].pop("namespace", None)
-    if made["kind"] == "Ingress":
+    if made["kind"] == "Ingress" and of:
         made.setdefault("spec", {})["ingressClassName"] = of
         (made["metadata"].get("annotations") or {}).pop(CLASS_ANNOTATION, None)
     for pod in _pods(made):

@@ -37,7 +37,8 @@ def registry(scene: Scene) -> Finding:
     bind = Bind("127.0.0.1", scene.spec.registry.port)
     who = holder(bind, with_engine(scene).engine, scene.home)
     evidence = f"{bind.address}:{bind.port} {who or 'free'}"
-    if who in (None, scene.names.registry):
+    own = scene.names.registry if scene.spec.cluster.is_ours else PASSTHROUGH
+    if who in (None, own):
         return ok(evidence)
     free = ports.next_free(bind.address, bind.port)
     return error(evidence, f"stop it, or use another port: sandbox up{scene.which} --registry-port {free}")

@@ -39,7 +39,7 @@ def build(
     lan = access(spec, site.keystore)
     steps: list[Step] = [
         RememberedStep(site.names, spec),
-        registry.images(site),
+        registry.images(spec, engine, own, site.store),
         NetworkStep(engine, home, ipv6=spec.cluster.ip_family != "ipv4"),
         certificates.authority(site, lan, edge.leaf(site, lan), purge),
         registry.registry(site, purge),

@@ -22,10 +22,10 @@ from sandbox.ingress.tenant import CLASS, DEFAULT, DOMAIN, SERVICE, TenantTraefi
 from sandbox.names import REGISTRY_PORT, Home, Names
 from sandbox.plan import edge, registry
 from sandbox.proxy import passthrough_upstream
-from sandbox.proxy.passthrough_upstream import Forwarded
+from sandbox.proxy.passthrough_upstream import PLAIN, Forwarded
 from sandbox.proxy.routes import Tunnel
 from sandbox.registry.credential import Keychain
-from sandbox.registry.imagelist import FromArchive
+from sandbox.registry.imagelist import FromArchive, FromBuild, FromDaemon
 from sandbox.registry.target import Target
 from sandbox.spec import Settled
 from sandbox.steps import marked
@@ -60,7 +60,7 @@ def build(
         TenancyStep(lot.names, (home.kubeconfig, *home.other_kubeconfigs), lot.context, lot.place.namespace, account()),
         ContextStep(lot.names),
         *_registry(lot, keychain),
-        _edge(lot),
+        *_edge(lot),
         *([] if spec.registry.external else [InnerCanaryStep(lot.place, spec.registry.port)]),
         *_own_images(lot, keychain),
         *_push(lot, engine, keychain),
@@ -123,7 +123,17 @@ class _Lot:
     @property
     def brings(self) -> bool:
         """Whether nodes can get the ingress controller's images from nobody but us."""
-        return self.own.source == "bundle" and self.spec.ingress.controller != "none"
+        return self.own.source == "bundle" and self.has_controller
+
+    @property
+    def has_controller(self) -> bool:
+        """Whether the ingress controller is one of ours."""
+        return self.spec.ingress.controller != "none"
+
+    @property
+    def pushing(self) -> tuple[str, ...]:
+        """The steps that a push needs."""
+        return ("registry",) if self.spec.registry.external else ("registry", "edge")
 
     def image(self, component: str) -> str:
         """The image of a component as a manifest of the user's would have it."""
@@ -167,7 +177,7 @@ class _Lot:
             namespaced={(version, one.kind): one.namespaced for version, found in known.items() for one in found},
             images=self.images(),
             pull_secret=None if self.spec.registry.external else PULL_SECRET,
-            ingress_class=CLASS,
+            ingress_class=CLASS if self.has_controller else self.spec.ingress.class_name,
         )
 
 
@@ -178,17 +188,16 @@ def _registry(lot: _Lot, keychain: Keychain | None) -> list[Step]:
     return [InnerRegistryStep(lot.place, lot.own.references["registry"])]
 
 
-def _edge(lot: _Lot) -> Step:
-    """The process that brings this machine's ports to the namespace's ingress, and pushes to its registry."""
+def _edge(lot: _Lot) -> list[Step]:
+    """The process that brings this machine's ports to the ingress, and pushes to the registry in the namespace."""
+    address, external = lot.spec.ingress.address, lot.spec.registry.external
+    binds = lot.binds if lot.has_controller or address else ()
+    if not binds and external:
+        return []
     tunnel = Tunnel(lot.spec.registry.port, lot.forward(f"deployment/{NAME}", WRITE_PORT, "http"))
-    return PassthroughStep(
-        lot.names,
-        lot.spec.domain,
-        lot.binds,
-        lot.forward(f"service/{SERVICE}", 443, "tls"),
-        edge.kubectl(lot.store),
-        () if lot.spec.registry.external else (tunnel,),
-    )
+    ingress = f"{PLAIN}:{address}" if address else lot.forward(f"service/{SERVICE}", 443, "tls")
+    kubectl, tunnels = edge.kubectl(lot.store), () if external else (tunnel,)
+    return [PassthroughStep(lot.names, lot.spec.domain, binds, ingress, kubectl, tunnels)]
 
 
 def _own_images(lot: _Lot, keychain: Keychain | None) -> list[Step]:
@@ -196,7 +205,7 @@ def _own_images(lot: _Lot, keychain: Keychain | None) -> list[Step]:
         return []
     entries = tuple(FromArchive(lot.target(one), lot.store.image(recipes()[one])) for one in BROUGHT)
     url = lot.spec.registry.external or f"http://127.0.0.1:{lot.spec.registry.port}"
-    return [OwnPushStep(entries, url, keychain, needs=("registry", "edge"))]
+    return [OwnPushStep(entries, url, keychain, needs=lot.pushing)]
 
 
 def _push(lot: _Lot, engine: Engine, keychain: Keychain | None) -> list[Step]:
@@ -204,7 +213,11 @@ def _push(lot: _Lot, engine: Engine, keychain: Keychain | None) -> list[Step]:
     if not spec.push:
         return []
     images = registry.readable(spec.push)
-    return [PushStep(engine, images, spec.registry.port, spec.registry.external, keychain, needs=("registry", "edge"))]
+    steps: list[Step] = []
+    if any(isinstance(one, FromDaemon | FromBuild) for one in images.entries):
+        steps.append(registry.images(spec, engine, lot.own, lot.store))
+    needs = (*lot.pushing, *(step.name for step in steps))
+    return [*steps, PushStep(engine, images, spec.registry.port, spec.registry.external, keychain, needs=needs)]
 
 
 def _secrets(lot: _Lot) -> Step:
@@ -213,7 +226,7 @@ def _secrets(lot: _Lot) -> Step:
 
 
 def _ingress(lot: _Lot) -> list[Step]:
-    if lot.spec.ingress.controller == "none":
+    if not lot.has_controller:
         return []
     port = lot.spec.proxy.ports[0]
     traefik = TenantTraefik(lot.image("traefik"), lot.image("busybox"), lot.spec.name, lot.place.namespace, port)
@@ -243,7 +256,7 @@ def _objects(lot: _Lot, before: set[str]) -> list[Step]:
 
 
 def _proof(lot: _Lot) -> list[Step]:
-    if lot.spec.ingress.controller == "none":
+    if not lot.has_controller:
         return []
     needs = ("edge", "ingress", *(("apply",) if lot.spec.apply else ()))
     return [HttpsStep(lot.names, lot.spec.domain, lot.binds, DOMAIN, needs, namespace=lot.place.namespace)]

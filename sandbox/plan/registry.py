@@ -5,12 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from sandbox.bundle import own
+from sandbox.bundle.own import OwnImages
+from sandbox.bundle.store import Store
 from sandbox.credentials import registry_creds
 from sandbox.errors import SandboxError
+from sandbox.host.engine import Engine
 from sandbox.plan.site import Site
 from sandbox.registry.credential import Keychain
 from sandbox.registry.imagelist import FromDaemon
 from sandbox.registry.lockfile import LockFile
+from sandbox.spec import Settled
 from sandbox.steps.accounts import AccountsStep
 from sandbox.steps.credentials import CredentialsStep
 from sandbox.steps.external_registry import ExternalRegistryStep
@@ -54,19 +58,20 @@ def push(site: Site, keychain: Keychain | None) -> list[Step]:
     return [PushStep(site.engine, images, port, external, keychain, needs=("registry", "images"))]
 
 
-def images(site: Site) -> Step:
+def images(spec: Settled, engine: Engine, of: OwnImages, store: Store) -> Step:
     """The sandbox's own images, and those of the bundle that the user's manifest names. Raises SandboxError."""
-    entries = readable(site.spec.push).entries if site.spec.push else ()
+    entries = readable(spec.push).entries if spec.push else ()
     wanted = own.further(entry.image for entry in entries if isinstance(entry, FromDaemon))
     for one in wanted:
-        if site.engine.image_id(one.reference) is None and not site.store.has(one):
+        if engine.image_id(one.reference) is None and not store.has(one):
             raise SandboxError(
-                f"{site.spec.push} asks for {own.PREFIX}{one.name}, which the bundle lacks",
+                f"{spec.push} asks for {own.PREFIX}{one.name}, which the bundle lacks",
                 fix=f"sandbox bundle build {one.name}",
                 id="no-bundle",
             )
-    components = own.in_engine(nodes=site.spec.cluster.provider == "kind")
-    return ImagesStep(site.engine, site.own, site.store, wanted, components)
+    # A cluster that exists has no containers of ours at all.
+    components = own.in_engine(nodes=spec.cluster.provider == "kind") if spec.cluster.is_ours else tuple(own.ALIASES)
+    return ImagesStep(engine, of, store, wanted, components)
 
 
 def wiring(site: Site, before: set[str]) -> Step:

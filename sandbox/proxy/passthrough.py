@@ -137,7 +137,8 @@ class Passthrough:
         upstream = passthrough_upstream.parse(route.upstream)
         if isinstance(upstream, Direct):
             server = await self._connect(upstream.host, upstream.port, self._limits.attempts)
-            server.writer.write(forwarded.header(source, destination) + raw)
+            header = b"" if upstream.plain else forwarded.header(source, destination)
+            server.writer.write(header + raw)
         else:
             server = await self._ask(upstream, raw, client.writer)
         await relay.run(server)

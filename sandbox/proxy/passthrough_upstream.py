@@ -7,15 +7,17 @@ from typing import TypeAlias
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 SCHEME = "port-forward"
+PLAIN = "plain"
 PORT = 443
 
 
 @dataclass(frozen=True)
 class Direct:
-    """An address that takes the PROXY protocol, as the edge's upstreams do."""
+    """An address; unless `plain` it takes the PROXY protocol, as the edge's upstreams do."""
 
     host: str
     port: int = PORT
+    plain: bool = False
 
 
 @dataclass(frozen=True)
@@ -37,17 +39,18 @@ Upstream: TypeAlias = Direct | Forwarded
 
 
 def parse(text: str) -> Upstream:
-    """What a route's `upstream` means: `HOST`, `HOST:PORT` or what `write` made; raises ValueError."""
+    """What a route's `upstream` means: `[plain:]HOST[:PORT]`, or what `write` made; raises ValueError."""
     if text.startswith(f"{SCHEME}:"):
         fields = dict(parse_qsl(urlsplit(text).query, strict_parsing=True))
         try:
             return Forwarded(**{**fields, "port": int(fields["port"])})  # type: ignore[arg-type]
         except (KeyError, TypeError) as error:
             raise ValueError(f"{text} is no port-forward") from error
-    parts = urlsplit(f"//{text}")
+    plain = text.startswith(f"{PLAIN}:")
+    parts = urlsplit(f"//{text.removeprefix(f'{PLAIN}:')}")
     if not parts.hostname:
         raise ValueError(f"{text} is no address")
-    return Direct(parts.hostname, parts.port or PORT)
+    return Direct(parts.hostname, parts.port or PORT, plain)
 
 
 def write(upstream: Forwarded) -> str:

@@ -12,6 +12,7 @@ Misfit = tuple[tuple[str | int, ...], str]
 
 # What changes nodes, or the cluster as a whole, and what stands in for it.
 REFUSED: tuple[tuple[tuple[str, str], str], ...] = (
+    (("cluster", "profile"), "is for minikube"),
     (("cluster", "kubernetes"), "an existing cluster has the version that it has"),
     (("cluster", "nodes"), "an existing cluster has the nodes that it has"),
     (("cluster", "ip_family"), "an existing cluster has the addresses that it has"),
@@ -44,11 +45,14 @@ def misfits(spec: Spec) -> Iterator[Misfit]:
         for key in ("context", "namespace"):
             if getattr(spec.cluster, key) is not None:
                 yield ("cluster", key), "is for a cluster that exists: write 'provider: existing'"
+        yield from _ingress_of_others(spec)
         yield from _minikube(spec)
         return
     if spec.cluster.context is None:
         yield ("cluster", "context"), "an existing cluster needs its context: see `kubectl config get-contexts`"
     yield from _said(spec, REFUSED)
+    if spec.ingress.controller != "none":
+        yield from _ingress_of_others(spec)
     if spec.ingress.controller == "nginx":
         yield ("ingress", "controller"), "'nginx' wants rights in the whole cluster, 'traefik' in one namespace"
     if spec.certs.issuer != "sandbox":
@@ -86,3 +90,10 @@ def _said(spec: Spec, refused: tuple[tuple[tuple[str, str], str], ...]) -> Itera
         value = getattr(spec, part)
         if getattr(value, key) != type(value).model_fields[key].get_default():
             yield (part, key), reason
+
+
+def _ingress_of_others(spec: Spec) -> Iterator[Misfit]:
+    """What tells of a controller that is there already, where there is none such."""
+    for key in ("class_name", "address"):
+        if getattr(spec.ingress, key) is not None:
+            yield ("ingress", key), "is for the controller of a cluster that exists: write 'controller: none'"

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from sandbox.spec.model import Model
+from sandbox.spec.values import Subdomain, Upstream
 
 
 class Ingress(Model):
@@ -18,4 +19,14 @@ class Ingress(Model):
     )
     gateway_api: bool = Field(
         default=False, description="Whether the controller also serves the Gateway API; Traefik's only."
+    )
+    class_name: Subdomain | None = Field(
+        default=None,
+        description="With controller none on an existing cluster: the IngressClass that Ingresses of `apply` get; "
+        "by default they keep their own.",
+    )
+    address: Upstream | None = Field(
+        default=None,
+        description="With controller none on an existing cluster: HOST:PORT where its ingress answers HTTPS, which the "
+        "proxy's ports lead to; by default they are not listened on.",
     )

@@ -24,7 +24,7 @@ class OwnPushStep:
 
     @property
     def title(self) -> str:
-        return "Images of the sandbox itself"
+        return "The sandbox's images in the registry"
 
     def check(self) -> Status:
         try:

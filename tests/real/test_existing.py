@@ -21,7 +21,7 @@ from tests.real.team import Listing, Team
 
 pytestmark = pytest.mark.real
 
-DEMO = Path(__file__).parents[2] / "fixtures" / "demo"
+DEMO = Path(__file__).parents[2] / "fixtures" / "demos" / "web"
 PEOPLE = ("ann", "bob", "eve")
 
 

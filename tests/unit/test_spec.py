@@ -67,7 +67,7 @@ def test_every_key_is_optional() -> None:
         "images": {"source": "auto"},
         "registry": {"port": 5001, "tls": [], "external": None, "storage": None, "mirrors": []},
         "push": None,
-        "ingress": {"controller": "traefik", "gateway_api": False},
+        "ingress": {"controller": "traefik", "gateway_api": False, "class_name": None, "address": None},
         "proxy": {"listen": "127.0.0.1", "ports": [443, 8443], "run": None, "hosts": []},
         "network": {"nameservers": "auto", "search": [], "hosts": {}, "proxy": "auto"},
         "certs": {"issuer": "sandbox", "default": None, "secrets": []},
@@ -517,6 +517,7 @@ def specs(draw: st.DrawFn) -> dict[str, Any]:
     ports = draw(st.lists(st.integers(1, 65535), min_size=2, max_size=5, unique=True))
     secrets = draw(st.lists(labels, max_size=3, unique=True))
     hosts = st.lists(labels, min_size=1, max_size=3, unique=True)
+    unset: dict[str, st.SearchStrategy[None]] = {"class_name": st.none(), "address": st.none()}
     everything = {
         "apiVersion": "sandbox.dev/v1",
         "name": draw(labels),
@@ -540,8 +541,10 @@ def specs(draw: st.DrawFn) -> dict[str, Any]:
         },
         "push": draw(st.none() | paths),
         "ingress": draw(
-            st.fixed_dictionaries({"controller": st.just("traefik"), "gateway_api": st.booleans()})
-            | st.fixed_dictionaries({"controller": st.sampled_from(["nginx", "none"]), "gateway_api": st.just(False)})
+            st.fixed_dictionaries({"controller": st.just("traefik"), "gateway_api": st.booleans(), **unset})
+            | st.fixed_dictionaries(
+                {"controller": st.sampled_from(["nginx", "none"]), "gateway_api": st.just(False), **unset}
+            )
         ),
         "proxy": {
             "listen": draw(addresses),
