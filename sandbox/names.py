@@ -114,6 +114,11 @@ class Names:
         return f"{self.cluster}-control-plane"
 
     @property
+    def copier(self) -> str:
+        """The container that copies volumes to a snapshot and back, there as long as that takes."""
+        return f"{self.cluster}-copier"
+
+    @property
     def registry(self) -> str:
         """The registry's container, and its host name on the network."""
         return f"sandbox-{self.name}-registry"

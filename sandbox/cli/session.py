@@ -46,7 +46,7 @@ def alone(name: str, *, patience: float = PATIENCE, progress: str = "auto") -> I
         environment.home().lock(name), command, seconds=patience, waits=lambda line: console.note(progress, line)
     ):
         names = environment.home().sandbox(name)
-        if Store(names.home.snapshots).restoring(name).exists():
+        if Store(names.home.snapshots).is_unsettled(name):
             restoring(names, Engine.connect()).settle()
         yield
 

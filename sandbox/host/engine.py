@@ -326,7 +326,10 @@ class Engine:
         """Start a container that exists, or let one go on that is held still."""
         with _translated(f"starting container {name}"):
             if self._client.api.inspect_container(name)["State"].get("Paused"):
-                self._client.api.unpause(name)
+                try:
+                    self._client.api.unpause(name)
+                except APIError:  # somebody let it go on behind the engine's back, which now refuses everything else
+                    self._client.api.restart(name)
             else:
                 self._client.api.start(name)
 

@@ -77,8 +77,8 @@ def write(engine: Engine, name: str, tar: Path) -> None:
         api.put_archive(name, "/", data)
 
 
-def run_script(engine: Engine, image: str, script: str, *, volumes: Mapping[str, str]) -> tuple[int, str]:
-    """Run a shell script as root in a container of its own: its exit status and its output.
+def run_script(engine: Engine, image: str, script: str, *, name: str, volumes: Mapping[str, str]) -> tuple[int, str]:
+    """Run a shell script as root in a container of its own, called `name`: its exit status and its output.
 
     `volumes` are volumes or folders of this machine by their places inside. It has every right, for files in the
     volumes of nodes belong to anybody and have attributes that only such a process can read, and it has no network.
@@ -91,7 +91,7 @@ def run_script(engine: Engine, image: str, script: str, *, volumes: Mapping[str,
         "HostConfig": {"Privileged": True, "NetworkMode": "none", "Binds": binds},
     }
     with engine.api("copying volumes") as api:
-        made = api.create_container_from_config(body, None)["Id"]
+        made = api.create_container_from_config(body, name)["Id"]
         try:
             api.start(made)
             status = int(api.wait(made)["StatusCode"])

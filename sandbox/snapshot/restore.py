@@ -62,7 +62,12 @@ class Restoring:
         self._switch(manifest)
 
     def settle(self) -> None:
-        """Finish a restore that was killed: forward when all was prepared, else back to what was there before."""
+        """Clear up after a command that was killed.
+
+        A restore goes forward when all was prepared, else back to what was there before.
+        """
+        self.engine.remove_container(self.names.copier)
+        self.store.clean(self.names.name)
         noted = self._noted
         if not noted.exists():
             return
@@ -78,7 +83,7 @@ class Restoring:
             self.engine.remove_container(container.name)
         if self.engine.volume_labels(self.names.volume) is not None:
             with contextlib.suppress(SandboxError):  # what is left takes space and is overwritten by the next restore
-                volumes.drop(self.engine, manifest.image, self.names.volume, NEW)
+                volumes.drop(self.engine, self.names.copier, manifest.image, self.names.volume, NEW)
         shutil.rmtree(noted)
 
     def _prepare(self, manifest: Manifest, kept: Path, say: Callable[[str], None]) -> None:
@@ -101,7 +106,7 @@ class Restoring:
             self.engine.create_volume(self.names.volume, self.names.labels)
             packed.append(Packed(self.names.volume, REGISTRY))
         say("writing the volumes")
-        volumes.unpack(self.engine, manifest.image, packed, kept, below=NEW)
+        volumes.unpack(self.engine, self.names.copier, manifest.image, packed, kept, below=NEW)
 
     def _switch(self, manifest: Manifest) -> None:
         """Everything here can be repeated, for it may be killed."""
@@ -113,7 +118,7 @@ class Restoring:
             replica.rename(self.engine, name, name.removesuffix(NEW))
         if manifest.registry:
             self.engine.remove_container(self.names.registry)
-            volumes.swap(self.engine, manifest.image, self.names.volume, NEW)
+            volumes.swap(self.engine, self.names.copier, manifest.image, self.names.volume, NEW)
         if (self._noted / "certificates").exists():
             if self.names.keys.exists():
                 shutil.rmtree(self.names.keys)

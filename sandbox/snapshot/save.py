@@ -59,7 +59,7 @@ class Saving:
                 for node in described:
                     _write(folder / node.files, replica.changes(self.engine, node.name))
                 say("reading the volumes")
-                volumes.pack(self.engine, described[0].image, packed, folder)
+                volumes.pack(self.engine, self.names.copier, described[0].image, packed, folder)
                 _write(folder / CERTIFICATES, _tar(self.names.keys))
                 _write(folder / SPEC, self.names.spec.read_bytes())
             say("computing digests")

@@ -65,6 +65,10 @@ class Store:
         """What a restore that has not come to its end has noted."""
         return self.folder / sandbox / ".restoring"
 
+    def is_unsettled(self, sandbox: str) -> bool:
+        """Whether a command on snapshots of a sandbox was killed."""
+        return self.restoring(sandbox).exists() or (self.folder / sandbox / UNFINISHED).exists()
+
     @contextmanager
     def begun(self, sandbox: str, snapshot: str) -> Iterator[Path]:
         """A folder that becomes the snapshot when the block ends well, and is gone when it does not.
