@@ -17,7 +17,8 @@ MARK = "sandbox.dev/corefile"
 API = ("discovery.k8s.io/v1", "EndpointSlice", "kubernetes", "default")
 _HOST = {"name": "KUBERNETES_SERVICE_HOST", "valueFrom": {"fieldRef": {"fieldPath": "status.hostIP"}}}
 
-# kubeadm's own (cmd/kubeadm/app/phases/addons/dns/manifests.go), with places for what is below.
+# kubeadm's own (cmd/kubeadm/app/phases/addons/dns/manifests.go), with places for what is below. Without `loop`, which
+# asks the nameservers of its own accord; they are never addresses of the pod itself.
 _COREFILE = """.:53 {{
     errors
     health {{
@@ -34,7 +35,6 @@ _COREFILE = """.:53 {{
        disable success cluster.local
        disable denial cluster.local
     }}
-    loop
     reload
     loadbalance
 }}
