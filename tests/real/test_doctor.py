@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from sandbox.cli import environment
 from sandbox.cluster.api import Cluster
 from sandbox.host.engine import Engine
 from tests.real import machine
-from tests.real.machine import CommandLine
+from tests.real.machine import CommandLine, tool
 
 pytestmark = pytest.mark.real
 
@@ -112,6 +114,40 @@ def test_a_registry_that_has_stopped_is_named_and_mended_by_the_fix(command: Com
     finally:
         command("up")
     assert rows(command, status=0)["wiring.registry"]["status"] == "ok"
+
+
+@pytest.mark.security(3)
+def test_only_this_machine_s_loopback_listens(command: CommandLine) -> None:
+    """A sandbox that nobody asked to open → ss shows its ports on 127.0.0.1 and ::1 alone."""
+    spec = yaml.safe_load((command.folder / "sandbox.yaml").read_text())
+    ports = {str(spec["registry"]["port"]), *map(str, spec["proxy"]["ports"])}
+    heard = [line.split()[3].rpartition(":") for line in tool("ss", "-Hltn").splitlines()]
+    found = {(port, address) for address, _, port in heard if port in ports}
+    assert {port for port, _ in found} == ports
+    assert {address for _, address in found} <= {"127.0.0.1", "[::1]"}
+
+
+@pytest.mark.security(1, 6)
+def test_a_support_archive_has_what_a_report_needs_and_no_secret(
+    command: CommandLine, cluster: Cluster, tmp_path: Path
+) -> None:
+    """`sandbox logs` of a running sandbox → journals, pods' words, events and states; no key, no Secret's data."""
+    names, path = environment.home().sandbox(NAME), tmp_path / "report.tar.gz"
+    command("logs", "-o", str(path))
+    with tarfile.open(path) as tar:
+        read = {one.name.partition("/")[2]: tar.extractfile(one) for one in tar}
+        texts = {name: file.read().decode() for name, file in read.items() if file}
+    assert "problems.txt" not in texts, texts["problems.txt"]
+    for name in ("kubelet.log", "containerd.log", "registries.txt"):
+        assert texts[f"nodes/{names.node}/{name}"].strip(), name
+    assert {"status.json", "doctor.json", "objects/Event.json", f"containers/{names.registry}.log"} <= set(texts)
+    assert any(name.startswith("pods/kube-system/coredns") and text.strip() for name, text in texts.items())
+    everything = "\n".join(texts.values())
+    assert "PRIVATE KEY" not in everything
+    keys = [line for key in names.keys.rglob("*.key") for line in key.read_text().splitlines() if "-----" not in line]
+    held = [one["data"]["tls.key"] for one in cluster.list("v1", "Secret") if "tls.key" in (one.get("data") or {})]
+    assert keys and held
+    assert not [secret for secret in (*keys, *held) if secret in everything]
 
 
 def test_after_down_the_data_it_kept_is_no_leftover(command: CommandLine, tmp_path: Path) -> None:
