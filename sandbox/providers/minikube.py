@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from sandbox.cluster import proxy
+from sandbox.cluster.api import Cluster
 from sandbox.cluster.minikube import RUNTIME, Minikube
 from sandbox.errors import UsageError
 from sandbox.host import files
@@ -15,6 +16,7 @@ from sandbox.names import LABEL, Names
 from sandbox.providers.containers import Containers
 from sandbox.providers.provider import Nodes, Standing
 from sandbox.providers.proxied import Proxied
+from sandbox.providers.vacate import vacate
 
 DRIVER = "docker"
 # The label of a node's container; its value is the profile (minikube: pkg/drivers/kic/oci/types.go).
@@ -93,9 +95,12 @@ class MinikubeProvider:
         self.minikube.stop(None if self.adopted else self.names.kubeconfig)
 
     def delete(self) -> bool:
-        """Take our containers off its network and have minikube remove it; a profile of the user's stays."""
-        there = self.nodes.standing() is not Standing.ABSENT
+        """Take our containers off its network and have minikube remove it; what is ours leaves one that is adopted."""
+        standing = self.nodes.standing()
+        there = standing is not Standing.ABSENT
         self._leave_network()
+        if self.adopted and standing is Standing.RUNNING and self.names.kubeconfig.exists():
+            vacate(Cluster(self.names.kubeconfig), self.nodes)
         if not self.adopted and (there or self.minikube.look()):
             self.minikube.delete(self.names.kubeconfig)
         self.names.kubeconfig.unlink(missing_ok=True)

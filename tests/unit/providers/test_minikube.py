@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,10 +18,21 @@ from sandbox.providers import minikube
 from sandbox.providers.minikube import PROFILE, ROLE, MinikubeProvider
 from sandbox.providers.provider import Standing
 from sandbox.providers.proxied import Proxied
+from sandbox.providers.vacate import APPLIED
 from sandbox.steps.join import JoinStep
 from sandbox.steps.step import State
+from tests.api_server import kubeconfig, serving
 from tests.fakes import FakeContainer, FakeEngine, NoWork
 
+CLUSTER_WIDE = {
+    "/apis/networking.k8s.io/v1": {"IngressClass": ("ingressclasses", False)},
+    "/apis/rbac.authorization.k8s.io/v1": {
+        "ClusterRole": ("clusterroles", False),
+        "ClusterRoleBinding": ("clusterrolebindings", False),
+    },
+}
+CLASS = "/apis/networking.k8s.io/v1/ingressclasses/nginx"
+SYSTEM, THEIRS = "/api/v1/namespaces/sandbox-system", "/api/v1/namespaces/demo"
 DOCKER = Profile("docker", "containerd", "v1.36.3")
 
 
@@ -147,7 +158,9 @@ def test_our_containers_are_joined_at_the_end_of_the_range_and_leave_before_the_
     assert names.cluster not in engine.networks
 
 
-def test_a_profile_of_the_user_s_is_neither_made_nor_removed(world: World, names: Names) -> None:
+def test_a_profile_of_the_user_s_is_neither_made_nor_removed_and_what_is_ours_leaves_it(
+    world: World, names: Names
+) -> None:
     Playing(Path("/minikube"), "mine", world).start(kubeconfig=None, say=print)
     ours(world.engine, names)
     adopting = provider_of(world, names, "mine")
@@ -155,7 +168,20 @@ def test_a_profile_of_the_user_s_is_neither_made_nor_removed(world: World, names
     adopting.start(print)
     assert names.kubeconfig.read_text() == "mine"
     JoinStep(world.engine, names, "mine").apply(NoWork())
-    assert not adopting.delete()
+    ran: list[str] = []
+
+    def shell(box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
+        ran.append(argv[2])
+        return 0, ""
+
+    world.engine.programs["sh"] = shell
+    with serving() as server:
+        kubeconfig(names.kubeconfig, server.server_address[1])
+        server.kinds |= {path: dict(kinds) for path, kinds in CLUSTER_WIDE.items()}
+        server.objects |= {CLASS: {"metadata": {"annotations": {APPLIED: "x"}}}, SYSTEM: {}, THEIRS: {}}
+        assert not adopting.delete()
+        assert server.objects == {THEIRS: {}}
+    assert ["sandbox-*.service" in script for script in ran] == [True]
     assert "mine" in world.profiles and "mine" in world.engine.boxes
     assert world.engine.network("mine").members == {"mine"}  # type: ignore[union-attr]
     assert not names.folder.exists()
