@@ -24,6 +24,7 @@ from sandbox.cluster.kind import RESOLV_CONF, Kind
 from sandbox.host import failpoint, interruption
 from sandbox.host.engine import ContainerSpec, EngineError
 from sandbox.host.failpoint import DOORS, Failpoint
+from sandbox.ingress import traefik_kinds
 from sandbox.names import EDGE, NETWORK, Home, Names
 from sandbox.proxy import routes
 from sandbox.report import Reporter, Silent
@@ -55,7 +56,7 @@ KINDS: Mapping[str, Mapping[str, tuple[str, bool]]] = {
     },
     "/apis/networking.k8s.io/v1": {"IngressClass": ("ingressclasses", False), "Ingress": ("ingresses", True)},
     "/apis/apiextensions.k8s.io/v1": {"CustomResourceDefinition": ("customresourcedefinitions", False)},
-    "/apis/traefik.io/v1alpha1": {"TLSStore": ("tlsstores", True)},
+    f"/apis/{traefik_kinds.GROUP}/v1alpha1": {kind: (f"{kind.lower()}s", True) for kind in traefik_kinds.KINDS},
     "/apis/admissionregistration.k8s.io/v1": {
         "MutatingAdmissionPolicy": ("mutatingadmissionpolicies", False),
         "MutatingAdmissionPolicyBinding": ("mutatingadmissionpolicybindings", False),
@@ -154,7 +155,7 @@ class SmallWorld:
         """All that is ours and still there."""
         found = {f"container {name}" for name in self.engine.boxes if name != "theirs"}
         found |= {f"network {name}" for name in self.engine.networks if name != "theirs"}
-        found |= {f"volume {name}" for name in self.engine.volumes if name != "theirs"}
+        found |= {f"volume {name}" for name in self.engine.volumes if name != "theirs" and not name.startswith("/")}
         found |= {f"route {one.name}" for one in routes.load(self.home.edge)}
         found |= {str(path) for path in (self.names.folder, self.names.keys, self.names.mirrors) if path.exists()}
         state = self.home.state
