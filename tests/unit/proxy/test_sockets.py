@@ -134,6 +134,14 @@ def test_the_engine_forwards_where_nothing_can_be_handed_over(tmp_path: Path) ->
     assert found is not None and box.drift(found, IMAGE, [ROUTE]) is None
 
 
+def test_an_edge_that_is_open_to_others_has_the_engine_s_forwarders(tmp_path: Path) -> None:
+    box = Answering(Handing(tmp_path), tmp_path)
+    box.start(IMAGE, [ROUTE, Route("b", "b.test", "node", (("0.0.0.0", 8443),), 2.0)])  # noqa: S104
+    assert sockets.held(tmp_path) == ()
+    box.start(IMAGE, [ROUTE])
+    assert sockets.held(tmp_path) != ()
+
+
 def test_the_last_reason_is_told(tmp_path: Path) -> None:
     engine = Handing(tmp_path, works=False)
     engine.busy.add(443)
