@@ -43,6 +43,7 @@ def command() -> None:
     \b
     sandbox doctor                  what the sandbox in this folder needs
     sandbox doctor demo -o json     what the sandbox demo needs, for programs
+    sandbox doctor --fix            mend what can be mended safely
     sandbox doctor tls app.demo.sandbox.localhost
                                     the way of a request, step by step
     sandbox doctor network          the way out of the cluster, from a pod
@@ -52,15 +53,16 @@ def command() -> None:
 @command.command("machine")
 @spec_options
 @output_option
+@click.option("--fix", is_flag=True, help="Mend what can be mended safely: modes of files, limits, leftovers of ours.")
 @click.pass_context
-def machine(ctx: click.Context, file: Path | None, name: str | None, *, output: str) -> int:
-    """Look at the engine, the machine and the sandbox's parts; the default. Changes nothing, takes three seconds."""
+def machine(ctx: click.Context, file: Path | None, name: str | None, *, output: str, fix: bool) -> int:
+    """Look at the engine, the machine and the sandbox's parts; the default. Takes three seconds."""
     environment.start_log(verbose=ctx.obj)
-    return _show(rows(find_spec(file, name), file=file, name=name), output)
+    return _show(rows(find_spec(file, name), file=file, name=name, fix=fix), output)
 
 
-def rows(spec: Spec, *, file: Path | None = None, name: str | None = None) -> tuple[Row, ...]:
-    """What all checks find of the sandbox; `file` and `name` are how the user named it."""
+def rows(spec: Spec, *, file: Path | None = None, name: str | None = None, fix: bool = False) -> tuple[Row, ...]:
+    """What all checks find of the sandbox, after a `fix` if asked for; `file` and `name` are how the user named it."""
     from sandbox.doctor.check import LEAST, SECONDS, run
     from sandbox.doctor.table import CHECKS, EXISTING
 
@@ -68,7 +70,12 @@ def rows(spec: Spec, *, file: Path | None = None, name: str | None = None) -> tu
     scene = scene_of(spec, file=file, name=name)
     # What the engine took for its first answer is no more to be had, but for a second.
     checks = CHECKS if scene.spec.cluster.is_ours else (*CHECKS, *EXISTING)
-    return run(checks, scene, seconds=max(SECONDS + began - time.monotonic(), LEAST))
+    found = run(checks, scene, seconds=max(SECONDS + began - time.monotonic(), LEAST))
+    if not fix:
+        return found
+    from sandbox.doctor.mend import mend
+
+    return mend(checks, found, scene)
 
 
 @command.command("tls")

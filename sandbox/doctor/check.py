@@ -30,12 +30,16 @@ Looked = TypeVar("Looked", bound=Subject)
 
 @dataclass(frozen=True)
 class Check(Generic[Looked]):
-    """One look at a subject, a Scene for most: its stable id, what is so when all is well, what to do otherwise."""
+    """One look at a subject, a Scene for most: its stable id, what is so when all is well, what to do otherwise.
+
+    `mend` does that, where it is safe to do without asking.
+    """
 
     id: str
     about: str
     fix: str
     look: Callable[[Looked], Finding]
+    mend: Callable[[Looked], None] | None = None
 
 
 def run(checks: Sequence[Check[Looked]], subject: Looked, *, seconds: float) -> tuple[Row, ...]:

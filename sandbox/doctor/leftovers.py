@@ -62,6 +62,14 @@ def networks(scene: Scene) -> Finding:
     return warn(f"nobody is on the network {NETWORK}")
 
 
+def remove_network(scene: Scene) -> None:
+    """Take our network away, which the engine refuses while anybody is on it; one that others made stays."""
+    engine = with_engine(scene).engine
+    found = engine.network(NETWORK)
+    if found and LABEL in found.labels:
+        engine.remove_network(NETWORK)
+
+
 def volumes(scene: Scene) -> Finding:
     """Data of registries that are gone."""
     engine = with_engine(scene).engine
@@ -106,6 +114,6 @@ def _down(names: set[str]) -> str:
 CHECKS = (
     Check("leftovers.containers", "every container of ours belongs to a sandbox", "sandbox down NAME", containers),
     Check("leftovers.files", "every sandbox with files has its node", "sandbox down NAME", files),
-    Check("leftovers.networks", "the network is in use", f"docker network rm {NETWORK}", networks),
+    Check("leftovers.networks", "the network is in use", f"docker network rm {NETWORK}", networks, remove_network),
     Check("leftovers.volumes", "every volume belongs to a sandbox", "sandbox down NAME --purge", volumes),
 )

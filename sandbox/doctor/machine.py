@@ -43,6 +43,13 @@ def inotify(scene: Scene) -> Finding:
     return warn(evidence) if any(found[name] < least for name, least in INOTIFY.items()) else ok(evidence)
 
 
+def raise_inotify(scene: Scene) -> None:
+    """Set the limits that are too low, until the machine starts anew. Raises OSError for who may not."""
+    for name, least in INOTIFY.items():
+        if int((SYSCTL / name).read_text()) < least:
+            (SYSCTL / name).write_text(f"{least}\n")
+
+
 def capabilities(scene: Scene) -> Finding:
     """Whether a privileged container, which a node is, can have every capability that it asks for."""
     try:
@@ -100,6 +107,7 @@ CHECKS = (
         "the kernel's limits on watched files suffice",
         "sudo sysctl fs.inotify.max_user_watches=524288 fs.inotify.max_user_instances=512",
         inotify,
+        raise_inotify,
     ),
     Check(
         "machine.capabilities",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from sandbox.doctor import certificates, engine, leftovers, machine, network, ports, rights, tools, wiring
+from sandbox.doctor import certificates, engine, leftovers, machine, network, own_files, ports, rights, tools, wiring
 
 FAST = (*engine.CHECKS, *machine.CHECKS, *network.CHECKS, *ports.CHECKS, *tools.CHECKS)
-CHECKS = (*FAST, *certificates.CHECKS, *wiring.CHECKS, *leftovers.CHECKS)
+CHECKS = (*FAST, *own_files.CHECKS, *certificates.CHECKS, *wiring.CHECKS, *leftovers.CHECKS)
 # What is looked at besides where the cluster exists already.
 EXISTING = rights.CHECKS
