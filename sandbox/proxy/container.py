@@ -12,6 +12,7 @@ from itertools import product
 from pathlib import Path
 
 from sandbox.errors import SandboxError
+from sandbox.host import own
 from sandbox.host.engine import Bind, Container, ContainerSpec, Engine, EngineError
 from sandbox.host.facts import Facts
 from sandbox.host.gateway import free_address
@@ -81,7 +82,7 @@ class EdgeContainer:
 
     def remove(self) -> bool:
         """Take it away with what belongs to it; returns whether there was anything."""
-        removed = [self.engine.remove_container(name) for name in (self.name, self.holder)]
+        removed = [own.remove(self.engine, name) for name in (self.name, self.holder)]
         return any(removed)
 
     def follow(self, known: Sequence[Route]) -> None:
@@ -138,7 +139,8 @@ class EdgeContainer:
                 self.control.replace_certificate(path, (self.folder / name).read_bytes())
 
     def _make(self, image: str, known: Sequence[Route], publish: Mapping[int, tuple[Bind, ...]], *, held: bool) -> None:
-        self.remove()
+        for name in (self.name, self.holder):
+            own.make_room(self.engine, name)
         binds = [bind for binds in publish.values() for bind in binds] if held else []
         sockets.write(self.folder, binds, self._owner())
         edge.write(self.folder, known, self._owner())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sandbox.host import own
 from sandbox.host.engine import Engine
 from sandbox.names import Names
 from sandbox.registry.client import Client
@@ -39,12 +40,12 @@ class ExternalRegistryStep:
         return Status(State.READY, f"answers; nodes go to {there.endpoint}")
 
     def apply(self, work: Work) -> None:
-        self.engine.remove_container(self.names.registry)
+        own.remove(self.engine, self.names.registry)
         self._ping()
 
     def undo(self) -> bool:
-        removed = self.engine.remove_container(self.names.registry)
-        return (self.purge and self.engine.remove_volume(self.names.volume)) or removed
+        removed = own.remove(self.engine, self.names.registry)
+        return (self.purge and own.remove_volume(self.engine, self.names.volume)) or removed
 
     def _ping(self) -> None:
         with Client(self.where) as client:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox.host import files
+from sandbox.host import files, own
 from sandbox.host.engine import Container, ContainerSpec, Engine
 from sandbox.names import LABEL, NETWORK, REGISTRY_PORT, Names
 from sandbox.registry import mirror, upstream
@@ -120,7 +120,7 @@ class MirrorsStep:
         name, place = self.names.mirror(one.name), self._folder(one)
         files.make_private_dir(place)
         # Gone before its settings change, so that a container that is there has been started with what is written.
-        self.engine.remove_container(name)
+        own.make_room(self.engine, name)
         files.write_atomic(self._file(one), self._settings(one, account), mode=0o600)
         data = place / "data"
         self.engine.run(

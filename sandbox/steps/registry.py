@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.errors import SandboxError
+from sandbox.host import own
 from sandbox.host.engine import Bind, Container, ContainerSpec, Engine
 from sandbox.host.waiting import wait_until
 from sandbox.names import NETWORK, REGISTRY_PORT, Names
@@ -76,8 +77,8 @@ class RegistryStep:
         return True
 
     def undo(self) -> bool:
-        removed = self.engine.remove_container(self.names.registry)
-        return (self.purge and self.engine.remove_volume(self.names.volume)) or removed
+        removed = own.remove(self.engine, self.names.registry)
+        return (self.purge and own.remove_volume(self.engine, self.names.volume)) or removed
 
     @property
     def url(self) -> str:
@@ -110,7 +111,7 @@ class RegistryStep:
 
     def _serve(self, more: Mapping[str, str]) -> None:
         """Start the container anew over the same data, with `more` settings, and wait until it answers."""
-        self.engine.remove_container(self.names.registry)
+        own.make_room(self.engine, self.names.registry)
         if self.storage is None:
             self.engine.create_volume(self.names.volume, self.names.labels)
         self.engine.run(

@@ -73,6 +73,17 @@ def known(place: Home) -> dict[str, str]:
     return dict(line.split() for line in (place.edge / "exact.map").read_text().splitlines())
 
 
+@pytest.mark.fault(23)
+def test_a_container_of_somebody_else_with_its_name_is_left_alone(engine: FakeEngine, a: EdgeStep) -> None:
+    """A container called sandbox-edge without our label → refused with `docker rename`; `down` spares it too."""
+    engine.run(ContainerSpec(EDGE, IMAGE, ("sleep",), {}, NETWORK))
+    with pytest.raises(SandboxError) as caught:
+        a.apply(NoWork())
+    assert caught.value.id == "name-taken"
+    a.undo()
+    assert list(engine.boxes) == [EDGE]
+
+
 def test_the_first_sandbox_starts_it(engine: FakeEngine, place: Home, a: EdgeStep) -> None:
     assert a.check().state is State.ABSENT
     a.apply(NoWork())

@@ -79,6 +79,20 @@ def test_another_sandbox_s_registry_is_left_alone(engine: FakeEngine, names: Nam
     assert (list(engine.boxes), list(engine.volumes)) == ([names.registry], [names.volume])
 
 
+@pytest.mark.fault(23)
+def test_a_container_and_a_volume_of_somebody_else_are_left_alone(
+    engine: FakeEngine, names: Names, step: RegistryStep
+) -> None:
+    """A container and a volume with our names but without our label → refused; `down --purge` spares both."""
+    engine.run(ContainerSpec(names.registry, step.image, ("sleep",), {}, NETWORK))
+    engine.create_volume(names.volume, {})
+    with pytest.raises(SandboxError) as caught:
+        step.apply(NoWork())
+    assert caught.value.id == "name-taken" and f"docker rename {names.registry}" in caught.value.fix
+    assert not replace(step, purge=True).undo()
+    assert (list(engine.boxes), list(engine.volumes)) == ([names.registry], [names.volume])
+
+
 @pytest.mark.fault(21)
 def test_a_stopped_one_is_made_anew_over_the_same_data(engine: FakeEngine, names: Names, step: RegistryStep) -> None:
     """The registry's container is stopped → `up` makes it anew over the same volume."""
