@@ -116,7 +116,9 @@ def test_a_cluster_comes_stops_starts_and_goes(provider: KindProvider, names: Na
     assert not names.folder.exists()
 
 
+@pytest.mark.fault(8, 27)
 def test_one_that_kind_left_half_made_is_known_and_made_anew(provider: KindProvider, playing: Playing) -> None:
+    """Kind was killed and left half a cluster → it is known as such, and `up` makes it anew."""
     object.__setattr__(playing, "broken", True)
     with pytest.raises(ToolFailed):
         made(provider)
@@ -191,9 +193,11 @@ def test_a_node_that_was_added_by_hand_gets_what_the_others_have(
     assert b"127.0.0.11" in box.files[PurePosixPath(RESOLV_CONF)]
 
 
+@pytest.mark.fault(27)
 def test_more_workers_join_and_one_that_is_lost_is_made_anew(
     engine: FakeEngine, names: Names, provider: KindProvider
 ) -> None:
+    """A worker's container is removed → `up` makes it anew, and it joins the cluster."""
     said = "kubeadm join c:6443 --token abc.def --discovery-token-ca-cert-hash sha256:12 \n"
     ran: list[list[str]] = []
 
