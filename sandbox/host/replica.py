@@ -59,7 +59,10 @@ def changes(engine: Engine, name: str) -> bytes:
     """
     with engine.api(f"reading the changes in {name}") as api:
         found = {PurePosixPath(one["Path"]): int(one["Kind"]) for one in api.diff(name) or ()}
-        passed = (*VOLATILE, RESOLV_CONF, *(PurePosixPath(one["Destination"]) for one in _mounts(api, name)))
+        mounts = [PurePosixPath(one["Destination"]) for one in _mounts(api, name)]
+        # In a system with a merged /usr the engine sees what is mounted at /lib/modules at /usr/lib/modules.
+        mounts += [PurePosixPath("/usr", place.relative_to("/")) for place in mounts]
+        passed = (*VOLATILE, RESOLV_CONF, *mounts)
         gone = [str(path) for path, kind in found.items() if kind == _DELETED and not _is_below(path, passed)]
         if gone:
             raise EngineError(f"files of its image were removed in {name}", details=", ".join(gone[:10]))

@@ -81,8 +81,10 @@ def test_what_is_mounted_or_made_anew_is_left_out() -> None:
         "/var/x": b"x",
     }
     diff = {"/etc": CHANGED, "/etc/kubernetes": ADDED, "/etc/hosts": CHANGED, "/var": CHANGED, "/var/x": ADDED}
-    diff |= {"/run/lock": DELETED, "/tmp/a": ADDED}  # noqa: S108
-    assert taken(Api(diff, files, ["/var", "/etc/kubernetes/resolv.conf"])) == {"etc/kubernetes/own": b"own"}
+    diff |= {"/run/lock": DELETED, "/tmp/a": ADDED, "/usr": CHANGED, "/usr/lib": CHANGED, "/usr/lib/modules": ADDED}  # noqa: S108
+    assert taken(Api(diff, files, ["/lib/modules", "/var", "/etc/kubernetes/resolv.conf"])) == {
+        "etc/kubernetes/own": b"own"
+    }
 
 
 def test_what_was_removed_from_the_image_cannot_be_told() -> None:
