@@ -1,0 +1,111 @@
+"""Sandboxes kept while they run: whole or not at all, whoever was killed meanwhile, and other bytes are not restored."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from sandbox.cli import environment
+from sandbox.host.engine import Engine
+from tests.real import machine
+from tests.real.application import Application
+
+pytestmark = pytest.mark.real
+
+NAME = "test-snapshot"
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return machine.engine()
+
+
+@pytest.fixture(scope="module")
+def app(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Application]:
+    made = Application.free(NAME, tmp_path_factory.mktemp("snapshot"))
+    made.write()
+    try:
+        made.command("up")
+        yield made
+    finally:
+        made.command("down", "--purge", status=None)
+        for one in listed(made):
+            made.command("snapshot", "delete", one["snapshot"], status=None)
+
+
+def listed(app: Application) -> list[dict[str, str]]:
+    return [one for one in json.loads(app.command("snapshot", "list", "-o", "json").out) if one["sandbox"] == NAME]
+
+
+def killed(app: Application, moment: Callable[[], bool], *arguments: str) -> None:
+    """Run the command and kill it outright as soon as `moment` has come."""
+    child = subprocess.Popen(
+        [sys.executable, "-m", "sandbox", *arguments],
+        env={**os.environ, **app.command.env},
+        cwd=app.folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 60
+    while not moment():
+        assert child.poll() is None and time.monotonic() < deadline, "the moment never came"
+        time.sleep(0.005)
+    child.kill()
+    child.wait()
+
+
+def nodes(engine: Engine, app: Application) -> dict[str, str]:
+    return {one.name: one.id for one in engine.containers(f"io.x-k8s.kind.cluster={app.names.cluster}")}
+
+
+def kept() -> Path:
+    return environment.home().snapshots / NAME
+
+
+def test_what_runs_is_kept_without_an_end(app: Application, engine: Engine) -> None:
+    pods = app.kubectl("get", "pods", "-A", "-o", "jsonpath={.items[*].status.containerStatuses[*].restartCount}")
+    before = nodes(engine, app)
+    app.command("snapshot", "save", "first")
+    assert (nodes(engine, app), app.page()) == (before, "first")
+    after = app.kubectl("get", "pods", "-A", "-o", "jsonpath={.items[*].status.containerStatuses[*].restartCount}")
+    assert after == pods
+    (one,) = listed(app)
+    assert one["snapshot"] == "first" and int(one["bytes"]) > 1_000_000
+    assert {path.stat().st_mode & 0o777 for path in (kept() / "first").iterdir()} == {0o600}
+    assert {path.stat().st_mode & 0o777 for path in (kept(), kept() / "first")} == {0o700}
+    assert "there is a snapshot 'first'" in app.command("snapshot", "save", "first", status=2).err
+
+
+@pytest.mark.fault(8)
+def test_a_save_that_was_killed_leaves_nothing_that_is_listed(app: Application, engine: Engine) -> None:
+    """SIGKILL in the middle of `snapshot save` → it is not listed, the next command clears up, `up` lets nodes go on"""
+    killed(app, lambda: any((kept() / ".unfinished").glob("*.tar")), "snapshot", "save", "torn")
+    assert [one["snapshot"] for one in listed(app)] == ["first"]
+    app.command("up")
+    assert app.page() == "first"
+    app.command("snapshot", "save", "second")
+    assert sorted(path.name for path in kept().iterdir()) == ["first", "second"]
+    app.command("snapshot", "delete", "second")
+
+
+def test_one_with_other_bytes_is_refused_and_changes_nothing(app: Application, engine: Engine) -> None:
+    (tar,) = (kept() / "first").glob("*-var.tar")
+    with tar.open("r+b") as file:
+        file.seek(4096)
+        before = file.read(1)
+        file.seek(4096)
+        file.write(bytes([before[0] ^ 1]))
+    was = nodes(engine, app)
+    ran = app.command("snapshot", "restore", "first", "--yes", status=1)
+    assert "is damaged" in ran.err and tar.name in ran.err
+    assert (nodes(engine, app), app.page()) == (was, "first")
+    with tar.open("r+b") as file:
+        file.seek(4096)
+        file.write(before)
