@@ -28,6 +28,12 @@ ROLE = Path(__file__).parents[2] / "docs" / "existing.md"
 RESTLESS = {"Event", "Lease", "PodMetrics", "NodeMetrics", "ComponentStatus", "PersistentVolume"}
 PROVISIONER = "local-path-storage"
 
+# The provisioner has an image that was put into the node; sandboxes pull the same bytes with a password, and from then
+# on the kubelet would want that password from the provisioner as well (KEP-2535).
+KUBELET = spec.KindOptions(
+    kubeadmConfigPatches=("kind: KubeletConfiguration\nimagePullCredentialsVerificationPolicy: NeverVerify\n",)
+)
+
 Listing = frozenset[tuple[str, str, str]]
 
 
@@ -115,7 +121,13 @@ def made(folder: Path) -> Iterator[Team]:
             engine.load(store.image(recipes()["node"]))
     resolv = folder / "resolv.conf"
     resolv.write_text("nameserver 192.0.2.1\n")  # it resolves nothing of the outside, and need not
-    text = config(NAME, spec.Cluster(), mounts={resolv: RESOLV_CONF}, cgroup_version=engine.cgroup_version(), tags=tags)
+    text = config(
+        NAME,
+        spec.Cluster(kind=KUBELET),
+        mounts={resolv: RESOLV_CONF},
+        cgroup_version=engine.cgroup_version(),
+        tags=tags,
+    )
     file = folder / "kind.yaml"
     file.write_text(text)
     image = engine.image_id(own.references["node"]) or own.references["node"]
