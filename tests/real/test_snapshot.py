@@ -1,4 +1,4 @@
-"""Sandboxes kept while they run: whole or not at all, whoever was killed meanwhile, and other bytes are not restored."""
+"""Sandboxes kept while they run: whole or not at all, whoever was killed meanwhile; other bytes are refused."""
 
 from __future__ import annotations
 
