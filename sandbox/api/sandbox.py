@@ -146,8 +146,12 @@ class Sandbox:
         connection = http.client.HTTPSConnection(name, port)
         plain = socket.create_connection((place, port), timeout=ANSWER_TIMEOUT)
         connection.sock = (context or self.ssl_context()).wrap_socket(plain, server_hostname=name)
-        connection.request("GET", path, headers={"Connection": "close"})
-        return connection.getresponse()
+        try:
+            connection.request("GET", path, headers={"Connection": "close"})
+            return connection.getresponse()
+        except BaseException:
+            connection.close()
+            raise
 
     @property
     def registry(self) -> str:

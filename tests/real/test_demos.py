@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
 import http.client
 import shutil
@@ -57,8 +58,9 @@ def post(book: Sandbox, text: str) -> int:
     connection.sock = book.ssl_context().wrap_socket(
         socket.create_connection(("127.0.0.1", port), timeout=10), server_hostname=host
     )
-    connection.request("POST", "/cgi-bin/index.cgi", urllib.parse.urlencode({"text": text}))
-    return connection.getresponse().status
+    with contextlib.closing(connection):
+        connection.request("POST", "/cgi-bin/index.cgi", urllib.parse.urlencode({"text": text}))
+        return connection.getresponse().status
 
 
 def page(book: Sandbox) -> str:
