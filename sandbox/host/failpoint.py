@@ -21,8 +21,9 @@ from types import FrameType
 from sandbox.errors import SandboxError, UsageError
 
 # Whoever changes the world goes through one of these; `during` counts what has come back through them.
+_ENGINE = (f"host.engine.{part}" for part in ("containers", "images", "networks", "volumes"))
 DOORS = frozenset(
-    f"sandbox.{name}" for name in ("host.engine", "host.process", "host.files", "cluster.api", "registry.client")
+    f"sandbox.{name}" for name in (*_ENGINE, "host.process", "host.files", "cluster.api", "registry.client")
 )
 HANG = 3600.0
 

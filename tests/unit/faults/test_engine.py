@@ -14,8 +14,7 @@ import pytest
 from docker.errors import DockerException
 
 from sandbox.errors import MissingTool
-from sandbox.host import engine
-from sandbox.host.engine import Engine
+from sandbox.host.engine import Engine, connection
 from tests.unit.cli.test_main import run
 
 ANSWER = b"HTTP/1.1 200 OK\r\nApi-Version: 1.41\r\nContent-Length: 2\r\n\r\nOK"
@@ -83,7 +82,7 @@ def test_one_that_dies_in_the_middle_is_said_to_have_gone(path: Path, tmp_path: 
 @pytest.mark.fault(4)
 def test_one_that_is_silent_is_not_waited_for(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A socket that takes the call and says nothing, for any command → told after a quarter of a minute."""
-    monkeypatch.setattr(engine, "FIRST_ANSWER", 0.3)
+    monkeypatch.setattr(connection, "FIRST_ANSWER", 0.3)
     with closing(socket.socket(socket.AF_UNIX)) as silent:
         silent.bind(str(path))
         silent.listen()

@@ -1,0 +1,79 @@
+"""What the engine is asked for and what it tells: containers, networks, and where they listen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+# Where a container listens on the machine without the engine's doing, as JSON.
+LISTENS = "dev.sandbox.listens"
+
+
+@dataclass(frozen=True, order=True)
+class Bind:
+    """A host address and port that reach a port of a container."""
+
+    address: str
+    port: int
+
+    @property
+    def asked_at(self) -> str:
+        """The address at which this machine itself asks who listens here."""
+        return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.address, self.address)  # noqa: S104
+
+
+@dataclass(frozen=True)
+class ContainerSpec:
+    """What a container of ours is to be; it gets no capabilities but these, no new privileges, and restarts with the
+    engine.
+
+    What it publishes is only noted unless `forwarded`: it then has sockets of the machine's own.
+    """
+
+    name: str
+    image: str
+    command: tuple[str, ...]
+    labels: Mapping[str, str]
+    network: str
+    publish: Mapping[int, tuple[Bind, ...]] = field(default_factory=dict)
+    forwarded: bool = True
+    capabilities: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    volumes: Mapping[str, str] = field(default_factory=dict)
+    read_only_binds: Mapping[Path, str] = field(default_factory=dict)
+    binds: Mapping[Path, str] = field(default_factory=dict)
+    tmpfs: tuple[str, ...] = ()
+    hosts: Mapping[str, str] = field(default_factory=dict)
+    user: str | None = None
+    memory: str = "512m"
+    processes: int = 4096
+
+
+@dataclass(frozen=True)
+class Container:
+    """A container as the engine sees it now; one that is `held` still does not run, and has its ports."""
+
+    name: str
+    id: str
+    running: bool
+    image: str
+    labels: Mapping[str, str]
+    addresses: Mapping[str, str]
+    published: Mapping[int, frozenset[Bind]]
+    held: bool = False
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network of the engine: its IPv4 range, the containers on it, the engine's own address there if told.
+
+    `subnet6` is its IPv6 range, if it has one.
+    """
+
+    name: str
+    subnet: str
+    labels: Mapping[str, str]
+    members: frozenset[str]
+    gateway: str = ""
+    subnet6: str = ""
