@@ -1,0 +1,251 @@
+"""Several nodes: pods of all talk to each other and are reached, whichever node is lost, moved, made anew or added."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import pytest
+import yaml
+
+from sandbox.cli import environment, session
+from sandbox.cluster.api import Cluster
+from sandbox.host.engine import ContainerSpec, Engine
+from sandbox.host.waiting import wait_until
+from sandbox.names import NETWORK
+from sandbox.spec import Spec
+from tests.real import machine
+from tests.real.machine import CommandLine, tool
+from tests.real.served import Sandbox
+
+pytestmark = pytest.mark.real
+
+NAME = "test-nodes"
+GUEST = "sandbox-test-nodes-guest"
+HOST = f"app.{NAME}.sandbox.localhost"
+LABELS = {"app": "probe"}
+# Says on which node it runs, to whoever asks; each pod pulls its image from the registry.
+SERVER = 'mkdir /tmp/www && echo "$NODE" > /tmp/www/index.html && exec busybox httpd -f -p 8080 -h /tmp/www'
+
+
+def application(image: str) -> list[dict[str, Any]]:
+    """A pod on every node, a Service before them and an Ingress before that."""
+    env = [{"name": "NODE", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}]
+    container = {
+        "name": "probe",
+        "image": image,
+        "imagePullPolicy": "Always",
+        "command": ["busybox", "sh", "-c", SERVER],
+        "env": env,
+        "ports": [{"containerPort": 8080}],
+        "readinessProbe": {"httpGet": {"path": "/", "port": 8080}, "periodSeconds": 1},
+    }
+    everywhere = [{"operator": "Exists"}]
+    pod = {"tolerations": everywhere, "terminationGracePeriodSeconds": 0, "containers": [container]}
+    backend = {"service": {"name": "probe", "port": {"number": 80}}}
+    rule = {"host": HOST, "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}}
+    return [
+        {
+            "apiVersion": "apps/v1",
+            "kind": "DaemonSet",
+            "metadata": {"name": "probe"},
+            "spec": {"selector": {"matchLabels": LABELS}, "template": {"metadata": {"labels": LABELS}, "spec": pod}},
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": "probe"},
+            "spec": {"selector": LABELS, "ports": [{"port": 80, "targetPort": 8080}]},
+        },
+        {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "Ingress",
+            "metadata": {"name": "probe"},
+            "spec": {"rules": [rule]},
+        },
+    ]
+
+
+@dataclass(frozen=True)
+class Cast(Sandbox):
+    """A sandbox whose number of nodes changes while it runs."""
+
+    command: CommandLine = field(default_factory=CommandLine)
+    registry: int = 0
+
+    def up(self, nodes: int) -> None:
+        """Bring it up with so many nodes, and wait until each has its pod."""
+        context = self.command.folder / "probe"
+        context.mkdir(exist_ok=True)
+        # An image of its own: the kubelet takes what was pulled under one name for no other's.
+        (context / "Dockerfile").write_text("FROM sandbox.dev/busybox:latest\nLABEL of=probe\n")
+        images = {"images": [{"from": "build", "context": "probe", "as": "probe:1"}]}
+        (self.command.folder / "images.yaml").write_text(yaml.safe_dump(images))
+        (self.command.folder / "app.yaml").write_text(
+            yaml.safe_dump_all(application(f"localhost:{self.registry}/probe:1"))
+        )
+        spec = {
+            "name": NAME,
+            "cluster": {"nodes": nodes},
+            "registry": {"port": self.registry},
+            "proxy": {"ports": [self.port]},
+            "push": "images.yaml",
+            "apply": ["app.yaml"],
+        }
+        (self.command.folder / "sandbox.yaml").write_text(yaml.safe_dump(spec))
+        self.command("up")
+        wait_until(partial(self.lacking, nodes), what="a pod on every node", timeout=90)
+
+    def lacking(self, nodes: int) -> str | None:
+        """What keeps so many nodes from having a pod that is ready."""
+        ready = self.pods()
+        return None if len(ready) == nodes else f"only {sorted(ready)}"
+
+    def pods(self) -> dict[str, str]:
+        """The names of the pods that are ready, by node."""
+        found = {}
+        for pod in Cluster(self.names.kubeconfig).list("v1", "Pod", "default", selector="app=probe"):
+            conditions = {one["type"]: one["status"] for one in pod["status"].get("conditions") or ()}
+            if conditions.get("Ready") == "True" and not pod["metadata"].get("deletionTimestamp"):
+                found[pod["spec"]["nodeName"]] = pod["metadata"]["name"]
+        return found
+
+    def address(self, pod: str) -> str:
+        """A pod's address."""
+        found = Cluster(self.names.kubeconfig).get("v1", "Pod", pod, "default")
+        assert found
+        return str(found["status"]["podIP"])
+
+    def inside(self, pod: str, *argv: str, status: int | None = 0) -> str:
+        """Run a command in a pod."""
+        kubectl = (machine.kubectl(), "--kubeconfig", self.names.kubeconfig)
+        return tool(*kubectl, "exec", pod, "--", *argv, status=status)
+
+    def talk(self) -> None:
+        """Assert that every pod reaches every other at its own address, and all of them by the Service's name."""
+        pods = self.pods()
+        addresses = {node: self.address(pod) for node, pod in pods.items()}
+        for pod in pods.values():
+            urls = [f"http://{address}:8080/" for address in addresses.values()]
+            script = "; ".join(
+                f"busybox timeout 10 busybox wget -q -O - {url}" for url in [*urls, *["http://probe/"] * 4]
+            )
+            said = self.inside(pod, "busybox", "sh", "-c", script).split()
+            assert said[: len(addresses)] == list(addresses)
+            assert len(said) == len(urls) + 4 and set(said) <= set(addresses)
+
+    def unserved(self, nodes: set[str]) -> str | None:
+        """Which of `nodes` no client of the edge has met yet."""
+        met = {self.curl(HOST).split()[-1] for _ in range(3 * len(nodes))}
+        return None if nodes <= met else f"met {sorted(met)} only"
+
+    def wiring(self) -> str:
+        """How the registry is known to the nodes."""
+        ran = self.command("status", "-o", "json", status=None)
+        (row,) = [one for one in json.loads(ran.out)["steps"] if one["step"] == "wiring"]
+        return f"{row['state']}: {row['detail']}"
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return machine.engine()
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory, engine: Engine) -> Iterator[Cast]:
+    port, registry = machine.free_ports(9464, 5041)
+    folder = tmp_path_factory.mktemp("nodes")
+    command = CommandLine({"KUBECONFIG": str(folder / "kubeconfig")}, folder)
+    made = Cast(environment.home().sandbox(NAME), port, command, registry)
+    try:
+        made.up(2)
+        yield made
+    finally:
+        command("down", NAME, "--purge", status=None)
+
+
+@pytest.fixture(scope="module")
+def worker(sandbox: Cast) -> str:
+    return f"{sandbox.names.cluster}-worker"
+
+
+@pytest.fixture(scope="module")
+def second(sandbox: Cast) -> str:
+    return f"{sandbox.names.cluster}-worker2"
+
+
+def test_pods_of_different_nodes_talk_at_their_own_addresses_and_by_name(sandbox: Cast, worker: str) -> None:
+    assert set(sandbox.pods()) == {sandbox.names.node, worker}
+    sandbox.talk()
+
+
+def test_every_node_s_pods_are_reached_through_the_edge(sandbox: Cast, worker: str) -> None:
+    wait_until(partial(sandbox.unserved, {sandbox.names.node, worker}), what="both", timeout=20)
+
+
+def test_a_node_more_joins_and_is_wired_while_all_else_stays(sandbox: Cast, worker: str, second: str) -> None:
+    before = sandbox.pods()
+    sandbox.up(3)
+    assert {node: pod for node, pod in sandbox.pods().items() if node != second} == before
+    assert sandbox.wiring().startswith("ready: wired, canary")
+    sandbox.talk()
+    wait_until(partial(sandbox.unserved, {second}), what=second, timeout=20)
+
+
+def test_a_worker_that_is_killed_is_not_missed_and_comes_back(sandbox: Cast, worker: str) -> None:
+    tool("docker", "kill", worker)
+    for _ in range(20):
+        assert sandbox.status(HOST, "--max-time", "20") == "200"
+    sandbox.up(3)
+    sandbox.talk()
+
+
+def test_nodes_at_other_addresses_find_each_other_again(
+    sandbox: Cast, engine: Engine, worker: str, second: str
+) -> None:
+    """As after a restart of the engine, when containers come back in another order."""
+    nodes = (sandbox.names.node, worker, second)
+    before = {node: address(engine, node) for node in nodes}
+    tool("docker", "stop", "--time", "5", *nodes)
+    image = session_image(engine)
+    for number, node in enumerate((second, worker, sandbox.names.node)):
+        guest = f"{GUEST}-{number}"
+        engine.remove_container(guest)
+        engine.run(ContainerSpec(guest, image, ("busybox", "sleep", "600"), labels={}, network=NETWORK))
+        tool("docker", "start", node)
+    for number in range(len(nodes)):
+        engine.remove_container(f"{GUEST}-{number}")
+    assert all(address(engine, node) != before[node] for node in nodes)
+    sandbox.up(3)
+    sandbox.talk()
+    wait_until(partial(sandbox.unserved, set(nodes)), what="all", timeout=60)
+
+
+def test_a_worker_that_was_removed_is_made_anew(sandbox: Cast, worker: str) -> None:
+    tool("docker", "rm", "--force", "--volumes", worker)
+    sandbox.up(3)
+    sandbox.talk()
+    assert sandbox.wiring().startswith("ready: wired, canary")
+
+
+def test_fewer_nodes_are_refused_with_what_would_be_lost(sandbox: Cast) -> None:
+    file = sandbox.command.folder / "sandbox.yaml"
+    file.write_text(yaml.safe_dump({**yaml.safe_load(file.read_text()), "cluster": {"nodes": 1}}))
+    ran = sandbox.command("up", status=1)
+    assert "it was made with 3 nodes" in ran.err and "everything in the cluster" in ran.err
+    assert "--recreate cluster" in ran.err
+
+
+def address(engine: Engine, node: str) -> str:
+    """A node's address."""
+    found = engine.container(node)
+    assert found
+    return found.addresses[NETWORK]
+
+
+def session_image(engine: Engine) -> str:
+    """An image that can sleep."""
+    return session.own_images(Spec(), environment.home(), engine).references["busybox"]
