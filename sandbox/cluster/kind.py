@@ -53,6 +53,10 @@ def config(
     if cgroup_version == 1:
         # Kubernetes 1.35 and newer refuse cgroup v1 unless told (KEP-5573).
         kubelet |= {"failCgroupV1": False}
+    if tags:
+        # The bundle's images are on the node without ever having been pulled. Once the same bytes are pulled by another
+        # name, the kubelet would want a pull of these names too, and there is nothing to pull from (KEP-2535).
+        kubelet |= {"imagePullCredentialsVerificationPolicy": "NeverVerify"}
     cluster: dict[str, object] = {
         "kind": "ClusterConfiguration",
         "scheduler": {"extraArgs": _arguments(election)},

@@ -81,6 +81,11 @@ def test_only_old_control_groups_are_asked_to_be_tolerated(version: int, patched
     assert {key: value for key, value in kubelet.items() if key == "failCgroupV1"} == patched
 
 
+@pytest.mark.parametrize(("tags", "policy"), [(TAGS, "NeverVerify"), (None, None)])
+def test_images_of_the_bundle_can_be_used_though_nobody_pulled_them(tags: Tags | None, policy: str | None) -> None:
+    assert parsed(tags=tags)[1]["KubeletConfiguration"].get("imagePullCredentialsVerificationPolicy") == policy
+
+
 def test_image_tags_are_ours_only_when_given() -> None:
     ours, theirs = parsed(tags=TAGS)[1]["ClusterConfiguration"], parsed()[1]["ClusterConfiguration"]
     assert ours["etcd"] == {"local": {"imageTag": "3.6.16-0"}}
