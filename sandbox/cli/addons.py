@@ -80,14 +80,15 @@ def enable(ctx: click.Context, addon: str, file: Path | None, name: str | None, 
     environment.start_log(verbose=ctx.obj)
     environment.catch_signals()
     spec, source = find_spec(file, name), _source(addon)
+    # What is no addon is refused before anything is asked; minikube's own only minikube knows.
+    found = None if spec.cluster.provider == "minikube" and "/" not in source else catalogue.find(source)
     with session.alone(spec.name):
         step, theirs = _steps(spec)
-        if theirs and "/" not in source:
-            _cluster(step)
+        cluster = _cluster(step)
+        if theirs and found is None:
             addons_minikube.enable(theirs, source, progress)
             return 0
-        found = catalogue.find(source)
-        cluster = _cluster(step)
+        found = found or catalogue.find(source)
         if found.name in {Path(use.source).name for use in step.uses}:
             raise UsageError(f"sandbox.yaml has '{found.name}' already", fix="sandbox up")
         before = step.records(cluster)

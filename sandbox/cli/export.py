@@ -20,9 +20,9 @@ from sandbox.cli.options import progress_option
 @progress_option
 @click.pass_context
 def command(ctx: click.Context, folder: Path, name: str | None, *, progress: str) -> int:
-    """Write the sandbox as FOLDER, which brings the same one up elsewhere: spec, manifests, images by digest, versions.
+    """Write a sandbox as a folder that brings the same one up elsewhere.
 
-    The sandbox is the one called NAME, by default that of ./sandbox.yaml, as it was last brought up. Accounts and
+    FOLDER gets its spec, manifests, images by digest and versions. The sandbox is the one called NAME, by default that of ./sandbox.yaml, as it was last brought up. Accounts and
     private keys are left out, which is said.
 
     \b

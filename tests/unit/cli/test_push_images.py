@@ -37,7 +37,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with two images and the manifest of them; the process keeps its signals and has no log."""
     monkeypatch.setattr("sandbox.registry.push.host_platform", lambda: "linux/amd64")
     monkeypatch.setattr("sandbox.cli.push_images.host_platform", lambda: "linux/amd64")
-    monkeypatch.setattr(environment, "catch_signals", lambda: None)
+    monkeypatch.setattr(environment, "catch_signals", lambda *said: None)
     monkeypatch.setattr(environment, "start_log", lambda *, verbose: None)
     write_layout(tmp_path / "app", index(APP.descriptor()), APP.files)
     write_layout(tmp_path / "tool", index(TOOL.descriptor()), TOOL.files)

@@ -153,7 +153,8 @@ def server(scene: Scene) -> Iterator[ApiServer]:
 
 
 def test_the_pod_is_gone_afterwards_and_so_is_one_that_was_left(scene: Scene, server: ApiServer) -> None:
-    old = {"kind": "Pod", "metadata": {"name": "old"}}
+    metadata = {"name": "old", "labels": {"sandbox.dev/doctor": "true"}}
+    old = {"kind": "Pod", "metadata": metadata, "status": {"phase": "Succeeded"}}
     server.objects["/api/v1/namespaces/default/pods/old"] = old
     rows = list(examine(scene, "n.example"))
     assert [(row.id, row.status) for row in rows] == [
