@@ -22,8 +22,8 @@ from sandbox.cli.options import progress_option
 def command(ctx: click.Context, folder: Path, name: str | None, *, progress: str) -> int:
     """Write a sandbox as a folder that brings the same one up elsewhere.
 
-    FOLDER gets its spec, manifests, images by digest and versions. The sandbox is the one called NAME, by default that of ./sandbox.yaml, as it was last brought up. Accounts and
-    private keys are left out, which is said.
+    FOLDER gets its spec, manifests, images by digest and versions. The sandbox is the one called NAME, by default that
+    of ./sandbox.yaml, as it was last brought up. Accounts and private keys are left out, which is said.
 
     \b
     sandbox export demo/
