@@ -6,6 +6,7 @@ import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from sandbox.api.world import own_images, registry_port, steps
 from sandbox.cli import console, environment
@@ -18,8 +19,10 @@ from sandbox.providers import kind
 from sandbox.snapshot.restore import Restoring
 from sandbox.snapshot.store import Store
 from sandbox.spec import Settled, Spec
+from sandbox.steps.https import HttpsStep
 from sandbox.steps.remembered import load
 from sandbox.steps.step import Step
+from sandbox.steps.workloads import WorkloadsStep
 
 __all__ = [
     "alone",
@@ -87,4 +90,6 @@ def brought_up(name: str | None) -> Settled:
 def resting(spec: Spec) -> tuple[Step, ...]:
     """The plan of a sandbox without what came from the user's files, which it holds by itself and which may be gone."""
     wanted, _, _ = steps(spec.model_copy(update={"push": None, "apply": (), "addons": ()}))
-    return tuple(step for step in wanted if step.name not in BROUGHT)
+    run = WorkloadsStep(environment.home().sandbox(spec.name))
+    held = (step for step in wanted if step.name not in BROUGHT)
+    return (run, *(replace(one, needs=(*one.needs, run.name)) if isinstance(one, HttpsStep) else one for one in held))

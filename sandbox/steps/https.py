@@ -23,6 +23,7 @@ TIMEOUT = 60.0
 # Traefik and ingress-nginx watch their Secrets and take a second; cert-manager may take its time to issue.
 SWAP_TIMEOUT = 60.0
 WIDTH = 8
+KNOWS_NONE = "\r\n\r\n404 page not found\n"
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,16 @@ class HttpsStep:
         """What one of them answers amiss, or None; all are asked at once, for there may be many."""
         with ThreadPoolExecutor(WIDTH) as pool:
             asked = [pool.submit(self._ask, host) for host in hosts]
+            if self.namespace is None and self.domain not in hosts:
+                asked.append(pool.submit(self._ask_nobody))
             return next((trouble for trouble in (one.result() for one in asked) if trouble), None)
+
+    def _ask_nobody(self) -> str | None:
+        """Traefik that has just started says so to every host; once it knows its hosts, that of nobody has our page."""
+        bind = self.binds[0]
+        answer = probe.ask(self.domain, address=bind.asked_at, port=bind.port, root=None)
+        knows_none = answer.status == 404 and answer.page.endswith(KNOWS_NONE)
+        return f"{self.domain}: the ingress controller knows no host yet" if knows_none else None
 
     def _ask(self, host: str) -> str | None:
         bind = self.binds[0]

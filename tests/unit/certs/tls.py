@@ -74,6 +74,7 @@ class TlsServer:
 
     def __init__(self, leaf: Leaf, folder: Path, *, answer: bytes = b"hello\n", address: str = "127.0.0.1") -> None:
         self.answer = answer
+        self.status = "200 OK"
         self._folder = folder
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.present(leaf)
@@ -106,7 +107,7 @@ class TlsServer:
             except OSError:  # the end of the block
                 return
             connection.settimeout(10)
-            head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(self.answer)}\r\nConnection: close\r\n\r\n".encode()
+            head = f"HTTP/1.1 {self.status}\r\nContent-Length: {len(self.answer)}\r\nConnection: close\r\n\r\n".encode()
             # A client that refuses the certificate tells so itself.
             with connection, suppress(OSError), self._context.wrap_socket(connection, server_side=True) as secured:
                 secured.recv(4096)

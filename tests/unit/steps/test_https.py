@@ -76,6 +76,14 @@ def test_the_present_certificate_on_every_port_is_ready(step: HttpsStep, secrets
     assert "(89 days left)" in found.detail
 
 
+def test_a_controller_that_knows_no_host_yet_is_not_ready(step: HttpsStep, edge: TlsServer) -> None:
+    edge.status, edge.answer = "404 Not Found", b"404 page not found\n"
+    found = step.check()
+    assert (found.state, found.detail) == (State.DRIFTED, f"{DOMAIN}: the ingress controller knows no host yet")
+    edge.answer = page.render("demo", (), port=443).encode()
+    assert step.check().state is State.READY
+
+
 def test_one_port_that_serves_the_old_certificate_is_named_with_what_differs(
     step: HttpsStep, secrets: SecretsStep, edge: TlsServer, tmp_path: Path
 ) -> None:

@@ -1,0 +1,47 @@
+"""What the user's manifests run, waited for after a rest without asking for the manifests, which may be gone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sandbox.cluster.api import Cluster, title
+from sandbox.cluster.readiness import WORKLOADS, progress, wait_ready
+from sandbox.names import Names
+from sandbox.steps import applied
+from sandbox.steps.apply import RECORD, TIMEOUT
+from sandbox.steps.step import State, Status, Work
+
+
+@dataclass(frozen=True)
+class WorkloadsStep:
+    """Makes nothing; ready when every workload that was applied last, and is still there, is."""
+
+    names: Names
+    needs: tuple[str, ...] = ("cluster",)
+    name: str = "workloads"
+
+    @property
+    def title(self) -> str:
+        return "Your workloads"
+
+    def check(self) -> Status:
+        for live in self._live():
+            pending = progress(live)
+            if pending:
+                return Status(State.DRIFTED, f"{title(live)}: {pending}")
+        return Status(State.READY)
+
+    def apply(self, work: Work) -> None:
+        wait_ready(Cluster(self.names.kubeconfig), self._live(), timeout=TIMEOUT)
+
+    def undo(self) -> bool:
+        return False
+
+    def _live(self) -> list[Mapping[str, Any]]:
+        cluster = Cluster(self.names.kubeconfig)
+        record = applied.read(cluster, RECORD) or applied.Applied()
+        wanted = (place for place in record.places if place.kind in WORKLOADS)
+        found = (cluster.get(one.api_version, one.kind, one.name, one.namespace) for one in wanted)
+        return [live for live in found if live]
