@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -74,13 +75,13 @@ def dashboard(project: Project) -> Iterator[str]:
     """`sandbox dashboard` at work; the address that it printed."""
     argv = [sys.executable, "-m", "sandbox", "dashboard", "--no-browser"]
     env = {**os.environ, **project.command.env}
-    process = subprocess.Popen(argv, cwd=project.command.folder, env=env, stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout
-        yield process.stdout.readline().strip()
-    finally:
-        process.send_signal(2)
-        assert process.wait(30) == 130
+    with subprocess.Popen(argv, cwd=project.command.folder, env=env, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout
+            yield process.stdout.readline().strip()
+        finally:
+            process.send_signal(signal.SIGINT)
+            assert process.wait(30) == 130
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +105,7 @@ def test_the_dashboard_shows_what_there_is(page: Tab) -> None:
 
 
 def test_it_follows_the_cluster_and_works_by_click_and_key(page: Tab, project: Project) -> None:
-    page.until(details("events"))
+    page.until(f"!!{details('events')}")
     assert page.value(f"{details('events')}.open") is False
     page.click(f'details[data-key="{NAME}/events"] summary')
     assert page.value(f"{details('events')}.open") is True
@@ -133,5 +134,5 @@ def test_it_fits_a_phone_and_a_dark_room(page: Tab, tmp_path: Path) -> None:
 def test_without_the_token_nothing_is_shown(page: Tab) -> None:
     page.value("location.hash = ''")
     page.call("Page.reload")
-    page.until("document.getElementById('status').textContent.includes('sandbox dashboard')")
+    page.until("document.getElementById('status')?.textContent.includes('sandbox dashboard')")
     assert page.value("document.querySelectorAll('details').length") == 0
