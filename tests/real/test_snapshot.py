@@ -1,4 +1,4 @@
-"""Sandboxes kept while they run: whole or not at all, whoever was killed meanwhile; other bytes are refused."""
+"""Sandboxes kept and brought back: whole, as they were, whatever happened and whoever was killed meanwhile."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ import pytest
 
 from sandbox.cli import environment
 from sandbox.host.engine import Engine
+from sandbox.names import LABEL
 from tests.real import machine
 from tests.real.application import Application
+from tests.real.machine import tool
 
 pytestmark = pytest.mark.real
 
@@ -109,3 +111,39 @@ def test_one_with_other_bytes_is_refused_and_changes_nothing(app: Application, e
     with tar.open("r+b") as file:
         file.seek(4096)
         file.write(before)
+
+
+@pytest.mark.fault(8)
+def test_a_restore_that_was_killed_early_leaves_the_sandbox_there_is(app: Application, engine: Engine) -> None:
+    """SIGKILL while `snapshot restore` prepares → the sandbox there is goes on, what was prepared goes"""
+    app.store("changed")
+    was = nodes(engine, app)
+    killed(app, lambda: len(nodes(engine, app)) > len(was), "snapshot", "restore", "first", "--yes")
+    assert app.page() == "changed"
+    app.command("up")
+    assert (nodes(engine, app), app.page()) == (was, "changed")
+    assert [path.name for path in kept().iterdir()] == ["first"]
+
+
+def test_it_comes_back_as_it_was_kept(app: Application, engine: Engine) -> None:
+    root = app.names.root_certificate.read_bytes()
+    ran = app.command("snapshot", "restore", "first", status=2)
+    assert "would be replaced" in ran.err and "--yes" in ran.err
+    app.kubectl("delete", "ingress", "app")
+    app.command("certs", "renew", "--root", "--yes")
+    app.command("snapshot", "restore", "first", "--yes")
+    assert app.page() == "first"
+    assert app.names.root_certificate.read_bytes() == root
+    assert {state for state, _ in app.steps().values()} == {"ready"}
+    assert app.command("up", "--plan").out == ""
+
+
+def test_it_comes_back_after_everything_went(app: Application, engine: Engine) -> None:
+    app.command("down", "--purge")
+    assert engine.containers(f"{LABEL}={NAME}") == () and engine.volume_labels(app.names.volume) is None
+    app.elsewhere("snapshot", "restore", "first", NAME)
+    assert app.page() == "first"
+    assert "app" in tool("curl", "--silent", f"http://127.0.0.1:{app.registry}/v2/_catalog")
+    app.command("snapshot", "delete", "first")
+    assert listed(app) == [] and not kept().exists()
+    assert "no snapshot" in app.command("snapshot", "restore", status=2).err

@@ -1,0 +1,169 @@
+"""A spec that changes while its sandbox runs: every change arrives, and the cluster is the same one all the time."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sandbox.host import ports
+from sandbox.host.engine import Engine
+from sandbox.host.waiting import wait_until
+from tests.real import machine
+from tests.real.application import Application
+from tests.real.machine import tool
+
+pytestmark = pytest.mark.real
+
+NAME = "test-changes"
+OTHER = "changes.example.test"  # the root vouches for every domain below sandbox.localhost
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return machine.engine()
+
+
+@pytest.fixture(scope="module")
+def made(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Application]:
+    app = Application.free(NAME, tmp_path_factory.mktemp("changes"))
+    app.write()
+    try:
+        app.command("up")
+        yield app
+    finally:
+        app.command("down", "--purge", status=None)
+
+
+@pytest.fixture
+def app(made: Application, engine: Engine) -> Iterator[Application]:
+    """The sandbox, which after each test has the same node, is settled and, by its first spec, what it was before."""
+    node = engine.container(made.names.node)
+    assert node is not None
+    yield made
+    assert made.command("up", "--plan").out == ""
+    after = engine.container(made.names.node)
+    assert after is not None and after.id == node.id
+    made.write()
+    made.command("up")
+    assert made.page() == "first"
+
+
+def test_ports_of_the_edge_and_the_registry(app: Application) -> None:
+    first = ports.next_free("127.0.0.1", 9443)
+    second = ports.next_free("127.0.0.1", first + 1)
+    app.write(proxy={"ports": [first]}, registry={"port": second})
+    app.command("up")
+    assert app.page(port=first) == "first"
+    assert "app" in tool("curl", "--silent", f"http://127.0.0.1:{second}/v2/_catalog")
+    assert ports.is_free("127.0.0.1", app.registry)
+    assert f"localhost:{second}" in app.kubectl("get", "deploy", "app", "-o", "yaml")
+
+
+def test_another_address_to_listen_on(app: Application) -> None:
+    app.write(proxy={"ports": list(app.ports), "listen": "127.0.0.2"})
+    app.command("up")
+    assert not ports.is_free("127.0.0.2", app.ports[0])
+
+
+def test_nameservers_search_domains_and_hosts(app: Application) -> None:
+    app.write(
+        network={"nameservers": ["192.0.2.53"], "search": ["example.org"], "hosts": {"db.example.org": "10.9.8.7"}}
+    )
+    app.command("up")
+
+    def unknown() -> str | None:
+        said = app.kubectl("exec", "deploy/app", "--", "sh", "-c", "busybox nslookup db.example.org || true")
+        return None if "10.9.8.7" in said else said
+
+    wait_until(unknown, what="the host", timeout=20)
+    asked = tool("docker", "exec", app.names.node, "cat", "/etc/kubernetes/pod-resolv.conf")
+    assert "192.0.2.53" in asked and "example.org" in asked
+
+
+def test_images_and_objects_that_come_and_go(app: Application) -> None:
+    lists = {"images": [*_images(app), {"from": "daemon", "image": "sandbox.dev/haproxy", "as": "more:1"}]}
+    (app.folder / "images.yaml").write_text(yaml.safe_dump(lists))
+    config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "more"}, "data": {"a": "b"}}
+    (app.folder / "k8s" / "more.yaml").write_text(yaml.safe_dump(config))
+    app.command("up")
+    assert "more" in tool("curl", "--silent", f"http://127.0.0.1:{app.registry}/v2/_catalog")
+    assert "more" in app.kubectl("get", "configmap", "more")
+    (app.folder / "k8s" / "more.yaml").unlink()
+    plan = json.loads(app.command("up", "--plan", "-o", "json", status=2).out)
+    (row,) = [one for one in plan["steps"] if one["step"] == "apply"]
+    assert (row["action"], row["detail"]) == ("repair", "no manifest says ConfigMap default/more any more")
+    app.command("up")
+    assert "NotFound" in tool(
+        machine.kubectl(), "--kubeconfig", app.names.kubeconfig, "get", "configmap", "more", status=1
+    )
+
+
+def test_certificates_of_their_own_and_addons_that_come_and_go(app: Application, tmp_path: Path) -> None:
+    addon = tmp_path / "note"
+    addon.mkdir()
+    (addon / "addon.yaml").write_text("title: a note\n")
+    (addon / "note.yaml").write_text("{apiVersion: v1, kind: ConfigMap, metadata: {name: note, namespace: default}}\n")
+    host = f"own.{NAME}.sandbox.localhost"
+    secret = {"secret": "own-tls", "namespace": "default", "hosts": [host]}
+    app.write(certs={"secrets": [secret]}, addons=[str(addon)])
+    app.command("up")
+    assert "note" in app.kubectl("get", "secret/own-tls", "configmap/note")
+    app.write()
+    app.command("up")
+    left = app.kubectl("get", "secret,configmap", "-o", "name")
+    assert "own-tls" not in left and "note" not in left
+
+
+def test_accounts_that_come_and_go(app: Application) -> None:
+    auth = base64.b64encode(b"me:canary-secret-8").decode()
+    file = app.folder / "config.json"
+    file.write_text(json.dumps({"auths": {"registry.example.org": {"auth": auth}}}))
+    file.chmod(0o600)
+    app.write(credentials=[{"kind": "docker", "file": "config.json"}])
+    app.command("up")
+    assert "dpr-secret" in app.kubectl("get", "secret", "-o", "name")
+    app.write()
+    ran = app.command("up")
+    assert "canary-secret-8" not in ran.out + ran.err
+    wait_until(
+        lambda: None if "dpr-secret" not in app.kubectl("get", "secret", "-o", "name") else "still there",
+        what="the Secret",
+        timeout=20,
+    )
+
+
+def test_without_an_ingress_controller_and_with_one_again(app: Application) -> None:
+    app.write(ingress={"controller": "none"})
+    app.command("up")
+    app.write()
+    app.command("up")
+    assert app.page() == "first"
+
+
+def test_another_domain_needs_a_word_for_its_root_and_then_arrives(app: Application) -> None:
+    app.write(domain=OTHER)
+    plan = app.command("up", "--plan", status=2).out
+    assert "rebuild" in plan and "only with --recreate certificates" in plan
+    ran = app.command("up", status=1)
+    assert "can only be changed by making it anew" in ran.err and "sandbox up --recreate certificates" in ran.err
+    assert app.page() == "first", "nothing was changed"
+    app.command("up", "--recreate", "certificates")
+    assert app.page(domain=OTHER) == "first"
+    hosts = app.kubectl("get", "ingress", "-A", "-o", "jsonpath={.items[*].spec.rules[*].host}")
+    assert hosts == f"app.{OTHER}"
+    app.write()
+    app.command("up", "--recreate", "certificates")
+
+
+def test_a_step_that_is_never_made_anew_is_named(app: Application) -> None:
+    ran = app.command("up", "--recreate", "push", status=2)
+    assert "--recreate knows no step 'push'" in ran.err and "certificates" in ran.err
+
+
+def _images(app: Application) -> list[object]:
+    return list(yaml.safe_load((app.folder / "images.yaml").read_text())["images"])
