@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,9 @@ def test_init_names_what_is_wrong(project: Path) -> None:
 
 
 def test_init_goes_round_a_port_that_is_taken(project: Path) -> None:
-    with socket.create_server(("127.0.0.1", 5001)):
+    with ExitStack() as held:
+        with suppress(OSError):  # somebody has it already
+            held.enter_context(socket.create_server(("127.0.0.1", 5001)))
         run("init", cwd=project)
     found = run("config", "show", "-o", "json", cwd=project)
     port = next(row for row in json.loads(found.stdout) if row["key"] == "registry.port")
