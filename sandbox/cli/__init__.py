@@ -78,7 +78,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code."""
     streams.prepare()
     words = sys.argv[1:] if arguments is None else arguments
-    if PATIENT.intersection(words[:1]) and sys.stderr.isatty() and not {"-h", "--help", "quiet"}.intersection(words):
+    if (
+        PATIENT.intersection(words[:1])
+        and streams.is_lively(sys.stderr)
+        and not {"-h", "--help", "quiet"}.intersection(words)
+    ):
         sys.stderr.write(SIGN)
         sys.stderr.flush()
     try:

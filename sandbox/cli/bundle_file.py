@@ -53,7 +53,10 @@ def save(ctx: click.Context, file: Path, name: str | None, *, raw: bool, progres
     """
     environment.start_log(verbose=ctx.obj)
     environment.catch_signals()
-    done = lambda: megabytes(file.stat().st_size)  # noqa: E731
+
+    def done() -> str:
+        return megabytes(file.stat().st_size)
+
     with _at_work(f"Bundle {file}", progress, done) as (store, say), _exported(name, say) as project:
         save_bundle(file, store, project=project, compress=not raw, epoch=_epoch(), on_file=say)
     with opened(file) as bundle:

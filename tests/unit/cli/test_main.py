@@ -218,7 +218,8 @@ def test_an_account_of_docker_s_that_cannot_be_read_is_told(tmp_path: Path, home
 def test_a_command_that_takes_its_time_says_at_once_that_it_works(tmp_path: Path) -> None:
     terminal, its_end = pty.openpty()
     argv = [sys.executable, "-m", "sandbox", "up", "-f", "none.yaml"]
-    with subprocess.Popen(argv, cwd=tmp_path, stdin=its_end, stdout=its_end, stderr=its_end):
+    env = {**os.environ, "TERM": "xterm"}
+    with subprocess.Popen(argv, cwd=tmp_path, env=env, stdin=its_end, stdout=its_end, stderr=its_end):
         os.close(its_end)
         said = b""
         with contextlib.suppress(OSError):  # the terminal's end on Linux
