@@ -51,7 +51,7 @@ class Traefik:
         return [*traefik_kinds.definitions(), *also]
 
     def manifests(self, *, trusted: str) -> Sequence[Manifest]:
-        own_files = {name: template.text(name) for name in ("page.sh", "misdirected.yaml")}
+        own_files = {name: template.text(name) for name in ("page.sh", "answers.sh", "misdirected.yaml")}
         files = {**page.parts(self.sandbox), **own_files, "httpd.conf": "E404:/site/404.html\n"}
         values = {
             "traefik": self.image,
@@ -91,5 +91,6 @@ def elsewhere(hosts: Sequence[str]) -> Manifest:
 def _with_gateway(manifest: dict[str, Any]) -> dict[str, Any]:
     """The object, with Traefik told to serve the Gateway API if it is Traefik."""
     if manifest["kind"] == "DaemonSet":
-        manifest["spec"]["template"]["spec"]["containers"][0]["args"] += GATEWAY_ARGUMENTS
+        containers = manifest["spec"]["template"]["spec"]["containers"]
+        next(one for one in containers if one["name"] == "traefik")["args"] += GATEWAY_ARGUMENTS
     return manifest

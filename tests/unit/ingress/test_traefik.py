@@ -33,16 +33,29 @@ def pod(found: Found) -> dict[str, Any]:
     return spec
 
 
+def container(found: Found, name: str) -> dict[str, Any]:
+    (one,) = (one for one in pod(found)["containers"] if one["name"] == name)
+    return dict(one)
+
+
 def arguments(found: Found) -> dict[str, str]:
-    return dict(one.removeprefix("--").split("=", 1) for one in pod(found)["containers"][0]["args"])
+    return dict(one.removeprefix("--").split("=", 1) for one in container(found, "traefik")["args"])
 
 
 def test_both_containers_use_the_images_given(found: Found) -> None:
-    assert [one["image"] for one in pod(found)["containers"]] == ["t:1", "b:1"]
+    assert (container(found, "traefik")["image"], container(found, "page")["image"]) == ("t:1", "b:1")
+
+
+def test_traefik_starts_once_the_api_server_answers(found: Found) -> None:
+    """The kubelet starts containers in their order, and the next one when the hook of the last is done."""
+    first, second = pod(found)["containers"]
+    assert first["lifecycle"]["postStart"]["exec"]["command"] == ["busybox", "sh", "/page/answers.sh"]
+    assert second["name"] == "traefik"
+    assert "answers.sh" in found["ConfigMap", "page"]["data"]
 
 
 def test_the_node_s_ports_are_the_controller_s(found: Found) -> None:
-    assert {port["hostPort"] for port in pod(found)["containers"][0]["ports"]} == {80, 443}
+    assert {port["hostPort"] for port in container(found, "traefik")["ports"]} == {80, 443}
 
 
 def test_only_the_edge_s_network_is_trusted(found: Found) -> None:
@@ -98,14 +111,14 @@ def test_ingresses_written_for_nginx_are_served(found: Found) -> None:
 @pytest.mark.security(15)
 def test_no_container_has_privileges_and_only_traefik_the_token(found: Found) -> None:
     """The pods of the ingress → no privileges; the token is Traefik's alone."""
-    for container in pod(found)["containers"]:
-        context = container["securityContext"]
+    for one in pod(found)["containers"]:
+        context = one["securityContext"]
         assert (context["runAsNonRoot"], context["readOnlyRootFilesystem"]) == (True, True)
         assert context["allowPrivilegeEscalation"] is False
         assert context["capabilities"] == {"drop": ["ALL"]}
     assert pod(found)["automountServiceAccountToken"] is False
-    mounted = [{one["name"] for one in container["volumeMounts"]} for container in pod(found)["containers"]]
-    assert ["token" in names for names in mounted] == [True, False]
+    mounted = {one["name"]: {mount["name"] for mount in one["volumeMounts"]} for one in pod(found)["containers"]}
+    assert [name for name, mounts in mounted.items() if "token" in mounts] == ["traefik"]
 
 
 def test_another_page_is_another_pod(found: Found) -> None:
@@ -119,7 +132,7 @@ def test_another_page_is_another_pod(found: Found) -> None:
 
 def test_the_gateway_api_is_served_when_asked_for(found: Found, tmp_path: Path) -> None:
     with_gateway = of(replace(TRAEFIK, gateway_files=tmp_path))
-    assert set(GATEWAY_ARGUMENTS) <= set(pod(with_gateway)["containers"][0]["args"])
+    assert set(GATEWAY_ARGUMENTS) <= set(container(with_gateway, "traefik")["args"])
     assert set(with_gateway) - set(found) == {
         ("ClusterRole", "sandbox-traefik-gateway"),
         ("ClusterRoleBinding", "sandbox-traefik-gateway"),
