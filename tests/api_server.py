@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -29,10 +29,23 @@ KINDS = {
 }
 
 
+REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+Admit = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+class Refused(Exception):
+    """What is applied is not let in: the status, and the message."""
+
+
 class ApiServer(ThreadingHTTPServer):
-    """Objects by path; `refusal` is what the next writes get."""
+    """Objects by path; `refusal` is what the next writes get.
+
+    `admit` gives what is kept of an object that is applied, with what the cluster adds to it, or raises Refused; `may`
+    says whether a verb may be done to a resource.
+    """
 
     daemon_threads = True
+    request_queue_size = 128
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -40,6 +53,8 @@ class ApiServer(ThreadingHTTPServer):
         self.kinds = {base: dict(kinds) for base, kinds in KINDS.items()}
         self.asked: list[tuple[str, str, str, dict[str, list[str]]]] = []
         self.refusal: tuple[int, bytes] | None = None
+        self.admit: Admit = lambda manifest: manifest
+        self.may: Callable[[str, str], bool] = lambda verb, resource: True
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -104,9 +119,25 @@ class Handler(BaseHTTPRequestHandler):
         path, body = self.note()
         if self.server.refusal:
             self.answer(*self.server.refusal)
-        else:
-            self.server.objects[path] = json.loads(body)
-            self.answer(200, self.server.objects[path])
+            return
+        try:
+            live = self.server.admit(json.loads(body))
+        except Refused as refused:
+            status, message = refused.args
+            self.answer(status, {"kind": "Status", "message": message})
+            return
+        if "dryRun" not in parse_qs(urlsplit(self.path).query):
+            self.server.objects[path] = live
+        self.answer(200, live)
+
+    def do_POST(self) -> None:
+        path, body = self.note()
+        if path != REVIEWS:
+            self.missing()
+            return
+        asked = json.loads(body)["spec"]["resourceAttributes"]
+        resource = "/".join(filter(None, (asked["resource"], asked["subresource"])))
+        self.answer(201, {"status": {"allowed": self.server.may(asked["verb"], resource)}})
 
     def do_DELETE(self) -> None:
         path, _ = self.note()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -19,26 +20,28 @@ from sandbox.preflight.neighbours import Neighbour
 from sandbox.spec import Spec
 
 
-def offer(spec: Spec, file: Path | None, home: Home, engine: Engine) -> Neighbour | None:
+def offer(
+    spec: Spec, file: Path | None, home: Home, engine: Engine, *, say: Callable[[str], None], ask: bool
+) -> Neighbour | None:
     """The cluster that the user agrees to use, if one is there to be offered; `spec` is as it was written.
 
-    Nothing is offered where the spec says what cluster it wants, or the sandbox is there already. Where nobody can be
-    asked, it is only said.
+    Nothing is offered where the spec says what cluster it wants, or the sandbox is there already. Where nobody can or
+    is to be asked, it is only said.
     """
     if "cluster" in spec.model_fields_set or session.remembered(spec.name):
         return None
     found = next(iter(neighbours.find(engine, home)), None)
     if found is None:
         return None
-    click.echo(f"{_described(found)} on this machine, made by hand", err=True)
+    say(f"{_described(found)} on this machine, made by hand")
     lines = yaml.safe_dump(found.spec, default_flow_style=None, sort_keys=False).rstrip()
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        click.echo(f"  '{spec.name}' gets a cluster of its own; to use that one, write in sandbox.yaml:", err=True)
-        _show(lines)
+    if not (ask and sys.stdin.isatty() and sys.stderr.isatty()):
+        say(f"  '{spec.name}' gets a cluster of its own; to use that one, write in sandbox.yaml:")
+        _show(lines, say)
         return None
     if not click.confirm(f"use {'both' if found.registry else 'it'} for '{spec.name}', in a namespace?", err=True):
         return None
-    _keep(spec, lines, file)
+    _keep(spec, lines, file, say)
     return found
 
 
@@ -53,15 +56,15 @@ def _merged(spec: Spec, found: Neighbour) -> dict[str, object]:
     return {"cluster": found.spec["cluster"], "registry": registry}
 
 
-def _keep(spec: Spec, lines: str, file: Path | None) -> None:
+def _keep(spec: Spec, lines: str, file: Path | None, say: Callable[[str], None]) -> None:
     """Write what was decided into a new sandbox.yaml, or say what belongs into the one that is there."""
     if file is None and not DEFAULT_FILE.exists():
         text = f"apiVersion: {spec.apiVersion}\nname: {spec.name}\n{lines}\n"
         files.write_atomic(DEFAULT_FILE.absolute(), text.encode(), mode=0o644)
-        click.echo(f"wrote {DEFAULT_FILE}, so that it stays so", err=True)
+        say(f"wrote {DEFAULT_FILE}, so that it stays so")
         return
-    click.echo(f"write in {file or DEFAULT_FILE}, so that it stays so:", err=True)
-    _show(lines)
+    say(f"write in {file or DEFAULT_FILE}, so that it stays so:")
+    _show(lines, say)
 
 
 def _described(found: Neighbour) -> str:
@@ -69,6 +72,6 @@ def _described(found: Neighbour) -> str:
     return f"the kind cluster {found.context}{registry}"
 
 
-def _show(lines: str) -> None:
+def _show(lines: str, say: Callable[[str], None]) -> None:
     for line in lines.splitlines():
-        click.echo(f"    {line}", err=True)
+        say(f"    {line}")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
+from typing import cast
 
 from sandbox.api.world import home, keychain
 from sandbox.errors import SandboxError, UsageError
@@ -60,14 +62,24 @@ def arm_failpoint() -> None:
         arm(Failpoint.parse(wanted))
 
 
+class _Log(RotatingFileHandler):
+    """Files for the user alone, those too that are begun when one has grown."""
+
+    def _open(self) -> TextIOWrapper:
+        opened = open(  # noqa: SIM115  # for as long as it logs
+            self.baseFilename, self.mode, encoding=self.encoding, errors=self.errors, opener=_private
+        )
+        return cast("TextIOWrapper", opened)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
 def _log_file(place: Home) -> logging.Handler:
-    """The user's log file, for the user alone. Raises OSError, SandboxError."""
+    """The user's log file. Raises OSError, SandboxError."""
     files.make_private_dir(place.state)
-    previous = os.umask(0o077)
-    try:
-        handler = RotatingFileHandler(place.log, maxBytes=2_000_000, backupCount=2, encoding="utf-8", errors="replace")
-    finally:
-        os.umask(previous)
+    handler = _Log(place.log, maxBytes=2_000_000, backupCount=2, encoding="utf-8", errors="replace")
     handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(name)s: %(message)s"))
     return handler
 

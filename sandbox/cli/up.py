@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -89,17 +90,17 @@ def command(
         environment.catch_signals("stopping", "what was made stays; go on: sandbox up")
     else:
         environment.catch_signals("undoing what this run began", KEPT)
-    home = environment.home()
+    home, say = environment.home(), partial(console.note, progress)
     if source is not None:
         if file is not None:
             raise UsageError("-f and --from contradict each other", fix="give one of them")
-        file = origin.fetch(source, home, lambda line: console.note(progress, line))
+        file = origin.fetch(source, home, say)
     wanted = find_spec(file, name)
     spec = as_made(_with_ports(wanted, https_ports, registry_port))
     with ExitStack() as stack:
         stack.enter_context(session.alone(spec.name, patience=patience, progress=progress))
         engine = Engine.connect()
-        adopted = adoption.offer(wanted, file, home, engine)
+        adopted = adoption.offer(wanted, file, home, engine, say=say, ask=not only_plan)
         spec = adoption.adopted(spec, adopted) if adopted else spec
         settled = stack.enter_context(preflight.reserve(spec, home, engine))
         steps, _, own = session.steps(settled)
