@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
+from sandbox.host import interruption
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -81,7 +83,7 @@ def _add(tar: tarfile.TarFile, entry: Entry) -> None:
 
 
 class _Hashed(io.RawIOBase):
-    """A file that hashes what is written to it."""
+    """A file that hashes what is written to it, until the command is interrupted."""
 
     def __init__(self, out: BinaryIO) -> None:
         self._out = out
@@ -92,6 +94,7 @@ class _Hashed(io.RawIOBase):
         return True
 
     def write(self, data: bytes) -> int:  # type: ignore[override]  # tarfile hands over bytes only
+        interruption.check()
         self._sum.update(data)
         self._size += len(data)
         return self._out.write(data)

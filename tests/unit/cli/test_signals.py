@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import pty
 import signal
-import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from tests.terminal import CTRL_C, Terminal, runs
+
 ROOT = Path(__file__).parents[3]
-PATIENCE = 30.0
 
 # A command of two steps: `made` is over at once, `slow` runs a program for ever. Each is a file while it is there.
 COMMAND = """
@@ -49,51 +44,6 @@ sys.exit(code)
 """
 
 
-@dataclass
-class Terminal:
-    """A command in a terminal of its own, which it may have closed."""
-
-    folder: Path
-    child: subprocess.Popen[bytes]
-    screen: int
-    shown: bytes = b""
-    closed: bool = field(default=False)
-
-    def until(self, ready: Callable[[], object]) -> None:
-        deadline = time.monotonic() + PATIENCE
-        while not ready():
-            assert time.monotonic() < deadline, self.shown
-            self.read()
-
-    def read(self) -> None:
-        if not self.closed:
-            os.set_blocking(self.screen, False)
-            with contextlib.suppress(OSError):  # nothing to read now, or nobody left who writes
-                self.shown += os.read(self.screen, 65536)
-        time.sleep(0.01)
-
-    def close(self) -> None:
-        self.closed = True
-        os.close(self.screen)
-
-    def end(self) -> int:
-        """Its exit code."""
-        self.until(lambda: self.child.poll() is not None)
-        self.read()
-        return self.child.returncode
-
-    def program_runs(self) -> bool:
-        """Whether the program that the step `slow` started is there."""
-        try:
-            os.kill(int((self.folder / "child").read_text()), 0)
-        except ProcessLookupError:
-            return False
-        return True
-
-    def made(self) -> set[str]:
-        return {name for name in ("made", "slow") if (self.folder / name).exists()}
-
-
 Start = Callable[..., Terminal]
 
 
@@ -102,32 +52,18 @@ def start(tmp_path: Path) -> Iterator[Start]:
     started: list[Terminal] = []
 
     def begin(*words: str) -> Terminal:
-        master, slave = pty.openpty()
-        argv = [sys.executable, "-c", COMMAND, *words]
-        env = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm"}
-        child = subprocess.Popen(
-            argv, cwd=tmp_path, env=env, stdin=slave, stdout=slave, stderr=slave, preexec_fn=_take_terminal
-        )
-        os.close(slave)
-        terminal = Terminal(tmp_path, child, master)
+        terminal = Terminal.start([sys.executable, "-c", COMMAND, *words], tmp_path, {"PYTHONPATH": str(ROOT)})
         started.append(terminal)
         terminal.until(lambda: (tmp_path / "child").exists() and (tmp_path / "child").read_text().strip())
         return terminal
 
     yield begin
     for terminal in started:
-        terminal.child.kill()
-        terminal.child.wait()
-        if not terminal.closed:
-            terminal.close()
+        terminal.give_up()
 
 
-def _take_terminal() -> None:
-    import fcntl
-    import termios
-
-    os.setsid()
-    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+def made(terminal: Terminal) -> set[str]:
+    return {name for name in ("made", "slow") if (terminal.folder / name).exists()}
 
 
 @pytest.mark.fault(5, 7)
@@ -141,11 +77,11 @@ def test_once_takes_back_what_was_begun_and_says_how_to_go_on(
     """Ctrl-C, SIGTERM or SIGHUP in the middle of `up` → a word at once, what it began is gone, code 130, 143 or 129."""
     terminal = start()
     if number is signal.SIGINT:
-        os.write(terminal.screen, b"\x03")
+        terminal.press(CTRL_C)
     else:
         terminal.child.send_signal(number)
     assert terminal.end() == code
-    assert terminal.made() == set() and not terminal.program_runs()
+    assert made(terminal) == set() and not runs(terminal.folder / "child")
     assert word in terminal.shown
     if number is not signal.SIGHUP:
         assert b"go on: again" in terminal.shown
@@ -158,19 +94,19 @@ def test_a_terminal_that_is_closed_does_not_keep_it_from_cleaning_up(start: Star
     terminal = start()
     terminal.close()
     assert terminal.end() == 129
-    assert terminal.made() == set() and not terminal.program_runs()
+    assert made(terminal) == set() and not runs(terminal.folder / "child")
 
 
 @pytest.mark.fault(6)
 def test_twice_leaves_at_once(start: Start) -> None:
     """Ctrl-C again while it cleans up → it leaves at once, with the programs it started; the cursor is back."""
     terminal = start("stuck")
-    os.write(terminal.screen, b"\x03")
+    terminal.press(CTRL_C)
     terminal.until(lambda: b"again: leave at once" in terminal.shown)
-    os.write(terminal.screen, b"\x03")
+    terminal.press(CTRL_C)
     assert terminal.end() == 130
-    assert "made" in terminal.made()
-    terminal.until(lambda: not terminal.program_runs())
+    assert "made" in made(terminal)
+    terminal.until(lambda: not runs(terminal.folder / "child"))
     assert terminal.shown.rindex(b"\x1b[?25h") > terminal.shown.rindex(b"\x1b[?25l")
 
 
@@ -178,4 +114,4 @@ def test_what_is_to_be_kept_is_kept(start: Start) -> None:
     terminal = start("keep")
     terminal.child.send_signal(signal.SIGTERM)
     assert terminal.end() == 143
-    assert terminal.made() == {"made", "slow"} and not terminal.program_runs()
+    assert made(terminal) == {"made", "slow"} and not runs(terminal.folder / "child")

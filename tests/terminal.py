@@ -1,0 +1,89 @@
+"""A command in a terminal of its own: what it shows there, keys that are pressed, how it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import pty
+import subprocess
+import termios
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+PATIENCE = 30.0
+CTRL_C = b"\x03"
+
+
+@dataclass
+class Terminal:
+    """A command that runs in `folder`, and its screen, which may be closed."""
+
+    folder: Path
+    child: subprocess.Popen[bytes]
+    screen: int
+    shown: bytes = b""
+    closed: bool = False
+
+    @classmethod
+    def start(cls, argv: Sequence[str], folder: Path, env: Mapping[str, str]) -> Self:
+        """Start a command, with `env` beside our own environment."""
+        master, slave = pty.openpty()
+        told = {**os.environ, "TERM": "xterm", **env}
+        child = subprocess.Popen(
+            argv, cwd=folder, env=told, stdin=slave, stdout=slave, stderr=slave, preexec_fn=_take_terminal
+        )
+        os.close(slave)
+        return cls(folder, child, master)
+
+    def press(self, keys: bytes) -> None:
+        os.write(self.screen, keys)
+
+    def until(self, ready: Callable[[], object], seconds: float = PATIENCE) -> float:
+        """Read the screen until then; how many seconds that took."""
+        began = time.monotonic()
+        while not ready():
+            assert time.monotonic() < began + seconds, self.shown
+            self.read()
+        return time.monotonic() - began
+
+    def read(self) -> None:
+        if not self.closed:
+            os.set_blocking(self.screen, False)
+            with contextlib.suppress(OSError):  # nothing to read now, or nobody left who writes
+                self.shown += os.read(self.screen, 65536)
+        time.sleep(0.01)
+
+    def close(self) -> None:
+        self.closed = True
+        os.close(self.screen)
+
+    def end(self, seconds: float = PATIENCE) -> int:
+        """Its exit code."""
+        self.until(lambda: self.child.poll() is not None, seconds)
+        self.read()
+        return self.child.returncode
+
+    def give_up(self) -> None:
+        """End it, whatever it does."""
+        self.child.kill()
+        self.child.wait()
+        if not self.closed:
+            self.close()
+
+
+def runs(noted: Path) -> bool:
+    """Whether the process runs whose id is in the file."""
+    try:
+        os.kill(int(noted.read_text()), 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _take_terminal() -> None:
+    os.setsid()
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)

@@ -1,0 +1,144 @@
+"""Ctrl-C at a terminal while whole commands wait for somebody who never answers: a word, an end, and how to go on."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.images import TestImage, layer, new_save
+from tests.terminal import CTRL_C, Terminal, runs
+from tests.unit.faults.test_engine import ANSWER
+
+LONGEST = 10.0  # seconds that an end may take
+# It knows its version and is deaf to requests to stop.
+GO = """#!/bin/sh
+[ "$1" = version ] && { echo go version go1.99.0 linux/amd64; exit; }
+trap '' TERM
+echo $$ > "$BUILDING"
+exec sleep 300
+"""
+
+Run = Callable[..., Terminal]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[Run]:
+    started: list[Terminal] = []
+
+    def begin(*words: str, **env: str) -> Terminal:
+        started.append(Terminal.start([sys.executable, "-m", "sandbox", *words], tmp_path, env))
+        return started[-1]
+
+    yield begin
+    for one in started:
+        one.give_up()
+
+
+class Deaf(BaseHTTPRequestHandler):
+    """A registry that has nothing and never answers whoever begins an upload."""
+
+    reached = threading.Event()
+    over = threading.Event()
+
+    def do_GET(self) -> None:
+        self._answer(200 if self.path == "/v2/" else 404)
+
+    def do_HEAD(self) -> None:
+        self._answer(404)
+
+    def do_POST(self) -> None:
+        self.reached.set()
+        self.over.wait(60)
+
+    def _answer(self, status: int) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.fixture
+def deaf() -> Iterator[str]:
+    """The address of such a registry."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Deaf)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"127.0.0.1:{server.server_port}"
+    Deaf.over.set()
+    server.shutdown()
+    server.server_close()
+
+
+def interrupted(terminal: Terminal, go_on: bytes) -> None:
+    """Ctrl-C brings a word while all else still waits, and the end."""
+    terminal.press(CTRL_C)
+    terminal.until(lambda: b"interrupted: stopping" in terminal.shown)
+    assert terminal.end(LONGEST) == 130
+    assert go_on in terminal.shown and b"Traceback" not in terminal.shown
+
+
+@pytest.mark.fault(5)
+def test_a_push_to_a_registry_that_does_not_answer(run: Run, deaf: str, tmp_path: Path) -> None:
+    """Ctrl-C while `push-images` waits for the registry → a word at once, code 130, how to go on."""
+    (tmp_path / "app.tar").write_bytes(new_save({"app:dev": TestImage((layer(1, 30_000),), "app")}))
+    images = {"images": [{"from": "archive", "path": "app.tar", "as": "app:dev"}]}
+    (tmp_path / "images.yaml").write_text(yaml.safe_dump(images))
+    terminal = run("push-images", "images.yaml", "--registry", deaf)
+    terminal.until(Deaf.reached.is_set)
+    interrupted(terminal, b"go on: sandbox push-images")
+    assert not (tmp_path / "images.lock.yaml").exists()
+
+
+@pytest.mark.fault(5)
+def test_a_down_while_the_engine_does_not_answer(run: Run, tmp_path: Path) -> None:
+    """Ctrl-C while `down` waits for the engine → a word at once, code 130, how to go on."""
+    with closing(socket.socket(socket.AF_UNIX)) as listener:
+        listener.bind(str(tmp_path / "engine.sock"))
+        listener.listen()
+        terminal = run("down", DOCKER_HOST=f"unix://{tmp_path}/engine.sock")
+        with listener.accept()[0] as first:
+            first.recv(65536)
+            first.sendall(ANSWER.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        with listener.accept()[0] as second:
+            second.recv(65536)
+            interrupted(terminal, b"sandbox down")
+
+
+@pytest.fixture
+def building(run: Run, tmp_path: Path) -> Terminal:
+    """A build whose compiler never ends."""
+    go = tmp_path / "bin" / "go"
+    go.parent.mkdir()
+    go.write_text(GO)
+    go.chmod(0o755)
+    pid = tmp_path / "building"
+    path = f"{go.parent}:{os.environ['PATH']}"
+    terminal = run("bundle", "build", "kind", PATH=path, BUILDING=str(pid), XDG_CACHE_HOME=str(tmp_path / "cache"))
+    terminal.until(lambda: pid.exists() and pid.read_text().strip())
+    return terminal
+
+
+@pytest.mark.fault(5)
+def test_a_build_with_a_compiler_that_does_not_want_to_stop(building: Terminal) -> None:
+    """Ctrl-C while `bundle build` compiles → a word at once, the compiler is ended, code 130, how to go on."""
+    interrupted(building, b"go on: sandbox bundle build")
+    assert not runs(building.folder / "building")
+
+
+@pytest.mark.fault(6)
+def test_a_build_is_left_at_once_by_the_second(building: Terminal) -> None:
+    """Ctrl-C again while the compiler is asked to stop → it is killed, and the command leaves at once."""
+    building.press(CTRL_C)
+    building.until(lambda: b"again: leave at once" in building.shown)
+    building.press(CTRL_C)
+    assert building.end(2.0) == 130
+    building.until(lambda: not runs(building.folder / "building"))
