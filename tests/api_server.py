@@ -30,6 +30,7 @@ KINDS = {
 
 
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+RULES = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews"
 Admit = Callable[[dict[str, Any]], dict[str, Any]]
 
 
@@ -41,7 +42,7 @@ class ApiServer(ThreadingHTTPServer):
     """Objects by path; `refusal` is what the next writes get.
 
     `admit` gives what is kept of an object that is applied, with what the cluster adds to it, or raises Refused; `may`
-    says whether a verb may be done to a resource.
+    says whether a verb may be done to a resource, `rules` what it tells of that when asked for all.
     """
 
     daemon_threads = True
@@ -55,6 +56,7 @@ class ApiServer(ThreadingHTTPServer):
         self.refusal: tuple[int, bytes] | None = None
         self.admit: Admit = lambda manifest: manifest
         self.may: Callable[[str, str], bool] = lambda verb, resource: True
+        self.rules: list[dict[str, list[str]]] = []
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -132,6 +134,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         path, body = self.note()
+        if path == RULES:
+            self.answer(201, {"status": {"resourceRules": self.server.rules, "incomplete": True}})
+            return
         if path != REVIEWS:
             self.missing()
             return

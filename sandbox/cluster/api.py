@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from sandbox.cluster import transport
+from sandbox.cluster.rules import Rules
 from sandbox.cluster.transport import Transport
 from sandbox.errors import SandboxError
 
@@ -169,6 +170,15 @@ class Cluster:
         }
         answer = self._call("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body=review)
         return bool(answer["status"].get("allowed"))
+
+    def rules(self, namespace: str) -> Rules:
+        """What we may do in a namespace to things of any name, in one answer (SelfSubjectRulesReview)."""
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectRulesReview",
+            "spec": {"namespace": namespace},
+        }
+        return Rules.read(self._call("POST", "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", body=review))
 
     def _collection(self, api_version: str, kind: str, namespace: str | None) -> str:
         base = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"

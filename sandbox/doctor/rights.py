@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from functools import partial
+import threading
+from functools import lru_cache, partial
 from pathlib import Path
 
 from sandbox.cluster import contexts
@@ -16,7 +14,6 @@ from sandbox.doctor.row import Finding, Status, error, ok, warn
 from sandbox.doctor.scene import Scene
 from sandbox.host import files
 
-WIDTH = 8
 CHANGE = ("get", "list", "create", "patch", "delete")
 # Group, resource and verbs, as docs/existing.md has them in a Role.
 Rights = tuple[tuple[str, str, tuple[str, ...]], ...]
@@ -36,39 +33,36 @@ INGRESS: Rights = (
     ("networking.k8s.io", "ingresses/status", ("update",)),
 )
 ROLE = "have the Role of docs/existing.md given to you in that namespace"
+_connecting = threading.Lock()
 
 
 def reached(scene: Scene) -> Finding:
     """Whether the context leads to a cluster that answers."""
-    with _cluster(scene) as cluster:
-        cluster.groups()
+    _cluster(scene).groups()
     return ok(f"{scene.spec.cluster.context} answers")
 
 
 def namespace(scene: Scene) -> Finding:
     """Whether the namespace is there, or may be made."""
-    with _cluster(scene) as cluster:
-        name = str(scene.spec.namespace)
-        if not cluster.may("get", "", "namespaces", None, name) and not cluster.may(
-            "get", "", "namespaces", name, name
-        ):
-            return ok(f"{name} may not be looked at; `up` finds out")
-        if cluster.get("v1", "Namespace", name):
-            return ok(f"{name} is there")
-        if cluster.may("create", "", "namespaces", None):
-            return ok(f"{name} is not there and can be made")
+    cluster, name = _cluster(scene), str(scene.spec.namespace)
+    if not any(cluster.may("get", "", "namespaces", place, name) for place in (None, name)):
+        return ok(f"{name} may not be looked at; `up` finds out")
+    if cluster.get("v1", "Namespace", name):
+        return ok(f"{name} is there")
+    if cluster.may("create", "", "namespaces", None):
+        return ok(f"{name} is not there and can be made")
     return error(f"{name} is not there, and you may not make it")
 
 
 def _needs(rights: Rights, scene: Scene) -> Finding:
-    with _cluster(scene) as cluster:
-        asked = [(verb, group, resource) for group, resource, verbs in rights for verb in verbs]
-        with ThreadPoolExecutor(WIDTH) as pool:
-            allowed = list(pool.map(lambda one: cluster.may(one[0], one[1], one[2], scene.spec.namespace), asked))
+    cluster, namespace = _cluster(scene), str(scene.spec.namespace)
+    rules = cluster.rules(namespace)
     refused: dict[str, list[str]] = {}
-    for (verb, _, resource), may in zip(asked, allowed, strict=True):
-        if not may:
-            refused.setdefault(resource, []).append(verb)
+    for group, resource, verbs in rights:
+        for verb in verbs:
+            # Not every authorizer can list what it allows (Node, webhooks), so the rest is asked for one by one.
+            if not rules.allow(verb, group, resource) and not cluster.may(verb, group, resource, namespace):
+                refused.setdefault(resource, []).append(verb)
     if not refused:
         return ok(", ".join(dict.fromkeys(resource for _, resource, _ in rights)))
     lacks = "; ".join(f"{resource}: {', '.join(verbs)}" for resource, verbs in refused.items())
@@ -82,16 +76,24 @@ def _disk(scene: Scene) -> Finding:
     )
 
 
-@contextmanager
-def _cluster(scene: Scene) -> Iterator[Cluster]:
-    """The existing cluster by the user's own kubeconfig, since there may be no sandbox yet."""
+def _cluster(scene: Scene) -> Cluster:
+    """The existing cluster by the user's own kubeconfig, since there may be no sandbox yet.
+
+    All checks share one connection: where a program logs in, it takes a second or two of the three that there are.
+    """
     spec, home = scene.spec, scene.home
     paths = (home.kubeconfig, *home.other_kubeconfigs)
     content = contexts.alone(paths, str(spec.cluster.context), str(spec.namespace))
+    with _connecting:
+        return _connected(content)
+
+
+@lru_cache(maxsize=1)
+def _connected(kubeconfig: bytes) -> Cluster:
     with tempfile.TemporaryDirectory(prefix="sandbox-doctor-") as folder:
         path = Path(folder) / "kubeconfig"
-        files.write_atomic(path, content, mode=0o600)
-        yield Cluster(path)
+        files.write_atomic(path, kubeconfig, mode=0o600)
+        return Cluster(path)
 
 
 CHECKS = (

@@ -14,7 +14,7 @@ from sandbox.doctor.check import run
 from sandbox.doctor.row import Row, Status
 from sandbox.doctor.scene import Scene
 from sandbox.spec import Settled
-from tests.api_server import REVIEWS, ApiServer, serving
+from tests.api_server import REVIEWS, RULES, ApiServer, serving
 
 ROLE = Path(__file__).parents[3] / "docs" / "existing.md"
 SPACE = "/api/v1/namespaces/mine"
@@ -48,7 +48,17 @@ def test_somebody_who_may_everything_lacks_nothing_and_nothing_is_written(scene:
     assert {one.status for one in found.values()} == {Status.OK}
     assert found["rights.namespace"].evidence == "mine is there"
     assert {method for method, *_ in server.asked} == {"GET", "POST"}, "POST asks for reviews only"
-    assert {path for method, path, *_ in server.asked if method == "POST"} == {REVIEWS}
+    assert {path for method, path, *_ in server.asked if method == "POST"} == {REVIEWS, RULES}
+
+
+def test_what_the_cluster_lists_is_not_asked_for_one_by_one(scene: Scene, server: ApiServer) -> None:
+    named = {"verbs": ["*"], "apiGroups": [""], "resources": ["secrets"], "resourceNames": ["one"]}
+    server.rules = [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}, named]
+    assert {one.status for one in rows(scene).values()} == {Status.OK}
+    asked = [path for method, path, *_ in server.asked if method == "POST"]
+    assert (asked.count(RULES), asked.count(REVIEWS)) == (5, 1), "once a part, and for the namespace itself"
+    server.rules, server.may = [named], lambda verb, resource: resource == "configmaps"
+    assert rows(scene)["rights.objects"].evidence.endswith("secrets: get, list, create, patch, delete")
 
 
 def test_the_documented_role_is_enough(scene: Scene, server: ApiServer) -> None:
