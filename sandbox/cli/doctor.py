@@ -64,12 +64,12 @@ def machine(ctx: click.Context, file: Path | None, name: str | None, *, output: 
 def rows(spec: Spec, *, file: Path | None = None, name: str | None = None, fix: bool = False) -> tuple[Row, ...]:
     """What all checks find of the sandbox, after a `fix` if asked for; `file` and `name` are how the user named it."""
     from sandbox.doctor.check import LEAST, SECONDS, run
-    from sandbox.doctor.table import CHECKS, EXISTING
+    from sandbox.doctor.table import checks_of
 
     began = time.monotonic()
     scene = scene_of(spec, file=file, name=name)
     # What the engine took for its first answer is no more to be had, but for a second.
-    checks = CHECKS if scene.spec.cluster.is_ours else (*CHECKS, *EXISTING)
+    checks = checks_of(scene)
     found = run(checks, scene, seconds=max(SECONDS + began - time.monotonic(), LEAST))
     if not fix:
         return found
@@ -110,9 +110,12 @@ def network(ctx: click.Context, file: Path | None, name: str | None, *, output: 
     sandbox doctor network demo --to git.example.com:8443
     """
     environment.start_log(verbose=ctx.obj)
+    from sandbox.cli.session import require_own_cluster
     from sandbox.doctor.outbound.walk import DESTINATION, examine
 
-    return _show(examine(scene_of(find_spec(file, name), file=file, name=name), to or DESTINATION), output)
+    spec = find_spec(file, name)
+    require_own_cluster(spec, "a way out that could be tried")
+    return _show(examine(scene_of(spec, file=file, name=name), to or DESTINATION), output)
 
 
 @contextmanager

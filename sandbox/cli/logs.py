@@ -49,9 +49,8 @@ def command(ctx: click.Context, file: Path | None, name: str | None, *, output: 
     archive.require_absent(path)
     scene = scene_of(spec, file=file, name=name)
     texts = gather(_parts(spec, scene), seconds=SECONDS)
-    redact = Redaction(
-        (*known.on_this_machine(scene.home, spec, os.environ), *known.in_the_cluster(scene.names.kubeconfig))
-    )
+    held = known.in_the_cluster(scene.names.kubeconfig, scene.spec.namespace)
+    redact = Redaction((*known.on_this_machine(scene.home, spec, os.environ), *held))
     archive.write(path, {place: redact(text) for place, text in texts.items()})
     click.echo(path)
     click.echo(f"{len(texts)} files, secrets removed; look through it before you give it to others", err=True)
@@ -79,17 +78,17 @@ def _parts(spec: Spec, scene: Scene) -> dict[str, Part]:
         }
     if scene.names.kubeconfig.exists():
         parts |= {
-            "objects": lambda: cluster.objects(Cluster(scene.names.kubeconfig)),
-            "pods": lambda: cluster.pods(Cluster(scene.names.kubeconfig)),
+            "objects": lambda: cluster.objects(Cluster(scene.names.kubeconfig), scene.spec.namespace),
+            "pods": lambda: cluster.pods(Cluster(scene.names.kubeconfig), scene.spec.namespace),
         }
     return parts
 
 
 def _doctor(scene: Scene) -> Iterator[tuple[str, str]]:
     from sandbox.doctor.check import SECONDS, run
-    from sandbox.doctor.table import CHECKS
+    from sandbox.doctor.table import checks_of
 
-    yield "doctor.json", json.dumps([row.as_json() for row in run(CHECKS, scene, seconds=SECONDS)], indent=2)
+    yield "doctor.json", json.dumps([row.as_json() for row in run(checks_of(scene), scene, seconds=SECONDS)], indent=2)
 
 
 def _status(spec: Spec) -> Iterator[tuple[str, str]]:

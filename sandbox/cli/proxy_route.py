@@ -58,7 +58,7 @@ def add(ctx: click.Context, host: str, upstream: str, *, name: str | None) -> in
     _check(Host, host)
     _check(Upstream, upstream)
     home = environment.home()
-    route = _owner(routes.load(home.edge), host, name)
+    route = _owner(home, host, name)
     if any(one.host == host and one.sandbox != route.name for one in byhand.load(home.edge)):
         raise UsageError(f"{host} is another sandbox's", fix=f"sandbox proxy route remove {host}")
     with session.alone(route.name):
@@ -120,15 +120,25 @@ def _check(kind: Any, text: str) -> None:
         raise UsageError(f"{text!r} {error.errors()[0]['ctx']['error']}") from error
 
 
-def _owner(known: Sequence[Route], host: str, name: str | None) -> Route:
-    """The sandbox that is named, else the one whose domain holds the host most closely."""
-    fitting = [route for route in known if host.endswith(f".{route.domain}") or host == route.domain]
+def _owner(home: Home, host: str, name: str | None) -> Route:
+    """The sandbox that is named, else the one whose domain holds the host most closely. Raises UsageError."""
+    known = routes.load(home.edge)
+    if fitting := _fitting(known, host, name):
+        return max(fitting, key=lambda route: len(route.domain))
+    if others := _fitting(routes.load(home.passthrough), host, name):
+        raise UsageError(
+            f"'{others[0].name}' has no edge that could lead {host} elsewhere",
+            details="a process brings its ports to its ingress, and knows no other way",
+            fix="an Ingress can: with a Service without selector, and the server's address in an EndpointSlice",
+        )
+    domains = ", ".join(f"{route.name} ({route.domain})" for route in known) or "none"
+    raise UsageError(f"no sandbox is up for {name or host}", details=f"up are: {domains}", fix="sandbox up")
+
+
+def _fitting(known: Sequence[Route], host: str, name: str | None) -> list[Route]:
     if name is not None:
-        fitting = [route for route in known if route.name == name]
-    if not fitting:
-        domains = ", ".join(f"{route.name} ({route.domain})" for route in known) or "none"
-        raise UsageError(f"no sandbox is up for {name or host}", details=f"up are: {domains}", fix="sandbox up")
-    return max(fitting, key=lambda route: len(route.domain))
+        return [route for route in known if route.name == name]
+    return [route for route in known if host.endswith(f".{route.domain}") or host == route.domain]
 
 
 def _issue(home: Home, route: Route, added: Sequence[ByHand]) -> None:

@@ -52,7 +52,9 @@ def save(
     """
     environment.start_log(verbose=ctx.obj)
     environment.catch_signals()
-    names = environment.home().sandbox(find_spec(file, name).name)
+    spec = find_spec(file, name)
+    session.require_own_cluster(spec, "a snapshot")
+    names = environment.home().sandbox(spec.name)
     chosen = snapshot or datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     with session.alone(names.name, patience=patience, progress=progress):
         engine = Engine.connect()
@@ -92,8 +94,9 @@ def restore(
     """
     environment.start_log(verbose=ctx.obj)
     environment.catch_signals()
-    home = environment.home()
-    names = home.sandbox(find_spec(file, name).name)
+    home, wanted = environment.home(), find_spec(file, name)
+    session.require_own_cluster(wanted, "a snapshot")
+    names = home.sandbox(wanted.name)
     with session.alone(names.name, patience=patience, progress=progress):
         engine, store = Engine.connect(), _store()
         manifest = store.find(names.name, snapshot)

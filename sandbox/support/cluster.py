@@ -23,8 +23,8 @@ IN_NODE = {
     "resolv.conf": ("cat", "/etc/resolv.conf"),
     "registries.txt": ("grep", "--recursive", "", "/etc/containerd/certs.d"),
 }
-KINDS = (
-    ("v1", "Node"),
+OF_THE_CLUSTER = (("v1", "Node"),)
+IN_NAMESPACES = (
     ("v1", "Pod"),
     ("v1", "Service"),
     ("v1", "Event"),
@@ -44,25 +44,28 @@ def nodes(nodes: Nodes) -> Iterator[tuple[str, str]]:
             yield f"nodes/{node}/{name}", nodes.execute(node, argv)[1]
 
 
-def objects(cluster: Cluster) -> Iterator[tuple[str, str]]:
-    """Objects by kind, without the values of environment variables and without notes that repeat the object."""
-    for api_version, kind in KINDS:
+def objects(cluster: Cluster, namespace: str | None) -> Iterator[tuple[str, str]]:
+    """Objects by kind, without the values of environment variables and without notes that repeat the object.
+
+    With a `namespace` nothing outside of it is asked for: it is somebody else's.
+    """
+    for api_version, kind in IN_NAMESPACES if namespace else (*OF_THE_CLUSTER, *IN_NAMESPACES):
         try:
-            found = cluster.list(api_version, kind)
+            found = cluster.list(api_version, kind, namespace)
         except ClusterError as error:
             yield f"objects/{kind}.txt", f"{error}\n"
         else:
             yield f"objects/{kind}.json", json.dumps([_bare(one) for one in found], indent=1)
 
 
-def pods(cluster: Cluster) -> Iterator[tuple[str, str]]:
-    """What each container of each pod wrote last, and what it wrote before it was started again."""
-    for pod in cluster.list("v1", "Pod"):
-        namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
+def pods(cluster: Cluster, namespace: str | None) -> Iterator[tuple[str, str]]:
+    """What each container of each pod, or of those in `namespace`, wrote last, and before it was started again."""
+    for pod in cluster.list("v1", "Pod", namespace):
+        place, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
         for status in _containers(pod):
             for previous in (False, True) if status.get("restartCount") else (False,):
-                log = cluster.log(name, namespace, lines=POD_LINES, container=status["name"], previous=previous)
-                yield f"pods/{namespace}/{name}/{status['name']}{'-before' if previous else ''}.log", log
+                log = cluster.log(name, place, lines=POD_LINES, container=status["name"], previous=previous)
+                yield f"pods/{place}/{name}/{status['name']}{'-before' if previous else ''}.log", log
 
 
 def _containers(pod: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -40,10 +40,10 @@ def on_this_machine(home: Home, spec: Spec, environment: Mapping[str, str]) -> I
     yield from _ACCOUNT.findall(spec.model_dump_json())
 
 
-def in_the_cluster(kubeconfig: Path) -> Iterator[str]:
-    """The data of every Secret, as it is and decoded; nothing when the cluster does not answer."""
+def in_the_cluster(kubeconfig: Path, namespace: str | None) -> Iterator[str]:
+    """The data of every Secret, or of those in `namespace`, as it is and decoded; nothing from a silent cluster."""
     with suppress(SandboxError):
-        for one in Cluster(kubeconfig).list("v1", "Secret"):
+        for one in Cluster(kubeconfig).list("v1", "Secret", namespace):
             for name, value in (one.get("data") or {}).items():
                 if name not in PUBLIC:
                     yield value

@@ -44,7 +44,7 @@ def cluster(server: ApiServer, tmp_path: Path) -> Cluster:
 
 
 def test_objects_come_without_what_may_be_secret(cluster: Cluster) -> None:
-    found = dict(parts.objects(cluster))
+    found = dict(parts.objects(cluster, None))
     (pod,) = json.loads(found["objects/Pod.json"])
     assert "canary" not in found["objects/Pod.json"]
     assert pod["metadata"] == {"name": "web-1", "namespace": "demo", "annotations": {"kept": "yes"}}
@@ -55,7 +55,7 @@ def test_objects_come_without_what_may_be_secret(cluster: Cluster) -> None:
 
 def test_every_container_s_words_come_also_those_before_a_restart(cluster: Cluster, server: ApiServer) -> None:
     folder = "pods/demo/web-1"
-    assert dict(parts.pods(cluster)) == dict.fromkeys(
+    assert dict(parts.pods(cluster, None)) == dict.fromkeys(
         (f"{folder}/first.log", f"{folder}/app.log", f"{folder}/app-before.log"), "last words\n"
     )
     assert server.asked[-1][3] == {"tailLines": [str(parts.POD_LINES)], "container": ["app"], "previous": ["true"]}
@@ -70,3 +70,14 @@ def test_each_node_that_runs_is_asked(tmp_path: Path) -> None:
     found = dict(parts.nodes(lookup.nodes(engine, names)))
     assert found[f"nodes/{names.node}/kubelet.log"] == "said by --unit=kubelet"
     assert "not found" in found[f"nodes/{names.node}/disk.txt"]  # and nothing else is lost for it
+
+
+def test_of_a_cluster_that_is_not_ours_nothing_outside_the_namespace_is_asked(
+    cluster: Cluster, server: ApiServer
+) -> None:
+    server.objects["/api/v1/namespaces/mine/pods/app"] = {**POD, "metadata": {"name": "app", "namespace": "mine"}}
+    found = dict(parts.objects(cluster, "mine")) | dict(parts.pods(cluster, "mine"))
+    assert {one["metadata"]["name"] for one in json.loads(found["objects/Pod.json"])} == {"app"}
+    assert "pods/mine/app/app.log" in found and not any("web-1" in path for path in found)
+    asked = [path for _, path, _, _ in server.asked if path not in server.kinds]
+    assert asked and all("/namespaces/mine/" in path or path.endswith("/v1") for path in asked)

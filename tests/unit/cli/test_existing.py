@@ -1,0 +1,33 @@
+"""What a sandbox in somebody else's cluster cannot have is said by the command that was asked for it, and why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sandbox.cli import environment
+from sandbox.proxy import routes
+from sandbox.proxy.routes import Route
+from tests.unit.cli.test_main import run
+
+SPEC = "name: demo\ncluster: {provider: existing, context: team}\n"
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["stop", "snapshot save", "snapshot restore", "doctor network", "registry gc", "addons enable metrics-server"],
+)
+def test_it_is_refused_before_anything_is_asked(tmp_path: Path, command: str) -> None:
+    (tmp_path / "sandbox.yaml").write_text(SPEC)
+    found = run(*command.split(), cwd=tmp_path)
+    assert found.code == 2, found.stderr
+    assert "'demo' is in a cluster that is not its own" in found.stderr and "docs/existing.md" in found.stderr
+
+
+def test_a_host_that_leads_elsewhere_needs_an_edge(tmp_path: Path) -> None:
+    folder = environment.home().passthrough
+    routes.save(folder, Route("demo", "demo.sandbox.localhost", "plain:1.2.3.4", (("127.0.0.1", 443),), 1.0))
+    found = run("proxy", "route", "add", "app.demo.sandbox.localhost", "localhost:3000", cwd=tmp_path)
+    assert found.code == 2
+    assert "'demo' has no edge" in found.stderr and "EndpointSlice" in found.stderr
