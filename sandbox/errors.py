@@ -30,6 +30,10 @@ class SandboxError(Exception):
         return "\n".join(part for part in (self.brief, self.details) if part)
 
 
+class Away(SandboxError):
+    """What everything stands on, such as the engine, went away in the middle, and may come back: worth another try."""
+
+
 class UsageError(SandboxError):
     """The command line, the spec or a manifest asks for something that makes no sense; nothing was changed."""
 

@@ -11,12 +11,13 @@ from functools import partial
 from graphlib import TopologicalSorter
 from queue import SimpleQueue
 
-from sandbox.errors import SandboxError
+from sandbox.errors import Away, SandboxError
 from sandbox.host import failpoint, interruption, process
 from sandbox.report import Reporter, Silent
-from sandbox.steps.step import Rebuildable, State, Status, Step, Stoppable
+from sandbox.steps.step import Rebuildable, State, Status, Step, Stoppable, Work
 
 WIDTH = 8
+RETURN = 60.0  # seconds for an engine that went away to come back
 GRACE = 4.0  # seconds for what is at work to stop, after an interrupt; an engine that does not answer never would
 
 Plan = Sequence[Step]
@@ -69,12 +70,8 @@ def up(
         touched.add(step.name)
         changed = True
         work = _Work(step, report, usable)
-        with failpoint.around(step.name):
-            if before.state is State.STALE and isinstance(step, Rebuildable):
-                step.rebuild(work)
-            else:
-                step.apply(work)
-        after = step.check()
+        is_stale = before.state is State.STALE
+        after = _made(step, work, step.rebuild if is_stale and isinstance(step, Rebuildable) else step.apply)
         if after.state is not State.READY:
             raise NotReady(f"{step.title} is not ready", details=after.detail)
         report.finished(step.title, after.detail, time.monotonic() - started)
@@ -86,6 +83,22 @@ def up(
             _undo([step for step in plan if step in begun], report)
         raise
     return changed
+
+
+def _made(step: Step, work: Work, make: Callable[[Work], None]) -> Status:
+    """Make it, and again when the engine went away meanwhile and is back in time; how it stands then."""
+    gone: float | None = None
+    while True:
+        try:
+            with failpoint.around(step.name):
+                make(work)
+            return step.check()
+        except Away as error:
+            gone = gone or time.monotonic()
+            if time.monotonic() - gone > RETURN:
+                raise
+            work.say(f"{error.brief}; waiting for it to come back")
+            interruption.pause(1.0)
 
 
 def _refuse(step: Step, status: Status, recreate: Collection[str]) -> None:

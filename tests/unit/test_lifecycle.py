@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sandbox import lifecycle
-from sandbox.errors import SandboxError
+from sandbox.errors import Away, SandboxError
 from sandbox.host import interruption, process
 from sandbox.host.process import ToolFailed
 from sandbox.lifecycle import WIDTH, MustRebuild, NotReady, down, stop, survey, up
@@ -170,6 +170,33 @@ def test_a_failure_takes_away_what_this_run_made_and_nothing_else() -> None:
     assert reporter.details["failed", "Broken"] == "it broke"
     assert reporter.of("removed") == ["Broken", "Newer", "New"]
     assert "Never" not in reporter.of("began")
+
+
+@pytest.mark.fault(3)
+def test_what_goes_away_in_the_middle_and_comes_back_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine goes away in the middle of a step and comes back → the step is made again, nothing is taken back."""
+    monkeypatch.setattr(interruption, "pause", lambda seconds: None)
+    world, report, left = set[str](), RecordingReporter(), [Away("the engine went away")] * 2
+
+    def hang_up(work: Work) -> None:
+        if left:
+            raise left.pop()
+
+    assert up([FakeStep("a", world), FakeStep("b", world, needs=("a",), making=hang_up)], report)
+    assert world == {"a", "b"} and not left
+    assert report.of("began") == ["A", "B"] and report.of("failed") == []
+
+
+@pytest.mark.fault(3)
+def test_what_stays_away_is_an_error_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine goes away and does not come back within a minute → the step has failed."""
+    monkeypatch.setattr(lifecycle, "RETURN", 0.0)
+
+    def hang_up(work: Work) -> None:
+        raise Away("the engine went away")
+
+    with pytest.raises(Away):
+        up([FakeStep("a", set(), making=hang_up)], Silent())
 
 
 def test_what_drifted_and_cannot_be_repaired_is_not_taken_away() -> None:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from docker.errors import APIError, DockerException
 
-from sandbox.errors import MissingTool, SandboxError
+from sandbox.errors import Away, MissingTool, SandboxError
 from sandbox.host import unix_http
 
 
@@ -15,6 +15,10 @@ class EngineError(SandboxError):
     """The Docker Engine refused or failed; `details` is its own message."""
 
     id = "engine-failed"
+
+
+class EngineGone(EngineError, Away):
+    """The Docker Engine hung up, or does not answer any more."""
 
 
 @contextmanager
@@ -29,7 +33,7 @@ def translated(doing: str) -> Iterator[None]:
     except unix_http.Refused as error:
         raise EngineError(f"{doing} failed", details=str(error)) from error
     except OSError as error:  # every error of the HTTP client below is one
-        raise EngineError(
+        raise EngineGone(
             f"{doing} failed: the Docker Engine went away",
             details=str(error),
             fix="see that the engine runs (`docker version`), then run the same command again",
