@@ -7,16 +7,14 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field
+
+from sandbox.document import yamltext
 
 RECIPES = Path(__file__).parent / "recipes"
 
 # Raised when the builders put out something else for the same recipe, so that caches are filled again.
 FORMAT = "1"
-
-# Every command reads every recipe; libyaml, which most builds of PyYAML have, takes a tenth of the time.
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class _Part(BaseModel):
@@ -122,5 +120,5 @@ def recipes() -> Mapping[str, Recipe]:
 
 def _read(path: Path) -> Recipe:
     text = path.read_text()
-    text = text.replace("{version}", yaml.load(text, _Loader)["version"])  # noqa: S506  # a safe loader
-    return Recipe.model_validate({"name": path.parent.name, **yaml.load(text, _Loader)})  # noqa: S506
+    text = text.replace("{version}", yamltext.document(text)["version"])
+    return Recipe.model_validate({"name": path.parent.name, **yamltext.document(text)})

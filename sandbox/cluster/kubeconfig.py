@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from sandbox.cluster import yamltext
 from sandbox.cluster.kubeconfig_lock import KubeconfigError, locked
+from sandbox.document import yamltext
 from sandbox.host import files
 
 EXTENSION = "sandbox.dev"

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from sandbox.cluster import yamltext
+from sandbox.document import yamltext
 from sandbox.errors import BadFile
 
 # What others refer to comes first; everything else keeps the order of its files.

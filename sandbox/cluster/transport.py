@@ -18,6 +18,8 @@ from urllib.parse import urlsplit
 import urllib3
 import yaml
 
+from sandbox.document import yamltext
+
 CALL_TIMEOUT = 15.0
 WIDTH = 8  # connections; as many as a walk has threads
 
@@ -44,7 +46,7 @@ class Transport(Protocol):
 def connect(kubeconfig: Path) -> Transport:
     """The way that a kubeconfig's current context describes. Raises Unusable."""
     try:
-        content = yaml.load(kubeconfig.read_bytes(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506  # a safe one
+        content = yamltext.document(kubeconfig.read_bytes())
     except (yaml.YAMLError, OSError) as error:
         raise Unusable(str(error)) from error
     return _plain(content, kubeconfig.parent) or _official(kubeconfig)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from sandbox.document import yamltext
 from sandbox.host.download import download
 
 VERSION = "v1.6.3"
@@ -31,7 +30,7 @@ def definitions(folder: Path) -> list[dict[str, Any]]:
     for name, digest in FILES.items():
         place = path(name)
         text = download(f"{URL}/{place}", folder / Path(place).name, sha256=digest)
-        found.append(dict(yaml.safe_load(text)))
+        found.append(dict(yamltext.document(text)))
     return found
 
 

@@ -6,7 +6,7 @@ from importlib import resources
 from string import Template
 from typing import Any
 
-import yaml
+from sandbox.document import yamltext
 
 
 def text(name: str) -> str:
@@ -16,4 +16,4 @@ def text(name: str) -> str:
 
 def objects(name: str, **values: str) -> list[dict[str, Any]]:
     """The objects of the file `name`, in which every `${placeholder}` has its value."""
-    return list(yaml.safe_load_all(Template(text(name)).substitute(values)))
+    return yamltext.documents(Template(text(name)).substitute(values))
