@@ -77,10 +77,11 @@ class Sandbox:
         """Bring it up, or repair it; returns whether anything was changed. What fails is taken back."""
         place = world.home()
         with self._alone("up"), preflight.reserve(self.spec, place, Engine.connect()) as settled:
-            steps, _, own = world.steps(settled)
+            steps, engine, own = world.steps(settled)
             preflight.require(settled, place, own)
             _require_agreement(steps)
-            found = lifecycle.survey(steps, self._report)
+            with engine.glance():
+                found = lifecycle.survey(steps, self._report)
             self._was_there = any(one.name == "cluster" and is_.state is not State.ABSENT for one, is_ in found)
             changed = lifecycle.up(steps, self._report, found=found)
         self._settled = settled
@@ -95,8 +96,9 @@ class Sandbox:
 
     def parts(self) -> tuple[Part, ...]:
         """How every part stands; changes nothing."""
-        steps, _, _ = world.steps(self._settled or self.spec)
-        found = lifecycle.survey(steps)
+        steps, engine, _ = world.steps(self._settled or self.spec)
+        with engine.glance():
+            found = lifecycle.survey(steps)
         return tuple(Part(step.name, step.title, is_.state.value, is_.detail) for step, is_ in found)
 
     def push(self, manifest: str | os.PathLike[str]) -> None:

@@ -73,9 +73,10 @@ def steps(spec: Spec, *, purge: bool = False) -> tuple[tuple[Step, ...], Engine,
     place = home()
     engine = Engine.connect()
     spec = as_made(spec)
-    own = own_images(spec, place, engine)
-    settled, accounts = preflight.settle(spec, place, engine), keychain(spec.credentials)
-    return plan.build(settled, place, engine, own, purge=purge, keychain=accounts), engine, own
+    with engine.glance():
+        own = own_images(spec, place, engine)
+        settled, accounts = preflight.settle(spec, place, engine), keychain(spec.credentials)
+        return plan.build(settled, place, engine, own, purge=purge, keychain=accounts), engine, own
 
 
 def as_made(spec: AnySpec) -> AnySpec:

@@ -32,7 +32,8 @@ def command(ctx: click.Context, file: Path | None, name: str | None, *, output: 
     environment.start_log(verbose=ctx.obj)
     spec = find_spec(file, name)
     steps, engine, _ = session.steps(spec)
-    found = lifecycle.survey(steps)
+    with engine.glance():
+        found = lifecycle.survey(steps)
     lan = access(spec, Keystore(environment.home().sandbox(spec.name).keys))
     settled = preflight.settle(spec, environment.home(), engine) if lan.open else None
     outside = urls(lan, settled, (f"*.{spec.domain}",)) if settled else ()

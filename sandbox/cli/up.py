@@ -103,12 +103,13 @@ def command(
         adopted = adoption.offer(wanted, file, home, engine, say=say, ask=not only_plan)
         spec = adoption.adopted(spec, adopted) if adopted else spec
         settled = stack.enter_context(preflight.reserve(spec, home, engine))
-        steps, _, own = session.steps(settled)
+        steps, engine, own = session.steps(settled)
         preflight.require(settled, home, own)
         _known(recreate, steps)
         talk = reporter(progress)
         with explaining(settled):
-            found = lifecycle.survey(steps, talk)
+            with engine.glance():
+                found = lifecycle.survey(steps, talk)
             if only_plan:
                 return CHANGES if up_plan.show(spec.name, found, recreate, output) else 0
             agreed = up_plan.agreed(found, recreate)

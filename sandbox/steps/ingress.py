@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from sandbox.addons.record import Place
 from sandbox.cluster import pods
-from sandbox.cluster.api import Cluster, title
+from sandbox.cluster.api import Cluster, Manifest, title
 from sandbox.cluster.attempt import attempt
 from sandbox.cluster.readiness import wait_ready
 from sandbox.host.engine import Engine
@@ -43,10 +43,11 @@ class IngressStep:
 
     def check(self) -> Status:
         cluster = Cluster(self.names.kubeconfig)
-        amiss = marked.amiss(cluster, self._manifests())
+        manifests = self._manifests()
+        amiss = marked.amiss(cluster, manifests)
         if amiss:
             return amiss
-        dropped = self._dropped(cluster)
+        dropped = self._dropped(cluster, manifests)
         if dropped:
             return Status(State.DRIFTED, f"{', '.join(map(str, dropped))} of an earlier spec")
         return Status(State.READY, self.controller.promises)
@@ -54,7 +55,7 @@ class IngressStep:
     def apply(self, work: Work) -> None:
         cluster = Cluster(self.names.kubeconfig)
         manifests, groundwork = self._manifests(), self.controller.groundwork()
-        dropped, wanted = self._dropped(cluster), tuple(map(Place.of, manifests))
+        dropped, wanted = self._dropped(cluster, manifests), tuple(map(Place.of, manifests))
         # Remembered first, so that whatever comes to be is known; what goes has the node's ports until it is gone.
         applied.write(cluster, RECORD, (*wanted, *dropped))
         addon_objects.remove(cluster, dropped)
@@ -67,10 +68,10 @@ class IngressStep:
     def undo(self) -> bool:
         return False
 
-    def _dropped(self, cluster: Cluster) -> tuple[Place, ...]:
+    def _dropped(self, cluster: Cluster, manifests: Sequence[Manifest]) -> tuple[Place, ...]:
         """What an earlier spec's controller had and this one has not."""
         before = applied.read(cluster, RECORD) or applied.Applied()
-        return before.dropped(tuple(map(Place.of, self._manifests())))
+        return before.dropped(tuple(map(Place.of, manifests)))
 
     def _manifests(self) -> list[dict[str, Any]]:
         network = self.engine.network(self.network)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import docker
 from docker.errors import DockerException
 from docker.utils.config import find_config_file
@@ -10,6 +13,7 @@ from sandbox.errors import MissingTool
 from sandbox.host import facts
 from sandbox.host.engine.containers import Containers
 from sandbox.host.engine.door import CALL_TIMEOUT
+from sandbox.host.engine.glance import once
 from sandbox.host.engine.images import Images
 from sandbox.host.engine.networks import Networks
 from sandbox.host.engine.trouble import translated, unreachable
@@ -18,6 +22,7 @@ from sandbox.host.facts import Facts
 
 OLDEST_API = (1, 41)
 FIRST_ANSWER = 15
+LOCAL = ("http+docker://localhost", "http+docker://localnpipe")
 
 
 class Engine(Images, Containers, Networks, Volumes):
@@ -28,6 +33,9 @@ class Engine(Images, Containers, Networks, Volumes):
         """Reach the engine of DOCKER_HOST or the current context; MissingTool when there is none or it is too old."""
         try:
             client = docker.from_env(version=".".join(map(str, OLDEST_API)), timeout=CALL_TIMEOUT, max_pool_size=16)
+            if client.api.base_url in LOCAL:
+                # What the environment and netrc say is for servers elsewhere; each call would look it all up.
+                client.api.trust_env = False
             # Not /version, which the library would ask: there the engine runs other programs to tell of theirs.
             ping = client.api._get(client.api._url("/_ping", versioned_api=False), timeout=FIRST_ANSWER)
             client.api._raise_for_status(ping)
@@ -59,16 +67,20 @@ class Engine(Images, Containers, Networks, Volumes):
     def cgroup_version(self) -> int:
         """1 or 2: which control group hierarchy the engine's containers get."""
         with translated("asking about the engine"):
-            return int(self._client.info().get("CgroupVersion", "2"))
+            return int(self._info().get("CgroupVersion", "2"))
 
     def facts(self) -> Facts:
         """What the engine tells of itself and of its machine."""
         api = self._client.api
         with translated("asking about the engine"):
-            local = api.base_url in ("http+docker://localhost", "http+docker://localnpipe")
-            return facts.read(self._client.info(), api=api._version, local=local)
+            return facts.read(self._info(), api=api._version, local=api.base_url in LOCAL)
 
     def is_rootless(self) -> bool:
         """Whether the engine runs without root, and so may publish only the ports that its user may listen on."""
         with translated("asking about the engine"):
-            return any("rootless" in str(option) for option in self._client.info().get("SecurityOptions") or ())
+            return any("rootless" in str(option) for option in self._info().get("SecurityOptions") or ())
+
+    @once
+    def _info(self) -> Mapping[str, Any]:
+        """What `docker info` shows, for which the engine runs other programs."""
+        return dict(self._client.info())

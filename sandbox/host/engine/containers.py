@@ -14,6 +14,7 @@ from typing import Any
 from docker.errors import APIError, NotFound
 
 from sandbox.host.engine.door import Door
+from sandbox.host.engine.glance import once
 from sandbox.host.engine.trouble import translated
 from sandbox.host.engine.values import LISTENS, Bind, Container, ContainerSpec
 
@@ -23,6 +24,7 @@ log = logging.getLogger(__name__)
 class Containers(Door):
     """What can be done with the engine's containers."""
 
+    @once
     def container(self, name: str) -> Container | None:
         """The container of exactly this name, or None."""
         with translated(f"looking at container {name}"):
@@ -31,6 +33,7 @@ class Containers(Door):
             except NotFound:
                 return None
 
+    @once
     def containers(self, label: str) -> tuple[Container, ...]:
         """Every container, running or not, that has the label (`key` or `key=value`)."""
         with translated("listing containers"):
@@ -177,6 +180,7 @@ class Containers(Door):
         with translated(f"writing {path} in {name}"):
             self._client.api.put_archive(name, "/", content.getvalue())
 
+    @once
     def read_file(self, name: str, path: PurePosixPath) -> bytes | None:
         """The content of a file in a container; None when there is none, or a folder or a link in its place."""
         with translated(f"reading {path} in {name}"):

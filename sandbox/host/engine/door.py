@@ -6,16 +6,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from sandbox.host.engine.glance import Glancing
 from sandbox.host.engine.trouble import translated
 
 CALL_TIMEOUT = 60
 LONG_TIMEOUT = 1800
 
 
-class Door:
+class Door(Glancing):
     """The client of the engine's API, which the calls of this package share."""
 
     def __init__(self, client: Any) -> None:
+        super().__init__()
         self._client = client
 
     @contextmanager

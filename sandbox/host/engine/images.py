@@ -12,6 +12,7 @@ from docker.errors import ImageNotFound
 
 from sandbox.host import unix_http
 from sandbox.host.engine.door import LONG_TIMEOUT, Door
+from sandbox.host.engine.glance import once
 from sandbox.host.engine.trouble import EngineError, translated
 
 
@@ -23,6 +24,7 @@ class Images(Door):
         found = self.inspect_image(reference)
         return None if found is None else str(found["Id"])
 
+    @once
     def inspect_image(self, name: str) -> Mapping[str, Any] | None:
         """What `docker image inspect` shows, or None."""
         with translated(f"looking at image {name}"):

@@ -9,6 +9,7 @@ from docker.errors import NotFound
 from docker.types import IPAMConfig, IPAMPool
 
 from sandbox.host.engine.door import Door
+from sandbox.host.engine.glance import once
 from sandbox.host.engine.trouble import translated
 from sandbox.host.engine.values import Network
 
@@ -27,6 +28,7 @@ class Networks(Door):
         with translated(f"looking at network {name}"):
             return tuple(str(one["Id"]) for one in self._networks(name)[1:])
 
+    @once
     def _networks(self, name: str) -> list[Mapping[str, Any]]:
         """What the engine says of every network of this name, those in use first, then the oldest."""
         known = [one["Id"] for one in self._client.api.networks(names=[name]) if one["Name"] == name]

@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from docker.errors import NotFound
 
 from sandbox.host.engine.door import Door
+from sandbox.host.engine.glance import once
 from sandbox.host.engine.trouble import translated
 
 
 class Volumes(Door):
     """What can be done with the engine's volumes."""
 
+    @once
     def volume_labels(self, name: str) -> Mapping[str, str] | None:
         """The labels of a volume, or None when there is none of that name."""
         with translated(f"looking at volume {name}"):
