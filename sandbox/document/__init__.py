@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from sandbox.document import version
 from sandbox.document.judgement import Misfits, allowed_keys, blanks, faults
 from sandbox.document.nodes import MAX_SIZE, Fault, Refused, too_large
 from sandbox.document.source import Source, read
@@ -50,6 +51,8 @@ def parse(text: str, model: type[M], *, origin: str) -> M:
     """The document `text` as a `model`; errors (BadFile) call it `origin`."""
     try:
         source = read(text)
+        if version.KEY in allowed_keys(model):
+            version.require(source)
     except Refused as refused:
         found = list(refused.faults)
         if not found[0].fix and "must be a mapping" in found[0].message:

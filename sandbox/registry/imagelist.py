@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from sandbox.document import Misfits
 from sandbox.document import load as load_document
+from sandbox.document.version import CURRENT, Format
 from sandbox.errors import UsageError
 from sandbox.registry import reference as references
 from sandbox.registry import target as targets
@@ -68,7 +69,6 @@ class FromBuild:
     platforms: tuple[str, ...] = ()
 
 
-VERSION: Literal["sandbox.dev/v1"] = "sandbox.dev/v1"
 Entry = FromRegistry | FromDaemon | FromArchive | FromLayout | FromBuild
 
 _NEEDS = {"registry": "image", "daemon": "image", "archive": "path", "layout": "path", "build": "context"}
@@ -168,7 +168,7 @@ class ImageList(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    version: Literal["sandbox.dev/v1"] = Field(VERSION, alias="apiVersion")
+    version: Format = Field(CURRENT, alias="apiVersion")
     images: tuple[Annotated[Item, BeforeValidator(_expanded, json_schema_input_type=str | Item)], ...]
 
     @model_validator(mode="after")

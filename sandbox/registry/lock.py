@@ -10,15 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from sandbox.document import load as load_document
+from sandbox.document.version import CURRENT, Format
 from sandbox.registry import digest
 from sandbox.registry.compression import Compression
-from sandbox.registry.imagelist import VERSION, Entry, FromArchive, FromBuild, FromDaemon, FromLayout, FromRegistry
+from sandbox.registry.imagelist import Entry, FromArchive, FromBuild, FromDaemon, FromLayout, FromRegistry
 from sandbox.registry.progress import Result
 from sandbox.registry.promise import Drift, Promise
 from sandbox.registry.target import Target
@@ -56,7 +57,7 @@ class Lock(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    version: Literal["sandbox.dev/v1"] = Field(VERSION, alias="apiVersion")
+    version: Format = Field(CURRENT, alias="apiVersion")
     compression: Compression = Compression.RAW
     images: tuple[Locked, ...] = ()
 

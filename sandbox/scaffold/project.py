@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
+from sandbox.document.version import CURRENT
 from sandbox.scaffold.found import App, Found, label
 from sandbox.scaffold.objects import manifest
 from sandbox.scaffold.outline import outline
@@ -37,7 +38,7 @@ def files(name: str, found: Found, *, registry: int, https: tuple[int | str, ...
     targets = dict(_targets(name, found))
     made = {} if found.manifests else dict(_objects(name, found, targets, registry))
     written = {**made, **({IMAGES: _images(found, targets)} if targets else {})}
-    given: dict[str, Any] = {"apiVersion": "sandbox.dev/v1", "name": name}
+    given: dict[str, Any] = {"apiVersion": CURRENT, "name": name}
     domain = _domain(found.hosts)
     if domain:
         given["domain"] = domain

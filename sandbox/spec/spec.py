@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Self
 
 from pydantic import Field, ValidationError, model_validator
 
 from sandbox import document
+from sandbox.document.version import CURRENT, Format
 from sandbox.errors import UsageError
 from sandbox.spec.addons import Addons
 from sandbox.spec.certs import Certs
@@ -24,7 +25,7 @@ from sandbox.spec.values import Domain, LocalPath, Name
 class Spec(Model):
     """A sandbox: its cluster, registry, certificates and ways in and out."""
 
-    apiVersion: Literal["sandbox.dev/v1"] = Field(default="sandbox.dev/v1", description="The version of this format.")
+    apiVersion: Format = Field(default=CURRENT, description="The version of this format.")
     name: Name = Field(
         default="sandbox",
         description="The sandbox's name: in its containers, its kubectl context and its domain.",

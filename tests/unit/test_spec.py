@@ -200,8 +200,23 @@ ALL_KEYS = "allowed keys: apiVersion, name, domain, cluster, images, registry, p
         ("snapshots: []\n", "1: unknown key 'snapshots'", ALL_KEYS),
         (
             "apiVersion: sandbox.dev/v2\n",
-            "1: apiVersion: must be 'sandbox.dev/v1', not 'sandbox.dev/v2'",
+            "1: apiVersion: 'sandbox.dev/v2' is newer than what this sandbox reads, 'sandbox.dev/v1'",
+            "pip install --upgrade kube-sandbox",
+        ),
+        (
+            "apiVersion: sandbox.dev/v1beta2\n",
+            "1: apiVersion: 'sandbox.dev/v1beta2' is older than what this sandbox reads, 'sandbox.dev/v1'",
+            "write `apiVersion: sandbox.dev/v1`",
+        ),
+        (
+            "apiVersion: sandbox.dv/v1\n",
+            "1: apiVersion: must be 'sandbox.dev/v1', not 'sandbox.dv/v1'",
             "did you mean",
+        ),
+        (
+            "apiVersion: apps/v1\nkind: Deployment\n",
+            "1: apiVersion: 'apps/v1' is another program's: this is no file of sandbox",
+            "name another file",
         ),
         (
             "proxy: {hosts: [{host: shop, terminate: true}]}\n",
