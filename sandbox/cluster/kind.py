@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import yaml
 
@@ -20,6 +20,10 @@ CREATE_TIMEOUT = 600.0
 DELETE_TIMEOUT = 120.0
 LOAD_TIMEOUT = 300.0
 RESOLV_CONF = "/etc/kubernetes/pod-resolv.conf"
+# Where kubeadm looks for patches: a folder that every node has, for one that is not there would be an error. With this
+# one it starts no CoreDNS, which as it comes asks the nameservers of its own accord, and is started anew soon anyway.
+PATCHES = PurePosixPath("/kind")
+NO_DNS_YET = (PATCHES / "corednsdeployment.yaml", b"{spec: {replicas: 0}}\n")
 # kind's defaults, which the sandbox keeps.
 PODS, SERVICES = "10.244.0.0/16", "10.96.0.0/16"
 
@@ -65,6 +69,7 @@ def config(
     }
     if tags:
         cluster |= {"etcd": {"local": {"imageTag": tags.etcd}}, "dns": {"imageTag": tags.coredns}}
+    init = {"kind": "InitConfiguration", "patches": {"directory": str(PATCHES)}}
     extra = [_mount(path, place, read_only=True) for path, place in mounts.items()]
     extra += [_mount(one.host, one.node, read_only=one.read_only) for one in shape.mounts]
     roles = ["control-plane"] * shape.nodes.control_plane + ["worker"] * shape.nodes.workers
@@ -89,7 +94,10 @@ def config(
         "runtimeConfig": dict(more.runtimeConfig),
         "nodes": [{"role": role, "extraMounts": extra} for role in roles],
         # What the user wants comes last, and so wins.
-        "kubeadmConfigPatches": [*(yaml.safe_dump(one) for one in (kubelet, cluster)), *more.kubeadmConfigPatches],
+        "kubeadmConfigPatches": [
+            *(yaml.safe_dump(one) for one in (init, kubelet, cluster)),
+            *more.kubeadmConfigPatches,
+        ],
         "kubeadmConfigPatchesJSON6902": [
             patch,
             *(one.model_dump() for one in more.kubeadmConfigPatchesJSON6902),

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from sandbox import spec
 from sandbox.cluster import proxy
-from sandbox.cluster.kind import RESOLV_CONF, Kind, Tags, config, node_names
+from sandbox.cluster.kind import NO_DNS_YET, RESOLV_CONF, Kind, Tags, config, node_names
 from sandbox.errors import SandboxError
 from sandbox.host import files
 from sandbox.host.engine import Engine
@@ -123,9 +123,11 @@ class KindProvider:
 
         def on_line(line: str) -> None:
             if "✓" in line or "•" in line:
-                say(line.replace("✓", "").replace("•", "").strip(" ."))
-            if "✓ Preparing nodes" in line and self._has_others():
-                self._write_mounted()  # there is a node now that knows the engine's nameserver
+                say(line.encode("ascii", "ignore").decode().strip(" ."))  # without kind's pictures
+            if "✓ Preparing nodes" in line:
+                self.engine.write_file(self.names.node, *NO_DNS_YET)
+                if self._has_others():
+                    self._write_mounted()  # there is a node now that knows the engine's nameserver
             if "✓ Starting control-plane" in line:
                 # What kind still does, storage and the network plugin, others need not wait for.
                 self.write_kubeconfig()

@@ -28,6 +28,8 @@ MADE = "dev.sandbox.edge"
 RUN = "/run/edge"
 SOCKET = "master.sock"
 NOBODY = 65532
+# With this the engine does not pass the names of nodes that are not there yet on to the machine's nameservers.
+OWN_NAMES = ("ndots:1",)
 PATIENCE = 20.0  # seconds until a container that runs has to answer
 
 
@@ -187,6 +189,7 @@ class EdgeContainer:
             binds={run: RUN} if reachable else {},
             tmpfs=() if reachable else (RUN,),
             hosts={termination.MACHINE: "host-gateway"},
+            resolver=OWN_NAMES,
             user=user(facts, os.getuid(), os.getgid()),
             memory="256m",
             processes=256,

@@ -78,6 +78,7 @@ class Containers(Door):
                 read_only=True,
                 tmpfs=dict.fromkeys(("/tmp", *spec.tmpfs), "size=64m"),  # noqa: S108  # inside the container
                 extra_hosts=dict(spec.hosts),
+                dns_opt=list(spec.resolver),
                 cap_drop=["ALL"],
                 cap_add=list(spec.capabilities),
                 security_opt=["no-new-privileges"],

@@ -45,6 +45,7 @@ class ContainerSpec:
     binds: Mapping[Path, str] = field(default_factory=dict)
     tmpfs: tuple[str, ...] = ()
     hosts: Mapping[str, str] = field(default_factory=dict)
+    resolver: tuple[str, ...] = ()
     user: str | None = None
     memory: str = "512m"
     processes: int = 4096

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from sandbox import document
-from sandbox.cluster.kind import RESOLV_CONF, Kind, Tags, config, node_names
+from sandbox.cluster.kind import NO_DNS_YET, RESOLV_CONF, Kind, Tags, config, node_names
 from sandbox.errors import MissingTool
 from sandbox.host.process import ToolFailed
 from sandbox.spec import Nodes, Spec
@@ -67,6 +67,12 @@ def test_only_a_lone_control_plane_holds_no_elections(control_planes: int, elect
     manager = [one["value"] for one in yaml.safe_load(content["kubeadmConfigPatchesJSON6902"][0]["patch"])]
     for arguments in (scheduler, manager):
         assert [one["value"] for one in arguments if one["name"] == "leader-elect"] == elects
+
+
+def test_kubeadm_is_to_look_for_patches_where_the_one_is_that_keeps_dns_from_starting() -> None:
+    place, patch = NO_DNS_YET
+    assert parsed()[1]["InitConfiguration"]["patches"] == {"directory": str(place.parent)}
+    assert place.name.startswith("corednsdeployment") and yaml.safe_load(patch) == {"spec": {"replicas": 0}}
 
 
 def test_nodes_are_called_as_kind_calls_them() -> None:
