@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if (
         PATIENT.intersection(words[:1])
         and streams.is_lively(sys.stderr)
-        and not {"-h", "--help", "quiet"}.intersection(words)
+        and not {"-h", "--help", "-q", "--quiet", "quiet"}.intersection(words)
     ):
         sys.stderr.write(SIGN)
         sys.stderr.flush()

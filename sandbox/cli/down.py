@@ -8,7 +8,7 @@ import click
 
 from sandbox import lifecycle
 from sandbox.api.world import shell
-from sandbox.cli import environment, session
+from sandbox.cli import console, environment, session
 from sandbox.cli.console import reporter
 from sandbox.cli.options import find_spec, progress_option, spec_options, turn_options
 
@@ -38,5 +38,5 @@ def command(
         lifecycle.down(steps, reporter(progress))
     if not purge:
         kept = "the registry's data and the certificates" if spec.cluster.is_ours else "the certificates"
-        click.echo(f"kept: {kept} (remove them with --purge)", err=True)
+        console.note(progress, f"kept: {kept} (remove them with --purge)")
     return 0

@@ -32,6 +32,8 @@ def command(ctx: click.Context, *, output: str) -> int:
         rows.append({"name": name, "cluster": state, "domain": known.get(name, "")})
     if output == "json":
         click.echo(json.dumps(rows, indent=2))
+    elif not rows:
+        click.echo("no sandboxes; `sandbox up` makes one", err=True)
     else:
         for row in rows:
             click.echo(f"{row['name']:<20} {row['cluster']:<8} {row['domain']}")

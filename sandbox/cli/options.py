@@ -35,7 +35,10 @@ def spec_options(command: Command) -> Command:
 
 
 def progress_option(command: Command) -> Command:
-    """`--progress`: how the talk on stderr looks."""
+    """`--progress` and `-q`: how the talk on stderr looks."""
+    command = click.option(
+        "-q", "--quiet", "progress", flag_value="quiet", type=str, help="The same as --progress quiet: errors only."
+    )(command)
     return click.option(
         "--progress",
         type=click.Choice(["auto", "plain", "json", "quiet"]),

@@ -10,7 +10,7 @@ from sandbox import lifecycle, preflight
 from sandbox.cli import environment, session
 from sandbox.cli.console import reporter
 from sandbox.cli.doctor import explaining
-from sandbox.cli.options import find_spec, progress_option, spec_options, turn_options
+from sandbox.cli.options import find_spec, output_option, progress_option, spec_options, turn_options
 from sandbox.cli.welcome import welcome
 from sandbox.host.engine import Engine
 from sandbox.report import Reporter
@@ -19,10 +19,13 @@ from sandbox.spec import Settled
 
 @click.command("start")
 @spec_options
+@output_option
 @turn_options
 @progress_option
 @click.pass_context
-def command(ctx: click.Context, file: Path | None, name: str | None, *, patience: float, progress: str) -> int:
+def command(
+    ctx: click.Context, file: Path | None, name: str | None, *, output: str, patience: float, progress: str
+) -> int:
     """Start a stopped sandbox as it was last brought up; ready when its hosts are answered.
 
     The files that it was made from are not needed: what `up` applied and pushed is in the sandbox. To have what has
@@ -37,7 +40,7 @@ def command(ctx: click.Context, file: Path | None, name: str | None, *, patience
     wanted = find_spec(file, name)
     with session.alone(wanted.name, patience=patience, progress=progress):
         spec = bring(wanted.name, reporter(progress))
-    welcome(spec, environment.home())
+    welcome(spec, environment.home(), output)
     return 0
 
 

@@ -115,7 +115,7 @@ def command(
             agreed = up_plan.agreed(found, recreate)
             consent.require(steps, yes=yes or adopted is not None)
             lifecycle.up(steps, talk, keep=keep, recreate=agreed, found=found)
-    welcome(settled, home)
+    welcome(settled, home, output)
     return 0
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import click
 
 from sandbox.certs.keystore import Keystore
@@ -13,20 +15,36 @@ from sandbox.spec import Settled
 from sandbox.steps.lan import access, urls, warning
 
 
-def welcome(spec: Settled, home: Home) -> None:
-    """Print the sandbox's addresses on stdout."""
+def welcome(spec: Settled, home: Home, output: str = "text") -> None:
+    """Print the sandbox's addresses on stdout, for people, or for programs as `output` json."""
     names = home.sandbox(spec.name)
-    hosts = hosts_of(Cluster(names.kubeconfig).list("networking.k8s.io/v1", "Ingress", spec.namespace))
+    hosts = hosts_of(Cluster(names.kubeconfig).list("networking.k8s.io/v1", "Ingress", spec.namespace)) or (
+        spec.domain,
+    )
     ports = ["" if port == 443 else f":{port}" for port in spec.proxy.ports]
-    for host in hosts or (spec.domain,):
-        click.echo(f"https://{host}{ports[0]}/" + "".join(f"   and {port}" for port in ports[1:]))
-    click.echo(f"registry    {spec.registry.external or f'localhost:{spec.registry.port}'}   (sandbox push-images)")
+    registry = spec.registry.external or f"localhost:{spec.registry.port}"
     merged = kubeconfig.holds(home.kubeconfig, names.cluster, names.kubeconfig)
+    found = access(spec, Keystore(names.keys))
+    outside = tuple(urls(found, spec, hosts)) if found.open else ()
+    if output == "json":
+        said = {
+            "name": spec.name,
+            "urls": [f"https://{host}{port}/" for host in hosts for port in ports],
+            "network_urls": outside,
+            "registry": registry,
+            "context": names.cluster if merged else None,
+            "kubeconfig": str(names.kubeconfig),
+            "root_certificate": str(names.root_certificate),
+        }
+        click.echo(json.dumps(said, indent=2))
+        return
+    for host in hosts:
+        click.echo(f"https://{host}{ports[0]}/" + "".join(f"   and {port}" for port in ports[1:]))
+    click.echo(f"registry    {registry}   (sandbox push-images)")
     click.echo(f"kubectl     --context {names.cluster}" if merged else f"kubectl     --kubeconfig {names.kubeconfig}")
     click.echo(f"trust       {names.root_certificate}")
-    click.echo(f"try         curl --cacert {names.root_certificate} https://{(hosts or (spec.domain,))[0]}{ports[0]}/")
-    found = access(spec, Keystore(names.keys))
+    click.echo(f"try         curl --cacert {names.root_certificate} https://{hosts[0]}{ports[0]}/")
     if found.open:
         click.echo(f"{click.style('network', fg='yellow')}     {warning(found, spec)}")
-        for url in urls(found, spec, hosts or (spec.domain,)):
+        for url in outside:
             click.echo(f"            {url}")

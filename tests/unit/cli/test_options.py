@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import click
 import pytest
+from click.testing import CliRunner
 
 from sandbox.cli import environment
-from sandbox.cli.options import find_spec
+from sandbox.cli.options import find_spec, progress_option
 from sandbox.errors import UsageError
 from sandbox.spec import Settled, Spec
 from sandbox.steps.remembered import RememberedStep
@@ -38,3 +40,22 @@ def test_a_file_goes_before_everything(folder: Path) -> None:
     assert find_spec(None, None).name == find_spec(Path("sandbox.yaml"), "shop").name == "shop"
     with pytest.raises(UsageError, match="describes 'shop', not 'demo'"):
         find_spec(Path("sandbox.yaml"), "demo")
+
+
+@pytest.mark.parametrize(
+    ("words", "environment", "progress"),
+    [
+        ([], {}, "auto"),
+        (["-q"], {}, "quiet"),
+        (["--quiet"], {"SANDBOX_PROGRESS": "json"}, "quiet"),
+        (["--progress", "plain"], {"SANDBOX_PROGRESS": "json"}, "plain"),
+        ([], {"SANDBOX_PROGRESS": "json"}, "json"),
+    ],
+)
+def test_quiet_is_a_way_of_progress(words: list[str], environment: dict[str, str], progress: str) -> None:
+    @click.command()
+    @progress_option
+    def command(progress: str) -> None:
+        click.echo(progress)
+
+    assert CliRunner(env=environment).invoke(command, words).output == f"{progress}\n"
