@@ -1,0 +1,94 @@
+"""A terminal recorded as a picture: what stays needs no animation, what goes has its time, no path is told."""
+
+from __future__ import annotations
+
+import re
+import sys
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
+from pathlib import Path
+from types import ModuleType
+from xml.etree import ElementTree
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+SHOWN = ROOT / "docs" / "up.svg"
+LARGEST = 60_000  # bytes; it is on the first screen of the README
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def load() -> ModuleType:
+    loader = SourceFileLoader("recording", str(ROOT / "scripts" / "recording"))
+    spec = spec_from_loader(loader.name, loader)
+    assert spec is not None
+    module = module_from_spec(spec)
+    # Dataclasses look their module up; and the script has no suffix, a compiled file beside it would be litter.
+    sys.modules[loader.name] = module
+    writing, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        loader.exec_module(module)
+    finally:
+        sys.dont_write_bytecode = writing
+    return module
+
+
+recording = load()
+
+
+def drawn(*pieces: tuple[float, bytes], home: str = "/home/somebody") -> ElementTree.Element:
+    seen = list(recording.looks(pieces, home))
+    return ElementTree.fromstring(recording.svg(recording.spans(seen), "a label"))  # noqa: S314  # our own
+
+
+def texts(picture: ElementTree.Element, path: str) -> list[str | None]:
+    return [one.text for one in picture.findall(path)]
+
+
+def test_what_is_there_from_the_start_is_not_animated() -> None:
+    picture = drawn((0.0, b"$ sandbox up\r\n"))
+    assert texts(picture, f"./{SVG}text") == ["$ sandbox up"]
+    assert picture.find(f".//{SVG}g") is None
+
+
+def test_what_comes_and_stays_waits_and_what_goes_is_shown_for_its_time_only() -> None:
+    picture = drawn((0.0, b"$\r\n"), (1.0, b"working\r"), (2.5, b"\x1b[2Kdone\r\n"))
+    going, staying = picture.findall(f"{SVG}g")
+    assert (going.get("class"), going.get("style"), texts(going, f"{SVG}text")) == (
+        "gone",
+        "animation:show 1.5s 1s",
+        ["working"],
+    )
+    assert (staying.get("class"), staying.get("style"), texts(staying, f"{SVG}text")) == (
+        None,
+        "animation:wait 2.5s",
+        ["done"],
+    )
+
+
+def test_colors_are_classes_and_columns_are_kept() -> None:
+    picture = drawn((0.0, "\x1b[32m✓\x1b[0m <all> & well".encode()))
+    mark, words = picture.findall(f"{SVG}text")
+    assert (mark.text, mark.get("class"), words.text, words.get("class")) == ("✓", "green", " <all> & well", None)
+    assert float(words.get("x", 0)) - float(mark.get("x", 0)) == pytest.approx(recording.ADVANCE)
+
+
+def test_a_character_may_come_in_two_parts() -> None:
+    first, second = "✓".encode()[:1], "✓".encode()[1:]
+    assert texts(drawn((0.0, first), (0.4, second)), f".//{SVG}text") == ["✓"]
+
+
+def test_the_home_folder_is_not_told() -> None:
+    picture = drawn((0.0, b"trust /home/somebody/.local/root.crt"))
+    assert texts(picture, f"./{SVG}text") == ["trust ~/.local/root.crt"]
+
+
+def test_the_picture_that_is_shown_is_small_whole_and_tells_nothing_of_a_machine() -> None:
+    content = SHOWN.read_text()
+    assert len(content.encode()) <= LARGEST
+    picture = ElementTree.fromstring(content)  # noqa: S314  # our own
+    gone = {text for group in picture.findall(f"{SVG}g[@class]") for text in group}
+    staying = [one.text or "" for one in picture.iter(f"{SVG}text") if one not in gone]
+    assert any(line.startswith("https://hello.demo.sandbox.localhost/") for line in staying)
+    assert not re.search(r"/(root|home|Users|tmp)/|failed", content)
+    assert not re.search(r"href|url\(|<script|<image", content)  # nothing is loaded from elsewhere
