@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -47,13 +47,18 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def pip(python: str | Path, *words: str | Path) -> None:
+    patiently(python, "-m", "pip", "--quiet", *words)
+
+
+def patiently(*argv: str | Path, env: Mapping[str, str] | None = None) -> None:
     """Packages come over a network, which has its own idea of time."""
     done = subprocess.run(
-        [python, "-m", "pip", "--quiet", *words],
+        argv,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         timeout=600,
+        env={**os.environ, **(env or {})},
     )
     assert done.returncode == 0, done.stdout
 
@@ -90,6 +95,22 @@ def test_its_recipes_are_those_of_the_sources(installed: Path, tmp_path: Path) -
     assert {one["name"]: one["digest"] for one in json.loads(listed.stdout)} == {
         name: recipe.digest for name, recipe in recipes().items()
     }
+
+
+@pytest.mark.parametrize(
+    ("words", "homes"),
+    [
+        (("pipx", "install"), {"PIPX_HOME": "home", "PIPX_BIN_DIR": "bin", "PIPX_MAN_DIR": "man"}),
+        (("uv", "tool", "install"), {"UV_TOOL_DIR": "home", "UV_TOOL_BIN_DIR": "bin"}),
+    ],
+    ids=["pipx", "uv"],
+)
+def test_it_is_a_tool_for_those_who_install_tools(
+    words: Sequence[str], homes: Mapping[str, str], wheel: Path, tmp_path: Path
+) -> None:
+    env = {variable: str(tmp_path / folder) for variable, folder in homes.items()}
+    patiently(sys.executable, "-m", *words, wheel, env=env)
+    assert run(tmp_path / "bin" / "sandbox", "--version").stdout.split()[-1] == sandbox.__version__
 
 
 def test_it_plans_a_sandbox(installed: Path, tmp_path: Path) -> None:
