@@ -62,6 +62,12 @@ def sweep(path: Path) -> None:
         left.unlink(missing_ok=True)
 
 
+def sweep_below(folder: Path) -> None:
+    """The same for everything in `folder` and below."""
+    for left in folder.rglob(f".*.????????{SUFFIX}"):
+        left.unlink(missing_ok=True)
+
+
 @contextmanager
 def exclusive(folder: Path, *, seconds: float = 30) -> Iterator[None]:
     """Keep other processes and threads that use `exclusive` out of `folder`, after waiting up to `seconds` for them.

@@ -70,6 +70,7 @@ def take(folder: Path, command: str, *, seconds: float, waits: Callable[[str], N
     except Timeout:
         _wait(lock, folder, seconds, waits)
     record = folder / RECORD
+    files.sweep(record)
     try:
         files.write_atomic(record, json.dumps(asdict(Holder.this(command))).encode(), mode=0o600)
         yield

@@ -22,6 +22,7 @@ def alone(folder: Path) -> Iterator[None]:
     """Keep all others from the edge, its folder and its ports meanwhile. Raises SandboxError when they do not end."""
     folder.mkdir(parents=True, exist_ok=True)
     with files.exclusive(folder, seconds=PATIENCE):
+        files.sweep_below(folder)  # there may be keys among what a killed command left
         yield
 
 

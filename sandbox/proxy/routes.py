@@ -100,6 +100,7 @@ def remove(folder: Path, name: str) -> bool:
     path = folder / "routes" / f"{name}.json"
     known = path.exists()
     path.unlink(missing_ok=True)
+    files.sweep(path)
     return known
 
 

@@ -43,6 +43,7 @@ class RememberedStep:
 
     def undo(self) -> bool:
         self.names.spec.unlink(missing_ok=True)
+        files.sweep_below(self.names.folder)
         with contextlib.suppress(OSError):  # there may be more in it
             self.names.folder.rmdir()
         return False  # nothing that people would miss

@@ -138,6 +138,17 @@ def test_there_is_nothing_to_take_away_on_a_machine_that_never_had_one(engine: F
     assert engine.boxes == {}
 
 
+@pytest.mark.fault(8)
+def test_what_a_killed_command_left_half_written_goes(place: Home, a: EdgeStep) -> None:
+    """Kill -9 while a route or a key is written → what is half written goes with the next command."""
+    a.apply(NoWork())
+    left = [place.edge / "routes" / ".a.json.abcdefgh.tmp", place.edge / "keys" / ".a.pem.abcdefgh.tmp"]
+    for path in left:
+        path.touch()
+    a.undo()
+    assert not any(path.exists() for path in left)
+
+
 def test_what_another_sandbox_is_about_to_change_is_no_drift(place: Home, a: EdgeStep) -> None:
     a.apply(NoWork())
     with ThreadPoolExecutor() as pool:
