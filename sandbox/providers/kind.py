@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from sandbox import spec
-from sandbox.cluster import proxy
+from sandbox.cluster import proxy, rest
 from sandbox.cluster.kind import NO_DNS_YET, RESOLV_CONF, Kind, Tags, config, node_names
 from sandbox.errors import SandboxError
 from sandbox.host import files
@@ -179,7 +179,7 @@ class KindProvider:
         """Stop the nodes that run, and what balances their load."""
         running = [one.name for one in self._containers.all() if one.running]
         with ThreadPoolExecutor(WIDTH) as pool:
-            list(pool.map(self.engine.stop, running))
+            list(pool.map(self._stop, running))
 
     def delete(self) -> bool:
         """Have kind remove it, and remove the files that were made for it."""
@@ -205,6 +205,11 @@ class KindProvider:
     @property
     def _config(self) -> Path:
         return self.names.folder / "kind.yaml"
+
+    def _stop(self, name: str) -> None:
+        with contextlib.suppress(SandboxError):  # it takes longer without
+            self.engine.execute(name, rest.COMMAND)
+        self.engine.stop(name)
 
     def _unlock(self) -> None:
         """Remove the lock that a kind which was killed left on its kubeconfig; the file is ours, and so is the turn."""

@@ -253,6 +253,18 @@ def test_stop_stops_every_container_of_the_cluster(engine: FakeEngine, names: Na
     assert not balancer.running and not any(one.running for one in kind.nodes(engine, names).all())
 
 
+def test_a_node_is_told_before_it_is_stopped(engine: FakeEngine, names: Names, three: KindProvider) -> None:
+    told: list[str] = []
+
+    def bash(box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
+        told.append(box.spec.name)
+        return 0, ""
+
+    engine.programs["bash"] = bash
+    three.stop()
+    assert sorted(told) == sorted(kind.nodes(engine, names, three.shape.nodes).every())
+
+
 def test_the_marks_of_a_cluster_are_where_the_node_keeps_them(engine: FakeEngine, provider: KindProvider) -> None:
     made(provider)
     assert COMPLETE in engine.boxes[provider.names.node].files

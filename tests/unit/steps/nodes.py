@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 
 from sandbox.bundle.own import UPSTREAM
 from sandbox.cluster.kind import Kind
+from sandbox.cluster.rest import COMMAND
 from sandbox.host.engine import ContainerSpec
 from sandbox.host.proxies import Proxies
 from sandbox.names import NETWORK, Names
@@ -28,7 +29,7 @@ class Nodes:
     pulled: list[tuple[str, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.engine.programs |= {"grep": _grep, "bash": self._pull, "rm": _rm}
+        self.engine.programs |= {"grep": _grep, "bash": self._bash, "rm": _rm}
 
     def add(self, names: Names, name: str, role: str = "worker") -> FakeContainer:
         """A node as kind labels it."""
@@ -38,7 +39,9 @@ class Nodes:
         self.engine.add(box)
         return box
 
-    def _pull(self, box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
+    def _bash(self, box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
+        if argv == COMMAND:
+            return 0, ""
         self.pulled.append((box.spec.name, argv[4]))
         return 0, self.answers.get(box.spec.name, "pulled 40\n")
 
