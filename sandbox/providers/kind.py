@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from sandbox import spec
 from sandbox.cluster import proxy, rest
-from sandbox.cluster.kind import NO_DNS_YET, RESOLV_CONF, Kind, Tags, config, node_names
+from sandbox.cluster.kind import KUBELET_LAST, NO_DNS_YET, RESOLV_CONF, Kind, Tags, config, node_names
 from sandbox.errors import SandboxError
 from sandbox.host import files
 from sandbox.host.engine import Engine
@@ -145,13 +145,18 @@ class KindProvider:
         for node in self._containers.all():
             # kind's own policy, on-failure, would start a stopped node with the engine and a failed one only once.
             self.engine.keep_stopped(node.name)
+            self.engine.write_file(node.name, *KUBELET_LAST)
         self._note_complete()
 
     def start(self, say: Callable[[str], None]) -> None:
         """Start nodes that are stopped, and let running ones have the present nameservers and proxy."""
         files.make_private_dir(self.names.folder)
         self._unlock()
-        stopped = [one.name for one in self._containers.all() if not one.running]
+        resting = [one for one in self._containers.all() if not one.running]
+        for one in resting:
+            if not one.held:
+                self.engine.write_file(one.name, *KUBELET_LAST)
+        stopped = [one.name for one in resting]
         for name in sorted(stopped, key=lambda name: name != self.names.node):
             say(f"starting {name}")
             self.engine.start(name)
