@@ -7,6 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+# What is installed has its bytecode beside it; a setting of this shell's must not make every start compile it anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 
 def run(*argv: str | Path) -> str:
     """Run a program and give its standard output. Ends the benchmark with the program's own words when it fails."""
