@@ -13,9 +13,9 @@ from sandbox import lifecycle
 from sandbox.addons import catalogue
 from sandbox.addons.choice import Chosen
 from sandbox.addons.record import Record
-from sandbox.cli import addons_minikube, complete, environment, session
+from sandbox.cli import addons_minikube, environment, session
 from sandbox.cli.console import reporter
-from sandbox.cli.options import find_spec, output_option, progress_option, spec_options
+from sandbox.cli.options import find_spec
 from sandbox.cluster.api import Cluster, ClusterError
 from sandbox.errors import SandboxError, UsageError
 from sandbox.spec import Spec
@@ -36,19 +36,6 @@ class Row:
     detail: str
 
 
-@click.group("addons")
-def command() -> None:
-    """List, enable and disable what else the cluster has, such as metrics-server.
-
-    An addon is enabled by `addons` in sandbox.yaml for every cluster of that file, or by `enable` for as long as the
-    present cluster is there.
-    """
-
-
-@command.command("list")
-@spec_options
-@output_option
-@click.pass_context
 def list_(ctx: click.Context, file: Path | None, name: str | None, *, output: str) -> int:
     """List the addons there are, who enabled them and how they stand."""
     environment.start_log(verbose=ctx.obj)
@@ -65,18 +52,8 @@ def list_(ctx: click.Context, file: Path | None, name: str | None, *, output: st
     return 0
 
 
-@command.command("enable")
-@click.argument("addon", shell_complete=complete.addons)
-@spec_options
-@progress_option
-@click.pass_context
 def enable(ctx: click.Context, addon: str, file: Path | None, name: str | None, *, progress: str) -> int:
-    """Install ADDON, a name that `list` shows or a folder such as ./my-addon, and keep it for this cluster's life.
-
-    \b
-    sandbox addons enable metrics-server
-    sandbox addons enable ./my-addon demo
-    """
+    """Install ADDON, a name that `list` shows or a folder such as ./my-addon, and keep it for this cluster's life."""
     environment.start_log(verbose=ctx.obj)
     environment.catch_signals()
     spec, source = find_spec(file, name), _source(addon)
@@ -106,10 +83,6 @@ def enable(ctx: click.Context, addon: str, file: Path | None, name: str | None, 
     return 0
 
 
-@command.command("disable")
-@click.argument("addon", shell_complete=complete.addons)
-@spec_options
-@click.pass_context
 def disable(ctx: click.Context, addon: str, file: Path | None, name: str | None) -> int:
     """Take away everything that ADDON brought."""
     environment.start_log(verbose=ctx.obj)

@@ -6,33 +6,16 @@ import click
 
 from sandbox.cli import environment
 from sandbox.cli.console import reporter
-from sandbox.cli.options import progress_option
 
 
-@click.command("build")
-@click.argument("components", nargs=-1)
-@click.option("--jobs", type=click.IntRange(1, 16), default=2, help="How many components at a time.")
-@progress_option
-@click.pass_context
 def build(ctx: click.Context, components: tuple[str, ...], *, jobs: int, progress: str) -> int:
-    """Build what is not built yet, or only COMPONENTS; an interrupted build goes on where it was.
-
-    The first build takes about twenty minutes on two cores, a second one is over at once. Needs root, Debian packages
-    and Go modules.
-
-    \b
-    sandbox bundle build
-    sandbox bundle build kind
-    """
+    """Build what is not built yet, or only COMPONENTS; an interrupted build goes on where it was."""
     environment.start_log(verbose=ctx.obj)
     environment.catch_signals("stopping", "what is built stays; go on: sandbox bundle build")
     _build(progress, jobs, components)
     return 0
 
 
-@click.command("ensure")
-@progress_option
-@click.pass_context
 def ensure(ctx: click.Context, *, progress: str) -> int:
     """Make sure that `up` has its images and kind: uses what is there, else what can be pulled, else builds."""
     environment.start_log(verbose=ctx.obj)

@@ -20,37 +20,16 @@ from sandbox.bundle.recipe import recipes
 from sandbox.bundle.saving import save as save_bundle
 from sandbox.bundle.store import Store
 from sandbox.cli import environment, session
-from sandbox.cli.complete import sandboxes
 from sandbox.cli.console import reporter
-from sandbox.cli.options import output_option, progress_option
 from sandbox.cli.push_talk import count, megabytes
 from sandbox.errors import SandboxError, UsageError
 from sandbox.host import files
 
 PATIENCE = 7200.0  # a build of everything may have to end first
 
-_file = click.argument("file", type=click.Path(path_type=Path))
 
-
-@click.command("save")
-@_file
-@click.argument("name", required=False, shell_complete=sandboxes)
-@click.option("--raw", is_flag=True, help="Do not compress: larger, and sooner done on both sides.")
-@progress_option
-@click.pass_context
 def save(ctx: click.Context, file: Path, name: str | None, *, raw: bool, progress: str) -> int:
-    """Write one file with all that `up` needs: images, node image, tools, their digests and a bill of materials.
-
-    With the sandbox NAME, as it was last brought up, its spec, manifests and images come along.
-
-    The same bundle gives the same bytes each time. The bill of materials (CycloneDX, with licences) is sbom.cdx.json in
-    it; SOURCE_DATE_EPOCH is the time it bears, if it is set.
-
-    \b
-    sandbox bundle save sandbox.bundle
-    sandbox bundle save --raw /media/stick/sandbox.bundle
-    sandbox bundle save demo.bundle demo     and elsewhere: sandbox up --from demo.bundle
-    """
+    """Write one file with all that `up` needs: images, node image, tools, their digests and a bill of materials."""
     environment.start_log(verbose=ctx.obj)
     environment.catch_signals()
 
@@ -64,16 +43,8 @@ def save(ctx: click.Context, file: Path, name: str | None, *, raw: bool, progres
     return 0
 
 
-@click.command("load")
-@_file
-@progress_option
-@click.pass_context
 def load(ctx: click.Context, file: Path, *, progress: str) -> int:
-    """Take a bundle file in: what it holds is checked first, and kept whole or not at all. Needs no network.
-
-    \b
-    sandbox bundle load sandbox.bundle && sandbox up
-    """
+    """Take a bundle file in: what it holds is checked first, and kept whole or not at all. Needs no network."""
     environment.start_log(verbose=ctx.obj)
     environment.catch_signals()
     with _at_work(f"Bundle {file}", progress, lambda: "loaded") as (store, say), opened(file) as bundle:
@@ -83,14 +54,8 @@ def load(ctx: click.Context, file: Path, *, progress: str) -> int:
     return 0
 
 
-@click.command("verify")
-@_file
-@click.pass_context
 def verify(ctx: click.Context, file: Path) -> int:
-    """Check that nothing in a bundle file was changed and nothing is missing; what is, is named.
-
-    It prints the bundle's identity, a digest over all digests in it: another than `save` printed is another bundle.
-    """
+    """Check that nothing in a bundle file was changed and nothing is missing; what is, is named."""
     environment.start_log(verbose=ctx.obj)
     with opened(file) as bundle:
         faults = bundle.scan(lambda _: None)
@@ -103,10 +68,6 @@ def verify(ctx: click.Context, file: Path) -> int:
     return 0
 
 
-@click.command("list")
-@click.argument("file", required=False, type=click.Path(path_type=Path))
-@output_option
-@click.pass_context
 def list_(ctx: click.Context, file: Path | None, *, output: str) -> int:
     """Show what the bundle of this machine holds, or that in FILE: components with their versions and sizes."""
     environment.start_log(verbose=ctx.obj)

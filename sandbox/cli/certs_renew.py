@@ -11,7 +11,7 @@ import click
 from sandbox import lifecycle
 from sandbox.cli import environment, session
 from sandbox.cli.console import reporter
-from sandbox.cli.options import find_spec, progress_option, spec_options
+from sandbox.cli.options import find_spec
 from sandbox.cluster.api import Cluster
 from sandbox.errors import SandboxError, UsageError
 from sandbox.names import Names
@@ -19,25 +19,10 @@ from sandbox.steps.authority import AuthorityStep
 from sandbox.steps.https import HttpsStep
 
 
-@click.command("renew")
-@spec_options
-@click.option("--authority", is_flag=True, help="Renew the issuing authority too; trust stays.")
-@click.option("--root", is_flag=True, help="Renew everything; whoever trusts the old root must then trust the new one.")
-@click.option("--yes", is_flag=True, help="Do not ask before the root changes.")
-@progress_option
-@click.pass_context
-def command(
+def run(
     ctx: click.Context, file: Path | None, name: str | None, *, authority: bool, root: bool, yes: bool, progress: str
 ) -> int:
-    """Renew the leaves now and wait until they are served.
-
-    There is seldom need to: `sandbox up` renews what has lived two thirds of its life. A root that cannot be used is
-    replaced by --authority too. A running cluster gets the new certificates without losing a connection.
-
-    \b
-    sandbox certs renew
-    sandbox certs renew demo --root
-    """
+    """Renew the leaves now and wait until they are served."""
     environment.start_log(verbose=ctx.obj)
     environment.catch_signals()
     spec = find_spec(file, name).model_copy(update={"push": None, "apply": ()})

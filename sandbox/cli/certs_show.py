@@ -16,25 +16,14 @@ from sandbox.certs.keystore import Keystore
 from sandbox.certs.names import LOOPBACK_NETWORKS
 from sandbox.cli import environment
 from sandbox.cli.certs_places import Places, find_places
-from sandbox.cli.options import find_spec, output_option, spec_options
+from sandbox.cli.options import find_spec
 
 COLORS = {State.GOOD: "green", State.DUE: "yellow", State.BROKEN: "red"}
 DEPTH = {ROOT: 0, ISSUING: 1, LEAF: 2}
 
 
-@click.command("show")
-@spec_options
-@output_option
-@click.pass_context
-def command(ctx: click.Context, file: Path | None, name: str | None, *, output: str) -> int:
-    """Show root, issuing authority and leaves, their days left and where they are.
-
-    Exit code 1 when one is missing or cannot be used.
-
-    \b
-    sandbox certs show
-    sandbox certs show demo -o json
-    """
+def run(ctx: click.Context, file: Path | None, name: str | None, *, output: str) -> int:
+    """Show root, issuing authority and leaves, their days left and where they are."""
     environment.start_log(verbose=ctx.obj)
     spec = find_spec(file, name)
     names = environment.home().sandbox(spec.name)

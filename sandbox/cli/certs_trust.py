@@ -12,7 +12,7 @@ import click
 
 from sandbox.certs.describe import describe
 from sandbox.cli import environment
-from sandbox.cli.options import find_spec, spec_options
+from sandbox.cli.options import find_spec
 from sandbox.errors import SandboxError, UsageError
 from sandbox.host import files
 from sandbox.trust import machine, plan, stores
@@ -23,40 +23,11 @@ from sandbox.trust.plan import Plan
 from sandbox.trust.record import Entry, Record
 from sandbox.trust.root import Root, parse
 
-yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
-dry_run_option = click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
 
-
-@click.command("trust")
-@spec_options
-@click.option(
-    "--store",
-    "kinds",
-    multiple=True,
-    type=click.Choice([kind.value for kind in Kind]),
-    help="Only this store; may be repeated.  [default: system, nss and java, as far as they are here]",
-)
-@yes_option
-@dry_run_option
-@click.pass_context
 def trust(
     ctx: click.Context, file: Path | None, name: str | None, *, kinds: tuple[str, ...], yes: bool, dry_run: bool
 ) -> int:
-    """Let browsers and tools of this machine trust the root. Asks first; `untrust` takes everything back.
-
-    The root can vouch for the sandbox's domain, localhost and loopback addresses only. One that it replaces goes.
-
-    \b
-    system  the system's store: curl, git, Go, .NET; on macOS Safari and Chrome too. Needs root, by sudo.
-    nss     the databases of Chrome (Linux) and Firefox, as far as these have made them. Needs certutil.
-    java    the cacerts of the JDK in JAVA_HOME or on the PATH, where it does not follow the system's store.
-    python  only on demand: a file of the system's roots and ours, for programs with roots of their own such as
-            Python's requests and Node.js; the lines to add to a shell's profile are printed.
-
-    \b
-    sandbox certs trust
-    sandbox certs trust demo --store nss --yes
-    """
+    """Let browsers and tools of this machine trust the root. Asks first; `untrust` takes everything back."""
     environment.start_log(verbose=ctx.obj)
     names = environment.home().sandbox(find_spec(file, name).name)
     if not names.root_certificate.is_file():
@@ -79,20 +50,8 @@ def trust(
     return 0
 
 
-@click.command("untrust")
-@click.argument("name", required=False)
-@yes_option
-@dry_run_option
-@click.pass_context
 def untrust(ctx: click.Context, name: str | None, *, yes: bool, dry_run: bool) -> int:
-    """Take the root of the sandbox NAME, by default the roots of all, out of every store that `trust` put it in.
-
-    Nothing else in a store is touched. It works after the sandbox has gone, too.
-
-    \b
-    sandbox certs untrust
-    sandbox certs untrust demo --yes
-    """
+    """Take the root of the sandbox NAME, by default the roots of all, out of every store that `trust` put it in."""
     environment.start_log(verbose=ctx.obj)
     with _Trust() as at:
         meant = at.roots(name)

@@ -12,16 +12,8 @@ SHELLS = {
 }
 
 
-@click.command("completion")
-@click.argument("shell", type=click.Choice(list(SHELLS)))
-def command(shell: str) -> int:
-    """Print the script that lets a shell complete commands, options and names.
-
-    \b
-    eval "$(sandbox completion bash)"   in ~/.bashrc
-    eval "$(sandbox completion zsh)"    in ~/.zshrc
-    sandbox completion fish | source    in ~/.config/fish/config.fish
-    """
+def run(shell: str) -> int:
+    """Print the script that lets a shell complete commands, options and names."""
     kind = get_completion_class(shell)
     if kind:  # one of those that click comes with
         click.echo(kind(click.Command("sandbox"), {}, "sandbox", "_SANDBOX_COMPLETE").source())

@@ -11,17 +11,14 @@ from typing import Any
 import click
 
 from sandbox.api.world import DEFAULT_FILE
-from sandbox.cli.options import find_spec, output_option, spec_options
+from sandbox.cli.options import find_spec
 from sandbox.document.source import KeyPath, read
 
 # The account in a URL, as a proxy's may have one.
 _SECRET = re.compile(r"(://)[^/@]+@")
 
 
-@click.command("show")
-@spec_options
-@output_option
-def command(file: Path | None, name: str | None, *, output: str) -> int:
+def run(file: Path | None, name: str | None, *, output: str) -> int:
     """Show the spec with all its defaults, and where each value is from."""
     spec = find_spec(file, name).model_dump(mode="json")
     source = file or (DEFAULT_FILE if name is None and DEFAULT_FILE.exists() else None)

@@ -6,18 +6,13 @@ from pathlib import Path
 
 import click
 
-from sandbox.cli.options import find_spec, spec_options
+from sandbox.cli.options import find_spec
 from sandbox.cluster import manifests
 from sandbox.registry import imagelist
 
 
-@click.command("validate")
-@spec_options
-def command(file: Path | None, name: str | None) -> int:
-    """Say whether the spec, its images and its manifests can be used.
-
-    Exit code 2 when not, with file, line and key. Needs neither an engine nor a cluster.
-    """
+def run(file: Path | None, name: str | None) -> int:
+    """Say whether the spec, its images and its manifests can be used."""
     spec = find_spec(file, name)
     has = [f"name {spec.name}", f"domain {spec.domain}"]
     if spec.push:

@@ -15,7 +15,7 @@ import click
 from pydantic import TypeAdapter, ValidationError
 
 from sandbox.cli import environment, session
-from sandbox.cli.options import find_spec, output_option, spec_options
+from sandbox.cli.options import find_spec
 from sandbox.cluster.api import Cluster
 from sandbox.credentials.delivery import Delivery
 from sandbox.credentials.mint import mint, settled
@@ -62,37 +62,8 @@ class _Work:
         return any(entry.secret == secret for entry in self.spec.credentials)
 
 
-@click.group("credentials")
-def command() -> None:
-    """Give pods your accounts at other registries (docker, gcr, ecr, acr), and renew them in time.
-
-    Each becomes a Secret in every namespace that may have it, named by the service accounts there, whenever they are
-    made. Keys stay on this machine: what enters the cluster is a token, which a process renews before it ends. Only
-    passwords of `docker login` enter as they are.
-    """
-
-
-@command.command("add")
-@click.argument("kind", type=click.Choice(["docker", "gcr", "ecr", "acr"]))
-@spec_options
-@click.option("--from", "source", type=click.Path(path_type=Path), help="The file with the key.  [default: the usual]")
-@click.option("--registry", "registries", multiple=True, help="HOST or HOST:PORT, for docker and gcr; acr needs one.")
-@click.option("--region", help="Of ecr.")
-@click.option("--account", "accounts", multiple=True, help="Of ecr, whose registries are meant.")
-@click.option("--profile", help="Of ecr, in AWS's files.")
-@click.option("--role", help="Of ecr, the ARN of a role to assume.")
-@click.option("--namespace", "namespaces", multiple=True, help="Only these.  [default: all]")
-@click.option("--secret", help="The name of the Secret.  [default: as minikube has it, such as gcr-secret]")
-@click.pass_context
 def add(ctx: click.Context, /, kind: str, file: Path | None, name: str | None, **given: Any) -> int:
-    """Add accounts of KIND until `remove` or `down`; `credentials:` in sandbox.yaml is for those that should stay.
-
-    \b
-    sandbox credentials add docker --registry quay.io
-    sandbox credentials add gcr --from key.json
-    sandbox credentials add ecr --profile work --region eu-central-1
-    sandbox credentials add acr --registry demo.azurecr.io --from principal.json
-    """
+    """Add accounts of KIND until `remove` or `down`; `credentials:` in sandbox.yaml is for those that should stay."""
     with _changing(ctx, file, name) as work:
         entry = settled(_entry(kind, given), os.environ)
         if work.listed(entry.secret):
@@ -103,10 +74,6 @@ def add(ctx: click.Context, /, kind: str, file: Path | None, name: str | None, *
     return 0
 
 
-@command.command("list")
-@spec_options
-@output_option
-@click.pass_context
 def list_(ctx: click.Context, file: Path | None, name: str | None, *, output: str) -> int:
     """List which accounts the cluster has, for whom and until when. Shows no secret."""
     environment.start_log(verbose=ctx.obj)
@@ -123,10 +90,6 @@ def list_(ctx: click.Context, file: Path | None, name: str | None, *, output: st
     return 0
 
 
-@command.command("remove")
-@click.argument("secret")
-@spec_options
-@click.pass_context
 def remove(ctx: click.Context, secret: str, file: Path | None, name: str | None) -> int:
     """Take the accounts in SECRET from every namespace."""
     with _changing(ctx, file, name) as work:
@@ -139,10 +102,6 @@ def remove(ctx: click.Context, secret: str, file: Path | None, name: str | None)
     return 0
 
 
-@command.command("refresh")
-@spec_options
-@click.option("--secret", "secrets", multiple=True, help="Only these.  [default: all]")
-@click.pass_context
 def refresh(ctx: click.Context, file: Path | None, name: str | None, *, secrets: tuple[str, ...]) -> int:
     """Read the files again and get new tokens, whether or not the present ones are about to end."""
     with _changing(ctx, file, name) as work:

@@ -14,7 +14,7 @@ import click
 from sandbox import lifecycle
 from sandbox.cli import environment, session
 from sandbox.cli.doctor import rows
-from sandbox.cli.options import find_spec, spec_options
+from sandbox.cli.options import find_spec
 from sandbox.dashboard import look
 from sandbox.dashboard.live import Live, Look
 from sandbox.dashboard.server import Dashboard
@@ -23,17 +23,8 @@ from sandbox.host.engine import Engine
 FIRST = 5.0  # seconds that the first answer may wait for looks that have not ended
 
 
-@click.command("dashboard")
-@spec_options
-@click.option("--port", type=click.IntRange(1, 65535), help="The port of the page.  [default: a free one]")
-@click.option("--browser/--no-browser", default=None, help="Open it in the browser.  [default: where there is one]")
-@click.pass_context
-def command(ctx: click.Context, file: Path | None, name: str | None, *, port: int | None, browser: bool | None) -> int:
-    """Show every sandbox on a page of this machine, live and read only, until Ctrl-C.
-
-    The page is served on 127.0.0.1, to whoever has the address with its token. Steps are shown of the sandbox whose
-    spec is given or in this folder.
-    """
+def run(ctx: click.Context, file: Path | None, name: str | None, *, port: int | None, browser: bool | None) -> int:
+    """Show every sandbox on a page of this machine, live and read only, until Ctrl-C."""
     environment.start_log(verbose=ctx.obj)
     spec, home, engine = find_spec(file, name), environment.home(), Engine.connect()
     steps, _, _ = session.steps(spec)

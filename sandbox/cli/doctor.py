@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sandbox.cli import complete, environment
-from sandbox.cli.options import find_spec, output_option, spec_options
+from sandbox.cli import environment
+from sandbox.cli.options import find_spec
 from sandbox.errors import SandboxError
 
 if TYPE_CHECKING:
@@ -27,34 +27,6 @@ MARKS = {"ok": ("✓", "green"), "warn": ("!", "yellow"), "error": ("✗", "red"
 WIDTH = 24
 
 
-class _WithDefault(click.Group):
-    """A group that takes what is no subcommand for the arguments of `machine`."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if not args or (args[0] not in self.commands and args[0] not in ctx.help_option_names):
-            args = ["machine", *args]
-        return super().parse_args(ctx, args)
-
-
-@click.group("doctor", cls=_WithDefault)
-def command() -> None:
-    """Look at what a sandbox needs, say what is wrong and how to mend it; exit code 1 when something is.
-
-    \b
-    sandbox doctor                  what the sandbox in this folder needs
-    sandbox doctor demo -o json     what the sandbox demo needs, for programs
-    sandbox doctor --fix            mend what can be mended safely
-    sandbox doctor tls app.demo.sandbox.localhost
-                                    the way of a request, step by step
-    sandbox doctor network          the way out of the cluster, from a pod
-    """
-
-
-@command.command("machine")
-@spec_options
-@output_option
-@click.option("--fix", is_flag=True, help="Mend what can be mended safely: modes of files, limits, leftovers of ours.")
-@click.pass_context
 def machine(ctx: click.Context, file: Path | None, name: str | None, *, output: str, fix: bool) -> int:
     """Look at the engine, the machine and the sandbox's parts; the default. Takes three seconds."""
     environment.start_log(verbose=ctx.obj)
@@ -78,18 +50,8 @@ def rows(spec: Spec, *, file: Path | None = None, name: str | None = None, fix: 
     return mend(checks, found, scene)
 
 
-@command.command("tls")
-@click.argument("host", shell_complete=complete.hosts)
-@spec_options
-@output_option
-@click.pass_context
 def tls(ctx: click.Context, host: str, file: Path | None, name: str | None, *, output: str) -> int:
-    """Follow a request to https://HOST (a name, with :PORT if need be) and stop at the first step that fails.
-
-    \b
-    sandbox doctor tls app.demo.sandbox.localhost
-    sandbox doctor tls app.demo.sandbox.localhost:8443 demo
-    """
+    """Follow a request to https://HOST (a name, with :PORT if need be) and stop at the first step that fails."""
     environment.start_log(verbose=ctx.obj)
     from sandbox.doctor.tls.walk import examine
 
@@ -97,18 +59,8 @@ def tls(ctx: click.Context, host: str, file: Path | None, name: str | None, *, o
     return _show(examine(scene_of(find_spec(file, name), file=file, name=name), host, named=given), output)
 
 
-@command.command("network")
-@spec_options
-@output_option
-@click.option("--to", metavar="HOST[:PORT]", help="Where to.  [default: registry.k8s.io:443]")
-@click.pass_context
 def network(ctx: click.Context, file: Path | None, name: str | None, *, output: str, to: str | None) -> int:
-    """Follow the way out of the cluster from a pod, which is gone afterwards: names, this machine, TCP, TLS.
-
-    \b
-    sandbox doctor network
-    sandbox doctor network demo --to git.example.com:8443
-    """
+    """Follow the way out of the cluster from a pod, which is gone afterwards: names, this machine, TCP, TLS."""
     environment.start_log(verbose=ctx.obj)
     from sandbox.cli.session import require_own_cluster
     from sandbox.doctor.outbound.walk import DESTINATION, examine

@@ -10,26 +10,11 @@ from sandbox import lifecycle
 from sandbox.api.world import shell
 from sandbox.cli import console, environment, session
 from sandbox.cli.console import reporter
-from sandbox.cli.options import find_spec, progress_option, spec_options, turn_options
+from sandbox.cli.options import find_spec
 
 
-@click.command("down")
-@spec_options
-@click.option("--purge", is_flag=True, help="Remove the registry's data and the certificates too.")
-@turn_options
-@progress_option
-@click.pass_context
-def command(
-    ctx: click.Context, file: Path | None, name: str | None, *, purge: bool, patience: float, progress: str
-) -> int:
-    """Take a sandbox down: its containers, network, volumes and kubeconfig entries, and nothing else.
-
-    The registry's data and the certificates are kept for the next `up`, unless --purge.
-
-    \b
-    sandbox down
-    sandbox down demo --purge
-    """
+def run(ctx: click.Context, file: Path | None, name: str | None, *, purge: bool, patience: float, progress: str) -> int:
+    """Take a sandbox down: its containers, network, volumes and kubeconfig entries, and nothing else."""
     environment.start_log(verbose=ctx.obj)
     environment.catch_signals("stopping", "what is gone is gone; the rest: sandbox down")
     spec = shell(find_spec(file, name))

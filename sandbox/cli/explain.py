@@ -8,19 +8,11 @@ import json
 import click
 
 from sandbox.advice import registry
-from sandbox.cli.options import output_option
 from sandbox.errors import UsageError
 
 
-@click.command("explain")
-@click.argument("id", required=False)
-@output_option
-def command(id: str | None, *, output: str) -> int:
-    """Say what an error means and what helps, by the id in its first line; without one, list them.
-
-    \b
-    sandbox explain port-in-use
-    """
+def run(id: str | None, *, output: str) -> int:
+    """Say what an error means and what helps, by the id in its first line; without one, list them."""
     known = registry()
     if id is not None and id not in known:
         near = difflib.get_close_matches(id, known, n=1)

@@ -16,16 +16,8 @@ LOCAL = "127.0.0.1"
 HTTPS = (443, 8443)
 
 
-@click.command("init")
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=".")
-@click.option("--name", help="The sandbox's name.  [default: the folder's]")
-def command(folder: Path, *, name: str | None) -> int:
-    """Write a commented sandbox.yaml for this folder, from what it has; never overwrites anything.
-
-    \b
-    sandbox init              Dockerfiles, a compose file and manifests are found and put to use
-    sandbox init --name shop
-    """
+def run(folder: Path, *, name: str | None) -> int:
+    """Write a commented sandbox.yaml for this folder, from what it has; never overwrites anything."""
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder", fix=f"mkdir {folder}, or name another")
     if (folder / project.SPEC).exists():

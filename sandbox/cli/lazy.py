@@ -18,7 +18,7 @@ FORMS = "sandbox.forms"
 
 
 class Lazy(click.Group):
-    """A click group over `table`: name -> where the command is (`MODULE:ATTRIBUTE` in sandbox.cli), and its summary."""
+    """A click group over `table`: name -> where the command is (`MODULE:ATTRIBUTE` in cli.commands), and a summary."""
 
     def __init__(self, *arguments: Any, table: Mapping[str, tuple[str, str]], **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -32,7 +32,7 @@ class Lazy(click.Group):
             return None
         module, _, attribute = self.table[cmd_name][0].partition(":")
         gc.disable()  # what imports make is there to stay; to look through it again and again takes its time
-        command: click.Command = getattr(importlib.import_module(f"sandbox.cli.{module}"), attribute)
+        command: click.Command = getattr(importlib.import_module(f"sandbox.cli.commands.{module}"), attribute)
         gc.freeze()
         gc.enable()
         return command

@@ -7,17 +7,13 @@ import json
 import click
 
 from sandbox.cli import environment, session
-from sandbox.cli.options import output_option
 from sandbox.host.engine import Engine
 from sandbox.names import LABEL
 from sandbox.proxy import routes
 from sandbox.steps import lookup
 
 
-@click.command("list")
-@output_option
-@click.pass_context
-def command(ctx: click.Context, *, output: str) -> int:
+def run(ctx: click.Context, *, output: str) -> int:
     """List the sandboxes of this machine."""
     environment.start_log(verbose=ctx.obj)
     home = environment.home()

@@ -13,7 +13,7 @@ import click
 
 from sandbox.cli import environment
 from sandbox.cli.doctor import scene_of
-from sandbox.cli.options import find_spec, spec_options
+from sandbox.cli.options import find_spec
 
 if TYPE_CHECKING:
     from sandbox.doctor.scene import Scene
@@ -23,22 +23,8 @@ if TYPE_CHECKING:
 SECONDS = 30.0
 
 
-@click.command("logs")
-@spec_options
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    help="The archive.  [default: ./sandbox-NAME-TIME.tar.gz]",
-)
-@click.pass_context
-def command(ctx: click.Context, file: Path | None, name: str | None, *, output: Path | None) -> int:
-    """Gather logs, states and settings in one archive for a report, without secrets; works on a broken sandbox too.
-
-    \b
-    sandbox logs                    the sandbox in this folder
-    sandbox logs demo -o demo.tar.gz
-    """
+def run(ctx: click.Context, file: Path | None, name: str | None, *, output: Path | None) -> int:
+    """Gather logs, states and settings in one archive for a report, without secrets; works on a broken sandbox too."""
     environment.start_log(verbose=ctx.obj)
     from sandbox.support import archive, known
     from sandbox.support.gather import gather

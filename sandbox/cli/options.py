@@ -5,17 +5,16 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from sandbox.api.world import DEFAULT_FILE
-from sandbox.cli import environment
 from sandbox.cli.complete import sandboxes
 from sandbox.cli.lazy import FORMS
 from sandbox.errors import SandboxError, UsageError
-from sandbox.spec import Spec, load
-from sandbox.steps import remembered
+
+if TYPE_CHECKING:
+    from sandbox.spec import Spec
 
 # Seconds to wait for another command on the same sandbox: longer than any `up` takes.
 PATIENCE = 600.0
@@ -85,6 +84,9 @@ def find_spec(file: Path | None, name: str | None) -> Spec:
 
     With NAME alone it is the one that this sandbox was last brought up with, else the default one of that name.
     """
+    from sandbox.api.world import DEFAULT_FILE
+    from sandbox.spec import Spec, load
+
     if file is not None:
         spec = load(file)
     elif name is None and DEFAULT_FILE.exists():
@@ -100,6 +102,9 @@ def find_spec(file: Path | None, name: str | None) -> Spec:
 
 def _known(default: Spec) -> Spec:
     """The spec that is remembered of a sandbox; the default one when there is none, or none that can be read."""
+    from sandbox.cli import environment
+    from sandbox.steps import remembered
+
     with contextlib.suppress(SandboxError):
         return remembered.load(environment.home().sandbox(default.name)) or default
     return default

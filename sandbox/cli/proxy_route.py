@@ -13,8 +13,7 @@ import click
 from pydantic import TypeAdapter, ValidationError
 
 from sandbox.certs.keystore import Keystore
-from sandbox.cli import complete, environment, session
-from sandbox.cli.options import output_option
+from sandbox.cli import environment, session
 from sandbox.errors import SandboxError, UsageError
 from sandbox.host import files
 from sandbox.host.engine import Bind, Engine
@@ -33,27 +32,8 @@ from sandbox.steps.edge import EdgeStep
 PATIENCE = 5.0
 
 
-@click.group("route")
-def command() -> None:
-    """Add, remove and list hosts that lead out of the cluster.
-
-    \b
-    sandbox proxy route add app.demo.sandbox.localhost localhost:3000
-    sandbox proxy route remove app.demo.sandbox.localhost
-    """
-
-
-@command.command("add")
-@click.argument("host")
-@click.argument("upstream")
-@click.option("--sandbox", "name", help="Whose authority vouches for HOST.  [default: whose domain HOST is in]")
-@click.pass_context
 def add(ctx: click.Context, host: str, upstream: str, *, name: str | None) -> int:
-    """Lead https://HOST to UPSTREAM (HOST:PORT), a server outside the cluster that speaks plain HTTP.
-
-    The proxy is a container: a server of this machine that listens on 127.0.0.1 alone cannot be reached from there on
-    Linux, so let it listen on 0.0.0.0 or on the address that is told when it does not answer.
-    """
+    """Lead https://HOST to UPSTREAM (HOST:PORT), a server outside the cluster that speaks plain HTTP."""
     environment.start_log(verbose=ctx.obj)
     _check(Host, host)
     _check(Upstream, upstream)
@@ -77,9 +57,6 @@ def add(ctx: click.Context, host: str, upstream: str, *, name: str | None) -> in
     return 0
 
 
-@command.command("remove")
-@click.argument("host", shell_complete=complete.hosts)
-@click.pass_context
 def remove(ctx: click.Context, host: str) -> int:
     """Forget HOST, which was added by `add`."""
     environment.start_log(verbose=ctx.obj)
@@ -98,9 +75,6 @@ def remove(ctx: click.Context, host: str) -> int:
     return 0
 
 
-@command.command("list")
-@output_option
-@click.pass_context
 def show(ctx: click.Context, *, output: str) -> int:
     """List what was added by `add`."""
     environment.start_log(verbose=ctx.obj)

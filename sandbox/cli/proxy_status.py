@@ -13,7 +13,6 @@ import click
 from sandbox.certs.inventory import inventory
 from sandbox.certs.keystore import Keystore
 from sandbox.cli import environment
-from sandbox.cli.options import output_option
 from sandbox.host.engine import Engine
 from sandbox.names import EDGE_LEAF, Home
 from sandbox.proxy import byhand, routes
@@ -24,15 +23,8 @@ from sandbox.proxy.overview import ENDS, Way, ways
 COLORS = {"UP": "green", "DOWN": "red"}
 
 
-@click.command("status")
-@output_option
-@click.pass_context
-def command(ctx: click.Context, *, output: str) -> int:
-    """Show every host or domain, where it leads, and how it stands there.
-
-    Connections and bytes are counted since the last change that needed another worker, for each server that hosts
-    share. Exit code 1 when the proxy does not run or a way leads to nobody.
-    """
+def run(ctx: click.Context, *, output: str) -> int:
+    """Show every host or domain, where it leads, and how it stands there."""
     environment.start_log(verbose=ctx.obj)
     home = environment.home()
     box = EdgeContainer(Engine.connect(), home.edge)

@@ -17,21 +17,8 @@ from sandbox.proxy import byhand, lan, routes
 from sandbox.proxy.routes import Route
 
 
-@click.command("url")
-@click.argument("host", required=False)
-@click.option("-f", "--file", type=click.Path(path_type=Path), help="The spec.  [default: ./sandbox.yaml, if any]")
-@click.option("--sandbox", "name", help="The sandbox, in place of a spec.")
-@click.option("--qr", is_flag=True, help="Show each as a QR code too, for a phone on this machine's network.")
-@click.pass_context
-def command(ctx: click.Context, host: str | None, file: Path | None, name: str | None, *, qr: bool) -> int:
-    """Print the URL of HOST, or of every host of the sandbox.
-
-    Where others than this machine may come in (proxy.listen), they are the URLs for those. A phone has to trust the
-    sandbox's root certificate first, or to be told to go on.
-
-    \b
-    sandbox proxy url app.demo.sandbox.localhost --sandbox demo --qr
-    """
+def run(ctx: click.Context, host: str | None, file: Path | None, name: str | None, *, qr: bool) -> int:
+    """Print the URL of HOST, or of every host of the sandbox."""
     environment.start_log(verbose=ctx.obj)
     home, spec = environment.home(), find_spec(file, name)
     route = _route(home, spec.name)

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from sandbox.cli import environment, session
-from sandbox.cli.options import find_spec, output_option, spec_options
+from sandbox.cli.options import find_spec
 from sandbox.cli.push_talk import count, megabytes
 from sandbox.errors import SandboxError, UsageError
 from sandbox.registry import canary
@@ -24,15 +24,6 @@ from sandbox.steps.registry import RegistryStep
 from sandbox.steps.step import State
 
 
-@click.group("registry")
-def command() -> None:
-    """Show what the registry holds, and take back the space of what nothing names."""
-
-
-@command.command("list")
-@spec_options
-@output_option
-@click.pass_context
 def list_(ctx: click.Context, file: Path | None, name: str | None, *, output: str) -> int:
     """List repositories and tags with their sizes: all of it, and what no other image of the registry has."""
     environment.start_log(verbose=ctx.obj)
@@ -54,16 +45,8 @@ def list_(ctx: click.Context, file: Path | None, name: str | None, *, output: st
     return 0
 
 
-@command.command("gc")
-@spec_options
-@click.option("--dry-run", is_flag=True, help="Show what would go; change nothing.")
-@output_option
-@click.pass_context
 def collect(ctx: click.Context, file: Path | None, name: str | None, *, dry_run: bool, output: str) -> int:
-    """Delete what no tag names, nor the spec's `push` by its digest; meanwhile images can be pulled and not pushed.
-
-    An image that was pushed again under the same tag leaves its old layers behind, and so does a deleted tag.
-    """
+    """Delete what no tag names, nor the spec's `push` by its digest; meanwhile images can be pulled and not pushed."""
     environment.start_log(verbose=ctx.obj)
     environment.catch_signals()
     spec = find_spec(file, name)

@@ -14,7 +14,7 @@ import click
 
 from sandbox.cli import environment, session, start
 from sandbox.cli.console import reporter
-from sandbox.cli.options import find_spec, output_option, progress_option, spec_options, turn_options
+from sandbox.cli.options import find_spec
 from sandbox.cli.push_talk import megabytes
 from sandbox.cli.welcome import welcome
 from sandbox.errors import SandboxError, UsageError
@@ -27,29 +27,10 @@ from sandbox.snapshot.save import Saving
 from sandbox.snapshot.store import Store
 
 
-@click.group("snapshot")
-def command() -> None:
-    """Keep a sandbox with all it holds, and bring it back."""
-
-
-@command.command("save")
-@click.argument("snapshot", required=False)
-@spec_options
-@turn_options
-@progress_option
-@click.pass_context
 def save(
     ctx: click.Context, snapshot: str | None, file: Path | None, name: str | None, *, patience: float, progress: str
 ) -> int:
-    """Keep a sandbox, running or stopped, as SNAPSHOT, by default the time of day.
-
-    What runs is held still for the seconds that it takes. Nodes, registry, certificates and the spec are kept in files
-    that only you can read, for there are keys among them; docs/snapshots.md says where.
-
-    \b
-    sandbox snapshot save
-    sandbox snapshot save before-upgrade demo
-    """
+    """Keep a sandbox, running or stopped, as SNAPSHOT, by default the time of day."""
     environment.start_log(verbose=ctx.obj)
     environment.catch_signals()
     spec = find_spec(file, name)
@@ -66,13 +47,6 @@ def save(
     return 0
 
 
-@command.command("restore")
-@click.argument("snapshot", required=False)
-@spec_options
-@click.option("--yes", is_flag=True, help="Replace the sandbox that is there, without being asked.")
-@turn_options
-@progress_option
-@click.pass_context
 def restore(
     ctx: click.Context,
     snapshot: str | None,
@@ -83,15 +57,7 @@ def restore(
     patience: float,
     progress: str,
 ) -> int:
-    """Bring SNAPSHOT back, by default the newest one, and start it.
-
-    It takes the place of the sandbox there is, which goes with all it holds. When it cannot be brought back whole, the
-    one there is stays.
-
-    \b
-    sandbox snapshot restore
-    sandbox snapshot restore before-upgrade demo --yes
-    """
+    """Bring SNAPSHOT back, by default the newest one, and start it."""
     environment.start_log(verbose=ctx.obj)
     environment.catch_signals()
     home, wanted = environment.home(), find_spec(file, name)
@@ -110,9 +76,6 @@ def restore(
     return 0
 
 
-@command.command("list")
-@output_option
-@click.pass_context
 def list_(ctx: click.Context, *, output: str) -> int:
     """List the snapshots of all sandboxes, with their sizes."""
     environment.start_log(verbose=ctx.obj)
@@ -128,11 +91,6 @@ def list_(ctx: click.Context, *, output: str) -> int:
     return 0
 
 
-@command.command("delete")
-@click.argument("snapshot")
-@spec_options
-@turn_options
-@click.pass_context
 def delete(ctx: click.Context, snapshot: str, file: Path | None, name: str | None, *, patience: float) -> int:
     """Remove a snapshot."""
     environment.start_log(verbose=ctx.obj)

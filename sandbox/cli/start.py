@@ -10,31 +10,15 @@ from sandbox import lifecycle, preflight
 from sandbox.cli import environment, session
 from sandbox.cli.console import reporter
 from sandbox.cli.doctor import explaining
-from sandbox.cli.options import find_spec, output_option, progress_option, spec_options, turn_options
+from sandbox.cli.options import find_spec
 from sandbox.cli.welcome import welcome
 from sandbox.host.engine import Engine
 from sandbox.report import Reporter
 from sandbox.spec import Settled
 
 
-@click.command("start")
-@spec_options
-@output_option
-@turn_options
-@progress_option
-@click.pass_context
-def command(
-    ctx: click.Context, file: Path | None, name: str | None, *, output: str, patience: float, progress: str
-) -> int:
-    """Start a stopped sandbox as it was last brought up; ready when its hosts are answered.
-
-    The files that it was made from are not needed: what `up` applied and pushed is in the sandbox. To have what has
-    changed in them, use `sandbox up`, which starts a stopped sandbox too.
-
-    \b
-    sandbox start
-    sandbox start demo
-    """
+def run(ctx: click.Context, file: Path | None, name: str | None, *, output: str, patience: float, progress: str) -> int:
+    """Start a stopped sandbox as it was last brought up; ready when its hosts are answered."""
     environment.start_log(verbose=ctx.obj)
     environment.catch_signals()
     wanted = find_spec(file, name)

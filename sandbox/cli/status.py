@@ -10,7 +10,7 @@ import click
 from sandbox import lifecycle, preflight
 from sandbox.certs.keystore import Keystore
 from sandbox.cli import environment, session
-from sandbox.cli.options import find_spec, output_option, spec_options
+from sandbox.cli.options import find_spec
 from sandbox.steps.lan import access, urls, warning
 from sandbox.steps.step import State
 
@@ -23,11 +23,7 @@ MARKS = {
 }
 
 
-@click.command("status")
-@spec_options
-@output_option
-@click.pass_context
-def command(ctx: click.Context, file: Path | None, name: str | None, *, output: str) -> int:
+def run(ctx: click.Context, file: Path | None, name: str | None, *, output: str) -> int:
     """Show how every part of a sandbox stands; exit code 1 unless all is ready."""
     environment.start_log(verbose=ctx.obj)
     spec = find_spec(file, name)

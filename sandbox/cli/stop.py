@@ -9,24 +9,11 @@ import click
 from sandbox import lifecycle
 from sandbox.cli import environment, session
 from sandbox.cli.console import reporter
-from sandbox.cli.options import find_spec, progress_option, spec_options, turn_options
+from sandbox.cli.options import find_spec
 
 
-@click.command("stop")
-@spec_options
-@turn_options
-@progress_option
-@click.pass_context
-def command(ctx: click.Context, file: Path | None, name: str | None, *, patience: float, progress: str) -> int:
-    """Let a sandbox rest: it uses no processor time and no memory, and keeps everything it holds.
-
-    It stays stopped when the engine or the machine starts anew, until `sandbox start` or `sandbox up`. Other sandboxes
-    are served meanwhile.
-
-    \b
-    sandbox stop
-    sandbox stop demo
-    """
+def run(ctx: click.Context, file: Path | None, name: str | None, *, patience: float, progress: str) -> int:
+    """Let a sandbox rest: it uses no processor time and no memory, and keeps everything it holds."""
     environment.start_log(verbose=ctx.obj)
     environment.catch_signals()
     wanted = find_spec(file, name)

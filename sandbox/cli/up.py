@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import click
 from pydantic import ValidationError
@@ -17,7 +17,7 @@ from sandbox.api.world import as_made
 from sandbox.cli import adoption, consent, console, environment, session, up_plan
 from sandbox.cli.console import reporter
 from sandbox.cli.doctor import explaining
-from sandbox.cli.options import find_spec, output_option, progress_option, spec_options, turn_options
+from sandbox.cli.options import find_spec
 from sandbox.cli.welcome import welcome
 from sandbox.errors import UsageError
 from sandbox.host.engine import Engine
@@ -27,40 +27,11 @@ from sandbox.steps.step import Rebuildable, Step
 CHANGES = 2
 
 
-class _Port(click.IntRange):
-    """A port, or `auto`."""
-
-    name = "port"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        return value if value == "auto" else super().convert(value, param, ctx)
-
-
-PORT = _Port(1, 65535)
-
 KEPT = """what was there before stays, and so do the registry's data and the certificates
 go on: sandbox up      take all of it away: sandbox down --purge"""
 
 
-@click.command("up")
-@spec_options
-@click.option(
-    "--from",
-    "source",
-    metavar="SOURCE",
-    help="A folder, a git repository (URL#BRANCH:FOLDER) or a bundle file with a sandbox.yaml.",
-)
-@click.option("--https-port", "https_ports", type=PORT, multiple=True, help="Instead of the spec's; auto: free ones.")
-@click.option("--registry-port", type=PORT, help="Instead of the spec's; auto: a free one.")
-@click.option("--keep", is_flag=True, help="When it fails, keep what this run made.")
-@click.option("--plan", "only_plan", is_flag=True, help="Show what would be done; exit 0: nothing, 2: something.")
-@click.option("--recreate", multiple=True, metavar="STEP", help="Agree that STEP is made anew, with all that it holds.")
-@click.option("--yes", is_flag=True, help="Do not ask before the first change to a cluster that exists already.")
-@output_option
-@turn_options
-@progress_option
-@click.pass_context
-def command(
+def run(
     ctx: click.Context,
     file: Path | None,
     name: str | None,
@@ -76,15 +47,7 @@ def command(
     patience: float,
     progress: str,
 ) -> int:
-    """Bring a sandbox up, or repair it; changes nothing when all is well.
-
-    \b
-    sandbox up                      the spec in this folder, or a default one
-    sandbox up -f demo/sandbox.yaml
-    sandbox up --from https://git.example.com/team/demo.git#main:k8s
-    sandbox up --from demo.bundle   on a machine without network, too
-    sandbox up --https-port auto    443 and 8443 where they are free, else others
-    """
+    """Bring a sandbox up, or repair it; changes nothing when all is well."""
     environment.start_log(verbose=ctx.obj)
     if keep:
         environment.catch_signals("stopping", "what was made stays; go on: sandbox up")

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from sandbox.cli import addons, environment
+from sandbox.cli import environment
+from sandbox.cli.commands import addons
 from sandbox.errors import UsageError
 
 

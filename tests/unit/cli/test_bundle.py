@@ -14,7 +14,7 @@ from sandbox.bundle.own import NEEDED
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
 from sandbox.cli import environment
-from sandbox.cli.bundle import command
+from sandbox.cli.commands.bundle import command
 from sandbox.errors import UsageError
 from tests.unit.bundle.test_bundle_file import store
 

@@ -21,7 +21,7 @@ from sandbox.certs.describe import describe
 from sandbox.certs.keystore import Keystore
 from sandbox.certs.names import subject_names
 from sandbox.cli import certs_renew, environment
-from sandbox.cli.certs import SUBCOMMANDS, command
+from sandbox.cli.commands.certs import SUBCOMMANDS, command
 from sandbox.errors import SandboxError, UsageError
 from sandbox.host.engine import Bind
 from sandbox.names import DEFAULT_TLS, SYSTEM_NAMESPACE, Names
@@ -84,7 +84,7 @@ def shown(*arguments: str) -> dict[str, Any]:
 @pytest.mark.parametrize("name", SUBCOMMANDS)
 def test_the_table_of_subcommands_says_what_their_help_says(name: str) -> None:
     module, _, attribute = SUBCOMMANDS[name][0].partition(":")
-    subcommand: click.Command = getattr(importlib.import_module(f"sandbox.cli.{module}"), attribute)
+    subcommand: click.Command = getattr(importlib.import_module(f"sandbox.cli.commands.{module}"), attribute)
     assert subcommand.help is not None
     assert subcommand.help.strip().splitlines()[0] == SUBCOMMANDS[name][1]
 

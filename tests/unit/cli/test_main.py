@@ -39,7 +39,8 @@ class Ended:
 def run(*arguments: str, cwd: Path, before: Callable[[], object] = lambda: None) -> Ended:
     """Run `sandbox ARGUMENTS` in the folder `cwd`, in a fork that calls `before` first."""
     for name in (argument for argument in arguments if argument in COMMANDS):
-        importlib.import_module(f"sandbox.cli.{name.replace('-', '_')}")  # once, and not in every fork
+        with contextlib.suppress(ModuleNotFoundError):  # some are tables of others
+            importlib.import_module(f"sandbox.cli.{name.replace('-', '_')}")  # once, and not in every fork
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         child = os.fork()
         if child == 0:

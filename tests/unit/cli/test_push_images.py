@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from sandbox.cli import environment
-from sandbox.cli.push_images import command
+from sandbox.cli.commands.push_images import command
 from sandbox.document import parse
 from sandbox.errors import MissingTool, SandboxError, UsageError
 from sandbox.registry.lock import Lock

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from sandbox.cli import environment
-from sandbox.cli.registry import command
+from sandbox.cli.commands.registry import command
 from sandbox.errors import UsageError
 from sandbox.registry.client import Client
 from tests.registry_simulator import Simulator

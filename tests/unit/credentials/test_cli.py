@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from sandbox.cli import environment
-from sandbox.cli.credentials import command
+from sandbox.cli.commands.credentials import command
 from sandbox.errors import SandboxError, UsageError
 from sandbox.host import detached
 from sandbox.names import Names
