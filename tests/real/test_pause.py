@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
+import signal
 from collections.abc import Iterator
 
 import pytest
 
 from sandbox.host.engine import Engine
+from sandbox.host.waiting import wait_until
 from sandbox.names import EDGE, LABEL
 from tests.real import machine
 from tests.real.application import Application
-from tests.real.machine import tool
+from tests.real.daemon import Daemon
+from tests.real.machine import Ran, tool
 
 pytestmark = pytest.mark.real
 
@@ -22,14 +26,23 @@ def engine() -> Engine:
 
 
 @pytest.fixture(scope="module")
-def app(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Application]:
+def fresh(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Application, Ran]]:
+    """The sandbox, with an addon of its own, and what was said while it was made."""
     made = Application.free("test-pause", tmp_path_factory.mktemp("pause"))
-    made.write()
+    addon = made.folder / "mine"
+    addon.mkdir()
+    (addon / "addon.yaml").write_text("title: a setting\n")
+    (addon / "setting.yaml").write_text("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: mine, namespace: default}\n")
+    made.write(addons=["./mine"])
     try:
-        made.command("up")
-        yield made
+        yield made, made.command("up", "--progress", "json")
     finally:
         made.command("down", "--purge", status=None)
+
+
+@pytest.fixture(scope="module")
+def app(fresh: tuple[Application, Ran]) -> Application:
+    return fresh[0]
 
 
 def running(engine: Engine, app: Application) -> set[str]:
@@ -39,6 +52,18 @@ def running(engine: Engine, app: Application) -> set[str]:
         *engine.containers(f"io.x-k8s.kind.cluster={app.names.cluster}"),
     )
     return {one.name for one in found if one.running}
+
+
+def test_a_good_up_tells_of_every_step_once_and_of_no_trouble(fresh: tuple[Application, Ran]) -> None:
+    _, ran = fresh
+    events = [json.loads(line) for line in ran.err.splitlines()]
+    assert {event["event"] for event in events} <= {"began", "progress", "finished", "unchanged"}
+    ended = [event["step"] for event in events if event["event"] in ("finished", "unchanged")]
+    assert len(ended) == len(set(ended)) > 10
+    began = [event["step"] for event in events if event["event"] == "began"]
+    assert len(began) == len(set(began)) and set(began) <= set(ended)
+    assert [event["time"] for event in events] == sorted(event["time"] for event in events)
+    assert not re.search("error|fail|warn|traceback", ran.out, re.IGNORECASE), ran.out
 
 
 def test_every_container_starts_with_the_engine_unless_it_was_stopped(engine: Engine, app: Application) -> None:
@@ -69,6 +94,8 @@ def test_stopped_it_runs_nothing_and_says_so(engine: Engine, app: Application) -
     assert steps["cluster"] == ("drifted", f"stopped; sandbox start {app.name}")
     assert steps["https"][0] == "unseen"
     assert "nothing of sandbox" in app.elsewhere("stop", app.name).err
+    for change in ("enable", "disable"):
+        assert "is not up" in app.command("addons", change, "metrics-server", status=1).err
     plan = json.loads(app.command("up", "--plan", "-o", "json", status=2).out)
     assert {one["step"]: one["action"] for one in plan["steps"]}["cluster"] == "repair"
     assert running(engine, app) == set(), "a plan starts nothing"
@@ -87,7 +114,36 @@ def test_started_by_its_name_alone_it_is_as_it_was(engine: Engine, app: Applicat
     ran = app.elsewhere("start", app.name)
     assert f"https://app.{app.name}.sandbox.localhost" in ran.out
     assert app.page() == "kept"
+    assert "configmap/mine" in app.kubectl("get", "configmaps", "--output=name")
     assert {state for state, _ in app.steps().values()} == {"ready"}
+    assert app.command("up", "--plan").out == ""
+
+
+@pytest.mark.fault(26)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_it_outlives_the_end_of_the_engine(engine: Engine, app: Application, number: signal.Signals) -> None:
+    """The engine ends and starts again, as by a reboot → hosts are served anew; killed outright → `up` is enough"""
+    shared = {one.name for one in engine.containers(LABEL) if one.labels[LABEL] == ""}
+    before = running(engine, app) | shared
+    daemon = Daemon.with_only(before)
+    app.store(number.name)
+    again = daemon.restart(number)
+
+    def unserved() -> str | None:
+        try:
+            return None if app.page() == number.name else "another page"
+        except AssertionError as error:
+            return str(error)
+
+    # One that was killed finds its containers running, ends them, and takes that for their owner's will.
+    if number is signal.SIGTERM:
+        wait_until(unserved, what="the page, without a command", timeout=120)
+    app.command("up")
+    steps = app.steps()
+    assert {state for state, _ in steps.values()} == {"ready"}
+    assert steps["wiring"][1].startswith("wired, canary")
+    assert running(again, app) | shared == before
+    assert app.page() == number.name
     assert app.command("up", "--plan").out == ""
 
 
