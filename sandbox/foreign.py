@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 _ACCOUNT = re.compile(r"//[^/@\s]+@")
 
@@ -13,3 +14,23 @@ def fit(text: str) -> str:
     Escape sequences in what others said have been used to rewrite terminals (CVE-2021-25743).
     """
     return _ACCOUNT.sub("//", "".join(c for c in text if c.isprintable() or c in "\n\t"))
+
+
+def cause(error: BaseException) -> str:
+    """What the system said at the bottom of an error that libraries have wrapped; else the words of `error` itself."""
+    deepest = list(_wrapped(error, set()))[-1]
+    if isinstance(deepest, OSError) and (said := deepest.strerror or str(deepest)):
+        return said
+    return str(error)
+
+
+def _wrapped(error: BaseException, seen: set[int]) -> Iterator[BaseException]:
+    """The error and, outermost first, those that it was made from: HTTP libraries put them in three places."""
+    seen.add(id(error))
+    yield error
+    before = None if error.__suppress_context__ else error.__context__
+    inside = (*error.args, getattr(error, "reason", None), error.__cause__, before)
+    for one in inside:
+        if isinstance(one, BaseException) and id(one) not in seen:
+            yield from _wrapped(one, seen)
+            return

@@ -19,6 +19,7 @@ import urllib3
 import yaml
 
 from sandbox.document import yamltext
+from sandbox.foreign import cause
 
 CALL_TIMEOUT = 15.0
 WIDTH = 8  # connections; as many as a walk has threads
@@ -66,7 +67,7 @@ class Plain:
         try:
             answer = self.pool.request(method, self.server + path, body=content, headers=told, redirect=False)
         except urllib3.exceptions.HTTPError as error:
-            raise Unanswered(str(error)) from error
+            raise Unanswered(cause(error)) from error
         return answer.status, answer.data
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Self
 from urllib.parse import urljoin
 
+from sandbox.foreign import cause
 from sandbox.host import interruption
 from sandbox.registry import address as addresses
 from sandbox.registry import backoff, scope
@@ -157,7 +158,7 @@ class Transport:
             fix = "trust the registry's certificate authority, or write http:// if it has no TLS"
         return RegistryError(
             f"no usable connection to the registry at {self.address}",
-            details=f"{action}: {_QUERY.sub('', self._authorization.redacted(str(error)))}",
+            details=f"{action}: {_QUERY.sub('', self._authorization.redacted(cause(error)))}",
             fix=fix,
             transient=may_pass(error),
         )

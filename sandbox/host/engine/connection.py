@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import docker
+from docker import DockerClient
 from docker.errors import DockerException
 from docker.utils.config import find_config_file
 
 from sandbox.errors import MissingTool
+from sandbox.foreign import cause
 from sandbox.host import facts
 from sandbox.host.engine.containers import Containers
 from sandbox.host.engine.door import CALL_TIMEOUT
@@ -31,6 +33,7 @@ class Engine(Images, Containers, Networks, Volumes):
     @classmethod
     def connect(cls) -> Engine:
         """Reach the engine of DOCKER_HOST or the current context; MissingTool when there is none or it is too old."""
+        client: DockerClient | None = None
         try:
             client = docker.from_env(version=".".join(map(str, OLDEST_API)), timeout=CALL_TIMEOUT, max_pool_size=16)
             if client.api.base_url in LOCAL:
@@ -41,7 +44,7 @@ class Engine(Images, Containers, Networks, Volumes):
             client.api._raise_for_status(ping)
             version = ping.headers.get("Api-Version") or client.version()["ApiVersion"]
         except (DockerException, OSError) as error:
-            raise unreachable(str(error)) from error
+            raise unreachable(": ".join((*_place(client), cause(error)))) from error
         except ValueError as error:  # the library reads the accounts of `docker login`
             raise MissingTool(
                 "Docker's config.json has an account that cannot be read",
@@ -84,3 +87,11 @@ class Engine(Images, Containers, Networks, Volumes):
     def _info(self) -> Mapping[str, Any]:
         """What `docker info` shows, for which the engine runs other programs."""
         return dict(self._client.info())
+
+
+def _place(client: DockerClient | None) -> tuple[str, ...]:
+    """Where the engine was looked for, if it came to that."""
+    if client is None:
+        return ()
+    url = client.api.base_url
+    return (str(getattr(client.api.get_adapter(url), "socket_path", url)),)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from docker.errors import APIError, DockerException
 
 from sandbox.errors import Away, MissingTool, SandboxError
+from sandbox.foreign import cause
 from sandbox.host import unix_http
 
 
@@ -35,7 +36,7 @@ def translated(doing: str) -> Iterator[None]:
     except OSError as error:  # every error of the HTTP client below is one
         raise EngineGone(
             f"{doing} failed: the Docker Engine went away",
-            details=str(error),
+            details=cause(error),
             fix="see that the engine runs (`docker version`), then run the same command again",
         ) from error
 
