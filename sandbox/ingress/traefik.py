@@ -12,6 +12,12 @@ from sandbox.ingress import gateway, page, template, traefik_kinds
 from sandbox.ingress.controller import Manifest
 from sandbox.names import DEFAULT_TLS, SYSTEM_NAMESPACE
 
+# Straight to the API server on the pod's own node. The Service's address leads there only once kube-proxy has come so
+# far; until then it leads out of the cluster, where somebody else may answer.
+BESIDE = (
+    {"name": "KUBERNETES_SERVICE_HOST", "valueFrom": {"fieldRef": {"fieldPath": "status.hostIP"}}},
+    {"name": "KUBERNETES_SERVICE_PORT", "value": "6443"},
+)
 GATEWAY_ARGUMENTS = (
     "--providers.kubernetesgateway=true",
     "--providers.kubernetesgateway.experimentalchannel=true",
@@ -26,7 +32,8 @@ class Traefik:
     `image` and `busybox` are image references, `sandbox` is the sandbox's name and `port` where this machine reaches
     it. `domain_secret` holds the certificate for the domain's hosts, if the default one is not it; both are TLS Secrets
     in the system namespace. With `gateway_files`, the folder for the files of the Gateway API, it serves that as well.
-    `elsewhere` are hosts of the domain that the edge does not lead here.
+    `elsewhere` are hosts of the domain that the edge does not lead here. `alone` is whether the API server listens on
+    port 6443 of every node, for there is only one.
     """
 
     image: str
@@ -36,6 +43,7 @@ class Traefik:
     domain_secret: str | None = None
     gateway_files: Path | None = None
     elsewhere: tuple[str, ...] = ()
+    alone: bool = False
 
     @property
     def title(self) -> str:
@@ -65,6 +73,8 @@ class Traefik:
         content = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": files}
         hosts = elsewhere(self.elsewhere)
         own = [self._with_domain(one) for one in template.objects("traefik.yaml", **values)]
+        if self.alone:
+            own = [_asking_beside(one) for one in own]
         if not self.gateway_files:
             return [hosts, content, *own]
         return [
@@ -86,6 +96,14 @@ def elsewhere(hosts: Sequence[str]) -> Manifest:
     metadata = {"name": "elsewhere", "namespace": SYSTEM_NAMESPACE}
     data = {"hosts": "".join(f"{host}\n" for host in hosts)}
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
+
+
+def _asking_beside(manifest: dict[str, Any]) -> dict[str, Any]:
+    """The object, with its containers told of the API server beside them if it is Traefik."""
+    if manifest["kind"] == "DaemonSet":
+        for container in manifest["spec"]["template"]["spec"]["containers"]:
+            container["env"] = list(BESIDE)
+    return manifest
 
 
 def _with_gateway(manifest: dict[str, Any]) -> dict[str, Any]:

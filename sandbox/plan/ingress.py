@@ -62,6 +62,7 @@ def _traefik(site: Site) -> Controller:
         None if spec.certs.default else DOMAIN_TLS,
         _gateway_files(site) if spec.ingress.gateway_api else None,
         byhand.leaving(edge.hosts(spec), byhand.load(site.home.edge), spec.name),
+        alone=spec.cluster.provider == "kind" and spec.cluster.nodes.total == 1,
     )
 
 

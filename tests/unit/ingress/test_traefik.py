@@ -54,6 +54,18 @@ def test_traefik_starts_once_the_api_server_answers(found: Found) -> None:
     assert "answers.sh" in found["ConfigMap", "page"]["data"]
 
 
+def test_on_a_lone_node_the_api_server_is_asked_where_it_listens(found: Found) -> None:
+    alone = of(replace(TRAEFIK, alone=True))
+    for name in ("page", "traefik"):
+        host, port = container(alone, name)["env"]
+        assert (host["name"], host["valueFrom"]["fieldRef"]["fieldPath"]) == (
+            "KUBERNETES_SERVICE_HOST",
+            "status.hostIP",
+        )
+        assert port == {"name": "KUBERNETES_SERVICE_PORT", "value": "6443"}
+        assert "env" not in container(found, name)
+
+
 def test_the_node_s_ports_are_the_controller_s(found: Found) -> None:
     assert {port["hostPort"] for port in container(found, "traefik")["ports"]} == {80, 443}
 
