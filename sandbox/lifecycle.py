@@ -112,11 +112,15 @@ def _refuse(step: Step, status: Status, recreate: Collection[str]) -> None:
     )
 
 
-def down(plan: Plan, report: Reporter) -> None:
-    """Take every step away, the last made first; one that fails does not keep the others. Raises the first error."""
-    errors = _undo(plan, report)
+def down(plan: Plan, report: Reporter) -> bool:
+    """Take every step away, the last made first; one that fails does not keep the others.
+
+    Returns whether there was anything that people would miss. Raises the first error.
+    """
+    removed, errors = _backward([(step, step.undo) for step in plan], report.removed, report)
     if errors:
         raise errors[0]
+    return removed
 
 
 def stop(plan: Plan, report: Reporter) -> bool:

@@ -20,8 +20,10 @@ def run(ctx: click.Context, file: Path | None, name: str | None, *, purge: bool,
     spec = shell(find_spec(file, name))
     with session.alone(spec.name, patience=patience, progress=progress):
         steps, _, _ = session.steps(spec, purge=purge)
-        lifecycle.down(steps, reporter(progress))
-    if not purge:
+        removed = lifecycle.down(steps, reporter(progress))
+    if not removed:
+        console.note(progress, f"nothing of '{spec.name}' was there to be taken down")
+    elif not purge:
         kept = "the registry's data and the certificates" if spec.cluster.is_ours else "the certificates"
         console.note(progress, f"kept: {kept} (remove them with --purge)")
     return 0
