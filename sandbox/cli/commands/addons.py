@@ -24,7 +24,12 @@ def command() -> None:
 @output_option
 @click.pass_context
 def list_(ctx: click.Context, /, **options: Any) -> Any:
-    """List the addons there are, who enabled them and how they stand."""
+    """List the addons there are, who enabled them and how they stand.
+
+    \b
+    sandbox addons list
+    sandbox addons list -o json
+    """
     from sandbox.cli import addons
 
     return addons.list_(ctx, **options)
@@ -52,7 +57,11 @@ def enable(ctx: click.Context, /, **options: Any) -> Any:
 @spec_options
 @click.pass_context
 def disable(ctx: click.Context, /, **options: Any) -> Any:
-    """Take away everything that ADDON brought."""
+    """Take away everything that ADDON brought.
+
+    \b
+    sandbox addons disable metrics-server
+    """
     from sandbox.cli import addons
 
     return addons.disable(ctx, **options)

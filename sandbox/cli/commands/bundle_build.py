@@ -33,7 +33,11 @@ def build(ctx: click.Context, /, **options: Any) -> Any:
 @progress_option
 @click.pass_context
 def ensure(ctx: click.Context, /, **options: Any) -> Any:
-    """Make sure that `up` has its images and kind: uses what is there, else what can be pulled, else builds."""
+    """Make sure that `up` has its images and kind: uses what is there, else what can be pulled, else builds.
+
+    \b
+    sandbox bundle ensure
+    """
     from sandbox.cli import bundle_build
 
     return bundle_build.ensure(ctx, **options)

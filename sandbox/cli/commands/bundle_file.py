@@ -59,6 +59,9 @@ def verify(ctx: click.Context, /, **options: Any) -> Any:
     """Check that nothing in a bundle file was changed and nothing is missing; what is, is named.
 
     It prints the bundle's identity, a digest over all digests in it: another than `save` printed is another bundle.
+
+    \b
+    sandbox bundle verify all.bundle
     """
     from sandbox.cli import bundle_file
 
@@ -70,7 +73,12 @@ def verify(ctx: click.Context, /, **options: Any) -> Any:
 @output_option
 @click.pass_context
 def list_(ctx: click.Context, /, **options: Any) -> Any:
-    """Show what the bundle of this machine holds, or that in FILE: components with their versions and sizes."""
+    """Show what the bundle of this machine holds, or that in FILE: components with their versions and sizes.
+
+    \b
+    sandbox bundle list
+    sandbox bundle list all.bundle -o json
+    """
     from sandbox.cli import bundle_file
 
     return bundle_file.list_(ctx, **options)

@@ -13,7 +13,12 @@ from sandbox.cli.options import output_option, spec_options
 @spec_options
 @output_option
 def command(**options: Any) -> Any:
-    """Show the spec with all its defaults, and where each value is from."""
+    """Show the spec with all its defaults, and where each value is from.
+
+    \b
+    sandbox config show
+    sandbox config show demo -o json
+    """
     from sandbox.cli import config_show
 
     return config_show.run(**options)

@@ -15,6 +15,10 @@ def command(**options: Any) -> Any:
     """Say whether the spec, its images and its manifests can be used.
 
     Exit code 2 when not, with file, line and key. Needs neither an engine nor a cluster.
+
+    \b
+    sandbox config validate
+    sandbox config validate -f demo/sandbox.yaml
     """
     from sandbox.cli import config_validate
 

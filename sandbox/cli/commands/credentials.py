@@ -51,7 +51,12 @@ def add(ctx: click.Context, /, **options: Any) -> Any:
 @output_option
 @click.pass_context
 def list_(ctx: click.Context, /, **options: Any) -> Any:
-    """List which accounts the cluster has, for whom and until when. Shows no secret."""
+    """List which accounts the cluster has, for whom and until when. Shows no secret.
+
+    \b
+    sandbox credentials list
+    sandbox credentials list demo -o json
+    """
     from sandbox.cli import credentials
 
     return credentials.list_(ctx, **options)
@@ -62,7 +67,11 @@ def list_(ctx: click.Context, /, **options: Any) -> Any:
 @spec_options
 @click.pass_context
 def remove(ctx: click.Context, /, **options: Any) -> Any:
-    """Take the accounts in SECRET from every namespace."""
+    """Take the accounts in SECRET from every namespace.
+
+    \b
+    sandbox credentials remove dpr-secret
+    """
     from sandbox.cli import credentials
 
     return credentials.remove(ctx, **options)
@@ -73,7 +82,11 @@ def remove(ctx: click.Context, /, **options: Any) -> Any:
 @click.option("--secret", "secrets", multiple=True, help="Only these.  [default: all]")
 @click.pass_context
 def refresh(ctx: click.Context, /, **options: Any) -> Any:
-    """Read the files again and get new tokens, whether or not the present ones are about to end."""
+    """Read the files again and get new tokens, whether or not the present ones are about to end.
+
+    \b
+    sandbox credentials refresh
+    """
     from sandbox.cli import credentials
 
     return credentials.refresh(ctx, **options)

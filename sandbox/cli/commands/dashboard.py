@@ -19,6 +19,9 @@ def command(ctx: click.Context, /, **options: Any) -> Any:
 
     The page is served on 127.0.0.1, to whoever has the address with its token. Steps are shown of the sandbox whose
     spec is given or in this folder.
+
+    \b
+    sandbox dashboard
     """
     from sandbox.cli import dashboard
 

@@ -39,7 +39,11 @@ def command() -> None:
 @click.option("--fix", is_flag=True, help="Mend what can be mended safely: modes of files, limits, leftovers of ours.")
 @click.pass_context
 def machine(ctx: click.Context, /, **options: Any) -> Any:
-    """Look at the engine, the machine and the sandbox's parts; the default. Takes three seconds."""
+    """Look at the engine, the machine and the sandbox's parts; the default. Takes three seconds.
+
+    \b
+    sandbox doctor machine
+    """
     from sandbox.cli import doctor
 
     return doctor.machine(ctx, **options)

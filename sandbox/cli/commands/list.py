@@ -13,7 +13,12 @@ from sandbox.cli.options import output_option
 @output_option
 @click.pass_context
 def command(ctx: click.Context, /, **options: Any) -> Any:
-    """List the sandboxes of this machine."""
+    """List the sandboxes of this machine.
+
+    \b
+    sandbox list
+    sandbox list -o json
+    """
     from sandbox.cli import list
 
     return list.run(ctx, **options)

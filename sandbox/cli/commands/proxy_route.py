@@ -30,6 +30,9 @@ def add(ctx: click.Context, /, **options: Any) -> Any:
 
     The proxy is a container: a server of this machine that listens on 127.0.0.1 alone cannot be reached from there on
     Linux, so let it listen on 0.0.0.0 or on the address that is told when it does not answer.
+
+    \b
+    sandbox proxy route add api.example.test localhost:3000
     """
     from sandbox.cli import proxy_route
 
@@ -40,7 +43,11 @@ def add(ctx: click.Context, /, **options: Any) -> Any:
 @click.argument("host", shell_complete=complete.hosts)
 @click.pass_context
 def remove(ctx: click.Context, /, **options: Any) -> Any:
-    """Forget HOST, which was added by `add`."""
+    """Forget HOST, which was added by `add`.
+
+    \b
+    sandbox proxy route remove api.example.test
+    """
     from sandbox.cli import proxy_route
 
     return proxy_route.remove(ctx, **options)
@@ -50,7 +57,11 @@ def remove(ctx: click.Context, /, **options: Any) -> Any:
 @output_option
 @click.pass_context
 def show(ctx: click.Context, /, **options: Any) -> Any:
-    """List what was added by `add`."""
+    """List what was added by `add`.
+
+    \b
+    sandbox proxy route list
+    """
     from sandbox.cli import proxy_route
 
     return proxy_route.show(ctx, **options)

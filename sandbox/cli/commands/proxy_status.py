@@ -17,6 +17,10 @@ def command(ctx: click.Context, /, **options: Any) -> Any:
 
     Connections and bytes are counted since the last change that needed another worker, for each server that hosts
     share. Exit code 1 when the proxy does not run or a way leads to nobody.
+
+    \b
+    sandbox proxy status
+    sandbox proxy status -o json
     """
     from sandbox.cli import proxy_status
 

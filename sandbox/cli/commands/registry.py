@@ -19,7 +19,12 @@ def command() -> None:
 @output_option
 @click.pass_context
 def list_(ctx: click.Context, /, **options: Any) -> Any:
-    """List repositories and tags with their sizes: all of it, and what no other image of the registry has."""
+    """List repositories and tags with their sizes: all of it, and what no other image of the registry has.
+
+    \b
+    sandbox registry list
+    sandbox registry list demo -o json
+    """
     from sandbox.cli import registry
 
     return registry.list_(ctx, **options)
@@ -34,6 +39,10 @@ def collect(ctx: click.Context, /, **options: Any) -> Any:
     """Delete what no tag names, nor the spec's `push` by its digest; meanwhile images can be pulled and not pushed.
 
     An image that was pushed again under the same tag leaves its old layers behind, and so does a deleted tag.
+
+    \b
+    sandbox registry gc
+    sandbox registry gc demo
     """
     from sandbox.cli import registry
 

@@ -61,7 +61,12 @@ def restore(ctx: click.Context, /, **options: Any) -> Any:
 @output_option
 @click.pass_context
 def list_(ctx: click.Context, /, **options: Any) -> Any:
-    """List the snapshots of all sandboxes, with their sizes."""
+    """List the snapshots of all sandboxes, with their sizes.
+
+    \b
+    sandbox snapshot list
+    sandbox snapshot list -o json
+    """
     from sandbox.cli import snapshot
 
     return snapshot.list_(ctx, **options)
@@ -73,7 +78,12 @@ def list_(ctx: click.Context, /, **options: Any) -> Any:
 @turn_options
 @click.pass_context
 def delete(ctx: click.Context, /, **options: Any) -> Any:
-    """Remove a snapshot."""
+    """Remove a snapshot.
+
+    \b
+    sandbox snapshot delete before-upgrade
+    sandbox snapshot delete before-upgrade demo
+    """
     from sandbox.cli import snapshot
 
     return snapshot.delete(ctx, **options)

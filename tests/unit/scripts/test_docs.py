@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import shlex
 import subprocess
@@ -56,6 +57,23 @@ def test_every_command_shown_exists(page: str, line: str) -> None:
         known = {name for param in command.get_params(context) for name in (*param.opts, *param.secondary_opts)}
         used = {word.partition("=")[0] for word in words if word.startswith("-")}
         assert used <= known, f"{page}: {line}"
+
+
+def leaves(command: click.Command, context: click.Context) -> Iterator[click.Context]:
+    """The contexts of all commands that are no groups."""
+    if not isinstance(command, click.Group):
+        yield context
+        return
+    for name in command.list_commands(context):
+        child = command.get_command(context, name)
+        assert child is not None
+        yield from leaves(child, click.Context(child, parent=context, info_name=name))
+
+
+def test_the_help_of_every_command_has_an_example() -> None:
+    """What is in them is looked at with the page of commands, above."""
+    for context in leaves(sandbox, click.Context(sandbox, info_name="sandbox")):
+        assert f"\n{context.command_path}" in inspect.cleandoc(context.command.help or ""), context.command_path
 
 
 def test_the_site_builds_and_no_link_is_broken(tmp_path: Path) -> None:
