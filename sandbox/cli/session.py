@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 # What `up` brings in from the user's files.
-BROUGHT = ("spec", "push", "addons", "apply")
+BROUGHT = ("spec", "push", "addons", "minikube-addons", "apply")
 
 
 @contextmanager

@@ -309,6 +309,9 @@ def test_the_pods_use_the_nameservers_of_the_spec(demo: Demo, engine: Engine) ->
 
 
 def test_a_volume_claim_is_bound_by_the_default_storage_class(demo: Demo) -> None:
+    # A minikube built from its sources has a provisioner with libraries that are newer than it; a released one has not.
+    if "endpoints lock is removed" in demo.cluster.log("storage-provisioner", "kube-system", lines=50):
+        pytest.skip("the provisioner of this minikube ends at once: client-go has no lock of endpoints any more")
     claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}}
     metadata = {"name": "data", "namespace": "demo"}
     demo.cluster.apply({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": claim})

@@ -1,0 +1,34 @@
+"""What a sandbox is started and stopped by: all that it is, without what `up` brings in from the user's files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox import plan
+from sandbox.bundle.own import UPSTREAM, OwnImages
+from sandbox.cli import environment, session
+from sandbox.spec import Settled, Spec
+from tests.fakes import FakeEngine
+
+
+@pytest.mark.parametrize("provider", ["kind", "minikube"])
+def test_nothing_is_taken_away_because_its_file_is_not_read(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, provider: str
+) -> None:
+    program = tmp_path / provider
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+
+    def steps(spec: Spec) -> Any:
+        settled = Settled.of(spec, registry=5001, https=(443, 8443))
+        return plan.build(settled, environment.home(), FakeEngine(), OwnImages("upstream", UPSTREAM)), None, None
+
+    monkeypatch.setattr(session, "steps", steps)
+    spec = Spec.model_validate({"cluster": {"provider": provider}, "addons": ("metrics-server",)})
+    whole, rests = ({one.name for one in each} for each in (steps(spec)[0], session.resting(spec)))
+    addons = {"addons", "minikube-addons"} if provider == "minikube" else {"addons"}
+    assert whole - rests == {"spec", "apply", *addons}
