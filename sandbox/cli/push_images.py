@@ -29,6 +29,7 @@ from sandbox.registry.target import Target
 from sandbox.spec import Spec
 
 if TYPE_CHECKING:
+    from sandbox.cli.push_mend import Mend
     from sandbox.cli.push_prune import Pruning
 
 
@@ -69,12 +70,19 @@ def run(
     if pruning is not None:
         pruning.require_consent(yes=yes)
     with talk(progress) as speaking:
-        report = _push(work, speaking, output, locked=locked, fail_fast=fail_fast, check=check)
+        mend = _mender(spec, registry) if check else None
+        report = _push(work, speaking, output, mend, locked=locked, fail_fast=fail_fast, check=check)
     if pruning is not None:
         report["pruned"] = pruning.carry_out(yes=yes)
     if output == "json":
         push_report.show_json(report)
     return 0
+
+
+def _mender(spec: Spec, registry: str | None) -> Mend | None:
+    from sandbox.cli.push_mend import mender
+
+    return mender(spec, registry)
 
 
 def _pruning(work: _Work) -> Pruning:
@@ -135,6 +143,20 @@ class _Work:
 
         return Engine.connect()
 
+    def push(self, talk: Talk, *, fail_fast: bool = False, thorough: bool = False) -> tuple[Result, ...]:
+        """Have every image in the registry. Raises PushFailed and what else `push` does."""
+        return push(
+            self.entries,
+            self.registry,
+            self.engine,
+            talk,
+            thorough=thorough,
+            fail_fast=fail_fast,
+            compression=self.compression,
+            promised=self.promised,
+            keychain=self.keychain,
+        )
+
     def keep(self, results: Sequence[Result]) -> None:
         """Write the lock when it would say something else, and say what."""
         if changes := self.file.follow(results, self.lock, self.compression):
@@ -160,28 +182,21 @@ def _warn(entries: Sequence[Entry]) -> None:
             )
 
 
-def _push(work: _Work, speaking: Talk, output: str, *, locked: bool, fail_fast: bool, check: bool) -> dict[str, Any]:
+def _push(
+    work: _Work, speaking: Talk, output: str, mend: Mend | None, *, locked: bool, fail_fast: bool, check: bool
+) -> dict[str, Any]:
     """Push, keep the lock, verify; the results are shown whatever happens."""
-    engine, started = work.engine, time.monotonic()
+    started = time.monotonic()
     failure: PushFailed | None = None
     try:
-        results = push(
-            work.entries,
-            work.registry,
-            engine,
-            speaking,
-            fail_fast=fail_fast,
-            compression=work.compression,
-            promised=work.promised,
-            keychain=work.keychain,
-        )
+        results = work.push(speaking, fail_fast=fail_fast)
     except PushFailed as error:
         failure, results = error, error.results
     seconds, sent = time.monotonic() - started, speaking.bytes
     report = push_report.pushed(results, failure, sent, seconds)
     try:
         if check and results:
-            report["verified_bytes"] = _verify(work, results, speaking)
+            report["verified_bytes"] = _verify(work, results, speaking, mend)
     except SandboxError as error:
         report["verify"] = push_report.why(error)
         _show(results, report, output, speaking)
@@ -208,18 +223,31 @@ def _show(results: Sequence[Result], report: Mapping[str, Any], output: str, spe
         push_report.show_results(results)
 
 
-def _verify(work: _Work, results: Sequence[Result], speaking: Talk) -> int:
+def _verify(work: _Work, results: Sequence[Result], speaking: Talk, mend: Mend | None) -> int:
+    from sandbox.registry.verify import VerifyFailed
+
+    speaking.verifying(len(results))
+    try:
+        size = _read_back(work, results)
+    except VerifyFailed as harm:
+        if mend is None or not harm.damaged:
+            raise
+        mend(harm.damaged)
+        work.push(speaking, thorough=True)
+        size = _read_back(work, results)
+    speaking.close()
+    click.echo(f"verified: {count(len(results), 'image')}, {megabytes(size)} read back", err=True)
+    return size
+
+
+def _read_back(work: _Work, results: Sequence[Result]) -> int:
     from sandbox.registry.client import Client
     from sandbox.registry.progress import Silent
     from sandbox.registry.verify import verify
 
     by_name = {str(entry.target): entry.target for entry in work.entries}
-    speaking.verifying(len(results))
     with Client(work.registry, keychain=work.keychain) as client:
-        size = verify({by_name[one.target]: one.digest for one in results}, client, Silent())
-    speaking.close()
-    click.echo(f"verified: {count(len(results), 'image')}, {megabytes(size)} read back", err=True)
-    return size
+        return verify({by_name[one.target]: one.digest for one in results}, client, Silent())
 
 
 def _foretell(work: _Work, pruning: Pruning | None, output: str) -> int:

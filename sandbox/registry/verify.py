@@ -17,11 +17,14 @@ from sandbox.registry.throttle import LIMIT
 
 
 class VerifyFailed(SandboxError):
-    """The registry does not hold what was pushed; `faults` says what is wrong with which image."""
+    """The registry does not hold what was pushed; `faults` says what is wrong with which image.
+
+    `damaged` are the digests of blobs that are not what they should be, or not there.
+    """
 
     id = "verify-failed"
 
-    def __init__(self, faults: Mapping[Target, tuple[str, ...]]) -> None:
+    def __init__(self, faults: Mapping[Target, tuple[str, ...]], damaged: frozenset[str]) -> None:
         lines = [f"{target}: {fault}" for target, found in faults.items() for fault in found]
         count = f"{len(faults)} images are" if len(faults) > 1 else "1 image is"
         super().__init__(
@@ -30,6 +33,7 @@ class VerifyFailed(SandboxError):
             fix="restart the registry, which may remember blobs it has lost, then push again",
         )
         self.faults = faults
+        self.damaged = damaged
 
 
 def verify(wanted: Mapping[Target, str], client: Client, observer: Observer, *, limit: int = LIMIT) -> int:
@@ -61,12 +65,14 @@ class _Reading:
                 needs.setdefault(blob, {}).setdefault(target.repository, []).append(target)
         largest = sorted(needs, key=lambda blob: -blob.size)
         self._ending.planned(len(wanted), len(largest), sum(blob.size for blob in largest))
+        damaged = set[str]()
         for blob, found in zip(largest, self._pool.map(lambda one: self._blob(one, needs[one]), largest), strict=True):
+            damaged |= {blob.digest} if found else set()
             for repository, fault in found.items():
                 for target in needs[blob][repository]:
                     faults[target].append(fault)
         if wrong := {target: tuple(found) for target, found in faults.items() if found}:
-            raise VerifyFailed(wrong)
+            raise VerifyFailed(wrong, frozenset(damaged))
         return sum(blob.size for blob in largest)
 
     def _tree(self, item: tuple[Target, str]) -> Tree | str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.errors import SandboxError
-from sandbox.host import own
+from sandbox.host import own, replica
 from sandbox.host.engine import Bind, Container, ContainerSpec, Engine
 from sandbox.host.waiting import wait_until
 from sandbox.names import NETWORK, REGISTRY_PORT, Names
@@ -27,6 +27,16 @@ CONFIG = {
     "REGISTRY_LOG_LEVEL": "warn",
     "OTEL_TRACES_EXPORTER": "none",
 }
+BLOBS = f"{DATA}/docker/registry/v2/blobs"
+QUARANTINE = f"{DATA}/quarantine"
+_PUT_ASIDE = """
+set -e
+busybox mkdir -p PLACE
+for blob in BLOBS; do
+  busybox rm -rf "PLACE/${blob##*/}"
+  [ ! -e "$blob" ] || busybox mv "$blob" PLACE/
+done
+"""
 READ_ONLY = {"REGISTRY_STORAGE_MAINTENANCE_READONLY": "{enabled: true}"}
 # Where its data is and whether it takes pushes: what the engine does not tell of a container otherwise.
 SETUP = "dev.sandbox.registry"
@@ -100,6 +110,21 @@ class RegistryStep:
             return self._collect()
         finally:
             self._serve({})
+
+    def quarantine(self, digests: Iterable[str], busybox: str) -> None:
+        """Put blobs aside, by a container of the image `busybox`: what it has, the registry takes from nobody anew.
+
+        It ends with a restart, for a registry claims from its cache to have what it lost. Raises SandboxError.
+        """
+        names = (digest.split(":") for digest in digests)
+        blobs = " ".join(f"{BLOBS}/{algorithm}/{one[:2]}/{one}" for algorithm, one in names)
+        script = _PUT_ASIDE.replace("BLOBS", blobs).replace("PLACE", QUARANTINE)
+        place = {DATA: str(self.storage or self.names.volume)}
+        name = f"{self.names.registry}-mending"
+        status, output = replica.run_script(self.engine, busybox, script, name=name, volumes=place)
+        if status != 0:
+            raise SandboxError("the registry's damaged blobs could not be put aside", details=output)
+        self._serve({})
 
     def _collect(self, *options: str) -> str:
         argv = [PROGRAM, "garbage-collect", "--delete-untagged", *options, CONFIG_FILE]

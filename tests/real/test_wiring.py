@@ -17,6 +17,7 @@ import yaml
 
 from sandbox.cli import environment, session
 from sandbox.cluster.api import Cluster
+from sandbox.host import replica
 from sandbox.host.engine import Bind, ContainerSpec, Engine
 from sandbox.host.waiting import wait_until
 from sandbox.names import NETWORK, SYSTEM_NAMESPACE, Names
@@ -27,7 +28,7 @@ from sandbox.registry.errors import RegistryError
 from sandbox.registry.manifest import OCI_CONFIG, OCI_LAYER, Descriptor, canonical, image_manifest
 from sandbox.registry.sources.remote import host_platform
 from sandbox.spec import Spec
-from sandbox.steps.registry import COMMAND, RegistryStep
+from sandbox.steps.registry import BLOBS, COMMAND, DATA, QUARANTINE, RegistryStep
 from tests.images import tar
 from tests.real import machine
 from tests.real.machine import CommandLine, tool
@@ -346,3 +347,23 @@ def test_its_data_may_be_a_folder_which_even_a_purge_leaves(own: Sandbox) -> Non
     assert (blobs / digest[:2] / digest / "data").is_file()
     own.command("down", "--purge")
     assert (blobs / digest[:2] / digest / "data").is_file()
+
+
+@pytest.mark.fault(24)
+def test_a_layer_that_was_cut_short_is_put_aside_and_pushed_anew(own: Sandbox, engine: Engine) -> None:
+    """A layer is cut short on the registry's disk → `push-images --verify` puts it aside and pushes it anew."""
+    images = {"images": [{"from": "daemon", "image": "sandbox.dev/busybox", "as": "mended:1"}]}
+    (own.command.folder / "images.yaml").write_text(yaml.safe_dump(images))
+    own.command("push-images", "images.yaml")
+    with Client(f"http://127.0.0.1:{own.port}") as client:
+        document = client.manifest("mended", "1")
+    assert document is not None
+    digest = str(json.loads(document.data)["layers"][0]["digest"])
+    name = digest.removeprefix("sha256:")
+    place, harm = {DATA: own.names.volume}, f"echo short > {BLOBS}/sha256/{name[:2]}/{name}/data"
+    assert replica.run_script(engine, "sandbox.dev/busybox", harm, name=GUEST, volumes=place) == (0, "")
+    ran = own.command("push-images", "images.yaml", "--verify")
+    assert f"put aside and pushed anew: {digest}" in ran.err and "read back" in ran.err
+    kept = f"busybox cat {QUARANTINE}/{name}/data"
+    assert replica.run_script(engine, "sandbox.dev/busybox", kept, name=GUEST, volumes=place) == (0, "short\n")
+    own.pull(f"localhost:{own.port}/mended:1")

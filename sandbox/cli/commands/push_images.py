@@ -20,7 +20,12 @@ from sandbox.registry.compression import Compression
     "--update", is_flag=True, help="Take the images of other registries as their tags are now; renew the lock."
 )
 @click.option("--dry-run", is_flag=True, help="Show what would cross; change nothing, build nothing, save nothing.")
-@click.option("--verify", "check", is_flag=True, help="Read every byte back from the registry and check it.")
+@click.option(
+    "--verify",
+    "check",
+    is_flag=True,
+    help="Read every byte back from the registry and check it; mend the sandbox's own.",
+)
 @click.option("--prune", is_flag=True, help="Delete the registry's tags that MANIFEST does not name, after asking.")
 @click.option("--yes", is_flag=True, help="Do not ask before deleting.")
 @click.option(

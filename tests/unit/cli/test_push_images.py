@@ -11,7 +11,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from sandbox.cli import environment
+from sandbox.cli import environment, push_mend
 from sandbox.cli.commands.push_images import command
 from sandbox.document import parse
 from sandbox.errors import MissingTool, SandboxError, UsageError
@@ -190,6 +190,25 @@ def test_damage_is_an_error_with_a_report(folder: Path, registry: Simulator) -> 
     error, report = failing(folder, registry, "--verify")
     assert isinstance(error, VerifyFailed)
     assert report["verify"]["id"] == "verify-failed"
+
+
+@pytest.mark.fault(24)
+def test_damage_in_a_registry_of_our_own_is_put_aside_and_pushed_anew(
+    folder: Path, registry: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A layer in the sandbox's registry is damaged → `push-images --verify` puts it aside and pushes just that anew."""
+    run(folder, registry)
+    digest = digest_of(APP.layers[1])
+    registry.content[digest] = b"x"
+
+    def put_aside(digests: frozenset[str]) -> None:
+        assert digests == {digest}
+        del registry.content[digest]
+        registry.links = {link for link in registry.links if link[1] != digest}
+
+    monkeypatch.setattr(push_mend, "mender", lambda *given: put_aside)
+    assert "read back" in run(folder, registry, "--verify").stderr
+    assert registry.content[digest] == APP.layers[1]
 
 
 @pytest.mark.fault(66)
