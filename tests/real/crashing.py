@@ -1,18 +1,16 @@
-"""A real sandbox to be broken: commands that end in the middle, what is still there afterwards, HTTPS as a verdict."""
+"""A real sandbox to be broken: commands that end in the middle, and what is there afterwards that should not be."""
 
 from __future__ import annotations
 
 import contextlib
-import http.client
 import json
 import os
-import shutil
 import signal
-import ssl
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,10 +21,9 @@ from sandbox.cli import environment
 from sandbox.host.engine import Engine
 from sandbox.names import EDGE, LABEL, NETWORK, Names
 from sandbox.proxy import routes
-from tests.real import machine
+from tests.real.application import Application
 from tests.real.machine import CommandLine, tool
 
-DEMO = Path(__file__).parents[2] / "fixtures" / "demos" / "web"
 FOREIGN: dict[str, Any] = {
     "apiVersion": "v1",
     "kind": "Config",
@@ -35,6 +32,22 @@ FOREIGN: dict[str, Any] = {
     "contexts": [{"name": "work", "context": {"cluster": "work", "user": "me"}}],
     "current-context": "work",
 }
+# How a command ends that comes to a failpoint.
+STATUS: Mapping[str, int] = {"kill": -9, "term": 143, "hup": 129, "interrupt": 130, "raise": 1, "enospc": 1}
+FILES = {"sandbox.yaml", "images.yaml", "images.lock.yaml", "k8s", "kubeconfig"}
+
+# The command line, whose plan ends after as many steps as its first argument says.
+_PARTLY = """
+import sys
+from sandbox.cli import main, session, up
+build, count = session.steps, int(sys.argv.pop(1))
+def partly(*given, **more):
+    steps, *rest = build(*given, **more)
+    return steps[:count], *rest
+session.steps = partly
+up.welcome = lambda *given: None
+main()
+"""
 
 
 @dataclass(frozen=True)
@@ -46,58 +59,63 @@ class Ended:
     answered: float | None = None
     gone: float | None = None
 
+    def told(self, event: str) -> set[str]:
+        """The titles of the steps of which there was such an event, when told by `--progress json`."""
+        lines = (json.loads(line) for line in self.said.splitlines() if line.startswith("{"))
+        return {one["step"] for one in lines if one["event"] == event}
+
 
 @dataclass(frozen=True)
 class Broken:
-    """The demo under a name of its own, with a kubeconfig that has somebody else's context."""
+    """An application in a sandbox of its own, with a kubeconfig that has somebody else's context."""
 
-    name: str
-    folder: Path
-    port: int
+    app: Application
 
     @classmethod
-    def copy(cls, name: str, folder: Path) -> Broken:
-        """The demo in `folder`, on ports that are free."""
-        shutil.copytree(DEMO, folder / "demo")
-        first, second, registry = machine.free_ports(443, 8443, 5001)
-        domain = f"{name}.sandbox.localhost"
-        for file in [*folder.glob("demo/k8s/*.yaml"), folder / "demo" / "sandbox.yaml"]:
-            text = file.read_text().replace("demo.sandbox.localhost", domain)
-            file.write_text(text.replace("localhost:5001", f"localhost:{registry}"))
-        spec = yaml.safe_load((folder / "demo" / "sandbox.yaml").read_text())
-        spec |= {"name": name, "registry": {"port": registry}, "proxy": {"ports": [first, second]}}
-        (folder / "demo" / "sandbox.yaml").write_text(yaml.safe_dump(spec))
+    def new(cls, name: str, folder: Path) -> Broken:
+        """One whose files are in `folder`, on ports that are free."""
+        app = Application.free(name, folder)
+        app.write()
         (folder / "kubeconfig").write_text(yaml.safe_dump(FOREIGN))
-        return cls(name, folder, first)
+        return cls(app)
 
     @property
     def names(self) -> Names:
-        return environment.home().sandbox(self.name)
-
-    @property
-    def kubeconfig(self) -> Path:
-        return self.folder / "kubeconfig"
+        return self.app.names
 
     @property
     def command(self) -> CommandLine:
-        return CommandLine({"KUBECONFIG": str(self.kubeconfig)}, self.folder / "demo")
+        return self.app.command
 
-    def steps(self) -> list[str]:
-        """The names of the plan's steps."""
+    @property
+    def kubeconfig(self) -> Path:
+        return self.app.folder / "kubeconfig"
+
+    def steps(self) -> dict[str, str]:
+        """The titles of the plan's steps by their names."""
         found = json.loads(self.command("status", "-o", "json", status=None).out)
-        return [one["step"] for one in found["steps"]]
+        return {one["step"]: one["title"] for one in found["steps"]}
 
     def run(
-        self, *arguments: str, failpoint: str = "", number: signal.Signals | None = None, after: float = 0
+        self,
+        *arguments: str,
+        failpoint: str = "",
+        number: signal.Signals | None = None,
+        after: float = 0,
+        steps: int | None = None,
     ) -> Ended:
-        """Run a command that breaks at a failpoint, or is sent a signal after some seconds."""
-        env = {**os.environ, "SANDBOX_PROGRESS": "plain", "KUBECONFIG": str(self.kubeconfig)}
+        """Run a command that breaks at a failpoint, or is sent a signal after some seconds.
+
+        With `steps` it knows no more than the first of the plan's steps.
+        """
+        program = ["-m", "sandbox"] if steps is None else ["-c", _PARTLY, str(steps)]
+        env = {**os.environ, "SANDBOX_PROGRESS": "plain", **self.command.env}
         if failpoint:
             env |= {"SANDBOX_TEST": "1", "SANDBOX_FAILPOINT": failpoint}
         child = subprocess.Popen(
-            [sys.executable, "-m", "sandbox", *arguments],
+            [sys.executable, *program, *arguments],
             env=env,
-            cwd=self.folder / "demo",
+            cwd=self.app.folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -120,30 +138,18 @@ class Broken:
         answered = min((at - sent for at, _ in heard if sent is not None and at > sent), default=None)
         return Ended(status, said, answered, None if sent is None else gone - sent)
 
-    def answers(self) -> int:
-        """The status of the demo's page, by a TLS client that trusts the sandbox's root alone."""
-        host = f"hello.{self.name}.sandbox.localhost"
-        context = ssl.create_default_context(cafile=str(self.names.root_certificate))
-        connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=15, context=context)
-        connection.connect = lambda: _connect(connection, host, self.port, context)  # type: ignore[method-assign]
-        try:
-            connection.request("GET", "/", headers={"Host": host})
-            return connection.getresponse().status
-        finally:
-            connection.close()
-
     def left(self, engine: Engine) -> set[str]:
         """All that is ours and still there, after `down --purge` of the only sandbox."""
         names, home = self.names, environment.home()
         listed = tool("docker", "ps", "--all", "--format", "{{.Names}}").split()
         found = {f"container {one}" for one in listed if one.startswith((names.cluster, EDGE))}
         found |= {f"container {one.name}" for one in engine.containers(LABEL)}
-        found |= {f"volume {one}" for one in engine.labelled_volumes(f"{LABEL}={self.name}")}
+        found |= {f"volume {one}" for one in engine.labelled_volumes(f"{LABEL}={names.name}")}
         found |= {f"network {NETWORK}"} if engine.network(NETWORK) else set()
-        found |= {f"route of {one.name}" for one in routes.load(home.edge) if one.name == self.name}
+        found |= {f"route of {one.name}" for one in routes.load(home.edge) if one.name == names.name}
         found |= {str(path) for path in (names.folder, names.keys, names.mirrors) if path.exists()}
         found |= {str(path) for path in home.state.rglob("*") if path.name.endswith((".tmp", "kubeconfig.lock"))}
-        found |= {str(path) for path in self.folder.iterdir() if path.name not in {"demo", "kubeconfig"}}
+        found |= {str(path) for path in self.app.folder.iterdir() if path.name not in FILES}
         config = yaml.safe_load(self.kubeconfig.read_text())
         if {key: config.get(key) for key in FOREIGN} != FOREIGN:
             found.add("the kubeconfig is not as it was")
@@ -155,13 +161,6 @@ def _listen(child: subprocess.Popen[bytes], heard: list[tuple[float, bytes]]) ->
     while words := os.read(child.stderr.fileno(), 65536):
         heard.append((time.monotonic(), words))
     child.stderr.close()
-
-
-def _connect(connection: http.client.HTTPSConnection, host: str, port: int, context: ssl.SSLContext) -> None:
-    import socket
-
-    plain = socket.create_connection(("127.0.0.1", port), timeout=15)
-    connection.sock = context.wrap_socket(plain, server_hostname=host)
 
 
 def _processes() -> list[str]:

@@ -1,0 +1,60 @@
+"""What goes missing from a real sandbox behind its back, each with the step that has to notice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+
+import yaml
+
+from sandbox.cluster.api import Cluster
+from sandbox.errors import SandboxError
+from sandbox.host.engine import Engine
+from sandbox.names import DEFAULT_TLS, EDGE, NETWORK, SYSTEM_NAMESPACE
+from tests.real.crashing import FOREIGN, Broken
+
+Taking = Callable[[Broken, Engine], object]
+
+
+@dataclass(frozen=True)
+class Damage:
+    """Something that can be taken away, and the name of the step that puts it back."""
+
+    step: str
+    take: Taking
+
+    def __call__(self, broken: Broken, engine: Engine) -> None:
+        """Take it away, if it is there and can be taken."""
+        with suppress(SandboxError):
+            self.take(broken, engine)
+
+
+def _object(api_version: str, kind: str, namespace: str, name: str) -> Taking:
+    return lambda broken, _: Cluster(broken.names.kubeconfig).delete(api_version, kind, name, namespace)
+
+
+def _registry(broken: Broken, engine: Engine, *, data: bool) -> None:
+    engine.remove_container(broken.names.registry)
+    if data:
+        engine.remove_volume(broken.names.volume)
+
+
+DAMAGES: Mapping[str, Damage] = {
+    "registry": Damage("registry", partial(_registry, data=False)),
+    "registry's data": Damage("push", partial(_registry, data=True)),
+    "edge": Damage("edge", lambda _, engine: engine.remove_container(EDGE)),
+    "node": Damage("cluster", lambda broken, engine: engine.remove_container(broken.names.node)),
+    "network": Damage("network", lambda _, engine: engine.remove_network(NETWORK)),
+    "context": Damage("context", lambda broken, _: broken.kubeconfig.write_text(yaml.safe_dump(FOREIGN))),
+    "node's word of the registry": Damage(
+        "wiring", lambda broken, engine: engine.execute(broken.names.node, ["rm", "-rf", "/etc/containerd/certs.d"])
+    ),
+    "Corefile": Damage("dns", _object("v1", "ConfigMap", "kube-system", "coredns")),
+    "Secret": Damage("secrets", _object("v1", "Secret", SYSTEM_NAMESPACE, DEFAULT_TLS)),
+    "ingress": Damage("ingress", _object("apps/v1", "DaemonSet", SYSTEM_NAMESPACE, "traefik")),
+    "application": Damage("apply", _object("apps/v1", "Deployment", "default", "app")),
+}
+# What it takes a new cluster to put back, and what cannot be taken as long as somebody uses it.
+SELDOM = frozenset({"node", "network"})
