@@ -16,8 +16,9 @@ TIMEOUT = 3600.0
 def build(recipe: Recipe, spec: GoBuild, go: Path, work: Path, out: Path, on_line: Callable[[str], None]) -> None:
     """Put the programs of `recipe` into the folder `out`; `work` is an empty folder for the build's own files."""
     for source in recipe.folder.iterdir():
-        if source.suffix in {".mod", ".sum", ".go"} and source.name not in spec.replace.values():
+        if source.suffix in {".mod", ".go"} and source.name not in spec.replace.values():
             shutil.copy(source, work)
+    work.joinpath("go.sum").write_bytes(recipe.go_sum)
     env = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off", "GOFLAGS": ""}
 
     def run(*argv: str | Path) -> None:
@@ -40,8 +41,8 @@ def build(recipe: Recipe, spec: GoBuild, go: Path, work: Path, out: Path, on_lin
 
 def take(recipe: Recipe, spec: ModuleFiles, go: Path, work: Path, out: Path) -> None:
     """Copy the files of a module that `recipe` names into the folder `out`, without their folders."""
-    for source in recipe.folder.glob("go.*"):
-        shutil.copy(source, work)
+    shutil.copy(recipe.folder / "go.mod", work)
+    work.joinpath("go.sum").write_bytes(recipe.go_sum)
     env = {"GOTOOLCHAIN": "local", "GOWORK": "off", "GOFLAGS": ""}
     process.run([go, "mod", "download", spec.module], cwd=work, env=env, timeout=TIMEOUT)
     root = Path(process.run([go, "list", "-m", "-f", "{{.Dir}}", spec.module], cwd=work, env=env, timeout=60).strip())

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from sandbox.bundle import sums
 from sandbox.document import yamltext
 
 RECIPES = Path(__file__).parent / "recipes"
@@ -22,7 +23,7 @@ class _Part(BaseModel):
 
 
 class GoBuild(_Part):
-    """Programs linked from Go modules; go.mod and go.sum beside the recipe pin every byte of their source."""
+    """Programs linked from Go modules; go.mod and go.sum pin every byte of their source."""
 
     programs: tuple[str, ...]
     packages: tuple[str, ...] = Field(default=("tool",), description="what `go build` is given")
@@ -35,7 +36,7 @@ class GoBuild(_Part):
 
 
 class ModuleFiles(_Part):
-    """Files taken from a Go module as they are; go.mod and go.sum beside the recipe pin every byte of them."""
+    """Files taken from a Go module as they are; go.mod and go.sum pin every byte of them."""
 
     module: str
     paths: tuple[str, ...]
@@ -84,13 +85,23 @@ class Recipe(_Part):
         return RECIPES / self.name
 
     @functools.cached_property
+    def go_sum(self) -> bytes:
+        """What is in its go.sum, if it has Go modules: a file beside it while it is changed, else its part of all."""
+        own = self.folder / "go.sum"
+        return own.read_bytes() if own.exists() else sums.go_sum(RECIPES / sums.NAME, self.name)
+
+    @functools.cached_property
     def digest(self) -> str:
         """Twelve hex digits over every file of this recipe and of those it needs."""
         summed = hashlib.sha256(FORMAT.encode())
-        for path in sorted(p for p in self.folder.rglob("*") if p.is_file()):
-            executable = path.stat().st_mode & 0o100  # the rest is the umask of whoever checked it out or installed it
+        files = {path: path.read_bytes() for path in self.folder.rglob("*") if path.is_file()}
+        if self.go_sum:
+            files[self.folder / "go.sum"] = self.go_sum
+        for path, content in sorted(files.items()):
+            # The rest is the umask of whoever checked it out or installed it.
+            executable = path.exists() and path.stat().st_mode & 0o100
             summed.update(f"\0{path.relative_to(self.folder)}\0{'111' if executable else '0'}\0".encode())
-            summed.update(path.read_bytes())
+            summed.update(content)
         for needed in self.needs:
             summed.update(recipes()[needed].digest.encode())
         return summed.hexdigest()[:12]

@@ -57,7 +57,7 @@ def test_go_mod_asks_for_the_version_that_the_recipe_names(recipe: Recipe) -> No
     text = (recipe.folder / "go.mod").read_text()
     versions = set(re.findall(r"\sv?(\d\S+)", text))
     assert recipe.version.removeprefix("v") in versions
-    assert (recipe.folder / "go.sum").stat().st_size > 0
+    assert recipe.go_sum
 
 
 def test_files_and_programs_that_images_take_exist() -> None:
