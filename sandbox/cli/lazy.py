@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 
+# How many new objects are looked through for garbage at a time; most commands end before there are so many.
+OBJECTS = 50_000
 # Where a context's `meta` has the forms that the command line asked for: {"output": …, "progress": …}.
 FORMS = "sandbox.forms"
 
@@ -35,6 +37,7 @@ class Lazy(click.Group):
         command: click.Command = getattr(importlib.import_module(f"sandbox.cli.commands.{module}"), attribute)
         gc.freeze()
         gc.enable()
+        gc.set_threshold(OBJECTS)
         return command
 
     def resolve_command(

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from sandbox.api.world import own_images, registry_port, steps
 from sandbox.cli import console, environment
@@ -16,13 +17,14 @@ from sandbox.host import turn
 from sandbox.host.engine import Engine
 from sandbox.names import Names
 from sandbox.providers import kind
-from sandbox.snapshot.restore import Restoring
-from sandbox.snapshot.store import Store
 from sandbox.spec import Settled, Spec
 from sandbox.steps.https import HttpsStep
 from sandbox.steps.remembered import load
 from sandbox.steps.step import Step
 from sandbox.steps.workloads import WorkloadsStep
+
+if TYPE_CHECKING:
+    from sandbox.snapshot.restore import Restoring
 
 __all__ = [
     "alone",
@@ -42,6 +44,8 @@ BROUGHT = ("spec", "push", "addons", "minikube-addons", "apply")
 @contextmanager
 def alone(name: str, *, patience: float = PATIENCE, progress: str = "auto") -> Iterator[None]:
     """Keep other commands from changing the same sandbox meanwhile; they wait up to `patience` seconds. Raises Busy."""
+    from sandbox.snapshot.store import Store
+
     environment.arm_failpoint()
     environment.require_own_home()
     command = f"sandbox {shlex.join(sys.argv[1:])}"
@@ -56,6 +60,9 @@ def alone(name: str, *, patience: float = PATIENCE, progress: str = "auto") -> I
 
 def restoring(names: Names, engine: Engine) -> Restoring:
     """What brings the snapshots of a sandbox back."""
+    from sandbox.snapshot.restore import Restoring
+    from sandbox.snapshot.store import Store
+
     return Restoring(engine, names, Store(names.home.snapshots), kind.nodes(engine, names).mark)
 
 

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 
 from sandbox.credentials import docker
 from sandbox.credentials.login import Login
-from sandbox.credentials.mint import may_know, mint
 from sandbox.registry.credential import Credential, Keychain
 from sandbox.registry.docker_config import DockerConfig, canonical
 from sandbox.spec.credentials import Credentials, Docker
@@ -31,6 +30,10 @@ class _Chain:
     def find(self, host: str) -> Credential | None:
         """The account at `host[:port]`, None when there is none. Raises CredentialsUnusable."""
         name = canonical(host)
+        if not self._entries:
+            return self._login.find(host)
+        from sandbox.credentials.mint import may_know  # and all that knows a cloud
+
         for entry in self._entries:
             if may_know(entry, name) and (found := self._ask(entry, name)):
                 return found
@@ -41,6 +44,8 @@ class _Chain:
             if isinstance(entry, Docker):
                 file = entry.file or docker.default_file(self._environ)
                 return self._files.setdefault(entry, DockerConfig(file)).find(name)
+            from sandbox.credentials.mint import mint
+
             now = datetime.now(UTC)
             login = self._minted.get(entry)
             if login is None or (login.expires is not None and login.expires <= now):

@@ -7,7 +7,6 @@ from pathlib import Path
 from sandbox.bundle import own
 from sandbox.bundle.own import OwnImages
 from sandbox.bundle.store import Store
-from sandbox.credentials import registry_creds
 from sandbox.errors import SandboxError
 from sandbox.host.engine import Engine
 from sandbox.plan.site import Site
@@ -15,8 +14,6 @@ from sandbox.registry.credential import Keychain
 from sandbox.registry.imagelist import FromDaemon
 from sandbox.registry.lockfile import LockFile
 from sandbox.spec import Settled
-from sandbox.steps.accounts import AccountsStep
-from sandbox.steps.credentials import CredentialsStep
 from sandbox.steps.external_registry import ExternalRegistryStep
 from sandbox.steps.images import ImagesStep
 from sandbox.steps.mirrors import MirrorsStep
@@ -84,6 +81,12 @@ def wiring(site: Site, before: set[str]) -> Step:
 def accounts(site: Site) -> list[Step]:
     """The credentials of other registries for pods, also while there are some of an earlier spec to be taken away."""
     entries = site.spec.credentials
+    if not entries and not site.names.credentials.exists():
+        return []
+    from sandbox.credentials import registry_creds  # and all that knows a cloud
+    from sandbox.steps.accounts import AccountsStep
+    from sandbox.steps.credentials import CredentialsStep
+
     if any(one.addon == registry_creds.ADDON for one in site.spec.addons):
         entries = ()  # then that addon has them, and gives pods Secrets of the same names
     if not entries and not site.names.credentials.exists():

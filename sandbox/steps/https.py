@@ -102,7 +102,7 @@ class HttpsStep:
 
     def _difference(self, place: str, served_pem: str, wanted: Facts) -> str | None:
         served = describe(served_pem.encode(), now=datetime.now(UTC))
-        if served.sha256 in {wanted.sha256, *self._own()}:
+        if served.sha256 == wanted.sha256 or served.sha256 in self._own():
             return None
         return f"{place} serves the certificate {served}, not {wanted} of {self._home}/{self.secret}"
 

@@ -8,7 +8,6 @@ from sandbox.registry.client import Client
 from sandbox.registry.credential import Keychain
 from sandbox.registry.errors import RegistryError
 from sandbox.registry.imagelist import FromArchive
-from sandbox.registry.push import push
 from sandbox.steps.step import State, Status, Work
 
 
@@ -39,6 +38,8 @@ class OwnPushStep:
         )
 
     def apply(self, work: Work) -> None:
+        from sandbox.registry.push import push  # and the sources of images, which a look does without
+
         push(self.entries, self.url, keychain=self.keychain)
 
     def undo(self) -> bool:

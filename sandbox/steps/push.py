@@ -17,7 +17,6 @@ from sandbox.registry.imagelist import Entry, FromBuild, FromDaemon
 from sandbox.registry.lockfile import LockFile
 from sandbox.registry.manifest import INDEXES, Document
 from sandbox.registry.progress import Silent
-from sandbox.registry.push import push
 from sandbox.steps.step import State, Status, Work
 
 EVERY = 0.5
@@ -62,6 +61,8 @@ class PushStep:
         return Status(State.DRIFTED, "; ".join(strayed)) if strayed else Status(State.READY)
 
     def apply(self, work: Work) -> None:
+        from sandbox.registry.push import push  # and the sources of images, which a look does without
+
         lock = self.images.read()
         compression = lock.compression if lock else Compression.RAW
         results = push(
