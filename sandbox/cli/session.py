@@ -96,7 +96,9 @@ def brought_up(name: str | None) -> Settled:
 
 def resting(spec: Spec) -> tuple[Step, ...]:
     """The plan of a sandbox without what came from the user's files, which it holds by itself and which may be gone."""
-    wanted, _, _ = steps(spec.model_copy(update={"push": None, "apply": (), "addons": ()}))
+    # Those with a name stay: with one of minikube's the accounts at other registries are not ours to keep.
+    named = tuple(one for one in spec.addons if "/" not in one.addon)
+    wanted, _, _ = steps(spec.model_copy(update={"push": None, "apply": (), "addons": named}))
     run = WorkloadsStep(environment.home().sandbox(spec.name))
     held = (step for step in wanted if step.name not in BROUGHT)
     return (run, *(replace(one, needs=(*one.needs, run.name)) if isinstance(one, HttpsStep) else one for one in held))

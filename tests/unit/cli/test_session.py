@@ -28,7 +28,9 @@ def test_nothing_is_taken_away_because_its_file_is_not_read(
         return plan.build(settled, environment.home(), FakeEngine(), OwnImages("upstream", UPSTREAM)), None, None
 
     monkeypatch.setattr(session, "steps", steps)
-    spec = Spec.model_validate({"cluster": {"provider": provider}, "addons": ("metrics-server",)})
-    whole, rests = ({one.name for one in each} for each in (steps(spec)[0], session.resting(spec)))
-    addons = {"addons", "minikube-addons"} if provider == "minikube" else {"addons"}
-    assert whole - rests == {"spec", "apply", *addons}
+    credentials = ({"kind": "docker"},) if provider == "minikube" else ()
+    addons = ("registry-creds",) if provider == "minikube" else ("metrics-server", "/gone")
+    spec = Spec.model_validate({"cluster": {"provider": provider}, "addons": addons, "credentials": credentials})
+    rests = {one.name for one in session.resting(spec)}
+    assert not rests & {"spec", "push", "apply", "addons", "minikube-addons", "credentials"}
+    assert {"cluster", "registry", "wiring", "ingress", "https"} <= rests
