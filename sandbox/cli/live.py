@@ -11,6 +11,8 @@ from rich.markup import escape
 from rich.spinner import Spinner
 from rich.table import Table
 
+ROOMY = 80  # columns of a terminal in which what is said of steps can stand in a column of its own
+
 
 class Live:
     """Draws only while something is at work; what has ended scrolls up as plain lines."""
@@ -61,9 +63,9 @@ class Live:
         self._end(step, "[green]✓[/green]", f"{seconds:.1f} s", "removed")
 
     def _end(self, step: str, mark: str, took: str, words: str) -> None:
-        self._console.print(
-            f"{mark} {escape(step):<40} {took:>9}  [dim]{escape(words)}[/dim]", overflow="ellipsis", no_wrap=True
-        )
+        what = escape(step)
+        columns = f"{what:<40} {took:>9}" if self._console.width >= ROOMY else f"{what}  {took}"
+        self._console.print(f"{mark} {columns}  [dim]{escape(words)}[/dim]", overflow="ellipsis", no_wrap=True)
         self._forget(step)
 
     def _forget(self, step: str) -> None:

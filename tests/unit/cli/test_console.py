@@ -5,7 +5,10 @@ from __future__ import annotations
 import io
 import json
 
+import pytest
+
 from sandbox.cli.console import JsonLines, Plain
+from sandbox.cli.live import Live
 from sandbox.report import Reporter
 
 
@@ -42,3 +45,20 @@ def test_json_progress_is_an_object_for_each_event() -> None:
         {"event": "failed", "step": "Edge", "detail": "port 443 is taken"},
         {"event": "removed", "step": "Registry", "seconds": 0.26},
     ]
+
+
+@pytest.mark.parametrize(
+    ("columns", "line"),
+    [
+        (100, "✓ DNS of the cluster                           1.5 s  answers\n"),
+        (60, "✓ DNS of the cluster  1.5 s  answers\n"),
+    ],
+)
+def test_a_narrow_terminal_has_no_empty_columns(
+    columns: int, line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    live = Live()
+    live.began("DNS of the cluster")
+    live.finished("DNS of the cluster", "answers", 1.52)
+    assert line in capsys.readouterr().err
