@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from sandbox.cli.options import find_spec
+from sandbox.cli.push_talk import count
 from sandbox.cluster import manifests
 from sandbox.registry import imagelist
 
@@ -16,8 +17,8 @@ def run(file: Path | None, name: str | None) -> int:
     spec = find_spec(file, name)
     has = [f"name {spec.name}", f"domain {spec.domain}"]
     if spec.push:
-        has.append(f"{len(imagelist.load(spec.push))} images")
+        has.append(count(len(imagelist.load(spec.push)), "image"))
     if spec.apply:
-        has.append(f"{len(manifests.load(spec.apply))} objects")
+        has.append(count(len(manifests.load(spec.apply)), "object"))
     click.echo(f"valid: {', '.join(has)}")
     return 0

@@ -26,7 +26,7 @@ def test_what_init_writes_is_valid_and_written_once(project: Path) -> None:
     assert sorted(path.name for path in project.iterdir()) == ["Dockerfile", "images.yaml", "k8s", "sandbox.yaml"]
     before = {path: path.read_bytes() for path in project.rglob("*") if path.is_file()}
     assert run("config", "validate", cwd=project).stdout == (
-        "valid: name shop, domain shop.sandbox.localhost, 1 images, 3 objects\n"
+        "valid: name shop, domain shop.sandbox.localhost, 1 image, 3 objects\n"
     )
     again = run("init", cwd=project)
     assert again.code == 2
