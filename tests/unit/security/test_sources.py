@@ -114,3 +114,9 @@ def test_libraries_with_known_holes_are_not_accepted() -> None:
         wanted = re.search(rf"^{name}>=(\d+)\.(\d+)", settings["options"]["install_requires"], re.MULTILINE)
         assert wanted and tuple(map(int, wanted.groups())) >= least, name
         assert tuple(map(int, metadata.version(name).split(".")[:2])) >= least
+
+
+def test_what_ci_runs_of_others_is_pinned_by_commit() -> None:
+    for path in (*(ROOT / ".github" / "workflows").iterdir(), ROOT / "docs" / "ci.md"):
+        used = re.findall(r"- uses: (\S+)", path.read_text())
+        assert used and all(re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", one) for one in used), path
