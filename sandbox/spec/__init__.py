@@ -43,24 +43,22 @@ def load(path: Path) -> Spec:
         cert=folder / spec.certs.default.cert, key=folder / spec.certs.default.key
     )
     storage = spec.registry.storage and folder / spec.registry.storage
-    return spec.model_copy(
-        update={
-            "certs": spec.certs.model_copy(update={"default": default}),
-            "registry": spec.registry.model_copy(update={"storage": storage}),
-            "credentials": tuple(
-                entry.model_copy(update={"file": folder / entry.file}) if entry.file else entry
-                for entry in spec.credentials
-            ),
-            "cluster": spec.cluster.model_copy(
-                update={
-                    "mounts": tuple(one.model_copy(update={"host": folder / one.host}) for one in spec.cluster.mounts)
-                }
-            ),
-            "push": folder / spec.push if spec.push else None,
-            "addons": tuple(each.below(folder) for each in spec.addons),
-            "apply": tuple(folder / each for each in spec.apply),
-        }
-    )
+    absolute = {
+        "certs": spec.certs.model_copy(update={"default": default}),
+        "registry": spec.registry.model_copy(update={"storage": storage}),
+        "credentials": tuple(
+            entry.model_copy(update={"file": folder / entry.file}) if entry.file else entry
+            for entry in spec.credentials
+        ),
+        "cluster": spec.cluster.model_copy(
+            update={"mounts": tuple(one.model_copy(update={"host": folder / one.host}) for one in spec.cluster.mounts)}
+        ),
+        "push": folder / spec.push if spec.push else None,
+        "addons": tuple(each.below(folder) for each in spec.addons),
+        "apply": tuple(folder / each for each in spec.apply),
+    }
+    # What the file does not say stays unsaid: a cluster that the user made is offered to whoever asks for none.
+    return spec.model_copy(update={key: absolute[key] for key in spec.model_fields_set & absolute.keys()})
 
 
 def schema() -> dict[str, Any]:

@@ -14,7 +14,7 @@ from sandbox.cli import adoption
 from sandbox.names import Home
 from sandbox.preflight import neighbours
 from sandbox.preflight.neighbours import Neighbour
-from sandbox.spec import Spec
+from sandbox.spec import Spec, load
 from tests.fakes import FakeEngine
 
 FOUND = Neighbour("kind-mine", "localhost:5001")
@@ -66,7 +66,7 @@ def test_agreed_to_it_is_written_down_for_the_next_time(machine: Machine) -> Non
 def test_a_file_of_the_user_s_is_not_changed(machine: Machine) -> None:
     file = Path("sandbox.yaml")
     file.write_text("name: demo\n")
-    assert machine.offer(Spec(name="demo"), "y\n", file=file)
+    assert machine.offer(load(file), "y\n", file=file)
     assert file.read_text() == "name: demo\n"
     assert machine.said[1:] == [
         "write in sandbox.yaml, so that it stays so:",
@@ -86,6 +86,13 @@ def test_where_nobody_is_to_be_asked_it_is_only_said(machine: Machine, why: str)
     assert not machine.offer(Spec(name="demo"), "y\n", ask=why != "a plan")
     assert machine.said[1] == "  'demo' gets a cluster of its own; to use that one, write in sandbox.yaml:"
     assert not Path("sandbox.yaml").exists()
+
+
+@pytest.mark.parametrize("cluster", ["{}", "{provider: kind}", "{nodes: 2}"])
+def test_where_the_spec_has_a_cluster_nothing_is_offered(machine: Machine, cluster: str) -> None:
+    Path("sandbox.yaml").write_text(f"name: demo\ncluster: {cluster}\n")
+    assert not machine.offer(load(Path("sandbox.yaml")), "y\n")
+    assert machine.said == []
 
 
 def test_what_is_adopted_keeps_the_rest_of_the_spec() -> None:
