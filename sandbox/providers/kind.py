@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -21,7 +21,7 @@ from sandbox.host.resolvers import resolv_conf
 from sandbox.host.waiting import WaitTimeout, wait_until
 from sandbox.names import NETWORK, Names
 from sandbox.providers.containers import Containers
-from sandbox.providers.kind_join import ADMIN, ROLE, START_TIMEOUT, Joining
+from sandbox.providers.kind_join import ADMIN, PORT, ROLE, START_TIMEOUT, Joining
 from sandbox.providers.provider import Nodes, Standing
 from sandbox.providers.proxied import Proxied
 
@@ -33,6 +33,10 @@ VERSION = PurePosixPath("/kind/version")
 COMPLETE = PurePosixPath("/kind/sandbox-complete")
 
 WIDTH = 8
+API_TIMEOUT = 120.0  # seconds
+# The API server's socket takes connections long before anybody serves them. Then whoever does not speak TLS is told so
+# at once (Go: net/http, Server.serve).
+ASK = f"exec 3<>/dev/tcp/localhost/{PORT} && printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3 && read -rt 1 _ <&3"
 MAX_NAMESERVERS = 3  # of a resolv.conf(5); the kubelet leaves out more
 SETTLE = 3.0  # seconds; the engine copies the image's /var before a new node is to be seen
 
@@ -164,6 +168,7 @@ class KindProvider:
         for node in self.nodes.running():
             if node in stopped:
                 wait_until(partial(self._joining.silence, node), what=node, timeout=START_TIMEOUT)
+        self._refresh([one.name for one in resting if not one.held])
         missing = self._missing()
         if missing:
             wait_until(self._api_silence, what="the API server", timeout=START_TIMEOUT)
@@ -242,6 +247,23 @@ class KindProvider:
         there = {one.name for one in self._containers.all()}
         workers = node_names(self.names.cluster, self.shape.nodes)[self.shape.nodes.control_plane :]
         return [name for name in workers if name not in there]
+
+    def _refresh(self, started: Sequence[str]) -> None:
+        """Have the kubelets of nodes that were started ask the API server as soon as it listens.
+
+        One that was refused while the API server came waits twice as long after each time (client-go, tools/cache:
+        Reflector), and starts no container before it has read all Services; one that begins anew asks at once.
+        """
+        if not started:
+            return
+        wait_until(self._api_deafness, what="the API server", timeout=API_TIMEOUT)
+        for node in started:
+            self.engine.execute(node, ["systemctl", "try-restart", "kubelet"])
+
+    def _api_deafness(self) -> str | None:
+        """Why the API server serves nobody yet, or None; to ask it with kubectl would take its processor."""
+        status, said = self.engine.execute(self.names.node, ["bash", "-c", ASK])
+        return None if status == 0 else said.strip()
 
     def _api_silence(self) -> str | None:
         status, said = self.engine.execute(self.names.node, ["kubectl", *ADMIN, "get", "--raw=/readyz"])

@@ -253,6 +253,22 @@ def test_stop_stops_every_container_of_the_cluster(engine: FakeEngine, names: Na
     assert not balancer.running and not any(one.running for one in kind.nodes(engine, names).all())
 
 
+def test_kubelets_of_nodes_that_were_started_begin_anew_and_no_others(
+    engine: FakeEngine, names: Names, three: KindProvider
+) -> None:
+    told: list[tuple[str, ...]] = []
+
+    def systemctl(box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
+        told.append((box.spec.name, *argv[1:]))
+        return 0, "active\n"
+
+    engine.programs["systemctl"] = systemctl
+    worker = f"{names.cluster}-worker"
+    engine.boxes[worker].running = False
+    three.start(lambda line: None)
+    assert [one for one in told if "kubelet" in one] == [(worker, "try-restart", "kubelet")]
+
+
 def test_a_node_is_told_before_it_is_stopped(engine: FakeEngine, names: Names, three: KindProvider) -> None:
     told: list[str] = []
 
