@@ -39,13 +39,6 @@ def volumes(engine: Engine, name: str) -> Mapping[str, str]:
         return {one["Destination"]: one["Name"] for one in _mounts(api, name) if one["Type"] == "volume"}
 
 
-def create(engine: Engine, wanted: Description, name: str) -> None:
-    """Make such a container, called `name`, and do not start it; its volumes without a name are new ones."""
-    body = {**wanted.config, "HostConfig": dict(wanted.host)}
-    with engine.api(f"making container {name}") as api:
-        api.create_container_from_config(body, name)
-
-
 def rename(engine: Engine, name: str, new: str) -> None:
     """Give a container another name."""
     with engine.api(f"renaming container {name}") as api:

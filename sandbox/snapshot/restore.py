@@ -95,7 +95,8 @@ class Restoring:
         made = []
         for node in manifest.nodes:
             say(f"making {node.name}")
-            replica.create(self.engine, self._description(node, manifest), node.name + NEW)
+            wanted = self._description(node, manifest)
+            self.engine.make(node.name + NEW, wanted.config, wanted.host)
             replica.write(self.engine, node.name + NEW, kept / node.files)
             made.append(node.model_copy(update={"volumes": self._volumes(node)}))
         packed = [

@@ -93,6 +93,14 @@ class Containers(Door):
                 made.remove(force=True)
                 raise
 
+    def make(self, name: str, config: Mapping[str, Any], host: Mapping[str, Any]) -> None:
+        """Make a container in the words in which the engine tells of one, its `Config` and `HostConfig`; not started.
+
+        Volumes without a name are its own.
+        """
+        with translated(f"making container {name}"), self.patient():
+            self._client.api.create_container_from_config({**config, "HostConfig": dict(host)}, name)
+
     def run_another(self, name: str, like: str, labels: Mapping[str, str], *, without: Sequence[str] = ()) -> None:
         """Create and start a container made as `like` was, but for its name, `labels`, and ports, of which it has none.
 
@@ -104,14 +112,12 @@ class Containers(Door):
             kept = [one for one in config.get("Env") or () if one.partition("=")[0] not in without]
             config |= {"Hostname": name, "Labels": {**config["Labels"], **labels}, "Env": kept, "ExposedPorts": {}}
             host |= {"PortBindings": {}, "ContainerIDFile": ""}
-            networks: Any = {"EndpointsConfig": {network: {} for network in found["NetworkSettings"]["Networks"]}}
-            config |= {"HostConfig": host, "NetworkingConfig": networks}
-            self._client.api.create_container_from_config(config, name)
-            try:
-                self._client.api.start(name)
-            except BaseException:
-                self._client.api.remove_container(name, force=True, v=True)
-                raise
+        self.make(name, config, host)
+        try:
+            self.start(name)
+        except BaseException:
+            self.remove_container(name)
+            raise
 
     def remove_container(self, name: str) -> bool:
         """Stop and remove a container with its anonymous volumes; returns whether there was one."""
