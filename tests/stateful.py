@@ -60,13 +60,13 @@ class Sandboxes(RuleBasedStateMachine):
     def begin(self) -> None:
         self.world = self.new_world()
         self.before = self.world.foreign()
-        self.is_up = False
+        self.is_up = self.is_restarted = False
 
     @rule()
     def up(self) -> None:
         self.world.bring_up()
         assert not self.world.bring_up(), "a second `up` changes nothing"
-        self.is_up = True
+        self.is_up, self.is_restarted = True, False
 
     @rule(purge=st.booleans())
     def down(self, purge: bool) -> None:
@@ -90,10 +90,11 @@ class Sandboxes(RuleBasedStateMachine):
     def edited(self, data: st.DataObject) -> None:
         self.world.edit(data.draw(st.sampled_from(self.world.edits)))
 
-    @precondition(lambda self: self.is_up)
+    @precondition(lambda self: self.is_up and not self.is_restarted)
     @rule()
     def engine_restarted(self) -> None:
         self.world.restart_engine()
+        self.is_restarted = True
 
     @invariant()
     def nothing_foreign_was_touched(self) -> None:

@@ -88,14 +88,14 @@ class RealWorld(World):
         DAMAGES[part](self._broken, self._engine)
 
     def edit(self, what: str) -> None:
-        self._tell(f"another spec: {what}")
+        self._tell(f"spec with {what}")
         self._more = self._edits[what]
         self._broken.app.write(**self._more)
 
     def restart_engine(self) -> None:
         if not self._may_restart:
             return
-        self._tell("the engine starts anew")
+        self._tell("engine started anew")
         if Path("/run/systemd/system").exists():
             tool("systemctl", "restart", "docker")
             return
