@@ -7,6 +7,7 @@ import select
 import signal
 import sys
 import threading
+import time
 from types import FrameType
 
 from sandbox.cli.boundary import Terminated
@@ -16,6 +17,8 @@ ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # Does nothing but bring the main thread out of what it waits in.
 NUDGE = signal.SIGURG
 EVERY = 0.02
+# Seconds in which a second signal is the first one's echo: timeout(1) and others tell a command and then its group.
+ECHO = 0.1
 SHOW_CURSOR = b"\x1b[?25h"
 
 
@@ -51,7 +54,8 @@ def _listen(heard: int, main: int, doing: str, raised: threading.Event) -> None:
         os.dup2(nowhere, 2)
     # Not by way of sys.stderr, which another thread may be writing to.
     os.write(2, f"\n{Terminated.WORDS[number]}: {doing} (again: leave at once)\n".encode())
-    while not (number := _next(heard, EVERY)):
+    first = time.monotonic()
+    while not (number := _next(heard, EVERY)) or time.monotonic() < first + ECHO:
         if not raised.is_set():
             signal.pthread_kill(main, NUDGE)
     process.kill_all()

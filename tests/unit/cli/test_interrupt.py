@@ -6,6 +6,7 @@ import os
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from sandbox.cli.signals import ECHO
 from tests.images import TestImage, layer, new_save
 from tests.terminal import CTRL_C, Terminal, runs
 from tests.unit.faults.test_engine import ANSWER
@@ -139,6 +141,7 @@ def test_a_build_is_left_at_once_by_the_second(building: Terminal) -> None:
     """Ctrl-C again while the compiler is asked to stop → it is killed, and the command leaves at once."""
     building.press(CTRL_C)
     building.until(lambda: b"again: leave at once" in building.shown)
+    time.sleep(2 * ECHO)
     building.press(CTRL_C)
     assert building.end(2.0) == 130
     building.until(lambda: not runs(building.folder / "building"))

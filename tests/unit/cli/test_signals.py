@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from sandbox.cli.signals import ECHO
 from tests.terminal import CTRL_C, Terminal, runs
 
 ROOT = Path(__file__).parents[3]
@@ -103,11 +105,21 @@ def test_twice_leaves_at_once(start: Start) -> None:
     terminal = start("stuck")
     terminal.press(CTRL_C)
     terminal.until(lambda: b"again: leave at once" in terminal.shown)
+    time.sleep(2 * ECHO)
     terminal.press(CTRL_C)
     assert terminal.end() == 130
     assert "made" in made(terminal)
     terminal.until(lambda: not runs(terminal.folder / "child"))
     assert terminal.shown.rindex(b"\x1b[?25h") > terminal.shown.rindex(b"\x1b[?25l")
+
+
+def test_told_by_a_wrapper_and_with_its_group_is_told_once(start: Start) -> None:
+    """timeout(1) ends `up` → it gets the signal twice, and takes back what it began all the same."""
+    terminal = start()
+    terminal.child.send_signal(signal.SIGTERM)
+    terminal.child.send_signal(signal.SIGTERM)
+    assert terminal.end() == 143
+    assert made(terminal) == set() and not runs(terminal.folder / "child")
 
 
 def test_what_is_to_be_kept_is_kept(start: Start) -> None:
