@@ -36,7 +36,8 @@ class ApplyStep:
 
     @property
     def title(self) -> str:
-        return f"{len(self.manifests)} objects of yours" if self.manifests else "Objects of yours"
+        number = len(self.manifests)
+        return f"{number} object{'s' if number > 1 else ''} of yours" if number else "Objects of yours"
 
     def check(self) -> Status:
         cluster = Cluster(self.names.kubeconfig)

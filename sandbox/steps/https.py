@@ -52,7 +52,7 @@ class HttpsStep:
         trouble = self._stale() or self._unanswered(hosts)
         if trouble:
             return Status(State.DRIFTED, trouble)
-        return Status(State.READY, f"{len(hosts)} hosts answer, the domain with {self._wanted()}")
+        return Status(State.READY, f"{_counted(len(hosts))}, the domain with {self._wanted()}")
 
     def apply(self, work: Work) -> None:
         self.wait_served()
@@ -133,3 +133,7 @@ class HttpsStep:
         if answer.status is None or answer.status in probe.UNSERVED or page.is_default(answer.page):
             return f"{host}: {answer.trouble or answer.status}"
         return None
+
+
+def _counted(hosts: int) -> str:
+    return "1 host answers" if hosts == 1 else f"{hosts} hosts answer"

@@ -41,7 +41,8 @@ class PushStep:
 
     @property
     def title(self) -> str:
-        return f"{len(self.images.entries)} images in the registry"
+        number = len(self.images.entries)
+        return f"{number} image{'s' if number != 1 else ''} in the registry"
 
     def check(self) -> Status:
         locked = self.images.digests(self.images.read())

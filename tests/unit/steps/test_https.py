@@ -172,6 +172,6 @@ def test_a_host_of_an_ingress_that_is_not_served_is_named(step: HttpsStep, serve
     rule = {"host": f"app.{DOMAIN}", "http": {"paths": []}}
     server.objects["/apis/networking.k8s.io/v1/ingresses/app"] = {"spec": {"rules": [rule]}}
     assert step.check().state is State.READY
-    assert step.check().detail.startswith("1 hosts answer")
+    assert step.check().detail.startswith("1 host answers")
     edge.answer = page.render("demo", (), port=443).encode()
     assert (step.check().state, step.check().detail) == (State.DRIFTED, f"app.{DOMAIN}: 200")
