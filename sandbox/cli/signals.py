@@ -31,11 +31,12 @@ def catch(doing: str = "stopping", after: str = "") -> None:
     # A handler of Python's runs only once the main thread is back in Python. That may take as long as what it waits
     # for, when the signal comes just before the wait; a thread beside it hears of each signal without delay.
     heard, told = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-    raised = threading.Event()
+    raised, said = threading.Event(), threading.Event()
 
     def ended(number: int, _: FrameType | None) -> None:
         if not raised.is_set():
             raised.set()
+            said.wait(EVERY * 10)  # the first word comes before the last ones
             raise Terminated(number, after)
 
     for number in ENDS:
@@ -43,10 +44,10 @@ def catch(doing: str = "stopping", after: str = "") -> None:
     signal.signal(NUDGE, lambda *_: None)
     signal.set_wakeup_fd(told, warn_on_full_buffer=False)
     main = threading.get_ident()
-    threading.Thread(target=_listen, args=(heard, main, doing, raised), name="signals", daemon=True).start()
+    threading.Thread(target=_listen, args=(heard, main, doing, raised, said), name="signals", daemon=True).start()
 
 
-def _listen(heard: int, main: int, doing: str, raised: threading.Event) -> None:
+def _listen(heard: int, main: int, doing: str, raised: threading.Event, said: threading.Event) -> None:
     number = _next(heard, None)
     if number == signal.SIGHUP:  # nobody reads any more, and whoever writes would fail
         nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -54,6 +55,7 @@ def _listen(heard: int, main: int, doing: str, raised: threading.Event) -> None:
         os.dup2(nowhere, 2)
     # Not by way of sys.stderr, which another thread may be writing to.
     os.write(2, f"\n{Terminated.WORDS[number]}: {doing} (again: leave at once)\n".encode())
+    said.set()
     first = time.monotonic()
     while not (number := _next(heard, EVERY)) or time.monotonic() < first + ECHO:
         if not raised.is_set():
