@@ -341,7 +341,10 @@ def test_a_volume_claim_is_bound_by_the_default_storage_class(demo: Demo) -> Non
 
 def test_a_second_up_changes_nothing(demo: Demo, engine: Engine) -> None:
     containers = {one.name: one.id for one in engine.containers("dev.sandbox.name")}
-    ran = demo.command("up", "--progress", "json")
+    ran = demo.command("up", "--progress", "json", "-o", "json")
+    said = json.loads(ran.out)
+    assert (said["name"], said["root_certificate"]) == (demo.names.name, str(demo.names.root_certificate))
+    assert any(url.startswith("https://hello.") for url in said["urls"]), said
     events = [json.loads(line) for line in ran.err.splitlines()]
     assert {event["event"] for event in events} == {"unchanged"}
     assert {one.name: one.id for one in engine.containers("dev.sandbox.name")} == containers
