@@ -1,5 +1,8 @@
 # Returns once the API server answers pods of this node. Every question is a connection of its own: one that was begun
-# before kube-proxy had its rules stays as it was begun.
-until busybox nc -w 1 "$KUBERNETES_SERVICE_HOST" "$KUBERNETES_SERVICE_PORT" < /dev/null > /dev/null 2>&1; do
+# before kube-proxy had its rules stays as it was begun. Until then somebody outside may take it; an API server is known
+# by what Go's HTTPS servers say to those who speak plain HTTP.
+until printf 'GET / HTTP/1.0\r\n\r\n' |
+    busybox nc -w 2 "$KUBERNETES_SERVICE_HOST" "$KUBERNETES_SERVICE_PORT" 2> /dev/null |
+    busybox grep -q 'to an HTTPS server'; do
     busybox sleep 0.2
 done
