@@ -125,7 +125,14 @@ class Cast(Sandbox):
         return tool(*kubectl, "exec", pod, "--", *argv, status=status)
 
     def talk(self) -> None:
-        """Assert that every pod reaches every other at its own address, and all of them by the Service's name."""
+        """Wait until every pod reaches every other at its own address, and all of them by the Service's name.
+
+        Services and names are where nodes have just come a moment later than pods.
+        """
+        wait_until(self.silence, what="pods that reach each other", timeout=60)
+
+    def silence(self) -> str | None:
+        """What a pod hears amiss."""
         pods = self.pods()
         addresses = {node: self.address(pod) for node, pod in pods.items()}
         for pod in pods.values():
@@ -133,9 +140,11 @@ class Cast(Sandbox):
             script = "; ".join(
                 f"busybox timeout 10 busybox wget -q -O - {url}" for url in [*urls, *["http://probe/"] * 4]
             )
-            said = self.inside(pod, "busybox", "sh", "-c", script).split()
-            assert said[: len(addresses)] == list(addresses)
-            assert len(said) == len(urls) + 4 and set(said) <= set(addresses)
+            said = self.inside(pod, "busybox", "sh", "-c", script, status=None).split()
+            each, by_name = said[: len(urls)], said[len(urls) :]
+            if each != list(addresses) or len(by_name) != 4 or not set(by_name) <= set(addresses):
+                return f"{pod} hears {said}"
+        return None
 
     def unserved(self, nodes: set[str]) -> str | None:
         """Which of `nodes` no client of the edge has met yet."""
