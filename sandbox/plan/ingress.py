@@ -39,7 +39,8 @@ def proof(site: Site) -> list[Step]:
     provided = certificates.provided(spec)
     root = provided.cert if provided else None
     secret = DOMAIN_TLS if spec.ingress.controller == "traefik" and not provided else DEFAULT_TLS
-    return [*page, HttpsStep(names, spec.domain, site.binds, secret, needs=("edge", *needs), root=root)]
+    ways = spec.cluster.nodes.total
+    return [*page, HttpsStep(names, spec.domain, site.binds, secret, needs=("edge", *needs), root=root, ways=ways)]
 
 
 def _nginx(site: Site) -> Controller:

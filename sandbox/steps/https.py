@@ -32,6 +32,7 @@ class HttpsStep:
 
     That is the one in `secret`, a TLS Secret of the system namespace, and it must be vouched for by those in the file
     `root`, by default the sandbox's own. With `namespace` nothing outside it is looked at, and the Secret is there.
+    The edge leads to as many nodes as there are `ways`, one after another, and each must have all of it.
     """
 
     names: Names
@@ -42,6 +43,7 @@ class HttpsStep:
     name: str = "https"
     root: Path | None = None
     namespace: str | None = None
+    ways: int = 1
 
     @property
     def title(self) -> str:
@@ -87,7 +89,7 @@ class HttpsStep:
         if wanted is None:
             return f"the Secret {self._home}/{self.secret} is gone"
         with ThreadPoolExecutor(WIDTH) as pool:
-            asked = [pool.submit(self._ask_domain, bind, wanted) for bind in self.binds]
+            asked = [pool.submit(self._ask_domain, bind, wanted) for bind in self.binds for _ in range(self.ways)]
             return next((trouble for trouble in (one.result() for one in asked) if trouble), None)
 
     def _ask_domain(self, bind: Bind, wanted: Facts) -> str | None:
@@ -115,9 +117,9 @@ class HttpsStep:
     def _unanswered(self, hosts: tuple[str, ...]) -> str | None:
         """What one of them answers amiss, or None; all are asked at once, for there may be many."""
         with ThreadPoolExecutor(WIDTH) as pool:
-            asked = [pool.submit(self._ask, host) for host in hosts]
+            asked = [pool.submit(self._ask, host) for host in hosts for _ in range(self.ways)]
             if self.namespace is None and self.domain not in hosts:
-                asked.append(pool.submit(self._ask_nobody))
+                asked += [pool.submit(self._ask_nobody) for _ in range(self.ways)]
             return next((trouble for trouble in (one.result() for one in asked) if trouble), None)
 
     def _ask_nobody(self) -> str | None:

@@ -175,3 +175,15 @@ def test_a_host_of_an_ingress_that_is_not_served_is_named(step: HttpsStep, serve
     assert step.check().detail.startswith("1 host answers")
     edge.answer = page.render("demo", (), port=443).encode()
     assert (step.check().state, step.check().detail) == (State.DRIFTED, f"app.{DOMAIN}: 200")
+
+
+def test_every_node_that_the_edge_leads_to_is_asked(step: HttpsStep, monkeypatch: pytest.MonkeyPatch) -> None:
+    ask, asked = https.probe.ask, list[str]()
+
+    def noted(host: str, **given: object) -> https.probe.Answer:
+        asked.append(host)
+        return ask(host, **given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(https.probe, "ask", noted)
+    replace(step, ways=3).check()
+    assert asked == [DOMAIN] * 6  # the certificate, and what nobody's host gets
