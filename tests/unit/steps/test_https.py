@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,7 @@ from sandbox.host.engine import Bind
 from sandbox.host.waiting import WaitTimeout
 from sandbox.ingress import page
 from sandbox.names import DEFAULT_TLS, SYSTEM_NAMESPACE, Names
+from sandbox.proxy import probe
 from sandbox.steps import https
 from sandbox.steps.https import HttpsStep
 from sandbox.steps.secrets import SecretsStep, TlsSecret
@@ -178,12 +180,12 @@ def test_a_host_of_an_ingress_that_is_not_served_is_named(step: HttpsStep, serve
 
 
 def test_every_node_that_the_edge_leads_to_is_asked(step: HttpsStep, monkeypatch: pytest.MonkeyPatch) -> None:
-    ask, asked = https.probe.ask, list[str]()
+    ask, asked = probe.ask, list[str]()
 
-    def noted(host: str, **given: object) -> https.probe.Answer:
+    def noted(host: str, **given: Any) -> probe.Answer:
         asked.append(host)
-        return ask(host, **given)  # type: ignore[arg-type]
+        return ask(host, **given)
 
-    monkeypatch.setattr(https.probe, "ask", noted)
+    monkeypatch.setattr(probe, "ask", noted)
     replace(step, ways=3).check()
     assert asked == [DOMAIN] * 6  # the certificate, and what nobody's host gets
