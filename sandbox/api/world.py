@@ -80,14 +80,23 @@ def steps(spec: Spec, *, purge: bool = False) -> tuple[tuple[Step, ...], Engine,
 
 
 def as_made(spec: AnySpec) -> AnySpec:
-    """The spec with the cluster that there is, where it says nothing of what is to make one."""
-    from sandbox.steps import lookup
+    """The spec with the cluster that there is, where it says nothing of what is to make one.
 
-    made = lookup.cluster(home().sandbox(spec.name))
-    if made is None or "provider" in spec.cluster.model_fields_set:
+    With a cluster that exists comes the registry that is used beside it, where the spec names no other.
+    """
+    from sandbox.errors import SandboxError
+    from sandbox.steps import remembered
+
+    known = None
+    with suppress(SandboxError):  # what cannot be read tells nothing
+        known = remembered.load(home().sandbox(spec.name))
+    if known is None or "provider" in spec.cluster.model_fields_set:
         return spec
-    kept = {key: getattr(made, key) for key in ("provider", "profile", "context", "namespace")}
-    return spec.model_copy(update={"cluster": spec.cluster.model_copy(update=kept)})
+    made = {key: getattr(known.cluster, key) for key in ("provider", "profile", "context", "namespace")}
+    update: dict[str, object] = {"cluster": spec.cluster.model_copy(update=made)}
+    if not known.cluster.is_ours and "external" not in spec.registry.model_fields_set:
+        update["registry"] = spec.registry.model_copy(update={"external": known.registry.external})
+    return spec.model_copy(update=update)
 
 
 def shell(spec: Spec) -> Spec:

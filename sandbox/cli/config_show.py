@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from sandbox.api.world import DEFAULT_FILE
-from sandbox.cli.options import find_spec
+from sandbox.cli.options import written
 from sandbox.document.source import KeyPath, read
 
 # The account in a URL, as a proxy's may have one.
@@ -20,7 +20,7 @@ _SECRET = re.compile(r"(://)[^/@]+@")
 
 def run(file: Path | None, name: str | None, *, output: str) -> int:
     """Show the spec with all its defaults, and where each value is from."""
-    spec = find_spec(file, name).model_dump(mode="json")
+    spec = written(file, name).model_dump(mode="json")
     source = file or (DEFAULT_FILE if name is None and DEFAULT_FILE.exists() else None)
     lines = {path: place.line for path, place in read(source.read_text("utf-8-sig")).places.items()} if source else {}
     rows = [(path, value, f"{source}:{lines[path]}" if path in lines else "default") for path, value in _leaves(spec)]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from sandbox.cli.options import find_spec
+from sandbox.cli.options import written
 from sandbox.cli.push_talk import count
 from sandbox.cluster import manifests
 from sandbox.registry import imagelist
@@ -14,7 +14,7 @@ from sandbox.registry import imagelist
 
 def run(file: Path | None, name: str | None) -> int:
     """Say whether the spec, its images and its manifests can be used."""
-    spec = find_spec(file, name)
+    spec = written(file, name)
     has = [f"name {spec.name}", f"domain {spec.domain}"]
     if spec.push:
         has.append(count(len(imagelist.load(spec.push)), "image"))

@@ -80,6 +80,13 @@ def _remembered(ctx: click.Context, param: click.Parameter, value: str) -> str:
 
 
 def find_spec(file: Path | None, name: str | None) -> Spec:
+    """The spec as it is written (`written`), with the cluster that there is where it says nothing of one."""
+    from sandbox.api.world import as_made
+
+    return as_made(written(file, name))
+
+
+def written(file: Path | None, name: str | None) -> Spec:
     """The spec of FILE, else of ./sandbox.yaml, else the default one.
 
     With NAME alone it is the one that this sandbox was last brought up with, else the default one of that name.

@@ -17,7 +17,7 @@ from sandbox.api.world import as_made
 from sandbox.cli import adoption, consent, console, environment, session, up_plan
 from sandbox.cli.console import reporter
 from sandbox.cli.doctor import explaining
-from sandbox.cli.options import find_spec
+from sandbox.cli.options import written
 from sandbox.cli.welcome import welcome
 from sandbox.errors import UsageError
 from sandbox.host.engine import Engine
@@ -58,8 +58,8 @@ def run(
         if file is not None:
             raise UsageError("-f and --from contradict each other", fix="give one of them")
         file = origin.fetch(source, home, say)
-    wanted = find_spec(file, name)
-    spec = as_made(_with_ports(wanted, https_ports, registry_port))
+    wanted = written(file, name)
+    spec = _with_ports(as_made(wanted), https_ports, registry_port)
     with ExitStack() as stack:
         stack.enter_context(session.alone(spec.name, patience=patience, progress=progress))
         engine = Engine.connect()

@@ -67,7 +67,7 @@ def failing(name: str, error: Callable[[], object]) -> Callable[[], None]:
     """Lets the command fail when it reads its spec."""
 
     def patch() -> None:
-        sys.modules[f"sandbox.cli.{name}"].find_spec = lambda *given: error()  # type: ignore[attr-defined]
+        setattr(sys.modules[f"sandbox.cli.{name}"], "written" if name == "up" else "find_spec", lambda *given: error())
 
     return patch
 

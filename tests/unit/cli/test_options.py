@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from sandbox.cli import environment
-from sandbox.cli.options import find_spec, progress_option
+from sandbox.cli.options import find_spec, progress_option, written
 from sandbox.errors import UsageError
 from sandbox.spec import Settled, Spec
 from sandbox.steps.remembered import RememberedStep
@@ -40,6 +40,19 @@ def test_a_file_goes_before_everything(folder: Path) -> None:
     assert find_spec(None, None).name == find_spec(Path("sandbox.yaml"), "shop").name == "shop"
     with pytest.raises(UsageError, match="describes 'shop', not 'demo'"):
         find_spec(Path("sandbox.yaml"), "demo")
+
+
+def test_a_file_that_says_nothing_of_a_cluster_means_the_one_there_is(folder: Path) -> None:
+    file = folder / "sandbox.yaml"
+    existing = {"cluster": {"provider": "existing", "context": "kind-mine"}, "registry": {"external": "localhost:5007"}}
+    kept = Settled.model_validate({"name": "demo", **existing})
+    RememberedStep(environment.home().sandbox("demo"), kept).apply(NoWork())
+    file.write_text("name: demo\nregistry: {port: 5009}\n")
+    found = find_spec(None, None)
+    assert (found.cluster, found.registry.port, found.registry.external) == (kept.cluster, 5009, "localhost:5007")
+    assert written(None, None).cluster.is_ours
+    file.write_text("name: demo\ncluster: {provider: kind}\nregistry: {external: 'localhost:5008'}\n")
+    assert find_spec(None, None) == written(None, None)
 
 
 @pytest.mark.parametrize(
