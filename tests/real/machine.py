@@ -21,7 +21,7 @@ from sandbox.host import ports
 from sandbox.host.engine import Engine
 from sandbox.names import LABEL
 
-NEIGHBOURS = ("sandbox-test-", "sandbox-bench-")
+NEIGHBOURS = ("sandbox-test-", "sandbox-bench-", "kind-registry")
 
 
 def engine() -> Engine:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,13 +12,8 @@ from typing import Any
 import yaml
 
 from sandbox import spec
-from sandbox.bundle.recipe import recipes
-from sandbox.bundle.store import Store
-from sandbox.cli import environment, session
 from sandbox.cluster.api import Cluster, ClusterError
-from sandbox.cluster.kind import RESOLV_CONF, Kind, Tags, config
-from sandbox.host.waiting import wait_until
-from tests.real import machine
+from tests.real import byhand, machine
 from tests.real.machine import tool
 
 NAME = "sandbox-test-team"
@@ -52,14 +46,8 @@ class Team:
         return Cluster(self.kubeconfig)
 
     def listing(self) -> Listing:
-        """Every object there is: its kind, its namespace, its name."""
-        found: set[tuple[str, str, str]] = set()
-        for version in self.cluster.groups():
-            for kind in self.cluster.resources(version):
-                if kind.may("list") and kind.kind not in RESTLESS:
-                    places = ((one["metadata"].get("namespace", ""), one) for one in self._all(version, kind.kind))
-                    found |= {(kind.kind, at, one["metadata"]["name"]) for at, one in places if at != PROVISIONER}
-        return frozenset(found)
+        """Every object there is."""
+        return listing(self.cluster)
 
     def member(self, name: str) -> Path:
         """A kubeconfig for an account that has a namespace of its own and the documented rights in it."""
@@ -93,11 +81,23 @@ class Team:
     def context(self) -> str:
         return f"kind-{NAME}"
 
-    def _all(self, version: str, kind: str) -> list[dict[str, Any]]:
-        try:
-            return self.cluster.list(version, kind)
-        except ClusterError:  # can be listed with a namespace or a name only
-            return []
+
+def listing(cluster: Cluster) -> Listing:
+    """Every object there is: its kind, its namespace, its name."""
+    found: set[tuple[str, str, str]] = set()
+    for version in cluster.groups():
+        for kind in cluster.resources(version):
+            if kind.may("list") and kind.kind not in RESTLESS:
+                places = ((one["metadata"].get("namespace", ""), one) for one in _all(cluster, version, kind.kind))
+                found |= {(kind.kind, at, one["metadata"]["name"]) for at, one in places if at != PROVISIONER}
+    return frozenset(found)
+
+
+def _all(cluster: Cluster, version: str, kind: str) -> list[dict[str, Any]]:
+    try:
+        return cluster.list(version, kind)
+    except ClusterError:  # can be listed with a namespace or a name only
+        return []
 
 
 def documented_role() -> dict[str, Any]:
@@ -110,47 +110,11 @@ def documented_role() -> dict[str, Any]:
 @contextmanager
 def made(folder: Path) -> Iterator[Team]:
     """The cluster, gone afterwards."""
-    engine, home = machine.engine(), environment.home()
-    own = session.own_images(spec.Spec(), home, engine)
-    kind = Kind.find(NAME, extra=Store(home.bundle).program(recipes()["kind"], "kind").parent)
-    team, store = Team(folder), Store(home.bundle)
-    tags = None
-    if own.source == "bundle":
-        tags = Tags(etcd=f"{recipes()['etcd'].version}-0", coredns=recipes()["coredns"].version)
-        if engine.image_id(own.references["node"]) is None:
-            engine.load(store.image(recipes()["node"]))
-    resolv = folder / "resolv.conf"
-    resolv.write_text("nameserver 192.0.2.1\n")  # it resolves nothing of the outside, and need not
-    text = config(
-        NAME,
-        spec.Cluster(kind=KUBELET),
-        mounts={resolv: RESOLV_CONF},
-        cgroup_version=engine.cgroup_version(),
-        tags=tags,
-    )
-    file = folder / "kind.yaml"
-    file.write_text(text)
-    image = engine.image_id(own.references["node"]) or own.references["node"]
-    kind.delete(NAME, kubeconfig=team.kubeconfig)
-    try:
-        kind.create(NAME, image=image, config=file, kubeconfig=team.kubeconfig, on_line=lambda line: None)
-        if own.source == "bundle":
-            kind.load(NAME, store.image(recipes()["registry"]))
-        wait_until(lambda: _unready(team), what="the team's cluster", timeout=120)
+    team = Team(folder)
+    with byhand.cluster(NAME, folder, team.kubeconfig, KUBELET) as found:
+        if found.archive:
+            found.kind.load(NAME, found.archive)
         yield team
-    finally:
-        kind.delete(NAME, kubeconfig=team.kubeconfig)
-        subprocess.run(["docker", "network", "rm", NAME], capture_output=True, check=False)
-
-
-def _unready(team: Team) -> str | None:
-    """What the cluster still waits for: nodes that take pods, DNS, and an account in the default namespace."""
-    nodes = team.cluster.list("v1", "Node")
-    if not all(not (one["spec"].get("taints") or ()) for one in nodes):
-        return "a node is not ready"
-    if any((one.get("status") or {}).get("phase") == "Pending" for one in team.cluster.list("v1", "Pod")):
-        return "pods are pending"
-    return None
 
 
 def at_once(work: Mapping[str, Any]) -> None:

@@ -1,0 +1,156 @@
+"""A cluster and a registry that kind's script made are offered to whoever brings a sandbox up, used, and left alone."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+import yaml
+
+from sandbox.bundle.recipe import recipes
+from sandbox.host.engine import Engine
+from sandbox.host.waiting import wait_until
+from tests.bundled import engine_with
+from tests.real import byhand, machine, team
+from tests.real.application import Application
+from tests.real.byhand import ByHand
+from tests.real.machine import tool
+from tests.terminal import Terminal
+
+pytestmark = pytest.mark.real
+
+NAME = "test-adoption"
+NEIGHBOUR = "sandbox-test-byhand"
+MINUTES = 300.0  # seconds
+THEIRS = "theirs"
+
+
+@dataclass(frozen=True)
+class Theirs:
+    """Whatever is the user's own, as it can be compared."""
+
+    objects: team.Listing
+    containers: frozenset[tuple[str, str, bool]]
+    hosts: str
+    kubeconfig: object
+    tag: str
+
+
+@dataclass(frozen=True)
+class Neighbourhood:
+    """The user's cluster and registry, and the files of a sandbox beside them, whose spec says nothing of a cluster."""
+
+    made: ByHand
+    port: int
+    app: Application
+    engine: Engine
+
+    def theirs(self) -> Theirs:
+        """All of the user's."""
+        containers = (self.engine.container(name) for name in (self.made.node, byhand.REGISTRY))
+        return Theirs(
+            team.listing(self.made.cluster),
+            frozenset((one.name, one.id, one.running) for one in containers if one),
+            tool("docker", "exec", self.made.node, "grep", "-r", "", "/etc/containerd/certs.d"),
+            yaml.safe_load(self.made.kubeconfig.read_text()),
+            self.tags(THEIRS),
+        )
+
+    def tags(self, repository: str) -> str:
+        """What the registry says of a repository."""
+        return tool("curl", "--silent", f"http://127.0.0.1:{self.port}/v2/{repository}/tags/list")
+
+    def up(self) -> Terminal:
+        """`sandbox up` in a terminal, where it has just asked."""
+        argv = [sys.executable, "-m", "sandbox", "up"]
+        terminal = Terminal.start(argv, self.app.folder, {**self.app.command.env, "SANDBOX_PROGRESS": "plain"})
+        try:
+            terminal.until(lambda: b"[y/N]" in terminal.shown)
+        except BaseException:
+            terminal.give_up()
+            raise
+        said = terminal.shown.decode()
+        assert (
+            f"the kind cluster {self.made.context} and its registry localhost:{self.port} are on this machine" in said
+        )
+        assert f"use both for '{NAME}', in a namespace?" in said
+        return terminal
+
+    def different(self, before: Theirs) -> str | None:
+        """What is not as it was."""
+        now = self.theirs()
+        fields = ("containers", "hosts", "kubeconfig", "tag")
+        changed = [field for field in fields if getattr(now, field) != getattr(before, field)]
+        return f"{changed} {sorted(now.objects ^ before.objects)}" if now != before else None
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Neighbourhood]:
+    engine, folder = engine_with("busybox"), tmp_path_factory.mktemp("adoption")
+    if engine.container(byhand.REGISTRY):
+        pytest.skip(f"there is a {byhand.REGISTRY} on this machine that is somebody's")
+    app = Application.free(NAME, folder)
+    (port,) = machine.free_ports(app.registry + 10)
+    with (
+        byhand.cluster(NEIGHBOUR, folder, folder / "kubeconfig") as made,
+        byhand.registry(made, port),
+    ):
+        image = f"localhost:{port}/{THEIRS}:1"
+        tool("docker", "tag", recipes()["busybox"].reference, image)
+        try:
+            tool("docker", "push", image)
+        finally:
+            tool("docker", "rmi", "--no-prune", image)
+        app.write()
+        try:
+            yield Neighbourhood(made, port, app, engine)
+        finally:
+            app.command("down", "--purge", status=None)
+
+
+def test_declined_nothing_of_theirs_is_touched_and_the_sandbox_has_its_own(place: Neighbourhood) -> None:
+    """The registry is known by its container's name, for nothing tells of it."""
+    place.made.cluster.delete("v1", "ConfigMap", "local-registry-hosting", "kube-public")
+    before, app = place.theirs(), place.app
+    terminal = place.up()
+    terminal.press(b"n\n")
+    try:
+        assert terminal.end(MINUTES) == 0, terminal.shown.decode()
+    finally:
+        terminal.give_up()
+    assert app.page() == "first"
+    assert place.engine.container(app.names.node) is not None
+    app.command("down", "--purge")
+    assert place.different(before) is None
+    byhand.announce(place.made, place.port)
+
+
+def test_agreed_to_it_is_served_from_their_cluster_with_images_of_their_registry(place: Neighbourhood) -> None:
+    before, app = place.theirs(), place.app
+    terminal = place.up()
+    terminal.press(b"y\n")
+    try:
+        assert terminal.end(MINUTES) == 0, terminal.shown.decode()
+    finally:
+        terminal.give_up()
+    said = terminal.shown.decode()
+    assert "write in sandbox.yaml, so that it stays so" in said and said.count("[y/N]") == 1
+    assert app.page() == "first"
+    (pod,) = place.made.cluster.list("v1", "Pod", f"sandbox-{NAME}", selector="app=app")
+    assert pod["status"]["containerStatuses"][0]["image"] == f"localhost:{place.port}/app:1"
+    assert f"localhost:{place.port}/app" in tool("docker", "exec", place.made.node, "crictl", "images")
+    assert place.engine.container(app.names.node) is None and place.engine.container(app.names.registry) is None
+
+    events = [json.loads(line) for line in app.command("up", "--progress", "json").err.splitlines()]
+    assert {event["event"] for event in events} == {"unchanged"}, "the answer is remembered"
+    app.command("push-images", "--verify")
+
+    app.command("down")
+    # The API server takes its time for what a namespace held.
+    wait_until(lambda: place.different(before), what="their cluster as it was", timeout=60)
+    assert "1" in json.loads(place.tags("app"))["tags"], (
+        "what was pushed is in their registry, where nothing is deleted"
+    )

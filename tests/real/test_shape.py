@@ -1,0 +1,276 @@
+"""A cluster of another shape: addresses of both families, a feature turned off, mounts, and kind's own words."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import ssl
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import pytest
+import yaml
+from cryptography import x509
+
+from sandbox.cli import environment, session
+from sandbox.cluster.api import Manifest
+from sandbox.host.engine import Engine
+from sandbox.host.waiting import wait_until
+from sandbox.names import LABEL, NETWORK
+from sandbox.spec import Spec
+from tests.real import machine
+from tests.real.machine import CommandLine, tool
+from tests.real.served import Sandbox
+
+pytestmark = pytest.mark.real
+
+NAME = "test-shape"
+LABELS = {"app": "probe"}
+FEATURE = "ContainerCheckpoint"  # on by default
+API = "internal.apiserver.k8s.io/v1alpha1"  # not served by default
+SERVER_NAME = "api.shape.example"
+# The Services, and the families of their addresses.
+SERVICES = {"four": ["IPv4"], "six": ["IPv6"], "both": ["IPv4", "IPv6"]}
+SERVER = """
+mkdir /tmp/www
+echo "$NODE has $(busybox cat /data/told)" > /tmp/www/index.html
+exec busybox httpd -f -p 8080 -h /tmp/www
+"""
+PATCH = f"[{{op: add, path: /apiServer/certSANs/-, value: {SERVER_NAME}}}]"
+KIND = {
+    "networking": {"kubeProxyMode": "nftables"},
+    "runtimeConfig": {API: "true"},
+    "kubeadmConfigPatches": ["kind: KubeletConfiguration\nmaxPods: 50\n"],
+    "kubeadmConfigPatchesJSON6902": [
+        {"group": "kubeadm.k8s.io", "version": "v1beta4", "kind": "ClusterConfiguration", "patch": PATCH}
+    ],
+    "containerdConfigPatches": ['[debug]\n  level = "debug"\n'],
+}
+
+
+def objects(image: str) -> Iterator[Manifest]:
+    """A pod on every node, which has the mount; a Service of each family before them; an Ingress before each."""
+    env = [{"name": "NODE", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}]
+    container = {
+        "name": "probe",
+        "image": image,
+        "command": ["busybox", "sh", "-c", SERVER],
+        "env": env,
+        "volumeMounts": [{"name": "data", "mountPath": "/data"}],
+        "readinessProbe": {"httpGet": {"path": "/", "port": 8080}, "periodSeconds": 1},
+    }
+    pod = {
+        "tolerations": [{"operator": "Exists"}],
+        "terminationGracePeriodSeconds": 0,
+        "containers": [container],
+        "volumes": [{"name": "data", "hostPath": {"path": "/data"}}],
+    }
+    yield {
+        "apiVersion": "apps/v1",
+        "kind": "DaemonSet",
+        "metadata": {"name": "probe"},
+        "spec": {"selector": {"matchLabels": LABELS}, "template": {"metadata": {"labels": LABELS}, "spec": pod}},
+    }
+    for name, families in SERVICES.items():
+        policy = "RequireDualStack" if len(families) == 2 else "SingleStack"
+        ports = [{"port": 80, "targetPort": 8080}]
+        yield {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": name},
+            "spec": {"selector": LABELS, "ports": ports, "ipFamilies": families, "ipFamilyPolicy": policy},
+        }
+        backend = {"service": {"name": name, "port": {"number": 80}}}
+        paths = [{"path": "/", "pathType": "Prefix", "backend": backend}]
+        yield {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "Ingress",
+            "metadata": {"name": name},
+            "spec": {"rules": [{"host": host(name), "http": {"paths": paths}}]},
+        }
+
+
+def host(service: str) -> str:
+    return f"{service}.{NAME}.sandbox.localhost"
+
+
+def families(addresses: list[str]) -> list[int]:
+    return [ipaddress.ip_address(address).version for address in addresses]
+
+
+def url(address: str) -> str:
+    """Where a server at that address answers; port 80, if none is in it."""
+    return f"http://[{address}]" if ":" in address else f"http://{address}"
+
+
+@dataclass(frozen=True)
+class Shaped(Sandbox):
+    """The sandbox, and its spec."""
+
+    command: CommandLine
+    spec: Mapping[str, Any]
+
+    @property
+    def nodes(self) -> list[str]:
+        return [self.names.node, f"{self.names.cluster}-worker"]
+
+    def write(self, **cluster: Any) -> None:
+        """The spec, with these of the cluster's keys changed."""
+        spec = {**self.spec, "cluster": {**self.spec["cluster"], **cluster}}
+        (self.command.folder / "sandbox.yaml").write_text(yaml.safe_dump(spec))
+
+    def kubectl(self, *argv: str) -> str:
+        return tool(machine.kubectl(), "--kubeconfig", self.names.kubeconfig, *argv)
+
+    def pods(self) -> dict[str, Any]:
+        """The pods by their nodes."""
+        found = self.cluster.list("v1", "Pod", "default", selector="app=probe")
+        return {one["spec"]["nodeName"]: one for one in found}
+
+    def asked(self, pod: str, *urls: str) -> list[str]:
+        """What a pod hears from these places, a line each; from some of them perhaps nothing."""
+        # busybox's own time limit, wget -T, never ends where the address is one of IPv6.
+        script = "; ".join(f"busybox timeout 10 busybox wget -q -O - {one} || echo" for one in urls)
+        return self.kubectl("exec", pod, "--", "busybox", "sh", "-c", script).splitlines()
+
+    def metrics(self, path: str) -> str:
+        """What a component's metrics say of the feature."""
+        lines = self.kubectl("get", "--raw", path).splitlines()
+        return next(line for line in lines if line.startswith(f'kubernetes_feature_enabled{{name="{FEATURE}"'))
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shaped]:
+    engine, folder = machine.engine(), tmp_path_factory.mktemp("shape")
+    _require_ipv6(engine)
+    port, registry = machine.free_ports(9474, 5043)
+    (folder / "data").mkdir()
+    (folder / "data" / "told").write_text("a mount\n")
+    images = {"images": [{"from": "daemon", "image": "sandbox.dev/busybox", "as": "probe:1"}]}
+    (folder / "images.yaml").write_text(yaml.safe_dump(images))
+    (folder / "app.yaml").write_text(yaml.safe_dump_all(objects(f"localhost:{registry}/probe:1")))
+    cluster = {
+        "kubernetes": session.own_images(Spec(), environment.home(), engine).kubernetes,
+        "nodes": 2,
+        "ip_family": "dual",
+        "feature_gates": {FEATURE: False},
+        "mounts": [{"host": "./data", "node": "/data", "read_only": True}],
+        "kind": KIND,
+    }
+    spec = {"name": NAME, "cluster": cluster, "registry": {"port": registry}, "proxy": {"ports": [port]}}
+    spec |= {"push": "images.yaml", "apply": ["app.yaml"]}
+    command = CommandLine({"KUBECONFIG": str(folder / "kubeconfig")}, folder)
+    made = Shaped(environment.home().sandbox(NAME), port, command, spec)
+    made.write()
+    try:
+        command("up")
+        yield made
+    finally:
+        command("down", NAME, "--purge", status=None)
+
+
+def _require_ipv6(engine: Engine) -> None:
+    """Skip where the sandboxes' network has none and cannot be made anew, for another sandbox is on it."""
+    network = engine.network(NETWORK)
+    if network and not network.subnet6 and (network.members or engine.containers(LABEL)):
+        pytest.skip(f"the network {NETWORK} has no IPv6, and another sandbox is on it")
+
+
+def test_nodes_pods_and_services_have_addresses_of_their_families(sandbox: Shaped) -> None:
+    for node in sandbox.cluster.list("v1", "Node"):
+        found = [one["address"] for one in node["status"]["addresses"] if one["type"] == "InternalIP"]
+        assert families(found) == [4, 6], node["metadata"]["name"]
+    pods = sandbox.pods()
+    assert sorted(pods) == sorted(sandbox.nodes)
+    for pod in pods.values():
+        assert families([one["ip"] for one in pod["status"]["podIPs"]]) == [4, 6]
+    for name, wanted in SERVICES.items():
+        service = sandbox.cluster.get("v1", "Service", name, "default") or {}
+        assert families(service["spec"]["clusterIPs"]) == [int(one[-1]) for one in wanted]
+
+
+def silence(sandbox: Shaped) -> str | None:
+    """What a pod does not hear: each node's pod at both its addresses, each Service at all of its and by its name."""
+    pods = sandbox.pods()
+    everywhere = {f"{url(one['ip'])}:8080/": node for node, pod in pods.items() for one in pod["status"]["podIPs"]}
+    services = [sandbox.cluster.get("v1", "Service", name, "default") or {} for name in SERVICES]
+    places = [f"{url(address)}/" for service in services for address in service["spec"]["clusterIPs"]]
+    places += [f"http://{name}/" for name in SERVICES]
+    for pod in pods.values():
+        heard = sandbox.asked(pod["metadata"]["name"], *everywhere, *places)
+        if heard[: len(everywhere)] != [f"{node} has a mount" for node in everywhere.values()]:
+            return f"of {list(everywhere)}: {heard}"
+        if not all(line.endswith(" has a mount") for line in heard[len(everywhere) :]):
+            return f"of {places}: {heard[len(everywhere) :]}"
+    return None
+
+
+def test_pods_of_both_nodes_reach_each_other_and_every_service_by_either_family(sandbox: Shaped) -> None:
+    wait_until(partial(silence, sandbox), what="pods that reach each other", timeout=60)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_whatever_the_family_of_its_service_a_page_is_served_through_the_edge(sandbox: Shaped, service: str) -> None:
+    sandbox.serves(host(service))
+    assert "has a mount" in sandbox.curl(host(service))
+
+
+def test_the_feature_is_off_in_the_api_server_and_in_every_kubelet(sandbox: Shaped) -> None:
+    for path in ("/metrics", *(f"/api/v1/nodes/{node}/proxy/metrics" for node in sandbox.nodes)):
+        assert sandbox.metrics(path).endswith(" 0"), path
+
+
+def test_mounts_are_in_every_node_and_cannot_be_written_to(sandbox: Shaped) -> None:
+    for node in sandbox.nodes:
+        assert tool("docker", "exec", node, "cat", "/data/told") == "a mount\n"
+        assert "Read-only" in tool("docker", "exec", node, "touch", "/data/more", status=1)
+
+
+def test_kind_s_own_words_reach_kubeadm_kubelets_kube_proxy_and_containerd(sandbox: Shaped) -> None:
+    nodes = {one["metadata"]["name"]: one for one in sandbox.cluster.list("v1", "Node")}
+    for name, node in nodes.items():
+        assert node["status"]["capacity"]["pods"] == "50", name
+        assert node["status"]["nodeInfo"]["kubeletVersion"] == sandbox.spec["cluster"]["kubernetes"]
+        tables = tool("docker", "exec", name, "nft", "list", "tables")
+        assert {"table ip kube-proxy", "table ip6 kube-proxy"} <= set(tables.splitlines())
+        assert "level=debug" in tool("docker", "exec", name, "journalctl", "--unit=containerd", "--lines=2000")
+    assert API in sandbox.kubectl("api-versions").split()
+    server = yaml.safe_load(sandbox.names.kubeconfig.read_text())["clusters"][0]["cluster"]["server"]
+    place, _, port = server.rpartition("//")[2].rpartition(":")
+    certificate = x509.load_pem_x509_certificate(ssl.get_server_certificate((place, int(port))).encode())
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert SERVER_NAME in names.get_values_for_type(x509.DNSName)
+
+
+def test_after_a_rest_it_has_both_families_again(sandbox: Shaped) -> None:
+    sandbox.command("stop")
+    sandbox.command("start")
+    wait_until(partial(silence, sandbox), what="pods that reach each other", timeout=60)
+    sandbox.serves(host("six"))
+    assert sandbox.command("up", "--plan").out == ""
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("ip_family", "ipv4"), ("feature_gates", {}), ("mounts", []), ("kind", {"networking": {}})]
+)
+def test_another_shape_takes_another_cluster_and_is_refused(sandbox: Shaped, key: str, value: object) -> None:
+    sandbox.write(**{key: value})
+    try:
+        ran = sandbox.command("up", status=1)
+        assert f"it was made with another {key}" in ran.err and "--recreate cluster" in ran.err
+    finally:
+        sandbox.write()
+    assert sandbox.command("up", "--plan").out == ""
+
+
+def test_a_kubernetes_that_there_is_no_image_of_is_refused_with_what_there_is(sandbox: Shaped) -> None:
+    sandbox.write(kubernetes="v1.30.1")
+    try:
+        ran = sandbox.command("up", status=2)
+        assert "v1.30.1" in ran.err and sandbox.spec["cluster"]["kubernetes"] in ran.err
+    finally:
+        sandbox.write()
+    rows = json.loads(sandbox.command("status", "-o", "json").out)["steps"]
+    assert {row["state"] for row in rows} == {"ready"}
