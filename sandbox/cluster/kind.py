@@ -37,6 +37,8 @@ KUBELET_LAST = (
 ALONE = {"leader-elect": "false"}
 # After a refusal while RBAC is not set up yet, ask again soon.
 SEVERAL = {"leader-elect-retry-period": "500ms"}
+# kubeadm's own certificates end after a year by default, and the cluster with them.
+YEARS = f"{5 * 365 * 24}h"
 # The controllers start one after another, each with calls that the default of 20 a second holds up for seconds.
 QUOTA = {"kube-api-qps": "200", "kube-api-burst": "400"}
 
@@ -71,6 +73,7 @@ def config(
         "scheduler": {"extraArgs": _arguments(election)},
         # A dozen RSA keys would take a second or two to make.
         "encryptionAlgorithm": "ECDSA-P256",
+        "certificateValidityPeriod": YEARS,
     }
     if tags:
         cluster |= {"etcd": {"local": {"imageTag": tags.etcd}}, "dns": {"imageTag": tags.coredns}}

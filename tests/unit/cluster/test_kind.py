@@ -60,6 +60,15 @@ def test_what_the_user_wants_of_kind_is_passed_on_and_comes_last() -> None:
     assert patches["KubeletConfiguration"] == {"kind": "KubeletConfiguration", "maxPods": 50}
 
 
+def test_kubernetes_own_certificates_outlast_a_year_unless_the_user_says_so() -> None:
+    _, patches = parsed()
+    assert patches["ClusterConfiguration"]["certificateValidityPeriod"] == "43800h"
+    text = "'{kind: ClusterConfiguration, certificateValidityPeriod: 1h}'"
+    content, _ = parsed(f"{{kind: {{kubeadmConfigPatches: [{text}]}}}}")
+    said = [yaml.safe_load(patch).get("certificateValidityPeriod") for patch in content["kubeadmConfigPatches"]]
+    assert [one for one in said if one] == ["43800h", "1h"], "what comes last wins"
+
+
 @pytest.mark.parametrize(("control_planes", "elects"), [(1, ["false"]), (3, [])])
 def test_only_a_lone_control_plane_holds_no_elections(control_planes: int, elects: list[str]) -> None:
     content, patches = parsed(f"{{nodes: {{control_plane: {control_planes}}}}}")
