@@ -79,7 +79,7 @@ def merge(path: Path, name: str, own: Path) -> None:
     with locked(path):
         content = _without(read(path), name)
         before = content.get("current-context")
-        merged = {"apiVersion": "v1", "kind": "Config", "preferences": {}, **content}
+        merged = {"apiVersion": "v1", "kind": "Config", **content}
         mine["contexts"] = [_leading_back(entry, before) for entry in mine["contexts"]]
         for kind in KINDS:
             merged[kind] = [*(merged.get(kind) or []), *mine[kind]]

@@ -96,6 +96,15 @@ def test_a_new_file_is_private_and_has_our_context(tmp_path: Path, own: Path) ->
     assert [one.name for one in path.parent.iterdir()] == ["config"]
 
 
+def test_a_file_that_kind_wrote_is_again_what_it_was(tmp_path: Path, own: Path) -> None:
+    path = tmp_path / "theirs"
+    write_own(path, "https://127.0.0.1:40002")
+    before = yaml.safe_load(path.read_text())
+    merge(path, NAME, own)
+    remove(path, NAME)
+    assert yaml.safe_load(path.read_text()) == before
+
+
 def test_everything_foreign_survives_with_its_meaning(theirs: Path, own: Path) -> None:
     before = yaml.safe_load(
         FOREIGN.replace("2026-01-02T03:04:05Z", '"2026-01-02T03:04:05Z"').replace(
