@@ -92,8 +92,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Neighbourhood]:
     engine, folder = engine_with("busybox"), tmp_path_factory.mktemp("adoption")
     if engine.container(byhand.REGISTRY):
         pytest.skip(f"there is a {byhand.REGISTRY} on this machine that is somebody's")
-    app = Application.free(NAME, folder)
-    (port,) = machine.free_ports(app.registry + 10)
+    first, second, own, port = machine.free_ports(9475, 9476, 5045, 5046)
+    app = Application(NAME, folder, own, (first, second))
     with (
         byhand.cluster(NEIGHBOUR, folder, folder / "kubeconfig") as made,
         byhand.registry(made, port),

@@ -113,6 +113,25 @@ def test_a_taken_port_is_named_before_anything_is_made(command: CommandLine, eng
     assert machine.ours(engine) == before
 
 
+def test_the_last_event_tells_programs_of_the_failure_and_its_exit_code(command: CommandLine) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        ran = command("up", "--progress", "json", "-o", "json", "--https-port", port, status=None)
+    last = json.loads(ran.err.splitlines()[-1])
+    assert (last["event"], last["id"]) == ("error", "port-in-use")
+    assert last["exit_code"] == ran.status == 1 and port in last["brief"] and last["fix"]
+
+
+def test_addons_of_what_is_not_there_are_neither_enabled_nor_disabled(command: CommandLine, engine: Engine) -> None:
+    before = machine.ours(engine)
+    for change in ("enable", "disable"):
+        ran = command("addons", change, "metrics-server", status=1)
+        assert f"the sandbox '{NAME}' is not up" in ran.err and "fix: sandbox up" in ran.err
+    assert machine.ours(engine) == before
+
+
 def test_an_image_that_does_not_exist_is_named_and_everything_is_taken_back(
     command: CommandLine, engine: Engine
 ) -> None:

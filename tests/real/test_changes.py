@@ -103,6 +103,28 @@ def test_images_and_objects_that_come_and_go(app: Application) -> None:
     )
 
 
+def test_a_tag_in_use_is_pushed_over_and_what_runs_goes_on(app: Application) -> None:
+    def image() -> str:
+        return app.kubectl(
+            "get", "pods", "-l", "app=app", "-o", "jsonpath={.items[0].status.containerStatuses[0].imageID}"
+        )
+
+    before, context = image(), app.folder / "over"
+    context.mkdir()
+    (context / "Dockerfile").write_text("FROM sandbox.dev/busybox:latest\nLABEL of=another\n")
+    built = {"images": [{"from": "build", "context": "over", "as": "app:1"}]}
+    (app.folder / "images.yaml").write_text(yaml.safe_dump(built))
+    app.command("push-images")
+    assert (image(), app.page()) == (before, "first")
+    report = json.loads(app.command("push-images", "-o", "json").out)
+    assert [one["action"] for one in report["images"]] == ["skipped"]
+    always = [{"op": "add", "path": "/spec/template/spec/containers/0/imagePullPolicy", "value": "Always"}]
+    app.kubectl("patch", "deploy", "app", "--type=json", f"--patch={json.dumps(always)}")
+    app.kubectl("rollout", "status", "deploy/app", "--timeout=60s")
+    wait_until(lambda: "the old one" if image() == before else None, what="the new image", timeout=20)
+    assert app.page() == "first"
+
+
 def test_certificates_of_their_own_and_addons_that_come_and_go(app: Application, tmp_path: Path) -> None:
     addon = tmp_path / "note"
     addon.mkdir()

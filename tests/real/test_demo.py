@@ -357,6 +357,17 @@ def test_status_tells_every_step_ready(demo: Demo) -> None:
     assert {"cluster", "registry", "push", "ingress", "edge", "https"} <= {step["step"] for step in found["steps"]}
 
 
+def test_every_component_of_kubernetes_is_well(demo: Demo) -> None:
+    said = tool(machine.kubectl(), "--kubeconfig", demo.kubeconfig, "get", "--raw", "/readyz?verbose")
+    assert "etcd ok" in said and "failed" not in said
+    pods = demo.cluster.list("v1", "Pod", "kube-system")
+    components = {pod["metadata"].get("labels", {}).get("component") for pod in pods}
+    assert components >= {"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"}
+    for pod in pods:
+        ready = {one["type"]: one["status"] for one in pod["status"]["conditions"]}
+        assert ready["Ready"] == "True", pod["metadata"]["name"]
+
+
 def test_push_images_by_itself_finds_everything_there(demo: Demo) -> None:
     report = json.loads(demo.command("push-images", "-o", "json").out)
     assert {image["action"] for image in report["images"]} == {"skipped"}
@@ -364,13 +375,16 @@ def test_push_images_by_itself_finds_everything_there(demo: Demo) -> None:
 
 @pytest.mark.fault(20, 67)
 def test_what_was_removed_behind_our_back_is_made_again(demo: Demo, engine: Engine) -> None:
-    """Edge and registry are removed → `status` fails, `up` makes both again."""
+    """Edge, registry and context are removed → `status` fails, `up` makes all of them again."""
     engine.remove_container(EDGE)
     engine.remove_container(demo.names.registry)
+    delete = ("config", "delete-context", demo.names.cluster)
+    tool(machine.kubectl(), "--kubeconfig", demo.kubeconfig, *delete)
     assert demo.command("status", status=1)
     demo.command("up")
     assert demo.curl(f"hello.{DOMAIN}", demo.ports[0]) == "200"
     assert _manifest(demo, "demo/hello")
+    assert "Ready" in tool(machine.kubectl(), "--kubeconfig", demo.kubeconfig, "get", "nodes")
 
 
 def test_down_leaves_nothing(demo: Demo, engine: Engine) -> None:

@@ -147,6 +147,16 @@ def test_it_outlives_the_end_of_the_engine(engine: Engine, app: Application, num
     assert app.command("up", "--plan").out == ""
 
 
+@pytest.mark.fault(27)
+def test_without_its_node_the_cluster_is_made_anew(engine: Engine, app: Application) -> None:
+    """The node is removed → `status` says so, `up` makes the cluster anew from the files and the registry's data"""
+    engine.remove_container(app.names.node)
+    assert app.steps()["cluster"][0] == "absent"
+    app.command("up")
+    assert app.page() == "first"
+    assert {state for state, _ in app.steps().values()} == {"ready"}
+
+
 def test_what_is_not_there_cannot_be_started(app: Application) -> None:
     ran = app.elsewhere("start", "test-pause-nobody", status=2)
     assert "there is no sandbox 'test-pause-nobody'" in ran.err and "fix:" in ran.err

@@ -9,15 +9,17 @@ import ssl
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 import yaml
 
-from sandbox.certs.authority import make_leaf
+from sandbox.certs import generation
+from sandbox.certs.authority import KeyPair, make_leaf
 from sandbox.certs.describe import describe
 from sandbox.certs.keystore import Keystore
+from sandbox.certs.names import domain_names
 from sandbox.cli import environment
 from sandbox.cluster import tls_secret
 from sandbox.cluster.api import Cluster
@@ -176,6 +178,34 @@ def test_a_new_root_is_made_only_on_demand_and_then_served(running: Running) -> 
     assert all(after[name]["sha256"] != before[name]["sha256"] for name in before)
     connection = running.connect()
     assert fingerprint(connection) == after["domain"]["sha256"]
+    connection.close()
+    running.command("status")
+
+
+@pytest.mark.fault(28)
+def test_a_certificate_that_has_ended_is_told_and_made_anew(running: Running) -> None:
+    """The certificate in files and cluster ended ten days ago → `status` and `up --plan` say so, `up` makes another"""
+    now, store = datetime.now(UTC), Keystore(running.names.keys)
+    leaf = make_leaf(store.issuing.read(), domain_names(DOMAIN), now=now - timedelta(days=100))
+    generation.replace(store.folder, {store.leaf_files("domain").name: KeyPair(leaf.key_pem, leaf.chain_pem)})
+    Cluster(running.names.kubeconfig).apply(
+        tls_secret.manifest(SYSTEM_NAMESPACE, DOMAIN_TLS, chain_pem=leaf.chain_pem, key_pem=leaf.key_pem)
+    )
+
+    def accepted() -> str | None:
+        try:
+            running.connect().close()
+        except ssl.SSLCertVerificationError as error:
+            return None if "expired" in str(error) else str(error)
+        return "clients still get the one before"
+
+    wait_until(accepted, what="the end of it", timeout=20)
+    ended = f"expired on {describe(leaf.chain_pem, now=now).not_after:%Y-%m-%d}"
+    for command, status in (("status",), 1), (("certs", "show"), 1), (("up", "--plan"), 2):
+        assert ended in running.command(*command, status=status).out
+    running.command("up")
+    connection = running.connect()
+    assert fingerprint(connection) == running.certificates()["domain"]["sha256"]
     connection.close()
     running.command("status")
 

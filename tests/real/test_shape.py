@@ -7,6 +7,7 @@ import json
 import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -242,6 +243,7 @@ def test_kind_s_own_words_reach_kubeadm_kubelets_kube_proxy_and_containerd(sandb
     certificate = x509.load_pem_x509_certificate(ssl.get_server_certificate((place, int(port))).encode())
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert SERVER_NAME in names.get_values_for_type(x509.DNSName)
+    assert certificate.not_valid_after_utc - datetime.now(UTC) > timedelta(days=4 * 365)
 
 
 def test_after_a_rest_it_has_both_families_again(sandbox: Shaped) -> None:
