@@ -27,12 +27,13 @@ def ingress(
     annotations: Mapping[str, str] | None = None,
     protocol: str = "",
     secret: str = "",
+    address: str = "",
 ) -> Iterator[None]:
-    """While it is entered, `host` leads to `port` on this machine.
+    """While it is entered, `host` leads to `port` on this machine, or at another `address`.
 
     `protocol` is the Service's appProtocol, `secret` the TLS Secret of a certificate of its own.
     """
-    service, endpoints, routed = _objects(host.partition(".")[0], host, port, annotations or {}, protocol)
+    service, endpoints, routed = _objects(host.partition(".")[0], host, port, annotations or {}, protocol, address)
     if secret:
         routed = {**routed, "spec": {**routed["spec"], "tls": [{"hosts": [host], "secretName": secret}]}}
     with applied(cluster, service, endpoints, routed):
@@ -68,7 +69,7 @@ def applied(cluster: Cluster, *objects: Mapping[str, Any]) -> Iterator[None]:
 
 
 def _objects(
-    name: str, host: str, port: int, annotations: Mapping[str, str], protocol: str
+    name: str, host: str, port: int, annotations: Mapping[str, str], protocol: str, address: str = ""
 ) -> tuple[Mapping[str, Any], ...]:
     metadata = {"name": name, "namespace": NAMESPACE}
     entry = {"name": "main", "port": port, **({"appProtocol": protocol} if protocol else {})}
@@ -81,7 +82,7 @@ def _objects(
             "metadata": {**metadata, "labels": {"kubernetes.io/service-name": name}},
             "addressType": "IPv4",
             "ports": [{"name": "main", "port": port}],
-            "endpoints": [{"addresses": [gateway()], "conditions": {"ready": True}}],
+            "endpoints": [{"addresses": [address or gateway()], "conditions": {"ready": True}}],
         },
         {
             "apiVersion": "networking.k8s.io/v1",

@@ -25,10 +25,10 @@ from websockets.sync.server import ServerConnection, serve
 from sandbox.certs.authority import Leaf, make_issuing, make_leaf, make_root
 from sandbox.cli import environment
 from sandbox.host.waiting import wait_until
-from sandbox.names import DEFAULT_TLS, DOMAIN_TLS, SYSTEM_NAMESPACE
+from sandbox.names import DEFAULT_TLS, DOMAIN_TLS, NETWORK, SYSTEM_NAMESPACE
 from sandbox.proxy import sockets
 from tests.real import behind, browser, machine, servers
-from tests.real.machine import CommandLine
+from tests.real.machine import CommandLine, tool
 from tests.real.served import SECONDS, Sandbox
 
 pytestmark = pytest.mark.real
@@ -36,6 +36,7 @@ pytestmark = pytest.mark.real
 NAME = "ingress"
 DOMAIN = f"{NAME}.sandbox.localhost"
 PASSED = f"passed.{DOMAIN}"
+REGISTRY = f"registry.{DOMAIN}"
 PASSTHROUGH = {"nginx.ingress.kubernetes.io/ssl-passthrough": "true"}
 
 
@@ -44,7 +45,8 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     machine.engine()
     port, registry = machine.free_ports(9444, 5021)
     folder = tmp_path_factory.mktemp("ingress")
-    spec = {"name": NAME, "registry": {"port": registry}, "proxy": {"ports": [port]}, "ingress": {"gateway_api": True}}
+    spec = {"name": NAME, "registry": {"port": registry, "tls": [REGISTRY]}}
+    spec |= {"proxy": {"ports": [port]}, "ingress": {"gateway_api": True}}
     (folder / "sandbox.yaml").write_text(yaml.safe_dump(spec))
     command = CommandLine({"KUBECONFIG": str(folder / "kubeconfig")}, folder)
     try:
@@ -172,6 +174,42 @@ def test_gateway_routes_of_both_kinds_are_served(sandbox: Sandbox, tmp_path: Pat
         assert sandbox.presented(tls_host) == ssl.PEM_cert_to_DER_cert(first + end)
         _page_follows(sandbox, {http_host, tls_host})
     _page_follows(sandbox, set(), gone={http_host, tls_host})
+
+
+def test_nodes_pull_by_tls_from_a_registry_behind_the_ingress(sandbox: Sandbox) -> None:
+    """The sandbox's own registry stands for one in the cluster; the node trusts the sandbox's root, and looks."""
+    found = machine.engine().container(sandbox.names.registry)
+    assert found is not None
+    pushed = f"localhost:{next(iter(found.published[5000])).port}/tls:1"
+    tool("docker", "tag", "sandbox.dev/busybox", pushed)
+    try:
+        tool("docker", "push", pushed)
+    finally:
+        tool("docker", "rmi", "--no-prune", pushed)
+    inside, hosts = ("docker", "exec", sandbox.names.node), f"/etc/containerd/certs.d/{REGISTRY}/hosts.toml"
+    pull = (*inside, "crictl", "pull", f"{REGISTRY}/tls:1")
+    with behind.ingress(sandbox.cluster, REGISTRY, 5000, address=found.addresses[NETWORK]):
+        sandbox.serves(REGISTRY)
+        assert "Image is up to date" in tool(*pull)
+        tool(*inside, "sed", "--in-place=.kept", "/ca =/d", hosts)
+        try:
+            assert "unknown authority" in tool(*pull, status=1)
+        finally:
+            tool(*inside, "mv", f"{hosts}.kept", hosts)
+
+
+def test_pods_of_a_namespace_that_asks_are_given_the_root(sandbox: Sandbox) -> None:
+    metadata = {"name": "trusting", "labels": {"sandbox.dev/trust": "true"}}
+    sandbox.cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+
+    def missing() -> str | None:
+        found = sandbox.cluster.get("v1", "ConfigMap", "sandbox-root", "trusting") or {"data": {}}
+        roots = list(found["data"].values())
+        return None if roots == [sandbox.names.root_certificate.read_text()] else str(roots)
+
+    wait_until(missing, what="the root", timeout=30)
+    assert sandbox.cluster.get("v1", "ConfigMap", "sandbox-root", "default") is None
+    sandbox.cluster.delete("v1", "Namespace", "trusting")
 
 
 def test_the_page_for_unknown_hosts_follows_the_ingresses(sandbox: Sandbox, app: str) -> None:
