@@ -360,12 +360,13 @@ def test_status_tells_every_step_ready(demo: Demo) -> None:
 def test_every_component_of_kubernetes_is_well(demo: Demo) -> None:
     said = tool(machine.kubectl(), "--kubeconfig", demo.kubeconfig, "get", "--raw", "/readyz?verbose")
     assert "etcd ok" in said and "failed" not in said
-    pods = demo.cluster.list("v1", "Pod", "kube-system")
-    components = {pod["metadata"].get("labels", {}).get("component") for pod in pods}
-    assert components >= {"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"}
-    for pod in pods:
-        ready = {one["type"]: one["status"] for one in pod["status"]["conditions"]}
-        assert ready["Ready"] == "True", pod["metadata"]["name"]
+    ready: dict[str, set[str]] = {}
+    for pod in demo.cluster.list("v1", "Pod", "kube-system"):
+        labels = pod["metadata"].get("labels", {})
+        conditions = {one["type"]: one["status"] for one in pod["status"]["conditions"]}
+        ready.setdefault(labels.get("component") or labels.get("k8s-app", ""), set()).add(conditions.get("Ready", ""))
+    parts = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-dns", "kube-proxy")
+    assert {part: ready.get(part) for part in parts} == {part: {"True"} for part in parts}
 
 
 def test_push_images_by_itself_finds_everything_there(demo: Demo) -> None:
@@ -378,8 +379,8 @@ def test_what_was_removed_behind_our_back_is_made_again(demo: Demo, engine: Engi
     """Edge, registry and context are removed → `status` fails, `up` makes all of them again."""
     engine.remove_container(EDGE)
     engine.remove_container(demo.names.registry)
-    delete = ("config", "delete-context", demo.names.cluster)
-    tool(machine.kubectl(), "--kubeconfig", demo.kubeconfig, *delete)
+    for words in (("use-context", "work"), ("delete-context", demo.names.cluster)):
+        tool(machine.kubectl(), "--kubeconfig", demo.kubeconfig, "config", *words)
     assert demo.command("status", status=1)
     demo.command("up")
     assert demo.curl(f"hello.{DOMAIN}", demo.ports[0]) == "200"
