@@ -9,12 +9,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from cryptography import x509
 
+from sandbox.certs.authority import make_issuing, make_leaf, make_root
 from sandbox.cli import environment, session
 from sandbox.cluster.api import Manifest
 from sandbox.host.engine import Engine
@@ -32,6 +34,8 @@ LABELS = {"app": "probe"}
 FEATURE = "ContainerCheckpoint"  # on by default
 API = "internal.apiserver.k8s.io/v1alpha1"  # not served by default
 SERVER_NAME = "api.shape.example"
+# A registry whose certificate is of an authority that only a company's machines know.
+COMPANY, CONTAINER = "registry.company.example", "sandbox-test-company"
 # The Services, and the families of their addresses.
 SERVICES = {"four": ["IPv4"], "six": ["IPv6"], "both": ["IPv4", "IPv6"]}
 SERVER = """
@@ -149,6 +153,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shaped]:
     port, registry = machine.free_ports(9474, 5043)
     (folder / "data").mkdir()
     (folder / "data" / "told").write_text("a mount\n")
+    _company(folder / "company")
     images = {"images": [{"from": "daemon", "image": "sandbox.dev/busybox", "as": "probe:1"}]}
     (folder / "images.yaml").write_text(yaml.safe_dump(images))
     (folder / "app.yaml").write_text(yaml.safe_dump_all(objects(f"localhost:{registry}/probe:1")))
@@ -157,7 +162,10 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shaped]:
         "nodes": 2,
         "ip_family": "dual",
         "feature_gates": {FEATURE: False},
-        "mounts": [{"host": "./data", "node": "/data", "read_only": True}],
+        "mounts": [
+            {"host": "./data", "node": "/data", "read_only": True},
+            {"host": "./company/root.pem", "node": "/etc/ssl/certs/company.pem", "read_only": True},
+        ],
         "kind": KIND,
     }
     spec = {"name": NAME, "cluster": cluster, "registry": {"port": registry}, "proxy": {"ports": [port]}}
@@ -170,6 +178,16 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shaped]:
         yield made
     finally:
         command("down", NAME, "--purge", status=None)
+
+
+def _company(folder: Path) -> None:
+    """The company's authority, and what its registry serves."""
+    now = datetime.now(UTC)
+    root = make_root((COMPANY,), now=now)
+    leaf = make_leaf(make_issuing(root, (COMPANY,), now=now), (COMPANY,), now=now)
+    folder.mkdir()
+    for name, content in {"root.pem": root.cert_pem, "served.crt": leaf.chain_pem, "served.key": leaf.key_pem}.items():
+        (folder / name).write_bytes(content)
 
 
 def _require_ipv6(engine: Engine) -> None:
@@ -227,6 +245,28 @@ def test_mounts_are_in_every_node_and_cannot_be_written_to(sandbox: Shaped) -> N
     for node in sandbox.nodes:
         assert tool("docker", "exec", node, "cat", "/data/told") == "a mount\n"
         assert "Read-only" in tool("docker", "exec", node, "touch", "/data/more", status=1)
+
+
+def test_nodes_trust_an_authority_that_is_mounted_among_theirs(sandbox: Shaped) -> None:
+    """The registry stands for any that is reached through a proxy which opens TLS; it has the sandbox's images."""
+    engine = machine.engine()
+    image = session.own_images(Spec(), environment.home(), engine).references["registry"]
+    places = {sandbox.names.volume: "/var/lib/registry", str(sandbox.command.folder / "company"): "/tls"}
+    pair = {"CERTIFICATE": "served.crt", "KEY": "served.key"}
+    words = [word for path, place in places.items() for word in ("--volume", f"{path}:{place}:ro")]
+    words += [word for key, file in pair.items() for word in ("--env", f"REGISTRY_HTTP_TLS_{key}=/tls/{file}")]
+    words += ["--env", "OTEL_TRACES_EXPORTER=none", "--network", NETWORK, "--network-alias", COMPANY]
+    tool("docker", "run", "--detach", "--name", CONTAINER, *words, image)
+    try:
+        for node in sandbox.nodes:
+
+            def unpulled(node: str = node) -> str | None:
+                said = tool("docker", "exec", node, "crictl", "pull", f"{COMPANY}:5000/probe:1", status=None)
+                return None if "Image is up to date" in said else said
+
+            wait_until(unpulled, what=f"the image on {node}", timeout=20)
+    finally:
+        tool("docker", "rm", "--force", CONTAINER)
 
 
 def test_kind_s_own_words_reach_kubeadm_kubelets_kube_proxy_and_containerd(sandbox: Shaped) -> None:
