@@ -133,15 +133,26 @@ def _content(entry: Mapping[str, str], name: str, folder: Path) -> bytes | None:
 def _official(kubeconfig: Path) -> Official:
     from kubernetes import client, config
 
+    settings = client.Configuration()
     try:
-        api = config.new_client_from_config(config_file=str(kubeconfig))  # type: ignore[no-untyped-call]
+        # The client keeps keys in files until Python ends, and for ever when it is ended; these are gone at once.
+        with tempfile.TemporaryDirectory() as folder:
+            load: Any = config.load_kube_config  # it has no types
+            load(str(kubeconfig), client_configuration=settings, temp_file_path=folder)
+            tls = ssl.create_default_context(cafile=settings.ssl_ca_cert)
+            if not settings.verify_ssl:
+                tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
+            if settings.cert_file:
+                tls.load_cert_chain(settings.cert_file, settings.key_file)
     except (config.ConfigException, yaml.YAMLError, OSError) as error:
         raise Unusable(str(error)) from error
-    if _is_here(api.configuration.host):
+    settings.ssl_ca_cert = settings.cert_file = settings.key_file = None
+    if _is_here(settings.host):
         # On this machine a company proxy named by the environment has no part in it.
-        api.configuration.proxy = None
-    api.configuration.retries = False
-    api.rest_client = client.rest.RESTClientObject(api.configuration)
+        settings.proxy = None
+    settings.retries = False
+    api = client.ApiClient(settings)
+    api.rest_client.pool_manager.connection_pool_kw["ssl_context"] = tls
     return Official(api)
 
 

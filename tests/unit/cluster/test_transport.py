@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 import yaml
 
+from sandbox.certs.authority import make_leaf
 from sandbox.certs.keystore import Keystore
 from sandbox.cluster import transport
 from tests.api_server import ApiServer
+from tests.unit.certs.tls import make_pki
 
 
 def kubeconfig(path: Path, cluster: dict[str, Any], user: dict[str, Any]) -> Path:
@@ -72,3 +74,40 @@ def test_the_server_has_to_be_vouched_for_by_the_kubeconfig_s_authority(tmp_path
             with pytest.raises(transport.Unanswered, match="certificate verify failed"):
                 way.request("GET", "/readyz", {}, None)
         server.shutdown()
+
+
+@pytest.mark.security(1)
+@pytest.mark.parametrize("way", ["plain", "official"])
+def test_a_key_of_the_kubeconfig_is_used_and_not_left_in_any_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """A client certificate in a kubeconfig → the server sees it; no file outlives the connecting."""
+    if way == "official":
+        monkeypatch.setattr(transport, "_plain", lambda content, folder: None)
+    place = tmp_path / "temporary"
+    place.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(place))
+    now = datetime.now(UTC)
+    pki = make_pki("a.test", now=now)
+    pair = make_leaf(pki.issuing, ["a.test", "127.0.0.1"], now=now, client=True)
+    (tmp_path / "both.pem").write_bytes(pair.key_pem + pair.chain_pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "both.pem")
+    context.load_verify_locations(cadata=pki.root.cert_pem.decode())
+    context.verify_mode = ssl.CERT_REQUIRED
+    with ApiServer() as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        cluster = {
+            "server": f"https://127.0.0.1:{server.server_address[1]}",
+            "certificate-authority-data": coded(pki.root.cert_pem),
+        }
+        user = {"client-certificate-data": coded(pair.chain_pem), "client-key-data": coded(pair.key_pem)}
+        found = transport.connect(kubeconfig(tmp_path / "config", cluster, user))
+        assert list(place.iterdir()) == []
+        assert found.request("GET", "/readyz", {}, None)[0] == 200
+        server.shutdown()
+
+
+def coded(content: bytes) -> str:
+    return base64.b64encode(content).decode()
