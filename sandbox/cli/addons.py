@@ -18,7 +18,7 @@ from sandbox.cli.console import reporter
 from sandbox.cli.options import find_spec
 from sandbox.cluster.api import Cluster, ClusterError
 from sandbox.errors import SandboxError, UsageError
-from sandbox.spec import Spec
+from sandbox.spec import Spec, foreign
 from sandbox.spec.values import AddonSource
 from sandbox.steps.addon import AddonStep, lost
 from sandbox.steps.minikube_addons import MinikubeAddonsStep
@@ -57,6 +57,7 @@ def enable(ctx: click.Context, addon: str, file: Path | None, name: str | None, 
     environment.start_log(verbose=ctx.obj)
     environment.catch_signals()
     spec, source = find_spec(file, name), _source(addon)
+    foreign.require_commandable(spec, source)
     # What is no addon is refused before anything is asked; minikube's own only minikube knows.
     found = None if spec.cluster.provider == "minikube" and "/" not in source else catalogue.find(source)
     with session.alone(spec.name):

@@ -22,6 +22,8 @@ LOAD_TIMEOUT = 300.0
 ENABLE_TIMEOUT = 420.0  # of its own accord it gives up after six minutes
 RUNTIME = "containerd"
 FINE = ("Running", "Configured")
+# A row of the table of an addon's images: key, name and registry.
+ROW = re.compile(r"[│|] (?P<key>\w+) +[│|] (?P<image>\S+) +[│|] (?P<registry>\S*) +[│|]")
 
 
 class MinikubeFailed(SandboxError):
@@ -37,6 +39,7 @@ class Profile:
     driver: str
     runtime: str
     kubernetes: str
+    ingress_certificate: str = ""  # NAMESPACE/SECRET of what its ingress addon serves unknown hosts with
 
 
 @dataclass(frozen=True)
@@ -101,14 +104,16 @@ class Minikube:
 
     def look(self) -> Profile | None:
         """What the profile was made with; None when there is no such profile."""
-        # With --light no node is asked anything.
-        said = self._read(["profile", "list", "--light", "--output=json"], None)
-        for one in said.get("valid") or ():
-            if one["Name"] == self.profile:
-                config = one["Config"]
-                kubernetes = config["KubernetesConfig"]
-                return Profile(config["Driver"], kubernetes["ContainerRuntime"], kubernetes["KubernetesVersion"])
-        return None
+        config = self._config()
+        if config is None:
+            return None
+        kubernetes = config["KubernetesConfig"]
+        return Profile(
+            config["Driver"],
+            kubernetes["ContainerRuntime"],
+            kubernetes["KubernetesVersion"],
+            kubernetes.get("CustomIngressCert", ""),
+        )
 
     def load(self, archive: Path) -> None:
         """Put the images of an archive into every node. That it worked, minikube does not say."""
@@ -118,6 +123,22 @@ class Minikube:
         """Every addon of minikube's, and whether it is enabled."""
         said = self._read(["addons", "list", "--output=json"], None)
         return {name: about.get("Status") == "enabled" for name, about in said.items()}
+
+    def images(
+        self, addon: str, chosen: Mapping[str, str] | None = None, registries: Mapping[str, str] | None = None
+    ) -> Mapping[str, str]:
+        """The images that an addon is enabled with, by minikube's keys; some and their `registries` may be chosen."""
+        # Only the table has the keys; what was chosen before is the profile's.
+        rows = (ROW.search(line) for line in self._run(["addons", "images", addon], None, CALL_TIMEOUT).splitlines())
+        own = {row["key"]: (row["registry"], row["image"]) for row in rows if row}
+        config = self._config() or {}
+        chosen = {**(config.get("CustomAddonImages") or {}), **(chosen or {})}
+        registries = {**(config.get("CustomAddonRegistries") or {}), **(registries or {})}
+        every = (config.get("KubernetesConfig") or {}).get("ImageRepository")
+        return {
+            key: f"{registries.get(key) or every or registry}/{chosen.get(key) or image}".lstrip("/")
+            for key, (registry, image) in own.items()
+        }
 
     def enable(self, addon: str, *, options: tuple[str, ...] = ()) -> None:
         """Enable an addon; the profile must run, else it would only be noted."""
@@ -130,6 +151,17 @@ class Minikube:
     def configure(self, addon: str, settings: Path) -> None:
         """Configure an addon from a file of settings."""
         self._run(["addons", "configure", addon, "--config-file", settings], None, CALL_TIMEOUT)
+
+    def give_ingress(self, certificate: str) -> None:
+        """Have the ingress addon serve a Secret, NAMESPACE/SECRET, when it is next enabled; none may be set yet."""
+        # It asks for this alone; were there one already, it would ask again, of somebody who is not there any more.
+        self._run(["addons", "configure", "ingress"], None, CALL_TIMEOUT, stdin=f"{certificate}\n")
+
+    def _config(self) -> Mapping[str, Any] | None:
+        """The profile's settings, as minikube keeps them; None when there is no such profile."""
+        # With --light no node is asked anything.
+        said = self._read(["profile", "list", "--light", "--output=json"], None)
+        return next((one["Config"] for one in said.get("valid") or () if one["Name"] == self.profile), None)
 
     def _told(self, words: list[str], kubeconfig: Path | None, timeout: float, say: Callable[[str], None]) -> None:
         """Run a command that tells in events how it fares."""
@@ -164,13 +196,19 @@ class Minikube:
         raise MinikubeFailed(f"minikube {words[0]} prints no JSON", details=process.last_lines(said))
 
     def _run(
-        self, words: process.Argv, kubeconfig: Path | None, timeout: float, on_line: Callable[[str], None] | None = None
+        self,
+        words: process.Argv,
+        kubeconfig: Path | None,
+        timeout: float,
+        on_line: Callable[[str], None] | None = None,
+        stdin: str | None = None,
     ) -> str:
         # Notices of newer releases would come between what is read here.
         env = {"MINIKUBE_WANTUPDATENOTIFICATION": "false"}
         if kubeconfig:
             env["KUBECONFIG"] = str(kubeconfig)
-        return process.run([self.program, *words, "--profile", self.profile], timeout=timeout, env=env, on_line=on_line)
+        argv = [self.program, *words, "--profile", self.profile]
+        return process.run(argv, timeout=timeout, env=env, on_line=on_line, stdin=stdin)
 
     @property
     def _logs(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sandbox.bundle.own import OwnImages
 from sandbox.host.engine import Engine
 from sandbox.names import Home
-from sandbox.plan import certificates, cluster, edge, ingress, registry
+from sandbox.plan import addons, certificates, cluster, edge, ingress, registry
 from sandbox.plan.provider import provider
 from sandbox.plan.site import Site
 from sandbox.registry.credential import Keychain
@@ -54,9 +54,9 @@ def build(
         *registry.push(site, keychain),
         registry.wiring(site, {step.name for step in steps}),
         *registry.accounts(site),
-        cluster.addons(site),
-        *cluster.minikube_addons(site),
+        addons.addons(site),
         *certificates.secrets(site),
+        *addons.of_minikube(site),
         *ingress.controller(site, {step.name for step in steps}),
     ]
     steps.append(cluster.objects(site, {step.name for step in steps}))

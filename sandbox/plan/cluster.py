@@ -1,19 +1,13 @@
-"""The cluster of a sandbox: how it is made, whom it asks for the outside, and what the spec puts into it."""
+"""The cluster of a sandbox: how it is made, whom it asks for the outside, and what the user's manifests put into it."""
 
 from __future__ import annotations
 
-from sandbox.addons import catalogue
-from sandbox.addons.choice import Use
 from sandbox.bundle.own import IN_PODS
 from sandbox.bundle.recipe import recipes
 from sandbox.cluster import manifests
-from sandbox.names import HOST, INGRESS_SERVICE, NETWORK, REGISTRY_PORT
+from sandbox.names import HOST, INGRESS_SERVICE, NETWORK
 from sandbox.plan.provider import proxied, upstream
 from sandbox.plan.site import Site
-from sandbox.providers.minikube import MinikubeProvider
-from sandbox.spec import Spec
-from sandbox.steps.addon import AddonStep
-from sandbox.steps.addon_images import AddonImages
 from sandbox.steps.apply import ApplyStep
 from sandbox.steps.cluster import ClusterStep
 from sandbox.steps.context import ContextStep
@@ -55,43 +49,6 @@ def node_images(site: Site) -> list[Step]:
     if site.own.source != "bundle" or site.spec.cluster.provider == "kind":
         return []
     return [NodeImagesStep(site.provider, site.store, tuple(recipes()[name] for name in IN_PODS))]
-
-
-def addons(site: Site) -> Step:
-    """What the spec adds to the cluster, or a command did; their images are the bundle's or in a known registry."""
-    spec, names = site.spec, site.names
-    registry = (spec.registry.external or f"localhost:{spec.registry.port}").rpartition("://")[2]
-    here = (registry, f"{names.registry}:{REGISTRY_PORT}")
-    others = (*spec.registry.tls, *(one.rpartition("://")[2] for one in spec.registry.mirrors))
-    images = AddonImages(
-        site.engine, names, site.provider, site.store, spec.registry.external or registry, here, others
-    )
-    uses = tuple(use for use in _uses(spec) if not _is_minikubes(spec, use))
-    for use in uses:  # so that what cannot be found is said at once
-        catalogue.find(use.source)
-    values = {"sandbox": spec.name, "domain": spec.domain, "registry": registry, "https_port": str(spec.proxy.ports[0])}
-    return AddonStep(images, uses, values, needs=("wiring", *(("push",) if spec.push else ())))
-
-
-def minikube_addons(site: Site) -> list[Step]:
-    """minikube's own addons that the spec names, on a cluster of minikube's."""
-    spec, provider = site.spec, site.provider
-    if not isinstance(provider, MinikubeProvider):
-        return []
-    from sandbox.steps.minikube_addons import MinikubeAddonsStep  # and the credentials that it may carry
-
-    uses = tuple(use for use in _uses(spec) if _is_minikubes(spec, use))
-    needs = ("wiring", *(("push",) if spec.push else ()))
-    return [MinikubeAddonsStep(provider.minikube, site.names, uses, spec.credentials, needs=needs)]
-
-
-def _uses(spec: Spec) -> tuple[Use, ...]:
-    return tuple(Use(one.addon, one.values) for one in spec.addons)
-
-
-def _is_minikubes(spec: Spec, use: Use) -> bool:
-    """On minikube a name is one of its addons; a folder is the user's own anywhere."""
-    return spec.cluster.provider == "minikube" and "/" not in use.source
 
 
 def objects(site: Site, before: set[str]) -> Step:

@@ -10,7 +10,7 @@ from sandbox.ingress.controller import Controller
 from sandbox.ingress.nginx import Nginx
 from sandbox.ingress.traefik import Traefik
 from sandbox.names import DEFAULT_TLS, DOMAIN_TLS
-from sandbox.plan import certificates, edge
+from sandbox.plan import addons, certificates, edge
 from sandbox.plan.site import Site
 from sandbox.proxy import byhand
 from sandbox.steps.https import HttpsStep
@@ -30,11 +30,12 @@ def controller(site: Site, before: set[str]) -> list[Step]:
 
 
 def proof(site: Site) -> list[Step]:
-    """What comes when the rest stands and a controller is ours: a page that lists the users' hosts, the proof."""
+    """What comes when the rest stands and a controller has our certificate: a page of the users' hosts, the proof."""
     spec, names = site.spec, site.names
-    if spec.ingress.controller == "none":
+    minikubes = addons.has_minikubes_ingress(spec)
+    if spec.ingress.controller == "none" and not minikubes:
         return []
-    needs = ("ingress", "apply")
+    needs = ("minikube-addons" if minikubes else "ingress", "apply")
     page = [PageStep(names, spec.proxy.ports[0], needs=needs)] if spec.ingress.controller == "nginx" else []
     provided = certificates.provided(spec)
     root = provided.cert if provided else None

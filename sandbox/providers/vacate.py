@@ -19,6 +19,8 @@ OURS = (
     ("v1", "Namespace", SYSTEM_NAMESPACE, None),
 )
 INGRESS_CLASS = ("networking.k8s.io/v1", "IngressClass", "nginx")
+# What minikube's ingress addon was told of our edge.
+INGRESS_SETTINGS = ("v1", "ConfigMap", "ingress-nginx-controller", "ingress-nginx")
 # What tells an object of ours from one of that name that somebody else made.
 APPLIED = "sandbox.dev/applied"
 
@@ -40,6 +42,10 @@ def vacate(cluster: Cluster, nodes: Nodes) -> None:
     found = cluster.get(*INGRESS_CLASS)
     if found and APPLIED in (found["metadata"].get("annotations") or {}):
         cluster.delete(*INGRESS_CLASS)
+    if cluster.get(*INGRESS_SETTINGS):
+        api_version, kind, called, space = INGRESS_SETTINGS
+        # What one no longer applies goes (KEP-555); what others said stays.
+        cluster.apply({"apiVersion": api_version, "kind": kind, "metadata": {"name": called, "namespace": space}})
     for api_version, kind, name, namespace in OURS:
         cluster.delete(api_version, kind, name, namespace)
     for node in nodes.running():

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from sandbox.errors import UsageError
+
 if TYPE_CHECKING:
     from sandbox.spec.spec import Spec
 
@@ -64,6 +66,16 @@ def misfits(spec: Spec) -> Iterator[Misfit]:
     for part in ("addons", "credentials"):
         if getattr(spec, part):
             yield (part,), "are for the whole cluster, which is not ours"
+
+
+def require_commandable(spec: Spec, addon: str) -> None:
+    """Raises UsageError for an addon of minikube's that only the spec can ask for, since the ingress depends on it."""
+    ours = spec.ingress.controller != "none" or addon == INGRESS_ADDONS[0]
+    if spec.cluster.provider == "minikube" and addon in INGRESS_ADDONS and ours:
+        raise UsageError(
+            f"the addon '{addon}' decides who answers on the node's ports, so the spec has to ask for it",
+            fix=f"in sandbox.yaml: addons: [{addon}] and ingress: {{controller: none}}; then `sandbox up`",
+        )
 
 
 def _minikube(spec: Spec) -> Iterator[Misfit]:

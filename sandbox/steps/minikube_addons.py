@@ -21,7 +21,9 @@ from sandbox.host import files
 from sandbox.host.process import ToolFailed
 from sandbox.host.waiting import wait_until
 from sandbox.names import SYSTEM_NAMESPACE, Names
+from sandbox.providers.provider import Nodes
 from sandbox.spec.credentials import Credentials
+from sandbox.steps import minikube_images
 from sandbox.steps.step import State, Status, Work
 
 LABEL = "kubernetes.io/minikube-addons"
@@ -43,6 +45,7 @@ class MinikubeAddonsStep:
 
     minikube: Minikube
     names: Names
+    nodes: Nodes
     uses: tuple[Use, ...]
     entries: tuple[Credentials, ...]
     asked: tuple[Use, ...] = ()
@@ -82,6 +85,7 @@ class MinikubeAddonsStep:
         self._remember(cluster, {name: "spec" if name in asked else "command" for name in mine})
         for use in uses:
             if not there[use.source]:
+                minikube_images.pull(self.nodes, self.minikube, use, work.say)
                 work.say(f"enabling {use.source}")
                 self._enable(use)
         wait_until(lambda: next(self._pending(cluster, uses), None), what=self.title, timeout=TIMEOUT)

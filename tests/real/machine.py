@@ -22,6 +22,7 @@ from sandbox.host.engine import Engine
 from sandbox.names import LABEL
 
 NEIGHBOURS = ("sandbox-test-", "sandbox-bench-", "kind-registry")
+MOUNTS = "{{.Names}} {{.Mounts}}"
 
 
 def engine() -> Engine:
@@ -116,6 +117,10 @@ def ours(where: Engine) -> dict[str, frozenset[str]]:
 
     names = listed("ps", "--all", "--format", "{{.Names}}")
     networks = listed("network", "ls", "--format", "{{.Name}}")
-    volumes = listed("volume", "ls", "--quiet")
+    mounted = (
+        line.partition(" ") for line in tool("docker", "ps", "--all", "--no-trunc", "--format", MOUNTS).splitlines()
+    )
+    theirs = {volume for name, _, all_ in mounted if name.startswith(NEIGHBOURS) for volume in all_.split(",")}
+    volumes = listed("volume", "ls", "--quiet") - theirs
     labelled = frozenset(one.name for one in where.containers(LABEL))
     return {"containers": names, "networks": networks, "volumes": volumes, "labelled": labelled}

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
+from sandbox.cli import environment
 from sandbox.host.engine import Engine
+from sandbox.names import Names
+from tests.real import machine
+from tests.real.machine import CommandLine, Ran, tool
 
 VARIABLE = "SANDBOX_TEST_MINIKUBE"
 
@@ -36,3 +45,57 @@ def variables(engine: Engine, home: Path) -> dict[str, str]:
     if (folder / "kicbase.tar").exists() and engine.image_id(found["MINIKUBE_BASE_IMAGE"]) is None:
         engine.load(folder / "kicbase.tar")
     return found
+
+
+def archive(name: str) -> Path:
+    """An image's archive in the folder's `images`; where it is missing the test is skipped."""
+    folder = os.environ.get(VARIABLE)
+    path = Path(folder or "", "images", f"{name}.tar")
+    if folder is None or not path.exists():
+        pytest.skip(f"needs an image as images/{name}.tar in the folder that {VARIABLE} names")
+    return path
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """A sandbox on minikube without an ingress, with a spec that the tests change."""
+
+    folder: Path
+    spec: Mapping[str, Any]
+    env: Mapping[str, str]
+    said: list[str] = field(default_factory=list)
+
+    @property
+    def names(self) -> Names:
+        return environment.home().sandbox(self.spec["name"])
+
+    def sandbox(self, *words: str, status: int | None = 0) -> Ran:
+        ran = CommandLine({"KUBECONFIG": str(self.folder / "kubeconfig"), **self.env}, self.folder)(
+            *words, status=status, timeout=900
+        )
+        self.said.extend((ran.out, ran.err))
+        return ran
+
+    def up(self, **more: Any) -> set[str]:
+        """Bring it up with `more` in the spec; the steps that had something to do."""
+        (self.folder / "sandbox.yaml").write_text(yaml.safe_dump({**self.spec, **more}))
+        ran = self.sandbox("up", "--progress", "json")
+        events = [json.loads(line) for line in ran.err.splitlines() if line.startswith("{")]
+        return {event["step"] for event in events if event["event"] == "finished"}
+
+    def addons(self) -> dict[str, tuple[str, str | None]]:
+        """Each addon's state, and who enabled it if that was the sandbox."""
+        rows = json.loads(self.sandbox("addons", "list", "-o", "json").out)
+        return {row["name"]: (row["state"], row["by"]) for row in rows}
+
+    def kubectl(self, *words: str) -> str:
+        return tool(machine.kubectl(), "--kubeconfig", self.names.kubeconfig, *words)
+
+
+def own(addon: str, registry: int, **images: str) -> dict[str, Any]:
+    """An addon with images of the sandbox's registry in the place of its own."""
+    hosts = ",".join(f"{key}=localhost:{registry}" for key in images)
+    return {
+        "addon": addon,
+        "values": {"images": ",".join(f"{key}={name}" for key, name in images.items()), "registries": hosts},
+    }

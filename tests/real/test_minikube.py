@@ -5,8 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import threading
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +18,9 @@ from sandbox.cli import environment
 from sandbox.cluster.api import Cluster
 from sandbox.credentials.registry_creds import CLOUDS, secret
 from sandbox.host.waiting import wait_until
-from sandbox.names import Names
 from tests.real import machine, minikube
-from tests.real.machine import CommandLine, Ran, tool
+from tests.real.machine import tool
+from tests.real.minikube import Sandbox, own
 
 pytestmark = pytest.mark.real
 
@@ -30,51 +29,6 @@ CANARY = "canary-secret-9f31"
 ACCOUNT = "123456789012"
 # What stands in for the addon's own program, which is in no package registry: it only stays.
 STANDING = 'FROM sandbox.dev/busybox:latest\nCMD ["busybox", "sleep", "86400"]\n'
-
-
-@dataclass(frozen=True)
-class Sandbox:
-    """A sandbox on minikube without an ingress, with a spec that the tests change."""
-
-    folder: Path
-    spec: Mapping[str, Any]
-    env: Mapping[str, str]
-    said: list[str] = field(default_factory=list)
-
-    @property
-    def names(self) -> Names:
-        return environment.home().sandbox(NAME)
-
-    def sandbox(self, *words: str, status: int | None = 0) -> Ran:
-        ran = CommandLine({"KUBECONFIG": str(self.folder / "kubeconfig"), **self.env}, self.folder)(
-            *words, status=status, timeout=900
-        )
-        self.said.extend((ran.out, ran.err))
-        return ran
-
-    def up(self, **more: Any) -> set[str]:
-        """Bring it up with `more` in the spec; the steps that had something to do."""
-        (self.folder / "sandbox.yaml").write_text(yaml.safe_dump({**self.spec, **more}))
-        ran = self.sandbox("up", "--progress", "json")
-        events = [json.loads(line) for line in ran.err.splitlines() if line.startswith("{")]
-        return {event["step"] for event in events if event["event"] == "finished"}
-
-    def addons(self) -> dict[str, tuple[str, str | None]]:
-        """Each addon's state, and who enabled it if that was the sandbox."""
-        rows = json.loads(self.sandbox("addons", "list", "-o", "json").out)
-        return {row["name"]: (row["state"], row["by"]) for row in rows}
-
-    def kubectl(self, *words: str) -> str:
-        return tool(machine.kubectl(), "--kubeconfig", self.names.kubeconfig, *words)
-
-    def held(self) -> dict[str, dict[str, str]]:
-        """What the Secrets of registry-creds hold, by cloud."""
-        found = json.loads(self.kubectl("-n", "kube-system", "get", "secrets", "-o", "json"))["items"]
-        data = {one["metadata"]["name"]: one.get("data") or {} for one in found}
-        return {
-            cloud: {key: base64.b64decode(value).decode() for key, value in data[secret(cloud)].items()}
-            for cloud in CLOUDS
-        }
 
 
 @pytest.fixture(scope="module")
@@ -103,15 +57,6 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
         yield made
     finally:
         made.sandbox("down", NAME, "--purge", status=None)
-
-
-def own(addon: str, registry: int, **images: str) -> dict[str, Any]:
-    """An addon with images of the sandbox's registry in the place of its own."""
-    hosts = ",".join(f"{key}=localhost:{registry}" for key in images)
-    return {
-        "addon": addon,
-        "values": {"images": ",".join(f"{key}={name}" for key, name in images.items()), "registries": hosts},
-    }
 
 
 @pytest.fixture
@@ -175,6 +120,15 @@ def test_another_provisioner_of_minikube_s_gives_disks(sandbox: Sandbox, disks: 
     sandbox.kubectl("delete", "pod/data", "pvc/data")
 
 
+def held(sandbox: Sandbox) -> dict[str, dict[str, str]]:
+    """What the Secrets of registry-creds hold, by cloud."""
+    found = json.loads(sandbox.kubectl("-n", "kube-system", "get", "secrets", "-o", "json"))["items"]
+    data = {one["metadata"]["name"]: one.get("data") or {} for one in found}
+    return {
+        cloud: {key: base64.b64decode(value).decode() for key, value in data[secret(cloud)].items()} for cloud in CLOUDS
+    }
+
+
 def accounts(folder: Path, password: str) -> list[dict[str, Any]]:
     """An account of each cloud, whose every secret has the canary in it."""
     auth = base64.b64encode(f"dave:{password}".encode()).decode()
@@ -218,15 +172,15 @@ def test_registry_creds_is_told_every_account_and_nobody_else_is(sandbox: Sandbo
     sandbox.up(addons=[creds], credentials=wanted)
     watch.enough.set()
     watch.join()
-    held = sandbox.held()
-    assert held["dpr"] == {
+    told = held(sandbox)
+    assert told["dpr"] == {
         "DOCKER_PRIVATE_REGISTRY_SERVER": "quay.io",
         "DOCKER_PRIVATE_REGISTRY_USER": "dave",
         "DOCKER_PRIVATE_REGISTRY_PASSWORD": f"{CANARY}-docker",
     }
-    assert held["ecr"]["AWS_SECRET_ACCESS_KEY"] == f"{CANARY}-aws" and held["ecr"]["aws-account"] == ACCOUNT
-    assert json.loads(held["gcr"]["application_default_credentials.json"])["private_key"] == f"{CANARY}-google"
-    assert (held["acr"]["ACR_URL"], held["acr"]["ACR_PASSWORD"]) == ("demo.azurecr.io", f"{CANARY}-azure")
+    assert told["ecr"]["AWS_SECRET_ACCESS_KEY"] == f"{CANARY}-aws" and told["ecr"]["aws-account"] == ACCOUNT
+    assert json.loads(told["gcr"]["application_default_credentials.json"])["private_key"] == f"{CANARY}-google"
+    assert (told["acr"]["ACR_URL"], told["acr"]["ACR_PASSWORD"]) == ("demo.azurecr.io", f"{CANARY}-azure")
     assert sandbox.addons()["registry-creds"] == ("ready", "spec")
     pod = sandbox.kubectl("-n", "kube-system", "get", "pods", "-l", "name=registry-creds", "-o", "name").split()[0]
     inside = sandbox.kubectl("-n", "kube-system", "exec", pod, "--", "busybox", "env")
@@ -237,10 +191,10 @@ def test_registry_creds_is_told_every_account_and_nobody_else_is(sandbox: Sandbo
 
 
 def test_another_password_arrives_and_the_other_accounts_stay(sandbox: Sandbox, creds: dict[str, Any]) -> None:
-    before = sandbox.held()
+    before = held(sandbox)
     wanted = accounts(sandbox.folder, f"{CANARY}-newer")[:1]
     assert "Addons of minikube" in sandbox.up(addons=[creds], credentials=wanted)
-    after = sandbox.held()
+    after = held(sandbox)
     assert after["dpr"] == {**before["dpr"], "DOCKER_PRIVATE_REGISTRY_PASSWORD": f"{CANARY}-newer"}
     assert {cloud: after[cloud] for cloud in CLOUDS if cloud != "dpr"} == {
         cloud: before[cloud] for cloud in CLOUDS if cloud != "dpr"

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from sandbox.cluster.api import Cluster, ClusterError
+from sandbox.ingress.controller import PASSTHROUGH
 
 INGRESS = ("networking.k8s.io/v1", "Ingress")
 HTTP_ROUTE = ("gateway.networking.k8s.io/v1", "HTTPRoute")
-PASSTHROUGH = "nginx.ingress.kubernetes.io/ssl-passthrough"
 CLASS = "kubernetes.io/ingress.class"  # how a class was named before networking.k8s.io/v1
 
 

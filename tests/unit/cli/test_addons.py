@@ -33,3 +33,15 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_no_addon_is_refused_without_an_engine(addon: str, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         CliRunner().invoke(addons.command, ["enable", addon], catch_exceptions=False, standalone_mode=False)
+
+
+@pytest.mark.parametrize(
+    ("addon", "controller"), [("ingress", "traefik"), ("ingress", "none"), ("kong", "traefik"), ("kong", "nginx")]
+)
+def test_minikube_s_ingresses_are_for_the_spec_to_ask_for(tmp_path: Path, addon: str, controller: str) -> None:
+    (tmp_path / "sandbox.yaml").write_text(
+        f"{{cluster: {{provider: minikube}}, ingress: {{controller: {controller}}}, images: {{source: upstream}}}}\n"
+    )
+    with pytest.raises(UsageError, match=f"the addon '{addon}' decides who answers") as caught:
+        CliRunner().invoke(addons.command, ["enable", addon], catch_exceptions=False, standalone_mode=False)
+    assert f"addons: [{addon}] and ingress: {{controller: none}}" in caught.value.fix

@@ -108,6 +108,55 @@ def test_a_profile_is_found_by_its_name(folder: Path) -> None:
     assert install(folder, profile=said({"invalid": [], "valid": []})).look() is None
 
 
+def test_a_profile_s_ingress_has_a_certificate_that_is_given_without_a_question(folder: Path) -> None:
+    kubernetes = {"ContainerRuntime": "docker", "KubernetesVersion": "v1.35.1", "CustomIngressCert": "a/b"}
+    config = {"Driver": "docker", "KubernetesConfig": kubernetes}
+    found = install(folder, profile=said({"valid": [{"Name": "p", "Config": config}]})).look()
+    assert found is not None and found.ingress_certificate == "a/b"
+    install(folder, addons=f"read -r line; echo $line > {folder}/read").give_ingress("sandbox-system/default-tls")
+    assert (folder / "read").read_text() == "sandbox-system/default-tls\n"
+    assert (folder / "calls").read_text().splitlines()[-1].endswith(" addons configure ingress --profile p")
+
+
+# What minikube 1.38.1 prints.
+TABLE = """  - ingress has the following images:
+┌────────────┬───────────────────────────────────────────┬──────────────────┐
+│ IMAGE NAME │               DEFAULT IMAGE               │ DEFAULT REGISTRY │
+├────────────┼───────────────────────────────────────────┼──────────────────┤
+│ Controller │ nginx/controller:v1.14.3@sha256:82917be97 │ registry.k8s.io  │
+│ Certgen    │ certgen:v1.6.7                            │                  │
+└────────────┴───────────────────────────────────────────┴──────────────────┘
+"""
+
+
+@pytest.mark.parametrize(
+    ("config", "chosen", "places", "wanted"),
+    [
+        ({}, {}, {}, ("registry.k8s.io/nginx/controller:v1.14.3@sha256:82917be97", "certgen:v1.6.7")),
+        (
+            {"CustomAddonImages": {"Controller": "mine:1"}, "KubernetesConfig": {"ImageRepository": "near.cn"}},
+            {},
+            {"Certgen": "localhost:5001"},
+            ("near.cn/mine:1", "localhost:5001/certgen:v1.6.7"),
+        ),
+        (
+            {"CustomAddonImages": {"Controller": "mine:1"}, "CustomAddonRegistries": None},
+            {"Controller": "mine:2"},
+            {"Controller": "localhost:5001"},
+            ("localhost:5001/mine:2", "certgen:v1.6.7"),
+        ),
+    ],
+)
+def test_the_images_of_an_addon_are_its_own_those_of_before_and_those_chosen_now(
+    folder: Path, config: dict[str, object], chosen: dict[str, str], places: dict[str, str], wanted: tuple[str, str]
+) -> None:
+    (folder / "table").write_text(TABLE)
+    shown = f'while read -r line; do echo "$line"; done < {folder}/table'
+    minikube = install(folder, addons=shown, profile=said({"valid": [{"Name": "p", "Config": config}]}))
+    found = minikube.images("ingress", chosen, places)
+    assert found == dict(zip(("Controller", "Certgen"), wanted, strict=True))
+
+
 def test_addons_are_enabled_or_not(folder: Path) -> None:
     listed = {"ingress": {"Profile": "p", "Status": "enabled"}, "olm": {"Profile": "p", "Status": "disabled"}, "x": {}}
     assert install(folder, addons=said(listed)).addons() == {"ingress": True, "olm": False, "x": False}

@@ -33,6 +33,7 @@ CLUSTER_WIDE = {
 }
 CLASS = "/apis/networking.k8s.io/v1/ingressclasses/nginx"
 SYSTEM, THEIRS = "/api/v1/namespaces/sandbox-system", "/api/v1/namespaces/demo"
+INGRESS = "/api/v1/namespaces/ingress-nginx/configmaps/ingress-nginx-controller"
 DOCKER = Profile("docker", "containerd", "v1.36.3")
 
 
@@ -179,7 +180,9 @@ def test_a_profile_of_the_user_s_is_neither_made_nor_removed_and_what_is_ours_le
         kubeconfig(names.kubeconfig, server.server_address[1])
         server.kinds |= {path: dict(kinds) for path, kinds in CLUSTER_WIDE.items()}
         server.objects |= {CLASS: {"metadata": {"annotations": {APPLIED: "x"}}}, SYSTEM: {}, THEIRS: {}}
+        server.objects[INGRESS] = {"metadata": {}, "data": {"use-proxy-protocol": "true"}}
         assert not adopting.delete()
+        assert "data" not in server.objects.pop(INGRESS), "what we no longer apply goes"
         assert server.objects == {THEIRS: {}}
     assert ["sandbox-*.service" in script for script in ran] == [True]
     assert "mine" in world.profiles and "mine" in world.engine.boxes

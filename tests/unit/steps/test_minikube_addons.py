@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,15 +15,17 @@ from sandbox.addons.choice import Use
 from sandbox.cluster.minikube import Minikube, MinikubeFailed
 from sandbox.credentials import registry_creds
 from sandbox.errors import UsageError
+from sandbox.host.engine import ContainerSpec
 from sandbox.host.process import ToolFailed
 from sandbox.host.waiting import WaitTimeout
 from sandbox.names import Names
+from sandbox.providers.minikube import PROFILE, ROLE, nodes
 from sandbox.spec.credentials import Docker
 from sandbox.steps import minikube_addons
 from sandbox.steps.minikube_addons import LABEL, MinikubeAddonsStep
 from sandbox.steps.step import State
 from tests.api_server import ApiServer
-from tests.fakes import NoWork
+from tests.fakes import FakeContainer, FakeEngine, NoWork
 
 CONTROLLER = "/api/v1/namespaces/kube-system/replicationcontrollers/registry-creds"
 SECRET = "/api/v1/namespaces/kube-system/secrets/registry-creds-"
@@ -39,6 +41,18 @@ class World:
     calls: list[str] = field(default_factory=list)
     settings: dict[str, object] = field(default_factory=dict)
     ready: int = 1
+    pulls: dict[str, tuple[int, str]] = field(default_factory=dict)
+    pulled: list[str] = field(default_factory=list)
+
+    def crictl(self, box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
+        """A node that has what it pulled, and pulls whatever `pulls` has nothing against."""
+        image = argv[-1]
+        if "inspecti" in argv:
+            return (0, "") if image in self.pulled else (1, "no such image")
+        answer = self.pulls.get(image, (0, ""))
+        if answer[0] == 0:
+            self.pulled.append(image)
+        return answer
 
 
 @dataclass(frozen=True)
@@ -47,6 +61,12 @@ class Playing(Minikube):
 
     def addons(self) -> dict[str, bool]:
         return dict(self.world.on)
+
+    def images(
+        self, addon: str, chosen: Mapping[str, str] | None = None, registries: Mapping[str, str] | None = None
+    ) -> dict[str, str]:
+        own = {"A": "x.example/a:1", "B": "x.example/b:1"} if addon == "registry-creds" else {}
+        return {key: f"{(registries or {}).get(key)}/{name}" for key, name in (chosen or {}).items()} or own
 
     def enable(self, addon: str, *, options: tuple[str, ...] = ()) -> None:
         self.world.calls.append(" ".join(("enable", addon, *options)))
@@ -78,16 +98,20 @@ def secret(values: dict[str, str]) -> dict[str, object]:
 
 
 @pytest.fixture
-def world(server: ApiServer) -> World:
+def world(server: ApiServer, engine: FakeEngine) -> World:
     server.kinds["/api/v1"]["ReplicationController"] = ("replicationcontrollers", True)
     server.kinds["/apis/apps/v1"]["DaemonSet"] = ("daemonsets", True)
-    return World(server)
+    made = World(server)
+    engine.create_network("p", {})
+    engine.add(FakeContainer(ContainerSpec("p", "node", (), {PROFILE: "p", ROLE: ""}, "p"), "", read_only=False))
+    engine.programs |= {"crictl": made.crictl, "timeout": made.crictl}
+    return made
 
 
 @pytest.fixture
-def step(world: World, names: Names) -> Callable[..., MinikubeAddonsStep]:
+def step(world: World, names: Names, engine: FakeEngine) -> Callable[..., MinikubeAddonsStep]:
     def step(*uses: Use, entries: tuple[Docker, ...] = ()) -> MinikubeAddonsStep:
-        return MinikubeAddonsStep(Playing(Path("/minikube"), "p", world), names, uses, entries)
+        return MinikubeAddonsStep(Playing(Path("/minikube"), "p", world), names, nodes(engine, "p"), uses, entries)
 
     return step
 
@@ -99,6 +123,7 @@ def test_one_is_enabled_with_its_images_waited_for_and_remembered(
     assert (made.check().state, made.check().detail) == (State.ABSENT, "registry-creds is off")
     made.apply(NoWork())
     assert world.calls == ["enable registry-creds --images=A=creds:1 --registries=A=localhost:5001"]
+    assert world.pulled == ["localhost:5001/creds:1"]
     assert (made.check().state, made.check().detail) == (State.READY, "registry-creds")
     world.server.objects[CONTROLLER]["status"] = {}
     assert (made.check().state, "0 of 1 pods" in made.check().detail) == (State.DRIFTED, True)
@@ -114,6 +139,21 @@ def test_one_that_does_not_come_up_is_told(
     assert "ReplicationController kube-system/registry-creds: 0 of 1 pods are ready" in caught.value.details
     with pytest.raises(MinikubeFailed, match="could not enable 'ingress'"):
         step(Use("ingress")).apply(NoWork())
+
+
+def test_one_whose_images_do_not_come_is_not_enabled_and_they_are_named(
+    step: Callable[..., MinikubeAddonsStep], world: World
+) -> None:
+    world.pulls = {"x.example/a:1": (1, "began\ndial tcp: lookup x.example: no such host\n")}
+    with pytest.raises(MinikubeFailed, match="cannot pull an image of minikube's addon 'registry-creds'") as caught:
+        step(Use("registry-creds")).apply(NoWork())
+    assert caught.value.details == "x.example/a:1: dial tcp: lookup x.example: no such host"
+    assert 'images: "A=NAME:TAG", registries: "A=localhost:PORT"' in caught.value.fix
+    assert (world.calls, world.pulled) == ([], ["x.example/b:1"])
+    # Whether pods have an account there only they can tell.
+    world.pulls = {"x.example/a:1": (1, "unexpected status: 401 Unauthorized"), "x.example/b:1": (124, "")}
+    step(Use("registry-creds")).apply(NoWork())
+    assert world.calls == ["enable registry-creds"]
 
 
 def test_those_of_an_earlier_spec_go_and_those_of_commands_and_of_the_user_stay(
