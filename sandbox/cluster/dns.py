@@ -9,6 +9,7 @@ from typing import Any
 
 NAMESPACE = "kube-system"
 NAME = "coredns"
+PODS = "k8s-app=kube-dns"
 # What of the Corefile the running pod has read.
 MARK = "sandbox.dev/corefile"
 
@@ -82,6 +83,13 @@ def nameservers(text: str) -> tuple[str, ...]:
     """All nameservers that a configuration of `corefile` forwards to, each once."""
     found = re.findall(r"^    forward \S+ ([^{]+) \{$", text, re.MULTILINE)
     return tuple(dict.fromkeys(server for servers in found for server in servers.split()))
+
+
+def ask_ready(address: str) -> list[str]:
+    """What a node is to execute to know whether the CoreDNS pod at `address` is in step with the API server."""
+    # Its plugin `ready` says so on this port; a pod that has begun without the API server answers names, wrongly.
+    script = r'exec 3<>/dev/tcp/$0/8181 && printf "GET /ready HTTP/1.0\r\n\r\n" >&3 && grep -q "200 OK" <&3'
+    return ["timeout", "3", "bash", "-c", script, address]
 
 
 def config_map(text: str) -> dict[str, Any]:

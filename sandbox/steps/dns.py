@@ -12,6 +12,7 @@ from sandbox.cluster.readiness import pending, wait_ready
 from sandbox.host.engine import Engine
 from sandbox.host.gateway import host_address
 from sandbox.host.resolvers import Upstream
+from sandbox.host.waiting import wait_until
 from sandbox.names import HOST, Names
 from sandbox.providers.provider import Nodes
 from sandbox.steps.step import State, Status, Work
@@ -52,6 +53,9 @@ class DnsStep:
         wanted = deployment["spec"]["template"]["metadata"]["annotations"]
         if found.get("data") != dns.config_map(text)["data"] or annotations.get(dns.MARK) != wanted[dns.MARK]:
             return Status(State.DRIFTED, "another configuration")
+        behind = self._behind(cluster)
+        if behind:
+            return Status(State.DRIFTED, behind)
         asks = f"asks {', '.join(self.upstream.servers)}"
         return Status(State.READY, f"*.{self.domain} inside too, {asks}" if self.ingress else asks)
 
@@ -61,9 +65,20 @@ class DnsStep:
         deployment = self._deployment(cluster, text)
         cluster.apply(deployment)
         wait_ready(cluster, [deployment], timeout=120)
+        wait_until(lambda: self._behind(cluster), what=self.title, timeout=60)
 
     def undo(self) -> bool:
         return False
+
+    def _behind(self, cluster: Cluster) -> str | None:
+        """Which pod does not know the cluster's Services yet; what the API server says may be of before a rest."""
+        for pod in cluster.list("v1", "Pod", dns.NAMESPACE, selector=dns.PODS):
+            metadata, address = pod["metadata"], (pod.get("status") or {}).get("podIP")
+            if address and "deletionTimestamp" not in metadata:
+                status, _ = self.nodes.execute(pod["spec"]["nodeName"], dns.ask_ready(address))
+                if status != 0:
+                    return f"{metadata['name']} does not know the cluster's Services yet"
+        return None
 
     def _deployment(self, cluster: Cluster, text: str) -> Mapping[str, Any]:
         return dns.deployment(text, cluster.get(*dns.API), alone=len(self.nodes.every()) == 1)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
 from sandbox.cluster import dns
+from sandbox.host.engine import ContainerSpec
 from sandbox.host.resolvers import Upstream
-from sandbox.names import HOST, INGRESS_SERVICE, Names
+from sandbox.names import HOST, INGRESS_SERVICE, NETWORK, Names
 from sandbox.providers import kind
 from sandbox.steps.dns import DnsStep
 from sandbox.steps.step import State
 from tests.api_server import ApiServer
 from tests.controllers import Controllers
-from tests.fakes import FakeEngine, NoWork
+from tests.fakes import FakeContainer, FakeEngine, NoWork
 
 DEPLOYMENT = "/apis/apps/v1/namespaces/kube-system/deployments/coredns"
 COREFILE = "/api/v1/namespaces/kube-system/configmaps/coredns"
@@ -84,3 +86,27 @@ def test_this_machine_has_a_name_unless_the_user_gives_it_to_another(server: Api
     replace(step, hosts={HOST: "10.0.0.6"}).apply(NoWork())
     text = server.objects[COREFILE]["data"]["Corefile"]
     assert f"10.0.0.6 {HOST}\n" in text and "172.30.0.1" not in text
+
+
+def test_a_pod_that_has_lost_step_is_waited_for_whatever_the_api_server_says(
+    engine: FakeEngine, names: Names, server: ApiServer, step: DnsStep
+) -> None:
+    step.apply(NoWork())
+    answers, asked = [0, 1, 1, 0], []
+
+    def ask(box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
+        asked.append(argv[-1])
+        return answers.pop(0), ""
+
+    engine.programs["timeout"] = ask
+    engine.add(FakeContainer(ContainerSpec(names.node, "node", (), {}, NETWORK), "", read_only=False))
+    pod = {
+        "kind": "Pod",
+        "metadata": {"name": "coredns-1", "labels": {"k8s-app": "kube-dns"}},
+        "spec": {"nodeName": names.node},
+    }
+    server.objects["/api/v1/namespaces/kube-system/pods/coredns-1"] = {**pod, "status": {"podIP": "10.244.0.4"}}
+    assert step.check().state is State.READY
+    assert (step.check().state, step.check().detail[:9]) == (State.DRIFTED, "coredns-1")
+    step.apply(NoWork())
+    assert (asked, answers) == (["10.244.0.4"] * 4, [])
