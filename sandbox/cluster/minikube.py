@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -114,6 +115,16 @@ class Minikube:
             kubernetes["KubernetesVersion"],
             kubernetes.get("CustomIngressCert", ""),
         )
+
+    def chosen_kubernetes(self) -> str | None:
+        """The version that the user's own settings ask for; None for minikube's default."""
+        found = os.environ.get("MINIKUBE_KUBERNETES_VERSION")
+        if found:
+            return found
+        try:
+            return process.run([self.program, "config", "get", "kubernetes-version"], timeout=20).strip() or None
+        except process.ToolFailed:  # it has no such setting
+            return None
 
     def load(self, archive: Path) -> None:
         """Put the images of an archive into every node. That it worked, minikube does not say."""

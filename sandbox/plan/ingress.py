@@ -25,7 +25,8 @@ def controller(site: Site, before: set[str]) -> list[Step]:
     if site.spec.ingress.controller == "none":
         return [NoIngressStep(site.names)]
     wanted = _nginx(site) if site.spec.ingress.controller == "nginx" else _traefik(site)
-    needs = (certificates.default(site.spec), *(("node-images",) if "node-images" in before else ()))
+    # An ingress of minikube's that is no longer wanted takes its class of the same name along.
+    needs = (certificates.default(site.spec), *(one for one in ("node-images", "minikube-addons") if one in before))
     return [IngressStep(site.engine, site.nodes.network, site.names, wanted, needs=needs)]
 
 

@@ -22,7 +22,9 @@ from sandbox.spec import Spec
 
 def provider(spec: Spec, names: Names, engine: Engine, own: OwnImages) -> Provider:
     """What makes the cluster of the sandbox. Raises MissingTool."""
-    return _minikube(spec, names, engine) if spec.cluster.provider == "minikube" else _kind(spec, names, engine, own)
+    return (
+        _minikube(spec, names, engine, own) if spec.cluster.provider == "minikube" else _kind(spec, names, engine, own)
+    )
 
 
 def _kind(spec: Spec, names: Names, engine: Engine, own: OwnImages) -> KindProvider:
@@ -32,11 +34,12 @@ def _kind(spec: Spec, names: Names, engine: Engine, own: OwnImages) -> KindProvi
     return KindProvider(engine, names, program, spec.cluster, own.references["node"], _tags(own), servers, search, told)
 
 
-def _minikube(spec: Spec, names: Names, engine: Engine) -> MinikubeProvider:
+def _minikube(spec: Spec, names: Names, engine: Engine, own: OwnImages) -> MinikubeProvider:
     adopted = spec.cluster.profile
     tool = Minikube.find(adopted or names.cluster)
     told = proxied(spec, names, engine, minikube.nodes(engine, tool.profile))
-    return MinikubeProvider(engine, names, tool, adopted is not None, spec.cluster.kubernetes, told)
+    loaded = own.source == "bundle"
+    return MinikubeProvider(engine, names, tool, adopted is not None, spec.cluster.kubernetes, told, loaded)
 
 
 def upstream(spec: Spec) -> Upstream:

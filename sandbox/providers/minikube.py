@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -23,6 +24,10 @@ DRIVER = "docker"
 PROFILE = "name.minikube.sigs.k8s.io"
 # What tells a node from the containers that minikube only prepares its volume with; its value is empty.
 ROLE = "role.minikube.sigs.k8s.io"
+# Loaded images were never pulled. Once the same bytes are pulled by another name, the kubelet would want a pull of the
+# loaded names too, and there is nothing to pull from (KEP-2535). minikube passes on no other setting that prevents it.
+NO_SECOND_PULL = "--extra-config=kubelet.feature-gates=KubeletEnsureSecretPulledImages=false"
+VERIFYING = (1, 35)  # the first Kubernetes that does so
 # A file in the node that says minikube came to its end.
 COMPLETE = PurePosixPath("/etc/sandbox/complete")
 
@@ -34,7 +39,10 @@ def nodes(engine: Engine, profile: str) -> Containers:
 
 @dataclass(frozen=True)
 class MinikubeProvider:
-    """One profile of minikube's: the sandbox's own, or when `adopted` the user's, which is never made or removed."""
+    """One profile of minikube's: the sandbox's own, or when `adopted` the user's, which is never made or removed.
+
+    `kubernetes` is its version, by default minikube's; `loaded` says that our images are loaded into its nodes.
+    """
 
     engine: Engine
     names: Names
@@ -42,6 +50,7 @@ class MinikubeProvider:
     adopted: bool
     kubernetes: str | None
     proxied: Proxied
+    loaded: bool = False
 
     @property
     def nodes(self) -> Nodes:
@@ -77,7 +86,7 @@ class MinikubeProvider:
             self.delete()
         files.make_private_dir(self.names.folder)
         version = (f"--kubernetes-version={self.kubernetes}",) if self.kubernetes else ()
-        options = (f"--driver={DRIVER}", f"--container-runtime={RUNTIME}", *version)
+        options = (f"--driver={DRIVER}", f"--container-runtime={RUNTIME}", *version, *self._kept())
         self.minikube.start(kubeconfig=self.names.kubeconfig, options=options, say=say)
         self.engine.write_file(self.minikube.profile, COMPLETE, b"")
         self._tell_proxy(say)
@@ -116,6 +125,12 @@ class MinikubeProvider:
     def load(self, archive: Path) -> None:
         """Have minikube put the images into the nodes."""
         self.minikube.load(archive)
+
+    def _kept(self) -> tuple[str, ...]:
+        """What lets pods use images that were loaded, whatever else is pulled."""
+        number = re.match(r"v?(\d+)\.(\d+)", self.kubernetes or self.minikube.chosen_kubernetes() or "")
+        old = number is not None and tuple(map(int, number.groups())) < VERIFYING
+        return (NO_SECOND_PULL,) if self.loaded and not old else ()
 
     def _tell_proxy(self, say: Callable[[str], None]) -> None:
         for node in self.nodes.running():

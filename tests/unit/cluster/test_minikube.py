@@ -101,6 +101,14 @@ def test_a_status_of_nothing_is_one_too(folder: Path, tmp_path: Path) -> None:
     assert several.status(tmp_path / "k")["Host"] == "Running"
 
 
+def test_the_version_that_the_user_chose_is_asked_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MINIKUBE_KUBERNETES_VERSION", raising=False)
+    assert install(folder, config="echo v1.34.2").chosen_kubernetes() == "v1.34.2"
+    assert install(folder, config="echo 'no such key'; exit 14").chosen_kubernetes() is None
+    monkeypatch.setenv("MINIKUBE_KUBERNETES_VERSION", "v1.33.0")
+    assert install(folder, config="echo v1.34.2").chosen_kubernetes() == "v1.33.0"
+
+
 def test_a_profile_is_found_by_its_name(folder: Path) -> None:
     config = {"Driver": "docker", "KubernetesConfig": {"ContainerRuntime": "docker", "KubernetesVersion": "v1.35.1"}}
     profiles = {"invalid": [], "valid": [{"Name": "other", "Config": {}}, {"Name": "p", "Config": config}]}

@@ -15,7 +15,7 @@ from sandbox.host.engine import ContainerSpec
 from sandbox.host.proxies import Proxies
 from sandbox.names import EDGE, LABEL, NETWORK, Names
 from sandbox.providers import minikube
-from sandbox.providers.minikube import PROFILE, ROLE, MinikubeProvider
+from sandbox.providers.minikube import NO_SECOND_PULL, PROFILE, ROLE, MinikubeProvider
 from sandbox.providers.provider import Standing
 from sandbox.providers.proxied import Proxied
 from sandbox.providers.vacate import APPLIED
@@ -124,6 +124,31 @@ def test_a_profile_of_our_own_comes_stops_starts_and_goes(
     assert provider.standing() is Standing.RUNNING
     assert provider.delete() and not provider.delete()
     assert not world.profiles and not names.folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("kubernetes", "chosen", "loaded", "told"),
+    [
+        (None, None, True, True),
+        (None, "stable", True, True),
+        ("v1.35.1", "v1.30.0", True, True),
+        ("v1.34.9", None, True, False),
+        (None, "1.34.0", True, False),
+        ("v1.36.3", None, False, False),
+    ],
+)
+def test_loaded_images_can_be_used_whatever_else_is_pulled(
+    provider: MinikubeProvider,
+    names: Names,
+    monkeypatch: pytest.MonkeyPatch,
+    kubernetes: str | None,
+    chosen: str | None,
+    loaded: bool,
+    told: bool,
+) -> None:
+    monkeypatch.setattr(Playing, "chosen_kubernetes", lambda self: chosen)
+    replace(provider, kubernetes=kubernetes, loaded=loaded).create(print, print)
+    assert (NO_SECOND_PULL in names.kubeconfig.read_text().split()) == told
 
 
 def test_one_that_was_left_half_made_is_made_anew(provider: MinikubeProvider, world: World) -> None:
