@@ -6,15 +6,15 @@ from sandbox.cluster.api import Cluster, ClusterError, Manifest
 
 
 def attempt(cluster: Cluster, manifest: Manifest) -> str | None:
-    """Apply; a new namespace gets its service account, and a new kind its endpoint, only after a moment.
+    """Apply; a namespace gets its service account, a kind its endpoint and a webhook its Service only after a moment.
 
     Returns None when it is done, what it still lacks otherwise; raises ClusterError for everything else.
     """
     try:
         cluster.apply(manifest)
     except ClusterError as error:
-        early = (error.status == 403 and "serviceaccount" in error.details) or "the cluster knows no" in str(error)
-        if not early:
+        account = error.status == 403 and "serviceaccount" in error.details
+        if not (account or "the cluster knows no" in str(error) or "failed calling webhook" in error.details):
             raise
         return error.details or error.brief
     return None
