@@ -57,8 +57,8 @@ def build(
         addons.addons(site),
         *certificates.secrets(site),
         *addons.of_minikube(site),
-        *ingress.controller(site, {step.name for step in steps}),
     ]
+    steps += ingress.controller(site, {step.name for step in steps})
     steps.append(cluster.objects(site, {step.name for step in steps}))
     steps += ingress.proof(site)
     return tuple(steps)
