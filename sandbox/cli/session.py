@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 # What `up` brings in from the user's files.
-BROUGHT = ("spec", "push", "addons", "minikube-addons", "apply")
+BROUGHT = ("spec", "push", "addons", "minikube-disused", "minikube-addons", "apply")
 
 
 @contextmanager

@@ -56,9 +56,10 @@ def build(
         *registry.accounts(site),
         addons.addons(site),
         *certificates.secrets(site),
-        *addons.of_minikube(site),
+        *addons.disused(site),
     ]
     steps += ingress.controller(site, {step.name for step in steps})
+    steps += addons.of_minikube(site)
     steps.append(cluster.objects(site, {step.name for step in steps}))
     steps += ingress.proof(site)
     return tuple(steps)

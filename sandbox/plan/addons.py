@@ -15,6 +15,7 @@ from sandbox.providers.minikube import MinikubeProvider
 from sandbox.spec import Spec
 from sandbox.steps.addon import AddonStep
 from sandbox.steps.addon_images import AddonImages
+from sandbox.steps.minikube_disused import MinikubeDisusedStep
 from sandbox.steps.minikube_ingress import ADDON as INGRESS
 from sandbox.steps.minikube_ingress import MinikubeIngressStep
 from sandbox.steps.step import Step
@@ -36,6 +37,14 @@ def addons(site: Site) -> Step:
     return AddonStep(images, uses, values, needs=("wiring", *(("push",) if spec.push else ())))
 
 
+def disused(site: Site) -> list[Step]:
+    """The end of minikube's own addons that the spec names no more."""
+    provider = site.provider
+    if not isinstance(provider, MinikubeProvider):
+        return []
+    return [MinikubeDisusedStep(provider.minikube, site.names, tuple(use.source for use in _of_minikube(site.spec)))]
+
+
 def of_minikube(site: Site) -> list[Step]:
     """minikube's own addons that the spec names, on a cluster of minikube's. Raises UsageError."""
     spec, provider = site.spec, site.provider
@@ -44,19 +53,18 @@ def of_minikube(site: Site) -> list[Step]:
     from sandbox.steps.minikube_addons import MinikubeAddonsStep  # and the credentials that it may carry
 
     tool, names = provider.minikube, site.names
-    uses = tuple(use for use in _uses(spec) if _is_minikubes(spec, use))
-    needs = ("wiring", *(("push",) if spec.push else ()))
     before: list[Step] = []
     if has_minikubes_ingress(spec):
         _require_no_passthrough(spec)
-        before.append(MinikubeIngressStep(tool, names, needs=(certificates.default(spec),)))
-    needs += tuple(step.name for step in before)
-    return [*before, MinikubeAddonsStep(tool, names, site.nodes, uses, spec.credentials, needs=needs)]
+        # Not before an ingress of ours has gone: both want the node's ports, and have a class of the same name.
+        before.append(MinikubeIngressStep(tool, names, needs=(certificates.default(spec), "ingress")))
+    needs = ("wiring", *(("push",) if spec.push else ()), *(step.name for step in before))
+    return [*before, MinikubeAddonsStep(tool, names, site.nodes, _of_minikube(spec), spec.credentials, needs=needs)]
 
 
 def has_minikubes_ingress(spec: Spec) -> bool:
     """Whether minikube's own ingress addon is what answers in the cluster."""
-    return any(use.source == INGRESS and _is_minikubes(spec, use) for use in _uses(spec))
+    return any(use.source == INGRESS for use in _of_minikube(spec))
 
 
 def _require_no_passthrough(spec: Spec) -> None:
@@ -71,6 +79,10 @@ def _require_no_passthrough(spec: Spec) -> None:
 
 def _uses(spec: Spec) -> tuple[Use, ...]:
     return tuple(Use(one.addon, one.values) for one in spec.addons)
+
+
+def _of_minikube(spec: Spec) -> tuple[Use, ...]:
+    return tuple(use for use in _uses(spec) if _is_minikubes(spec, use))
 
 
 def _is_minikubes(spec: Spec, use: Use) -> bool:

@@ -26,7 +26,7 @@ def controller(site: Site, before: set[str]) -> list[Step]:
         return [NoIngressStep(site.names)]
     wanted = _nginx(site) if site.spec.ingress.controller == "nginx" else _traefik(site)
     # An ingress of minikube's that is no longer wanted takes its class of the same name along.
-    needs = (certificates.default(site.spec), *(one for one in ("node-images", "minikube-addons") if one in before))
+    needs = (certificates.default(site.spec), *(one for one in ("node-images", "minikube-disused") if one in before))
     return [IngressStep(site.engine, site.nodes.network, site.names, wanted, needs=needs)]
 
 

@@ -13,21 +13,19 @@ from typing import Any
 from sandbox.addons.choice import Use
 from sandbox.cluster.api import Cluster, title
 from sandbox.cluster.minikube import Minikube, MinikubeFailed
-from sandbox.cluster.namespace import namespace
 from sandbox.cluster.readiness import progress
 from sandbox.credentials import registry_creds
 from sandbox.errors import UsageError
 from sandbox.host import files
 from sandbox.host.process import ToolFailed
 from sandbox.host.waiting import wait_until
-from sandbox.names import SYSTEM_NAMESPACE, Names
+from sandbox.names import Names
 from sandbox.providers.provider import Nodes
 from sandbox.spec.credentials import Credentials
-from sandbox.steps import minikube_images
+from sandbox.steps import minikube_images, minikube_record
 from sandbox.steps.step import State, Status, Work
 
 LABEL = "kubernetes.io/minikube-addons"
-RECORD = ("v1", "ConfigMap", "minikube-addons", SYSTEM_NAMESPACE)
 # What an addon's values may say: `images: Key=NAME` and `registries: Key=HOST`, as `minikube addons images` lists them.
 OPTIONS = ("images", "registries")
 # The one addon whose workload has not minikube's label.
@@ -38,7 +36,7 @@ TIMEOUT = 180.0
 
 @dataclass(frozen=True)
 class MinikubeAddonsStep:
-    """The addons of minikube's that the spec names or a command enabled; those of an earlier spec are disabled again.
+    """The addons of minikube's that the spec names or a command enabled.
 
     `entries` are the accounts for registry-creds, if that is one of them; `asked` one that is being enabled now.
     """
@@ -61,9 +59,6 @@ class MinikubeAddonsStep:
                 return Status(State.ABSENT, f"minikube has no addon '{use.source}'")
             if not there[use.source]:
                 return Status(State.ABSENT, f"{use.source} is off")
-        stale = self._stale(cluster)
-        if stale:
-            return Status(State.DRIFTED, f"nobody asks for {', '.join(stale)} any more")
         amiss = self._unconfigured(cluster) or next(self._pending(cluster, uses), None)
         if amiss:
             return Status(State.DRIFTED, amiss)
@@ -74,15 +69,12 @@ class MinikubeAddonsStep:
         uses = self._uses(cluster)
         for use in uses:
             self._require(use, there)
-        for gone in self._stale(cluster):
-            work.say(f"disabling {gone}")
-            self.minikube.disable(gone)
         if self._unconfigured(cluster):
             work.say(f"configuring {registry_creds.ADDON}")
             self._configure(cluster)
-        known, asked = self._record(cluster), {use.source for use in self.uses}
+        known, asked = minikube_record.read(cluster), {use.source for use in self.uses}
         mine = [use.source for use in uses if not there[use.source] or use.source in known]
-        self._remember(cluster, {name: "spec" if name in asked else "command" for name in mine})
+        minikube_record.write(cluster, {name: "spec" if name in asked else "command" for name in mine})
         for use in uses:
             if not there[use.source]:
                 minikube_images.pull(self.nodes, self.minikube, use, work.say)
@@ -99,7 +91,7 @@ class MinikubeAddonsStep:
 
     def record(self) -> Mapping[str, str]:
         """Those that were off before we enabled them, and who asked: `spec` or `command`."""
-        return self._record(self._cluster)
+        return minikube_record.read(self._cluster)
 
     def amiss(self, addon: str) -> str | None:
         """What an enabled addon still waits for, or None."""
@@ -109,7 +101,9 @@ class MinikubeAddonsStep:
         """Disable one that a command enabled."""
         cluster = self._cluster
         self.minikube.disable(addon)
-        self._remember(cluster, {name: by for name, by in self._record(cluster).items() if name != addon})
+        minikube_record.write(
+            cluster, {name: by for name, by in minikube_record.read(cluster).items() if name != addon}
+        )
 
     @property
     def _cluster(self) -> Cluster:
@@ -136,23 +130,11 @@ class MinikubeAddonsStep:
                 fix=f"see which image does not come: kubectl get pods --all-namespaces --selector {LABEL}={use.source}",
             ) from error
 
-    def _record(self, cluster: Cluster) -> Mapping[str, str]:
-        return (cluster.get(*RECORD) or {}).get("data") or {}
-
-    def _remember(self, cluster: Cluster, record: Mapping[str, str]) -> None:
-        cluster.apply(namespace(SYSTEM_NAMESPACE))
-        metadata = {"name": RECORD[2], "namespace": SYSTEM_NAMESPACE}
-        cluster.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": dict(record)})
-
     def _uses(self, cluster: Cluster) -> tuple[Use, ...]:
         known = {use.source for use in (*self.uses, *self.asked)}
-        record = self._record(cluster)
+        record = minikube_record.read(cluster)
         kept = (Use(name) for name, by in record.items() if by == "command" and name not in known)
         return (*self.uses, *self.asked, *kept)
-
-    def _stale(self, cluster: Cluster) -> list[str]:
-        known = {use.source for use in (*self.uses, *self.asked)}
-        return sorted(name for name, by in self._record(cluster).items() if by == "spec" and name not in known)
 
     def _pending(self, cluster: Cluster, uses: tuple[Use, ...]) -> Iterator[str]:
         """What of the addons does not run yet, and why."""

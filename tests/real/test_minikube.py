@@ -90,7 +90,7 @@ def test_what_the_spec_names_is_enabled_and_answers_and_goes_again(sandbox: Sand
     assert sandbox.names.cluster in sandbox.kubectl("top", "nodes")
     assert sandbox.up(addons=[metrics]) == set()
     assert "sandbox.yaml asks for" in sandbox.sandbox("addons", "disable", "metrics-server", status=2).err
-    assert sandbox.up() == {"Addons of minikube", f"Spec of {NAME}"}
+    assert sandbox.up() == {"Disused addons of minikube", f"Spec of {NAME}"}
     assert sandbox.addons()["metrics-server"] == ("off", None)
     assert "metrics-server" not in sandbox.kubectl("get", "deployments", "-A", "-o", "name")
 

@@ -153,9 +153,15 @@ def test_it_answers_again_after_a_stop(sandbox: Sandbox) -> None:
     wait_until(other, what=HOST, timeout=60)
 
 
-def test_traefik_answers_instead_when_the_spec_says_so(sandbox: Sandbox) -> None:
+def test_traefik_answers_instead_when_the_spec_says_so_and_the_other_way_round(
+    sandbox: Sandbox, addon: Mapping[str, Any]
+) -> None:
     sandbox.up(ingress={"controller": "traefik"}, apply=["app.yaml"])
     assert sandbox.addons()["ingress"] == ("off", None)
     assert "ingress-nginx" not in sandbox.kubectl("get", "namespaces,ingressclasses")
     answer = ask(sandbox, HOST)
     assert (answer.status, "it is busybox" in answer.page) == (200, True), answer
+    sandbox.up(**addon)
+    answer = ask(sandbox, HOST)
+    assert (answer.status, "it is busybox" in answer.page) == (200, True), answer
+    assert "traefik" not in sandbox.kubectl("get", "daemonsets", "-A")

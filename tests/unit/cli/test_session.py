@@ -32,5 +32,5 @@ def test_nothing_is_taken_away_because_its_file_is_not_read(
     addons = ("registry-creds",) if provider == "minikube" else ("metrics-server", "/gone")
     spec = Spec.model_validate({"cluster": {"provider": provider}, "addons": addons, "credentials": credentials})
     rests = {one.name for one in session.resting(spec)}
-    assert not rests & {"spec", "push", "apply", "addons", "minikube-addons", "credentials"}
+    assert not rests & {"spec", "push", "apply", "addons", "minikube-disused", "minikube-addons", "credentials"}
     assert {"cluster", "registry", "wiring", "ingress", "https"} <= rests

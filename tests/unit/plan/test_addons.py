@@ -56,7 +56,7 @@ def test_a_controller_of_the_user_s_own_is_neither_told_nor_asked_anything(place
 
 
 def test_traefik_comes_when_an_ingress_of_minikube_s_has_gone(place: Home) -> None:
-    assert "minikube-addons" in build(place, ingress={"controller": "traefik"})["ingress"].needs
+    assert "minikube-disused" in build(place, ingress={"controller": "traefik"})["ingress"].needs
 
 
 def test_passthrough_is_refused_where_minikube_s_ingress_would_terminate_it(place: Home, tmp_path: Path) -> None:

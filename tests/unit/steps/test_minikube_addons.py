@@ -23,6 +23,7 @@ from sandbox.providers.minikube import PROFILE, ROLE, nodes
 from sandbox.spec.credentials import Docker
 from sandbox.steps import minikube_addons
 from sandbox.steps.minikube_addons import LABEL, MinikubeAddonsStep
+from sandbox.steps.minikube_disused import MinikubeDisusedStep
 from sandbox.steps.step import State
 from tests.api_server import ApiServer
 from tests.fakes import FakeContainer, FakeEngine, NoWork
@@ -161,8 +162,11 @@ def test_those_of_an_earlier_spec_go_and_those_of_commands_and_of_the_user_stay(
 ) -> None:
     step(Use("registry-creds"), Use("olm")).apply(NoWork())
     none = step()
-    assert (none.check().state, none.check().detail) == (State.DRIFTED, "nobody asks for registry-creds any more")
-    none.apply(NoWork())
+    disused = MinikubeDisusedStep(none.minikube, none.names, ("olm",))
+    assert replace(disused, used=("olm", "registry-creds")).check().state is State.READY
+    assert (disused.check().state, disused.check().detail) == (State.DRIFTED, "nobody asks for registry-creds any more")
+    disused.apply(NoWork())
+    assert (disused.check().state, none.check().detail) == (State.READY, "none")
     assert world.on == {"ingress": False, "registry-creds": False, "olm": True}
     replace(none, asked=(Use("registry-creds"),)).apply(NoWork())
     assert world.server.objects[RECORD]["data"] == {"registry-creds": "command"}

@@ -1,0 +1,43 @@
+"""minikube's addons of an earlier spec, off again before others come in their place; most runs find none at no cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sandbox.cluster.api import Cluster
+from sandbox.cluster.minikube import Minikube
+from sandbox.names import Names
+from sandbox.steps import minikube_record
+from sandbox.steps.step import State, Status, Work
+
+
+@dataclass(frozen=True)
+class MinikubeDisusedStep:
+    """Disables what an earlier spec had enabled and this one, which has those of `used`, does not name."""
+
+    minikube: Minikube
+    names: Names
+    used: tuple[str, ...]
+    name: str = "minikube-disused"
+    needs: tuple[str, ...] = ("cluster",)
+    title: str = "Disused addons of minikube"
+
+    def check(self) -> Status:
+        gone = self._disused(Cluster(self.names.kubeconfig))
+        if gone:
+            return Status(State.DRIFTED, f"nobody asks for {', '.join(gone)} any more")
+        return Status(State.READY, "none")
+
+    def apply(self, work: Work) -> None:
+        cluster = Cluster(self.names.kubeconfig)
+        for addon in self._disused(cluster):
+            work.say(f"disabling {addon}")
+            self.minikube.disable(addon)
+            minikube_record.forget(cluster, addon)
+
+    def undo(self) -> bool:
+        return False
+
+    def _disused(self, cluster: Cluster) -> list[str]:
+        known = minikube_record.read(cluster).items()
+        return sorted(name for name, by in known if by == "spec" and name not in self.used)
