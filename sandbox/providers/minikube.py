@@ -15,7 +15,7 @@ from sandbox.host import files
 from sandbox.host.engine import Engine
 from sandbox.names import LABEL, Names
 from sandbox.providers.containers import Containers
-from sandbox.providers.provider import Nodes, Standing
+from sandbox.providers.provider import Standing
 from sandbox.providers.proxied import Proxied
 from sandbox.providers.vacate import vacate
 
@@ -53,7 +53,7 @@ class MinikubeProvider:
     loaded: bool = False
 
     @property
-    def nodes(self) -> Nodes:
+    def nodes(self) -> Containers:
         """The way to its nodes."""
         return nodes(self.engine, self.minikube.profile)
 
@@ -110,8 +110,10 @@ class MinikubeProvider:
         self._leave_network()
         if self.adopted and standing is Standing.RUNNING and self.names.kubeconfig.exists():
             vacate(Cluster(self.names.kubeconfig), self.nodes)
-        if not self.adopted and (there or self.minikube.look()):
-            self.minikube.delete(self.names.kubeconfig)
+        if not self.adopted:
+            if there or self.minikube.look():
+                self.minikube.delete(self.names.kubeconfig)
+            self._sweep()
         self.names.kubeconfig.unlink(missing_ok=True)
         if self.names.folder.exists() and not any(self.names.folder.iterdir()):
             self.names.folder.rmdir()
@@ -125,6 +127,16 @@ class MinikubeProvider:
     def load(self, archive: Path) -> None:
         """Have minikube put the images into the nodes."""
         self.minikube.load(archive)
+
+    def _sweep(self) -> None:
+        """Remove what minikube leaves, while it says all traces are gone, when the engine takes long to end a node."""
+        for node in self.nodes.all():
+            self.engine.remove_container(node.name)
+        for volume, labels in self.engine.labelled_volumes(PROFILE).items():
+            if labels[PROFILE] == self.minikube.profile:
+                self.engine.remove_volume(volume)
+        if self.engine.network(self.nodes.network):
+            self.engine.remove_network(self.nodes.network)
 
     def _kept(self) -> tuple[str, ...]:
         """What lets pods use images that were loaded, whatever else is pulled."""

@@ -44,6 +44,7 @@ class World:
     engine: FakeEngine
     profiles: dict[str, Profile] = field(default_factory=dict)
     broken: bool = False
+    hurried: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,9 @@ class Playing(Minikube):
         self.world.engine.stop(self.profile)
 
     def delete(self, kubeconfig: Path) -> None:
-        self.world.engine.remove_container(self.profile)
-        self.world.engine.remove_network(self.profile)
+        if not self.world.hurried:
+            self.world.engine.remove_container(self.profile)
+            self.world.engine.remove_network(self.profile)
         del self.world.profiles[self.profile]
 
     def look(self) -> Profile | None:
@@ -149,6 +151,16 @@ def test_loaded_images_can_be_used_whatever_else_is_pulled(
     monkeypatch.setattr(Playing, "chosen_kubernetes", lambda self: chosen)
     replace(provider, kubernetes=kubernetes, loaded=loaded).create(print, print)
     assert (NO_SECOND_PULL in names.kubeconfig.read_text().split()) == told
+
+
+def test_what_minikube_leaves_of_ours_goes_too(provider: MinikubeProvider, world: World, names: Names) -> None:
+    engine, world.hurried = world.engine, True
+    provider.create(print, print)
+    for volume, profile in ((names.cluster, names.cluster), ("mine", "mine")):
+        engine.create_volume(volume, {PROFILE: profile})
+    assert provider.delete()
+    assert (engine.network(names.cluster), names.cluster in engine.boxes) == (None, False)
+    assert engine.volumes == {"mine": {PROFILE: "mine"}}
 
 
 def test_one_that_was_left_half_made_is_made_anew(provider: MinikubeProvider, world: World) -> None:
