@@ -158,7 +158,7 @@ def test_traefik_answers_instead_when_the_spec_says_so_and_the_other_way_round(
 ) -> None:
     sandbox.up(ingress={"controller": "traefik"}, apply=["app.yaml"])
     assert sandbox.addons()["ingress"] == ("off", None)
-    assert "ingress-nginx" not in sandbox.kubectl("get", "namespaces,ingressclasses")
+    assert "ingress-nginx" not in sandbox.kubectl("get", "namespaces")
     answer = ask(sandbox, HOST)
     assert (answer.status, "it is busybox" in answer.page) == (200, True), answer
     sandbox.up(**addon)
