@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
@@ -13,7 +15,11 @@ from sandbox.doctor.scene import Contact, Scene
 
 GIB = 1 << 30
 INOTIFY = {"max_user_watches": 65_536, "max_user_instances": 128}
+ADVISED = {"max_user_watches": 524_288, "max_user_instances": 512}
 SYSCTL = Path("/proc/sys/fs/inotify")
+PROCESSES, INSTANCE = Path("/proc"), Path("anon_inode:inotify")
+ROOT = 0  # whose the processes of nodes are, and so their instances
+SPARE = 8  # instances; with fewer left no node starts: one takes about 25
 CAREFUL = "available-caps"  # what scripts/engine installs
 STATUS = Path("/proc/self/status")
 LAST_CAPABILITY = Path("/proc/sys/kernel/cap_last_cap")
@@ -39,15 +45,29 @@ def inotify(scene: Scene) -> Finding:
         found = {name: int((SYSCTL / name).read_text()) for name in INOTIFY}
     except OSError:
         return skipped("only Linux has these limits")
+    used = sum(one == INSTANCE for one in _open_files())
     evidence = ", ".join(f"{name} {value}" for name, value in found.items())
+    evidence += f", of which {used} are in use" if used else ""
+    if used > found["max_user_instances"] - SPARE:
+        return error(evidence)
     return warn(evidence) if any(found[name] < least for name, least in INOTIFY.items()) else ok(evidence)
+
+
+def _open_files() -> Iterator[Path]:
+    """What root's processes have open, as far as this user may see it, which only root may."""
+    for process in PROCESSES.glob("[0-9]*"):
+        with suppress(OSError):  # gone meanwhile, or not to be seen
+            if process.stat().st_uid == ROOT:
+                for file in (process / "fd").iterdir():
+                    with suppress(FileNotFoundError):
+                        yield file.readlink()
 
 
 def raise_inotify(scene: Scene) -> None:
     """Set the limits that are too low, until the machine starts anew. Raises OSError for who may not."""
-    for name, least in INOTIFY.items():
-        if int((SYSCTL / name).read_text()) < least:
-            (SYSCTL / name).write_text(f"{least}\n")
+    for name, advised in ADVISED.items():
+        if int((SYSCTL / name).read_text()) < advised:
+            (SYSCTL / name).write_text(f"{advised}\n")
 
 
 def capabilities(scene: Scene) -> Finding:

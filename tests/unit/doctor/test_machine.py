@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,9 +24,30 @@ def test_inotify(
 ) -> None:
     """Limits of 8192 watches or 8 instances → the doctor prints the sysctl."""
     monkeypatch.setattr(machine, "SYSCTL", tmp_path)
+    monkeypatch.setattr(machine, "PROCESSES", tmp_path)
     (tmp_path / "max_user_watches").write_text(f"{watches}\n")
     (tmp_path / "max_user_instances").write_text(f"{instances}\n")
     assert machine.inotify(scene).status is status
+
+
+@pytest.mark.fault(18)
+@pytest.mark.parametrize(("limit", "status"), [(130, Status.OK), (128, Status.ERROR)])
+def test_inotify_instances_that_are_in_use_are_counted(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int, status: Status
+) -> None:
+    """121 of 128 instances in use → an error of the doctor, and under an `up` that fails, with the sysctl"""
+    monkeypatch.setattr(machine, "SYSCTL", tmp_path)
+    monkeypatch.setattr(machine, "PROCESSES", tmp_path / "proc")
+    monkeypatch.setattr(machine, "ROOT", os.getuid())
+    (tmp_path / "max_user_watches").write_text("524288\n")
+    (tmp_path / "max_user_instances").write_text(f"{limit}\n")
+    (tmp_path / "proc" / "13").mkdir(parents=True)  # one that ended meanwhile
+    files = tmp_path / "proc" / "12" / "fd"
+    files.mkdir(parents=True)
+    for number in range(130):
+        (files / str(number)).symlink_to("anon_inode:inotify" if number < 121 else "/dev/null")
+    found = machine.inotify(scene)
+    assert (found.status, "121 are in use" in found.evidence) == (status, True)
 
 
 def test_inotify_elsewhere(scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

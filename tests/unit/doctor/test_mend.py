@@ -47,6 +47,7 @@ def test_modes_are_tightened(scene: Scene) -> None:
 def test_limits_are_raised_and_never_lowered(scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """8 inotify instances and many watches → --fix raises the one and leaves the other."""
     monkeypatch.setattr(machine, "SYSCTL", tmp_path)
+    monkeypatch.setattr(machine, "PROCESSES", tmp_path)
     (tmp_path / "max_user_watches").write_text("999999\n")
     (tmp_path / "max_user_instances").write_text("8\n")
     assert mended(scene, "machine.inotify")["machine.inotify"].status is Status.OK
@@ -55,6 +56,7 @@ def test_limits_are_raised_and_never_lowered(scene: Scene, tmp_path: Path, monke
 
 def test_what_may_not_be_changed_keeps_its_row(scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "SYSCTL", tmp_path)
+    monkeypatch.setattr(machine, "PROCESSES", tmp_path)
     (tmp_path / "max_user_watches").write_text("8\n")
     (tmp_path / "max_user_instances").write_text("8\n")
 
