@@ -9,13 +9,19 @@ from pathlib import Path
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
-from sandbox.cli import adoption
+from sandbox import preflight
+from sandbox.cli import adoption, environment
+from sandbox.cli.commands.up import command
+from sandbox.errors import SandboxError
+from sandbox.host.engine import Engine
 from sandbox.names import Home
 from sandbox.preflight import neighbours
 from sandbox.preflight.neighbours import Neighbour
-from sandbox.spec import Spec, load
-from tests.fakes import FakeEngine
+from sandbox.spec import Settled, Spec, load
+from sandbox.steps.remembered import RememberedStep
+from tests.fakes import FakeEngine, NoWork
 
 FOUND = Neighbour("kind-mine", "localhost:5001")
 
@@ -100,3 +106,25 @@ def test_what_is_adopted_keeps_the_rest_of_the_spec() -> None:
     made = adoption.adopted(spec, FOUND)
     assert (made.cluster.provider, made.cluster.context) == ("existing", "kind-mine")
     assert (made.registry.external, made.domain, made.proxy.ports) == ("localhost:5001", spec.domain, (9443,))
+
+
+def test_the_next_up_means_it_too_though_the_file_says_nothing_of_it(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Spec] = []
+
+    def reserve(spec: Spec, *_: object) -> None:
+        asked.append(spec)
+        raise SandboxError("enough")
+
+    monkeypatch.setattr(preflight, "reserve", reserve)
+    monkeypatch.setattr(Engine, "connect", lambda: FakeEngine())
+    for name in ("start_log", "catch_signals"):
+        monkeypatch.setattr(environment, name, lambda *_, **__: None)
+    Path("sandbox.yaml").write_text("name: demo\nregistry: {port: 5009}\n")
+    kept = Settled.of(adoption.adopted(Spec(name="demo"), FOUND), registry=5009, https=(443,))
+    RememberedStep(environment.home().sandbox("demo"), kept).apply(NoWork())
+    with pytest.raises(SandboxError, match="enough"):
+        CliRunner().invoke(command, [], obj=False, standalone_mode=False, catch_exceptions=False)
+    (spec,) = asked
+    assert (spec.cluster.context, spec.registry.external, spec.registry.port) == ("kind-mine", "localhost:5001", 5009)
