@@ -9,7 +9,8 @@ import re
 from collections.abc import Callable, Mapping
 
 from sandbox.addons.choice import Use
-from sandbox.cluster.minikube import Minikube, MinikubeFailed
+from sandbox.cluster.minikube import Minikube
+from sandbox.errors import SandboxError
 from sandbox.host.process import last_lines
 from sandbox.providers.provider import Nodes
 
@@ -20,7 +21,7 @@ NEEDS_ACCOUNT = re.compile(r"authoriz|denied|forbidden", re.IGNORECASE)
 
 
 def pull(nodes: Nodes, minikube: Minikube, use: Use, say: Callable[[str], None]) -> None:
-    """Have the first node pull what it lacks of an addon's images. Raises MinikubeFailed if one does not come."""
+    """Have the first node pull what it lacks of an addon's images. Raises SandboxError if one does not come."""
     chosen, registries = (_by_key(use.values.get(name, "")) for name in ("images", "registries"))
     images = minikube.images(use.source, chosen, registries)
     amiss = {image: reason for image in dict.fromkeys(images.values()) if (reason := _amiss(nodes, image, say))}
@@ -28,11 +29,12 @@ def pull(nodes: Nodes, minikube: Minikube, use: Use, say: Callable[[str], None])
         return
     keys = [key for key, image in images.items() if image in amiss]
     others, places = (",".join(f"{key}={value}" for key in keys) for value in ("NAME:TAG", "localhost:PORT"))
-    raise MinikubeFailed(
+    raise SandboxError(
         f"the node cannot pull {_counted(len(amiss))} of minikube's addon '{use.source}', which was not enabled",
         details="\n".join(f"{image}: {reason}" for image, reason in amiss.items()),
         fix="if their registry cannot be reached, have the sandbox's own hold them (sandbox push-images) and say so in "
         f'sandbox.yaml: addons: [{{addon: {use.source}, values: {{images: "{others}", registries: "{places}"}}}}]',
+        id="addon-image",
     )
 
 
@@ -51,7 +53,10 @@ def _amiss(nodes: Nodes, image: str, say: Callable[[str], None]) -> str | None:
         status, said = nodes.execute(node, ["timeout", SECONDS, "crictl", "pull", image])
         if status != STILL_PULLING:
             break
-    return None if status == 0 or NEEDS_ACCOUNT.search(said) else last_lines(said, 1) or f"status {status}"
+    if status == 0 or NEEDS_ACCOUNT.search(said):
+        return None
+    # containerd quotes the image in each of the layers through which the reason has come.
+    return last_lines(said, 1).rpartition('": ')[2].rstrip('"') or f"status {status}"
 
 
 def _counted(images: int) -> str:

@@ -14,7 +14,7 @@ import pytest
 from sandbox.addons.choice import Use
 from sandbox.cluster.minikube import Minikube, MinikubeFailed
 from sandbox.credentials import registry_creds
-from sandbox.errors import UsageError
+from sandbox.errors import SandboxError, UsageError
 from sandbox.host.engine import ContainerSpec
 from sandbox.host.process import ToolFailed
 from sandbox.host.waiting import WaitTimeout
@@ -145,10 +145,12 @@ def test_one_that_does_not_come_up_is_told(
 def test_one_whose_images_do_not_come_is_not_enabled_and_they_are_named(
     step: Callable[..., MinikubeAddonsStep], world: World
 ) -> None:
-    world.pulls = {"x.example/a:1": (1, "began\ndial tcp: lookup x.example: no such host\n")}
-    with pytest.raises(MinikubeFailed, match="cannot pull an image of minikube's addon 'registry-creds'") as caught:
+    said = r"""msg="pulling: failed to resolve \"x.example/a:1\": failed to do request: Head \"https://x\": """
+    world.pulls = {"x.example/a:1": (1, f'began\n{said}dial tcp: lookup x.example: no such host"\n')}
+    with pytest.raises(SandboxError, match="cannot pull an image of minikube's addon 'registry-creds'") as caught:
         step(Use("registry-creds")).apply(NoWork())
     assert caught.value.details == "x.example/a:1: dial tcp: lookup x.example: no such host"
+    assert caught.value.id == "addon-image"
     assert 'images: "A=NAME:TAG", registries: "A=localhost:PORT"' in caught.value.fix
     assert (world.calls, world.pulled) == ([], ["x.example/b:1"])
     # Whether pods have an account there only they can tell.
