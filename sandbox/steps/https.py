@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from sandbox.certs.describe import Facts, describe
 from sandbox.certs.inventory import LEAF, inventory
@@ -24,6 +26,8 @@ TIMEOUT = 60.0
 SWAP_TIMEOUT = 60.0
 WIDTH = 8
 KNOWS_NONE = "\r\n\r\n404 page not found\n"
+# ingress-nginx takes a second or two to learn of an Ingress, and answers like for a host of nobody until then.
+NEWS = timedelta(seconds=10)
 
 
 @dataclass(frozen=True)
@@ -73,8 +77,11 @@ class HttpsStep:
         return self.namespace or SYSTEM_NAMESPACE
 
     def _hosts(self) -> tuple[str, ...]:
-        hosts = page.hosts_of(Cluster(self.names.kubeconfig).list("networking.k8s.io/v1", "Ingress", self.namespace))
+        hosts = page.hosts_of(self._ingresses())
         return tuple(host for host in hosts if host == self.domain or host.endswith("." + self.domain))
+
+    def _ingresses(self) -> list[dict[str, Any]]:
+        return Cluster(self.names.kubeconfig).list("networking.k8s.io/v1", "Ingress", self.namespace)
 
     def _wanted(self) -> Facts | None:
         """The certificate that the ingress controller serves the domain with, if it is there."""
@@ -116,8 +123,9 @@ class HttpsStep:
 
     def _unanswered(self, hosts: tuple[str, ...]) -> str | None:
         """What one of them answers amiss, or None; all are asked at once, for there may be many."""
+        nobodys = self._nobodys()
         with ThreadPoolExecutor(WIDTH) as pool:
-            asked = [pool.submit(self._ask, host) for host in hosts for _ in range(self.ways)]
+            asked = [pool.submit(self._ask, host, nobodys) for host in hosts for _ in range(self.ways)]
             if self.namespace is None and self.domain not in hosts:
                 asked += [pool.submit(self._ask_nobody) for _ in range(self.ways)]
             return next((trouble for trouble in (one.result() for one in asked) if trouble), None)
@@ -129,12 +137,32 @@ class HttpsStep:
         knows_none = answer.status == 404 and answer.page.endswith(KNOWS_NONE)
         return f"{self.domain}: the ingress controller knows no host yet" if knows_none else None
 
-    def _ask(self, host: str) -> str | None:
+    def _nobodys(self) -> str | None:
+        """The page that hosts of nobody get, a bare 404, as long as an Ingress may be news to the controller."""
+        newest = max((_changed(one.get("metadata") or {}) for one in self._ingresses()), default="")
+        if not newest or datetime.now(UTC) - datetime.fromisoformat(newest) > NEWS:
+            return None
+        bind = self.binds[0]
+        answer = probe.ask(f"nobody.{self.domain}", address=bind.asked_at, port=bind.port, root=None)
+        return _body(answer) if answer.status == 404 else None
+
+    def _ask(self, host: str, nobodys: str | None) -> str | None:
         bind = self.binds[0]
         answer = probe.ask(host, address=bind.asked_at, port=bind.port, root=None)
         if answer.status is None or answer.status in probe.UNSERVED or page.is_default(answer.page):
             return f"{host}: {answer.trouble or answer.status}"
+        if answer.status == 404 and _body(answer) == nobodys:
+            return f"{host}: the ingress controller does not know it yet"
         return None
+
+
+def _changed(metadata: Mapping[str, Any]) -> str:
+    """When an object was last changed (RFC 3339 in UTC, which sorts); empty where it does not say."""
+    return max(one.get("time") or "" for one in (*(metadata.get("managedFields") or ()), {}))
+
+
+def _body(answer: probe.Answer) -> str:
+    return answer.page.partition("\r\n\r\n")[2]
 
 
 def _counted(hosts: int) -> str:

@@ -179,6 +179,24 @@ def test_a_host_of_an_ingress_that_is_not_served_is_named(step: HttpsStep, serve
     assert (step.check().state, step.check().detail) == (State.DRIFTED, f"app.{DOMAIN}: 200")
 
 
+def test_a_host_that_is_news_to_the_controller_is_not_ready_though_a_404_may_be_its_own_answer(
+    step: HttpsStep, server: ApiServer, edge: TlsServer
+) -> None:
+    edge.status, edge.answer = "404 Not Found", b"<center>nginx</center>"
+    rule = {"host": f"app.{DOMAIN}", "http": {"paths": []}}
+    for age, state in ((0, State.DRIFTED), (60, State.READY)):
+        changed = {"time": f"{datetime.now(UTC) - timedelta(seconds=age):%Y-%m-%dT%H:%M:%SZ}"}
+        live = {"metadata": {"managedFields": [{}, changed]}, "spec": {"rules": [rule]}}
+        server.objects["/apis/networking.k8s.io/v1/ingresses/app"] = live
+        assert step.check().state is state
+    server.objects["/apis/networking.k8s.io/v1/ingresses/app"]["metadata"]["managedFields"] = [
+        {"time": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"}
+    ]
+    assert step.check().detail == f"app.{DOMAIN}: the ingress controller does not know it yet"
+    edge.status = "200 OK"
+    assert step.check().state is State.READY
+
+
 def test_every_node_that_the_edge_leads_to_is_asked(step: HttpsStep, monkeypatch: pytest.MonkeyPatch) -> None:
     ask, asked = probe.ask, list[str]()
 
