@@ -12,7 +12,8 @@ from sandbox.cluster.api import Cluster
 from sandbox.cluster.minikube import RUNTIME, Minikube
 from sandbox.errors import UsageError
 from sandbox.host import files
-from sandbox.host.engine import Engine
+from sandbox.host.engine import Engine, EngineError
+from sandbox.host.waiting import wait_until
 from sandbox.names import LABEL, Names
 from sandbox.providers.containers import Containers
 from sandbox.providers.provider import Standing
@@ -113,7 +114,7 @@ class MinikubeProvider:
         if not self.adopted:
             if there or self.minikube.look():
                 self.minikube.delete(self.names.kubeconfig)
-            self._sweep()
+            wait_until(self._sweep, what=f"the end of '{self.minikube.profile}'", timeout=60, pause=0.5)
         self.names.kubeconfig.unlink(missing_ok=True)
         if self.names.folder.exists() and not any(self.names.folder.iterdir()):
             self.names.folder.rmdir()
@@ -128,15 +129,22 @@ class MinikubeProvider:
         """Have minikube put the images into the nodes."""
         self.minikube.load(archive)
 
-    def _sweep(self) -> None:
-        """Remove what minikube leaves, while it says all traces are gone, when the engine takes long to end a node."""
-        for node in self.nodes.all():
-            self.engine.remove_container(node.name)
-        for volume, labels in self.engine.labelled_volumes(PROFILE).items():
-            if labels[PROFILE] == self.minikube.profile:
-                self.engine.remove_volume(volume)
-        if self.engine.network(self.nodes.network):
-            self.engine.remove_network(self.nodes.network)
+    def _sweep(self) -> str | None:
+        """Remove what minikube leaves, while it says all traces are gone, when the engine takes long to end a node.
+
+        Returns what the engine still has against it: that it is about to do so, for one.
+        """
+        try:
+            for node in self.nodes.all():
+                self.engine.remove_container(node.name)
+            for volume, labels in self.engine.labelled_volumes(PROFILE).items():
+                if labels[PROFILE] == self.minikube.profile:
+                    self.engine.remove_volume(volume)
+            if self.engine.network(self.nodes.network):
+                self.engine.remove_network(self.nodes.network)
+        except EngineError as error:
+            return error.details or error.brief
+        return None
 
     def _kept(self) -> tuple[str, ...]:
         """What lets pods use images that were loaded, whatever else is pulled."""

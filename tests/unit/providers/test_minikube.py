@@ -11,7 +11,7 @@ import pytest
 from sandbox.bundle.own import UPSTREAM
 from sandbox.cluster.minikube import Minikube, MinikubeFailed, Profile
 from sandbox.errors import UsageError
-from sandbox.host.engine import ContainerSpec
+from sandbox.host.engine import ContainerSpec, EngineError
 from sandbox.host.proxies import Proxies
 from sandbox.names import EDGE, LABEL, NETWORK, Names
 from sandbox.providers import minikube
@@ -153,8 +153,18 @@ def test_loaded_images_can_be_used_whatever_else_is_pulled(
     assert (NO_SECOND_PULL in names.kubeconfig.read_text().split()) == told
 
 
-def test_what_minikube_leaves_of_ours_goes_too(provider: MinikubeProvider, world: World, names: Names) -> None:
+def test_what_minikube_leaves_of_ours_goes_too(
+    provider: MinikubeProvider, world: World, names: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
     engine, world.hurried = world.engine, True
+    remove, refusals = engine.remove_container, ["removal is already in progress"]
+
+    def busy(name: str) -> bool:
+        if refusals:
+            raise EngineError("removing failed", details=refusals.pop())
+        return remove(name)
+
+    monkeypatch.setattr(engine, "remove_container", busy)
     provider.create(print, print)
     for volume, profile in ((names.cluster, names.cluster), ("mine", "mine")):
         engine.create_volume(volume, {PROFILE: profile})
