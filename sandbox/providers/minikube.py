@@ -10,9 +10,9 @@ from pathlib import Path, PurePosixPath
 from sandbox.cluster import proxy
 from sandbox.cluster.api import Cluster
 from sandbox.cluster.minikube import RUNTIME, Minikube
-from sandbox.errors import UsageError
+from sandbox.errors import Away, UsageError
 from sandbox.host import files
-from sandbox.host.engine import Engine, EngineError, EngineGone
+from sandbox.host.engine import Engine, EngineError
 from sandbox.host.waiting import wait_until
 from sandbox.names import LABEL, Names
 from sandbox.providers.containers import Containers
@@ -142,7 +142,7 @@ class MinikubeProvider:
                     self.engine.remove_volume(volume)
             if self.engine.network(self.nodes.network):
                 self.engine.remove_network(self.nodes.network)
-        except EngineGone:
+        except Away:
             raise
         except EngineError as error:
             return error.details or error.brief
