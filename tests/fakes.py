@@ -7,6 +7,7 @@ import json
 import tarfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -196,6 +197,13 @@ class FakeEngine(Engine):
         if box.read_only:
             raise EngineError(f"writing {path} in {name} failed", details="container rootfs is marked read-only")
         box.files[path] = data
+
+    @contextmanager
+    def patient(self) -> Iterator[None]:
+        yield
+
+    def copy_file(self, name: str, source: Path, folder: PurePosixPath) -> None:
+        self._box(name, f"copying {source.name} into {name}").files[folder / source.name] = source.read_bytes()
 
     def read_file(self, name: str, path: PurePosixPath) -> bytes | None:
         box = self.boxes.get(name)

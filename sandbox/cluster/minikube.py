@@ -19,7 +19,6 @@ OLDEST = (1, 38, 1)
 START_TIMEOUT = 1200.0
 STOP_TIMEOUT = 180.0
 CALL_TIMEOUT = 60.0
-LOAD_TIMEOUT = 300.0
 ENABLE_TIMEOUT = 420.0  # of its own accord it gives up after six minutes
 RUNTIME = "containerd"
 FINE = ("Running", "Configured")
@@ -125,10 +124,6 @@ class Minikube:
             return process.run([self.program, "config", "get", "kubernetes-version"], timeout=20).strip() or None
         except process.ToolFailed:  # it has no such setting
             return None
-
-    def load(self, archive: Path) -> None:
-        """Put the images of an archive into every node. That it worked, minikube does not say."""
-        self._run(["image", "load", archive], None, LOAD_TIMEOUT)
 
     def addons(self) -> Mapping[str, bool]:
         """Every addon of minikube's, and whether it is enabled."""

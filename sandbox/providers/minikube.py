@@ -10,8 +10,8 @@ from pathlib import Path, PurePosixPath
 from sandbox.cluster import proxy
 from sandbox.cluster.api import Cluster
 from sandbox.cluster.minikube import RUNTIME, Minikube
-from sandbox.errors import Away, UsageError
-from sandbox.host import files
+from sandbox.errors import Away, SandboxError, UsageError
+from sandbox.host import files, process
 from sandbox.host.engine import Engine, EngineError
 from sandbox.host.waiting import wait_until
 from sandbox.names import LABEL, Names
@@ -29,6 +29,8 @@ ROLE = "role.minikube.sigs.k8s.io"
 # loaded names too, and there is nothing to pull from (KEP-2535). minikube passes on no other setting that prevents it.
 NO_SECOND_PULL = "--extra-config=kubelet.feature-gates=KubeletEnsureSecretPulledImages=false"
 VERIFYING = (1, 35)  # the first Kubernetes that does so
+# A folder of every node, on its disk.
+FOLDER = PurePosixPath("/var/lib/minikube")
 # A file in the node that says minikube came to its end.
 COMPLETE = PurePosixPath("/etc/sandbox/complete")
 
@@ -126,8 +128,15 @@ class MinikubeProvider:
         self.minikube.write_kubeconfig(self.names.kubeconfig)
 
     def load(self, archive: Path) -> None:
-        """Have minikube put the images into the nodes."""
-        self.minikube.load(archive)
+        """Put the images into the nodes; minikube would make two more copies on the way, and not say if it failed."""
+        for node in self.nodes.running():
+            copy = str(FOLDER / archive.name)
+            with self.engine.patient():
+                self.engine.copy_file(node, archive, FOLDER)
+                status, said = self.engine.execute(node, ["ctr", "--namespace", "k8s.io", "images", "import", copy])
+            self.engine.execute(node, ["rm", copy])
+            if status != 0:
+                raise SandboxError(f"{node} did not take the images of {archive}", details=process.last_lines(said))
 
     def _sweep(self) -> str | None:
         """Remove what minikube leaves, while it says all traces are gone, when the engine takes long to end a node.

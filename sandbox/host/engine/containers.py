@@ -6,9 +6,9 @@ import io
 import json
 import logging
 import tarfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from docker.errors import APIError, NotFound
@@ -187,6 +187,11 @@ class Containers(Door):
         with translated(f"writing {path} in {name}"):
             self._client.api.put_archive(name, "/", content.getvalue())
 
+    def copy_file(self, name: str, source: Path, folder: PurePosixPath) -> None:
+        """Copy a file of this machine, however large, into a folder that a container has."""
+        with translated(f"copying {source.name} into {name}"):
+            self._client.api.put_archive(name, str(folder), _packed(source))
+
     @once
     def read_file(self, name: str, path: PurePosixPath) -> bytes | None:
         """The content of a file in a container; None when there is none, or a folder or a link in its place."""
@@ -199,6 +204,17 @@ class Containers(Door):
                 member = tar.next()
                 data = tar.extractfile(member) if member is not None and member.isreg() else None
                 return None if data is None else data.read()
+
+
+def _packed(source: Path) -> Iterator[bytes]:
+    """A file as a tar archive of its own, piece by piece."""
+    info = tarfile.TarInfo(source.name)
+    info.size = source.stat().st_size
+    yield info.tobuf(tarfile.GNU_FORMAT)
+    with source.open("rb") as data:
+        while piece := data.read(1 << 20):
+            yield piece
+    yield bytes(-info.size % tarfile.BLOCKSIZE + 2 * tarfile.BLOCKSIZE)
 
 
 def _container(found: Mapping[str, Any]) -> Container:

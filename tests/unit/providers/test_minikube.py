@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 
 from sandbox.bundle.own import UPSTREAM
 from sandbox.cluster.minikube import Minikube, MinikubeFailed, Profile
-from sandbox.errors import UsageError
+from sandbox.errors import SandboxError, UsageError
 from sandbox.host.engine import ContainerSpec, EngineError
 from sandbox.host.proxies import Proxies
 from sandbox.names import EDGE, LABEL, NETWORK, Names
@@ -171,6 +171,30 @@ def test_what_minikube_leaves_of_ours_goes_too(
     assert provider.delete()
     assert (engine.network(names.cluster), names.cluster in engine.boxes) == (None, False)
     assert engine.volumes == {"mine": {PROFILE: "mine"}}
+
+
+def test_images_are_taken_by_every_node_or_it_is_told(
+    provider: MinikubeProvider, world: World, names: Names, tmp_path: Path
+) -> None:
+    provider.create(print, print)
+    archive, taken = tmp_path / "image.tar", list[bytes]()
+    archive.write_bytes(b"layers")
+
+    def ctr(box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
+        taken.append(box.files[PurePosixPath(argv[-1])])
+        return (0, "") if len(taken) == 1 else (1, "no space left on device\n")
+
+    def rm(box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
+        del box.files[PurePosixPath(argv[-1])]
+        return 0, ""
+
+    world.engine.programs |= {"ctr": ctr, "rm": rm}
+    provider.load(archive)
+    assert taken == [b"layers"]
+    with pytest.raises(SandboxError, match="did not take the images") as caught:
+        provider.load(archive)
+    assert caught.value.details == "no space left on device"
+    assert b"layers" not in world.engine.boxes[names.cluster].files.values()
 
 
 def test_one_that_was_left_half_made_is_made_anew(provider: MinikubeProvider, world: World) -> None:
