@@ -86,13 +86,20 @@ def up(
 
 
 def _made(step: Step, work: Work, make: Callable[[Work], None]) -> Status:
-    """Make it, and again when the engine went away meanwhile and is back in time; how it stands then."""
+    """Make it, and again when the engine went away meanwhile and is back in time; how it stands then.
+
+    Once more, too, when it has drifted by the time it is made: a node that joins meanwhile asks for more pods.
+    """
     gone: float | None = None
+    again = True
     while True:
         try:
             with failpoint.around(step.name):
                 make(work)
-            return step.check()
+            after = step.check()
+            if after.state is not State.DRIFTED or not again:
+                return after
+            again, make = False, step.apply
         except Away as error:
             gone = gone or time.monotonic()
             if time.monotonic() - gone > RETURN:

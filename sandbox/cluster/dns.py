@@ -13,6 +13,10 @@ PODS = "k8s-app=kube-dns"
 # What of the Corefile the running pod has read.
 MARK = "sandbox.dev/corefile"
 
+# `version.bind`, class CH, type TXT (RFC 4892, RFC 1035), as printf takes it.
+_VERSION_BIND = r"\123\102\0\0\0\1\0\0\0\0\0\0\7version\4bind\0\0\20\0\3"
+BEHIND, OTHERWISE = 3, 4
+
 # Straight to the API server on its own node: the Service's address answers only once kube-proxy has come so far, and
 # CoreDNS waits longer and longer after each refusal.
 API = ("discovery.k8s.io/v1", "EndpointSlice", "kubernetes", "default")
@@ -26,6 +30,7 @@ _COREFILE = """.:53 {{
        lameduck 5s
     }}
     ready
+    chaos {mark}
 {rule}{hosts}    kubernetes cluster.local in-addr.arpa ip6.arpa {{
        pods insecure
        fallthrough in-addr.arpa ip6.arpa
@@ -36,7 +41,7 @@ _COREFILE = """.:53 {{
        disable success cluster.local
        disable denial cluster.local
     }}
-    reload
+    reload 4s 2s
     loadbalance
 }}
 """
@@ -56,15 +61,17 @@ def corefile(
     every name under `localhost` for this machine without asking (curl, browsers) are not reached by this.
     `hosts` are names with their addresses, `zones` domains with nameservers of their own; the rest is asked of
     `nameservers`. They stand here and not in a resolv.conf, which a pod keeps as it was when the pod was made.
+    It names itself, for whoever asks which one a server goes by (RFC 4892).
     """
     pattern = re.escape(domain).replace(r"\-", "-")
     rule = rf"    rewrite stop name regex ^(.*\.)?{pattern}\.$ {service}. answer auto"
     forwards = [_forward(zone, asked) for zone, asked in sorted((zones or {}).items())]
-    return _COREFILE.format(
-        rule=f"{rule}\n" if service else "",
-        hosts=_hosts(hosts) if hosts else "",
-        forwards="".join((*forwards, _forward(".", nameservers))),
-    )
+    parts = {
+        "rule": f"{rule}\n" if service else "",
+        "hosts": _hosts(hosts) if hosts else "",
+        "forwards": "".join((*forwards, _forward(".", nameservers))),
+    }
+    return _COREFILE.format(mark=_digest(_COREFILE.format(mark="", **parts)), **parts)
 
 
 def _hosts(hosts: Mapping[str, str]) -> str:
@@ -85,11 +92,26 @@ def nameservers(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(server for servers in found for server in servers.split()))
 
 
-def ask_ready(address: str) -> list[str]:
-    """What a node is to execute to know whether the CoreDNS pod at `address` is in step with the API server."""
-    # Its plugin `ready` says so on this port; a pod that has begun without the API server answers names, wrongly.
-    script = r'exec 3<>/dev/tcp/$0/8181 && printf "GET /ready HTTP/1.0\r\n\r\n" >&3 && grep -q "200 OK" <&3'
-    return ["timeout", "3", "bash", "-c", script, address]
+def ask(address: str, text: str) -> list[str]:
+    """What a node is to execute to know whether the CoreDNS pod at `address` is in step with the API server.
+
+    The exit code is BEHIND when it is not, and OTHERWISE when it goes by another configuration than `text`.
+    """
+    # Its plugin `ready` says so on its port; a pod that has begun without the API server answers names, wrongly.
+    ready = r'exec 3<>/dev/tcp/$0/8181 && printf "GET /ready HTTP/1.0\r\n\r\n" >&3 && grep -q "200 OK" <&3'
+    # A kubelet may mount a ConfigMap as it was a moment ago, and then for a minute.
+    said = 'exec 4<>/dev/udp/$0/53 && printf "$1" >&4 && dd bs=512 count=1 status=none <&4 | grep -aqF "$2"'
+    script = f"({ready}) || exit {BEHIND}; ({said}) || exit {OTHERWISE}"
+    return ["timeout", "3", "bash", "-c", script, address, _VERSION_BIND, _mark(text)]
+
+
+def _mark(text: str) -> str:
+    found = re.search(r"^    chaos (\S+)$", text, re.MULTILINE)
+    return found[1] if found else ""
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def config_map(text: str) -> dict[str, Any]:
@@ -108,7 +130,7 @@ def deployment(text: str, api: Mapping[str, Any] | None, *, alone: bool = True) 
     """
     port = api["ports"][0]["port"] if api else 6443
     env = [_HOST, {"name": "KUBERNETES_SERVICE_PORT", "value": str(port)}]
-    mark = {MARK: hashlib.sha256(f"{text}{'' if alone else ' of several'}".encode()).hexdigest()[:16]}
+    mark = {MARK: _digest(f"{text}{'' if alone else ' of several'}")}
     container = {"name": NAME, "readinessProbe": {"periodSeconds": 1}} | ({"env": env} if alone else {})
     return {
         "apiVersion": "apps/v1",

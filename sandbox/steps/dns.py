@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sandbox.cluster import dns
+from sandbox.cluster import dns, pods
 from sandbox.cluster.api import Cluster
 from sandbox.cluster.readiness import pending, wait_ready
 from sandbox.host.engine import Engine
@@ -53,7 +53,7 @@ class DnsStep:
         wanted = deployment["spec"]["template"]["metadata"]["annotations"]
         if found.get("data") != dns.config_map(text)["data"] or annotations.get(dns.MARK) != wanted[dns.MARK]:
             return Status(State.DRIFTED, "another configuration")
-        behind = self._behind(cluster)
+        behind = self._behind(cluster, text)
         if behind:
             return Status(State.DRIFTED, behind)
         asks = f"asks {', '.join(self.upstream.servers)}"
@@ -65,17 +65,21 @@ class DnsStep:
         deployment = self._deployment(cluster, text)
         cluster.apply(deployment)
         wait_ready(cluster, [deployment], timeout=120)
-        wait_until(lambda: self._behind(cluster), what=self.title, timeout=60)
+        if self._behind(cluster, text):
+            pods.look_again(cluster, dns.NAMESPACE, deployment["spec"]["template"]["metadata"]["annotations"][dns.MARK])
+            wait_until(lambda: self._behind(cluster, text), what=self.title, timeout=60)
 
     def undo(self) -> bool:
         return False
 
-    def _behind(self, cluster: Cluster) -> str | None:
-        """Which pod does not know the cluster's Services yet; what the API server says may be of before a rest."""
+    def _behind(self, cluster: Cluster, text: str) -> str | None:
+        """Which pod goes by old news, and of what; what the API server says of it may be of before a rest."""
         for pod in cluster.list("v1", "Pod", dns.NAMESPACE, selector=dns.PODS):
             metadata, address = pod["metadata"], (pod.get("status") or {}).get("podIP")
             if address and "deletionTimestamp" not in metadata:
-                status, _ = self.nodes.execute(pod["spec"]["nodeName"], dns.ask_ready(address))
+                status, _ = self.nodes.execute(pod["spec"]["nodeName"], dns.ask(address, text))
+                if status == dns.OTHERWISE:
+                    return f"{metadata['name']} has not read its configuration yet"
                 if status != 0:
                     return f"{metadata['name']} does not know the cluster's Services yet"
         return None

@@ -278,7 +278,7 @@ def test_after_a_restart_it_serves_what_it_was_last_told(stand: Stand) -> None:
     workers = stand.box.control.workers()
     stand.certify(shop, f"late.{DOMAIN}")
     stand.follow(stand.route(Host(shop, terminate=True), Host(f"late.{DOMAIN}", terminate=True)))
-    assert stand.box.control.workers() == workers  # maps and a certificate take no reload
+    assert set(stand.box.control.workers()) <= set(workers)  # maps and a certificate take no reload
     assert "x-forwarded-proto" in stand.get(f"late.{DOMAIN}").lower()
     stand.engine._client.api.restart(stand.box.name, timeout=1)
     wait_until(lambda: silence(stand), what="the edge", timeout=20, pause=0.05)

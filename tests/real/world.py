@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from sandbox.bundle.recipe import recipes
 from sandbox.host import ports
 from sandbox.host.failpoint import Failpoint
 from sandbox.host.waiting import wait_until
@@ -53,7 +54,7 @@ class RealWorld(World):
         tool("docker", "network", "create", THEIRS)
         tool("docker", "volume", "create", THEIRS)
         run = ("docker", "run", "--detach", "--restart=always", "--name", THEIRS, "--network", THEIRS)
-        tool(*run, "--volume", f"{THEIRS}:/data", "sandbox.dev/busybox", "busybox", "sleep", "100000")
+        tool(*run, "--volume", f"{THEIRS}:/data", recipes()["busybox"].reference, "busybox", "sleep", "100000")
 
     @property
     def edits(self) -> tuple[str, ...]:

@@ -245,6 +245,26 @@ def test_a_step_that_is_not_ready_after_it_was_made_is_an_error() -> None:
         up([step], Silent())
 
 
+@pytest.mark.parametrize("times", [1, 2])
+def test_what_has_drifted_by_the_time_it_is_made_is_made_once_more(times: int) -> None:
+    world, left, made = set[str](), [times], list[str]()
+
+    class Moving(FakeStep):
+        def check(self) -> Status:
+            if self.name in self.world and left[0]:
+                left[0] -= 1
+                return Status(State.DRIFTED, "1 of 2 pods ready")
+            return super().check()
+
+    step = Moving("ingress", world, making=lambda work: made.append("ingress"))
+    if times == 1:
+        assert up([step], Silent())
+    else:
+        with pytest.raises(NotReady):
+            up([step], Silent())
+    assert made == ["ingress"] * 2
+
+
 def test_after_an_error_no_step_begins_that_waited_for_a_thread() -> None:
     world: set[str] = set()
     full, reporter = threading.Barrier(WIDTH), RecordingReporter()

@@ -62,6 +62,15 @@ def test_only_another_configuration_restarts_it() -> None:
     assert one != other
 
 
+def test_a_server_tells_which_configuration_it_goes_by() -> None:
+    texts = [corefile("demo.localhost"), corefile("demo.localhost"), corefile("other.localhost")]
+    marks = [re.findall(r"^    chaos (\w{16})$", text, re.MULTILINE) for text in texts]
+    assert [len(one) for one in marks] == [1, 1, 1]
+    assert marks[0] == marks[1] != marks[2]
+    assert dns.ask("10.0.0.1", texts[0])[-1] == marks[0][0]
+    assert dns.ask("10.0.0.1", "of somebody else")[-1] == ""
+
+
 def test_names_of_the_outside_are_asked_of_the_nameservers_in_their_order() -> None:
     zones = {"vpn.corp": ("10.8.0.1",), "corp": ("10.0.0.2", "10.0.0.3")}
     text = corefile("demo.localhost", zones=zones)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from sandbox.cluster import dns
+from sandbox.cluster import dns, pods
 from sandbox.host.engine import ContainerSpec
 from sandbox.host.resolvers import Upstream
 from sandbox.names import HOST, INGRESS_SERVICE, NETWORK, Names
@@ -92,10 +92,10 @@ def test_a_pod_that_has_lost_step_is_waited_for_whatever_the_api_server_says(
     engine: FakeEngine, names: Names, server: ApiServer, step: DnsStep
 ) -> None:
     step.apply(NoWork())
-    answers, asked = [0, 1, 1, 0], []
+    answers, asked = [0, dns.BEHIND, dns.OTHERWISE, dns.OTHERWISE], []
 
     def ask(box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
-        asked.append(argv[-1])
+        asked.append(argv[5])
         return answers.pop(0), ""
 
     engine.programs["timeout"] = ask
@@ -105,8 +105,12 @@ def test_a_pod_that_has_lost_step_is_waited_for_whatever_the_api_server_says(
         "metadata": {"name": "coredns-1", "labels": {"k8s-app": "kube-dns"}},
         "spec": {"nodeName": names.node},
     }
-    server.objects["/api/v1/namespaces/kube-system/pods/coredns-1"] = {**pod, "status": {"podIP": "10.244.0.4"}}
+    place = "/api/v1/namespaces/kube-system/pods/coredns-1"
+    server.objects[place] = {**pod, "status": {"podIP": "10.244.0.4"}}
     assert step.check().state is State.READY
-    assert (step.check().state, step.check().detail[:9]) == (State.DRIFTED, "coredns-1")
+    assert step.check().detail == "coredns-1 does not know the cluster's Services yet"
+    assert (found := step.check()).detail == "coredns-1 has not read its configuration yet"
+    assert found.state is State.DRIFTED
     step.apply(NoWork())
     assert (asked, answers) == (["10.244.0.4"] * 4, [])
+    assert pods.MARK in server.objects[place]["metadata"]["annotations"], "the kubelet is made to look"
