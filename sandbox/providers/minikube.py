@@ -150,6 +150,8 @@ class MinikubeProvider:
                 if labels[PROFILE] == self.minikube.profile:
                     self.engine.remove_volume(volume)
             if self.engine.network(self.nodes.network):
+                # Somebody may have made the edge anew meanwhile, which then has joined once more.
+                self._leave_network()
                 self.engine.remove_network(self.nodes.network)
         except Away:
             raise
