@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import urllib3
 import yaml
+from urllib3.util.ssl_ import create_urllib3_context
 
 from sandbox.document import yamltext
 from sandbox.foreign import cause
@@ -139,21 +140,28 @@ def _official(kubeconfig: Path) -> Official:
         with tempfile.TemporaryDirectory() as folder:
             load: Any = config.load_kube_config  # it has no types
             load(str(kubeconfig), client_configuration=settings, temp_file_path=folder)
-            tls = ssl.create_default_context(cafile=settings.ssl_ca_cert)
-            if not settings.verify_ssl:
-                tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
-            if settings.cert_file:
-                tls.load_cert_chain(settings.cert_file, settings.key_file)
+            if _is_here(settings.host):
+                # On this machine a company proxy named by the environment has no part in it.
+                settings.proxy = None
+            settings.retries = False
+            api = client.ApiClient(settings)
+            _take_in(api.rest_client.pool_manager.connection_pool_kw)
     except (config.ConfigException, yaml.YAMLError, OSError) as error:
         raise Unusable(str(error)) from error
-    settings.ssl_ca_cert = settings.cert_file = settings.key_file = None
-    if _is_here(settings.host):
-        # On this machine a company proxy named by the environment has no part in it.
-        settings.proxy = None
-    settings.retries = False
-    api = client.ApiClient(settings)
-    api.rest_client.pool_manager.connection_pool_kw["ssl_context"] = tls
     return Official(api)
+
+
+def _take_in(asked: dict[str, Any]) -> None:
+    """Put a context into what connections are `asked` for, in place of the files that it would be made of each time."""
+    tls = create_urllib3_context(cert_reqs=asked["cert_reqs"])
+    authorities, certificate, key = (asked.pop(name, None) for name in ("ca_certs", "cert_file", "key_file"))
+    if authorities:
+        tls.load_verify_locations(authorities)
+    else:
+        tls.load_default_certs()
+    if certificate:
+        tls.load_cert_chain(certificate, key)
+    asked["ssl_context"] = tls
 
 
 def _is_here(url: str) -> bool:
