@@ -87,10 +87,12 @@ def as_made(spec: AnySpec) -> AnySpec:
     from sandbox.errors import SandboxError
     from sandbox.steps import remembered
 
+    if "provider" in spec.cluster.model_fields_set:
+        return spec
     known = None
     with suppress(SandboxError):  # what cannot be read tells nothing
         known = remembered.load(home().sandbox(spec.name))
-    if known is None or "provider" in spec.cluster.model_fields_set:
+    if known is None:
         return spec
     made = {key: getattr(known.cluster, key) for key in ("provider", "profile", "context", "namespace")}
     update: dict[str, object] = {"cluster": spec.cluster.model_copy(update=made)}

@@ -22,9 +22,8 @@ from sandbox.spec import Spec
 
 def provider(spec: Spec, names: Names, engine: Engine, own: OwnImages) -> Provider:
     """What makes the cluster of the sandbox. Raises MissingTool."""
-    return (
-        _minikube(spec, names, engine, own) if spec.cluster.provider == "minikube" else _kind(spec, names, engine, own)
-    )
+    make = _minikube if spec.cluster.provider == "minikube" else _kind
+    return make(spec, names, engine, own)
 
 
 def _kind(spec: Spec, names: Names, engine: Engine, own: OwnImages) -> KindProvider:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -54,16 +54,18 @@ class HttpsStep:
         return f"HTTPS for *.{self.domain}"
 
     def check(self) -> Status:
-        hosts = self._hosts()
-        trouble = self._stale() or self._unanswered(hosts)
+        ingresses = self._ingresses()
+        hosts = self._hosts(ingresses)
+        trouble = self._stale() or self._unanswered(hosts, ingresses)
         if trouble:
             return Status(State.DRIFTED, trouble)
         return Status(State.READY, f"{_counted(len(hosts))}, the domain with {self._wanted()}")
 
     def apply(self, work: Work) -> None:
         self.wait_served()
-        hosts = self._hosts()
-        wait_until(lambda: self._unanswered(hosts), what=self.title, timeout=TIMEOUT, pause=0.1)
+        ingresses = self._ingresses()
+        hosts = self._hosts(ingresses)
+        wait_until(lambda: self._unanswered(hosts, ingresses), what=self.title, timeout=TIMEOUT, pause=0.1)
 
     def undo(self) -> bool:
         return False
@@ -76,8 +78,8 @@ class HttpsStep:
     def _home(self) -> str:
         return self.namespace or SYSTEM_NAMESPACE
 
-    def _hosts(self) -> tuple[str, ...]:
-        hosts = page.hosts_of(self._ingresses())
+    def _hosts(self, ingresses: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+        hosts = page.hosts_of(ingresses)
         return tuple(host for host in hosts if host == self.domain or host.endswith("." + self.domain))
 
     def _ingresses(self) -> list[dict[str, Any]]:
@@ -121,9 +123,9 @@ class HttpsStep:
         leaves = [entry.facts for entry in entries if entry.role == LEAF and entry.name not in ("default", "domain")]
         return {facts.sha256 for facts in leaves if facts and self.domain in facts.hosts}
 
-    def _unanswered(self, hosts: tuple[str, ...]) -> str | None:
+    def _unanswered(self, hosts: tuple[str, ...], ingresses: Sequence[Mapping[str, Any]]) -> str | None:
         """What one of them answers amiss, or None; all are asked at once, for there may be many."""
-        nobodys = self._nobodys()
+        nobodys = self._nobodys(ingresses)
         with ThreadPoolExecutor(WIDTH) as pool:
             asked = [pool.submit(self._ask, host, nobodys) for host in hosts for _ in range(self.ways)]
             if self.namespace is None and self.domain not in hosts:
@@ -137,9 +139,9 @@ class HttpsStep:
         knows_none = answer.status == 404 and answer.page.endswith(KNOWS_NONE)
         return f"{self.domain}: the ingress controller knows no host yet" if knows_none else None
 
-    def _nobodys(self) -> str | None:
+    def _nobodys(self, ingresses: Sequence[Mapping[str, Any]]) -> str | None:
         """The page that hosts of nobody get, a bare 404, as long as an Ingress may be news to the controller."""
-        newest = max((_changed(one.get("metadata") or {}) for one in self._ingresses()), default="")
+        newest = max((_changed(one.get("metadata") or {}) for one in ingresses), default="")
         if not newest or datetime.now(UTC) - datetime.fromisoformat(newest) > NEWS:
             return None
         bind = self.binds[0]
@@ -158,7 +160,7 @@ class HttpsStep:
 
 def _changed(metadata: Mapping[str, Any]) -> str:
     """When an object was last changed (RFC 3339 in UTC, which sorts); empty where it does not say."""
-    return max(one.get("time") or "" for one in (*(metadata.get("managedFields") or ()), {}))
+    return max((one.get("time") or "" for one in metadata.get("managedFields") or ()), default="")
 
 
 def _body(answer: probe.Answer) -> str:

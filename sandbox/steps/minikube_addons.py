@@ -101,9 +101,7 @@ class MinikubeAddonsStep:
         """Disable one that a command enabled."""
         cluster = self._cluster
         self.minikube.disable(addon)
-        minikube_record.write(
-            cluster, {name: by for name, by in minikube_record.read(cluster).items() if name != addon}
-        )
+        minikube_record.forget(cluster, addon)
 
     @property
     def _cluster(self) -> Cluster:

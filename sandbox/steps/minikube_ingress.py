@@ -9,11 +9,10 @@ from sandbox.cluster.minikube import Minikube
 from sandbox.cluster.namespace import namespace
 from sandbox.errors import UsageError
 from sandbox.names import DEFAULT_TLS, SYSTEM_NAMESPACE, Names
+from sandbox.providers.vacate import INGRESS_SETTINGS
 from sandbox.steps.step import State, Status, Work
 
 ADDON = "ingress"
-NAMESPACE = "ingress-nginx"
-SETTINGS = ("v1", "ConfigMap", "ingress-nginx-controller", NAMESPACE)
 CERTIFICATE = f"{SYSTEM_NAMESPACE}/{DEFAULT_TLS}"
 # The edge tells who its clients are by this. minikube's own manifest, which it applies again at each start, has
 # nothing against what it does not name.
@@ -37,7 +36,7 @@ class MinikubeIngressStep:
         there = self._certificate()
         if there != CERTIFICATE:
             return Status(State.DRIFTED if there else State.ABSENT, there)
-        found = Cluster(self.names.kubeconfig).get(*SETTINGS)
+        found = Cluster(self.names.kubeconfig).get(*INGRESS_SETTINGS)
         if found is None or not DATA.items() <= (found.get("data") or {}).items():
             return Status(State.DRIFTED, "the PROXY protocol is off")
         return Status(State.READY, CERTIFICATE)
@@ -53,8 +52,8 @@ class MinikubeIngressStep:
             )
         cluster = Cluster(self.names.kubeconfig)
         # Whoever comes first makes the namespace; minikube's manifest then has nothing to add to it.
-        cluster.apply(namespace(NAMESPACE))
-        api_version, kind, name, space = SETTINGS
+        api_version, kind, name, space = INGRESS_SETTINGS
+        cluster.apply(namespace(space))
         metadata = {"name": name, "namespace": space}
         cluster.apply({"apiVersion": api_version, "kind": kind, "metadata": metadata, "data": DATA})
         if not there:
