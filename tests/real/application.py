@@ -118,19 +118,7 @@ class Application:
     def store(self, text: str) -> None:
         """Have the application answer `text` from now on, by what is in its volume."""
         self.kubectl("exec", "deploy/app", "--", "busybox", "sh", "-c", f"echo {text} > /data/index.html; busybox sync")
-        self.wait_for(text)
-
-    def wait_for(self, text: str) -> None:
-        """Wait until the application answers `text`."""
-
-        def lacks() -> str | None:
-            try:
-                found = self.page()
-            except AssertionError as error:
-                return str(error)
-            return None if found == text else found
-
-        wait_until(lacks, what="the page", timeout=20)
+        wait_until(lambda: None if self.page() == text else "the old page", what="the page", timeout=10)
 
     def kubectl(self, *argv: str) -> str:
         """What kubectl prints."""

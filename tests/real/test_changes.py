@@ -16,6 +16,7 @@ from sandbox.host.waiting import wait_until
 from tests.real import machine
 from tests.real.application import Application
 from tests.real.machine import tool
+from tests.real.served import Sandbox
 
 pytestmark = pytest.mark.real
 
@@ -122,7 +123,9 @@ def test_a_tag_in_use_is_pushed_over_and_what_runs_goes_on(app: Application) -> 
     app.kubectl("patch", "deploy", "app", "--type=json", f"--patch={json.dumps(always)}")
     app.kubectl("rollout", "status", "deploy/app", "--timeout=60s")
     wait_until(lambda: "the old one" if image() == before else None, what="the new image", timeout=20)
-    app.wait_for("first")  # the controller may not have heard of the new pod yet
+    # The controller may not have heard of the new pod yet.
+    Sandbox(app.names, app.ports[0]).serves(f"app.{NAME}.sandbox.localhost")
+    assert app.page() == "first"
 
 
 def test_certificates_of_their_own_and_addons_that_come_and_go(app: Application, tmp_path: Path) -> None:
