@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -33,6 +34,13 @@ def engine() -> Engine:
         if os.environ.get("CI"):
             pytest.fail(f"CI needs a Docker Engine: {error}")
         pytest.skip(f"needs a Docker Engine: {error.brief}")
+
+
+def leave_out(why: str) -> NoReturn:
+    """Skip the test, for something of this machine is in its way; in CI, where nothing may be, fail."""
+    if os.environ.get("CI"):
+        pytest.fail(why)
+    pytest.skip(why)
 
 
 def free_ports(*wanted: int) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 import yaml
@@ -64,6 +64,19 @@ class Sandbox:
     spec: Mapping[str, Any]
     env: Mapping[str, str]
     said: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, name: str, folder: Path, registry: int, port: int, env: Mapping[str, str]) -> Self:
+        """One with a registry and an edge on these ports, and the images of images.yaml."""
+        spec = {
+            "name": name,
+            "cluster": {"provider": "minikube"},
+            "registry": {"port": registry},
+            "proxy": {"ports": [port]},
+            "ingress": {"controller": "none"},
+            "push": "images.yaml",
+        }
+        return cls(folder, spec, env)
 
     @property
     def names(self) -> Names:

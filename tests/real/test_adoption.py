@@ -63,21 +63,21 @@ class Neighbourhood:
         """What the registry says of a repository."""
         return tool("curl", "--silent", f"http://127.0.0.1:{self.port}/v2/{repository}/tags/list")
 
-    def up(self) -> Terminal:
-        """`sandbox up` in a terminal, where it has just asked."""
+    def up(self, answer: bytes) -> str:
+        """`sandbox up` in a terminal, answered so when it asks; all that it showed."""
         argv = [sys.executable, "-m", "sandbox", "up"]
         terminal = Terminal.start(argv, self.app.folder, {**self.app.command.env, "SANDBOX_PROGRESS": "plain"})
+        there = f"the kind cluster {self.made.context} and its registry localhost:{self.port} are on this machine"
         try:
             terminal.until(lambda: b"[y/N]" in terminal.shown)
-        except BaseException:
+            said = terminal.shown.decode()
+            assert there in said
+            assert f"use both for '{NAME}', in a namespace?" in said
+            terminal.press(answer + b"\n")
+            assert terminal.end(MINUTES) == 0, terminal.shown.decode()
+        finally:
             terminal.give_up()
-            raise
-        said = terminal.shown.decode()
-        assert (
-            f"the kind cluster {self.made.context} and its registry localhost:{self.port} are on this machine" in said
-        )
-        assert f"use both for '{NAME}', in a namespace?" in said
-        return terminal
+        return terminal.shown.decode()
 
     def different(self, before: Theirs) -> str | None:
         """What is not as it was."""
@@ -91,7 +91,7 @@ class Neighbourhood:
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Neighbourhood]:
     engine, folder = engine_with("busybox"), tmp_path_factory.mktemp("adoption")
     if engine.container(byhand.REGISTRY):
-        pytest.skip(f"there is a {byhand.REGISTRY} on this machine that is somebody's")
+        machine.leave_out(f"there is a {byhand.REGISTRY} on this machine that is somebody's")
     first, second, own, port = machine.free_ports(9475, 9476, 5045, 5046)
     app = Application(NAME, folder, own, (first, second))
     with (
@@ -115,12 +115,7 @@ def test_declined_nothing_of_theirs_is_touched_and_the_sandbox_has_its_own(place
     """The registry is known by its container's name, for nothing tells of it."""
     place.made.cluster.delete("v1", "ConfigMap", "local-registry-hosting", "kube-public")
     before, app = place.theirs(), place.app
-    terminal = place.up()
-    terminal.press(b"n\n")
-    try:
-        assert terminal.end(MINUTES) == 0, terminal.shown.decode()
-    finally:
-        terminal.give_up()
+    place.up(b"n")
     assert app.page() == "first"
     assert place.engine.container(app.names.node) is not None
     app.command("down", "--purge")
@@ -130,13 +125,7 @@ def test_declined_nothing_of_theirs_is_touched_and_the_sandbox_has_its_own(place
 
 def test_agreed_to_it_is_served_from_their_cluster_with_images_of_their_registry(place: Neighbourhood) -> None:
     before, app = place.theirs(), place.app
-    terminal = place.up()
-    terminal.press(b"y\n")
-    try:
-        assert terminal.end(MINUTES) == 0, terminal.shown.decode()
-    finally:
-        terminal.give_up()
-    said = terminal.shown.decode()
+    said = place.up(b"y")
     assert "write in sandbox.yaml, so that it stays so" in said and said.count("[y/N]") == 1
     assert app.page() == "first"
     (pod,) = place.made.cluster.list("v1", "Pod", f"sandbox-{NAME}", selector="app=app")

@@ -42,15 +42,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     images = [{"from": "archive", "path": str(store.image(recipes()[one])), "as": f"{one}:1"} for one in ours]
     images.append({"from": "build", "context": "creds", "as": "registry-creds:1"})
     (folder / "images.yaml").write_text(yaml.safe_dump({"images": images}))
-    spec = {
-        "name": NAME,
-        "cluster": {"provider": "minikube"},
-        "registry": {"port": registry},
-        "proxy": {"ports": [port]},
-        "ingress": {"controller": "none"},
-        "push": "images.yaml",
-    }
-    made = Sandbox(folder, spec, variables)
+    made = Sandbox.of(NAME, folder, registry, port, variables)
     try:
         made.sandbox("bundle", "build", "metrics-server")
         made.up()

@@ -70,15 +70,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
         yaml.safe_dump({"images": [{"from": "archive", "path": busybox, "as": "busybox:1"}]})
     )
     (folder / "app.yaml").write_text(yaml.safe_dump_all(application(f"localhost:{registry}/busybox:1")))
-    spec = {
-        "name": NAME,
-        "cluster": {"provider": "minikube"},
-        "registry": {"port": registry},
-        "proxy": {"ports": [port]},
-        "ingress": {"controller": "none"},
-        "push": "images.yaml",
-    }
-    made = Sandbox(folder, spec, variables)
+    made = Sandbox.of(NAME, folder, registry, port, variables)
     try:
         made.up()
         yield made
