@@ -53,12 +53,14 @@ def of_minikube(site: Site) -> list[Step]:
     from sandbox.steps.minikube_addons import MinikubeAddonsStep  # and the credentials that it may carry
 
     tool, names = provider.minikube, site.names
+    # minikube keeps a profile's addons in one file, and of two commands at once one undoes what the other wrote.
+    alone = "minikube-disused"
     before: list[Step] = []
     if has_minikubes_ingress(spec):
         _require_no_passthrough(spec)
         # Not before an ingress of ours has gone: both want the node's ports, and have a class of the same name.
-        before.append(MinikubeIngressStep(tool, names, needs=(certificates.default(spec), "ingress")))
-    needs = ("wiring", *(("push",) if spec.push else ()), *(step.name for step in before))
+        before.append(MinikubeIngressStep(tool, names, needs=(certificates.default(spec), "ingress", alone)))
+    needs = ("wiring", alone, *(("push",) if spec.push else ()), *(step.name for step in before))
     return [*before, MinikubeAddonsStep(tool, names, site.nodes, _of_minikube(spec), spec.credentials, needs=needs)]
 
 

@@ -55,6 +55,13 @@ def test_a_controller_of_the_user_s_own_is_neither_told_nor_asked_anything(place
     assert not {"minikube-ingress", "https"} & build(place, addons=({"addon": "metrics-server"},)).keys()
 
 
+def test_one_command_at_a_time_changes_a_profile_s_addons(place: Home) -> None:
+    steps = build(place, addons=(INGRESS_ADDON,))
+    changing = ("minikube-ingress", "minikube-addons")
+    assert all("minikube-disused" in steps[name].needs for name in changing)
+    assert changing[0] in steps[changing[1]].needs
+
+
 def test_traefik_comes_when_an_ingress_of_minikube_s_has_gone(place: Home) -> None:
     assert "minikube-disused" in build(place, ingress={"controller": "traefik"})["ingress"].needs
 
