@@ -50,8 +50,10 @@ class Tab:
                 return said["result"]
 
     def open(self, url: str) -> None:
-        """Go to a page."""
-        self.call("Page.navigate", url=url)
+        """Go to a page, once more whenever a network interface that came or went has ended the way there."""
+        deadline = time.monotonic() + PATIENCE
+        while error := self.call("Page.navigate", url=url).get("errorText"):
+            assert error == "net::ERR_NETWORK_CHANGED" and time.monotonic() < deadline, error
 
     def value(self, script: str) -> Any:
         """What a JavaScript expression comes to in the page."""
