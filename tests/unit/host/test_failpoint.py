@@ -106,7 +106,8 @@ def test_signals_are_real_ones(action: str, number: signal.Signals) -> None:
     script = f"""
 import signal, time
 from sandbox.host import failpoint
-signal.signal(signal.SIGINT, signal.SIG_DFL)
+for ignored in (signal.SIGHUP, signal.SIGINT):  # under nohup, in the background
+    signal.signal(ignored, signal.SIG_DFL)
 failpoint.arm(failpoint.Failpoint.parse("a:after:{action}"))
 with failpoint.around("b"):
     pass
