@@ -33,8 +33,9 @@ def home(
 
 
 def pytest_configure() -> None:
-    # A test run in the background of a script has SIGINT ignored, and then Python makes no KeyboardInterrupt of it.
+    # Tests run in the background of a script have SIGINT ignored, and under nohup SIGHUP; so would what they start.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.hookimpl(trylast=True)

@@ -26,7 +26,7 @@ def catch(doing: str = "stopping", after: str = "") -> None:
     """Have Terminated raised in the main thread, whatever it waits in, when the command is told to end.
 
     `doing` is what comes then, said at once; `after` is said at the end: what stays and how to go on. A second signal
-    ends the command at once, with the programs it runs.
+    ends the command at once, with the programs it runs. A hangup that nohup(1) had ignored stays ignored.
     """
     # A handler of Python's runs only once the main thread is back in Python. That may take as long as what it waits
     # for, when the signal comes just before the wait; a thread beside it hears of each signal without delay.
@@ -40,7 +40,8 @@ def catch(doing: str = "stopping", after: str = "") -> None:
             raise Terminated(number, after)
 
     for number in ENDS:
-        signal.signal(number, ended)
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, ended)
     signal.signal(NUDGE, lambda *_: None)
     signal.set_wakeup_fd(told, warn_on_full_buffer=False)
     main = threading.get_ident()

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[3]
 
 # A command of two steps: `made` is over at once, `slow` runs a program for ever. Each is a file while it is there.
 COMMAND = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from sandbox import lifecycle
 from sandbox.cli import boundary, signals
@@ -36,6 +36,8 @@ def slow(work):
 world = Files()
 undoing = (lambda: time.sleep(60)) if "stuck" in sys.argv else (lambda: None)
 plan = [FakeStep("made", world, unmaking=undoing), FakeStep("slow", world, needs=("made",), making=slow)]
+if "nohup" in sys.argv:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
 signals.catch("undoing", "go on: again")
 try:
     lifecycle.up(plan, reporter("auto"), keep="keep" in sys.argv)
@@ -127,3 +129,13 @@ def test_what_is_to_be_kept_is_kept(start: Start) -> None:
     terminal.child.send_signal(signal.SIGTERM)
     assert terminal.end() == 143
     assert made(terminal) == {"made", "slow"} and not runs(terminal.folder / "child")
+
+
+def test_under_nohup_it_goes_on_when_the_terminal_is_gone(start: Start) -> None:
+    """SIGHUP to an `up` that nohup(1) started → it goes on, and can still be ended."""
+    terminal = start("nohup")
+    terminal.child.send_signal(signal.SIGHUP)
+    time.sleep(4 * ECHO)
+    assert terminal.child.poll() is None and runs(terminal.folder / "child")
+    terminal.child.send_signal(signal.SIGTERM)
+    assert terminal.end() == 143
