@@ -18,6 +18,8 @@ INGRESS_SERVICE = f"ingress.{SYSTEM_NAMESPACE}.svc.cluster.local"
 REGISTRY_PORT = 5000
 # This machine, for pods.
 HOST = "host.sandbox.internal"
+# The host that the ingress answers once it has taken in what it serves, for the edge.
+READY = "ready.sandbox.internal"
 
 
 @dataclass(frozen=True)

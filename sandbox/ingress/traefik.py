@@ -10,7 +10,7 @@ from typing import Any
 
 from sandbox.ingress import gateway, page, template, traefik_kinds
 from sandbox.ingress.controller import Manifest
-from sandbox.names import DEFAULT_TLS, SYSTEM_NAMESPACE
+from sandbox.names import DEFAULT_TLS, READY, SYSTEM_NAMESPACE
 
 # Straight to the API server on the pod's own node. The Service's address leads there only once kube-proxy has come so
 # far; until then it leads out of the cluster, where somebody else may answer.
@@ -66,6 +66,7 @@ class Traefik:
             "busybox": self.busybox,
             "trusted": trusted,
             "suffix": page.suffix(self.port),
+            "ready": READY.replace(".", "[.]"),
             # A pod reads its script once: another page is another pod.
             "page": hashlib.sha256(repr(sorted(files.items())).encode()).hexdigest()[:16],
         }

@@ -9,7 +9,7 @@ from pathlib import Path
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
 from sandbox.host.process import which
-from sandbox.names import EDGE_LEAF, SYSTEM_NAMESPACE, Names
+from sandbox.names import EDGE_LEAF, READY, SYSTEM_NAMESPACE, Names
 from sandbox.plan.site import Site
 from sandbox.proxy import byhand, passthrough_upstream, routes
 from sandbox.proxy.passthrough_upstream import Forwarded
@@ -26,9 +26,8 @@ def edge(site: Site, lan: Access) -> list[Step]:
     """The kind of edge that the spec wants, after the other kind is gone if an earlier spec had that."""
     spec, names, binds = site.spec, site.names, site.binds
     image, nodes = site.own.references["haproxy"], site.nodes.every
-    container = EdgeStep(
-        site.engine, names, nodes, image, spec.domain, binds, hosts(spec), lan.domains, site.nodes.network
-    )
+    network, proof = site.nodes.network, READY if spec.ingress.controller == "traefik" else ""
+    container = EdgeStep(site.engine, names, nodes, image, spec.domain, binds, hosts(spec), lan.domains, network, proof)
     process = PassthroughStep(names, spec.domain, binds, _port_forward(names), kubectl(site.store))
     if not spec.runs_process:
         other = DisplacedStep(process) if routes.find(routes.load(site.home.passthrough), spec.name) else None

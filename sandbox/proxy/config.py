@@ -66,6 +66,16 @@ _ROUTING = f"""\
   use_backend %[var(txn.to)] if {{ var(txn.to) -m found }}
 """
 
+# An ingress that has just started listens before it knows its hosts and certificates. Clients of a moment later must
+# not see any other's; a node that is only slow keeps its own.
+_PROOF = """\
+  option httpchk
+  http-check send meth GET uri / ver HTTP/1.1 hdr Host {host}
+  http-check expect status 200
+  timeout check 5s
+"""
+_ASKED = "check-ssl verify none check-sni"
+
 # Where the engine forwards a port, its clients seem to be the engine, and only the port tells who they are.
 _FORWARDED = f"""\
   bind :{PORT}
@@ -99,11 +109,12 @@ def _listening(held: Sequence[Bind]) -> str:
 
 def _passed(route: Route) -> str:
     # Both ends speak the PROXY protocol, so that applications see the client and not this container.
+    proof, asked = (_PROOF.format(host=route.proof), f" {_ASKED} {route.proof}") if route.proof else ("", "")
     servers = "".join(
-        f"  server {name} {node} send-proxy-v2 {termination.FOUND} {termination.CHECKED}\n"
+        f"  server {name} {node} send-proxy-v2 {termination.FOUND} {termination.CHECKED}{asked}\n"
         for name, node in termination.servers(route)
     )
-    return f"\nbackend {route.name}\n{servers}"
+    return f"\nbackend {route.name}\n{proof}{servers}"
 
 
 def _exact(routes: Sequence[Route]) -> Iterator[tuple[str, str]]:

@@ -47,7 +47,8 @@ class Route:
     made, in seconds since 1970: unknown hosts get the newest sandbox's page. `replicas` are further nodes where the
     ingress answers. `aliases` are other domains for the same hosts, whose TLS ends at the edge: the ingress is asked
     for the host in `domain`. `tunnels` are further ports, which only the process that stands in for the edge has.
-    `network` is the engine's network where the nodes are.
+    `network` is the engine's network where the nodes are. A node gets clients while it answers for the host `proof`
+    with status 200, or without one while anybody listens there.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Route:
     aliases: tuple[str, ...] = ()
     tunnels: tuple[Tunnel, ...] = ()
     network: str = NETWORK
+    proof: str = ""
 
     @property
     def nodes(self) -> tuple[str, ...]:

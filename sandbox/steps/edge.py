@@ -21,7 +21,7 @@ from sandbox.steps.step import State, Status, Work
 @dataclass(frozen=True)
 class EdgeStep:
     """One HAProxy container for all sandboxes; this step owns one route in it, and the last route takes it along.
-    It leads to `nodes` on `network`, asked when it is needed, at each of which the ingress answers.
+    It leads to `nodes` on `network`, asked when it is needed, at each of which the ingress answers, for `proof` too.
 
     A port that only a sandbox now gone asked for is given back as soon as nobody is connected: at its `undo` or at the
     next `apply` of any other.
@@ -36,6 +36,7 @@ class EdgeStep:
     hosts: tuple[Host, ...] = ()
     aliases: tuple[str, ...] = ()
     network: str = NETWORK
+    proof: str = ""
     name: str = "edge"
     needs: tuple[str, ...] = ("images", "network", "certificates")
 
@@ -126,6 +127,7 @@ class EdgeStep:
             self.hosts,
             self.aliases,
             network=self.network,
+            proof=self.proof,
         )
 
     def _certificate(self) -> bytes | None:

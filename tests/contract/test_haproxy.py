@@ -52,6 +52,7 @@ def test_haproxy_takes_the_configuration_without_a_warning(
             replicas=("10.0.0.2:8443",),
             hosts=tuple(replace(host, host=f"{name}.{host.host}") for host in hosts) if ends else (),
             aliases=(f"{name}.lan",) if ends else (),
+            proof="ready.test" if ends else "",
         )
         for name in names
     ]

@@ -50,7 +50,9 @@ class Echo(socketserver.BaseRequestHandler):
         with server.context.wrap_socket(self.request, server_side=True) as stream:
             while data := stream.recv(1 << 16):
                 if data.startswith(b"GET "):
-                    stream.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(data), data))
+                    server.asked.append(data)
+                    status = b"200 OK" if server.knows_hosts else b"404 Not Found"
+                    stream.sendall(b"HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n%s" % (status, len(data), data))
                 else:
                     stream.sendall(data)
 
@@ -62,7 +64,18 @@ class Ingress(socketserver.ThreadingTCPServer):
 
     def __init__(self, address: str, context: ssl.SSLContext) -> None:
         self.context = context
+        self.knows_hosts = True
+        self.asked: list[bytes] = []
         super().__init__((address, 0), Echo)
+
+    @property
+    def place(self) -> str:
+        address, port = self.server_address[:2]
+        return f"{address!s}:{port}"
+
+    def clients(self) -> int:
+        """How many asked for a host of the sandbox."""
+        return sum(f"Host: {DOMAIN}".encode() in one for one in self.asked)
 
 
 class Outside(BaseHTTPRequestHandler):
@@ -103,13 +116,14 @@ class Stand:
     port: int
     open_port: int | None
     gateway: str
-    ingress: str
+    ingress: Ingress
     outside: str
     known: list[Route] = field(default_factory=list)
 
     def route(self, *hosts: Host, name: str = "demo", domain: str = DOMAIN, aliases: tuple[str, ...] = ()) -> Route:
         listen = ((LOCAL, self.port), *(((self.gateway, self.open_port),) if self.open_port else ()))
-        return Route(name, domain, self.ingress, listen, 1.0, hosts=hosts, aliases=aliases)
+        place, network = self.ingress.place, self.box.network
+        return Route(name, domain, place, listen, 1.0, hosts=hosts, aliases=aliases, network=network)
 
     def certify(self, *hosts: str) -> None:
         pair = self.keystore.leaf("edge", hosts, now=datetime.now(UTC))
@@ -177,7 +191,7 @@ def stand(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Stand]:
                 free_port(),
                 free_port() if is_open else None,
                 gateway,
-                f"{gateway}:{ingress.server_address[1]}",
+                ingress,
                 f"localhost:{outside.server_address[1]}",
             )
             box.start(IMAGE, [made.route()])
@@ -201,6 +215,12 @@ def silence(stand: Stand) -> str | None:
 def answers(stand: Stand, host: str) -> str | None:
     found = stand.get(host)
     return None if " 200 " in found else found or "nothing"
+
+
+def unlike(stand: Stand, **health: str) -> str | None:
+    """How the servers of the sandbox's nodes are, if not so."""
+    found = {one.name: one.health for one in stand.box.control.servers() if one.backend == "demo"}
+    return None if found == health else str(found)
 
 
 def refusal(stand: Stand, host: str) -> str | None:
@@ -255,6 +275,25 @@ def test_a_host_may_end_at_the_edge_and_lead_out_of_the_cluster(stand: Stand) ->
     assert by_name[f"to:{APP}"].health == "UP"
     assert by_name[f"to:{APP}"].total >= 2
     assert by_name["demo"].health == "UP"
+
+
+@pytest.mark.real
+def test_a_node_that_listens_gets_clients_once_it_answers_for_the_proof(stand: Stand) -> None:
+    with Ingress(stand.gateway, stand.ingress.context) as late:
+        threading.Thread(target=late.serve_forever, daemon=True).start()
+        late.knows_hosts = False
+        stand.follow(replace(stand.route(), replicas=(late.place,), proof="ready.test"))
+        wait_until(lambda: unlike(stand, node="UP", node1="DOWN"), what="the check", timeout=20)
+        late.asked.clear()
+        for _ in range(10):
+            assert " 200 " in stand.get(DOMAIN)
+        assert late.clients() == 0
+        late.knows_hosts = True
+        wait_until(lambda: unlike(stand, node="UP", node1="UP"), what="the check", timeout=20)
+        for _ in range(10):
+            assert " 200 " in stand.get(DOMAIN)
+        assert late.clients() > 0
+        late.shutdown()
 
 
 @pytest.mark.real

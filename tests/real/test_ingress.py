@@ -309,12 +309,16 @@ def _passed_through(sandbox: Sandbox, folder: Path, hosts: tuple[str, ...], app:
 
     def pending() -> str | None:
         status = sandbox.status(app, "--header", f"Host: {PASSED}")
-        return None if status == "421" else status
+        if status != "421":
+            return status
+        # It may be from an earlier one of that name.
+        said = sandbox.curl(PASSED, path="/who.js")
+        return None if servers.script("passed") in said else said
 
     leaf, other = sandbox.leaf(*hosts), f"{app}:{sandbox.port}"
     with (
         servers.tls_app("passed", leaf, folder, other=other) as port,
         behind.ingress(sandbox.cluster, PASSED, port, annotations=PASSTHROUGH),
     ):
-        wait_until(pending, what="status 421", timeout=SECONDS)
+        wait_until(pending, what="status 421 and the application", timeout=SECONDS)
         yield

@@ -16,6 +16,7 @@ from sandbox.cluster.api import Cluster
 from sandbox.host.engine import ContainerSpec, Engine
 from sandbox.host.waiting import wait_until
 from sandbox.names import NETWORK
+from sandbox.proxy.container import EdgeContainer
 from sandbox.spec import Spec
 from tests.real import machine
 from tests.real.machine import CommandLine, tool
@@ -210,6 +211,20 @@ def test_a_worker_that_is_killed_is_not_missed_and_comes_back(sandbox: Cast, wor
         assert sandbox.status(HOST, "--max-time", "20") == "200"
     sandbox.up(3)
     sandbox.talk()
+
+
+def test_a_node_that_comes_back_gets_no_client_before_it_knows_its_hosts(
+    sandbox: Cast, engine: Engine, worker: str
+) -> None:
+    tool("docker", "restart", "--time", "0", worker)
+    for health in ({"UP", "DOWN"}, {"UP"}):
+
+        def otherwise(wanted: set[str] = health) -> str | None:
+            assert sandbox.status(HOST, "--max-time", "20") == "200"
+            found = EdgeContainer(engine, environment.home().edge).control.servers()
+            return None if {one.health for one in found if one.backend == NAME} == wanted else str(found)
+
+        wait_until(otherwise, what=f"nodes that are {health}", timeout=60, pause=0.02)
 
 
 def test_nodes_at_other_addresses_find_each_other_again(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from sandbox.ingress import traefik_kinds
 from sandbox.ingress.traefik import GATEWAY_ARGUMENTS, Traefik
-from sandbox.names import DEFAULT_TLS, DOMAIN_TLS, SYSTEM_NAMESPACE
+from sandbox.names import DEFAULT_TLS, DOMAIN_TLS, READY, SYSTEM_NAMESPACE
 
 TRUSTED = "172.18.0.0/16"
 TRAEFIK = Traefik("t:1", "b:1", "demo", 8443)
@@ -106,6 +107,15 @@ def test_the_default_certificate_is_the_secret_that_is_watched(found: Found) -> 
     assert store["metadata"]["namespace"] == SYSTEM_NAMESPACE
     assert arguments(found)["providers.kubernetescrd"] == "true"
     assert "TLSStore" in traefik_kinds.KINDS
+
+
+def test_the_edge_is_answered_once_there_are_hosts_and_certificates(found: Found) -> None:
+    route = found["IngressRoute", "ready"]
+    assert route["spec"]["entryPoints"] == ["websecure"]
+    (rule,) = route["spec"]["routes"]
+    assert rule["services"] == [{"kind": "TraefikService", "name": "ping@internal"}]
+    expression = re.fullmatch(r"HostRegexp\(`(.*)`\)", rule["match"])
+    assert expression and re.search(expression[1], READY) and not re.search(expression[1], f"a.{READY}")
 
 
 def test_its_own_kinds_are_there_before_it_is() -> None:

@@ -39,6 +39,17 @@ def test_every_node_of_a_sandbox_is_asked() -> None:
     ]
 
 
+def test_a_node_is_asked_for_the_proof_where_there_is_one() -> None:
+    plain = config.render([route("a")])["haproxy.cfg"]
+    asked = config.render([replace(route("a"), proof="ready.test")])["haproxy.cfg"]
+    assert "httpchk" not in plain and "check-ssl" not in plain
+    assert ["http-check", "send", "meth", "GET", "uri", "/", "ver", "HTTP/1.1", "hdr", "Host", "ready.test"] in lines(
+        asked
+    )
+    (server,) = (line for line in lines(asked) if line[:2] == ["server", "node"])
+    assert server[-5:] == ["check-ssl", "verify", "none", "check-sni", "ready.test"]
+
+
 def test_unknown_hosts_get_the_newest_sandbox_and_nothing_when_there_is_none() -> None:
     assert ["default_backend", "b"] in lines(config.render([route("a"), route("b")])["haproxy.cfg"])
     assert "default_backend" not in config.render([])["haproxy.cfg"]
