@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import threading
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,6 +18,8 @@ from sandbox.host import detached, files
 from sandbox.host.engine import Engine
 from sandbox.host.waiting import wait_until
 from sandbox.proxy import config, passthrough_process, passthrough_state, routes
+from sandbox.proxy.container import RUN, SOCKET
+from sandbox.proxy.control import Control
 from sandbox.proxy.routes import Route
 from tests.bundled import engine_with
 from tests.ports import free_port
@@ -78,12 +81,15 @@ class ContainerEdge:
     folder: Path
     port: int
     gateway: str
-    box: Any = field(default=None, repr=False)
+
+    @property
+    def control(self) -> Control:
+        return Control(self.folder / "run" / SOCKET)
 
     def follow(self, known: Sequence[Route]) -> None:
         for name, text in config.render(known).items():
             self.folder.joinpath(name).write_text(text)
-        self.box.kill("SIGUSR2")
+        self.control.reload()
 
 
 @contextmanager
@@ -94,33 +100,41 @@ def container(folder: Path) -> Iterator[Edge]:
     folder.chmod(0o755)
     for name, text in config.render([]).items():
         folder.joinpath(name).write_text(text)
+    folder.joinpath("run").mkdir()
     name, port = f"sandbox-test-{uuid.uuid4().hex[:8]}", free_port()
     network = client.networks.create(name, driver="bridge")
     try:
         box = client.containers.create(
             IMAGE,
-            entrypoint=list(config.COMMAND),
+            entrypoint=[*config.COMMAND, "-S", f"{RUN}/{SOCKET},mode,600"],
+            user=f"{os.getuid()}:{os.getgid()}",
             name=name,
             network=name,
             ports={f"{config.PORT}/tcp": (LOCAL, port)},
-            volumes={str(folder): {"bind": config.FOLDER, "mode": "ro"}},
+            volumes={
+                str(folder): {"bind": config.FOLDER, "mode": "ro"},
+                str(folder / "run"): {"bind": RUN, "mode": "rw"},
+            },
             init=True,
         )
         try:
             box.start()
             network.reload()
-            wait_until(lambda: _unloaded(box), what="HAProxy", timeout=30, pause=0.05)
-            yield ContainerEdge(folder, port, network.attrs["IPAM"]["Config"][0]["Gateway"], box)
+            made = ContainerEdge(folder, port, network.attrs["IPAM"]["Config"][0]["Gateway"])
+            wait_until(lambda: _silent(made.control, box), what="HAProxy", timeout=30, pause=0.05)
+            yield made
         finally:
             box.remove(force=True)
     finally:
         network.remove()
 
 
-def _unloaded(box: Any) -> str | None:
+def _silent(control: Control, box: Any) -> str | None:
     """None once HAProxy can be told to load another configuration."""
-    said: str = box.logs().decode(errors="replace")
-    return None if "Loading success" in said else said
+    with contextlib.suppress(OSError):
+        if control.workers():
+            return None
+    return str(box.logs().decode(errors="replace"))
 
 
 def _engine() -> Engine:
