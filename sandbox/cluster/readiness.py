@@ -10,6 +10,8 @@ from sandbox.host.waiting import wait_until
 
 WORKLOADS = {"Deployment", "DaemonSet", "StatefulSet", "Pod", "Job"}
 HOPELESS = {"InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError"}
+# A kubelet says so of every pod as long as it has only just begun (kubernetes, pkg/kubelet/kubelet_pods.go).
+BEGINNING = "services have not yet been read at least once"
 # What Go programs say when the kernel has no more inotify instances for a user, of which every cluster takes dozens.
 EXHAUSTED = "too many open files"
 MORE_WATCHES = "sudo sysctl fs.inotify.max_user_instances=1024 (in /etc/sysctl.d to last), or take another cluster down"
@@ -43,7 +45,7 @@ def pending(cluster: Cluster, manifest: Manifest) -> str | None:
     for pod in _pods(cluster, live, namespace):
         for container, reason, message in troubles(pod):
             evidence = f"pod {pod['metadata']['name']}, container {container}: {reason}: {message}".rstrip(": ")
-            if reason in HOPELESS:
+            if reason in HOPELESS and BEGINNING not in message:
                 raise ClusterError(f"{title(manifest)} cannot start", details=evidence)
             if reason == "CrashLoopBackOff":
                 evidence += "\n" + cluster.log(pod["metadata"]["name"], namespace)

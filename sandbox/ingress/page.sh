@@ -53,6 +53,7 @@ replace() {
     busybox cat > "$1.new" && busybox mv "$1.new" "$1"
 }
 
+busybox cat "$parts/known.yaml" | replace "$dynamic/known.yaml"
 page '' | replace "$site/404.html"
 known=
 passed=

@@ -18,6 +18,7 @@ BESIDE = (
     {"name": "KUBERNETES_SERVICE_HOST", "valueFrom": {"fieldRef": {"fieldPath": "status.hostIP"}}},
     {"name": "KUBERNETES_SERVICE_PORT", "value": "6443"},
 )
+OWN_FILES = ("page.sh", "answers.sh", "known.yaml", "misdirected.yaml")
 GATEWAY_ARGUMENTS = (
     "--providers.kubernetesgateway=true",
     "--providers.kubernetesgateway.experimentalchannel=true",
@@ -59,7 +60,7 @@ class Traefik:
         return [*traefik_kinds.definitions(), *also]
 
     def manifests(self, *, trusted: str) -> Sequence[Manifest]:
-        own_files = {name: template.text(name) for name in ("page.sh", "answers.sh", "misdirected.yaml")}
+        own_files = {name: template.text(name) for name in OWN_FILES}
         files = {**page.parts(self.sandbox), **own_files, "httpd.conf": "E404:/site/404.html\n"}
         values = {
             "traefik": self.image,

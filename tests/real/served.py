@@ -42,12 +42,11 @@ class Sandbox:
     def trust(self) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=str(self.names.root_certificate))
 
-    def curl(self, host: str, *more: str, path: str = "/") -> str:
-        """What curl prints for a host, headers before the content, trusting the sandbox's root only."""
+    def curl(self, host: str, *more: str, path: str = "/", status: int | None = 0) -> str:
+        """What curl prints for a host, headers before the content, trusting the sandbox's root only; it ends so."""
         where = ["--resolve", f"{host}:{self.port}:127.0.0.1", f"https://{host}:{self.port}{path}"]
-        return tool(
-            "curl", "--silent", "--show-error", "--include", "--cacert", self.names.root_certificate, *more, *where
-        )
+        options = ("--silent", "--show-error", "--include", "--cacert", self.names.root_certificate)
+        return tool("curl", *options, *more, *where, status=status)
 
     def status(self, host: str, *more: str) -> str:
         """The status that a host answers with."""

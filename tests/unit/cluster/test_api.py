@@ -10,7 +10,7 @@ import pytest
 
 from sandbox.cluster import transport
 from sandbox.cluster.api import Cluster, ClusterError, title
-from sandbox.cluster.readiness import wait_ready
+from sandbox.cluster.readiness import pending, wait_ready
 from tests.api_server import ApiServer, kubeconfig, serving
 from tests.ports import free_port
 
@@ -128,8 +128,8 @@ def deployment(**status: int) -> dict[str, Any]:
     }
 
 
-def pod(reason: str) -> dict[str, Any]:
-    state = {"waiting": {"reason": reason, "message": "why"}}
+def pod(reason: str, message: str = "why") -> dict[str, Any]:
+    state = {"waiting": {"reason": reason, "message": message}}
     status = {"containerStatuses": [{"name": "app", "state": state}]}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web-1", "namespace": "ns"}, "status": status}
 
@@ -153,3 +153,13 @@ def test_waiting_ends_with_the_pods_own_words(cluster: Cluster, server: ApiServe
     server.objects["/api/v1/namespaces/ns/pods/web-1"] = pod("InvalidImageName")
     with pytest.raises(ClusterError, match="cannot start"):
         wait_ready(cluster, [deployment()], timeout=60)
+
+
+def test_a_kubelet_that_has_only_begun_is_waited_for(cluster: Cluster, server: ApiServer) -> None:
+    server.objects["/apis/apps/v1/namespaces/ns/deployments/web"] = deployment()
+    early = "services have not yet been read at least once, cannot construct envvars"
+    server.objects["/api/v1/namespaces/ns/pods/web-1"] = pod("CreateContainerConfigError", early)
+    assert early in str(pending(cluster, deployment()))
+    server.objects["/api/v1/namespaces/ns/pods/web-1"] = pod("CreateContainerConfigError", "no such ConfigMap")
+    with pytest.raises(ClusterError, match="cannot start"):
+        pending(cluster, deployment())

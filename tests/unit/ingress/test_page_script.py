@@ -81,7 +81,7 @@ def pod(tmp_path: Path) -> Iterator[Pod]:
     program = folders["bin"] / "busybox"
     program.write_text(BUSYBOX)
     program.chmod(0o755)
-    script = {name: template.text(name) for name in ("page.sh", "misdirected.yaml")}
+    script = {name: template.text(name) for name in ("page.sh", "known.yaml", "misdirected.yaml")}
     for name, text in {**page.parts("demo"), **script}.items():
         (folders["parts"] / name).write_text(text)
     places = [folders[name] for name in ("parts", "site", "dynamic", "elsewhere")]
@@ -103,6 +103,10 @@ def pod(tmp_path: Path) -> Iterator[Pod]:
 
 def test_there_is_a_page_before_traefik_answers(pod: Pod) -> None:
     becomes(lambda: "None yet" in (pod.site / "404.html").read_text(), True)
+
+
+def test_traefik_is_given_what_depends_on_the_ingresses(pod: Pod) -> None:
+    becomes(lambda: (pod.dynamic / "known.yaml").read_text(), template.text("known.yaml"))
 
 
 def test_the_page_is_the_same_that_python_makes(pod: Pod) -> None:

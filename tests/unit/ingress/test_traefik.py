@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from sandbox.document import yamltext
 from sandbox.ingress import traefik_kinds
 from sandbox.ingress.traefik import GATEWAY_ARGUMENTS, Traefik
 from sandbox.names import DEFAULT_TLS, DOMAIN_TLS, READY, SYSTEM_NAMESPACE
@@ -114,6 +115,9 @@ def test_the_edge_is_answered_once_there_are_hosts_and_certificates(found: Found
     assert route["spec"]["entryPoints"] == ["websecure"]
     (rule,) = route["spec"]["routes"]
     assert rule["services"] == [{"kind": "TraefikService", "name": "ping@internal"}]
+    assert rule["middlewares"] == [{"name": "known@file"}]
+    (known,) = yamltext.documents(found["ConfigMap", "page"]["data"]["known.yaml"])
+    assert known["http"]["middlewares"]["known"]["errors"]["service"] == "default-backend@kubernetesingressnginx"
     expression = re.fullmatch(r"HostRegexp\(`(.*)`\)", rule["match"])
     assert expression and re.search(expression[1], READY) and not re.search(expression[1], f"a.{READY}")
 
