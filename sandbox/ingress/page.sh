@@ -53,7 +53,6 @@ replace() {
     busybox cat > "$1.new" && busybox mv "$1.new" "$1"
 }
 
-busybox cat "$parts/known.yaml" | replace "$dynamic/known.yaml"
 page '' | replace "$site/404.html"
 known=
 passed=
@@ -61,6 +60,7 @@ passed=
 busybox httpd -f -p 8080 -h /empty -c "$parts/httpd.conf" &
 server=$!
 trap 'kill "$server"; exit 0' TERM
+busybox cat "$parts/known.yaml" | replace "$dynamic/known.yaml"
 while kill -0 "$server"; do
     if http=$(routers http) && tcp=$(routers tcp); then
         apart=$(busybox cat "$elsewhere/hosts")
