@@ -262,7 +262,7 @@ class FakeEngine(Engine):
         return self.volumes.pop(name, None) is not None
 
     def _image(self, reference: str, doing: str) -> str:
-        found = self.images.get(_tagged(reference))
+        found = reference if reference in self.images.values() else self.images.get(_tagged(reference))
         if found is None:
             raise EngineError(f"{doing} failed", details=f"No such image: {reference}")
         return found

@@ -20,6 +20,7 @@ from sandbox.host.engine import Engine
 from sandbox.host.resolvers import resolv_conf
 from sandbox.host.waiting import WaitTimeout, wait_until
 from sandbox.names import NETWORK, Names
+from sandbox.providers import freezer
 from sandbox.providers.containers import Containers
 from sandbox.providers.kind_join import ADMIN, PORT, ROLE, START_TIMEOUT, Joining
 from sandbox.providers.provider import Nodes, Standing
@@ -194,22 +195,27 @@ class KindProvider:
 
     def stop(self) -> None:
         """Stop the nodes that run, and what balances their load."""
-        running = [one.name for one in self._containers.all() if one.running]
-        with ThreadPoolExecutor(WIDTH) as pool:
-            list(pool.map(self._stop, running))
+        running = [one for one in self._containers.all() if one.running]
+
+        def end() -> None:
+            with ThreadPoolExecutor(WIDTH) as pool:
+                list(pool.map(self._stop, (one.name for one in running)))
+
+        freezer.ending(self.engine, self.names, running, end)
 
     def delete(self) -> bool:
         """Have kind remove it, and remove the files that were made for it."""
         self._unlock()
-        there = bool(self._containers.all())
+        there = self._containers.all()
         if there:
-            self.kind.delete(self.names.cluster, kubeconfig=self.names.kubeconfig)
+            end = partial(self.kind.delete, self.names.cluster, kubeconfig=self.names.kubeconfig)
+            freezer.ending(self.engine, self.names, there, end)
         for path in (self.names.kubeconfig, self.names.resolv_conf, self.names.proxy_conf, self._config):
             path.unlink(missing_ok=True)
             files.sweep(path)
         if self.names.folder.exists() and not any(self.names.folder.iterdir()):
             self.names.folder.rmdir()
-        return there
+        return bool(there)
 
     def write_kubeconfig(self) -> None:
         """Have kind write it."""

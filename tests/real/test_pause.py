@@ -157,6 +157,27 @@ def test_without_its_node_the_cluster_is_made_anew(engine: Engine, app: Applicat
     assert {state for state, _ in app.steps().values()} == {"ready"}
 
 
+def test_a_node_with_a_process_that_hears_no_signal_goes_all_the_same(engine: Engine, app: Application) -> None:
+    """A process is held still by the freezer, as by an engine that was ended in the middle → `down` lets it go."""
+    if engine.cgroup_version() != 1:
+        pytest.skip("held still by cgroup v2 a process can be killed")
+    hold = (
+        "mkdir /sys/fs/cgroup/freezer/held && cd /sys/fs/cgroup/freezer/held; "
+        "sleep 900 & echo $! > cgroup.procs && echo FROZEN > freezer.state"
+    )
+    tool("docker", "exec", "--detach", app.names.node, "bash", "-c", hold)
+    wait_until(lambda: None if held(app) else "not held", what="the process", timeout=20)
+    app.command("down")
+    assert running(engine, app) == set()
+    app.command("up")
+    assert app.page() == "first"
+
+
+def held(app: Application) -> bool:
+    state = "/sys/fs/cgroup/freezer/held/freezer.state"
+    return "FROZEN" in tool("docker", "exec", app.names.node, "cat", state, status=None)
+
+
 def test_what_is_not_there_cannot_be_started(app: Application) -> None:
     ran = app.elsewhere("start", "test-pause-nobody", status=2)
     assert "there is no sandbox 'test-pause-nobody'" in ran.err and "fix:" in ran.err
