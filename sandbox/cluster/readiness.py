@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -9,9 +10,11 @@ from sandbox.cluster.api import Cluster, ClusterError, Manifest, title
 from sandbox.host.waiting import wait_until
 
 WORKLOADS = {"Deployment", "DaemonSet", "StatefulSet", "Pod", "Job"}
-HOPELESS = {"InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError"}
-# A kubelet says so of every pod as long as it has only just begun (kubernetes, pkg/kubelet/kubelet_pods.go).
-BEGINNING = "services have not yet been read at least once"
+HOPELESS = {"InvalidImageName", "ErrImageNeverPull"}
+# Hopeless if it lasts: what is missing may be a Secret that an operator is about to make, or the Services, which a
+# kubelet that has only just begun has not read yet (kubernetes, pkg/kubelet/kubelet_pods.go).
+MISSING = "CreateContainerConfigError"
+PATIENCE = 60.0  # seconds
 # What Go programs say when the kernel has no more inotify instances for a user, of which every cluster takes dozens.
 EXHAUSTED = "too many open files"
 MORE_WATCHES = "sudo sysctl fs.inotify.max_user_instances=1024 (in /etc/sysctl.d to last), or take another cluster down"
@@ -22,18 +25,23 @@ TROUBLE = {"ErrImagePull", "ImagePullBackOff", "CrashLoopBackOff", "CreateContai
 def wait_ready(cluster: Cluster, manifests: Iterable[Manifest], *, timeout: float) -> None:
     """Wait until every workload among `manifests` is ready; raises ClusterError with the pods' own words otherwise."""
     waiting = [manifest for manifest in manifests if manifest["kind"] in WORKLOADS]
+    begun = time.monotonic()
 
     def state() -> str | None:
         nonlocal waiting
-        states = {title(one): pending(cluster, one) for one in waiting}
+        patient = time.monotonic() < begun + PATIENCE
+        states = {title(one): pending(cluster, one, patient=patient) for one in waiting}
         waiting = [one for one in waiting if states[title(one)] is not None]
         return "\n".join(f"{name}: {said}" for name, said in states.items() if said) or None
 
     wait_until(state, what="workloads", timeout=timeout)
 
 
-def pending(cluster: Cluster, manifest: Manifest) -> str | None:
-    """What the workload still waits for, or None when it is ready. Raises ClusterError when it cannot become so."""
+def pending(cluster: Cluster, manifest: Manifest, *, patient: bool = True) -> str | None:
+    """What the workload still waits for, or None when it is ready. Raises ClusterError when it cannot become so.
+
+    What it is made from may be missing for as long as one is `patient`.
+    """
     metadata = manifest["metadata"]
     namespace = metadata.get("namespace", "default")
     live = cluster.get(manifest["apiVersion"], manifest["kind"], metadata["name"], namespace)
@@ -45,7 +53,7 @@ def pending(cluster: Cluster, manifest: Manifest) -> str | None:
     for pod in _pods(cluster, live, namespace):
         for container, reason, message in troubles(pod):
             evidence = f"pod {pod['metadata']['name']}, container {container}: {reason}: {message}".rstrip(": ")
-            if reason in HOPELESS and BEGINNING not in message:
+            if reason in HOPELESS or (reason == MISSING and not patient):
                 raise ClusterError(f"{title(manifest)} cannot start", details=evidence)
             if reason == "CrashLoopBackOff":
                 evidence += "\n" + cluster.log(pod["metadata"]["name"], namespace)
@@ -90,7 +98,7 @@ def troubles(pod: Mapping[str, Any]) -> Iterable[tuple[str, str, str]]:
     status = pod.get("status") or {}
     for one in [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]:
         waiting = (one.get("state") or {}).get("waiting") or {}
-        if waiting.get("reason") in HOPELESS | TROUBLE:
+        if waiting.get("reason") in HOPELESS | TROUBLE | {MISSING}:
             yield one["name"], waiting["reason"], waiting.get("message", "")
 
 

@@ -155,11 +155,9 @@ def test_waiting_ends_with_the_pods_own_words(cluster: Cluster, server: ApiServe
         wait_ready(cluster, [deployment()], timeout=60)
 
 
-def test_a_kubelet_that_has_only_begun_is_waited_for(cluster: Cluster, server: ApiServer) -> None:
+def test_what_is_missing_may_be_on_its_way(cluster: Cluster, server: ApiServer) -> None:
     server.objects["/apis/apps/v1/namespaces/ns/deployments/web"] = deployment()
-    early = "services have not yet been read at least once, cannot construct envvars"
-    server.objects["/api/v1/namespaces/ns/pods/web-1"] = pod("CreateContainerConfigError", early)
-    assert early in str(pending(cluster, deployment()))
-    server.objects["/api/v1/namespaces/ns/pods/web-1"] = pod("CreateContainerConfigError", "no such ConfigMap")
+    server.objects["/api/v1/namespaces/ns/pods/web-1"] = pod("CreateContainerConfigError", 'secret "login" not found')
+    assert 'secret "login" not found' in str(pending(cluster, deployment()))
     with pytest.raises(ClusterError, match="cannot start"):
-        pending(cluster, deployment())
+        pending(cluster, deployment(), patient=False)
