@@ -16,7 +16,7 @@ from sandbox.proxy.routes import Host, Route
 FOLDER = "/etc/edge"
 LOOP = "edge:terminate"  # no sandbox can be called so
 FOUND = "resolvers engine resolve-prefer ipv4 init-addr last,libc,none"
-CHECKED = "check inter 1s downinter 200ms fall 2 rise 1"
+CHECKED = "check inter 2s fastinter 200ms downinter 200ms fall 2 rise 1"
 MACHINE = "host.docker.internal"
 MISDIRECTED = "This host is not served on this connection."
 _OF_THIS_MACHINE = {"localhost", "127.0.0.1", "[::1]", "0.0.0.0", MACHINE}  # noqa: S104

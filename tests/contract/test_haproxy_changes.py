@@ -325,7 +325,7 @@ def test_after_a_restart_it_serves_what_it_was_last_told(stand: Stand) -> None:
     stand.engine._client.api.restart(stand.box.name, timeout=1)
     wait_until(lambda: silence(stand), what="the edge", timeout=20, pause=0.05)
     assert "x-forwarded-proto" in stand.get(f"late.{DOMAIN}").lower()
-    assert stand.box.is_idle()
+    wait_until(lambda: None if stand.box.is_idle() else "busy", what="the last client's end", timeout=20)
     with stand.connect(APP):
         assert not stand.box.is_idle()
 
