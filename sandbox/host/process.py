@@ -197,8 +197,9 @@ async def attend(argv: Argv) -> AsyncIterator[asyncio.StreamReader]:
         yield cast("asyncio.StreamReader", child.stdout)  # it is piped
     finally:
         for number, patience in ((signal.SIGTERM, 3.0), (signal.SIGKILL, 5.0)):
-            with contextlib.suppress(ProcessLookupError, TimeoutError):
+            with contextlib.suppress(ProcessLookupError):  # it has ended, and only the event loop has yet to hear of it
                 os.killpg(child.pid, number)
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(patience):  # not wait_for, which before Python 3.12 may lose a cancellation
                     await child.wait()
 
