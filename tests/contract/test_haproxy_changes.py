@@ -354,8 +354,12 @@ def test_the_machines_own_sockets_are_had_again_after_a_restart_of_either(stand:
     assert (proxy["CapDrop"], proxy["CapAdd"] or []) == (["ALL"], [])
     assert not proxy["PortBindings"]
     assert (holder["CapDrop"], holder["CapAdd"], holder["NetworkMode"]) == (["ALL"], ["NET_BIND_SERVICE"], "host")
+    handed = stand.box.folder / "sockets" / sockets.HANDED
     with stand.connect(APP) as open_one:
+        handed.unlink()
         stand.engine._client.containers.get(stand.box.holder).restart(timeout=1)
+        # Until it has paused, which takes it milliseconds, the machine gives it clients too.
+        wait_until(lambda: None if handed.exists() else "not yet", what="sockets to hand over", timeout=20, pause=0.01)
         for _ in range(20):
             assert " 200 " in stand.get(APP)
         open_one.sendall(b"still here")
