@@ -120,6 +120,12 @@ class Cast(Sandbox):
         assert found
         return str(found["status"]["podIP"])
 
+    def addresses(self, node: str) -> set[str]:
+        """The addresses that pods of a node have of their own."""
+        pods = [one for one in Cluster(self.names.kubeconfig).list("v1", "Pod") if one["spec"].get("nodeName") == node]
+        own = [one["status"] for one in pods if not one["spec"].get("hostNetwork")]
+        return {str(status["podIP"]) for status in own if status.get("podIP")}
+
     def inside(self, pod: str, *argv: str, status: int | None = 0) -> str:
         """Run a command in a pod."""
         kubectl = (machine.kubectl(), "--kubeconfig", self.names.kubeconfig)
@@ -216,6 +222,7 @@ def test_a_worker_that_is_killed_is_not_missed_and_comes_back(sandbox: Cast, wor
 def test_a_node_that_comes_back_gets_no_client_before_it_knows_its_hosts(
     sandbox: Cast, engine: Engine, worker: str
 ) -> None:
+    before = sandbox.addresses(worker)
     tool("docker", "restart", "--time", "0", worker)
     for health in ({"UP", "DOWN"}, {"UP"}):
 
@@ -225,6 +232,9 @@ def test_a_node_that_comes_back_gets_no_client_before_it_knows_its_hosts(
             return None if {one.health for one in found if one.backend == NAME} == wanted else str(found)
 
         wait_until(otherwise, what=f"nodes that are {health}", timeout=60, pause=0.02)
+    # Who has not heard of it yet is not answered by another pod than the one asked for.
+    sandbox.talk()
+    assert before and not before & sandbox.addresses(worker)
 
 
 def test_nodes_at_other_addresses_find_each_other_again(

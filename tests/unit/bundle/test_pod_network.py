@@ -10,17 +10,19 @@ from typing import Any
 from sandbox.bundle.recipe import recipes
 
 SCRIPT = recipes()["node"].folder / "files/usr/local/bin/pod-network"
+OWN = "unreachable 10.244.0.0/24"
 # `ip -4 route show|replace|del`, over lines as iproute2 prints them.
 IP = r"""
 ip() {
-  local version=$1 verb=$3 table=$tables/routes$1
+  local version=$1 verb=$3 table=$tables/routes$1 range=$4 line="$4 $5 ${6:-} dev eth0"
+  [[ $4 != unreachable ]] || range="$4 $5" line="$4 $5"
   touch "$table"
   case $verb in
     show) cat "$table" ;;
-    replace) sed -i "\#^$4 #d" "$table"; echo "$4 via $6 dev eth0 " >>"$table" ;;
+    replace) sed -i "\#^$range #d" "$table"; echo "$line " >>"$table" ;;
     del)
-      grep -q "^$4 via $6 " "$table" || echo "RTNETLINK answers: No such process" >&2
-      sed -i "\#^$4 via $6 #d" "$table"
+      grep -q "^${line% dev*} " "$table" || echo "RTNETLINK answers: No such process" >&2
+      sed -i "\#^${line% dev*} #d" "$table"
       ;;
   esac
 }
@@ -40,7 +42,7 @@ def follow(folder: Path, *events: str, host: str = "one") -> tuple[list[str], di
 
 def test_pods_of_other_nodes_are_behind_those_and_the_own_range_is_the_plugin_s(tmp_path: Path) -> None:
     routes, plugin = follow(tmp_path, "ADDED|one|172.18.0.2|10.244.0.0/24", "ADDED|two|172.18.0.3|10.244.1.0/24")
-    assert routes == ["10.244.1.0/24 via 172.18.0.3 dev eth0"]
+    assert routes == ["10.244.1.0/24 via 172.18.0.3 dev eth0", OWN]
     (ptp, portmap) = plugin["plugins"]
     assert ptp["ipam"]["ranges"] == [[{"subnet": "10.244.0.0/24"}]]
     assert ptp["ipam"]["routes"] == [{"dst": "0.0.0.0/0"}]
@@ -54,9 +56,25 @@ def test_a_node_without_a_range_is_waited_for(tmp_path: Path) -> None:
 def test_a_node_at_another_address_and_one_that_goes_are_followed(tmp_path: Path) -> None:
     first = ("ADDED|one|172.18.0.2|10.244.0.0/24", "ADDED|two|172.18.0.3|10.244.1.0/24", "pause")
     moved, _ = follow(tmp_path, *first, "MODIFIED|two|172.18.0.9|10.244.1.0/24")
-    assert moved == ["10.244.1.0/24 via 172.18.0.9 dev eth0"]
+    assert moved == ["10.244.1.0/24 via 172.18.0.9 dev eth0", OWN]
     gone, _ = follow(tmp_path, *first, "DELETED|two|172.18.0.9|10.244.1.0/24")
-    assert gone == []
+    assert gone == [OWN]
+
+
+def test_a_range_that_the_node_has_no_more_is_no_longer_answered_for(tmp_path: Path) -> None:
+    follow(tmp_path, "ADDED|one|172.18.0.2|10.244.0.0/24")
+    routes, _ = follow(tmp_path, "ADDED|one|172.18.0.2|10.244.3.0/24", "ADDED|two|172.18.0.3|10.244.0.0/24")
+    assert routes == ["10.244.0.0/24 via 172.18.0.3 dev eth0", "unreachable 10.244.3.0/24"]
+
+
+def test_a_node_that_starts_again_answers_for_the_ranges_it_had(tmp_path: Path) -> None:
+    _, before = follow(tmp_path, "ADDED|one|172.18.0.2|10.244.0.0/24 fd00:10:244::/64")
+    for table in tmp_path.glob("routes-*"):
+        table.unlink()
+    program = f"source {SCRIPT}\ntables={tmp_path} plugin_file={tmp_path}/cni/plugin\n{IP}\nplugin"
+    subprocess.run(["bash", "-c", program], check=True)
+    routes, after = follow(tmp_path, "pause")
+    assert routes == [OWN, "unreachable fd00:10:244::/64"] and after == before
 
 
 def test_what_happened_while_nobody_watched_is_made_up_for(tmp_path: Path) -> None:
@@ -71,7 +89,8 @@ def test_both_families_have_their_own_way(tmp_path: Path) -> None:
         "ADDED|one|172.18.0.2 fd00::2|10.244.0.0/24 fd00:10:244::/64",
         "ADDED|two|172.18.0.3 fd00::3|10.244.1.0/24 fd00:10:244:1::/64",
     )
-    assert routes == ["10.244.1.0/24 via 172.18.0.3 dev eth0", "fd00:10:244:1::/64 via fd00::3 dev eth0"]
+    ways = ["10.244.1.0/24 via 172.18.0.3 dev eth0", "fd00:10:244:1::/64 via fd00::3 dev eth0"]
+    assert routes == [*ways, OWN, "unreachable fd00:10:244::/64"]
     ipam = plugin["plugins"][0]["ipam"]
     assert ipam["ranges"] == [[{"subnet": "10.244.0.0/24"}], [{"subnet": "fd00:10:244::/64"}]]
     assert ipam["routes"] == [{"dst": "0.0.0.0/0"}, {"dst": "::/0"}]
