@@ -114,7 +114,7 @@ def _passed(route: Route) -> str:
         f"  server {name} {node} send-proxy-v2 {termination.FOUND} {termination.CHECKED}{asked}\n"
         for name, node in termination.servers(route)
     )
-    return f"\nbackend {route.name}\n{proof}{servers}"
+    return f"\nbackend {route.name}\n{termination.NEAR}{proof}{servers}"
 
 
 def _exact(routes: Sequence[Route]) -> Iterator[tuple[str, str]]:

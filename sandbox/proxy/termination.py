@@ -16,7 +16,10 @@ from sandbox.proxy.routes import Host, Route
 FOLDER = "/etc/edge"
 LOOP = "edge:terminate"  # no sandbox can be called so
 FOUND = "resolvers engine resolve-prefer ipv4 init-addr last,libc,none"
-CHECKED = "check inter 2s fastinter 200ms downinter 200ms fall 2 rise 1"
+CHECKED = "check inter 2s fastinter 200ms downinter 200ms fall 2 rise 1 observe layer4 error-limit 1 on-error fastinter"
+# A node takes a connection at once or not at all. One that restarts must not hear of it by TCP's second try, a second
+# later: its ingress may listen by then and know no host.
+NEAR = "  timeout connect 900ms\n  retries 10\n"
 MACHINE = "host.docker.internal"
 MISDIRECTED = "This host is not served on this connection."
 _OF_THIS_MACHINE = {"localhost", "127.0.0.1", "[::1]", "0.0.0.0", MACHINE}  # noqa: S104
@@ -113,7 +116,7 @@ def _ingress(route: Route) -> str:
         f"{FOUND} track {route.name}/{name}\n"
         for name, node in servers(route)
     )
-    return f"\nbackend {_name(route)}\n  mode http\n  timeout server 1h\n{own}{nodes}"
+    return f"\nbackend {_name(route)}\n  mode http\n{NEAR}  timeout server 1h\n{own}{nodes}"
 
 
 def _own_names(route: Route) -> str:
