@@ -133,12 +133,17 @@ function say(text, lost) {
   status.classList.toggle("lost", lost);
 }
 
+// What is being clicked stays where it is: a press and a release on two elements are no click.
+let pressed = false;
+addEventListener("pointerdown", () => { pressed = true; });
+for (const end of ["pointerup", "pointercancel", "blur"]) addEventListener(end, () => { pressed = false; });
+
 async function look() {
   try {
     const answer = await fetch("/state", { headers: { Authorization: `Bearer ${token}` } });
     if (!answer.ok) throw new Error(await answer.text());
     const state = await answer.json();
-    draw(state);
+    if (!pressed) draw(state);
     const running = sandboxes(state).filter((one) => one.cluster === "running").length;
     say((state.sandboxes || {}).error || `${running} of ${sandboxes(state).length} running`, !!(state.sandboxes || {}).error);
     document.title = `sandbox: ${running} running`;
