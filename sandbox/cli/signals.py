@@ -54,10 +54,10 @@ def _listen(heard: int, main: int, doing: str, raised: threading.Event, said: th
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, 1)
         os.dup2(nowhere, 2)
+    first = time.monotonic()
     # Not by way of sys.stderr, which another thread may be writing to.
     os.write(2, f"\n{Terminated.WORDS[number]}: {doing} (again: leave at once)\n".encode())
     said.set()
-    first = time.monotonic()
     while not (number := _next(heard, EVERY)) or time.monotonic() < first + ECHO:
         if not raised.is_set():
             signal.pthread_kill(main, NUDGE)
