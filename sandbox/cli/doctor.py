@@ -25,29 +25,31 @@ if TYPE_CHECKING:
 
 MARKS = {"ok": ("✓", "green"), "warn": ("!", "yellow"), "error": ("✗", "red"), "skipped": ("·", "white")}
 WIDTH = 24
+# What a look may take in all, in seconds; what goes from step to step waits for each.
+BRIEF, PATIENT = 3.0, 15.0
 
 
-def machine(ctx: click.Context, file: Path | None, name: str | None, *, output: str, fix: bool) -> int:
-    """Look at the engine, the machine and the sandbox's parts; the default. Takes three seconds."""
+def machine(ctx: click.Context, file: Path | None, name: str | None, *, output: str, fix: bool, seconds: float) -> int:
+    """Look at the engine, the machine and the sandbox's parts; the default. Takes three seconds at most."""
     environment.start_log(verbose=ctx.obj)
-    return _show(rows(find_spec(file, name), file=file, name=name, fix=fix), output)
+    began = time.monotonic()
+    scene = scene_of(find_spec(file, name), file=file, name=name, seconds=seconds)
+    found = rows(scene, began=began)
+    if fix:
+        from sandbox.doctor.mend import mend
+        from sandbox.doctor.table import checks_of
+
+        found = mend(checks_of(scene), found, scene)
+    return _show(found, output)
 
 
-def rows(spec: Spec, *, file: Path | None = None, name: str | None = None, fix: bool = False) -> tuple[Row, ...]:
-    """What all checks find of the sandbox, after a `fix` if asked for; `file` and `name` are how the user named it."""
-    from sandbox.doctor.check import LEAST, SECONDS, run
+def rows(scene: Scene, *, began: float) -> tuple[Row, ...]:
+    """What all checks find; `began` is when, by the monotonic clock, the scene was begun with."""
+    from sandbox.doctor.check import LEAST, run
     from sandbox.doctor.table import checks_of
 
-    began = time.monotonic()
-    scene = scene_of(spec, file=file, name=name)
     # What the engine took for its first answer is no more to be had, but for a second.
-    checks = checks_of(scene)
-    found = run(checks, scene, seconds=max(SECONDS + began - time.monotonic(), LEAST))
-    if not fix:
-        return found
-    from sandbox.doctor.mend import mend
-
-    return mend(checks, found, scene)
+    return run(checks_of(scene), scene, seconds=max(scene.seconds + began - time.monotonic(), LEAST))
 
 
 def tls(ctx: click.Context, host: str, file: Path | None, name: str | None, *, output: str) -> int:
@@ -56,7 +58,8 @@ def tls(ctx: click.Context, host: str, file: Path | None, name: str | None, *, o
     from sandbox.doctor.tls.walk import examine
 
     given = file is not None or name is not None
-    return _show(examine(scene_of(find_spec(file, name), file=file, name=name), host, named=given), output)
+    scene = scene_of(find_spec(file, name), file=file, name=name, seconds=PATIENT)
+    return _show(examine(scene, host, named=given), output)
 
 
 def network(ctx: click.Context, file: Path | None, name: str | None, *, output: str, to: str | None) -> int:
@@ -67,7 +70,7 @@ def network(ctx: click.Context, file: Path | None, name: str | None, *, output: 
 
     spec = find_spec(file, name)
     require_own_cluster(spec, "a way out that could be tried")
-    return _show(examine(scene_of(spec, file=file, name=name), to or DESTINATION), output)
+    return _show(examine(scene_of(spec, file=file, name=name, seconds=PATIENT), to or DESTINATION), output)
 
 
 @contextmanager
@@ -82,23 +85,24 @@ def explaining(spec: Spec) -> Iterator[None]:
 
 
 def _symptoms(spec: Spec) -> tuple[str, ...]:
-    from sandbox.doctor.check import SECONDS, run
+    from sandbox.doctor.check import run
     from sandbox.doctor.row import Status
     from sandbox.doctor.table import FAST
 
-    sick = [row for row in run(FAST, scene_of(spec), seconds=SECONDS) if row.status is Status.ERROR]
+    scene = scene_of(spec)
+    sick = [row for row in run(FAST, scene, seconds=scene.seconds) if row.status is Status.ERROR]
     return tuple(line for row in sick for line in _lines(row))
 
 
-def scene_of(spec: Spec, *, file: Path | None = None, name: str | None = None) -> Scene:
+def scene_of(spec: Spec, *, file: Path | None = None, name: str | None = None, seconds: float = BRIEF) -> Scene:
     """What there is to look at: this machine, its engine if one answers, and the sandbox of the spec."""
     from sandbox import preflight
     from sandbox.doctor.scene import Contact, Scene, reach
 
-    home, contact = environment.home(), reach()
+    home, contact = environment.home(), reach(seconds * 2 / 3)
     which = f" -f {file}" if file else f" {name}" if name else ""
     settled = preflight.settle(spec, home, contact.engine) if isinstance(contact, Contact) else _usual(spec)
-    return Scene(settled, home, dict(os.environ), contact, datetime.now(UTC), which)
+    return Scene(settled, home, dict(os.environ), contact, datetime.now(UTC), which, seconds)
 
 
 def _usual(spec: Spec) -> Settled:

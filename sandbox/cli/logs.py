@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sandbox.cli import environment
-from sandbox.cli.doctor import scene_of
+from sandbox.cli.doctor import PATIENT, scene_of
 from sandbox.cli.options import find_spec
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sandbox.spec import Spec
     from sandbox.support.gather import Part
 
-SECONDS = 30.0
+SECONDS = 120.0
 
 
 def run(ctx: click.Context, file: Path | None, name: str | None, *, output: Path | None) -> int:
@@ -33,7 +33,7 @@ def run(ctx: click.Context, file: Path | None, name: str | None, *, output: Path
     spec = find_spec(file, name)
     path = output or Path(f"sandbox-{spec.name}-{time.strftime('%Y%m%d-%H%M%S')}.tar.gz")
     archive.require_absent(path)
-    scene = scene_of(spec, file=file, name=name)
+    scene = scene_of(spec, file=file, name=name, seconds=PATIENT)
     texts = gather(_parts(spec, scene), seconds=SECONDS)
     held = known.in_the_cluster(scene.names.kubeconfig, scene.spec.namespace)
     redact = Redaction((*known.on_this_machine(scene.home, spec, os.environ), *held))
@@ -71,10 +71,11 @@ def _parts(spec: Spec, scene: Scene) -> dict[str, Part]:
 
 
 def _doctor(scene: Scene) -> Iterator[tuple[str, str]]:
-    from sandbox.doctor.check import SECONDS, run
+    from sandbox.doctor.check import run
     from sandbox.doctor.table import checks_of
 
-    yield "doctor.json", json.dumps([row.as_json() for row in run(checks_of(scene), scene, seconds=SECONDS)], indent=2)
+    found = run(checks_of(scene), scene, seconds=scene.seconds)
+    yield "doctor.json", json.dumps([row.as_json() for row in found], indent=2)
 
 
 def _status(spec: Spec) -> Iterator[tuple[str, str]]:

@@ -12,7 +12,6 @@ from sandbox.doctor.row import Finding, Row, failed, row, skipped, warn
 from sandbox.doctor.scene import Contact, Scene
 from sandbox.errors import SandboxError
 
-SECONDS = 3.0
 LEAST = 1.0
 WIDTH = 16
 

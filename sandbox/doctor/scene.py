@@ -14,8 +14,6 @@ from sandbox.host.facts import Facts
 from sandbox.names import Home, Names
 from sandbox.spec import Settled
 
-PATIENCE = 2.0
-
 
 @dataclass(frozen=True)
 class Contact:
@@ -30,7 +28,8 @@ class Contact:
 class Scene:
     """One sandbox on this machine; `contact` is the engine, or why there is none. `now` is aware.
 
-    `which` says on the command line which sandbox is meant: ` NAME`, ` -f FILE`, or nothing for the usual one.
+    `which` says on the command line which sandbox is meant: ` NAME`, ` -f FILE`, or nothing for the usual one. To look
+    at it may take `seconds` in all.
     """
 
     spec: Settled
@@ -39,6 +38,7 @@ class Scene:
     contact: Contact | SandboxError
     now: datetime
     which: str = ""
+    seconds: float = 30.0
 
     @property
     def names(self) -> Names:
@@ -46,7 +46,7 @@ class Scene:
         return self.home.sandbox(self.spec.name)
 
 
-def reach(seconds: float = PATIENCE) -> Contact | SandboxError:
+def reach(seconds: float) -> Contact | SandboxError:
     """Reach the engine that the environment names; one that takes the call and does not answer counts as none."""
     pool = ThreadPoolExecutor(1)
     try:

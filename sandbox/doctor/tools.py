@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from sandbox.bundle.own import IN_ENGINE, choose
 from sandbox.bundle.recipe import recipes
@@ -15,7 +16,6 @@ from sandbox.doctor.scene import Scene
 from sandbox.host import process
 from sandbox.names import NETWORK
 
-TIMEOUT = 2.5
 # https://kubernetes.io/releases/version-skew-policy/#kubectl
 SKEW = 1
 
@@ -25,7 +25,7 @@ def docker(scene: Scene) -> Finding:
     program = process.which("docker")
     if program is None:
         return error("no docker on the PATH")
-    return ok(_first_line(process.run([program, "--version"], timeout=TIMEOUT)))
+    return ok(_first_line(_said(scene, program, "--version")))
 
 
 def kind(scene: Scene) -> Finding:
@@ -34,7 +34,7 @@ def kind(scene: Scene) -> Finding:
         return skipped(f"the sandbox's cluster is made by {scene.spec.cluster.provider}")
     found = Kind.find(NETWORK, extra=Store(scene.home.bundle).program(recipes()["kind"], "kind").parent)
     found.require()
-    return ok(f"{_first_line(process.run([found.program, 'version'], timeout=TIMEOUT))}, {found.program}")
+    return ok(f"{_first_line(_said(scene, found.program, 'version'))}, {found.program}")
 
 
 def kubectl(scene: Scene) -> Finding:
@@ -42,7 +42,7 @@ def kubectl(scene: Scene) -> Finding:
     program = process.which("kubectl")
     if program is None:
         return skipped("not installed; the sandbox does without")
-    said = process.run([program, "version", "--client"], timeout=TIMEOUT)
+    said = _said(scene, program, "version", "--client")
     client, server = _minor(said), _minor(recipes()["node"].version)
     evidence = _first_line(said)
     if client is None or server is None:
@@ -58,7 +58,7 @@ def minikube(scene: Scene) -> Finding:
     program = process.which("minikube")
     if program is None:
         return skipped("not installed; the sandbox does without")
-    return ok(_first_line(process.run([program, "version", "--short"], timeout=TIMEOUT)))
+    return ok(_first_line(_said(scene, program, "version", "--short")))
 
 
 def images(scene: Scene) -> Finding:
@@ -71,6 +71,11 @@ def images(scene: Scene) -> Finding:
     if own.source == "bundle":
         return ok(f"{', '.join(missing)} will be loaded from the bundle")
     return warn(f"{', '.join(missing)} must be pulled from their registries")
+
+
+def _said(scene: Scene, program: Path, *arguments: str) -> str:
+    """What a program prints, which has to end before nobody waits for it any more."""
+    return process.run([program, *arguments], timeout=scene.seconds - 0.5)
 
 
 def _minor(text: str) -> int | None:

@@ -50,7 +50,8 @@ def cluster(command: CommandLine) -> Cluster:
 
 
 def rows(command: CommandLine, *arguments: str, status: int | None = None) -> dict[str, dict[str, Any]]:
-    found = json.loads(command("doctor", *arguments, "-o", "json", status=status).out)
+    patient = () if arguments else ("--seconds", "60")
+    found = json.loads(command("doctor", *arguments, *patient, "-o", "json", status=status).out)
     return {row["id"]: row for row in found}
 
 

@@ -37,9 +37,12 @@ def command() -> None:
 @spec_options
 @output_option
 @click.option("--fix", is_flag=True, help="Mend what can be mended safely: modes of files, limits, leftovers of ours.")
+@click.option(
+    "--seconds", type=click.FloatRange(min=1), default=3, help="How long to wait for slow answers.  [default: 3]"
+)
 @click.pass_context
 def machine(ctx: click.Context, /, **options: Any) -> Any:
-    """Look at the engine, the machine and the sandbox's parts; the default. Takes three seconds.
+    """Look at the engine, the machine and the sandbox's parts; the default. Takes three seconds at most.
 
     \b
     sandbox doctor machine

@@ -52,9 +52,9 @@ def test_an_engine_that_hangs_keeps_nobody(tmp_path: Path, monkeypatch: pytest.M
         silent.bind(str(tmp_path / "engine.sock"))
         silent.listen()  # the kernel takes the call, and nobody answers
         monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/engine.sock")
-        done = doctor(tmp_path)
+        done = doctor(tmp_path, "--seconds", "1.5")
     assert done.returncode == 1
-    assert "✗ engine.reachable         the Docker Engine has not answered" in done.stdout
+    assert "✗ engine.reachable         the Docker Engine has not answered for 1 s" in done.stdout
 
 
 def test_lines_for_people(tmp_path: Path) -> None:
@@ -69,7 +69,9 @@ def test_a_request_is_followed(tmp_path: Path) -> None:
     assert done.stdout.startswith("✗ tls.name ") and "· tls.answer " in done.stdout
 
 
-@pytest.mark.parametrize("arguments", [("tls", "a b"), ("tls",), ("-f", "none.yaml"), ("--no-such-option",)])
+@pytest.mark.parametrize(
+    "arguments", [("tls", "a b"), ("tls",), ("-f", "none.yaml"), ("--no-such-option",), ("--seconds", "0")]
+)
 def test_what_makes_no_sense_ends_with_2(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     done = doctor(tmp_path, *arguments)
     assert done.returncode == 2 and done.stdout == ""
@@ -82,7 +84,7 @@ def test_another_commands_error_is_explained(
     engine.create_network(NETWORK, {LABEL: ""})
     publish = {80: (Bind("127.0.0.1", 443),)}
     engine.run(ContainerSpec(name="other", image=IMAGE, command=("x",), labels={}, network=NETWORK, publish=publish))
-    monkeypatch.setattr(scenes, "reach", lambda: Contact(engine, engine.facts(), datetime.now(UTC)))
+    monkeypatch.setattr(scenes, "reach", lambda seconds: Contact(engine, engine.facts(), datetime.now(UTC)))
     with pytest.raises(SandboxError) as caught, explaining(Spec(name="demo")):
         raise SandboxError("it broke", fix="mend it")
     boundary.report(caught.value)
