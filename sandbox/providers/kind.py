@@ -165,6 +165,8 @@ class KindProvider:
         files.make_private_dir(self.names.folder)
         self._unlock()
         resting = [one for one in self._containers.all() if not one.running]
+        # Whom the engine itself started with the API server was refused as well.
+        refused = [] if resting or self._api_deafness() is None else self.nodes.running()
         for one in resting:
             if not one.held:
                 self.engine.write_file(one.name, *KUBELET_LAST)
@@ -176,7 +178,7 @@ class KindProvider:
         for node in self.nodes.running():
             if node in stopped:
                 wait_until(partial(self._joining.silence, node), what=node, timeout=START_TIMEOUT)
-        self._refresh([one.name for one in resting if not one.held])
+        self._refresh(refused or [one.name for one in resting if not one.held])
         missing = self._missing()
         if missing:
             wait_until(self._api_silence, what="the API server", timeout=START_TIMEOUT)

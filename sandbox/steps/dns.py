@@ -67,7 +67,7 @@ class DnsStep:
         wait_ready(cluster, [deployment], timeout=120)
         if self._behind(cluster, text):
             pods.look_again(cluster, dns.NAMESPACE, deployment["spec"]["template"]["metadata"]["annotations"][dns.MARK])
-            wait_until(lambda: self._behind(cluster, text), what=self.title, timeout=60)
+            wait_until(lambda: self._behind(cluster, text), what=self.title, timeout=120)
 
     def undo(self) -> bool:
         return False

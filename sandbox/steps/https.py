@@ -21,9 +21,9 @@ from sandbox.names import SYSTEM_NAMESPACE, Names
 from sandbox.proxy import probe
 from sandbox.steps.step import State, Status, Work
 
-TIMEOUT = 60.0
-# Traefik and ingress-nginx watch their Secrets and take a second; cert-manager may take its time to issue.
-SWAP_TIMEOUT = 60.0
+# Traefik and ingress-nginx watch their Secrets and take a second; cert-manager may take its time to issue. After a rest
+# all that the cluster says may be of before, and its pods yet to come.
+TIMEOUT = 180.0
 WIDTH = 8
 KNOWS_NONE = "\r\n\r\n404 page not found\n"
 # ingress-nginx takes a second or two to learn of an Ingress, and answers like for a host of nobody until then.
@@ -72,7 +72,7 @@ class HttpsStep:
 
     def wait_served(self) -> None:
         """Return once every port serves the domain with the certificate that its Secret holds. Raises WaitTimeout."""
-        wait_until(self._stale, what=f"the certificate of {self.domain}", timeout=SWAP_TIMEOUT, pause=0.2)
+        wait_until(self._stale, what=f"the certificate of {self.domain}", timeout=TIMEOUT, pause=0.2)
 
     @property
     def _home(self) -> str:

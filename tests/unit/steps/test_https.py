@@ -146,7 +146,7 @@ def test_apply_waits_until_the_new_certificate_is_served(
 def test_a_certificate_that_never_comes_ends_in_an_error_that_names_both(
     step: HttpsStep, secrets: SecretsStep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(https, "SWAP_TIMEOUT", 0.0)
+    monkeypatch.setattr(https, "TIMEOUT", 0.0)
     new = renew(secrets)
     secrets.apply(NoWork())
     with pytest.raises(WaitTimeout) as caught:
