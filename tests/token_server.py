@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import re
 import time
 from dataclasses import dataclass, field
@@ -46,7 +47,7 @@ class Signer:
 
     def sign(self, number: int, grants: Pairs) -> str:
         """A token with `grants`, as the Distribution specification of token authentication has it."""
-        now = int(time.time())
+        now = math.ceil(time.time())  # seconds are whole in it, and none of its life may be missing
         resources = {name: [action for one, action in sorted(grants) if one == name] for name, _ in grants}
         access = []
         for name, actions in resources.items():

@@ -149,6 +149,7 @@ def test_a_client_that_reads_slowly_gets_everything_and_holds_up_nobody(edge: Ed
     assert len(read_all(slow)) == pieces * len(PIECE)
 
 
+@pytest.mark.timeout(600)
 def test_a_download_of_a_gigabyte_arrives_whole(edge: Edge, servers: dict[str, Server]) -> None:
     expected, got, length = hashlib.sha256(), hashlib.sha256(), 0
     for _ in range(GIGABYTE):

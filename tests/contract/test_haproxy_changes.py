@@ -213,8 +213,9 @@ def silence(stand: Stand) -> str | None:
 
 
 def answers(stand: Stand, host: str) -> str | None:
+    """How a host is not yet answered by what is outside; the ingress, which a worker of before asks, repeats all."""
     found = stand.get(host)
-    return None if " 200 " in found else found or "nothing"
+    return None if " 200 " in found and "GET / " not in found else found or "nothing"
 
 
 def unlike(stand: Stand, **health: str) -> str | None:

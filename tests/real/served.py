@@ -14,7 +14,7 @@ from sandbox.host.waiting import wait_until
 from sandbox.names import Names
 from tests.real.machine import tool
 
-SECONDS = 15.0
+SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ class Sandbox:
         """Return once the ingress knows the host, whose application answers (to curl's options) with `status`."""
 
         def other() -> str | None:
-            found = self.status(host, *more)
-            return None if found == status else found
+            found = self.curl(host, *more, status=None)
+            return None if found.split()[1:2] == [status] else found
 
         wait_until(other, what=host, timeout=SECONDS)
 

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.real
 
 NAME = "test-adoption"
 NEIGHBOUR = "sandbox-test-byhand"
-MINUTES = 300.0  # seconds
+MINUTES = 600.0  # seconds
 THEIRS = "theirs"
 
 
@@ -69,7 +69,7 @@ class Neighbourhood:
         terminal = Terminal.start(argv, self.app.folder, {**self.app.command.env, "SANDBOX_PROGRESS": "plain"})
         there = f"the kind cluster {self.made.context} and its registry localhost:{self.port} are on this machine"
         try:
-            terminal.until(lambda: b"[y/N]" in terminal.shown)
+            terminal.until(lambda: b"[y/N]" in terminal.shown, 120)
             said = terminal.shown.decode()
             assert there in said
             assert f"use both for '{NAME}', in a namespace?" in said

@@ -60,7 +60,7 @@ def _start(command: CommandLine, *arguments: str) -> subprocess.Popen[str]:
 
 
 def _wait_for_node(engine: Engine, child: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     node = environment.home().sandbox(NAME).node
     while engine.container(node) is None:
         assert child.poll() is None and time.monotonic() < deadline, "the node never came"
@@ -77,7 +77,7 @@ def test_an_interrupted_up_takes_back_what_it_began(
     child = _start(command, "up")
     _wait_for_node(engine, child)
     child.send_signal(number)
-    _, said = child.communicate(timeout=60)
+    _, said = child.communicate(timeout=240)
     assert child.returncode == status, said
     assert "Traceback" not in said
     after = machine.ours(engine)

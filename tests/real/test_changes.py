@@ -121,8 +121,8 @@ def test_a_tag_in_use_is_pushed_over_and_what_runs_goes_on(app: Application) -> 
     assert [one["action"] for one in report["images"]] == ["skipped"]
     always = [{"op": "add", "path": "/spec/template/spec/containers/0/imagePullPolicy", "value": "Always"}]
     app.kubectl("patch", "deploy", "app", "--type=json", f"--patch={json.dumps(always)}")
-    app.kubectl("rollout", "status", "deploy/app", "--timeout=60s")
-    wait_until(lambda: "the old one" if image() == before else None, what="the new image", timeout=20)
+    app.kubectl("rollout", "status", "deploy/app", "--timeout=110s")
+    wait_until(lambda: "the old one" if image() == before else None, what="the new image", timeout=60)
     # The controller may not have heard of the new pod yet.
     Sandbox(app.names, app.ports[0]).serves(f"app.{NAME}.sandbox.localhost")
     assert app.page() == "first"

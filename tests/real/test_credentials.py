@@ -208,13 +208,13 @@ def _write(sandbox: Running, name: str, content: Any) -> Path:
 
 def test_what_the_spec_lists_is_there_after_up(running: Running) -> None:
     running.start("later-docker", "quay.io")
-    wait_until(lambda: running.pulled("later-docker"), what="the pull", timeout=120)
+    wait_until(lambda: running.pulled("later-docker"), what="the pull", timeout=300)
     running.sandbox("status")
 
 
 def test_without_credentials_a_pull_fails_and_with_them_it_works(running: Running) -> None:
     running.start("before-gcr", "gcr.io")
-    wait_until(lambda: running.refused("before-gcr"), what="the refusal", timeout=60)
+    wait_until(lambda: running.refused("before-gcr"), what="the refusal", timeout=120)
     services = running.services
     key = _write(running, "gcr.json", services.google.key_file(services.url))
     aws = _write(running, "aws.json", {"AccessKeyId": "AKIDHOME", "SecretAccessKey": services.aws.keys["AKIDHOME"][0]})
@@ -227,7 +227,7 @@ def test_without_credentials_a_pull_fails_and_with_them_it_works(running: Runnin
         running.start(namespace, host)
     running.start("later-robot", "gcr.io", account="robot")
     for namespace in (*hosts, "later-robot"):
-        wait_until(lambda: running.pulled(namespace), what=namespace, timeout=120)  # noqa: B023
+        wait_until(lambda: running.pulled(namespace), what=namespace, timeout=300)  # noqa: B023
     assert services.aws.asked == ["sts AKIDHOME", "ecr ASIAROLE"]
     running.sandbox("status")
 
@@ -255,13 +255,13 @@ def test_the_unit_alone_serves_accounts_that_no_policy_reached(running: Running)
         wanted = {"acr-secret", "awsecr-cred", "dpr-secret", "gcr-secret"}
         return None if found == wanted else f"{found} is named"
 
-    wait_until(named, what="the unit", timeout=60)
+    wait_until(named, what="the unit", timeout=300)
 
 
 def test_what_is_removed_is_gone(running: Running) -> None:
     running.sandbox("credentials", "remove", "gcr-secret")
     running.start("after-gcr", "gcr.io")
-    wait_until(lambda: running.refused("after-gcr"), what="the refusal", timeout=60)
+    wait_until(lambda: running.refused("after-gcr"), what="the refusal", timeout=120)
     assert "gcr-secret" not in running.kubectl("get", "secrets,serviceaccounts", "--all-namespaces", "--output=yaml")
 
 

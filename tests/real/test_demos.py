@@ -73,6 +73,7 @@ def digests(of: Sandbox) -> dict[str, str | None]:
         return {name: client.manifest_digest(name, "1") for name in client.catalog() if name.startswith("guestbook/")}
 
 
+@pytest.mark.timeout(2400)
 def test_the_guest_book_keeps_its_entries_and_goes_elsewhere_whole(tmp_path: Path) -> None:
     CommandLine()("bundle", "build", "valkey", timeout=1200)
     folder, exported = renamed("guestbook", tmp_path), tmp_path / "exported"

@@ -105,6 +105,7 @@ def pair(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[t
     """Two sandboxes whose `up` begins at the same moment, as in two terminals."""
     first, second, *registries = machine.free_ports(9443, 9444, 5011, 5012)
     made = []
+    children: list[subprocess.Popen[str]] = []
     for name, registry in zip(("edge-one", "edge-two"), registries, strict=True):
         folder = tmp_path_factory.mktemp(name)
         spec = {"name": name, "registry": {"port": registry}, "proxy": {"ports": [first, second]}}
@@ -124,16 +125,19 @@ def pair(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[t
             for one in made
         ]
         for child in children:
-            said, _ = child.communicate(timeout=300)
+            said, _ = child.communicate(timeout=600)
             assert child.returncode == 0, said
         # One of the clusters may be gone by then, and its Ingresses with it.
         with suppress(ClusterError), _app() as server, ExitStack() as ingresses:
             for one in made:
                 for host in (f"app.{one.domain}", f"bulk.{one.domain}"):
                     ingresses.enter_context(behind.ingress(Cluster(one.names.kubeconfig), host, server))
-                    wait_until(lambda one=one, host=host: _unserved(one, host), what=host, timeout=30)  # type: ignore[misc]
+                    wait_until(lambda one=one, host=host: _still_unserved(one, host), what=host, timeout=60)  # type: ignore[misc]
             yield made[0], made[1]
     finally:
+        for child in children:
+            child.kill()
+            child.wait()
         for one in made:
             one.command("down", "--purge")
 
@@ -216,7 +220,7 @@ def test_a_node_that_was_restarted_is_found_again_without_a_command(pair: tuple[
     sandbox, other = pair
     tool("docker", "restart", sandbox.names.node)
     assert other.get(f"app.{other.domain}").startswith(b"HTTP/1.1 200")
-    wait_until(lambda: _still_unserved(sandbox), what="the restarted node", timeout=120)
+    wait_until(lambda: _still_unserved(sandbox), what="the restarted node", timeout=300)
 
 
 @pytest.mark.fault(26)
@@ -237,7 +241,7 @@ def test_a_node_with_another_address_is_found_again_too(pair: tuple[Sandbox, San
                 break
         tool("docker", "start", sandbox.names.node)
         assert _address(engine, sandbox.names.node) != before
-        wait_until(lambda: _still_unserved(sandbox), what="the node at its new address", timeout=120)
+        wait_until(lambda: _still_unserved(sandbox), what="the node at its new address", timeout=300)
 
 
 def _address(engine: Engine, name: str) -> str:
@@ -246,15 +250,16 @@ def _address(engine: Engine, name: str) -> str:
     return found.addresses[NETWORK]
 
 
-def _still_unserved(sandbox: Sandbox) -> str | None:
+def _still_unserved(sandbox: Sandbox, host: str = "") -> str | None:
     try:
-        return _unserved(sandbox, f"app.{sandbox.domain}")
+        return _unserved(sandbox, host or f"app.{sandbox.domain}")
     except OSError as error:
         return str(error)
 
 
 def test_the_one_that_goes_first_leaves_the_other_served(pair: tuple[Sandbox, Sandbox], engine: Engine) -> None:
     sandbox, other = pair
+    wait_until(lambda: _still_unserved(sandbox), what="the one that stays", timeout=300)
     other.command("down")
     assert sandbox.get(f"app.{sandbox.domain}").startswith(b"HTTP/1.1 200")
     edge = engine.container(EDGE)

@@ -30,7 +30,7 @@ def engine() -> Engine:
 
 
 @pytest.mark.fault(5, 7, 8, 16, 65)
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(2400)
 def test_broken_in_every_step_it_comes_up_and_goes_without_a_trace(broken: Broken, engine: Engine) -> None:
     """Killed, failed, without disk or told to end in each step of one `up` → the last one finishes, `down` leaves none.
 

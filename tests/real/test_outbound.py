@@ -173,7 +173,7 @@ def in_pod(image: str, script: str, *, namespace: str = "default") -> str:
         *("busybox", "sh", "-c", script),
     )
     try:
-        kubectl("-n", namespace, "wait", f"pod/{name}", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=60s")
+        kubectl("-n", namespace, "wait", f"pod/{name}", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=110s")
         return kubectl("-n", namespace, "logs", name)
     finally:
         kubectl("-n", namespace, "delete", "pod", name, "--now")
@@ -258,6 +258,7 @@ def test_a_proxy_is_told_to_the_node_and_to_pods_of_namespaces_that_ask(
     running = "tr '\\0' '\\n' < /proc/$(systemctl show --property=MainPID --value containerd)/environ"
     assert f"HTTPS_PROXY={url}\n" in tool("docker", "exec", node, "sh", "-c", running)
     kubectl("create", "namespace", "asks")
+    kubectl("-n", "asks", "wait", "--for=create", "serviceaccount/default", "--timeout=60s")
     kubectl("label", "namespace", "asks", "sandbox.dev/proxy=true")
 
     def untold() -> str | None:
@@ -265,7 +266,7 @@ def test_a_proxy_is_told_to_the_node_and_to_pods_of_namespaces_that_ask(
         told = f"https_proxy={url}\n" in env and ".svc,.cluster.local" in env and ".corp.example" in env
         return None if told else env
 
-    wait_until(untold, what="the policy", timeout=60)  # API servers take a new one in after a moment
+    wait_until(untold, what="the policy", timeout=300)  # API servers take a new one in after a moment
     assert "PROXY" not in in_pod(image, "busybox env")
     found = rows(command, "--to", TLS_HOST)
     assert statuses(found)[-2:] == ["tcp ok", "tls ok"] and "s%65cret" not in json.dumps(found)
@@ -277,6 +278,6 @@ def test_a_proxy_is_told_to_the_node_and_to_pods_of_namespaces_that_ask(
         env = in_pod(image, "busybox env", namespace="asks")
         return env if "PROXY" in env else None
 
-    wait_until(still_told, what="the policy's end", timeout=60)
+    wait_until(still_told, what="the policy's end", timeout=300)
     assert "PROXY" not in tool("docker", "exec", node, "sh", "-c", running)
     command("status")

@@ -137,7 +137,7 @@ def test_it_outlives_the_end_of_the_engine(engine: Engine, app: Application, num
 
     # One that was killed finds its containers running, ends them, and takes that for their owner's will.
     if number is signal.SIGTERM:
-        wait_until(unserved, what="the page, without a command", timeout=120)
+        wait_until(unserved, what="the page, without a command", timeout=300)
     app.command("up")
     steps = app.steps()
     assert {state for state, _ in steps.values()} == {"ready"}

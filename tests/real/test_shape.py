@@ -126,19 +126,23 @@ class Shaped(Sandbox):
         spec = {**self.spec, "cluster": {**self.spec["cluster"], **cluster}}
         (self.command.folder / "sandbox.yaml").write_text(yaml.safe_dump(spec))
 
-    def kubectl(self, *argv: str) -> str:
-        return tool(machine.kubectl(), "--kubeconfig", self.names.kubeconfig, *argv)
+    def kubectl(self, *argv: str, status: int | None = 0) -> str:
+        return tool(machine.kubectl(), "--kubeconfig", self.names.kubeconfig, *argv, status=status)
 
     def pods(self) -> dict[str, Any]:
-        """The pods by their nodes."""
+        """The pods that have addresses, by their nodes."""
         found = self.cluster.list("v1", "Pod", "default", selector="app=probe")
-        return {one["spec"]["nodeName"]: one for one in found}
+        return {one["spec"]["nodeName"]: one for one in found if one["status"].get("podIPs")}
+
+    def lacking(self) -> str | None:
+        """Which nodes have no pod with an address."""
+        return ", ".join(set(self.nodes) - set(self.pods())) or None
 
     def asked(self, pod: str, *urls: str) -> list[str]:
         """What a pod hears from these places, a line each; from some of them perhaps nothing."""
         # busybox's own time limit, wget -T, never ends where the address is one of IPv6.
-        script = "; ".join(f"busybox timeout 10 busybox wget -q -O - {one} || echo" for one in urls)
-        return self.kubectl("exec", pod, "--", "busybox", "sh", "-c", script).splitlines()
+        script = "; ".join(f"busybox timeout 3 busybox wget -q -O - {one} || echo" for one in urls)
+        return self.kubectl("exec", pod, "--", "busybox", "sh", "-c", script, status=None).splitlines()
 
     def metrics(self, path: str) -> str:
         """What a component's metrics say of the feature."""
@@ -175,6 +179,8 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shaped]:
     made.write()
     try:
         command("up")
+        # A worker that joins late is not missed by an `up`.
+        wait_until(made.lacking, what="a pod on every node", timeout=90)
         yield made
     finally:
         command("down", NAME, "--purge", status=None)
@@ -212,6 +218,8 @@ def test_nodes_pods_and_services_have_addresses_of_their_families(sandbox: Shape
 
 def silence(sandbox: Shaped) -> str | None:
     """What a pod does not hear: each node's pod at both its addresses, each Service at all of its and by its name."""
+    if lacking := sandbox.lacking():
+        return lacking
     pods = sandbox.pods()
     everywhere = {f"{url(one['ip'])}:8080/": node for node, pod in pods.items() for one in pod["status"]["podIPs"]}
     services = [sandbox.cluster.get("v1", "Service", name, "default") or {} for name in SERVICES]
@@ -227,7 +235,7 @@ def silence(sandbox: Shaped) -> str | None:
 
 
 def test_pods_of_both_nodes_reach_each_other_and_every_service_by_either_family(sandbox: Shaped) -> None:
-    wait_until(partial(silence, sandbox), what="pods that reach each other", timeout=60)
+    wait_until(partial(silence, sandbox), what="pods that reach each other", timeout=180)
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -264,7 +272,7 @@ def test_nodes_trust_an_authority_that_is_mounted_among_theirs(sandbox: Shaped) 
                 said = tool("docker", "exec", node, "crictl", "pull", f"{COMPANY}:5000/probe:1", status=None)
                 return None if "Image is up to date" in said else said
 
-            wait_until(unpulled, what=f"the image on {node}", timeout=20)
+            wait_until(unpulled, what=f"the image on {node}", timeout=60)
     finally:
         tool("docker", "rm", "--force", CONTAINER)
 
@@ -289,7 +297,7 @@ def test_kind_s_own_words_reach_kubeadm_kubelets_kube_proxy_and_containerd(sandb
 def test_after_a_rest_it_has_both_families_again(sandbox: Shaped) -> None:
     sandbox.command("stop")
     sandbox.command("start")
-    wait_until(partial(silence, sandbox), what="pods that reach each other", timeout=60)
+    wait_until(partial(silence, sandbox), what="pods that reach each other", timeout=180)
     sandbox.serves(host("six"))
     assert sandbox.command("up", "--plan").out == ""
 

@@ -211,6 +211,7 @@ def test_a_registry_at_another_address_is_found_by_pods_again(own: Sandbox, engi
         tool("docker", "start", own.names.registry)
         after = engine.container(own.names.registry)
         assert before and after and before.addresses != after.addresses
+        wait_until(partial(silence, own.port), what="the registry", timeout=30)
         assert own.status("wiring") == ("drifted", "the registry's address")
         own.up()
         found = Cluster(own.names.kubeconfig).get("discovery.k8s.io/v1", "EndpointSlice", "registry", SYSTEM_NAMESPACE)

@@ -353,7 +353,7 @@ def test_an_interrupt_while_the_rest_ends_after_an_error_does_not_stop_the_undoi
 @pytest.mark.fault(4, 5)
 def test_what_does_not_stop_after_an_interrupt_keeps_nobody_from_cleaning_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C while the engine hangs in a step → after seconds what was made is taken away; the step is named."""
-    monkeypatch.setattr(lifecycle, "GRACE", 0.2)
+    monkeypatch.setattr(lifecycle, "GRACE", 2.0)
     world, released, went_on = set[str](), threading.Event(), list[str]()
 
     def hangs(work: Work) -> None:

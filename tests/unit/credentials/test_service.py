@@ -12,12 +12,11 @@ from sandbox.credentials.service import AGAIN, TRIES, Service
 from tests.unit.credentials.conftest import refusal
 from tests.unit.credentials.services import CANARY, Services
 
-NOW = datetime.now(UTC)
 FORM = {"grant_type": "refresh_token", "refresh_token": f"{CANARY}-google-refresh", "client_secret": f"{CANARY}-x"}
 
 
 def service(url: str) -> Service:
-    return Service("the service", url, (f"{CANARY}-google-refresh", f"{CANARY}-x"), NOW)
+    return Service("the service", url, (f"{CANARY}-google-refresh", f"{CANARY}-x"), datetime.now(UTC))
 
 
 def test_one_that_is_down_for_a_moment_is_asked_again(services: Services) -> None:
