@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import webbrowser
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -14,7 +13,7 @@ import click
 
 from sandbox import lifecycle
 from sandbox.cli import environment, session
-from sandbox.cli.doctor import rows, scene_of
+from sandbox.cli.doctor import rows
 from sandbox.cli.options import find_spec
 from sandbox.dashboard import look
 from sandbox.dashboard.live import Live, Look
@@ -35,7 +34,7 @@ def run(ctx: click.Context, file: Path | None, name: str | None, *, port: int | 
             "sandboxes": Look(lambda: look.sandboxes(home, engine, surveys, now=datetime.now(UTC)), 2),
             "edge": Look(lambda: look.attempt(partial(look.edge, home, engine)), 2),
             "registries": Look(lambda: look.registries(home, engine), 10),
-            "doctor": Look(lambda: [row.as_json() for row in rows(scene_of(spec), began=time.monotonic())], 30),
+            "doctor": Look(lambda: [row.as_json() for row in rows(spec)], 30),
         }
     )
     page = Dashboard(partial(_state, live), port=port or 0)

@@ -32,24 +32,26 @@ BRIEF, PATIENT = 3.0, 15.0
 def machine(ctx: click.Context, file: Path | None, name: str | None, *, output: str, fix: bool, seconds: float) -> int:
     """Look at the engine, the machine and the sandbox's parts; the default. Takes three seconds at most."""
     environment.start_log(verbose=ctx.obj)
-    began = time.monotonic()
-    scene = scene_of(find_spec(file, name), file=file, name=name, seconds=seconds)
-    found = rows(scene, began=began)
-    if fix:
-        from sandbox.doctor.mend import mend
-        from sandbox.doctor.table import checks_of
-
-        found = mend(checks_of(scene), found, scene)
-    return _show(found, output)
+    return _show(rows(find_spec(file, name), file=file, name=name, fix=fix, seconds=seconds), output)
 
 
-def rows(scene: Scene, *, began: float) -> tuple[Row, ...]:
-    """What all checks find; `began` is when, by the monotonic clock, the scene was begun with."""
+def rows(
+    spec: Spec, *, file: Path | None = None, name: str | None = None, fix: bool = False, seconds: float = BRIEF
+) -> tuple[Row, ...]:
+    """What all checks find of the sandbox, after a `fix` if asked for; `file` and `name` are how the user named it."""
     from sandbox.doctor.check import LEAST, run
     from sandbox.doctor.table import checks_of
 
+    began = time.monotonic()
+    scene = scene_of(spec, file=file, name=name, seconds=seconds)
     # What the engine took for its first answer is no more to be had, but for a second.
-    return run(checks_of(scene), scene, seconds=max(scene.seconds + began - time.monotonic(), LEAST))
+    checks = checks_of(scene)
+    found = run(checks, scene, seconds=max(seconds + began - time.monotonic(), LEAST))
+    if not fix:
+        return found
+    from sandbox.doctor.mend import mend
+
+    return mend(checks, found, scene)
 
 
 def tls(ctx: click.Context, host: str, file: Path | None, name: str | None, *, output: str) -> int:

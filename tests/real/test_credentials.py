@@ -11,6 +11,7 @@ import json
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -227,7 +228,7 @@ def test_without_credentials_a_pull_fails_and_with_them_it_works(running: Runnin
         running.start(namespace, host)
     running.start("later-robot", "gcr.io", account="robot")
     for namespace in (*hosts, "later-robot"):
-        wait_until(lambda: running.pulled(namespace), what=namespace, timeout=300)  # noqa: B023
+        wait_until(partial(running.pulled, namespace), what=namespace, timeout=300)
     assert services.aws.asked == ["sts AKIDHOME", "ecr ASIAROLE"]
     running.sandbox("status")
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -132,7 +133,7 @@ def pair(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[t
             for one in made:
                 for host in (f"app.{one.domain}", f"bulk.{one.domain}"):
                     ingresses.enter_context(behind.ingress(Cluster(one.names.kubeconfig), host, server))
-                    wait_until(lambda one=one, host=host: _still_unserved(one, host), what=host, timeout=60)  # type: ignore[misc]
+                    wait_until(partial(_unserved, one, host), what=host, timeout=60)
             yield made[0], made[1]
     finally:
         for child in children:
@@ -143,9 +144,12 @@ def pair(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[t
 
 
 def _unserved(sandbox: Sandbox, host: str) -> str | None:
-    with sandbox.connect(host) as connection:
-        connection.sendall(f"HEAD / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
-        status = connection.recv(12)
+    try:
+        with sandbox.connect(host) as connection:
+            connection.sendall(f"HEAD / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+            status = connection.recv(12)
+    except OSError as error:
+        return str(error)
     return None if status in (b"HTTP/1.1 200", b"HTTP/1.1 501") else status.decode()
 
 
@@ -220,7 +224,7 @@ def test_a_node_that_was_restarted_is_found_again_without_a_command(pair: tuple[
     sandbox, other = pair
     tool("docker", "restart", sandbox.names.node)
     assert other.get(f"app.{other.domain}").startswith(b"HTTP/1.1 200")
-    wait_until(lambda: _still_unserved(sandbox), what="the restarted node", timeout=300)
+    wait_until(partial(_unserved, sandbox, f"app.{sandbox.domain}"), what="the restarted node", timeout=300)
 
 
 @pytest.mark.fault(26)
@@ -241,7 +245,9 @@ def test_a_node_with_another_address_is_found_again_too(pair: tuple[Sandbox, San
                 break
         tool("docker", "start", sandbox.names.node)
         assert _address(engine, sandbox.names.node) != before
-        wait_until(lambda: _still_unserved(sandbox), what="the node at its new address", timeout=300)
+        wait_until(
+            partial(_unserved, sandbox, f"app.{sandbox.domain}"), what="the node at its new address", timeout=300
+        )
 
 
 def _address(engine: Engine, name: str) -> str:
@@ -250,16 +256,9 @@ def _address(engine: Engine, name: str) -> str:
     return found.addresses[NETWORK]
 
 
-def _still_unserved(sandbox: Sandbox, host: str = "") -> str | None:
-    try:
-        return _unserved(sandbox, host or f"app.{sandbox.domain}")
-    except OSError as error:
-        return str(error)
-
-
 def test_the_one_that_goes_first_leaves_the_other_served(pair: tuple[Sandbox, Sandbox], engine: Engine) -> None:
     sandbox, other = pair
-    wait_until(lambda: _still_unserved(sandbox), what="the one that stays", timeout=300)
+    wait_until(partial(_unserved, sandbox, f"app.{sandbox.domain}"), what="the one that stays", timeout=300)
     other.command("down")
     assert sandbox.get(f"app.{sandbox.domain}").startswith(b"HTTP/1.1 200")
     edge = engine.container(EDGE)
