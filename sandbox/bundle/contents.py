@@ -11,6 +11,7 @@ from sandbox import __version__
 from sandbox.bundle.archive import ARCHITECTURE
 from sandbox.bundle.recipe import recipes
 from sandbox.errors import SandboxError, UsageError
+from sandbox.spec.values import Name
 
 NAME = "bundle.json"
 SBOM = "sbom.cdx.json"
@@ -41,7 +42,7 @@ class File(_Part):
 class Component(_Part):
     """One component; `digest` is its recipe's, and `path` the folder that its files are in."""
 
-    name: str
+    name: Name
     version: str
     digest: str = Field(pattern="^[0-9a-f]{12}$")
 
@@ -60,7 +61,7 @@ class Contents(_Part):
     format: Literal[1] = 1
     sandbox: str = __version__
     architecture: str = ARCHITECTURE
-    project: str | None = None
+    project: Name | None = None
     components: tuple[Component, ...]
     files: tuple[File, ...]
 

@@ -18,8 +18,10 @@ from sandbox.errors import SandboxError
 SPARE = 64 << 20  # bytes left free on the disk
 
 
-def load(bundle: Bundle, store: Store, project: Path | None = None) -> Contents:
+def load(bundle: Bundle, store: Store, project: Path | None = None, *, components: bool = True) -> Contents:
     """Put every component that `store` lacks into it, and the project into the folder `project`, if that is wanted.
+
+    Without `components` nothing but the project, which is data, comes out of a bundle that the user has yet to trust.
 
     Everything is checked before anything takes its place, each component at once. Raises Damaged, naming each file
     that is not what it was, and SandboxError when the bundle is for others or the disk is too full.
@@ -28,6 +30,7 @@ def load(bundle: Bundle, store: Store, project: Path | None = None) -> Contents:
     described.require_fit(contents)
     folders = {one.path: f"{one.name}-{one.digest}" for one in contents.components}
     wanted = {path: store.root / name for path, name in folders.items() if not store.root.joinpath(name).exists()}
+    wanted = wanted if components else {}
     if project is not None and contents.project is not None:
         wanted[described.PROJECT] = project
     _require_room(store.root, sum(file.size for file in contents.files if _folder(file) in wanted))
@@ -38,7 +41,11 @@ def load(bundle: Bundle, store: Store, project: Path | None = None) -> Contents:
         if faults:
             raise damaged(bundle, faults)
         for path, folder in wanted.items():
-            if partial.joinpath(path).exists():
+            if not partial.joinpath(path).exists():
+                continue
+            if path == described.PROJECT:
+                partial.joinpath(path).rename(folder)
+            else:
                 store.place(partial / path, folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)

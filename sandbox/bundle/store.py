@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,6 +60,6 @@ class Store:
 
     def place(self, partial: Path, folder: Path) -> None:
         """Give the finished folder `partial` its final name, in place of older builds of the same component."""
-        for old in folder.parent.glob(folder.name.rpartition("-")[0] + "-" + "[0-9a-f]" * 12):
+        for old in folder.parent.glob(glob.escape(folder.name.rpartition("-")[0]) + "-" + "[0-9a-f]" * 12):
             shutil.rmtree(old)
         partial.rename(folder)

@@ -283,6 +283,27 @@ def test_a_bundle_for_another_machine_or_version_is_refused(file: Path, tmp_path
         load(file, Store(tmp_path / "loaded"))
 
 
+@pytest.mark.fault(46)
+@pytest.mark.parametrize("name", ["/abs/x", "../../victim/*", "..", "a/b", "*", "[a-z]", "", "A", "a\n", "x" * 41])
+def test_project_that_is_no_name_is_refused(file: Path, tmp_path: Path, name: str) -> None:
+    """A bundle whose project is a path or a pattern → refused; nothing is written or deleted anywhere."""
+    victim = tmp_path / "victim" / "work-0123456789ab"
+    victim.mkdir(parents=True)
+    head(file, project=name)
+    with pytest.raises(Damaged, match="can read"):
+        load(file, Store(tmp_path / "loaded"))
+    assert victim.exists()
+    assert not list((tmp_path / "loaded").iterdir())
+
+
+@pytest.mark.fault(46)
+def test_component_that_is_no_name_is_refused(file: Path, tmp_path: Path) -> None:
+    """A bundle whose component is a path → refused before anything is read."""
+    head(file, components=[{"name": "../node", "version": "1", "digest": "0" * 12}])
+    with pytest.raises(Damaged, match="can read"):
+        load(file, Store(tmp_path / "loaded"))
+
+
 def test_the_room_on_the_disk_is_looked_at_first(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))

@@ -99,3 +99,13 @@ def test_a_bundle_that_is_wanted_and_not_built_is_an_error_with_a_fix(tmp_path: 
     with pytest.raises(SandboxError) as caught:
         choose("bundle", NONE, fill(Store(tmp_path), *IN_ENGINE[1:]))
     assert caught.value.fix == "sandbox bundle build"
+
+
+@pytest.mark.fault(46)
+def test_pattern_in_a_name_matches_only_itself(tmp_path: Path) -> None:
+    """A folder whose name is a glob pattern is placed → other folders that the pattern matches stay."""
+    victim, partial = tmp_path / "work-0123456789ab", tmp_path / "partial"
+    victim.mkdir()
+    partial.mkdir()
+    Store(tmp_path).place(partial, tmp_path / "*-ffffffffffff")
+    assert victim.exists()
