@@ -133,7 +133,7 @@ def _take_in(home: Home, route: Route) -> None:
     names = home.sandbox(route.name)
     nodes = (route.upstream, *route.replicas)
     step = EdgeStep(engine, names, lambda: nodes, found.image, route.domain, binds, route.hosts, route.aliases)
-    replace(step, network=route.network).take_in()
+    replace(step, network=route.network, proof=route.proof).take_in()
     hosts = byhand.leaving(route.hosts, byhand.load(home.edge), route.name)
     with suppress(SandboxError):  # a cluster that does not answer is told by up
         ingress.replace(names, elsewhere(hosts))

@@ -77,6 +77,15 @@ def test_a_host_is_added_listed_and_removed(step: EdgeStep, place: Home) -> None
     assert step.check().state is State.READY
 
 
+def test_route_add_keeps_readiness_check_of_the_edge(step: EdgeStep, place: Home) -> None:
+    checked = replace(step, proof="ready.sandbox.internal")
+    checked.apply(NoWork())
+    run("route", "add", APP, "localhost:3000")
+    assert [route.proof for route in routes.load(place.edge)] == ["ready.sandbox.internal"]
+    assert "option httpchk" in (place.edge / "haproxy.cfg").read_text()
+    assert checked.check().state is State.READY
+
+
 @pytest.mark.parametrize(
     ("words", "brief"),
     [
