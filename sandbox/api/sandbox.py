@@ -17,7 +17,6 @@ from sandbox import lifecycle, preflight
 from sandbox.api import world
 from sandbox.cluster.api import Cluster
 from sandbox.errors import UsageError
-from sandbox.host import turn
 from sandbox.host.engine import Bind, Engine
 from sandbox.ingress.page import hosts_of
 from sandbox.names import Names
@@ -186,8 +185,7 @@ class Sandbox:
 
     @contextmanager
     def _alone(self, doing: str) -> Iterator[None]:
-        lock = world.home().lock(self.spec.name)
-        with turn.take(lock, f"Sandbox.{doing}", seconds=self._patience, waits=lambda _: None):
+        with world.alone(self.spec.name, f"Sandbox.{doing}", seconds=self._patience, waits=lambda _: None):
             yield
 
 

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from platformdirs import user_cache_path, user_state_path
 
 from sandbox.errors import UsageError
-from sandbox.names import Home
+from sandbox.names import Home, Names
 
 if TYPE_CHECKING:
     from sandbox.bundle.own import OwnImages
     from sandbox.host.engine import Engine
     from sandbox.registry.credential import Keychain
+    from sandbox.snapshot.restore import Restoring
     from sandbox.spec import Spec
     from sandbox.spec.credentials import Credentials
     from sandbox.steps.step import Step
@@ -46,6 +47,32 @@ def home() -> Home:
         kubeconfig=chosen,
         other_kubeconfigs=tuple(one for one in dict.fromkeys(listed) if one != chosen),
     )
+
+
+@contextmanager
+def alone(name: str, command: str, *, seconds: float, waits: Callable[[str], None]) -> Iterator[None]:
+    """Keep other commands from changing the sandbox meanwhile, once a restore that was killed has been finished.
+
+    Wait up to `seconds` for another command; `waits` is told of it once. Raises Busy and SandboxError.
+    """
+    from sandbox.host import turn
+    from sandbox.host.engine import Engine
+    from sandbox.snapshot.store import Store
+
+    names = home().sandbox(name)
+    with turn.take(names.home.lock(name), command, seconds=seconds, waits=waits):
+        if Store(names.home.snapshots).is_unsettled(name):
+            restoring(names, Engine.connect()).settle()
+        yield
+
+
+def restoring(names: Names, engine: Engine) -> Restoring:
+    """What brings the snapshots of a sandbox back."""
+    from sandbox.providers import kind
+    from sandbox.snapshot.restore import Restoring
+    from sandbox.snapshot.store import Store
+
+    return Restoring(engine, names, Store(names.home.snapshots), kind.nodes(engine, names).mark)
 
 
 def keychain(entries: Sequence[Credentials] = ()) -> Keychain:

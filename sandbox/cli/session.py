@@ -7,24 +7,17 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
+from sandbox.api import world
 from sandbox.api.world import own_images, registry_port, steps
 from sandbox.cli import console, environment
 from sandbox.cli.options import PATIENCE, find_spec
 from sandbox.errors import UsageError
-from sandbox.host import turn
-from sandbox.host.engine import Engine
-from sandbox.names import Names
-from sandbox.providers import kind
 from sandbox.spec import Settled, Spec
 from sandbox.steps.https import HttpsStep
 from sandbox.steps.remembered import load
 from sandbox.steps.step import Step
 from sandbox.steps.workloads import WorkloadsStep
-
-if TYPE_CHECKING:
-    from sandbox.snapshot.restore import Restoring
 
 __all__ = [
     "alone",
@@ -44,26 +37,11 @@ BROUGHT = ("spec", "push", "addons", "minikube-disused", "minikube-addons", "app
 @contextmanager
 def alone(name: str, *, patience: float = PATIENCE, progress: str = "auto") -> Iterator[None]:
     """Keep other commands from changing the same sandbox meanwhile; they wait up to `patience` seconds. Raises Busy."""
-    from sandbox.snapshot.store import Store
-
     environment.arm_failpoint()
     environment.require_own_home()
     command = f"sandbox {shlex.join(sys.argv[1:])}"
-    with turn.take(
-        environment.home().lock(name), command, seconds=patience, waits=lambda line: console.note(progress, line)
-    ):
-        names = environment.home().sandbox(name)
-        if Store(names.home.snapshots).is_unsettled(name):
-            restoring(names, Engine.connect()).settle()
+    with world.alone(name, command, seconds=patience, waits=lambda line: console.note(progress, line)):
         yield
-
-
-def restoring(names: Names, engine: Engine) -> Restoring:
-    """What brings the snapshots of a sandbox back."""
-    from sandbox.snapshot.restore import Restoring
-    from sandbox.snapshot.store import Store
-
-    return Restoring(engine, names, Store(names.home.snapshots), kind.nodes(engine, names).mark)
 
 
 def require_own_cluster(spec: Spec, what: str) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from sandbox.api import world
 from sandbox.cli import environment, session, start
 from sandbox.cli.console import reporter
 from sandbox.cli.options import find_spec
@@ -69,7 +70,7 @@ def restore(
         _agree(manifest, engine, names, yes=yes)
         title, talk, started = f"Snapshot {manifest.snapshot} of {names.name}", reporter(progress), time.monotonic()
         with _telling(talk, title):
-            session.restoring(names, engine).restore(manifest, lambda line: talk.progress(title, line))
+            world.restoring(names, engine).restore(manifest, lambda line: talk.progress(title, line))
         talk.finished(title, "brought back", time.monotonic() - started)
         spec = start.bring(names.name, talk)
     welcome(spec, home)

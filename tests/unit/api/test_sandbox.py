@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import ssl
 import subprocess
@@ -19,6 +20,8 @@ from sandbox import Sandbox, SandboxError, Spec, preflight
 from sandbox.api import world
 from sandbox.certs.authority import make_leaf
 from sandbox.host.engine import Engine
+from sandbox.snapshot.restore import Restoring
+from sandbox.snapshot.store import Store
 from sandbox.spec import Settled
 from tests.fakes import FakeEngine, FakeStep, RecordingReporter
 from tests.unit.certs.tls import NOW, make_pki
@@ -60,6 +63,22 @@ def test_it_is_up_inside_the_block_and_gone_after_it(there: set[str]) -> None:
         assert up.url("other.example", "/p") == "https://other.example:8444/p"
     assert "cluster" not in there
     assert report.of("finished") == ["Cluster", "Apply"]
+
+
+def test_killed_snapshot_restore_is_finished_before_up(there: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    noted = Store(world.home().snapshots).restoring("x")
+    noted.mkdir(parents=True)
+    (noted / "state.json").touch()
+    parts_at_settle: list[set[str]] = []
+
+    def settle(restoring: Restoring) -> None:
+        parts_at_settle.append(set(there))
+        shutil.rmtree(noted)
+
+    monkeypatch.setattr(Restoring, "settle", settle)
+    Sandbox(Spec(name="x")).up()
+    assert parts_at_settle == [set()]
+    assert not noted.exists()
 
 
 def test_what_was_there_before_stays(there: set[str]) -> None:
