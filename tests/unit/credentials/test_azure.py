@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,6 +17,12 @@ from tests.unit.credentials.services import ACR_TOKEN, Services, jwt
 
 Write = Callable[[Any], Path]
 NOW = datetime.now(UTC).replace(microsecond=0)
+
+
+@pytest.fixture(autouse=True)
+def present(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set NOW for each test: services and this machine may differ by five minutes, a whole run takes longer."""
+    monkeypatch.setattr(sys.modules[__name__], "NOW", datetime.now(UTC).replace(microsecond=0))
 
 
 def test_a_principal_becomes_a_refresh_token_of_the_registry(services: Services, write: Write) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,6 +19,12 @@ from tests.unit.credentials.services import GOOGLE_TOKEN, Services
 
 Write = Callable[[Any], Path]
 NOW = datetime.now(UTC)
+
+
+@pytest.fixture(autouse=True)
+def present(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set NOW for each test: services and this machine may differ by five minutes, a whole run takes longer."""
+    monkeypatch.setattr(sys.modules[__name__], "NOW", datetime.now(UTC))
 
 
 def test_a_service_accounts_key_becomes_a_token_for_an_hour(services: Services, write: Write) -> None:
