@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-_ACCOUNT = re.compile(r"//[^/@\s]+@")
+_ACCOUNT = re.compile(r"//[^/\s]+@")  # up to the last @: a password may have one, though it should not
 
 
 def fit(text: str) -> str:

@@ -93,6 +93,11 @@ class Home:
         """The record of the root certificates that were put into trust stores."""
         return self.state / "trust"
 
+    @property
+    def agreed(self) -> Path:
+        """What the user agreed to of specs and programs that others wrote, a file for each."""
+        return self.state / "agreed"
+
     def sandbox(self, name: str) -> Names:
         """The names of one sandbox."""
         return Names(name, self)
@@ -153,6 +158,16 @@ class Names:
     def spec(self) -> Path:
         """The spec that it was last brought up with."""
         return self.folder / "spec.json"
+
+    @property
+    def origin(self) -> Path:
+        """Where that spec came from."""
+        return self.folder / "origin.json"
+
+    @property
+    def data(self) -> Path:
+        """What a project that was fetched keeps, whichever revision of it is up; only `--purge` removes it."""
+        return self.home.state / "data" / self.name
 
     @property
     def kubeconfig(self) -> Path:

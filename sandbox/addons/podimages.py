@@ -9,7 +9,9 @@ from typing import Any
 TEMPLATES = {
     "Pod": (),
     "CronJob": ("spec", "jobTemplate", "spec", "template"),
-    **dict.fromkeys(("Deployment", "DaemonSet", "StatefulSet", "ReplicaSet", "Job"), ("spec", "template")),
+    **dict.fromkeys(
+        ("Deployment", "DaemonSet", "StatefulSet", "ReplicaSet", "ReplicationController", "Job"), ("spec", "template")
+    ),
 }
 
 
@@ -21,12 +23,17 @@ class PodImage:
     always: bool
 
 
-def pod_images(manifest: Mapping[str, Any]) -> Iterator[PodImage]:
-    """The images of every container of the pods that `manifest` makes; none for kinds that make no pods."""
+def pod_spec(manifest: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The spec of the pods that `manifest` makes; empty for kinds that make no pods."""
     template: Any = manifest
     for key in TEMPLATES.get(manifest["kind"], ("",)):
         template = template.get(key) or {}
-    spec = template.get("spec") or {}
+    return template.get("spec") or {}
+
+
+def pod_images(manifest: Mapping[str, Any]) -> Iterator[PodImage]:
+    """The images of every container of the pods that `manifest` makes; none for kinds that make no pods."""
+    spec = pod_spec(manifest)
     for container in (*(spec.get("initContainers") or ()), *(spec.get("containers") or ())):
         reference = str(container.get("image") or "")
         if reference:

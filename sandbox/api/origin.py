@@ -3,89 +3,157 @@
 from __future__ import annotations
 
 import hashlib
-import re
+import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
+from sandbox.api import agreements, checkouts
+from sandbox.api.repository import TIMEOUT, Repository
 from sandbox.api.world import DEFAULT_FILE
 from sandbox.bundle import loading
-from sandbox.bundle.reading import opened
+from sandbox.bundle.reading import Bundle, opened
 from sandbox.bundle.store import Store
 from sandbox.errors import UsageError
-from sandbox.host import files, process
-from sandbox.host.process import ToolFailed
+from sandbox.host import files
 from sandbox.names import Home
+from sandbox.spec import Spec
+from sandbox.spec.origin import Origin
+from sandbox.spec.values import as_name
 
-TIMEOUT = 600.0
-_GIT = re.compile(r"(https?|ssh|git|file)://[^\s]+|[A-Za-z0-9._-]+@[A-Za-z0-9.-]+:[^\s]+")
+Say = Callable[[str], None]
 
 
-def fetch(source: str, home: Home, say: Callable[[str], None]) -> Path:
-    """The sandbox.yaml of `source`, fetched into the cache when it is not a folder of this machine.
+@dataclass(frozen=True)
+class Fetched:
+    """A spec as it was found: its file, the folder of its project, and what a spec without a name is called after.
 
-    A git repository may be followed by `#BRANCH`, `#BRANCH:FOLDER` or `#:FOLDER`. Raises SandboxError.
+    `bundle` is the file whose components are still to be taken in, which is for the user to agree to first.
     """
-    path = Path(source)
+
+    file: Path
+    root: Path
+    origin: Origin
+    called: str | None = None
+    bundle: Path | None = None
+
+    def settled(self, spec: Spec, home: Home) -> Spec:
+        """The spec with what it keeps in its project's folder where every revision finds it."""
+        if not self.origin.is_fetched:
+            return spec
+        return checkouts.keeping(spec, self.root, home.sandbox(spec.name).data / self.origin.folder_name)
+
+    def complete(self, home: Home, say: Say) -> None:
+        """Take in the programs and images of the bundle, now that the user agrees to them. Raises SandboxError."""
+        if self.bundle is None:
+            return
+        with files.exclusive(home.bundle, seconds=TIMEOUT), opened(self.bundle) as bundle:
+            _require_identity(bundle, self.origin.revision)
+            say(f"{self.bundle}: checking and unpacking")
+            loading.load(bundle, Store(home.bundle))
+        agreements.note_components(home, self.origin.revision)
+
+
+@contextmanager
+def fetched(
+    source: str, home: Home, say: Say, *, identity: str | None = None, trusted: bool = False
+) -> Iterator[Fetched]:
+    """The spec of `source`; where that is no folder of this machine, fetched into the cache, to stay for the block.
+
+    A git repository may be followed by `#BRANCH`, `#BRANCH:FOLDER` or `#:FOLDER`. A bundle must have the `identity`,
+    if one is given; its components are taken in with it or where the user agreed before or now (`trusted`). Raises
+    SandboxError.
+    """
+    path, repository = Path(source), None
+    if not path.exists():
+        repository = Repository.parse(source)
+        if repository is None:
+            raise UsageError(
+                f"{source} is no folder, no bundle file and no git repository",
+                fix="--from FOLDER, --from FILE.bundle, or --from https://…#BRANCH:FOLDER",
+            )
+    if identity is not None and not path.is_file():
+        raise UsageError("--identity is for bundle files", fix="leave it out")
     if path.is_dir():
-        folder = path
-    elif path.is_file():
-        folder = _unpacked(path, home, say)
-    elif _GIT.fullmatch(source):
-        folder = _cloned(source, home, say)
-    else:
-        raise UsageError(
-            f"{source} is no folder, no bundle file and no git repository",
-            fix="--from FOLDER, --from FILE.bundle, or --from https://…#BRANCH:FOLDER",
-        )
-    if not folder.joinpath(DEFAULT_FILE).is_file():
-        raise UsageError(f"{source} has no {DEFAULT_FILE}", fix="`sandbox init` writes one there")
-    return folder / DEFAULT_FILE
+        file = _spec_in(path, "", source)
+        yield Fetched(file, path, Origin.of(file))
+        return
+    files.make_private_dir(home.projects)
+    with checkouts.using(home) as use:
+        if repository is None:
+            found = _unpacked(path, home, say, identity=identity, trusted=trusted)
+        else:
+            found = _cloned(repository, home, say)
+        use(found.root)
+        yield found
 
 
-def _unpacked(file: Path, home: Home, say: Callable[[str], None]) -> Path:
-    """The project of a bundle, and everything else that is in it in the cache."""
+def _unpacked(file: Path, home: Home, say: Say, *, identity: str | None, trusted: bool) -> Fetched:
+    """The project of a bundle; everything else that is in it too, in the cache, where the user has agreed to that."""
     files.make_private_dir(home.bundle)
     with files.exclusive(home.bundle, seconds=TIMEOUT), opened(file) as bundle:
+        say(f"{bundle.identity}  {file}")
+        if identity is not None:
+            _require_identity(bundle, identity)
         name = bundle.contents.project
         if name is None:
             raise UsageError(
                 f"{file} holds no sandbox.yaml",
                 fix=f"save one with a sandbox: sandbox bundle save FILE NAME; or: sandbox bundle load {file}",
             )
-        folder = _place(home, name, bundle.identity)
-        say(f"{file}: checking and unpacking")
-        loading.load(bundle, Store(home.bundle), None if folder.exists() else folder)
-    return folder
+        root = _place(home, name, bundle.identity)
+        agreed = trusted or identity is not None or agreements.has_components(home, bundle.identity)
+        if agreed or not root.exists():
+            say(f"{file}: checking and unpacking")
+            loading.load(bundle, Store(home.bundle), None if root.exists() else root, components=agreed)
+        if agreed:
+            agreements.note_components(home, bundle.identity)
+        origin = Origin(kind="bundle", source=str(file.absolute()), revision=bundle.identity)
+    return Fetched(_spec_in(root, "", file), root, origin, called=name, bundle=None if agreed else file)
 
 
-def _cloned(source: str, home: Home, say: Callable[[str], None]) -> Path:
-    """A shallow copy of the repository as it is now."""
-    url, _, fragment = source.partition("#")
-    branch, _, below = fragment.partition(":")
-    if branch.startswith("-") or ".." in Path(below).parts or Path(below).is_absolute():
-        raise UsageError(f"'{fragment}' is no branch and folder of a repository", fix="write #BRANCH:FOLDER")
-    folder = _place(home, Path(url.rstrip("/")).name.removesuffix(".git") or "repository", source)
-    partial = folder.with_name(f".{folder.name}.partial")
-    say(url)
-    with files.exclusive(folder.parent, seconds=TIMEOUT):
+def _require_identity(bundle: Bundle, identity: str) -> None:
+    if bundle.identity != identity:
+        raise UsageError(
+            f"{bundle.path} is another bundle than the one that is wanted",
+            details=f"wanted {identity}\nfound  {bundle.identity}",
+            fix="copy it again from where it was saved, or ask who saved it for its identity",
+            id="bundle-identity",
+        )
+
+
+def _cloned(repository: Repository, home: Home, say: Say) -> Fetched:
+    """The repository as it is now: a copy for each commit, so that the one that a sandbox runs from stays."""
+    partial = home.projects / f".{as_name(repository.name) or 'repository'}.partial"
+    say(str(repository))
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        commit = repository.clone(partial)
+        root = _place(home, f"{as_name(repository.name) or 'repository'}-{commit[:12]}", repository.url)
+        if root.exists():
+            checkouts.restore(partial, root)
+        else:
+            partial.rename(root)
+    finally:
         shutil.rmtree(partial, ignore_errors=True)
-        try:
-            chosen = ["--branch", branch] if branch else []
-            argv: list[str | Path] = ["git", "clone", "--quiet", "--depth", "1", *chosen, "--", url, partial]
-            process.run(argv, timeout=TIMEOUT, env={"GIT_TERMINAL_PROMPT": "0"})
-            shutil.rmtree(folder, ignore_errors=True)
-            partial.rename(folder)
-        except ToolFailed as error:
-            raise UsageError(
-                f"{url} cannot be cloned", details=error.details, fix="check the address and the branch"
-            ) from error
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-    return folder / below
+    origin = Origin(kind="git", source=str(repository), revision=commit)
+    called = Path(repository.below).name or repository.name
+    return Fetched(_spec_in(root, repository.below, repository), root, origin, called)
+
+
+def _spec_in(root: Path, below: str, source: object) -> Path:
+    """The sandbox.yaml in the folder `below` of a project, which has to be a file in that project."""
+    file = root / below / DEFAULT_FILE
+    real = os.path.realpath(file)
+    if not Path(real).is_relative_to(os.path.realpath(root)):
+        raise UsageError(f"the {DEFAULT_FILE} of {source} is a link that leaves it", details=real)
+    if not Path(real).is_file():
+        raise UsageError(f"{source} has no {DEFAULT_FILE}", fix="`sandbox init` writes one there")
+    return file
 
 
 def _place(home: Home, name: str, identity: str) -> Path:
     """Where a fetched project is kept, so that later commands find what its spec names."""
-    files.make_private_dir(home.projects)
     return home.projects / f"{name}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"

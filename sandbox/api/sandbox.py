@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import shlex
 import socket
 import ssl
 from collections.abc import Iterator, Sequence
@@ -22,7 +23,9 @@ from sandbox.ingress.page import hosts_of
 from sandbox.names import Names
 from sandbox.registry.lockfile import LockFile
 from sandbox.report import Reporter, Silent
-from sandbox.spec import Settled, Spec, load
+from sandbox.spec import Settled, Spec
+from sandbox.spec.origin import Origin
+from sandbox.steps import remembered
 from sandbox.steps.push import PushStep
 from sandbox.steps.step import State, Step
 from sandbox.steps.tenancy import TenancyStep
@@ -57,7 +60,10 @@ class Sandbox:
         report: Reporter | None = None,
         patience: float = 600.0,
     ) -> None:
-        self.spec = _spec(spec)
+        file = _file(spec)
+        self.spec = spec if isinstance(spec, Spec) else world.read(file) if file else Spec()
+        # A spec that a program made is the program's to answer for.
+        self._origin = None if isinstance(spec, Spec) else Origin.of(file) if file else Origin()
         self._keep = keep
         self._report = report or Silent()
         self._patience = patience
@@ -79,10 +85,12 @@ class Sandbox:
             steps, engine, own = world.steps(settled)
             preflight.require(settled, place, own)
             _require_agreement(steps)
+            self._require_same_origin()
             with engine.glance():
                 found = lifecycle.survey(steps, self._report)
             self._was_there = any(one.name == "cluster" and is_.state is not State.ABSENT for one, is_ in found)
-            changed = lifecycle.up(steps, self._report, found=found)
+            with remembered.coming_from(self._names, self._origin):
+                changed = lifecycle.up(steps, self._report, found=found)
         self._settled = settled
         return changed
 
@@ -183,6 +191,17 @@ class Sandbox:
     def _names(self) -> Names:
         return world.home().sandbox(self.spec.name)
 
+    def _require_same_origin(self) -> None:
+        """Raise UsageError where another file's sandbox has this name: the user is to agree to that, not a program."""
+        known = remembered.origin(self._names)
+        if known and self._origin and not self._origin.may_replace(known):
+            raise UsageError(
+                f"'{self.name}' was brought up from elsewhere",
+                details=f"before  {known}\nnow     {self._origin}",
+                fix=f"give this one another name, or: sandbox up -f {shlex.quote(self._origin.source)} --yes",
+                id="other-origin",
+            )
+
     @contextmanager
     def _alone(self, doing: str) -> Iterator[None]:
         with world.alone(self.spec.name, f"Sandbox.{doing}", seconds=self._patience, waits=lambda _: None):
@@ -202,15 +221,15 @@ class _Work:
         return
 
 
-def _spec(given: Spec | str | os.PathLike[str] | None) -> Spec:
+def _file(given: Spec | str | os.PathLike[str] | None) -> Path | None:
     match given:
         case Spec():
-            return given
+            return None
         case None:
-            return load(world.DEFAULT_FILE) if world.DEFAULT_FILE.exists() else Spec()
+            return world.DEFAULT_FILE if world.DEFAULT_FILE.exists() else None
         case _:
             path = Path(given)
-            return load(path / world.DEFAULT_FILE if path.is_dir() else path)
+            return path / world.DEFAULT_FILE if path.is_dir() else path
 
 
 def _require_agreement(steps: Sequence[Step]) -> None:

@@ -12,6 +12,7 @@ from platformdirs import user_cache_path, user_state_path
 
 from sandbox.errors import UsageError
 from sandbox.names import Home, Names
+from sandbox.spec.origin import Origin
 
 if TYPE_CHECKING:
     from sandbox.bundle.own import OwnImages
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 AnySpec = TypeVar("AnySpec", bound="Spec")
 
 DEFAULT_FILE = Path("sandbox.yaml")
+UNNAMED = "sandbox"
 
 
 def home() -> Home:
@@ -104,6 +106,39 @@ def steps(spec: Spec, *, purge: bool = False) -> tuple[tuple[Step, ...], Engine,
         own = own_images(spec, place, engine)
         settled, accounts = preflight.settle(spec, place, engine), keychain(spec.credentials)
         return plan.build(settled, place, engine, own, purge=purge, keychain=accounts), engine, own
+
+
+def read(file: Path, *, called: str | None = None) -> Spec:
+    """The spec in `file`; one that says no name has that of its folder, or of the folder `called`. Raises UsageError.
+
+    Such a spec was called `sandbox` by an earlier release: one that is up from this file still is.
+    """
+    from sandbox.spec import load
+
+    if called is None and _is_up_as(UNNAMED, file):
+        called = UNNAMED
+    return load(file, called=called)
+
+
+def _is_up_as(name: str, file: Path) -> bool:
+    """Whether the sandbox was brought up from this file, or from files next to it before it was kept from where."""
+    from sandbox.errors import SandboxError
+    from sandbox.steps import remembered
+
+    names, place = home().sandbox(name), file.absolute()
+    with suppress(SandboxError):  # what cannot be read tells nothing
+        known = remembered.load(names)
+        origin = remembered.origin(names)
+        if known and origin:
+            return origin == Origin.of(file)
+        paths = (*known.apply, *((known.push,) if known.push else ())) if known else ()
+        return known is not None and all(path.is_relative_to(place.parent) for path in paths)
+    return False
+
+
+def pinned(spec: AnySpec) -> AnySpec:
+    """A spec that others wrote, with all of its cluster said: it takes nothing over from what is remembered."""
+    return spec.model_copy(update={"cluster": spec.cluster.model_copy(update={"provider": spec.cluster.provider})})
 
 
 def as_made(spec: AnySpec) -> AnySpec:

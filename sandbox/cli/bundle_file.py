@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from sandbox.api import agreements
 from sandbox.api.export import export
 from sandbox.bundle import loading
 from sandbox.bundle.contents import Component, Contents
@@ -50,6 +51,7 @@ def load(ctx: click.Context, file: Path, *, progress: str) -> int:
     with _at_work(f"Bundle {file}", progress, lambda: "loaded") as (store, say), opened(file) as bundle:
         say(f"checking and unpacking {megabytes(bundle.contents.size)}")
         loading.load(bundle, store)
+        agreements.note_components(environment.home(), bundle.identity)
         click.echo(f"{bundle.identity}  {file}")
     return 0
 

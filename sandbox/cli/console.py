@@ -11,6 +11,7 @@ from typing import Any, TextIO
 import click
 
 from sandbox.cli.streams import has_color, is_lively
+from sandbox.foreign import fit
 from sandbox.report import Reporter, Silent
 
 
@@ -35,9 +36,9 @@ def note(progress: str, line: str) -> None:
         case "quiet":
             return
         case "json":
-            JsonLines(sys.stderr).note(line)
+            JsonLines(sys.stderr).note(fit(line))
         case _:
-            click.echo(line, err=True)
+            click.echo(fit(line), err=True)
 
 
 class Plain:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 import sys
 from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
@@ -12,6 +13,7 @@ from typing import cast
 
 from sandbox.api.world import home, keychain
 from sandbox.errors import SandboxError, UsageError
+from sandbox.foreign import fit
 from sandbox.host import files
 from sandbox.names import Home
 
@@ -36,6 +38,11 @@ def require_own_home() -> None:
         )
 
 
+def command_line() -> str:
+    """The command as it was typed, without the accounts of its URLs."""
+    return fit(f"sandbox {shlex.join(sys.argv[1:])}")
+
+
 def start_log(*, verbose: bool) -> None:
     """Log everything to the user's log file, and to stderr when asked; a log that cannot be written stops nobody."""
     place = home()
@@ -50,7 +57,7 @@ def start_log(*, verbose: bool) -> None:
     logger.propagate = False
     if verbose:
         logger.addHandler(logging.StreamHandler(sys.stderr))
-    logger.debug("sandbox %s", " ".join(sys.argv[1:]))
+    logger.debug("%s", command_line())
 
 
 def arm_failpoint() -> None:

@@ -15,6 +15,7 @@ from sandbox.errors import SandboxError, UsageError
 
 if TYPE_CHECKING:
     from sandbox.spec import Spec
+    from sandbox.spec.origin import Origin
 
 # Seconds to wait for another command on the same sandbox: longer than any `up` takes.
 PATIENCE = 600.0
@@ -86,18 +87,19 @@ def find_spec(file: Path | None, name: str | None) -> Spec:
     return as_made(written(file, name))
 
 
-def written(file: Path | None, name: str | None) -> Spec:
+def written(file: Path | None, name: str | None, *, called: str | None = None) -> Spec:
     """The spec of FILE, else of ./sandbox.yaml, else the default one.
 
-    With NAME alone it is the one that this sandbox was last brought up with, else the default one of that name.
+    With NAME alone it is the one that this sandbox was last brought up with, else the default one of that name. A
+    fetched FILE without a name has that of the folder `called`.
     """
-    from sandbox.api.world import DEFAULT_FILE
-    from sandbox.spec import Spec, load
+    from sandbox.api.world import DEFAULT_FILE, read
+    from sandbox.spec import Spec
 
     if file is not None:
-        spec = load(file)
+        spec = read(file, called=called)
     elif name is None and DEFAULT_FILE.exists():
-        spec = load(DEFAULT_FILE)
+        spec = read(DEFAULT_FILE)
     else:
         return _known(Spec.default(name)) if name else Spec()
     if name not in (None, spec.name):
@@ -105,6 +107,17 @@ def written(file: Path | None, name: str | None) -> Spec:
             f"{file or DEFAULT_FILE} describes '{spec.name}', not '{name}'", fix="give one of the two only"
         )
     return spec
+
+
+def origin_of(file: Path | None, name: str | None) -> Origin | None:
+    """Where that spec comes from; None where it is the one that is remembered, whose origin is too."""
+    from sandbox.api.world import DEFAULT_FILE
+    from sandbox.cli import environment
+    from sandbox.spec.origin import Origin
+
+    if file is not None or (name is None and DEFAULT_FILE.exists()):
+        return Origin.of(file or DEFAULT_FILE)
+    return None if name and environment.home().sandbox(name).spec.exists() else Origin()
 
 
 def _known(default: Spec) -> Spec:

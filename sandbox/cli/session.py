@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -39,7 +37,7 @@ def alone(name: str, *, patience: float = PATIENCE, progress: str = "auto") -> I
     """Keep other commands from changing the same sandbox meanwhile; they wait up to `patience` seconds. Raises Busy."""
     environment.arm_failpoint()
     environment.require_own_home()
-    command = f"sandbox {shlex.join(sys.argv[1:])}"
+    command = environment.command_line()
     with world.alone(name, command, seconds=patience, waits=lambda line: console.note(progress, line)):
         yield
 

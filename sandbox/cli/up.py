@@ -13,15 +13,16 @@ from pydantic import ValidationError
 
 from sandbox import lifecycle, preflight
 from sandbox.api import origin
-from sandbox.api.world import as_made
+from sandbox.api.world import as_made, pinned
 from sandbox.cli import adoption, consent, console, environment, session, up_plan
 from sandbox.cli.console import reporter
 from sandbox.cli.doctor import explaining
-from sandbox.cli.options import written
+from sandbox.cli.options import origin_of, written
 from sandbox.cli.welcome import welcome
 from sandbox.errors import UsageError
 from sandbox.host.engine import Engine
 from sandbox.spec import Spec
+from sandbox.steps import remembered
 from sandbox.steps.step import Rebuildable, Step
 
 CHANGES = 2
@@ -37,6 +38,8 @@ def run(
     name: str | None,
     *,
     source: str | None,
+    identity: str | None,
+    trust: bool,
     https_ports: tuple[int | Literal["auto"], ...],
     registry_port: int | Literal["auto"] | None,
     keep: bool,
@@ -54,14 +57,31 @@ def run(
     else:
         environment.catch_signals("undoing what this run began", KEPT)
     home, say = environment.home(), partial(console.note, progress)
-    if source is not None:
-        if file is not None:
-            raise UsageError("-f and --from contradict each other", fix="give one of them")
-        file = origin.fetch(source, home, say)
-    wanted = written(file, name)
-    spec = _with_ports(as_made(wanted), https_ports, registry_port)
+    if source is not None and file is not None:
+        raise UsageError("-f and --from contradict each other", fix="give one of them")
+    if source is None and (identity or trust):
+        raise UsageError("--identity and --trust are for --from", fix="leave them out")
     with ExitStack() as stack:
+        project = None
+        if source is not None:
+            project = stack.enter_context(origin.fetched(source, home, say, identity=identity, trusted=trust))
+            file = project.file
+        wanted = written(file, name, called=project.called if project else None)
+        elsewhere = project if project and project.origin.is_fetched else None
+        wanted = pinned(wanted) if elsewhere else wanted
+        comes_from = elsewhere.origin if elsewhere else origin_of(file, name)
+        spec = _with_ports(as_made(wanted), https_ports, registry_port)
+        names = home.sandbox(spec.name)
         stack.enter_context(session.alone(spec.name, patience=patience, progress=progress))
+        if only_plan:
+            consent.tell(names, comes_from, elsewhere, wanted, say)
+        else:
+            consent.require_origin(names, comes_from, yes=yes)
+        if elsewhere:
+            if not only_plan:
+                consent.require_trust(home, elsewhere, wanted, trusted=trust)
+                elsewhere.complete(home, say)
+            spec = elsewhere.settled(spec, home)
         engine = Engine.connect()
         adopted = adoption.offer(wanted, file, home, engine, say=say, ask=not only_plan)
         spec = adoption.adopted(spec, adopted) if adopted else spec
@@ -77,7 +97,8 @@ def run(
                 return CHANGES if up_plan.show(spec.name, found, recreate, output) else 0
             agreed = up_plan.agreed(found, recreate)
             consent.require(steps, yes=yes or adopted is not None)
-            lifecycle.up(steps, talk, keep=keep, recreate=agreed, found=found)
+            with remembered.coming_from(names, comes_from):
+                lifecycle.up(steps, talk, keep=keep, recreate=agreed, found=found)
     welcome(settled, home, output)
     return 0
 

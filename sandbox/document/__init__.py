@@ -6,8 +6,9 @@ An empty document means every default, and so does a key for which nothing is wr
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -24,8 +25,17 @@ M = TypeVar("M", bound=BaseModel)
 _LISTED = 20  # how many errors are shown at once
 
 
-def load(path: Path, model: type[M], *, create: str = "write it, or name another file") -> M:
-    """The document in the file `path` as a `model`; raises BadFile, with `create` as its fix if there is no file."""
+def load(
+    path: Path,
+    model: type[M],
+    *,
+    create: str = "write it, or name another file",
+    unsaid: Mapping[str, Any] | None = None,
+) -> M:
+    """The document in the file `path` as a `model`; raises BadFile, with `create` as its fix if there is no file.
+
+    `unsaid` has values for keys that the document leaves out, where they depend on more than the model.
+    """
     origin = str(path)
     try:
         with path.open("rb") as file:
@@ -44,11 +54,11 @@ def load(path: Path, model: type[M], *, create: str = "write it, or name another
         line = content[: error.start].count(b"\n") + 1
         details = f"byte 0x{content[error.start]:02x}: {error.reason}"
         raise BadFile(f"{origin}:{line}: not UTF-8 text", details=details, fix="save it as UTF-8") from error
-    return parse(text, model, origin=origin)
+    return parse(text, model, origin=origin, unsaid=unsaid)
 
 
-def parse(text: str, model: type[M], *, origin: str) -> M:
-    """The document `text` as a `model`; errors (BadFile) call it `origin`."""
+def parse(text: str, model: type[M], *, origin: str, unsaid: Mapping[str, Any] | None = None) -> M:
+    """The document `text` as a `model`, as `load` reads it; errors (BadFile) call it `origin`."""
     try:
         source = read(text)
         if version.KEY in allowed_keys(model):
@@ -59,15 +69,15 @@ def parse(text: str, model: type[M], *, origin: str) -> M:
             found = [Fault(found[0].line, found[0].message, f"allowed keys: {', '.join(allowed_keys(model))}")]
         raise _error(origin, text, found) from refused
     try:
-        return _validate(source, model)
+        return _validate(source, model, unsaid or {})
     except ValidationError as error:
         raise _error(origin, text, faults(error, source, model)) from error
 
 
-def _validate(source: Source, model: type[M]) -> M:
+def _validate(source: Source, model: type[M], unsaid: Mapping[str, Any]) -> M:
     """JSON's rules, not Python's: a strict model still takes a list for a tuple and text for a path."""
     try:
-        return model.model_validate_json(json.dumps(source.data))
+        return model.model_validate_json(json.dumps({**unsaid, **source.data}))
     except ValidationError as error:
         unwritten = blanks(error, source)
         if not unwritten:
@@ -77,7 +87,7 @@ def _validate(source: Source, model: type[M]) -> M:
         for parent in parents:
             target = target[parent]  # type: ignore[index]
         del target[key]  # type: ignore[arg-type]
-    return model.model_validate_json(json.dumps(source.data))
+    return model.model_validate_json(json.dumps({**unsaid, **source.data}))
 
 
 def _error(origin: str, text: str, found: list[Fault]) -> BadFile:

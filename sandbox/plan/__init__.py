@@ -38,7 +38,7 @@ def build(
     site = Site(spec, names, engine, own, provider(spec, names, engine, own))
     lan = access(spec, site.keystore)
     steps: list[Step] = [
-        RememberedStep(site.names, spec),
+        RememberedStep(site.names, spec, purge),
         registry.images(spec, engine, own, site.store),
         NetworkStep(engine, home, ipv6=spec.cluster.ip_family != "ipv4"),
         certificates.authority(site, lan, edge.leaf(site, lan), purge),

@@ -55,7 +55,7 @@ def build(
     """The steps of a sandbox in somebody else's cluster; as `plan.build`, and needs the engine for its images only."""
     lot = _Lot(spec, home.sandbox(spec.name), own)
     steps: list[Step] = [
-        RememberedStep(lot.names, spec),
+        RememberedStep(lot.names, spec, purge),
         AuthorityStep(lot.names, lot.keystore, spec.vouched, {one.leaf: one.hosts for one in lot.secrets}, purge, ()),
         TenancyStep(lot.names, (home.kubeconfig, *home.other_kubeconfigs), lot.context, lot.place.namespace, account()),
         ContextStep(lot.names),

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from sandbox.spec.values import MAX_NAME
+from sandbox.spec.values import as_name
 
 
 def label(text: str) -> str:
     """The text as a name that Kubernetes takes (RFC 1123 label, short); `app` where nothing of it is left."""
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:MAX_NAME].strip("-") or "app"
+    return as_name(text) or "app"
 
 
 @dataclass(frozen=True)

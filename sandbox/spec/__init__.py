@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 from sandbox import document
+from sandbox.errors import BadFile
 from sandbox.spec.certs import Certificate, Certs, KeyPairFiles
 from sandbox.spec.cluster import Cluster, Images, KindOptions, Nodes
 from sandbox.spec.ingress import Ingress
@@ -13,6 +15,7 @@ from sandbox.spec.proxy import Proxy, ProxyHost
 from sandbox.spec.registry import Registry
 from sandbox.spec.settled import Settled, SettledProxy, SettledRegistry
 from sandbox.spec.spec import Spec
+from sandbox.spec.values import as_name
 
 __all__ = [
     "Certificate",
@@ -35,9 +38,20 @@ __all__ = [
 ]
 
 
-def load(path: Path) -> Spec:
-    """The spec in the file `path`, its own paths made absolute from the file's folder; raises UsageError."""
-    spec = document.load(path, Spec, create="`sandbox init` writes one; -f FILE names another")
+def load(path: Path, *, called: str | None = None) -> Spec:
+    """The spec in the file `path`, its own paths made absolute from the file's folder; raises UsageError.
+
+    One without a name gets that of its folder, or of the folder `called`, as far as it can be one.
+    """
+    name = as_name(called or Path(os.path.abspath(path.parent)).name)  # noqa: PTH100  # links are not followed
+    spec = document.load(
+        path,
+        Spec,
+        create="`sandbox init` writes one; -f FILE names another",
+        unsaid={"name": name} if name else None,
+    )
+    if "name" not in spec.model_fields_set:
+        raise BadFile(f"{path}: there is no `name`, and its folder's cannot be one", fix="write `name: demo`")
     folder = path.parent.absolute()
     default = spec.certs.default and KeyPairFiles(
         cert=folder / spec.certs.default.cert, key=folder / spec.certs.default.key

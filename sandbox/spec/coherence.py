@@ -6,9 +6,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from sandbox.spec import foreign
+from sandbox.spec.credentials import Acr
 
 if TYPE_CHECKING:
     from sandbox.spec.spec import Spec
+
+# Of Azure's clouds: the public one, China's, the US government's.
+AZURE = (".azurecr.io", ".azurecr.cn", ".azurecr.us")
 
 Misfit = tuple[tuple[str | int, ...], str]
 
@@ -23,6 +27,7 @@ def misfits(spec: Spec) -> list[Misfit]:
         *_proxy_hosts(spec),
         *_stored_elsewhere(spec),
         *_same_credentials(spec),
+        *_azure(spec),
         *_hosts_of_the_ingress(spec),
         *_same_addon(spec),
         *foreign.misfits(spec),
@@ -88,6 +93,13 @@ def _same_credentials(spec: Spec) -> Iterator[Misfit]:
     for index, name in enumerate(secrets):
         if name in secrets[:index]:
             yield ("credentials", index), f"the Secret '{name}' is given twice; write another `secret:`"
+
+
+def _azure(spec: Spec) -> Iterator[Misfit]:
+    """Microsoft's registries alone: to another host the access token of a principal would be given away."""
+    for index, entry in enumerate(spec.credentials):
+        if isinstance(entry, Acr) and not entry.registry.endswith(AZURE):
+            yield ("credentials", index, "registry"), f"must end in {', '.join(AZURE)}, not '{entry.registry}'"
 
 
 def _hosts_of_the_ingress(spec: Spec) -> Iterator[Misfit]:

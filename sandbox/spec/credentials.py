@@ -81,7 +81,9 @@ class Acr(_Credentials):
 
     kind: Literal["acr"] = Field(description="Azure's Container Registry.")
     secret: Subdomain = Field(default="acr-secret", description="The name of the Secret.")
-    registry: RegistryHost = Field(description="The registry, such as demo.azurecr.io.")
+    registry: RegistryHost = Field(
+        description="The registry, such as demo.azurecr.io; its host ends in azurecr.io, .cn or .us."
+    )
     file: HomePath | None = Field(
         default=None,
         description="The JSON of `az ad sp create-for-rbac`.  [default: $AZURE_TENANT_ID, $AZURE_CLIENT_ID and "

@@ -28,7 +28,8 @@ class Spec(Model):
     apiVersion: Format = Field(default=CURRENT, description="The version of this format.")
     name: Name = Field(
         default="sandbox",
-        description="The sandbox's name: in its containers, its kubectl context and its domain.",
+        description="The sandbox's name: in its containers, its kubectl context and its domain; by default that of "
+        "this file's folder.",
     )
     domain: Domain = Field(
         default_factory=lambda fields: f"{fields['name']}.sandbox.localhost",

@@ -40,6 +40,11 @@ def _name(value: str) -> str:
     return value
 
 
+def as_name(text: str) -> str:
+    """What of the text can be a sandbox's name; empty where nothing can."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:MAX_NAME].strip("-")
+
+
 def _label(value: str) -> str:
     if not re.fullmatch(LABEL, value):
         raise ValueError("must be at most 63 lower-case letters, digits and hyphens, with no hyphen first or last")

@@ -1,8 +1,11 @@
-"""The spec that a sandbox was last brought up with, kept so that it can be started with nothing but its name."""
+"""The spec that a sandbox was last brought up with and where it came from, kept so that its name alone starts it."""
 
 from __future__ import annotations
 
 import contextlib
+import shlex
+import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pydantic import ValidationError
@@ -11,6 +14,7 @@ from sandbox.errors import SandboxError
 from sandbox.host import files
 from sandbox.names import Names
 from sandbox.spec import Settled
+from sandbox.spec.origin import Origin
 from sandbox.steps.step import State, Status, Work
 
 
@@ -20,6 +24,7 @@ class RememberedStep:
 
     names: Names
     spec: Settled
+    purge: bool = False
     name: str = "spec"
     needs: tuple[str, ...] = ()
 
@@ -43,10 +48,19 @@ class RememberedStep:
 
     def undo(self) -> bool:
         self.names.spec.unlink(missing_ok=True)
-        files.sweep_below(self.names.folder)
-        with contextlib.suppress(OSError):  # there may be more in it
-            self.names.folder.rmdir()
-        return False  # nothing that people would miss
+        _forget_origin(self.names)
+        if not (self.purge and self.names.data.exists()):
+            return False  # nothing that people would miss
+        try:
+            shutil.rmtree(self.names.data)
+        except OSError as error:  # what nodes wrote there is root's
+            raise SandboxError(
+                f"the data of '{self.names.name}' cannot be removed",
+                details=str(error),
+                fix=f"sudo rm -r {shlex.quote(str(self.names.data))}",
+                id="file",
+            ) from error
+        return True
 
 
 def load(names: Names) -> Settled | None:
@@ -62,3 +76,31 @@ def load(names: Names) -> Settled | None:
             fix="sandbox up -f FILE, with the sandbox's own file, keeps it anew",
             id="remembered-spec",
         ) from error
+
+
+def origin(names: Names) -> Origin | None:
+    """Where that spec came from; None where nothing is known of it, as before releases kept it."""
+    try:
+        return Origin.model_validate_json(names.origin.read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+@contextlib.contextmanager
+def coming_from(names: Names, where: Origin | None) -> Iterator[None]:
+    """Keep, for the block that brings the sandbox up, where its spec comes from; if nothing came of it, not longer."""
+    if where is not None and where != origin(names):
+        files.make_private_dir(names.folder)
+        files.write_atomic(names.origin, where.model_dump_json(indent=2).encode() + b"\n", mode=0o600)
+    try:
+        yield
+    finally:
+        if not names.spec.exists():
+            _forget_origin(names)
+
+
+def _forget_origin(names: Names) -> None:
+    names.origin.unlink(missing_ok=True)
+    files.sweep_below(names.folder)
+    with contextlib.suppress(OSError):  # there may be more in it
+        names.folder.rmdir()

@@ -29,12 +29,22 @@ PORT = _Port(1, 65535)
     metavar="SOURCE",
     help="A folder, a git repository (URL#BRANCH:FOLDER) or a bundle file with a sandbox.yaml.",
 )
+@click.option(
+    "--trust", is_flag=True, help="Agree to what a spec that was fetched asks for, and to a bundle's programs."
+)
+@click.option(
+    "--identity", metavar="sha256:…", help="Take only the bundle of this identity, as `bundle save` printed it."
+)
 @click.option("--https-port", "https_ports", type=PORT, multiple=True, help="Instead of the spec's; auto: free ones.")
 @click.option("--registry-port", type=PORT, help="Instead of the spec's; auto: a free one.")
 @click.option("--keep", is_flag=True, help="When it fails, keep what this run made.")
 @click.option("--plan", "only_plan", is_flag=True, help="Show what would be done; exit 0: nothing, 2: something.")
 @click.option("--recreate", multiple=True, metavar="STEP", help="Agree that STEP is made anew, with all that it holds.")
-@click.option("--yes", is_flag=True, help="Do not ask before the first change to a cluster that exists already.")
+@click.option(
+    "--yes",
+    is_flag=True,
+    help="Do not ask before the first change to a cluster that exists, or to a sandbox from another file.",
+)
 @output_option
 @turn_options
 @progress_option
@@ -45,7 +55,7 @@ def command(ctx: click.Context, /, **options: Any) -> Any:
     \b
     sandbox up                      the spec in this folder, or a default one
     sandbox up -f demo/sandbox.yaml
-    sandbox up --from https://git.example.com/team/demo.git#main:k8s
+    sandbox up --from https://git.example.com/team/demo.git#main:k8s    shows what it asks for, and asks
     sandbox up --from demo.bundle   on a machine without network, too
     sandbox up --https-port auto    443 and 8443 where they are free, else others
     """

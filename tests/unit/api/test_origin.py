@@ -2,47 +2,33 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from sandbox.api import origin, world
+from sandbox.api import agreements, origin, world
+from sandbox.bundle.reading import opened
 from sandbox.bundle.saving import save
 from sandbox.bundle.store import Store
 from sandbox.errors import SandboxError, UsageError
+from tests.repositories import committed, git, made
 from tests.unit.bundle.test_bundle_file import store
 
 __all__ = ["store"]
 
 
-def fetch(source: str) -> Path:
-    return origin.fetch(source, world.home(), lambda line: None)
+def fetch(source: str, *, identity: str | None = None, trusted: bool = False) -> Path:
+    with origin.fetched(source, world.home(), lambda line: None, identity=identity, trusted=trusted) as found:
+        return found.file
 
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
     """A git repository whose branch `other` has another sandbox in a folder."""
-    folder = tmp_path / "team.git"
-    folder.mkdir()
-
-    def git(*words: str) -> None:
-        env = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull}
-        subprocess.run(
-            ["git", "-c", "user.name=x", "-c", "user.email=x@example.com", *words], cwd=folder, check=True, env=env
-        )
-
-    git("init", "--quiet", "--initial-branch", "main")
-    (folder / "sandbox.yaml").write_text("name: main\n")
-    git("add", ".")
-    git("commit", "--quiet", "-m", "one")
-    git("checkout", "--quiet", "-b", "other")
-    (folder / "k8s").mkdir()
-    (folder / "k8s" / "sandbox.yaml").write_text("name: other\n")
-    git("add", ".")
-    git("commit", "--quiet", "-m", "two")
-    git("checkout", "--quiet", "main")
+    folder = made(tmp_path / "team.git", {"sandbox.yaml": "name: main\n"})
+    git(folder, "checkout", "--quiet", "-b", "other")
+    committed(folder, {"k8s/sandbox.yaml": "name: other\n"})
+    git(folder, "checkout", "--quiet", "main")
     return folder
 
 
@@ -85,8 +71,8 @@ def test_a_bundle_brings_its_project_and_its_components(store: Store, tmp_path: 
     found = fetch(str(file))
     assert found.read_text() == "name: demo\napply: [k8s/]\n"
     assert (found.parent / "k8s" / "a b.yaml").exists()
-    assert Store(world.home().bundle).root.glob("node-*")
-    assert fetch(str(file)) == found
+    assert fetch(str(file), trusted=True) == found
+    assert list(Store(world.home().bundle).root.glob("node-*"))
 
 
 def test_a_bundle_without_a_project_says_so(store: Store, tmp_path: Path) -> None:
@@ -94,3 +80,111 @@ def test_a_bundle_without_a_project_says_so(store: Store, tmp_path: Path) -> Non
     with pytest.raises(SandboxError, match="holds no sandbox") as caught:
         fetch(str(file))
     assert "bundle load" in caught.value.fix
+
+
+@pytest.fixture
+def bundle(store: Store, tmp_path: Path) -> Path:
+    """A bundle file with a sandbox `demo`."""
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "sandbox.yaml").write_text("name: demo\n")
+    save(file := tmp_path / "demo.bundle", store, project=("demo", project), compress=False)
+    return file
+
+
+def identity(file: Path) -> str:
+    with opened(file) as found:
+        return found.identity
+
+
+def components() -> list[Path]:
+    return list(world.home().bundle.glob("*-*"))
+
+
+@pytest.mark.security(7)
+def test_programs_of_a_bundle_wait_for_the_user(bundle: Path) -> None:
+    """`up --from FILE.bundle` → its project is read, its programs come in only once the user agreed to the identity."""
+    said: list[str] = []
+    home = world.home()
+    with origin.fetched(str(bundle), home, said.append) as found:
+        assert found.bundle == bundle and components() == []
+        assert said[0] == f"{identity(bundle)}  {bundle}"
+        found.complete(home, said.append)
+    assert components()
+    with origin.fetched(str(bundle), home, said.append) as again:
+        assert again.bundle is None, "it is agreed to"
+
+
+@pytest.mark.security(7)
+@pytest.mark.parametrize("how", ["identity", "loaded before", "trusted"])
+def test_programs_of_a_known_bundle_come_along(bundle: Path, how: str) -> None:
+    """A bundle that `--identity` names, that was loaded before, or `--trust` → its programs are taken in."""
+    if how == "loaded before":
+        agreements.note_components(world.home(), identity(bundle))
+    fetch(str(bundle), identity=identity(bundle) if how == "identity" else None, trusted=how == "trusted")
+    assert components()
+
+
+@pytest.mark.security(7)
+def test_bundle_of_another_identity_is_refused(bundle: Path) -> None:
+    """--identity of another bundle → an error with both identities; nothing is placed."""
+    other = "sha256:" + "0" * 64
+    with pytest.raises(UsageError, match="is another bundle") as caught:
+        fetch(str(bundle), identity=other)
+    assert caught.value.id == "bundle-identity"
+    assert other in caught.value.details and identity(bundle) in caught.value.details
+    assert components() == [] and [path.name for path in world.home().projects.iterdir()] == [".lock"]
+
+
+@pytest.mark.security(7)
+def test_bundle_exchanged_after_the_question_is_refused(bundle: Path, store: Store, tmp_path: Path) -> None:
+    """The file becomes another bundle while the user reads the question → nothing of it is taken in."""
+    home = world.home()
+    with origin.fetched(str(bundle), home, lambda line: None) as found:
+        (tmp_path / "project" / "more.yaml").touch()
+        save(bundle, store, project=("demo", tmp_path / "project"), compress=False)
+        with pytest.raises(UsageError, match="is another bundle"):
+            found.complete(home, lambda line: None)
+    assert components() == []
+
+
+@pytest.mark.fault(46)
+@pytest.mark.parametrize("fragment", ["", "#:out"])
+def test_link_out_of_a_repository_is_refused(tmp_path: Path, fragment: str) -> None:
+    """sandbox.yaml, or the folder after `#:`, is a link that leaves the repository → refused, nothing is read."""
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / "sandbox.yaml").write_text("name: victim\n")
+    folder = made(tmp_path / "evil.git", {"k8s/x": ""})
+    (folder / "out").symlink_to(victim)
+    (folder / "sandbox.yaml").symlink_to(victim / "sandbox.yaml")
+    committed(folder, {})
+    with pytest.raises(UsageError, match="a link that leaves it"):
+        fetch(f"file://{folder}{fragment}")
+
+
+def test_link_inside_a_repository_is_followed(tmp_path: Path) -> None:
+    folder = made(tmp_path / "team.git", {"real/sandbox.yaml": "name: real\n"})
+    (folder / "short").symlink_to("real")
+    committed(folder, {})
+    assert fetch(f"file://{folder}#:short").read_text() == "name: real\n"
+
+
+def test_running_copy_stays_when_the_branch_moves(repository: Path) -> None:
+    """A second fetch of a moved branch → a copy of its own; the first stays, its folders are the same ones."""
+    source = f"file://{repository}"
+    first = fetch(source)
+    inode = first.parent.stat().st_ino
+    committed(repository, {"sandbox.yaml": "name: moved\n"})
+    second = fetch(source)
+    assert (first.read_text(), second.read_text()) == ("name: main\n", "name: moved\n")
+    assert first.parent != second.parent
+    git(repository, "reset", "--quiet", "--hard", "HEAD~1")
+    assert fetch(source) == first and first.parent.stat().st_ino == inode
+
+
+def test_nameless_spec_of_a_repository_has_its_name(tmp_path: Path) -> None:
+    folder = made(tmp_path / "Team.Shop.git", {"sandbox.yaml": "", "k8s/sandbox.yaml": ""})
+    for fragment, name in (("", "team-shop"), ("#:k8s", "k8s")):
+        with origin.fetched(f"file://{folder}{fragment}", world.home(), lambda line: None) as found:
+            assert world.read(found.file, called=found.called).name == name

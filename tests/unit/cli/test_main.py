@@ -67,7 +67,11 @@ def failing(name: str, error: Callable[[], object]) -> Callable[[], None]:
     """Lets the command fail when it reads its spec."""
 
     def patch() -> None:
-        setattr(sys.modules[f"sandbox.cli.{name}"], "written" if name == "up" else "find_spec", lambda *given: error())
+        setattr(
+            sys.modules[f"sandbox.cli.{name}"],
+            "written" if name == "up" else "find_spec",
+            lambda *given, **more: error(),
+        )
 
     return patch
 

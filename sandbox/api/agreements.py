@@ -1,0 +1,48 @@
+"""What the user agreed to of what others wrote, each for one commit or one bundle's identity."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from sandbox.host import files
+from sandbox.names import Home
+from sandbox.spec.origin import Origin
+
+
+def has_spec(home: Home, origin: Origin) -> bool:
+    """Whether the user agreed to what the spec of this revision asks for."""
+    return _file(home, origin.key).exists()
+
+
+def note_spec(home: Home, origin: Origin) -> None:
+    """Keep that the user does."""
+    _note(home, origin.key)
+
+
+def forget_spec(home: Home, origin: Origin) -> None:
+    """Keep it no longer."""
+    _file(home, origin.key).unlink(missing_ok=True)
+
+
+def has_components(home: Home, identity: str) -> bool:
+    """Whether the user agreed that programs and images of the bundle of this identity run on this machine."""
+    return _file(home, _components(identity)).exists()
+
+
+def note_components(home: Home, identity: str) -> None:
+    """Keep that the user does."""
+    _note(home, _components(identity))
+
+
+def _components(identity: str) -> str:
+    return f"components {identity}"
+
+
+def _note(home: Home, what: str) -> None:
+    files.make_private_dir(home.agreed)
+    files.write_atomic(_file(home, what), f"{what}\n".encode(), mode=0o600)
+
+
+def _file(home: Home, what: str) -> Path:
+    return home.agreed / hashlib.sha256(what.encode()).hexdigest()

@@ -1,0 +1,62 @@
+"""Where a spec came from: a file of the user, a git repository at a commit, or a bundle file."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import BaseModel
+
+
+class Origin(BaseModel, extra="forbid", frozen=True, strict=True):
+    """A source, and the revision that was taken from it.
+
+    `source` is the absolute path of a file, or the URL of a repository with #BRANCH:FOLDER and without an account;
+    `revision` is the commit or the bundle's identity.
+    """
+
+    kind: Literal["default", "file", "git", "bundle"] = "default"
+    source: str = ""
+    revision: str = ""
+
+    @classmethod
+    def of(cls, file: Path) -> Self:
+        """The origin that a file of the user is; links in its path stay as they are written."""
+        return cls(kind="file", source=os.path.abspath(file))  # noqa: PTH100  # resolve() would follow them
+
+    @property
+    def is_fetched(self) -> bool:
+        """Whether it was written elsewhere, so that the user has to agree to what it asks for."""
+        return self.kind in ("git", "bundle")
+
+    @property
+    def key(self) -> str:
+        """What the user's agreement is kept under: this revision, and no other."""
+        return f"{self.kind} {self.source if self.kind == 'git' else ''} {self.revision}"
+
+    @property
+    def folder_name(self) -> str:
+        """The folder of the data that every revision of it shares."""
+        shared = self.source if self.kind == "git" else ""
+        return f"{self.kind}-{hashlib.sha256(shared.encode()).hexdigest()[:12]}"
+
+    def may_replace(self, known: Self) -> bool:
+        """Whether a spec from here takes the place of one from `known` without a question.
+
+        The default spec holds nothing of the user's, and becomes a file as soon as there is something to say.
+        """
+        if self.kind == "bundle" or known.kind == "bundle":
+            return (self.kind, self.revision) == (known.kind, known.revision)
+        return (self.kind, self.source) == (known.kind, known.source) or (known.kind, self.kind) == ("default", "file")
+
+    def __str__(self) -> str:
+        match self.kind:
+            case "git":
+                return f"{self.source}, commit {self.revision[:12]}"
+            case "bundle":
+                return f"{self.source}, identity {self.revision}"
+            case "file":
+                return self.source
+        return "no file (the default spec)"

@@ -1,0 +1,221 @@
+"""`up` with a spec from elsewhere, or with the name of another: what is asked, refused, agreed to and kept."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from sandbox import preflight
+from sandbox.cli import consent, environment
+from sandbox.cli.commands.up import command
+from sandbox.errors import SandboxError
+from sandbox.host.engine import Engine
+from sandbox.names import Names
+from sandbox.spec import Settled, Spec
+from sandbox.spec.origin import Origin
+from sandbox.steps import remembered
+from sandbox.steps.remembered import RememberedStep
+from tests.fakes import FakeEngine, NoWork
+from tests.repositories import committed, made
+
+MOUNT = "name: demo\ncluster: {mounts: [{host: /, node: /host}]}\n"
+
+
+class Reached(Exception):
+    """`up` got past all questions, with this spec."""
+
+
+@pytest.fixture(autouse=True)
+def no_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def reached(spec: Spec, *_: object) -> Any:
+        raise Reached(spec)
+
+    monkeypatch.setattr(environment, "start_log", lambda *, verbose: None)
+    monkeypatch.setattr(environment, "catch_signals", lambda *_: None)
+    monkeypatch.setattr(Engine, "connect", staticmethod(FakeEngine))
+    monkeypatch.setattr(preflight, "reserve", reached)
+    monkeypatch.chdir(tmp_path)
+
+
+def run(*arguments: str, typed: str = "") -> Result:
+    return CliRunner().invoke(command, arguments, input=typed, obj=False, standalone_mode=False)
+
+
+def reached(*arguments: str, typed: str = "") -> Spec:
+    """The spec that `up` went on with."""
+    ran = run(*arguments, typed=typed)
+    assert isinstance(ran.exception, Reached), (ran.exception, ran.output)
+    spec: Spec = ran.exception.args[0]
+    return spec
+
+
+def refused(*arguments: str, typed: str = "") -> SandboxError:
+    ran = run(*arguments, typed=typed)
+    assert isinstance(ran.exception, SandboxError), (ran.exception, ran.output)
+    return ran.exception
+
+
+def brought_up(content: dict[str, Any], origin: Origin | None) -> Names:
+    """A sandbox whose spec is remembered, with its origin, or from a release that kept none."""
+    spec = Settled.model_validate_json(json.dumps(content))
+    names = environment.home().sandbox(spec.name)
+    RememberedStep(names, spec).apply(NoWork())
+    with remembered.coming_from(names, origin):
+        pass
+    return names
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    return made(tmp_path / "team.git", {"sandbox.yaml": MOUNT})
+
+
+@pytest.mark.security(17)
+def test_fetched_spec_is_refused_without_an_answer(repository: Path) -> None:
+    """`up --from GIT` without a terminal → exit 2, with all that it asks for; nothing is changed."""
+    error = refused("--from", f"file://{repository}")
+    assert (error.id, error.exit_code) == ("untrusted", 2)
+    assert "/ in every node at /host" in error.details and f"file://{repository}, commit " in error.details
+    assert error.fix.startswith("--trust")
+    assert not environment.home().agreed.exists() and not environment.home().sandbox("demo").folder.exists()
+
+
+@pytest.mark.security(17)
+def test_trust_counts_for_one_commit(repository: Path) -> None:
+    """--trust → it goes on, and again without it; another commit is asked for again."""
+    source = f"file://{repository}"
+    assert reached("--from", source, "--trust").name == "demo"
+    assert reached("--from", source).name == "demo"
+    committed(repository, {"k8s/a.yaml": ""})
+    assert refused("--from", source).id == "untrusted"
+
+
+@pytest.mark.security(17)
+@pytest.mark.parametrize(("typed", "goes_on"), [("y\n", True), ("n\n", False), ("\n", False)])
+def test_fetched_spec_is_asked_for_at_a_terminal(
+    repository: Path, monkeypatch: pytest.MonkeyPatch, typed: str, goes_on: bool
+) -> None:
+    """`up --from GIT` at a terminal → the list and a question, whose answer is kept; Enter declines."""
+    monkeypatch.setattr(consent, "has_terminal", lambda: True)
+    ran = run("--from", f"file://{repository}", typed=typed)
+    assert "/ in every node at /host" in ran.stderr and "go on?" in ran.stderr
+    assert isinstance(ran.exception, Reached) is goes_on
+    if not goes_on:
+        assert isinstance(ran.exception, SandboxError) and ran.exception.id == "declined"
+        assert not environment.home().agreed.exists()
+
+
+def test_plan_shows_what_would_be_asked(repository: Path) -> None:
+    ran = run("--from", f"file://{repository}", "--plan")
+    assert isinstance(ran.exception, Reached)
+    assert "/ in every node at /host" in ran.stderr and "--trust" in ran.stderr
+    assert not environment.home().agreed.exists()
+
+
+def test_spec_that_asks_for_nothing_is_asked_for_once(tmp_path: Path) -> None:
+    error = refused("--from", f"file://{made(tmp_path / 'x.git', {'sandbox.yaml': 'name: demo'})}")
+    assert error.id == "untrusted" and "nothing beyond its own folder" in error.details
+
+
+def test_own_folder_is_not_asked_for(repository: Path) -> None:
+    assert reached("--from", str(repository)).name == "demo"
+    assert reached("-f", str(repository / "sandbox.yaml")).name == "demo"
+
+
+@pytest.mark.security(17)
+def test_fetched_spec_inherits_no_cluster(tmp_path: Path) -> None:
+    """A fetched spec with the name of a sandbox in the team's cluster → it neither gets there, nor goes on unasked."""
+    cluster = {"provider": "existing", "context": "team-prod", "namespace": "demo-ann"}
+    brought_up({"name": "demo", "cluster": cluster, "registry": {"external": "reg.example.com"}}, None)
+    source = f"file://{made(tmp_path / 'x.git', {'sandbox.yaml': 'name: demo'})}"
+    spec = reached("--from", source, "--trust", "--yes")
+    assert (spec.cluster.provider, spec.cluster.context, spec.registry.external) == ("kind", None, None)
+    assert refused("--from", source, "--trust").id == "other-origin"
+
+
+@pytest.mark.security(17)
+def test_name_of_another_origin_is_refused(repository: Path, tmp_path: Path) -> None:
+    """The name of a sandbox from another file or repository, in both directions → named, and only by --yes."""
+    (tmp_path / "sandbox.yaml").write_text("name: demo\n")
+    file = Origin.of(tmp_path / "sandbox.yaml")
+    brought_up({"name": "demo"}, file)
+    error = refused("--from", f"file://{repository}", "--trust")
+    assert (error.id, error.exit_code) == ("other-origin", 2)
+    assert file.source in error.details and f"file://{repository}, commit" in error.details and "--yes" in error.fix
+    brought_up({"name": "demo"}, Origin(kind="git", source=f"file://{repository}", revision="1" * 40))
+    assert refused().id == "other-origin"
+    assert reached("--yes").name == "demo"
+    assert reached("--from", f"file://{repository}", "--trust").name == "demo", "another commit of the same"
+    (tmp_path / "moved").mkdir()
+    (tmp_path / "moved" / "sandbox.yaml").write_text("name: demo\n")
+    brought_up({"name": "demo"}, file)
+    assert refused("-f", "moved/sandbox.yaml").id == "other-origin"
+    assert reached("-f", "./moved/../sandbox.yaml").name == "demo", "the same file"
+    assert reached("demo").name == "demo", "by its name alone it is the one that is remembered"
+
+
+def test_other_origin_is_asked_for_at_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consent, "has_terminal", lambda: True)
+    brought_up({"name": "demo"}, Origin.of(Path("/elsewhere/sandbox.yaml")))
+    (tmp_path / "sandbox.yaml").write_text("name: demo\n")
+    assert refused(typed="n\n").id == "declined"
+    assert reached(typed="y\n").name == "demo"
+
+
+def test_record_without_an_origin_is_accepted(tmp_path: Path) -> None:
+    brought_up({"name": "demo"}, None)
+    (tmp_path / "sandbox.yaml").write_text("name: demo\n")
+    assert reached().name == "demo"
+
+
+def test_default_sandbox_may_become_a_file_and_not_back(tmp_path: Path) -> None:
+    brought_up({"name": "sandbox"}, Origin())
+    assert reached().name == "sandbox"
+    (tmp_path / "sandbox.yaml").write_text("name: sandbox\n")
+    assert reached().name == "sandbox"
+    brought_up({"name": "sandbox"}, Origin.of(Path("/elsewhere/sandbox.yaml")))
+    (tmp_path / "sandbox.yaml").unlink()
+    assert refused().id == "other-origin"
+
+
+@pytest.mark.parametrize(("folder", "name"), [("My Shop", "my-shop"), ("shop_2", "shop-2"), ("sandbox", "sandbox")])
+def test_spec_without_a_name_is_named_after_its_folder(tmp_path: Path, folder: str, name: str) -> None:
+    place = tmp_path / folder
+    place.mkdir()
+    for file in ("sandbox.yaml", "other.yaml"):
+        for text in ("", "name:\n", "apply: []\n"):
+            (place / file).write_text(text)
+            spec = reached("-f", str(place / file))
+            assert (spec.name, spec.domain) == (name, f"{name}.sandbox.localhost")
+
+
+def test_folder_without_a_letter_needs_a_name(tmp_path: Path) -> None:
+    place = tmp_path / "日本"
+    place.mkdir()
+    (place / "sandbox.yaml").write_text("")
+    assert "name: demo" in refused("-f", str(place / "sandbox.yaml")).fix
+    (place / "sandbox.yaml").write_text("name: nihon\n")
+    assert reached("-f", str(place / "sandbox.yaml")).name == "nihon"
+
+
+def test_nameless_sandbox_that_is_up_keeps_its_name(tmp_path: Path) -> None:
+    (tmp_path / "shop").mkdir()
+    file = tmp_path / "shop" / "sandbox.yaml"
+    file.write_text("apply: [k8s]\n")
+    brought_up({"name": "sandbox", "apply": [str(file.parent / "k8s")]}, None)
+    assert reached("-f", str(file)).name == "sandbox", "an earlier release brought it up"
+    brought_up({"name": "sandbox"}, Origin.of(file))
+    assert reached("-f", str(file)).name == "sandbox", "it was brought up from this file"
+    brought_up({"name": "sandbox", "apply": ["/elsewhere/k8s"]}, None)
+    environment.home().sandbox("sandbox").origin.unlink()
+    assert reached("-f", str(file)).name == "shop", "it was another folder's"
+
+
+def test_options_for_fetched_specs_need_one(tmp_path: Path) -> None:
+    for option in ("--trust", "--identity=sha256:0"):
+        assert refused(option).id == "usage"
+    assert refused("--from", str(tmp_path), "--identity=sha256:0").id == "usage"
