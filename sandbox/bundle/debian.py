@@ -7,53 +7,47 @@ import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from sandbox.bundle import apt
 from sandbox.bundle.recipe import DebianTree
 from sandbox.errors import MissingTool
 from sandbox.host import process
 
-TIMEOUT = 1800.0
 # Beside the tree, because the node does without documentation.
 COPYRIGHTS = "copyrights"
 DATABASE = "var/lib/dpkg"
 
 
 def require() -> Path:
-    """The debootstrap of this machine. Raises MissingTool."""
+    """The debootstrap of this machine, which can check signatures. Raises MissingTool."""
     found = process.which("debootstrap", extra=[Path("/usr/sbin")])
     if found is None:
         raise MissingTool(
             "debootstrap is not installed",
             details="the bundle's node image is a small Debian system",
-            fix="apt-get install debootstrap, then run `sandbox bundle build` again",
+            fix="apt-get install debootstrap debian-archive-keyring, then run `sandbox bundle build` again",
         )
+    apt.require()
     return found
 
 
 def make_tree(spec: DebianTree, root: Path, on_line: Callable[[str], None]) -> None:
-    """Fill the folder `root` with the suite's packages, by debootstrap, from the mirror this machine uses itself."""
-    argv: list[str | Path] = ["nice", require(), "--variant=minbase", f"--include={','.join(spec.packages)}"]
-    if not spec.configured:
-        argv.append("--download-only")
-    process.run([*argv, spec.suite, root, mirror()], timeout=TIMEOUT, on_line=on_line)
-    if not spec.configured:
+    """Fill the folder `root` with the suite's packages and their security updates, from the mirrors this machine uses.
+
+    Nothing unsigned is taken: debootstrap alone would only warn where Debian's keys are absent.
+    """
+    if spec.configured:
+        signed = ("--force-check-gpg", f"--keyring={apt.KEYRING}")
+        wanted = ("--variant=minbase", f"--include={','.join(spec.packages)}")
+        argv: list[str | Path] = ["nice", require(), *signed, *wanted, spec.suite, root, apt.mirror()]
+        process.run(argv, timeout=apt.TIMEOUT, on_line=on_line)
+        apt.upgrade(spec.suite, root, on_line)
+    else:
+        apt.require()
+        apt.download(spec.suite, spec.packages, root, on_line)
         _unpack(root)
     _keep_copyrights(root, root.with_name(COPYRIGHTS))
     for path in spec.prune:
         _remove(root / path)
-
-
-def mirror() -> str:
-    """The address of the Debian mirror that this machine's own apt uses."""
-    listing = process.run(["apt-get", "indextargets", "--format", "$(SITE) $(RELEASE) $(ORIGIN)"], timeout=60)
-    for line in listing.splitlines():
-        match re.split(r"\s+", line.strip()):
-            case [site, _, "Debian"] if "security" not in site:
-                return site
-    raise MissingTool(
-        "apt knows no Debian mirror",
-        details="the bundle's node image is made from Debian packages, from the mirror that this machine uses",
-        fix="build the bundle on a Debian machine (or in a Debian container), then carry it over",
-    )
 
 
 def closure(root: Path, paths: Iterable[str]) -> list[Path]:
@@ -134,11 +128,11 @@ def _libraries(root: Path, programs: Iterable[Path]) -> list[Path]:
 
 
 def _unpack(root: Path) -> None:
-    """Replace the folder of a download-only debootstrap by the packages' files; nothing of them is ever run.
+    """Replace the folder of downloaded packages by their files; nothing of them is ever run.
 
     What belongs to which package is written down as dpkg does it (deb-packages of dpkg's database, dpkg-query(1)).
     """
-    packages = sorted(root.joinpath("var/cache/apt/archives").glob("*.deb"))
+    packages = sorted(root.joinpath(apt.ARCHIVES).glob("*.deb"))
     files = root.with_name(root.name + ".files")
     for name in ("bin", "sbin", "lib", "lib64"):
         files.joinpath("usr", name).mkdir(parents=True)

@@ -46,6 +46,7 @@ class DebianTree(_Part):
     """A Debian system in a folder, or only some packages unpacked when nothing in it is ever started."""
 
     suite: str
+    refreshed: str = Field(description="a later day has the packages, and their security updates, fetched again")
     packages: tuple[str, ...]
     configured: bool = True
     prune: tuple[str, ...] = ()

@@ -18,7 +18,7 @@ import requests
 import yaml
 from cryptography import x509
 
-from sandbox.bundle import debian
+from sandbox.bundle import apt
 from sandbox.certs.authority import make_issuing, make_leaf, make_root
 from sandbox.cli import environment
 from sandbox.cluster import dns
@@ -289,9 +289,7 @@ def test_the_edge_is_confined(engine: Engine, demo: Demo) -> None:
 def test_a_pod_resolves_and_reaches_an_outside_name(demo: Demo) -> None:
     # The one outside host that a machine which installs packages is sure to reach.
     mirror = (
-        urllib.parse.urlparse(debian.mirror())
-        if shutil.which("apt-get")
-        else urllib.parse.urlparse("https://example.com")
+        urllib.parse.urlparse(apt.mirror()) if shutil.which("apt-get") else urllib.parse.urlparse("https://example.com")
     )
     host = mirror.hostname or ""
 

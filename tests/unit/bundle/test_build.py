@@ -119,7 +119,7 @@ def test_an_interrupt_ends_the_tools_at_once(kitchen: Kitchen, tmp_path: Path) -
 def test_a_tool_that_is_missing_is_said_before_anything_is_built(
     kitchen: Kitchen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    described = DebianTree(suite="bookworm", packages=("runc",))
+    described = DebianTree(suite="bookworm", refreshed="2026-11-26", packages=("runc",))
     system = Recipe(name="system", version="1", seconds=100, needs=("top",), debian=described)
     system.__dict__["digest"] = "0" * 12
     monkeypatch.setattr(module, "recipes", lambda: {**kitchen.recipes, "system": system})
