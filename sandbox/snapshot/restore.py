@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 import tarfile
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from sandbox.snapshot.volumes import Packed
 
 NEW = ".restoring"  # what names end with until the new takes the place of the old
 READY = "ready"
+_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")  # of a path in the keystore; no "..", nothing hidden
 
 
 @dataclass(frozen=True)
@@ -133,8 +135,7 @@ class Restoring:
     def _certificates(self, tar: Path) -> None:
         folder = self._noted / "certificates"
         files.make_private_dir(folder)
-        with tarfile.open(tar) as content:
-            content.extractall(folder, filter="data")
+        _unpack(tar, folder)
         for path in (folder, *folder.rglob("*")):
             path.chmod(0o700 if path.is_dir() else 0o644 if path.suffix == ".crt" else 0o600)
 
@@ -167,3 +168,24 @@ class Restoring:
     @property
     def _noted(self) -> Path:
         return self.store.restoring(self.names.name)
+
+
+def _unpack(tar: Path, folder: Path) -> None:
+    """Write the regular files of `tar` below `folder`. Raises SandboxError for anything else in it.
+
+    By hand, since tarfile has its filters (PEP 706) only from Python 3.11.4 on, and Debian 12 has 3.11.2.
+    """
+    with tarfile.open(tar) as content:
+        for member in content:
+            parts = member.name.split("/")
+            data = content.extractfile(member) if member.isreg() else None
+            if data is None or not all(map(_PART.fullmatch, parts)):
+                raise SandboxError(
+                    "the snapshot's certificates cannot be unpacked",
+                    details=f"{member.name!r} is not a plain file below them",
+                    fix="restore another snapshot: sandbox snapshot list",
+                    id="snapshot-damaged",
+                )
+            place = folder.joinpath(*parts)
+            files.make_private_dir(place.parent)
+            files.write_atomic(place, data.read(), mode=0o600)
