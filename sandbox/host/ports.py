@@ -42,6 +42,12 @@ def is_permitted(address: str, port: int) -> bool:
     return _refusal(address, port) != errno.EACCES
 
 
+def is_supported(address: str) -> bool:
+    """Whether this machine has the family of an address; where IPv6 is off or not in the kernel, there is no ::1."""
+    refusal = _refusal(address, 0)
+    return refusal != errno.EAFNOSUPPORT and not (address == "::1" and refusal == errno.EADDRNOTAVAIL)
+
+
 def first_unprivileged() -> int:
     """The lowest port that any user may listen on (Linux: the sysctl net.ipv4.ip_unprivileged_port_start)."""
     try:
@@ -89,14 +95,14 @@ def holder(port: int) -> Holder | None:
 def _refusal(address: str, port: int) -> int:
     """The error number that binding gives, 0 for none."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((address, port))
             probe.listen(1)
-        except OSError as error:
-            return error.errno or errno.EIO
-        return 0
+    except OSError as error:
+        return error.errno or errno.EIO
+    return 0
 
 
 def _ask_lsof(port: int) -> Holder | None:

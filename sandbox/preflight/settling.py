@@ -30,8 +30,15 @@ REGISTRY = ("registry: {port: %s}", "--registry-port %s")
 def reserve(spec: Spec, home: Home, engine: Engine) -> Iterator[Settled]:
     """The spec with its ports chosen, which other commands leave alone for the length of the block.
 
-    Raises PortTaken and PortForbidden for the first port that cannot be had.
+    Raises PortTaken and PortForbidden for the first port that cannot be had, UsageError for an address without IPv6.
     """
+    if not ports.is_supported(spec.proxy.listen):
+        raise UsageError(
+            f"this machine cannot listen on {spec.proxy.listen}: it has no IPv6",
+            details="the kernel was started without it, or the sysctl net.ipv6.conf.lo.disable_ipv6 is 1",
+            fix="in sandbox.yaml: proxy: {listen: 127.0.0.1}   (or turn IPv6 on)",
+            id="no-ipv6",
+        )
     files.make_private_dir(home.state)
     with ExitStack() as stack:
         with edge.alone(home.edge):  # nobody else chooses, or starts an edge, meanwhile

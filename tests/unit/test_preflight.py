@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import socket
@@ -92,6 +93,28 @@ def run(engine: FakeEngine, name: str, port: int, address: str = LOCAL) -> None:
         name=name, image=IMAGE, command=("sleep",), labels={LABEL: ""}, network=NETWORK, publish=publish
     )
     engine.run(made)
+
+
+@pytest.mark.fault(12)
+@pytest.mark.parametrize("ports_", [(free_port(),), ("auto",)])
+def test_listening_on_ipv6_without_it_is_said(
+    place: Home, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, ports_: tuple[Any, ...]
+) -> None:
+    """The kernel has no IPv6, and `listen: "::1"` → an error that says so, before anything is made."""
+    real = socket.socket
+
+    def without_ipv6(family: int = socket.AF_INET, *rest: Any, **more: Any) -> socket.socket:
+        if family == socket.AF_INET6:
+            raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+        return real(family, *rest, **more)
+
+    wanted = spec(listen="::1")
+    wanted = wanted.model_copy(update={"proxy": wanted.proxy.model_copy(update={"ports": ports_})})
+    monkeypatch.setattr(socket, "socket", without_ipv6)
+    with pytest.raises(UsageError, match="it has no IPv6") as caught:
+        check(wanted, place, engine)
+    assert "listen: 127.0.0.1" in caught.value.fix
+    assert not place.state.exists()
 
 
 def test_a_machine_with_everything_will_do(place: Home, engine: FakeEngine) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from collections.abc import Iterator
@@ -87,3 +88,16 @@ def test_a_port_that_is_only_connected_to_has_no_holder(listener: socket.socket)
 def test_the_next_free_port(monkeypatch: pytest.MonkeyPatch, port: int, taken: set[int], found: int) -> None:
     monkeypatch.setattr(ports, "is_free", lambda address, candidate: candidate not in taken)
     assert ports.next_free("127.0.0.1", port) == found
+
+
+def test_an_address_without_its_family_is_not_supported(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = socket.socket
+
+    def without_ipv6(family: int, kind: int) -> socket.socket:
+        if family == socket.AF_INET6:
+            raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+        return real(family, kind)
+
+    monkeypatch.setattr(socket, "socket", without_ipv6)
+    assert not ports.is_supported("::1")
+    assert ports.is_supported("127.0.0.1")
