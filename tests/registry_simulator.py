@@ -345,7 +345,8 @@ class _Handler(BaseHTTPRequestHandler):
         content, digest = json.loads(body), f"sha256:{hashlib.sha256(body).hexdigest()}"
         media_type = self.headers["Content-Type"]
         children = [child["digest"] for child in content.get("manifests", ())]
-        blobs = [content["config"], *content["layers"]] if "layers" in content else []
+        layers = [one for one in content.get("layers", ()) if not _elsewhere(one)]
+        blobs = [content["config"], *layers] if "layers" in content else []
         if content.get("mediaType", media_type) != media_type or (":" in reference and reference != digest):
             self._refuse(400, "MANIFEST_INVALID")
         elif not all((repository, child) in self.registry.manifests for child in children) or not all(
@@ -403,6 +404,11 @@ class _Handler(BaseHTTPRequestHandler):
             if not self.registry.slowness:
                 self.wfile.write(body)
         self.wfile.flush()
+
+
+def _elsewhere(layer: dict[str, Any]) -> bool:
+    """Whether a registry takes a layer's word for it that it can be had from its URLs."""
+    return bool(layer.get("urls")) and ("nondistributable" in layer["mediaType"] or ".foreign." in layer["mediaType"])
 
 
 def basic(account: str) -> str:

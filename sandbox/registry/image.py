@@ -59,20 +59,32 @@ class Tree:
         return Image(self.documents, self.blobs, origin, self.notes)
 
 
-def walk(root: Document, read: Callable[[Descriptor], Document | None], *, deep: int = 0) -> Tree:
+def walk(root: Document, read: Callable[[Descriptor], Document | None], *, name: str = "", deep: int = 0) -> Tree:
     """Follow `root` down to its blobs; `read` gives a child document, or None when it is not there.
 
+    `name` is what the image is called in errors.
+
     An index may lack platforms, as when an engine has fetched one of several: what is there is kept, under an index
-    reduced to it, or without an index when it is a single image. Raises MissingBlob when no platform is there.
+    reduced to it, or without an index when it is a single image. Raises MissingBlob when no platform is there, and
+    BadImage for an index that lists nothing at all.
     """
     if deep > DEEPEST:
         raise BadImage(f"{root.digest} nests indexes more than {DEEPEST} deep", fix="build the image again")
     content = parse(root)
     if not isinstance(content, Index):
-        blobs = dict.fromkeys(blob for blob in (content.config, *content.layers) if not blob.is_foreign)
-        return Tree((root,), tuple(blobs))
+        blobs = dict.fromkeys((content.config, *(layer for layer in content.layers if not layer.is_foreign)))
+        notes = tuple(
+            f"not copied, for it is fetched from elsewhere: {one}" for one in content.layers if one.is_foreign
+        )
+        return Tree((root,), tuple(blobs), notes)
+    if not content.manifests:
+        raise BadImage(
+            f"{name or root.digest} holds no image",
+            details=f"the index {root.digest} lists no manifests",
+            fix="build or copy the image again with the tool that made it",
+        )
     found = [(child, document) for child in content.manifests if (document := read(child)) is not None]
-    trees = {child.digest: walk(document, read, deep=deep + 1) for child, document in found}
+    trees = {child.digest: walk(document, read, name=name, deep=deep + 1) for child, document in found}
     missing = [child for child in content.manifests if child.digest not in trees]
     if not missing:
         return _joined(root, list(trees.values()))

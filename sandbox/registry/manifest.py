@@ -26,13 +26,15 @@ ATTESTATION = ("vnd.docker.reference.type", "attestation-manifest")
 class Descriptor:
     """What one document says about another blob (OCI image-spec, descriptor.md). `size` is in bytes.
 
-    `platform` is `os/architecture[/variant]`, given only inside an index.
+    `platform` is `os/architecture[/variant]`, given only inside an index. `urls` are places outside of registries where
+    its bytes can be fetched.
     """
 
     media_type: str
     digest: str
     size: int
     platform: str | None = field(default=None, compare=False)
+    urls: tuple[str, ...] = field(default=(), compare=False)
     annotations: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @property
@@ -48,8 +50,16 @@ class Descriptor:
 
     @property
     def is_foreign(self) -> bool:
-        """Whether its bytes live outside registries (Windows base layers) and must not be pushed."""
-        return "nondistributable" in self.media_type or ".foreign." in self.media_type
+        """Whether its bytes live outside registries (Windows base layers) and must not be pushed.
+
+        Without `urls` they are nowhere else, so they are pushed like others (image-spec, layer.md).
+        """
+        return bool(self.urls) and ("nondistributable" in self.media_type or ".foreign." in self.media_type)
+
+    def __str__(self) -> str:
+        """How a missing one is named to the user."""
+        elsewhere = f", at {self.urls[0]}" if self.urls else ""
+        return f"{self.digest} ({self.platform or self.media_type}){elsewhere}"
 
     def as_json(self) -> dict[str, Any]:
         """The three fields every descriptor has."""
@@ -170,6 +180,7 @@ def _descriptor(content: Mapping[str, Any]) -> Descriptor:
         platform="/".join(platform[key] for key in ("os", "architecture", "variant") if platform.get(key))
         if platform
         else None,
+        urls=tuple(map(str, content.get("urls") or ())),
         annotations=dict(content.get("annotations") or {}),
     )
 

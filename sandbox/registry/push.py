@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
 
 from sandbox.errors import SandboxError
 from sandbox.host import interruption
@@ -180,7 +180,7 @@ class _Run:
         self._ending.planned(len(images), len(plan.transfers), plan.size)
         pending = {target: set(plan.needs(target)) for target in images}
         done: dict[Target, Result | SandboxError] = {}
-        publishing: dict[Target, Future[Result | SandboxError]] = {}
+        publishing = {t: pool.submit(self._publish, t, found[t], plan) for t in images if not pending[t]}
         pools = {Lane.SMALL: pool, Lane.LARGE: self._heavy}
         carrying = {pools[lane(one.blob.size)].submit(self._carry, one): one for one in plan.transfers}
         for future in as_completed(carrying):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from sandbox.host import own, replica
 from sandbox.host.engine import Bind, Container, ContainerSpec, Engine
 from sandbox.host.waiting import wait_until
 from sandbox.names import NETWORK, REGISTRY_PORT, Names
+from sandbox.registry import digest as digests
 from sandbox.registry.client import Client
 from sandbox.registry.errors import RegistryError
 from sandbox.steps import folder
@@ -25,6 +27,8 @@ CONFIG = {
     "REGISTRY_STORAGE_DELETE_ENABLED": "true",
     "REGISTRY_HTTP_ADDR": f":{REGISTRY_PORT}",
     "REGISTRY_LOG_LEVEL": "warn",
+    # Layers that are only elsewhere (OCI image-spec, descriptor.md, `urls`) are refused by HTTP 500 without this.
+    "REGISTRY_VALIDATION_MANIFESTS_URLS_ALLOW": '["^https?://"]',
     "OTEL_TRACES_EXPORTER": "none",
 }
 BLOBS = f"{DATA}/docker/registry/v2/blobs"
@@ -40,6 +44,8 @@ done
 READ_ONLY = {"REGISTRY_STORAGE_MAINTENANCE_READONLY": "{enabled: true}"}
 # Where its data is and whether it takes pushes: what the engine does not tell of a container otherwise.
 SETUP = "dev.sandbox.registry"
+SETTINGS = "dev.sandbox.registry-settings"
+_SETTINGS = digests.of(json.dumps(CONFIG).encode())
 
 
 @dataclass(frozen=True)
@@ -111,12 +117,12 @@ class RegistryStep:
         finally:
             self._serve({})
 
-    def quarantine(self, digests: Iterable[str], busybox: str) -> None:
+    def quarantine(self, damaged: Iterable[str], busybox: str) -> None:
         """Put blobs aside, by a container of the image `busybox`: what it has, the registry takes from nobody anew.
 
         It ends with a restart, for a registry claims from its cache to have what it lost. Raises SandboxError.
         """
-        names = (digest.split(":") for digest in digests)
+        names = (digest.split(":") for digest in damaged)
         blobs = " ".join(f"{BLOBS}/{algorithm}/{one[:2]}/{one}" for algorithm, one in names)
         script = _PUT_ASIDE.replace("BLOBS", blobs).replace("PLACE", QUARANTINE)
         place = {DATA: str(self.storage or self.names.volume)}
@@ -144,7 +150,7 @@ class RegistryStep:
                 name=self.names.registry,
                 image=self.image,
                 command=COMMAND,
-                labels={**self.names.labels, SETUP: self._setup(more)},
+                labels={**self.names.labels, SETUP: self._setup(more), SETTINGS: _SETTINGS},
                 network=NETWORK,
                 publish={REGISTRY_PORT: self._binds},
                 environment={**CONFIG, **more},
@@ -171,7 +177,9 @@ class RegistryStep:
         if NETWORK not in container.addresses:
             return f"is not on the network {NETWORK}"
         setup = container.labels.get(SETUP, "another place")
-        return None if setup == self._setup({}) else f"has its data in {setup}"
+        if setup != self._setup({}):
+            return f"has its data in {setup}"
+        return None if container.labels.get(SETTINGS) == _SETTINGS else "has other settings"
 
     def _silence(self) -> str | None:
         container = self.engine.container(self.names.registry)

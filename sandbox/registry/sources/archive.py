@@ -79,13 +79,15 @@ class Archive:
         document = read(root)
         if document is None:
             raise self._missing(root.digest)
-        tree = walk(document, read)
+        tree = walk(document, read, name=str(self.path))
         for blob in tree.blobs:
             if _place(blob) not in members:
-                raise self._missing(blob.digest)
+                raise self._missing(str(blob))
         return tree, {blob.digest: _place(blob) for blob in tree.blobs}
 
     def _chosen(self, entries: list[dict[str, Any]]) -> dict[str, Any]:
+        if not entries:
+            raise BadImage(f"{self.path} holds no image", details="its manifest.json is empty", fix=_FIX)
         if self.name is None and len(entries) == 1:
             return entries[0]
         names = [name for entry in entries for name in entry.get("RepoTags") or ()]

@@ -234,7 +234,7 @@ class DaemonImages:
         document = read(fitting[0]) if fitting else None
         if document is None:
             raise _incomplete(one, fitting[0].digest if fitting else one.id)
-        return walk(document, read)
+        return walk(document, read, name=one.name)
 
 
 def _may_pass(outcome: Image | SandboxError, one: Inspected, landing: Landing) -> bool:

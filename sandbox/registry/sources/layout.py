@@ -37,7 +37,7 @@ class Layout:
         document = self._read(root)
         if document is None:
             raise self._missing(root)
-        tree = walk(document, self._read)
+        tree = walk(document, self._read, name=str(self.folder))
         for blob in tree.blobs:
             if not self._path(blob).is_file():
                 raise self._missing(blob)
@@ -67,6 +67,6 @@ class Layout:
     def _missing(self, blob: Descriptor) -> MissingBlob:
         return MissingBlob(
             f"the OCI layout {self.folder} is not complete",
-            details=f"missing: {blob.digest} ({blob.media_type})",
+            details=f"missing: {blob}",
             fix="write the layout again with the tool that made it",
         )

@@ -44,7 +44,7 @@ class Remote:
         if wanted and isinstance(parse(root), Index):
             chosen = choose(root, wanted, self.reference.familiar)
             root = chosen if isinstance(chosen, Document) else self._child(chosen)
-        return replace(walk(root, self._child).image(self), source=named.digest)
+        return replace(walk(root, self._child, name=self.reference.familiar).image(self), source=named.digest)
 
     @contextlib.contextmanager
     def open(self, blob: Descriptor) -> Iterator[Iterator[bytes]]:
@@ -57,7 +57,7 @@ class Remote:
         if document is None:
             raise MissingBlob(
                 f"{self.reference.familiar} is not complete in its registry",
-                details=f"missing: {child.digest} ({child.platform or child.media_type})",
+                details=f"missing: {child}",
                 fix="choose another tag, or tell the image's publisher",
             )
         return document

@@ -24,6 +24,12 @@ def listed(index: Mapping[str, Any]) -> tuple[Descriptor, ...]:
 def select(index: Mapping[str, Any], name: str | None, where: str) -> Descriptor:
     """The descriptor called `name`, or the only one. Raises SandboxError naming what there is to choose from."""
     found = listed(index)
+    if not found:
+        raise BadImage(
+            f"{where} holds no image",
+            details="its index.json lists none",
+            fix="write it again with the tool that made it",
+        )
     fitting = [child for child in found if name is None or goes_by(child, name)]
     distinct = list({child.digest: child for child in fitting}.values())
     if len(distinct) == 1:

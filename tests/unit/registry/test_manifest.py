@@ -103,6 +103,17 @@ def test_an_index_of_which_nothing_is_there_is_named_as_missing() -> None:
 
 
 def test_layers_that_live_outside_registries_are_not_pushed() -> None:
-    foreign = Descriptor("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", digest_of(b"w"), 1)
+    foreign = {
+        "mediaType": "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+        "digest": digest_of(b"w"),
+        "size": 1,
+        "urls": ["https://layers.example/w"],
+    }
     config = Descriptor(manifests.OCI_CONFIG, digest_of(b"c"), 1)
-    assert walk(manifests.image_manifest(config, [foreign]), lambda child: None).blobs == (config,)
+    content = {"schemaVersion": 2, "config": config.as_json(), "layers": [foreign]}
+    tree = walk(manifests.document(manifests.canonical(content)), lambda child: None)
+    assert tree.blobs == (config,)
+    assert tree.notes[0].endswith("at https://layers.example/w")
+    del foreign["urls"]
+    tree = walk(manifests.document(manifests.canonical(content)), lambda child: None)
+    assert [blob.digest for blob in tree.blobs] == [config.digest, digest_of(b"w")]

@@ -13,7 +13,7 @@ from sandbox.bundle.own import UPSTREAM
 from sandbox.errors import SandboxError
 from sandbox.host.engine import Bind, ContainerSpec
 from sandbox.names import NETWORK, REGISTRY_PORT, Names
-from sandbox.steps.registry import RegistryStep
+from sandbox.steps.registry import SETTINGS, RegistryStep
 from sandbox.steps.step import State
 from tests.fakes import FakeContainer, FakeEngine, NoWork
 from tests.registry_simulator import Fault, Simulator
@@ -232,5 +232,15 @@ def test_a_collection_that_was_killed_is_mended_by_up(engine: FakeEngine, step: 
     labels = {key: f"{value}, read-only" for key, value in box.spec.labels.items()}
     box.spec = replace(box.spec, labels=labels)
     assert step.check().state is State.DRIFTED and "read-only" in step.check().detail
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+
+
+def test_one_that_was_set_up_before_its_settings_changed_is_repaired(engine: FakeEngine, step: RegistryStep) -> None:
+    step.apply(NoWork())
+    box = engine.boxes[step.names.registry]
+    assert box.spec.environment["REGISTRY_VALIDATION_MANIFESTS_URLS_ALLOW"] == '["^https?://"]'
+    box.spec = replace(box.spec, labels={**box.spec.labels, SETTINGS: "earlier"})
+    assert step.check().detail == "has other settings"
     step.apply(NoWork())
     assert step.check().state is State.READY
