@@ -24,6 +24,7 @@ from sandbox.proxy import byhand, overview, routes
 from sandbox.proxy.byhand import ByHand
 from sandbox.proxy.container import EdgeContainer
 from sandbox.proxy.control import Unreachable
+from sandbox.proxy.routes import Host as RoutedHost
 from sandbox.proxy.routes import Route
 from sandbox.spec.values import Host, Upstream
 from sandbox.steps import ingress
@@ -43,6 +44,9 @@ def add(ctx: click.Context, host: str, upstream: str, *, name: str | None) -> in
         raise UsageError(f"{host} is another sandbox's", fix=f"sandbox proxy route remove {host}")
     with session.alone(route.name):
         wanted = ByHand(host, route.name, upstream)
+        asked = replace(route, hosts=(*route.hosts, RoutedHost(host)))
+        known = byhand.merged(routes.load(home.edge), byhand.load(home.edge))
+        routes.require_unclaimed(asked, (*known, *routes.load(home.passthrough)))
         others = (one for one in byhand.load(home.edge) if one.host != host)
         # Before it is kept: the authority may not be allowed to vouch for it.
         _issue(home, route, (*others, wanted))

@@ -16,7 +16,7 @@ from sandbox.names import EDGE, PASSTHROUGH, REGISTRY_PORT, Home
 from sandbox.preflight import claims
 from sandbox.preflight.occupancy import Machine, Wanted, taken
 from sandbox.preflight.privileges import forbidden
-from sandbox.proxy import edge, routes
+from sandbox.proxy import byhand, edge, lan, routes
 from sandbox.spec import Settled, Spec
 
 LOCAL = "127.0.0.1"
@@ -30,7 +30,8 @@ REGISTRY = ("registry: {port: %s}", "--registry-port %s")
 def reserve(spec: Spec, home: Home, engine: Engine) -> Iterator[Settled]:
     """The spec with its ports chosen, which other commands leave alone for the length of the block.
 
-    Raises PortTaken and PortForbidden for the first port that cannot be had, UsageError for an address without IPv6.
+    Raises PortTaken and PortForbidden for the first port that cannot be had, UsageError for an address without IPv6
+    and for a name of another sandbox.
     """
     if not ports.is_supported(spec.proxy.listen):
         raise UsageError(
@@ -44,6 +45,7 @@ def reserve(spec: Spec, home: Home, engine: Engine) -> Iterator[Settled]:
         with edge.alone(home.edge):  # nobody else chooses, or starts an edge, meanwhile
             machine = Machine.look(spec.name, home, engine)
             settled = _settle(spec, machine)
+            _require_names(settled, home)
             wanted = _wanted(settled, home)
             for one in wanted:
                 for problem in _problems(one, machine):
@@ -51,6 +53,16 @@ def reserve(spec: Spec, home: Home, engine: Engine) -> Iterator[Settled]:
             ports_of = [(one.owner, one.bind.port) for one in wanted]
             stack.enter_context(claims.hold(home.claims, spec.name, ports_of))
         yield settled
+
+
+def _require_names(spec: Settled, home: Home) -> None:
+    """Refuse names that another sandbox serves, by either kind of edge. Raises UsageError."""
+    hosts = tuple(routes.Host(one.host) for one in spec.proxy.hosts)
+    mine = routes.Route(
+        spec.name, spec.domain, "", (), 0, hosts=hosts, aliases=lan.domains(spec.name, spec.proxy.listen)
+    )
+    byhand_too = byhand.merged((mine, *routes.load(home.edge)), byhand.load(home.edge))
+    routes.require_unclaimed(byhand_too[0], (*byhand_too[1:], *routes.load(home.passthrough)))
 
 
 def settle(spec: Spec, home: Home, engine: Engine) -> Settled:

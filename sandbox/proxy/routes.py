@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from sandbox.errors import SandboxError
+from sandbox.errors import SandboxError, UsageError
 from sandbox.host import files
 from sandbox.names import NETWORK
 
@@ -74,6 +74,11 @@ class Route:
         return frozenset({*self.listen, *((one.address, one.port) for one in self.tunnels)})
 
     @property
+    def domains(self) -> tuple[str, ...]:
+        """The domains of which it has every host that is not given to another route by a longer one."""
+        return (self.domain, *self.aliases)
+
+    @property
     def terminates(self) -> bool:
         """Whether the edge holds a certificate for some of its hosts."""
         return bool(self.aliases) or any(host.terminate for host in self.hosts)
@@ -109,6 +114,33 @@ def remove(folder: Path, name: str) -> bool:
 def find(routes: Sequence[Route], name: str) -> Route | None:
     """The route of one sandbox."""
     return next((route for route in routes if route.name == name), None)
+
+
+def require_unclaimed(mine: Route, others: Sequence[Route]) -> None:
+    """Refuse a domain or host that another sandbox has: requests for it would go to either. Raises UsageError.
+
+    A domain may be part of another's, since the longer one takes precedence; a single host may not be in the domain
+    of another sandbox.
+    """
+    known = [mine, *(route for route in others if route.name != mine.name)]
+    for other in known[1:]:
+        both = [*(name for name in mine.domains if name in other.domains)]
+        both += [one.host for one in mine.hosts if one.host in {each.host for each in other.hosts}]
+        both += [one.host for one in mine.hosts if _holder(known, one.host) is other]
+        both += [one.host for one in other.hosts if _holder(known, one.host) is mine]
+        if both:
+            raise UsageError(
+                f"{both[0]} belongs to the sandbox '{other.name}'",
+                details=f"its domain is {other.domain}; two sandboxes cannot serve one name, and nothing was changed",
+                fix=f"give this sandbox another `domain` or host, or `sandbox down {other.name}`",
+                id="domain-taken",
+            )
+
+
+def _holder(known: Sequence[Route], host: str) -> Route | None:
+    """The route with the longest domain that has the host in it."""
+    fitting = [(len(name), route) for route in known for name in route.domains if f".{host}".endswith(f".{name}")]
+    return max(fitting, key=lambda one: one[0])[1] if fitting else None
 
 
 def _read(content: dict[str, Any]) -> Route:

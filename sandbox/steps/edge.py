@@ -74,10 +74,14 @@ class EdgeStep:
         folder = self.names.home.edge
         with edge.alone(folder):
             mine = routes.find(routes.load(folder), self.names.name)
+            route = self._route(mine.since if mine else time.time())
+            # Preflight has looked; another sandbox may have come up since.
+            first, *others = byhand.merged((route, *routes.load(folder)), byhand.load(folder))
+            routes.require_unclaimed(first, others)
             certificate = self._certificate()
             if certificate:
                 edge.save_key(folder, self.names.name, certificate)
-            routes.save(folder, self._route(mine.since if mine else time.time()))
+            routes.save(folder, route)
             known = routes.load(folder)
             found = self._box.find()
             if found is None or self._box.drift(found, self.image, known) or self._may_give_back(found, known):

@@ -53,7 +53,9 @@ class PassthroughStep:
         with files.exclusive(folder):
             self._link()
             mine = routes.find(routes.load(folder), self.names.name)
-            routes.save(folder, self._route(mine.since if mine else time.time()))
+            route = self._route(mine.since if mine else time.time())
+            routes.require_unclaimed(route, routes.load(folder))
+            routes.save(folder, route)
             state, record = passthrough_state.running(folder), passthrough_state.record(folder)
             if state is not None and state.version != __version__:
                 detached.end(record)

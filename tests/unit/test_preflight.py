@@ -507,3 +507,18 @@ def test_a_claim_ends_with_the_process_that_made_it(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False, cwd=Path(__file__).parents[2])
     assert list(tmp_path.glob(f"{port}.*"))
     assert claims.claimant(tmp_path, port, "passthrough") is None
+
+
+@pytest.mark.fault(82)
+@pytest.mark.parametrize("folder_of", ["edge", "passthrough"])
+@pytest.mark.parametrize("more", [{"domain": "x.test"}, {"proxy": {"hosts": ["shop.x.test"]}}])
+def test_a_domain_or_host_of_another_sandbox_is_refused_before_all(
+    place: Home, engine: FakeEngine, folder_of: str, more: dict[str, Any]
+) -> None:
+    """`up` with another sandbox's domain, or a host in it → refused with that sandbox's name; nothing is made."""
+    routes.save(getattr(place, folder_of), Route("other", "x.test", "node", (), 1.0))
+    wanted = Spec.model_validate({**spec().model_dump(exclude={"proxy", "domain"}), **more})
+    with pytest.raises(UsageError, match="belongs to the sandbox 'other'") as caught:
+        check(wanted, place, engine)
+    assert caught.value.id == "domain-taken"
+    assert engine.boxes == {}

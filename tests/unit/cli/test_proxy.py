@@ -165,3 +165,11 @@ def test_a_route_by_hand_keeps_what_others_come_in_by(step: EdgeStep, place: Hom
     run("route", "add", APP, "localhost:3000")
     assert opened.check().state is State.READY
     assert keystore.inspect_leaf(EDGE_LEAF, (APP, alias, f"*.{alias}"), now=datetime.now(UTC)).state is Standing.GOOD
+
+
+def test_a_host_of_another_sandbox_is_refused_and_not_kept(step: EdgeStep, place: Home) -> None:
+    routes.save(place.edge, routes.Route("other", f"other.{DOMAIN}", "node", (), 2.0))
+    with pytest.raises(UsageError, match="belongs to the sandbox 'other'") as caught:
+        run("route", "add", f"app.other.{DOMAIN}", "localhost:3000", "--sandbox", "demo")
+    assert caught.value.id == "domain-taken"
+    assert byhand.load(place.edge) == ()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.errors import SandboxError
+from sandbox.errors import SandboxError, UsageError
 from sandbox.proxy import routes
 from sandbox.proxy.routes import Host, Route
 
@@ -59,3 +59,31 @@ def test_a_corrupt_route_is_named_with_what_removes_it(tmp_path: Path, text: str
     with pytest.raises(SandboxError) as caught:
         routes.load(tmp_path)
     assert caught.value.fix == f"rm {tmp_path / 'routes' / 'a.json'}"
+
+
+def claims(name: str, domain: str, *hosts: str, alias: str = "") -> Route:
+    return replace(route(name, domain=domain), hosts=tuple(map(Host, hosts)), aliases=(alias,) if alias else ())
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs"),
+    [
+        (claims("a", "x.test"), claims("b", "x.test")),
+        (claims("a", "a.test", "shop.test"), claims("b", "b.test", "shop.test")),
+        (claims("a", "a.test", "shop.b.test"), claims("b", "b.test")),
+        (claims("a", "a.test"), claims("b", "b.test", "shop.a.test")),
+        (claims("a", "a.test", alias="a.1.2.3.4.nip.io"), claims("b", "a.1.2.3.4.nip.io")),
+        (claims("a", "x.test", "shop.dev.x.test"), claims("b", "dev.x.test")),
+    ],
+)
+def test_a_name_of_another_sandbox_is_refused_by_its_name(mine: Route, theirs: Route) -> None:
+    with pytest.raises(UsageError, match="belongs to the sandbox 'b'") as caught:
+        routes.require_unclaimed(mine, [mine, theirs])
+    assert (caught.value.id, caught.value.fix.count("sandbox down b")) == ("domain-taken", 1)
+
+
+def test_domains_may_be_nested_and_the_longer_one_has_a_host() -> None:
+    outer, inner = claims("a", "x.test", "shop.x.test"), claims("b", "dev.x.test", "shop.dev.x.test", "free.test")
+    routes.require_unclaimed(outer, [inner])
+    routes.require_unclaimed(inner, [outer])
+    routes.require_unclaimed(outer, [claims("a", "x.test")])
