@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from sandbox import __version__
+from sandbox.addons.addon import FILE as ADDON
 from sandbox.api import world
+from sandbox.api.checkouts import inside
+from sandbox.cluster import manifests
 from sandbox.errors import UsageError
 from sandbox.host.engine import Engine
 from sandbox.registry import lock as locks
@@ -33,8 +38,19 @@ PERSONAL: Mapping[str, str] = {
 }
 
 
-def export(spec: Settled, folder: Path, say: Callable[[str], None]) -> tuple[str, ...]:
-    """Write the sandbox to `folder`, which must be new or empty; gives what was left out, in words.
+@dataclass
+class Exported:
+    """What whoever passes the folder on should know, in words: what is not in it, and which secrets are."""
+
+    left_out: list[str] = field(default_factory=list)
+    carried: list[str] = field(default_factory=list)
+
+
+def export(spec: Settled, folder: Path, say: Callable[[str], None]) -> Exported:
+    """Write the sandbox to `folder`, which must be new or empty; gives what was left out and which secrets go along.
+
+    Of manifests and addons it is what `up` reads of them: no other file of their folders, and none that a link leads
+    to elsewhere.
 
     The images are those that its registry has under the names of its manifest. Raises SandboxError.
     """
@@ -46,18 +62,19 @@ def export(spec: Settled, folder: Path, say: Callable[[str], None]) -> tuple[str
         raise UsageError(f"{folder} cannot be made", details=str(error)) from error
     data = spec.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     data = {"apiVersion": spec.apiVersion, "name": spec.name, "domain": spec.domain, **data}
-    left_out = tuple(f"{key}: {why}" for key, why in PERSONAL.items() if _dropped(data, key.split(".")))
+    told = Exported([f"{key}: {why}" for key, why in PERSONAL.items() if _dropped(data, key.split("."))])
     if spec.apply:
         say("manifests")
-        data["apply"] = [_copied(path, folder / MANIFESTS, number) for number, path in enumerate(spec.apply, 1)]
+        places = {f"{number}-{path.name or 'manifests'}": path for number, path in enumerate(spec.apply, 1)}
+        data["apply"] = [_copied(path, folder / MANIFESTS / name, told) for name, path in places.items()]
     if spec.addons:
-        data["addons"] = [_addon(one, folder / ADDONS) for one in data["addons"]]
+        data["addons"] = [_addon(one, folder / ADDONS, told) for one in data["addons"]]
     if spec.push:
         say("images")
         data["push"] = _images(spec, spec.push, folder)
     _write(folder / "sandbox.yaml", data)
     _write(folder / "versions.yaml", _versions(spec))
-    return left_out
+    return told
 
 
 def _dropped(data: dict[str, Any], path: list[str]) -> bool:
@@ -68,24 +85,44 @@ def _dropped(data: dict[str, Any], path: list[str]) -> bool:
     return data.pop(key, None) is not None
 
 
-def _copied(path: Path, into: Path, number: int) -> str:
-    """Copy a file or folder of manifests; the number keeps the order, and names apart. Gives its path in the spec."""
-    place = into / f"{number}-{path.name or 'manifests'}"
-    into.mkdir(exist_ok=True)
+def _copied(path: Path, place: Path, told: Exported) -> str:
+    """Copy a file of manifests, or those in a folder, to `place`. Gives its path in the spec. Raises UsageError."""
+    root = path if path.is_dir() else path.parent
+    try:
+        for file in manifests.files(path):
+            into = place / file.relative_to(path)
+            if path.is_dir() and not inside(file, root):
+                told.left_out.append(f"{file}: a link to {os.path.realpath(file)}, outside the folder")
+            elif file.is_file():
+                into.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, into)
+                told.carried += [f"{file}: {secret}" for secret in _secrets(into)]
+    except OSError as error:
+        raise UsageError(f"{path} cannot be copied", details=str(error)) from error
+    place.parent.mkdir(parents=True, exist_ok=True)
     if path.is_dir():
-        shutil.copytree(path, place)
-    else:
-        shutil.copyfile(path, place)
-    return f"{into.name}/{place.name}"
+        place.mkdir(exist_ok=True)
+    return f"{place.parent.name}/{place.name}"
 
 
-def _addon(one: dict[str, Any], into: Path) -> dict[str, Any]:
+def _secrets(file: Path) -> Iterator[str]:
+    """The Secrets in a file of manifests, each with its keys; values are never among what is said."""
+    if file.name == ADDON:
+        return
+    for one in manifests.load([file]):
+        if one["kind"] == "Secret":
+            keys = [str(key) for part in ("data", "stringData") for key in one.get(part) or {}]
+            namespace = one["metadata"].get("namespace")
+            name = f"{namespace}/{one['metadata']['name']}" if namespace else one["metadata"]["name"]
+            yield f"Secret {name} with {', '.join(keys) or 'no keys'}"
+
+
+def _addon(one: dict[str, Any], into: Path, told: Exported) -> dict[str, Any]:
     """An addon as it is written in the spec, its own folder, if it has one, copied."""
     source = Path(one["addon"])
     if "/" not in one["addon"]:
         return one
-    shutil.copytree(source, into / source.name)
-    return {**one, "addon": f"./{into.name}/{source.name}"}
+    return {**one, "addon": f"./{_copied(source, into / source.name, told)}"}
 
 
 def _images(spec: Settled, manifest: Path, folder: Path) -> str:

@@ -22,6 +22,7 @@ from sandbox.bundle.saving import save as save_bundle
 from sandbox.bundle.store import Store
 from sandbox.cli import environment, session
 from sandbox.cli.console import reporter
+from sandbox.cli.export import tell
 from sandbox.cli.push_talk import count, megabytes
 from sandbox.errors import SandboxError, UsageError
 from sandbox.host import files
@@ -118,8 +119,9 @@ def _exported(name: str | None, say: Callable[[str], None]) -> Iterator[tuple[st
         yield None
         return
     with tempfile.TemporaryDirectory(prefix=".export-", dir=environment.home().cache) as folder:
-        export(session.brought_up(name), Path(folder), say)
+        told = export(session.brought_up(name), Path(folder), say)
         yield name, Path(folder)
+    tell(told)
 
 
 @contextmanager

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import click
 
-from sandbox.api.export import export
+from sandbox.api.export import Exported, export
 from sandbox.cli import environment, session
 from sandbox.cli.console import reporter
+from sandbox.foreign import fit
 
 
 def run(ctx: click.Context, folder: Path, name: str | None, *, progress: str) -> int:
@@ -19,8 +20,15 @@ def run(ctx: click.Context, folder: Path, name: str | None, *, progress: str) ->
     spec = session.brought_up(name)
     talk, started, title = reporter(progress), time.monotonic(), f"Export of {spec.name}"
     talk.began(title)
-    left_out = export(spec, folder, lambda line: talk.progress(title, line))
+    told = export(spec, folder, lambda line: talk.progress(title, line))
     talk.finished(title, str(folder), time.monotonic() - started)
-    for line in left_out:
-        click.echo(f"left out: {line}", err=True)
+    tell(told)
     return 0
+
+
+def tell(told: Exported) -> None:
+    """Say what is missing elsewhere, and what is not to be given to everybody."""
+    for line in told.left_out:
+        click.echo(f"left out: {fit(line)}", err=True)
+    for line in told.carried:
+        click.echo(f"secret carried along: {fit(line)}", err=True)

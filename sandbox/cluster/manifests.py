@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from sandbox.document import yamltext
+from sandbox.document import textfile, yamltext
 from sandbox.errors import BadFile
 
 # What others refer to comes first; everything else keeps the order of its files.
@@ -21,7 +21,7 @@ def load(paths: Iterable[Path]) -> tuple[dict[str, Any], ...]:
 
     Objects without a namespace stay without one. Raises BadFile naming file and document.
     """
-    found = [manifest for path in paths for file in _files(path) for manifest in _objects(file)]
+    found = [manifest for path in paths for file in files(path) for manifest in _objects(file)]
     return tuple(sorted(found, key=lambda m: FIRST.index(m["kind"]) if m["kind"] in FIRST else len(FIRST)))
 
 
@@ -50,15 +50,12 @@ def _checked(content: Any, place: str) -> Iterator[dict[str, Any]]:
     yield content
 
 
-def _files(path: Path) -> list[Path]:
+def files(path: Path) -> list[Path]:
+    """The files that `load` reads of the file or folder `path`."""
     if path.is_dir():
         return sorted(file for file in path.rglob("*") if file.suffix in SUFFIXES)
     return [path]
 
 
 def _objects(file: Path) -> Iterator[dict[str, Any]]:
-    try:
-        text = file.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadFile(f"{file} cannot be read", details=str(error), fix="see `apply` in sandbox.yaml") from error
-    yield from parse(text, origin=str(file))
+    yield from parse(textfile.read(file, fix="see `apply` in sandbox.yaml"), origin=str(file))

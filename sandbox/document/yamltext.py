@@ -5,9 +5,15 @@ It is read by libyaml, which most builds of PyYAML have and which takes a tenth 
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any
 
 import yaml
+
+MAX_DEPTH = 150
+MAX_VALUES = 1_000_000  # the manifests that large projects publish as one file have a third of that
+PREFIX = "tag:yaml.org,2002:"
+TAGS = {PREFIX + kind for kind in ("map", "seq", "str", "int", "float", "bool", "null", "merge", "value")}
 
 _Safe: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -22,11 +28,69 @@ _Loader.yaml_implicit_resolvers = {
 }
 
 
+class Unusable(yaml.YAMLError):
+    """YAML that is not what JSON can hold, or more of it than anybody writes."""
+
+
 def documents(text: str | bytes) -> list[Any]:
     """Every document of a stream; raises yaml.YAMLError."""
-    return list(yaml.load_all(text, _Loader))
+    loader, found, known = _Loader(text), [], _Known()
+    try:
+        while loader.check_node():
+            node = loader.get_node()
+            known.measure(node)
+            found.append(loader.construct_document(node))
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:  # of PyYAML's constructors
+        raise Unusable(f"a value cannot be used: {error}") from error
+    finally:
+        loader.dispose()
+    return found
 
 
 def document(text: str | bytes) -> Any:
     """The only document of `text`, None when it is empty; raises yaml.YAMLError."""
-    return yaml.load(text, _Loader)  # noqa: S506  # a safe loader
+    found = documents(text)
+    if len(found) > 1:
+        raise Unusable("a second document begins; only one is allowed")
+    return found[0] if found else None
+
+
+class _Known:
+    """How large and how deep each node of a stream is with its aliases expanded, found without expanding them."""
+
+    def __init__(self) -> None:
+        self._measured: dict[int, tuple[int, int]] = {}
+        self._open: set[int] = set()
+        self._total = 0
+
+    def measure(self, node: yaml.Node) -> None:
+        """Raise Unusable when this document is too large, together with those before."""
+        self._total += self._of(node, 0)[0]
+        if self._total > MAX_VALUES:
+            raise Unusable(f"more than {MAX_VALUES} values, once aliases are expanded")
+        self._measured.clear()  # nodes of the next document may have the same ids
+
+    def _of(self, node: yaml.Node, depth: int) -> tuple[int, int]:
+        """The values in the node, itself included, and the levels below it."""
+        if node.tag not in TAGS:
+            raise Unusable(f"the tag {str(node.tag).replace(PREFIX, '!!')} is not allowed")
+        if isinstance(node, yaml.ScalarNode):
+            return 1, 0
+        if id(node) in self._open:
+            raise Unusable("an alias (*name) stands inside its own anchor (&name)")
+        size, height = self._measured.get(id(node), (0, 0))
+        if not size:
+            self._open.add(id(node))
+            size = 1
+            inside = chain.from_iterable(node.value) if isinstance(node, yaml.MappingNode) else node.value
+            for one in inside if depth < MAX_DEPTH else ():
+                if one.__class__ is yaml.ScalarNode and one.tag in TAGS:  # most are, and a call takes its time
+                    size += 1
+                    continue
+                more, deep = self._of(one, depth + 1)
+                size, height = size + more, max(height, deep + 1)
+            self._open.discard(id(node))
+            self._measured[id(node)] = size, height
+        if depth + height >= MAX_DEPTH:
+            raise Unusable(f"values are nested more than {MAX_DEPTH} levels deep")
+        return size, height

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from sandbox.document import yamltext
+from sandbox.document import textfile, yamltext
 from sandbox.errors import UsageError
 from sandbox.scaffold.found import App, label
 
@@ -20,8 +20,8 @@ USED = {"build", "container_name", "environment", "expose", "image", "ports", "r
 def load(path: Path) -> Iterator[App]:
     """The services of the file `path`; raises UsageError when it is none."""
     try:
-        content = yamltext.document(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        content = yamltext.document(textfile.read(path))
+    except yaml.YAMLError as error:
         raise UsageError(f"{path} cannot be read", details=str(error)) from error
     services = content.get("services") if isinstance(content, dict) else None
     if not isinstance(services, dict):

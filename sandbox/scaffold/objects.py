@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from sandbox.foreign import fit
 from sandbox.scaffold.found import App
 
 INGRESS_CLASS = "nginx"
@@ -21,7 +22,7 @@ def manifest(app: App, *, image: str, host: str | None) -> str:
     notes = [f"Of the compose service these are left out: {', '.join(app.left_out)}."] if app.left_out else []
     if app.context is not None:
         notes.append(f"After a change: sandbox push-images && kubectl rollout restart deployment/{app.name}")
-    return "".join(f"# {note}\n" for note in notes) + "---\n".join(
+    return "".join(f"# {' '.join(fit(note).split())}\n" for note in notes) + "---\n".join(
         yaml.safe_dump(each, sort_keys=False) for each in found
     )
 

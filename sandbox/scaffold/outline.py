@@ -34,7 +34,7 @@ def _lines(model: type[BaseModel], given: Mapping[str, Any], indent: str) -> Ite
         body = list(_lines(inner, value or {}, "  ")) if inner else []
         if mark:
             body = [line if line.startswith("  # ") else line.replace("#", "", 1) for line in body]
-        block = [f"{name}:", *body] if inner else [f"{name}: {_inline(value if name in given else _shown(info))}"]
+        block = [f"{name}:", *body] if inner else [f"{name}: {inline(value if name in given else _shown(info))}"]
         if not indent:
             yield ""
         yield from (f"{indent}# {line}" for line in textwrap.wrap(info.description or "", WIDTH))
@@ -55,17 +55,17 @@ def _shown(info: FieldInfo) -> Any:
     return default
 
 
-def _inline(value: Any) -> str:
+def inline(value: Any) -> str:
     """One line of YAML, as people write it."""
     match value:
         case None:
             return ""
         case Mapping():
-            return "{" + ", ".join(f"{key}: {_inline(one)}" for key, one in value.items()) + "}"
+            return "{" + ", ".join(f"{key}: {inline(one)}" for key, one in value.items()) + "}"
         case list() | tuple():
-            return "[" + ", ".join(map(_inline, value)) + "]"
+            return "[" + ", ".join(map(inline, value)) + "]"
         case BaseModel():
-            return _inline(value.model_dump(mode="json", exclude_defaults=True))
+            return inline(value.model_dump(mode="json", exclude_defaults=True))
         case bool() | int() | float():
             return json.dumps(value)
     text = str(value)

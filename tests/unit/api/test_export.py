@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from sandbox.api import world
-from sandbox.api.export import export
+from sandbox.api.export import Exported, export
 from sandbox.errors import SandboxError, UsageError
 from sandbox.host.engine import Engine
 from sandbox.registry.client import Client
@@ -78,14 +78,14 @@ def say(line: str) -> None:
 
 
 def test_the_folder_is_a_project_that_says_the_same(spec: Settled, tmp_path: Path) -> None:
-    left_out = export(spec, tmp_path / "out", say)
+    told = export(spec, tmp_path / "out", say)
     again = load(tmp_path / "out" / "sandbox.yaml")
     assert (again.name, again.domain, again.registry.port) == ("demo", "demo.sandbox.localhost", spec.registry.port)
     assert [path.read_text() for path in again.apply if path.is_file()] == ["# more.yaml\n"]
     assert (again.apply[1] / "a.yaml").read_text() == "# k8s/a.yaml\n"
     assert [one.name for one in again.addons] == ["metrics-server", "mine"]
     assert Path(again.addons[1].addon, "x.yaml").exists() and again.addons[1].values == {"a": "b"}
-    assert [line.partition(":")[0] for line in left_out] == ["credentials", "network.proxy"]
+    assert [line.partition(":")[0] for line in told.left_out] == ["credentials", "network.proxy"]
     written = b"".join(path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file())
     assert b"secret" not in written
     versions = yaml.safe_load((tmp_path / "out" / "versions.yaml").read_text())
@@ -126,7 +126,33 @@ def test_an_image_that_is_gone_from_the_registry_is_named(spec: Settled, registr
 
 
 def test_a_sandbox_with_nothing_special_is_a_short_file(tmp_path: Path) -> None:
-    assert export(Settled.of(Spec(), registry=5001, https=(443, 8443)), tmp_path / "out", say) == ()
+    assert export(Settled.of(Spec(), registry=5001, https=(443, 8443)), tmp_path / "out", say) == Exported()
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["sandbox.yaml", "versions.yaml"]
     assert load(tmp_path / "out" / "sandbox.yaml") == Spec()
     assert world.home().cache.name == "sandbox"
+
+
+@pytest.mark.security(6)
+def test_only_what_is_applied_goes_along(spec: Settled, tmp_path: Path) -> None:
+    """Keys, .env and links to elsewhere in the folders of `apply` and addons → not in the export; Secrets are named."""
+    project, vault = tmp_path / "project", tmp_path / "vault"
+    vault.mkdir()
+    (vault / "other.yaml").write_text("password: canary\n")
+    for folder in ("k8s", "mine"):
+        for name in (".env", "tls.key", "sub/id_rsa"):
+            (project / folder / name).parent.mkdir(exist_ok=True)
+            (project / folder / name).write_text("canary")
+        (project / folder / "link.yaml").symlink_to(vault / "other.yaml")
+        (project / folder / "folder").symlink_to(vault)
+        (project / folder / "pipe.json").symlink_to("/dev/zero")
+    (project / "k8s" / "inner.yaml").symlink_to("a.yaml")
+    secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: db, namespace: shop}\nstringData: {password: hidden}\n"
+    (project / "k8s" / "sub" / "secret.yml").write_text(secret)
+    told = export(spec, tmp_path / "out", say)
+    names = sorted(str(path.relative_to(tmp_path / "out" / "k8s")) for path in (tmp_path / "out" / "k8s").rglob("*.*"))
+    assert names == ["1-more.yaml", "2-k8s/a.yaml", "2-k8s/inner.yaml", "2-k8s/sub/secret.yml"]
+    files = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert not any(b"canary" in path.read_bytes() for path in files)
+    assert sorted(path.name for path in (tmp_path / "out" / "addons" / "mine").iterdir()) == ["addon.yaml", "x.yaml"]
+    assert told.carried == [f"{project / 'k8s/sub/secret.yml'}: Secret shop/db with password"]
+    assert any(str(project / "k8s" / "link.yaml") in line and str(vault) in line for line in told.left_out)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import io
 import json
+import os
 import struct
 import tarfile
 from pathlib import Path
@@ -12,7 +13,10 @@ from typing import Any
 
 import pytest
 
+from sandbox.cluster import manifests
+from sandbox.document import load as load_document
 from sandbox.document import parse as parse_document
+from sandbox.document import textfile
 from sandbox.errors import BadFile
 from sandbox.registry import imagelist
 from sandbox.registry.digest import of
@@ -54,6 +58,44 @@ def test_yaml_that_is_made_to_do_harm_is_refused(text: str) -> None:
         parse_document(text, Spec, origin="sandbox.yaml")
     assert caught.value.brief.startswith("sandbox.yaml:")
     assert len(str(caught.value)) < 5_000  # and the harm is not repeated
+
+
+@pytest.mark.fault(43)
+@pytest.mark.parametrize("kind", ["bomb", "merged bomb", "circle", "deep", "digits", "tag", "pipe", "endless", "huge"])
+def test_manifest_that_is_made_to_do_harm_is_refused(tmp_path: Path, kind: str) -> None:
+    """Alias bombs, circles, tags, pipes, endless and huge files among manifests → refused at once, with the file."""
+    file = tmp_path / "k8s" / "a.yaml"
+    file.parent.mkdir()
+    chain = "".join(f"a{n}: &a{n} [{f'*a{n - 1}, ' * 9}]\n" for n in range(1, 20))
+    merged = "".join(f"a{n}: &a{n} {{<<: [{f'*a{n - 1}, ' * 9}]}}\n" for n in range(1, 20))
+    texts = {
+        "bomb": f"a0: &a0 [x]\n{chain}",
+        "merged bomb": f"a0: &a0 {{x: y}}\n{merged}",
+        "circle": "&a [*a]",
+        "deep": "a: " + "[" * 500 + "]" * 500,
+        "digits": "a: " + "9" * 5000,
+        "tag": "a: !!binary eA==",
+        "huge": "#" * (textfile.MAX_SIZE + 1),
+    }
+    if kind == "pipe":
+        os.mkfifo(file)
+    elif kind == "endless":
+        file.symlink_to("/dev/zero")
+    else:
+        file.write_text(texts[kind])
+    for paths in ([file], [file.parent]):
+        with pytest.raises(BadFile) as caught:
+            manifests.load(paths)
+        assert caught.value.brief.startswith(str(file))
+        assert len(str(caught.value)) < 5_000
+
+
+@pytest.mark.fault(43)
+def test_spec_that_is_a_pipe_is_refused(tmp_path: Path) -> None:
+    """A pipe that nobody writes to in the place of sandbox.yaml → refused, not waited for."""
+    os.mkfifo(tmp_path / "sandbox.yaml")
+    with pytest.raises(BadFile, match="not a regular file"):
+        load_document(tmp_path / "sandbox.yaml", Spec)
 
 
 @pytest.mark.fault(44)

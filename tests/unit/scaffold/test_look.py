@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from sandbox.errors import UsageError
 from sandbox.scaffold.found import App, Found
 from sandbox.scaffold.look import look
 
+BOMB = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{f'*a{n - 1}, ' * 9}]\n" for n in range(1, 20))
 COMPOSE = """
 services:
   Web_UI:
@@ -118,3 +120,55 @@ def test_objects_of_no_sensible_shape_do_not_stop_it(tmp_path: Path) -> None:
     write(tmp_path, **{"k8s/a.yaml": "{apiVersion: v1, kind: Ingress, metadata: {name: a}, spec: [1]}"})
     write(tmp_path, **{"k8s/b.yaml": "{apiVersion: v1, kind: Deployment, metadata: {name: a}, spec: [1]}"})
     assert look(tmp_path).manifests == ("k8s/",)
+
+
+@pytest.mark.fault(43)
+@pytest.mark.parametrize("kind", ["endless", "pipe", "elsewhere", "bomb"])
+def test_harmful_files_of_a_folder_are_left_alone(tmp_path: Path, kind: str) -> None:
+    """`init` in a folder with a link to an endless file, a pipe, an alias bomb → none is read."""
+    folder = tmp_path / "project"
+    (folder / "k8s").mkdir(parents=True)
+    (tmp_path / "secret.yaml").write_text(DEPLOYMENT)
+    for name in ("k8s/a.yaml", "b.yaml"):
+        match kind:
+            case "endless":
+                (folder / name).symlink_to("/dev/zero")
+            case "pipe":
+                os.mkfifo(folder / name)
+            case "elsewhere":
+                (folder / name).symlink_to(tmp_path / "secret.yaml")
+            case "bomb":
+                (folder / name).write_text(BOMB)
+    assert look(folder) == Found()
+
+
+@pytest.mark.fault(43)
+def test_compose_file_elsewhere_is_refused(tmp_path: Path) -> None:
+    """A compose file, or the Dockerfile that it builds, is a link or a path out of the folder → not read."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (tmp_path / "compose.yaml").write_text("services: {a: {image: x}}")
+    (folder / "compose.yaml").symlink_to("../compose.yaml")
+    with pytest.raises(UsageError, match="a link that leaves"):
+        look(folder)
+    (folder / "compose.yaml").unlink()
+    os.mkfifo(folder / "compose.yaml")
+    with pytest.raises(UsageError, match="not a regular file"):
+        look(folder)
+    (folder / "compose.yaml").unlink()
+    (folder / "compose.yaml").write_text("services: {a: {build: ..}}")
+    (tmp_path / "Dockerfile").write_text("EXPOSE 4711")
+    assert [app.port for app in look(folder).apps] == [None]
+
+
+def test_apps_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    for name in ("a b", "a-b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "Dockerfile").touch()
+    assert sorted(app.name for app in look(tmp_path).apps) == ["a-b", "a-b-2"]
+
+
+def test_name_that_is_no_text_is_passed_over(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"a\xff")).mkdir()
+    (tmp_path / os.fsdecode(b"a\xff") / "Dockerfile").touch()
+    assert look(tmp_path) == Found()

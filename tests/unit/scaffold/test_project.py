@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sandbox.cluster import manifests
 from sandbox.registry import imagelist
+from sandbox.registry.imagelist import FromBuild
 from sandbox.scaffold import project
-from sandbox.scaffold.found import App, Found
+from sandbox.scaffold.found import App, Found, label
 from sandbox.spec import load
 
 WEB = App("web", "web", port=3000, environment={"A": "1"}, left_out=("volumes",))
@@ -95,3 +99,36 @@ def test_the_name_is_the_hosts_or_the_folders(folder: str, hosts: tuple[str, ...
 def test_what_is_to_be_rendered_is_said_at_the_top() -> None:
     text = project.files("shop", Found(rendered={"c/": "helm template c/"}), registry=5001, https=None)["sandbox.yaml"]
     assert "helm template c/" in text.splitlines()[1]
+
+
+# What a file system takes as a name, with what YAML makes something of more often than chance would have it.
+NAMES = st.text(
+    st.one_of(st.sampled_from("a ,:#{}[]'\"\n\r\t\x1b\u2028\\&*!|>%@`-?~=."), st.characters()), min_size=1
+).map(lambda text: text.replace("/", "").replace("\0", "").encode("utf-8", "ignore").decode() or "a")
+
+
+@pytest.mark.fault(43)
+@settings(max_examples=200, deadline=None)
+@given(folder=NAMES, context=NAMES, image=NAMES, host=NAMES, left_out=NAMES)
+def test_odd_names_are_written_so_that_they_are_read(
+    folder: str, context: str, image: str, host: str, left_out: str
+) -> None:
+    """Folders, compose paths and manifests with newlines, commas, quotes → files that load and say just that."""
+    found = Found(
+        (App("web", context, port=80, left_out=(left_out,)),),
+        hosts=(f"{host}.{host}",),
+        images=(f"localhost:5001/{image}",),
+        rendered={folder: f"helm template {folder}"},
+    )
+    with tempfile.TemporaryDirectory() as place:
+        written(Path(place), found, registry=project.registry_port(found))
+        spec = load(Path(place) / "sandbox.yaml")
+        assert (spec.name, spec.registry.external, spec.push) == ("shop", None, Path(place, "images.yaml"))
+        (entry,) = imagelist.load(Path(place) / "images.yaml")
+        assert isinstance(entry, FromBuild) and entry.context == Path(place) / context
+        assert {one["metadata"]["name"] for one in manifests.load(spec.apply)} == {"web"}
+
+
+@pytest.mark.parametrize("folder", ["a, b", "x\nregistry: {external: evil}\ny", "'", "- a", "日本"])
+def test_name_for_a_folder_is_a_name(folder: str) -> None:
+    assert label(folder) == project.name_of(folder, Found())

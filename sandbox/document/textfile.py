@@ -1,0 +1,28 @@
+"""Reads text files that others may have written: a pipe, a device or a file without end is refused, not waited for."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from sandbox.errors import BadFile
+
+MAX_SIZE = 16 << 20  # the manifests that large projects publish as one file have 4 MiB
+
+
+def read(path: Path, *, most: int = MAX_SIZE, fix: str = "") -> str:
+    """The text of the regular file `path`. Raises BadFile, with `fix` where it cannot be read at all."""
+    try:
+        # Not to wait for whoever writes to a pipe (open(2), O_NONBLOCK).
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise BadFile(f"{path} is not a regular file", fix="put a file there, or leave it out")
+            content = file.read(most + 1)
+        text = content.decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadFile(f"{path} cannot be read", details=str(error), fix=fix) from error
+    if len(content) > most:
+        raise BadFile(f"{path} is larger than {most >> 20} MiB", fix="split it, or check that this is the right file")
+    return text
