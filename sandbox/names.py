@@ -195,6 +195,11 @@ class Names:
         return self.home.state / "certificates" / self.name
 
     @property
+    def record_key(self) -> Path:
+        """What seals the notes that commands keep in the cluster."""
+        return self.keys / "records.key"
+
+    @property
     def root_certificate(self) -> Path:
         """The certificate that clients are told to trust."""
         return self.keys / "root.crt"

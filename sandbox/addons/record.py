@@ -1,4 +1,4 @@
-"""What a cluster remembers of an addon, in a ConfigMap, so that all of it can be found and taken away again."""
+"""What a cluster remembers of an addon, in a sealed record, so that all of it can be found and removed again."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
-
-from sandbox.names import SYSTEM_NAMESPACE
 
 LABEL = "sandbox.dev/addon"
 
@@ -44,31 +42,33 @@ class Record:
     digest: str
     objects: tuple[Place, ...]
 
-    def manifest(self) -> dict[str, Any]:
-        """The ConfigMap."""
-        objects = [[one.api_version, one.kind, one.namespace, one.name] for one in self.objects]
-        return {
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": {
-                "name": f"addon-{self.name}",
-                "namespace": SYSTEM_NAMESPACE,
-                "labels": {LABEL: self.name},
-            },
-            "data": {
-                "source": self.source,
-                "by": self.by,
-                "sha256": self.digest,
-                "objects": json.dumps(objects),
-            },
-        }
+    @property
+    def title(self) -> str:
+        """The name of the record in the cluster."""
+        return f"addon-{self.name}"
+
+    def data(self) -> dict[str, str]:
+        """What the record says."""
+        return {"source": self.source, "by": self.by, "sha256": self.digest, "objects": written(self.objects)}
 
     @classmethod
-    def of(cls, found: Mapping[str, Any]) -> Record:
-        """What the ConfigMap says."""
-        data = found["data"]
-        objects = tuple(Place(*one) for one in json.loads(data["objects"]))
-        return cls(found["metadata"]["labels"][LABEL], data["source"], data["by"], data["sha256"], objects)
+    def of(cls, name: str, data: Mapping[str, str]) -> Record:
+        """What the record of the addon `name` says."""
+        source, by, sha256 = (data.get(key, "") for key in ("source", "by", "sha256"))
+        return cls(name, source, by, sha256, read_places(data.get("objects", "")))
+
+
+def written(places: Iterable[Place]) -> str:
+    """The places as records have them."""
+    return json.dumps([[one.api_version, one.kind, one.namespace, one.name] for one in dict.fromkeys(places)])
+
+
+def read_places(text: str) -> tuple[Place, ...]:
+    """The places in a record; none in a text that no command wrote."""
+    try:
+        return tuple(Place(*one) for one in json.loads(text))
+    except (ValueError, TypeError):
+        return ()
 
 
 def digest(manifests: Iterable[Mapping[str, Any]]) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from sandbox.cluster import transport
 from sandbox.cluster.rules import Rules
@@ -42,6 +42,19 @@ def title(manifest: Manifest) -> str:
     metadata = manifest.get("metadata") or {}
     place = f"{metadata['namespace']}/" if metadata.get("namespace") else ""
     return f"{manifest.get('kind')} {place}{metadata.get('name')}"
+
+
+def segment(name: str) -> str:
+    """A name as one segment of a path. Raises ClusterError for what names no object (API conventions, "Names")."""
+    if name in ("", ".", "..") or "/" in name or "%" in name:
+        raise ClusterError(f"{name!r} cannot be the name of an object", status=422)
+    return quote(name, safe="!$&'()*+,;=:@~")
+
+
+def _base(api_version: str) -> str:
+    """The path of an API version: `/api/v1`, `/apis/apps/v1`."""
+    group, slash, version = api_version.rpartition("/")
+    return f"/apis/{segment(group)}/{segment(version)}" if slash else f"/api/{segment(version)}"
 
 
 @dataclass(frozen=True)
@@ -79,7 +92,7 @@ class Cluster:
     def get(self, api_version: str, kind: str, name: str, namespace: str | None = None) -> dict[str, Any] | None:
         """One object, or None when there is none."""
         try:
-            found = self._call("GET", f"{self._collection(api_version, kind, namespace)}/{name}")
+            found = self._call("GET", f"{self._collection(api_version, kind, namespace)}/{segment(name)}")
         except ClusterError as error:
             if error.status == 404:
                 return None
@@ -110,7 +123,7 @@ class Cluster:
             # JSON is YAML; as text, since the client only serializes the content types it knows.
             body = json.dumps(manifest)
             return self._call(
-                "PATCH", f"{path}/{metadata['name']}?{query}", body=body, kind="application/apply-patch+yaml"
+                "PATCH", f"{path}/{segment(metadata['name'])}?{query}", body=body, kind="application/apply-patch+yaml"
             )
         except ClusterError as error:
             raise ClusterError(
@@ -129,7 +142,7 @@ class Cluster:
         try:
             # A Job would leave its pods by default.
             query = urlencode({"propagationPolicy": "Foreground" if whole else "Background"})
-            self._call("DELETE", f"{self._collection(api_version, kind, namespace)}/{name}?{query}")
+            self._call("DELETE", f"{self._collection(api_version, kind, namespace)}/{segment(name)}?{query}")
         except ClusterError as error:
             if error.status != 404:
                 raise
@@ -144,7 +157,8 @@ class Cluster:
         asked = {"tailLines": lines, **({"container": container} if container else {})}
         query = urlencode({**asked, **({"previous": "true"} if previous else {})})
         try:
-            return str(self._call("GET", f"/api/v1/namespaces/{namespace}/pods/{pod}/log?{query}", text=True))
+            path = f"/api/v1/namespaces/{segment(namespace)}/pods/{segment(pod)}/log?{query}"
+            return str(self._call("GET", path, text=True))
         except ClusterError:
             return ""
 
@@ -155,8 +169,7 @@ class Cluster:
 
     def resources(self, api_version: str) -> tuple[Resource, ...]:
         """The kinds of one API version; none for one that does not answer."""
-        base = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
-        return tuple(self._discover(base).values())
+        return tuple(self._discover(_base(api_version)).values())
 
     def may(self, verb: str, group: str, resource: str, namespace: str | None, name: str = "") -> bool:
         """Whether we may do `verb` to a resource (`pods`, `pods/portforward`) in a namespace, or in none (SSAR)."""
@@ -181,10 +194,10 @@ class Cluster:
         return Rules.read(self._call("POST", "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", body=review))
 
     def _collection(self, api_version: str, kind: str, namespace: str | None) -> str:
-        base = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
+        base = _base(api_version)
         resource = self._resource(base, kind)
         if resource.namespaced and namespace:
-            return f"{base}/namespaces/{namespace}/{resource.plural}"
+            return f"{base}/namespaces/{segment(namespace)}/{resource.plural}"
         return f"{base}/{resource.plural}"
 
     def _resource(self, base: str, kind: str) -> Resource:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -11,11 +11,10 @@ from sandbox.addons.choice import Chosen, Use, choose
 from sandbox.addons.placeholders import used
 from sandbox.addons.record import LABEL, Place, Record, digest
 from sandbox.cluster.api import Cluster
-from sandbox.cluster.namespace import namespace
 from sandbox.cluster.readiness import wait_ready
+from sandbox.cluster.records import Records
 from sandbox.errors import SandboxError, UsageError
 from sandbox.host.waiting import wait_until
-from sandbox.names import SYSTEM_NAMESPACE
 from sandbox.steps import addon_objects
 from sandbox.steps.addon_images import AddonImages
 from sandbox.steps.addon_objects import Objects
@@ -24,14 +23,18 @@ from sandbox.steps.step import State, Status, Work
 # What a kubelet without a certificate of the cluster's authority makes for itself, its authority's beside it.
 KUBELET_CERTIFICATE = PurePosixPath("/var/lib/kubelet/pki/kubelet.crt")
 TIMEOUT = 180.0
+IGNORED = "ignored, as no command of this user enabled them:"
 
 
 @dataclass(frozen=True)
 class AddonStep:
-    """Every addon that is asked for, each with a ConfigMap in the cluster that says what it brought and for whom.
+    """Every addon that is asked for, each with a sealed record in the cluster that says what it brought and for whom.
 
     `uses` are those of the spec. Those enabled by command are known by their records alone, so they are there as long
     as the cluster; `asked` is one that is being enabled now. `values` fill placeholders of every addon.
+
+    A record without our seal, which an earlier release or a pod wrote, asks for nothing and removes nothing. It is only
+    believed that an object which the addon itself has was brought by it.
     """
 
     images: AddonImages
@@ -56,7 +59,9 @@ class AddonStep:
             status = self.look(cluster, one, records.get(one.addon.name))
             if status.state is not State.READY:
                 return Status(status.state, f"{one.addon.name}: {status.detail}")
-        return Status(State.READY, ", ".join(one.addon.name for one in chosen) or "none")
+        there = ", ".join(one.addon.name for one in chosen) or "none"
+        ignored = sorted(self._claimed(cluster).keys() - {one.addon.name for one in chosen})
+        return Status(State.READY, f"{there}; {IGNORED} {', '.join(ignored)}" if ignored else there)
 
     def apply(self, work: Work) -> None:
         cluster = self.cluster
@@ -79,8 +84,7 @@ class AddonStep:
 
     def records(self, cluster: Cluster) -> dict[str, Record]:
         """What the cluster remembers of addons, by name."""
-        found = map(Record.of, cluster.list("v1", "ConfigMap", SYSTEM_NAMESPACE, selector=LABEL))
-        return {one.name: one for one in found}
+        return self._found(cluster, sealed=True)
 
     def chosen(self, records: Mapping[str, Record]) -> tuple[Chosen, ...]:
         """The addons to have, without those whose folder is gone. Raises UsageError."""
@@ -100,7 +104,7 @@ class AddonStep:
     def remove(self, cluster: Cluster, record: Record) -> None:
         """Take away everything that an addon brought, and then its record."""
         addon_objects.remove(cluster, record.objects)
-        addon_objects.remove(cluster, [Place.of(record.manifest())])
+        self._records(cluster).delete(record.title)
 
     @property
     def cluster(self) -> Cluster:
@@ -112,22 +116,37 @@ class AddonStep:
         self.images.supply(chosen.addon.name, objects, about.images.values())
         old = before.objects if before else ()
         places = [Place.of(one) for one in objects]
+        if before is None and (claimed := self._claimed(cluster).get(chosen.addon.name)):
+            old = tuple(place for place in claimed.objects if place in places)
         found = addon_objects.existing(cluster, [place for place in places if place not in old])
         brought = tuple(place for place in places if place not in found)
         dropped = tuple(place for place in old if place not in places)
         record = Record(chosen.addon.name, chosen.source, chosen.by, digest(objects), brought)
         # Remembered first, so that whatever comes to be can be taken away; as ready it counts only when all is there.
-        cluster.apply(namespace(SYSTEM_NAMESPACE))
-        cluster.apply(Record(record.name, record.source, record.by, "", (*brought, *dropped)).manifest())
+        self._write(cluster, replace(record, digest="", objects=(*brought, *dropped)))
         addon_objects.apply(cluster, objects)
         addon_objects.remove(cluster, dropped)
-        cluster.apply(record.manifest())
+        self._write(cluster, record)
         if last:
             work.usable()
         work.say(f"waiting for {chosen.addon.name}")
         wait_ready(cluster, objects, timeout=TIMEOUT)
         lacking = partial(_first, cluster, objects, chosen)
         wait_until(lacking, what=f"addon {chosen.addon.name}", timeout=TIMEOUT)
+
+    def _records(self, cluster: Cluster) -> Records:
+        return Records(cluster, self.images.sandbox)
+
+    def _write(self, cluster: Cluster, record: Record) -> None:
+        self._records(cluster).write(record.title, record.data(), {LABEL: record.name})
+
+    def _claimed(self, cluster: Cluster) -> dict[str, Record]:
+        """What records without our seal say."""
+        return self._found(cluster, sealed=False)
+
+    def _found(self, cluster: Cluster, *, sealed: bool) -> dict[str, Record]:
+        found = (one for one in self._records(cluster).list(LABEL) if one.sealed is sealed)
+        return {one.labels[LABEL]: Record.of(one.labels[LABEL], one.data) for one in found}
 
     def _objects(self, chosen: Chosen) -> Objects:
         objects = addon_objects.load(chosen)

@@ -15,6 +15,7 @@ from sandbox.cluster.api import Cluster, ClusterError, title
 from sandbox.cluster.attempt import attempt
 from sandbox.cluster.readiness import WORKLOADS, progress
 from sandbox.host.waiting import wait_until
+from sandbox.steps.marked import mark
 
 KIND_TIMEOUT = 30.0
 GONE_TIMEOUT = 120.0
@@ -41,6 +42,12 @@ def apply(cluster: Cluster, objects: Objects) -> None:
 def existing(cluster: Cluster, places: Iterable[Place]) -> frozenset[Place]:
     """Those of the places where there is an object."""
     return frozenset(place for place in places if _live(cluster, place) is not None)
+
+
+def is_marked(cluster: Cluster, place: Place) -> bool:
+    """Whether the object at a place says itself that a step of the sandbox made it."""
+    live = _live(cluster, place)
+    return live is not None and bool(mark(live))
 
 
 def lacking(cluster: Cluster, objects: Objects, conditions: Iterable[Condition]) -> Iterator[str]:

@@ -1,17 +1,15 @@
-"""What a step applied last, kept in a ConfigMap of the cluster, so that what it wants no more can be found and removed.
+"""What a step applied last, kept in a sealed record in the cluster, so that what is not wanted any more can be removed.
 
 As `kubectl apply --prune` does with an ApplySet (KEP-3659), though by the objects' names and not by a label of theirs.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from sandbox.addons.record import Place
-from sandbox.cluster.api import Cluster
-from sandbox.names import SYSTEM_NAMESPACE
+from sandbox.addons.record import Place, read_places, written
+from sandbox.cluster.records import Records
 
 # These hold what nobody could apply again, so they are left when they are wanted no more.
 KEPT = {"Namespace", "CustomResourceDefinition", "PersistentVolume", "PersistentVolumeClaim"}
@@ -29,23 +27,22 @@ class Applied:
         return tuple(place for place in self.places if place not in wanted and place.kind not in KEPT)
 
 
-def read(cluster: Cluster, name: str) -> Applied | None:
-    """What the ConfigMap `name` says, None when there is none."""
-    found = cluster.get("v1", "ConfigMap", name, SYSTEM_NAMESPACE)
-    if found is None:
-        return None
-    data = found.get("data") or {}
-    return Applied(tuple(Place(*one) for one in json.loads(data.get("objects", "[]"))), data.get("sha256", ""))
+def read(records: Records, name: str) -> Applied | None:
+    """What the record `name` says, None when there is none that is believed."""
+    data = records.read(name)
+    return None if data is None else _applied(data)
 
 
-def write(cluster: Cluster, name: str, places: Iterable[Place], digest: str = "") -> None:
-    """Have the ConfigMap `name` say so."""
-    objects = [[one.api_version, one.kind, one.namespace, one.name] for one in dict.fromkeys(places)]
-    cluster.apply(
-        {
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": {"name": name, "namespace": SYSTEM_NAMESPACE},
-            "data": {"sha256": digest, "objects": json.dumps(objects)},
-        }
-    )
+def claimed(records: Records, name: str) -> Applied | None:
+    """What the record `name` says whoever wrote it: nothing may be deleted because of it alone."""
+    found = records.find(name)
+    return None if found is None else _applied(found.data)
+
+
+def write(records: Records, name: str, places: Iterable[Place], digest: str = "") -> None:
+    """Have the record `name` say so."""
+    records.write(name, {"sha256": digest, "objects": written(places)})
+
+
+def _applied(data: Mapping[str, str]) -> Applied:
+    return Applied(read_places(data.get("objects", "")), data.get("sha256", ""))

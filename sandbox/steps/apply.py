@@ -9,12 +9,12 @@ from functools import partial
 from typing import Any
 
 from sandbox.addons.record import Place
-from sandbox.cluster.api import Cluster, title
+from sandbox.cluster.api import title
 from sandbox.cluster.attempt import attempt
-from sandbox.cluster.namespace import namespace
 from sandbox.cluster.readiness import WORKLOADS, progress, wait_ready
+from sandbox.cluster.records import Records
 from sandbox.host.waiting import wait_until
-from sandbox.names import SYSTEM_NAMESPACE, Names
+from sandbox.names import Names
 from sandbox.steps import addon_objects, applied
 from sandbox.steps.step import State, Status, Work
 
@@ -24,9 +24,9 @@ TIMEOUT = 300.0
 
 @dataclass(frozen=True)
 class ApplyStep:
-    """Applies the objects in order; a ConfigMap of ours in the cluster remembers what was applied last.
+    """Applies the objects in order; a sealed record in the cluster remembers what was applied last.
 
-    What it remembers and the manifests say no more is deleted, except for what may hold data, which is named.
+    What it remembers and the manifests do not say any more is deleted, except for what may hold data, which is named.
     """
 
     names: Names
@@ -40,8 +40,8 @@ class ApplyStep:
         return f"{number} object{'s' if number > 1 else ''} of yours" if number else "Objects of yours"
 
     def check(self) -> Status:
-        cluster = Cluster(self.names.kubeconfig)
-        record = applied.read(cluster, RECORD)
+        records = Records.of(self.names)
+        cluster, record = records.cluster, applied.read(records, RECORD)
         if record is None:
             return Status(State.ABSENT) if self.manifests else Status(State.READY, "none")
         dropped = record.dropped(self._wanted)
@@ -61,12 +61,11 @@ class ApplyStep:
         return Status(State.READY, f"left for you to delete: {', '.join(left)}" if left else "")
 
     def apply(self, work: Work) -> None:
-        cluster = Cluster(self.names.kubeconfig)
-        before = applied.read(cluster, RECORD) or applied.Applied()
-        cluster.apply(namespace(SYSTEM_NAMESPACE))
+        records = Records.of(self.names)
+        cluster, before = records.cluster, applied.read(records, RECORD) or applied.Applied()
         # Remembered first, so that whatever comes to be is known; as applied it counts only when all is there.
         known = (*before.places, *self._wanted)
-        applied.write(cluster, RECORD, known)
+        applied.write(records, RECORD, known)
         for manifest in self._placed:
             work.say(title(manifest))
             wait_until(partial(attempt, cluster, manifest), what=title(manifest), timeout=30)
@@ -77,7 +76,7 @@ class ApplyStep:
         work.say("waiting for the pods")
         wait_ready(cluster, self._placed, timeout=TIMEOUT)
         left = addon_objects.existing(cluster, (place for place in known if place not in dropped))
-        applied.write(cluster, RECORD, (place for place in known if place in left), self._digest)
+        applied.write(records, RECORD, (place for place in known if place in left), self._digest)
 
     def undo(self) -> bool:
         return False

@@ -12,6 +12,7 @@ from sandbox.cluster import pods
 from sandbox.cluster.api import Cluster, Manifest, title
 from sandbox.cluster.attempt import attempt
 from sandbox.cluster.readiness import wait_ready
+from sandbox.cluster.records import Records
 from sandbox.host.engine import Engine
 from sandbox.host.waiting import wait_until
 from sandbox.ingress.controller import Controller
@@ -42,41 +43,53 @@ class IngressStep:
         return self.controller.title
 
     def check(self) -> Status:
-        cluster = Cluster(self.names.kubeconfig)
-        manifests = self._manifests()
+        records = Records.of(self.names)
+        cluster, manifests = records.cluster, self._manifests()
         amiss = marked.amiss(cluster, manifests)
         if amiss:
             return amiss
-        dropped = self._dropped(cluster, manifests)
+        dropped = self._dropped(records, manifests)
         if dropped:
             return Status(State.DRIFTED, f"{', '.join(map(str, dropped))} of an earlier spec")
         return Status(State.READY, self.controller.promises)
 
     def apply(self, work: Work) -> None:
-        cluster = Cluster(self.names.kubeconfig)
+        records = Records.of(self.names)
+        cluster = records.cluster
         manifests, groundwork = self._manifests(), self.controller.groundwork()
-        dropped, wanted = self._dropped(cluster, manifests), tuple(map(Place.of, manifests))
+        dropped, wanted = self._dropped(records, manifests), tuple(map(Place.of, manifests))
         # Remembered first, so that whatever comes to be is known; what goes has the node's ports until it is gone.
-        applied.write(cluster, RECORD, (*wanted, *dropped))
+        applied.write(records, RECORD, (*wanted, *dropped))
         addon_objects.remove(cluster, dropped)
         for manifest in (*groundwork, *manifests):
             wait_until(partial(attempt, cluster, manifest), what=title(manifest), timeout=KIND_TIMEOUT)
-        applied.write(cluster, RECORD, wanted)
+        applied.write(records, RECORD, wanted)
         wait_ready(cluster, manifests, timeout=TIMEOUT)
         pods.look_again(cluster, SYSTEM_NAMESPACE, marked.digest(manifests))
 
     def undo(self) -> bool:
         return False
 
-    def _dropped(self, cluster: Cluster, manifests: Sequence[Manifest]) -> tuple[Place, ...]:
+    def _dropped(self, records: Records, manifests: Sequence[Manifest]) -> tuple[Place, ...]:
         """What an earlier spec's controller had and this one has not."""
-        before = applied.read(cluster, RECORD) or applied.Applied()
-        return before.dropped(tuple(map(Place.of, manifests)))
+        return (recorded(records) or applied.Applied()).dropped(tuple(map(Place.of, manifests)))
 
     def _manifests(self) -> list[dict[str, Any]]:
         network = self.engine.network(self.network)
         trusted = network.subnet if network else "127.0.0.1/32"
         return [marked.marked(one) for one in self.controller.manifests(trusted=trusted)]
+
+
+def recorded(records: Records) -> applied.Applied | None:
+    """What the controller was made of; of a record without our seal, as earlier releases wrote it, what has our mark.
+
+    The mark is on the object itself, so that a record which a pod wrote names nothing that is not the system's.
+    """
+    known = applied.read(records, RECORD)
+    claimed = None if known else applied.claimed(records, RECORD)
+    if claimed is None:
+        return known
+    return applied.Applied(tuple(place for place in claimed.places if addon_objects.is_marked(records.cluster, place)))
 
 
 def replace(names: Names, manifest: Mapping[str, Any]) -> None:

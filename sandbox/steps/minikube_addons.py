@@ -14,6 +14,7 @@ from sandbox.addons.choice import Use
 from sandbox.cluster.api import Cluster, title
 from sandbox.cluster.minikube import Minikube, MinikubeFailed
 from sandbox.cluster.readiness import progress
+from sandbox.cluster.records import Records
 from sandbox.credentials import registry_creds
 from sandbox.errors import UsageError
 from sandbox.host import files
@@ -53,7 +54,7 @@ class MinikubeAddonsStep:
 
     def check(self) -> Status:
         cluster, there = self._cluster, self.listed()
-        uses = self._uses(cluster)
+        uses = self._uses()
         for use in uses:
             if use.source not in there:
                 return Status(State.ABSENT, f"minikube has no addon '{use.source}'")
@@ -66,15 +67,15 @@ class MinikubeAddonsStep:
 
     def apply(self, work: Work) -> None:
         cluster, there = self._cluster, self.listed()
-        uses = self._uses(cluster)
+        uses = self._uses()
         for use in uses:
             self._require(use, there)
         if self._unconfigured(cluster):
             work.say(f"configuring {registry_creds.ADDON}")
             self._configure(cluster)
-        known, asked = minikube_record.read(cluster), {use.source for use in self.uses}
+        known, asked = minikube_record.read(self._records), {use.source for use in self.uses}
         mine = [use.source for use in uses if not there[use.source] or use.source in known]
-        minikube_record.write(cluster, {name: "spec" if name in asked else "command" for name in mine})
+        minikube_record.write(self._records, {name: "spec" if name in asked else "command" for name in mine})
         for use in uses:
             if not there[use.source]:
                 minikube_images.pull(self.nodes, self.minikube, use, work.say)
@@ -91,7 +92,7 @@ class MinikubeAddonsStep:
 
     def record(self) -> Mapping[str, str]:
         """Those that were off before we enabled them, and who asked: `spec` or `command`."""
-        return minikube_record.read(self._cluster)
+        return minikube_record.read(self._records)
 
     def amiss(self, addon: str) -> str | None:
         """What an enabled addon still waits for, or None."""
@@ -99,13 +100,16 @@ class MinikubeAddonsStep:
 
     def disable(self, addon: str) -> None:
         """Disable one that a command enabled."""
-        cluster = self._cluster
         self.minikube.disable(addon)
-        minikube_record.forget(cluster, addon)
+        minikube_record.forget(self._records, addon)
 
     @property
     def _cluster(self) -> Cluster:
         return Cluster(self.names.kubeconfig)
+
+    @property
+    def _records(self) -> Records:
+        return Records(self._cluster, self.names)
 
     def _require(self, use: Use, there: Mapping[str, bool]) -> None:
         if use.source not in there:
@@ -128,9 +132,9 @@ class MinikubeAddonsStep:
                 fix=f"see which image does not come: kubectl get pods --all-namespaces --selector {LABEL}={use.source}",
             ) from error
 
-    def _uses(self, cluster: Cluster) -> tuple[Use, ...]:
+    def _uses(self) -> tuple[Use, ...]:
         known = {use.source for use in (*self.uses, *self.asked)}
-        record = minikube_record.read(cluster)
+        record = minikube_record.read(self._records)
         kept = (Use(name) for name, by in record.items() if by == "command" and name not in known)
         return (*self.uses, *self.asked, *kept)
 

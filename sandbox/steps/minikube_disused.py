@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sandbox.cluster.api import Cluster
 from sandbox.cluster.minikube import Minikube
+from sandbox.cluster.records import Records
 from sandbox.names import Names
 from sandbox.steps import minikube_record
 from sandbox.steps.step import State, Status, Work
@@ -23,21 +23,21 @@ class MinikubeDisusedStep:
     title: str = "Disused addons of minikube"
 
     def check(self) -> Status:
-        gone = self._disused(Cluster(self.names.kubeconfig))
+        gone = self._disused(Records.of(self.names))
         if gone:
             return Status(State.DRIFTED, f"nobody asks for {', '.join(gone)} any more")
         return Status(State.READY, "none")
 
     def apply(self, work: Work) -> None:
-        cluster = Cluster(self.names.kubeconfig)
-        for addon in self._disused(cluster):
+        records = Records.of(self.names)
+        for addon in self._disused(records):
             work.say(f"disabling {addon}")
             self.minikube.disable(addon)
-            minikube_record.forget(cluster, addon)
+            minikube_record.forget(records, addon)
 
     def undo(self) -> bool:
         return False
 
-    def _disused(self, cluster: Cluster) -> list[str]:
-        known = minikube_record.read(cluster).items()
+    def _disused(self, records: Records) -> list[str]:
+        known = minikube_record.read(records).items()
         return sorted(name for name, by in known if by == "spec" and name not in self.used)

@@ -4,25 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sandbox.cluster.api import Cluster
-from sandbox.cluster.namespace import namespace
-from sandbox.names import SYSTEM_NAMESPACE
+from sandbox.cluster.records import Records
 
-RECORD = ("v1", "ConfigMap", "minikube-addons", SYSTEM_NAMESPACE)
+RECORD = "minikube-addons"
 
 
-def read(cluster: Cluster) -> Mapping[str, str]:
+def read(records: Records) -> Mapping[str, str]:
     """The addons, each with `spec` or `command`."""
-    return (cluster.get(*RECORD) or {}).get("data") or {}
+    return records.read(RECORD) or {}
 
 
-def write(cluster: Cluster, record: Mapping[str, str]) -> None:
+def write(records: Records, record: Mapping[str, str]) -> None:
     """Remember these and no others."""
-    cluster.apply(namespace(SYSTEM_NAMESPACE))
-    metadata = {"name": RECORD[2], "namespace": SYSTEM_NAMESPACE}
-    cluster.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": dict(record)})
+    records.write(RECORD, record)
 
 
-def forget(cluster: Cluster, addon: str) -> None:
+def forget(records: Records, addon: str) -> None:
     """Remember all but this one."""
-    write(cluster, {name: by for name, by in read(cluster).items() if name != addon})
+    write(records, {name: by for name, by in read(records).items() if name != addon})

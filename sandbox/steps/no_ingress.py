@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sandbox.cluster.api import Cluster
-from sandbox.names import SYSTEM_NAMESPACE, Names
-from sandbox.steps import addon_objects, applied
-from sandbox.steps.ingress import RECORD
+from sandbox.cluster.records import Records
+from sandbox.names import Names
+from sandbox.steps import addon_objects
+from sandbox.steps.ingress import RECORD, recorded
 from sandbox.steps.step import State, Status, Work
 
 
@@ -21,15 +21,15 @@ class NoIngressStep:
     title: str = "No ingress controller"
 
     def check(self) -> Status:
-        there = applied.read(Cluster(self.names.kubeconfig), RECORD)
+        there = recorded(Records.of(self.names))
         return Status(State.DRIFTED, "an earlier spec asked for one") if there else Status(State.READY)
 
     def apply(self, work: Work) -> None:
-        cluster = Cluster(self.names.kubeconfig)
-        there = applied.read(cluster, RECORD)
+        records = Records.of(self.names)
+        there = recorded(records)
         if there:
-            addon_objects.remove(cluster, there.dropped(()))
-        cluster.delete("v1", "ConfigMap", RECORD, SYSTEM_NAMESPACE)
+            addon_objects.remove(records.cluster, there.dropped(()))
+        records.delete(RECORD)
 
     def undo(self) -> bool:
         return False

@@ -8,6 +8,7 @@ from typing import Any
 
 from sandbox.cluster.api import Cluster, title
 from sandbox.cluster.readiness import WORKLOADS, progress, wait_ready
+from sandbox.cluster.records import Records
 from sandbox.names import Names
 from sandbox.steps import applied
 from sandbox.steps.apply import RECORD, TIMEOUT
@@ -40,8 +41,8 @@ class WorkloadsStep:
         return False
 
     def _live(self) -> list[Mapping[str, Any]]:
-        cluster = Cluster(self.names.kubeconfig)
-        record = applied.read(cluster, RECORD) or applied.Applied()
+        records = Records.of(self.names)
+        cluster, record = records.cluster, applied.claimed(records, RECORD) or applied.Applied()
         wanted = (place for place in record.places if place.kind in WORKLOADS)
         found = (cluster.get(one.api_version, one.kind, one.name, one.namespace) for one in wanted)
         return [live for live in found if live]

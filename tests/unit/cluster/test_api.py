@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -161,3 +161,31 @@ def test_what_is_missing_may_be_on_its_way(cluster: Cluster, server: ApiServer) 
     assert 'secret "login" not found' in str(pending(cluster, deployment()))
     with pytest.raises(ClusterError, match="cannot start"):
         pending(cluster, deployment(), patient=False)
+
+
+@pytest.mark.security(20)
+@pytest.mark.parametrize("name", ["..", ".", "", "a/../b", "%2e%2e"])
+def test_a_name_that_leaves_its_path_is_refused(cluster: Cluster, server: ApiServer, name: str) -> None:
+    """A record names an object `..` → no request for another path is made."""
+    before = len(server.asked)
+    calls: tuple[Callable[[], object], ...] = (
+        lambda: cluster.delete("v1", "ConfigMap", name, "ns"),
+        lambda: cluster.get("v1", "ConfigMap", "a", name or ".."),
+        lambda: cluster.apply({**CONFIG_MAP, "metadata": {"name": name, "namespace": "ns"}}),
+        lambda: cluster.get(f"apps/{name}", "Deployment", "a", "ns"),
+    )
+    for call in calls:
+        with pytest.raises(ClusterError):
+            call()
+    assert {path for _, path, *_ in server.asked[before:]} <= {"/api/v1"}
+
+
+@pytest.mark.security(20)
+def test_a_name_with_a_query_in_it_stays_a_name(cluster: Cluster, server: ApiServer) -> None:
+    """A record names an object `a?dryRun=All` → it is asked for under that name, quoted."""
+    cluster.apply(CONFIG_MAP)
+    cluster.delete("v1", "ConfigMap", "a?dryRun=All#", "ns")
+    assert server.asked[-1][1] == "/api/v1/namespaces/ns/configmaps/a%3FdryRun=All%23"
+    assert cluster.get("v1", "ConfigMap", "a", "ns") == CONFIG_MAP
+    cluster.get("v1", "ConfigMap", "system:node", "ns")
+    assert server.asked[-1][1].endswith("/system:node")

@@ -13,9 +13,11 @@ import pytest
 import yaml
 
 from sandbox.addons.choice import Use
+from sandbox.addons.record import LABEL
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
 from sandbox.cluster.kind import Kind
+from sandbox.cluster.records import Records
 from sandbox.errors import SandboxError, UsageError
 from sandbox.host.engine import ContainerSpec
 from sandbox.names import NETWORK, Names
@@ -195,8 +197,34 @@ def test_a_folder_that_is_gone_leaves_the_addon_and_says_how_to_be_rid_of_it(ste
 
 def test_an_interrupted_one_is_not_taken_for_whole(step: AddonStep, server: ApiServer) -> None:
     up(step)
-    server.objects[RECORD]["data"]["sha256"] = ""
+    record = step.records(step.cluster)["mine"]
+    Records.of(step.images.sandbox).write(record.title, {**record.data(), "sha256": ""}, {LABEL: "mine"})
     assert step.check() == Status(State.DRIFTED, "mine: has changed")
+
+
+@pytest.mark.security(20)
+def test_a_planted_record_enables_no_folder(step: AddonStep, server: ApiServer, folder: Path) -> None:
+    """A pod writes the record of an addon in a folder of the host → it is named as ignored; nothing is read of it."""
+    bare = replace(step, uses=())
+    places = [["v1", "ConfigMap", "default", "victim"]]
+    data = {"source": str(folder), "by": "command", "sha256": "", "objects": json.dumps(places)}
+    metadata = {"name": "addon-mine", "namespace": "sandbox-system", "labels": {LABEL: "mine"}}
+    server.objects[RECORD] = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
+    victim = "/api/v1/namespaces/default/configmaps/victim"
+    server.objects[victim] = config_map("victim", "x")
+    bare.apply(NoWork())
+    assert victim in server.objects and APP not in server.objects
+    detail = "none; ignored, as no command of this user enabled them: mine"
+    assert bare.check() == Status(State.READY, detail)
+
+
+def test_what_an_unsealed_record_brought_goes_with_its_addon(step: AddonStep, server: ApiServer) -> None:
+    up(step)
+    del server.objects[RECORD]["metadata"]["annotations"]  # as earlier releases wrote it
+    assert step.check() == Status(State.ABSENT, "mine: is not there yet")
+    assert up(step).state is State.READY
+    assert up(replace(step, uses=())).state is State.READY
+    assert {APP, TEXT, RECORD} & server.objects.keys() == set()
 
 
 def test_the_node_s_own_facts_are_read_from_it(

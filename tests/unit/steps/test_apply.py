@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
+from sandbox.cluster.records import Records
 from sandbox.names import SYSTEM_NAMESPACE, Names
+from sandbox.steps import applied
 from sandbox.steps.apply import ApplyStep
 from sandbox.steps.step import State
 from tests.api_server import ApiServer
@@ -80,8 +83,26 @@ def test_one_that_was_killed_before_its_end_is_not_ready_and_forgets_nothing(
     names: Names, server: ApiServer, objects: tuple[dict[str, Any], ...]
 ) -> None:
     step(names, objects).apply(NoWork())
-    record = server.objects[RECORD]
-    record["data"]["sha256"] = ""  # as it is from the beginning of an apply to its end
+    records = Records.of(names)
+    known = applied.read(records, "applied")
+    assert known is not None
+    applied.write(records, "applied", known.places)  # as it is from the beginning of an apply to its end
     assert step(names, objects).check().detail == "the manifests have changed"
     step(names, objects[:2]).apply(NoWork())
     assert B not in server.objects
+
+
+@pytest.mark.security(20)
+def test_a_planted_record_deletes_nothing(names: Names, server: ApiServer, objects: tuple[dict[str, Any], ...]) -> None:
+    """A pod writes the record of what was applied → nothing that it names is deleted, and `up` writes its own."""
+    step(names, objects[:2]).apply(NoWork())
+    server.objects[B] = config("b")
+    server.objects[RECORD]["data"]["objects"] = json.dumps([["v1", "ConfigMap", "shop", "b"]])
+    made = step(names, objects[:2])
+    assert made.check().state is State.ABSENT
+    made.apply(NoWork())
+    assert B in server.objects
+    assert made.check().state is State.READY
+    server.objects[RECORD]["data"] = {"objects": "[[1"}
+    made.apply(NoWork())
+    assert made.check().state is State.READY

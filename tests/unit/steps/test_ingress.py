@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -24,6 +25,7 @@ from tests.fakes import FakeEngine, NoWork
 CONFIG = "/api/v1/namespaces/s/configmaps/c"
 POD = "/api/v1/namespaces/s/pods/p"
 GROUND = "/api/v1/namespaces/s/configmaps/ground"
+SYSTEM = f"/api/v1/namespaces/{SYSTEM_NAMESPACE}"
 KNOWN = f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/configmaps/applied-ingress"
 
 
@@ -60,7 +62,7 @@ def step(engine: FakeEngine, names: Names, server: ApiServer) -> IngressStep:
 def test_it_is_absent_until_its_workload_is_there(server: ApiServer, step: IngressStep) -> None:
     assert step.check().state is State.ABSENT
     step.apply(NoWork())
-    assert list(server.objects) == [KNOWN, GROUND, CONFIG, POD], "the groundwork first, the workload last"
+    assert list(server.objects) == [SYSTEM, KNOWN, GROUND, CONFIG, POD], "the groundwork first, the workload last"
     assert (step.check().state, step.check().detail) == (State.READY, "little")
 
 
@@ -126,7 +128,7 @@ def test_without_a_controller_nothing_of_one_is_left(server: ApiServer, names: N
     assert none.check() == Status(State.DRIFTED, "an earlier spec asked for one")
     none.apply(NoWork())
     assert none.check().state is State.READY
-    assert list(server.objects) == [GROUND]
+    assert list(server.objects) == [SYSTEM, GROUND]
 
 
 def test_it_goes_with_the_cluster(step: IngressStep) -> None:
@@ -147,3 +149,17 @@ def test_a_map_that_is_replaced_is_the_step_s_own_and_its_pods_see_it(
     replaced = dict(server.objects[CONFIG])
     IngressStep(engine, NETWORK, names, Small(content="y")).apply(NoWork())
     assert server.objects[CONFIG] == replaced
+
+
+@pytest.mark.security(20)
+def test_a_planted_record_removes_only_the_system_s_own(server: ApiServer, names: Names, step: IngressStep) -> None:
+    """A pod writes the record of the controller, or an earlier release did → only what has our mark goes."""
+    step.apply(NoWork())
+    victim = "/api/v1/namespaces/shop/configmaps/victim"
+    server.objects[victim] = {"kind": "ConfigMap", "metadata": {"name": "victim", "namespace": "shop"}}
+    record = server.objects[KNOWN]
+    places = json.loads(record["data"]["objects"])
+    record["data"]["objects"] = json.dumps([*places, ["v1", "ConfigMap", "shop", "victim"]])
+    NoIngressStep(names).apply(NoWork())
+    assert victim in server.objects
+    assert POD not in server.objects and CONFIG not in server.objects

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from sandbox.addons.record import Place
-from sandbox.cluster.api import Cluster
+from sandbox.cluster.records import Records
 from sandbox.names import Names
 from sandbox.steps import applied
 from sandbox.steps.apply import RECORD
@@ -19,7 +19,7 @@ APP = "/apis/apps/v1/namespaces/shop/deployments/app"
 
 def remember(names: Names) -> None:
     places = [Place("apps/v1", "Deployment", "shop", name) for name in ("app", "gone")]
-    applied.write(Cluster(names.kubeconfig), RECORD, [*places, Place("v1", "ConfigMap", "shop", "a")], "digest")
+    applied.write(Records.of(names), RECORD, [*places, Place("v1", "ConfigMap", "shop", "a")], "digest")
 
 
 def deployment(ready: int) -> dict[str, object]:
