@@ -65,7 +65,7 @@ def keeping(spec: Spec, root: Path, data: Path) -> Spec:
         if not inside(place, data):
             raise SandboxError(f"{place} leads out of the sandbox's data", details=os.path.realpath(place), id="file")
         if mount.read_only or not place.exists():
-            restore(mount.host, place, whole=True)
+            restore(Path(os.path.realpath(mount.host)), place, whole=True)
         return mount.model_copy(update={"host": place})
 
     storage = spec.registry.storage

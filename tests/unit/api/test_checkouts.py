@@ -69,6 +69,13 @@ def test_next_commit_finds_the_data_and_brings_its_files(root: Path, tmp_path: P
     assert conf.stat().st_ino == inode, "nodes have this folder mounted"
 
 
+def test_mount_that_is_a_link_inside_the_project_is_a_folder(root: Path, tmp_path: Path) -> None:
+    (root / "short").symlink_to("conf")
+    (root / "sandbox.yaml").write_text("name: demo\ncluster: {mounts: [{host: short, node: /x}]}\n")
+    (mount,) = kept(root, tmp_path / "data").cluster.mounts
+    assert not mount.host.is_symlink() and (mount.host / "a").read_text() == "old"
+
+
 @pytest.mark.security(17)
 def test_link_of_a_node_leads_nowhere(root: Path, tmp_path: Path) -> None:
     """A node puts a link to a folder of the user's in a folder that it may write → nothing is written through it."""

@@ -1,0 +1,134 @@
+"""A sandbox from a git repository: agreed to, run from a copy of its commit, its data kept when the branch moves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from sandbox.cli import environment
+from sandbox.cluster.api import Cluster
+from sandbox.names import Names
+from sandbox.spec import Settled
+from sandbox.steps import remembered
+from tests.real import machine
+from tests.real.machine import CommandLine, Ran, tool
+from tests.repositories import committed, made
+
+pytestmark = pytest.mark.real
+
+NAME = "test-fetched"
+SPEC = f"""\
+name: {NAME}
+push: images.yaml
+apply: [k8s]
+registry: {{port: auto, storage: data}}
+proxy: {{ports: auto}}
+ingress: {{controller: none}}
+cluster:
+  mounts:
+  - {{host: seed, node: /seed}}
+  - {{host: conf, node: /conf, read_only: true}}
+"""
+FILES = {
+    "sandbox.yaml": SPEC,
+    "images.yaml": "images: [{from: build, context: app, as: 'app:1'}]\n",
+    "app/Dockerfile": "FROM sandbox.dev/busybox\n",
+    "seed/one": "from the repository\n",
+    "conf/said": "first\n",
+}
+
+
+def config(said: str) -> str:
+    return f"apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: said, namespace: default}}\ndata: {{said: {said}}}\n"
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """The repository, and the command with a kubeconfig of its own; `first` is the spec of the first commit's `up`."""
+
+    repository: Path
+    command: CommandLine
+    first: Settled
+
+    @property
+    def names(self) -> Names:
+        return environment.home().sandbox(NAME)
+
+    @property
+    def spec(self) -> Settled:
+        found = remembered.load(self.names)
+        assert found is not None
+        return found
+
+    def up(self, *more: str, status: int = 0) -> Ran:
+        return self.command("up", "--from", f"file://{self.repository}", *more, status=status)
+
+    def said(self) -> str:
+        found = Cluster(self.names.kubeconfig).get("v1", "ConfigMap", "said", "default")
+        assert found is not None
+        return str(found["data"]["said"])
+
+    def node(self, *argv: str) -> str:
+        return tool("docker", "exec", self.names.node, *argv)
+
+
+@pytest.fixture(scope="module")
+def fetched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fetched]:
+    machine.engine()
+    folder = tmp_path_factory.mktemp("fetched")
+    repository = made(folder / "team.git", {**FILES, "k8s/a.yaml": config("first")})
+    command = CommandLine({"KUBECONFIG": str(folder / "kubeconfig")}, folder)
+    try:
+        refused = command("up", "--from", f"file://{repository}", status=2)
+        assert "error[untrusted]" in refused.err and "the Dockerfile of app, whose commands run here" in refused.err
+        assert not environment.home().sandbox(NAME).spec.exists()
+        command("up", "--from", f"file://{repository}", "--trust")
+        known = remembered.load(environment.home().sandbox(NAME))
+        assert known is not None
+        yield Fetched(repository, command, known)
+    finally:
+        command("down", NAME, "--purge", status=None)
+
+
+@pytest.mark.security(17)
+def test_fetched_sandbox_keeps_its_data_over_commits(fetched: Fetched) -> None:
+    """`up --from GIT` of a moved branch while it runs → asks again, runs from the new copy, and the data is there."""
+    assert fetched.up("--plan").out == ""
+    assert (fetched.said(), fetched.node("cat", "/conf/said")) == ("first", "first\n")
+    fetched.node("sh", "-c", "echo kept >/seed/kept")
+    committed(fetched.repository, {"k8s/a.yaml": config("second"), "conf/said": "second\n", "seed/one": "changed\n"})
+    assert "error[untrusted]" in fetched.up(status=2).err
+    fetched.up("--trust")
+    spec = fetched.spec
+    assert (fetched.said(), fetched.node("cat", "/conf/said")) == ("second", "second\n")
+    assert fetched.node("cat", "/seed/kept", "/seed/one") == "kept\nfrom the repository\n"
+    assert spec.apply != fetched.first.apply and all(path.exists() for path in fetched.first.apply)
+    assert spec.registry.storage == fetched.first.registry.storage
+    assert spec.registry.storage and list(spec.registry.storage.rglob("link")), "the image is in it"
+    assert json.loads(fetched.command("registry", "list", NAME, "-o", "json").out)
+    assert fetched.up("--plan").out == ""
+
+
+@pytest.mark.security(17)
+def test_own_folder_with_its_name_is_refused(fetched: Fetched, tmp_path: Path) -> None:
+    """A folder's sandbox.yaml with the name of a fetched sandbox that is up → both origins, and nothing is changed."""
+    (tmp_path / "sandbox.yaml").write_text(SPEC.replace("push: images.yaml\napply: [k8s]\n", ""))
+    ran = fetched.command("up", "-f", tmp_path / "sandbox.yaml", status=2)
+    assert "error[other-origin]" in ran.err
+    assert f"file://{fetched.repository}, commit " in ran.err and str(tmp_path / "sandbox.yaml") in ran.err
+    assert fetched.said() in ("first", "second")
+
+
+@pytest.mark.security(17)
+def test_unused_copies_go_with_the_sandbox(fetched: Fetched) -> None:
+    """`down` of a fetched sandbox → its copies go, its data goes with --purge only."""
+    copies = [*fetched.first.apply, *fetched.spec.apply]
+    fetched.command("down", NAME)
+    assert not any(path.exists() for path in copies)
+    assert fetched.names.data.exists()
+    fetched.command("down", NAME, "--purge")
+    assert not fetched.names.data.exists() and not fetched.names.folder.exists()
