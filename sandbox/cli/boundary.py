@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import logging
@@ -48,7 +49,8 @@ def report(error: BaseException) -> int:
             return report(SandboxError("a disk is full", details=str(error), fix="df -h tells which", id="disk-full"))
     log = environment.home().log
     if not logging.getLogger("sandbox").handlers:  # a bug before the command began
-        environment.start_log(verbose=False)
+        with contextlib.suppress(SandboxError):
+            environment.start_log(verbose=False)
     logging.getLogger(__name__).error("".join(traceback.format_exception(error)))
     click.echo(f"{_red('bug:')} {type(error).__name__}: {error}", err=True)
     click.echo(f"  this is an error in sandbox itself; the whole story is in {log}", err=True)

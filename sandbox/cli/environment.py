@@ -32,8 +32,8 @@ def require_own_home() -> None:
     if os.geteuid() == 0 and os.environ.get("SUDO_UID") and folder.exists() and folder.stat().st_uid != 0:
         raise UsageError(
             f"under sudo this would leave files of root's in {folder}",
-            fix="run it without sudo; whoever may use the Docker Engine may use the sandbox: sudo usermod -aG docker "
-            f"{os.environ.get('SUDO_USER', '$USER')}",
+            fix="run it without sudo; who may use the Docker Engine may use the sandbox: sudo usermod -aG docker "
+            f"{os.environ.get('SUDO_USER', '$USER')}\nor, where root is needed, with root's own home: sudo -H sandbox …",
             id="home",
         )
 
@@ -44,8 +44,12 @@ def command_line() -> str:
 
 
 def start_log(*, verbose: bool) -> None:
-    """Log everything to the user's log file, and to stderr when asked; a log that cannot be written stops nobody."""
+    """Log everything to the user's log file, and to stderr when asked; a log that cannot be written stops nobody.
+
+    Raises UsageError where not even the log may be made, before any file is.
+    """
     place = home()
+    require_own_home()
     logging.raiseExceptions = False  # nor does one that is full later
     logger = logging.getLogger("sandbox")
     logger.setLevel(logging.DEBUG)

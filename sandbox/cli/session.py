@@ -36,7 +36,6 @@ BROUGHT = ("spec", "push", "addons", "minikube-disused", "minikube-addons", "app
 def alone(name: str, *, patience: float = PATIENCE, progress: str = "auto") -> Iterator[None]:
     """Keep other commands from changing the same sandbox meanwhile; they wait up to `patience` seconds. Raises Busy."""
     environment.arm_failpoint()
-    environment.require_own_home()
     command = environment.command_line()
     with world.alone(name, command, seconds=patience, waits=lambda line: console.note(progress, line)):
         yield

@@ -52,16 +52,31 @@ main(["list"])
 
 @pytest.mark.fault(52)
 @pytest.mark.security(13)
+@pytest.mark.parametrize(
+    "words", ["status", "list", "down", "logs", "doctor", "bundle build", "up --from {here}", "config show"]
+)
 def test_sudo_leaves_nothing_of_root_s_in_a_user_s_home(
-    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch, words: str
 ) -> None:
-    """`sudo sandbox` with the home of the user → refused, with the group that makes sudo needless."""
+    """`sudo sandbox` with the home of the user → refused before any file is made, with the group to join instead."""
     if os.geteuid() == 0:
         os.chown(home, 12345, 12345)
+    monkeypatch.setenv("HOME", str(home))
+    for name in ("XDG_STATE_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("SUDO_UID", "12345")
     monkeypatch.setenv("SUDO_USER", "ann")
-    found = run("down", cwd=tmp_path, before=lambda: setattr(os, "geteuid", lambda: 0))
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "sandbox.yaml").write_text("name: demo\n")
+    arguments = words.format(here=project).split()
+    found = run(*arguments, cwd=tmp_path, before=lambda: setattr(os, "geteuid", lambda: 0))
+    assert list(home.iterdir()) == []
+    if words == "config show":  # it makes no files anyway
+        assert found.code == 0
+        return
     assert found.code == 2 and "error[home]: under sudo" in found.stderr and "docker ann" in found.stderr
+    assert "sudo -H" in found.stderr
 
 
 @pytest.mark.fault(16)
