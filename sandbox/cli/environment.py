@@ -33,7 +33,8 @@ def require_own_home() -> None:
         raise UsageError(
             f"under sudo this would leave files of root's in {folder}",
             fix="run it without sudo; who may use the Docker Engine may use the sandbox: sudo usermod -aG docker "
-            f"{os.environ.get('SUDO_USER', '$USER')}\nor, where root is needed, with root's own home: sudo -H sandbox …",
+            f"{os.environ.get('SUDO_USER', '$USER')}\n"
+            "or, where root is needed, with root's own home: sudo -H sandbox …",
             id="home",
         )
 
@@ -60,7 +61,9 @@ def start_log(*, verbose: bool) -> None:
         sys.stderr.write(f"{place.log} cannot be written, so there will be no log: {error}\n")
     logger.propagate = False
     if verbose:
-        logger.addHandler(logging.StreamHandler(sys.stderr))
+        shown = logging.StreamHandler(sys.stderr)
+        shown.setFormatter(_Fit())
+        logger.addHandler(shown)
     logger.debug("%s", command_line())
 
 
@@ -71,6 +74,13 @@ def arm_failpoint() -> None:
         from sandbox.host.failpoint import Failpoint, arm
 
         arm(Failpoint.parse(wanted))
+
+
+class _Fit(logging.Formatter):
+    """What programs and servers say goes into many messages; none of it may act on a terminal that shows the log."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return fit(super().format(record))
 
 
 class _Log(RotatingFileHandler):
@@ -91,7 +101,7 @@ def _log_file(place: Home) -> logging.Handler:
     """The user's log file. Raises OSError, SandboxError."""
     files.make_private_dir(place.state)
     handler = _Log(place.log, maxBytes=2_000_000, backupCount=2, encoding="utf-8", errors="replace")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(name)s: %(message)s"))
+    handler.setFormatter(_Fit("%(asctime)s %(process)d %(name)s: %(message)s"))
     return handler
 
 

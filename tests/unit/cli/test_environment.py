@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from sandbox.cli import environment
+from sandbox.host import process
 
 LIMIT = 2_000_000
 
@@ -41,3 +42,14 @@ def test_a_log_that_has_grown_begins_anew_and_two_older_ones_are_kept(log: loggi
     assert all(one.stat().st_size <= LIMIT for one in files)
     assert {stat.S_IMODE(one.stat().st_mode) for one in files} == {0o600}
     assert " 79 x" in files[0].read_text()
+
+
+@pytest.mark.security(12)
+def test_a_programs_escape_sequences_do_not_reach_the_log(log: logging.Logger) -> None:
+    """A program prints escape sequences, to its end or line by line → the log has its words without them."""
+    print_ = "printf 'red \\033[31mwords\\033]0;title\\007\\n'"
+    process.run(["sh", "-c", print_], timeout=30, on_line=lambda _: None)
+    log.debug("said: %s", "\x1b[2J\u202eover")
+    text = environment.home().log.read_text()
+    assert "red [31mwords]0;title" in text and "said: [2Jover" in text
+    assert not [c for c in text if not c.isprintable() and c != "\n"]
