@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from pathlib import Path
 
 from sandbox.host import files
@@ -23,6 +24,8 @@ def note_spec(home: Home, origin: Origin) -> None:
 def forget_spec(home: Home, origin: Origin) -> None:
     """Keep it no longer."""
     _file(home, origin.key).unlink(missing_ok=True)
+    with suppress(OSError):  # there may be more in it
+        home.agreed.rmdir()
 
 
 def has_components(home: Home, identity: str) -> bool:

@@ -39,10 +39,10 @@ def using(home: Home) -> Iterator[Callable[[Path], None]]:
 
 
 def sweep(home: Home) -> None:
-    """Remove the copies that no sandbox, no snapshot and no command at work uses."""
+    """Remove the copies that no sandbox, no snapshot and no command at work uses; another time while one is fetched."""
     if not home.projects.is_dir():
         return
-    with files.exclusive(home.projects, seconds=TIMEOUT):
+    with suppress(SandboxError), files.exclusive(home.projects, seconds=0):
         kept = [*_texts(home.state / "sandboxes"), *_texts(home.snapshots)]
         for folder in home.projects.iterdir():
             if folder.is_dir() and not any(f"/{folder.name}" in text for text in kept) and not _is_in_use(folder):

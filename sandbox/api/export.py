@@ -40,7 +40,7 @@ PERSONAL: Mapping[str, str] = {
 
 @dataclass
 class Exported:
-    """What whoever passes the folder on should know, in words: what is not in it, and which secrets are."""
+    """What to know before the folder is passed on: what is not in it, and which secrets are."""
 
     left_out: list[str] = field(default_factory=list)
     carried: list[str] = field(default_factory=list)

@@ -15,7 +15,7 @@ from sandbox.spec.values import is_loopback
 
 TIMEOUT = 600.0
 _URL = re.compile(r"(https?|ssh|git|file)://[^\s]+|[A-Za-z0-9._-]+@[A-Za-z0-9.-]+:[^\s]+")
-# Whoever is on the way can change what these carry.
+# What these carry can be changed on its way.
 UNPROTECTED = ("http", "git")
 # For git's `credential.helper` (gitcredentials(7)); the account is in the environment, which other users cannot read.
 _HELPER = (
@@ -53,7 +53,7 @@ class Repository:
             raise UsageError("the address of the repository is none", fix="https://HOST/PATH.git") from error
         if parts.scheme in UNPROTECTED and not is_loopback(host):
             raise UsageError(
-                f"{parts.scheme}://{host}: whoever is on the way could change what is fetched, and so what runs here",
+                f"{parts.scheme}://{host}: what is fetched could be changed on its way, and so what runs here",
                 fix="use https:// or ssh://, or clone it and name the folder",
             )
         login, at, address = parts.netloc.rpartition("@")

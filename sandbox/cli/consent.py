@@ -81,7 +81,7 @@ def require_trust(home: Home, found: Fetched, spec: Spec, *, trusted: bool) -> N
         said = "\n".join(trust_lines(found, spec))
         if not has_terminal():
             raise UsageError(
-                f"'{spec.name}' was written elsewhere, and nobody has agreed yet to what it asks for",
+                f"'{spec.name}' was written elsewhere, and what it asks for was not agreed to yet",
                 details=said,
                 fix="--trust, once you have read this and what it runs",
                 id="untrusted",

@@ -39,7 +39,7 @@ def load(
     origin = str(path)
     try:
         if path.exists() and not (path.is_file() or path.is_dir() or path.is_relative_to("/dev")):
-            # Nobody may ever write to it; a pipe of the shell's (`-f <(…)`) is in /dev.
+            # A pipe may never be written to; one that the shell made (`-f <(…)`) is in /dev.
             raise BadFile(f"{origin}: is not a regular file", fix="name another file")
         with path.open("rb") as file:
             content = file.read(MAX_SIZE + 1)

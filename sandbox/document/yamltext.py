@@ -29,7 +29,7 @@ _Loader.yaml_implicit_resolvers = {
 
 
 class Unusable(yaml.YAMLError):
-    """YAML that is not what JSON can hold, or more of it than anybody writes."""
+    """YAML that is not what JSON can hold, or too much of it."""
 
 
 def documents(text: str | bytes) -> list[Any]:

@@ -12,6 +12,7 @@ import yaml
 
 from sandbox.cluster import contexts
 from sandbox.cluster.api import Cluster
+from sandbox.document import yamltext
 from sandbox.errors import SandboxError
 from sandbox.host import files
 from sandbox.host.engine import Engine
@@ -67,7 +68,7 @@ def _announced(home: Home, context: str) -> str | None:
     if found is None:
         return None
     try:
-        said = yaml.safe_load((found.get("data") or {}).get("localRegistryHosting.v1", ""))
+        said = yamltext.document((found.get("data") or {}).get("localRegistryHosting.v1", ""))
         return str(said["host"])
     except (yaml.YAMLError, TypeError, KeyError):
         return None

@@ -12,6 +12,7 @@ import yaml
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 
 from sandbox import document
+from sandbox.document import yamltext
 
 LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"  # RFC 1123 section 2.1, lower case as Kubernetes wants it
 SUBDOMAIN = rf"{LABEL}(\.{LABEL})*"
@@ -128,7 +129,7 @@ def _feature_gate(value: str) -> str:
 
 def _patch_text(value: str) -> str:
     try:
-        kind = yaml.safe_load(value)["kind"]
+        kind = yamltext.document(value)["kind"]
     except (yaml.YAMLError, TypeError, KeyError) as error:
         raise ValueError("must be the text of a YAML mapping with a kind, such as KubeletConfiguration") from error
     if kind not in PATCHED:

@@ -53,6 +53,8 @@ class RememberedStep:
             return False  # nothing that people would miss
         try:
             shutil.rmtree(self.names.data)
+            with contextlib.suppress(OSError):  # others may have some too
+                self.names.data.parent.rmdir()
         except OSError as error:  # what nodes wrote there is root's
             raise SandboxError(
                 f"the data of '{self.names.name}' cannot be removed",

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from sandbox.cluster import manifests
 from sandbox.document import load as load_document
@@ -91,8 +92,17 @@ def test_manifest_that_is_made_to_do_harm_is_refused(tmp_path: Path, kind: str) 
 
 
 @pytest.mark.fault(43)
+def test_patch_that_is_a_bomb_is_refused() -> None:
+    """YAML text inside a spec that grows without end when it is read → refused with its line."""
+    bomb = "a0: &a0 {x: y}\n" + "".join(f"a{n}: &a{n} {{<<: [{f'*a{n - 1}, ' * 9}]}}\n" for n in range(1, 20))
+    text = yaml.safe_dump({"cluster": {"kind": {"kubeadmConfigPatches": [f"kind: KubeletConfiguration\n{bomb}"]}}})
+    with pytest.raises(BadFile, match="must be the text of a YAML mapping"):
+        parse_document(text, Spec, origin="sandbox.yaml")
+
+
+@pytest.mark.fault(43)
 def test_spec_that_is_a_pipe_is_refused(tmp_path: Path) -> None:
-    """A pipe that nobody writes to in the place of sandbox.yaml → refused, not waited for."""
+    """A pipe without a writer in the place of sandbox.yaml → refused, not waited for."""
     os.mkfifo(tmp_path / "sandbox.yaml")
     with pytest.raises(BadFile, match="not a regular file"):
         load_document(tmp_path / "sandbox.yaml", Spec)
