@@ -21,9 +21,12 @@ def note_spec(home: Home, origin: Origin) -> None:
     _note(home, origin.key)
 
 
-def forget_spec(home: Home, origin: Origin) -> None:
-    """Keep it no longer."""
-    _file(home, origin.key).unlink(missing_ok=True)
+def forget(home: Home, origin: Origin) -> None:
+    """Keep nothing any longer of this source, whichever revision it was."""
+    ours = (origin.source_key, _components(origin.revision))
+    for file in home.agreed.glob("*"):
+        if file.read_text().startswith(ours):
+            file.unlink(missing_ok=True)
     with suppress(OSError):  # there may be more in it
         home.agreed.rmdir()
 

@@ -24,8 +24,8 @@ def run(ctx: click.Context, file: Path | None, name: str | None, *, purge: bool,
         steps, _, _ = session.steps(spec, purge=purge)
         came_from = remembered.origin(environment.home().sandbox(spec.name))
         removed = lifecycle.down(steps, reporter(progress))
-        if purge and came_from:
-            agreements.forget_spec(environment.home(), came_from)
+        if purge and came_from and came_from.is_fetched:
+            agreements.forget(environment.home(), came_from)
     checkouts.sweep(environment.home())
     if not removed:
         console.note(progress, f"nothing of '{spec.name}' was there to be taken down")

@@ -32,9 +32,14 @@ class Origin(BaseModel, extra="forbid", frozen=True, strict=True):
         return self.kind in ("git", "bundle")
 
     @property
+    def source_key(self) -> str:
+        """How the key of every revision of this source begins; a bundle is its identity, wherever its file is."""
+        return f"git {self.source} " if self.kind == "git" else f"{self.kind} {self.revision}"
+
+    @property
     def key(self) -> str:
         """What the user's agreement is kept under: this revision, and no other."""
-        return f"{self.kind} {self.source if self.kind == 'git' else ''} {self.revision}"
+        return f"{self.source_key}{self.revision}"
 
     @property
     def folder_name(self) -> str:

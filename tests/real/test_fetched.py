@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from sandbox.api import agreements
 from sandbox.cli import environment
 from sandbox.cluster.api import Cluster
 from sandbox.names import Names
@@ -125,10 +126,13 @@ def test_own_folder_with_its_name_is_refused(fetched: Fetched, tmp_path: Path) -
 
 @pytest.mark.security(17)
 def test_unused_copies_go_with_the_sandbox(fetched: Fetched) -> None:
-    """`down` of a fetched sandbox → its copies go, its data goes with --purge only."""
+    """`down` of a fetched sandbox → its copies go; its data and the answer go with --purge only."""
+    home, came_from = environment.home(), remembered.origin(fetched.names)
+    assert came_from and agreements.has_spec(home, came_from)
     copies = [*fetched.first.apply, *fetched.spec.apply]
     fetched.command("down", NAME)
     assert not any(path.exists() for path in copies)
     assert fetched.names.data.exists()
     fetched.command("down", NAME, "--purge")
     assert not fetched.names.data.exists() and not fetched.names.folder.exists()
+    assert not agreements.has_spec(home, came_from)

@@ -23,7 +23,10 @@ from sandbox.host.engine import Engine
 from sandbox.snapshot.restore import Restoring
 from sandbox.snapshot.store import Store
 from sandbox.spec import Settled
-from tests.fakes import FakeEngine, FakeStep, RecordingReporter
+from sandbox.spec.origin import Origin
+from sandbox.steps import remembered
+from sandbox.steps.remembered import RememberedStep
+from tests.fakes import FakeEngine, FakeStep, NoWork, RecordingReporter
 from tests.unit.certs.tls import NOW, make_pki
 
 
@@ -204,3 +207,29 @@ def test_the_fixture_is_silent_where_nobody_asks_for_it(tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text("def test_1(): pass\n")
     done = subprocess.run([sys.executable, "-m", "pytest", "-s", "-q"], capture_output=True, text=True, cwd=tmp_path)
     assert "UP" not in done.stdout and "1 passed" in done.stdout
+
+
+@pytest.mark.security(17)
+def test_name_of_another_origin_is_refused_to_a_program(there: set[str], tmp_path: Path) -> None:
+    """`Sandbox(FILE)` with the name of a sandbox from another file → an error with both files, nothing is made."""
+    names = world.home().sandbox("demo")
+    RememberedStep(names, Settled(name="demo")).apply(NoWork())
+    file = tmp_path / "sandbox.yaml"
+    file.write_text("name: demo\n")
+    with remembered.coming_from(names, Origin.of(Path("/elsewhere/sandbox.yaml"))):
+        pass
+    with pytest.raises(SandboxError, match="was brought up from elsewhere") as caught:
+        Sandbox(tmp_path).up()
+    assert caught.value.id == "other-origin" and there == set()
+    assert "/elsewhere/sandbox.yaml" in caught.value.details and str(file) in caught.value.details
+    with remembered.coming_from(names, Origin.of(file)):
+        assert Sandbox(file).up()
+    assert remembered.origin(names) == Origin.of(file)
+
+
+def test_nameless_file_is_named_after_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "My Shop").mkdir()
+    (tmp_path / "My Shop" / "sandbox.yaml").touch()
+    assert Sandbox(tmp_path / "My Shop").name == "my-shop"
+    monkeypatch.chdir(tmp_path)
+    assert Sandbox().name == "sandbox", "without any file"

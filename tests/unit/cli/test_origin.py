@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from sandbox import preflight
+from sandbox.api import agreements
 from sandbox.cli import consent, environment
 from sandbox.cli.commands.up import command
 from sandbox.errors import SandboxError
@@ -107,6 +108,21 @@ def test_fetched_spec_is_asked_for_at_a_terminal(
     if not goes_on:
         assert isinstance(ran.exception, SandboxError) and ran.exception.id == "declined"
         assert not environment.home().agreed.exists()
+
+
+def test_answers_go_with_the_source(tmp_path: Path) -> None:
+    home = environment.home()
+    ours, other = (Origin(kind="git", source=f"file:///x/{name}", revision="1" * 40) for name in ("a", "a/b"))
+    later = ours.model_copy(update={"revision": "2" * 40})
+    bundle = Origin(kind="bundle", source="/x", revision="sha256:0")
+    for origin in (ours, later, other, bundle):
+        agreements.note_spec(home, origin)
+    agreements.note_components(home, bundle.revision)
+    agreements.forget(home, later)
+    assert [agreements.has_spec(home, one) for one in (ours, later, other, bundle)] == [False, False, True, True]
+    agreements.forget(home, bundle)
+    agreements.forget(home, other)
+    assert not agreements.has_components(home, bundle.revision) and not home.agreed.exists()
 
 
 def test_plan_shows_what_would_be_asked(repository: Path) -> None:
