@@ -122,11 +122,22 @@ class Handler(BaseHTTPRequestHandler):
         if self.server.refusal:
             self.answer(*self.server.refusal)
             return
+        before = self.server.objects.get(path)
+        if "merge-patch" in self.headers.get("Content-Type", ""):
+            if before is None:
+                self.missing()
+            else:
+                merge(before, json.loads(body))
+                self.answer(200, before)
+            return
         try:
             live = self.server.admit(json.loads(body))
         except Refused as refused:
             status, message = refused.args
             self.answer(status, {"kind": "Status", "message": message})
+            return
+        if before and (before.get("metadata") or {}).get("deletionTimestamp"):
+            self.answer(200, before)  # changed, and yet it ends
             return
         if "dryRun" not in parse_qs(urlsplit(self.path).query):
             self.server.objects[path] = live
@@ -146,10 +157,26 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_DELETE(self) -> None:
         path, _ = self.note()
-        if self.server.objects.pop(path, None) is None:
+        live = self.server.objects.get(path)
+        if live is None:
             self.missing()
+        elif (live.get("metadata") or {}).get("finalizers"):
+            live["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+            self.answer(200, live)
         else:
+            self.server.objects.pop(path)
             self.answer(200, {})
+
+
+def merge(live: dict[str, Any], change: dict[str, Any]) -> None:
+    """Change `live` as a merge patch says (RFC 7396)."""
+    for key, value in change.items():
+        if value is None:
+            live.pop(key, None)
+        elif isinstance(value, dict):
+            merge(live.setdefault(key, {}), value)
+        else:
+            live[key] = value
 
 
 @contextmanager

@@ -6,13 +6,15 @@ import functools
 import json
 import logging
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from sandbox.cluster import transport
+from sandbox.cluster import deletion, transport
+from sandbox.cluster.manifests import Manifest as Manifest
+from sandbox.cluster.manifests import title as title
 from sandbox.cluster.rules import Rules
 from sandbox.cluster.transport import Transport
 from sandbox.errors import SandboxError
@@ -20,8 +22,11 @@ from sandbox.errors import SandboxError
 log = logging.getLogger(__name__)
 
 MANAGER = "sandbox"
+# With these the API server refuses what belongs to a namespace, a kind or an object that is being deleted: forbidden,
+# not allowed, conflict, and an unprocessable change of an object that could be made again.
+REFUSED = {403, 405, 409, 422}
 
-Manifest = Mapping[str, Any]
+Say = Callable[[str], None]
 
 # The official client writes certificates to files that all threads share, and names a file before it has written it.
 _loading = threading.Lock()
@@ -35,13 +40,6 @@ class ClusterError(SandboxError):
     def __init__(self, brief: str, *, details: str = "", fix: str = "", status: int = 0) -> None:
         super().__init__(brief, details=details, fix=fix)
         self.status = status
-
-
-def title(manifest: Manifest) -> str:
-    """How an object is named to people: `Deployment demo/hello`."""
-    metadata = manifest.get("metadata") or {}
-    place = f"{metadata['namespace']}/" if metadata.get("namespace") else ""
-    return f"{manifest.get('kind')} {place}{metadata.get('name')}"
 
 
 def segment(name: str) -> str:
@@ -107,13 +105,47 @@ class Cluster:
         found = self._call("GET", self._collection(api_version, kind, namespace) + query)
         return [{"apiVersion": api_version, "kind": kind, **one} for one in found["items"]]
 
-    def apply(self, manifest: Manifest) -> None:
-        """Create or change an object so that it says what `manifest` says (server-side apply, KEP-555)."""
-        self._patch(manifest)
+    def apply(self, manifest: Manifest, *, say: Say = log.info) -> None:
+        """Create or change an object so that it says what `manifest` says (server-side apply, KEP-555).
+
+        One that is being deleted is applied after its end, which `say` is told of; so is what a namespace or a kind
+        that is being deleted refuses. Raises BeingDeleted when that does not end.
+        """
+        try:
+            live = self._patch(manifest)
+            leaving = live if deletion.is_leaving(live) else None
+        except ClusterError as error:
+            leaving = self._in_the_way(manifest) if error.status in REFUSED else None
+            if leaving is None:
+                raise
+        if leaving is not None:
+            say(f"waiting for the end of {title(leaving)}")
+            deletion.await_end(self, [leaving])
+            self._patch(manifest)
+
+    def annotate(self, live: Manifest, annotations: Mapping[str, str], *, manager: str = MANAGER) -> None:
+        """Set annotations of an object that is there, and nothing else of it, whoever applied it."""
+        self._merge(live, {"metadata": {"annotations": dict(annotations)}}, manager)
+
+    def annotate_pods(self, live: Manifest, annotations: Mapping[str, str], *, manager: str = MANAGER) -> None:
+        """Set annotations of the pods that a workload makes, which replaces them, as `kubectl rollout restart` does."""
+        self._merge(live, {"spec": {"template": {"metadata": {"annotations": dict(annotations)}}}}, manager)
 
     def rehearse(self, manifest: Manifest) -> dict[str, Any]:
         """What `apply` would make of the object, with all that the cluster adds to it; changes nothing."""
         return dict(self._patch(manifest, dryRun="All"))
+
+    def _merge(self, live: Manifest, change: Mapping[str, Any], manager: str) -> None:
+        """A merge patch (RFC 7396), which unlike an apply never creates what is gone meanwhile."""
+        metadata = live["metadata"]
+        path = self._collection(live["apiVersion"], live["kind"], metadata.get("namespace"))
+        query, kind = urlencode({"fieldManager": manager}), "application/merge-patch+json"
+        self._call("PATCH", f"{path}/{segment(metadata['name'])}?{query}", body=json.dumps(change), kind=kind)
+
+    def _in_the_way(self, manifest: Manifest) -> Manifest | None:
+        group, _, _ = manifest["apiVersion"].rpartition("/")
+        plural = self._resource(_base(manifest["apiVersion"]), manifest["kind"]).plural
+        return deletion.in_the_way(self, manifest, f"{plural}.{group}" if group else "")
 
     def _patch(self, manifest: Manifest, **more: str) -> Any:
         metadata = manifest["metadata"]

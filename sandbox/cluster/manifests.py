@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,15 @@ from sandbox.errors import BadFile
 # What others refer to comes first; everything else keeps the order of its files.
 FIRST = ("Namespace", "CustomResourceDefinition", "StorageClass", "ServiceAccount", "Secret", "ConfigMap")
 SUFFIXES = {".yaml", ".yml", ".json"}
+
+Manifest = Mapping[str, Any]
+
+
+def title(manifest: Manifest) -> str:
+    """How an object is named to people: `Deployment demo/hello`."""
+    metadata = manifest.get("metadata") or {}
+    place = f"{metadata['namespace']}/" if metadata.get("namespace") else ""
+    return f"{manifest.get('kind')} {place}{metadata.get('name')}"
 
 
 def load(paths: Iterable[Path]) -> tuple[dict[str, Any], ...]:

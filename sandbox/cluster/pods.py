@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from sandbox.cluster.api import Cluster, ClusterError
+from sandbox.cluster.deletion import is_leaving
 
 MARK = "sandbox.dev/seen"
 
@@ -15,7 +16,6 @@ def look_again(cluster: Cluster, namespace: str, mark: str) -> None:
     By itself it does when it next looks at the pod; a changed annotation makes it look.
     """
     for pod in cluster.list("v1", "Pod", namespace):
-        if "deletionTimestamp" not in pod["metadata"]:
-            metadata = {"name": pod["metadata"]["name"], "namespace": namespace, "annotations": {MARK: mark}}
+        if not is_leaving(pod):
             with suppress(ClusterError):  # gone meanwhile
-                cluster.apply({"apiVersion": "v1", "kind": "Pod", "metadata": metadata})
+                cluster.annotate(pod, {MARK: mark})

@@ -7,9 +7,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sandbox.cluster.api import Cluster, ClusterError, Manifest, title
+from sandbox.cluster.deletion import is_leaving
 from sandbox.host.waiting import wait_until
 
 WORKLOADS = {"Deployment", "DaemonSet", "StatefulSet", "Pod", "Job"}
+LEAVING = "is being deleted"
 HOPELESS = {"InvalidImageName", "ErrImageNeverPull"}
 # Hopeless if it lasts: what is missing may be a Secret that an operator is about to make, or the Services, which a
 # kubelet that has only just begun has not read yet (kubernetes, pkg/kubelet/kubelet_pods.go).
@@ -23,15 +25,19 @@ TROUBLE = {"ErrImagePull", "ImagePullBackOff", "CrashLoopBackOff", "CreateContai
 
 
 def wait_ready(cluster: Cluster, manifests: Iterable[Manifest], *, timeout: float) -> None:
-    """Wait until every workload among `manifests` is ready; raises ClusterError with the pods' own words otherwise."""
+    """Wait until every workload among `manifests` is ready; raises ClusterError with the pods' own words otherwise.
+
+    One that is gone by now, or being deleted, cannot become ready: it is left to the step's check, which misses it.
+    """
     waiting = [manifest for manifest in manifests if manifest["kind"] in WORKLOADS]
     begun = time.monotonic()
 
     def state() -> str | None:
         nonlocal waiting
         patient = time.monotonic() < begun + PATIENCE
-        states = {title(one): pending(cluster, one, patient=patient) for one in waiting}
-        waiting = [one for one in waiting if states[title(one)] is not None]
+        found = [(one, live) for one in waiting if (live := _find(cluster, one)) and not is_leaving(live)]
+        states = {title(one): _lacks(cluster, live, patient=patient) for one, live in found}
+        waiting = [one for one, _ in found if states[title(one)] is not None]
         return "\n".join(f"{name}: {said}" for name, said in states.items() if said) or None
 
     wait_until(state, what="workloads", timeout=timeout)
@@ -42,29 +48,37 @@ def pending(cluster: Cluster, manifest: Manifest, *, patient: bool = True) -> st
 
     What it is made from may be missing for as long as one is `patient`.
     """
+    live = _find(cluster, manifest)
+    return "absent" if live is None else _lacks(cluster, live, patient=patient)
+
+
+def _find(cluster: Cluster, manifest: Manifest) -> dict[str, Any] | None:
     metadata = manifest["metadata"]
-    namespace = metadata.get("namespace", "default")
-    live = cluster.get(manifest["apiVersion"], manifest["kind"], metadata["name"], namespace)
-    if live is None:
-        return "absent"
+    return cluster.get(manifest["apiVersion"], manifest["kind"], metadata["name"], metadata.get("namespace", "default"))
+
+
+def _lacks(cluster: Cluster, live: Manifest, *, patient: bool) -> str | None:
     said = progress(live)
-    if said is None:
-        return None
+    if said is None or is_leaving(live):
+        return said
+    namespace = live["metadata"].get("namespace", "default")
     for pod in _pods(cluster, live, namespace):
         for container, reason, message in troubles(pod):
             evidence = f"pod {pod['metadata']['name']}, container {container}: {reason}: {message}".rstrip(": ")
             if reason in HOPELESS or (reason == MISSING and not patient):
-                raise ClusterError(f"{title(manifest)} cannot start", details=evidence)
+                raise ClusterError(f"{title(live)} cannot start", details=evidence)
             if reason == "CrashLoopBackOff":
                 evidence += "\n" + cluster.log(pod["metadata"]["name"], namespace)
             if EXHAUSTED in evidence:
-                raise ClusterError(f"{title(manifest)} cannot start", details=evidence, fix=MORE_WATCHES)
+                raise ClusterError(f"{title(live)} cannot start", details=evidence, fix=MORE_WATCHES)
             said += "; " + evidence
     return said
 
 
 def progress(live: Mapping[str, Any]) -> str | None:
     """What the status of a workload lacks to be ready, or None."""
+    if is_leaving(live):
+        return LEAVING
     status = live.get("status") or {}
     spec = live.get("spec") or {}
     if live["kind"] == "Pod":

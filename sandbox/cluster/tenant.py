@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from sandbox.cluster.api import Cluster, ClusterError, Manifest, title
+from sandbox.cluster.api import Cluster, ClusterError, Manifest, Say, log, title
 from sandbox.names import LABEL
 
 # Made by controllers from what is ours, under our labels; they go with it.
@@ -39,7 +39,7 @@ class Tenant(Cluster):
         labels = {**(metadata.get("labels") or {}), LABEL: self.name}
         return {**manifest, "metadata": {**metadata, "namespace": self.namespace, "labels": labels}}
 
-    def apply(self, manifest: Manifest) -> None:
+    def apply(self, manifest: Manifest, *, say: Say = log.info) -> None:
         """Create or change an object of ours. Raises NotOurs for one that is there without our label."""
         wanted = self.own(manifest)
         found = self.find(wanted)
@@ -49,7 +49,7 @@ class Tenant(Cluster):
                 f"{title(wanted)} is there already and is {f'the sandbox {owner!r}' if owner else 'somebody else'}'s",
                 fix="give yours another name, or the sandbox another namespace: cluster: {namespace: …}",
             )
-        super().apply(wanted)
+        super().apply(wanted, say=say)
 
     def find(self, manifest: Manifest) -> dict[str, Any] | None:
         """The object of that kind and name in our namespace, whoever's it is."""

@@ -102,7 +102,11 @@ class AddonStep:
         return Status(State.DRIFTED, lacking) if lacking else Status(State.READY)
 
     def remove(self, cluster: Cluster, record: Record) -> None:
-        """Take away everything that an addon brought, and then its record."""
+        """Take away everything that an addon brought, and then its record.
+
+        First the record loses who asked for it: a removal that is killed is finished by the next `up`.
+        """
+        self._write(cluster, replace(record, by="", digest=""))
         addon_objects.remove(cluster, record.objects)
         self._records(cluster).delete(record.title)
 
@@ -124,15 +128,15 @@ class AddonStep:
         record = Record(chosen.addon.name, chosen.source, chosen.by, digest(objects), brought)
         # Remembered first, so that whatever comes to be can be taken away; as ready it counts only when all is there.
         self._write(cluster, replace(record, digest="", objects=(*brought, *dropped)))
-        addon_objects.apply(cluster, objects)
+        addon_objects.apply(cluster, objects, say=work.say)
         addon_objects.remove(cluster, dropped)
         self._write(cluster, record)
         if last:
             work.usable()
         work.say(f"waiting for {chosen.addon.name}")
         wait_ready(cluster, objects, timeout=TIMEOUT)
-        lacking = partial(_first, cluster, objects, chosen)
-        wait_until(lacking, what=f"addon {chosen.addon.name}", timeout=TIMEOUT)
+        unmet = partial(_first_unmet, cluster, chosen)
+        wait_until(unmet, what=f"addon {chosen.addon.name}", timeout=TIMEOUT)
 
     def _records(self, cluster: Cluster) -> Records:
         return Records(cluster, self.images.sandbox)
@@ -194,5 +198,5 @@ def _is_gone(source: str) -> bool:
     return "/" in source and not Path(source).is_dir()
 
 
-def _first(cluster: Cluster, objects: Objects, chosen: Chosen) -> str | None:
-    return next(addon_objects.lacking(cluster, objects, chosen.addon.about.ready), None)
+def _first_unmet(cluster: Cluster, chosen: Chosen) -> str | None:
+    return next(addon_objects.unmet(cluster, chosen.addon.about.ready), None)

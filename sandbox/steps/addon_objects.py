@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from functools import partial
 from typing import Any
 
 from sandbox.addons.addon import Condition
 from sandbox.addons.choice import Chosen
 from sandbox.addons.placeholders import fill
 from sandbox.addons.record import Place
-from sandbox.cluster import manifests
-from sandbox.cluster.api import Cluster, ClusterError, title
-from sandbox.cluster.attempt import attempt
-from sandbox.cluster.readiness import WORKLOADS, progress
-from sandbox.host.waiting import wait_until
+from sandbox.cluster import deletion, manifests
+from sandbox.cluster.api import Cluster, ClusterError, Say, title
+from sandbox.cluster.attempt import put
+from sandbox.cluster.deletion import is_leaving
+from sandbox.cluster.readiness import LEAVING, WORKLOADS, progress
 from sandbox.steps.marked import mark
-
-KIND_TIMEOUT = 30.0
-GONE_TIMEOUT = 120.0
 
 Objects = tuple[dict[str, Any], ...]
 
@@ -33,15 +29,16 @@ def filled(objects: Objects, values: Mapping[str, str]) -> Objects:
     return tuple(fill(one, values) for one in objects)
 
 
-def apply(cluster: Cluster, objects: Objects) -> None:
+def apply(cluster: Cluster, objects: Objects, *, say: Say) -> None:
     """Apply the objects in their order; raises ClusterError."""
     for one in objects:
-        wait_until(partial(attempt, cluster, one), what=title(one), timeout=KIND_TIMEOUT)
+        put(cluster, one, say=say)
 
 
 def existing(cluster: Cluster, places: Iterable[Place]) -> frozenset[Place]:
-    """Those of the places where there is an object."""
-    return frozenset(place for place in places if _live(cluster, place) is not None)
+    """Those of the places where there is an object that stays."""
+    found = ((place, _live(cluster, place)) for place in places)
+    return frozenset(place for place, live in found if live is not None and not is_leaving(live))
 
 
 def is_marked(cluster: Cluster, place: Place) -> bool:
@@ -56,8 +53,15 @@ def lacking(cluster: Cluster, objects: Objects, conditions: Iterable[Condition])
         live = _live(cluster, Place.of(one))
         if live is None:
             yield f"{title(one)} is gone"
+        elif is_leaving(live):
+            yield f"{title(one)} {LEAVING}"
         elif one["kind"] in WORKLOADS and (pending := progress(live)):
             yield f"{title(one)}: {pending}"
+    yield from unmet(cluster, conditions)
+
+
+def unmet(cluster: Cluster, conditions: Iterable[Condition]) -> Iterator[str]:
+    """Those of the conditions that do not hold yet, with what is said of them."""
     for wanted in conditions:
         place = Place(wanted.apiVersion, wanted.kind, wanted.namespace, wanted.name)
         live = _live(cluster, place) or {}
@@ -68,16 +72,12 @@ def lacking(cluster: Cluster, objects: Objects, conditions: Iterable[Condition])
 
 
 def remove(cluster: Cluster, places: Iterable[Place]) -> None:
-    """Delete what is at the places, the last first, and wait until it is gone. Raises ClusterError, WaitTimeout."""
-    left = tuple(reversed(tuple(places)))
-    for place in left:
-        cluster.delete(place.api_version, place.kind, place.name, place.namespace, whole=True)
-    wait_until(partial(_still_there, cluster, left), what="objects to be removed", timeout=GONE_TIMEOUT)
-
-
-def _still_there(cluster: Cluster, places: tuple[Place, ...]) -> str | None:
-    found = existing(cluster, places)
-    return ", ".join(map(str, sorted(found, key=str))) or None
+    """Delete what is at the places, the last first, and wait until it is gone. Raises ClusterError, BeingDeleted."""
+    going = [live for place in reversed(tuple(places)) if (live := _live(cluster, place))]
+    for live in going:
+        metadata = live["metadata"]
+        cluster.delete(live["apiVersion"], live["kind"], metadata["name"], metadata.get("namespace"), whole=True)
+    deletion.await_end(cluster, going)
 
 
 def _live(cluster: Cluster, place: Place) -> dict[str, Any] | None:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from sandbox.addons.record import Place
 from sandbox.cluster.api import title
-from sandbox.cluster.attempt import attempt
-from sandbox.cluster.readiness import WORKLOADS, progress, wait_ready
+from sandbox.cluster.attempt import put
+from sandbox.cluster.deletion import is_leaving
+from sandbox.cluster.readiness import LEAVING, WORKLOADS, progress, wait_ready
 from sandbox.cluster.records import Records
-from sandbox.host.waiting import wait_until
 from sandbox.names import Names
 from sandbox.steps import addon_objects, applied
 from sandbox.steps.step import State, Status, Work
@@ -54,6 +53,8 @@ class ApplyStep:
             live = cluster.get(manifest["apiVersion"], manifest["kind"], metadata["name"], metadata["namespace"])
             if live is None:
                 return Status(State.DRIFTED, f"{title(manifest)} is gone")
+            if is_leaving(live):
+                return Status(State.DRIFTED, f"{title(manifest)} {LEAVING}")
             pending = progress(live) if live["kind"] in WORKLOADS else None
             if pending:
                 return Status(State.DRIFTED, f"{title(manifest)}: {pending}")
@@ -68,7 +69,7 @@ class ApplyStep:
         applied.write(records, RECORD, known)
         for manifest in self._placed:
             work.say(title(manifest))
-            wait_until(partial(attempt, cluster, manifest), what=title(manifest), timeout=30)
+            put(cluster, manifest, say=work.say)
         dropped = before.dropped(self._wanted)
         if dropped:
             work.say(f"removing {', '.join(map(str, dropped))}")

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from sandbox.addons.record import Place
 from sandbox.cluster import pods
-from sandbox.cluster.api import Cluster, Manifest, title
-from sandbox.cluster.attempt import attempt
+from sandbox.cluster.api import Cluster, Manifest
+from sandbox.cluster.attempt import put
 from sandbox.cluster.readiness import wait_ready
 from sandbox.cluster.records import Records
 from sandbox.host.engine import Engine
-from sandbox.host.waiting import wait_until
 from sandbox.ingress.controller import Controller
 from sandbox.names import SYSTEM_NAMESPACE, Names
 from sandbox.steps import addon_objects, applied, marked
 from sandbox.steps.step import State, Status, Work
 
 TIMEOUT = 180.0
-KIND_TIMEOUT = 30.0
 RECORD = "applied-ingress"
 
 
@@ -62,7 +59,7 @@ class IngressStep:
         applied.write(records, RECORD, (*wanted, *dropped))
         addon_objects.remove(cluster, dropped)
         for manifest in (*groundwork, *manifests):
-            wait_until(partial(attempt, cluster, manifest), what=title(manifest), timeout=KIND_TIMEOUT)
+            put(cluster, manifest, say=work.say)
         applied.write(records, RECORD, wanted)
         wait_ready(cluster, manifests, timeout=TIMEOUT)
         pods.look_again(cluster, SYSTEM_NAMESPACE, marked.digest(manifests))

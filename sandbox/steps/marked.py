@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sandbox.cluster.api import Cluster, Manifest, title
-from sandbox.cluster.readiness import WORKLOADS, progress
+from sandbox.cluster.deletion import is_leaving
+from sandbox.cluster.readiness import LEAVING, WORKLOADS, progress
 from sandbox.steps.step import State, Status
 
 MARK = "sandbox.dev/applied"
@@ -42,6 +43,8 @@ def amiss(cluster: Cluster, wanted: Sequence[Manifest]) -> Status | None:
         if found is None:
             absent = one["kind"] in WORKLOADS
             return Status(State.ABSENT if absent else State.DRIFTED, f"{title(one)} is not there")
+        if is_leaving(found):
+            return Status(State.DRIFTED, f"{title(one)} {LEAVING}")
         if mark(found) != mark(one):
             return Status(State.DRIFTED, f"{title(one)} is another")
         pending = progress(found) if one["kind"] in WORKLOADS else None

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from sandbox.cluster.api import Manifest, title
-from sandbox.cluster.attempt import attempt
+from sandbox.cluster.attempt import put
 from sandbox.cluster.readiness import wait_ready
-from sandbox.host.waiting import wait_until
 from sandbox.steps import marked
 from sandbox.steps.place import Place
 from sandbox.steps.step import State, Status, Work
 
 TIMEOUT = 300.0
-ATTEMPT_TIMEOUT = 30.0
 
 
 @dataclass(frozen=True)
@@ -38,7 +35,7 @@ class ObjectsStep:
         cluster, wanted = self.place.cluster, self._wanted()
         for one in wanted:
             work.say(title(one))
-            wait_until(partial(attempt, cluster, one), what=title(one), timeout=ATTEMPT_TIMEOUT)
+            put(cluster, one, say=work.say)
         work.say("waiting for the pods")
         wait_ready(cluster, wanted, timeout=TIMEOUT)
 

@@ -12,7 +12,9 @@ from sandbox.certs.describe import describe
 from sandbox.certs.keystore import Keystore
 from sandbox.cluster import tls_secret
 from sandbox.cluster.api import Cluster
+from sandbox.cluster.deletion import is_leaving
 from sandbox.cluster.namespace import namespace
+from sandbox.cluster.readiness import LEAVING
 from sandbox.errors import SandboxError
 from sandbox.names import SYSTEM_NAMESPACE, Names
 from sandbox.steps.step import State, Status, Work
@@ -46,10 +48,13 @@ class SecretsStep:
 
     def check(self) -> Status:
         cluster = Cluster(self.names.kubeconfig)
+        for space in sorted({one.namespace for one in self.secrets}):
+            if is_leaving(cluster.get("v1", "Namespace", space) or {}):
+                return Status(State.ABSENT, f"Namespace {space} {LEAVING}")
         for one in self.secrets:
             place = f"{one.namespace}/{one.secret}"
             found = cluster.get("v1", "Secret", one.secret, one.namespace)
-            if found is None:
+            if found is None or is_leaving(found):
                 return Status(State.ABSENT, place)
             held = found.get("data") or {}
             pair = self.keystore.leaf_files(one.leaf).read()

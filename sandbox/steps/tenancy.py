@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sandbox.cluster import contexts
+from sandbox.cluster import contexts, deletion
 from sandbox.cluster.api import Cluster, ClusterError
 from sandbox.cluster.namespace import namespace
 from sandbox.cluster.tenant import Tenant, counted
@@ -20,7 +20,6 @@ from sandbox.steps.step import State, Status, Work
 RECORD = "sandbox"
 OWNER = "sandbox.dev/owner"
 GONE_TIMEOUT = 180.0
-NAMESPACE_TIMEOUT = 120.0
 
 
 @dataclass(frozen=True)
@@ -162,11 +161,7 @@ class TenancyStep:
         if found is None or not self.tenant.owns(found):
             return False
         self.tenant.delete("v1", "Namespace", self.namespace)
-
-        def going() -> str | None:
-            return "still there" if self.tenant.get("v1", "Namespace", self.namespace) else None
-
-        wait_until(going, what=f"the end of the namespace {self.namespace}", timeout=NAMESPACE_TIMEOUT)
+        deletion.await_end(self.tenant, [found])
         return True
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sandbox.cluster.api import Cluster, title
+from sandbox.cluster.deletion import is_leaving
 from sandbox.cluster.readiness import WORKLOADS, progress, wait_ready
 from sandbox.cluster.records import Records
 from sandbox.names import Names
@@ -17,7 +18,7 @@ from sandbox.steps.step import State, Status, Work
 
 @dataclass(frozen=True)
 class WorkloadsStep:
-    """Makes nothing; ready when every workload that was applied last, and is still there, is."""
+    """Makes nothing; ready when every workload that was applied last, and stays, is."""
 
     names: Names
     needs: tuple[str, ...] = ("cluster",)
@@ -45,4 +46,4 @@ class WorkloadsStep:
         cluster, record = records.cluster, applied.claimed(records, RECORD) or applied.Applied()
         wanted = (place for place in record.places if place.kind in WORKLOADS)
         found = (cluster.get(one.api_version, one.kind, one.name, one.namespace) for one in wanted)
-        return [live for live in found if live]
+        return [live for live in found if live and not is_leaving(live)]

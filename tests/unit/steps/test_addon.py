@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import pytest
 import yaml
@@ -16,6 +18,7 @@ from sandbox.addons.choice import Use
 from sandbox.addons.record import LABEL
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
+from sandbox.cluster.api import Cluster
 from sandbox.cluster.kind import Kind
 from sandbox.cluster.records import Records
 from sandbox.errors import SandboxError, UsageError
@@ -183,6 +186,39 @@ def test_what_a_command_enabled_stays_until_it_is_removed(step: AddonStep, serve
     bare.remove(cluster, bare.records(cluster)["mine"])
     assert {APP, TEXT, RECORD} & server.objects.keys() == set()
     assert bare.check() == Status(State.READY, "none")
+
+
+def test_a_killed_removal_is_finished_by_the_next_up(
+    step: AddonStep, server: ApiServer, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enabled = replace(step, uses=(), asked=(str(folder),))
+    up(enabled)
+    bare = replace(step, uses=())
+    delete = Cluster.delete
+
+    def killed(self: Cluster, *place: Any, **how: Any) -> None:
+        delete(self, *place, **how)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Cluster, "delete", killed)
+    with pytest.raises(KeyboardInterrupt):
+        bare.remove(bare.cluster, bare.records(bare.cluster)["mine"])
+    monkeypatch.undo()
+    assert TEXT in server.objects and RECORD in server.objects
+    assert bare.check().detail == "nobody asks for mine any more"
+    assert up(bare).state is State.READY
+    assert not {APP, TEXT, RECORD} & server.objects.keys()
+
+
+def test_what_is_being_deleted_is_installed_again(step: AddonStep, server: ApiServer) -> None:
+    up(step)
+    server.objects[TEXT]["metadata"] |= {"uid": "1", "deletionTimestamp": "2026-01-01T00:00:00Z"}
+    assert step.check().detail == "mine: ConfigMap default/text is being deleted"
+    timer = threading.Timer(0.3, server.objects.pop, (TEXT,))
+    timer.start()
+    assert up(step).state is State.READY
+    timer.join()
+    assert "deletionTimestamp" not in server.objects[TEXT]["metadata"]
 
 
 def test_a_folder_that_is_gone_leaves_the_addon_and_says_how_to_be_rid_of_it(step: AddonStep, folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -47,6 +48,22 @@ def test_they_are_applied_and_remembered(names: Names, server: ApiServer, object
     assert {A, B, RECORD} <= server.objects.keys()
     del server.objects[A]
     assert made.check().detail == "ConfigMap shop/a is gone"
+
+
+def test_what_is_being_deleted_is_applied_again_after_its_end(
+    names: Names, server: ApiServer, objects: tuple[dict[str, Any], ...]
+) -> None:
+    made = step(names, objects)
+    made.apply(NoWork())
+    shop = server.objects["/api/v1/namespaces/shop"]
+    shop["metadata"] = {"name": "shop", "uid": "1", "deletionTimestamp": "2026-01-01T00:00:00Z"}
+    assert (made.check().state, made.check().detail) == (State.DRIFTED, "Namespace shop is being deleted")
+    timer = threading.Timer(0.3, lambda: [server.objects.pop(place) for place in ("/api/v1/namespaces/shop", A, B)])
+    timer.start()
+    made.apply(NoWork())
+    timer.join()
+    assert made.check().state is State.READY
+    assert {A, B} <= server.objects.keys()
 
 
 def test_what_no_manifest_says_any_more_goes(

@@ -92,7 +92,7 @@ def test_a_pod_that_has_lost_step_is_waited_for_whatever_the_api_server_says(
     engine: FakeEngine, names: Names, server: ApiServer, step: DnsStep
 ) -> None:
     step.apply(NoWork())
-    answers, asked = [0, dns.BEHIND, dns.OTHERWISE, dns.OTHERWISE], []
+    answers, asked = [0, dns.BEHIND, dns.OTHERWISE, dns.OTHERWISE, 0], []
 
     def ask(box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
         asked.append(argv[5])
@@ -102,7 +102,7 @@ def test_a_pod_that_has_lost_step_is_waited_for_whatever_the_api_server_says(
     engine.add(FakeContainer(ContainerSpec(names.node, "node", (), {}, NETWORK), "", read_only=False))
     pod = {
         "kind": "Pod",
-        "metadata": {"name": "coredns-1", "labels": {"k8s-app": "kube-dns"}},
+        "metadata": {"name": "coredns-1", "namespace": "kube-system", "labels": {"k8s-app": "kube-dns"}},
         "spec": {"nodeName": names.node},
     }
     place = "/api/v1/namespaces/kube-system/pods/coredns-1"
@@ -112,5 +112,5 @@ def test_a_pod_that_has_lost_step_is_waited_for_whatever_the_api_server_says(
     assert (found := step.check()).detail == "coredns-1 has not read its configuration yet"
     assert found.state is State.DRIFTED
     step.apply(NoWork())
-    assert (asked, answers) == (["10.244.0.4"] * 4, [])
+    assert (asked, answers) == (["10.244.0.4"] * 5, [])
     assert pods.MARK in server.objects[place]["metadata"]["annotations"], "the kubelet is made to look"

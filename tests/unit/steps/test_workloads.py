@@ -45,3 +45,8 @@ def test_it_waits_for_what_was_applied_and_is_still_there(names: Names, server: 
     assert step.check().state is State.READY
     timer.join()
     assert step.undo() is False
+    server.objects[APP] = {
+        **deployment(ready=0),
+        "metadata": {"name": "app", "deletionTimestamp": "2026-01-01T00:00:00Z"},
+    }
+    assert step.check().state is State.READY
