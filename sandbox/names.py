@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import pwd
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 LABEL = "dev.sandbox.name"
-NETWORK = "sandbox"
+OWNER = "dev.sandbox.owner"
+# The network that all sandboxes of earlier releases shared; one that is on it stays there.
+SHARED_NETWORK = "sandbox"
+MAX_HOST = 63  # octets of a label (RFC 1035, section 2.3.4)
 EDGE = "sandbox-edge"
 PASSTHROUGH = "passthrough"
 SYSTEM_NAMESPACE = "sandbox-system"
@@ -79,9 +85,24 @@ class Home:
         return self.state / "locks" / name
 
     @property
-    def network(self) -> Path:
-        """The lock of whoever makes or removes the shared network."""
+    def networks(self) -> Path:
+        """The lock for making and removing networks."""
         return self.state / "network"
+
+    @property
+    def owner(self) -> str:
+        """The user and the state folder that own an object: `USER:UID:FOLDER`."""
+        uid = os.getuid()
+        try:
+            user = pwd.getpwuid(uid).pw_name
+        except KeyError:  # a container's user need not be in its passwd
+            user = str(uid)
+        return f"{user}:{uid}:{self.state.resolve()}"
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """The labels of what all sandboxes of this owner share."""
+        return {LABEL: "", OWNER: self.owner}
 
     @property
     def log(self) -> Path:
@@ -105,15 +126,27 @@ class Home:
 
 @dataclass(frozen=True)
 class Names:
-    """The names of everything that belongs to one sandbox."""
+    """The names of everything that belongs to one sandbox.
+
+    With `shared` it was made by an earlier release, on the network that all sandboxes shared.
+    """
 
     name: str
     home: Home
+    shared: bool = False
 
     @property
     def cluster(self) -> str:
         """The cluster, as kind knows it; also the kubeconfig's context, cluster and user."""
         return f"sandbox-{self.name}"
+
+    @property
+    def network(self) -> str:
+        """The network of nodes, registry and mirrors, and the claim of the name on this engine.
+
+        With a dot, which no name has: it can be no other's, nor the one that minikube names as the cluster.
+        """
+        return SHARED_NETWORK if self.shared else f"sandbox.{self.name}"
 
     @property
     def node(self) -> str:
@@ -137,7 +170,12 @@ class Names:
 
     def mirror(self, upstream: str) -> str:
         """The container that is the cache of one upstream registry, and its host name on the network."""
-        return f"sandbox-{self.name}-{upstream.replace(':', '-')}"
+        full = f"sandbox-{self.name}-{upstream.replace(':', '-')}"
+        first, dot, rest = full.partition(".")
+        if len(first) <= MAX_HOST:
+            return full
+        digest = hashlib.sha256(full.encode()).hexdigest()[:8]
+        return f"{first[: MAX_HOST - 9].rstrip('-')}-{digest}{dot}{rest}"
 
     @property
     def mirrors(self) -> Path:
@@ -146,8 +184,8 @@ class Names:
 
     @property
     def labels(self) -> Mapping[str, str]:
-        """What tells our objects from everybody else's."""
-        return {LABEL: self.name}
+        """What tells the sandbox's objects from all others: its name and its owner."""
+        return {**self.home.labels, LABEL: self.name}
 
     @property
     def folder(self) -> Path:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import tarfile
 import threading
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -15,6 +16,9 @@ from typing import Any
 from sandbox.host.engine import Container, ContainerSpec, Engine, EngineError, Network
 from sandbox.host.facts import Facts, read
 from sandbox.steps.step import State, Status, Work
+
+# The network of the sandbox "demo".
+NETWORK = "sandbox.demo"
 
 Program = Callable[["FakeContainer", Sequence[str]], tuple[int, str]]
 
@@ -29,6 +33,7 @@ class FakeContainer:
     running: bool = True
     address: str = ""
     joined: dict[str, str] = field(default_factory=dict)
+    ids: dict[str, str] = field(default_factory=dict)
     files: dict[PurePosixPath, bytes] = field(default_factory=dict)
     signals: list[str] = field(default_factory=list)
     log: str = ""
@@ -45,6 +50,7 @@ class FakeNetwork:
     subnet: str
     labels: Mapping[str, str]
     subnet6: str = ""
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
 
 
 class FakeEngine(Engine):
@@ -121,8 +127,18 @@ class FakeEngine(Engine):
             return None
         spec = box.spec
         published = {inner: frozenset(binds) for inner, binds in spec.publish.items()}
-        addresses = {spec.network: box.address, **box.joined} if box.running and spec.network != "host" else {}
-        return Container(name, box.id, box.running, box.image, dict(spec.labels), addresses, published)
+        return Container(
+            name,
+            box.id,
+            box.running,
+            box.image,
+            dict(spec.labels),
+            {one: self._address(box, one) for one in box.ids} if box.running else {},
+            published,
+            network=spec.network,
+            attached=dict(box.ids),
+            mounts=frozenset(map(str, (*spec.binds, *spec.read_only_binds))),
+        )
 
     def containers(self, label: str) -> tuple[Container, ...]:
         key, equals, value = label.partition("=")
@@ -215,33 +231,45 @@ class FakeEngine(Engine):
         found = self.networks.get(name)
         if found is None:
             return None
-        members = (box for box in self.boxes.values() if box.running and name in (box.spec.network, *box.joined))
-        names = frozenset(box.spec.name for box in members)
-        return Network(name, found.subnet, dict(found.labels), names, subnet6=found.subnet6)
+        names = frozenset(box.spec.name for box in self.boxes.values() if box.running and box.ids.get(name) == found.id)
+        return Network(name, found.subnet, dict(found.labels), names, subnet6=found.subnet6, id=found.id)
 
-    def spare_networks(self, name: str) -> tuple[str, ...]:
+    def spare_networks(self, name: str) -> tuple[Network, ...]:
         return ()
+
+    def labelled_networks(self, label: str) -> tuple[str, ...]:
+        return tuple(sorted(name for name, one in self.networks.items() if label.partition("=")[0] in one.labels))
 
     def create_network(self, name: str, labels: Mapping[str, str], *, subnet6: str = "") -> None:
         if name in self.networks:
             raise EngineError(f"making network {name} failed", details=f"network with name {name} already exists")
         self.networks[name] = FakeNetwork(f"172.{30 + len(self.networks)}.0.0/16", dict(labels), subnet6)
 
-    def connect_network(self, name: str, container: str, address: str) -> None:
+    def connect_network(self, name: str, container: str, address: str = "") -> None:
         doing = f"connecting {container} to network {name}"
         box = self._box(container, doing)
         if name not in self.networks:
             raise EngineError(f"{doing} failed", details=f"network {name} not found")
-        if name in (box.spec.network, *box.joined):
+        if name in box.ids:
             raise EngineError(f"{doing} failed", details=f"endpoint with name {container} already exists in network")
+        address = address or self._free(name)
         if any(address in (one.address, *one.joined.values()) for one in self.boxes.values()):
             raise EngineError(f"{doing} failed", details="Address already in use")
-        box.joined[name] = address
+        box.ids[name] = self.networks[name].id
+        if name == box.spec.network:
+            box.address = address
+        else:
+            box.joined[name] = address
 
     def disconnect_network(self, name: str, container: str) -> None:
-        self._box(container, f"disconnecting {container} from network {name}").joined.pop(name)
+        doing = f"disconnecting {container} from network {name}"
+        box = self._box(container, doing)
+        if box.ids.pop(name, None) is None:
+            raise EngineError(f"{doing} failed", details=f"container {container} is not connected to network {name}")
+        box.joined.pop(name, None)
 
     def remove_network(self, name: str) -> None:
+        name = next((known for known, one in self.networks.items() if one.id == name), name)
         found = self.network(name)
         if found and found.members:
             raise EngineError(f"removing network {name} failed", details=f"network {name} has active endpoints")
@@ -270,11 +298,13 @@ class FakeEngine(Engine):
     def _connect(self, box: FakeContainer) -> None:
         """Join the network and take the ports, as a start does."""
         doing, spec = f"starting container {box.spec.name}", box.spec
-        if spec.network == "host":
+        if spec.network in ("host", "none"):
             return
         network = self.networks.get(spec.network)
         if network is None:
             raise EngineError(f"{doing} failed", details=f"network {spec.network} not found")
+        if box.ids.get(spec.network, network.id) != network.id:  # the engine keeps to the one that it knows by its id
+            raise EngineError(f"{doing} failed", details=f"network {box.ids[spec.network]} not found")
         taken = {
             bind
             for other in self.boxes.values()
@@ -291,9 +321,16 @@ class FakeEngine(Engine):
                 raise EngineError(
                     f"{doing} failed", details=f"listen tcp4 {bind.address}:{bind.port}: address already in use"
                 )
-        used = {other.address for other in self.boxes.values()}
-        prefix = network.subnet.removesuffix("0.0/16")
-        box.address = next(address for last in range(2, 250) if (address := f"{prefix}0.{last}") not in used)
+        box.address = self._free(spec.network)
+        box.ids[spec.network] = network.id
+
+    def _free(self, network: str) -> str:
+        used = {address for one in self.boxes.values() for address in (one.address, *one.joined.values())}
+        prefix = self.networks[network].subnet.removesuffix("0.0/16")
+        return next(address for last in range(2, 250) if (address := f"{prefix}0.{last}") not in used)
+
+    def _address(self, box: FakeContainer, network: str) -> str:
+        return box.address if network == box.spec.network else box.joined[network]
 
     def _box(self, name: str, doing: str) -> FakeContainer:
         if name not in self.boxes:

@@ -25,14 +25,14 @@ from sandbox.host import failpoint, interruption
 from sandbox.host.engine import ContainerSpec, EngineError
 from sandbox.host.failpoint import DOORS, Failpoint
 from sandbox.ingress import traefik_kinds
-from sandbox.names import EDGE, NETWORK, Home, Names
+from sandbox.names import EDGE, Home, Names
 from sandbox.proxy import routes
 from sandbox.report import Reporter, Silent
 from sandbox.spec import Settled, Spec
 from sandbox.steps.step import Step
 from tests.api_server import ApiServer, kubeconfig, serving
 from tests.controllers import Controllers
-from tests.fakes import FakeContainer, FakeEngine
+from tests.fakes import NETWORK, FakeContainer, FakeEngine
 from tests.registry_simulator import Simulator
 from tests.unit.steps.nodes import Nodes
 

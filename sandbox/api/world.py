@@ -97,12 +97,15 @@ def own_images(spec: Spec, home: Home, engine: Engine) -> OwnImages:
 def steps(spec: Spec, *, purge: bool = False) -> tuple[tuple[Step, ...], Engine, OwnImages]:
     """The plan of a sandbox on this machine, with the engine and the images it is made for."""
     from sandbox import plan, preflight
+    from sandbox.host import own as owned
     from sandbox.host.engine import Engine
 
     place = home()
     engine = Engine.connect()
     spec = as_made(spec)
     with engine.glance():
+        if spec.cluster.is_ours:
+            owned.require(engine, place.sandbox(spec.name))
         own = own_images(spec, place, engine)
         settled, accounts = preflight.settle(spec, place, engine), keychain(spec.credentials)
         return plan.build(settled, place, engine, own, purge=purge, keychain=accounts), engine, own

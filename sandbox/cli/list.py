@@ -7,6 +7,7 @@ import json
 import click
 
 from sandbox.cli import environment, session
+from sandbox.host import own
 from sandbox.host.engine import Engine
 from sandbox.names import LABEL
 from sandbox.proxy import routes
@@ -19,7 +20,8 @@ def run(ctx: click.Context, *, output: str) -> int:
     home = environment.home()
     engine = Engine.connect()
     known = {route.name: route.domain for folder in (home.edge, home.passthrough) for route in routes.load(folder)}
-    names = sorted({one.labels[LABEL] for one in engine.containers(LABEL) if one.labels[LABEL]} | known.keys())
+    ours = own.containers(engine, home)
+    names = sorted({one.labels[LABEL] for one in ours if one.labels[LABEL]} | known.keys())
     rows = []
     for name in names:
         spec = session.remembered(name)

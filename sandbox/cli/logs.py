@@ -59,7 +59,7 @@ def _parts(spec: Spec, scene: Scene) -> dict[str, Part]:
         engine = scene.contact.engine
         parts |= {
             "status": lambda: _status(spec),
-            "containers": lambda: machine.containers(engine),
+            "containers": lambda: machine.containers(engine, scene.home),
             "nodes": lambda: cluster.nodes(lookup.nodes(engine, scene.names)),
         }
     if scene.names.kubeconfig.exists():

@@ -129,7 +129,7 @@ def _issue(home: Home, route: Route, added: Sequence[ByHand]) -> None:
 def _take_in(home: Home, route: Route) -> None:
     """Let the proxy have it, if it runs; `up` starts one that does not."""
     engine = Engine.connect()
-    found = EdgeContainer(engine, home.edge).find()
+    found = EdgeContainer.of(engine, home).find()
     if found is None or not found.running:
         click.echo("the proxy does not run; sandbox up starts it", err=True)
         return
@@ -145,7 +145,7 @@ def _take_in(home: Home, route: Route) -> None:
 
 def _trouble(home: Home, host: str) -> str | None:
     """What the proxy says of the server behind a host, once it had the time to look; None when all is well."""
-    box = EdgeContainer(Engine.connect(), home.edge)
+    box = EdgeContainer.of(Engine.connect(), home)
 
     def unsettled() -> str | None:
         known = byhand.merged(routes.load(home.edge), byhand.load(home.edge))

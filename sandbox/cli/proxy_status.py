@@ -27,7 +27,7 @@ def run(ctx: click.Context, *, output: str) -> int:
     """Show every host or domain, where it leads, and how it stands there."""
     environment.start_log(verbose=ctx.obj)
     home = environment.home()
-    box = EdgeContainer(Engine.connect(), home.edge)
+    box = EdgeContainer.of(Engine.connect(), home)
     known = routes.load(home.edge)
     container = box.find()
     running = container is not None and container.running

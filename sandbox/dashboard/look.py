@@ -13,6 +13,7 @@ from sandbox.certs.inventory import Entry, inventory
 from sandbox.certs.keystore import Keystore
 from sandbox.cluster.api import Cluster
 from sandbox.errors import SandboxError
+from sandbox.host import own
 from sandbox.host.engine import Container, Engine
 from sandbox.ingress.page import hosts_of, suffix
 from sandbox.names import LABEL, REGISTRY_PORT, Home, Names
@@ -36,7 +37,7 @@ Survey = Callable[[], Iterable[tuple[Step, Status]]]
 def sandboxes(home: Home, engine: Engine, surveys: Mapping[str, Survey], *, now: datetime) -> Sequence[Part]:
     """Every sandbox that has a container or a route, by name; steps only of those whose spec is known (`surveys`)."""
     known = {route.name: route for route in routes.load(home.edge)}
-    ours = engine.containers(LABEL)
+    ours = own.containers(engine, home)
     names = sorted({one.labels[LABEL] for one in ours if one.labels[LABEL]} | known.keys() | surveys.keys())
     with ThreadPoolExecutor(WIDTH) as pool:
         looked = [
@@ -47,14 +48,14 @@ def sandboxes(home: Home, engine: Engine, surveys: Mapping[str, Survey], *, now:
 
 def registries(home: Home, engine: Engine) -> Mapping[str, Part]:
     """What the registry of each sandbox holds, by the sandbox's name."""
-    ours = {one.labels[LABEL]: one for one in engine.containers(LABEL)}
-    own = {name: engine.container(home.sandbox(name).registry) for name in ours if name}
-    return {name: attempt(partial(_registry, one)) for name, one in own.items() if one}
+    ours = {one.labels[LABEL]: one for one in own.containers(engine, home)}
+    found = {name: engine.container(home.sandbox(name).registry) for name in ours if name}
+    return {name: attempt(partial(_registry, one)) for name, one in found.items() if one}
 
 
 def edge(home: Home, engine: Engine) -> Part:
     """Where every host leads, and how it stands there."""
-    box = EdgeContainer(engine, home.edge)
+    box = EdgeContainer.of(engine, home)
     container = box.find()
     running = container is not None and container.running
     try:

@@ -9,24 +9,30 @@ from sandbox.doctor.row import Finding, ok, warn
 from sandbox.doctor.scene import Scene
 from sandbox.errors import SandboxError
 from sandbox.host import files as locks
+from sandbox.host import own
 from sandbox.host.engine import Engine
-from sandbox.names import EDGE, LABEL, NETWORK, Home
+from sandbox.names import LABEL, SHARED_NETWORK, Home
 from sandbox.providers.provider import Standing
 from sandbox.proxy import routes
 from sandbox.steps import lookup, remembered
+from sandbox.steps.network import is_free
 
 
 def containers(scene: Scene) -> Finding:
     """Containers with our label whose sandbox has neither a route nor files, and an edge that leads nowhere."""
     known = _known(scene.home)
-    labelled = with_engine(scene).engine.containers(LABEL)
+    engine = with_engine(scene).engine
+    labelled = own.containers(engine, scene.home)
     orphans = {one.name: one.labels[LABEL] for one in labelled if one.labels[LABEL] and one.labels[LABEL] not in known}
     if orphans:
         return warn(f"of no known sandbox: {', '.join(sorted(orphans))}", _down(set(orphans.values())))
-    if any(one.name == EDGE for one in labelled) and not routes.load(scene.home.edge):
+    edge = own.edge(engine, scene.home)
+    if any(one.name == edge for one in labelled) and not routes.load(scene.home.edge):
         of_all = sorted(one.name for one in labelled if not one.labels[LABEL])
-        return warn(f"{EDGE} runs and has no route", f"docker rm -f {' '.join(of_all)}")
-    return ok("every container of ours belongs to a sandbox" if labelled else "there are none")
+        return warn(f"{edge} runs and has no route", f"docker rm -f {' '.join(of_all)}")
+    others = len(engine.containers(LABEL)) - len(labelled)
+    also = f"; {others} are of other users or of earlier releases, and stay" if others else ""
+    return ok(("every container of ours belongs to a sandbox" if labelled else "there are none") + also)
 
 
 def files(scene: Scene) -> Finding:
@@ -52,28 +58,39 @@ def _abroad(home: Home) -> set[str]:
 
 
 def networks(scene: Scene) -> Finding:
-    """Our network without anybody on it."""
-    engine = with_engine(scene).engine
-    network = engine.network(NETWORK)
-    if network is None:
-        return ok(f"there is no network {NETWORK}")
-    if network.members or engine.containers(LABEL):
-        return ok(f"{NETWORK} has {len(network.members)} members")
-    return warn(f"nobody is on the network {NETWORK}")
+    """Networks of sandboxes that are gone, and the shared one of earlier releases, without a container."""
+    unused = _unused_networks(scene)
+    if unused:
+        return warn(f"no container is on {', '.join(unused)}", f"docker network rm {' '.join(unused)}")
+    return ok("every network of ours is in use")
 
 
-def remove_network(scene: Scene) -> None:
-    """Take our network away, which the engine refuses while anybody is on it; one that others made stays."""
-    engine = with_engine(scene).engine
-    found = engine.network(NETWORK)
-    if found and LABEL in found.labels:
-        engine.remove_network(NETWORK)
+def remove_networks(scene: Scene) -> None:
+    """Remove them; the engine refuses one that a container has joined meanwhile."""
+    for name in _unused_networks(scene):
+        with_engine(scene).engine.remove_network(name)
+
+
+def _unused_networks(scene: Scene) -> list[str]:
+    engine, known = with_engine(scene).engine, _known(scene.home)
+    found = [network for name in engine.labelled_networks(LABEL) if (network := engine.network(name))]
+    return [
+        one.name
+        for one in found
+        if not one.members
+        and (
+            is_free(engine, one)
+            if one.name == SHARED_NETWORK
+            else own.is_ours(one, scene.home) and one.labels[LABEL] not in known and not engine.container(one.name)
+        )
+    ]
 
 
 def volumes(scene: Scene) -> Finding:
     """Data of registries that are gone."""
     engine = with_engine(scene).engine
-    found = engine.labelled_volumes(LABEL)
+    labelled = engine.labelled_volumes(LABEL).items()
+    found = {name: labels for name, labels in labelled if own.is_ours(labels, scene.home)}
     orphans = {name: labels[LABEL] for name, labels in found.items() if not _is_kept(labels[LABEL], scene.home, engine)}
     if orphans:
         fix = "\n".join(f"sandbox down {owner} --purge" for owner in sorted(set(orphans.values())))
@@ -114,6 +131,6 @@ def _down(names: set[str]) -> str:
 CHECKS = (
     Check("leftovers.containers", "every container of ours belongs to a sandbox", "sandbox down NAME", containers),
     Check("leftovers.files", "every sandbox with files has its node", "sandbox down NAME", files),
-    Check("leftovers.networks", "the network is in use", f"docker network rm {NETWORK}", networks, remove_network),
+    Check("leftovers.networks", "every network is in use", "docker network rm NETWORK", networks, remove_networks),
     Check("leftovers.volumes", "every volume belongs to a sandbox", "sandbox down NAME --purge", volumes),
 )

@@ -11,8 +11,8 @@ from sandbox.cluster.kind import PODS, SERVICES
 from sandbox.doctor.check import Check, with_engine
 from sandbox.doctor.row import Finding, error, ok, skipped, warn
 from sandbox.doctor.scene import Scene
+from sandbox.host import own
 from sandbox.host.resolvers import upstream
-from sandbox.names import NETWORK
 
 ROUTES = Path("/proc/net/route")
 INSIDE = {"pods": IPv4Network(PODS), "Services": IPv4Network(SERVICES)}
@@ -21,14 +21,15 @@ UP = 1
 
 def subnet(scene: Scene) -> Finding:
     """Whether another interface, a VPN's say, claims addresses of the sandbox's network."""
-    network = with_engine(scene).engine.network(NETWORK)
+    engine = with_engine(scene).engine
+    network = engine.network(own.located(engine, scene.names).network)
     if network is None or not network.subnet:
-        return skipped(f"the network {NETWORK} is not made yet")
+        return skipped(f"the network {scene.names.network} is not made yet")
     mine = IPv4Network(network.subnet)
     clashes = [f"{theirs} on {device}" for theirs, device in _routes() if theirs.overlaps(mine) and theirs != mine]
     if clashes:
-        return error(f"{NETWORK} is {mine}; this machine routes {', '.join(clashes)}")
-    return ok(f"{NETWORK} is {mine}, which no other route of this machine touches")
+        return error(f"{network.name} is {mine}; this machine routes {', '.join(clashes)}")
+    return ok(f"{network.name} is {mine}, which no other route of this machine touches")
 
 
 def cluster_ranges(scene: Scene) -> Finding:

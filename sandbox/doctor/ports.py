@@ -6,7 +6,7 @@ from sandbox.certs.keystore import Keystore
 from sandbox.doctor.check import Check, with_engine
 from sandbox.doctor.row import Finding, error, ok, skipped, warn
 from sandbox.doctor.scene import Scene
-from sandbox.host import ports
+from sandbox.host import own, ports
 from sandbox.host.engine import Bind, Engine
 from sandbox.names import EDGE, PASSTHROUGH, Home
 from sandbox.proxy import passthrough_state
@@ -21,9 +21,10 @@ def https(scene: Scene) -> Finding:
     engine = with_engine(scene).engine
     binds = [Bind(scene.spec.proxy.listen, port) for port in scene.spec.proxy.ports]
     held = {bind: holder(bind, engine, scene.home) for bind in binds}
-    own = PASSTHROUGH if scene.spec.runs_process else EDGE
+    edge = own.edge(engine, scene.home) if engine else EDGE
+    ours = PASSTHROUGH if scene.spec.runs_process else edge
     evidence = ", ".join(f"{bind.address}:{bind.port} {who or 'free'}" for bind, who in held.items())
-    taken = [bind for bind, who in held.items() if who not in (None, own)]
+    taken = [bind for bind, who in held.items() if who not in (None, ours)]
     if not taken:
         return ok(evidence)
     free = ports.next_free(taken[0].address, taken[0].port)
@@ -37,8 +38,8 @@ def registry(scene: Scene) -> Finding:
     bind = Bind("127.0.0.1", scene.spec.registry.port)
     who = holder(bind, with_engine(scene).engine, scene.home)
     evidence = f"{bind.address}:{bind.port} {who or 'free'}"
-    own = scene.names.registry if scene.spec.cluster.is_ours else PASSTHROUGH
-    if who in (None, own):
+    ours = scene.names.registry if scene.spec.cluster.is_ours else PASSTHROUGH
+    if who in (None, ours):
         return ok(evidence)
     free = ports.next_free(bind.address, bind.port)
     return error(evidence, f"stop it, or use another port: sandbox up{scene.which} --registry-port {free}")

@@ -14,7 +14,6 @@ from sandbox.doctor.check import Check, with_engine
 from sandbox.doctor.row import Finding, error, ok, skipped, warn
 from sandbox.doctor.scene import Scene
 from sandbox.host import process
-from sandbox.names import NETWORK
 
 # https://kubernetes.io/releases/version-skew-policy/#kubectl
 SKEW = 1
@@ -32,7 +31,7 @@ def kind(scene: Scene) -> Finding:
     """The kind that makes clusters, if the sandbox's is one of them."""
     if scene.spec.cluster.provider != "kind":
         return skipped(f"the sandbox's cluster is made by {scene.spec.cluster.provider}")
-    found = Kind.find(NETWORK, extra=Store(scene.home.bundle).program(recipes()["kind"], "kind").parent)
+    found = Kind.find(scene.names.network, extra=Store(scene.home.bundle).program(recipes()["kind"], "kind").parent)
     found.require()
     return ok(f"{_first_line(_said(scene, found.program, 'version'))}, {found.program}")
 

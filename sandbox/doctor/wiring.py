@@ -6,9 +6,9 @@ from sandbox.doctor.check import Check, with_engine
 from sandbox.doctor.row import Finding, error, ok, skipped
 from sandbox.doctor.scene import Scene
 from sandbox.host.engine import Engine
-from sandbox.names import EDGE, NETWORK
 from sandbox.proxy import edge as edge_files
 from sandbox.proxy import passthrough_state, routes
+from sandbox.proxy.container import EdgeContainer
 from sandbox.registry.client import Client
 from sandbox.steps import lookup
 from sandbox.steps.inner_canary import InnerCanaryStep
@@ -75,7 +75,8 @@ def _passthrough(scene: Scene) -> Finding:
 
 def _edge(scene: Scene) -> Finding:
     engine = with_engine(scene).engine
-    trouble = _not_running(engine, EDGE)
+    box = EdgeContainer.of(engine, scene.home)
+    trouble = _not_running(engine, box.name)
     if trouble:
         return trouble
     known = routes.load(scene.home.edge)
@@ -84,9 +85,8 @@ def _edge(scene: Scene) -> Finding:
         return skipped(f"the edge has no route for {scene.names.name}; up makes it")
     if not edge_files.is_current(scene.home.edge, known):
         return error("its configuration is not the present routes'")
-    container = engine.container(EDGE)
-    if container is None or NETWORK not in container.addresses:
-        return error(f"it is not on the network {NETWORK}")
+    if outside := box.missing((mine,)):
+        return error(f"{box.name} is not on the network {', '.join(outside)}")
     return ok(f"*.{mine.domain} leads to {', '.join((mine.upstream, *mine.replicas))}")
 
 

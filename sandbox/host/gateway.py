@@ -6,6 +6,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 from sandbox.errors import SandboxError
 from sandbox.host.engine import Engine, Network
+from sandbox.names import LABEL
 
 # Their engines run in a virtual machine, whose own address the gateway is; they tell the host's by a name.
 VIRTUAL = ("Docker Desktop", "OrbStack")
@@ -39,6 +40,14 @@ def free_address(engine: Engine, name: str) -> str:
     last = int(IPv4Network(network.subnet).broadcast_address)
     free = (str(IPv4Address(last - back)) for back in range(RESERVED, RESERVED + len(taken) + 1))
     return next(address for address in free if address not in taken)
+
+
+def spare_address(engine: Engine, name: str) -> str:
+    """Where a container of ours joins a network: at its end, or wherever the engine likes on one made by it.
+
+    Only of a range that was chosen by the network's maker does the engine let anybody choose an address.
+    """
+    return "" if LABEL in joined(engine, name).labels else free_address(engine, name)
 
 
 def gateway(network: Network) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sandbox.bundle.own import OwnImages
 from sandbox.host.engine import Engine
+from sandbox.host.own import located
 from sandbox.names import Home
 from sandbox.plan import addons, certificates, cluster, edge, ingress, registry
 from sandbox.plan.provider import provider
@@ -34,13 +35,13 @@ def build(
         from sandbox.plan import existing  # many modules that no other sandbox needs
 
         return existing.build(spec, home, engine, own, purge=purge, keychain=keychain)
-    names = home.sandbox(spec.name)
+    names = located(engine, home.sandbox(spec.name))
     site = Site(spec, names, engine, own, provider(spec, names, engine, own))
     lan = access(spec, site.keystore)
     steps: list[Step] = [
         RememberedStep(site.names, spec, purge),
         registry.images(spec, engine, own, site.store),
-        NetworkStep(engine, home, ipv6=spec.cluster.ip_family != "ipv4"),
+        NetworkStep(engine, names, ipv6=spec.cluster.ip_family != "ipv4"),
         certificates.authority(site, lan, edge.leaf(site, lan), purge),
         registry.registry(site, purge),
         *registry.mirrors(site, keychain, purge),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sandbox.bundle.own import IN_PODS
 from sandbox.bundle.recipe import recipes
 from sandbox.cluster import manifests
-from sandbox.names import HOST, INGRESS_SERVICE, NETWORK
+from sandbox.names import HOST, INGRESS_SERVICE
 from sandbox.plan.provider import proxied, upstream
 from sandbox.plan.site import Site
 from sandbox.steps.apply import ApplyStep
@@ -38,7 +38,7 @@ def cluster(site: Site) -> list[Step]:
 
 def join(site: Site, before: set[str]) -> list[Step]:
     """The way to a cluster on a network of its own, for those of the steps `before` that have containers."""
-    if site.nodes.network == NETWORK:
+    if site.nodes.network == site.names.network:
         return []
     needs = tuple(name for name in ("cluster", "registry", "mirrors", "edge") if name in before)
     return [JoinStep(site.engine, site.names, site.nodes.network, needs)]

@@ -11,7 +11,7 @@ from sandbox.host import proxies, resolvers
 from sandbox.host.engine import Engine
 from sandbox.host.proxies import Proxies
 from sandbox.host.resolvers import Upstream
-from sandbox.names import NETWORK, Names
+from sandbox.names import Names
 from sandbox.providers import kind, minikube
 from sandbox.providers.kind import KindProvider
 from sandbox.providers.minikube import MinikubeProvider
@@ -27,7 +27,7 @@ def provider(spec: Spec, names: Names, engine: Engine, own: OwnImages) -> Provid
 
 
 def _kind(spec: Spec, names: Names, engine: Engine, own: OwnImages) -> KindProvider:
-    program = Kind.find(NETWORK, extra=Store(names.home.bundle).program(recipes()["kind"], "kind").parent)
+    program = Kind.find(names.network, extra=Store(names.home.bundle).program(recipes()["kind"], "kind").parent)
     servers, search = upstream(spec).servers, spec.network.search
     told = proxied(spec, names, engine, kind.nodes(engine, names))
     return KindProvider(engine, names, program, spec.cluster, own.references["node"], _tags(own), servers, search, told)

@@ -14,7 +14,7 @@ from sandbox.cluster.kind import Kind
 from sandbox.cluster.minikube import Minikube
 from sandbox.errors import MissingTool, SandboxError, UsageError
 from sandbox.host import process
-from sandbox.names import NETWORK, Home
+from sandbox.names import Home
 from sandbox.preflight import shape
 from sandbox.preflight.occupancy import PortTaken
 from sandbox.preflight.privileges import PortForbidden
@@ -42,7 +42,7 @@ def require(spec: Spec, home: Home, own: OwnImages) -> None:
     if spec.cluster.provider == "minikube":
         minikube.require(Minikube.find(spec.cluster.profile or names.cluster), adopted=spec.cluster.profile is not None)
     else:
-        Kind.find(NETWORK, extra=Store(home.bundle).program(recipes()["kind"], "kind").parent).require()
+        Kind.find(names.network, extra=Store(home.bundle).program(recipes()["kind"], "kind").parent).require()
         own.require(spec.cluster.kubernetes)
         shape.require(spec.cluster, own)
     if not kubeconfig.holds(home.kubeconfig, names.cluster, names.kubeconfig):

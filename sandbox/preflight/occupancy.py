@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sandbox.errors import SandboxError
-from sandbox.host import ports
+from sandbox.host import own, ports
 from sandbox.host.engine import Bind, Container, Engine
 from sandbox.names import EDGE, LABEL, PASSTHROUGH, Home
 from sandbox.preflight import claims
@@ -54,23 +54,25 @@ class Machine:
     home: Home
     engine: Engine
     ours: tuple[Container, ...]
+    edge: str = EDGE
 
     @classmethod
     def look(cls, name: str, home: Home, engine: Engine) -> Machine:
         """Look at the containers there are now."""
-        return cls(name, home, engine, engine.containers(LABEL))
+        return cls(name, home, engine, own.containers(engine, home), own.edge(engine, home))
 
     def occupant(self, owner: str, bind: Bind) -> Occupant | None:
         """Who keeps `owner` from listening there; None when nobody does."""
         starting = claims.claimant(self.home.claims, bind.port, owner)
         if starting:
             return Occupant(f"sandbox '{starting}', which is starting", "wait for it")
+        container = self.edge if owner == EDGE else owner
         publishers = [one for one in self.ours if any(bind in binds for binds in one.published.values())]
-        if any(one.name == owner and (one.running or one.held) for one in publishers):
+        if any(one.name == container and (one.running or one.held) for one in publishers):
             return None
-        other = next((one for one in publishers if one.name != owner), None)
+        other = next((one for one in publishers if one.name != container), None)
         if other:
-            return _container(other)
+            return _container(other, self.home)
         promised = next((route for route in self._others(owner) if (bind.address, bind.port) in route.takes), None)
         if promised:
             return Occupant(f"sandbox '{promised.name}'", f"`sandbox down {promised.name}`")
@@ -93,12 +95,12 @@ class Machine:
 
     def _is_left_over(self, bind: Bind) -> bool:
         """Whether the port is held for an edge that is no more or has not come yet; the next one takes it over."""
-        box = EdgeContainer(self.engine, self.home.edge)
+        box = EdgeContainer(self.engine, self.home, self.edge)
         return any(one.name == box.holder and one.running for one in self.ours) and bind in sockets.held(box.folder)
 
     def _gives_up(self, port: int) -> bool:
         """Whether the edge holds the port on another address, for this sandbox alone, and so will start without it."""
-        edge = next((one for one in self.ours if one.name == EDGE and one.running), None)
+        edge = next((one for one in self.ours if one.name == self.edge and one.running), None)
         held = {bind.port for binds in edge.published.values() for bind in binds} if edge else set()
         others = (route for route in routes.load(self.home.edge) if route.name != self.name)
         return port in held and all(port != theirs for route in others for _, theirs in route.listen)
@@ -107,7 +109,7 @@ class Machine:
         publisher = self.engine.publisher(port)
         container = self.engine.container(publisher) if publisher else None
         if container:
-            return _container(container)
+            return _container(container, self.home)
         found = ports.holder(port)
         return Occupant(str(found), f"stop it (kill {found.pid})") if found else Occupant(UNKNOWN)
 
@@ -124,8 +126,10 @@ def taken(wanted: Wanted, occupant: Occupant) -> PortTaken:
     )
 
 
-def _container(found: Container) -> Occupant:
+def _container(found: Container, home: Home) -> Occupant:
     sandbox, project = found.labels.get(LABEL), found.labels.get(PROJECT)
+    if sandbox is not None and not own.is_ours(found, home):
+        return Occupant(f"container {found.name}, {own.whose(found)}", "have its user free it")
     if sandbox:
         return Occupant(f"container {found.name} of sandbox '{sandbox}'", f"`sandbox down {sandbox}`")
     of = f" of project '{project}'" if project else ""

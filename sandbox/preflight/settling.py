@@ -10,7 +10,7 @@ from itertools import chain
 from pydantic import ValidationError
 
 from sandbox.errors import SandboxError, UsageError
-from sandbox.host import files, ports
+from sandbox.host import files, own, ports
 from sandbox.host.engine import Bind, Engine
 from sandbox.names import EDGE, PASSTHROUGH, REGISTRY_PORT, Home
 from sandbox.preflight import claims
@@ -43,6 +43,8 @@ def reserve(spec: Spec, home: Home, engine: Engine) -> Iterator[Settled]:
     files.make_private_dir(home.state)
     with ExitStack() as stack:
         with edge.alone(home.edge):  # nobody else chooses, or starts an edge, meanwhile
+            if spec.cluster.is_ours:
+                own.require(engine, home.sandbox(spec.name))
             machine = Machine.look(spec.name, home, engine)
             settled = _settle(spec, machine)
             _require_names(settled, home)

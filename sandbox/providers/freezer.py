@@ -12,7 +12,7 @@ from pathlib import Path
 from sandbox.errors import SandboxError
 from sandbox.host import own
 from sandbox.host.engine import Container, ContainerSpec, Engine
-from sandbox.names import NETWORK, Names
+from sandbox.names import Names
 
 # What the engine says when it has killed a container and that does not end (moby, daemon/kill.go).
 DEAF = "did not receive an exit event"
@@ -37,10 +37,10 @@ def ending(engine: Engine, names: Names, nodes: Sequence[Container], end: Callab
         return
     command = ("sh", "-c", LET_GO, "let-go", *(node.id for node in nodes))
     helper = f"{names.cluster}-thaw"
-    own.make_room(engine, helper)
+    own.make_room(engine, helper, names.home)
     try:
         binds = {FREEZER: "/freezer"}
-        engine.run(ContainerSpec(helper, nodes[0].image, command, names.labels, NETWORK, binds=binds))
+        engine.run(ContainerSpec(helper, nodes[0].image, command, names.labels, "none", binds=binds))
         end()
     finally:
-        own.remove(engine, helper)
+        own.remove(engine, helper, names.home)

@@ -17,9 +17,10 @@ from sandbox.cluster.kind import KUBELET_LAST, NO_DNS_YET, RESOLV_CONF, Kind, Ta
 from sandbox.errors import SandboxError
 from sandbox.host import files
 from sandbox.host.engine import Engine
+from sandbox.host.own import COMPLETE
 from sandbox.host.resolvers import resolv_conf
 from sandbox.host.waiting import WaitTimeout, wait_until
-from sandbox.names import NETWORK, Names
+from sandbox.names import Names
 from sandbox.providers import freezer
 from sandbox.providers.containers import Containers
 from sandbox.providers.kind_join import ADMIN, PORT, ROLE, START_TIMEOUT, Joining
@@ -30,9 +31,6 @@ ROLES = ("control-plane", "worker")  # the others balance load and run no pods
 
 # Where a node image for kind says which Kubernetes it has.
 VERSION = PurePosixPath("/kind/version")
-# A file in the node that says kind came to its end, and what it was told; it lasts as long as the node does.
-COMPLETE = PurePosixPath("/kind/sandbox-complete")
-
 WIDTH = 8
 API_TIMEOUT = 120.0  # seconds
 # The API server's socket takes connections long before anybody serves them. Then whoever does not speak TLS is told so
@@ -52,7 +50,7 @@ SETTLE = 3.0  # seconds; the engine copies the image's /var before a new node is
 def nodes(engine: Engine, names: Names, wanted: spec.Nodes | None = None) -> Containers:
     """The nodes of a sandbox's kind cluster, there or not; with `wanted`, those that are yet to come are known too."""
     mark, expected = f"io.x-k8s.kind.cluster={names.cluster}", node_names(names.cluster, wanted or spec.Nodes())
-    return Containers(engine, NETWORK, names.node, mark, expected, ROLE, ROLES)
+    return Containers(engine, names.network, names.node, mark, expected, ROLE, ROLES)
 
 
 @dataclass(frozen=True)
@@ -98,7 +96,8 @@ class KindProvider:
         nodes, wanted = spec.Nodes(**before["nodes"]), self.shape.nodes
         if nodes.control_plane != wanted.control_plane or nodes.workers > wanted.workers:
             return f"it was made with {nodes.total} nodes, {nodes.control_plane} of them control planes"
-        other = [key for key, value in self._record().items() if key != "nodes" and before.get(key) != value]
+        made = {key: value for key, value in self._record().items() if key not in ("nodes", "owner")}
+        other = [key for key, value in made.items() if before.get(key) != value]
         return f"it was made with another {', '.join(other)}" if other else None
 
     def drift(self) -> str | None:
@@ -286,12 +285,12 @@ class KindProvider:
 
     @property
     def _joining(self) -> Joining:
-        return Joining(self.engine, NETWORK, self.names.cluster, self.names.node)
+        return Joining(self.engine, self.names.network, self.names.cluster, self.names.node)
 
     def _record(self) -> dict[str, object]:
         """What a cluster is made with for good, by the words of the spec."""
         fields = self.shape.model_dump(mode="json", include={"ip_family", "feature_gates", "mounts", "kind"})
-        return {"nodes": self.shape.nodes.model_dump(), **fields}
+        return {"nodes": self.shape.nodes.model_dump(), "owner": self.names.home.owner, **fields}
 
     @property
     def _containers(self) -> Containers:

@@ -11,10 +11,10 @@ from sandbox.cluster import proxy
 from sandbox.cluster.api import Cluster
 from sandbox.cluster.minikube import RUNTIME, Minikube
 from sandbox.errors import Away, SandboxError, UsageError
-from sandbox.host import files, process
+from sandbox.host import files, own, process
 from sandbox.host.engine import Engine, EngineError
 from sandbox.host.waiting import wait_until
-from sandbox.names import LABEL, Names
+from sandbox.names import Names
 from sandbox.providers.containers import Containers
 from sandbox.providers.provider import Standing
 from sandbox.providers.proxied import Proxied
@@ -175,7 +175,7 @@ class MinikubeProvider:
     def _leave_network(self) -> None:
         """minikube cannot remove a network that others are on."""
         network = self.engine.network(self.nodes.network)
-        ours = {one.name for one in self.engine.containers(LABEL)}
+        ours = {one.name for one in own.containers(self.engine, self.names.home)}
         for member in sorted(ours & network.members) if network else ():
             self.engine.disconnect_network(self.nodes.network, member)
 

@@ -15,9 +15,9 @@ from sandbox.errors import SandboxError
 from sandbox.host import own
 from sandbox.host.engine import Bind, Container, ContainerSpec, Engine, EngineError
 from sandbox.host.facts import Facts
-from sandbox.host.gateway import free_address
+from sandbox.host.gateway import spare_address
 from sandbox.host.waiting import wait_until
-from sandbox.names import EDGE, LABEL, NETWORK
+from sandbox.names import EDGE, Home
 from sandbox.proxy import config, edge, sockets, termination
 from sandbox.proxy.control import Control, Unreachable
 from sandbox.proxy.routes import Route
@@ -35,12 +35,28 @@ PATIENCE = 20.0  # seconds until a container that runs has to answer
 
 @dataclass(frozen=True)
 class EdgeContainer:
-    """HAProxy with the files of `folder`."""
+    """HAProxy with the files of this owner's edge, on a network of its own and on those of its routes."""
 
     engine: Engine
-    folder: Path
+    home: Home
     name: str = EDGE
-    network: str = NETWORK
+
+    @classmethod
+    def of(cls, engine: Engine, home: Home) -> EdgeContainer:
+        """This owner's edge, whatever its name."""
+        return cls(engine, home, own.edge(engine, home))
+
+    @property
+    def folder(self) -> Path:
+        """Where its files are."""
+        return self.home.edge
+
+    @property
+    def network(self) -> str:
+        """The network that it is made on. Its name sorts before those of sandboxes: the engine takes the first as the
+        way to its published ports, and would publish them again at each sandbox that comes (libnetwork, endpoint.go).
+        """
+        return self.name
 
     @property
     def control(self) -> Control:
@@ -76,16 +92,28 @@ class EdgeContainer:
         self.join(known)
 
     def join(self, known: Sequence[Route]) -> None:
-        """Be on every network where the routes lead, as far as there are such networks yet."""
-        for name in sorted({route.network for route in known} - {self.network}):
-            network = self.engine.network(name)
-            if network and self.name not in network.members:
-                self.engine.connect_network(name, self.name, free_address(self.engine, name))
+        """Be on every network that the routes name, as far as there are such networks yet."""
+        for name in self.missing(known):
+            self.engine.connect_network(name, self.name, spare_address(self.engine, name))
+
+    def leave(self, network: str) -> None:
+        """Be on a network no longer, so that it can be removed."""
+        found = self.find()
+        if found and network != self.network and network in found.attached:
+            self.engine.disconnect_network(network, self.name)
 
     def remove(self) -> bool:
-        """Take it away with what belongs to it; returns whether there was anything."""
-        removed = [own.remove(self.engine, name) for name in (self.name, self.holder)]
+        """Remove it with what belongs to it; returns whether there was anything."""
+        removed = [own.remove(self.engine, name, self.home) for name in (self.name, self.holder)]
+        network = self.engine.network(self.network)
+        if network and own.is_ours(network, self.home) and not network.members:
+            self.engine.remove_network(network.id)
         return any(removed)
+
+    def missing(self, known: Sequence[Route]) -> list[str]:
+        """The networks of the routes that are there and that it is not on."""
+        wanted = sorted({route.network for route in known} - {self.network})
+        return [name for name in wanted if (found := self.engine.network(name)) and self.name not in found.members]
 
     def follow(self, known: Sequence[Route]) -> None:
         """Let it take in the routes; no connection ends, and a reload comes only where HAProxy needs one."""
@@ -142,14 +170,16 @@ class EdgeContainer:
 
     def _make(self, image: str, known: Sequence[Route], publish: Mapping[int, tuple[Bind, ...]], *, held: bool) -> None:
         for name in (self.name, self.holder):
-            own.make_room(self.engine, name)
+            own.make_room(self.engine, name, self.home)
+        if self.engine.network(self.network) is None:
+            self.engine.create_network(self.network, self.home.labels)
         binds = [bind for binds in publish.values() for bind in binds] if held else []
         sockets.write(self.folder, binds, self._owner())
         edge.write(self.folder, known, self._owner())
         (self.folder / "run" / SOCKET).unlink(missing_ok=True)
         spec = self._spec(image, publish, held=held)
         if held:
-            self.engine.run(sockets.holder(self.holder, image, self.folder, str(spec.user)))
+            self.engine.run(sockets.holder(self.holder, image, self.folder, str(spec.user), self.home.labels))
             self._wait(self.holder, (self.folder / "sockets" / sockets.HANDED).exists)
         self.engine.run(spec)
         if held:
@@ -182,7 +212,7 @@ class EdgeContainer:
             name=self.name,
             image=image,
             command=(*config.COMMAND, "-S", f"{RUN}/{SOCKET},mode,600", *(sockets.TAKEN_OVER if held else ())),
-            labels={LABEL: ""},
+            labels=self.home.labels,
             network=self.network,
             forwarded=not held,
             read_only_binds={self.folder: config.FOLDER},

@@ -10,7 +10,7 @@ from typing import Any
 
 from sandbox.errors import SandboxError, UsageError
 from sandbox.host import files
-from sandbox.names import NETWORK
+from sandbox.names import SHARED_NETWORK
 
 READABLE = 0o644  # the edge's container may run as somebody else
 
@@ -60,7 +60,7 @@ class Route:
     hosts: tuple[Host, ...] = ()
     aliases: tuple[str, ...] = ()
     tunnels: tuple[Tunnel, ...] = ()
-    network: str = NETWORK
+    network: str = SHARED_NETWORK
     proof: str = ""
 
     @property

@@ -12,13 +12,12 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sandbox.host import files
 from sandbox.host.engine import Bind, ContainerSpec
 from sandbox.host.facts import Facts
-from sandbox.names import LABEL
 from sandbox.proxy.routes import READABLE
 
 FOLDER = "/etc/edge/sockets"
@@ -100,7 +99,7 @@ def write(folder: Path, binds: Sequence[Bind], owner: tuple[int, int] | None) ->
         files.write_atomic(place / name, text.encode(), mode=READABLE)
 
 
-def holder(name: str, image: str, folder: Path, user: str) -> ContainerSpec:
+def holder(name: str, image: str, folder: Path, user: str, labels: Mapping[str, str]) -> ContainerSpec:
     """The container that holds them; `user` is the edge's, whose group the holder has.
 
     It is root without any right of root's but to bind the lower ports, which only root gets from the engine.
@@ -109,7 +108,7 @@ def holder(name: str, image: str, folder: Path, user: str) -> ContainerSpec:
         name=name,
         image=image,
         command=COMMAND,
-        labels={LABEL: ""},
+        labels=labels,
         network="host",
         binds={folder / "sockets": FOLDER},
         user=f"0:{user.partition(':')[2]}",

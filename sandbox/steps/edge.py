@@ -11,7 +11,7 @@ from sandbox.certs.keystore import Keystore
 from sandbox.errors import SandboxError
 from sandbox.host.engine import Bind, Container, Engine
 from sandbox.host.waiting import wait_until
-from sandbox.names import EDGE_LEAF, NETWORK, Names
+from sandbox.names import EDGE_LEAF, Names
 from sandbox.proxy import byhand, container, edge, routes
 from sandbox.proxy.container import EdgeContainer
 from sandbox.proxy.routes import Host, Route
@@ -35,7 +35,7 @@ class EdgeStep:
     binds: tuple[Bind, ...]
     hosts: tuple[Host, ...] = ()
     aliases: tuple[str, ...] = ()
-    network: str = NETWORK
+    network: str = ""
     proof: str = ""
     name: str = "edge"
     needs: tuple[str, ...] = ("images", "network", "certificates")
@@ -60,6 +60,8 @@ class EdgeStep:
         if mine != self._route(mine.since):
             return Status(State.DRIFTED, "the route leads elsewhere")
         reason = self._box.drift(found, self.image, known)
+        if reason is None and self._box.missing((mine,)):
+            reason = f"is not on the network {mine.network}"
         if reason is None and self._certificate() != edge.read_key(folder, self.names.name):
             reason = "serves another certificate than the present one"
         if reason is None and not edge.is_current(folder, known):
@@ -87,11 +89,13 @@ class EdgeStep:
             if found is None or self._box.drift(found, self.image, known) or self._may_give_back(found, known):
                 self._start(known)
             else:
+                self._box.join(known)
                 self._box.follow(known)
 
     def undo(self) -> bool:
         folder = self.names.home.edge
         with edge.alone(folder):
+            mine = routes.find(routes.load(folder), self.names.name)
             removed = routes.remove(folder, self.names.name)
             rest = routes.load(folder)
             if not rest:
@@ -104,6 +108,9 @@ class EdgeStep:
                 self._start(rest)
             else:
                 self._box.follow(rest)
+            left = {self._network, *((mine.network,) if mine else ())}
+            for network in left - {route.network for route in rest}:
+                self._box.leave(network)
             return removed
 
     def _may_give_back(self, found: Container, known: Sequence[Route]) -> bool:
@@ -116,7 +123,7 @@ class EdgeStep:
 
     @property
     def _box(self) -> EdgeContainer:
-        return EdgeContainer(self.engine, self.names.home.edge)
+        return EdgeContainer.of(self.engine, self.names.home)
 
     def _route(self, since: float) -> Route:
         listen = tuple((bind.address, bind.port) for bind in self.binds)
@@ -130,9 +137,13 @@ class EdgeStep:
             tuple(others),
             self.hosts,
             self.aliases,
-            network=self.network,
+            network=self._network,
             proof=self.proof,
         )
+
+    @property
+    def _network(self) -> str:
+        return self.network or self.names.network
 
     def _certificate(self) -> bytes | None:
         """Key and chain for the hosts that end at the edge, if there are any."""
@@ -145,4 +156,4 @@ class EdgeStep:
         found = self._box.find()
         if found is None or not found.running:
             raise SandboxError("the edge stopped", details=self.engine.logs(self._box.name), id="stopped")
-        return None if NETWORK in found.addresses else "no address yet"
+        return None if self._box.network in found.addresses else "no address yet"

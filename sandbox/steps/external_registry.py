@@ -40,12 +40,12 @@ class ExternalRegistryStep:
         return Status(State.READY, f"answers; nodes go to {there.endpoint}")
 
     def apply(self, work: Work) -> None:
-        own.remove(self.engine, self.names.registry)
+        own.remove(self.engine, self.names.registry, self.names.home)
         self._ping()
 
     def undo(self) -> bool:
-        removed = own.remove(self.engine, self.names.registry)
-        return (self.purge and own.remove_volume(self.engine, self.names.volume)) or removed
+        removed = own.remove(self.engine, self.names.registry, self.names.home)
+        return (self.purge and own.remove_volume(self.engine, self.names.volume, self.names.home)) or removed
 
     def _ping(self) -> None:
         with Client(self.where) as client:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from sandbox.host import own
 from sandbox.host.engine import Container, Engine
-from sandbox.host.gateway import free_address
-from sandbox.names import EDGE, LABEL, Names
+from sandbox.host.gateway import spare_address
+from sandbox.names import Names
 from sandbox.steps.step import State, Status, Work
 
 
@@ -38,14 +39,14 @@ class JoinStep:
     def apply(self, work: Work) -> None:
         for one in self._containers():
             if self.network not in one.addresses:
-                address = free_address(self.engine, self.network)
-                self.engine.connect_network(self.network, one.name, address)
+                self.engine.connect_network(self.network, one.name, spare_address(self.engine, self.network))
 
     def undo(self) -> bool:
         return False  # whoever removes the network takes everybody off it
 
     def _containers(self) -> Iterator[Container]:
-        edge = self.engine.container(EDGE)
-        for one in (*self.engine.containers(f"{LABEL}={self.names.name}"), *((edge,) if edge else ())):
+        edge = self.engine.container(own.edge(self.engine, self.names.home))
+        sandbox = own.containers(self.engine, self.names.home, self.names.name)
+        for one in (*sandbox, *((edge,) if edge else ())):
             if one.running:
                 yield one

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sandbox.errors import SandboxError
+from sandbox.host import own
 from sandbox.host.engine import Engine
 from sandbox.names import Names
 from sandbox.providers import kind, minikube
@@ -16,7 +17,7 @@ def nodes(engine: Engine, names: Names) -> Nodes:
     made = cluster(names) or Cluster()
     if made.provider == "minikube":
         return minikube.nodes(engine, made.profile or names.cluster)
-    return kind.nodes(engine, names)
+    return kind.nodes(engine, own.located(engine, names))
 
 
 def cluster(names: Names) -> Cluster | None:

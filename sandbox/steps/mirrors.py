@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sandbox.host import files, own
 from sandbox.host.engine import Container, ContainerSpec, Engine
-from sandbox.names import LABEL, NETWORK, REGISTRY_PORT, Names
+from sandbox.names import REGISTRY_PORT, Names
 from sandbox.registry import mirror, upstream
 from sandbox.registry.credential import Credential, Keychain
 from sandbox.registry.upstream import Upstream
@@ -85,7 +85,7 @@ class MirrorsStep:
         return tuple(map(upstream.parse, self.upstreams))
 
     def _containers(self) -> Iterator[Container]:
-        found = self.engine.containers(f"{LABEL}={self.names.name}")
+        found = own.containers(self.engine, self.names.home, self.names.name)
         return (one for one in found if MIRROR in one.labels)
 
     def _leftovers(self) -> list[Container]:
@@ -101,8 +101,8 @@ class MirrorsStep:
             return "stopped"
         if container.image != self.engine.image_id(self.image):
             return "runs another image"
-        if container.running and NETWORK not in container.addresses:
-            return f"is not on the network {NETWORK}"
+        if container.running and self.names.network not in container.addresses:
+            return f"is not on the network {self.names.network}"
         return None if self._written(one) == self._settings(one, account) else "has other settings or another account"
 
     def _note(self, account: Credential | None, container: Container) -> str:
@@ -120,7 +120,7 @@ class MirrorsStep:
         name, place = self.names.mirror(one.name), self._folder(one)
         files.make_private_dir(place)
         # Gone before its settings change, so that a container that is there has been started with what is written.
-        own.make_room(self.engine, name)
+        own.make_room(self.engine, name, self.names.home)
         files.write_atomic(self._file(one), self._settings(one, account), mode=0o600)
         data = place / "data"
         self.engine.run(
@@ -129,7 +129,7 @@ class MirrorsStep:
                 image=self.image,
                 command=COMMAND,
                 labels={**self.names.labels, MIRROR: one.name},
-                network=NETWORK,
+                network=self.names.network,
                 environment={"OTEL_TRACES_EXPORTER": "none"},
                 user=folder.owner(self.engine, data),
                 volumes={str(data): DATA},

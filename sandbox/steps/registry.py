@@ -11,7 +11,7 @@ from sandbox.errors import SandboxError
 from sandbox.host import own, replica
 from sandbox.host.engine import Bind, Container, ContainerSpec, Engine
 from sandbox.host.waiting import wait_until
-from sandbox.names import NETWORK, REGISTRY_PORT, Names
+from sandbox.names import REGISTRY_PORT, Names
 from sandbox.registry import digest as digests
 from sandbox.registry.client import Client
 from sandbox.registry.errors import RegistryError
@@ -93,8 +93,8 @@ class RegistryStep:
         return True
 
     def undo(self) -> bool:
-        removed = own.remove(self.engine, self.names.registry)
-        return (self.purge and own.remove_volume(self.engine, self.names.volume)) or removed
+        removed = own.remove(self.engine, self.names.registry, self.names.home)
+        return (self.purge and own.remove_volume(self.engine, self.names.volume, self.names.home)) or removed
 
     @property
     def url(self) -> str:
@@ -142,7 +142,7 @@ class RegistryStep:
 
     def _serve(self, more: Mapping[str, str]) -> None:
         """Start the container anew over the same data, with `more` settings, and wait until it answers."""
-        own.make_room(self.engine, self.names.registry)
+        own.make_room(self.engine, self.names.registry, self.names.home)
         if self.storage is None:
             self.engine.create_volume(self.names.volume, self.names.labels)
         self.engine.run(
@@ -151,7 +151,7 @@ class RegistryStep:
                 image=self.image,
                 command=COMMAND,
                 labels={**self.names.labels, SETUP: self._setup(more), SETTINGS: _SETTINGS},
-                network=NETWORK,
+                network=self.names.network,
                 publish={REGISTRY_PORT: self._binds},
                 environment={**CONFIG, **more},
                 volumes={str(self.storage or self.names.volume): DATA},
@@ -174,8 +174,8 @@ class RegistryStep:
             return "runs another image"
         if container.published.get(REGISTRY_PORT) != frozenset(self._binds):
             return f"is not published on 127.0.0.1:{self.port}"
-        if NETWORK not in container.addresses:
-            return f"is not on the network {NETWORK}"
+        if self.names.network not in container.addresses:
+            return f"is not on the network {self.names.network}"
         setup = container.labels.get(SETUP, "another place")
         if setup != self._setup({}):
             return f"has its data in {setup}"

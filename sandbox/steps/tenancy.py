@@ -135,7 +135,7 @@ class TenancyStep:
             return
         try:
             made = namespace(self.namespace)
-            made["metadata"]["labels"] = dict(self.names.labels)
+            made["metadata"]["labels"] = {LABEL: self.names.name}
             Cluster(self.names.kubeconfig).apply(made)
         except ClusterError as error:
             if error.status != 403:

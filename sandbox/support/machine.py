@@ -12,8 +12,9 @@ from pathlib import Path
 
 from sandbox import __version__
 from sandbox.doctor.scene import Contact, Scene
+from sandbox.host import own
 from sandbox.host.engine import Engine
-from sandbox.names import EDGE, LABEL, Home, Names
+from sandbox.names import Home, Names
 
 LINES = 5000
 CONFIGURATIONS = ("*.cfg", "*.map", "routes/*.json", "routes/by-hand/*.json")
@@ -45,11 +46,9 @@ def versions(scene: Scene) -> Iterator[tuple[str, str]]:
     yield "engine.json", json.dumps(engine, indent=2, default=str)
 
 
-def containers(engine: Engine) -> Iterator[tuple[str, str]]:
+def containers(engine: Engine, home: Home) -> Iterator[tuple[str, str]]:
     """Every container of ours, as it is and with its last words."""
-    found = {one.name: one for one in engine.containers(LABEL)}
-    edge = engine.container(EDGE)
-    for one in (*found.values(), *((edge,) if edge and EDGE not in found else ())):
+    for one in own.containers(engine, home):
         yield f"containers/{one.name}.json", json.dumps(asdict(one), indent=2, default=str)
         yield f"containers/{one.name}.log", engine.logs(one.name, lines=LINES)
 

@@ -19,6 +19,7 @@ import pytest
 from sandbox.certs.keystore import Keystore
 from sandbox.host.engine import Engine
 from sandbox.host.waiting import wait_until
+from sandbox.names import Home
 from sandbox.proxy import edge, sockets
 from sandbox.proxy.container import EdgeContainer
 from sandbox.proxy.routes import Host, Route
@@ -177,12 +178,12 @@ def stand(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Stand]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pem)
     # A long folder, as users' homes may be: longer than a socket's address.
-    box = EdgeContainer(engine, tmp_path / ("edge" * 20), name, name)
+    box = EdgeContainer(engine, Home(tmp_path / ("edge" * 20), tmp_path, tmp_path), name)
     try:
         with Ingress(gateway, context) as ingress, ThreadingHTTPServer(("0.0.0.0", 0), Outside) as outside:  # noqa: S104
             for server in (ingress, outside):
                 threading.Thread(target=server.serve_forever, daemon=True).start()
-            box.folder.mkdir()
+            box.folder.mkdir(parents=True)
             made = Stand(
                 engine,
                 box,

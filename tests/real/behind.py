@@ -7,15 +7,15 @@ from contextlib import contextmanager
 from typing import Any
 
 from sandbox.cluster.api import Cluster
-from sandbox.names import NETWORK, SYSTEM_NAMESPACE
+from sandbox.names import SYSTEM_NAMESPACE
 from tests.real.machine import tool
 
 NAMESPACE = "default"
 
 
 def gateway() -> str:
-    """This machine's address on the sandboxes' network, where pods reach servers that listen on it."""
-    return tool("docker", "network", "inspect", NETWORK, "--format", "{{(index .IPAM.Config 0).Gateway}}").strip()
+    """An address of this machine, on the engine's own network, where pods reach servers that listen on it."""
+    return tool("docker", "network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}").strip()
 
 
 @contextmanager

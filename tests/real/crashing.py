@@ -19,7 +19,7 @@ import yaml
 
 from sandbox.cli import environment
 from sandbox.host.engine import Engine
-from sandbox.names import EDGE, LABEL, NETWORK, Names
+from sandbox.names import EDGE, LABEL, Names
 from sandbox.proxy import routes
 from tests.real.application import Application
 from tests.real.machine import CommandLine, tool
@@ -145,7 +145,7 @@ class Broken:
         found = {f"container {one}" for one in listed if one.startswith((names.cluster, EDGE))}
         found |= {f"container {one.name}" for one in engine.containers(LABEL)}
         found |= {f"volume {one}" for one in engine.labelled_volumes(f"{LABEL}={names.name}")}
-        found |= {f"network {NETWORK}"} if engine.network(NETWORK) else set()
+        found |= {f"network {one}" for one in engine.labelled_networks(f"{LABEL}={names.name}")}
         found |= {f"route of {one.name}" for one in routes.load(home.edge) if one.name == names.name}
         found |= {str(path) for path in (names.folder, names.keys, names.mirrors) if path.exists()}
         found |= {str(path) for path in home.state.rglob("*") if path.name.endswith((".tmp", "kubeconfig.lock"))}

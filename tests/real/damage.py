@@ -12,7 +12,7 @@ import yaml
 from sandbox.cluster.api import Cluster
 from sandbox.errors import SandboxError
 from sandbox.host.engine import Engine
-from sandbox.names import DEFAULT_TLS, EDGE, NETWORK, SYSTEM_NAMESPACE
+from sandbox.names import DEFAULT_TLS, EDGE, SYSTEM_NAMESPACE
 from tests.real.crashing import FOREIGN, Broken
 
 Taking = Callable[[Broken, Engine], object]
@@ -46,7 +46,7 @@ DAMAGES: Mapping[str, Damage] = {
     "registry's data": Damage("push", partial(_registry, data=True)),
     "edge": Damage("edge", lambda _, engine: engine.remove_container(EDGE)),
     "node": Damage("cluster", lambda broken, engine: engine.remove_container(broken.names.node)),
-    "network": Damage("network", lambda _, engine: engine.remove_network(NETWORK)),
+    "network": Damage("network", lambda broken, engine: engine.remove_network(broken.names.network)),
     "context": Damage("context", lambda broken, _: broken.kubeconfig.write_text(yaml.safe_dump(FOREIGN))),
     "node's word of the registry": Damage(
         "wiring", lambda broken, engine: engine.execute(broken.names.node, ["rm", "-rf", "/etc/containerd/certs.d"])

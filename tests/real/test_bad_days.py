@@ -18,7 +18,7 @@ import yaml
 
 from sandbox.cli import environment
 from sandbox.host.engine import Engine
-from sandbox.names import LABEL, NETWORK, Home
+from sandbox.names import Home
 from sandbox.steps.network import NetworkStep
 from sandbox.steps.step import State
 from tests.fakes import NoWork
@@ -186,16 +186,15 @@ def test_a_kind_that_is_too_old_is_refused(command: CommandLine, tmp_path: Path)
 @pytest.mark.fault(10)
 def test_networks_that_two_commands_made_at_once_become_one(engine: Engine, tmp_path: Path) -> None:
     """Two networks of one name, as two commands at once make → `up` mends them into one."""
-    step = NetworkStep(engine, Home(tmp_path / "state", tmp_path / "cache", tmp_path / "kubeconfig"))
-    was_there = engine.network(NETWORK) is not None
+    names = Home(tmp_path / "state", tmp_path / "cache", tmp_path / "kubeconfig").sandbox("twice")
+    step = NetworkStep(engine, names)
     client = docker.from_env()
-    for _ in range(1 if was_there else 2):
-        client.networks.create(NETWORK, labels={LABEL: ""}, check_duplicate=False)
+    for _ in range(2):
+        client.networks.create(names.network, labels=dict(names.labels), check_duplicate=False)
     client.close()
     assert step.check().state is State.DRIFTED
     step.apply(NoWork())
     assert step.check().state is State.READY
-    assert engine.spare_networks(NETWORK) == ()
-    if not was_there:
-        step.undo()
-        assert engine.network(NETWORK) is None
+    assert engine.spare_networks(names.network) == ()
+    step.undo()
+    assert engine.network(names.network) is None

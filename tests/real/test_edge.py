@@ -25,7 +25,7 @@ from sandbox.cli import environment
 from sandbox.cluster.api import Cluster, ClusterError
 from sandbox.host.engine import Engine
 from sandbox.host.waiting import wait_until
-from sandbox.names import EDGE, NETWORK, Names
+from sandbox.names import EDGE, Names
 from tests.real import behind, machine
 from tests.real.machine import CommandLine, tool
 
@@ -238,7 +238,18 @@ def test_a_node_with_another_address_is_found_again_too(pair: tuple[Sandbox, San
         for number in range(ADDRESSES):
             name = f"sandbox-test-holder-{number}"
             tool(
-                "docker", "run", "-d", "--rm", "--network", NETWORK, "--name", name, BUSYBOX, "busybox", "sleep", "600"
+                "docker",
+                "run",
+                "-d",
+                "--rm",
+                "--network",
+                sandbox.names.network,
+                "--name",
+                name,
+                BUSYBOX,
+                "busybox",
+                "sleep",
+                "600",
             )
             others.callback(tool, "docker", "kill", name)
             if _address(engine, name) == before:
@@ -253,7 +264,7 @@ def test_a_node_with_another_address_is_found_again_too(pair: tuple[Sandbox, San
 def _address(engine: Engine, name: str) -> str:
     found = engine.container(name)
     assert found is not None
-    return found.addresses[NETWORK]
+    return next(iter(found.addresses.values()))
 
 
 def test_the_one_that_goes_first_leaves_the_other_served(pair: tuple[Sandbox, Sandbox], engine: Engine) -> None:

@@ -25,7 +25,7 @@ from websockets.sync.server import ServerConnection, serve
 from sandbox.certs.authority import Leaf, make_issuing, make_leaf, make_root
 from sandbox.cli import environment
 from sandbox.host.waiting import wait_until
-from sandbox.names import DEFAULT_TLS, DOMAIN_TLS, NETWORK, SYSTEM_NAMESPACE
+from sandbox.names import DEFAULT_TLS, DOMAIN_TLS, SYSTEM_NAMESPACE
 from sandbox.proxy import sockets
 from tests.real import behind, browser, machine, servers
 from tests.real.machine import CommandLine, tool
@@ -188,7 +188,7 @@ def test_nodes_pull_by_tls_from_a_registry_behind_the_ingress(sandbox: Sandbox) 
         tool("docker", "rmi", "--no-prune", pushed)
     inside, hosts = ("docker", "exec", sandbox.names.node), f"/etc/containerd/certs.d/{REGISTRY}/hosts.toml"
     pull = (*inside, "crictl", "pull", f"{REGISTRY}/tls:1")
-    with behind.ingress(sandbox.cluster, REGISTRY, 5000, address=found.addresses[NETWORK]):
+    with behind.ingress(sandbox.cluster, REGISTRY, 5000, address=found.addresses[sandbox.names.network]):
         sandbox.serves(REGISTRY)
         # Go programs look at /etc/hosts every five seconds only (net/hosts.go).
         wait_until(lambda: None if "up to date" in (said := tool(*pull, status=None)) else said, what="it", timeout=20)

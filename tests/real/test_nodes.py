@@ -15,7 +15,6 @@ from sandbox.cli import environment, session
 from sandbox.cluster.api import Cluster
 from sandbox.host.engine import ContainerSpec, Engine
 from sandbox.host.waiting import wait_until
-from sandbox.names import NETWORK
 from sandbox.proxy.container import EdgeContainer
 from sandbox.spec import Spec
 from tests.real import machine
@@ -229,7 +228,7 @@ def test_a_node_that_comes_back_gets_no_client_before_it_knows_its_hosts(
 
         def otherwise(wanted: set[str] = health) -> str | None:
             assert sandbox.status(HOST, "--max-time", "20") == "200"
-            found = EdgeContainer(engine, environment.home().edge).control.servers()
+            found = EdgeContainer.of(engine, environment.home()).control.servers()
             return None if {one.health for one in found if one.backend == NAME} == wanted else str(found)
 
         wait_until(otherwise, what=f"nodes that are {health}", timeout=180, pause=0.02)
@@ -250,7 +249,7 @@ def test_nodes_at_other_addresses_find_each_other_again(
     for number, node in enumerate((second, worker, sandbox.names.node)):
         guest = f"{GUEST}-{number}"
         engine.remove_container(guest)
-        engine.run(ContainerSpec(guest, image, ("busybox", "sleep", "600"), labels={}, network=NETWORK))
+        engine.run(ContainerSpec(guest, image, ("busybox", "sleep", "600"), labels={}, network=sandbox.names.network))
         tool("docker", "start", node)
     for number in range(len(nodes)):
         engine.remove_container(f"{GUEST}-{number}")
@@ -279,7 +278,7 @@ def address(engine: Engine, node: str) -> str:
     """A node's address."""
     found = engine.container(node)
     assert found
-    return found.addresses[NETWORK]
+    return next(iter(found.addresses.values()))
 
 
 def session_image(engine: Engine) -> str:

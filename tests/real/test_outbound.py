@@ -21,7 +21,7 @@ from sandbox.certs.authority import make_issuing, make_leaf, make_root
 from sandbox.cli import environment
 from sandbox.host.engine import Engine
 from sandbox.host.waiting import wait_until
-from sandbox.names import HOST, LABEL, NETWORK
+from sandbox.names import HOST
 from tests.real import machine
 from tests.real.behind import gateway
 from tests.real.machine import CommandLine, tool
@@ -82,11 +82,7 @@ def serving(server: Any) -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[Engine]:
-    """The engine, with the sandboxes' network made before its gateway is listened on."""
-    engine = machine.engine()
-    if engine.network(NETWORK) is None:
-        engine.create_network(NETWORK, {LABEL: ""})
-    yield engine
+    yield machine.engine()
 
 
 @pytest.fixture(scope="module")

@@ -19,9 +19,7 @@ from cryptography import x509
 from sandbox.certs.authority import make_issuing, make_leaf, make_root
 from sandbox.cli import environment, session
 from sandbox.cluster.api import Manifest
-from sandbox.host.engine import Engine
 from sandbox.host.waiting import wait_until
-from sandbox.names import LABEL, NETWORK
 from sandbox.spec import Spec
 from tests.real import machine
 from tests.real.machine import CommandLine, tool
@@ -153,7 +151,6 @@ class Shaped(Sandbox):
 @pytest.fixture(scope="module")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shaped]:
     engine, folder = machine.engine(), tmp_path_factory.mktemp("shape")
-    _require_ipv6(engine)
     port, registry = machine.free_ports(9474, 5043)
     (folder / "data").mkdir()
     (folder / "data" / "told").write_text("a mount\n")
@@ -194,13 +191,6 @@ def _company(folder: Path) -> None:
     folder.mkdir()
     for name, content in {"root.pem": root.cert_pem, "served.crt": leaf.chain_pem, "served.key": leaf.key_pem}.items():
         (folder / name).write_bytes(content)
-
-
-def _require_ipv6(engine: Engine) -> None:
-    """Leave out where the sandboxes' network has none and cannot be made anew, for another sandbox is on it."""
-    network = engine.network(NETWORK)
-    if network and not network.subnet6 and (network.members or engine.containers(LABEL)):
-        machine.leave_out(f"the network {NETWORK} has no IPv6, and another sandbox is on it")
 
 
 def test_nodes_pods_and_services_have_addresses_of_their_families(sandbox: Shaped) -> None:
@@ -263,7 +253,7 @@ def test_nodes_trust_an_authority_that_is_mounted_among_theirs(sandbox: Shaped) 
     pair = {"CERTIFICATE": "served.crt", "KEY": "served.key"}
     words = [word for path, place in places.items() for word in ("--volume", f"{path}:{place}:ro")]
     words += [word for key, file in pair.items() for word in ("--env", f"REGISTRY_HTTP_TLS_{key}=/tls/{file}")]
-    words += ["--env", "OTEL_TRACES_EXPORTER=none", "--network", NETWORK, "--network-alias", COMPANY]
+    words += ["--env", "OTEL_TRACES_EXPORTER=none", "--network", sandbox.names.network, "--network-alias", COMPANY]
     tool("docker", "run", "--detach", "--name", CONTAINER, *words, image)
     try:
         for node in sandbox.nodes:

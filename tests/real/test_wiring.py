@@ -20,7 +20,7 @@ from sandbox.cluster.api import Cluster
 from sandbox.host import replica
 from sandbox.host.engine import Bind, ContainerSpec, Engine
 from sandbox.host.waiting import wait_until
-from sandbox.names import NETWORK, SYSTEM_NAMESPACE, Names
+from sandbox.names import SYSTEM_NAMESPACE, Names
 from sandbox.registry import digest as digests
 from sandbox.registry.client import Client
 from sandbox.registry.credential import Credential, Keychain
@@ -140,7 +140,17 @@ def container(engine: Engine, name: str, **more: Any) -> Iterator[None]:
     image = session.own_images(Spec(), environment.home(), engine).references["registry"]
     settings = {"OTEL_TRACES_EXPORTER": "none", **more.pop("environment", {})}
     engine.remove_container(name)
-    engine.run(ContainerSpec(name, image, COMMAND, labels={}, network=NETWORK, environment=settings, **more))
+    engine.run(
+        ContainerSpec(
+            name,
+            image,
+            COMMAND,
+            labels={},
+            network=Names(NAME, environment.home()).network,
+            environment=settings,
+            **more,
+        )
+    )
     try:
         yield
     finally:
@@ -215,7 +225,7 @@ def test_a_registry_at_another_address_is_found_by_pods_again(own: Sandbox, engi
         assert own.status("wiring") == ("drifted", "the registry's address")
         own.up()
         found = Cluster(own.names.kubeconfig).get("discovery.k8s.io/v1", "EndpointSlice", "registry", SYSTEM_NAMESPACE)
-        assert found and found["endpoints"][0]["addresses"] == [after.addresses[NETWORK]]
+        assert found and found["endpoints"][0]["addresses"] == [after.addresses[own.names.network]]
         own.pull(f"localhost:{own.port}/{fresh(f'localhost:{own.port}')}")
 
 
@@ -240,7 +250,7 @@ def test_the_hop_that_is_broken_is_named(own: Sandbox, engine: Engine) -> None:
         state, detail = own.status("wiring")
     finally:
         tool("docker", "exec", own.names.node, "iptables", "-D", *rule)
-    assert state == "drifted" and detail.startswith(f"route: {found.addresses[NETWORK]}:5000")
+    assert state == "drifted" and detail.startswith(f"route: {found.addresses[own.names.network]}:5000")
     assert own.names.node in detail and "fix: " in detail
     assert own.status("wiring")[0] == "ready"
 
@@ -325,10 +335,10 @@ def test_a_registry_of_others_is_used_instead(own: Sandbox, engine: Engine) -> N
     (port,) = machine.free_ports(5060)
     with published(engine, GUEST, port):
         tool("docker", "network", "connect", "bridge", GUEST)
-        tool("docker", "network", "disconnect", NETWORK, GUEST)
-        with pytest.raises(AssertionError, match=f"docker network connect {NETWORK} {GUEST}"):
+        tool("docker", "network", "disconnect", own.names.network, GUEST)
+        with pytest.raises(AssertionError, match=f"docker network connect {own.names.network} {GUEST}"):
             own.up(external=f"localhost:{port}")
-        tool("docker", "network", "connect", NETWORK, GUEST)
+        tool("docker", "network", "connect", own.names.network, GUEST)
         own.up(external=f"localhost:{port}")
         assert own.status("wiring")[0] == "ready"
         assert engine.container(own.names.registry) is None

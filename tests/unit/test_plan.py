@@ -25,7 +25,6 @@ from sandbox.names import (
     EDGE,
     EDGE_LEAF,
     INGRESS_SERVICE,
-    NETWORK,
     SYSTEM_NAMESPACE,
     Home,
     Names,
@@ -402,7 +401,7 @@ def test_a_sandbox_that_cannot_come_up_leaves_the_other_as_it_was(place: Home, r
         with pytest.raises(SandboxError, match="sandbox-b-registry"):
             lifecycle.up(part(engine, place, "b", second), Silent())
     assert engine.boxes.keys() == {EDGE, "sandbox-a-registry"}
-    assert NETWORK in engine.networks
+    assert engine.networks.keys() == {EDGE, "sandbox.a"}
     assert not lifecycle.up(part(engine, place, "a", registry), Silent())
 
 

@@ -21,12 +21,12 @@ from sandbox.certmanager import release
 from sandbox.errors import MissingTool, SandboxError, UsageError
 from sandbox.host import ports
 from sandbox.host.engine import Bind, ContainerSpec
-from sandbox.names import EDGE, LABEL, NETWORK, Home
+from sandbox.names import EDGE, LABEL, Home
 from sandbox.preflight import PortForbidden, PortTaken, claims, require, reserve, settle
 from sandbox.proxy import routes, sockets
 from sandbox.proxy.routes import Route
 from sandbox.spec import Settled, Spec
-from tests.fakes import FakeEngine
+from tests.fakes import NETWORK, FakeEngine
 from tests.ports import free_port
 
 IMAGE = "example.com/busybox:1"
@@ -42,9 +42,9 @@ def place(tmp_path: Path) -> Home:
 
 
 @pytest.fixture
-def engine() -> FakeEngine:
+def engine(place: Home) -> FakeEngine:
     engine = FakeEngine(IMAGE)
-    engine.create_network(NETWORK, {LABEL: ""})
+    engine.create_network(NETWORK, place.sandbox("demo").labels)
     return engine
 
 
@@ -86,11 +86,11 @@ def check(spec: Spec, place: Home, engine: FakeEngine, own: OwnImages = BUNDLE) 
     return settled
 
 
-def run(engine: FakeEngine, name: str, port: int, address: str = LOCAL) -> None:
+def run(engine: FakeEngine, place: Home, name: str, port: int, address: str = LOCAL) -> None:
     """A container of ours that publishes a port."""
     publish = {5000: (Bind(address, port),)}
     made = ContainerSpec(
-        name=name, image=IMAGE, command=("sleep",), labels={LABEL: ""}, network=NETWORK, publish=publish
+        name=name, image=IMAGE, command=("sleep",), labels=place.labels, network=NETWORK, publish=publish
     )
     engine.run(made)
 
@@ -232,7 +232,7 @@ def test_a_port_of_another_sandbox_is_refused_even_while_it_is_stopped(
     place: Home, engine: FakeEngine, which: str, running: bool
 ) -> None:
     port = free_port()
-    run(engine, "sandbox-other-registry", port)
+    run(engine, place, "sandbox-other-registry", port)
     engine.boxes["sandbox-other-registry"].running = running
     with pytest.raises(PortTaken) as caught:
         check(spec(**{which: port}), place, engine)
@@ -241,7 +241,7 @@ def test_a_port_of_another_sandbox_is_refused_even_while_it_is_stopped(
 
 @pytest.mark.parametrize(("which", "name"), [("registry", "sandbox-demo-registry"), ("https", EDGE)])
 def test_our_own_ports_are_ours(place: Home, engine: FakeEngine, taken: int, which: str, name: str) -> None:
-    run(engine, name, taken)
+    run(engine, place, name, taken)
     check(spec(**{which: taken}), place, engine)
 
 
@@ -252,7 +252,7 @@ def test_a_port_that_is_held_for_an_edge_that_went_is_ours(place: Home, engine: 
     sockets.write(place.edge, (Bind(LOCAL, taken),), None)
     with pytest.raises(PortTaken):
         check(spec(https=taken), place, engine)
-    run(engine, f"{EDGE}-ports", free_port())
+    run(engine, place, f"{EDGE}-ports", free_port())
     check(spec(https=taken), place, engine)
     with pytest.raises(PortTaken):
         check(spec(registry=taken), place, engine)
@@ -262,7 +262,7 @@ def test_a_port_that_is_held_for_an_edge_that_went_is_ours(place: Home, engine: 
 def test_a_port_that_somebody_took_while_we_were_stopped_is_refused(
     place: Home, engine: FakeEngine, taken: int, which: str, name: str
 ) -> None:
-    run(engine, name, taken)
+    run(engine, place, name, taken)
     engine.boxes[name].running = False
     with pytest.raises(PortTaken) as caught:
         check(spec(**{which: taken}), place, engine)
@@ -273,14 +273,14 @@ def test_a_port_that_somebody_took_while_we_were_stopped_is_refused(
 def test_registry_and_edge_do_not_take_each_other_s_ports(
     place: Home, engine: FakeEngine, taken: int, which: str, name: str
 ) -> None:
-    run(engine, name, taken)
+    run(engine, place, name, taken)
     with pytest.raises(PortTaken) as caught:
         check(spec(**{which: taken}), place, engine)
     assert f"held by container {name}" in caught.value.details
 
 
 def test_a_sandbox_may_open_its_own_ports_to_the_network(place: Home, engine: FakeEngine, taken: int) -> None:
-    run(engine, EDGE, taken)
+    run(engine, place, EDGE, taken)
     routes.save(place.edge, Route("demo", "demo.localhost", "node", ((LOCAL, taken),), 1.0))
     check(spec(https=taken, listen=EVERYWHERE), place, engine)
 
@@ -288,7 +288,7 @@ def test_a_sandbox_may_open_its_own_ports_to_the_network(place: Home, engine: Fa
 def test_a_port_that_another_sandbox_has_on_one_address_cannot_be_had_on_all(
     place: Home, engine: FakeEngine, taken: int
 ) -> None:
-    run(engine, EDGE, taken)
+    run(engine, place, EDGE, taken)
     for name in ("demo", "other"):
         routes.save(place.edge, Route(name, f"{name}.localhost", "node", ((LOCAL, taken),), 1.0))
     with pytest.raises(PortTaken, match=f"port {taken} on {re.escape(EVERYWHERE)} is taken") as caught:
@@ -335,8 +335,8 @@ def test_each_auto_is_chosen_for_itself(
 
 def test_auto_gives_each_of_two_sandboxes_a_registry_and_both_the_same_edge(place: Home, engine: FakeEngine) -> None:
     first = settle(https("auto", registry="auto"), place, engine)
-    run(engine, "sandbox-demo-registry", first.registry.port)
-    run(engine, EDGE, first.proxy.ports[0])
+    run(engine, place, "sandbox-demo-registry", first.registry.port)
+    run(engine, place, EDGE, first.proxy.ports[0])
     other = Spec.model_validate({"name": "other", "registry": {"port": "auto"}, "proxy": {"ports": ("auto",)}})
     second = settle(other, place, engine)
     assert second.registry.port > first.registry.port
@@ -348,8 +348,8 @@ def test_auto_keeps_the_ports_that_the_sandbox_has(place: Home, engine: FakeEngi
     """`auto` on a sandbox that has its ports → it keeps them."""
     mine, registry = free_port(), free_port()
     routes.save(place.edge, Route("demo", "demo.localhost", "node", ((LOCAL, mine),), 1.0))
-    run(engine, EDGE, mine)
-    run(engine, "sandbox-demo-registry", registry)
+    run(engine, place, EDGE, mine)
+    run(engine, place, "sandbox-demo-registry", registry)
     engine.boxes["sandbox-demo-registry"].running = False
     settled = settle(https("auto", registry="auto"), place, engine)
     assert (settled.proxy.ports, settled.registry.port) == ((mine,), registry)
@@ -399,7 +399,7 @@ def test_a_container_is_told_with_its_project_and_how_to_stop_it(place: Home, en
 
 def test_a_sandbox_is_told_with_how_to_take_it_down(place: Home, engine: FakeEngine) -> None:
     port = free_port()
-    run(engine, "sandbox-other-registry", port)
+    run(engine, place, "sandbox-other-registry", port)
     engine.boxes["sandbox-other-registry"].spec.labels[LABEL] = "other"  # type: ignore[index]
     with pytest.raises(PortTaken) as caught:
         check(spec(registry=port), place, engine)

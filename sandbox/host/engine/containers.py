@@ -234,4 +234,7 @@ def _container(found: Mapping[str, Any]) -> Container:
         addresses={name: one["IPAddress"] for name, one in networks.items() if one.get("IPAddress")},
         published={int(inner.split("/")[0]): frozenset(binds) for inner, binds in (published | listens).items()},
         held=found["State"]["Status"] == "paused",
+        network=found["HostConfig"].get("NetworkMode") or "",
+        attached={name: one.get("NetworkID") or "" for name, one in networks.items()},
+        mounts=frozenset(one["Source"] for one in found.get("Mounts") or () if one.get("Type") == "bind"),
     )

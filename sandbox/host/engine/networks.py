@@ -23,10 +23,15 @@ class Networks(Door):
             found = self._networks(name)
         return _network(found[0]) if found else None
 
-    def spare_networks(self, name: str) -> tuple[str, ...]:
-        """The ids of further networks of this name: two commands at the same moment may have made one each."""
+    def spare_networks(self, name: str) -> tuple[Network, ...]:
+        """Further networks of this name: two commands at the same moment may have made one each."""
         with translated(f"looking at network {name}"):
-            return tuple(str(one["Id"]) for one in self._networks(name)[1:])
+            return tuple(map(_network, self._networks(name)[1:]))
+
+    def labelled_networks(self, label: str) -> tuple[str, ...]:
+        """The names of all networks that have a label (`key` or `key=value`)."""
+        with translated("listing networks"):
+            return tuple(sorted(one["Name"] for one in self._client.api.networks(filters={"label": label})))
 
     @once
     def _networks(self, name: str) -> list[Mapping[str, Any]]:
@@ -46,10 +51,13 @@ class Networks(Door):
                 name, driver="bridge", labels=dict(labels), options=options, check_duplicate=True, **more
             )
 
-    def connect_network(self, name: str, container: str, address: str) -> None:
-        """Let a container have one more network, with that IPv4 address of it, also when it starts again."""
+    def connect_network(self, name: str, container: str, address: str = "") -> None:
+        """Let a container have one more network, also when it starts again, with that IPv4 address if one is given.
+
+        The engine takes an address only for a network whose range was chosen by its maker.
+        """
         with translated(f"connecting {container} to network {name}"):
-            self._client.api.connect_container_to_network(container, name, ipv4_address=address)
+            self._client.api.connect_container_to_network(container, name, ipv4_address=address or None)
 
     def disconnect_network(self, name: str, container: str) -> None:
         """Take a network from a container."""
@@ -71,4 +79,4 @@ def _network(found: Mapping[str, Any]) -> Network:
     second: Mapping[str, str] = next((one for one in ranges if ":" in one["Subnet"]), {})
     members = frozenset(one["Name"] for one in (found.get("Containers") or {}).values())
     subnets, gateway = (first.get("Subnet", ""), second.get("Subnet", "")), first.get("Gateway", "")
-    return Network(found["Name"], subnets[0], found["Labels"] or {}, members, gateway, subnets[1])
+    return Network(found["Name"], subnets[0], found["Labels"] or {}, members, gateway, subnets[1], found["Id"])

@@ -53,7 +53,11 @@ class ContainerSpec:
 
 @dataclass(frozen=True)
 class Container:
-    """A container as the engine sees it now; one that is `held` still does not run, and has its ports."""
+    """A container as the engine sees it now; one that is `held` still does not run, and has its ports.
+
+    `network` is the one it was made on, `attached` those it is on with their ids, also while it is stopped, as far as
+    they are known then. `mounts` are the folders and files of this machine that it has.
+    """
 
     name: str
     id: str
@@ -63,13 +67,16 @@ class Container:
     addresses: Mapping[str, str]
     published: Mapping[int, frozenset[Bind]]
     held: bool = False
+    network: str = ""
+    attached: Mapping[str, str] = field(default_factory=dict)
+    mounts: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
 class Network:
     """A network of the engine: its IPv4 range, the containers on it, the engine's own address there if told.
 
-    `subnet6` is its IPv6 range, if it has one.
+    `subnet6` is its IPv6 range, if it has one. Several may have the same name, and none the same `id`.
     """
 
     name: str
@@ -78,3 +85,4 @@ class Network:
     members: frozenset[str]
     gateway: str = ""
     subnet6: str = ""
+    id: str = ""

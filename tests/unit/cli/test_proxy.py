@@ -17,11 +17,11 @@ from sandbox.cli import environment
 from sandbox.cli.commands import proxy
 from sandbox.errors import SandboxError, UsageError
 from sandbox.host.engine import Bind, Engine
-from sandbox.names import EDGE, EDGE_LEAF, LABEL, NETWORK, Home
+from sandbox.names import EDGE, EDGE_LEAF, LABEL, Home
 from sandbox.proxy import byhand, edge, routes
 from sandbox.steps.edge import EdgeStep
 from sandbox.steps.step import State
-from tests.fakes import FakeEngine, NoWork
+from tests.fakes import NETWORK, FakeEngine, NoWork
 
 DOMAIN = "demo.test"
 APP = f"app.{DOMAIN}"

@@ -15,10 +15,10 @@ from sandbox.cli import environment
 from sandbox.errors import SandboxError
 from sandbox.host import detached, interruption
 from sandbox.host.engine import ContainerSpec, Engine
-from sandbox.names import LABEL, NETWORK, Names
+from sandbox.names import LABEL, Names
 from tests.api_server import ApiServer, Handler, kubeconfig
 from tests.api_server import serving as serving_api
-from tests.fakes import FakeContainer, FakeEngine
+from tests.fakes import NETWORK, FakeContainer, FakeEngine
 from tests.unit.credentials.services import CANARY, Services, serving
 
 

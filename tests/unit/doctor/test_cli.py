@@ -19,9 +19,9 @@ from sandbox.doctor.scene import Contact
 from sandbox.doctor.table import CHECKS
 from sandbox.errors import SandboxError
 from sandbox.host.engine import Bind, ContainerSpec
-from sandbox.names import LABEL, NETWORK
+from sandbox.names import LABEL
 from sandbox.spec import Spec
-from tests.fakes import FakeEngine
+from tests.fakes import NETWORK, FakeEngine
 from tests.unit.doctor.conftest import IMAGE
 
 

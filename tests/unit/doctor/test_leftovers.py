@@ -7,17 +7,18 @@ from sandbox.doctor.row import Status
 from sandbox.doctor.scene import Scene
 from sandbox.host.engine import ContainerSpec
 from sandbox.host.files import exclusive, make_private_dir
-from sandbox.names import EDGE, LABEL, NETWORK
+from sandbox.names import EDGE, LABEL
 from sandbox.proxy import routes
 from sandbox.proxy.routes import Route
-from tests.fakes import FakeEngine
+from tests.fakes import NETWORK, FakeEngine
 from tests.unit.doctor.conftest import IMAGE
 
 
-def start(engine: FakeEngine, name: str, owner: str) -> None:
+def start(scene: Scene, engine: FakeEngine, name: str, sandbox: str) -> None:
     if NETWORK not in engine.networks:
-        engine.create_network(NETWORK, {LABEL: ""})
-    engine.run(ContainerSpec(name=name, image=IMAGE, command=("x",), labels={LABEL: owner}, network=NETWORK))
+        engine.create_network(NETWORK, scene.names.labels)
+    labels = {**scene.home.labels, LABEL: sandbox}
+    engine.run(ContainerSpec(name=name, image=IMAGE, command=("x",), labels=labels, network=NETWORK))
 
 
 def test_nothing_is_well(scene: Scene) -> None:
@@ -29,7 +30,7 @@ def test_a_sandbox_with_everything_is_well(scene: Scene, engine: FakeEngine) -> 
     scene.names.keys.mkdir(parents=True)
     routes.save(scene.home.edge, Route("demo", "demo.test", scene.names.node, (("127.0.0.1", 443),), 1.0))
     for name, owner in ((scene.names.node, "demo"), (scene.names.registry, "demo"), (EDGE, "")):
-        start(engine, name, owner)
+        start(scene, engine, name, owner)
     engine.create_volume(scene.names.volume, scene.names.labels)
     assert {check.look(scene).status for check in leftovers.CHECKS} == {Status.OK}
 
@@ -41,8 +42,8 @@ def test_data_that_down_kept_is_well(scene: Scene, engine: FakeEngine) -> None:
 
 
 def test_containers_and_data_of_nobody(scene: Scene, engine: FakeEngine) -> None:
-    start(engine, "sandbox-old-registry", "old")
-    engine.create_volume("sandbox-gone-registry", {LABEL: "gone"})
+    start(scene, engine, "sandbox-old-registry", "old")
+    engine.create_volume("sandbox-gone-registry", scene.home.sandbox("gone").labels)
     found = leftovers.containers(scene)
     assert (found.status, found.fix) == (Status.WARN, "sandbox down old")
     found = leftovers.volumes(scene)
@@ -65,7 +66,7 @@ def test_files_of_a_sandbox_that_is_coming_up(scene: Scene) -> None:
 
 
 def test_an_edge_that_leads_nowhere_and_a_network_of_nobody(scene: Scene, engine: FakeEngine) -> None:
-    start(engine, EDGE, "")
+    start(scene, engine, EDGE, "")
     assert leftovers.containers(scene).fix == f"docker rm -f {EDGE}"
     engine.remove_container(EDGE)
     assert leftovers.networks(scene).status is Status.WARN

@@ -16,8 +16,8 @@ from sandbox.doctor.mend import mend
 from sandbox.doctor.row import Row, Status
 from sandbox.doctor.scene import Scene
 from sandbox.doctor.table import CHECKS
-from sandbox.names import LABEL, NETWORK
-from tests.fakes import FakeEngine
+from sandbox.names import LABEL, OWNER
+from tests.fakes import NETWORK, FakeEngine
 from tests.unit.cli import test_main
 
 
@@ -69,12 +69,13 @@ def test_what_may_not_be_changed_keeps_its_row(scene: Scene, tmp_path: Path, mon
 
 
 @pytest.mark.fault(23)
-@pytest.mark.parametrize("labels", [{LABEL: ""}, {}])
-def test_only_our_own_network_goes(scene: Scene, engine: FakeEngine, labels: dict[str, str]) -> None:
-    """An empty network of our name, with our label or without → --fix removes ours and leaves the other."""
-    engine.create_network(NETWORK, labels)
+@pytest.mark.parametrize("owner", ["ours", "another's", "nobody's"])
+def test_only_our_own_network_goes(scene: Scene, engine: FakeEngine, owner: str) -> None:
+    """An empty network of our name, ours, another user's or no sandbox's → --fix removes ours and leaves the other."""
+    other = {LABEL: "demo", OWNER: "bob:4711:/home/bob/.local/state/sandbox"}
+    engine.create_network(NETWORK, {"ours": scene.names.labels, "another's": other, "nobody's": {}}[owner])
     mended(scene, "leftovers.networks")
-    assert (NETWORK in engine.networks) is (not labels)
+    assert (NETWORK in engine.networks) is (owner != "ours")
 
 
 def test_without_fix_nothing_changes_and_with_it_the_command_mends(tmp_path: Path) -> None:

@@ -10,9 +10,9 @@ import pytest
 from sandbox.doctor import network
 from sandbox.doctor.row import Status
 from sandbox.doctor.scene import Scene
-from sandbox.names import LABEL, NETWORK
+from sandbox.names import LABEL
 from sandbox.spec import Settled
-from tests.fakes import FakeEngine
+from tests.fakes import NETWORK, FakeEngine
 
 HEAD = "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT\n"
 DEFAULT = "eth0\t00000000\t0100000A\t0003\t0\t0\t0\t00000000\t0\t0\t0\n"

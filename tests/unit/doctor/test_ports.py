@@ -13,20 +13,22 @@ from sandbox.doctor import ports
 from sandbox.doctor.row import Status
 from sandbox.doctor.scene import Scene
 from sandbox.host.engine import Bind, ContainerSpec
-from sandbox.names import EDGE, LABEL, NETWORK
+from sandbox.names import EDGE
 from sandbox.spec import Settled
-from tests.fakes import FakeEngine
+from tests.fakes import NETWORK, FakeEngine
 from tests.unit.doctor.conftest import IMAGE
 from tests.unit.doctor.test_engine import told
 
 
-def run(engine: FakeEngine, name: str, port: int) -> None:
+def run(scene: Scene, engine: FakeEngine, name: str, port: int) -> None:
     """A container that publishes a port."""
     if NETWORK not in engine.networks:
-        engine.create_network(NETWORK, {LABEL: ""})
+        engine.create_network(NETWORK, scene.names.labels)
     publish = {5000: (Bind("127.0.0.1", port),)}
     engine.run(
-        ContainerSpec(name=name, image=IMAGE, command=("x",), labels={LABEL: "demo"}, network=NETWORK, publish=publish)
+        ContainerSpec(
+            name=name, image=IMAGE, command=("x",), labels=scene.names.labels, network=NETWORK, publish=publish
+        )
     )
 
 
@@ -35,14 +37,14 @@ def test_free_ports_are_well(scene: Scene) -> None:
 
 
 def test_our_own_containers_may_have_them(scene: Scene, engine: FakeEngine) -> None:
-    run(engine, EDGE, scene.spec.proxy.ports[0])
-    run(engine, scene.names.registry, scene.spec.registry.port)
+    run(scene, engine, EDGE, scene.spec.proxy.ports[0])
+    run(scene, engine, scene.names.registry, scene.spec.registry.port)
     assert ports.https(scene).status is ports.registry(scene).status is Status.OK
     assert EDGE in ports.https(scene).evidence
 
 
 def test_another_container_is_named(scene: Scene, engine: FakeEngine) -> None:
-    run(engine, "other", scene.spec.registry.port)
+    run(scene, engine, "other", scene.spec.registry.port)
     found = ports.registry(scene)
     assert found.status is Status.ERROR and found.evidence.endswith("other")
     assert "sandbox up demo --registry-port" in found.fix

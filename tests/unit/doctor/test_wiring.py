@@ -6,17 +6,17 @@ from sandbox.doctor import wiring
 from sandbox.doctor.row import Status
 from sandbox.doctor.scene import Scene
 from sandbox.host.engine import ContainerSpec
-from sandbox.names import EDGE, LABEL, NETWORK
+from sandbox.names import EDGE
 from sandbox.proxy import edge, routes
 from sandbox.proxy.routes import Route
-from tests.fakes import FakeEngine
+from tests.fakes import NETWORK, FakeEngine
 from tests.unit.doctor.conftest import IMAGE
 
 
-def start(engine: FakeEngine, name: str) -> None:
+def start(scene: Scene, engine: FakeEngine, name: str) -> None:
     if NETWORK not in engine.networks:
-        engine.create_network(NETWORK, {LABEL: ""})
-    engine.run(ContainerSpec(name=name, image=IMAGE, command=("x",), labels={LABEL: ""}, network=NETWORK))
+        engine.create_network(NETWORK, scene.names.labels)
+    engine.run(ContainerSpec(name=name, image=IMAGE, command=("x",), labels=scene.home.labels, network=NETWORK))
 
 
 def test_before_the_first_up_there_is_nothing_to_judge(scene: Scene) -> None:
@@ -25,23 +25,25 @@ def test_before_the_first_up_there_is_nothing_to_judge(scene: Scene) -> None:
 
 def test_a_container_that_has_stopped_is_an_error(scene: Scene, engine: FakeEngine) -> None:
     for name in (EDGE, scene.names.registry, scene.names.node):
-        start(engine, name)
+        start(scene, engine, name)
         engine.boxes[name].running = False
     assert {check.look(scene).status for check in wiring.CHECKS} == {Status.ERROR}
     assert wiring.registry(scene).fix == f"docker logs {scene.names.registry}"
 
 
 def test_a_node_that_does_not_know_the_registry_is_an_error(scene: Scene, engine: FakeEngine) -> None:
-    start(engine, scene.names.node)
-    start(engine, scene.names.registry)
+    start(scene, engine, scene.names.node)
+    start(scene, engine, scene.names.registry)
     found = wiring.node(scene)
     assert found.status is Status.ERROR and "hosts.toml" in found.evidence
 
 
 def test_the_edge_must_follow_its_routes(scene: Scene, engine: FakeEngine) -> None:
-    start(engine, EDGE)
+    start(scene, engine, EDGE)
     assert wiring.edge(scene).status is Status.SKIPPED
-    routes.save(scene.home.edge, Route("demo", "demo.test", scene.names.node, (("127.0.0.1", 443),), 1.0))
+    routes.save(
+        scene.home.edge, Route("demo", "demo.test", scene.names.node, (("127.0.0.1", 443),), 1.0, network=NETWORK)
+    )
     assert "configuration" in wiring.edge(scene).evidence
     edge.write(scene.home.edge, routes.load(scene.home.edge))
     edge.note_taken(scene.home.edge)

@@ -10,8 +10,7 @@ from sandbox.errors import SandboxError
 from sandbox.host.engine import ContainerSpec, Network
 from sandbox.host.facts import Facts
 from sandbox.host.gateway import gateway, host_address
-from sandbox.names import NETWORK
-from tests.fakes import FakeEngine
+from tests.fakes import NETWORK, FakeEngine
 
 
 class Desktop(FakeEngine):

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from sandbox.bundle.own import UPSTREAM
-from sandbox.names import LABEL, NETWORK, Home, Names
-from tests.fakes import FakeEngine
+from sandbox.names import LABEL, Home, Names
+from tests.fakes import NETWORK, FakeEngine
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ import pytest
 from sandbox.bundle.own import UPSTREAM
 from sandbox.errors import SandboxError
 from sandbox.host.engine import Container, ContainerSpec
-from sandbox.names import NETWORK, Names
+from sandbox.names import Names
 from sandbox.providers.freezer import DEAF, FREEZER, ending
-from tests.fakes import FakeEngine
+from tests.fakes import NETWORK, FakeEngine
 
 DEAFNESS = f"Could not kill running container 1, cannot remove - tried to kill container, but {DEAF}"
 

@@ -13,16 +13,17 @@ from sandbox.bundle.own import UPSTREAM
 from sandbox.cluster import proxy
 from sandbox.cluster.kind import NO_DNS_YET, RESOLV_CONF, Kind
 from sandbox.errors import SandboxError
+from sandbox.host.own import COMPLETE
 from sandbox.host.process import ToolFailed
 from sandbox.host.proxies import Proxies
-from sandbox.names import NETWORK, Names
+from sandbox.names import Names
 from sandbox.providers import kind
-from sandbox.providers.kind import COMPLETE, VERSION, KindProvider
+from sandbox.providers.kind import VERSION, KindProvider
 from sandbox.providers.kind_join import CONFIG, ROLE
 from sandbox.providers.provider import Standing
 from sandbox.providers.proxied import Proxied
 from sandbox.spec import Cluster, Nodes
-from tests.fakes import FakeContainer, FakeEngine
+from tests.fakes import NETWORK, FakeContainer, FakeEngine
 from tests.unit.steps.nodes import Nodes as InMemory
 
 PROXIES = Proxies(https="http://proxy.example.com:3128")

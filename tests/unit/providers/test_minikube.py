@@ -13,7 +13,7 @@ from sandbox.cluster.minikube import Minikube, MinikubeFailed, Profile
 from sandbox.errors import SandboxError, UsageError
 from sandbox.host.engine import ContainerSpec, EngineError
 from sandbox.host.proxies import Proxies
-from sandbox.names import EDGE, LABEL, NETWORK, Names
+from sandbox.names import EDGE, LABEL, Names
 from sandbox.providers import minikube
 from sandbox.providers.minikube import NO_SECOND_PULL, PROFILE, ROLE, MinikubeProvider
 from sandbox.providers.provider import Standing
@@ -22,7 +22,7 @@ from sandbox.providers.vacate import APPLIED
 from sandbox.steps.join import JoinStep
 from sandbox.steps.step import State
 from tests.api_server import kubeconfig, serving
-from tests.fakes import FakeContainer, FakeEngine, NoWork
+from tests.fakes import NETWORK, FakeContainer, FakeEngine, NoWork
 
 CLUSTER_WIDE = {
     "/apis/networking.k8s.io/v1": {"IngressClass": ("ingressclasses", False)},
@@ -108,7 +108,7 @@ def provider(world: World, names: Names) -> MinikubeProvider:
 def ours(engine: FakeEngine, names: Names) -> None:
     """The sandbox's registry, the edge, and a container of the user's."""
     for name, label in ((names.registry, names.name), (EDGE, "")):
-        engine.run(ContainerSpec(name, UPSTREAM["registry"], ("run",), {LABEL: label}, NETWORK))
+        engine.run(ContainerSpec(name, UPSTREAM["registry"], ("run",), {**names.labels, LABEL: label}, NETWORK))
     engine.run(ContainerSpec("theirs", UPSTREAM["registry"], ("run",), {}, NETWORK))
 
 
@@ -226,7 +226,7 @@ def test_our_containers_are_joined_at_the_end_of_the_range_and_leave_before_the_
     }
     assert "theirs" not in engine.network(names.cluster).members  # type: ignore[union-attr]
     engine.remove_container(EDGE)
-    engine.run(ContainerSpec(EDGE, UPSTREAM["registry"], ("run",), {LABEL: ""}, NETWORK))
+    engine.run(ContainerSpec(EDGE, UPSTREAM["registry"], ("run",), names.home.labels, NETWORK))
     assert (step.check().state, step.check().detail) == (State.DRIFTED, f"without {EDGE}")
     step.apply(NoWork())
     assert provider.delete()

@@ -10,12 +10,12 @@ import pytest
 from sandbox.bundle.own import UPSTREAM
 from sandbox.host.engine import Bind, ContainerSpec, EngineError
 from sandbox.host.facts import Facts, read
-from sandbox.names import EDGE, LABEL, NETWORK
+from sandbox.names import EDGE, LABEL, Home
 from sandbox.proxy import byhand, config, container, edge, routes
 from sandbox.proxy.byhand import ByHand
 from sandbox.proxy.container import EdgeContainer
 from sandbox.proxy.routes import Host, Route
-from tests.fakes import FakeEngine
+from tests.fakes import NETWORK, FakeEngine
 
 IMAGE = UPSTREAM["haproxy"]
 
@@ -70,7 +70,8 @@ class WithoutIPv6(FakeEngine):
 def test_what_was_asked_for_will_do_where_there_is_no_ipv6(tmp_path: Path) -> None:
     engine = WithoutIPv6(IMAGE)
     engine.create_network(NETWORK, {LABEL: ""})
-    box = EdgeContainer(engine, tmp_path)
+    box = EdgeContainer(engine, Home(tmp_path, tmp_path, tmp_path))
+    box.folder.mkdir()
     box.start(IMAGE, [route("a")])
     found = box.find()
     assert found is not None and found.published == {config.PORT: frozenset({Bind("127.0.0.1", 443)})}
@@ -127,10 +128,11 @@ def test_what_was_added_by_hand_goes_before_the_spec(tmp_path: Path) -> None:
 def test_where_its_socket_is_out_of_reach_it_gets_a_signal(tmp_path: Path) -> None:
     engine = FakeEngine(IMAGE)
     engine.create_network(NETWORK, {LABEL: ""})
-    box = EdgeContainer(engine, tmp_path)
+    box = EdgeContainer(engine, Home(tmp_path, tmp_path, tmp_path))
+    box.folder.mkdir()
     box.start(IMAGE, [route("a")])
-    assert edge.is_current(tmp_path, [route("a")])
+    assert edge.is_current(tmp_path / "edge", [route("a")])
     box.follow([route("a"), route("b")])
     assert engine.boxes[EDGE].signals == ["SIGUSR2"]
-    assert edge.is_current(tmp_path, [route("a"), route("b")])
+    assert edge.is_current(tmp_path / "edge", [route("a"), route("b")])
     assert not box.is_idle()

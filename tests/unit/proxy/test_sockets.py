@@ -12,11 +12,11 @@ import pytest
 from sandbox.bundle.own import UPSTREAM
 from sandbox.host.engine import Bind, ContainerSpec, EngineError
 from sandbox.host.facts import Facts, read
-from sandbox.names import EDGE, LABEL, NETWORK
+from sandbox.names import EDGE, LABEL, Home
 from sandbox.proxy import config, edge, sockets
 from sandbox.proxy.container import EdgeContainer
 from sandbox.proxy.routes import Route
-from tests.fakes import FakeEngine
+from tests.fakes import NETWORK, FakeEngine
 
 IMAGE = UPSTREAM["haproxy"]
 ROUTE = Route("a", "a.test", "node", (("127.0.0.1", 443),), 1.0)
@@ -66,6 +66,12 @@ class Handing(FakeEngine):
         (self.folder / "sockets" / sockets.HANDED).touch()
 
 
+def place(folder: Path) -> Home:
+    home = Home(folder, folder, folder)
+    home.edge.mkdir(exist_ok=True)
+    return home
+
+
 class Answering(EdgeContainer):
     """An edge whose HAProxy answers as soon as it runs."""
 
@@ -78,8 +84,9 @@ def listening(text: str) -> list[str]:
 
 
 def test_either_side_is_told_of_the_same_sockets_and_neither_is_more_than_it_must_be(tmp_path: Path) -> None:
-    engine, folder = Handing(tmp_path), tmp_path
-    box = Answering(engine, folder)
+    home = place(tmp_path)
+    engine, folder = Handing(home.edge), home.edge
+    box = Answering(engine, home)
     box.start(IMAGE, [ROUTE])
     assert sockets.held(folder) == (Bind("127.0.0.1", 443), Bind("::1", 443))
     held = listening((folder / "sockets" / "holder.cfg").read_text())
@@ -92,7 +99,7 @@ def test_either_side_is_told_of_the_same_sockets_and_neither_is_more_than_it_mus
         ]
     )
     proxy, holder = engine.boxes[EDGE].spec, engine.boxes[box.holder].spec
-    assert not proxy.forwarded and proxy.network == NETWORK and proxy.capabilities == ()
+    assert not proxy.forwarded and proxy.network == EDGE and proxy.capabilities == ()
     assert (holder.network, holder.capabilities) == ("host", ("NET_BIND_SERVICE",))
     assert holder.user == f"0:{str(proxy.user).partition(':')[2]}"
     assert stat.S_IMODE((folder / "sockets").stat().st_mode) == 0o770
@@ -102,8 +109,8 @@ def test_either_side_is_told_of_the_same_sockets_and_neither_is_more_than_it_mus
 
 
 def test_a_lost_holder_is_a_drift_and_both_go_together(tmp_path: Path) -> None:
-    engine = Handing(tmp_path)
-    box = Answering(engine, tmp_path)
+    engine = Handing(place(tmp_path).edge)
+    box = Answering(engine, place(tmp_path))
     box.start(IMAGE, [ROUTE])
     found = box.find()
     engine.remove_container(box.holder)
@@ -115,18 +122,18 @@ def test_a_lost_holder_is_a_drift_and_both_go_together(tmp_path: Path) -> None:
 
 
 def test_what_was_asked_for_will_do_where_there_is_no_ipv6(tmp_path: Path) -> None:
-    Answering(Handing(tmp_path, six=False), tmp_path).start(IMAGE, [ROUTE])
-    assert sockets.held(tmp_path) == (Bind("127.0.0.1", 443),)
+    Answering(Handing(place(tmp_path).edge, six=False), place(tmp_path)).start(IMAGE, [ROUTE])
+    assert sockets.held(place(tmp_path).edge) == (Bind("127.0.0.1", 443),)
 
 
 def test_the_engine_forwards_where_nothing_can_be_handed_over(tmp_path: Path) -> None:
-    engine = Handing(tmp_path, works=False)
-    box = Answering(engine, tmp_path)
+    engine = Handing(place(tmp_path).edge, works=False)
+    box = Answering(engine, place(tmp_path))
     box.start(IMAGE, [ROUTE])
     assert engine.boxes.keys() == {EDGE}
     assert engine.boxes[EDGE].spec.forwarded
-    assert sockets.held(tmp_path) == ()
-    assert listening((tmp_path / "haproxy.cfg").read_text()) == [
+    assert sockets.held(place(tmp_path).edge) == ()
+    assert listening((place(tmp_path).edge / "haproxy.cfg").read_text()) == [
         f"  bind :{config.PORT}",
         f"  bind :{config.OPEN_PORT}",
     ]
@@ -135,15 +142,15 @@ def test_the_engine_forwards_where_nothing_can_be_handed_over(tmp_path: Path) ->
 
 
 def test_an_edge_that_is_open_to_others_has_the_engine_s_forwarders(tmp_path: Path) -> None:
-    box = Answering(Handing(tmp_path), tmp_path)
+    box = Answering(Handing(place(tmp_path).edge), place(tmp_path))
     box.start(IMAGE, [ROUTE, Route("b", "b.test", "node", (("0.0.0.0", 8443),), 2.0)])  # noqa: S104
-    assert sockets.held(tmp_path) == ()
+    assert sockets.held(place(tmp_path).edge) == ()
     box.start(IMAGE, [ROUTE])
-    assert sockets.held(tmp_path) != ()
+    assert sockets.held(place(tmp_path).edge) != ()
 
 
 def test_the_last_reason_is_told(tmp_path: Path) -> None:
-    engine = Handing(tmp_path, works=False)
+    engine = Handing(place(tmp_path).edge, works=False)
     engine.busy.add(443)
     with pytest.raises(EngineError):
-        Answering(engine, tmp_path).start(IMAGE, [ROUTE])
+        Answering(engine, place(tmp_path)).start(IMAGE, [ROUTE])

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from sandbox.bundle.own import UPSTREAM
-from sandbox.names import LABEL, NETWORK, Home, Names
+from sandbox.names import LABEL, Home, Names
 from tests.api_server import ApiServer, kubeconfig, serving
-from tests.fakes import FakeEngine
+from tests.fakes import NETWORK, FakeEngine
 from tests.registry_simulator import Simulator
 
 

@@ -11,13 +11,13 @@ from sandbox.cluster.kind import Kind
 from sandbox.cluster.rest import COMMAND
 from sandbox.host.engine import ContainerSpec
 from sandbox.host.proxies import Proxies
-from sandbox.names import NETWORK, Names
+from sandbox.names import Names
 from sandbox.providers.kind import ASK, KindProvider
 from sandbox.providers.kind import nodes as kind_nodes
 from sandbox.providers.kind_join import ROLE
 from sandbox.providers.proxied import Proxied
 from sandbox.spec import Cluster
-from tests.fakes import FakeContainer, FakeEngine
+from tests.fakes import NETWORK, FakeContainer, FakeEngine
 
 
 @dataclass

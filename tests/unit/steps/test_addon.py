@@ -23,13 +23,13 @@ from sandbox.cluster.kind import Kind
 from sandbox.cluster.records import Records
 from sandbox.errors import SandboxError, UsageError
 from sandbox.host.engine import ContainerSpec
-from sandbox.names import NETWORK, Names
+from sandbox.names import Names
 from sandbox.steps.addon import KUBELET_CERTIFICATE, AddonStep
 from sandbox.steps.addon_images import AddonImages
 from sandbox.steps.step import State, Status
 from tests.api_server import ApiServer
 from tests.controllers import Controllers
-from tests.fakes import FakeContainer, FakeEngine, NoWork
+from tests.fakes import NETWORK, FakeContainer, FakeEngine, NoWork
 from tests.registry_simulator import Simulator
 from tests.unit.steps.nodes import provider
 

@@ -10,13 +10,13 @@ import pytest
 from sandbox.cluster import dns, pods
 from sandbox.host.engine import ContainerSpec
 from sandbox.host.resolvers import Upstream
-from sandbox.names import HOST, INGRESS_SERVICE, NETWORK, Names
+from sandbox.names import HOST, INGRESS_SERVICE, Names
 from sandbox.providers import kind
 from sandbox.steps.dns import DnsStep
 from sandbox.steps.step import State
 from tests.api_server import ApiServer
 from tests.controllers import Controllers
-from tests.fakes import FakeContainer, FakeEngine, NoWork
+from tests.fakes import NETWORK, FakeContainer, FakeEngine, NoWork
 
 DEPLOYMENT = "/apis/apps/v1/namespaces/kube-system/deployments/coredns"
 COREFILE = "/api/v1/namespaces/kube-system/configmaps/coredns"

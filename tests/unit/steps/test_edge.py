@@ -13,13 +13,13 @@ from sandbox.certs.keystore import Keystore
 from sandbox.errors import SandboxError
 from sandbox.host import files
 from sandbox.host.engine import Bind, ContainerSpec
-from sandbox.names import EDGE, EDGE_LEAF, LABEL, NETWORK, Home
+from sandbox.names import EDGE, EDGE_LEAF, LABEL, OWNER, Home
 from sandbox.proxy import byhand, config, edge, routes
 from sandbox.proxy.byhand import ByHand
 from sandbox.proxy.routes import Host, Route
 from sandbox.steps.edge import EdgeStep
 from sandbox.steps.step import State
-from tests.fakes import FakeContainer, FakeEngine, NoWork
+from tests.fakes import NETWORK, FakeContainer, FakeEngine, NoWork
 
 IMAGE = UPSTREAM["haproxy"]
 LOCAL = "127.0.0.1"
@@ -91,7 +91,7 @@ def test_the_first_sandbox_starts_it(engine: FakeEngine, place: Home, a: EdgeSte
     spec = engine.boxes[EDGE].spec
     assert published(engine) == {443, 8443}
     assert LABEL in spec.labels
-    assert spec.network == NETWORK
+    assert spec.network == EDGE and spec.labels[OWNER] == place.owner
     assert spec.read_only_binds == {place.edge: config.FOLDER}
     assert known(place) == {"a.localhost": "a"}
 

@@ -9,12 +9,12 @@ import pytest
 from sandbox.bundle.own import UPSTREAM
 from sandbox.errors import SandboxError
 from sandbox.host.engine import Bind, ContainerSpec
-from sandbox.names import NETWORK, Names
+from sandbox.names import Names
 from sandbox.registry.errors import RegistryError
 from sandbox.steps.external_registry import ExternalRegistryStep
 from sandbox.steps.registry import RegistryStep
 from sandbox.steps.step import State
-from tests.fakes import FakeEngine, NoWork
+from tests.fakes import NETWORK, FakeEngine, NoWork
 from tests.ports import free_port
 from tests.registry_simulator import Simulator
 

@@ -14,13 +14,13 @@ from sandbox.cluster import pods
 from sandbox.cluster.api import ClusterError
 from sandbox.errors import SandboxError
 from sandbox.ingress.controller import Manifest
-from sandbox.names import NETWORK, SYSTEM_NAMESPACE, Names
+from sandbox.names import SYSTEM_NAMESPACE, Names
 from sandbox.steps import ingress
 from sandbox.steps.ingress import IngressStep
 from sandbox.steps.no_ingress import NoIngressStep
 from sandbox.steps.step import State, Status
 from tests.api_server import ApiServer
-from tests.fakes import FakeEngine, NoWork
+from tests.fakes import NETWORK, FakeEngine, NoWork
 
 CONFIG = "/api/v1/namespaces/s/configmaps/c"
 POD = "/api/v1/namespaces/s/pods/p"
@@ -70,7 +70,7 @@ def test_the_edge_s_network_is_the_one_that_is_trusted(
     server: ApiServer, step: IngressStep, engine: FakeEngine
 ) -> None:
     step.apply(NoWork())
-    network = engine.network("sandbox")
+    network = engine.network(NETWORK)
     assert network is not None
     assert server.objects[CONFIG]["data"]["trusted"] == network.subnet
 

@@ -9,11 +9,11 @@ import yaml
 
 from sandbox.bundle.own import UPSTREAM
 from sandbox.host.engine import ContainerSpec
-from sandbox.names import NETWORK, Names
+from sandbox.names import Names
 from sandbox.registry.credential import Credential
 from sandbox.steps.mirrors import MirrorsStep
 from sandbox.steps.step import State
-from tests.fakes import FakeEngine, NoWork
+from tests.fakes import NETWORK, FakeEngine, NoWork
 
 SECRET = "canary-4711"
 
@@ -118,6 +118,7 @@ def test_a_cache_that_the_spec_has_no_more_goes(engine: FakeEngine, names: Names
 def test_down_keeps_what_was_pulled_unless_it_purges(engine: FakeEngine, names: Names, step: MirrorsStep) -> None:
     step.apply(NoWork())
     other = replace(step, names=names.home.sandbox("other"))
+    engine.create_network(other.names.network, other.names.labels)
     other.apply(NoWork())
     nameless = replace(step, upstreams=(), keychain=None)  # `down NAME` far from the spec
     assert nameless.undo()

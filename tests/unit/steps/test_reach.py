@@ -7,9 +7,9 @@ import pytest
 from sandbox.bundle.own import UPSTREAM
 from sandbox.errors import SandboxError
 from sandbox.host.engine import Bind, ContainerSpec
-from sandbox.names import NETWORK, SYSTEM_NAMESPACE, Names
+from sandbox.names import SYSTEM_NAMESPACE, Names
 from sandbox.steps import reach
-from tests.fakes import FakeEngine
+from tests.fakes import NETWORK, FakeEngine
 
 PODS = f"registry.{SYSTEM_NAMESPACE}.svc.cluster.local"
 

@@ -12,10 +12,10 @@ import pytest
 from sandbox.bundle.own import UPSTREAM
 from sandbox.errors import SandboxError
 from sandbox.host.engine import Bind, ContainerSpec
-from sandbox.names import NETWORK, REGISTRY_PORT, Names
-from sandbox.steps.registry import SETTINGS, RegistryStep
+from sandbox.names import REGISTRY_PORT, Names
+from sandbox.steps.registry import SETTINGS, SETUP, RegistryStep
 from sandbox.steps.step import State
-from tests.fakes import FakeContainer, FakeEngine, NoWork
+from tests.fakes import NETWORK, FakeContainer, FakeEngine, NoWork
 from tests.registry_simulator import Fault, Simulator
 
 IMAGE = UPSTREAM["registry"]
@@ -129,7 +129,7 @@ def test_another_network_is_drift(engine: FakeEngine, names: Names, step: Regist
     """The registry is on another network → `up` puts it right."""
     step.apply(NoWork())
     box = engine.boxes[names.registry]
-    box.spec = replace(box.spec, network="bridge")
+    box.ids = {}
     assert step.check().state is State.DRIFTED
     assert NETWORK in step.check().detail
     step.apply(NoWork())
@@ -229,7 +229,7 @@ def test_a_collection_that_fails_is_an_error_and_pushes_are_let_in_again(
 def test_a_collection_that_was_killed_is_mended_by_up(engine: FakeEngine, step: RegistryStep) -> None:
     step.apply(NoWork())
     box = engine.boxes[step.names.registry]
-    labels = {key: f"{value}, read-only" for key, value in box.spec.labels.items()}
+    labels = {**box.spec.labels, SETUP: f"{box.spec.labels[SETUP]}, read-only"}
     box.spec = replace(box.spec, labels=labels)
     assert step.check().state is State.DRIFTED and "read-only" in step.check().detail
     step.apply(NoWork())

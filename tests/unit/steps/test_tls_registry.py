@@ -10,11 +10,11 @@ import pytest
 from sandbox.bundle.own import UPSTREAM
 from sandbox.errors import SandboxError
 from sandbox.host.engine import ContainerSpec
-from sandbox.names import NETWORK, Names
+from sandbox.names import Names
 from sandbox.providers import kind
 from sandbox.steps.step import State
 from sandbox.steps.tls_registry import TlsRegistryStep
-from tests.fakes import FakeContainer, FakeEngine, NoWork
+from tests.fakes import NETWORK, FakeContainer, FakeEngine, NoWork
 from tests.unit.steps.nodes import Nodes
 
 HOSTS_FILE = PurePosixPath("/etc/hosts")

@@ -14,12 +14,12 @@ from sandbox.certs.provided import Provided
 from sandbox.cluster import trust
 from sandbox.errors import SandboxError
 from sandbox.host.engine import ContainerSpec
-from sandbox.names import NETWORK, Names
+from sandbox.names import Names
 from sandbox.providers import kind
 from sandbox.steps.step import State
 from sandbox.steps.trust import TrustStep
 from tests.api_server import ApiServer
-from tests.fakes import FakeContainer, FakeEngine, NoWork
+from tests.fakes import NETWORK, FakeContainer, FakeEngine, NoWork
 from tests.unit.certs.tls import make_pki
 from tests.unit.steps.nodes import Nodes
 

@@ -14,14 +14,14 @@ from sandbox.cluster.local_registry import FOLDER, MARK
 from sandbox.errors import SandboxError
 from sandbox.host.engine import Bind, ContainerSpec
 from sandbox.host.waiting import WaitTimeout
-from sandbox.names import NETWORK, SYSTEM_NAMESPACE, Names
+from sandbox.names import SYSTEM_NAMESPACE, Names
 from sandbox.providers import kind
 from sandbox.registry import canary
 from sandbox.steps import wiring
 from sandbox.steps.step import State
 from sandbox.steps.wiring import WiringStep
 from tests.api_server import ApiServer
-from tests.fakes import FakeEngine, NoWork
+from tests.fakes import NETWORK, FakeEngine, NoWork
 from tests.registry_simulator import Fault, Simulator
 from tests.unit.steps.nodes import Nodes
 
@@ -207,7 +207,7 @@ def test_a_node_off_the_network_is_to_be_joined_again(
     step.apply(NoWork())
     nodes.answers[names.node] = "name \n"
     box = engine.boxes[names.node]
-    box.spec = replace(box.spec, network="bridge")
+    box.ids = {}
     assert step.check().detail.endswith(f"fix: docker network connect {NETWORK} {names.node}")
 
 

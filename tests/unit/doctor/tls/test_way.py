@@ -18,10 +18,10 @@ from sandbox.doctor.scene import Scene
 from sandbox.doctor.tls import way
 from sandbox.doctor.tls.journey import Journey
 from sandbox.host.engine import Bind, ContainerSpec
-from sandbox.names import EDGE, LABEL, NETWORK
+from sandbox.names import EDGE, LABEL
 from sandbox.proxy import routes
 from tests.api_server import ApiServer
-from tests.fakes import FakeEngine
+from tests.fakes import NETWORK, FakeEngine
 from tests.unit.certs.tls import make_pki, rogue_leaf
 from tests.unit.doctor.conftest import IMAGE
 from tests.unit.doctor.tls.conftest import DOMAIN, HOST, Serve, asking, ingress
