@@ -12,7 +12,7 @@ from typing import Any, Self
 import docker
 
 from sandbox.cluster.api import Cluster
-from sandbox.names import NETWORK, Names
+from sandbox.names import Names
 
 SIZE = 1_000_000_000
 NAME = "sandbox-bench-bulk"
@@ -24,7 +24,7 @@ class Bulk:
     def __init__(self, names: Names, domain: str) -> None:
         self.host = f"bulk.{domain}"
         self._cluster = Cluster(names.kubeconfig)
-        gateway = docker.from_env().api.inspect_network(NETWORK)["IPAM"]["Config"][0]["Gateway"]
+        gateway = docker.from_env().api.inspect_network(names.network)["IPAM"]["Config"][0]["Gateway"]
         self._server = ThreadingHTTPServer((gateway, 0), _Zeros)
         self._objects = _objects(self.host, gateway, self._server.server_port)
 
