@@ -98,7 +98,7 @@ def _same_credentials(spec: Spec) -> Iterator[Misfit]:
 def _azure(spec: Spec) -> Iterator[Misfit]:
     """Microsoft's registries alone: to another host the access token of a principal would be given away."""
     for index, entry in enumerate(spec.credentials):
-        if isinstance(entry, Acr) and not entry.registry.endswith(AZURE):
+        if isinstance(entry, Acr) and not entry.registry.partition(":")[0].endswith(AZURE):
             yield ("credentials", index, "registry"), f"must end in {', '.join(AZURE)}, not '{entry.registry}'"
 
 
