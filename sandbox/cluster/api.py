@@ -45,7 +45,7 @@ class ClusterError(SandboxError):
 def segment(name: str) -> str:
     """A name as one segment of a path. Raises ClusterError for what names no object (API conventions, "Names")."""
     if name in ("", ".", "..") or "/" in name or "%" in name:
-        raise ClusterError(f"{name!r} cannot be the name of an object", status=422)
+        raise ClusterError(f"{name!r} cannot be the name of an object")
     return quote(name, safe="!$&'()*+,;=:@~")
 
 
