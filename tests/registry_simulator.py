@@ -61,7 +61,7 @@ class Request:
 
 @dataclass
 class Simulator:
-    """A registry on a free port of 127.0.0.1, in a thread, while used as a context manager.
+    """A registry on a free port of `host`, in a thread, while used as a context manager.
 
     `refuse_mounts` answers every mount with 202 and an upload; `relative_locations` sends Locations without a host and
     with a query; `token` demands `Authorization: Bearer <token>`, which its own `/token` gives to anybody.
@@ -78,6 +78,7 @@ class Simulator:
     """
 
     faults: list[Fault] = field(default_factory=list)
+    host: str = "127.0.0.1"
     refuse_mounts: bool = False
     relative_locations: bool = False
     digest_headers: bool = True
@@ -105,7 +106,7 @@ class Simulator:
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def __enter__(self) -> Self:
-        self._server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"registry": self}))
+        self._server = _Server((self.host, 0), type("Handler", (_Handler,), {"registry": self}))
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
         self._thread.start()
         return self
@@ -117,7 +118,7 @@ class Simulator:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        return f"http://{self.host}:{self._server.server_address[1]}"
 
     @property
     def received(self) -> int:

@@ -42,7 +42,7 @@ class Service:
                 details="keys are sent over https only, or to this machine",
                 fix="correct the address in the file or the variable that names it",
             )
-        connections = Connections(direct=place.is_loopback)
+        connections = Connections(place)
         try:
             answer = self._answer(connections, data, headers or {})
             return self._judged(answer)

@@ -51,7 +51,7 @@ class Transport:
         self._luck = luck
         self._clock = clock
         self._throttle = throttle or Throttle(clock=clock, sleep=sleep)
-        self._connections = Connections(direct=self.address.is_loopback)
+        self._connections = Connections(self.address)
         self._authorization = Authorization(self.address, keychain, self._token_request, clock)
 
     def __enter__(self) -> Self:
