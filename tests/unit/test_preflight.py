@@ -511,7 +511,7 @@ def test_a_claim_ends_with_the_process_that_made_it(tmp_path: Path) -> None:
 
 @pytest.mark.fault(82)
 @pytest.mark.parametrize("folder_of", ["edge", "passthrough"])
-@pytest.mark.parametrize("more", [{"domain": "x.test"}, {"proxy": {"hosts": ["shop.x.test"]}}])
+@pytest.mark.parametrize("more", [{"domain": "x.test"}, {"proxy": {"hosts": ("shop.x.test",)}}])
 def test_a_domain_or_host_of_another_sandbox_is_refused_before_all(
     place: Home, engine: FakeEngine, folder_of: str, more: dict[str, Any]
 ) -> None:
