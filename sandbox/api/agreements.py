@@ -9,6 +9,9 @@ from pathlib import Path
 from sandbox.host import files
 from sandbox.names import Home
 from sandbox.spec.origin import Origin
+from sandbox.steps import remembered
+
+COMPONENTS = "components "
 
 
 def has_spec(home: Home, origin: Origin) -> bool:
@@ -21,11 +24,12 @@ def note_spec(home: Home, origin: Origin) -> None:
     _note(home, origin.key)
 
 
-def forget(home: Home, origin: Origin) -> None:
-    """Keep nothing any longer of this source, whichever revision it was."""
-    ours = (origin.source_key, _components(origin.revision))
+def sweep(home: Home) -> None:
+    """Keep nothing any longer of specs that no sandbox is up from, whichever revision it was."""
+    sandboxes = (home.sandbox(path.name) for path in (home.state / "sandboxes").glob("*"))
+    used = tuple(known.source_key for names in sandboxes if (known := remembered.origin(names)))
     for file in home.agreed.glob("*"):
-        if file.read_text().startswith(ours):
+        if not file.read_text().startswith((COMPONENTS, *used)):
             file.unlink(missing_ok=True)
     with suppress(OSError):  # there may be more in it
         home.agreed.rmdir()
@@ -42,7 +46,7 @@ def note_components(home: Home, identity: str) -> None:
 
 
 def _components(identity: str) -> str:
-    return f"components {identity}"
+    return f"{COMPONENTS}{identity}"
 
 
 def _note(home: Home, what: str) -> None:

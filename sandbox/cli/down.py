@@ -12,7 +12,6 @@ from sandbox.api.world import shell
 from sandbox.cli import console, environment, session
 from sandbox.cli.console import reporter
 from sandbox.cli.options import find_spec
-from sandbox.steps import remembered
 
 
 def run(ctx: click.Context, file: Path | None, name: str | None, *, purge: bool, patience: float, progress: str) -> int:
@@ -22,10 +21,9 @@ def run(ctx: click.Context, file: Path | None, name: str | None, *, purge: bool,
     spec = shell(find_spec(file, name))
     with session.alone(spec.name, patience=patience, progress=progress):
         steps, _, _ = session.steps(spec, purge=purge)
-        came_from = remembered.origin(environment.home().sandbox(spec.name))
         removed = lifecycle.down(steps, reporter(progress))
-        if purge and came_from and came_from.is_fetched:
-            agreements.forget(environment.home(), came_from)
+        if purge:
+            agreements.sweep(environment.home())
     checkouts.sweep(environment.home())
     if not removed:
         console.note(progress, f"nothing of '{spec.name}' was there to be taken down")

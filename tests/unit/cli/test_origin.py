@@ -110,19 +110,20 @@ def test_fetched_spec_is_asked_for_at_a_terminal(
         assert not environment.home().agreed.exists()
 
 
-def test_answers_go_with_the_source(tmp_path: Path) -> None:
+def test_answers_go_when_no_sandbox_has_their_source() -> None:
     home = environment.home()
     ours, other = (Origin(kind="git", source=f"file:///x/{name}", revision="1" * 40) for name in ("a", "a/b"))
     later = ours.model_copy(update={"revision": "2" * 40})
     bundle = Origin(kind="bundle", source="/x", revision="sha256:0")
+    names = brought_up({"name": "demo"}, later)
     for origin in (ours, later, other, bundle):
         agreements.note_spec(home, origin)
     agreements.note_components(home, bundle.revision)
-    agreements.forget(home, later)
-    assert [agreements.has_spec(home, one) for one in (ours, later, other, bundle)] == [False, False, True, True]
-    agreements.forget(home, bundle)
-    agreements.forget(home, other)
-    assert not agreements.has_components(home, bundle.revision) and not home.agreed.exists()
+    agreements.sweep(home)
+    assert [agreements.has_spec(home, one) for one in (ours, later, other, bundle)] == [True, True, False, False]
+    names.origin.unlink()
+    agreements.sweep(home)
+    assert not agreements.has_spec(home, ours) and agreements.has_components(home, bundle.revision)
 
 
 def test_plan_shows_what_would_be_asked(repository: Path) -> None:
