@@ -15,6 +15,7 @@ from sandbox.errors import SandboxError, UsageError
 from sandbox.host import files
 
 BINARY = "p12"
+STDOUT = ("-", "/dev/stdout")  # the second may be a link to a regular file, and is not to be replaced by one
 
 
 def run(ctx: click.Context, file: Path | None, name: str | None, *, form: str, out: Path) -> int:
@@ -24,11 +25,14 @@ def run(ctx: click.Context, file: Path | None, name: str | None, *, form: str, o
     root = Keystore(environment.home().sandbox(spec.name).keys).root
     if not root.has_cert:
         raise SandboxError(f"{spec.name} has no certificates yet", fix="sandbox up makes them", id="authority")
-    if form == BINARY and str(out) == "-" and sys.stdout.isatty():
+    to_stdout = str(out) in STDOUT
+    if form == BINARY and to_stdout and sys.stdout.isatty():
         raise UsageError("a truststore is no text for a terminal", fix="give --out a file")
     data = FORMATS[form](root.read().cert_pem, b"" if form == "pem" else public_roots())
-    if str(out) == "-":
+    if to_stdout:
         sys.stdout.buffer.write(data)
     else:
-        files.write_atomic(out, data, mode=0o644)
+        files.require_regular(out)
+        # A link is followed: the user named what it leads to, and it may be one of the system's, such as /dev/stderr.
+        files.write_atomic(out.resolve(), data, mode=0o644)
     return 0

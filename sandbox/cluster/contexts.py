@@ -7,10 +7,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from sandbox.cluster import kubeconfig
 from sandbox.cluster.kubeconfig_lock import KubeconfigError
+from sandbox.document import yamltext
 from sandbox.errors import UsageError
 
 # Files that are taken into the copy, which has to be good wherever it is.
@@ -43,7 +42,7 @@ def alone(paths: Iterable[Path], context: str, namespace: str) -> bytes:
         "contexts": [{"name": context, "context": {"cluster": context, "user": context, "namespace": namespace}}],
         "current-context": context,
     }
-    return yaml.safe_dump(content, sort_keys=False).encode()
+    return yamltext.dump(content)
 
 
 def server(own: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import yaml
 
 from sandbox.cluster.kubeconfig_lock import KubeconfigError, locked
 from sandbox.document import yamltext
+from sandbox.errors import SandboxError
 from sandbox.host import files
 
 EXTENSION = "sandbox.dev"
@@ -17,12 +19,16 @@ KINDS = ("clusters", "users", "contexts")
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The kubeconfig as a mapping; empty when there is no file. Raises KubeconfigError."""
+    """The kubeconfig as a mapping; empty when there is no file, and for /dev/null. Raises KubeconfigError."""
     try:
-        content = yamltext.document(path.read_text())
+        content = yamltext.document(files.read_regular(path))
     except FileNotFoundError:
         return {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except files.NotAFile as error:
+        if _is_null(path):
+            return {}
+        raise _unfit(path, error) from error
+    except (OSError, yaml.YAMLError) as error:
         fix = f"mend or move {path}, or point KUBECONFIG at another file"
         raise KubeconfigError(f"{path} is not a readable kubeconfig", details=str(error), fix=fix) from error
     if content is None:
@@ -43,9 +49,41 @@ def _flaw(content: Any) -> str:
     return ""
 
 
+def require_place(path: Path) -> None:
+    """Raise KubeconfigError where no context can be kept at `path`: it is a device, a FIFO, or a link into nowhere."""
+    try:
+        files.require_regular(path)
+        target = Path(os.path.realpath(path))
+    except SandboxError as error:
+        raise _unfit(path, error) from error
+    if path.is_symlink() and not target.parent.is_dir():
+        raise KubeconfigError(
+            f"no context can be kept in {path}: it is a link into a folder that is not there",
+            details=f"it leads to {target}",
+            fix=f"mkdir -p {target.parent}   (or point KUBECONFIG at another file)",
+        )
+
+
+def _unfit(path: Path, error: SandboxError) -> KubeconfigError:
+    what = f"it is {error.kind}" if isinstance(error, files.NotAFile) else "it cannot be reached"
+    return KubeconfigError(
+        f"no context can be kept in {path}: {what}",
+        details=error.details,
+        fix="unset KUBECONFIG, or point it at a regular file; one that is not there yet is made",
+        id="not-a-file",
+    )
+
+
+def _is_null(path: Path) -> bool:
+    """Whether it is the null device, which kubectl reads as an empty kubeconfig."""
+    found, null = path.stat(), os.stat(os.devnull)  # noqa: PTH116
+    return stat.S_ISCHR(found.st_mode) and found.st_rdev == null.st_rdev
+
+
 def hindrance(path: Path) -> str | None:
     """Why `path` is to be left alone, or None: it is no kubeconfig, or the user may not write there."""
     try:
+        require_place(path)
         read(path)
     except KubeconfigError as error:
         return error.brief
@@ -76,6 +114,7 @@ def merge(path: Path, name: str, own: Path) -> None:
     The context that was current before is remembered in ours, so that `remove` can bring it back.
     """
     mine = _renamed(read(own), name)
+    require_place(path)
     with locked(path):
         content = _without(read(path), name)
         before = content.get("current-context")
@@ -106,8 +145,8 @@ def remove(path: Path, name: str) -> bool:
 
 def _mentions(path: Path, name: str) -> bool:
     try:
-        return name.encode() in path.read_bytes()
-    except OSError:
+        return name.encode() in files.read_regular(path)
+    except (OSError, SandboxError):
         return False
 
 
@@ -167,4 +206,4 @@ def _write(path: Path, content: dict[str, Any]) -> None:
     target = path.resolve()
     mode = target.stat().st_mode & 0o777 if target.exists() else 0o600
     files.sweep(target)
-    files.write_atomic(target, yaml.safe_dump(content, sort_keys=False).encode(), mode=mode)
+    files.write_atomic(target, yamltext.dump(content), mode=mode)

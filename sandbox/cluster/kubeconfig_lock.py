@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sandbox.errors import SandboxError
-from sandbox.host import interruption
+from sandbox.host import files, interruption
 
 PATIENCE = 10.0
 # What our lock file holds and client-go's does not: one of a command that was killed is known by it.
@@ -71,7 +71,7 @@ def _take(lock: Path) -> int | None:
 def _inherit(lock: Path) -> int | None:
     """The lock file of a command of ours that was killed: it is there, but its flock(2) went with the process."""
     with contextlib.suppress(OSError):
-        descriptor = os.open(lock, os.O_RDWR)
+        descriptor = os.open(lock, os.O_RDWR | os.O_NONBLOCK)  # another process may have put a FIFO there
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.read(descriptor, len(MARK)) == MARK and os.path.samestat(os.fstat(descriptor), lock.stat()):
@@ -84,8 +84,8 @@ def _inherit(lock: Path) -> int | None:
 
 def _is_ours(lock: Path) -> bool:
     try:
-        return lock.read_bytes() == MARK
-    except OSError:
+        return files.read_regular(lock) == MARK
+    except (OSError, SandboxError):
         return False
 
 

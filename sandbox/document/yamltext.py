@@ -5,6 +5,7 @@ It is read by libyaml, which most builds of PyYAML have and which takes a tenth 
 
 from __future__ import annotations
 
+import re
 from itertools import chain
 from typing import Any
 
@@ -16,6 +17,11 @@ PREFIX = "tag:yaml.org,2002:"
 TAGS = {PREFIX + kind for kind in ("map", "seq", "str", "int", "float", "bool", "null", "merge", "value")}
 
 _Safe: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_SafeDumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+# Strings that no reader takes for a number, a truth or a date, of YAML 1.1 or 1.2.
+_WORD = re.compile(r"[A-Za-z_/][\w./:+=-]*", re.ASCII)
+_NOT_WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
 
 
 class _Loader(_Safe):  # type: ignore[misc]  # either is a safe loader
@@ -94,3 +100,25 @@ class _Known:
         if depth + height >= MAX_DEPTH:
             raise Unusable(f"values are nested more than {MAX_DEPTH} levels deep")
         return size, height
+
+
+class _Dumper(_SafeDumper):  # type: ignore[misc]  # either is a safe dumper
+    """PyYAML's safe dumper, which quotes every string that is not plainly a word.
+
+    Go's YAML takes more strings for numbers and truths than PyYAML does ("1e3", "0o17", "y"), and kubectl then refuses
+    the whole file (go-yaml, resolve.go).
+    """
+
+
+def _string(dumper: Any, text: str) -> Any:
+    plain = _WORD.fullmatch(text) and text.lower() not in _NOT_WORDS
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if plain else '"')
+
+
+_Dumper.add_representer(str, _string)
+
+
+def dump(content: Any) -> bytes:
+    """One document that PyYAML and kubectl read alike."""
+    text: str = yaml.dump(content, Dumper=_Dumper, sort_keys=False)
+    return text.encode()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,29 @@ from sandbox.errors import SandboxError
 
 PRIVATE_DIR = 0o700
 SUFFIX = ".tmp"
+
+
+class NotAFile(SandboxError):
+    """There is something else in the place of a regular file; it was left as it is."""
+
+    id = "not-a-file"
+
+    def __init__(self, path: Path, mode: int) -> None:
+        self.kind = next((word for of, word in _KINDS if of(mode)), "something else")
+        super().__init__(
+            f"{path} is {self.kind}, not a regular file",
+            details=f"it leads to {os.path.realpath(path)}" if path.is_symlink() else "it was left as it is",
+            fix="name a regular file, or one that is not there yet",
+        )
+
+
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISFIFO, "a FIFO"),
+    (stat.S_ISSOCK, "a socket"),
+)
 
 
 def make_private_dir(path: Path) -> None:
@@ -35,8 +59,10 @@ def make_private_dir(path: Path) -> None:
 def write_atomic(path: Path, data: bytes, *, mode: int) -> None:
     """Replace `path` by `data` with exactly `mode`; readers, and whoever cuts the power, see the old file or the new.
 
-    The folder must exist. A symbolic link at `path` is replaced, not followed. Raises SandboxError when refused.
+    The folder must exist. A symbolic link at `path` is replaced, not followed. Raises SandboxError when refused, and
+    for what is no regular file.
     """
+    require_regular(path)
     try:
         descriptor, name = tempfile.mkstemp(prefix=_prefix(path), suffix=SUFFIX, dir=path.parent)
     except OSError as error:
@@ -54,6 +80,34 @@ def write_atomic(path: Path, data: bytes, *, mode: int) -> None:
         raise refused(f"{path} cannot be written", error) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def require_regular(path: Path) -> None:
+    """Raise NotAFile where there is a device, FIFO, socket or folder at `path`, or a link to one.
+
+    To replace a device by a file takes it away from the whole machine, and to open a FIFO waits for another process.
+    """
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise refused(f"{path} cannot be used", error) from error
+    if not stat.S_ISREG(mode):
+        raise NotAFile(path, mode)
+
+
+def read_regular(path: Path) -> bytes:
+    """The content of a regular file, or of a link to one, without ever waiting. Raises NotAFile and OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode):
+            raise NotAFile(path, mode)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(descriptor)
 
 
 def sweep(path: Path) -> None:
@@ -74,6 +128,7 @@ def exclusive(folder: Path, *, seconds: float = 30) -> Iterator[None]:
 
     The folder must exist. Not re-entrant. Raises SandboxError when the others do not finish in time.
     """
+    require_regular(folder / ".lock")
     lock = FileLock(folder / ".lock", timeout=seconds, mode=0o600)
     try:
         lock.acquire()

@@ -64,6 +64,7 @@ def take(folder: Path, command: str, *, seconds: float, waits: Callable[[str], N
     `waits` is told once, in words for people, when there is something to wait for. Raises Busy.
     """
     files.make_private_dir(folder)
+    files.require_regular(folder / ".lock")
     lock = FileLock(folder / ".lock", mode=0o600)
     try:
         lock.acquire(timeout=0)

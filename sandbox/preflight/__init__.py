@@ -29,6 +29,7 @@ __all__ = ["PortForbidden", "PortTaken", "require", "reserve", "settle"]
 def require(spec: Spec, home: Home, own: OwnImages) -> None:
     """Raise the first reason, ports aside, why `up` could not work; changes nothing."""
     _require_same_place(spec, home)
+    kubeconfig.require_place(home.kubeconfig)
     if not spec.cluster.is_ours:
         _require_kubectl(home)
         return

@@ -117,6 +117,18 @@ def test_listening_on_ipv6_without_it_is_said(
     assert not place.state.exists()
 
 
+@pytest.mark.fault(68)
+@pytest.mark.timeout(20)
+def test_a_kubeconfig_that_is_no_file_is_refused_first(place: Home, engine: FakeEngine) -> None:
+    """KUBECONFIG=/dev/null → `up` says that the context cannot be kept there, before anything is made."""
+    for make in (os.mkfifo, lambda path: path.symlink_to(os.devnull)):
+        make(place.kubeconfig)
+        with pytest.raises(SandboxError, match="no context can be kept in") as caught:
+            check(spec(), place, engine)
+        assert caught.value.id == "not-a-file" and "unset KUBECONFIG" in caught.value.fix
+        place.kubeconfig.unlink()
+
+
 def test_a_machine_with_everything_will_do(place: Home, engine: FakeEngine) -> None:
     wanted = spec()
     settled = check(wanted, place, engine)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import importlib
 import json
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -24,6 +25,7 @@ from sandbox.cli import certs_renew, environment
 from sandbox.cli.commands.certs import SUBCOMMANDS, command
 from sandbox.errors import SandboxError, UsageError
 from sandbox.host.engine import Bind
+from sandbox.host.files import NotAFile
 from sandbox.names import DEFAULT_TLS, SYSTEM_NAMESPACE, Names
 from sandbox.steps.authority import AuthorityStep
 from sandbox.steps.https import HttpsStep
@@ -262,6 +264,20 @@ def test_export_writes_to_a_file_or_to_stdout(form: str, names: Names, tmp_path:
     assert b"PRIVATE KEY" not in written
     if form != "p12":
         assert written.startswith(names.root_certificate.read_bytes())
+
+
+@pytest.mark.fault(68)
+def test_export_never_replaces_what_is_no_file(names: Names, tmp_path: Path) -> None:
+    """`certs export --out` names a FIFO, or /dev/stdout → an error, or the output; nothing is replaced."""
+    fifo, link = tmp_path / "fifo", tmp_path / "link"
+    os.mkfifo(fifo)
+    with pytest.raises(NotAFile):
+        run("export", "demo", "--format", "pem", "--out", fifo)
+    assert fifo.is_fifo()
+    assert b"BEGIN CERTIFICATE" in run("export", "demo", "--format", "pem", "--out", "/dev/stdout").stdout_bytes
+    link.symlink_to("target")
+    run("export", "demo", "--format", "pem", "--out", link)
+    assert link.is_symlink() and b"BEGIN CERTIFICATE" in (tmp_path / "target").read_bytes()
 
 
 def test_export_without_certificates_says_who_makes_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ import pytest
 import yaml
 
 from sandbox.cluster import kubeconfig_lock
-from sandbox.cluster.kubeconfig import hindrance, holds, merge, remove
+from sandbox.cluster.kubeconfig import hindrance, holds, merge, remove, require_place
 from sandbox.cluster.kubeconfig_lock import KubeconfigError, require_unlocked
+from sandbox.document import yamltext
 
 NAME = "sandbox-demo"
 FOREIGN = """\
@@ -342,3 +344,90 @@ def test_a_kubeconfig_that_may_not_be_written_is_left_alone(what: str) -> None:
         said = subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=True, timeout=60).stdout
         folder.chmod(0o700)
     assert said == f"{file if what == 'file' else folder} is read-only\n"
+
+
+def make_odd(path: Path, kind: str) -> None:
+    """What KUBECONFIG may name and no context can be kept in."""
+    match kind:
+        case "fifo":
+            os.mkfifo(path)
+        case "folder":
+            path.mkdir()
+        case "null":
+            if os.geteuid() != 0:
+                pytest.skip("only root may make a device")
+            os.mknod(path, 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+        case "null-link":
+            path.symlink_to(os.devnull)
+        case "nowhere":
+            path.symlink_to(path.parent / "none" / "config")
+        case "loop":
+            path.symlink_to(path.name)
+
+
+@pytest.mark.fault(68)
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("kind", ["fifo", "folder", "null", "null-link", "nowhere", "loop"])
+def test_where_no_context_can_be_kept_nothing_changes(tmp_path: Path, own: Path, kind: str) -> None:
+    """KUBECONFIG is /dev/null, a FIFO, a folder or a link into nowhere → an error that says so, before any lock."""
+    path = tmp_path / "kube"
+    make_odd(path, kind)
+    before = path.lstat()
+    for begin in (require_place, partial(merge, name=NAME, own=own)):
+        with pytest.raises(KubeconfigError, match="no context can be kept in") as caught:
+            begin(path)
+        assert "KUBECONFIG" in caught.value.fix
+    assert "no context can be kept" in (hindrance(path) or "")
+    assert not holds(path, NAME, own) and not remove(path, NAME)
+    after = path.lstat()
+    assert (after.st_ino, after.st_mode, after.st_rdev) == (before.st_ino, before.st_mode, before.st_rdev)
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["kube", "own"]
+    assert Path(os.devnull).is_char_device()
+
+
+@pytest.mark.fault(50)
+def test_a_link_to_a_file_that_is_not_there_gets_it(tmp_path: Path, own: Path) -> None:
+    """The kubeconfig is a link whose target is not there, in a folder that is → the target is made."""
+    (tmp_path / "dotfiles").mkdir()
+    link = tmp_path / "config"
+    link.symlink_to("dotfiles/kube")
+    require_place(link)
+    merge(link, NAME, own)
+    assert link.is_symlink() and holds(tmp_path / "dotfiles" / "kube", NAME, own)
+
+
+@pytest.mark.fault(51)
+@pytest.mark.timeout(20)
+def test_a_fifo_as_lock_file_keeps_nobody_waiting(theirs: Path, own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Config.lock is a FIFO → the command that removes it."""
+    monkeypatch.setattr(kubeconfig_lock, "PATIENCE", 0.0)
+    lock = theirs.with_name("config.lock")
+    os.mkfifo(lock)
+    with pytest.raises(KubeconfigError) as caught:
+        merge(theirs, NAME, own)
+    assert f"rm {lock}" in caught.value.fix
+    os.utime(lock, (time.time() - 3600, time.time() - 3600))
+    with pytest.raises(KubeconfigError):
+        require_unlocked(theirs)
+
+
+@pytest.mark.fault(50)
+def test_thousands_of_contexts_are_merged_in_seconds(tmp_path: Path, own: Path) -> None:
+    """A kubeconfig of ten megabytes → a merge takes a small multiple of what reading it takes."""
+    if not yaml.__with_libyaml__:
+        pytest.skip("this PyYAML was built without libyaml")
+    names = [f"cluster-{number}" for number in range(3000)]
+    many = {
+        "clusters": [{"name": one, "cluster": {"server": f"https://{one}:6443", "x": "QUJD" * 700}} for one in names],
+        "users": [{"name": one, "user": {"token": f"0{number}e3"}} for number, one in enumerate(names)],
+        "contexts": [{"name": one, "context": {"cluster": one, "user": one}} for one in names],
+    }
+    path = tmp_path / "kube"
+    path.write_bytes(yamltext.dump(many))
+    begun = time.process_time()
+    yamltext.document(path.read_bytes())
+    reading = time.process_time() - begun
+    begun = time.process_time()
+    merge(path, NAME, own)
+    assert time.process_time() - begun < 5 * reading
+    assert holds(path, NAME, own)
