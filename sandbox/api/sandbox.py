@@ -113,6 +113,7 @@ class Sandbox:
         """Push the images of a manifest (images.yaml) into the registry; only what is missing crosses."""
         spec, accounts = self.settled, world.keychain(self.spec.credentials)
         images = LockFile.of(Path(manifest))
+        world.registry(spec)
         PushStep(Engine.connect(), images, spec.registry.port, spec.registry.external, accounts).apply(
             _Work(self._report)
         )

@@ -183,11 +183,30 @@ def shell(spec: Spec) -> Spec:
     return spec.model_copy(update=emptied)
 
 
-def registry_port(spec: Spec) -> int:
-    """The port of the spec's registry; where it is `auto`, the one that the sandbox's registry has."""
+def registry(spec: Spec) -> str:
+    """The URL of the registry that the spec names, else of the sandbox's own, which must be up and this user's.
+
+    A port alone says nothing of whose registry is there. Raises UsageError, NameTaken.
+    """
     from sandbox import preflight
     from sandbox.host.engine import Engine
 
-    if spec.registry.port != "auto":
-        return spec.registry.port
-    return preflight.settle(spec, home(), Engine.connect()).registry.port
+    spec = as_made(spec)
+    if spec.registry.external:
+        return spec.registry.external
+    port, wanted = preflight.registry_port(spec, home(), Engine.connect()), spec.registry.port
+    if port is None:
+        raise UsageError(
+            f"the registry of the sandbox '{spec.name}' does not run",
+            details="it is known by its container, not by a port; nothing was changed",
+            fix="sandbox up, with the sandbox's own file; `sandbox list` shows the sandboxes there are",
+            id="no-sandbox",
+        )
+    if wanted not in ("auto", port):
+        raise UsageError(
+            f"the registry of the sandbox '{spec.name}' has port {port}, not {wanted}",
+            details="nothing was changed",
+            fix="sandbox up moves it to the port that the spec names",
+            id="no-sandbox",
+        )
+    return f"http://localhost:{port}"

@@ -64,7 +64,8 @@ def run(
     if chosen is None:
         raise UsageError("no manifest of images", fix="name one, or write `push: images.yaml` in sandbox.yaml")
     work = _Work.of(chosen, registry or _own(spec), locked, update, packing, environment.keychain(spec.credentials))
-    pruning = _pruning(work) if prune else None
+    whose = "" if registry or spec.registry.external else spec.name
+    pruning = _pruning(work, whose) if prune else None
     if dry_run:
         return _foretell(work, pruning, output)
     if pruning is not None:
@@ -85,22 +86,19 @@ def _mender(spec: Spec, registry: str | None) -> Mend | None:
     return mender(spec, registry)
 
 
-def _pruning(work: _Work) -> Pruning:
+def _pruning(work: _Work, whose: str) -> Pruning:
     from sandbox.cli.push_prune import Pruning
 
-    return Pruning(work.registry, work.keychain, [entry.target for entry in work.entries])
+    return Pruning(work.registry, work.keychain, [entry.target for entry in work.entries], whose)
 
 
 def _own(spec: Spec) -> str:
-    """The URL of the sandbox's registry, or of the one it uses instead."""
+    """The URL of the registry that the spec names, else of the sandbox's own."""
     if spec.registry.external:
         return spec.registry.external
-    port: int | str = spec.registry.port
-    if not isinstance(port, int):
-        from sandbox.cli import session
+    from sandbox.cli import session
 
-        port = session.registry_port(spec)
-    return f"http://localhost:{port}"
+    return session.registry(spec)
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,10 @@ CONFIG = "/etc/distribution/config.yml"
 
 
 class Pruning:
-    """The tags of one registry that are not among `targets`."""
+    """The tags of one registry, the sandbox `whose`'s if that is a name, that are not among `targets`."""
 
-    def __init__(self, registry: str, keychain: Keychain | None, targets: Sequence[Target]) -> None:
+    def __init__(self, registry: str, keychain: Keychain | None, targets: Sequence[Target], whose: str = "") -> None:
+        self._where = f"the registry of sandbox '{whose}' at {registry}" if whose else registry
         self._registry = registry
         self._keychain = keychain
         self._targets = targets
@@ -50,10 +51,10 @@ class Pruning:
         if not self._found:
             click.echo("nothing to prune: the manifest names every tag of the registry", err=True)
             return []
-        click.echo("the manifest does not name:", err=True)
+        click.echo(f"the manifest does not name, in {self._where}:", err=True)
         for name in self.names:
             click.echo(f"  {name}", err=True)
-        if not yes and not click.confirm(f"delete {count(len(self.names), 'tag')} from {self._registry}?", err=True):
+        if not yes and not click.confirm(f"delete {count(len(self.names), 'tag')} from {self._where}?", err=True):
             click.echo("nothing was deleted", err=True)
             return []
         with Client(self._registry, keychain=self._keychain) as client:

@@ -28,7 +28,7 @@ def list_(ctx: click.Context, file: Path | None, name: str | None, *, output: st
     """List repositories and tags with their sizes: all of it, and what no other image of the registry has."""
     environment.start_log(verbose=ctx.obj)
     spec = find_spec(file, name)
-    where = spec.registry.external or f"localhost:{session.registry_port(spec)}"
+    where = spec.registry.external or session.registry(spec).rpartition("/")[2]
     with Client(where, keychain=environment.keychain()) as client:
         found = catalogue(client)
     if output == "json":
@@ -79,6 +79,7 @@ def _own_registry(spec: Spec) -> RegistryStep:
             fix="let whoever runs it collect its garbage",
         )
     session.require_own_cluster(spec, "a collection of the registry's garbage")
+    session.registry(spec)
     step = next(one for one in session.steps(spec)[0] if isinstance(one, RegistryStep))
     found = step.check()
     if found.state is not State.READY:

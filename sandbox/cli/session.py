@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from sandbox.api import world
-from sandbox.api.world import own_images, registry_port, steps
+from sandbox.api.world import own_images, registry, steps
 from sandbox.cli import console, environment
 from sandbox.cli.options import PATIENCE, find_spec
 from sandbox.errors import UsageError
@@ -21,7 +21,7 @@ __all__ = [
     "alone",
     "brought_up",
     "own_images",
-    "registry_port",
+    "registry",
     "remembered",
     "require_own_cluster",
     "resting",

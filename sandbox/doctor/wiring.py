@@ -5,6 +5,7 @@ from __future__ import annotations
 from sandbox.doctor.check import Check, with_engine
 from sandbox.doctor.row import Finding, error, ok, skipped
 from sandbox.doctor.scene import Scene
+from sandbox.host import own
 from sandbox.host.engine import Engine
 from sandbox.proxy import edge as edge_files
 from sandbox.proxy import passthrough_state, routes
@@ -54,6 +55,22 @@ def _inner(scene: Scene, namespace: str) -> Finding:
     return ok(found.detail) if found.state is State.READY else error(f"not proved: {found.detail or found.state.value}")
 
 
+def network(scene: Scene) -> Finding:
+    """Whether nodes and registry are on the sandbox's network."""
+    if not scene.spec.cluster.is_ours:
+        return skipped("a cluster that exists has networks of its own")
+    engine = with_engine(scene).engine
+    nodes = lookup.nodes(engine, scene.names)
+    found = own.containers(engine, scene.home, scene.names.name)
+    if engine.container(nodes.control_plane) is None:
+        return skipped(f"there is no container {nodes.control_plane}; up makes it")
+    if engine.network(nodes.network) is None:
+        return error(f"the network {nodes.network} is gone")
+    outside = [one.name for one in nodes.outside()]
+    outside += [one.name for one in found if one.running and nodes.network not in one.addresses]
+    return error(f"not on {nodes.network}: {', '.join(outside)}") if outside else ok(f"all are on {nodes.network}")
+
+
 def edge(scene: Scene) -> Finding:
     """Whether the edge, or the process in its stead, runs and leads this sandbox's hosts to its ingress."""
     return _passthrough(scene) if scene.spec.runs_process else _edge(scene)
@@ -98,6 +115,7 @@ def _not_running(engine: Engine, name: str) -> Finding | None:
 
 
 CHECKS = (
+    Check("wiring.network", "nodes and registry are on the sandbox's network", "sandbox up{which}", network),
     Check("wiring.registry", "the registry answers", "sandbox up{which}", registry),
     Check("wiring.node", "the node, tools and pods find the registry", "sandbox up{which}", node),
     Check("wiring.edge", "the edge leads the sandbox's hosts to its node", "sandbox up{which}", edge),

@@ -18,12 +18,12 @@ from sandbox.names import Home
 from sandbox.preflight import shape
 from sandbox.preflight.occupancy import PortTaken
 from sandbox.preflight.privileges import PortForbidden
-from sandbox.preflight.settling import reserve, settle
+from sandbox.preflight.settling import registry_port, reserve, settle
 from sandbox.providers import minikube
 from sandbox.spec import Spec
 from sandbox.steps import remembered
 
-__all__ = ["PortForbidden", "PortTaken", "require", "reserve", "settle"]
+__all__ = ["PortForbidden", "PortTaken", "registry_port", "require", "reserve", "settle"]
 
 
 def require(spec: Spec, home: Home, own: OwnImages) -> None:

@@ -139,6 +139,16 @@ def _remembered_https(spec: Spec, machine: Machine) -> Iterator[int | None]:
         yield None
 
 
+def registry_port(spec: Spec, home: Home, engine: Engine) -> int | None:
+    """The port of this machine that leads to the sandbox's own registry now, or None. Raises NameTaken."""
+    if spec.cluster.is_ours:
+        own.require(engine, home.sandbox(spec.name))
+        container = engine.container(home.sandbox(spec.name).registry)
+        if container is None or not container.running:
+            return None
+    return _remembered_registry(spec, Machine.look(spec.name, home, engine))
+
+
 def _remembered_registry(spec: Spec, machine: Machine) -> int | None:
     """The port that the sandbox's registry container is published on, running or not, or that its tunnel has."""
     if not spec.cluster.is_ours:

@@ -30,6 +30,12 @@ class Containers:
         """Every container of the cluster, running or not."""
         return self.engine.containers(self.mark)
 
+    def outside(self) -> tuple[Container, ...]:
+        """The containers that are not on the network, or on one of its name that is no more."""
+        network = self.engine.network(self.network)
+        known = ("", network.id if network else "")  # what joined while it was stopped knows no id yet
+        return tuple(one for one in self.all() if one.attached.get(self.network, "none") not in known)
+
     def standing(self) -> Standing:
         """Whether the control-plane node is there and runs."""
         found = self.engine.container(self.control_plane)

@@ -105,6 +105,9 @@ class KindProvider:
         stopped = [one.name for one in self._containers.all() if not one.running]
         if stopped:
             return f"{', '.join(stopped)} is stopped"
+        outside = [one.name for one in self._containers.outside()]
+        if outside:
+            return f"{', '.join(outside)} is not on the network {self.names.network}"
         missing = self._missing()
         if missing:
             return f"{', '.join(missing)} is not there"
@@ -163,6 +166,7 @@ class KindProvider:
         """Start nodes that are stopped, and let running ones have the present nameservers and proxy."""
         files.make_private_dir(self.names.folder)
         self._unlock()
+        self._attach(say)
         resting = [one for one in self._containers.all() if not one.running]
         # Whom the engine itself started with the API server was refused as well.
         refused = [] if resting or self._api_deafness() is None else self.nodes.running()
@@ -193,6 +197,21 @@ class KindProvider:
             if not self.proxied.is_in_force(node):
                 say("restarting containerd for another proxy")
                 self.proxied.enforce(node)
+
+    def _attach(self, say: Callable[[str], None]) -> None:
+        """Bring nodes back to the network that they were taken from, or that was removed and is there again.
+
+        They are stopped for it: a node looks for a changed address when it starts, and a start by the engine goes to a
+        network by the id that it had (moby, daemon/container_operations.go: getNetworkID).
+        """
+        network = self.names.network
+        for one in self._containers.outside():
+            say(f"connecting {one.name} to the network {network}")
+            if one.running:
+                self._stop(one.name)
+            if network in one.attached:
+                self.engine.disconnect_network(network, one.name)
+            self.engine.connect_network(network, one.name)
 
     def stop(self) -> None:
         """Stop the nodes that run, and what balances their load."""

@@ -140,6 +140,8 @@ class EdgeContainer:
         held = bool(sockets.held(self.folder))
         if container.labels.get(MADE) != self._spec(image, {}, held=held).labels[MADE]:
             return "was made by another release or user"
+        if self.network not in container.addresses:
+            return f"is not on its network {self.network}"
         holder = self.engine.container(self.holder) if held else None
         if held and not (holder and holder.running):
             return "nobody holds its ports for when it starts again"

@@ -7,12 +7,12 @@ from sandbox.host import own
 from sandbox.host.engine import Engine
 from sandbox.names import Names
 from sandbox.providers import kind, minikube
-from sandbox.providers.provider import Nodes
+from sandbox.providers.containers import Containers
 from sandbox.spec.cluster import Cluster
 from sandbox.steps import remembered
 
 
-def nodes(engine: Engine, names: Names) -> Nodes:
+def nodes(engine: Engine, names: Names) -> Containers:
     """The nodes of the cluster, there or not."""
     made = cluster(names) or Cluster()
     if made.provider == "minikube":

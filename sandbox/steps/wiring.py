@@ -156,7 +156,7 @@ class WiringStep:
     def _fix(self, node: str, broken: Broken, there: Reach) -> str:
         network, container = self.nodes.network, self.engine.container(node)
         if container is not None and network not in container.addresses:
-            return f"docker network connect {network} {node}"
+            return "sandbox up"  # it brings the node back, at whatever address
         return FIXES[broken.hop].format(node=node, network=network, registry=there.runtime.partition(":")[0])
 
     def _unproved(self, there: Reach) -> str | None:

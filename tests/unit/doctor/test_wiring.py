@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from sandbox.doctor import wiring
 from sandbox.doctor.row import Status
 from sandbox.doctor.scene import Scene
@@ -27,7 +29,8 @@ def test_a_container_that_has_stopped_is_an_error(scene: Scene, engine: FakeEngi
     for name in (EDGE, scene.names.registry, scene.names.node):
         start(scene, engine, name)
         engine.boxes[name].running = False
-    assert {check.look(scene).status for check in wiring.CHECKS} == {Status.ERROR}
+    parts = [check for check in wiring.CHECKS if check.id != "wiring.network"]
+    assert {check.look(scene).status for check in parts} == {Status.ERROR}
     assert wiring.registry(scene).fix == f"docker logs {scene.names.registry}"
 
 
@@ -49,3 +52,17 @@ def test_the_edge_must_follow_its_routes(scene: Scene, engine: FakeEngine) -> No
     edge.note_taken(scene.home.edge)
     found = wiring.edge(scene)
     assert (found.status, found.evidence) == (Status.OK, f"*.demo.test leads to {scene.names.node}")
+
+
+@pytest.mark.fault(84)
+def test_a_node_off_the_network_is_named_with_its_fix(scene: Scene, engine: FakeEngine) -> None:
+    """The node is off the sandbox's network, or that is gone → the doctor names it, and `up` is the fix."""
+    labels = {f"io.x-k8s.kind.{key}": value for key, value in (("cluster", "sandbox-demo"), ("role", "control-plane"))}
+    engine.create_network(NETWORK, scene.names.labels)
+    engine.run(ContainerSpec(name=scene.names.node, image=IMAGE, command=("x",), labels=labels, network=NETWORK))
+    assert wiring.network(scene).status is Status.OK
+    engine.disconnect_network(NETWORK, scene.names.node)
+    found = wiring.network(scene)
+    assert (found.status, found.evidence) == (Status.ERROR, f"not on {NETWORK}: {scene.names.node}")
+    engine.remove_network(NETWORK)
+    assert wiring.network(scene).evidence == f"the network {NETWORK} is gone"

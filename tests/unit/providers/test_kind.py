@@ -285,3 +285,27 @@ def test_a_node_is_told_before_it_is_stopped(engine: FakeEngine, names: Names, t
 def test_the_marks_of_a_cluster_are_where_the_node_keeps_them(engine: FakeEngine, provider: KindProvider) -> None:
     made(provider)
     assert COMPLETE in engine.boxes[provider.names.node].files
+
+
+@pytest.mark.fault(84)
+@pytest.mark.parametrize("how", ["taken from it", "removed", "removed while stopped"])
+def test_nodes_off_their_network_are_brought_back(
+    engine: FakeEngine, names: Names, three: KindProvider, how: str
+) -> None:
+    """The network was removed and made again, or a node taken from it → `up` restarts the nodes on it."""
+    three.create(print, print)
+    if how == "removed while stopped":
+        three.stop()
+    else:
+        for one in kind.nodes(engine, names).all():
+            engine.disconnect_network(NETWORK, one.name)
+            if how == "taken from it":
+                break
+    if how != "taken from it":
+        engine.remove_network(NETWORK)
+        engine.create_network(NETWORK, names.labels)
+    assert "is not on the network" in str(three.drift()) or how == "removed while stopped"
+    three.start(print)
+    assert kind.nodes(engine, names).outside() == ()
+    assert all(one.running and NETWORK in one.addresses for one in kind.nodes(engine, names).all())
+    assert three.drift() is None

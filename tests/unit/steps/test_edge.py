@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -283,3 +284,17 @@ def test_a_further_domain_ends_at_the_edge(engine: FakeEngine, place: Home, a: E
     assert routes.load(place.edge)[0].aliases == (alias,)
     assert edge.read_key(place.edge, "a")
     assert alias in known(place)
+
+
+@pytest.mark.security(22)
+def test_two_users_have_an_edge_each_with_its_routes(engine: FakeEngine, a: EdgeStep, tmp_path: Path) -> None:
+    """Another user brings up a sandbox on the same engine → an edge of another name; the first one's stays as it is."""
+    theirs = Home(tmp_path / "theirs", tmp_path, tmp_path)
+    a.apply(NoWork())
+    other = step_of(engine, theirs, "x", 9443)
+    made = engine.boxes[EDGE]
+    other.apply(NoWork())
+    assert other.check().state is a.check().state is State.READY
+    assert engine.boxes[EDGE] is made and len([name for name in engine.boxes if name.startswith(EDGE)]) == 2
+    assert other.undo() and a.check().state is State.READY
+    assert [name for name in engine.boxes if name.startswith(EDGE)] == [EDGE]

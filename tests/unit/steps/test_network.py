@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+from ipaddress import IPv6Network
+from pathlib import Path
+
 import pytest
 
 from sandbox.errors import SandboxError
-from sandbox.host.engine import ContainerSpec
-from sandbox.names import LABEL, OWNER, Names
-from sandbox.steps.network import NetworkStep, subnet6
+from sandbox.host.engine import ContainerSpec, EngineError, Network
+from sandbox.names import LABEL, OWNER, SHARED_NETWORK, Home, Names
+from sandbox.steps.network import EXHAUSTED, NetworkStep, subnet6
 from sandbox.steps.step import State
 from tests.fakes import NETWORK, FakeEngine, NoWork
 
@@ -76,3 +81,64 @@ def test_ipv6_comes_with_the_first_that_wants_it_unless_others_are_there(bare: F
     step.apply(NoWork())
     assert step.check().state is State.READY and subnet6(NETWORK) in step.check().detail
     assert NetworkStep(bare, names).check().state is State.READY
+
+
+@pytest.mark.fault(85)
+@pytest.mark.parametrize("said", EXHAUSTED)
+def test_an_engine_without_a_range_left_says_what_helps(names: Names, said: str) -> None:
+    """The engine's address pools are used up → named, with `docker network prune` and default-address-pools."""
+
+    class Exhausted(FakeEngine):
+        def create_network(self, name: str, labels: Mapping[str, str], *, subnet6: str = "") -> None:
+            raise EngineError(f"making network {name} failed", details=f"{said} have been fully subnetted")
+
+    with pytest.raises(SandboxError) as caught:
+        NetworkStep(Exhausted(), names).apply(NoWork())
+    assert caught.value.id == "no-subnet" and "docker network prune" in caught.value.fix
+
+
+@pytest.mark.security(22)
+def test_of_two_users_at_once_the_first_has_the_name(names: Names, tmp_path: Path) -> None:
+    """Another user makes a network of the name at the same moment → the later one gives way and says so."""
+    theirs = Home(tmp_path / "theirs", tmp_path, tmp_path).sandbox("demo")
+
+    class Racing(FakeEngine):
+        mine: Network | None = None
+
+        def create_network(self, name: str, labels: Mapping[str, str], *, subnet6: str = "") -> None:
+            super().create_network(name, theirs.labels)
+            self.mine = Network(name, "172.99.0.0/16", dict(labels), frozenset(), id="mine")
+
+        def spare_networks(self, name: str) -> tuple[Network, ...]:
+            return (self.mine,) if self.mine else ()
+
+        def remove_network(self, name: str) -> None:
+            assert name == "mine"
+            self.mine = None
+
+    engine = Racing()
+    with pytest.raises(SandboxError) as caught:
+        NetworkStep(engine, names).apply(NoWork())
+    assert caught.value.id == "name-taken" and engine.mine is None
+    assert not NetworkStep(engine, names).undo() and NETWORK in engine.networks
+
+
+def test_each_sandbox_has_a_network_and_a_range_of_its_own(bare: FakeEngine, names: Names) -> None:
+    other = names.home.sandbox("other")
+    for one in (names, other):
+        NetworkStep(bare, one, ipv6=True).apply(NoWork())
+    assert names.network != other.network
+    ranges = {IPv6Network(bare.networks[one.network].subnet6) for one in (names, other)}
+    assert len(ranges) == 2 and all(one.prefixlen == 64 and one.is_private for one in ranges)
+
+
+def test_the_shared_network_goes_with_its_last_sandbox(bare: FakeEngine, names: Names) -> None:
+    bare.create_network(SHARED_NETWORK, {LABEL: ""})
+    step = NetworkStep(bare, replace(names, shared=True))
+    assert step.check().state is State.READY
+    spec = ContainerSpec(name="other", image=IMAGE, command=("sleep",), labels={LABEL: "x"}, network=SHARED_NETWORK)
+    bare.run(spec)
+    bare.stop("other")
+    assert not step.undo()
+    bare.remove_container("other")
+    assert step.undo() and SHARED_NETWORK not in bare.networks
