@@ -67,17 +67,18 @@ def fetched(
     SandboxError.
     """
     path, repository = Path(source), None
-    if not path.exists():
+    is_folder, is_file = os.path.isdir(source), os.path.isfile(source)  # noqa: PTH112, PTH113  # a URL may be too long
+    if not (is_folder or is_file):
         repository = Repository.parse(source)
         if repository is None:
             raise UsageError(
                 f"{source} is no folder, no bundle file and no git repository",
                 fix="--from FOLDER, --from FILE.bundle, or --from https://…#BRANCH:FOLDER",
             )
-    if identity is not None and not path.is_file():
+    if identity is not None and not is_file:
         raise UsageError("--identity is for bundle files", fix="leave it out")
-    if path.is_dir():
-        file = _spec_in(path, "", source)
+    if is_folder:
+        file = _existing(path / DEFAULT_FILE, source)
         yield Fetched(file, path, Origin.of(file))
         return
     files.make_private_dir(home.projects)
@@ -131,7 +132,8 @@ def _cloned(repository: Repository, home: Home, say: Say) -> Fetched:
     shutil.rmtree(partial, ignore_errors=True)
     try:
         commit = repository.clone(partial)
-        root = _place(home, f"{as_name(repository.name) or 'repository'}-{commit[:12]}", repository.url)
+        name = f"{as_name(repository.name) or 'repository'}-{commit[:12]}"
+        root = _place(home, name, f"{repository.url} {commit}")
         if root.exists():
             checkouts.restore(partial, root)
         else:
@@ -149,11 +151,18 @@ def _spec_in(root: Path, below: str, source: object) -> Path:
     real = os.path.realpath(file)
     if not Path(real).is_relative_to(os.path.realpath(root)):
         raise UsageError(f"the {DEFAULT_FILE} of {source} is a link that leaves it", details=real)
-    if not Path(real).is_file():
+    return _existing(file, source)
+
+
+def _existing(file: Path, source: object) -> Path:
+    if not file.is_file():
         raise UsageError(f"{source} has no {DEFAULT_FILE}", fix="`sandbox init` writes one there")
     return file
 
 
 def _place(home: Home, name: str, identity: str) -> Path:
-    """Where a fetched project is kept, so that later commands find what its spec names."""
-    return home.projects / f"{name}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
+    """Where a fetched project is kept, so that later commands find what its spec names.
+
+    By its whole digest: a shorter one another project could be made to have.
+    """
+    return home.projects / f"{name}-{hashlib.sha256(identity.encode()).hexdigest()}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -33,8 +34,10 @@ def repository(tmp_path: Path) -> Path:
 
 
 def test_a_folder_is_used_where_it_is(tmp_path: Path) -> None:
-    (tmp_path / "sandbox.yaml").touch()
-    assert fetch(str(tmp_path)) == tmp_path / "sandbox.yaml"
+    (tmp_path / "own").mkdir()
+    (tmp_path / "shared.yaml").touch()
+    (tmp_path / "own" / "sandbox.yaml").symlink_to("../shared.yaml")
+    assert fetch(str(tmp_path / "own")) == tmp_path / "own" / "sandbox.yaml"
 
 
 @pytest.mark.parametrize(("fragment", "name"), [("", "main"), ("#main", "main"), ("#other:k8s", "other")])
@@ -60,6 +63,15 @@ def test_what_a_repository_has_not_is_said(repository: Path, fragment: str) -> N
 def test_what_is_no_source_is_refused(source: str) -> None:
     with pytest.raises(UsageError):
         fetch(source)
+
+
+@pytest.mark.fault(43)
+def test_pipe_as_a_source_is_refused(tmp_path: Path) -> None:
+    """--from names a pipe or a device → refused, not waited for."""
+    os.mkfifo(tmp_path / "pipe")
+    for source in (str(tmp_path / "pipe"), "/dev/zero", "x" * 5000):
+        with pytest.raises(UsageError, match="is no folder"):
+            fetch(source)
 
 
 def test_a_bundle_brings_its_project_and_its_components(store: Store, tmp_path: Path) -> None:
