@@ -24,6 +24,8 @@ def run(file: Path | None, name: str | None, *, output: str) -> int:
     source = file or (DEFAULT_FILE if name is None and DEFAULT_FILE.exists() else None)
     lines = {path: place.line for path, place in read(source.read_text("utf-8-sig")).places.items()} if source else {}
     rows = [(path, value, f"{source}:{lines[path]}" if path in lines else "default") for path, value in _leaves(spec)]
+    if source and ("name",) not in lines:
+        rows = [(path, value, "its folder" if path == ("name",) else origin) for path, value, origin in rows]
     if name and source is None:
         rows = [(path, value, "command line" if path == ("name",) else origin) for path, value, origin in rows]
     if output == "json":

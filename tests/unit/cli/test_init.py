@@ -66,6 +66,9 @@ def test_show_tells_where_values_are_from(project: Path) -> None:
         ["cluster.provider", "kind", "default"],
     ]
     assert "s3cret" not in "\n".join(lines)
+    (project / "sandbox.yaml").write_text("apply: []\n")
+    nameless = [line.split() for line in run("config", "show", cwd=project).stdout.splitlines()]
+    assert ["name", "shop", "its", "folder"] in nameless
     assert ["name", "other", "command", "line"] in [
         line.split() for line in run("config", "show", "other", cwd=project.parent).stdout.splitlines()
     ]
