@@ -56,6 +56,11 @@ class Home:
         return self.cache / "projects"
 
     @property
+    def spool(self) -> Path:
+        """Where a push compresses layers, on a disk: the system's temporary files may be in memory."""
+        return self.cache / "spool"
+
+    @property
     def edge(self) -> Path:
         """The edge's configuration, which its container reads."""
         return self.state / "edge"

@@ -8,7 +8,7 @@ import shlex
 import socket
 import ssl
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -114,9 +114,10 @@ class Sandbox:
         spec, accounts = self.settled, world.keychain(self.spec.credentials)
         images = LockFile.of(Path(manifest))
         world.registry(spec)
-        PushStep(Engine.connect(), images, spec.registry.port, spec.registry.external, accounts).apply(
-            _Work(self._report)
-        )
+        port, external, spool = spec.registry.port, spec.registry.external, world.home().spool
+        step = PushStep(Engine.connect(), images, port, external, accounts, spool)
+        with nullcontext() if external else self._pushing():
+            step.apply(_Work(self._report))
 
     @property
     def name(self) -> str:
@@ -207,6 +208,11 @@ class Sandbox:
     @contextmanager
     def _alone(self, doing: str) -> Iterator[None]:
         with world.alone(self.spec.name, f"Sandbox.{doing}", seconds=self._patience, waits=lambda _: None):
+            yield
+
+    @contextmanager
+    def _pushing(self) -> Iterator[None]:
+        with world.pushing(self.spec.name, "Sandbox.push", seconds=self._patience, waits=lambda _: None):
             yield
 
 

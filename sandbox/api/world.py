@@ -68,6 +68,20 @@ def alone(name: str, command: str, *, seconds: float, waits: Callable[[str], Non
         yield
 
 
+@contextmanager
+def pushing(name: str, command: str, *, seconds: float, waits: Callable[[str], None]) -> Iterator[None]:
+    """Keep other commands from changing what the sandbox's registry holds: a collection takes blobs without a manifest.
+
+    Whoever needs the sandbox too takes this first, since `up` has only that one. Raises Busy.
+    """
+    from sandbox.host import turn
+
+    with turn.take(
+        home().lock(name) / "registry", command, seconds=seconds, waits=waits, what=f"the registry of '{name}'"
+    ):
+        yield
+
+
 def restoring(names: Names, engine: Engine) -> Restoring:
     """What brings the snapshots of a sandbox back."""
     from sandbox.providers import kind

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,14 +71,24 @@ def run(
         return _foretell(work, pruning, output)
     if pruning is not None:
         pruning.require_consent(yes=yes)
-    with talk(progress) as speaking:
-        mend = _mender(spec, registry) if check else None
-        report = _push(work, speaking, output, mend, locked=locked, fail_fast=fail_fast, check=check)
-    if pruning is not None:
-        report["pruned"] = pruning.carry_out(yes=yes)
+    with _turn(whose, progress):
+        with talk(progress) as speaking:
+            mend = _mender(spec, registry) if check else None
+            report = _push(work, speaking, output, mend, locked=locked, fail_fast=fail_fast, check=check)
+        if pruning is not None:
+            report["pruned"] = pruning.carry_out(yes=yes)
     if output == "json":
         push_report.show_json(report)
     return 0
+
+
+def _turn(whose: str, progress: str) -> AbstractContextManager[None]:
+    """The turn at the registry of the sandbox `whose`; its garbage is not collected meanwhile."""
+    if not whose:
+        return nullcontext()
+    from sandbox.cli import session
+
+    return session.pushing(whose, progress=progress)
 
 
 def _mender(spec: Spec, registry: str | None) -> Mend | None:
@@ -153,6 +164,7 @@ class _Work:
             compression=self.compression,
             promised=self.promised,
             keychain=self.keychain,
+            spool=environment.home().spool,
         )
 
     def keep(self, results: Sequence[Result]) -> None:

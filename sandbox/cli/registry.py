@@ -50,7 +50,7 @@ def collect(ctx: click.Context, file: Path | None, name: str | None, *, dry_run:
     environment.start_log(verbose=ctx.obj)
     environment.catch_signals()
     spec = find_spec(file, name)
-    with session.alone(spec.name):
+    with session.pushing(spec.name), session.alone(spec.name):
         found = _collect(_own_registry(spec), _targets(spec), dry_run=dry_run)
     if output == "json":
         report = {"deleted": not dry_run, "bytes": found.size, "blobs": found.blobs, "manifests": found.manifests}

@@ -41,6 +41,15 @@ def alone(name: str, *, patience: float = PATIENCE, progress: str = "auto") -> I
         yield
 
 
+@contextmanager
+def pushing(name: str, *, patience: float = PATIENCE, progress: str = "auto") -> Iterator[None]:
+    """Keep other commands from pushing into the sandbox's registry, and from collecting its garbage. Raises Busy."""
+    environment.require_own_home()
+    command = environment.command_line()
+    with world.pushing(name, command, seconds=patience, waits=lambda line: console.note(progress, line)):
+        yield
+
+
 def require_own_cluster(spec: Spec, what: str) -> None:
     """Raise UsageError for a sandbox in a cluster that exists, where there is no `what`."""
     known = spec if not spec.cluster.is_ours else remembered(spec.name) or spec

@@ -58,10 +58,11 @@ class Holder:
 
 
 @contextmanager
-def take(folder: Path, command: str, *, seconds: float, waits: Callable[[str], None]) -> Iterator[None]:
+def take(folder: Path, command: str, *, seconds: float, waits: Callable[[str], None], what: str = "") -> Iterator[None]:
     """Have the turn in `folder` for the length of the block, after waiting up to `seconds` for whoever has it.
 
-    `waits` is told once, in words for people, when there is something to wait for. Raises Busy.
+    `waits` is told once, in words for people, when there is something to wait for. `what` is what others work on
+    meanwhile, by default the sandbox that `folder` is called after. Raises Busy.
     """
     files.make_private_dir(folder)
     files.require_regular(folder / ".lock")
@@ -69,7 +70,7 @@ def take(folder: Path, command: str, *, seconds: float, waits: Callable[[str], N
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        _wait(lock, folder, seconds, waits)
+        _wait(lock, folder, seconds, waits, what or f"the sandbox '{folder.name}'")
     record = folder / RECORD
     files.sweep(record)
     try:
@@ -81,7 +82,7 @@ def take(folder: Path, command: str, *, seconds: float, waits: Callable[[str], N
         lock.release()
 
 
-def _wait(lock: FileLock, folder: Path, seconds: float, waits: Callable[[str], None]) -> None:
+def _wait(lock: FileLock, folder: Path, seconds: float, waits: Callable[[str], None], what: str) -> None:
     holder = Holder.read(folder)
     who = str(holder or "another command")
     if seconds:
@@ -92,7 +93,7 @@ def _wait(lock: FileLock, folder: Path, seconds: float, waits: Callable[[str], N
         holder = Holder.read(folder) or holder
     stop = f", or end it: kill {holder.pid}" if holder else ""
     raise Busy(
-        f"another command works on the sandbox '{folder.name}'",
+        f"another command works on {what}",
         details=str(holder) if holder else f"it holds the lock in {folder}",
         fix=f"wait for it{stop}",
     )

@@ -217,7 +217,8 @@ def _push(lot: _Lot, engine: Engine, keychain: Keychain | None) -> list[Step]:
     if any(isinstance(one, FromDaemon | FromBuild) for one in images.entries):
         steps.append(registry.images(spec, engine, lot.own, lot.store))
     needs = (*lot.pushing, *(step.name for step in steps))
-    return [*steps, PushStep(engine, images, spec.registry.port, spec.registry.external, keychain, needs=needs)]
+    port, external, spool = spec.registry.port, spec.registry.external, lot.names.home.spool
+    return [*steps, PushStep(engine, images, port, external, keychain, spool, needs=needs)]
 
 
 def _secrets(lot: _Lot) -> Step:

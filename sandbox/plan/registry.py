@@ -52,7 +52,7 @@ def push(site: Site, keychain: Keychain | None) -> list[Step]:
         return []
     port, external = site.spec.registry.port, site.spec.registry.external
     images = readable(site.spec.push)
-    return [PushStep(site.engine, images, port, external, keychain, needs=("registry", "images"))]
+    return [PushStep(site.engine, images, port, external, keychain, site.home.spool, needs=("registry", "images"))]
 
 
 def images(spec: Settled, engine: Engine, of: OwnImages, store: Store) -> Step:

@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
+from pathlib import Path
 
 from sandbox.errors import SandboxError
 from sandbox.host import interruption
@@ -64,14 +65,15 @@ def push(
     compression: Compression = Compression.RAW,
     promised: Mapping[Target, Promise] | None = None,
     keychain: Keychain | None = None,
+    spool: Path | None = None,
 ) -> tuple[Result, ...]:
     """Have every image of `entries` in the registry at the URL `registry`; the results come in the same order.
 
     `daemon` is needed only for images of the Docker Engine. At most `limit` requests are under way at once, over all
     images. `platform` (`os/architecture`) is what tags of other registries are reduced to, by default this machine's.
     `thorough` asks for every blob in every repository, even where an unchanged tag vouches for it. `compression` is
-    for the layers that the engine gives raw. `keychain` knows accounts at registries. One image's failure does not
-    stop the others, unless `fail_fast`.
+    for the layers that the engine gives raw, which are compressed in the folder `spool`. `keychain` knows accounts at
+    registries. One image's failure does not stop the others, unless `fail_fast`.
     Raises PushFailed at the end, RegistryError when there is no registry, and Drift, before anything is pushed, when
     an image is not what was `promised`.
     """
@@ -85,7 +87,7 @@ def push(
         heavy = stack.enter_context(workers(LIMIT, ending))
         destination = Destination(client, Holdings(client, thorough=thorough), ending, pool)
         elsewhere = Elsewhere(pool, clients, platform or host_platform())
-        run = _Run(destination, heavy, ending, folders, fail_fast, compression, promised or {})
+        run = _Run(destination, heavy, ending, folders, fail_fast, compression, promised or {}, spool)
         return run(entries, elsewhere, Remembering(daemon, ending) if daemon else None)
 
 
@@ -114,6 +116,7 @@ class _Run:
         fail_fast: bool,
         compression: Compression,
         promised: Mapping[Target, Promise],
+        spool: Path | None,
     ) -> None:
         self._destination = destination
         self._heavy = heavy
@@ -122,6 +125,7 @@ class _Run:
         self._stack = stack
         self._compression = compression
         self._promised = promised
+        self._spool = spool
         self._begun = time.monotonic()
 
     def __call__(
@@ -154,7 +158,7 @@ class _Run:
         if self._promised:
             self._require({target: future.result() for target, future in futures.items()}, local, daemon)
         if daemon is not None and local and not (failed and self._fail_fast):
-            images = of_engine(self._compression, daemon, self._destination, self._stack).resolve(local)
+            images = of_engine(self._compression, daemon, self._destination, self._stack, self._spool).resolve(local)
             for entry in local:
                 source, client = daemon.id(entry.image), self._destination.client
                 found[entry.target] = settled(entry, images[entry.target], source, client)

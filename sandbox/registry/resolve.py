@@ -145,12 +145,16 @@ def built(
 
 
 def of_engine(
-    compression: Compression, daemon: Daemon, destination: Destination, stack: contextlib.ExitStack
+    compression: Compression,
+    daemon: Daemon,
+    destination: Destination,
+    stack: contextlib.ExitStack,
+    spool: Path | None = None,
 ) -> DaemonImages | CompressedImages:
     """The images of the engine, with layers that are compressed as asked; what that takes lives as long as `stack`."""
     if compression is Compression.RAW:
         return DaemonImages(daemon, destination)
-    return CompressedImages(compression, daemon, destination, stack)
+    return CompressedImages(compression, daemon, destination, stack, spool)
 
 
 def settled(entry: FromDaemon, image: Image | SandboxError, source: str, client: Client) -> Outcome:
@@ -164,7 +168,7 @@ def settled(entry: FromDaemon, image: Image | SandboxError, source: str, client:
             return _small(whole, blob)
         except MissingBlob:
             with client.blob(entry.target.repository, blob.digest) as chunks:
-                return b"".join(digests.verified(chunks, blob.digest, blob.size))
+                return _bytes(blob, chunks)
 
     try:
         if entry.platforms:
@@ -175,7 +179,11 @@ def settled(entry: FromDaemon, image: Image | SandboxError, source: str, client:
 
 
 def _small(image: Image, blob: Descriptor) -> bytes:
+    with image.origin.open(blob) as chunks:
+        return _bytes(blob, chunks)
+
+
+def _bytes(blob: Descriptor, chunks: Iterator[bytes]) -> bytes:
     if blob.size > LARGEST_CONFIG:
         raise BadImage(f"{blob.digest} is too large for a configuration", details=f"{blob.size} bytes")
-    with image.origin.open(blob) as chunks:
-        return b"".join(digests.verified(chunks, blob.digest, blob.size))
+    return b"".join(digests.verified(chunks, blob.digest, blob.size))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sandbox.errors import SandboxError
@@ -28,7 +29,7 @@ class PushStep:
 
     Images of other registries are pushed as they are locked. For all others a lock follows, where there is one: they
     are the developer's own work. `external` is the registry to push to instead of the sandbox's own at `port`,
-    `keychain` the user's accounts.
+    `keychain` the user's accounts, `spool` where layers are compressed.
     """
 
     engine: Engine
@@ -36,6 +37,7 @@ class PushStep:
     port: int
     external: str | None = None
     keychain: Keychain | None = None
+    spool: Path | None = None
     name: str = "push"
     needs: tuple[str, ...] = ("registry",)
 
@@ -73,6 +75,7 @@ class PushStep:
             _Saying(work),
             compression=compression,
             keychain=self.keychain,
+            spool=self.spool,
         )
         if lock and (changes := self.images.follow(results, lock, compression)):
             work.say(f"{self.images.path.name}: {', '.join(changes)}")

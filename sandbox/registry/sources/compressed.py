@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from sandbox.registry.sources import v1layers
 from sandbox.registry.sources.daemon import DaemonImages
 from sandbox.registry.sources.savestream import Documents, take
 from sandbox.registry.sources.source import Daemon
-from sandbox.registry.sources.spool import Spool, Spooled
+from sandbox.registry.sources.spool import Scratch, Spool, Spooled
 from sandbox.registry.target import Target
 from sandbox.registry.transfer import carry
 
@@ -53,6 +52,7 @@ class CompressedImages:
         daemon: Daemon,
         destination: Destination,
         stack: contextlib.ExitStack,
+        spool: Path | None = None,
     ) -> None:
         self._kind = kind
         self._daemon = daemon
@@ -61,18 +61,19 @@ class CompressedImages:
         self._holdings = destination.holdings
         self._pool = destination.pool
         self._stack = stack
+        self._folder = spool
         self._plain = DaemonImages(daemon, destination)
         self._known: dict[str, Descriptor] = {}
 
     def resolve(self, entries: Sequence[FromDaemon]) -> dict[Target, Image | SandboxError]:
-        """Every image, its layers in the registry or in a temporary folder, or the reason why not."""
+        """Every image, its layers in the registry or in a file of ours, or the reason why not."""
         found: dict[Target, Image | SandboxError] = {}
         waiting = [one for entry in entries if (one := self._inspect(entry)) is not None]
         classic = {one.entry.target for one in waiting}
         plain = [entry for entry in entries if entry.target not in classic]
         for one, tree in zip(waiting, list(self._pool.map(self._tagged, waiting)), strict=True):
             if tree is not None:
-                found[one.entry.target] = tree.image(Spooled(Path(), {}))
+                found[one.entry.target] = tree.image(Spooled(None, {}))
         if waiting := [one for one in waiting if one.entry.target not in found]:
             try:
                 saved = self._saved(waiting)
@@ -120,22 +121,22 @@ class CompressedImages:
 
     def _saved(self, waiting: Sequence[_Wanted]) -> dict[Target, Image | SandboxError]:
         """What one save gives; images are absent that turned out to be of a containerd store."""
-        folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="sandbox-push-")))
+        scratch = self._stack.enter_context(contextlib.closing(Scratch(self._folder)))
         homes = {digest: one.repository for one in reversed(waiting) for digest in one.diff_ids}
         known = {d: blob for d, blob in self._known.items() if d in homes and self._there(homes[d], blob)}
         early: list[Future[dict[str, SandboxError]]] = []
 
         def ready(digest: str, blob: Descriptor) -> None:
-            transfer = Transfer(blob, (homes[digest],), (Spooled(folder, {}),), ())
+            transfer = Transfer(blob, (homes[digest],), (Spooled(scratch, {}),), ())
             early.append(self._pool.submit(carry, transfer, self._destination))
 
-        spool = Spool(homes.keys() - known.keys(), folder, self._kind, ready)
+        spool = Spool(homes.keys() - known.keys(), scratch, self._kind, ready)
         documents = self._taken(waiting, spool)
         for future in early:  # what could not be sent while others were compressed, the plan sends again
             future.result()
         found: dict[Target, Image | SandboxError] = {}
         for one in waiting:
-            image = self._made(one, documents, known | spool.made, spool, folder)
+            image = self._made(one, documents, known | spool.made, spool, scratch)
             if image is not None:
                 found[one.entry.target] = image
         return found
@@ -154,7 +155,7 @@ class CompressedImages:
                 stream.close()
 
     def _made(
-        self, one: _Wanted, documents: Documents, layers: Mapping[str, Descriptor], spool: Spool, folder: Path
+        self, one: _Wanted, documents: Documents, layers: Mapping[str, Descriptor], spool: Spool, scratch: Scratch
     ) -> Image | SandboxError | None:
         config = documents.by_digest.get(one.id)
         if config is None or not _is_config(config):
@@ -169,7 +170,7 @@ class CompressedImages:
         described = Descriptor(OCI_CONFIG, one.id, len(config))
         blobs = [layers[digest] for digest in one.diff_ids]
         document: Document = manifests.image_manifest(described, blobs)
-        return Tree((document,), tuple(dict.fromkeys((described, *blobs)))).image(Spooled(folder, documents.by_digest))
+        return Tree((document,), tuple(dict.fromkeys((described, *blobs)))).image(Spooled(scratch, documents.by_digest))
 
 
 def _is_config(document: bytes | None) -> bool:

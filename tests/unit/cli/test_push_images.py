@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,9 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from sandbox.cli import environment, push_mend
+from sandbox.api import world
+from sandbox.cli import console, environment, push_mend, session
+from sandbox.cli.commands import registry as registry_commands
 from sandbox.cli.commands.push_images import command
 from sandbox.document import parse
 from sandbox.errors import MissingTool, SandboxError, UsageError
@@ -260,3 +263,53 @@ def test_progress_can_be_read_by_programs_or_be_absent(folder: Path, registry: S
 def test_the_schema_needs_no_manifest() -> None:
     result = CliRunner().invoke(command, ["--schema"], obj=False, standalone_mode=False)
     assert json.loads(result.stdout)["properties"]["images"]["type"] == "array"
+
+
+@pytest.fixture
+def own(folder: Path, registry: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of a sandbox whose own registry the simulator is, in the current folder."""
+    for variable in ("HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(variable, str(tmp_path / "home"))
+    monkeypatch.setattr(session, "registry", lambda spec: registry.url)
+    (folder / "sandbox.yaml").write_text("name: own\npush: images.yaml\n")
+    monkeypatch.chdir(folder)
+    return "own"
+
+
+def test_a_push_waits_for_a_collection_and_names_it(
+    own: str, registry: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    collecting = contextlib.ExitStack()
+    turn = world.pushing(own, "sandbox registry gc", seconds=0, waits=told.append)
+    collecting.enter_context(turn)
+
+    def note(progress: str, line: str) -> None:
+        told.append(line)
+        assert not registry.requests
+        collecting.close()
+
+    monkeypatch.setattr(console, "note", note)
+    result = CliRunner().invoke(command, [], obj=False, standalone_mode=False)
+    assert result.exception is None
+    assert len(told) == 1 and "`sandbox registry gc`" in told[0]
+    assert tags(registry) == {"app:1", "team/tool:1"}
+
+
+def test_a_push_into_anothers_registry_waits_for_nobody(own: str, folder: Path, registry: Simulator) -> None:
+    with world.pushing(own, "sandbox registry gc", seconds=0, waits=lambda line: None):
+        run(folder, registry)
+    assert tags(registry) == {"app:1", "team/tool:1"}
+
+
+def test_a_collection_waits_for_a_push_and_names_it(own: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Told(Exception):
+        pass
+
+    def note(progress: str, line: str) -> None:
+        raise Told(line)
+
+    monkeypatch.setattr(console, "note", note)
+    with world.pushing(own, "sandbox push-images", seconds=0, waits=lambda line: None):
+        result = CliRunner().invoke(registry_commands.command, ["gc"], obj=False, standalone_mode=False)
+    assert isinstance(result.exception, Told) and "`sandbox push-images`" in str(result.exception)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import tempfile
 import tracemalloc
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytest
 import zstandard
@@ -127,3 +130,28 @@ def test_an_image_the_engine_cannot_give_whole_is_named(registry: Simulator) -> 
     assert [str(target) for target in caught.value.failures] == ["app:1", "absent:1"]
     assert digest_of(TOP) in caught.value.details
     assert layers(registry, "tool", "1", Compression.GZIP) == [BASE]
+
+
+class Watching(FakeEngine):
+    """An engine that notes, whenever it gives a piece of a save, which names the folder `spool` has."""
+
+    spool: Path
+    seen: list[str]
+
+    def save(self, names: Sequence[str]) -> Iterator[bytes]:
+        for chunk in super().save(names):
+            self.seen += [path.name for path in self.spool.iterdir()]
+            yield chunk
+        self.seen += [path.name for path in self.spool.iterdir()]
+
+
+def test_layers_are_compressed_on_disk_and_leave_no_name(
+    registry: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))  # the system's, which may be memory
+    engine = Watching({"app": APP})
+    engine.spool, engine.seen = tmp_path / "cache" / "spool", []
+    engine.spool.mkdir(parents=True)
+    push([entry("app:1", "app")], registry.url, engine, compression=Compression.GZIP, spool=engine.spool)
+    assert registry.manifest("app", "1")["layers"]
+    assert engine.seen == []
