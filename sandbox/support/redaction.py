@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 HIDDEN = "***"
@@ -13,19 +13,33 @@ MOST = 8192
 
 _KEYWORDS = (
     r"password|passwd|passphrase|secret|token|credential|api[_-]?key|access[_-]?key|private[_-]?key|client-key-data"
-    r"|\bauth|authorization|cookie"
+    r"|authorization|cookie|(?<![A-Za-z0-9])(?:auth|pass|pwd)"
 )
 _SENSITIVE = re.compile(f"(?i)(?:{_KEYWORDS})$")
-_PATTERNS = (
+# What well-known services begin their accounts with, so that they can be found: GitHub, GitLab, Slack, Docker, npm,
+# PyPI, AWS and services of language models.
+_PREFIXED = (
+    r"gh[pousr]_\w{16,}|github_pat_\w{16,}|gl[a-z]{1,6}-[\w-]{16,}|xox[a-z]-[\w-]{8,}|dckr_[a-z]{3}_[\w-]{16,}"
+    r"|npm_\w{16,}|pypi-[\w-]{32,}|(?:AKIA|ASIA)[0-9A-Z]{16}|sk-[\w-]{20,}"
+)
+
+
+def _option(found: re.Match[str]) -> str:
+    return f"{found[1]}{HIDDEN}" if _SENSITIVE.search(found[2]) else found[0]
+
+
+# Logs may have a megabyte without a space. So none of these begins with a repetition that could begin again at every
+# character, and what has been read once is given back (no backtracking) only up to the word's end.
+_PATTERNS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
     (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL), HIDDEN),
     (re.compile(r"LS0tLS1CRUdJTi[\w+/=]*"), HIDDEN),  # PEM as base64, as in kubeconfigs and Secrets
-    (re.compile(r"//[^/@\s\"']+@"), f"//{HIDDEN}@"),
-    (re.compile(r"\beyJ[\w-]{8,}\.[\w-]+\.[\w-]*"), HIDDEN),  # RFC 7519, JSON Web Token
-    (re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"), HIDDEN),
+    (re.compile(r"//[^/\s\"']+@"), f"//{HIDDEN}@"),  # up to the last @: a password may have one
+    (re.compile(r"(?<![\w-])(?>[\w-]*?eyJ)[\w-]{8,}+\.[\w-]++\.[\w-]*+"), HIDDEN),  # RFC 7519, JSON Web Token
+    (re.compile(f"(?<![A-Za-z0-9])(?:{_PREFIXED})"), HIDDEN),
     (re.compile(r"(?i)\b(basic|bearer) [\w+/=.~-]{6,}"), rf"\1 {HIDDEN}"),
     # NAME: VALUE, NAME=VALUE and "NAME": "VALUE", --NAME VALUE
-    (re.compile(rf"(?i)([\w.-]*(?:{_KEYWORDS})[\"']?\s*[:=]\s*)(\"[^\"]+\"|'[^']+'|[^\s\"',;}}\])]+)"), rf"\1{HIDDEN}"),
-    (re.compile(rf"(?i)(--[\w-]*(?:{_KEYWORDS})\s+)([^\s-]\S*)"), rf"\1{HIDDEN}"),
+    (re.compile(rf"(?i)((?:{_KEYWORDS})[\"']?\s*[:=]\s*)(\"[^\"]+\"|'[^']+'|[^\s\"',;}}\])]+)"), rf"\1{HIDDEN}"),
+    (re.compile(r"((?<![\w-])--([\w-]++)\s++)[^\s-]\S*"), _option),
 )
 
 
