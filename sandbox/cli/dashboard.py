@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import webbrowser
 from collections.abc import Mapping
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from sandbox import lifecycle
 from sandbox.cli import environment, session
 from sandbox.cli.doctor import rows
 from sandbox.cli.options import find_spec
-from sandbox.dashboard import look
+from sandbox.dashboard import doorway, look
 from sandbox.dashboard.live import Live, Look
 from sandbox.dashboard.server import Dashboard
 from sandbox.host.engine import Engine
@@ -37,17 +37,23 @@ def run(ctx: click.Context, file: Path | None, name: str | None, *, port: int | 
             "doctor": Look(lambda: [row.as_json() for row in rows(spec)], 30),
         }
     )
-    page = Dashboard(partial(_state, live), port=port or 0)
+    door = ExitStack()
+    page = Dashboard(partial(_state, live, door), port=port or 0)
     live.start()
     click.echo(page.url)
     if environment.has_desktop() if browser is None else browser:
-        webbrowser.open(page.url)
+        try:
+            door.enter_context(doorway.opened(page.url, Path.home()))
+        except OSError as error:
+            click.echo(f"open this address yourself: no page can be written that leads to it ({error})", err=True)
     try:
         page.serve()
     finally:
         live.stop()
+        door.close()
     return 0
 
 
-def _state(live: Live) -> Mapping[str, Any]:
+def _state(live: Live, door: ExitStack) -> Mapping[str, Any]:
+    door.close()  # who asks with the token needs it no more
     return live.newest(patience=FIRST)
