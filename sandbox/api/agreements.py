@@ -29,7 +29,7 @@ def sweep(home: Home) -> None:
     sandboxes = (home.sandbox(path.name) for path in (home.state / "sandboxes").glob("*"))
     used = tuple(known.source_key for names in sandboxes if (known := remembered.origin(names)))
     for file in home.agreed.glob("*"):
-        if not file.read_text().startswith((COMPONENTS, *used)):
+        if not file.read_text(encoding="utf-8").startswith((COMPONENTS, *used)):
             file.unlink(missing_ok=True)
     with suppress(OSError):  # there may be more in it
         home.agreed.rmdir()

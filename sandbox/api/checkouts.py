@@ -130,7 +130,7 @@ def _texts(folder: Path) -> Iterator[str]:
     """The specs that are kept below `folder`; they name the files of their projects by absolute paths."""
     for file in folder.rglob("spec.json"):
         with suppress(OSError):
-            yield file.read_text(errors="replace")
+            yield file.read_text(errors="replace", encoding="utf-8")
 
 
 def _is_in_use(folder: Path) -> bool:

@@ -136,7 +136,7 @@ def _images(spec: Settled, manifest: Path, folder: Path) -> str:
     lock, old = locks.of(_locked(target, digest) for target, digest in taken.items()), known.read()
     if old is not None:
         lock = lock.model_copy(update={"compression": old.compression})
-    folder.joinpath("images.lock.yaml").write_text(locks.dump(lock))
+    folder.joinpath("images.lock.yaml").write_text(locks.dump(lock), encoding="utf-8")
     return "images.yaml"
 
 
@@ -154,4 +154,4 @@ def _versions(spec: Settled) -> dict[str, Any]:
 
 
 def _write(path: Path, data: Any) -> None:
-    path.write_text(HEADER + yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=1 << 16))
+    path.write_text(HEADER + yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=1 << 16), encoding="utf-8")

@@ -74,10 +74,10 @@ def upgrade(suite: str, root: Path, on_line: Callable[[str], None]) -> None:
 def _apt(suite: str, root: Path, on_line: Callable[[str], None]) -> Iterator[Callable[..., None]]:
     """apt-get for `root`, with the lists of `suite` and its updates fetched."""
     settings = root.with_name("apt.conf")
-    settings.write_text(_SETTINGS.format(root=root))
+    settings.write_text(_SETTINGS.format(root=root), encoding="utf-8")
     for folder in ("etc/apt", "var/lib/apt/lists/partial", f"{ARCHIVES}/partial", "var/log/apt"):
         root.joinpath(folder).mkdir(parents=True, exist_ok=True)
-    root.joinpath("etc/apt/sources.list").write_text(_sources(suite))
+    root.joinpath("etc/apt/sources.list").write_text(_sources(suite), encoding="utf-8")
 
     def apt(*words: str) -> None:
         environment = {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}

@@ -145,8 +145,10 @@ def _unpack(root: Path) -> None:
         stanzas.append(process.run(["dpkg-deb", "--field", package], timeout=60))
         listing = process.run(["dpkg-deb", "--contents", package], timeout=60)
         name = package.name.partition("_")[0]
-        database.joinpath("info", f"{name}.list").write_text("".join(f"{path}\n" for path in _listed(listing)))
-    database.joinpath("status").write_text("\n".join(stanzas))
+        database.joinpath("info", f"{name}.list").write_text(
+            "".join(f"{path}\n" for path in _listed(listing)), encoding="utf-8"
+        )
+    database.joinpath("status").write_text("\n".join(stanzas), encoding="utf-8")
     shutil.rmtree(root)
     files.rename(root)
 

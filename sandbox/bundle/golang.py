@@ -28,7 +28,7 @@ def build(recipe: Recipe, spec: GoBuild, go: Path, work: Path, out: Path, on_lin
     if spec.replace:
         run("mod", "vendor")
         overlay = {str(work / "vendor" / old): str(recipe.folder / new) for old, new in spec.replace.items()}
-        work.joinpath("overlay.json").write_text(json.dumps({"Replace": overlay}))
+        work.joinpath("overlay.json").write_text(json.dumps({"Replace": overlay}), encoding="utf-8")
         flags += ["-mod=vendor", "-overlay=overlay.json"]
     variables = [f"-X={name}={value}" for name, value in spec.variables.items()]
     if spec.tags:

@@ -42,7 +42,7 @@ def of(recipe: Recipe, store: Store) -> tuple[Material, ...]:
 def note(recipe: Recipe, store: Store, folder: Path) -> tuple[Material, ...]:
     """Find out what the component in `folder` was made of, and write it there. Raises SandboxError."""
     found = tuple(sorted(set(_found(recipe, store, folder))))
-    folder.joinpath(FILE).write_text(json.dumps([asdict(one) for one in found], indent=1) + "\n")
+    folder.joinpath(FILE).write_text(json.dumps([asdict(one) for one in found], indent=1) + "\n", encoding="utf-8")
     return found
 
 
@@ -50,7 +50,9 @@ def _read(folder: Path) -> tuple[Material, ...]:
     path = folder / FILE
     if not path.exists():
         return ()
-    return tuple(Material(**{**one, "licences": tuple(one["licences"])}) for one in json.loads(path.read_text()))
+    return tuple(
+        Material(**{**one, "licences": tuple(one["licences"])}) for one in json.loads(path.read_text(encoding="utf-8"))
+    )
 
 
 def _found(recipe: Recipe, store: Store, folder: Path) -> Iterator[Material]:
@@ -92,7 +94,7 @@ def _modules(go: Path, programs: Iterable[Path]) -> Iterator[Material]:
 
 def _module_of(go: Path, recipe: Recipe, module: str) -> Iterator[Material]:
     cache = Path(process.run([go, "env", "GOMODCACHE"], timeout=30).strip())
-    found = re.search(rf"{re.escape(module)} (v\S+)", recipe.folder.joinpath("go.mod").read_text())
+    found = re.search(rf"{re.escape(module)} (v\S+)", recipe.folder.joinpath("go.mod").read_text(encoding="utf-8"))
     version = found[1] if found else recipe.version
     yield Material("golang", module, version, _licence(cache, module, version))
 
@@ -101,18 +103,20 @@ def _licence(cache: Path, module: str, version: str) -> tuple[str, ...]:
     """The licences of a module in Go's cache, whose folders have `!x` for `X` (golang.org/ref/mod#module-cache)."""
     folder = cache / re.sub("[A-Z]", lambda found: "!" + found[0].lower(), f"{module}@{version}")
     files = {path for pattern in _LICENCE_FILES for path in folder.glob(pattern) if path.is_file()}
-    found = {licences.recognise(path.read_text(errors="replace")) for path in files}
+    found = {licences.recognise(path.read_text(errors="replace", encoding="utf-8")) for path in files}
     return tuple(sorted(one for one in found if one))
 
 
 def _packages(root: Path, copyrights: Path, files: set[str] | None = None) -> Iterator[Material]:
     """The packages of a Debian tree; with `files`, those that have one of them."""
-    for stanza in root.joinpath(debian.DATABASE, "status").read_text().split("\n\n"):
+    for stanza in root.joinpath(debian.DATABASE, "status").read_text(encoding="utf-8").split("\n\n"):
         fields = _fields(stanza)
         if not fields or (files is not None and files.isdisjoint(_files(root, fields))):
             continue
         copyright = copyrights / fields["Package"]
-        stated = licences.of_debian(copyright.read_text(errors="replace")) if copyright.exists() else ()
+        stated = (
+            licences.of_debian(copyright.read_text(errors="replace", encoding="utf-8")) if copyright.exists() else ()
+        )
         yield Material("deb", fields["Package"], fields["Version"], stated)
 
 
@@ -126,6 +130,6 @@ def _files(root: Path, fields: Mapping[str, str]) -> Iterator[str]:
     for name in (fields["Package"], f"{fields['Package']}:{fields['Architecture']}"):
         listing = info / f"{name}.list"
         if listing.exists():
-            for path in listing.read_text().splitlines():
+            for path in listing.read_text(encoding="utf-8").splitlines():
                 yield path
                 yield f"/usr{path}"

@@ -72,12 +72,12 @@ def _install(recipe: Recipe, store: Store, root: Path) -> None:
         for unit in root.glob(pattern):
             unit.unlink()
     shutil.copytree(recipe.folder / "files", root, dirs_exist_ok=True)
-    root.joinpath("kind/version").write_text(recipe.version)
+    root.joinpath("kind/version").write_text(recipe.version, encoding="utf-8")
     storage = root / "kind/manifests/default-storage.yaml"
-    text = storage.read_text()
+    text = storage.read_text(encoding="utf-8")
     for component in ("busybox", "local-path-provisioner"):
         text = text.replace(f"@{component.upper().replace('-', '_')}@", recipes()[component].reference)
-    storage.write_text(text)
+    storage.write_text(text, encoding="utf-8")
     wants = root / UNITS / "multi-user.target.wants"
     wants.mkdir(parents=True, exist_ok=True)
     for unit_name in ("containerd.service", "kubelet.service", "pod-network.path"):
@@ -102,7 +102,8 @@ def _preload(store: Store, root: Path, components: list[Recipe], on_line: Callab
         socket = run / "containerd.sock"
         config = run / "config.toml"
         config.write_text(
-            'version = 3\ndisabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images"]\n'
+            'version = 3\ndisabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images"]\n',
+            encoding="utf-8",
         )
         daemon: list[str | Path] = [programs / "containerd", "--config", config, "--root", root / "var/lib/containerd"]
         ctr: list[str | Path] = [programs / "ctr", "--address", socket, "--namespace", "k8s.io"]

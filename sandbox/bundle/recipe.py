@@ -131,6 +131,6 @@ def recipes() -> Mapping[str, Recipe]:
 
 
 def _read(path: Path) -> Recipe:
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     text = text.replace("{version}", yamltext.document(text)["version"])
     return Recipe.model_validate({"name": path.parent.name, **yamltext.document(text)})

@@ -15,7 +15,7 @@ NAME = "go.sums"
 @functools.cache
 def lines(path: Path) -> Mapping[str, frozenset[str]]:
     """Every line of a go.sum, in Go's order, and the recipes that have it."""
-    parted = (line.partition(" ") for line in path.read_text().splitlines())
+    parted = (line.partition(" ") for line in path.read_text(encoding="utf-8").splitlines())
     return {line: frozenset(names.split(",")) for names, _, line in parted}
 
 

@@ -120,7 +120,7 @@ def _ini(path: Path) -> Mapping[str, Mapping[str, str]]:
     """The sections of an AWS file, which may be absent. Raises CredentialsUnusable; its text is never repeated."""
     parser = configparser.RawConfigParser(strict=False, default_section="\0")
     try:
-        parser.read_string(path.read_text())
+        parser.read_string(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
@@ -138,7 +138,7 @@ def _from_environment(environ: Mapping[str, str]) -> Keys:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text()
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise _unreadable(path, getattr(error, "strerror", None) or "it is not text") from None
 

@@ -102,7 +102,7 @@ def _values(entry: Credentials, environ: Mapping[str, str], now: datetime) -> tu
             path = entry.file or gcp.default_file(environ)
             keyfile.read(path, made_by="gcloud auth application-default login")
             host = entry.registries[0] if entry.registries else "gcr.io"
-            return "gcr", {GCP_FILE: path.read_text(), "gcrurl": f"https://{host}"}
+            return "gcr", {GCP_FILE: path.read_text(encoding="utf-8"), "gcrurl": f"https://{host}"}
         case Ecr():
             if not entry.accounts:
                 raise UsageError(f"{ADDON} has to be told the AWS account", fix="write `accounts:` beside `kind: ecr`")

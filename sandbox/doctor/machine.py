@@ -42,7 +42,7 @@ def own_disk(scene: Scene) -> Finding:
 def inotify(scene: Scene) -> Finding:
     """The kernel's limits on watched files, which kubelet, containerd and every controller draw on."""
     try:
-        found = {name: int((SYSCTL / name).read_text()) for name in INOTIFY}
+        found = {name: int((SYSCTL / name).read_text(encoding="utf-8")) for name in INOTIFY}
     except OSError:
         return skipped("only Linux has these limits")
     used = sum(one == INSTANCE for one in _open_files())
@@ -66,15 +66,15 @@ def _open_files() -> Iterator[Path]:
 def raise_inotify(scene: Scene) -> None:
     """Set the limits that are too low, until the machine starts anew. Raises OSError for who may not."""
     for name, advised in ADVISED.items():
-        if int((SYSCTL / name).read_text()) < advised:
-            (SYSCTL / name).write_text(f"{advised}\n")
+        if int((SYSCTL / name).read_text(encoding="utf-8")) < advised:
+            (SYSCTL / name).write_text(f"{advised}\n", encoding="utf-8")
 
 
 def capabilities(scene: Scene) -> Finding:
     """Whether a privileged container, which a node is, can have every capability that it asks for."""
     try:
-        words = dict(line.split(":\t", 1) for line in STATUS.read_text().splitlines() if ":\t" in line)
-        held, last = int(words["CapBnd"], 16), int(LAST_CAPABILITY.read_text())
+        words = dict(line.split(":\t", 1) for line in STATUS.read_text(encoding="utf-8").splitlines() if ":\t" in line)
+        held, last = int(words["CapBnd"], 16), int(LAST_CAPABILITY.read_text(encoding="utf-8"))
     except (OSError, KeyError):
         return skipped("only Linux has capabilities")
     missing = [number for number in range(last + 1) if not held >> number & 1]

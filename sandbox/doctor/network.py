@@ -85,7 +85,7 @@ def is_here(address: str) -> bool:
 def _routes() -> Iterator[tuple[IPv4Network, str]]:
     """Every IPv4 route but the default one, with its device (Linux: proc_net_route in the kernel's sources)."""
     try:
-        lines = ROUTES.read_text().splitlines()[1:]
+        lines = ROUTES.read_text(encoding="utf-8").splitlines()[1:]
     except OSError:
         return
     for fields in map(str.split, lines):

@@ -55,7 +55,7 @@ def start(argv: process.Argv, *, log_to: Path, record: Path) -> Detached:
 def find(record: Path) -> Detached | None:
     """The process that `record` tells of, if it still runs."""
     try:
-        content = json.loads(record.read_text())
+        content = json.loads(record.read_text(encoding="utf-8"))
         found = Detached(int(content["pid"]), str(content["started"]))
     except (OSError, ValueError, TypeError, KeyError):
         return None
@@ -114,7 +114,7 @@ def _started(pid: int) -> str | None:
     if not Path("/proc/self/stat").exists():
         return _ask_ps(pid)
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
     except OSError:
         return None
     # proc_pid_stat(5): the name, in parentheses, may hold anything; after it come the state and, 20th, the start.

@@ -51,7 +51,7 @@ def is_supported(address: str) -> bool:
 def first_unprivileged() -> int:
     """The lowest port that any user may listen on (Linux: the sysctl net.ipv4.ip_unprivileged_port_start)."""
     try:
-        return int((PROC / "sys/net/ipv4/ip_unprivileged_port_start").read_text())
+        return int((PROC / "sys/net/ipv4/ip_unprivileged_port_start").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return 1024
 
@@ -85,7 +85,7 @@ def holder(port: int) -> Holder | None:
         try:
             if any(_link(fd) in inodes for fd in (folder / "fd").iterdir()):
                 words = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-                name = (folder / "comm").read_text().strip()
+                name = (folder / "comm").read_text(encoding="utf-8").strip()
                 return Holder(int(folder.name), name, process.last_lines(words, 1).strip()[:LONGEST_COMMAND])
         except OSError:
             continue
@@ -127,7 +127,7 @@ def _listeners(port: int) -> frozenset[str]:
     found = set()
     for table in ("tcp", "tcp6"):
         try:
-            lines = (PROC / "net" / table).read_text().splitlines()[1:]
+            lines = (PROC / "net" / table).read_text(encoding="utf-8").splitlines()[1:]
         except OSError:
             continue
         for line in lines:

@@ -77,6 +77,7 @@ def run(
             text=True,
             errors="replace",
             start_new_session=True,
+            encoding="utf-8",
         )
     except FileNotFoundError as error:
         raise MissingTool(f"{words[0]} is not installed", details=shlex.join(words)) from error
@@ -115,7 +116,9 @@ def run_at_terminal(argv: Argv) -> str:
     interruption.check()
     log.debug("run at the terminal: %s", shlex.join(words))
     try:
-        child = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+        child = subprocess.Popen(
+            words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", encoding="utf-8"
+        )
     except FileNotFoundError as error:
         raise MissingTool(f"{words[0]} is not installed", details=shlex.join(words)) from error
     except OSError as error:
@@ -151,9 +154,15 @@ def serving(argv: Argv, *, log_to: Path) -> Iterator[None]:
     """Keep a program running for the length of the block, its output in the file `log_to`, and end it afterwards."""
     words = [os.fspath(word) for word in argv]
     log.debug("serve: %s", shlex.join(words))
-    with log_to.open("w") as output:
+    with log_to.open("w", encoding="utf-8") as output:
         child = subprocess.Popen(
-            words, stdin=subprocess.DEVNULL, stdout=output, stderr=output, text=True, start_new_session=True
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            text=True,
+            start_new_session=True,
+            encoding="utf-8",
         )
         try:
             yield

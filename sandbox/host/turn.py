@@ -46,7 +46,7 @@ class Holder:
     def read(cls, folder: Path) -> Holder | None:
         """Who wrote that he has the turn in `folder`, if that process still runs."""
         try:
-            content = json.loads((folder / RECORD).read_text())
+            content = json.loads((folder / RECORD).read_text(encoding="utf-8"))
             found = cls(str(content["command"]), float(content["since"]), int(content["pid"]), str(content["started"]))
         except (OSError, ValueError, TypeError, KeyError):
             return None

@@ -11,7 +11,7 @@ from sandbox.document import yamltext
 
 def text(name: str) -> str:
     """One of the package's files as it is."""
-    return resources.files(__package__).joinpath(name).read_text()
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
 def objects(name: str, **values: str) -> list[dict[str, Any]]:

@@ -111,7 +111,9 @@ class KindProvider:
         missing = self._missing()
         if missing:
             return f"{', '.join(missing)} is not there"
-        if self.names.resolv_conf.exists() and self._resolv_conf() != self.names.resolv_conf.read_text():
+        if self.names.resolv_conf.exists() and self._resolv_conf() != self.names.resolv_conf.read_text(
+            encoding="utf-8"
+        ):
             return "other nameservers"
         for node in self.nodes.running():
             for place in self._mounted:
@@ -342,10 +344,10 @@ class KindProvider:
 
     def _write_mounted(self) -> None:
         # Written in place: the files are mounted into the nodes, and replaced ones would no longer be.
-        self.names.resolv_conf.write_text(self._resolv_conf())
+        self.names.resolv_conf.write_text(self._resolv_conf(), encoding="utf-8")
         self.names.resolv_conf.chmod(0o644)
         self.names.proxy_conf.touch(0o600)
-        self.names.proxy_conf.write_text(self.proxied.drop_in())
+        self.names.proxy_conf.write_text(self.proxied.drop_in(), encoding="utf-8")
 
     def _in_node(self, node: str, script: str) -> str:
         status, output = self.engine.execute(node, ["sh", "-c", script])

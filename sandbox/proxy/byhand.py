@@ -26,7 +26,7 @@ def load(folder: Path) -> tuple[ByHand, ...]:
     found = []
     for path in sorted(folder.glob("routes/by-hand/*.json")):
         try:
-            found.append(ByHand(**json.loads(path.read_text())))
+            found.append(ByHand(**json.loads(path.read_text(encoding="utf-8"))))
         except (OSError, ValueError, TypeError) as error:
             raise SandboxError(f"{path} is not a route", details=str(error), fix=f"rm {path}", id="route") from error
     return tuple(found)

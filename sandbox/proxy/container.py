@@ -166,7 +166,7 @@ class EdgeContainer:
             if name in config.MAPS:
                 # Those of the hosts that end at the edge are only read when there are such hosts.
                 if ends or path in (config.EXACT, config.SUFFIX):
-                    self.control.replace_map(path, (self.folder / name).read_text())
+                    self.control.replace_map(path, (self.folder / name).read_text(encoding="utf-8"))
             elif (self.folder / name).exists():
                 self.control.replace_certificate(path, (self.folder / name).read_bytes())
 

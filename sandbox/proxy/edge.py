@@ -80,7 +80,7 @@ def marks(folder: Path) -> Mapping[str, str]:
 def taken(folder: Path) -> Mapping[str, str]:
     """The marks of what HAProxy has taken in; none when that is not known."""
     try:
-        content = json.loads((folder / "taken.json").read_text())
+        content = json.loads((folder / "taken.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
@@ -93,6 +93,6 @@ def note_taken(folder: Path) -> None:
 
 def _read(path: Path) -> str | None:
     try:
-        return path.read_text()
+        return path.read_text(encoding="utf-8")
     except OSError:
         return None

@@ -51,7 +51,7 @@ def running(folder: Path) -> State | None:
     if detached.find(record(folder)) is None:
         return None
     try:
-        content = json.loads((folder / "state.json").read_text())
+        content = json.loads((folder / "state.json").read_text(encoding="utf-8"))
         listening = frozenset((str(address), int(port)) for address, port in content.pop("listening"))
         return State(**content, listening=listening)
     except (OSError, ValueError, TypeError, KeyError):

@@ -89,7 +89,7 @@ def load(folder: Path) -> tuple[Route, ...]:
     routes = []
     for path in sorted(folder.glob("routes/*.json")):
         try:
-            routes.append(_read(json.loads(path.read_text())))
+            routes.append(_read(json.loads(path.read_text(encoding="utf-8"))))
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise SandboxError(f"{path} is not a route", details=str(error), fix=f"rm {path}", id="route") from error
     return tuple(sorted(routes, key=lambda route: (route.since, route.name)))

@@ -72,7 +72,7 @@ def line(bind: Bind) -> str:
 def held(folder: Path) -> tuple[Bind, ...]:
     """What is held for the edge in `folder`; nothing where the engine forwards the ports."""
     try:
-        return tuple(Bind(*each) for each in json.loads((folder / "sockets" / _BINDS).read_text()))
+        return tuple(Bind(*each) for each in json.loads((folder / "sockets" / _BINDS).read_text(encoding="utf-8")))
     except FileNotFoundError:
         return ()
 

@@ -41,8 +41,8 @@ def take_out(client: Client, targets: Sequence[Target], folder: Path) -> Mapping
             {**root.descriptor.as_json(), "annotations": {REF_NAME: str(target)}} for target, root in found.items()
         ],
     }
-    folder.joinpath("index.json").write_text(json.dumps(index, indent=1) + "\n")
-    folder.joinpath("oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}\n')
+    folder.joinpath("index.json").write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
+    folder.joinpath("oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}\n', encoding="utf-8")
     return {target: root.digest for target, root in found.items()}
 
 

@@ -130,7 +130,7 @@ class PassthroughStep:
         folder = self.names.home.passthrough
         if detached.find(passthrough_state.record(folder)) is None:
             log = passthrough_state.log(folder)
-            said = log.read_text(errors="replace")[-2000:] if log.exists() else ""
+            said = log.read_text(errors="replace", encoding="utf-8")[-2000:] if log.exists() else ""
             raise SandboxError("the passthrough stopped", details=said, id="stopped")
         state = passthrough_state.running(folder)
         pending = self._not_served(state)

@@ -52,6 +52,6 @@ def in_the_cluster(kubeconfig: Path, namespace: str | None) -> Iterator[str]:
 
 
 def _read(path: Path) -> str:
-    with suppress(OSError), path.open(errors="replace") as file:
+    with suppress(OSError), path.open(errors="replace", encoding="utf-8") as file:
         return file.read(_SIZE)
     return ""

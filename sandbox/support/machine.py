@@ -23,18 +23,18 @@ CONFIGURATIONS = ("*.cfg", "*.map", "routes/*.json", "routes/by-hand/*.json")
 def logs(home: Home, names: Names) -> Iterator[tuple[str, str]]:
     """What commands and our own processes wrote down."""
     for log in (*home.state.glob("sandbox.log*"), *names.folder.rglob("*.log"), *home.passthrough.glob("*.log")):
-        yield f"logs/{log.relative_to(home.state)}", log.read_text(errors="replace")
+        yield f"logs/{log.relative_to(home.state)}", log.read_text(errors="replace", encoding="utf-8")
 
 
 def configurations(scene: Scene) -> Iterator[tuple[str, str]]:
     """The spec as it is understood, the spec of the last `up`, and what edge and passthrough were told."""
     yield "spec.json", scene.spec.model_dump_json(indent=2)
     if scene.names.spec.exists():
-        yield "spec-of-the-last-up.json", scene.names.spec.read_text()
+        yield "spec-of-the-last-up.json", scene.names.spec.read_text(encoding="utf-8")
     for folder in (scene.home.edge, scene.home.passthrough):
         for pattern in CONFIGURATIONS:
             for file in folder.glob(pattern):
-                yield f"{folder.name}/{file.relative_to(folder)}", file.read_text(errors="replace")
+                yield f"{folder.name}/{file.relative_to(folder)}", file.read_text(errors="replace", encoding="utf-8")
 
 
 def versions(scene: Scene) -> Iterator[tuple[str, str]]:
@@ -55,4 +55,4 @@ def containers(engine: Engine, home: Home) -> Iterator[tuple[str, str]]:
 
 def _os_release() -> str:
     file = Path("/etc/os-release")
-    return file.read_text(errors="replace") if file.exists() else ""
+    return file.read_text(errors="replace", encoding="utf-8") if file.exists() else ""

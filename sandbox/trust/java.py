@@ -87,6 +87,6 @@ def at(place: Path, *, keytool: str) -> Cacerts:
 
 def _is_switched_on() -> bool:
     try:
-        return "cacerts_updates=no" not in _DEBIAN_SWITCH.read_text()
+        return "cacerts_updates=no" not in _DEBIAN_SWITCH.read_text(encoding="utf-8")
     except OSError:  # not for everybody to read: the package's own default
         return True

@@ -88,7 +88,7 @@ def _java_home() -> Path | None:
 
 def _read(path: str) -> str:
     try:
-        return Path(path).read_text(errors="replace")
+        return Path(path).read_text(errors="replace", encoding="utf-8")
     except OSError:
         return ""
 

@@ -85,7 +85,7 @@ class Journey:
     def root(self) -> str:
         """The sandbox's root (PEM); empty when there is none."""
         path = self.names.root_certificate
-        return path.read_text() if path.exists() else ""
+        return path.read_text(encoding="utf-8") if path.exists() else ""
 
     @cached_property
     def is_ours(self) -> bool:

@@ -1,0 +1,85 @@
+"""Text is UTF-8 in every locale: what is read and written, and what programs say."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sandbox.errors import MissingTool
+from sandbox.host import process
+
+ROOT = Path(__file__).parents[2]
+MODULES = sorted((ROOT / "sandbox").rglob("*.py"))
+
+
+def undecided(tree: ast.AST) -> Iterator[int]:
+    """The lines of calls that leave it to the locale which bytes a text is."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        called, given = ast.unparse(node.func), {one.arg for one in node.keywords}
+        values = [*node.args, *(one.value for one in node.keywords if one.arg == "mode")]
+        words = [str(one.value) for one in values if isinstance(one, ast.Constant)]
+        match called.rpartition(".")[2]:
+            case "read_text":
+                yield from [node.lineno] if not node.args and "encoding" not in given else ()
+            case "write_text":
+                yield from [node.lineno] if "encoding" not in given else ()
+            case "open" | "fdopen" if called != "tarfile.open":
+                modes = [word for word in words if set(word) <= set("rwaxb+t")]
+                is_text = modes or called in ("open", "os.fdopen") or not node.args  # else it opens something else
+                binary = any("b" in mode for mode in modes)
+                yield from [node.lineno] if is_text and not binary and "encoding" not in given else ()
+            case "Popen" | "run" if "text" in given:
+                yield from [node.lineno] if "encoding" not in given else ()
+
+
+@pytest.mark.fault(53)
+def test_every_text_file_names_its_encoding() -> None:
+    """The locale is ISO 8859-1 → no file is read or written by it."""
+    found = [f"{path.relative_to(ROOT)}:{line}" for path in MODULES for line in undecided(ast.parse(path.read_text()))]
+    assert found == []
+
+
+LOCALE = "sandbox_test.ISO-8859-1"
+LOAD = """
+import locale, sys
+from pathlib import Path
+from sandbox.cluster import manifests
+from sandbox.errors import MissingTool
+from sandbox.host import process
+assert locale.getpreferredencoding(False) == "ISO-8859-1", locale.getpreferredencoding(False)
+objects = manifests.load([Path(sys.argv[1])])
+print(ascii(objects[0]["data"]["town"]))
+print(ascii(process.run(["cat", sys.argv[1]], timeout=30).split()[-1]))
+"""
+
+
+@pytest.fixture
+def latin(tmp_path: Path) -> dict[str, str]:
+    """An environment whose locale has ISO 8859-1, made for this test alone."""
+    try:
+        process.run(["localedef", "-i", "POSIX", "-f", "ISO-8859-1", str(tmp_path / LOCALE)], timeout=60)
+    except MissingTool:
+        pytest.skip("localedef is not installed")
+    except process.ToolFailed as error:  # a warning is a status of 1
+        if not (tmp_path / LOCALE).exists():
+            pytest.skip(f"this machine has no sources of locales: {error.details}")
+    return {**os.environ, "LOCPATH": str(tmp_path), "LC_ALL": LOCALE, "PYTHONUTF8": "0", "PYTHONPATH": str(ROOT)}
+
+
+@pytest.mark.fault(53)
+def test_a_manifest_is_read_alike_in_a_latin_locale(tmp_path: Path, latin: dict[str, str]) -> None:
+    """The locale is ISO 8859-1, and a manifest says Zürich → it is applied as Zürich."""
+    manifest = tmp_path / "town.yaml"
+    text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: town}\ndata:\n  town: Zürich\n"
+    manifest.write_text(text, encoding="utf-8")
+    argv = [sys.executable, "-c", LOAD, str(manifest)]
+    done = subprocess.run(argv, env=latin, capture_output=True, text=True, timeout=60)
+    assert done.stdout.splitlines() == ["'Z\\xfcrich'", "'Z\\xfcrich'"], done.stderr
