@@ -9,10 +9,11 @@ import click
 from sandbox.certs.keystore import Keystore
 from sandbox.cluster import kubeconfig
 from sandbox.cluster.api import Cluster
+from sandbox.host.engine import Engine
 from sandbox.ingress.page import hosts_of
 from sandbox.names import Home
 from sandbox.spec import Settled
-from sandbox.steps.lan import access, urls, warning
+from sandbox.steps.lan import access, reachable, urls, warning
 
 
 def welcome(spec: Settled, home: Home, output: str = "text") -> None:
@@ -26,11 +27,14 @@ def welcome(spec: Settled, home: Home, output: str = "text") -> None:
     merged = kubeconfig.holds(home.kubeconfig, names.cluster, names.kubeconfig)
     found = access(spec, Keystore(names.keys))
     outside = tuple(urls(found, spec, hosts)) if found.open else ()
+    # An existing cluster's ports are those of processes of this machine.
+    exposed = reachable(spec, Engine.connect().facts()) if spec.cluster.is_ours else ""
     if output == "json":
         said = {
             "name": spec.name,
             "urls": [f"https://{host}{port}/" for host in hosts for port in ports],
             "network_urls": outside,
+            "neighbours": exposed,
             "registry": registry,
             "context": names.cluster if merged else None,
             "kubeconfig": str(names.kubeconfig),
@@ -48,3 +52,5 @@ def welcome(spec: Settled, home: Home, output: str = "text") -> None:
         click.echo(f"{click.style('network', fg='yellow')}     {warning(found, spec)}")
         for url in outside:
             click.echo(f"            {url}")
+    if exposed:
+        click.echo(f"{click.style('neighbours', fg='yellow')}  {exposed}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from urllib.parse import urlsplit
 
 from sandbox.doctor.check import Check, with_engine
@@ -10,7 +9,6 @@ from sandbox.doctor.row import Finding, error, failed, ok, skipped, warn
 from sandbox.doctor.scene import Scene
 from sandbox.errors import SandboxError
 
-HARDENED = 28
 CPUS = 2
 MEMORY = 2 << 30
 COMFORT = 4 << 30
@@ -38,9 +36,9 @@ def local(scene: Scene) -> Finding:
 
 def hardened(scene: Scene) -> Finding:
     """Whether published ports are for this machine only."""
-    version = with_engine(scene).facts.version
-    number = re.match(r"\d+", version)
-    if number and int(number[0]) >= HARDENED:
+    facts = with_engine(scene).facts
+    version = facts.version
+    if facts.is_hardened:
         return ok(f"{version} drops packets to loopback ports that come from outside")
     return warn(f"{version} lets neighbours on the same network segment reach ports published on 127.0.0.1")
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import platform
+import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+# The first release that drops packets from outside for ports that are published on the loopback.
+HARDENED = 28
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,18 @@ class Facts:
     root: Path
     time: datetime | None
     proxies: Mapping[str, str]
+
+    @property
+    def is_here(self) -> bool:
+        """Whether the engine's machine is this one, without another system between."""
+        here = sys.platform == "linux" and self.kernel == platform.release() and "desktop" not in self.system.lower()
+        return here and self.local
+
+    @property
+    def is_hardened(self) -> bool:
+        """Whether its release keeps neighbours from ports that it publishes on 127.0.0.1."""
+        number = re.match(r"\d+", self.version)
+        return number is not None and int(number[0]) >= HARDENED
 
 
 def read(info: Mapping[str, Any], *, api: str, local: bool) -> Facts:

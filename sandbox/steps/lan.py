@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sandbox.certs.keystore import Keystore
-from sandbox.proxy import lan
+from sandbox.host.facts import Facts
+from sandbox.proxy import lan, sockets
 from sandbox.spec import Settled, Spec
 from sandbox.steps.authority import RENEW
 
@@ -35,9 +36,31 @@ def warning(found: Access, spec: Settled) -> str:
     """What everybody has to know of a sandbox that is open, in a line."""
     ports = ", ".join(map(str, spec.proxy.ports))
     said = f"open to this machine's networks: {spec.proxy.listen}, port {ports}"
+    if not spec.runs_process:
+        said += "; the engine publishes it, so a firewall of this machine (ufw, firewalld) may not filter it"
     if not found.unvouched:
         return said
     return f"{said}; no certificate for {', '.join(found.unvouched)}, {RENEW} makes a root for it"
+
+
+def reachable(spec: Settled, facts: Facts) -> str:
+    """What everybody has to know of ports that are meant for this machine alone and are not, in a line; else nothing.
+
+    Before release 28 the engine translates addresses of packets from its neighbours too, who need only a route to it
+    (moby/moby 45610). Ports of a rootless engine are sockets of this machine, and those handed to the edge are too.
+    """
+    if facts.is_hardened or facts.rootless or not facts.is_here:
+        return ""
+    edge = [] if spec.runs_process or lan.is_open(spec.proxy.listen) else [f"the edge ({spec.proxy.ports[0]})"]
+    found = [] if sockets.are_handed_over(facts) else edge
+    if spec.cluster.is_ours and not spec.registry.external:
+        found.append(f"the registry ({spec.registry.port})")
+    if not found:
+        return ""
+    return (
+        f"Docker Engine {facts.version} lets machines on this one's network segment reach {' and '.join(found)} on "
+        "127.0.0.1, without an account; release 28 and newer do not"
+    )
 
 
 def urls(found: Access, spec: Settled, hosts: tuple[str, ...]) -> tuple[str, ...]:
