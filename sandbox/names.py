@@ -15,6 +15,7 @@ OWNER = "dev.sandbox.owner"
 SHARED_NETWORK = "sandbox"
 MAX_HOST = 63  # octets of a label (RFC 1035, section 2.3.4)
 EDGE = "sandbox-edge"
+RETIRED = "-retired-"  # in the names of replaced edges that serve out their connections
 PASSTHROUGH = "passthrough"
 SYSTEM_NAMESPACE = "sandbox-system"
 DEFAULT_TLS = "default-tls"

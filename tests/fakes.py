@@ -192,6 +192,17 @@ class FakeEngine(Engine):
     def keep_stopped(self, name: str) -> None:
         self._box(name, f"changing container {name}")
 
+    def rename(self, name: str, new: str) -> None:
+        doing = f"renaming container {name}"
+        box = self._box(name, doing)
+        if new in self.boxes:
+            raise EngineError(f"{doing} failed", details=f'The container name "/{new}" is already in use')
+        box.spec = replace(box.spec, name=new)
+        self.boxes[new] = self.boxes.pop(name)
+
+    def let_end(self, name: str) -> None:
+        self._box(name, f"changing container {name}")
+
     def signal(self, name: str, signal: str) -> None:
         box = self._running(name, f"signalling container {name}")
         box.signals.append(signal)

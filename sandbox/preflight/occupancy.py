@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sandbox.errors import SandboxError
 from sandbox.host import own, ports
 from sandbox.host.engine import Bind, Container, Engine
-from sandbox.names import EDGE, LABEL, PASSTHROUGH, Home
+from sandbox.names import EDGE, LABEL, PASSTHROUGH, RETIRED, Home
 from sandbox.preflight import claims
 from sandbox.proxy import passthrough_state, routes, sockets
 from sandbox.proxy.container import EdgeContainer
@@ -59,7 +59,9 @@ class Machine:
     @classmethod
     def look(cls, name: str, home: Home, engine: Engine) -> Machine:
         """Look at the containers there are now."""
-        return cls(name, home, engine, own.containers(engine, home), own.edge(engine, home))
+        # A replaced edge has no port any more, only connections.
+        found = tuple(one for one in own.containers(engine, home) if RETIRED not in one.name)
+        return cls(name, home, engine, found, own.edge(engine, home))
 
     def occupant(self, owner: str, bind: Bind) -> Occupant | None:
         """Who keeps `owner` from listening there; None when nobody does."""

@@ -17,8 +17,7 @@ MAPS = ("exact.map", "suffix.map", "terminate.map", "alias.map")
 EXACT, SUFFIX = (f"{FOLDER}/{name}" for name in MAPS[:2])
 
 # Splicing takes pipes, and their files must fit into the 20,000 that some engines allow.
-# A worker of before a reload lives as long as its connections, hence never longer than the longest tunnel. Each has
-# some 6 MB; were their number not limited, they would use up the container's memory and end everybody's connections.
+# A worker of before a reload lives as long as its connections, hence never longer than the longest tunnel.
 # A node's name also resolves to IPv6, where its host ports do not answer; its address may change with the engine.
 _FRONT = """\
 global
@@ -26,10 +25,10 @@ global
   maxconn 8192
   maxpipes 512
   thread-hard-limit 4
-  mworker-max-reloads 30
   hard-stop-after 24h
   ssl-default-bind-options ssl-min-ver TLSv1.2
-
+  mworker-max-reloads {reloads}
+{exposed}
 defaults
   mode tcp
   log global
@@ -53,6 +52,10 @@ resolvers engine
 
 frontend https
 """
+
+# Workers of before reloads have some 6 MB each. With sockets of the machine's own the edge is replaced before there are
+# too many of them, and no connection ends; with the engine's forwarders the oldest have to go.
+RELOADS = 100
 
 _ROUTING = f"""\
   tcp-request inspect-delay 5s
@@ -94,13 +97,21 @@ def render(routes: Sequence[Route], held: Sequence[Bind] = ()) -> Mapping[str, s
     default = f"  default_backend {routes[-1].name}\n" if routes else ""
     exact, suffixes = dict(_exact(routes)), dict(_suffixes(routes))
     return {
-        "haproxy.cfg": _FRONT + _listening(held) + _ROUTING + default + backends + termination.render(routes),
+        "haproxy.cfg": _front(held) + _listening(held) + _ROUTING + default + backends + termination.render(routes),
         "certs.list": "".join(f"{FOLDER}/keys/{route.name}.pem\n" for route in routes if route.terminates),
         "exact.map": _map(exact),
         "suffix.map": _map(suffixes),
         "terminate.map": _map(dict(termination.exact(routes))),
         "alias.map": _map(dict(termination.suffixes(routes))),
     }
+
+
+def _front(held: Sequence[Bind]) -> str:
+    return (
+        _FRONT.format(reloads=1_000_000, exposed=sockets.EXPOSED)
+        if held
+        else _FRONT.format(reloads=RELOADS, exposed="")
+    )
 
 
 def _listening(held: Sequence[Bind]) -> str:

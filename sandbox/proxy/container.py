@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from itertools import product
@@ -17,7 +19,7 @@ from sandbox.host.engine import Bind, Container, ContainerSpec, Engine, EngineEr
 from sandbox.host.facts import Facts
 from sandbox.host.gateway import spare_address
 from sandbox.host.waiting import wait_until
-from sandbox.names import EDGE, Home
+from sandbox.names import EDGE, RETIRED, Home
 from sandbox.proxy import config, edge, sockets, termination
 from sandbox.proxy.control import Control, Unreachable
 from sandbox.proxy.routes import Route
@@ -30,6 +32,9 @@ SOCKET = "master.sock"
 NOBODY = 65532
 # With this the engine does not pass the names of nodes that are not there yet on to the machine's nameservers.
 OWN_NAMES = ("ndots:1",)
+# How many workers of before reloads the edge keeps, and how many replaced edges: each costs memory, for a day at most.
+WORKERS = 16
+RETIRED_EDGES = 8
 PATIENCE = 20.0  # seconds until a container that runs has to answer
 
 
@@ -73,7 +78,10 @@ class EdgeContainer:
         return f"{self.name}-ports"
 
     def start(self, image: str, known: Sequence[Route]) -> None:
-        """Make it anew, in place of the one there is, and return when it runs. Raises SandboxError."""
+        """Create it, in place of the one there is, and return when it runs. Raises SandboxError.
+
+        With sockets of the machine's own no connection ends: the one before serves out those that it has.
+        """
         # There may be no IPv6 here, or somebody else at a port of it; what was asked for will do.
         # What keeps containers from passing sockets is unknown; the engine's forwarders always work.
         # Others than this machine come through the engine anyway, as it and the host's firewall have agreed.
@@ -98,17 +106,33 @@ class EdgeContainer:
 
     def leave(self, network: str) -> None:
         """Be on a network no longer, so that it can be removed."""
-        found = self.find()
-        if found and network != self.network and network in found.attached:
-            self.engine.disconnect_network(network, self.name)
+        for found in filter(None, (self.find(), *self.retired())):
+            if network != self.network and network in found.attached:
+                self.engine.disconnect_network(network, found.name)
 
     def remove(self) -> bool:
         """Remove it with what belongs to it; returns whether there was anything."""
-        removed = [own.remove(self.engine, name, self.home) for name in (self.name, self.holder)]
+        names = (self.name, self.holder, *(one.name for one in self.retired()))
+        removed = [own.remove(self.engine, name, self.home) for name in names]
         network = self.engine.network(self.network)
         if network and own.is_ours(network, self.home) and not network.members:
             self.engine.remove_network(network.id)
         return any(removed)
+
+    def retired(self) -> tuple[Container, ...]:
+        """The replaced ones that serve out their connections, or have ended, oldest first."""
+        found = own.containers(self.engine, self.home)
+        return tuple(
+            sorted((one for one in found if one.name.startswith(self.name + RETIRED)), key=lambda one: one.name)
+        )
+
+    def sweep(self) -> None:
+        """Remove replaced ones that have ended, and the oldest where there are too many."""
+        serving = [one for one in self.retired() if one.running]
+        kept = {one.name for one in serving[-RETIRED_EDGES:]}
+        for one in self.retired():
+            if one.name not in kept:
+                self.engine.remove_container(one.name)
 
     def missing(self, known: Sequence[Route]) -> list[str]:
         """The networks of the routes that are there and that it is not on."""
@@ -123,6 +147,10 @@ class EdgeContainer:
         changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
         try:
             if changed & set(config.CONFIGURATION):
+                found = self.find()
+                if found and sockets.held(self.folder) and len(self.control.workers()) > WORKERS:
+                    self.start(found.image, known)
+                    return
                 self.control.reload()
             else:
                 self._change(changed, ends=any(route.terminates for route in known))
@@ -153,6 +181,10 @@ class EdgeContainer:
         ]
         return "is not published on " + ", ".join(missing) if missing else None
 
+    def cuts(self) -> bool:
+        """Whether replacing it would end connections, as far as can be known."""
+        return not sockets.held(self.folder) and not self.is_idle()
+
     def is_idle(self) -> bool:
         """Whether nobody is connected, as far as can be known."""
         try:
@@ -171,21 +203,44 @@ class EdgeContainer:
                 self.control.replace_certificate(path, (self.folder / name).read_bytes())
 
     def _make(self, image: str, known: Sequence[Route], publish: Mapping[int, tuple[Bind, ...]], *, held: bool) -> None:
-        for name in (self.name, self.holder):
+        before = self.find()
+        serves = before is not None and before.running and bool(sockets.held(self.folder))
+        keeps = held and serves and own.is_ours(before, self.home)
+        for name in (self.holder,) if keeps else (self.name, self.holder):
             own.make_room(self.engine, name, self.home)
         if self.engine.network(self.network) is None:
             self.engine.create_network(self.network, self.home.labels)
         binds = [bind for binds in publish.values() for bind in binds] if held else []
         sockets.write(self.folder, binds, self._owner())
         edge.write(self.folder, known, self._owner())
-        (self.folder / "run" / SOCKET).unlink(missing_ok=True)
         spec = self._spec(image, publish, held=held)
         if held:
             self.engine.run(sockets.holder(self.holder, image, self.folder, str(spec.user), self.home.labels))
             self._wait(self.holder, (self.folder / "sockets" / sockets.HANDED).exists)
-        self.engine.run(spec)
-        if held:
-            self._wait(self.name, self._answers)
+        with self._replacing() if keeps else nullcontext():
+            (self.folder / "run" / SOCKET).unlink(missing_ok=True)
+            self.engine.run(spec)
+            if held:
+                self._wait(self.name, self._answers)
+
+    @contextmanager
+    def _replacing(self) -> Iterator[None]:
+        """Let the present one make room for the next, and end when the connections do that it has.
+
+        Its sockets are the holder's too, so clients that connect meanwhile wait for the next one. It has its name again
+        if there is none.
+        """
+        aside = f"{self.name}{RETIRED}{time.time_ns() // 1_000_000}"
+        self.engine.rename(self.name, aside)
+        try:
+            yield
+        except BaseException:
+            self.engine.remove_container(self.name)
+            self.engine.rename(aside, self.name)
+            raise
+        self.engine.let_end(aside)
+        self.engine.signal(aside, "SIGUSR1")  # a soft stop (management guide, section 4)
+        self.sweep()
 
     def _wait(self, name: str, done: Callable[[], bool]) -> None:
         """Until it is so; raises what the container says if that ends."""
@@ -218,13 +273,14 @@ class EdgeContainer:
             network=self.network,
             forwarded=not held,
             read_only_binds={self.folder: config.FOLDER},
-            binds={run: RUN} if reachable else {},
+            binds={**({run: RUN} if reachable else {}), **({self.folder / "live": sockets.LIVE} if held else {})},
             tmpfs=() if reachable else (RUN,),
             hosts={termination.MACHINE: "host-gateway"},
             resolver=OWN_NAMES,
+            sysctls=sockets.SYSCTLS if held else {},
             user=user(facts, os.getuid(), os.getgid()),
-            memory="256m",
-            processes=256,
+            memory="256m" if held else "768m",
+            processes=256 if held else 1024,
         )
         made = hashlib.sha256(repr(replace(spec, image="")).encode()).hexdigest()[:12]
         return replace(spec, labels={**spec.labels, MADE: made}, publish=publish)

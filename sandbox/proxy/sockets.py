@@ -4,14 +4,15 @@ A second HAProxy, in the machine's own network, binds the ports and never accept
 listening sockets (management guide, `-x` and `expose-fd listeners`) and stays where it is: on the sandboxes' network,
 with the engine's DNS, without a capability. The engine's own forwarder, a process for each port, costs more than all
 that the edge does itself, and hides clients.
+
+The holder in turn takes over what the present edge listens on, if there is one: both have the same sockets always, also
+when the holder or the edge is replaced, and a client that connects meanwhile waits in a socket's queue.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import platform
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -21,46 +22,36 @@ from sandbox.host.facts import Facts
 from sandbox.proxy.routes import READABLE
 
 FOLDER = "/etc/edge/sockets"
-COMMAND = ("haproxy", "-db", "-f", f"{FOLDER}/holder.cfg")
+LIVE = "/run/live"
 HANDED = "handed.sock"
+SERVED = "edge.sock"
+COMMAND = ("haproxy", "-W", "-db", "-f", f"{FOLDER}/holder.cfg", "-x", f"{LIVE}/{SERVED}")
 TAKEN_OVER = ("-x", f"{FOLDER}/{HANDED}")
+# Where the edge cannot take sockets over it must not listen in its own network, but end and be started again. More
+# than this would overlap the ports of outgoing connections, which the kernel refuses.
+SYSCTLS = {"net.ipv4.ip_unprivileged_port_start": "32768"}
 _BINDS = "binds.json"
 
+# The sockets are the edge's too, so they may neither be paused nor accept anybody here, from the first moment on. A
+# log forwarder takes `maxconn 0` by the word, where a frontend takes it for "no limit".
 _HEAD = f"""\
 global
   log stdout format raw local0 notice
   nbthread 1
   maxconn 16
-  stats socket {FOLDER}/binding.sock mode 660 level admin expose-fd listeners
-  lua-load {FOLDER}/holder.lua
+  stats socket {FOLDER}/{HANDED} mode 660 level admin expose-fd listeners
 
-defaults
-  mode tcp
-  timeout connect 1s
-  timeout client 1m
-  timeout server 1m
-
-frontend held
+log-forward held
+  maxconn 0
 """
 
-# A paused frontend's sockets are bound and do not listen. Only then may they be had: pausing them later would stop
-# the edge from listening too, for they are the same sockets.
-_PAUSE = f"""\
-core.register_task(function()
-  local cli = core.tcp()
-  assert(cli:connect("{FOLDER}/binding.sock"))
-  cli:send("disable frontend held\\n")
-  cli:receive("*a")
-  cli:close()
-  assert(os.rename("{FOLDER}/binding.sock", "{FOLDER}/{HANDED}"))
-end)
-"""
+# What the edge's configuration says for the holder to find its sockets.
+EXPOSED = f"  stats socket {LIVE}/{SERVED} mode 660 level admin expose-fd listeners\n"
 
 
 def are_handed_over(facts: Facts) -> bool:
     """Whether the engine's machine is this one, and containers of its network and ours can pass sockets."""
-    ours = sys.platform == "linux" and facts.kernel == platform.release() and "desktop" not in facts.system.lower()
-    return ours and facts.local and not facts.isolating
+    return facts.is_here and not facts.isolating
 
 
 def line(bind: Bind) -> str:
@@ -80,19 +71,21 @@ def held(folder: Path) -> tuple[Bind, ...]:
 def write(folder: Path, binds: Sequence[Bind], owner: tuple[int, int] | None) -> None:
     """Write what the holder of `binds` reads; without any, forget those of before.
 
-    Both containers use the folder, of one group and as different users; it is in one that others cannot enter.
+    Both containers use the folders, of one group and as different users; they are in one that others cannot enter. The
+    edge cannot write what the holder reads.
     """
     place = folder / "sockets"
-    place.mkdir(mode=0o770, exist_ok=True)
-    place.chmod(0o770)
-    os.chown(place, *(owner or (os.getuid(), os.getgid())))
+    for each in (place, folder / "live"):
+        each.mkdir(mode=0o770, exist_ok=True)
+        each.chmod(0o770)
+        os.chown(each, *(owner or (os.getuid(), os.getgid())))
+    (place / "holder.lua").unlink(missing_ok=True)  # an earlier release's
     (place / HANDED).unlink(missing_ok=True)
     if not binds:
         (place / _BINDS).unlink(missing_ok=True)
         return
     content = {
         "holder.cfg": _HEAD + "".join(map(line, binds)),
-        "holder.lua": _PAUSE,
         _BINDS: json.dumps([(bind.address, bind.port) for bind in binds]),
     }
     for name, text in content.items():
@@ -110,6 +103,7 @@ def holder(name: str, image: str, folder: Path, user: str, labels: Mapping[str, 
         command=COMMAND,
         labels=labels,
         network="host",
+        read_only_binds={folder / "live": LIVE},
         binds={folder / "sockets": FOLDER},
         user=f"0:{user.partition(':')[2]}",
         capabilities=("NET_BIND_SERVICE",),

@@ -69,9 +69,9 @@ class EdgeStep:
         return Status(State.DRIFTED, reason) if reason else Status(State.READY, f"*.{self.domain}")
 
     def apply(self, work: Work) -> None:
-        self.take_in()
+        self.take_in(work.say)
 
-    def take_in(self) -> None:
+    def take_in(self, say: Callable[[str], None] = lambda _: None) -> None:
         """Let the edge have this sandbox's route, hosts added by hand and certificate as they are now."""
         folder = self.names.home.edge
         with edge.alone(folder):
@@ -87,6 +87,8 @@ class EdgeStep:
             known = routes.load(folder)
             found = self._box.find()
             if found is None or self._box.drift(found, self.image, known) or self._may_give_back(found, known):
+                if found and found.running and self._box.cuts():
+                    say("open connections of all sandboxes end: the engine forwards the edge's ports")
                 self._start(known)
             else:
                 self._box.join(known)
@@ -114,8 +116,8 @@ class EdgeStep:
             return removed
 
     def _may_give_back(self, found: Container, known: Sequence[Route]) -> bool:
-        """Whether there are ports that nobody asks for, and nobody to mind that the container is made anew."""
-        return bool(container.surplus(found, known)) and self._box.is_idle()
+        """Whether there are ports that no sandbox asks for, and no connection ends when the container is replaced."""
+        return bool(container.surplus(found, known)) and not self._box.cuts()
 
     def _start(self, known: Sequence[Route]) -> None:
         self._box.start(self.image, known)

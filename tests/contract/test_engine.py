@@ -246,12 +246,30 @@ def test_our_own_containers_cannot_be_written_to(world: World) -> None:
         world.engine.write_file(world.name, PurePosixPath("/etc/x"), b"")
 
 
+def test_a_renamed_container_goes_on_under_its_new_name(world: World) -> None:
+    engine, new = world.engine, world.name + "-aside"
+    engine.run(world.spec())
+    before = engine.container(world.name)
+    engine.rename(world.name, new)
+    engine.let_end(new)
+    found = engine.container(new)
+    assert before is not None and found is not None and engine.container(world.name) is None
+    assert (found.running, found.image) == (True, before.image)
+    engine.run(world.spec())
+    with pytest.raises(EngineError, match="already in use"):
+        engine.rename(world.name, new)
+    for name in (world.name, new):
+        engine.remove_container(name)
+
+
 def test_an_absent_container_refuses_everything(world: World) -> None:
     engine, name = world.engine, "sandbox-test-none"
     calls: list[Callable[[], object]] = [
         lambda: engine.start(name),
         lambda: engine.stop(name),
         lambda: engine.signal(name, "SIGHUP"),
+        lambda: engine.rename(name, "sandbox-test-other"),
+        lambda: engine.let_end(name),
         lambda: engine.logs(name),
         lambda: engine.execute(name, ["busybox", "true"]),
         lambda: engine.write_file(name, PurePosixPath("/x"), b""),

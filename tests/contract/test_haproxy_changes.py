@@ -21,7 +21,7 @@ from sandbox.host.engine import Engine
 from sandbox.host.waiting import wait_until
 from sandbox.names import Home
 from sandbox.proxy import edge, sockets
-from sandbox.proxy.container import EdgeContainer
+from sandbox.proxy.container import WORKERS, EdgeContainer
 from sandbox.proxy.routes import Host, Route
 from tests.contract.edges import IMAGE, _engine
 from tests.ports import free_port
@@ -30,6 +30,7 @@ LOCAL = "127.0.0.1"
 DOMAIN = "demo.test"
 APP = f"app.{DOMAIN}"
 CHANGES = 100
+RELOADS = 40
 KEY = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
 
 
@@ -250,7 +251,10 @@ def test_it_has_no_more_rights_than_it_needs(stand: Stand) -> None:
     assert host["PidsLimit"] == 256
     assert found["Config"]["User"].split(":")[0] not in {"", "0"}
     folder = str(stand.box.folder)
-    assert {mount["Source"]: mount["RW"] for mount in found["Mounts"]} == {folder: False, f"{folder}/run": True}
+    mounts = {folder: False, f"{folder}/run": True}
+    if sockets.held(stand.box.folder):
+        mounts |= {f"{folder}/live": True}  # its own sockets, for the holder
+    assert {mount["Source"]: mount["RW"] for mount in found["Mounts"]} == mounts
 
 
 @pytest.mark.real
@@ -377,6 +381,100 @@ def test_the_machines_own_sockets_are_had_again_after_a_restart_of_either(stand:
     wait_until(lambda: silence(stand), what="the edge", timeout=30, pause=0.05)
 
 
+def echoes(stream: ssl.SSLSocket) -> bool:
+    """Whether a connection that is passed through to the ingress still is."""
+    word = uuid.uuid4().hex.encode()
+    stream.sendall(word)
+    found = b""
+    while len(found) < len(word) and (data := stream.recv(1 << 10)):
+        found += data
+    return found == word
+
+
+@contextlib.contextmanager
+def knocking(stand: Stand) -> Iterator[list[str]]:
+    """New connections one after another for the length of the block, from two clients; what failed of them."""
+    done, failures, opened = threading.Event(), list[str](), list[str]()
+
+    def knock() -> None:
+        while not done.is_set():
+            try:
+                found = stand.get(APP)
+                opened.append(found)
+                if " 200 " not in found:
+                    failures.append(found[:100])
+            except OSError as error:
+                failures.append(repr(error))
+
+    clients = [threading.Thread(target=knock, daemon=True) for _ in range(2)]
+    for client in clients:
+        client.start()
+    try:
+        yield failures
+    finally:
+        done.set()
+        for client in clients:
+            client.join()
+    assert opened
+
+
+@pytest.mark.fault(83)
+@pytest.mark.real
+def test_a_connection_outlives_forty_reloads_and_a_change_of_ports(stand: Stand) -> None:
+    """40 reloads and a port that comes and goes, with clients → no connection ends, and none is refused."""
+    if not sockets.are_handed_over(stand.engine.facts()):
+        pytest.skip("this engine is not of this machine")
+    base, further = stand.route(), free_port()
+    stand.certify(f"o.{DOMAIN}")
+    with contextlib.ExitStack() as stack, knocking(stand) as failures:
+        streams = [stack.enter_context(stand.connect(APP))]
+        for number in range(RELOADS):
+            outside = Host(f"o.{DOMAIN}", terminate=True, to=f"10.0.0.1:{number + 1}")
+            stand.follow(replace(base, hosts=(outside,)))
+            assert all(map(echoes, streams)), number
+            streams.append(stack.enter_context(stand.connect(APP)))  # every worker has somebody to serve
+            assert len(stand.box.control.workers()) <= WORKERS + 1
+        assert 1 <= len(stand.box.retired()) <= RELOADS // WORKERS
+        more = replace(base, listen=(*base.listen, (LOCAL, further)))
+        stand.box.start(IMAGE, [more])
+        with stand.connect(APP, port=further) as other:
+            stand.box.start(IMAGE, [base])
+            assert all(map(echoes, (*streams, other)))
+        assert refusal_at(stand, further) is not None
+    assert failures == []
+    wait_until(lambda: swept(stand), what="the replaced ones' end", timeout=90)
+
+
+def refusal_at(stand: Stand, port: int) -> str | None:
+    try:
+        socket.create_connection((LOCAL, port), timeout=5).close()
+    except OSError as error:
+        return str(error)
+    return None
+
+
+def swept(stand: Stand) -> str | None:
+    stand.box.sweep()
+    return ", ".join(one.name for one in stand.box.retired()) or None
+
+
+@pytest.mark.fault(83)
+@pytest.mark.real
+def test_a_holder_that_is_restarted_loses_no_client(stand: Stand) -> None:
+    """The container that holds the ports is restarted → it has the edge's sockets; no connection is refused or lost."""
+    if not sockets.are_handed_over(stand.engine.facts()):
+        pytest.skip("this engine is not of this machine")
+    holder = stand.engine._client.containers.get(stand.box.holder)
+    handed = stand.box.folder / "sockets" / sockets.HANDED
+    with stand.connect(APP) as stream, knocking(stand) as failures:
+        for _ in range(2):
+            handed.unlink()
+            holder.restart(timeout=1)
+            wait_until(lambda: None if handed.exists() else "not yet", what="the holder", timeout=20, pause=0.01)
+            assert echoes(stream)
+    assert failures == []
+
+
 @pytest.mark.real
 def test_a_hundred_changes_break_nothing(stand: Stand) -> None:
     control = stand.box.control
@@ -405,14 +503,6 @@ def test_a_hundred_changes_break_nothing(stand: Stand) -> None:
         upgraded.sendall("\r\n".join(lines).encode())
         assert b" 101 " in upgraded.recv(1 << 16)
         streams.extend([passed, upgraded])
-
-    def echoes(stream: ssl.SSLSocket) -> bool:
-        word = uuid.uuid4().hex.encode()
-        stream.sendall(word)
-        found = b""
-        while len(found) < len(word) and (data := stream.recv(1 << 10)):
-            found += data
-        return found == word
 
     knocking = [threading.Thread(target=knock, args=(host,), daemon=True) for host in (f"y.{DOMAIN}", APP)]
     for thread in knocking:

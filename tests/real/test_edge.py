@@ -25,7 +25,8 @@ from sandbox.cli import environment
 from sandbox.cluster.api import Cluster, ClusterError
 from sandbox.host.engine import Engine
 from sandbox.host.waiting import wait_until
-from sandbox.names import EDGE, Names
+from sandbox.names import EDGE, LABEL, RETIRED, Names
+from sandbox.proxy import sockets
 from tests.real import behind, machine
 from tests.real.machine import CommandLine, tool
 
@@ -265,6 +266,24 @@ def _address(engine: Engine, name: str) -> str:
     found = engine.container(name)
     assert found is not None
     return next(iter(found.addresses.values()))
+
+
+@pytest.mark.fault(83)
+def test_a_connection_outlives_a_port_that_comes_and_goes(pair: tuple[Sandbox, Sandbox], engine: Engine) -> None:
+    """Another sandbox asks for a port and gives it back → connections of before stay open."""
+    if not sockets.are_handed_over(engine.facts()):
+        pytest.skip("this engine is not of this machine")
+    sandbox, other = pair
+    host, file = f"app.{sandbox.domain}", other.command.folder / "sandbox.yaml"
+    spec = yaml.safe_load(file.read_text())
+    (further,) = machine.free_ports(9447)
+    with sandbox.connect(host) as connection:
+        for ports in ([*other.ports, further], list(other.ports)):
+            file.write_text(yaml.safe_dump({**spec, "proxy": {"ports": ports}}))
+            other.command("up")
+            connection.sendall(f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+            assert connection.recv(1 << 16).startswith(b"HTTP/1.1 200")
+        assert any(RETIRED in one.name and one.running for one in engine.containers(LABEL))
 
 
 def test_the_one_that_goes_first_leaves_the_other_served(pair: tuple[Sandbox, Sandbox], engine: Engine) -> None:

@@ -79,6 +79,7 @@ class Containers(Door):
                 tmpfs=dict.fromkeys(("/tmp", *spec.tmpfs), "size=64m"),  # noqa: S108  # inside the container
                 extra_hosts=dict(spec.hosts),
                 dns_opt=list(spec.resolver),
+                sysctls=dict(spec.sysctls),
                 cap_drop=["ALL"],
                 cap_add=list(spec.capabilities),
                 security_opt=["no-new-privileges"],
@@ -153,6 +154,16 @@ class Containers(Door):
         """Let a container that was stopped stay so when the engine starts anew, and one that was not start again."""
         with translated(f"changing container {name}"):
             self._client.api.update_container(name, restart_policy={"Name": "unless-stopped"})
+
+    def rename(self, name: str, new: str) -> None:
+        """Give a container another name; it goes on as it is."""
+        with translated(f"renaming container {name}"):
+            self._client.api.rename(name, new)
+
+    def let_end(self, name: str) -> None:
+        """Let a container stay ended once it ends, whatever the reason."""
+        with translated(f"changing container {name}"):
+            self._client.api.update_container(name, restart_policy={"Name": "no"})
 
     def signal(self, name: str, signal: str) -> None:
         """Send a signal to a container's first process."""

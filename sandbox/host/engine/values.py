@@ -46,6 +46,7 @@ class ContainerSpec:
     tmpfs: tuple[str, ...] = ()
     hosts: Mapping[str, str] = field(default_factory=dict)
     resolver: tuple[str, ...] = ()
+    sysctls: Mapping[str, str] = field(default_factory=dict)
     user: str | None = None
     memory: str = "512m"
     processes: int = 4096

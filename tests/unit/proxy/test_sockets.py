@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import stat
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from sandbox.bundle.own import UPSTREAM
 from sandbox.host.engine import Bind, ContainerSpec, EngineError
 from sandbox.host.facts import Facts, read
 from sandbox.names import EDGE, LABEL, Home
-from sandbox.proxy import config, edge, sockets
+from sandbox.proxy import config, container, edge, sockets
 from sandbox.proxy.container import EdgeContainer
 from sandbox.proxy.routes import Route
 from tests.fakes import NETWORK, FakeEngine
@@ -154,3 +155,51 @@ def test_the_last_reason_is_told(tmp_path: Path) -> None:
     engine.busy.add(443)
     with pytest.raises(EngineError):
         Answering(engine, place(tmp_path)).start(IMAGE, [ROUTE])
+
+
+@pytest.mark.fault(83)
+def test_a_further_port_leaves_the_edge_before_to_its_clients(tmp_path: Path) -> None:
+    """A sandbox asks for a further port → a new edge takes the sockets over; the one before serves out its clients."""
+    home = place(tmp_path)
+    engine = Handing(home.edge)
+    box = Answering(engine, home)
+    box.start(IMAGE, [ROUTE])
+    before = engine.boxes[EDGE]
+    further = replace(ROUTE, name="b", domain="b.test", listen=(("127.0.0.1", 9443),))
+    box.start(IMAGE, [ROUTE, further])
+    (retired,) = box.retired()
+    assert engine.boxes[retired.name] is before
+    assert before.signals == ["SIGUSR1"]
+    assert Bind("127.0.0.1", 9443) in sockets.held(box.folder)
+    before.running = False
+    box.sweep()
+    assert box.retired() == ()
+    box.start(IMAGE, [ROUTE])
+    assert len(box.retired()) == 1
+    assert box.remove()
+    assert engine.boxes == {}
+
+
+def test_an_edge_that_cannot_be_replaced_stays(tmp_path: Path) -> None:
+    class Silent(Answering):
+        def _answers(self) -> bool:
+            raise EngineError("it does not start")
+
+    home = place(tmp_path)
+    engine = Handing(home.edge)
+    Answering(engine, home).start(IMAGE, [ROUTE])
+    before, box = engine.boxes[EDGE], Silent(engine, home)
+    with pytest.raises(EngineError, match="does not start"), box._replacing():
+        engine.run(replace(before.spec, name=EDGE))
+        box._answers()
+    assert engine.boxes[EDGE] is before
+    assert (before.signals, box.retired()) == ([], ())
+
+
+def test_replaced_edges_are_limited_in_number(tmp_path: Path) -> None:
+    home = place(tmp_path)
+    engine = Handing(home.edge)
+    box = Answering(engine, home)
+    for _ in range(container.RETIRED_EDGES + 3):
+        box.start(IMAGE, [ROUTE])
+    assert len(box.retired()) == container.RETIRED_EDGES
