@@ -8,7 +8,8 @@ from typing import Any
 
 from sandbox.cluster import dns, pods
 from sandbox.cluster.api import Cluster
-from sandbox.cluster.readiness import pending, wait_ready
+from sandbox.cluster.deletion import is_leaving
+from sandbox.cluster.readiness import pending, progress, wait_ready
 from sandbox.host.engine import Engine
 from sandbox.host.gateway import host_address
 from sandbox.host.resolvers import Upstream
@@ -73,15 +74,23 @@ class DnsStep:
         return False
 
     def _behind(self, cluster: Cluster, text: str) -> str | None:
-        """Which pod goes by old news, and of what; what the API server says of it may be of before a rest."""
+        """Which pod is not ready or goes by old news, and of what.
+
+        After a stop all that the API server says may be of before: the Deployment counts a pod as ready until a
+        controller manager leads again, while the kubelet has said already that the pod has no address any more.
+        """
         for pod in cluster.list("v1", "Pod", dns.NAMESPACE, selector=dns.PODS):
-            metadata, address = pod["metadata"], (pod.get("status") or {}).get("podIP")
-            if address and "deletionTimestamp" not in metadata:
-                status, _ = self.nodes.execute(pod["spec"]["nodeName"], dns.ask(address, text))
-                if status == dns.OTHERWISE:
-                    return f"{metadata['name']} has not read its configuration yet"
-                if status != 0:
-                    return f"{metadata['name']} does not know the cluster's Services yet"
+            name, status = pod["metadata"]["name"], pod.get("status") or {}
+            if is_leaving(pod) or status.get("phase") in ("Failed", "Succeeded"):
+                continue
+            lacks = progress({**pod, "kind": "Pod"})
+            if lacks or not status.get("podIP"):
+                return f"{name} is not ready: {lacks or 'no address'}"
+            found, _ = self.nodes.execute(pod["spec"]["nodeName"], dns.ask(status["podIP"], text))
+            if found == dns.OTHERWISE:
+                return f"{name} has not read its configuration yet"
+            if found != 0:
+                return f"{name} does not know the cluster's Services yet"
         return None
 
     def _deployment(self, cluster: Cluster, text: str) -> Mapping[str, Any]:

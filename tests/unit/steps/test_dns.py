@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -21,6 +22,7 @@ from tests.fakes import NETWORK, FakeContainer, FakeEngine, NoWork
 DEPLOYMENT = "/apis/apps/v1/namespaces/kube-system/deployments/coredns"
 COREFILE = "/api/v1/namespaces/kube-system/configmaps/coredns"
 
+IN_SERVICE = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
 UPSTREAM = Upstream(("9.9.9.9",))
 
 
@@ -106,7 +108,7 @@ def test_a_pod_that_has_lost_step_is_waited_for_whatever_the_api_server_says(
         "spec": {"nodeName": names.node},
     }
     place = "/api/v1/namespaces/kube-system/pods/coredns-1"
-    server.objects[place] = {**pod, "status": {"podIP": "10.244.0.4"}}
+    server.objects[place] = {**pod, "status": {"podIP": "10.244.0.4", **IN_SERVICE}}
     assert step.check().state is State.READY
     assert step.check().detail == "coredns-1 does not know the cluster's Services yet"
     assert (found := step.check()).detail == "coredns-1 has not read its configuration yet"
@@ -114,3 +116,30 @@ def test_a_pod_that_has_lost_step_is_waited_for_whatever_the_api_server_says(
     step.apply(NoWork())
     assert (asked, answers) == (["10.244.0.4"] * 5, [])
     assert pods.MARK in server.objects[place]["metadata"]["annotations"], "the kubelet is made to look"
+
+
+@pytest.mark.parametrize(
+    "status",
+    [{"phase": "Running", "conditions": [{"type": "Ready", "status": "False"}]}, {**IN_SERVICE, "podIP": ""}],
+    ids=["not ready", "without an address"],
+)
+def test_a_pod_not_back_from_a_stop_counts_whatever_the_deployment_says(
+    engine: FakeEngine, names: Names, server: ApiServer, step: DnsStep, status: dict[str, object]
+) -> None:
+    step.apply(NoWork())
+    engine.programs["timeout"] = lambda box, argv: (0, "")
+    engine.add(FakeContainer(ContainerSpec(names.node, "node", (), {}, NETWORK), "", read_only=False))
+    place = "/api/v1/namespaces/kube-system/pods/coredns-2"
+    metadata = {"name": "coredns-2", "namespace": "kube-system", "labels": {"k8s-app": "kube-dns"}}
+    server.objects[place] = {"kind": "Pod", "metadata": metadata, "spec": {"nodeName": names.node}, "status": status}
+    found = step.check()
+    assert found.state is State.DRIFTED
+    assert found.detail.startswith("coredns-2 is not ready")
+    back = {**IN_SERVICE, "podIP": "10.244.0.5"}
+    timer = threading.Timer(0.3, server.objects[place].update, ({"status": back},))
+    timer.start()
+    step.apply(NoWork())
+    timer.join()
+    assert step.check().state is State.READY
+    server.objects[place]["status"] = {"phase": "Failed"}
+    assert step.check().state is State.READY, "an evicted pod stays listed, and another is there for it"
