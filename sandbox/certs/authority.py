@@ -21,6 +21,9 @@ from sandbox.errors import SandboxError, UsageError
 ROOT_LIFE = timedelta(days=730)
 ISSUING_LIFE = timedelta(days=365)
 LEAF_LIFE = timedelta(days=90)
+USAGES = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH)
+# A host that never exists (RFC 2606).
+NOWHERE = "none.invalid"
 # The clock of a virtual machine that has just woken up may be behind.
 BACKDATED = timedelta(hours=1)
 
@@ -123,10 +126,16 @@ def _as_authority(
 ) -> x509.CertificateBuilder:
     subtrees: list[x509.GeneralName] = [x509.DNSName(domain) for domain in permitted]
     subtrees += [x509.IPAddress(network) for network in names.LOOPBACK_NETWORKS]
+    # A kind of name that is not mentioned is not constrained. All clients understand that only one is permitted, which
+    # cannot be; not all understand that an empty one, which stands for every name, is excluded.
+    subtrees += [x509.RFC822Name(NOWHERE), x509.UniformResourceIdentifier(NOWHERE)]
     return (
         builder.add_extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True)
         .add_extension(_usage(key_cert_sign=True, crl_sign=True), critical=True)
         .add_extension(x509.NameConstraints(subtrees, None), critical=True)
+        # Not in RFC 5280 for authorities, but honoured: nothing below may sign mail or code (CA/Browser Forum Baseline
+        # Requirements, 7.1.2.10.6).
+        .add_extension(x509.ExtendedKeyUsage([*USAGES]), critical=False)
     )
 
 

@@ -15,7 +15,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sandbox.certs.authority import KeyPair, Leaf, make_issuing, make_leaf, make_root
+from sandbox.certs.authority import NOWHERE, KeyPair, Leaf, make_issuing, make_leaf, make_root
 from sandbox.certs.names import subject_names
 from sandbox.errors import SandboxError, UsageError
 
@@ -123,7 +123,7 @@ def test_both_authorities_carry_the_critical_constraints(pair: KeyPair, path_len
     constraints = extensions.get_extension_for_class(x509.NameConstraints)
     basic = extensions.get_extension_for_class(x509.BasicConstraints)
     permitted = [str(name.value) for name in constraints.value.permitted_subtrees or ()]
-    assert constraints.critical and permitted == [DOMAIN, "localhost", "127.0.0.0/8", "::1/128"]
+    assert constraints.critical and permitted == [DOMAIN, "localhost", "127.0.0.0/8", "::1/128", NOWHERE, NOWHERE]
     assert basic.critical and basic.value == x509.BasicConstraints(ca=True, path_length=path_length)
 
 
@@ -210,3 +210,27 @@ def test_a_leaf_lies_within_its_issuers_life(now: datetime, days: float) -> None
     issuer = certificate(issuing.cert_pem)
     assert issuer.not_valid_before_utc <= leaf.not_valid_before_utc < leaf.not_valid_after_utc
     assert leaf.not_valid_after_utc <= issuer.not_valid_after_utc
+
+
+@pytest.mark.security(1)
+@pytest.mark.parametrize(
+    "name", [x509.RFC822Name("boss@bank.example.com"), x509.UniformResourceIdentifier("spiffe://bank.example.com/x")]
+)
+def test_a_stolen_key_vouches_for_no_mail_or_uri(name: x509.GeneralName, tmp_path: Path) -> None:
+    """A stolen issuing key signs a leaf with a mail address, or a URI → OpenSSL refuses it, as name and as purpose."""
+    leaf = rogue_leaf(SHARED.issuing, x509.DNSName(DOMAIN), name)
+    result = verify_by_openssl(leaf, SHARED, tmp_path)
+    assert result.returncode != 0
+    assert "permitted subtree violation" in result.stderr
+
+
+@pytest.mark.security(1)
+def test_authorities_are_for_servers_and_their_clients_only(tmp_path: Path) -> None:
+    """The root is asked whether it may vouch for mail or code → OpenSSL says no."""
+    for pair in (SHARED.root, SHARED.issuing):
+        usages = certificate(pair.cert_pem).extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+        assert set(usages) == {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH}
+        (tmp_path / "authority.crt").write_bytes(pair.cert_pem)
+        argv = ["openssl", "x509", "-in", "authority.crt", "-noout", "-purpose"]
+        said = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+        assert "SSL server CA : Yes" in said and "S/MIME signing CA : No" in said
