@@ -23,6 +23,8 @@ pytestmark = pytest.mark.real
 NAME = "test-changes"
 OTHER = "changes.example.test"  # the root vouches for every domain below sandbox.localhost
 
+FINALIZER = '{"metadata":{"finalizers":["example.com/clean-up"]}}'
+
 
 @pytest.fixture(scope="module")
 def engine() -> Engine:
@@ -102,6 +104,34 @@ def test_images_and_objects_that_come_and_go(app: Application) -> None:
     assert "NotFound" in tool(
         machine.kubectl(), "--kubeconfig", app.names.kubeconfig, "get", "configmap", "more", status=1
     )
+
+
+def test_what_is_being_deleted_is_there_again_after_one_up(app: Application) -> None:
+    place = app.folder / "k8s" / "app.yaml"
+    text = place.read_text()
+    # The server is the first process of its container and has no handler for SIGTERM: it takes all its time to end.
+    place.write_text(text.replace("terminationGracePeriodSeconds: 0", "terminationGracePeriodSeconds: 12"))
+    app.command("up")
+    before = app.kubectl("get", "deploy", "app", "-o", "jsonpath={.metadata.uid}")
+    app.kubectl("delete", "deploy", "app", "--cascade=foreground", "--wait=false")
+    assert "Deployment default/app is being deleted" in app.command("up", "--plan", status=2).out
+    said = app.command("up")
+    assert "waiting for the end of Deployment default/app" in said.out + said.err
+    assert app.kubectl("get", "deploy", "app", "-o", "jsonpath={.metadata.uid}") != before
+    assert app.page() == "first"
+
+
+def test_an_object_that_a_finalizer_holds_is_named_with_it(app: Application) -> None:
+    app.kubectl("patch", "service", "app", "--type=merge", "--patch", FINALIZER)
+    app.kubectl("delete", "service", "app", "--wait=false")
+    try:
+        failed = app.command("up", status=1)
+    finally:
+        app.kubectl("patch", "service", "app", "--type=merge", "--patch", '{"metadata":{"finalizers":null}}')
+    assert "error[being-deleted]: Service default/app is being deleted" in failed.err
+    assert "finalizer example.com/clean-up" in failed.err
+    assert "kubectl patch service app --namespace=default" in failed.err
+    app.command("up")
 
 
 def test_a_tag_in_use_is_pushed_over_and_what_runs_goes_on(app: Application) -> None:
