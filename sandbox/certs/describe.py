@@ -9,6 +9,9 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from sandbox.certs import pem
 
+# The beginning of an issuing authority's name (`authority.make_issuing`), as RFC 4514 writes it.
+ISSUED_BY = "CN=Sandbox issuing "
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -28,6 +31,11 @@ class Facts:
     not_after: datetime
     days_left: int
     sha256: str
+
+    @property
+    def is_of_sandbox(self) -> bool:
+        """Whether an issuing authority of a sandbox signed it, by that one's name: its key may be gone."""
+        return self.issuer.startswith(ISSUED_BY)
 
     def __str__(self) -> str:
         """The beginning of the fingerprint and the days left, to tell one certificate from another in a line."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import click
@@ -49,7 +50,7 @@ def run(
             lifecycle.up(renewed, reporter(progress), keep=True)
             for step in steps:
                 if isinstance(step, HttpsStep):
-                    step.wait_served()
+                    step.renew(partial(click.echo, err=True))
     for entry in made.leaves:
         click.echo(f"renewed {entry}")
     if replaces:

@@ -10,12 +10,12 @@ from sandbox.cluster.deletion import is_leaving
 MARK = "sandbox.dev/seen"
 
 
-def look_again(cluster: Cluster, namespace: str, mark: str) -> None:
-    """Let the kubelet bring changed ConfigMaps to the pods of a namespace; `mark` stands for their content.
+def look_again(cluster: Cluster, namespace: str, mark: str, *, selector: str = "") -> None:
+    """Let the kubelet bring changed ConfigMaps and Secrets to pods of a namespace; `mark` stands for their content.
 
     By itself it does when it next looks at the pod; a changed annotation makes it look.
     """
-    for pod in cluster.list("v1", "Pod", namespace):
+    for pod in cluster.list("v1", "Pod", namespace, selector=selector):
         if not is_leaving(pod):
             with suppress(ClusterError):  # gone meanwhile
                 cluster.annotate(pod, {MARK: mark})

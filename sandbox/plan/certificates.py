@@ -33,12 +33,12 @@ def trust(site: Site) -> Step:
 
 def secrets(site: Site) -> list[Step]:
     """The TLS Secrets: the one that the user brings, and those that we or cert-manager issue."""
-    names, default, issued = site.names, provided(site.spec), _secrets(site.spec)
+    names, default, wanted = site.names, provided(site.spec), issued(site.spec)
     steps: list[Step] = [ProvidedStep(names, default)] if default else []
     if site.spec.certs.issuer == "cert-manager":
-        steps += [CertManagerStep(names, site.home.manifests), IssuerStep(names, site.keystore, issued)]
-    elif issued:
-        steps.append(SecretsStep(names, site.keystore, issued))
+        steps += [CertManagerStep(names, site.home.manifests), IssuerStep(names, site.keystore, wanted)]
+    elif wanted:
+        steps.append(SecretsStep(names, site.keystore, wanted))
     return steps
 
 
@@ -54,10 +54,10 @@ def provided(spec: Spec) -> Provided | None:
 
 def _leaves(spec: Spec) -> Mapping[str, tuple[str, ...]]:
     """The certificates that we issue ourselves: file name to hosts."""
-    return {} if spec.certs.issuer == "cert-manager" else {one.leaf: one.hosts for one in _secrets(spec)}
+    return {} if spec.certs.issuer == "cert-manager" else {one.leaf: one.hosts for one in issued(spec)}
 
 
-def _secrets(spec: Spec) -> tuple[TlsSecret, ...]:
+def issued(spec: Spec) -> tuple[TlsSecret, ...]:
     """The Secrets with certificates of the sandbox's own authority."""
     own = (
         TlsSecret(SYSTEM_NAMESPACE, DEFAULT_TLS, "default", subject_names(spec.domain)),

@@ -260,4 +260,5 @@ def _proof(lot: _Lot) -> list[Step]:
     if not lot.has_controller:
         return []
     needs = ("edge", "ingress", *(("apply",) if lot.spec.apply else ()))
-    return [HttpsStep(lot.names, lot.spec.domain, lot.binds, DOMAIN, needs, namespace=lot.place.namespace)]
+    namespace = lot.place.namespace
+    return [HttpsStep(lot.names, lot.spec.domain, lot.binds, DOMAIN, needs, namespace=namespace, secrets=lot.secrets)]

@@ -42,7 +42,11 @@ def proof(site: Site) -> list[Step]:
     root = provided.cert if provided else None
     secret = DOMAIN_TLS if spec.ingress.controller == "traefik" and not provided else DEFAULT_TLS
     ways = spec.cluster.nodes.total
-    return [*page, HttpsStep(names, spec.domain, site.binds, secret, needs=("edge", *needs), root=root, ways=ways)]
+    issued = certificates.issued(spec)
+    https = HttpsStep(
+        names, spec.domain, site.binds, secret, needs=("edge", *needs), root=root, ways=ways, secrets=issued
+    )
+    return [*page, https]
 
 
 def _nginx(site: Site) -> Controller:

@@ -31,6 +31,7 @@ def ask(host: str, *, address: str, port: int, root: Path | None) -> Answer:
     may be its own. An alert counts as an answer of status 0, since whoever sends one (for want of a client
     certificate, say) is there.
     """
+    certificate = ""
     try:
         with (
             socket.create_connection((address, port), timeout=TIMEOUT) as plain,
@@ -41,9 +42,9 @@ def ask(host: str, *, address: str, port: int, root: Path | None) -> Answer:
             answer = connection.makefile("rb").read(4096).decode(errors="replace")
     except ssl.SSLError as error:
         alert = root is None and "ALERT" in (error.reason or "")
-        return Answer(0) if alert else Answer(None, trouble=str(error))
+        return Answer(0 if alert else None, trouble="" if alert else str(error), certificate=certificate)
     except OSError as error:
-        return Answer(None, trouble=str(error))
+        return Answer(None, trouble=str(error), certificate=certificate)
     words = answer.partition("\r\n")[0].split()
     if len(words) < 2 or not words[1].isdigit():
         return Answer(None, trouble=f"answered {answer[:60]!r}", certificate=certificate)

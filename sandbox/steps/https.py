@@ -13,12 +13,14 @@ from typing import Any
 from sandbox.certs.describe import Facts, describe
 from sandbox.certs.inventory import LEAF, inventory
 from sandbox.certs.keystore import Keystore
-from sandbox.cluster.api import Cluster
+from sandbox.cluster.api import Cluster, Say
 from sandbox.host.engine import Bind
 from sandbox.host.waiting import wait_until
 from sandbox.ingress import page
 from sandbox.names import SYSTEM_NAMESPACE, Names
 from sandbox.proxy import probe
+from sandbox.steps.secrets import TlsSecret
+from sandbox.steps.served import ServedCertificates
 from sandbox.steps.step import State, Status, Work
 
 # Traefik and ingress-nginx watch their Secrets and take a second; cert-manager may take its time to issue. After a rest
@@ -36,7 +38,8 @@ class HttpsStep:
 
     That is the one in `secret`, a TLS Secret of the system namespace, and it must be vouched for by those in the file
     `root`, by default the sandbox's own. With `namespace` nothing outside it is looked at, and the Secret is there.
-    The edge leads to as many nodes as there are `ways`, one after another, and each must have all of it.
+    The edge leads to as many nodes as there are `ways`, one after another, and each must have all of it. Whatever has
+    one of the `secrets`, and serves an earlier certificate than that holds now, is restarted.
     """
 
     names: Names
@@ -48,6 +51,7 @@ class HttpsStep:
     root: Path | None = None
     namespace: str | None = None
     ways: int = 1
+    secrets: tuple[TlsSecret, ...] = ()
 
     @property
     def title(self) -> str:
@@ -56,19 +60,28 @@ class HttpsStep:
     def check(self) -> Status:
         ingresses = self._ingresses()
         hosts = self._hosts(ingresses)
-        trouble = self._stale() or self._unanswered(hosts, ingresses)
+        trouble = self._stale() or self._unanswered(hosts, ingresses) or self._outdated(hosts, ingresses)
         if trouble:
             return Status(State.DRIFTED, trouble)
         return Status(State.READY, f"{_counted(len(hosts))}, the domain with {self._wanted()}")
 
     def apply(self, work: Work) -> None:
-        self.wait_served()
+        self.renew(work.say)
         ingresses = self._ingresses()
         hosts = self._hosts(ingresses)
         wait_until(lambda: self._unanswered(hosts, ingresses), what=self.title, timeout=TIMEOUT, pause=0.1)
 
     def undo(self) -> bool:
         return False
+
+    def renew(self, say: Say) -> None:
+        """Return once the domain and all hosts serve their present certificates; restarts applications that do not.
+
+        Raises SandboxError.
+        """
+        self.wait_served()
+        ingresses = self._ingresses()
+        self._served(ingresses).renew(self._hosts(ingresses), say)
 
     def wait_served(self) -> None:
         """Return once every port serves the domain with the certificate that its Secret holds. Raises WaitTimeout."""
@@ -122,6 +135,20 @@ class HttpsStep:
         entries = inventory(Keystore(self.names.keys), now=datetime.now(UTC))
         leaves = [entry.facts for entry in entries if entry.role == LEAF and entry.name not in ("default", "domain")]
         return {facts.sha256 for facts in leaves if facts and self.domain in facts.hosts}
+
+    def _outdated(self, hosts: Sequence[str], ingresses: Sequence[Mapping[str, Any]]) -> str | None:
+        return next(map(str, self._served(ingresses).outdated(hosts)), None)
+
+    def _served(self, ingresses: Sequence[Mapping[str, Any]]) -> ServedCertificates:
+        bind = self.binds[0]
+        return ServedCertificates(
+            cluster=Cluster(self.names.kubeconfig),
+            keystore=Keystore(self.names.keys),
+            secrets=self.secrets,
+            ingresses=ingresses,
+            ask=lambda host, root: probe.ask(host, address=bind.asked_at, port=bind.port, root=root),
+            ways=self.ways,
+        )
 
     def _unanswered(self, hosts: tuple[str, ...], ingresses: Sequence[Mapping[str, Any]]) -> str | None:
         """What one of them answers amiss, or None; all are asked at once, for there may be many."""

@@ -27,17 +27,71 @@ from sandbox.host.waiting import wait_until
 from sandbox.names import DOMAIN_TLS, SYSTEM_NAMESPACE, Names
 from tests.real import machine
 from tests.real.machine import CommandLine
+from tests.real.served import Sandbox
 
 pytestmark = pytest.mark.real
 
 NAME = "test-renew"
 DOMAIN = f"{NAME}.sandbox.localhost"
 SWAPS = 100
+# An application that ends TLS itself, and reads its certificate at its start only.
+APP = f"app.{DOMAIN}"
+CONFIG = """
+global
+  ssl-load-extra-del-ext
+defaults
+  mode http
+  timeout client 30s
+  timeout server 30s
+  timeout connect 5s
+frontend https
+  bind :8443 ssl crt /tls/tls.crt
+  http-request return status 200 content-type text/plain string "its own TLS"
+"""
+OBJECTS = f"""
+apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: app, namespace: default}}
+spec:
+  selector: {{matchLabels: {{app: app}}}}
+  template:
+    metadata: {{labels: {{app: app}}}}
+    spec:
+      terminationGracePeriodSeconds: 0
+      containers:
+      - name: app
+        image: localhost:REGISTRY/haproxy:1
+        command: [haproxy, -db, -f, /config/haproxy.cfg]
+        readinessProbe: {{tcpSocket: {{port: 8443}}, periodSeconds: 1}}
+        securityContext: {{runAsUser: 65532, runAsGroup: 65532}}
+        volumeMounts: [{{name: config, mountPath: /config}}, {{name: tls, mountPath: /tls}}]
+      securityContext: {{fsGroup: 65532}}
+      volumes:
+      - {{name: config, configMap: {{name: app}}}}
+      - {{name: tls, secret: {{secretName: app-tls}}}}
+---
+apiVersion: v1
+kind: Service
+metadata: {{name: app, namespace: default}}
+spec: {{selector: {{app: app}}, ports: [{{name: https, port: 443, targetPort: 8443}}]}}
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata:
+  name: app
+  namespace: default
+  annotations: {{nginx.ingress.kubernetes.io/ssl-passthrough: "true"}}
+spec:
+  ingressClassName: nginx
+  rules:
+  - host: {APP}
+    http: {{paths: [{{path: /, pathType: Prefix, backend: {{service: {{name: app, port: {{name: https}}}}}}}}]}}
+"""
 
 
 @dataclass(frozen=True)
 class Running:
-    """A sandbox without anything of a user's in it."""
+    """A sandbox with one application, which ends TLS itself."""
 
     command: CommandLine
     names: Names
@@ -62,8 +116,16 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     machine.engine()
     folder = tmp_path_factory.mktemp("renewal")
     port, registry = machine.free_ports(8443, 5001)
-    spec = {"name": NAME, "registry": {"port": registry}, "proxy": {"ports": [port]}}
+    secret = {"secret": "app-tls", "namespace": "default", "hosts": [APP]}
+    spec: dict[str, Any] = {"name": NAME, "registry": {"port": registry}, "proxy": {"ports": [port]}}
+    spec |= {"push": "images.yaml", "apply": ["k8s/"], "certs": {"secrets": [secret]}}
     (folder / "sandbox.yaml").write_text(yaml.safe_dump(spec))
+    images = [{"from": "daemon", "image": "sandbox.dev/haproxy", "as": "haproxy:1"}]
+    (folder / "images.yaml").write_text(yaml.safe_dump({"images": images}))
+    (folder / "k8s").mkdir()
+    config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "app", "namespace": "default"}}
+    text = yaml.safe_dump({**config, "data": {"haproxy.cfg": CONFIG}})
+    (folder / "k8s" / "app.yaml").write_text(f"{text}---\n{OBJECTS.replace('REGISTRY', str(registry))}")
     command = CommandLine({"KUBECONFIG": str(folder / "kubeconfig")}, folder)
     try:
         command("up")
@@ -184,7 +246,36 @@ def test_a_new_root_is_made_only_on_demand_and_then_served(running: Running) -> 
     connection = running.connect()
     assert fingerprint(connection) == after["domain"]["sha256"]
     connection.close()
+    sandbox = Sandbox(running.names, running.port)
+    assert sandbox.curl(APP).endswith("its own TLS"), "the application was restarted, and has it of the new root"
     running.command("status")
+    assert running.command("up", "--plan").out == ""
+
+
+@pytest.mark.fault(28, 30)
+def test_an_application_that_serves_an_old_root_is_told_and_restarted(running: Running) -> None:
+    """The Secret has another certificate, the application serves the old → `status` says so, `up` restarts it"""
+    now, store = datetime.now(UTC), Keystore(running.names.keys)
+    hosts = {name: describe(store.leaf_files(name).read().cert_pem, now=now).hosts for name in store.leaf_names()}
+    store.renew([DOMAIN], hosts, now=now, root=True)
+    cluster, sandbox = Cluster(running.names.kubeconfig), Sandbox(running.names, running.port)
+    for name, place in {"domain": (SYSTEM_NAMESPACE, DOMAIN_TLS), "default.app-tls": ("default", "app-tls")}.items():
+        pair = store.leaf_files(name).read()
+        cluster.apply(tls_secret.manifest(*place, chain_pem=pair.cert_pem, key_pem=pair.key_pem))
+    running.command("up")
+    assert sandbox.curl(APP).endswith("its own TLS")
+    old = (cluster.get("apps/v1", "Deployment", "app", "default") or {})["metadata"]["generation"]
+    leaf = make_leaf(store.issuing.read(), [APP], now=now)
+    generation.replace(store.folder, {store.leaf_files("default.app-tls").name: KeyPair(leaf.key_pem, leaf.chain_pem)})
+    cluster.apply(tls_secret.manifest("default", "app-tls", chain_pem=leaf.chain_pem, key_pem=leaf.key_pem))
+    for command, status in (("status",), 1), (("up", "--plan"), 2):
+        assert f"{APP} still serves the certificate" in running.command(*command, status=status).out
+    running.command("up")
+    wanted = describe(leaf.chain_pem, now=now).sha256
+    served = ssl.DER_cert_to_PEM_cert(sandbox.presented(APP)).encode()
+    assert describe(served, now=now).sha256 == wanted
+    assert (cluster.get("apps/v1", "Deployment", "app", "default") or {})["metadata"]["generation"] == old + 1
+    assert running.command("up", "--plan").out == ""
 
 
 @pytest.mark.fault(28)
