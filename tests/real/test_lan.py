@@ -147,6 +147,17 @@ def test_whoever_opens_it_is_told_each_time(open_one: Opened) -> None:
     assert "▀" in shown
 
 
+@pytest.mark.security(4)
+def test_an_engine_that_lets_neighbours_in_is_told_each_time(open_one: Opened) -> None:
+    """An engine before 28 → every `up` and `status` says which ports on 127.0.0.1 neighbours reach."""
+    facts = machine.engine().facts()
+    is_leaky = facts.is_here and not facts.is_hardened and not facts.rootless
+    for command in ("up", "status"):
+        assert ("network segment reach the registry" in open_one.command(command).out) is is_leaky
+    report = json.loads(open_one.command("status", "-o", "json").out)
+    assert bool(report["network"]["neighbours"]) is is_leaky
+
+
 def test_another_machine_gets_the_application_by_a_name_that_leads_here(open_one: Opened) -> None:
     code, said = open_one.stranger.curl(f"app.{OUTSIDE}")
     assert code == 0, said
