@@ -15,7 +15,7 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from sandbox import lifecycle, preflight
-from sandbox.api import checkouts, world
+from sandbox.api import checkouts, remains, world
 from sandbox.cluster.api import Cluster
 from sandbox.errors import UsageError
 from sandbox.host.engine import Bind, Engine
@@ -99,6 +99,8 @@ class Sandbox:
         with self._alone("down"):
             steps, _, _ = world.steps(world.shell(self.spec), purge=purge)
             lifecycle.down(steps, self._report)
+            if purge:
+                remains.sweep(world.home(), self.spec.name)
         checkouts.sweep(world.home())
         self._settled = None
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from sandbox import lifecycle
-from sandbox.api import agreements, checkouts
+from sandbox.api import agreements, checkouts, remains
 from sandbox.api.world import shell
 from sandbox.cli import console, environment, session
 from sandbox.cli.console import reporter
@@ -24,6 +24,7 @@ def run(ctx: click.Context, file: Path | None, name: str | None, *, purge: bool,
         removed = lifecycle.down(steps, reporter(progress))
         if purge:
             agreements.sweep(environment.home())
+            remains.sweep(environment.home(), spec.name)
     checkouts.sweep(environment.home())
     if not removed:
         console.note(progress, f"nothing of '{spec.name}' was there to be taken down")

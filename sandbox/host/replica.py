@@ -73,7 +73,15 @@ def write(engine: Engine, name: str, tar: Path) -> None:
         api.put_archive(name, "/", data)
 
 
-def run_script(engine: Engine, image: str, script: str, *, name: str, volumes: Mapping[str, str]) -> tuple[int, str]:
+def run_script(
+    engine: Engine,
+    image: str,
+    script: str,
+    *,
+    name: str,
+    volumes: Mapping[str, str],
+    labels: Mapping[str, str] | None = None,
+) -> tuple[int, str]:
     """Run a shell script as root in a container of its own, called `name`: its exit status and its output.
 
     `volumes` are volumes or folders of this machine by their places inside. It has every right, for files in the
@@ -84,6 +92,7 @@ def run_script(engine: Engine, image: str, script: str, *, name: str, volumes: M
         "Image": image,
         "Entrypoint": ["/bin/sh", "-c"],
         "Cmd": [script],
+        "Labels": dict(labels or {}),
         "HostConfig": {"Privileged": True, "NetworkMode": "none", "Binds": binds},
     }
     with engine.api("copying volumes") as api:

@@ -71,6 +71,7 @@ def take(folder: Path, command: str, *, seconds: float, waits: Callable[[str], N
         lock.acquire(timeout=0)
     except Timeout:
         _wait(lock, folder, seconds, waits, what or f"the sandbox '{folder.name}'")
+    files.make_private_dir(folder)  # who held it before may have removed it
     record = folder / RECORD
     files.sweep(record)
     try:
@@ -80,6 +81,18 @@ def take(folder: Path, command: str, *, seconds: float, waits: Callable[[str], N
         with suppress(OSError):
             record.unlink(missing_ok=True)
         lock.release()
+
+
+def forget(folder: Path) -> None:
+    """Remove the lock's own files, as the last act of its holder: one who waits for them makes them again.
+
+    A lock on a file that has no name any more counts for nothing (filelock, UnixFileLock: st_nlink).
+    """
+    for name in (RECORD, ".lock"):
+        (folder / name).unlink(missing_ok=True)
+    with suppress(OSError):  # another command made a lock meanwhile
+        folder.rmdir()
+        folder.parent.rmdir()
 
 
 def _wait(lock: FileLock, folder: Path, seconds: float, waits: Callable[[str], None], what: str) -> None:

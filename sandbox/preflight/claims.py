@@ -6,7 +6,7 @@ A claim is a locked file: it ends with the process that made it, however that en
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -20,12 +20,20 @@ PATIENCE = 5.0  # seconds; others hold it for the moment of a look
 def hold(folder: Path, name: str, wanted: Iterable[tuple[str, int]]) -> Iterator[None]:
     """Claim ports, each for an owner, on behalf of the sandbox `name` for the length of the block."""
     files.make_private_dir(folder)
+    sweep(folder)
     with ExitStack() as stack:
         for owner, port in wanted:
             path = folder / _file(port, owner, name)
             stack.callback(path.unlink, missing_ok=True)
             stack.enter_context(FileLock(path, timeout=PATIENCE, mode=0o600))
         yield
+
+
+def sweep(folder: Path) -> None:
+    """Remove the claims of commands that were killed."""
+    for path in folder.glob("*.*.*"):
+        with suppress(Timeout), FileLock(path, timeout=0, mode=0o600):
+            path.unlink(missing_ok=True)
 
 
 def claimant(folder: Path, port: int, owner: str) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import shutil
 import tarfile
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.errors import SandboxError
-from sandbox.host import files, ports, replica
+from sandbox.host import files, own, ports, replica
 from sandbox.host.engine import Container, Engine
 from sandbox.host.replica import Description
 from sandbox.names import Names
@@ -40,6 +41,7 @@ class Restoring:
 
         Killed at any moment, `settle` brings it to its end or back to its beginning.
         """
+        own.require(self.engine, self.names)
         self.settle()
         kept = self.store.place(self.names.name, manifest.snapshot)
         say("verifying the snapshot")
@@ -68,11 +70,12 @@ class Restoring:
 
         A restore goes forward when all was prepared, else back to what was there before.
         """
-        self.engine.remove_container(self.names.copier)
+        own.remove(self.engine, self.names.copier, self.names.home)
         self.store.clean(self.names.name)
         noted = self._noted
         if not noted.exists():
             return
+        own.require(self.engine, self.names)
         try:
             manifest = Manifest.model_validate_json((noted / MANIFEST).read_bytes())
         except (OSError, ValueError):  # it was killed before it made anything
@@ -85,7 +88,7 @@ class Restoring:
             self.engine.remove_container(container.name)
         if self.engine.volume_labels(self.names.volume) is not None:
             with contextlib.suppress(SandboxError):  # what is left takes space and is overwritten by the next restore
-                volumes.drop(self.engine, self.names.copier, manifest.image, self.names.volume, NEW)
+                volumes.drop(self.engine, self.names, manifest.image, self.names.volume, NEW)
         shutil.rmtree(noted)
 
     def _prepare(self, manifest: Manifest, kept: Path, say: Callable[[str], None]) -> None:
@@ -100,6 +103,7 @@ class Restoring:
             wanted = self._description(node, manifest)
             self.engine.make(node.name + NEW, wanted.config, wanted.host)
             replica.write(self.engine, node.name + NEW, kept / node.files)
+            self._claim(node.name + NEW)
             made.append(node.model_copy(update={"volumes": self._volumes(node)}))
         packed = [
             Packed(new.volume, old.file, old.base)
@@ -109,7 +113,7 @@ class Restoring:
             self.engine.create_volume(self.names.volume, self.names.labels)
             packed.append(Packed(self.names.volume, REGISTRY))
         say("writing the volumes")
-        volumes.unpack(self.engine, self.names.copier, manifest.image, packed, kept, below=NEW)
+        volumes.unpack(self.engine, self.names, manifest.image, packed, kept, below=NEW)
 
     def _switch(self, manifest: Manifest) -> None:
         """Everything here can be repeated, for it may be killed."""
@@ -120,8 +124,8 @@ class Restoring:
         for name in sorted(new):
             replica.rename(self.engine, name, name.removesuffix(NEW))
         if manifest.registry:
-            self.engine.remove_container(self.names.registry)
-            volumes.swap(self.engine, self.names.copier, manifest.image, self.names.volume, NEW)
+            own.make_room(self.engine, self.names.registry, self.names.home)
+            volumes.swap(self.engine, self.names, manifest.image, self.names.volume, NEW)
         if (self._noted / "certificates").exists():
             if self.names.keys.exists():
                 shutil.rmtree(self.names.keys)
@@ -143,7 +147,15 @@ class Restoring:
         """How the node is made here: with the files of this user's folder, on a port that is free."""
         here = f"{self.names.folder}/"
         binds = [one.replace(f"{manifest.folder}/", here, 1) for one in node.host.get("Binds") or ()]
-        return Description(node.name, node.config, {**node.host, "Binds": binds, "PortBindings": self._ports(node)})
+        more = {"Binds": binds, "PortBindings": self._ports(node), "NetworkMode": self.names.network}
+        return Description(node.name, node.config, {**node.host, **more})
+
+    def _claim(self, node: str) -> None:
+        """Let a node's record name this owner: the snapshot may be another's."""
+        record = self.engine.read_file(node, own.COMPLETE)
+        if record:
+            content = {**json.loads(record), "owner": self.names.home.owner}
+            self.engine.write_file(node, own.COMPLETE, json.dumps(content).encode())
 
     def _ports(self, node: Node) -> dict[str, list[dict[str, str]]]:
         old = self.engine.container(node.name)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sandbox import __version__
 from sandbox.errors import UsageError
-from sandbox.host import files, replica
+from sandbox.host import files, own, replica
 from sandbox.host.engine import Container, Engine, EngineError
 from sandbox.names import Names
 from sandbox.providers.kind import VERSION
@@ -38,6 +38,7 @@ class Saving:
 
     def save(self, snapshot: str, say: Callable[[str], None]) -> Manifest:
         """Keep it under the name `snapshot`; what runs is held still meanwhile. Raises SandboxError."""
+        own.require(self.engine, self.names)
         if not self.nodes:
             raise UsageError(
                 f"there is no cluster of sandbox '{self.names.name}' that kind made, and only those can be kept",
@@ -59,7 +60,7 @@ class Saving:
                 for node in described:
                     _write(folder / node.files, replica.changes(self.engine, node.name))
                 say("reading the volumes")
-                volumes.pack(self.engine, self.names.copier, described[0].image, packed, folder)
+                volumes.pack(self.engine, self.names, described[0].image, packed, folder)
                 _write(folder / CERTIFICATES, _tar(self.names.keys))
                 _write(folder / SPEC, self.names.spec.read_bytes())
             say("computing digests")

@@ -1,6 +1,6 @@
 """The content of volumes as tar files and back, by shell scripts that run where the volumes are.
 
-They run in a container called `name`, which is left when the command is killed.
+They run in a container of the sandbox `names`, which is left when the command is killed.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 from sandbox.errors import SandboxError
 from sandbox.host import replica
 from sandbox.host.engine import Engine
+from sandbox.names import Names
 
 NO_SPACE = 28  # ENOSPC
 SPARE = 64 << 20  # bytes that are left free
@@ -52,15 +53,17 @@ class Packed:
         return (f"{self.file}.tar", f"{self.file}.removed") if self.base else (f"{self.file}.tar",)
 
 
-def pack(engine: Engine, name: str, image: str, wanted: Sequence[Packed], folder: Path) -> None:
+def pack(engine: Engine, names: Names, image: str, wanted: Sequence[Packed], folder: Path) -> None:
     """Write the files of all volumes into `folder`, for this user alone. Raises SandboxError."""
     places = {f"/volumes/{at}": one.volume for at, one in enumerate(wanted)}
     scripts = [_packing(one, place) for one, place in zip(wanted, places, strict=True)]
     own = f"chown {os.getuid()}:{os.getgid()} /out/*; chmod 600 /out/*\n"
-    _run(engine, name, image, _HEAD + "".join(scripts) + own, {**places, "/out": str(folder)}, what="kept")
+    _run(engine, names, image, _HEAD + "".join(scripts) + own, {**places, "/out": str(folder)}, what="kept")
 
 
-def unpack(engine: Engine, name: str, image: str, wanted: Sequence[Packed], folder: Path, *, below: str = "") -> None:
+def unpack(
+    engine: Engine, names: Names, image: str, wanted: Sequence[Packed], folder: Path, *, below: str = ""
+) -> None:
     """Bring the volumes to what the files in `folder` say; those without a base get it in the folder `below`."""
     places = {f"/volumes/{at}": one.volume for at, one in enumerate(wanted)}
     scripts = []
@@ -71,10 +74,10 @@ def unpack(engine: Engine, name: str, image: str, wanted: Sequence[Packed], fold
         if one.base:
             scripts.append(f"cd {target}\nxargs -0 -r rm -rf < {shlex.quote(f'/in/{one.file}.removed')}\n")
         scripts.append(f"{_TAR} {_EXTRACT} --directory={target} --file={tar}\n")
-    _run(engine, name, image, _HEAD + "".join(scripts), {**places, "/in": str(folder)}, what="brought back")
+    _run(engine, names, image, _HEAD + "".join(scripts), {**places, "/in": str(folder)}, what="brought back")
 
 
-def swap(engine: Engine, name: str, image: str, volume: str, below: str) -> None:
+def swap(engine: Engine, names: Names, image: str, volume: str, below: str) -> None:
     """Let what is in the folder `below` of a volume take the place of everything else there; safe to repeat."""
     new, done = shlex.quote(below), shlex.quote(f"{below}.done")
     script = f"""set -eu
@@ -88,12 +91,12 @@ if [ -d {done} ]; then
   rmdir {done}
 fi
 """
-    _run(engine, name, image, script, {"/volume": volume}, what="brought back")
+    _run(engine, names, image, script, {"/volume": volume}, what="brought back")
 
 
-def drop(engine: Engine, name: str, image: str, volume: str, below: str) -> None:
+def drop(engine: Engine, names: Names, image: str, volume: str, below: str) -> None:
     """Remove the folder `below` of a volume."""
-    _run(engine, name, image, f"rm -rf /volume/{shlex.quote(below)}", {"/volume": volume}, what="brought back")
+    _run(engine, names, image, f"rm -rf /volume/{shlex.quote(below)}", {"/volume": volume}, what="brought back")
 
 
 def _packing(one: Packed, place: str) -> str:
@@ -111,8 +114,8 @@ cut -z -f2- /tmp/changed | {_TAR} --create --directory={place} --file={tar} --nu
 """
 
 
-def _run(engine: Engine, name: str, image: str, script: str, places: Mapping[str, str], *, what: str) -> None:
-    status, output = replica.run_script(engine, image, script, name=name, volumes=places)
+def _run(engine: Engine, names: Names, image: str, script: str, places: Mapping[str, str], *, what: str) -> None:
+    status, output = replica.run_script(engine, image, script, name=names.copier, volumes=places, labels=names.labels)
     if status == NO_SPACE:
         raise SandboxError(
             f"there is no space for what is {what}",

@@ -127,7 +127,9 @@ class RegistryStep:
         script = _PUT_ASIDE.replace("BLOBS", blobs).replace("PLACE", QUARANTINE)
         place = {DATA: str(self.storage or self.names.volume)}
         name = f"{self.names.registry}-mending"
-        status, output = replica.run_script(self.engine, busybox, script, name=name, volumes=place)
+        status, output = replica.run_script(
+            self.engine, busybox, script, name=name, volumes=place, labels=self.names.labels
+        )
         if status != 0:
             raise SandboxError("the registry's damaged blobs could not be put aside", details=output)
         self._serve({})

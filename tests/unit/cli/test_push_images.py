@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 import pytest
@@ -18,10 +19,13 @@ from sandbox.cli.commands import registry as registry_commands
 from sandbox.cli.commands.push_images import command
 from sandbox.document import parse
 from sandbox.errors import MissingTool, SandboxError, UsageError
+from sandbox.host.engine import Bind, ContainerSpec, Engine
+from sandbox.names import OWNER, REGISTRY_PORT
 from sandbox.registry.lock import Lock
 from sandbox.registry.promise import Drift
 from sandbox.registry.push import PushFailed
 from sandbox.registry.verify import VerifyFailed
+from tests.fakes import FakeEngine
 from tests.images import OCI_INDEX, OCI_MANIFEST, TestImage, digest_of, index, layer, write_layout
 from tests.registry_simulator import Simulator
 
@@ -313,3 +317,29 @@ def test_a_collection_waits_for_a_push_and_names_it(own: str, monkeypatch: pytes
     with world.pushing(own, "sandbox push-images", seconds=0, waits=lambda line: None):
         result = CliRunner().invoke(registry_commands.command, ["gc"], obj=False, standalone_mode=False)
     assert isinstance(result.exception, Told) and "`sandbox push-images`" in str(result.exception)
+
+
+@pytest.mark.security(22)
+@pytest.mark.parametrize("there", ["another sandbox's", "another user's", "ours, stopped"])
+def test_a_port_alone_is_not_the_sandbox_s_registry(
+    folder: Path, registry: Simulator, monkeypatch: pytest.MonkeyPatch, there: str
+) -> None:
+    """The spec's port leads to a registry that is not this sandbox's → nothing is pushed or deleted there."""
+    run(folder, registry)
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder / "state"))
+    home, port = environment.home(), urlsplit(registry.url).port or 0
+    names = home.sandbox("other" if there == "another sandbox's" else "demo")
+    labels = {**names.labels, **({OWNER: "bob:4711:/home/bob/state"} if there == "another user's" else {})}
+    engine = FakeEngine("registry:1")
+    engine.create_network(names.network, labels)
+    publish = {REGISTRY_PORT: (Bind("127.0.0.1", port),)}
+    engine.run(ContainerSpec(names.registry, "registry:1", ("x",), labels, names.network, publish=publish))
+    engine.boxes[names.registry].running = there != "ours, stopped"
+    monkeypatch.setattr(Engine, "connect", staticmethod(lambda: engine))
+    (folder / "sandbox.yaml").write_text(f"name: demo\nregistry: {{port: {port}}}\n")
+    write(folder, LINES[1])
+    arguments = [str(folder / "images.yaml"), "-f", str(folder / "sandbox.yaml"), "--prune", "--yes"]
+    result = CliRunner().invoke(command, arguments, obj=False, standalone_mode=False)
+    assert isinstance(result.exception, SandboxError)
+    assert result.exception.id == ("name-taken" if there == "another user's" else "no-sandbox")
+    assert tags(registry) == {"app:1", "team/tool:1"}

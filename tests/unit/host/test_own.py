@@ -134,3 +134,11 @@ def test_only_ours_is_removed(engine: FakeEngine, ann: Home, bob: Home, owner: s
     with pytest.raises(SandboxError) as caught:
         own.make_room(engine, "box", bob)
     assert caught.value.id == "name-taken" and "box" in engine.boxes and "data" in engine.volumes
+
+
+def test_a_mirror_s_long_name_is_shortened_to_a_host(ann: Home) -> None:
+    names = ann.sandbox("a" * 40)
+    long = names.mirror("an-upstream-with-a-long-first-label.example.com:5000")
+    assert len(long.partition(".")[0]) <= 63 and long.endswith(".example.com-5000")
+    assert long != names.mirror("an-upstream-with-a-long-first-label-too.example.com:5000")
+    assert ann.sandbox("demo").mirror("registry.example.com:5000") == "sandbox-demo-registry.example.com-5000"

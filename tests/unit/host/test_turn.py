@@ -7,6 +7,7 @@ import os
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -141,3 +142,24 @@ def test_without_a_record_there_is_still_a_word(folder: Path) -> None:
         with turn.take(folder, "sandbox up", seconds=0, waits=silent):
             raise AssertionError("not ours")
     assert (str(folder) in caught.value.details, caught.value.fix) == (True, "wait for it")
+
+
+def test_a_lock_that_its_holder_removes_still_keeps_others_out(tmp_path: Path) -> None:
+    folder, order = tmp_path / "locks" / "demo", []
+    started = threading.Event()
+
+    def second() -> None:
+        started.set()
+        with turn.take(folder, "second", seconds=30, waits=lambda _: None):
+            order.append("second")
+            with pytest.raises(Busy), turn.take(folder, "third", seconds=0, waits=print):
+                pass
+
+    with turn.take(folder, "first", seconds=0, waits=print):
+        thread = threading.Thread(target=second)
+        thread.start()
+        started.wait()
+        order.append("first")
+        turn.forget(folder)
+    thread.join(30)
+    assert order == ["first", "second"] and stat.S_IMODE(folder.stat().st_mode) == 0o700

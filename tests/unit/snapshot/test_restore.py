@@ -11,6 +11,7 @@ import pytest
 
 from sandbox.errors import SandboxError
 from sandbox.host import files
+from sandbox.host.engine import ContainerSpec
 from sandbox.names import Home
 from sandbox.snapshot.restore import Restoring
 from sandbox.snapshot.save import CERTIFICATES, _tar
@@ -68,3 +69,18 @@ def test_what_is_no_plain_certificate_is_refused(restoring: Restoring, tmp_path:
         restoring._certificates(tmp_path / CERTIFICATES)
     assert caught.value.id == "snapshot-damaged" and name in caught.value.details
     assert list((restoring._noted / "certificates").iterdir()) == []
+
+
+@pytest.mark.security(22)
+def test_another_owner_s_containers_are_left_alone(restoring: Restoring, tmp_path: Path) -> None:
+    """Containers of the sandbox's names that are another user's → kept; a restore that was killed is refused."""
+    engine, names = restoring.engine, restoring.names
+    assert isinstance(engine, FakeEngine)
+    engine.images["busybox:1"] = "sha256:1"
+    theirs = Home(tmp_path / "theirs", tmp_path, tmp_path).sandbox("demo")
+    engine.create_network(theirs.network, theirs.labels)
+    for name in (names.copier, names.registry):
+        engine.run(ContainerSpec(name, "busybox:1", ("x",), theirs.labels, theirs.network))
+    with pytest.raises(SandboxError) as caught:
+        restoring.settle()
+    assert caught.value.id == "name-taken" and engine.boxes.keys() == {names.copier, names.registry}

@@ -1,0 +1,41 @@
+"""Removes what belongs to no sandbox any more, once one was taken down for good: locks, claims, the edge's folder."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+from sandbox.errors import SandboxError
+from sandbox.host import files, turn
+from sandbox.names import Home
+from sandbox.preflight import claims
+from sandbox.proxy import routes
+
+
+def sweep(home: Home, name: str) -> None:
+    """Forget the sandbox `name`, whose lock is held; after the last one only the log and snapshots are left."""
+    claims.sweep(home.claims)
+    if not _is_any_left(home):
+        for folder in (home.edge, home.networks):
+            _remove(home, folder)
+        for folder in (home.claims, home.passthrough, home.state / "sandboxes", home.state / "certificates"):
+            with suppress(OSError):  # it is not there, or not empty
+                folder.rmdir()
+    turn.forget(home.lock(name))
+
+
+def _is_any_left(home: Home) -> bool:
+    """Whether there is a sandbox, kept certificates of one, or a command that is about to make one."""
+    folders = (home.state / "sandboxes", home.state / "certificates", home.claims)
+    known = (*routes.load(home.edge), *routes.load(home.passthrough))
+    return bool(known) or any(any(folder.iterdir()) for folder in folders if folder.is_dir())
+
+
+def _remove(home: Home, folder: Path) -> None:
+    """Remove a folder that commands lock, unless one works in it right now."""
+    if not folder.is_dir():
+        return
+    with suppress(SandboxError), files.exclusive(folder, seconds=0):
+        if not _is_any_left(home):
+            shutil.rmtree(folder, ignore_errors=True)
