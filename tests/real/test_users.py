@@ -28,7 +28,7 @@ from sandbox.names import EDGE, LABEL, Home, Names
 from tests.real import machine
 from tests.real.machine import Ran, tool
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.timeout(400)]
 
 ROOT = Path(__file__).parents[2]
 POD = "probe"
