@@ -10,7 +10,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,6 +84,26 @@ class Person:
 
     def kubectl(self, *arguments: str, status: int | None = 0) -> str:
         return tool(machine.kubectl(), "--kubeconfig", self.names.kubeconfig, *arguments, status=status)
+
+
+def containers(engine: Engine, person: Person) -> list[str]:
+    """The containers whose owner is this user; their nodes carry no labels of ours."""
+    return [one.name for one in engine.containers(LABEL) if _is_of(one.labels, person)]
+
+
+def networks(engine: Engine, person: Person) -> list[str]:
+    found = (engine.network(name) for name in engine.labelled_networks(LABEL))
+    return [one.name for one in found if one and _is_of(one.labels, person)]
+
+
+def edge_of(engine: Engine, person: Person) -> str:
+    (name,) = (one for one in containers(engine, person) if one.startswith(EDGE) and not one.endswith("-ports"))
+    return name
+
+
+def _is_of(labels: Mapping[str, str], person: Person) -> bool:
+    owner = own.Owner.of(labels)
+    return owner is not None and (owner.user, owner.folder) == (person.user, str(person.home.state))
 
 
 def answers(connection: ssl.SSLSocket, host: str) -> bool:
@@ -178,28 +198,27 @@ def test_a_port_of_another_user_s_edge_is_refused(ann: Person, bob: Person, engi
     ran = bob("up", "-f", bob.write(bob.user, https=ann.ports[0]), status=None)
     assert ran.status == 1 and "error[port-in-use]" in ran.err
     assert f"user {ann.user}" in ran.err and "--https-port" in ran.err
-    assert own.containers(engine, bob.home) == () and engine.network(bob.names.network) is None
+    assert containers(engine, bob) == networks(engine, bob) == []
 
 
 @pytest.mark.security(22)
 def test_two_users_work_at_once_and_lose_nothing(ann: Person, bob: Person, engine: Engine) -> None:
     """A second user's sandbox comes and goes → the first one's connection, edge and routes stay."""
-    edge, host = engine.container(EDGE), f"x.{ann.user}.sandbox.localhost"
+    edge, host = engine.container(edge_of(engine, ann)), f"x.{ann.user}.sandbox.localhost"
     with ann.connect() as connection:
         assert answers(connection, host)
         bob("up", "-f", bob.write(bob.user))
         assert answers(connection, host)
         with bob.connect() as theirs:
             assert answers(theirs, f"x.{bob.user}.sandbox.localhost")
-        edges = {own.edge(engine, one.home) for one in (ann, bob)}
-        assert len(edges) == 2 and EDGE in edges
+        assert edge_of(engine, bob).startswith(f"{EDGE}-")
+        assert sorted(networks(engine, bob)) == sorted([edge_of(engine, bob), bob.names.network])
         _apart(ann, bob, engine)
         bob("down", bob.user, "--purge")
         assert answers(connection, host)
-    after = engine.container(EDGE)
+    after = engine.container(edge_of(engine, ann))
     assert edge and after and after.id == edge.id
-    assert own.containers(engine, bob.home) == () and engine.network(bob.names.network) is None
-    assert not [name for name in engine.labelled_networks(LABEL) if own.is_ours(engine.network(name), bob.home)]
+    assert containers(engine, bob) == networks(engine, bob) == []
     assert ann("up", "--plan", "-f", ann.write(ann.user)).status == 0
 
 
@@ -226,7 +245,7 @@ def _apart(ann: Person, bob: Person, engine: Engine) -> None:
 def test_a_network_that_was_removed_is_made_again(ann: Person, engine: Engine) -> None:
     """The sandbox's network is removed under its containers → the doctor names it, and `up` repairs everything."""
     file, network = ann.write(ann.user), ann.names.network
-    for one in (ann.names.node, ann.names.registry, own.edge(engine, ann.home)):
+    for one in (ann.names.node, ann.names.registry, edge_of(engine, ann)):
         engine.disconnect_network(network, one)
     assert "wiring.network" in ann("doctor", ann.user, status=None).out
     engine.remove_network(network)
@@ -239,7 +258,7 @@ def test_a_network_that_was_removed_is_made_again(ann: Person, engine: Engine) -
 def test_a_network_pruned_while_stopped_is_made_again(ann: Person, engine: Engine) -> None:
     """`docker network prune` while the sandbox is stopped → `start` makes the network, and all is there again."""
     ann("stop", ann.user)
-    engine.disconnect_network(ann.names.network, own.edge(engine, ann.home))
+    engine.disconnect_network(ann.names.network, edge_of(engine, ann))
     engine.remove_network(ann.names.network)
     ann("start", ann.user)
     wait_until(lambda: _silence(ann), what="HTTPS after the start", timeout=60)
@@ -249,8 +268,8 @@ def test_a_network_pruned_while_stopped_is_made_again(ann: Person, engine: Engin
 def test_after_the_last_purge_nothing_of_a_user_is_left(ann: Person, engine: Engine) -> None:
     """`down --purge` of a user's last sandbox → no object of the engine and no file but the log is left."""
     ann("down", ann.user, "--purge")
-    assert own.containers(engine, ann.home) == ()
-    assert [name for name in engine.labelled_networks(LABEL) if own.is_ours(engine.network(name), ann.home)] == []
+    assert containers(engine, ann) == networks(engine, ann) == []
+    assert engine.container(ann.names.node) is None
     assert {path.name for path in ann.home.state.rglob("*") if path.is_file()} <= {"sandbox.log"}
 
 
