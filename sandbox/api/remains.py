@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sandbox.errors import SandboxError
 from sandbox.host import files, turn
+from sandbox.host.turn import Busy
 from sandbox.names import Home
 from sandbox.preflight import claims
 from sandbox.proxy import routes
@@ -22,7 +23,11 @@ def sweep(home: Home, name: str) -> None:
         for folder in (home.claims, home.passthrough, home.state / "sandboxes", home.state / "certificates"):
             with suppress(OSError):  # it is not there, or not empty
                 folder.rmdir()
-    turn.forget(home.lock(name))
+    lock = home.lock(name)
+    if (lock / "registry").is_dir():
+        with suppress(Busy), turn.take(lock / "registry", "sandbox down", seconds=0, waits=lambda _: None):
+            turn.forget(lock / "registry")
+    turn.forget(lock)
 
 
 def _is_any_left(home: Home) -> bool:

@@ -90,7 +90,7 @@ def forget(folder: Path) -> None:
     """
     for name in (RECORD, ".lock"):
         (folder / name).unlink(missing_ok=True)
-    with suppress(OSError):  # another command made a lock meanwhile
+    with suppress(OSError):  # there are more, or another command made one meanwhile
         folder.rmdir()
         folder.parent.rmdir()
 

@@ -31,6 +31,8 @@ def used(home: Home) -> None:
 
 
 def down(home: Home) -> None:
+    with turn.take(home.lock("demo") / "registry", "sandbox push-images", seconds=0, waits=print):
+        pass
     with turn.take(home.lock("demo"), "sandbox down demo --purge", seconds=0, waits=print):
         remains.sweep(home, "demo")
 
