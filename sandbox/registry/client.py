@@ -7,6 +7,7 @@ import functools
 import hashlib
 import json
 import random
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Self
@@ -23,6 +24,9 @@ from sandbox.registry.throttle import Throttle, lane
 from sandbox.registry.transport import Transport
 from sandbox.registry.uploads import OpenBlob, Uploads
 
+MOST_PAGES = 10_000
+# Repositories and tags (distribution-spec, "Pulling manifests"), so that no other text comes to a terminal.
+_NAME = re.compile(r"[\w./-]+", re.ASCII)
 _ACCEPT = {"Accept": ", ".join(manifests.INDEXES + manifests.MANIFESTS)}
 
 __all__ = ["Client", "OpenBlob"]
@@ -121,7 +125,8 @@ class Client:
         if answer.status == 404:
             return None
         self._match(answer, repository, digest)
-        return int(answer.header("Content-Length") or 0)
+        size = answer.header("Content-Length")
+        return int(size) if size.isascii() and size.isdigit() else 0
 
     @contextlib.contextmanager
     def blob(self, repository: str, digest: str, *, size: int | None = None) -> Iterator[Iterator[bytes]]:
@@ -183,12 +188,28 @@ class Client:
         return tuple(self._pages("/v2/_catalog", "repositories"))
 
     def _pages(self, url: str, key: str) -> Iterator[str]:
-        while url:
+        for _ in range(MOST_PAGES):
             answer = self._transport.send("GET", url, wanted=(200, 404))
             if answer.status == 404:
                 return
-            yield from json.loads(answer.content).get(key) or ()
+            yield from self._names(answer, key)
             url = answer.following
+            if not url:
+                return
+        raise RegistryError(f"a list of {self.url} does not end", details=f"{MOST_PAGES} pages and more of {key}")
+
+    def _names(self, answer: Answer, key: str) -> list[str]:
+        try:
+            found = json.loads(answer.content).get(key) or []
+            if all(_NAME.fullmatch(name) for name in found):
+                return list(found)
+        except (ValueError, TypeError, AttributeError, RecursionError):
+            pass
+        raise RegistryError(
+            f"{self.url} gave no list of {key}",
+            details=f"{answer.action}: {answer.content[:100].decode(errors='replace')}",
+            fix="check that this is a registry and not a web server or a proxy",
+        )
 
     def _match(self, answer: Answer, repository: str, digest: str) -> None:
         """Refuse a blob of which the registry says itself that it is another."""

@@ -80,7 +80,7 @@ def _read(body: bytes) -> tuple[tuple[str, ...], tuple[str, ...]]:
     try:
         errors = json.loads(body)["errors"]
         codes = tuple(str(error["code"]) for error in errors)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         text = body[:256].decode(errors="replace").strip()
         return (), (text,) if text else ()
     lines = []

@@ -12,6 +12,7 @@ from sandbox.registry.errors import BadImage
 from sandbox.registry.manifest import Descriptor, Document, Index, parse, reduced
 
 DEEPEST = 4
+MOST = 1000  # manifests below an index; each is kept in memory
 
 
 class Origin(Protocol):
@@ -83,7 +84,11 @@ def walk(root: Document, read: Callable[[Descriptor], Document | None], *, name:
             details=f"the index {root.digest} lists no manifests",
             fix="build or copy the image again with the tool that made it",
         )
-    found = [(child, document) for child in content.manifests if (document := read(child)) is not None]
+    if len(content.manifests) > MOST:
+        raise BadImage(f"{name or root.digest} lists more than {MOST} manifests", fix="name one of them by its digest")
+    # One that is listed often is read once, or indexes that list each other often would take for ever.
+    listed = {child.digest: child for child in content.manifests}.values()
+    found = [(child, document) for child in listed if (document := read(child)) is not None]
     trees = {child.digest: walk(document, read, name=name, deep=deep + 1) for child, document in found}
     missing = [child for child in content.manifests if child.digest not in trees]
     if not missing:

@@ -105,7 +105,7 @@ def parse(document: Document) -> Manifest | Index:
             return Index(tuple(_descriptor(child) for child in content["manifests"]))
         if document.media_type in MANIFESTS:
             return Manifest(_descriptor(content["config"]), tuple(_descriptor(layer) for layer in content["layers"]))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BadImage(
             f"{document.digest} is not a valid image document",
             details=f"{document.media_type}: {error!r}",
@@ -157,7 +157,7 @@ def diff_ids(config: bytes) -> tuple[str, ...]:
     """The digests of an image's uncompressed layers, bottom first (OCI image-spec, config.md, `rootfs`)."""
     try:
         return tuple(json.loads(config)["rootfs"]["diff_ids"] or ())
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise BadImage(f"{digests.of(config)} is not an image configuration", details=repr(error)) from error
 
 
@@ -188,7 +188,7 @@ def _descriptor(content: Mapping[str, Any]) -> Descriptor:
 def _object(data: bytes) -> dict[str, Any]:
     try:
         content = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadImage(f"{digests.of(data)} is not JSON", details=str(error)) from error
     if not isinstance(content, dict):
         raise BadImage(f"{digests.of(data)} is not an image document", details="it is JSON, but not an object")

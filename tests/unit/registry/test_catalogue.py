@@ -9,6 +9,7 @@ import pytest
 from sandbox.registry import digest as digests
 from sandbox.registry.catalogue import catalogue
 from sandbox.registry.client import Client
+from sandbox.registry.errors import RegistryError
 from sandbox.registry.manifest import (
     OCI_CONFIG,
     OCI_INDEX,
@@ -73,3 +74,13 @@ def test_an_index_has_the_bytes_of_its_platforms(client: Client) -> None:
     (found,) = catalogue(client).tags
     assert {index.digest, one.digest, other.digest, digests.of(b"amd")} <= found.blobs.keys()
     assert found.size > len(index.data) + len(one.data) + len(other.data)
+
+
+@pytest.mark.security(12)
+@pytest.mark.parametrize("body", [b"[" * 100_000, b"[]", b'{"tags": ["\\u001b[2J"]}', b'{"tags": [1]}', b"<html>"])
+def test_what_is_no_list_of_names_is_refused(registry: Simulator, body: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list of tags that is none, or has escape sequences in it → refused in words."""
+    monkeypatch.setattr("sandbox.registry.answer.Answer.content", property(lambda _: body))
+    registry.manifests["app", "1"] = ("", "")
+    with Client(registry.url) as client, pytest.raises(RegistryError, match="gave no list of tags"):
+        client.tags("app")

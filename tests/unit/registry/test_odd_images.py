@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from sandbox.registry import manifest as manifests
+from sandbox.registry.errors import BadImage
 from sandbox.registry.forecast import forecast
+from sandbox.registry.image import walk
 from sandbox.registry.imagelist import Entry, FromArchive, FromLayout, FromRegistry
 from sandbox.registry.push import PushFailed, push
 from sandbox.registry.reference import parse as reference
@@ -98,3 +100,28 @@ def test_an_ordinary_layer_that_is_only_at_its_url_is_told(tmp_path: Path, regis
         push([FromLayout(parse("a:1"), layout(tmp_path, manifest, blobs))], registry.url)
     assert f"at {URL}" in caught.value.details
     assert not registry.manifests
+
+
+def test_an_index_that_lists_one_often_reads_it_once() -> None:
+    root, read = manifests.document(index(*[APP.descriptor()] * 500)), list[str]()
+
+    def give(child: manifests.Descriptor) -> manifests.Document:
+        read.append(child.digest)
+        return manifests.document(APP.manifest)
+
+    assert walk(root, give).documents[-1] == root
+    assert read == [digest_of(APP.manifest)]
+
+
+def test_an_index_of_too_many_is_refused() -> None:
+    listed = [{**APP.descriptor(), "digest": digest_of(str(number).encode())} for number in range(1001)]
+    with pytest.raises(BadImage, match="more than 1000 manifests"):
+        walk(manifests.document(index(*listed)), lambda child: None)
+
+
+def test_a_document_that_nests_without_end_is_refused() -> None:
+    deep = b'{"schemaVersion": 2, "layers": ' + b"[" * 100_000
+    with pytest.raises(BadImage, match="not JSON"):
+        manifests.document(deep)
+    with pytest.raises(BadImage, match="not a valid"):
+        manifests.parse(manifests.Document(manifests.OCI_MANIFEST, deep))
