@@ -17,6 +17,8 @@ from sandbox.cli.options import find_spec
 
 if TYPE_CHECKING:
     from sandbox.doctor.scene import Scene
+    from sandbox.host.engine import Engine
+    from sandbox.names import Names
     from sandbox.spec import Spec
     from sandbox.support.gather import Part
 
@@ -46,7 +48,6 @@ def run(ctx: click.Context, file: Path | None, name: str | None, *, output: Path
 def _parts(spec: Spec, scene: Scene) -> dict[str, Part]:
     from sandbox.cluster.api import Cluster
     from sandbox.doctor.scene import Contact
-    from sandbox.steps import lookup
     from sandbox.support import cluster, machine
 
     parts: dict[str, Part] = {
@@ -60,7 +61,7 @@ def _parts(spec: Spec, scene: Scene) -> dict[str, Part]:
         parts |= {
             "status": lambda: _status(spec),
             "containers": lambda: machine.containers(engine, scene.home),
-            "nodes": lambda: cluster.nodes(lookup.nodes(engine, scene.names)),
+            "nodes": lambda: _nodes(engine, scene.names),
         }
     if scene.names.kubeconfig.exists():
         parts |= {
@@ -85,3 +86,13 @@ def _status(spec: Spec) -> Iterator[tuple[str, str]]:
     found = lifecycle.survey(session.steps(spec)[0])
     rows = [{"step": step.name, "state": status.state.value, "detail": status.detail} for step, status in found]
     yield "status.json", json.dumps(rows, indent=2)
+
+
+def _nodes(engine: Engine, names: Names) -> Iterator[tuple[str, str]]:
+    """What the nodes tell; a cluster of this name may be another user's. Raises NameTaken."""
+    from sandbox.host import own
+    from sandbox.steps import lookup
+    from sandbox.support import cluster
+
+    own.require(engine, names)
+    yield from cluster.nodes(lookup.nodes(engine, names))
