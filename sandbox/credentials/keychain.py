@@ -15,14 +15,24 @@ from sandbox.spec.credentials import Credentials, Docker
 
 def keychain(entries: Sequence[Credentials], environ: Mapping[str, str]) -> Keychain:
     """The Keychain of a spec's entries; a service is asked only for a host of its own, and once."""
-    return _Chain(tuple(entries), environ)
+    return _Chain(tuple(entries), environ, DockerConfig(docker.default_file(environ)))
+
+
+def lent(entries: Sequence[Credentials], environ: Mapping[str, str]) -> Keychain:
+    """The accounts that every pod may pull with anyway, for what serves all pods: entries for all namespaces.
+
+    An account of `docker login` alone was given to this machine and not to pods.
+    """
+    return _Chain(tuple(one for one in entries if one.namespaces == "all"), environ, None)
 
 
 class _Chain:
-    def __init__(self, entries: tuple[Credentials, ...], environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, entries: tuple[Credentials, ...], environ: Mapping[str, str], login: DockerConfig | None
+    ) -> None:
         self._entries = entries
         self._environ = environ
-        self._login = DockerConfig(docker.default_file(environ))
+        self._login = login
         self._lock = threading.Lock()
         self._minted: dict[Credentials, Login] = {}
         self._files: dict[Docker, DockerConfig] = {}
@@ -31,13 +41,13 @@ class _Chain:
         """The account at `host[:port]`, None when there is none. Raises CredentialsUnusable."""
         name = canonical(host)
         if not self._entries:
-            return self._login.find(host)
+            return self._login.find(host) if self._login else None
         from sandbox.credentials.mint import may_know  # and all that knows a cloud
 
         for entry in self._entries:
             if may_know(entry, name) and (found := self._ask(entry, name)):
                 return found
-        return self._login.find(host)
+        return self._login.find(host) if self._login else None
 
     def _ask(self, entry: Credentials, name: str) -> Credential | None:
         with self._lock:

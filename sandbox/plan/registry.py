@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from sandbox.bundle import own
@@ -37,7 +38,10 @@ def mirrors(site: Site, keychain: Keychain | None, purge: bool) -> list[Step]:
     upstreams, image = site.spec.registry.mirrors, site.own.references["registry"]
     if not upstreams and not site.names.mirrors.exists():
         return []
-    return [MirrorsStep(site.engine, site.names, image, upstreams, keychain, purge)]
+    from sandbox.credentials.keychain import lent
+
+    accounts = lent(site.spec.credentials, os.environ)
+    return [MirrorsStep(site.engine, site.names, image, upstreams, keychain, accounts, purge)]
 
 
 def behind_ingress(site: Site) -> list[Step]:

@@ -12,7 +12,7 @@ from sandbox.host import files, own
 from sandbox.host.engine import Container, ContainerSpec, Engine
 from sandbox.names import REGISTRY_PORT, Names
 from sandbox.registry import mirror, upstream
-from sandbox.registry.credential import Credential, Keychain
+from sandbox.registry.credential import Credential, CredentialsUnusable, Keychain
 from sandbox.registry.upstream import Upstream
 from sandbox.steps import folder
 from sandbox.steps.registry import COMMAND, CONFIG_FILE, DATA
@@ -26,7 +26,9 @@ CRASHED = "main.main()"  # the end of what a Go program writes that gives up
 class MirrorsStep:
     """One pull-through cache for each upstream; its data outlives `down` unless it purges.
 
-    An account of `keychain` for an upstream is in a file that only the user can read, and in nothing else.
+    A cache answers every pod of the sandbox without an account. It signs in only with one of `lent`, which every pod
+    may pull with anyway; `keychain` has the user's own and tells why an upstream is asked without one. The account is
+    in a file that only the user can read, and in nothing else.
     """
 
     engine: Engine
@@ -34,6 +36,7 @@ class MirrorsStep:
     image: str
     upstreams: tuple[str, ...]
     keychain: Keychain | None
+    lent: Keychain | None
     purge: bool
     name: str = "mirrors"
     needs: tuple[str, ...] = ("images", "network")
@@ -55,7 +58,7 @@ class MirrorsStep:
             reason = self._drift(one, account, container)
             if reason:
                 return Status(State.DRIFTED, f"{one.name}: {reason}")
-            notes.append(f"{one.name} {self._note(account, container)}")
+            notes.append(f"{one.name} {self._note(one, account, container)}")
         return Status(State.READY, "; ".join(notes))
 
     def apply(self, work: Work) -> None:
@@ -94,7 +97,7 @@ class MirrorsStep:
         return [one for one in self._containers() if one.name not in wanted]
 
     def _account(self, one: Upstream) -> Credential | None:
-        return self.keychain.find(one.name) if self.keychain else None
+        return self.lent.find(one.name) if self.lent else None
 
     def _drift(self, one: Upstream, account: Credential | None, container: Container) -> str | None:
         if not container.running and not self._is_cut_off(container):
@@ -105,12 +108,17 @@ class MirrorsStep:
             return f"is not on the network {self.names.network}"
         return None if self._written(one) == self._settings(one, account) else "has other settings or another account"
 
-    def _note(self, account: Credential | None, container: Container) -> str:
+    def _note(self, one: Upstream, account: Credential | None, container: Container) -> str:
         if self._is_cut_off(container):
             return "cannot be reached now: nodes ask it themselves"
         if account and not mirror.usable(account):
             return "without the account, which is a token: a cache needs a name and a password"
-        return f"signed in as {account.username}" if account else "without an account"
+        if account:
+            return f"signed in as {account.username}"
+        with contextlib.suppress(CredentialsUnusable):
+            if self.keychain and self.keychain.find(one.name):
+                return "without your account, which `credentials` does not give to pods of all namespaces"
+        return "without an account"
 
     def _is_cut_off(self, container: Container) -> bool:
         """Whether it gave up at its start, as it does with an account when the upstream does not answer."""

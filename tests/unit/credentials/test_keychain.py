@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from sandbox.cli import environment
-from sandbox.credentials.keychain import keychain
+from sandbox.credentials.keychain import keychain, lent
 from sandbox.credentials.mint import may_know
 from sandbox.errors import SandboxError
 from sandbox.host.engine import Engine
@@ -52,6 +52,18 @@ def test_the_spec_comes_before_docker_login(write: Write, tmp_path: Path) -> Non
     assert keychain([], environ).find("quay.io") == Credential("me", "canary-login")
     elsewhere = Docker(kind="docker", file=tmp_path / "other.json", registries=("ghcr.io",))
     assert keychain([elsewhere], environ).find("quay.io") == Credential("me", "canary-login")
+
+
+@pytest.mark.security(20)
+def test_only_what_all_pods_may_have_is_lent(write: Write, tmp_path: Path) -> None:
+    """A mirror asks for an account → it gets one of an entry for all namespaces, none of `docker login`."""
+    write(config("quay.io", "canary-login"), "config.json")
+    environ = {"DOCKER_CONFIG": str(tmp_path)}
+    entry = Docker(kind="docker", file=write(config("quay.io", "canary-spec"), "other.json"), registries=("quay.io",))
+    assert lent([], environ).find("quay.io") is None
+    assert lent([entry.model_copy(update={"namespaces": ("shop",)})], environ).find("quay.io") is None
+    assert lent([entry], environ).find("quay.io") == Credential("me", "canary-spec")
+    assert lent([entry], environ).find("ghcr.io") is None
 
 
 def test_private_images_of_other_registries_are_pushed_with_the_specs_credentials(

@@ -28,7 +28,7 @@ class Accounts(dict[str, Credential]):
 @pytest.fixture
 def step(engine: FakeEngine, names: Names) -> MirrorsStep:
     accounts = Accounts({"quay.io": Credential("me", SECRET)})
-    return MirrorsStep(engine, names, UPSTREAM["registry"], ("docker.io", "quay.io"), accounts, purge=False)
+    return MirrorsStep(engine, names, UPSTREAM["registry"], ("docker.io", "quay.io"), None, accounts, purge=False)
 
 
 def test_each_upstream_has_a_cache_that_nobody_outside_the_network_reaches(
@@ -57,7 +57,7 @@ def test_an_account_is_in_one_file_for_the_user_alone_and_nowhere_else(
 
 
 def test_a_token_is_no_account_that_a_cache_can_use(step: MirrorsStep) -> None:
-    signed = replace(step, upstreams=("quay.io",), keychain=Accounts({"quay.io": Credential(identity=SECRET)}))
+    signed = replace(step, upstreams=("quay.io",), lent=Accounts({"quay.io": Credential(identity=SECRET)}))
     signed.apply(NoWork())
     assert "token" in signed.check().detail and SECRET not in signed.check().detail
 
@@ -69,7 +69,7 @@ def test_another_account_makes_one_cache_anew_over_its_data(
     data = names.mirrors / "quay.io" / "data"
     (data / "layer").touch()
     hub = engine.boxes[names.mirror("docker.io")]
-    changed = replace(step, keychain=Accounts({"quay.io": Credential("me", "other")}))
+    changed = replace(step, lent=Accounts({"quay.io": Credential("me", "other")}))
     assert changed.check().state is State.DRIFTED and "quay.io" in changed.check().detail
     changed.apply(NoWork())
     assert changed.check().state is State.READY
@@ -127,3 +127,13 @@ def test_down_keeps_what_was_pulled_unless_it_purges(engine: FakeEngine, names: 
     assert not names.mirrors.exists()
     assert not replace(nameless, purge=True).undo()
     assert other.check().state is State.READY
+
+
+@pytest.mark.security(20)
+def test_a_login_of_the_user_s_is_not_lent_to_pods(names: Names, step: MirrorsStep) -> None:
+    """`docker login` has an account for a mirrored registry → the mirror asks without it, and its step says why."""
+    bare = replace(step, keychain=step.lent, lent=Accounts())
+    bare.apply(NoWork())
+    assert SECRET not in (names.mirrors / "quay.io" / "config.yml").read_text()
+    without = "without your account, which `credentials` does not give to pods of all namespaces"
+    assert bare.check().detail == f"docker.io without an account; quay.io {without}"
