@@ -13,6 +13,7 @@ from asyncio import StreamReader, StreamWriter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from sandbox.host import peer
 from sandbox.proxy import forwarded, passthrough_table, passthrough_upstream
 from sandbox.proxy.client_hello import ClientHello, NotTls, Reader
 from sandbox.proxy.forward import Forwards
@@ -126,6 +127,10 @@ class Passthrough:
         client = relay.client
         tunnel = self._tunnels.get(client.writer.get_extra_info("sockname")[:2])
         if tunnel is not None:
+            # What is at its end takes writes without an account; every user of the machine reaches the loopback.
+            if not peer.is_ours(os.getuid(), *map(client.writer.get_extra_info, ("peername", "sockname"))):
+                relay.abort()
+                return
             await relay.run(await self._enter(tunnel))
             return
         async with asyncio.timeout(self._limits.handshake):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import resource
 import socket
 import struct
@@ -344,6 +345,39 @@ def test_a_tunnel_leads_to_its_server_whatever_is_said(tmp_path: Path) -> None:
             writer.close()
         await passthrough.follow([])
         assert passthrough.listening == frozenset()
+        await passthrough.stop(0.0)
+        server.close()
+        await settle()
+
+    asyncio.run(run())
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be another user")
+@pytest.mark.security(17)
+def test_a_tunnel_serves_its_own_user_alone() -> None:
+    """Another user of the machine connects to the tunnel of a team's registry → the connection ends; ours is served."""
+    seen = []
+
+    async def answer(reader: StreamReader, writer: StreamWriter) -> None:
+        with leaving(writer):
+            while data := await reader.read(1 << 16):
+                seen.append(data)
+                writer.write(data)
+                await writer.drain()
+
+    async def run() -> None:
+        server = await asyncio.start_server(answer, LOCAL, 0)
+        tunnel = Tunnel(free_port(), f"{LOCAL}:{server.sockets[0].getsockname()[1]}")
+        passthrough = Passthrough(Forwards(), Limits())
+        await passthrough.follow([Route("a", "a.test", "nowhere", (), 1.0, tunnels=(tunnel,))])
+        script = f"exec 3<>/dev/tcp/{LOCAL}/{tunnel.port}; echo PUT >&3; read -r -t 20 answer <&3; echo got $answer"
+        for uid, said in ((65534, b"got\n"), (0, b"got PUT\n")):
+            process = await asyncio.create_subprocess_exec(
+                "bash", "-c", script, user=uid, group=uid, extra_groups=[], cwd="/", stdout=asyncio.subprocess.PIPE
+            )
+            assert (await process.communicate())[0] == said
+        assert seen == [b"PUT\n"]
+        await passthrough.follow([])
         await passthrough.stop(0.0)
         server.close()
         await settle()
