@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,8 +25,15 @@ KINDS = {
         "Pod": ("pods", True),
         "Secret": ("secrets", True),
         "Service": ("services", True),
+        "ServiceAccount": ("serviceaccounts", True),
     },
     "/apis/apps/v1": {"Deployment": ("deployments", True)},
+    "/apis/rbac.authorization.k8s.io/v1": {
+        "ClusterRole": ("clusterroles", False),
+        "ClusterRoleBinding": ("clusterrolebindings", False),
+        "Role": ("roles", True),
+        "RoleBinding": ("rolebindings", True),
+    },
     "/apis/discovery.k8s.io/v1": {"EndpointSlice": ("endpointslices", True)},
 }
 
@@ -148,6 +157,10 @@ class Handler(BaseHTTPRequestHandler):
         if path == RULES:
             self.answer(201, {"status": {"resourceRules": self.server.rules, "incomplete": True}})
             return
+        account = self.server.objects.get(path.removesuffix("/token"))
+        if path.endswith("/token") and account:
+            self.answer(201, {"status": {"token": token(account["metadata"].get("uid", ""), json.loads(body))}})
+            return
         if path != REVIEWS:
             self.missing()
             return
@@ -177,6 +190,14 @@ def merge(live: dict[str, Any], change: dict[str, Any]) -> None:
             merge(live.setdefault(key, {}), value)
         else:
             live[key] = value
+
+
+def token(uid: str, request: dict[str, Any]) -> str:
+    """A token as the API server makes them, but for the signature."""
+    ends = time.time() + request["spec"]["expirationSeconds"]
+    claims = {"exp": ends, "kubernetes.io": {"serviceaccount": {"uid": uid}}}
+    payload = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
+    return f"e30.{payload}.c2ln"
 
 
 @contextmanager

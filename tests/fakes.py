@@ -35,6 +35,7 @@ class FakeContainer:
     joined: dict[str, str] = field(default_factory=dict)
     ids: dict[str, str] = field(default_factory=dict)
     files: dict[PurePosixPath, bytes] = field(default_factory=dict)
+    modes: dict[PurePosixPath, int] = field(default_factory=dict)
     signals: list[str] = field(default_factory=list)
     log: str = ""
 
@@ -219,11 +220,12 @@ class FakeEngine(Engine):
             return 126, f'exec: "{argv[0]}": executable file not found in $PATH'
         return program(box, argv)
 
-    def write_file(self, name: str, path: PurePosixPath, data: bytes) -> None:
+    def write_file(self, name: str, path: PurePosixPath, data: bytes, mode: int = 0o644) -> None:
         box = self._box(name, f"writing {path} in {name}")
         if box.read_only:
             raise EngineError(f"writing {path} in {name} failed", details="container rootfs is marked read-only")
         box.files[path] = data
+        box.modes[path] = mode
 
     @contextmanager
     def patient(self) -> Iterator[None]:

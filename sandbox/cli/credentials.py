@@ -23,10 +23,13 @@ from sandbox.credentials.renewal import renew
 from sandbox.credentials.secret import Held
 from sandbox.errors import SandboxError, UsageError
 from sandbox.host.engine import Engine
+from sandbox.names import SYSTEM_NAMESPACE
 from sandbox.spec import Spec
 from sandbox.spec.credentials import Credentials
 from sandbox.steps import lookup
 from sandbox.steps.credentials import CredentialsStep
+
+IGNORED = "only what the spec lists or `sandbox credentials add` gave on this machine is requested and renewed"
 
 _ADAPTER: TypeAdapter[Credentials] = TypeAdapter(Credentials)
 
@@ -44,15 +47,21 @@ class _Work:
         """Raises SandboxError when it is not up, or not in a cluster of its own."""
         session.require_own_cluster(spec, "an account for pods")
         names = environment.home().sandbox(spec.name)
-        if not names.kubeconfig.exists() or not (cluster := Cluster(names.kubeconfig)).is_up():
+        if not names.kubeconfig.exists() or not Cluster(names.kubeconfig).is_up():
             raise SandboxError(f"{spec.name} is not up", fix="sandbox up", id="not-up")
         nodes = lookup.nodes(Engine.connect(), names)
-        return cls(spec, Delivery(cluster), CredentialsStep(nodes, names, spec.credentials))
+        return cls(spec, Delivery.of(names), CredentialsStep(nodes, names, spec.credentials))
 
     def known(self, secret: str) -> Held:
         """What is kept under that name. Raises UsageError."""
         held = self.delivery.held()
         if secret not in held:
+            if secret in self.delivery.ignored():
+                raise UsageError(
+                    f"the Secret '{secret}' in {SYSTEM_NAMESPACE} is not from a command of this user",
+                    details=IGNORED,
+                    fix=f"sandbox credentials add, with --secret {secret}, or for one of sandbox.yaml: sandbox up",
+                )
             fix = f"there are: {', '.join(held)}" if held else "sandbox credentials add"
             raise UsageError(f"{self.spec.name} has no credentials '{secret}'", fix=fix)
         return held[secret]
@@ -78,22 +87,26 @@ def list_(ctx: click.Context, file: Path | None, name: str | None, *, output: st
     """List which accounts the cluster has, for whom and until when. Shows no secret."""
     environment.start_log(verbose=ctx.obj)
     spec = find_spec(file, name)
-    held = _Work.of(spec).delivery.held()
+    delivery = _Work.of(spec).delivery
+    held, ignored = delivery.held(), delivery.ignored()
     if output == "json":
         rows = [_row(secret, one) for secret, one in sorted(held.items())]
-        click.echo(json.dumps({"name": spec.name, "credentials": rows}, indent=2))
+        click.echo(json.dumps({"name": spec.name, "credentials": rows, "ignored": ignored}, indent=2))
         return 0
     for secret, one in sorted(held.items()):
         click.echo(_line(secret, one))
     if not held:
         click.echo("none; sandbox credentials add gives some", err=True)
+    for secret in ignored:
+        click.echo(f"ignored: the Secret {secret} in {SYSTEM_NAMESPACE}; {IGNORED}", err=True)
     return 0
 
 
 def remove(ctx: click.Context, secret: str, file: Path | None, name: str | None) -> int:
     """Take the accounts in SECRET from every namespace."""
     with _changing(ctx, file, name) as work:
-        work.known(secret)
+        if secret not in work.delivery.ignored():
+            work.known(secret)
         if work.listed(secret):
             raise UsageError(f"sandbox.yaml has the credentials '{secret}'", fix="take them out there, then sandbox up")
         work.delivery.forget([secret])

@@ -194,6 +194,16 @@ class Cluster:
         except ClusterError:
             return ""
 
+    def token(self, account: str, namespace: str, *, seconds: int) -> str:
+        """A token of a service account, which is kept nowhere in the cluster (TokenRequest)."""
+        path = f"{self._collection('v1', 'ServiceAccount', namespace)}/{segment(account)}/token"
+        body = {
+            "apiVersion": "authentication.k8s.io/v1",
+            "kind": "TokenRequest",
+            "spec": {"expirationSeconds": seconds},
+        }
+        return str(self._call("POST", path, body=body)["status"]["token"])
+
     def groups(self) -> tuple[str, ...]:
         """Every API version that the cluster prefers, `v1` first."""
         groups = self._call("GET", "/apis")["groups"]

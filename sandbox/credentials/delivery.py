@@ -10,10 +10,13 @@ from typing import Any
 from sandbox.cluster.api import Cluster, ClusterError
 from sandbox.cluster.namespace import namespace
 from sandbox.credentials import admission, secret
+from sandbox.credentials.entries import Entries, Origin
 from sandbox.credentials.login import Login
-from sandbox.credentials.secret import COPY, KEPT, KEY, LABEL, Held, Origin
-from sandbox.names import SYSTEM_NAMESPACE
+from sandbox.credentials.secret import COPY, KEPT, KEY, LABEL, Held
+from sandbox.names import SYSTEM_NAMESPACE, Names
 from sandbox.spec.credentials import Credentials
+
+LIST = "entries.json"
 
 Place = tuple[str, str]
 """A namespace and the name of a Secret in it."""
@@ -21,23 +24,43 @@ Place = tuple[str, str]
 
 @dataclass(frozen=True)
 class Delivery:
-    """The Secrets of one cluster; every method raises ClusterError."""
+    """The Secrets of one cluster and the list of what they are for; every method raises ClusterError.
+
+    Only a Secret that has an entry counts. From it come dates, a digest and the accounts themselves; which accounts
+    are requested and for whom is what the entry says.
+    """
 
     cluster: Cluster
+    entries: Entries
+
+    @classmethod
+    def of(cls, names: Names) -> Delivery:
+        """That of a sandbox in its own cluster. Raises ClusterError when there is none."""
+        return cls(Cluster(names.kubeconfig), Entries(names.credentials / LIST))
 
     def held(self) -> dict[str, Held]:
-        """What is kept, by the Secret's name."""
-        found = {one["metadata"]["name"]: secret.held(one) for one in self._kept()}
-        return {name: held for name, held in found.items() if held is not None}
+        """What is kept for the entries, by the Secret's name."""
+        return {held.entry.secret: held for _, held in self._held(self._kept())}
+
+    def ignored(self) -> tuple[str, ...]:
+        """The Secrets that look like kept ones and have no entry: of an earlier release, or planted."""
+        entries = self.entries.read()
+        return tuple(sorted(name for one in self._kept() if (name := one["metadata"]["name"]) not in entries))
 
     def keep(self, entry: Credentials, login: Login, origin: Origin) -> None:
-        """Keep the accounts of an entry, in place of those before."""
+        """Keep an entry and its accounts, in place of those before; only for commands, which wait for each other."""
+        self.entries.keep(entry, origin)
+        self.place(entry, login)
+
+    def place(self, entry: Credentials, login: Login) -> None:
+        """Keep the accounts of an entry that is on the list."""
         self.cluster.apply(namespace(SYSTEM_NAMESPACE))
-        self.cluster.apply(secret.kept(entry, login, origin))
+        self.cluster.apply(secret.kept(entry, login))
 
     def forget(self, names: Iterable[str]) -> None:
         """Keep these no longer; `spread` then takes their copies away."""
         gone = set(names)
+        self.entries.forget(gone)
         for name in gone:
             self.cluster.delete("v1", "Secret", name, SYSTEM_NAMESPACE)
         for account in self.cluster.list("v1", "ServiceAccount") if gone else ():
@@ -77,8 +100,16 @@ class Delivery:
     def _kept(self) -> list[dict[str, Any]]:
         return self.cluster.list("v1", "Secret", SYSTEM_NAMESPACE, selector=f"{LABEL}={KEPT}")
 
+    def _held(self, kept: Iterable[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str, Any], Held]]:
+        entries = self.entries.read()
+        for one in kept:
+            entry = entries.get(one["metadata"]["name"])
+            held = secret.held(one, entry) if entry else None
+            if held is not None:
+                yield one, held
+
     def _look(self) -> _World:
-        kept = [(one, held) for one in self._kept() if (held := secret.held(one)) is not None]
+        kept = list(self._held(self._kept()))
         spaces = [
             one["metadata"]["name"]
             for one in self.cluster.list("v1", "Namespace")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 
 from sandbox.registry.credential import Credential
+
+SKEW = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,8 @@ class Validity:
         return None if self.expires is None else self.issued + (self.expires - self.issued) * 2 / 3
 
     def is_due(self, now: datetime) -> bool:
-        """Whether it should have been renewed."""
-        return self.renewal is not None and now >= self.renewal
+        """Whether it should have been renewed; one of the future tells that the clock was set back since."""
+        return self.renewal is not None and (now >= self.renewal or now < self.issued - SKEW)
 
 
 def matches(pattern: str, host: str) -> bool:

@@ -10,6 +10,7 @@ from sandbox.credentials.delivery import Delivery
 from sandbox.credentials.mint import mint
 from sandbox.credentials.secret import Held
 from sandbox.errors import SandboxError
+from sandbox.registry.credential import CredentialsUnusable
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,11 @@ def renew(delivery: Delivery, held: Collection[Held], environ: Mapping[str, str]
             login = mint(one.entry, environ, now=now)
         except SandboxError as error:
             failed[one.entry.secret] = error
+        except Exception as error:  # an answer that nobody foresaw; its text may hold a token
+            brief = f"the account of {one.entry.secret} cannot be renewed: unexpected {type(error).__name__}"
+            failed[one.entry.secret] = CredentialsUnusable(brief, fix="sandbox credentials refresh")
         else:
-            delivery.keep(one.entry, login, one.origin)
+            delivery.place(one.entry, login)
             done.append(one.entry.secret)
     if done:
         delivery.spread()

@@ -1,17 +1,17 @@
-"""Accounts as Secrets: the one that is kept, which tells what it was made from, and its copies for pods."""
+"""Accounts as Secrets: the one that is kept, which tells when it was made and for which entry, and its copies."""
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
+from sandbox.credentials.entries import Entry, Origin
 from sandbox.credentials.login import Login, Validity
 from sandbox.names import SYSTEM_NAMESPACE
 from sandbox.registry.credential import Credential
@@ -21,46 +21,35 @@ from sandbox.spec.credentials import Credentials
 LABEL = "sandbox.dev/credentials"
 KEPT = "kept"
 COPY = "copy"
-NAMESPACES = "sandbox.dev/namespaces"
-ALL = "*"
 KEY = ".dockerconfigjson"
 
 OURS = ("kube-node-lease", "kube-public", "kube-system", "local-path-storage", SYSTEM_NAMESPACE)
 """Namespaces that no entry means by `all`."""
 
-Origin = Literal["spec", "command"]
-
 _ENTRY = "sandbox.dev/entry"
-_ORIGIN = "sandbox.dev/origin"
 _ISSUED = "sandbox.dev/issued"
 _EXPIRES = "sandbox.dev/expires"
 _FILE = "sandbox.dev/file"
-_ADAPTER: TypeAdapter[Credentials] = TypeAdapter(Credentials)
 
 
 @dataclass(frozen=True)
 class Held:
-    """What a kept Secret tells: the entry it is made from, who gave that, until when it holds and for which registries.
+    """An entry of the user's and what a kept Secret tells of its accounts: until when they hold, for which registries.
 
-    `file` is the state of the entry's file when it was read.
+    `made_by` is the digest of the entry that they were requested for, `file` the state of its file then.
     """
 
     entry: Credentials
     origin: Origin
     validity: Validity
     registries: tuple[str, ...]
+    made_by: str
     file: str
 
 
-def kept(entry: Credentials, login: Login, origin: Origin) -> dict[str, Any]:
+def kept(entry: Credentials, login: Login) -> dict[str, Any]:
     """The Secret that is kept in the sandbox's own namespace; nothing in it but the accounts is secret."""
-    notes = {
-        _ENTRY: entry.model_dump_json(exclude_none=True),
-        _ORIGIN: origin,
-        _ISSUED: login.issued.isoformat(),
-        _FILE: state(entry.file),
-        NAMESPACES: ALL if entry.namespaces == "all" else ",".join(entry.namespaces),
-    }
+    notes = {_ENTRY: digest(entry), _ISSUED: login.issued.isoformat(), _FILE: state(entry.file)}
     if login.expires is not None:
         notes[_EXPIRES] = login.expires.isoformat()
     data = base64.b64encode(json.dumps({"auths": _auths(login.accounts)}).encode()).decode()
@@ -68,24 +57,30 @@ def kept(entry: Credentials, login: Login, origin: Origin) -> dict[str, Any]:
     return _secret(entry.secret, SYSTEM_NAMESPACE, data, metadata)
 
 
+def digest(entry: Credentials) -> str:
+    """What tells one entry from another."""
+    return hashlib.sha256(entry.model_dump_json(exclude_none=True).encode()).hexdigest()
+
+
 def copy(secret: Mapping[str, Any], namespace: str) -> dict[str, Any]:
     """The kept `secret` for the pods of `namespace`."""
     return _secret(secret["metadata"]["name"], namespace, secret["data"][KEY], {"labels": {LABEL: COPY}})
 
 
-def held(secret: Mapping[str, Any]) -> Held | None:
-    """What a kept Secret tells, or None when somebody has changed it beyond reading."""
+def held(secret: Mapping[str, Any], entry: Entry) -> Held | None:
+    """What the kept Secret of an entry tells, or None when it was changed beyond reading."""
     notes = secret["metadata"].get("annotations") or {}
     try:
         expires = notes.get(_EXPIRES)
         return Held(
-            _ADAPTER.validate_json(notes[_ENTRY]),
-            "spec" if notes[_ORIGIN] == "spec" else "command",
+            entry.given,
+            entry.origin,
             Validity(_time(notes[_ISSUED]), _time(expires) if expires else None),
             tuple(json.loads(base64.b64decode(secret["data"][KEY]))["auths"]),
+            notes[_ENTRY],
             notes[_FILE],
         )
-    except (KeyError, TypeError, ValueError, ValidationError):
+    except (KeyError, TypeError, ValueError):
         return None
 
 

@@ -63,6 +63,6 @@ class Containers:
         """Read a file on a node."""
         return self.engine.read_file(node, path)
 
-    def write_file(self, node: str, path: PurePosixPath, data: bytes) -> None:
+    def write_file(self, node: str, path: PurePosixPath, data: bytes, mode: int = 0o644) -> None:
         """Write a file on a node."""
-        self.engine.write_file(node, path, data)
+        self.engine.write_file(node, path, data, mode)

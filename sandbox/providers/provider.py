@@ -43,7 +43,7 @@ class Nodes(Protocol):
     def read_file(self, node: str, path: PurePosixPath) -> bytes | None:
         """The content of a file on a node; None when there is none."""
 
-    def write_file(self, node: str, path: PurePosixPath, data: bytes) -> None:
+    def write_file(self, node: str, path: PurePosixPath, data: bytes, mode: int = 0o644) -> None:
         """Write a file on a node, with its parent folders."""
 
 

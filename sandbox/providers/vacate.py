@@ -15,6 +15,11 @@ RBAC = "rbac.authorization.k8s.io/v1"
 OURS = (
     (RBAC, "ClusterRoleBinding", "sandbox-traefik", None),
     (RBAC, "ClusterRole", "sandbox-traefik", None),
+    *(
+        (RBAC, kind, name, None)
+        for name in ("sandbox-trust", "sandbox-credentials")
+        for kind in ("ClusterRoleBinding", "ClusterRole")
+    ),
     ("v1", "ConfigMap", "local-registry-hosting", "kube-public"),
     ("v1", "Namespace", SYSTEM_NAMESPACE, None),
 )

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sandbox.cluster.api import Cluster
+from sandbox.cluster.node_unit import NodeUnit
 from sandbox.credentials import keeper, node, secret
 from sandbox.credentials.delivery import Delivery
+from sandbox.credentials.entries import Origin
 from sandbox.credentials.mint import mint, settled
 from sandbox.credentials.secret import Held
-from sandbox.errors import SandboxError
 from sandbox.host import detached, files
 from sandbox.names import Names
 from sandbox.providers.provider import Nodes
 from sandbox.spec.credentials import Credentials
+from sandbox.steps import node_units
 from sandbox.steps.step import State, Status, Work
 
 LARGEST_LOG = 1_000_000
@@ -38,39 +39,37 @@ class CredentialsStep:
         return "Registry credentials"
 
     def check(self) -> Status:
-        delivery = Delivery(Cluster(self.names.kubeconfig))
-        held = delivery.held()
-        for entry in self._wanted:
-            if entry.secret not in held:
-                return Status(State.ABSENT, entry.secret)
+        delivery = Delivery.of(self.names)
+        held, listed = delivery.held(), delivery.entries.read()
+        for name in (*(entry.secret for entry in self._wanted), *listed):
+            if name not in held:
+                return Status(State.ABSENT, name)
         now = datetime.now(UTC)
-        amiss = next(self._amiss(held, now), None) or delivery.pending() or self._idle(held)
-        return Status(State.DRIFTED, amiss) if amiss else Status(State.READY, _told(held))
+        amiss = next(self._amiss(held, now), None) or delivery.pending() or self._idle(delivery, held)
+        return Status(State.DRIFTED, amiss) if amiss else Status(State.READY, _told(held, delivery.ignored()))
 
     def apply(self, work: Work) -> None:
-        delivery = Delivery(Cluster(self.names.kubeconfig))
+        delivery = Delivery.of(self.names)
         held, wanted = delivery.held(), {entry.secret: entry for entry in self._wanted}
-        delivery.forget(name for name, one in held.items() if one.origin == "spec" and name not in wanted)
+        listed = delivery.entries.read()
+        delivery.forget(name for name, one in listed.items() if one.origin == "spec" and name not in wanted)
+        added = {name: one.given for name, one in listed.items() if one.origin == "command" and name not in wanted}
         now = datetime.now(UTC)
-        for entry in wanted.values():
+        for entry in (*wanted.values(), *added.values()):
             if self._change(entry, held.get(entry.secret), now):
                 work.say(entry.secret)
-                delivery.keep(entry, mint(entry, os.environ, now=now), "spec")
-        for one in held.values():
-            if one.entry.secret not in wanted and one.origin == "command" and self._change(one.entry, one, now):
-                work.say(one.entry.secret)
-                delivery.keep(one.entry, mint(one.entry, os.environ, now=now), "command")
+                origin: Origin = "spec" if entry.secret in wanted else "command"
+                delivery.keep(entry, mint(entry, os.environ, now=now), origin)
         self.deliver()
 
     def deliver(self) -> None:
         """Bring what is kept to where it is meant for, now and later, and see to its renewal."""
-        for path, content in node.node_files().items():
-            self.nodes.write_file(self.nodes.control_plane, path, content)
-        for verb in (("daemon-reload",), ("enable", node.UNIT), ("restart", node.UNIT)):
-            status, output = self.nodes.execute(self.nodes.control_plane, ["systemctl", *verb])
-            if status != 0:
-                raise SandboxError(f"systemctl {' '.join(verb)} failed on {self.nodes.control_plane}", details=output)
-        delivery = Delivery(Cluster(self.names.kubeconfig))
+        delivery = Delivery.of(self.names)
+        unit = self._unit(delivery)
+        if delivery.entries.read():
+            node_units.place(self.nodes, delivery.cluster, unit)
+        else:
+            node_units.remove(self.nodes, delivery.cluster, unit)
         delivery.spread()
         held = delivery.held()
         if not held:
@@ -81,7 +80,8 @@ class CredentialsStep:
         if _ending(held):
             if self._log.exists() and self._log.stat().st_size > LARGEST_LOG:
                 self._log.unlink()
-            detached.start(keeper.argv(self.names.kubeconfig), log_to=self._log, record=self._record)
+            argv = keeper.argv(self.names.kubeconfig, delivery.entries.file)
+            detached.start(argv, log_to=self._log, record=self._record)
 
     def stop(self) -> bool:
         return detached.end(self._record)
@@ -118,7 +118,7 @@ class CredentialsStep:
 
     def _change(self, entry: Credentials, one: Held | None, now: datetime) -> str | None:
         """Why an entry's accounts have to be had anew, or None."""
-        if one is None or one.entry != entry:
+        if one is None or one.entry != entry or one.made_by != secret.digest(entry):
             return f"{entry.secret} is of another entry"
         if one.file != secret.state(entry.file):
             return f"{entry.secret} is from before {entry.file} was changed"
@@ -127,26 +127,31 @@ class CredentialsStep:
             return f"{entry.secret} {ended} at {one.validity.expires:%Y-%m-%d %H:%M} UTC"
         return None
 
-    def _idle(self, held: Mapping[str, Held]) -> str | None:
+    def _idle(self, delivery: Delivery, held: Mapping[str, Held]) -> str | None:
         """What does not run that should, or None."""
-        for path, content in node.node_files().items():
-            if self.nodes.read_file(self.nodes.control_plane, path) != content:
-                return f"{path} on {self.nodes.control_plane}"
-        if self.nodes.execute(self.nodes.control_plane, ["systemctl", "is-active", node.UNIT])[0] != 0:
-            return f"{node.UNIT} does not run on {self.nodes.control_plane}"
+        if not held:
+            return None
+        if pending := node_units.amiss(self.nodes, delivery.cluster, self._unit(delivery)):
+            return pending
         if _ending(held) and detached.find(self._record) is None:
             return f"nothing renews them; the process last said in {self._log}"
         return None
+
+    @staticmethod
+    def _unit(delivery: Delivery) -> NodeUnit:
+        return node.unit(one.given for one in delivery.entries.read().values())
 
 
 def _ending(held: Mapping[str, Held]) -> bool:
     return any(one.validity.expires is not None for one in held.values())
 
 
-def _told(held: Mapping[str, Held]) -> str:
-    """What is there, and until when without a renewal."""
+def _told(held: Mapping[str, Held], ignored: Sequence[str]) -> str:
+    """What is there, and until when without a renewal; what looks like it and is not."""
     words = []
     for name, one in sorted(held.items()):
         until = one.validity.expires
         words.append(f"{name} until {until:%H:%M} UTC" if until else name)
-    return ", ".join(words)
+    if ignored:
+        words.append(f"ignored: {', '.join(ignored)}, which no command of this user gave")
+    return ", ".join(words) or "none"

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from sandbox.certs.keystore import Keystore
 from sandbox.certs.provided import Provided
 from sandbox.cluster import trust
 from sandbox.cluster.api import Cluster
-from sandbox.errors import SandboxError
 from sandbox.host.waiting import wait_until
 from sandbox.names import Names
 from sandbox.providers.provider import Nodes
+from sandbox.steps import node_units
 from sandbox.steps.step import State, Status, Work
 
 
@@ -36,22 +34,20 @@ class TrustStep:
         return "Trust inside the cluster"
 
     def check(self) -> Status:
-        for node, path, content in self._placed():
-            found = self.nodes.read_file(node, path)
-            if found != content:
-                return Status(State.ABSENT if found is None else State.DRIFTED, f"{path} on {node}")
-        if self.nodes.execute(self.nodes.control_plane, ["systemctl", "is-active", trust.UNIT])[0] != 0:
-            return Status(State.DRIFTED, f"{trust.UNIT} does not run on {self.nodes.control_plane}")
-        pending = self._pending(Cluster(self.names.kubeconfig))
+        for node in self.nodes.running():
+            found = self.nodes.read_file(node, trust.ROOT)
+            if found != self._root:
+                return Status(State.ABSENT if found is None else State.DRIFTED, f"{trust.ROOT} on {node}")
+        cluster = Cluster(self.names.kubeconfig)
+        pending = node_units.amiss(self.nodes, cluster, trust.UNIT) or self._pending(cluster)
         detail = f"ConfigMap {trust.CONFIG_MAP} for namespaces with {trust.LABEL}=true"
         return Status(State.DRIFTED, pending) if pending else Status(State.READY, detail)
 
     def apply(self, work: Work) -> None:
-        for node, path, content in self._placed():
-            self.nodes.write_file(node, path, content)
-        for verb in (["daemon-reload"], ["enable", trust.UNIT], ["restart", trust.UNIT]):
-            self._systemctl(verb)
+        for node in self.nodes.running():  # each trusts the root when it pulls
+            self.nodes.write_file(node, trust.ROOT, self._root)
         cluster = Cluster(self.names.kubeconfig)
+        node_units.place(self.nodes, cluster, trust.UNIT)
         wait_until(lambda: self._pending(cluster), what=self.title, timeout=60)
 
     def undo(self) -> bool:
@@ -60,17 +56,6 @@ class TrustStep:
     @property
     def _root(self) -> bytes:
         return self.keystore.root.read().cert_pem + (self.provided.root_pem() if self.provided else b"")
-
-    def _placed(self) -> Iterator[tuple[str, PurePosixPath, bytes]]:
-        """Every file with its node: one watches for all, and each trusts the root when it pulls."""
-        for node in self.nodes.running():
-            own = node == self.nodes.control_plane
-            yield from ((node, *file) for file in trust.node_files(self._root, watches=own).items())
-
-    def _systemctl(self, words: Sequence[str]) -> None:
-        status, output = self.nodes.execute(self.nodes.control_plane, ["systemctl", *words])
-        if status != 0:
-            raise SandboxError(f"systemctl {' '.join(words)} failed on {self.nodes.control_plane}", details=output)
 
     def _pending(self, cluster: Cluster) -> str | None:
         """The first namespace that asks for the root and has it not, or None."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from ipaddress import ip_network
 from typing import Any
 
 from sandbox.cluster.api import Cluster
@@ -15,7 +16,9 @@ NAMESPACE = "default"
 
 def gateway() -> str:
     """An address of this machine, on the engine's own network, where pods reach servers that listen on it."""
-    return tool("docker", "network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}").strip()
+    template = "{{with index .IPAM.Config 0}}{{.Gateway}} {{.Subnet}}{{end}}"
+    gateway, _, subnet = tool("docker", "network", "inspect", "bridge", "--format", template).strip("\n").partition(" ")
+    return gateway or str(ip_network(subnet)[1])  # an engine that was started a second time does not say it
 
 
 @contextmanager

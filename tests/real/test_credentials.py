@@ -22,7 +22,7 @@ from sandbox.cli import environment
 from sandbox.cluster.api import Cluster
 from sandbox.host.engine import Engine
 from sandbox.host.waiting import wait_until
-from sandbox.names import Names
+from sandbox.names import SYSTEM_NAMESPACE, Names
 from tests.real import machine
 from tests.real.behind import gateway
 from tests.real.machine import CommandLine, tool
@@ -59,6 +59,7 @@ auth: {{htpasswd: {{realm: tests, path: "{folder}/users"}}}}
 http: {{addr: "{address}", tls: {{certificate: "{folder}/cert.pem", key: "{folder}/key.pem"}}}}
 """
 IMAGE = "demo/app:1"
+INJECTED = '* x"}} {"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRoleBinding","metadata":{"name":"evil"}}'
 
 
 @dataclass
@@ -79,6 +80,9 @@ class Running:
 
     def kubectl(self, *words: str, stdin: str = "") -> str:
         return tool(machine.kubectl(), f"--kubeconfig={self.names.kubeconfig}", *words, stdin=stdin)
+
+    def on_node(self, *argv: str) -> str:
+        return self.engine.execute(self.names.node, argv)[1].strip()
 
     def start(self, namespace: str, host: str, *, account: str = "default") -> None:
         """A namespace and a pod of it in one go, as people apply them."""
@@ -207,6 +211,13 @@ def _write(sandbox: Running, name: str, content: Any) -> Path:
     return file
 
 
+def _named(sandbox: Running, namespace: str, wanted: set[str]) -> str | None:
+    """None when the default account of a namespace names these Secrets at least."""
+    account = Cluster(sandbox.names.kubeconfig).get("v1", "ServiceAccount", "default", namespace) or {}
+    found = {one["name"] for one in account.get("imagePullSecrets") or ()}
+    return None if found >= wanted else f"{found} is named"
+
+
 def test_what_the_spec_lists_is_there_after_up(running: Running) -> None:
     running.start("later-docker", "quay.io")
     wait_until(lambda: running.pulled("later-docker"), what="the pull", timeout=300)
@@ -250,13 +261,8 @@ def test_the_unit_alone_serves_accounts_that_no_policy_reached(running: Running)
         running.kubectl("delete", kind, "sandbox-credentials")
     running.kubectl("create", "namespace", "unaided")
 
-    def named() -> str | None:
-        account = Cluster(running.names.kubeconfig).get("v1", "ServiceAccount", "default", "unaided") or {}
-        found = {one["name"] for one in account.get("imagePullSecrets") or ()}
-        wanted = {"acr-secret", "awsecr-cred", "dpr-secret", "gcr-secret"}
-        return None if found == wanted else f"{found} is named"
-
-    wait_until(named, what="the unit", timeout=300)
+    wanted = {"acr-secret", "awsecr-cred", "dpr-secret", "gcr-secret"}
+    wait_until(lambda: _named(running, "unaided", wanted), what="the unit", timeout=300)
 
 
 def test_what_is_removed_is_gone(running: Running) -> None:
@@ -264,6 +270,83 @@ def test_what_is_removed_is_gone(running: Running) -> None:
     running.start("after-gcr", "gcr.io")
     wait_until(lambda: running.refused("after-gcr"), what="the refusal", timeout=120)
     assert "gcr-secret" not in running.kubectl("get", "secrets,serviceaccounts", "--all-namespaces", "--output=yaml")
+
+
+@pytest.mark.security(20)
+def test_what_is_planted_in_the_cluster_steers_nothing(running: Running) -> None:
+    """Secrets and records are planted with our labels → nothing is requested, deleted or made of them on the host."""
+    stolen = _write(running, "stolen.json", {"auths": {"ghcr.io": _auth("victim", f"{CANARY}-stolen")}})
+    entry = {"kind": "docker", "secret": "planted", "file": str(stolen), "namespaces": ["attackers"]}
+    honest = json.loads(running.kubectl("get", "secret", "dpr-secret", f"-n={SYSTEM_NAMESPACE}", "-o=json"))
+    notes = honest["metadata"]["annotations"] | {
+        "sandbox.dev/entry": json.dumps(entry),
+        "sandbox.dev/origin": "command",
+        "sandbox.dev/namespaces": INJECTED,
+    }
+    metadata = {"namespace": SYSTEM_NAMESPACE, "labels": honest["metadata"]["labels"], "annotations": notes}
+    planted = {**honest, "metadata": {**metadata, "name": "planted"}}
+    victim = ["v1", "ConfigMap", "attackers", "victim"]
+    places = {"objects": json.dumps([victim]), "sha256": "", "source": str(running.folder), "by": "command"}
+    objects: list[dict[str, Any]] = [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "attackers"}},
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "victim", "namespace": "attackers"}},
+        planted,
+        *(
+            {
+                "apiVersion": "v1",
+                "kind": "ConfigMap",
+                "metadata": {**one, "namespace": SYSTEM_NAMESPACE},
+                "data": places,
+            }
+            for one in (
+                {"name": "applied"},
+                {"name": "applied-ingress"},
+                {"name": "addon-evil", "labels": {"sandbox.dev/addon": "evil"}},
+            )
+        ),
+    ]
+    running.kubectl("apply", "--filename=-", stdin=yaml.safe_dump_all(objects))
+    note = f"sandbox.dev/namespaces={INJECTED}"
+    running.kubectl("annotate", "--overwrite", f"-n={SYSTEM_NAMESPACE}", "secret/dpr-secret", note)
+    running.sandbox("up")
+    running.kubectl("create", "namespace", "later-attackers")
+    wait_until(lambda: _named(running, "later-attackers", {"dpr-secret"}), what="the honest one", timeout=120)
+    assert "planted" in running.sandbox("credentials", "list", "-o", "json")
+    assert "ignored: planted" in running.sandbox("status")
+    there = running.kubectl("get", "secrets", "--namespace=attackers", "--output=name").split()
+    assert "secret/planted" not in there and "secret/dpr-secret" in there
+    assert running.kubectl("get", "configmap", "victim", "--namespace=attackers", "--output=name").strip()
+    held = running.kubectl("get", "secrets", "--all-namespaces", "--output=yaml")
+    assert base64.b64encode(f"victim:{CANARY}-stolen".encode()).decode() not in held
+    assert "evil" not in running.kubectl("get", "clusterrolebindings", "--output=name")
+    running.sandbox("credentials", "remove", "planted")
+    running.sandbox("up", "--plan")
+
+
+@pytest.mark.security(15)
+def test_the_node_s_units_may_do_no_more_than_they_do(running: Running) -> None:
+    """The units' accounts are asked what they may do → only what their scripts do; the unit runs without rights."""
+    may = {
+        "credentials": ["patch secrets/dpr-secret", "create secrets/dpr-secret", "patch serviceaccounts"],
+        "trust": ["list namespaces", "patch configmaps/sandbox-root"],
+    }
+    may_not = {
+        "credentials": ["list secrets", "get secrets", "create secrets", "patch secrets/default-tls", "create pods"],
+        "trust": ["get secrets", "patch configmaps/applied", "create configmaps", "patch serviceaccounts"],
+    }
+    for name in may:
+        user = f"--as=system:serviceaccount:{SYSTEM_NAMESPACE}:sandbox-{name}"
+        admin = ("kubectl", "--kubeconfig=/etc/kubernetes/admin.conf", "auth", "can-i", "-n=shop", user)
+        for expected, asked in (("yes", may[name]), ("no", may_not[name])):
+            for words in asked:
+                said = running.on_node(*admin, *words.split())
+                assert said.splitlines()[-1] == expected, f"{name} {words}"
+        status = "NoNewPrivileges,ProtectSystem,CapabilityBoundingSet"
+        shown = running.on_node("systemctl", "show", f"sandbox-{name}", f"--property={status}")
+        assert set(shown.split()) == {"NoNewPrivileges=yes", "ProtectSystem=strict", "CapabilityBoundingSet="}
+        pid = running.on_node("systemctl", "show", f"sandbox-{name}", "--property=MainPID", "--value")
+        kernel = running.on_node("grep", "-E", "CapEff|NoNewPrivs", f"/proc/{pid}/status")
+        assert kernel.split() == ["CapEff:", "0" * 16, "NoNewPrivs:", "1"]
 
 
 @pytest.mark.security(1, 6)

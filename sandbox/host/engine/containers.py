@@ -184,7 +184,7 @@ class Containers(Door):
         log.debug("in %s: %s -> %s", name, " ".join(argv), status)
         return int(status), output.decode(errors="replace")
 
-    def write_file(self, name: str, path: PurePosixPath, data: bytes) -> None:
+    def write_file(self, name: str, path: PurePosixPath, data: bytes, mode: int = 0o644) -> None:
         """Write a file in a container, with its parent folders."""
         content = io.BytesIO()
         with tarfile.open(fileobj=content, mode="w") as tar:
@@ -193,7 +193,7 @@ class Containers(Door):
                 info.type, info.mode = tarfile.DIRTYPE, 0o755
                 tar.addfile(info)
             info = tarfile.TarInfo(str(path.relative_to("/")))
-            info.size, info.mode = len(data), 0o644
+            info.size, info.mode = len(data), mode
             tar.addfile(info, io.BytesIO(data))
         with translated(f"writing {path} in {name}"):
             self._client.api.put_archive(name, "/", content.getvalue())

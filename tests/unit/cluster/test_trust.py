@@ -23,7 +23,7 @@ def script(tmp_path: Path) -> list[str]:
     program = tmp_path / "kubectl"
     program.write_text(KUBECTL)
     program.chmod(0o755)
-    text = trust.node_files(b"", watches=True)[PurePosixPath("/etc/sandbox/trust.sh")].decode()
+    text = trust.UNIT.files()[trust.UNIT.program].decode()
     environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "ASKED": str(asked)}
     subprocess.run(["sh"], input=text, text=True, check=False, env=environment)
     return asked.read_text().splitlines()
@@ -39,16 +39,14 @@ def test_every_namespace_of_the_watch_gets_it_and_one_that_goes_stops_nothing(tm
 
 
 def test_the_unit_starts_with_the_node_and_comes_back_for_ever() -> None:
-    files = trust.node_files(b"root", watches=True)
+    files = trust.UNIT.files()
     unit = configparser.ConfigParser(interpolation=None)
     unit.optionxform = str  # type: ignore[assignment,method-assign]
-    unit.read_string(files[PurePosixPath("/etc/systemd/system", trust.UNIT)].decode())
+    unit.read_string(files[PurePosixPath("/etc/systemd/system/sandbox-trust.service")].decode())
     assert unit["Service"]["Restart"] == "always"
     assert unit["Unit"]["StartLimitIntervalSec"] == "0"
     assert unit["Install"]["WantedBy"] == "multi-user.target"
     assert PurePosixPath(unit["Service"]["ExecStart"].split()[-1]) in files
-    assert files[trust.ROOT] == b"root"
-
-
-def test_other_nodes_have_the_root_alone() -> None:
-    assert trust.node_files(b"root", watches=False) == {trust.ROOT: b"root"}
+    assert "admin.conf" not in unit["Service"]["Environment"]
+    assert unit["Service"]["CapabilityBoundingSet"] == ""
+    assert unit["Service"]["NoNewPrivileges"] == "yes"

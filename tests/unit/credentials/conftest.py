@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
 
 from sandbox.bundle.own import UPSTREAM
 from sandbox.cli import environment
+from sandbox.cluster.node_unit import ADMIN
 from sandbox.errors import SandboxError
 from sandbox.host import detached, interruption
 from sandbox.host.engine import ContainerSpec, Engine
@@ -82,9 +83,17 @@ def node(names: Names, server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> It
     spec = ContainerSpec(name=names.node, image=UPSTREAM["node"], command=("init",), labels={}, network=NETWORK)
     engine.add(FakeContainer(spec, engine.images[UPSTREAM["node"]], read_only=False))
     engine.programs["systemctl"] = Systemd()
+    engine.programs["rm"] = _rm
+    engine.boxes[names.node].files[ADMIN] = b"clusters: [{name: demo, cluster: {server: 'https://demo:6443'}}]\n"
     monkeypatch.setattr(Engine, "connect", lambda: engine)
     yield engine
     detached.end(names.credentials / "keeper.json")
+
+
+def _rm(box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
+    for path in argv[2:]:
+        box.files.pop(PurePosixPath(path), None)
+    return 0, ""
 
 
 class Systemd:
@@ -98,7 +107,7 @@ class Systemd:
             return (0, "active") if self.running else (3, "inactive")
         if self.broken:
             return 1, "Job failed"
-        self.running = self.running or argv[1] == "restart"
+        self.running = argv[1] == "restart" or (self.running and argv[1] != "disable")
         return 0, ""
 
 
@@ -108,7 +117,6 @@ def server(names: Names) -> Iterator[ApiServer]:
     names.folder.mkdir(parents=True)
     with serving_api() as server:
         server.RequestHandlerClass = _Everywhere
-        server.kinds["/api/v1"]["ServiceAccount"] = ("serviceaccounts", True)
         policies = {kind: (f"{kind.lower()[:-1]}ies", False) for kind in ("MutatingAdmissionPolicy",)}
         policies["MutatingAdmissionPolicyBinding"] = ("mutatingadmissionpolicybindings", False)
         server.kinds["/apis/admissionregistration.k8s.io/v1"] = policies

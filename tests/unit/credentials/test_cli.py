@@ -158,3 +158,18 @@ def test_a_sandbox_that_is_not_up_is_said_to_be(names: Names) -> None:
     with pytest.raises(SandboxError, match="demo is not up") as caught:
         run("list", "demo")
     assert caught.value.fix == "sandbox up"
+
+
+@pytest.mark.security(20)
+def test_a_planted_secret_is_listed_as_ignored(server: ApiServer, config: Path) -> None:
+    """A pod plants a Secret with our label → `list` names it as ignored, `refresh` refuses it, `remove` deletes it."""
+    run("add", "docker", "demo", "--from", config)
+    place = "/api/v1/namespaces/sandbox-system/secrets/"
+    kept = server.objects[f"{place}dpr-secret"]
+    server.objects[f"{place}planted"] = {**kept, "metadata": {**kept["metadata"], "name": "planted"}}
+    assert "ignored: the Secret planted" in run("list", "demo").stderr
+    assert json.loads(run("list", "demo", "-o", "json").stdout)["ignored"] == ["planted"]
+    assert "is not from a command" in refusal(lambda: run("refresh", "demo", "--secret", "planted")).brief
+    assert run("refresh", "demo").stdout.count("renewed") == 1
+    run("remove", "planted", "demo")
+    assert f"{place}planted" not in server.objects

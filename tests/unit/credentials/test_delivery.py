@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
+import copy
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from sandbox.cluster.api import Cluster
 from sandbox.credentials import admission
 from sandbox.credentials.delivery import Delivery
 from sandbox.credentials.login import Login, Validity, matches
@@ -32,7 +32,7 @@ POLICY = "/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolicies/sandbo
 
 @pytest.fixture
 def delivery(names: Names, server: ApiServer) -> Delivery:
-    return Delivery(Cluster(names.kubeconfig))
+    return Delivery.of(names)
 
 
 def copies(server: ApiServer) -> set[str]:
@@ -78,7 +78,7 @@ def test_what_is_kept_tells_what_it_is(delivery: Delivery) -> None:
 
 def test_something_else_under_our_label_is_passed_over(server: ApiServer, delivery: Delivery) -> None:
     delivery.keep(GCR, LOGIN, "spec")
-    server.objects[KEPT]["metadata"]["annotations"]["sandbox.dev/entry"] = "{}"
+    server.objects[KEPT]["metadata"]["annotations"]["sandbox.dev/issued"] = "{}"
     assert delivery.held() == {}
     delivery.spread()
     assert copies(server) == set()
@@ -175,3 +175,31 @@ def test_a_token_is_due_when_two_thirds_of_its_life_are_over() -> None:
     assert not hour.is_due(NOW + timedelta(minutes=39))
     assert hour.is_due(NOW + timedelta(minutes=40))
     assert not Validity(NOW).is_due(NOW + timedelta(days=9999))
+
+
+@pytest.mark.security(20)
+def test_a_planted_secret_is_no_entry(names: Names, server: ApiServer, delivery: Delivery) -> None:
+    """A pod writes a Secret with our label and an entry of its own → it is ignored and named; nothing is copied."""
+    delivery.keep(GCR, LOGIN, "spec")
+    planted = copy.deepcopy(server.objects[KEPT])
+    planted["metadata"]["name"] = "planted"
+    entry = Docker(kind="docker", secret="planted", namespaces=("shop",))
+    planted["metadata"]["annotations"] |= {
+        "sandbox.dev/entry": entry.model_dump_json(),
+        "sandbox.dev/origin": "command",
+    }
+    server.objects[KEPT.replace("gcr-secret", "planted")] = planted
+    assert delivery.held().keys() == {"gcr-secret"}
+    assert delivery.ignored() == ("planted",)
+    delivery.spread()
+    assert copies(server) == {f"/api/v1/namespaces/{name}/secrets/gcr-secret" for name in ("default", "shop")}
+
+
+@pytest.mark.security(20)
+def test_a_changed_secret_goes_where_the_entry_says(server: ApiServer, delivery: Delivery) -> None:
+    """A pod widens the namespaces of a kept Secret → those of the user's own list have it, and no others."""
+    delivery.keep(Gcr(kind="gcr", namespaces=("shop",)), LOGIN, "spec")
+    server.objects[KEPT]["metadata"]["annotations"]["sandbox.dev/namespaces"] = "*"
+    server.objects[KEPT]["metadata"]["annotations"]["sandbox.dev/entry"] = GCR.model_dump_json()
+    delivery.spread()
+    assert copies(server) == {"/api/v1/namespaces/shop/secrets/gcr-secret"}

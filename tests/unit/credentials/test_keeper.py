@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from sandbox.cluster.api import Cluster
 from sandbox.credentials import keeper
 from sandbox.credentials.delivery import Delivery
+from sandbox.credentials.entries import Entries
+from sandbox.credentials.keeper import Time
+from sandbox.credentials.login import Login
 from sandbox.credentials.mint import mint
 from sandbox.credentials.renewal import renew
 from sandbox.host import detached
 from sandbox.host.waiting import wait_until
 from sandbox.names import Names
-from sandbox.spec.credentials import Docker, Gcr
+from sandbox.spec.credentials import Credentials, Docker, Gcr
 from tests.api_server import ApiServer
 from tests.unit.credentials.services import CANARY, Services
 
@@ -33,25 +35,32 @@ def entry(services: Services, write: Write) -> Gcr:
 
 @pytest.fixture
 def delivery(names: Names, server: ApiServer) -> Delivery:
-    return Delivery(Cluster(names.kubeconfig))
+    return Delivery.of(names)
 
 
 class Clock:
     """A clock that stops the keeper when it is asked once more than there are times."""
 
-    def __init__(self, stopping: threading.Event, *times: datetime) -> None:
+    def __init__(self, stopping: threading.Event, *times: Time) -> None:
         self.times, self.stopping = list(times), stopping
 
-    def __call__(self) -> datetime:
+    def __call__(self) -> Time:
         if len(self.times) == 1:
             self.stopping.set()
         return self.times.pop(0)
 
 
-def run(names: Names, monkeypatch: pytest.MonkeyPatch, *times: datetime) -> None:
+def entries(names: Names) -> Path:
+    return names.credentials / "entries.json"
+
+
+def run(names: Names, monkeypatch: pytest.MonkeyPatch, *times: datetime | Time) -> None:
+    """The keeper at these times; where only the time of day is said, no clock was set."""
     monkeypatch.setattr(keeper, "LOOK", 0.0)
     stopping = threading.Event()
-    keeper.run(names.kubeconfig, os.environ, stopping, Clock(stopping, times[0], *times))
+    moments = [one if isinstance(one, Time) else Time(one, one.timestamp()) for one in times]
+    clock = Clock(stopping, moments[0], *moments)
+    keeper.run(names.kubeconfig, Entries(entries(names)), os.environ, stopping, clock)
 
 
 def kept(delivery: Delivery) -> datetime:
@@ -96,9 +105,9 @@ def test_it_ends_with_the_cluster_and_when_nothing_is_left_that_ends(
     docker = Docker(kind="docker", file=file)
     delivery.keep(docker, mint(docker, {}, now=datetime.now(UTC)), "spec")
     endless = threading.Event()
-    keeper.run(names.kubeconfig, {}, endless, lambda: datetime.now(UTC))
+    keeper.run(names.kubeconfig, Entries(entries(names)), {}, endless, Time.now)
     names.kubeconfig.unlink()
-    keeper.run(names.kubeconfig, {}, endless, lambda: datetime.now(UTC))
+    keeper.run(names.kubeconfig, Entries(entries(names)), {}, endless, Time.now)
     assert not endless.is_set()
 
 
@@ -120,7 +129,7 @@ def test_as_a_process_it_renews_what_has_ended(
     delivery.keep(entry, mint(entry, {}, now=then), "spec")
     services.google.token = f"{CANARY}-gcr-next"
     log, record = tmp_path / "log", tmp_path / "record"
-    detached.start(keeper.argv(names.kubeconfig), log_to=log, record=record)
+    detached.start(keeper.argv(names.kubeconfig, entries(names)), log_to=log, record=record)
     try:
         wait_until(lambda: None if kept(delivery) > then else "the renewal", what="it", timeout=60)
         wait_until(delivery.pending, what="it", timeout=60)
@@ -128,4 +137,81 @@ def test_as_a_process_it_renews_what_has_ended(
         assert detached.end(record)
     assert "renewed gcr-secret" in log.read_text()
     assert CANARY not in log.read_text()
-    assert CANARY not in " ".join(keeper.argv(names.kubeconfig))
+    assert CANARY not in " ".join(keeper.argv(names.kubeconfig, entries(names)))
+
+
+@pytest.mark.parametrize("error", [OSError("no route"), KeyError("items"), ValueError("not JSON"), TypeError()])
+def test_the_keeper_survives_any_answer(
+    names: Names,
+    delivery: Delivery,
+    entry: Gcr,
+    services: Services,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
+) -> None:
+    """A cluster or a service answers what nobody foresaw → it is logged, and tried again."""
+    now = datetime.now(UTC)
+    delivery.keep(entry, mint(entry, {}, now=now), "spec")
+    services.ahead = timedelta(minutes=45)
+    errors = [error, error]
+    genuine = Delivery.held
+
+    def held(self: Delivery) -> object:
+        if errors:
+            raise errors.pop()
+        return genuine(self)
+
+    monkeypatch.setattr(Delivery, "held", held)
+    late = now + services.ahead
+    # a minute after the first failure, two after the second
+    run(names, monkeypatch, late, *(late + timedelta(seconds=one) for one in (61, 121, 182)))
+    assert kept(delivery) == late + timedelta(seconds=182)
+    assert caplog.text.count(type(error).__name__) == 2
+
+
+def test_an_odd_answer_for_one_does_not_keep_the_others(
+    delivery: Delivery, entry: Gcr, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    then = datetime.now(UTC) - timedelta(minutes=50)
+    delivery.keep(entry, mint(entry, {}, now=then), "spec")
+    held = delivery.held()["gcr-secret"]
+    odd = replace(held, entry=entry.model_copy(update={"secret": "odd"}))
+
+    def answer(one: Credentials, environ: Mapping[str, str], *, now: datetime) -> Login:
+        if one.secret == "odd":
+            raise KeyError(f"{CANARY}-token")
+        return mint(one, environ, now=now)
+
+    monkeypatch.setattr("sandbox.credentials.renewal.mint", answer)
+    renewed = renew(delivery, [odd, held], {}, now=datetime.now(UTC))
+    assert renewed.done == ("gcr-secret",)
+    assert str(renewed.failed["odd"]) == "the account of odd cannot be renewed: unexpected KeyError"
+
+
+def test_a_clock_set_back_does_not_delay_a_renewal(
+    names: Names, delivery: Delivery, entry: Gcr, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The time of day is set back by days while the keeper runs → the token is renewed when its time has passed."""
+    now = datetime.now(UTC)
+    delivery.keep(entry, mint(entry, {}, now=now), "spec")
+    seconds = now.timestamp()
+    set_back = now - timedelta(days=3)
+    services.ahead = timedelta(minutes=41) - timedelta(days=3)
+    run(
+        names,
+        monkeypatch,
+        Time(now, seconds),
+        Time(set_back, seconds + 60),
+        Time(set_back + timedelta(minutes=41), seconds + 2460),
+    )
+    assert kept(delivery) == set_back + timedelta(minutes=41)
+
+
+def test_a_keeper_does_not_put_back_what_was_removed(delivery: Delivery, entry: Gcr) -> None:
+    now = datetime.now(UTC)
+    delivery.keep(entry, mint(entry, {}, now=now), "command")
+    held = delivery.held()["gcr-secret"]
+    delivery.forget(["gcr-secret"])
+    renew(delivery, [held], {}, now=now)
+    assert delivery.held() == {}

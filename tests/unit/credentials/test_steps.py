@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import stat
@@ -12,7 +13,6 @@ from typing import cast
 
 import pytest
 
-from sandbox.cluster.api import Cluster
 from sandbox.credentials.delivery import Delivery
 from sandbox.credentials.mint import mint
 from sandbox.errors import SandboxError
@@ -29,6 +29,7 @@ from tests.unit.credentials.conftest import Systemd, refusal
 from tests.unit.credentials.services import Services
 
 Write = Callable[..., Path]
+COPIED = {"sandbox.dev/credentials": "copy"}
 SHOP = "/api/v1/namespaces/shop/secrets/"
 
 
@@ -72,7 +73,7 @@ def test_what_the_spec_lists_no_longer_is_taken_away(
 
 
 def test_what_a_command_added_stays(node: FakeEngine, names: Names, server: ApiServer, docker: Docker) -> None:
-    Delivery(Cluster(names.kubeconfig)).keep(docker, mint(docker, {}, now=datetime.now(UTC)), "command")
+    Delivery.of(names).keep(docker, mint(docker, {}, now=datetime.now(UTC)), "command")
     made = step(node, names)
     made.apply(NoWork())
     assert made.check().state is State.READY
@@ -120,7 +121,7 @@ def test_what_does_not_run_on_the_node_is_started(node: FakeEngine, names: Names
     with pytest.raises(SandboxError, match="systemctl daemon-reload failed"):
         made.apply(NoWork())
     systemd.broken = False
-    node.boxes[names.node].files.clear()
+    del node.boxes[names.node].files[PurePosixPath("/etc/sandbox/credentials.sh")]
     assert "/etc/sandbox/credentials.sh" in made.check().detail
     made.apply(NoWork())
     assert made.check().state is State.READY
@@ -152,7 +153,7 @@ def test_a_token_that_has_ended_is_had_anew(node: FakeEngine, names: Names, serv
     made = step(node, names, entry)
     made.apply(NoWork())
     detached.end(names.credentials / "keeper.json")
-    delivery = Delivery(Cluster(names.kubeconfig))
+    delivery = Delivery.of(names)
     delivery.keep(entry, mint(entry, os.environ, now=datetime.now(UTC) - timedelta(minutes=59)), "spec")
     delivery.spread()
     assert made.check().detail.startswith("gcr-secret ends at ")
@@ -188,3 +189,68 @@ def test_the_system_namespace_keeps_them_and_has_no_copy(
     kept = server.objects[f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/secrets/dpr-secret"]
     assert kept["metadata"]["labels"] == {"sandbox.dev/credentials": "kept"}
     assert f"{SHOP}dpr-secret" in server.objects
+
+
+@pytest.mark.security(20)
+def test_no_account_is_requested_for_a_planted_secret(
+    node: FakeEngine, names: Names, server: ApiServer, docker: Docker, write: Write
+) -> None:
+    """A pod plants a kept Secret that names a file of the host → `up` reads no such file and says it is ignored."""
+    stolen = Docker(kind="docker", file=write(config("canary-stolen"), "other.json"), secret="planted")
+    made = step(node, names, docker)
+    made.apply(NoWork())
+    kept = server.objects[f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/secrets/dpr-secret"]
+    notes = {**kept["metadata"]["annotations"], "sandbox.dev/entry": stolen.model_dump_json()}
+    notes |= {"sandbox.dev/origin": "command", "sandbox.dev/namespaces": "*", "sandbox.dev/file": "changed"}
+    planted = {**kept, "metadata": {**kept["metadata"], "name": "planted", "annotations": notes}}
+    server.objects[f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/secrets/planted"] = planted
+    made.apply(NoWork())
+    assert made.check().state is State.READY
+    assert made.check().detail == "dpr-secret, ignored: planted, which no command of this user gave"
+    assert f"{SHOP}planted" not in server.objects
+    stolen_data = base64.b64encode(b"canary-stolen")
+    assert stolen_data not in json.dumps(server.objects).encode()
+
+
+def test_a_cluster_of_an_earlier_release_is_taken_over(
+    node: FakeEngine, names: Names, server: ApiServer, docker: Docker
+) -> None:
+    made = step(node, names, docker)
+    made.apply(NoWork())
+    kept = server.objects[f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/secrets/dpr-secret"]
+    kept["metadata"]["annotations"]["sandbox.dev/entry"] = docker.model_dump_json()
+    (names.credentials / "entries.json").unlink()
+    added = {**kept, "metadata": {**kept["metadata"], "name": "added"}}
+    server.objects[f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/secrets/added"] = added
+    server.objects[f"{SHOP}added"] = {"metadata": {"name": "added", "namespace": "shop", "labels": COPIED}}
+    assert made.check().state is State.ABSENT
+    made.apply(NoWork())
+    assert made.check().detail == "dpr-secret, ignored: added, which no command of this user gave"
+    assert f"{SHOP}added" not in server.objects and f"{SHOP}dpr-secret" in server.objects
+
+
+def test_what_a_command_added_survives_a_new_cluster(
+    node: FakeEngine, names: Names, server: ApiServer, docker: Docker
+) -> None:
+    Delivery.of(names).keep(docker, mint(docker, {}, now=datetime.now(UTC)), "command")
+    del server.objects[f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/secrets/dpr-secret"]
+    made = step(node, names)
+    assert (made.check().state, made.check().detail) == (State.ABSENT, "dpr-secret")
+    made.apply(NoWork())
+    assert f"{SHOP}dpr-secret" in server.objects
+
+
+def test_a_list_that_cannot_be_read_is_named(node: FakeEngine, names: Names, server: ApiServer) -> None:
+    names.credentials.mkdir(parents=True)
+    (names.credentials / "entries.json").write_text("[[")
+    assert refusal(step(node, names).check).id == "credentials-list"
+
+
+def test_the_unit_goes_with_the_last_entry(node: FakeEngine, names: Names, server: ApiServer, docker: Docker) -> None:
+    before = set(server.objects)
+    step(node, names, docker).apply(NoWork())
+    assert stat.S_IMODE((names.credentials / "entries.json").stat().st_mode) == 0o600
+    assert "/apis/rbac.authorization.k8s.io/v1/clusterroles/sandbox-credentials" in server.objects
+    step(node, names).apply(NoWork())
+    assert set(server.objects) == {*before, f"/api/v1/namespaces/{SYSTEM_NAMESPACE}"}
+    assert not [path for path in node.boxes[names.node].files if "credentials" in path.name]

@@ -12,9 +12,10 @@ from sandbox.bundle.own import UPSTREAM
 from sandbox.certs.keystore import Keystore
 from sandbox.certs.provided import Provided
 from sandbox.cluster import trust
+from sandbox.cluster.node_unit import ADMIN
 from sandbox.errors import SandboxError
 from sandbox.host.engine import ContainerSpec
-from sandbox.names import Names
+from sandbox.names import SYSTEM_NAMESPACE, Names
 from sandbox.providers import kind
 from sandbox.steps.step import State
 from sandbox.steps.trust import TrustStep
@@ -24,6 +25,7 @@ from tests.unit.certs.tls import make_pki
 from tests.unit.steps.nodes import Nodes
 
 DOMAIN = "demo.localhost"
+ADMIN_FILE = {ADMIN: b"clusters: [{name: demo, cluster: {server: 'https://demo:6443'}}]\n"}
 SHOP = "/api/v1/namespaces/shop"
 SHOP_MAP = f"{SHOP}/configmaps/{trust.CONFIG_MAP}"
 
@@ -40,18 +42,19 @@ class Systemd:
         match argv[1:]:
             case ["daemon-reload"]:
                 self.loaded = True
-            case ["enable", trust.UNIT]:
+            case ["enable", trust.UNIT.service]:
                 assert self.loaded
                 self.enabled = True
-            case ["restart", trust.UNIT] if self.broken:
+            case ["restart", trust.UNIT.service] if self.broken:
                 return 1, "Job failed"
-            case ["restart", trust.UNIT]:
+            case ["restart", trust.UNIT.service]:
                 self.running = True
                 data = {trust.KEY: box.files[trust.ROOT].decode()}
-                labelled = [path for path, one in self.server.objects.items() if one["kind"] == "Namespace"]
+                marked = {path: one.get("metadata", {}) for path, one in self.server.objects.items()}
+                labelled = [path for path, one in marked.items() if one.get("labels", {}).get(trust.LABEL)]
                 for path in labelled:
                     self.server.objects[f"{path}/configmaps/{trust.CONFIG_MAP}"] = {"kind": "ConfigMap", "data": data}
-            case ["is-active", trust.UNIT]:
+            case ["is-active", trust.UNIT.service]:
                 return (0, "active") if self.running else (3, "inactive")
         return 0, ""
 
@@ -65,7 +68,7 @@ def systemd(server: ApiServer) -> Systemd:
 @pytest.fixture
 def step(engine: FakeEngine, names: Names, systemd: Systemd) -> TrustStep:
     node = ContainerSpec(name=names.node, image=UPSTREAM["node"], command=("init",), labels={}, network=NETWORK)
-    engine.add(FakeContainer(node, engine.images[UPSTREAM["node"]], read_only=False))
+    engine.add(FakeContainer(node, engine.images[UPSTREAM["node"]], read_only=False, files=dict(ADMIN_FILE)))
     engine.programs["systemctl"] = systemd
     keystore = Keystore(names.keys)
     keystore.authority([DOMAIN], now=datetime.now(UTC))
@@ -85,9 +88,11 @@ def test_every_node_has_the_root_and_one_watches(engine: FakeEngine, names: Name
     del engine.boxes[names.node]
     nodes = Nodes(engine)
     first, second = nodes.add(names, names.node, "control-plane"), nodes.add(names, f"{names.cluster}-worker")
+    first.files.update(ADMIN_FILE)
     step.apply(NoWork())
     assert step.check().state is State.READY
-    assert set(second.files) == {trust.ROOT} and len(first.files) == 3
+    assert set(second.files) == {trust.ROOT}
+    assert set(first.files) == {trust.ROOT, *trust.UNIT.files(), trust.UNIT.kubeconfig, ADMIN}
     del second.files[trust.ROOT]
     assert step.check().detail == f"{trust.ROOT} on {names.cluster}-worker"
 
@@ -141,3 +146,35 @@ def test_systemd_s_own_words_are_told(step: TrustStep, systemd: Systemd) -> None
     with pytest.raises(SandboxError, match="restart") as caught:
         step.apply(NoWork())
     assert caught.value.details == "Job failed"
+
+
+@pytest.mark.security(15)
+def test_the_unit_has_an_account_of_its_own(step: TrustStep, server: ApiServer, engine: FakeEngine) -> None:
+    """The node's unit is placed → it runs as a service account that may write one ConfigMap, not as an admin."""
+    step.apply(NoWork())
+    node = engine.boxes[step.names.node]
+    text = node.files[trust.UNIT.kubeconfig].decode()
+    assert "token: e30." in text and "https://demo:6443" in text
+    assert node.modes[trust.UNIT.kubeconfig] == 0o600
+    role = server.objects["/apis/rbac.authorization.k8s.io/v1/clusterroles/sandbox-trust"]
+    assert [(one["resources"], one["verbs"]) for one in role["rules"]] == [
+        (["namespaces"], ["list", "watch"]),
+        (["configmaps"], ["create", "patch"]),
+    ]
+    role["rules"], role["metadata"]["annotations"] = [], {}
+    assert step.check().detail == "ClusterRole sandbox-trust is another"
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+
+
+def test_a_unit_s_token_of_another_account_is_replaced(step: TrustStep, server: ApiServer, engine: FakeEngine) -> None:
+    step.apply(NoWork())
+    account = f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/serviceaccounts/sandbox-trust"
+    server.admit = lambda one: {**one, "metadata": {**one["metadata"], "uid": "second"}}
+    del server.objects[account]
+    assert step.check().state is State.DRIFTED
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+    files = engine.boxes[step.names.node].files
+    files[trust.UNIT.kubeconfig] = b"users: [{user: {token: a.b.c}}]"
+    assert "has no valid token" in step.check().detail
