@@ -21,7 +21,7 @@ from sandbox.certs.authority import Leaf
 from sandbox.certs.describe import describe
 from sandbox.certs.keystore import Keystore
 from sandbox.certs.names import subject_names
-from sandbox.cli import certs_renew, environment
+from sandbox.cli import certs_export, certs_renew, environment
 from sandbox.cli.commands.certs import SUBCOMMANDS, command
 from sandbox.errors import SandboxError, UsageError
 from sandbox.host.engine import Bind
@@ -267,14 +267,17 @@ def test_export_writes_to_a_file_or_to_stdout(form: str, names: Names, tmp_path:
 
 
 @pytest.mark.fault(68)
-def test_export_never_replaces_what_is_no_file(names: Names, tmp_path: Path) -> None:
+def test_export_never_replaces_what_is_no_file(names: Names, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`certs export --out` names a FIFO, or /dev/stdout → an error, or the output; nothing is replaced."""
-    fifo, link = tmp_path / "fifo", tmp_path / "link"
+    fifo, link, stdout = tmp_path / "fifo", tmp_path / "link", tmp_path / "stdout"
     os.mkfifo(fifo)
     with pytest.raises(NotAFile):
         run("export", "demo", "--format", "pem", "--out", fifo)
     assert fifo.is_fifo()
-    assert b"BEGIN CERTIFICATE" in run("export", "demo", "--format", "pem", "--out", "/dev/stdout").stdout_bytes
+    assert "/dev/stdout" in certs_export.STDOUT  # the machine's own is not risked by a test
+    monkeypatch.setattr(certs_export, "STDOUT", (str(stdout),))
+    assert b"BEGIN CERTIFICATE" in run("export", "demo", "--format", "pem", "--out", stdout).stdout_bytes
+    assert not stdout.exists()
     link.symlink_to("target")
     run("export", "demo", "--format", "pem", "--out", link)
     assert link.is_symlink() and b"BEGIN CERTIFICATE" in (tmp_path / "target").read_bytes()
