@@ -432,3 +432,30 @@ def test_thousands_of_contexts_are_merged_in_seconds(tmp_path: Path, own: Path) 
     merge(path, NAME, own)
     assert time.process_time() - begun < 5 * reading
     assert holds(path, NAME, own)
+
+
+HIDDEN = """
+import os, sys
+from pathlib import Path
+from sandbox.api import world
+from sandbox.cluster.kubeconfig import hindrance, remove
+if os.getuid() == 0:
+    os.setuid(65534)
+os.environ["KUBECONFIG"] = sys.argv[1]
+path = world.home().kubeconfig
+print(path, hindrance(path), remove(path, "sandbox-demo"))
+"""
+
+
+@pytest.mark.fault(48)
+def test_a_kubeconfig_in_a_folder_of_another_is_left() -> None:
+    """KUBECONFIG lies in a folder that the user may not enter → it is left alone, and the reason is said."""
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        (folder / "config").write_text(FOREIGN)
+        folder.chmod(0o000)
+        argv = [sys.executable, "-c", HIDDEN, str(folder / "config")]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=60)
+        folder.chmod(0o700)
+    path = folder / "config"
+    assert done.stdout == f"{path} no context can be kept in {path}: it cannot be reached False\n", done.stderr
