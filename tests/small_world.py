@@ -21,6 +21,7 @@ from sandbox.bundle.own import UPSTREAM, OwnImages
 from sandbox.cluster import kubeconfig as kubeconfigs
 from sandbox.cluster import proxy
 from sandbox.cluster.kind import RESOLV_CONF, Kind
+from sandbox.cluster.node_unit import ADMIN
 from sandbox.host import failpoint, interruption
 from sandbox.host.engine import ContainerSpec, EngineError
 from sandbox.host.failpoint import DOORS, Failpoint
@@ -208,6 +209,7 @@ def _playing(engine: FakeEngine, nodes: Nodes, names: Names, new_cluster: Callab
             self, name: str, *, image: str, config: Path, kubeconfig: Path, on_line: Callable[[str], None]
         ) -> None:
             mounted = {PurePosixPath(RESOLV_CONF): b"", PurePosixPath(proxy.DROP_IN): b""}
+            mounted[ADMIN] = b"clusters: [{name: demo, cluster: {server: 'https://demo:6443'}}]\n"
             nodes.add(names, names.node, "control-plane").files |= mounted
             new_cluster()
             on_line(" ✓ Starting control-plane 🕹️")

@@ -20,6 +20,7 @@ import yaml
 
 from sandbox.cli import environment
 from sandbox.cluster.api import Cluster
+from sandbox.credentials.delivery import Delivery
 from sandbox.host.engine import Engine
 from sandbox.host.waiting import wait_until
 from sandbox.names import SYSTEM_NAMESPACE, Names
@@ -311,6 +312,7 @@ def test_what_is_planted_in_the_cluster_steers_nothing(running: Running) -> None
     running.sandbox("up")
     running.kubectl("create", "namespace", "later-attackers")
     wait_until(lambda: _named(running, "later-attackers", {"dpr-secret"}), what="the honest one", timeout=120)
+    wait_until(Delivery.of(running.names).pending, what="the honest one", timeout=120)
     assert "planted" in running.sandbox("credentials", "list", "-o", "json")
     assert "ignored: planted" in running.sandbox("status")
     there = running.kubectl("get", "secrets", "--namespace=attackers", "--output=name").split()
