@@ -19,7 +19,7 @@ def is_ours(uid: int, peer: tuple[Any, ...], local: tuple[Any, ...]) -> bool:
     """
     table = TABLES[ip_address(peer[0].partition("%")[0]).version]
     try:
-        lines = table.read_text().splitlines()[1:]
+        lines = table.read_text(encoding="utf-8").splitlines()[1:]
     except OSError:
         return True
     wanted = (_written(peer), _written(local))
