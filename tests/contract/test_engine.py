@@ -303,6 +303,43 @@ def test_a_network_may_have_ipv6_too(world: World) -> None:
     assert found and found.subnet6 == "fd73:616e:7465::/64" and found.subnet
 
 
+def test_a_container_leaves_a_network_and_joins_it_again(world: World) -> None:
+    world.engine.run(world.spec())
+    network = world.engine.network(world.name)
+    found = world.engine.container(world.name)
+    assert network and found and found.network == world.name and found.attached == {world.name: network.id}
+    world.engine.disconnect_network(world.name, world.name)
+    found = world.engine.container(world.name)
+    assert found and found.network == world.name and found.attached == {} and found.addresses == {}
+    world.engine.connect_network(world.name, world.name)
+    found = world.engine.container(world.name)
+    assert found and found.attached == {world.name: network.id} and found.addresses[world.name]
+    world.engine.remove_container(world.name)
+
+
+def test_a_stopped_container_keeps_to_a_network_that_was_removed(world: World) -> None:
+    world.engine.run(world.spec())
+    world.engine.stop(world.name)
+    before = world.engine.network(world.name)
+    world.engine.remove_network(world.name)
+    world.engine.create_network(world.name, {LABEL: world.name})
+    found = world.engine.container(world.name)
+    assert before and found and found.attached == {world.name: before.id}
+    with pytest.raises(EngineError, match="starting"):
+        world.engine.start(world.name)
+    world.engine.disconnect_network(world.name, world.name)
+    world.engine.connect_network(world.name, world.name)
+    world.engine.start(world.name)
+    found = world.engine.container(world.name)
+    assert found and found.running and found.addresses[world.name]
+    world.engine.remove_container(world.name)
+
+
+def test_networks_are_found_by_label(world: World) -> None:
+    assert world.name in world.engine.labelled_networks(LABEL)
+    assert world.engine.labelled_networks("sandbox-test-none") == ()
+
+
 def test_a_network_is_found_by_its_whole_name_only(world: World) -> None:
     assert world.engine.network(world.name[:-1]) is None
 
