@@ -230,7 +230,7 @@ def _apart(ann: Person, bob: Person, engine: Engine) -> None:
     assert network
     bob.kubectl("run", POD, f"--image={image}", "--image-pull-policy=Never", "--", "busybox", "sleep", "600")
     bob.kubectl("wait", "--for=condition=Ready", f"pod/{POD}", "--timeout=90s")
-    ask = ("exec", POD, "--", "busybox", "wget", "-q", "-T", "5", "-O", "-")
+    ask = ("exec", POD, "--", "busybox", "timeout", "5", "busybox", "wget", "-q", "-O", "-")
     assert bob.kubectl(*ask, f"http://{mine.addresses[bob.names.network]}:5000/v2/") == "{}"
     for place in (
         f"{theirs.addresses[ann.names.network]}:5000",
