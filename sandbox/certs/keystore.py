@@ -103,8 +103,8 @@ class Keystore:
             return ()
         return tuple(domain for domain in domains if names.is_inside(domain, allowed))
 
-    def authority(self, domains: Sequence[str], *, now: datetime) -> Authority:
-        """The authority for `domains`, made if absent.
+    def authority(self, domains: Sequence[str], *, now: datetime, reserve: Sequence[str] = ()) -> Authority:
+        """The authority for `domains`, made if absent; a new root may vouch for those of `reserve` later.
 
         An issuing authority that is due or broken is made anew under the same root, whose trust it inherits. A root
         that is due is used on; one that is broken raises SandboxError, since clients would have to trust another.
@@ -116,7 +116,7 @@ class Keystore:
                 raise self._unusable(root)
             made: dict[str, KeyPair] = {}
             if root.state is State.ABSENT:
-                made["root"] = make_root(domains, now=now)
+                made["root"] = make_root((*domains, *reserve), now=now)
                 made["issuing"] = make_issuing(made["root"], domains, now=now)
             elif self._must_reissue(self.inspect_issuing(domains, now=now)):
                 made["issuing"] = make_issuing(self._signing_root(), domains, now=now)
@@ -149,16 +149,18 @@ class Keystore:
         now: datetime,
         authority: bool = False,
         root: bool = False,
+        reserve: Sequence[str] = (),
     ) -> None:
         """Make all of `leaves` (hosts by name) anew whatever their state, and what signs them when asked, as one.
 
         With `authority` the issuing one is made anew too, with `root` both are; so they are with `authority` when the
-        root cannot be used (`replaces_root`). Raises UsageError and SandboxError.
+        root cannot be used (`replaces_root`). A new root may vouch for those of `reserve` later. Raises UsageError and
+        SandboxError.
         """
         with self._alone():
             made: dict[str, KeyPair] = {}
             if self.replaces_root(domains, now=now, authority=authority, root=root):
-                made["root"] = make_root(domains, now=now)
+                made["root"] = make_root((*domains, *reserve), now=now)
             if made or authority:
                 made["issuing"] = make_issuing(made.get("root") or self._signing_root(), domains, now=now)
             issuing = made.get("issuing") or self._sound_issuing(now)

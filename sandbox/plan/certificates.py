@@ -8,6 +8,8 @@ from sandbox.certs.names import domain_names, subject_names
 from sandbox.certs.provided import Provided
 from sandbox.names import DEFAULT_TLS, DOMAIN_TLS, SYSTEM_NAMESPACE
 from sandbox.plan.site import Site
+from sandbox.proxy.lan import EVERYWHERE
+from sandbox.proxy.lan import domains as names_outside
 from sandbox.spec import Spec
 from sandbox.steps.authority import AuthorityStep
 from sandbox.steps.cert_manager import CertManagerStep
@@ -23,7 +25,8 @@ def authority(site: Site, lan: Access, beside: Mapping[str, tuple[str, ...]], pu
     """The root that clients trust, and the certificates on this machine: the Secrets', and those of `beside`."""
     leaves = {**_leaves(site.spec), **beside}
     vouched = (*site.spec.vouched, *lan.domains)
-    return AuthorityStep(site.names, site.keystore, vouched, leaves, purge, lan.unvouched)
+    later = () if site.spec.runs_process else names_outside(site.spec.name, EVERYWHERE)
+    return AuthorityStep(site.names, site.keystore, vouched, leaves, purge, lan.unvouched, later)
 
 
 def trust(site: Site) -> Step:

@@ -11,6 +11,8 @@ from ipaddress import ip_address
 from sandbox.host import addresses
 
 SERVICE = "nip.io"
+# What a sandbox listens on that is open to all networks of its machine.
+EVERYWHERE = "0.0.0.0"  # noqa: S104
 
 
 def is_open(listen: str) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -83,7 +82,7 @@ class Opened:
     command: CommandLine
     before: tuple[int, str]
     opened: Ran
-    renewed: Ran
+    root: bytes
 
 
 @pytest.fixture(scope="module")
@@ -112,9 +111,8 @@ def open_one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
                 sandbox.serves(APP)
                 hosts = [{"host": DEV, "to": f"{behind.gateway()}:{dev}"}]
                 spec["proxy"] = {"ports": [port], "listen": "0.0.0.0", "hosts": hosts}  # noqa: S104
-                opened = up()
-                renewed = command("certs", "renew", "--root", "--yes")
-                yield Opened(sandbox, stranger, command, before, opened, renewed)
+                root = names.root_certificate.read_bytes()
+                yield Opened(sandbox, stranger, command, before, up(), root)
         finally:
             command("down", "--purge")
 
@@ -126,10 +124,10 @@ def test_by_default_nobody_else_comes_in(open_one: Opened) -> None:
     assert code in REFUSED, said
 
 
-def test_a_root_that_does_not_vouch_for_the_network_s_names_is_told_and_kept(open_one: Opened) -> None:
-    assert OUTSIDE in re.findall(r"no certificate for (.*), sandbox certs renew", open_one.opened.out)[0].split(", ")
-    assert "sandbox certs renew --root" in open_one.opened.out
-    assert "the root is another now" in open_one.renewed.err
+def test_one_opened_later_has_its_certificates_by_up_and_the_same_root(open_one: Opened) -> None:
+    assert f"https://app.{OUTSIDE}:{open_one.sandbox.port}/" in open_one.opened.out
+    assert "certs renew" not in open_one.opened.out
+    assert open_one.sandbox.names.root_certificate.read_bytes() == open_one.root
 
 
 @pytest.mark.security(3)

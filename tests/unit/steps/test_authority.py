@@ -164,3 +164,18 @@ def test_an_authority_for_fewer_domains_is_not_replaced_by_itself(names: Names, 
     assert names.root_certificate.read_bytes() == root
     step.keystore.renew(more.domains, LEAVES, now=datetime.now(UTC), root=True)
     assert more.check().state is State.READY
+
+
+def test_a_name_in_reserve_needs_no_other_root_later(names: Names) -> None:
+    keystore, later = Keystore(names.keys), "demo.192.168.1.5.nip.io"
+    closed = AuthorityStep(names, keystore, ("demo.test",), {}, False, reserve=(later,))
+    closed.apply(NoWork())
+    root = keystore.root.read().cert_pem
+    assert keystore.permitted((later,)) == (later,)
+    opened = AuthorityStep(names, keystore, ("demo.test", later), {"edge": (later,)}, False)
+    assert opened.check().state is State.DRIFTED
+    opened.apply(NoWork())
+    assert opened.check().state is State.READY
+    assert keystore.root.read().cert_pem == root
+    keystore.renew(("demo.test",), {}, now=datetime.now(UTC), root=True, reserve=(later,))
+    assert keystore.permitted((later,)) == (later,)
