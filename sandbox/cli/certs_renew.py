@@ -40,7 +40,7 @@ def run(
             click.echo("nothing was changed", err=True)
             return 1
         domains = (*made.domains, *made.unvouched) if replaces else made.domains
-        made.keystore.renew(domains, made.leaves, now=now, authority=authority, root=root, reserve=made.reserve)
+        made.keystore.renew(domains, made.leaves, now=now, authority=authority, root=root, reserve=made.reserve())
         if made.unvouched and replaces:
             steps, _, _ = session.steps(spec)  # there is more that the new root vouches for
         if not _is_up(names):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 from sandbox.certs.names import domain_names, subject_names
 from sandbox.certs.provided import Provided
@@ -25,7 +26,7 @@ def authority(site: Site, lan: Access, beside: Mapping[str, tuple[str, ...]], pu
     """The root that clients trust, and the certificates on this machine: the Secrets', and those of `beside`."""
     leaves = {**_leaves(site.spec), **beside}
     vouched = (*site.spec.vouched, *lan.domains)
-    later = () if site.spec.runs_process else names_outside(site.spec.name, EVERYWHERE)
+    later = tuple if site.spec.runs_process else partial(names_outside, site.spec.name, EVERYWHERE)
     return AuthorityStep(site.names, site.keystore, vouched, leaves, purge, lan.unvouched, later)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -22,8 +22,8 @@ class AuthorityStep:
     """Makes the root once and what is below it whenever it is due; `leaves` maps a file name to its hosts.
 
     The authority vouches for `domains`, the sandbox's own first. `unvouched` are further ones that would be good to
-    have, but not worth another root. Those of `reserve` a new root may vouch for as well, so that they can become
-    domains without another. Certificates outlive `down` unless it purges, so that whoever trusts the root need
+    have, but not worth another root. Those that `reserve` tells a new root may vouch for as well, so that they can
+    become domains without another. Certificates outlive `down` unless it purges, so that whoever trusts the root need
     not do it again.
     """
 
@@ -33,7 +33,7 @@ class AuthorityStep:
     leaves: Mapping[str, tuple[str, ...]]
     purge: bool
     unvouched: tuple[str, ...] = ()
-    reserve: tuple[str, ...] = ()
+    reserve: Callable[[], Sequence[str]] = tuple
     name: str = "certificates"
     needs: tuple[str, ...] = ()
 
@@ -61,14 +61,14 @@ class AuthorityStep:
 
     def apply(self, work: Work) -> None:
         now = datetime.now(UTC)
-        self.keystore.authority(self.domains, now=now, reserve=self.reserve)
+        self.keystore.authority(self.domains, now=now, reserve=self.reserve())
         for leaf, hosts in self.leaves.items():
             self.keystore.leaf(leaf, hosts, now=now)
 
     def rebuild(self, work: Work) -> None:
         """Begin with a new root, for the domains of now."""
         domains = (*self.domains, *self.unvouched)
-        self.keystore.renew(domains, self.leaves, now=datetime.now(UTC), root=True, reserve=self.reserve)
+        self.keystore.renew(domains, self.leaves, now=datetime.now(UTC), root=True, reserve=self.reserve())
 
     def _is_outgrown(self, now: datetime) -> bool:
         """Whether the root is sound, only not for all of the spec's domains."""

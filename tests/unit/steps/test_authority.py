@@ -168,7 +168,7 @@ def test_an_authority_for_fewer_domains_is_not_replaced_by_itself(names: Names, 
 
 def test_a_name_in_reserve_needs_no_other_root_later(names: Names) -> None:
     keystore, later = Keystore(names.keys), "demo.192.168.1.5.nip.io"
-    closed = AuthorityStep(names, keystore, ("demo.test",), {}, False, reserve=(later,))
+    closed = AuthorityStep(names, keystore, ("demo.test",), {}, False, reserve=lambda: (later,))
     closed.apply(NoWork())
     root = keystore.root.read().cert_pem
     assert keystore.permitted((later,)) == (later,)
