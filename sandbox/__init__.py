@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sandbox.api.sandbox import Part, Sandbox
+    from sandbox.app.core import Part, Sandbox
+    from sandbox.config.schema import Spec
     from sandbox.errors import SandboxError
-    from sandbox.spec import Spec
 
 __version__ = "0.1.0"
 __all__ = ["Part", "Sandbox", "SandboxError", "Spec", "__version__"]
 
-_WHERE = {"Part": "api.sandbox", "Sandbox": "api.sandbox", "SandboxError": "errors", "Spec": "spec"}
+_WHERE = {"Part": "app.core", "Sandbox": "app.core", "SandboxError": "errors", "Spec": "config.schema"}
 
 
 def __getattr__(name: str) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sandbox.foreign import fit
+from sandbox.sanitize import fit
 
 
 class SandboxError(Exception):

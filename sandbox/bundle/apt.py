@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sandbox.errors import MissingTool
-from sandbox.host import process
+from sandbox.system import process
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 ARCHIVES = "var/cache/apt/archives"

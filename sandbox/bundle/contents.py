@@ -8,10 +8,10 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from sandbox import __version__
-from sandbox.bundle.archive import ARCHITECTURE
+from sandbox.bundle.builder.archive import ARCHITECTURE
 from sandbox.bundle.recipe import recipes
+from sandbox.config.schema.values import Name
 from sandbox.errors import SandboxError, UsageError
-from sandbox.spec.values import Name
 
 NAME = "bundle.json"
 SBOM = "sbom.cdx.json"

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from sandbox.bundle import sums
-from sandbox.document import yamltext
+from sandbox.bundle.builder import sums
+from sandbox.config import yaml_text
 
 RECIPES = Path(__file__).parent / "recipes"
 
@@ -132,5 +132,5 @@ def recipes() -> Mapping[str, Recipe]:
 
 def _read(path: Path) -> Recipe:
     text = path.read_text(encoding="utf-8")
-    text = text.replace("{version}", yamltext.document(text)["version"])
-    return Recipe.model_validate({"name": path.parent.name, **yamltext.document(text)})
+    text = text.replace("{version}", yaml_text.document(text)["version"])
+    return Recipe.model_validate({"name": path.parent.name, **yaml_text.document(text)})

@@ -56,7 +56,7 @@ class _Root(Lazy):
         try:
             return super().invoke(ctx)
         except SandboxError as error:
-            from sandbox.cli.boundary import tell_programs
+            from sandbox.cli.error_handler import tell_programs
 
             if tell_programs(error, ctx.meta.get(FORMS, {})):
                 ctx.exit(error.exit_code)
@@ -93,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         error.show()
         code = error.exit_code
     except BaseException as error:
-        from sandbox.cli.boundary import report
+        from sandbox.cli.error_handler import report
 
         code = report(error)
     _leave(code if isinstance(code, int) else 0)

@@ -9,19 +9,20 @@ from pathlib import Path
 import click
 from pydantic import TypeAdapter, ValidationError
 
-from sandbox import lifecycle
-from sandbox.addons import catalogue
-from sandbox.addons.choice import Chosen
-from sandbox.addons.record import Record
-from sandbox.cli import addons_minikube, environment, session
+from sandbox.cli import addons_minikube, command_context, session
 from sandbox.cli.console import reporter
 from sandbox.cli.options import find_spec
-from sandbox.cluster.api import Cluster, ClusterError
+from sandbox.components.addons import catalogue
+from sandbox.components.addons.addon_record import Record
+from sandbox.components.addons.choice import Chosen
+from sandbox.components.addons.step import AddonStep, lost
+from sandbox.components.cluster.minikube.addons_step import MinikubeAddonsStep
+from sandbox.config import provider_rules
+from sandbox.config.schema import Spec
+from sandbox.config.schema.values import AddonSource
 from sandbox.errors import SandboxError, UsageError
-from sandbox.spec import Spec, foreign
-from sandbox.spec.values import AddonSource
-from sandbox.steps.addon import AddonStep, lost
-from sandbox.steps.minikube_addons import MinikubeAddonsStep
+from sandbox.kube.api import Cluster, ClusterError
+from sandbox.plan import lifecycle
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Row:
 
 def list_(ctx: click.Context, file: Path | None, name: str | None, *, output: str) -> int:
     """List the addons there are, who enabled them and how they stand."""
-    environment.start_log(verbose=ctx.obj)
+    command_context.start_log(verbose=ctx.obj)
     rows = _rows(*_steps(find_spec(file, name)))
     if output == "json":
         click.echo(json.dumps([asdict(row) for row in rows], indent=2))
@@ -54,10 +55,10 @@ def list_(ctx: click.Context, file: Path | None, name: str | None, *, output: st
 
 def enable(ctx: click.Context, addon: str, file: Path | None, name: str | None, *, progress: str) -> int:
     """Install ADDON, a name that `list` shows or a folder such as ./my-addon, and keep it for this cluster's life."""
-    environment.start_log(verbose=ctx.obj)
-    environment.catch_signals()
+    command_context.start_log(verbose=ctx.obj)
+    command_context.catch_signals()
     spec, source = find_spec(file, name), _source(addon)
-    foreign.require_commandable(spec, source)
+    provider_rules.require_commandable(spec, source)
     # What is no addon is refused before anything is asked; minikube's own only minikube knows.
     found = None if spec.cluster.provider == "minikube" and "/" not in source else catalogue.find(source)
     with session.alone(spec.name):
@@ -86,8 +87,8 @@ def enable(ctx: click.Context, addon: str, file: Path | None, name: str | None, 
 
 def disable(ctx: click.Context, addon: str, file: Path | None, name: str | None) -> int:
     """Take away everything that ADDON brought."""
-    environment.start_log(verbose=ctx.obj)
-    environment.catch_signals()
+    command_context.start_log(verbose=ctx.obj)
+    command_context.catch_signals()
     spec, called = find_spec(file, name), Path(addon).name
     with session.alone(spec.name):
         step, theirs = _steps(spec)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from sandbox import lifecycle
-from sandbox.addons.choice import Use
 from sandbox.cli.console import reporter
+from sandbox.components.addons.choice import Use
+from sandbox.components.cluster.minikube.addons_step import MinikubeAddonsStep
 from sandbox.errors import UsageError
-from sandbox.steps.minikube_addons import MinikubeAddonsStep
+from sandbox.plan import lifecycle
 
 
 def listed(step: MinikubeAddonsStep, *, up: bool) -> Iterator[tuple[str, str, str | None, str]]:

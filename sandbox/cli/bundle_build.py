@@ -4,29 +4,29 @@ from __future__ import annotations
 
 import click
 
-from sandbox.cli import environment
+from sandbox.cli import command_context
 from sandbox.cli.console import reporter
 
 
 def build(ctx: click.Context, components: tuple[str, ...], *, jobs: int, progress: str) -> int:
     """Build what is not built yet, or only COMPONENTS; an interrupted build goes on where it was."""
-    environment.start_log(verbose=ctx.obj)
-    environment.catch_signals("stopping", "what is built stays; go on: sandbox bundle build")
+    command_context.start_log(verbose=ctx.obj)
+    command_context.catch_signals("stopping", "what is built stays; go on: sandbox bundle build")
     _build(progress, jobs, components)
     return 0
 
 
 def ensure(ctx: click.Context, *, progress: str) -> int:
     """Make sure that `up` has its images and kind: uses what is there, else what can be pulled, else builds."""
-    environment.start_log(verbose=ctx.obj)
-    environment.catch_signals()
-    from sandbox.bundle.own import NEEDED, UPSTREAM, choose
+    command_context.start_log(verbose=ctx.obj)
+    command_context.catch_signals()
     from sandbox.bundle.store import Store
-    from sandbox.host import process
-    from sandbox.host.engine import Engine, EngineError
+    from sandbox.bundle.system_images import NEEDED, UPSTREAM, choose
+    from sandbox.engine import Engine, EngineError
+    from sandbox.system import process
 
     engine = Engine.connect()
-    store = Store(environment.home().bundle)
+    store = Store(command_context.home().bundle)
     own = choose("auto", lambda name: engine.image_id(name) is not None, store)
     if own.source == "upstream" and engine.image_id(UPSTREAM["busybox"]) is None:
         try:
@@ -41,11 +41,11 @@ def ensure(ctx: click.Context, *, progress: str) -> int:
 
 
 def _build(progress: str, jobs: int, components: tuple[str, ...]) -> None:
-    from sandbox.bundle.build import build as build_bundle
+    from sandbox.bundle.builder.component_build import build as build_bundle
     from sandbox.bundle.store import Store
-    from sandbox.host import files
+    from sandbox.system import files
 
-    home = environment.home()
+    home = command_context.home()
     files.make_private_dir(home.bundle)
     with files.exclusive(home.bundle, seconds=7200):
         build_bundle(Store(home.bundle), reporter(progress), jobs=jobs, only=components)

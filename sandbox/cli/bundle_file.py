@@ -12,28 +12,28 @@ from pathlib import Path
 
 import click
 
-from sandbox.api import agreements
-from sandbox.api.export import export
-from sandbox.bundle import loading
+from sandbox.app import consent
+from sandbox.app.export_project import export
+from sandbox.bundle import bundle_load
+from sandbox.bundle.bundle_reader import opened
+from sandbox.bundle.bundle_save import save as save_bundle
 from sandbox.bundle.contents import Component, Contents
-from sandbox.bundle.reading import opened
 from sandbox.bundle.recipe import recipes
-from sandbox.bundle.saving import save as save_bundle
 from sandbox.bundle.store import Store
-from sandbox.cli import environment, session
+from sandbox.cli import command_context, session
 from sandbox.cli.console import reporter
 from sandbox.cli.export import tell
-from sandbox.cli.push_talk import count, megabytes
+from sandbox.cli.push_output import count, megabytes
 from sandbox.errors import SandboxError, UsageError
-from sandbox.host import files
+from sandbox.system import files
 
 PATIENCE = 7200.0  # a build of everything may have to end first
 
 
 def save(ctx: click.Context, file: Path, name: str | None, *, raw: bool, progress: str) -> int:
     """Write one file with all that `up` needs: images, node image, tools, their digests and a bill of materials."""
-    environment.start_log(verbose=ctx.obj)
-    environment.catch_signals()
+    command_context.start_log(verbose=ctx.obj)
+    command_context.catch_signals()
 
     def done() -> str:
         return megabytes(file.stat().st_size)
@@ -47,23 +47,23 @@ def save(ctx: click.Context, file: Path, name: str | None, *, raw: bool, progres
 
 def load(ctx: click.Context, file: Path, *, progress: str) -> int:
     """Take a bundle file in: what it holds is checked first, and kept whole or not at all. Needs no network."""
-    environment.start_log(verbose=ctx.obj)
-    environment.catch_signals()
+    command_context.start_log(verbose=ctx.obj)
+    command_context.catch_signals()
     with _at_work(f"Bundle {file}", progress, lambda: "loaded") as (store, say), opened(file) as bundle:
         say(f"checking and unpacking {megabytes(bundle.contents.size)}")
-        loading.load(bundle, store)
-        agreements.note_components(environment.home(), bundle.identity)
+        bundle_load.load(bundle, store)
+        consent.note_components(command_context.home(), bundle.identity)
         click.echo(f"{bundle.identity}  {file}")
     return 0
 
 
 def verify(ctx: click.Context, file: Path) -> int:
     """Check that nothing in a bundle file was changed and nothing is missing; what is, is named."""
-    environment.start_log(verbose=ctx.obj)
+    command_context.start_log(verbose=ctx.obj)
     with opened(file) as bundle:
         faults = bundle.scan(lambda _: None)
         if faults:
-            raise loading.damaged(bundle, faults)
+            raise bundle_load.damaged(bundle, faults)
         contents = bundle.contents
         click.echo(f"{bundle.identity}  {file}")
     words = f"{count(len(contents.files), 'file')}, {megabytes(contents.size)}, for sandbox {contents.sandbox}"
@@ -73,9 +73,9 @@ def verify(ctx: click.Context, file: Path) -> int:
 
 def list_(ctx: click.Context, file: Path | None, *, output: str) -> int:
     """Show what the bundle of this machine holds, or that in FILE: components with their versions and sizes."""
-    environment.start_log(verbose=ctx.obj)
+    command_context.start_log(verbose=ctx.obj)
     if file is None:
-        rows = _built(Store(environment.home().bundle))
+        rows = _built(Store(command_context.home().bundle))
     else:
         with opened(file) as bundle:
             rows = [_row(one, bundle.contents) for one in bundle.contents.components]
@@ -118,7 +118,7 @@ def _exported(name: str | None, say: Callable[[str], None]) -> Iterator[tuple[st
     if name is None:
         yield None
         return
-    with tempfile.TemporaryDirectory(prefix=".export-", dir=environment.home().cache) as folder:
+    with tempfile.TemporaryDirectory(prefix=".export-", dir=command_context.home().cache) as folder:
         told = export(session.brought_up(name), Path(folder), say)
         yield name, Path(folder)
     tell(told)
@@ -127,7 +127,7 @@ def _exported(name: str | None, say: Callable[[str], None]) -> Iterator[tuple[st
 @contextmanager
 def _at_work(title: str, progress: str, done: Callable[[], str]) -> Iterator[tuple[Store, Callable[[str], None]]]:
     """The bundle's cache, which nobody else changes meanwhile, and where to say how far the work is."""
-    home, report, started = environment.home(), reporter(progress), time.monotonic()
+    home, report, started = command_context.home(), reporter(progress), time.monotonic()
     files.make_private_dir(home.bundle)
     with files.exclusive(home.bundle, seconds=PATIENCE):
         report.began(title)

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import click
 
-from sandbox.certs.export import FORMATS, public_roots
-from sandbox.certs.keystore import Keystore
-from sandbox.cli import environment
+from sandbox.cli import command_context
 from sandbox.cli.options import find_spec
+from sandbox.components.certificates.export_formats import FORMATS, public_roots
+from sandbox.components.certificates.keystore import Keystore
 from sandbox.errors import SandboxError, UsageError
-from sandbox.host import files
+from sandbox.system import files
 
 BINARY = "p12"
 STDOUT = ("-", "/dev/stdout")  # the second may be a link to a regular file, and is not to be replaced by one
@@ -20,9 +20,9 @@ STDOUT = ("-", "/dev/stdout")  # the second may be a link to a regular file, and
 
 def run(ctx: click.Context, file: Path | None, name: str | None, *, form: str, out: Path) -> int:
     """Write the root for programs that read no trust store of the system. Never writes a key."""
-    environment.start_log(verbose=ctx.obj)
+    command_context.start_log(verbose=ctx.obj)
     spec = find_spec(file, name)
-    root = Keystore(environment.home().sandbox(spec.name).keys).root
+    root = Keystore(command_context.home().sandbox(spec.name).keys).root
     if not root.has_cert:
         raise SandboxError(f"{spec.name} has no certificates yet", fix="sandbox up makes them", id="authority")
     to_stdout = str(out) in STDOUT

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sandbox.certs.describe import describe
-from sandbox.certs.inventory import ROOT, Entry
-from sandbox.cluster.api import Cluster
+from sandbox.components.certificates.describe import describe
+from sandbox.components.certificates.inventory import ROOT, Entry
 from sandbox.errors import SandboxError
+from sandbox.kube.api import Cluster
 from sandbox.names import Names
-from sandbox.trust import stores
+from sandbox.truststore import stores
 
 # A cluster that is stopped refuses at once; one that hangs is not worth more of anybody's time.
 TIMEOUT = 3.0

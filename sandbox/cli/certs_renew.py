@@ -9,25 +9,25 @@ from pathlib import Path
 
 import click
 
-from sandbox import lifecycle
-from sandbox.cli import environment, session
+from sandbox.cli import command_context, session
 from sandbox.cli.console import reporter
 from sandbox.cli.options import find_spec
-from sandbox.cluster.api import Cluster
+from sandbox.components.certificates.authority_step import AuthorityStep
+from sandbox.components.ingress.https_step import HttpsStep
 from sandbox.errors import SandboxError, UsageError
+from sandbox.kube.api import Cluster
 from sandbox.names import Names
-from sandbox.steps.authority import AuthorityStep
-from sandbox.steps.https import HttpsStep
+from sandbox.plan import lifecycle
 
 
 def run(
     ctx: click.Context, file: Path | None, name: str | None, *, authority: bool, root: bool, yes: bool, progress: str
 ) -> int:
     """Renew the leaves now and wait until they are served."""
-    environment.start_log(verbose=ctx.obj)
-    environment.catch_signals()
+    command_context.start_log(verbose=ctx.obj)
+    command_context.catch_signals()
     spec = find_spec(file, name).model_copy(update={"push": None, "apply": ()})
-    names = environment.home().sandbox(spec.name)
+    names = command_context.home().sandbox(spec.name)
     with session.alone(spec.name):
         steps, _, _ = session.steps(spec)
         made = next(step for step in steps if isinstance(step, AuthorityStep))

@@ -10,13 +10,13 @@ from typing import Any
 
 import click
 
-from sandbox.certs.condition import State
-from sandbox.certs.inventory import ISSUING, LEAF, ROOT, Entry, inventory
-from sandbox.certs.keystore import Keystore
-from sandbox.certs.names import LOOPBACK_NETWORKS
-from sandbox.cli import environment
+from sandbox.cli import command_context
 from sandbox.cli.certs_places import Places, find_places
 from sandbox.cli.options import find_spec
+from sandbox.components.certificates.condition import State
+from sandbox.components.certificates.inventory import ISSUING, LEAF, ROOT, Entry, inventory
+from sandbox.components.certificates.keystore import Keystore
+from sandbox.components.certificates.subject_names import LOOPBACK_NETWORKS
 
 COLORS = {State.GOOD: "green", State.DUE: "yellow", State.BROKEN: "red"}
 DEPTH = {ROOT: 0, ISSUING: 1, LEAF: 2}
@@ -24,9 +24,9 @@ DEPTH = {ROOT: 0, ISSUING: 1, LEAF: 2}
 
 def run(ctx: click.Context, file: Path | None, name: str | None, *, output: str) -> int:
     """Show root, issuing authority and leaves, their days left and where they are."""
-    environment.start_log(verbose=ctx.obj)
+    command_context.start_log(verbose=ctx.obj)
     spec = find_spec(file, name)
-    names = environment.home().sandbox(spec.name)
+    names = command_context.home().sandbox(spec.name)
     entries = inventory(Keystore(names.keys), now=datetime.now(UTC))
     places = find_places(names, entries)
     if output == "json":

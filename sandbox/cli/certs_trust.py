@@ -10,26 +10,26 @@ from pathlib import Path
 
 import click
 
-from sandbox.certs.describe import describe
-from sandbox.cli import environment
+from sandbox.cli import command_context
 from sandbox.cli.options import find_spec
+from sandbox.components.certificates.describe import describe
 from sandbox.errors import SandboxError, UsageError
-from sandbox.host import files
-from sandbox.trust import machine, plan, stores
-from sandbox.trust.bundlefile import exports
-from sandbox.trust.change import Change, Holding, Kind, survey
-from sandbox.trust.perform import Performer
-from sandbox.trust.plan import Plan
-from sandbox.trust.record import Entry, Record
-from sandbox.trust.root import Root, parse
+from sandbox.system import files
+from sandbox.truststore import stores, trust_machine, trust_plan
+from sandbox.truststore.bundlefile import exports
+from sandbox.truststore.change import Change, Holding, Kind, survey
+from sandbox.truststore.perform import Performer
+from sandbox.truststore.trust_plan import Plan
+from sandbox.truststore.trust_record import Entry, Record
+from sandbox.truststore.trusted_root import Root, parse
 
 
 def trust(
     ctx: click.Context, file: Path | None, name: str | None, *, kinds: tuple[str, ...], yes: bool, dry_run: bool
 ) -> int:
     """Let browsers and tools of this machine trust the root. Asks first; `untrust` takes everything back."""
-    environment.start_log(verbose=ctx.obj)
-    names = environment.home().sandbox(find_spec(file, name).name)
+    command_context.start_log(verbose=ctx.obj)
+    names = command_context.home().sandbox(find_spec(file, name).name)
     if not names.root_certificate.is_file():
         raise SandboxError(f"{names.name} has no certificates yet", fix="sandbox up makes them", id="authority")
     pem = names.root_certificate.read_bytes()
@@ -38,7 +38,7 @@ def trust(
     with _Trust() as at:
         replaced = [one.root for one in at.noted if one.sandbox == names.name and one.root != root]
         wanted = [Kind(kind) for kind in kinds]
-        planned = plan.trust(root, replaced, at.holdings, at.machine, wanted)
+        planned = trust_plan.trust(root, replaced, at.holdings, at.machine, wanted)
         lines = [f"the root certificate of the sandbox {names.name}", *_facts(pem)]
         if not at.change(lines, planned, "change these stores?", yes=yes, dry_run=dry_run, sandbox=names.name):
             return 0
@@ -52,10 +52,10 @@ def trust(
 
 def untrust(ctx: click.Context, name: str | None, *, yes: bool, dry_run: bool) -> int:
     """Take the root of the sandbox NAME, by default the roots of all, out of every store that `trust` put it in."""
-    environment.start_log(verbose=ctx.obj)
+    command_context.start_log(verbose=ctx.obj)
     with _Trust() as at:
         meant = at.roots(name)
-        planned = plan.untrust(meant.__contains__, at.holdings, at.machine)
+        planned = trust_plan.untrust(meant.__contains__, at.holdings, at.machine)
         lines = [f"{root.common_name}, SHA-256 {root.sha256}" for root in sorted(meant, key=lambda one: one.label)]
         about = lines if planned.changes else ["no store holds a root that sandbox certs trust put there"]
         if at.change(about, planned, "remove these?", yes=yes, dry_run=dry_run):
@@ -67,8 +67,8 @@ class _Trust:
     """The stores of this machine and the record of what was put there, while no other command works on them."""
 
     def __init__(self) -> None:
-        home = environment.home()
-        self.machine = machine.here(home.trust)
+        home = command_context.home()
+        self.machine = trust_machine.here(home.trust)
         self.record = Record(home.trust)
         files.make_private_dir(home.trust)
         self._lock = files.exclusive(home.trust)
@@ -87,7 +87,7 @@ class _Trust:
         """Those of the sandbox `name`, noted or in its files, else those of all. Raises UsageError for none."""
         if name is None:
             return {root for one in self.holdings for root in one.entries} | {one.root for one in self.noted}
-        current = environment.home().sandbox(name).root_certificate
+        current = command_context.home().sandbox(name).root_certificate
         found = {parse(current.read_bytes())} if current.is_file() else set()
         found |= {one.root for one in self.noted if one.sandbox == name}
         if not found:

@@ -6,10 +6,10 @@ import json
 
 import click
 
-from sandbox import spec
-from sandbox.registry import imagelist
+from sandbox.config import schema
+from sandbox.images import images_yaml
 
-SCHEMAS = {"sandbox": spec.schema, "images": imagelist.schema}
+SCHEMAS = {"sandbox": schema.schema, "images": images_yaml.schema}
 
 
 def run(which: str) -> int:

@@ -10,9 +10,9 @@ from typing import Any
 
 import click
 
-from sandbox.api.world import DEFAULT_FILE
+from sandbox.app.context import DEFAULT_FILE
 from sandbox.cli.options import written
-from sandbox.document.source import KeyPath, read
+from sandbox.config.yaml_source import KeyPath, read
 
 # The account in a URL, as a proxy's may have one.
 _SECRET = re.compile(r"(://)[^/@]+@")

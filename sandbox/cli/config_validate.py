@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from sandbox.cli.options import written
-from sandbox.cli.push_talk import count
-from sandbox.cluster import manifests
-from sandbox.registry import imagelist
+from sandbox.cli.push_output import count
+from sandbox.images import images_yaml
+from sandbox.kube import manifests
 
 
 def run(file: Path | None, name: str | None) -> int:
@@ -17,7 +17,7 @@ def run(file: Path | None, name: str | None) -> int:
     spec = written(file, name)
     has = [f"name {spec.name}", f"domain {spec.domain}"]
     if spec.push:
-        has.append(count(len(imagelist.load(spec.push)), "image"))
+        has.append(count(len(images_yaml.load(spec.push)), "image"))
     if spec.apply:
         has.append(count(len(manifests.load(spec.apply)), "object"))
     click.echo(f"valid: {', '.join(has)}")

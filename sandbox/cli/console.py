@@ -11,8 +11,8 @@ from typing import Any, TextIO
 import click
 
 from sandbox.cli.streams import has_color, is_lively
-from sandbox.foreign import fit
 from sandbox.report import Reporter, Silent
+from sandbox.sanitize import fit
 
 
 def reporter(progress: str) -> Reporter:
@@ -23,7 +23,7 @@ def reporter(progress: str) -> Reporter:
         case "json":
             return JsonLines(sys.stderr)
         case "auto" if is_lively(sys.stderr):
-            from sandbox.cli.live import Live
+            from sandbox.cli.live_output import Live
 
             return Live()
         case _:

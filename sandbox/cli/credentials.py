@@ -14,20 +14,20 @@ from typing import Any
 import click
 from pydantic import TypeAdapter, ValidationError
 
-from sandbox.cli import environment, session
+from sandbox.cli import command_context, session
 from sandbox.cli.options import find_spec
-from sandbox.cluster.api import Cluster
-from sandbox.credentials.delivery import Delivery
-from sandbox.credentials.mint import mint, settled
-from sandbox.credentials.renewal import renew
-from sandbox.credentials.secret import Held
+from sandbox.components.credentials.kept_secret import Held
+from sandbox.components.credentials.pull_secrets import Delivery
+from sandbox.components.credentials.renewal import renew
+from sandbox.components.credentials.step import CredentialsStep
+from sandbox.components.credentials.token_exchange import mint, settled
+from sandbox.config.schema import Spec
+from sandbox.config.schema.credentials_schema import Credentials
+from sandbox.engine import Engine
 from sandbox.errors import SandboxError, UsageError
-from sandbox.host.engine import Engine
+from sandbox.kube.api import Cluster
 from sandbox.names import SYSTEM_NAMESPACE
-from sandbox.spec import Spec
-from sandbox.spec.credentials import Credentials
-from sandbox.steps import lookup
-from sandbox.steps.credentials import CredentialsStep
+from sandbox.plan import lookup
 
 IGNORED = "only what the spec lists or `sandbox credentials add` gave on this machine is requested and renewed"
 
@@ -46,7 +46,7 @@ class _Work:
     def of(cls, spec: Spec) -> _Work:
         """Raises SandboxError when it is not up, or not in a cluster of its own."""
         session.require_own_cluster(spec, "an account for pods")
-        names = environment.home().sandbox(spec.name)
+        names = command_context.home().sandbox(spec.name)
         if not names.kubeconfig.exists() or not Cluster(names.kubeconfig).is_up():
             raise SandboxError(f"{spec.name} is not up", fix="sandbox up", id="not-up")
         nodes = lookup.nodes(Engine.connect(), names)
@@ -85,7 +85,7 @@ def add(ctx: click.Context, /, kind: str, file: Path | None, name: str | None, *
 
 def list_(ctx: click.Context, file: Path | None, name: str | None, *, output: str) -> int:
     """List which accounts the cluster has, for whom and until when. Shows no secret."""
-    environment.start_log(verbose=ctx.obj)
+    command_context.start_log(verbose=ctx.obj)
     spec = find_spec(file, name)
     delivery = _Work.of(spec).delivery
     held, ignored = delivery.held(), delivery.ignored()
@@ -133,8 +133,8 @@ def refresh(ctx: click.Context, file: Path | None, name: str | None, *, secrets:
 
 @contextmanager
 def _changing(ctx: click.Context, file: Path | None, name: str | None) -> Iterator[_Work]:
-    environment.start_log(verbose=ctx.obj)
-    environment.catch_signals()
+    command_context.start_log(verbose=ctx.obj)
+    command_context.catch_signals()
     spec = find_spec(file, name)
     with session.alone(spec.name):
         yield _Work.of(spec)

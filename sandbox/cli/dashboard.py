@@ -11,29 +11,29 @@ from typing import Any
 
 import click
 
-from sandbox import lifecycle
-from sandbox.cli import environment, session
+from sandbox.cli import command_context, session
 from sandbox.cli.doctor import rows
 from sandbox.cli.options import find_spec
-from sandbox.dashboard import doorway, look
-from sandbox.dashboard.live import Live, Look
+from sandbox.dashboard import doorway, sandbox_state
+from sandbox.dashboard.poller import Live, Look
 from sandbox.dashboard.server import Dashboard
-from sandbox.host.engine import Engine
+from sandbox.engine import Engine
+from sandbox.plan import lifecycle
 
 FIRST = 5.0  # seconds that the first answer may wait for looks that have not ended
 
 
 def run(ctx: click.Context, file: Path | None, name: str | None, *, port: int | None, browser: bool | None) -> int:
     """Show every sandbox on a page of this machine, live and read only, until Ctrl-C."""
-    environment.start_log(verbose=ctx.obj)
-    spec, home, engine = find_spec(file, name), environment.home(), Engine.connect()
+    command_context.start_log(verbose=ctx.obj)
+    spec, home, engine = find_spec(file, name), command_context.home(), Engine.connect()
     steps, _, _ = session.steps(spec)
     surveys = {spec.name: partial(lifecycle.survey, steps)}
     live = Live(
         {
-            "sandboxes": Look(lambda: look.sandboxes(home, engine, surveys, now=datetime.now(UTC)), 2),
-            "edge": Look(lambda: look.attempt(partial(look.edge, home, engine)), 2),
-            "registries": Look(lambda: look.registries(home, engine), 10),
+            "sandboxes": Look(lambda: sandbox_state.sandboxes(home, engine, surveys, now=datetime.now(UTC)), 2),
+            "edge": Look(lambda: sandbox_state.attempt(partial(sandbox_state.edge, home, engine)), 2),
+            "registries": Look(lambda: sandbox_state.registries(home, engine), 10),
             "doctor": Look(lambda: [row.as_json() for row in rows(spec)], 30),
         }
     )
@@ -41,7 +41,7 @@ def run(ctx: click.Context, file: Path | None, name: str | None, *, port: int | 
     page = Dashboard(partial(_state, live, door), port=port or 0)
     live.start()
     click.echo(page.url)
-    if environment.has_desktop() if browser is None else browser:
+    if command_context.has_desktop() if browser is None else browser:
         try:
             door.enter_context(doorway.opened(page.url, Path.home()))
         except OSError as error:

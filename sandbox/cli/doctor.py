@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sandbox.cli import environment
+from sandbox.cli import command_context
 from sandbox.cli.options import find_spec
 from sandbox.errors import SandboxError
 
 if TYPE_CHECKING:
+    from sandbox.config.schema import Settled, Spec
+    from sandbox.doctor.doctor_context import Scene
     from sandbox.doctor.row import Row
-    from sandbox.doctor.scene import Scene
-    from sandbox.spec import Settled, Spec
 
 MARKS = {"ok": ("✓", "green"), "warn": ("!", "yellow"), "error": ("✗", "red"), "skipped": ("·", "white")}
 WIDTH = 24
@@ -31,7 +31,7 @@ BRIEF, PATIENT = 3.0, 15.0
 
 def machine(ctx: click.Context, file: Path | None, name: str | None, *, output: str, fix: bool, seconds: float) -> int:
     """Look at the engine, the machine and the sandbox's parts; the default. Takes three seconds at most."""
-    environment.start_log(verbose=ctx.obj)
+    command_context.start_log(verbose=ctx.obj)
     return _show(rows(find_spec(file, name), file=file, name=name, fix=fix, seconds=seconds), output)
 
 
@@ -49,15 +49,15 @@ def rows(
     found = run(checks, scene, seconds=max(seconds + began - time.monotonic(), LEAST))
     if not fix:
         return found
-    from sandbox.doctor.mend import mend
+    from sandbox.doctor.repair import mend
 
     return mend(checks, found, scene)
 
 
 def tls(ctx: click.Context, host: str, file: Path | None, name: str | None, *, output: str) -> int:
     """Follow a request to https://HOST (a name, with :PORT if need be) and stop at the first step that fails."""
-    environment.start_log(verbose=ctx.obj)
-    from sandbox.doctor.tls.walk import examine
+    command_context.start_log(verbose=ctx.obj)
+    from sandbox.doctor.tls.tls_pipeline import examine
 
     given = file is not None or name is not None
     scene = scene_of(find_spec(file, name), file=file, name=name, seconds=PATIENT)
@@ -66,9 +66,9 @@ def tls(ctx: click.Context, host: str, file: Path | None, name: str | None, *, o
 
 def network(ctx: click.Context, file: Path | None, name: str | None, *, output: str, to: str | None) -> int:
     """Follow the way out of the cluster from a pod, which is gone afterwards: names, this machine, TCP, TLS."""
-    environment.start_log(verbose=ctx.obj)
+    command_context.start_log(verbose=ctx.obj)
     from sandbox.cli.session import require_own_cluster
-    from sandbox.doctor.outbound.walk import DESTINATION, examine
+    from sandbox.doctor.egress.egress_pipeline import DESTINATION, examine
 
     spec = find_spec(file, name)
     require_own_cluster(spec, "a way out that could be tried")
@@ -98,18 +98,18 @@ def _symptoms(spec: Spec) -> tuple[str, ...]:
 
 def scene_of(spec: Spec, *, file: Path | None = None, name: str | None = None, seconds: float = BRIEF) -> Scene:
     """What there is to look at: this machine, its engine if one answers, and the sandbox of the spec."""
-    from sandbox import preflight
-    from sandbox.doctor.scene import Contact, Scene, reach
+    from sandbox.app import requirements
+    from sandbox.doctor.doctor_context import Contact, Scene, reach
 
-    home, contact = environment.home(), reach(seconds * 2 / 3)
+    home, contact = command_context.home(), reach(seconds * 2 / 3)
     which = f" -f {file}" if file else f" {name}" if name else ""
-    settled = preflight.settle(spec, home, contact.engine) if isinstance(contact, Contact) else _usual(spec)
+    settled = requirements.settle(spec, home, contact.engine) if isinstance(contact, Contact) else _usual(spec)
     return Scene(settled, home, dict(os.environ), contact, datetime.now(UTC), which, seconds)
 
 
 def _usual(spec: Spec) -> Settled:
     """The spec with the usual ports for those that only an engine could tell."""
-    from sandbox.spec import Settled
+    from sandbox.config.schema import Settled
 
     usual = Settled()
     https = tuple(port for port in spec.proxy.ports if port != "auto") or usual.proxy.ports

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import click
 
-from sandbox.api.export import Exported, export
-from sandbox.cli import environment, session
+from sandbox.app.export_project import Exported, export
+from sandbox.cli import command_context, session
 from sandbox.cli.console import reporter
-from sandbox.foreign import fit
+from sandbox.sanitize import fit
 
 
 def run(ctx: click.Context, folder: Path, name: str | None, *, progress: str) -> int:
     """Write a sandbox as a folder that brings the same one up elsewhere."""
-    environment.start_log(verbose=ctx.obj)
-    environment.catch_signals()
+    command_context.start_log(verbose=ctx.obj)
+    command_context.catch_signals()
     spec = session.brought_up(name)
     talk, started, title = reporter(progress), time.monotonic(), f"Export of {spec.name}"
     talk.began(title)

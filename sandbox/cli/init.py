@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
+from sandbox.config.schema import Spec
 from sandbox.errors import UsageError
-from sandbox.host import files, ports
-from sandbox.scaffold import project
-from sandbox.scaffold.look import look
-from sandbox.spec import Spec
+from sandbox.init import project_files
+from sandbox.init.detect import look
+from sandbox.system import files, host_ports
 
 LOCAL = "127.0.0.1"
 HTTPS = (443, 8443)
@@ -20,17 +20,17 @@ def run(folder: Path, *, name: str | None) -> int:
     """Write a commented sandbox.yaml for this folder, from what it has; never overwrites anything."""
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder", fix=f"mkdir {folder}, or name another")
-    if (folder / project.SPEC).exists():
+    if (folder / project_files.SPEC).exists():
         raise UsageError(
-            f"{folder / project.SPEC} is there already",
+            f"{folder / project_files.SPEC} is there already",
             fix="`sandbox config validate` says whether it is right; or move it away",
         )
     found = look(folder)
-    name = Spec.default(name).name if name else project.name_of(folder.absolute().name, found)
-    wanted = project.registry_port(found)
-    registry = wanted if ports.is_free(LOCAL, wanted) else ports.next_free(LOCAL, wanted)
-    https = None if all(ports.is_free(LOCAL, port) for port in HTTPS) else ("auto", "auto")
-    written = project.files(name, found, registry=registry, https=https)
+    name = Spec.default(name).name if name else project_files.name_of(folder.absolute().name, found)
+    wanted = project_files.registry_port(found)
+    registry = wanted if host_ports.is_free(LOCAL, wanted) else host_ports.next_free(LOCAL, wanted)
+    https = None if all(host_ports.is_free(LOCAL, port) for port in HTTPS) else ("auto", "auto")
+    written = project_files.files(name, found, registry=registry, https=https)
     kept = [path for path in written if (folder / path).exists()]
     for path, text in sorted(written.items(), key=_spec_last):
         if path not in kept:
@@ -39,7 +39,7 @@ def run(folder: Path, *, name: str | None) -> int:
             click.echo(f"wrote {folder / path}")
     for path in kept:
         click.echo(f"kept  {folder / path}   (it was there)")
-    for app in project.without_port(found.apps):
+    for app in project_files.without_port(found.apps):
         click.echo(f"note  no port is known of {app}: EXPOSE it in its Dockerfile, or add a Service", err=True)
     click.echo("next  sandbox up --plan   shows what it makes; sandbox up makes it")
     return 0
@@ -47,4 +47,4 @@ def run(folder: Path, *, name: str | None) -> int:
 
 def _spec_last(item: tuple[str, str]) -> bool:
     """Until the spec is there, all this can be done again."""
-    return item[0] == project.SPEC
+    return item[0] == project_files.SPEC

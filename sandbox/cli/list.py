@@ -6,21 +6,20 @@ import json
 
 import click
 
-from sandbox.cli import environment, session
-from sandbox.host import own
-from sandbox.host.engine import Engine
+from sandbox.cli import command_context, session
+from sandbox.components.edge import routes
+from sandbox.engine import Engine, labelled
 from sandbox.names import LABEL
-from sandbox.proxy import routes
-from sandbox.steps import lookup
+from sandbox.plan import lookup
 
 
 def run(ctx: click.Context, *, output: str) -> int:
     """List the sandboxes of this machine."""
-    environment.start_log(verbose=ctx.obj)
-    home = environment.home()
+    command_context.start_log(verbose=ctx.obj)
+    home = command_context.home()
     engine = Engine.connect()
     known = {route.name: route.domain for folder in (home.edge, home.passthrough) for route in routes.load(folder)}
-    ours = own.containers(engine, home)
+    ours = labelled.containers(engine, home)
     names = sorted({one.labels[LABEL] for one in ours if one.labels[LABEL]} | known.keys())
     rows = []
     for name in names:

@@ -11,62 +11,62 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sandbox.cli import environment
+from sandbox.cli import command_context
 from sandbox.cli.doctor import PATIENT, scene_of
 from sandbox.cli.options import find_spec
 
 if TYPE_CHECKING:
-    from sandbox.doctor.scene import Scene
-    from sandbox.host.engine import Engine
+    from sandbox.config.schema import Spec
+    from sandbox.doctor.doctor_context import Scene
+    from sandbox.engine import Engine
     from sandbox.names import Names
-    from sandbox.spec import Spec
-    from sandbox.support.gather import Part
+    from sandbox.support_bundle.gather import Part
 
 SECONDS = 120.0
 
 
 def run(ctx: click.Context, file: Path | None, name: str | None, *, output: Path | None) -> int:
     """Gather logs, states and settings in one archive for a report, without secrets; works on a broken sandbox too."""
-    environment.start_log(verbose=ctx.obj)
-    from sandbox.support import archive, known
-    from sandbox.support.gather import gather
-    from sandbox.support.redaction import Redaction
+    command_context.start_log(verbose=ctx.obj)
+    from sandbox.support_bundle import known_secrets, report_archive
+    from sandbox.support_bundle.gather import gather
+    from sandbox.support_bundle.redaction import Redaction
 
     spec = find_spec(file, name)
     path = output or Path(f"sandbox-{spec.name}-{time.strftime('%Y%m%d-%H%M%S')}.tar.gz")
-    archive.require_absent(path)
+    report_archive.require_absent(path)
     scene = scene_of(spec, file=file, name=name, seconds=PATIENT)
     texts = gather(_parts(spec, scene), seconds=SECONDS)
-    held = known.in_the_cluster(scene.names.kubeconfig, scene.spec.namespace)
-    redact = Redaction((*known.on_this_machine(scene.home, spec, os.environ), *held))
-    archive.write(path, {place: redact(text) for place, text in texts.items()})
+    held = known_secrets.in_the_cluster(scene.names.kubeconfig, scene.spec.namespace)
+    redact = Redaction((*known_secrets.on_this_machine(scene.home, spec, os.environ), *held))
+    report_archive.write(path, {place: redact(text) for place, text in texts.items()})
     click.echo(path)
     click.echo(f"{len(texts)} files, secrets removed; look through it before you give it to others", err=True)
     return 0
 
 
 def _parts(spec: Spec, scene: Scene) -> dict[str, Part]:
-    from sandbox.cluster.api import Cluster
-    from sandbox.doctor.scene import Contact
-    from sandbox.support import cluster, machine
+    from sandbox.doctor.doctor_context import Contact
+    from sandbox.kube.api import Cluster
+    from sandbox.support_bundle import cluster_state, machine_state
 
     parts: dict[str, Part] = {
-        "logs": lambda: machine.logs(scene.home, scene.names),
-        "configurations": lambda: machine.configurations(scene),
-        "versions": lambda: machine.versions(scene),
+        "logs": lambda: machine_state.logs(scene.home, scene.names),
+        "configurations": lambda: machine_state.configurations(scene),
+        "versions": lambda: machine_state.versions(scene),
         "doctor": lambda: _doctor(scene),
     }
     if isinstance(scene.contact, Contact):
         engine = scene.contact.engine
         parts |= {
             "status": lambda: _status(spec),
-            "containers": lambda: machine.containers(engine, scene.home),
+            "containers": lambda: machine_state.containers(engine, scene.home),
             "nodes": lambda: _nodes(engine, scene.names),
         }
     if scene.names.kubeconfig.exists():
         parts |= {
-            "objects": lambda: cluster.objects(Cluster(scene.names.kubeconfig), scene.spec.namespace),
-            "pods": lambda: cluster.pods(Cluster(scene.names.kubeconfig), scene.spec.namespace),
+            "objects": lambda: cluster_state.objects(Cluster(scene.names.kubeconfig), scene.spec.namespace),
+            "pods": lambda: cluster_state.pods(Cluster(scene.names.kubeconfig), scene.spec.namespace),
         }
     return parts
 
@@ -80,8 +80,8 @@ def _doctor(scene: Scene) -> Iterator[tuple[str, str]]:
 
 
 def _status(spec: Spec) -> Iterator[tuple[str, str]]:
-    from sandbox import lifecycle
     from sandbox.cli import session
+    from sandbox.plan import lifecycle
 
     found = lifecycle.survey(session.steps(spec)[0])
     rows = [{"step": step.name, "state": status.state.value, "detail": status.detail} for step, status in found]
@@ -90,9 +90,9 @@ def _status(spec: Spec) -> Iterator[tuple[str, str]]:
 
 def _nodes(engine: Engine, names: Names) -> Iterator[tuple[str, str]]:
     """What the nodes tell; a cluster of this name may be another user's. Raises NameTaken."""
-    from sandbox.host import own
-    from sandbox.steps import lookup
-    from sandbox.support import cluster
+    from sandbox.engine import labelled
+    from sandbox.plan import lookup
+    from sandbox.support_bundle import cluster_state
 
-    own.require(engine, names)
-    yield from cluster.nodes(lookup.nodes(engine, names))
+    labelled.require(engine, names)
+    yield from cluster_state.nodes(lookup.nodes(engine, names))

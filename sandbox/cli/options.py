@@ -14,8 +14,8 @@ from sandbox.cli.lazy import FORMS
 from sandbox.errors import SandboxError, UsageError
 
 if TYPE_CHECKING:
-    from sandbox.spec import Spec
-    from sandbox.spec.origin import Origin
+    from sandbox.config.schema import Spec
+    from sandbox.config.schema.origin_schema import Origin
 
 # Seconds to wait for another command on the same sandbox: longer than any `up` takes.
 PATIENCE = 600.0
@@ -82,7 +82,7 @@ def _remembered(ctx: click.Context, param: click.Parameter, value: str) -> str:
 
 def find_spec(file: Path | None, name: str | None) -> Spec:
     """The spec as it is written (`written`), with the cluster that there is where it says nothing of one."""
-    from sandbox.api.world import as_made
+    from sandbox.app.context import as_made
 
     return as_made(written(file, name))
 
@@ -93,8 +93,8 @@ def written(file: Path | None, name: str | None, *, called: str | None = None) -
     With NAME alone it is the one that this sandbox was last brought up with, else the default one of that name. A
     fetched FILE without a name has that of the folder `called`.
     """
-    from sandbox.api.world import DEFAULT_FILE, read
-    from sandbox.spec import Spec
+    from sandbox.app.context import DEFAULT_FILE, read
+    from sandbox.config.schema import Spec
 
     if file is not None:
         spec = read(file, called=called)
@@ -111,20 +111,20 @@ def written(file: Path | None, name: str | None, *, called: str | None = None) -
 
 def origin_of(file: Path | None, name: str | None) -> Origin | None:
     """Where that spec comes from; None where it is the one that is remembered, whose origin is too."""
-    from sandbox.api.world import DEFAULT_FILE
-    from sandbox.cli import environment
-    from sandbox.spec.origin import Origin
+    from sandbox.app.context import DEFAULT_FILE
+    from sandbox.cli import command_context
+    from sandbox.config.schema.origin_schema import Origin
 
     if file is not None or (name is None and DEFAULT_FILE.exists()):
         return Origin.of(file or DEFAULT_FILE)
-    return None if name and environment.home().sandbox(name).spec.exists() else Origin()
+    return None if name and command_context.home().sandbox(name).spec.exists() else Origin()
 
 
 def _known(default: Spec) -> Spec:
     """The spec that is remembered of a sandbox; the default one when there is none, or none that can be read."""
-    from sandbox.cli import environment
-    from sandbox.steps import remembered
+    from sandbox.cli import command_context
+    from sandbox.plan import saved_spec
 
     with contextlib.suppress(SandboxError):
-        return remembered.load(environment.home().sandbox(default.name)) or default
+        return saved_spec.load(command_context.home().sandbox(default.name)) or default
     return default

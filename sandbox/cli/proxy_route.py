@@ -12,46 +12,46 @@ from typing import Any
 import click
 from pydantic import TypeAdapter, ValidationError
 
-from sandbox.certs.keystore import Keystore
-from sandbox.cli import environment, session
+from sandbox.cli import command_context, session
+from sandbox.components.certificates.keystore import Keystore
+from sandbox.components.edge import extra_routes, route_status, routes
+from sandbox.components.edge.container import EdgeContainer
+from sandbox.components.edge.extra_routes import ByHand
+from sandbox.components.edge.haproxy_admin import Unreachable
+from sandbox.components.edge.routes import Host as RoutedHost
+from sandbox.components.edge.routes import Route
+from sandbox.components.edge.step import EdgeStep
+from sandbox.components.ingress import step as ingress_step
+from sandbox.components.ingress.traefik import elsewhere
+from sandbox.config.schema.values import Host, Upstream
+from sandbox.engine import Bind, Engine
 from sandbox.errors import SandboxError, UsageError
-from sandbox.host import files
-from sandbox.host.engine import Bind, Engine
-from sandbox.host.waiting import WaitTimeout, wait_until
-from sandbox.ingress.traefik import elsewhere
 from sandbox.names import EDGE_LEAF, Home
-from sandbox.proxy import byhand, overview, routes
-from sandbox.proxy.byhand import ByHand
-from sandbox.proxy.container import EdgeContainer
-from sandbox.proxy.control import Unreachable
-from sandbox.proxy.routes import Host as RoutedHost
-from sandbox.proxy.routes import Route
-from sandbox.spec.values import Host, Upstream
-from sandbox.steps import ingress
-from sandbox.steps.edge import EdgeStep
+from sandbox.system import files
+from sandbox.system.wait import WaitTimeout, wait_until
 
 PATIENCE = 5.0
 
 
 def add(ctx: click.Context, host: str, upstream: str, *, name: str | None) -> int:
     """Lead https://HOST to UPSTREAM (HOST:PORT), a server outside the cluster that speaks plain HTTP."""
-    environment.start_log(verbose=ctx.obj)
+    command_context.start_log(verbose=ctx.obj)
     _check(Host, host)
     _check(Upstream, upstream)
-    home = environment.home()
+    home = command_context.home()
     route = _owner(home, host, name)
-    if any(one.host == host and one.sandbox != route.name for one in byhand.load(home.edge)):
+    if any(one.host == host and one.sandbox != route.name for one in extra_routes.load(home.edge)):
         raise UsageError(f"{host} is another sandbox's", fix=f"sandbox proxy route remove {host}")
     with session.alone(route.name):
         wanted = ByHand(host, route.name, upstream)
         asked = replace(route, hosts=(*route.hosts, RoutedHost(host)))
-        known = byhand.merged(routes.load(home.edge), byhand.load(home.edge))
+        known = extra_routes.merged(routes.load(home.edge), extra_routes.load(home.edge))
         routes.require_unclaimed(asked, (*known, *routes.load(home.passthrough)))
-        others = (one for one in byhand.load(home.edge) if one.host != host)
+        others = (one for one in extra_routes.load(home.edge) if one.host != host)
         # Before it is kept: the authority may not be allowed to vouch for it.
         _issue(home, route, (*others, wanted))
         with files.exclusive(home.edge):
-            byhand.save(home.edge, wanted)
+            extra_routes.save(home.edge, wanted)
         _take_in(home, route)
     click.echo(f"https://{host} leads to {upstream}")
     trouble = _trouble(home, host)
@@ -63,17 +63,17 @@ def add(ctx: click.Context, host: str, upstream: str, *, name: str | None) -> in
 
 def remove(ctx: click.Context, host: str) -> int:
     """Forget HOST, which was added by `add`."""
-    environment.start_log(verbose=ctx.obj)
-    home = environment.home()
-    found = next((one for one in byhand.load(home.edge) if one.host == host), None)
+    command_context.start_log(verbose=ctx.obj)
+    home = command_context.home()
+    found = next((one for one in extra_routes.load(home.edge) if one.host == host), None)
     if found is None:
         raise UsageError(f"no route was added for {host}", fix="sandbox proxy route list shows those that were")
     with session.alone(found.sandbox):
         with files.exclusive(home.edge):
-            byhand.remove(home.edge, host)
+            extra_routes.remove(home.edge, host)
         route = routes.find(routes.load(home.edge), found.sandbox)
         if route:
-            _issue(home, route, byhand.load(home.edge))
+            _issue(home, route, extra_routes.load(home.edge))
             _take_in(home, route)
     click.echo(f"{host} is forgotten")
     return 0
@@ -81,8 +81,8 @@ def remove(ctx: click.Context, host: str) -> int:
 
 def show(ctx: click.Context, *, output: str) -> int:
     """List what was added by `add`."""
-    environment.start_log(verbose=ctx.obj)
-    found = byhand.load(environment.home().edge)
+    command_context.start_log(verbose=ctx.obj)
+    found = extra_routes.load(command_context.home().edge)
     if output == "json":
         click.echo(json.dumps([asdict(one) for one in found], indent=2))
     else:
@@ -121,7 +121,7 @@ def _fitting(known: Sequence[Route], host: str, name: str | None) -> list[Route]
 
 def _issue(home: Home, route: Route, added: Sequence[ByHand]) -> None:
     """See that there is a certificate for exactly the hosts that end at the edge."""
-    hosts = byhand.ending(route.hosts, added, route.name, route.aliases)
+    hosts = extra_routes.ending(route.hosts, added, route.name, route.aliases)
     if hosts:
         Keystore(home.sandbox(route.name).keys).leaf(EDGE_LEAF, hosts, now=datetime.now(UTC))
 
@@ -138,9 +138,9 @@ def _take_in(home: Home, route: Route) -> None:
     nodes = (route.upstream, *route.replicas)
     step = EdgeStep(engine, names, lambda: nodes, found.image, route.domain, binds, route.hosts, route.aliases)
     replace(step, network=route.network, proof=route.proof).take_in()
-    hosts = byhand.leaving(route.hosts, byhand.load(home.edge), route.name)
+    hosts = extra_routes.leaving(route.hosts, extra_routes.load(home.edge), route.name)
     with suppress(SandboxError):  # a cluster that does not answer is told by up
-        ingress.replace(names, elsewhere(hosts))
+        ingress_step.replace(names, elsewhere(hosts))
 
 
 def _trouble(home: Home, host: str) -> str | None:
@@ -148,8 +148,8 @@ def _trouble(home: Home, host: str) -> str | None:
     box = EdgeContainer.of(Engine.connect(), home)
 
     def unsettled() -> str | None:
-        known = byhand.merged(routes.load(home.edge), byhand.load(home.edge))
-        way = next(way for way in overview.ways(known, box.control.servers()) if way.host == host)
+        known = extra_routes.merged(routes.load(home.edge), extra_routes.load(home.edge))
+        way = next(way for way in route_status.ways(known, box.control.servers()) if way.host == host)
         return next(
             (one.last_check or one.health for one in way.servers if one.health != "UP" or not one.last_check), None
         )

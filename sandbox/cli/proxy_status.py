@@ -10,29 +10,29 @@ from typing import Any
 
 import click
 
-from sandbox.certs.inventory import inventory
-from sandbox.certs.keystore import Keystore
-from sandbox.cli import environment
-from sandbox.host.engine import Engine
+from sandbox.cli import command_context
+from sandbox.components.certificates.inventory import inventory
+from sandbox.components.certificates.keystore import Keystore
+from sandbox.components.edge import extra_routes, routes
+from sandbox.components.edge.container import EdgeContainer, surplus
+from sandbox.components.edge.haproxy_admin import Server, Unreachable
+from sandbox.components.edge.route_status import ENDS, Way, ways
+from sandbox.engine import Engine
 from sandbox.names import EDGE_LEAF, Home
-from sandbox.proxy import byhand, routes
-from sandbox.proxy.container import EdgeContainer, surplus
-from sandbox.proxy.control import Server, Unreachable
-from sandbox.proxy.overview import ENDS, Way, ways
 
 COLORS = {"UP": "green", "DOWN": "red"}
 
 
 def run(ctx: click.Context, *, output: str) -> int:
     """Show every host or domain, where it leads, and how it stands there."""
-    environment.start_log(verbose=ctx.obj)
-    home = environment.home()
+    command_context.start_log(verbose=ctx.obj)
+    home = command_context.home()
     box = EdgeContainer.of(Engine.connect(), home)
     known = routes.load(home.edge)
     container = box.find()
     running = container is not None and container.running
     servers = _servers(box) if running else None
-    found = ways(byhand.merged(known, byhand.load(home.edge)), servers or ())
+    found = ways(extra_routes.merged(known, extra_routes.load(home.edge)), servers or ())
     days = {name: _days_left(home, name) for name in {way.sandbox for way in found if way.mode == ENDS}}
     ports = sorted(bind for binds in container.published.values() for bind in binds) if container else []
     unasked = surplus(container, known) if container else frozenset()

@@ -7,20 +7,20 @@ from pathlib import Path
 
 import click
 
-from sandbox.cli import environment
+from sandbox.cli import command_context
 from sandbox.cli.options import find_spec
-from sandbox.cluster.api import Cluster
+from sandbox.components.edge import extra_routes, lan_names, routes
+from sandbox.components.edge.routes import Route
+from sandbox.components.ingress.default_backend import hosts_of
 from sandbox.errors import SandboxError, UsageError
-from sandbox.ingress.page import hosts_of
+from sandbox.kube.api import Cluster
 from sandbox.names import Home
-from sandbox.proxy import byhand, lan, routes
-from sandbox.proxy.routes import Route
 
 
 def run(ctx: click.Context, host: str | None, file: Path | None, name: str | None, *, qr: bool) -> int:
     """Print the URL of HOST, or of every host of the sandbox."""
-    environment.start_log(verbose=ctx.obj)
-    home, spec = environment.home(), find_spec(file, name)
+    command_context.start_log(verbose=ctx.obj)
+    home, spec = command_context.home(), find_spec(file, name)
     route = _route(home, spec.name)
     found = _urls(route, (host,) if host else _hosts(home, route))
     if not found:
@@ -50,15 +50,15 @@ def _route(home: Home, name: str) -> Route:
 def _hosts(home: Home, route: Route) -> tuple[str, ...]:
     """Every host that the cluster or the proxy answers, else the domain itself."""
     found = set(hosts_of(Cluster(home.sandbox(route.name).kubeconfig).list("networking.k8s.io/v1", "Ingress")))
-    found |= {one.host for one in (*route.hosts, *byhand.hosts(byhand.load(home.edge), route.name))}
+    found |= {one.host for one in (*route.hosts, *extra_routes.hosts(extra_routes.load(home.edge), route.name))}
     return tuple(sorted(found)) or (route.domain,)
 
 
 def _urls(route: Route, hosts: tuple[str, ...]) -> tuple[str, ...]:
-    opened = [port for address, port in route.listen if lan.is_open(address)]
+    opened = [port for address, port in route.listen if lan_names.is_open(address)]
     if opened and route.aliases:
-        return lan.urls(hosts, domain=route.domain, aliases=route.aliases, port=opened[0])
-    return tuple(lan.url(host, route.listen[0][1]) for host in hosts)
+        return lan_names.urls(hosts, domain=route.domain, aliases=route.aliases, port=opened[0])
+    return tuple(lan_names.url(host, route.listen[0][1]) for host in hosts)
 
 
 def _code(url: str) -> str:

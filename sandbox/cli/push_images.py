@@ -11,27 +11,28 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sandbox.cli import environment, push_report
+from sandbox.cli import command_context, push_report
 from sandbox.cli.options import find_spec
-from sandbox.cli.push_talk import Talk, count, megabytes, talk
+from sandbox.cli.push_output import Talk, count, megabytes, talk
+from sandbox.config.schema import Spec
 from sandbox.errors import SandboxError, UsageError
-from sandbox.registry import address, imagelist
-from sandbox.registry.compression import Compression
-from sandbox.registry.credential import Keychain
-from sandbox.registry.imagelist import Entry, FromBuild, FromDaemon, FromRegistry
-from sandbox.registry.lock import Lock
-from sandbox.registry.lockfile import LockFile
-from sandbox.registry.progress import Result
-from sandbox.registry.promise import Promise
-from sandbox.registry.push import PushFailed, push
-from sandbox.registry.sources.remote import host_platform
-from sandbox.registry.sources.source import Daemon
-from sandbox.registry.target import Target
-from sandbox.spec import Spec
+from sandbox.images import images_yaml
+from sandbox.images.images_yaml import Entry, FromBuild, FromDaemon, FromRegistry
+from sandbox.images.lock_check import Promise
+from sandbox.images.lock_entries import Lock
+from sandbox.images.lockfile import LockFile
+from sandbox.images.progress import Result
+from sandbox.images.push import PushFailed, push
+from sandbox.images.sources.image_source import Daemon
+from sandbox.images.sources.remote import host_platform
+from sandbox.images.target import Target
+from sandbox.oci import address
+from sandbox.oci.compression import Compression
+from sandbox.oci.credential import Keychain
 
 if TYPE_CHECKING:
-    from sandbox.cli.push_mend import Mend
     from sandbox.cli.push_prune import Pruning
+    from sandbox.cli.push_repair import Mend
 
 
 def run(
@@ -54,17 +55,17 @@ def run(
 ) -> int:
     """Push the images of MANIFEST (by default the spec's `push`) into the registry; only what is missing crosses."""
     if schema:
-        push_report.show_json(imagelist.schema())
+        push_report.show_json(images_yaml.schema())
         return 0
     if locked and update:
         raise UsageError("--locked and --update contradict each other", fix="give one of them")
-    environment.start_log(verbose=ctx.obj)
-    environment.catch_signals("stopping", "what has arrived is not sent again; go on: sandbox push-images")
+    command_context.start_log(verbose=ctx.obj)
+    command_context.catch_signals("stopping", "what has arrived is not sent again; go on: sandbox push-images")
     spec = find_spec(file, None)
     chosen = manifest or spec.push
     if chosen is None:
         raise UsageError("no manifest of images", fix="name one, or write `push: images.yaml` in sandbox.yaml")
-    work = _Work.of(chosen, registry or _own(spec), locked, update, packing, environment.keychain(spec.credentials))
+    work = _Work.of(chosen, registry or _own(spec), locked, update, packing, command_context.keychain(spec.credentials))
     whose = "" if registry or spec.registry.external else spec.name
     pruning = _pruning(work, whose) if prune else None
     if dry_run:
@@ -92,7 +93,7 @@ def _turn(whose: str, progress: str) -> AbstractContextManager[None]:
 
 
 def _mender(spec: Spec, registry: str | None) -> Mend | None:
-    from sandbox.cli.push_mend import mender
+    from sandbox.cli.push_repair import mender
 
     return mender(spec, registry)
 
@@ -148,7 +149,7 @@ class _Work:
         """The Docker Engine, when an image comes from it."""
         if not any(isinstance(entry, FromDaemon | FromBuild) for entry in self.entries):
             return None
-        from sandbox.host.engine import Engine
+        from sandbox.engine import Engine
 
         return Engine.connect()
 
@@ -164,7 +165,7 @@ class _Work:
             compression=self.compression,
             promised=self.promised,
             keychain=self.keychain,
-            spool=environment.home().spool,
+            spool=command_context.home().spool,
         )
 
     def keep(self, results: Sequence[Result]) -> None:
@@ -234,7 +235,7 @@ def _show(results: Sequence[Result], report: Mapping[str, Any], output: str, spe
 
 
 def _verify(work: _Work, results: Sequence[Result], speaking: Talk, mend: Mend | None) -> int:
-    from sandbox.registry.verify import VerifyFailed
+    from sandbox.images.verify import VerifyFailed
 
     speaking.verifying(len(results))
     try:
@@ -251,9 +252,9 @@ def _verify(work: _Work, results: Sequence[Result], speaking: Talk, mend: Mend |
 
 
 def _read_back(work: _Work, results: Sequence[Result]) -> int:
-    from sandbox.registry.client import Client
-    from sandbox.registry.progress import Silent
-    from sandbox.registry.verify import verify
+    from sandbox.images.progress import Silent
+    from sandbox.images.verify import verify
+    from sandbox.oci.client import Client
 
     by_name = {str(entry.target): entry.target for entry in work.entries}
     with Client(work.registry, keychain=work.keychain) as client:
@@ -261,7 +262,7 @@ def _read_back(work: _Work, results: Sequence[Result]) -> int:
 
 
 def _foretell(work: _Work, pruning: Pruning | None, output: str) -> int:
-    from sandbox.registry.forecast import forecast
+    from sandbox.images.dry_run import forecast
 
     forecasts = forecast(
         work.entries,

@@ -9,13 +9,13 @@ from functools import cached_property
 
 import click
 
-from sandbox.cli.push_talk import count
+from sandbox.cli.push_output import count
 from sandbox.errors import SandboxError, UsageError
-from sandbox.registry import address
-from sandbox.registry.client import Client
-from sandbox.registry.credential import Keychain
-from sandbox.registry.prune import Unlisted, prune, unlisted
-from sandbox.registry.target import Target
+from sandbox.images.prune import Unlisted, prune, unlisted
+from sandbox.images.target import Target
+from sandbox.oci import address
+from sandbox.oci.client import Client
+from sandbox.oci.credential import Keychain
 
 CONFIG = "/etc/distribution/config.yml"
 
@@ -71,7 +71,7 @@ class Pruning:
         where = address.parse(self._registry)
         if where.is_loopback:
             with contextlib.suppress(SandboxError):
-                from sandbox.host.engine import Engine
+                from sandbox.engine import Engine
 
                 return Engine.connect().publisher(where.port) or "CONTAINER"
         return "CONTAINER"

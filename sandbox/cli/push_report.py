@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sandbox.cli.push_talk import count, megabytes
+from sandbox.cli.push_output import count, megabytes
 from sandbox.errors import SandboxError
-from sandbox.registry.progress import Result
-from sandbox.registry.push import PushFailed
+from sandbox.images.progress import Result
+from sandbox.images.push import PushFailed
 
 if TYPE_CHECKING:
-    from sandbox.registry.forecast import Forecast
+    from sandbox.images.dry_run import Forecast
 
 
 def pushed(results: Sequence[Result], failure: PushFailed | None, sent: int, seconds: float) -> dict[str, Any]:

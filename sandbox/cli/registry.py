@@ -9,27 +9,27 @@ from typing import Any
 
 import click
 
-from sandbox.cli import environment, session
+from sandbox.cli import command_context, session
 from sandbox.cli.options import find_spec
-from sandbox.cli.push_talk import count, megabytes
+from sandbox.cli.push_output import count, megabytes
+from sandbox.components.registry.container_step import RegistryStep
+from sandbox.config.schema import Spec
 from sandbox.errors import SandboxError, UsageError
-from sandbox.registry import canary
-from sandbox.registry.catalogue import Catalogue, catalogue
-from sandbox.registry.client import Client
-from sandbox.registry.garbage import Garbage, kept, measure
-from sandbox.registry.lockfile import LockFile
-from sandbox.registry.target import Target
-from sandbox.spec import Spec
-from sandbox.steps.registry import RegistryStep
-from sandbox.steps.step import State
+from sandbox.images import canary_image
+from sandbox.images.garbage import Garbage, kept, measure
+from sandbox.images.listing import Catalogue, catalogue
+from sandbox.images.lockfile import LockFile
+from sandbox.images.target import Target
+from sandbox.oci.client import Client
+from sandbox.step import State
 
 
 def list_(ctx: click.Context, file: Path | None, name: str | None, *, output: str) -> int:
     """List repositories and tags with their sizes: all of it, and what no other image of the registry has."""
-    environment.start_log(verbose=ctx.obj)
+    command_context.start_log(verbose=ctx.obj)
     spec = find_spec(file, name)
     where = spec.registry.external or session.registry(spec).rpartition("/")[2]
-    with Client(where, keychain=environment.keychain()) as client:
+    with Client(where, keychain=command_context.keychain()) as client:
         found = catalogue(client)
     if output == "json":
         click.echo(json.dumps(_listed(where, found), indent=2))
@@ -47,8 +47,8 @@ def list_(ctx: click.Context, file: Path | None, name: str | None, *, output: st
 
 def collect(ctx: click.Context, file: Path | None, name: str | None, *, dry_run: bool, output: str) -> int:
     """Delete what no tag names, nor the spec's `push` by its digest; meanwhile images can be pulled and not pushed."""
-    environment.start_log(verbose=ctx.obj)
-    environment.catch_signals()
+    command_context.start_log(verbose=ctx.obj)
+    command_context.catch_signals()
     spec = find_spec(file, name)
     with session.pushing(spec.name), session.alone(spec.name):
         found = _collect(_own_registry(spec), _targets(spec), dry_run=dry_run)
@@ -90,7 +90,7 @@ def _own_registry(spec: Spec) -> RegistryStep:
 def _targets(spec: Spec) -> tuple[Target, ...]:
     """What is no garbage though it has no tag."""
     wanted = [entry.target for entry in LockFile.of(spec.push).entries] if spec.push else []
-    return (*wanted, Target(canary.REPOSITORY, None, canary.document().digest))
+    return (*wanted, Target(canary_image.REPOSITORY, None, canary_image.document().digest))
 
 
 def _listed(where: str, found: Catalogue) -> dict[str, Any]:

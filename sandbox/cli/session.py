@@ -6,16 +6,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from sandbox.api import world
-from sandbox.api.world import own_images, registry, steps
-from sandbox.cli import console, environment
+from sandbox.app import context
+from sandbox.app.context import own_images, registry, steps
+from sandbox.cli import command_context, console
 from sandbox.cli.options import PATIENCE, find_spec
+from sandbox.components.ingress.https_step import HttpsStep
+from sandbox.components.workloads.rollout_step import WorkloadsStep
+from sandbox.config.schema import Settled, Spec
 from sandbox.errors import UsageError
-from sandbox.spec import Settled, Spec
-from sandbox.steps.https import HttpsStep
-from sandbox.steps.remembered import load
-from sandbox.steps.step import Step
-from sandbox.steps.workloads import WorkloadsStep
+from sandbox.plan.saved_spec import load
+from sandbox.step import Step
 
 __all__ = [
     "alone",
@@ -35,18 +35,18 @@ BROUGHT = ("spec", "push", "addons", "minikube-disused", "minikube-addons", "app
 @contextmanager
 def alone(name: str, *, patience: float = PATIENCE, progress: str = "auto") -> Iterator[None]:
     """Keep other commands from changing the same sandbox meanwhile; they wait up to `patience` seconds. Raises Busy."""
-    environment.arm_failpoint()
-    command = environment.command_line()
-    with world.alone(name, command, seconds=patience, waits=lambda line: console.note(progress, line)):
+    command_context.arm_failpoint()
+    command = command_context.command_line()
+    with context.alone(name, command, seconds=patience, waits=lambda line: console.note(progress, line)):
         yield
 
 
 @contextmanager
 def pushing(name: str, *, patience: float = PATIENCE, progress: str = "auto") -> Iterator[None]:
     """Keep other commands from pushing into the sandbox's registry, and from collecting its garbage. Raises Busy."""
-    environment.require_own_home()
-    command = environment.command_line()
-    with world.pushing(name, command, seconds=patience, waits=lambda line: console.note(progress, line)):
+    command_context.require_own_home()
+    command = command_context.command_line()
+    with context.pushing(name, command, seconds=patience, waits=lambda line: console.note(progress, line)):
         yield
 
 
@@ -62,7 +62,7 @@ def require_own_cluster(spec: Spec, what: str) -> None:
 
 def remembered(name: str) -> Settled | None:
     """The spec that a sandbox was last brought up with, if there is one."""
-    return load(environment.home().sandbox(name))
+    return load(command_context.home().sandbox(name))
 
 
 def brought_up(name: str | None) -> Settled:
@@ -83,6 +83,6 @@ def resting(spec: Spec) -> tuple[Step, ...]:
     # Those with a name stay: with one of minikube's the accounts at other registries are not ours to keep.
     named = tuple(one for one in spec.addons if "/" not in one.addon)
     wanted, _, _ = steps(spec.model_copy(update={"push": None, "apply": (), "addons": named}))
-    run = WorkloadsStep(environment.home().sandbox(spec.name))
+    run = WorkloadsStep(command_context.home().sandbox(spec.name))
     held = (step for step in wanted if step.name not in BROUGHT)
     return (run, *(replace(one, needs=(*one.needs, run.name)) if isinstance(one, HttpsStep) else one for one in held))

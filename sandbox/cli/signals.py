@@ -10,8 +10,8 @@ import threading
 import time
 from types import FrameType
 
-from sandbox.cli.boundary import Terminated
-from sandbox.host import process
+from sandbox.cli.error_handler import Terminated
+from sandbox.system import process
 
 ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # Does nothing but bring the main thread out of what it waits in.

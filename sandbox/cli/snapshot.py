@@ -12,35 +12,35 @@ from pathlib import Path
 
 import click
 
-from sandbox.api import world
-from sandbox.cli import environment, session, start
+from sandbox.app import context
+from sandbox.cli import command_context, session, start
 from sandbox.cli.console import reporter
 from sandbox.cli.options import find_spec
-from sandbox.cli.push_talk import megabytes
-from sandbox.cli.welcome import welcome
+from sandbox.cli.push_output import megabytes
+from sandbox.cli.summary import welcome
+from sandbox.components.cluster.kind import provider as kind_provider
+from sandbox.engine import Engine
 from sandbox.errors import SandboxError, UsageError
-from sandbox.host.engine import Engine
 from sandbox.names import Names
-from sandbox.providers import kind
 from sandbox.report import Reporter
-from sandbox.snapshot.manifest import Manifest
-from sandbox.snapshot.save import Saving
-from sandbox.snapshot.store import Store
+from sandbox.snapshot.snapshot_manifest import Manifest
+from sandbox.snapshot.snapshot_save import Saving
+from sandbox.snapshot.snapshot_store import Store
 
 
 def save(
     ctx: click.Context, snapshot: str | None, file: Path | None, name: str | None, *, patience: float, progress: str
 ) -> int:
     """Keep a sandbox, running or stopped, as SNAPSHOT, by default the time of day."""
-    environment.start_log(verbose=ctx.obj)
-    environment.catch_signals()
+    command_context.start_log(verbose=ctx.obj)
+    command_context.catch_signals()
     spec = find_spec(file, name)
     session.require_own_cluster(spec, "a snapshot")
-    names = environment.home().sandbox(spec.name)
+    names = command_context.home().sandbox(spec.name)
     chosen = snapshot or datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     with session.alone(names.name, patience=patience, progress=progress):
         engine = Engine.connect()
-        saving = Saving(engine, names, _store(), kind.nodes(engine, names).all())
+        saving = Saving(engine, names, _store(), kind_provider.nodes(engine, names).all())
         title, talk, started = f"Snapshot {chosen} of {names.name}", reporter(progress), time.monotonic()
         with _telling(talk, title):
             made = saving.save(chosen, lambda line: talk.progress(title, line))
@@ -59,9 +59,9 @@ def restore(
     progress: str,
 ) -> int:
     """Bring SNAPSHOT back, by default the newest one, and start it."""
-    environment.start_log(verbose=ctx.obj)
-    environment.catch_signals()
-    home, wanted = environment.home(), find_spec(file, name)
+    command_context.start_log(verbose=ctx.obj)
+    command_context.catch_signals()
+    home, wanted = command_context.home(), find_spec(file, name)
     session.require_own_cluster(wanted, "a snapshot")
     names = home.sandbox(wanted.name)
     with session.alone(names.name, patience=patience, progress=progress):
@@ -70,7 +70,7 @@ def restore(
         _agree(manifest, engine, names, yes=yes)
         title, talk, started = f"Snapshot {manifest.snapshot} of {names.name}", reporter(progress), time.monotonic()
         with _telling(talk, title):
-            world.restoring(names, engine).restore(manifest, lambda line: talk.progress(title, line))
+            context.restoring(names, engine).restore(manifest, lambda line: talk.progress(title, line))
         talk.finished(title, "brought back", time.monotonic() - started)
         spec = start.bring(names.name, talk)
     welcome(spec, home)
@@ -79,7 +79,7 @@ def restore(
 
 def list_(ctx: click.Context, *, output: str) -> int:
     """List the snapshots of all sandboxes, with their sizes."""
-    environment.start_log(verbose=ctx.obj)
+    command_context.start_log(verbose=ctx.obj)
     found = _store().all()
     if output == "json":
         keys = {"snapshot", "sandbox", "made", "release", "kubernetes", "parts"}
@@ -94,7 +94,7 @@ def list_(ctx: click.Context, *, output: str) -> int:
 
 def delete(ctx: click.Context, snapshot: str, file: Path | None, name: str | None, *, patience: float) -> int:
     """Remove a snapshot."""
-    environment.start_log(verbose=ctx.obj)
+    command_context.start_log(verbose=ctx.obj)
     sandbox = find_spec(file, name).name
     with session.alone(sandbox, patience=patience):
         _store().delete(sandbox, snapshot)
@@ -113,12 +113,12 @@ def _telling(talk: Reporter, title: str) -> Iterator[None]:
 
 
 def _store() -> Store:
-    return Store(environment.home().snapshots)
+    return Store(command_context.home().snapshots)
 
 
 def _agree(manifest: Manifest, engine: Engine, names: Names, *, yes: bool) -> None:
     """Ask before a sandbox that is there goes. Raises UsageError without an answer, Abort for a no."""
-    there = kind.nodes(engine, names).all() or engine.volume_labels(names.volume) is not None
+    there = kind_provider.nodes(engine, names).all() or engine.volume_labels(names.volume) is not None
     if not there or yes:
         return
     warning = f"sandbox '{names.name}' is there; its cluster, registry and certificates would be replaced"

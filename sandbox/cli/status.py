@@ -7,12 +7,13 @@ from pathlib import Path
 
 import click
 
-from sandbox import lifecycle, preflight
-from sandbox.certs.keystore import Keystore
-from sandbox.cli import environment, session
+from sandbox.app import requirements
+from sandbox.cli import command_context, session
 from sandbox.cli.options import find_spec
-from sandbox.steps.lan import access, reachable, urls, warning
-from sandbox.steps.step import State
+from sandbox.components.certificates.keystore import Keystore
+from sandbox.components.edge.lan_access import access, reachable, urls, warning
+from sandbox.plan import lifecycle
+from sandbox.step import State
 
 MARKS = {
     State.READY: ("✓", "green"),
@@ -25,13 +26,13 @@ MARKS = {
 
 def run(ctx: click.Context, file: Path | None, name: str | None, *, output: str) -> int:
     """Show how every part of a sandbox stands; exit code 1 unless all is ready."""
-    environment.start_log(verbose=ctx.obj)
+    command_context.start_log(verbose=ctx.obj)
     spec = find_spec(file, name)
     steps, engine, _ = session.steps(spec)
     with engine.glance():
         found = lifecycle.survey(steps)
-    lan = access(spec, Keystore(environment.home().sandbox(spec.name).keys))
-    settled = preflight.settle(spec, environment.home(), engine)
+    lan = access(spec, Keystore(command_context.home().sandbox(spec.name).keys))
+    settled = requirements.settle(spec, command_context.home(), engine)
     outside = urls(lan, settled, (f"*.{spec.domain}",)) if lan.open else ()
     exposed = reachable(settled, engine.facts()) if spec.cluster.is_ours else ""
     if output == "json":

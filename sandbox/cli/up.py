@@ -11,19 +11,19 @@ from typing import Literal
 import click
 from pydantic import ValidationError
 
-from sandbox import lifecycle, preflight
-from sandbox.api import origin
-from sandbox.api.world import as_made, pinned
-from sandbox.cli import adoption, consent, console, environment, session, up_plan
+from sandbox.app import requirements
+from sandbox.app import source as origin
+from sandbox.app.context import as_made, pinned
+from sandbox.cli import adopt, command_context, console, prompts, session, up_plan
 from sandbox.cli.console import reporter
 from sandbox.cli.doctor import explaining
 from sandbox.cli.options import origin_of, written
-from sandbox.cli.welcome import welcome
+from sandbox.cli.summary import welcome
+from sandbox.config.schema import Spec
+from sandbox.engine import Engine
 from sandbox.errors import UsageError
-from sandbox.host.engine import Engine
-from sandbox.spec import Spec
-from sandbox.steps import remembered
-from sandbox.steps.step import Rebuildable, Step
+from sandbox.plan import lifecycle, saved_spec
+from sandbox.step import Rebuildable, Step
 
 CHANGES = 2
 
@@ -51,12 +51,12 @@ def run(
     progress: str,
 ) -> int:
     """Bring a sandbox up, or repair it; changes nothing when all is well."""
-    environment.start_log(verbose=ctx.obj)
+    command_context.start_log(verbose=ctx.obj)
     if keep:
-        environment.catch_signals("stopping", "what was made stays; go on: sandbox up")
+        command_context.catch_signals("stopping", "what was made stays; go on: sandbox up")
     else:
-        environment.catch_signals("undoing what this run began", KEPT)
-    home, say = environment.home(), partial(console.note, progress)
+        command_context.catch_signals("undoing what this run began", KEPT)
+    home, say = command_context.home(), partial(console.note, progress)
     if source is not None and file is not None:
         raise UsageError("-f and --from contradict each other", fix="give one of them")
     if source is None and (identity or trust):
@@ -74,20 +74,20 @@ def run(
         names = home.sandbox(spec.name)
         stack.enter_context(session.alone(spec.name, patience=patience, progress=progress))
         if only_plan:
-            consent.tell(names, comes_from, elsewhere, wanted, say)
+            prompts.tell(names, comes_from, elsewhere, wanted, say)
         else:
-            consent.require_origin(names, comes_from, yes=yes)
+            prompts.require_origin(names, comes_from, yes=yes)
         if elsewhere:
             if not only_plan:
-                consent.require_trust(home, elsewhere, wanted, trusted=trust)
+                prompts.require_trust(home, elsewhere, wanted, trusted=trust)
                 elsewhere.complete(home, say)
             spec = elsewhere.settled(spec, home)
         engine = Engine.connect()
-        adopted = adoption.offer(wanted, file, home, engine, say=say, ask=not only_plan)
-        spec = adoption.adopted(spec, adopted) if adopted else spec
-        settled = stack.enter_context(preflight.reserve(spec, home, engine))
+        adopted = adopt.offer(wanted, file, home, engine, say=say, ask=not only_plan)
+        spec = adopt.adopted(spec, adopted) if adopted else spec
+        settled = stack.enter_context(requirements.reserve(spec, home, engine))
         steps, engine, own = session.steps(settled)
-        preflight.require(settled, home, own)
+        requirements.require(settled, home, own)
         _known(recreate, steps)
         talk = reporter(progress)
         with explaining(settled):
@@ -96,8 +96,8 @@ def run(
             if only_plan:
                 return CHANGES if up_plan.show(spec.name, found, recreate, output) else 0
             agreed = up_plan.agreed(found, recreate)
-            consent.require(steps, yes=yes or adopted is not None)
-            with remembered.coming_from(names, comes_from):
+            prompts.require(steps, yes=yes or adopted is not None)
+            with saved_spec.coming_from(names, comes_from):
                 lifecycle.up(steps, talk, keep=keep, recreate=agreed, found=found)
     welcome(settled, home, output)
     return 0

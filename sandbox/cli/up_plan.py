@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from sandbox.lifecycle import Found
-from sandbox.steps.step import State
+from sandbox.plan.lifecycle import Found
+from sandbox.step import State
 
 VERBS = {State.ABSENT: "make", State.DRIFTED: "repair", State.STALE: "rebuild", State.UNSEEN: "look at"}
 

@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
+from sandbox.doctor.doctor_context import Contact, Scene
 from sandbox.doctor.row import Finding, Row, failed, row, skipped, warn
-from sandbox.doctor.scene import Contact, Scene
 from sandbox.errors import SandboxError
 
 LEAST = 1.0

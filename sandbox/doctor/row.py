@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 from sandbox.errors import SandboxError
-from sandbox.foreign import fit
+from sandbox.sanitize import fit
 
 WHICH = "{which}"
 

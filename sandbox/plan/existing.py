@@ -7,43 +7,44 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from sandbox.bundle.own import OwnImages
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
-from sandbox.certs.keystore import Keystore
-from sandbox.certs.names import domain_names, subject_names
-from sandbox.cluster import manifests, tls_secret
-from sandbox.cluster.api import Manifest
-from sandbox.cluster.inner_registry import NAME, PULL_SECRET, WRITE_PORT
-from sandbox.cluster.placed import placed
-from sandbox.host.account import account
-from sandbox.host.engine import Bind, Engine
-from sandbox.ingress.tenant import CLASS, DEFAULT, DOMAIN, SERVICE, TenantTraefik
+from sandbox.bundle.system_images import OwnImages
+from sandbox.components import content_hash
+from sandbox.components.certificates import tls_secret
+from sandbox.components.certificates.authority_step import AuthorityStep
+from sandbox.components.certificates.keystore import Keystore
+from sandbox.components.certificates.secrets_step import TlsSecret
+from sandbox.components.certificates.subject_names import domain_names, subject_names
+from sandbox.components.cluster.context_step import ContextStep
+from sandbox.components.cluster.existing.objects_step import ObjectsStep
+from sandbox.components.cluster.existing.tenancy_step import TenancyStep
+from sandbox.components.cluster.existing.tenant_manifests import placed
+from sandbox.components.cluster.existing.tenant_namespace import Place
+from sandbox.components.edge.relay import relay_upstream
+from sandbox.components.edge.relay.relay_upstream import PLAIN, Forwarded
+from sandbox.components.edge.relay.step import PassthroughStep
+from sandbox.components.edge.routes import Tunnel
+from sandbox.components.ingress.https_step import HttpsStep
+from sandbox.components.ingress.tenant_ingress import CLASS, DEFAULT, DOMAIN, SERVICE, TenantTraefik
+from sandbox.components.registry.in_cluster import NAME, PULL_SECRET, WRITE_PORT
+from sandbox.components.registry.in_cluster_canary_step import InnerCanaryStep
+from sandbox.components.registry.in_cluster_step import InnerRegistryStep, name_on_nodes
+from sandbox.components.registry.system_images_step import OwnPushStep
+from sandbox.components.registry.team_step import TeamRegistryStep
+from sandbox.config.schema import Settled
+from sandbox.engine import Bind, Engine
+from sandbox.images.images_yaml import FromArchive, FromBuild, FromDaemon
+from sandbox.images.push_step import PushStep
+from sandbox.images.target import Target
+from sandbox.kube import manifests
+from sandbox.kube.api import Manifest
 from sandbox.names import REGISTRY_PORT, Home, Names
-from sandbox.plan import edge, registry
-from sandbox.proxy import passthrough_upstream
-from sandbox.proxy.passthrough_upstream import PLAIN, Forwarded
-from sandbox.proxy.routes import Tunnel
-from sandbox.registry.credential import Keychain
-from sandbox.registry.imagelist import FromArchive, FromBuild, FromDaemon
-from sandbox.registry.target import Target
-from sandbox.spec import Settled
-from sandbox.steps import marked
-from sandbox.steps.authority import AuthorityStep
-from sandbox.steps.context import ContextStep
-from sandbox.steps.https import HttpsStep
-from sandbox.steps.inner_canary import InnerCanaryStep
-from sandbox.steps.inner_registry import InnerRegistryStep, name_on_nodes
-from sandbox.steps.objects import ObjectsStep
-from sandbox.steps.own_push import OwnPushStep
-from sandbox.steps.passthrough import PassthroughStep
-from sandbox.steps.place import Place
-from sandbox.steps.push import PushStep
-from sandbox.steps.remembered import RememberedStep
-from sandbox.steps.secrets import TlsSecret
-from sandbox.steps.step import Step
-from sandbox.steps.team_registry import TeamRegistryStep
-from sandbox.steps.tenancy import TenancyStep
+from sandbox.oci.credential import Keychain
+from sandbox.plan import edge_steps, registry_steps
+from sandbox.plan.saved_spec import RememberedStep
+from sandbox.step import Step
+from sandbox.system.user_at_host import account
 
 # What the bundle has for pods, beside the registry, which nothing can bring into itself.
 BROUGHT = ("traefik", "busybox")
@@ -149,7 +150,7 @@ class _Lot:
 
     def forward(self, target: str, port: int, speaks: str) -> str:
         """A way to a port of a pod through the API server."""
-        return passthrough_upstream.write(
+        return relay_upstream.write(
             Forwarded(
                 kubectl=str(self.names.home.kubectl),
                 kubeconfig=str(self.names.kubeconfig),
@@ -196,7 +197,7 @@ def _edge(lot: _Lot) -> list[Step]:
         return []
     tunnel = Tunnel(lot.spec.registry.port, lot.forward(f"deployment/{NAME}", WRITE_PORT, "http"))
     ingress = f"{PLAIN}:{address}" if address else lot.forward(f"service/{SERVICE}", 443, "tls")
-    kubectl, tunnels = edge.kubectl(lot.store), () if external else (tunnel,)
+    kubectl, tunnels = edge_steps.kubectl(lot.store), () if external else (tunnel,)
     return [PassthroughStep(lot.names, lot.spec.domain, binds, ingress, kubectl, tunnels)]
 
 
@@ -212,10 +213,10 @@ def _push(lot: _Lot, engine: Engine, keychain: Keychain | None) -> list[Step]:
     spec = lot.spec
     if not spec.push:
         return []
-    images = registry.readable(spec.push)
+    images = registry_steps.readable(spec.push)
     steps: list[Step] = []
     if any(isinstance(one, FromDaemon | FromBuild) for one in images.entries):
-        steps.append(registry.images(spec, engine, lot.own, lot.store))
+        steps.append(registry_steps.images(spec, engine, lot.own, lot.store))
     needs = (*lot.pushing, *(step.name for step in steps))
     port, external, spool = spec.registry.port, spec.registry.external, lot.names.home.spool
     return [*steps, PushStep(engine, images, port, external, keychain, spool, needs=needs)]
@@ -233,7 +234,7 @@ def _ingress(lot: _Lot) -> list[Step]:
     traefik = TenantTraefik(lot.image("traefik"), lot.image("busybox"), lot.spec.name, lot.place.namespace, port)
 
     def make() -> Sequence[Manifest]:
-        return lot.objects(traefik.manifests(marked.digest(lot.tls_secrets())))
+        return lot.objects(traefik.manifests(content_hash.digest(lot.tls_secrets())))
 
     return [
         ObjectsStep(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sandbox.bundle.own import OwnImages
 from sandbox.bundle.store import Store
-from sandbox.certs.keystore import Keystore
-from sandbox.host.engine import Bind, Engine
+from sandbox.bundle.system_images import OwnImages
+from sandbox.components.certificates.keystore import Keystore
+from sandbox.config.schema import Settled
+from sandbox.engine import Bind, Engine
 from sandbox.names import Home, Names
-from sandbox.providers.provider import Nodes, Provider
-from sandbox.spec import Settled
+from sandbox.provider import Nodes, Provider
 
 
 @dataclass(frozen=True)

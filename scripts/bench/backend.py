@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import docker
 
-from sandbox.cluster.api import Cluster
+from sandbox.kube.api import Cluster
 from sandbox.names import Names
 
 SIZE = 1_000_000_000

@@ -14,16 +14,17 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from sandbox.bundle.recipe import recipes
-from sandbox.host import detached, files
-from sandbox.host.engine import Engine
-from sandbox.host.waiting import wait_until
-from sandbox.proxy import config, passthrough_process, passthrough_state, routes
-from sandbox.proxy.container import RUN, SOCKET
-from sandbox.proxy.control import Control
-from sandbox.proxy.routes import Route
-from tests.bundled import engine_with
-from tests.ports import free_port
-from tests.unit.proxy import hello
+from sandbox.components.edge import haproxy, routes
+from sandbox.components.edge.container import RUN, SOCKET
+from sandbox.components.edge.haproxy_admin import Control
+from sandbox.components.edge.relay import relay_process, relay_state
+from sandbox.components.edge.routes import Route
+from sandbox.engine import Engine
+from sandbox.system import daemon, files
+from sandbox.system.wait import wait_until
+from tests.support import client_hellos
+from tests.support.bundled import engine_with
+from tests.support.ports import free_port
 
 IMAGE = recipes()["haproxy"].reference
 PIECE = bytes(range(256)) * 256
@@ -56,22 +57,22 @@ class ProcessEdge:
         wait_until(self._behind, what="the passthrough", timeout=20, pause=0.02)
 
     def _behind(self) -> str | None:
-        state = passthrough_state.running(self.folder)
-        if state is not None and state.routes == passthrough_state.digest(routes.load(self.folder)):
+        state = relay_state.running(self.folder)
+        if state is not None and state.routes == relay_state.digest(routes.load(self.folder)):
             return None
-        return passthrough_state.log(self.folder).read_text()
+        return relay_state.log(self.folder).read_text()
 
 
 @contextmanager
 def process(folder: Path) -> Iterator[Edge]:
     """A passthrough that ends with the block."""
     files.make_private_dir(folder)
-    record = passthrough_state.record(folder)
-    detached.start(passthrough_process.argv(folder), log_to=passthrough_state.log(folder), record=record)
+    record = relay_state.record(folder)
+    daemon.start(relay_process.argv(folder), log_to=relay_state.log(folder), record=record)
     try:
         yield ProcessEdge(folder, free_port())
     finally:
-        detached.end(record)
+        daemon.end(record)
 
 
 @dataclass
@@ -87,7 +88,7 @@ class ContainerEdge:
         return Control(self.folder / "run" / SOCKET)
 
     def follow(self, known: Sequence[Route]) -> None:
-        for name, text in config.render(known).items():
+        for name, text in haproxy.render(known).items():
             self.folder.joinpath(name).write_text(text)
         self.control.reload()
 
@@ -98,7 +99,7 @@ def container(folder: Path) -> Iterator[Edge]:
     engine = _engine()
     client = engine._client
     folder.chmod(0o755)
-    for name, text in config.render([]).items():
+    for name, text in haproxy.render([]).items():
         folder.joinpath(name).write_text(text)
     folder.joinpath("run").mkdir()
     name, port = f"sandbox-test-{uuid.uuid4().hex[:8]}", free_port()
@@ -106,13 +107,13 @@ def container(folder: Path) -> Iterator[Edge]:
     try:
         box = client.containers.create(
             IMAGE,
-            entrypoint=[*config.COMMAND, "-S", f"{RUN}/{SOCKET},mode,600"],
+            entrypoint=[*haproxy.COMMAND, "-S", f"{RUN}/{SOCKET},mode,600"],
             user=f"{os.getuid()}:{os.getgid()}",
             name=name,
             network=name,
-            ports={f"{config.PORT}/tcp": (LOCAL, port)},
+            ports={f"{haproxy.PORT}/tcp": (LOCAL, port)},
             volumes={
-                str(folder): {"bind": config.FOLDER, "mode": "ro"},
+                str(folder): {"bind": haproxy.FOLDER, "mode": "ro"},
                 str(folder / "run"): {"bind": RUN, "mode": "rw"},
             },
             init=True,
@@ -195,7 +196,7 @@ class Server:
 def call(port: int, host: str | None, command: str, *, address: str = LOCAL) -> socket.socket:
     """A connection on which a ClientHello for `host` and a command have been sent."""
     connection = socket.create_connection((address, port), timeout=30)
-    connection.sendall(hello.of_openssl(host) + f"{command}\n".encode())
+    connection.sendall(client_hellos.of_openssl(host) + f"{command}\n".encode())
     return connection
 
 

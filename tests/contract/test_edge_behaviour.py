@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.host.waiting import wait_until
-from sandbox.proxy.routes import Route
+from sandbox.components.edge.routes import Route
+from sandbox.system.wait import wait_until
 from tests.contract import edges
 from tests.contract.edges import PIECE, Edge, Server, call, read_all
-from tests.unit.proxy import hello
+from tests.support import client_hellos
 
 GIGABYTE = (1 << 30) // len(PIECE)
 
@@ -88,10 +88,10 @@ def test_the_server_learns_who_its_client_is(edge: Edge, servers: dict[str, Serv
 
 
 def test_a_hello_in_many_pieces_and_records_is_understood(edge: Edge, servers: dict[str, Server]) -> None:
-    message = hello.message(b"deep.a.test", padding=3000)
+    message = client_hellos.message(b"deep.a.test", padding=3000)
     with socket.create_connection(("127.0.0.1", edge.port), timeout=30) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        whole = hello.records(message)
+        whole = client_hellos.records(message)
         for start in range(0, len(whole), 500):
             connection.sendall(whole[start : start + 500])
         connection.sendall(b"NAME\n")
@@ -138,7 +138,7 @@ def test_garbage_is_answered_with_an_end_and_hurts_nobody(edge: Edge, servers: d
 
 def test_who_says_nothing_is_not_waited_for(edge: Edge, servers: dict[str, Server]) -> None:
     with socket.create_connection(("127.0.0.1", edge.port), timeout=30) as half_open:
-        half_open.sendall(hello.of_openssl("a.test")[:50])
+        half_open.sendall(client_hellos.of_openssl("a.test")[:50])
         assert read_all(half_open) == b""
 
 

@@ -14,12 +14,12 @@ import pytest
 
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
-from sandbox.cli import environment
-from sandbox.host import ports
-from sandbox.host.engine import Bind, ContainerSpec, Engine, EngineError
-from tests.bundled import engine_with
-from tests.fakes import FakeContainer, FakeEngine
-from tests.ports import free_port
+from sandbox.cli import command_context
+from sandbox.engine import Bind, ContainerSpec, Engine, EngineError
+from sandbox.system import host_ports
+from tests.support.bundled import engine_with
+from tests.support.fakes import FakeContainer, FakeEngine
+from tests.support.ports import free_port
 
 LABEL = "sandbox-test"
 BUSYBOX = recipes()["busybox"].reference
@@ -138,7 +138,7 @@ def test_a_container_with_sockets_of_the_machine_s_own_is_known_to_have_them(wor
     found = world.engine.container(world.name)
     assert found is not None and found.published == {8443: frozenset({bind})}
     assert world.engine.publisher(bind.port) == world.name
-    assert ports.is_free(bind.address, bind.port), "the engine has no part in it"
+    assert host_ports.is_free(bind.address, bind.port), "the engine has no part in it"
 
 
 def test_a_container_goes_once(world: World) -> None:
@@ -387,7 +387,7 @@ def test_what_is_no_archive_is_not_loaded(world: World, tmp_path: Path) -> None:
 
 @pytest.mark.real
 def test_a_bundled_image_is_loaded_under_its_name() -> None:
-    engine, store = connect(), Store(environment.home().bundle)
+    engine, store = connect(), Store(command_context.home().bundle)
     if store.has(recipes()["busybox"]):
         memory = FakeEngine()
         memory.load(store.image(recipes()["busybox"]))

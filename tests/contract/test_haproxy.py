@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from sandbox.bundle.recipe import recipes
-from sandbox.certs.keystore import Keystore
-from sandbox.host.engine import Engine
-from sandbox.proxy import config
-from sandbox.proxy.routes import Host, Route
-from tests.bundled import engine_with
+from sandbox.components.certificates.keystore import Keystore
+from sandbox.components.edge import haproxy
+from sandbox.components.edge.routes import Host, Route
+from sandbox.engine import Engine
+from tests.support.bundled import engine_with
 
 IMAGE = recipes()["haproxy"].reference
 
@@ -30,7 +30,7 @@ def packed(files: dict[str, str]) -> bytes:
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode="w") as tar:
         for name, text in files.items():
-            info = tarfile.TarInfo(f"{config.FOLDER}/{name}".lstrip("/"))
+            info = tarfile.TarInfo(f"{haproxy.FOLDER}/{name}".lstrip("/"))
             info.size = len(text)
             tar.addfile(info, io.BytesIO(text.encode()))
     return content.getvalue()
@@ -58,10 +58,10 @@ def test_haproxy_takes_the_configuration_without_a_warning(
     ]
     keys = {f"keys/{name}.pem": (leaf.key_pem + leaf.chain_pem).decode() for name in names}
     client = engine._client
-    argv = ["haproxy", "-c", "-dW", "-f", str(Path(config.FOLDER, "haproxy.cfg"))]
+    argv = ["haproxy", "-c", "-dW", "-f", str(Path(haproxy.FOLDER, "haproxy.cfg"))]
     box = client.containers.create(IMAGE, entrypoint=argv, name=f"sandbox-test-{uuid.uuid4().hex[:8]}")
     try:
-        box.put_archive("/", packed({**config.render(routes), **keys}))
+        box.put_archive("/", packed({**haproxy.render(routes), **keys}))
         box.start()
         status = box.wait()["StatusCode"]
         said = box.logs().decode()

@@ -16,15 +16,15 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.certs.keystore import Keystore
-from sandbox.host.engine import Engine
-from sandbox.host.waiting import wait_until
+from sandbox.components.certificates.keystore import Keystore
+from sandbox.components.edge import edge_folder, socket_handover
+from sandbox.components.edge.container import WORKERS, EdgeContainer
+from sandbox.components.edge.routes import Host, Route
+from sandbox.engine import Engine
 from sandbox.names import Home
-from sandbox.proxy import edge, sockets
-from sandbox.proxy.container import WORKERS, EdgeContainer
-from sandbox.proxy.routes import Host, Route
+from sandbox.system.wait import wait_until
 from tests.contract.edges import IMAGE, _engine
-from tests.ports import free_port
+from tests.support.ports import free_port
 
 LOCAL = "127.0.0.1"
 DOMAIN = "demo.test"
@@ -129,7 +129,7 @@ class Stand:
 
     def certify(self, *hosts: str) -> None:
         pair = self.keystore.leaf("edge", hosts, now=datetime.now(UTC))
-        edge.save_key(self.box.folder, "demo", pair.key_pem + pair.chain_pem)
+        edge_folder.save_key(self.box.folder, "demo", pair.key_pem + pair.chain_pem)
 
     def follow(self, *known: Route) -> None:
         self.box.follow(known)
@@ -252,7 +252,7 @@ def test_it_has_no_more_rights_than_it_needs(stand: Stand) -> None:
     assert found["Config"]["User"].split(":")[0] not in {"", "0"}
     folder = str(stand.box.folder)
     mounts = {folder: False, f"{folder}/run": True}
-    if sockets.held(stand.box.folder):
+    if socket_handover.held(stand.box.folder):
         mounts |= {f"{folder}/live": True}  # its own sockets, for the holder
     assert {mount["Source"]: mount["RW"] for mount in found["Mounts"]} == mounts
 
@@ -272,7 +272,7 @@ def test_a_host_may_end_at_the_edge_and_lead_out_of_the_cluster(stand: Stand) ->
     assert headers["x-forwarded-proto"] == "https"
     assert headers["x-forwarded-host"] == APP
     assert headers["x-forwarded-port"] == "443"
-    assert headers["x-forwarded-for"] == (LOCAL if sockets.held(stand.box.folder) else stand.gateway)
+    assert headers["x-forwarded-for"] == (LOCAL if socket_handover.held(stand.box.folder) else stand.gateway)
     assert f"host: {shop}" in stand.get(shop).lower()
     assert "x-forwarded-proto: https" in stand.get(shop).lower()
     # The same connection is not for a host that is passed through, whatever a browser believes.
@@ -353,14 +353,14 @@ def test_whoever_asks_for_no_host_of_ours_gets_the_page_here_and_nothing_elsewhe
 @pytest.mark.real
 def test_the_machines_own_sockets_are_had_again_after_a_restart_of_either(stand: Stand) -> None:
     """The edge's containers → the one that is root accepts no client, the one that does has no right."""
-    if not sockets.are_handed_over(stand.engine.facts()):
+    if not socket_handover.are_handed_over(stand.engine.facts()):
         pytest.skip("this engine is not of this machine")
     attributes = {name: stand.engine._client.containers.get(name).attrs for name in (stand.box.name, stand.box.holder)}
     proxy, holder = attributes[stand.box.name]["HostConfig"], attributes[stand.box.holder]["HostConfig"]
     assert (proxy["CapDrop"], proxy["CapAdd"] or []) == (["ALL"], [])
     assert not proxy["PortBindings"]
     assert (holder["CapDrop"], holder["CapAdd"], holder["NetworkMode"]) == (["ALL"], ["NET_BIND_SERVICE"], "host")
-    handed = stand.box.folder / "sockets" / sockets.HANDED
+    handed = stand.box.folder / "sockets" / socket_handover.HANDED
     with stand.connect(APP) as open_one:
         handed.unlink()
         stand.engine._client.containers.get(stand.box.holder).restart(timeout=1)
@@ -422,7 +422,7 @@ def knocking(stand: Stand) -> Iterator[list[str]]:
 @pytest.mark.real
 def test_a_connection_outlives_forty_reloads_and_a_change_of_ports(stand: Stand) -> None:
     """40 reloads and a port that comes and goes, with clients → no connection ends, and none is refused."""
-    if not sockets.are_handed_over(stand.engine.facts()):
+    if not socket_handover.are_handed_over(stand.engine.facts()):
         pytest.skip("this engine is not of this machine")
     base, further = stand.route(), free_port()
     stand.certify(f"o.{DOMAIN}")
@@ -462,10 +462,10 @@ def swept(stand: Stand) -> str | None:
 @pytest.mark.real
 def test_a_holder_that_is_restarted_loses_no_client(stand: Stand) -> None:
     """The container that holds the ports is restarted → it has the edge's sockets; no connection is refused or lost."""
-    if not sockets.are_handed_over(stand.engine.facts()):
+    if not socket_handover.are_handed_over(stand.engine.facts()):
         pytest.skip("this engine is not of this machine")
     holder = stand.engine._client.containers.get(stand.box.holder)
-    handed = stand.box.folder / "sockets" / sockets.HANDED
+    handed = stand.box.folder / "sockets" / socket_handover.HANDED
     with stand.connect(APP) as stream, knocking(stand) as failures:
         for _ in range(2):
             handed.unlink()

@@ -12,21 +12,21 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.host.waiting import wait_until
-from sandbox.registry.chunked import ChunkedUpload
-from sandbox.registry.client import Client
-from sandbox.registry.credential import Credential
-from sandbox.registry.digest import DigestMismatch
-from sandbox.registry.errors import RegistryError
-from sandbox.registry.imagelist import Entry, FromArchive, FromDaemon, FromLayout
-from sandbox.registry.manifest import Descriptor, document
-from sandbox.registry.progress import Action
-from sandbox.registry.push import push
-from sandbox.registry.sources import savestream
-from sandbox.registry.target import parse
-from tests.cable import Cable
-from tests.images import FakeEngine, TestImage, digest_of, index, layer, new_save, write_layout
-from tests.registry_simulator import Simulator
+from sandbox.images.images_yaml import Entry, FromArchive, FromDaemon, FromLayout
+from sandbox.images.progress import Action
+from sandbox.images.push import push
+from sandbox.images.sources import docker_save
+from sandbox.images.target import parse
+from sandbox.oci.chunked import ChunkedUpload
+from sandbox.oci.client import Client
+from sandbox.oci.credential import Credential
+from sandbox.oci.digest import DigestMismatch
+from sandbox.oci.manifest import Descriptor, document
+from sandbox.oci.oci_errors import RegistryError
+from sandbox.system.wait import wait_until
+from tests.support.cable import Cable
+from tests.support.images import FakeEngine, TestImage, digest_of, index, layer, new_save, write_layout
+from tests.support.registry_simulator import Simulator
 
 SERVERS = ("docker-registry", "registry")
 CONFIG = """
@@ -172,7 +172,7 @@ def test_a_cancelled_stream_leaves_nothing(client: Client, place: str) -> None:
 
 
 def test_a_blob_goes_up_in_pieces(client: Client, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sandbox.registry.chunked.PIECE", 300_000)
+    monkeypatch.setattr("sandbox.oci.chunked.PIECE", 300_000)
     client._uploads._in_pieces = True
     client.upload(place, BLOB, chunks)
     assert read(client, place, BLOB.digest) == DATA
@@ -222,8 +222,8 @@ def test_a_cut_connection_does_not_harm(
     url: str, place: str, monkeypatch: pytest.MonkeyPatch, pieces: bool, cuts: list[int]
 ) -> None:
     """The connection to the registry is cut at some byte → the upload ends whole all the same."""
-    monkeypatch.setattr("sandbox.registry.chunked.PIECE", 300_000)
-    monkeypatch.setattr("sandbox.registry.uploads.PIECE", 300_000)
+    monkeypatch.setattr("sandbox.oci.chunked.PIECE", 300_000)
+    monkeypatch.setattr("sandbox.oci.uploads.PIECE", 300_000)
     with Cable(int(url.rpartition(":")[2]), cuts) as cable, Client(cable.url, sleep=lambda _: None) as client:
         client._uploads._in_pieces = pieces
         client.upload(place, BLOB, chunks)
@@ -320,7 +320,7 @@ def test_an_index_is_refused_until_its_children_are_there(client: Client, place:
 def test_images_of_an_engine_are_pushed_once(
     client: Client, place: str, monkeypatch: pytest.MonkeyPatch, old: bool, small: int
 ) -> None:
-    monkeypatch.setattr(savestream, "SMALL", small)
+    monkeypatch.setattr(docker_save, "SMALL", small)
     engine = FakeEngine({"app": APP, "tool": TOOL}, old=old)
     entries = [FromDaemon(parse(f"{place}/app:1"), "app"), FromDaemon(parse(f"{place}/tool:1"), "tool")]
     first = push(entries, client.url, engine)

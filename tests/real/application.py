@@ -9,9 +9,9 @@ from typing import Any
 
 import yaml
 
-from sandbox.cli import environment
-from sandbox.host.waiting import wait_until
+from sandbox.cli import command_context
 from sandbox.names import Names
+from sandbox.system.wait import wait_until
 from tests.real import machine
 from tests.real.machine import CommandLine, tool
 from tests.real.served import Sandbox
@@ -86,7 +86,7 @@ class Application:
 
     @property
     def names(self) -> Names:
-        return environment.home().sandbox(self.name)
+        return command_context.home().sandbox(self.name)
 
     def write(self, *, domain: str | None = None, **more: Any) -> None:
         """Write its spec, with `more` keys."""

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from ipaddress import ip_network
 from typing import Any
 
-from sandbox.cluster.api import Cluster
+from sandbox.kube.api import Cluster
 from sandbox.names import SYSTEM_NAMESPACE
 from tests.real.machine import tool
 

@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox import spec
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
-from sandbox.cli import environment, session
-from sandbox.cluster.api import Cluster
-from sandbox.cluster.kind import RESOLV_CONF, Kind, Tags, config
-from sandbox.host.waiting import wait_until
+from sandbox.cli import command_context, session
+from sandbox.components.cluster.kind.command import RESOLV_CONF, Kind, Tags, config
+from sandbox.config import schema
+from sandbox.kube.api import Cluster
+from sandbox.system.wait import wait_until
 from tests.real import machine
 from tests.real.machine import tool
 
@@ -48,10 +48,10 @@ class ByHand:
 
 
 @contextmanager
-def cluster(name: str, folder: Path, kubeconfig: Path, options: spec.KindOptions | None = None) -> Iterator[ByHand]:
+def cluster(name: str, folder: Path, kubeconfig: Path, options: schema.KindOptions | None = None) -> Iterator[ByHand]:
     """A cluster of kind's that is ready; gone afterwards, as its network, which has its name. Files are in `folder`."""
-    engine, home = machine.engine(), environment.home()
-    own = session.own_images(spec.Spec(), home, engine)
+    engine, home = machine.engine(), command_context.home()
+    own = session.own_images(schema.Spec(), home, engine)
     kind = Kind.find(name, extra=Store(home.bundle).program(recipes()["kind"], "kind").parent)
     store, tags = Store(home.bundle), None
     if own.source == "bundle":
@@ -62,7 +62,7 @@ def cluster(name: str, folder: Path, kubeconfig: Path, options: spec.KindOptions
     resolv.write_text("nameserver 192.0.2.1\n")  # it resolves nothing of the outside, and need not
     text = config(
         name,
-        spec.Cluster(kind=options),
+        schema.Cluster(kind=options),
         mounts={resolv: RESOLV_CONF},
         cgroup_version=engine.cgroup_version(),
         tags=tags,
@@ -85,7 +85,7 @@ def cluster(name: str, folder: Path, kubeconfig: Path, options: spec.KindOptions
 def registry(made: ByHand, port: int) -> Iterator[None]:
     """The registry of kind's script on `port`, told to the nodes and to tools; gone afterwards."""
     engine = machine.engine()
-    image = session.own_images(spec.Spec(), environment.home(), engine).references["registry"]
+    image = session.own_images(schema.Spec(), command_context.home(), engine).references["registry"]
     if made.archive and engine.image_id(image) is None:
         engine.load(made.archive)
     run = ("docker", "run", "--detach", "--restart=always", "--network", "bridge", "--name", REGISTRY)

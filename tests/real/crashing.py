@@ -17,10 +17,10 @@ from typing import Any
 
 import yaml
 
-from sandbox.cli import environment
-from sandbox.host.engine import Engine
+from sandbox.cli import command_context
+from sandbox.components.edge import routes
+from sandbox.engine import Engine
 from sandbox.names import EDGE, LABEL, Names
-from sandbox.proxy import routes
 from tests.real.application import Application
 from tests.real.machine import CommandLine, tool
 
@@ -140,7 +140,7 @@ class Broken:
 
     def left(self, engine: Engine) -> set[str]:
         """All that is ours and still there, after `down --purge` of the only sandbox."""
-        names, home = self.names, environment.home()
+        names, home = self.names, command_context.home()
         listed = tool("docker", "ps", "--all", "--format", "{{.Names}}").split()
         found = {f"container {one}" for one in listed if one.startswith((names.cluster, EDGE))}
         found |= {f"container {one.name}" for one in engine.containers(LABEL)}

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from sandbox.host.engine import Engine
-from sandbox.host.waiting import wait_until
+from sandbox.engine import Engine
+from sandbox.system.wait import wait_until
 from tests.real.machine import leave_out, tool
 
 PID = Path("/var/run/docker.pid")

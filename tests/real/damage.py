@@ -9,9 +9,9 @@ from functools import partial
 
 import yaml
 
-from sandbox.cluster.api import Cluster
+from sandbox.engine import Engine
 from sandbox.errors import SandboxError
-from sandbox.host.engine import Engine
+from sandbox.kube.api import Cluster
 from sandbox.names import DEFAULT_TLS, EDGE, SYSTEM_NAMESPACE
 from tests.real.crashing import FOREIGN, Broken
 

@@ -16,11 +16,11 @@ import pytest
 
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
-from sandbox.cli import environment
+from sandbox.cli import command_context
+from sandbox.engine import Engine
 from sandbox.errors import MissingTool
-from sandbox.host import ports
-from sandbox.host.engine import Engine
 from sandbox.names import LABEL
+from sandbox.system import host_ports
 
 NEIGHBOURS = ("sandbox-test-", "sandbox-bench-", "kind-registry")
 MOUNTS = "{{.Names}} {{.Mounts}}"
@@ -47,8 +47,8 @@ def free_ports(*wanted: int) -> tuple[int, ...]:
     """Each of `wanted` when it is free, as it always is in CI, else the next that is and is not taken by the others."""
     chosen: list[int] = []
     for port in wanted:
-        while port in chosen or not (os.environ.get("CI") or ports.is_free("127.0.0.1", port)):
-            port = ports.next_free("127.0.0.1", port)
+        while port in chosen or not (os.environ.get("CI") or host_ports.is_free("127.0.0.1", port)):
+            port = host_ports.next_free("127.0.0.1", port)
         chosen.append(port)
     return tuple(chosen)
 
@@ -94,7 +94,7 @@ def kubectl() -> str:
         return found
     recipe = recipes()["kubernetes"]
     link = Path(tempfile.mkdtemp(prefix="sandbox-kubectl-")) / "kubectl"
-    link.symlink_to(Store(environment.home().bundle).program(recipe, "kubernetes"))
+    link.symlink_to(Store(command_context.home().bundle).program(recipe, "kubernetes"))
     return str(link)
 
 

@@ -13,8 +13,8 @@ from typing import Any, Self
 import pytest
 import yaml
 
-from sandbox.cli import environment
-from sandbox.host.engine import Engine
+from sandbox.cli import command_context
+from sandbox.engine import Engine
 from sandbox.names import Names
 from tests.real import machine
 from tests.real.machine import CommandLine, Ran, tool
@@ -80,7 +80,7 @@ class Sandbox:
 
     @property
     def names(self) -> Names:
-        return environment.home().sandbox(self.spec["name"])
+        return command_context.home().sandbox(self.spec["name"])
 
     def sandbox(self, *words: str, status: int | None = 0) -> Ran:
         ran = CommandLine({"KUBECONFIG": str(self.folder / "kubeconfig"), **self.env}, self.folder)(

@@ -7,11 +7,11 @@ import ssl
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sandbox.certs.authority import Leaf, make_leaf
-from sandbox.certs.keystore import Keystore
-from sandbox.cluster.api import Cluster
-from sandbox.host.waiting import wait_until
+from sandbox.components.certificates.authority import Leaf, make_leaf
+from sandbox.components.certificates.keystore import Keystore
+from sandbox.kube.api import Cluster
 from sandbox.names import Names
+from sandbox.system.wait import wait_until
 from tests.real.machine import tool
 
 SECONDS = 60.0

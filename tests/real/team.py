@@ -11,8 +11,8 @@ from typing import Any
 
 import yaml
 
-from sandbox import spec
-from sandbox.cluster.api import Cluster, ClusterError
+from sandbox.config import schema
+from sandbox.kube.api import Cluster, ClusterError
 from tests.real import byhand, machine
 from tests.real.machine import tool
 
@@ -24,7 +24,7 @@ PROVISIONER = "local-path-storage"
 
 # The provisioner has an image that was put into the node; sandboxes pull the same bytes with a password, and from then
 # on the kubelet would want that password from the provisioner as well (KEP-2535).
-KUBELET = spec.KindOptions(
+KUBELET = schema.KindOptions(
     kubeadmConfigPatches=("kind: KubeletConfiguration\nimagePullCredentialsVerificationPolicy: NeverVerify\n",)
 )
 

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import yaml
 
-from sandbox.cli import environment
-from sandbox.cluster.api import Cluster
-from sandbox.host.waiting import wait_until
+from sandbox.cli import command_context
+from sandbox.kube.api import Cluster
 from sandbox.names import SYSTEM_NAMESPACE, Names
+from sandbox.system.wait import wait_until
 from tests.real import machine
 from tests.real.machine import CommandLine, tool
 
@@ -55,7 +55,7 @@ class Sandbox:
 
     @property
     def names(self) -> Names:
-        return environment.home().sandbox(NAME)
+        return command_context.home().sandbox(NAME)
 
     @property
     def cluster(self) -> Cluster:

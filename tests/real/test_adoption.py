@@ -11,14 +11,14 @@ import pytest
 import yaml
 
 from sandbox.bundle.recipe import recipes
-from sandbox.host.engine import Engine
-from sandbox.host.waiting import wait_until
-from tests.bundled import engine_with
+from sandbox.engine import Engine
+from sandbox.system.wait import wait_until
 from tests.real import byhand, machine, team
 from tests.real.application import Application
 from tests.real.byhand import ByHand
 from tests.real.machine import tool
-from tests.terminal import Terminal
+from tests.support.bundled import engine_with
+from tests.support.terminal import Terminal
 
 pytestmark = pytest.mark.real
 

@@ -16,14 +16,14 @@ import docker
 import pytest
 import yaml
 
-from sandbox.cli import environment
-from sandbox.host.engine import Engine
+from sandbox.cli import command_context
+from sandbox.components.network.step import NetworkStep
+from sandbox.engine import Engine
 from sandbox.names import Home
-from sandbox.steps.network import NetworkStep
-from sandbox.steps.step import State
-from tests.fakes import NoWork
+from sandbox.step import State
 from tests.real import machine
 from tests.real.machine import CommandLine
+from tests.support.fakes import NoWork
 
 pytestmark = pytest.mark.real
 
@@ -61,7 +61,7 @@ def _start(command: CommandLine, *arguments: str) -> subprocess.Popen[str]:
 
 def _wait_for_node(engine: Engine, child: subprocess.Popen[str]) -> None:
     deadline = time.monotonic() + 120
-    node = environment.home().sandbox(NAME).node
+    node = command_context.home().sandbox(NAME).node
     while engine.container(node) is None:
         assert child.poll() is None and time.monotonic() < deadline, "the node never came"
         time.sleep(0.05)

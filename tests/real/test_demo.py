@@ -19,14 +19,14 @@ import yaml
 from cryptography import x509
 
 from sandbox.bundle import apt
-from sandbox.certs.authority import make_issuing, make_leaf, make_root
-from sandbox.cli import environment
-from sandbox.cluster import dns
-from sandbox.cluster.api import Cluster
-from sandbox.host import resolvers
-from sandbox.host.engine import Engine
-from sandbox.host.waiting import wait_until
+from sandbox.cli import command_context
+from sandbox.components.certificates.authority import make_issuing, make_leaf, make_root
+from sandbox.components.cluster import dns
+from sandbox.engine import Engine
+from sandbox.kube.api import Cluster
 from sandbox.names import EDGE, Names
+from sandbox.system import resolvers
+from sandbox.system.wait import wait_until
 from tests.real import machine, minikube
 from tests.real.machine import CommandLine, tool
 
@@ -60,7 +60,7 @@ class Demo:
 
     @property
     def names(self) -> Names:
-        return environment.home().sandbox(NAME)
+        return command_context.home().sandbox(NAME)
 
     @property
     def root(self) -> Path:
@@ -406,4 +406,4 @@ def test_down_leaves_nothing(demo: Demo, engine: Engine) -> None:
     assert [one["name"] for one in config["contexts"]] == ["work"]
     assert config["current-context"] == "work"
     assert not demo.names.folder.exists() and not demo.names.keys.exists()
-    assert not environment.home().edge.joinpath("routes", f"{NAME}.json").exists()
+    assert not command_context.home().edge.joinpath("routes", f"{NAME}.json").exists()

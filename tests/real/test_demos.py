@@ -16,9 +16,9 @@ import pytest
 import yaml
 
 from sandbox import Sandbox
-from sandbox.cluster.api import Cluster
-from sandbox.host.waiting import wait_until
-from sandbox.registry.client import Client
+from sandbox.kube.api import Cluster
+from sandbox.oci.client import Client
+from sandbox.system.wait import wait_until
 from tests.real import machine
 from tests.real.machine import CommandLine, tool
 

@@ -21,12 +21,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sandbox.cli import environment
-from sandbox.cluster.api import Cluster, ClusterError
-from sandbox.host.engine import Engine
-from sandbox.host.waiting import wait_until
+from sandbox.cli import command_context
+from sandbox.components.edge import socket_handover
+from sandbox.engine import Engine
+from sandbox.kube.api import Cluster, ClusterError
 from sandbox.names import EDGE, LABEL, RETIRED, Names
-from sandbox.proxy import sockets
+from sandbox.system.wait import wait_until
 from tests.real import behind, machine
 from tests.real.machine import CommandLine, tool
 
@@ -113,7 +113,7 @@ def pair(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[t
         spec = {"name": name, "registry": {"port": registry}, "proxy": {"ports": [first, second]}}
         (folder / "sandbox.yaml").write_text(yaml.safe_dump(spec))
         command = CommandLine({"KUBECONFIG": str(folder / "kubeconfig")}, folder)
-        made.append(Sandbox(environment.home().sandbox(name), command, (first, second)))
+        made.append(Sandbox(command_context.home().sandbox(name), command, (first, second)))
     try:
         children = [
             subprocess.Popen(
@@ -271,7 +271,7 @@ def _address(engine: Engine, name: str) -> str:
 @pytest.mark.fault(83)
 def test_a_connection_outlives_a_port_that_comes_and_goes(pair: tuple[Sandbox, Sandbox], engine: Engine) -> None:
     """Another sandbox asks for a port and gives it back → connections of before stay open."""
-    if not sockets.are_handed_over(engine.facts()):
+    if not socket_handover.are_handed_over(engine.facts()):
         pytest.skip("this engine is not of this machine")
     sandbox, other = pair
     host, file = f"app.{sandbox.domain}", other.command.folder / "sandbox.yaml"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.host.engine import Engine
+from sandbox.engine import Engine
 from tests.real import machine
 from tests.real.crashing import STATUS, Broken
 

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
-from sandbox.host.waiting import wait_until
 from sandbox.names import LABEL
+from sandbox.system.wait import wait_until
 from tests.real import machine, team
 from tests.real.machine import CommandLine, tool
 from tests.real.team import Listing, Team

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.api import agreements
-from sandbox.cli import environment
-from sandbox.cluster.api import Cluster
+from sandbox.app import consent
+from sandbox.cli import command_context
+from sandbox.config.schema import Settled
+from sandbox.kube.api import Cluster
 from sandbox.names import Names
-from sandbox.spec import Settled
-from sandbox.steps import remembered
+from sandbox.plan import saved_spec
 from tests.real import machine
 from tests.real.machine import CommandLine, Ran, tool
-from tests.repositories import committed, made
+from tests.support.repositories import committed, made
 
 pytestmark = pytest.mark.real
 
@@ -57,11 +57,11 @@ class Fetched:
 
     @property
     def names(self) -> Names:
-        return environment.home().sandbox(NAME)
+        return command_context.home().sandbox(NAME)
 
     @property
     def spec(self) -> Settled:
-        found = remembered.load(self.names)
+        found = saved_spec.load(self.names)
         assert found is not None
         return found
 
@@ -86,9 +86,9 @@ def fetched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fetched]:
     try:
         refused = command("up", "--from", f"file://{repository}", status=2)
         assert "error[untrusted]" in refused.err and "the Dockerfile of app, whose commands run here" in refused.err
-        assert not environment.home().sandbox(NAME).spec.exists()
+        assert not command_context.home().sandbox(NAME).spec.exists()
         command("up", "--from", f"file://{repository}", "--trust")
-        known = remembered.load(environment.home().sandbox(NAME))
+        known = saved_spec.load(command_context.home().sandbox(NAME))
         assert known is not None
         yield Fetched(repository, command, known)
     finally:
@@ -127,12 +127,12 @@ def test_own_folder_with_its_name_is_refused(fetched: Fetched, tmp_path: Path) -
 @pytest.mark.security(17)
 def test_unused_copies_go_with_the_sandbox(fetched: Fetched) -> None:
     """`down` of a fetched sandbox → its copies go; its data and the answer go with --purge only."""
-    home, came_from = environment.home(), remembered.origin(fetched.names)
-    assert came_from and agreements.has_spec(home, came_from)
+    home, came_from = command_context.home(), saved_spec.origin(fetched.names)
+    assert came_from and consent.has_spec(home, came_from)
     copies = [*fetched.first.apply, *fetched.spec.apply]
     fetched.command("down", NAME)
     assert not any(path.exists() for path in copies)
     assert fetched.names.data.exists()
     fetched.command("down", NAME, "--purge")
     assert not fetched.names.data.exists() and not fetched.names.folder.exists()
-    assert not agreements.has_spec(home, came_from)
+    assert not consent.has_spec(home, came_from)

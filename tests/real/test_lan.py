@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sandbox.cli import environment
-from sandbox.proxy import lan
+from sandbox.cli import command_context
+from sandbox.components.edge import lan_names
 from tests.real import behind, browser, machine, servers
 from tests.real.machine import CommandLine, Ran, tool
 from tests.real.served import Sandbox
@@ -25,7 +25,7 @@ DOMAIN = f"{NAME}.sandbox.localhost"
 APP, DEV = f"app.{DOMAIN}", f"dev.{DOMAIN}"
 NAMESPACE = "sandbox-test-lan"
 HERE, THERE = "10.231.77.1", "10.231.77.2"
-OUTSIDE = f"{NAME}.{HERE}.{lan.SERVICE}"
+OUTSIDE = f"{NAME}.{HERE}.{lan_names.SERVICE}"
 REFUSED = {7, 28}  # curl's exit codes: no connection, no answer to the attempt
 ENDED = {35, 52, 56}  # a handshake that failed, nothing, a reset
 
@@ -91,7 +91,7 @@ def open_one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
     port, registry = machine.free_ports(9456, 5024)
     folder = tmp_path_factory.mktemp("lan")
     command = CommandLine({"KUBECONFIG": str(folder / "kubeconfig")}, folder)
-    names = environment.home().sandbox(NAME)
+    names = command_context.home().sandbox(NAME)
     sandbox, stranger = Sandbox(names, port), Stranger(port, names.root_certificate)
     spec = {"name": NAME, "registry": {"port": registry}, "proxy": {"ports": [port]}}
 
@@ -184,7 +184,9 @@ def test_a_server_outside_the_cluster_has_such_a_name_too(open_one: Opened) -> N
 
 
 @pytest.mark.security(5)
-@pytest.mark.parametrize("host", ["attacker.example", f"app.other.{HERE}.{lan.SERVICE}", f"app.{NAME}.test", HERE])
+@pytest.mark.parametrize(
+    "host", ["attacker.example", f"app.other.{HERE}.{lan_names.SERVICE}", f"app.{NAME}.test", HERE]
+)
 def test_a_name_that_is_not_ours_gets_nothing(open_one: Opened, host: str) -> None:
     """Another machine asks the edge for a foreign name → the connection ends."""
     code, said = open_one.stranger.curl(host, "--insecure")

@@ -14,10 +14,10 @@ import yaml
 
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
-from sandbox.cli import environment
-from sandbox.host.waiting import wait_until
-from sandbox.ingress.controller import PASSTHROUGH
-from sandbox.proxy import probe
+from sandbox.cli import command_context
+from sandbox.components.edge import https_probe
+from sandbox.components.ingress.controller import PASSTHROUGH
+from sandbox.system.wait import wait_until
 from tests.real import machine, minikube
 from tests.real.minikube import Sandbox, own
 
@@ -65,7 +65,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     engine, folder = machine.engine(), tmp_path_factory.mktemp("minikube-ingress")
     variables = minikube.variables(engine, folder / "home")
     port, registry = machine.free_ports(9474, 5074)
-    busybox = str(Store(environment.home().bundle).image(recipes()["busybox"]))
+    busybox = str(Store(command_context.home().bundle).image(recipes()["busybox"]))
     (folder / "images.yaml").write_text(
         yaml.safe_dump({"images": [{"from": "archive", "path": busybox, "as": "busybox:1"}]})
     )
@@ -90,9 +90,9 @@ def addon(sandbox: Sandbox) -> Mapping[str, Any]:
     return {"addons": [own("ingress", sandbox.spec["registry"]["port"], **IMAGES)], "apply": ["app.yaml"]}
 
 
-def ask(sandbox: Sandbox, host: str) -> probe.Answer:
+def ask(sandbox: Sandbox, host: str) -> https_probe.Answer:
     port = sandbox.spec["proxy"]["ports"][0]
-    return probe.ask(host, address="127.0.0.1", port=port, root=sandbox.names.root_certificate)
+    return https_probe.ask(host, address="127.0.0.1", port=port, root=sandbox.names.root_certificate)
 
 
 def test_images_that_do_not_come_are_named_and_nothing_of_the_addon_is_left(sandbox: Sandbox) -> None:

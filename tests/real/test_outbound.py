@@ -17,11 +17,11 @@ from typing import Any
 import pytest
 import yaml
 
-from sandbox.certs.authority import make_issuing, make_leaf, make_root
-from sandbox.cli import environment
-from sandbox.host.engine import Engine
-from sandbox.host.waiting import wait_until
+from sandbox.cli import command_context
+from sandbox.components.certificates.authority import make_issuing, make_leaf, make_root
+from sandbox.engine import Engine
 from sandbox.names import HOST
+from sandbox.system.wait import wait_until
 from tests.real import machine
 from tests.real.behind import gateway
 from tests.real.machine import CommandLine, tool
@@ -150,7 +150,7 @@ def write(command: CommandLine, **network: Any) -> None:
 
 
 def kubectl(*argv: str, stdin: str = "") -> str:
-    config = environment.home().sandbox(NAME).kubeconfig
+    config = command_context.home().sandbox(NAME).kubeconfig
     return tool(machine.kubectl(), "--kubeconfig", config, *argv, stdin=stdin)
 
 
@@ -250,7 +250,7 @@ def test_a_proxy_is_told_to_the_node_and_to_pods_of_namespaces_that_ask(
     write(command, nameservers=[nameserver.server_address[0]], proxy={"https": url, "no_proxy": [".corp.example"]})
     said = command("up")
     assert "s%65cret" not in said.out + said.err
-    node = environment.home().sandbox(NAME).node
+    node = command_context.home().sandbox(NAME).node
     running = "tr '\\0' '\\n' < /proc/$(systemctl show --property=MainPID --value containerd)/environ"
     assert f"HTTPS_PROXY={url}\n" in tool("docker", "exec", node, "sh", "-c", running)
     kubectl("create", "namespace", "asks")

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.cli import environment
-from sandbox.cluster.api import Cluster
+from sandbox.cli import command_context
+from sandbox.kube.api import Cluster
 from sandbox.names import Names
 from tests.real import machine
 from tests.real.devtools import Tab, tab
@@ -43,7 +43,7 @@ class Project:
 
     @property
     def names(self) -> Names:
-        return environment.home().sandbox(NAME)
+        return command_context.home().sandbox(NAME)
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from sandbox.host.engine import Engine
-from sandbox.host.waiting import wait_until
+from sandbox.engine import Engine
 from sandbox.names import EDGE, LABEL
+from sandbox.system.wait import wait_until
 from tests.real import machine
 from tests.real.application import Application
 from tests.real.daemon import Daemon

@@ -15,16 +15,15 @@ from typing import Any
 import pytest
 import yaml
 
-from sandbox.certs import generation
-from sandbox.certs.authority import KeyPair, make_leaf
-from sandbox.certs.describe import describe
-from sandbox.certs.keystore import Keystore
-from sandbox.certs.names import domain_names
-from sandbox.cli import environment
-from sandbox.cluster import tls_secret
-from sandbox.cluster.api import Cluster
-from sandbox.host.waiting import wait_until
+from sandbox.cli import command_context
+from sandbox.components.certificates import generation, tls_secret
+from sandbox.components.certificates.authority import KeyPair, make_leaf
+from sandbox.components.certificates.describe import describe
+from sandbox.components.certificates.keystore import Keystore
+from sandbox.components.certificates.subject_names import domain_names
+from sandbox.kube.api import Cluster
 from sandbox.names import DOMAIN_TLS, SYSTEM_NAMESPACE, Names
+from sandbox.system.wait import wait_until
 from tests.real import machine
 from tests.real.machine import CommandLine
 from tests.real.served import Sandbox
@@ -129,7 +128,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     command = CommandLine({"KUBECONFIG": str(folder / "kubeconfig")}, folder)
     try:
         command("up")
-        yield Running(command, environment.home().sandbox(NAME), port)
+        yield Running(command, command_context.home().sandbox(NAME), port)
     finally:
         command("down", "--purge")
 

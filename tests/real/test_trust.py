@@ -18,11 +18,11 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.certs.authority import make_issuing, make_leaf, make_root
-from sandbox.trust import stores
-from sandbox.trust.root import Root, parse
+from sandbox.components.certificates.authority import make_issuing, make_leaf, make_root
+from sandbox.truststore import stores
+from sandbox.truststore.trusted_root import Root, parse
 from tests.real.machine import Ran
-from tests.unit.certs.tls import TlsServer
+from tests.support.tls import TlsServer
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 

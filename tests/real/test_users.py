@@ -20,11 +20,10 @@ import yaml
 
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
-from sandbox.cli import environment
-from sandbox.host import own
-from sandbox.host.engine import Engine
-from sandbox.host.waiting import wait_until
+from sandbox.cli import command_context
+from sandbox.engine import Engine, labelled
 from sandbox.names import EDGE, LABEL, Home, Names
+from sandbox.system.wait import wait_until
 from tests.real import machine
 from tests.real.machine import Ran, tool
 
@@ -102,7 +101,7 @@ def edge_of(engine: Engine, person: Person) -> str:
 
 
 def _is_of(labels: Mapping[str, str], person: Person) -> bool:
-    owner = own.Owner.of(labels)
+    owner = labelled.Owner.of(labels)
     return owner is not None and (owner.user, owner.folder) == (person.user, str(person.home.state))
 
 
@@ -127,7 +126,7 @@ def people(engine: Engine) -> Iterator[tuple[Person, Person]]:
     place = Path(tempfile.mkdtemp(prefix="sandbox-users-"))
     place.chmod(0o755)
     (place / "bin").mkdir()
-    shutil.copy(Store(environment.home().bundle).program(recipes()["kind"], "kind"), place / "bin" / "kind")
+    shutil.copy(Store(command_context.home().bundle).program(recipes()["kind"], "kind"), place / "bin" / "kind")
     (place / "bin" / "docker").symlink_to(shutil.which("docker") or "docker")
     found = []
     ports = machine.free_ports(7443, 7444, 5071, 5072)

@@ -16,12 +16,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from sandbox.certs import pem
-from sandbox.certs.authority import Leaf, make_leaf
-from sandbox.certs.export import FORMATS, public_roots
-from sandbox.certs.names import subject_names
+from sandbox.components.certificates import pem
+from sandbox.components.certificates.authority import Leaf, make_leaf
+from sandbox.components.certificates.export_formats import FORMATS, public_roots
+from sandbox.components.certificates.subject_names import subject_names
 from tests.real.tls_clients import CLIENTS, Client, Question, java
-from tests.unit.certs.tls import DOMAIN, NOW, Pki, TlsServer, make_pki, rogue_leaf, unconstrained_issuing
+from tests.support.tls import DOMAIN, NOW, Pki, TlsServer, make_pki, rogue_leaf, unconstrained_issuing
 
 pytestmark = pytest.mark.real
 

@@ -15,23 +15,22 @@ from typing import Any
 import pytest
 import yaml
 
-from sandbox.cli import environment, session
-from sandbox.cluster.api import Cluster
-from sandbox.host import replica
-from sandbox.host.engine import Bind, ContainerSpec, Engine
-from sandbox.host.waiting import wait_until
+from sandbox.cli import command_context, session
+from sandbox.components.registry.container_step import BLOBS, COMMAND, DATA, QUARANTINE, RegistryStep
+from sandbox.config.schema import Spec
+from sandbox.engine import Bind, ContainerSpec, Engine, container_copy
+from sandbox.images.sources.remote import host_platform
+from sandbox.kube.api import Cluster
 from sandbox.names import SYSTEM_NAMESPACE, Names
-from sandbox.registry import digest as digests
-from sandbox.registry.client import Client
-from sandbox.registry.credential import Credential, Keychain
-from sandbox.registry.errors import RegistryError
-from sandbox.registry.manifest import OCI_CONFIG, OCI_LAYER, Descriptor, canonical, image_manifest
-from sandbox.registry.sources.remote import host_platform
-from sandbox.spec import Spec
-from sandbox.steps.registry import BLOBS, COMMAND, DATA, QUARANTINE, RegistryStep
-from tests.images import tar
+from sandbox.oci import digest as digests
+from sandbox.oci.client import Client
+from sandbox.oci.credential import Credential, Keychain
+from sandbox.oci.manifest import OCI_CONFIG, OCI_LAYER, Descriptor, canonical, image_manifest
+from sandbox.oci.oci_errors import RegistryError
+from sandbox.system.wait import wait_until
 from tests.real import machine
 from tests.real.machine import CommandLine, tool
+from tests.support.images import tar
 
 pytestmark = pytest.mark.real
 
@@ -119,7 +118,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory, engine: Engine) -> Iterato
     login = {"auths": {f"{UPSTREAM}:5000": {"username": "user", "password": PASSWORD}}}
     (folder / "docker" / "config.json").write_text(json.dumps(login))
     env = {"KUBECONFIG": str(folder / "kubeconfig"), "DOCKER_CONFIG": str(folder / "docker")}
-    made = Sandbox(CommandLine(env, folder), environment.home().sandbox(NAME), registry, (first, second))
+    made = Sandbox(CommandLine(env, folder), command_context.home().sandbox(NAME), registry, (first, second))
     try:
         made.up()
         yield made
@@ -137,7 +136,7 @@ def own(sandbox: Sandbox) -> Sandbox:
 @contextlib.contextmanager
 def container(engine: Engine, name: str, **more: Any) -> Iterator[None]:
     """A registry of somebody else while it is entered, of the image that the sandbox's own has."""
-    image = session.own_images(Spec(), environment.home(), engine).references["registry"]
+    image = session.own_images(Spec(), command_context.home(), engine).references["registry"]
     settings = {"OTEL_TRACES_EXPORTER": "none", **more.pop("environment", {})}
     engine.remove_container(name)
     engine.run(
@@ -146,7 +145,7 @@ def container(engine: Engine, name: str, **more: Any) -> Iterator[None]:
             image,
             COMMAND,
             labels={},
-            network=Names(NAME, environment.home()).network,
+            network=Names(NAME, command_context.home()).network,
             environment=settings,
             **more,
         )
@@ -323,7 +322,7 @@ def test_an_upstream_is_asked_once_with_an_account_that_nobody_else_sees(
         tool("docker", "exec", own.names.node, "crictl", "rmi", f"{UPSTREAM}:5000/{pushed}")
     wait_until(lambda: own.unpulled(f"{UPSTREAM}:5000/{pushed}"), what="the cache alone", timeout=90)
     seen = tool("docker", "inspect", mirror) + tool("docker", "logs", mirror) + "".join(own.said)
-    assert PASSWORD not in seen + environment.home().log.read_text()
+    assert PASSWORD not in seen + command_context.home().log.read_text()
     settings_file = own.names.mirrors / f"{UPSTREAM}-5000" / "config.yml"
     assert settings_file.stat().st_mode & 0o777 == 0o600
     own.up()
@@ -372,9 +371,9 @@ def test_a_layer_that_was_cut_short_is_put_aside_and_pushed_anew(own: Sandbox, e
     digest = str(json.loads(document.data)["layers"][0]["digest"])
     name = digest.removeprefix("sha256:")
     place, harm = {DATA: own.names.volume}, f"echo short > {BLOBS}/sha256/{name[:2]}/{name}/data"
-    assert replica.run_script(engine, "sandbox.dev/busybox", harm, name=GUEST, volumes=place) == (0, "")
+    assert container_copy.run_script(engine, "sandbox.dev/busybox", harm, name=GUEST, volumes=place) == (0, "")
     ran = own.command("push-images", "images.yaml", "--verify")
     assert f"put aside and pushed anew: {digest}" in ran.err and "read back" in ran.err
     kept = f"busybox cat {QUARANTINE}/{name}/data"
-    assert replica.run_script(engine, "sandbox.dev/busybox", kept, name=GUEST, volumes=place) == (0, "short\n")
+    assert container_copy.run_script(engine, "sandbox.dev/busybox", kept, name=GUEST, volumes=place) == (0, "short\n")
     own.pull(f"localhost:{own.port}/mended:1")

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.certs.export import as_java
-from sandbox.host.system_roots import JAVA_PASSWORD
+from sandbox.components.certificates.export_formats import as_java
+from sandbox.system.system_roots import JAVA_PASSWORD
 
 NODE = """
 const [name, port] = process.argv.slice(1)

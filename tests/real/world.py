@@ -14,14 +14,14 @@ from typing import Any
 import yaml
 
 from sandbox.bundle.recipe import recipes
-from sandbox.host import ports
-from sandbox.host.failpoint import Failpoint
-from sandbox.host.waiting import wait_until
-from tests.bundled import engine_with
+from sandbox.system import host_ports
+from sandbox.system.failpoint import Failpoint
+from sandbox.system.wait import wait_until
 from tests.real.crashing import FOREIGN, STATUS, Broken
 from tests.real.damage import DAMAGES
 from tests.real.machine import tool
-from tests.stateful import World
+from tests.support.bundled import engine_with
+from tests.support.stateful import World
 
 ENGINE = Path(__file__).parents[2] / "scripts" / "engine"
 ENGINE_PID = Path("/var/run/docker.pid")
@@ -41,7 +41,7 @@ class RealWorld(World):
         self._folder = Path(tempfile.mkdtemp(prefix="anyorder-"))
         self._broken = Broken.new(name, self._folder)
         self._more: dict[str, Any] = {}
-        port = ports.next_free("127.0.0.1", max(self._broken.app.ports))
+        port = host_ports.next_free("127.0.0.1", max(self._broken.app.ports))
         self._edits: Mapping[str, dict[str, Any]] = {
             "ports": {"proxy": {"ports": [port]}},
             "domain": {"domain": OTHER_DOMAIN},

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from sandbox.errors import SandboxError
-from sandbox.host.failpoint import Failpoint
-from tests.fakes import RecordingReporter
-from tests.small_world import SmallWorld, small_world
+from sandbox.system.failpoint import Failpoint
+from tests.support.fakes import RecordingReporter
+from tests.support.small_world import SmallWorld, small_world
 
 MOMENTS = ("before", "during", "after")
 

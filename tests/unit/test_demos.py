@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.cluster import manifests
-from sandbox.registry import imagelist
-from sandbox.spec import load
+from sandbox.config.schema import load
+from sandbox.images import images_yaml
+from sandbox.kube import manifests
 
 DEMOS = Path(__file__).parents[2] / "fixtures" / "demos"
 
@@ -17,7 +17,7 @@ DEMOS = Path(__file__).parents[2] / "fixtures" / "demos"
 def test_a_demo_runs_only_what_it_pushes(demo: str) -> None:
     spec = load(DEMOS / demo / "sandbox.yaml")
     assert spec.push is not None
-    pushed = {f"localhost:5001/{entry.target}" for entry in imagelist.load(spec.push)}
+    pushed = {f"localhost:5001/{entry.target}" for entry in images_yaml.load(spec.push)}
     objects = manifests.load(spec.apply)
     pods = [one["spec"]["template"]["spec"] for one in objects if one["kind"] == "Deployment"]
     assert {container["image"] for pod in pods for container in pod["containers"]} <= pushed

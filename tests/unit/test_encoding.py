@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.errors import MissingTool
-from sandbox.host import process
+from sandbox.system import process
 
 ROOT = Path(__file__).parents[2]
 MODULES = sorted((ROOT / "sandbox").rglob("*.py"))
@@ -51,9 +51,9 @@ LOCALE = "sandbox_test.ISO-8859-1"
 LOAD = """
 import locale, sys
 from pathlib import Path
-from sandbox.cluster import manifests
+from sandbox.kube import manifests
 from sandbox.errors import MissingTool
-from sandbox.host import process
+from sandbox.system import process
 assert locale.getpreferredencoding(False) == "ISO-8859-1", locale.getpreferredencoding(False)
 objects = manifests.load([Path(sys.argv[1])])
 print(ascii(objects[0]["data"]["town"]))

@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from sandbox.errors import SandboxError
-from sandbox.host.failpoint import Failpoint
-from tests.small_world import SmallWorld, small_world
-from tests.stateful import Sandboxes, World
+from sandbox.system.failpoint import Failpoint
+from tests.support.small_world import SmallWorld, small_world
+from tests.support.stateful import Sandboxes, World
 
 EDITS: dict[str, dict[str, object]] = {
     "ports": {"proxy": {"ports": (9443,)}},

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from sandbox.cli.options import spec_options
-from sandbox.trust.change import Kind
+from sandbox.truststore.change import Kind
 
 yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 dry_run_option = click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from sandbox.cli.options import output_option, progress_option
-from sandbox.registry.compression import Compression
+from sandbox.oci.compression import Compression
 
 
 @click.command("push-images")

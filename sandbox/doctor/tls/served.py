@@ -9,8 +9,8 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
-from sandbox.certs import names, pem
-from sandbox.certs.describe import Facts, describe
+from sandbox.components.certificates import pem, subject_names
+from sandbox.components.certificates.describe import Facts, describe
 
 TIMEOUT = 5.0
 
@@ -45,7 +45,7 @@ def handshake(host: str, address: str, port: int) -> Served:
     context.verify_mode = ssl.CERT_NONE
     context.set_alpn_protocols(["h2", "http/1.1"])
     # Addresses are no server names (RFC 6066, section 3).
-    name = None if names.parse_address(host) else host
+    name = None if subject_names.parse_address(host) else host
     with (
         socket.create_connection((address, port), timeout=TIMEOUT) as plain,
         context.wrap_socket(plain, server_hostname=name) as connection,
@@ -80,7 +80,7 @@ def read(served: Served, root_pem: str, *, now: datetime) -> Reading:
     hosts = pem.hosts_of(chain[0])
     for authority in path[1:]:
         permitted = pem.permitted_domains(authority)
-        outside = [host for host in hosts if permitted and not names.is_inside(host, permitted)]
+        outside = [host for host in hosts if permitted and not subject_names.is_inside(host, permitted)]
         if outside:
             may_not = f"{_title(authority.subject)} may only vouch for {', '.join(permitted)}"
             return Reading(True, outside=f"{may_not}, not for {', '.join(outside)}")

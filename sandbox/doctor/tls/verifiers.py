@@ -13,9 +13,9 @@ from pathlib import Path
 
 from sandbox.doctor.check import Check
 from sandbox.doctor.row import Finding, error, ok, skipped, warn
-from sandbox.doctor.tls.journey import Journey
-from sandbox.host import process
-from sandbox.host.process import ToolFailed
+from sandbox.doctor.tls.tls_context import Journey
+from sandbox.system import process
+from sandbox.system.process import ToolFailed
 
 TIMEOUT = 10.0
 COMPILING = 40.0  # Go builds its TLS library once

@@ -16,8 +16,8 @@ from typing import Any, NoReturn
 
 import pytest
 
-from sandbox.host.engine import Engine
-from sandbox.host.waiting import wait_until
+from sandbox.engine import Engine
+from sandbox.system.wait import wait_until
 from tests.real.machine import tool
 
 CONFIG = """

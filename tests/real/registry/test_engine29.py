@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.host.engine import Engine
-from sandbox.registry.imagelist import FromDaemon
-from sandbox.registry.progress import Action
-from sandbox.registry.push import push
-from sandbox.registry.target import parse
-from tests.images import TestImage, digest_of, index, layer, place, tar
+from sandbox.engine import Engine
+from sandbox.images.images_yaml import FromDaemon
+from sandbox.images.progress import Action
+from sandbox.images.push import push
+from sandbox.images.target import parse
 from tests.real.machine import tool
 from tests.real.registry.stand import Watched, reader, registry
+from tests.support.images import TestImage, digest_of, index, layer, place, tar
 
 ADDRESS = os.environ.get("SANDBOX_TEST_ENGINE29", "")
 pytestmark = [

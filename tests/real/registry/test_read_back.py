@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.registry.imagelist import Entry, FromArchive, FromBuild, FromDaemon
-from sandbox.registry.progress import Action
-from sandbox.registry.push import push
-from sandbox.registry.target import parse
+from sandbox.images.images_yaml import Entry, FromArchive, FromBuild, FromDaemon
+from sandbox.images.progress import Action
+from sandbox.images.push import push
+from sandbox.images.target import parse
 from tests.real import machine
 from tests.real.machine import tool
 from tests.real.registry.stand import Watched, reader, registry

@@ -10,19 +10,19 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.registry import reference
-from sandbox.registry.client import Client
-from sandbox.registry.credential import Credential
-from sandbox.registry.errors import RegistryError
-from sandbox.registry.imagelist import FromDaemon, FromRegistry
-from sandbox.registry.progress import Action, Silent
-from sandbox.registry.push import push
-from sandbox.registry.target import parse
-from sandbox.registry.verify import verify
-from tests.images import OCI_MANIFEST, FakeEngine, TestImage, digest_of, layer
+from sandbox.images.images_yaml import FromDaemon, FromRegistry
+from sandbox.images.progress import Action, Silent
+from sandbox.images.push import push
+from sandbox.images.target import parse
+from sandbox.images.verify import verify
+from sandbox.oci import reference
+from sandbox.oci.client import Client
+from sandbox.oci.credential import Credential
+from sandbox.oci.oci_errors import RegistryError
 from tests.real.registry.stand import registry
-from tests.registry_simulator import Simulator
-from tests.token_server import ISSUER, SERVICE, Signer, TokenServer
+from tests.support.images import OCI_MANIFEST, FakeEngine, TestImage, digest_of, layer
+from tests.support.registry_simulator import Simulator
+from tests.support.token_server import ISSUER, SERVICE, Signer, TokenServer
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]
 SECRET = "c4nary-s3cret"

@@ -16,14 +16,14 @@ from typing import Any
 import pytest
 import zstandard
 
+from sandbox.bundle import bundle_load
 from sandbox.bundle import contents as described
-from sandbox.bundle import loading
+from sandbox.bundle.bundle_reader import opened
+from sandbox.bundle.bundle_save import save
 from sandbox.bundle.contents import Damaged
-from sandbox.bundle.own import NEEDED
-from sandbox.bundle.reading import opened
 from sandbox.bundle.recipe import recipes
-from sandbox.bundle.saving import save
 from sandbox.bundle.store import Store
+from sandbox.bundle.system_images import NEEDED
 from sandbox.errors import SandboxError, UsageError
 
 MATERIALS = [{"kind": "golang", "name": "example.com/M", "version": "v1.0.0", "licences": ["MIT"]}]
@@ -58,7 +58,7 @@ def file(store: Store, tmp_path: Path) -> Path:
 def load(path: Path, store: Store) -> None:
     store.root.mkdir(exist_ok=True)
     with opened(path) as bundle:
-        loading.load(bundle, store)
+        bundle_load.load(bundle, store)
 
 
 def faults(path: Path) -> list[str]:

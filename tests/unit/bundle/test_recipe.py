@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from sandbox.bundle import recipe as module
-from sandbox.bundle.own import IN_ENGINE, UPSTREAM
 from sandbox.bundle.recipe import RECIPES, Recipe, recipes
+from sandbox.bundle.system_images import IN_ENGINE, UPSTREAM
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.bundle.own import IN_ENGINE, UPSTREAM, choose
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
+from sandbox.bundle.system_images import IN_ENGINE, UPSTREAM, choose
 from sandbox.errors import SandboxError
 
 BUSYBOX = recipes()["busybox"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from sandbox.cli import environment
+from sandbox.cli import command_context
 from sandbox.cli.commands import addons
 from sandbox.errors import UsageError
 
@@ -16,8 +16,8 @@ from sandbox.errors import UsageError
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder without a spec, no log file, and the test's own signals."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(environment, "start_log", lambda *, verbose: None)
-    monkeypatch.setattr(environment, "catch_signals", lambda: None)
+    monkeypatch.setattr(command_context, "start_log", lambda *, verbose: None)
+    monkeypatch.setattr(command_context, "catch_signals", lambda: None)
 
 
 @pytest.mark.parametrize(

@@ -17,22 +17,22 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from sandbox.certs.authority import Leaf
-from sandbox.certs.describe import describe
-from sandbox.certs.keystore import Keystore
-from sandbox.certs.names import subject_names
-from sandbox.cli import certs_export, certs_renew, environment
+from sandbox.cli import certs_export, certs_renew, command_context
 from sandbox.cli.commands.certs import SUBCOMMANDS, command
+from sandbox.components.certificates.authority import Leaf
+from sandbox.components.certificates.authority_step import AuthorityStep
+from sandbox.components.certificates.describe import describe
+from sandbox.components.certificates.keystore import Keystore
+from sandbox.components.certificates.secrets_step import SecretsStep, TlsSecret
+from sandbox.components.certificates.subject_names import subject_names
+from sandbox.components.ingress.https_step import HttpsStep
+from sandbox.engine import Bind
 from sandbox.errors import SandboxError, UsageError
-from sandbox.host.engine import Bind
-from sandbox.host.files import NotAFile
 from sandbox.names import DEFAULT_TLS, SYSTEM_NAMESPACE, Names
-from sandbox.steps.authority import AuthorityStep
-from sandbox.steps.https import HttpsStep
-from sandbox.steps.secrets import SecretsStep, TlsSecret
-from sandbox.steps.step import Step, Work
-from tests.api_server import ApiServer, kubeconfig, serving
-from tests.unit.certs.tls import TlsServer
+from sandbox.step import Step, Work
+from sandbox.system.files import NotAFile
+from tests.support.api_server import ApiServer, kubeconfig, serving
+from tests.support.tls import TlsServer
 
 DOMAIN = "demo.sandbox.localhost"
 HOSTS = subject_names(DOMAIN)
@@ -42,15 +42,15 @@ SECRET = f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/secrets/{DEFAULT_TLS}"
 @pytest.fixture(autouse=True)
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     """No log file, and the test's own signals."""
-    monkeypatch.setattr(environment, "start_log", lambda *, verbose: None)
-    monkeypatch.setattr(environment, "catch_signals", lambda: None)
+    monkeypatch.setattr(command_context, "start_log", lambda *, verbose: None)
+    monkeypatch.setattr(command_context, "catch_signals", lambda: None)
 
 
 @pytest.fixture
 def names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Names:
     """The names of the sandbox `demo`, whose certificates are ten days old."""
     monkeypatch.chdir(tmp_path)
-    names = environment.home().sandbox("demo")
+    names = command_context.home().sandbox("demo")
     keystore = Keystore(names.keys)
     then = datetime.now(UTC) - timedelta(days=10)
     keystore.authority([DOMAIN], now=then)

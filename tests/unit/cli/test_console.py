@@ -8,7 +8,7 @@ import json
 import pytest
 
 from sandbox.cli.console import JsonLines, Plain
-from sandbox.cli.live import Live
+from sandbox.cli.live_output import Live
 from sandbox.report import Reporter
 
 

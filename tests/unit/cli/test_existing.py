@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.cli import environment
-from sandbox.proxy import routes
-from sandbox.proxy.routes import Route
+from sandbox.cli import command_context
+from sandbox.components.edge import routes
+from sandbox.components.edge.routes import Route
 from tests.unit.cli.test_main import run
 
 SPEC = "name: demo\ncluster: {provider: existing, context: team}\n"
@@ -26,7 +26,7 @@ def test_it_is_refused_before_anything_is_asked(tmp_path: Path, command: str) ->
 
 
 def test_a_host_that_leads_elsewhere_needs_an_edge(tmp_path: Path) -> None:
-    folder = environment.home().passthrough
+    folder = command_context.home().passthrough
     routes.save(folder, Route("demo", "demo.sandbox.localhost", "plain:1.2.3.4", (("127.0.0.1", 443),), 1.0))
     found = run("proxy", "route", "add", "app.demo.sandbox.localhost", "localhost:3000", cwd=tmp_path)
     assert found.code == 2

@@ -16,8 +16,8 @@ import pytest
 import yaml
 
 from sandbox.cli.signals import ECHO
-from tests.images import TestImage, layer, new_save
-from tests.terminal import CTRL_C, Terminal, runs
+from tests.support.images import TestImage, layer, new_save
+from tests.support.terminal import CTRL_C, Terminal, runs
 from tests.unit.faults.test_engine import ANSWER
 
 LONGEST = 10.0  # seconds that an end may take

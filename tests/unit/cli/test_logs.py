@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.certs.keystore import Keystore
-from sandbox.cli import environment
-from sandbox.host import files
-from tests.api_server import ApiServer, kubeconfig, serving
+from sandbox.cli import command_context
+from sandbox.components.certificates.keystore import Keystore
+from sandbox.system import files
+from tests.support.api_server import ApiServer, kubeconfig, serving
 from tests.unit.cli.test_main import run
 
 CANARY = "canary-9b1d77"
@@ -33,7 +33,7 @@ def server() -> Iterator[ApiServer]:
 @pytest.fixture
 def folder(tmp_path: Path, home: Path, server: ApiServer) -> Path:
     """A project whose sandbox left files, has a cluster that answers, and an engine that does not."""
-    names = environment.home().sandbox("demo")
+    names = command_context.home().sandbox("demo")
     Keystore(names.keys).authority(["demo.sandbox.localhost"], now=datetime.now(UTC))
     files.make_private_dir(names.folder)
     kubeconfig(names.kubeconfig, server.server_address[1])
@@ -59,7 +59,7 @@ def texts(path: Path) -> Mapping[str, str]:
 @pytest.mark.security(1, 6)
 def test_an_archive_tells_everything_but_secrets(folder: Path) -> None:
     """Keys, passwords and Secrets repeated in logs, events and settings → none of them in the support archive."""
-    key = next(environment.home().sandbox("demo").keys.rglob("*.key")).read_text().splitlines()[1]
+    key = next(command_context.home().sandbox("demo").keys.rglob("*.key")).read_text().splitlines()[1]
     found = run("logs", cwd=folder)
     assert found.code == 0, found.stderr
     (path,) = folder.glob("sandbox-demo-*.tar.gz")

@@ -19,7 +19,7 @@ from typing import IO
 import click
 import pytest
 
-from sandbox.cli import COMMANDS, SIGN, environment, main
+from sandbox.cli import COMMANDS, SIGN, command_context, main
 from sandbox.cli import sandbox as group
 from sandbox.errors import MissingTool, SandboxError, UsageError
 
@@ -87,13 +87,13 @@ def kill(number: signal.Signals) -> None:
 
 def no_log() -> None:
     """Lets the log fail to start the first time, by a bug."""
-    real = environment.start_log
+    real = command_context.start_log
 
     def start_log(*, verbose: bool) -> None:
-        environment.start_log = real
+        command_context.start_log = real
         raise ZeroDivisionError("division by zero")
 
-    environment.start_log = start_log
+    command_context.start_log = start_log
 
 
 def test_help_imports_nothing_heavy(tmp_path: Path) -> None:

@@ -8,12 +8,12 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from sandbox.cli import environment
+from sandbox.cli import command_context as environment
 from sandbox.cli.options import find_spec, progress_option, written
+from sandbox.config.schema import Settled, Spec
 from sandbox.errors import UsageError
-from sandbox.spec import Settled, Spec
-from sandbox.steps.remembered import RememberedStep
-from tests.fakes import NoWork
+from sandbox.plan.saved_spec import RememberedStep
+from tests.support.fakes import NoWork
 
 
 @pytest.fixture(autouse=True)

@@ -9,19 +9,19 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from sandbox import preflight
-from sandbox.api import agreements
-from sandbox.cli import consent, environment
+from sandbox.app import consent as agreements
+from sandbox.app import requirements
+from sandbox.cli import command_context, prompts
 from sandbox.cli.commands.up import command
+from sandbox.config.schema import Settled, Spec
+from sandbox.config.schema.origin_schema import Origin
+from sandbox.engine import Engine
 from sandbox.errors import SandboxError
-from sandbox.host.engine import Engine
 from sandbox.names import Names
-from sandbox.spec import Settled, Spec
-from sandbox.spec.origin import Origin
-from sandbox.steps import remembered
-from sandbox.steps.remembered import RememberedStep
-from tests.fakes import FakeEngine, NoWork
-from tests.repositories import committed, made
+from sandbox.plan import saved_spec
+from sandbox.plan.saved_spec import RememberedStep
+from tests.support.fakes import FakeEngine, NoWork
+from tests.support.repositories import committed, made
 
 MOUNT = "name: demo\ncluster: {mounts: [{host: /, node: /host}]}\n"
 
@@ -35,10 +35,10 @@ def no_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def reached(spec: Spec, *_: object) -> Any:
         raise Reached(spec)
 
-    monkeypatch.setattr(environment, "start_log", lambda *, verbose: None)
-    monkeypatch.setattr(environment, "catch_signals", lambda *_: None)
+    monkeypatch.setattr(command_context, "start_log", lambda *, verbose: None)
+    monkeypatch.setattr(command_context, "catch_signals", lambda *_: None)
     monkeypatch.setattr(Engine, "connect", staticmethod(FakeEngine))
-    monkeypatch.setattr(preflight, "reserve", reached)
+    monkeypatch.setattr(requirements, "reserve", reached)
     monkeypatch.chdir(tmp_path)
 
 
@@ -63,9 +63,9 @@ def refused(*arguments: str, typed: str = "") -> SandboxError:
 def brought_up(content: dict[str, Any], origin: Origin | None) -> Names:
     """A sandbox whose spec is remembered, with its origin, or from a release that kept none."""
     spec = Settled.model_validate_json(json.dumps(content))
-    names = environment.home().sandbox(spec.name)
+    names = command_context.home().sandbox(spec.name)
     RememberedStep(names, spec).apply(NoWork())
-    with remembered.coming_from(names, origin):
+    with saved_spec.coming_from(names, origin):
         pass
     return names
 
@@ -82,7 +82,7 @@ def test_fetched_spec_is_refused_without_an_answer(repository: Path) -> None:
     assert (error.id, error.exit_code) == ("untrusted", 2)
     assert "/ in every node at /host" in error.details and f"file://{repository}, commit " in error.details
     assert error.fix.startswith("--trust")
-    assert not environment.home().agreed.exists() and not environment.home().sandbox("demo").folder.exists()
+    assert not command_context.home().agreed.exists() and not command_context.home().sandbox("demo").folder.exists()
 
 
 @pytest.mark.security(17)
@@ -101,17 +101,17 @@ def test_fetched_spec_is_asked_for_at_a_terminal(
     repository: Path, monkeypatch: pytest.MonkeyPatch, typed: str, goes_on: bool
 ) -> None:
     """`up --from GIT` at a terminal → the list and a question, whose answer is kept; Enter declines."""
-    monkeypatch.setattr(consent, "has_terminal", lambda: True)
+    monkeypatch.setattr(prompts, "has_terminal", lambda: True)
     ran = run("--from", f"file://{repository}", typed=typed)
     assert "/ in every node at /host" in ran.stderr and "go on?" in ran.stderr
     assert isinstance(ran.exception, Reached) is goes_on
     if not goes_on:
         assert isinstance(ran.exception, SandboxError) and ran.exception.id == "declined"
-        assert not environment.home().agreed.exists()
+        assert not command_context.home().agreed.exists()
 
 
 def test_answers_go_when_no_sandbox_has_their_source() -> None:
-    home = environment.home()
+    home = command_context.home()
     ours, other = (Origin(kind="git", source=f"file:///x/{name}", revision="1" * 40) for name in ("a", "a/b"))
     later = ours.model_copy(update={"revision": "2" * 40})
     bundle = Origin(kind="bundle", source="/x", revision="sha256:0")
@@ -130,7 +130,7 @@ def test_plan_shows_what_would_be_asked(repository: Path) -> None:
     ran = run("--from", f"file://{repository}", "--plan")
     assert isinstance(ran.exception, Reached)
     assert "/ in every node at /host" in ran.stderr and "--trust" in ran.stderr
-    assert not environment.home().agreed.exists()
+    assert not command_context.home().agreed.exists()
 
 
 def test_spec_that_asks_for_nothing_is_asked_for_once(tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ def test_name_of_another_origin_is_refused(repository: Path, tmp_path: Path) -> 
 
 
 def test_other_origin_is_asked_for_at_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(consent, "has_terminal", lambda: True)
+    monkeypatch.setattr(prompts, "has_terminal", lambda: True)
     brought_up({"name": "demo"}, Origin.of(Path("/elsewhere/sandbox.yaml")))
     (tmp_path / "sandbox.yaml").write_text("name: demo\n")
     assert refused(typed="n\n").id == "declined"
@@ -228,7 +228,7 @@ def test_nameless_sandbox_that_is_up_keeps_its_name(tmp_path: Path) -> None:
     brought_up({"name": "sandbox"}, Origin.of(file))
     assert reached("-f", str(file)).name == "sandbox", "it was brought up from this file"
     brought_up({"name": "sandbox", "apply": ["/elsewhere/k8s"]}, None)
-    environment.home().sandbox("sandbox").origin.unlink()
+    command_context.home().sandbox("sandbox").origin.unlink()
     assert reached("-f", str(file)).name == "shop", "it was another folder's"
 
 

@@ -10,18 +10,18 @@ from datetime import UTC, datetime
 import pytest
 from click.testing import CliRunner, Result
 
-from sandbox.bundle.own import UPSTREAM
-from sandbox.certs.condition import State as Standing
-from sandbox.certs.keystore import Keystore
-from sandbox.cli import environment
+from sandbox.bundle.system_images import UPSTREAM
+from sandbox.cli import command_context
 from sandbox.cli.commands import proxy
+from sandbox.components.certificates.condition import State as Standing
+from sandbox.components.certificates.keystore import Keystore
+from sandbox.components.edge import edge_folder, extra_routes, routes
+from sandbox.components.edge.step import EdgeStep
+from sandbox.engine import Bind, Engine
 from sandbox.errors import SandboxError, UsageError
-from sandbox.host.engine import Bind, Engine
 from sandbox.names import EDGE, EDGE_LEAF, LABEL, Home
-from sandbox.proxy import byhand, edge, routes
-from sandbox.steps.edge import EdgeStep
-from sandbox.steps.step import State
-from tests.fakes import NETWORK, FakeEngine, NoWork
+from sandbox.step import State
+from tests.support.fakes import NETWORK, FakeEngine, NoWork
 
 DOMAIN = "demo.test"
 APP = f"app.{DOMAIN}"
@@ -29,7 +29,7 @@ APP = f"app.{DOMAIN}"
 
 @pytest.fixture
 def place() -> Home:
-    return environment.home()
+    return command_context.home()
 
 
 @pytest.fixture
@@ -68,12 +68,12 @@ def test_a_host_is_added_listed_and_removed(step: EdgeStep, place: Home) -> None
         {"host": APP, "sandbox": "demo", "to": "localhost:3000"}
     ]
     assert "host.docker.internal:3000" in (place.edge / "haproxy.cfg").read_text()
-    assert edge.read_key(place.edge, "demo")
+    assert edge_folder.read_key(place.edge, "demo")
     assert step.check().state is State.READY
     assert f"{APP} → localhost:3000" in run("route", "list").output
     run("route", "remove", APP)
-    assert byhand.load(place.edge) == ()
-    assert edge.read_key(place.edge, "demo") is None
+    assert extra_routes.load(place.edge) == ()
+    assert edge_folder.read_key(place.edge, "demo") is None
     assert step.check().state is State.READY
 
 
@@ -102,7 +102,7 @@ def test_what_cannot_be_served_is_refused_and_not_kept(
 ) -> None:
     with pytest.raises(UsageError, match=brief):
         run("route", "add", *words)
-    assert byhand.load(place.edge) == ()
+    assert extra_routes.load(place.edge) == ()
     assert routes.load(place.edge)[0].hosts == ()
 
 
@@ -114,7 +114,7 @@ def test_a_host_that_was_not_added_cannot_be_removed(step: EdgeStep) -> None:
 def test_a_host_waits_for_an_edge_that_does_not_run(step: EdgeStep, place: Home) -> None:
     step.engine.signal(EDGE, "SIGKILL")
     assert "sandbox up starts it" in run("route", "add", APP, "localhost:3000").stderr
-    assert [one.host for one in byhand.load(place.edge)] == [APP]
+    assert [one.host for one in extra_routes.load(place.edge)] == [APP]
     step.apply(NoWork())
     assert step.check().state is State.READY
 
@@ -172,4 +172,4 @@ def test_a_host_of_another_sandbox_is_refused_and_not_kept(step: EdgeStep, place
     with pytest.raises(UsageError, match="belongs to the sandbox 'other'") as caught:
         run("route", "add", f"app.other.{DOMAIN}", "localhost:3000", "--sandbox", "demo")
     assert caught.value.id == "domain-taken"
-    assert byhand.load(place.edge) == ()
+    assert extra_routes.load(place.edge) == ()

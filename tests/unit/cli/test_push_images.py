@@ -13,21 +13,21 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from sandbox.api import world
-from sandbox.cli import console, environment, push_mend, session
+from sandbox.app import context
+from sandbox.cli import command_context, console, push_repair, session
 from sandbox.cli.commands import registry as registry_commands
 from sandbox.cli.commands.push_images import command
-from sandbox.document import parse
+from sandbox.config.loader import parse
+from sandbox.engine import Bind, ContainerSpec, Engine
 from sandbox.errors import MissingTool, SandboxError, UsageError
-from sandbox.host.engine import Bind, ContainerSpec, Engine
+from sandbox.images.lock_check import Drift
+from sandbox.images.lock_entries import Lock
+from sandbox.images.push import PushFailed
+from sandbox.images.verify import VerifyFailed
 from sandbox.names import OWNER, REGISTRY_PORT
-from sandbox.registry.lock import Lock
-from sandbox.registry.promise import Drift
-from sandbox.registry.push import PushFailed
-from sandbox.registry.verify import VerifyFailed
-from tests.fakes import FakeEngine
-from tests.images import OCI_INDEX, OCI_MANIFEST, TestImage, digest_of, index, layer, write_layout
-from tests.registry_simulator import Simulator
+from tests.support.fakes import FakeEngine
+from tests.support.images import OCI_INDEX, OCI_MANIFEST, TestImage, digest_of, index, layer, write_layout
+from tests.support.registry_simulator import Simulator
 
 APP, TOOL = TestImage((layer(1), layer(2)), "app"), TestImage((layer(1),), "tool")
 LINES = ("- {from: layout, path: app, as: 'app:1'}", "- {from: layout, path: tool, as: 'team/tool:1'}")
@@ -42,10 +42,10 @@ def registry() -> Iterator[Simulator]:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with two images and the manifest of them; the process keeps its signals and has no log."""
-    monkeypatch.setattr("sandbox.registry.push.host_platform", lambda: "linux/amd64")
+    monkeypatch.setattr("sandbox.images.push.host_platform", lambda: "linux/amd64")
     monkeypatch.setattr("sandbox.cli.push_images.host_platform", lambda: "linux/amd64")
-    monkeypatch.setattr(environment, "catch_signals", lambda *said: None)
-    monkeypatch.setattr(environment, "start_log", lambda *, verbose: None)
+    monkeypatch.setattr(command_context, "catch_signals", lambda *said: None)
+    monkeypatch.setattr(command_context, "start_log", lambda *, verbose: None)
     write_layout(tmp_path / "app", index(APP.descriptor()), APP.files)
     write_layout(tmp_path / "tool", index(TOOL.descriptor()), TOOL.files)
     write(tmp_path, *LINES)
@@ -213,7 +213,7 @@ def test_damage_in_a_registry_of_our_own_is_put_aside_and_pushed_anew(
         del registry.content[digest]
         registry.links = {link for link in registry.links if link[1] != digest}
 
-    monkeypatch.setattr(push_mend, "mender", lambda *given: put_aside)
+    monkeypatch.setattr(push_repair, "mender", lambda *given: put_aside)
     assert "read back" in run(folder, registry, "--verify").stderr
     assert registry.content[digest] == APP.layers[1]
 
@@ -229,7 +229,7 @@ def test_pruning_asks_first_and_refuses_where_nobody_can_answer(
         run(folder, registry, "--prune")
     assert "team/tool:1" in caught.value.details
     monkeypatch.setattr("sandbox.cli.push_prune.has_terminal", lambda: True)
-    monkeypatch.setattr("sandbox.host.engine.Engine.connect", no_engine)
+    monkeypatch.setattr("sandbox.engine.Engine.connect", no_engine)
     result = run(folder, registry, "--prune", typed="n\n")
     assert "delete 1 tag from" in result.stderr
     assert tags(registry) == {"app:1", "team/tool:1"}
@@ -285,7 +285,7 @@ def test_a_push_waits_for_a_collection_and_names_it(
 ) -> None:
     told: list[str] = []
     collecting = contextlib.ExitStack()
-    turn = world.pushing(own, "sandbox registry gc", seconds=0, waits=told.append)
+    turn = context.pushing(own, "sandbox registry gc", seconds=0, waits=told.append)
     collecting.enter_context(turn)
 
     def note(progress: str, line: str) -> None:
@@ -301,7 +301,7 @@ def test_a_push_waits_for_a_collection_and_names_it(
 
 
 def test_a_push_into_anothers_registry_waits_for_nobody(own: str, folder: Path, registry: Simulator) -> None:
-    with world.pushing(own, "sandbox registry gc", seconds=0, waits=lambda line: None):
+    with context.pushing(own, "sandbox registry gc", seconds=0, waits=lambda line: None):
         run(folder, registry)
     assert tags(registry) == {"app:1", "team/tool:1"}
 
@@ -314,7 +314,7 @@ def test_a_collection_waits_for_a_push_and_names_it(own: str, monkeypatch: pytes
         raise Told(line)
 
     monkeypatch.setattr(console, "note", note)
-    with world.pushing(own, "sandbox push-images", seconds=0, waits=lambda line: None):
+    with context.pushing(own, "sandbox push-images", seconds=0, waits=lambda line: None):
         result = CliRunner().invoke(registry_commands.command, ["gc"], obj=False, standalone_mode=False)
     assert isinstance(result.exception, Told) and "`sandbox push-images`" in str(result.exception)
 
@@ -327,7 +327,7 @@ def test_a_port_alone_is_not_the_sandbox_s_registry(
     """The spec's port leads to a registry that is not this sandbox's → nothing is pushed or deleted there."""
     run(folder, registry)
     monkeypatch.setenv("XDG_STATE_HOME", str(folder / "state"))
-    home, port = environment.home(), urlsplit(registry.url).port or 0
+    home, port = command_context.home(), urlsplit(registry.url).port or 0
     names = home.sandbox("other" if there == "another sandbox's" else "demo")
     labels = {**names.labels, **({OWNER: "bob:4711:/home/bob/state"} if there == "another user's" else {})}
     engine = FakeEngine("registry:1")

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from sandbox.cli import environment
+from sandbox.cli import command_context
 from sandbox.cli.commands.registry import command
 from sandbox.errors import UsageError
-from sandbox.registry.client import Client
-from tests.registry_simulator import Simulator
-from tests.unit.registry.test_catalogue import push
+from sandbox.oci.client import Client
+from tests.support.registry_simulator import Simulator
+from tests.unit.images.test_listing import push
 
 
 @pytest.fixture
@@ -25,8 +25,8 @@ def registry() -> Iterator[Simulator]:
 
 @pytest.fixture
 def spec(tmp_path: Path, registry: Simulator, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(environment, "start_log", lambda *, verbose: None)
-    monkeypatch.setattr(environment, "catch_signals", lambda: None)
+    monkeypatch.setattr(command_context, "start_log", lambda *, verbose: None)
+    monkeypatch.setattr(command_context, "catch_signals", lambda: None)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     file = tmp_path / "sandbox.yaml"
     file.write_text(f"registry: {{external: '{registry.url}'}}\n")

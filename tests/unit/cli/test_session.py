@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from sandbox import plan
-from sandbox.bundle.own import UPSTREAM, OwnImages
-from sandbox.cli import environment, session
-from sandbox.spec import Settled, Spec
-from tests.fakes import FakeEngine
+from sandbox.bundle.system_images import UPSTREAM, OwnImages
+from sandbox.cli import command_context, session
+from sandbox.config.schema import Settled, Spec
+from sandbox.plan import build as plan_build
+from tests.support.fakes import FakeEngine
 
 
 @pytest.mark.parametrize("provider", ["kind", "minikube"])
@@ -25,7 +25,11 @@ def test_nothing_is_taken_away_because_its_file_is_not_read(
 
     def steps(spec: Spec) -> Any:
         settled = Settled.of(spec, registry=5001, https=(443, 8443))
-        return plan.build(settled, environment.home(), FakeEngine(), OwnImages("upstream", UPSTREAM)), None, None
+        return (
+            plan_build.build(settled, command_context.home(), FakeEngine(), OwnImages("upstream", UPSTREAM)),
+            None,
+            None,
+        )
 
     monkeypatch.setattr(session, "steps", steps)
     credentials = ({"kind": "docker"},) if provider == "minikube" else ()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.cli.signals import ECHO
-from tests.terminal import CTRL_C, Terminal, runs
+from tests.support.terminal import CTRL_C, Terminal, runs
 
 ROOT = Path(__file__).parents[3]
 
@@ -19,11 +19,11 @@ ROOT = Path(__file__).parents[3]
 COMMAND = """
 import signal, sys, time
 from pathlib import Path
-from sandbox import lifecycle
-from sandbox.cli import boundary, signals
+from sandbox.plan import lifecycle
+from sandbox.cli import error_handler as boundary, signals
 from sandbox.cli.console import reporter
-from sandbox.host import process
-from tests.fakes import FakeStep
+from sandbox.system import process
+from tests.support.fakes import FakeStep
 
 class Files(set):
     def add(self, name): Path(name).touch()

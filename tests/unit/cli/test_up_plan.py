@@ -7,8 +7,8 @@ import json
 import pytest
 
 from sandbox.cli import up_plan
-from sandbox.lifecycle import survey
-from tests.fakes import FakeStep
+from sandbox.plan.lifecycle import survey
+from tests.support.fakes import FakeStep
 
 WORLD = {"registry", "cluster", "dns", "network"}
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.doctor.scene import Contact, Scene
+from sandbox.config.schema import Settled
+from sandbox.doctor.doctor_context import Contact, Scene
 from sandbox.names import Home
-from sandbox.spec import Settled
-from tests.fakes import FakeEngine
-from tests.ports import free_port
+from tests.support.fakes import FakeEngine
+from tests.support.ports import free_port
 
 IMAGE = "example.com/busybox:1"
 

@@ -8,8 +8,8 @@ from functools import partial
 import pytest
 
 from sandbox.doctor.check import Check, NoEngine, run
+from sandbox.doctor.doctor_context import Scene
 from sandbox.doctor.row import Finding, Status, ok
-from sandbox.doctor.scene import Scene
 from sandbox.errors import SandboxError
 
 

@@ -12,16 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.cli import boundary
+from sandbox.cli import error_handler
 from sandbox.cli.doctor import explaining
-from sandbox.doctor import scene as scenes
-from sandbox.doctor.scene import Contact
+from sandbox.config.schema import Spec
+from sandbox.doctor import doctor_context as scenes
+from sandbox.doctor.doctor_context import Contact
 from sandbox.doctor.table import CHECKS
+from sandbox.engine import Bind, ContainerSpec
 from sandbox.errors import SandboxError
-from sandbox.host.engine import Bind, ContainerSpec
 from sandbox.names import LABEL
-from sandbox.spec import Spec
-from tests.fakes import NETWORK, FakeEngine
+from tests.support.fakes import NETWORK, FakeEngine
 from tests.unit.doctor.conftest import IMAGE
 
 
@@ -87,7 +87,7 @@ def test_another_commands_error_is_explained(
     monkeypatch.setattr(scenes, "reach", lambda seconds: Contact(engine, engine.facts(), datetime.now(UTC)))
     with pytest.raises(SandboxError) as caught, explaining(Spec(name="demo")):
         raise SandboxError("it broke", fix="mend it")
-    boundary.report(caught.value)
+    error_handler.report(caught.value)
     said = capsys.readouterr().err
     assert said.startswith("error[failed]: it broke\nfix: mend it\n")
     assert "✗ ports.https" in said and "443 other" in said and "✓" not in said

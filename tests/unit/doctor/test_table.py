@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from sandbox.doctor.check import run
-from sandbox.doctor.outbound.walk import CHECKS as OUTBOUND
+from sandbox.doctor.doctor_context import Scene
+from sandbox.doctor.egress.egress_pipeline import CHECKS as OUTBOUND
 from sandbox.doctor.row import Finding, Row, Status, error, failed, ok, row, skipped, warn
-from sandbox.doctor.scene import Scene
 from sandbox.doctor.table import CHECKS, FAST
-from sandbox.doctor.tls.walk import STEPS
+from sandbox.doctor.tls.tls_pipeline import STEPS
 from sandbox.errors import SandboxError
 
 ROOT = Path(__file__).parents[3]

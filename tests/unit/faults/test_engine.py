@@ -13,8 +13,8 @@ import docker
 import pytest
 from docker.errors import DockerException
 
+from sandbox.engine import Engine, connection
 from sandbox.errors import MissingTool
-from sandbox.host.engine import Engine, connection
 from tests.unit.cli.test_main import run
 
 ANSWER = b"HTTP/1.1 200 OK\r\nApi-Version: 1.41\r\nContent-Length: 2\r\n\r\nOK"

@@ -14,19 +14,19 @@ from typing import Any
 import pytest
 import yaml
 
-from sandbox.cluster import manifests
-from sandbox.document import load as load_document
-from sandbox.document import parse as parse_document
-from sandbox.document import textfile
+from sandbox.config import text_file
+from sandbox.config.loader import load as load_document
+from sandbox.config.loader import parse as parse_document
+from sandbox.config.schema import Spec
 from sandbox.errors import BadFile
-from sandbox.registry import imagelist
-from sandbox.registry.digest import of
-from sandbox.registry.imagelist import Entry, FromArchive, FromLayout
-from sandbox.registry.push import PushFailed, push
-from sandbox.registry.target import parse
-from sandbox.spec import Spec
-from tests.images import TestImage, index, layer, tar, write_layout
-from tests.registry_simulator import Simulator
+from sandbox.images import images_yaml
+from sandbox.images.images_yaml import Entry, FromArchive, FromLayout
+from sandbox.images.push import PushFailed, push
+from sandbox.images.target import parse
+from sandbox.kube import manifests
+from sandbox.oci.digest import of
+from tests.support.images import TestImage, index, layer, tar, write_layout
+from tests.support.registry_simulator import Simulator
 
 SECRET = "canary of another file"
 APP = TestImage((layer(1),), "app")
@@ -76,7 +76,7 @@ def test_manifest_that_is_made_to_do_harm_is_refused(tmp_path: Path, kind: str) 
         "deep": "a: " + "[" * 500 + "]" * 500,
         "digits": "a: " + "9" * 5000,
         "tag": "a: !!binary eA==",
-        "huge": "#" * (textfile.MAX_SIZE + 1),
+        "huge": "#" * (text_file.MAX_SIZE + 1),
     }
     if kind == "pipe":
         os.mkfifo(file)
@@ -113,10 +113,10 @@ def test_a_very_long_list_is_read_whole(tmp_path: Path) -> None:
     """5000 images in one file → all are read; 20 MB of them → refused before they are read."""
     path = tmp_path / "images.yaml"
     path.write_text("images:\n" + "".join(f"- team/app-{number}:1\n" for number in range(5_000)))
-    assert len(imagelist.load(path)) == 5_000
+    assert len(images_yaml.load(path)) == 5_000
     path.write_text("images:\n" + "- team/app:1\n" * 2_000_000)
     with pytest.raises(BadFile, match="larger than"):
-        imagelist.load(path)
+        images_yaml.load(path)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.host import files
+from sandbox.system import files
 from tests.unit.cli.test_main import Ended, run
 
 

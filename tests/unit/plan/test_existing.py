@@ -7,17 +7,17 @@ from typing import Any, TypeVar
 
 import pytest
 
-from sandbox import plan
-from sandbox.bundle.own import UPSTREAM, OwnImages
+from sandbox.bundle.system_images import UPSTREAM, OwnImages
+from sandbox.components.edge.relay import relay_upstream
+from sandbox.components.edge.relay.relay_upstream import Forwarded
+from sandbox.components.edge.relay.step import PassthroughStep
+from sandbox.components.registry.team_step import TeamRegistryStep
+from sandbox.config.schema import Settled, Spec
+from sandbox.images.push_step import PushStep
 from sandbox.names import Home
-from sandbox.proxy import passthrough_upstream
-from sandbox.proxy.passthrough_upstream import Forwarded
-from sandbox.spec import Settled, Spec
-from sandbox.steps.passthrough import PassthroughStep
-from sandbox.steps.push import PushStep
-from sandbox.steps.step import Step
-from sandbox.steps.team_registry import TeamRegistryStep
-from tests.fakes import FakeEngine
+from sandbox.plan import build as plan_build
+from sandbox.step import Step
+from tests.support.fakes import FakeEngine
 
 S = TypeVar("S")
 EXISTING: dict[str, Any] = {"cluster": {"provider": "existing", "context": "team"}}
@@ -30,7 +30,7 @@ def place(tmp_path: Path) -> Home:
 
 def build(place: Home, **more: Any) -> dict[str, Step]:
     spec = Settled.of(Spec.model_validate(EXISTING | more), registry=5001, https=(443, 8443))
-    steps = plan.build(spec, place, FakeEngine(), OwnImages("upstream", UPSTREAM))
+    steps = plan_build.build(spec, place, FakeEngine(), OwnImages("upstream", UPSTREAM))
     return {step.name: step for step in steps}
 
 
@@ -54,7 +54,7 @@ def test_everything_is_in_one_namespace_behind_the_api_server(place: Home, tmp_p
         seen.add(step.name)
     (tunnel,) = one(PassthroughStep, steps).tunnels
     assert tunnel.port == 5001
-    leads = passthrough_upstream.parse(tunnel.upstream)
+    leads = relay_upstream.parse(tunnel.upstream)
     assert isinstance(leads, Forwarded)
     assert (leads.namespace, leads.target, leads.speaks) == ("sandbox-sandbox", "deployment/sandbox-registry", "http")
     assert one(PushStep, steps).needs == ("registry", "edge")

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from sandbox.certs.keystore import Keystore
-from sandbox.cli import environment
-from sandbox.host import files, turn
-from tests.unit.certs.tls import NOW
+from sandbox.cli import command_context
+from sandbox.components.certificates.keystore import Keystore
+from sandbox.system import files, sandbox_lock
+from tests.support.tls import NOW
 from tests.unit.cli.test_main import run
 
 DOMAIN = "demo.sandbox.localhost"
@@ -57,12 +57,12 @@ def state(tmp_path: Path) -> Path:
     before = os.umask(0)
     try:
         run("list", cwd=tmp_path)
-        home = environment.home()
+        home = command_context.home()
         names = home.sandbox("demo")
         Keystore(names.keys).authority([DOMAIN], now=NOW)
         files.make_private_dir(names.folder)
         files.write_atomic(names.kubeconfig, b"token", mode=0o600)
-        with turn.take(home.lock("demo"), "x", seconds=1, waits=lambda _: None):
+        with sandbox_lock.take(home.lock("demo"), "x", seconds=1, waits=lambda _: None):
             return home.state
     finally:
         os.umask(before)

@@ -12,14 +12,18 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sandbox.bundle.own import NODES, UPSTREAM
 from sandbox.bundle.recipe import recipes
-from sandbox.ingress.nginx import IMAGE
+from sandbox.bundle.system_images import NODES, UPSTREAM
+from sandbox.components.ingress.nginx import IMAGE
 
 ROOT = Path(__file__).resolve().parents[3]
 DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
 # These look at whatever certificate there is, and say what they saw; nothing is sent over the connection.
-LOOK_ONLY = {"sandbox/doctor/tls/served.py", "sandbox/proxy/forward.py", "sandbox/proxy/probe.py"}
+LOOK_ONLY = {
+    "sandbox/doctor/tls/served.py",
+    "sandbox/components/edge/relay/port_forward.py",
+    "sandbox/components/edge/https_probe.py",
+}
 # The first releases without known holes that concern us: redirects that carried credentials (urllib3 CVE-2026-44431,
 # requests CVE-2026-25645), locks that followed links (filelock CVE-2026-22701).
 SOUND = {"urllib3": (2, 7), "requests": (2, 33), "filelock": (4, 2)}
@@ -36,7 +40,7 @@ def calls() -> Iterator[tuple[str, ast.Call]]:
 def test_whatever_is_downloaded_has_its_digest_in_the_package() -> None:
     """A file that the code fetches → over https, and only with the digest that is written beside it."""
     found = [(path, call) for path, call in calls() if ast.unparse(call.func) in ("download", "urllib.request.urlopen")]
-    assert {path for path, call in found if ast.unparse(call.func) != "download"} == {"sandbox/host/download.py"}
+    assert {path for path, call in found if ast.unparse(call.func) != "download"} == {"sandbox/system/download.py"}
     assert all(
         "sha256" in {one.arg for one in call.keywords} for _, call in found if ast.unparse(call.func) == "download"
     )
@@ -52,7 +56,7 @@ def test_what_the_bundle_is_built_of_is_pinned() -> None:
     assert len(modules) > 5
     for one in modules:
         assert re.search(r"^\S+ v\S+ h1:[\w+/]+=$", one.go_sum.decode(), re.MULTILINE), one.name
-    text = "".join(path.read_text() for path in (ROOT / "sandbox" / "bundle").glob("*.py"))
+    text = "".join(path.read_text() for path in (ROOT / "sandbox" / "bundle").rglob("*.py"))
     assert not re.search(r"-mod=mod|GONOSUM|GOFLAGS=-insecure|GOINSECURE", text)  # Go itself insists then
 
 
@@ -90,7 +94,7 @@ def test_certificates_are_verified_wherever_something_is_sent() -> None:
         if re.search(r"CERT_NONE|check_hostname = False|InsecureRequestWarning", source.read_text()):
             lax.add(str(source.relative_to(ROOT)))
     assert lax == LOOK_ONLY
-    assert "ssl-min-ver TLSv1.2" in (ROOT / "sandbox" / "proxy" / "config.py").read_text()
+    assert "ssl-min-ver TLSv1.2" in (ROOT / "sandbox" / "components" / "edge" / "haproxy.py").read_text()
 
 
 @pytest.mark.security(12)

@@ -13,15 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.certs.authority import Leaf
-from sandbox.certs.keystore import Keystore
-from sandbox.certs.names import subject_names
-from sandbox.doctor.scene import Scene
-from sandbox.doctor.tls.journey import Journey
-from sandbox.proxy import routes
-from sandbox.proxy.routes import Route
-from tests import api_server
-from tests.api_server import ApiServer
+from sandbox.components.certificates.authority import Leaf
+from sandbox.components.certificates.keystore import Keystore
+from sandbox.components.certificates.subject_names import subject_names
+from sandbox.components.edge import routes
+from sandbox.components.edge.routes import Route
+from sandbox.doctor.doctor_context import Scene
+from sandbox.doctor.tls.tls_context import Journey
+from tests.support import api_server
+from tests.support.api_server import ApiServer
 
 DOMAIN = "demo.sandbox.localhost"
 HOST = f"app.{DOMAIN}"

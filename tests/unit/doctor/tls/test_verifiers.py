@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.certs.authority import Leaf, make_leaf
+from sandbox.components.certificates.authority import Leaf, make_leaf
 from sandbox.doctor.row import Status
 from sandbox.doctor.tls import verifiers
-from sandbox.doctor.tls.journey import Journey
+from sandbox.doctor.tls.tls_context import Journey
 from sandbox.doctor.tls.verifiers import CannotAsk, Target
-from tests.unit.certs.tls import make_pki
+from tests.support.tls import make_pki
 from tests.unit.doctor.tls.conftest import DOMAIN, HOST, Serve, asking
 
 REAL = ["openssl", "python", "curl"]

@@ -1,1 +1,0 @@
-"""The sandbox for programs: tests, notebooks, and the command line, which stands on it."""

@@ -1,0 +1,58 @@
+"""What the user agreed to of what others wrote, each for one commit or one bundle's identity."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import suppress
+from pathlib import Path
+
+from sandbox.config.schema.origin_schema import Origin
+from sandbox.names import Home
+from sandbox.plan import saved_spec
+from sandbox.system import files
+
+COMPONENTS = "components "
+
+
+def has_spec(home: Home, origin: Origin) -> bool:
+    """Whether the user agreed to what the spec of this revision asks for."""
+    return _file(home, origin.key).exists()
+
+
+def note_spec(home: Home, origin: Origin) -> None:
+    """Keep that the user does."""
+    _note(home, origin.key)
+
+
+def sweep(home: Home) -> None:
+    """Keep nothing any longer of specs that no sandbox is up from, whichever revision it was."""
+    sandboxes = (home.sandbox(path.name) for path in (home.state / "sandboxes").glob("*"))
+    used = tuple(known.source_key for names in sandboxes if (known := saved_spec.origin(names)))
+    for file in home.agreed.glob("*"):
+        if not file.read_text(encoding="utf-8").startswith((COMPONENTS, *used)):
+            file.unlink(missing_ok=True)
+    with suppress(OSError):  # there may be more in it
+        home.agreed.rmdir()
+
+
+def has_components(home: Home, identity: str) -> bool:
+    """Whether the user agreed that programs and images of the bundle of this identity run on this machine."""
+    return _file(home, _components(identity)).exists()
+
+
+def note_components(home: Home, identity: str) -> None:
+    """Keep that the user does."""
+    _note(home, _components(identity))
+
+
+def _components(identity: str) -> str:
+    return f"{COMPONENTS}{identity}"
+
+
+def _note(home: Home, what: str) -> None:
+    files.make_private_dir(home.agreed)
+    files.write_atomic(_file(home, what), f"{what}\n".encode(), mode=0o600)
+
+
+def _file(home: Home, what: str) -> Path:
+    return home.agreed / hashlib.sha256(what.encode()).hexdigest()

@@ -1,0 +1,81 @@
+"""A kind cluster that somebody made by hand on this machine, and the registry that its local-registry script made."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from sandbox.components.cluster import contexts
+from sandbox.config import yaml_text
+from sandbox.engine import Engine
+from sandbox.errors import SandboxError
+from sandbox.kube.api import Cluster
+from sandbox.names import Home
+from sandbox.system import files
+
+CLUSTER, ROLE = "io.x-k8s.kind.cluster", "io.x-k8s.kind.role"
+# https://kind.sigs.k8s.io/docs/user/local-registry/
+REGISTRY = "kind-registry"
+HOSTING = "local-registry-hosting"
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A cluster by its context, and its registry as this machine and the nodes call it, if it has one."""
+
+    context: str
+    registry: str | None
+
+    @property
+    def spec(self) -> dict[str, dict[str, str]]:
+        """What makes a sandbox.yaml use both."""
+        cluster = {"provider": "existing", "context": self.context}
+        return {"cluster": cluster, **({"registry": {"external": self.registry}} if self.registry else {})}
+
+
+def find(engine: Engine, home: Home) -> tuple[Neighbour, ...]:
+    """The running kind clusters that no sandbox made and that a context of the user's leads to; changes nothing."""
+    return tuple(_found(engine, home))
+
+
+def _found(engine: Engine, home: Home) -> Iterator[Neighbour]:
+    planes = [one for one in engine.containers(CLUSTER) if one.labels.get(ROLE) == "control-plane" and one.running]
+    for name in sorted({one.labels[CLUSTER] for one in planes} - _ours(home)):
+        context = f"kind-{name}"
+        with suppress(SandboxError):  # no such context, or nobody answers there
+            yield Neighbour(context, _announced(home, context) or _published(engine))
+
+
+def _ours(home: Home) -> set[str]:
+    """The clusters of sandboxes, which have files."""
+    folder = home.state / "sandboxes"
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    return {home.sandbox(name).cluster for name in names}
+
+
+def _announced(home: Home, context: str) -> str | None:
+    """The registry that the cluster tells of (KEP-1755). Raises SandboxError when the cluster cannot be asked."""
+    with tempfile.TemporaryDirectory(prefix="sandbox-") as folder:
+        path = Path(folder) / "kubeconfig"
+        content = contexts.alone((home.kubeconfig, *home.other_kubeconfigs), context, "kube-public")
+        files.write_atomic(path, content, mode=0o600)
+        found = Cluster(path).get("v1", "ConfigMap", HOSTING, "kube-public")
+    if found is None:
+        return None
+    try:
+        said = yaml_text.document((found.get("data") or {}).get("localRegistryHosting.v1", ""))
+        return str(said["host"])
+    except (yaml.YAMLError, TypeError, KeyError):
+        return None
+
+
+def _published(engine: Engine) -> str | None:
+    """The registry of the script's usual name, at the port that it has on this machine."""
+    container = engine.container(REGISTRY)
+    binds = [bind for found in container.published.values() for bind in found] if container else []
+    return f"localhost:{binds[0].port}" if binds else None

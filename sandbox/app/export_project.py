@@ -1,0 +1,157 @@
+"""Writes a sandbox as a folder that brings the same one up elsewhere: spec, manifests, images by digest, versions."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sandbox import __version__
+from sandbox.app import context
+from sandbox.app.checkouts import inside
+from sandbox.components.addons.addon import FILE as ADDON
+from sandbox.config.schema import Settled
+from sandbox.engine import Engine
+from sandbox.errors import UsageError
+from sandbox.images import lock_entries as locks
+from sandbox.images.export_layout import take_out
+from sandbox.images.lock_entries import Locked
+from sandbox.images.lockfile import LockFile
+from sandbox.images.target import Target
+from sandbox.kube import manifests
+from sandbox.oci.client import Client
+
+HEADER = "# Written by `sandbox export`. `sandbox up --from FOLDER` brings the same sandbox up.\n"
+MANIFESTS, IMAGES, ADDONS = "k8s", "images", "addons"
+# What belongs to a machine or to a person, with why it is not carried to others.
+PERSONAL: Mapping[str, str] = {
+    "credentials": "accounts are yours",
+    "certs.default": "a private key is nobody else's",
+    "network.proxy": "the way out is this machine's",
+    "registry.storage": "the folder is this machine's",
+    "registry.external": "the images are in the folder",
+}
+
+
+@dataclass
+class Exported:
+    """What to know before the folder is passed on: what is not in it, and which secrets are."""
+
+    left_out: list[str] = field(default_factory=list)
+    carried: list[str] = field(default_factory=list)
+
+
+def export(spec: Settled, folder: Path, say: Callable[[str], None]) -> Exported:
+    """Write the sandbox to `folder`, which must be new or empty; gives what was left out and which secrets go along.
+
+    Of manifests and addons it is what `up` reads of them: no other file of their folders, and none that a link leads
+    to elsewhere.
+
+    The images are those that its registry has under the names of its manifest. Raises SandboxError.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder} is not empty", fix="name a new folder")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be made", details=str(error)) from error
+    data = spec.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    data = {"apiVersion": spec.apiVersion, "name": spec.name, "domain": spec.domain, **data}
+    told = Exported([f"{key}: {why}" for key, why in PERSONAL.items() if _dropped(data, key.split("."))])
+    if spec.apply:
+        say("manifests")
+        places = {f"{number}-{path.name or 'manifests'}": path for number, path in enumerate(spec.apply, 1)}
+        data["apply"] = [_copied(path, folder / MANIFESTS / name, told) for name, path in places.items()]
+    if spec.addons:
+        data["addons"] = [_addon(one, folder / ADDONS, told) for one in data["addons"]]
+    if spec.push:
+        say("images")
+        data["push"] = _images(spec, spec.push, folder)
+    _write(folder / "sandbox.yaml", data)
+    _write(folder / "versions.yaml", _versions(spec))
+    return told
+
+
+def _dropped(data: dict[str, Any], path: list[str]) -> bool:
+    """Whether there was something at `path`, which is gone then."""
+    *parents, key = path
+    for parent in parents:
+        data = data.get(parent) or {}
+    return data.pop(key, None) is not None
+
+
+def _copied(path: Path, place: Path, told: Exported) -> str:
+    """Copy a file of manifests, or those in a folder, to `place`. Gives its path in the spec. Raises UsageError."""
+    root = path if path.is_dir() else path.parent
+    try:
+        for file in manifests.files(path):
+            into = place / file.relative_to(path)
+            if path.is_dir() and not inside(file, root):
+                told.left_out.append(f"{file}: a link to {os.path.realpath(file)}, outside the folder")
+            elif file.is_file():
+                into.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, into)
+                told.carried += [f"{file}: {secret}" for secret in _secrets(into)]
+    except OSError as error:
+        raise UsageError(f"{path} cannot be copied", details=str(error)) from error
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_dir():
+        place.mkdir(exist_ok=True)
+    return f"{place.parent.name}/{place.name}"
+
+
+def _secrets(file: Path) -> Iterator[str]:
+    """The Secrets in a file of manifests, each with its keys; values are never among what is said."""
+    if file.name == ADDON:
+        return
+    for one in manifests.load([file]):
+        if one["kind"] == "Secret":
+            keys = [str(key) for part in ("data", "stringData") for key in one.get(part) or {}]
+            namespace = one["metadata"].get("namespace")
+            name = f"{namespace}/{one['metadata']['name']}" if namespace else one["metadata"]["name"]
+            yield f"Secret {name} with {', '.join(keys) or 'no keys'}"
+
+
+def _addon(one: dict[str, Any], into: Path, told: Exported) -> dict[str, Any]:
+    """An addon as it is written in the spec, its own folder, if it has one, copied."""
+    source = Path(one["addon"])
+    if "/" not in one["addon"]:
+        return one
+    return {**one, "addon": f"./{_copied(source, into / source.name, told)}"}
+
+
+def _images(spec: Settled, manifest: Path, folder: Path) -> str:
+    """Take the images out of the registry, and write the manifest and the lock that put them into another."""
+    known = LockFile.of(manifest)
+    url = spec.registry.external or f"http://127.0.0.1:{spec.registry.port}"
+    with Client(url, keychain=context.keychain(spec.credentials)) as client:
+        taken = take_out(client, [entry.target for entry in known.entries], folder / IMAGES)
+    entries = [{"from": "layout", "path": IMAGES, "image": str(one), "as": str(one)} for one in taken]
+    _write(folder / "images.yaml", {"images": entries})
+    lock, old = locks.of(_locked(target, digest) for target, digest in taken.items()), known.read()
+    if old is not None:
+        lock = lock.model_copy(update={"compression": old.compression})
+    folder.joinpath("images.lock.yaml").write_text(locks.dump(lock), encoding="utf-8")
+    return "images.yaml"
+
+
+def _locked(target: Target, digest: str) -> Locked:
+    origin = f"layout {IMAGES} {target}"
+    return Locked.model_validate({"target": str(target), "from": origin, "source": digest, "digest": digest})
+
+
+def _versions(spec: Settled) -> dict[str, Any]:
+    """What the sandbox was made with, for people who wonder why theirs differs."""
+    engine = Engine.connect()
+    own = context.own_images(spec, context.home(), engine)
+    images = {name: {"reference": one, "id": engine.image_id(one)} for name, one in sorted(own.references.items())}
+    return {"sandbox": __version__, "kubernetes": own.kubernetes, "engine": engine.version, "images": images}
+
+
+def _write(path: Path, data: Any) -> None:
+    path.write_text(HEADER + yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=1 << 16), encoding="utf-8")

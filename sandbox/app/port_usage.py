@@ -1,0 +1,141 @@
+"""Who has a port of this machine: one of our containers, another sandbox that is starting, a program, or nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sandbox.app import port_reservations
+from sandbox.components.edge import routes, socket_handover
+from sandbox.components.edge.container import EdgeContainer
+from sandbox.components.edge.relay import relay_state
+from sandbox.components.edge.routes import Route
+from sandbox.engine import Bind, Container, Engine, labelled
+from sandbox.errors import SandboxError
+from sandbox.names import EDGE, LABEL, PASSTHROUGH, RETIRED, Home
+from sandbox.system import host_ports
+
+PROJECT = "com.docker.compose.project"
+UNKNOWN = "a process of another user"
+
+
+class PortTaken(SandboxError):
+    """A port that the sandbox is to listen on belongs to somebody else."""
+
+    id = "port-in-use"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A port that one part of a sandbox is to listen on.
+
+    `owner` is what listens there: a container's name, or PASSTHROUGH. `key` and `option` say how another port is asked
+    for in the spec and on the command line, each with a %s for the port.
+    """
+
+    owner: str
+    bind: Bind
+    key: str
+    option: str
+
+
+@dataclass(frozen=True)
+class Occupant:
+    """Who has a port, in words, and what would free it."""
+
+    who: str
+    remedy: str = "stop it"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The machine as the sandbox `name` finds it, looked at once."""
+
+    name: str
+    home: Home
+    engine: Engine
+    ours: tuple[Container, ...]
+    edge: str = EDGE
+
+    @classmethod
+    def look(cls, name: str, home: Home, engine: Engine) -> Machine:
+        """Look at the containers there are now."""
+        # A replaced edge has no port any more, only connections.
+        found = tuple(one for one in labelled.containers(engine, home) if RETIRED not in one.name)
+        return cls(name, home, engine, found, labelled.edge(engine, home))
+
+    def occupant(self, owner: str, bind: Bind) -> Occupant | None:
+        """Who keeps `owner` from listening there; None when nobody does."""
+        starting = port_reservations.claimant(self.home.claims, bind.port, owner)
+        if starting:
+            return Occupant(f"sandbox '{starting}', which is starting", "wait for it")
+        container = self.edge if owner == EDGE else owner
+        publishers = [one for one in self.ours if any(bind in binds for binds in one.published.values())]
+        if any(one.name == container and (one.running or one.held) for one in publishers):
+            return None
+        other = next((one for one in publishers if one.name != container), None)
+        if other:
+            return _container(other, self.home)
+        promised = next((route for route in self._others(owner) if (bind.address, bind.port) in route.takes), None)
+        if promised:
+            return Occupant(f"sandbox '{promised.name}'", f"`sandbox down {promised.name}`")
+        if host_ports.is_free(bind.address, bind.port) or self._is_own(owner, bind):
+            return None
+        return self._stranger(bind.port)
+
+    def _others(self, owner: str) -> Iterator[Route]:
+        """The routes of the proxy that `owner` is not: the two cannot share a port."""
+        for proxy, folder in ((EDGE, self.home.edge), (PASSTHROUGH, self.home.passthrough)):
+            if proxy != owner:
+                yield from (route for route in routes.load(folder) if route.name != self.name)
+
+    def _is_own(self, owner: str, bind: Bind) -> bool:
+        """Whether the proxy has the port already, or will give it up for this sandbox."""
+        if owner == PASSTHROUGH:
+            state = relay_state.running(self.home.passthrough)
+            return state is not None and (bind.address, bind.port) in state.listening
+        return owner == EDGE and (self._gives_up(bind.port) or self._is_left_over(bind))
+
+    def _is_left_over(self, bind: Bind) -> bool:
+        """Whether the port is held for an edge that is no more or has not come yet; the next one takes it over."""
+        box = EdgeContainer(self.engine, self.home, self.edge)
+        return any(one.name == box.holder and one.running for one in self.ours) and bind in socket_handover.held(
+            box.folder
+        )
+
+    def _gives_up(self, port: int) -> bool:
+        """Whether the edge holds the port on another address, for this sandbox alone, and so will start without it."""
+        edge = next((one for one in self.ours if one.name == self.edge and one.running), None)
+        held = {bind.port for binds in edge.published.values() for bind in binds} if edge else set()
+        others = (route for route in routes.load(self.home.edge) if route.name != self.name)
+        return port in held and all(port != theirs for route in others for _, theirs in route.listen)
+
+    def _stranger(self, port: int) -> Occupant:
+        publisher = self.engine.publisher(port)
+        container = self.engine.container(publisher) if publisher else None
+        if container:
+            return _container(container, self.home)
+        found = host_ports.holder(port)
+        return Occupant(str(found), f"stop it (kill {found.pid})") if found else Occupant(UNKNOWN)
+
+
+def taken(wanted: Wanted, occupant: Occupant) -> PortTaken:
+    """The error that names who has the port and offers the next free one."""
+    bind = wanted.bind
+    free = host_ports.next_free(bind.address, bind.port)
+    return PortTaken(
+        f"port {bind.port} on {bind.address} is taken",
+        details=f"held by {occupant.who}; nothing was changed",
+        fix=f"{occupant.remedy}, or use another port: sandbox up {wanted.option % free}   "
+        f"(in sandbox.yaml: {wanted.key % free}; `auto` takes the next free one)",
+    )
+
+
+def _container(found: Container, home: Home) -> Occupant:
+    sandbox, project = found.labels.get(LABEL), found.labels.get(PROJECT)
+    if sandbox is not None and not labelled.is_ours(found, home):
+        return Occupant(f"container {found.name}, {labelled.whose(found)}", "have its user free it")
+    if sandbox:
+        return Occupant(f"container {found.name} of sandbox '{sandbox}'", f"`sandbox down {sandbox}`")
+    of = f" of project '{project}'" if project else ""
+    return Occupant(f"container {found.name}{of}", "stop it" if found.name == EDGE else f"`docker stop {found.name}`")

@@ -1,0 +1,160 @@
+"""Chooses the ports that the spec leaves open (`auto`) and refuses those that cannot be had, before all else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from itertools import chain
+
+from pydantic import ValidationError
+
+from sandbox.app import port_reservations
+from sandbox.app.port_privileges import forbidden
+from sandbox.app.port_usage import Machine, Wanted, taken
+from sandbox.components.edge import edge_folder, extra_routes, lan_names, routes
+from sandbox.config.schema import Settled, Spec
+from sandbox.engine import Bind, Engine, labelled
+from sandbox.errors import SandboxError, UsageError
+from sandbox.names import EDGE, PASSTHROUGH, REGISTRY_PORT, Home
+from sandbox.system import files, host_ports
+
+LOCAL = "127.0.0.1"
+PREFERRED_HTTPS = (443, 8443)
+PREFERRED_REGISTRY = 5001
+HTTPS = ("proxy: {ports: [%s]}", "--https-port %s")
+REGISTRY = ("registry: {port: %s}", "--registry-port %s")
+
+
+@contextmanager
+def reserve(spec: Spec, home: Home, engine: Engine) -> Iterator[Settled]:
+    """The spec with its ports chosen, which other commands leave alone for the length of the block.
+
+    Raises PortTaken and PortForbidden for the first port that cannot be had, UsageError for an address without IPv6
+    and for a name of another sandbox.
+    """
+    if not host_ports.is_supported(spec.proxy.listen):
+        raise UsageError(
+            f"this machine cannot listen on {spec.proxy.listen}: it has no IPv6",
+            details="the kernel was started without it, or the sysctl net.ipv6.conf.lo.disable_ipv6 is 1",
+            fix="in sandbox.yaml: proxy: {listen: 127.0.0.1}   (or turn IPv6 on)",
+            id="no-ipv6",
+        )
+    files.make_private_dir(home.state)
+    with ExitStack() as stack:
+        with edge_folder.alone(home.edge):  # nobody else chooses, or starts an edge, meanwhile
+            if spec.cluster.is_ours:
+                labelled.require(engine, home.sandbox(spec.name))
+            machine = Machine.look(spec.name, home, engine)
+            settled = _settle(spec, machine)
+            _require_names(settled, home)
+            wanted = _wanted(settled, home)
+            for one in wanted:
+                for problem in _problems(one, machine):
+                    raise problem
+            ports_of = [(one.owner, one.bind.port) for one in wanted]
+            stack.enter_context(port_reservations.hold(home.claims, spec.name, ports_of))
+        yield settled
+
+
+def _require_names(spec: Settled, home: Home) -> None:
+    """Refuse names that another sandbox serves, by either kind of edge. Raises UsageError."""
+    hosts = tuple(routes.Host(one.host) for one in spec.proxy.hosts)
+    mine = routes.Route(
+        spec.name, spec.domain, "", (), 0, hosts=hosts, aliases=lan_names.domains(spec.name, spec.proxy.listen)
+    )
+    byhand_too = extra_routes.merged((mine, *routes.load(home.edge)), extra_routes.load(home.edge))
+    routes.require_unclaimed(byhand_too[0], (*byhand_too[1:], *routes.load(home.passthrough)))
+
+
+def settle(spec: Spec, home: Home, engine: Engine) -> Settled:
+    """The spec with its ports chosen as `up` would now; those of a sandbox that is there are the ones it has."""
+    if isinstance(spec, Settled):
+        return spec
+    return _settle(spec, Machine.look(spec.name, home, engine))
+
+
+def _settle(spec: Spec, machine: Machine) -> Settled:
+    proxy, fixed = _proxy(spec), {port for port in (spec.registry.port, *spec.proxy.ports) if port != "auto"}
+    remembered = _remembered_https(spec, machine)
+    preferred = chain(PREFERRED_HTTPS, host_ports.after(PREFERRED_HTTPS[-1]))
+    usable = partial(_is_usable, machine, proxy, spec.proxy.listen, HTTPS)
+    chosen: list[int] = []
+    for before, usual, port in zip(remembered, preferred, spec.proxy.ports, strict=False):
+        chosen.append(_first(before, usual, fixed | set(chosen), usable) if port == "auto" else port)
+    registry = spec.registry.port
+    if registry == "auto":
+        owner = _registry_owner(spec, machine.home)
+        usable = partial(_is_usable, machine, owner, LOCAL, REGISTRY)
+        registry = _first(_remembered_registry(spec, machine), PREFERRED_REGISTRY, fixed | set(chosen), usable)
+    try:
+        return Settled.of(spec, registry=registry, https=tuple(chosen))
+    except ValidationError as error:
+        raise UsageError(f"these ports do not go together: {error.errors()[0]['msg']}") from error
+
+
+def _first(remembered: int | None, preferred: int, spoken_for: set[int], usable: Callable[[int], bool]) -> int:
+    before = () if remembered is None else (remembered,)
+    for port in chain(before, (preferred,), host_ports.after(preferred)):
+        if port not in spoken_for and usable(port):
+            return port
+    raise SandboxError("no TCP port of this machine is free", fix="stop some of the programs that listen")
+
+
+def _is_usable(machine: Machine, owner: str, address: str, words: tuple[str, str], port: int) -> bool:
+    return not any(_problems(Wanted(owner, Bind(address, port), *words), machine))
+
+
+def _problems(wanted: Wanted, machine: Machine) -> Iterator[SandboxError]:
+    occupant = machine.occupant(wanted.owner, wanted.bind)
+    if occupant:
+        yield taken(wanted, occupant)
+    problem = forbidden(wanted, machine.engine)
+    if problem:
+        yield problem
+
+
+def _wanted(spec: Settled, home: Home) -> Sequence[Wanted]:
+    https = [Wanted(_proxy(spec), Bind(spec.proxy.listen, port), *HTTPS) for port in spec.proxy.ports]
+    if spec.registry.external:
+        return https
+    return [Wanted(_registry_owner(spec, home), Bind(LOCAL, spec.registry.port), *REGISTRY), *https]
+
+
+def _registry_owner(spec: Spec, home: Home) -> str:
+    """What listens for the registry: its container, or a tunnel to the one in a cluster that is not ours."""
+    return home.sandbox(spec.name).registry if spec.cluster.is_ours else PASSTHROUGH
+
+
+def _proxy(spec: Spec) -> str:
+    return PASSTHROUGH if spec.runs_process else EDGE
+
+
+def _remembered_https(spec: Spec, machine: Machine) -> Iterator[int | None]:
+    """The ports that the sandbox's route names, in their order, and then None for ever."""
+    folder = machine.home.edge if _proxy(spec) == EDGE else machine.home.passthrough
+    route = routes.find(routes.load(folder), spec.name)
+    yield from (port for _, port in (route.listen if route else ()))
+    while True:
+        yield None
+
+
+def registry_port(spec: Spec, home: Home, engine: Engine) -> int | None:
+    """The port of this machine that leads to the sandbox's own registry now, or None. Raises NameTaken."""
+    if spec.cluster.is_ours:
+        labelled.require(engine, home.sandbox(spec.name))
+        container = engine.container(home.sandbox(spec.name).registry)
+        if container is None or not container.running:
+            return None
+    return _remembered_registry(spec, Machine.look(spec.name, home, engine))
+
+
+def _remembered_registry(spec: Spec, machine: Machine) -> int | None:
+    """The port that the sandbox's registry container is published on, running or not, or that its tunnel has."""
+    if not spec.cluster.is_ours:
+        route = routes.find(routes.load(machine.home.passthrough), spec.name)
+        return next((tunnel.port for tunnel in route.tunnels), None) if route else None
+    name = machine.home.sandbox(machine.name).registry
+    container = next((one for one in machine.ours if one.name == name), None)
+    binds = container.published.get(REGISTRY_PORT, frozenset()) if container else frozenset()
+    return next((bind.port for bind in binds), None)

@@ -1,0 +1,46 @@
+"""Removes what belongs to no sandbox any more, once one was taken down for good: locks, claims, the edge's folder."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+from sandbox.app import port_reservations
+from sandbox.components.edge import routes
+from sandbox.errors import SandboxError
+from sandbox.names import Home
+from sandbox.system import files, sandbox_lock
+from sandbox.system.sandbox_lock import Busy
+
+
+def sweep(home: Home, name: str) -> None:
+    """Forget the sandbox `name`, whose lock is held; after the last one only the log and snapshots are left."""
+    port_reservations.sweep(home.claims)
+    if not _is_any_left(home):
+        for folder in (home.edge, home.networks):
+            _remove(home, folder)
+        for folder in (home.claims, home.passthrough, home.state / "sandboxes", home.state / "certificates"):
+            with suppress(OSError):  # it is not there, or not empty
+                folder.rmdir()
+    lock = home.lock(name)
+    if (lock / "registry").is_dir():
+        with suppress(Busy), sandbox_lock.take(lock / "registry", "sandbox down", seconds=0, waits=lambda _: None):
+            sandbox_lock.forget(lock / "registry")
+    sandbox_lock.forget(lock)
+
+
+def _is_any_left(home: Home) -> bool:
+    """Whether there is a sandbox, kept certificates of one, or a command that is about to make one."""
+    folders = (home.state / "sandboxes", home.state / "certificates", home.claims)
+    known = (*routes.load(home.edge), *routes.load(home.passthrough))
+    return bool(known) or any(any(folder.iterdir()) for folder in folders if folder.is_dir())
+
+
+def _remove(home: Home, folder: Path) -> None:
+    """Remove a folder that commands lock, unless one works in it right now."""
+    if not folder.is_dir():
+        return
+    with suppress(SandboxError), files.exclusive(folder, seconds=0):
+        if not _is_any_left(home):
+            shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,87 @@
+"""What must be true before anything is made: tools new enough, ports to be had, a place for the images to come from."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from sandbox.app import topology
+from sandbox.app.port_privileges import PortForbidden
+from sandbox.app.port_usage import PortTaken
+from sandbox.app.ports import registry_port, reserve, settle
+from sandbox.bundle.recipe import recipes
+from sandbox.bundle.store import Store
+from sandbox.bundle.system_images import OwnImages
+from sandbox.components.certificates import cert_manager_release
+from sandbox.components.certificates.user_certificate import Provided
+from sandbox.components.cluster import kubeconfig, kubeconfig_lock
+from sandbox.components.cluster.kind.command import Kind
+from sandbox.components.cluster.minikube import provider as minikube_provider
+from sandbox.components.cluster.minikube.command import Minikube
+from sandbox.config.schema import Spec
+from sandbox.errors import MissingTool, SandboxError, UsageError
+from sandbox.names import Home
+from sandbox.plan import saved_spec
+from sandbox.system import process
+
+__all__ = ["PortForbidden", "PortTaken", "registry_port", "require", "reserve", "settle"]
+
+
+def require(spec: Spec, home: Home, own: OwnImages) -> None:
+    """Raise the first reason, ports aside, why `up` could not work; changes nothing."""
+    _require_same_place(spec, home)
+    kubeconfig.require_place(home.kubeconfig)
+    if not spec.cluster.is_ours:
+        _require_kubectl(home)
+        return
+    if process.which("docker") is None:
+        raise MissingTool(
+            "the docker command is not installed",
+            details="kind and minikube drive the engine with it",
+            fix="install it: the package docker-cli or docker.io on Debian and Ubuntu",
+        )
+    names = home.sandbox(spec.name)
+    if spec.cluster.provider == "minikube":
+        minikube_provider.require(
+            Minikube.find(spec.cluster.profile or names.cluster), adopted=spec.cluster.profile is not None
+        )
+    else:
+        Kind.find(names.network, extra=Store(home.bundle).program(recipes()["kind"], "kind").parent).require()
+        own.require(spec.cluster.kubernetes)
+        topology.require(spec.cluster, own)
+    if not kubeconfig.holds(home.kubeconfig, names.cluster, names.kubeconfig):
+        kubeconfig_lock.require_unlocked(home.kubeconfig)
+    if spec.certs.default:
+        Provided(spec.certs.default.cert, spec.certs.default.key).require(spec.domain, now=datetime.now(UTC))
+    if spec.certs.issuer == "cert-manager":
+        cert_manager_release.manifest(home.manifests)
+
+
+def _require_same_place(spec: Spec, home: Home) -> None:
+    """A sandbox does not move between clusters: what is in the one before would be forgotten there."""
+    try:
+        known = saved_spec.load(home.sandbox(spec.name))
+    except SandboxError:  # a step says so
+        return
+    before, now = _place(known or spec), _place(spec)
+    if before != now:
+        raise UsageError(
+            f"the sandbox '{spec.name}' is in {before}, not in {now}",
+            fix=f"sandbox down {spec.name}, and then up   (or give this one another name)",
+        )
+
+
+def _place(spec: Spec) -> str:
+    cluster = spec.cluster
+    if not cluster.is_ours:
+        return f"{cluster.context}, namespace {spec.namespace}"
+    return f"the minikube profile {cluster.profile}" if cluster.profile else f"a cluster of {cluster.provider}'s"
+
+
+def _require_kubectl(home: Home) -> None:
+    """An existing cluster is reached by a program that is no part of it."""
+    if process.which("kubectl") is None and not Store(home.bundle).has(recipes()["kubernetes"]):
+        raise MissingTool(
+            "kubectl is not installed",
+            details="the ways to an existing cluster's ingress and registry are its port-forwards",
+            fix="install it: https://kubernetes.io/docs/tasks/tools/   (or `sandbox bundle build kubernetes`)",
+        )

@@ -1,0 +1,168 @@
+"""Where a sandbox may be brought up from besides a file: a folder, a git repository, a bundle file with one in it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from sandbox.app import checkouts, consent
+from sandbox.app.context import DEFAULT_FILE
+from sandbox.app.git_repository import TIMEOUT, Repository
+from sandbox.bundle import bundle_load
+from sandbox.bundle.bundle_reader import Bundle, opened
+from sandbox.bundle.store import Store
+from sandbox.config.schema import Spec
+from sandbox.config.schema.origin_schema import Origin
+from sandbox.config.schema.values import as_name
+from sandbox.errors import UsageError
+from sandbox.names import Home
+from sandbox.system import files
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A spec as it was found: its file, the folder of its project, and what a spec without a name is called after.
+
+    `bundle` is the file whose components are still to be taken in, which is for the user to agree to first.
+    """
+
+    file: Path
+    root: Path
+    origin: Origin
+    called: str | None = None
+    bundle: Path | None = None
+
+    def settled(self, spec: Spec, home: Home) -> Spec:
+        """The spec with what it keeps in its project's folder where every revision finds it."""
+        if not self.origin.is_fetched:
+            return spec
+        return checkouts.keeping(spec, self.root, home.sandbox(spec.name).data / self.origin.folder_name)
+
+    def complete(self, home: Home, say: Say) -> None:
+        """Take in the programs and images of the bundle, now that the user agrees to them. Raises SandboxError."""
+        if self.bundle is None:
+            return
+        with files.exclusive(home.bundle, seconds=TIMEOUT), opened(self.bundle) as bundle:
+            _require_identity(bundle, self.origin.revision)
+            say(f"{self.bundle}: checking and unpacking")
+            bundle_load.load(bundle, Store(home.bundle))
+        consent.note_components(home, self.origin.revision)
+
+
+@contextmanager
+def fetched(
+    source: str, home: Home, say: Say, *, identity: str | None = None, trusted: bool = False
+) -> Iterator[Fetched]:
+    """The spec of `source`; where that is no folder of this machine, fetched into the cache, to stay for the block.
+
+    A git repository may be followed by `#BRANCH`, `#BRANCH:FOLDER` or `#:FOLDER`. A bundle must have the `identity`,
+    if one is given; its components are taken in with it or where the user agreed before or now (`trusted`). Raises
+    SandboxError.
+    """
+    path, repository = Path(source), None
+    is_folder, is_file = os.path.isdir(source), os.path.isfile(source)  # noqa: PTH112, PTH113  # a URL may be too long
+    if not (is_folder or is_file):
+        repository = Repository.parse(source)
+        if repository is None:
+            raise UsageError(
+                f"{source} is no folder, no bundle file and no git repository",
+                fix="--from FOLDER, --from FILE.bundle, or --from https://…#BRANCH:FOLDER",
+            )
+    if identity is not None and not is_file:
+        raise UsageError("--identity is for bundle files", fix="leave it out")
+    if is_folder:
+        file = _existing(path / DEFAULT_FILE, source)
+        yield Fetched(file, path, Origin.of(file))
+        return
+    files.make_private_dir(home.projects)
+    with checkouts.using(home) as use:
+        if repository is None:
+            found = _unpacked(path, home, say, identity=identity, trusted=trusted)
+        else:
+            found = _cloned(repository, home, say)
+        use(found.root)
+        yield found
+
+
+def _unpacked(file: Path, home: Home, say: Say, *, identity: str | None, trusted: bool) -> Fetched:
+    """The project of a bundle; everything else that is in it too, in the cache, where the user has agreed to that."""
+    files.make_private_dir(home.bundle)
+    with files.exclusive(home.bundle, seconds=TIMEOUT), opened(file) as bundle:
+        say(f"{bundle.identity}  {file}")
+        if identity is not None:
+            _require_identity(bundle, identity)
+        name = bundle.contents.project
+        if name is None:
+            raise UsageError(
+                f"{file} holds no sandbox.yaml",
+                fix=f"save one with a sandbox: sandbox bundle save FILE NAME; or: sandbox bundle load {file}",
+            )
+        root = _place(home, name, bundle.identity)
+        agreed = trusted or identity is not None or consent.has_components(home, bundle.identity)
+        if agreed or not root.exists():
+            say(f"{file}: checking and unpacking")
+            bundle_load.load(bundle, Store(home.bundle), None if root.exists() else root, components=agreed)
+        if agreed:
+            consent.note_components(home, bundle.identity)
+        origin = Origin(kind="bundle", source=str(file.absolute()), revision=bundle.identity)
+    return Fetched(_spec_in(root, "", file), root, origin, called=name, bundle=None if agreed else file)
+
+
+def _require_identity(bundle: Bundle, identity: str) -> None:
+    if bundle.identity != identity:
+        raise UsageError(
+            f"{bundle.path} is another bundle than the one that is wanted",
+            details=f"wanted {identity}\nfound  {bundle.identity}",
+            fix="copy it again from where it was saved, or ask who saved it for its identity",
+            id="bundle-identity",
+        )
+
+
+def _cloned(repository: Repository, home: Home, say: Say) -> Fetched:
+    """The repository as it is now: a copy for each commit, so that the one that a sandbox runs from stays."""
+    partial = home.projects / f".{as_name(repository.name) or 'repository'}.partial"
+    say(str(repository))
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        commit = repository.clone(partial)
+        name = f"{as_name(repository.name) or 'repository'}-{commit[:12]}"
+        root = _place(home, name, f"{repository.url} {commit}")
+        if root.exists():
+            checkouts.restore(partial, root)
+        else:
+            partial.rename(root)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    origin = Origin(kind="git", source=str(repository), revision=commit)
+    called = Path(repository.below).name or repository.name
+    return Fetched(_spec_in(root, repository.below, repository), root, origin, called)
+
+
+def _spec_in(root: Path, below: str, source: object) -> Path:
+    """The sandbox.yaml in the folder `below` of a project, which has to be a file in that project."""
+    file = root / below / DEFAULT_FILE
+    real = os.path.realpath(file)
+    if not Path(real).is_relative_to(os.path.realpath(root)):
+        raise UsageError(f"the {DEFAULT_FILE} of {source} is a link that leaves it", details=real)
+    return _existing(file, source)
+
+
+def _existing(file: Path, source: object) -> Path:
+    if not file.is_file():
+        raise UsageError(f"{source} has no {DEFAULT_FILE}", fix="`sandbox init` writes one there")
+    return file
+
+
+def _place(home: Home, name: str, identity: str) -> Path:
+    """Where a fetched project is kept, so that later commands find what its spec names.
+
+    By its whole digest: a shorter one another project could be made to have.
+    """
+    return home.projects / f"{name}-{hashlib.sha256(identity.encode()).hexdigest()}"

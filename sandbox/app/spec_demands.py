@@ -1,0 +1,159 @@
+"""What the spec of a project asks for beyond the project's own folder, in words, for the user to agree to."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from sandbox.app.checkouts import inside
+from sandbox.components.addons import catalogue
+from sandbox.components.addons.podimages import pod_spec
+from sandbox.config.schema import Spec
+from sandbox.images import images_yaml
+from sandbox.images.images_yaml import FromArchive, FromBuild, FromDaemon, FromLayout, FromRegistry
+from sandbox.kube import manifests
+from sandbox.sanitize import fit
+
+NAMESPACES = ("hostNetwork", "hostPID", "hostIPC")
+
+
+def beyond(spec: Spec, root: Path) -> tuple[str, ...]:
+    """A line for each thing; `root` is the folder of the project. Raises UsageError for what cannot be read."""
+    found = (
+        *_cluster(spec, root),
+        *_accounts(spec),
+        *_registry(spec, root),
+        *_network(spec),
+        *_certificates(spec),
+        *_images(spec, root),
+        *_objects(spec, root),
+    )
+    return tuple(dict.fromkeys(fit(line).replace("\n", " ") for line in found))
+
+
+def _line(what: str, words: str) -> str:
+    return f"{what:<12} {words}"
+
+
+def _cluster(spec: Spec, root: Path) -> Iterator[str]:
+    cluster = spec.cluster
+    if not cluster.is_ours:
+        yield _line("cluster", f"the existing one of your context {cluster.context}, namespace {spec.namespace}")
+    if cluster.profile:
+        yield _line("cluster", f"your minikube profile {cluster.profile}")
+    if cluster.kind:
+        yield _line("nodes", "settings of kind's, kubeadm's or containerd's own (cluster.kind)")
+    for mount in cluster.mounts:
+        if place := _elsewhere(mount.host, root):
+            rights = "to read" if mount.read_only else "to read and write, as root"
+            yield _line("mount", f"{place} in every node at {mount.node}, {rights}")
+
+
+def _accounts(spec: Spec) -> Iterator[str]:
+    for entry in spec.credentials:
+        source = f"of {entry.file}" if entry.file else "that this machine has"
+        to = "all namespaces" if entry.namespaces == "all" else ", ".join(entry.namespaces)
+        yield _line("accounts", f"the {entry.kind} accounts {source}, for pods of {to}")
+    for one in spec.registry.mirrors:
+        yield _line("accounts", f"your `docker login` at {one}, if there is one, for every pod (registry.mirrors)")
+
+
+def _registry(spec: Spec, root: Path) -> Iterator[str]:
+    if spec.registry.external:
+        yield _line("registry", f"images are pushed to {spec.registry.external}")
+    if spec.registry.storage and (place := _elsewhere(spec.registry.storage, root)):
+        yield _line("folder", f"{place} for the registry's data")
+
+
+def _network(spec: Spec) -> Iterator[str]:
+    if not ipaddress.ip_address(spec.proxy.listen).is_loopback:
+        yield _line("network", f"listens on {spec.proxy.listen}, where other machines reach it")
+    for host in spec.proxy.hosts:
+        if host.to:
+            yield _line("network", f"{host.host} leads to {host.to}")
+    for name, address in spec.network.hosts.items():
+        yield _line("network", f"pods resolve {name} to {address}")
+    if spec.network.nameservers != "auto":
+        yield _line("network", f"pods ask the nameservers {', '.join(spec.network.nameservers)}")
+    if spec.network.proxy != "auto":
+        for url in dict.fromkeys(filter(None, (spec.network.proxy.http, spec.network.proxy.https))):
+            yield _line("network", f"images and pods go through the proxy {url}")
+
+
+def _certificates(spec: Spec) -> Iterator[str]:
+    for domain in spec.vouched:
+        if not domain.endswith(".localhost"):
+            yield _line("certificates", f"for *.{domain}")
+    if spec.certs.default:
+        yield _line("certificates", f"{spec.certs.default.cert} and the key {spec.certs.default.key}")
+
+
+def _images(spec: Spec, root: Path) -> Iterator[str]:
+    if spec.push is None:
+        return
+    yield from _files([spec.push], root)
+    hosts: set[str] = set()
+    for entry in images_yaml.load(spec.push):
+        match entry:
+            case FromDaemon():
+                yield _line("image", f"{entry.image} of your Docker Engine")
+            case FromBuild():
+                place = _elsewhere(entry.context, root) or os.path.relpath(entry.context, root)
+                yield _line("build", f"the Dockerfile of {place}, whose commands run here")
+            case FromArchive() | FromLayout():
+                yield from _files([entry.path], root)
+            case FromRegistry():
+                hosts.add(entry.image.host)
+    if hosts:
+        yield _line("images", f"pulled with your `docker login`, if there is one: {', '.join(sorted(hosts))}")
+
+
+def _objects(spec: Spec, root: Path) -> Iterator[str]:
+    addons = [one.addon for one in spec.addons if "/" in one.addon]
+    yield from _files((*spec.apply, *map(Path, addons)), root)
+    files = [file for addon in addons for file in catalogue.find(addon).files]
+    for manifest in manifests.load((*spec.apply, *files)):
+        if rights := ", ".join(_rights(manifest)):
+            yield _line("rights", f"{manifest['kind']} {manifest['metadata']['name']}: {rights}")
+
+
+def _rights(manifest: Mapping[str, Any]) -> Iterator[str]:
+    """What the object may do beyond its namespace; an odd shape is for the API server to refuse."""
+    try:
+        if manifest["kind"] == "ClusterRoleBinding":
+            yield f"{manifest['roleRef']['name']} in the whole cluster"
+        if manifest["kind"] == "PersistentVolume" and (path := manifest["spec"].get("hostPath")):
+            yield f"the node's {path.get('path')}"
+        spec = pod_spec(manifest)
+        yield from (key for key in NAMESPACES if spec.get(key))
+        for volume in spec.get("volumes") or ():
+            if path := volume.get("hostPath"):
+                yield f"the node's {path.get('path')}"
+        for group in ("initContainers", "containers", "ephemeralContainers"):
+            for container in spec.get(group) or ():
+                context = container.get("securityContext") or {}
+                if context.get("privileged"):
+                    yield "privileged"
+                if added := (context.get("capabilities") or {}).get("add"):
+                    yield f"capabilities {', '.join(map(str, added))}"
+    except (AttributeError, KeyError, TypeError):
+        yield "of a shape that cannot be judged"
+
+
+def _files(paths: Iterable[Path], root: Path) -> Iterator[str]:
+    """The files and folders that lie elsewhere, and the links in them that lead there."""
+    for path in paths:
+        if place := _elsewhere(path, root):
+            yield _line("files", f"reads {place}")
+        elif path.is_dir():
+            for link in sorted(path.rglob("*")):
+                if link.is_symlink() and not inside(link, root):
+                    yield _line("link", f"{os.path.relpath(link, root)} leads to {os.path.realpath(link)}")
+
+
+def _elsewhere(path: Path, root: Path) -> str | None:
+    """Where the path leads, if that is not in the project."""
+    return None if inside(path, root) else os.path.realpath(path)

@@ -1,0 +1,1 @@
+"""Builds the bundle's components from package registries."""

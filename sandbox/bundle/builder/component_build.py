@@ -1,0 +1,138 @@
+"""Builds the bundle's components, each once: what is finished is skipped, an interrupted build goes on where it was."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from pathlib import Path
+
+from sandbox.bundle.builder import debian, golang, image_archive_writer, materials, node_image, toolchain
+from sandbox.bundle.recipe import Recipe, recipes
+from sandbox.bundle.store import Store
+from sandbox.errors import SandboxError, UsageError
+from sandbox.report import Reporter
+from sandbox.system import interruption, process
+from sandbox.system.process import ToolFailed
+
+RETRY = "run `sandbox bundle build` again: what is finished is kept"
+
+
+class BuildFailed(SandboxError):
+    """A component could not be built; `details` holds the tool's last lines."""
+
+    id = "bundle-build-failed"
+
+
+def build(store: Store, report: Reporter, *, jobs: int = 2, only: Sequence[str] = ()) -> None:
+    """Build every component that `store` lacks, at most `jobs` at a time, each after those it needs.
+
+    `only` names the components wanted, with what they need; by default all are. Raises UsageError for a name that is
+    none, MissingTool at once for what a component cannot be built without, and BuildFailed for the first that fails,
+    once the others that were begun have ended.
+    """
+    waiting = _wanted(only) if only else dict(recipes())
+    for recipe in list(waiting.values()):
+        if store.has(recipe):
+            report.unchanged(recipe.name, "built before")
+            del waiting[recipe.name]
+    if any(recipe.debian for recipe in waiting.values()):
+        debian.require()  # now, and not when its turn comes after a quarter of an hour
+    try:
+        with ThreadPoolExecutor(jobs) as pool:
+            _build_all(pool, waiting, store, report, jobs)
+    finally:
+        interruption.clear()
+
+
+def _build_all(pool: ThreadPoolExecutor, waiting: dict[str, Recipe], store: Store, report: Reporter, jobs: int) -> None:
+    running: dict[Future[None], Recipe] = {}
+    try:
+        while waiting or running:
+            for recipe in _ready(waiting, store)[: jobs - len(running)]:
+                del waiting[recipe.name]
+                report.began(recipe.name)
+                report.progress(recipe.name, f"about {_minutes(recipe.seconds)}; after it {_left(waiting)}")
+                running[pool.submit(_build, recipe, store, report)] = recipe
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                recipe = running.pop(future)
+                _check(future, recipe, report)
+    except Exception:
+        raise
+    except BaseException:  # interrupted: the tools, in groups of their own, have not heard of it
+        interruption.request()
+        process.end_all()
+        raise
+
+
+def _wanted(names: Sequence[str]) -> dict[str, Recipe]:
+    wanted: set[str] = set()
+    left = list(names)
+    while left:
+        name = left.pop()
+        if name not in recipes():
+            raise UsageError(f"the bundle has no component '{name}'", fix="it has: " + ", ".join(recipes()))
+        wanted.add(name)
+        left += recipes()[name].needs
+    return {name: recipe for name, recipe in recipes().items() if name in wanted}
+
+
+def _ready(waiting: Mapping[str, Recipe], store: Store) -> list[Recipe]:
+    ready = [r for r in waiting.values() if all(store.has(recipes()[needed]) for needed in r.needs)]
+    return sorted(ready, key=lambda recipe: -recipe.seconds)
+
+
+def _build(recipe: Recipe, store: Store, report: Reporter) -> None:
+    started = time.monotonic()
+
+    def on_line(line: str) -> None:
+        report.progress(recipe.name, line)
+
+    with store.filling(recipe) as folder:
+        if recipe.go:
+            work = folder / "work"
+            work.mkdir()
+            golang.build(recipe, recipe.go, toolchain.go(store.root), work, folder / "bin", on_line)
+            shutil.rmtree(work)
+        if recipe.files:
+            work = folder / "work"
+            work.mkdir()
+            golang.take(recipe, recipe.files, toolchain.go(store.root), work, folder / "files")
+            shutil.rmtree(work)
+        if recipe.debian:
+            debian.make_tree(recipe.debian, folder / "tree", on_line)
+        if recipe.image:
+            image_archive_writer.build(recipe, recipe.image, store, folder)
+        if recipe.node:
+            node_image.build(recipe, store, folder, on_line)
+        materials.note(recipe, store, folder)
+    report.finished(recipe.name, _size(store.folder(recipe)), time.monotonic() - started)
+
+
+def _check(future: Future[None], recipe: Recipe, report: Reporter) -> None:
+    try:
+        future.result()
+    except ToolFailed as error:
+        report.failed(recipe.name, error.brief)
+        raise BuildFailed(f"building {recipe.name} failed", details=str(error), fix=RETRY) from error
+    except OSError as error:
+        report.failed(recipe.name, str(error))
+        raise BuildFailed(f"building {recipe.name} failed", details=str(error), fix=RETRY) from error
+
+
+def _size(folder: Path) -> str:
+    image_file = folder / "image.tar"
+    if image_file.exists():
+        return f"image of {image_file.stat().st_size / 1e6:.0f} MB"
+    programs = sorted(p.name for p in folder.glob("bin/*"))
+    return ", ".join(programs) or ("files" if (folder / "files").exists() else "tree")
+
+
+def _left(waiting: Mapping[str, Recipe]) -> str:
+    return f"{len(waiting)} more, about {_minutes(sum(r.seconds for r in waiting.values()))}" if waiting else "none"
+
+
+def _minutes(seconds: int) -> str:
+    return f"{seconds} s" if seconds < 90 else f"{seconds / 60:.0f} min"

@@ -1,0 +1,175 @@
+"""Debian packages as a folder: a configured system for the node, or only unpacked files to pick programs from."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from sandbox.bundle import apt
+from sandbox.bundle.recipe import DebianTree
+from sandbox.errors import MissingTool
+from sandbox.system import process
+
+# Beside the tree, because the node does without documentation.
+COPYRIGHTS = "copyrights"
+DATABASE = "var/lib/dpkg"
+
+
+def require() -> Path:
+    """The debootstrap of this machine, which can check signatures. Raises MissingTool."""
+    found = process.which("debootstrap", extra=[Path("/usr/sbin")])
+    if found is None:
+        raise MissingTool(
+            "debootstrap is not installed",
+            details="the bundle's node image is a small Debian system",
+            fix="apt-get install debootstrap debian-archive-keyring, then run `sandbox bundle build` again",
+        )
+    apt.require()
+    return found
+
+
+def make_tree(spec: DebianTree, root: Path, on_line: Callable[[str], None]) -> None:
+    """Fill the folder `root` with the suite's packages and their security updates, from the mirrors this machine uses.
+
+    Nothing unsigned is taken: debootstrap alone would only warn where Debian's keys are absent.
+    """
+    if spec.configured:
+        signed = ("--force-check-gpg", f"--keyring={apt.KEYRING}")
+        wanted = ("--variant=minbase", f"--include={','.join(spec.packages)}")
+        argv: list[str | Path] = ["nice", require(), *signed, *wanted, spec.suite, root, apt.mirror()]
+        process.run(argv, timeout=apt.TIMEOUT, on_line=on_line)
+        apt.upgrade(spec.suite, root, on_line)
+    else:
+        apt.require()
+        apt.download(spec.suite, spec.packages, root, on_line)
+        _unpack(root)
+    _keep_copyrights(root, root.with_name(COPYRIGHTS))
+    for path in spec.prune:
+        _remove(root / path)
+
+
+def closure(root: Path, paths: Iterable[str]) -> list[Path]:
+    """`paths` inside `root` (folders whole), with every shared library that their programs load, as paths in `root`.
+
+    Symbolic links are followed within `root` and both ends are returned.
+    """
+    found: dict[Path, None] = {}
+    for path in paths:
+        for entry in _chain(root, Path(path)):
+            found[entry] = None
+            if not entry.is_symlink():
+                files = [each for inside in _contents(entry) for each in _resolved(root, inside)]
+                found.update(dict.fromkeys(files))
+                for library in _libraries(root, [file for file in files if not file.is_symlink()]):
+                    found.update(dict.fromkeys(_chain(root, library)))
+    return [path for path in found if path.is_symlink() or not path.is_dir()]
+
+
+def _contents(entry: Path) -> list[Path]:
+    return [p for p in sorted(entry.rglob("*")) if p.is_symlink() or p.is_file()] if entry.is_dir() else [entry]
+
+
+def _resolved(root: Path, path: Path) -> list[Path]:
+    """A link in a folder with what it leads to; a dangling one, as some packages have, alone."""
+    if not path.is_symlink():
+        return [path]
+    try:
+        return [one for one in _chain(root, Path("/") / path.relative_to(root)) if one.is_symlink() or one.is_file()]
+    except FileNotFoundError:
+        return [path]
+
+
+def _chain(root: Path, path: Path) -> list[Path]:
+    """The file `path` (absolute, as seen from inside `root`) behind every symbolic link on its way, links first."""
+    chain: list[Path] = []
+    inside = root
+    parts = list(path.parts[1:])
+    while parts:
+        inside = inside / parts.pop(0)
+        if inside.is_symlink():
+            target = inside.readlink()
+            if not parts:
+                chain.append(inside)
+            base = Path("/") if target.is_absolute() else Path("/") / inside.parent.relative_to(root)
+            parts = [*_normal(base / target).parts[1:], *parts]
+            inside = root
+    if not inside.exists():
+        raise FileNotFoundError(f"{path} is not in {root}")
+    return [*chain, inside]
+
+
+def _normal(path: Path) -> Path:
+    parts: list[str] = []
+    for part in path.parts[1:]:
+        if part == "..":
+            del parts[-1:]  # above the root is the root
+        elif part != ".":
+            parts.append(part)
+    return Path("/", *parts)
+
+
+def _libraries(root: Path, programs: Iterable[Path]) -> list[Path]:
+    loader = "/lib64/ld-linux-x86-64.so.2"
+    found: dict[Path, None] = {}
+    for program in programs:
+        if program.read_bytes()[:4] != b"\x7fELF":
+            continue
+        inside = "/" + str(program.relative_to(root))
+        try:
+            listing = process.run(["chroot", root, loader, "--list", inside], timeout=30)
+        except process.ToolFailed:
+            continue  # statically linked
+        found[Path(loader)] = None
+        for match in re.finditer(r"=> (/\S+)", listing):
+            found[Path(match[1])] = None
+    return list(found)
+
+
+def _unpack(root: Path) -> None:
+    """Replace the folder of downloaded packages by their files; nothing of them is ever run.
+
+    What belongs to which package is written down as dpkg does it (deb-packages of dpkg's database, dpkg-query(1)).
+    """
+    packages = sorted(root.joinpath(apt.ARCHIVES).glob("*.deb"))
+    files = root.with_name(root.name + ".files")
+    for name in ("bin", "sbin", "lib", "lib64"):
+        files.joinpath("usr", name).mkdir(parents=True)
+        files.joinpath(name).symlink_to(f"usr/{name}")
+    database = files / DATABASE
+    database.joinpath("info").mkdir(parents=True)
+    stanzas = []
+    for package in packages:
+        process.run(["dpkg-deb", "--extract", package, files], timeout=120)
+        stanzas.append(process.run(["dpkg-deb", "--field", package], timeout=60))
+        listing = process.run(["dpkg-deb", "--contents", package], timeout=60)
+        name = package.name.partition("_")[0]
+        database.joinpath("info", f"{name}.list").write_text(
+            "".join(f"{path}\n" for path in _listed(listing)), encoding="utf-8"
+        )
+    database.joinpath("status").write_text("\n".join(stanzas), encoding="utf-8")
+    shutil.rmtree(root)
+    files.rename(root)
+
+
+def _listed(contents: str) -> Iterable[str]:
+    """The absolute paths in what `dpkg-deb --contents` prints, which is what tar prints."""
+    for line in contents.splitlines():
+        path = line.split(maxsplit=5)[5].partition(" -> ")[0].partition(" link to ")[0]
+        yield path.removeprefix(".").rstrip("/") or "/."
+
+
+def _keep_copyrights(root: Path, into: Path) -> None:
+    """Copy each package's copyright file to `into`/PACKAGE (Debian Policy, 12.5)."""
+    into.mkdir()
+    for documents in root.joinpath("usr/share/doc").iterdir():
+        if documents.joinpath("copyright").is_file():  # also through a link to another package's folder
+            shutil.copyfile(documents / "copyright", into / documents.name)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,118 @@
+"""Puts the node image together: a Debian system with Kubernetes and every image it needs already unpacked."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from sandbox.bundle.builder import archive, layer
+from sandbox.bundle.recipe import Recipe, recipes
+from sandbox.bundle.store import Store
+from sandbox.system import process
+from sandbox.system.wait import wait_until
+
+PROGRAMS = {
+    "kubernetes": ("usr/bin", {"kubernetes"}),
+    "containerd": ("usr/local/bin", {"containerd", "containerd-shim-runc-v2", "ctr"}),
+    "cri-tools": ("usr/local/bin", {"crictl"}),
+    "cni-plugins": ("opt/cni/bin", {"ptp", "loopback", "host-local", "portmap"}),
+}
+KUBERNETES_NAMES = ("kubelet", "kubeadm", "kubectl")
+UNITS = "etc/systemd/system"
+# Units that make no sense, or do harm, in a container.
+UNWANTED = (
+    f"{UNITS}/*.wants/*",
+    "usr/lib/systemd/system/multi-user.target.wants/*",
+    "usr/lib/systemd/system/local-fs.target.wants/*",
+    "usr/lib/systemd/system/sockets.target.wants/*udev*",
+    "usr/lib/systemd/system/sockets.target.wants/*initctl*",
+    "usr/lib/systemd/system/basic.target.wants/*",
+    "usr/lib/systemd/system/sysinit.target.wants/systemd-tmpfiles-setup*",
+)
+EMPTY = ("proc", "sys", "run", "tmp")
+
+
+def build(recipe: Recipe, store: Store, folder: Path, on_line: Callable[[str], None]) -> None:
+    """Write `folder`/image.tar: what kind's `--image` takes. Needs root, for the tree's owners and for containerd."""
+    root = folder / "tree"
+    on_line("copying the Debian system")
+    process.run(["cp", "--archive", store.tree(recipes()["bookworm"]), root], timeout=600)
+    _install(recipe, store, root)
+    _preload(store, root, [recipes()[name] for name in recipe.needs], on_line)
+    _share_kubernetes(root)
+    on_line("writing the image")
+    content = folder / "layer.tar"
+    diff_id = layer.write_tree(root, content, empty=EMPTY)
+    shutil.rmtree(root)
+    archive.write(
+        folder / "image.tar",
+        layer=content,
+        diff_id=diff_id,
+        names=[recipe.reference],
+        config={
+            "Env": ["container=docker"],
+            "Entrypoint": ["/usr/local/bin/entrypoint", "/sbin/init"],
+            "StopSignal": "SIGRTMIN+3",
+        },
+        labels={"dev.sandbox.component": recipe.name},
+    )
+    content.unlink()
+
+
+def _install(recipe: Recipe, store: Store, root: Path) -> None:
+    for component, (place, programs) in PROGRAMS.items():
+        root.joinpath(place).mkdir(parents=True, exist_ok=True)
+        for program in programs:
+            shutil.copy(store.program(recipes()[component], program), root / place)
+    for name in KUBERNETES_NAMES:
+        root.joinpath("usr/bin", name).symlink_to("kubernetes")
+    for pattern in UNWANTED:
+        for unit in root.glob(pattern):
+            unit.unlink()
+    shutil.copytree(recipe.folder / "files", root, dirs_exist_ok=True)
+    root.joinpath("kind/version").write_text(recipe.version, encoding="utf-8")
+    storage = root / "kind/manifests/default-storage.yaml"
+    text = storage.read_text(encoding="utf-8")
+    for component in ("busybox", "local-path-provisioner"):
+        text = text.replace(f"@{component.upper().replace('-', '_')}@", recipes()[component].reference)
+    storage.write_text(text, encoding="utf-8")
+    wants = root / UNITS / "multi-user.target.wants"
+    wants.mkdir(parents=True, exist_ok=True)
+    for unit_name in ("containerd.service", "kubelet.service", "pod-network.path"):
+        wants.joinpath(unit_name).symlink_to(f"../{unit_name}")
+    root.joinpath(UNITS, "systemd-binfmt.service").symlink_to("/dev/null")
+
+
+def _share_kubernetes(root: Path) -> None:
+    """Make the node's own Kubernetes program and the unpacked image's one file, which halves it in the layer."""
+    own = root / "usr/bin/kubernetes"
+    snapshots = root / "var/lib/containerd/io.containerd.snapshotter.v1.overlayfs/snapshots"
+    (unpacked,) = snapshots.glob("*/fs/usr/local/bin/kubernetes")
+    own.unlink()
+    own.hardlink_to(unpacked)
+
+
+def _preload(store: Store, root: Path, components: list[Recipe], on_line: Callable[[str], None]) -> None:
+    """Import the images with the node's own containerd, run here on its folder, so that no node has to unpack."""
+    programs = store.folder(recipes()["containerd"]) / "bin"
+    with tempfile.TemporaryDirectory(prefix="sandbox-containerd-") as name:
+        run = Path(name)
+        socket = run / "containerd.sock"
+        config = run / "config.toml"
+        config.write_text(
+            'version = 3\ndisabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images"]\n',
+            encoding="utf-8",
+        )
+        daemon: list[str | Path] = [programs / "containerd", "--config", config, "--root", root / "var/lib/containerd"]
+        ctr: list[str | Path] = [programs / "ctr", "--address", socket, "--namespace", "k8s.io"]
+        with process.serving([*daemon, "--state", run / "state", "--address", socket], log_to=run / "log"):
+            wait_until(lambda: None if socket.exists() else "no socket yet", what="containerd", timeout=30)
+            for component in components:
+                if component.image and component.image.preload:
+                    on_line(f"unpacking {component.name}")
+                    options = ["--local", "--all-platforms", "--discard-unpacked-layers"]
+                    process.run([*ctr, "images", "import", *options, store.image(component)], timeout=300)
+            # The layers are unpacked now; their archived form would only be copied by every node.
+            process.run([*ctr, "content", "prune", "references"], timeout=60)

@@ -1,1 +1,0 @@
-"""The sandbox's own certificate authority; no other package imports `cryptography`."""

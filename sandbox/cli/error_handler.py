@@ -1,0 +1,91 @@
+"""Where errors become words and exit codes, for every command alike."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import logging
+import time
+import traceback
+from collections.abc import Mapping
+from signal import SIGHUP, SIGINT, SIGTERM
+from typing import ClassVar
+
+import click
+
+from sandbox.cli import command_context
+from sandbox.errors import SandboxError
+
+BUG = 3
+
+
+class Terminated(BaseException):
+    """The command was asked to end by a signal; `after` says what stays and how to go on."""
+
+    WORDS: ClassVar[Mapping[int, str]] = {SIGINT: "interrupted", SIGTERM: "terminated", SIGHUP: "hung up"}
+
+    def __init__(self, number: int, after: str = "") -> None:
+        super().__init__(number)
+        self.exit_code = 128 + number
+        self.after = after
+
+
+def report(error: BaseException) -> int:
+    """Show an error on stderr as what, evidence and fix; returns the exit code."""
+    match error:
+        case SandboxError():
+            _show(error)
+            return error.exit_code
+        case Terminated():
+            if error.after:
+                click.echo(error.after, err=True)
+            return error.exit_code
+        case SystemExit():
+            return error.code if isinstance(error.code, int) else 1
+        case BrokenPipeError():
+            return 0
+        case OSError(errno=errno.ENOSPC | errno.EDQUOT):
+            return report(SandboxError("a disk is full", details=str(error), fix="df -h tells which", id="disk-full"))
+    log = command_context.home().log
+    if not logging.getLogger("sandbox").handlers:  # a bug before the command began
+        with contextlib.suppress(SandboxError):
+            command_context.start_log(verbose=False)
+    logging.getLogger(__name__).error("".join(traceback.format_exception(error)))
+    click.echo(f"{_red('bug:')} {type(error).__name__}: {error}", err=True)
+    click.echo(f"  this is an error in sandbox itself; the whole story is in {log}", err=True)
+    return BUG
+
+
+def tell_programs(error: SandboxError, forms: Mapping[str, str]) -> bool:
+    """Show an error as JSON: as the result with `-o json`, as the last event with `--progress json`.
+
+    Returns whether stderr has been told: in the second case people are not.
+    """
+    if forms.get("output") == "json" and not error.reported:
+        click.echo(json.dumps({"error": as_json(error)}, indent=2))
+    if forms.get("progress") != "json":
+        return False
+    click.echo(json.dumps({"time": round(time.time(), 3), "event": "error", **as_json(error)}), err=True)
+    return True
+
+
+def as_json(error: SandboxError) -> dict[str, str | int]:
+    """The error for programs."""
+    texts = {"id": error.id, "brief": error.brief, "details": error.details, "fix": error.fix}
+    return {**texts, "exit_code": error.exit_code}
+
+
+def _show(error: SandboxError) -> None:
+    click.echo(f"{_red(f'error[{error.id}]:')} {error.brief}", err=True)
+    for line in error.details.splitlines():
+        click.echo(f"  {line}", err=True)
+    lines = error.fix.splitlines()
+    for number, line in enumerate(lines):
+        click.echo(f"{'fix:' if number == 0 else '    '} {line}", err=True)
+    for note in getattr(error, "__notes__", ()):  # what the doctor found
+        click.echo(note, err=True)
+
+
+def _red(text: str) -> str:
+    return click.style(text, fg="red", bold=True)

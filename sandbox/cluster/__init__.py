@@ -1,1 +1,0 @@
-"""The Kubernetes cluster: kind's command line, kubeconfig files, nodes and the API."""

@@ -1,0 +1,1 @@
+"""Addons: what a cluster gets besides the sandbox's own parts."""

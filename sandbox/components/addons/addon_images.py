@@ -1,0 +1,96 @@
+"""The images of addons: on the nodes from the bundle, or in a registry of the sandbox, and from nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from sandbox.bundle.recipe import Recipe, recipes
+from sandbox.bundle.store import Store
+from sandbox.components.addons.addon_objects import Objects
+from sandbox.components.addons.podimages import PodImage, pod_images
+from sandbox.engine import Engine
+from sandbox.errors import SandboxError, UsageError
+from sandbox.names import Names
+from sandbox.oci import reference as references
+from sandbox.oci.client import Client
+from sandbox.oci.reference import Reference
+from sandbox.provider import Provider
+
+
+@dataclass(frozen=True)
+class AddonImages:
+    """Where the images of addons may come from: the bundle, the sandbox's registry, and registries the spec names.
+
+    `registry` is where the sandbox's registry is for this machine, `names` those that images of it have on nodes,
+    `others` the hosts of registries that the user has told the nodes of.
+    """
+
+    engine: Engine
+    sandbox: Names
+    provider: Provider
+    store: Store
+    registry: str
+    names: tuple[str, ...]
+    others: tuple[str, ...]
+
+    def references(self, components: Mapping[str, str]) -> dict[str, str]:
+        """Placeholder -> reference of the component's image. Raises UsageError for a component that has none."""
+        return {placeholder: self._recipe(name).reference for placeholder, name in components.items()}
+
+    def supply(self, addon: str, objects: Objects, components: Iterable[str]) -> None:
+        """See that the nodes have the components, and that every other image can be had. Raises SandboxError."""
+        recipes_of = [self._recipe(name) for name in components]
+        missing = [one for one in recipes_of if not self._on_nodes(one.reference)]
+        for recipe in missing:
+            if not self.store.has(recipe):
+                raise SandboxError(
+                    f"the addon '{addon}' needs {recipe.name}, which the bundle lacks",
+                    fix=f"sandbox bundle build {recipe.name}",
+                    id="no-bundle",
+                )
+        ours = {one.reference for one in recipes_of}
+        wanted = {image for one in objects for image in pod_images(one) if image.reference not in ours}
+        for image in sorted(wanted, key=str):
+            self._require(addon, image)
+        for recipe in missing:
+            self.provider.load(self.store.image(recipe))
+
+    def _require(self, addon: str, image: PodImage) -> None:
+        parsed = references.parse(image.reference)
+        if parsed.host in self.names:
+            with Client(self.registry) as client:
+                there = client.manifest_digest(parsed.path, parsed.name)
+            if there is None:
+                raise self._refused(
+                    addon, image.reference, f"{self.registry} has no {parsed.path}:{parsed.name}", parsed
+                )
+        elif parsed.host not in self.others and (image.always or not self._on_nodes(image.reference)):
+            raise self._refused(
+                addon,
+                image.reference,
+                f"{parsed.host} is no registry of the sandbox, and nodes would ask it over the internet",
+                parsed,
+            )
+
+    def _refused(self, addon: str, image: str, why: str, parsed: Reference) -> SandboxError:
+        here = f"{self.registry}/{parsed.path}:{parsed.tag or references.DEFAULT_TAG}"
+        return SandboxError(
+            f"the addon '{addon}' runs an image that is neither in the sandbox's registry nor in the bundle: {image}",
+            details=why,
+            fix=f"push it: list it in images.yaml, run `sandbox push-images images.yaml`, and let the addon run {here}",
+            id="addon-image",
+        )
+
+    def _on_nodes(self, image: str) -> bool:
+        """Whether every node that runs has it."""
+        nodes, argv = self.provider.nodes, ["crictl", "inspecti", "--quiet", image]
+        return all(nodes.execute(node, argv)[0] == 0 for node in nodes.running())
+
+    @staticmethod
+    def _recipe(component: str) -> Recipe:
+        found = recipes().get(component)
+        if found is None or found.image is None:
+            names = ", ".join(name for name, one in recipes().items() if one.image)
+            raise UsageError(f"the bundle has no image '{component}'", fix=f"it has: {names}")
+        return found

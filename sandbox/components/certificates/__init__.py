@@ -1,0 +1,1 @@
+"""The sandbox's authority, its certificates, and the TLS Secrets in the cluster."""

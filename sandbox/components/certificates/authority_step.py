@@ -1,0 +1,91 @@
+"""The certificate authority and the certificates, as files of the user."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sandbox.components.certificates.condition import Condition
+from sandbox.components.certificates.condition import State as Standing
+from sandbox.components.certificates.inventory import ISSUING, inventory
+from sandbox.components.certificates.keystore import Keystore
+from sandbox.names import Names
+from sandbox.step import State, Status, Work
+
+RENEW = "sandbox certs renew --root"
+
+
+@dataclass(frozen=True)
+class AuthorityStep:
+    """Makes the root once and what is below it whenever it is due; `leaves` maps a file name to its hosts.
+
+    The authority vouches for `domains`, the sandbox's own first. `unvouched` are further ones that would be good to
+    have, but not worth another root. Those that `reserve` tells a new root may vouch for as well, so that they can
+    become domains without another. Certificates outlive `down` unless it purges, so that whoever trusts the root need
+    not do it again.
+    """
+
+    names: Names
+    keystore: Keystore
+    domains: tuple[str, ...]
+    leaves: Mapping[str, tuple[str, ...]]
+    purge: bool
+    unvouched: tuple[str, ...] = ()
+    reserve: Callable[[], Sequence[str]] = tuple
+    name: str = "certificates"
+    needs: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        return f"Certificates for {self.domains[0]}"
+
+    def check(self) -> Status:
+        now = datetime.now(UTC)
+        root = self.keystore.inspect_root(self.domains, now=now)
+        if root.state is Standing.ABSENT:
+            return Status(State.ABSENT, "no authority yet")
+        if not root.usable and self._is_outgrown(now):
+            return Status(State.STALE, f"root: {root.reason}", "the root that clients were told to trust")
+        if not root.usable:
+            return Status(State.DRIFTED, f"root: {root.reason}")
+        issuing = self.keystore.inspect_issuing(self.domains, now=now)
+        if not issuing.usable or (issuing.state is Standing.DUE and self.keystore.root.has_key):
+            return Status(State.DRIFTED, f"issuing authority: {issuing.reason}")
+        for leaf, hosts in self.leaves.items():
+            found = self.keystore.inspect_leaf(leaf, hosts, now=now)
+            if found.state is not Standing.GOOD:
+                return Status(State.DRIFTED, f"{leaf}: {found.reason}")
+        return Status(State.READY, self._lives(root, now))
+
+    def apply(self, work: Work) -> None:
+        now = datetime.now(UTC)
+        self.keystore.authority(self.domains, now=now, reserve=self.reserve())
+        for leaf, hosts in self.leaves.items():
+            self.keystore.leaf(leaf, hosts, now=now)
+
+    def rebuild(self, work: Work) -> None:
+        """Begin with a new root, for the domains of now."""
+        domains = (*self.domains, *self.unvouched)
+        self.keystore.renew(domains, self.leaves, now=datetime.now(UTC), root=True, reserve=self.reserve())
+
+    def _is_outgrown(self, now: datetime) -> bool:
+        """Whether the root is sound, only not for all of the spec's domains."""
+        sound, fit = (self.keystore.inspect_root(domains, now=now) for domains in ((), self.domains))
+        return sound.usable and not fit.usable
+
+    def _lives(self, root: Condition, now: datetime) -> str:
+        """How long all is well, and whether the root, which no `up` renews by itself, nears its end."""
+        mine = {ISSUING, *self.leaves}
+        entries = (entry for entry in inventory(self.keystore, now=now) if entry.name in mine)
+        days = min(entry.facts.days_left for entry in entries if entry.facts)
+        due = f"; root: {root.reason}, {RENEW} makes another" if root.reason else ""
+        few = f"; not for {', '.join(self.unvouched)}: {RENEW} makes a root that is" if self.unvouched else ""
+        return f"{days} days left{due}{few}"
+
+    def undo(self) -> bool:
+        if not self.purge or not self.names.keys.exists():
+            return False
+        shutil.rmtree(self.names.keys)
+        return True

@@ -1,0 +1,104 @@
+"""The judgement whether a key and certificate may go on being used, apart from where they are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+
+from cryptography import x509
+
+from sandbox.components.certificates import pem, subject_names
+from sandbox.components.certificates.authority import KeyPair, Leaf
+from sandbox.errors import SandboxError
+
+
+class State(Enum):
+    """How a certificate stands: DUE, after two thirds of its life, still works; BROKEN does not, or is not safe."""
+
+    ABSENT = "absent"
+    GOOD = "good"
+    DUE = "due"
+    BROKEN = "broken"
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A state, and for anything but GOOD the reason in a few words."""
+
+    state: State
+    reason: str = ""
+
+    @property
+    def usable(self) -> bool:
+        """Whether clients accept what is there now."""
+        return self.state in (State.GOOD, State.DUE)
+
+
+GOOD = Condition(State.GOOD)
+ABSENT = Condition(State.ABSENT, "not made yet")
+
+
+def broken(reason: str) -> Condition:
+    """The condition of something that must be replaced, for `reason`."""
+    return Condition(State.BROKEN, reason)
+
+
+def judge_authority(
+    pair: KeyPair, *, issuer_pem: bytes | None, domains: Iterable[str], now: datetime, needs_key: bool = True
+) -> Condition:
+    """How the authority `pair` stands at `now` as one that vouches for all of `domains`.
+
+    It must be signed by `issuer_pem`, or by itself when that is None. Without `needs_key` an empty `key_pem` is
+    accepted: a root's key may be kept elsewhere.
+    """
+    try:
+        certificate = pem.load_certificates(pair.cert_pem)[0]
+        issuer = certificate if issuer_pem is None else pem.load_certificates(issuer_pem)[0]
+        if (needs_key or pair.key_pem) and not _matches(pair.key_pem, certificate):
+            return broken("key does not match the certificate")
+    except SandboxError as error:
+        return broken(str(error))
+    if not pem.is_authority(certificate):
+        return broken("not the certificate of an authority")
+    if not pem.is_signed_by(certificate, issuer):
+        return broken("issuer changed")
+    permitted = pem.permitted_domains(certificate)
+    outside = [domain for domain in domains if not subject_names.is_inside(domain, permitted)]
+    if outside:
+        return broken(f"not permitted to vouch for {', '.join(outside)}")
+    return _judge_age(certificate, now)
+
+
+def judge_leaf(leaf: Leaf, *, issuing_pem: bytes, hosts: Sequence[str], now: datetime) -> Condition:
+    """How `leaf` stands at `now` as the certificate of exactly `hosts` issued by the authority in `issuing_pem`."""
+    try:
+        chain = pem.load_certificates(leaf.chain_pem)
+        issuing = pem.load_certificates(issuing_pem)[0]
+        if not _matches(leaf.key_pem, chain[0]):
+            return broken("key does not match the certificate")
+    except SandboxError as error:
+        return broken(str(error))
+    if chain[1:] != [issuing] or not pem.is_signed_by(chain[0], issuing):
+        return broken("issuer changed")
+    wanted, held = set(subject_names.unique_hosts(hosts)), set(pem.hosts_of(chain[0]))
+    if wanted != held:
+        changes = [f"+{host}" for host in sorted(wanted - held)] + [f"-{host}" for host in sorted(held - wanted)]
+        return broken(f"hosts differ: {' '.join(changes)}")
+    return _judge_age(chain[0], now)
+
+
+def _matches(key_pem: bytes, certificate: x509.Certificate) -> bool:
+    return pem.load_key(key_pem).public_key() == certificate.public_key()
+
+
+def _judge_age(certificate: x509.Certificate, now: datetime) -> Condition:
+    begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    if now > ends:
+        return broken(f"expired on {ends:%Y-%m-%d}")
+    if now < begins:
+        return broken(f"not valid before {begins:%Y-%m-%d %H:%M} UTC: is the clock right?")
+    if now - begins >= (ends - begins) * 2 / 3:
+        return Condition(State.DUE, f"renewal due, {(ends - now).days} days left until {ends:%Y-%m-%d}")
+    return GOOD

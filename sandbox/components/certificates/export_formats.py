@@ -1,0 +1,60 @@
+"""The root for programs that read no trust store of the system: alone, or added to the public ones in their format."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import certifi
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
+from cryptography.hazmat.primitives.serialization.pkcs12 import PKCS12Certificate, serialize_java_truststore
+
+from sandbox.components.certificates import pem
+from sandbox.system.system_roots import JAVA_PASSWORD, SYSTEM_BUNDLES
+
+# Java refuses a truststore without a password; everybody knows this one, and certificates are no secret.
+
+_BLOCK = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+
+
+def public_roots() -> bytes:
+    """The certificates this system trusts (PEM), certifi's where it has no file of them.
+
+    Never what SSL_CERT_FILE names, since that may be an earlier export.
+    """
+    found = next((path for name in SYSTEM_BUNDLES if (path := Path(name)).is_file()), Path(certifi.where()))
+    return found.read_bytes()
+
+
+def as_pem(root_pem: bytes, public: bytes) -> bytes:
+    """The root alone, for what adds it to its own store: curl --cacert, NODE_EXTRA_CA_CERTS, a browser's import."""
+    return pem.dump_certificate(pem.load_certificates(root_pem)[0])
+
+
+def as_bundle(root_pem: bytes, public: bytes) -> bytes:
+    """The root and the `public` ones (PEM), each once, for what replaces its store: SSL_CERT_FILE and the like."""
+    root = as_pem(root_pem, public)
+    blocks = (block + b"\n" for block in _BLOCK.findall(public))
+    return b"".join(dict.fromkeys((root, *blocks)))
+
+
+def as_java(root_pem: bytes, public: bytes) -> bytes:
+    """The same as a PKCS#12 truststore with the password `JAVA_PASSWORD`, which Java reads also as type JKS."""
+    root = pem.load_certificates(root_pem)[0]
+    known = {root: "sandbox"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what is amiss with old public roots
+        for block in _BLOCK.findall(public):
+            try:
+                certificate = x509.load_pem_x509_certificate(block)
+                known.setdefault(certificate, f"public {len(known)}")
+            except ValueError:
+                continue  # Java could not use it either
+    entries = [PKCS12Certificate(certificate, alias.encode()) for certificate, alias in known.items()]
+    return serialize_java_truststore(entries, BestAvailableEncryption(JAVA_PASSWORD.encode()))
+
+
+FORMATS: Mapping[str, Callable[[bytes, bytes], bytes]] = {"pem": as_pem, "bundle": as_bundle, "p12": as_java}

@@ -1,0 +1,214 @@
+"""The authority and its leaves on disk, so that certificates last from day to day and nobody else reads the keys."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from sandbox.components.certificates import generation, pem
+from sandbox.components.certificates import subject_names as names
+from sandbox.components.certificates.authority import KeyPair, Leaf, constrained_to, make_issuing, make_leaf, make_root
+from sandbox.components.certificates.condition import ABSENT, Condition, State, broken, judge_authority, judge_leaf
+from sandbox.components.certificates.keyfiles import KeyFiles
+from sandbox.errors import SandboxError, UsageError
+from sandbox.system.files import exclusive, make_private_dir
+
+LEAVES = "leaves"
+
+_LEAF_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,98}[a-z0-9])?")
+
+
+@dataclass(frozen=True)
+class Authority:
+    """What a sandbox works with: the root's certificate (PEM) for clients to trust, and the issuing authority."""
+
+    root_pem: bytes
+    issuing: KeyPair
+
+
+@dataclass(frozen=True)
+class Keystore:
+    """A folder of certificates: `root`, `issuing` and `leaves/NAME`, each a `.crt` and a `.key`.
+
+    The `inspect_` methods look and never touch. What is replaced is replaced whole (`generation`): a command that is
+    killed leaves the old certificates or the new ones.
+    """
+
+    folder: Path
+
+    @property
+    def root(self) -> KeyFiles:
+        """What clients trust; its key may be kept elsewhere."""
+        return KeyFiles(self.folder, "root")
+
+    @property
+    def issuing(self) -> KeyFiles:
+        """What signs the leaves."""
+        return KeyFiles(self.folder, "issuing")
+
+    def leaf_files(self, name: str) -> KeyFiles:
+        """The leaf `name`, there or not. Raises UsageError for what cannot be a name."""
+        if not _LEAF_NAME.fullmatch(name):
+            fix = "use up to 100 lower-case letters, digits, dots and hyphens"
+            raise UsageError(f"{name!r} cannot name a certificate", fix=fix, id="host")
+        return KeyFiles(self.folder, f"{LEAVES}/{name}")
+
+    def leaf_names(self) -> tuple[str, ...]:
+        """The leaves there are, sorted."""
+        folders = (self.folder / LEAVES, self.folder / generation.NEXT / LEAVES)
+        names = {path.name.removesuffix(".crt") for folder in folders for path in folder.glob("*.crt")}
+        return tuple(sorted(name for name in names if _LEAF_NAME.fullmatch(name)))
+
+    def inspect_root(self, domains: Sequence[str] = (), *, now: datetime) -> Condition:
+        """How the root stands for `domains` at `now`. Raises UsageError for unfit domains."""
+        permitted = constrained_to(domains) if domains else ()
+        if not self.root.has_cert:
+            return broken(f"{self.root.cert} is gone") if self.issuing.has_cert else ABSENT
+        return self.root.problem(needs_key=False) or judge_authority(
+            self.root.read(), issuer_pem=None, domains=permitted, now=now, needs_key=False
+        )
+
+    def inspect_issuing(self, domains: Sequence[str] = (), *, now: datetime) -> Condition:
+        """How the issuing authority stands for `domains` at `now`, below a root that does. Raises UsageError."""
+        permitted = constrained_to(domains) if domains else ()
+        if not self.issuing.has_cert:
+            return ABSENT
+        problem = self.issuing.problem() or self.root.problem(needs_key=False)
+        return problem or judge_authority(
+            self.issuing.read(), issuer_pem=self.root.read().cert_pem, domains=permitted, now=now
+        )
+
+    def inspect_leaf(self, name: str, hosts: Sequence[str], *, now: datetime) -> Condition:
+        """How the leaf `name` stands at `now` as the certificate of exactly `hosts`. Raises UsageError."""
+        files = self.leaf_files(name)
+        if not files.has_cert:
+            return ABSENT
+        problem = files.problem() or self.issuing.problem(needs_key=False)
+        if problem:
+            return problem
+        stored = files.read()
+        leaf = Leaf(stored.key_pem, stored.cert_pem)
+        return judge_leaf(leaf, issuing_pem=self.issuing.read().cert_pem, hosts=hosts, now=now)
+
+    def permitted(self, domains: Sequence[str]) -> tuple[str, ...]:
+        """Those of `domains` that the root may vouch for: all while there is none, none while it cannot be read."""
+        if not self.root.has_cert:
+            return tuple(domains)
+        try:
+            allowed = pem.permitted_domains(pem.load_certificates(self.root.read().cert_pem)[0])
+        except SandboxError:
+            return ()
+        return tuple(domain for domain in domains if names.is_inside(domain, allowed))
+
+    def authority(self, domains: Sequence[str], *, now: datetime, reserve: Sequence[str] = ()) -> Authority:
+        """The authority for `domains`, made if absent; a new root may vouch for those of `reserve` later.
+
+        An issuing authority that is due or broken is made anew under the same root, whose trust it inherits. A root
+        that is due is used on; one that is broken raises SandboxError, since clients would have to trust another.
+        Raises UsageError for unfit domains.
+        """
+        with self._alone():
+            root = self.inspect_root(domains, now=now)
+            if root.state is State.BROKEN:
+                raise self._unusable(root)
+            made: dict[str, KeyPair] = {}
+            if root.state is State.ABSENT:
+                made["root"] = make_root((*domains, *reserve), now=now)
+                made["issuing"] = make_issuing(made["root"], domains, now=now)
+            elif self._must_reissue(self.inspect_issuing(domains, now=now)):
+                made["issuing"] = make_issuing(self._signing_root(), domains, now=now)
+            if made:
+                generation.replace(self.folder, made)
+            return Authority(self.root.read().cert_pem, self.issuing.read())
+
+    def leaf(self, name: str, hosts: Sequence[str], *, now: datetime) -> Leaf:
+        """The leaf `name` for exactly `hosts`, issued with a new key unless the one there is good.
+
+        Raises UsageError for an unfit name or host, SandboxError without a sound authority.
+        """
+        files = self.leaf_files(name)
+        if not self.issuing.has_cert:
+            brief = f"there is no certificate authority in {self.folder}"
+            raise SandboxError(brief, fix="sandbox up makes one", id="authority")
+        with self._alone():
+            make_private_dir(self.folder / LEAVES)
+            if self.inspect_leaf(name, hosts, now=now).state is not State.GOOD:
+                made = make_leaf(self._sound_issuing(now), hosts, now=now, client=_is_of_application(name))
+                generation.replace(self.folder, {files.name: KeyPair(made.key_pem, made.chain_pem)})
+            stored = files.read()
+            return Leaf(stored.key_pem, stored.cert_pem)
+
+    def renew(
+        self,
+        domains: Sequence[str],
+        leaves: Mapping[str, Sequence[str]],
+        *,
+        now: datetime,
+        authority: bool = False,
+        root: bool = False,
+        reserve: Sequence[str] = (),
+    ) -> None:
+        """Make all of `leaves` (hosts by name) anew whatever their state, and what signs them when asked, as one.
+
+        With `authority` the issuing one is made anew too, with `root` both are; so they are with `authority` when the
+        root cannot be used (`replaces_root`). A new root may vouch for those of `reserve` later. Raises UsageError and
+        SandboxError.
+        """
+        with self._alone():
+            made: dict[str, KeyPair] = {}
+            if self.replaces_root(domains, now=now, authority=authority, root=root):
+                made["root"] = make_root((*domains, *reserve), now=now)
+            if made or authority:
+                made["issuing"] = make_issuing(made.get("root") or self._signing_root(), domains, now=now)
+            issuing = made.get("issuing") or self._sound_issuing(now)
+            for name, hosts in leaves.items():
+                leaf = make_leaf(issuing, hosts, now=now, client=_is_of_application(name))
+                made[self.leaf_files(name).name] = KeyPair(leaf.key_pem, leaf.chain_pem)
+            generation.replace(self.folder, made)
+
+    def replaces_root(self, domains: Sequence[str], *, now: datetime, authority: bool, root: bool) -> bool:
+        """Whether `renew` would make another root, which clients that trust the present one do not trust."""
+        return root or (authority and not self.inspect_root(domains, now=now).usable)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        make_private_dir(self.folder)
+        with exclusive(self.folder):
+            generation.complete(self.folder)
+            yield
+
+    def _must_reissue(self, condition: Condition) -> bool:
+        # One that is due works on when the key that could sign another is kept elsewhere.
+        return not condition.usable or (condition.state is State.DUE and self.root.has_key)
+
+    def _signing_root(self) -> KeyPair:
+        if not self.root.has_key:
+            raise SandboxError(
+                f"{self.root.key}, needed to make an issuing authority, is absent",
+                fix="put it back, or begin with a new root: sandbox certs renew --root",
+                id="authority",
+            )
+        return self.root.read()
+
+    def _sound_issuing(self, now: datetime) -> KeyPair:
+        condition = self.inspect_issuing(now=now)
+        if not condition.usable:
+            raise self._unusable(condition, fix="sandbox certs renew --authority makes it anew under the same root")
+        return self.issuing.read()
+
+    def _unusable(self, condition: Condition, fix: str = "") -> SandboxError:
+        return SandboxError(
+            f"the certificate authority in {self.folder} cannot be used",
+            details=condition.reason,
+            fix=fix or "sandbox certs renew --root makes it anew; whoever trusts the old root must then trust the new",
+            id="authority",
+        )
+
+
+def _is_of_application(name: str) -> bool:
+    """Whether a leaf is that of an application's own Secret, NAMESPACE.SECRET, and not one that the ingress serves."""
+    return "." in name

@@ -1,0 +1,160 @@
+"""A certificate that the user brings, judged before anything is made: in a browser all its faults look alike."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
+
+from sandbox.components.certificates import pem
+from sandbox.components.certificates.authority import Leaf
+from sandbox.errors import SandboxError, UsageError
+
+
+@dataclass(frozen=True)
+class Provided:
+    """The files: `cert` holds the server's certificate and then its issuers, `key` its private key, both PEM."""
+
+    cert: Path
+    key: Path
+
+    def leaf(self) -> Leaf:
+        """What a server presents: key (PKCS#8) and chain, without a root, which clients have. Raises UsageError."""
+        chain, key = self._chain(), self._key()
+        served = chain[:-1] if len(chain) > 1 and pem.is_signed_by(chain[-1], chain[-1]) else chain
+        key_pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        return Leaf(key_pem, b"".join(map(pem.dump_certificate, served)))
+
+    def root_pem(self) -> bytes:
+        """The self-signed certificate at the chain's end; empty when clients must have it already."""
+        last = self._chain()[-1]
+        return pem.dump_certificate(last) if pem.is_signed_by(last, last) else b""
+
+    def require(self, domain: str, *, now: datetime) -> None:
+        """Raise UsageError unless clients will accept this certificate, now, for `domain` and every host below it."""
+        chain, key = self._chain(), self._key()
+        self._require_match(chain, key)
+        self._require_order(chain)
+        self._require_dates(chain, now)
+        self._require_hosts(chain[0], (domain, f"*.{domain}"))
+        refusal = _refusal(self.cert, self.key, domain, self.root_pem())
+        if refusal:
+            issuer = chain[-1].issuer.rfc4514_string()
+            raise _refused(
+                self.cert,
+                "is not accepted by clients on this machine",
+                f"{refusal}; its chain ends at {issuer!r}",
+                "append the certificates of its issuers in order, and a private authority's root last",
+            )
+
+    def _chain(self) -> list[x509.Certificate]:
+        data = _read(self.cert)
+        if b"-----BEGIN CERTIFICATE-----" not in data:
+            fix = f"if it is DER: openssl x509 -inform der -in {self.cert} -out NEW.pem"
+            raise _refused(self.cert, "holds no PEM certificate", f"it begins with {data[:20]!r}", fix)
+        try:
+            return pem.load_certificates(data)
+        except SandboxError as error:
+            raise _refused(self.cert, "is damaged", error.details, "get the certificate again") from error
+
+    def _key(self) -> PrivateKeyTypes:
+        data = _read(self.key)
+        try:
+            return load_pem_private_key(data, password=None)
+        except TypeError as error:
+            fix = f"openssl pkey -in {self.key} -out NEW.key, and name NEW.key"
+            raise _refused(self.key, "has a passphrase", "servers start without anybody to ask", fix) from error
+        except (ValueError, UnsupportedAlgorithm) as error:
+            kinds = {line.decode(errors="replace") for line in data.splitlines() if line.startswith(b"-----BEGIN")}
+            found = f"it holds {', '.join(sorted(kinds))}" if kinds else "it is not PEM"
+            raise _refused(self.key, "holds no private key", found, "name the certificate's private key") from error
+
+    def _require_match(self, chain: Sequence[x509.Certificate], key: PrivateKeyTypes) -> None:
+        public = key.public_key()
+        if chain[0].public_key() == public:
+            return
+        place = next((place for place, one in enumerate(chain) if one.public_key() == public), None)
+        if place is not None:
+            evidence = f"the certificate that {self.key} belongs to is number {place + 1} in the file"
+            raise _refused(self.cert, "is out of order", evidence, "put the server's own certificate first")
+        evidence = f"{self.cert} begins with the certificate of {_title(chain[0])}, whose key is another"
+        raise _refused(self.key, "is not the key of the certificate", evidence, "name the two files that came together")
+
+    def _require_order(self, chain: Sequence[x509.Certificate]) -> None:
+        for place, (one, issuer) in enumerate(pairwise(chain), 1):
+            if pem.is_signed_by(one, issuer):
+                continue
+            right = next((other for other in chain if other is not one and pem.is_signed_by(one, other)), None)
+            evidence = f"number {place}, {_title(one)}, is followed by {_title(issuer)}, which did not sign it"
+            if right is not None:
+                fix = f"order it from the server's certificate to the root: {_title(right)} comes after {_title(one)}"
+                raise _refused(self.cert, "is out of order", evidence, fix)
+            fix = f"put the certificate of {one.issuer.rfc4514_string()!r} there"
+            raise _refused(self.cert, "lacks an issuer", evidence, fix)
+
+    def _require_dates(self, chain: Sequence[x509.Certificate], now: datetime) -> None:
+        for one in chain:
+            if now >= one.not_valid_after_utc:
+                evidence = f"{_title(one)} was valid until {one.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
+                raise _refused(self.cert, "has expired", evidence, "renew it, then sandbox up")
+            if now < one.not_valid_before_utc:
+                evidence = f"{_title(one)} is valid from {one.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
+                raise _refused(self.cert, "is not valid yet", evidence, "see whether this machine's clock is right")
+
+    def _require_hosts(self, leaf: x509.Certificate, wanted: Sequence[str]) -> None:
+        held = pem.hosts_of(leaf)
+        missing = [host for host in wanted if host not in held and f"*.{host.partition('.')[2]}" not in held]
+        if missing:
+            evidence = f"it is for {', '.join(held) or 'no host at all'}"
+            fix = f"get one for {' and '.join(wanted)}, or set `domain` to one that it covers"
+            raise _refused(self.cert, f"does not cover {', '.join(missing)}", evidence, fix)
+
+
+def _refusal(cert: Path, key: Path, host: str, root_pem: bytes) -> str | None:
+    """What OpenSSL, trusting this machine's authorities and `root_pem`, says against a server with these files."""
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    client = ssl.create_default_context()
+    if root_pem:
+        client.load_verify_locations(cadata=root_pem.decode())
+    up, down = ssl.MemoryBIO(), ssl.MemoryBIO()
+    try:
+        server.load_cert_chain(cert, key)
+        waiting = [client.wrap_bio(down, up, server_hostname=host), server.wrap_bio(up, down, server_side=True)]
+        while waiting:
+            waiting = [end for end in waiting if not _shook(end)]
+    except ssl.SSLError as error:
+        return getattr(error, "verify_message", "") or error.reason or str(error)
+    return None
+
+
+def _shook(end: ssl.SSLObject) -> bool:
+    """Go on with a handshake in memory as far as the other end allows; whether it is done."""
+    try:
+        end.do_handshake()
+    except ssl.SSLWantReadError:
+        return False
+    return True
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise _refused(path, "cannot be read", str(error), "name a file that is there and that you may read") from error
+
+
+def _title(certificate: x509.Certificate) -> str:
+    """How a certificate is named to people: its subject, else its hosts."""
+    return repr(certificate.subject.rfc4514_string() or ", ".join(pem.hosts_of(certificate)) or "no name")
+
+
+def _refused(path: Path, what: str, evidence: str, fix: str) -> UsageError:
+    return UsageError(f"`certs.default`: {path} {what}", details=evidence, fix=fix, id="certificate")

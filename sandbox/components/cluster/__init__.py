@@ -1,0 +1,1 @@
+"""The Kubernetes cluster and the way to it."""

@@ -1,0 +1,1 @@
+"""A namespace of a cluster that exists already."""

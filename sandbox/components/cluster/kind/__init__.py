@@ -1,0 +1,1 @@
+"""Clusters made by kind."""

@@ -1,0 +1,196 @@
+"""The kind command line as typed calls; clusters are ours by their name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import yaml
+
+from sandbox.components.network.proxy_settings import BOTH_CASES
+from sandbox.config import schema
+from sandbox.errors import MissingTool
+from sandbox.system import process
+
+# The first whose node configuration is kubeadm's v1beta4, which the patches below are written for.
+OLDEST = (0, 32, 0)
+CREATE_TIMEOUT = 600.0
+DELETE_TIMEOUT = 120.0
+LOAD_TIMEOUT = 300.0
+RESOLV_CONF = "/etc/kubernetes/pod-resolv.conf"
+# Where kubeadm looks for patches: a folder that every node has, for one that is not there would be an error. With this
+# one it starts no CoreDNS, which as it comes asks the nameservers of its own accord, and is started anew soon anyway.
+PATCHES = PurePosixPath("/kind")
+NO_DNS_YET = (PATCHES / "corednsdeployment.yaml", b"{spec: {replicas: 0}}\n")
+# kind's defaults, which the sandbox keeps.
+PODS, SERVICES = "10.244.0.0/16", "10.96.0.0/16"
+
+
+# A kubelet that starts before containerd listens gives up, and is started again a second later.
+KUBELET_LAST = (
+    PurePosixPath("/etc/systemd/system/kubelet.service.d/20-sandbox.conf"),
+    b"[Unit]\nAfter=containerd.service\n",
+)
+# A lone control plane has no rival, and one that starts again would wait 15 seconds for its own lease to end.
+ALONE = {"leader-elect": "false"}
+# After a refusal while RBAC is not set up yet, ask again soon.
+SEVERAL = {"leader-elect-retry-period": "500ms"}
+# kubeadm's own certificates end after a year by default, and the cluster with them.
+YEARS = f"{5 * 365 * 24}h"
+# The controllers start one after another, each with calls that the default of 20 a second holds up for seconds.
+QUOTA = {"kube-api-qps": "200", "kube-api-burst": "400"}
+
+
+@dataclass(frozen=True)
+class Tags:
+    """The image tags that kubeadm is to use where they differ from its own defaults."""
+
+    etcd: str
+    coredns: str
+
+
+def config(
+    name: str, shape: schema.Cluster, *, mounts: Mapping[Path, str], cgroup_version: int, tags: Tags | None
+) -> str:
+    """The kind configuration (kind.x-k8s.io/v1alpha4) of a cluster whose pods use our nameservers.
+
+    `mounts` are files of this machine, RESOLV_CONF among them, by their places in every node.
+    """
+    more = shape.kind or schema.KindOptions()
+    election = ALONE if shape.nodes.control_plane == 1 else SEVERAL
+    kubelet: dict[str, object] = {"kind": "KubeletConfiguration", "resolvConf": RESOLV_CONF}
+    if cgroup_version == 1:
+        # Kubernetes 1.35 and newer refuse cgroup v1 unless told (KEP-5573).
+        kubelet |= {"failCgroupV1": False}
+    if tags:
+        # The bundle's images are on the node without ever having been pulled. Once the same bytes are pulled by another
+        # name, the kubelet would want a pull of these names too, and there is nothing to pull from (KEP-2535).
+        kubelet |= {"imagePullCredentialsVerificationPolicy": "NeverVerify"}
+    cluster: dict[str, object] = {
+        "kind": "ClusterConfiguration",
+        "scheduler": {"extraArgs": _arguments(election)},
+        # A dozen RSA keys would take a second or two to make.
+        "encryptionAlgorithm": "ECDSA-P256",
+        "certificateValidityPeriod": YEARS,
+    }
+    if tags:
+        cluster |= {"etcd": {"local": {"imageTag": tags.etcd}}, "dns": {"imageTag": tags.coredns}}
+    init = {"kind": "InitConfiguration", "patches": {"directory": str(PATCHES)}}
+    extra = [_mount(path, place, read_only=True) for path, place in mounts.items()]
+    extra += [_mount(one.host, one.node, read_only=one.read_only) for one in shape.mounts]
+    roles = ["control-plane"] * shape.nodes.control_plane + ["worker"] * shape.nodes.workers
+    patch = {
+        "group": "kubeadm.k8s.io",
+        "version": "v1beta4",
+        "kind": "ClusterConfiguration",
+        # Added one by one, since kind has arguments of its own in this list.
+        "patch": yaml.safe_dump(
+            [
+                {"op": "add", "path": "/controllerManager/extraArgs/-", "value": argument}
+                for argument in _arguments(election | QUOTA)
+            ]
+        ),
+    }
+    content = {
+        "kind": "Cluster",
+        "apiVersion": "kind.x-k8s.io/v1alpha4",
+        "name": name,
+        "networking": {"ipFamily": shape.ip_family} | more.networking.model_dump(exclude_none=True),
+        "featureGates": dict(shape.feature_gates),
+        "runtimeConfig": dict(more.runtimeConfig),
+        "nodes": [{"role": role, "extraMounts": extra} for role in roles],
+        # What the user wants comes last, and so wins.
+        "kubeadmConfigPatches": [
+            *(yaml.safe_dump(one) for one in (init, kubelet, cluster)),
+            *more.kubeadmConfigPatches,
+        ],
+        "kubeadmConfigPatchesJSON6902": [
+            patch,
+            *(one.model_dump() for one in more.kubeadmConfigPatchesJSON6902),
+        ],
+        "containerdConfigPatches": list(more.containerdConfigPatches),
+    }
+    return yaml.dump(content, Dumper=_Plain, sort_keys=False)
+
+
+class _Plain(yaml.SafeDumper):
+    """Writes what is the same for several nodes out for each."""
+
+    def ignore_aliases(self, data: object) -> bool:
+        return True
+
+
+def _mount(path: Path, place: str, *, read_only: bool) -> dict[str, object]:
+    return {"hostPath": str(path), "containerPath": place, "readOnly": read_only}
+
+
+def node_names(cluster: str, nodes: schema.Nodes) -> tuple[str, ...]:
+    """What kind calls the nodes of a cluster, the first control plane first."""
+    counts = (("control-plane", nodes.control_plane), ("worker", nodes.workers))
+    return tuple(f"{cluster}-{role}{n if n > 1 else ''}" for role, count in counts for n in range(1, count + 1))
+
+
+def _arguments(values: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"name": name, "value": value} for name, value in values.items()]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One installed kind, working on one Docker network."""
+
+    program: Path
+    network: str
+
+    @classmethod
+    def find(cls, network: str, *, extra: Path) -> Kind:
+        """The kind on the PATH, else the one in the folder `extra`; MissingTool when there is none."""
+        program = process.which("kind", extra=[extra])
+        if program is None:
+            raise MissingTool(
+                "kind is not installed",
+                fix="`sandbox bundle build kind` makes one, or install kind 0.32 or newer: https://kind.sigs.k8s.io",
+            )
+        return cls(program, network)
+
+    def require(self) -> str:
+        """Its version. Raises MissingTool unless it is new enough for hosts.toml to work without patches."""
+        said = process.run([self.program, "version"], timeout=20)
+        match = re.search(r"\bv?(\d+)\.(\d+)\.(\d+)", said)
+        if match is None or tuple(map(int, match.groups())) < OLDEST:
+            raise MissingTool(
+                f"kind is too old: {said.strip()}",
+                details=f"found at {self.program}",
+                fix="install kind {}.{}.{} or newer".format(*OLDEST),
+            )
+        return match[0]
+
+    def create(self, name: str, *, image: str, config: Path, kubeconfig: Path, on_line: Callable[[str], None]) -> None:
+        """Create the cluster and write its kubeconfig; returns before the node is Ready.
+
+        A cluster that cannot be created is removed by kind itself.
+        """
+        self._run(
+            ["create", "cluster", "--name", name, "--image", image, "--config", config, "--kubeconfig", kubeconfig],
+            timeout=CREATE_TIMEOUT,
+            on_line=on_line,
+        )
+
+    def write_kubeconfig(self, name: str, kubeconfig: Path) -> None:
+        """Write the kubeconfig of a running cluster anew."""
+        self._run(["export", "kubeconfig", "--name", name, "--kubeconfig", kubeconfig], timeout=60)
+
+    def load(self, name: str, archive: Path) -> None:
+        """Put the images of an archive into the cluster's nodes."""
+        self._run(["load", "image-archive", archive, "--name", name], timeout=LOAD_TIMEOUT)
+
+    def delete(self, name: str, *, kubeconfig: Path) -> None:
+        """Delete the cluster's nodes and its entry in `kubeconfig`; gone already is fine."""
+        self._run(["delete", "cluster", "--name", name, "--kubeconfig", kubeconfig], timeout=DELETE_TIMEOUT)
+
+    def _run(self, arguments: process.Argv, *, timeout: float, on_line: Callable[[str], None] | None = None) -> None:
+        env = {"KIND_EXPERIMENTAL_DOCKER_NETWORK": self.network, "KIND_EXPERIMENTAL_PROVIDER": "docker"}
+        # kind would tell the whole node of this machine's proxy, and not of the registry that is reached without.
+        env |= dict.fromkeys(BOTH_CASES, "")
+        process.run([self.program, *arguments], timeout=timeout, env=env, on_line=on_line)

@@ -1,0 +1,364 @@
+"""The cluster that kind makes: containers as nodes, on the sandboxes' own network, with our nameservers and proxy."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+from sandbox.components.cluster import pod_proxy, stop_script
+from sandbox.components.cluster.docker_nodes import Containers
+from sandbox.components.cluster.kind import cgroup_thaw
+from sandbox.components.cluster.kind.command import (
+    KUBELET_LAST,
+    NO_DNS_YET,
+    RESOLV_CONF,
+    Kind,
+    Tags,
+    config,
+    node_names,
+)
+from sandbox.components.cluster.kind.worker_join import ADMIN, PORT, ROLE, START_TIMEOUT, Joining
+from sandbox.components.cluster.node_proxy_env import Proxied
+from sandbox.config import schema
+from sandbox.engine import Engine
+from sandbox.engine.labelled import COMPLETE
+from sandbox.errors import SandboxError
+from sandbox.names import Names
+from sandbox.provider import Nodes, Standing
+from sandbox.system import files
+from sandbox.system.resolvers import resolv_conf
+from sandbox.system.wait import WaitTimeout, wait_until
+
+ROLES = ("control-plane", "worker")  # the others balance load and run no pods
+
+# Where a node image for kind says which Kubernetes it has.
+VERSION = PurePosixPath("/kind/version")
+WIDTH = 8
+API_TIMEOUT = 120.0  # seconds
+# The API server's socket takes connections long before anybody serves them. Then whoever does not speak TLS is told so
+# at once (Go: net/http, Server.serve). It is asked several times at once, for to enter a node takes longer.
+ASK = f"""
+for _ in {{1..6}}; do
+  (exec 3<>/dev/tcp/localhost/{PORT}; printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3; read -rt 0.3 _ <&3) 2>/dev/null && exit 0
+  sleep 0.2
+done
+echo "it does not serve yet"
+exit 1
+"""
+MAX_NAMESERVERS = 3  # of a resolv.conf(5); the kubelet leaves out more
+SETTLE = 3.0  # seconds; the engine copies the image's /var before a new node is to be seen
+
+
+def nodes(engine: Engine, names: Names, wanted: schema.Nodes | None = None) -> Containers:
+    """The nodes of a sandbox's kind cluster, there or not; with `wanted`, those that are yet to come are known too."""
+    mark, expected = f"io.x-k8s.kind.cluster={names.cluster}", node_names(names.cluster, wanted or schema.Nodes())
+    return Containers(engine, names.network, names.node, mark, expected, ROLE, ROLES)
+
+
+@dataclass(frozen=True)
+class KindProvider:
+    """A cluster of one node or more, whose pods use our nameservers.
+
+    Nameservers, search domains and the proxy may change while it runs, for the files that say so are mounted.
+    """
+
+    engine: Engine
+    names: Names
+    kind: Kind
+    shape: schema.Cluster
+    image: str
+    tags: Tags | None
+    nameservers: tuple[str, ...]
+    search: tuple[str, ...]
+    proxied: Proxied
+
+    @property
+    def nodes(self) -> Nodes:
+        """The way to its nodes."""
+        return self._containers
+
+    def require(self) -> str:
+        """The version of kind."""
+        return self.kind.require()
+
+    def standing(self) -> Standing:
+        """What there is of the cluster."""
+        found = self.nodes.standing()
+        return Standing.PARTIAL if found is not Standing.ABSENT and self._is_half_made() else found
+
+    def stale(self) -> str | None:
+        """What it was made with and the spec no longer says; more workers it can have."""
+        recorded = self.engine.read_file(self.names.node, COMPLETE)
+        before = json.loads(recorded) if recorded else {}
+        version, wanted_version = self.engine.read_file(self.names.node, VERSION), self.shape.kubernetes
+        if version and wanted_version and version.decode().strip() != wanted_version:
+            return f"it runs Kubernetes {version.decode().strip()}, the spec says {wanted_version}"
+        if not before:
+            return None
+        nodes, wanted = schema.Nodes(**before["nodes"]), self.shape.nodes
+        if nodes.control_plane != wanted.control_plane or nodes.workers > wanted.workers:
+            return f"it was made with {nodes.total} nodes, {nodes.control_plane} of them control planes"
+        made = {key: value for key, value in self._record().items() if key not in ("nodes", "owner")}
+        other = [key for key, value in made.items() if before.get(key) != value]
+        return f"it was made with another {', '.join(other)}" if other else None
+
+    def drift(self) -> str | None:
+        """Whether a node is stopped, or has other nameservers or another proxy."""
+        stopped = [one.name for one in self._containers.all() if not one.running]
+        if stopped:
+            return f"{', '.join(stopped)} is stopped"
+        outside = [one.name for one in self._containers.outside()]
+        if outside:
+            return f"{', '.join(outside)} is not on the network {self.names.network}"
+        missing = self._missing()
+        if missing:
+            return f"{', '.join(missing)} is not there"
+        if self.names.resolv_conf.exists() and self._resolv_conf() != self.names.resolv_conf.read_text(
+            encoding="utf-8"
+        ):
+            return "other nameservers"
+        for node in self.nodes.running():
+            for place in self._mounted:
+                if self._lacks(node, place):
+                    return f"{node} has not {place}"
+            if not self.proxied.is_in_force(node):
+                return f"another proxy than {self.proxied}"
+        return None
+
+    def create(self, say: Callable[[str], None], usable: Callable[[], None]) -> None:
+        """Have kind make it; usable as soon as kind has started the control plane."""
+        self.delete()
+        files.make_private_dir(self.names.folder)
+        self._write_mounted()
+        text = config(
+            self.names.cluster,
+            self.shape,
+            mounts={path: place for place, path in self._mounted.items()},
+            cgroup_version=self.engine.cgroup_version(),
+            tags=self.tags,
+        )
+        files.write_atomic(self._config, text.encode(), mode=0o600)
+
+        def on_line(line: str) -> None:
+            if "✓" in line or "•" in line:
+                say(line.encode("ascii", "ignore").decode().strip(" ."))  # without kind's pictures
+            if "✓ Preparing nodes" in line:
+                self.engine.write_file(self.names.node, *NO_DNS_YET)
+                if self._has_others():
+                    self._write_mounted()  # there is a node now that knows the engine's nameserver
+            if "✓ Starting control-plane" in line:
+                # What kind still does, storage and the network plugin, others need not wait for.
+                self.write_kubeconfig()
+                usable()
+
+        # kind asks the engine for this very image, and by its id it can be no other.
+        image = self.engine.image_id(self.image) or self.image
+        try:
+            self.kind.create(
+                self.names.cluster, image=image, config=self._config, kubeconfig=self.names.kubeconfig, on_line=on_line
+            )
+        except BaseException:
+            self._settle()
+            raise
+        for node in self._containers.all():
+            # kind's own policy, on-failure, would start a stopped node with the engine and a failed one only once.
+            self.engine.keep_stopped(node.name)
+            self.engine.write_file(node.name, *KUBELET_LAST)
+        self._note_complete()
+
+    def start(self, say: Callable[[str], None]) -> None:
+        """Start nodes that are stopped, and let running ones have the present nameservers and proxy."""
+        files.make_private_dir(self.names.folder)
+        self._unlock()
+        self._attach(say)
+        resting = [one for one in self._containers.all() if not one.running]
+        # Whom the engine itself started with the API server was refused as well.
+        refused = [] if resting or self._api_deafness() is None else self.nodes.running()
+        for one in resting:
+            if not one.held:
+                self.engine.write_file(one.name, *KUBELET_LAST)
+        stopped = [one.name for one in resting]
+        for name in sorted(stopped, key=lambda name: name != self.names.node):
+            say(f"starting {name}")
+            self.engine.start(name)
+        self._write_mounted()
+        for node in self.nodes.running():
+            if node in stopped:
+                wait_until(partial(self._joining.silence, node), what=node, timeout=START_TIMEOUT)
+        self._refresh(refused or [one.name for one in resting if not one.held])
+        missing = self._missing()
+        if missing:
+            wait_until(self._api_silence, what="the API server", timeout=START_TIMEOUT)
+            for name in missing:
+                say(f"adding {name}")
+                self._joining.add(name)
+                self.engine.keep_stopped(name)
+            self._note_complete()
+        for node in self.nodes.running():
+            for place, path in self._mounted.items():
+                if self._lacks(node, place):  # which is not of our making
+                    self.engine.write_file(node, PurePosixPath(place), path.read_bytes())
+            if not self.proxied.is_in_force(node):
+                say("restarting containerd for another proxy")
+                self.proxied.enforce(node)
+
+    def _attach(self, say: Callable[[str], None]) -> None:
+        """Bring nodes back to the network that they were taken from, or that was removed and is there again.
+
+        They are stopped for it: a node looks for a changed address when it starts, and a start by the engine goes to a
+        network by the id that it had (moby, daemon/container_operations.go: getNetworkID).
+        """
+        network = self.names.network
+        for one in self._containers.outside():
+            say(f"connecting {one.name} to the network {network}")
+            if one.running:
+                self._stop(one.name)
+            if network in one.attached:
+                self.engine.disconnect_network(network, one.name)
+            self.engine.connect_network(network, one.name)
+
+    def stop(self) -> None:
+        """Stop the nodes that run, and what balances their load."""
+        running = [one for one in self._containers.all() if one.running]
+
+        def end() -> None:
+            with ThreadPoolExecutor(WIDTH) as pool:
+                list(pool.map(self._stop, (one.name for one in running)))
+
+        cgroup_thaw.ending(self.engine, self.names, running, end)
+
+    def delete(self) -> bool:
+        """Have kind remove it, and remove the files that were made for it."""
+        self._unlock()
+        there = self._containers.all()
+        if there:
+            end = partial(self.kind.delete, self.names.cluster, kubeconfig=self.names.kubeconfig)
+            cgroup_thaw.ending(self.engine, self.names, there, end)
+        for path in (self.names.kubeconfig, self.names.resolv_conf, self.names.proxy_conf, self._config):
+            path.unlink(missing_ok=True)
+            files.sweep(path)
+        if self.names.folder.exists() and not any(self.names.folder.iterdir()):
+            self.names.folder.rmdir()
+        return bool(there)
+
+    def write_kubeconfig(self) -> None:
+        """Have kind write it."""
+        self.kind.write_kubeconfig(self.names.cluster, self.names.kubeconfig)
+
+    def load(self, archive: Path) -> None:
+        """Have kind put the images into the nodes."""
+        self.kind.load(self.names.cluster, archive)
+
+    @property
+    def _config(self) -> Path:
+        return self.names.folder / "kind.yaml"
+
+    def _stop(self, name: str) -> None:
+        with contextlib.suppress(SandboxError):  # it takes longer without
+            self.engine.execute(name, stop_script.COMMAND)
+        self.engine.stop(name)
+
+    def _unlock(self) -> None:
+        """Remove the lock that a kind which was killed left on its kubeconfig; the file is ours, and so is the turn."""
+        self.names.kubeconfig.with_name(f"{self.names.kubeconfig.name}.lock").unlink(missing_ok=True)
+
+    def _settle(self) -> None:
+        """Let the engine finish the nodes that a stopped kind had asked for, so that they can be found and removed."""
+
+        def coming() -> str | None:
+            there = {one.name for one in self._containers.all()}
+            return ", ".join(set(self._containers.expected) - there) or None
+
+        with contextlib.suppress(WaitTimeout):
+            wait_until(coming, what="the nodes", timeout=SETTLE, sleep=time.sleep)
+
+    def _is_half_made(self) -> bool:
+        """Whether kind was stopped before it had made the whole cluster."""
+        return self.engine.read_file(self.names.node, COMPLETE) is None
+
+    def _note_complete(self) -> None:
+        self.engine.write_file(self.names.node, COMPLETE, json.dumps(self._record()).encode())
+
+    def _missing(self) -> list[str]:
+        """The workers that are to be and are not."""
+        there = {one.name for one in self._containers.all()}
+        workers = node_names(self.names.cluster, self.shape.nodes)[self.shape.nodes.control_plane :]
+        return [name for name in workers if name not in there]
+
+    def _refresh(self, started: Sequence[str]) -> None:
+        """Have the kubelets of nodes that were started ask the API server as soon as it listens.
+
+        One that was refused while the API server came waits twice as long after each time (client-go, tools/cache:
+        Reflector), and starts no container before it has read all Services; one that begins anew asks at once.
+        """
+        if not started:
+            return
+        wait_until(self._api_deafness, what="the API server", timeout=API_TIMEOUT)
+        for node in started:
+            self.engine.execute(node, ["systemctl", "try-restart", "kubelet"])
+
+    def _api_deafness(self) -> str | None:
+        """Why the API server serves nobody yet, or None; to ask it with kubectl would take its processor."""
+        status, said = self.engine.execute(self.names.node, ["bash", "-c", ASK])
+        return None if status == 0 else said.strip()
+
+    def _api_silence(self) -> str | None:
+        status, said = self.engine.execute(self.names.node, ["kubectl", *ADMIN, "get", "--raw=/readyz"])
+        return None if status == 0 else said.strip()
+
+    @property
+    def _joining(self) -> Joining:
+        return Joining(self.engine, self.names.network, self.names.cluster, self.names.node)
+
+    def _record(self) -> dict[str, object]:
+        """What a cluster is made with for good, by the words of the spec."""
+        fields = self.shape.model_dump(mode="json", include={"ip_family", "feature_gates", "mounts", "kind"})
+        return {"nodes": self.shape.nodes.model_dump(), "owner": self.names.home.owner, **fields}
+
+    @property
+    def _containers(self) -> Containers:
+        return nodes(self.engine, self.names, self.shape.nodes)
+
+    @property
+    def _mounted(self) -> dict[str, Path]:
+        """The files that every node has, by their places in it."""
+        return {RESOLV_CONF: self.names.resolv_conf, pod_proxy.DROP_IN: self.names.proxy_conf}
+
+    def _lacks(self, node: str, place: str) -> bool:
+        """Whether a node has not the present content of one of those; those that kind made have it mounted."""
+        return self._has_others() and self.engine.read_file(node, PurePosixPath(place)) is None
+
+    def _has_others(self) -> bool:
+        """Whether the control plane is not the only node."""
+        return len(self._containers.every()) > 1
+
+    def _resolv_conf(self) -> str:
+        # Pods of a node's own network, kube-proxy among them, look for the control plane by its container's name.
+        first = self._engine_nameserver() if self._has_others() else ()
+        return resolv_conf((*first, *self.nameservers)[:MAX_NAMESERVERS], self.search)
+
+    def _engine_nameserver(self) -> tuple[str, ...]:
+        """Whom the nodes themselves ask; nobody while there is no node."""
+        if self.engine.container(self.names.node) is None:
+            return ()
+        lines = self._in_node(self.names.node, "cat /etc/resolv.conf").splitlines()
+        return tuple(line.split()[1] for line in lines if line.startswith("nameserver "))[:1]
+
+    def _write_mounted(self) -> None:
+        # Written in place: the files are mounted into the nodes, and replaced ones would no longer be.
+        self.names.resolv_conf.write_text(self._resolv_conf(), encoding="utf-8")
+        self.names.resolv_conf.chmod(0o644)
+        self.names.proxy_conf.touch(0o600)
+        self.names.proxy_conf.write_text(self.proxied.drop_in(), encoding="utf-8")
+
+    def _in_node(self, node: str, script: str) -> str:
+        status, output = self.engine.execute(node, ["sh", "-c", script])
+        if status != 0:
+            raise SandboxError(f"{node} does not let itself be looked at or changed", details=output)
+        return output

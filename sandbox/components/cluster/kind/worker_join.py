@@ -1,0 +1,91 @@
+"""Adds a worker to a kind cluster that runs, which kind cannot: a container like the others, and kubeadm join."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+import yaml
+
+from sandbox.engine import Engine
+from sandbox.errors import SandboxError
+from sandbox.system.wait import wait_until
+
+ROLE = "io.x-k8s.kind.role"
+PORT = 6443
+# Where kind has it too, and where the node image looks for addresses that change.
+CONFIG = PurePosixPath("/kind/kubeadm.conf")
+ADMIN = ("--kubeconfig", "/etc/kubernetes/admin.conf")
+START_TIMEOUT = 60.0
+_JOIN = re.compile(r"--token (\S+) --discovery-token-ca-cert-hash (\S+)")
+
+
+def document(cluster: str, name: str, address: str, *, control_plane: str, token: str, digest: str) -> dict[str, Any]:
+    """kubeadm's configuration of a worker (kubeadm.k8s.io/v1beta4), with the arguments that kind gives a kubelet."""
+    arguments = {"node-ip": address, "provider-id": f"kind://docker/{cluster}/{name}"}
+    return {
+        "apiVersion": "kubeadm.k8s.io/v1beta4",
+        "kind": "JoinConfiguration",
+        "nodeRegistration": {
+            "name": name,
+            "criSocket": "unix:///run/containerd/containerd.sock",
+            "kubeletExtraArgs": [{"name": key, "value": value} for key, value in arguments.items()],
+        },
+        "discovery": {
+            "bootstrapToken": {
+                "apiServerEndpoint": f"{control_plane}:{PORT}",
+                "token": token,
+                "caCertHashes": [digest],
+            }
+        },
+        # It asks for swap to be off and for kernel modules, which a container has no say in.
+        "skipPhases": ["preflight"],
+    }
+
+
+@dataclass(frozen=True)
+class Joining:
+    """The workers of one cluster, made after those that are there."""
+
+    engine: Engine
+    network: str
+    cluster: str
+    control_plane: str
+
+    def add(self, name: str) -> None:
+        """Make the container `name` and join it as a worker, in place of a node of that name which is lost.
+
+        Raises SandboxError; a worker that cannot join is not left behind.
+        """
+        labels = {ROLE: "worker"}
+        self.engine.run_another(name, self.control_plane, labels, without=("KUBECONFIG",))
+        try:
+            wait_until(lambda: self.silence(name), what=name, timeout=START_TIMEOUT)
+            self._run(self.control_plane, "kubectl", *ADMIN, "delete", "node", name, "--ignore-not-found")
+            self.engine.write_file(name, CONFIG, yaml.safe_dump(self._document(name)).encode())
+            self._run(name, "kubeadm", "join", "--config", str(CONFIG))
+        except BaseException:
+            self.engine.remove_container(name)
+            raise
+
+    def silence(self, node: str) -> str | None:
+        """Why a node that starts cannot be used yet, or None."""
+        status, said = self.engine.execute(node, ["systemctl", "is-active", "containerd"])
+        return None if status == 0 else f"containerd is {said.strip()}"
+
+    def _document(self, name: str) -> dict[str, Any]:
+        """What the worker joins with: a token for the next minutes, and its address."""
+        said = self._run(self.control_plane, "kubeadm", "token", "create", "--ttl=10m", "--print-join-command")
+        found, container = _JOIN.search(said), self.engine.container(name)
+        if found is None or container is None:
+            raise SandboxError("kubeadm does not say how to join", details=said)
+        address = container.addresses[self.network]
+        return document(self.cluster, name, address, control_plane=self.control_plane, token=found[1], digest=found[2])
+
+    def _run(self, node: str, *argv: str) -> str:
+        status, output = self.engine.execute(node, argv)
+        if status != 0:
+            raise SandboxError(f"`{' '.join(argv[:3])}` failed on {node}", details=output[-2000:])
+        return output

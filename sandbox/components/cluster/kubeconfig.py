@@ -1,0 +1,209 @@
+"""Adds our context to the user's kubeconfig and takes it out again, touching nothing else in the file."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sandbox.components.cluster.kubeconfig_lock import KubeconfigError, locked
+from sandbox.config import yaml_text
+from sandbox.errors import SandboxError
+from sandbox.system import files
+
+EXTENSION = "sandbox.dev"
+KINDS = ("clusters", "users", "contexts")
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The kubeconfig as a mapping; empty when there is no file, and for /dev/null. Raises KubeconfigError."""
+    try:
+        content = yaml_text.document(files.read_regular(path))
+    except FileNotFoundError:
+        return {}
+    except files.NotAFile as error:
+        if _is_null(path):
+            return {}
+        raise _unfit(path, error) from error
+    except (OSError, yaml.YAMLError) as error:
+        fix = f"mend or move {path}, or point KUBECONFIG at another file"
+        raise KubeconfigError(f"{path} is not a readable kubeconfig", details=str(error), fix=fix) from error
+    if content is None:
+        return {}
+    flaw = _flaw(content)
+    if flaw:
+        raise KubeconfigError(f"{path} is not a kubeconfig", details=flaw, fix=f"mend or move {path}")
+    return dict(content)
+
+
+def _flaw(content: Any) -> str:
+    if not isinstance(content, dict):
+        return "its content is not a mapping"
+    for kind in KINDS:
+        entries = content.get(kind) or []
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+            return f"`{kind}` is not a list of mappings"
+    return ""
+
+
+def require_place(path: Path) -> None:
+    """Raise KubeconfigError where no context can be kept at `path`: it is a device, a FIFO, or a link into nowhere."""
+    try:
+        files.require_regular(path)
+        target = Path(os.path.realpath(path))
+    except SandboxError as error:
+        raise _unfit(path, error) from error
+    if path.is_symlink() and not target.parent.is_dir():
+        raise KubeconfigError(
+            f"no context can be kept in {path}: it is a link into a folder that is not there",
+            details=f"it leads to {target}",
+            fix=f"mkdir -p {target.parent}   (or point KUBECONFIG at another file)",
+        )
+
+
+def _unfit(path: Path, error: SandboxError) -> KubeconfigError:
+    what = f"it is {error.kind}" if isinstance(error, files.NotAFile) else "it cannot be reached"
+    return KubeconfigError(
+        f"no context can be kept in {path}: {what}",
+        details=error.details,
+        fix="unset KUBECONFIG, or point it at a regular file; one that is not there yet is made",
+        id="not-a-file",
+    )
+
+
+def _is_null(path: Path) -> bool:
+    """Whether it is the null device, which kubectl reads as an empty kubeconfig."""
+    found, null = path.stat(), os.stat(os.devnull)  # noqa: PTH116
+    return stat.S_ISCHR(found.st_mode) and found.st_rdev == null.st_rdev
+
+
+def hindrance(path: Path) -> str | None:
+    """Why `path` is to be left alone, or None: it is no kubeconfig, or the user may not write there."""
+    try:
+        require_place(path)
+        read(path)
+    except KubeconfigError as error:
+        return error.brief
+    target = path.resolve()
+    for place in (target, target.parent, path.parent):
+        if place.exists() and not os.access(place, os.W_OK):
+            return f"{place} is read-only"
+    return None
+
+
+def holds(path: Path, name: str, own: Path) -> bool:
+    """Whether the kubeconfig `path` has the context `name` with the server and credentials of our file `own`."""
+    try:
+        mine = _renamed(read(own), name)
+        theirs = read(path)
+    except KubeconfigError:
+        return False
+    leads = (_named(theirs, "contexts", name) or {}).get("context") or {}
+    wanted = mine["contexts"][0]["context"]
+    return wanted.items() <= leads.items() and all(
+        _named(theirs, kind, name) == _named(mine, kind, name) for kind in ("clusters", "users")
+    )
+
+
+def merge(path: Path, name: str, own: Path) -> None:
+    """Put the only cluster, user and context of our file `own` into `path`, all called `name`, and make it current.
+
+    The context that was current before is remembered in ours, so that `remove` can bring it back.
+    """
+    mine = _renamed(read(own), name)
+    require_place(path)
+    with locked(path):
+        content = _without(read(path), name)
+        before = content.get("current-context")
+        merged = {"apiVersion": "v1", "kind": "Config", **content}
+        mine["contexts"] = [_leading_back(entry, before) for entry in mine["contexts"]]
+        for kind in KINDS:
+            merged[kind] = [*(merged.get(kind) or []), *mine[kind]]
+        _write(path, {**merged, "current-context": name})
+
+
+def remove(path: Path, name: str) -> bool:
+    """Take our entries out of `path` and make the context current again that was so before; whether there were any.
+
+    A file that is no kubeconfig is left alone; when ours may be in it, that is an error. Raises KubeconfigError.
+    """
+    try:
+        content = read(path)
+    except KubeconfigError:
+        if _mentions(path, name):
+            raise
+        return False
+    if not any(_named(content, kind, name) for kind in KINDS):
+        return False
+    with locked(path):
+        _write(path, _without(read(path), name))
+        return True
+
+
+def _mentions(path: Path, name: str) -> bool:
+    try:
+        return name.encode() in files.read_regular(path)
+    except (OSError, SandboxError):
+        return False
+
+
+def _renamed(own: dict[str, Any], name: str) -> dict[str, Any]:
+    try:
+        cluster, user = own["clusters"][0]["cluster"], own["users"][0]["user"]
+    except (KeyError, IndexError, TypeError) as error:
+        raise KubeconfigError("the cluster's kubeconfig is incomplete") from error
+    return {
+        "clusters": [{"name": name, "cluster": cluster}],
+        "users": [{"name": name, "user": user}],
+        "contexts": [{"name": name, "context": {"cluster": name, "user": name, **_namespace(own)}}],
+    }
+
+
+def _namespace(own: dict[str, Any]) -> dict[str, str]:
+    """The namespace that our own file's context has, if it has one."""
+    context = (own.get("contexts") or [{}])[0].get("context") or {}
+    return {"namespace": context["namespace"]} if "namespace" in context else {}
+
+
+def _named(content: dict[str, Any], kind: str, name: str) -> Any:
+    return next((entry for entry in content.get(kind) or [] if entry.get("name") == name), None)
+
+
+def _without(content: dict[str, Any], name: str) -> dict[str, Any]:
+    """The content without our entries, as though we had never been: those who came after us lead back to before us."""
+    before = _previous(_named(content, "contexts", name))
+    kept = dict(content)
+    for kind in KINDS:
+        kept[kind] = [entry for entry in content.get(kind) or [] if entry.get("name") != name]
+    kept["contexts"] = [
+        _leading_back(entry, before) if _previous(entry) == name else entry for entry in kept["contexts"]
+    ]
+    if kept.get("current-context") == name:
+        kept["current-context"] = before if before and _named(kept, "contexts", before) else ""
+    return kept
+
+
+def _leading_back(entry: dict[str, Any], before: str | None) -> dict[str, Any]:
+    """A context of ours that remembers which one was current before it, if any was."""
+    context = dict(entry["context"])
+    others = [one for one in context.pop("extensions", None) or () if one.get("name") != EXTENSION]
+    mine = [{"name": EXTENSION, "extension": {"previous-context": before}}] if before else []
+    return {**entry, "context": {**context, **({"extensions": [*others, *mine]} if others or mine else {})}}
+
+
+def _previous(context: Any) -> str | None:
+    for extension in ((context or {}).get("context") or {}).get("extensions") or []:
+        if extension.get("name") == EXTENSION:
+            return str(extension["extension"].get("previous-context", "")) or None
+    return None
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    # A link is followed, since some people keep their kubeconfig elsewhere.
+    target = path.resolve()
+    mode = target.stat().st_mode & 0o777 if target.exists() else 0o600
+    files.sweep(target)
+    files.write_atomic(target, yaml_text.dump(content), mode=mode)

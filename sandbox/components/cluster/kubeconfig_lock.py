@@ -1,0 +1,107 @@
+"""The lock that kubectl and kind use for a kubeconfig too, which must not outlive a command of ours that is killed."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sandbox.errors import SandboxError
+from sandbox.system import files, interruption
+
+PATIENCE = 10.0
+# What our lock file holds and client-go's does not: one of a command that was killed is known by it.
+MARK = b"sandbox\n"
+
+
+class KubeconfigError(SandboxError):
+    """The user's kubeconfig cannot be read or changed; it was left as it is."""
+
+    id = "kubeconfig"
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock file that kubectl and kind use too (client-go, tools/clientcmd/config.go: lockFile)."""
+    lock = _lock_of(path)
+    deadline = time.monotonic() + PATIENCE
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        while (held := _take(lock)) is None:
+            if time.monotonic() > deadline:
+                raise _is_locked(path, lock)
+            interruption.pause(0.1)
+    except OSError as error:
+        raise KubeconfigError(
+            f"{path} cannot be changed", details=str(error), fix=f"see who owns {path.parent}"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.unlink(missing_ok=True)
+        os.close(held)
+
+
+def require_unlocked(path: Path) -> None:
+    """Raise KubeconfigError when a lock was left over at `path`, for which waiting is no help."""
+    lock = _lock_of(path)
+    if (age := _age(lock)) is not None and age > PATIENCE and not _is_ours(lock):
+        raise _is_locked(path, lock)
+
+
+def _lock_of(path: Path) -> Path:
+    return path.with_name(path.name + ".lock")
+
+
+def _take(lock: Path) -> int | None:
+    """The open lock file, which is ours as long as it is locked too; None while somebody else has it."""
+    try:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return _inherit(lock)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    os.write(descriptor, MARK)
+    return descriptor
+
+
+def _inherit(lock: Path) -> int | None:
+    """The lock file of a command of ours that was killed: it is there, but its flock(2) went with the process."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(lock, os.O_RDWR | os.O_NONBLOCK)  # another process may have put a FIFO there
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.read(descriptor, len(MARK)) == MARK and os.path.samestat(os.fstat(descriptor), lock.stat()):
+                return descriptor
+        except OSError:
+            pass
+        os.close(descriptor)
+    return None
+
+
+def _is_ours(lock: Path) -> bool:
+    try:
+        return files.read_regular(lock) == MARK
+    except (OSError, SandboxError):
+        return False
+
+
+def _is_locked(path: Path, lock: Path) -> KubeconfigError:
+    age = _age(lock)
+    since = "" if age is None else f" since {age:.0f} s"
+    return KubeconfigError(
+        f"{path} is locked",
+        details=f"{lock} exists{since}; kubectl or kind is at work, or one was killed",
+        fix=f"if no kubectl or kind is running: rm {lock}",
+    )
+
+
+def _age(lock: Path) -> float | None:
+    """For how many seconds the lock file has been there, or None."""
+    try:
+        return max(0.0, time.time() - lock.stat().st_mtime)
+    except OSError:
+        return None

@@ -1,0 +1,1 @@
+"""Clusters made by minikube, and its own addons."""

@@ -1,0 +1,221 @@
+"""The minikube command line as typed calls on one profile, without prompts, its success looked at and not believed."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sandbox.components.cluster.minikube.minikube_events import Events
+from sandbox.errors import MissingTool, SandboxError
+from sandbox.system import process
+
+# The oldest that was tried; what is relied on is written in docs/minikube.md.
+OLDEST = (1, 38, 1)
+START_TIMEOUT = 1200.0
+STOP_TIMEOUT = 180.0
+CALL_TIMEOUT = 60.0
+ENABLE_TIMEOUT = 420.0  # of its own accord it gives up after six minutes
+RUNTIME = "containerd"
+FINE = ("Running", "Configured")
+# A row of the table of an addon's images: key, name and registry.
+ROW = re.compile(r"[│|] (?P<key>\w+) +[│|] (?P<image>\S+) +[│|] (?P<registry>\S*) +[│|]")
+
+
+class MinikubeFailed(SandboxError):
+    """minikube ended with an error, or said it was done and was not."""
+
+    id = "minikube-failed"
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What a profile was made with."""
+
+    driver: str
+    runtime: str
+    kubernetes: str
+    ingress_certificate: str = ""  # NAMESPACE/SECRET of what its ingress addon serves unknown hosts with
+
+
+@dataclass(frozen=True)
+class Minikube:
+    """One installed minikube and one of its profiles; MINIKUBE_HOME and all its other settings are the user's."""
+
+    program: Path
+    profile: str
+
+    @classmethod
+    def find(cls, profile: str) -> Minikube:
+        """The minikube on the PATH. Raises MissingTool."""
+        program = process.which("minikube")
+        if program is None:
+            raise MissingTool(
+                "minikube is not installed",
+                details="sandbox.yaml says `cluster: {provider: minikube}`",
+                fix="install minikube {}.{}.{} or newer: https://minikube.sigs.k8s.io, or leave `provider` out "
+                "to use kind".format(*OLDEST),
+            )
+        return cls(program, profile)
+
+    def require(self) -> str:
+        """Its version. Raises MissingTool unless it is new enough."""
+        said = process.run([self.program, "version", "--short"], timeout=20)
+        match = re.search(r"\bv?(\d+)\.(\d+)\.(\d+)", said)
+        if match is None or tuple(map(int, match.groups())) < OLDEST:
+            raise MissingTool(
+                f"minikube is too old: {process.last_lines(said, 1)}",
+                details=f"found at {self.program}",
+                fix="install minikube {}.{}.{} or newer: https://minikube.sigs.k8s.io".format(*OLDEST),
+            )
+        return match[0]
+
+    def start(self, *, kubeconfig: Path | None, options: tuple[str, ...] = (), say: Callable[[str], None]) -> None:
+        """Make the cluster, or start the one that there is; raises MinikubeFailed unless every part of it runs."""
+        words = ["start", "--output=json", "--interactive=false", "--wait=all", "--embed-certs", *options]
+        self._told(words, kubeconfig, START_TIMEOUT, say)
+        amiss = {part: state for part, state in self.status(kubeconfig).items() if state not in FINE}
+        if amiss:
+            told = ", ".join(f"{part} {state}" for part, state in amiss.items())
+            raise MinikubeFailed(f"minikube started '{self.profile}', and yet: {told}", fix=self._logs)
+
+    def status(self, kubeconfig: Path | None) -> Mapping[str, str]:
+        """How Host, Kubelet, APIServer and Kubeconfig of the first node stand, in minikube's words."""
+        # Its exit status is a bit for each that does not run.
+        said = self._read(["status", "--output=json"], kubeconfig, anyway=True)
+        first = (said[0] if isinstance(said, list) else said) or {"Host": "Nonexistent"}
+        return {part: str(first[part]) for part in ("Host", "Kubelet", "APIServer", "Kubeconfig") if part in first}
+
+    def stop(self, kubeconfig: Path | None) -> None:
+        """Stop the nodes; they keep what they hold."""
+        self._told(["stop", "--output=json"], kubeconfig, STOP_TIMEOUT, lambda line: None)
+
+    def delete(self, kubeconfig: Path) -> None:
+        """Remove the profile with its nodes, volumes and network; gone already is fine."""
+        self._told(["delete", "--output=json"], kubeconfig, STOP_TIMEOUT, lambda line: None)
+
+    def write_kubeconfig(self, kubeconfig: Path) -> None:
+        """Let the context in `kubeconfig`, which is made if need be, lead to where the API server is now."""
+        self._run(["update-context"], kubeconfig, CALL_TIMEOUT)
+
+    def look(self) -> Profile | None:
+        """What the profile was made with; None when there is no such profile."""
+        config = self._config()
+        if config is None:
+            return None
+        kubernetes = config["KubernetesConfig"]
+        return Profile(
+            config["Driver"],
+            kubernetes["ContainerRuntime"],
+            kubernetes["KubernetesVersion"],
+            kubernetes.get("CustomIngressCert", ""),
+        )
+
+    def chosen_kubernetes(self) -> str | None:
+        """The version that the user's own settings ask for; None for minikube's default."""
+        found = os.environ.get("MINIKUBE_KUBERNETES_VERSION")
+        if found:
+            return found
+        try:
+            return process.run([self.program, "config", "get", "kubernetes-version"], timeout=20).strip() or None
+        except process.ToolFailed:  # it has no such setting
+            return None
+
+    def addons(self) -> Mapping[str, bool]:
+        """Every addon of minikube's, and whether it is enabled."""
+        said = self._read(["addons", "list", "--output=json"], None)
+        return {name: about.get("Status") == "enabled" for name, about in said.items()}
+
+    def images(
+        self, addon: str, chosen: Mapping[str, str] | None = None, registries: Mapping[str, str] | None = None
+    ) -> Mapping[str, str]:
+        """The images that an addon is enabled with, by minikube's keys; some and their `registries` may be chosen."""
+        # Only the table has the keys; what was chosen before is the profile's.
+        rows = (ROW.search(line) for line in self._run(["addons", "images", addon], None, CALL_TIMEOUT).splitlines())
+        own = {row["key"]: (row["registry"], row["image"]) for row in rows if row}
+        config = self._config() or {}
+        chosen = {**(config.get("CustomAddonImages") or {}), **(chosen or {})}
+        registries = {**(config.get("CustomAddonRegistries") or {}), **(registries or {})}
+        every = (config.get("KubernetesConfig") or {}).get("ImageRepository")
+        return {
+            key: f"{registries.get(key) or every or registry}/{chosen.get(key) or image}".lstrip("/")
+            for key, (registry, image) in own.items()
+        }
+
+    def enable(self, addon: str, *, options: tuple[str, ...] = ()) -> None:
+        """Enable an addon; the profile must run, else it would only be noted."""
+        self._run(["addons", "enable", addon, *options], None, ENABLE_TIMEOUT)
+
+    def disable(self, addon: str) -> None:
+        """Disable an addon."""
+        self._run(["addons", "disable", addon], None, ENABLE_TIMEOUT)
+
+    def configure(self, addon: str, settings: Path) -> None:
+        """Configure an addon from a file of settings."""
+        self._run(["addons", "configure", addon, "--config-file", settings], None, CALL_TIMEOUT)
+
+    def give_ingress(self, certificate: str) -> None:
+        """Have the ingress addon serve a Secret, NAMESPACE/SECRET, when it is next enabled; none may be set yet."""
+        # It asks for this alone; were there one already, it would ask again, of somebody who is not there any more.
+        self._run(["addons", "configure", "ingress"], None, CALL_TIMEOUT, stdin=f"{certificate}\n")
+
+    def _config(self) -> Mapping[str, Any] | None:
+        """The profile's settings, as minikube keeps them; None when there is no such profile."""
+        # With --light no node is asked anything.
+        said = self._read(["profile", "list", "--light", "--output=json"], None)
+        return next((one["Config"] for one in said.get("valid") or () if one["Name"] == self.profile), None)
+
+    def _told(self, words: list[str], kubeconfig: Path | None, timeout: float, say: Callable[[str], None]) -> None:
+        """Run a command that tells in events how it fares."""
+        events = Events(say)
+        try:
+            self._run(words, kubeconfig, timeout, on_line=events.line)
+        except process.ToolFailed as error:
+            found = events.failure
+            if found is None:
+                raise MinikubeFailed(error.brief, details=error.details, fix=self._logs) from error
+            details = "\n".join(text for text in (found.message, events.warnings) if text)
+            raise MinikubeFailed(
+                f"minikube {words[0]} failed: {found.name or 'unknown'}",
+                details=process.last_lines(details),
+                fix=process.last_lines(found.advice) or self._logs,
+            ) from error
+
+    def _read(self, words: list[str], kubeconfig: Path | None, *, anyway: bool = False) -> Any:
+        """The JSON that a command prints."""
+        try:
+            said = self._run(words, kubeconfig, CALL_TIMEOUT)
+        except process.ToolFailed as error:
+            if not anyway:
+                raise
+            said = error.output
+        # Warnings come before it, on the other stream.
+        for line in reversed(said.splitlines()):
+            try:
+                return json.loads(line)
+            except ValueError:
+                continue
+        raise MinikubeFailed(f"minikube {words[0]} prints no JSON", details=process.last_lines(said))
+
+    def _run(
+        self,
+        words: process.Argv,
+        kubeconfig: Path | None,
+        timeout: float,
+        on_line: Callable[[str], None] | None = None,
+        stdin: str | None = None,
+    ) -> str:
+        # Notices of newer releases would come between what is read here.
+        env = {"MINIKUBE_WANTUPDATENOTIFICATION": "false"}
+        if kubeconfig:
+            env["KUBECONFIG"] = str(kubeconfig)
+        argv = [self.program, *words, "--profile", self.profile]
+        return process.run(argv, timeout=timeout, env=env, on_line=on_line, stdin=stdin)
+
+    @property
+    def _logs(self) -> str:
+        return f"minikube logs --profile {self.profile}"

@@ -1,0 +1,206 @@
+"""A cluster that minikube makes, or a profile of the user's that the sandbox moves into; its nodes are containers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from sandbox.components.cluster import pod_proxy
+from sandbox.components.cluster.docker_nodes import Containers
+from sandbox.components.cluster.minikube.command import RUNTIME, Minikube
+from sandbox.components.cluster.minikube.uninstall import vacate
+from sandbox.components.cluster.node_proxy_env import Proxied
+from sandbox.engine import Engine, EngineError, labelled
+from sandbox.errors import Away, SandboxError, UsageError
+from sandbox.kube.api import Cluster
+from sandbox.names import Names
+from sandbox.provider import Standing
+from sandbox.system import files, process
+from sandbox.system.wait import wait_until
+
+DRIVER = "docker"
+# The label of a node's container; its value is the profile (minikube: pkg/drivers/kic/oci/types.go).
+PROFILE = "name.minikube.sigs.k8s.io"
+# What tells a node from the containers that minikube only prepares its volume with; its value is empty.
+ROLE = "role.minikube.sigs.k8s.io"
+# Loaded images were never pulled. Once the same bytes are pulled by another name, the kubelet would want a pull of the
+# loaded names too, and there is nothing to pull from (KEP-2535). minikube passes on no other setting that prevents it.
+NO_SECOND_PULL = "--extra-config=kubelet.feature-gates=KubeletEnsureSecretPulledImages=false"
+VERIFYING = (1, 35)  # the first Kubernetes that does so
+# A folder of every node, on its disk.
+FOLDER = PurePosixPath("/var/lib/minikube")
+# A file in the node that says minikube came to its end.
+COMPLETE = PurePosixPath("/etc/sandbox/complete")
+
+
+def nodes(engine: Engine, profile: str) -> Containers:
+    """The nodes of a profile, there or not; its network has its name, as has the first node."""
+    return Containers(engine, profile, profile, f"{PROFILE}={profile}", (profile,), ROLE, ("",))
+
+
+@dataclass(frozen=True)
+class MinikubeProvider:
+    """One profile of minikube's: the sandbox's own, or when `adopted` the user's, which is never made or removed.
+
+    `kubernetes` is its version, by default minikube's; `loaded` says that our images are loaded into its nodes.
+    """
+
+    engine: Engine
+    names: Names
+    minikube: Minikube
+    adopted: bool
+    kubernetes: str | None
+    proxied: Proxied
+    loaded: bool = False
+
+    @property
+    def nodes(self) -> Containers:
+        """The way to its nodes."""
+        return nodes(self.engine, self.minikube.profile)
+
+    def require(self) -> str:
+        """The version of minikube. Raises UsageError for a profile that is not there or cannot be used."""
+        return require(self.minikube, adopted=self.adopted)
+
+    def standing(self) -> Standing:
+        """What there is of the cluster."""
+        found = self.nodes.standing()
+        if found is Standing.ABSENT or self.adopted:
+            return found
+        half = self.engine.read_file(self.minikube.profile, COMPLETE) is None
+        return Standing.PARTIAL if half else found
+
+    def stale(self) -> str | None:
+        """Nothing: with what it was made is minikube's to know."""
+        return None
+
+    def drift(self) -> str | None:
+        """Whether it has another proxy."""
+        behind = [node for node in self.nodes.running() if not self.proxied.is_in_force(node)]
+        return f"another proxy than {self.proxied}" if behind else None
+
+    def create(self, say: Callable[[str], None], usable: Callable[[], None]) -> None:
+        """Have minikube make it; it changes CoreDNS to the very end, so nobody may begin before."""
+        if self.adopted:
+            _require_usable(self.minikube)
+        if self.standing() is Standing.PARTIAL:
+            self.delete()
+        files.make_private_dir(self.names.folder)
+        version = (f"--kubernetes-version={self.kubernetes}",) if self.kubernetes else ()
+        options = (f"--driver={DRIVER}", f"--container-runtime={RUNTIME}", *version, *self._kept())
+        self.minikube.start(kubeconfig=self.names.kubeconfig, options=options, say=say)
+        self.engine.write_file(self.minikube.profile, COMPLETE, b"")
+        self._tell_proxy(say)
+
+    def start(self, say: Callable[[str], None]) -> None:
+        """Have minikube start what is stopped, find its API server again, and tell containerd of the proxy."""
+        if self.nodes.standing() is Standing.STOPPED:
+            # The user's own context went when he stopped it, and comes back with this.
+            self.minikube.start(kubeconfig=None if self.adopted else self.names.kubeconfig, say=say)
+        self.write_kubeconfig()
+        self._tell_proxy(say)
+
+    def stop(self) -> None:
+        """Have minikube stop the nodes."""
+        self.minikube.stop(None if self.adopted else self.names.kubeconfig)
+
+    def delete(self) -> bool:
+        """Take our containers off its network and have minikube remove it; what is ours leaves one that is adopted."""
+        standing = self.nodes.standing()
+        there = standing is not Standing.ABSENT
+        self._leave_network()
+        if self.adopted and standing is Standing.RUNNING and self.names.kubeconfig.exists():
+            vacate(Cluster(self.names.kubeconfig), self.nodes)
+        if not self.adopted:
+            if there or self.minikube.look():
+                self.minikube.delete(self.names.kubeconfig)
+            wait_until(self._sweep, what=f"the end of '{self.minikube.profile}'", timeout=60, pause=0.5)
+        self.names.kubeconfig.unlink(missing_ok=True)
+        if self.names.folder.exists() and not any(self.names.folder.iterdir()):
+            self.names.folder.rmdir()
+        return there and not self.adopted
+
+    def write_kubeconfig(self) -> None:
+        """Have minikube write where its API server is now: the port on this machine changes with every start."""
+        files.make_private_dir(self.names.folder)
+        self.minikube.write_kubeconfig(self.names.kubeconfig)
+
+    def load(self, archive: Path) -> None:
+        """Put the images into the nodes; minikube would make two more copies on the way, and not say if it failed."""
+        for node in self.nodes.running():
+            copy = str(FOLDER / archive.name)
+            with self.engine.patient():
+                self.engine.copy_file(node, archive, FOLDER)
+                status, said = self.engine.execute(node, ["ctr", "--namespace", "k8s.io", "images", "import", copy])
+            self.engine.execute(node, ["rm", copy])
+            if status != 0:
+                raise SandboxError(f"{node} did not take the images of {archive}", details=process.last_lines(said))
+
+    def _sweep(self) -> str | None:
+        """Remove what minikube leaves, while it says all traces are gone, when the engine takes long to end a node.
+
+        Returns what the engine still has against it: that it is about to do so, for one.
+        """
+        try:
+            for node in self.nodes.all():
+                self.engine.remove_container(node.name)
+            for volume, labels in self.engine.labelled_volumes(PROFILE).items():
+                if labels[PROFILE] == self.minikube.profile:
+                    self.engine.remove_volume(volume)
+            if self.engine.network(self.nodes.network):
+                # Somebody may have made the edge anew meanwhile, which then has joined once more.
+                self._leave_network()
+                self.engine.remove_network(self.nodes.network)
+        except Away:
+            raise
+        except EngineError as error:
+            return error.details or error.brief
+        return None
+
+    def _kept(self) -> tuple[str, ...]:
+        """What lets pods use images that were loaded, whatever else is pulled."""
+        number = re.match(r"v?(\d+)\.(\d+)", self.kubernetes or self.minikube.chosen_kubernetes() or "")
+        old = number is not None and tuple(map(int, number.groups())) < VERIFYING
+        return (NO_SECOND_PULL,) if self.loaded and not old else ()
+
+    def _tell_proxy(self, say: Callable[[str], None]) -> None:
+        for node in self.nodes.running():
+            if not self.proxied.is_in_force(node):
+                say("restarting containerd for another proxy")
+                self.nodes.write_file(node, PurePosixPath(pod_proxy.DROP_IN), self.proxied.drop_in().encode())
+                self.proxied.enforce(node)
+
+    def _leave_network(self) -> None:
+        """minikube cannot remove a network that others are on."""
+        network = self.engine.network(self.nodes.network)
+        ours = {one.name for one in labelled.containers(self.engine, self.names.home)}
+        for member in sorted(ours & network.members) if network else ():
+            self.engine.disconnect_network(self.nodes.network, member)
+
+
+def require(minikube: Minikube, *, adopted: bool) -> str:
+    """Its version. Raises MissingTool, and UsageError for an adopted profile that is not there or cannot be used."""
+    version = minikube.require()
+    if adopted:
+        _require_usable(minikube)
+    return version
+
+
+def _require_usable(minikube: Minikube) -> None:
+    profile, found = minikube.profile, minikube.look()
+    wanted = f"minikube start --profile {profile} --driver={DRIVER} --container-runtime={RUNTIME}"
+    if found is None:
+        raise UsageError(
+            f"there is no minikube profile '{profile}'",
+            details="`cluster: {profile: …}` names one of yours for the sandbox to move into",
+            fix=f"{wanted}, or leave `profile` out and the sandbox makes its own",
+        )
+    if (found.driver, found.runtime) != (DRIVER, RUNTIME):
+        raise UsageError(
+            f"the sandbox cannot use the minikube profile '{profile}'",
+            details=f"it runs {found.runtime} by the driver {found.driver}; nodes have to be containers of the "
+            f"engine and pull with {RUNTIME}",
+            fix=f"make another: {wanted.replace(profile, f'{profile}-{RUNTIME}', 1)}",
+        )

@@ -1,0 +1,53 @@
+"""Objects that carry a mark of the text they were made from, so that one look tells whether they are as wanted."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sandbox.kube.api import Cluster, Manifest, title
+from sandbox.kube.deletion import is_leaving
+from sandbox.kube.readiness import LEAVING, WORKLOADS, progress
+from sandbox.step import State, Status
+
+MARK = "sandbox.dev/applied"
+
+
+def marked(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The object with a mark that tells whether what is in the cluster was made from the same text."""
+    metadata = manifest["metadata"]
+    annotations = {**(metadata.get("annotations") or {}), MARK: digest(manifest)}
+    return {**manifest, "metadata": {**metadata, "annotations": annotations}}
+
+
+def mark(manifest: Mapping[str, Any]) -> str:
+    """The mark of an object; empty for one that has none."""
+    return str((manifest["metadata"].get("annotations") or {}).get(MARK, ""))
+
+
+def digest(content: object) -> str:
+    """A mark for anything that prints the same when it is the same."""
+    return hashlib.sha256(repr(content).encode()).hexdigest()[:16]
+
+
+def amiss(cluster: Cluster, wanted: Sequence[Manifest]) -> Status | None:
+    """What is not as these marked objects say, or None; workloads must be ready.
+
+    They are looked at from the last to the first: without the workload, which comes last, nothing is there, and without
+    another part something is amiss.
+    """
+    for one in reversed(wanted):
+        metadata = one["metadata"]
+        found = cluster.get(one["apiVersion"], one["kind"], metadata["name"], metadata.get("namespace"))
+        if found is None:
+            absent = one["kind"] in WORKLOADS
+            return Status(State.ABSENT if absent else State.DRIFTED, f"{title(one)} is not there")
+        if is_leaving(found):
+            return Status(State.DRIFTED, f"{title(one)} {LEAVING}")
+        if mark(found) != mark(one):
+            return Status(State.DRIFTED, f"{title(one)} is another")
+        pending = progress(found) if one["kind"] in WORKLOADS else None
+        if pending:
+            return Status(State.DRIFTED, f"{title(one)}: {pending}")
+    return None

@@ -1,0 +1,1 @@
+"""Accounts at registries, as pull Secrets in the cluster."""

@@ -1,0 +1,126 @@
+"""Accounts as Secrets: the one that is kept, which tells when it was made and for which entry, and its copies."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sandbox.components.credentials.entries import Entry, Origin
+from sandbox.components.credentials.registry_login import Login, Validity
+from sandbox.config.schema.credentials_schema import Credentials
+from sandbox.names import SYSTEM_NAMESPACE
+from sandbox.oci.credential import Credential
+from sandbox.oci.docker_config import HUB_KEY
+
+LABEL = "sandbox.dev/credentials"
+KEPT = "kept"
+COPY = "copy"
+KEY = ".dockerconfigjson"
+
+OURS = ("kube-node-lease", "kube-public", "kube-system", "local-path-storage", SYSTEM_NAMESPACE)
+"""Namespaces that no entry means by `all`."""
+
+_ENTRY = "sandbox.dev/entry"
+_ISSUED = "sandbox.dev/issued"
+_EXPIRES = "sandbox.dev/expires"
+_FILE = "sandbox.dev/file"
+
+
+@dataclass(frozen=True)
+class Held:
+    """An entry of the user's and what a kept Secret tells of its accounts: until when they hold, for which registries.
+
+    `made_by` is the digest of the entry that they were requested for, `file` the state of its file then.
+    """
+
+    entry: Credentials
+    origin: Origin
+    validity: Validity
+    registries: tuple[str, ...]
+    made_by: str
+    file: str
+
+
+def kept(entry: Credentials, login: Login) -> dict[str, Any]:
+    """The Secret that is kept in the sandbox's own namespace; nothing in it but the accounts is secret."""
+    notes = {_ENTRY: digest(entry), _ISSUED: login.issued.isoformat(), _FILE: state(entry.file)}
+    if login.expires is not None:
+        notes[_EXPIRES] = login.expires.isoformat()
+    data = base64.b64encode(json.dumps({"auths": _auths(login.accounts)}).encode()).decode()
+    metadata = {"labels": {LABEL: KEPT}, "annotations": notes}
+    return _secret(entry.secret, SYSTEM_NAMESPACE, data, metadata)
+
+
+def digest(entry: Credentials) -> str:
+    """What tells one entry from another."""
+    return hashlib.sha256(entry.model_dump_json(exclude_none=True).encode()).hexdigest()
+
+
+def copy(secret: Mapping[str, Any], namespace: str) -> dict[str, Any]:
+    """The kept `secret` for the pods of `namespace`."""
+    return _secret(secret["metadata"]["name"], namespace, secret["data"][KEY], {"labels": {LABEL: COPY}})
+
+
+def held(secret: Mapping[str, Any], entry: Entry) -> Held | None:
+    """What the kept Secret of an entry tells, or None when it was changed beyond reading."""
+    notes = secret["metadata"].get("annotations") or {}
+    try:
+        expires = notes.get(_EXPIRES)
+        return Held(
+            entry.given,
+            entry.origin,
+            Validity(_time(notes[_ISSUED]), _time(expires) if expires else None),
+            tuple(json.loads(base64.b64decode(secret["data"][KEY]))["auths"]),
+            notes[_ENTRY],
+            notes[_FILE],
+        )
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def means(entry: Credentials, namespace: str) -> bool:
+    """Whether the pods of `namespace` are to have `entry`."""
+    if namespace == SYSTEM_NAMESPACE:
+        return False
+    return namespace not in OURS if entry.namespaces == "all" else namespace in entry.namespaces
+
+
+def state(file: Path | None) -> str:
+    """What changes whenever a file does: nothing of what it says. Empty when there is none to be read."""
+    try:
+        found = file.stat() if file else None
+    except OSError:
+        return ""
+    return f"{found.st_mtime_ns}-{found.st_size}" if found else ""
+
+
+def _auths(accounts: Mapping[str, Credential]) -> dict[str, Any]:
+    """Kubernetes docs, "Pull an image from a private registry"; Docker Hub goes by the address of its first version."""
+    return {
+        HUB_KEY if host == "docker.io" else host: {
+            "username": one.username,
+            "password": one.password,
+            "auth": base64.b64encode(f"{one.username}:{one.password}".encode()).decode(),
+        }
+        for host, one in accounts.items()
+    }
+
+
+def _secret(name: str, namespace: str, data: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": "kubernetes.io/dockerconfigjson",
+        "metadata": {"name": name, "namespace": namespace, **metadata},
+        "data": {KEY: data},
+    }
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(UTC)

@@ -1,0 +1,198 @@
+"""Brings accounts to a cluster: keeps them in one namespace, copies them to the others, names them in the accounts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from sandbox.components.credentials import admission, kept_secret
+from sandbox.components.credentials.entries import Entries, Origin
+from sandbox.components.credentials.kept_secret import COPY, KEPT, KEY, LABEL, Held
+from sandbox.components.credentials.registry_login import Login
+from sandbox.config.schema.credentials_schema import Credentials
+from sandbox.kube.api import Cluster, ClusterError
+from sandbox.kube.namespace import namespace
+from sandbox.names import SYSTEM_NAMESPACE, Names
+
+LIST = "entries.json"
+
+Place = tuple[str, str]
+"""A namespace and the name of a Secret in it."""
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """The Secrets of one cluster and the list of what they are for; every method raises ClusterError.
+
+    Only a Secret that has an entry counts. From it come dates, a digest and the accounts themselves; which accounts
+    are requested and for whom is what the entry says.
+    """
+
+    cluster: Cluster
+    entries: Entries
+
+    @classmethod
+    def of(cls, names: Names) -> Delivery:
+        """That of a sandbox in its own cluster. Raises ClusterError when there is none."""
+        return cls(Cluster(names.kubeconfig), Entries(names.credentials / LIST))
+
+    def held(self) -> dict[str, Held]:
+        """What is kept for the entries, by the Secret's name."""
+        return {held.entry.secret: held for _, held in self._held(self._kept())}
+
+    def ignored(self) -> tuple[str, ...]:
+        """The Secrets that look like kept ones and have no entry: of an earlier release, or planted."""
+        entries = self.entries.read()
+        return tuple(sorted(name for one in self._kept() if (name := one["metadata"]["name"]) not in entries))
+
+    def keep(self, entry: Credentials, login: Login, origin: Origin) -> None:
+        """Keep an entry and its accounts, in place of those before; only for commands, which wait for each other."""
+        self.entries.keep(entry, origin)
+        self.place(entry, login)
+
+    def place(self, entry: Credentials, login: Login) -> None:
+        """Keep the accounts of an entry that is on the list."""
+        self.cluster.apply(namespace(SYSTEM_NAMESPACE))
+        self.cluster.apply(kept_secret.kept(entry, login))
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Keep these no longer; `spread` then takes their copies away."""
+        gone = set(names)
+        self.entries.forget(gone)
+        for name in gone:
+            self.cluster.delete("v1", "Secret", name, SYSTEM_NAMESPACE)
+        for account in self.cluster.list("v1", "ServiceAccount") if gone else ():
+            # The policy has service accounts name them before there is a copy.
+            named = _named(account)
+            if gone & set(named):
+                with _but_for_gone_namespaces():
+                    self._name(account, [name for name in named if name not in gone])
+
+    def spread(self) -> None:
+        """Copy what is kept to where it is meant for, take it away from elsewhere."""
+        world = self._look()
+        for place in world.stale:
+            with _but_for_gone_namespaces():
+                self._detach(world, place)
+                self.cluster.delete("v1", "Secret", place[1], place[0])
+        for place in world.missing:
+            with _but_for_gone_namespaces():
+                self.cluster.apply(world.wanted[place])
+        for account, names in world.unnamed:
+            with _but_for_gone_namespaces():
+                self._name(account, [*_named(account), *names])
+        self._admit(tuple(held.entry for held in self.held().values()))
+
+    def pending(self) -> str | None:
+        """The first place that has not what it should have, or has what it should not; None when all is spread."""
+        world = self._look()
+        for place in world.missing:
+            return f"{place[0]} has not the present Secret {place[1]}"
+        for place in world.stale:
+            return f"{place[0]} still has the Secret {place[1]}"
+        for account, names in world.unnamed:
+            metadata = account["metadata"]
+            return f"the service account {metadata['namespace']}/{metadata['name']} does not name {', '.join(names)}"
+        return None
+
+    def _kept(self) -> list[dict[str, Any]]:
+        return self.cluster.list("v1", "Secret", SYSTEM_NAMESPACE, selector=f"{LABEL}={KEPT}")
+
+    def _held(self, kept: Iterable[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str, Any], Held]]:
+        entries = self.entries.read()
+        for one in kept:
+            entry = entries.get(one["metadata"]["name"])
+            held = kept_secret.held(one, entry) if entry else None
+            if held is not None:
+                yield one, held
+
+    def _look(self) -> _World:
+        kept = list(self._held(self._kept()))
+        spaces = [
+            one["metadata"]["name"]
+            for one in self.cluster.list("v1", "Namespace")
+            if not one["metadata"].get("deletionTimestamp")
+        ]
+        wanted = {
+            (space, held.entry.secret): kept_secret.copy(one, space)
+            for space in spaces
+            for one, held in kept
+            if kept_secret.means(held.entry, space)
+        }
+        copies = {_place(one): one for one in self.cluster.list("v1", "Secret", selector=f"{LABEL}={COPY}")}
+        accounts = self.cluster.list("v1", "ServiceAccount") if wanted or copies else []
+        return _World(wanted, copies, accounts)
+
+    def _detach(self, world: _World, place: Place) -> None:
+        for account in world.accounts:
+            if account["metadata"]["namespace"] == place[0] and place[1] in _named(account):
+                self._name(account, [one for one in _named(account) if one != place[1]])
+
+    def _name(self, account: Mapping[str, Any], names: list[str]) -> None:
+        """The list is written whole: Kubernetes has it as one value."""
+        metadata = {key: account["metadata"][key] for key in ("name", "namespace")}
+        listed = [{"name": name} for name in names]
+        self.cluster.apply(
+            {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata, "imagePullSecrets": listed}
+        )
+
+    def _admit(self, entries: tuple[Credentials, ...]) -> None:
+        """Let later service accounts name them from the first; a cluster without such policies does without."""
+        if not entries:
+            for kind in admission.KINDS:
+                self.cluster.delete(admission.API, kind, admission.NAME)
+            return
+        try:
+            self.cluster.apply_all(admission.policy(entries))
+        except ClusterError as error:
+            if error.status != 404:
+                raise
+
+
+@dataclass(frozen=True)
+class _World:
+    """What should be, and what is."""
+
+    wanted: Mapping[Place, Mapping[str, Any]]
+    copies: Mapping[Place, Mapping[str, Any]]
+    accounts: list[dict[str, Any]]
+
+    @property
+    def stale(self) -> list[Place]:
+        return [place for place in self.copies if place not in self.wanted]
+
+    @property
+    def missing(self) -> list[Place]:
+        return [place for place, one in self.wanted.items() if _data(self.copies.get(place)) != _data(one)]
+
+    @property
+    def unnamed(self) -> Iterator[tuple[dict[str, Any], list[str]]]:
+        for account in self.accounts:
+            space, known = account["metadata"]["namespace"], _named(account)
+            names = [name for place, name in self.wanted if place == space and name not in known]
+            if names:
+                yield account, names
+
+
+def _data(one: Mapping[str, Any] | None) -> str | None:
+    return (one.get("data") or {}).get(KEY) if one else None
+
+
+def _place(one: Mapping[str, Any]) -> Place:
+    return one["metadata"]["namespace"], one["metadata"]["name"]
+
+
+def _named(account: Mapping[str, Any]) -> list[str]:
+    return [one["name"] for one in account.get("imagePullSecrets") or ()]
+
+
+@contextmanager
+def _but_for_gone_namespaces() -> Iterator[None]:
+    """A namespace may end at any time; nothing can be made in it then (403), or it is not there (404)."""
+    try:
+        yield
+    except ClusterError as error:
+        if error.status not in (403, 404):
+            raise

@@ -1,0 +1,119 @@
+"""`python -m sandbox.credentials.keeper KUBECONFIG ENTRIES`: renews a cluster's credentials as long as it is there.
+
+A process of the user's, on this machine, because the keys are here and do not enter the cluster.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from sandbox.components.credentials.entries import Entries
+from sandbox.components.credentials.pull_secrets import Delivery
+from sandbox.components.credentials.renewal import renew
+from sandbox.errors import SandboxError
+from sandbox.kube.api import Cluster
+
+log = logging.getLogger(__name__)
+
+LOOK = 30.0
+"""Seconds between two checks of the clocks; the time of day goes on while a laptop sleeps."""
+
+RETRY = timedelta(minutes=1)
+LONGEST = timedelta(minutes=30)
+"""The longest pause between two attempts that fail."""
+
+
+@dataclass(frozen=True)
+class Time:
+    """The time of day, which tokens end by but anyone may set, and seconds that only go forward."""
+
+    day: datetime
+    ticks: float
+
+    @classmethod
+    def now(cls) -> Time:
+        """Both clocks at once."""
+        return cls(datetime.now(UTC), time.monotonic())
+
+    def is_past(self, day: datetime, ticks: float) -> bool:
+        """Whether one of the clocks has come to its moment."""
+        return self.day >= day or self.ticks >= ticks
+
+
+Clock = Callable[[], Time]
+
+
+def argv(kubeconfig: Path, entries: Path) -> Sequence[str]:
+    """How to start it; -P, since the folder that a command is called in may hold a package of our name."""
+    return (sys.executable, "-P", "-m", __spec__.name, str(kubeconfig), str(entries))
+
+
+def run(
+    kubeconfig: Path, entries: Entries, environ: Mapping[str, str], stopping: threading.Event, clock: Clock
+) -> None:
+    """Renew what is due until `stopping`, or until the cluster or the last credentials that end are gone.
+
+    A pause ends by either clock: where the time of day was set back meanwhile, what was due then is due now.
+    """
+    now = clock()
+    day, ticks, failures = now.day, now.ticks, 0
+    while not stopping.is_set() and kubeconfig.exists():
+        now = clock()
+        if now.is_past(day, ticks):
+            try:
+                pause = _renew(kubeconfig, entries, environ, now.day, due_at=max(now.day, day))
+            except Exception as error:  # whatever a service or a cluster answers, the next attempt may go well
+                log.warning("%s", error if isinstance(error, SandboxError) else f"{type(error).__name__}")
+                pause = RETRY
+                failures += 1
+            else:
+                if pause is None:
+                    return
+                failures = failures + 1 if pause == RETRY else 0
+            if failures:
+                pause = min(RETRY * 2 ** min(failures - 1, 10), LONGEST)
+            day, ticks = now.day + pause, now.ticks + pause.total_seconds()
+        stopping.wait(LOOK)
+
+
+def _renew(
+    kubeconfig: Path, entries: Entries, environ: Mapping[str, str], now: datetime, *, due_at: datetime
+) -> timedelta | None:
+    """Renew what is due at `due_at`; returns how long to wait, RETRY after a failure, None when nothing ends."""
+    delivery = Delivery(Cluster(kubeconfig), entries)
+    due = [one for one in delivery.held().values() if one.validity.is_due(due_at)]
+    renewed = renew(delivery, due, environ, now=now)
+    for name in renewed.done:
+        log.info("renewed %s", name)
+    for name, error in renewed.failed.items():
+        log.warning("%s: %s", name, error)
+    if renewed.failed:
+        return RETRY
+    times = [one.validity.renewal for one in delivery.held().values() if one.validity.renewal is not None]
+    return max(min(times) - now, timedelta(seconds=LOOK)) if times else None
+
+
+def main() -> None:
+    """Run until told to stop."""
+    logging.basicConfig(format="%(asctime)s %(message)s", level=logging.WARNING)
+    log.setLevel(logging.INFO)
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    os.chdir("/")
+    os.umask(0o077)
+    run(Path(sys.argv[1]), Entries(Path(sys.argv[2])), os.environ, stopping, Time.now)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""One question to a token service, with its failures as one kind of error that repeats no secret."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from sandbox.components.credentials import token_errors
+from sandbox.oci import backoff
+from sandbox.oci.address import of_url
+from sandbox.oci.connections import Body, Broken, Connections, Response, untrusted
+from sandbox.oci.credential import CredentialsUnusable, redacted
+from sandbox.oci.oci_errors import is_transient
+from sandbox.system import interruption
+
+TRIES = 3
+SKEW = timedelta(minutes=4)
+"""How far clocks may differ unsaid: AWS refuses after five minutes, Google after ten."""
+
+AGAIN = "try again later: sandbox credentials refresh"
+
+
+@dataclass(frozen=True)
+class Service:
+    """A token service at `url`, called `name`; `secrets` are the texts that it is sent and nobody is told."""
+
+    name: str
+    url: str
+    secrets: Iterable[str] = field(repr=False)
+    now: datetime
+
+    def post(self, data: Body, headers: Mapping[str, str] | None = None) -> bytes:
+        """The body of a good answer; asked again when the service is down. Raises CredentialsUnusable."""
+        place = of_url(self.url)
+        if place is None or (place.scheme != "https" and not place.is_loopback):
+            raise CredentialsUnusable(
+                f"{self.name} at {self.url} is not safe to use",
+                details="keys are sent over https only, or to this machine",
+                fix="correct the address in the file or the variable that names it",
+            )
+        connections = Connections(place)
+        try:
+            answer = self._answer(connections, data, headers or {})
+            return self._judged(answer)
+        finally:
+            connections.close()
+
+    def post_json(self, data: Body, headers: Mapping[str, str] | None = None) -> Mapping[str, Any]:
+        """The same for an answer that is a JSON object."""
+        return self.object(self.post(data, headers))
+
+    def object(self, body: bytes) -> Mapping[str, Any]:
+        """`body` as a JSON object. Raises CredentialsUnusable, which does not repeat it: it may hold a token."""
+        try:
+            content = json.loads(body)
+        except ValueError:
+            content = None
+        if not isinstance(content, dict):
+            raise self.strange("no JSON object")
+        return content
+
+    def text(self, content: Mapping[str, Any], key: str) -> str:
+        """A text in an answer. Raises CredentialsUnusable when there is none."""
+        value = content.get(key)
+        if not isinstance(value, str) or not value:
+            raise self.strange(f"no {key}")
+        return value
+
+    def strange(self, what: str) -> CredentialsUnusable:
+        """The error for an answer that is not of the protocol."""
+        return CredentialsUnusable(f"{self.name} gave an unusable answer", details=f"{what} from {self.url}", fix=AGAIN)
+
+    def _answer(self, connections: Connections, data: Body, headers: Mapping[str, str]) -> Response:
+        for attempt in range(TRIES):
+            last = attempt == TRIES - 1
+            try:
+                answer = connections.request("POST", self.url, headers, data)
+            except Broken as error:
+                if last or untrusted(error):
+                    raise self._silent(error) from None
+            else:
+                if last or not is_transient(answer.status_code):
+                    return answer
+            interruption.pause(backoff.pause(attempt))
+        raise AssertionError("the last try returns or raises")
+
+    def _silent(self, error: Exception) -> CredentialsUnusable:
+        """The error for no answer. requests' own words may hold a URL, never a body."""
+        details = redacted(f"{self.url}: {_cause(error)}", self.secrets)
+        if untrusted(error):
+            fix = "let requests trust it: REQUESTS_CA_BUNDLE names the authority of a proxy that looks inside TLS"
+            return CredentialsUnusable(f"{self.name} cannot be trusted", details=details, fix=fix)
+        return CredentialsUnusable(f"{self.name} does not answer", details=details, fix=AGAIN)
+
+    def _judged(self, answer: Response) -> bytes:
+        """The body of a good answer; raises CredentialsUnusable for any other."""
+        status, body = answer.status_code, answer.content
+        if status == 200:
+            return body
+        said = token_errors.read(body)
+        lines = [f"HTTP status {status} from {self.url}", redacted(str(said), self.secrets)]
+        skew = self._skew(answer.headers.get("Date"))
+        lines.append(skew)
+        fix = "set this machine's clock, then: sandbox credentials refresh" if skew else said.fix
+        if not fix and is_transient(status):
+            fix = AGAIN
+        brief = f"{self.name} fails" if is_transient(status) else f"{self.name} refuses these credentials"
+        raise CredentialsUnusable(brief, details="\n".join(filter(None, lines)), fix=fix or AGAIN)
+
+    def _skew(self, date: str | None) -> str:
+        """How this machine's clock differs from the service's, when that may be the reason for a refusal."""
+        try:
+            ahead = self.now - parsedate_to_datetime(date or "")
+        except (ValueError, TypeError):
+            return ""
+        if abs(ahead) < SKEW:
+            return ""
+        side = "ahead of" if ahead > timedelta(0) else "behind"
+        return f"this machine's clock is {round(abs(ahead) / timedelta(minutes=1))} minutes {side} the service's"
+
+
+def _cause(error: BaseException) -> str:
+    """The innermost reason, such as "Connection refused"."""
+    while error.__context__ is not None:
+        error = error.__context__
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -1,0 +1,1 @@
+"""The edge: brings the machine's ports to every sandbox's ingress."""

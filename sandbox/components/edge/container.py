@@ -1,0 +1,340 @@
+"""The edge's container: what it is made of, whether it still is so, and how it takes in what changes."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from ipaddress import ip_address
+from itertools import product
+from pathlib import Path
+
+from sandbox.components.edge import edge_folder, haproxy, haproxy_http, socket_handover
+from sandbox.components.edge.haproxy_admin import Control, Unreachable
+from sandbox.components.edge.routes import Route
+from sandbox.engine import Bind, Container, ContainerSpec, Engine, EngineError, labelled
+from sandbox.engine.engine_info import Facts
+from sandbox.engine.network_gateway import spare_address
+from sandbox.errors import SandboxError
+from sandbox.names import EDGE, RETIRED, Home
+from sandbox.system.wait import wait_until
+
+log = logging.getLogger(__name__)
+
+MADE = "dev.sandbox.edge"
+RUN = "/run/edge"
+SOCKET = "master.sock"
+NOBODY = 65532
+# With this the engine does not pass the names of nodes that are not there yet on to the machine's nameservers.
+OWN_NAMES = ("ndots:1",)
+# How many workers of before reloads the edge keeps, and how many replaced edges: each costs memory, for a day at most.
+WORKERS = 16
+RETIRED_EDGES = 8
+PATIENCE = 20.0  # seconds until a container that runs has to answer
+
+
+@dataclass(frozen=True)
+class EdgeContainer:
+    """HAProxy with the files of this owner's edge, on a network of its own and on those of its routes."""
+
+    engine: Engine
+    home: Home
+    name: str = EDGE
+
+    @classmethod
+    def of(cls, engine: Engine, home: Home) -> EdgeContainer:
+        """This owner's edge, whatever its name."""
+        return cls(engine, home, labelled.edge(engine, home))
+
+    @property
+    def folder(self) -> Path:
+        """Where its files are."""
+        return self.home.edge
+
+    @property
+    def network(self) -> str:
+        """The network that it is made on. Its name sorts before those of sandboxes: the engine takes the first as the
+        way to its published ports, and would publish them again at each sandbox that comes (libnetwork, endpoint.go).
+        """
+        return self.name
+
+    @property
+    def control(self) -> Control:
+        """The way to change it while it runs; on some engines it is unreachable."""
+        return Control(self.folder / "run" / SOCKET)
+
+    def find(self) -> Container | None:
+        """The container, running or not."""
+        return self.engine.container(self.name)
+
+    @property
+    def holder(self) -> str:
+        """The container that holds the machine's ports for it, where there is one."""
+        return f"{self.name}-ports"
+
+    def start(self, image: str, known: Sequence[Route]) -> None:
+        """Create it, in place of the one there is, and return when it runs. Raises SandboxError.
+
+        With sockets of the machine's own no connection ends: the one before serves out those that it has.
+        """
+        # There may be no IPv6 here, or somebody else at a port of it; what was asked for will do.
+        # What keeps containers from passing sockets is unknown; the engine's forwarders always work.
+        # Others than this machine come through the engine anyway, as it and the host's firewall have agreed.
+        local = published(known).keys() <= {haproxy.PORT}
+        handed = (True, False) if local and socket_handover.are_handed_over(self.engine.facts()) else (False,)
+        ways = list(product(handed, (True, False)))
+        for held, also in ways:
+            try:
+                self._make(image, known, published(known, also=also), held=held)
+                break
+            except SandboxError as error:
+                if (held, also) == ways[-1]:
+                    raise
+                log.info("%s, held %s, further addresses %s: %s %s", self.name, held, also, error.brief, error.details)
+        edge_folder.note_taken(self.folder)
+        self.join(known)
+
+    def join(self, known: Sequence[Route]) -> None:
+        """Be on every network that the routes name, as far as there are such networks yet."""
+        for name in self.missing(known):
+            self.engine.connect_network(name, self.name, spare_address(self.engine, name))
+
+    def leave(self, network: str) -> None:
+        """Be on a network no longer, so that it can be removed."""
+        for found in filter(None, (self.find(), *self.retired())):
+            if network != self.network and network in found.attached:
+                self.engine.disconnect_network(network, found.name)
+
+    def remove(self) -> bool:
+        """Remove it with what belongs to it; returns whether there was anything."""
+        names = (self.name, self.holder, *(one.name for one in self.retired()))
+        removed = [labelled.remove(self.engine, name, self.home) for name in names]
+        network = self.engine.network(self.network)
+        if network and labelled.is_ours(network, self.home) and not network.members:
+            self.engine.remove_network(network.id)
+        return any(removed)
+
+    def retired(self) -> tuple[Container, ...]:
+        """The replaced ones that serve out their connections, or have ended, oldest first."""
+        found = labelled.containers(self.engine, self.home)
+        return tuple(
+            sorted((one for one in found if one.name.startswith(self.name + RETIRED)), key=lambda one: one.name)
+        )
+
+    def sweep(self) -> None:
+        """Remove replaced ones that have ended, and the oldest where there are too many."""
+        serving = [one for one in self.retired() if one.running]
+        kept = {one.name for one in serving[-RETIRED_EDGES:]}
+        for one in self.retired():
+            if one.name not in kept:
+                self.engine.remove_container(one.name)
+
+    def missing(self, known: Sequence[Route]) -> list[str]:
+        """The networks of the routes that are there and that it is not on."""
+        wanted = sorted({route.network for route in known} - {self.network})
+        return [name for name in wanted if (found := self.engine.network(name)) and self.name not in found.members]
+
+    def follow(self, known: Sequence[Route]) -> None:
+        """Let it take in the routes; no connection ends, and a reload comes only where HAProxy needs one."""
+        before = edge_folder.taken(self.folder)
+        edge_folder.write(self.folder, known, self._owner())
+        after = edge_folder.marks(self.folder)
+        changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+        try:
+            if changed & set(haproxy.CONFIGURATION):
+                found = self.find()
+                if found and socket_handover.held(self.folder) and len(self.control.workers()) > WORKERS:
+                    self.start(found.image, known)
+                    return
+                self.control.reload()
+            else:
+                self._change(changed, ends=any(route.terminates for route in known))
+        except Unreachable:
+            # The master hands its listening sockets to a new worker; the old one serves out its connections.
+            self.engine.signal(self.name, "SIGUSR2")
+        edge_folder.note_taken(self.folder)
+
+    def drift(self, container: Container, image: str, known: Sequence[Route]) -> str | None:
+        """Why the container has to be made anew, or None."""
+        if not container.running:
+            return "stopped"
+        if container.image != self.engine.image_id(image):
+            return "runs another image"
+        held = bool(socket_handover.held(self.folder))
+        if container.labels.get(MADE) != self._spec(image, {}, held=held).labels[MADE]:
+            return "was made by another release or user"
+        if self.network not in container.addresses:
+            return f"is not on its network {self.network}"
+        holder = self.engine.container(self.holder) if held else None
+        if held and not (holder and holder.running):
+            return "nobody holds its ports for when it starts again"
+        missing = [
+            f"{bind.address}:{bind.port}"
+            for port, binds in published(known, also=False).items()
+            for bind in binds
+            if bind not in container.published.get(port, frozenset())
+        ]
+        return "is not published on " + ", ".join(missing) if missing else None
+
+    def cuts(self) -> bool:
+        """Whether replacing it would end connections, as far as can be known."""
+        return not socket_handover.held(self.folder) and not self.is_idle()
+
+    def is_idle(self) -> bool:
+        """Whether nobody is connected, as far as can be known."""
+        try:
+            return self.control.connections() == 0
+        except Unreachable:
+            return False
+
+    def _change(self, changed: set[str], *, ends: bool) -> None:
+        for name in sorted(changed):
+            path = f"{haproxy.FOLDER}/{name}"
+            if name in haproxy.MAPS:
+                # Those of the hosts that end at the edge are only read when there are such hosts.
+                if ends or path in (haproxy.EXACT, haproxy.SUFFIX):
+                    self.control.replace_map(path, (self.folder / name).read_text(encoding="utf-8"))
+            elif (self.folder / name).exists():
+                self.control.replace_certificate(path, (self.folder / name).read_bytes())
+
+    def _make(self, image: str, known: Sequence[Route], publish: Mapping[int, tuple[Bind, ...]], *, held: bool) -> None:
+        before = self.find()
+        serves = before is not None and before.running and bool(socket_handover.held(self.folder))
+        keeps = held and serves and labelled.is_ours(before, self.home)
+        for name in (self.holder,) if keeps else (self.name, self.holder):
+            labelled.make_room(self.engine, name, self.home)
+        if self.engine.network(self.network) is None:
+            self.engine.create_network(self.network, self.home.labels)
+        binds = [bind for binds in publish.values() for bind in binds] if held else []
+        socket_handover.write(self.folder, binds, self._owner())
+        edge_folder.write(self.folder, known, self._owner())
+        spec = self._spec(image, publish, held=held)
+        if held:
+            self.engine.run(socket_handover.holder(self.holder, image, self.folder, str(spec.user), self.home.labels))
+            self._wait(self.holder, (self.folder / "sockets" / socket_handover.HANDED).exists)
+        with self._replacing() if keeps else nullcontext():
+            (self.folder / "run" / SOCKET).unlink(missing_ok=True)
+            self.engine.run(spec)
+            if held:
+                self._wait(self.name, self._answers)
+
+    @contextmanager
+    def _replacing(self) -> Iterator[None]:
+        """Let the present one make room for the next, and end when the connections do that it has.
+
+        Its sockets are the holder's too, so clients that connect meanwhile wait for the next one. It has its name again
+        if there is none.
+        """
+        aside = f"{self.name}{RETIRED}{time.time_ns() // 1_000_000}"
+        self.engine.rename(self.name, aside)
+        try:
+            yield
+        except BaseException:
+            self.engine.remove_container(self.name)
+            self.engine.rename(aside, self.name)
+            raise
+        self.engine.let_end(aside)
+        self.engine.signal(aside, "SIGUSR1")  # a soft stop (management guide, section 4)
+        self.sweep()
+
+    def _wait(self, name: str, done: Callable[[], bool]) -> None:
+        """Until it is so; raises what the container says if that ends."""
+
+        def silence() -> str | None:
+            if done():
+                return None
+            found = self.engine.container(name)
+            if found is None or not found.running:
+                raise EngineError(f"the container {name} stopped", details=self.engine.logs(name))
+            return "does not answer"
+
+        wait_until(silence, what=f"the container {name}", timeout=PATIENCE, pause=0.02)
+
+    def _answers(self) -> bool:
+        try:
+            return bool(self.control.workers())
+        except OSError:  # it may listen before it can answer
+            return False
+
+    def _spec(self, image: str, publish: Mapping[int, tuple[Bind, ...]], *, held: bool) -> ContainerSpec:
+        facts = self.engine.facts()
+        run = self.folder / "run"
+        reachable = _shares_sockets(facts)
+        spec = ContainerSpec(
+            name=self.name,
+            image=image,
+            command=(*haproxy.COMMAND, "-S", f"{RUN}/{SOCKET},mode,600", *(socket_handover.TAKEN_OVER if held else ())),
+            labels=self.home.labels,
+            network=self.network,
+            forwarded=not held,
+            read_only_binds={self.folder: haproxy.FOLDER},
+            binds={
+                **({run: RUN} if reachable else {}),
+                **({self.folder / "live": socket_handover.LIVE} if held else {}),
+            },
+            tmpfs=() if reachable else (RUN,),
+            hosts={haproxy_http.MACHINE: "host-gateway"},
+            resolver=OWN_NAMES,
+            sysctls=socket_handover.SYSCTLS if held else {},
+            user=user(facts, os.getuid(), os.getgid()),
+            memory="256m" if held else "768m",
+            processes=256 if held else 1024,
+        )
+        made = hashlib.sha256(repr(replace(spec, image="")).encode()).hexdigest()[:12]
+        return replace(spec, labels={**spec.labels, MADE: made}, publish=publish)
+
+    def _owner(self) -> tuple[int, int] | None:
+        """Who the container runs as, when that is not this user."""
+        if os.getuid() != 0 or self.engine.facts().rootless:
+            return None
+        return NOBODY, NOBODY
+
+
+def user(facts: Facts, uid: int, gid: int) -> str:
+    """Who reads keys of mode 0600: this user, who is root inside for an engine of his own; for root, nobody."""
+    if facts.rootless:
+        return "0:0"
+    return f"{NOBODY}:{NOBODY}" if uid == 0 else f"{uid}:{gid}"
+
+
+def published(known: Sequence[Route], *, also: bool = True) -> Mapping[int, tuple[Bind, ...]]:
+    """The addresses and ports that the sandboxes ask for together, by the port of the container that they lead to.
+
+    Loopback's have a port of their own, as HAProxy cannot tell by the address who is on this machine. With `also` they
+    are completed by those where this machine's own programs look for `*.localhost`.
+    """
+    wanted = {Bind(*each) for route in known for each in route.listen}
+    if also:
+        wanted |= {Bind(address, bind.port) for bind in wanted for address in _local(bind)}
+    # Who listens everywhere listens on every address, and no port can be had twice.
+    least = {
+        bind for bind in wanted if bind.address == _everywhere(bind) or Bind(_everywhere(bind), bind.port) not in wanted
+    }
+    inner = {bind: haproxy.PORT if ip_address(bind.address).is_loopback else haproxy.OPEN_PORT for bind in least}
+    return {port: tuple(sorted(bind for bind in least if inner[bind] == port)) for port in sorted(set(inner.values()))}
+
+
+def surplus(container: Container, known: Sequence[Route]) -> frozenset[Bind]:
+    """What the container is published on though no sandbox asks for it any more."""
+    wanted = {bind for binds in published(known).values() for bind in binds}
+    return frozenset(bind for binds in container.published.values() for bind in binds) - wanted
+
+
+def _local(bind: Bind) -> Sequence[str]:
+    """Browsers try ::1 first; whoever asks for another address of loopback wants that one alone."""
+    if bind.address == "127.0.0.1":
+        return ("::1",)
+    return () if ip_address(bind.address).is_loopback else ("127.0.0.1", "::1")
+
+
+def _everywhere(bind: Bind) -> str:
+    return "::" if ":" in bind.address else "0.0.0.0"  # noqa: S104
+
+
+def _shares_sockets(facts: Facts) -> bool:
+    """Whether a socket that a container makes in a folder of ours can be used from here."""
+    return facts.local and "desktop" not in facts.system.lower()

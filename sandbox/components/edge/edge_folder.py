@@ -1,0 +1,98 @@
+"""The edge's folder: its files follow the routes, and a note tells which of them HAProxy has taken in."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from sandbox.components.edge import extra_routes, haproxy, socket_handover
+from sandbox.components.edge.routes import READABLE, Route
+from sandbox.system import files
+
+PRIVATE = 0o600
+PATIENCE = 120.0  # seconds; whoever makes the edge anew may have to try several ways
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keep all others from the edge, its folder and its ports meanwhile. Raises SandboxError when they do not end."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with files.exclusive(folder, seconds=PATIENCE):
+        files.sweep_below(folder)  # there may be keys among what a killed command left
+        yield
+
+
+def rendered(folder: Path, routes: Sequence[Route]) -> Mapping[str, str]:
+    """The files for `routes` and for what was added by hand in `folder`."""
+    return haproxy.render(extra_routes.merged(routes, extra_routes.load(folder)), socket_handover.held(folder))
+
+
+def is_current(folder: Path, routes: Sequence[Route]) -> bool:
+    """Whether the files on disk are those for `routes`, and were taken in."""
+    wanted = rendered(folder, routes)
+    return all(_read(folder / name) == text for name, text in wanted.items()) and taken(folder) == marks(folder)
+
+
+def write(folder: Path, routes: Sequence[Route], owner: tuple[int, int] | None = None) -> None:
+    """Write the files for `routes`; `owner` is whoever reads the keys and makes the socket, if not this user."""
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o755)
+    for private in (folder / "keys", folder / "run"):
+        files.make_private_dir(private)
+        if owner:
+            os.chown(private, *owner)
+    for name, text in rendered(folder, routes).items():
+        files.write_atomic(folder / name, text.encode(), mode=READABLE)
+    ending = {route.name for route in extra_routes.merged(routes, extra_routes.load(folder)) if route.terminates}
+    for key in (folder / "keys").glob("*.pem"):
+        if key.stem not in ending:
+            key.unlink()
+        elif owner:
+            os.chown(key, *owner)
+
+
+def save_key(folder: Path, name: str, pem: bytes) -> None:
+    """Keep what the hosts of sandbox `name` that end at the edge are served with: key and chain (PEM)."""
+    files.make_private_dir(folder / "keys")
+    files.write_atomic(folder / "keys" / f"{name}.pem", pem, mode=PRIVATE)
+
+
+def read_key(folder: Path, name: str) -> bytes | None:
+    """What `save_key` kept."""
+    try:
+        return (folder / "keys" / f"{name}.pem").read_bytes()
+    except OSError:
+        return None
+
+
+def marks(folder: Path) -> Mapping[str, str]:
+    """A mark of the content of each file that HAProxy reads, by its name in `folder`."""
+    names = [*haproxy.CONFIGURATION, *haproxy.MAPS, *(f"keys/{key.name}" for key in (folder / "keys").glob("*.pem"))]
+    return {
+        name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names if (folder / name).exists()
+    }
+
+
+def taken(folder: Path) -> Mapping[str, str]:
+    """The marks of what HAProxy has taken in; none when that is not known."""
+    try:
+        content = json.loads((folder / "taken.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def note_taken(folder: Path) -> None:
+    """Say that HAProxy has taken in the files as they are now."""
+    files.write_atomic(folder / "taken.json", json.dumps(marks(folder)).encode(), mode=READABLE)
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError:
+        return None

@@ -1,0 +1,148 @@
+"""The edge's HAProxy configuration as text: which file says what, for a set of routes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from sandbox.components.edge import haproxy_http, socket_handover
+from sandbox.components.edge.routes import Route
+from sandbox.engine import Bind
+
+FOLDER = haproxy_http.FOLDER
+PORT = 8443  # what is published on loopback addresses
+OPEN_PORT = 8444  # what is published on others
+COMMAND = ("haproxy", "-W", "-db", "-f", f"{FOLDER}/haproxy.cfg")
+CONFIGURATION = ("haproxy.cfg", "certs.list")
+MAPS = ("exact.map", "suffix.map", "terminate.map", "alias.map")
+EXACT, SUFFIX = (f"{FOLDER}/{name}" for name in MAPS[:2])
+
+# Splicing takes pipes, and their files must fit into the 20,000 that some engines allow.
+# A worker of before a reload lives as long as its connections, hence never longer than the longest tunnel.
+# A node's name also resolves to IPv6, where its host ports do not answer; its address may change with the engine.
+_FRONT = """\
+global
+  log stdout format raw local0 notice
+  maxconn 8192
+  maxpipes 512
+  thread-hard-limit 4
+  hard-stop-after 24h
+  ssl-default-bind-options ssl-min-ver TLSv1.2
+  mworker-max-reloads {reloads}
+{exposed}
+defaults
+  mode tcp
+  log global
+  timeout connect 3s
+  timeout client 1m
+  timeout server 1m
+  timeout tunnel 24h
+  timeout client-fin 30s
+  retries 3
+  option redispatch
+  option tcp-smart-accept
+  option splice-auto
+
+resolvers engine
+  nameserver engine 127.0.0.11:53
+  resolve_retries 3
+  timeout resolve 1s
+  timeout retry 1s
+  hold valid 5s
+  hold nx 2s
+
+frontend https
+"""
+
+# Workers of before reloads have some 6 MB each. With sockets of the machine's own the edge is replaced before there are
+# too many of them, and no connection ends; with the engine's forwarders the oldest have to go.
+RELOADS = 100
+
+_ROUTING = f"""\
+  tcp-request inspect-delay 5s
+  tcp-request content set-var(txn.host) req.ssl_sni,lower
+  tcp-request content set-var(txn.to) var(txn.host),map_end({SUFFIX})
+  tcp-request content set-var(txn.to) var(txn.host),map_str({EXACT}) if {{ var(txn.host),map_str({EXACT}) -m found }}
+  # Whoever is not of this machine and asks for no host of ours may have been led here by a name of his own.
+  tcp-request content reject if {{ req.ssl_hello_type 1 }} !local !{{ var(txn.to) -m found }}
+  tcp-request content accept if {{ req.ssl_hello_type 1 }}
+  tcp-request content reject
+  use_backend %[var(txn.to)] if {{ var(txn.to) -m found }}
+"""
+
+# An ingress that has just started listens before it knows its hosts and certificates. Clients of a moment later must
+# not see any other's; a node that is only slow keeps its own.
+_PROOF = """\
+  option httpchk
+  http-check send meth GET uri / ver HTTP/1.1 hdr Host {host}
+  http-check expect status 200
+  timeout check 5s
+"""
+_ASKED = "check-ssl verify none check-sni"
+
+# Where the engine forwards a port, its clients seem to be the engine, and only the port tells who they are.
+_FORWARDED = f"""\
+  bind :{PORT}
+  bind :{OPEN_PORT}
+  acl local dst_port {PORT}
+"""
+
+
+def render(routes: Sequence[Route], held: Sequence[Bind] = ()) -> Mapping[str, str]:
+    """File name -> content; `routes` are oldest first, and whoever asks for no known host gets the newest's page.
+
+    `held` are the machine's own sockets, which are handed to HAProxy; without any, the engine forwards the ports.
+    A change of the files in CONFIGURATION takes a reload, one of MAPS does not.
+    """
+    backends = "".join(_passed(route) for route in routes)
+    default = f"  default_backend {routes[-1].name}\n" if routes else ""
+    exact, suffixes = dict(_exact(routes)), dict(_suffixes(routes))
+    return {
+        "haproxy.cfg": _front(held) + _listening(held) + _ROUTING + default + backends + haproxy_http.render(routes),
+        "certs.list": "".join(f"{FOLDER}/keys/{route.name}.pem\n" for route in routes if route.terminates),
+        "exact.map": _map(exact),
+        "suffix.map": _map(suffixes),
+        "terminate.map": _map(dict(haproxy_http.exact(routes))),
+        "alias.map": _map(dict(haproxy_http.suffixes(routes))),
+    }
+
+
+def _front(held: Sequence[Bind]) -> str:
+    return (
+        _FRONT.format(reloads=1_000_000, exposed=socket_handover.EXPOSED)
+        if held
+        else _FRONT.format(reloads=RELOADS, exposed="")
+    )
+
+
+def _listening(held: Sequence[Bind]) -> str:
+    return "".join(map(socket_handover.line, held)) + "  acl local src 127.0.0.0/8 ::1\n" if held else _FORWARDED
+
+
+def _passed(route: Route) -> str:
+    # Both ends speak the PROXY protocol, so that applications see the client and not this container.
+    proof, asked = (_PROOF.format(host=route.proof), f" {_ASKED} {route.proof}") if route.proof else ("", "")
+    servers = "".join(
+        f"  server {name} {node} send-proxy-v2 {haproxy_http.FOUND} {haproxy_http.CHECKED}{asked}\n"
+        for name, node in haproxy_http.servers(route)
+    )
+    return f"\nbackend {route.name}\n{haproxy_http.NEAR}{proof}{servers}"
+
+
+def _exact(routes: Sequence[Route]) -> Iterator[tuple[str, str]]:
+    for route in routes:
+        yield route.domain, route.name
+        yield from ((alias, haproxy_http.LOOP) for alias in route.aliases)
+    for route in routes:
+        for host in route.hosts:
+            yield host.host, haproxy_http.LOOP if host.terminate else route.name
+
+
+def _suffixes(routes: Sequence[Route]) -> Iterator[tuple[str, str]]:
+    for route in routes:
+        yield f".{route.domain}", route.name
+        yield from ((f".{alias}", haproxy_http.LOOP) for alias in route.aliases)
+
+
+def _map(entries: Mapping[str, str]) -> str:
+    """The most specific suffix has to be found first."""
+    return "".join(f"{key} {value}\n" for key, value in sorted(entries.items(), key=lambda one: (-len(one[0]), one[0])))

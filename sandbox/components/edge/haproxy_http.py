@@ -1,0 +1,146 @@
+"""The part of the edge's configuration where TLS ends: hosts that lead out of the cluster, and a domain's other names.
+
+What the first frontend finds to end here goes on to the second through a socket of the process's own, so that one
+port serves both kinds.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator, Sequence
+
+from sandbox.components.edge import lan_names
+from sandbox.components.edge.routes import Host, Route
+
+FOLDER = "/etc/edge"
+LOOP = "edge:terminate"  # no sandbox can be called so
+FOUND = "resolvers engine resolve-prefer ipv4 init-addr last,libc,none"
+CHECKED = "check inter 2s fastinter 200ms downinter 200ms fall 2 rise 1 observe layer4 error-limit 1 on-error fastinter"
+# A node takes a connection at once or not at all. One that restarts must not hear of it by TCP's second try, a second
+# later: its ingress may listen by then and know no host.
+NEAR = "  timeout connect 900ms\n  retries 10\n"
+MACHINE = "host.docker.internal"
+MISDIRECTED = "This host is not served on this connection."
+_OF_THIS_MACHINE = {"localhost", "127.0.0.1", "[::1]", "0.0.0.0", MACHINE}  # noqa: S104
+
+EXACT, ALIAS = f"{FOLDER}/terminate.map", f"{FOLDER}/alias.map"
+
+# What clients say of themselves is dropped: applications believe these headers.
+_FRONT = f"""
+backend {LOOP}
+  server loop abns@edge send-proxy-v2
+
+frontend edge:http
+  mode http
+  bind abns@edge accept-proxy ssl crt-list {FOLDER}/certs.list strict-sni alpn h2,http/1.1
+  timeout http-request 30s
+  timeout http-keep-alive 1m
+  timeout client 1h
+  http-request set-var(txn.host) req.hdr(host),host_only,lower
+  http-request set-var(txn.name) ssl_fc_sni,lower
+  http-request set-var(txn.to) var(txn.host),map_end({ALIAS})
+  http-request set-var(txn.to) var(txn.host),map_str({EXACT}) if {{ var(txn.host),map_str({EXACT}) -m found }}
+  acl named var(txn.host),strcmp(txn.name) eq 0
+  # A browser that found another host's certificate good for this one opens a connection of its own (RFC 9110, 15.5.20).
+  http-request return status 421 content-type text/plain string "{MISDIRECTED}" unless named {{ var(txn.to) -m found }}
+  http-request del-header Forwarded
+  http-request set-header X-Real-IP %[src]
+  http-request set-header X-Forwarded-For %[src]
+  http-request set-header X-Forwarded-Proto https
+  http-request set-header X-Forwarded-Host %[req.hdr(host)]
+  http-request set-header X-Forwarded-Port %[req.hdr(host),port_only]
+  http-request set-header X-Forwarded-Port 443 if {{ req.hdr(host),port_only eq 0 }}
+  use_backend %[var(txn.to)]
+"""
+
+
+def render(routes: Sequence[Route]) -> str:
+    """The sections for the hosts that end at the edge; nothing when there are none."""
+    if not any(route.terminates for route in routes):
+        return ""
+    outside = (_outside(route, host) for route in routes for host in route.hosts if host.to)
+    return _FRONT + "".join([*(_ingress(route) for route in routes if _asks(route)), *outside])
+
+
+def exact(routes: Sequence[Route]) -> Iterator[tuple[str, str]]:
+    """Each host that ends at the edge with its backend."""
+    for route in routes:
+        yield from ((alias, _name(route)) for alias in route.aliases)
+        for host in route.hosts:
+            if host.terminate:
+                yield host.host, backend(route, host)
+            if host.to:
+                names = (lan_names.renamed(host.host, route.domain, alias) for alias in route.aliases)
+                yield from ((name, backend(route, host)) for name in names if name)
+
+
+def suffixes(routes: Sequence[Route]) -> Iterator[tuple[str, str]]:
+    """What aliases' hosts end in with its backend."""
+    return ((f".{alias}", _name(route)) for route in routes for alias in route.aliases)
+
+
+def backend(route: Route, host: Host) -> str:
+    """The backend that answers a host of the route."""
+    if not host.terminate:
+        return route.name
+    return f"to:{host.host}" if host.to else _name(route)
+
+
+def servers(route: Route) -> Iterator[tuple[str, str]]:
+    """What the configuration calls each node of a route, with its address."""
+    return ((f"node{number}" if number else "node", node) for number, node in enumerate(route.nodes))
+
+
+def _name(route: Route) -> str:
+    return f"{route.name}:http"
+
+
+def _asks(route: Route) -> bool:
+    return bool(route.aliases) or any(host.terminate and not host.to for host in route.hosts)
+
+
+def _ingress(route: Route) -> str:
+    """The sandbox's ingress, asked as a client would: by TLS, in HTTP/2 where it can, for the host in its own domain.
+
+    The way is the engine's own bridge; the certificate at its end may be anybody's, so it is not looked at.
+    Ingress controllers believe what headers say of a client and of the host it asked for only when the edge itself is
+    the client; without an alias they know both by themselves.
+    """
+    own = "".join(
+        f"  http-request set-src dst if {{ var(txn.host) -m end .{alias} }} || {{ var(txn.host) -m str {alias} }}\n"
+        for alias in route.aliases
+    ) + _own_names(route)
+    nodes = "".join(
+        f"  server {name} {node} send-proxy-v2 ssl verify none sni req.hdr(host),host_only alpn h2,http/1.1 ws h1 "
+        f"{FOUND} track {route.name}/{name}\n"
+        for name, node in servers(route)
+    )
+    return f"\nbackend {_name(route)}\n  mode http\n{NEAR}  timeout server 1h\n{own}{nodes}"
+
+
+def _own_names(route: Route) -> str:
+    """The rules that ask for a host by its name in the sandbox's own domain."""
+    return "".join(
+        f"  http-request replace-header Host ^(.*\\.)?{re.escape(alias)}(:[0-9]+)?$ \\1{route.domain}\\2\n"
+        for alias in route.aliases
+    )
+
+
+def _outside(route: Route, host: Host) -> str:
+    name, _, port = (host.to or "").rpartition(":")
+    found = "init-addr libc,none"  # in the container's own hosts file, which the engine's nameserver does not read
+    if name in _OF_THIS_MACHINE:
+        name = MACHINE
+    elif not _is_address(name):
+        found = FOUND
+    server = f"server outside {name}:{port} {found} {CHECKED}"
+    return f"\nbackend to:{host.host}\n  mode http\n  timeout server 1h\n{_own_names(route)}  {server}\n"
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text.strip("[]"))
+    except ValueError:
+        return False
+    return True

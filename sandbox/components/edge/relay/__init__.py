@@ -1,0 +1,1 @@
+"""The edge as a process, where no container can reach the ingress."""

@@ -1,0 +1,116 @@
+"""`python -m sandbox.components.edge.relay.relay_process FOLDER`: the relay, following the routes in FOLDER."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import resource
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from sandbox.components.edge import routes
+from sandbox.components.edge.relay import relay_state, relay_upstream
+from sandbox.components.edge.relay.port_forward import Forwards
+from sandbox.components.edge.relay.relay_server import Limits, Passthrough
+from sandbox.components.edge.relay.relay_state import State
+from sandbox.components.edge.routes import Route
+from sandbox.errors import SandboxError
+
+log = logging.getLogger(__name__)
+
+POLL = 0.2  # seconds between two looks at the routes
+RETRY = 25  # looks until a port that could not be had is tried again
+GRACE = 3.0
+SPARE_FILES = 128
+
+
+def argv(folder: Path) -> Sequence[str]:
+    """How to start it; -P, since the folder that a command is called in may hold a package of our name."""
+    return (sys.executable, "-P", "-m", __spec__.name, str(folder))
+
+
+async def run(folder: Path, allowed: Limits) -> None:
+    """Follow the routes of `folder` until a SIGTERM or SIGINT."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    passthrough = Passthrough(Forwards(), allowed)
+    seen, looks, trouble = None, 0, False
+    while not stopping.is_set():
+        looks += 1
+        now = _signature(folder)
+        if now != seen or (trouble and looks % RETRY == 0):
+            trouble = await _follow(folder, passthrough)
+            seen = now
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(POLL):
+                await stopping.wait()
+    log.info("stops")
+    await passthrough.stop(GRACE)
+
+
+async def _follow(folder: Path, passthrough: Passthrough) -> bool:
+    """Take in the routes as they are now; returns whether something is amiss that may mend itself."""
+    try:
+        known = tuple(route for route in routes.load(folder) if _is_understood(route))
+        trouble = await passthrough.follow(known)
+    except SandboxError as error:  # the routes before stay
+        log.warning("%s: %s", error.brief, error.details)
+        return True
+    for (address, port), reason in trouble.items():
+        log.warning("cannot listen on %s:%d: %s", address, port, reason)
+    named = {f"{address}:{port}": reason for (address, port), reason in trouble.items()}
+    relay_state.save(folder, State(relay_state.digest(known), passthrough.listening, named))
+    log.info("%d routes, listens on %s", len(known), sorted(passthrough.listening))
+    return bool(trouble)
+
+
+def _is_understood(route: Route) -> bool:
+    try:
+        for upstream in (route.upstream, *(tunnel.upstream for tunnel in route.tunnels)):
+            relay_upstream.parse(upstream)
+    except ValueError as error:
+        log.warning("route %s: %s", route.name, error)
+        return False
+    return True
+
+
+def _signature(folder: Path) -> frozenset[tuple[str, int, int]]:
+    """What changes whenever a route does: they are files that are replaced, never written to."""
+    found = set()
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(folder / "routes"):
+            if entry.name.endswith(".json"):
+                status = entry.stat()
+                found.add((entry.name, status.st_ino, status.st_mtime_ns))
+    return frozenset(found)
+
+
+def limits() -> Limits:
+    """As many connections as the system lets us have files for, two for each."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    usual = 2 * Limits().connections + SPARE_FILES
+    most = usual if hard == resource.RLIM_INFINITY else min(hard, usual)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        soft = most
+    allowed = usual if soft == resource.RLIM_INFINITY else soft
+    return Limits(connections=min(Limits().connections, (allowed - SPARE_FILES) // 2))
+
+
+def main() -> None:
+    """Run until told to stop."""
+    logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    os.chdir("/")
+    os.umask(0o077)
+    asyncio.run(run(Path(sys.argv[1]), limits()))
+
+
+if __name__ == "__main__":
+    main()

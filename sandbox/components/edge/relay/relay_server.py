@@ -1,0 +1,218 @@
+"""The edge without a container: an asyncio relay that routes TLS connections by the server name they ask for."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import os
+import socket
+import time
+from asyncio import StreamReader, StreamWriter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sandbox.components.edge.relay import proxy_protocol, relay_table, relay_upstream
+from sandbox.components.edge.relay.client_hello import ClientHello, NotTls, Reader
+from sandbox.components.edge.relay.port_forward import Forwards
+from sandbox.components.edge.relay.relay_state import Listener
+from sandbox.components.edge.relay.relay_streams import CHUNK, Ends, Relay
+from sandbox.components.edge.relay.relay_upstream import Direct, Forwarded, Upstream
+from sandbox.components.edge.routes import Route
+from sandbox.system import socket_peer
+
+log = logging.getLogger(__name__)
+
+BACKLOG = 1024
+BUFFER = 64 << 10  # bytes that one direction may hold before its sender has to wait
+TWINS = {"127.0.0.1": "::1", "0.0.0.0": "::"}  # noqa: S104  # the same in IPv6, where there is IPv6
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long and how many; seconds and connections."""
+
+    handshake: float = 5.0
+    connect: float = 3.0
+    answer: float = 30.0
+    attempts: int = 4
+    idle: float = 24 * 3600.0
+    half_closed: float = 30.0
+    connections: int = 8192
+
+
+class Passthrough:
+    """Listeners and connections; what it routes to and where it listens is what `follow` was last told."""
+
+    def __init__(self, forwards: Forwards, limits: Limits = Limits()) -> None:
+        self._limits = limits
+        self._forwards = forwards
+        self._routes: tuple[Route, ...] = ()
+        self._tunnels: dict[Listener, Upstream] = {}
+        self._listeners: dict[Listener, asyncio.Server] = {}
+        self._relays: dict[Relay, asyncio.Task[None] | None] = {}
+        self._sweeper: asyncio.Task[None] | None = None
+
+    @property
+    def listening(self) -> frozenset[Listener]:
+        """The addresses and ports on which connections are accepted."""
+        return frozenset(self._listeners)
+
+    async def follow(self, routes: Sequence[Route]) -> Mapping[Listener, str]:
+        """Route by these, oldest first, and listen where they ask for it; returns why where that cannot be.
+
+        Connections that exist stay as they are.
+        """
+        if self._sweeper is None:
+            self._sweeper = asyncio.create_task(self._sweep())
+        self._routes = tuple(routes)
+        tunnels = [(one, relay_upstream.parse(one.upstream)) for route in routes for one in route.tunnels]
+        self._tunnels = {(TWINS.get(one.address, one.address), one.port): upstream for one, upstream in tunnels}
+        self._tunnels |= {(one.address, one.port): upstream for one, upstream in tunnels}
+        ingresses = [relay_upstream.parse(route.upstream) for route in routes]
+        self._forwards.follow([*ingresses, *self._tunnels.values()])
+        wanted = {listener for route in routes for listener in route.takes}
+        twins = {(TWINS[address], port) for address, port in wanted if address in TWINS} - wanted
+        for listener in self._listeners.keys() - wanted - twins:
+            self._listeners.pop(listener).close()
+        trouble = {}
+        for listener in sorted((wanted | twins) - self._listeners.keys()):
+            try:
+                self._listeners[listener] = await self._listen(*listener)
+            except OSError as error:
+                if listener in wanted:
+                    trouble[listener] = os.strerror(error.errno) if error.errno else str(error)
+        return trouble
+
+    async def stop(self, grace: float) -> None:
+        """Accept nothing more, let what is under way come to its end for so many seconds, then end it."""
+        for listener in self._listeners.values():
+            listener.close()
+        self._listeners.clear()
+        deadline = time.monotonic() + grace
+        while self._relays and time.monotonic() < deadline:
+            await asyncio.sleep(0.02)
+        while self._relays:
+            for task in self._relays.values():
+                if task:
+                    task.cancel()
+            await asyncio.sleep(0)
+        if self._sweeper:
+            self._sweeper.cancel()
+        await self._forwards.stop()
+
+    async def _listen(self, address: str, port: int) -> asyncio.Server:
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        plain = socket.create_server((address, port), family=family, backlog=BACKLOG)  # not dual-stack
+        return await asyncio.start_server(self._accept, sock=plain, limit=BUFFER, backlog=BACKLOG)
+
+    async def _accept(self, reader: StreamReader, writer: StreamWriter) -> None:
+        relay = Relay(Ends(reader, writer))
+        if len(self._relays) >= self._limits.connections:
+            relay.abort()
+            return
+        self._relays[relay] = asyncio.current_task()
+        try:
+            await self._serve(relay)
+        except (NotTls, OSError, ValueError) as error:  # TimeoutError is an OSError
+            log.debug("%s: %s", writer.get_extra_info("peername"), error)
+        except asyncio.CancelledError:
+            relay.abort()
+        finally:
+            del self._relays[relay]
+            writer.close()
+
+    async def _serve(self, relay: Relay) -> None:
+        client = relay.client
+        tunnel = self._tunnels.get(client.writer.get_extra_info("sockname")[:2])
+        if tunnel is not None:
+            # What is at its end takes writes without an account; every user of the machine reaches the loopback.
+            if not socket_peer.is_ours(os.getuid(), *map(client.writer.get_extra_info, ("peername", "sockname"))):
+                relay.abort()
+                return
+            await relay.run(await self._enter(tunnel))
+            return
+        async with asyncio.timeout(self._limits.handshake):
+            hello, raw = await _hello(client.reader)
+        source, destination = client.writer.get_extra_info("peername"), client.writer.get_extra_info("sockname")
+        route = relay_table.find(self._routes, hello.host, local=relay_table.is_local(source[0]))
+        if route is None:
+            return
+        upstream = relay_upstream.parse(route.upstream)
+        if isinstance(upstream, Direct):
+            server = await self._connect(upstream.host, upstream.port, self._limits.attempts)
+            header = b"" if upstream.plain else proxy_protocol.header(source, destination)
+            server.writer.write(header + raw)
+        else:
+            server = await self._ask(upstream, raw, client.writer)
+        await relay.run(server)
+
+    async def _enter(self, upstream: Upstream) -> Ends:
+        """The far end of a tunnel, whose way there is looked at first: what is sent into a dead one would be lost."""
+        if isinstance(upstream, Direct):
+            return await self._connect(upstream.host, upstream.port, self._limits.attempts)
+        while True:
+            address = await self._forwards.address(upstream)
+            if await self._forwards.is_sound(upstream):
+                return await self._connect(*address, attempts=1)
+
+    async def _ask(self, upstream: Forwarded, raw: bytes, client: StreamWriter) -> Ends:
+        """A connection through a port-forward on which the ClientHello was answered, and the client got the beginning.
+
+        Until there is one the client has seen nothing, and can be given a connection to the next pod when the present
+        one has just gone. Raises ConnectionResetError when the way is good and yet nobody answers.
+        """
+        while True:
+            address = await self._forwards.address(upstream)
+            with contextlib.suppress(OSError):
+                server = await self._connect(*address, attempts=1)
+                answer = b""
+                try:
+                    server.writer.write(raw)
+                    async with asyncio.timeout(self._limits.answer):
+                        answer = await server.reader.read(CHUNK)
+                finally:
+                    if not answer:
+                        server.writer.transport.abort()
+                if answer:
+                    client.write(answer)
+                    return server
+            if await self._forwards.is_sound(upstream):
+                raise ConnectionResetError(errno.ECONNRESET, f"{upstream.target} ended the connection")
+
+    async def _connect(self, host: str, port: int, attempts: int) -> Ends:
+        """Connect, to an IPv4 address if there is one: a node's host ports do not answer on its IPv6 addresses."""
+        loop = asyncio.get_running_loop()
+        for attempt in range(1, attempts + 1):
+            with contextlib.suppress(TimeoutError, ConnectionRefusedError):
+                async with asyncio.timeout(self._limits.connect):
+                    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+                    family, _, _, _, address = min(found, key=_ipv4_first)
+                    return Ends(*await asyncio.open_connection(*address[:2], family=family, limit=BUFFER))
+            if attempt < attempts:
+                await asyncio.sleep(0.25 * attempt)  # whoever is to answer may just be restarting
+        raise ConnectionRefusedError(errno.ECONNREFUSED, f"{host}:{port} does not answer")
+
+    async def _sweep(self) -> None:
+        limits = self._limits
+        while True:
+            await asyncio.sleep(min(limits.idle, limits.half_closed) / 4)
+            now = time.monotonic()
+            for relay in list(self._relays):
+                if relay.is_expired(now, idle=limits.idle, half_closed=limits.half_closed):
+                    relay.abort()
+
+
+async def _hello(reader: StreamReader) -> tuple[ClientHello, bytes]:
+    """The client's first message, and every byte that has come with it; raises NotTls."""
+    parser = Reader()
+    while data := await reader.read(CHUNK):
+        hello = parser.feed(data)
+        if hello is not None:
+            return hello, bytes(parser.raw)
+    raise NotTls("nothing more comes")
+
+
+def _ipv4_first(found: tuple[socket.AddressFamily, object, object, object, object]) -> bool:
+    return found[0] != socket.AF_INET

@@ -1,0 +1,151 @@
+"""The routes the edge knows, one file per sandbox: which hosts lead to which nodes, and which end at the edge."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from sandbox.errors import SandboxError, UsageError
+from sandbox.names import SHARED_NETWORK
+from sandbox.system import files
+
+READABLE = 0o644  # the edge's container may run as somebody else
+
+
+@dataclass(frozen=True)
+class Host:
+    """One exact host with a way of its own.
+
+    With `terminate` its TLS ends at the edge, which then asks the sandbox's ingress or, if given, `to`: a `HOST:PORT`
+    outside the cluster that speaks plain HTTP.
+    """
+
+    host: str
+    terminate: bool = False
+    to: str | None = None
+
+
+@dataclass(frozen=True)
+class Tunnel:
+    """A port of this machine's loopback whose connections all lead to one server of a cluster, whatever they speak."""
+
+    port: int
+    upstream: str
+    address: str = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Route:
+    """A sandbox's way through the edge: `domain` and every host below it go to `upstream`, TLS untouched.
+
+    `upstream` is a node's name or address, at port 443 unless it says `:PORT`.
+
+    `listen` are the addresses and ports of this machine that the sandbox asked for. `since` is when the route was
+    made, in seconds since 1970: unknown hosts get the newest sandbox's page. `replicas` are further nodes where the
+    ingress answers. `aliases` are other domains for the same hosts, whose TLS ends at the edge: the ingress is asked
+    for the host in `domain`. `tunnels` are further ports, which only the process that stands in for the edge has.
+    `network` is the engine's network where the nodes are. A node gets clients while it answers for the host `proof`
+    with status 200, or without one while anybody listens there.
+    """
+
+    name: str
+    domain: str
+    upstream: str
+    listen: tuple[tuple[str, int], ...]
+    since: float
+    replicas: tuple[str, ...] = ()
+    hosts: tuple[Host, ...] = ()
+    aliases: tuple[str, ...] = ()
+    tunnels: tuple[Tunnel, ...] = ()
+    network: str = SHARED_NETWORK
+    proof: str = ""
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """Where the ingress answers, each as HOST:PORT."""
+        return tuple(node if ":" in node else f"{node}:443" for node in (self.upstream, *self.replicas))
+
+    @property
+    def takes(self) -> frozenset[tuple[str, int]]:
+        """Every address and port of this machine that it is served on."""
+        return frozenset({*self.listen, *((one.address, one.port) for one in self.tunnels)})
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """The domains of which it has every host that is not given to another route by a longer one."""
+        return (self.domain, *self.aliases)
+
+    @property
+    def terminates(self) -> bool:
+        """Whether the edge holds a certificate for some of its hosts."""
+        return bool(self.aliases) or any(host.terminate for host in self.hosts)
+
+
+def load(folder: Path) -> tuple[Route, ...]:
+    """Every route in the edge's folder, oldest first. Raises SandboxError for a file that is not a route."""
+    routes = []
+    for path in sorted(folder.glob("routes/*.json")):
+        try:
+            routes.append(_read(json.loads(path.read_text(encoding="utf-8"))))
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise SandboxError(f"{path} is not a route", details=str(error), fix=f"rm {path}", id="route") from error
+    return tuple(sorted(routes, key=lambda route: (route.since, route.name)))
+
+
+def save(folder: Path, route: Route) -> None:
+    """Add or replace one sandbox's route."""
+    place = folder / "routes"
+    place.mkdir(parents=True, exist_ok=True)
+    files.write_atomic(place / f"{route.name}.json", json.dumps(asdict(route)).encode(), mode=READABLE)
+
+
+def remove(folder: Path, name: str) -> bool:
+    """Forget one sandbox's route; returns whether there was one."""
+    path = folder / "routes" / f"{name}.json"
+    known = path.exists()
+    path.unlink(missing_ok=True)
+    files.sweep(path)
+    return known
+
+
+def find(routes: Sequence[Route], name: str) -> Route | None:
+    """The route of one sandbox."""
+    return next((route for route in routes if route.name == name), None)
+
+
+def require_unclaimed(mine: Route, others: Sequence[Route]) -> None:
+    """Refuse a domain or host that another sandbox has: requests for it would go to either. Raises UsageError.
+
+    A domain may be part of another's, since the longer one takes precedence; a single host may not be in the domain
+    of another sandbox.
+    """
+    known = [mine, *(route for route in others if route.name != mine.name)]
+    for other in known[1:]:
+        both = [*(name for name in mine.domains if name in other.domains)]
+        both += [one.host for one in mine.hosts if one.host in {each.host for each in other.hosts}]
+        both += [one.host for one in mine.hosts if _holder(known, one.host) is other]
+        both += [one.host for one in other.hosts if _holder(known, one.host) is mine]
+        if both:
+            raise UsageError(
+                f"{both[0]} belongs to the sandbox '{other.name}'",
+                details=f"its domain is {other.domain}; two sandboxes cannot serve one name, and nothing was changed",
+                fix=f"give this sandbox another `domain` or host, or `sandbox down {other.name}`",
+                id="domain-taken",
+            )
+
+
+def _holder(known: Sequence[Route], host: str) -> Route | None:
+    """The route with the longest domain that has the host in it."""
+    fitting = [(len(name), route) for route in known for name in route.domains if f".{host}".endswith(f".{name}")]
+    return max(fitting, key=lambda one: one[0])[1] if fitting else None
+
+
+def _read(content: dict[str, Any]) -> Route:
+    listen = tuple((str(address), int(port)) for address, port in content.pop("listen"))
+    hosts = tuple(Host(**host) for host in content.pop("hosts", ()))
+    replicas, aliases = tuple(content.pop("replicas", ())), tuple(content.pop("aliases", ()))
+    tunnels = tuple(Tunnel(**tunnel) for tunnel in content.pop("tunnels", ()))
+    return Route(**content, listen=listen, replicas=replicas, hosts=hosts, aliases=aliases, tunnels=tunnels)

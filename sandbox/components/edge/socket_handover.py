@@ -1,0 +1,112 @@
+"""Listens on this machine's ports for the edge and hands it the sockets, so that no forwarder stands between.
+
+A second HAProxy, in the machine's own network, binds the ports and never accepts a connection. The edge takes over its
+listening sockets (management guide, `-x` and `expose-fd listeners`) and stays where it is: on the sandboxes' network,
+with the engine's DNS, without a capability. The engine's own forwarder, a process for each port, costs more than all
+that the edge does itself, and hides clients.
+
+The holder in turn takes over what the present edge listens on, if there is one: both have the same sockets always, also
+when the holder or the edge is replaced, and a client that connects meanwhile waits in a socket's queue.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from sandbox.components.edge.routes import READABLE
+from sandbox.engine import Bind, ContainerSpec
+from sandbox.engine.engine_info import Facts
+from sandbox.system import files
+
+FOLDER = "/etc/edge/sockets"
+LIVE = "/run/live"
+HANDED = "handed.sock"
+SERVED = "edge.sock"
+COMMAND = ("haproxy", "-W", "-db", "-f", f"{FOLDER}/holder.cfg", "-x", f"{LIVE}/{SERVED}")
+TAKEN_OVER = ("-x", f"{FOLDER}/{HANDED}")
+# Where the edge cannot take sockets over it must not listen in its own network, but end and be started again. More
+# than this would overlap the ports of outgoing connections, which the kernel refuses.
+SYSCTLS = {"net.ipv4.ip_unprivileged_port_start": "32768"}
+_BINDS = "binds.json"
+
+# The sockets are the edge's too, so they may neither be paused nor accept anybody here, from the first moment on. A
+# log forwarder takes `maxconn 0` by the word, where a frontend takes it for "no limit".
+_HEAD = f"""\
+global
+  log stdout format raw local0 notice
+  nbthread 1
+  maxconn 16
+  stats socket {FOLDER}/{HANDED} mode 660 level admin expose-fd listeners
+
+log-forward held
+  maxconn 0
+"""
+
+# What the edge's configuration says for the holder to find its sockets.
+EXPOSED = f"  stats socket {LIVE}/{SERVED} mode 660 level admin expose-fd listeners\n"
+
+
+def are_handed_over(facts: Facts) -> bool:
+    """Whether the engine's machine is this one, and containers of its network and ours can pass sockets."""
+    return facts.is_here and not facts.isolating
+
+
+def line(bind: Bind) -> str:
+    """The `bind` line of either side; a socket is only taken over by one that says the same."""
+    where = f"[{bind.address}]:{bind.port} v6only" if ":" in bind.address else f"{bind.address}:{bind.port}"
+    return f"  bind {where}\n"
+
+
+def held(folder: Path) -> tuple[Bind, ...]:
+    """What is held for the edge in `folder`; nothing where the engine forwards the ports."""
+    try:
+        return tuple(Bind(*each) for each in json.loads((folder / "sockets" / _BINDS).read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return ()
+
+
+def write(folder: Path, binds: Sequence[Bind], owner: tuple[int, int] | None) -> None:
+    """Write what the holder of `binds` reads; without any, forget those of before.
+
+    Both containers use the folders, of one group and as different users; they are in one that others cannot enter. The
+    edge cannot write what the holder reads.
+    """
+    place = folder / "sockets"
+    for each in (place, folder / "live"):
+        each.mkdir(mode=0o770, exist_ok=True)
+        each.chmod(0o770)
+        os.chown(each, *(owner or (os.getuid(), os.getgid())))
+    (place / "holder.lua").unlink(missing_ok=True)  # an earlier release's
+    (place / HANDED).unlink(missing_ok=True)
+    if not binds:
+        (place / _BINDS).unlink(missing_ok=True)
+        return
+    content = {
+        "holder.cfg": _HEAD + "".join(map(line, binds)),
+        _BINDS: json.dumps([(bind.address, bind.port) for bind in binds]),
+    }
+    for name, text in content.items():
+        files.write_atomic(place / name, text.encode(), mode=READABLE)
+
+
+def holder(name: str, image: str, folder: Path, user: str, labels: Mapping[str, str]) -> ContainerSpec:
+    """The container that holds them; `user` is the edge's, whose group the holder has.
+
+    It is root without any right of root's but to bind the lower ports, which only root gets from the engine.
+    """
+    return ContainerSpec(
+        name=name,
+        image=image,
+        command=COMMAND,
+        labels=labels,
+        network="host",
+        read_only_binds={folder / "live": LIVE},
+        binds={folder / "sockets": FOLDER},
+        user=f"0:{user.partition(':')[2]}",
+        capabilities=("NET_BIND_SERVICE",),
+        memory="64m",
+        processes=64,
+    )

@@ -1,0 +1,1 @@
+"""The ingress controller, its default backend, and the proof that hosts answer."""

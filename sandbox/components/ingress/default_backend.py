@@ -1,0 +1,56 @@
+"""The page that unknown hosts get: plain HTML, no scripts, listing the hosts that do exist."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sandbox.components.ingress import template
+from sandbox.names import SYSTEM_NAMESPACE
+
+_TITLE = "404: no such host in"
+
+
+def hosts_of(ingresses: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    """The host names of Ingress objects, sorted, each once; wildcards are not links and are left out."""
+    rules = (rule for one in ingresses for rule in (one.get("spec") or {}).get("rules") or ())
+    return tuple(sorted({rule["host"] for rule in rules if rule.get("host") and "*" not in rule["host"]}))
+
+
+def parts(name: str) -> Mapping[str, str]:
+    """The page of the sandbox `name` in pieces: head.html, then list.html with its items or none.html, then foot.html.
+
+    Where the list follows the cluster, page.sh puts them together; elsewhere `render` does.
+    """
+    filled = template.text("page.html").replace("${title}", _TITLE).replace("${name}", html.escape(name))
+    pieces = filled.split("<!--cut-->\n")
+    return dict(zip(("head.html", "list.html", "none.html", "foot.html"), pieces, strict=True))
+
+
+def suffix(port: int) -> str:
+    """What follows the host in a link when the sandbox is reached at `port` of this machine."""
+    return "" if port == 443 else f":{port}"
+
+
+def render(name: str, hosts: Iterable[str], *, port: int) -> str:
+    """The page for the sandbox `name`, whose hosts are reached at `port` of this machine."""
+    piece = parts(name)
+    links = "".join(
+        f'<li><a href="https://{html.escape(host)}{suffix(port)}/">{html.escape(host)}</a></li>\n'
+        for host in sorted(hosts)
+    )
+    known = piece["list.html"] + links + "</ul>\n" if links else piece["none.html"]
+    return piece["head.html"] + known + piece["foot.html"]
+
+
+def is_default(page: str) -> bool:
+    """Whether a page, or its beginning, is the one that unknown hosts get."""
+    return f"<title>{_TITLE}" in page
+
+
+def manifest(page: str) -> dict[str, Any]:
+    """The ConfigMap that the default backend serves the page from."""
+    data = {"404.html": page, "httpd.conf": "E404:/site/404.html\n"}
+    metadata = {"name": "default-backend", "namespace": SYSTEM_NAMESPACE}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}

@@ -1,0 +1,200 @@
+"""The proof that it all works: the sandbox's domain and every host of its Ingresses answered through the edge."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from sandbox.components.certificates.describe import Facts, describe
+from sandbox.components.certificates.inventory import LEAF, inventory
+from sandbox.components.certificates.keystore import Keystore
+from sandbox.components.certificates.secrets_step import TlsSecret
+from sandbox.components.edge import https_probe
+from sandbox.components.ingress import default_backend
+from sandbox.components.ingress.served_certificates import ServedCertificates
+from sandbox.engine import Bind
+from sandbox.kube.api import Cluster, Say
+from sandbox.names import SYSTEM_NAMESPACE, Names
+from sandbox.step import State, Status, Work
+from sandbox.system.wait import wait_until
+
+# Traefik and ingress-nginx watch their Secrets and take a second; cert-manager may take its time to issue. After a rest
+# all that the cluster says may be of before, and its pods yet to come.
+TIMEOUT = 180.0
+WIDTH = 8
+KNOWS_NONE = "\r\n\r\n404 page not found\n"
+# ingress-nginx takes a second or two to learn of an Ingress, and answers like for a host of nobody until then.
+NEWS = timedelta(seconds=10)
+
+
+@dataclass(frozen=True)
+class HttpsStep:
+    """Makes nothing; ready when clients are answered, the domain itself on every port with the present certificate.
+
+    That is the one in `secret`, a TLS Secret of the system namespace, and it must be vouched for by those in the file
+    `root`, by default the sandbox's own. With `namespace` nothing outside it is looked at, and the Secret is there.
+    The edge leads to as many nodes as there are `ways`, one after another, and each must have all of it. Whatever has
+    one of the `secrets`, and serves an earlier certificate than that holds now, is restarted.
+    """
+
+    names: Names
+    domain: str
+    binds: tuple[Bind, ...]
+    secret: str
+    needs: tuple[str, ...]
+    name: str = "https"
+    root: Path | None = None
+    namespace: str | None = None
+    ways: int = 1
+    secrets: tuple[TlsSecret, ...] = ()
+
+    @property
+    def title(self) -> str:
+        return f"HTTPS for *.{self.domain}"
+
+    def check(self) -> Status:
+        ingresses = self._ingresses()
+        hosts = self._hosts(ingresses)
+        trouble = self._stale() or self._unanswered(hosts, ingresses) or self._outdated(hosts, ingresses)
+        if trouble:
+            return Status(State.DRIFTED, trouble)
+        return Status(State.READY, f"{_counted(len(hosts))}, the domain with {self._wanted()}")
+
+    def apply(self, work: Work) -> None:
+        self.renew(work.say)
+        ingresses = self._ingresses()
+        hosts = self._hosts(ingresses)
+        wait_until(lambda: self._unanswered(hosts, ingresses), what=self.title, timeout=TIMEOUT, pause=0.1)
+
+    def undo(self) -> bool:
+        return False
+
+    def renew(self, say: Say) -> None:
+        """Return once the domain and all hosts serve their present certificates; restarts applications that do not.
+
+        Raises SandboxError.
+        """
+        self.wait_served()
+        ingresses = self._ingresses()
+        self._served(ingresses).renew(self._hosts(ingresses), say)
+
+    def wait_served(self) -> None:
+        """Return once every port serves the domain with the certificate that its Secret holds. Raises WaitTimeout."""
+        wait_until(self._stale, what=f"the certificate of {self.domain}", timeout=TIMEOUT, pause=0.2)
+
+    @property
+    def _home(self) -> str:
+        return self.namespace or SYSTEM_NAMESPACE
+
+    def _hosts(self, ingresses: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+        hosts = default_backend.hosts_of(ingresses)
+        return tuple(host for host in hosts if host == self.domain or host.endswith("." + self.domain))
+
+    def _ingresses(self) -> list[dict[str, Any]]:
+        return Cluster(self.names.kubeconfig).list("networking.k8s.io/v1", "Ingress", self.namespace)
+
+    def _wanted(self) -> Facts | None:
+        """The certificate that the ingress controller serves the domain with, if it is there."""
+        found = Cluster(self.names.kubeconfig).get("v1", "Secret", self.secret, self._home)
+        if found is None:
+            return None
+        return describe(base64.b64decode(found["data"]["tls.crt"]), now=datetime.now(UTC))
+
+    def _stale(self) -> str | None:
+        """Where the domain is not served with the present certificate, or None."""
+        wanted = self._wanted()
+        if wanted is None:
+            return f"the Secret {self._home}/{self.secret} is gone"
+        with ThreadPoolExecutor(WIDTH) as pool:
+            asked = [pool.submit(self._ask_domain, bind, wanted) for bind in self.binds for _ in range(self.ways)]
+            return next((trouble for trouble in (one.result() for one in asked) if trouble), None)
+
+    def _ask_domain(self, bind: Bind, wanted: Facts) -> str | None:
+        address = bind.asked_at
+        answer = https_probe.ask(
+            self.domain, address=address, port=bind.port, root=self.root or self.names.root_certificate
+        )
+        if answer.status is not None:
+            return self._difference(f"{address}:{bind.port}", answer.certificate, wanted)
+        # What is served is worth knowing above all when it is not trusted.
+        served = https_probe.ask(self.domain, address=address, port=bind.port, root=None).certificate
+        difference = served and self._difference(f"{address}:{bind.port}", served, wanted)
+        return difference or f"{address}:{bind.port}: {answer.trouble}"
+
+    def _difference(self, place: str, served_pem: str, wanted: Facts) -> str | None:
+        served = describe(served_pem.encode(), now=datetime.now(UTC))
+        if served.sha256 == wanted.sha256 or served.sha256 in self._own():
+            return None
+        return f"{place} serves the certificate {served}, not {wanted} of {self._home}/{self.secret}"
+
+    def _own(self) -> set[str]:
+        """The fingerprints of certificates made for the domain by name: an Ingress for it may be served with one."""
+        entries = inventory(Keystore(self.names.keys), now=datetime.now(UTC))
+        leaves = [entry.facts for entry in entries if entry.role == LEAF and entry.name not in ("default", "domain")]
+        return {facts.sha256 for facts in leaves if facts and self.domain in facts.hosts}
+
+    def _outdated(self, hosts: Sequence[str], ingresses: Sequence[Mapping[str, Any]]) -> str | None:
+        return next(map(str, self._served(ingresses).outdated(hosts)), None)
+
+    def _served(self, ingresses: Sequence[Mapping[str, Any]]) -> ServedCertificates:
+        bind = self.binds[0]
+        return ServedCertificates(
+            cluster=Cluster(self.names.kubeconfig),
+            keystore=Keystore(self.names.keys),
+            secrets=self.secrets,
+            ingresses=ingresses,
+            ask=lambda host, root: https_probe.ask(host, address=bind.asked_at, port=bind.port, root=root),
+            ways=self.ways,
+        )
+
+    def _unanswered(self, hosts: tuple[str, ...], ingresses: Sequence[Mapping[str, Any]]) -> str | None:
+        """What one of them answers amiss, or None; all are asked at once, for there may be many."""
+        nobodys = self._nobodys(ingresses)
+        with ThreadPoolExecutor(WIDTH) as pool:
+            asked = [pool.submit(self._ask, host, nobodys) for host in hosts for _ in range(self.ways)]
+            if self.namespace is None and self.domain not in hosts:
+                asked += [pool.submit(self._ask_nobody) for _ in range(self.ways)]
+            return next((trouble for trouble in (one.result() for one in asked) if trouble), None)
+
+    def _ask_nobody(self) -> str | None:
+        """Traefik that has just started says so to every host; once it knows its hosts, that of nobody has our page."""
+        bind = self.binds[0]
+        answer = https_probe.ask(self.domain, address=bind.asked_at, port=bind.port, root=None)
+        knows_none = answer.status == 404 and answer.page.endswith(KNOWS_NONE)
+        return f"{self.domain}: the ingress controller knows no host yet" if knows_none else None
+
+    def _nobodys(self, ingresses: Sequence[Mapping[str, Any]]) -> str | None:
+        """The page that hosts of nobody get, a bare 404, as long as an Ingress may be news to the controller."""
+        newest = max((_changed(one.get("metadata") or {}) for one in ingresses), default="")
+        if not newest or datetime.now(UTC) - datetime.fromisoformat(newest) > NEWS:
+            return None
+        bind = self.binds[0]
+        answer = https_probe.ask(f"nobody.{self.domain}", address=bind.asked_at, port=bind.port, root=None)
+        return _body(answer) if answer.status == 404 else None
+
+    def _ask(self, host: str, nobodys: str | None) -> str | None:
+        bind = self.binds[0]
+        answer = https_probe.ask(host, address=bind.asked_at, port=bind.port, root=None)
+        if answer.status is None or answer.status in https_probe.UNSERVED or default_backend.is_default(answer.page):
+            return f"{host}: {answer.trouble or answer.status}"
+        if answer.status == 404 and _body(answer) == nobodys:
+            return f"{host}: the ingress controller does not know it yet"
+        return None
+
+
+def _changed(metadata: Mapping[str, Any]) -> str:
+    """When an object was last changed (RFC 3339 in UTC, which sorts); empty where it does not say."""
+    return max((one.get("time") or "" for one in metadata.get("managedFields") or ()), default="")
+
+
+def _body(answer: https_probe.Answer) -> str:
+    return answer.page.partition("\r\n\r\n")[2]
+
+
+def _counted(hosts: int) -> str:
+    return "1 host answers" if hosts == 1 else f"{hosts} hosts answer"

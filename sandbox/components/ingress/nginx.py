@@ -1,0 +1,42 @@
+"""ingress-nginx as the ingress controller, for whoever must have the very program that production still runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sandbox.components.ingress import default_backend, template
+from sandbox.components.ingress.controller import Manifest
+
+# Its last release, of 2026-03-19.
+IMAGE = (
+    "registry.k8s.io/ingress-nginx/controller:v1.15.1"
+    "@sha256:594ceea76b01c592858f803f9ff4d2cb40542cae2060410b2c95f75907d659e1"
+)
+
+
+@dataclass(frozen=True)
+class Nginx:
+    """ingress-nginx, and a default backend with a page that says which hosts there were at the last `up`.
+
+    `busybox` is an image, `sandbox` the sandbox's name, `port` where this machine reaches it.
+    """
+
+    busybox: str
+    sandbox: str
+    port: int
+
+    @property
+    def title(self) -> str:
+        return "Ingress controller ingress-nginx"
+
+    @property
+    def promises(self) -> str:
+        return "archived in March 2026, no security fixes since: move to `controller: traefik`, which reads the same"
+
+    def groundwork(self) -> Sequence[Manifest]:
+        return [default_backend.manifest(default_backend.render(self.sandbox, (), port=self.port))]
+
+    def manifests(self, *, trusted: str) -> Sequence[Manifest]:
+        backend = template.objects("default-backend.yaml", busybox=self.busybox)
+        return [*backend, *template.objects("nginx.yaml", nginx=IMAGE, trusted=trusted)]

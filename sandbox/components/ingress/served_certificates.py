@@ -1,0 +1,223 @@
+"""Which hosts still serve an earlier certificate of the sandbox, and the restart of what serves it.
+
+A Secret that changes reaches the files of a pod, and an application that does not read them again goes on serving what
+it read at its start: an old root's certificate, which no client of the new root accepts, or one that will expire.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sandbox.components.certificates.describe import Facts, describe
+from sandbox.components.certificates.keystore import Keystore
+from sandbox.components.certificates.secrets_step import TlsSecret
+from sandbox.components.certificates.subject_names import parse_address
+from sandbox.components.cluster import refresh_configmaps
+from sandbox.components.edge.https_probe import Answer
+from sandbox.errors import SandboxError
+from sandbox.kube.api import Cluster, Manifest, Say, title
+from sandbox.kube.deletion import is_leaving
+from sandbox.kube.readiness import wait_ready
+from sandbox.names import EDGE_LEAF
+from sandbox.system.wait import WaitTimeout, wait_until
+
+# What a workload's pods were last restarted for; set by a manager of its own, so that applying the workload keeps it.
+ANNOTATION = "sandbox.dev/certificate"
+MANAGER = "sandbox-certificates"
+KINDS = ("Deployment", "StatefulSet", "DaemonSet")
+# An application that reads its files again does so within seconds once the kubelet has written them.
+PATIENCE = 15.0
+TIMEOUT = 180.0
+WIDTH = 8
+MAX_PODS = 10
+
+Ask = Callable[[str, Path | None], Answer]
+
+
+@dataclass(frozen=True)
+class Current:
+    """A Secret of the sandbox with the certificate that it holds now."""
+
+    secret: TlsSecret
+    facts: Facts
+
+    def covers(self, host: str) -> bool:
+        """Whether the certificate is for the host."""
+        _, _, parent = host.partition(".")
+        return host in self.facts.hosts or f"*.{parent}" in self.facts.hosts
+
+
+@dataclass(frozen=True)
+class Outdated:
+    """A host that serves an earlier certificate; `workloads` are those that may, with the Secret they have it from."""
+
+    host: str
+    served: Facts
+    wanted: Current | None
+    workloads: tuple[Manifest, ...]
+
+    def __str__(self) -> str:
+        place = f", not {self.wanted.facts} of {_place(self.wanted.secret)}" if self.wanted else ""
+        return f"{self.host} still serves the certificate {self.served}{place}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServedCertificates:
+    """The hosts of one sandbox against the certificates in `secrets` and of its edge.
+
+    `ask` requests a host through the edge, trusting the root in a file, or anything. Each is asked for every one of
+    the `ways` of the edge, and for every pod that may answer.
+    """
+
+    cluster: Cluster
+    keystore: Keystore
+    secrets: tuple[TlsSecret, ...]
+    ingresses: Sequence[Mapping[str, Any]]
+    ask: Ask
+    ways: int
+
+    def outdated(self, hosts: Sequence[str]) -> list[Outdated]:
+        """Those of `hosts`, and of the hosts that the certificates name, that serve an earlier certificate of ours."""
+        current = list(self._current())
+        edge = self._of_edge()
+        named = {host for one in current if _is_of_application(one.secret) for host in one.secret.hosts}
+        named |= set(edge.hosts if edge else ())
+        asked = sorted(set(hosts) | {one for one in named if "*" not in one and parse_address(one) is None})
+        known = {one.facts.sha256 for one in current} | ({edge.sha256} if edge else set())
+        with ThreadPoolExecutor(WIDTH) as pool:
+            return [one for one in pool.map(lambda host: self._judge(host, current, known), asked) if one]
+
+    def renew(self, hosts: Sequence[str], say: Say) -> None:
+        """Return once all of them serve what they should. What does not in time by itself is restarted, and only that.
+
+        Raises SandboxError for a host that nothing of the cluster can be restarted for.
+        """
+        found = self.outdated(hosts)
+        if not found:
+            return
+        for one in found:
+            for workload in one.workloads:
+                self._refresh(workload, one)
+        try:
+            wait_until(lambda: _told(self.outdated(hosts)), what="the certificates", timeout=PATIENCE)
+        except WaitTimeout:
+            found = self.outdated(hosts)
+            for one in found:
+                self._restart(one, say)
+            left = [one for one in found if not one.workloads]
+            if left:
+                raise SandboxError(
+                    str(left[0]),
+                    details="no Deployment, StatefulSet or DaemonSet has a Secret of the sandbox's for it",
+                    fix=f"restart what serves {left[0].host}, then sandbox up",
+                    id="old-certificate",
+                ) from None
+            wait_until(lambda: _told(self.outdated(hosts)), what="the certificates", timeout=TIMEOUT)
+
+    def _judge(self, host: str, current: Sequence[Current], known: set[str]) -> Outdated | None:
+        wanted = next((one for one in current if _is_of_application(one.secret) and one.covers(host)), None)
+        workloads = tuple(self._workloads(host, wanted)) if wanted else ()
+        for _ in range(self.ways * min(MAX_PODS, max(1, sum(map(_replicas, workloads))))):
+            served = self.ask(host, None).certificate
+            facts = describe(served.encode(), now=datetime.now(UTC)) if served else None
+            if facts is None or facts.sha256 in known or not facts.is_of_sandbox:
+                continue
+            if workloads or self.ask(host, self.keystore.root.cert).certificate == "":
+                return Outdated(host, facts, wanted, workloads)
+        return None
+
+    def _current(self) -> Iterator[Current]:
+        for one in self.secrets:
+            found = self.cluster.get("v1", "Secret", one.secret, one.namespace)
+            chain = base64.b64decode(((found or {}).get("data") or {}).get("tls.crt", ""))
+            if chain:
+                yield Current(one, describe(chain, now=datetime.now(UTC)))
+
+    def _of_edge(self) -> Facts | None:
+        files = self.keystore.leaf_files(EDGE_LEAF)
+        return describe(files.read().cert_pem, now=datetime.now(UTC)) if files.has_cert else None
+
+    def _workloads(self, host: str, wanted: Current) -> Iterator[Manifest]:
+        """Those whose pods have the Secret; where an Ingress says which Service the host has, only the Service's."""
+        namespace, name = wanted.secret.namespace, wanted.secret.secret
+        lists = (self.cluster.list("apps/v1", kind, namespace) for kind in KINDS)
+        users = [one for found in lists for one in found if not is_leaving(one) and name in set(_secrets_of(one))]
+        selectors = list(self._selectors(host, namespace)) if len(users) > 1 else []
+        behind = [one for one in users if any(selector.items() <= _labels(one).items() for selector in selectors)]
+        return iter(behind or users)
+
+    def _selectors(self, host: str, namespace: str) -> Iterator[Mapping[str, str]]:
+        for ingress in self.ingresses:
+            rules = (ingress.get("spec") or {}).get("rules") or ()
+            paths = [path for rule in rules if rule.get("host") == host for path in _paths(rule)]
+            services = {str(((path.get("backend") or {}).get("service") or {}).get("name", "")) for path in paths}
+            for service in services - {""} if ingress["metadata"].get("namespace") == namespace else ():
+                found = self.cluster.get("v1", "Service", service, namespace) or {}
+                selector = (found.get("spec") or {}).get("selector")
+                if selector:
+                    yield selector
+
+    def _refresh(self, workload: Manifest, one: Outdated) -> None:
+        """Have kubelets write the Secret's new content into its pods now, and not within a minute."""
+        labels = workload["spec"]["selector"].get("matchLabels") or {}
+        selector = ",".join(f"{key}={value}" for key, value in labels.items())
+        if selector:
+            refresh_configmaps.look_again(
+                self.cluster, workload["metadata"]["namespace"], _mark(one), selector=selector
+            )
+
+    def _restart(self, one: Outdated, say: Say) -> None:
+        for workload in one.workloads:
+            say(f"restarting {title(workload)}: {one}")
+            self.cluster.annotate_pods(workload, {ANNOTATION: _mark(one)}, manager=MANAGER)
+        wait_ready(self.cluster, one.workloads, timeout=TIMEOUT)
+
+
+def _told(found: Sequence[Outdated]) -> str | None:
+    return "\n".join(map(str, found)) or None
+
+
+def _mark(one: Outdated) -> str:
+    return one.wanted.facts.sha256.replace(":", "").lower()[:16] if one.wanted else ""
+
+
+def _place(secret: TlsSecret) -> str:
+    return f"{secret.namespace}/{secret.secret}"
+
+
+def _is_of_application(secret: TlsSecret) -> bool:
+    """Whether an application may have the Secret; the controller, which watches its own, has the others."""
+    return secret.leaf not in ("default", "domain")
+
+
+def _replicas(workload: Manifest) -> int:
+    status = workload.get("status") or {}
+    return int(status.get("readyReplicas") or status.get("numberReady") or 0)
+
+
+def _labels(workload: Manifest) -> Mapping[str, str]:
+    return workload["spec"]["template"]["metadata"].get("labels") or {}
+
+
+def _paths(rule: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    return (rule.get("http") or {}).get("paths") or ()
+
+
+def _secrets_of(workload: Manifest) -> Iterator[str]:
+    """The names of the Secrets that a workload's pods have as files or variables."""
+    spec = workload["spec"]["template"]["spec"]
+    for volume in spec.get("volumes") or ():
+        yield (volume.get("secret") or {}).get("secretName", "")
+        for source in (volume.get("projected") or {}).get("sources") or ():
+            yield (source.get("secret") or {}).get("name", "")
+    for container in (*(spec.get("initContainers") or ()), *(spec.get("containers") or ())):
+        for variables in container.get("envFrom") or ():
+            yield (variables.get("secretRef") or {}).get("name", "")
+        for variable in container.get("env") or ():
+            yield ((variable.get("valueFrom") or {}).get("secretKeyRef") or {}).get("name", "")

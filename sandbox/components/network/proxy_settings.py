@@ -1,0 +1,50 @@
+"""The proxy through which this machine's programs reach the outside, as far as containers could use it too."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from sandbox.config.schema.values import is_loopback, proxy_host
+
+NAMES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+BOTH_CASES = (*NAMES, *map(str.lower, NAMES))
+
+
+@dataclass(frozen=True)
+class Proxies:
+    """URLs, empty for none, which may hold a password; `direct` is what is reached without."""
+
+    http: str = field(default="", repr=False)
+    https: str = field(default="", repr=False)
+    direct: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.http or self.https)
+
+    def __str__(self) -> str:
+        """The hosts, without accounts."""
+        parts = [urlsplit(url) for url in dict.fromkeys((self.http, self.https)) if url]
+        return ", ".join(f"{one.scheme}://{one.netloc.rpartition('@')[2]}" for one in parts) or "none"
+
+    def variables(self, direct: Iterable[str]) -> dict[str, str]:
+        """The environment of a program that is to use them, but not for `direct`; empty without a proxy."""
+        if not self:
+            return {}
+        spared = ",".join(dict.fromkeys((*direct, *self.direct)))
+        values = zip(NAMES, (self.http, self.https, spared), strict=True)
+        return {name: value for name, value in values if value}
+
+
+def of_environment(environment: Mapping[str, str] = os.environ) -> Proxies:
+    """The proxies that the environment names (the lower-case variable counts first), but those on a loopback."""
+    http, https, spared = (environment.get(name.lower()) or environment.get(name, "") for name in NAMES)
+    direct = tuple(word.strip() for word in spared.split(",") if word.strip())
+    return Proxies(http if _usable(http) else "", https if _usable(https) else "", direct)
+
+
+def _usable(url: str) -> bool:
+    host = proxy_host(url)
+    return bool(host) and not is_loopback(host)

@@ -1,0 +1,143 @@
+"""The Docker network of a sandbox: no other sandbox is on it, and its labels claim the name on this engine."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+from sandbox.engine import Engine, EngineError, Network, labelled
+from sandbox.errors import SandboxError
+from sandbox.names import LABEL, Names
+from sandbox.step import State, Status, Work
+from sandbox.system import files
+
+# What the engine says when it has no address range left (moby: ipamutils, ipams/defaultipam).
+EXHAUSTED = ("all predefined address pools", "non-overlapping IPv4 address pool")
+
+
+class NoSubnet(SandboxError):
+    """The engine has no address range left for another network."""
+
+    id = "no-subnet"
+
+
+@dataclass(frozen=True)
+class NetworkStep:
+    """The network of nodes, registry and mirrors, made first and removed last; the edge joins it.
+
+    With `ipv6` it has addresses of both kinds. The one that sandboxes of earlier releases share stays as long as any
+    is on it.
+    """
+
+    engine: Engine
+    names: Names
+    ipv6: bool = False
+    name: str = "network"
+    needs: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        return f"Network {self.names.network}"
+
+    def check(self) -> Status:
+        network = self._find()
+        if network is None:
+            return Status(State.ABSENT)
+        if self.engine.spare_networks(self.names.network):
+            return Status(State.DRIFTED, "there are several of this name")
+        if self._lacks_ipv6(network):
+            return Status(State.DRIFTED, "it has no IPv6")
+        return Status(State.READY, ", ".join(filter(None, (network.subnet, network.subnet6))))
+
+    def apply(self, work: Work) -> None:
+        with self._alone():
+            labelled.require(self.engine, self.names)
+            network = self._find()
+            if network and self._lacks_ipv6(network):
+                self._replace(network)
+            elif network is None:
+                self._create()
+            self._settle()
+
+    def undo(self) -> bool:
+        with self._alone():
+            return self._remove()
+
+    def _find(self) -> Network | None:
+        return self.engine.network(self.names.network)
+
+    def _create(self) -> None:
+        labels = self.names.home.labels if self.names.shared else self.names.labels
+        try:
+            self.engine.create_network(
+                self.names.network, labels, subnet6=subnet6(self.names.network) if self.ipv6 else ""
+            )
+        except EngineError as error:
+            if not any(one in error.details for one in EXHAUSTED):
+                raise
+            raise NoSubnet(
+                f"the engine has no address range left for the network {self.names.network}",
+                details=error.details,
+                fix="remove networks that nothing uses (`docker network ls`, `docker network prune`), or add ranges: "
+                '"default-address-pools" in /etc/docker/daemon.json',
+            ) from error
+
+    def _settle(self) -> None:
+        """Leave one network of the name; of two users who made one at the same moment, the first has the name."""
+        spares = self.engine.spare_networks(self.names.network)
+        first = self._find()
+        for spare in spares:
+            if labelled.is_ours(spare, self.names.home):
+                self.engine.remove_network(spare.id)
+        if spares and first and LABEL in first.labels and not labelled.is_ours(first, self.names.home):
+            raise labelled.taken(self.names, f"the network {self.names.network}", first.labels)
+
+    def _lacks_ipv6(self, network: Network) -> bool:
+        return self.ipv6 and not network.subnet6
+
+    def _replace(self, network: Network) -> None:
+        """Recreate the network, which only one without containers can be."""
+        if not self._remove():
+            raise SandboxError(
+                f"the network {network.name} has no IPv6, and cannot be recreated while it is in use",
+                details=f"by {', '.join(sorted(network.members)) or 'containers that are stopped'}",
+                fix=f"sandbox down {self.names.name}, then run the same command again",
+            )
+        self._create()
+
+    def _alone(self) -> AbstractContextManager[None]:
+        """Commands may run at the same moment, and the engine would make a network for each."""
+        files.make_private_dir(self.names.home.networks)
+        return files.exclusive(self.names.home.networks)
+
+    def _remove(self) -> bool:
+        network = self._find()
+        if network is None or network.members:
+            return False
+        if not (is_free(self.engine, network) if self.names.shared else self._is_unused(network)):
+            return False
+        for spare in self.engine.spare_networks(network.name):
+            if labelled.is_ours(spare, self.names.home):
+                self.engine.remove_network(spare.id)
+        self.engine.remove_network(network.id)
+        return True
+
+    def _is_unused(self, network: Network) -> bool:
+        """A stopped container is no member, and could never be started again."""
+        if not labelled.is_ours(network, self.names.home):
+            return False
+        node = self.engine.container(self.names.node)
+        there = (*labelled.containers(self.engine, self.names.home), *((node,) if node else ()))
+        return not any(network.name in one.attached for one in there)
+
+
+def is_free(engine: Engine, network: Network) -> bool:
+    """Whether nothing of any user is on the network that sandboxes shared; it has no owner."""
+    return LABEL in network.labels and not any(network.name in one.attached for one in engine.containers(LABEL))
+
+
+def subnet6(network: str) -> str:
+    """A range of unique local addresses for the network (RFC 4193, section 3.2), the same at every `up`."""
+    digits = hashlib.sha256(network.encode()).hexdigest()
+    return f"fd{digits[:2]}:{digits[2:6]}:{digits[6:10]}:{digits[10:14]}::/64"

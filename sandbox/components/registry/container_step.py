@@ -1,0 +1,193 @@
+"""The private image registry: plain HTTP, reachable from this machine and from the nodes only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from sandbox.engine import Bind, Container, ContainerSpec, Engine, container_copy, container_folder, labelled
+from sandbox.errors import SandboxError
+from sandbox.names import REGISTRY_PORT, Names
+from sandbox.oci import digest as digests
+from sandbox.oci.client import Client
+from sandbox.oci.oci_errors import RegistryError
+from sandbox.step import State, Status, Work
+from sandbox.system.wait import wait_until
+
+PROGRAM = "registry"
+CONFIG_FILE = "/etc/distribution/config.yml"
+COMMAND = (PROGRAM, "serve", CONFIG_FILE)
+DATA = "/var/lib/registry"
+CONFIG = {
+    "REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY": DATA,
+    "REGISTRY_STORAGE_DELETE_ENABLED": "true",
+    "REGISTRY_HTTP_ADDR": f":{REGISTRY_PORT}",
+    "REGISTRY_LOG_LEVEL": "warn",
+    # Layers that are only elsewhere (OCI image-spec, descriptor.md, `urls`) are refused by HTTP 500 without this.
+    "REGISTRY_VALIDATION_MANIFESTS_URLS_ALLOW": '["^https?://"]',
+    "OTEL_TRACES_EXPORTER": "none",
+}
+BLOBS = f"{DATA}/docker/registry/v2/blobs"
+QUARANTINE = f"{DATA}/quarantine"
+_PUT_ASIDE = """
+set -e
+busybox mkdir -p PLACE
+for blob in BLOBS; do
+  busybox rm -rf "PLACE/${blob##*/}"
+  [ ! -e "$blob" ] || busybox mv "$blob" PLACE/
+done
+"""
+READ_ONLY = {"REGISTRY_STORAGE_MAINTENANCE_READONLY": "{enabled: true}"}
+# Where its data is and whether it takes pushes: what the engine does not tell of a container otherwise.
+SETUP = "dev.sandbox.registry"
+SETTINGS = "dev.sandbox.registry-settings"
+_SETTINGS = digests.of(json.dumps(CONFIG).encode())
+
+
+@dataclass(frozen=True)
+class RegistryStep:
+    """CNCF distribution in a container; its data is a volume that outlives `down` unless it purges.
+
+    With `storage` the data is in that folder instead, which is the user's and never removed.
+    """
+
+    engine: Engine
+    names: Names
+    image: str
+    port: int
+    purge: bool
+    storage: Path | None = None
+    name: str = "registry"
+    needs: tuple[str, ...] = ("images", "network")
+
+    @property
+    def title(self) -> str:
+        return f"Registry localhost:{self.port}"
+
+    def check(self) -> Status:
+        container = self.engine.container(self.names.registry)
+        if container is None:
+            return Status(State.ABSENT)
+        reason = self._drift(container)
+        if reason:
+            return Status(State.DRIFTED, reason)
+        try:
+            with Client(self.url) as client:
+                client.ping()
+        except RegistryError as error:
+            return Status(State.DRIFTED, error.brief)
+        return Status(State.READY, self.names.registry)
+
+    def apply(self, work: Work) -> None:
+        self._serve({})
+
+    def stop(self) -> bool:
+        container = self.engine.container(self.names.registry)
+        if container is None or not container.running:
+            return False
+        self.engine.stop(container.name)
+        return True
+
+    def undo(self) -> bool:
+        removed = labelled.remove(self.engine, self.names.registry, self.names.home)
+        return (self.purge and labelled.remove_volume(self.engine, self.names.volume, self.names.home)) or removed
+
+    @property
+    def url(self) -> str:
+        """Where it answers on this machine."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def garbage(self) -> str:
+        """What `collect` would delete, in the registry's own words. Raises SandboxError."""
+        return self._collect("--dry-run")
+
+    def collect(self) -> str:
+        """Delete what no tag names, in the registry's own words what; until it is done nothing can be pushed.
+
+        It ends with a restart, for a registry claims from its cache to have what was collected. One that is killed
+        meanwhile stays without pushes until the next `up`. Raises SandboxError.
+        """
+        self._serve(READ_ONLY)
+        try:
+            return self._collect()
+        finally:
+            self._serve({})
+
+    def quarantine(self, damaged: Iterable[str], busybox: str) -> None:
+        """Put blobs aside, by a container of the image `busybox`: what it has, the registry takes from nobody anew.
+
+        It ends with a restart, for a registry claims from its cache to have what it lost. Raises SandboxError.
+        """
+        names = (digest.split(":") for digest in damaged)
+        blobs = " ".join(f"{BLOBS}/{algorithm}/{one[:2]}/{one}" for algorithm, one in names)
+        script = _PUT_ASIDE.replace("BLOBS", blobs).replace("PLACE", QUARANTINE)
+        place = {DATA: str(self.storage or self.names.volume)}
+        name = f"{self.names.registry}-mending"
+        status, output = container_copy.run_script(
+            self.engine, busybox, script, name=name, volumes=place, labels=self.names.labels
+        )
+        if status != 0:
+            raise SandboxError("the registry's damaged blobs could not be put aside", details=output)
+        self._serve({})
+
+    def _collect(self, *options: str) -> str:
+        argv = [PROGRAM, "garbage-collect", "--delete-untagged", *options, CONFIG_FILE]
+        status, output = self.engine.execute(self.names.registry, argv)
+        if status != 0:
+            said = "\n".join(output.splitlines()[-10:])
+            raise SandboxError("the registry could not collect its garbage", details=said, fix="sandbox up")
+        return output
+
+    def _serve(self, more: Mapping[str, str]) -> None:
+        """Start the container anew over the same data, with `more` settings, and wait until it answers."""
+        labelled.make_room(self.engine, self.names.registry, self.names.home)
+        if self.storage is None:
+            self.engine.create_volume(self.names.volume, self.names.labels)
+        self.engine.run(
+            ContainerSpec(
+                name=self.names.registry,
+                image=self.image,
+                command=COMMAND,
+                labels={**self.names.labels, SETUP: self._setup(more), SETTINGS: _SETTINGS},
+                network=self.names.network,
+                publish={REGISTRY_PORT: self._binds},
+                environment={**CONFIG, **more},
+                volumes={str(self.storage or self.names.volume): DATA},
+                user=container_folder.owner(self.engine, self.storage) if self.storage else None,
+            )
+        )
+        wait_until(self._silence, what=self.title, timeout=20, pause=0.05)
+
+    def _setup(self, more: Mapping[str, str]) -> str:
+        return f"{self.storage or self.names.volume}{', read-only' if more else ''}"
+
+    @property
+    def _binds(self) -> tuple[Bind, ...]:
+        return (Bind("127.0.0.1", self.port),)
+
+    def _drift(self, container: Container) -> str | None:
+        if not container.running:
+            return "stopped"
+        if container.image != self.engine.image_id(self.image):
+            return "runs another image"
+        if container.published.get(REGISTRY_PORT) != frozenset(self._binds):
+            return f"is not published on 127.0.0.1:{self.port}"
+        if self.names.network not in container.addresses:
+            return f"is not on the network {self.names.network}"
+        setup = container.labels.get(SETUP, "another place")
+        if setup != self._setup({}):
+            return f"has its data in {setup}"
+        return None if container.labels.get(SETTINGS) == _SETTINGS else "has other settings"
+
+    def _silence(self) -> str | None:
+        container = self.engine.container(self.names.registry)
+        if container is None or not container.running:
+            raise SandboxError("the registry stopped", details=self.engine.logs(self.names.registry), id="stopped")
+        try:
+            with Client(self.url) as client:
+                client.ping()
+        except RegistryError as error:
+            return error.brief
+        return None

@@ -1,0 +1,84 @@
+"""Where the registry is, seen from this machine, from nodes and from pods; the sandbox's own or somebody else's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sandbox.components.cluster.containerd_hosts import SERVICE
+from sandbox.engine import Container, Engine
+from sandbox.errors import SandboxError
+from sandbox.names import REGISTRY_PORT, SYSTEM_NAMESPACE, Names
+from sandbox.oci import address
+
+
+@dataclass(frozen=True)
+class Reach:
+    """A registry's ways in.
+
+    `names` are those that images may have on nodes, the host's own first; `endpoint` is where nodes go for each of
+    them, as a URL; `pods` is its `HOST:PORT` for pods. `address` is what the Service for pods leads to, None when
+    pods need none.
+    """
+
+    names: tuple[str, ...]
+    endpoint: str
+    pods: str
+    address: str | None
+
+    @property
+    def runtime(self) -> str:
+        """Its `HOST:PORT` for nodes."""
+        return self.endpoint.partition("://")[2]
+
+    @property
+    def port(self) -> int:
+        """Its port for nodes."""
+        return address.parse(self.endpoint).port
+
+
+def own(engine: Engine, network: str, names: Names, port: int) -> Reach:
+    """The sandbox's own registry, seen from `network`. Raises SandboxError while it has no address there."""
+    container = engine.container(names.registry)
+    if container is None or network not in container.addresses:
+        raise SandboxError(f"the registry has no address on the network {network}", fix="sandbox up")
+    return _beside(container, network, REGISTRY_PORT, f"localhost:{port}")
+
+
+def external(engine: Engine, network: str, where: str) -> Reach:
+    """A registry of somebody else at `where`, `HOST[:PORT]` or such a URL, seen from `network`.
+
+    On a loopback address nodes would look for it in themselves, so they go to the container that publishes its port.
+    Raises SandboxError when nodes find no way.
+    """
+    there, name = address.parse(where), where.rpartition("://")[2]
+    if not there.is_loopback:
+        return Reach((name,), f"{there.scheme}://{name}", name, None)
+    publisher = engine.publisher(there.port)
+    container = engine.container(publisher) if publisher else None
+    if container is None:
+        found = engine.network(network)
+        raise SandboxError(
+            f"nodes cannot reach the registry {where}",
+            details="it listens on this machine's loopback, and no container publishes that port",
+            fix=f"let it listen on an address of this machine that the network {network} "
+            f"({found.subnet if found else 'made by `up`'}) reaches, and write that one: registry: "
+            f"{{external: 'http://ADDRESS:{there.port}'}}",
+        )
+    if network not in container.addresses:
+        raise SandboxError(
+            f"nodes cannot reach the registry {where}",
+            details=f"its container {container.name} is not on the network {network}",
+            fix=f"docker network connect {network} {container.name}",
+        )
+    return _beside(container, network, _inner(container, there.port), name)
+
+
+def _beside(container: Container, network: str, port: int, name: str) -> Reach:
+    """A registry in a container on the nodes' network, which this machine knows as `name`."""
+    there = f"{container.name}:{port}"
+    pods = f"{SERVICE}.{SYSTEM_NAMESPACE}.svc.cluster.local:{port}"
+    return Reach((name, there, pods), f"http://{there}", pods, container.addresses[network])
+
+
+def _inner(container: Container, port: int) -> int:
+    return next(inner for inner, binds in container.published.items() if any(bind.port == port for bind in binds))

@@ -1,0 +1,160 @@
+"""Caches of upstream registries beside the cluster, so that an image crosses the network once and not at every `up`."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from sandbox.components.registry.container_step import COMMAND, CONFIG_FILE, DATA
+from sandbox.engine import Container, ContainerSpec, Engine, container_folder, labelled
+from sandbox.images import mirror_settings
+from sandbox.names import REGISTRY_PORT, Names
+from sandbox.oci import upstream
+from sandbox.oci.credential import Credential, CredentialsUnusable, Keychain
+from sandbox.oci.upstream import Upstream
+from sandbox.step import State, Status, Work
+from sandbox.system import files
+
+MIRROR = "dev.sandbox.mirror"
+CRASHED = "main.main()"  # the end of what a Go program writes that gives up
+
+
+@dataclass(frozen=True)
+class MirrorsStep:
+    """One pull-through cache for each upstream; its data outlives `down` unless it purges.
+
+    A cache answers every pod of the sandbox without an account. It signs in only with one of `lent`, which every pod
+    may pull with anyway; `keychain` has the user's own and tells why an upstream is asked without one. The account is
+    in a file that only the user can read, and in nothing else.
+    """
+
+    engine: Engine
+    names: Names
+    image: str
+    upstreams: tuple[str, ...]
+    keychain: Keychain | None
+    lent: Keychain | None
+    purge: bool
+    name: str = "mirrors"
+    needs: tuple[str, ...] = ("images", "network")
+
+    @property
+    def title(self) -> str:
+        return f"Mirrors of {', '.join(one.name for one in self._upstreams) or 'no registry any more'}"
+
+    def check(self) -> Status:
+        left = [one.name for one in self._leftovers()]
+        if left:
+            return Status(State.DRIFTED, f"the spec has no {', '.join(left)}")
+        notes = []
+        for one in self._upstreams:
+            container = self.engine.container(self.names.mirror(one.name))
+            if container is None:
+                return Status(State.ABSENT, f"{one.name} has none")
+            account = self._account(one)
+            reason = self._drift(one, account, container)
+            if reason:
+                return Status(State.DRIFTED, f"{one.name}: {reason}")
+            notes.append(f"{one.name} {self._note(one, account, container)}")
+        return Status(State.READY, "; ".join(notes))
+
+    def apply(self, work: Work) -> None:
+        for left in self._leftovers():
+            self.engine.remove_container(left.name)
+        for one in self._upstreams:
+            account = self._account(one)
+            container = self.engine.container(self.names.mirror(one.name))
+            if container is None or self._drift(one, account, container):
+                self._start(one, account)
+
+    def stop(self) -> bool:
+        running = [one.name for one in self._containers() if one.running]
+        for name in running:
+            self.engine.stop(name)
+        return bool(running)
+
+    def undo(self) -> bool:
+        removed = [self.engine.remove_container(one.name) for one in self._containers()]
+        if self.purge and self.names.mirrors.exists():
+            shutil.rmtree(self.names.mirrors)
+            removed.append(True)
+        return any(removed)
+
+    @property
+    def _upstreams(self) -> tuple[Upstream, ...]:
+        return tuple(map(upstream.parse, self.upstreams))
+
+    def _containers(self) -> Iterator[Container]:
+        found = labelled.containers(self.engine, self.names.home, self.names.name)
+        return (one for one in found if MIRROR in one.labels)
+
+    def _leftovers(self) -> list[Container]:
+        """The caches of upstreams that the spec names no more."""
+        wanted = {self.names.mirror(one.name) for one in self._upstreams}
+        return [one for one in self._containers() if one.name not in wanted]
+
+    def _account(self, one: Upstream) -> Credential | None:
+        return self.lent.find(one.name) if self.lent else None
+
+    def _drift(self, one: Upstream, account: Credential | None, container: Container) -> str | None:
+        if not container.running and not self._is_cut_off(container):
+            return "stopped"
+        if container.image != self.engine.image_id(self.image):
+            return "runs another image"
+        if container.running and self.names.network not in container.addresses:
+            return f"is not on the network {self.names.network}"
+        return None if self._written(one) == self._settings(one, account) else "has other settings or another account"
+
+    def _note(self, one: Upstream, account: Credential | None, container: Container) -> str:
+        if self._is_cut_off(container):
+            return "cannot be reached now: nodes ask it themselves"
+        if account and not mirror_settings.usable(account):
+            return "without the account, which is a token: a cache needs a name and a password"
+        if account:
+            return f"signed in as {account.username}"
+        with contextlib.suppress(CredentialsUnusable):
+            if self.keychain and self.keychain.find(one.name):
+                return "without your account, which `credentials` does not give to pods of all namespaces"
+        return "without an account"
+
+    def _is_cut_off(self, container: Container) -> bool:
+        """Whether it gave up at its start, as it does with an account when the upstream does not answer."""
+        return not container.running and CRASHED in self.engine.logs(container.name)
+
+    def _start(self, one: Upstream, account: Credential | None) -> None:
+        name, place = self.names.mirror(one.name), self._folder(one)
+        files.make_private_dir(place)
+        # Gone before its settings change, so that a container that is there has been started with what is written.
+        labelled.make_room(self.engine, name, self.names.home)
+        files.write_atomic(self._file(one), self._settings(one, account), mode=0o600)
+        data = place / "data"
+        self.engine.run(
+            ContainerSpec(
+                name=name,
+                image=self.image,
+                command=COMMAND,
+                labels={**self.names.labels, MIRROR: one.name},
+                network=self.names.network,
+                environment={"OTEL_TRACES_EXPORTER": "none"},
+                user=container_folder.owner(self.engine, data),
+                volumes={str(data): DATA},
+                read_only_binds={self._file(one): CONFIG_FILE},
+            )
+        )
+
+    def _settings(self, one: Upstream, account: Credential | None) -> bytes:
+        return mirror_settings.settings(one, account, data=DATA, port=REGISTRY_PORT)
+
+    def _written(self, one: Upstream) -> bytes:
+        with contextlib.suppress(OSError):
+            return self._file(one).read_bytes()
+        return b""
+
+    def _folder(self, one: Upstream) -> Path:
+        return self.names.mirrors / one.name.replace(":", "-")
+
+    def _file(self, one: Upstream) -> Path:
+        return self._folder(one) / "config.yml"

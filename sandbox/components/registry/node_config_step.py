@@ -1,0 +1,167 @@
+"""The registry joined to the cluster, so that nodes pull from it by each of its names and tools can discover it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import PurePosixPath
+from typing import Any
+
+from sandbox.components.cluster import containerd_hosts
+from sandbox.components.cluster.containerd_hosts import SERVICE
+from sandbox.components.registry import endpoints
+from sandbox.components.registry import node_canary as pulling
+from sandbox.components.registry.endpoints import Reach
+from sandbox.components.registry.node_canary import Broken, Pulled
+from sandbox.engine import Engine
+from sandbox.images import canary_image
+from sandbox.kube.api import Cluster
+from sandbox.kube.namespace import namespace
+from sandbox.names import REGISTRY_PORT, SYSTEM_NAMESPACE, Names
+from sandbox.oci import upstream
+from sandbox.oci.client import Client
+from sandbox.oci.oci_errors import RegistryError
+from sandbox.provider import Nodes
+from sandbox.step import State, Status, Work
+from sandbox.system.wait import wait_until
+
+SLICE = ("discovery.k8s.io/v1", "EndpointSlice", SERVICE, SYSTEM_NAMESPACE)
+PATIENCE = 30.0
+WIDTH = 8
+FIXES = {
+    "name": "docker restart {node}   (its DNS does not know the registry's container)",
+    "route": "let containers of the network {network} reach each other (firewall), or docker restart {registry}",
+    "http": "see what answers there instead of a registry: docker logs {registry}",
+    "manifest": "see what answers there instead of this registry: docker logs {registry}",
+    "pull": "see why containerd goes another way: docker exec {node} journalctl -u containerd",
+}
+
+
+@dataclass(frozen=True)
+class WiringStep:
+    """containerd's hosts.toml on every node, the ConfigMap of KEP-1755, a Service for pods; all goes with the cluster.
+
+    It is ready when a tiny image, pushed from here, is pulled inside each node. `external` is the registry to use
+    instead of the sandbox's own, `mirrors` the upstreams whose images nodes are to take from a cache.
+    """
+
+    engine: Engine
+    nodes: Nodes
+    names: Names
+    port: int
+    external: str | None = None
+    mirrors: tuple[str, ...] = ()
+    name: str = "wiring"
+    needs: tuple[str, ...] = ("cluster", "registry")
+
+    @property
+    def title(self) -> str:
+        return "Registry wired to the cluster"
+
+    def check(self) -> Status:
+        there = self._reach()
+        wanted = self._host_files(there)
+        for node in self.nodes.running():
+            found = self._listed(node)
+            for path, content in wanted.items():
+                if found.get(path) != content:
+                    return Status(State.DRIFTED if path in found else State.ABSENT, f"hosts.toml: {path} on {node}")
+            for path in containerd_hosts.stale(found, wanted):
+                return Status(State.DRIFTED, f"hosts.toml: {path} on {node} is of an earlier spec")
+        missing = self._missing(there)
+        return Status(State.DRIFTED, missing) if missing else self._canary(there)
+
+    def apply(self, work: Work) -> None:
+        there = self._reach()
+        wanted = self._host_files(there)
+        for node in self.nodes.running():
+            found = self._listed(node)
+            old = containerd_hosts.stale(found, wanted)
+            if old:
+                self.nodes.execute(node, ["rm", "-r", *(str(path.parent) for path in old)])
+            for path, content in wanted.items():
+                if found.get(path) != content:
+                    self.nodes.write_file(node, path, content)
+        cluster = Cluster(self.names.kubeconfig)
+        cluster.apply(self._hosting(there))
+        cluster.apply(namespace(SYSTEM_NAMESPACE))
+        if there.address:
+            cluster.apply_all(containerd_hosts.service(SYSTEM_NAMESPACE, address=there.address, port=there.port))
+        else:
+            cluster.delete("v1", "Service", SERVICE, SYSTEM_NAMESPACE)
+            cluster.delete(*SLICE)
+        work.usable()  # what is still to come is the proof
+        wait_until(lambda: self._unproved(there), what="the canary", timeout=PATIENCE)
+
+    def undo(self) -> bool:
+        return False
+
+    def _reach(self) -> Reach:
+        if self.external:
+            return endpoints.external(self.engine, self.nodes.network, self.external)
+        return endpoints.own(self.engine, self.nodes.network, self.names, self.port)
+
+    def _listed(self, node: str) -> Mapping[PurePosixPath, bytes]:
+        _, output = self.nodes.execute(node, containerd_hosts.listing())
+        return containerd_hosts.read_listing(output)
+
+    def _host_files(self, there: Reach) -> dict[PurePosixPath, bytes]:
+        files = containerd_hosts.host_files(there.names, there.endpoint)
+        for one in map(upstream.parse, self.mirrors):
+            endpoint = f"http://{self.names.mirror(one.name)}:{REGISTRY_PORT}"
+            files |= [containerd_hosts.host_file(one.name, endpoint, server=one.url)]
+        return files
+
+    def _hosting(self, there: Reach) -> Mapping[str, Any]:
+        return containerd_hosts.hosting(
+            host=there.names[0], container_runtime=there.runtime, cluster_network=there.pods
+        )
+
+    def _missing(self, there: Reach) -> str | None:
+        """What the cluster's objects lack, in words."""
+        cluster = Cluster(self.names.kubeconfig)
+        wanted = self._hosting(there)
+        found = cluster.get("v1", "ConfigMap", wanted["metadata"]["name"], wanted["metadata"]["namespace"])
+        if (found or {}).get("data") != wanted["data"]:
+            return f"the ConfigMap {wanted['metadata']['name']}"
+        if (cluster.get("v1", "Service", SERVICE, SYSTEM_NAMESPACE) is not None) != bool(there.address):
+            return f"the Service {SERVICE}"
+        slices = cluster.get(*SLICE) or {}
+        leads_to = [address for one in slices.get("endpoints") or () for address in one["addresses"]]
+        return None if leads_to == [there.address] * bool(there.address) else "the registry's address"
+
+    def _canary(self, there: Reach) -> Status:
+        """Push the canary unless the registry has it, and pull it inside every node."""
+        try:
+            with Client(self.external or f"http://127.0.0.1:{self.port}") as client:
+                image = canary_image.place(client)
+        except RegistryError as error:
+            if self.external and error.status in (401, 403):
+                return Status(State.READY, "wired; no canary: this registry wants an account")
+            return Status(State.DRIFTED, f"push: {error}")
+        command = pulling.command(there.names[0], image, there.endpoint)
+        every = self.nodes.running()
+        with ThreadPoolExecutor(WIDTH) as pool:
+            said = tuple(pool.map(partial(self._pull, command=command, there=there), every))
+        for node, result in zip(every, said, strict=True):
+            if isinstance(result, Broken):
+                fix = self._fix(node, result, there)
+                return Status(State.DRIFTED, f"{result.hop}: {result.reason}, on {node}; fix: {fix}")
+        slowest = max(result.milliseconds for result in said if isinstance(result, Pulled))
+        return Status(State.READY, f"wired, canary {slowest} ms")
+
+    def _pull(self, node: str, *, command: Sequence[str], there: Reach) -> Pulled | Broken:
+        _, output = self.nodes.execute(node, command)
+        return pulling.read(output, there.endpoint)
+
+    def _fix(self, node: str, broken: Broken, there: Reach) -> str:
+        network, container = self.nodes.network, self.engine.container(node)
+        if container is not None and network not in container.addresses:
+            return "sandbox up"  # it brings the node back, at whatever address
+        return FIXES[broken.hop].format(node=node, network=network, registry=there.runtime.partition(":")[0])
+
+    def _unproved(self, there: Reach) -> str | None:
+        found = self._canary(there)
+        return None if found.state is State.READY else found.detail

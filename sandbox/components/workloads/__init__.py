@@ -1,0 +1,1 @@
+"""The user's own manifests, applied and waited for."""

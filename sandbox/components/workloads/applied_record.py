@@ -1,0 +1,48 @@
+"""What a step applied last, kept in a sealed record in the cluster, so that what is not wanted any more can be removed.
+
+As `kubectl apply --prune` does with an ApplySet (KEP-3659), though by the objects' names and not by a label of theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from sandbox.components.addons.addon_record import Place, read_places, written
+from sandbox.kube.records import Records
+
+# These hold what nobody could apply again, so they are left when they are wanted no more.
+KEPT = {"Namespace", "CustomResourceDefinition", "PersistentVolume", "PersistentVolumeClaim"}
+
+
+@dataclass(frozen=True)
+class Applied:
+    """The objects, and a digest of what they said; none while they are being applied."""
+
+    places: tuple[Place, ...] = ()
+    digest: str = ""
+
+    def dropped(self, wanted: Collection[Place]) -> tuple[Place, ...]:
+        """Those that are not wanted any more and hold no data."""
+        return tuple(place for place in self.places if place not in wanted and place.kind not in KEPT)
+
+
+def read(records: Records, name: str) -> Applied | None:
+    """What the record `name` says, None when there is none that is believed."""
+    data = records.read(name)
+    return None if data is None else _applied(data)
+
+
+def claimed(records: Records, name: str) -> Applied | None:
+    """What the record `name` says whoever wrote it: nothing may be deleted because of it alone."""
+    found = records.find(name)
+    return None if found is None else _applied(found.data)
+
+
+def write(records: Records, name: str, places: Iterable[Place], digest: str = "") -> None:
+    """Have the record `name` say so."""
+    records.write(name, {"sha256": digest, "objects": written(places)})
+
+
+def _applied(data: Mapping[str, str]) -> Applied:
+    return Applied(read_places(data.get("objects", "")), data.get("sha256", ""))

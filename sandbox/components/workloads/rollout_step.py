@@ -1,0 +1,49 @@
+"""What the user's manifests run, waited for after a rest without asking for the manifests, which may be gone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sandbox.components.workloads import applied_record
+from sandbox.components.workloads.step import RECORD, TIMEOUT
+from sandbox.kube.api import Cluster, title
+from sandbox.kube.deletion import is_leaving
+from sandbox.kube.readiness import WORKLOADS, progress, wait_ready
+from sandbox.kube.records import Records
+from sandbox.names import Names
+from sandbox.step import State, Status, Work
+
+
+@dataclass(frozen=True)
+class WorkloadsStep:
+    """Makes nothing; ready when every workload that was applied last, and stays, is."""
+
+    names: Names
+    needs: tuple[str, ...] = ("cluster",)
+    name: str = "workloads"
+
+    @property
+    def title(self) -> str:
+        return "Your workloads"
+
+    def check(self) -> Status:
+        for live in self._live():
+            pending = progress(live)
+            if pending:
+                return Status(State.DRIFTED, f"{title(live)}: {pending}")
+        return Status(State.READY)
+
+    def apply(self, work: Work) -> None:
+        wait_ready(Cluster(self.names.kubeconfig), self._live(), timeout=TIMEOUT)
+
+    def undo(self) -> bool:
+        return False
+
+    def _live(self) -> list[Mapping[str, Any]]:
+        records = Records.of(self.names)
+        cluster, record = records.cluster, applied_record.claimed(records, RECORD) or applied_record.Applied()
+        wanted = (place for place in record.places if place.kind in WORKLOADS)
+        found = (cluster.get(one.api_version, one.kind, one.name, one.namespace) for one in wanted)
+        return [live for live in found if live and not is_leaving(live)]

@@ -1,0 +1,102 @@
+"""The user's own manifests, applied and waited for; what they say no more goes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from sandbox.components.addons import addon_objects
+from sandbox.components.addons.addon_record import Place
+from sandbox.components.workloads import applied_record
+from sandbox.kube.api import title
+from sandbox.kube.apply_retry import put
+from sandbox.kube.deletion import is_leaving
+from sandbox.kube.readiness import LEAVING, WORKLOADS, progress, wait_ready
+from sandbox.kube.records import Records
+from sandbox.names import Names
+from sandbox.step import State, Status, Work
+
+RECORD = "applied"
+TIMEOUT = 300.0
+
+
+@dataclass(frozen=True)
+class ApplyStep:
+    """Applies the objects in order; a sealed record in the cluster remembers what was applied last.
+
+    What it remembers and the manifests do not say any more is deleted, except for what may hold data, which is named.
+    """
+
+    names: Names
+    manifests: tuple[dict[str, Any], ...]
+    needs: tuple[str, ...]
+    name: str = "apply"
+
+    @property
+    def title(self) -> str:
+        number = len(self.manifests)
+        return f"{number} object{'s' if number > 1 else ''} of yours" if number else "Objects of yours"
+
+    def check(self) -> Status:
+        records = Records.of(self.names)
+        cluster, record = records.cluster, applied_record.read(records, RECORD)
+        if record is None:
+            return Status(State.ABSENT) if self.manifests else Status(State.READY, "none")
+        dropped = record.dropped(self._wanted)
+        if dropped:
+            return Status(State.DRIFTED, f"no manifest says {', '.join(map(str, dropped))} any more")
+        if record.digest != self._digest:
+            return Status(State.DRIFTED, "the manifests have changed")
+        for manifest in self._placed:
+            metadata = manifest["metadata"]
+            live = cluster.get(manifest["apiVersion"], manifest["kind"], metadata["name"], metadata["namespace"])
+            if live is None:
+                return Status(State.DRIFTED, f"{title(manifest)} is gone")
+            if is_leaving(live):
+                return Status(State.DRIFTED, f"{title(manifest)} {LEAVING}")
+            pending = progress(live) if live["kind"] in WORKLOADS else None
+            if pending:
+                return Status(State.DRIFTED, f"{title(manifest)}: {pending}")
+        left = [str(place) for place in record.places if place not in self._wanted]
+        return Status(State.READY, f"left for you to delete: {', '.join(left)}" if left else "")
+
+    def apply(self, work: Work) -> None:
+        records = Records.of(self.names)
+        cluster, before = records.cluster, applied_record.read(records, RECORD) or applied_record.Applied()
+        # Remembered first, so that whatever comes to be is known; as applied it counts only when all is there.
+        known = (*before.places, *self._wanted)
+        applied_record.write(records, RECORD, known)
+        for manifest in self._placed:
+            work.say(title(manifest))
+            put(cluster, manifest, say=work.say)
+        dropped = before.dropped(self._wanted)
+        if dropped:
+            work.say(f"removing {', '.join(map(str, dropped))}")
+            addon_objects.remove(cluster, dropped)
+        work.say("waiting for the pods")
+        wait_ready(cluster, self._placed, timeout=TIMEOUT)
+        left = addon_objects.existing(cluster, (place for place in known if place not in dropped))
+        applied_record.write(records, RECORD, (place for place in known if place in left), self._digest)
+
+    def undo(self) -> bool:
+        return False
+
+    @property
+    def _placed(self) -> list[dict[str, Any]]:
+        """The objects, each with a namespace; the API ignores it for kinds that have none."""
+        return [
+            {**one, "metadata": {**one["metadata"], "namespace": one["metadata"].get("namespace", "default")}}
+            if one["kind"] != "Namespace"
+            else {**one, "metadata": {**one["metadata"], "namespace": None}}
+            for one in self.manifests
+        ]
+
+    @property
+    def _wanted(self) -> tuple[Place, ...]:
+        return tuple(map(Place.of, self._placed))
+
+    @property
+    def _digest(self) -> str:
+        return hashlib.sha256(json.dumps(self.manifests, sort_keys=True, default=str).encode()).hexdigest()

@@ -1,0 +1,130 @@
+"""One YAML document to a pydantic model, with errors that name the file, the line and the key.
+
+An empty document means every default, and so does a key for which nothing is written (`registry:`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from sandbox.config import api_version
+from sandbox.config.problems import Misfits, allowed_keys, blanks, faults
+from sandbox.config.yaml_nodes import MAX_SIZE, Fault, Refused, too_large
+from sandbox.config.yaml_source import Source, read
+from sandbox.errors import BadFile
+
+__all__ = ["Misfits", "load", "parse"]
+
+M = TypeVar("M", bound=BaseModel)
+
+_LISTED = 20  # how many errors are shown at once
+
+
+def load(
+    path: Path,
+    model: type[M],
+    *,
+    create: str = "write it, or name another file",
+    unsaid: Mapping[str, Any] | None = None,
+) -> M:
+    """The document in the file `path` as a `model`; raises BadFile, with `create` as its fix if there is no file.
+
+    `unsaid` has values for keys that the document leaves out, where they depend on more than the model.
+    """
+    origin = str(path)
+    try:
+        if path.exists() and not (path.is_file() or path.is_dir() or path.is_relative_to("/dev")):
+            # A pipe may never be written to; one that the shell made (`-f <(…)`) is in /dev.
+            raise BadFile(f"{origin}: is not a regular file", fix="name another file")
+        with path.open("rb") as file:
+            content = file.read(MAX_SIZE + 1)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise BadFile(f"{origin}: no such file", fix=create) from error
+    except IsADirectoryError as error:
+        raise BadFile(f"{origin}: is a directory, not a file", fix="name the file inside it") from error
+    except OSError as error:
+        raise BadFile(f"{origin}: cannot be read", details=str(error), fix="check its permissions") from error
+    if len(content) > MAX_SIZE:
+        raise _error(origin, "", [too_large()])
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        details = f"byte 0x{content[error.start]:02x}: {error.reason}"
+        raise BadFile(f"{origin}:{line}: not UTF-8 text", details=details, fix="save it as UTF-8") from error
+    return parse(text, model, origin=origin, unsaid=unsaid)
+
+
+def parse(text: str, model: type[M], *, origin: str, unsaid: Mapping[str, Any] | None = None) -> M:
+    """The document `text` as a `model`, as `load` reads it; errors (BadFile) call it `origin`."""
+    try:
+        source = read(text)
+        if api_version.KEY in allowed_keys(model):
+            api_version.require(source)
+    except Refused as refused:
+        found = list(refused.faults)
+        if not found[0].fix and "must be a mapping" in found[0].message:
+            found = [Fault(found[0].line, found[0].message, f"allowed keys: {', '.join(allowed_keys(model))}")]
+        raise _error(origin, text, found) from refused
+    try:
+        return _validate(source, model, unsaid or {})
+    except ValidationError as error:
+        raise _error(origin, text, faults(error, source, model)) from error
+
+
+def _validate(source: Source, model: type[M], unsaid: Mapping[str, Any]) -> M:
+    """JSON's rules, not Python's: a strict model still takes a list for a tuple and text for a path."""
+    try:
+        return model.model_validate_json(json.dumps({**unsaid, **source.data}))
+    except ValidationError as error:
+        unwritten = blanks(error, source)
+        if not unwritten:
+            raise
+    for *parents, key in unwritten:
+        target = source.data
+        for parent in parents:
+            target = target[parent]  # type: ignore[index]
+        del target[key]  # type: ignore[arg-type]
+    return model.model_validate_json(json.dumps({**unsaid, **source.data}))
+
+
+def _error(origin: str, text: str, found: list[Fault]) -> BadFile:
+    lines = text.splitlines()
+    if len(found) == 1:
+        return BadFile(_brief(origin, found[0]), details=_excerpt(lines, found[0]), fix=_printable(found[0].fix))
+    details: list[str] = []
+    fixes: list[str] = []
+    for fault in found[:_LISTED]:
+        details += [_brief(origin, fault), _excerpt(lines, fault)]
+        fixes += [f"line {fault.line}: {_printable(fault.fix)}"] if fault.fix else []
+    if len(found) > _LISTED:
+        details.append(f"… and {len(found) - _LISTED} more")
+    brief = f"{_brief(origin, found[0])} (and {len(found) - 1} more)"
+    return BadFile(brief, details="\n".join(filter(None, details)), fix="\n".join(dict.fromkeys(fixes)))
+
+
+def _brief(origin: str, fault: Fault) -> str:
+    column = f":{fault.column}" if fault.column else ""
+    return f"{origin}:{fault.line}{column}: {_printable(fault.message)}"
+
+
+def _excerpt(lines: list[str], fault: Fault) -> str:
+    """The line at fault, numbered, with a caret under its column if that is known."""
+    if not 0 < fault.line <= len(lines):
+        return ""
+    prefix = f"  {fault.line} | "
+    excerpt = prefix + _printable(lines[fault.line - 1], 120)
+    if fault.column and fault.column <= 120:
+        excerpt += "\n" + " " * (len(prefix) + fault.column - 1) + "^"
+    return excerpt
+
+
+def _printable(text: str, most: int = 400) -> str:
+    """`text` cut to `most` characters, without what a terminal would obey."""
+    shown = "".join(character if character.isprintable() else " " for character in text[:most])
+    return shown if len(text) <= most else shown[:-1] + "…"

@@ -1,0 +1,208 @@
+"""What pydantic finds wrong with a document's data, in words for whoever wrote the document, each at its line."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel, RootModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from sandbox.config.yaml_nodes import Fault
+from sandbox.config.yaml_source import KeyPath, Place, Source
+
+# pydantic's error types, by what a reader needs to know; {names} come from the error's context.
+_MESSAGES = {
+    "string_type": "must be text",
+    "path_type": "must be a path",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "model_type": "must be a mapping of keys",
+    "model_attributes_type": "must be a mapping of keys",
+    "dict_type": "must be a mapping of keys",
+    "list_type": "must be a list",
+    "tuple_type": "must be a list",
+    "none_required": "must be null",
+    "literal_error": "must be {expected}",
+    "enum": "must be {expected}",
+    "greater_than": "must be more than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be less than {lt}",
+    "less_than_equal": "must be at most {le}",
+    "string_too_short": "must have at least {min_length} characters",
+    "string_too_long": "must have at most {max_length} characters",
+    "string_pattern_mismatch": "must match {pattern}",
+    "too_short": "must have at least {min_length} entries",
+    "too_long": "must have at most {max_length} entries",
+}
+_NOTHING_TO_ADD = ("too_short", "too_long")  # the list itself is not worth repeating
+
+
+class Misfits(ValueError):
+    """Values that do not fit together, raised by a model's validator: each `(path below the model, message)`.
+
+    A plain ValueError is placed at the model; this one is placed at the values.
+    """
+
+    def __init__(self, *misfits: tuple[KeyPath, str]) -> None:
+        super().__init__("; ".join(message for _, message in misfits))
+        self.misfits = misfits
+
+
+def faults(error: ValidationError, source: Source, model: type[BaseModel]) -> list[Fault]:
+    """`error` as faults in the order of the document, one for each value."""
+    found: dict[KeyPath, list[Fault]] = {}
+    for detail in error.errors(include_url=False):
+        if detail["type"] == "default_factory_not_called":  # follows from another fault
+            continue
+        path = walk(source.places, detail["loc"])
+        cause = detail.get("ctx", {}).get("error")
+        if isinstance(cause, Misfits):
+            for below, message in cause.misfits:
+                at = (*path, *below)
+                found.setdefault(at, []).append(Fault(_nearest(source.places, at).line, _placed(at, message)))
+        else:
+            at = (*path, *_absent(detail))
+            found.setdefault(at, []).append(_fault(detail, path, source, model))
+    # A union complains once for each of its members: the member that got furthest is the one that was meant.
+    passed = {path[:length] for path in found for length in range(len(path))}
+    deepest = [_joined(path, same) for path, same in found.items() if path not in passed]
+    return sorted(deepest, key=lambda fault: fault.line)
+
+
+def walk(places: dict[KeyPath, Place], loc: Sequence[str | int]) -> KeyPath:
+    """The path in the document that pydantic's `loc` means: it also names union members and validators."""
+    path: KeyPath = ()
+    for part in loc:
+        if (*path, part) in places:
+            path = (*path, part)
+    return path
+
+
+def blanks(error: ValidationError, source: Source) -> list[KeyPath]:
+    """Paths of known keys for which nothing was written (`key:`), and which do not accept that."""
+    refused = [detail for detail in error.errors(include_url=False) if detail["type"] != "extra_forbidden"]
+    paths = [walk(source.places, detail["loc"]) for detail in refused]
+    return [path for path in dict.fromkeys(paths) if source.places[path].blank and isinstance(path[-1], str)]
+
+
+def allowed_keys(model: type[BaseModel], loc: Sequence[str | int] = ()) -> list[str]:
+    """The keys that the mapping at `loc` in a document of `model` may have."""
+    models = [model]
+    for part in loc:
+        fields = [info for each in models for name, info in each.model_fields.items() if part in (name, info.alias)]
+        if fields:
+            models = [each for info in fields for each in _models(info.annotation)]
+        else:  # an index, or the name or tag of a union's member
+            models = [each for each in models if part == each.__name__ or part in _tags(each)] or models
+    names = [info.alias or name for each in models for name, info in each.model_fields.items()]
+    return list(dict.fromkeys(names))
+
+
+def _absent(detail: ErrorDetails) -> KeyPath:
+    """The key that an error is about where its location names only the mapping."""
+    if detail["type"] == "missing":
+        return detail["loc"][-1:]
+    if detail["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        return (_discriminator(detail),)
+    return ()
+
+
+def _discriminator(detail: ErrorDetails) -> str:
+    return str(detail["ctx"]["discriminator"]).strip("'")
+
+
+def _fault(detail: ErrorDetails, path: KeyPath, source: Source, model: type[BaseModel]) -> Fault:
+    place, kind, last = source.places[path], detail["type"], detail["loc"][-1:]
+    context: dict[str, Any] = detail.get("ctx", {})
+    if kind == "extra_forbidden":
+        inside = f" in {_dotted(path[:-1])}" if path[:-1] else ""
+        keys = allowed_keys(model, detail["loc"][:-1])
+        return Fault(place.line, f"unknown key '{last[0]}'{inside}", _suggest(str(last[0]), keys, "allowed keys"))
+    if kind == "missing":
+        inside = f" in {_dotted(path)}" if path else ""
+        return Fault(place.line, f"missing key '{last[0]}'{inside}", f"add '{last[0]}:'")
+    if kind == "union_tag_not_found":
+        key = _discriminator(detail)
+        return Fault(place.line, _placed(path, f"missing key '{key}'"), f"add '{key}:'")
+    if kind == "union_tag_invalid":
+        at, given = (*path, _discriminator(detail)), str(context["tag"])
+        fix = _suggest(given, _quoted(str(context["expected_tags"])), "allowed")
+        return Fault(_nearest(source.places, at).line, _placed(at, f"unknown value '{given}'"), fix)
+    if kind == "value_error":
+        return Fault(place.line, _placed(path, str(context["error"])))
+    if kind not in _MESSAGES:
+        return Fault(place.line, _placed(path, detail["msg"][:1].lower() + detail["msg"][1:]))
+    message = _MESSAGES[kind].format_map(context).replace("at least 1 entries", "at least one entry")
+    if kind not in _NOTHING_TO_ADD:
+        message = f"{message}, not {place.kind}"
+    return Fault(place.line, _placed(path, message), _value_fix(kind, place, context))
+
+
+def _value_fix(kind: str, place: Place, context: dict[str, Any]) -> str:
+    if kind == "string_type" and place.raw:
+        return f"put it in quotes: '{place.raw}'"
+    if kind in ("literal_error", "enum"):
+        values = _quoted(str(context["expected"]))
+        return _suggest(place.raw or "", values, "allowed") if values else ""
+    return ""
+
+
+def _joined(path: KeyPath, same: list[Fault]) -> Fault:
+    """The complaints of all members of a union about one value, as one."""
+    first, *others = dict.fromkeys(same)
+    if not others:
+        return first
+    message = first.message
+    for other in others:
+        rest = other.message.removeprefix(_placed(path, "")).removeprefix("must ")
+        message = f"{message.rpartition(', not ')[0] or message}, or {rest}"
+    return Fault(first.line, message, first.fix if first.fix.startswith("did you mean") else "")
+
+
+def _suggest(given: str, known: list[str], otherwise: str) -> str:
+    near = difflib.get_close_matches(given.lower(), [name.lower() for name in known], 1)
+    if near:
+        return f"did you mean '{next(name for name in known if name.lower() == near[0])}'?"
+    return f"{otherwise}: {', '.join(known)}"
+
+
+def _quoted(expected: str) -> list[str]:
+    return re.findall(r"'([^']*)'", expected)
+
+
+def _placed(path: KeyPath, message: str) -> str:
+    return f"{_dotted(path)}: {message}" if path else message
+
+
+def _dotted(path: KeyPath) -> str:
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
+
+
+def _nearest(places: dict[KeyPath, Place], path: KeyPath) -> Place:
+    while path not in places:
+        path = path[:-1]
+    return places[path]
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The models that a field of this type may hold."""
+    if isinstance(annotation, type) and issubclass(annotation, RootModel):
+        yield from _models(annotation.model_fields["root"].annotation)
+    elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    else:
+        for inner in get_args(getattr(annotation, "__value__", annotation)):
+            yield from _models(inner)
+
+
+def _tags(model: type[BaseModel]) -> set[Any]:
+    literals = [info.annotation for info in model.model_fields.values() if get_origin(info.annotation) is Literal]
+    return {value for literal in literals for value in get_args(literal)}

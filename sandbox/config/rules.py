@@ -1,0 +1,122 @@
+"""What does not fit together in a sandbox.yaml, each value of which is fine alone; said where it is to be changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from sandbox.config import provider_rules
+from sandbox.config.schema.credentials_schema import Acr
+
+if TYPE_CHECKING:
+    from sandbox.config.schema.spec import Spec
+
+# Of Azure's clouds: the public one, China's, the US government's.
+AZURE = (".azurecr.io", ".azurecr.cn", ".azurecr.us")
+
+Misfit = tuple[tuple[str | int, ...], str]
+
+
+def misfits(spec: Spec) -> list[Misfit]:
+    """All that does not fit together in `spec`: the path of each value that is to change, and what is wrong with it."""
+    return [
+        *_gateway_api(spec),
+        *_outside_domain(spec),
+        *_same_secret(spec),
+        *_same_port(spec),
+        *_proxy_hosts(spec),
+        *_stored_elsewhere(spec),
+        *_same_credentials(spec),
+        *_azure(spec),
+        *_hosts_of_the_ingress(spec),
+        *_same_addon(spec),
+        *provider_rules.misfits(spec),
+    ]
+
+
+def _gateway_api(spec: Spec) -> Iterator[Misfit]:
+    controller = spec.ingress.controller
+    if spec.ingress.gateway_api and controller != "traefik":
+        served = f"the controller '{controller}' does not serve the Gateway API; 'traefik' does"
+        yield ("ingress", "gateway_api"), served
+
+
+def _outside_domain(spec: Spec) -> Iterator[Misfit]:
+    hosts: list[Misfit] = [
+        (("certs", "secrets", index, "hosts", place), host)
+        for index, certificate in enumerate(spec.certs.secrets)
+        for place, host in enumerate(certificate.hosts)
+    ]
+    hosts += [(("registry", "tls", index), host.partition(":")[0]) for index, host in enumerate(spec.registry.tls)]
+    for path, host in hosts:
+        if not _inside(host, spec.domain):
+            yield path, f"'{host}' is not inside the domain '{spec.domain}'"
+
+
+def _same_secret(spec: Spec) -> Iterator[Misfit]:
+    secrets = [(certificate.namespace, certificate.secret) for certificate in spec.certs.secrets]
+    for index, (namespace, secret) in enumerate(secrets):
+        if (namespace, secret) in secrets[:index]:
+            yield ("certs", "secrets", index, "secret"), f"'{secret}' is given twice in the namespace '{namespace}'"
+
+
+def _same_port(spec: Spec) -> Iterator[Misfit]:
+    port, ports = spec.registry.port, spec.proxy.ports
+    if spec.registry.external or port == "auto" or port not in ports:
+        return
+    if "port" in spec.registry.model_fields_set:
+        yield ("registry", "port"), f"{port} is one of the proxy's ports; choose another"
+    else:
+        yield ("proxy", "ports", ports.index(port)), f"{port} is the registry's port; choose another"
+
+
+def _proxy_hosts(spec: Spec) -> Iterator[Misfit]:
+    hosts = [one.host for one in spec.proxy.hosts]
+    for index, host in enumerate(hosts):
+        if host in hosts[:index]:
+            yield ("proxy", "hosts", index, "host"), f"'{host}' is given twice"
+    for index, one in enumerate(spec.proxy.hosts):
+        if one.ends and "." not in one.host:
+            wrong = f"'{one.host}' cannot end at the proxy: its name has a single label"
+            yield ("proxy", "hosts", index, "host"), wrong
+    if hosts and spec.proxy.run == "process" and spec.cluster.is_ours:
+        yield ("proxy", "hosts"), "only the container has such hosts: leave out 'run: process'"
+
+
+def _stored_elsewhere(spec: Spec) -> Iterator[Misfit]:
+    if spec.registry.external and spec.registry.storage:
+        yield ("registry", "storage"), "is for a registry of the sandbox's own, and this one is external"
+
+
+def _same_credentials(spec: Spec) -> Iterator[Misfit]:
+    secrets = [entry.secret for entry in spec.credentials]
+    for index, name in enumerate(secrets):
+        if name in secrets[:index]:
+            yield ("credentials", index), f"the Secret '{name}' is given twice; write another `secret:`"
+
+
+def _azure(spec: Spec) -> Iterator[Misfit]:
+    """Microsoft's registries alone: to another host the access token of a principal would be given away."""
+    for index, entry in enumerate(spec.credentials):
+        if isinstance(entry, Acr) and not entry.registry.partition(":")[0].endswith(AZURE):
+            yield ("credentials", index, "registry"), f"must end in {', '.join(AZURE)}, not '{entry.registry}'"
+
+
+def _hosts_of_the_ingress(spec: Spec) -> Iterator[Misfit]:
+    if spec.ingress.controller == "none":
+        return
+    for host in spec.network.hosts:
+        if _inside(host, spec.domain):
+            wrong = f"'{host}' is inside the domain '{spec.domain}', where the ingress answers"
+            yield ("network", "hosts", host), wrong
+
+
+def _same_addon(spec: Spec) -> Iterator[Misfit]:
+    names = [one.name for one in spec.addons]
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            yield ("addons", index), f"there is another addon '{name}' before it"
+
+
+def _inside(host: str, domain: str) -> bool:
+    return host == domain or host.endswith("." + domain)

@@ -1,0 +1,141 @@
+"""What a sandbox.yaml may say about the Kubernetes cluster, and where the images that it is made of come from."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from sandbox.config.schema.model import Model
+from sandbox.config.schema.values import FeatureGate, Label, LocalPath, NodePath, PatchText, Release
+
+MAX_NODES = 250  # each has a range of 256 addresses for its pods, of 65536
+
+
+class Nodes(Model):
+    """How many nodes there are, by what they do."""
+
+    control_plane: int = Field(
+        default=1,
+        ge=1,
+        le=7,
+        description="Nodes that run Kubernetes itself; more than one need kind's load balancer, which is an image of "
+        "its upstream.",
+    )
+    workers: int = Field(default=0, ge=0, le=MAX_NODES - 1, description="Further nodes, for pods alone.")
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.control_plane + self.workers
+
+
+def _counted(value: Any) -> Any:
+    if isinstance(value, dict | Nodes):
+        return value
+    if type(value) is not int:
+        raise ValueError("must be a whole number, or how many of each: {control_plane: 1, workers: 2}")
+    if not 0 < value <= MAX_NODES:
+        raise ValueError(f"must be from 1 to {MAX_NODES}, not {value}")
+    return {"workers": value - 1}
+
+
+Count = Annotated[int, Field(ge=1, le=MAX_NODES)]
+
+
+class Mount(Model):
+    """A file or folder of this machine that every node has."""
+
+    host: LocalPath = Field(description="The file or folder on this machine, relative to this file's folder.")
+    node: NodePath = Field(description="Its absolute path in the nodes.")
+    read_only: bool = Field(default=False, description="Whether nodes may not write to it.")
+
+
+class JsonPatch(Model):
+    """An RFC 6902 patch of a kubeadm or kubelet document."""
+
+    group: str = Field(description="The API group of the document, such as kubeadm.k8s.io.")
+    version: str = Field(description="Its version, such as v1beta4.")
+    kind: str = Field(description="Its kind, such as ClusterConfiguration.")
+    patch: str = Field(description="The patch as YAML or JSON text: a list of operations.")
+
+
+class KindNetworking(Model):
+    """What kind's configuration may say about the network beside the sandbox's own."""
+
+    kubeProxyMode: Literal["iptables", "nftables", "ipvs"] | None = Field(
+        default=None, description="How Services are made; iptables by default."
+    )
+
+
+class KindOptions(Model):
+    """Parts of kind's own configuration (kind.x-k8s.io/v1alpha4), in its words, that the cluster is made with."""
+
+    networking: KindNetworking = Field(default=KindNetworking(), description="The network.")
+    runtimeConfig: dict[str, str] = Field(default={}, description="API versions to serve or not, such as api/alpha.")
+    kubeadmConfigPatches: tuple[PatchText, ...] = Field(
+        default=(), description="Partial kubeadm, kubelet and kube-proxy documents as YAML text, merged into kind's."
+    )
+    kubeadmConfigPatchesJSON6902: tuple[JsonPatch, ...] = Field(
+        default=(), description="The same as lists of operations."
+    )
+    containerdConfigPatches: tuple[str, ...] = Field(
+        default=(), description="Partial containerd configurations as TOML text."
+    )
+
+
+class Cluster(Model):
+    """The Kubernetes cluster."""
+
+    provider: Literal["kind", "minikube", "existing"] = Field(
+        default="kind",
+        description="What runs the cluster: kind or minikube on this machine, or somebody else, for one that exists "
+        "already.",
+    )
+    profile: Label | None = Field(
+        default=None,
+        description="A minikube profile of your own that the sandbox is to move into; it is never removed. By default "
+        "the sandbox makes one.",
+    )
+    context: str | None = Field(
+        default=None, min_length=1, description="The existing cluster, by its context in your kubeconfig."
+    )
+    namespace: Label | None = Field(
+        default=None,
+        description="The one namespace of the existing cluster that everything is put into.  [default: sandbox-NAME]",
+    )
+    kubernetes: Release | None = Field(
+        default=None,
+        description="The Kubernetes version, such as v1.36.3; by default the one this release of sandbox is made for, "
+        "or minikube's own.",
+    )
+    nodes: Annotated[Nodes, BeforeValidator(_counted, json_schema_input_type=Count | Nodes)] = Field(
+        default=Nodes(),
+        description="How many nodes: a number, of which one is the control plane, or control_plane and workers.",
+    )
+    ip_family: Literal["ipv4", "ipv6", "dual"] = Field(
+        default="ipv4", description="The addresses that pods and services have; dual: of both kinds, IPv4 first."
+    )
+    feature_gates: dict[FeatureGate, bool] = Field(
+        default={}, description="Kubernetes' feature gates, name to on or off, for every component."
+    )
+    mounts: tuple[Mount, ...] = Field(default=(), description="Files and folders of this machine for the nodes.")
+    kind: KindOptions | None = Field(default=None, description="What else kind is to be told, in its own words.")
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the sandbox makes the cluster, and may do in it what it likes."""
+        return self.provider != "existing"
+
+    def __hash__(self) -> int:  # a dict has none
+        return hash(self.model_dump_json())
+
+
+class Images(Model):
+    """The sandbox's own images: node, registry, ingress, proxy."""
+
+    source: Literal["auto", "upstream", "bundle"] = Field(
+        default="auto",
+        description="Where the sandbox's own images come from: their upstream registries, a bundle built or loaded "
+        "on this machine, or whichever works.",
+    )

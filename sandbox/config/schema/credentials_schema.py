@@ -1,0 +1,94 @@
+"""What a sandbox.yaml says about accounts at other registries: which file, which registries, which namespaces."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from sandbox.config.schema.values import Label, LocalPath, RegistryHost, Subdomain, Unique
+
+
+def _expanded(value: Any) -> Any:
+    """Keys live in the home folder, so that `~/` is understood here."""
+    return str(Path.home() / value[2:]) if isinstance(value, str) and value.startswith("~/") else value
+
+
+def _account(value: str) -> str:
+    if len(value) != 12 or not value.isascii() or not value.isdigit():
+        raise ValueError("must be an AWS account of 12 digits, in quotes")
+    return value
+
+
+HomePath = Annotated[LocalPath, BeforeValidator(_expanded, json_schema_input_type=str)]
+AwsAccount = Annotated[str, AfterValidator(_account), Field(json_schema_extra={"pattern": "^[0-9]{12}$"})]
+Hosts = Annotated[tuple[RegistryHost, ...], Unique]
+Namespaces = Literal["all"] | Annotated[tuple[Label, ...], Field(min_length=1), Unique]
+
+
+class _Credentials(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    namespaces: Namespaces = Field(
+        default="all",
+        description="The namespaces whose pods may pull with it, whenever they are made; all but the system's own.",
+    )
+
+
+class Docker(_Credentials):
+    """The accounts of `docker login`."""
+
+    kind: Literal["docker"] = Field(description="Accounts of `docker login`, its helpers asked on this machine.")
+    secret: Subdomain = Field(default="dpr-secret", description="The name of the Secret.")
+    file: HomePath | None = Field(default=None, description="Docker's config.json.  [default: ~/.docker/config.json]")
+    registries: Hosts = Field(default=(), description="Only these, HOST or HOST:PORT; by default all of the file's.")
+
+
+class Gcr(_Credentials):
+    """An account of Google Cloud."""
+
+    kind: Literal["gcr"] = Field(description="Google's Container Registry and Artifact Registry.")
+    secret: Subdomain = Field(default="gcr-secret", description="The name of the Secret.")
+    file: HomePath | None = Field(
+        default=None,
+        description="The key of a service account, or application-default credentials.  "
+        "[default: those of $GOOGLE_APPLICATION_CREDENTIALS, or gcloud's]",
+    )
+    registries: Hosts = Field(default=(), description="By default gcr.io, *.gcr.io and *.pkg.dev.")
+
+
+class Ecr(_Credentials):
+    """An account of AWS."""
+
+    kind: Literal["ecr"] = Field(description="AWS's Elastic Container Registry.")
+    secret: Subdomain = Field(default="awsecr-cred", description="The name of the Secret.")
+    file: HomePath | None = Field(
+        default=None,
+        description="AWS's credentials file, or the JSON of `aws configure export-credentials`.  "
+        "[default: as the AWS command line]",
+    )
+    profile: str | None = Field(default=None, description="The profile in AWS's files.")
+    role: str | None = Field(default=None, description="The ARN of a role to assume.")
+    region: str | None = Field(default=None, description="The region of the registries.  [default: the profile's]")
+    accounts: Annotated[tuple[AwsAccount, ...], Unique] = Field(
+        default=(), description="The accounts whose registries are meant; by default the one of the keys."
+    )
+
+
+class Acr(_Credentials):
+    """A service principal of Azure."""
+
+    kind: Literal["acr"] = Field(description="Azure's Container Registry.")
+    secret: Subdomain = Field(default="acr-secret", description="The name of the Secret.")
+    registry: RegistryHost = Field(
+        description="The registry, such as demo.azurecr.io; its host ends in azurecr.io, .cn or .us."
+    )
+    file: HomePath | None = Field(
+        default=None,
+        description="The JSON of `az ad sp create-for-rbac`.  [default: $AZURE_TENANT_ID, $AZURE_CLIENT_ID and "
+        "$AZURE_CLIENT_SECRET]",
+    )
+
+
+Credentials = Annotated[Docker | Gcr | Ecr | Acr, Field(discriminator="kind")]

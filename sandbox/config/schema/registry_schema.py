@@ -1,0 +1,41 @@
+"""What a sandbox.yaml may say about registries: the sandbox's own or one instead of it, those inside, and mirrors."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from sandbox.config.schema.model import Model
+from sandbox.config.schema.values import AutoPort, LocalPath, RegistryHost, RegistryUrl, Unique
+
+
+class Registry(Model):
+    """The sandbox's private image registry, plain HTTP."""
+
+    port: AutoPort = Field(
+        default=5001,
+        description="The registry's port on 127.0.0.1; images are localhost:PORT/NAME. auto: 5001, else the next free "
+        "one, and the same again as long as the registry is there.",
+    )
+    tls: Annotated[tuple[RegistryHost, ...], Unique] = Field(
+        default=(),
+        description="Registries of yours that run in the cluster, HOST or HOST:PORT as in image names, each inside the "
+        "sandbox's domain: the node pulls from them through the ingress, trusting the sandbox's authority.",
+    )
+    external: RegistryUrl | None = Field(
+        default=None,
+        description="A registry that is there already, HOST:PORT, to use instead of one of the sandbox's own: images "
+        "are pushed to it and nodes pull from it. localhost:PORT is spoken to by http, others by https unless http:// "
+        "is written before it.",
+    )
+    storage: LocalPath | None = Field(
+        default=None,
+        description="A folder for the registry's data, relative to this file's folder, which is never removed; by "
+        "default a volume of the engine that `down --purge` removes.",
+    )
+    mirrors: Annotated[tuple[RegistryUrl, ...], Unique] = Field(
+        default=(),
+        description="Registries whose images nodes are to take from a cache beside the cluster, such as docker.io, "
+        "with the account of `docker login`; what the cache cannot give comes from the registry itself.",
+    )

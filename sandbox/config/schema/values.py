@@ -1,0 +1,260 @@
+"""The kinds of value a sandbox.yaml holds, each with what is refused and why, in words for whoever wrote it."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+import yaml
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
+
+from sandbox.config import loader, yaml_text
+
+LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"  # RFC 1123 section 2.1, lower case as Kubernetes wants it
+SUBDOMAIN = rf"{LABEL}(\.{LABEL})*"
+UPSTREAM_HOST = rf"{SUBDOMAIN}|\[[0-9a-f:.]+\]"
+RELEASE = r"v?(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)"
+
+AUTO = "auto"
+MAX_NAME = 40  # the names of containers and networks are longer, and host names end at 63
+# What a node is made of; a mount over it would be a node that does not start.
+KEPT_PATHS = tuple(map(PurePosixPath, ("/proc", "/sys", "/dev", "/run", "/kind", "/etc/kubernetes")))
+PATCHED = (
+    "ClusterConfiguration",
+    "InitConfiguration",
+    "JoinConfiguration",
+    "KubeletConfiguration",
+    "KubeProxyConfiguration",
+)
+MAX_DOMAIN = 189  # leaves room for one more label of 63 in the 253 of a host name
+
+
+def _name(value: str) -> str:
+    if len(value) > MAX_NAME or not re.fullmatch(LABEL, value):
+        raise ValueError(
+            f"must be at most {MAX_NAME} lower-case letters, digits and hyphens, with no hyphen first or last"
+        )
+    return value
+
+
+def as_name(text: str) -> str:
+    """What of the text can be a sandbox's name; empty where nothing can."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:MAX_NAME].strip("-")
+
+
+def _label(value: str) -> str:
+    if not re.fullmatch(LABEL, value):
+        raise ValueError("must be at most 63 lower-case letters, digits and hyphens, with no hyphen first or last")
+    return value
+
+
+def _subdomain(value: str) -> str:
+    if len(value) > 253 or not re.fullmatch(SUBDOMAIN, value):
+        raise ValueError("must be lower-case letters, digits and hyphens, in parts separated by dots")
+    return value
+
+
+def _host(value: str) -> str:
+    if "*" in value:
+        raise ValueError("must be one exact host name: every host of the domain has the wildcard certificate already")
+    return _subdomain(value)
+
+
+def _registry(value: str) -> str:
+    host, colon, port = value.partition(":")
+    if colon and not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        raise ValueError("must be a host name such as registry.demo.sandbox.localhost, or one with :PORT")
+    return _host(host) + colon + port
+
+
+def _upstream(value: str) -> str:
+    host, colon, port = value.rpartition(":")
+    if not colon or not re.fullmatch(UPSTREAM_HOST, host) or not re.fullmatch(r"[0-9]{1,5}", port):
+        raise ValueError("must be HOST:PORT, such as localhost:3000")
+    if not 0 < int(port) < 65536:
+        raise ValueError(f"must have a port from 1 to 65535, not {port}")
+    return value
+
+
+def _registry_url(value: str) -> str:
+    scheme, found, name = value.rpartition("://")
+    host, colon, port = name.partition(":")
+    named = "." in host or colon or host == "localhost"  # else it would be part of a name on Docker Hub
+    if (found and scheme not in ("http", "https")) or not named or not re.fullmatch(SUBDOMAIN, host):
+        raise ValueError("must be HOST or HOST:PORT as in image names, with http:// before it where there is no TLS")
+    if colon and not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        raise ValueError(f"must have a port from 1 to 65535, not '{port}'")
+    return value
+
+
+def _domain(value: str) -> str:
+    if "." not in value.strip("."):
+        raise ValueError(
+            f"must have two labels or more, such as 'demo.{value.strip('.') or 'localhost'}': OpenSSL, curl, Node and "
+            "Chrome refuse a wildcard certificate directly below a single label"
+        )
+    if len(value) > MAX_DOMAIN or not re.fullmatch(SUBDOMAIN, value):
+        raise ValueError(
+            f"must be lower-case letters, digits and hyphens, in labels separated by dots, at most {MAX_DOMAIN}"
+        )
+    if value.rpartition(".")[2].isdigit():
+        raise ValueError("must not end in a number: browsers take that for an IP address")
+    return value
+
+
+def _release(value: str) -> str:
+    if not re.fullmatch(RELEASE, value):
+        raise ValueError("must be a full Kubernetes version such as v1.36.3")
+    return "v" + value.removeprefix("v")
+
+
+def _node_path(value: str) -> str:
+    path = PurePosixPath(value)
+    if not path.is_absolute() or ".." in path.parts or path == PurePosixPath("/"):
+        raise ValueError("must be an absolute path in the nodes, such as /data")
+    if any(path == kept or kept in path.parents for kept in KEPT_PATHS):
+        raise ValueError(f"must be elsewhere: {value} is the node's own")
+    return str(path)
+
+
+def _feature_gate(value: str) -> str:
+    if not re.fullmatch(r"[A-Z][A-Za-z0-9]*", value):
+        raise ValueError(f"must be the name of a feature gate, such as ContainerCheckpoint, not '{value}'")
+    return value
+
+
+def _patch_text(value: str) -> str:
+    try:
+        kind = yaml_text.document(value)["kind"]
+    except (yaml.YAMLError, TypeError, KeyError) as error:
+        raise ValueError("must be the text of a YAML mapping with a kind, such as KubeletConfiguration") from error
+    if kind not in PATCHED:
+        raise ValueError(f"is for the kind '{kind}'; kind patches {', '.join(PATCHED)}")
+    return value
+
+
+def _address(value: str) -> str:
+    try:
+        # a zone (fe80::1%eth0) means nothing in a container
+        return ipaddress.ip_address(value.replace("%", " ")).compressed
+    except ValueError as error:
+        raise ValueError("must be an IP address such as 127.0.0.1 or ::1") from error
+
+
+def _pod_address(value: str) -> str:
+    value = _address(value)
+    address = ipaddress.ip_address(value)
+    if address.version != 4:
+        raise ValueError(f"must be an IPv4 address, since pods have no other: {value} is not one")
+    if address.is_loopback or address.is_unspecified or address.is_multicast:
+        raise ValueError(f"must be an address that pods can reach: {value} is not one")
+    return value
+
+
+def _proxy_url(value: str) -> str:
+    host = proxy_host(value)
+    if not host:
+        raise ValueError("must be a URL such as http://proxy.example.com:3128")  # it may hold a password
+    if is_loopback(host):
+        raise ValueError(f"must be a host that containers can reach: {host} would be themselves")
+    return value
+
+
+def proxy_host(url: str) -> str:
+    """The host of a proxy's URL; empty for what is none."""
+    try:
+        parts = urlsplit(url)
+        sound = parts.scheme in ("http", "https", "socks5") and parts.path in ("", "/") and parts.port != 0
+    except ValueError:
+        return ""
+    return parts.hostname or "" if sound and not re.search(r"\s", url) else ""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host`, a name or an address, is the machine itself for whoever connects to it."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def _path(value: Any) -> Any:
+    if isinstance(value, str):
+        if not value.strip() or "\0" in value:
+            raise ValueError("must be a path, not empty")
+        if "://" in value:
+            raise ValueError("must be a file or folder on this machine, not a URL")
+        if value.startswith("~"):
+            raise ValueError("must be absolute or relative to this file's folder: '~' is not expanded")
+    return value
+
+
+def _addon(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    if "/" not in value and not re.fullmatch(LABEL, value):
+        raise ValueError("must be the name of an addon, or a folder with one such as ./my-addon")
+    return _path(value)
+
+
+def _port_kind(value: Any) -> str:
+    return "auto" if isinstance(value, str) and not value.isdigit() else "port"
+
+
+def _auto_for_both(value: Any) -> Any:
+    if value == AUTO:
+        return (AUTO, AUTO)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _unique(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    for index, value in enumerate(values):
+        if value in values[:index] and value != AUTO:
+            raise loader.Misfits(((index,), f"{value} is given twice"))
+    return values
+
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+AutoPort = Annotated[Annotated[Port, Tag("port")] | Annotated[Literal["auto"], Tag("auto")], Discriminator(_port_kind)]
+Address = Annotated[
+    str, AfterValidator(_address), Field(json_schema_extra={"anyOf": [{"format": "ipv4"}, {"format": "ipv6"}]})
+]
+PodAddress = Annotated[str, AfterValidator(_pod_address), Field(json_schema_extra={"format": "ipv4"})]
+ProxyUrl = Annotated[str, AfterValidator(_proxy_url), Field(json_schema_extra={"format": "uri"})]
+Host = Annotated[str, AfterValidator(_host), Field(json_schema_extra={"pattern": f"^{SUBDOMAIN}$"})]
+RegistryHost = Annotated[
+    str, AfterValidator(_registry), Field(json_schema_extra={"pattern": rf"^{SUBDOMAIN}(:[0-9]+)?$"})
+]
+Upstream = Annotated[
+    str, AfterValidator(_upstream), Field(json_schema_extra={"pattern": rf"^({UPSTREAM_HOST}):[0-9]+$"})
+]
+RegistryUrl = Annotated[
+    str,
+    AfterValidator(_registry_url),
+    Field(json_schema_extra={"pattern": rf"^(https?://)?{SUBDOMAIN}(:[0-9]+)?$"}),
+]
+LocalPath = Annotated[Path, BeforeValidator(_path)]
+NodePath = Annotated[str, AfterValidator(_node_path), Field(json_schema_extra={"pattern": "^/.+"})]
+FeatureGate = Annotated[str, AfterValidator(_feature_gate), Field(json_schema_extra={"pattern": "^[A-Z][A-Za-z0-9]*$"})]
+PatchText = Annotated[str, AfterValidator(_patch_text)]
+AddonSource = Annotated[str, BeforeValidator(_addon)]
+Unique = AfterValidator(_unique)
+_AutoPorts = Annotated[tuple[AutoPort, ...], Field(min_length=1, max_length=4)]
+AutoPorts = Annotated[
+    _AutoPorts,
+    Unique,
+    BeforeValidator(_auto_for_both, json_schema_input_type=Literal["auto"] | _AutoPorts),
+]
+Ports = Annotated[tuple[Port, ...], Field(min_length=1, max_length=4), Unique]
+Name = Annotated[str, AfterValidator(_name), Field(json_schema_extra={"pattern": f"^{LABEL}$", "maxLength": MAX_NAME})]
+Label = Annotated[str, AfterValidator(_label), Field(json_schema_extra={"pattern": f"^{LABEL}$"})]
+Subdomain = Annotated[str, AfterValidator(_subdomain), Field(json_schema_extra={"pattern": f"^{SUBDOMAIN}$"})]
+Domain = Annotated[
+    str,
+    AfterValidator(_domain),
+    Field(json_schema_extra={"pattern": rf"^{LABEL}(\.{LABEL})+$", "maxLength": MAX_DOMAIN}),
+]
+Release = Annotated[str, AfterValidator(_release), Field(json_schema_extra={"pattern": f"^{RELEASE}$"})]

@@ -1,0 +1,146 @@
+"""What the page shows: each part of it a look at the world that fails for itself alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from sandbox.components.certificates.inventory import Entry, inventory
+from sandbox.components.certificates.keystore import Keystore
+from sandbox.components.edge import extra_routes, routes
+from sandbox.components.edge.container import EdgeContainer
+from sandbox.components.edge.haproxy_admin import Unreachable
+from sandbox.components.edge.route_status import ways
+from sandbox.components.edge.routes import Route
+from sandbox.components.ingress.default_backend import hosts_of, suffix
+from sandbox.engine import Container, Engine, labelled
+from sandbox.errors import SandboxError
+from sandbox.images.listing import catalogue
+from sandbox.kube.api import Cluster
+from sandbox.names import LABEL, REGISTRY_PORT, Home, Names
+from sandbox.oci.client import Client
+from sandbox.step import Status, Step
+
+EVENTS = 30  # the newest; a cluster keeps them for an hour
+SHOWN = 200  # characters of one event's message
+WIDTH = 8
+
+Part = Mapping[str, Any]
+Survey = Callable[[], Iterable[tuple[Step, Status]]]
+
+
+def sandboxes(home: Home, engine: Engine, surveys: Mapping[str, Survey], *, now: datetime) -> Sequence[Part]:
+    """Every sandbox that has a container or a route, by name; steps only of those whose spec is known (`surveys`)."""
+    known = {route.name: route for route in routes.load(home.edge)}
+    ours = labelled.containers(engine, home)
+    names = sorted({one.labels[LABEL] for one in ours if one.labels[LABEL]} | known.keys() | surveys.keys())
+    with ThreadPoolExecutor(WIDTH) as pool:
+        looked = [
+            pool.submit(_sandbox, home.sandbox(name), known.get(name), engine, surveys.get(name), now) for name in names
+        ]
+        return [one.result() for one in looked]
+
+
+def registries(home: Home, engine: Engine) -> Mapping[str, Part]:
+    """What the registry of each sandbox holds, by the sandbox's name."""
+    ours = {one.labels[LABEL]: one for one in labelled.containers(engine, home)}
+    found = {name: engine.container(home.sandbox(name).registry) for name in ours if name}
+    return {name: attempt(partial(_registry, one)) for name, one in found.items() if one}
+
+
+def edge(home: Home, engine: Engine) -> Part:
+    """Where every host leads, and how it stands there."""
+    box = EdgeContainer.of(engine, home)
+    container = box.find()
+    running = container is not None and container.running
+    try:
+        servers = box.control.servers() if running else ()
+    except Unreachable:
+        servers = ()
+    found = ways(extra_routes.merged(routes.load(home.edge), extra_routes.load(home.edge)), servers)
+    return {"running": running, "routes": [asdict(way) for way in found]}
+
+
+def attempt(look: Callable[[], Part]) -> Part:
+    """The part, or why it cannot be shown."""
+    try:
+        return look()
+    except (SandboxError, OSError) as error:
+        return {"error": str(error)}
+
+
+def _sandbox(names: Names, route: Route | None, engine: Engine, survey: Survey | None, now: datetime) -> Part:
+    node = engine.container(names.node)
+    entries = inventory(Keystore(names.keys), now=now)
+    row: dict[str, Any] = {
+        "name": names.name,
+        "domain": route.domain if route else "",
+        "cluster": "absent" if node is None else "running" if node.running else "stopped",
+        "certificates": [_certificate(one) for one in entries],
+    }
+    row |= attempt(lambda: _inside(names, route, entries)) if node and node.running else {"hosts": [], "events": []}
+    if survey:
+        row |= attempt(lambda: {"steps": [_step(*one) for one in survey()]})
+    return row
+
+
+def _inside(names: Names, route: Route | None, entries: Sequence[Entry]) -> Part:
+    """What the cluster itself tells."""
+    cluster = Cluster(names.kubeconfig)
+    port = suffix(route.listen[0][1] if route and route.listen else 443)
+    hosts = hosts_of(cluster.list("networking.k8s.io/v1", "Ingress"))
+    events = sorted(cluster.list("v1", "Event"), key=_when, reverse=True)[:EVENTS]
+    return {
+        "hosts": [{"host": one, "url": f"https://{one}{port}/", "days_left": _days(one, entries)} for one in hosts],
+        "events": [_event(one) for one in events],
+    }
+
+
+def _step(step: Step, status: Status) -> Part:
+    return {"title": step.title, "state": status.state.value, "detail": status.detail}
+
+
+def _certificate(one: Entry) -> Part:
+    days = one.facts.days_left if one.facts else None
+    return {"name": one.name, "role": one.role, "state": one.condition.state.value, "days_left": days}
+
+
+def _days(host: str, entries: Sequence[Entry]) -> int | None:
+    """The days that the certificate for the host has left: the exact one's, else the wildcard's."""
+    for wanted in (host, f"*.{host.partition('.')[2]}"):
+        for one in entries:
+            if one.facts and not one.facts.authority and wanted in one.facts.hosts:
+                return one.facts.days_left
+    return None
+
+
+def _when(event: Mapping[str, Any]) -> str:
+    return str(event.get("lastTimestamp") or event.get("eventTime") or event["metadata"]["creationTimestamp"])
+
+
+def _event(event: Mapping[str, Any]) -> Part:
+    about = event.get("involvedObject") or {}
+    place = f"{about['namespace']}/" if about.get("namespace") else ""
+    return {
+        "time": _when(event),
+        "type": event.get("type", ""),
+        "reason": event.get("reason", ""),
+        "object": f"{about.get('kind', '')} {place}{about.get('name', '')}",
+        "message": str(event.get("message", ""))[:SHOWN],
+        "count": event.get("count") or 1,
+    }
+
+
+def _registry(container: Container) -> Part:
+    bind = next(iter(container.published.get(REGISTRY_PORT, ())), None)
+    if bind is None or not container.running:
+        return {"error": f"{container.name} does not run"}
+    where = f"localhost:{bind.port}"
+    with Client(where) as client:
+        found = catalogue(client)
+    tags = [{"name": f"{one.repository}:{one.tag}", "digest": one.digest, "size": one.size} for one in found.tags]
+    return {"where": where, "size": found.size, "tags": tags}

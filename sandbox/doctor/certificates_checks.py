@@ -1,0 +1,89 @@
+"""How the sandbox's certificates stand, and whether this machine's programs trust them already."""
+
+from __future__ import annotations
+
+import ssl
+
+from sandbox.components.certificates.condition import State
+from sandbox.components.certificates.describe import describe
+from sandbox.components.certificates.inventory import LEAF, inventory
+from sandbox.components.certificates.keyfiles import KeyFiles
+from sandbox.components.certificates.keystore import Keystore
+from sandbox.doctor.check import Check
+from sandbox.doctor.doctor_context import Scene
+from sandbox.doctor.row import Finding, error, ok, skipped, warn
+
+DEFAULT = "default"
+RENEW_ROOT = "sandbox certs renew{which} --root, then sandbox certs trust{which}"
+
+
+def authority(scene: Scene) -> Finding:
+    """Root and issuing authority on disk, for all that the spec needs certificates for."""
+    keystore, domains = Keystore(scene.names.keys), scene.spec.vouched
+    root = keystore.inspect_root(domains, now=scene.now)
+    if root.state is State.ABSENT:
+        return skipped("up makes one")
+    if not root.usable:
+        return error(f"root: {root.reason}", RENEW_ROOT)
+    issuing = keystore.inspect_issuing(domains, now=scene.now)
+    if not issuing.usable:
+        return error(f"issuing authority: {issuing.reason}")
+    if root.reason:
+        return warn(f"root: {root.reason}", RENEW_ROOT)
+    if issuing.reason:
+        return warn(f"issuing authority: {issuing.reason}")
+    facts = describe(scene.names.root_certificate.read_bytes(), now=scene.now)
+    return ok(f"the root has {facts.days_left} days left and vouches for {', '.join(facts.permitted)}")
+
+
+def leaves(scene: Scene) -> Finding:
+    """Every server certificate on disk."""
+    found = [one for one in inventory(Keystore(scene.names.keys), now=scene.now) if one.role == LEAF]
+    if not found:
+        return skipped("up issues them")
+    lives = ", ".join(f"{one.name} {one.facts.days_left} days left" for one in found if one.facts)
+    reasons = [f"{one.name}: {one.condition.reason}" for one in found if one.condition.reason]
+    if all(one.condition.usable for one in found):
+        return warn("; ".join(reasons)) if reasons else ok(lives)
+    return error("; ".join(reasons))
+
+
+def trusted(scene: Scene) -> Finding:
+    """Whether programs that use the system's store accept the default certificate."""
+    leaf = Keystore(scene.names.keys).leaf_files(DEFAULT)
+    if not leaf.has_cert:
+        return skipped("up makes a root to trust")
+    refusal = _refusal(leaf, scene.spec.domain)
+    if refusal:
+        return warn(f"the system's store does not know the root ({refusal}); with --cacert clients work")
+    return ok("programs that use the system's store accept the sandbox's certificates")
+
+
+def _refusal(leaf: KeyFiles, host: str) -> str | None:
+    """What OpenSSL with the system's store says against a leaf that is presented for `host`: a handshake in memory."""
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(leaf.cert, leaf.key)
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    serving = server.wrap_bio(to_server, to_client, server_side=True)
+    client = ssl.create_default_context().wrap_bio(to_client, to_server, server_hostname=host)
+    try:
+        for side in (client, serving, client):
+            try:
+                side.do_handshake()
+            except ssl.SSLWantReadError:
+                continue
+    except ssl.SSLCertVerificationError as refused:
+        return refused.verify_message
+    return None
+
+
+CHECKS = (
+    Check(
+        "certificates.authority",
+        "the certificate authority can be used",
+        "sandbox certs renew{which} --authority",
+        authority,
+    ),
+    Check("certificates.leaves", "the server certificates last", "sandbox certs renew{which}", leaves),
+    Check("certificates.trusted", "this machine trusts the sandbox's root", "sandbox certs trust{which}", trusted),
+)

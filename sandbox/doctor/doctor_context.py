@@ -1,0 +1,69 @@
+"""What every check looks at: the spec, the user's folders, the environment, and the engine if one answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as TooLong
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sandbox.config.schema import Settled
+from sandbox.engine import Engine
+from sandbox.engine.engine_info import Facts
+from sandbox.errors import MissingTool, SandboxError
+from sandbox.names import Home, Names
+
+
+@dataclass(frozen=True)
+class Contact:
+    """An engine that answered: the connection, what it tells of itself, and when (aware) it was asked for that."""
+
+    engine: Engine
+    facts: Facts
+    asked: datetime
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One sandbox on this machine; `contact` is the engine, or why there is none. `now` is aware.
+
+    `which` says on the command line which sandbox is meant: ` NAME`, ` -f FILE`, or nothing for the usual one. To look
+    at it may take `seconds` in all.
+    """
+
+    spec: Settled
+    home: Home
+    environment: Mapping[str, str]
+    contact: Contact | SandboxError
+    now: datetime
+    which: str = ""
+    seconds: float = 30.0
+
+    @property
+    def names(self) -> Names:
+        """The names of the sandbox in question."""
+        return self.home.sandbox(self.spec.name)
+
+
+def reach(seconds: float) -> Contact | SandboxError:
+    """Reach the engine that the environment names; one that takes the call and does not answer counts as none."""
+    pool = ThreadPoolExecutor(1)
+    try:
+        return pool.submit(_reach).result(seconds)
+    except TooLong:
+        return MissingTool(
+            f"the Docker Engine has not answered for {seconds:g} s",
+            fix="look at its log (journalctl -u docker) and restart it",
+            id="engine-hangs",
+        )
+    except SandboxError as trouble:
+        return trouble
+    finally:
+        pool.shutdown(wait=False)
+
+
+def _reach() -> Contact:
+    engine = Engine.connect()
+    asked = datetime.now(UTC)
+    return Contact(engine, engine.facts(), asked)

@@ -1,0 +1,136 @@
+"""What of other sandboxes lies about: containers without files, files without containers, data of nobody."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from sandbox.components.edge import routes
+from sandbox.components.network.step import is_free
+from sandbox.doctor.check import Check, with_engine
+from sandbox.doctor.doctor_context import Scene
+from sandbox.doctor.row import Finding, ok, warn
+from sandbox.engine import Engine
+from sandbox.engine import labelled as own
+from sandbox.errors import SandboxError
+from sandbox.names import LABEL, SHARED_NETWORK, Home
+from sandbox.plan import lookup, saved_spec
+from sandbox.provider import Standing
+from sandbox.system import files as locks
+
+
+def containers(scene: Scene) -> Finding:
+    """Containers with our label whose sandbox has neither a route nor files, and an edge that leads nowhere."""
+    known = _known(scene.home)
+    engine = with_engine(scene).engine
+    labelled = own.containers(engine, scene.home)
+    orphans = {one.name: one.labels[LABEL] for one in labelled if one.labels[LABEL] and one.labels[LABEL] not in known}
+    if orphans:
+        return warn(f"of no known sandbox: {', '.join(sorted(orphans))}", _down(set(orphans.values())))
+    edge = own.edge(engine, scene.home)
+    if any(one.name == edge for one in labelled) and not routes.load(scene.home.edge):
+        of_all = sorted(one.name for one in labelled if not one.labels[LABEL])
+        return warn(f"{edge} runs and has no route", f"docker rm -f {' '.join(of_all)}")
+    others = len(engine.containers(LABEL)) - len(labelled)
+    also = f"; {others} are of other users or of earlier releases, and stay" if others else ""
+    return ok(("every container of ours belongs to a sandbox" if labelled else "there are none") + also)
+
+
+def files(scene: Scene) -> Finding:
+    """Files and routes of sandboxes whose node is gone."""
+    engine = with_engine(scene).engine
+    known = {name: lookup.nodes(engine, scene.home.sandbox(name)) for name in _known(scene.home) - _abroad(scene.home)}
+    gone = {name for name, nodes in known.items() if nodes.standing() is Standing.ABSENT}
+    gone = {name for name in gone if not _is_at_work(scene.home, name)}
+    if gone:
+        return warn(f"files but no node: {', '.join(sorted(gone))}", _down(gone))
+    return ok("every sandbox with files has its node")
+
+
+def _abroad(home: Home) -> set[str]:
+    """The sandboxes in clusters that are not ours, of which no node is here."""
+    found = set()
+    for name in _known(home):
+        with suppress(SandboxError):
+            spec = saved_spec.load(home.sandbox(name))
+            if spec and not spec.cluster.is_ours:
+                found.add(name)
+    return found
+
+
+def networks(scene: Scene) -> Finding:
+    """Networks of sandboxes that are gone, and the shared one of earlier releases, without a container."""
+    unused = _unused_networks(scene)
+    if unused:
+        return warn(f"no container is on {', '.join(unused)}", f"docker network rm {' '.join(unused)}")
+    return ok("every network of ours is in use")
+
+
+def remove_networks(scene: Scene) -> None:
+    """Remove them; the engine refuses one that a container has joined meanwhile."""
+    for name in _unused_networks(scene):
+        with_engine(scene).engine.remove_network(name)
+
+
+def _unused_networks(scene: Scene) -> list[str]:
+    engine, known = with_engine(scene).engine, _known(scene.home)
+    found = [network for name in engine.labelled_networks(LABEL) if (network := engine.network(name))]
+    return [
+        one.name
+        for one in found
+        if not one.members
+        and (
+            is_free(engine, one)
+            if one.name == SHARED_NETWORK
+            else own.is_ours(one, scene.home) and one.labels[LABEL] not in known and not engine.container(one.name)
+        )
+    ]
+
+
+def volumes(scene: Scene) -> Finding:
+    """Data of registries that are gone."""
+    engine = with_engine(scene).engine
+    labelled = engine.labelled_volumes(LABEL).items()
+    found = {name: labels for name, labels in labelled if own.is_ours(labels, scene.home)}
+    orphans = {name: labels[LABEL] for name, labels in found.items() if not _is_kept(labels[LABEL], scene.home, engine)}
+    if orphans:
+        fix = "\n".join(f"sandbox down {owner} --purge" for owner in sorted(set(orphans.values())))
+        return warn(f"data of no known sandbox: {', '.join(sorted(orphans))}", fix)
+    return ok(f"{len(found)} volumes, each of a sandbox that is up or was taken down without --purge")
+
+
+def _is_kept(name: str, home: Home, engine: Engine) -> bool:
+    """Whether a sandbox's data is there on purpose: `down` keeps it together with the certificates."""
+    names = home.sandbox(name)
+    return names.keys.exists() or engine.container(names.registry) is not None
+
+
+def _known(home: Home) -> frozenset[str]:
+    """The sandboxes that have a route or files."""
+    folder = home.state / "sandboxes"
+    with_files = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    known = (*routes.load(home.edge), *routes.load(home.passthrough))
+    return frozenset(with_files | {route.name for route in known})
+
+
+def _is_at_work(home: Home, name: str) -> bool:
+    """Whether a command is bringing the sandbox up or down at this moment: it holds the lock that all of them take."""
+    folder = home.lock(name)
+    if not folder.is_dir():
+        return False
+    try:
+        with locks.exclusive(folder, seconds=0):
+            return False
+    except SandboxError:
+        return True
+
+
+def _down(names: set[str]) -> str:
+    return "\n".join(f"sandbox down {name}" for name in sorted(names))
+
+
+CHECKS = (
+    Check("leftovers.containers", "every container of ours belongs to a sandbox", "sandbox down NAME", containers),
+    Check("leftovers.files", "every sandbox with files has its node", "sandbox down NAME", files),
+    Check("leftovers.networks", "every network is in use", "docker network rm NETWORK", networks, remove_networks),
+    Check("leftovers.volumes", "every volume belongs to a sandbox", "sandbox down NAME --purge", volumes),
+)

@@ -1,0 +1,129 @@
+"""The steps of a request inside the cluster: the rule for its host, the pods behind, the application's answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sandbox.components.edge import https_probe
+from sandbox.components.ingress import default_backend
+from sandbox.doctor.row import Finding, error, ok, warn
+from sandbox.doctor.tls.tls_context import Journey
+from sandbox.doctor.tls.verifier_rules import Backend, Rule
+from sandbox.kube.api import Cluster
+
+CONTROLLER = "k8s.io/ingress-nginx"
+
+
+def rule(journey: Journey) -> Finding:
+    """Which object sends the host where."""
+    found = journey.rules
+    kubectl = f"kubectl --context {journey.names.cluster}"
+    if not found:
+        evidence = f"no Ingress or HTTPRoute has {journey.host}"
+        if journey.host == journey.domain:
+            return warn(f"{evidence}: it gets the page that lists the hosts", f"{kubectl} create ingress …")
+        fix = f"{kubectl} create ingress NAME --class nginx --rule '{journey.host}/*=SERVICE:PORT'"
+        return error(f"{evidence}; it gets the page for unknown hosts", fix)
+    refused = next((one for one in found if one.trouble), None)
+    if refused:
+        return error(
+            f"{refused}: {refused.trouble}",
+            f"{kubectl} -n {refused.namespace} describe {refused.kind.lower()} {refused.name}",
+        )
+    for one in found:
+        wrong = _wrong_class(journey.cluster, one)
+        if wrong:
+            patch = '{"spec": {"ingressClassName": "nginx"}}'
+            return error(f"{one}: {wrong}", f"{kubectl} -n {one.namespace} patch ingress {one.name} -p '{patch}'")
+    return ok("; ".join(map(_words, found)))
+
+
+def endpoints(journey: Journey) -> Finding:
+    """Whether pods that are ready stand behind every Service."""
+    counted = []
+    for one in journey.rules:
+        for backend in one.backends:
+            trouble = _trouble(journey, one, backend)
+            if trouble:
+                return trouble
+            counted.append(f"{one.namespace}/{backend.service} {len(_ready(journey.cluster, one, backend))} ready")
+    return ok(", ".join(counted)) if counted else warn("the rule has no Service", "give it a backend")
+
+
+def answer(journey: Journey) -> Finding:
+    """What the application says."""
+    found = https_probe.ask(journey.host, address=journey.address, port=journey.port, root=None)
+    logs = f"kubectl --context {journey.names.cluster} -n NAMESPACE logs POD"
+    if found.status is None:
+        return error(found.trouble, logs)
+    if found.status == 0:
+        return ok("the server wants more of a client (a certificate, perhaps), and so is there")
+    if found.status in https_probe.UNSERVED:
+        return error(f"HTTP {found.status}: the ingress controller does not reach the application", logs)
+    if default_backend.is_default(found.page):
+        evidence = f"HTTP {found.status}, the page for unknown hosts"
+        return (
+            ok(evidence)
+            if journey.host == journey.domain
+            else error(evidence, "sandbox status{which}; then sandbox up{which}")
+        )
+    return ok(f"HTTP {found.status}")
+
+
+def _words(one: Rule) -> str:
+    backends = ", ".join(f"{each.service}:{each.port}" for each in one.backends)
+    tls = "TLS passed through" if one.passthrough else f"Secret {one.secret}" if one.secret else "default certificate"
+    return f"{one} ({one.class_name or 'default class'}, {tls}) to {backends or 'nothing'}"
+
+
+def _wrong_class(cluster: Cluster, one: Rule) -> str | None:
+    if one.class_name is None:
+        return None
+    found = cluster.get("networking.k8s.io/v1", "IngressClass", one.class_name)
+    if found is None:
+        return f"there is no class {one.class_name}"
+    controller = found["spec"].get("controller")
+    return None if controller == CONTROLLER else f"its class {one.class_name} is another controller's, {controller}"
+
+
+def _trouble(journey: Journey, one: Rule, backend: Backend) -> Finding | None:
+    kubectl = f"kubectl --context {journey.names.cluster} -n {one.namespace}"
+    service = journey.cluster.get("v1", "Service", backend.service, one.namespace)
+    if service is None:
+        fix = f"{kubectl} get services, then correct {one}"
+        return error(f"there is no Service {one.namespace}/{backend.service}", fix)
+    spec = service.get("spec") or {}
+    known = [value for port in spec.get("ports") or () for value in (port.get("port"), port.get("name")) if value]
+    if backend.port is not None and backend.port not in known:
+        evidence = (
+            f"Service {one.namespace}/{backend.service} has no port {backend.port}, only {', '.join(map(str, known))}"
+        )
+        return error(evidence, f"{kubectl} edit {one.kind.lower()} {one.name}")
+    if spec.get("type") == "ExternalName" or _ready(journey.cluster, one, backend):
+        return None
+    selector = ",".join(f"{key}={value}" for key, value in (spec.get("selector") or {}).items())
+    if not selector:
+        return error(
+            f"Service {one.namespace}/{backend.service} has no ready addresses", f"{kubectl} get endpointslices"
+        )
+    pods = journey.cluster.list("v1", "Pod", one.namespace, selector=selector)
+    state = ", ".join(map(_pod, pods)) or f"no pod has the labels {selector}"
+    fix = f"{kubectl} describe pods -l {selector}" if pods else f"{kubectl} get pods --show-labels"
+    return error(f"no ready pod behind Service {one.namespace}/{backend.service}: {state}", fix)
+
+
+def _ready(cluster: Cluster, one: Rule, backend: Backend) -> list[str]:
+    """The addresses that traffic goes to; an unset condition means ready (EndpointSlice's API reference)."""
+    selector = f"kubernetes.io/service-name={backend.service}"
+    slices = cluster.list("discovery.k8s.io/v1", "EndpointSlice", one.namespace, selector=selector)
+    found = [each for one_slice in slices for each in one_slice.get("endpoints") or ()]
+    ready = (each for each in found if (each.get("conditions") or {}).get("ready") is not False)
+    return [address for each in ready for address in each.get("addresses") or ()]
+
+
+def _pod(pod: Mapping[str, Any]) -> str:
+    status = pod.get("status") or {}
+    waiting = [(each.get("state") or {}).get("waiting") or {} for each in status.get("containerStatuses") or ()]
+    reason = next((each["reason"] for each in waiting if each.get("reason")), None)
+    return f"{pod['metadata']['name']} {reason or status.get('phase', 'Unknown')}"

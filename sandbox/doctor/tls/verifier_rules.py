@@ -1,0 +1,131 @@
+"""What a cluster has for a host: the Ingress or HTTPRoute that names it, and the Services behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sandbox.components.ingress.controller import PASSTHROUGH
+from sandbox.kube.api import Cluster, ClusterError
+
+INGRESS = ("networking.k8s.io/v1", "Ingress")
+HTTP_ROUTE = ("gateway.networking.k8s.io/v1", "HTTPRoute")
+CLASS = "kubernetes.io/ingress.class"  # how a class was named before networking.k8s.io/v1
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A Service's port, by number or by name."""
+
+    service: str
+    port: int | str | None
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One object's rule for a host; `trouble` is what its controller says against it."""
+
+    kind: str
+    namespace: str
+    name: str
+    host: str
+    class_name: str | None
+    passthrough: bool
+    secret: str | None
+    backends: tuple[Backend, ...]
+    trouble: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.namespace}/{self.name}"
+
+
+def find(cluster: Cluster, host: str) -> tuple[Rule, ...]:
+    """The rules for `host`: those for the exact name if there are any, else wildcards. Raises ClusterError."""
+    rules = [*_ingresses(cluster, host), *_routes(cluster, host)]
+    exact = tuple(rule for rule in rules if rule.host == host)
+    return exact or tuple(rules)
+
+
+def _ingresses(cluster: Cluster, host: str) -> Iterator[Rule]:
+    for one in cluster.list(*INGRESS):
+        metadata, spec = one["metadata"], one.get("spec") or {}
+        annotations = metadata.get("annotations") or {}
+        for rule in spec.get("rules") or ():
+            pattern = rule.get("host") or ""
+            if not _is_for(pattern, host, labels=1):
+                continue
+            paths = (rule.get("http") or {}).get("paths") or ()
+            wanted = [path["backend"] for path in paths] or [spec.get("defaultBackend") or {}]
+            yield Rule(
+                kind="Ingress",
+                namespace=metadata["namespace"],
+                name=metadata["name"],
+                host=pattern,
+                class_name=spec.get("ingressClassName") or annotations.get(CLASS),
+                passthrough=annotations.get(PASSTHROUGH) == "true",
+                secret=_secret(spec.get("tls") or (), host),
+                backends=_unique(_of_ingress(each) for each in wanted if each.get("service")),
+            )
+
+
+def _routes(cluster: Cluster, host: str) -> Iterator[Rule]:
+    try:
+        found = cluster.list(*HTTP_ROUTE)
+    except ClusterError as error:
+        if error.status == 404:  # a cluster without the Gateway API
+            return
+        raise
+    for one in found:
+        metadata, spec = one["metadata"], one.get("spec") or {}
+        pattern = next((name for name in spec.get("hostnames") or () if _is_for(name, host, labels=None)), None)
+        if pattern is None:
+            continue
+        references = [ref for rule in spec.get("rules") or () for ref in rule.get("backendRefs") or ()]
+        yield Rule(
+            kind="HTTPRoute",
+            namespace=metadata["namespace"],
+            name=metadata["name"],
+            host=pattern,
+            class_name=None,
+            passthrough=False,
+            secret=None,
+            backends=_unique(Backend(ref["name"], ref.get("port")) for ref in references),
+            trouble=_refusal(one.get("status") or {}),
+        )
+
+
+def _is_for(pattern: str, host: str, *, labels: int | None) -> bool:
+    """Whether a rule's host is `host`; its wildcard stands for one label, or for any number when `labels` is None."""
+    if not pattern.startswith("*."):
+        return pattern == host
+    prefix = host.removesuffix(pattern[1:])
+    return prefix not in (host, "") and (labels is None or prefix.count(".") < labels)
+
+
+def _secret(entries: Iterable[Mapping[str, Any]], host: str) -> str | None:
+    wanted = (one.get("secretName") for one in entries if _lists(one.get("hosts") or (), host))
+    return next((str(name) for name in wanted if name), None)
+
+
+def _lists(hosts: Iterable[str], host: str) -> bool:
+    return any(_is_for(each, host, labels=1) for each in hosts)
+
+
+def _of_ingress(backend: Mapping[str, Any]) -> Backend:
+    service = backend["service"]
+    port = service.get("port") or {}
+    return Backend(service["name"], port.get("number") or port.get("name"))
+
+
+def _refusal(status: Mapping[str, Any]) -> str:
+    """Why a Gateway does not take the route (its condition Accepted or ResolvedRefs), empty when it does."""
+    conditions = [each for parent in status.get("parents") or () for each in parent.get("conditions") or ()]
+    if not conditions:
+        return "no Gateway has accepted it"
+    bad = next((each for each in conditions if each.get("status") == "False"), None)
+    return f"{bad.get('type')} is False: {bad.get('message', '')}" if bad else ""
+
+
+def _unique(backends: Iterable[Backend]) -> tuple[Backend, ...]:
+    return tuple(dict.fromkeys(backends))

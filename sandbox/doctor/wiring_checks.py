@@ -1,0 +1,122 @@
+"""Whether the parts that run find each other: registry, node and edge."""
+
+from __future__ import annotations
+
+from sandbox.components.cluster.existing.tenant_namespace import Place
+from sandbox.components.edge import edge_folder as edge_files
+from sandbox.components.edge import routes
+from sandbox.components.edge.container import EdgeContainer
+from sandbox.components.edge.relay import relay_state
+from sandbox.components.registry.in_cluster_canary_step import InnerCanaryStep
+from sandbox.components.registry.node_config_step import WiringStep
+from sandbox.doctor.check import Check, with_engine
+from sandbox.doctor.doctor_context import Scene
+from sandbox.doctor.row import Finding, error, ok, skipped
+from sandbox.engine import Engine, labelled
+from sandbox.oci.client import Client
+from sandbox.plan import lookup
+from sandbox.step import State
+
+
+def registry(scene: Scene) -> Finding:
+    """Whether the registry answers at its port."""
+    external = scene.spec.registry.external
+    contained = scene.spec.cluster.is_ours and not external
+    trouble = _not_running(with_engine(scene).engine, scene.names.registry) if contained else None
+    if trouble:
+        return trouble
+    with Client(external or f"http://127.0.0.1:{scene.spec.registry.port}") as client:
+        client.ping()
+    return ok(f"{external or f'localhost:{scene.spec.registry.port}'} answers")
+
+
+def node(scene: Scene) -> Finding:
+    """Whether the node pulls from the registry by each of its names, and tools and pods can find it."""
+    if scene.spec.namespace:
+        return _inner(scene, scene.spec.namespace)
+    engine = with_engine(scene).engine
+    registry = scene.spec.registry
+    nodes = lookup.nodes(engine, scene.names)
+    for name in (nodes.control_plane, *(() if registry.external else (scene.names.registry,))):
+        trouble = _not_running(engine, name)
+        if trouble:
+            return trouble
+    found = WiringStep(engine, nodes, scene.names, registry.port, registry.external, registry.mirrors).check()
+    return ok(found.detail) if found.state is State.READY else error(f"not as it should be: {found.detail}")
+
+
+def _inner(scene: Scene, namespace: str) -> Finding:
+    """The same for a registry in a cluster that is not ours, as far as it was proved."""
+    if scene.spec.registry.external:
+        return skipped("nodes pull from a registry that is not ours, as they are told to")
+    if not scene.names.kubeconfig.exists():
+        return skipped("there is no sandbox yet; up makes it")
+    found = InnerCanaryStep(Place(scene.names, namespace), scene.spec.registry.port).check()
+    return ok(found.detail) if found.state is State.READY else error(f"not proved: {found.detail or found.state.value}")
+
+
+def network(scene: Scene) -> Finding:
+    """Whether nodes and registry are on the sandbox's network."""
+    if not scene.spec.cluster.is_ours:
+        return skipped("a cluster that exists has networks of its own")
+    engine = with_engine(scene).engine
+    nodes = lookup.nodes(engine, scene.names)
+    found = labelled.containers(engine, scene.home, scene.names.name)
+    if engine.container(nodes.control_plane) is None:
+        return skipped(f"there is no container {nodes.control_plane}; up makes it")
+    if engine.network(nodes.network) is None:
+        return error(f"the network {nodes.network} is gone")
+    outside = [one.name for one in nodes.outside()]
+    outside += [one.name for one in found if one.running and nodes.network not in one.addresses]
+    return error(f"not on {nodes.network}: {', '.join(outside)}") if outside else ok(f"all are on {nodes.network}")
+
+
+def edge(scene: Scene) -> Finding:
+    """Whether the edge, or the process in its stead, runs and leads this sandbox's hosts to its ingress."""
+    return _passthrough(scene) if scene.spec.runs_process else _edge(scene)
+
+
+def _passthrough(scene: Scene) -> Finding:
+    folder = scene.home.passthrough
+    mine = routes.find(routes.load(folder), scene.names.name)
+    if mine is None:
+        return skipped(f"the passthrough has no route for {scene.names.name}; up makes it")
+    state = relay_state.running(folder)
+    if state is None:
+        return error(f"its process does not run; it last said in {relay_state.log(folder)}")
+    missing = [f"{address}:{port}" for address, port in mine.listen if (address, port) not in state.listening]
+    return (
+        error(f"it does not listen on {', '.join(missing)}") if missing else ok(f"*.{mine.domain} leads to the ingress")
+    )
+
+
+def _edge(scene: Scene) -> Finding:
+    engine = with_engine(scene).engine
+    box = EdgeContainer.of(engine, scene.home)
+    trouble = _not_running(engine, box.name)
+    if trouble:
+        return trouble
+    known = routes.load(scene.home.edge)
+    mine = routes.find(known, scene.names.name)
+    if mine is None:
+        return skipped(f"the edge has no route for {scene.names.name}; up makes it")
+    if not edge_files.is_current(scene.home.edge, known):
+        return error("its configuration is not the present routes'")
+    if outside := box.missing((mine,)):
+        return error(f"{box.name} is not on the network {', '.join(outside)}")
+    return ok(f"*.{mine.domain} leads to {', '.join((mine.upstream, *mine.replicas))}")
+
+
+def _not_running(engine: Engine, name: str) -> Finding | None:
+    container = engine.container(name)
+    if container is None:
+        return skipped(f"there is no container {name}; up makes it")
+    return None if container.running else error(f"{name} is stopped or restarts all the time", f"docker logs {name}")
+
+
+CHECKS = (
+    Check("wiring.network", "nodes and registry are on the sandbox's network", "sandbox up{which}", network),
+    Check("wiring.registry", "the registry answers", "sandbox up{which}", registry),
+    Check("wiring.node", "the node, tools and pods find the registry", "sandbox up{which}", node),
+    Check("wiring.edge", "the edge leads the sandbox's hosts to its node", "sandbox up{which}", edge),
+)

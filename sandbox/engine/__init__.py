@@ -1,0 +1,9 @@
+"""The only door to the Docker Engine: the few calls the sandbox makes, with values in and out and one kind of error."""
+
+from __future__ import annotations
+
+from sandbox.engine.connection import Engine
+from sandbox.engine.engine_errors import EngineError
+from sandbox.engine.engine_values import Bind, Container, ContainerSpec, Network
+
+__all__ = ["Bind", "Container", "ContainerSpec", "Engine", "EngineError", "Network"]

@@ -1,0 +1,251 @@
+"""Containers of the engine: made, found, started, stopped, entered."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import tarfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from docker.errors import APIError, NotFound
+
+from sandbox.engine.base import Door
+from sandbox.engine.call_cache import once
+from sandbox.engine.engine_errors import translated
+from sandbox.engine.engine_values import LISTENS, Bind, Container, ContainerSpec
+
+log = logging.getLogger(__name__)
+
+
+class Containers(Door):
+    """What can be done with the engine's containers."""
+
+    @once
+    def container(self, name: str) -> Container | None:
+        """The container of exactly this name, or None."""
+        with translated(f"looking at container {name}"):
+            try:
+                return _container(self._client.api.inspect_container(name))
+            except NotFound:
+                return None
+
+    @once
+    def containers(self, label: str) -> tuple[Container, ...]:
+        """Every container, running or not, that has the label (`key` or `key=value`)."""
+        with translated("listing containers"):
+            inspected = []
+            for one in self._client.api.containers(all=True, filters={"label": label}):
+                with suppress(NotFound):  # it went between the two questions
+                    inspected.append(_container(self._client.api.inspect_container(one["Id"])))
+            return tuple(inspected)
+
+    def publisher(self, port: int) -> str | None:
+        """The running container that publishes a port of this machine, or None."""
+        with translated("listing containers"):
+            for one in self._client.api.containers(filters={"publish": str(port)}):
+                if any(each.get("PublicPort") == port for each in one["Ports"]):
+                    return str(one["Names"][0]).lstrip("/")
+        for found in self.containers(LISTENS):
+            if found.running and any(bind.port == port for binds in found.published.values() for bind in binds):
+                return found.name
+        return None
+
+    def run(self, spec: ContainerSpec) -> None:
+        """Create and start a container; a container that cannot start is not left behind."""
+        ports = {f"{inner}/tcp": [(b.address, b.port) for b in binds] for inner, binds in spec.publish.items()}
+        labels = dict(spec.labels)
+        if not spec.forwarded:
+            labels[LISTENS], ports = json.dumps(ports), {}
+        mounts = {name: {"bind": path, "mode": "rw"} for name, path in spec.volumes.items()}
+        mounts |= {str(path): {"bind": inner, "mode": "ro"} for path, inner in spec.read_only_binds.items()}
+        mounts |= {str(path): {"bind": inner, "mode": "rw"} for path, inner in spec.binds.items()}
+        with translated(f"starting container {spec.name}"):
+            made = self._client.containers.create(
+                spec.image,
+                entrypoint=[spec.command[0]],
+                command=list(spec.command[1:]),
+                name=spec.name,
+                labels=labels,
+                network=spec.network,
+                ports=ports,
+                environment=dict(spec.environment),
+                volumes=mounts,
+                user=spec.user,
+                read_only=True,
+                tmpfs=dict.fromkeys(("/tmp", *spec.tmpfs), "size=64m"),  # noqa: S108  # inside the container
+                extra_hosts=dict(spec.hosts),
+                dns_opt=list(spec.resolver),
+                sysctls=dict(spec.sysctls),
+                cap_drop=["ALL"],
+                cap_add=list(spec.capabilities),
+                security_opt=["no-new-privileges"],
+                mem_limit=spec.memory,
+                pids_limit=spec.processes,
+                restart_policy={"Name": "unless-stopped"},
+                init=True,
+            )
+            try:
+                made.start()
+            except BaseException:
+                made.remove(force=True)
+                raise
+
+    def make(self, name: str, config: Mapping[str, Any], host: Mapping[str, Any]) -> None:
+        """Make a container in the words in which the engine tells of one, its `Config` and `HostConfig`; not started.
+
+        Volumes without a name are its own.
+        """
+        with translated(f"making container {name}"), self.patient():
+            self._client.api.create_container_from_config({**config, "HostConfig": dict(host)}, name)
+
+    def run_another(self, name: str, like: str, labels: Mapping[str, str], *, without: Sequence[str] = ()) -> None:
+        """Create and start a container made as `like` was, but for its name, `labels`, and ports, of which it has none.
+
+        Variables of its environment that are named in `without` are left out, volumes without a name are its own.
+        """
+        with translated(f"starting container {name}"):
+            found = self._client.api.inspect_container(like)
+            config, host = dict(found["Config"]), dict(found["HostConfig"])
+            kept = [one for one in config.get("Env") or () if one.partition("=")[0] not in without]
+            config |= {"Hostname": name, "Labels": {**config["Labels"], **labels}, "Env": kept, "ExposedPorts": {}}
+            host |= {"PortBindings": {}, "ContainerIDFile": ""}
+        self.make(name, config, host)
+        try:
+            self.start(name)
+        except BaseException:
+            self.remove_container(name)
+            raise
+
+    def remove_container(self, name: str) -> bool:
+        """Stop and remove a container with its anonymous volumes; returns whether there was one."""
+        with translated(f"removing container {name}"):
+            try:
+                self._client.api.remove_container(name, force=True, v=True)
+            except NotFound:
+                return False
+            return True
+
+    def start(self, name: str) -> None:
+        """Start a container that exists, or let one go on that is held still."""
+        with translated(f"starting container {name}"):
+            if self._client.api.inspect_container(name)["State"].get("Paused"):
+                try:
+                    self._client.api.unpause(name)
+                except APIError:  # somebody let it go on behind the engine's back, which now refuses everything else
+                    self._client.api.restart(name)
+            else:
+                self._client.api.start(name)
+
+    def stop(self, name: str) -> None:
+        """Stop a container; it keeps what it holds. Stopped already is fine."""
+        with translated(f"stopping container {name}"), self.patient():
+            self._client.api.stop(name)
+
+    def pause(self, name: str) -> None:
+        """Hold every process of a running container still until `start`, wherever it is at."""
+        with translated(f"pausing container {name}"):
+            self._client.api.pause(name)
+
+    def keep_stopped(self, name: str) -> None:
+        """Let a container that was stopped stay so when the engine starts anew, and one that was not start again."""
+        with translated(f"changing container {name}"):
+            self._client.api.update_container(name, restart_policy={"Name": "unless-stopped"})
+
+    def rename(self, name: str, new: str) -> None:
+        """Give a container another name; it goes on as it is."""
+        with translated(f"renaming container {name}"):
+            self._client.api.rename(name, new)
+
+    def let_end(self, name: str) -> None:
+        """Let a container stay ended once it ends, whatever the reason."""
+        with translated(f"changing container {name}"):
+            self._client.api.update_container(name, restart_policy={"Name": "no"})
+
+    def signal(self, name: str, signal: str) -> None:
+        """Send a signal to a container's first process."""
+        with translated(f"signalling container {name}"):
+            self._client.api.kill(name, signal)
+
+    def logs(self, name: str, *, lines: int = 15) -> str:
+        """The last lines a container wrote."""
+        with translated(f"reading the log of {name}"):
+            return str(self._client.api.logs(name, tail=lines).decode(errors="replace"))
+
+    def execute(self, name: str, argv: Sequence[str]) -> tuple[int, str]:
+        """Run a command in a container: its exit status and its output."""
+        with translated(f"running {argv[0]} in {name}"):
+            run = self._client.api.exec_create(name, list(argv))["Id"]
+            output = self._client.api.exec_start(run)
+            status = self._client.api.exec_inspect(run)["ExitCode"]
+        log.debug("in %s: %s -> %s", name, " ".join(argv), status)
+        return int(status), output.decode(errors="replace")
+
+    def write_file(self, name: str, path: PurePosixPath, data: bytes, mode: int = 0o644) -> None:
+        """Write a file in a container, with its parent folders."""
+        content = io.BytesIO()
+        with tarfile.open(fileobj=content, mode="w") as tar:
+            for folder in reversed(path.relative_to("/").parents[:-1]):
+                info = tarfile.TarInfo(str(folder))
+                info.type, info.mode = tarfile.DIRTYPE, 0o755
+                tar.addfile(info)
+            info = tarfile.TarInfo(str(path.relative_to("/")))
+            info.size, info.mode = len(data), mode
+            tar.addfile(info, io.BytesIO(data))
+        with translated(f"writing {path} in {name}"):
+            self._client.api.put_archive(name, "/", content.getvalue())
+
+    def copy_file(self, name: str, source: Path, folder: PurePosixPath) -> None:
+        """Copy a file of this machine, however large, into a folder that a container has."""
+        with translated(f"copying {source.name} into {name}"):
+            self._client.api.put_archive(name, str(folder), _packed(source))
+
+    @once
+    def read_file(self, name: str, path: PurePosixPath) -> bytes | None:
+        """The content of a file in a container; None when there is none, or a folder or a link in its place."""
+        with translated(f"reading {path} in {name}"):
+            try:
+                chunks, _ = self._client.api.get_archive(name, str(path))
+            except NotFound:
+                return None
+            with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as tar:
+                member = tar.next()
+                data = tar.extractfile(member) if member is not None and member.isreg() else None
+                return None if data is None else data.read()
+
+
+def _packed(source: Path) -> Iterator[bytes]:
+    """A file as a tar archive of its own, piece by piece."""
+    info = tarfile.TarInfo(source.name)
+    info.size = source.stat().st_size
+    yield info.tobuf(tarfile.GNU_FORMAT)
+    with source.open("rb") as data:
+        while piece := data.read(1 << 20):
+            yield piece
+    yield bytes(-info.size % tarfile.BLOCKSIZE + 2 * tarfile.BLOCKSIZE)
+
+
+def _container(found: Mapping[str, Any]) -> Container:
+    networks = found["NetworkSettings"]["Networks"] or {}
+    labels = found["Config"]["Labels"] or {}
+    ports = found["HostConfig"].get("PortBindings") or {}
+    published = {
+        inner: {Bind(b["HostIp"], int(b["HostPort"] or 0)) for b in binds or ()} for inner, binds in ports.items()
+    }
+    listens = {inner: {Bind(*bind) for bind in binds} for inner, binds in json.loads(labels.get(LISTENS, "{}")).items()}
+    return Container(
+        name=found["Name"].lstrip("/"),
+        id=found["Id"],
+        running=found["State"]["Status"] == "running",
+        image=found["Image"],
+        labels=labels,
+        addresses={name: one["IPAddress"] for name, one in networks.items() if one.get("IPAddress")},
+        published={int(inner.split("/")[0]): frozenset(binds) for inner, binds in (published | listens).items()},
+        held=found["State"]["Status"] == "paused",
+        network=found["HostConfig"].get("NetworkMode") or "",
+        attached={name: one.get("NetworkID") or "" for name, one in networks.items()},
+        mounts=frozenset(one["Source"] for one in found.get("Mounts") or () if one.get("Type") == "bind"),
+    )

@@ -1,0 +1,173 @@
+"""Whose an object of the engine is, by its labels; only the user's own are removed, replaced or used.
+
+An engine may have several users, each with a state folder or more. What an earlier release made has no owner: it is the
+user's if their state folder knows its sandbox or, where it serves all sandboxes, is mounted in it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+
+from sandbox.engine import Container, Engine, Network
+from sandbox.errors import SandboxError
+from sandbox.names import EDGE, LABEL, OWNER, SHARED_NETWORK, Home, Names
+
+# A file in a node that says that it was made to the end and, as JSON, with what and by whom.
+COMPLETE = PurePosixPath("/kind/sandbox-complete")
+
+
+class NameTaken(SandboxError):
+    """A name that a sandbox needs is another user's, or no sandbox's."""
+
+    id = "name-taken"
+
+
+@dataclass(frozen=True)
+class Owner:
+    """A user of this machine and the state folder that knows their sandboxes."""
+
+    user: str = field(compare=False)  # which may change
+    uid: str
+    folder: str
+
+    @classmethod
+    def of(cls, labels: Mapping[str, str]) -> Owner | None:
+        """The owner that the labels name, if they name one."""
+        user, uid, folder = (*labels.get(OWNER, "").split(":", 2), "", "")[:3]
+        return cls(user, uid, folder) if folder else None
+
+    def __str__(self) -> str:
+        return f"user {self.user} (uid {self.uid}, state in {self.folder})"
+
+
+def this(home: Home) -> Owner:
+    """The owner of what is made with these folders."""
+    found = Owner.of(home.labels)
+    assert found is not None  # noqa: S101  # a state folder has a path
+    return found
+
+
+def is_ours(found: Mapping[str, str] | Container | Network | None, home: Home) -> bool:
+    """Whether an object, or one with these labels, is this owner's."""
+    if found is None:
+        return False
+    labels = found if isinstance(found, Mapping) else found.labels
+    if LABEL not in labels:
+        return False
+    owner = Owner.of(labels)
+    if owner:
+        return owner == this(home)
+    if labels[LABEL]:
+        return knows(home.sandbox(labels[LABEL]))
+    folders = {home.state, home.state.resolve()}
+    return isinstance(found, Container) and any(folders.intersection(Path(one).parents) for one in found.mounts)
+
+
+def knows(names: Names) -> bool:
+    """Whether the state folder knows the sandbox, as it does from the first `up` to `down --purge`."""
+    return names.folder.exists() or names.keys.exists()
+
+
+def whose(found: Mapping[str, str] | Container | Network) -> str:
+    """The owner of an object that is not this user's, in words."""
+    labels = found if isinstance(found, Mapping) else found.labels
+    if LABEL not in labels:
+        return "not of a sandbox"
+    owner = Owner.of(labels)
+    return f"of {owner}" if owner else "of an earlier release, whose sandbox this user's state folder does not know"
+
+
+def containers(engine: Engine, home: Home, name: str | None = None) -> tuple[Container, ...]:
+    """This owner's containers, of all sandboxes or of the one called `name`."""
+    return tuple(one for one in engine.containers(LABEL if name is None else f"{LABEL}={name}") if is_ours(one, home))
+
+
+def located(engine: Engine, names: Names) -> Names:
+    """The names of a sandbox as it was made: on the shared network if an earlier release put its node there."""
+    node = engine.container(names.node)
+    return replace(names, shared=node is not None and SHARED_NETWORK in (node.network, *node.attached))
+
+
+def require(engine: Engine, names: Names) -> None:
+    """Raise NameTaken when another user of this engine has a sandbox of this name, or data kept of one."""
+    node = engine.container(names.node)
+    claims: list[tuple[str, Mapping[str, str] | None]] = [
+        (f"the network {names.network}", _labels(engine.network(names.network))),
+        (f"the container {names.node}", _recorded(engine, names) if node else None),
+        (f"the container {names.registry}", _labels(engine.container(names.registry))),
+        (f"the volume {names.volume}", engine.volume_labels(names.volume)),
+    ]
+    for what, labels in claims:
+        if labels is not None and LABEL in labels and not is_ours(labels, names.home):
+            raise taken(names, what, labels)
+
+
+def taken(names: Names, what: str, labels: Mapping[str, str]) -> NameTaken:
+    """The error for a sandbox whose name another user has, as `what` with these labels shows."""
+    owner = Owner.of(labels)
+    if owner is None:
+        return NameTaken(
+            f"the name {names.name} is taken by a sandbox that this user's state folder does not know",
+            details=f"{what} is {whose(labels)}; nothing was changed",
+            fix=f"give this sandbox another name: `name: …` in sandbox.yaml. If that one is yours, take it down with "
+            f"the state folder it was made with, or let this one know it: mkdir -p {names.folder}",
+        )
+    return NameTaken(
+        f"the name {names.name} is taken by a sandbox of user {owner.user}",
+        details=f"{what} is {whose(labels)}; nothing was changed",
+        fix="give this sandbox another name: `name: …` in sandbox.yaml, or the command's NAME",
+    )
+
+
+def remove(engine: Engine, name: str, home: Home) -> bool:
+    """Remove this owner's container of this name; returns whether there was one. Another's is left alone."""
+    return is_ours(engine.container(name), home) and engine.remove_container(name)
+
+
+def make_room(engine: Engine, name: str, home: Home) -> None:
+    """See that there is no container of this name, because one is to be made. Raises NameTaken for another's."""
+    found = engine.container(name)
+    if found is not None and not is_ours(found, home):
+        kind = "that is not of a sandbox" if LABEL not in found.labels else "of another owner"
+        raise NameTaken(
+            f"the name {name} is taken by a container {kind}",
+            details=f"it is {whose(found)}, and was left alone",
+            fix=f"docker rename {name} another-name, or give the sandbox another `name`",
+        )
+    if found is not None:
+        engine.remove_container(name)
+
+
+def remove_volume(engine: Engine, name: str, home: Home) -> bool:
+    """Remove this owner's volume of this name with its data; returns whether there was one."""
+    return is_ours(engine.volume_labels(name), home) and engine.remove_volume(name)
+
+
+def edge(engine: Engine, home: Home) -> str:
+    """The name of this owner's edge: the plain one, or one with the owner's mark where another user has that."""
+    digest = hashlib.sha256(repr((this(home).uid, this(home).folder)).encode()).hexdigest()
+    marked = f"{EDGE}-{digest[:6]}"
+    if engine.container(marked):
+        return marked
+    found = engine.container(EDGE)
+    return EDGE if found is None or LABEL not in found.labels or is_ours(found, home) else marked
+
+
+def _labels(found: Container | Network | None) -> Mapping[str, str] | None:
+    return found.labels if found else None
+
+
+def _recorded(engine: Engine, names: Names) -> Mapping[str, str]:
+    """The owner of a node, as labels, which kind gives to none: its record says whose it is, or nobody does."""
+    try:
+        said = json.loads(engine.read_file(names.node, COMPLETE) or b"{}").get("owner")
+    except (ValueError, AttributeError):
+        said = None
+    network = engine.network(names.network)
+    if not said and network and LABEL in network.labels:
+        return network.labels
+    return {LABEL: names.name, **({OWNER: said} if isinstance(said, str) else {})}

@@ -1,1 +1,0 @@
-"""What touches the machine outside: processes, the Docker Engine, files, ports, time; one door each."""

@@ -1,0 +1,1 @@
+"""What push-images does: a manifest of images, one plan, only what is missing is sent."""

@@ -1,0 +1,65 @@
+"""A tiny image that is always the same, pushed to prove that a registry takes images and nodes can pull them."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import tarfile
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from functools import cache, partial
+
+from sandbox.images.sources.remote import host_platform
+from sandbox.oci import digest as digests
+from sandbox.oci.client import Client
+from sandbox.oci.manifest import OCI_CONFIG, OCI_LAYER, Descriptor, Document, canonical, image_manifest
+
+REPOSITORY = "sandbox/canary"
+
+
+@cache
+def document() -> Document:
+    """The canary's manifest: one layer with one file, for the nodes' own platform, else containerd refuses it."""
+    config, layer = (_descriptor(media_type, data) for media_type, data in _blobs())
+    return image_manifest(config, (layer,))
+
+
+def place(client: Client) -> str:
+    """Push the canary unless it is there; its name without the registry, by digest. Raises RegistryError.
+
+    It has no tag, so that nobody's list shows it; a garbage collection may take it, and the next call brings it back.
+    """
+    manifest = document()
+    if client.manifest_digest(REPOSITORY, manifest.digest) is None:
+        for media_type, data in _blobs():
+            client.upload(REPOSITORY, _descriptor(media_type, data), partial(_open, data))
+        client.put_manifest(REPOSITORY, manifest.digest, manifest)
+    return f"{REPOSITORY}@{manifest.digest}"
+
+
+@cache
+def _blobs() -> tuple[tuple[str, bytes], tuple[str, bytes]]:
+    """The configuration and the layer."""
+    said = b"pulled\n"
+    layer = io.BytesIO()
+    with tarfile.open(fileobj=layer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        info = tarfile.TarInfo("canary")
+        info.size, info.mode = len(said), 0o444
+        tar.addfile(info, io.BytesIO(said))
+    data = layer.getvalue()
+    system, architecture = host_platform().split("/")
+    config = {
+        "architecture": architecture,
+        "os": system,
+        "config": {},
+        "rootfs": {"type": "layers", "diff_ids": [digests.of(data)]},
+    }
+    return (OCI_CONFIG, canonical(config)), (OCI_LAYER, data)
+
+
+def _descriptor(media_type: str, data: bytes) -> Descriptor:
+    return Descriptor(media_type, digests.of(data), len(data))
+
+
+def _open(data: bytes) -> AbstractContextManager[Iterator[bytes]]:
+    return contextlib.nullcontext(iter((data,)))

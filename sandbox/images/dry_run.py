@@ -1,0 +1,158 @@
+"""What a push would do, found out by asking only: nothing is built, saved, sent or deleted."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sandbox.errors import SandboxError
+from sandbox.images import lock_check as promises
+from sandbox.images import push_plan as plans
+from sandbox.images.blob_inventory import Holdings
+from sandbox.images.images_yaml import Entry, FromBuild
+from sandbox.images.lock_check import Drift, Promise
+from sandbox.images.progress import Action, Ending, Silent
+from sandbox.images.push import workers
+from sandbox.images.push_context import Destination
+from sandbox.images.resolve import Elsewhere, Found, Remembering, built, of_engine, settled
+from sandbox.images.sources.image_source import Daemon
+from sandbox.images.sources.remote import host_platform
+from sandbox.images.target import Target
+from sandbox.oci.clients import Clients
+from sandbox.oci.compression import Compression
+from sandbox.oci.credential import Keychain
+from sandbox.oci.image import Image
+from sandbox.oci.throttle import LIMIT
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What would become of one image.
+
+    `action` is None for an image that would be built first, which nobody knows before. `blobs` and `size` (in bytes)
+    are what would cross for it; `exact` is False when `size` is only the most it can be. `digest` and `source` are
+    empty while unknown; `error` says why the image could not be pushed at all.
+    """
+
+    target: str
+    action: Action | None
+    blobs: int = 0
+    size: int = 0
+    exact: bool = True
+    source: str = ""
+    digest: str = ""
+    error: SandboxError | None = None
+
+
+class _NotSaved(SandboxError):
+    """Stands for an image that a real push would take out of the engine."""
+
+
+class _Untouched(Remembering):
+    """An engine that only answers questions."""
+
+    def save(self, names: Sequence[str]) -> Iterator[bytes]:
+        raise _NotSaved("a dry run saves nothing")
+
+
+def forecast(
+    entries: Sequence[Entry],
+    registry: str,
+    daemon: Daemon | None = None,
+    *,
+    limit: int = LIMIT,
+    platform: str | None = None,
+    compression: Compression = Compression.RAW,
+    promised: Mapping[Target, Promise] | None = None,
+    keychain: Keychain | None = None,
+) -> tuple[Forecast, ...]:
+    """What `push` would do, in the order of `entries`. Raises RegistryError, and Drift as `push` does.
+
+    A layer's size is not known before the Docker Engine saves it, so images of the engine get an upper bound.
+    """
+    ending = Ending(Silent())
+    with contextlib.ExitStack() as stack:
+        clients = Clients(stack, limit, keychain)
+        client = clients.at(registry)
+        client.ping()
+        folders = stack.enter_context(contextlib.ExitStack())
+        pool = stack.enter_context(workers(limit, ending))
+        futures = Elsewhere(pool, clients, platform or host_platform()).begin(entries)
+        engine = _Untouched(daemon, ending) if daemon else None
+        known = [entry for entry in entries if not isinstance(entry, FromBuild)]
+        local, failed = built(known, engine, ending)
+        holdings = Holdings(client)
+        images: dict[Target, Image | SandboxError] = {}
+        if engine is not None and local:
+            destination = Destination(client, holdings, ending, pool)
+            images = of_engine(compression, engine, destination, folders).resolve(local)
+        found: dict[Target, Found | SandboxError] = dict(failed)
+        for entry in local:
+            source = engine.id(entry.image) if engine else ""
+            found[entry.target] = settled(entry, images[entry.target], source, client)
+        found |= {target: future.result() for target, future in futures.items()}
+        places = {
+            (t.repository, b.digest) for t, one in found.items() if isinstance(one, Found) for b in one.image.blobs
+        }
+        list(pool.map(lambda place: holdings.size(*place), sorted(places)))
+        named = {entry.target: entry.image for entry in local}
+        foretelling = _Foretelling(holdings, engine, named)
+        answers = [foretelling(entry.target, found.get(entry.target)) for entry in entries]
+        _require(promised or {}, {e.target: answer for e, answer in zip(entries, answers, strict=True)})
+        return tuple(answers)
+
+
+class _Foretelling:
+    """Goes through the images in their order; a blob counts for the first that needs it."""
+
+    def __init__(self, holdings: Holdings, engine: Remembering | None, names: Mapping[Target, str]) -> None:
+        self._holdings = holdings
+        self._engine = engine
+        self._names = names
+        self._sent: set[str] = set()
+
+    def __call__(self, target: Target, found: Found | SandboxError | None) -> Forecast:
+        match found:
+            case None:
+                return Forecast(str(target), None, exact=False)
+            case _NotSaved() if self._engine is not None:
+                name = self._names[target]
+                return self._unsaved(target, self._engine.inspect_image(name) or {})
+            case SandboxError():
+                return Forecast(str(target), None, error=found)
+            case Found():
+                return self._image(target, found)
+
+    def _image(self, target: Target, found: Found) -> Forecast:
+        root = found.image.root
+        tagged = self._holdings.named(target.repository, target.tag or root.digest) == root.digest
+        size = blobs = 0
+        linked = True
+        for transfer in plans.make({target: found.image}).transfers:
+            if self._missing(target.repository, transfer.blob.digest):
+                size, blobs = size + transfer.blob.size, blobs + 1
+            linked = linked and self._holdings.fact(target.repository, transfer.blob.digest) is not None
+        action = Action.UPLOADED if blobs else Action.SKIPPED if tagged and linked else Action.MOUNTED
+        return Forecast(str(target), action, blobs, size, True, found.source, root.digest)
+
+    def _unsaved(self, target: Target, content: Mapping[str, Any]) -> Forecast:
+        layers = dict.fromkeys((content.get("RootFS") or {}).get("Layers") or ())
+        missing = sum([self._missing(target.repository, digest) for digest in layers])
+        size = int(content.get("Size") or 0) if missing else 0
+        return Forecast(str(target), Action.UPLOADED, missing + 1, size, False, str(content.get("Id", "")))
+
+    def _missing(self, repository: str, digest: str) -> bool:
+        """Whether a blob would have to cross for this image."""
+        here = self._holdings.size(repository, digest) is not None
+        if here or self._holdings.anywhere(digest) or digest in self._sent:
+            return False
+        self._sent.add(digest)
+        return True
+
+
+def _require(promised: Mapping[Target, Promise], answers: Mapping[Target, Forecast]) -> None:
+    now = {t: Promise(one.source, one.digest) for t, one in answers.items() if one.source}
+    if lines := promises.broken(promised, now):
+        raise Drift(lines)

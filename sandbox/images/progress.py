@@ -1,0 +1,126 @@
+"""What a push tells while it runs and when it ends; it prints nothing itself."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from sandbox.errors import SandboxError
+from sandbox.system import interruption
+
+
+class Action(Enum):
+    """What it took to have an image in the registry.
+
+    SKIPPED: nothing, it was there under its tag. MOUNTED: no blob had to cross, they were there or in another
+    repository. UPLOADED: at least one blob was sent.
+    """
+
+    SKIPPED = "skipped"
+    MOUNTED = "mounted"
+    UPLOADED = "uploaded"
+
+
+@dataclass(frozen=True)
+class Result:
+    """One image that is in the registry, whole.
+
+    `size` is the number of bytes of blobs sent for it; a blob shared by several images counts for the first of them.
+    `unique` counts each of these blobs once, however often it had to be sent. `seconds` run from the start of the push
+    to its tag. `digest` is what the tag names, `source` the digest of what the image was taken from: what a tag of
+    another registry named, the Docker Engine's id, what an archive or a layout holds. `platforms` are those that an
+    index was reduced to.
+    """
+
+    target: str
+    digest: str
+    action: Action
+    size: int
+    seconds: float
+    notes: tuple[str, ...] = ()
+    unique: int = 0
+    source: str = ""
+    platforms: tuple[str, ...] = ()
+
+
+class Observer(Protocol):
+    """Hears of a push's progress; calls come from several threads at once."""
+
+    def building(self, target: str) -> None:
+        """The Docker Engine builds an image, which may take long."""
+
+    def expected(self, size: int) -> None:
+        """The Docker Engine begins to give layers, about so many bytes of them; it comes before `planned`."""
+
+    def planned(self, images: int, blobs: int, size: int) -> None:
+        """The plan is made: so many images, which need so many different blobs of `size` bytes together."""
+
+    def sent(self, size: int) -> None:
+        """So many more bytes are on their way into the registry; a broken try counts too.
+
+        Layers of the Docker Engine cross before `planned`.
+        """
+
+    def spared(self, size: int) -> None:
+        """So many bytes of the plan need not cross."""
+
+    def finished(self, result: Result) -> None:
+        """An image is in the registry."""
+
+    def failed(self, target: str, error: SandboxError) -> None:
+        """An image could not be pushed."""
+
+
+class Silent:
+    """An Observer that says nothing."""
+
+    def building(self, target: str) -> None: ...
+
+    def expected(self, size: int) -> None: ...
+
+    def planned(self, images: int, blobs: int, size: int) -> None: ...
+
+    def sent(self, size: int) -> None: ...
+
+    def spared(self, size: int) -> None: ...
+
+    def finished(self, result: Result) -> None: ...
+
+    def failed(self, target: str, error: SandboxError) -> None: ...
+
+
+class Ending:
+    """Passes on what it hears, and ends uploads at their next piece once the run is over or the command interrupted.
+
+    An upload that ends in the middle is one the registry never commits.
+    """
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+        self._over = threading.Event()
+        self.building = observer.building
+        self.expected = observer.expected
+        self.planned = observer.planned
+        self.spared = observer.spared
+        self.finished = observer.finished
+        self.failed = observer.failed
+
+    @property
+    def is_over(self) -> bool:
+        return self._over.is_set()
+
+    def end(self) -> None:
+        """Let every upload end."""
+        self._over.set()
+
+    def check(self) -> None:
+        """Raises Interrupted when the run is over."""
+        interruption.check()
+        if self._over.is_set():
+            raise interruption.Interrupted
+
+    def sent(self, size: int) -> None:
+        self.check()
+        self._observer.sent(size)

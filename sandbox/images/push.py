@@ -1,0 +1,251 @@
+"""`push`: a list of images into a registry, as one plan in which every blob crosses once."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+from sandbox.errors import SandboxError
+from sandbox.images import lock_check as promises
+from sandbox.images import push_plan as plans
+from sandbox.images.blob_inventory import Fact, Holdings
+from sandbox.images.images_yaml import Entry, FromDaemon
+from sandbox.images.lock_check import Drift, Promise
+from sandbox.images.progress import Action, Ending, Observer, Result, Silent
+from sandbox.images.publish import publish
+from sandbox.images.push_context import Destination
+from sandbox.images.resolve import Elsewhere, Found, Outcome, Remembering, built, of_engine, settled
+from sandbox.images.sources.image_source import Daemon
+from sandbox.images.sources.remote import host_platform
+from sandbox.images.target import Target
+from sandbox.images.transfer import carry
+from sandbox.oci.clients import Clients
+from sandbox.oci.compression import Compression
+from sandbox.oci.credential import Keychain
+from sandbox.oci.image import Image
+from sandbox.oci.throttle import LIMIT, Lane, lane
+from sandbox.system import interruption
+
+
+class PushFailed(SandboxError):
+    """Some images are not in the registry: `failures` says which and why; `results` are those that are.
+
+    `untried` are those that were given up because others failed.
+    """
+
+    id = "push-failed"
+
+    def __init__(
+        self, results: tuple[Result, ...], failures: Mapping[Target, SandboxError], untried: Sequence[Target] = ()
+    ) -> None:
+        first = next(iter(failures.values()))
+        lines = [f"{target}: {error}" for target, error in failures.items()]
+        lines += [f"{target}: not tried any more" for target in untried]
+        count = len(results) + len(failures) + len(untried)
+        brief = f"{len(failures) + len(untried)} of {count} images not pushed"
+        super().__init__(brief, details="\n".join(lines), fix=first.fix)
+        self.results = results
+        self.failures = failures
+        self.untried = tuple(untried)
+
+
+def push(
+    entries: Sequence[Entry],
+    registry: str,
+    daemon: Daemon | None = None,
+    observer: Observer | None = None,
+    *,
+    limit: int = LIMIT,
+    platform: str | None = None,
+    thorough: bool = False,
+    fail_fast: bool = False,
+    compression: Compression = Compression.RAW,
+    promised: Mapping[Target, Promise] | None = None,
+    keychain: Keychain | None = None,
+    spool: Path | None = None,
+) -> tuple[Result, ...]:
+    """Have every image of `entries` in the registry at the URL `registry`; the results come in the same order.
+
+    `daemon` is needed only for images of the Docker Engine. At most `limit` requests are under way at once, over all
+    images. `platform` (`os/architecture`) is what tags of other registries are reduced to, by default this machine's.
+    `thorough` asks for every blob in every repository, even where an unchanged tag vouches for it. `compression` is
+    for the layers that the engine gives raw, which are compressed in the folder `spool`. `keychain` knows accounts at
+    registries. One image's failure does not stop the others, unless `fail_fast`.
+    Raises PushFailed at the end, RegistryError when there is no registry, and Drift, before anything is pushed, when
+    an image is not what was `promised`.
+    """
+    ending = Ending(observer or Silent())
+    with contextlib.ExitStack() as stack:
+        clients = Clients(stack, limit, keychain)
+        client = clients.at(registry)
+        client.ping()
+        folders = stack.enter_context(contextlib.ExitStack())
+        pool = stack.enter_context(workers(limit, ending))
+        heavy = stack.enter_context(workers(LIMIT, ending))
+        destination = Destination(client, Holdings(client, thorough=thorough), ending, pool)
+        elsewhere = Elsewhere(pool, clients, platform or host_platform())
+        run = _Run(destination, heavy, ending, folders, fail_fast, compression, promised or {}, spool)
+        return run(entries, elsewhere, Remembering(daemon, ending) if daemon else None)
+
+
+@contextlib.contextmanager
+def workers(limit: int, ending: Ending) -> Iterator[ThreadPoolExecutor]:
+    """Threads for requests; an error ends what they do at once, rather than waiting for a large upload."""
+    pool = ThreadPoolExecutor(limit, thread_name_prefix="push")
+    try:
+        yield pool
+    except BaseException:
+        ending.end()
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    pool.shutdown()
+
+
+class _Run:
+    """One call of `push`; `heavy` has the threads for large blobs, so that small ones do not queue behind them."""
+
+    def __init__(
+        self,
+        destination: Destination,
+        heavy: Executor,
+        ending: Ending,
+        stack: contextlib.ExitStack,
+        fail_fast: bool,
+        compression: Compression,
+        promised: Mapping[Target, Promise],
+        spool: Path | None,
+    ) -> None:
+        self._destination = destination
+        self._heavy = heavy
+        self._ending = ending
+        self._fail_fast = fail_fast
+        self._stack = stack
+        self._compression = compression
+        self._promised = promised
+        self._spool = spool
+        self._begun = time.monotonic()
+
+    def __call__(
+        self,
+        entries: Sequence[Entry],
+        elsewhere: Elsewhere,
+        daemon: Remembering | None,
+    ) -> tuple[Result, ...]:
+        found = self._resolve(entries, elsewhere, daemon)
+        failures = {target: outcome for target, outcome in found.items() if isinstance(outcome, SandboxError)}
+        for target, error in failures.items():
+            self._ending.failed(str(target), error)
+        done: dict[Target, Result | SandboxError] = {}
+        if not (failures and self._fail_fast):
+            done = self._move({e.target: one for e in entries if isinstance(one := found.get(e.target), Found)})
+        failures |= {target: error for target, error in done.items() if isinstance(error, SandboxError)}
+        results = tuple(result for entry in entries if isinstance(result := done.get(entry.target), Result))
+        if failures:
+            untried = [e.target for e in entries if e.target not in failures and e.target not in done]
+            raise PushFailed(results, {e.target: failures[e.target] for e in entries if e.target in failures}, untried)
+        return results
+
+    def _resolve(
+        self, entries: Sequence[Entry], elsewhere: Elsewhere, daemon: Remembering | None
+    ) -> dict[Target, Outcome]:
+        """Read the documents of all images; those of the engine get their layers into the registry on the way."""
+        futures = elsewhere.begin(entries)
+        local, failed = built(entries, daemon, self._ending)
+        found: dict[Target, Outcome] = dict(failed)
+        if self._promised:
+            self._require({target: future.result() for target, future in futures.items()}, local, daemon)
+        if daemon is not None and local and not (failed and self._fail_fast):
+            images = of_engine(self._compression, daemon, self._destination, self._stack, self._spool).resolve(local)
+            for entry in local:
+                source, client = daemon.id(entry.image), self._destination.client
+                found[entry.target] = settled(entry, images[entry.target], source, client)
+        return found | {target: future.result() for target, future in futures.items()}
+
+    def _require(
+        self, elsewhere: Mapping[Target, Outcome], local: Sequence[FromDaemon], daemon: Remembering | None
+    ) -> None:
+        """Raise Drift unless all that is known before anything is sent is as promised."""
+        now = {t: Promise(one.source, one.image.root.digest) for t, one in elsewhere.items() if isinstance(one, Found)}
+        if daemon is not None:
+            list(self._destination.pool.map(daemon.inspect_image, [entry.image for entry in local]))
+            now |= {entry.target: Promise(daemon.id(entry.image), "") for entry in local}
+        if lines := promises.broken(self._promised, now):
+            raise Drift(lines)
+
+    def _move(self, found: Mapping[Target, Found]) -> dict[Target, Result | SandboxError]:
+        """Carry all blobs, and publish each image as soon as its own are in place."""
+        images = {target: one.image for target, one in found.items()}
+        pool = self._destination.pool
+        list(pool.map(self._vouch, images.items()))
+        plan = plans.make(images)
+        self._ending.planned(len(images), len(plan.transfers), plan.size)
+        pending = {target: set(plan.needs(target)) for target in images}
+        done: dict[Target, Result | SandboxError] = {}
+        publishing = {t: pool.submit(self._publish, t, found[t], plan) for t in images if not pending[t]}
+        pools = {Lane.SMALL: pool, Lane.LARGE: self._heavy}
+        carrying = {pools[lane(one.blob.size)].submit(self._carry, one): one for one in plan.transfers}
+        for future in as_completed(carrying):
+            transfer = carrying[future]
+            try:
+                lost = future.result()
+            except interruption.Interrupted:
+                interruption.check()  # the whole command, rather than this run
+                continue
+            for target in transfer.targets:
+                pending[target].discard(transfer.blob.digest)
+                if target.repository in lost and target not in done:
+                    done[target] = self._lost(target, lost[target.repository])
+                elif not pending[target] and target not in done:
+                    publishing[target] = pool.submit(self._publish, target, found[target], plan)
+        for target, publication in publishing.items():
+            with contextlib.suppress(interruption.Interrupted):
+                done[target] = publication.result()
+        interruption.check()
+        return done
+
+    def _carry(self, transfer: plans.Transfer) -> dict[str, SandboxError]:
+        self._ending.check()
+        lost = carry(transfer, self._destination)
+        if not self._destination.holdings.uploaded(transfer.blob.digest):
+            self._ending.spared(transfer.blob.size)
+        return lost
+
+    def _lost(self, target: Target, error: SandboxError) -> SandboxError:
+        """Note that an image has failed, and with `fail_fast` all others too."""
+        self._ending.failed(str(target), error)
+        if self._fail_fast:
+            self._ending.end()
+        return error
+
+    def _vouch(self, item: tuple[Target, Image]) -> None:
+        """Let the tag vouch for the blobs, where it names this very image already."""
+        (target, image), name = item, item[0].tag or item[1].root.digest
+        with contextlib.suppress(SandboxError):  # told when the image is published
+            if self._destination.holdings.named(target.repository, name) == image.root.digest:
+                self._destination.holdings.vouch(target.repository, name, image.root, image.blobs)
+
+    def _publish(self, target: Target, found: Found, plan: plans.Plan) -> Result | SandboxError:
+        self._ending.check()
+        image = found.image
+        try:
+            if lines := promises.broken(self._promised, {target: Promise(found.source, image.root.digest)}):
+                raise Drift(lines)
+            written = publish(target, image, self._destination)
+        except SandboxError as error:
+            return self._lost(target, error)
+        charged, holdings = plan.charges(target), self._destination.holdings
+        size = sum(holdings.uploaded(blob.digest) for blob in charged)
+        unique = sum(blob.size for blob in charged if holdings.uploaded(blob.digest))
+        unchanged = not written and all(
+            holdings.fact(target.repository, blob.digest) is Fact.FOUND for blob in image.blobs
+        )
+        action = Action.UPLOADED if size else Action.SKIPPED if unchanged else Action.MOUNTED
+        seconds = time.monotonic() - self._begun
+        result = Result(
+            str(target), image.root.digest, action, size, seconds, image.notes, unique, found.source, found.platforms
+        )
+        self._ending.finished(result)
+        return result

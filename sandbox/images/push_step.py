@@ -1,0 +1,135 @@
+"""The images that the spec's manifest lists, present in the registry."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sandbox.engine import Engine
+from sandbox.errors import SandboxError
+from sandbox.images.images_yaml import Entry, FromBuild, FromDaemon
+from sandbox.images.lockfile import LockFile
+from sandbox.images.progress import Silent
+from sandbox.oci.client import Client
+from sandbox.oci.compression import Compression
+from sandbox.oci.credential import Keychain
+from sandbox.oci.manifest import INDEXES, Document
+from sandbox.oci.oci_errors import RegistryError
+from sandbox.step import State, Status, Work
+
+EVERY = 0.5
+
+
+@dataclass(frozen=True)
+class PushStep:
+    """Pushes what is missing or another image by now; the data is the registry volume's.
+
+    Images of other registries are pushed as they are locked. For all others a lock follows, where there is one: they
+    are the developer's own work. `external` is the registry to push to instead of the sandbox's own at `port`,
+    `keychain` the user's accounts, `spool` where layers are compressed.
+    """
+
+    engine: Engine
+    images: LockFile
+    port: int
+    external: str | None = None
+    keychain: Keychain | None = None
+    spool: Path | None = None
+    name: str = "push"
+    needs: tuple[str, ...] = ("registry",)
+
+    @property
+    def title(self) -> str:
+        number = len(self.images.entries)
+        return f"{number} image{'s' if number != 1 else ''} in the registry"
+
+    def check(self) -> Status:
+        locked = self.images.digests(self.images.read())
+        try:
+            with Client(self._url, keychain=self.keychain) as client:
+                found = [(entry, self._found(client, entry)) for entry in self.images.entries]
+        except RegistryError as error:
+            return Status(State.ABSENT, error.brief)
+        missing = [str(entry.target) for entry, document in found if document is None]
+        if missing:
+            return Status(State.ABSENT, f"missing: {', '.join(missing)}")
+        strayed = [
+            f"{entry.target} is {document.digest}, the lock says {locked[entry.target]}"
+            for entry, document in found
+            if document is not None and document.digest != locked.get(entry.target, document.digest)
+        ]
+        return Status(State.DRIFTED, "; ".join(strayed)) if strayed else Status(State.READY)
+
+    def apply(self, work: Work) -> None:
+        from sandbox.images.push import push  # and the sources of images, which a look does without
+
+        lock = self.images.read()
+        compression = lock.compression if lock else Compression.RAW
+        results = push(
+            self.images.pinned(lock),
+            self._url,
+            self.engine,
+            _Saying(work),
+            compression=compression,
+            keychain=self.keychain,
+            spool=self.spool,
+        )
+        if lock and (changes := self.images.follow(results, lock, compression)):
+            work.say(f"{self.images.path.name}: {', '.join(changes)}")
+
+    def undo(self) -> bool:
+        return False
+
+    @property
+    def _url(self) -> str:
+        return self.external or f"http://127.0.0.1:{self.port}"
+
+    def _found(self, client: Client, entry: Entry) -> Document | None:
+        """What the registry has of an entry, None when that is not what the engine has."""
+        reference = entry.target.tag or entry.target.digest or ""
+        document = client.manifest(entry.target.repository, reference)
+        image = self._local(entry)
+        if document is None or image is None or document.media_type in INDEXES:
+            return document
+        # A classic engine names an image by its config, a containerd one by its manifest or index.
+        known = str(image["Id"]) in document.data.decode() or str(image["Id"]) == document.digest or _moved(image)
+        return document if known else None
+
+    def _local(self, entry: Entry) -> Mapping[str, Any] | None:
+        match entry:
+            case FromDaemon():
+                return self.engine.inspect_image(entry.image)
+            case FromBuild():
+                return self.engine.inspect_image(str(entry.target))
+            case _:
+                return None
+
+
+class _Saying(Silent):
+    """Tells how much was sent, twice a second."""
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._sent = 0
+        self._said = 0.0
+
+    def building(self, target: str) -> None:
+        self._work.say(f"building {target}")
+
+    def sent(self, size: int) -> None:
+        self._sent += size
+        now = time.monotonic()
+        if now - self._said >= EVERY:
+            self._said = now
+            self._work.say(f"{self._sent / 1e6:.0f} MB")
+
+    def failed(self, target: str, error: SandboxError) -> None:
+        self._work.say(f"{target}: {error.brief}")
+
+
+def _moved(image: Mapping[str, Any]) -> bool:
+    """Whether the engine keeps images in containerd, where an id does not tell what a push would send."""
+    return "containerd" in str(image.get("GraphDriver") or {}) or "Descriptor" in image

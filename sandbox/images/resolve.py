@@ -1,0 +1,189 @@
+"""From the entries of a manifest to images: what they hold and what they were taken from, before anything moves."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sandbox.errors import MissingTool, SandboxError
+from sandbox.images.images_yaml import Entry, FromArchive, FromBuild, FromDaemon, FromLayout, FromRegistry
+from sandbox.images.progress import Observer
+from sandbox.images.push_context import Destination
+from sandbox.images.sources import image_build as builds
+from sandbox.images.sources.compressed import CompressedImages
+from sandbox.images.sources.docker_engine import DaemonImages
+from sandbox.images.sources.image_archive import Archive
+from sandbox.images.sources.image_source import Daemon, Source
+from sandbox.images.sources.layout import Layout
+from sandbox.images.sources.remote import Remote, api_host
+from sandbox.images.target import Target
+from sandbox.oci import digest as digests
+from sandbox.oci.client import Client
+from sandbox.oci.clients import Clients
+from sandbox.oci.compression import Compression
+from sandbox.oci.image import Image, MissingBlob
+from sandbox.oci.manifest import Descriptor
+from sandbox.oci.oci_errors import BadImage
+from sandbox.oci.platforms import narrow
+
+LARGEST_CONFIG = 8 << 20
+
+
+@dataclass(frozen=True)
+class Found:
+    """An image, the digest of what it was taken from, and the platforms it was reduced to, if it was."""
+
+    image: Image
+    source: str
+    platforms: tuple[str, ...] = ()
+
+
+Outcome = Found | SandboxError
+
+
+class Remembering:
+    """A Docker Engine that is asked about each image once, and whose answers stay known."""
+
+    def __init__(self, daemon: Daemon, observer: Observer) -> None:
+        self._daemon = daemon
+        self._observer = observer
+        self.known: dict[str, Mapping[str, Any] | None] = {}
+
+    def inspect_image(self, name: str) -> Mapping[str, Any] | None:
+        if name not in self.known:
+            self.known[name] = self._daemon.inspect_image(name)
+        return self.known[name]
+
+    def save(self, names: Sequence[str]) -> Iterator[bytes]:
+        self._observer.expected(weight([self.known.get(name) or {} for name in names]))
+        return self._daemon.save(names)
+
+    def build(self, context: Path, tag: str) -> None:
+        self._daemon.build(context, tag)
+        self.known.pop(tag, None)
+
+    def id(self, name: str) -> str:
+        """The image's id, empty when there is none or it was not asked for."""
+        return str((self.known.get(name) or {}).get("Id", ""))
+
+
+def weight(images: Sequence[Mapping[str, Any]]) -> int:
+    """About how many bytes the layers of some images have together, from what the engine says about each.
+
+    It tells the size of an image, not of its layers; so of images that share some, only the largest counts.
+    """
+    counted: list[tuple[frozenset[str], int]] = []
+    for image in sorted(images, key=lambda image: -int(image.get("Size") or 0)):
+        layers = frozenset((image.get("RootFS") or {}).get("Layers") or ())
+        size = 0 if any(layers & others for others, _ in counted) else int(image.get("Size") or 0)
+        counted.append((layers, size))
+    return sum(size for _, size in counted)
+
+
+class Elsewhere:
+    """The entries whose images are not in the Docker Engine, read concurrently."""
+
+    def __init__(self, pool: Executor, clients: Clients, platform: str) -> None:
+        self._pool = pool
+        self._clients = clients
+        self._platform = platform
+
+    def begin(self, entries: Sequence[Entry]) -> dict[Target, Future[Outcome]]:
+        """Start reading the documents; blobs are read later, by the same clients."""
+        begun: dict[Target, Future[Outcome]] = {}
+        for entry in entries:
+            if not isinstance(entry, FromDaemon | FromBuild):
+                begun[entry.target] = self._pool.submit(self._read, entry, self._source(entry))
+        return begun
+
+    def _source(self, entry: FromRegistry | FromArchive | FromLayout) -> Source:
+        match entry:
+            case FromArchive():
+                return Archive(entry.path, entry.image)
+            case FromLayout():
+                return Layout(entry.path, entry.image)
+            case FromRegistry():
+                client = self._clients.at(api_host(entry.image))
+                return Remote(client, entry.image, self._platform, entry.platforms)
+
+    def _read(self, entry: FromRegistry | FromArchive | FromLayout, source: Source) -> Outcome:
+        try:
+            image = source.image()
+            reduced = image.source not in (None, image.root.digest)
+            if entry.platforms and not reduced:
+                image = narrow(image, entry.platforms, str(entry.target), lambda blob: _small(image, blob))
+            platforms = entry.platforms or ((self._platform,) if reduced else ())
+            return Found(image, image.source or image.root.digest, platforms)
+        except SandboxError as error:
+            return error
+
+
+def built(
+    entries: Sequence[Entry], daemon: Daemon | None, observer: Observer
+) -> tuple[list[FromDaemon], dict[Target, SandboxError]]:
+    """The entries whose images the engine has, after building those it must build; and what failed."""
+    ready: list[FromDaemon] = []
+    failed: dict[Target, SandboxError] = {}
+    for entry in entries:
+        if not isinstance(entry, FromDaemon | FromBuild):
+            continue
+        if daemon is None:
+            failed[entry.target] = MissingTool("no Docker Engine", details=f"{entry.target} comes from it")
+        elif isinstance(entry, FromDaemon):
+            ready.append(entry)
+        else:
+            try:
+                observer.building(str(entry.target))
+                ready.append(FromDaemon(entry.target, builds.build(entry, daemon).image, entry.platforms))
+            except SandboxError as error:
+                failed[entry.target] = error
+    return ready, failed
+
+
+def of_engine(
+    compression: Compression,
+    daemon: Daemon,
+    destination: Destination,
+    stack: contextlib.ExitStack,
+    spool: Path | None = None,
+) -> DaemonImages | CompressedImages:
+    """The images of the engine, with layers that are compressed as asked; what that takes lives as long as `stack`."""
+    if compression is Compression.RAW:
+        return DaemonImages(daemon, destination)
+    return CompressedImages(compression, daemon, destination, stack, spool)
+
+
+def settled(entry: FromDaemon, image: Image | SandboxError, source: str, client: Client) -> Outcome:
+    """What became of an image of the engine, with `client` to read what the target registry got already."""
+    if isinstance(image, SandboxError):
+        return image
+    whole = image
+
+    def read(blob: Descriptor) -> bytes:
+        try:
+            return _small(whole, blob)
+        except MissingBlob:
+            with client.blob(entry.target.repository, blob.digest) as chunks:
+                return _bytes(blob, chunks)
+
+    try:
+        if entry.platforms:
+            image = narrow(whole, entry.platforms, entry.image, read)
+        return Found(image, source, entry.platforms)
+    except SandboxError as error:
+        return error
+
+
+def _small(image: Image, blob: Descriptor) -> bytes:
+    with image.origin.open(blob) as chunks:
+        return _bytes(blob, chunks)
+
+
+def _bytes(blob: Descriptor, chunks: Iterator[bytes]) -> bytes:
+    if blob.size > LARGEST_CONFIG:
+        raise BadImage(f"{blob.digest} is too large for a configuration", details=f"{blob.size} bytes")
+    return b"".join(digests.verified(chunks, blob.digest, blob.size))

@@ -1,0 +1,274 @@
+"""Images of the local Docker Engine: only layers the registry lacks are taken out of it, all of them in one save."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sandbox.errors import SandboxError
+from sandbox.images.images_yaml import FromDaemon
+from sandbox.images.push_context import Destination
+from sandbox.images.sources import v1layers
+from sandbox.images.sources.docker_save import Documents, take
+from sandbox.images.sources.image_source import Daemon
+from sandbox.images.sources.select import goes_by, listed
+from sandbox.images.stream_upload import Landing
+from sandbox.images.target import Target
+from sandbox.oci import manifest as manifests
+from sandbox.oci.image import Image, MissingBlob, Tree, walk
+from sandbox.oci.manifest import OCI_CONFIG, OCI_LAYER, Descriptor, Document, Manifest
+from sandbox.oci.oci_errors import BadImage, RegistryError
+
+SAVES = 3
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """What the engine says about an image before anything is saved.
+
+    `id` is the digest of the configuration on an engine with its classic store, of a manifest or an index on one with
+    the containerd store, where that `is_document`. `diff_ids` are the digests of the uncompressed layers, on either.
+    """
+
+    target: Target
+    name: str
+    id: str
+    diff_ids: tuple[str, ...]
+    is_document: bool = False
+
+
+@dataclass(frozen=True)
+class Landed:
+    """The Origin of an image whose layers the registry holds already; documents are still in memory."""
+
+    documents: Mapping[str, bytes] = field(default_factory=dict)
+
+    @contextlib.contextmanager
+    def open(self, blob: Descriptor) -> Iterator[Iterator[bytes]]:
+        """The bytes of a configuration."""
+        if blob.digest not in self.documents:
+            raise MissingBlob(f"{blob.digest} is gone from the registry", fix="push again")
+        yield iter([self.documents[blob.digest]])
+
+
+class DaemonImages:
+    """All images of a run that are in the engine, together, because they share layers and a save."""
+
+    def __init__(self, daemon: Daemon, destination: Destination) -> None:
+        self._daemon = daemon
+        self._destination = destination
+        self._client = destination.client
+        self._holdings = destination.holdings
+        self._pool = destination.pool
+        self._seen: dict[str, str] = {}
+
+    def resolve(self, entries: Sequence[FromDaemon]) -> dict[Target, Image | SandboxError]:
+        """Every image, its layers in the registry, or the reason why not."""
+        found: dict[Target, Image | SandboxError] = {}
+        looked: list[tuple[Inspected, Tree | None]] = []
+        for entry, look in zip(entries, self._pool.map(self._look, entries), strict=True):
+            if isinstance(look, SandboxError):
+                found[entry.target] = look
+            else:
+                looked.append(look)
+        asked = {blob.digest: one.target for one, tree in looked if tree for blob in tree.blobs}
+        list(self._pool.map(self._ask, asked.items()))
+        waiting: list[Inspected] = []
+        for (one, _), image in zip(looked, self._pool.map(self._held, looked), strict=True):
+            if image is None:
+                waiting.append(one)
+            else:
+                found[one.target] = image
+        if waiting:
+            found |= self._saved(waiting)
+        return found
+
+    def _look(self, entry: FromDaemon) -> tuple[Inspected, Tree | None] | SandboxError:
+        """What the engine says about an image, and the image behind its tag when it is this one."""
+        one = self._inspect(entry)
+        return one if isinstance(one, SandboxError) else (one, self._tagged(one))
+
+    def _inspect(self, entry: FromDaemon) -> Inspected | SandboxError:
+        try:
+            content = self._daemon.inspect_image(entry.image)
+        except SandboxError as error:
+            return error
+        if content is None:
+            return BadImage(
+                f"the Docker Engine has no image {entry.image}",
+                fix=f"docker pull {entry.image}, or build it; or push it `from: registry`",
+            )
+        document = bool(content.get("Descriptor"))
+        return Inspected(entry.target, entry.image, str(content["Id"]), _layers(content), document)
+
+    def _held(self, look: tuple[Inspected, Tree | None]) -> Image | SandboxError | None:
+        """The image, when the registry has every piece of it, so that nothing need be saved."""
+        one, tagged = look
+        try:
+            if tagged and all(self._holdings.size(one.target.repository, b.digest) is not None for b in tagged.blobs):
+                return tagged.image(Landed())
+            tree = self._classic(one, {})
+        except SandboxError as error:
+            return error
+        return tree.image(Landed()) if tree else None
+
+    def _ask(self, item: tuple[str, Target]) -> None:
+        """Ask for a blob once, before several images want to know about it at the same time."""
+        with contextlib.suppress(SandboxError):  # comes up again for each image
+            self._holdings.size(item[1].repository, item[0])
+
+    def _tagged(self, one: Inspected) -> Tree | None:
+        """The image behind the target's tag, or its own digest, when it is this one; that vouches for its blobs."""
+        repository, tag = one.target.repository, one.target.tag or str(one.target.digest)
+        for name in (tag, one.id) if one.is_document else (tag,):
+            try:
+                document = self._client.manifest(repository, name)
+                if document and (tree := self._recognised(one, document, name)):
+                    return tree
+            except SandboxError:
+                continue  # what cannot be read is not this image; pushing it will tell of other trouble
+        return None
+
+    def _recognised(self, one: Inspected, document: Document, name: str) -> Tree | None:
+        content = manifests.parse(document)
+        ours = isinstance(content, Manifest) and content.config.digest == one.id
+        if ours and isinstance(content, Manifest):
+            ours = tuple(layer.digest for layer in content.layers) == one.diff_ids
+        if not ours and document.digest != one.id:
+            if isinstance(content, Manifest):
+                self._seen |= {blob.digest: one.target.repository for blob in (content.config, *content.layers)}
+            return None
+        tree = walk(document, lambda child: self._client.manifest(one.target.repository, child.digest))
+        self._holdings.vouch(one.target.repository, name, document, tree.blobs)
+        return tree
+
+    def _classic(self, one: Inspected, documents: Mapping[str, bytes]) -> Tree | None:
+        """The image with raw layers and a manifest of ours, when `id` names a configuration and all of it is there.
+
+        A raw layer's digest is its diff id, so the engine's description and the registry's sizes are all it takes.
+        """
+        repository = one.target.repository
+        for digest in one.diff_ids:
+            self._holdings.size(repository, digest)
+        if one.id in documents:
+            config = len(documents[one.id]) if _describes(documents[one.id], one) else None
+        else:
+            config = self._holdings.size(repository, one.id)
+        places = [self._holdings.anywhere(digest) for digest in one.diff_ids]
+        if config is None or not all(places):
+            return None
+        described = Descriptor(OCI_CONFIG, one.id, config)
+        sizes = [place[1] for place in places if place]
+        layers = [Descriptor(OCI_LAYER, name, size) for name, size in zip(one.diff_ids, sizes, strict=True)]
+        return Tree((manifests.image_manifest(described, layers),), tuple(dict.fromkeys((described, *layers))))
+
+    def _saved(self, waiting: Sequence[Inspected]) -> dict[Target, Image | SandboxError]:
+        """Save what is missing, again for what may get through then, since a stream cannot be rewound."""
+        found: dict[Target, Image | SandboxError] = {}
+        for _ in range(SAVES):
+            landing = self._landing(waiting)
+            try:
+                documents = self._taken(waiting, landing)
+            except SandboxError as error:
+                return found | dict.fromkeys((one.target for one in waiting), error)
+            found |= {one.target: self._made(one, documents, landing) for one in waiting}
+            waiting = [one for one in waiting if landing.failures and _may_pass(found[one.target], one, landing)]
+            if not waiting:
+                break
+        return found
+
+    def _taken(self, waiting: Sequence[Inspected], landing: Landing) -> Documents:
+        """One save of all these images, no longer than it takes to see what is missing."""
+
+        def enough(documents: Documents) -> bool:
+            configs = documents.by_digest
+            return not landing.wants_unknown() and all(
+                one.id in configs and _describes(configs[one.id], one) for one in waiting
+            )
+
+        chains = v1layers.chains(one.diff_ids for one in waiting)
+        stream = self._daemon.save(list(dict.fromkeys(one.name for one in waiting)))
+        try:
+            return take(stream, landing, chains, enough)
+        finally:
+            if isinstance(stream, Generator):
+                stream.close()
+            landing.settle()
+
+    def _landing(self, waiting: Sequence[Inspected]) -> Landing:
+        wanted: dict[str, dict[str, None]] = {}
+        for one in waiting:
+            for digest in one.diff_ids:
+                wanted.setdefault(digest, {})[one.target.repository] = None
+        repositories = {digest: tuple(names) for digest, names in wanted.items()}
+        homes = tuple(dict.fromkeys(one.target.repository for one in waiting))
+        return Landing(self._destination, repositories, homes, self._seen)
+
+    def _made(self, one: Inspected, documents: Documents, landing: Landing) -> Image | SandboxError:
+        try:
+            tree = self._classic(one, documents.by_digest) or self._from_index(one, documents)
+            named = [blob.digest for blob in tree.blobs if blob.digest not in documents.by_digest]
+            lacking = [digest for digest in named if not landing.has(digest)]
+        except SandboxError as error:
+            return _why(one, error, (one.id, *one.diff_ids), landing)
+        if lacking:
+            return _why(one, _incomplete(one, lacking[0]), lacking, landing)
+        return tree.image(Landed(documents.by_digest))
+
+    def _from_index(self, one: Inspected, documents: Documents) -> Tree:
+        """An image of the containerd store, with the manifests and layers it has, compressed or not, as they are."""
+
+        def read(child: Descriptor) -> Document | None:
+            data = documents.by_digest.get(child.digest)
+            return None if data is None else manifests.document(data, child.media_type)
+
+        roots = listed(documents.index) if documents.index else ()
+        fitting = [root for root in roots if root.digest == one.id] or [
+            root for root in roots if goes_by(root, one.name)
+        ]
+        if one.id in documents.by_digest and not fitting:
+            lost = (digest for digest in one.diff_ids if not self._holdings.anywhere(digest))
+            raise _incomplete(one, next(lost, one.id))
+        document = read(fitting[0]) if fitting else None
+        if document is None:
+            raise _incomplete(one, fitting[0].digest if fitting else one.id)
+        return walk(document, read, name=one.name)
+
+
+def _may_pass(outcome: Image | SandboxError, one: Inspected, landing: Landing) -> bool:
+    """Whether another save may do better: the connection broke, or a layer met a refusal that concerns others."""
+    if not isinstance(outcome, SandboxError) or one.target.repository in landing.refused:
+        return False
+    if not isinstance(outcome, RegistryError) or outcome.transient:
+        return True
+    return any(landing.stuck.get(digest, one.target.repository) != one.target.repository for digest in one.diff_ids)
+
+
+def _why(one: Inspected, error: SandboxError, digests: Iterable[str], landing: Landing) -> SandboxError:
+    """A failed upload explains a missing layer better than its absence does."""
+    for digest in (*digests, None):
+        if digest in landing.failures:
+            return landing.failures[digest]
+    return landing.refused.get(one.target.repository, error)
+
+
+def _incomplete(one: Inspected, digest: str) -> MissingBlob:
+    return MissingBlob(
+        f"the Docker Engine's save of {one.name} is not complete",
+        details=f"missing: {digest}",
+        fix=f"docker image rm {one.name}, then pull or build it again; or push it `from: registry`",
+    )
+
+
+def _describes(document: bytes, one: Inspected) -> bool:
+    """Whether a document is the configuration of an image, and not a manifest that the containerd store names."""
+    try:
+        return manifests.diff_ids(document) == one.diff_ids
+    except SandboxError:
+        return False
+
+
+def _layers(content: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple((content.get("RootFS") or {}).get("Layers") or ())

@@ -1,0 +1,157 @@
+"""Images in a tar file on disk: what `docker save` writes, of any version, and OCI archives."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import posixpath
+import tarfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from sandbox.images.sources.select import same, select
+from sandbox.images.sources.tar_index import Members
+from sandbox.oci import digest as digests
+from sandbox.oci import manifest as manifests
+from sandbox.oci.digest import CHUNK
+from sandbox.oci.image import Image, MissingBlob, Tree, walk
+from sandbox.oci.manifest import OCI_CONFIG, OCI_LAYER, Descriptor, Document
+from sandbox.oci.oci_errors import BadImage
+
+_MAGIC = {b"\x1f\x8b": "+gzip", b"\x28\xb5\x2f\xfd": "+zstd"}
+_FIX = "write the archive again: docker save -o FILE IMAGE"
+
+
+@dataclass(frozen=True)
+class Archive:
+    """The archive at `path`, and the image `name` in it; without a name it must hold exactly one."""
+
+    path: Path
+    name: str | None = None
+
+    def image(self) -> Image:
+        """Read it. Raises SandboxError when it is no image archive, MissingBlob when it is not complete.
+
+        Uncompressed layers of `docker save` get a manifest of ours, so that one image has one digest whatever version
+        of Docker saved it; everything else keeps the manifest that the archive has.
+        """
+        members = Members.of(self.path)
+        saved, index = members.document("manifest.json"), members.document("index.json")
+        tree: Tree | None = None
+        places: dict[str, str] = {}
+        if saved is not None:
+            tree, places = self._saved(members, self._chosen(_list(saved)))
+        if index is not None and (
+            tree is None or any(blob.media_type.startswith(f"{OCI_LAYER}+") for blob in tree.blobs)
+        ):
+            tree, places = self._oci(members, _object(index))
+        if tree is None:
+            raise BadImage(f"{self.path} is not an image archive", details="no manifest.json, no index.json", fix=_FIX)
+        return tree.image(Pieces(members, places))
+
+    def _saved(self, members: Members, entry: Mapping[str, Any]) -> tuple[Tree, dict[str, str]]:
+        config = members.document(entry["Config"])
+        if config is None:
+            raise self._missing(entry["Config"])
+        described = Descriptor(OCI_CONFIG, digests.of(config), len(config))
+        places, layers = {described.digest: str(entry["Config"])}, []
+        names, diff_ids = entry["Layers"], manifests.diff_ids(config)
+        if len(names) != len(diff_ids):
+            raise self._missing(f"{len(diff_ids) - len(names)} of {len(diff_ids)} layers in manifest.json")
+        for name, diff_id in zip(names, diff_ids, strict=True):
+            if name not in members:
+                raise self._missing(name)
+            layer = _layer(members, name, diff_id)
+            places[layer.digest] = name
+            layers.append(layer)
+        document = manifests.image_manifest(described, layers)
+        return Tree((document,), tuple(dict.fromkeys((described, *layers)))), places
+
+    def _oci(self, members: Members, index: Mapping[str, Any]) -> tuple[Tree, dict[str, str]]:
+        def read(child: Descriptor) -> Document | None:
+            data = members.document(_place(child))
+            return None if data is None else manifests.document(data, child.media_type)
+
+        root = select(index, self.name, str(self.path))
+        document = read(root)
+        if document is None:
+            raise self._missing(root.digest)
+        tree = walk(document, read, name=str(self.path))
+        for blob in tree.blobs:
+            if _place(blob) not in members:
+                raise self._missing(str(blob))
+        return tree, {blob.digest: _place(blob) for blob in tree.blobs}
+
+    def _chosen(self, entries: list[dict[str, Any]]) -> dict[str, Any]:
+        if not entries:
+            raise BadImage(f"{self.path} holds no image", details="its manifest.json is empty", fix=_FIX)
+        if self.name is None and len(entries) == 1:
+            return entries[0]
+        names = [name for entry in entries for name in entry.get("RepoTags") or ()]
+        for entry in entries:
+            if self.name is not None and any(same(tag, self.name) for tag in entry.get("RepoTags") or ()):
+                return entry
+        brief = f"{self.path} has no image {self.name}" if self.name else f"{self.path} holds {len(entries)} images"
+        raise BadImage(brief, details=f"there: {', '.join(names)}", fix="say which one with `image:`")
+
+    def _missing(self, what: str) -> MissingBlob:
+        return MissingBlob(f"the image archive {self.path} is not complete", details=f"missing: {what}", fix=_FIX)
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """The Origin of an archive's blobs: `places` maps digests to members."""
+
+    members: Members
+    places: Mapping[str, str]
+
+    @contextlib.contextmanager
+    def open(self, blob: Descriptor) -> Iterator[Iterator[bytes]]:
+        """The bytes of a blob's member."""
+        with self.members.open(self.places[blob.digest]) as file:
+            yield _chunks(file)
+
+
+def _layer(members: Members, name: str, diff_id: str) -> Descriptor:
+    """A raw layer is named by its diff id, which the upload checks; the digest of a compressed one must be measured."""
+    with members.open(name) as file:
+        head = file.read(4)
+        suffix = next((suffix for magic, suffix in _MAGIC.items() if head.startswith(magic)), "")
+        if not suffix:
+            return Descriptor(OCI_LAYER, diff_id, members.size(name))
+        measure = hashlib.sha256(head)
+        for chunk in _chunks(file):
+            measure.update(chunk)
+    return Descriptor(OCI_LAYER + suffix, f"sha256:{measure.hexdigest()}", members.size(name))
+
+
+def _chunks(file: IO[bytes]) -> Iterator[bytes]:
+    try:
+        while chunk := file.read(CHUNK):
+            yield chunk
+    except (OSError, EOFError, tarfile.TarError) as error:
+        raise BadImage("an image archive cannot be read to its end", details=str(error), fix=_FIX) from error
+
+
+def _list(saved: bytes) -> list[dict[str, Any]]:
+    try:
+        entries = json.loads(saved)
+        for entry in entries:
+            posixpath.join(entry["Config"], *entry["Layers"])
+        return list(entries)
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadImage("manifest.json of an image archive is not valid", details=repr(error), fix=_FIX) from error
+
+
+def _object(index: bytes) -> dict[str, Any]:
+    try:
+        return dict(json.loads(index))
+    except (ValueError, TypeError) as error:
+        raise BadImage("index.json of an image archive is not valid", details=repr(error), fix=_FIX) from error
+
+
+def _place(blob: Descriptor) -> str:
+    return f"blobs/{blob.digest.replace(':', '/', 1)}"

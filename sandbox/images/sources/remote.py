@@ -1,0 +1,77 @@
+"""Images of another registry, read through the same client that writes to ours."""
+
+from __future__ import annotations
+
+import contextlib
+import platform as machine
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from sandbox.oci.client import Client
+from sandbox.oci.image import Image, MissingBlob, walk
+from sandbox.oci.manifest import Descriptor, Document, Index, parse
+from sandbox.oci.oci_errors import BadImage
+from sandbox.oci.platforms import choose
+from sandbox.oci.reference import DOCKER_HUB, Reference
+
+DOCKER_HUB_API = "registry-1.docker.io"
+_ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
+
+
+@dataclass(frozen=True)
+class Remote:
+    """The image `reference` of the registry that `client` speaks to.
+
+    Of an index only `platforms` are copied. Without any, a tag is reduced to `platform`, the one the sandbox's nodes
+    run; a digest is a promise about exact bytes, so all its platforms are copied.
+    """
+
+    client: Client
+    reference: Reference
+    platform: str
+    platforms: tuple[str, ...] = ()
+
+    def image(self) -> Image:
+        """Read its documents. Raises RegistryError, MissingBlob, MissingPlatform."""
+        named = root = self._read(self.reference.name)
+        if named is None or root is None:
+            raise BadImage(
+                f"there is no image {self.reference.familiar}",
+                details=f"{self.client.url} does not know it",
+                fix="check its name and tag",
+            )
+        wanted = self.platforms or (() if self.reference.digest else (self.platform,))
+        if wanted and isinstance(parse(root), Index):
+            chosen = choose(root, wanted, self.reference.familiar)
+            root = chosen if isinstance(chosen, Document) else self._child(chosen)
+        return replace(walk(root, self._child, name=self.reference.familiar).image(self), source=named.digest)
+
+    @contextlib.contextmanager
+    def open(self, blob: Descriptor) -> Iterator[Iterator[bytes]]:
+        """The bytes of a blob."""
+        with self.client.blob(self.reference.path, blob.digest, size=blob.size) as chunks:
+            yield chunks
+
+    def _child(self, child: Descriptor) -> Document:
+        document = self._read(child.digest)
+        if document is None:
+            raise MissingBlob(
+                f"{self.reference.familiar} is not complete in its registry",
+                details=f"missing: {child}",
+                fix="choose another tag, or tell the image's publisher",
+            )
+        return document
+
+    def _read(self, name: str) -> Document | None:
+        return self.client.manifest(self.reference.path, name)
+
+
+def api_host(reference: Reference) -> str:
+    """The host that serves the API for a reference; Docker Hub's differs from its name."""
+    return DOCKER_HUB_API if reference.host == DOCKER_HUB else reference.host
+
+
+def host_platform() -> str:
+    """The platform of containers on this machine: Linux, on the machine's own processor."""
+    name = machine.machine().lower()
+    return f"linux/{_ARCHITECTURES.get(name, name)}"

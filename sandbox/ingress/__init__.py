@@ -1,1 +1,0 @@
-"""The ingress controller inside the cluster and the page for unknown hosts."""

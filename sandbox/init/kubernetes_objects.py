@@ -1,0 +1,71 @@
+"""The Kubernetes objects of one program: what a developer would write first, and goes on from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from sandbox.init.detected import App
+from sandbox.sanitize import fit
+
+INGRESS_CLASS = "nginx"
+
+
+def manifest(app: App, *, image: str, host: str | None) -> str:
+    """A Deployment, and where it has a port a Service and, at `host`, an Ingress, as YAML."""
+    found: list[dict[str, Any]] = [_deployment(app, image)]
+    if app.port:
+        found.append(_service(app, app.port))
+        if host:
+            found.append(_ingress(app, host))
+    notes = [f"Of the compose service these are left out: {', '.join(app.left_out)}."] if app.left_out else []
+    if app.context is not None:
+        notes.append(f"After a change: sandbox push-images && kubectl rollout restart deployment/{app.name}")
+    return "".join(f"# {' '.join(fit(note).split())}\n" for note in notes) + "---\n".join(
+        yaml.safe_dump(each, sort_keys=False) for each in found
+    )
+
+
+def _deployment(app: App, image: str) -> dict[str, Any]:
+    container: dict[str, Any] = {"name": app.name, "image": image}
+    if app.context is not None:
+        container["imagePullPolicy"] = "Always"  # what is built again has the same tag
+    if app.port:
+        container["ports"] = [{"containerPort": app.port}]
+        container["readinessProbe"] = {"tcpSocket": {"port": app.port}, "periodSeconds": 1}
+    if app.environment:
+        container["env"] = [{"name": key, "value": value} for key, value in app.environment.items()]
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": app.name},
+        "spec": {
+            "selector": {"matchLabels": {"app": app.name}},
+            "template": {"metadata": {"labels": {"app": app.name}}, "spec": {"containers": [container]}},
+        },
+    }
+
+
+def _service(app: App, port: int) -> dict[str, Any]:
+    """A Service on the program's own port, since others of the project call it by that."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": app.name},
+        "spec": {"selector": {"app": app.name}, "ports": [{"name": "main", "port": port}]},
+    }
+
+
+def _ingress(app: App, host: str) -> dict[str, Any]:
+    backend = {"service": {"name": app.name, "port": {"name": "main"}}}
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "Ingress",
+        "metadata": {"name": app.name},
+        "spec": {
+            "ingressClassName": INGRESS_CLASS,
+            "tls": [{"hosts": [host]}],
+            "rules": [{"host": host, "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}}],
+        },
+    }

@@ -1,0 +1,123 @@
+"""From what a folder has to the text of the files that make a sandbox of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import PurePosixPath
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from sandbox.config.api_version import CURRENT
+from sandbox.config.schema import Spec
+from sandbox.config.schema.values import Domain
+from sandbox.errors import UsageError
+from sandbox.images import target as targets
+from sandbox.init.detected import App, Found, label
+from sandbox.init.kubernetes_objects import manifest
+from sandbox.init.sample_config import inline, outline
+from sandbox.sanitize import fit
+
+SPEC, IMAGES, OBJECTS = "sandbox.yaml", "images.yaml", "k8s"
+REGISTRY_PORT = 5001
+BESIDE = ".sandbox.localhost"
+# Programs that people reach by HTTPS, told from databases and the like by their ports.
+NOT_HTTP = {1433, 1521, 3306, 5432, 5672, 6379, 9042, 9092, 11211, 27017}
+_LOCAL = re.compile(r"localhost:([0-9]{1,5})/(.+)")
+
+
+def name_of(folder: str, found: Found) -> str:
+    """The sandbox's name: the one in the manifests' hosts if they agree on one, else the folder's."""
+    said = {match[1] for host in found.hosts if (match := re.fullmatch(rf".+\.([^.]+){re.escape(BESIDE)}", host))}
+    return label(said.pop() if len(said) == 1 else folder)
+
+
+def registry_port(found: Found) -> int:
+    """The registry's port that the manifests' images name, or the usual one."""
+    said = {match[1] for image in found.images if (match := _LOCAL.fullmatch(image))}
+    port = int(said.pop()) if len(said) == 1 else REGISTRY_PORT
+    return port if 0 < port < 65536 else REGISTRY_PORT
+
+
+def files(name: str, found: Found, *, registry: int, https: tuple[int | str, ...] | None) -> Mapping[str, str]:
+    """The files by their paths in the folder; `https` are the proxy's ports where they are not to be the usual ones."""
+    called = dict(_targets(name, found))
+    made = {} if found.manifests else dict(_objects(name, found, called, registry))
+    written = {**made, **({IMAGES: _images(found, called)} if called else {})}
+    given: dict[str, Any] = {"apiVersion": CURRENT, "name": name}
+    domain = _domain(found.hosts)
+    if domain:
+        given["domain"] = domain
+    if registry != REGISTRY_PORT:
+        given["registry"] = {"port": registry}
+    if IMAGES in written:
+        given["push"] = IMAGES
+    if https:
+        given["proxy"] = {"ports": https}
+    if found.manifests or made:
+        given["apply"] = found.manifests or (f"{OBJECTS}/",)
+    return {SPEC: _head(found) + outline(Spec, given), **written}
+
+
+def _head(found: Found) -> str:
+    lines = ["What `sandbox up` makes of this folder. Keys that are commented out show their defaults."]
+    lines += [f"{path} has to be rendered first: {how} > FILE, below `apply`" for path, how in found.rendered.items()]
+    return "".join(f"# {' '.join(fit(line).split())}\n" for line in lines)
+
+
+def _targets(name: str, found: Found) -> Iterator[tuple[str, str]]:
+    """What each built program is called in the registry: as the manifests call it, if they do."""
+    named = {match[2] for image in found.images if (match := _LOCAL.fullmatch(image))}
+    wanted = {one for one in named if _can_be_pushed(one)}
+    built = [app for app in found.apps if app.context is not None]
+    for app in built:
+        same = [one for one in sorted(wanted) if PurePosixPath(one.partition(":")[0]).name == app.name]
+        if not same and len(built) == len(wanted) == 1:
+            same = list(wanted)
+        yield app.name, same[0] if same else f"{name}/{app.name}:dev"
+
+
+def _can_be_pushed(name: str) -> bool:
+    try:
+        targets.parse(name)
+    except UsageError:
+        return False
+    return True
+
+
+def _images(found: Found, called: Mapping[str, str]) -> str:
+    """The manifest of images; those that the manifests name and nobody builds are mentioned."""
+    lines = ["# What `sandbox push-images` and `sandbox up` put into the registry, as localhost:PORT/NAME.", "images:"]
+    for app in found.apps:
+        if app.name in called:
+            lines.append(f"- {inline({'from': 'build', 'context': app.context, 'as': called[app.name]})}")
+    for image in found.images:
+        match = _LOCAL.fullmatch(image)
+        if match and match[2] not in called.values():
+            entry = inline({"from": "daemon", "image": match[2]})
+            lines.append(f"#- {entry}   # named in your manifests; say where it comes from")
+    return "\n".join(lines) + "\n"
+
+
+def _objects(name: str, found: Found, called: Mapping[str, str], registry: int) -> Iterator[tuple[str, str]]:
+    for app in found.apps:
+        image = f"localhost:{registry}/{called[app.name]}" if app.name in called else app.image
+        if image:
+            host = None if app.port in NOT_HTTP else f"{app.name}.{name}{BESIDE}"
+            yield f"{OBJECTS}/{app.name}.yaml", manifest(app, image=image, host=host)
+
+
+def _domain(hosts: tuple[str, ...]) -> str | None:
+    """The domain right above all hosts, unless it is the default one or there is none."""
+    above = {host.partition(".")[2] for host in hosts}
+    domain = above.pop() if len(above) == 1 else ""
+    try:
+        return TypeAdapter(Domain).validate_python(domain) if not domain.endswith(BESIDE) else None
+    except ValidationError:
+        return None
+
+
+def without_port(apps: tuple[App, ...]) -> tuple[str, ...]:
+    """Programs that nobody can reach, for nothing says which port they listen on."""
+    return tuple(app.name for app in apps if app.port is None)

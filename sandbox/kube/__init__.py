@@ -1,0 +1,1 @@
+"""The Kubernetes API: the one door to clusters."""

@@ -1,0 +1,302 @@
+"""The only door to the Kubernetes API: server-side apply, reads and waits on plain mappings, one kind of error."""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from sandbox.errors import SandboxError
+from sandbox.kube import api_transport as transport
+from sandbox.kube import deletion
+from sandbox.kube.access_review import Rules
+from sandbox.kube.api_transport import Transport
+from sandbox.kube.manifests import Manifest as Manifest
+from sandbox.kube.manifests import title as title
+
+log = logging.getLogger(__name__)
+
+MANAGER = "sandbox"
+# With these the API server refuses what belongs to a namespace, a kind or an object that is being deleted: forbidden,
+# not allowed, conflict, and an unprocessable change of an object that could be made again.
+REFUSED = {403, 405, 409, 422}
+
+Say = Callable[[str], None]
+
+# The official client writes certificates to files that all threads share, and names a file before it has written it.
+_loading = threading.Lock()
+
+
+class ClusterError(SandboxError):
+    """The cluster refused or did not answer; `details` is the API server's own message."""
+
+    id = "cluster"
+
+    def __init__(self, brief: str, *, details: str = "", fix: str = "", status: int = 0) -> None:
+        super().__init__(brief, details=details, fix=fix)
+        self.status = status
+
+
+def segment(name: str) -> str:
+    """A name as one segment of a path. Raises ClusterError for what names no object (API conventions, "Names")."""
+    if name in ("", ".", "..") or "/" in name or "%" in name:
+        raise ClusterError(f"{name!r} cannot be the name of an object")
+    return quote(name, safe="!$&'()*+,;=:@~")
+
+
+def _base(api_version: str) -> str:
+    """The path of an API version: `/api/v1`, `/apis/apps/v1`."""
+    group, slash, version = api_version.rpartition("/")
+    return f"/apis/{segment(group)}/{segment(version)}" if slash else f"/api/{segment(version)}"
+
+
+@dataclass(frozen=True)
+class Resource:
+    """A kind that the cluster knows: its name in paths, whether it lives in namespaces, what can be done to it."""
+
+    kind: str
+    plural: str
+    namespaced: bool
+    verbs: frozenset[str]
+
+    def may(self, *verbs: str) -> bool:
+        """Whether it can be asked for all of these; whether we may is another matter."""
+        return self.verbs.issuperset(verbs)
+
+
+class Cluster:
+    """A cluster reached with a kubeconfig of its own; every call raises ClusterError when the cluster fails."""
+
+    def __init__(self, kubeconfig: Path) -> None:
+        try:
+            with _loading:
+                self._connection = _connection(kubeconfig, kubeconfig.stat().st_mtime_ns)
+        except (transport.Unusable, OSError) as error:
+            raise ClusterError("the cluster has no usable kubeconfig", details=str(error)) from error
+
+    def is_up(self) -> bool:
+        """Whether the API server answers and says it is ready."""
+        try:
+            self._call("GET", "/readyz")
+        except ClusterError:
+            return False
+        return True
+
+    def get(self, api_version: str, kind: str, name: str, namespace: str | None = None) -> dict[str, Any] | None:
+        """One object, or None when there is none."""
+        try:
+            found = self._call("GET", f"{self._collection(api_version, kind, namespace)}/{segment(name)}")
+        except ClusterError as error:
+            if error.status == 404:
+                return None
+            raise
+        return dict(found)
+
+    def list(
+        self, api_version: str, kind: str, namespace: str | None = None, *, selector: str = ""
+    ) -> list[dict[str, Any]]:
+        """The objects of one kind, in one namespace or in all."""
+        query = "?" + urlencode({"labelSelector": selector}) if selector else ""
+        found = self._call("GET", self._collection(api_version, kind, namespace) + query)
+        return [{"apiVersion": api_version, "kind": kind, **one} for one in found["items"]]
+
+    def apply(self, manifest: Manifest, *, say: Say = log.info) -> None:
+        """Create or change an object so that it says what `manifest` says (server-side apply, KEP-555).
+
+        One that is being deleted is applied after its end, which `say` is told of; so is what a namespace or a kind
+        that is being deleted refuses. Raises BeingDeleted when that does not end.
+        """
+        try:
+            live = self._patch(manifest)
+            leaving = live if deletion.is_leaving(live) else None
+        except ClusterError as error:
+            leaving = self._in_the_way(manifest) if error.status in REFUSED else None
+            if leaving is None:
+                raise
+        if leaving is not None:
+            say(f"waiting for the end of {title(leaving)}")
+            deletion.await_end(self, [leaving])
+            self._patch(manifest)
+
+    def annotate(self, live: Manifest, annotations: Mapping[str, str], *, manager: str = MANAGER) -> None:
+        """Set annotations of an object that is there, and nothing else of it, whoever applied it."""
+        self._merge(live, {"metadata": {"annotations": dict(annotations)}}, manager)
+
+    def annotate_pods(self, live: Manifest, annotations: Mapping[str, str], *, manager: str = MANAGER) -> None:
+        """Set annotations of the pods that a workload makes, which replaces them, as `kubectl rollout restart` does."""
+        self._merge(live, {"spec": {"template": {"metadata": {"annotations": dict(annotations)}}}}, manager)
+
+    def rehearse(self, manifest: Manifest) -> dict[str, Any]:
+        """What `apply` would make of the object, with all that the cluster adds to it; changes nothing."""
+        return dict(self._patch(manifest, dryRun="All"))
+
+    def _merge(self, live: Manifest, change: Mapping[str, Any], manager: str) -> None:
+        """A merge patch (RFC 7396), which unlike an apply never creates what is gone meanwhile."""
+        metadata = live["metadata"]
+        path = self._collection(live["apiVersion"], live["kind"], metadata.get("namespace"))
+        query, kind = urlencode({"fieldManager": manager}), "application/merge-patch+json"
+        self._call("PATCH", f"{path}/{segment(metadata['name'])}?{query}", body=json.dumps(change), kind=kind)
+
+    def _in_the_way(self, manifest: Manifest) -> Manifest | None:
+        group, _, _ = manifest["apiVersion"].rpartition("/")
+        plural = self._resource(_base(manifest["apiVersion"]), manifest["kind"]).plural
+        return deletion.in_the_way(self, manifest, f"{plural}.{group}" if group else "")
+
+    def _patch(self, manifest: Manifest, **more: str) -> Any:
+        metadata = manifest["metadata"]
+        path = self._collection(manifest["apiVersion"], manifest["kind"], metadata.get("namespace"))
+        query = urlencode({"fieldManager": MANAGER, "force": "true", **more})
+        try:
+            # JSON is YAML; as text, since the client only serializes the content types it knows.
+            body = json.dumps(manifest)
+            return self._call(
+                "PATCH", f"{path}/{segment(metadata['name'])}?{query}", body=body, kind="application/apply-patch+yaml"
+            )
+        except ClusterError as error:
+            raise ClusterError(
+                f"applying {title(manifest)} failed", details=error.details, status=error.status
+            ) from error
+
+    def apply_all(self, manifests: Iterable[Manifest]) -> None:
+        """Apply several objects in their order."""
+        for manifest in manifests:
+            self.apply(manifest)
+
+    def delete(
+        self, api_version: str, kind: str, name: str, namespace: str | None = None, *, whole: bool = False
+    ) -> None:
+        """Delete an object; gone already is fine. When `whole`, it is there until all that it made is gone."""
+        try:
+            # A Job would leave its pods by default.
+            query = urlencode({"propagationPolicy": "Foreground" if whole else "Background"})
+            self._call("DELETE", f"{self._collection(api_version, kind, namespace)}/{segment(name)}?{query}")
+        except ClusterError as error:
+            if error.status != 404:
+                raise
+
+    def log(
+        self, pod: str, namespace: str, *, lines: int = 10, container: str | None = None, previous: bool = False
+    ) -> str:
+        """The last lines a pod wrote, or one container of it, or that one before it was started again.
+
+        Empty when there are none to be had.
+        """
+        asked = {"tailLines": lines, **({"container": container} if container else {})}
+        query = urlencode({**asked, **({"previous": "true"} if previous else {})})
+        try:
+            path = f"/api/v1/namespaces/{segment(namespace)}/pods/{segment(pod)}/log?{query}"
+            return str(self._call("GET", path, text=True))
+        except ClusterError:
+            return ""
+
+    def token(self, account: str, namespace: str, *, seconds: int) -> str:
+        """A token of a service account, which is kept nowhere in the cluster (TokenRequest)."""
+        path = f"{self._collection('v1', 'ServiceAccount', namespace)}/{segment(account)}/token"
+        body = {
+            "apiVersion": "authentication.k8s.io/v1",
+            "kind": "TokenRequest",
+            "spec": {"expirationSeconds": seconds},
+        }
+        return str(self._call("POST", path, body=body)["status"]["token"])
+
+    def groups(self) -> tuple[str, ...]:
+        """Every API version that the cluster prefers, `v1` first."""
+        groups = self._call("GET", "/apis")["groups"]
+        return ("v1", *(group["preferredVersion"]["groupVersion"] for group in groups))
+
+    def resources(self, api_version: str) -> tuple[Resource, ...]:
+        """The kinds of one API version; none for one that does not answer."""
+        return tuple(self._discover(_base(api_version)).values())
+
+    def may(self, verb: str, group: str, resource: str, namespace: str | None, name: str = "") -> bool:
+        """Whether we may do `verb` to a resource (`pods`, `pods/portforward`) in a namespace, or in none (SSAR)."""
+        plain, _, part = resource.partition("/")
+        asked = {"verb": verb, "group": group, "resource": plain, "subresource": part, "name": name}
+        attributes = {**asked, **({"namespace": namespace} if namespace else {})}
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": attributes},
+        }
+        answer = self._call("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body=review)
+        return bool(answer["status"].get("allowed"))
+
+    def rules(self, namespace: str) -> Rules:
+        """What we may do in a namespace to things of any name, in one answer (SelfSubjectRulesReview)."""
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectRulesReview",
+            "spec": {"namespace": namespace},
+        }
+        return Rules.read(self._call("POST", "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", body=review))
+
+    def _collection(self, api_version: str, kind: str, namespace: str | None) -> str:
+        base = _base(api_version)
+        resource = self._resource(base, kind)
+        if resource.namespaced and namespace:
+            return f"{base}/namespaces/{segment(namespace)}/{resource.plural}"
+        return f"{base}/{resource.plural}"
+
+    def _resource(self, base: str, kind: str) -> Resource:
+        known = self._connection.resources
+        # A CustomResourceDefinition may just have been applied.
+        if kind not in known.get(base, {}):
+            known[base] = self._discover(base)
+        if kind not in known[base]:
+            version = base.removeprefix("/apis/").removeprefix("/api/")
+            raise ClusterError(f"the cluster knows no {kind} in {version}", status=404)
+        return known[base][kind]
+
+    def _discover(self, base: str) -> dict[str, Resource]:
+        try:
+            found = self._call("GET", base)["resources"]
+        except ClusterError as error:
+            if error.status == 404:  # not even the group is known
+                return {}
+            raise
+        return {
+            one["kind"]: Resource(one["kind"], one["name"], one["namespaced"], frozenset(one.get("verbs") or ()))
+            for one in found
+            if "/" not in one["name"]
+        }
+
+    def _call(
+        self, method: str, path: str, *, body: Any = None, kind: str = "application/json", text: bool = False
+    ) -> Any:
+        headers = {"Accept": "*/*" if text else "application/json", "Content-Type": kind}
+        try:
+            status, data = self._connection.transport.request(method, path, headers, body)
+        except transport.Unanswered as error:
+            raise ClusterError("the cluster's API server does not answer", details=str(error)) from error
+        log.debug("%s %s -> %s", method, path, status)
+        answer = data.decode(errors="replace")
+        if status >= 400:
+            raise ClusterError(f"{method} {path} failed", details=_message(answer), status=status)
+        return answer if text or not answer.startswith("{") else json.loads(answer)
+
+
+@dataclass(frozen=True)
+class _Connection:
+    """What all Clusters of one kubeconfig share: connections, and per API group version the kinds it has."""
+
+    transport: Transport
+    resources: dict[str, dict[str, Resource]] = field(default_factory=dict)
+
+
+@functools.lru_cache(maxsize=8)
+def _connection(kubeconfig: Path, changed: int) -> _Connection:
+    """The connection by a kubeconfig as it was when it was `changed` (st_mtime_ns): a rebuilt cluster has another."""
+    return _Connection(transport.connect(kubeconfig))
+
+
+def _message(answer: str) -> str:
+    try:
+        return str(json.loads(answer)["message"])
+    except (ValueError, KeyError, TypeError):
+        return answer[:500]

@@ -1,0 +1,169 @@
+"""How requests reach an API server: by plain HTTPS on this machine, else by the official client.
+
+The official client knows every way to log in; to load it takes longer than all the requests of a `status` together.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import ssl
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import urllib3
+import yaml
+from urllib3.util.ssl_ import create_urllib3_context
+
+from sandbox.config import yaml_text
+from sandbox.sanitize import cause
+
+CALL_TIMEOUT = 15.0
+WIDTH = 8  # connections; as many as a walk has threads
+
+# What a kubeconfig may say that is understood here.
+_CLUSTER = {"server", "certificate-authority", "certificate-authority-data", "extensions"}
+_USER = {"client-certificate", "client-certificate-data", "client-key", "client-key-data", "token"}
+
+
+class Unusable(ValueError):
+    """A kubeconfig that leads nowhere, in words."""
+
+
+class Unanswered(OSError):
+    """The API server was not reached, or said nothing."""
+
+
+class Transport(Protocol):
+    """A way to an API server."""
+
+    def request(self, method: str, path: str, headers: Mapping[str, str], body: Any) -> tuple[int, bytes]:
+        """Status and content of the answer; `body` is text, or goes as JSON. Raises Unanswered."""
+
+
+def connect(kubeconfig: Path) -> Transport:
+    """The way that a kubeconfig's current context describes. Raises Unusable."""
+    try:
+        content = yaml_text.document(kubeconfig.read_bytes())
+    except (yaml.YAMLError, OSError) as error:
+        raise Unusable(str(error)) from error
+    return _plain(content, kubeconfig.parent) or _official(kubeconfig)
+
+
+@dataclass(frozen=True)
+class Plain:
+    """An API server of this machine with a client certificate, a token, or neither."""
+
+    server: str
+    pool: urllib3.PoolManager
+    headers: Mapping[str, str]
+
+    def request(self, method: str, path: str, headers: Mapping[str, str], body: Any) -> tuple[int, bytes]:
+        text = body if body is None or isinstance(body, str) else json.dumps(body)
+        content, told = text and text.encode(), {**self.headers, **headers}
+        try:
+            answer = self.pool.request(method, self.server + path, body=content, headers=told, redirect=False)
+        except urllib3.exceptions.HTTPError as error:
+            raise Unanswered(cause(error)) from error
+        return answer.status, answer.data
+
+
+@dataclass(frozen=True)
+class Official:
+    """The official client, asked for nothing but to carry requests."""
+
+    client: Any
+
+    def request(self, method: str, path: str, headers: Mapping[str, str], body: Any) -> tuple[int, bytes]:
+        from kubernetes.client.exceptions import ApiException
+
+        url, told = self.client.configuration.host + path, dict(headers)
+        try:
+            self.client.update_params_for_auth(told, [], ["BearerToken"], path, method, body)
+            answer = self.client.call_api(method, url, told, body, _request_timeout=CALL_TIMEOUT)
+            data = answer.read()
+            return int(answer.status), data if isinstance(data, bytes) else str(data).encode()
+        except ApiException as error:
+            raise Unanswered(str(error.reason)) from error
+        except Exception as error:  # urllib3's errors, and those of programs that log in
+            raise Unanswered(str(error)) from error
+
+
+def _plain(content: Any, folder: Path) -> Plain | None:
+    """None when the kubeconfig asks for more than is understood here, or leads away from this machine."""
+    try:
+        contexts, clusters, users = (
+            {one["name"]: one[kind] for one in content[f"{kind}s"]} for kind in ("context", "cluster", "user")
+        )
+        context = contexts[content["current-context"]]
+        cluster, user = clusters[context["cluster"]], users[context["user"]]
+        if not (_CLUSTER.issuperset(cluster) and _USER.issuperset(user) and _is_here(cluster["server"])):
+            return None
+        tls = _tls(cluster, user, folder) if cluster["server"].startswith("https:") else None
+    except (KeyError, TypeError, ValueError, OSError):
+        return None
+    pool = urllib3.PoolManager(WIDTH, maxsize=WIDTH, ssl_context=tls, retries=False, timeout=CALL_TIMEOUT)
+    token = user.get("token")
+    return Plain(cluster["server"].rstrip("/"), pool, {"Authorization": f"Bearer {token}"} if token else {})
+
+
+def _tls(cluster: Mapping[str, str], user: Mapping[str, str], folder: Path) -> ssl.SSLContext:
+    authority = _content(cluster, "certificate-authority", folder)
+    context = ssl.create_default_context(cadata=authority.decode()) if authority else ssl.create_default_context()
+    certificate, key = (_content(user, f"client-{part}", folder) for part in ("certificate", "key"))
+    if certificate and key:
+        # ssl takes a certificate from a file only; this one is for its owner alone and gone at once.
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(certificate + b"\n" + key)
+            file.flush()
+            context.load_cert_chain(file.name)
+    return context
+
+
+def _content(entry: Mapping[str, str], name: str, folder: Path) -> bytes | None:
+    """What an entry holds itself, or names a file for, relative to the kubeconfig's folder."""
+    if f"{name}-data" in entry:
+        return base64.b64decode(entry[f"{name}-data"])
+    return (folder / entry[name]).read_bytes() if name in entry else None
+
+
+def _official(kubeconfig: Path) -> Official:
+    from kubernetes import client, config
+
+    settings = client.Configuration()
+    try:
+        # The client keeps keys in files until Python ends, and for ever when it is ended; these are gone at once.
+        with tempfile.TemporaryDirectory() as folder:
+            load: Any = config.load_kube_config  # it has no types
+            load(str(kubeconfig), client_configuration=settings, temp_file_path=folder)
+            if _is_here(settings.host):
+                # On this machine a company proxy named by the environment has no part in it.
+                settings.proxy = None
+            settings.retries = False
+            api = client.ApiClient(settings)
+            _take_in(api.rest_client.pool_manager.connection_pool_kw)
+    except (config.ConfigException, yaml.YAMLError, OSError) as error:
+        raise Unusable(str(error)) from error
+    return Official(api)
+
+
+def _take_in(asked: dict[str, Any]) -> None:
+    """Put a context into what connections are `asked` for, in place of the files that it would be made of each time."""
+    tls = create_urllib3_context(cert_reqs=asked["cert_reqs"])
+    authorities, certificate, key = (asked.pop(name, None) for name in ("ca_certs", "cert_file", "key_file"))
+    if authorities:
+        tls.load_verify_locations(authorities)
+    else:
+        tls.load_default_certs()
+    if certificate:
+        tls.load_cert_chain(certificate, key)
+    asked["ssl_context"] = tls
+
+
+def _is_here(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    return host == "localhost" or host == "::1" or host.startswith("127.")

@@ -1,0 +1,116 @@
+"""Objects that are being deleted: they are still there but will not stay, so only their end is worth waiting for.
+
+The API server keeps an object with a deletionTimestamp until its finalizers are gone, and takes changes to it, which
+end with it (https://kubernetes.io/docs/concepts/overview/working-with-objects/finalizers/).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sandbox.errors import SandboxError
+from sandbox.kube.manifests import Manifest, title
+from sandbox.system.wait import WaitTimeout, wait_until
+
+if TYPE_CHECKING:
+    from sandbox.kube.api import Cluster
+
+TIMEOUT = 120.0
+# Finalizers of Kubernetes itself, which nobody should remove, and what each of them waits for.
+KNOWN = {
+    "foregroundDeletion": "what it made must end first",
+    "kubernetes.io/pvc-protection": "a pod still uses it",
+    "kubernetes.io/pv-protection": "a claim still uses it",
+    "customresourcecleanup.apiextensions.k8s.io": "objects of this kind must end first",
+}
+
+
+class BeingDeleted(SandboxError):
+    """An object has been marked for deletion and does not end; `details` says what holds it."""
+
+    id = "being-deleted"
+
+
+def is_leaving(live: Manifest) -> bool:
+    """Whether the object, as the API server has it, is being deleted."""
+    return bool((live.get("metadata") or {}).get("deletionTimestamp"))
+
+
+def await_end(cluster: Cluster, going: Sequence[Manifest], *, timeout: float = TIMEOUT) -> None:
+    """Return when all of these objects are gone, or replaced by others. Raises BeingDeleted with what holds them."""
+
+    def left() -> list[Manifest]:
+        found = ((one, _find(cluster, one)) for one in going)
+        return [now for one, now in found if now and now["metadata"].get("uid") == one["metadata"].get("uid")]
+
+    try:
+        wait_until(lambda: ", ".join(map(title, left())) or None, what="objects to be deleted", timeout=timeout)
+    except WaitTimeout as error:
+        held = left()
+        if not held:
+            return
+        evidence = (f"{title(one)}: {line}" for one in held for line in _holders(cluster, one))
+        raise BeingDeleted(
+            f"{', '.join(map(title, held))} is being deleted and still there after {timeout:.0f} s",
+            details="\n".join(evidence),
+            fix=_fix(held),
+        ) from error
+
+
+def in_the_way(cluster: Cluster, wanted: Manifest, definition: str) -> Manifest | None:
+    """What is being deleted and so refuses `wanted`: its namespace, the `definition` of its kind, or the object."""
+    metadata = wanted["metadata"]
+    candidates = [
+        ("v1", "Namespace", metadata.get("namespace"), None),
+        ("apiextensions.k8s.io/v1", "CustomResourceDefinition", definition, None),
+        (wanted["apiVersion"], wanted["kind"], metadata["name"], metadata.get("namespace")),
+    ]
+    for version, kind, name, namespace in candidates:
+        found = _get(cluster, version, kind, name, namespace) if name else None
+        if found and is_leaving(found):
+            return found
+    return None
+
+
+def _find(cluster: Cluster, live: Manifest) -> dict[str, Any] | None:
+    metadata = live["metadata"]
+    return cluster.get(live["apiVersion"], live["kind"], metadata["name"], metadata.get("namespace"))
+
+
+def _get(cluster: Cluster, version: str, kind: str, name: str, namespace: str | None) -> dict[str, Any] | None:
+    try:
+        return cluster.get(version, kind, name, namespace)
+    except SandboxError:  # a user may be allowed an object and not its namespace
+        return None
+
+
+def _holders(cluster: Cluster, live: Manifest) -> Iterator[str]:
+    """What keeps an object that is being deleted, a line each."""
+    metadata = live["metadata"]
+    for one in metadata.get("finalizers") or ():
+        yield f"finalizer {one}" + (f" ({KNOWN[one]})" if one in KNOWN else "")
+    for condition in (live.get("status") or {}).get("conditions") or ():
+        if live["kind"] == "Namespace" and condition["status"] == "True":
+            yield str(condition.get("message", condition["type"]))
+    labels = ((live.get("spec") or {}).get("selector") or {}).get("matchLabels") or {}
+    if live["kind"] != "Namespace" and labels:
+        selector = ",".join(f"{key}={value}" for key, value in labels.items())
+        for pod in cluster.list("v1", "Pod", metadata.get("namespace"), selector=selector):
+            grace = pod["metadata"].get("deletionGracePeriodSeconds")
+            more = "".join(f", finalizer {one}" for one in pod["metadata"].get("finalizers") or ())
+            yield f"pod {pod['metadata']['name']}" + (f" has {grace} s to end" if grace is not None else "") + more
+
+
+def _fix(held: Sequence[Manifest]) -> str:
+    foreign = [one for one in held if set(one["metadata"].get("finalizers") or ()) - KNOWN.keys()]
+    if not foreign:
+        return "sandbox up again once it is gone"
+    one = foreign[0]
+    namespace = one["metadata"].get("namespace")
+    where = f" --namespace={namespace}" if namespace else ""
+    patch = """--type=merge --patch='{"metadata":{"finalizers":null}}'"""
+    return (
+        "start the controller that the finalizer belongs to, or give the finalizer up: kubectl patch "
+        f"{one['kind'].lower()} {one['metadata']['name']}{where} {patch}, then sandbox up"
+    )

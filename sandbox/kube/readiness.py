@@ -1,0 +1,124 @@
+"""Says of a workload whether it is ready, what it waits for, and whether waiting is pointless."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sandbox.kube.api import Cluster, ClusterError, Manifest, title
+from sandbox.kube.deletion import is_leaving
+from sandbox.system.wait import wait_until
+
+WORKLOADS = {"Deployment", "DaemonSet", "StatefulSet", "Pod", "Job"}
+LEAVING = "is being deleted"
+HOPELESS = {"InvalidImageName", "ErrImageNeverPull"}
+# Hopeless if it lasts: what is missing may be a Secret that an operator is about to make, or the Services, which a
+# kubelet that has only just begun has not read yet (kubernetes, pkg/kubelet/kubelet_pods.go).
+MISSING = "CreateContainerConfigError"
+PATIENCE = 60.0  # seconds
+# What Go programs say when the kernel has no more inotify instances for a user, of which every cluster takes dozens.
+EXHAUSTED = "too many open files"
+MORE_WATCHES = "sudo sysctl fs.inotify.max_user_instances=1024 (in /etc/sysctl.d to last), or take another cluster down"
+# Kubernetes itself tries again after these, and so do we for a while: the cause may be on its way.
+TROUBLE = {"ErrImagePull", "ImagePullBackOff", "CrashLoopBackOff", "CreateContainerError", "RunContainerError"}
+
+
+def wait_ready(cluster: Cluster, manifests: Iterable[Manifest], *, timeout: float) -> None:
+    """Wait until every workload among `manifests` is ready; raises ClusterError with the pods' own words otherwise.
+
+    One that is gone by now, or being deleted, cannot become ready: it is left to the step's check, which misses it.
+    """
+    waiting = [manifest for manifest in manifests if manifest["kind"] in WORKLOADS]
+    begun = time.monotonic()
+
+    def state() -> str | None:
+        nonlocal waiting
+        patient = time.monotonic() < begun + PATIENCE
+        found = [(one, live) for one in waiting if (live := _find(cluster, one)) and not is_leaving(live)]
+        states = {title(one): _lacks(cluster, live, patient=patient) for one, live in found}
+        waiting = [one for one, _ in found if states[title(one)] is not None]
+        return "\n".join(f"{name}: {said}" for name, said in states.items() if said) or None
+
+    wait_until(state, what="workloads", timeout=timeout)
+
+
+def pending(cluster: Cluster, manifest: Manifest, *, patient: bool = True) -> str | None:
+    """What the workload still waits for, or None when it is ready. Raises ClusterError when it cannot become so.
+
+    What it is made from may be missing for as long as one is `patient`.
+    """
+    live = _find(cluster, manifest)
+    return "absent" if live is None else _lacks(cluster, live, patient=patient)
+
+
+def _find(cluster: Cluster, manifest: Manifest) -> dict[str, Any] | None:
+    metadata = manifest["metadata"]
+    return cluster.get(manifest["apiVersion"], manifest["kind"], metadata["name"], metadata.get("namespace", "default"))
+
+
+def _lacks(cluster: Cluster, live: Manifest, *, patient: bool) -> str | None:
+    said = progress(live)
+    if said is None or is_leaving(live):
+        return said
+    namespace = live["metadata"].get("namespace", "default")
+    for pod in _pods(cluster, live, namespace):
+        for container, reason, message in troubles(pod):
+            evidence = f"pod {pod['metadata']['name']}, container {container}: {reason}: {message}".rstrip(": ")
+            if reason in HOPELESS or (reason == MISSING and not patient):
+                raise ClusterError(f"{title(live)} cannot start", details=evidence)
+            if reason == "CrashLoopBackOff":
+                evidence += "\n" + cluster.log(pod["metadata"]["name"], namespace)
+            if EXHAUSTED in evidence:
+                raise ClusterError(f"{title(live)} cannot start", details=evidence, fix=MORE_WATCHES)
+            said += "; " + evidence
+    return said
+
+
+def progress(live: Mapping[str, Any]) -> str | None:
+    """What the status of a workload lacks to be ready, or None."""
+    if is_leaving(live):
+        return LEAVING
+    status = live.get("status") or {}
+    spec = live.get("spec") or {}
+    if live["kind"] == "Pod":
+        conditions = {one["type"]: one["status"] for one in status.get("conditions") or ()}
+        if status.get("phase") == "Failed":
+            raise ClusterError(f"{title(live)} failed", details=str(status.get("message", "")))
+        done = status.get("phase") == "Succeeded" or conditions.get("Ready") == "True"
+        return None if done else str(status.get("phase", "not scheduled"))
+    if live["kind"] == "Job":
+        if any(one["type"] == "Failed" and one["status"] == "True" for one in status.get("conditions") or ()):
+            raise ClusterError(f"{title(live)} failed")
+        return None if status.get("succeeded", 0) >= spec.get("completions", 1) else "running"
+    if status.get("observedGeneration", 0) < live["metadata"].get("generation", 1):
+        return "not yet seen by its controller"
+    if live["kind"] == "DaemonSet":
+        wanted, ready, updated = (
+            status.get(key, 0) for key in ("desiredNumberScheduled", "numberReady", "updatedNumberScheduled")
+        )
+        wanted = max(wanted, 1)
+    else:
+        wanted = spec.get("replicas", 1)
+        ready, updated = status.get("readyReplicas", 0), status.get("updatedReplicas", 0)
+    # What is ready may yet be what is being replaced.
+    if status.get("replicas", 0) > updated:
+        return f"{status['replicas'] - updated} of the pods before are still there"
+    return None if min(ready, updated) >= wanted else f"{min(ready, updated)} of {wanted} pods ready"
+
+
+def troubles(pod: Mapping[str, Any]) -> Iterable[tuple[str, str, str]]:
+    """(container, reason, message) for each container of a pod that is held up by an error."""
+    status = pod.get("status") or {}
+    for one in [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]:
+        waiting = (one.get("state") or {}).get("waiting") or {}
+        if waiting.get("reason") in HOPELESS | TROUBLE | {MISSING}:
+            yield one["name"], waiting["reason"], waiting.get("message", "")
+
+
+def _pods(cluster: Cluster, live: Manifest, namespace: str) -> list[Manifest]:
+    if live["kind"] == "Pod":
+        return [live]
+    labels = ((live.get("spec") or {}).get("selector") or {}).get("matchLabels") or {}
+    selector = ",".join(f"{key}={value}" for key, value in labels.items())
+    return list(cluster.list("v1", "Pod", namespace, selector=selector)) if selector else []

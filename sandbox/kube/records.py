@@ -1,0 +1,116 @@
+"""ConfigMaps in which commands note what they did, sealed so that no one else in the cluster can write one.
+
+What a record says decides what a later command deletes, as an administrator, and which folder of this machine it reads.
+Whoever may write ConfigMaps in the system's namespace could write that; the key of the seal never enters the cluster.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import secrets
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sandbox.kube.api import Cluster
+from sandbox.kube.namespace import namespace
+from sandbox.names import SYSTEM_NAMESPACE, Names
+from sandbox.system import files
+
+SEAL = "sandbox.dev/seal"
+
+Data = Mapping[str, str]
+
+_making = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Found:
+    """A record as it is in the cluster; `sealed` tells whether this user's commands wrote it."""
+
+    name: str
+    labels: Mapping[str, str]
+    data: Data
+    sealed: bool
+
+
+@dataclass(frozen=True)
+class Records:
+    """The records of one sandbox in its cluster. Raises ClusterError.
+
+    The key is next to the certificates: it outlives `down`, and is part of a snapshot as the records are.
+    """
+
+    cluster: Cluster
+    names: Names
+
+    @classmethod
+    def of(cls, names: Names) -> Records:
+        """Those in the sandbox's own cluster. Raises ClusterError when there is none."""
+        return cls(Cluster(names.kubeconfig), names)
+
+    def find(self, name: str) -> Found | None:
+        """The record `name`, sealed or not."""
+        found = self.cluster.get("v1", "ConfigMap", name, SYSTEM_NAMESPACE)
+        return self._found(found) if found else None
+
+    def read(self, name: str) -> Data | None:
+        """What the record `name` says, None when there is none that this user's commands wrote."""
+        found = self.find(name)
+        return found.data if found and found.sealed else None
+
+    def list(self, selector: str) -> tuple[Found, ...]:
+        """The records that `selector` names, sealed or not."""
+        return tuple(map(self._found, self.cluster.list("v1", "ConfigMap", SYSTEM_NAMESPACE, selector=selector)))
+
+    def write(self, name: str, data: Data, labels: Mapping[str, str] | None = None) -> None:
+        """Have the record `name` say `data`."""
+        key = self._key() or self._make_key()
+        metadata = {
+            "name": name,
+            "namespace": SYSTEM_NAMESPACE,
+            "labels": dict(labels or {}),
+            "annotations": {SEAL: self._seal(key, name, data, labels or {})},
+        }
+        self.cluster.apply(namespace(SYSTEM_NAMESPACE))
+        self.cluster.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": dict(data)})
+
+    def delete(self, name: str) -> None:
+        """Have no record `name`."""
+        self.cluster.delete("v1", "ConfigMap", name, SYSTEM_NAMESPACE)
+
+    def _found(self, found: Mapping[str, Any]) -> Found:
+        metadata, data = found["metadata"], found.get("data") or {}
+        labels, seal = metadata.get("labels") or {}, (metadata.get("annotations") or {}).get(SEAL, "")
+        key = self._key()
+        sealed = key is not None and hmac.compare_digest(
+            seal.encode(), self._seal(key, metadata["name"], data, labels).encode()
+        )
+        return Found(metadata["name"], labels, data, sealed)
+
+    def _seal(self, key: bytes, name: str, data: Data, labels: Mapping[str, str]) -> str:
+        text = json.dumps([self.names.name, name, dict(labels), dict(data)], sort_keys=True)
+        return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+
+    def _key(self) -> bytes | None:
+        try:
+            return self._file.read_bytes() or None
+        except OSError:
+            return None
+
+    def _make_key(self) -> bytes:
+        with _making:  # other commands on this sandbox wait, steps of one run at once
+            if (key := self._key()) is not None:
+                return key
+            key = secrets.token_bytes(32)
+            files.make_private_dir(self._file.parent)
+            files.write_atomic(self._file, key, mode=0o600)
+            return key
+
+    @property
+    def _file(self) -> Path:
+        return self.names.record_key

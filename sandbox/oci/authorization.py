@@ -1,0 +1,191 @@
+"""The Authorization header for one registry: Basic, or Bearer tokens fetched per repository and renewed in time.
+
+Token authentication of the Distribution specification; identity tokens are traded by its OAuth2 variant.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlencode
+
+from sandbox.oci import challenge as challenges
+from sandbox.oci import scope as scopes
+from sandbox.oci.address import Address, of_url
+from sandbox.oci.challenge import Challenge
+from sandbox.oci.credential import Credential, CredentialsUnusable, Keychain, redacted
+from sandbox.oci.oci_errors import RegistryError, from_response
+from sandbox.oci.scope import Grants
+
+LIFETIME = 60.0
+MARGIN = 10.0
+CLIENT = "sandbox"
+
+Exchange = Callable[[str, Mapping[str, str], Mapping[str, str] | None], tuple[int, bytes]]
+"""Asks a token server: URL, headers, and a form to POST or None to GET; gives status and body."""
+
+
+@dataclass(frozen=True)
+class _Token:
+    value: str = field(repr=False)
+    grants: Grants
+    obtained: float
+    expires: float
+
+
+class Authorization:
+    """What `address` wants to see before it answers; safe for use by several threads.
+
+    Credentials are looked up when the registry asks for them, so public images need none and a broken keychain does
+    not matter to them. `clock` is monotonic.
+    """
+
+    def __init__(
+        self, address: Address, keychain: Keychain | None, exchange: Exchange, clock: Callable[[], float]
+    ) -> None:
+        self._address = address
+        self._keychain = keychain
+        self._exchange = exchange
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._turns: dict[Grants, threading.Lock] = {}
+        self._tokens: list[_Token] = []  # the newest first
+        self._challenge: Challenge | None = None
+        self._basic: str | None = None
+        self._account: Credential | None = None
+        self._asked = False
+        self.problem: CredentialsUnusable | None = None
+        self._secrets: set[str] = set()
+
+    def header(self, wanted: Grants) -> str | None:
+        """The header for a request that needs `wanted`, None as long as the registry has not asked for one."""
+        if self._basic:
+            return self._basic
+        token = self._held(wanted)
+        if token is None and self._challenge and wanted:
+            token = self._fetch(self._challenge, wanted)
+        return f"Bearer {token.value}" if token else None
+
+    def renewed(self, header: str, wanted: Grants, used: str | None, sent: float) -> str | None:
+        """The header to try after a 401 with the challenge `header`, when `used` was sent at `sent` (of `clock`).
+
+        None if none is left.
+        """
+        challenge = challenges.parse(header)
+        if challenge is not None:
+            self._challenge = challenge
+            return f"Bearer {self._fetch(challenge, wanted | scopes.read(challenge.scope), used, sent).value}"
+        account = self._credential() if challenges.takes_password(header) else None
+        if account is None or account.basic == used:
+            return None
+        self._basic = account.basic
+        return self._basic
+
+    def redacted(self, text: str) -> str:
+        """`text` without the secrets of this registry."""
+        with self._lock:
+            return redacted(text, self._secrets)
+
+    def denied(self, error: RegistryError) -> RegistryError:
+        """`error`, with what kept us from having credentials when that may be the reason for a 401 or 403."""
+        if error.status in (401, 403) and self.problem is not None:
+            error.details = "\n".join((error.details, str(self.problem)))
+            error.fix = self.problem.fix
+        elif error.status == 401:
+            error.fix = f"sign in: docker login {self._address.netloc}"
+        return error
+
+    def _held(self, wanted: Grants) -> _Token | None:
+        with self._lock:
+            now = self._clock()
+            self._tokens = [token for token in self._tokens if token.expires > now]
+            return next((token for token in self._tokens if wanted <= token.grants), None)
+
+    def _fetch(self, challenge: Challenge, wanted: Grants, used: str | None = None, sent: float = -math.inf) -> _Token:
+        """A token other than the one in `used`, and none that was known when that was sent: it has ended as well.
+
+        Threads that want the same one fetch it once.
+        """
+        with self._lock:
+            turn = self._turns.setdefault(wanted, threading.Lock())
+            self._tokens = [
+                token
+                for token in self._tokens
+                if f"Bearer {token.value}" != used and (token.obtained >= sent or not wanted <= token.grants)
+            ]
+        with turn:
+            token = self._held(wanted)
+            if token is None:
+                token = self._new(challenge, wanted)
+                with self._lock:
+                    self._tokens.insert(0, token)
+                    self._secrets.add(token.value)
+            return token
+
+    def _new(self, challenge: Challenge, wanted: Grants) -> _Token:
+        self._check(challenge.realm)
+        account = self._credential()
+        if account and account.bearer:
+            return _Token(account.bearer, wanted, self._clock(), math.inf)
+        service = [("service", challenge.service)] if challenge.service else []
+        begun = self._clock()
+        if account and account.identity:
+            form = {
+                "grant_type": "refresh_token",
+                "client_id": CLIENT,
+                **dict(service),
+                "scope": " ".join(scopes.write(wanted)),
+                "refresh_token": account.identity,
+            }
+            answer = self._exchange(challenge.realm, {}, form)
+        else:
+            query = urlencode([*service, *(("scope", scope) for scope in scopes.write(wanted))])
+            url = f"{challenge.realm}{'&' if '?' in challenge.realm else '?'}{query}"
+            answer = self._exchange(url, {"Authorization": account.basic} if account and account.basic else {}, None)
+        return self._read(challenge.realm, answer, wanted, begun)
+
+    def _read(self, realm: str, answer: tuple[int, bytes], wanted: Grants, begun: float) -> _Token:
+        """The token in an answer. An answer that cannot be read is not repeated: it may hold a token."""
+        status, body = answer
+        action = f"a token from {realm.partition('?')[0]}"
+        if status != 200:
+            raise self.denied(from_response(action, status, self.redacted(body.decode(errors="replace")).encode()))
+        content: Any = None
+        with suppress(ValueError):
+            content = json.loads(body)
+        value = (content.get("token") or content.get("access_token")) if isinstance(content, dict) else None
+        if not isinstance(value, str) or not value:
+            raise RegistryError("a token server gave no token", details=f"the answer for {action} holds none")
+        seconds = content.get("expires_in")
+        lifetime = float(seconds) if isinstance(seconds, int | float) and seconds > 0 else LIFETIME
+        return _Token(value, wanted, self._clock(), begun + lifetime - min(MARGIN, lifetime / 4))
+
+    def _check(self, realm: str) -> None:
+        """Refuse to send an account where others could read it, or to this machine because a distant host says so."""
+        there = of_url(realm)
+        encrypted = there is not None and there.scheme == "https"
+        here = there is not None and there.is_loopback
+        same = there is not None and (there.scheme, there.host) == (self._address.scheme, self._address.host)
+        if there is None or (here and not self._address.is_loopback) or not (encrypted or here or same):
+            raise RegistryError(
+                f"{self._address} names a token server that is not safe to use",
+                details=f"realm: {realm.partition('?')[0]}",
+                fix="tell the registry's owner: a realm must be https, or the registry's own host",
+            )
+
+    def _credential(self) -> Credential | None:
+        with self._lock:
+            if not self._asked and self._keychain is not None:
+                try:
+                    self._account = self._keychain.find(self._address.netloc)
+                except CredentialsUnusable as error:
+                    self.problem = error
+                if self._account:
+                    self._secrets.update(self._account.secrets)
+            self._asked = True
+            return self._account

@@ -1,0 +1,88 @@
+"""A blob out of a registry, which goes on where the connection broke (RFC 9110, 14.2), for links that do not last."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+from sandbox.oci import backoff
+from sandbox.oci.oci_errors import RegistryError
+from sandbox.oci.response import Answer
+from sandbox.oci.throttle import Lane
+from sandbox.oci.transport import Transport
+
+_RANGE = re.compile(r"bytes (\d+)-")
+
+
+class Download:
+    """The bytes at `url` in chunks; to be iterated over once, and closed. `check` may refuse an answer by its headers.
+
+    After a break it asks for the rest, as often as each try brings something. From a registry that always answers with
+    the whole, what came before is passed over. The bytes are not checked. Raises RegistryError.
+    """
+
+    def __init__(self, transport: Transport, url: str, lane: Lane, check: Callable[[Answer], None]) -> None:
+        self._transport = transport
+        self._url = url
+        self._lane = lane
+        self._check = check
+        self._seen = 0
+        self._answer = self._ask()
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._answer.close()
+
+    def __iter__(self) -> Iterator[bytes]:
+        attempt = 0
+        while True:
+            before = self._seen
+            try:
+                for chunk in self._rest():
+                    self._seen += len(chunk)
+                    yield chunk
+            except RegistryError as error:
+                attempt = 0 if self._seen > before else attempt + 1
+                if not error.transient or attempt >= backoff.TRIES:
+                    raise
+            else:
+                return
+            self._answer.close()
+            self._transport.wait(attempt)
+            self._answer = self._ask()
+
+    def _rest(self) -> Iterator[bytes]:
+        """What the answer has beyond what was seen."""
+        known = self._seen - self._start()
+        for chunk in self._answer.chunks():
+            if known < len(chunk):
+                yield chunk[known:] if known else chunk
+            known = max(0, known - len(chunk))
+
+    def _start(self) -> int:
+        """The place in the blob where the answer begins."""
+        if self._answer.status == 200:
+            return 0
+        found = _RANGE.match(self._answer.header("Content-Range"))
+        if found is None or int(found[1]) > self._seen:
+            raise RegistryError(
+                f"{self._answer.root} answers with another part of a blob than it was asked for",
+                details=f"{self._answer.action}: from byte {self._seen} on, got {found and found[0]}",
+                fix="look for a proxy or a cache in between",
+            )
+        return int(found[1])
+
+    def _ask(self) -> Answer:
+        answer = self._send({"Range": f"bytes={self._seen}-"}, (200, 206, 416)) if self._seen else self._send()
+        if answer.status == 416:
+            answer.close()
+            answer = self._send()
+        try:
+            self._check(answer)
+        except BaseException:
+            answer.close()
+            raise
+        return answer
+
+    def _send(self, headers: dict[str, str] | None = None, wanted: tuple[int, ...] = (200,)) -> Answer:
+        return self._transport.send("GET", self._url, wanted=wanted, headers=headers, stream=True, lane=self._lane)

@@ -1,0 +1,228 @@
+"""The OCI Distribution API of one registry, one method for each thing we ask of it."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import json
+import random
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Self
+
+from sandbox.oci import digest as digests
+from sandbox.oci import manifest as manifests
+from sandbox.oci.blob_download import Download
+from sandbox.oci.credential import Keychain
+from sandbox.oci.manifest import Descriptor, Document
+from sandbox.oci.oci_errors import RegistryError, contradicted
+from sandbox.oci.response import Answer
+from sandbox.oci.throttle import Throttle, lane
+from sandbox.oci.transport import Transport
+from sandbox.oci.uploads import OpenBlob, Uploads
+from sandbox.system import interruption
+
+MOST_PAGES = 10_000
+# Repositories and tags (distribution-spec, "Pulling manifests"), so that no other text comes to a terminal.
+_NAME = re.compile(r"[\w./-]+", re.ASCII)
+_ACCEPT = {"Accept": ", ".join(manifests.INDEXES + manifests.MANIFESTS)}
+
+__all__ = ["Client", "OpenBlob"]
+
+
+class Client:
+    """A registry at `url` (`http://localhost:5001`, or `localhost:5001`), usable by several threads at once.
+
+    `keychain` is asked for an account when the registry wants one. `throttle` limits the requests at once; clients of
+    the same host share one. Every method raises RegistryError. Requests that may be repeated are repeated on broken
+    connections, 5xx and 429.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        keychain: Keychain | None = None,
+        throttle: Throttle | None = None,
+        sleep: Callable[[float], None] = interruption.pause,
+        clock: Callable[[], float] = time.monotonic,
+        luck: Callable[[], float] = random.random,
+    ) -> None:
+        self._transport = Transport(url, keychain=keychain, throttle=throttle, sleep=sleep, clock=clock, luck=luck)
+        self._uploads = Uploads(self._transport)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._transport.close()
+
+    @property
+    def url(self) -> str:
+        """The base URL, as it was given."""
+        return str(self._transport.address)
+
+    def ping(self) -> None:
+        """Return when the registry answers `GET /v2/` (distribution-spec, "Determining Support")."""
+        self._transport.send("GET", "/v2/", wanted=(200, 401))
+
+    def manifest(self, repository: str, reference: str) -> Document | None:
+        """The manifest or index that a tag or digest names, checked against its digest; None when there is none."""
+        answer = self._transport.send(
+            "GET", f"/v2/{repository}/manifests/{reference}", wanted=(200, 404), headers=_ACCEPT
+        )
+        if answer.status == 404:
+            return None
+        document = manifests.document(answer.content, _media_type(answer))
+        if digests.is_digest(reference) and _digest(answer.content, reference) != reference:
+            raise RegistryError(
+                f"{self.url} gave other bytes for {repository}@{reference}",
+                details=f"they are {document.digest}",
+                fix="remove the image from that registry and push it again",
+            )
+        said = answer.header("Docker-Content-Digest")
+        if digests.is_digest(said) and said != (found := _digest(answer.content, said)):
+            raise contradicted(self.url, f"{repository}:{reference}", said, found)
+        return document
+
+    def manifest_digest(self, repository: str, reference: str) -> str | None:
+        """The digest of what a tag names; None when there is nothing. Costs a HEAD where the registry is complete."""
+        answer = self._transport.send(
+            "HEAD", f"/v2/{repository}/manifests/{reference}", wanted=(200, 404), headers=_ACCEPT
+        )
+        if answer.status == 404:
+            return None
+        known = answer.header("Docker-Content-Digest")
+        if digests.is_digest(reference) and digests.contradicts(known, reference):
+            raise contradicted(self.url, f"{repository}@{reference}", known, reference)
+        if digests.is_digest(known):
+            return known
+        document = self.manifest(repository, reference)
+        return document.digest if document else None
+
+    def put_manifest(self, repository: str, reference: str, document: Document) -> None:
+        """Store `document` under a tag or its digest; the registry refuses it while something it names is missing."""
+        answer = self._transport.send(
+            "PUT",
+            f"/v2/{repository}/manifests/{reference}",
+            wanted=(200, 201, 202),
+            headers={"Content-Type": document.media_type},
+            data=document.data,
+        )
+        said = answer.header("Docker-Content-Digest")
+        if digests.contradicts(said, document.digest):
+            raise contradicted(self.url, f"{repository}:{reference}", said, document.digest)
+
+    def blob_size(self, repository: str, digest: str) -> int | None:
+        """The size in bytes of a blob in `repository`; None when it is not there, or not in this repository."""
+        answer = self._transport.send("HEAD", f"/v2/{repository}/blobs/{digest}", wanted=(200, 404))
+        if answer.status == 404:
+            return None
+        self._match(answer, repository, digest)
+        size = answer.header("Content-Length")
+        return int(size) if size.isascii() and size.isdigit() else 0
+
+    @contextlib.contextmanager
+    def blob(self, repository: str, digest: str, *, size: int | None = None) -> Iterator[Iterator[bytes]]:
+        """The bytes of a blob, in chunks, not checked; `size` tells whether they are few, when it is known.
+
+        They go on where they broke off.
+        """
+        check = functools.partial(self._match, repository=repository, digest=digest)
+        url = f"/v2/{repository}/blobs/{digest}"
+        with contextlib.closing(Download(self._transport, url, lane(size), check)) as download:
+            yield iter(download)
+
+    def mount(self, repository: str, digest: str, source: str) -> str | None:
+        """Make the blob of the repository `source` one of `repository` without sending it.
+
+        None when that is done; otherwise the URL of the upload the registry has begun instead (answer 202), which
+        must be used or cancelled.
+        """
+        return self._uploads.mount(repository, digest, source)
+
+    def upload(self, repository: str, blob: Descriptor, open_blob: OpenBlob, *, begun: str | None = None) -> None:
+        """Send a blob whose digest and size are known, in one request; a broken try is repeated from `open_blob`.
+
+        `begun` is an upload that `mount` has begun. The bytes are checked on the way; DigestMismatch for others. Where
+        one body does not get through, the blob goes up in pieces, from where the registry says it is.
+        """
+        self._uploads.upload(repository, blob, open_blob, begun)
+
+    def put_blob(self, repository: str, blob: Descriptor, chunks: Iterable[bytes], *, begun: str | None = None) -> None:
+        """Send a blob once: POST, then one PUT with its Content-Length. Raises DigestMismatch for other bytes."""
+        self._uploads.put(begun or self.begin(repository), blob, chunks)
+
+    def begin(self, repository: str) -> str:
+        """Begin an upload; its URL must be passed on as it is."""
+        return self._uploads.begin(repository)
+
+    def patch(self, upload: str, chunks: Iterable[bytes]) -> str:
+        """Stream bytes of unknown length into an upload; gives the URL to go on with."""
+        return self._uploads.patch(upload, chunks)
+
+    def finish(self, upload: str, digest: str) -> None:
+        """Close a streamed upload under the digest its bytes turned out to have."""
+        self._uploads.finish(upload, digest)
+
+    def cancel(self, upload: str) -> None:
+        """Give an upload up; one the registry has forgotten is fine too."""
+        self._uploads.cancel(upload)
+
+    def delete_manifest(self, repository: str, reference: str) -> None:
+        """Delete a tag, or a manifest and all its tags by digest; one that is gone already is fine too."""
+        self._transport.send("DELETE", f"/v2/{repository}/manifests/{reference}", wanted=(200, 202, 404))
+
+    def tags(self, repository: str) -> tuple[str, ...]:
+        """All tags of a repository, none when it does not exist."""
+        return tuple(self._pages(f"/v2/{repository}/tags/list", "tags"))
+
+    def catalog(self) -> tuple[str, ...]:
+        """All repositories."""
+        return tuple(self._pages("/v2/_catalog", "repositories"))
+
+    def _pages(self, url: str, key: str) -> Iterator[str]:
+        for _ in range(MOST_PAGES):
+            answer = self._transport.send("GET", url, wanted=(200, 404))
+            if answer.status == 404:
+                return
+            yield from self._names(answer, key)
+            url = answer.following
+            if not url:
+                return
+        raise RegistryError(f"a list of {self.url} does not end", details=f"{MOST_PAGES} pages and more of {key}")
+
+    def _names(self, answer: Answer, key: str) -> list[str]:
+        try:
+            found = json.loads(answer.content).get(key) or []
+            if all(_NAME.fullmatch(name) for name in found):
+                return list(found)
+        except (ValueError, TypeError, AttributeError, RecursionError):
+            pass
+        raise RegistryError(
+            f"{self.url} gave no list of {key}",
+            details=f"{answer.action}: {answer.content[:100].decode(errors='replace')}",
+            fix="check that this is a registry and not a web server or a proxy",
+        )
+
+    def _match(self, answer: Answer, repository: str, digest: str) -> None:
+        """Refuse a blob of which the registry says itself that it is another."""
+        said = answer.header("Docker-Content-Digest")
+        if digests.contradicts(said, digest):
+            raise contradicted(self.url, f"the blob {digest} of {repository}", said, digest)
+
+
+def _digest(data: bytes, like: str) -> str:
+    """The digest of `data` by the algorithm of the digest `like`."""
+    algorithm = like.partition(":")[0]
+    return f"{algorithm}:{hashlib.new(algorithm, data).hexdigest()}"
+
+
+def _media_type(answer: Answer) -> str:
+    return answer.header("Content-Type").partition(";")[0].strip()

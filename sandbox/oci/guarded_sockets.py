@@ -1,0 +1,172 @@
+"""Connections to hosts that need not mean well: they end when an answer trickles, and never lead into this machine.
+
+A name is nothing to go by: `127.1` and `2130706433` are loopback addresses too, anybody can have a name lead to one,
+and it can lead elsewhere at the next question (DNS rebinding). So what counts is where a connection did end up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import io
+import ipaddress
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+from sandbox.oci.oci_errors import RegistryError
+
+# An answer may make us wait this long (seconds), and longer only as its bytes come, at no less than SLOWEST a second.
+PATIENCE = 300.0
+SLOWEST = 10_000
+# Where clouds tell a machine its own accounts, other than by link-local addresses: AWS, Alibaba, Azure.
+METADATA = ("fd00:ec2::254", "100.100.100.200", "168.63.129.16")
+
+
+def inside(address: str, own: str = "") -> bool:
+    """Whether an IP address leads to this machine, or to what tells only this machine its secrets.
+
+    `own` is the near end of a connection to it: both ends are the same when a machine speaks to itself.
+    """
+    found = ipaddress.ip_address(address.partition("%")[0])
+    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+    found = mapped or found
+    if found.is_loopback or found.is_link_local or found.is_unspecified or str(found) in METADATA:
+        return True
+    return bool(own) and address == own
+
+
+class Guard:
+    """Where the connections of one registry may lead; `host` is the registry's own, as its URL names it.
+
+    A registry that is on this machine, or answers as if it were (a tunnel), may lead to others on it. Any other may
+    not, and once it was seen elsewhere its own name may not lead here any more.
+    """
+
+    def __init__(self, host: str, *, near: bool) -> None:
+        self._host = host
+        self._near = near
+        self._distant = False
+        self._lock = threading.Lock()
+
+    def resolve(self, host: str, port: int) -> None:
+        """Refuse a name before anything is sent to where it leads. Raises RegistryError, OSError."""
+        if host != self._host and not self._open:
+            for _, _, _, _, place in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+                if inside(str(place[0])):
+                    raise self._refusal(host, str(place[0]))
+
+    def admit(self, host: str, connection: socket.socket) -> None:
+        """Refuse a connection by where it ended up. Raises RegistryError."""
+        peer = str(connection.getpeername()[0])
+        here = inside(peer, str(connection.getsockname()[0]))
+        with self._lock:
+            if host == self._host and not self._distant:
+                self._near, self._distant = here, not here
+            elif here and not self._open:
+                raise self._refusal(host, peer)
+
+    @property
+    def _open(self) -> bool:
+        return self._near and not self._distant
+
+    def _refusal(self, host: str, address: str) -> RegistryError:
+        return RegistryError(
+            f"{self._host} leads to a place that is not to be followed",
+            details=f"{host} is {address}: this machine, or what only this machine may ask",
+            fix="check the registry's address, or tell its owner",
+        )
+
+
+if TYPE_CHECKING:
+    _Base = HTTPConnection
+else:
+    _Base = object
+
+
+class _Watched(_Base):
+    """A connection that asks its guard, and whose answers are paced."""
+
+    guard: Guard
+
+    def _new_conn(self) -> socket.socket:
+        if self.proxy is not None:  # which resolves names itself, from where it is
+            return super()._new_conn()
+        with contextlib.suppress(OSError):  # told in the words for a connection that cannot be made
+            self.guard.resolve(self.host, self.port or 0)
+        connection = super()._new_conn()
+        try:
+            self.guard.admit(self.host, connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+class Adapter(HTTPAdapter):
+    """An adapter of requests all of whose connections are watched."""
+
+    def __init__(self, guard: Guard, **options: Any) -> None:
+        shared = {"guard": guard, "response_class": _Answer}
+        plain = type("Plain", (_Watched, HTTPConnection), shared)
+        secure = type("Secure", (_Watched, HTTPSConnection), shared)
+        self._pools = {
+            "http": type("PlainPool", (HTTPConnectionPool,), {"ConnectionCls": plain}),
+            "https": type("SecurePool", (HTTPSConnectionPool,), {"ConnectionCls": secure}),
+        }
+        super().__init__(**options)
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        """See HTTPAdapter."""
+        super().init_poolmanager(*args, **options)
+        self.poolmanager.pool_classes_by_scheme = self._pools
+
+    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+        """See HTTPAdapter."""
+        manager = super().proxy_manager_for(proxy, **options)
+        if not proxy.lower().startswith("socks"):
+            manager.pool_classes_by_scheme = self._pools
+        return manager
+
+
+class _Answer(http.client.HTTPResponse):
+    """An answer whose status, headers and body all come in time."""
+
+    def __init__(self, connection: socket.socket, *args: Any, **options: Any) -> None:
+        super().__init__(_Paced(connection), *args, **options)  # type: ignore[arg-type]  # only makefile() is used
+
+
+class _Paced(io.RawIOBase):
+    """What is read from a connection; only the time is counted that it makes us wait."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._raw = connection.makefile("rb", buffering=0)
+        self._left = PATIENCE
+
+    def makefile(self, mode: str) -> io.BufferedReader:
+        """Stand in for the socket's own method."""
+        return io.BufferedReader(self)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        """Read what is there, within the time that is left. Raises TimeoutError."""
+        if self._left <= 0:
+            raise TimeoutError("the answer comes too slowly")
+        self._connection.settimeout(min(self._left, PATIENCE))
+        begun = time.monotonic()
+        size = self._raw.readinto(buffer)
+        self._connection.settimeout(PATIENCE)
+        self._left += (size or 0) / SLOWEST - (time.monotonic() - begun)
+        return size
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()

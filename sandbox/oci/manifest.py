@@ -1,0 +1,195 @@
+"""The documents of an image, OCI or Docker schema 2: descriptors, manifests, indexes, as exact bytes with a digest."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from sandbox.oci import digest as digests
+from sandbox.oci.oci_errors import BadImage
+
+OCI_INDEX = "application/vnd.oci.image.index.v1+json"
+OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
+OCI_LAYER = "application/vnd.oci.image.layer.v1.tar"
+DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
+DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+INDEXES = (OCI_INDEX, DOCKER_LIST)
+MANIFESTS = (OCI_MANIFEST, DOCKER_MANIFEST)
+ATTESTATION = ("vnd.docker.reference.type", "attestation-manifest")
+
+
+@dataclass(frozen=True)
+class Descriptor:
+    """What one document says about another blob (OCI image-spec, descriptor.md). `size` is in bytes.
+
+    `platform` is `os/architecture[/variant]`, given only inside an index. `urls` are places outside of registries where
+    its bytes can be fetched.
+    """
+
+    media_type: str
+    digest: str
+    size: int
+    platform: str | None = field(default=None, compare=False)
+    urls: tuple[str, ...] = field(default=(), compare=False)
+    annotations: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+    @property
+    def is_document(self) -> bool:
+        """Whether it names a manifest or an index rather than a blob."""
+        return self.media_type in INDEXES + MANIFESTS
+
+    @property
+    def is_attestation(self) -> bool:
+        """Whether it is build provenance, which an index lists beside the platforms it describes."""
+        key, value = ATTESTATION
+        return self.annotations.get(key) == value
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether its bytes live outside registries (Windows base layers) and must not be pushed.
+
+        Without `urls` they are nowhere else, so they are pushed like others (image-spec, layer.md).
+        """
+        return bool(self.urls) and ("nondistributable" in self.media_type or ".foreign." in self.media_type)
+
+    def __str__(self) -> str:
+        """How a missing one is named to the user."""
+        elsewhere = f", at {self.urls[0]}" if self.urls else ""
+        return f"{self.digest} ({self.platform or self.media_type}){elsewhere}"
+
+    def as_json(self) -> dict[str, Any]:
+        """The three fields every descriptor has."""
+        return {"mediaType": self.media_type, "digest": self.digest, "size": self.size}
+
+
+@dataclass(frozen=True)
+class Document:
+    """A manifest or an index: bytes that are never rewritten, because their digest is their name."""
+
+    media_type: str
+    data: bytes = field(repr=False)
+
+    @cached_property
+    def digest(self) -> str:
+        return digests.of(self.data)
+
+    @property
+    def descriptor(self) -> Descriptor:
+        return Descriptor(self.media_type, self.digest, len(self.data))
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """One image for one platform."""
+
+    config: Descriptor
+    layers: tuple[Descriptor, ...]
+
+
+@dataclass(frozen=True)
+class Index:
+    """Several manifests under one name, one per platform, and their attestations."""
+
+    manifests: tuple[Descriptor, ...]
+
+
+def parse(document: Document) -> Manifest | Index:
+    """Read a document. Raises SandboxError when it is neither a manifest nor an index, or lacks a field."""
+    try:
+        content = json.loads(document.data)
+        if document.media_type in INDEXES:
+            return Index(tuple(_descriptor(child) for child in content["manifests"]))
+        if document.media_type in MANIFESTS:
+            return Manifest(_descriptor(content["config"]), tuple(_descriptor(layer) for layer in content["layers"]))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise BadImage(
+            f"{document.digest} is not a valid image document",
+            details=f"{document.media_type}: {error!r}",
+            fix="build or pull the image again",
+        ) from error
+    raise BadImage(
+        f"{document.digest} has a media type this version cannot push",
+        details=document.media_type,
+        fix="convert the image to the OCI format",
+    )
+
+
+def document(data: bytes, media_type: str | None = None) -> Document:
+    """Bytes as a Document, typed by `media_type`, else by what the bytes themselves say. Raises SandboxError."""
+    if media_type in INDEXES + MANIFESTS:
+        return Document(str(media_type), data)
+    content = _object(data)
+    if content.get("schemaVersion") != 2:
+        raise BadImage(
+            f"{digests.of(data)} is not an image manifest of schema 2",
+            details=f"media type {media_type}, schemaVersion {content.get('schemaVersion')!r}",
+            fix="build or push the image again with a current tool",
+        )
+    own = content.get("mediaType")
+    if own in INDEXES + MANIFESTS:
+        return Document(own, data)
+    return Document(OCI_INDEX if "manifests" in content else OCI_MANIFEST, data)
+
+
+def image_manifest(config: Descriptor, layers: Sequence[Descriptor]) -> Document:
+    """The OCI manifest of `config` and `layers`; the same input gives the same bytes, hence the same digest."""
+    content = {
+        "schemaVersion": 2,
+        "mediaType": OCI_MANIFEST,
+        "config": config.as_json(),
+        "layers": [layer.as_json() for layer in layers],
+    }
+    return Document(OCI_MANIFEST, canonical(content))
+
+
+def reduced(index: Document, keep: frozenset[str]) -> Document:
+    """`index` with only the children whose digests are in `keep`; everything else in it stays as it was."""
+    content = json.loads(index.data)
+    content["manifests"] = [child for child in content["manifests"] if child["digest"] in keep]
+    return Document(index.media_type, canonical(content))
+
+
+def diff_ids(config: bytes) -> tuple[str, ...]:
+    """The digests of an image's uncompressed layers, bottom first (OCI image-spec, config.md, `rootfs`)."""
+    try:
+        return tuple(json.loads(config)["rootfs"]["diff_ids"] or ())
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise BadImage(f"{digests.of(config)} is not an image configuration", details=repr(error)) from error
+
+
+def canonical(content: Mapping[str, Any]) -> bytes:
+    """JSON with sorted keys and no spaces: one content, one sequence of bytes."""
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _descriptor(content: Mapping[str, Any]) -> Descriptor:
+    digest, size = content["digest"], content["size"]
+    if not digests.is_digest(digest):
+        raise ValueError(f"{digest!r} is not a digest")
+    if not isinstance(size, int) or size < 0:
+        raise ValueError(f"{size!r} is not a size")
+    platform = content.get("platform")
+    return Descriptor(
+        media_type=content["mediaType"],
+        digest=digest,
+        size=size,
+        platform="/".join(platform[key] for key in ("os", "architecture", "variant") if platform.get(key))
+        if platform
+        else None,
+        urls=tuple(map(str, content.get("urls") or ())),
+        annotations=dict(content.get("annotations") or {}),
+    )
+
+
+def _object(data: bytes) -> dict[str, Any]:
+    try:
+        content = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise BadImage(f"{digests.of(data)} is not JSON", details=str(error)) from error
+    if not isinstance(content, dict):
+        raise BadImage(f"{digests.of(data)} is not an image document", details="it is JSON, but not an object")
+    return content

@@ -1,0 +1,107 @@
+"""Image references, `host[:port]/path[:tag][@digest]`, parsed once and strictly, so that nothing later guesses."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+from sandbox.errors import UsageError
+from sandbox.oci import digest as digests
+
+DOCKER_HUB = "docker.io"
+DEFAULT_TAG = "latest"
+LONGEST_PATH = 255
+
+_LABEL = r"(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])"
+_HOST = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?")
+_COMPONENT = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
+_PATH = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+_IDENTIFIER = re.compile(r"[a-f0-9]{64}")
+
+
+@dataclass(frozen=True)
+class Reference:
+    """One image in one registry: `host` is `docker.io` where none was written, `path` is the repository there.
+
+    Build it with `parse`; the fields are then valid by the grammar of the distribution project's `reference` package.
+    """
+
+    host: str
+    path: str
+    tag: str | None = None
+    digest: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.host}/{self._local(self.path)}"
+
+    @property
+    def familiar(self) -> str:
+        """The short form people write: without `docker.io/` and `library/`."""
+        return self._local(self.familiar_path) if self.host == DOCKER_HUB else str(self)
+
+    @property
+    def familiar_path(self) -> str:
+        """The repository path as people write it: without the host, and without Docker Hub's `library/`."""
+        if self.host == DOCKER_HUB and self.path.startswith("library/") and self.path.count("/") == 1:
+            return self.path.removeprefix("library/")
+        return self.path
+
+    @property
+    def name(self) -> str:
+        """What a registry's manifest endpoint is asked for: the digest, else the tag, else `latest`."""
+        return self.digest or self.tag or DEFAULT_TAG
+
+    def with_default_tag(self) -> Reference:
+        """This reference, with the tag `latest` where neither tag nor digest was written."""
+        return self if self.tag or self.digest else replace(self, tag=DEFAULT_TAG)
+
+    def _local(self, path: str) -> str:
+        return path + (f":{self.tag}" if self.tag else "") + (f"@{self.digest}" if self.digest else "")
+
+
+def parse(text: str) -> Reference:
+    """Read a reference as Docker does: `busybox` is `docker.io/library/busybox`. Raises UsageError."""
+    rest, at, digest = text.partition("@")
+    if at and not digests.is_digest(digest):
+        raise _refused(text, f"{digest!r} is not a digest", "write @sha256: and 64 lowercase hexadecimal digits")
+    name, tag = _split_tag(rest)
+    if tag is not None and not _TAG.fullmatch(tag):
+        raise _refused(text, f"{tag!r} is not a tag", "a tag is 1 to 128 letters, digits, '_', '.' or '-'")
+    if _IDENTIFIER.fullmatch(name):
+        raise _refused(text, "64 hexadecimal digits are an image id, not a name", "give the image a name and a tag")
+    host, path = _split_host(name)
+    if not _HOST.fullmatch(host):
+        raise _refused(text, f"{host!r} is not a registry host", "write host or host:port, without a scheme")
+    if not _PATH.fullmatch(path):
+        fix = "use lowercase letters and digits, with single '.', '_', '__' or '-' between them, and '/'"
+        raise _refused(text, f"{path!r} is not a repository path", fix)
+    if len(path) > LONGEST_PATH:
+        raise _refused(text, f"the repository path has {len(path)} characters", f"at most {LONGEST_PATH} are allowed")
+    return Reference(host, path, tag, digest or None)
+
+
+def _split_tag(text: str) -> tuple[str, str | None]:
+    """A colon after the last slash starts a tag; any other belongs to `host:port`."""
+    colon = text.rfind(":")
+    if colon > text.rfind("/"):
+        return text[:colon], text[colon + 1 :]
+    return text, None
+
+
+def _split_host(name: str) -> tuple[str, str]:
+    """The first component is a host when it could not be a path: it has a dot, a colon or an upper-case letter."""
+    first, slash, rest = name.partition("/")
+    if slash and (set(first) & set(".:") or first == "localhost" or first != first.lower()):
+        host, path = first, rest
+    else:
+        host, path = DOCKER_HUB, name
+    if host == "index.docker.io":
+        host = DOCKER_HUB
+    if host == DOCKER_HUB and "/" not in path:
+        path = f"library/{path}"
+    return host, path
+
+
+def _refused(text: str, reason: str, fix: str) -> UsageError:
+    return UsageError(f"{text!r} is not an image reference", details=reason, fix=fix)

@@ -1,0 +1,191 @@
+"""How many requests one host gets at once: fewer when it says it is too much, more again after a while.
+
+The window follows AIMD, the rule that lets TCP senders share a line: a refusal halves it, calm adds one. Requests go in
+two lanes, so that a HEAD, a mount, a manifest or a small blob never waits for gigabytes.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Self
+
+from sandbox.system import interruption
+
+LIMIT = 6
+SMALL_BODY = 1 << 20
+CALM = 1.0
+
+
+class Lane(Enum):
+    """Whether a request is over in no time, or occupies its connection for as long as a large body takes."""
+
+    SMALL = "small"
+    LARGE = "large"
+
+    @property
+    def other(self) -> Lane:
+        return Lane.LARGE if self is Lane.SMALL else Lane.SMALL
+
+
+def lane(size: int | None) -> Lane:
+    """The lane of a request with a body of `size` bytes; a body of unknown size may be large."""
+    return Lane.SMALL if size is not None and size <= SMALL_BODY else Lane.LARGE
+
+
+@dataclass(frozen=True)
+class Window:
+    """What a host has taught us: at most `limit` requests at once, and none before `resume`.
+
+    All times are seconds of one monotonic clock. Pure: each event gives a new window.
+    """
+
+    ceiling: int
+    limit: int
+    resume: float = -math.inf
+    lowered: float = -math.inf
+    changed: float = -math.inf
+
+    def refused(self, now: float, begun: float, wait: float) -> Window:
+        """After a 429 or 503 to a request begun at `begun`, with `wait` seconds of pause for everybody.
+
+        Requests that were under way when the limit was lowered say nothing about the new one and do not lower it again.
+        """
+        paused = replace(self, resume=max(self.resume, now + wait))
+        if begun < self.lowered:
+            return paused
+        return replace(paused, limit=max(1, self.limit // 2), lowered=now, changed=now)
+
+    def succeeded(self, now: float) -> Window:
+        """After an answer that was none of these; every CALM seconds one of them raises the limit by one."""
+        if self.limit >= self.ceiling or now - self.changed < CALM:
+            return self
+        return replace(self, limit=self.limit + 1, changed=now)
+
+
+def admits(wish: Lane, limit: int, running: Mapping[Lane, int], waiting: Mapping[Lane, int], last: Lane | None) -> bool:
+    """Whether a request may start: large ones leave one slot free for small ones, and small ones never take them all.
+
+    With a single slot the lanes take turns.
+    """
+    if running[Lane.SMALL] + running[Lane.LARGE] >= limit:
+        return False
+    if limit == 1:
+        return last is not wish or not waiting[wish.other]
+    return running[wish] < limit - 1 or (wish is Lane.SMALL and not waiting[Lane.LARGE])
+
+
+class Throttle:
+    """Lets threads send requests to one host, as many as its window allows.
+
+    Each lane is a queue: who came first goes first. A thread that has a slot already gets further ones at once: it
+    reads one blob while it writes another, and waiting for itself would never end.
+    """
+
+    def __init__(
+        self,
+        limit: int = LIMIT,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = interruption.pause,
+    ) -> None:
+        self._window = Window(limit, limit)
+        self._clock = clock
+        self._sleep = sleep
+        self._changed = threading.Condition()
+        self._running: Counter[Lane] = Counter()
+        self._queues: dict[Lane, deque[object]] = {lane: deque() for lane in Lane}
+        self._held: Counter[int] = Counter()
+        self._last: Lane | None = None
+
+    @property
+    def window(self) -> Window:
+        """What the host allows at the moment."""
+        return self._window
+
+    def acquire(self, wish: Lane) -> Slot:
+        """A slot, once there is one and the host's pause is over; the slot must be released."""
+        owner = threading.get_ident()
+        with self._changed:
+            nested = self._held[owner] > 0
+            if not nested:
+                self._wait(wish)
+                self._running[wish] += 1
+                self._last = wish
+            self._held[owner] += 1
+            slot = Slot(self, None if nested else wish, owner, self._clock())
+            wait = self._window.resume - slot.begun
+        if wait > 0:
+            try:
+                self._sleep(wait)
+            except BaseException:
+                slot.release()
+                raise
+            slot.begun = self._clock()
+        return slot
+
+    def _wait(self, wish: Lane) -> None:
+        """Wait for a slot, after those of the same lane that came before."""
+        ticket, queue = object(), self._queues[wish]
+        queue.append(ticket)
+        try:
+            self._changed.wait_for(lambda: queue[0] is ticket and self._admits(wish))
+        finally:
+            queue.remove(ticket)
+            self._changed.notify_all()
+
+    def _admits(self, wish: Lane) -> bool:
+        waiting = {lane: len(queue) for lane, queue in self._queues.items()}
+        return admits(wish, self._window.limit, self._running, waiting, self._last)
+
+    def _note(self, event: Callable[[Window], Window]) -> None:
+        with self._changed:
+            self._window = event(self._window)
+            self._changed.notify_all()
+
+    def _leave(self, taken: Lane | None, owner: int) -> None:
+        with self._changed:
+            self._held[owner] -= 1
+            if not self._held[owner]:
+                del self._held[owner]
+            if taken:
+                self._running[taken] -= 1
+                self._changed.notify_all()
+
+
+class Slot:
+    """The right to have one request under way; `release` may be called twice, from any thread."""
+
+    def __init__(self, throttle: Throttle, taken: Lane | None, owner: int, begun: float) -> None:
+        self._throttle: Throttle | None = throttle
+        self._gate = throttle
+        self._taken = taken
+        self._owner = owner
+        self.begun = begun
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def succeeded(self) -> None:
+        """Tell that the host answered without complaint."""
+        now = self._gate._clock()
+        self._gate._note(lambda window: window.succeeded(now))
+
+    def refused(self, wait: float) -> None:
+        """Tell that the host has too much to do, and that nobody should ask it anything for `wait` seconds."""
+        now = self._gate._clock()
+        self._gate._note(lambda window: window.refused(now, self.begun, wait))
+
+    def release(self) -> None:
+        """Let the next request go."""
+        throttle, self._throttle = self._throttle, None
+        if throttle is not None:
+            throttle._leave(self._taken, self._owner)

@@ -1,0 +1,186 @@
+"""Requests to one registry: authorised, throttled, patient, and with errors that say what to do."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import random
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Self
+from urllib.parse import urljoin
+
+from sandbox.oci import address as addresses
+from sandbox.oci import backoff, scope
+from sandbox.oci.authorization import Authorization
+from sandbox.oci.connections import Broken, Connections, Response, may_pass, untrusted
+from sandbox.oci.credential import Keychain
+from sandbox.oci.oci_errors import RegistryError, from_response, is_transient
+from sandbox.oci.response import Answer
+from sandbox.oci.throttle import Lane, Slot, Throttle
+from sandbox.sanitize import cause
+from sandbox.system import interruption
+
+BUSY = (429, 503)
+_QUERY = re.compile(r"\?[^\s)'\"]*")
+
+log = logging.getLogger(__name__)
+
+
+class Transport:
+    """Sends requests to the registry at `url` and repeats those that may be repeated.
+
+    Safe for use by several threads. `throttle` is shared by all transports to the same host. `luck` gives numbers from
+    0 to 1 to spread repetitions, `clock` monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        keychain: Keychain | None = None,
+        throttle: Throttle | None = None,
+        sleep: Callable[[float], None] = interruption.pause,
+        clock: Callable[[], float] = time.monotonic,
+        luck: Callable[[], float] = random.random,
+    ) -> None:
+        self.address = addresses.parse(url)
+        self._base: addresses.Address | None = None
+        self._sleep = sleep
+        self._luck = luck
+        self._clock = clock
+        self._throttle = throttle or Throttle(clock=clock, sleep=sleep)
+        self._connections = Connections(self.address)
+        self._authorization = Authorization(self.address, keychain, self._token_request, clock)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._connections.close()
+
+    def wait(self, attempt: int) -> None:
+        """Sleep before trying something again after the failed try number `attempt`."""
+        self._sleep(backoff.pause(attempt, self._luck()))
+
+    def send(
+        self,
+        method: str,
+        url: str,
+        *,
+        wanted: tuple[int, ...],
+        repeat: bool = True,
+        headers: Mapping[str, str] | None = None,
+        data: bytes | Iterable[bytes] | None = None,
+        stream: bool = False,
+        lane: Lane = Lane.SMALL,
+    ) -> Answer:
+        """The answer, when its status is in `wanted`; RegistryError otherwise.
+
+        `url` is a path on this registry or a full URL of it. With `repeat`, broken connections, 5xx and 429 are tried
+        again, as late as Retry-After says; use it only for bodies that can be sent twice. A streamed answer occupies
+        its slot until it is closed.
+        """
+        full = urljoin(f"{self._root()}/", url)
+        action = f"{method} {full.partition('?')[0]}"
+        for attempt in itertools.count():
+            slot, told, kept = self._throttle.acquire(lane), False, False
+            try:
+                response = self._authorised(action, method, full, headers or {}, data, stream)
+                told = self._observe(slot, action, response)
+                if response.status_code in wanted:
+                    kept = stream
+                    return Answer(response, action, self._root(), slot.release)
+                error = self._refusal(action, response)
+            except Broken as problem:
+                error = self._unreachable(action, problem)
+            finally:
+                if not kept:
+                    slot.release()
+            if not repeat or not error.transient or attempt + 1 >= backoff.tries(error.status):
+                raise error
+            log.debug("again after %s: %s", error.status or "a broken connection", action)
+            if not told:
+                self.wait(attempt)
+        raise AssertionError("unreachable: the last try returns or raises")
+
+    def _observe(self, slot: Slot, action: str, response: Response) -> bool:
+        """Let the throttle learn from an answer; whether it said when to come again."""
+        if response.status_code not in BUSY:
+            slot.succeeded()
+            return False
+        wait = backoff.asked(response.headers.get("Retry-After"), time.time())
+        slot.refused(wait or 0.0)
+        log.debug("%s answered %s, limit now %s", action, response.status_code, self._throttle.window.limit)
+        return wait is not None
+
+    def _authorised(
+        self,
+        action: str,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        data: bytes | Iterable[bytes] | None,
+        stream: bool,
+    ) -> Response:
+        """Send once, and once more with another authorization if that is what the registry asks for."""
+        needed = scope.needed(method, url)
+        used, sent = self._authorization.header(needed), self._clock()
+        response = self._connections.request(method, url, headers, data, authorization=used, stream=stream)
+        if response.status_code != 401 or addresses.of_url(response.url) != self._root():
+            return response
+        other = self._authorization.renewed(response.headers.get("WWW-Authenticate", ""), needed, used, sent)
+        if other is None or other == used:
+            return response
+        response.close()
+        if not (data is None or isinstance(data, bytes)):
+            raise RegistryError(
+                f"the registry wants another token for {action}", details="HTTP status 401", status=401, transient=True
+            )
+        return self._connections.request(method, url, headers, data, authorization=other, stream=stream)
+
+    def _refusal(self, action: str, response: Response) -> RegistryError:
+        body = self._authorization.redacted(response.content.decode(errors="replace"))
+        return self._authorization.denied(from_response(action, response.status_code, body.encode()))
+
+    def _unreachable(self, action: str, error: Exception) -> RegistryError:
+        """The error for a connection that could not be made or broke off.
+
+        Whoever raises it leaves the original behind: that one names URLs with their signatures.
+        """
+        fix = "start it: sandbox up" if self.address.is_loopback else "check the network, a proxy or the host's name"
+        if untrusted(error):
+            fix = "trust the registry's certificate authority, or write http:// if it has no TLS"
+        return RegistryError(
+            f"no usable connection to the registry at {self.address}",
+            details=f"{action}: {_QUERY.sub('', self._authorization.redacted(cause(error)))}",
+            fix=fix,
+            transient=may_pass(error),
+        )
+
+    def _token_request(self, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None) -> tuple[int, bytes]:
+        """Ask a token server, again when that may help; the answer of the last try counts."""
+        action = f"a token from {url.partition('?')[0]}"
+        for attempt in range(backoff.TRIES):
+            try:
+                response = self._connections.request(
+                    "POST" if form else "GET", url, {}, form, authorization=headers.get("Authorization")
+                )
+            except Broken as error:
+                if attempt == backoff.TRIES - 1 or not may_pass(error):
+                    raise self._unreachable(action, error) from None
+            else:
+                if attempt == backoff.TRIES - 1 or not is_transient(response.status_code):
+                    return response.status_code, response.content
+            self.wait(attempt)
+        raise AssertionError("unreachable: the last try returns or raises")
+
+    def _root(self) -> addresses.Address:
+        if self._base is None:
+            self._base = addresses.dial(self.address)
+        return self._base

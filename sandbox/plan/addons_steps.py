@@ -1,0 +1,94 @@
+"""What the spec adds to the cluster beside the user's own manifests: the sandbox's addons, and minikube's."""
+
+from __future__ import annotations
+
+from sandbox.components.addons import catalogue
+from sandbox.components.addons.addon_images import AddonImages
+from sandbox.components.addons.choice import Use
+from sandbox.components.addons.step import AddonStep
+from sandbox.components.cluster.minikube.ingress_addon import ADDON as INGRESS
+from sandbox.components.cluster.minikube.ingress_addon import MinikubeIngressStep
+from sandbox.components.cluster.minikube.provider import MinikubeProvider
+from sandbox.components.cluster.minikube.unused_addons_step import MinikubeDisusedStep
+from sandbox.components.ingress.controller import PASSTHROUGH
+from sandbox.config.schema import Spec
+from sandbox.errors import UsageError
+from sandbox.kube import manifests
+from sandbox.kube.api import title
+from sandbox.names import REGISTRY_PORT
+from sandbox.plan import certificates_steps
+from sandbox.plan.site import Site
+from sandbox.step import Step
+
+
+def addons(site: Site) -> Step:
+    """What the spec adds to the cluster, or a command did; their images are the bundle's or in a known registry."""
+    spec, names = site.spec, site.names
+    registry = (spec.registry.external or f"localhost:{spec.registry.port}").rpartition("://")[2]
+    here = (registry, f"{names.registry}:{REGISTRY_PORT}")
+    others = (*spec.registry.tls, *(one.rpartition("://")[2] for one in spec.registry.mirrors))
+    images = AddonImages(
+        site.engine, names, site.provider, site.store, spec.registry.external or registry, here, others
+    )
+    uses = tuple(use for use in _uses(spec) if not _is_minikubes(spec, use))
+    for use in uses:  # so that what cannot be found is said at once
+        catalogue.find(use.source)
+    values = {"sandbox": spec.name, "domain": spec.domain, "registry": registry, "https_port": str(spec.proxy.ports[0])}
+    return AddonStep(images, uses, values, needs=("wiring", *(("push",) if spec.push else ())))
+
+
+def disused(site: Site) -> list[Step]:
+    """The end of minikube's own addons that the spec names no more."""
+    provider = site.provider
+    if not isinstance(provider, MinikubeProvider):
+        return []
+    return [MinikubeDisusedStep(provider.minikube, site.names, tuple(use.source for use in _of_minikube(site.spec)))]
+
+
+def of_minikube(site: Site) -> list[Step]:
+    """minikube's own addons that the spec names, on a cluster of minikube's. Raises UsageError."""
+    spec, provider = site.spec, site.provider
+    if not isinstance(provider, MinikubeProvider):
+        return []
+    from sandbox.components.cluster.minikube.addons_step import (
+        MinikubeAddonsStep,  # and the credentials that it may carry
+    )
+
+    tool, names = provider.minikube, site.names
+    # minikube keeps a profile's addons in one file, and of two commands at once one undoes what the other wrote.
+    alone = "minikube-disused"
+    before: list[Step] = []
+    if has_minikubes_ingress(spec):
+        _require_no_passthrough(spec)
+        # Not before an ingress of ours has gone: both want the node's ports, and have a class of the same name.
+        before.append(MinikubeIngressStep(tool, names, needs=(certificates_steps.default(spec), "ingress", alone)))
+    needs = ("wiring", alone, *(("push",) if spec.push else ()), *(step.name for step in before))
+    return [*before, MinikubeAddonsStep(tool, names, site.nodes, _of_minikube(spec), spec.credentials, needs=needs)]
+
+
+def has_minikubes_ingress(spec: Spec) -> bool:
+    """Whether minikube's own ingress addon is what answers in the cluster."""
+    return any(use.source == INGRESS for use in _of_minikube(spec))
+
+
+def _require_no_passthrough(spec: Spec) -> None:
+    for one in manifests.load(spec.apply):
+        if one["kind"] == "Ingress" and (one["metadata"].get("annotations") or {}).get(PASSTHROUGH) == "true":
+            raise UsageError(
+                f"{title(one)} asks for ssl-passthrough, which minikube's ingress addon does not have",
+                details="minikube starts its controller without --enable-ssl-passthrough, and undoes what is patched",
+                fix=f"take '{INGRESS}' out of `addons`, and `ingress: {{controller: none}}` with it: Traefik has it",
+            )
+
+
+def _uses(spec: Spec) -> tuple[Use, ...]:
+    return tuple(Use(one.addon, one.values) for one in spec.addons)
+
+
+def _of_minikube(spec: Spec) -> tuple[Use, ...]:
+    return tuple(use for use in _uses(spec) if _is_minikubes(spec, use))
+
+
+def _is_minikubes(spec: Spec, use: Use) -> bool:
+    """On minikube a name is one of its addons; a folder is the user's own anywhere."""
+    return spec.cluster.provider == "minikube" and "/" not in use.source

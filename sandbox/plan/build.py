@@ -1,0 +1,66 @@
+"""A spec as a list of steps: the table of contents of a sandbox, and the only place that wires things together."""
+
+from __future__ import annotations
+
+from sandbox.bundle.system_images import OwnImages
+from sandbox.components.edge.lan_access import access
+from sandbox.components.network.step import NetworkStep
+from sandbox.config.schema import Settled
+from sandbox.engine import Engine
+from sandbox.engine.labelled import located
+from sandbox.names import Home
+from sandbox.oci.credential import Keychain
+from sandbox.plan import addons_steps, certificates_steps, cluster_steps, edge_steps, ingress_steps, registry_steps
+from sandbox.plan.provider_steps import provider
+from sandbox.plan.saved_spec import RememberedStep
+from sandbox.plan.site import Site
+from sandbox.step import Step
+
+
+def build(
+    spec: Settled,
+    home: Home,
+    engine: Engine,
+    own: OwnImages,
+    *,
+    purge: bool = False,
+    keychain: Keychain | None = None,
+) -> tuple[Step, ...]:
+    """The steps of the sandbox that `spec` describes, in an order that respects their needs.
+
+    `keychain` has the user's accounts at upstream registries. Reads the spec's manifests, so that whatever is wrong
+    with them is said before anything is made. Raises UsageError.
+    """
+    if not spec.cluster.is_ours:
+        from sandbox.plan import existing  # many modules that no other sandbox needs
+
+        return existing.build(spec, home, engine, own, purge=purge, keychain=keychain)
+    names = located(engine, home.sandbox(spec.name))
+    site = Site(spec, names, engine, own, provider(spec, names, engine, own))
+    lan = access(spec, site.keystore)
+    steps: list[Step] = [
+        RememberedStep(site.names, spec, purge),
+        registry_steps.images(spec, engine, own, site.store),
+        NetworkStep(engine, names, ipv6=spec.cluster.ip_family != "ipv4"),
+        certificates_steps.authority(site, lan, edge_steps.leaf(site, lan), purge),
+        registry_steps.registry(site, purge),
+        *registry_steps.mirrors(site, keychain, purge),
+        *edge_steps.edge(site, lan),
+        *cluster_steps.cluster(site),
+    ]
+    steps += cluster_steps.join(site, {step.name for step in steps})
+    steps += [
+        certificates_steps.trust(site),
+        *registry_steps.behind_ingress(site),
+        *registry_steps.push(site, keychain),
+        registry_steps.wiring(site, {step.name for step in steps}),
+        *registry_steps.accounts(site),
+        addons_steps.addons(site),
+        *certificates_steps.secrets(site),
+        *addons_steps.disused(site),
+    ]
+    steps += ingress_steps.controller(site, {step.name for step in steps})
+    steps += addons_steps.of_minikube(site)
+    steps.append(cluster_steps.objects(site, {step.name for step in steps}))
+    steps += ingress_steps.proof(site)
+    return tuple(steps)

@@ -1,0 +1,75 @@
+"""The certificates of a sandbox: its authority, who is to trust it, and the TLS Secrets in the cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+from sandbox.components.certificates.authority_step import AuthorityStep
+from sandbox.components.certificates.cert_manager_step import CertManagerStep
+from sandbox.components.certificates.cluster_trust_step import TrustStep
+from sandbox.components.certificates.issuer_step import IssuerStep
+from sandbox.components.certificates.secrets_step import SecretsStep, TlsSecret
+from sandbox.components.certificates.subject_names import domain_names, subject_names
+from sandbox.components.certificates.user_certificate import Provided
+from sandbox.components.certificates.user_certificate_step import ProvidedStep
+from sandbox.components.edge.lan_access import Access
+from sandbox.components.edge.lan_names import EVERYWHERE
+from sandbox.components.edge.lan_names import domains as names_outside
+from sandbox.config.schema import Spec
+from sandbox.names import DEFAULT_TLS, DOMAIN_TLS, SYSTEM_NAMESPACE
+from sandbox.plan.site import Site
+from sandbox.step import Step
+
+
+def authority(site: Site, lan: Access, beside: Mapping[str, tuple[str, ...]], purge: bool) -> Step:
+    """The root that clients trust, and the certificates on this machine: the Secrets', and those of `beside`."""
+    leaves = {**_leaves(site.spec), **beside}
+    vouched = (*site.spec.vouched, *lan.domains)
+    later = tuple if site.spec.runs_process else partial(names_outside, site.spec.name, EVERYWHERE)
+    return AuthorityStep(site.names, site.keystore, vouched, leaves, purge, lan.unvouched, later)
+
+
+def trust(site: Site) -> Step:
+    """The roots that the node and the pods are told to trust."""
+    return TrustStep(site.nodes, site.names, site.keystore, provided(site.spec))
+
+
+def secrets(site: Site) -> list[Step]:
+    """The TLS Secrets: the one that the user brings, and those that we or cert-manager issue."""
+    names, default, wanted = site.names, provided(site.spec), issued(site.spec)
+    steps: list[Step] = [ProvidedStep(names, default)] if default else []
+    if site.spec.certs.issuer == "cert-manager":
+        steps += [CertManagerStep(names, site.home.manifests), IssuerStep(names, site.keystore, wanted)]
+    elif wanted:
+        steps.append(SecretsStep(names, site.keystore, wanted))
+    return steps
+
+
+def default(spec: Spec) -> str:
+    """The step that brings the default certificate into the cluster."""
+    return "provided" if spec.certs.default else "issuer" if spec.certs.issuer == "cert-manager" else "secrets"
+
+
+def provided(spec: Spec) -> Provided | None:
+    """The default certificate that the user brings, if any."""
+    return Provided(spec.certs.default.cert, spec.certs.default.key) if spec.certs.default else None
+
+
+def _leaves(spec: Spec) -> Mapping[str, tuple[str, ...]]:
+    """The certificates that we issue ourselves: file name to hosts."""
+    return {} if spec.certs.issuer == "cert-manager" else {one.leaf: one.hosts for one in issued(spec)}
+
+
+def issued(spec: Spec) -> tuple[TlsSecret, ...]:
+    """The Secrets with certificates of the sandbox's own authority."""
+    own = (
+        TlsSecret(SYSTEM_NAMESPACE, DEFAULT_TLS, "default", subject_names(spec.domain)),
+        # Without addresses: clients made with BoringSSL, gRPC's among them, refuse a chain that constrains addresses
+        # as soon as the leaf has one.
+        TlsSecret(SYSTEM_NAMESPACE, DOMAIN_TLS, "domain", domain_names(spec.domain)),
+    )
+    extra = (
+        TlsSecret(one.namespace, one.secret, f"{one.namespace}.{one.secret}", one.hosts) for one in spec.certs.secrets
+    )
+    return (*(() if spec.certs.default else own), *extra)

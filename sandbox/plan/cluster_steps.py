@@ -1,0 +1,58 @@
+"""The cluster of a sandbox: how it is made, whom it asks for the outside, and what the user's manifests put into it."""
+
+from __future__ import annotations
+
+from sandbox.bundle.recipe import recipes
+from sandbox.bundle.system_images import IN_PODS
+from sandbox.components.cluster.context_step import ContextStep
+from sandbox.components.cluster.dns_step import DnsStep
+from sandbox.components.cluster.join_network_step import JoinStep
+from sandbox.components.cluster.node_images_step import NodeImagesStep
+from sandbox.components.cluster.pod_proxy_step import PodProxyStep
+from sandbox.components.cluster.step import ClusterStep
+from sandbox.components.workloads.step import ApplyStep
+from sandbox.kube import manifests
+from sandbox.names import HOST, INGRESS_SERVICE
+from sandbox.plan.provider_steps import proxied, upstream
+from sandbox.plan.site import Site
+from sandbox.step import Step
+
+# minikube's own name for this machine, which its users rely on.
+MINIKUBE_HOST = "host.minikube.internal"
+
+
+def cluster(site: Site) -> list[Step]:
+    """The cluster, the user's way to it, and its own to names and hosts outside."""
+    spec, names, engine, nodes = site.spec, site.names, site.engine, site.nodes
+    ingress = INGRESS_SERVICE if spec.ingress.controller != "none" else None
+    of_kind = spec.cluster.provider == "kind"
+    version, machine = site.own.kubernetes if of_kind else "minikube", (HOST,) if of_kind else (HOST, MINIKUBE_HOST)
+    return [
+        ClusterStep(site.provider, names, version),
+        *node_images(site),
+        ContextStep(names),
+        DnsStep(engine, nodes, names, spec.domain, ingress, upstream(spec), spec.network.hosts, machine),
+        PodProxyStep(names, proxied(spec, names, engine, nodes)),
+    ]
+
+
+def join(site: Site, before: set[str]) -> list[Step]:
+    """The way to a cluster on a network of its own, for those of the steps `before` that have containers."""
+    if site.nodes.network == site.names.network:
+        return []
+    needs = tuple(name for name in ("cluster", "registry", "mirrors", "edge") if name in before)
+    return [JoinStep(site.engine, site.names, site.nodes.network, needs)]
+
+
+def node_images(site: Site) -> list[Step]:
+    """The bundle's images for nodes that are not made of ours, which have them."""
+    if site.own.source != "bundle" or site.spec.cluster.provider == "kind":
+        return []
+    return [NodeImagesStep(site.provider, site.store, tuple(recipes()[name] for name in IN_PODS))]
+
+
+def objects(site: Site, before: set[str]) -> Step:
+    """The user's own objects, after those of the steps `before` that they may rely on."""
+    wanted = ("push", "wiring", "credentials", "addons", "minikube-addons", "provided", "issuer", "secrets")
+    needs = tuple(name for name in wanted if name in before)
+    return ApplyStep(site.names, manifests.load(site.spec.apply), needs=needs)

@@ -1,0 +1,66 @@
+"""What brings this machine's ports to the ingress of a sandbox: a container, or a process where none can reach it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from sandbox.bundle.recipe import recipes
+from sandbox.bundle.store import Store
+from sandbox.components.edge import extra_routes, routes
+from sandbox.components.edge.lan_access import Access
+from sandbox.components.edge.relay import relay_upstream
+from sandbox.components.edge.relay.relay_upstream import Forwarded
+from sandbox.components.edge.relay.step import PassthroughStep
+from sandbox.components.edge.routes import Host
+from sandbox.components.edge.step import EdgeStep
+from sandbox.config.schema import Spec
+from sandbox.names import EDGE_LEAF, READY, SYSTEM_NAMESPACE, Names
+from sandbox.plan.removed_component import DisplacedStep
+from sandbox.plan.site import Site
+from sandbox.step import Step
+from sandbox.system.process import which
+
+
+def edge(site: Site, lan: Access) -> list[Step]:
+    """The kind of edge that the spec wants, after the other kind is gone if an earlier spec had that."""
+    spec, names, binds = site.spec, site.names, site.binds
+    image, nodes = site.own.references["haproxy"], site.nodes.every
+    network, proof = site.nodes.network, READY if spec.ingress.controller == "traefik" else ""
+    container = EdgeStep(site.engine, names, nodes, image, spec.domain, binds, hosts(spec), lan.domains, network, proof)
+    process = PassthroughStep(names, spec.domain, binds, _port_forward(names), kubectl(site.store))
+    if not spec.runs_process:
+        other = DisplacedStep(process) if routes.find(routes.load(site.home.passthrough), spec.name) else None
+        return [other, replace(container, needs=(*container.needs, other.name))] if other else [container]
+    other = DisplacedStep(container) if routes.find(routes.load(site.home.edge), spec.name) else None
+    return [other, replace(process, needs=(*process.needs, other.name))] if other else [process]
+
+
+def hosts(spec: Spec) -> tuple[Host, ...]:
+    """The hosts of the spec that have a way of their own through the edge."""
+    return tuple(Host(one.host, one.ends, one.to) for one in spec.proxy.hosts)
+
+
+def leaf(site: Site, lan: Access) -> Mapping[str, tuple[str, ...]]:
+    """The certificate for exactly the hosts that end at the edge, file name to hosts; empty if there are none."""
+    ending = extra_routes.ending(hosts(site.spec), extra_routes.load(site.home.edge), site.spec.name, lan.domains)
+    return {EDGE_LEAF: ending} if ending else {}
+
+
+def _port_forward(names: Names) -> str:
+    """The way to the ingress controller through the cluster's API server, which any kind of cluster has."""
+    return relay_upstream.write(
+        Forwarded(
+            kubectl=str(names.home.kubectl),
+            kubeconfig=str(names.kubeconfig),
+            namespace=SYSTEM_NAMESPACE,
+            target="service/ingress",
+            port=443,
+        )
+    )
+
+
+def kubectl(store: Store) -> Path:
+    """The kubectl on the PATH, else the bundle's program for all of Kubernetes."""
+    return which("kubectl") or store.program(recipes()["kubernetes"], "kubernetes")

@@ -1,0 +1,86 @@
+"""What answers in a sandbox's cluster: the ingress controller, and what shows and proves at the end that it does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sandbox.bundle.recipe import recipes
+from sandbox.components.edge import extra_routes
+from sandbox.components.ingress.controller import Controller
+from sandbox.components.ingress.default_backend_step import PageStep
+from sandbox.components.ingress.https_step import HttpsStep
+from sandbox.components.ingress.nginx import Nginx
+from sandbox.components.ingress.none_step import NoIngressStep
+from sandbox.components.ingress.step import IngressStep
+from sandbox.components.ingress.traefik import Traefik
+from sandbox.errors import SandboxError, UsageError
+from sandbox.names import DEFAULT_TLS, DOMAIN_TLS
+from sandbox.plan import addons_steps, certificates_steps, edge_steps
+from sandbox.plan.site import Site
+from sandbox.step import Step
+
+
+def controller(site: Site, before: set[str]) -> list[Step]:
+    """The ingress controller, or none where the user brings one. Raises SandboxError for one that cannot be had."""
+    if site.spec.ingress.controller == "none":
+        return [NoIngressStep(site.names)]
+    wanted = _nginx(site) if site.spec.ingress.controller == "nginx" else _traefik(site)
+    # An ingress of minikube's that is no longer wanted takes its class of the same name along.
+    needs = (
+        certificates_steps.default(site.spec),
+        *(one for one in ("node-images", "minikube-disused") if one in before),
+    )
+    return [IngressStep(site.engine, site.nodes.network, site.names, wanted, needs=needs)]
+
+
+def proof(site: Site) -> list[Step]:
+    """What comes when the rest stands and a controller has our certificate: a page of the users' hosts, the proof."""
+    spec, names = site.spec, site.names
+    minikubes = addons_steps.has_minikubes_ingress(spec)
+    if spec.ingress.controller == "none" and not minikubes:
+        return []
+    needs = ("minikube-addons" if minikubes else "ingress", "apply")
+    page = [PageStep(names, spec.proxy.ports[0], needs=needs)] if spec.ingress.controller == "nginx" else []
+    provided = certificates_steps.provided(spec)
+    root = provided.cert if provided else None
+    secret = DOMAIN_TLS if spec.ingress.controller == "traefik" and not provided else DEFAULT_TLS
+    ways = spec.cluster.nodes.total
+    issued = certificates_steps.issued(spec)
+    https = HttpsStep(
+        names, spec.domain, site.binds, secret, needs=("edge", *needs), root=root, ways=ways, secrets=issued
+    )
+    return [*page, https]
+
+
+def _nginx(site: Site) -> Controller:
+    if site.own.source == "bundle":
+        raise UsageError(
+            "the bundle has no ingress-nginx: its nginx with Lua cannot be built from packages",
+            fix="in sandbox.yaml, set ingress.controller to traefik, which reads the same annotations, or "
+            "images.source to upstream",
+        )
+    return Nginx(site.own.references["busybox"], site.spec.name, site.spec.proxy.ports[0])
+
+
+def _traefik(site: Site) -> Controller:
+    spec, images = site.spec, site.own.references
+    return Traefik(
+        images["traefik"],
+        images["busybox"],
+        spec.name,
+        spec.proxy.ports[0],
+        None if spec.certs.default else DOMAIN_TLS,
+        _gateway_files(site) if spec.ingress.gateway_api else None,
+        extra_routes.leaving(edge_steps.hosts(spec), extra_routes.load(site.home.edge), spec.name),
+        alone=spec.cluster.provider == "kind" and spec.cluster.nodes.total == 1,
+    )
+
+
+def _gateway_files(site: Site) -> Path:
+    """Where the Gateway API's kinds are, or will be once they were downloaded."""
+    if site.own.source == "upstream":
+        return site.home.manifests
+    store, recipe = site.store, recipes()["gateway-api"]
+    if not store.has(recipe):
+        raise SandboxError("the bundle lacks the Gateway API", fix="sandbox bundle build", id="no-bundle")
+    return store.files(recipe)

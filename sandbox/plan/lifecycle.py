@@ -1,0 +1,292 @@
+"""Bring a plan up, let it rest, take it down, or survey it: the only walks over a plan, parallel where they can be."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from graphlib import TopologicalSorter
+from queue import SimpleQueue
+
+from sandbox.errors import Away, SandboxError
+from sandbox.report import Reporter, Silent
+from sandbox.step import Rebuildable, State, Status, Step, Stoppable, Work
+from sandbox.system import failpoint, interruption, process
+
+WIDTH = 8
+RETURN = 60.0  # seconds for an engine that went away to come back
+GRACE = 4.0  # seconds for what is at work to stop, after an interrupt; an engine that does not answer never would
+
+Plan = Sequence[Step]
+Found = Sequence[tuple[Step, Status]]
+
+
+class NotReady(SandboxError):
+    """A step was made without an error and yet is not as it should be."""
+
+    id = "not-ready"
+
+
+class MustRebuild(SandboxError):
+    """The spec asks of a part what it cannot become, only be replaced by; nothing was changed."""
+
+    id = "must-rebuild"
+
+
+def up(
+    plan: Plan, report: Reporter, *, keep: bool = False, recreate: Collection[str] = (), found: Found | None = None
+) -> bool:
+    """Make every step that is absent, repair those that drifted; returns whether anything was changed.
+
+    Stale steps are rebuilt when `recreate` names them; else MustRebuild is raised before anything is changed. `found`
+    is the survey, where there was one a moment ago. When a step fails or the command is interrupted, what this run
+    began to make from nothing is taken away again, unless `keep`; what was there before is left as it is. Raises the
+    first error.
+    """
+    seen = {step.name: status for step, status in (found or survey(plan, report))}
+    for step in plan:
+        _refuse(step, seen[step.name], recreate)
+    begun: list[Step] = []
+    touched: set[str] = set()  # made in this walk, or looked at again since something they need was
+    changed = False
+
+    def make(step: Step, usable: Callable[[], None]) -> None:
+        nonlocal changed
+        before = seen[step.name]
+        if not touched.isdisjoint(step.needs):
+            touched.add(step.name)
+            before = step.check()
+            _refuse(step, before, recreate)
+        if before.state is State.READY:
+            report.unchanged(step.title, before.detail)
+            return
+        report.began(step.title)
+        started = time.monotonic()
+        if before.state in (State.ABSENT, State.STALE):
+            begun.append(step)  # before it is made, so that a half-made one is taken away too
+        touched.add(step.name)
+        changed = True
+        work = _Work(step, report, usable)
+        is_stale = before.state is State.STALE
+        after = _made(step, work, step.rebuild if is_stale and isinstance(step, Rebuildable) else step.apply)
+        if after.state is not State.READY:
+            raise NotReady(f"{step.title} is not ready", details=after.detail)
+        report.finished(step.title, after.detail, time.monotonic() - started)
+
+    try:
+        _walk(plan, make, report)
+    except BaseException:
+        if not keep:
+            _undo([step for step in plan if step in begun], report)
+        raise
+    return changed
+
+
+def _made(step: Step, work: Work, make: Callable[[Work], None]) -> Status:
+    """Make it, and again when the engine went away meanwhile and is back in time; how it stands then.
+
+    Once more, too, when it has drifted by the time it is made: a node that joins meanwhile asks for more pods.
+    """
+    gone: float | None = None
+    again = True
+    while True:
+        try:
+            with failpoint.around(step.name):
+                make(work)
+            after = step.check()
+            if after.state is not State.DRIFTED or not again:
+                return after
+            again, make = False, step.apply
+        except Away as error:
+            gone = gone or time.monotonic()
+            if time.monotonic() - gone > RETURN:
+                raise
+            work.say(f"{error.brief}; waiting for it to come back")
+            interruption.pause(1.0)
+
+
+def _refuse(step: Step, status: Status, recreate: Collection[str]) -> None:
+    """Raise MustRebuild for what is stale and not to be rebuilt."""
+    if status.state is not State.STALE or step.name in recreate:
+        return
+    raise MustRebuild(
+        f"{step.title} can only be changed by making it anew",
+        details=f"{status.detail}\nthat would take away: {status.loses}",
+        fix=f"sandbox up --recreate {step.name}   (or put the spec back as it was)",
+    )
+
+
+def down(plan: Plan, report: Reporter) -> bool:
+    """Take every step away, the last made first; one that fails does not keep the others.
+
+    Returns whether there was anything that people would miss. Raises the first error.
+    """
+    removed, errors = _backward([(step, step.undo) for step in plan], report.removed, report)
+    if errors:
+        raise errors[0]
+    return removed
+
+
+def stop(plan: Plan, report: Reporter) -> bool:
+    """Let every step rest that can, the last made first; one that fails does not keep the others.
+
+    Returns whether any ran. Raises the first error.
+    """
+    able = [(step, step.stop) for step in plan if isinstance(step, Stoppable)]
+    stopped, errors = _backward(able, report.stopped, report)
+    if errors:
+        raise errors[0]
+    return stopped
+
+
+def survey(plan: Plan, report: Reporter | None = None) -> Found:
+    """How every step stands; `report` is told of a look that failed. A step whose needs are not ready is not looked at.
+
+    It is absent where one of them is, and unseen otherwise. Raises the first error.
+    """
+    found: dict[str, Status] = {}
+
+    def look(step: Step, _: Callable[[], None]) -> None:
+        missing = [need for need in step.needs if need in found and found[need].state is not State.READY]
+        if missing:
+            absent = any(found[need].state is State.ABSENT for need in missing)
+            found[step.name] = Status(State.ABSENT if absent else State.UNSEEN, f"waits for {', '.join(missing)}")
+        else:
+            found[step.name] = step.check()
+
+    _walk(plan, look, report)
+    return [(step, found[step.name]) for step in plan]
+
+
+def _walk(plan: Plan, visit: Callable[[Step, Callable[[], None]], None], report: Reporter | None) -> None:
+    """Visit every step after those it needs, in threads; after an error nothing new is begun. Raises the first error.
+
+    A visit may call the function it is given to let the steps that need this one begin before it ends.
+    """
+    steps = {step.name: step for step in plan}
+    order = TopologicalSorter({step.name: [need for need in step.needs if need in steps] for step in plan})
+    order.prepare()
+    news: SimpleQueue[_News] = SimpleQueue()
+    over = threading.Event()
+    usable: set[str] = set()
+    ready: list[str] = []
+    walking: dict[threading.Thread, Step] = {}
+    running = 0
+    first: BaseException | None = None
+
+    def walk(step: Step) -> None:
+        error: BaseException | None = None
+        try:
+            if not over.is_set():
+                visit(step, partial(news.put, _News(step)))
+        except BaseException as caught:
+            error = caught
+            if report and isinstance(error, interruption.Interrupted):
+                report.interrupted(step.title)
+        news.put(_News(step, ended=True, error=error))
+
+    try:
+        while running or (first is None and order.is_active()):
+            ready += order.get_ready()
+            while ready and running < WIDTH and first is None:
+                step = steps[ready.pop(0)]
+                thread = threading.Thread(target=walk, args=(step,), name=step.name, daemon=True)
+                walking[thread] = step  # first, for an interrupt may come at any moment
+                thread.start()
+                running += 1
+            told = news.get()
+            running -= told.ended
+            if told.error is None:
+                if told.step.name not in usable:
+                    usable.add(told.step.name)
+                    order.done(told.step.name)
+                continue
+            if report and not isinstance(told.error, interruption.Interrupted):
+                error = told.error
+                report.failed(told.step.title, error.brief if isinstance(error, SandboxError) else repr(error))
+            if first is None:
+                # What is still running would only be undone.
+                first = told.error
+                _stop()
+    except BaseException as error:
+        first = error
+        over.set()
+        _stop()
+    try:
+        _settle(walking, None if first is None or isinstance(first, Exception) else GRACE, report)
+    except BaseException:  # interrupted here: what still runs must end all the same before anything is undone
+        _settle(walking, GRACE, report)
+        raise
+    if first is not None:
+        raise first
+
+
+@dataclass(frozen=True)
+class _News:
+    """What the walk hears of a step: that it is usable, or has ended, in an error or not."""
+
+    step: Step
+    ended: bool = False
+    error: BaseException | None = None
+
+
+def _settle(walking: Mapping[threading.Thread, Step], patience: float | None, report: Reporter | None) -> None:
+    """Wait for what is at work; what does not end in time is told, and stays told to stop."""
+    deadline = None if patience is None else time.monotonic() + patience
+    for thread in walking:
+        with contextlib.suppress(RuntimeError):  # interrupted before it was started
+            thread.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
+    late = [step for thread, step in walking.items() if thread.is_alive()]
+    if late:
+        interruption.spare()
+    else:
+        interruption.clear()
+    for step in late:
+        (report or Silent()).failed(
+            step.title, "does not stop; what it may still make is found by the next `up` or `down`"
+        )
+
+
+@dataclass(frozen=True)
+class _Work:
+    """The Work of one step: its progress goes to the report, its being usable to the walk."""
+
+    step: Step
+    report: Reporter
+    usable: Callable[[], None]
+
+    def say(self, line: str) -> None:
+        self.report.progress(self.step.title, line)
+
+
+def _stop() -> None:
+    interruption.request()
+    process.end_all()
+
+
+def _undo(plan: Plan, report: Reporter) -> list[Exception]:
+    return _backward([(step, step.undo) for step in plan], report.removed, report)[1]
+
+
+def _backward(
+    acts: Sequence[tuple[Step, Callable[[], bool]]], tell: Callable[[str, float], None], report: Reporter
+) -> tuple[bool, list[Exception]]:
+    """Whether any of the acts, done last to first, found something to do, which `tell` is told of; and what failed."""
+    errors: list[Exception] = []
+    any_done = False
+    for step, act in reversed(acts):
+        started = time.monotonic()
+        try:
+            with failpoint.around(step.name):
+                done = act()
+        except Exception as error:  # one failure must not hide the rest
+            report.failed(step.title, error.brief if isinstance(error, SandboxError) else repr(error))
+            errors.append(error)
+        else:
+            any_done |= done
+            if done:
+                tell(step.title, time.monotonic() - started)
+    return any_done, errors

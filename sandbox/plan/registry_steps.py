@@ -1,0 +1,109 @@
+"""Where the images of a sandbox come from: its registry, the caches and registries beside it, what is pushed there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from sandbox.bundle import system_images
+from sandbox.bundle.images_step import ImagesStep
+from sandbox.bundle.store import Store
+from sandbox.bundle.system_images import OwnImages
+from sandbox.components.registry.container_step import RegistryStep
+from sandbox.components.registry.external_step import ExternalRegistryStep
+from sandbox.components.registry.mirrors_step import MirrorsStep
+from sandbox.components.registry.node_config_step import WiringStep
+from sandbox.components.registry.tls_step import TlsRegistryStep
+from sandbox.config.schema import Settled
+from sandbox.engine import Engine
+from sandbox.errors import SandboxError
+from sandbox.images.images_yaml import FromDaemon
+from sandbox.images.lockfile import LockFile
+from sandbox.images.push_step import PushStep
+from sandbox.oci.credential import Keychain
+from sandbox.plan.site import Site
+from sandbox.step import Step
+
+
+def registry(site: Site, purge: bool) -> Step:
+    """The sandbox's own registry, or the one that the user has."""
+    spec = site.spec.registry
+    if spec.external:
+        return ExternalRegistryStep(site.engine, site.nodes.network, site.names, spec.external, purge)
+    return RegistryStep(site.engine, site.names, site.own.references["registry"], spec.port, purge, spec.storage)
+
+
+def mirrors(site: Site, keychain: Keychain | None, purge: bool) -> list[Step]:
+    """The caches of upstream registries, also while there are some of an earlier spec to be taken away."""
+    upstreams, image = site.spec.registry.mirrors, site.own.references["registry"]
+    if not upstreams and not site.names.mirrors.exists():
+        return []
+    from sandbox.components.credentials.account_keychain import lent
+
+    accounts = lent(site.spec.credentials, os.environ)
+    return [MirrorsStep(site.engine, site.names, image, upstreams, keychain, accounts, purge)]
+
+
+def behind_ingress(site: Site) -> list[Step]:
+    """The registries in the cluster that the node reaches through the ingress, if there are any."""
+    hosts = site.spec.registry.tls
+    return [TlsRegistryStep(site.nodes, hosts)] if hosts else []
+
+
+def push(site: Site, keychain: Keychain | None) -> list[Step]:
+    """The images that the user wants in the registry, if any. Raises UsageError for a list that cannot be read."""
+    if not site.spec.push:
+        return []
+    port, external = site.spec.registry.port, site.spec.registry.external
+    images = readable(site.spec.push)
+    return [PushStep(site.engine, images, port, external, keychain, site.home.spool, needs=("registry", "images"))]
+
+
+def images(spec: Settled, engine: Engine, of: OwnImages, store: Store) -> Step:
+    """The sandbox's own images, and those of the bundle that the user's manifest names. Raises SandboxError."""
+    entries = readable(spec.push).entries if spec.push else ()
+    wanted = system_images.further(entry.image for entry in entries if isinstance(entry, FromDaemon))
+    for one in wanted:
+        if engine.image_id(one.reference) is None and not store.has(one):
+            raise SandboxError(
+                f"{spec.push} asks for {system_images.PREFIX}{one.name}, which the bundle lacks",
+                fix=f"sandbox bundle build {one.name}",
+                id="no-bundle",
+            )
+    # A cluster that exists has no containers of ours at all.
+    components = (
+        system_images.in_engine(nodes=spec.cluster.provider == "kind")
+        if spec.cluster.is_ours
+        else tuple(system_images.ALIASES)
+    )
+    return ImagesStep(engine, of, store, wanted, components)
+
+
+def wiring(site: Site, before: set[str]) -> Step:
+    """The way of the node to the registry and the caches, once they are on its network."""
+    spec = site.spec.registry
+    needs = ("cluster", "registry", *(("join",) if "join" in before else ()))
+    return WiringStep(site.engine, site.nodes, site.names, spec.port, spec.external, spec.mirrors, needs=needs)
+
+
+def accounts(site: Site) -> list[Step]:
+    """The credentials of other registries for pods, also while there are some of an earlier spec to be taken away."""
+    entries = site.spec.credentials
+    if not entries and not site.names.credentials.exists():
+        return []
+    from sandbox.components.credentials import registry_creds  # and all that knows a cloud
+    from sandbox.components.credentials.login_check_step import AccountsStep
+    from sandbox.components.credentials.step import CredentialsStep
+
+    if any(one.addon == registry_creds.ADDON for one in site.spec.addons):
+        entries = ()  # then that addon has them, and gives pods Secrets of the same names
+    if not entries and not site.names.credentials.exists():
+        return []
+    return [AccountsStep(site.names, entries), CredentialsStep(site.nodes, site.names, entries)]
+
+
+def readable(manifest: Path) -> LockFile:
+    """The images of the manifest with its lock, which can both be read."""
+    images = LockFile.of(manifest)
+    images.read()
+    return images

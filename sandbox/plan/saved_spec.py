@@ -1,0 +1,108 @@
+"""The spec that a sandbox was last brought up with and where it came from, kept so that its name alone starts it."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from sandbox.config.schema import Settled
+from sandbox.config.schema.origin_schema import Origin
+from sandbox.errors import SandboxError
+from sandbox.names import Names
+from sandbox.step import State, Status, Work
+from sandbox.system import files
+
+
+@dataclass(frozen=True)
+class RememberedStep:
+    """A file that only the user can read, for a proxy's URL may hold a password; goes with the sandbox."""
+
+    names: Names
+    spec: Settled
+    purge: bool = False
+    name: str = "spec"
+    needs: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        return f"Spec of {self.spec.name}"
+
+    def check(self) -> Status:
+        try:
+            known = load(self.names)
+        except SandboxError as error:
+            return Status(State.DRIFTED, error.brief)
+        if known is None:
+            return Status(State.ABSENT)
+        changed = [key for key in Settled.model_fields if getattr(known, key) != getattr(self.spec, key)]
+        return Status(State.DRIFTED, f"other {', '.join(changed)}") if changed else Status(State.READY)
+
+    def apply(self, work: Work) -> None:
+        files.make_private_dir(self.names.folder)
+        files.write_atomic(self.names.spec, self.spec.model_dump_json(indent=2).encode() + b"\n", mode=0o600)
+
+    def undo(self) -> bool:
+        self.names.spec.unlink(missing_ok=True)
+        _forget_origin(self.names)
+        if not (self.purge and self.names.data.exists()):
+            return False  # nothing that people would miss
+        try:
+            shutil.rmtree(self.names.data)
+            with contextlib.suppress(OSError):  # others may have some too
+                self.names.data.parent.rmdir()
+        except OSError as error:  # what nodes wrote there is root's
+            raise SandboxError(
+                f"the data of '{self.names.name}' cannot be removed",
+                details=str(error),
+                fix=f"sudo rm -r {shlex.quote(str(self.names.data))}",
+                id="file",
+            ) from error
+        return True
+
+
+def load(names: Names) -> Settled | None:
+    """The spec that is kept of a sandbox, or None when there is none. Raises SandboxError for what is not a spec."""
+    try:
+        return Settled.model_validate_json(names.spec.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValidationError) as error:
+        raise SandboxError(
+            f"the spec that was kept in {names.spec} cannot be read",
+            details=str(error),
+            fix="sandbox up -f FILE, with the sandbox's own file, keeps it anew",
+            id="remembered-spec",
+        ) from error
+
+
+def origin(names: Names) -> Origin | None:
+    """Where that spec came from; None where nothing is known of it, as before releases kept it."""
+    try:
+        return Origin.model_validate_json(names.origin.read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+@contextlib.contextmanager
+def coming_from(names: Names, where: Origin | None) -> Iterator[None]:
+    """Keep, for the block that brings the sandbox up, where its spec comes from; if nothing came of it, not longer."""
+    if where is not None and where != origin(names):
+        files.make_private_dir(names.folder)
+        files.write_atomic(names.origin, where.model_dump_json(indent=2).encode() + b"\n", mode=0o600)
+    try:
+        yield
+    finally:
+        if not names.spec.exists():
+            _forget_origin(names)
+
+
+def _forget_origin(names: Names) -> None:
+    names.origin.unlink(missing_ok=True)
+    files.sweep_below(names.folder)
+    with contextlib.suppress(OSError):  # there may be more in it
+        names.folder.rmdir()

@@ -1,0 +1,203 @@
+"""Brings a kept sandbox back, in place of the one there is: prepared beside it, then put in its place in one go."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import shutil
+import tarfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sandbox.engine import Container, Engine, container_copy, labelled
+from sandbox.engine.container_copy import Description
+from sandbox.errors import SandboxError
+from sandbox.names import Names
+from sandbox.snapshot import volume_archive
+from sandbox.snapshot.snapshot_manifest import Manifest, Node
+from sandbox.snapshot.snapshot_save import CERTIFICATES, REGISTRY, SPEC, packing
+from sandbox.snapshot.snapshot_store import MANIFEST, Store
+from sandbox.snapshot.volume_archive import Packed
+from sandbox.system import files, host_ports
+
+NEW = ".restoring"  # what names end with until the new takes the place of the old
+READY = "ready"
+_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")  # of a path in the keystore; no "..", nothing hidden
+
+
+@dataclass(frozen=True)
+class Restoring:
+    """One sandbox and its snapshots; `mark` is the label that only its nodes have."""
+
+    engine: Engine
+    names: Names
+    store: Store
+    mark: str
+
+    def restore(self, manifest: Manifest, say: Callable[[str], None]) -> None:
+        """Bring everything back, the nodes not started yet. Raises SandboxError, and then the old one is as it was.
+
+        Killed at any moment, `settle` brings it to its end or back to its beginning.
+        """
+        labelled.require(self.engine, self.names)
+        self.settle()
+        kept = self.store.place(self.names.name, manifest.snapshot)
+        say("verifying the snapshot")
+        manifest.verify(kept)
+        if self.engine.image_id(manifest.image) is None:
+            raise SandboxError(
+                f"the node image of the snapshot '{manifest.snapshot}' is not here",
+                details=f"{manifest.image} (Kubernetes {manifest.kubernetes}, sandbox {manifest.release})",
+                fix="load the bundle it was made with: sandbox bundle load FILE",
+                id="no-images",
+            )
+        noted = self._noted
+        files.make_private_dir(noted)
+        files.write_atomic(noted / MANIFEST, manifest.model_dump_json().encode(), mode=0o600)
+        try:
+            self._prepare(manifest, kept, say)
+            files.write_atomic(noted / READY, b"", mode=0o600)
+        except BaseException:
+            self.settle()
+            raise
+        say("putting it in place")
+        self._switch(manifest)
+
+    def settle(self) -> None:
+        """Clear up after a command that was killed.
+
+        A restore goes forward when all was prepared, else back to what was there before.
+        """
+        labelled.remove(self.engine, self.names.copier, self.names.home)
+        self.store.clean(self.names.name)
+        noted = self._noted
+        if not noted.exists():
+            return
+        labelled.require(self.engine, self.names)
+        try:
+            manifest = Manifest.model_validate_json((noted / MANIFEST).read_bytes())
+        except (OSError, ValueError):  # it was killed before it made anything
+            shutil.rmtree(noted)
+            return
+        if (noted / READY).exists():
+            self._switch(manifest)
+            return
+        for container in self._new():
+            self.engine.remove_container(container.name)
+        if self.engine.volume_labels(self.names.volume) is not None:
+            with contextlib.suppress(SandboxError):  # what is left takes space and is overwritten by the next restore
+                volume_archive.drop(self.engine, self.names, manifest.image, self.names.volume, NEW)
+        shutil.rmtree(noted)
+
+    def _prepare(self, manifest: Manifest, kept: Path, say: Callable[[str], None]) -> None:
+        self._certificates(kept / CERTIFICATES)
+        shutil.copy(kept / SPEC, self._noted / SPEC)
+        files.make_private_dir(self.names.folder)
+        for mounted in (self.names.resolv_conf, self.names.proxy_conf):
+            mounted.touch(0o600)  # the engine would make folders of what is not there
+        made = []
+        for node in manifest.nodes:
+            say(f"making {node.name}")
+            wanted = self._description(node, manifest)
+            self.engine.make(node.name + NEW, wanted.config, wanted.host)
+            container_copy.write(self.engine, node.name + NEW, kept / node.files)
+            self._claim(node.name + NEW)
+            made.append(node.model_copy(update={"volumes": self._volumes(node)}))
+        packed = [
+            Packed(new.volume, old.file, old.base)
+            for old, new in zip(packing(manifest.nodes), packing(made), strict=True)
+        ]
+        if manifest.registry:
+            self.engine.create_volume(self.names.volume, self.names.labels)
+            packed.append(Packed(self.names.volume, REGISTRY))
+        say("writing the volumes")
+        volume_archive.unpack(self.engine, self.names, manifest.image, packed, kept, below=NEW)
+
+    def _switch(self, manifest: Manifest) -> None:
+        """Everything here can be repeated, for it may be killed."""
+        new = {one.name for one in self._new()}
+        for container in self.engine.containers(self.mark):
+            if container.name not in new and container.name + NEW in new:
+                self.engine.remove_container(container.name)
+        for name in sorted(new):
+            container_copy.rename(self.engine, name, name.removesuffix(NEW))
+        if manifest.registry:
+            labelled.make_room(self.engine, self.names.registry, self.names.home)
+            volume_archive.swap(self.engine, self.names, manifest.image, self.names.volume, NEW)
+        if (self._noted / "certificates").exists():
+            if self.names.keys.exists():
+                shutil.rmtree(self.names.keys)
+            files.make_private_dir(self.names.keys.parent)
+            (self._noted / "certificates").rename(self.names.keys)
+        files.make_private_dir(self.names.folder)
+        files.write_atomic(self.names.spec, (self._noted / SPEC).read_bytes(), mode=0o600)
+        self.names.kubeconfig.unlink(missing_ok=True)  # written anew: the port may be another
+        shutil.rmtree(self._noted)
+
+    def _certificates(self, tar: Path) -> None:
+        folder = self._noted / "certificates"
+        files.make_private_dir(folder)
+        _unpack(tar, folder)
+        for path in (folder, *folder.rglob("*")):
+            path.chmod(0o700 if path.is_dir() else 0o644 if path.suffix == ".crt" else 0o600)
+
+    def _description(self, node: Node, manifest: Manifest) -> Description:
+        """How the node is made here: with the files of this user's folder, on a port that is free."""
+        here = f"{self.names.folder}/"
+        binds = [one.replace(f"{manifest.folder}/", here, 1) for one in node.host.get("Binds") or ()]
+        more = {"Binds": binds, "PortBindings": self._ports(node), "NetworkMode": self.names.network}
+        return Description(node.name, node.config, {**node.host, **more})
+
+    def _claim(self, node: str) -> None:
+        """Let a node's record name this owner: the snapshot may be another's."""
+        record = self.engine.read_file(node, labelled.COMPLETE)
+        if record:
+            content = {**json.loads(record), "owner": self.names.home.owner}
+            self.engine.write_file(node, labelled.COMPLETE, json.dumps(content).encode())
+
+    def _ports(self, node: Node) -> dict[str, list[dict[str, str]]]:
+        old = self.engine.container(node.name)
+        held = {bind.port for binds in old.published.values() for bind in binds} if old else set()
+        wanted: dict[str, list[dict[str, str]]] = {}
+        for inner, binds in (node.host.get("PortBindings") or {}).items():
+            wanted[inner] = []
+            for bind in binds:
+                address, port = bind["HostIp"] or "0.0.0.0", int(bind["HostPort"] or 0)  # noqa: S104
+                if port and port not in held and not host_ports.is_free(address, port):
+                    port = host_ports.next_free(address, port)
+                wanted[inner].append({"HostIp": bind["HostIp"], "HostPort": str(port or "")})
+        return wanted
+
+    def _volumes(self, node: Node) -> dict[str, str]:
+        held = container_copy.volumes(self.engine, node.name + NEW)
+        return {place: held[place] for place in node.volumes}
+
+    def _new(self) -> list[Container]:
+        return [one for one in self.engine.containers(self.mark) if one.name.endswith(NEW)]
+
+    @property
+    def _noted(self) -> Path:
+        return self.store.restoring(self.names.name)
+
+
+def _unpack(tar: Path, folder: Path) -> None:
+    """Write the regular files of `tar` below `folder`. Raises SandboxError for anything else in it.
+
+    By hand, since tarfile has its filters (PEP 706) only from Python 3.11.4 on, and Debian 12 has 3.11.2.
+    """
+    with tarfile.open(tar) as content:
+        for member in content:
+            parts = member.name.split("/")
+            data = content.extractfile(member) if member.isreg() else None
+            if data is None or not all(map(_PART.fullmatch, parts)):
+                raise SandboxError(
+                    "the snapshot's certificates cannot be unpacked",
+                    details=f"{member.name!r} is not a plain file below them",
+                    fix="restore another snapshot: sandbox snapshot list",
+                    id="snapshot-damaged",
+                )
+            place = folder.joinpath(*parts)
+            files.make_private_dir(place.parent)
+            files.write_atomic(place, data.read(), mode=0o600)

@@ -1,0 +1,132 @@
+"""Keeps a sandbox: its nodes, its registry, its certificates and its spec, all as they were at one moment."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import tarfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sandbox import __version__
+from sandbox.components.cluster.kind.provider import VERSION
+from sandbox.engine import Container, Engine, EngineError, container_copy, labelled
+from sandbox.errors import UsageError
+from sandbox.names import Names
+from sandbox.snapshot import volume_archive
+from sandbox.snapshot.snapshot_manifest import Manifest, Node, part
+from sandbox.snapshot.snapshot_store import MANIFEST, Store
+from sandbox.snapshot.volume_archive import Packed
+from sandbox.system import files
+
+CERTIFICATES = "certificates.tar"
+SPEC = "spec.json"
+REGISTRY = "registry"
+
+
+@dataclass(frozen=True)
+class Saving:
+    """One sandbox to be kept, whose nodes are the containers `nodes`, in the snapshots of `store`."""
+
+    engine: Engine
+    names: Names
+    store: Store
+    nodes: Sequence[Container]
+
+    def save(self, snapshot: str, say: Callable[[str], None]) -> Manifest:
+        """Keep it under the name `snapshot`; what runs is held still meanwhile. Raises SandboxError."""
+        labelled.require(self.engine, self.names)
+        if not self.nodes:
+            raise UsageError(
+                f"there is no cluster of sandbox '{self.names.name}' that kind made, and only those can be kept",
+                fix="`sandbox list` shows those there are; `sandbox up` makes one",
+                id="no-sandbox",
+            )
+        if not self.names.spec.exists():
+            raise UsageError(
+                f"the spec of sandbox '{self.names.name}' is not known", fix="sandbox up, which remembers it"
+            )
+        with self.store.begun(self.names.name, snapshot) as folder:
+            registry = self.engine.volume_labels(self.names.volume) is not None
+            described = [self._describe(one) for one in self.nodes]
+            packed = packing(described)
+            if registry:
+                packed.append(Packed(self.names.volume, REGISTRY))
+            with self._still(registry):
+                say("reading the nodes' files")
+                for node in described:
+                    _write(folder / node.files, container_copy.changes(self.engine, node.name))
+                say("reading the volumes")
+                volume_archive.pack(self.engine, self.names, described[0].image, packed, folder)
+                _write(folder / CERTIFICATES, _tar(self.names.keys))
+                _write(folder / SPEC, self.names.spec.read_bytes())
+            say("computing digests")
+            manifest = Manifest(
+                snapshot=snapshot,
+                sandbox=self.names.name,
+                made=datetime.now(UTC),
+                release=__version__,
+                kubernetes=(self.engine.read_file(self.names.node, VERSION) or b"").decode().strip(),
+                image=described[0].image,
+                folder=str(self.names.folder),
+                nodes=tuple(described),
+                registry=REGISTRY if registry else None,
+                parts=tuple(part(path) for path in sorted(folder.iterdir())),
+            )
+            _write(folder / MANIFEST, manifest.model_dump_json(indent=2).encode())
+        return manifest
+
+    def _describe(self, container: Container) -> Node:
+        made = container_copy.describe(self.engine, container.name)
+        held = container_copy.volumes(self.engine, container.name)
+        return Node(
+            name=container.name,
+            image=container.image,
+            config={**made.config, "Image": container.image},
+            host=dict(made.host),
+            files=f"{container.name}.tar",
+            volumes=dict(held),
+        )
+
+    @contextmanager
+    def _still(self, registry: bool) -> Iterator[None]:
+        """Hold still everything that writes, all at once, so that it is kept as a loss of power would leave it."""
+        running = [one.name for one in self.nodes if one.running]
+        found = self.engine.container(self.names.registry) if registry else None
+        if found and found.running:
+            running.append(found.name)
+        held: list[str] = []
+        try:
+            for name in running:
+                held.append(name)
+                self.engine.pause(name)
+            yield
+        finally:
+            for name in held:
+                with contextlib.suppress(EngineError):
+                    self.engine.start(name)
+
+
+def packing(nodes: Sequence[Node]) -> list[Packed]:
+    """How the volumes of nodes are kept: what differs from their image."""
+    return [
+        Packed(volume, f"{node.name}{place.replace('/', '-')}", base=place)
+        for node in nodes
+        for place, volume in node.volumes.items()
+    ]
+
+
+def _tar(folder: Path) -> bytes:
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as tar:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and not path.name.startswith("."):
+                tar.add(path, str(path.relative_to(folder)))
+    return content.getvalue()
+
+
+def _write(path: Path, data: bytes) -> None:
+    files.write_atomic(path, data, mode=0o600)

@@ -1,0 +1,128 @@
+"""The content of volumes as tar files and back, by shell scripts that run where the volumes are.
+
+They run in a container of the sandbox `names`, which is left when the command is killed.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sandbox.engine import Engine, container_copy
+from sandbox.errors import SandboxError
+from sandbox.names import Names
+
+NO_SPACE = 28  # ENOSPC
+SPARE = 64 << 20  # bytes that are left free
+
+# Times to the nanosecond, attributes of overlay file systems, devices: all that containerd's layers consist of.
+_TAR = "tar --format=posix --pax-option=delete=atime,delete=ctime --numeric-owner --xattrs --xattrs-include='*'"
+_EXTRACT = "--extract --preserve-permissions --same-owner --delay-directory-restore"
+_HEAD = f"""set -eu
+export LC_ALL=C
+room() {{
+  free=$(df --output=avail --block-size=1 "$2" | tail -n 1)
+  [ "$free" -gt $(($1 + {SPARE})) ] || {{ echo "$1 bytes are needed and $free are free"; exit {NO_SPACE}; }}
+}}
+entries() {{
+  cd "$1"
+  about='%T@ %m %U:%G\\t%P\\0'
+  find . -mindepth 1 -xdev \\( -type d -printf "%y - $about" -o -printf "%y %s $about" \\) | sort -z
+}}
+"""
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A volume to be kept as `file`.tar: all of it, or what differs from the image's own folder `base`.
+
+    What the image has and the volume has not is then listed in `file`.removed.
+    """
+
+    volume: str
+    file: str
+    base: str | None = None
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The names of the files that it is kept in."""
+        return (f"{self.file}.tar", f"{self.file}.removed") if self.base else (f"{self.file}.tar",)
+
+
+def pack(engine: Engine, names: Names, image: str, wanted: Sequence[Packed], folder: Path) -> None:
+    """Write the files of all volumes into `folder`, for this user alone. Raises SandboxError."""
+    places = {f"/volumes/{at}": one.volume for at, one in enumerate(wanted)}
+    scripts = [_packing(one, place) for one, place in zip(wanted, places, strict=True)]
+    own = f"chown {os.getuid()}:{os.getgid()} /out/*; chmod 600 /out/*\n"
+    _run(engine, names, image, _HEAD + "".join(scripts) + own, {**places, "/out": str(folder)}, what="kept")
+
+
+def unpack(
+    engine: Engine, names: Names, image: str, wanted: Sequence[Packed], folder: Path, *, below: str = ""
+) -> None:
+    """Bring the volumes to what the files in `folder` say; those without a base get it in the folder `below`."""
+    places = {f"/volumes/{at}": one.volume for at, one in enumerate(wanted)}
+    scripts = []
+    for one, place in zip(wanted, places, strict=True):
+        target = place if one.base else f"{place}/{below}".rstrip("/")
+        tar = shlex.quote(f"/in/{one.file}.tar")
+        scripts.append(f'mkdir -p {target}\nroom "$(stat -c %s {tar})" {target}\n')
+        if one.base:
+            scripts.append(f"cd {target}\nxargs -0 -r rm -rf < {shlex.quote(f'/in/{one.file}.removed')}\n")
+        scripts.append(f"{_TAR} {_EXTRACT} --directory={target} --file={tar}\n")
+    _run(engine, names, image, _HEAD + "".join(scripts), {**places, "/in": str(folder)}, what="brought back")
+
+
+def swap(engine: Engine, names: Names, image: str, volume: str, below: str) -> None:
+    """Let what is in the folder `below` of a volume take the place of everything else there; safe to repeat."""
+    new, done = shlex.quote(below), shlex.quote(f"{below}.done")
+    script = f"""set -eu
+cd /volume
+if [ -d {new} ]; then
+  find . -mindepth 1 -maxdepth 1 ! -name {new} -exec rm -rf {{}} +
+  mv {new} {done}
+fi
+if [ -d {done} ]; then
+  find {done} -mindepth 1 -maxdepth 1 -exec mv -t . {{}} +
+  rmdir {done}
+fi
+"""
+    _run(engine, names, image, script, {"/volume": volume}, what="brought back")
+
+
+def drop(engine: Engine, names: Names, image: str, volume: str, below: str) -> None:
+    """Remove the folder `below` of a volume."""
+    _run(engine, names, image, f"rm -rf /volume/{shlex.quote(below)}", {"/volume": volume}, what="brought back")
+
+
+def _packing(one: Packed, place: str) -> str:
+    tar = shlex.quote(f"/out/{one.file}.tar")
+    if one.base is None:
+        return f'room "$(du -sb {place} | cut -f1)" /out\n{_TAR} --create --directory={place} --file={tar} .\n'
+    removed = shlex.quote(f"/out/{one.file}.removed")
+    return f"""(entries {shlex.quote(one.base)}) > /tmp/image
+(entries {place}) > /tmp/now
+comm -z -13 /tmp/image /tmp/now > /tmp/changed
+cut -z -f2- /tmp/image | sort -z > /tmp/before
+cut -z -f2- /tmp/now | sort -z | comm -z -23 /tmp/before - > {removed}
+room "$(tr '\\0' '\\n' < /tmp/changed | awk '$1 == "f" {{ sum += $2 }} END {{ printf "%d", sum }}')" /out
+cut -z -f2- /tmp/changed | {_TAR} --create --directory={place} --file={tar} --null --no-recursion --files-from=-
+"""
+
+
+def _run(engine: Engine, names: Names, image: str, script: str, places: Mapping[str, str], *, what: str) -> None:
+    status, output = container_copy.run_script(
+        engine, image, script, name=names.copier, volumes=places, labels=names.labels
+    )
+    if status == NO_SPACE:
+        raise SandboxError(
+            f"there is no space for what is {what}",
+            details=output.strip(),
+            fix="make room, then run it again",
+            id="disk-full",
+        )
+    if status != 0:
+        raise SandboxError(f"the volumes could not be {what}", details=output.strip()[-2000:])

@@ -1,1 +1,0 @@
-"""One file per thing `down` can take away; read the folder, know the product."""

@@ -1,1 +1,0 @@
-"""The archive that goes with a report: everything a helper would ask for, and no secret."""

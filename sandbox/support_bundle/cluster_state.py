@@ -1,0 +1,88 @@
+"""What the cluster can tell: the nodes' journals and settings, objects and events, and what pods wrote."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from sandbox.kube.api import Cluster, ClusterError
+from sandbox.provider import Nodes
+
+LINES = 5000
+POD_LINES = 1000
+IN_NODE = {
+    "kubelet.log": ("journalctl", "--no-pager", "--unit=kubelet", f"--lines={LINES}"),
+    "containerd.log": ("journalctl", "--no-pager", "--unit=containerd", f"--lines={LINES}"),
+    "sandbox.log": ("journalctl", "--no-pager", "--unit=sandbox-*", f"--lines={LINES}"),
+    "containers.txt": ("crictl", "ps", "--all"),
+    "images.txt": ("crictl", "images", "--digests"),
+    "disk.txt": ("df", "-h"),
+    "addresses.txt": ("ip", "address"),
+    "routes.txt": ("ip", "route"),
+    "resolv.conf": ("cat", "/etc/resolv.conf"),
+    "registries.txt": ("grep", "--recursive", "", "/etc/containerd/certs.d"),
+}
+OF_THE_CLUSTER = (("v1", "Node"),)
+IN_NAMESPACES = (
+    ("v1", "Pod"),
+    ("v1", "Service"),
+    ("v1", "Event"),
+    ("v1", "PersistentVolumeClaim"),
+    ("apps/v1", "Deployment"),
+    ("apps/v1", "DaemonSet"),
+    ("batch/v1", "Job"),
+    ("discovery.k8s.io/v1", "EndpointSlice"),
+    ("networking.k8s.io/v1", "Ingress"),
+)
+
+
+def nodes(nodes: Nodes) -> Iterator[tuple[str, str]]:
+    """The journals and the state of every node that runs."""
+    for node in nodes.running():
+        for name, argv in IN_NODE.items():
+            yield f"nodes/{node}/{name}", nodes.execute(node, argv)[1]
+
+
+def objects(cluster: Cluster, namespace: str | None) -> Iterator[tuple[str, str]]:
+    """Objects by kind, without the values of environment variables and without notes that repeat the object.
+
+    With a `namespace` nothing outside of it is asked for: it is somebody else's.
+    """
+    for api_version, kind in IN_NAMESPACES if namespace else (*OF_THE_CLUSTER, *IN_NAMESPACES):
+        try:
+            found = cluster.list(api_version, kind, namespace)
+        except ClusterError as error:
+            yield f"objects/{kind}.txt", f"{error}\n"
+        else:
+            yield f"objects/{kind}.json", json.dumps([_bare(one) for one in found], indent=1)
+
+
+def pods(cluster: Cluster, namespace: str | None) -> Iterator[tuple[str, str]]:
+    """What each container of each pod, or of those in `namespace`, wrote last, and before it was started again."""
+    for pod in cluster.list("v1", "Pod", namespace):
+        place, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
+        for status in _containers(pod):
+            for previous in (False, True) if status.get("restartCount") else (False,):
+                log = cluster.log(name, place, lines=POD_LINES, container=status["name"], previous=previous)
+                yield f"pods/{place}/{name}/{status['name']}{'-before' if previous else ''}.log", log
+
+
+def _containers(pod: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    status = pod.get("status") or {}
+    return [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
+
+
+def _bare(value: Any) -> Any:
+    match value:
+        case {"managedFields": _}:
+            annotations = {k: v for k, v in value.get("annotations", {}).items() if "last-applied" not in k}
+            return {k: _bare(v) for k, v in {**value, "annotations": annotations}.items() if k != "managedFields"}
+        case {"env": list(variables)}:
+            names = [{k: v for k, v in one.items() if k != "value"} for one in variables]
+            return {k: _bare(v) for k, v in value.items() if k != "env"} | {"env": names}
+        case dict():
+            return {k: _bare(v) for k, v in value.items()}
+        case list():
+            return [_bare(one) for one in value]
+    return value

@@ -1,0 +1,1 @@
+"""This machine: processes, files, locks, ports, names."""

@@ -1,0 +1,131 @@
+"""Programs of ours that outlive the command which started them, known again by what no later process can have.
+
+A process id alone may belong to somebody else by now; together with the moment at which its process started it cannot.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from sandbox.errors import SandboxError
+from sandbox.system import files, process
+from sandbox.system.wait import WaitTimeout, wait_until
+
+PS_TIMEOUT = 10.0
+GRACE = 8.0
+KILL = 5.0
+
+
+@dataclass(frozen=True)
+class Detached:
+    """A process: its id, and when it started as the system tells it (clock ticks since boot on Linux)."""
+
+    pid: int
+    started: str
+
+    @property
+    def running(self) -> bool:
+        """Whether this very process still runs."""
+        return _started(self.pid) == self.started
+
+
+def this() -> Detached:
+    """The process that runs this."""
+    return Detached(os.getpid(), _started(os.getpid()) or "")
+
+
+def start(argv: process.Argv, *, log_to: Path, record: Path) -> Detached:
+    """Start a program that outlives us, its output added to `log_to`, and keep in `record` which one it is."""
+    pid = process.detach(argv, log_to=log_to)
+    child = Detached(pid, _started(pid) or "")
+    try:
+        files.write_atomic(record, json.dumps(asdict(child)).encode(), mode=0o600)
+    except BaseException:
+        _end(child)
+        raise
+    return child
+
+
+def find(record: Path) -> Detached | None:
+    """The process that `record` tells of, if it still runs."""
+    try:
+        content = json.loads(record.read_text(encoding="utf-8"))
+        found = Detached(int(content["pid"]), str(content["started"]))
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    return found if found.running else None
+
+
+def end(record: Path) -> bool:
+    """End the process that `record` tells of, first by asking it, and forget it; returns whether it ran.
+
+    Raises SandboxError when it cannot be ended.
+    """
+    child = find(record)
+    if child is not None:
+        _end(child)
+    record.unlink(missing_ok=True)
+    return child is not None
+
+
+def _end(child: Detached) -> None:
+    for number, patience in ((signal.SIGTERM, GRACE), (signal.SIGKILL, KILL)):
+        if not _send(child, number):
+            return
+        with contextlib.suppress(WaitTimeout):
+            wait_until(
+                lambda: "runs" if child.running else None, what="", timeout=patience, pause=0.02, sleep=time.sleep
+            )
+            return
+    raise SandboxError(f"process {child.pid} does not end", fix=f"kill -9 {child.pid}")
+
+
+def _send(child: Detached, number: signal.Signals) -> bool:
+    """Signal the process unless it has gone; one that has the same id since then is never hit where pidfds exist."""
+    try:
+        handle = os.pidfd_open(child.pid) if hasattr(os, "pidfd_open") else None
+    except ProcessLookupError:
+        return False
+    try:
+        if not child.running:
+            return False
+        if handle is None:
+            os.kill(child.pid, number)
+        else:
+            signal.pidfd_send_signal(handle, number)
+    except ProcessLookupError:
+        return False
+    finally:
+        if handle is not None:
+            os.close(handle)
+    return True
+
+
+def _started(pid: int) -> str | None:
+    """When the process with this id started; None when there is none, or only what is left of one (a zombie)."""
+    with contextlib.suppress(ChildProcessError, OSError):
+        os.waitpid(pid, os.WNOHANG)  # ours, perhaps: then nothing is to be left of it
+    if not Path("/proc/self/stat").exists():
+        return _ask_ps(pid)
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+    except OSError:
+        return None
+    # proc_pid_stat(5): the name, in parentheses, may hold anything; after it come the state and, 20th, the start.
+    fields = stat.rpartition(")")[2].split()
+    return None if fields[0] in "ZX" else fields[19]
+
+
+def _ask_ps(pid: int) -> str | None:
+    try:
+        said = process.run(["ps", "-o", "state=,lstart=", "-p", str(pid)], timeout=PS_TIMEOUT).strip()
+    except SandboxError:
+        return None
+    state, _, started = said.partition(" ")
+    return None if not started or state.startswith("Z") else started.strip()

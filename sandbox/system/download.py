@@ -1,0 +1,50 @@
+"""A file from the internet that can only be the one we know, kept so that a machine without network can have it too."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from sandbox.errors import SandboxError
+from sandbox.system import files
+
+LARGEST = 64 << 20
+TIMEOUT = 60.0
+
+
+def download(url: str, path: Path, *, sha256: str) -> bytes:
+    """The content of `url`, whose digest is `sha256`, from the file `path` or else downloaded to it.
+
+    The environment's proxies are used. Raises SandboxError when it cannot be had or is another file.
+    """
+    if path.exists():
+        data = path.read_bytes()
+        if hashlib.sha256(data).hexdigest() != sha256:
+            raise _other(f"{path} is not the file from {url}", data, sha256, f"rm {path}")
+        return data
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT) as response:  # noqa: S310  # a constant of ours
+            data = bytes(response.read(LARGEST))  # of more, the digest is another
+    except (OSError, http.client.HTTPException) as error:
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()  # it holds the connection
+        raise SandboxError(
+            f"{path.name} cannot be downloaded",
+            details=f"{url}: {error}",
+            fix=f"download it on a machine that can, and put it at {path}",
+            id="download",
+        ) from error
+    if hashlib.sha256(data).hexdigest() != sha256:
+        fix = f"see what answers there instead of the internet; the right file may be put at {path}"
+        raise _other(f"what {url} sent is not the file that it should be", data, sha256, fix)
+    files.make_private_dir(path.parent)
+    files.write_atomic(path, data, mode=0o600)
+    return data
+
+
+def _other(brief: str, data: bytes, sha256: str, fix: str) -> SandboxError:
+    found = hashlib.sha256(data).hexdigest()
+    return SandboxError(brief, details=f"{len(data)} bytes, sha256 {found} instead of {sha256}", fix=fix, id="download")

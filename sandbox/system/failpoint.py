@@ -1,0 +1,136 @@
+"""Lets a test break a command at a step it names, so that what a crash leaves behind is proved and not supposed.
+
+A failpoint reads `STEP:MOMENT:ACTION`, such as `cluster:during:kill`. It is fired by the walk, once in a process, so
+that every step has it without knowing of it.
+"""
+
+from __future__ import annotations
+
+import errno
+import inspect
+import os
+import re
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+from sandbox.errors import SandboxError, UsageError
+
+# Whoever changes the world goes through one of these; `during` counts what has come back through them.
+_ENGINE = (f"engine.{part}" for part in ("containers", "engine_images", "networks", "volumes"))
+DOORS = frozenset(f"sandbox.{name}" for name in (*_ENGINE, "system.process", "system.files", "kube.api", "oci.client"))
+HANG = 3600.0
+
+_FORM = re.compile(r"(?P<step>[^:]+):(?P<moment>before|during(?:=(?P<call>[1-9]\d*))?|after):(?P<action>[a-z]+)")
+
+
+def _raise() -> None:
+    raise SandboxError("a failpoint was reached", id="failpoint")
+
+
+def _fill_disk() -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "failpoint")
+
+
+def _hang() -> None:
+    """As an engine that never answers: nothing that is asked of this thread ends it."""
+    threading.Event().wait(HANG)
+
+
+def _send(number: signal.Signals) -> Callable[[], None]:
+    return lambda: os.kill(os.getpid(), number)
+
+
+ACTIONS: Mapping[str, Callable[[], None]] = {
+    "raise": _raise,
+    "enospc": _fill_disk,
+    "hang": _hang,
+    "kill": _send(signal.SIGKILL),
+    "term": _send(signal.SIGTERM),
+    "hup": _send(signal.SIGHUP),
+    "interrupt": _send(signal.SIGINT),
+}
+
+
+@dataclass(frozen=True)
+class Failpoint:
+    """What is done at which moment of which step; `during` is once `call` calls through a door have come back."""
+
+    step: str
+    moment: str
+    action: str
+    call: int = 1
+
+    @classmethod
+    def parse(cls, text: str) -> Failpoint:
+        """Read `STEP:before|during[=CALL]|after:ACTION`. Raises UsageError."""
+        match = _FORM.fullmatch(text)
+        if match is None or match["action"] not in ACTIONS:
+            raise UsageError(
+                f"'{text}' is no failpoint", fix=f"STEP:before|during|during=CALL|after:{'|'.join(ACTIONS)}"
+            )
+        return cls(match["step"], match["moment"].partition("=")[0], match["action"], int(match["call"] or 1))
+
+
+_armed: Failpoint | None = None
+_doors = DOORS
+
+
+def arm(failpoint: Failpoint | None, *, doors: frozenset[str] = DOORS) -> None:
+    """Let the failpoint be fired when its step comes; None takes it back. `doors` are modules, by their names."""
+    global _armed, _doors
+    _armed, _doors = failpoint, doors
+
+
+@contextmanager
+def around(step: str) -> Iterator[None]:
+    """Fire the failpoint of this step, if there is one, before, during or after the block that makes or unmakes it."""
+    point = _armed
+    if point is None or point.step != step:
+        yield
+        return
+    if point.moment == "before":
+        _fire()
+    if point.moment == "during":
+        with _counted(point.call):
+            yield
+    else:
+        yield
+    _fire()  # `after`, and a step that did not come to the call meant for `during`
+
+
+def _fire() -> None:
+    global _armed
+    if _armed is not None:
+        action = ACTIONS[_armed.action]
+        _armed = None
+        action()
+
+
+@contextmanager
+def _counted(call: int) -> Iterator[None]:
+    """Fire in the middle of the block, where this thread's `call`-th call of a door returns to its caller."""
+    left = call
+
+    def watch(frame: FrameType, event: str, _: object) -> None:
+        nonlocal left
+        if event == "return" and _is_door(frame) and not (frame.f_back and _is_door(frame.f_back)):
+            left -= 1
+            if left == 0:
+                sys.setprofile(None)
+                _fire()
+
+    sys.setprofile(watch)
+    try:
+        yield
+    finally:
+        sys.setprofile(None)
+
+
+def _is_door(frame: FrameType) -> bool:
+    # A generator also returns where it yields, and what is raised there does not reach its own `finally`.
+    return frame.f_globals.get("__name__") in _doors and not frame.f_code.co_flags & inspect.CO_GENERATOR

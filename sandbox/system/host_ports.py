@@ -1,0 +1,137 @@
+"""Whether a TCP port of this machine is free, and who holds it, so that a clash is named before anything is made."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+from pathlib import Path
+
+from sandbox.errors import SandboxError
+from sandbox.system import process
+
+ALTERNATIVE = 8443  # what people type when 443 cannot be had
+LSOF_TIMEOUT = 10.0
+LONGEST_COMMAND = 80
+PROC = Path("/proc")
+
+
+@dataclass(frozen=True)
+class Holder:
+    """A process that listens on a port; `command` is how it was started, as far as this user may see it."""
+
+    pid: int
+    name: str
+    command: str = ""
+
+    def __str__(self) -> str:
+        shown = f"{self.name} (pid {self.pid})"
+        return f"{shown}: {self.command}" if self.command and self.command != self.name else shown
+
+
+def is_free(address: str, port: int) -> bool:
+    """Whether a listener could be bound there now; a port that only our privileges forbid counts as free."""
+    return _refusal(address, port) != errno.EADDRINUSE
+
+
+def is_permitted(address: str, port: int) -> bool:
+    """Whether this user's processes may listen on such a port, free or not."""
+    return _refusal(address, port) != errno.EACCES
+
+
+def is_supported(address: str) -> bool:
+    """Whether this machine has the family of an address; where IPv6 is off or not in the kernel, there is no ::1."""
+    refusal = _refusal(address, 0)
+    return refusal != errno.EAFNOSUPPORT and not (address == "::1" and refusal == errno.EADDRNOTAVAIL)
+
+
+def first_unprivileged() -> int:
+    """The lowest port that any user may listen on (Linux: the sysctl net.ipv4.ip_unprivileged_port_start)."""
+    try:
+        return int((PROC / "sys/net/ipv4/ip_unprivileged_port_start").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return 1024
+
+
+def may_bind_all(program: str) -> bool:
+    """Whether a program on the PATH was given CAP_NET_BIND_SERVICE (`setcap`), and so needs no root for any port."""
+    found = process.which(program)
+    try:
+        return found is not None and bool(os.getxattr(found, "security.capability"))
+    except (OSError, AttributeError):  # none, or a system without such attributes
+        return False
+
+
+def next_free(address: str, port: int) -> int:
+    """The first free port after `port`, among the unprivileged ones; the lower ones come after the highest."""
+    return next(filter(partial(is_free, address), after(port)))
+
+
+def after(port: int) -> chain[int]:
+    """The ports to try after `port`, in their order: unprivileged ones, the lower ones after the highest."""
+    first = max(port + 1, ALTERNATIVE + 1 if port < 1024 else port + 1)
+    return chain(range(first, 65536), range(1024, first))
+
+
+def holder(port: int) -> Holder | None:
+    """The process that listens on `port`, as far as this user may see it; elsewhere than on Linux `lsof` is asked."""
+    if not (PROC / "net" / "tcp").exists():
+        return _ask_lsof(port)
+    inodes = _listeners(port)
+    for folder in PROC.glob("[0-9]*"):
+        try:
+            if any(_link(fd) in inodes for fd in (folder / "fd").iterdir()):
+                words = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                name = (folder / "comm").read_text(encoding="utf-8").strip()
+                return Holder(int(folder.name), name, process.last_lines(words, 1).strip()[:LONGEST_COMMAND])
+        except OSError:
+            continue
+    return None
+
+
+def _refusal(address: str, port: int) -> int:
+    """The error number that binding gives, 0 for none."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((address, port))
+            probe.listen(1)
+    except OSError as error:
+        return error.errno or errno.EIO
+    return 0
+
+
+def _ask_lsof(port: int) -> Holder | None:
+    """What `lsof -F` says: a field a line, a letter for its kind before it (lsof(8), "OUTPUT FOR OTHER PROGRAMS")."""
+    try:
+        said = process.run(["lsof", "-nP", f"-iTCP:{port}", "-sTCP:LISTEN", "-Fpc"], timeout=LSOF_TIMEOUT)
+    except SandboxError:  # not installed, or nobody found
+        return None
+    fields = {line[:1]: line[1:] for line in reversed(said.splitlines())}
+    return Holder(int(fields["p"]), fields.get("c", "?")) if fields.get("p", "").isdigit() else None
+
+
+def _link(descriptor: Path) -> str:
+    try:
+        return str(descriptor.readlink())
+    except OSError:
+        return ""  # closed meanwhile
+
+
+def _listeners(port: int) -> frozenset[str]:
+    """The socket inodes, as `socket:[N]`, that listen on `port` (proc_net_tcp in the kernel's documentation)."""
+    found = set()
+    for table in ("tcp", "tcp6"):
+        try:
+            lines = (PROC / "net" / table).read_text(encoding="utf-8").splitlines()[1:]
+        except OSError:
+            continue
+        for line in lines:
+            fields = line.split()
+            if fields[3] == "0A" and int(fields[1].rsplit(":", 1)[1], 16) == port:
+                found.add(f"socket:[{fields[9]}]")
+    return frozenset(found)

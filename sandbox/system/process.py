@@ -1,0 +1,270 @@
+"""The only door to other programs: argv lists, no shell, everything logged, failures with the program's own words."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from sandbox.errors import MissingTool, SandboxError
+from sandbox.sanitize import fit
+from sandbox.system import interruption
+
+if TYPE_CHECKING:
+    import asyncio
+
+log = logging.getLogger(__name__)
+
+Argv = Sequence[str | os.PathLike[str]]
+
+_running: set[subprocess.Popen[str]] = set()
+
+
+class ToolFailed(SandboxError):
+    """A program ended with a non-zero status or took too long; `details` holds the last lines of its `output`."""
+
+    id = "tool-failed"
+
+    def __init__(
+        self, brief: str, *, details: str = "", fix: str = "", status: int | None = None, output: str = ""
+    ) -> None:
+        super().__init__(brief, details=details, fix=fix)
+        self.status = status
+        self.output = output
+
+
+def which(name: str, *, extra: Sequence[Path] = ()) -> Path | None:
+    """Where `name` is: on the PATH, else in one of the folders `extra`; None when nowhere."""
+    found = shutil.which(name) or shutil.which(name, path=os.pathsep.join(map(str, extra)))
+    return Path(found) if found else None
+
+
+def run(
+    argv: Argv,
+    *,
+    timeout: float,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    on_line: Callable[[str], None] | None = None,
+    stdin: str | None = None,
+) -> str:
+    """Run a program to its end and return its standard output and error, merged as they came.
+
+    `env` is added to our own environment; `timeout` is in seconds; `on_line` sees each line as it comes.
+    The program gets a process group of its own, so that an interrupt typed at the terminal reaches only us and the
+    program is ended by us, once. Raises MissingTool when there is no such program and ToolFailed when it fails.
+    """
+    words = [os.fspath(word) for word in argv]
+    interruption.check()
+    log.debug("run: %s", shlex.join(words))
+    try:
+        child = subprocess.Popen(
+            words,
+            cwd=cwd,
+            env={**os.environ, **env} if env else None,
+            stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+            encoding="utf-8",
+        )
+    except FileNotFoundError as error:
+        raise MissingTool(f"{words[0]} is not installed", details=shlex.join(words)) from error
+    except OSError as error:  # not permitted, or made for another machine
+        raise MissingTool(f"{words[0]} cannot be run", details=str(error)) from error
+    killer = _Deadline(child, timeout)
+    _running.add(child)
+    try:
+        interruption.check()  # whoever asks for a stop ends only the programs that he sees running
+        output = _collect(child, on_line, stdin)
+        status = child.wait()
+    except BaseException:
+        _end(child)
+        raise
+    finally:
+        _running.discard(child)
+        expired = killer.cancel()
+        if child.stdout:
+            child.stdout.close()
+    interruption.check()
+    log.debug("exit %s: %s", status, words[0])
+    if status == 0 and not expired:
+        return output
+    program = Path(words[0]).name
+    brief = f"{program} took longer than {timeout:.0f} s" if expired else f"{program} failed with status {status}"
+    raise ToolFailed(brief, details=f"$ {shlex.join(words)}\n{last_lines(output)}", status=status, output=output)
+
+
+def run_at_terminal(argv: Argv) -> str:
+    """Run a program that may ask the user at the terminal, as sudo does for a password; otherwise like `run`.
+
+    It stays in our session and group, without which it could not ask, and takes as long as the user does. Raises
+    MissingTool and ToolFailed.
+    """
+    words = [os.fspath(word) for word in argv]
+    interruption.check()
+    log.debug("run at the terminal: %s", shlex.join(words))
+    try:
+        child = subprocess.Popen(
+            words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", encoding="utf-8"
+        )
+    except FileNotFoundError as error:
+        raise MissingTool(f"{words[0]} is not installed", details=shlex.join(words)) from error
+    except OSError as error:
+        raise MissingTool(f"{words[0]} cannot be run", details=str(error)) from error
+    with child:
+        try:
+            output = child.communicate()[0]
+        except BaseException:
+            with contextlib.suppress(PermissionError):  # root's; the terminal has told it as well
+                child.terminate()
+            raise
+    if child.returncode == 0:
+        return output
+    brief = f"{Path(words[0]).name} failed with status {child.returncode}"
+    raise ToolFailed(brief, details=f"$ {shlex.join(words)}\n{last_lines(output)}", status=child.returncode)
+
+
+def end_all() -> None:
+    """End every program that `run` is waiting for in any thread, because the command was interrupted."""
+    for child in list(_running):
+        _end(child)
+
+
+def kill_all() -> None:
+    """The same at once and without waiting, since the command is left at once."""
+    for child in list(_running):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+
+
+@contextmanager
+def serving(argv: Argv, *, log_to: Path) -> Iterator[None]:
+    """Keep a program running for the length of the block, its output in the file `log_to`, and end it afterwards."""
+    words = [os.fspath(word) for word in argv]
+    log.debug("serve: %s", shlex.join(words))
+    with log_to.open("w", encoding="utf-8") as output:
+        child = subprocess.Popen(
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            text=True,
+            start_new_session=True,
+            encoding="utf-8",
+        )
+        try:
+            yield
+        finally:
+            _end(child)
+
+
+def detach(argv: Argv, *, log_to: Path) -> int:
+    """Start a program that outlives us in a session of its own, its output added to a file; returns its process id.
+
+    Raises MissingTool when it cannot be started.
+    """
+    words = [os.fspath(word) for word in argv]
+    log.debug("detach: %s", shlex.join(words))
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    actions = [
+        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_OPEN, 1, os.fspath(log_to), flags, 0o600),
+        (os.POSIX_SPAWN_DUP2, 1, 2),
+    ]
+    try:
+        return os.posix_spawn(words[0], words, os.environ, file_actions=actions, setsid=True, setsigmask=())
+    except OSError as error:
+        raise MissingTool(f"{words[0]} cannot be run", details=str(error)) from error
+
+
+@asynccontextmanager
+async def attend(argv: Argv) -> AsyncIterator[asyncio.StreamReader]:
+    """Keep a program running for the length of the block, which reads its lines, and end its whole group afterwards."""
+    import asyncio
+
+    words = [os.fspath(word) for word in argv]
+    log.debug("attend: %s", shlex.join(words))
+    try:
+        child = await asyncio.create_subprocess_exec(
+            *words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+        )
+    except OSError as error:
+        raise MissingTool(f"{words[0]} cannot be run", details=str(error)) from error
+    try:
+        yield cast("asyncio.StreamReader", child.stdout)  # it is piped
+    finally:
+        for number, patience in ((signal.SIGTERM, 3.0), (signal.SIGKILL, 5.0)):
+            with contextlib.suppress(ProcessLookupError):  # it has ended, and only the event loop has yet to hear of it
+                os.killpg(child.pid, number)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(patience):  # not wait_for, which before Python 3.12 may lose a cancellation
+                    await child.wait()
+
+
+def last_lines(text: str, count: int = 15) -> str:
+    """The last `count` lines of a program's output, without control characters that could act on a terminal."""
+    lines = [line.rstrip() for line in text.splitlines() if line.strip()]
+    return "\n".join(map(fit, lines[-count:]))
+
+
+def _collect(child: subprocess.Popen[str], on_line: Callable[[str], None] | None, stdin: str | None) -> str:
+    if on_line is None:
+        return child.communicate(stdin)[0]
+    # In a thread of its own: a program may well talk before it has read everything.
+    feeder = threading.Thread(target=_feed, args=(child, stdin), daemon=True)
+    feeder.start()
+    lines = []
+    for line in child.stdout or ():
+        lines.append(line)
+        log.debug("  %s", line.rstrip())
+        on_line(fit(line.rstrip()))
+    feeder.join()
+    return "".join(lines)
+
+
+def _feed(child: subprocess.Popen[str], text: str | None) -> None:
+    if child.stdin is None:
+        return
+    with contextlib.suppress(BrokenPipeError), child.stdin:
+        child.stdin.write(text or "")
+
+
+def _end(child: subprocess.Popen[str]) -> None:
+    """Ask the program's whole group to stop, then make it."""
+    # The second time even if the program itself has gone: its children may have stayed, and hold its output open.
+    for number, patience in ((signal.SIGTERM, 3.0), (signal.SIGKILL, 5.0)):
+        with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
+            os.killpg(child.pid, number)
+            child.wait(patience)
+
+
+class _Deadline:
+    """Ends a program that outlives its time; a thread of its own because reading its output blocks."""
+
+    def __init__(self, child: subprocess.Popen[str], seconds: float) -> None:
+        self._expired = False
+        self._child = child
+        self._timer = threading.Timer(seconds, self._fire)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _fire(self) -> None:
+        self._expired = True
+        _end(self._child)
+
+    def cancel(self) -> bool:
+        """Stop waiting; True when the time had run out."""
+        self._timer.cancel()
+        return self._expired

@@ -1,0 +1,120 @@
+"""The nameservers this machine really uses, and for which domains, as far as pods could reach them too."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sandbox.system import process
+from sandbox.system.process import ToolFailed
+
+RESOLV_CONF = Path("/etc/resolv.conf")
+# Where those are kept whose place in resolv.conf a stub on a loopback address has taken: systemd-resolved's, and
+# NetworkManager's when it runs a stub itself.
+BEHIND_A_STUB = (Path("/run/systemd/resolve/resolv.conf"), Path("/run/NetworkManager/no-stub-resolv.conf"))
+WELL_KNOWN = ("1.1.1.1", "8.8.8.8")
+TIMEOUT = 2.0
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """The nameservers for all names, in the order in which they are asked, and those for some domains only."""
+
+    servers: tuple[str, ...]
+    domains: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def upstream() -> Upstream:
+    """What the host resolves with, or well-known nameservers when it has none that a pod can reach.
+
+    Split DNS is told by systemd-resolved only; who else has it (dnsmasq, macOS) does not tell it in a file.
+    """
+    return direct(RESOLV_CONF) or split(resolved()) or nameservers(BEHIND_A_STUB)
+
+
+def direct(file: Path) -> Upstream | None:
+    """What a resolv.conf(5) names, unless that is only a stub."""
+    found = _read(file)
+    return Upstream(found) if found else None
+
+
+def nameservers(files: Iterable[Path]) -> Upstream:
+    """What the first of `files` that has some names, else well-known ones."""
+    return Upstream(next((found for file in files if (found := _read(file))), WELL_KNOWN))
+
+
+def resolved() -> Mapping[str, str]:
+    """What `resolvectl` says of `dns`, `domain` and `default-route`; nothing when systemd-resolved does not run."""
+    program = process.which("resolvectl")
+    if program is None:
+        return {}
+    try:
+        words = ("dns", "domain", "default-route")
+        return {word: process.run([program, "--no-pager", word], timeout=TIMEOUT) for word in words}
+    except ToolFailed:
+        return {}
+
+
+def split(said: Mapping[str, str]) -> Upstream | None:
+    """The routing of systemd-resolved.service(8), "Protocols and Routing", for answers of `resolvectl`.
+
+    A link's servers answer for its domains, `~` or not, and for all names if it is a default route; a link with the
+    domain `~.` does so alone.
+    """
+    servers, domains, defaults = (_links(said.get(word, "")) for word in ("dns", "domain", "default-route"))
+    general: list[str] = []
+    preferred: list[str] = []
+    special: dict[str, tuple[str, ...]] = {}
+    for link, named in servers.items():
+        usable = tuple(name for name in named if _reachable_from_pods(name))
+        if usable and (link == "Global" or defaults.get(link) == ["yes"]):
+            general += usable
+        for domain in domains.get(link, ()) if usable else ():
+            zone = domain.removeprefix("~").strip(".").lower()
+            if not zone:
+                preferred += usable
+            else:
+                special[zone] = (*special.get(zone, ()), *usable)
+    found = tuple(dict.fromkeys(preferred or general))[:3]
+    if not found:
+        return None
+    # What would be asked anyway needs no rule.
+    return Upstream(found, {zone: asked[:3] for zone, asked in special.items() if asked[:3] != found})
+
+
+def resolv_conf(servers: Iterable[str], search: Iterable[str] = ()) -> str:
+    """The text of a resolv.conf (resolv.conf(5))."""
+    lines = [f"nameserver {server}" for server in servers]
+    domains = " ".join(search)
+    return "\n".join([*lines, *([f"search {domains}"] if domains else []), ""])
+
+
+def _links(text: str) -> dict[str, list[str]]:
+    """`Link 3 (tun0): a b` or `Global: a b` a line: the words by what is before the colon."""
+    found: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        link, colon, words = line.strip().partition(":" if line.startswith("Global") else "):")
+        if colon:
+            found[link] = [word.partition("#")[0] for word in words.split()]
+    return found
+
+
+def _read(file: Path) -> tuple[str, ...]:
+    """Up to three nameservers of a resolv.conf that pods can reach."""
+    try:
+        words = [line.split() for line in file.read_text(encoding="utf-8").splitlines()]
+    except OSError:
+        return ()
+    named = (each[1] for each in words if len(each) > 1 and each[0] == "nameserver")
+    return tuple(name for name in named if _reachable_from_pods(name))[:3]
+
+
+def _reachable_from_pods(name: str) -> bool:
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        return False  # with a zone: meaningless in a container
+    # Pods have IPv4 only, and a loopback address would be their own.
+    return address.version == 4 and not address.is_loopback

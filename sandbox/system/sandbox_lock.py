@@ -1,0 +1,112 @@
+"""One command at a time on one sandbox: the others wait, and are told for whom.
+
+The file lock alone decides (flock(2), which the kernel lets go however its holder ends). What is written beside it only
+informs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from sandbox.errors import SandboxError
+from sandbox.system import daemon, files
+
+RECORD = "holder.json"
+
+
+class Busy(SandboxError):
+    """Another command works on the same sandbox, and did not end in time."""
+
+    id = "busy"
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who has the turn: the command as it was typed, when it got it (seconds since 1970), and its process."""
+
+    command: str
+    since: float
+    pid: int
+    started: str
+
+    @classmethod
+    def this(cls, command: str) -> Holder:
+        """This very process, from now on."""
+        return cls(command, time.time(), os.getpid(), daemon.this().started)
+
+    @classmethod
+    def read(cls, folder: Path) -> Holder | None:
+        """Who wrote that he has the turn in `folder`, if that process still runs."""
+        try:
+            content = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+            found = cls(str(content["command"]), float(content["since"]), int(content["pid"]), str(content["started"]))
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+        return found if daemon.Detached(found.pid, found.started).running else None
+
+    def __str__(self) -> str:
+        clock = time.strftime("%H:%M:%S", time.localtime(self.since))
+        return f"`{self.command}` (pid {self.pid}, since {clock}, {time.time() - self.since:.0f} s)"
+
+
+@contextmanager
+def take(folder: Path, command: str, *, seconds: float, waits: Callable[[str], None], what: str = "") -> Iterator[None]:
+    """Have the turn in `folder` for the length of the block, after waiting up to `seconds` for whoever has it.
+
+    `waits` is told once, in words for people, when there is something to wait for. `what` is what others work on
+    meanwhile, by default the sandbox that `folder` is called after. Raises Busy.
+    """
+    files.make_private_dir(folder)
+    files.require_regular(folder / ".lock")
+    lock = FileLock(folder / ".lock", mode=0o600)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        _wait(lock, folder, seconds, waits, what or f"the sandbox '{folder.name}'")
+    files.make_private_dir(folder)  # who held it before may have removed it
+    record = folder / RECORD
+    files.sweep(record)
+    try:
+        files.write_atomic(record, json.dumps(asdict(Holder.this(command))).encode(), mode=0o600)
+        yield
+    finally:
+        with suppress(OSError):
+            record.unlink(missing_ok=True)
+        lock.release()
+
+
+def forget(folder: Path) -> None:
+    """Remove the lock's own files, as the last act of its holder: one who waits for them makes them again.
+
+    A lock on a file that has no name any more counts for nothing (filelock, UnixFileLock: st_nlink).
+    """
+    for name in (RECORD, ".lock"):
+        (folder / name).unlink(missing_ok=True)
+    with suppress(OSError):  # there are more, or another command made one meanwhile
+        folder.rmdir()
+        folder.parent.rmdir()
+
+
+def _wait(lock: FileLock, folder: Path, seconds: float, waits: Callable[[str], None], what: str) -> None:
+    holder = Holder.read(folder)
+    who = str(holder or "another command")
+    if seconds:
+        waits(f"waiting for {who}; at most {seconds:.0f} s")
+        with suppress(Timeout):
+            lock.acquire(timeout=seconds)
+            return
+        holder = Holder.read(folder) or holder
+    stop = f", or end it: kill {holder.pid}" if holder else ""
+    raise Busy(
+        f"another command works on {what}",
+        details=str(holder) if holder else f"it holds the lock in {folder}",
+        fix=f"wait for it{stop}",
+    )

@@ -1,0 +1,1 @@
+"""The trust stores of the system, browsers and Java."""

@@ -1,0 +1,101 @@
+"""The databases of Network Security Services, where Firefox and, on Linux, Chrome look for roots of the user's own."""
+
+from __future__ import annotations
+
+import configparser
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from sandbox.truststore.change import Change, Command, Kind
+from sandbox.truststore.trusted_root import Root
+
+_DATABASE = "cert9.db"
+# Relative to the home folder. Chromium 146 and later make the second one when the first is absent.
+_CHROME = (
+    ".pki/nssdb",
+    ".local/share/pki/nssdb",
+    "snap/*/current/.pki/nssdb",
+    "snap/*/current/.local/share/pki/nssdb",
+    ".var/app/*/.pki/nssdb",
+    ".var/app/*/data/pki/nssdb",
+)
+# Since 2026 a new Firefox follows the XDG Base Directory Specification.
+_FIREFOX = (
+    ".mozilla/firefox",
+    ".config/mozilla/firefox",
+    "snap/firefox/common/.mozilla/firefox",
+    "snap/firefox/common/.config/mozilla/firefox",
+    ".var/app/org.mozilla.firefox/.mozilla/firefox",
+    ".var/app/org.mozilla.firefox/config/mozilla/firefox",
+    "Library/Application Support/Firefox",
+)
+# softoken keeps an object a row and an attribute a column, named by its PKCS #11 number in hexadecimal (sdb.c):
+# a0 class, a3 label, a11 value.
+_CERTIFICATES = "SELECT a3, a11 FROM nssPublic WHERE a0 = X'00000001'"
+
+
+@dataclass(frozen=True)
+class Database:
+    """One database in the folder `place`."""
+
+    place: Path
+    kind: Kind = Kind.NSS
+
+    def trusted(self) -> tuple[Root, ...]:
+        """Those in it, by whatever nickname."""
+        return tuple(root for _, root in self._certificates())
+
+    def entries(self) -> tuple[Root, ...]:
+        """Those in it by our nickname."""
+        return tuple(root for nickname, root in self._certificates() if nickname == root.label)
+
+    def add(self, root: Root, file: Path) -> Change:
+        """Add it as one that may vouch for servers, and for nothing else."""
+        return self._change(root, "-A", "-t", "C,,", "-n", root.label, "-i", str(file), adds=True)
+
+    def remove(self, root: Root, file: Path) -> Change:
+        """Delete it."""
+        return self._change(root, "-D", "-n", root.label, adds=False)
+
+    def _change(self, root: Root, action: str, *options: str, adds: bool) -> Change:
+        argv = ("certutil", "-d", f"sql:{self.place}", action, *options)
+        return Change(self.kind, self.place, adds, root, (Command(argv),))
+
+    def _certificates(self) -> Iterator[tuple[str, Root]]:
+        # Read directly, because it takes no tool that may be missing and no password of the user's.
+        uri = f"{(self.place / _DATABASE).absolute().as_uri()}?mode=ro"
+        try:
+            with closing(sqlite3.connect(uri, uri=True, timeout=2)) as database:
+                rows = database.execute(_CERTIFICATES).fetchall()
+        except sqlite3.Error:
+            return
+        for label, value in rows:
+            if isinstance(value, bytes) and (root := Root(value)).is_ours:
+                yield (label or b"").decode(errors="replace"), root
+
+
+def databases(home: Path) -> tuple[Database, ...]:
+    """Every database of the user whose home folder is given, each once, however it is linked.
+
+    A database that a browser has not made yet is not made here: the browser does so, its own way, when first started.
+    """
+    folders = [folder for pattern in _CHROME for folder in sorted(home.glob(pattern))]
+    for base in _FIREFOX:
+        folders += _profiles(home / base)
+    real = dict.fromkeys(folder.resolve() for folder in folders if (folder / _DATABASE).is_file())
+    return tuple(map(Database, real))
+
+
+def _profiles(base: Path) -> list[Path]:
+    """Firefox's profiles: the folders in `base`, and those that its profiles.ini names elsewhere."""
+    found = sorted(path.parent for depth in ("*", "*/*") for path in base.glob(f"{depth}/{_DATABASE}"))
+    parser = configparser.ConfigParser(interpolation=None, strict=False)
+    try:
+        parser.read(base / "profiles.ini", encoding="utf-8")
+    except (OSError, ValueError, configparser.Error):
+        return found
+    # A path that is not relative to the base is absolute, and joining keeps it so.
+    return found + [base / section["Path"] for section in parser.values() if "Path" in section]

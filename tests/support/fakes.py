@@ -1,0 +1,486 @@
+"""Stand-ins for what tests must not touch: a Docker Engine in memory, a reporter that remembers, a step that obeys."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tarfile
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from sandbox.engine import Container, ContainerSpec, Engine, EngineError, Network
+from sandbox.engine.engine_info import Facts, read
+from sandbox.step import State, Status, Work
+
+# The network of the sandbox "demo".
+NETWORK = "sandbox.demo"
+
+Program = Callable[["FakeContainer", Sequence[str]], tuple[int, str]]
+
+
+@dataclass
+class FakeContainer:
+    """A container: what it was asked to be and what has become of it."""
+
+    spec: ContainerSpec
+    image: str
+    read_only: bool = True
+    running: bool = True
+    address: str = ""
+    joined: dict[str, str] = field(default_factory=dict)
+    ids: dict[str, str] = field(default_factory=dict)
+    files: dict[PurePosixPath, bytes] = field(default_factory=dict)
+    modes: dict[PurePosixPath, int] = field(default_factory=dict)
+    signals: list[str] = field(default_factory=list)
+    log: str = ""
+
+    @property
+    def id(self) -> str:
+        return _digest("container", self.spec.name)
+
+
+@dataclass
+class FakeNetwork:
+    """A bridge network."""
+
+    subnet: str
+    labels: Mapping[str, str]
+    subnet6: str = ""
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+
+class FakeEngine(Engine):
+    """A Docker Engine in memory that refuses what a real one refuses; tests/contract/test_engine.py keeps it honest.
+
+    `images` maps a reference to an id, `upstream` the references that can be pulled; `busy` are ports of the machine
+    that other programs hold; `programs` are what containers can execute.
+    """
+
+    def __init__(self, *images: str) -> None:
+        super().__init__(None)
+        self.images = {reference: _digest("image", reference) for reference in images}
+        self.upstream: set[str] = set()
+        self.busy: set[int] = set()
+        self.rootless = False
+        self.programs: dict[str, Program] = {"busybox": _busybox, "cat": _cat}
+        self.boxes: dict[str, FakeContainer] = {}
+        self.networks: dict[str, FakeNetwork] = {}
+        self.volumes: dict[str, Mapping[str, str]] = {}
+        self._lock = threading.RLock()
+
+    @property
+    def version(self) -> str:
+        return "28.0.0"
+
+    def cgroup_version(self) -> int:
+        return 2
+
+    def is_rootless(self) -> bool:
+        return self.rootless
+
+    def facts(self) -> Facts:
+        return read({"ServerVersion": self.version, "NCPU": 4, "MemTotal": 8 << 30}, api="1.47", local=True)
+
+    # Images
+
+    def inspect_image(self, name: str) -> Mapping[str, Any] | None:
+        found = self.images.get(_tagged(name))
+        return None if found is None else {"Id": found}
+
+    def load(self, archive: Path) -> None:
+        try:
+            with tarfile.open(archive) as tar:
+                described = tar.extractfile("manifest.json")
+                entries = json.load(described) if described else []
+        except (tarfile.TarError, KeyError) as error:
+            raise EngineError(f"loading {archive.name} failed", details=str(error)) from error
+        for entry in entries:
+            digest = "sha256:" + PurePosixPath(entry["Config"]).name.removesuffix(".json")
+            self.images |= dict.fromkeys(entry["RepoTags"], digest)
+
+    def pull(self, reference: str) -> None:
+        if reference not in self.upstream:
+            raise EngineError(f"pulling {reference} failed", details="manifest unknown")
+        self.images[reference] = _digest("image", reference)
+
+    def tag(self, reference: str, name: str) -> None:
+        self.images[_tagged(name)] = self._image(reference, f"tagging {reference}")
+
+    def save(self, names: Sequence[str]) -> Iterator[bytes]:
+        raise NotImplementedError("tests.images has an engine that saves")
+
+    def build(self, context: Path, tag: str) -> None:
+        dockerfile = context / "Dockerfile"
+        if not dockerfile.exists():
+            raise EngineError(f"building {tag} failed", details=f"no Dockerfile in {context}")
+        self.images[_tagged(tag)] = _digest("image", dockerfile.read_text())
+
+    # Containers
+
+    def container(self, name: str) -> Container | None:
+        box = self.boxes.get(name)
+        if box is None:
+            return None
+        spec = box.spec
+        published = {inner: frozenset(binds) for inner, binds in spec.publish.items()}
+        return Container(
+            name,
+            box.id,
+            box.running,
+            box.image,
+            dict(spec.labels),
+            {one: self._address(box, one) for one in box.ids} if box.running else {},
+            published,
+            network=spec.network,
+            attached=dict(box.ids),
+            mounts=frozenset(map(str, (*spec.binds, *spec.read_only_binds))),
+        )
+
+    def containers(self, label: str) -> tuple[Container, ...]:
+        key, equals, value = label.partition("=")
+        boxes = [box for box in self.boxes.values() if key in box.spec.labels]
+        named = [box.spec.name for box in boxes if not equals or box.spec.labels[key] == value]
+        return tuple(found for name in named if (found := self.container(name)))
+
+    def publisher(self, port: int) -> str | None:
+        for box in self.boxes.values():
+            if box.running and any(bind.port == port for binds in box.spec.publish.values() for bind in binds):
+                return box.spec.name
+        return None
+
+    def run(self, spec: ContainerSpec) -> None:
+        doing = f"starting container {spec.name}"
+        with self._lock:
+            if spec.name in self.boxes:
+                raise EngineError(f"{doing} failed", details=f'The container name "/{spec.name}" is already in use')
+            box = FakeContainer(spec, self._image(spec.image, doing))
+            self._connect(box)
+            self.boxes[spec.name] = box
+            for volume in spec.volumes:
+                self.volumes.setdefault(volume, {})
+
+    def run_another(self, name: str, like: str, labels: Mapping[str, str], *, without: Sequence[str] = ()) -> None:
+        doing = f"starting container {name}"
+        if name in self.boxes:
+            raise EngineError(f"{doing} failed", details=f'The container name "/{name}" is already in use')
+        before = self._box(like, doing)
+        kept = {key: value for key, value in before.spec.environment.items() if key not in without}
+        spec = replace(before.spec, name=name, labels={**before.spec.labels, **labels}, environment=kept, publish={})
+        self.add(FakeContainer(spec, before.image, read_only=before.read_only))
+
+    def add(self, box: FakeContainer) -> None:
+        """A container that somebody else made, such as a node of kind."""
+        self._connect(box)
+        self.boxes[box.spec.name] = box
+
+    def remove_container(self, name: str) -> bool:
+        return self.boxes.pop(name, None) is not None
+
+    def start(self, name: str) -> None:
+        box = self._box(name, f"starting container {name}")
+        if not box.running:
+            self._connect(box)
+            box.running = True
+
+    def stop(self, name: str) -> None:
+        self._box(name, f"stopping container {name}").running = False
+
+    def keep_stopped(self, name: str) -> None:
+        self._box(name, f"changing container {name}")
+
+    def rename(self, name: str, new: str) -> None:
+        doing = f"renaming container {name}"
+        box = self._box(name, doing)
+        if new in self.boxes:
+            raise EngineError(f"{doing} failed", details=f'The container name "/{new}" is already in use')
+        box.spec = replace(box.spec, name=new)
+        self.boxes[new] = self.boxes.pop(name)
+
+    def let_end(self, name: str) -> None:
+        self._box(name, f"changing container {name}")
+
+    def signal(self, name: str, signal: str) -> None:
+        box = self._running(name, f"signalling container {name}")
+        box.signals.append(signal)
+        box.running = signal not in {"SIGTERM", "SIGKILL"}
+
+    def logs(self, name: str, *, lines: int = 15) -> str:
+        said = self._box(name, f"reading the log of {name}").log.splitlines(keepends=True)
+        return "".join(said[-lines:])
+
+    def execute(self, name: str, argv: Sequence[str]) -> tuple[int, str]:
+        box = self._running(name, f"running {argv[0]} in {name}")
+        program = self.programs.get(argv[0])
+        if program is None:
+            return 126, f'exec: "{argv[0]}": executable file not found in $PATH'
+        return program(box, argv)
+
+    def write_file(self, name: str, path: PurePosixPath, data: bytes, mode: int = 0o644) -> None:
+        box = self._box(name, f"writing {path} in {name}")
+        if box.read_only:
+            raise EngineError(f"writing {path} in {name} failed", details="container rootfs is marked read-only")
+        box.files[path] = data
+        box.modes[path] = mode
+
+    @contextmanager
+    def patient(self) -> Iterator[None]:
+        yield
+
+    def copy_file(self, name: str, source: Path, folder: PurePosixPath) -> None:
+        self._box(name, f"copying {source.name} into {name}").files[folder / source.name] = source.read_bytes()
+
+    def read_file(self, name: str, path: PurePosixPath) -> bytes | None:
+        box = self.boxes.get(name)
+        return box.files.get(path) if box else None
+
+    # Networks and volumes
+
+    def network(self, name: str) -> Network | None:
+        found = self.networks.get(name)
+        if found is None:
+            return None
+        names = frozenset(box.spec.name for box in self.boxes.values() if box.running and box.ids.get(name) == found.id)
+        return Network(name, found.subnet, dict(found.labels), names, subnet6=found.subnet6, id=found.id)
+
+    def spare_networks(self, name: str) -> tuple[Network, ...]:
+        return ()
+
+    def labelled_networks(self, label: str) -> tuple[str, ...]:
+        return tuple(sorted(name for name, one in self.networks.items() if label.partition("=")[0] in one.labels))
+
+    def create_network(self, name: str, labels: Mapping[str, str], *, subnet6: str = "") -> None:
+        if name in self.networks:
+            raise EngineError(f"making network {name} failed", details=f"network with name {name} already exists")
+        self.networks[name] = FakeNetwork(f"172.{30 + len(self.networks)}.0.0/16", dict(labels), subnet6)
+
+    def connect_network(self, name: str, container: str, address: str = "") -> None:
+        doing = f"connecting {container} to network {name}"
+        box = self._box(container, doing)
+        if name not in self.networks:
+            raise EngineError(f"{doing} failed", details=f"network {name} not found")
+        if name in box.ids:
+            raise EngineError(f"{doing} failed", details=f"endpoint with name {container} already exists in network")
+        address = address or self._free(name)
+        if any(address in (one.address, *one.joined.values()) for one in self.boxes.values()):
+            raise EngineError(f"{doing} failed", details="Address already in use")
+        box.ids[name] = self.networks[name].id
+        if name == box.spec.network:
+            box.address = address
+        else:
+            box.joined[name] = address
+
+    def disconnect_network(self, name: str, container: str) -> None:
+        doing = f"disconnecting {container} from network {name}"
+        box = self._box(container, doing)
+        if box.ids.pop(name, None) is None:
+            raise EngineError(f"{doing} failed", details=f"container {container} is not connected to network {name}")
+        box.joined.pop(name, None)
+
+    def remove_network(self, name: str) -> None:
+        name = next((known for known, one in self.networks.items() if one.id == name), name)
+        found = self.network(name)
+        if found and found.members:
+            raise EngineError(f"removing network {name} failed", details=f"network {name} has active endpoints")
+        self.networks.pop(name, None)
+
+    def volume_labels(self, name: str) -> Mapping[str, str] | None:
+        return self.volumes.get(name)
+
+    def labelled_volumes(self, label: str) -> Mapping[str, Mapping[str, str]]:
+        return {name: labels for name, labels in self.volumes.items() if label in labels}
+
+    def create_volume(self, name: str, labels: Mapping[str, str]) -> None:
+        self.volumes.setdefault(name, dict(labels))
+
+    def remove_volume(self, name: str) -> bool:
+        if any(name in box.spec.volumes for box in self.boxes.values()):
+            raise EngineError(f"removing volume {name} failed", details="volume is in use")
+        return self.volumes.pop(name, None) is not None
+
+    def _image(self, reference: str, doing: str) -> str:
+        found = reference if reference in self.images.values() else self.images.get(_tagged(reference))
+        if found is None:
+            raise EngineError(f"{doing} failed", details=f"No such image: {reference}")
+        return found
+
+    def _connect(self, box: FakeContainer) -> None:
+        """Join the network and take the ports, as a start does."""
+        doing, spec = f"starting container {box.spec.name}", box.spec
+        if spec.network in ("host", "none"):
+            return
+        network = self.networks.get(spec.network)
+        if network is None:
+            raise EngineError(f"{doing} failed", details=f"network {spec.network} not found")
+        if box.ids.get(spec.network, network.id) != network.id:  # the engine keeps to the one that it knows by its id
+            raise EngineError(f"{doing} failed", details=f"network {box.ids[spec.network]} not found")
+        taken = {
+            bind
+            for other in self.boxes.values()
+            if other.running and other is not box and other.spec.forwarded
+            for binds in other.spec.publish.values()
+            for bind in binds
+        }
+        for bind in (bind for binds in spec.publish.values() for bind in binds if spec.forwarded):
+            if bind in taken:
+                raise EngineError(
+                    f"{doing} failed", details=f"Bind for {bind.address}:{bind.port} failed: port is already allocated"
+                )
+            if bind.port in self.busy:
+                raise EngineError(
+                    f"{doing} failed", details=f"listen tcp4 {bind.address}:{bind.port}: address already in use"
+                )
+        box.address = self._free(spec.network)
+        box.ids[spec.network] = network.id
+
+    def _free(self, network: str) -> str:
+        used = {address for one in self.boxes.values() for address in (one.address, *one.joined.values())}
+        prefix = self.networks[network].subnet.removesuffix("0.0/16")
+        return next(address for last in range(2, 250) if (address := f"{prefix}0.{last}") not in used)
+
+    def _address(self, box: FakeContainer, network: str) -> str:
+        return box.address if network == box.spec.network else box.joined[network]
+
+    def _box(self, name: str, doing: str) -> FakeContainer:
+        if name not in self.boxes:
+            raise EngineError(f"{doing} failed", details=f"No such container: {name}")
+        return self.boxes[name]
+
+    def _running(self, name: str, doing: str) -> FakeContainer:
+        box = self._box(name, doing)
+        if not box.running:
+            raise EngineError(f"{doing} failed", details=f"Container {name} is not running")
+        return box
+
+
+def _busybox(box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
+    match argv[1:]:
+        case ["true"]:
+            return 0, ""
+        case ["false"]:
+            return 1, ""
+        case ["echo", *words]:
+            return 0, " ".join(words) + "\n"
+    return 127, f"{argv[1]}: applet not found\n"
+
+
+def _cat(box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
+    found = box.files.get(PurePosixPath(argv[1]))
+    return (
+        (0, found.decode()) if found is not None else (1, f"cat: can't open '{argv[1]}': No such file or directory\n")
+    )
+
+
+def _tagged(reference: str) -> str:
+    return reference if ":" in reference.rpartition("/")[2] else f"{reference}:latest"
+
+
+def _digest(kind: str, text: str) -> str:
+    digest = hashlib.sha256(f"{kind} {text}".encode()).hexdigest()
+    return f"sha256:{digest}" if kind == "image" else digest
+
+
+class RecordingReporter:
+    """A Reporter that remembers, as (what, step) in the order in which it was told; `details` holds the words."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, str]] = []
+        self.details: dict[tuple[str, str], str] = {}
+
+    def of(self, what: str) -> list[str]:
+        """The steps of which `what` was told."""
+        return [step for told, step in self.events if told == what]
+
+    def began(self, step: str) -> None:
+        self._tell("began", step)
+
+    def progress(self, step: str, detail: str) -> None:
+        self._tell("progress", step, detail)
+
+    def finished(self, step: str, detail: str, seconds: float) -> None:
+        self._tell("finished", step, detail)
+
+    def unchanged(self, step: str, detail: str) -> None:
+        self._tell("unchanged", step, detail)
+
+    def failed(self, step: str, brief: str) -> None:
+        self._tell("failed", step, brief)
+
+    def interrupted(self, step: str) -> None:
+        self._tell("interrupted", step)
+
+    def stopped(self, step: str, seconds: float) -> None:
+        self._tell("stopped", step)
+
+    def removed(self, step: str, seconds: float) -> None:
+        self._tell("removed", step)
+
+    def _tell(self, what: str, step: str, detail: str = "") -> None:
+        self.events.append((what, step))
+        self.details[what, step] = detail
+
+
+class NoWork:
+    """The Work of a step that is made outside a walk."""
+
+    def say(self, line: str) -> None:
+        return
+
+    def usable(self) -> None:
+        return
+
+
+@dataclass(eq=False)
+class FakeStep:
+    """A step over `world`, a set of names of what exists; `drifted` ones exist but are not as they should be.
+
+    `stale` ones cannot be mended, only rebuilt. `resting` ones were stopped.
+    `making` and `unmaking` run inside apply (half-way: the thing exists, drifted) and undo.
+    """
+
+    name: str
+    world: set[str]
+    needs: tuple[str, ...] = ()
+    drifted: set[str] = field(default_factory=set)
+    stale: set[str] = field(default_factory=set)
+    resting: set[str] = field(default_factory=set)
+    making: Callable[[Work], object] = lambda work: None
+    unmaking: Callable[[], object] = lambda: None
+
+    @property
+    def title(self) -> str:
+        return self.name.title()
+
+    def check(self) -> Status:
+        if self.name not in self.world:
+            return Status(State.ABSENT)
+        if self.name in self.stale:
+            return Status(State.STALE, "of another kind", "its data")
+        return Status(State.DRIFTED, "half") if self.name in self.drifted else Status(State.READY, "whole")
+
+    def apply(self, work: Work) -> None:
+        self.world.add(self.name)
+        self.drifted.add(self.name)
+        self.making(work)
+        self.drifted.discard(self.name)
+
+    def stop(self) -> bool:
+        self.unmaking()
+        ran = self.name in self.world - self.resting
+        self.resting.add(self.name)
+        return ran
+
+    def rebuild(self, work: Work) -> None:
+        self.stale.discard(self.name)
+        self.apply(work)
+
+    def undo(self) -> bool:
+        self.unmaking()
+        known = self.name in self.world
+        self.world.discard(self.name)
+        self.drifted.discard(self.name)
+        return known

@@ -1,0 +1,65 @@
+"""Nodes of kind in an engine in memory, which have files and pull what the test lets them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+
+from sandbox.bundle.system_images import UPSTREAM
+from sandbox.components.cluster.kind.command import Kind
+from sandbox.components.cluster.kind.provider import ASK, KindProvider
+from sandbox.components.cluster.kind.provider import nodes as kind_nodes
+from sandbox.components.cluster.kind.worker_join import ROLE
+from sandbox.components.cluster.node_proxy_env import Proxied
+from sandbox.components.cluster.stop_script import COMMAND
+from sandbox.components.network.proxy_settings import Proxies
+from sandbox.config.schema import Cluster
+from sandbox.engine import ContainerSpec
+from sandbox.names import Names
+from tests.support.fakes import NETWORK, FakeContainer, FakeEngine
+
+
+@dataclass
+class Nodes:
+    """The programs of nodes: a grep over their files, and a canary that `answers` gives, by the node's name."""
+
+    engine: FakeEngine
+    answers: dict[str, str] = field(default_factory=dict)
+    pulled: list[tuple[str, str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.engine.programs |= {"grep": _grep, "bash": self._bash, "rm": _rm}
+
+    def add(self, names: Names, name: str, role: str = "worker") -> FakeContainer:
+        """A node as kind labels it."""
+        labels = {"io.x-k8s.kind.cluster": names.cluster, ROLE: role}
+        spec = ContainerSpec(name=name, image=UPSTREAM["node"], command=("init",), labels=labels, network=NETWORK)
+        box = FakeContainer(spec, self.engine.images[UPSTREAM["node"]], read_only=False)
+        self.engine.add(box)
+        return box
+
+    def _bash(self, box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
+        if argv == COMMAND or argv[-1] == ASK:
+            return 0, ""
+        self.pulled.append((box.spec.name, argv[4]))
+        return 0, self.answers.get(box.spec.name, "pulled 40\n")
+
+
+def provider(engine: FakeEngine, names: Names, kind: Kind) -> KindProvider:
+    """The provider that makes a sandbox's cluster with this kind."""
+    told = Proxied(engine, kind_nodes(engine, names), names, "demo.localhost", Proxies())
+    return KindProvider(engine, names, kind, Cluster(), UPSTREAM["node"], None, ("9.9.9.9",), ("corp",), told)
+
+
+def _grep(box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
+    under = PurePosixPath(argv[-1])
+    found = {path: data for path, data in box.files.items() if under in path.parents}
+    return 0, "".join(f"{path}\0{line}\n" for path, data in found.items() for line in data.decode().splitlines())
+
+
+def _rm(box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
+    for path in list(box.files):
+        if any(PurePosixPath(one) in path.parents for one in argv[2:]):
+            del box.files[path]
+    return 0, ""

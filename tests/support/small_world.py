@@ -1,0 +1,233 @@
+"""A whole machine in memory for sandboxes to come and go on: engine, kind, node, API server, registry, kubeconfig.
+
+Everything is the product's own but what is played: only the proof by HTTPS is left out, for there is nobody to answer.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+from unittest import mock
+from urllib.parse import urlsplit
+
+import yaml
+
+from sandbox.bundle.system_images import UPSTREAM, OwnImages
+from sandbox.components.cluster import kubeconfig as kubeconfigs
+from sandbox.components.cluster import pod_proxy
+from sandbox.components.cluster.kind.command import RESOLV_CONF, Kind
+from sandbox.components.edge import routes
+from sandbox.components.ingress import traefik_kinds
+from sandbox.config.schema import Settled, Spec
+from sandbox.engine import ContainerSpec, EngineError
+from sandbox.kube.node_unit import ADMIN
+from sandbox.names import EDGE, Home, Names
+from sandbox.plan import build as plan
+from sandbox.plan import lifecycle
+from sandbox.report import Reporter, Silent
+from sandbox.step import Step
+from sandbox.system import failpoint, interruption
+from sandbox.system.failpoint import DOORS, Failpoint
+from tests.support.api_server import ApiServer, kubeconfig, serving
+from tests.support.controllers import Controllers
+from tests.support.fakes import NETWORK, FakeContainer, FakeEngine
+from tests.support.memory_nodes import Nodes
+from tests.support.registry_simulator import Simulator
+
+NAME = "demo"
+OWN = OwnImages("upstream", UPSTREAM)
+FOREIGN = {
+    "apiVersion": "v1",
+    "kind": "Config",
+    "preferences": {},
+    "clusters": [{"name": "work", "cluster": {"server": "https://work.example:6443"}}],
+    "users": [],
+    "contexts": [{"name": "work", "context": {"cluster": "work", "user": "me"}}],
+    "current-context": "work",
+}
+KINDS: Mapping[str, Mapping[str, tuple[str, bool]]] = {
+    "/api/v1": {"ServiceAccount": ("serviceaccounts", True)},
+    "/apis/apps/v1": {"DaemonSet": ("daemonsets", True)},
+    "/apis/rbac.authorization.k8s.io/v1": {
+        "ClusterRole": ("clusterroles", False),
+        "ClusterRoleBinding": ("clusterrolebindings", False),
+    },
+    "/apis/networking.k8s.io/v1": {"IngressClass": ("ingressclasses", False), "Ingress": ("ingresses", True)},
+    "/apis/apiextensions.k8s.io/v1": {"CustomResourceDefinition": ("customresourcedefinitions", False)},
+    f"/apis/{traefik_kinds.GROUP}/v1alpha1": {kind: (f"{kind.lower()}s", True) for kind in traefik_kinds.KINDS},
+    "/apis/admissionregistration.k8s.io/v1": {
+        "MutatingAdmissionPolicy": ("mutatingadmissionpolicies", False),
+        "MutatingAdmissionPolicyBinding": ("mutatingadmissionpolicybindings", False),
+    },
+}
+
+
+@dataclass
+class SmallWorld:
+    """One machine with somebody else's container, network, volume and context on it, and at most one sandbox."""
+
+    folder: Path
+    registry: Simulator
+    server: ApiServer
+    engine: FakeEngine = field(default_factory=lambda: FakeEngine(*UPSTREAM.values(), "busybox"))
+    _changes: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.server.kinds = {
+            base: {**self.server.kinds.get(base, {}), **KINDS.get(base, {})} for base in {*self.server.kinds, *KINDS}
+        }
+        self._systemd = False
+        nodes = Nodes(self.engine)
+        self.engine.programs |= {"sh": _shell, "systemctl": self._systemctl}
+        self.kind = _playing(self.engine, nodes, self.names, self._new_cluster, self.server.server_address[1])
+        self.engine.create_network("theirs", {})
+        self.engine.create_volume("theirs", {})
+        self.engine.boxes["theirs"] = FakeContainer(_foreign(), self.engine.images["busybox"])
+        self.home.kubeconfig.write_text(yaml.safe_dump(FOREIGN))
+
+    @property
+    def home(self) -> Home:
+        return Home(self.folder / "state", self.folder / "cache", self.folder / "config")
+
+    @property
+    def names(self) -> Names:
+        return self.home.sandbox(NAME)
+
+    def plan(self, *, purge: bool = False) -> tuple[Step, ...]:
+        """The sandbox's plan as the spec is now."""
+        port = urlsplit(self.registry.url).port
+        data = {"name": NAME, "network": {"nameservers": ("9.9.9.9",)}, **self._changes}
+        data["registry"] = {"port": port, **self._changes.get("registry", {})}
+        spec = Spec.model_validate(data)
+        https = tuple(int(port) for port in spec.proxy.ports)
+        steps = plan.build(Settled.of(spec, registry=port or 0, https=https), self.home, self.engine, OWN, purge=purge)
+        return tuple(step for step in steps if step.name != "https")
+
+    def up(self, point: Failpoint | None = None, *, keep: bool = False, report: Reporter | None = None) -> bool:
+        """Whether `up` changed anything; with `keep` what it leaves when it breaks is what a kill would."""
+        return self.walk(self.plan(), point, keep=keep, report=report)
+
+    def walk(
+        self, plan: Sequence[Step], point: Failpoint | None, *, keep: bool = False, report: Reporter | None = None
+    ) -> bool:
+        """The same for a part of the plan."""
+        with self._armed(point):
+            return lifecycle.up(plan, report or Silent(), keep=keep)
+
+    def down(self, point: Failpoint | None = None, *, purge: bool = False) -> None:
+        with self._armed(point):
+            lifecycle.down(self.plan(purge=purge), Silent())
+
+    def change(self, values: Mapping[str, Any]) -> None:
+        """Let the spec differ from the default one in these keys, and in no other."""
+        self._changes = dict(values)
+
+    def remove(self, part: str) -> None:
+        """Take something away behind the sandbox's back."""
+        match part:
+            case "registry" | "edge" | "node":
+                named = {"registry": self.names.registry, "edge": EDGE, "node": self.names.node}
+                self.engine.remove_container(named[part])
+            case "network":
+                with suppress(EngineError):  # somebody is on it
+                    self.engine.remove_network(NETWORK)
+            case "context":
+                self.home.kubeconfig.write_text(yaml.safe_dump(FOREIGN))
+
+    def restart_engine(self) -> None:
+        """Every container is there again afterwards, perhaps at another address."""
+        boxes = [box for box in self.engine.boxes.values() if box.running and box.spec.name != "theirs"]
+        addresses = [box.address for box in boxes]
+        for box, address in zip(boxes, reversed(addresses), strict=True):
+            box.address = address
+
+    def foreign(self) -> object:
+        """All that is not ours, to be compared."""
+        config = kubeconfigs.read(self.home.kubeconfig)
+        others = {
+            kind: [one for one in config[kind] if one["name"] != self.names.cluster] for kind in kubeconfigs.KINDS
+        }
+        return "theirs" in self.engine.boxes, "theirs" in self.engine.networks, "theirs" in self.engine.volumes, others
+
+    def left(self) -> set[str]:
+        """All that is ours and still there."""
+        found = {f"container {name}" for name in self.engine.boxes if name != "theirs"}
+        found |= {f"network {name}" for name in self.engine.networks if name != "theirs"}
+        found |= {f"volume {name}" for name in self.engine.volumes if name != "theirs" and not name.startswith("/")}
+        found |= {f"route {one.name}" for one in routes.load(self.home.edge)}
+        found |= {str(path) for path in (self.names.folder, self.names.keys, self.names.mirrors) if path.exists()}
+        state = self.home.state
+        found |= {str(path) for path in state.rglob("*") if path.name.endswith((".tmp", "kubeconfig.lock"))}
+        found |= {str(path) for path in self.folder.iterdir() if path.name not in {"state", "cache", "config"}}
+        config = kubeconfigs.read(self.home.kubeconfig)
+        if (config["current-context"], len(config["contexts"])) != ("work", 1):
+            found.add("a context")
+        return found
+
+    @contextmanager
+    def _armed(self, point: Failpoint | None) -> Iterator[None]:
+        failpoint.arm(point, doors=DOORS | {"tests.fakes", "tests.small_world"})
+        try:
+            yield
+        finally:
+            failpoint.arm(None)
+            interruption.clear()
+
+    def _new_cluster(self) -> None:
+        self.server.objects = Controllers()
+        deployment = {"replicas": 2, "template": {"metadata": {"labels": {"k8s-app": "kube-dns"}}}}
+        self.server.objects["/apis/apps/v1/namespaces/kube-system/deployments/coredns"] = {
+            "kind": "Deployment",
+            "metadata": {"name": "coredns"},
+            "spec": deployment,
+        }
+        self._systemd = False
+
+    def _systemctl(self, box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
+        self._systemd |= argv[1] == "restart"
+        return (3, "inactive\n") if argv[1] == "is-active" and not self._systemd else (0, "")
+
+
+@contextmanager
+def small_world() -> Iterator[SmallWorld]:
+    """A new machine for the length of the block."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        world = SmallWorld(folder, stack.enter_context(Simulator()), stack.enter_context(serving()))
+        stack.enter_context(mock.patch.object(Kind, "find", lambda *_, **__: world.kind))
+        yield world
+
+
+def _playing(engine: FakeEngine, nodes: Nodes, names: Names, new_cluster: Callable[[], None], port: int) -> Kind:
+    """A kind whose nodes are containers in memory."""
+
+    class Playing(Kind):
+        def create(
+            self, name: str, *, image: str, config: Path, kubeconfig: Path, on_line: Callable[[str], None]
+        ) -> None:
+            mounted = {PurePosixPath(RESOLV_CONF): b"", PurePosixPath(pod_proxy.DROP_IN): b""}
+            mounted[ADMIN] = b"clusters: [{name: demo, cluster: {server: 'https://demo:6443'}}]\n"
+            nodes.add(names, names.node, "control-plane").files |= mounted
+            new_cluster()
+            on_line(" ✓ Starting control-plane 🕹️")
+
+        def write_kubeconfig(self, name: str, path: Path) -> None:
+            kubeconfig(path, port)
+
+        def delete(self, name: str, *, kubeconfig: Path) -> None:
+            for box in engine.containers(f"io.x-k8s.kind.cluster={name}"):
+                engine.remove_container(box.name)
+
+    return Playing(Path("/kind"), NETWORK)
+
+
+def _shell(box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
+    return 0, "nameserver 127.0.0.11\n" if argv[2] == "cat /etc/resolv.conf" else ""
+
+
+def _foreign() -> ContainerSpec:
+    return ContainerSpec(name="theirs", image="busybox", command=("true",), labels={}, network="theirs")

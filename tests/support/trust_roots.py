@@ -1,0 +1,41 @@
+"""Real roots to put into stores, one that stands for everybody else's, and a machine to plan for."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+
+from sandbox.components.certificates.authority import make_root
+from sandbox.truststore.trust_machine import Machine
+from sandbox.truststore.trusted_root import Root, parse
+
+NOW = datetime.now(UTC)
+FILE = Path("/state/trust/root.crt")
+
+
+@cache
+def ours(number: int = 0) -> Root:
+    """A sandbox's root, another for every number."""
+    return parse(make_root([f"demo{number}.sandbox.localhost"], now=NOW).cert_pem)
+
+
+@cache
+def stranger(organization: str = "Sandbox") -> bytes:
+    """A self-signed certificate (PEM) of somebody whose name is like ours."""
+    key = generate_private_key(SECP256R1())
+    name = x509.Name(
+        [x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization), x509.NameAttribute(NameOID.COMMON_NAME, "Root")]
+    )
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, NOW, NOW + timedelta(days=1))
+    return builder.sign(key, SHA256()).public_bytes(Encoding.PEM)
+
+
+def machine(folder: Path, *kin: str, **more: object) -> Machine:
+    return Machine(home=folder / "home", folder=folder / "trust", kin=kin or ("debian",), **more)  # type: ignore[arg-type]

@@ -1,0 +1,236 @@
+"""The sandbox as an object: what its block brings up it takes away, and nothing else; importing it costs nothing."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import sandbox
+from sandbox import Sandbox, SandboxError, Spec
+from sandbox.app import context as world
+from sandbox.app import requirements
+from sandbox.components.certificates.authority import make_leaf
+from sandbox.config.schema import Settled
+from sandbox.config.schema.origin_schema import Origin
+from sandbox.engine import Engine
+from sandbox.plan import saved_spec
+from sandbox.plan.saved_spec import RememberedStep
+from sandbox.snapshot.snapshot_restore import Restoring
+from sandbox.snapshot.snapshot_store import Store
+from tests.support.fakes import FakeEngine, FakeStep, NoWork, RecordingReporter
+from tests.support.tls import NOW, make_pki
+
+
+@pytest.fixture
+def there(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """The world of a sandbox that is made of two parts; what is in the set is there."""
+    found: set[str] = set()
+    purged: list[bool] = []
+
+    class Own:
+        kubernetes = "v1"
+
+    def steps(spec: Spec, *, purge: bool = False) -> Any:
+        purged.append(purge)
+        parts = (FakeStep("cluster", found), FakeStep("apply", found, ("cluster",)))
+        return parts if spec.apply or not purge else parts[:1], FakeEngine(), Own()
+
+    @contextmanager
+    def reserve(spec: Spec, *_: Any) -> Iterator[Settled]:
+        yield Settled.of(spec, registry=5005, https=(8444,))
+
+    monkeypatch.setattr(world, "steps", steps)
+    monkeypatch.setattr(requirements, "reserve", reserve)
+    monkeypatch.setattr(requirements, "require", lambda *_: None)
+    monkeypatch.setattr(Engine, "connect", staticmethod(FakeEngine))
+    return found
+
+
+def test_it_is_up_inside_the_block_and_gone_after_it(there: set[str]) -> None:
+    report = RecordingReporter()
+    with Sandbox(Spec(name="x"), report=report) as up:
+        assert there == {"cluster", "apply"}
+        assert [(part.name, part.state) for part in up.parts()] == [("cluster", "ready"), ("apply", "ready")]
+        assert (up.name, up.domain, up.context) == ("x", "x.sandbox.localhost", "sandbox-x")
+        assert up.registry == "localhost:5005"
+        assert up.url("hello") == "https://hello.x.sandbox.localhost:8444/"
+        assert up.url("other.example", "/p") == "https://other.example:8444/p"
+    assert "cluster" not in there
+    assert report.of("finished") == ["Cluster", "Apply"]
+
+
+def test_killed_snapshot_restore_is_finished_before_up(there: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    noted = Store(world.home().snapshots).restoring("x")
+    noted.mkdir(parents=True)
+    (noted / "state.json").touch()
+    parts_at_settle: list[set[str]] = []
+
+    def settle(restoring: Restoring) -> None:
+        parts_at_settle.append(set(there))
+        shutil.rmtree(noted)
+
+    monkeypatch.setattr(Restoring, "settle", settle)
+    Sandbox(Spec(name="x")).up()
+    assert parts_at_settle == [set()]
+    assert not noted.exists()
+
+
+def test_what_was_there_before_stays(there: set[str]) -> None:
+    there.add("cluster")
+    with Sandbox(Spec(name="x")):
+        pass
+    assert there == {"cluster", "apply"}
+
+
+def test_it_stays_when_it_is_to_be_kept(there: set[str]) -> None:
+    with Sandbox(Spec(name="x"), keep=True) as up:
+        pass
+    assert there == {"cluster", "apply"}
+    assert up.up() is False
+
+
+def test_it_is_gone_after_a_test_that_fails(there: set[str]) -> None:
+    with pytest.raises(ZeroDivisionError), Sandbox(Spec(name="x")):
+        raise ZeroDivisionError
+    assert "cluster" not in there
+
+
+def test_a_page_is_got_whatever_names_mean_on_this_machine(there: set[str], tmp_path: Path) -> None:
+    pki, name = make_pki("x.sandbox.localhost"), "hello.x.sandbox.localhost"
+    leaf = make_leaf(pki.issuing, (name,), now=NOW)
+    served = tmp_path / "served.pem"
+    served.write_bytes(leaf.key_pem + leaf.chain_pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(served)
+    heard: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            with context.wrap_socket(listener.accept()[0], server_side=True) as connection:
+                heard.append(connection.recv(4096))
+                connection.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhello")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        port = listener.getsockname()[1]
+        found = Sandbox(Spec(name="x"))
+        found._settled = Settled.of(found.spec, registry=5005, https=(port,))
+        found.root_certificate.parent.mkdir(parents=True)
+        found.root_certificate.write_bytes(pki.root.cert_pem)
+        reply = found.get("hello", "/p")
+        assert (reply.status, reply.read()) == (200, b"hello")
+        thread.join()
+    assert heard[0].startswith(b"GET /p HTTP/1.1\r\n") and f"Host: {name}:{port}\r\n".encode() in heard[0]
+
+
+def test_another_command_on_the_same_sandbox_is_waited_for_and_named(there: set[str]) -> None:
+    first, second = Sandbox(Spec(name="x")), Sandbox(Spec(name="x"), patience=0)
+    with first._alone("up"), pytest.raises(SandboxError, match=r"Sandbox\.up"):
+        second.up()
+    assert second.up()
+
+
+def test_the_spec_may_be_a_file_or_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "sandbox.yaml").write_text("name: mine\n")
+    assert Sandbox(tmp_path).name == Sandbox(str(tmp_path / "sandbox.yaml")).name == "mine"
+    assert Sandbox().name == "sandbox"
+    monkeypatch.chdir(tmp_path)
+    assert Sandbox().name == "mine"
+    with pytest.raises(SandboxError, match="no such file"):
+        Sandbox(tmp_path / "none.yaml")
+
+
+def test_a_name_that_is_not_there_is_an_error_like_any_other() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        sandbox.Nothing  # noqa: B018
+    assert set(sandbox.__all__) <= {*dir(sandbox), "Part", "Sandbox", "SandboxError", "Spec"}
+
+
+def test_importing_the_package_or_the_plugin_imports_nothing_heavy() -> None:
+    code = "import sys, sandbox, sandbox.app.pytest_plugin; print(*(m for m in sys.modules if m.startswith('sandbox')))"
+    heavy = "; assert not {'pydantic', 'docker', 'kubernetes', 'cryptography', 'yaml'} & set(sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code + heavy], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["sandbox", "sandbox.app", "sandbox.app.pytest_plugin"]
+
+
+SUITE = """
+import pytest
+from sandbox.app import core as module
+
+class Sandbox:
+    def __init__(self, spec, *, keep):
+        self.name, self.keep = getattr(spec, "domain", spec), keep
+
+    def __enter__(self):
+        print("UP", self.name, self.keep)
+        return self
+
+    def __exit__(self, *_):
+        print("DOWN")
+
+module.Sandbox = Sandbox
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "settings", "said"),
+    [
+        (("--keep-sandbox",), "", "UP sandbox.sandbox.localhost True"),
+        ((), "sandbox_spec = k8s/sandbox.yaml", "UP {root}/k8s/sandbox.yaml False"),
+    ],
+)
+def test_the_fixture_gives_one_sandbox_for_all_tests(
+    tmp_path: Path, options: tuple[str, ...], settings: str, said: str
+) -> None:
+    (tmp_path / "conftest.py").write_text(SUITE)
+    (tmp_path / "pytest.ini").write_text(f"[pytest]\n{settings}\n")
+    (tmp_path / "test_it.py").write_text("def test_1(sandbox): assert sandbox\ndef test_2(sandbox): assert sandbox\n")
+    words = [sys.executable, "-m", "pytest", "-s", "-q", *options]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("UP") == 1
+    assert said.format(root=tmp_path) in done.stdout
+    assert "2 passed" in done.stdout
+
+
+def test_the_fixture_is_silent_where_nobody_asks_for_it(tmp_path: Path) -> None:
+    (tmp_path / "conftest.py").write_text(SUITE)
+    (tmp_path / "test_it.py").write_text("def test_1(): pass\n")
+    done = subprocess.run([sys.executable, "-m", "pytest", "-s", "-q"], capture_output=True, text=True, cwd=tmp_path)
+    assert "UP" not in done.stdout and "1 passed" in done.stdout
+
+
+@pytest.mark.security(17)
+def test_name_of_another_origin_is_refused_to_a_program(there: set[str], tmp_path: Path) -> None:
+    """`Sandbox(FILE)` with the name of a sandbox from another file → an error with both files, nothing is made."""
+    names = world.home().sandbox("demo")
+    RememberedStep(names, Settled(name="demo")).apply(NoWork())
+    file = tmp_path / "sandbox.yaml"
+    file.write_text("name: demo\n")
+    with saved_spec.coming_from(names, Origin.of(Path("/elsewhere/sandbox.yaml"))):
+        pass
+    with pytest.raises(SandboxError, match="was brought up from elsewhere") as caught:
+        Sandbox(tmp_path).up()
+    assert caught.value.id == "other-origin" and there == set()
+    assert "/elsewhere/sandbox.yaml" in caught.value.details and str(file) in caught.value.details
+    with saved_spec.coming_from(names, Origin.of(file)):
+        assert Sandbox(file).up()
+    assert saved_spec.origin(names) == Origin.of(file)
+
+
+def test_nameless_file_is_named_after_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "My Shop").mkdir()
+    (tmp_path / "My Shop" / "sandbox.yaml").touch()
+    assert Sandbox(tmp_path / "My Shop").name == "my-shop"
+    monkeypatch.chdir(tmp_path)
+    assert Sandbox().name == "sandbox", "without any file"

@@ -1,0 +1,92 @@
+"""A kind cluster made by hand and the registry of kind's script are recognised, and nothing else is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from sandbox.app import existing_clusters
+from sandbox.app.existing_clusters import Neighbour
+from sandbox.engine import Bind, ContainerSpec
+from sandbox.names import Home
+from tests.support.api_server import ApiServer, serving
+from tests.support.fakes import FakeEngine
+
+IMAGE = "node:1"
+
+
+@pytest.fixture
+def server() -> Iterator[ApiServer]:
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture
+def home(tmp_path: Path, server: ApiServer) -> Home:
+    content = {
+        "clusters": [{"name": "kind-kind", "cluster": {"server": f"http://127.0.0.1:{server.server_port}"}}],
+        "users": [{"name": "kind-kind", "user": {"token": "secret"}}],
+        "contexts": [{"name": "kind-kind", "context": {"cluster": "kind-kind", "user": "kind-kind"}}],
+    }
+    (tmp_path / "kubeconfig").write_text(yaml.safe_dump(content))
+    return Home(tmp_path / "state", tmp_path / "cache", tmp_path / "kubeconfig")
+
+
+@pytest.fixture
+def engine() -> FakeEngine:
+    engine = FakeEngine(IMAGE)
+    engine.create_network("kind", {})
+    node(engine, "kind")
+    return engine
+
+
+def node(engine: FakeEngine, cluster: str, role: str = "control-plane") -> None:
+    labels = {existing_clusters.CLUSTER: cluster, existing_clusters.ROLE: role}
+    engine.run(ContainerSpec(f"{cluster}-{role}", IMAGE, (), labels, "kind"))
+
+
+def announce(server: ApiServer, text: str) -> None:
+    place = f"/api/v1/namespaces/kube-public/configmaps/{existing_clusters.HOSTING}"
+    metadata: dict[str, Any] = {"name": existing_clusters.HOSTING, "namespace": "kube-public"}
+    server.objects[place] = {"kind": "ConfigMap", "metadata": metadata, "data": {"localRegistryHosting.v1": text}}
+
+
+def test_a_cluster_made_by_hand_is_found_with_the_registry_that_it_tells_of(
+    engine: FakeEngine, home: Home, server: ApiServer
+) -> None:
+    announce(server, 'host: "localhost:5001"\nhelp: "x"\n')
+    (found,) = existing_clusters.find(engine, home)
+    assert found == Neighbour("kind-kind", "localhost:5001")
+    assert found.spec == {
+        "cluster": {"provider": "existing", "context": "kind-kind"},
+        "registry": {"external": "localhost:5001"},
+    }
+
+
+def test_a_registry_that_nobody_tells_of_is_known_by_its_name(engine: FakeEngine, home: Home) -> None:
+    assert existing_clusters.find(engine, home) == (Neighbour("kind-kind", None),)
+    publish = {5000: (Bind("127.0.0.1", 5007),)}
+    engine.run(ContainerSpec("kind-registry", IMAGE, (), {}, "kind", publish=publish))
+    assert existing_clusters.find(engine, home) == (Neighbour("kind-kind", "localhost:5007"),)
+
+
+@pytest.mark.parametrize("text", ["host: [", "help: x", "just words"])
+def test_a_configmap_that_says_nothing_of_use_is_no_error(
+    engine: FakeEngine, home: Home, server: ApiServer, text: str
+) -> None:
+    announce(server, text)
+    assert existing_clusters.find(engine, home) == (Neighbour("kind-kind", None),)
+
+
+def test_clusters_of_sandboxes_those_without_a_context_and_workers_are_none(engine: FakeEngine, home: Home) -> None:
+    engine.remove_container("kind-control-plane")
+    names = home.sandbox("demo")
+    names.folder.mkdir(parents=True)
+    node(engine, names.cluster)
+    node(engine, "without-a-context")
+    node(engine, "kind", role="worker")
+    assert existing_clusters.find(engine, home) == ()

@@ -1,0 +1,158 @@
+"""A sandbox as a folder: what is carried, what is left out, and that its images have the same digests elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import yaml
+
+from sandbox.app import context
+from sandbox.app.export_project import Exported, export
+from sandbox.config.schema import Settled, Spec, load
+from sandbox.engine import Engine
+from sandbox.errors import SandboxError, UsageError
+from sandbox.images.lockfile import LockFile
+from sandbox.images.progress import Silent
+from sandbox.images.push import push
+from sandbox.oci.client import Client
+from tests.support.fakes import FakeEngine
+from tests.support.images import TestImage, index, layer, write_layout
+from tests.support.registry_simulator import Simulator
+
+ONE = TestImage((layer(1), layer(2)), "one")
+TWO = TestImage((layer(1), layer(3)), "two", compressed=True)
+
+
+@pytest.fixture(autouse=True)
+def engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Engine, "connect", staticmethod(FakeEngine))
+
+
+@pytest.fixture
+def registry() -> Iterator[Simulator]:
+    with Simulator() as found:
+        yield found
+
+
+@pytest.fixture
+def spec(tmp_path: Path, registry: Simulator) -> Settled:
+    """A sandbox whose two images were pushed, with manifests, an addon of its own, and secrets."""
+    folder = tmp_path / "project"
+    layout = write_layout(
+        folder / "oci",
+        index(ONE.descriptor(), TWO.descriptor()),
+        ONE.files | TWO.files,
+    )
+    assert layout.exists()
+    ones, twos = ONE.descriptor()["digest"], TWO.descriptor()["digest"]
+    images = [
+        {"from": "layout", "path": "oci", "image": ones, "as": "team/one:1"},
+        {"from": "layout", "path": "oci", "image": twos, "as": "team/two:1"},
+    ]
+    (folder / "images.yaml").write_text(yaml.safe_dump({"images": images}))
+    for place in ("k8s/a.yaml", "more.yaml", "mine/addon.yaml", "mine/x.yaml"):
+        (folder / place).parent.mkdir(exist_ok=True)
+        (folder / place).write_text(f"# {place}\n")
+    port = urlsplit(registry.url).port
+    content: dict[str, Any] = {
+        "name": "demo",
+        "push": "images.yaml",
+        "apply": ["more.yaml", "k8s/"],
+        "addons": ["metrics-server", {"addon": "./mine", "values": {"a": "b"}}],
+        "registry": {"port": port},
+        "network": {"proxy": {"https": "http://me:secret@proxy.example.com:3128"}},
+        "credentials": [{"kind": "docker", "file": "config.json"}],
+    }
+    (folder / "sandbox.yaml").write_text(yaml.safe_dump(content))
+    found = load(folder / "sandbox.yaml")
+    push(LockFile.of(folder / "images.yaml").entries, registry.url, None, Silent())
+    return Settled.of(found, registry=port or 0, https=(443, 8443))
+
+
+def say(line: str) -> None:
+    return
+
+
+def test_the_folder_is_a_project_that_says_the_same(spec: Settled, tmp_path: Path) -> None:
+    told = export(spec, tmp_path / "out", say)
+    again = load(tmp_path / "out" / "sandbox.yaml")
+    assert (again.name, again.domain, again.registry.port) == ("demo", "demo.sandbox.localhost", spec.registry.port)
+    assert [path.read_text() for path in again.apply if path.is_file()] == ["# more.yaml\n"]
+    assert (again.apply[1] / "a.yaml").read_text() == "# k8s/a.yaml\n"
+    assert [one.name for one in again.addons] == ["metrics-server", "mine"]
+    assert Path(again.addons[1].addon, "x.yaml").exists() and again.addons[1].values == {"a": "b"}
+    assert [line.partition(":")[0] for line in told.left_out] == ["credentials", "network.proxy"]
+    written = b"".join(path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file())
+    assert b"secret" not in written
+    versions = yaml.safe_load((tmp_path / "out" / "versions.yaml").read_text())
+    assert {"sandbox", "kubernetes", "engine", "images"} == versions.keys()
+
+
+def test_its_images_pushed_elsewhere_have_the_same_digests(spec: Settled, registry: Simulator, tmp_path: Path) -> None:
+    export(spec, tmp_path / "out", say)
+    file = LockFile.of(tmp_path / "out" / "images.yaml")
+    lock = file.read()
+    assert lock is not None
+    with Simulator() as other:
+        push(file.entries, other.url, None, Silent(), promised=file.promises(lock))
+        for name in ("team/one", "team/two"):
+            with Client(registry.url) as here, Client(other.url) as there:
+                assert here.manifest_digest(name, "1") == there.manifest_digest(name, "1") is not None
+    blobs = [path for path in (tmp_path / "out" / "images").rglob("*") if path.is_file() and len(path.name) == 64]
+    assert len(blobs) == len(ONE.files | TWO.files)
+
+
+def test_two_exports_are_the_same(spec: Settled, tmp_path: Path) -> None:
+    def content(folder: Path) -> dict[str, bytes]:
+        export(spec, folder, say)
+        return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    assert content(tmp_path / "one") == content(tmp_path / "two")
+
+
+def test_a_folder_with_something_in_it_is_left_alone(spec: Settled, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="not empty"):
+        export(spec, spec.push.parent if spec.push else tmp_path, say)
+
+
+def test_an_image_that_is_gone_from_the_registry_is_named(spec: Settled, registry: Simulator, tmp_path: Path) -> None:
+    registry.manifests.clear()
+    with pytest.raises(SandboxError, match="has no team/one:1"):
+        export(spec, tmp_path / "out", say)
+
+
+def test_a_sandbox_with_nothing_special_is_a_short_file(tmp_path: Path) -> None:
+    assert export(Settled.of(Spec(), registry=5001, https=(443, 8443)), tmp_path / "out", say) == Exported()
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["sandbox.yaml", "versions.yaml"]
+    assert load(tmp_path / "out" / "sandbox.yaml") == Spec()
+    assert context.home().cache.name == "sandbox"
+
+
+@pytest.mark.security(6)
+def test_only_what_is_applied_goes_along(spec: Settled, tmp_path: Path) -> None:
+    """Keys, .env and links to elsewhere in the folders of `apply` and addons → not in the export; Secrets are named."""
+    project, vault = tmp_path / "project", tmp_path / "vault"
+    vault.mkdir()
+    (vault / "other.yaml").write_text("password: canary\n")
+    for folder in ("k8s", "mine"):
+        for name in (".env", "tls.key", "sub/id_rsa"):
+            (project / folder / name).parent.mkdir(exist_ok=True)
+            (project / folder / name).write_text("canary")
+        (project / folder / "link.yaml").symlink_to(vault / "other.yaml")
+        (project / folder / "folder").symlink_to(vault)
+        (project / folder / "pipe.json").symlink_to("/dev/zero")
+    (project / "k8s" / "inner.yaml").symlink_to("a.yaml")
+    secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: db, namespace: shop}\nstringData: {password: hidden}\n"
+    (project / "k8s" / "sub" / "secret.yml").write_text(secret)
+    told = export(spec, tmp_path / "out", say)
+    names = sorted(str(path.relative_to(tmp_path / "out" / "k8s")) for path in (tmp_path / "out" / "k8s").rglob("*.*"))
+    assert names == ["1-more.yaml", "2-k8s/a.yaml", "2-k8s/inner.yaml", "2-k8s/sub/secret.yml"]
+    files = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert not any(b"canary" in path.read_bytes() for path in files)
+    assert sorted(path.name for path in (tmp_path / "out" / "addons" / "mine").iterdir()) == ["addon.yaml", "x.yaml"]
+    assert told.carried == [f"{project / 'k8s/sub/secret.yml'}: Secret shop/db with password"]
+    assert any(str(project / "k8s" / "link.yaml") in line and str(vault) in line for line in told.left_out)

@@ -1,0 +1,66 @@
+"""What is left after the last sandbox was taken down for good, over folders of the test's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sandbox.app import port_reservations, remains
+from sandbox.components.edge import edge_folder, routes
+from sandbox.components.edge.routes import Route
+from sandbox.names import Home
+from sandbox.system import sandbox_lock
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path / "state", tmp_path / "cache", tmp_path / "kubeconfig")
+
+
+def used(home: Home) -> None:
+    """What a sandbox that was there leaves, and a command that was killed."""
+    with edge_folder.alone(home.edge):
+        edge_folder.write(home.edge, ())
+    with port_reservations.hold(home.claims, "demo", [("sandbox-edge", 443)]):
+        pass
+    (home.claims / "5001.sandbox-old-registry.old").touch()
+    home.networks.mkdir()
+    (home.networks / ".lock").touch()
+
+
+def down(home: Home) -> None:
+    with sandbox_lock.take(home.lock("demo") / "registry", "sandbox push-images", seconds=0, waits=print):
+        pass
+    with sandbox_lock.take(home.lock("demo"), "sandbox down demo --purge", seconds=0, waits=print):
+        remains.sweep(home, "demo")
+
+
+def test_after_the_last_purge_no_file_is_left(home: Home) -> None:
+    used(home)
+    down(home)
+    assert list(home.state.rglob("*")) == []
+
+
+@pytest.mark.parametrize("kept", ["route", "certificates", "claim"])
+def test_while_another_is_known_its_files_stay(home: Home, kept: str) -> None:
+    used(home)
+    if kept == "route":
+        routes.save(home.edge, Route("other", "other.test", "node", (("127.0.0.1", 443),), 1.0))
+    elif kept == "certificates":
+        home.sandbox("other").keys.mkdir(parents=True)
+    if kept != "claim":
+        down(home)
+    else:
+        with port_reservations.hold(home.claims, "other", [("sandbox-edge", 443)]):
+            down(home)
+    assert home.edge.is_dir() and home.networks.is_dir()
+    assert not home.lock("demo").exists()
+    assert not (home.claims / "5001.sandbox-old-registry.old").exists()
+
+
+def test_claims_of_killed_commands_go_and_held_ones_stay(home: Home) -> None:
+    with port_reservations.hold(home.claims, "demo", [("sandbox-edge", 443)]):
+        (home.claims / "5001.sandbox-old-registry.old").touch()
+        port_reservations.sweep(home.claims)
+        assert [path.name for path in home.claims.iterdir()] == ["443.sandbox-edge.demo"]

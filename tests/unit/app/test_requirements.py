@@ -1,0 +1,535 @@
+"""What is refused before anything is made: missing tools, ports of others, a Kubernetes that is not to be had."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox.app import port_reservations
+from sandbox.app.requirements import PortForbidden, PortTaken, require, reserve, settle
+from sandbox.bundle.store import Store
+from sandbox.bundle.system_images import NODES, UPSTREAM, OwnImages, choose
+from sandbox.components.certificates import cert_manager_release
+from sandbox.components.edge import routes, socket_handover
+from sandbox.components.edge.routes import Route
+from sandbox.config.schema import Settled, Spec
+from sandbox.engine import Bind, ContainerSpec
+from sandbox.errors import MissingTool, SandboxError, UsageError
+from sandbox.names import EDGE, LABEL, Home
+from sandbox.system import host_ports
+from tests.support.fakes import NETWORK, FakeEngine
+from tests.support.ports import free_port
+
+IMAGE = "example.com/busybox:1"
+BUNDLE = OwnImages("bundle", {})
+KUBERNETES = BUNDLE.kubernetes
+LOCAL = "127.0.0.1"
+EVERYWHERE = "0.0.0.0"  # noqa: S104
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Home:
+    return Home(tmp_path / "state", tmp_path / "cache", tmp_path / "kubeconfig")
+
+
+@pytest.fixture
+def engine(place: Home) -> FakeEngine:
+    engine = FakeEngine(IMAGE)
+    engine.create_network(NETWORK, place.sandbox("demo").labels)
+    return engine
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A PATH with a docker and a kind that will do, and nothing else."""
+    place = tmp_path / "bin"
+    place.mkdir()
+    monkeypatch.setenv("PATH", str(place))
+    install(place, "docker", "exit 0")
+    install(place, "kind", "echo kind v0.33.0 go1.26.1 linux/amd64")
+    return place
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    """A port of this machine that this very process listens on."""
+    with closing(socket.create_server((LOCAL, 0))) as server:
+        yield server.getsockname()[1]
+
+
+def install(folder: Path, name: str, script: str) -> None:
+    program = folder / name
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+
+
+def spec(*, registry: int | None = None, https: int | None = None, **more: Any) -> Spec:
+    """A spec whose ports are free unless they are given."""
+    listen = more.pop("listen", LOCAL)
+    proxy = {"listen": listen, "ports": (https or free_port(),)}
+    return Spec.model_validate({"name": "demo", "registry": {"port": registry or free_port()}, "proxy": proxy, **more})
+
+
+def check(spec: Spec, place: Home, engine: FakeEngine, own: OwnImages = BUNDLE) -> Settled:
+    """All that `up` asks before it makes anything; the spec with its ports."""
+    with reserve(spec, place, engine) as settled:
+        require(settled, place, own)
+    return settled
+
+
+def run(engine: FakeEngine, place: Home, name: str, port: int, address: str = LOCAL) -> None:
+    """A container of ours that publishes a port."""
+    publish = {5000: (Bind(address, port),)}
+    made = ContainerSpec(
+        name=name, image=IMAGE, command=("sleep",), labels=place.labels, network=NETWORK, publish=publish
+    )
+    engine.run(made)
+
+
+@pytest.mark.fault(12)
+@pytest.mark.parametrize("ports_", [(free_port(),), ("auto",)])
+def test_listening_on_ipv6_without_it_is_said(
+    place: Home, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, ports_: tuple[Any, ...]
+) -> None:
+    """The kernel has no IPv6, and `listen: "::1"` → an error that says so, before anything is made."""
+    real = socket.socket
+
+    def without_ipv6(family: int = socket.AF_INET, *rest: Any, **more: Any) -> socket.socket:
+        if family == socket.AF_INET6:
+            raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+        return real(family, *rest, **more)
+
+    wanted = spec(listen="::1")
+    wanted = wanted.model_copy(update={"proxy": wanted.proxy.model_copy(update={"ports": ports_})})
+    monkeypatch.setattr(socket, "socket", without_ipv6)
+    with pytest.raises(UsageError, match="it has no IPv6") as caught:
+        check(wanted, place, engine)
+    assert "listen: 127.0.0.1" in caught.value.fix
+    assert not place.state.exists()
+
+
+@pytest.mark.fault(68)
+@pytest.mark.timeout(20)
+def test_a_kubeconfig_that_is_no_file_is_refused_first(place: Home, engine: FakeEngine) -> None:
+    """KUBECONFIG is a FIFO or a device → `up` says that no context can be kept there, before anything is made."""
+    os.mkfifo(place.kubeconfig)
+    with pytest.raises(SandboxError, match="no context can be kept in") as caught:
+        check(spec(), place, engine)
+    assert caught.value.id == "not-a-file" and "unset KUBECONFIG" in caught.value.fix
+
+
+def test_a_machine_with_everything_will_do(place: Home, engine: FakeEngine) -> None:
+    wanted = spec()
+    settled = check(wanted, place, engine)
+    assert (settled.registry.port, settled.proxy.ports) == (wanted.registry.port, wanted.proxy.ports)
+    assert (engine.boxes, routes.load(place.edge), list(place.claims.iterdir())) == ({}, (), [])
+
+
+def test_a_missing_docker_command_is_named_with_its_package(place: Home, engine: FakeEngine, folder: Path) -> None:
+    (folder / "docker").unlink()
+    with pytest.raises(MissingTool, match="the docker command is not installed") as caught:
+        check(spec(), place, engine)
+    assert "docker-cli" in caught.value.fix
+
+
+@pytest.mark.fault(62)
+def test_a_missing_kind_is_named(place: Home, engine: FakeEngine, folder: Path) -> None:
+    """No kind → what brings one; exit code 4."""
+    (folder / "kind").unlink()
+    with pytest.raises(MissingTool, match="kind is not installed"):
+        check(spec(), place, engine)
+
+
+@pytest.mark.fault(62)
+def test_an_old_kind_is_refused(place: Home, engine: FakeEngine, folder: Path) -> None:
+    """A kind that is too old → its version, and what brings a newer one."""
+    install(folder, "kind", "echo kind v0.20.0 go1.20 linux/amd64")
+    with pytest.raises(MissingTool, match="kind is too old") as caught:
+        check(spec(), place, engine)
+    assert str(folder / "kind") in caught.value.details
+
+
+@pytest.mark.parametrize("wanted", [KUBERNETES, KUBERNETES.removeprefix("v")])
+def test_the_kubernetes_that_is_there_may_be_asked_for(place: Home, engine: FakeEngine, wanted: str) -> None:
+    check(spec(cluster={"kubernetes": wanted}), place, engine)
+
+
+def test_another_kubernetes_than_the_bundle_s_is_refused_with_what_there_is(place: Home, engine: FakeEngine) -> None:
+    with pytest.raises(UsageError, match=r"Kubernetes v1\.35\.8 is not in the bundle") as caught:
+        check(spec(cluster={"kubernetes": "v1.35.8"}), place, engine)
+    assert KUBERNETES in caught.value.details
+    assert f"kubernetes: {KUBERNETES}" in caught.value.fix and "source: upstream" in caught.value.fix
+
+
+def test_upstream_has_a_node_image_by_digest_for_each_version(place: Home, engine: FakeEngine) -> None:
+    store = Store(place.bundle)
+    for version, reference in NODES.items():
+        own = choose("upstream", lambda name: False, store, version)
+        assert own.references == {**UPSTREAM, "node": reference}
+        assert own.kubernetes == version and f":{version}@sha256:" in reference
+        check(spec(cluster={"kubernetes": version}), place, engine, own)
+    newest = choose("upstream", lambda name: False, store)
+    with pytest.raises(UsageError, match=r"no known node image of Kubernetes v1\.36\.3") as caught:
+        check(spec(cluster={"kubernetes": "v1.36.3"}), place, engine, newest)
+    assert caught.value.fix == "did you mean `kubernetes: v1.36.4`?"
+
+
+def test_several_control_planes_need_an_image_that_the_bundle_has_not(place: Home, engine: FakeEngine) -> None:
+    wanted = spec(cluster={"nodes": {"control_plane": 3}})
+    with pytest.raises(UsageError, match="several control planes") as caught:
+        check(wanted, place, engine)
+    assert "load balancer" in caught.value.details and "source: upstream" in caught.value.fix
+    check(wanted, place, engine, OwnImages("upstream", UPSTREAM))
+
+
+def test_ipv6_alone_is_refused_with_what_is_to_be_had(place: Home, engine: FakeEngine) -> None:
+    with pytest.raises(UsageError, match="IPv6 alone") as caught:
+        check(spec(cluster={"ip_family": "ipv6"}), place, engine)
+    assert "ip_family: dual" in caught.value.fix
+    check(spec(cluster={"ip_family": "dual"}), place, engine)
+
+
+def test_a_mount_of_what_is_not_there_is_refused(place: Home, engine: FakeEngine, tmp_path: Path) -> None:
+    wanted = {"mounts": ({"host": tmp_path / "data", "node": "/data"},)}
+    with pytest.raises(UsageError, match="data is not there"):
+        check(spec(cluster=wanted), place, engine)
+    (tmp_path / "data").mkdir()
+    check(spec(cluster=wanted), place, engine)
+
+
+def test_a_certificate_of_the_user_s_own_is_judged_first(place: Home, engine: FakeEngine, tmp_path: Path) -> None:
+    files = {"cert": tmp_path / "own.crt", "key": tmp_path / "own.key"}
+    with pytest.raises(UsageError, match=r"`certs\.default`: .*own\.crt cannot be read"):
+        check(spec(certs={"default": files}), place, engine)
+
+
+def test_a_release_that_is_not_the_pinned_one_is_refused_first(place: Home, engine: FakeEngine) -> None:
+    place.manifests.mkdir(parents=True)
+    (place.manifests / f"cert-manager-{cert_manager_release.VERSION}.yaml").write_text("kind: Other\n")
+    with pytest.raises(SandboxError, match="is not the file"):
+        check(spec(certs={"issuer": "cert-manager"}), place, engine)
+
+
+@pytest.mark.fault(12)
+@pytest.mark.parametrize("which", ["registry", "https"])
+def test_a_port_of_a_process_is_refused_with_its_name_and_a_free_one(
+    place: Home, engine: FakeEngine, taken: int, which: str
+) -> None:
+    """A process listens on the port → its name and pid, and a free port, before anything is made."""
+    with pytest.raises(PortTaken, match=f"port {taken} on {LOCAL} is taken") as caught:
+        check(spec(**{which: taken}), place, engine)
+    assert f"(pid {os.getpid()})" in caught.value.details
+    assert "nothing was changed" in caught.value.details
+    offered = re.search(rf"--{which}-port (\d+) ", caught.value.fix)
+    assert offered
+    assert host_ports.is_free(LOCAL, int(offered[1]))
+    section = {"registry": f"registry: {{port: {offered[1]}}}", "https": f"proxy: {{ports: [{offered[1]}]}}"}
+    assert section[which] in caught.value.fix
+
+
+@pytest.mark.parametrize("running", [True, False])
+@pytest.mark.parametrize("which", ["registry", "https"])
+def test_a_port_of_another_sandbox_is_refused_even_while_it_is_stopped(
+    place: Home, engine: FakeEngine, which: str, running: bool
+) -> None:
+    port = free_port()
+    run(engine, place, "sandbox-other-registry", port)
+    engine.boxes["sandbox-other-registry"].running = running
+    with pytest.raises(PortTaken) as caught:
+        check(spec(**{which: port}), place, engine)
+    assert "held by container sandbox-other-registry" in caught.value.details
+
+
+@pytest.mark.parametrize(("which", "name"), [("registry", "sandbox-demo-registry"), ("https", EDGE)])
+def test_our_own_ports_are_ours(place: Home, engine: FakeEngine, taken: int, which: str, name: str) -> None:
+    run(engine, place, name, taken)
+    check(spec(**{which: taken}), place, engine)
+
+
+@pytest.mark.fault(8, 20)
+def test_a_port_that_is_held_for_an_edge_that_went_is_ours(place: Home, engine: FakeEngine, taken: int) -> None:
+    """The edge is removed, or `up` was killed before it came, and its ports are still held → `up` takes them over."""
+    place.edge.mkdir(parents=True)
+    socket_handover.write(place.edge, (Bind(LOCAL, taken),), None)
+    with pytest.raises(PortTaken):
+        check(spec(https=taken), place, engine)
+    run(engine, place, f"{EDGE}-ports", free_port())
+    check(spec(https=taken), place, engine)
+    with pytest.raises(PortTaken):
+        check(spec(registry=taken), place, engine)
+
+
+@pytest.mark.parametrize(("which", "name"), [("registry", "sandbox-demo-registry"), ("https", EDGE)])
+def test_a_port_that_somebody_took_while_we_were_stopped_is_refused(
+    place: Home, engine: FakeEngine, taken: int, which: str, name: str
+) -> None:
+    run(engine, place, name, taken)
+    engine.boxes[name].running = False
+    with pytest.raises(PortTaken) as caught:
+        check(spec(**{which: taken}), place, engine)
+    assert f"(pid {os.getpid()})" in caught.value.details
+
+
+@pytest.mark.parametrize(("which", "name"), [("https", "sandbox-demo-registry"), ("registry", EDGE)])
+def test_registry_and_edge_do_not_take_each_other_s_ports(
+    place: Home, engine: FakeEngine, taken: int, which: str, name: str
+) -> None:
+    run(engine, place, name, taken)
+    with pytest.raises(PortTaken) as caught:
+        check(spec(**{which: taken}), place, engine)
+    assert f"held by container {name}" in caught.value.details
+
+
+def test_a_sandbox_may_open_its_own_ports_to_the_network(place: Home, engine: FakeEngine, taken: int) -> None:
+    run(engine, place, EDGE, taken)
+    routes.save(place.edge, Route("demo", "demo.localhost", "node", ((LOCAL, taken),), 1.0))
+    check(spec(https=taken, listen=EVERYWHERE), place, engine)
+
+
+def test_a_port_that_another_sandbox_has_on_one_address_cannot_be_had_on_all(
+    place: Home, engine: FakeEngine, taken: int
+) -> None:
+    run(engine, place, EDGE, taken)
+    for name in ("demo", "other"):
+        routes.save(place.edge, Route(name, f"{name}.localhost", "node", ((LOCAL, taken),), 1.0))
+    with pytest.raises(PortTaken, match=f"port {taken} on {re.escape(EVERYWHERE)} is taken") as caught:
+        check(spec(https=taken, listen=EVERYWHERE), place, engine)
+    assert f"held by container {EDGE}" in caught.value.details
+
+
+def https(port: int | str, *more: int | str, registry: int | str | None = None, run: str = "container") -> Spec:
+    proxy = {"ports": (port, *more), "run": run}
+    return Spec.model_validate({"name": "demo", "registry": {"port": registry or free_port()}, "proxy": proxy})
+
+
+def test_auto_takes_the_usual_ports_where_they_are_free(
+    place: Home, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host_ports, "is_free", lambda address, port: True)
+    settled = check(https("auto", "auto", registry="auto"), place, engine)
+    assert (settled.proxy.ports, settled.registry.port) == ((443, 8443), 5001)
+    assert settle(settled, place, engine) is settled
+
+
+@pytest.mark.parametrize(
+    ("asked", "taken", "chosen"),
+    [
+        (("auto", "auto"), {443}, (8444, 8443)),
+        (("auto", "auto"), {8443}, (443, 8444)),
+        (("auto", 8443), {443}, (8444, 8443)),
+        ((8443, "auto"), set(), (8443, 8444)),
+        ((8444, "auto"), {8443}, (8444, 8445)),
+        (("auto", 443), set(), (8444, 443)),
+    ],
+)
+def test_each_auto_is_chosen_for_itself(
+    place: Home,
+    engine: FakeEngine,
+    monkeypatch: pytest.MonkeyPatch,
+    asked: tuple[int | str, int | str],
+    taken: set[int],
+    chosen: tuple[int, int],
+) -> None:
+    monkeypatch.setattr(host_ports, "is_free", lambda address, port: port not in taken)
+    assert settle(https(*asked), place, engine).proxy.ports == chosen
+
+
+def test_auto_gives_each_of_two_sandboxes_a_registry_and_both_the_same_edge(place: Home, engine: FakeEngine) -> None:
+    first = settle(https("auto", registry="auto"), place, engine)
+    run(engine, place, "sandbox-demo-registry", first.registry.port)
+    run(engine, place, EDGE, first.proxy.ports[0])
+    other = Spec.model_validate({"name": "other", "registry": {"port": "auto"}, "proxy": {"ports": ("auto",)}})
+    second = settle(other, place, engine)
+    assert second.registry.port > first.registry.port
+    assert second.proxy.ports == first.proxy.ports
+
+
+@pytest.mark.fault(12)
+def test_auto_keeps_the_ports_that_the_sandbox_has(place: Home, engine: FakeEngine) -> None:
+    """`auto` on a sandbox that has its ports → it keeps them."""
+    mine, registry = free_port(), free_port()
+    routes.save(place.edge, Route("demo", "demo.localhost", "node", ((LOCAL, mine),), 1.0))
+    run(engine, place, EDGE, mine)
+    run(engine, place, "sandbox-demo-registry", registry)
+    engine.boxes["sandbox-demo-registry"].running = False
+    settled = settle(https("auto", registry="auto"), place, engine)
+    assert (settled.proxy.ports, settled.registry.port) == ((mine,), registry)
+
+
+def test_auto_lets_go_of_a_port_that_somebody_took_meanwhile(place: Home, engine: FakeEngine, taken: int) -> None:
+    routes.save(place.edge, Route("demo", "demo.localhost", "node", ((LOCAL, taken),), 1.0))
+    assert taken not in settle(https("auto"), place, engine).proxy.ports
+
+
+def test_a_port_that_another_command_is_about_to_take_is_refused(place: Home, engine: FakeEngine) -> None:
+    wanted = spec()
+    other = wanted.model_copy(update={"name": "other"})
+    with reserve(wanted, place, engine), pytest.raises(PortTaken) as caught:
+        check(other, place, engine)
+    assert "sandbox 'demo', which is starting" in caught.value.details
+    check(other, place, engine)
+
+
+def test_the_edge_s_ports_are_for_all_sandboxes_that_start_together(place: Home, engine: FakeEngine) -> None:
+    wanted = spec()
+    other = Spec.model_validate(
+        {"name": "other", "registry": {"port": free_port()}, "proxy": {"ports": wanted.proxy.ports}}
+    )
+    with reserve(wanted, place, engine):
+        check(other, place, engine)
+
+
+@pytest.mark.fault(12)
+def test_a_container_is_told_with_its_project_and_how_to_stop_it(place: Home, engine: FakeEngine) -> None:
+    """A container of a Compose project has the port → its name, its project and the command that stops it."""
+    port = free_port()
+    made = ContainerSpec(
+        name="shop-web-1",
+        image=IMAGE,
+        command=("sleep",),
+        labels={"com.docker.compose.project": "shop"},
+        network=NETWORK,
+        publish={80: (Bind(LOCAL, port),)},
+    )
+    engine.run(made)
+    with closing(socket.create_server((LOCAL, port))), pytest.raises(PortTaken) as caught:
+        check(spec(https=port), place, engine)
+    assert "container shop-web-1 of project 'shop'" in caught.value.details
+    assert "`docker stop shop-web-1`" in caught.value.fix
+
+
+def test_a_sandbox_is_told_with_how_to_take_it_down(place: Home, engine: FakeEngine) -> None:
+    port = free_port()
+    run(engine, place, "sandbox-other-registry", port)
+    engine.boxes["sandbox-other-registry"].spec.labels[LABEL] = "other"  # type: ignore[index]
+    with pytest.raises(PortTaken) as caught:
+        check(spec(registry=port), place, engine)
+    assert "of sandbox 'other'" in caught.value.details
+    assert "`sandbox down other`" in caught.value.fix
+
+
+def test_a_process_is_told_with_its_command(place: Home, engine: FakeEngine, taken: int) -> None:
+    with pytest.raises(PortTaken) as caught:
+        check(spec(https=taken), place, engine)
+    assert "python" in caught.value.details
+    assert f"kill {os.getpid()}" in caught.value.fix
+
+
+@pytest.mark.parametrize(("proxy", "other"), [("container", "passthrough"), ("process", "edge")])
+def test_edge_and_passthrough_share_no_port(place: Home, engine: FakeEngine, proxy: str, other: str) -> None:
+    port = free_port()
+    routes.save(getattr(place, other), Route("other", "other.localhost", "node", ((LOCAL, port),), 1.0))
+    with pytest.raises(PortTaken, match=f"port {port} on") as caught:
+        check(https(port, run=proxy), place, engine)
+    assert "sandbox 'other'" in caught.value.details
+    assert port not in settle(https("auto", port + 1 if port < 65535 else 1024, run=proxy), place, engine).proxy.ports
+
+
+@pytest.mark.fault(14, 61)
+def test_a_rootless_engine_s_privileged_port_is_refused_with_what_allows_it(
+    place: Home, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Port 443 with a rootless engine → a port that can be had, the sysctl and the capability that allow it."""
+    monkeypatch.setattr(host_ports, "is_free", lambda address, port: True)
+    monkeypatch.setattr(host_ports, "first_unprivileged", lambda: 1024)
+    check(https(443), place, engine)
+    engine.rootless = True
+    with pytest.raises(PortForbidden, match="port 443 may only be used by root") as caught:
+        check(https(443), place, engine)
+    for words in ("--https-port 8443", "ip_unprivileged_port_start=443", "setcap cap_net_bind_service=ep"):
+        assert words in caught.value.fix
+    assert settle(https("auto"), place, engine).proxy.ports == (8444,)
+    monkeypatch.setattr(host_ports, "first_unprivileged", lambda: 443)
+    check(https(443), place, engine)
+
+
+@pytest.mark.fault(14)
+def test_a_process_may_only_have_the_ports_of_its_user(
+    place: Home, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Port 443 for a process of a plain user → a port that can be had."""
+    monkeypatch.setattr(host_ports, "is_free", lambda address, port: True)
+    monkeypatch.setattr(host_ports, "is_permitted", lambda address, port: port >= 1024)
+    with pytest.raises(PortForbidden, match="port 443 may only be used by root") as caught:
+        check(https(443, run="process"), place, engine)
+    assert "setcap" not in caught.value.fix
+    assert settle(https("auto", "auto", run="process"), place, engine).proxy.ports == (8444, 8443)
+
+
+CHOOSER = """
+import sys
+from pathlib import Path
+from sandbox.engine import Bind, ContainerSpec
+from sandbox.names import Home
+from sandbox.app.requirements import reserve
+from sandbox.config.schema import Spec
+from tests.support.fakes import FakeEngine
+state, name = Path(sys.argv[1]), sys.argv[2]
+spec = Spec.model_validate({"name": name, "registry": {"port": "auto"}, "proxy": {"ports": "auto"}})
+with reserve(spec, Home(state, state, state), FakeEngine()) as settled:
+    print(settled.registry.port, *settled.proxy.ports, flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.fault(10)
+def test_sandboxes_that_start_at_the_same_moment_choose_different_registry_ports(tmp_path: Path) -> None:
+    """Two commands choose ports at the same moment → each gets a port of its own."""
+    here = Path(__file__).parents[3]
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", CHOOSER, str(tmp_path), name],
+            cwd=here,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for name in ("a", "b", "c", "d")
+    ]
+    chosen = []
+    for one in started:
+        assert one.stdout
+        chosen.append([int(word) for word in one.stdout.readline().split()])
+    for one in started:
+        one.communicate("")
+        assert one.returncode == 0
+    assert len({registry for registry, *_ in chosen}) == len(started)
+    assert len({tuple(of_edge) for _, *of_edge in chosen}) == 1  # the edge is for all of them
+
+
+@pytest.mark.fault(11)
+def test_a_claim_ends_with_the_process_that_made_it(tmp_path: Path) -> None:
+    """A claim on a port left by a process that is gone → it keeps nobody away."""
+    port = free_port()
+    code = (
+        "import os, sys; from pathlib import Path; from sandbox.app import port_reservations as claims\n"
+        f"with claims.hold(Path(sys.argv[1]), 'a', [('edge', {port})]): os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False, cwd=Path(__file__).parents[3])
+    assert list(tmp_path.glob(f"{port}.*"))
+    assert port_reservations.claimant(tmp_path, port, "passthrough") is None
+
+
+@pytest.mark.fault(82)
+@pytest.mark.parametrize("folder_of", ["edge", "passthrough"])
+@pytest.mark.parametrize("more", [{"domain": "x.test"}, {"proxy": {"hosts": ("shop.x.test",)}}])
+def test_a_domain_or_host_of_another_sandbox_is_refused_before_all(
+    place: Home, engine: FakeEngine, folder_of: str, more: dict[str, Any]
+) -> None:
+    """`up` with another sandbox's domain, or a host in it → refused with that sandbox's name; nothing is made."""
+    routes.save(getattr(place, folder_of), Route("other", "x.test", "node", (), 1.0))
+    wanted = Spec.model_validate({**spec().model_dump(exclude={"proxy", "domain"}), **more})
+    with pytest.raises(UsageError, match="belongs to the sandbox 'other'") as caught:
+        check(wanted, place, engine)
+    assert caught.value.id == "domain-taken"
+    assert engine.boxes == {}

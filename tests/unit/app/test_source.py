@@ -1,0 +1,203 @@
+"""Where a sandbox may come from: a folder, a git repository at a branch and a folder, a bundle file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from sandbox.app import consent, context
+from sandbox.app import source as origin
+from sandbox.bundle.bundle_reader import opened
+from sandbox.bundle.bundle_save import save
+from sandbox.bundle.store import Store
+from sandbox.errors import SandboxError, UsageError
+from tests.support.repositories import committed, git, made
+from tests.unit.bundle.test_bundle_file import store
+
+__all__ = ["store"]
+
+
+def fetch(source: str, *, identity: str | None = None, trusted: bool = False) -> Path:
+    with origin.fetched(source, context.home(), lambda line: None, identity=identity, trusted=trusted) as found:
+        return found.file
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A git repository whose branch `other` has another sandbox in a folder."""
+    folder = made(tmp_path / "team.git", {"sandbox.yaml": "name: main\n"})
+    git(folder, "checkout", "--quiet", "-b", "other")
+    committed(folder, {"k8s/sandbox.yaml": "name: other\n"})
+    git(folder, "checkout", "--quiet", "main")
+    return folder
+
+
+def test_a_folder_is_used_where_it_is(tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    (tmp_path / "shared.yaml").touch()
+    (tmp_path / "own" / "sandbox.yaml").symlink_to("../shared.yaml")
+    assert fetch(str(tmp_path / "own")) == tmp_path / "own" / "sandbox.yaml"
+
+
+@pytest.mark.parametrize(("fragment", "name"), [("", "main"), ("#main", "main"), ("#other:k8s", "other")])
+def test_a_repository_is_cloned_as_it_is_now(repository: Path, fragment: str, name: str) -> None:
+    source = f"file://{repository}{fragment}"
+    file = fetch(source)
+    assert file.read_text() == f"name: {name}\n"
+    assert file.is_relative_to(context.home().projects)
+    file.write_text("name: changed-here\n")
+    assert fetch(source).read_text() == f"name: {name}\n"
+    assert not list(context.home().projects.glob(".*.partial"))
+
+
+@pytest.mark.parametrize(
+    "fragment", ["#none", "#--upload-pack=touch /tmp/x", "#main:../..", "#main:/etc", "#main:none"]
+)
+def test_what_a_repository_has_not_is_said(repository: Path, fragment: str) -> None:
+    with pytest.raises(UsageError):
+        fetch(f"file://{repository}{fragment}")
+
+
+@pytest.mark.parametrize("source", ["nowhere", "ext::sh -c touch% /tmp/x", "--upload-pack=x", "", "https://"])
+def test_what_is_no_source_is_refused(source: str) -> None:
+    with pytest.raises(UsageError):
+        fetch(source)
+
+
+@pytest.mark.fault(43)
+def test_pipe_as_a_source_is_refused(tmp_path: Path) -> None:
+    """--from names a pipe or a device → refused, not waited for."""
+    os.mkfifo(tmp_path / "pipe")
+    for source in (str(tmp_path / "pipe"), "/dev/zero", "x" * 5000):
+        with pytest.raises(UsageError, match="is no folder"):
+            fetch(source)
+
+
+def test_a_bundle_brings_its_project_and_its_components(store: Store, tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    (project / "k8s").mkdir(parents=True)
+    (project / "sandbox.yaml").write_text("name: demo\napply: [k8s/]\n")
+    (project / "k8s" / "a b.yaml").write_text("kind: x\n")
+    save(file := tmp_path / "demo.bundle", store, project=("demo", project))
+    found = fetch(str(file))
+    assert found.read_text() == "name: demo\napply: [k8s/]\n"
+    assert (found.parent / "k8s" / "a b.yaml").exists()
+    assert fetch(str(file), trusted=True) == found
+    assert list(Store(context.home().bundle).root.glob("node-*"))
+
+
+def test_a_bundle_without_a_project_says_so(store: Store, tmp_path: Path) -> None:
+    save(file := tmp_path / "plain.bundle", store)
+    with pytest.raises(SandboxError, match="holds no sandbox") as caught:
+        fetch(str(file))
+    assert "bundle load" in caught.value.fix
+
+
+@pytest.fixture
+def bundle(store: Store, tmp_path: Path) -> Path:
+    """A bundle file with a sandbox `demo`."""
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "sandbox.yaml").write_text("name: demo\n")
+    save(file := tmp_path / "demo.bundle", store, project=("demo", project), compress=False)
+    return file
+
+
+def identity(file: Path) -> str:
+    with opened(file) as found:
+        return found.identity
+
+
+def components() -> list[Path]:
+    return list(context.home().bundle.glob("*-*"))
+
+
+@pytest.mark.security(7)
+def test_programs_of_a_bundle_wait_for_the_user(bundle: Path) -> None:
+    """`up --from FILE.bundle` → its project is read, its programs come in only once the user agreed to the identity."""
+    said: list[str] = []
+    home = context.home()
+    with origin.fetched(str(bundle), home, said.append) as found:
+        assert found.bundle == bundle and components() == []
+        assert said[0] == f"{identity(bundle)}  {bundle}"
+        found.complete(home, said.append)
+    assert components()
+    with origin.fetched(str(bundle), home, said.append) as again:
+        assert again.bundle is None, "it is agreed to"
+
+
+@pytest.mark.security(7)
+@pytest.mark.parametrize("how", ["identity", "loaded before", "trusted"])
+def test_programs_of_a_known_bundle_come_along(bundle: Path, how: str) -> None:
+    """A bundle that `--identity` names, that was loaded before, or `--trust` → its programs are taken in."""
+    if how == "loaded before":
+        consent.note_components(context.home(), identity(bundle))
+    fetch(str(bundle), identity=identity(bundle) if how == "identity" else None, trusted=how == "trusted")
+    assert components()
+
+
+@pytest.mark.security(7)
+def test_bundle_of_another_identity_is_refused(bundle: Path) -> None:
+    """--identity of another bundle → an error with both identities; nothing is placed."""
+    other = "sha256:" + "0" * 64
+    with pytest.raises(UsageError, match="is another bundle") as caught:
+        fetch(str(bundle), identity=other)
+    assert caught.value.id == "bundle-identity"
+    assert other in caught.value.details and identity(bundle) in caught.value.details
+    assert components() == [] and [path.name for path in context.home().projects.iterdir()] == [".lock"]
+
+
+@pytest.mark.security(7)
+def test_bundle_exchanged_after_the_question_is_refused(bundle: Path, store: Store, tmp_path: Path) -> None:
+    """The file becomes another bundle while the user reads the question → nothing of it is taken in."""
+    home = context.home()
+    with origin.fetched(str(bundle), home, lambda line: None) as found:
+        (tmp_path / "project" / "more.yaml").touch()
+        save(bundle, store, project=("demo", tmp_path / "project"), compress=False)
+        with pytest.raises(UsageError, match="is another bundle"):
+            found.complete(home, lambda line: None)
+    assert components() == []
+
+
+@pytest.mark.fault(46)
+@pytest.mark.parametrize("fragment", ["", "#:out"])
+def test_link_out_of_a_repository_is_refused(tmp_path: Path, fragment: str) -> None:
+    """sandbox.yaml, or the folder after `#:`, is a link that leaves the repository → refused, nothing is read."""
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / "sandbox.yaml").write_text("name: victim\n")
+    folder = made(tmp_path / "evil.git", {"k8s/x": ""})
+    (folder / "out").symlink_to(victim)
+    (folder / "sandbox.yaml").symlink_to(victim / "sandbox.yaml")
+    committed(folder, {})
+    with pytest.raises(UsageError, match="a link that leaves it"):
+        fetch(f"file://{folder}{fragment}")
+
+
+def test_link_inside_a_repository_is_followed(tmp_path: Path) -> None:
+    folder = made(tmp_path / "team.git", {"real/sandbox.yaml": "name: real\n"})
+    (folder / "short").symlink_to("real")
+    committed(folder, {})
+    assert fetch(f"file://{folder}#:short").read_text() == "name: real\n"
+
+
+def test_running_copy_stays_when_the_branch_moves(repository: Path) -> None:
+    """A second fetch of a moved branch → a copy of its own; the first stays, its folders are the same ones."""
+    source = f"file://{repository}"
+    first = fetch(source)
+    inode = first.parent.stat().st_ino
+    committed(repository, {"sandbox.yaml": "name: moved\n"})
+    second = fetch(source)
+    assert (first.read_text(), second.read_text()) == ("name: main\n", "name: moved\n")
+    assert first.parent != second.parent
+    git(repository, "reset", "--quiet", "--hard", "HEAD~1")
+    assert fetch(source) == first and first.parent.stat().st_ino == inode
+
+
+def test_nameless_spec_of_a_repository_has_its_name(tmp_path: Path) -> None:
+    folder = made(tmp_path / "Team.Shop.git", {"sandbox.yaml": "", "k8s/sandbox.yaml": ""})
+    for fragment, name in (("", "team-shop"), ("#:k8s", "k8s")):
+        with origin.fetched(f"file://{folder}{fragment}", context.home(), lambda line: None) as found:
+            assert context.read(found.file, called=found.called).name == name

@@ -1,0 +1,131 @@
+"""What a spec asks for beyond its project's folder is named, each thing in a line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sandbox.app.spec_demands import beyond
+from sandbox.config.schema import load
+
+POD = """\
+apiVersion: apps/v1
+kind: DaemonSet
+metadata: {name: agent}
+spec:
+  template:
+    spec:
+      hostPID: true
+      hostNetwork: true
+      volumes: [{name: x, hostPath: {path: /etc}}]
+      containers:
+      - {name: a, image: x, securityContext: {privileged: true, capabilities: {add: [SYS_ADMIN]}}}
+"""
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "project"
+    (folder / "k8s").mkdir(parents=True)
+    return folder
+
+
+def asked(root: Path, text: str) -> str:
+    (root / "sandbox.yaml").write_text(f"name: demo\n{text}")
+    return "\n".join(beyond(load(root / "sandbox.yaml"), root))
+
+
+@pytest.mark.security(17)
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("cluster: {mounts: [{host: /, node: /host}]}", "/ in every node at /host, to read and write"),
+        ("cluster: {mounts: [{host: ../x, node: /x, read_only: true}]}", "/x in every node at /x, to read"),
+        ("cluster: {provider: existing, context: prod}", "existing one of your context prod, namespace sandbox-demo"),
+        ("cluster: {provider: minikube, profile: mine}", "your minikube profile mine"),
+        ("cluster: {kind: {containerdConfigPatches: [x]}}", "cluster.kind"),
+        ("credentials: [{kind: docker}]", "docker accounts that this machine has, for pods of all namespaces"),
+        (
+            "credentials: [{kind: ecr, file: /home/v/keys, namespaces: [a]}]",
+            "ecr accounts of /home/v/keys, for pods of a",
+        ),
+        ("registry: {mirrors: [docker.io]}", "your `docker login` at docker.io"),
+        ("registry: {external: evil.example}", "pushed to evil.example"),
+        ("registry: {storage: /var/x}", "/var/x for the registry's data"),
+        ("proxy: {listen: 0.0.0.0}", "listens on 0.0.0.0"),
+        (
+            "proxy: {hosts: [{host: a.example.com, to: '169.254.169.254:80'}]}",
+            "a.example.com leads to 169.254.169.254:80",
+        ),
+        ("network: {hosts: {a.example.com: 10.0.0.1}}", "resolve a.example.com to 10.0.0.1"),
+        ("network: {nameservers: [10.0.0.1]}", "nameservers 10.0.0.1"),
+        ("network: {proxy: {https: 'http://me:canary@evil.example:1'}}", "the proxy http://evil.example:1"),
+        ("domain: bank.example.com", "for *.bank.example.com"),
+        ("certs: {default: {cert: /a.crt, key: /a.key}}", "/a.crt and the key /a.key"),
+        ("apply: [/etc/x.yaml]", "reads /etc/x.yaml"),
+    ],
+)
+def test_each_demand_of_a_spec_is_named(root: Path, tmp_path: Path, text: str, said: str) -> None:
+    """A fetched spec that asks for mounts, accounts, addresses and the like → each is named before anything is made."""
+    if "/etc/x.yaml" in text:
+        (tmp_path / "x.yaml").touch()
+        text, said = text.replace("/etc", str(tmp_path)), said.replace("/etc", str(tmp_path))
+    found = asked(root, text)
+    assert said in found and "canary" not in found
+
+
+@pytest.mark.security(17)
+def test_rights_of_objects_are_named(root: Path) -> None:
+    """Privileged pods, folders of the node, rights in the whole cluster → named with their objects."""
+    binding = {"apiVersion": "rbac/v1", "kind": "ClusterRoleBinding", "metadata": {"name": "b"}}
+    volume = {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "v"}}
+    odd = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "odd"}, "spec": {"containers": 5}}
+    objects = [
+        {**binding, "roleRef": {"name": "cluster-admin"}},
+        {**volume, "spec": {"hostPath": {"path": "/var"}}},
+        odd,
+    ]
+    (root / "k8s" / "a.yaml").write_text(POD + "---\n" + yaml.safe_dump_all(objects))
+    found = asked(root, "apply: [k8s]")
+    assert "DaemonSet agent: hostNetwork, hostPID, the node's /etc, privileged, capabilities SYS_ADMIN" in found
+    assert "ClusterRoleBinding b: cluster-admin in the whole cluster" in found
+    assert "PersistentVolume v: the node's /var" in found
+    assert "Pod odd: of a shape that cannot be judged" in found
+
+
+@pytest.mark.security(17)
+def test_images_and_links_that_lead_elsewhere_are_named(root: Path, tmp_path: Path) -> None:
+    """Images of the engine, Dockerfiles, archives elsewhere, links out of the project, own addons → named."""
+    (tmp_path / "secret.yaml").write_text("apiVersion: v1\nkind: Secret\nmetadata: {name: s}\n")
+    (root / "k8s" / "link.yaml").symlink_to(tmp_path / "secret.yaml")
+    (root / "mine").mkdir()
+    (root / "mine" / "addon.yaml").write_text("title: mine\n")
+    (root / "mine" / "x.yaml").write_text(POD)
+    images = """\
+images:
+- ghcr.io/team/app:1
+- {from: daemon, image: private:1}
+- {from: build, context: app, as: app:1}
+- {from: archive, path: ../x.tar, as: x:1}
+"""
+    (root / "images.yaml").write_text(images)
+    found = asked(root, "push: images.yaml\napply: [k8s]\naddons: [./mine]")
+    assert "private:1 of your Docker Engine" in found
+    assert "the Dockerfile of app, whose commands run here" in found
+    assert f"reads {tmp_path / 'x.tar'}" in found
+    assert "`docker login`, if there is one: ghcr.io" in found
+    assert f"k8s/link.yaml leads to {tmp_path / 'secret.yaml'}" in found
+    assert "DaemonSet agent:" in found
+
+
+def test_project_that_stays_at_home_asks_for_nothing(root: Path) -> None:
+    (root / "k8s" / "a.yaml").write_text("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n")
+    assert asked(root, "apply: [k8s]\ncluster: {mounts: [{host: k8s, node: /x}]}\nregistry: {storage: data}") == ""
+
+
+def test_words_of_a_stranger_stay_one_line(root: Path) -> None:
+    (root / "k8s" / "a.yaml").write_text(POD.replace("name: agent", 'name: "a\\e[2Jb\\nnothing"'))
+    found = asked(root, "apply: [k8s]")
+    assert len(found.splitlines()) == 1 and "\x1b" not in found

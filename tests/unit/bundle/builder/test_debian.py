@@ -1,0 +1,69 @@
+"""What is taken out of a Debian tree: files with the links on the way to them, as seen from inside the tree."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sandbox.bundle.builder.debian import closure
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A small merged-/usr system without programs."""
+    root = tmp_path / "root"
+    for folder in ("usr/sbin", "usr/lib/plugins/deep", "etc/alternatives", "usr/share"):
+        (root / folder).mkdir(parents=True)
+    (root / "sbin").symlink_to("usr/sbin")
+    (root / "usr/sbin/tables-nft").write_text("#!")
+    (root / "usr/sbin/tables").symlink_to("/etc/alternatives/tables")
+    (root / "etc/alternatives/tables").symlink_to("../../usr/sbin/tables-nft")
+    (root / "usr/sbin/far").symlink_to("../../../../../usr/sbin/tables-nft")
+    (root / "usr/lib/plugins/a.so").write_text("a")
+    (root / "usr/lib/plugins/deep/b.so").write_text("b")
+    (root / "usr/lib/plugins/inside.so").symlink_to("a.so")
+    (root / "usr/lib/plugins/outside.so").symlink_to("/usr/share/c.so")
+    (root / "usr/lib/plugins/dangling.so").symlink_to("/etc/hostname")
+    (root / "usr/share/c.so").write_text("c")
+    return root
+
+
+def names(root: Path, *paths: str) -> list[str]:
+    return [str(path.relative_to(root)) for path in closure(root, paths)]
+
+
+def test_links_are_followed_inside_the_tree_and_come_first(root: Path) -> None:
+    assert names(root, "/usr/sbin/tables") == ["usr/sbin/tables", "etc/alternatives/tables", "usr/sbin/tables-nft"]
+
+
+@pytest.mark.security(9)
+def test_a_path_through_a_linked_folder_is_where_it_really_is(root: Path) -> None:
+    """Links inside a Debian tree → followed inside it only."""
+    assert names(root, "/sbin/tables-nft") == ["usr/sbin/tables-nft"]
+
+
+def test_above_the_root_is_the_root(root: Path) -> None:
+    assert names(root, "/usr/sbin/far") == ["usr/sbin/far", "usr/sbin/tables-nft"]
+
+
+def test_a_folder_is_taken_whole_with_what_its_links_lead_to(root: Path) -> None:
+    assert set(names(root, "/usr/lib/plugins")) == {
+        "usr/lib/plugins/a.so",
+        "usr/lib/plugins/deep/b.so",
+        "usr/lib/plugins/inside.so",
+        "usr/lib/plugins/outside.so",
+        "usr/share/c.so",
+        "usr/lib/plugins/dangling.so",
+    }
+
+
+def test_nothing_is_taken_twice(root: Path) -> None:
+    found = names(root, "/usr/sbin/tables", "/usr/sbin/tables-nft", "/usr/sbin/far")
+    assert len(found) == len(set(found)) == 4
+
+
+def test_what_is_not_in_the_tree_is_an_error_though_the_machine_has_it(root: Path) -> None:
+    for path in ("/etc/hostname", "/usr/sbin/none"):
+        with pytest.raises(FileNotFoundError, match=path):
+            closure(root, [path])

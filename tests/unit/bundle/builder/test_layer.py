@@ -1,0 +1,141 @@
+"""Layers and archives: the same bytes each time, and what every reader expects in them."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import tarfile
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pytest
+
+from sandbox.bundle.builder import archive, layer
+from sandbox.bundle.builder.layer import Entry
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A program, a private file and a link."""
+    folder = tmp_path / "source"
+    folder.mkdir()
+    (folder / "program").write_text("#!")
+    (folder / "file").write_text("data")
+    (folder / "file").chmod(0o664)
+    (folder / "link").symlink_to("file")
+    return folder
+
+
+def entries(source: Path) -> list[Entry]:
+    return [
+        Entry(PurePosixPath("usr/bin/program"), source=source / "program", executable=True),
+        Entry(PurePosixPath("etc/file"), source=source / "file"),
+        Entry(PurePosixPath("etc/link"), source=source / "link"),
+        Entry(PurePosixPath("bin"), target="usr/bin"),
+        Entry(PurePosixPath("tmp")),
+    ]
+
+
+def members(path: Path) -> dict[str, tarfile.TarInfo]:
+    with tarfile.open(path) as tar:
+        found = tar.getmembers()
+        assert len({one.name for one in found}) == len(found)
+        return {one.name: one for one in found}
+
+
+def sha(path: Path) -> str:
+    return "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_the_same_files_give_the_same_bytes(tmp_path: Path, source: Path) -> None:
+    first = layer.write(entries(source), tmp_path / "one.tar")
+    for file in source.iterdir():
+        os.utime(file, (1, 1), follow_symlinks=False)
+    second = layer.write(reversed(entries(source)), tmp_path / "two.tar")
+    assert (tmp_path / "one.tar").read_bytes() == (tmp_path / "two.tar").read_bytes()
+    assert first == second == sha(tmp_path / "one.tar")
+
+
+def test_everything_is_root_s_and_of_no_time(tmp_path: Path, source: Path) -> None:
+    layer.write(entries(source), tmp_path / "layer.tar")
+    found = members(tmp_path / "layer.tar")
+    assert {(one.uid, one.gid, one.uname, one.gname, one.mtime) for one in found.values()} == {(0, 0, "", "", 0)}
+    assert {name: one.mode for name, one in found.items()} == {
+        "usr": 0o755,
+        "usr/bin": 0o755,
+        "usr/bin/program": 0o755,
+        "etc": 0o755,
+        "etc/file": 0o644,
+        "etc/link": 0o777,
+        "bin": 0o777,
+        "tmp": 0o1777,
+    }
+    assert (found["bin"].linkname, found["etc/link"].linkname) == ("usr/bin", "file")
+
+
+def test_folders_come_before_what_is_in_them(tmp_path: Path, source: Path) -> None:
+    layer.write(reversed(entries(source)), tmp_path / "layer.tar")
+    names = list(members(tmp_path / "layer.tar"))
+    assert names.index("usr") < names.index("usr/bin") < names.index("usr/bin/program")
+
+
+def test_a_tree_keeps_modes_and_hard_links_and_loses_what_is_to_be_empty(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    for name in ("etc", "run/deep", "dev"):
+        (root / name).mkdir(parents=True)
+    (root / "etc" / "secret").write_text("x")
+    (root / "etc" / "secret").chmod(0o4750)
+    (root / "etc" / "same").hardlink_to(root / "etc" / "secret")
+    (root / "run" / "deep" / "pid").write_text("1")
+    digest = layer.write_tree(root, tmp_path / "one.tar", empty=["run"])
+    found = members(tmp_path / "one.tar")
+    assert {"./run", "./etc/same", "./etc/secret", "./dev"} <= found.keys()
+    assert not any(name.startswith("./run/") for name in found)
+    assert {one.mtime for one in found.values()} == {0}
+    assert found["./etc/secret"].mode == found["./etc/same"].mode == 0o4750
+    assert found["./etc/secret"].islnk() != found["./etc/same"].islnk()
+    for path in (root, root / "etc"):
+        os.utime(path, (5, 5))
+    assert layer.write_tree(root, tmp_path / "two.tar", empty=["run"]) == digest == sha(tmp_path / "two.tar")
+
+
+def test_an_archive_is_an_oci_layout_and_a_docker_save_that_agree(tmp_path: Path, source: Path) -> None:
+    diff_id = layer.write(entries(source), tmp_path / "layer.tar")
+    names = ["sandbox.dev/x:1", "example.com/y:2"]
+    archive.write(
+        tmp_path / "image.tar",
+        layer=tmp_path / "layer.tar",
+        diff_id=diff_id,
+        names=names,
+        config={"Cmd": ["x"]},
+        labels={"a": "b"},
+    )
+    with tarfile.open(tmp_path / "image.tar") as tar:
+        content = {one.name: tar.extractfile(one).read() for one in tar if one.isfile()}  # type: ignore[union-attr]
+    for name, data in content.items():
+        if name.startswith("blobs/"):
+            assert name == f"blobs/sha256/{hashlib.sha256(data).hexdigest()}"
+
+    def blob(descriptor: dict[str, Any]) -> bytes:
+        data = content["blobs/" + descriptor["digest"].replace(":", "/")]
+        assert len(data) == descriptor["size"]
+        return data
+
+    assert json.loads(content["oci-layout"]) == {"imageLayoutVersion": "1.0.0"}
+    index = json.loads(content["index.json"])
+    assert [one["annotations"]["io.containerd.image.name"] for one in index["manifests"]] == names
+    (manifest,) = {blob(one) for one in index["manifests"]}
+    described = json.loads(manifest)
+    config = json.loads(blob(described["config"]))
+    assert config["rootfs"]["diff_ids"] == [diff_id]
+    assert config["config"] == {"Cmd": ["x"], "Labels": {"a": "b"}}
+    (only,) = described["layers"]
+    assert blob(only) == (tmp_path / "layer.tar").read_bytes()
+    (docker,) = json.loads(content["manifest.json"])
+    assert docker["RepoTags"] == names
+    assert docker["Config"] == "blobs/" + described["config"]["digest"].replace(":", "/")
+    assert docker["Layers"] == ["blobs/" + diff_id.replace(":", "/")]
+    with tarfile.open(fileobj=io.BytesIO(blob(only))) as inner:
+        assert "usr/bin/program" in inner.getnames()

@@ -1,0 +1,133 @@
+"""What components were made of: modules as the linker wrote them down, packages as dpkg did, each with its licence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sandbox.bundle.builder import debian, materials, toolchain
+from sandbox.bundle.builder.materials import Material, note, of
+from sandbox.bundle.recipe import recipes
+from sandbox.bundle.store import Store
+from sandbox.errors import SandboxError
+
+GO = """#!/bin/sh
+case "$1" in
+env) echo {cache} ;;
+version) cat {listing} ;;
+esac
+"""
+LISTING = """\
+/x/bin/kind: go1.26.4
+\tpath\tsigs.k8s.io/kind
+\tmod\texample.com/ours\t(devel)\t
+\tdep\tgithub.com/BurntSushi/toml\tv1.4.0\th1:x
+\tdep\texample.com/old\tv1.0.0
+\t=>\texample.com/new\tv2.0.0\th1:y
+\tbuild\t-trimpath=true
+"""
+STATUS = """\
+Package: one
+Status: install ok installed
+Architecture: amd64
+Version: 1.0-2
+
+Package: other
+Architecture: all
+Version: 1:3+b1
+"""
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """A cache with a Go toolchain that tells of three modules, of which two have a licence."""
+    cache, listing, go = tmp_path / "mod", tmp_path / "listing", tmp_path / "go"
+    listing.write_text(LISTING)
+    go.write_text(GO.format(cache=cache, listing=listing))
+    go.chmod(0o755)
+    for folder, text in (
+        (
+            "github.com/!burnt!sushi/toml@v1.4.0",
+            "Permission is hereby granted, free of charge, to any person obtaining a copy",
+        ),
+    ):
+        (cache / folder).mkdir(parents=True)
+        (cache / folder / "COPYING").write_text(text)
+    (cache / "example.com" / "new@v2.0.0").mkdir(parents=True)
+    monkeypatch.setattr(toolchain, "go", lambda _: go)
+    return Store(tmp_path / "bundle")
+
+
+def test_modules_are_those_that_were_linked_each_as_it_was_replaced(store: Store) -> None:
+    recipe = recipes()["kind"]
+    with store.filling(recipe) as folder:
+        (folder / "bin").mkdir()
+        (folder / "bin" / "kind").touch()
+        found = note(recipe, store, folder)
+    assert found == (
+        Material("golang", "example.com/new", "v2.0.0"),
+        Material("golang", "github.com/BurntSushi/toml", "v1.4.0", ("MIT",)),
+        Material("golang", "stdlib", "1.26.4", ("BSD-3-Clause",)),
+    )
+
+
+def test_they_are_found_out_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = recipes()["kind"]
+    with store.filling(recipe) as folder:
+        (folder / "bin").mkdir()
+    first = of(recipe, store)
+
+    def never(_: Path) -> Path:
+        raise AssertionError
+
+    monkeypatch.setattr(toolchain, "go", never)
+    assert of(recipe, store) == first
+
+
+def tree(store: Store, name: str) -> Path:
+    """A Debian tree of two packages, where /bin leads to /usr/bin."""
+    with store.filling(recipes()[name]) as folder:
+        root = folder / "tree"
+        info = root / debian.DATABASE / "info"
+        info.mkdir(parents=True)
+        (root / "usr" / "bin").mkdir(parents=True)
+        (root / "bin").symlink_to("usr/bin")
+        (root / "usr" / "bin" / "busybox").write_text("#!")
+        (root / debian.DATABASE / "status").write_text(STATUS)
+        (info / "one:amd64.list").write_text("/.\n/bin\n/bin/busybox\n")
+        (info / "other.list").write_text("/.\n/usr\n/usr/share/other\n")
+        (folder / debian.COPYRIGHTS).mkdir()
+        (folder / debian.COPYRIGHTS / "one").write_text("License: GPL-2\n")
+    return store.tree(recipes()[name])
+
+
+ONE, OTHER = Material("deb", "one", "1.0-2", ("GPL-2.0-only",)), Material("deb", "other", "1:3+b1")
+
+
+def test_a_tree_is_made_of_all_its_packages_an_image_of_those_whose_files_it_has(store: Store) -> None:
+    tree(store, "bookworm")
+    assert of(recipes()["bookworm"], store) == (ONE, OTHER)
+    with store.filling(recipes()["busybox"]) as folder:
+        (folder / "image.tar").touch()
+    assert of(recipes()["busybox"], store) == (ONE,)
+
+
+def test_an_image_whose_tree_is_gone_cannot_say(store: Store) -> None:
+    with store.filling(recipes()["busybox"]) as folder:
+        (folder / "image.tar").touch()
+    with pytest.raises(SandboxError, match="not known") as caught:
+        of(recipes()["busybox"], store)
+    assert caught.value.fix == "sandbox bundle build bookworm"
+
+
+def test_dpkgs_listing_gives_absolute_paths() -> None:
+    contents = """\
+drwxr-xr-x root/root         0 2025-01-01 00:00 ./
+-rwxr-xr-x root/root       100 2025-01-01 00:00 ./usr/bin/a b
+lrwxrwxrwx root/root         0 2025-01-01 00:00 ./usr/bin/c -> a b
+hrw-r--r-- root/root         0 2025-01-01 00:00 ./usr/bin/d link to ./usr/bin/c
+drwxr-xr-x root/root         0 2025-01-01 00:00 ./usr/lib/
+"""
+    assert list(debian._listed(contents)) == ["/.", "/usr/bin/a b", "/usr/bin/c", "/usr/bin/d", "/usr/lib"]
+    assert materials.FILE == "materials.json"

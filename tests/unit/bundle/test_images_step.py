@@ -1,0 +1,107 @@
+"""The sandbox's own images in an engine in memory, from a bundle's archives and from upstream."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sandbox.bundle.images_step import ImagesStep
+from sandbox.bundle.recipe import recipes
+from sandbox.bundle.store import Store
+from sandbox.bundle.system_images import ALIASES, IN_ENGINE, UPSTREAM, OwnImages, further
+from sandbox.errors import SandboxError
+from sandbox.step import State
+from tests.support.fakes import FakeEngine, NoWork
+
+BUNDLED = {name: recipes()[name].reference for name in UPSTREAM}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """A store in which every image of the engine is an archive that names it."""
+    store = Store(tmp_path / "bundle")
+    for name in IN_ENGINE:
+        archive(store, name, BUNDLED[name])
+    return store
+
+
+def archive(store: Store, name: str, reference: str) -> None:
+    content = json.dumps([{"Config": f"{name}.json", "RepoTags": [reference], "Layers": []}]).encode()
+    with store.filling(recipes()[name]) as folder, tarfile.open(folder / "image.tar", "w") as tar:
+        member = tarfile.TarInfo("manifest.json")
+        member.size = len(content)
+        tar.addfile(member, io.BytesIO(content))
+
+
+@pytest.fixture(params=["bundle", "upstream"])
+def step(request: pytest.FixtureRequest, store: Store) -> ImagesStep:
+    engine = FakeEngine()
+    if request.param == "bundle":
+        return ImagesStep(engine, OwnImages("bundle", BUNDLED), store)
+    engine.upstream = set(UPSTREAM.values())
+    return ImagesStep(engine, OwnImages("upstream", UPSTREAM), store)
+
+
+def names(step: ImagesStep) -> set[str]:
+    assert isinstance(step.engine, FakeEngine)
+    return set(step.engine.images)
+
+
+def test_what_is_missing_comes_from_the_chosen_source_and_stays(step: ImagesStep) -> None:
+    assert step.check().state is State.ABSENT
+    assert all(name in step.check().detail for name in IN_ENGINE)
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+    assert names(step) == {*(step.own.references[name] for name in IN_ENGINE), *ALIASES.values()}
+    assert not step.undo()
+    assert step.check().state is State.READY
+
+
+@pytest.mark.fault(67)
+def test_an_image_that_was_removed_is_brought_back_and_the_others_are_left(step: ImagesStep) -> None:
+    """Images of ours are pruned → `up` brings back what is missing."""
+    step.apply(NoWork())
+    assert isinstance(step.engine, FakeEngine)
+    kept = step.engine.image_id(step.own.references["node"])
+    del step.engine.images[step.own.references["haproxy"]]
+    step.engine.upstream.discard(step.own.references["node"])
+    assert step.check().detail == "missing: haproxy"
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+    assert step.engine.image_id(step.own.references["node"]) == kept
+
+
+@pytest.mark.parametrize("alias", ALIASES.values())
+def test_a_stable_name_that_went_elsewhere_is_brought_back(step: ImagesStep, alias: str) -> None:
+    step.apply(NoWork())
+    step.engine.tag(step.own.references["node"], alias)
+    assert step.check().state is State.DRIFTED
+    assert alias in step.check().detail
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+    assert step.engine.image_id(alias) != step.engine.image_id(step.own.references["node"])
+
+
+def test_what_cannot_be_pulled_is_named_with_what_makes_it(store: Store) -> None:
+    step = ImagesStep(FakeEngine(), OwnImages("upstream", UPSTREAM), store)
+    with pytest.raises(SandboxError, match="kindest/node") as caught:
+        step.apply(NoWork())
+    assert caught.value.id == "no-images"
+    assert "sha256" not in caught.value.brief
+    assert "sandbox bundle build" in caught.value.fix
+
+
+def test_an_image_that_only_the_manifest_asks_for_comes_from_the_bundle(step: ImagesStep) -> None:
+    (valkey,) = further(["sandbox.dev/valkey", "sandbox.dev/busybox", "app:dev", "sandbox.dev/unknown:1"])
+    assert valkey.name == "valkey"
+    archive(step.store, "valkey", valkey.reference)
+    wanting = replace(step, further=(valkey,))
+    assert "valkey" in wanting.check().detail
+    wanting.apply(NoWork())
+    assert wanting.check().state is State.READY
+    assert {valkey.reference, "sandbox.dev/valkey:latest"} <= names(step)

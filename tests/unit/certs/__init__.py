@@ -1,1 +1,0 @@
-"""Tests of sandbox.certs, with the helpers they share."""

@@ -1,0 +1,129 @@
+"""A cluster made by hand is offered to whoever can be asked, told to others, and kept in a file when agreed to."""
+
+from __future__ import annotations
+
+import io
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from sandbox.app import existing_clusters, requirements
+from sandbox.app.existing_clusters import Neighbour
+from sandbox.cli import adopt, command_context
+from sandbox.cli.commands.up import command
+from sandbox.config.schema import Settled, Spec, load
+from sandbox.engine import Engine
+from sandbox.errors import SandboxError
+from sandbox.names import Home
+from sandbox.plan.saved_spec import RememberedStep
+from tests.support.fakes import FakeEngine, NoWork
+
+FOUND = Neighbour("kind-mine", "localhost:5001")
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@dataclass
+class Machine:
+    """One with such a cluster, and a terminal or none; `said` is what was said there."""
+
+    monkeypatch: pytest.MonkeyPatch
+    folder: Path
+    has_terminal: bool = True
+    said: list[str] = field(default_factory=list)
+
+    def offer(self, spec: Spec, typed: str, *, file: Path | None = None, ask: bool = True) -> bool:
+        """Whether the cluster is to be used, by what is typed."""
+        kind = Terminal if self.has_terminal else io.StringIO
+        self.monkeypatch.setattr(sys, "stdin", kind(typed))
+        self.monkeypatch.setattr(sys, "stderr", kind())
+        place = Home(self.folder / "state", self.folder / "cache", self.folder / "kubeconfig")
+        return adopt.offer(spec, file, place, FakeEngine(), say=self.said.append, ask=ask) is FOUND
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Machine:
+    monkeypatch.setattr(existing_clusters, "find", lambda *_: (FOUND,))
+    monkeypatch.chdir(tmp_path)
+    return Machine(monkeypatch, tmp_path)
+
+
+def test_agreed_to_it_is_written_down_for_the_next_time(machine: Machine) -> None:
+    assert machine.offer(Spec(name="demo"), "y\n")
+    assert machine.said == [
+        "the kind cluster kind-mine and its registry localhost:5001 are on this machine, made by hand",
+        "wrote sandbox.yaml, so that it stays so",
+    ]
+    written = yaml.safe_load(Path("sandbox.yaml").read_text())
+    assert written["cluster"] == {"provider": "existing", "context": "kind-mine"}
+    assert written["registry"] == {"external": "localhost:5001"}
+    machine.said.clear()
+    assert not machine.offer(Spec.model_validate(written), "") and machine.said == [], "it is not asked again"
+
+
+def test_a_file_of_the_user_s_is_not_changed(machine: Machine) -> None:
+    file = Path("sandbox.yaml")
+    file.write_text("name: demo\n")
+    assert machine.offer(load(file), "y\n", file=file)
+    assert file.read_text() == "name: demo\n"
+    assert machine.said[1:] == [
+        "write in sandbox.yaml, so that it stays so:",
+        "    cluster: {provider: existing, context: kind-mine}",
+        "    registry: {external: 'localhost:5001'}",
+    ]
+
+
+def test_declined_nothing_is_written(machine: Machine) -> None:
+    assert not machine.offer(Spec(name="demo"), "\n")
+    assert not Path("sandbox.yaml").exists()
+
+
+@pytest.mark.parametrize("why", ["a plan", "no terminal"])
+def test_where_nobody_is_to_be_asked_it_is_only_said(machine: Machine, why: str) -> None:
+    machine.has_terminal = why != "no terminal"
+    assert not machine.offer(Spec(name="demo"), "y\n", ask=why != "a plan")
+    assert machine.said[1] == "  'demo' gets a cluster of its own; to use that one, write in sandbox.yaml:"
+    assert not Path("sandbox.yaml").exists()
+
+
+@pytest.mark.parametrize("cluster", ["{}", "{provider: kind}", "{nodes: 2}"])
+def test_where_the_spec_has_a_cluster_nothing_is_offered(machine: Machine, cluster: str) -> None:
+    Path("sandbox.yaml").write_text(f"name: demo\ncluster: {cluster}\n")
+    assert not machine.offer(load(Path("sandbox.yaml")), "y\n")
+    assert machine.said == []
+
+
+def test_what_is_adopted_keeps_the_rest_of_the_spec() -> None:
+    spec = Spec.model_validate({"name": "demo", "domain": "x.sandbox.localhost", "proxy": {"ports": [9443]}})
+    made = adopt.adopted(spec, FOUND)
+    assert (made.cluster.provider, made.cluster.context) == ("existing", "kind-mine")
+    assert (made.registry.external, made.domain, made.proxy.ports) == ("localhost:5001", spec.domain, (9443,))
+
+
+def test_the_next_up_means_it_too_though_the_file_says_nothing_of_it(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Spec] = []
+
+    def reserve(spec: Spec, *_: object) -> None:
+        asked.append(spec)
+        raise SandboxError("enough")
+
+    monkeypatch.setattr(requirements, "reserve", reserve)
+    monkeypatch.setattr(Engine, "connect", lambda: FakeEngine())
+    for name in ("start_log", "catch_signals"):
+        monkeypatch.setattr(command_context, name, lambda *_, **__: None)
+    Path("sandbox.yaml").write_text("name: demo\nregistry: {port: 5009}\n")
+    kept = Settled.of(adopt.adopted(Spec(name="demo"), FOUND), registry=5009, https=(443,))
+    RememberedStep(command_context.home().sandbox("demo"), kept).apply(NoWork())
+    with pytest.raises(SandboxError, match="enough"):
+        CliRunner().invoke(command, [], obj=False, standalone_mode=False, catch_exceptions=False)
+    (spec,) = asked
+    assert (spec.cluster.context, spec.registry.external, spec.registry.port) == ("kind-mine", "localhost:5001", 5009)

@@ -1,0 +1,93 @@
+"""The question before the first change to somebody else's cluster: put once, and never answered by nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from sandbox.cli import prompts
+from sandbox.components.cluster.existing.tenancy_step import TenancyStep
+from sandbox.errors import SandboxError, UsageError
+from sandbox.names import Home
+from tests.support.api_server import ApiServer, serving
+from tests.support.fakes import FakeStep, NoWork
+
+
+@pytest.fixture
+def server() -> Iterator[ApiServer]:
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture
+def step(tmp_path: Path, server: ApiServer) -> TenancyStep:
+    content = {
+        "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{server.server_port}"}}],
+        "users": [{"name": "u", "user": {"token": "secret"}}],
+        "contexts": [{"name": "team", "context": {"cluster": "c", "user": "u"}}],
+    }
+    place = Home(tmp_path / "state", tmp_path / "cache", tmp_path / "kubeconfig")
+    place.kubeconfig.write_text(yaml.safe_dump(content))
+    return TenancyStep(place.sandbox("demo"), (place.kubeconfig,), "team", "mine", "ann@laptop")
+
+
+def answer(monkeypatch: pytest.MonkeyPatch, step: TenancyStep, typed: str) -> tuple[BaseException | None, str]:
+    """Ask at a terminal; what came of it, and what was shown."""
+    monkeypatch.setattr(prompts, "has_terminal", lambda: True)
+
+    @click.command()
+    def command() -> None:
+        prompts.require([FakeStep("other", set()), step], yes=False)
+
+    ran = CliRunner().invoke(command, input=typed)
+    return ran.exception, ran.stderr
+
+
+def changed(server: ApiServer) -> set[str]:
+    return {method for method, *_ in server.asked} - {"GET"}
+
+
+def test_what_would_be_made_and_where_is_shown_and_agreed_to(
+    monkeypatch: pytest.MonkeyPatch, step: TenancyStep, server: ApiServer
+) -> None:
+    trouble, said = answer(monkeypatch, step, "y\n")
+    assert trouble is None
+    assert f"team (http://127.0.0.1:{server.server_port})" in said
+    assert "mine: nothing of this sandbox is there yet" in said
+    assert "dev.sandbox.name=demo" in said and "sandbox down" in said
+    assert changed(server) == set()
+
+
+@pytest.mark.parametrize("typed", ["n\n", "\n"])
+def test_whoever_declines_or_just_presses_enter_finds_nothing_changed(
+    monkeypatch: pytest.MonkeyPatch, step: TenancyStep, server: ApiServer, typed: str
+) -> None:
+    trouble, _ = answer(monkeypatch, step, typed)
+    assert isinstance(trouble, SandboxError) and trouble.id == "declined"
+    assert changed(server) == set()
+    assert not step.names.folder.exists()
+
+
+def test_it_is_asked_once_and_again_when_another_person_made_it(
+    monkeypatch: pytest.MonkeyPatch, step: TenancyStep, server: ApiServer
+) -> None:
+    step.apply(NoWork())
+    before = set(server.objects)
+    assert answer(monkeypatch, step, "") == (None, "")
+    theirs = TenancyStep(step.names, step.paths, step.context, step.namespace, "bob@desk")
+    trouble, said = answer(monkeypatch, theirs, "n\n")
+    assert isinstance(trouble, SandboxError) and "it was made by ann@laptop" in said
+    assert set(server.objects) == before
+
+
+def test_where_nobody_can_be_asked_yes_says_so_beforehand(step: TenancyStep, server: ApiServer) -> None:
+    with pytest.raises(UsageError, match="here is no terminal") as caught:
+        prompts.require([step], yes=False)
+    assert caught.value.fix == "add --yes" and "mine" in caught.value.details
+    assert not step.names.folder.exists() and changed(server) == set()
+    prompts.require([step], yes=True)

@@ -1,0 +1,288 @@
+"""Addons in a cluster: there while somebody asks for them, ready, from known images, and gone without a trace."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pytest
+import yaml
+
+from sandbox.bundle.recipe import recipes
+from sandbox.bundle.store import Store
+from sandbox.components.addons.addon_images import AddonImages
+from sandbox.components.addons.addon_record import LABEL
+from sandbox.components.addons.choice import Use
+from sandbox.components.addons.step import KUBELET_CERTIFICATE, AddonStep
+from sandbox.components.cluster.kind.command import Kind
+from sandbox.engine import ContainerSpec
+from sandbox.errors import SandboxError, UsageError
+from sandbox.kube.api import Cluster
+from sandbox.kube.records import Records
+from sandbox.names import Names
+from sandbox.step import State, Status
+from tests.support.api_server import ApiServer
+from tests.support.controllers import Controllers
+from tests.support.fakes import NETWORK, FakeContainer, FakeEngine, NoWork
+from tests.support.memory_nodes import provider
+from tests.support.registry_simulator import Simulator
+
+APP = "/apis/apps/v1/namespaces/default/deployments/app"
+TEXT = "/api/v1/namespaces/default/configmaps/text"
+RECORD = "/api/v1/namespaces/sandbox-system/configmaps/addon-mine"
+
+
+def deployment(image: str) -> dict[str, object]:
+    template = {"metadata": {"labels": {"app": "app"}}, "spec": {"containers": [{"name": "app", "image": image}]}}
+    spec = {"selector": {"matchLabels": {"app": "app"}}, "template": template}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "app"}, "spec": spec}
+
+
+def config_map(name: str, text: str) -> dict[str, object]:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"text": text}}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """An addon of the user's own that runs an image of the bundle."""
+    place = tmp_path / "mine"
+    place.mkdir()
+    (place / "addon.yaml").write_text("title: mine\nimages: {image: busybox}\nvalues: {text: hello}\n")
+    write(place, config_map("text", "${text} at ${domain}"), deployment("${image}"))
+    return place
+
+
+def write(folder: Path, *objects: dict[str, object]) -> None:
+    (folder / "objects.yaml").write_text(yaml.safe_dump_all(objects))
+
+
+@pytest.fixture
+def node(engine: FakeEngine, names: Names) -> FakeContainer:
+    box = FakeContainer(ContainerSpec(names.node, "", (), {}, NETWORK), "", read_only=False)
+    engine.add(box)
+    box.files[KUBELET_CERTIFICATE] = b"the kubelet's authority"
+    engine.programs["crictl"] = _crictl
+    return box
+
+
+def _crictl(box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
+    return (0, "") if PurePosixPath("/images") / argv[-1] in box.files else (1, "no such image")
+
+
+@pytest.fixture
+def step(
+    engine: FakeEngine,
+    names: Names,
+    server: ApiServer,
+    registry: Simulator,
+    node: FakeContainer,
+    folder: Path,
+    tmp_path: Path,
+) -> AddonStep:
+    server.objects = Controllers()
+    program = tmp_path / "kind"
+    program.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/kind.log\n')
+    program.chmod(0o755)
+    host = registry.url.removeprefix("http://")
+    store = Store(names.home.bundle)
+    store.folder(recipes()["busybox"]).mkdir(parents=True)
+    store.image(recipes()["busybox"]).touch()
+    made_by = provider(engine, names, Kind(program, NETWORK))
+    images = AddonImages(engine, names, made_by, store, host, (host,), ("quay.io",))
+    return AddonStep(images, (Use(str(folder)),), {"domain": "demo.test"})
+
+
+def up(step: AddonStep) -> Status:
+    step.apply(NoWork())
+    return step.check()
+
+
+def test_nothing_asked_for_is_nothing_to_do(step: AddonStep) -> None:
+    assert replace(step, uses=()).check() == Status(State.READY, "none")
+
+
+def test_it_is_applied_filled_in_and_ready_once_its_pods_are(
+    step: AddonStep, server: ApiServer, tmp_path: Path
+) -> None:
+    assert step.check() == Status(State.ABSENT, "mine: is not there yet")
+    assert up(step) == Status(State.READY, "mine")
+    assert server.objects[TEXT]["data"] == {"text": "hello at demo.test"}
+    image = recipes()["busybox"]
+    assert server.objects[APP]["spec"]["template"]["spec"]["containers"][0]["image"] == image.reference
+    archive = step.images.store.image(image)
+    assert (tmp_path / "kind.log").read_text() == f"load image-archive {archive} --name {step.images.sandbox.cluster}\n"
+    del server.objects[APP]["status"]
+    assert step.check().state is State.DRIFTED
+    assert not step.undo()
+
+
+def test_what_is_on_the_node_is_not_loaded_again(step: AddonStep, node: FakeContainer, tmp_path: Path) -> None:
+    node.files[PurePosixPath("/images") / recipes()["busybox"].reference] = b""
+    assert up(step).state is State.READY
+    assert not (tmp_path / "kind.log").exists()
+
+
+def test_a_component_that_is_not_built_is_named_with_what_builds_it(step: AddonStep, server: ApiServer) -> None:
+    shutil.rmtree(step.images.store.folder(recipes()["busybox"]))
+    with pytest.raises(SandboxError) as caught:
+        step.apply(NoWork())
+    assert caught.value.fix == "sandbox bundle build busybox"
+    assert server.objects == {}
+
+
+@pytest.mark.parametrize("image", ["docker.io/library/nginx:1", "nginx", "{registry}/not/there:1"])
+def test_an_image_of_neither_registry_nor_bundle_is_refused_before_anything_is_applied(
+    step: AddonStep, server: ApiServer, folder: Path, image: str
+) -> None:
+    write(folder, deployment(image.format(registry=step.images.registry)))
+    with pytest.raises(SandboxError, match="neither in the sandbox's registry nor in the bundle") as caught:
+        step.apply(NoWork())
+    assert "push it" in caught.value.fix and "images.yaml" in caught.value.fix
+    assert server.objects == {}
+
+
+@pytest.mark.parametrize("image", ["{registry}/app:1", "quay.io/app:1", "node/app:1"])
+def test_images_that_can_be_had_without_the_internet_may_run(
+    step: AddonStep, registry: Simulator, node: FakeContainer, folder: Path, image: str
+) -> None:
+    node.files[PurePosixPath("/images/node/app:1")] = b""
+    content = json.dumps({"schemaVersion": 2}).encode()
+    kind = "application/vnd.oci.image.manifest.v1+json"
+    registry.manifests["app", "1"] = (kind, registry_digest(registry, content))
+    write(folder, deployment(image.format(registry=step.images.registry)))
+    assert up(step).state is State.READY
+
+
+def test_a_change_brings_what_is_new_and_takes_what_is_left_out(
+    step: AddonStep, server: ApiServer, folder: Path
+) -> None:
+    up(step)
+    write(folder, config_map("other", "x"), deployment("${image}"))
+    assert step.check() == Status(State.DRIFTED, "mine: has changed")
+    assert up(step).state is State.READY
+    assert TEXT not in server.objects and APP in server.objects
+
+
+def test_what_was_there_before_it_stays_when_it_goes(step: AddonStep, server: ApiServer) -> None:
+    server.objects[TEXT] = config_map("text", "mine")
+    up(step)
+    assert replace(step, uses=()).check() == Status(State.DRIFTED, "nobody asks for mine any more")
+    assert up(replace(step, uses=())).state is State.READY
+    assert TEXT in server.objects
+    assert APP not in server.objects and RECORD not in server.objects
+
+
+def test_what_a_command_enabled_stays_until_it_is_removed(step: AddonStep, server: ApiServer, folder: Path) -> None:
+    bare = replace(step, uses=())
+    assert up(replace(bare, asked=(str(folder),))).state is State.READY
+    assert bare.check() == Status(State.READY, "mine")
+    cluster = bare.cluster
+    bare.remove(cluster, bare.records(cluster)["mine"])
+    assert {APP, TEXT, RECORD} & server.objects.keys() == set()
+    assert bare.check() == Status(State.READY, "none")
+
+
+def test_a_killed_removal_is_finished_by_the_next_up(
+    step: AddonStep, server: ApiServer, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enabled = replace(step, uses=(), asked=(str(folder),))
+    up(enabled)
+    bare = replace(step, uses=())
+    delete = Cluster.delete
+
+    def killed(self: Cluster, *place: Any, **how: Any) -> None:
+        delete(self, *place, **how)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Cluster, "delete", killed)
+    with pytest.raises(KeyboardInterrupt):
+        bare.remove(bare.cluster, bare.records(bare.cluster)["mine"])
+    monkeypatch.undo()
+    assert TEXT in server.objects and RECORD in server.objects
+    assert bare.check().detail == "nobody asks for mine any more"
+    assert up(bare).state is State.READY
+    assert not {APP, TEXT, RECORD} & server.objects.keys()
+
+
+def test_what_is_being_deleted_is_installed_again(step: AddonStep, server: ApiServer) -> None:
+    up(step)
+    server.objects[TEXT]["metadata"] |= {"uid": "1", "deletionTimestamp": "2026-01-01T00:00:00Z"}
+    assert step.check().detail == "mine: ConfigMap default/text is being deleted"
+    timer = threading.Timer(0.3, server.objects.pop, (TEXT,))
+    timer.start()
+    assert up(step).state is State.READY
+    timer.join()
+    assert "deletionTimestamp" not in server.objects[TEXT]["metadata"]
+
+
+def test_a_folder_that_is_gone_leaves_the_addon_and_says_how_to_be_rid_of_it(step: AddonStep, folder: Path) -> None:
+    bare = replace(step, uses=())
+    up(replace(bare, asked=(str(folder),)))
+    shutil.rmtree(folder)
+    assert bare.check() == Status(State.DRIFTED, f"mine: there is no {folder} any more")
+    with pytest.raises(UsageError) as caught:
+        bare.apply(NoWork())
+    assert "sandbox addons disable mine" in caught.value.fix
+
+
+def test_an_interrupted_one_is_not_taken_for_whole(step: AddonStep, server: ApiServer) -> None:
+    up(step)
+    record = step.records(step.cluster)["mine"]
+    Records.of(step.images.sandbox).write(record.title, {**record.data(), "sha256": ""}, {LABEL: "mine"})
+    assert step.check() == Status(State.DRIFTED, "mine: has changed")
+
+
+@pytest.mark.security(20)
+def test_a_planted_record_enables_no_folder(step: AddonStep, server: ApiServer, folder: Path) -> None:
+    """A pod writes the record of an addon in a folder of the host → it is named as ignored; nothing is read of it."""
+    bare = replace(step, uses=())
+    places = [["v1", "ConfigMap", "default", "victim"]]
+    data = {"source": str(folder), "by": "command", "sha256": "", "objects": json.dumps(places)}
+    metadata = {"name": "addon-mine", "namespace": "sandbox-system", "labels": {LABEL: "mine"}}
+    server.objects[RECORD] = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
+    victim = "/api/v1/namespaces/default/configmaps/victim"
+    server.objects[victim] = config_map("victim", "x")
+    bare.apply(NoWork())
+    assert victim in server.objects and APP not in server.objects
+    detail = "none; ignored, as no command of this user enabled them: mine"
+    assert bare.check() == Status(State.READY, detail)
+
+
+def test_what_an_unsealed_record_brought_goes_with_its_addon(step: AddonStep, server: ApiServer) -> None:
+    up(step)
+    del server.objects[RECORD]["metadata"]["annotations"]  # as earlier releases wrote it
+    assert step.check() == Status(State.ABSENT, "mine: is not there yet")
+    assert up(step).state is State.READY
+    assert up(replace(step, uses=())).state is State.READY
+    assert {APP, TEXT, RECORD} & server.objects.keys() == set()
+
+
+def test_the_node_s_own_facts_are_read_from_it(
+    step: AddonStep, server: ApiServer, node: FakeContainer, folder: Path
+) -> None:
+    write(folder, config_map("text", "${node} ${node_address} ${node_hosts} ${kubelet_ca}"), deployment("${image}"))
+    up(step)
+    name, address = node.spec.name, node.address
+    assert server.objects[TEXT]["data"]["text"] == f"{name} {address} {address} {name} the kubelet's authority"
+
+
+def test_conditions_are_waited_for_too(step: AddonStep, server: ApiServer, folder: Path) -> None:
+    up(step)
+    condition = "{apiVersion: v1, kind: ConfigMap, namespace: default, name: text, condition: Available}"
+    text = (folder / "addon.yaml").read_text()
+    (folder / "addon.yaml").write_text(f"{text}ready: [{condition}]\n")
+    assert step.check().detail == "mine: ConfigMap default/text is not Available: nothing is said yet"
+    server.objects[TEXT]["status"] = {"conditions": [{"type": "Available", "status": "True"}]}
+    assert step.check().state is State.READY
+
+
+def registry_digest(registry: Simulator, content: bytes) -> str:
+    digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+    registry.content[digest] = content
+    return digest

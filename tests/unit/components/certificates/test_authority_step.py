@@ -1,0 +1,181 @@
+"""The certificates of a sandbox as files: made once, kept, renewed when due."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from sandbox.components.certificates.authority_step import AuthorityStep
+from sandbox.components.certificates.keystore import Keystore
+from sandbox.errors import SandboxError
+from sandbox.names import Names
+from sandbox.step import State
+from tests.support.fakes import NoWork
+
+DOMAIN = "demo.example.com"
+LEAVES = {"default": (DOMAIN, f"*.{DOMAIN}"), "default.api": (f"api.{DOMAIN}",)}
+
+
+@pytest.fixture
+def step(names: Names) -> AuthorityStep:
+    return AuthorityStep(names, Keystore(names.keys), (DOMAIN,), LEAVES, purge=False)
+
+
+def test_it_makes_an_authority_and_every_leaf_once(names: Names, step: AuthorityStep) -> None:
+    assert step.check().state is State.ABSENT
+    step.apply(NoWork())
+    assert (step.check().state, step.check().detail) == (State.READY, "89 days left")
+    made = {path: path.read_bytes() for path in names.keys.rglob("*.crt")}
+    assert {path.stem for path in made} == {"root", "issuing", "default", "default.api"}
+    step.apply(NoWork())
+    assert {path: path.read_bytes() for path in made} == made
+
+
+def test_down_keeps_them_and_a_purge_does_not(names: Names, step: AuthorityStep) -> None:
+    purging = replace(step, purge=True)
+    assert not purging.undo()
+    step.apply(NoWork())
+    assert not step.undo()
+    assert step.check().state is State.READY
+    assert purging.undo()
+    assert not names.keys.exists()
+    assert not purging.undo()
+
+
+def test_a_leaf_whose_hosts_changed_is_issued_anew_under_the_same_root(names: Names, step: AuthorityStep) -> None:
+    step.apply(NoWork())
+    root = names.root_certificate.read_bytes()
+    wider = replace(step, leaves={**LEAVES, "default.api": (f"api.{DOMAIN}", f"v2.{DOMAIN}")})
+    assert wider.check().state is State.DRIFTED
+    assert wider.check().detail.startswith("default.api: hosts differ")
+    wider.apply(NoWork())
+    assert wider.check().state is State.READY
+    assert names.root_certificate.read_bytes() == root
+
+
+def test_a_leaf_that_is_missing_is_issued(names: Names, step: AuthorityStep) -> None:
+    step.apply(NoWork())
+    (names.keys / "leaves" / "default.crt").unlink()
+    assert step.check().state is State.DRIFTED
+    assert step.check().detail.startswith("default: ")
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+
+
+def made(step: AuthorityStep, days_ago: float) -> None:
+    """Everything as it was made so many days ago."""
+    then = datetime.now(UTC) - timedelta(days=days_ago)
+    step.keystore.authority([DOMAIN], now=then)
+    for leaf, hosts in LEAVES.items():
+        step.keystore.leaf(leaf, hosts, now=then)
+
+
+def test_a_leaf_is_renewed_after_two_thirds_of_its_life(step: AuthorityStep) -> None:
+    made(step, days_ago=200)
+    step.keystore.renew([DOMAIN], LEAVES, now=datetime.now(UTC) - timedelta(days=59))
+    assert (step.check().state, step.check().detail) == (State.READY, "30 days left")
+    step.keystore.renew([DOMAIN], LEAVES, now=datetime.now(UTC) - timedelta(days=61))
+    found = step.check()
+    assert (found.state, found.detail[:42]) == (State.DRIFTED, "default: renewal due, 28 days left until 2")
+    step.apply(NoWork())
+    assert (step.check().state, step.check().detail) == (State.READY, "89 days left")
+
+
+@pytest.mark.parametrize(
+    ("days", "reason"), [(250, "issuing authority: renewal due, 114 days"), (400, "issuing authority: expired on")]
+)
+def test_an_issuing_authority_is_renewed_under_the_same_root(
+    names: Names, step: AuthorityStep, days: int, reason: str
+) -> None:
+    made(step, days_ago=days)
+    root = names.root_certificate.read_bytes()
+    assert step.check().state is State.DRIFTED
+    assert step.check().detail.startswith(reason)
+    step.apply(NoWork())
+    assert (step.check().state, step.check().detail) == (State.READY, "89 days left")
+    assert names.root_certificate.read_bytes() == root
+
+
+def test_a_root_that_is_due_stays_and_says_so(names: Names, step: AuthorityStep) -> None:
+    made(step, days_ago=500)
+    step.apply(NoWork())
+    found = step.check()
+    assert found.state is State.READY
+    assert found.detail.startswith("89 days left; root: renewal due, 229 days left until ")
+    assert "sandbox certs renew --root" in found.detail
+
+
+def test_an_issuing_authority_that_is_due_is_used_on_without_the_root_s_key(names: Names, step: AuthorityStep) -> None:
+    made(step, days_ago=250)
+    (names.keys / "root.key").unlink()
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+
+
+@pytest.mark.fault(30)
+def test_a_root_that_is_gone_is_not_replaced_behind_the_user_s_back(names: Names, step: AuthorityStep) -> None:
+    """The root's certificate is gone → an error with the command that makes a new one; nothing is replaced unasked."""
+    step.apply(NoWork())
+    names.root_certificate.unlink()
+    assert step.check().state is State.DRIFTED
+    with pytest.raises(SandboxError, match="cannot be used") as caught:
+        step.apply(NoWork())
+    assert "sandbox certs renew" in caught.value.fix
+    assert not names.root_certificate.exists()
+
+
+def test_another_domain_needs_the_user_s_word(names: Names, step: AuthorityStep) -> None:
+    step.apply(NoWork())
+    moved = replace(step, domains=("other.example.org",), leaves={"default": ("other.example.org",)})
+    found = moved.check()
+    assert (found.state, "not permitted" in found.detail, found.loses) == (
+        State.STALE,
+        True,
+        "the root that clients were told to trust",
+    )
+    with pytest.raises(SandboxError):
+        moved.apply(NoWork())
+    assert step.check().state is State.READY
+    moved.rebuild(NoWork())
+    assert moved.check().state is State.READY
+
+
+def test_it_vouches_for_several_domains_and_says_for_which_it_does_not(names: Names, step: AuthorityStep) -> None:
+    several = replace(step, domains=(DOMAIN, "shop.test"), leaves={**LEAVES, "edge": ("shop.test",)})
+    several.apply(NoWork())
+    assert several.check().state is State.READY
+    lacking = replace(several, unvouched=("demo.10.0.0.1.nip.io",))
+    assert (lacking.check().state, lacking.check().detail) == (
+        State.READY,
+        "89 days left; not for demo.10.0.0.1.nip.io: sandbox certs renew --root makes a root that is",
+    )
+
+
+def test_an_authority_for_fewer_domains_is_not_replaced_by_itself(names: Names, step: AuthorityStep) -> None:
+    step.apply(NoWork())
+    root = names.root_certificate.read_bytes()
+    more = replace(step, domains=(DOMAIN, "shop.test"))
+    assert (more.check().state, "not permitted to vouch for shop.test" in more.check().detail) == (State.STALE, True)
+    with pytest.raises(SandboxError, match="cannot be used") as caught:
+        more.apply(NoWork())
+    assert caught.value.fix.startswith("sandbox certs renew --root ")
+    assert names.root_certificate.read_bytes() == root
+    step.keystore.renew(more.domains, LEAVES, now=datetime.now(UTC), root=True)
+    assert more.check().state is State.READY
+
+
+def test_a_name_in_reserve_needs_no_other_root_later(names: Names) -> None:
+    keystore, later = Keystore(names.keys), "demo.192.168.1.5.nip.io"
+    closed = AuthorityStep(names, keystore, ("demo.test",), {}, False, reserve=lambda: (later,))
+    closed.apply(NoWork())
+    root = keystore.root.read().cert_pem
+    assert keystore.permitted((later,)) == (later,)
+    opened = AuthorityStep(names, keystore, ("demo.test", later), {"edge": (later,)}, False)
+    assert opened.check().state is State.DRIFTED
+    opened.apply(NoWork())
+    assert opened.check().state is State.READY
+    assert keystore.root.read().cert_pem == root
+    keystore.renew(("demo.test",), {}, now=datetime.now(UTC), root=True, reserve=(later,))
+    assert keystore.permitted((later,)) == (later,)

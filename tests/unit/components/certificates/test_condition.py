@@ -1,0 +1,72 @@
+"""Judgements no file on disk is needed for: forged signatures, wrong chains, certificates that are no authority."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from sandbox.components.certificates import pem
+from sandbox.components.certificates.authority import KeyPair, Leaf, make_leaf
+from sandbox.components.certificates.condition import Condition, State, broken, judge_authority, judge_leaf
+from tests.support.tls import DOMAIN, NOW, make_pki
+
+PKI = make_pki()
+LEAF = make_leaf(PKI.issuing, [DOMAIN], now=NOW)
+
+
+def judge(leaf: Leaf) -> Condition:
+    return judge_leaf(leaf, issuing_pem=PKI.issuing.cert_pem, hosts=[DOMAIN], now=NOW)
+
+
+def with_spoilt_signature(cert_pem: bytes) -> bytes:
+    """The first certificate of `cert_pem` with the last bit of its signature turned."""
+    certificate = pem.load_certificates(cert_pem)[0]
+    der = bytearray(certificate.public_bytes(Encoding.DER))
+    der[-1] ^= 1
+    return pem.dump_certificate(x509.load_der_x509_certificate(bytes(der)))
+
+
+def test_a_sound_leaf_is_good() -> None:
+    assert judge(LEAF) == Condition(State.GOOD)
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [b"", PKI.root.cert_pem, PKI.issuing.cert_pem * 2, PKI.issuing.cert_pem + PKI.root.cert_pem],
+    ids=["none", "the root", "twice", "and the root"],
+)
+def test_a_chain_of_anything_but_leaf_and_issuer_is_broken(rest: bytes) -> None:
+    alone = pem.dump_certificate(pem.load_certificates(LEAF.chain_pem)[0])
+    assert judge(Leaf(LEAF.key_pem, alone + rest)) == broken("issuer changed")
+
+
+def test_a_leaf_whose_signature_is_forged_is_broken() -> None:
+    forged = with_spoilt_signature(LEAF.chain_pem) + PKI.issuing.cert_pem
+    assert judge(Leaf(LEAF.key_pem, forged)) == broken("issuer changed")
+
+
+def test_an_issuing_authority_of_another_root_is_broken() -> None:
+    other = make_pki().root.cert_pem
+    assert judge_authority(PKI.issuing, issuer_pem=other, domains=[DOMAIN], now=NOW) == broken("issuer changed")
+    own = judge_authority(PKI.issuing, issuer_pem=PKI.root.cert_pem, domains=[DOMAIN], now=NOW)
+    assert own == Condition(State.GOOD)
+
+
+def test_a_root_must_have_signed_itself() -> None:
+    forged = KeyPair(PKI.root.key_pem, with_spoilt_signature(PKI.root.cert_pem))
+    assert judge_authority(forged, issuer_pem=None, domains=[DOMAIN], now=NOW) == broken("issuer changed")
+
+
+def test_a_leaf_is_no_authority() -> None:
+    leaf = KeyPair(LEAF.key_pem, LEAF.chain_pem)
+    found = judge_authority(leaf, issuer_pem=PKI.issuing.cert_pem, domains=[DOMAIN], now=NOW)
+    assert found == broken("not the certificate of an authority")
+
+
+def test_an_expired_leaf_says_when_it_ended() -> None:
+    late = NOW + timedelta(days=91)
+    found = judge_leaf(LEAF, issuing_pem=PKI.issuing.cert_pem, hosts=[DOMAIN], now=late)
+    assert found == broken(f"expired on {NOW + timedelta(days=90):%Y-%m-%d}")

@@ -1,0 +1,59 @@
+"""The facts shown to a person are those of the certificate, openssl being the witness."""
+
+from __future__ import annotations
+
+import subprocess
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from sandbox.components.certificates.authority import make_leaf
+from sandbox.components.certificates.describe import describe
+from sandbox.components.certificates.subject_names import subject_names
+from sandbox.errors import SandboxError
+from tests.support.tls import DOMAIN, NOW, make_pki
+
+
+def test_facts_of_a_root_agree_with_openssl(tmp_path: Path) -> None:
+    root = make_pki().root
+    (tmp_path / "root.crt").write_bytes(root.cert_pem)
+    argv = [
+        "openssl",
+        "x509",
+        "-in",
+        "root.crt",
+        "-noout",
+        "-fingerprint",
+        "-sha256",
+        "-subject",
+        "-nameopt",
+        "rfc2253",
+    ]
+    shown = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    facts = describe(root.cert_pem, now=NOW)
+    assert facts.sha256 in shown
+    assert f"subject={facts.subject}" in shown
+    assert facts.subject == facts.issuer
+    assert facts.authority and facts.permitted == (DOMAIN, "localhost") and facts.hosts == ()
+
+
+def test_facts_of_a_chain_are_those_of_the_leaf() -> None:
+    pki = make_pki()
+    hosts = subject_names(DOMAIN)
+    facts = describe(make_leaf(pki.issuing, hosts, now=NOW).chain_pem, now=NOW + timedelta(days=10))
+    assert facts.hosts == hosts and not facts.authority and facts.permitted == () and facts.subject == ""
+    assert facts.issuer == describe(pki.issuing.cert_pem, now=NOW).subject
+    assert facts.days_left == 79
+    assert facts.not_after - facts.not_before == timedelta(days=90, hours=1)
+
+
+def test_days_left_are_negative_after_the_end() -> None:
+    assert describe(make_pki().root.cert_pem, now=NOW + timedelta(days=732)).days_left < 0
+
+
+@pytest.mark.parametrize("damaged", [b"", b"text", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"])
+def test_what_is_no_certificate_is_an_error_with_a_fix(damaged: bytes) -> None:
+    with pytest.raises(SandboxError, match="cannot be read") as caught:
+        describe(damaged, now=NOW)
+    assert caught.value.fix

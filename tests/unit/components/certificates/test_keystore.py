@@ -1,0 +1,372 @@
+"""The folder of certificates: what is made, kept, renewed, refused, and with which modes, whatever the umask."""
+
+from __future__ import annotations
+
+import os
+import ssl
+import stat
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+
+from sandbox.components.certificates.authority import KeyPair, make_issuing
+from sandbox.components.certificates.condition import State
+from sandbox.components.certificates.describe import describe
+from sandbox.components.certificates.inventory import inventory
+from sandbox.components.certificates.keystore import Keystore
+from sandbox.components.certificates.subject_names import subject_names
+from sandbox.errors import SandboxError, UsageError
+from tests.support.tls import DOMAIN, NOW, handshake, make_pki
+
+HOSTS = subject_names(DOMAIN)
+WRITTEN = ("root.key", "root.crt", "issuing.key", "issuing.crt")
+
+
+@pytest.fixture(params=[0o000, 0o022, 0o077, 0o777])
+def umask(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = os.umask(request.param)
+    yield request.param
+    os.umask(before)
+
+
+def snapshot(folder: Path) -> dict[str, tuple[bytes, int, int]]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path): (path.read_bytes(), path.stat().st_mtime_ns, path.stat().st_mode) for path in files}
+
+
+def days(count: float) -> datetime:
+    return NOW + timedelta(days=count)
+
+
+@pytest.mark.security(1, 14)
+def test_modes_do_not_depend_on_the_umask(tmp_path: Path, umask: int) -> None:
+    """Certificates are made under any umask → keys 0600, folders 0700."""
+    store = Keystore(tmp_path / "a" / "certs")
+    store.authority([DOMAIN], now=NOW)
+    store.leaf("default", HOSTS, now=NOW)
+    modes = {
+        str(path.relative_to(tmp_path)): oct(stat.S_IMODE(path.stat().st_mode)) for path in (tmp_path / "a").rglob("*")
+    }
+    assert modes == {
+        "a/certs": "0o700",
+        "a/certs/.lock": "0o600",
+        "a/certs/root.crt": "0o644",
+        "a/certs/root.key": "0o600",
+        "a/certs/issuing.crt": "0o644",
+        "a/certs/issuing.key": "0o600",
+        "a/certs/leaves": "0o700",
+        "a/certs/leaves/default.crt": "0o644",
+        "a/certs/leaves/default.key": "0o600",
+    }
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o700
+
+
+def test_what_is_on_disk_shakes_hands(store: Keystore, tmp_path: Path) -> None:
+    leaf = store.leaf("default", HOSTS, now=NOW)
+    root_pem = (store.folder / "root.crt").read_bytes()
+    assert store.authority([DOMAIN], now=NOW).root_pem == root_pem
+    assert (store.folder / "leaves" / "default.crt").read_bytes() == leaf.chain_pem
+    assert handshake(leaf, f"app.{DOMAIN}", root_pem, tmp_path) == list(HOSTS)
+
+
+def test_what_is_good_is_kept_byte_for_byte(store: Keystore) -> None:
+    before = snapshot(store.folder)
+    store.authority([DOMAIN], now=days(30))
+    store.leaf("default", HOSTS[::-1], now=days(30))
+    assert snapshot(store.folder) == before
+
+
+def test_looking_makes_nothing(tmp_path: Path) -> None:
+    store = Keystore(tmp_path / "certs")
+    assert store.inspect_root([DOMAIN], now=NOW).state is State.ABSENT
+    assert store.inspect_issuing([DOMAIN], now=NOW).state is State.ABSENT
+    assert store.inspect_leaf("default", HOSTS, now=NOW).state is State.ABSENT
+    assert inventory(store, now=NOW) == ()
+    assert not store.folder.exists()
+
+
+@pytest.mark.parametrize("at", [0, 70, 100, 300, 600, 800])
+def test_looking_changes_nothing(store: Keystore, at: int) -> None:
+    before = snapshot(store.folder)
+    store.inspect_root([DOMAIN], now=days(at))
+    store.inspect_issuing([DOMAIN], now=days(at))
+    store.inspect_leaf("default", ["other.localhost"], now=days(at))
+    inventory(store, now=days(at))
+    assert snapshot(store.folder) == before
+
+
+@pytest.mark.fault(28)
+def test_a_leaf_is_due_after_two_thirds_of_its_life_and_then_renewed(store: Keystore) -> None:
+    """A certificate after 60 of its 90 days → renewed by the next `up` under the same root."""
+    old = store.leaf("default", HOSTS, now=days(59.9))
+    assert store.inspect_leaf("default", HOSTS, now=days(59.9)).state is State.GOOD
+    due = store.inspect_leaf("default", HOSTS, now=days(60))
+    assert due.state is State.DUE and due.usable and "renewal due, 29 days left" in due.reason
+    new = store.leaf("default", HOSTS, now=days(60))
+    assert new.key_pem != old.key_pem
+    assert describe(new.chain_pem, now=days(60)).days_left == 89
+    assert store.inspect_leaf("default", HOSTS, now=days(60)).state is State.GOOD
+
+
+def test_a_leaf_is_renewed_when_asked(store: Keystore) -> None:
+    old = store.leaf("default", HOSTS, now=NOW)
+    authority = store.authority([DOMAIN], now=NOW)
+    store.renew([DOMAIN], {"default": HOSTS}, now=NOW)
+    assert store.leaf("default", HOSTS, now=NOW) != old
+    assert store.authority([DOMAIN], now=NOW) == authority
+
+
+def write(path: str, data: bytes) -> Callable[[Keystore], None]:
+    def act(store: Keystore) -> None:
+        (store.folder / path).write_bytes(data)
+
+    return act
+
+
+def make_folder(path: str) -> Callable[[Keystore], None]:
+    def act(store: Keystore) -> None:
+        (store.folder / path).unlink()
+        (store.folder / path).mkdir()
+
+    return act
+
+
+def change_mode(path: str, mode: int) -> Callable[[Keystore], None]:
+    def act(store: Keystore) -> None:
+        (store.folder / path).chmod(mode)
+
+    return act
+
+
+def remove(path: str) -> Callable[[Keystore], None]:
+    def act(store: Keystore) -> None:
+        (store.folder / path).unlink()
+
+    return act
+
+
+def other_issuer(store: Keystore) -> None:
+    store_files = store.folder / "issuing.key", store.folder / "issuing.crt"
+    root = KeyPair((store.folder / "root.key").read_bytes(), (store.folder / "root.crt").read_bytes())
+    pair = make_issuing(root, [DOMAIN], now=NOW)
+    store_files[0].write_bytes(pair.key_pem)
+    store_files[1].write_bytes(pair.cert_pem)
+
+
+FOREIGN = make_pki()
+
+
+@pytest.mark.parametrize(
+    ("harm", "reason"),
+    [
+        (write("leaves/default.key", FOREIGN.root.key_pem), "key does not match"),
+        (write("leaves/default.key", b"not a key"), "private key cannot be read"),
+        (write("leaves/default.crt", b"not a certificate"), "certificate cannot be read"),
+        (write("leaves/default.crt", b""), "certificate cannot be read"),
+        (remove("leaves/default.key"), "cannot be read"),
+        (change_mode("leaves/default.key", 0o640), "mode too open"),
+        (change_mode("leaves/default.key", 0o604), "mode too open"),
+        (other_issuer, "issuer changed"),
+    ],
+)
+def test_a_leaf_that_is_broken_says_why_and_is_replaced(
+    harm: Callable[[Keystore], None], reason: str, store: Keystore, tmp_path: Path
+) -> None:
+    harm(store)
+    condition = store.inspect_leaf("default", HOSTS, now=NOW)
+    assert condition.state is State.BROKEN and not condition.usable
+    assert reason in condition.reason
+    leaf = store.leaf("default", HOSTS, now=NOW)
+    assert store.inspect_leaf("default", HOSTS, now=NOW).state is State.GOOD
+    handshake(leaf, DOMAIN, store.authority([DOMAIN], now=NOW).root_pem, tmp_path)
+
+
+def test_a_leaf_for_other_hosts_is_replaced(store: Keystore) -> None:
+    more = [*HOSTS[1:], f"a.b.{DOMAIN}"]
+    assert store.inspect_leaf("default", more, now=NOW).reason == f"hosts differ: +a.b.{DOMAIN} -{DOMAIN}"
+    assert set(describe(store.leaf("default", more, now=NOW).chain_pem, now=NOW).hosts) == set(more)
+
+
+def test_an_open_leaves_folder_is_reported_and_closed(store: Keystore) -> None:
+    leaves = store.folder / "leaves"
+    leaves.chmod(0o755)
+    assert "0755" in store.inspect_leaf("default", HOSTS, now=NOW).reason
+    before = snapshot(leaves)
+    store.leaf("default", HOSTS, now=NOW)
+    assert stat.S_IMODE(leaves.stat().st_mode) == 0o700
+    assert snapshot(leaves) == before
+
+
+@pytest.mark.parametrize(
+    ("harm", "reason"),
+    [
+        (write("root.crt", b"not a certificate"), "certificate cannot be read"),
+        (write("root.key", FOREIGN.root.key_pem), "key does not match"),
+        (write("root.crt", FOREIGN.issuing.cert_pem), "key does not match"),
+        (change_mode("root.key", 0o644), "mode too open"),
+        (remove("root.crt"), "is gone"),
+    ],
+)
+def test_a_broken_root_is_made_anew_only_when_asked(
+    harm: Callable[[Keystore], None], reason: str, store: Keystore, tmp_path: Path
+) -> None:
+    root_pem = store.authority([DOMAIN], now=NOW).root_pem
+    harm(store)
+    before = snapshot(store.folder)
+    condition = store.inspect_root([DOMAIN], now=NOW)
+    assert condition.state is State.BROKEN and reason in condition.reason
+    with pytest.raises(SandboxError) as caught:
+        store.authority([DOMAIN], now=NOW)
+    assert reason in caught.value.details and "sandbox certs renew --root" in caught.value.fix
+    assert snapshot(store.folder) == before
+
+    assert store.replaces_root([DOMAIN], now=NOW, authority=True, root=False)
+    store.renew([DOMAIN], {"default": HOSTS}, now=NOW, authority=True)
+    remade = store.authority([DOMAIN], now=NOW)
+    assert remade.root_pem != root_pem
+    leaf = store.leaf("default", HOSTS, now=NOW)
+    handshake(leaf, DOMAIN, remade.root_pem, tmp_path)
+    with pytest.raises(ssl.SSLCertVerificationError):
+        handshake(leaf, DOMAIN, root_pem, tmp_path)
+
+
+@pytest.mark.fault(30)
+@pytest.mark.parametrize(
+    ("harm", "reason"),
+    [
+        (write("issuing.crt", b"not a certificate"), "certificate cannot be read"),
+        (write("issuing.key", FOREIGN.root.key_pem), "key does not match"),
+        (remove("issuing.key"), "cannot be read"),
+        (change_mode("issuing.key", 0o660), "mode too open"),
+    ],
+)
+def test_a_broken_issuing_authority_is_made_anew_under_the_same_root(
+    harm: Callable[[Keystore], None], reason: str, store: Keystore, tmp_path: Path
+) -> None:
+    """The issuing key is gone, another's, or open to a group → made anew under the same root."""
+    root_pem = store.authority([DOMAIN], now=NOW).root_pem
+    harm(store)
+    condition = store.inspect_issuing([DOMAIN], now=NOW)
+    assert condition.state is State.BROKEN and reason in condition.reason
+    with pytest.raises(SandboxError) as caught:
+        store.leaf("other", HOSTS, now=NOW)
+    assert reason in caught.value.details and "sandbox certs renew --authority" in caught.value.fix
+    assert store.authority([DOMAIN], now=NOW).root_pem == root_pem
+    assert store.inspect_issuing([DOMAIN], now=NOW).state is State.GOOD
+    handshake(store.leaf("default", HOSTS, now=NOW), DOMAIN, root_pem, tmp_path)
+
+
+def test_a_file_that_cannot_be_read_is_an_error_and_not_absent(store: Keystore) -> None:
+    make_folder("root.crt")(store)
+    assert store.inspect_root([DOMAIN], now=NOW).state is State.BROKEN
+    with pytest.raises(SandboxError, match="cannot be used"):
+        store.authority([DOMAIN], now=NOW)
+
+
+@pytest.mark.parametrize(("at", "state"), [(240, State.GOOD), (250, State.DUE), (366, State.BROKEN)])
+def test_an_issuing_authority_is_renewed_by_itself_and_the_root_stays(at: int, state: State, store: Keystore) -> None:
+    before = store.authority([DOMAIN], now=NOW)
+    assert store.inspect_issuing([DOMAIN], now=days(at)).state is state
+    after = store.authority([DOMAIN], now=days(at))
+    assert (after == before) is (state is State.GOOD)
+    assert after.root_pem == before.root_pem
+    assert store.inspect_issuing([DOMAIN], now=days(at)).state is State.GOOD
+
+
+@pytest.mark.fault(28)
+def test_a_root_that_is_due_is_used_on_and_one_that_has_expired_is_not(store: Keystore) -> None:
+    """A root near and past its end → used with a warning, then refused until you have a new one made."""
+    before = store.authority([DOMAIN], now=NOW)
+    assert store.inspect_root([DOMAIN], now=days(500)).state is State.DUE
+    assert store.authority([DOMAIN], now=days(500)).root_pem == before.root_pem
+    with pytest.raises(SandboxError, match="cannot be used") as caught:
+        store.authority([DOMAIN], now=days(731))
+    assert "expired" in caught.value.details
+
+
+def test_a_leaf_is_not_signed_by_an_issuing_key_that_is_not_the_certificates(store: Keystore) -> None:
+    write("issuing.key", FOREIGN.root.key_pem)(store)
+    with pytest.raises(SandboxError) as caught:
+        store.leaf("other", HOSTS, now=NOW)
+    assert "key does not match" in caught.value.details
+
+
+def test_a_domain_outside_the_constraints_needs_a_new_root(store: Keystore) -> None:
+    condition = store.inspect_root(["demo.test"], now=NOW)
+    assert condition.state is State.BROKEN and "demo.test" in condition.reason
+    with pytest.raises(SandboxError, match="cannot be used"):
+        store.authority(["demo.test"], now=NOW)
+    store.renew(["demo.test"], {}, now=NOW, authority=True)
+    root_pem = store.authority(["demo.test"], now=NOW).root_pem
+    assert describe(root_pem, now=NOW).permitted == ("demo.test", "localhost")
+
+
+def test_the_roots_key_may_be_kept_elsewhere_while_the_issuing_authority_is_good(store: Keystore) -> None:
+    remove("root.key")(store)
+    before = store.authority([DOMAIN], now=NOW)
+    store.leaf("another", [DOMAIN], now=NOW)
+    assert store.authority([DOMAIN], now=days(300)) == before  # due, and used on
+    remove("issuing.crt")(store)
+    for make in (
+        lambda: store.authority([DOMAIN], now=NOW),
+        lambda: store.renew([DOMAIN], {}, now=NOW, authority=True),
+    ):
+        with pytest.raises(SandboxError) as caught:
+            make()
+        assert "put it back" in caught.value.fix
+
+
+@pytest.mark.parametrize("name", ["", "..", "../root", "a/b", "A", "a\n", ".hidden", "a" * 101])
+def test_a_leafs_name_stays_in_its_folder(name: str, store: Keystore) -> None:
+    with pytest.raises(UsageError) as caught:
+        store.leaf(name, HOSTS, now=NOW)
+    assert caught.value.fix
+
+
+def test_unfit_hosts_and_domains_are_refused_and_leave_everything(store: Keystore) -> None:
+    before = snapshot(store.folder)
+    for hosts in (["*.localhost"], ["example.com"], []):
+        with pytest.raises(UsageError):
+            store.leaf("default", hosts, now=NOW)
+    with pytest.raises(UsageError):
+        store.authority(["localhost"], now=NOW)
+    assert snapshot(store.folder) == before
+
+
+def test_a_leaf_without_an_authority_says_what_to_run(tmp_path: Path) -> None:
+    with pytest.raises(SandboxError) as caught:
+        Keystore(tmp_path / "certs").leaf("default", HOSTS, now=NOW)
+    assert "sandbox up" in caught.value.fix
+    assert not (tmp_path / "certs").exists()
+
+
+@pytest.mark.fault(29)
+def test_a_clock_set_back_is_named(store: Keystore) -> None:
+    """The clock is set back by two days → "clock" is in the reason."""
+    assert "clock" in store.inspect_leaf("default", HOSTS, now=days(-2)).reason
+
+
+def test_it_tells_which_domains_its_root_may_vouch_for(tmp_path: Path) -> None:
+    keystore = Keystore(tmp_path)
+    wanted = ("a.test", "x.a.test", "b.test")
+    assert keystore.permitted(wanted) == wanted
+    keystore.authority(["a.test"], now=NOW)
+    assert keystore.permitted(wanted) == ("a.test", "x.a.test")
+    keystore.root.cert.write_bytes(b"nothing")
+    assert keystore.permitted(wanted) == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "purposes"), [("default", ["serverAuth"]), ("bank.tls", ["clientAuth", "serverAuth"])]
+)
+def test_only_the_leaves_of_applications_may_be_shown_by_clients(
+    store: Keystore, name: str, purposes: list[str]
+) -> None:
+    for _ in range(2):
+        leaf = x509.load_pem_x509_certificate(store.leaf(name, [DOMAIN], now=NOW).chain_pem)
+        usage = leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+        assert sorted(one._name for one in usage) == purposes
+        store.renew([DOMAIN], {name: [DOMAIN]}, now=NOW)

@@ -1,0 +1,208 @@
+"""Names that may and may not stand in a certificate, and that every refusal says what to do."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from sandbox.components.certificates.subject_names import (
+    check_domain,
+    check_host,
+    is_inside,
+    require_inside,
+    subject_names,
+)
+from sandbox.errors import UsageError
+
+LABEL = st.from_regex(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?", fullmatch=True)
+NAME = st.lists(LABEL, min_size=2, max_size=5).map(".".join).filter(lambda name: len(name) <= 251)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "localhost",
+        "demo.sandbox.localhost",
+        "*.sandbox.localhost",
+        "xn--bcher-kva.test",
+        "1.a.test",
+        "a" * 63 + ".test",
+        ".".join(["a" * 63] * 3 + ["b" * 61]),
+    ],
+)
+def test_good_names_are_returned_as_they_are(name: str) -> None:
+    assert check_host(name) == name
+
+
+def test_addresses_are_returned_in_canonical_spelling() -> None:
+    assert check_host("127.0.0.1") == "127.0.0.1"
+    assert check_host("0:0::0001") == "::1"
+
+
+@pytest.mark.parametrize(
+    ("name", "fix"),
+    [
+        ("", "write a name"),
+        ("*.localhost", r"\*\.sandbox\.localhost"),
+        ("*.test", r"\*\.sandbox\.test"),
+        ("*", "wildcard|list each host"),
+        ("a*.b.test", "list each host"),
+        ("a.*.b.test", "list each host"),
+        ("*.*.b.test", "list each host"),
+        ("*.", "write a name"),
+        ("App.test", "write app.test"),
+        ("my_app.test", "write my-app.test"),
+        ("app.test.", "write app.test"),
+        (".", "write a name"),
+        ("a..test", "single dots"),
+        ("-a.test", "hyphen first or last"),
+        ("a-.test", "hyphen first or last"),
+        ("https://a.test", "no scheme"),
+        ("a.test:443", "no scheme, port"),
+        ("bücher.test", "xn--"),
+        ("a.test\n", "letters"),
+        ("1.2.3.4.5", "end it in a word"),
+        ("300.0.0.1", "end it in a word"),
+        ("a.0x7f", "end it in a word"),
+        ("fe80::1%eth0", "letters"),
+        ("a" * 64 + ".test", "shorten"),
+        (".".join(["a" * 63] * 3 + ["b" * 62]), "shorten"),
+    ],
+)
+def test_bad_names_are_refused_with_the_fix(name: str, fix: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        check_host(name)
+    assert caught.value.exit_code == 2
+    assert re.search(fix, caught.value.fix)
+
+
+@pytest.mark.parametrize("domain", ["localhost", "test", "*.demo.test", "127.0.0.1", "a_b.test", ""])
+def test_domains_whose_wildcard_clients_refuse_are_refused(domain: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        check_domain(domain)
+    assert caught.value.fix
+
+
+def test_a_domain_leaves_room_for_its_wildcard() -> None:
+    longest = ".".join(["a" * 63] * 3 + ["b" * 59])
+    assert check_domain(longest) == longest
+    with pytest.raises(UsageError, match="at most 253"):
+        check_domain(longest + "b")
+
+
+def test_subject_names_of_a_sandbox() -> None:
+    hosts = ["api.demo.sandbox.localhost", "a.b.demo.sandbox.localhost", "127.0.0.1"]
+    assert subject_names("demo.sandbox.localhost", hosts) == (
+        "demo.sandbox.localhost",
+        "*.demo.sandbox.localhost",
+        "api.demo.sandbox.localhost",
+        "a.b.demo.sandbox.localhost",
+        "127.0.0.1",
+        "localhost",
+        "::1",
+    )
+
+
+def test_inside_means_the_domain_itself_or_below_it() -> None:
+    assert is_inside("demo.test", ["demo.test"])
+    assert is_inside("*.demo.test", ["demo.test"])
+    assert is_inside("127.9.9.9", [])
+    assert not is_inside("evildemo.test", ["demo.test"])
+    assert not is_inside("*.test", ["demo.test"])
+    assert not is_inside("10.0.0.1", ["demo.test"])
+    assert not is_inside("::2", ["demo.test"])
+
+
+def test_every_host_outside_is_named() -> None:
+    with pytest.raises(UsageError, match=r"a\.example, b\.example") as caught:
+        require_inside(["a.example", "app.demo.test", "b.example"], ["demo.test"])
+    assert "demo.test" in caught.value.details
+    assert "sandbox.yaml" in caught.value.fix
+
+
+@given(domain=NAME, hosts=st.lists(NAME | st.ip_addresses().map(str), max_size=8))
+def test_subject_names_are_unique_stable_and_complete(domain: str, hosts: list[str]) -> None:
+    names = subject_names(domain, hosts)
+    assert names[:2] == (domain, f"*.{domain}")
+    assert len(set(names)) == len(names)
+    assert {*hosts, "localhost", "127.0.0.1", "::1"} <= set(names)
+    assert subject_names(domain, names) == names[:2] + tuple(name for name in names[2:] if name not in names[:2])
+
+
+@given(text=st.text(max_size=300) | st.text(alphabet="aB0-_.*: ", max_size=300))
+def test_any_text_is_either_returned_fit_for_a_certificate_or_refused_with_a_fix(text: str) -> None:
+    try:
+        name = check_host(text)
+    except UsageError as error:
+        assert error.fix
+        return
+    assert check_host(name) == name
+    assert name == name.lower() and name.isascii() and len(name) <= 253
+    assert all(0 < len(label) <= 63 for label in name.split(".")) or ":" in name
+    assert "*" not in name.removeprefix("*.")
+
+
+@given(name=NAME, domain=NAME)
+def test_whatever_is_below_a_domain_is_inside_it(name: str, domain: str) -> None:
+    assert is_inside(f"{name}.{domain}", [domain])
+    assert is_inside(name, [domain]) == (name == domain or name.endswith(f".{domain}"))
+
+
+# Labels around the limit of 63, so many that the name is around the limit of 253.
+LONG_LABEL = st.integers(1, 66).map(lambda length: "a" * length)
+LONG_NAME = st.lists(LONG_LABEL, min_size=1, max_size=9).map(".".join)
+
+AROUND_253 = st.integers(248, 258).map(lambda length: ".".join(["a" * 63, "b" * 63, "c" * 63, "d" * (length - 192)]))
+
+
+@given(name=LONG_NAME | AROUND_253)
+@example(name=".".join(["a" * 63] * 3 + ["b" * 61]))
+@example(name=".".join(["a" * 63] * 3 + ["b" * 62]))
+def test_a_name_is_refused_for_its_length_exactly_beyond_63_a_label_and_253_in_all(name: str) -> None:
+    fits = len(name) <= 253 and all(len(label) <= 63 for label in name.split("."))
+    if fits:
+        assert check_host(name) == name
+    else:
+        with pytest.raises(UsageError, match=r"at most (63|253)"):
+            check_host(name)
+
+
+@given(name=NAME, place=st.integers(0, 250))
+def test_an_underscore_is_refused_wherever_it_is_and_the_fix_has_none(name: str, place: int) -> None:
+    at = place % (len(name) + 1)
+    with pytest.raises(UsageError, match="underscore") as caught:
+        check_host(f"{name[:at]}_{name[at:]}")
+    assert "_" not in caught.value.fix
+
+
+@given(name=NAME, dots=st.integers(1, 3))
+def test_trailing_dots_are_refused_and_the_fix_is_the_name_without(name: str, dots: int) -> None:
+    with pytest.raises(UsageError, match="ends in a dot") as caught:
+        check_host(name + "." * dots)
+    assert caught.value.fix == f"write {name}"
+    assert check_host(caught.value.fix.removeprefix("write ")) == name
+
+
+GERMAN = st.text("abcdefgäöü", min_size=1, max_size=20).filter(lambda label: not label.isascii())
+
+
+@given(label=GERMAN)
+def test_an_international_name_is_refused_as_written_and_accepted_as_it_is_sent(label: str) -> None:
+    with pytest.raises(UsageError, match="not ASCII") as caught:
+        check_host(f"{label}.test")
+    assert "xn--" in caught.value.fix
+    sent = f"{label}.test".encode("idna").decode()
+    assert sent.startswith("xn--") and check_host(sent) == sent
+
+
+@given(name=NAME, place=st.integers(1, 250))
+def test_a_wildcard_is_one_whole_label_in_front(name: str, place: int) -> None:
+    assert check_host(f"*.{name}") == f"*.{name}"
+    at = 1 + place % len(name)
+    for text in (f"{name[:at]}*{name[at:]}", f"*{name}", f"*.*.{name}", f"{name}.*"):
+        with pytest.raises(UsageError) as caught:
+            check_host(text)
+        assert "list each host" in caught.value.fix

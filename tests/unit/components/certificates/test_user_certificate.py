@@ -1,0 +1,193 @@
+"""Certificates that a user brings: the good ones, and each fault with the file, the evidence and the way out."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+)
+from cryptography.x509.oid import NameOID
+
+from sandbox.components.certificates import pem
+from sandbox.components.certificates.authority import Leaf, make_leaf
+from sandbox.components.certificates.user_certificate import Provided
+from sandbox.errors import UsageError
+from tests.support.tls import DOMAIN, NOW, Pki, handshake, make_pki
+
+HOSTS = (DOMAIN, f"*.{DOMAIN}")
+
+
+@pytest.fixture(scope="module")
+def pki() -> Pki:
+    return make_pki()
+
+
+@pytest.fixture(scope="module")
+def leaf(pki: Pki) -> Leaf:
+    return make_leaf(pki.issuing, HOSTS, now=NOW)
+
+
+def files(folder: Path, chain_pem: bytes, key_pem: bytes) -> Provided:
+    provided = Provided(folder / "own.pem", folder / "own.key")
+    provided.cert.write_bytes(chain_pem)
+    provided.key.write_bytes(key_pem)
+    return provided
+
+
+def rsa_pair(*hosts: str) -> tuple[bytes, rsa.RSAPrivateKey]:
+    """A self-signed certificate, as `openssl req -x509` makes them."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "own")])
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(NOW - timedelta(minutes=1))
+        .not_valid_after(NOW + timedelta(days=10))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host) for host in hosts]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, SHA256())
+    )
+    return pem.dump_certificate(made), key
+
+
+def refused(provided: Provided, *, domain: str = DOMAIN) -> UsageError:
+    with pytest.raises(UsageError) as caught:
+        provided.require(domain, now=NOW)
+    assert caught.value.fix
+    assert caught.value.details
+    assert caught.value.id == "certificate"
+    return caught.value
+
+
+def test_a_chain_up_to_its_root_is_good_and_served_without_the_root(pki: Pki, leaf: Leaf, tmp_path: Path) -> None:
+    provided = files(tmp_path, leaf.chain_pem + pki.root.cert_pem, leaf.key_pem)
+    provided.require(DOMAIN, now=NOW)
+    assert provided.root_pem() == pki.root.cert_pem
+    assert provided.leaf() == leaf
+    assert DOMAIN in handshake(provided.leaf(), f"app.{DOMAIN}", provided.root_pem(), tmp_path)
+
+
+def test_a_self_signed_rsa_certificate_is_good(tmp_path: Path) -> None:
+    cert_pem, key = rsa_pair(*HOSTS)
+    key_pem = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+    provided = files(tmp_path, cert_pem, key_pem)
+    provided.require(DOMAIN, now=NOW)
+    assert (provided.leaf().chain_pem, provided.root_pem()) == (cert_pem, cert_pem)
+    handshake(provided.leaf(), DOMAIN, cert_pem, tmp_path, strict=False)
+
+
+def test_a_key_in_the_certificate_s_file_is_not_served(pki: Pki, leaf: Leaf, tmp_path: Path) -> None:
+    provided = files(tmp_path, leaf.key_pem + leaf.chain_pem + pki.root.cert_pem, leaf.key_pem)
+    provided.require(DOMAIN, now=NOW)
+    assert b"PRIVATE" not in provided.leaf().chain_pem
+
+
+def test_a_root_that_the_machine_trusts_need_not_be_in_the_file(
+    pki: Pki, leaf: Leaf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provided = files(tmp_path, leaf.chain_pem, leaf.key_pem)
+    assert "issuer" in refused(provided).details
+    (tmp_path / "store.pem").write_bytes(pki.root.cert_pem)
+    monkeypatch.setenv(ssl.get_default_verify_paths().openssl_cafile_env, str(tmp_path / "store.pem"))
+    provided.require(DOMAIN, now=NOW)
+    assert provided.root_pem() == b""
+
+
+def test_without_its_issuer_it_is_not_complete(leaf: Leaf, tmp_path: Path) -> None:
+    error = refused(files(tmp_path, first(leaf.chain_pem), leaf.key_pem))
+    assert "own.pem is not accepted" in error.brief
+    assert "Sandbox issuing" in error.details
+    assert "append" in error.fix
+
+
+def test_the_key_of_another_certificate_is_refused(pki: Pki, leaf: Leaf, tmp_path: Path) -> None:
+    other = make_leaf(pki.issuing, HOSTS, now=NOW)
+    assert "own.key is not the key" in refused(files(tmp_path, leaf.chain_pem, other.key_pem)).brief
+
+
+@pytest.mark.parametrize("order", [(1, 0, 2), (0, 2, 1), (2, 1, 0)])
+def test_a_chain_out_of_order_is_told_so(pki: Pki, leaf: Leaf, tmp_path: Path, order: Sequence[int]) -> None:
+    chain = [first(leaf.chain_pem), pki.issuing.cert_pem, pki.root.cert_pem]
+    error = refused(files(tmp_path, b"".join(chain[place] for place in order), leaf.key_pem))
+    assert "out of order" in error.brief
+
+
+def test_an_issuer_that_lacks_in_the_middle_is_named(pki: Pki, leaf: Leaf, tmp_path: Path) -> None:
+    error = refused(files(tmp_path, first(leaf.chain_pem) + pki.root.cert_pem, leaf.key_pem))
+    assert "lacks an issuer" in error.brief
+    assert "Sandbox issuing" in error.fix
+
+
+@pytest.mark.parametrize(
+    ("hosts", "missing"),
+    [
+        ((f"*.{DOMAIN}",), f"does not cover {DOMAIN}"),
+        ((DOMAIN, f"app.{DOMAIN}"), f"does not cover *.{DOMAIN}"),
+        (("localhost",), f"does not cover {DOMAIN}, *.{DOMAIN}"),
+    ],
+)
+def test_hosts_that_are_not_covered_are_named(pki: Pki, tmp_path: Path, hosts: tuple[str, ...], missing: str) -> None:
+    made = make_leaf(pki.issuing, hosts, now=NOW)
+    error = refused(files(tmp_path, made.chain_pem + pki.root.cert_pem, made.key_pem))
+    assert error.brief.endswith(missing)
+    assert all(host in error.details for host in hosts)
+
+
+@pytest.mark.parametrize(
+    ("made", "what"), [(NOW - timedelta(days=91), "has expired"), (NOW + timedelta(days=2), "is not valid yet")]
+)
+def test_its_time_is_looked_at(tmp_path: Path, made: datetime, what: str) -> None:
+    old = make_pki(now=made)
+    one = make_leaf(old.issuing, HOSTS, now=made)
+    error = refused(files(tmp_path, one.chain_pem + old.root.cert_pem, one.key_pem))
+    assert what in error.brief
+    assert "UTC" in error.details
+
+
+def test_a_passphrase_is_refused_with_the_command_that_removes_it(leaf: Leaf, tmp_path: Path) -> None:
+    key = pem.load_key(leaf.key_pem)
+    locked = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret"))
+    error = refused(files(tmp_path, leaf.chain_pem, locked))
+    assert "has a passphrase" in error.brief
+    assert error.fix.startswith("openssl pkey -in")
+
+
+def test_what_is_no_pem_is_refused_in_words(leaf: Leaf, tmp_path: Path) -> None:
+    der = ssl.PEM_cert_to_DER_cert(first(leaf.chain_pem).decode())
+    assert "inform der" in refused(files(tmp_path, der, leaf.key_pem)).fix
+    assert "is not PEM" in refused(files(tmp_path, leaf.chain_pem, b"junk")).details
+    swapped = refused(files(tmp_path, leaf.chain_pem, leaf.chain_pem))
+    assert "BEGIN CERTIFICATE" in swapped.details
+    damaged = leaf.chain_pem.replace(b"\n", b"\nAA", 1)
+    assert "damaged" in refused(files(tmp_path, damaged, leaf.key_pem)).brief
+
+
+def test_a_file_that_is_not_there_is_named(leaf: Leaf, tmp_path: Path) -> None:
+    provided = files(tmp_path, leaf.chain_pem, leaf.key_pem)
+    provided.key.unlink()
+    assert "own.key cannot be read" in refused(provided).brief
+
+
+def test_no_error_tells_the_key(leaf: Leaf, tmp_path: Path) -> None:
+    broken = leaf.key_pem.replace(b"PRIVATE KEY", b"PRIVATE KE", 1)
+    error = refused(files(tmp_path, leaf.chain_pem, broken))
+    secret = leaf.key_pem.splitlines()[1].decode()
+    assert secret not in f"{error.brief}{error.details}{error.fix}"
+
+
+def first(chain_pem: bytes) -> bytes:
+    return pem.dump_certificate(pem.load_certificates(chain_pem)[0])

@@ -1,0 +1,176 @@
+"""kind's configuration by its meaning, and its command line by a program that plays its part."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from sandbox.components.cluster.kind.command import NO_DNS_YET, RESOLV_CONF, Kind, Tags, config, node_names
+from sandbox.config import loader
+from sandbox.config.schema import Nodes, Spec
+from sandbox.errors import MissingTool
+from sandbox.system.process import ToolFailed
+
+TAGS = Tags(etcd="3.6.16-0", coredns="v1.14.3")
+
+
+def parsed(
+    shape: str = "{}", *, cgroup_version: int = 2, tags: Tags | None = None
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """The configuration, and its patches by kind."""
+    spec = loader.parse(f"cluster: {shape}", Spec, origin="sandbox.yaml")
+    mounts = {Path("/state/resolv.conf"): RESOLV_CONF}
+    text = config("sandbox-demo", spec.cluster, mounts=mounts, cgroup_version=cgroup_version, tags=tags)
+    content = yaml.safe_load(text)
+    patches = [yaml.safe_load(patch) for patch in content["kubeadmConfigPatches"]]
+    return content, {patch["kind"]: patch for patch in patches}
+
+
+def test_one_node_whose_pods_use_our_nameservers() -> None:
+    content, patches = parsed()
+    assert (content["kind"], content["apiVersion"]) == ("Cluster", "kind.x-k8s.io/v1alpha4")
+    assert content["name"] == "sandbox-demo"
+    (node,) = content["nodes"]
+    assert node["role"] == "control-plane"
+    assert node["extraMounts"] == [{"hostPath": "/state/resolv.conf", "containerPath": RESOLV_CONF, "readOnly": True}]
+    assert patches["KubeletConfiguration"]["resolvConf"] == RESOLV_CONF
+
+
+def test_every_node_has_its_role_and_the_mounts() -> None:
+    content, _ = parsed("{nodes: {control_plane: 3, workers: 2}, mounts: [{host: /src, node: /data, read_only: true}]}")
+    assert [node["role"] for node in content["nodes"]] == ["control-plane"] * 3 + ["worker"] * 2
+    for node in content["nodes"]:
+        assert [mount["containerPath"] for mount in node["extraMounts"]] == [RESOLV_CONF, "/data"]
+    assert content["nodes"][4]["extraMounts"][1] == {"hostPath": "/src", "containerPath": "/data", "readOnly": True}
+
+
+def test_what_the_user_wants_of_kind_is_passed_on_and_comes_last() -> None:
+    content, patches = parsed(
+        "{ip_family: dual, feature_gates: {ContainerCheckpoint: false}, kind: {networking: {kubeProxyMode: nftables}, "
+        "runtimeConfig: {api/all: 'true'}, kubeadmConfigPatches: ['{kind: KubeletConfiguration, maxPods: 50}'], "
+        "containerdConfigPatches: ['version = 3']}}"
+    )
+    assert content["networking"] == {"ipFamily": "dual", "kubeProxyMode": "nftables"}
+    assert content["featureGates"] == {"ContainerCheckpoint": False}
+    assert content["runtimeConfig"] == {"api/all": "true"}
+    assert content["containerdConfigPatches"] == ["version = 3"]
+    assert patches["KubeletConfiguration"] == {"kind": "KubeletConfiguration", "maxPods": 50}
+
+
+def test_kubernetes_own_certificates_outlast_a_year_unless_the_user_says_so() -> None:
+    _, patches = parsed()
+    assert patches["ClusterConfiguration"]["certificateValidityPeriod"] == "43800h"
+    text = "'{kind: ClusterConfiguration, certificateValidityPeriod: 1h}'"
+    content, _ = parsed(f"{{kind: {{kubeadmConfigPatches: [{text}]}}}}")
+    said = [yaml.safe_load(patch).get("certificateValidityPeriod") for patch in content["kubeadmConfigPatches"]]
+    assert [one for one in said if one] == ["43800h", "1h"], "what comes last wins"
+
+
+@pytest.mark.parametrize(("control_planes", "elects"), [(1, ["false"]), (3, [])])
+def test_only_a_lone_control_plane_holds_no_elections(control_planes: int, elects: list[str]) -> None:
+    content, patches = parsed(f"{{nodes: {{control_plane: {control_planes}}}}}")
+    scheduler = patches["ClusterConfiguration"]["scheduler"]["extraArgs"]
+    manager = [one["value"] for one in yaml.safe_load(content["kubeadmConfigPatchesJSON6902"][0]["patch"])]
+    for arguments in (scheduler, manager):
+        assert [one["value"] for one in arguments if one["name"] == "leader-elect"] == elects
+
+
+def test_kubeadm_is_to_look_for_patches_where_the_one_is_that_keeps_dns_from_starting() -> None:
+    place, patch = NO_DNS_YET
+    assert parsed()[1]["InitConfiguration"]["patches"] == {"directory": str(place.parent)}
+    assert place.name.startswith("corednsdeployment") and yaml.safe_load(patch) == {"spec": {"replicas": 0}}
+
+
+def test_nodes_are_called_as_kind_calls_them() -> None:
+    nodes = Nodes(control_plane=2, workers=2)
+    names = ("c-control-plane", "c-control-plane2", "c-worker", "c-worker2")
+    assert node_names("c", nodes) == names
+
+
+@pytest.mark.parametrize(("version", "patched"), [(1, {"failCgroupV1": False}), (2, {})])
+def test_only_old_control_groups_are_asked_to_be_tolerated(version: int, patched: dict[str, bool]) -> None:
+    kubelet = parsed(cgroup_version=version)[1]["KubeletConfiguration"]
+    assert {key: value for key, value in kubelet.items() if key == "failCgroupV1"} == patched
+
+
+@pytest.mark.parametrize(("tags", "policy"), [(TAGS, "NeverVerify"), (None, None)])
+def test_images_of_the_bundle_can_be_used_though_nobody_pulled_them(tags: Tags | None, policy: str | None) -> None:
+    assert parsed(tags=tags)[1]["KubeletConfiguration"].get("imagePullCredentialsVerificationPolicy") == policy
+
+
+def test_image_tags_are_ours_only_when_given() -> None:
+    ours, theirs = parsed(tags=TAGS)[1]["ClusterConfiguration"], parsed()[1]["ClusterConfiguration"]
+    assert ours["etcd"] == {"local": {"imageTag": "3.6.16-0"}}
+    assert ours["dns"] == {"imageTag": "v1.14.3"}
+    assert {"etcd", "dns"} & theirs.keys() == set()
+
+
+def test_arguments_of_the_controllers_are_added_and_not_replaced() -> None:
+    (patch,) = parsed()[0]["kubeadmConfigPatchesJSON6902"]
+    assert (patch["group"], patch["version"], patch["kind"]) == ("kubeadm.k8s.io", "v1beta4", "ClusterConfiguration")
+    operations = yaml.safe_load(patch["patch"])
+    assert {one["op"] for one in operations} == {"add"}
+    assert {one["path"] for one in operations} == {"/controllerManager/extraArgs/-"}
+    assert all(isinstance(one["value"]["value"], str) for one in operations)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A PATH with nothing on it but the shell's own tools."""
+    place = tmp_path / "bin"
+    place.mkdir()
+    monkeypatch.setenv("PATH", str(place))
+    return place
+
+
+def install(folder: Path, script: str) -> Path:
+    program = folder / "kind"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    return program
+
+
+@pytest.mark.parametrize("said", ["kind v0.32.0 go1.26.1 linux/amd64", "kind version 0.33.0", "kind v1.0.0-alpha+1"])
+def test_a_kind_that_is_new_enough_will_do(folder: Path, said: str) -> None:
+    install(folder, f"echo '{said}'")
+    Kind.find("sandbox", extra=folder / "none").require()
+
+
+@pytest.mark.parametrize("said", ["kind v0.31.9 go1.26.1 linux/amd64", "kind (devel) go1.26.1 linux/amd64", "", "?"])
+def test_a_kind_that_is_too_old_or_says_nothing_is_refused(folder: Path, said: str) -> None:
+    program = install(folder, f"echo '{said}'")
+    with pytest.raises(MissingTool) as caught:
+        Kind.find("sandbox", extra=folder / "none").require()
+    assert caught.value.brief.startswith("kind is too old")
+    assert str(program) in caught.value.details
+    assert "0.32.0" in caught.value.fix
+
+
+def test_a_missing_kind_is_named_with_what_brings_one(folder: Path) -> None:
+    with pytest.raises(MissingTool) as caught:
+        Kind.find("sandbox", extra=folder / "none")
+    assert "sandbox bundle build" in caught.value.fix
+
+
+def test_the_bundle_s_kind_is_used_when_the_path_has_none(folder: Path, tmp_path: Path) -> None:
+    extra = tmp_path / "bundle"
+    extra.mkdir()
+    program = install(extra, "echo v0.33.0")
+    assert Kind.find("sandbox", extra=extra).program == program
+
+
+def test_kind_works_on_our_network_and_its_last_words_are_evidence(folder: Path, tmp_path: Path) -> None:
+    program = install(folder, 'echo "$KIND_EXPERIMENTAL_DOCKER_NETWORK $*"; exit 1')
+    kind = Kind(program, "sandbox")
+    lines: list[str] = []
+    with pytest.raises(ToolFailed) as caught:
+        kind.create("sandbox-demo", image="i", config=tmp_path / "c", kubeconfig=tmp_path / "k", on_line=lines.append)
+    wanted = f"sandbox create cluster --name sandbox-demo --image i --config {tmp_path}/c --kubeconfig {tmp_path}/k"
+    assert lines == [wanted]
+    assert wanted in caught.value.details
+    for call in (kind.delete, kind.write_kubeconfig):
+        with pytest.raises(ToolFailed, match="--name sandbox-demo --kubeconfig"):
+            call("sandbox-demo", kubeconfig=tmp_path / "k")

@@ -1,0 +1,311 @@
+"""The cluster that kind makes, over an engine in memory and a program that plays kind's part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+import pytest
+import yaml
+
+from sandbox.bundle.system_images import UPSTREAM
+from sandbox.components.cluster import pod_proxy
+from sandbox.components.cluster.kind import provider as kind_provider
+from sandbox.components.cluster.kind.command import NO_DNS_YET, RESOLV_CONF, Kind
+from sandbox.components.cluster.kind.provider import VERSION, KindProvider
+from sandbox.components.cluster.kind.worker_join import CONFIG, ROLE
+from sandbox.components.cluster.node_proxy_env import Proxied
+from sandbox.components.network.proxy_settings import Proxies
+from sandbox.config.schema import Cluster, Nodes
+from sandbox.engine.labelled import COMPLETE
+from sandbox.errors import SandboxError
+from sandbox.names import Names
+from sandbox.provider import Standing
+from sandbox.system.process import ToolFailed
+from tests.support.fakes import NETWORK, FakeContainer, FakeEngine
+from tests.support.memory_nodes import Nodes as InMemory
+
+PROXIES = Proxies(https="http://proxy.example.com:3128")
+
+
+def test_every_node_that_runs_and_nothing_else_of_kind(engine: FakeEngine, names: Names) -> None:
+    nodes = InMemory(engine)
+    nodes.add(names, names.node, "control-plane")
+    nodes.add(names, f"{names.cluster}-worker")
+    nodes.add(names, f"{names.cluster}-worker2").running = False
+    nodes.add(names, f"{names.cluster}-external-load-balancer", "external-load-balancer")
+    nodes.add(names.home.sandbox("other"), "other-control-plane", "control-plane")
+    assert kind_provider.nodes(engine, names).running() == (names.node, f"{names.cluster}-worker")
+
+
+def test_without_labels_the_node_is_known_by_its_name(engine: FakeEngine, names: Names) -> None:
+    assert kind_provider.nodes(engine, names).running() == (names.node,)
+
+
+class Playing(Kind):
+    """A kind whose clusters are containers in memory; `broken` ones come to their node and no further."""
+
+    broken = False
+
+    workers = 0
+
+    def create(self, name: str, *, image: str, config: Path, kubeconfig: Path, on_line: Callable[[str], None]) -> None:
+        assert config.stat().st_mode & 0o077 == 0
+        on_line(" • Preparing nodes 📦  ...")
+        mounted = {PurePosixPath(RESOLV_CONF): b"", PurePosixPath(pod_proxy.DROP_IN): b""}
+        self.nodes.add(self.names, self.names.node, "control-plane").files |= mounted
+        for number in range(1, self.workers + 1):
+            self.nodes.add(self.names, f"{self.names.cluster}-worker{number if number > 1 else ''}").files |= mounted
+        on_line(" ✓ Preparing nodes 📦")
+        if self.broken:
+            raise ToolFailed("kind failed with status 1")
+        on_line(" ✓ Starting control-plane 🕹️")
+
+    def write_kubeconfig(self, name: str, kubeconfig: Path) -> None:
+        kubeconfig.write_text(name)
+
+    def delete(self, name: str, *, kubeconfig: Path) -> None:
+        for box in self.nodes.engine.containers(f"io.x-k8s.kind.cluster={name}"):
+            del self.nodes.engine.boxes[box.name]
+
+    nodes: InMemory
+    names: Names
+
+
+@pytest.fixture
+def playing(engine: FakeEngine, names: Names) -> Playing:
+    playing = Playing(Path("/kind"), NETWORK)
+    object.__setattr__(playing, "nodes", InMemory(engine))
+    object.__setattr__(playing, "names", names)
+    engine.programs |= {"sh": _shell, "systemctl": lambda box, argv: (0, "active\n")}
+    return playing
+
+
+def _shell(box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
+    """What shows the proxy of the containerd that runs, and what starts it with the one that is now written."""
+    if "restart" in argv[2]:
+        box.log = "HTTPS_PROXY=http://proxy.example.com:3128\n"
+    if argv[2] == "cat /etc/resolv.conf":
+        return 0, "nameserver 127.0.0.11\n"
+    return 0, box.log
+
+
+@pytest.fixture
+def provider(engine: FakeEngine, names: Names, playing: Playing) -> KindProvider:
+    told = Proxied(engine, kind_provider.nodes(engine, names), names, "demo.localhost", Proxies())
+    return KindProvider(engine, names, playing, Cluster(), UPSTREAM["node"], None, ("9.9.9.9",), ("corp",), told)
+
+
+def made(provider: KindProvider) -> list[str]:
+    said: list[str] = []
+    provider.create(said.append, lambda: said.append("usable"))
+    return said
+
+
+def test_a_cluster_comes_stops_starts_and_goes(provider: KindProvider, names: Names) -> None:
+    assert provider.standing() is Standing.ABSENT
+    assert made(provider) == ["Preparing nodes", "Preparing nodes", "Starting control-plane", "usable"]
+    assert provider.standing() is Standing.RUNNING and provider.drift() is None
+    assert names.kubeconfig.read_text() == names.cluster
+    assert provider.engine.read_file(names.node, NO_DNS_YET[0]) == NO_DNS_YET[1]
+    provider.stop()
+    assert provider.standing() is Standing.STOPPED
+    provider.start(print)
+    assert provider.standing() is Standing.RUNNING
+    assert provider.delete() and not provider.delete()
+    assert provider.standing() is Standing.ABSENT
+    assert not names.folder.exists()
+
+
+@pytest.mark.fault(8, 27)
+def test_one_that_kind_left_half_made_is_known_and_made_anew(provider: KindProvider, playing: Playing) -> None:
+    """Kind was killed and left half a cluster → it is known as such, and `up` makes it anew."""
+    object.__setattr__(playing, "broken", True)
+    with pytest.raises(ToolFailed):
+        made(provider)
+    assert provider.standing() is Standing.PARTIAL
+    object.__setattr__(playing, "broken", False)
+    made(provider)
+    assert provider.standing() is Standing.RUNNING
+
+
+def test_other_nameservers_are_written_where_the_node_reads_them(provider: KindProvider, names: Names) -> None:
+    made(provider)
+    other = replace(provider, nameservers=("1.1.1.1",))
+    assert other.drift() == "other nameservers"
+    other.start(print)
+    assert other.drift() is None
+    assert "nameserver 1.1.1.1" in names.resolv_conf.read_text()
+
+
+def test_another_proxy_restarts_containerd(engine: FakeEngine, provider: KindProvider) -> None:
+    made(provider)
+    other = replace(provider, proxied=replace(provider.proxied, proxies=PROXIES))
+    assert "another proxy" in str(other.drift())
+    said: list[str] = []
+    other.start(said.append)
+    assert said == ["restarting containerd for another proxy"]
+
+
+@pytest.fixture
+def three(provider: KindProvider, playing: Playing) -> KindProvider:
+    """A cluster of three nodes."""
+    object.__setattr__(playing, "workers", 2)
+    three = replace(provider, shape=Cluster(nodes=Nodes(workers=2)))
+    made(three)
+    return three
+
+
+def test_nodes_are_known_before_they_are_there_and_those_of_others_too(
+    engine: FakeEngine, names: Names, provider: KindProvider
+) -> None:
+    three = replace(provider, shape=Cluster(nodes=Nodes(workers=2)))
+    expected = (names.node, f"{names.cluster}-worker", f"{names.cluster}-worker2")
+    assert three.nodes.every() == expected
+    InMemory(engine).add(names, f"{names.cluster}-by-hand")
+    assert three.nodes.every() == (names.node, f"{names.cluster}-by-hand", *expected[1:])
+
+
+def test_pods_of_the_nodes_network_find_other_nodes_by_name(names: Names, three: KindProvider) -> None:
+    text = names.resolv_conf.read_text()
+    assert text.index("nameserver 127.0.0.11") < text.index("nameserver 9.9.9.9")
+    assert three.drift() is None
+
+
+def test_a_worker_that_is_stopped_is_started(engine: FakeEngine, names: Names, three: KindProvider) -> None:
+    worker = f"{names.cluster}-worker2"
+    engine.boxes[worker].running = False
+    assert three.standing() is Standing.RUNNING and three.drift() == f"{worker} is stopped"
+    said: list[str] = []
+    three.start(said.append)
+    assert said == [f"starting {worker}"]
+    assert three.drift() is None
+
+
+def test_a_node_that_was_added_by_hand_gets_what_the_others_have(
+    engine: FakeEngine, names: Names, provider: KindProvider
+) -> None:
+    made(provider)
+    box = InMemory(engine).add(names, f"{names.cluster}-by-hand")
+    assert provider.drift() == "other nameservers"
+    provider.start(print)
+    assert provider.drift() is None
+    assert box.files[PurePosixPath(RESOLV_CONF)] == names.resolv_conf.read_bytes()
+    assert b"127.0.0.11" in box.files[PurePosixPath(RESOLV_CONF)]
+
+
+@pytest.mark.fault(27)
+def test_more_workers_join_and_one_that_is_lost_is_made_anew(
+    engine: FakeEngine, names: Names, provider: KindProvider
+) -> None:
+    """A worker's container is removed → `up` makes it anew, and it joins the cluster."""
+    said = "kubeadm join c:6443 --token abc.def --discovery-token-ca-cert-hash sha256:12 \n"
+    ran: list[list[str]] = []
+
+    def run(box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
+        ran.append([box.spec.name, *argv])
+        return 0, said
+
+    engine.programs |= {"kubeadm": run, "kubectl": run}
+    made(provider)
+    three = replace(provider, shape=Cluster(nodes=Nodes(workers=2)))
+    workers = [f"{names.cluster}-worker", f"{names.cluster}-worker2"]
+    assert three.stale() is None and three.drift() == f"{', '.join(workers)} is not there"
+    three.start(print)
+    assert three.drift() is None and three.nodes.running() == (names.node, *workers)
+    for worker in workers:
+        joining = yaml.safe_load(engine.boxes[worker].files[CONFIG])
+        assert joining["discovery"]["bootstrapToken"]["token"] == "abc.def"
+        assert engine.boxes[worker].spec.labels[ROLE] == "worker"
+        assert [worker, "kubeadm", "join", "--config", str(CONFIG)] in ran
+    engine.remove_container(workers[0])
+    assert three.drift() == f"{workers[0]} is not there"
+    three.start(print)
+    assert three.drift() is None
+
+
+def test_a_worker_that_cannot_join_is_not_left_behind(engine: FakeEngine, names: Names, provider: KindProvider) -> None:
+    engine.programs["kubectl"] = lambda box, argv: (0, "ok")
+    engine.programs["kubeadm"] = lambda box, argv: (1, "error: no etcd")
+    made(provider)
+    two = replace(provider, shape=Cluster(nodes=Nodes(workers=1)))
+    with pytest.raises(SandboxError, match="kubeadm token create") as caught:
+        two.start(print)
+    assert caught.value.details == "error: no etcd"
+    assert list(engine.boxes) == [names.node]
+
+
+def test_what_a_cluster_cannot_become_is_told(provider: KindProvider, three: KindProvider) -> None:
+    assert three.stale() is None
+    assert str(provider.stale()) == "it was made with 3 nodes, 1 of them control planes"
+    gates = replace(three, shape=three.shape.model_copy(update={"feature_gates": {"Foo": True}, "ip_family": "dual"}))
+    assert str(gates.stale()) == "it was made with another ip_family, feature_gates"
+    three.engine.write_file(three.names.node, VERSION, b"v1.35.4\n")
+    newer = replace(three, shape=three.shape.model_copy(update={"kubernetes": "v1.36.3"}))
+    assert three.stale() is None
+    assert str(newer.stale()) == "it runs Kubernetes v1.35.4, the spec says v1.36.3"
+
+
+def test_stop_stops_every_container_of_the_cluster(engine: FakeEngine, names: Names, three: KindProvider) -> None:
+    balancer = InMemory(engine).add(names, f"{names.cluster}-external-load-balancer", "external-load-balancer")
+    three.stop()
+    assert three.standing() is Standing.STOPPED
+    assert not balancer.running and not any(one.running for one in kind_provider.nodes(engine, names).all())
+
+
+def test_kubelets_of_nodes_that_were_started_begin_anew_and_no_others(
+    engine: FakeEngine, names: Names, three: KindProvider
+) -> None:
+    told: list[tuple[str, ...]] = []
+
+    def systemctl(box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
+        told.append((box.spec.name, *argv[1:]))
+        return 0, "active\n"
+
+    engine.programs["systemctl"] = systemctl
+    worker = f"{names.cluster}-worker"
+    engine.boxes[worker].running = False
+    three.start(lambda line: None)
+    assert [one for one in told if "kubelet" in one] == [(worker, "try-restart", "kubelet")]
+
+
+def test_a_node_is_told_before_it_is_stopped(engine: FakeEngine, names: Names, three: KindProvider) -> None:
+    told: list[str] = []
+
+    def bash(box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
+        told.append(box.spec.name)
+        return 0, ""
+
+    engine.programs["bash"] = bash
+    three.stop()
+    assert sorted(told) == sorted(kind_provider.nodes(engine, names, three.shape.nodes).every())
+
+
+def test_the_marks_of_a_cluster_are_where_the_node_keeps_them(engine: FakeEngine, provider: KindProvider) -> None:
+    made(provider)
+    assert COMPLETE in engine.boxes[provider.names.node].files
+
+
+@pytest.mark.fault(84)
+@pytest.mark.parametrize("how", ["taken from it", "removed", "removed while stopped"])
+def test_nodes_off_their_network_are_brought_back(
+    engine: FakeEngine, names: Names, three: KindProvider, how: str
+) -> None:
+    """The network was removed and made again, or a node taken from it → `up` restarts the nodes on it."""
+    three.create(print, print)
+    if how == "removed while stopped":
+        three.stop()
+    else:
+        for one in kind_provider.nodes(engine, names).all():
+            engine.disconnect_network(NETWORK, one.name)
+            if how == "taken from it":
+                break
+    if how != "taken from it":
+        engine.remove_network(NETWORK)
+        engine.create_network(NETWORK, names.labels)
+    assert "is not on the network" in str(three.drift()) or how == "removed while stopped"
+    three.start(print)
+    assert kind_provider.nodes(engine, names).outside() == ()
+    assert all(one.running and NETWORK in one.addresses for one in kind_provider.nodes(engine, names).all())
+    assert three.drift() is None

@@ -1,0 +1,175 @@
+"""minikube's command line, by a program that plays its part with the words of the real one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sandbox.components.cluster.minikube.command import Minikube, MinikubeFailed, Profile
+from sandbox.errors import MissingTool
+
+RUNNING = {"Name": "p", "Host": "Running", "Kubelet": "Running", "APIServer": "Running", "Kubeconfig": "Configured"}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A PATH with nothing on it but the shell's own tools."""
+    place = tmp_path / "bin"
+    place.mkdir()
+    monkeypatch.setenv("PATH", str(place))
+    return place
+
+
+def install(folder: Path, **answers: str) -> Minikube:
+    """A minikube whose first argument chooses what it does; what it was called with is in `calls`."""
+    program = folder / "minikube"
+    cases = "".join(f"{name}) {script} ;;\n" for name, script in answers.items())
+    program.write_text(f'#!/bin/sh\necho "${{KUBECONFIG-none}} $*" >> {folder}/calls\ncase $1 in\n{cases}esac\n')
+    program.chmod(0o755)
+    return Minikube.find("p")
+
+
+def said(value: object) -> str:
+    return f"echo '{json.dumps(value)}'"
+
+
+def event(kind: str, **data: str) -> str:
+    return said({"specversion": "1.0", "type": f"io.k8s.sigs.minikube.{kind}", "data": data})
+
+
+@pytest.mark.parametrize("words", ["v1.38.1", "minikube version: v1.39.0", "v2.0.0-beta.0"])
+def test_one_that_is_new_enough_will_do(folder: Path, words: str) -> None:
+    assert install(folder, version=f"echo {words}").require() in words
+
+
+@pytest.mark.parametrize("words", ["v1.37.0", "v1.38.0", "", "?"])
+def test_one_that_is_too_old_is_refused(folder: Path, words: str) -> None:
+    with pytest.raises(MissingTool) as caught:
+        install(folder, version=f"echo '{words}'").require()
+    assert caught.value.brief.startswith("minikube is too old")
+    assert (str(folder / "minikube"), "1.38.1" in caught.value.fix) == (caught.value.details[9:], True)
+    assert caught.value.exit_code == 4
+
+
+def test_a_missing_one_is_named_with_the_key_that_asks_for_it(folder: Path) -> None:
+    with pytest.raises(MissingTool, match="minikube is not installed") as caught:
+        Minikube.find("p")
+    assert "provider: minikube" in caught.value.details
+
+
+def test_steps_are_told_and_everything_else_is_not(folder: Path, tmp_path: Path) -> None:
+    step = event("step", currentstep="3", totalsteps="19", name="Creating Container", message="Creating container ...")
+    start = f"echo 'W1124 klog'; {step}; {event('error', message='harmless')}; {event('info', message='x')}"
+    lines: list[str] = []
+    minikube = install(folder, start=start, status=said(RUNNING))
+    minikube.start(kubeconfig=tmp_path / "k", options=("--driver=docker",), say=lines.append)
+    assert lines == ["Creating Container"]
+    first = (folder / "calls").read_text().splitlines()[0]
+    wanted = "start --output=json --interactive=false --wait=all --embed-certs --driver=docker --profile p"
+    assert first == f"{tmp_path}/k {wanted}"
+
+
+def test_the_last_error_with_an_exit_code_is_the_reason(folder: Path, tmp_path: Path) -> None:
+    before = event("error", exitcode="1", name="OTHER", message="not this one")
+    warning = event("warning", message="low on memory")
+    last = event("error", exitcode="80", name="GUEST_PROVISION", message="no space left", advice="prune")
+    minikube = install(folder, start=f"{before}; {warning}; {last}; exit 80")
+    with pytest.raises(MinikubeFailed, match="minikube start failed: GUEST_PROVISION") as caught:
+        minikube.start(kubeconfig=tmp_path / "k", say=print)
+    assert caught.value.details == "no space left\nlow on memory"
+    assert caught.value.fix == "prune"
+
+
+def test_a_failure_without_events_shows_the_last_lines(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(MinikubeFailed) as caught:
+        install(folder, start="echo boom; exit 14").start(kubeconfig=tmp_path / "k", say=print)
+    assert "boom" in caught.value.details
+    assert caught.value.fix == "minikube logs --profile p"
+
+
+def test_a_start_that_says_it_went_well_is_looked_at(folder: Path, tmp_path: Path) -> None:
+    minikube = install(folder, start="exit 0", status=said({**RUNNING, "APIServer": "Stopped"}) + "; exit 4")
+    with pytest.raises(MinikubeFailed, match="and yet: APIServer Stopped"):
+        minikube.start(kubeconfig=tmp_path / "k", say=print)
+
+
+def test_a_status_of_nothing_is_one_too(folder: Path, tmp_path: Path) -> None:
+    assert install(folder, status="echo null; exit 7").status(tmp_path / "k") == {"Host": "Nonexistent"}
+    several = install(folder, status=said([RUNNING, {"Name": "p-m02"}]))
+    assert several.status(tmp_path / "k")["Host"] == "Running"
+
+
+def test_the_version_that_the_user_chose_is_asked_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MINIKUBE_KUBERNETES_VERSION", raising=False)
+    assert install(folder, config="echo v1.34.2").chosen_kubernetes() == "v1.34.2"
+    assert install(folder, config="echo 'no such key'; exit 14").chosen_kubernetes() is None
+    monkeypatch.setenv("MINIKUBE_KUBERNETES_VERSION", "v1.33.0")
+    assert install(folder, config="echo v1.34.2").chosen_kubernetes() == "v1.33.0"
+
+
+def test_a_profile_is_found_by_its_name(folder: Path) -> None:
+    config = {"Driver": "docker", "KubernetesConfig": {"ContainerRuntime": "docker", "KubernetesVersion": "v1.35.1"}}
+    profiles = {"invalid": [], "valid": [{"Name": "other", "Config": {}}, {"Name": "p", "Config": config}]}
+    assert install(folder, profile=said(profiles)).look() == Profile("docker", "docker", "v1.35.1")
+    assert install(folder, profile=said({"invalid": [], "valid": []})).look() is None
+
+
+def test_a_profile_s_ingress_has_a_certificate_that_is_given_without_a_question(folder: Path) -> None:
+    kubernetes = {"ContainerRuntime": "docker", "KubernetesVersion": "v1.35.1", "CustomIngressCert": "a/b"}
+    config = {"Driver": "docker", "KubernetesConfig": kubernetes}
+    found = install(folder, profile=said({"valid": [{"Name": "p", "Config": config}]})).look()
+    assert found is not None and found.ingress_certificate == "a/b"
+    install(folder, addons=f"read -r line; echo $line > {folder}/read").give_ingress("sandbox-system/default-tls")
+    assert (folder / "read").read_text() == "sandbox-system/default-tls\n"
+    assert (folder / "calls").read_text().splitlines()[-1].endswith(" addons configure ingress --profile p")
+
+
+# What minikube 1.38.1 prints.
+TABLE = """  - ingress has the following images:
+┌────────────┬───────────────────────────────────────────┬──────────────────┐
+│ IMAGE NAME │               DEFAULT IMAGE               │ DEFAULT REGISTRY │
+├────────────┼───────────────────────────────────────────┼──────────────────┤
+│ Controller │ nginx/controller:v1.14.3@sha256:82917be97 │ registry.k8s.io  │
+│ Certgen    │ certgen:v1.6.7                            │                  │
+└────────────┴───────────────────────────────────────────┴──────────────────┘
+"""
+
+
+@pytest.mark.parametrize(
+    ("config", "chosen", "places", "wanted"),
+    [
+        ({}, {}, {}, ("registry.k8s.io/nginx/controller:v1.14.3@sha256:82917be97", "certgen:v1.6.7")),
+        (
+            {"CustomAddonImages": {"Controller": "mine:1"}, "KubernetesConfig": {"ImageRepository": "near.cn"}},
+            {},
+            {"Certgen": "localhost:5001"},
+            ("near.cn/mine:1", "localhost:5001/certgen:v1.6.7"),
+        ),
+        (
+            {"CustomAddonImages": {"Controller": "mine:1"}, "CustomAddonRegistries": None},
+            {"Controller": "mine:2"},
+            {"Controller": "localhost:5001"},
+            ("localhost:5001/mine:2", "certgen:v1.6.7"),
+        ),
+    ],
+)
+def test_the_images_of_an_addon_are_its_own_those_of_before_and_those_chosen_now(
+    folder: Path, config: dict[str, object], chosen: dict[str, str], places: dict[str, str], wanted: tuple[str, str]
+) -> None:
+    (folder / "table").write_text(TABLE)
+    shown = f'while read -r line; do echo "$line"; done < {folder}/table'
+    minikube = install(folder, addons=shown, profile=said({"valid": [{"Name": "p", "Config": config}]}))
+    found = minikube.images("ingress", chosen, places)
+    assert found == dict(zip(("Controller", "Certgen"), wanted, strict=True))
+
+
+def test_addons_are_enabled_or_not(folder: Path) -> None:
+    listed = {"ingress": {"Profile": "p", "Status": "enabled"}, "olm": {"Profile": "p", "Status": "disabled"}, "x": {}}
+    assert install(folder, addons=said(listed)).addons() == {"ingress": True, "olm": False, "x": False}
+
+
+def test_what_prints_no_json_is_told(folder: Path) -> None:
+    with pytest.raises(MinikubeFailed, match="prints no JSON"):
+        install(folder, addons="echo oops").addons()

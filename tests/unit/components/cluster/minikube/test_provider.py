@@ -1,0 +1,276 @@
+"""A cluster of minikube's, over an engine in memory and a minikube whose profiles are containers there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from sandbox.bundle.system_images import UPSTREAM
+from sandbox.components.cluster.join_network_step import JoinStep
+from sandbox.components.cluster.minikube import provider as minikube_provider
+from sandbox.components.cluster.minikube.command import Minikube, MinikubeFailed, Profile
+from sandbox.components.cluster.minikube.provider import NO_SECOND_PULL, PROFILE, ROLE, MinikubeProvider
+from sandbox.components.cluster.minikube.uninstall import APPLIED
+from sandbox.components.cluster.node_proxy_env import Proxied
+from sandbox.components.network.proxy_settings import Proxies
+from sandbox.engine import ContainerSpec, EngineError
+from sandbox.errors import SandboxError, UsageError
+from sandbox.names import EDGE, LABEL, Names
+from sandbox.provider import Standing
+from sandbox.step import State
+from tests.support.api_server import kubeconfig, serving
+from tests.support.fakes import NETWORK, FakeContainer, FakeEngine, NoWork
+
+CLUSTER_WIDE = {
+    "/apis/networking.k8s.io/v1": {"IngressClass": ("ingressclasses", False)},
+    "/apis/rbac.authorization.k8s.io/v1": {
+        "ClusterRole": ("clusterroles", False),
+        "ClusterRoleBinding": ("clusterrolebindings", False),
+    },
+}
+CLASS = "/apis/networking.k8s.io/v1/ingressclasses/nginx"
+SYSTEM, THEIRS = "/api/v1/namespaces/sandbox-system", "/api/v1/namespaces/demo"
+INGRESS = "/api/v1/namespaces/ingress-nginx/configmaps/ingress-nginx-controller"
+DOCKER = Profile("docker", "containerd", "v1.36.3")
+
+
+@dataclass
+class World:
+    """What a minikube on this machine has made."""
+
+    engine: FakeEngine
+    profiles: dict[str, Profile] = field(default_factory=dict)
+    broken: bool = False
+    hurried: bool = False
+
+
+@dataclass(frozen=True)
+class Playing(Minikube):
+    """A minikube whose nodes are containers in memory, on a network of the profile's name."""
+
+    world: World
+
+    def start(self, *, kubeconfig: Path | None, options: tuple[str, ...] = (), say: Callable[[str], None]) -> None:
+        engine, name = self.world.engine, self.profile
+        if name in engine.boxes:
+            engine.start(name)
+        else:
+            if name not in engine.networks:
+                engine.create_network(name, {})
+            spec = ContainerSpec(name, UPSTREAM["node"], (), {PROFILE: name, ROLE: ""}, name)
+            engine.add(FakeContainer(spec, "", read_only=False))
+            self.world.profiles[name] = DOCKER
+        if self.world.broken:
+            raise MinikubeFailed("minikube start failed")
+        say("Done")
+        if kubeconfig:
+            kubeconfig.write_text(" ".join(options))
+
+    def stop(self, kubeconfig: Path | None) -> None:
+        self.world.engine.stop(self.profile)
+
+    def delete(self, kubeconfig: Path) -> None:
+        if self.world.hurried:  # and somebody else has made the edge anew
+            self.world.engine.connect_network(self.profile, EDGE, "172.31.255.250")
+        else:
+            self.world.engine.remove_container(self.profile)
+            self.world.engine.remove_network(self.profile)
+        del self.world.profiles[self.profile]
+
+    def look(self) -> Profile | None:
+        return self.world.profiles.get(self.profile)
+
+    def write_kubeconfig(self, kubeconfig: Path) -> None:
+        kubeconfig.write_text(self.profile)
+
+
+@pytest.fixture
+def world(engine: FakeEngine) -> World:
+    engine.programs["sh"] = lambda box, argv: (0, "")
+    return World(engine)
+
+
+def provider_of(world: World, names: Names, profile: str | None = None) -> MinikubeProvider:
+    tool = Playing(Path("/minikube"), profile or names.cluster, world)
+    nodes = minikube_provider.nodes(world.engine, tool.profile)
+    told = Proxied(world.engine, nodes, names, "demo.localhost", Proxies())
+    return MinikubeProvider(world.engine, names, tool, profile is not None, "v1.36.3", told)
+
+
+@pytest.fixture
+def provider(world: World, names: Names) -> MinikubeProvider:
+    return provider_of(world, names)
+
+
+def ours(engine: FakeEngine, names: Names) -> None:
+    """The sandbox's registry, the edge, and a container of the user's."""
+    for name, label in ((names.registry, names.name), (EDGE, "")):
+        engine.run(ContainerSpec(name, UPSTREAM["registry"], ("run",), {**names.labels, LABEL: label}, NETWORK))
+    engine.run(ContainerSpec("theirs", UPSTREAM["registry"], ("run",), {}, NETWORK))
+
+
+def test_a_profile_of_our_own_comes_stops_starts_and_goes(
+    provider: MinikubeProvider, world: World, names: Names
+) -> None:
+    assert provider.standing() is Standing.ABSENT
+    said: list[str] = []
+    provider.create(said.append, lambda: said.append("usable"))
+    assert said == ["Done"], "minikube changes CoreDNS to the end: nobody may begin before"
+    assert "--driver=docker --container-runtime=containerd --kubernetes-version=v1.36.3" in names.kubeconfig.read_text()
+    assert (provider.standing(), provider.drift()) == (Standing.RUNNING, None)
+    assert provider.nodes.running() == (names.cluster,)
+    provider.stop()
+    assert provider.standing() is Standing.STOPPED
+    provider.start(print)
+    assert provider.standing() is Standing.RUNNING
+    assert provider.delete() and not provider.delete()
+    assert not world.profiles and not names.folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("kubernetes", "chosen", "loaded", "told"),
+    [
+        (None, None, True, True),
+        (None, "stable", True, True),
+        ("v1.35.1", "v1.30.0", True, True),
+        ("v1.34.9", None, True, False),
+        (None, "1.34.0", True, False),
+        ("v1.36.3", None, False, False),
+    ],
+)
+def test_loaded_images_can_be_used_whatever_else_is_pulled(
+    provider: MinikubeProvider,
+    names: Names,
+    monkeypatch: pytest.MonkeyPatch,
+    kubernetes: str | None,
+    chosen: str | None,
+    loaded: bool,
+    told: bool,
+) -> None:
+    monkeypatch.setattr(Playing, "chosen_kubernetes", lambda self: chosen)
+    replace(provider, kubernetes=kubernetes, loaded=loaded).create(print, print)
+    assert (NO_SECOND_PULL in names.kubeconfig.read_text().split()) == told
+
+
+def test_what_minikube_leaves_of_ours_goes_too(
+    provider: MinikubeProvider, world: World, names: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, world.hurried = world.engine, True
+    remove, refusals = engine.remove_container, ["removal is already in progress"]
+
+    def busy(name: str) -> bool:
+        if refusals:
+            raise EngineError("removing failed", details=refusals.pop())
+        return remove(name)
+
+    monkeypatch.setattr(engine, "remove_container", busy)
+    ours(engine, names)
+    provider.create(print, print)
+    for volume, profile in ((names.cluster, names.cluster), ("mine", "mine")):
+        engine.create_volume(volume, {PROFILE: profile})
+    assert provider.delete()
+    assert (engine.network(names.cluster), names.cluster in engine.boxes) == (None, False)
+    assert engine.volumes == {"mine": {PROFILE: "mine"}}
+
+
+def test_images_are_taken_by_every_node_or_it_is_told(
+    provider: MinikubeProvider, world: World, names: Names, tmp_path: Path
+) -> None:
+    provider.create(print, print)
+    archive, taken = tmp_path / "image.tar", list[bytes]()
+    archive.write_bytes(b"layers")
+
+    def ctr(box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
+        taken.append(box.files[PurePosixPath(argv[-1])])
+        return (0, "") if len(taken) == 1 else (1, "no space left on device\n")
+
+    def rm(box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
+        del box.files[PurePosixPath(argv[-1])]
+        return 0, ""
+
+    world.engine.programs |= {"ctr": ctr, "rm": rm}
+    provider.load(archive)
+    assert taken == [b"layers"]
+    with pytest.raises(SandboxError, match="did not take the images") as caught:
+        provider.load(archive)
+    assert caught.value.details == "no space left on device"
+    assert b"layers" not in world.engine.boxes[names.cluster].files.values()
+
+
+def test_one_that_was_left_half_made_is_made_anew(provider: MinikubeProvider, world: World) -> None:
+    world.broken = True
+    with pytest.raises(MinikubeFailed):
+        provider.create(print, print)
+    assert provider.standing() is Standing.PARTIAL
+    world.broken = False
+    provider.create(print, print)
+    assert provider.standing() is Standing.RUNNING
+
+
+def test_our_containers_are_joined_at_the_end_of_the_range_and_leave_before_the_network_goes(
+    provider: MinikubeProvider, world: World, names: Names
+) -> None:
+    engine = world.engine
+    ours(engine, names)
+    provider.create(print, print)
+    step = JoinStep(engine, names, names.cluster)
+    assert step.check().state is State.ABSENT
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+    assert {one.joined[names.cluster] for one in engine.boxes.values() if one.joined} == {
+        "172.31.255.250",
+        "172.31.255.249",
+    }
+    assert "theirs" not in engine.network(names.cluster).members  # type: ignore[union-attr]
+    engine.remove_container(EDGE)
+    engine.run(ContainerSpec(EDGE, UPSTREAM["registry"], ("run",), names.home.labels, NETWORK))
+    assert (step.check().state, step.check().detail) == (State.DRIFTED, f"without {EDGE}")
+    step.apply(NoWork())
+    assert provider.delete()
+    assert names.cluster not in engine.networks
+
+
+def test_a_profile_of_the_user_s_is_neither_made_nor_removed_and_what_is_ours_leaves_it(
+    world: World, names: Names
+) -> None:
+    Playing(Path("/minikube"), "mine", world).start(kubeconfig=None, say=print)
+    ours(world.engine, names)
+    adopting = provider_of(world, names, "mine")
+    assert adopting.standing() is Standing.RUNNING
+    adopting.start(print)
+    assert names.kubeconfig.read_text() == "mine"
+    JoinStep(world.engine, names, "mine").apply(NoWork())
+    ran: list[str] = []
+
+    def shell(box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
+        ran.append(argv[2])
+        return 0, ""
+
+    world.engine.programs["sh"] = shell
+    with serving() as server:
+        kubeconfig(names.kubeconfig, server.server_address[1])
+        server.kinds |= {path: dict(kinds) for path, kinds in CLUSTER_WIDE.items()}
+        server.objects |= {CLASS: {"metadata": {"annotations": {APPLIED: "x"}}}, SYSTEM: {}, THEIRS: {}}
+        server.objects[INGRESS] = {"metadata": {}, "data": {"use-proxy-protocol": "true"}}
+        assert not adopting.delete()
+        assert "data" not in server.objects.pop(INGRESS), "what we no longer apply goes"
+        assert server.objects == {THEIRS: {}}
+    assert ["sandbox-*.service" in script for script in ran] == [True]
+    assert "mine" in world.profiles and "mine" in world.engine.boxes
+    assert world.engine.network("mine").members == {"mine"}  # type: ignore[union-attr]
+    assert not names.folder.exists()
+
+
+@pytest.mark.parametrize("found", [None, replace(DOCKER, driver="kvm2"), replace(DOCKER, runtime="docker")])
+def test_one_that_cannot_be_used_is_refused_with_what_makes_one(
+    world: World, names: Names, found: Profile | None
+) -> None:
+    world.profiles |= {"mine": found} if found else {}
+    adopting = provider_of(world, names, "mine")
+    object.__setattr__(adopting.minikube, "program", Path("/bin/true"))
+    with pytest.raises(UsageError, match="mine") as caught:
+        adopting.create(print, print)
+    assert "minikube start --profile" in caught.value.fix

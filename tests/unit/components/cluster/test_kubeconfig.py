@@ -1,0 +1,461 @@
+"""The user's kubeconfig: ours goes in and out, everything else stays as it was."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from sandbox.components.cluster import kubeconfig_lock
+from sandbox.components.cluster.kubeconfig import hindrance, holds, merge, remove, require_place
+from sandbox.components.cluster.kubeconfig_lock import KubeconfigError, require_unlocked
+from sandbox.config import yaml_text
+
+NAME = "sandbox-demo"
+FOREIGN = """\
+# kept by hand
+apiVersion: v1
+kind: Config
+current-context: work
+preferences: {colors: true}
+x-tool: {nested: [1, 2.5, null, "yes"]}
+clusters:
+- name: work
+  cluster: {server: "https://10.0.0.1:6443", insecure-skip-tls-verify: true, x-unknown: 0755}
+users:
+- name: me
+  user:
+    auth-provider: {name: oidc, config: {expiry: 2026-01-02T03:04:05Z, day: 2026-01-02}}
+    exec: {apiVersion: client.authentication.k8s.io/v1, command: aws, args: [eks], env: null}
+contexts:
+- name: work
+  context: {cluster: work, user: me, namespace: team}
+extensions:
+- {name: other, extension: {a: "1"}}
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """The kubeconfig that kind wrote."""
+    path = tmp_path / "own"
+    write_own(path, "https://127.0.0.1:40001")
+    return path
+
+
+def write_own(path: Path, server: str) -> None:
+    content = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "kind-x", "cluster": {"server": server, "certificate-authority-data": "Q0E="}}],
+        "users": [{"name": "kind-x", "user": {"client-key-data": "S0VZ"}}],
+        "contexts": [{"name": "kind-x", "context": {"cluster": "kind-x", "user": "kind-x"}}],
+        "current-context": "kind-x",
+    }
+    path.write_text(yaml.safe_dump(content))
+
+
+@pytest.fixture
+def theirs(tmp_path: Path) -> Path:
+    path = tmp_path / "kube" / "config"
+    path.parent.mkdir()
+    path.write_text(FOREIGN)
+    path.chmod(0o640)
+    return path
+
+
+def meaning(path: Path) -> dict[str, Any]:
+    """The content by the rules of JSON: nothing is resolved but what JSON has."""
+    content: dict[str, Any] = yaml.load(path.read_text(), yaml.BaseLoader)  # noqa: S506  # text only
+    return content
+
+
+def entry(path: Path, kind: str, name: str) -> Any:
+    return next((one for one in meaning(path)[kind] if one["name"] == name), None)
+
+
+@pytest.mark.fault(49)
+@pytest.mark.security(14)
+def test_a_new_file_is_private_and_has_our_context(tmp_path: Path, own: Path) -> None:
+    """No kubeconfig yet → made with mode 0600."""
+    path = tmp_path / "new" / ".kube" / "config"
+    merge(path, NAME, own)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    content = meaning(path)
+    assert content["current-context"] == NAME
+    assert content["contexts"] == [{"name": NAME, "context": {"cluster": NAME, "user": NAME}}]
+    assert holds(path, NAME, own)
+    assert [one.name for one in path.parent.iterdir()] == ["config"]
+
+
+def test_a_file_that_kind_wrote_is_again_what_it_was(tmp_path: Path, own: Path) -> None:
+    path = tmp_path / "theirs"
+    write_own(path, "https://127.0.0.1:40002")
+    before = yaml.safe_load(path.read_text())
+    merge(path, NAME, own)
+    remove(path, NAME)
+    assert yaml.safe_load(path.read_text()) == before
+
+
+def test_everything_foreign_survives_with_its_meaning(theirs: Path, own: Path) -> None:
+    before = yaml.safe_load(
+        FOREIGN.replace("2026-01-02T03:04:05Z", '"2026-01-02T03:04:05Z"').replace(
+            "day: 2026-01-02", 'day: "2026-01-02"'
+        )
+    )
+    merge(theirs, NAME, own)
+    assert entry(theirs, "contexts", "work") == {
+        "name": "work",
+        "context": {"cluster": "work", "user": "me", "namespace": "team"},
+    }
+    remove(theirs, NAME)
+    assert yaml.safe_load(theirs.read_text()) == before
+    assert stat.S_IMODE(theirs.stat().st_mode) == 0o640
+
+
+def test_the_context_that_was_current_comes_back(theirs: Path, own: Path) -> None:
+    merge(theirs, NAME, own)
+    assert meaning(theirs)["current-context"] == NAME
+    write_own(own, "https://127.0.0.1:40002")
+    merge(theirs, NAME, own)
+    assert remove(theirs, NAME) is True
+    assert meaning(theirs)["current-context"] == "work"
+
+
+def test_a_context_chosen_meanwhile_stays(theirs: Path, own: Path) -> None:
+    merge(theirs, NAME, own)
+    theirs.write_text(theirs.read_text().replace(f"current-context: {NAME}", "current-context: other"))
+    remove(theirs, NAME)
+    assert meaning(theirs)["current-context"] == "other"
+
+
+@pytest.mark.parametrize("first", ["sandbox-one", "sandbox-two"])
+@pytest.mark.parametrize("again", [False, True])
+def test_the_last_of_two_to_go_brings_back_what_was_there_before_both(
+    theirs: Path, own: Path, first: str, again: bool
+) -> None:
+    merge(theirs, "sandbox-one", own)
+    merge(theirs, "sandbox-two", own)
+    if again:
+        merge(theirs, "sandbox-one", own)
+    last = "sandbox-one" if first == "sandbox-two" else "sandbox-two"
+    remove(theirs, first)
+    assert meaning(theirs)["current-context"] == last
+    remove(theirs, last)
+    assert meaning(theirs)["current-context"] == "work"
+    assert yaml.safe_load(theirs.read_text())["contexts"] == yaml.safe_load(FOREIGN)["contexts"]
+
+
+def test_a_previous_context_that_has_gone_does_not_come_back(theirs: Path, own: Path) -> None:
+    merge(theirs, NAME, own)
+    content = yaml.safe_load(theirs.read_text())
+    content["contexts"] = [one for one in content["contexts"] if one["name"] != "work"]
+    theirs.write_text(yaml.safe_dump(content))
+    remove(theirs, NAME)
+    assert meaning(theirs)["current-context"] == ""
+
+
+def test_merging_again_replaces_and_does_not_repeat(theirs: Path, own: Path) -> None:
+    merge(theirs, NAME, own)
+    once = meaning(theirs)
+    merge(theirs, NAME, own)
+    assert meaning(theirs) == once
+    write_own(own, "https://127.0.0.1:40002")
+    assert not holds(theirs, NAME, own)
+    merge(theirs, NAME, own)
+    assert holds(theirs, NAME, own)
+    assert [one["name"] for one in meaning(theirs)["clusters"]] == ["work", NAME]
+
+
+@pytest.mark.parametrize("kind", ["clusters", "users", "contexts"])
+def test_ours_is_held_only_when_all_of_it_is_there(theirs: Path, own: Path, kind: str) -> None:
+    merge(theirs, NAME, own)
+    content = yaml.safe_load(theirs.read_text())
+    content[kind] = [one for one in content[kind] if one["name"] != NAME]
+    theirs.write_text(yaml.safe_dump(content))
+    assert not holds(theirs, NAME, own)
+    merge(theirs, NAME, own)
+    assert holds(theirs, NAME, own)
+
+
+def test_a_namespace_that_the_user_chose_in_our_context_is_no_drift(theirs: Path, own: Path) -> None:
+    merge(theirs, NAME, own)
+    content = yaml.safe_load(theirs.read_text())
+    content["contexts"][-1]["context"]["namespace"] = "demo"
+    theirs.write_text(yaml.safe_dump(content))
+    assert holds(theirs, NAME, own)
+
+
+def test_nothing_is_held_without_files(tmp_path: Path, own: Path) -> None:
+    assert not holds(tmp_path / "none", NAME, own)
+    assert not holds(tmp_path / "none", NAME, tmp_path / "none")
+    assert remove(tmp_path / "none", NAME) is False
+    assert not (tmp_path / "none").exists()
+
+
+def test_what_is_not_ours_is_not_removed_nor_written(theirs: Path) -> None:
+    assert remove(theirs, NAME) is False
+    assert theirs.read_text() == FOREIGN
+
+
+@pytest.mark.fault(50)
+def test_a_link_is_followed(tmp_path: Path, theirs: Path, own: Path) -> None:
+    """The kubeconfig is a link → its target changes, with its mode; the link stays."""
+    link = tmp_path / "link"
+    link.symlink_to(theirs)
+    merge(link, NAME, own)
+    assert link.is_symlink()
+    assert holds(theirs, NAME, own)
+    assert stat.S_IMODE(theirs.stat().st_mode) == 0o640
+    assert remove(link, NAME)
+    assert not holds(theirs, NAME, own)
+
+
+@pytest.mark.fault(48)
+@pytest.mark.parametrize(
+    "text",
+    ["clusters: [", "just words", "- a\n- b\n", "clusters: {a: b}\n", "users: [1]\n", "contexts: text\n", "\x00"],
+)
+def test_a_corrupt_file_is_an_error_and_left_as_it_is(theirs: Path, own: Path, text: str) -> None:
+    """A kubeconfig of other YAML, or none → an error that names it; not a byte changes."""
+    theirs.write_text(text)
+    with pytest.raises(KubeconfigError) as caught:
+        merge(theirs, NAME, own)
+    assert str(theirs) in caught.value.brief and caught.value.fix
+    assert str(theirs) in (hindrance(theirs) or "")
+    assert not holds(theirs, NAME, own) and not remove(theirs, NAME)
+    assert theirs.read_text() == text
+    assert [one.name for one in theirs.parent.iterdir()] == ["config"]
+
+
+def test_ours_in_a_file_that_was_corrupted_since_is_not_passed_over(theirs: Path, own: Path) -> None:
+    merge(theirs, NAME, own)
+    theirs.write_text(theirs.read_text() + "\n: [")
+    with pytest.raises(KubeconfigError, match="not a readable kubeconfig"):
+        remove(theirs, NAME)
+
+
+def test_an_empty_file_is_an_empty_kubeconfig(theirs: Path, own: Path) -> None:
+    theirs.write_text("")
+    merge(theirs, NAME, own)
+    assert holds(theirs, NAME, own)
+
+
+def test_an_incomplete_kubeconfig_of_ours_changes_nothing(theirs: Path, own: Path) -> None:
+    own.write_text("clusters: []\n")
+    with pytest.raises(KubeconfigError, match="incomplete"):
+        merge(theirs, NAME, own)
+    assert theirs.read_text() == FOREIGN
+
+
+@pytest.mark.fault(51)
+@pytest.mark.parametrize("linked", [False, True])
+def test_the_lock_of_kubectl_is_respected(
+    theirs: Path, own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, linked: bool
+) -> None:
+    """Config.lock is left over → after a wait the command that removes it; nothing is changed."""
+    monkeypatch.setattr(kubeconfig_lock, "PATIENCE", 0.0)
+    path = theirs
+    if linked:
+        path = tmp_path / "link"
+        path.symlink_to(theirs)
+    lock = path.with_name(path.name + ".lock")  # beside the name it was given, as client-go does
+    lock.touch()
+    with pytest.raises(KubeconfigError) as caught:
+        merge(path, NAME, own)
+    assert f"rm {lock}" in caught.value.fix
+    assert theirs.read_text() == FOREIGN
+    lock.unlink()
+    merge(path, NAME, own)
+    assert not lock.exists()
+
+
+@pytest.mark.fault(51)
+def test_a_lock_that_has_been_there_for_long_is_told_before_anything_is_made(theirs: Path) -> None:
+    """Config.lock is an hour old when `up` begins → the command that removes it, before anything is made."""
+    lock = theirs.with_name("config.lock")
+    lock.touch()
+    require_unlocked(theirs)
+    os.utime(lock, (time.time() - 3600, time.time() - 3600))
+    with pytest.raises(KubeconfigError) as caught:
+        require_unlocked(theirs)
+    assert "3600 s" in caught.value.details and f"rm {lock}" in caught.value.fix
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from sandbox.components.cluster import kubeconfig_lock
+from sandbox.system import files
+theirs = Path(sys.argv[1])
+os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+with kubeconfig_lock.locked(theirs):
+    files.write_atomic(theirs, b"half", mode=0o600)
+"""
+
+
+@pytest.mark.fault(8, 51)
+def test_a_command_of_ours_that_was_killed_keeps_nobody_out_and_leaves_nothing(theirs: Path, own: Path) -> None:
+    """Kill -9 while the kubeconfig is written → it is as it was, and the next command goes on at once."""
+    died = subprocess.run([sys.executable, "-c", KILLED, str(theirs)], env=os.environ, timeout=60)
+    assert died.returncode == -signal.SIGKILL
+    assert theirs.read_text() == FOREIGN
+    assert len(list(theirs.parent.iterdir())) == 3
+    require_unlocked(theirs)
+    begun = time.monotonic()
+    merge(theirs, NAME, own)
+    assert time.monotonic() - begun < kubeconfig_lock.PATIENCE / 2
+    assert holds(theirs, NAME, own)
+    assert [one.name for one in theirs.parent.iterdir()] == ["config"]
+
+
+# Root may write everywhere, and so becomes nobody first.
+READ_ONLY = """
+import os, sys
+from pathlib import Path
+from sandbox.components.cluster.kubeconfig import hindrance
+if os.getuid() == 0:
+    os.setuid(65534)
+print(hindrance(Path(sys.argv[1])))
+"""
+
+
+@pytest.mark.fault(48)
+@pytest.mark.parametrize("what", ["file", "folder"])
+def test_a_kubeconfig_that_may_not_be_written_is_left_alone(what: str) -> None:
+    """A read-only kubeconfig → `up` works, leaves it alone and says where its own one is."""
+    with tempfile.TemporaryDirectory() as made:
+        folder, file = Path(made), Path(made) / "config"
+        file.write_text(FOREIGN)
+        folder.chmod(0o555 if what == "folder" else 0o777)
+        file.chmod(0o444 if what == "file" else 0o666)
+        argv = [sys.executable, "-c", READ_ONLY, str(file)]
+        said = subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=True, timeout=60).stdout
+        folder.chmod(0o700)
+    assert said == f"{file if what == 'file' else folder} is read-only\n"
+
+
+def make_odd(path: Path, kind: str) -> None:
+    """What KUBECONFIG may name and no context can be kept in."""
+    match kind:
+        case "fifo":
+            os.mkfifo(path)
+        case "folder":
+            path.mkdir()
+        case "null":
+            if os.geteuid() != 0:
+                pytest.skip("only root may make a device")
+            os.mknod(path, 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+        case "null-link":
+            make_odd(path.with_name("leads-here"), "null")  # never the machine's own, which a mistake would replace
+            path.symlink_to("leads-here")
+        case "nowhere":
+            path.symlink_to(path.parent / "none" / "config")
+        case "loop":
+            path.symlink_to(path.name)
+
+
+@pytest.mark.fault(68)
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("kind", ["fifo", "folder", "null", "null-link", "nowhere", "loop"])
+def test_where_no_context_can_be_kept_nothing_changes(tmp_path: Path, own: Path, kind: str) -> None:
+    """KUBECONFIG is /dev/null, a FIFO, a folder or a link into nowhere → an error that says so, before any lock."""
+    path = tmp_path / "kube"
+    make_odd(path, kind)
+    before = path.lstat()
+    for begin in (require_place, partial(merge, name=NAME, own=own)):
+        with pytest.raises(KubeconfigError, match="no context can be kept in") as caught:
+            begin(path)
+        assert "KUBECONFIG" in caught.value.fix
+    assert "no context can be kept" in (hindrance(path) or "")
+    assert not holds(path, NAME, own) and not remove(path, NAME)
+    after = path.lstat()
+    assert (after.st_ino, after.st_mode, after.st_rdev) == (before.st_ino, before.st_mode, before.st_rdev)
+    assert {one.name for one in tmp_path.iterdir()} <= {"kube", "leads-here", "own"}
+    assert kind != "null-link" or path.is_char_device()
+
+
+@pytest.mark.fault(50)
+def test_a_link_to_a_file_that_is_not_there_gets_it(tmp_path: Path, own: Path) -> None:
+    """The kubeconfig is a link whose target is not there, in a folder that is → the target is made."""
+    (tmp_path / "dotfiles").mkdir()
+    link = tmp_path / "config"
+    link.symlink_to("dotfiles/kube")
+    require_place(link)
+    merge(link, NAME, own)
+    assert link.is_symlink() and holds(tmp_path / "dotfiles" / "kube", NAME, own)
+
+
+@pytest.mark.fault(51)
+@pytest.mark.timeout(20)
+def test_a_fifo_as_lock_file_keeps_nobody_waiting(theirs: Path, own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Config.lock is a FIFO → the command that removes it."""
+    monkeypatch.setattr(kubeconfig_lock, "PATIENCE", 0.0)
+    lock = theirs.with_name("config.lock")
+    os.mkfifo(lock)
+    with pytest.raises(KubeconfigError) as caught:
+        merge(theirs, NAME, own)
+    assert f"rm {lock}" in caught.value.fix
+    os.utime(lock, (time.time() - 3600, time.time() - 3600))
+    with pytest.raises(KubeconfigError):
+        require_unlocked(theirs)
+
+
+@pytest.mark.fault(50)
+def test_thousands_of_contexts_are_merged_in_seconds(tmp_path: Path, own: Path) -> None:
+    """A kubeconfig of ten megabytes → a merge takes a small multiple of what reading it takes."""
+    if not yaml.__with_libyaml__:
+        pytest.skip("this PyYAML was built without libyaml")
+    names = [f"cluster-{number}" for number in range(3000)]
+    many = {
+        "clusters": [{"name": one, "cluster": {"server": f"https://{one}:6443", "x": "QUJD" * 700}} for one in names],
+        "users": [{"name": one, "user": {"token": f"0{number}e3"}} for number, one in enumerate(names)],
+        "contexts": [{"name": one, "context": {"cluster": one, "user": one}} for one in names],
+    }
+    path = tmp_path / "kube"
+    path.write_bytes(yaml_text.dump(many))
+    begun = time.process_time()
+    yaml_text.document(path.read_bytes())
+    reading = time.process_time() - begun
+    begun = time.process_time()
+    merge(path, NAME, own)
+    assert time.process_time() - begun < 5 * reading
+    assert holds(path, NAME, own)
+
+
+HIDDEN = """
+import os, sys
+from pathlib import Path
+from sandbox.app import context as world
+from sandbox.components.cluster.kubeconfig import hindrance, remove
+if os.getuid() == 0:
+    os.setuid(65534)
+os.environ["KUBECONFIG"] = sys.argv[1]
+path = world.home().kubeconfig
+print(path, hindrance(path), remove(path, "sandbox-demo"))
+"""
+
+
+@pytest.mark.fault(48)
+def test_a_kubeconfig_in_a_folder_of_another_is_left() -> None:
+    """KUBECONFIG lies in a folder that the user may not enter → it is left alone, and the reason is said."""
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        (folder / "config").write_text(FOREIGN)
+        folder.chmod(0o000)
+        argv = [sys.executable, "-c", HIDDEN, str(folder / "config")]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=60)
+        folder.chmod(0o700)
+    path = folder / "config"
+    assert done.stdout == f"{path} no context can be kept in {path}: it cannot be reached False\n", done.stderr

@@ -1,0 +1,165 @@
+"""What the tests of credentials share: the services, files with keys for them, a cluster, the search for canaries."""
+
+from __future__ import annotations
+
+import json
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pytest
+
+from sandbox.bundle.system_images import UPSTREAM
+from sandbox.cli import command_context
+from sandbox.engine import ContainerSpec, Engine
+from sandbox.errors import SandboxError
+from sandbox.kube.node_unit import ADMIN
+from sandbox.names import LABEL, Names
+from sandbox.system import daemon, interruption
+from tests.support.api_server import ApiServer, Handler, kubeconfig
+from tests.support.api_server import serving as serving_api
+from tests.support.fakes import NETWORK, FakeContainer, FakeEngine
+from tests.support.token_services import CANARY, Services, serving
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None of the developer's own accounts."""
+    for name in (
+        "GOOGLE_APPLICATION_CREDENTIALS",
+        "CLOUDSDK_CONFIG",
+        "AWS_PROFILE",
+        "AWS_REGION",
+        "AWS_DEFAULT_REGION",
+    ):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_ENDPOINT_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(interruption, "pause", lambda seconds: None)
+
+
+@pytest.fixture(autouse=True)
+def quiet(home: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
+    """Nothing secret in any log, output or file of ours."""
+    caplog.set_level("DEBUG")
+    yield
+    said = capfd.readouterr()
+    assert CANARY not in caplog.text
+    assert CANARY not in said.out
+    assert CANARY not in said.err
+    for file in (home / "xdg_state_home").rglob("*"):
+        assert file.is_dir() or CANARY not in file.read_text(), file
+
+
+@pytest.fixture
+def services() -> Iterator[Services]:
+    with serving() as services:
+        yield services
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[[Any], Path]:
+    """Writes a file of JSON, or of text."""
+
+    def write(content: Any, name: str = "key.json") -> Path:
+        file = tmp_path / name
+        file.write_text(content if isinstance(content, str) else json.dumps(content))
+        return file
+
+    return write
+
+
+@pytest.fixture
+def names() -> Names:
+    return command_context.home().sandbox("demo")
+
+
+@pytest.fixture
+def node(names: Names, server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeEngine]:
+    """The engine with the cluster's node; what was started for its credentials ends with the test."""
+    engine = FakeEngine(UPSTREAM["node"])
+    engine.create_network(NETWORK, {LABEL: ""})
+    spec = ContainerSpec(name=names.node, image=UPSTREAM["node"], command=("init",), labels={}, network=NETWORK)
+    engine.add(FakeContainer(spec, engine.images[UPSTREAM["node"]], read_only=False))
+    engine.programs["systemctl"] = Systemd()
+    engine.programs["rm"] = _rm
+    engine.boxes[names.node].files[ADMIN] = b"clusters: [{name: demo, cluster: {server: 'https://demo:6443'}}]\n"
+    monkeypatch.setattr(Engine, "connect", lambda: engine)
+    yield engine
+    daemon.end(names.credentials / "keeper.json")
+
+
+def _rm(box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
+    for path in argv[2:]:
+        box.files.pop(PurePosixPath(path), None)
+    return 0, ""
+
+
+class Systemd:
+    """The node's systemd, which runs what was restarted."""
+
+    def __init__(self) -> None:
+        self.running = self.broken = False
+
+    def __call__(self, box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
+        if argv[1] == "is-active":
+            return (0, "active") if self.running else (3, "inactive")
+        if self.broken:
+            return 1, "Job failed"
+        self.running = argv[1] == "restart" or (self.running and argv[1] != "disable")
+        return 0, ""
+
+
+@pytest.fixture
+def server(names: Names) -> Iterator[ApiServer]:
+    """The sandbox's cluster, with two namespaces of the user's and Kubernetes' own, each with its service account."""
+    names.folder.mkdir(parents=True)
+    with serving_api() as server:
+        server.RequestHandlerClass = _Everywhere
+        policies = {kind: (f"{kind.lower()[:-1]}ies", False) for kind in ("MutatingAdmissionPolicy",)}
+        policies["MutatingAdmissionPolicyBinding"] = ("mutatingadmissionpolicybindings", False)
+        server.kinds["/apis/admissionregistration.k8s.io/v1"] = policies
+        for name in ("default", "shop", "kube-system"):
+            make_namespace(server, name)
+        kubeconfig(names.kubeconfig, server.server_address[1])
+        yield server
+
+
+def make_namespace(server: ApiServer, name: str) -> None:
+    """A namespace as the cluster makes it, with its account."""
+    server.objects[f"/api/v1/namespaces/{name}"] = {"metadata": {"name": name}}
+    account = {"kind": "ServiceAccount", "metadata": {"name": "default", "namespace": name}}
+    server.objects[f"/api/v1/namespaces/{name}/serviceaccounts/default"] = account
+
+
+class _Everywhere(Handler):
+    """Lists objects of all namespaces too, and obeys label selectors."""
+
+    def do_GET(self) -> None:
+        path, _, query = self.path.partition("?")
+        base, _, plural = path.rpartition("/")
+        known = {name for kinds in self.server.kinds.values() for name, _ in kinds.values()}
+        if plural not in known:
+            super().do_GET()
+            return
+        self.note()
+        wanted = query.removeprefix("labelSelector=").replace("%2F", "/").replace("%3D", "=")
+        found = []
+        for place, one in self.server.objects.items():
+            parent = place.rpartition("/")[0]
+            inside = parent == path or (parent.startswith(f"{base}/namespaces/") and parent.endswith(f"/{plural}"))
+            labels = one["metadata"].get("labels") or {}
+            if inside and (not wanted or labels.get(wanted.partition("=")[0]) == wanted.partition("=")[2]):
+                found.append({key: value for key, value in one.items() if key != "kind"})
+        self.answer(200, {"items": found})
+
+
+def refusal(call: Callable[[], object]) -> SandboxError:
+    """The error of `call`, which shows no secret: not in its words, nor in what a bug report would hold."""
+    with pytest.raises(SandboxError) as caught:
+        call()
+    error = caught.value
+    assert CANARY not in f"{error} {error.fix} {error!r}"
+    assert CANARY not in "".join(traceback.format_exception(error))
+    return error

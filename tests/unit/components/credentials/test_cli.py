@@ -1,0 +1,175 @@
+"""`sandbox credentials` on a cluster's API and a node in memory."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from sandbox.cli import command_context
+from sandbox.cli.commands.credentials import command
+from sandbox.errors import SandboxError, UsageError
+from sandbox.names import Names
+from sandbox.system import daemon
+from tests.support.api_server import ApiServer
+from tests.support.token_services import CANARY, Services
+from tests.unit.components.credentials.conftest import refusal
+
+Write = Callable[..., Path]
+pytestmark = pytest.mark.usefixtures("node")
+
+
+@pytest.fixture(autouse=True)
+def signals(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The test's own signals, and a folder without a spec."""
+    monkeypatch.setattr(command_context, "catch_signals", lambda: None)
+    monkeypatch.chdir(tmp_path)
+
+
+def run(*words: str | Path) -> Result:
+    logger = logging.getLogger("sandbox")
+    before = (logger.handlers, logger.level, logger.propagate)
+    try:
+        result = CliRunner().invoke(command, [str(one) for one in words], obj=False, standalone_mode=False)
+    finally:
+        for handler in logger.handlers:
+            handler.close()
+        logger.handlers, level, logger.propagate = before
+        logger.setLevel(level)
+    assert CANARY not in result.output
+    if result.exception is not None:
+        raise result.exception
+    return result
+
+
+def rows() -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(run("list", "demo", "-o", "json").stdout)["credentials"]
+    return found
+
+
+@pytest.fixture
+def config(write: Write) -> Path:
+    auths = {"quay.io": {"username": "me", "password": "canary-quay"}}
+    return write({"auths": auths}, "config.json")
+
+
+def test_accounts_are_added_listed_and_removed(server: ApiServer, names: Names, config: Path) -> None:
+    before = set(server.objects)
+    assert run("list", "demo").stderr.startswith("none")
+    added = run("add", "docker", "demo", "--from", config, "--namespace", "shop")
+    assert added.stdout == "dpr-secret   docker   quay.io   shop   does not end\n"
+    assert run("list", "demo").stdout == added.stdout
+    assert rows() == [
+        {
+            "secret": "dpr-secret",
+            "kind": "docker",
+            "registries": ["quay.io"],
+            "namespaces": ["shop"],
+            "file": str(config),
+            "from": "command",
+            "expires": None,
+        }
+    ]
+    assert run("remove", "dpr-secret", "demo").stdout == "removed dpr-secret\n"
+    assert rows() == []
+    assert not names.credentials.exists()
+    assert set(server.objects) == {*before, "/api/v1/namespaces/sandbox-system"}
+
+
+def test_every_kind_is_given_by_options(
+    services: Services, write: Write, names: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", services.url)
+    keys = {"AccessKeyId": "AKIDHOME", "SecretAccessKey": f"{CANARY}-aws-secret"}
+    aws = ("--region", "eu-central-1", "--account", "123456789012", "--role", "arn:aws:iam::123456789012:role/puller")
+    run("add", "gcr", "demo", "--from", write(services.google.key_file(services.url)), "--registry", "eu.gcr.io")
+    run("add", "ecr", "demo", "--from", write(keys, "aws.json"), *aws)
+    principal = write(services.azure.principal(services.url), "azure.json")
+    run("add", "acr", "demo", "--from", principal, "--registry", services.host, "--secret", "mine")
+    assert [(one["kind"], one["secret"]) for one in rows()] == [
+        ("ecr", "awsecr-cred"),
+        ("gcr", "gcr-secret"),
+        ("acr", "mine"),
+    ]
+    assert daemon.find(names.credentials / "keeper.json")
+
+
+def test_refresh_reads_the_files_again(services: Services, server: ApiServer, config: Path, write: Write) -> None:
+    key = write(services.google.key_file(services.url))
+    run("add", "docker", "demo", "--from", config)
+    run("add", "gcr", "demo", "--from", key)
+    before = {row["secret"]: row["expires"] for row in rows()}
+    assert run("refresh", "demo", "--secret", "gcr-secret").stdout.startswith("renewed gcr-secret   gcr")
+    after = {row["secret"]: row["expires"] for row in rows()}
+    assert after["gcr-secret"] > before["gcr-secret"]
+    services.failures = 3
+    error = refusal(lambda: run("refresh", "demo"))
+    assert error.brief == "Google's token service fails"
+    assert error.exit_code == 1
+
+
+def test_all_that_fails_is_said(services: Services, config: Path, write: Write) -> None:
+    key = write(services.google.key_file(services.url))
+    run("add", "docker", "demo", "--from", config)
+    run("add", "gcr", "demo", "--from", key)
+    for file in (config, key):
+        file.unlink()
+    assert str(config) in refusal(lambda: run("refresh", "demo")).brief
+
+
+def test_those_of_the_spec_are_the_specs(config: Path, write: Write) -> None:
+    spec = write("name: demo\ncredentials: [{kind: docker, file: config.json}]\n", "sandbox.yaml")
+    error = refusal(lambda: run("add", "docker", "-f", spec, "--from", config))
+    assert isinstance(error, UsageError)
+    assert "--secret" in error.fix
+    run("add", "docker", "demo", "--from", config)
+    assert "sandbox.yaml" in refusal(lambda: run("remove", "dpr-secret", "-f", spec)).brief
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (("gcr", "demo", "--role", "a"), "gcr takes no --role"),
+        (("acr", "demo"), "acr needs one --registry"),
+        (("ecr", "demo", "--account", "1"), "--account must be an AWS account of 12 digits"),
+        (("docker", "demo", "--namespace", "A"), "--namespace must be"),
+        (("docker", "demo", "--registry", "http://a"), "--registry must be"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(words: tuple[str, ...], reason: str) -> None:
+    error = refusal(lambda: run("add", *words))
+    assert isinstance(error, UsageError)
+    assert reason in error.brief
+
+
+def test_credentials_that_are_not_there_are_not_removed(config: Path) -> None:
+    assert refusal(lambda: run("remove", "no", "demo")).fix == "sandbox credentials add"
+    run("add", "docker", "demo", "--from", config)
+    assert refusal(lambda: run("refresh", "demo", "--secret", "no")).fix == "there are: dpr-secret"
+
+
+def test_a_sandbox_that_is_not_up_is_said_to_be(names: Names) -> None:
+    names.kubeconfig.unlink()
+    with pytest.raises(SandboxError, match="demo is not up") as caught:
+        run("list", "demo")
+    assert caught.value.fix == "sandbox up"
+
+
+@pytest.mark.security(20)
+def test_a_planted_secret_is_listed_as_ignored(server: ApiServer, config: Path) -> None:
+    """A pod plants a Secret with our label → `list` names it as ignored, `refresh` refuses it, `remove` deletes it."""
+    run("add", "docker", "demo", "--from", config)
+    place = "/api/v1/namespaces/sandbox-system/secrets/"
+    kept = server.objects[f"{place}dpr-secret"]
+    server.objects[f"{place}planted"] = {**kept, "metadata": {**kept["metadata"], "name": "planted"}}
+    assert "ignored: the Secret planted" in run("list", "demo").stderr
+    assert json.loads(run("list", "demo", "-o", "json").stdout)["ignored"] == ["planted"]
+    assert "is not from a command" in refusal(lambda: run("refresh", "demo", "--secret", "planted")).brief
+    assert run("refresh", "demo").stdout.count("renewed") == 1
+    run("remove", "planted", "demo")
+    assert f"{place}planted" not in server.objects

@@ -1,0 +1,113 @@
+"""What a sandbox.yaml may say about credentials, and what it is told when that makes no sense."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sandbox.bundle.system_images import UPSTREAM, OwnImages
+from sandbox.config import loader
+from sandbox.config.schema import Settled, Spec, load
+from sandbox.config.schema.credentials_schema import Acr, Docker, Ecr, Gcr
+from sandbox.errors import UsageError
+from sandbox.names import Names
+from sandbox.plan import build as plan_build
+from tests.support.fakes import FakeEngine
+
+
+def parse(text: str) -> Spec:
+    return loader.parse(text, Spec, origin="sandbox.yaml")
+
+
+def test_each_kind_has_what_it_needs(home: Path) -> None:
+    text = """credentials:
+  - {kind: docker, file: ~/.docker/config.json}
+  - {kind: gcr, namespaces: [shop]}
+  - {kind: ecr, profile: work, region: eu-central-1, accounts: ['123456789012'], role: 'arn:aws:iam::1:role/a'}
+  - {kind: acr, registry: demo.azurecr.io, secret: azure}
+"""
+    assert parse(text).credentials == (
+        Docker(kind="docker", file=home / ".docker" / "config.json"),
+        Gcr(kind="gcr", namespaces=("shop",)),
+        Ecr(
+            kind="ecr",
+            profile="work",
+            region="eu-central-1",
+            accounts=("123456789012",),
+            role="arn:aws:iam::1:role/a",
+        ),
+        Acr(kind="acr", registry="demo.azurecr.io", secret="azure"),
+    )
+
+
+def test_files_are_found_from_the_specs_folder(tmp_path: Path) -> None:
+    file = tmp_path / "sandbox.yaml"
+    file.write_text("credentials: [{kind: gcr, file: key.json}, {kind: docker}]")
+    assert [entry.file for entry in load(file).credentials] == [tmp_path / "key.json", None]
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ("{kind: dockr}", "credentials[0].kind: unknown value 'dockr'"),
+        ("{file: a}", "credentials[0]: missing key 'kind'"),
+        ("{kind: acr}", "missing key 'registry' in credentials[0]"),
+        ("{kind: gcr, role: a}", "unknown key 'role' in credentials[0]"),
+        ("{kind: ecr, accounts: [123456789012]}", "credentials[0].accounts[0]: must be text"),
+        ("{kind: ecr, accounts: ['1']}", "credentials[0].accounts[0]: must be an AWS account of 12 digits"),
+        ("{kind: gcr, password: canary}", "unknown key 'password' in credentials[0]"),
+        ("{kind: gcr, file: ~other/a}", "'~' is not expanded"),
+        ("{kind: gcr, namespaces: A}", "credentials[0].namespaces: must be 'all'"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_at_its_place(entry: str, message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse(f"credentials: [{entry}]")
+    assert message in caught.value.brief
+
+
+@pytest.mark.security(11)
+@pytest.mark.parametrize("host", ["evil.example", "azurecr.io.evil.example", "azurecr.io", "demo.azurecr.io.:1"])
+def test_azure_token_is_for_azure_alone(host: str) -> None:
+    """`acr` with a registry of another host → refused: a principal's token would go to that host."""
+    with pytest.raises(UsageError):
+        parse(f"credentials: [{{kind: acr, registry: '{host}'}}]")
+
+
+@pytest.mark.parametrize("host", ["demo.azurecr.io", "demo.azurecr.cn", "demo.azurecr.us", "demo.azurecr.io:443"])
+def test_registries_of_azures_clouds_are_taken(host: str) -> None:
+    assert parse(f"credentials: [{{kind: acr, registry: '{host}'}}]").credentials
+
+
+def test_two_of_a_kind_need_names_of_their_own() -> None:
+    with pytest.raises(UsageError, match="the Secret 'gcr-secret' is given twice"):
+        parse("credentials: [{kind: gcr}, {kind: gcr, file: a.json}]")
+    assert len(parse("credentials: [{kind: gcr}, {kind: gcr, file: a.json, secret: b}]").credentials) == 2
+
+
+@pytest.fixture
+def kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "kind"
+    program.write_text("#!/bin/sh\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+
+@pytest.mark.usefixtures("kind")
+def test_a_sandbox_with_credentials_delivers_them_before_the_users_objects(names: Names, tmp_path: Path) -> None:
+    objects = tmp_path / "objects.yaml"
+    objects.write_text("{apiVersion: v1, kind: ConfigMap, metadata: {name: a}}\n")
+
+    def needs(spec: Spec) -> dict[str, tuple[str, ...]]:
+        settled = Settled.of(spec, registry=5001, https=(443,))
+        steps = plan_build.build(settled, names.home, FakeEngine(), OwnImages("upstream", UPSTREAM))
+        return {step.name: step.needs for step in steps}
+
+    spec = parse("{name: demo, credentials: [{kind: gcr}]}").model_copy(update={"apply": (objects,)})
+    assert needs(spec)["credentials"] == ("cluster", "accounts")
+    assert "credentials" in needs(spec)["apply"]
+    without = spec.model_copy(update={"credentials": ()})
+    assert {"credentials", "accounts"} & needs(without).keys() == set()
+    names.credentials.mkdir(parents=True)  # a command added some
+    assert "credentials" in needs(without)

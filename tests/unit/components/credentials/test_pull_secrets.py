@@ -1,0 +1,205 @@
+"""Secrets in a cluster by what its API server holds: what is kept, its copies, and the accounts that name them."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from sandbox.components.credentials import admission
+from sandbox.components.credentials.pull_secrets import Delivery
+from sandbox.components.credentials.registry_login import Login, Validity, matches
+from sandbox.config.schema.credentials_schema import Docker, Ecr, Gcr
+from sandbox.names import SYSTEM_NAMESPACE, Names
+from sandbox.oci.credential import Credential
+from tests.support.api_server import ApiServer
+from tests.unit.components.credentials.conftest import make_namespace
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+LOGIN = Login(
+    {"docker.io": Credential("me", "canary-hub"), "gcr.io": Credential("it", "canary-gcr")},
+    NOW,
+    NOW + timedelta(hours=1),
+)
+GCR = Gcr(kind="gcr")
+KEPT = f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/secrets/gcr-secret"
+POLICY = "/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolicies/sandbox-credentials"
+
+
+@pytest.fixture
+def delivery(names: Names, server: ApiServer) -> Delivery:
+    return Delivery.of(names)
+
+
+def copies(server: ApiServer) -> set[str]:
+    return {path for path in server.objects if "/secrets/" in path and SYSTEM_NAMESPACE not in path}
+
+
+def named(server: ApiServer, namespace: str, account: str = "default") -> list[str]:
+    found = server.objects[f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}"]
+    return [one["name"] for one in found.get("imagePullSecrets", ())]
+
+
+def expressions(server: ApiServer) -> list[str]:
+    return [one["jsonPatch"]["expression"] for one in server.objects[POLICY]["spec"]["mutations"]]
+
+
+def test_pods_of_every_namespace_of_the_users_have_it(server: ApiServer, delivery: Delivery) -> None:
+    delivery.keep(GCR, LOGIN, "spec")
+    assert delivery.pending() == "default has not the present Secret gcr-secret"
+    delivery.spread()
+    assert delivery.pending() is None
+    assert copies(server) == {f"/api/v1/namespaces/{name}/secrets/gcr-secret" for name in ("default", "shop")}
+    assert [named(server, name) for name in ("default", "shop", "kube-system")] == [["gcr-secret"]] * 2 + [[]]
+    copy: dict[str, Any] = server.objects["/api/v1/namespaces/shop/secrets/gcr-secret"]
+    assert copy["type"] == "kubernetes.io/dockerconfigjson"
+    auths = json.loads(base64.b64decode(copy["data"][".dockerconfigjson"]))["auths"]
+    assert auths.keys() == {"https://index.docker.io/v1/", "gcr.io"}
+    assert auths["gcr.io"] == {
+        "username": "it",
+        "password": "canary-gcr",
+        "auth": base64.b64encode(b"it:canary-gcr").decode(),
+    }
+    assert "canary" not in json.dumps({**copy, "data": {}}) + json.dumps({**server.objects[KEPT], "data": {}})
+
+
+def test_what_is_kept_tells_what_it_is(delivery: Delivery) -> None:
+    entry = Ecr(kind="ecr", region="eu-central-1", accounts=("123456789012",), namespaces=("shop",))
+    delivery.keep(entry, LOGIN, "command")
+    held = delivery.held()["awsecr-cred"]
+    assert (held.entry, held.origin, held.validity) == (entry, "command", Validity(NOW, NOW + timedelta(hours=1)))
+    assert held.registries == ("https://index.docker.io/v1/", "gcr.io")
+    assert "canary" not in repr(held)
+
+
+def test_something_else_under_our_label_is_passed_over(server: ApiServer, delivery: Delivery) -> None:
+    delivery.keep(GCR, LOGIN, "spec")
+    server.objects[KEPT]["metadata"]["annotations"]["sandbox.dev/issued"] = "{}"
+    assert delivery.held() == {}
+    delivery.spread()
+    assert copies(server) == set()
+
+
+def test_only_the_namespaces_that_are_named_have_it_and_each_account_of_theirs(
+    server: ApiServer, delivery: Delivery
+) -> None:
+    account: dict[str, Any] = {"kind": "ServiceAccount", "metadata": {"name": "robot", "namespace": "shop"}}
+    account["imagePullSecrets"] = [{"name": "own"}]
+    server.objects["/api/v1/namespaces/shop/serviceaccounts/robot"] = account
+    delivery.keep(Gcr(kind="gcr", namespaces=("shop",)), LOGIN, "spec")
+    delivery.spread()
+    assert copies(server) == {"/api/v1/namespaces/shop/secrets/gcr-secret"}
+    assert named(server, "shop", "robot") == ["own", "gcr-secret"]
+    assert named(server, "shop") == ["gcr-secret"]
+    assert named(server, "default") == []
+
+
+def test_a_renewed_token_replaces_the_one_before_everywhere(server: ApiServer, delivery: Delivery) -> None:
+    delivery.keep(GCR, LOGIN, "spec")
+    delivery.spread()
+    delivery.keep(GCR, Login({"gcr.io": Credential("it", "canary-newer")}, NOW), "spec")
+    assert delivery.pending() is not None
+    delivery.spread()
+    data = {server.objects[path]["data"][".dockerconfigjson"] for path in copies(server)}
+    assert data == {server.objects[KEPT]["data"][".dockerconfigjson"]}
+    assert named(server, "shop") == ["gcr-secret"]
+
+
+def test_what_is_forgotten_leaves_no_trace(server: ApiServer, delivery: Delivery) -> None:
+    before = set(server.objects)
+    delivery.keep(GCR, LOGIN, "spec")
+    delivery.keep(Docker(kind="docker"), LOGIN, "spec")
+    delivery.spread()
+    assert len(expressions(server)) == 2
+    delivery.forget(["gcr-secret"])
+    assert delivery.pending() == "default still has the Secret gcr-secret"
+    delivery.spread()
+    assert named(server, "shop") == ["dpr-secret"]
+    assert len(expressions(server)) == 1
+    delivery.forget(["dpr-secret"])
+    delivery.spread()
+    assert set(server.objects) == {*before, f"/api/v1/namespaces/{SYSTEM_NAMESPACE}"}
+    assert named(server, "shop") == []
+
+
+def test_a_namespace_that_is_ending_is_left_alone(server: ApiServer, delivery: Delivery) -> None:
+    make_namespace(server, "going")
+    server.objects["/api/v1/namespaces/going"]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    delivery.keep(GCR, LOGIN, "spec")
+    delivery.spread()
+    assert delivery.pending() is None
+    assert named(server, "going") == []
+
+
+def test_an_older_cluster_does_without_the_policy(server: ApiServer, delivery: Delivery) -> None:
+    del server.kinds["/apis/admissionregistration.k8s.io/v1"]
+    delivery.keep(GCR, LOGIN, "spec")
+    delivery.spread()
+    assert named(server, "shop") == ["gcr-secret"]
+    delivery.forget(["gcr-secret"])
+    delivery.spread()
+    assert delivery.pending() is None
+
+
+def test_the_policy_is_about_new_accounts_where_it_is_meant() -> None:
+    policy, binding = admission.policy([GCR, Docker(kind="docker", namespaces=("shop", SYSTEM_NAMESPACE))])
+    (rule,) = policy["spec"]["matchConstraints"]["resourceRules"]
+    assert (rule["resources"], rule["operations"]) == (["serviceaccounts"], ["CREATE"])
+    first, second = (one["jsonPatch"]["expression"] for one in policy["spec"]["mutations"])
+    assert first.startswith('!(request.namespace in ["kube-node-lease", "kube-public", "kube-system"')
+    assert second.startswith('request.namespace in ["shop"] && ')
+    assert binding["spec"]["policyName"] == policy["metadata"]["name"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "host", "same"),
+    [
+        ("gcr.io", "gcr.io", True),
+        ("*.gcr.io", "eu.gcr.io", True),
+        ("*.gcr.io", "gcr.io", False),
+        ("*.gcr.io", "a.b.gcr.io", False),
+        ("a.io:5000", "a.io:5000", True),
+        ("a.io:5000", "a.io", False),
+    ],
+)
+def test_hosts_match_as_the_kubelet_has_it(pattern: str, host: str, same: bool) -> None:
+    assert matches(pattern, host) is same
+
+
+def test_a_token_is_due_when_two_thirds_of_its_life_are_over() -> None:
+    hour = Validity(NOW, NOW + timedelta(hours=1))
+    assert not hour.is_due(NOW + timedelta(minutes=39))
+    assert hour.is_due(NOW + timedelta(minutes=40))
+    assert not Validity(NOW).is_due(NOW + timedelta(days=9999))
+
+
+@pytest.mark.security(20)
+def test_a_planted_secret_is_no_entry(names: Names, server: ApiServer, delivery: Delivery) -> None:
+    """A pod writes a Secret with our label and an entry of its own → it is ignored and named; nothing is copied."""
+    delivery.keep(GCR, LOGIN, "spec")
+    planted = copy.deepcopy(server.objects[KEPT])
+    planted["metadata"]["name"] = "planted"
+    entry = Docker(kind="docker", secret="planted", namespaces=("shop",))
+    planted["metadata"]["annotations"] |= {
+        "sandbox.dev/entry": entry.model_dump_json(),
+        "sandbox.dev/origin": "command",
+    }
+    server.objects[KEPT.replace("gcr-secret", "planted")] = planted
+    assert delivery.held().keys() == {"gcr-secret"}
+    assert delivery.ignored() == ("planted",)
+    delivery.spread()
+    assert copies(server) == {f"/api/v1/namespaces/{name}/secrets/gcr-secret" for name in ("default", "shop")}
+
+
+@pytest.mark.security(20)
+def test_a_changed_secret_goes_where_the_entry_says(server: ApiServer, delivery: Delivery) -> None:
+    """A pod widens the namespaces of a kept Secret → those of the user's own list have it, and no others."""
+    delivery.keep(Gcr(kind="gcr", namespaces=("shop",)), LOGIN, "spec")
+    server.objects[KEPT]["metadata"]["annotations"]["sandbox.dev/namespaces"] = "*"
+    server.objects[KEPT]["metadata"]["annotations"]["sandbox.dev/entry"] = GCR.model_dump_json()
+    delivery.spread()
+    assert copies(server) == {"/api/v1/namespaces/shop/secrets/gcr-secret"}

@@ -1,0 +1,163 @@
+"""The passthrough as a step: one process for all sandboxes, found again, repaired, and gone with the last of them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sandbox.components.edge import routes
+from sandbox.components.edge.relay import relay_process, relay_state
+from sandbox.components.edge.relay import step as relay_step
+from sandbox.components.edge.relay.step import PassthroughStep
+from sandbox.engine import Bind
+from sandbox.errors import SandboxError
+from sandbox.names import Home
+from sandbox.plan.removed_component import DisplacedStep
+from sandbox.step import State
+from sandbox.system import daemon
+from sandbox.system.wait import wait_until
+from tests.contract.edges import LOCAL, Server, call, read_all
+from tests.support.fakes import NoWork
+from tests.support.ports import free_port
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server(LOCAL, "the cluster") as server:
+        yield server
+
+
+@pytest.fixture
+def a(place: Home, server: Server) -> Iterator[PassthroughStep]:
+    step = step_of(place, "a", server.upstream)
+    yield step
+    step.undo()
+
+
+@pytest.fixture
+def b(place: Home, server: Server) -> Iterator[PassthroughStep]:
+    step = step_of(place, "b", server.upstream)
+    yield step
+    step.undo()
+
+
+def step_of(place: Home, name: str, upstream: str) -> PassthroughStep:
+    binds = (Bind(LOCAL, free_port()),)
+    return PassthroughStep(place.sandbox(name), f"{name}.test", binds, upstream, Path(sys.executable))
+
+
+def child(place: Home) -> daemon.Detached | None:
+    return daemon.find(relay_state.record(place.passthrough))
+
+
+def served(step: PassthroughStep) -> bytes:
+    return read_all(call(step.binds[0].port, step.domain, "NAME"))
+
+
+def test_it_is_absent_then_serves_then_is_gone(place: Home, a: PassthroughStep) -> None:
+    assert a.check().state is State.ABSENT
+    assert not a.undo()
+    a.apply(NoWork())
+    assert (a.check().state, a.check().detail) == (State.READY, "*.a.test")
+    assert served(a).startswith(b"the cluster")
+    assert a.undo()
+    assert a.check().state is State.ABSENT
+    assert child(place) is None
+    assert {path.name for path in place.passthrough.iterdir()} <= {"routes", ".lock"}
+    assert not a.undo()
+
+
+@pytest.mark.fault(15)
+def test_sandboxes_share_one_process_until_the_last_has_gone(
+    place: Home, a: PassthroughStep, b: PassthroughStep
+) -> None:
+    """A second sandbox comes up → it uses the passthrough process that runs."""
+    a.apply(NoWork())
+    before = child(place)
+    b.apply(NoWork())
+    assert child(place) == before
+    assert served(a)
+    assert served(b)
+    assert a.undo()
+    assert child(place) == before
+    wait_until(lambda: b.check().detail if b.check().state is State.DRIFTED else None, what="b", timeout=20, pause=0.05)
+    assert served(b)
+    assert b.undo()
+    assert child(place) is None
+
+
+def test_one_that_was_killed_is_told_and_started_again(place: Home, a: PassthroughStep) -> None:
+    a.apply(NoWork())
+    before = child(place)
+    assert before
+    os.kill(before.pid, signal.SIGKILL)
+    wait_until(lambda: "runs" if before.running else None, what="its end", timeout=20, pause=0.01)
+    assert a.check().state is State.DRIFTED
+    assert "does not run" in a.check().detail
+    a.apply(NoWork())
+    assert child(place) not in (None, before)
+    assert served(a)
+
+
+def test_another_address_is_drift_and_is_taken_in_without_a_restart(place: Home, a: PassthroughStep) -> None:
+    a.apply(NoWork())
+    before = child(place)
+    with Server(LOCAL, "another") as other:
+        moved = replace(a, upstream=other.upstream, binds=(Bind(LOCAL, free_port()),))
+        assert (moved.check().state, moved.check().detail) == (State.DRIFTED, "the route leads elsewhere")
+        moved.apply(NoWork())
+        assert moved.check().state is State.READY
+        assert served(moved).startswith(b"another")
+    assert child(place) == before
+    assert routes.load(place.passthrough)[0].name == "a"
+
+
+@pytest.mark.fault(59)
+def test_one_of_an_older_release_is_replaced(place: Home, a: PassthroughStep, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process of an older release runs → `up` replaces it."""
+    a.apply(NoWork())
+    before = child(place)
+    monkeypatch.setattr(relay_step, "__version__", "99")
+    assert a.check().state is State.DRIFTED
+    assert "runs " in a.check().detail
+    monkeypatch.setattr(PassthroughStep, "_silence", lambda self: None)
+    a.apply(NoWork())
+    assert child(place) not in (None, before)
+
+
+@pytest.mark.fault(13)
+def test_a_port_that_somebody_has_is_named(place: Home, a: PassthroughStep) -> None:
+    """The passthrough process finds its port taken → the port is named."""
+    with closing(socket.create_server((LOCAL, a.binds[0].port))):
+        said = f"does not listen on {LOCAL}:{a.binds[0].port}: Address already in use"
+        with pytest.raises(SandboxError, match=said):
+            a.apply(NoWork())
+        assert a.check().detail == said
+
+
+def test_one_that_cannot_start_is_told_with_its_last_words(
+    place: Home, a: PassthroughStep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    argv = (sys.executable, "-c", "raise SystemExit('no memory left')")
+    monkeypatch.setattr(relay_process, "argv", lambda folder: argv)
+    with pytest.raises(SandboxError, match="the passthrough stopped") as caught:
+        a.apply(NoWork())
+    assert "no memory left" in caught.value.details
+
+
+def test_what_an_earlier_spec_had_in_its_place_is_taken_away(place: Home, a: PassthroughStep) -> None:
+    a.apply(NoWork())
+    displaced = DisplacedStep(a)
+    assert displaced.check().state is State.DRIFTED
+    displaced.apply(NoWork())
+    assert displaced.check().state is State.READY
+    assert child(place) is None
+    assert not displaced.undo()

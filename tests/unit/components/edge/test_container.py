@@ -1,0 +1,140 @@
+"""The edge's container and folder: who it runs as, what it publishes, when it must be told of changes."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from sandbox.bundle.system_images import UPSTREAM
+from sandbox.components.edge import container, edge_folder, extra_routes, haproxy, routes
+from sandbox.components.edge.container import EdgeContainer
+from sandbox.components.edge.extra_routes import ByHand
+from sandbox.components.edge.routes import Host, Route
+from sandbox.engine import Bind, ContainerSpec, EngineError
+from sandbox.engine.engine_info import Facts, read
+from sandbox.names import EDGE, LABEL, Home
+from tests.support.fakes import NETWORK, FakeEngine
+
+IMAGE = UPSTREAM["haproxy"]
+
+
+def route(name: str, *listen: tuple[str, int], hosts: tuple[Host, ...] = ()) -> Route:
+    return Route(name, f"{name}.test", "node", listen or (("127.0.0.1", 443),), 1.0, hosts=hosts)
+
+
+def facts(system: str = "Debian", *options: str) -> Facts:
+    info = {"ServerVersion": "28", "OperatingSystem": system, "SecurityOptions": list(options)}
+    return read(info, api="1.47", local=True)
+
+
+@pytest.mark.parametrize(
+    ("found", "uid", "expected"),
+    [
+        (facts(), 1000, "1000:100"),
+        (facts(), 0, "65532:65532"),
+        (facts("Debian", "name=rootless"), 1000, "0:0"),
+    ],
+)
+def test_whoever_runs_it_reads_keys_of_the_user(found: Facts, uid: int, expected: str) -> None:
+    assert container.user(found, uid, 100) == expected
+
+
+def test_what_others_than_this_machine_reach_has_a_port_of_its_own() -> None:
+    known = [route("a", ("127.0.0.1", 443), ("::1", 443)), route("b", ("192.168.1.5", 8443), ("127.0.0.1", 443))]
+    assert container.published(known) == {
+        haproxy.PORT: (
+            Bind("127.0.0.1", 443),
+            Bind("127.0.0.1", 8443),
+            Bind("::1", 443),
+            Bind("::1", 8443),
+        ),
+        haproxy.OPEN_PORT: (Bind("192.168.1.5", 8443),),
+    }
+
+
+def test_whoever_asks_for_another_address_of_loopback_gets_that_alone() -> None:
+    assert container.published([route("a", ("127.0.0.2", 443))]) == {haproxy.PORT: (Bind("127.0.0.2", 443),)}
+
+
+class WithoutIPv6(FakeEngine):
+    """An engine of a machine that has no ::1."""
+
+    def run(self, spec: ContainerSpec) -> None:
+        if any(":" in bind.address for binds in spec.publish.values() for bind in binds):
+            raise EngineError("starting failed", details="listen tcp6 [::1]:443: cannot assign requested address")
+        super().run(spec)
+
+
+def test_what_was_asked_for_will_do_where_there_is_no_ipv6(tmp_path: Path) -> None:
+    engine = WithoutIPv6(IMAGE)
+    engine.create_network(NETWORK, {LABEL: ""})
+    box = EdgeContainer(engine, Home(tmp_path, tmp_path, tmp_path))
+    box.folder.mkdir()
+    box.start(IMAGE, [route("a")])
+    found = box.find()
+    assert found is not None and found.published == {haproxy.PORT: frozenset({Bind("127.0.0.1", 443)})}
+    assert box.drift(found, IMAGE, [route("a")]) is None
+
+
+def test_who_listens_everywhere_listens_for_those_who_ask_for_one_address() -> None:
+    known = [route("a", ("127.0.0.1", 443), ("127.0.0.1", 8443)), route("b", ("0.0.0.0", 443))]  # noqa: S104
+    assert container.published(known) == {
+        haproxy.PORT: (Bind("127.0.0.1", 8443), Bind("::1", 443), Bind("::1", 8443)),
+        haproxy.OPEN_PORT: (Bind("0.0.0.0", 443),),  # noqa: S104
+    }
+
+
+@pytest.mark.security(14, 17)
+def test_the_folder_follows_the_routes_and_keeps_keys_from_others(tmp_path: Path) -> None:
+    """The edge's folder → keys are for its user only."""
+    folder = tmp_path / "edge"
+    ends = route("a", hosts=(Host("x.test", terminate=True),))
+    edge_folder.save_key(folder, "a", b"key")
+    edge_folder.save_key(folder, "gone", b"key")
+    edge_folder.write(folder, [ends])
+    assert not edge_folder.is_current(folder, [ends])
+    edge_folder.note_taken(folder)
+    assert edge_folder.is_current(folder, [ends])
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o755
+    assert {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.rglob("*") if path.is_dir()} == {
+        "keys": 0o700,
+        "run": 0o700,
+    }
+    assert [(path.name, stat.S_IMODE(path.stat().st_mode)) for path in folder.glob("keys/*")] == [("a.pem", 0o600)]
+    edge_folder.save_key(folder, "a", b"another")
+    assert not edge_folder.is_current(folder, [ends])
+    edge_folder.note_taken(folder)
+    (folder / "suffix.map").unlink()
+    assert not edge_folder.is_current(folder, [ends])
+
+
+def test_what_was_added_by_hand_goes_before_the_spec(tmp_path: Path) -> None:
+    extra_routes.save(tmp_path, ByHand("app.a.test", "a", "localhost:3000"))
+    extra_routes.save(tmp_path, ByHand("x.a.test", "a", "localhost:1"))
+    extra_routes.save(tmp_path, ByHand("x.b.test", "b", "localhost:1"))
+    assert extra_routes.remove(tmp_path, "x.a.test")
+    assert not extra_routes.remove(tmp_path, "x.a.test")
+    routes.save(tmp_path, route("a", hosts=(Host("app.a.test"),)))
+    (merged,) = extra_routes.merged(routes.load(tmp_path), extra_routes.load(tmp_path))
+    assert merged.hosts == (Host("app.a.test", terminate=True, to="localhost:3000"),)
+    assert extra_routes.ending(
+        (Host("z.a.test", terminate=True), Host("y.a.test")), extra_routes.load(tmp_path), "a"
+    ) == (
+        "app.a.test",
+        "z.a.test",
+    )
+
+
+def test_where_its_socket_is_out_of_reach_it_gets_a_signal(tmp_path: Path) -> None:
+    engine = FakeEngine(IMAGE)
+    engine.create_network(NETWORK, {LABEL: ""})
+    box = EdgeContainer(engine, Home(tmp_path, tmp_path, tmp_path))
+    box.folder.mkdir()
+    box.start(IMAGE, [route("a")])
+    assert edge_folder.is_current(tmp_path / "edge", [route("a")])
+    box.follow([route("a"), route("b")])
+    assert engine.boxes[EDGE].signals == ["SIGUSR2"]
+    assert edge_folder.is_current(tmp_path / "edge", [route("a"), route("b")])
+    assert not box.is_idle()

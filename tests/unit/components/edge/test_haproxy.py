@@ -1,0 +1,115 @@
+"""The configuration that follows the routes, as text; what HAProxy makes of it is in tests/contract."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from sandbox.components.edge import haproxy, haproxy_http, route_status
+from sandbox.components.edge.haproxy_admin import Server
+from sandbox.components.edge.routes import Host, Route
+
+
+def route(name: str, *hosts: Host, domain: str = "", aliases: tuple[str, ...] = ()) -> Route:
+    listen = (("127.0.0.1", 443),)
+    domain = domain or f"{name}.sandbox.localhost"
+    return Route(name, domain, f"sandbox-{name}-control-plane", listen, 1.0, hosts=hosts, aliases=aliases)
+
+
+def lines(text: str) -> list[list[str]]:
+    return [line.split() for line in text.splitlines()]
+
+
+def test_the_maps_lead_each_domain_and_what_is_below_it_to_its_backend() -> None:
+    found = haproxy.render([route("a", domain="demo.test"), route("b", domain="deep.demo.test")])
+    assert lines(found["exact.map"]) == [["deep.demo.test", "b"], ["demo.test", "a"]]
+    # The first that fits wins, so the most specific has to come first.
+    assert lines(found["suffix.map"]) == [[".deep.demo.test", "b"], [".demo.test", "a"]]
+    for name in "ab":
+        assert ["backend", name] in lines(found["haproxy.cfg"])
+        server = ["server", "node", f"sandbox-{name}-control-plane:443", "send-proxy-v2"]
+        assert server in [line[:4] for line in lines(found["haproxy.cfg"])]
+
+
+def test_every_node_of_a_sandbox_is_asked() -> None:
+    text = haproxy.render([replace(route("a"), replicas=("two", "three:8443"))])["haproxy.cfg"]
+    assert [line[1:3] for line in lines(text) if line[:1] == ["server"]] == [
+        ["node", "sandbox-a-control-plane:443"],
+        ["node1", "two:443"],
+        ["node2", "three:8443"],
+    ]
+
+
+def test_a_node_is_asked_for_the_proof_where_there_is_one() -> None:
+    plain = haproxy.render([route("a")])["haproxy.cfg"]
+    asked = haproxy.render([replace(route("a"), proof="ready.test")])["haproxy.cfg"]
+    assert "httpchk" not in plain and "check-ssl" not in plain
+    assert ["http-check", "send", "meth", "GET", "uri", "/", "ver", "HTTP/1.1", "hdr", "Host", "ready.test"] in lines(
+        asked
+    )
+    (server,) = (line for line in lines(asked) if line[:2] == ["server", "node"])
+    assert server[-5:] == ["check-ssl", "verify", "none", "check-sni", "ready.test"]
+
+
+def test_unknown_hosts_get_the_newest_sandbox_and_nothing_when_there_is_none() -> None:
+    assert ["default_backend", "b"] in lines(haproxy.render([route("a"), route("b")])["haproxy.cfg"])
+    assert "default_backend" not in haproxy.render([])["haproxy.cfg"]
+
+
+def test_a_further_host_of_a_running_sandbox_changes_maps_alone() -> None:
+    before = haproxy.render([route("a", Host("one.test", terminate=True))])
+    after = haproxy.render(
+        [route("a", Host("one.test", terminate=True), Host("two.test", terminate=True), Host("x.test"))]
+    )
+    assert {name for name in before if before[name] != after[name]} == {"exact.map", "terminate.map"}
+    assert dict(lines(after["exact.map"])) == {
+        "a.sandbox.localhost": "a",
+        "one.test": haproxy_http.LOOP,
+        "two.test": haproxy_http.LOOP,
+        "x.test": "a",
+    }
+    assert dict(lines(after["terminate.map"])) == {"one.test": "a:http", "two.test": "a:http"}
+
+
+def test_a_host_that_leads_out_of_the_cluster_has_a_backend_of_its_own() -> None:
+    here, there = Host("a.test", terminate=True, to="localhost:3000"), Host("b.test", terminate=True, to="web.lan:80")
+    found = haproxy.render([route("a", here, there)])
+    servers = [line[2] for line in lines(found["haproxy.cfg"]) if line[:2] == ["server", "outside"]]
+    assert servers == ["host.docker.internal:3000", "web.lan:80"]
+    assert dict(lines(found["terminate.map"])) == {"a.test": "to:a.test", "b.test": "to:b.test"}
+    assert found["certs.list"].split() == ["/etc/edge/keys/a.pem"]
+
+
+def test_nothing_ends_at_the_edge_unless_somebody_asks() -> None:
+    found = haproxy.render([route("a", Host("x.test"))])
+    assert "ssl crt" not in found["haproxy.cfg"]
+    assert (found["certs.list"], found["terminate.map"], found["alias.map"]) == ("", "", "")
+
+
+def test_an_alias_goes_before_a_shorter_domain() -> None:
+    found = haproxy.render([route("a", domain="a.test", aliases=("lan.a.test",))])
+    assert lines(found["suffix.map"])[0] == [".lan.a.test", haproxy_http.LOOP]
+    assert lines(found["alias.map"]) == [[".lan.a.test", "a:http"]]
+
+
+def test_each_way_is_told_with_the_servers_behind_it() -> None:
+    host = Host("app.test", terminate=True, to="localhost:3000")
+    servers = [Server(name, "node", "", "UP", "L4OK", 1, 2, 3, 4) for name in ("a", "to:app.test", "b")]
+    found = route_status.ways([route("a", host, Host("x.test"), aliases=("a.lan",))], servers)
+    assert [(way.host, way.mode, way.upstreams, [one.backend for one in way.servers]) for way in found] == [
+        ("*.a.sandbox.localhost", "passthrough", ("sandbox-a-control-plane:443",), ["a"]),
+        ("*.a.lan", "terminate", ("sandbox-a-control-plane:443",), []),
+        ("app.test", "terminate", ("localhost:3000",), ["to:app.test"]),
+        ("x.test", "passthrough", ("sandbox-a-control-plane:443",), ["a"]),
+    ]
+
+
+def test_an_alias_s_host_that_leads_out_of_the_cluster_leads_there_too() -> None:
+    here, beside = Host("x.a.test", terminate=True, to="localhost:1"), Host("b.test", terminate=True, to="localhost:2")
+    found = haproxy.render([route("a", here, beside, domain="a.test", aliases=("a.lan",))])
+    assert dict(lines(found["terminate.map"])) == {
+        "a.lan": "a:http",
+        "x.a.test": "to:x.a.test",
+        "x.a.lan": "to:x.a.test",
+        "b.test": "to:b.test",
+    }
+    assert found["haproxy.cfg"].count("replace-header Host") == 3, "for the ingress and for either server"

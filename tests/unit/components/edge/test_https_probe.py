@@ -1,0 +1,100 @@
+"""The probe against a TLS server on loopback with certificates of our own authority."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from sandbox.components.certificates.authority import make_leaf
+from sandbox.components.certificates.describe import describe
+from sandbox.components.edge.https_probe import ask
+from tests.support.ports import free_port
+from tests.support.tls import DOMAIN, NOW, Pki, make_pki
+
+
+@pytest.fixture(scope="module")
+def pki() -> Pki:
+    return make_pki(DOMAIN)
+
+
+@contextmanager
+def serving(pki: Pki, answer: bytes, folder: Path) -> Iterator[tuple[int, list[bytes]]]:
+    """A server for one request; yields its port and what it was asked."""
+    leaf = make_leaf(pki.issuing, (DOMAIN,), now=NOW)
+    served = folder / "served.pem"
+    served.write_bytes(leaf.key_pem + leaf.chain_pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(served)
+    asked: list[bytes] = []
+
+    def serve(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        connection.settimeout(10)
+        with connection, contextlib.suppress(OSError), context.wrap_socket(connection, server_side=True) as secured:
+            asked.append(secured.recv(4096))
+            secured.sendall(answer)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, args=(listener,))
+        thread.start()
+        yield listener.getsockname()[1], asked
+        thread.join()
+
+
+def root(pki: Pki, folder: Path) -> Path:
+    path = folder / "root.crt"
+    path.write_bytes(pki.root.cert_pem)
+    return path
+
+
+@pytest.mark.parametrize("status", [200, 404])
+def test_any_status_over_a_trusted_connection_is_an_answer(pki: Pki, tmp_path: Path, status: int) -> None:
+    with serving(pki, f"HTTP/1.1 {status} Whatever\r\n\r\nbody".encode(), tmp_path) as (port, asked):
+        answer = ask(DOMAIN, address="127.0.0.1", port=port, root=root(pki, tmp_path))
+    assert (answer.status, answer.trouble) == (status, "")
+    assert describe(answer.certificate.encode(), now=NOW).hosts == (DOMAIN,)
+    assert asked[0].startswith(f"GET / HTTP/1.1\r\nHost: {DOMAIN}\r\n".encode())
+
+
+@pytest.mark.parametrize("said", [b"", b"SSH-2.0-x\r\n", b"HTTP/1.1\r\n", b"\xff\xfe\r\n"])
+def test_what_is_no_http_is_said(pki: Pki, tmp_path: Path, said: bytes) -> None:
+    with serving(pki, said, tmp_path) as (port, _):
+        answer = ask(DOMAIN, address="127.0.0.1", port=port, root=root(pki, tmp_path))
+    assert answer.status is None
+    assert answer.trouble.startswith("answered")
+
+
+def test_another_authority_is_not_trusted(pki: Pki, tmp_path: Path) -> None:
+    with serving(pki, b"HTTP/1.1 200 OK\r\n\r\n", tmp_path) as (port, asked):
+        answer = ask(DOMAIN, address="127.0.0.1", port=port, root=root(make_pki(DOMAIN), tmp_path))
+    assert answer.status is None
+    assert "certificate verify failed" in answer.trouble
+    assert asked == []
+
+
+def test_a_file_that_ends_before_the_root_vouches_for_what_it_holds(pki: Pki, tmp_path: Path) -> None:
+    chain = tmp_path / "chain.crt"
+    chain.write_bytes(pki.issuing.cert_pem)
+    with serving(pki, b"HTTP/1.1 200 OK\r\n\r\n", tmp_path) as (port, _):
+        assert ask(DOMAIN, address="127.0.0.1", port=port, root=chain).status == 200
+
+
+def test_a_host_that_the_certificate_is_not_for_is_refused(pki: Pki, tmp_path: Path) -> None:
+    with serving(pki, b"HTTP/1.1 200 OK\r\n\r\n", tmp_path) as (port, _):
+        answer = ask("other.test", address="127.0.0.1", port=port, root=root(pki, tmp_path))
+    assert answer.status is None
+    assert "other.test" in answer.trouble
+
+
+def test_nobody_there_and_no_root_are_trouble_and_no_error(pki: Pki, tmp_path: Path) -> None:
+    assert "refused" in ask(DOMAIN, address="127.0.0.1", port=free_port(), root=root(pki, tmp_path)).trouble
+    missing = ask(DOMAIN, address="127.0.0.1", port=free_port(), root=tmp_path / "none")
+    assert missing.status is None
+    assert missing.trouble

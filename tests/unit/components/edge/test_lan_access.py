@@ -1,0 +1,69 @@
+"""What the plan and the commands know of a sandbox that is open to the network."""
+
+from __future__ import annotations
+
+import platform
+from datetime import UTC, datetime
+
+import pytest
+
+from sandbox.components.certificates.keystore import Keystore
+from sandbox.components.edge.lan_access import Access, access, reachable, urls, warning
+from sandbox.config.schema import Settled
+from sandbox.engine.engine_info import Facts, read
+from sandbox.names import Names
+
+HERE = "demo.192.168.1.5.nip.io"
+
+
+def spec(**proxy: object) -> Settled:
+    return Settled.model_validate({"name": "demo", "proxy": {"ports": (8443,), **proxy}})
+
+
+def test_a_sandbox_is_closed_unless_the_spec_opens_it(names: Names) -> None:
+    assert access(spec(), Keystore(names.keys)) == Access(open=False)
+
+
+def test_its_names_are_those_that_the_authority_may_vouch_for(names: Names) -> None:
+    keystore, wanted = Keystore(names.keys), spec(listen="192.168.1.5")
+    assert access(wanted, keystore) == Access(True, (HERE,))
+    keystore.authority(["demo.test"], now=datetime.now(UTC))
+    found = access(wanted, keystore)
+    assert found == Access(True, (), (HERE,))
+    assert f"no certificate for {HERE}, sandbox certs renew --root makes" in warning(found, wanted)
+    keystore.renew(["demo.test", HERE], {}, now=datetime.now(UTC), root=True)
+    found = access(wanted, keystore)
+    assert found == Access(True, (HERE,))
+    assert warning(found, wanted).startswith("open to this machine's networks: 192.168.1.5, port 8443; the engine")
+    assert "(ufw, firewalld) may not filter it" in warning(found, wanted)
+    assert urls(found, wanted, (f"app.{wanted.domain}", "x.test")) == (f"https://app.{HERE}:8443/",)
+
+
+def test_a_process_ends_no_tls_and_so_has_no_other_names(names: Names) -> None:
+    assert access(spec(listen="192.168.1.5", run="process"), Keystore(names.keys)) == Access(True)
+    assert "ufw" not in warning(Access(True), spec(listen="192.168.1.5", run="process"))
+
+
+def facts(version: str, *options: str, system: str = "Debian GNU/Linux 12") -> Facts:
+    info = {"ServerVersion": version, "KernelVersion": platform.release(), "OperatingSystem": system}
+    return read({**info, "SecurityOptions": list(options)}, api="1.47", local=True)
+
+
+@pytest.mark.security(4)
+@pytest.mark.parametrize(
+    ("found", "named"),
+    [
+        (facts("28.0.1"), ()),
+        (facts("27.5.1", "name=rootless"), ()),
+        (facts("27.5.1", system="Docker Desktop"), ()),
+        (facts("27.5.1"), ("the registry (5001)",)),
+        (facts("20.10.24", "name=userns"), ("the edge (8443)", "the registry (5001)")),
+    ],
+)
+def test_ports_that_neighbours_reach_are_named_each_time(found: Facts, named: tuple[str, ...]) -> None:
+    """An engine before 28 publishes a port on 127.0.0.1 → every `up` and `status` says that neighbours reach it."""
+    wanted = Settled.model_validate({"name": "demo", "proxy": {"ports": (8443,)}, "registry": {"port": 5001}})
+    said = reachable(wanted, found)
+    assert bool(said) is bool(named)
+    assert all(one in said for one in named)
+    assert ("the edge" in said) is (len(named) > 1)

@@ -1,0 +1,89 @@
+"""The edge's routes as files."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sandbox.components.edge import routes
+from sandbox.components.edge.routes import Host, Route
+from sandbox.errors import SandboxError, UsageError
+
+
+def route(name: str, since: float = 1.0, domain: str = "") -> Route:
+    listen = (("127.0.0.1", 443), ("0.0.0.0", 8443))  # noqa: S104
+    return Route(name, domain or f"{name}.sandbox.localhost", f"sandbox-{name}-control-plane", listen, since)
+
+
+def test_routes_come_back_as_they_were_saved_oldest_first(tmp_path: Path) -> None:
+    assert routes.load(tmp_path) == ()
+    saved = [route("a", 3.0), route("b", 1.5), route("c", 2.0)]
+    for one in saved:
+        routes.save(tmp_path, one)
+    assert routes.load(tmp_path) == (saved[1], saved[2], saved[0])
+    assert routes.find(saved, "b") == saved[1]
+    assert routes.find(saved, "none") is None
+
+
+def test_a_route_has_more_nodes_hosts_and_names_when_asked(tmp_path: Path) -> None:
+    hosts = (Host("a.test"), Host("b.test", terminate=True), Host("c.test", terminate=True, to="localhost:3000"))
+    full = replace(route("a"), replicas=("two", "10.0.0.3:8443"), hosts=hosts, aliases=("a.nip.io",))
+    routes.save(tmp_path, full)
+    assert routes.load(tmp_path) == (full,)
+    assert full.nodes == ("sandbox-a-control-plane:443", "two:443", "10.0.0.3:8443")
+    assert [one.terminates for one in (full, route("b"))] == [True, False]
+
+
+def test_a_route_is_replaced_by_a_newer_one_of_its_name(tmp_path: Path) -> None:
+    routes.save(tmp_path, route("a"))
+    routes.save(tmp_path, route("a", domain="other.test"))
+    assert [one.domain for one in routes.load(tmp_path)] == ["other.test"]
+
+
+def test_a_route_goes_once(tmp_path: Path) -> None:
+    assert routes.remove(tmp_path, "a") is False
+    routes.save(tmp_path, route("a"))
+    assert routes.remove(tmp_path, "a") is True
+    assert routes.remove(tmp_path, "a") is False
+    assert routes.load(tmp_path) == ()
+
+
+@pytest.mark.fault(59)
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"name": "a"}', '"text"', '{"name": "a", "listen": 5}', "\x00"])
+def test_a_corrupt_route_is_named_with_what_removes_it(tmp_path: Path, text: str) -> None:
+    """A damaged file of a route → named, with what removes it."""
+    routes.save(tmp_path, route("b"))
+    (tmp_path / "routes" / "a.json").write_text(text)
+    with pytest.raises(SandboxError) as caught:
+        routes.load(tmp_path)
+    assert caught.value.fix == f"rm {tmp_path / 'routes' / 'a.json'}"
+
+
+def claims(name: str, domain: str, *hosts: str, alias: str = "") -> Route:
+    return replace(route(name, domain=domain), hosts=tuple(map(Host, hosts)), aliases=(alias,) if alias else ())
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs"),
+    [
+        (claims("a", "x.test"), claims("b", "x.test")),
+        (claims("a", "a.test", "shop.test"), claims("b", "b.test", "shop.test")),
+        (claims("a", "a.test", "shop.b.test"), claims("b", "b.test")),
+        (claims("a", "a.test"), claims("b", "b.test", "shop.a.test")),
+        (claims("a", "a.test", alias="a.1.2.3.4.nip.io"), claims("b", "a.1.2.3.4.nip.io")),
+        (claims("a", "x.test", "shop.dev.x.test"), claims("b", "dev.x.test")),
+    ],
+)
+def test_a_name_of_another_sandbox_is_refused_by_its_name(mine: Route, theirs: Route) -> None:
+    with pytest.raises(UsageError, match="belongs to the sandbox 'b'") as caught:
+        routes.require_unclaimed(mine, [mine, theirs])
+    assert (caught.value.id, caught.value.fix.count("sandbox down b")) == ("domain-taken", 1)
+
+
+def test_domains_may_be_nested_and_the_longer_one_has_a_host() -> None:
+    outer, inner = claims("a", "x.test", "shop.x.test"), claims("b", "dev.x.test", "shop.dev.x.test", "free.test")
+    routes.require_unclaimed(outer, [inner])
+    routes.require_unclaimed(inner, [outer])
+    routes.require_unclaimed(outer, [claims("a", "x.test")])

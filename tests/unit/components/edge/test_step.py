@@ -1,0 +1,300 @@
+"""The edge that sandboxes share: what it publishes, where it leads, and who takes it away."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from sandbox.bundle.system_images import UPSTREAM
+from sandbox.components.certificates.keystore import Keystore
+from sandbox.components.edge import edge_folder, extra_routes, haproxy, routes
+from sandbox.components.edge.extra_routes import ByHand
+from sandbox.components.edge.routes import Host, Route
+from sandbox.components.edge.step import EdgeStep
+from sandbox.engine import Bind, ContainerSpec
+from sandbox.errors import SandboxError
+from sandbox.names import EDGE, EDGE_LEAF, LABEL, OWNER, Home
+from sandbox.step import State
+from sandbox.system import files
+from tests.support.fakes import NETWORK, FakeContainer, FakeEngine, NoWork
+
+IMAGE = UPSTREAM["haproxy"]
+LOCAL = "127.0.0.1"
+
+
+class Crashing(FakeEngine):
+    """An engine whose containers end at once."""
+
+    def run(self, spec: ContainerSpec) -> None:
+        super().run(spec)
+        self.boxes[spec.name].running = False
+        self.boxes[spec.name].log = "[ALERT] bad configuration\n"
+
+
+def step_of(engine: FakeEngine, place: Home, name: str, *ports: int) -> EdgeStep:
+    binds = tuple(Bind(LOCAL, port) for port in ports)
+    names = place.sandbox(name)
+    return EdgeStep(engine, names, lambda: (names.node,), IMAGE, f"{name}.localhost", binds)
+
+
+@pytest.fixture
+def a(engine: FakeEngine, place: Home) -> EdgeStep:
+    return step_of(engine, place, "a", 443, 8443)
+
+
+def test_every_node_is_a_server_and_one_that_came_later_too(place: Home, a: EdgeStep) -> None:
+    nodes = ["a-control-plane", "a-worker"]
+    step = replace(a, nodes=lambda: tuple(nodes))
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+    assert "server node a-control-plane:443" in (place.edge / "haproxy.cfg").read_text()
+    assert "server node1 a-worker:443" in (place.edge / "haproxy.cfg").read_text()
+    nodes.append("a-worker2")
+    assert step.check().detail == "the route leads elsewhere"
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+    assert "server node2 a-worker2:443" in (place.edge / "haproxy.cfg").read_text()
+
+
+@pytest.fixture
+def b(engine: FakeEngine, place: Home) -> EdgeStep:
+    return step_of(engine, place, "b", 443, 9443)
+
+
+def published(engine: FakeEngine) -> set[int]:
+    return {bind.port for bind in engine.boxes[EDGE].spec.publish[haproxy.PORT]}
+
+
+def known(place: Home) -> dict[str, str]:
+    """Where the configuration that the container reads leads, by domain."""
+    return dict(line.split() for line in (place.edge / "exact.map").read_text().splitlines())
+
+
+@pytest.mark.fault(23)
+def test_a_container_of_somebody_else_with_its_name_is_left_alone(engine: FakeEngine, a: EdgeStep) -> None:
+    """A container called sandbox-edge without our label → refused with `docker rename`; `down` spares it too."""
+    engine.run(ContainerSpec(EDGE, IMAGE, ("sleep",), {}, NETWORK))
+    with pytest.raises(SandboxError) as caught:
+        a.apply(NoWork())
+    assert caught.value.id == "name-taken"
+    a.undo()
+    assert list(engine.boxes) == [EDGE]
+
+
+def test_the_first_sandbox_starts_it(engine: FakeEngine, place: Home, a: EdgeStep) -> None:
+    assert a.check().state is State.ABSENT
+    a.apply(NoWork())
+    assert (a.check().state, a.check().detail) == (State.READY, "*.a.localhost")
+    spec = engine.boxes[EDGE].spec
+    assert published(engine) == {443, 8443}
+    assert LABEL in spec.labels
+    assert spec.network == EDGE and spec.labels[OWNER] == place.owner
+    assert spec.read_only_binds == {place.edge: haproxy.FOLDER}
+    assert known(place) == {"a.localhost": "a"}
+
+
+@pytest.mark.fault(15)
+def test_the_second_adds_its_route_and_its_ports(engine: FakeEngine, place: Home, a: EdgeStep, b: EdgeStep) -> None:
+    """A second sandbox comes up → it uses the edge that runs."""
+    a.apply(NoWork())
+    assert b.check().state is State.ABSENT
+    b.apply(NoWork())
+    assert known(place) == {"a.localhost": "a", "b.localhost": "b"}
+    assert published(engine) == {443, 8443, 9443}
+    assert (a.check().state, b.check().state) == (State.READY, State.READY)
+
+
+def test_one_that_asks_for_no_further_port_breaks_no_connections(engine: FakeEngine, place: Home, a: EdgeStep) -> None:
+    a.apply(NoWork())
+    before = engine.boxes[EDGE]
+    step_of(engine, place, "c", 443).apply(NoWork())
+    assert engine.boxes[EDGE] is before
+    assert before.signals == ["SIGUSR2"]
+    assert set(known(place)) == {"a.localhost", "c.localhost"}
+
+
+def test_whoever_goes_leaves_the_other_and_the_last_takes_it_along(
+    engine: FakeEngine, place: Home, a: EdgeStep, b: EdgeStep
+) -> None:
+    a.apply(NoWork())
+    b.apply(NoWork())
+    assert a.undo()
+    assert known(place) == {"b.localhost": "b"}
+    assert engine.boxes[EDGE].signals == ["SIGUSR2"]
+    assert (a.check().state, b.check().state) == (State.ABSENT, State.READY)
+    assert not a.undo()
+    assert b.check().state is State.READY
+    assert b.undo()
+    assert engine.boxes == {}
+    assert known(place) == {}
+    assert not b.undo()
+
+
+def test_there_is_nothing_to_take_away_on_a_machine_that_never_had_one(engine: FakeEngine, a: EdgeStep) -> None:
+    assert not a.undo()
+    assert engine.boxes == {}
+
+
+@pytest.mark.fault(8)
+def test_what_a_killed_command_left_half_written_goes(place: Home, a: EdgeStep) -> None:
+    """Kill -9 while a route or a key is written → what is half written goes with the next command."""
+    a.apply(NoWork())
+    left = [place.edge / "routes" / ".a.json.abcdefgh.tmp", place.edge / "keys" / ".a.pem.abcdefgh.tmp"]
+    for path in left:
+        path.touch()
+    a.undo()
+    assert not any(path.exists() for path in left)
+
+
+def test_what_another_sandbox_is_about_to_change_is_no_drift(place: Home, a: EdgeStep) -> None:
+    a.apply(NoWork())
+    with ThreadPoolExecutor() as pool:
+        with files.exclusive(place.edge):
+            routes.save(place.edge, Route("b", "b.localhost", "node", (), 1.0))
+            found = pool.submit(a.check)
+            with pytest.raises(TimeoutError):
+                found.result(timeout=0.2)
+            routes.remove(place.edge, "b")
+        assert found.result().state is State.READY
+
+
+def test_an_edge_without_routes_is_taken_away(engine: FakeEngine, place: Home, a: EdgeStep) -> None:
+    a.apply(NoWork())
+    routes.remove(place.edge, "a")
+    assert a.check().state is State.ABSENT
+    assert a.undo()
+    assert engine.boxes == {}
+
+
+def test_a_route_goes_though_the_edge_is_gone_or_stopped(
+    engine: FakeEngine, place: Home, a: EdgeStep, b: EdgeStep
+) -> None:
+    a.apply(NoWork())
+    b.apply(NoWork())
+    engine.signal(EDGE, "SIGKILL")
+    assert a.undo()
+    engine.remove_container(EDGE)
+    assert b.undo()
+    assert routes.load(place.edge) == ()
+
+
+@pytest.mark.parametrize("harm", ["stopped", "gone", "image", "configuration", "ports"])
+def test_drift_is_seen_and_repaired_for_every_sandbox(
+    engine: FakeEngine, place: Home, a: EdgeStep, b: EdgeStep, harm: str
+) -> None:
+    a.apply(NoWork())
+    b.apply(NoWork())
+    box: FakeContainer = engine.boxes[EDGE]
+    match harm:
+        case "stopped":
+            engine.signal(EDGE, "SIGKILL")
+        case "gone":
+            engine.remove_container(EDGE)
+        case "image":
+            box.image = engine.images[UPSTREAM["busybox"]]
+        case "configuration":
+            (place.edge / "suffix.map").write_text("")
+        case "ports":
+            box.spec = replace(box.spec, publish={haproxy.PORT: (Bind(LOCAL, 443),)})
+    assert a.check().state is (State.ABSENT if harm == "gone" else State.DRIFTED)
+    a.apply(NoWork())
+    assert (a.check().state, b.check().state) == (State.READY, State.READY)
+    assert published(engine) == {443, 8443, 9443}
+    assert edge_folder.is_current(place.edge, routes.load(place.edge))
+
+
+def test_a_missing_port_is_named(engine: FakeEngine, a: EdgeStep) -> None:
+    a.apply(NoWork())
+    box = engine.boxes[EDGE]
+    box.spec = replace(box.spec, publish={haproxy.PORT: (Bind(LOCAL, 443),)})
+    assert a.check().detail == f"is not published on {LOCAL}:8443"
+
+
+@pytest.mark.parametrize("change", ["domain", "ports"])
+def test_a_route_follows_the_spec_and_keeps_its_age(engine: FakeEngine, place: Home, a: EdgeStep, change: str) -> None:
+    a.apply(NoWork())
+    (before,) = routes.load(place.edge)
+    other = replace(a, domain="new.localhost") if change == "domain" else replace(a, binds=(Bind(LOCAL, 9443),))
+    assert (other.check().state, other.check().detail) == (State.DRIFTED, "the route leads elsewhere")
+    other.apply(NoWork())
+    assert other.check().state is State.READY
+    (after,) = routes.load(place.edge)
+    assert after.since == before.since
+    assert set(known(place)) == {other.domain}
+    assert {bind.port for bind in other.binds} <= published(engine)
+
+
+def test_one_that_stops_at_once_is_an_error_with_its_last_words(place: Home) -> None:
+    engine = Crashing(IMAGE)
+    engine.create_network(NETWORK, {})
+    with pytest.raises(SandboxError, match="the edge stopped") as caught:
+        step_of(engine, place, "a", 443).apply(NoWork())
+    assert "bad configuration" in caught.value.details
+
+
+def test_a_host_that_ends_at_the_edge_has_the_present_certificate(engine: FakeEngine, place: Home, a: EdgeStep) -> None:
+    app = "app.a.localhost"
+    keystore = Keystore(place.sandbox("a").keys)
+    keystore.authority(["a.localhost"], now=datetime.now(UTC))
+    keystore.leaf(EDGE_LEAF, [app], now=datetime.now(UTC))
+    ends = replace(a, hosts=(Host(app, terminate=True),))
+    ends.apply(NoWork())
+    assert ends.check().state is State.READY
+    before = edge_folder.read_key(place.edge, "a")
+    assert before is not None
+    assert before.startswith(b"-----BEGIN PRIVATE KEY-----")
+    keystore.renew(["a.localhost"], {EDGE_LEAF: [app]}, now=datetime.now(UTC))
+    assert ends.check().detail == "serves another certificate than the present one"
+    ends.apply(NoWork())
+    assert ends.check().state is State.READY
+    assert edge_folder.read_key(place.edge, "a") != before
+    a.apply(NoWork())
+    assert a.check().state is State.READY
+    assert edge_folder.read_key(place.edge, "a") is None
+
+
+def test_what_was_added_by_hand_outlives_the_sandbox(engine: FakeEngine, place: Home, a: EdgeStep) -> None:
+    keystore = Keystore(place.sandbox("a").keys)
+    keystore.authority(["a.localhost"], now=datetime.now(UTC))
+    keystore.leaf(EDGE_LEAF, ["dev.a.localhost"], now=datetime.now(UTC))
+    extra_routes.save(place.edge, ByHand("dev.a.localhost", "a", "localhost:3000"))
+    a.apply(NoWork())
+    assert a.check().state is State.READY
+    assert "dev.a.localhost" in known(place)
+    a.undo()
+    assert known(place) == {}
+    a.apply(NoWork())
+    assert "dev.a.localhost" in known(place)
+
+
+def test_a_further_domain_ends_at_the_edge(engine: FakeEngine, place: Home, a: EdgeStep) -> None:
+    alias = "a.10.0.0.1.nip.io"
+    keystore = Keystore(place.sandbox("a").keys)
+    keystore.authority(["a.localhost", alias], now=datetime.now(UTC))
+    keystore.leaf(EDGE_LEAF, [alias, f"*.{alias}"], now=datetime.now(UTC))
+    opened = replace(a, aliases=(alias,))
+    a.apply(NoWork())
+    assert opened.check().state is State.DRIFTED
+    opened.apply(NoWork())
+    assert opened.check().state is State.READY
+    assert routes.load(place.edge)[0].aliases == (alias,)
+    assert edge_folder.read_key(place.edge, "a")
+    assert alias in known(place)
+
+
+@pytest.mark.security(22)
+def test_two_users_have_an_edge_each_with_its_routes(engine: FakeEngine, a: EdgeStep, tmp_path: Path) -> None:
+    """Another user brings up a sandbox on the same engine → an edge of another name; the first one's stays as it is."""
+    theirs = Home(tmp_path / "theirs", tmp_path, tmp_path)
+    a.apply(NoWork())
+    other = step_of(engine, theirs, "x", 9443)
+    made = engine.boxes[EDGE]
+    other.apply(NoWork())
+    assert other.check().state is a.check().state is State.READY
+    assert engine.boxes[EDGE] is made and len([name for name in engine.boxes if name.startswith(EDGE)]) == 2
+    assert other.undo() and a.check().state is State.READY
+    assert [name for name in engine.boxes if name.startswith(EDGE)] == [EDGE]

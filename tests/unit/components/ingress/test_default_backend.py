@@ -1,0 +1,70 @@
+"""The page for unknown hosts, read as a browser reads it."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+
+import pytest
+
+from sandbox.components.ingress.default_backend import hosts_of, is_default, manifest, render
+
+
+class Reader(HTMLParser):
+    """Collects links, tags and the text."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.tags: set[str] = set()
+        self.text = ""
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.links += [value for name, value in attrs if name == "href" and value]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.mark.parametrize(("port", "suffix"), [(443, ""), (8443, ":8443")])
+def test_it_lists_the_hosts_that_exist(port: int, suffix: str) -> None:
+    page = Reader(render("demo", ["b.test", "a.test"], port=port))
+    assert page.links == [f"https://a.test{suffix}/", f"https://b.test{suffix}/"]
+    assert "demo" in page.text
+
+
+def test_it_says_so_when_there_are_none() -> None:
+    page = Reader(render("demo", [], port=443))
+    assert page.links == []
+    assert "None yet" in page.text
+
+
+def test_it_is_plain_html_that_can_be_told_by_its_beginning() -> None:
+    page = render("demo", ["a.test"], port=443)
+    assert Reader(page).tags & {"script", "link", "img", "iframe"} == set()
+    assert is_default(page[:400])
+    assert not is_default("<title>another</title>")
+
+
+def test_names_are_text_and_never_markup() -> None:
+    page = Reader(render("<script>x</script>", ['"><img src=x>.test', "{name}"], port=443))
+    assert {"script", "img"} & page.tags == set()
+    assert '"><img src=x>.test' in page.text
+    assert "<script>x</script>" in page.text
+    assert "{name}" in page.text
+
+
+def test_hosts_are_each_named_once_and_wildcards_are_no_links() -> None:
+    def ingress(*hosts: str | None) -> dict[str, object]:
+        return {"spec": {"rules": [{"host": host} if host else {"http": {}} for host in hosts]}}
+
+    found = hosts_of([ingress("b.test", None, "*.c.test"), ingress("a.test", "b.test"), {}, {"spec": {"rules": None}}])
+    assert found == ("a.test", "b.test")
+
+
+def test_the_backend_answers_404_with_the_page() -> None:
+    data = manifest("the page")["data"]
+    assert data["404.html"] == "the page"
+    assert data["httpd.conf"] == "E404:/site/404.html\n"

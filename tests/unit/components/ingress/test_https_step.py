@@ -1,0 +1,208 @@
+"""What is served for the domain, against the Secret that should be, over real TLS."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox.components.certificates.authority import Leaf
+from sandbox.components.certificates.describe import describe
+from sandbox.components.certificates.keystore import Keystore
+from sandbox.components.certificates.secrets_step import SecretsStep, TlsSecret
+from sandbox.components.edge import https_probe
+from sandbox.components.ingress import default_backend, https_step
+from sandbox.components.ingress.https_step import HttpsStep
+from sandbox.engine import Bind
+from sandbox.names import DEFAULT_TLS, SYSTEM_NAMESPACE, Names
+from sandbox.step import State
+from sandbox.system.wait import WaitTimeout
+from tests.support.api_server import ApiServer
+from tests.support.fakes import NoWork
+from tests.support.ports import free_port
+from tests.support.tls import TlsServer, make_pki
+
+DOMAIN = "demo.localhost"
+HOSTS = (DOMAIN, f"*.{DOMAIN}")
+SECRET = f"{SYSTEM_NAMESPACE}/{DEFAULT_TLS}"
+
+
+@pytest.fixture
+def secrets(names: Names, server: ApiServer) -> SecretsStep:
+    """The default Secret, in the cluster."""
+    server.kinds["/apis/networking.k8s.io/v1"] = {"Ingress": ("ingresses", True)}
+    keystore = Keystore(names.keys)
+    keystore.authority([DOMAIN], now=datetime.now(UTC) - timedelta(days=200))
+    step = SecretsStep(names, keystore, (TlsSecret(SYSTEM_NAMESPACE, DEFAULT_TLS, "default", HOSTS),))
+    step.apply(NoWork())
+    return step
+
+
+@pytest.fixture
+def edge(secrets: SecretsStep, tmp_path: Path) -> Iterator[TlsServer]:
+    """Who serves the default certificate."""
+    with TlsServer(leaf(secrets), tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+def step(names: Names, edge: TlsServer) -> HttpsStep:
+    return HttpsStep(names, DOMAIN, (Bind("127.0.0.1", edge.port),), DEFAULT_TLS, needs=())
+
+
+def leaf(secrets: SecretsStep, name: str = "default") -> Leaf:
+    return secrets.keystore.leaf(name, HOSTS, now=datetime.now(UTC))
+
+
+def renew(secrets: SecretsStep, *, days_ago: float = 0) -> Leaf:
+    """The default leaf, made anew on disk as it would have been so many days ago."""
+    then = datetime.now(UTC) - timedelta(days=days_ago)
+    secrets.keystore.renew([DOMAIN], {"default": HOSTS}, now=then)
+    pair = secrets.keystore.leaf_files("default").read()
+    return Leaf(pair.key_pem, pair.cert_pem)
+
+
+def facts(leaf: Leaf) -> str:
+    return str(describe(leaf.chain_pem, now=datetime.now(UTC)))
+
+
+def test_the_present_certificate_on_every_port_is_ready(step: HttpsStep, secrets: SecretsStep) -> None:
+    found = step.check()
+    assert (found.state, found.detail) == (State.READY, f"0 hosts answer, the domain with {facts(leaf(secrets))}")
+    assert "(89 days left)" in found.detail
+
+
+def test_a_controller_that_knows_no_host_yet_is_not_ready(step: HttpsStep, edge: TlsServer) -> None:
+    edge.status, edge.answer = "404 Not Found", b"404 page not found\n"
+    found = step.check()
+    assert (found.state, found.detail) == (State.DRIFTED, f"{DOMAIN}: the ingress controller knows no host yet")
+    edge.answer = default_backend.render("demo", (), port=443).encode()
+    assert step.check().state is State.READY
+
+
+def test_one_port_that_serves_the_old_certificate_is_named_with_what_differs(
+    step: HttpsStep, secrets: SecretsStep, edge: TlsServer, tmp_path: Path
+) -> None:
+    old = leaf(secrets)
+    new = renew(secrets)
+    secrets.apply(NoWork())
+    (tmp_path / "second").mkdir()
+    with TlsServer(new, tmp_path / "second") as second:
+        found = replace(step, binds=(Bind("127.0.0.1", second.port), *step.binds)).check()
+    assert found.state is State.DRIFTED
+    assert found.detail == f"127.0.0.1:{edge.port} serves the certificate {facts(old)}, not {facts(new)} of {SECRET}"
+
+
+def test_an_expired_certificate_and_a_stranger_s_are_named_although_no_client_takes_them(
+    step: HttpsStep, secrets: SecretsStep, edge: TlsServer
+) -> None:
+    wanted = facts(leaf(secrets))
+    stranger = make_pki(DOMAIN)
+    foreign = Leaf(stranger.issuing.key_pem, stranger.issuing.cert_pem)
+    for served in (renew(secrets, days_ago=100), foreign):
+        edge.present(served)
+        found = step.check()
+        assert found.state is State.DRIFTED
+        assert f"serves the certificate {facts(served)}, not {wanted}" in found.detail
+
+
+def test_the_right_certificate_below_a_root_that_nobody_was_given_is_no_success(step: HttpsStep, names: Names) -> None:
+    names.root_certificate.write_bytes(make_pki(DOMAIN).root.cert_pem)
+    found = step.check()
+    assert found.state is State.DRIFTED
+    assert "certificate verify failed" in found.detail
+
+
+def test_apply_waits_until_the_new_certificate_is_served(
+    step: HttpsStep, secrets: SecretsStep, edge: TlsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = renew(secrets)
+    secrets.apply(NoWork())
+    asked = threading.Event()
+    find = HttpsStep._stale
+
+    def stale(self: HttpsStep) -> str | None:
+        found = find(self)
+        asked.set()
+        return found
+
+    monkeypatch.setattr(HttpsStep, "_stale", stale)
+    waiting = threading.Thread(target=step.apply, args=(NoWork(),))
+    waiting.start()
+    assert asked.wait(10)
+    assert waiting.is_alive()
+    edge.present(new)
+    waiting.join(10)
+    assert not waiting.is_alive()
+    assert step.check().state is State.READY
+
+
+def test_a_certificate_that_never_comes_ends_in_an_error_that_names_both(
+    step: HttpsStep, secrets: SecretsStep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(https_step, "TIMEOUT", 0.0)
+    new = renew(secrets)
+    secrets.apply(NoWork())
+    with pytest.raises(WaitTimeout) as caught:
+        step.wait_served()
+    assert facts(new) in caught.value.details
+
+
+def test_an_ingress_for_the_domain_may_have_a_certificate_of_its_own(
+    step: HttpsStep, secrets: SecretsStep, edge: TlsServer
+) -> None:
+    edge.present(leaf(secrets, "shop.own"))
+    assert step.check().state is State.READY
+
+
+def test_nobody_there_and_no_secret_are_said(step: HttpsStep, server: ApiServer) -> None:
+    nowhere = free_port()
+    found = replace(step, binds=(Bind("127.0.0.1", nowhere),)).check()
+    assert found.state is State.DRIFTED
+    assert found.detail.startswith(f"127.0.0.1:{nowhere}: ") and "refused" in found.detail
+    del server.objects[f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/secrets/{DEFAULT_TLS}"]
+    assert step.check().detail == f"the Secret {SECRET} is gone"
+
+
+def test_a_host_of_an_ingress_that_is_not_served_is_named(step: HttpsStep, server: ApiServer, edge: TlsServer) -> None:
+    rule = {"host": f"app.{DOMAIN}", "http": {"paths": []}}
+    server.objects["/apis/networking.k8s.io/v1/ingresses/app"] = {"spec": {"rules": [rule]}}
+    assert step.check().state is State.READY
+    assert step.check().detail.startswith("1 host answers")
+    edge.answer = default_backend.render("demo", (), port=443).encode()
+    assert (step.check().state, step.check().detail) == (State.DRIFTED, f"app.{DOMAIN}: 200")
+
+
+def test_a_host_that_is_news_to_the_controller_is_not_ready_though_a_404_may_be_its_own_answer(
+    step: HttpsStep, server: ApiServer, edge: TlsServer
+) -> None:
+    edge.status, edge.answer = "404 Not Found", b"<center>nginx</center>"
+    rule = {"host": f"app.{DOMAIN}", "http": {"paths": []}}
+    for age, state in ((0, State.DRIFTED), (60, State.READY)):
+        changed = {"time": f"{datetime.now(UTC) - timedelta(seconds=age):%Y-%m-%dT%H:%M:%SZ}"}
+        live = {"metadata": {"managedFields": [{}, changed]}, "spec": {"rules": [rule]}}
+        server.objects["/apis/networking.k8s.io/v1/ingresses/app"] = live
+        assert step.check().state is state
+    server.objects["/apis/networking.k8s.io/v1/ingresses/app"]["metadata"]["managedFields"] = [
+        {"time": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"}
+    ]
+    assert step.check().detail == f"app.{DOMAIN}: the ingress controller does not know it yet"
+    edge.status = "200 OK"
+    assert step.check().state is State.READY
+
+
+def test_every_node_that_the_edge_leads_to_is_asked(step: HttpsStep, monkeypatch: pytest.MonkeyPatch) -> None:
+    ask, asked = https_probe.ask, list[str]()
+
+    def noted(host: str, **given: Any) -> https_probe.Answer:
+        asked.append(host)
+        return ask(host, **given)
+
+    monkeypatch.setattr(https_probe, "ask", noted)
+    replace(step, ways=3).check()
+    assert asked == [DOMAIN] * 6  # the certificate, and what nobody's host gets

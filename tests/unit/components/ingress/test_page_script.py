@@ -1,0 +1,167 @@
+"""The script that keeps the page in step with Traefik: what it makes of the answers of Traefik's API."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from sandbox.components.ingress import default_backend, template
+from sandbox.system.wait import wait_until
+
+# In the place of busybox: what it asks is read from a file, what it would serve is left, a wait is short.
+BUSYBOX = """#!/bin/sh
+command=$1
+shift
+case $command in
+wget) for url; do :; done; kind=${url#*/api/}; exec cat "$ANSWERS/${kind%%/*}" ;;
+httpd) exec sleep 60 ;;
+sleep) exec sleep 0.05 ;;
+*) exec "$command" "$@" ;;
+esac
+"""
+
+
+@dataclass(frozen=True)
+class Pod:
+    """The script at work; `http` and `tcp` in `answers` are what Traefik would say."""
+
+    answers: Path
+    site: Path
+    dynamic: Path
+    elsewhere: Path
+
+    def say(self, http: list[str], tcp: list[str]) -> None:
+        """Let Traefik have routers with these rules. Its JSON escapes what HTML could take for markup."""
+        for kind, rules in (("http", http), ("tcp", tcp)):
+            routers: list[dict[str, Any]] = [{"rule": rule, "status": "enabled"} for rule in rules]
+            text = json.dumps(routers).replace("&", "\\u0026").replace("<", "\\u003c")
+            (self.answers / "new").write_text(text)
+            (self.answers / "new").rename(self.answers / kind)
+
+    @property
+    def hosts(self) -> list[str]:
+        text = (self.site / "404.html").read_text()
+        return re.findall(r'<li><a href="https://([^/"]*)/">', text)
+
+    @property
+    def misdirected(self) -> str:
+        return str(
+            yaml.safe_load((self.dynamic / "misdirected.yaml").read_text())["http"]["routers"]["misdirected"]["rule"]
+        )
+
+
+def becomes(what: Callable[[], object], wanted: object) -> None:
+    """Wait until `what` gives `wanted`."""
+
+    def differs() -> str | None:
+        try:
+            found = what()
+        except OSError as error:
+            return str(error)
+        return None if found == wanted else repr(found)
+
+    wait_until(differs, what="the script", timeout=20, pause=0.02)
+
+
+@pytest.fixture
+def pod(tmp_path: Path) -> Iterator[Pod]:
+    folders = {name: tmp_path / name for name in ("bin", "parts", "answers", "site", "dynamic", "elsewhere")}
+    for folder in folders.values():
+        folder.mkdir()
+    program = folders["bin"] / "busybox"
+    program.write_text(BUSYBOX)
+    program.chmod(0o755)
+    script = {name: template.text(name) for name in ("page.sh", "known.yaml", "misdirected.yaml")}
+    for name, text in {**default_backend.parts("demo"), **script}.items():
+        (folders["parts"] / name).write_text(text)
+    places = [folders[name] for name in ("parts", "site", "dynamic", "elsewhere")]
+    child = subprocess.Popen(
+        ["sh", folders["parts"] / "page.sh", *places, ":8443"],
+        env={"PATH": f"{folders['bin']}:{os.environ['PATH']}", "ANSWERS": str(folders["answers"])},
+        stderr=subprocess.DEVNULL,
+        process_group=0,
+    )
+    yield Pod(*(folders[name] for name in ("answers", "site", "dynamic", "elsewhere")))
+    child.terminate()
+    assert child.wait(10) == 0
+    # Both halves of what it started are gone with it, or now.
+    try:
+        os.killpg(child.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+def test_there_is_a_page_before_traefik_answers(pod: Pod) -> None:
+    becomes(lambda: "None yet" in (pod.site / "404.html").read_text(), True)
+
+
+def test_traefik_is_given_what_depends_on_the_ingresses(pod: Pod) -> None:
+    becomes(lambda: (pod.dynamic / "known.yaml").read_text(), template.text("known.yaml"))
+
+
+def test_the_page_is_the_same_that_python_makes(pod: Pod) -> None:
+    pod.say(["Host(`b.test`)"], ["HostSNI(`a.test`)"])
+    becomes(
+        lambda: (pod.site / "404.html").read_text(), default_backend.render("demo", ["a.test", "b.test"], port=8443)
+    )
+
+
+def test_it_lists_exact_hosts_of_both_kinds_of_router_and_of_either_quoting(pod: Pod) -> None:
+    pod.say(
+        [
+            'Host("one.test") && PathPrefix("/")',
+            "(Host(`two.test`) || Host(`three.test`)) && Path(`/x`)",
+            'PathPrefix("/")',
+        ],
+        ['HostSNI("four.test")', "HostSNI(`*`)", "HostSNI(`one.test`)"],
+    )
+    becomes(lambda: pod.hosts, [f"{name}.test:8443" for name in ("four", "one", "three", "two")])
+
+
+def test_what_is_no_host_name_never_gets_into_the_page(pod: Pod) -> None:
+    rules = [
+        "Host(`<script>alert(1)</script>`)",
+        "Host(`a b`)",
+        'HostRegexp("^[a-z]+\\\\.wild\\\\.test$")',
+        'Host(`x"y`)',
+    ]
+    pod.say([*rules, "Host(`good.test`)"], [])
+    becomes(lambda: pod.hosts, ["good.test:8443"])
+    assert "alert" not in (pod.site / "404.html").read_text()
+
+
+def test_it_follows_and_keeps_its_list_while_traefik_does_not_answer(pod: Pod) -> None:
+    pod.say(["Host(`a.test`)"], [])
+    becomes(lambda: pod.hosts, ["a.test:8443"])
+    (pod.answers / "http").unlink()
+    pod.say(["Host(`b.test`)"], [])
+    becomes(lambda: pod.hosts, ["b.test:8443"])
+    pod.say([], [])
+    becomes(lambda: pod.hosts, [])
+
+
+def test_passed_through_hosts_and_no_others_are_sent_to_a_connection_of_their_own(pod: Pod) -> None:
+    pod.say(["Host(`plain.test`)"], ["HostSNI(`b.test`)", 'HostSNI("a-1.test")'])
+    becomes(lambda: pod.misdirected, "HostRegexp(`^(a-1[.]test|b[.]test)$`)")
+    pod.say(["Host(`plain.test`)"], [])
+    becomes(lambda: (pod.dynamic / "misdirected.yaml").read_text(), "")
+
+
+def test_hosts_that_never_come_here_are_listed_and_sent_on_as_they_change(pod: Pod) -> None:
+    (pod.elsewhere / "hosts").write_text("dev.test\nb.test\n")
+    pod.say(["Host(`plain.test`)"], ["HostSNI(`b.test`)"])
+    becomes(lambda: pod.misdirected, "HostRegexp(`^(b[.]test|dev[.]test)$`)")
+    becomes(lambda: pod.hosts, ["b.test:8443", "dev.test:8443", "plain.test:8443"])
+    (pod.elsewhere / "hosts").write_text("")
+    becomes(lambda: pod.misdirected, "HostRegexp(`^(b[.]test)$`)")
+    becomes(lambda: pod.hosts, ["b.test:8443", "plain.test:8443"])

@@ -1,0 +1,178 @@
+"""Hosts that serve an earlier certificate: told, given the time to read the new one, and restarted if needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox.components.certificates.authority import Leaf
+from sandbox.components.certificates.keystore import Keystore
+from sandbox.components.certificates.secrets_step import SecretsStep, TlsSecret
+from sandbox.components.cluster import refresh_configmaps
+from sandbox.components.edge import https_probe
+from sandbox.components.ingress import served_certificates
+from sandbox.components.ingress.served_certificates import ANNOTATION, ServedCertificates
+from sandbox.errors import SandboxError
+from sandbox.kube.api import Cluster
+from sandbox.names import Names
+from sandbox.system.wait import WaitTimeout
+from tests.support.api_server import ApiServer
+from tests.support.fakes import NoWork
+from tests.support.tls import TlsServer, make_pki
+
+DOMAIN = "demo.localhost"
+HOST = f"app.{DOMAIN}"
+SECRET = TlsSecret("shop", "app-tls", "shop.app-tls", (HOST,))
+APPS = "/apis/apps/v1/namespaces/shop/deployments"
+READY = {"observedGeneration": 1, "replicas": 1, "readyReplicas": 1, "updatedReplicas": 1}
+
+
+def deployment(name: str, *, has: str = "app-tls") -> dict[str, Any]:
+    volumes = [{"name": "tls", "secret": {"secretName": has}}]
+    template = {"metadata": {"labels": {"app": name}}, "spec": {"containers": [], "volumes": volumes}}
+    spec = {"selector": {"matchLabels": {"app": name}}, "template": template}
+    metadata = {"name": name, "namespace": "shop"}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec, "status": READY}
+
+
+@pytest.fixture
+def keystore(names: Names) -> Keystore:
+    keystore = Keystore(names.keys)
+    keystore.authority([DOMAIN], now=datetime.now(UTC))
+    return keystore
+
+
+@pytest.fixture
+def secrets(names: Names, server: ApiServer, keystore: Keystore) -> SecretsStep:
+    server.kinds["/apis/apps/v1"] = {
+        kind: (f"{kind.lower()}s", True) for kind in ("Deployment", "StatefulSet", "DaemonSet")
+    }
+    server.objects[f"{APPS}/app"] = deployment("app")
+    server.objects[f"{APPS}/other"] = deployment("other", has="theirs")
+    step = SecretsStep(names, keystore, (SECRET,))
+    step.apply(NoWork())
+    return step
+
+
+@pytest.fixture
+def app(secrets: SecretsStep, tmp_path: Path) -> Iterator[TlsServer]:
+    """The application, which has read its certificate."""
+    with TlsServer(present(secrets), tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+def certificates(
+    names: Names, keystore: Keystore, app: TlsServer, monkeypatch: pytest.MonkeyPatch
+) -> ServedCertificates:
+    monkeypatch.setattr(served_certificates, "PATIENCE", 0.5)
+    monkeypatch.setattr(served_certificates, "TIMEOUT", 0.5)
+    return ServedCertificates(
+        cluster=Cluster(names.kubeconfig),
+        keystore=keystore,
+        secrets=(SECRET,),
+        ingresses=(),
+        ask=lambda host, root: https_probe.ask(host, address="127.0.0.1", port=app.port, root=root),
+        ways=1,
+    )
+
+
+def present(secrets: SecretsStep) -> Leaf:
+    pair = secrets.keystore.leaf_files(SECRET.leaf).read()
+    return Leaf(pair.key_pem, pair.cert_pem)
+
+
+def renew(secrets: SecretsStep, *, root: bool = False) -> Leaf:
+    secrets.keystore.renew([DOMAIN], {SECRET.leaf: SECRET.hosts}, now=datetime.now(UTC), root=root)
+    secrets.apply(NoWork())
+    return present(secrets)
+
+
+def mark(server: ApiServer, name: str = "app") -> str | None:
+    template = server.objects[f"{APPS}/{name}"]["spec"]["template"]["metadata"]
+    return (template.get("annotations") or {}).get(ANNOTATION)
+
+
+def test_the_present_certificate_needs_nothing(certificates: ServedCertificates, server: ApiServer) -> None:
+    assert certificates.outdated(()) == []
+    certificates.renew((), pytest.fail)
+    assert mark(server) is None
+
+
+@pytest.mark.parametrize("root", [False, True], ids=["a leaf", "the root"])
+def test_an_application_that_keeps_the_old_one_is_restarted(
+    certificates: ServedCertificates, secrets: SecretsStep, server: ApiServer, app: TlsServer, root: bool
+) -> None:
+    new, said = renew(secrets, root=root), list[str]()
+    (found,) = certificates.outdated(())
+    assert str(found).startswith(f"{HOST} still serves the certificate ")
+    assert "of shop/app-tls" in str(found)
+
+    def restarted(line: str) -> None:
+        said.append(line)
+        app.present(new)
+
+    certificates.renew((), restarted)
+    assert said[0].startswith(f"restarting Deployment shop/app: {HOST} still serves")
+    assert mark(server) and mark(server, "other") is None
+    assert certificates.outdated(()) == []
+
+
+def test_an_application_that_reads_it_again_is_left_alone(
+    certificates: ServedCertificates,
+    secrets: SecretsStep,
+    server: ApiServer,
+    app: TlsServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    new = renew(secrets)
+    monkeypatch.setattr(refresh_configmaps, "look_again", lambda *place, **how: app.present(new))
+    certificates.renew((), pytest.fail)
+    assert mark(server) is None
+
+
+def test_of_two_with_one_secret_only_that_of_the_host_is_restarted(
+    certificates: ServedCertificates, secrets: SecretsStep, server: ApiServer, app: TlsServer
+) -> None:
+    server.kinds["/api/v1"]["Service"] = ("services", True)
+    server.objects[f"{APPS}/second"] = deployment("second")
+    server.objects["/api/v1/namespaces/shop/services/app"] = {"spec": {"selector": {"app": "app"}}}
+    paths = [{"backend": {"service": {"name": "app"}}}]
+    ingress = {"metadata": {"namespace": "shop"}, "spec": {"rules": [{"host": HOST, "http": {"paths": paths}}]}}
+    new = renew(secrets)
+    replace(certificates, ingresses=(ingress,)).renew((), lambda line: app.present(new))
+    assert mark(server) and mark(server, "second") is None
+
+
+def test_a_restart_that_does_not_help_is_an_error(
+    certificates: ServedCertificates, secrets: SecretsStep, app: TlsServer
+) -> None:
+    renew(secrets)
+    with pytest.raises(WaitTimeout) as caught:
+        certificates.renew((), lambda line: None)
+    assert f"{HOST} still serves" in caught.value.details
+
+
+def test_an_old_root_that_nothing_is_restarted_for_is_an_error(
+    certificates: ServedCertificates, secrets: SecretsStep, server: ApiServer
+) -> None:
+    del server.objects[f"{APPS}/app"]
+    renew(secrets)
+    assert certificates.outdated(()) == [], "a copy that clients still accept is the user's affair"
+    renew(secrets, root=True)
+    with pytest.raises(SandboxError) as caught:
+        certificates.renew((), pytest.fail)
+    assert (caught.value.id, caught.value.fix) == ("old-certificate", f"restart what serves {HOST}, then sandbox up")
+
+
+def test_a_certificate_of_another_authority_is_the_user_s_affair(
+    certificates: ServedCertificates, secrets: SecretsStep, app: TlsServer
+) -> None:
+    other = make_pki(DOMAIN)
+    app.present(Leaf(other.root.key_pem, other.root.cert_pem))
+    assert certificates.outdated((HOST,)) == []

@@ -1,0 +1,189 @@
+"""The ingress controller's manifests: they say what the sandbox promises."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox.components.ingress import traefik_kinds
+from sandbox.components.ingress.traefik import GATEWAY_ARGUMENTS, Traefik
+from sandbox.config import yaml_text
+from sandbox.names import DEFAULT_TLS, DOMAIN_TLS, READY, SYSTEM_NAMESPACE
+
+TRUSTED = "172.18.0.0/16"
+TRAEFIK = Traefik("t:1", "b:1", "demo", 8443)
+
+Found = Mapping[tuple[str, str], Mapping[str, Any]]
+
+
+def of(controller: Traefik) -> Found:
+    return {(one["kind"], one["metadata"]["name"]): one for one in controller.manifests(trusted=TRUSTED)}
+
+
+@pytest.fixture(scope="module")
+def found() -> Found:
+    return of(TRAEFIK)
+
+
+def pod(found: Found) -> dict[str, Any]:
+    spec: dict[str, Any] = found["DaemonSet", "traefik"]["spec"]["template"]["spec"]
+    return spec
+
+
+def container(found: Found, name: str) -> dict[str, Any]:
+    (one,) = (one for one in pod(found)["containers"] if one["name"] == name)
+    return dict(one)
+
+
+def arguments(found: Found) -> dict[str, str]:
+    return dict(one.removeprefix("--").split("=", 1) for one in container(found, "traefik")["args"])
+
+
+def test_both_containers_use_the_images_given(found: Found) -> None:
+    assert (container(found, "traefik")["image"], container(found, "page")["image"]) == ("t:1", "b:1")
+
+
+def test_traefik_starts_once_the_api_server_answers(found: Found) -> None:
+    """The kubelet starts containers in their order, and the next one when the hook of the last is done."""
+    first, second = pod(found)["containers"]
+    assert first["lifecycle"]["postStart"]["exec"]["command"] == ["busybox", "sh", "/page/answers.sh"]
+    assert second["name"] == "traefik"
+    assert "answers.sh" in found["ConfigMap", "page"]["data"]
+
+
+def test_on_a_lone_node_the_api_server_is_asked_where_it_listens(found: Found) -> None:
+    alone = of(replace(TRAEFIK, alone=True))
+    for name in ("page", "traefik"):
+        host, port = container(alone, name)["env"]
+        assert (host["name"], host["valueFrom"]["fieldRef"]["fieldPath"]) == (
+            "KUBERNETES_SERVICE_HOST",
+            "status.hostIP",
+        )
+        assert port == {"name": "KUBERNETES_SERVICE_PORT", "value": "6443"}
+        assert "env" not in container(found, name)
+
+
+def test_the_node_s_ports_are_the_controller_s(found: Found) -> None:
+    assert {port["hostPort"] for port in container(found, "traefik")["ports"]} == {80, 443}
+
+
+def test_only_the_edge_s_network_is_trusted(found: Found) -> None:
+    said = arguments(found)
+    assert said["entrypoints.websecure.proxyprotocol.trustedips"] == TRUSTED
+    assert said["entrypoints.websecure.forwardedheaders.trustedips"] == TRUSTED
+
+
+def test_a_request_that_reached_no_pod_goes_to_another(found: Found) -> None:
+    namespace, name = "sandbox-system", "another-pod"
+    assert arguments(found)["entrypoints.websecure.http.middlewares"] == f"{namespace}-{name}@kubernetescrd"
+    assert found["Middleware", name]["spec"]["retry"]["attempts"] > 1
+
+
+def test_unknown_hosts_are_answered_by_the_page_beside_it(found: Found) -> None:
+    service = arguments(found)["providers.kubernetesingressnginx.defaultbackendservice"]
+    assert found["Service", service.split("/")[1]]["spec"]["selector"] == {"app": "traefik"}
+
+
+def test_its_api_is_for_its_own_pod_and_applications_are_on_no_other_port(found: Found) -> None:
+    said = arguments(found)
+    assert said["entrypoints.traefik.address"] == "127.0.0.1:9000"
+    assert {name for name in said if name.endswith(".asdefault")} == {
+        "entrypoints.web.asdefault",
+        "entrypoints.websecure.asdefault",
+    }
+
+
+def test_clients_may_take_their_time_to_send(found: Found) -> None:
+    assert arguments(found)["entrypoints.websecure.transport.respondingtimeouts.readtimeout"] == "0s"
+
+
+def test_the_default_certificate_is_the_secret_that_is_watched(found: Found) -> None:
+    store = found["TLSStore", "default"]
+    assert store["spec"] == {"defaultCertificate": {"secretName": DEFAULT_TLS}}
+    assert store["metadata"]["namespace"] == SYSTEM_NAMESPACE
+    assert arguments(found)["providers.kubernetescrd"] == "true"
+    assert "TLSStore" in traefik_kinds.KINDS
+
+
+def test_the_edge_is_answered_once_there_are_hosts_and_certificates(found: Found) -> None:
+    route = found["IngressRoute", "ready"]
+    assert route["spec"]["entryPoints"] == ["websecure"]
+    (rule,) = route["spec"]["routes"]
+    assert rule["services"] == [{"kind": "TraefikService", "name": "ping@internal"}]
+    assert rule["middlewares"] == [{"name": "known@file"}]
+    (known,) = yaml_text.documents(found["ConfigMap", "page"]["data"]["known.yaml"])
+    assert known["http"]["middlewares"]["known"]["errors"]["service"] == "default-backend@kubernetesingressnginx"
+    expression = re.fullmatch(r"HostRegexp\(`(.*)`\)", rule["match"])
+    assert expression and re.search(expression[1], READY) and not re.search(expression[1], f"a.{READY}")
+
+
+def test_its_own_kinds_are_there_before_it_is() -> None:
+    kinds = {one["spec"]["names"]["kind"]: one for one in TRAEFIK.groundwork()}
+    assert kinds.keys() == set(traefik_kinds.KINDS)
+    assert kinds["TraefikService"]["metadata"]["name"] == "traefikservices.traefik.io"
+
+
+def test_ingresses_written_for_nginx_are_served(found: Found) -> None:
+    ingress_class = found["IngressClass", "nginx"]
+    assert ingress_class["spec"]["controller"] == "k8s.io/ingress-nginx"
+    assert ingress_class["metadata"]["annotations"]["ingressclass.kubernetes.io/is-default-class"] == "true"
+
+
+@pytest.mark.security(15)
+def test_no_container_has_privileges_and_only_traefik_the_token(found: Found) -> None:
+    """The pods of the ingress → no privileges; the token is Traefik's alone."""
+    for one in pod(found)["containers"]:
+        context = one["securityContext"]
+        assert (context["runAsNonRoot"], context["readOnlyRootFilesystem"]) == (True, True)
+        assert context["allowPrivilegeEscalation"] is False
+        assert context["capabilities"] == {"drop": ["ALL"]}
+    assert pod(found)["automountServiceAccountToken"] is False
+    mounted = {one["name"]: {mount["name"] for mount in one["volumeMounts"]} for one in pod(found)["containers"]}
+    assert [name for name, mounts in mounted.items() if "token" in mounts] == ["traefik"]
+
+
+def test_another_page_is_another_pod(found: Found) -> None:
+    def deployed(controller: Traefik) -> Any:
+        return of(controller)["DaemonSet", "traefik"]["spec"]["template"]
+
+    assert deployed(TRAEFIK) == found["DaemonSet", "traefik"]["spec"]["template"]
+    assert deployed(replace(TRAEFIK, sandbox="other")) != deployed(TRAEFIK)
+    assert deployed(replace(TRAEFIK, port=443)) != deployed(TRAEFIK)
+
+
+def test_the_gateway_api_is_served_when_asked_for(found: Found, tmp_path: Path) -> None:
+    with_gateway = of(replace(TRAEFIK, gateway_files=tmp_path))
+    assert set(GATEWAY_ARGUMENTS) <= set(container(with_gateway, "traefik")["args"])
+    assert set(with_gateway) - set(found) == {
+        ("ClusterRole", "sandbox-traefik-gateway"),
+        ("ClusterRoleBinding", "sandbox-traefik-gateway"),
+        ("Gateway", "sandbox"),
+        ("GatewayClass", "traefik"),
+    }
+    https, passthrough = with_gateway["Gateway", "sandbox"]["spec"]["listeners"]
+    assert https["tls"]["certificateRefs"][0]["name"] == DEFAULT_TLS
+    assert (passthrough["protocol"], passthrough["tls"]) == ("TLS", {"mode": "Passthrough"})
+    assert all(one["allowedRoutes"]["namespaces"] == {"from": "All"} for one in (https, passthrough))
+
+
+def test_it_says_whether_there_is_a_gateway(tmp_path: Path) -> None:
+    assert "Gateway" not in TRAEFIK.promises
+    assert "Gateway sandbox-system/sandbox" in replace(TRAEFIK, gateway_files=tmp_path).promises
+
+
+def test_the_domain_s_certificate_is_preferred_where_there_is_one() -> None:
+    own = of(TRAEFIK)["TLSStore", "default"]["spec"]
+    both = of(replace(TRAEFIK, domain_secret=DOMAIN_TLS))["TLSStore", "default"]["spec"]
+    assert own == {"defaultCertificate": {"secretName": DEFAULT_TLS}}
+    assert both == own | {"certificates": [{"secretName": DOMAIN_TLS}]}
+
+
+def test_hosts_that_never_come_here_are_in_a_map_that_a_running_pod_follows(found: Found) -> None:
+    more = of(replace(TRAEFIK, elsewhere=("a.test", "b.test")))
+    assert more["ConfigMap", "elsewhere"]["data"] == {"hosts": "a.test\nb.test\n"}
+    assert {key for key in found if found[key] != more[key]} == {("ConfigMap", "elsewhere")}

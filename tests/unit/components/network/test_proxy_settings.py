@@ -1,0 +1,41 @@
+"""Which proxy containers are told of, and that its password is not shown."""
+
+from __future__ import annotations
+
+import pytest
+
+from sandbox.components.network.proxy_settings import Proxies, of_environment
+
+SECRET = "http://user:secret@proxy.example.com:3128"  # nobody's
+
+
+@pytest.mark.fault(54)
+def test_the_lower_case_variable_counts_first() -> None:
+    """Proxies in both spellings → the lower-case one counts, as for curl."""
+    found = of_environment({"HTTP_PROXY": "http://a:1", "http_proxy": "http://b:2", "NO_PROXY": "x, .y.example,"})
+    assert found == Proxies(http="http://b:2", direct=("x", ".y.example"))
+    assert not of_environment({"NO_PROXY": "x"})
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:3128", "http://localhost:3128", "http://[::1]:1", "proxy:3128", "x y"]
+)
+def test_one_that_containers_cannot_reach_is_left_out(url: str) -> None:
+    assert not of_environment({"https_proxy": url})
+
+
+@pytest.mark.fault(54)
+def test_the_variables_spare_what_is_inside_and_what_the_user_spares() -> None:
+    """A proxy and NO_PROXY → pods, Services and loopback are spared as well."""
+    proxies = Proxies(https=SECRET, direct=("corp", "localhost"))
+    assert proxies.variables(["localhost", ".svc"]) == {"HTTPS_PROXY": SECRET, "NO_PROXY": "localhost,.svc,corp"}
+    assert Proxies(direct=("corp",)).variables([".svc"]) == {}
+
+
+@pytest.mark.fault(54)
+@pytest.mark.security(6)
+def test_the_password_is_not_shown() -> None:
+    """A proxy's URL with a password → shown without it."""
+    proxies = Proxies(http=SECRET, https=SECRET)
+    assert str(proxies) == "http://proxy.example.com:3128" and "secret" not in repr(proxies)
+    assert str(Proxies()) == "none"

@@ -1,0 +1,144 @@
+"""The network that sandboxes share, over an engine in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from ipaddress import IPv6Network
+from pathlib import Path
+
+import pytest
+
+from sandbox.components.network.step import EXHAUSTED, NetworkStep, subnet6
+from sandbox.engine import ContainerSpec, EngineError, Network
+from sandbox.errors import SandboxError
+from sandbox.names import LABEL, OWNER, SHARED_NETWORK, Home, Names
+from sandbox.step import State
+from tests.support.fakes import NETWORK, FakeEngine, NoWork
+
+IMAGE = "example.com/busybox:1"
+
+
+@pytest.fixture
+def bare() -> FakeEngine:
+    return FakeEngine(IMAGE)
+
+
+def test_it_is_made_with_our_label_and_taken_away(bare: FakeEngine, names: Names) -> None:
+    step = NetworkStep(bare, names)
+    assert step.check().state is State.ABSENT
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+    assert step.check().detail == bare.networks[NETWORK].subnet
+    assert bare.networks[NETWORK].labels == {LABEL: "demo", OWNER: names.home.owner}
+    assert step.undo()
+    assert bare.networks == {}
+
+
+def test_there_is_nothing_to_take_away_where_there_is_none(bare: FakeEngine, names: Names) -> None:
+    assert not NetworkStep(bare, names).undo()
+
+
+@pytest.mark.fault(23)
+def test_a_network_of_somebody_else_is_used_and_stays(bare: FakeEngine, names: Names) -> None:
+    """A network of our name without our label → it is used, and never removed."""
+    bare.create_network(NETWORK, {})
+    assert NetworkStep(bare, names).check().state is State.READY
+    assert not NetworkStep(bare, names).undo()
+    assert NETWORK in bare.networks
+
+
+@pytest.mark.parametrize("labels", [{}, {LABEL: "other"}])
+def test_it_stays_as_long_as_somebody_is_on_it(bare: FakeEngine, names: Names, labels: dict[str, str]) -> None:
+    step = NetworkStep(bare, names)
+    step.apply(NoWork())
+    bare.run(ContainerSpec(name="guest", image=IMAGE, command=("sleep",), labels=labels, network=NETWORK))
+    assert not step.undo()
+    assert NETWORK in bare.networks
+    bare.remove_container("guest")
+    assert step.undo()
+
+
+def test_it_stays_for_a_sandbox_that_is_stopped(bare: FakeEngine, names: Names) -> None:
+    step = NetworkStep(bare, names)
+    step.apply(NoWork())
+    bare.run(ContainerSpec(name="other", image=IMAGE, command=("sleep",), labels=names.labels, network=NETWORK))
+    bare.signal("other", "SIGTERM")
+    assert not step.undo()
+    bare.start("other")
+    assert bare.boxes["other"].running
+
+
+def test_ipv6_comes_with_the_first_that_wants_it_unless_others_are_there(bare: FakeEngine, names: Names) -> None:
+    NetworkStep(bare, names).apply(NoWork())
+    step = NetworkStep(bare, names, ipv6=True)
+    assert (step.check().state, step.check().detail) == (State.DRIFTED, "it has no IPv6")
+    bare.run(ContainerSpec(name="other", image=IMAGE, command=("sleep",), labels=names.labels, network=NETWORK))
+    with pytest.raises(SandboxError, match="has no IPv6") as caught:
+        step.apply(NoWork())
+    assert caught.value.details == "by other" and "sandbox down" in caught.value.fix
+    bare.remove_container("other")
+    step.apply(NoWork())
+    assert step.check().state is State.READY and subnet6(NETWORK) in step.check().detail
+    assert NetworkStep(bare, names).check().state is State.READY
+
+
+@pytest.mark.fault(85)
+@pytest.mark.parametrize("said", EXHAUSTED)
+def test_an_engine_without_a_range_left_says_what_helps(names: Names, said: str) -> None:
+    """The engine's address pools are used up → named, with `docker network prune` and default-address-pools."""
+
+    class Exhausted(FakeEngine):
+        def create_network(self, name: str, labels: Mapping[str, str], *, subnet6: str = "") -> None:
+            raise EngineError(f"making network {name} failed", details=f"{said} have been fully subnetted")
+
+    with pytest.raises(SandboxError) as caught:
+        NetworkStep(Exhausted(), names).apply(NoWork())
+    assert caught.value.id == "no-subnet" and "docker network prune" in caught.value.fix
+
+
+@pytest.mark.security(22)
+def test_of_two_users_at_once_the_first_has_the_name(names: Names, tmp_path: Path) -> None:
+    """Another user makes a network of the name at the same moment → the later one gives way and says so."""
+    theirs = Home(tmp_path / "theirs", tmp_path, tmp_path).sandbox("demo")
+
+    class Racing(FakeEngine):
+        mine: Network | None = None
+
+        def create_network(self, name: str, labels: Mapping[str, str], *, subnet6: str = "") -> None:
+            super().create_network(name, theirs.labels)
+            self.mine = Network(name, "172.99.0.0/16", dict(labels), frozenset(), id="mine")
+
+        def spare_networks(self, name: str) -> tuple[Network, ...]:
+            return (self.mine,) if self.mine else ()
+
+        def remove_network(self, name: str) -> None:
+            assert name == "mine"
+            self.mine = None
+
+    engine = Racing()
+    with pytest.raises(SandboxError) as caught:
+        NetworkStep(engine, names).apply(NoWork())
+    assert caught.value.id == "name-taken" and engine.mine is None
+    assert not NetworkStep(engine, names).undo() and NETWORK in engine.networks
+
+
+def test_each_sandbox_has_a_network_and_a_range_of_its_own(bare: FakeEngine, names: Names) -> None:
+    other = names.home.sandbox("other")
+    for one in (names, other):
+        NetworkStep(bare, one, ipv6=True).apply(NoWork())
+    assert names.network != other.network
+    ranges = {IPv6Network(bare.networks[one.network].subnet6) for one in (names, other)}
+    assert len(ranges) == 2 and all(one.prefixlen == 64 and one.is_private for one in ranges)
+
+
+def test_the_shared_network_goes_with_its_last_sandbox(bare: FakeEngine, names: Names) -> None:
+    bare.create_network(SHARED_NETWORK, {LABEL: ""})
+    step = NetworkStep(bare, replace(names, shared=True))
+    assert step.check().state is State.READY
+    spec = ContainerSpec(name="other", image=IMAGE, command=("sleep",), labels={LABEL: "x"}, network=SHARED_NETWORK)
+    bare.run(spec)
+    bare.stop("other")
+    assert not step.undo()
+    bare.remove_container("other")
+    assert step.undo() and SHARED_NETWORK not in bare.networks

@@ -1,0 +1,246 @@
+"""The registry's container and volume, over an engine in memory, its port answered by a registry in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from sandbox.bundle.system_images import UPSTREAM
+from sandbox.components.registry.container_step import SETTINGS, SETUP, RegistryStep
+from sandbox.engine import Bind, ContainerSpec
+from sandbox.errors import SandboxError
+from sandbox.names import REGISTRY_PORT, Names
+from sandbox.step import State
+from tests.support.fakes import NETWORK, FakeContainer, FakeEngine, NoWork
+from tests.support.registry_simulator import Fault, Simulator
+
+IMAGE = UPSTREAM["registry"]
+
+
+class Crashing(FakeEngine):
+    """An engine whose containers end at once."""
+
+    def run(self, spec: ContainerSpec) -> None:
+        super().run(spec)
+        self.boxes[spec.name].running = False
+        self.boxes[spec.name].log = "panic: no space left\n"
+
+
+@pytest.fixture
+def step(engine: FakeEngine, names: Names, registry: Simulator) -> RegistryStep:
+    return RegistryStep(engine, names, IMAGE, urlsplit(registry.url).port or 0, purge=False)
+
+
+def test_it_listens_on_this_machine_only_and_keeps_its_data_in_a_volume(
+    engine: FakeEngine, names: Names, step: RegistryStep
+) -> None:
+    assert step.check().state is State.ABSENT
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+    box = engine.boxes[names.registry]
+    assert box.spec.publish == {REGISTRY_PORT: (Bind("127.0.0.1", step.port),)}
+    assert engine.volumes[names.volume] == names.labels
+    assert names.labels.items() <= box.spec.labels.items()
+    assert box.spec.volumes == {names.volume: "/var/lib/registry"}
+    assert box.spec.environment["REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY"] == "/var/lib/registry"
+
+
+@pytest.mark.fault(20)
+def test_down_keeps_the_data(engine: FakeEngine, names: Names, step: RegistryStep) -> None:
+    """The registry's container goes and comes again → its data is still there."""
+    step.apply(NoWork())
+    assert step.undo()
+    assert (list(engine.boxes), list(engine.volumes)) == ([], [names.volume])
+    assert not step.undo()
+    assert list(engine.volumes) == [names.volume]
+
+
+def test_a_purge_takes_the_data_too_even_after_an_earlier_down(engine: FakeEngine, step: RegistryStep) -> None:
+    purging = replace(step, purge=True)
+    assert not purging.undo()
+    step.apply(NoWork())
+    assert purging.undo()
+    assert (engine.boxes, engine.volumes) == ({}, {})
+    step.apply(NoWork())
+    assert step.undo()
+    assert purging.undo()
+    assert (engine.boxes, engine.volumes) == ({}, {})
+
+
+def test_another_sandbox_s_registry_is_left_alone(engine: FakeEngine, names: Names, step: RegistryStep) -> None:
+    other = replace(step, names=names.home.sandbox("other"), port=step.port + 1, purge=True)
+    engine.create_volume(other.names.volume, other.names.labels)
+    step.apply(NoWork())
+    assert other.undo()
+    assert (list(engine.boxes), list(engine.volumes)) == ([names.registry], [names.volume])
+
+
+@pytest.mark.fault(23)
+def test_a_container_and_a_volume_of_somebody_else_are_left_alone(
+    engine: FakeEngine, names: Names, step: RegistryStep
+) -> None:
+    """A container and a volume with our names but without our label → refused; `down --purge` spares both."""
+    engine.run(ContainerSpec(names.registry, step.image, ("sleep",), {}, NETWORK))
+    engine.create_volume(names.volume, {})
+    with pytest.raises(SandboxError) as caught:
+        step.apply(NoWork())
+    assert caught.value.id == "name-taken" and f"docker rename {names.registry}" in caught.value.fix
+    assert not replace(step, purge=True).undo()
+    assert (list(engine.boxes), list(engine.volumes)) == ([names.registry], [names.volume])
+
+
+@pytest.mark.fault(21)
+def test_a_stopped_one_is_made_anew_over_the_same_data(engine: FakeEngine, names: Names, step: RegistryStep) -> None:
+    """The registry's container is stopped → `up` makes it anew over the same volume."""
+    step.apply(NoWork())
+    engine.signal(names.registry, "SIGTERM")
+    assert (step.check().state, step.check().detail) == (State.DRIFTED, "stopped")
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+    assert list(engine.volumes) == [names.volume]
+
+
+def test_another_image_is_drift(engine: FakeEngine, names: Names, step: RegistryStep) -> None:
+    step.apply(NoWork())
+    newer = replace(step, image=UPSTREAM["busybox"])
+    assert (newer.check().state, newer.check().detail) == (State.DRIFTED, "runs another image")
+    newer.apply(NoWork())
+    assert newer.check().state is State.READY
+    assert engine.boxes[names.registry].image == engine.image_id(UPSTREAM["busybox"])
+
+
+def test_another_port_is_drift(engine: FakeEngine, names: Names, step: RegistryStep) -> None:
+    replace(step, port=step.port).apply(NoWork())
+    with Simulator() as second:
+        moved = replace(step, port=urlsplit(second.url).port or 0)
+        assert moved.check().state is State.DRIFTED
+        assert f"127.0.0.1:{moved.port}" in moved.check().detail
+        moved.apply(NoWork())
+        assert moved.check().state is State.READY
+    assert engine.boxes[names.registry].spec.publish == {REGISTRY_PORT: (Bind("127.0.0.1", moved.port),)}
+
+
+@pytest.mark.fault(22)
+def test_another_network_is_drift(engine: FakeEngine, names: Names, step: RegistryStep) -> None:
+    """The registry is on another network → `up` puts it right."""
+    step.apply(NoWork())
+    box = engine.boxes[names.registry]
+    box.ids = {}
+    assert step.check().state is State.DRIFTED
+    assert NETWORK in step.check().detail
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+
+
+def test_one_that_is_no_registry_is_drift(registry: Simulator, step: RegistryStep) -> None:
+    step.apply(NoWork())
+    registry.faults.append(Fault("GET", "/v2/$", 404))
+    assert step.check().state is State.DRIFTED
+    assert step.check().state is State.READY
+
+
+def test_one_that_does_not_answer_yet_is_waited_for(registry: Simulator, step: RegistryStep) -> None:
+    registry.faults.append(Fault("GET", "/v2/$", 404, times=2))
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+
+
+def test_one_that_stops_at_once_is_an_error_with_its_last_words(names: Names, step: RegistryStep) -> None:
+    engine = Crashing(IMAGE)
+    engine.create_network(NETWORK, {})
+    with pytest.raises(SandboxError, match="the registry stopped") as caught:
+        replace(step, engine=engine).apply(NoWork())
+    assert "no space left" in caught.value.details
+
+
+def test_its_data_may_be_a_folder_that_is_the_users(engine: FakeEngine, step: RegistryStep, tmp_path: Path) -> None:
+    folder = tmp_path / "made" / "images"
+    stored = replace(step, storage=folder, purge=True)
+    stored.apply(NoWork())
+    assert stored.check().state is State.READY
+    box = engine.boxes[step.names.registry]
+    owner = folder.stat()
+    assert box.spec.volumes == {str(folder): "/var/lib/registry"}
+    assert box.spec.user == f"{owner.st_uid}:{owner.st_gid}"  # its root, without capabilities, could not write there
+    assert stored.undo()
+    assert folder.is_dir()
+
+
+def test_root_of_a_rootless_engine_is_the_user(engine: FakeEngine, step: RegistryStep, tmp_path: Path) -> None:
+    engine.rootless = True
+    replace(step, storage=tmp_path).apply(NoWork())
+    assert engine.boxes[step.names.registry].spec.user is None
+
+
+def test_a_folder_that_cannot_be_had_is_said(step: RegistryStep, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SandboxError, match="cannot be used") as caught:
+        replace(step, storage=tmp_path / "file" / "below").apply(NoWork())
+    assert caught.value.fix
+
+
+def test_another_place_for_the_data_is_drift(step: RegistryStep, tmp_path: Path) -> None:
+    step.apply(NoWork())
+    moved = replace(step, storage=tmp_path)
+    assert (moved.check().state, moved.check().detail) == (State.DRIFTED, f"has its data in {step.names.volume}")
+    moved.apply(NoWork())
+    assert moved.check().state is State.READY
+    assert step.check().detail == f"has its data in {tmp_path}"
+
+
+class Collecting:
+    """The registry's own program in its container, and how the container was set up when it ran."""
+
+    def __init__(self, engine: FakeEngine, status: int = 0) -> None:
+        self.ran: list[tuple[Sequence[str], bool]] = []
+        self._status = status
+        engine.programs["registry"] = self._run
+
+    def _run(self, box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
+        read_only = "REGISTRY_STORAGE_MAINTENANCE_READONLY" in box.spec.environment
+        self.ran.append((argv[1:-1], read_only))
+        return self._status, "said\n"
+
+
+def test_garbage_is_collected_while_nobody_can_push(engine: FakeEngine, step: RegistryStep) -> None:
+    step.apply(NoWork())
+    program = Collecting(engine)
+    assert step.garbage() == step.collect() == "said\n"
+    collect = ["garbage-collect", "--delete-untagged"]
+    assert program.ran == [([*collect, "--dry-run"], False), (collect, True)]
+    assert step.check().state is State.READY
+
+
+def test_a_collection_that_fails_is_an_error_and_pushes_are_let_in_again(
+    engine: FakeEngine, step: RegistryStep
+) -> None:
+    step.apply(NoWork())
+    Collecting(engine, status=1)
+    with pytest.raises(SandboxError, match="garbage") as caught:
+        step.collect()
+    assert "said" in caught.value.details
+    assert step.check().state is State.READY
+
+
+def test_a_collection_that_was_killed_is_mended_by_up(engine: FakeEngine, step: RegistryStep) -> None:
+    step.apply(NoWork())
+    box = engine.boxes[step.names.registry]
+    labels = {**box.spec.labels, SETUP: f"{box.spec.labels[SETUP]}, read-only"}
+    box.spec = replace(box.spec, labels=labels)
+    assert step.check().state is State.DRIFTED and "read-only" in step.check().detail
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+
+
+def test_one_that_was_set_up_before_its_settings_changed_is_repaired(engine: FakeEngine, step: RegistryStep) -> None:
+    step.apply(NoWork())
+    box = engine.boxes[step.names.registry]
+    assert box.spec.environment["REGISTRY_VALIDATION_MANIFESTS_URLS_ALLOW"] == '["^https?://"]'
+    box.spec = replace(box.spec, labels={**box.spec.labels, SETTINGS: "earlier"})
+    assert step.check().detail == "has other settings"
+    step.apply(NoWork())
+    assert step.check().state is State.READY

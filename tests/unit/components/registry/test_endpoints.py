@@ -1,0 +1,73 @@
+"""Where a registry is for whom: the sandbox's own, one in a container of others, one elsewhere."""
+
+from __future__ import annotations
+
+import pytest
+
+from sandbox.bundle.system_images import UPSTREAM
+from sandbox.components.registry import endpoints
+from sandbox.engine import Bind, ContainerSpec
+from sandbox.errors import SandboxError
+from sandbox.names import SYSTEM_NAMESPACE, Names
+from tests.support.fakes import NETWORK, FakeEngine
+
+PODS = f"registry.{SYSTEM_NAMESPACE}.svc.cluster.local"
+
+
+def start(engine: FakeEngine, name: str, *, network: str = NETWORK, port: int = 5001, inner: int = 5000) -> None:
+    if network not in engine.networks:
+        engine.create_network(network, {})
+    publish = {inner: (Bind("127.0.0.1", port),)}
+    image = UPSTREAM["registry"]
+    engine.run(ContainerSpec(name, image, ("registry",), labels={}, network=network, publish=publish))
+
+
+def test_our_own(engine: FakeEngine, names: Names) -> None:
+    start(engine, names.registry)
+    there = endpoints.own(engine, NETWORK, names, 5001)
+    assert there.names == ("localhost:5001", f"{names.registry}:5000", f"{PODS}:5000")
+    assert (there.endpoint, there.pods) == (f"http://{names.registry}:5000", f"{PODS}:5000")
+    assert (there.address, there.port) == (engine.boxes[names.registry].address, 5000)
+
+
+def test_our_own_without_an_address_needs_up(engine: FakeEngine, names: Names) -> None:
+    with pytest.raises(SandboxError, match="has no address") as caught:
+        endpoints.own(engine, NETWORK, names, 5001)
+    assert caught.value.fix == "sandbox up"
+
+
+def test_a_container_of_others_is_found_by_its_port_and_called_by_its_name(engine: FakeEngine) -> None:
+    start(engine, "kind-registry", port=5009, inner=80)
+    there = endpoints.external(engine, NETWORK, "localhost:5009")
+    assert there.names == ("localhost:5009", "kind-registry:80", f"{PODS}:80")
+    assert (there.endpoint, there.runtime, there.port) == ("http://kind-registry:80", "kind-registry:80", 80)
+    assert there.address == engine.boxes["kind-registry"].address
+
+
+def test_a_container_on_another_network_is_to_be_joined(engine: FakeEngine) -> None:
+    start(engine, "kind-registry", network="kind")
+    with pytest.raises(SandboxError, match="nodes cannot reach") as caught:
+        endpoints.external(engine, NETWORK, "localhost:5001")
+    assert caught.value.fix == f"docker network connect {NETWORK} kind-registry"
+
+
+def test_a_program_on_the_loopback_is_out_of_the_nodes_reach(engine: FakeEngine) -> None:
+    with pytest.raises(SandboxError, match="nodes cannot reach") as caught:
+        endpoints.external(engine, NETWORK, "127.0.0.1:5001")
+    assert "http://ADDRESS:5001" in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "endpoint", "port"),
+    [
+        ("http://reg.office:5000", "reg.office:5000", "http://reg.office:5000", 5000),
+        ("reg.office:5000", "reg.office:5000", "https://reg.office:5000", 5000),
+        ("https://reg.office", "reg.office", "https://reg.office", 443),
+    ],
+)
+def test_one_elsewhere_has_one_name_for_all(
+    engine: FakeEngine, where: str, name: str, endpoint: str, port: int
+) -> None:
+    there = endpoints.external(engine, NETWORK, where)
+    assert (there.names, there.endpoint, there.pods, there.address) == ((name,), endpoint, name, None)
+    assert (there.runtime, there.port) == (name, port)

@@ -1,0 +1,71 @@
+"""A registry of somebody else in the place of the sandbox's own."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+import pytest
+
+from sandbox.bundle.system_images import UPSTREAM
+from sandbox.components.registry.container_step import RegistryStep
+from sandbox.components.registry.external_step import ExternalRegistryStep
+from sandbox.engine import Bind, ContainerSpec
+from sandbox.errors import SandboxError
+from sandbox.names import Names
+from sandbox.oci.oci_errors import RegistryError
+from sandbox.step import State
+from tests.support.fakes import NETWORK, FakeEngine, NoWork
+from tests.support.ports import free_port
+from tests.support.registry_simulator import Simulator
+
+IMAGE = UPSTREAM["registry"]
+
+
+@pytest.fixture
+def port(engine: FakeEngine, registry: Simulator) -> int:
+    """Where somebody else's registry is: in a container on the nodes' network, published on this machine."""
+    port = urlsplit(registry.url).port or 0
+    publish = {5000: (Bind("127.0.0.1", port),)}
+    engine.run(ContainerSpec("theirs", IMAGE, ("registry",), labels={}, network=NETWORK, publish=publish))
+    return port
+
+
+@pytest.fixture
+def step(engine: FakeEngine, names: Names, port: int) -> ExternalRegistryStep:
+    return ExternalRegistryStep(engine, NETWORK, names, f"localhost:{port}", purge=False)
+
+
+def test_one_that_everybody_reaches_is_ready_and_stays(engine: FakeEngine, step: ExternalRegistryStep) -> None:
+    assert step.check().state is State.READY
+    assert "http://theirs:5000" in step.check().detail
+    assert not step.undo()
+    assert list(engine.boxes) == ["theirs"]
+
+
+def test_one_that_does_not_answer_is_an_error(engine: FakeEngine, names: Names) -> None:
+    step = ExternalRegistryStep(engine, NETWORK, names, f"127.0.0.1:{free_port()}", purge=False)
+    assert step.check().state is State.ABSENT
+    with pytest.raises(RegistryError):
+        step.apply(NoWork())
+
+
+def test_one_that_nodes_cannot_reach_is_an_error(engine: FakeEngine, names: Names, registry: Simulator) -> None:
+    step = ExternalRegistryStep(engine, NETWORK, names, registry.url, purge=False)
+    with pytest.raises(SandboxError, match="nodes cannot reach"):
+        step.check()
+
+
+def test_our_own_goes_and_its_data_stays(engine: FakeEngine, names: Names, step: ExternalRegistryStep) -> None:
+    with Simulator() as answering:
+        own = RegistryStep(engine, names, IMAGE, urlsplit(answering.url).port or 0, purge=False)
+        own.apply(NoWork())
+    assert step.check().state is State.DRIFTED
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+    assert (list(engine.boxes), list(engine.volumes)) == (["theirs"], [names.volume])
+
+
+def test_a_purge_takes_the_data_of_our_own(engine: FakeEngine, names: Names, port: int) -> None:
+    engine.create_volume(names.volume, names.labels)
+    assert ExternalRegistryStep(engine, NETWORK, names, f"localhost:{port}", purge=True).undo()
+    assert engine.volumes == {}

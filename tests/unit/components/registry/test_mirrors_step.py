@@ -1,0 +1,139 @@
+"""The caches of upstream registries: containers in memory, their settings and accounts in real files."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import yaml
+
+from sandbox.bundle.system_images import UPSTREAM
+from sandbox.components.registry.mirrors_step import MirrorsStep
+from sandbox.engine import ContainerSpec
+from sandbox.names import Names
+from sandbox.oci.credential import Credential
+from sandbox.step import State
+from tests.support.fakes import NETWORK, FakeEngine, NoWork
+
+SECRET = "canary-4711"
+
+
+class Accounts(dict[str, Credential]):
+    """A keychain in memory."""
+
+    def find(self, host: str) -> Credential | None:
+        return self.get(host)
+
+
+@pytest.fixture
+def step(engine: FakeEngine, names: Names) -> MirrorsStep:
+    accounts = Accounts({"quay.io": Credential("me", SECRET)})
+    return MirrorsStep(engine, names, UPSTREAM["registry"], ("docker.io", "quay.io"), None, accounts, purge=False)
+
+
+def test_each_upstream_has_a_cache_that_nobody_outside_the_network_reaches(
+    engine: FakeEngine, names: Names, step: MirrorsStep
+) -> None:
+    assert step.check().state is State.ABSENT
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+    assert engine.boxes.keys() == {names.mirror("docker.io"), names.mirror("quay.io")}
+    for box in engine.boxes.values():
+        assert (box.spec.publish, box.spec.network) == ({}, NETWORK)
+        assert names.labels.items() <= box.spec.labels.items()
+
+
+def test_an_account_is_in_one_file_for_the_user_alone_and_nowhere_else(
+    engine: FakeEngine, names: Names, step: MirrorsStep
+) -> None:
+    step.apply(NoWork())
+    file = names.mirrors / "quay.io" / "config.yml"
+    assert yaml.safe_load(file.read_bytes())["proxy"]["password"] == SECRET
+    assert (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    assert engine.boxes[names.mirror("quay.io")].spec.read_only_binds == {file: "/etc/distribution/config.yml"}
+    assert all(SECRET not in repr(box) for box in engine.boxes.values())
+    assert SECRET not in repr(step) and SECRET not in step.check().detail
+    assert step.check().detail == "docker.io without an account; quay.io signed in as me"
+
+
+def test_a_token_is_no_account_that_a_cache_can_use(step: MirrorsStep) -> None:
+    signed = replace(step, upstreams=("quay.io",), lent=Accounts({"quay.io": Credential(identity=SECRET)}))
+    signed.apply(NoWork())
+    assert "token" in signed.check().detail and SECRET not in signed.check().detail
+
+
+def test_another_account_makes_one_cache_anew_over_its_data(
+    engine: FakeEngine, names: Names, step: MirrorsStep
+) -> None:
+    step.apply(NoWork())
+    data = names.mirrors / "quay.io" / "data"
+    (data / "layer").touch()
+    hub = engine.boxes[names.mirror("docker.io")]
+    changed = replace(step, lent=Accounts({"quay.io": Credential("me", "other")}))
+    assert changed.check().state is State.DRIFTED and "quay.io" in changed.check().detail
+    changed.apply(NoWork())
+    assert changed.check().state is State.READY
+    assert engine.boxes[names.mirror("docker.io")] is hub
+    assert (data / "layer").exists()
+
+
+@pytest.mark.parametrize("end", ["SIGKILL", "removed"])
+def test_one_that_was_stopped_or_removed_comes_back(
+    engine: FakeEngine, names: Names, step: MirrorsStep, end: str
+) -> None:
+    step.apply(NoWork())
+    name = names.mirror("docker.io")
+    if end == "removed":
+        engine.remove_container(name)
+    else:
+        engine.signal(name, end)
+    assert step.check().state is (State.ABSENT if end == "removed" else State.DRIFTED)
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+
+
+def test_one_that_cannot_reach_its_upstream_does_not_keep_a_sandbox_from_coming_up(
+    engine: FakeEngine, names: Names, step: MirrorsStep
+) -> None:
+    step.apply(NoWork())
+    box = engine.boxes[names.mirror("quay.io")]
+    box.running, box.log = False, "panic: dial tcp: lookup quay.io\n\ngoroutine 1 [running]:\nmain.main()\n"
+    found = step.check()
+    assert found.state is State.READY
+    assert "quay.io cannot be reached now" in found.detail
+
+
+def test_a_cache_that_the_spec_has_no_more_goes(engine: FakeEngine, names: Names, step: MirrorsStep) -> None:
+    step.apply(NoWork())
+    stranger = ContainerSpec("stranger", UPSTREAM["busybox"], ("sleep",), labels=names.labels, network=NETWORK)
+    engine.run(stranger)
+    for upstreams, left in ((("docker.io",), {names.mirror("docker.io")}), ((), set())):
+        fewer = replace(step, upstreams=upstreams)
+        assert fewer.check().state is State.DRIFTED
+        fewer.apply(NoWork())
+        assert fewer.check().state is State.READY
+        assert engine.boxes.keys() == left | {"stranger"}
+
+
+def test_down_keeps_what_was_pulled_unless_it_purges(engine: FakeEngine, names: Names, step: MirrorsStep) -> None:
+    step.apply(NoWork())
+    other = replace(step, names=names.home.sandbox("other"))
+    engine.create_network(other.names.network, other.names.labels)
+    other.apply(NoWork())
+    nameless = replace(step, upstreams=(), keychain=None)  # `down NAME` far from the spec
+    assert nameless.undo()
+    assert (names.mirrors / "docker.io" / "data").is_dir()
+    assert replace(nameless, purge=True).undo()
+    assert not names.mirrors.exists()
+    assert not replace(nameless, purge=True).undo()
+    assert other.check().state is State.READY
+
+
+@pytest.mark.security(20)
+def test_a_login_of_the_user_s_is_not_lent_to_pods(names: Names, step: MirrorsStep) -> None:
+    """`docker login` has an account for a mirrored registry → the mirror asks without it, and its step says why."""
+    bare = replace(step, keychain=step.lent, lent=Accounts())
+    bare.apply(NoWork())
+    assert SECRET not in (names.mirrors / "quay.io" / "config.yml").read_text()
+    without = "without your account, which `credentials` does not give to pods of all namespaces"
+    assert bare.check().detail == f"docker.io without an account; quay.io {without}"

@@ -1,0 +1,278 @@
+"""The registry joined to a cluster: files on nodes in memory, objects in a small API server, a canary through both."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import PurePosixPath
+from urllib.parse import urlsplit
+
+import pytest
+import yaml
+
+from sandbox.bundle.system_images import UPSTREAM
+from sandbox.components.cluster.containerd_hosts import FOLDER, MARK
+from sandbox.components.cluster.kind import provider as kind_provider
+from sandbox.components.registry import node_config_step
+from sandbox.components.registry.node_config_step import WiringStep
+from sandbox.engine import Bind, ContainerSpec
+from sandbox.errors import SandboxError
+from sandbox.images import canary_image
+from sandbox.names import SYSTEM_NAMESPACE, Names
+from sandbox.step import State
+from sandbox.system.wait import WaitTimeout
+from tests.support.api_server import ApiServer
+from tests.support.fakes import NETWORK, FakeEngine, NoWork
+from tests.support.memory_nodes import Nodes
+from tests.support.registry_simulator import Fault, Simulator
+
+HOSTING = "/api/v1/namespaces/kube-public/configmaps/local-registry-hosting"
+SLICE = f"/apis/discovery.k8s.io/v1/namespaces/{SYSTEM_NAMESPACE}/endpointslices/registry"
+SERVICE = f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/services/registry"
+IN_CLUSTER = f"registry.{SYSTEM_NAMESPACE}.svc.cluster.local:5000"
+
+
+@pytest.fixture
+def nodes(engine: FakeEngine, names: Names) -> Nodes:
+    nodes = Nodes(engine)
+    nodes.add(names, names.node, "control-plane")
+    return nodes
+
+
+@pytest.fixture
+def step(engine: FakeEngine, names: Names, server: ApiServer, registry: Simulator, nodes: Nodes) -> WiringStep:
+    start_registry(engine, names)
+    return WiringStep(engine, kind_provider.nodes(engine, names), names, urlsplit(registry.url).port or 0)
+
+
+def start_registry(engine: FakeEngine, names: Names) -> None:
+    engine.run(
+        ContainerSpec(
+            name=names.registry, image=UPSTREAM["registry"], command=("registry",), labels={}, network=NETWORK
+        )
+    )
+
+
+def hosts(engine: FakeEngine, node: str) -> set[str]:
+    """The registries that the node has been told of."""
+    return {path.parent.name for path in engine.boxes[node].files if path.name == "hosts.toml"}
+
+
+def test_nodes_tools_and_pods_learn_of_it(
+    engine: FakeEngine, names: Names, server: ApiServer, step: WiringStep
+) -> None:
+    assert step.check().state is State.ABSENT
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+    assert hosts(engine, names.node) == {f"localhost:{step.port}", f"{names.registry}:5000", IN_CLUSTER}
+    assert all(f"http://{names.registry}:5000".encode() in data for data in engine.boxes[names.node].files.values())
+    said = yaml.safe_load(server.objects[HOSTING]["data"]["localRegistryHosting.v1"])
+    assert (said["host"], said["hostFromContainerRuntime"]) == (f"localhost:{step.port}", f"{names.registry}:5000")
+    assert said["hostFromClusterNetwork"] == IN_CLUSTER
+    assert server.objects[SLICE]["endpoints"] == [{"addresses": [engine.boxes[names.registry].address]}]
+    assert server.objects[SERVICE]["spec"]["ports"] == [{"name": "http", "port": 5000}]
+
+
+def test_it_goes_with_the_cluster(step: WiringStep) -> None:
+    step.apply(NoWork())
+    assert not step.undo()
+    assert step.check().state is State.READY
+
+
+@pytest.mark.parametrize("path", [HOSTING, SERVICE, SLICE])
+def test_what_is_gone_from_the_cluster_is_put_back(server: ApiServer, step: WiringStep, path: str) -> None:
+    step.apply(NoWork())
+    before = server.objects.pop(path)
+    assert step.check().state is State.DRIFTED
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+    assert server.objects[path] == before
+
+
+@pytest.mark.fault(25)
+@pytest.mark.parametrize("content", [None, b"server = 'elsewhere'\n"])
+def test_what_changed_on_the_node_is_put_back(
+    engine: FakeEngine, names: Names, step: WiringStep, content: bytes | None
+) -> None:
+    """Hosts.toml on the node is changed → `up` writes it again."""
+    step.apply(NoWork())
+    files = engine.boxes[names.node].files
+    path = FOLDER / f"localhost:{step.port}" / "hosts.toml"
+    before = files.pop(path)
+    if content is not None:
+        files[path] = content
+    assert step.check().state is (State.ABSENT if content is None else State.DRIFTED)
+    assert str(path) in step.check().detail
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+    assert files[path] == before
+
+
+def test_a_node_that_came_later_is_told_too(engine: FakeEngine, names: Names, step: WiringStep, nodes: Nodes) -> None:
+    step.apply(NoWork())
+    nodes.add(names, "late")
+    found = step.check()
+    assert found.state is State.ABSENT and "late" in found.detail
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+    assert hosts(engine, "late") == hosts(engine, names.node)
+    assert {name for name, _ in nodes.pulled} == {names.node, "late"}
+
+
+def test_files_of_an_earlier_spec_go_and_those_of_others_stay(
+    engine: FakeEngine, names: Names, step: WiringStep
+) -> None:
+    step.apply(NoWork())
+    files = engine.boxes[names.node].files
+    old, theirs = FOLDER / "localhost:4999" / "hosts.toml", FOLDER / "hub.demo.localhost" / "hosts.toml"
+    files |= {old: MARK + b"server = 'x'\n", theirs: b"server = 'y'\n"}
+    assert step.check().state is State.DRIFTED and str(old) in step.check().detail
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+    assert old not in files and theirs in files
+
+
+def test_mirrors_come_before_their_upstreams(engine: FakeEngine, names: Names, step: WiringStep) -> None:
+    step.apply(NoWork())
+    mirrored = replace(step, mirrors=("docker.io", "http://reg.office:5000"))
+    assert mirrored.check().state is State.ABSENT
+    mirrored.apply(NoWork())
+    files = engine.boxes[names.node].files
+    hub, office = (files[FOLDER / name / "hosts.toml"].decode() for name in ("docker.io", "reg.office:5000"))
+    assert 'server = "https://registry-1.docker.io"' in hub and f"http://{names.mirror('docker.io')}:5000" in hub
+    assert 'server = "http://reg.office:5000"' in office
+    assert step.check().state is State.DRIFTED
+    step.apply(NoWork())
+    assert "docker.io" not in hosts(engine, names.node)
+
+
+def test_a_registry_that_came_back_elsewhere_is_found_again(
+    engine: FakeEngine, names: Names, server: ApiServer, step: WiringStep
+) -> None:
+    step.apply(NoWork())
+    engine.remove_container(names.registry)
+    guest = ContainerSpec(name="guest", image=UPSTREAM["busybox"], command=("sleep",), labels={}, network=NETWORK)
+    engine.run(guest)
+    start_registry(engine, names)
+    assert (step.check().state, step.check().detail) == (State.DRIFTED, "the registry's address")
+    step.apply(NoWork())
+    assert server.objects[SLICE]["endpoints"] == [{"addresses": [engine.boxes[names.registry].address]}]
+
+
+def test_without_a_registry_it_says_what_to_do(engine: FakeEngine, names: Names, step: WiringStep) -> None:
+    step.apply(NoWork())
+    engine.remove_container(names.registry)
+    with pytest.raises(SandboxError, match="has no address") as caught:
+        step.check()
+    assert caught.value.fix == "sandbox up"
+
+
+def test_the_canary_is_pulled_inside_each_node_and_the_slowest_is_told(
+    names: Names, step: WiringStep, nodes: Nodes
+) -> None:
+    nodes.add(names, "second")
+    nodes.answers["second"] = "pulled 55\n"
+    step.apply(NoWork())
+    nodes.pulled.clear()
+    assert step.check().detail == "wired, canary 55 ms"
+    image = f"localhost:{step.port}/{canary_image.REPOSITORY}@{canary_image.document().digest}"
+    assert sorted(nodes.pulled) == sorted([(names.node, image), ("second", image)])
+
+
+@pytest.mark.parametrize(
+    ("said", "hop", "fix"),
+    [
+        ("name \n", "name: ", "docker restart {node}"),
+        ("name 10.0.0.2\nroute\n", "route: ", "firewall"),
+        ("name 10.0.0.2\nroute open\nhttp 503\n", "http: ", "docker logs {registry}"),
+        ("name 10.0.0.2\nroute open\nhttp 200\nmanifest 404\n", "manifest: ", "docker logs {registry}"),
+        ("name 10.0.0.2\nroute open\nhttp 200\nmanifest 200\npull refused\n", "pull: refused", "containerd"),
+    ],
+)
+def test_the_hop_that_is_broken_is_named_with_a_remedy(
+    names: Names, step: WiringStep, nodes: Nodes, said: str, hop: str, fix: str
+) -> None:
+    step.apply(NoWork())
+    nodes.answers[names.node] = said
+    found = step.check()
+    assert found.state is State.DRIFTED
+    assert found.detail.startswith(hop) and f"on {names.node}" in found.detail
+    assert fix.format(node=names.node, registry=names.registry) in found.detail.partition("fix: ")[2]
+
+
+@pytest.mark.fault(22)
+def test_a_node_off_the_network_is_to_be_joined_again(
+    engine: FakeEngine, names: Names, step: WiringStep, nodes: Nodes
+) -> None:
+    """A node is off the network → the command that brings it back."""
+    step.apply(NoWork())
+    nodes.answers[names.node] = "name \n"
+    box = engine.boxes[names.node]
+    box.ids = {}
+    assert step.check().detail.endswith("fix: sandbox up")
+
+
+def test_a_registry_that_takes_no_images_is_told(registry: Simulator, step: WiringStep) -> None:
+    registry.faults.append(Fault("POST", "/v2/.*", 405, times=99))
+    engine_said = WiringStep(step.engine, step.nodes, step.names, step.port)
+    with pytest.raises(WaitTimeout) as caught:
+        wired_at_once(engine_said)
+    assert caught.value.details.startswith("push: ")
+
+
+def wired_at_once(step: WiringStep) -> None:
+    """Apply without patience."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(node_config_step, "PATIENCE", 0.0)
+        step.apply(NoWork())
+
+
+def test_a_canary_that_never_comes_is_an_error_with_the_hop(names: Names, step: WiringStep, nodes: Nodes) -> None:
+    nodes.answers[names.node] = "name 10.0.0.2\nroute\n"
+    with pytest.raises(WaitTimeout) as caught:
+        wired_at_once(step)
+    assert caught.value.details.startswith("route: ")
+
+
+def test_a_registry_of_others_takes_the_place_of_our_own(
+    engine: FakeEngine, names: Names, server: ApiServer, registry: Simulator, step: WiringStep
+) -> None:
+    step.apply(NoWork())
+    publish = {5000: (Bind("127.0.0.1", step.port),)}
+    image = UPSTREAM["registry"]
+    engine.run(ContainerSpec("theirs", image, ("registry",), labels={}, network=NETWORK, publish=publish))
+    external = replace(step, external=f"127.0.0.1:{step.port}")
+    assert external.check().state is not State.READY
+    external.apply(NoWork())
+    assert external.check().state is State.READY
+    assert hosts(engine, names.node) == {f"127.0.0.1:{step.port}", "theirs:5000", IN_CLUSTER}
+    said = yaml.safe_load(server.objects[HOSTING]["data"]["localRegistryHosting.v1"])
+    assert (said["host"], said["hostFromContainerRuntime"]) == (f"127.0.0.1:{step.port}", "theirs:5000")
+    assert server.objects[SLICE]["endpoints"] == [{"addresses": [engine.boxes["theirs"].address]}]
+
+
+def test_a_registry_of_others_that_wants_an_account_is_wired_without_the_proof(
+    engine: FakeEngine, names: Names, server: ApiServer, nodes: Nodes
+) -> None:
+    with Simulator(basic="user:password") as theirs:
+        port = urlsplit(theirs.url).port or 0
+        publish = {5000: (Bind("127.0.0.1", port),)}
+        image = UPSTREAM["registry"]
+        engine.run(ContainerSpec("theirs", image, ("registry",), labels={}, network=NETWORK, publish=publish))
+        step = WiringStep(engine, kind_provider.nodes(engine, names), names, 5001, external=f"127.0.0.1:{port}")
+        step.apply(NoWork())
+        assert step.check().state is State.READY and "account" in step.check().detail
+    assert nodes.pulled == []
+
+
+def test_pods_need_no_service_for_a_registry_that_they_reach_by_its_own_name(
+    engine: FakeEngine, names: Names, server: ApiServer, registry: Simulator, nodes: Nodes
+) -> None:
+    server.objects |= {SERVICE: {}, SLICE: {"endpoints": [{"addresses": ["10.0.0.9"]}]}}
+    # An address that is not loopback and is this machine all the same.
+    where = registry.url.replace("127.0.0.1", "0.0.0.0")  # noqa: S104
+    step = WiringStep(engine, kind_provider.nodes(engine, names), names, 5001, external=where)
+    assert step.check().state is State.ABSENT
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+    assert SERVICE not in server.objects and SLICE not in server.objects
+    assert all(PurePosixPath(path).parent.name.startswith("0.0.0.0:") for path in engine.boxes[names.node].files)

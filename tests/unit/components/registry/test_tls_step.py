@@ -1,0 +1,97 @@
+"""Registries behind the ingress made known to a node in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+
+import pytest
+
+from sandbox.bundle.system_images import UPSTREAM
+from sandbox.components.cluster.kind import provider as kind_provider
+from sandbox.components.registry.tls_step import TlsRegistryStep
+from sandbox.engine import ContainerSpec
+from sandbox.errors import SandboxError
+from sandbox.names import Names
+from sandbox.step import State
+from tests.support.fakes import NETWORK, FakeContainer, FakeEngine, NoWork
+from tests.support.memory_nodes import Nodes
+
+HOSTS_FILE = PurePosixPath("/etc/hosts")
+TOML = PurePosixPath("/etc/containerd/certs.d/hub.demo.localhost:8443/hosts.toml")
+
+
+def shell(box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
+    """`echo 'LINE' >> FILE`, which is all that this step asks of it."""
+    text, arrows, file = argv[2].rpartition(" >> ")
+    assert arrows
+    box.files[PurePosixPath(file)] += text.removeprefix("echo ").strip("'").encode() + b"\n"
+    return 0, ""
+
+
+@pytest.fixture
+def node(engine: FakeEngine, names: Names) -> FakeContainer:
+    spec = ContainerSpec(name=names.node, image=UPSTREAM["node"], command=("init",), labels={}, network=NETWORK)
+    box = FakeContainer(spec, engine.images[UPSTREAM["node"]], read_only=False, files={HOSTS_FILE: b"::1\tlocalhost\n"})
+    engine.add(box)
+    engine.programs["sh"] = shell
+    return box
+
+
+@pytest.fixture
+def step(engine: FakeEngine, names: Names, node: FakeContainer) -> TlsRegistryStep:
+    return TlsRegistryStep(kind_provider.nodes(engine, names), ("hub.demo.localhost", "hub.demo.localhost:8443"))
+
+
+def test_the_node_knows_the_name_once_and_each_way_to_write_it(node: FakeContainer, step: TlsRegistryStep) -> None:
+    assert step.check().state is State.ABSENT
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+    assert node.files[HOSTS_FILE] == b"::1\tlocalhost\n127.0.0.1 hub.demo.localhost\n"
+    assert TOML in node.files
+    assert not step.undo()
+
+
+def test_every_node_knows_the_name(engine: FakeEngine, names: Names, step: TlsRegistryStep) -> None:
+    del engine.boxes[names.node]
+    nodes = Nodes(engine)
+    boxes = [nodes.add(names, names.node, "control-plane"), nodes.add(names, f"{names.cluster}-worker")]
+    for box in boxes:
+        box.files[HOSTS_FILE] = b""
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+    assert [TOML in box.files for box in boxes] == [True, True]
+    boxes[1].files[HOSTS_FILE] = b""
+    assert step.check().detail.endswith(f"/etc/hosts on {names.cluster}-worker")
+
+
+def test_a_second_time_changes_nothing(node: FakeContainer, step: TlsRegistryStep) -> None:
+    step.apply(NoWork())
+    before = dict(node.files)
+    step.apply(NoWork())
+    assert node.files == before
+
+
+def test_names_that_a_restart_forgot_are_put_back(node: FakeContainer, step: TlsRegistryStep) -> None:
+    step.apply(NoWork())
+    node.files[HOSTS_FILE] = b"127.0.0.1\tlocalhost\n"
+    assert (step.check().state, "/etc/hosts" in step.check().detail) == (State.DRIFTED, True)
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+
+
+def test_a_changed_file_is_put_right(node: FakeContainer, step: TlsRegistryStep) -> None:
+    step.apply(NoWork())
+    before = node.files[TOML]
+    node.files[TOML] = b"server = 'elsewhere'\n"
+    assert (step.check().state, str(TOML) in step.check().detail) == (State.DRIFTED, True)
+    step.apply(NoWork())
+    assert node.files[TOML] == before
+
+
+def test_a_node_without_the_file_is_told_of(node: FakeContainer, step: TlsRegistryStep) -> None:
+    step.apply(NoWork())
+    del node.files[HOSTS_FILE]
+    with pytest.raises(SandboxError, match="/etc/hosts") as caught:
+        step.check()
+    assert "No such file" in caught.value.details

@@ -1,0 +1,125 @@
+"""The user's objects in a cluster: what the manifests say is there, and what they said before is not."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from sandbox.components.workloads import applied_record
+from sandbox.components.workloads.step import ApplyStep
+from sandbox.kube.records import Records
+from sandbox.names import SYSTEM_NAMESPACE, Names
+from sandbox.step import State
+from tests.support.api_server import ApiServer
+from tests.support.fakes import NoWork
+
+RECORD = f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/configmaps/applied"
+A, B = (f"/api/v1/namespaces/shop/configmaps/{name}" for name in "ab")
+SHOP = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}}
+
+
+def config(name: str, value: str = "1") -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": name, "namespace": "shop"},
+        "data": {"value": value},
+    }
+
+
+@pytest.fixture
+def objects() -> tuple[dict[str, Any], ...]:
+    return (SHOP, config("a"), config("b"))
+
+
+def step(names: Names, manifests: Sequence[dict[str, Any]]) -> ApplyStep:
+    return ApplyStep(names, tuple(manifests), needs=())
+
+
+def test_they_are_applied_and_remembered(names: Names, server: ApiServer, objects: tuple[dict[str, Any], ...]) -> None:
+    made = step(names, objects)
+    assert made.check().state is State.ABSENT
+    made.apply(NoWork())
+    assert (made.check().state, made.check().detail) == (State.READY, "")
+    assert {A, B, RECORD} <= server.objects.keys()
+    del server.objects[A]
+    assert made.check().detail == "ConfigMap shop/a is gone"
+
+
+def test_what_is_being_deleted_is_applied_again_after_its_end(
+    names: Names, server: ApiServer, objects: tuple[dict[str, Any], ...]
+) -> None:
+    made = step(names, objects)
+    made.apply(NoWork())
+    shop = server.objects["/api/v1/namespaces/shop"]
+    shop["metadata"] = {"name": "shop", "uid": "1", "deletionTimestamp": "2026-01-01T00:00:00Z"}
+    assert (made.check().state, made.check().detail) == (State.DRIFTED, "Namespace shop is being deleted")
+    timer = threading.Timer(0.3, lambda: [server.objects.pop(place) for place in ("/api/v1/namespaces/shop", A, B)])
+    timer.start()
+    made.apply(NoWork())
+    timer.join()
+    assert made.check().state is State.READY
+    assert {A, B} <= server.objects.keys()
+
+
+def test_what_no_manifest_says_any_more_goes(
+    names: Names, server: ApiServer, objects: tuple[dict[str, Any], ...]
+) -> None:
+    step(names, objects).apply(NoWork())
+    fewer = step(names, objects[:2])
+    assert (fewer.check().state, fewer.check().detail) == (
+        State.DRIFTED,
+        "no manifest says ConfigMap shop/b any more",
+    )
+    fewer.apply(NoWork())
+    assert fewer.check().state is State.READY
+    assert A in server.objects and B not in server.objects
+
+
+def test_what_may_hold_data_is_only_named(names: Names, server: ApiServer, objects: tuple[dict[str, Any], ...]) -> None:
+    step(names, objects).apply(NoWork())
+    none = step(names, ())
+    assert none.check().state is State.DRIFTED
+    none.apply(NoWork())
+    assert (none.check().state, none.check().detail) == (State.READY, "left for you to delete: Namespace shop")
+    assert "/api/v1/namespaces/shop" in server.objects and A not in server.objects
+    del server.objects["/api/v1/namespaces/shop"]
+    none.apply(NoWork())
+    assert none.check().detail == ""
+
+
+def test_without_manifests_and_without_a_record_there_is_nothing_to_do(names: Names, server: ApiServer) -> None:
+    assert (step(names, ()).check().state, step(names, ()).check().detail) == (State.READY, "none")
+
+
+def test_one_that_was_killed_before_its_end_is_not_ready_and_forgets_nothing(
+    names: Names, server: ApiServer, objects: tuple[dict[str, Any], ...]
+) -> None:
+    step(names, objects).apply(NoWork())
+    records = Records.of(names)
+    known = applied_record.read(records, "applied")
+    assert known is not None
+    applied_record.write(records, "applied", known.places)  # as it is from the beginning of an apply to its end
+    assert step(names, objects).check().detail == "the manifests have changed"
+    step(names, objects[:2]).apply(NoWork())
+    assert B not in server.objects
+
+
+@pytest.mark.security(20)
+def test_a_planted_record_deletes_nothing(names: Names, server: ApiServer, objects: tuple[dict[str, Any], ...]) -> None:
+    """A pod writes the record of what was applied → nothing that it names is deleted, and `up` writes its own."""
+    step(names, objects[:2]).apply(NoWork())
+    server.objects[B] = config("b")
+    server.objects[RECORD]["data"]["objects"] = json.dumps([["v1", "ConfigMap", "shop", "b"]])
+    made = step(names, objects[:2])
+    assert made.check().state is State.ABSENT
+    made.apply(NoWork())
+    assert B in server.objects
+    assert made.check().state is State.READY
+    server.objects[RECORD]["data"] = {"objects": "[[1"}
+    made.apply(NoWork())
+    assert made.check().state is State.READY

@@ -1,0 +1,631 @@
+"""A sandbox.yaml means what it says, has a default for everything, and is refused at the line that makes no sense."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sandbox.config import loader
+from sandbox.config import schema as spec
+from sandbox.config.schema import Certificate, Certs, Cluster, Images, Ingress, Proxy, Registry, Settled, Spec
+from sandbox.config.schema.network_schema import Network, OutboundProxy
+from sandbox.errors import UsageError
+
+FULL = """\
+apiVersion: sandbox.dev/v1
+name: demo
+domain: demo.sandbox.localhost
+cluster: {provider: kind, kubernetes: v1.36.3, nodes: 1}
+images: {source: bundle}
+registry: {port: 5002}
+push: images.yaml
+ingress: {controller: none}
+proxy: {listen: 0.0.0.0, ports: [443, 9443]}
+network: {nameservers: [1.1.1.1], search: [corp], hosts: {db.corp: 10.0.0.5}, proxy: {http: 'http://p:3128'}}
+certs: {secrets: [{secret: secure-tls, namespace: default, hosts: [secure.demo.sandbox.localhost]}]}
+apply: [k8s/, /srv/more.yaml]
+"""
+
+
+CREDENTIALS = {"kind": "gcr", "secret": "gcr-secret", "file": "key.json", "registries": [], "namespaces": ["shop"]}
+
+
+def parse(text: str) -> Spec:
+    return loader.parse(text, Spec, origin="sandbox.yaml")
+
+
+def refusal(text: str) -> UsageError:
+    with pytest.raises(UsageError) as caught:
+        parse(text)
+    return caught.value
+
+
+def test_every_key_is_optional() -> None:
+    assert parse("") == Spec()
+    assert Spec().model_dump(mode="json") == {
+        "apiVersion": "sandbox.dev/v1",
+        "name": "sandbox",
+        "domain": "sandbox.sandbox.localhost",
+        "cluster": {
+            "provider": "kind",
+            "profile": None,
+            "context": None,
+            "namespace": None,
+            "kubernetes": None,
+            "nodes": {"control_plane": 1, "workers": 0},
+            "ip_family": "ipv4",
+            "feature_gates": {},
+            "mounts": [],
+            "kind": None,
+        },
+        "images": {"source": "auto"},
+        "registry": {"port": 5001, "tls": [], "external": None, "storage": None, "mirrors": []},
+        "push": None,
+        "ingress": {"controller": "traefik", "gateway_api": False, "class_name": None, "address": None},
+        "proxy": {"listen": "127.0.0.1", "ports": [443, 8443], "run": None, "hosts": []},
+        "network": {"nameservers": "auto", "search": [], "hosts": {}, "proxy": "auto"},
+        "certs": {"issuer": "sandbox", "default": None, "secrets": []},
+        "credentials": [],
+        "addons": [],
+        "apply": [],
+    }
+
+
+def test_every_key_is_read() -> None:
+    assert parse(FULL) == Spec(
+        name="demo",
+        domain="demo.sandbox.localhost",
+        cluster=Cluster(kubernetes="v1.36.3"),
+        images=Images(source="bundle"),
+        registry=Registry(port=5002),
+        push=Path("images.yaml"),
+        ingress=Ingress(controller="none"),
+        proxy=Proxy(listen="0.0.0.0", ports=(443, 9443)),  # noqa: S104
+        network=Network(
+            nameservers=("1.1.1.1",),
+            search=("corp",),
+            hosts={"db.corp": "10.0.0.5"},
+            proxy=OutboundProxy(http="http://p:3128"),
+        ),
+        certs=Certs(secrets=(Certificate(secret="secure-tls", hosts=("secure.demo.sandbox.localhost",)),)),
+        apply=(Path("k8s"), Path("/srv/more.yaml")),
+    )
+
+
+def test_a_port_may_be_left_open() -> None:
+    assert parse("registry: {port: auto}").registry.port == "auto"
+    assert parse("proxy: {ports: [auto, 8443]}").proxy.ports == ("auto", 8443)
+    assert parse("proxy: {ports: auto}") == parse("proxy: {ports: [auto, auto]}")
+
+
+def test_a_settled_spec_is_the_same_but_for_its_ports() -> None:
+    left_open = parse("{name: a, registry: {port: auto}, proxy: {ports: auto}, ingress: {controller: none}}")
+    settled = Settled.of(left_open, registry=5005, https=(443, 8444))
+    expected = left_open.model_dump()
+    expected["registry"]["port"], expected["proxy"]["ports"] = 5005, (443, 8444)
+    assert settled.model_dump() == expected
+    with pytest.raises(ValueError, match="443 is one of the proxy's ports"):
+        Settled.of(left_open, registry=443, https=(443,))
+
+
+def test_the_port_of_a_registry_that_is_not_made_clashes_with_nothing() -> None:
+    assert parse("registry: {external: 'localhost:5000'}\nproxy: {ports: [443, 5001]}").registry.port == 5001
+
+
+def test_a_host_of_the_proxy_may_be_its_name_alone() -> None:
+    read = parse("proxy: {hosts: [shop.test, {host: app.sandbox.sandbox.localhost, to: 'localhost:3000'}]}").proxy.hosts
+    assert [(one.host, one.terminate, one.to) for one in read] == [
+        ("shop.test", False, None),
+        ("app.sandbox.sandbox.localhost", False, "localhost:3000"),
+    ]
+
+
+def test_paths_are_relative_to_the_folder_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "demo"
+    folder.mkdir()
+    (folder / "sandbox.yaml").write_text(FULL)
+    monkeypatch.chdir(tmp_path)
+    loaded = spec.load(Path("demo/sandbox.yaml"))
+    assert loaded.push == folder / "images.yaml"
+    assert loaded.apply == (folder / "k8s", Path("/srv/more.yaml"))
+    (folder / "sandbox.yaml").write_text("registry: {storage: images}\n")
+    assert spec.load(Path("demo/sandbox.yaml")).registry.storage == folder / "images"
+    (folder / "sandbox.yaml").write_text("cluster: {mounts: [{host: src, node: /src}]}\n")
+    (mount,) = spec.load(Path("demo/sandbox.yaml")).cluster.mounts
+    assert (mount.host, mount.node, mount.read_only) == (folder / "src", "/src", False)
+
+
+def test_a_missing_file_names_the_command_that_writes_one(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        spec.load(tmp_path / "sandbox.yaml")
+    assert "sandbox init" in caught.value.fix
+
+
+def test_a_name_alone_makes_a_spec() -> None:
+    assert Spec.default("demo") == parse("name: demo")
+    assert Spec.default("demo").domain == "demo.sandbox.localhost"
+    with pytest.raises(UsageError, match="the name 'Demo' must be at most 40 lower-case letters"):
+        Spec.default("Demo")
+
+
+def test_a_spec_cannot_be_changed_and_can_be_a_key() -> None:
+    assert {Spec(): 1}[parse("")] == 1
+    with pytest.raises(ValueError, match="frozen"):
+        Spec().name = "other"
+
+
+def test_nodes_are_counted_or_told_apart() -> None:
+    for text, control_plane, workers in (
+        ("1", 1, 0),
+        ("3", 1, 2),
+        ("{workers: 2}", 1, 2),
+        ("{control_plane: 3}", 3, 0),
+    ):
+        nodes = parse(f"cluster: {{nodes: {text}}}").cluster.nodes
+        assert (nodes.control_plane, nodes.workers, nodes.total) == (control_plane, workers, control_plane + workers)
+
+
+def test_addresses_and_versions_have_one_form() -> None:
+    assert parse("cluster: {kubernetes: 1.36.3}").cluster.kubernetes == "v1.36.3"
+    assert parse("proxy: {listen: '0:0::1'}").proxy.listen == "::1"
+
+
+NAME = "name: must be at most 40 lower-case letters, digits and hyphens, with no hyphen first or last"
+DOMAIN = "domain: must be lower-case letters, digits and hyphens, in labels separated by dots, at most 189"
+ONE_LABEL = (
+    "domain: must have two labels or more, such as 'demo.localhost': OpenSSL, curl, Node and Chrome refuse a wildcard "
+    "certificate directly below a single label"
+)
+ADDRESS = "must be an IP address such as 127.0.0.1 or ::1"
+ALL_KEYS = "allowed keys: apiVersion, name, domain, cluster, images, registry, push, ingress, proxy, "
+
+
+@pytest.mark.fault(42)
+@pytest.mark.parametrize(
+    ("text", "brief", "fix"),
+    [
+        ("\nregisty: {port: 1}\n", "2: unknown key 'registy'", "did you mean 'registry'?"),
+        (
+            "addons: [Metrics Server]\n",
+            "1: addons[0]: must be the name of an addon, or a folder with one such as ./my-addon",
+            "",
+        ),
+        ("addons: [a, ./b/a]\n", "1: addons[1]: there is another addon 'a' before it", ""),
+        ("snapshots: []\n", "1: unknown key 'snapshots'", ALL_KEYS),
+        (
+            "apiVersion: sandbox.dev/v2\n",
+            "1: apiVersion: 'sandbox.dev/v2' is newer than what this sandbox reads, 'sandbox.dev/v1'",
+            "pip install --upgrade kube-sandbox",
+        ),
+        (
+            "apiVersion: sandbox.dev/v1beta2\n",
+            "1: apiVersion: 'sandbox.dev/v1beta2' is older than what this sandbox reads, 'sandbox.dev/v1'",
+            "write `apiVersion: sandbox.dev/v1`",
+        ),
+        (
+            "apiVersion: sandbox.dv/v1\n",
+            "1: apiVersion: must be 'sandbox.dev/v1', not 'sandbox.dv/v1'",
+            "did you mean",
+        ),
+        (
+            "apiVersion: apps/v1\nkind: Deployment\n",
+            "1: apiVersion: 'apps/v1' is another program's: this is no file of sandbox",
+            "name another file",
+        ),
+        (
+            "proxy: {hosts: [{host: shop, terminate: true}]}\n",
+            "1: proxy.hosts[0].host: 'shop' cannot end at the proxy: its name has a single label",
+            "",
+        ),
+        (
+            "proxy: {hosts: [{host: a.sandbox.sandbox.localhost, to: '3000'}]}\n",
+            "1: proxy.hosts[0].to: must be HOST:PORT, such as localhost:3000",
+            "",
+        ),
+        ("proxy: {hosts: [a.test, a.test]}\n", "1: proxy.hosts[1].host: 'a.test' is given twice", ""),
+        (
+            "proxy: {run: process, hosts: [a.test]}\n",
+            "1: proxy.hosts: only the container has such hosts: leave out 'run: process'",
+            "",
+        ),
+        (
+            "cluster:\n  provider: minicube\n",
+            "2: cluster.provider: must be 'kind', 'minikube' or 'existing', not 'minicube'",
+            "did you mean 'minikube'?",
+        ),
+        ("cluster:\n  nodes: 0\n", "2: cluster.nodes: must be from 1 to 250, not 0", ""),
+        (
+            "cluster: {nodes: true}\n",
+            "1: cluster.nodes: must be a whole number, or how many of each: {control_plane: 1, workers: 2}",
+            "",
+        ),
+        ("cluster: {nodes: {worker: 2}}\n", "1: unknown key 'worker' in cluster.nodes", "did you mean 'workers'?"),
+        ("cluster: {nodes: {workers: -1}}\n", "1: cluster.nodes.workers: must be at least 0, not -1", ""),
+        (
+            "cluster: {ip_family: dualstack}\n",
+            "1: cluster.ip_family: must be 'ipv4', 'ipv6' or 'dual', not 'dualstack'",
+            "did you mean 'dual'?",
+        ),
+        (
+            "cluster: {feature_gates: {foo: true}}\n",
+            "1: cluster.feature_gates.foo: must be the name of a feature gate, such as ContainerCheckpoint, not 'foo'",
+            "",
+        ),
+        (
+            "cluster:\n  mounts:\n  - {host: ./data, node: data}\n",
+            "3: cluster.mounts[0].node: must be an absolute path in the nodes, such as /data",
+            "",
+        ),
+        (
+            "cluster: {mounts: [{host: ./data, node: /etc/kubernetes/pki}]}\n",
+            "1: cluster.mounts[0].node: must be elsewhere: /etc/kubernetes/pki is the node's own",
+            "",
+        ),
+        (
+            "cluster: {kind: {kubeadmConfigPatch: []}}\n",
+            "1: unknown key 'kubeadmConfigPatch' in cluster.kind",
+            "did you mean 'kubeadmConfigPatches'?",
+        ),
+        (
+            "cluster: {kind: {kubeadmConfigPatches: ['a: b']}}\n",
+            "1: cluster.kind.kubeadmConfigPatches[0]: must be the text of a YAML mapping with a kind, such as "
+            "KubeletConfiguration",
+            "",
+        ),
+        (
+            "cluster: {kind: {kubeadmConfigPatches: ['kind: Pod']}}\n",
+            "1: cluster.kind.kubeadmConfigPatches[0]: is for the kind 'Pod'; kind patches ClusterConfiguration, "
+            "InitConfiguration, JoinConfiguration, KubeletConfiguration, KubeProxyConfiguration",
+            "",
+        ),
+        ("cluster: {kubernetes: 1.36}\n", "1: cluster.kubernetes: must be text, not 1.36", "put it in quotes: '1.36'"),
+        (
+            "cluster:\n\n  kubernetes: latest\n",
+            "3: cluster.kubernetes: must be a full Kubernetes version such as v1.36.3",
+            "",
+        ),
+        (
+            "images: {source: upstraem}\n",
+            "1: images.source: must be 'auto', 'upstream' or 'bundle', not 'upstraem'",
+            "did you mean 'upstream'?",
+        ),
+        (
+            "ingress: {controller: ngnix}\n",
+            "1: ingress.controller: must be 'traefik', 'nginx' or 'none', not 'ngnix'",
+            "did you mean 'nginx'?",
+        ),
+        (
+            "ingress:\n  controller: nginx\n  gateway_api: true\n",
+            "3: ingress.gateway_api: the controller 'nginx' does not serve the Gateway API; 'traefik' does",
+            "",
+        ),
+        ("name: Demo\n", f"1: {NAME}", ""),
+        ("name: -demo\n", f"1: {NAME}", ""),
+        ("name: ''\n", f"1: {NAME}", ""),
+        ("name: a.b\n", f"1: {NAME}", ""),
+        ("name: " + "a" * 41 + "\n", f"1: {NAME}", ""),
+        ('name: "demo\\n"\n', f"1: {NAME}", ""),
+        ("name: 5\n", "1: name: must be text, not 5", "put it in quotes: '5'"),
+        ("name: a\ndomain: localhost\n", f"2: {ONE_LABEL}", ""),
+        ("domain: localhost.\n", f"1: {ONE_LABEL}", ""),
+        ("domain: Demo.localhost\n", f"1: {DOMAIN}", ""),
+        ("domain: demo..localhost\n", f"1: {DOMAIN}", ""),
+        ("domain: '*.demo.localhost'\n", f"1: {DOMAIN}", ""),
+        ("domain: " + "a." * 100 + "localhost\n", f"1: {DOMAIN}", ""),
+        ("domain: 10.0.0.1\n", "1: domain: must not end in a number: browsers take that for an IP address", ""),
+        ("registry: {port: 0}\n", "1: registry.port: must be at least 1, not 0", ""),
+        ("registry: {port: atuo}\n", "1: registry.port: must be 'auto', not 'atuo'", "did you mean 'auto'?"),
+        ("proxy: {ports: 443}\n", "1: proxy.ports: must be a list, not 443", ""),
+        ("registry:\n  port: 65536\n", "2: registry.port: must be at most 65535, not 65536", ""),
+        ("registry:\n  port: '5001'\n", "2: registry.port: must be a whole number, not '5001'", ""),
+        ("registry: 5001\n", "1: registry: must be a mapping of keys, not 5001", ""),
+        ("proxy: {listen: localhost}\n", f"1: proxy.listen: {ADDRESS}", ""),
+        ("proxy: {listen: fe80::1%eth0}\n", f"1: proxy.listen: {ADDRESS}", ""),
+        ("proxy: {ports: []}\n", "1: proxy.ports: must have at least one entry", ""),
+        ("proxy: {ports: [1, 2, 3, 4, 5]}\n", "1: proxy.ports: must have at most 4 entries", ""),
+        ("proxy:\n  ports:\n  - 443\n  - 443\n", "4: proxy.ports[1]: 443 is given twice", ""),
+        ("proxy:\n  ports:\n  - 443\n  - 70000\n", "4: proxy.ports[1]: must be at most 65535, not 70000", ""),
+        ("network: {nameservers: none}\n", "1: network.nameservers: must be 'auto', or be a list, not 'none'", ""),
+        (
+            "network: {nameservers: aut}\n",
+            "1: network.nameservers: must be 'auto', or be a list, not 'aut'",
+            "did you mean",
+        ),
+        ("network: {nameservers: []}\n", "1: network.nameservers: must be 'auto', or have at least one entry", ""),
+        ("network:\n  nameservers:\n  - 1.1.1.1\n  - dns\n", f"4: network.nameservers[1]: {ADDRESS}", ""),
+        (
+            "network:\n  nameservers:\n  - 1.1.1.1\n  - 1.1.1.1\n",
+            "4: network.nameservers[1]: 1.1.1.1 is given twice",
+            "",
+        ),
+        (
+            "network: {nameservers: ['2620:fe::9']}\n",
+            "1: network.nameservers[0]: must be an IPv4 address, since pods have no other: 2620:fe::9 is not one",
+            "",
+        ),
+        (
+            "network:\n  hosts: {sandbox.sandbox.localhost: 10.0.0.1}\n",
+            "2: network.hosts.sandbox.sandbox.localhost: 'sandbox.sandbox.localhost' is inside the domain "
+            "'sandbox.sandbox.localhost', where the ingress answers",
+            "",
+        ),
+        (
+            "network: {hosts: {db.corp: localhost}}\n",
+            f"1: network.hosts.db.corp: {ADDRESS}",
+            "",
+        ),
+        (
+            "network: {proxy: {https: 'http://user:secret@[::1'}}\n",
+            "1: network.proxy.https: must be a URL such as http://proxy.example.com:3128",
+            "",
+        ),
+        (
+            "network: {proxy: {http: 'http://localhost:3128'}}\n",
+            "1: network.proxy.http: must be a host that containers can reach: localhost would be themselves",
+            "",
+        ),
+        (
+            "network:\n  nameservers: [127.0.0.53]\n",
+            "2: network.nameservers[0]: must be an address that pods can reach: 127.0.0.53 is not one",
+            "",
+        ),
+        ("push: ''\n", "1: push: must be a path, not empty", ""),
+        ("push: 3\n", "1: push: must be text, not 3", "put it in quotes"),
+        ("apply: k8s/\n", "1: apply: must be a list, not 'k8s/'", ""),
+        (
+            "apply:\n- a\n- ~/b\n",
+            "3: apply[1]: must be absolute or relative to this file's folder: '~' is not expanded",
+            "",
+        ),
+        ("apply:\n- https://x/y\n", "2: apply[0]: must be a file or folder on this machine, not a URL", ""),
+        ("certs:\n  secrets:\n  - secret: a\n", "3: missing key 'hosts' in certs.secrets[0]", "add 'hosts:'"),
+        (
+            "certs:\n  secrets:\n  - secret: a\n    hosts: []\n",
+            "4: certs.secrets[0].hosts: must have at least one entry",
+            "",
+        ),
+        (
+            "certs:\n  secrets:\n  - secret: a_b\n    hosts: [a.sandbox.sandbox.localhost]\n",
+            "3: certs.secrets[0].secret: must be lower-case letters, digits and hyphens, in parts separated by dots",
+            "",
+        ),
+        (
+            "certs:\n  secrets:\n  - secret: a\n    namespace: a.b\n    hosts: [a.sandbox.sandbox.localhost]\n",
+            "4: certs.secrets[0].namespace: must be at most 63 lower-case letters, digits and hyphens, with no hyphen "
+            "first or last",
+            "",
+        ),
+        (
+            "certs:\n  secrets:\n  - secret: a\n    hosts: ['*.sandbox.sandbox.localhost']\n",
+            "4: certs.secrets[0].hosts[0]: must be one exact host name: every host of the domain has the wildcard "
+            "certificate already",
+            "",
+        ),
+        (
+            "name: demo\ncerts:\n  secrets:\n  - secret: a\n    hosts: [demo.sandbox.localhost,\n      "
+            "ademo.sandbox.localhost]\n",
+            "6: certs.secrets[0].hosts[1]: 'ademo.sandbox.localhost' is not inside the domain 'demo.sandbox.localhost'",
+            "",
+        ),
+        (
+            "name: demo\nregistry:\n  tls: [hub.demo.sandbox.localhost:8443, hub.example.com]\n",
+            "3: registry.tls[1]: 'hub.example.com' is not inside the domain 'demo.sandbox.localhost'",
+            "",
+        ),
+        (
+            "registry:\n  tls: ['hub.sandbox.sandbox.localhost:0']\n",
+            "2: registry.tls[0]: must be a host name such as registry.demo.sandbox.localhost, or one with :PORT",
+            "",
+        ),
+        (
+            "domain: a.b\ncerts:\n  secrets:\n  - {secret: s, hosts: [a.b]}\n  - hosts: [x.a.b]\n    secret: s\n",
+            "6: certs.secrets[1].secret: 's' is given twice in the namespace 'default'",
+            "",
+        ),
+        (
+            "registry:\n  external: ftp://reg.office\n",
+            "2: registry.external: must be HOST or HOST:PORT as in image names, with http:// before it where there is "
+            "no TLS",
+            "",
+        ),
+        (
+            "registry: {mirrors: [docker]}\n",
+            "1: registry.mirrors[0]: must be HOST or HOST:PORT as in image names, with http:// before it where there "
+            "is no TLS",
+            "",
+        ),
+        ("registry: {mirrors: ['a.b:0']}\n", "1: registry.mirrors[0]: must have a port from 1 to 65535, not '0'", ""),
+        (
+            "registry:\n  external: localhost:5000\n  storage: images\n",
+            "3: registry.storage: is for a registry of the sandbox's own, and this one is external",
+            "",
+        ),
+        (
+            "proxy: {ports: [443]}\nregistry:\n  port: 443\n",
+            "3: registry.port: 443 is one of the proxy's ports; choose another",
+            "",
+        ),
+        (
+            "name: a\nproxy:\n  ports:\n  - 443\n  - 5001\n",
+            "5: proxy.ports[1]: 5001 is the registry's port; choose another",
+            "",
+        ),
+    ],
+)
+def test_refusals_name_the_line_and_the_key(text: str, brief: str, fix: str) -> None:
+    """Wrong keys and values in sandbox.yaml → file, line and key, with a suggestion."""
+    error = refusal(text)
+    assert error.brief == f"sandbox.yaml:{brief}"
+    assert error.fix.startswith(fix)
+
+
+def test_a_bad_name_is_one_error_though_the_domain_follows_from_it() -> None:
+    assert refusal("name: A\n").details == "  1 | name: A"
+
+
+def test_all_that_does_not_fit_is_said_at_once() -> None:
+    error = refusal(
+        "registry: {port: 443}\ncerts:\n  secrets:\n  - secret: a\n    hosts:\n    - x.test\n    - y.test\n"
+    )
+    assert [line for line in error.details.splitlines() if line.startswith("sandbox.yaml:")] == [
+        "sandbox.yaml:1: registry.port: 443 is one of the proxy's ports; choose another",
+        "sandbox.yaml:6: certs.secrets[0].hosts[0]: 'x.test' is not inside the domain 'sandbox.sandbox.localhost'",
+        "sandbox.yaml:7: certs.secrets[0].hosts[1]: 'y.test' is not inside the domain 'sandbox.sandbox.localhost'",
+    ]
+
+
+def described(schema: dict[str, Any], definitions: dict[str, Any]) -> bool:
+    target = definitions[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
+    return bool(schema.get("description") or target.get("description"))
+
+
+def test_the_schema_describes_every_key() -> None:
+    schema = spec.schema()
+    json.dumps(schema)
+    definitions = schema["$defs"]
+    for part in (schema, *definitions.values()):
+        assert part["additionalProperties"] is False
+        for key, value in part["properties"].items():
+            assert described(value, definitions), key
+    assert "required" not in schema
+    assert definitions["Network"]["properties"]["nameservers"]["anyOf"][1]["maxItems"] == 3
+    assert re.match(schema["properties"]["name"]["pattern"], "demo")
+    assert not re.match(schema["properties"]["domain"]["pattern"], "localhost")
+
+
+labels = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,18}[a-z0-9])?", fullmatch=True)
+words = st.from_regex(r"[a-z]([a-z0-9-]{0,8}[a-z0-9])?", fullmatch=True)
+addresses = st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6)).map(lambda address: address.compressed)
+public = st.integers(1, 99).map(lambda n: f"9.9.9.{n}")
+paths = st.from_regex(r"[a-z0-9 _.]{1,12}(/[a-z0-9 _.]{1,12})?", fullmatch=True).filter(str.strip)
+
+
+shapes = st.fixed_dictionaries(
+    {
+        "nodes": st.fixed_dictionaries({"control_plane": st.integers(1, 7), "workers": st.integers(0, 9)}),
+        "ip_family": st.sampled_from(["ipv4", "ipv6", "dual"]),
+        "feature_gates": st.sampled_from([{}, {"ContainerCheckpoint": False}]),
+        "mounts": st.sampled_from([[], [{"host": "data", "node": "/data", "read_only": True}]]),
+        "kind": st.none()
+        | st.just(
+            {
+                "networking": {"kubeProxyMode": "nftables"},
+                "runtimeConfig": {"api/all": "true"},
+                "kubeadmConfigPatches": ["kind: KubeletConfiguration"],
+                "kubeadmConfigPatchesJSON6902": [],
+                "containerdConfigPatches": ["version = 3"],
+            }
+        ),
+    }
+)
+
+
+@st.composite
+def specs(draw: st.DrawFn) -> dict[str, Any]:
+    domain = ".".join(draw(st.lists(words, min_size=2, max_size=4)))
+    ports = draw(st.lists(st.integers(1, 65535), min_size=2, max_size=5, unique=True))
+    secrets = draw(st.lists(labels, max_size=3, unique=True))
+    hosts = st.lists(labels, min_size=1, max_size=3, unique=True)
+    unset: dict[str, st.SearchStrategy[None]] = {"class_name": st.none(), "address": st.none()}
+    everything = {
+        "apiVersion": "sandbox.dev/v1",
+        "name": draw(labels),
+        "domain": domain,
+        "cluster": {
+            "provider": "kind",
+            "profile": None,
+            "context": None,
+            "namespace": None,
+            "kubernetes": draw(st.none() | st.just("v1.36.3")),
+            **draw(shapes),
+        },
+        "images": {"source": draw(st.sampled_from(["auto", "upstream", "bundle"]))},
+        "registry": {
+            "port": ports[0],
+            "tls": draw(st.sampled_from([[], [f"hub.{domain}", f"hub.{domain}:8443"]])),
+            **draw(
+                st.sampled_from([{"external": None, "storage": "images"}, {"external": "localhost:1", "storage": None}])
+            ),
+            "mirrors": draw(st.sampled_from([[], ["docker.io", "http://reg.office:5000"]])),
+        },
+        "push": draw(st.none() | paths),
+        "ingress": draw(
+            st.fixed_dictionaries({"controller": st.just("traefik"), "gateway_api": st.booleans(), **unset})
+            | st.fixed_dictionaries(
+                {"controller": st.sampled_from(["nginx", "none"]), "gateway_api": st.just(False), **unset}
+            )
+        ),
+        "proxy": {
+            "listen": draw(addresses),
+            "ports": ports[1:],
+            **draw(
+                st.fixed_dictionaries({"run": st.sampled_from(["container", "process"]), "hosts": st.just([])})
+                | st.just({"run": None, "hosts": [{"host": f"a.{domain}", "terminate": True, "to": "b.c:1"}]})
+            ),
+        },
+        "network": {
+            "nameservers": draw(st.just("auto") | st.lists(public, min_size=1, max_size=3, unique=True)),
+            "search": draw(st.lists(words, max_size=3, unique=True)),
+            "hosts": draw(st.dictionaries(words, public, max_size=3)),
+            "proxy": draw(st.sampled_from(["auto", {"http": None, "https": "http://p:1", "no_proxy": [".corp"]}])),
+        },
+        "certs": {
+            "issuer": draw(st.sampled_from(["sandbox", "cert-manager"])),
+            "default": draw(st.none() | st.just({"cert": "own.crt", "key": "own.key"})),
+            "secrets": [
+                {"secret": secret, "namespace": draw(labels), "hosts": [f"{host}.{domain}" for host in draw(hosts)]}
+                for secret in secrets
+            ],
+        },
+        "credentials": draw(st.sampled_from(([], [CREDENTIALS]))),
+        "addons": draw(st.sampled_from(([], [{"addon": "./mine", "values": {"a": "b"}}]))),
+        "apply": draw(st.lists(paths, max_size=3)),
+    }
+    return everything
+
+
+@settings(deadline=None)
+@given(specs())
+def test_a_valid_spec_survives_writing_and_reading(data: dict[str, Any]) -> None:
+    read = parse(yaml.safe_dump(data, sort_keys=False))
+    assert parse(yaml.safe_dump(read.model_dump(mode="json"))) == read
+    assert Spec.model_validate_json(read.model_dump_json()) == read
+    dumped = read.model_dump(mode="json")
+    paths = {"push": data["push"] and str(Path(data["push"])), "apply": [str(Path(each)) for each in data["apply"]]}
+    assert dumped == data | paths
+
+
+def test_certificates_are_for_the_domain_and_for_hosts_beside_it_that_end_at_the_proxy() -> None:
+    hosts = "[{host: shop.test, terminate: true}, {host: x.demo.test, to: 'a:1'}, {host: dev.test, to: 'a:1'}, x.test]"
+    spec = parse(f"{{domain: demo.test, proxy: {{hosts: {hosts}}}}}")
+    assert spec.vouched == ("demo.test", "shop.test", "dev.test")
+
+
+def test_a_cluster_that_exists_has_a_context_and_one_namespace() -> None:
+    found = parse("name: demo\ncluster: {provider: existing, context: team}\n")
+    assert (found.namespace, found.runs_process, found.cluster.is_ours) == ("sandbox-demo", True, False)
+    assert parse("cluster: {provider: existing, context: team, namespace: mine}\n").namespace == "mine"
+    assert (Spec().namespace, Spec().runs_process) == (None, False)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("cluster: {provider: existing}", "needs its context"),
+        ("cluster: {context: team}", "write 'provider: existing'"),
+        ("cluster: {provider: existing, context: t}\nproxy: {run: container}", "no container can reach"),
+        ("cluster: {provider: existing, context: t}\naddons: [metrics-server]", "for the whole cluster"),
+        ("cluster: {provider: existing, context: t}\ningress: {controller: nginx}", "'traefik' in one namespace"),
+        ("cluster: {provider: existing, context: t}\nnetwork: {nameservers: [1.1.1.1]}", "nameservers that it has"),
+        ("cluster: {provider: existing, context: t}\nregistry: {mirrors: [docker.io]}", "for whoever runs it"),
+    ],
+)
+def test_what_a_cluster_that_exists_does_not_give_is_refused(text: str, said: str) -> None:
+    assert said in str(refusal(text))

@@ -1,0 +1,354 @@
+"""Documents are read exactly, and whatever is wrong with one is said at its line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from sandbox.config import loader
+from sandbox.errors import UsageError
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Port(Strict):
+    number: int = Field(default=1, ge=1, le=65535)
+    name: str = "https"
+
+
+class Daemon(Strict):
+    source: Literal["daemon"]
+    image: str
+
+
+class Archive(Strict):
+    source: Literal["archive"]
+    path: Path
+    platform: str = ""
+
+
+Image = Annotated[Daemon | Archive, Field(discriminator="source")]
+
+
+class Server(Strict):
+    name: str = "web"
+    mode: Literal["auto", "manual"] = "auto"
+    public: bool = False
+    weight: float = 1.0
+    ports: tuple[Port, ...] = ()
+    main: Port = Port()
+    images: tuple[str | Image, ...] = ()
+    hosts: Literal["any"] | tuple[str, ...] = "any"
+    labels: dict[str, str] = {}
+    note: str | None = "none"
+
+    @model_validator(mode="after")
+    def _main_is_no_port(self) -> Server:
+        misfits = [
+            (("ports", index, "number"), "is the main port")
+            for index, port in enumerate(self.ports)
+            if port.number == self.main.number and port.name == "clash"
+        ]
+        if misfits:
+            raise loader.Misfits(*misfits)
+        if self.name == "nobody":
+            raise ValueError("nobody serves nothing")
+        return self
+
+
+def parse(text: str) -> Server:
+    return loader.parse(text, Server, origin="s.yaml")
+
+
+def refusal(text: str) -> UsageError:
+    with pytest.raises(UsageError) as caught:
+        parse(text)
+    assert caught.value.exit_code == 2
+    return caught.value
+
+
+def test_values_arrive_as_the_model_wants_them() -> None:
+    server = parse(
+        "name: a\nmode: manual\npublic: true\nweight: 0.5\nports: [{number: 0x10}]\n"
+        "images: ['busybox', {source: archive, path: a.tar}]\nhosts: [x]\nlabels: {k: v}\nnote: null\n"
+    )
+    assert server == Server(
+        name="a",
+        mode="manual",
+        public=True,
+        weight=0.5,
+        ports=(Port(number=16),),
+        images=("busybox", Archive(source="archive", path=Path("a.tar"))),
+        hosts=("x",),
+        labels={"k": "v"},
+        note=None,
+    )
+
+
+@pytest.mark.parametrize("text", ["", "\n\n", "# nothing\n", "---\n", "{}", "null\n", "\ufeff"])
+def test_an_empty_document_is_all_defaults(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text(text, encoding="utf-8")
+    assert loader.load(path, Server) == Server()
+
+
+def test_a_key_with_nothing_written_keeps_its_default() -> None:
+    assert parse("main:\n  # number: 5\nports:\nname:\nmode:\nlabels:\n") == Server()
+    assert parse("ports:\n- number:\n  name: x\n") == Server(ports=(Port(name="x"),))
+    assert refusal("main: null\n").brief == "s.yaml:1: main: must be a mapping of keys, not nothing"
+    assert refusal("man:\n").brief == "s.yaml:1: unknown key 'man'"
+
+
+@pytest.mark.parametrize("word", ["no", "on", "YES", "0443", "1e3", "12:30", "2026-01-01", "=", "1_000", "0o17", "."])
+def test_what_yaml_versions_disagree_about_is_text(word: str) -> None:
+    assert parse(f"name: {word}").name == word
+
+
+def test_anchors_and_aliases_are_expanded() -> None:
+    server = parse("ports:\n- &a {number: 7}\n- *a\nmain: *a\n")
+    assert server.ports == (Port(number=7), Port(number=7))
+    assert server.main.number == 7
+
+
+@pytest.mark.parametrize(
+    ("text", "brief", "fix"),
+    [
+        ("name: a\nnmae: b\n", "s.yaml:2: unknown key 'nmae'", "did you mean 'name'?"),
+        ("\nMAIN: {}\n", "s.yaml:2: unknown key 'MAIN'", "did you mean 'main'?"),
+        (
+            "main:\n  name: a\n  colour: red\n",
+            "s.yaml:3: unknown key 'colour' in main",
+            "allowed keys: number, name",
+        ),
+        ("ports:\n- number: 2\n- numbr: 3\n", "s.yaml:3: unknown key 'numbr' in ports[1]", "did you mean 'number'?"),
+        (
+            "images:\n- {source: daemon, image: a}\n- source: archive\n  path: a\n  platfrom: b\n",
+            "s.yaml:5: unknown key 'platfrom' in images[1]",
+            "did you mean 'platform'?",
+        ),
+        (
+            "images:\n- source: daemon\n  image: a\n  q: b\n",
+            "s.yaml:4: unknown key 'q' in images[0]",
+            "allowed keys: source, image",
+        ),
+        ("images:\n- source: daemon\n", "s.yaml:2: missing key 'image' in images[0]", "add 'image:'"),
+        ("images:\n- source: deamon\n", "s.yaml:2: images[0].source: unknown value 'deamon'", "did you mean 'daemon'?"),
+        ("images:\n\n- image: a\n", "s.yaml:3: images[0]: missing key 'source'", "add 'source:'"),
+        ("mode: manul\n", "s.yaml:1: mode: must be 'auto' or 'manual', not 'manul'", "did you mean 'manual'?"),
+        ("mode: 3\n", "s.yaml:1: mode: must be 'auto' or 'manual', not 3", "allowed: auto, manual"),
+        ("\nname: 1.10\n", "s.yaml:2: name: must be text, not 1.10", "put it in quotes: '1.10'"),
+        ("name: true\n", "s.yaml:1: name: must be text, not true", "put it in quotes: 'true'"),
+        ("name: [a]\n", "s.yaml:1: name: must be text, not a list", ""),
+        ("public: yes\n", "s.yaml:1: public: must be true or false, not 'yes'", ""),
+        ("weight: heavy\n", "s.yaml:1: weight: must be a number, not 'heavy'", ""),
+        ("main:\n  number:\n    abc\n", "s.yaml:2: main.number: must be a whole number, not 'abc'", ""),
+        ("main: {number: 1.5}\n", "s.yaml:1: main.number: must be a whole number, not 1.5", ""),
+        ("main: {number: 0}\n", "s.yaml:1: main.number: must be at least 1, not 0", ""),
+        ("main: {number: 65536}\n", "s.yaml:1: main.number: must be at most 65535, not 65536", ""),
+        ("main:\n- a\n", "s.yaml:1: main: must be a mapping of keys, not a list", ""),
+        ("ports: {a: 1}\n", "s.yaml:1: ports: must be a list, not a mapping", ""),
+        ("ports:\n- 1\n", "s.yaml:2: ports[0]: must be a mapping of keys, not 1", ""),
+        ("hosts: some\n", "s.yaml:1: hosts: must be 'any', or be a list, not 'some'", ""),
+        ("hosts:\n- a\n- 1\n", "s.yaml:3: hosts[1]: must be text, not 1", "put it in quotes: '1'"),
+        ("labels:\n  a: b\n  c: 1\n", "s.yaml:3: labels.c: must be text, not 1", "put it in quotes: '1'"),
+        ("name: nobody\n", "s.yaml:1: nobody serves nothing", ""),
+        ("main: {number: 9}\nports:\n- name: clash\n  number: 9\n", "s.yaml:4: ports[0].number: is the main port", ""),
+        ("ports:\n- name: clash\n", "s.yaml:2: ports[0].number: is the main port", ""),
+        (
+            "images:\n- path: a\n  source: archiv\n",
+            "s.yaml:3: images[0].source: unknown value 'archiv'",
+            "did you mean",
+        ),
+        ("ports:\n- &a\n  numbr: 2\nmain: *a\n", "s.yaml:3: unknown key 'numbr' in ports[0] (and 1 more)", ""),
+        ("name: a\nmode: auto\nname: b\n", "s.yaml:3: key 'name' is given twice, first on line 1", "keep one of them"),
+        ("main:\n  name: a\n  name: b\n", "s.yaml:3: key 'name' is given twice, first on line 2", "keep one of them"),
+        ("<<: {name: a}\n", "s.yaml:1: merge keys ('<<') are not supported", "write the keys out"),
+        ("name: a\n443: b\n", "s.yaml:2: a key must be text, not 443", "put it in quotes: '443'"),
+        ("? [a]\n: b\n", "s.yaml:1: a key must be text, not a list", ""),
+        (
+            "name: a\n---\nname: b\n",
+            "s.yaml:2: a second document begins here; only one is allowed",
+            "put it in its own file",
+        ),
+        ("name: !!python/name:os.system x\n", "s.yaml:1: the tag '!!python/name:os.system' is not allowed", ""),
+        ("\nmain: !!python/object:os.x {}\n", "s.yaml:2: the tag '!!python/object:os.x' is not allowed", ""),
+        ("ports: !mine [a]\n", "s.yaml:1: the tag '!mine' is not allowed", ""),
+        ("name: !!binary YQ==\n", "s.yaml:1: the tag '!!binary' is not allowed", ""),
+        ("name: !!int abc\n", "s.yaml:1: 'abc' is not a usable whole number", ""),
+        ("name: !!bool abc\n", "s.yaml:1: 'abc' is not a usable boolean", ""),
+        ("name: 99999999999999999999\n", "s.yaml:1: '99999999999999999999' is not a usable whole number", ""),
+        ("weight: 1.5e+999\n", "s.yaml:1: '1.5e+999' is not a usable number", ""),
+        ('name: "\\ud800"\n', "s.yaml:1: '?' is not a usable text", ""),
+        ('\nname: "\\UFFFFFFFF"\n', "s.yaml:2: not valid YAML: an escape beyond the end of Unicode", ""),
+        ("name: a\nmode: \x01\n", "s.yaml:2: not valid YAML: control character U+0001", "remove it"),
+        ("main:\n\tname: a\n", "s.yaml:2:1: not valid YAML: a tab where only spaces may stand", "indent with spaces"),
+        ("\nname: b: c\n", "s.yaml:2:8: not valid YAML: mapping values are not allowed here", "put text that holds"),
+        ("name: *x\n", "s.yaml:1:7: not valid YAML: found undefined alias 'x'", "define the anchor (&name) above"),
+        ("name: a\nports: [1,\n\n", "s.yaml:4:1: not valid YAML: the document ends in the middle of a value", ""),
+        ("name: a\nports: [1\n\n", "s.yaml:2:8: not valid YAML: what opens here is never closed", ""),
+        ("name: 'a\n\n", "s.yaml:1:7: not valid YAML: what opens here is never closed", ""),
+        ("name: a\n mode: b\n", "s.yaml:2:6: not valid YAML: mapping values are not allowed here", ""),
+        ("- a\n", "s.yaml:1: the document must be a mapping of keys, not a list", "allowed keys: name, mode,"),
+        ("\n\nfoo\n", "s.yaml:3: the document must be a mapping of keys, not 'foo'", "allowed keys: name, mode,"),
+        ("ports: &a [*a]\n", "s.yaml:1: an alias (*name) stands inside its own anchor (&name)", ""),
+        ("ports: " + "[" * 100_000, "s.yaml:1: values are nested more than 32 levels deep", ""),
+        ("ports: " + "{a: " * 40 + "}" * 40, "s.yaml:1: values are nested more than 32 levels deep", ""),
+        ("name: " + "a" * (1 << 20), "s.yaml:1: the document is larger than 1 MiB", "split it"),
+    ],
+)
+def test_refusals_name_the_line_and_the_key(text: str, brief: str, fix: str) -> None:
+    error = refusal(text)
+    assert error.brief == brief
+    assert error.fix.startswith(fix)
+
+
+def test_the_line_at_fault_is_shown() -> None:
+    assert refusal("name: a\nmode: x # why\n").details == "  2 | mode: x # why"
+    assert refusal("name: b: c\n").details == "  1 | name: b: c\n             ^"
+    assert refusal(f"nmae: {'a' * 500}\n").details == f"  1 | nmae: {'a' * 113}…"
+
+
+@pytest.mark.fault(42)
+def test_several_errors_are_all_listed_first_one_first() -> None:
+    """Several mistakes in one file → all are listed."""
+    error = refusal("mode: x\nmain:\n  number: a\n  nme: b\nname: 3\n")
+    assert error.brief == "s.yaml:1: mode: must be 'auto' or 'manual', not 'x' (and 3 more)"
+    assert error.details.splitlines() == [
+        "s.yaml:1: mode: must be 'auto' or 'manual', not 'x'",
+        "  1 | mode: x",
+        "s.yaml:3: main.number: must be a whole number, not 'a'",
+        "  3 |   number: a",
+        "s.yaml:4: unknown key 'nme' in main",
+        "  4 |   nme: b",
+        "s.yaml:5: name: must be text, not 3",
+        "  5 | name: 3",
+    ]
+    assert error.fix.splitlines() == [
+        "line 1: allowed: auto, manual",
+        "line 4: did you mean 'name'?",
+        "line 5: put it in quotes: '3'",
+    ]
+
+
+def test_two_missing_keys_are_two_errors() -> None:
+    class Pair(Strict):
+        left: int
+        right: int
+
+    with pytest.raises(UsageError) as caught:
+        loader.parse("", Pair, origin="p.yaml")
+    assert "p.yaml:1: missing key 'left'" in caught.value.details
+    assert "p.yaml:1: missing key 'right'" in caught.value.details
+
+
+def test_a_flood_of_errors_is_cut() -> None:
+    error = refusal("ports:\n" + "- 1\n" * 20_000)
+    assert error.brief.endswith("(and 19999 more)")
+    assert error.details.endswith("… and 19980 more")
+
+
+@pytest.mark.fault(43)
+def test_an_alias_bomb_is_refused() -> None:
+    """Aliases that expand to 10^12 values → refused at once."""
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
+    error = refusal("\n".join(lines))
+    assert error.brief.endswith("aliases expand too far")
+
+
+@pytest.mark.security(12)
+def test_nothing_a_terminal_would_obey_is_shown() -> None:
+    """A key with an escape sequence → shown without it."""
+    error = refusal('"\\e[31mred\\a": 1\n')
+    assert "\x1b" not in str(error) + error.fix
+
+
+def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
+    path = tmp_path / "none.yaml"
+    with pytest.raises(UsageError) as caught:
+        loader.load(path, Server, create="`make one`")
+    assert caught.value.brief == f"{path}: no such file"
+    assert caught.value.fix == "`make one`"
+
+
+def test_a_file_used_as_a_folder_is_a_missing_file(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="no such file"):
+        loader.load(tmp_path / "file" / "s.yaml", Server)
+
+
+def test_a_directory_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is a directory, not a file"):
+        loader.load(tmp_path, Server)
+
+
+def test_an_unreadable_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "loop"
+    path.symlink_to(path)  # unlike a mode, this stops root too
+    with pytest.raises(UsageError) as caught:
+        loader.load(path, Server)
+    assert caught.value.brief == f"{path}: cannot be read"
+    assert caught.value.details
+
+
+@pytest.mark.fault(53)
+def test_a_file_that_is_not_utf8_is_refused_at_its_line(tmp_path: Path) -> None:
+    """A file that is not UTF-8 → refused at its line."""
+    path = tmp_path / "s.yaml"
+    path.write_bytes(b"name: a\nmode: caf\xe9\n")
+    with pytest.raises(UsageError) as caught:
+        loader.load(path, Server)
+    assert caught.value.brief == f"{path}:2: not UTF-8 text"
+    assert "0xe9" in caught.value.details
+
+
+@pytest.mark.fault(43)
+def test_a_file_over_one_mebibyte_is_refused(tmp_path: Path) -> None:
+    """A file of more than one MiB → refused."""
+    path = tmp_path / "s.yaml"
+    path.write_bytes(b"#" * ((1 << 20) + 1))
+    with pytest.raises(UsageError, match="larger than 1 MiB"):
+        loader.load(path, Server)
+
+
+def test_errors_in_a_file_name_it_as_it_was_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "s.yaml").write_text("name: a\r\nnmae: b\r\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError) as caught:
+        loader.load(Path("s.yaml"), Server)
+    assert caught.value.brief == "s.yaml:2: unknown key 'nmae'"
+
+
+@pytest.mark.fault(43)
+@given(st.text(max_size=60))
+def test_any_text_is_read_or_refused(text: str) -> None:
+    """Any text at all → read, or refused with a line."""
+    try:
+        parse(text)
+    except UsageError as error:
+        assert error.brief.startswith("s.yaml:")
+
+
+@given(st.text(alphabet="ab:{}[],&*!|>-?#'\"%@` \n\t01.<~\\", max_size=40))
+def test_any_punctuation_is_read_or_refused(text: str) -> None:
+    try:
+        parse(text)
+    except UsageError as error:
+        assert error.brief.startswith("s.yaml:")
+
+
+@given(st.dictionaries(st.text(), st.text()))
+def test_what_yaml_writes_is_what_is_read(labels: dict[str, str]) -> None:
+    text = yaml.safe_dump({"labels": labels})
+    if "<<" in labels:
+        assert "merge keys" in refusal(text).brief
+    else:
+        assert parse(text).labels == labels

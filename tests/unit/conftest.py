@@ -1,0 +1,52 @@
+"""What unit tests share: an engine, a cluster's API and a registry in memory, and the names of one sandbox."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+from sandbox.bundle.system_images import UPSTREAM
+from sandbox.names import LABEL, Home, Names
+from tests.support.api_server import ApiServer, kubeconfig, serving
+from tests.support.fakes import NETWORK, FakeEngine
+from tests.support.registry_simulator import Simulator
+
+# Examples may take as long as the machine needs.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
+
+
+@pytest.fixture
+def engine() -> FakeEngine:
+    """An engine with the sandbox's own images and its network."""
+    engine = FakeEngine(*UPSTREAM.values())
+    engine.create_network(NETWORK, {LABEL: ""})
+    return engine
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Home:
+    return Home(tmp_path / "state", tmp_path / "cache", tmp_path / "kubeconfig")
+
+
+@pytest.fixture
+def names(place: Home) -> Names:
+    return place.sandbox("demo")
+
+
+@pytest.fixture
+def registry() -> Iterator[Simulator]:
+    with Simulator() as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def server(names: Names) -> Iterator[ApiServer]:
+    """The API server that the sandbox's own kubeconfig leads to."""
+    names.folder.mkdir(parents=True)
+    with serving() as server:
+        kubeconfig(names.kubeconfig, server.server_address[1])
+        yield server

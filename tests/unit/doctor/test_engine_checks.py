@@ -1,0 +1,98 @@
+"""What the doctor says of an engine by what it tells of itself."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from sandbox.doctor import engine_checks
+from sandbox.doctor.doctor_context import Contact, Scene
+from sandbox.doctor.row import Status
+from sandbox.engine import engine_info
+
+
+def told(scene: Scene, **changes: Any) -> Scene:
+    """The scene with an engine that tells something else of itself."""
+    assert isinstance(scene.contact, Contact)
+    return replace(scene, contact=replace(scene.contact, facts=replace(scene.contact.facts, **changes)))
+
+
+def test_a_usual_engine_is_well(scene: Scene) -> None:
+    assert {check.id: check.look(scene).status for check in engine_checks.CHECKS if check.id != "engine.clock"} == {
+        check.id: Status.OK for check in engine_checks.CHECKS if check.id != "engine.clock"
+    }
+
+
+@pytest.mark.fault(19, 60)
+@pytest.mark.security(4)
+@pytest.mark.parametrize(
+    ("look", "changes", "status", "words"),
+    [
+        (engine_checks.local, {"local": False}, Status.ERROR, "127.0.0.1 is there, not here"),
+        (engine_checks.hardened, {"version": "27.5.1"}, Status.WARN, "neighbours"),
+        (engine_checks.hardened, {"version": "dev"}, Status.WARN, "neighbours"),
+        (engine_checks.cgroups, {"cgroup_version": 1}, Status.WARN, "cgroup v1"),
+        (engine_checks.resources, {"memory": 1 << 30}, Status.ERROR, "1.0 GiB"),
+        (engine_checks.resources, {"memory": 3 << 30}, Status.WARN, "3.0 GiB"),
+        (engine_checks.resources, {"cpus": 1}, Status.WARN, "1 CPUs"),
+        (engine_checks.clock, {"time": None}, Status.SKIPPED, "does not tell"),
+        (engine_checks.proxy, {"proxies": {"http": "http://u:secret@proxy:3128"}}, Status.WARN, "http via proxy, also"),
+        (
+            engine_checks.proxy,
+            {"proxies": {"http": "http://proxy", "no": "a, localhost"}},
+            Status.OK,
+            "not for localhost",
+        ),
+    ],
+)
+def test_what_an_engine_tells(scene: Scene, look: Any, changes: Any, status: Status, words: str) -> None:
+    """An engine with little memory, one CPU, cgroup v1, old, or elsewhere → a row of the doctor for each."""
+    found = look(told(scene, **changes))
+    assert found.status is status and words in found.evidence and "secret" not in found.evidence
+
+
+@pytest.mark.fault(29)
+@pytest.mark.parametrize(
+    ("seconds", "status"), [(0, Status.OK), (-20, Status.OK), (3600, Status.ERROR), (-45, Status.ERROR)]
+)
+def test_clocks(scene: Scene, seconds: int, status: Status) -> None:
+    """The engine's clock is an hour ahead → the doctor says by how much."""
+    assert isinstance(scene.contact, Contact)
+    assert engine_checks.clock(told(scene, time=scene.contact.asked + timedelta(seconds=seconds))).status is status
+
+
+@pytest.mark.fault(60)
+@pytest.mark.security(6)
+def test_the_password_of_a_remote_engine_is_not_told(scene: Scene) -> None:
+    """DOCKER_HOST with an account → shown without it."""
+    away = replace(told(scene, local=False), environment={"DOCKER_HOST": "tcp://me:secret@build.example.com:2376"})
+    assert engine_checks.local(away).evidence.startswith("the engine runs on build.example.com:")
+
+
+def test_facts_are_read_from_the_engines_answer() -> None:
+    found = engine_info.read(
+        {
+            "ServerVersion": "28.1.0",
+            "SecurityOptions": ["name=seccomp,profile=builtin", "name=rootless"],
+            "CgroupVersion": "1",
+            "NCPU": 2,
+            "MemTotal": 5,
+            "DockerRootDir": "/data",
+            "SystemTime": "2026-11-24T19:04:34.313163658Z",
+            "HttpProxy": "http://proxy",
+            "NoProxy": "",
+        },
+        api="1.49",
+        local=True,
+    )
+    assert (found.rootless, found.cgroup_version, found.cpus, found.memory) == (True, 1, 2, 5)
+    assert found.time is not None and found.time.utcoffset() == timedelta(0)
+    assert (str(found.root), found.proxies) == ("/data", {"http": "http://proxy"})
+
+
+@pytest.mark.parametrize("time", ["", "soon", "2026-11-24T19:04:34"])
+def test_a_time_that_tells_nothing_is_none(time: str) -> None:
+    assert engine_info.read({"ServerVersion": "1", "SystemTime": time}, api="1.41", local=True).time is None

@@ -1,0 +1,75 @@
+"""Which way a request takes: what is asked, and what the edge's maps make of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from sandbox.components.edge import routes
+from sandbox.components.edge.routes import Route
+from sandbox.doctor.tls.tls_context import Journey, choose, parse
+from sandbox.errors import UsageError
+from sandbox.names import EDGE, PASSTHROUGH
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "port"),
+    [
+        ("App.Demo.test", "app.demo.test", None),
+        ("app.demo.test:8443", "app.demo.test", 8443),
+        ("https://app.demo.test:8443/path?a=b:c", "app.demo.test", 8443),
+        ("https://app.demo.test/", "app.demo.test", None),
+        ("127.0.0.1:443", "127.0.0.1", 443),
+    ],
+)
+def test_what_is_asked(text: str, host: str, port: int | None) -> None:
+    assert parse(text) == (host, port)
+
+
+@pytest.mark.parametrize("text", ["", "a_b.test", "a.test:", "a.test:x", "a.test:0", "a.test:65536", "-rf"])
+def test_what_is_no_host(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse(text)
+
+
+def route(name: str, domain: str, since: float) -> Route:
+    return Route(name, domain, f"node-{name}", (("127.0.0.1", 443),), since)
+
+
+@pytest.mark.parametrize(
+    ("host", "name", "by"),
+    [
+        ("a.test", "a", "exact"),
+        ("x.a.test", "a", "suffix"),
+        ("x.b.a.test", "b", "suffix"),
+        ("b.a.test", "b", "exact"),
+        ("xa.test", "c", "default"),
+    ],
+)
+def test_the_route_is_the_one_that_haproxy_takes(host: str, name: str, by: str) -> None:
+    known = (route("a", "a.test", 1), route("b", "b.a.test", 2), route("c", "c.test", 3))
+    found = choose(known, host, EDGE)
+    assert found is not None and (found.route.name, found.by, found.proxy) == (name, by, EDGE)
+
+
+def test_without_routes_there_is_none() -> None:
+    assert choose((), "a.test", EDGE) is None
+
+
+def test_a_route_of_the_passthrough_goes_before_a_default_one(journey: Journey) -> None:
+    routes.save(journey.scene.home.passthrough, route("far", "far.test", 2))
+    found = replace(journey, host="x.far.test").match
+    assert found is not None and (found.route.name, found.proxy) == ("far", PASSTHROUGH)
+
+
+def test_the_sandbox_that_is_reached_is_the_one_that_fixes_name(journey: Journey) -> None:
+    assert journey.which == " demo"
+    routes.save(journey.scene.home.edge, route("other", "other.test", 2))
+    assert replace(journey, host="x.other.test").which == " other"
+
+
+def test_who_listens_everywhere_is_asked_on_loopback(journey: Journey) -> None:
+    everywhere = replace(route("demo", "demo.sandbox.localhost", 1), listen=(("0.0.0.0", 443),))  # noqa: S104
+    routes.save(journey.scene.home.edge, everywhere)
+    assert (journey.address, journey.port) == ("127.0.0.1", 443)

@@ -1,0 +1,26 @@
+"""The whole walk: all steps in order, and nothing judged after the first that fails."""
+
+from __future__ import annotations
+
+from itertools import chain
+
+import pytest
+
+from sandbox.doctor.doctor_context import Scene
+from sandbox.doctor.row import Status
+from sandbox.doctor.tls.tls_pipeline import STEPS, examine
+from sandbox.errors import UsageError
+
+
+def test_after_the_first_error_the_rest_is_skipped(scene: Scene) -> None:
+    rows = list(examine(scene, "nobody.invalid", named=False))
+    assert [row.id for row in rows] == [check.id for check in chain.from_iterable(STEPS)]
+    assert rows[0].status is Status.ERROR
+    assert {(row.status, row.evidence, row.fix) for row in rows[1:]} == {
+        (Status.SKIPPED, "not looked at: tls.name failed", "")
+    }
+
+
+def test_what_is_no_host_is_refused(scene: Scene) -> None:
+    with pytest.raises(UsageError):
+        list(examine(scene, "not a host", named=False))

@@ -1,0 +1,92 @@
+"""What of a container's files is taken: its own changes, and nothing that the engine mounts or makes anew."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from sandbox.engine import Engine, EngineError, container_copy
+
+CHANGED, ADDED, DELETED = 0, 1, 2
+
+
+class Api:
+    """An engine with one container: its changes, its mounts, and its files by their paths."""
+
+    timeout = 60
+
+    def __init__(self, diff: Mapping[str, int], files: Mapping[str, bytes], mounts: Sequence[str] = ()) -> None:
+        self.changes, self.files, self.mounts = diff, files, mounts
+        self.asked: list[str] = []
+
+    def diff(self, name: str) -> list[dict[str, Any]]:
+        return [{"Path": path, "Kind": kind} for path, kind in self.changes.items()]
+
+    def inspect_container(self, name: str) -> dict[str, Any]:
+        return {"Mounts": [{"Destination": place, "Type": "bind"} for place in self.mounts]}
+
+    def get_archive(self, name: str, path: str) -> tuple[list[bytes], None]:
+        """The file, or the folder with all that is in it, named as the engine does: by the last part of its path."""
+        self.asked.append(path)
+        out, parent = io.BytesIO(), path.rpartition("/")[0]
+        with tarfile.open(fileobj=out, mode="w") as tar:
+            for place, data in self.files.items():
+                if place == path or place.startswith(f"{path}/"):
+                    member = tarfile.TarInfo(place.removeprefix(f"{parent}/"))
+                    member.size = len(data)
+                    tar.addfile(member, io.BytesIO(data))
+        return [out.getvalue()], None
+
+
+def taken(api: Api) -> dict[str, bytes]:
+    content = container_copy.changes(Engine(SimpleNamespace(api=api)), "node")
+    with tarfile.open(fileobj=io.BytesIO(content)) as tar:
+        return {one.name: file.read() for one in tar if (file := tar.extractfile(one))}
+
+
+def test_added_folders_are_taken_whole_and_changed_ones_by_what_changed_in_them() -> None:
+    files = {
+        "/etc/kubernetes/pki/ca.crt": b"ca",
+        "/etc/kubernetes/admin.conf": b"a",
+        "/etc/profile": b"p",
+        "/etc/x": b"x",
+    }
+    diff = {
+        "/etc": CHANGED,
+        "/etc/kubernetes": ADDED,
+        "/etc/kubernetes/pki": ADDED,
+        "/etc/kubernetes/pki/ca.crt": ADDED,
+        "/etc/profile": CHANGED,
+    }
+    api = Api(diff, files)
+    assert taken(api) == {
+        "etc/kubernetes/pki/ca.crt": b"ca",
+        "etc/kubernetes/admin.conf": b"a",
+        "etc/profile": b"p",
+    }
+    assert api.asked == ["/etc/kubernetes", "/etc/profile"]
+
+
+def test_what_is_mounted_or_made_anew_is_left_out() -> None:
+    files = {
+        "/etc/kubernetes/resolv.conf": b"mounted",
+        "/etc/kubernetes/own": b"own",
+        "/etc/hosts": b"h",
+        "/var/x": b"x",
+    }
+    diff = {"/etc": CHANGED, "/etc/kubernetes": ADDED, "/etc/hosts": CHANGED, "/var": CHANGED, "/var/x": ADDED}
+    diff |= {"/run/lock": DELETED, "/tmp/a": ADDED, "/usr": CHANGED, "/usr/lib": CHANGED, "/usr/lib/modules": ADDED}  # noqa: S108
+    assert taken(Api(diff, files, ["/lib/modules", "/var", "/etc/kubernetes/resolv.conf"])) == {
+        "etc/kubernetes/own": b"own"
+    }
+
+
+def test_what_was_removed_from_the_image_cannot_be_told() -> None:
+    with pytest.raises(EngineError, match="were removed") as caught:
+        taken(Api({"/usr": CHANGED, "/usr/bin/kubectl": DELETED}, {}))
+    assert caught.value.details == "/usr/bin/kubectl"

@@ -1,0 +1,143 @@
+"""Whose an object of the engine is: this owner's, another user's, an earlier release's, or no sandbox's."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sandbox.engine import ContainerSpec, labelled
+from sandbox.errors import SandboxError
+from sandbox.names import EDGE, LABEL, OWNER, SHARED_NETWORK, Home, Names
+from tests.support.fakes import FakeContainer, FakeEngine
+
+IMAGE = "example.com/busybox:1"
+
+
+@pytest.fixture
+def engine() -> FakeEngine:
+    engine = FakeEngine(IMAGE)
+    engine.create_network(SHARED_NETWORK, {LABEL: ""})
+    return engine
+
+
+@pytest.fixture
+def ann(tmp_path: Path) -> Home:
+    return home(tmp_path / "ann")
+
+
+@pytest.fixture
+def bob(tmp_path: Path) -> Home:
+    return home(tmp_path / "bob")
+
+
+def home(folder: Path) -> Home:
+    return Home(folder / "state", folder / "cache", folder / "kubeconfig")
+
+
+def run(engine: FakeEngine, name: str, labels: dict[str, str], **more: object) -> None:
+    spec = ContainerSpec(name=name, image=IMAGE, command=("x",), labels=labels, network=SHARED_NETWORK)
+    engine.run(replace(spec, **more))  # type: ignore[arg-type]
+
+
+def test_an_owner_is_a_user_id_and_a_state_folder(ann: Home, bob: Home) -> None:
+    mine = labelled.Owner.of(ann.labels)
+    assert mine == labelled.this(ann) and mine != labelled.this(bob)
+    assert mine and replace(mine, user="renamed") == mine and replace(mine, uid="4711") != mine
+    assert labelled.is_ours(ann.sandbox("demo").labels, ann) and not labelled.is_ours(ann.sandbox("demo").labels, bob)
+    assert not labelled.is_ours({}, ann) and not labelled.is_ours(None, ann)
+
+
+def test_a_folder_with_colons_is_still_a_folder() -> None:
+    found = labelled.Owner.of({OWNER: "ann:1000:/srv/a:b/state"})
+    assert found and (found.uid, found.folder) == ("1000", "/srv/a:b/state")
+
+
+def test_without_an_owner_what_the_state_folder_knows_is_ours(ann: Home, bob: Home) -> None:
+    ann.sandbox("demo").keys.mkdir(parents=True)
+    assert labelled.is_ours({LABEL: "demo"}, ann) and not labelled.is_ours({LABEL: "demo"}, bob)
+    assert "earlier release" in labelled.whose({LABEL: "demo"})
+
+
+def test_an_edge_without_an_owner_is_whose_folder_it_has(engine: FakeEngine, ann: Home, bob: Home) -> None:
+    run(engine, EDGE, {LABEL: ""}, read_only_binds={ann.edge: "/etc/edge"})
+    assert labelled.is_ours(engine.container(EDGE), ann) and not labelled.is_ours(engine.container(EDGE), bob)
+    assert labelled.edge(engine, ann) == EDGE and labelled.edge(engine, bob).startswith(f"{EDGE}-")
+
+
+def test_the_second_user_s_edge_keeps_its_name(engine: FakeEngine, ann: Home, bob: Home) -> None:
+    run(engine, EDGE, dict(ann.labels))
+    name = labelled.edge(engine, bob)
+    run(engine, name, dict(bob.labels))
+    engine.remove_container(EDGE)
+    assert labelled.edge(engine, bob) == name and labelled.edge(engine, ann) == EDGE
+
+
+@pytest.mark.security(22)
+@pytest.mark.parametrize("thing", ["network", "container", "volume"])
+def test_another_user_s_name_is_refused_by_each_of_its_parts(
+    engine: FakeEngine, ann: Home, bob: Home, thing: str
+) -> None:
+    """Another user has a sandbox of the name, or its data → refused, with the user, the folder and the way out."""
+    theirs = ann.sandbox("demo")
+    if thing == "network":
+        engine.create_network(theirs.network, theirs.labels)
+    elif thing == "container":
+        run(engine, theirs.registry, dict(theirs.labels))
+    else:
+        engine.create_volume(theirs.volume, theirs.labels)
+    labelled.require(engine, theirs)
+    with pytest.raises(SandboxError) as caught:
+        labelled.require(engine, bob.sandbox("demo"))
+    assert caught.value.id == "name-taken"
+    assert str(ann.state) in caught.value.details and "nothing was changed" in caught.value.details
+    assert "another name" in caught.value.fix
+    labelled.require(engine, bob.sandbox("other"))
+
+
+@pytest.mark.security(22)
+def test_a_node_of_an_earlier_release_is_whose_state_knows_it(engine: FakeEngine, ann: Home, bob: Home) -> None:
+    """A node without an owner → whose state folder knows the sandbox goes on with it, all others are refused."""
+    names = ann.sandbox("demo")
+    engine.add(FakeContainer(ContainerSpec(names.node, IMAGE, (), {}, SHARED_NETWORK), IMAGE, read_only=False))
+    with pytest.raises(SandboxError, match="does not know"):
+        labelled.require(engine, names)
+    names.folder.mkdir(parents=True)
+    labelled.require(engine, names)
+    with pytest.raises(SandboxError, match="does not know"):
+        labelled.require(engine, bob.sandbox("demo"))
+    engine.write_file(names.node, labelled.COMPLETE, json.dumps({"owner": bob.owner}).encode())
+    labelled.require(engine, bob.sandbox("demo"))
+    with pytest.raises(SandboxError) as caught:
+        labelled.require(engine, names)
+    assert str(bob.state) in caught.value.details
+
+
+def test_a_sandbox_of_an_earlier_release_stays_on_its_network(engine: FakeEngine, ann: Home) -> None:
+    names = ann.sandbox("demo")
+    assert labelled.located(engine, names).network == "sandbox.demo"
+    engine.add(FakeContainer(ContainerSpec(names.node, IMAGE, (), {}, SHARED_NETWORK), IMAGE, read_only=False))
+    assert labelled.located(engine, names) == Names("demo", ann, shared=True)
+    engine.disconnect_network(SHARED_NETWORK, names.node)
+    assert labelled.located(engine, names).network == SHARED_NETWORK, "where it was made still tells"
+
+
+@pytest.mark.parametrize("owner", ["ann", "nobody", "none"])
+def test_only_ours_is_removed(engine: FakeEngine, ann: Home, bob: Home, owner: str) -> None:
+    labels = {"ann": dict(ann.labels), "nobody": {LABEL: "demo"}, "none": {}}[owner]
+    run(engine, "box", labels)
+    engine.create_volume("data", labels)
+    assert not labelled.remove(engine, "box", bob) and not labelled.remove_volume(engine, "data", bob)
+    with pytest.raises(SandboxError) as caught:
+        labelled.make_room(engine, "box", bob)
+    assert caught.value.id == "name-taken" and "box" in engine.boxes and "data" in engine.volumes
+
+
+def test_a_mirror_s_long_name_is_shortened_to_a_host(ann: Home) -> None:
+    names = ann.sandbox("a" * 40)
+    long = names.mirror("an-upstream-with-a-long-first-label.example.com:5000")
+    assert len(long.partition(".")[0]) <= 63 and long.endswith(".example.com-5000")
+    assert long != names.mirror("an-upstream-with-a-long-first-label-too.example.com:5000")
+    assert ann.sandbox("demo").mirror("registry.example.com:5000") == "sandbox-demo-registry.example.com-5000"

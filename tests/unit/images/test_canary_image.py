@@ -1,0 +1,44 @@
+"""The canary: an image that is always the same, pushed only where it is not."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+
+from sandbox.images import canary_image
+from sandbox.images.sources.remote import host_platform
+from sandbox.oci.client import Client
+from sandbox.oci.manifest import Manifest, diff_ids, parse
+from tests.support.registry_simulator import Simulator
+
+
+def test_a_registry_that_checks_everything_takes_it_and_it_is_a_whole_image() -> None:
+    with Simulator() as registry, Client(registry.url) as client:
+        name = canary_image.place(client)
+        repository, _, digest = name.partition("@")
+        document = client.manifest(repository, digest)
+        assert document == canary_image.document()
+        image = parse(document)
+        assert isinstance(image, Manifest)
+        config, (layer,) = registry.content[image.config.digest], image.layers
+        assert diff_ids(config) == (layer.digest,)
+        said = json.loads(config)
+        assert f"{said['os']}/{said['architecture']}" == host_platform()
+        with tarfile.open(fileobj=io.BytesIO(registry.content[layer.digest])) as tar:
+            assert tar.getnames() == ["canary"]
+
+
+def test_it_has_no_tag_and_is_pushed_once() -> None:
+    with Simulator() as registry, Client(registry.url) as client:
+        assert canary_image.place(client) == canary_image.place(client)
+        assert client.tags(canary_image.REPOSITORY) == ()
+        assert [one.method for one in registry.requests].count("POST") == 2
+
+
+def test_one_that_was_collected_comes_back() -> None:
+    with Simulator() as registry, Client(registry.url) as client:
+        _, _, digest = canary_image.place(client).partition("@")
+        client.delete_manifest(canary_image.REPOSITORY, digest)
+        canary_image.place(client)
+        assert client.manifest(canary_image.REPOSITORY, digest) is not None

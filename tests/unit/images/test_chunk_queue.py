@@ -1,0 +1,42 @@
+"""Chunks cross from one thread to another in order, few at a time, and either side may break."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from sandbox.images.chunk_queue import Relay
+
+
+def test_everything_arrives_in_order_though_the_relay_is_small() -> None:
+    relay, sent = Relay(2), [bytes([number]) for number in range(50)]
+    thread = threading.Thread(target=relay.pour, args=(sent,))
+    thread.start()
+    assert list(relay) == sent
+    assert list(relay) == []
+    thread.join()
+
+
+def test_a_side_that_gives_up_lets_the_other_finish() -> None:
+    relay = Relay(1)
+    thread = threading.Thread(target=relay.pour, args=([b"x"] * 30,))
+    thread.start()
+    assert next(iter(relay)) == b"x"
+    relay.drain()
+    relay.drain()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def test_what_breaks_the_stream_breaks_the_upload() -> None:
+    def broken() -> Iterator[bytes]:
+        yield b"first"
+        raise OSError("torn")
+
+    relay = Relay()
+    with pytest.raises(OSError, match="torn"):
+        relay.pour(broken())
+    with pytest.raises(OSError, match="torn"):
+        list(relay)

@@ -1,0 +1,115 @@
+"""A dry run tells what a push would do, and does nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox.images import lock_entries
+from sandbox.images.dry_run import Forecast, forecast
+from sandbox.images.images_yaml import Entry, FromBuild, FromDaemon, FromLayout
+from sandbox.images.lock_check import Drift
+from sandbox.images.progress import Action
+from sandbox.images.push import push
+from sandbox.images.target import parse
+from sandbox.oci.compression import Compression
+from tests.support.images import FakeEngine, TestImage, digest_of, index, layer, write_layout
+from tests.support.registry_simulator import Simulator
+
+BASE, TOP, OTHER = layer(1, 30_000), layer(2, 9_000), layer(3, 500)
+APP, TOOL = TestImage((BASE, TOP), "app"), TestImage((BASE, OTHER), "tool")
+
+
+class Sized(FakeEngine):
+    """An engine that tells the sizes of images, as real ones do."""
+
+    def inspect_image(self, name: str) -> dict[str, Any] | None:
+        content = super().inspect_image(name)
+        return {**content, "Size": sum(map(len, self.images[name].layers))} if content else None
+
+
+def layouts(folder: Path) -> list[Entry]:
+    for name, image in (("app", APP), ("tool", TOOL)):
+        write_layout(folder / name, index(image.descriptor()), image.files)
+    return [
+        FromLayout(parse("app:1"), folder / "app"),
+        FromLayout(parse("tool:1"), folder / "tool"),
+        FromLayout(parse("copy:1"), folder / "app"),
+        FromLayout(parse("absent:1"), folder / "absent"),
+    ]
+
+
+def told(forecasts: tuple[Forecast, ...]) -> list[tuple[str, Action | None, int, int]]:
+    return [(one.target, one.action, one.blobs, one.size) for one in forecasts]
+
+
+def untouched(registry: Simulator) -> bool:
+    return {request.method for request in registry.requests} <= {"GET", "HEAD"}
+
+
+def test_what_is_foretold_comes_true(registry: Simulator, tmp_path: Path) -> None:
+    entries = layouts(tmp_path)
+    before = forecast(entries, registry.url)
+    assert told(before) == [
+        ("app:1", Action.UPLOADED, 3, len(BASE) + len(TOP) + len(APP.config)),
+        ("tool:1", Action.UPLOADED, 2, len(OTHER) + len(TOOL.config)),
+        ("copy:1", Action.MOUNTED, 0, 0),
+        ("absent:1", None, 0, 0),
+    ]
+    assert before[3].error is not None
+    assert untouched(registry)
+    results = push(entries[:3], registry.url)
+    assert [(one.target, one.action, one.size, one.digest) for one in results] == [
+        (one.target, one.action, one.size, one.digest) for one in before[:3]
+    ]
+    registry.forget()
+    assert {one.action for one in forecast(entries[:3], registry.url)} == {Action.SKIPPED}
+    assert untouched(registry)
+
+
+def test_what_another_repository_has_is_mounted_whichever_comes_first(registry: Simulator, tmp_path: Path) -> None:
+    entries = layouts(tmp_path)
+    push(entries[2:3], registry.url)
+    assert told(forecast(entries[:3], registry.url)) == [
+        ("app:1", Action.MOUNTED, 0, 0),
+        ("tool:1", Action.UPLOADED, 2, len(OTHER) + len(TOOL.config)),
+        ("copy:1", Action.SKIPPED, 0, 0),
+    ]
+
+
+@pytest.mark.parametrize("kind", [Compression.RAW, Compression.GZIP])
+def test_the_engine_neither_saves_nor_builds(registry: Simulator, tmp_path: Path, kind: Compression) -> None:
+    engine = Sized({"app": APP, "tool": TOOL})
+    entries: list[Entry] = [
+        FromDaemon(parse("app:1"), "app"),
+        FromDaemon(parse("tool:1"), "tool"),
+        FromBuild(parse("built:1"), tmp_path),
+        FromDaemon(parse("absent:1"), "absent"),
+    ]
+    first, second, built, absent = forecast(entries, registry.url, engine, compression=kind)
+    assert told((first, second)) == [
+        ("app:1", Action.UPLOADED, 3, len(BASE) + len(TOP)),
+        ("tool:1", Action.UPLOADED, 2, len(BASE) + len(OTHER)),
+    ]
+    assert not first.exact
+    assert first.source == digest_of(APP.config)
+    assert (built.action, built.error) == (None, None)
+    assert absent.error is not None
+    assert (engine.saves, engine.built, untouched(registry)) == ([], [], True)
+    push(entries[:2], registry.url, engine, compression=kind)
+    engine.saves.clear()
+    again = forecast(entries[:2], registry.url, engine, compression=kind)
+    assert [one.action for one in again] == [Action.SKIPPED, Action.SKIPPED]
+    assert engine.saves == []
+
+
+def test_drift_is_refused_in_a_dry_run_too(registry: Simulator) -> None:
+    entries = [FromDaemon(parse("app:1"), "app")]
+    results = push(entries, registry.url, FakeEngine({"app": APP}))
+    made = lock_entries.renewed(entries, results, None, Path(), Compression.RAW)
+    promised = lock_entries.promises(entries, made, Path())
+    forecast(entries, registry.url, FakeEngine({"app": APP}), promised=promised)
+    with pytest.raises(Drift, match="app:1"):
+        forecast(entries, registry.url, FakeEngine({"app": TOOL}), promised=promised)

@@ -1,0 +1,154 @@
+"""`images.yaml`: both forms of an element, defaults, and errors that name the line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sandbox.config.loader import parse
+from sandbox.errors import UsageError
+from sandbox.images.images_yaml import (
+    FromArchive,
+    FromBuild,
+    FromDaemon,
+    FromLayout,
+    FromRegistry,
+    ImageList,
+    load,
+    schema,
+)
+from sandbox.images.target import Target
+from sandbox.oci import reference
+
+HEX = "a" * 64
+
+
+def write(folder: Path, *lines: str) -> Path:
+    path = folder / "images.yaml"
+    path.write_text("\n".join(("images:", *lines)) + "\n")
+    return path
+
+
+def test_every_kind_of_element_is_read(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        "- busybox:1.37",
+        "- {from: daemon, image: app:dev}",
+        "- {from: archive, path: build/app.tar, as: app:archived}",
+        "- {from: layout, path: oci/, as: tools:1}",
+        "- {from: build, context: ./app, as: app:built}",
+        "- {from: archive, path: /abs/two.tar, image: two:b}",
+        "- {image: app:2, platforms: [linux/amd64, linux/arm/v7, linux/amd64]}",
+    )
+    assert load(path) == (
+        FromRegistry(Target("busybox", "1.37"), reference.parse("busybox:1.37")),
+        FromDaemon(Target("app", "dev"), "app:dev"),
+        FromArchive(Target("app", "archived"), tmp_path / "build/app.tar"),
+        FromLayout(Target("tools", "1"), tmp_path / "oci"),
+        FromBuild(Target("app", "built"), tmp_path / "app"),
+        FromArchive(Target("two", "b"), Path("/abs/two.tar"), "two:b"),
+        FromRegistry(Target("app", "2"), reference.parse("app:2"), ("linux/amd64", "linux/arm/v7")),
+    )
+
+
+@pytest.mark.parametrize(
+    ("image", "target"),
+    [
+        ("busybox", Target("busybox", "latest")),
+        ("docker.io/library/busybox:1", Target("busybox", "1")),
+        ("ghcr.io/org/app:1", Target("org/app", "1")),
+        (f"ghcr.io/org/app:1@sha256:{HEX}", Target("org/app", "1")),
+        (f"ghcr.io/org/app@sha256:{HEX}", Target("org/app", None, f"sha256:{HEX}")),
+    ],
+)
+def test_an_image_keeps_its_path_and_tag_unless_told_otherwise(tmp_path: Path, image: str, target: Target) -> None:
+    (entry,) = load(write(tmp_path, f"- {image}"))
+    assert entry.target == target
+
+
+@pytest.mark.fault(42)
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("- Busy:1", "not a repository path"),
+        ("- {from: daemon}", "needs `image:`"),
+        ("- {from: archive, path: a.tar}", "add `as: name:tag`"),
+        ("- {from: daemon, image: a, context: .}", "no meaning"),
+        ("- {from: daemon, image: a, as: 'host:5000/a'}", "registry host"),
+        ("- {from: nowhere, image: a}", "from"),
+        ("- {from: daemon, imag: a}", "imag"),
+        ("- {image: a, platforms: [amd64]}", "images[1].platforms[0]: 'amd64' is not a platform"),
+        ("- {image: a, platforms: linux/amd64}", "images[1].platforms: must be a list"),
+        ("- 5", "images"),
+    ],
+)
+def test_mistakes_name_the_file_and_the_line(tmp_path: Path, line: str, said: str) -> None:
+    """Wrong elements in images.yaml → file, line and what was meant."""
+    with pytest.raises(UsageError) as caught:
+        load(write(tmp_path, "- busybox", line))
+    text = f"{caught.value.brief} {caught.value.details} {caught.value.fix}"
+    assert said in text
+    assert "images.yaml:3" in text
+
+
+def test_two_images_cannot_have_one_name(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        load(write(tmp_path, "- busybox", "- {from: daemon, image: busybox}"))
+    assert "images.yaml:3: images[1]: two images would become busybox:latest" in caught.value.brief
+
+
+NAMES = st.sampled_from(["app:dev", "team/tool:1.2", "ghcr.io/org/base", "localhost:5000/x:1"])
+TARGETS = st.none() | st.sampled_from(["a:1", "team/b", "c:latest"])
+PATHS = st.sampled_from(["a.tar", "build/b.tar", "/elsewhere/c"])
+PLATFORMS = st.lists(st.sampled_from(["linux/amd64", "linux/arm/v7"]), unique=True)
+
+
+@st.composite
+def items(draw: st.DrawFn) -> dict[str, object]:
+    origin = draw(st.sampled_from(["registry", "daemon", "archive", "layout", "build"]))
+    item: dict[str, object] = {"from": origin, "as": draw(TARGETS), "platforms": draw(PLATFORMS)}
+    if origin in ("archive", "layout"):
+        item |= {"path": draw(PATHS), "image": draw(st.none() | NAMES)}
+    item |= {"image": draw(NAMES)} if origin in ("registry", "daemon") else {}
+    item |= {"context": draw(PATHS)} if origin == "build" else {}
+    if item.get("image") is None and item["as"] is None:
+        item["as"] = "named:1"
+    return {key: value for key, value in item.items() if value not in (None, [])}
+
+
+@given(st.lists(items(), max_size=4))
+def test_whatever_is_written_is_read_as_it_was_meant(written: list[dict[str, object]]) -> None:
+    text = yaml.safe_dump({"apiVersion": "sandbox.dev/v1", "images": written}, sort_keys=False)
+    try:
+        read = parse(text, ImageList, origin="images.yaml").images
+    except UsageError as error:
+        assert "two images would become" in str(error)
+        return
+    again = [item.model_dump(mode="json", by_alias=True, exclude_unset=True) for item in read]
+    assert again == written
+    for item, content in zip(read, written, strict=True):
+        entry = item.entry(Path("/folder"))
+        assert type(entry).__name__ == f"From{str(content['from']).title()}"
+        assert list(entry.platforms) == content.get("platforms", [])
+
+
+def test_the_schema_knows_both_forms_and_what_each_source_needs() -> None:
+    content = schema()
+    assert content["$schema"].endswith("2020-12/schema")
+    kinds = [one.get("type") or one.get("$ref") for one in content["properties"]["images"]["items"]["anyOf"]]
+    assert kinds == ["string", "#/$defs/Item"]
+    item = content["$defs"]["Item"]
+    assert set(item["properties"]) == {"from", "image", "path", "context", "as", "platforms"}
+    needs = {rule["if"]["properties"]["from"]["const"]: rule["then"]["required"] for rule in item["allOf"]}
+    assert needs == {
+        "registry": ["image"],
+        "daemon": ["image"],
+        "archive": ["path"],
+        "layout": ["path"],
+        "build": ["context"],
+    }
+    assert item["additionalProperties"] is False

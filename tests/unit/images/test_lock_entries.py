@@ -1,0 +1,196 @@
+"""The lock: text and meaning round trip, tags that moved stay where they were, drift is named and nothing is pushed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sandbox.config.loader import parse
+from sandbox.errors import UsageError
+from sandbox.images import lock_entries
+from sandbox.images.images_yaml import Entry, FromArchive, FromBuild, FromDaemon, FromLayout, FromRegistry
+from sandbox.images.lock_check import Drift
+from sandbox.images.lock_entries import Lock, Locked
+from sandbox.images.progress import Action, Result
+from sandbox.images.push import PushFailed, push
+from sandbox.images.target import parse as target
+from sandbox.oci import reference
+from sandbox.oci.compression import Compression
+from tests.support.images import FakeEngine, TestImage, digest_of, index, layer
+from tests.support.registry_simulator import Simulator
+
+APP, OTHER = TestImage((layer(1), layer(2)), "app"), TestImage((layer(1), layer(3)), "other")
+FOLDER = Path("/project")
+REST = (Action.SKIPPED, 0, 0.0)
+
+digests = st.binary(max_size=4).map(digest_of)
+words = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=30)
+locked = st.builds(
+    lambda name, origin, platforms, source, digest: Locked.model_validate(
+        {"target": name, "from": origin, "platforms": platforms, "source": source, "digest": digest}
+    ),
+    words,
+    words,
+    st.lists(st.sampled_from(["linux/amd64", "linux/arm64"]), unique=True),
+    digests,
+    digests,
+)
+locks = st.builds(
+    lock_entries.of, st.lists(locked, max_size=5, unique_by=lambda one: one.target), st.sampled_from(Compression)
+)
+
+
+@given(locks)
+def test_a_lock_is_read_back_as_it_was_written(made: Lock) -> None:
+    text = lock_entries.dump(made)
+    read = parse(text, Lock, origin="images.lock.yaml")
+    assert read == made
+    assert lock_entries.dump(read) == text
+    assert lock_entries.changes(made, read) == ()
+
+
+names = st.sampled_from(["app:dev", "team/tool:1.2", "base"])
+paths = st.sampled_from(["a.tar", "build/b.tar", "/elsewhere/c"]).map(lambda path: FOLDER / path)
+platforms = st.sampled_from([(), ("linux/amd64",), ("linux/amd64", "linux/arm64")])
+entries = st.one_of(
+    st.builds(FromRegistry, names.map(target), names.map(lambda n: reference.parse(n).with_default_tag()), platforms),
+    st.builds(FromDaemon, names.map(target), names, platforms),
+    st.builds(FromArchive, names.map(target), paths, st.none() | names, platforms),
+    st.builds(FromLayout, names.map(target), paths, st.none() | names, platforms),
+    st.builds(FromBuild, names.map(target), paths, platforms),
+)
+lists = st.lists(entries, unique_by=lambda entry: entry.target)
+
+
+@given(lists)
+def test_a_lock_of_what_was_pushed_promises_just_that(manifest: list[Entry]) -> None:
+    results = [
+        Result(str(one.target), digest_of(b"pushed" + str(one).encode()), *REST, source=digest_of(str(one).encode()))
+        for one in manifest
+    ]
+    made = lock_entries.renewed(manifest, results, None, FOLDER, Compression.RAW)
+    promised = lock_entries.promises(manifest, parse(lock_entries.dump(made), Lock, origin="lock"), FOLDER)
+    assert {t: p.digest for t, p in promised.items()} == {target(r.target): r.digest for r in results}
+    assert lock_entries.renewed(manifest, results, made, FOLDER, Compression.RAW) == made
+    pinned = lock_entries.pinned(manifest, made, FOLDER)
+    for before, after in zip(manifest, pinned, strict=True):
+        expected = digest_of(str(before).encode()) if isinstance(before, FromRegistry) else None
+        assert (after.image.digest if isinstance(after, FromRegistry) else None) == expected
+        assert after.target == before.target
+
+
+@given(lists, entries)
+def test_an_entry_that_is_new_gone_or_taken_from_elsewhere_is_drift(manifest: list[Entry], other: Entry) -> None:
+    made = lock_entries.renewed([other], [result(str(other.target))], None, FOLDER, Compression.RAW)
+    same = len(manifest) == 1 and lock_entries.describe(manifest[0], FOLDER) == lock_entries.describe(other, FOLDER)
+    if same and manifest[0].target == other.target:
+        assert lock_entries.promises(manifest, made, FOLDER)
+        return
+    with pytest.raises(Drift) as caught:
+        lock_entries.promises(manifest, made, FOLDER)
+    for one in {str(entry.target) for entry in (*manifest, other)} - unchanged(manifest, other):
+        assert one in caught.value.details
+
+
+def result(name: str) -> Result:
+    return Result(name, digest_of(b"d"), *REST, source=digest_of(b"s"))
+
+
+def unchanged(manifest: list[Entry], other: Entry) -> set[str]:
+    return {
+        str(one.target)
+        for one in manifest
+        if (one.target, lock_entries.describe(one, FOLDER)) == (other.target, lock_entries.describe(other, FOLDER))
+    }
+
+
+def test_an_image_that_failed_keeps_what_was_locked() -> None:
+    manifest = [FromDaemon(target("app:1"), "app"), FromDaemon(target("tool:1"), "tool")]
+    before = lock_entries.renewed(manifest, [result("app:1"), result("tool:1")], None, FOLDER, Compression.RAW)
+    assert lock_entries.renewed(manifest, [result("app:1")], before, FOLDER, Compression.RAW) == before
+    moved = [manifest[0], FromDaemon(target("tool:1"), "tool:2")]
+    after = lock_entries.renewed(moved, [result("app:1")], before, FOLDER, Compression.RAW)
+    assert [one.target for one in after.images] == ["app:1"]
+    assert lock_entries.changes(before, after) == ("tool:1 removed",)
+    assert lock_entries.changes(after, before) == ("tool:1 added",)
+
+
+def test_a_lock_that_is_damaged_names_file_line_and_key(tmp_path: Path) -> None:
+    path = lock_entries.beside(tmp_path / "images.yaml")
+    assert path.name == "images.lock.yaml"
+    assert lock_entries.load(path) is None
+    path.write_text("apiVersion: sandbox.dev/v1\nimages:\n- {target: a, from: b, source: sha256:12, digest: x}\n")
+    with pytest.raises(UsageError, match=r"images\.lock\.yaml:3: images\[0\]\.source"):
+        lock_entries.load(path)
+
+
+def publish(upstream: Simulator, tag: str, top: bytes, *images: TestImage) -> None:
+    """Have the other registry name an index of `images`."""
+    for image in images:
+        upstream.content |= image.files
+        upstream.links |= {("org/app", digest) for digest in image.files}
+        name = digest_of(image.manifest)
+        upstream.manifests["org/app", name] = ("application/vnd.oci.image.manifest.v1+json", name)
+    upstream.content[digest_of(top)] = top
+    for name in (tag, digest_of(top)):
+        upstream.manifests["org/app", name] = ("application/vnd.oci.image.index.v1+json", digest_of(top))
+
+
+def on(platform: str, image: TestImage) -> dict[str, object]:
+    system, architecture = platform.split("/")
+    return image.descriptor(platform={"os": system, "architecture": architecture})
+
+
+def test_a_tag_that_moved_is_still_pulled_at_the_locked_digest_and_platform(registry: Simulator) -> None:
+    with Simulator() as upstream:
+        old = index(on("linux/amd64", APP), on("linux/arm64", OTHER))
+        publish(upstream, "1", old, APP, OTHER)
+        host = upstream.url.removeprefix("http://")
+        manifest = [FromRegistry(target("app:1"), reference.parse(f"{host}/org/app:1"))]
+        first = push(manifest, registry.url, platform="linux/amd64")
+        made = lock_entries.renewed(manifest, first, None, FOLDER, Compression.RAW)
+        assert (made.images[0].source, made.images[0].digest) == (digest_of(old), digest_of(APP.manifest))
+        publish(upstream, "1", index(on("linux/amd64", OTHER)), OTHER)
+        pinned = lock_entries.pinned(manifest, made, FOLDER)
+        again = push(
+            pinned, registry.url, platform="linux/arm64", promised=lock_entries.promises(manifest, made, FOLDER)
+        )
+        assert lock_entries.renewed(manifest, again, made, FOLDER, Compression.RAW) == made
+        (moved,) = push(manifest, registry.url, platform="linux/amd64")
+        assert moved.digest == digest_of(OTHER.manifest)
+
+
+@pytest.mark.parametrize("containerd", [True, False])
+def test_another_image_than_the_locked_one_is_refused_before_anything_is_pushed(
+    registry: Simulator, containerd: bool
+) -> None:
+    manifest = [FromDaemon(target(f"{name}:1"), name) for name in ("app", "tool")]
+    images = {"app": APP, "tool": OTHER}
+    first = push(manifest, registry.url, FakeEngine(images, containerd=containerd))
+    made = lock_entries.renewed(manifest, first, None, FOLDER, Compression.RAW)
+    promised = lock_entries.promises(manifest, made, FOLDER)
+    results = push(manifest, registry.url, FakeEngine(images, containerd=containerd), promised=promised)
+    assert [one.digest for one in results] == [one.digest for one in first]
+    changed = FakeEngine({"app": APP, "tool": TestImage((layer(9),), "changed")}, containerd=containerd)
+    registry.forget()
+    with pytest.raises(Drift) as caught:
+        push(manifest, registry.url, changed, promised=promised)
+    assert caught.value.exit_code == 1
+    assert "tool:1: the lock was made from sha256:" in caught.value.details
+    assert "app:1" not in caught.value.details
+    assert (registry.count("PUT"), registry.count("POST"), changed.saves) == (0, 0, [])
+
+
+def test_bytes_that_turn_out_different_are_not_published(registry: Simulator) -> None:
+    manifest = [FromDaemon(target("app:1"), "app")]
+    made = lock_entries.renewed(
+        manifest, push(manifest, registry.url, FakeEngine({"app": APP})), None, FOLDER, Compression.RAW
+    )
+    promised = lock_entries.promises(manifest, made, FOLDER)
+    registry.forget()
+    with pytest.raises(PushFailed, match="not what the lock says"):
+        push(manifest, registry.url, FakeEngine({"app": APP}), promised=promised, compression=Compression.GZIP)
+    assert registry.count("PUT", "/manifests/") == 0

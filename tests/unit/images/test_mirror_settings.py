@@ -1,0 +1,34 @@
+"""The settings of a cache, as distribution reads them."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from sandbox.images import mirror_settings
+from sandbox.oci.credential import Credential
+from sandbox.oci.upstream import parse
+
+HUB = parse("docker.io")
+
+
+def proxy(account: Credential | None) -> object:
+    return yaml.safe_load(mirror_settings.settings(HUB, account, data="/data", port=5000))["proxy"]
+
+
+def test_where_it_listens_keeps_its_data_and_whom_it_asks() -> None:
+    found = yaml.safe_load(mirror_settings.settings(HUB, None, data="/data", port=5000))
+    assert (found["version"], found["http"]["addr"]) == (0.1, ":5000")
+    assert found["storage"] == {"filesystem": {"rootdirectory": "/data"}, "delete": {"enabled": True}}
+    assert found["proxy"]["remoteurl"] == "https://registry-1.docker.io"
+
+
+def test_an_account_is_written_whatever_its_password() -> None:
+    account = Credential("me", "it's: {odd}\\ #")
+    assert proxy(account) == {"remoteurl": HUB.url, "username": "me", "password": "it's: {odd}\\ #"}
+
+
+@pytest.mark.parametrize("account", [None, Credential(identity="token"), Credential("me", identity="token")])
+def test_without_a_password_it_starts_though_the_upstream_is_away(account: Credential | None) -> None:
+    assert proxy(account) == {"remoteurl": HUB.url, "exec": {"command": "anonymous"}}
+    assert not mirror_settings.usable(account)

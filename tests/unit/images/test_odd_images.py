@@ -1,0 +1,127 @@
+"""Images that are odd though they are valid: nothing in them, or layers that no registry has."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox.images.dry_run import forecast
+from sandbox.images.images_yaml import Entry, FromArchive, FromLayout, FromRegistry
+from sandbox.images.push import PushFailed, push
+from sandbox.images.target import parse
+from sandbox.oci import manifest as manifests
+from sandbox.oci.image import walk
+from sandbox.oci.oci_errors import BadImage
+from sandbox.oci.reference import parse as reference
+from tests.support.images import OCI_INDEX, TestImage, digest_of, index, layer, place, tar, write_layout
+from tests.support.registry_simulator import Simulator
+
+URL = "https://layers.example/base.tar"
+APP = TestImage((layer(1),), "app")
+EMPTY = index()
+NOTHING = {"mediaType": OCI_INDEX, "digest": digest_of(EMPTY), "size": len(EMPTY)}
+
+
+def archive(path: Path, files: dict[str, bytes]) -> Path:
+    path.write_bytes(tar(files))
+    return path
+
+
+def holders(folder: Path, upstream: Simulator) -> list[tuple[Entry, str]]:
+    """Everything that can hold an image and holds none, and what the error must name."""
+    listed, empty = folder / "listed", folder / "empty"
+    empty.mkdir()
+    write_layout(empty, index(), {})
+    write_layout(listed, index(NOTHING), {digest_of(EMPTY): EMPTY})
+    upstream.content[digest_of(EMPTY)] = EMPTY
+    upstream.manifests["app", digest_of(EMPTY)] = (OCI_INDEX, digest_of(EMPTY))
+    name = f"{upstream.url.removeprefix('http://')}/app@{digest_of(EMPTY)}"
+    inner = {"index.json": index(NOTHING), place(digest_of(EMPTY)): EMPTY}
+    target = parse("a:1")
+    return [
+        (FromLayout(target, empty), str(empty)),
+        (FromLayout(target, listed), str(listed)),
+        (FromArchive(target, archive(folder / "a.tar", {"index.json": index()})), "a.tar"),
+        (FromArchive(target, archive(folder / "b.tar", inner)), "b.tar"),
+        (FromArchive(target, archive(folder / "c.tar", {"manifest.json": b"[]"})), "c.tar"),
+        (FromRegistry(target, reference(name)), name),
+    ]
+
+
+@pytest.mark.fault(39)
+@pytest.mark.parametrize("number", range(6))
+def test_what_holds_no_image_is_an_error(tmp_path: Path, registry: Simulator, number: int) -> None:
+    """A layout, an archive or an index that lists no image → the push fails and names it; nothing is written."""
+    with Simulator() as upstream:
+        entry, name = holders(tmp_path, upstream)[number]
+        with pytest.raises(PushFailed, match="1 of 1 images not pushed") as caught:
+            push([entry], registry.url)
+        assert f"{name} holds no image" in caught.value.details
+        assert caught.value.fix
+        (foretold,) = forecast([entry], registry.url)
+        assert foretold.error is not None
+    assert not registry.manifests and not registry.content
+
+
+def with_layer(**more: Any) -> tuple[bytes, dict[str, bytes]]:
+    """The manifest of APP with one more layer, and its blobs without that layer's."""
+    content = json.loads(APP.manifest)
+    content["layers"].append({"digest": digest_of(b"base"), "size": 4, **more})
+    manifest = manifests.canonical(content)
+    return manifest, {**APP.files, digest_of(manifest): manifest}
+
+
+def layout(folder: Path, manifest: bytes, blobs: dict[str, bytes]) -> Path:
+    descriptor = {"mediaType": manifests.OCI_MANIFEST, "digest": digest_of(manifest), "size": len(manifest)}
+    return write_layout(folder, index(descriptor), blobs)
+
+
+def test_a_foreign_layer_stays_where_its_urls_lead(tmp_path: Path, registry: Simulator) -> None:
+    kind = "application/vnd.oci.image.layer.nondistributable.v1.tar"
+    manifest, blobs = with_layer(mediaType=kind, urls=[URL])
+    (result,) = push([FromLayout(parse("a:1"), layout(tmp_path, manifest, blobs))], registry.url)
+    assert registry.manifest("a", "1")["layers"][-1]["urls"] == [URL]
+    assert digest_of(b"base") not in registry.content
+    assert result.notes == (f"not copied, for it is fetched from elsewhere: {digest_of(b'base')} ({kind}), at {URL}",)
+
+
+def test_a_foreign_layer_without_urls_is_pushed(tmp_path: Path, registry: Simulator) -> None:
+    manifest, blobs = with_layer(mediaType="application/vnd.oci.image.layer.nondistributable.v1.tar")
+    push([FromLayout(parse("a:1"), layout(tmp_path, manifest, {**blobs, digest_of(b"base"): b"base"}))], registry.url)
+    assert registry.content[digest_of(b"base")] == b"base"
+
+
+def test_an_ordinary_layer_that_is_only_at_its_url_is_told(tmp_path: Path, registry: Simulator) -> None:
+    manifest, blobs = with_layer(mediaType=manifests.OCI_LAYER, urls=[URL])
+    with pytest.raises(PushFailed, match="not complete") as caught:
+        push([FromLayout(parse("a:1"), layout(tmp_path, manifest, blobs))], registry.url)
+    assert f"at {URL}" in caught.value.details
+    assert not registry.manifests
+
+
+def test_an_index_that_lists_one_often_reads_it_once() -> None:
+    root, read = manifests.document(index(*[APP.descriptor()] * 500)), list[str]()
+
+    def give(child: manifests.Descriptor) -> manifests.Document:
+        read.append(child.digest)
+        return manifests.document(APP.manifest)
+
+    assert walk(root, give).documents[-1] == root
+    assert read == [digest_of(APP.manifest)]
+
+
+def test_an_index_of_too_many_is_refused() -> None:
+    listed = [{**APP.descriptor(), "digest": digest_of(str(number).encode())} for number in range(1001)]
+    with pytest.raises(BadImage, match="more than 1000 manifests"):
+        walk(manifests.document(index(*listed)), lambda child: None)
+
+
+def test_a_document_that_nests_without_end_is_refused() -> None:
+    deep = b'{"schemaVersion": 2, "layers": ' + b"[" * 100_000
+    with pytest.raises(BadImage, match="not JSON"):
+        manifests.document(deep)
+    with pytest.raises(BadImage, match="not a valid"):
+        manifests.parse(manifests.Document(manifests.OCI_MANIFEST, deep))

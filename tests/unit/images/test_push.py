@@ -1,0 +1,517 @@
+"""Pushes from every source, proved by reading the registry back; what is there already costs nothing."""
+
+from __future__ import annotations
+
+import gzip
+import tarfile
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from sandbox.errors import SandboxError
+from sandbox.images.images_yaml import Entry, FromArchive, FromBuild, FromDaemon, FromLayout, FromRegistry
+from sandbox.images.progress import Action, Result, Silent
+from sandbox.images.push import PushFailed, push
+from sandbox.images.sources import docker_save
+from sandbox.images.target import parse
+from sandbox.oci import reference
+from sandbox.system import interruption
+from tests.support.images import (
+    FakeEngine,
+    TestImage,
+    digest_of,
+    index,
+    layer,
+    new_save,
+    old_save,
+    place,
+    tar,
+    write_layout,
+)
+from tests.support.registry_simulator import RESET, Fault, Simulator
+
+BASE, MIDDLE, TOP, OTHER = layer(1, 30_000), layer(2, 20_000), layer(3, 10_000), layer(4, 500)
+APP = TestImage((BASE, MIDDLE, TOP), "app")
+TOOL = TestImage((BASE, MIDDLE, OTHER), "tool")
+UNIQUE = sum(map(len, (BASE, MIDDLE, TOP, OTHER, APP.config, TOOL.config)))
+
+
+def entry(name: str, image: str | None = None) -> FromDaemon:
+    return FromDaemon(parse(name), image or name)
+
+
+def holds(registry: Simulator, repository: str, tag: str, image: TestImage) -> bool:
+    """Whether the registry gives back the very config and layers of `image` under a tag."""
+    manifest = registry.manifest(repository, tag)
+    blobs = [manifest["config"], *manifest["layers"]]
+    assert all((repository, blob["digest"]) in registry.links for blob in blobs)
+    return [registry.content[blob["digest"]] for blob in blobs] == [image.config, *image.blobs]
+
+
+def layout(folder: Path) -> Entry:
+    write_layout(folder / "oci", index(APP.descriptor()), APP.files)
+    return FromLayout(parse("app:dev"), folder / "oci")
+
+
+def archive(data: Callable[[dict[str, TestImage]], bytes]) -> Callable[[Path], Entry]:
+    def write(folder: Path) -> Entry:
+        (folder / "app.tar").write_bytes(data({"app:dev": APP}))
+        return FromArchive(parse("app:dev"), folder / "app.tar")
+
+    return write
+
+
+SOURCES: dict[str, Callable[[Path], Entry]] = {
+    "layout": layout,
+    "archive-old": archive(old_save),
+    "archive-new": archive(new_save),
+    "archive-gzipped": archive(lambda images: gzip.compress(new_save(images), 1)),
+    "daemon": lambda _: entry("app:dev"),
+}
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("relative", [False, True])
+def test_an_image_arrives_whole_and_the_second_push_does_nothing(
+    registry: Simulator, tmp_path: Path, source: str, relative: bool
+) -> None:
+    registry.relative_locations = relative
+    engine = FakeEngine({"app:dev": APP})
+    wanted = SOURCES[source](tmp_path)
+    (first,) = push([wanted], registry.url, engine)
+    assert holds(registry, "app", "dev", APP)
+    assert first.action is Action.UPLOADED
+    assert first.size == registry.received == sum(map(len, (*APP.layers, APP.config)))
+    assert registry.manifests["app", "dev"][1] == first.digest
+    registry.forget()
+    engine.saves.clear()
+    (second,) = push([wanted], registry.url, engine)
+    assert (second.action, second.size, second.digest) == (Action.SKIPPED, 0, first.digest)
+    assert (registry.received, engine.saves, registry.count("PUT")) == (0, [], 0)
+    assert not registry.uploads
+
+
+@pytest.mark.parametrize("source", ["archive-old", "archive-new", "archive-gzipped"])
+def test_one_image_has_one_digest_whichever_way_docker_gave_it(
+    registry: Simulator, tmp_path: Path, source: str
+) -> None:
+    results = [
+        push([wanted], registry.url, FakeEngine({"app:dev": APP}, old=old))[0].digest
+        for wanted in (SOURCES[source](tmp_path), entry("app:other", "app:dev"))
+        for old in (False, True)
+    ]
+    assert len(set(results)) == 1
+
+
+@pytest.mark.parametrize("old", [True, False])
+@pytest.mark.parametrize("small", [0, 15_000, 8 << 20])
+def test_layers_shared_by_images_cross_once(
+    registry: Simulator, monkeypatch: pytest.MonkeyPatch, old: bool, small: int
+) -> None:
+    monkeypatch.setattr(docker_save, "SMALL", max(small, len(APP.config), len(OTHER) if old else 0, 2000))
+    engine = FakeEngine({"app:dev": APP, "tool:1": TOOL, "again": APP}, old=old)
+    entries = [entry("app:dev"), entry("team/tool:1", "tool:1"), entry("copy:latest", "again")]
+    results = push(entries, registry.url, engine)
+    assert holds(registry, "app", "dev", APP)
+    assert holds(registry, "team/tool", "1", TOOL)
+    assert holds(registry, "copy", "latest", APP)
+    assert registry.received == UNIQUE == sum(result.size for result in results)
+    assert len(engine.saves) == 1
+    assert [result.action for result in results] == [Action.UPLOADED, Action.UPLOADED, Action.MOUNTED]
+    assert not registry.uploads
+
+
+@pytest.mark.parametrize("old", [True, False])
+def test_only_what_is_missing_is_uploaded(registry: Simulator, monkeypatch: pytest.MonkeyPatch, old: bool) -> None:
+    monkeypatch.setattr(docker_save, "SMALL", 8_000)
+    engine = FakeEngine({"app:dev": APP, "tool:1": TOOL}, old=old)
+    push([entry("app:dev")], registry.url, engine)
+    registry.forget()
+    (result,) = push([entry("app:tool", "tool:1")], registry.url, engine)
+    assert holds(registry, "app", "tool", TOOL)
+    assert result.size == len(OTHER) + len(TOOL.config)
+    registered = [one for one in registry.requests if one.method == "PUT" and "/blobs/" in one.path]
+    assert len(registered) == 2
+    assert not registry.uploads
+
+
+def test_a_new_tag_of_an_image_that_is_there_saves_nothing(registry: Simulator) -> None:
+    engine = FakeEngine({"app:dev": APP})
+    push([entry("app:dev")], registry.url, engine)
+    registry.forget()
+    engine.saves.clear()
+    (result,) = push([entry("app:next", "app:dev")], registry.url, engine)
+    assert (result.action, result.size, registry.received, engine.saves) == (Action.MOUNTED, 0, 0, [])
+    assert holds(registry, "app", "next", APP)
+
+
+@pytest.mark.fault(24)
+def test_a_lost_blob_is_healed_by_the_next_push(registry: Simulator) -> None:
+    """A blob is lost in the registry → the next push sends just that one."""
+    engine = FakeEngine({"app:dev": APP})
+    push([entry("app:dev")], registry.url, engine)
+    registry.links.remove(("app", digest_of(MIDDLE)))
+    registry.forget()
+    (result,) = push([entry("app:dev")], registry.url, engine)
+    assert (result.action, registry.received) == (Action.UPLOADED, len(MIDDLE))
+    assert holds(registry, "app", "dev", APP)
+
+
+@pytest.mark.parametrize("compressed", [True, False])
+def test_an_engine_with_the_containerd_store_gives_its_own_bytes(
+    registry: Simulator, monkeypatch: pytest.MonkeyPatch, compressed: bool
+) -> None:
+    monkeypatch.setattr(docker_save, "SMALL", 15_000)
+    app, tool = (TestImage(one.layers, one.label, compressed) for one in (APP, TOOL))
+    engine = FakeEngine({"app:dev": app, "tool:1": tool}, containerd=True)
+    entries = [entry("app:dev"), entry("tool:1")]
+    results = push(entries, registry.url, engine)
+    assert [result.digest for result in results] == [digest_of(app.manifest), digest_of(tool.manifest)]
+    assert holds(registry, "app", "dev", app)
+    assert holds(registry, "tool", "1", tool)
+    blobs = {*app.blobs, *tool.blobs, app.config, tool.config}
+    assert registry.received == sum(map(len, blobs))
+    engine.saves.clear()
+    assert {result.action for result in push(entries, registry.url, engine)} == {Action.SKIPPED}
+    assert engine.saves == []
+
+
+@pytest.mark.parametrize("containerd", [True, False])
+@pytest.mark.parametrize("lost", ["layer", "config"])
+def test_an_incomplete_save_fails_loudly(registry: Simulator, containerd: bool, lost: str) -> None:
+    missing = digest_of(MIDDLE if lost == "layer" else APP.config)
+    engine = FakeEngine({"app:dev": APP, "fine": TestImage((OTHER,))}, containerd=containerd, without=[missing])
+    with pytest.raises(PushFailed) as caught:
+        push([entry("app:dev"), entry("fine:1", "fine")], registry.url, engine)
+    assert missing in caught.value.details
+    assert "docker image rm app:dev" in caught.value.fix
+    assert [result.target for result in caught.value.results] == ["fine:1"]
+    assert ("app", "dev") not in registry.manifests
+
+
+@pytest.mark.parametrize("old", [True, False])
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+@pytest.mark.parametrize("answer", [500, 429, RESET])
+def test_a_broken_connection_costs_at_most_another_save(
+    registry: Simulator, monkeypatch: pytest.MonkeyPatch, old: bool, method: str, answer: int | str
+) -> None:
+    monkeypatch.setattr(docker_save, "SMALL", 8_000)
+    registry.faults = [Fault(method, "/blobs/uploads/", answer)]
+    engine = FakeEngine({"app:dev": APP, "tool:1": TOOL}, old=old)
+    push([entry("app:dev"), entry("tool:1")], registry.url, engine)
+    assert holds(registry, "app", "dev", APP)
+    assert holds(registry, "tool", "1", TOOL)
+    assert len(engine.saves) <= 2
+
+
+@pytest.mark.fault(17, 34)
+def test_a_registry_that_never_recovers_is_told_with_its_answer(
+    registry: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The registry answers 507 to every upload → the image fails with that answer; no tag is made."""
+    monkeypatch.setattr(docker_save, "SMALL", 8_000)
+    registry.faults = [Fault("PUT", "/blobs/uploads/", 507, times=999)]
+    engine = FakeEngine({"app:dev": TestImage((BASE,))})
+    with pytest.raises(PushFailed) as caught:
+        push([entry("app:dev")], registry.url, engine)
+    assert "507" in caught.value.details
+
+
+def test_mounts_that_are_refused_become_copies(registry: Simulator) -> None:
+    registry.refuse_mounts = True
+    engine = FakeEngine({"app:dev": APP})
+    push([entry("app:dev"), entry("copy:1", "app:dev")], registry.url, engine)
+    assert holds(registry, "copy", "1", APP)
+    assert not registry.uploads
+
+
+def test_an_image_that_is_built_is_pushed_under_its_name(registry: Simulator, tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM scratch\n")
+    engine = FakeEngine({})
+    push([FromBuild(parse("team/app:dev"), tmp_path)], registry.url, engine)
+    assert engine.built == [(tmp_path, "team/app:dev")]
+    assert holds(registry, "team/app", "dev", engine.images["team/app:dev"])
+
+
+def test_images_of_another_registry_are_copied_for_one_platform_or_by_digest_whole(registry: Simulator) -> None:
+    arm, amd = TestImage((BASE,), "arm"), TestImage((BASE, TOP), "amd")
+    top = index(
+        arm.descriptor(platform={"os": "linux", "architecture": "arm64"}),
+        amd.descriptor(platform={"os": "linux", "architecture": "amd64"}),
+    )
+    with Simulator(token="t") as upstream:
+        for image in (arm, amd):
+            upstream.content |= image.files
+            upstream.links |= {("org/app", digest) for digest in image.files}
+            name = digest_of(image.manifest)
+            upstream.manifests["org/app", name] = ("application/vnd.oci.image.manifest.v1+json", name)
+        upstream.content[digest_of(top)] = top
+        for reference_name in ("1", digest_of(top)):
+            upstream.manifests["org/app", reference_name] = ("application/vnd.oci.image.index.v1+json", digest_of(top))
+        host = upstream.url.removeprefix("http://")
+        by_tag = reference.parse(f"{host}/org/app:1")
+        by_digest = reference.parse(f"{host}/org/app@{digest_of(top)}")
+        entries = [FromRegistry(parse("app:1"), by_tag), FromRegistry(parse("app:all"), by_digest)]
+        one, whole = push(entries, registry.url, platform="linux/amd64")
+        assert (one.digest, whole.digest) == (digest_of(amd.manifest), digest_of(top))
+        assert holds(registry, "app", "1", amd)
+        assert registry.content[registry.manifests["app", "all"][1]] == top
+        assert registry.received == sum(map(len, (BASE, TOP, arm.config, amd.config)))
+        with pytest.raises(PushFailed, match="not exist for linux/s390x"):
+            push(entries[:1], registry.url, platform="linux/s390x")
+
+
+@pytest.mark.fault(34, 39)
+def test_one_bad_image_does_not_stop_the_others_and_is_explained(registry: Simulator, tmp_path: Path) -> None:
+    """One image of several cannot be pushed → the others are; the summary explains the one; exit code 1."""
+    good = layout(tmp_path)
+    write_layout(tmp_path / "bad", index(TOOL.descriptor()), TOOL.files)
+    (tmp_path / "bad" / "blobs" / digest_of(OTHER).replace(":", "/")).write_bytes(b"x" * len(OTHER))
+    entries: list[Entry] = [
+        FromLayout(parse("bad:1"), tmp_path / "bad"),
+        FromArchive(parse("absent:1"), tmp_path / "absent.tar"),
+        entry("unknown:1"),
+        good,
+    ]
+    told: list[str] = []
+
+    class Watch(Silent):
+        def planned(self, images: int, blobs: int, size: int) -> None:
+            assert (images, blobs, size) == (2, 6, UNIQUE)
+
+        def sent(self, size: int) -> None:
+            assert size > 0
+
+        def finished(self, result: Result) -> None:
+            told.append(result.target)
+
+        def failed(self, target: str, error: SandboxError) -> None:
+            told.append(f"not {target}")
+
+    with pytest.raises(PushFailed) as caught:
+        push(entries, registry.url, FakeEngine({}), Watch())
+    assert [str(target) for target in caught.value.failures] == ["bad:1", "absent:1", "unknown:1"]
+    assert "damaged" in caught.value.details
+    assert "the Docker Engine has no image unknown:1" in caught.value.details
+    assert [result.target for result in caught.value.results] == ["app:dev"]
+    assert sorted(told) == ["app:dev", "not absent:1", "not bad:1", "not unknown:1"]
+    assert ("bad", "1") not in registry.manifests
+
+
+def test_a_blob_that_one_source_cannot_give_comes_from_another(registry: Simulator, tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        write_layout(tmp_path / name, index(APP.descriptor()), APP.files)
+    (tmp_path / "first" / "blobs" / digest_of(BASE).replace(":", "/")).write_bytes(b"?")
+    push([FromLayout(parse(f"app:{name}"), tmp_path / name) for name in ("first", "second")], registry.url)
+    assert holds(registry, "app", "first", APP)
+
+
+def test_an_archive_with_several_images_must_be_told_which(registry: Simulator, tmp_path: Path) -> None:
+    path = tmp_path / "two.tar"
+    path.write_bytes(old_save({"app:dev": APP, "tool:1": TOOL}))
+    with pytest.raises(PushFailed, match="app:dev, tool:1"):
+        push([FromArchive(parse("x:1"), path)], registry.url)
+    push([FromArchive(parse("x:1"), path, "docker.io/library/tool:1")], registry.url)
+    assert holds(registry, "x", "1", TOOL)
+
+
+def test_an_archive_without_a_layer_is_refused_before_anything_is_sent(registry: Simulator, tmp_path: Path) -> None:
+    path = tmp_path / "torn.tar"
+    path.write_bytes(new_save({"app:dev": APP}, without=[digest_of(TOP)]))
+    with pytest.raises(PushFailed, match=digest_of(TOP).partition(":")[2]):
+        push([FromArchive(parse("x:1"), path)], registry.url)
+    assert registry.received == 0
+
+
+def test_an_oci_archive_keeps_its_own_manifest(registry: Simulator, tmp_path: Path) -> None:
+    image = TestImage(APP.layers, compressed=True)
+    write_layout(tmp_path / "oci", index(image.descriptor()), image.files)
+    with tarfile.open(tmp_path / "oci.tar", "w") as tar:
+        tar.add(tmp_path / "oci", arcname=".")
+    (result,) = push([FromArchive(parse("x:1"), tmp_path / "oci.tar")], registry.url)
+    assert result.digest == digest_of(image.manifest)
+    assert holds(registry, "x", "1", image)
+
+
+def test_without_a_daemon_its_images_fail_and_the_others_do_not(registry: Simulator, tmp_path: Path) -> None:
+    with pytest.raises(PushFailed, match="no Docker Engine") as caught:
+        push([entry("app:1"), layout(tmp_path)], registry.url)
+    assert [result.target for result in caught.value.results] == ["app:dev"]
+
+
+def test_nothing_of_a_push_stays_behind(registry: Simulator, tmp_path: Path) -> None:
+    push([layout(tmp_path)], registry.url)
+    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("push")] == []
+
+
+def test_an_unchanged_push_asks_for_each_tag_and_each_blob_once(registry: Simulator) -> None:
+    engine = FakeEngine({"app:dev": APP, "tool:1": TOOL})
+    entries = [entry("app:dev"), entry("team/tool:1", "tool:1"), entry("copy:latest", "app:dev")]
+    push(entries, registry.url, engine)
+    registry.forget()
+    push(entries, registry.url, engine)
+    assert (registry.count("GET", "/manifests/"), registry.count("HEAD", "/blobs/")) == (3, 6)
+    assert len(registry.requests) == 1 + 3 + 6
+    registry.forget()
+    registry.links.remove(("copy", digest_of(BASE)))
+    *_, healed = push(entries, registry.url, engine, thorough=True)
+    assert registry.count("HEAD", "/blobs/") >= 12
+    assert (healed.action, registry.received) == (Action.MOUNTED, 0)
+    assert holds(registry, "copy", "latest", APP)
+
+
+def test_an_engine_that_fetched_one_platform_of_several_gives_that_one(registry: Simulator) -> None:
+    other = TestImage((OTHER,), "other platform")
+    top = index(
+        other.descriptor(platform={"os": "linux", "architecture": "arm64"}),
+        APP.descriptor(platform={"os": "linux", "architecture": "amd64"}),
+    )
+    listed = {"mediaType": "application/vnd.oci.image.index.v1+json", "digest": digest_of(top), "size": len(top)}
+
+    class Partial(FakeEngine):
+        def inspect_image(self, name: str) -> dict[str, object]:
+            return {"Id": digest_of(top), "RootFS": {"Layers": [digest_of(one) for one in APP.layers]}}
+
+        def save(self, names: object) -> Iterator[bytes]:
+            files = {place(digest): data for digest, data in (APP.files | {digest_of(top): top}).items()}
+            yield tar(files | {"index.json": index(listed)})
+
+    (result,) = push([entry("app:dev")], registry.url, Partial({}))
+    assert result.digest == digest_of(APP.manifest)
+    assert "linux/arm64" in result.notes[0]
+    assert holds(registry, "app", "dev", APP)
+
+
+BROKEN = {
+    "empty": b"",
+    "noise": bytes(range(256)) * 40,
+    "no image": tar({"readme": b"hello"}),
+    "cut short": old_save({"app:dev": APP})[:40_000],
+    "manifest is no JSON": tar({"manifest.json": b"{"}),
+    "manifest lacks keys": tar({"manifest.json": b"[{}]"}),
+    "index is no JSON": tar({"index.json": b"["}),
+    "index is a list": tar({"index.json": b"[1]"}),
+    "index is empty": tar({"index.json": index()}),
+    "config is absent": tar({"manifest.json": b'[{"Config": "x.json", "Layers": []}]'}),
+    "config is no JSON": tar({"manifest.json": b'[{"Config": "x.json", "Layers": []}]', "x.json": b"?"}),
+    "layers are too few": tar({"manifest.json": b'[{"Config": "x.json", "Layers": []}]', "x.json": APP.config}),
+}
+
+
+@pytest.mark.fault(46, 47)
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_broken_archive_is_an_error_for_people(registry: Simulator, tmp_path: Path, kind: str) -> None:
+    """Archives that are cut, empty, or name files that are not there → the image fails with the reason; nothing is
+    sent.
+    """
+    path = tmp_path / "broken.tar"
+    path.write_bytes(BROKEN[kind])
+    with pytest.raises(PushFailed) as caught:
+        push([FromArchive(parse("x:1"), path)], registry.url)
+    assert caught.value.details
+    assert registry.received == 0
+
+
+@pytest.mark.fault(46)
+@pytest.mark.parametrize("top", [b"", b"[", b"[]", b"{}", index(), index(APP.descriptor())])
+def test_a_broken_layout_is_an_error_for_people(registry: Simulator, tmp_path: Path, top: bytes) -> None:
+    """OCI folders with broken indexes → the image fails with the reason."""
+    write_layout(tmp_path, top, {})
+    with pytest.raises(PushFailed):
+        push([FromLayout(parse("x:1"), tmp_path)], registry.url)
+
+
+@pytest.mark.parametrize("data", [b"", b"noise" * 300, old_save({"app:dev": APP})[:40_000], tar({"index.json": b"["})])
+def test_a_save_that_breaks_off_is_an_error_for_people(registry: Simulator, data: bytes) -> None:
+    class Broken(FakeEngine):
+        def save(self, names: object) -> Iterator[bytes]:
+            yield data
+
+    with pytest.raises(PushFailed):
+        push([entry("app:dev")], registry.url, Broken({"app:dev": APP}))
+    assert ("app", "dev") not in registry.manifests
+
+
+def test_no_images_are_pushed_at_once(registry: Simulator) -> None:
+    assert push([], registry.url) == ()
+
+
+def test_the_first_failure_ends_a_push_that_may_not_fail(registry: Simulator, tmp_path: Path) -> None:
+    entries: list[Entry] = [entry("unknown:1"), layout(tmp_path)]
+    with pytest.raises(PushFailed) as caught:
+        push(entries, registry.url, FakeEngine({}), fail_fast=True)
+    assert [str(target) for target in caught.value.untried] == ["app:dev"]
+    assert "app:dev: not tried any more" in caught.value.details
+    assert registry.received == 0
+    registry.faults = [Fault("PUT", "/v2/closed/blobs/uploads/", 403, times=99)]
+    write_layout(tmp_path / "other", index(TOOL.descriptor()), TOOL.files)
+    entries = [FromLayout(parse("closed:1"), tmp_path / "other"), layout(tmp_path)]
+    with pytest.raises(PushFailed) as caught:
+        push(entries, registry.url, fail_fast=True, limit=1)
+    assert [str(target) for target in caught.value.failures] == ["closed:1"]
+    assert [str(target) for target in caught.value.untried] == ["app:dev"]
+    assert ("app", "dev") not in registry.manifests
+    with pytest.raises(PushFailed) as caught:
+        push(entries, registry.url)
+    assert [str(target) for target in caught.value.failures] == ["closed:1"]
+    assert holds(registry, "app", "dev", APP)
+
+
+@pytest.mark.fault(5)
+@pytest.mark.parametrize("source", ["layout", "daemon"])
+def test_an_interrupted_push_leaves_nothing_half_done_and_the_next_goes_on(
+    registry: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    """An interrupt in the middle of a push → nothing half done; the next push goes on."""
+    monkeypatch.setattr(docker_save, "SMALL", 8_000)
+
+    class Stopping(Silent):
+        def sent(self, size: int) -> None:
+            interruption.request()
+
+    wanted = SOURCES[source](tmp_path)
+    try:
+        with pytest.raises(interruption.Interrupted):
+            push([wanted], registry.url, FakeEngine({"app:dev": APP}), Stopping())
+    finally:
+        interruption.clear()
+    assert registry.manifests == {}
+    assert all(digest_of(registry.content[digest]) == digest for _, digest in registry.links)
+    push([wanted], registry.url, FakeEngine({"app:dev": APP}))
+    assert holds(registry, "app", "dev", APP)
+
+
+def test_an_image_says_what_it_was_taken_from(registry: Simulator, tmp_path: Path) -> None:
+    classic = FakeEngine({"app:dev": APP})
+    stored = FakeEngine({"app:dev": APP}, containerd=True)
+    sources = [
+        push([entry("app:dev")], registry.url, classic)[0].source,
+        push([entry("app:dev")], registry.url, stored)[0].source,
+        push([layout(tmp_path)], registry.url)[0].source,
+    ]
+    assert sources == [digest_of(APP.config), digest_of(APP.manifest), digest_of(APP.manifest)]
+
+
+def test_the_observer_can_know_how_far_a_push_is(registry: Simulator, tmp_path: Path) -> None:
+    heard = dict.fromkeys(("planned", "sent", "spared"), 0)
+
+    class Watch(Silent):
+        def planned(self, images: int, blobs: int, size: int) -> None:
+            heard["planned"] += size
+
+        def sent(self, size: int) -> None:
+            heard["sent"] += size
+
+        def spared(self, size: int) -> None:
+            heard["spared"] += size
+
+    push([FromLayout(parse("app:old"), layout_of(tmp_path / "tool", TOOL))], registry.url)
+    push([layout(tmp_path), FromLayout(parse("again:1"), tmp_path / "oci")], registry.url, None, Watch())
+    assert heard["planned"] == heard["sent"] + heard["spared"]
+    assert heard["sent"] == len(TOP) + len(APP.config)
+
+
+def layout_of(folder: Path, image: TestImage) -> Path:
+    return write_layout(folder, index(image.descriptor()), image.files)

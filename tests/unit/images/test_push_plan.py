@@ -1,0 +1,120 @@
+"""Whatever the images, the plan moves each blob once and misses none."""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sandbox.images.images_yaml import FromLayout
+from sandbox.images.push import push
+from sandbox.images.push_plan import make
+from sandbox.images.sources.layout import Layout
+from sandbox.images.target import Target
+from sandbox.oci import manifest as manifests
+from sandbox.oci.image import Image
+from sandbox.oci.manifest import Descriptor
+from tests.support.images import TestImage, digest_of, index, layer, write_layout
+from tests.support.registry_simulator import Simulator
+
+targets = st.builds(Target, st.sampled_from(["a", "b", "team/c"]), st.sampled_from(["1", "2", "3"]))
+
+
+@st.composite
+def images(draw: st.DrawFn) -> Image:
+    numbers = draw(st.lists(st.integers(0, 12), max_size=6, unique=True))
+    blobs = tuple(Descriptor(manifests.OCI_LAYER, digest_of(bytes([number])), number) for number in numbers)
+    config = Descriptor(manifests.OCI_CONFIG, digest_of(b"config"), 1)
+    return Image((manifests.image_manifest(config, blobs),), (config, *blobs), draw(st.sampled_from(ORIGINS)))
+
+
+ORIGINS = [Layout(Path(name)) for name in "xyz"]
+
+
+@pytest.mark.fault(44)
+@given(st.dictionaries(targets, images(), max_size=9))
+def test_every_blob_is_moved_once_to_exactly_where_it_is_needed(wanted: dict[Target, Image]) -> None:
+    """Any set of images that share layers → each blob crosses once."""
+    plan = make(wanted)
+    digests = [transfer.blob.digest for transfer in plan.transfers]
+    assert len(digests) == len(set(digests))
+    moved = {(repository, transfer.blob.digest) for transfer in plan.transfers for repository in transfer.repositories}
+    needed = {(target.repository, blob.digest) for target, image in wanted.items() for blob in image.blobs}
+    assert moved == needed
+    assert all(len(set(transfer.repositories)) == len(transfer.repositories) for transfer in plan.transfers)
+
+
+@given(st.dictionaries(targets, images(), max_size=9))
+def test_an_image_waits_for_all_its_blobs_and_each_blob_is_charged_once(wanted: dict[Target, Image]) -> None:
+    plan = make(wanted)
+    for target, image in wanted.items():
+        assert plan.needs(target) == {blob.digest for blob in image.blobs}
+    charged = [blob.digest for target in wanted for blob in plan.charges(target)]
+    assert sorted(charged) == sorted(transfer.blob.digest for transfer in plan.transfers)
+
+
+@given(st.dictionaries(targets, images(), max_size=9))
+def test_every_origin_that_has_a_blob_can_give_it_and_large_blobs_go_first(wanted: dict[Target, Image]) -> None:
+    plan = make(wanted)
+    for transfer in plan.transfers:
+        holders = [image.origin for image in wanted.values() if transfer.blob in image.blobs]
+        assert set(map(id, transfer.origins)) == set(map(id, holders))
+    sizes = [transfer.blob.size for transfer in plan.transfers]
+    assert sizes == sorted(sizes, reverse=True)
+    assert plan.size == sum(sizes)
+
+
+LAYERS = [layer(number, 200 * number) for number in range(5)]
+some_images = st.builds(
+    lambda numbers, label: TestImage(tuple(LAYERS[number] for number in numbers), label),
+    st.lists(st.integers(0, 4), max_size=3),
+    st.sampled_from("ab"),
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.dictionaries(targets, st.lists(some_images, min_size=1, max_size=3), min_size=1, max_size=4), st.integers(1, 6)
+)
+def test_blobs_cross_once_and_come_before_manifests_and_these_before_indexes(
+    wanted: dict[Target, list[TestImage]], limit: int
+) -> None:
+    with Simulator() as registry, tempfile.TemporaryDirectory() as folder:
+        entries = []
+        for number, (target, group) in enumerate(wanted.items()):
+            place = Path(folder, str(number))
+            top = index(
+                *[one.descriptor(platform={"os": "linux", "architecture": f"a{n}"}) for n, one in enumerate(group)]
+            )
+            listed = {"mediaType": manifests.OCI_INDEX, "digest": digest_of(top), "size": len(top)}
+            files = {digest: data for one in group for digest, data in one.files.items()}
+            write_layout(place, index(listed), files | {digest_of(top): top})
+            entries.append(FromLayout(target, place))
+        results = push(entries, registry.url, limit=limit)
+        blobs = {data for group in wanted.values() for one in group for data in (*one.blobs, one.config)}
+        assert registry.received == sum(map(len, blobs)) == sum(one.size for one in results)
+        _in_order(registry)
+
+
+def _in_order(registry: Simulator) -> None:
+    """What a document names was in its repository before the document was."""
+    there: set[tuple[str, str]] = set()
+    for request in registry.requests:
+        repository = re.split("/(?:blobs|manifests)/", request.path.removeprefix("/v2/"))[0]
+        if request.method not in ("PUT", "POST") or request.status != 201:
+            continue
+        if "/manifests/" in request.path:
+            name = request.path.rpartition("/")[2]
+            digest = registry.manifests[repository, name][1]
+            content: dict[str, Any] = json.loads(registry.content[digest])
+            named = content.get("manifests") or [content["config"], *content["layers"]]
+            assert all((repository, one["digest"]) in there for one in named)
+        else:
+            digest = re.split("digest=|mount=", request.path)[1].partition("&")[0].replace("%3A", ":")
+        there.add((repository, digest))

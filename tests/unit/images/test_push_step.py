@@ -1,0 +1,189 @@
+"""The images of a manifest in a registry in memory, read back from there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+import pytest
+
+from sandbox.engine import Engine
+from sandbox.errors import SandboxError
+from sandbox.images import lock_entries
+from sandbox.images.images_yaml import Entry, FromBuild, FromDaemon, FromLayout, FromRegistry
+from sandbox.images.lockfile import LockFile
+from sandbox.images.push_step import PushStep
+from sandbox.images.target import parse
+from sandbox.oci import reference
+from sandbox.oci.compression import Compression
+from sandbox.step import State
+from tests.support.fakes import NoWork
+from tests.support.images import FakeEngine, TestImage, digest_of, index, layer, write_layout
+from tests.support.registry_simulator import Fault, Simulator
+
+APP = TestImage((layer(1), layer(2)), label="app")
+NEWER = TestImage((layer(1), layer(3)), label="newer")
+
+
+class Wrapping(FakeEngine):
+    """An engine over containerd that names an image by the index around it, which a push does not send."""
+
+    def inspect_image(self, name: str) -> Mapping[str, Any] | None:
+        found = super().inspect_image(name)
+        return found and {**found, "Id": digest_of(name.encode()), "Descriptor": {"digest": found["Id"]}}
+
+
+def step_of(
+    registry: Simulator, engine: FakeEngine, *entries: Entry, manifest: Path = Path("nowhere/images.yaml")
+) -> PushStep:
+    return PushStep(cast("Engine", engine), LockFile(manifest, entries), urlsplit(registry.url).port or 0)
+
+
+def config(registry: Simulator, repository: str, tag: str) -> bytes:
+    return registry.content[registry.manifest(repository, tag)["config"]["digest"]]
+
+
+def test_what_is_missing_is_pushed_and_stays(registry: Simulator) -> None:
+    engine = FakeEngine({"app:dev": APP, "web:dev": NEWER})
+    step = step_of(registry, engine, *(FromDaemon(parse(name), name) for name in engine.images))
+    assert (step.check().state, step.check().detail) == (State.ABSENT, "missing: app:dev, web:dev")
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+    assert (config(registry, "app", "dev"), config(registry, "web", "dev")) == (APP.config, NEWER.config)
+    assert not step.undo()
+    assert step.check().state is State.READY
+
+
+def test_only_what_is_not_there_is_named(registry: Simulator) -> None:
+    engine = FakeEngine({"app:dev": APP, "web:dev": NEWER})
+    app, web = (FromDaemon(parse(name), name) for name in engine.images)
+    step_of(registry, engine, app).apply(NoWork())
+    assert step_of(registry, engine, app, web).check().detail == "missing: web:dev"
+
+
+def test_an_image_that_is_another_by_now_is_pushed_again(registry: Simulator) -> None:
+    engine = FakeEngine({"app:dev": APP})
+    step = step_of(registry, engine, FromDaemon(parse("app:dev"), "app:dev"))
+    step.apply(NoWork())
+    engine.images = {"app:dev": NEWER}
+    assert (step.check().state, step.check().detail) == (State.ABSENT, "missing: app:dev")
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+    assert config(registry, "app", "dev") == NEWER.config
+
+
+def test_an_image_that_left_the_engine_is_still_in_the_registry(registry: Simulator) -> None:
+    engine = FakeEngine({"app:dev": APP})
+    step = step_of(registry, engine, FromDaemon(parse("app:dev"), "app:dev"))
+    step.apply(NoWork())
+    engine.images = {}
+    assert step.check().state is State.READY
+
+
+def test_an_engine_over_containerd_names_images_by_their_manifests(registry: Simulator) -> None:
+    step = step_of(registry, FakeEngine({"app:dev": APP}, containerd=True), FromDaemon(parse("app:dev"), "app:dev"))
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+
+
+def test_an_id_that_tells_nothing_of_what_was_pushed_is_no_reason_to_push_again(registry: Simulator) -> None:
+    entry = FromDaemon(parse("app:dev"), "app:dev")
+    step_of(registry, FakeEngine({"app:dev": APP}), entry).apply(NoWork())
+    assert step_of(registry, Wrapping({"app:dev": APP}), entry).check().state is State.READY
+
+
+def test_an_index_is_taken_as_it_is(registry: Simulator, tmp_path: Path) -> None:
+    files = {**APP.files, **NEWER.files}
+    platforms = ({"os": "linux", "architecture": arch} for arch in ("amd64", "arm64"))
+    inner = index(*(one.descriptor(platform=next(platforms)) for one in (APP, NEWER)))
+    top = {"mediaType": "application/vnd.oci.image.index.v1+json", "digest": digest_of(inner), "size": len(inner)}
+    write_layout(tmp_path, index(top), {**files, digest_of(inner): inner})
+    step = step_of(registry, FakeEngine({}), FromLayout(parse("app:dev"), tmp_path))
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+    assert len(registry.manifest("app", "dev")["manifests"]) == 2
+
+
+def test_what_is_built_is_known_by_its_target(registry: Simulator, tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM scratch\n")
+    step = step_of(registry, FakeEngine({}), FromBuild(parse("app:dev"), tmp_path))
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+
+
+def test_without_a_registry_everything_is_absent_and_a_push_is_an_error(registry: Simulator) -> None:
+    step = step_of(registry, FakeEngine({"app:dev": APP}), FromDaemon(parse("app:dev"), "app:dev"))
+    registry.faults.append(Fault("GET", "/v2/", 400, times=2))
+    assert step.check().state is State.ABSENT
+    with pytest.raises(SandboxError):
+        step.apply(NoWork())
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+
+
+def pushed(registry: Simulator, image: TestImage, name: str = "team/app:1") -> FromRegistry:
+    """The entry for an image of another registry, into which it is pushed now."""
+    source = FromDaemon(parse(name), name)
+    step_of(registry, FakeEngine({name: image}), source).apply(NoWork())
+    return FromRegistry(parse("app:dev"), reference.parse(f"{registry.url.removeprefix('http://')}/{name}"))
+
+
+def lock_at(folder: Path, entry: Entry, digest: str, source: str, compression: Compression = Compression.RAW) -> Path:
+    """A manifest's place, with a lock beside it that says so of one entry."""
+    locked = {
+        "target": str(entry.target),
+        "from": lock_entries.describe(entry, folder),
+        "source": source,
+        "digest": digest,
+    }
+    content = lock_entries.of([lock_entries.Locked.model_validate(locked)], compression)
+    (folder / "images.lock.yaml").write_text(lock_entries.dump(content))
+    return folder / "images.yaml"
+
+
+def test_another_digest_than_the_locks_has_drifted_and_is_brought_back(registry: Simulator, tmp_path: Path) -> None:
+    with Simulator() as upstream:
+        entry = pushed(upstream, APP)
+        locked = upstream.manifests["team/app", "1"][1]
+        step = step_of(registry, FakeEngine({}), entry, manifest=lock_at(tmp_path, entry, locked, locked))
+        step.apply(NoWork())
+        assert step.check().state is State.READY
+        step_of(registry, FakeEngine({"app:dev": NEWER}), FromDaemon(parse("app:dev"), "app:dev")).apply(NoWork())
+        found = registry.manifests["app", "dev"][1]
+        assert (step.check().state, step.check().detail) == (
+            State.DRIFTED,
+            f"app:dev is {found}, the lock says {locked}",
+        )
+        step.apply(NoWork())
+        assert step.check().state is State.READY
+        assert registry.manifests["app", "dev"][1] == locked
+
+
+@pytest.mark.parametrize("kind", [Compression.RAW, Compression.GZIP])
+def test_a_lock_follows_the_developers_own_images(registry: Simulator, tmp_path: Path, kind: Compression) -> None:
+    entry, engine = FromDaemon(parse("app:dev"), "app:dev"), FakeEngine({"app:dev": APP})
+    stale = digest_of(b"an older one")
+    step = step_of(registry, engine, entry, manifest=lock_at(tmp_path, entry, stale, stale, kind))
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+    text = (tmp_path / "images.lock.yaml").read_text()
+    assert registry.manifests["app", "dev"][1] in text
+    assert registry.manifest("app", "dev")["layers"][0]["mediaType"] == kind.media_type
+    step.apply(NoWork())
+    assert (tmp_path / "images.lock.yaml").read_text() == text
+    lock_at(tmp_path, entry, stale, stale, kind)
+    assert step.check().state is State.DRIFTED
+
+
+def test_a_lock_of_another_source_says_nothing_and_without_one_none_is_written(
+    registry: Simulator, tmp_path: Path
+) -> None:
+    entry, engine = FromDaemon(parse("app:dev"), "app:dev"), FakeEngine({"app:dev": APP})
+    step = step_of(registry, engine, entry, manifest=tmp_path / "images.yaml")
+    step.apply(NoWork())
+    assert list(tmp_path.iterdir()) == []
+    other = FromDaemon(entry.target, "other:dev")
+    lock_at(tmp_path, other, digest_of(b"other"), digest_of(b"other"))
+    assert step.check().state is State.READY

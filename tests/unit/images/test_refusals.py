@@ -1,0 +1,88 @@
+"""What a registry refuses of one image of the engine is that image's failure, and not the others'."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Sequence
+
+import pytest
+
+from sandbox.images.images_yaml import FromDaemon
+from sandbox.images.progress import Result
+from sandbox.images.push import PushFailed, push
+from sandbox.images.sources import docker_save
+from sandbox.images.target import parse
+from sandbox.oci.compression import Compression
+from tests.support.images import FakeEngine, TestImage, digest_of, layer
+from tests.support.registry_simulator import Fault, Simulator
+
+BASE = layer(1, 30_000)
+APP = TestImage((BASE, layer(2, 20_000)), "app")
+TOOL = TestImage((BASE, layer(3, 10_000)), "tool")
+WEB = TestImage((BASE, layer(4, 10_000)), "web")
+ENTRIES = [FromDaemon(parse(name), name) for name in ("app:dev", "tool:dev", "web:dev")]
+
+
+@pytest.fixture
+def engine() -> FakeEngine:
+    return FakeEngine({"app:dev": APP, "tool:dev": TOOL, "web:dev": WEB})
+
+
+def partly(registry: Simulator, engine: FakeEngine, compression: Compression = Compression.RAW) -> Sequence[Result]:
+    """What gets through of a push in which `app:dev` alone fails, as an error of HTTP status 403."""
+    with pytest.raises(PushFailed) as caught:
+        push(ENTRIES, registry.url, engine, compression=compression)
+    assert [str(target) for target in caught.value.failures] == ["app:dev"]
+    assert "HTTP status 403" in caught.value.details
+    assert ("app", "dev") not in registry.manifests
+    return caught.value.results
+
+
+def layers(registry: Simulator, repository: str) -> list[bytes]:
+    found = [registry.content[one["digest"]] for one in registry.manifest(repository, "dev")["layers"]]
+    return [gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data for data in found]
+
+
+@pytest.mark.parametrize("small", [5_000, 1 << 20])
+@pytest.mark.parametrize(("method", "path"), [("POST", "/app/"), ("HEAD", "/app/blobs/"), ("PUT", "/app/manifests/")])
+def test_a_closed_repository_fails_alone_and_costs_no_other_save(
+    registry: Simulator, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, small: int, method: str, path: str
+) -> None:
+    monkeypatch.setattr(docker_save, "SMALL", small)
+    registry.faults.append(Fault(method, f"/v2{path}", 403, times=1000))
+    partly(registry, engine)
+    assert len(engine.saves) == 1
+    assert layers(registry, "tool") == list(TOOL.layers)
+    assert layers(registry, "web") == list(WEB.layers)
+
+
+@pytest.mark.parametrize("small", [5_000, 1 << 20])
+def test_a_layer_that_one_repository_refuses_at_its_end_goes_to_the_next(
+    registry: Simulator, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, small: int
+) -> None:
+    monkeypatch.setattr(docker_save, "SMALL", small)
+    registry.faults.append(Fault("PUT", f"/v2/app/blobs/uploads/.*{digest_of(BASE)[7:]}", 403, times=1000))
+    partly(registry, engine)
+    assert len(engine.saves) == 2
+    assert layers(registry, "tool") == list(TOOL.layers)
+
+
+def test_where_all_is_refused_nothing_is_saved_again(registry: Simulator, engine: FakeEngine) -> None:
+    registry.faults.append(Fault("POST", "/v2/", 403, times=1000))
+    with pytest.raises(PushFailed) as caught:
+        push(ENTRIES, registry.url, engine)
+    assert len(caught.value.failures) == 3
+    assert len(engine.saves) == 1
+
+
+def test_compressed_layers_fail_alone_too(registry: Simulator, engine: FakeEngine) -> None:
+    registry.faults.append(Fault("POST", "/v2/app/", 403, times=1000))
+    assert len(partly(registry, engine, Compression.GZIP)) == 2
+    assert layers(registry, "tool") == list(TOOL.layers)
+
+
+def test_the_first_refusal_ends_a_push_that_may_not_fail(registry: Simulator, engine: FakeEngine) -> None:
+    registry.faults.append(Fault("POST", "/v2/app/", 403, times=1000))
+    with pytest.raises(PushFailed) as caught:
+        push(ENTRIES, registry.url, engine, fail_fast=True)
+    assert (caught.value.results, registry.manifests) == ((), {})

@@ -1,0 +1,98 @@
+"""What was pushed is read back byte by byte, and whatever is wrong with it is named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sandbox.images.images_yaml import FromDaemon, FromLayout
+from sandbox.images.progress import Silent
+from sandbox.images.push import push
+from sandbox.images.target import Target, parse
+from sandbox.images.verify import VerifyFailed, verify
+from sandbox.oci.client import Client
+from sandbox.oci.manifest import OCI_INDEX
+from tests.support.images import FakeEngine, TestImage, digest_of, index, layer, write_layout
+from tests.support.registry_simulator import Simulator
+
+BASE, TOP = layer(1, 30_000), layer(2, 9_000)
+APP, TOOL = TestImage((BASE, TOP), "app"), TestImage((BASE,), "tool")
+APP_TARGET, TOOL_TARGET = parse("app:1"), parse("tool:1")
+
+
+def pushed(registry: Simulator) -> dict[Target, str]:
+    engine = FakeEngine({"app": APP, "tool": TOOL})
+    results = push([FromDaemon(APP_TARGET, "app"), FromDaemon(TOOL_TARGET, "tool")], registry.url, engine)
+    return {parse(one.target): one.digest for one in results}
+
+
+def test_every_blob_is_read_once_and_linked_everywhere(registry: Simulator) -> None:
+    wanted = pushed(registry)
+    registry.forget()
+    with Client(registry.url) as client:
+        size = verify(wanted, client, Silent())
+    assert size == sum(map(len, (BASE, TOP, APP.config, TOOL.config)))
+    assert registry.count("GET", f"/blobs/{digest_of(BASE)}") == 1
+    assert registry.count("HEAD", f"/blobs/{digest_of(BASE)}") == 1
+
+
+def lose_tag(registry: Simulator) -> None:
+    del registry.manifests["app", "1"]
+
+
+def move_tag(registry: Simulator) -> None:
+    push([FromDaemon(APP_TARGET, "other")], registry.url, FakeEngine({"other": TestImage((TOP,))}))
+
+
+def damage_config(registry: Simulator) -> None:
+    registry.content[digest_of(APP.config)] = APP.config[:-1] + b"?"
+
+
+def cut_layer(registry: Simulator) -> None:
+    registry.content[digest_of(TOP)] = TOP[:-1]
+
+
+def lose_link(registry: Simulator) -> None:
+    registry.links.remove(("tool", digest_of(BASE)))
+
+
+def lose_blob(registry: Simulator) -> None:
+    registry.links -= {("app", digest_of(BASE)), ("tool", digest_of(BASE))}
+
+
+@pytest.mark.fault(24)
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (lose_tag, ["app:1: the registry has no such tag"]),
+        (move_tag, ["app:1: its tag names sha256:"]),
+        (damage_config, [f"app:1: {digest_of(APP.config)} (application/vnd.oci.image.config.v1+json)"]),
+        (cut_layer, [f"app:1: {digest_of(TOP)} (application/vnd.oci.image.layer.v1.tar)"]),
+        (lose_link, [f"tool:1: {digest_of(BASE)} (application/vnd.oci.image.layer.v1.tar) is not there"]),
+        (lose_blob, [f"app:1: {digest_of(BASE)}", f"tool:1: {digest_of(BASE)}"]),
+    ],
+)
+def test_harm_is_named(registry: Simulator, harm: Callable[[Simulator], None], said: list[str]) -> None:
+    """A tag, a link or a blob is lost, a layer cut short → `push-images --verify` names each."""
+    wanted = pushed(registry)
+    harm(registry)
+    with Client(registry.url) as client, pytest.raises(VerifyFailed) as caught:
+        verify(wanted, client, Silent())
+    lines = caught.value.details.splitlines()
+    assert len(lines) == len(said)
+    assert all(line.startswith(words) for line, words in zip(lines, said, strict=True))
+    assert len(caught.value.faults) == len(said)
+
+
+def test_a_platform_that_is_gone_is_named(registry: Simulator, tmp_path: Path) -> None:
+    top = index(APP.descriptor(platform={"os": "linux", "architecture": "amd64"}), TOOL.descriptor())
+    listed = {"mediaType": OCI_INDEX, "digest": digest_of(top), "size": len(top)}
+    write_layout(tmp_path, index(listed), {**APP.files, **TOOL.files, digest_of(top): top})
+    (result,) = push([FromLayout(APP_TARGET, tmp_path)], registry.url)
+    with Client(registry.url) as client:
+        verify({APP_TARGET: result.digest}, client, Silent())
+        del registry.manifests["app", digest_of(APP.manifest)]
+        with pytest.raises(VerifyFailed, match=f"{digest_of(APP.manifest)} .linux/amd64. is not there"):
+            verify({APP_TARGET: result.digest}, client, Silent())

@@ -1,0 +1,136 @@
+"""The files that are written: each can be read by what reads it, and they fit together."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sandbox.config.schema import load
+from sandbox.images import images_yaml
+from sandbox.images.images_yaml import FromBuild
+from sandbox.init import project_files
+from sandbox.init.detected import App, Found, label
+from sandbox.kube import manifests
+
+WEB = App("web", "web", port=3000, environment={"A": "1"}, left_out=("volumes",))
+DB = App("db", image="postgres:17", port=5432)
+
+
+def written(folder: Path, found: Found, registry: int = 5001, https: tuple[str, ...] | None = None) -> Path:
+    for path, text in project_files.files("shop", found, registry=registry, https=https).items():
+        (folder / path).parent.mkdir(exist_ok=True)
+        (folder / path).write_text(text)
+    return folder
+
+
+def test_programs_become_images_and_objects(tmp_path: Path) -> None:
+    folder = written(tmp_path, Found((WEB, DB)), registry=5003)
+    spec = load(folder / "sandbox.yaml")
+    assert (spec.name, spec.registry.port, spec.push) == ("shop", 5003, folder / "images.yaml")
+    assert [str(entry.target) for entry in images_yaml.load(folder / "images.yaml")] == ["shop/web:dev"]
+    objects = manifests.load(spec.apply)
+    assert [(each["kind"], each["metadata"]["name"]) for each in objects] == [
+        ("Deployment", "db"),
+        ("Service", "db"),
+        ("Deployment", "web"),
+        ("Service", "web"),
+        ("Ingress", "web"),
+    ]
+    container = objects[2]["spec"]["template"]["spec"]["containers"][0]
+    assert container["image"] == "localhost:5003/shop/web:dev"
+    assert container["env"] == [{"name": "A", "value": "1"}]
+    assert "left out: volumes" in (folder / "k8s/web.yaml").read_text()
+
+
+def test_manifests_that_are_there_are_applied_and_name_the_images(tmp_path: Path) -> None:
+    found = Found(
+        (App("api", "api"),),
+        manifests=("deploy/",),
+        hosts=("api.shop.test", "www.shop.test"),
+        images=("localhost:5004/team/api:7", "localhost:5004/tool:1", "nginx"),
+    )
+    folder = written(tmp_path, found, registry=project_files.registry_port(found))
+    said = yaml.safe_load((folder / "sandbox.yaml").read_text())
+    assert said == {
+        "apiVersion": "sandbox.dev/v1",
+        "name": "shop",
+        "domain": "shop.test",
+        "registry": {"port": 5004},
+        "push": "images.yaml",
+        "apply": ["deploy/"],
+    }
+    assert [str(entry.target) for entry in images_yaml.load(folder / "images.yaml")] == ["team/api:7"]
+    assert "#- {from: daemon, image: tool:1}" in (folder / "images.yaml").read_text()
+
+
+def test_one_program_is_the_one_image_that_manifests_name() -> None:
+    found = Found((App("app", "."),), manifests=("k8s/",), images=("localhost:5001/backend:2",))
+    assert "as: backend:2}" in project_files.files("shop", found, registry=5001, https=None)["images.yaml"]
+
+
+def test_an_empty_folder_gets_a_spec_alone(tmp_path: Path) -> None:
+    assert [path.name for path in written(tmp_path, Found()).iterdir()] == ["sandbox.yaml"]
+    assert load(tmp_path / "sandbox.yaml").name == "shop"
+
+
+def test_taken_ports_are_left_to_be_chosen(tmp_path: Path) -> None:
+    assert load(written(tmp_path, Found(), https=("auto", "auto")) / "sandbox.yaml").proxy.ports == ("auto", "auto")
+
+
+@pytest.mark.parametrize(
+    ("folder", "hosts", "name"),
+    [
+        ("My Project!", (), "my-project"),
+        ("---", (), "app"),
+        ("x" * 60, (), "x" * 40),
+        ("x", ("a.demo.sandbox.localhost", "b.demo.sandbox.localhost"), "demo"),
+        ("x", ("a.demo.sandbox.localhost", "b.other.sandbox.localhost"), "x"),
+    ],
+)
+def test_the_name_is_the_hosts_or_the_folders(folder: str, hosts: tuple[str, ...], name: str) -> None:
+    assert project_files.name_of(folder, Found(hosts=hosts)) == name
+
+
+def test_what_is_to_be_rendered_is_said_at_the_top() -> None:
+    text = project_files.files("shop", Found(rendered={"c/": "helm template c/"}), registry=5001, https=None)[
+        "sandbox.yaml"
+    ]
+    assert "helm template c/" in text.splitlines()[1]
+
+
+# What a file system takes as a name, with what YAML makes something of more often than chance would have it.
+NAMES = st.text(
+    st.one_of(st.sampled_from("a ,:#{}[]'\"\n\r\t\x1b\u2028\\&*!|>%@`-?~=."), st.characters()), min_size=1
+).map(lambda text: text.replace("/", "").replace("\0", "").encode("utf-8", "ignore").decode() or "a")
+
+
+@pytest.mark.fault(43)
+@settings(max_examples=200, deadline=None)
+@given(folder=NAMES, context=NAMES, image=NAMES, host=NAMES, left_out=NAMES)
+def test_odd_names_are_written_so_that_they_are_read(
+    folder: str, context: str, image: str, host: str, left_out: str
+) -> None:
+    """Folders, compose paths and manifests with newlines, commas, quotes → files that load and say just that."""
+    found = Found(
+        (App("web", context, port=80, left_out=(left_out,)),),
+        hosts=(f"{host}.{host}",),
+        images=(f"localhost:5001/{image}",),
+        rendered={folder: f"helm template {folder}"},
+    )
+    with tempfile.TemporaryDirectory() as place:
+        written(Path(place), found, registry=project_files.registry_port(found))
+        spec = load(Path(place) / "sandbox.yaml")
+        assert (spec.name, spec.registry.external, spec.push) == ("shop", None, Path(place, "images.yaml"))
+        (entry,) = images_yaml.load(Path(place) / "images.yaml")
+        assert isinstance(entry, FromBuild) and entry.context == Path(place) / context
+        assert {one["metadata"]["name"] for one in manifests.load(spec.apply)} == {"web"}
+
+
+@pytest.mark.parametrize("folder", ["a, b", "x\nregistry: {external: evil}\ny", "'", "- a", "日本"])
+def test_name_for_a_folder_is_a_name(folder: str) -> None:
+    assert label(folder) == project_files.name_of(folder, Found())

@@ -1,0 +1,191 @@
+"""The Kubernetes API by a small server that keeps objects and remembers how it was asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox.kube import api_transport
+from sandbox.kube.api import Cluster, ClusterError, title
+from sandbox.kube.readiness import pending, wait_ready
+from tests.support.api_server import ApiServer, kubeconfig, serving
+from tests.support.ports import free_port
+
+CONFIG_MAP = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "ns"}, "data": {"k": "é"}}
+
+
+@pytest.fixture
+def server() -> Iterator[ApiServer]:
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture(params=["plain", "official"])
+def cluster(
+    request: pytest.FixtureRequest, server: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Cluster:
+    if request.param == "official":
+        monkeypatch.setattr(api_transport, "_plain", lambda content, folder: None)
+    # A proxy of the environment must play no part.
+    for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    return Cluster(kubeconfig(tmp_path / "config", server.server_address[1]))
+
+
+def test_it_is_up_when_it_says_so(cluster: Cluster, tmp_path: Path) -> None:
+    assert cluster.is_up()
+    assert not Cluster(kubeconfig(tmp_path / "other", free_port())).is_up()
+
+
+def test_what_is_applied_is_read_back_and_deleted_once(cluster: Cluster) -> None:
+    assert cluster.get("v1", "ConfigMap", "a", "ns") is None
+    cluster.apply(CONFIG_MAP)
+    assert cluster.get("v1", "ConfigMap", "a", "ns") == CONFIG_MAP
+    cluster.delete("v1", "ConfigMap", "a", "ns")
+    cluster.delete("v1", "ConfigMap", "a", "ns")
+    assert cluster.get("v1", "ConfigMap", "a", "ns") is None
+
+
+def test_objects_are_applied_by_the_server_in_our_name(cluster: Cluster, server: ApiServer) -> None:
+    cluster.apply(CONFIG_MAP)
+    method, path, kind, query = server.asked[-1]
+    assert (method, path) == ("PATCH", "/api/v1/namespaces/ns/configmaps/a")
+    assert kind == "application/apply-patch+yaml"
+    assert query == {"fieldManager": ["sandbox"], "force": ["true"]}
+
+
+def test_a_namespace_given_to_a_kind_that_has_none_is_ignored(cluster: Cluster, server: ApiServer) -> None:
+    cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n", "namespace": "other"}})
+    assert list(server.objects) == ["/api/v1/namespaces/n"]
+
+
+def test_lists_say_what_their_items_are(cluster: Cluster, server: ApiServer) -> None:
+    cluster.apply(CONFIG_MAP)
+    assert cluster.list("v1", "ConfigMap", "ns", selector="a=b,c") == [CONFIG_MAP]
+    assert server.asked[-1][3] == {"labelSelector": ["a=b,c"]}
+    assert cluster.list("v1", "ConfigMap", "other") == []
+
+
+@pytest.mark.parametrize(
+    ("body", "details"),
+    [(b'{"kind": "Status", "message": "spec.x: Invalid"}', "spec.x: Invalid"), (b"plain words", "plain words")],
+)
+def test_the_server_s_own_message_is_carried(cluster: Cluster, server: ApiServer, body: bytes, details: str) -> None:
+    server.refusal = (422, body)
+    with pytest.raises(ClusterError) as caught:
+        cluster.apply(CONFIG_MAP)
+    assert caught.value.brief == "applying ConfigMap ns/a failed"
+    assert (caught.value.details, caught.value.status) == (details, 422)
+
+
+@pytest.mark.parametrize("version", ["v1", "example.com/v1"])
+def test_an_unknown_kind_has_no_objects_and_cannot_be_applied(cluster: Cluster, version: str) -> None:
+    assert cluster.get(version, "Widget", "a", "ns") is None
+    cluster.delete(version, "Widget", "a", "ns")
+    with pytest.raises(ClusterError, match=f"the cluster knows no Widget in {version}"):
+        cluster.apply({"apiVersion": version, "kind": "Widget", "metadata": {"name": "a"}})
+
+
+@pytest.mark.parametrize("version", ["v1", "example.com/v1"])
+def test_a_kind_that_was_just_defined_is_found(cluster: Cluster, server: ApiServer, version: str) -> None:
+    assert cluster.get(version, "Widget", "a") is None
+    base = f"/apis/{version}" if "/" in version else f"/api/{version}"
+    server.kinds.setdefault(base, {})["Widget"] = ("widgets", True)
+    widget = {"apiVersion": version, "kind": "Widget", "metadata": {"name": "a", "namespace": "ns"}}
+    cluster.apply(widget)
+    assert cluster.get(version, "Widget", "a", "ns") == widget
+
+
+def test_a_server_that_does_not_answer_is_one_kind_of_error(tmp_path: Path) -> None:
+    cluster = Cluster(kubeconfig(tmp_path / "config", free_port()))
+    with pytest.raises(ClusterError, match="does not answer"):
+        cluster.get("v1", "ConfigMap", "a", "ns")
+
+
+@pytest.mark.parametrize("text", [None, "", "clusters: [", "current-context: none\n"])
+def test_a_kubeconfig_that_cannot_be_used_is_an_error(tmp_path: Path, text: str | None) -> None:
+    if text is not None:
+        (tmp_path / "config").write_text(text)
+    with pytest.raises(ClusterError, match="no usable kubeconfig"):
+        Cluster(tmp_path / "config")
+
+
+def test_titles_name_what_people_know() -> None:
+    assert title(CONFIG_MAP) == "ConfigMap ns/a"
+    assert title({"kind": "Namespace", "metadata": {"name": "n", "namespace": None}}) == "Namespace n"
+
+
+def deployment(**status: int) -> dict[str, Any]:
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "web", "namespace": "ns", "generation": 1},
+        "spec": {"selector": {"matchLabels": {"app": "web"}}},
+        "status": {"observedGeneration": 1, **status},
+    }
+
+
+def pod(reason: str, message: str = "why") -> dict[str, Any]:
+    state = {"waiting": {"reason": reason, "message": message}}
+    status = {"containerStatuses": [{"name": "app", "state": state}]}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web-1", "namespace": "ns"}, "status": status}
+
+
+def test_a_ready_workload_is_not_waited_for(cluster: Cluster, server: ApiServer) -> None:
+    server.objects["/apis/apps/v1/namespaces/ns/deployments/web"] = deployment(readyReplicas=1, updatedReplicas=1)
+    wait_ready(cluster, [deployment(), CONFIG_MAP], timeout=0)
+
+
+@pytest.mark.fault(64)
+def test_waiting_ends_with_the_pods_own_words(cluster: Cluster, server: ApiServer) -> None:
+    """A pod in CrashLoopBackOff → its container, the reason and its last words."""
+    server.objects["/apis/apps/v1/namespaces/ns/deployments/web"] = deployment()
+    server.objects["/api/v1/namespaces/ns/pods/web-1"] = pod("CrashLoopBackOff")
+    with pytest.raises(Exception, match="workloads: not ready") as caught:
+        wait_ready(cluster, [deployment()], timeout=0)
+    said = str(caught.value)
+    assert "Deployment ns/web: 0 of 1 pods ready" in said
+    assert "pod web-1, container app: CrashLoopBackOff: why" in said
+    assert "last words" in said
+    server.objects["/api/v1/namespaces/ns/pods/web-1"] = pod("InvalidImageName")
+    with pytest.raises(ClusterError, match="cannot start"):
+        wait_ready(cluster, [deployment()], timeout=60)
+
+
+def test_what_is_missing_may_be_on_its_way(cluster: Cluster, server: ApiServer) -> None:
+    server.objects["/apis/apps/v1/namespaces/ns/deployments/web"] = deployment()
+    server.objects["/api/v1/namespaces/ns/pods/web-1"] = pod("CreateContainerConfigError", 'secret "login" not found')
+    assert 'secret "login" not found' in str(pending(cluster, deployment()))
+    with pytest.raises(ClusterError, match="cannot start"):
+        pending(cluster, deployment(), patient=False)
+
+
+@pytest.mark.security(20)
+@pytest.mark.parametrize("name", ["..", ".", "", "a/../b", "%2e%2e"])
+def test_a_name_that_leaves_its_path_is_refused(cluster: Cluster, server: ApiServer, name: str) -> None:
+    """A record names an object `..` → no request for another path is made."""
+    before = len(server.asked)
+    calls: tuple[Callable[[], object], ...] = (
+        lambda: cluster.delete("v1", "ConfigMap", name, "ns"),
+        lambda: cluster.get("v1", "ConfigMap", "a", name or ".."),
+        lambda: cluster.apply({**CONFIG_MAP, "metadata": {"name": name, "namespace": "ns"}}),
+        lambda: cluster.get(f"apps/{name}", "Deployment", "a", "ns"),
+    )
+    for call in calls:
+        with pytest.raises(ClusterError):
+            call()
+    assert {path for _, path, *_ in server.asked[before:]} <= {"/api/v1"}
+
+
+@pytest.mark.security(20)
+def test_a_name_with_a_query_in_it_stays_a_name(cluster: Cluster, server: ApiServer) -> None:
+    """A record names an object `a?dryRun=All` → it is asked for under that name, quoted."""
+    cluster.apply(CONFIG_MAP)
+    cluster.delete("v1", "ConfigMap", "a?dryRun=All#", "ns")
+    assert server.asked[-1][1] == "/api/v1/namespaces/ns/configmaps/a%3FdryRun=All%23"
+    assert cluster.get("v1", "ConfigMap", "a", "ns") == CONFIG_MAP
+    cluster.get("v1", "ConfigMap", "system:node", "ns")
+    assert server.asked[-1][1].endswith("/system:node")

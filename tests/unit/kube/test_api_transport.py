@@ -1,0 +1,113 @@
+"""Which kubeconfigs are followed without the official client, and that TLS is checked then."""
+
+from __future__ import annotations
+
+import base64
+import ssl
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from sandbox.components.certificates.authority import make_leaf
+from sandbox.components.certificates.keystore import Keystore
+from sandbox.kube import api_transport
+from tests.support.api_server import ApiServer
+from tests.support.tls import make_pki
+
+
+def kubeconfig(path: Path, cluster: dict[str, Any], user: dict[str, Any]) -> Path:
+    content = {
+        "clusters": [{"name": "c", "cluster": cluster}],
+        "users": [{"name": "u", "user": user}],
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+        "current-context": "x",
+    }
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("cluster", "user", "plain"),
+    [
+        ({"server": "http://127.0.0.1:1"}, {"token": "t"}, True),
+        ({"server": "https://localhost:1"}, {}, True),
+        ({"server": "https://api.example.test:6443"}, {"token": "t"}, False),
+        ({"server": "https://127.0.0.1:1", "insecure-skip-tls-verify": True}, {}, False),
+        ({"server": "https://127.0.0.1:1", "proxy-url": "http://127.0.0.1:2"}, {}, False),
+        ({"server": "https://127.0.0.1:1"}, {"username": "u", "password": "p"}, False),
+    ],
+)
+def test_what_is_simple_and_of_this_machine_takes_no_client(
+    tmp_path: Path, cluster: dict[str, Any], user: dict[str, Any], plain: bool
+) -> None:
+    found = api_transport.connect(kubeconfig(tmp_path / "config", cluster, user))
+    assert isinstance(found, api_transport.Plain) is plain
+
+
+@pytest.mark.parametrize("as_file", [False, True])
+def test_the_server_has_to_be_vouched_for_by_the_kubeconfig_s_authority(tmp_path: Path, as_file: bool) -> None:
+    """An API server with a certificate of another authority → never spoken to."""
+    keystores = [Keystore(tmp_path / name) for name in ("ours", "other")]
+    for keystore in keystores:
+        keystore.authority(["a.test"], now=datetime.now(UTC))
+    pair = keystores[0].leaf("server", ["a.test", "127.0.0.1"], now=datetime.now(UTC))
+    (tmp_path / "server.pem").write_bytes(pair.key_pem + pair.chain_pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "server.pem")
+    with ApiServer() as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        for keystore, trusted in zip(keystores, (True, False), strict=True):
+            root = keystore.root.cert
+            held = {"certificate-authority": str(root)}
+            if not as_file:
+                held = {"certificate-authority-data": base64.b64encode(root.read_bytes()).decode()}
+            cluster = {"server": f"https://127.0.0.1:{server.server_address[1]}", **held}
+            way = api_transport.connect(kubeconfig(tmp_path / "config", cluster, {"token": "t"}))
+            if trusted:
+                assert way.request("GET", "/readyz", {}, None)[0] == 200
+                continue
+            with pytest.raises(api_transport.Unanswered, match="certificate verify failed"):
+                way.request("GET", "/readyz", {}, None)
+        server.shutdown()
+
+
+@pytest.mark.security(1)
+@pytest.mark.parametrize("way", ["plain", "official"])
+def test_a_key_of_the_kubeconfig_is_used_and_not_left_in_any_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """A client certificate in a kubeconfig → the server sees it; no file outlives the connecting."""
+    if way == "official":
+        monkeypatch.setattr(api_transport, "_plain", lambda content, folder: None)
+    place = tmp_path / "temporary"
+    place.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(place))
+    now = datetime.now(UTC)
+    pki = make_pki("a.test", now=now)
+    pair = make_leaf(pki.issuing, ["a.test", "127.0.0.1"], now=now, client=True)
+    (tmp_path / "both.pem").write_bytes(pair.key_pem + pair.chain_pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "both.pem")
+    context.load_verify_locations(cadata=pki.root.cert_pem.decode())
+    context.verify_mode = ssl.CERT_REQUIRED
+    with ApiServer() as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        cluster = {
+            "server": f"https://127.0.0.1:{server.server_address[1]}",
+            "certificate-authority-data": coded(pki.root.cert_pem),
+        }
+        user = {"client-certificate-data": coded(pair.chain_pem), "client-key-data": coded(pair.key_pem)}
+        found = api_transport.connect(kubeconfig(tmp_path / "config", cluster, user))
+        assert list(place.iterdir()) == []
+        assert found.request("GET", "/readyz", {}, None)[0] == 200
+        server.shutdown()
+
+
+def coded(content: bytes) -> str:
+    return base64.b64encode(content).decode()

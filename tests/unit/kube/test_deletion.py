@@ -1,0 +1,141 @@
+"""What is being deleted: applied again after its end, and named with what holds it when it does not end."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox.kube import apply_retry, deletion, readiness
+from sandbox.kube.api import Cluster, ClusterError
+from sandbox.kube.deletion import BeingDeleted
+from tests.support.api_server import ApiServer, Refused, kubeconfig, serving
+
+APP = "/apis/apps/v1/namespaces/shop/deployments/app"
+SHOP = "/api/v1/namespaces/shop"
+LEAVING = {"deletionTimestamp": "2026-01-01T00:00:00Z"}
+WANTED = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "app", "namespace": "shop"}}
+CONFIG = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "shop"}}
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[ApiServer]:
+    with serving() as server:
+        kubeconfig(tmp_path / "config", server.server_address[1])
+        yield server
+
+
+@pytest.fixture
+def cluster(server: ApiServer, tmp_path: Path) -> Cluster:
+    return Cluster(tmp_path / "config")
+
+
+def leaving(finalizer: str = "foregroundDeletion", **metadata: Any) -> dict[str, Any]:
+    spec = {"selector": {"matchLabels": {"app": "app"}}}
+    held = {**WANTED["metadata"], **LEAVING, "uid": "1", "finalizers": [finalizer], **metadata}  # type: ignore[dict-item]
+    return {**WANTED, "metadata": held, "spec": spec}
+
+
+@contextmanager
+def soon(act: Callable[[], object]) -> Iterator[None]:
+    timer = threading.Timer(0.3, act)
+    timer.start()
+    yield
+    timer.join()
+
+
+def test_an_object_being_deleted_is_applied_after_its_end(server: ApiServer, cluster: Cluster) -> None:
+    server.objects[APP] = leaving()
+    said: list[str] = []
+    with soon(lambda: server.objects.pop(APP)):
+        apply_retry.put(cluster, WANTED, say=said.append)
+    assert server.objects[APP] == WANTED
+    assert said == ["waiting for the end of Deployment shop/app"]
+
+
+def test_an_object_of_the_same_name_counts_as_the_end(server: ApiServer, cluster: Cluster) -> None:
+    server.objects[APP] = leaving()
+    with soon(lambda: server.objects.update({APP: {**WANTED, "metadata": {**WANTED["metadata"], "uid": "2"}}})):  # type: ignore[dict-item]
+        cluster.apply(WANTED)
+    assert server.objects[APP] == WANTED
+
+
+def test_a_refusal_by_an_ending_namespace_is_waited_out(server: ApiServer, cluster: Cluster) -> None:
+    server.objects[SHOP] = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop", **LEAVING}}
+
+    def admit(manifest: dict[str, Any]) -> dict[str, Any]:
+        if SHOP in server.objects:
+            raise Refused(403, "unable to create new content in namespace shop because it is being terminated")
+        return manifest
+
+    server.admit = admit
+    with soon(lambda: server.objects.pop(SHOP)):
+        cluster.apply(CONFIG)
+    assert server.objects[f"{SHOP}/configmaps/a"] == CONFIG
+
+
+def test_a_refusal_for_any_other_reason_is_said_at_once(server: ApiServer, cluster: Cluster) -> None:
+    server.refusal = (403, b'{"message": "configmaps is forbidden"}')
+    with pytest.raises(ClusterError, match="applying ConfigMap shop/a failed"):
+        cluster.apply(CONFIG)
+
+
+def test_an_object_that_does_not_end_is_named_with_its_holders(
+    server: ApiServer, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.objects[APP] = leaving("example.com/clean-up")
+    server.objects[f"{SHOP}/pods/app-1"] = {
+        "kind": "Pod",
+        "metadata": {"name": "app-1", "namespace": "shop", **LEAVING, "deletionGracePeriodSeconds": 300},
+    }
+    with pytest.raises(BeingDeleted) as caught:
+        deletion.await_end(cluster, [server.objects[APP]], timeout=0)
+    assert caught.value.brief == "Deployment shop/app is being deleted and still there after 0 s"
+    assert "Deployment shop/app: finalizer example.com/clean-up" in caught.value.details
+    assert "pod app-1 has 300 s to end" in caught.value.details
+    assert "kubectl patch deployment app --namespace=shop --type=merge" in caught.value.fix
+
+
+def test_a_finalizer_of_kubernetes_is_never_to_be_removed(server: ApiServer, cluster: Cluster) -> None:
+    server.objects[APP] = leaving("kubernetes.io/pvc-protection")
+    with pytest.raises(BeingDeleted) as caught:
+        deletion.await_end(cluster, [server.objects[APP]], timeout=0)
+    assert "a pod still uses it" in caught.value.details
+    assert "finalizers" not in caught.value.fix
+
+
+def test_a_namespace_that_hangs_says_what_is_left_in_it(server: ApiServer, cluster: Cluster) -> None:
+    said = {"type": "NamespaceContentRemaining", "status": "True", "message": "there are 1 persistentvolumeclaims"}
+    metadata = {"name": "shop", **LEAVING}
+    server.objects[SHOP] = {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": metadata,
+        "status": {"conditions": [said]},
+    }
+    with pytest.raises(BeingDeleted, match="Namespace shop") as caught:
+        deletion.await_end(cluster, [server.objects[SHOP]], timeout=0)
+    assert "there are 1 persistentvolumeclaims" in caught.value.details
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_workload_that_will_not_stay_is_not_waited_for(server: ApiServer, cluster: Cluster, there: bool) -> None:
+    if there:
+        server.objects[APP] = leaving()
+        assert readiness.progress(server.objects[APP]) == "is being deleted"
+    readiness.wait_ready(cluster, [WANTED], timeout=0)
+
+
+def test_an_annotation_never_makes_an_object(server: ApiServer, cluster: Cluster) -> None:
+    with pytest.raises(ClusterError) as caught:
+        cluster.annotate(CONFIG, {"a": "b"})
+    assert (caught.value.status, server.objects) == (404, {})
+    server.objects[APP] = {**WANTED, "spec": {"replicas": 2}}
+    cluster.annotate_pods(WANTED, {"a": "b"}, manager="other")
+    changed = {"replicas": 2, "template": {"metadata": {"annotations": {"a": "b"}}}}
+    assert server.objects[APP]["spec"] == changed
+    assert server.asked[-1][3] == {"fieldManager": ["other"]}

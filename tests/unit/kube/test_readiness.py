@@ -1,0 +1,90 @@
+"""What a workload lacks to be ready, from the status that the API server gives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sandbox.kube.api import ClusterError
+from sandbox.kube.readiness import progress, troubles
+
+
+def live(kind: str, spec: dict[str, Any] | None = None, **status: Any) -> dict[str, Any]:
+    return {"kind": kind, "metadata": {"name": "x", "generation": 2}, "spec": spec or {}, "status": status}
+
+
+SEEN: dict[str, Any] = {"observedGeneration": 2}
+
+
+@pytest.mark.parametrize(
+    ("found", "lacks"),
+    [
+        (live("Deployment"), "not yet seen by its controller"),
+        (
+            live("Deployment", observedGeneration=1, readyReplicas=1, updatedReplicas=1),
+            "not yet seen by its controller",
+        ),
+        (live("Deployment", **SEEN), "0 of 1 pods ready"),
+        (live("Deployment", {"replicas": 3}, **SEEN, readyReplicas=3, updatedReplicas=1), "1 of 3 pods ready"),
+        (live("Deployment", {"replicas": 3}, **SEEN, readyReplicas=2, updatedReplicas=3), "2 of 3 pods ready"),
+        (live("Deployment", {"replicas": 3}, **SEEN, readyReplicas=3, updatedReplicas=3), None),
+        (live("Deployment", {"replicas": 0}, **SEEN), None),
+        (live("StatefulSet", {"replicas": 2}, **SEEN, readyReplicas=1, updatedReplicas=2), "1 of 2 pods ready"),
+        (live("StatefulSet", **SEEN, readyReplicas=1, updatedReplicas=1), None),
+        (live("DaemonSet", **SEEN, desiredNumberScheduled=2, numberReady=2, updatedNumberScheduled=2), None),
+        (
+            live("DaemonSet", **SEEN, desiredNumberScheduled=2, numberReady=1, updatedNumberScheduled=2),
+            "1 of 2 pods ready",
+        ),
+        (live("DaemonSet", **SEEN), "0 of 1 pods ready"),
+        (live("Pod"), "not scheduled"),
+        (live("Pod", phase="Pending"), "Pending"),
+        (live("Pod", phase="Running", conditions=[{"type": "Ready", "status": "False"}]), "Running"),
+        (live("Pod", phase="Running", conditions=[{"type": "Ready", "status": "True"}]), None),
+        (live("Pod", phase="Succeeded"), None),
+        (live("Job"), "running"),
+        (live("Job", {"completions": 2}, succeeded=1), "running"),
+        (live("Job", {"completions": 2}, succeeded=2), None),
+    ],
+)
+def test_progress(found: dict[str, Any], lacks: str | None) -> None:
+    assert progress(found) == lacks
+
+
+@pytest.mark.fault(64)
+@pytest.mark.parametrize(
+    "found",
+    [live("Job", conditions=[{"type": "Failed", "status": "True"}]), live("Pod", phase="Failed", message="oom")],
+)
+def test_what_has_failed_is_not_waited_for(found: dict[str, Any]) -> None:
+    """A Job or a rollout that has failed → told at once, not waited for."""
+    with pytest.raises(ClusterError, match=f"{found['kind']} x failed"):
+        progress(found)
+
+
+def container(name: str, reason: str, message: str | None = None) -> dict[str, Any]:
+    waiting = {"reason": reason} | ({"message": message} if message else {})
+    return {"name": name, "state": {"waiting": waiting}}
+
+
+def test_troubles_are_those_of_init_containers_too_and_not_the_usual_waiting() -> None:
+    pod = {
+        "status": {
+            "initContainerStatuses": [container("init", "CrashLoopBackOff", "back-off 10s")],
+            "containerStatuses": [
+                container("app", "PodInitializing"),
+                container("side", "ErrImagePull"),
+                {"name": "fine", "state": {"running": {}}},
+            ],
+        }
+    }
+    assert list(troubles(pod)) == [("init", "CrashLoopBackOff", "back-off 10s"), ("side", "ErrImagePull", "")]
+    assert list(troubles({})) == []
+
+
+def test_a_pod_that_is_being_replaced_does_not_count() -> None:
+    status = {"observedGeneration": 2, "replicas": 2, "readyReplicas": 1, "updatedReplicas": 1}
+    live = {"kind": "Deployment", "metadata": {"generation": 2}, "spec": {"replicas": 1}, "status": status}
+    assert progress(live) == "1 of the pods before are still there"
+    assert progress({**live, "status": {**status, "replicas": 1}}) is None

@@ -1,0 +1,374 @@
+"""Accounts and tokens against a registry that checks every request's, and nobody else ever getting to see them."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+import traceback
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from sandbox.oci.client import Client
+from sandbox.oci.credential import Credential, CredentialsUnusable
+from sandbox.oci.manifest import Descriptor
+from sandbox.oci.oci_errors import RegistryError
+from sandbox.oci.scope import needed, read, write
+from tests.support.images import digest_of
+from tests.support.registry_simulator import RESET, Fault, Simulator, basic
+from tests.support.token_server import TokenServer
+
+DATA = bytes(range(256)) * 500
+BLOB = Descriptor("application/octet-stream", digest_of(DATA), len(DATA))
+CANARY = "c4nary-s3cret"
+ACCOUNT = Credential("me", CANARY)
+
+
+class Keys:
+    """A keychain with one answer, which is counted."""
+
+    def __init__(self, answer: Credential | CredentialsUnusable | None) -> None:
+        self.answer = answer
+        self.asked: list[str] = []
+
+    def find(self, host: str) -> Credential | None:
+        self.asked.append(host)
+        if isinstance(self.answer, CredentialsUnusable):
+            raise self.answer
+        return self.answer
+
+
+class Clock:
+    """A clock that is moved by hand."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def registry() -> Iterator[Simulator]:
+    with Simulator(tokens=TokenServer(login=f"me:{CANARY}")) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def tokens(registry: Simulator) -> TokenServer:
+    assert registry.tokens is not None
+    return registry.tokens
+
+
+@contextlib.contextmanager
+def signed_in(registry: Simulator, account: Credential | CredentialsUnusable | None = ACCOUNT) -> Iterator[Client]:
+    with Client(registry.url, keychain=Keys(account), sleep=lambda _: None) as client:
+        yield client
+
+
+def chunks() -> contextlib.AbstractContextManager[Iterator[bytes]]:
+    return contextlib.nullcontext(iter([DATA[:50_000], DATA[50_000:]]))
+
+
+def statuses(registry: Simulator) -> list[int]:
+    return [one.status for one in registry.requests]
+
+
+def test_tokens_are_asked_for_what_is_done_and_kept(registry: Simulator, tokens: TokenServer) -> None:
+    with signed_in(registry) as client:
+        for repository in ("team/app", "tool"):
+            for _ in range(2):
+                client.blob_size(repository, BLOB.digest)
+                client.upload(repository, BLOB, chunks)
+                client.blob_size(repository, BLOB.digest)
+    assert [scope for _, scope in tokens.asked] == [
+        "repository:team/app:pull",
+        "repository:team/app:pull,push",
+        "repository:tool:pull",
+        "repository:tool:pull,push",
+    ]
+    assert statuses(registry).count(401) == 1
+
+
+def test_a_mount_asks_for_both_repositories(registry: Simulator, tokens: TokenServer) -> None:
+    with signed_in(registry) as client:
+        client.upload("one", BLOB, chunks)
+        assert client.mount("two", BLOB.digest, "one") is None
+    assert tokens.asked[-1][1] == "repository:one:pull repository:two:pull,push"
+    assert statuses(registry).count(401) == 1
+
+
+@pytest.mark.parametrize("name", ["token", "access_token"])
+def test_both_names_of_a_token_are_read(registry: Simulator, tokens: TokenServer, name: str) -> None:
+    tokens.name = name
+    with signed_in(registry) as client:
+        client.upload("app", BLOB, chunks)
+
+
+def test_a_token_is_renewed_when_the_registry_stops_taking_it(registry: Simulator, tokens: TokenServer) -> None:
+    tokens.uses = 2
+    with signed_in(registry) as client:
+        for _ in range(5):
+            client.upload("app", BLOB, chunks)
+            assert client.blob_size("app", BLOB.digest) == len(DATA)
+
+
+def test_all_tokens_from_before_a_refused_request_are_given_up(registry: Simulator, tokens: TokenServer) -> None:
+    clock = Clock()
+    with Client(registry.url, keychain=Keys(ACCOUNT), clock=clock) as client:
+        client.tags("app")
+        client.begin("app")
+        client.mount("app", BLOB.digest, "tool")
+        clock.now += 1
+        tokens.left = dict.fromkeys(tokens.left, 0)  # as when the machine has slept: its clock stood still
+        client.tags("app")
+        client.begin("app")
+    assert [one.status for one in registry.requests if "/v2/" in one.path][-3:] == [401, 404, 202]
+
+
+def test_a_token_that_ends_between_the_beginning_and_the_body_of_an_upload_is_renewed(
+    registry: Simulator, tokens: TokenServer
+) -> None:
+    tokens.uses = 1
+    with signed_in(registry) as client:
+        client.upload("app", BLOB, chunks)
+    assert registry.content[BLOB.digest] == DATA
+
+
+def test_a_token_is_renewed_before_it_ends(registry: Simulator, tokens: TokenServer) -> None:
+    tokens.seconds = 60
+    clock = Clock()
+    with Client(registry.url, keychain=Keys(ACCOUNT), clock=clock) as client:
+        for step, count in ((0.0, 1), (49.0, 1), (2.0, 2), (49.0, 2), (2.0, 3)):
+            clock.now += step
+            client.blob_size("app", BLOB.digest)
+            assert len(tokens.given) == count
+    assert statuses(registry).count(401) == 1
+
+
+def test_threads_that_need_one_token_fetch_it_once(registry: Simulator, tokens: TokenServer) -> None:
+    with signed_in(registry) as client, ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(lambda _: client.blob_size("app", BLOB.digest), range(40))) == {None}
+    assert len(tokens.given) == 1
+
+
+def test_an_identity_token_is_traded_and_never_part_of_a_url(registry: Simulator, tokens: TokenServer) -> None:
+    tokens.login, tokens.refresh = "", CANARY
+    with signed_in(registry, Credential(identity=CANARY)) as client:
+        client.upload("app", BLOB, chunks)
+    assert tokens.asked == [("POST", "repository:app:pull,push")]
+    assert not any(CANARY in one.path for one in registry.requests)
+
+
+def test_an_access_token_of_the_keychain_is_used_as_it_is(registry: Simulator, tokens: TokenServer) -> None:
+    tokens.given["ready"] = frozenset({("repository:app", "pull"), ("repository:app", "push")})
+    tokens.left["ready"] = 99
+    with signed_in(registry, Credential(bearer="ready")) as client:
+        client.upload("app", BLOB, chunks)
+    assert not tokens.asked
+
+
+def test_a_registry_with_basic_authentication_is_told_once_asked(registry: Simulator) -> None:
+    registry.tokens, registry.basic = None, f"me:{CANARY}"
+    with signed_in(registry) as client:
+        client.upload("app", BLOB, chunks)
+        client.upload("tool", BLOB, chunks)
+    assert [one.authorization for one in registry.requests][:2] == ["", basic(f"me:{CANARY}")]
+    assert statuses(registry).count(401) == 1
+
+
+def test_public_images_need_no_keychain_and_a_broken_one_does_not_matter(
+    registry: Simulator, tokens: TokenServer
+) -> None:
+    tokens.login = ""
+    with signed_in(registry, CredentialsUnusable("the helper is gone")) as client:
+        client.upload("app", BLOB, chunks)
+    registry.tokens = None
+    keys = Keys(ACCOUNT)
+    with Client(registry.url, keychain=keys) as client:
+        client.upload("app", BLOB, chunks)
+    assert keys.asked == []
+
+
+def test_a_denial_names_what_is_wrong_with_the_keychain(registry: Simulator) -> None:
+    problem = CredentialsUnusable("docker-credential-x is gone", fix="install it")
+    with signed_in(registry, problem) as client, pytest.raises(RegistryError) as caught:
+        client.upload("app", BLOB, chunks)
+    assert caught.value.status == 401
+    assert "docker-credential-x is gone" in caught.value.details
+    assert caught.value.fix == "install it"
+
+
+@pytest.mark.fault(39)
+@pytest.mark.parametrize("scheme", ["bearer", "basic"])
+@pytest.mark.parametrize("account", [None, Credential("me", f"wrong-{CANARY}")])
+def test_who_may_not_is_told_how_to_sign_in(registry: Simulator, scheme: str, account: Credential | None) -> None:
+    """The registry answers 401 → how to sign in."""
+    if scheme == "basic":
+        registry.tokens, registry.basic = None, "me:right"
+    with signed_in(registry, account) as client, pytest.raises(RegistryError) as caught:
+        client.upload("app", BLOB, chunks)
+    assert caught.value.status == 401
+    assert caught.value.fix == f"sign in: docker login {registry.url.removeprefix('http://')}"
+    assert len(registry.requests) <= 3
+
+
+@pytest.mark.parametrize("answer", [500, 503, 429, RESET])
+def test_a_token_server_that_stumbles_is_asked_again(registry: Simulator, answer: int | str) -> None:
+    registry.faults = [Fault("GET", "/auth", answer, times=2)]
+    with signed_in(registry) as client:
+        client.upload("app", BLOB, chunks)
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"tokn": "c4nary-s3cret"}', b"c4nary-s3cret", b"[]", b'{"token": {"a": "c4nary-s3cret"}}']
+)
+def test_an_answer_without_a_token_is_not_repeated(registry: Simulator, tokens: TokenServer, body: bytes) -> None:
+    tokens.body = body.replace(b"%s", CANARY.encode())
+    with signed_in(registry) as client, pytest.raises(RegistryError, match="gave no token") as caught:
+        client.upload("app", BLOB, chunks)
+    assert CANARY not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.security(11)
+@pytest.mark.parametrize("realm", ["http://elsewhere.example/auth", "ftp://127.0.0.1/auth", "/auth", "http://"])
+def test_a_realm_that_others_could_read_gets_nothing(registry: Simulator, tokens: TokenServer, realm: str) -> None:
+    """A token server over plain http elsewhere → refused, nothing sent."""
+    tokens.realm = realm
+    with signed_in(registry) as client, pytest.raises(RegistryError, match="not safe"):
+        client.upload("app", BLOB, chunks)
+    assert not tokens.asked
+
+
+def test_a_token_server_elsewhere_on_this_machine_is_fine(registry: Simulator, tokens: TokenServer) -> None:
+    with Simulator(tokens=tokens) as other:
+        tokens.realm = f"{other.url}/auth"
+        with signed_in(registry) as client:
+            client.upload("app", BLOB, chunks)
+        assert other.count("GET", "/auth") == 1
+
+
+@pytest.mark.security(11)
+@pytest.mark.parametrize("scheme", ["bearer", "basic"])
+@pytest.mark.parametrize("name", ["127.0.0.1", "localhost"])
+def test_blobs_come_from_where_the_registry_sends_us_without_its_credentials(
+    registry: Simulator, scheme: str, name: str
+) -> None:
+    """A blob is redirected to another host → asked there without the registry's account."""
+    if scheme == "basic":
+        registry.tokens, registry.basic = None, f"me:{CANARY}"
+    with Simulator() as store, signed_in(registry) as client:
+        client.upload("app", BLOB, chunks)
+        store.content, store.links = registry.content, registry.links
+        registry.redirect_blobs = store.url.replace("127.0.0.1", name)
+        with client.blob("app", BLOB.digest) as parts:
+            assert b"".join(parts) == DATA
+        assert [one.authorization for one in store.requests] == [""]
+        assert registry.requests[-1].authorization
+
+
+def test_a_store_that_wants_credentials_does_not_get_the_registrys(registry: Simulator) -> None:
+    with Simulator(basic=f"me:{CANARY}") as store, signed_in(registry) as client:
+        client.upload("app", BLOB, chunks)
+        registry.redirect_blobs = store.url
+        with pytest.raises(RegistryError) as caught, client.blob("app", BLOB.digest):
+            pass
+        assert caught.value.status == 401
+        assert [one.authorization for one in store.requests] == [""]
+
+
+def test_netrc_has_no_say(
+    registry: Simulator, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netrc = tmp_path_factory.mktemp("home") / ".netrc"
+    netrc.write_text(f"default login me password {CANARY}\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    registry.tokens = None
+    with Simulator() as store, Client(registry.url) as client:
+        client.upload("app", BLOB, chunks)
+        store.content, store.links, registry.redirect_blobs = registry.content, registry.links, store.url
+        with client.blob("app", BLOB.digest) as parts:
+            assert b"".join(parts) == DATA
+        assert {one.authorization for one in (*store.requests, *registry.requests)} == {""}
+
+
+@pytest.mark.security(11)
+def test_circles_and_distant_redirects_into_this_machine_end(registry: Simulator) -> None:
+    """Redirects in a circle or into this machine → refused."""
+    registry.tokens = None
+    with signed_in(registry) as client:
+        client.upload("app", BLOB, chunks)
+        registry.redirect_blobs = registry.url
+        with pytest.raises(RegistryError, match="circles"), client.blob("app", BLOB.digest):
+            pass
+
+
+def test_uploads_never_leave_the_registry(registry: Simulator) -> None:
+    with Simulator() as other, signed_in(registry) as client:
+        registry.location_base = other.url
+        with pytest.raises(RegistryError, match="another host"):
+            client.upload("app", BLOB, chunks)
+        assert not other.requests
+
+
+@pytest.mark.security(6)
+@pytest.mark.parametrize("scheme", ["bearer", "identity", "basic"])
+def test_no_secret_is_ever_said(
+    registry: Simulator, tokens: TokenServer, scheme: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Every failure of a registry with accounts → no secret in errors and logs."""
+    caplog.set_level(logging.DEBUG)
+    account, said = ACCOUNT, []
+    if scheme == "identity":
+        tokens.login, tokens.refresh, account = "", CANARY, Credential(identity=CANARY)
+    elif scheme == "basic":
+        registry.tokens, registry.basic = None, f"me:{CANARY}"
+    with signed_in(registry, account) as client:
+        client.upload("app", BLOB, chunks)
+        hidden = {CANARY, basic(f"me:{CANARY}").split()[1], *tokens.given}
+        for fault in (
+            Fault("HEAD", "", RESET, times=99),
+            Fault("HEAD", "", 500, times=99),
+            Fault("HEAD", "", 403),
+            Fault("HEAD", "", 401, headers={"WWW-Authenticate": f'Bearer realm="{registry.url}/nothing"'}),
+        ):
+            registry.faults = [fault]
+            with pytest.raises(RegistryError) as caught:
+                client.blob_size("app", BLOB.digest)
+            said += traceback.format_exception(caught.value)
+        said += [repr(client), repr(vars(client)), repr(vars(client._transport)), repr(account)]
+        said += [repr(vars(client._transport._authorization)["_tokens"]), repr(client._transport._authorization)]
+    said += [record.getMessage() + repr(vars(record)) for record in caplog.records]
+    assert len(caplog.records) > 5
+    for secret in hidden:
+        assert secret not in "\n".join(said)
+
+
+@pytest.mark.security(6)
+def test_an_error_that_repeats_a_secret_is_cleaned(registry: Simulator, tokens: TokenServer) -> None:
+    """A server repeats the password in its error → *** in its place."""
+    wrong = Credential("me", f"wrong-{CANARY}")
+    with signed_in(registry, wrong) as client, pytest.raises(RegistryError) as caught:
+        client.upload("app", BLOB, chunks)
+    assert "incorrect username" in caught.value.details
+    assert "***" in caught.value.details
+    assert not re.search(f"{CANARY}|{re.escape(basic(f'me:wrong-{CANARY}').split()[1])}", str(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("method", "url", "scopes"),
+    [
+        ("GET", "/v2/", ()),
+        ("GET", "/v2/_catalog?n=1", ()),
+        ("HEAD", "/v2/a/b/manifests/latest", ("repository:a/b:pull",)),
+        ("GET", "/v2/a/tags/list", ("repository:a:pull",)),
+        ("PUT", "/v2/blobs/manifests/manifests/x", ("repository:blobs/manifests:pull,push",)),
+        ("POST", "http://h/v2/a/blobs/uploads/?mount=sha256:0&from=b", ("repository:a:pull,push", "repository:b:pull")),
+        ("DELETE", "/v2/a/manifests/sha256:0", ("repository:a:delete,pull",)),
+    ],
+)
+def test_every_request_knows_its_scope(method: str, url: str, scopes: tuple[str, ...]) -> None:
+    assert write(needed(method, url)) == scopes
+    assert read(" ".join(scopes)) == needed(method, url)

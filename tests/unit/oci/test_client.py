@@ -1,0 +1,274 @@
+"""The client against a registry that misbehaves in the ways real ones do."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from sandbox.errors import UsageError
+from sandbox.oci import address
+from sandbox.oci.backoff import TRIES
+from sandbox.oci.challenge import Challenge, takes_password
+from sandbox.oci.challenge import parse as parse_challenge
+from sandbox.oci.client import Client
+from sandbox.oci.digest import DigestMismatch
+from sandbox.oci.manifest import Descriptor, document
+from sandbox.oci.oci_errors import RegistryError
+from tests.support.images import TestImage, digest_of, layer
+from tests.support.registry_simulator import RESET, Fault, Simulator
+
+DATA = bytes(range(256)) * 9000
+BLOB = Descriptor("application/octet-stream", digest_of(DATA), len(DATA))
+
+
+@pytest.fixture
+def slept() -> list[float]:
+    return []
+
+
+@pytest.fixture
+def client(registry: Simulator, slept: list[float]) -> Iterator[Client]:
+    with Client(registry.url, sleep=slept.append) as client:
+        yield client
+
+
+def chunks(data: bytes = DATA) -> contextlib.AbstractContextManager[Iterator[bytes]]:
+    return contextlib.nullcontext(data[start : start + 50_000] for start in range(0, len(data), 50_000))
+
+
+def read(client: Client, repository: str, digest: str) -> bytes:
+    with client.blob(repository, digest) as parts:
+        return b"".join(parts)
+
+
+@pytest.mark.parametrize("relative", [False, True])
+def test_a_blob_goes_up_in_one_body_and_comes_back(registry: Simulator, client: Client, relative: bool) -> None:
+    registry.relative_locations = relative
+    assert client.blob_size("app", BLOB.digest) is None
+    client.upload("app", BLOB, chunks)
+    assert client.blob_size("app", BLOB.digest) == len(DATA)
+    assert read(client, "app", BLOB.digest) == DATA
+    assert [(one.method, one.status) for one in registry.requests[1:3]] == [("POST", 202), ("PUT", 201)]
+    assert registry.received == len(DATA)
+
+
+def test_an_empty_blob_goes_up_too(client: Client) -> None:
+    client.upload("app", Descriptor("x", digest_of(b""), 0), lambda: chunks(b""))
+    assert client.blob_size("app", digest_of(b"")) == 0
+
+
+@pytest.mark.parametrize("relative", [False, True])
+def test_bytes_of_unknown_digest_are_streamed(registry: Simulator, client: Client, relative: bool) -> None:
+    registry.relative_locations = relative
+    with chunks() as parts:
+        upload = client.patch(client.begin("app"), parts)
+    client.finish(upload, BLOB.digest)
+    assert read(client, "app", BLOB.digest) == DATA
+
+
+def test_a_cancelled_upload_leaves_nothing(registry: Simulator, client: Client) -> None:
+    with chunks() as parts:
+        client.cancel(client.patch(client.begin("app"), parts))
+    assert not registry.uploads
+    assert client.blob_size("app", BLOB.digest) is None
+
+
+def test_a_mount_needs_no_bytes_and_a_refused_one_is_an_upload_to_use(registry: Simulator, client: Client) -> None:
+    client.upload("one", BLOB, chunks)
+    registry.forget()
+    assert client.mount("two", BLOB.digest, "one") is None
+    assert registry.received == 0
+    registry.refuse_mounts = True
+    begun = client.mount("three", BLOB.digest, "one")
+    client.upload("three", BLOB, chunks, begun=begun)
+    assert read(client, "three", BLOB.digest) == DATA
+    assert not registry.uploads
+
+
+@pytest.mark.fault(32)
+@pytest.mark.parametrize("answer", [500, 503, 429, RESET])
+def test_a_blob_whose_upload_breaks_is_sent_again(registry: Simulator, client: Client, answer: int | str) -> None:
+    """A reset in the middle of an upload → it is sent again."""
+    registry.faults = [Fault("PUT", "/blobs/uploads/", answer)]
+    client.upload("app", BLOB, chunks)
+    assert read(client, "app", BLOB.digest) == DATA
+
+
+@pytest.mark.fault(34)
+def test_retries_are_few_and_the_last_answer_is_told(registry: Simulator, client: Client, slept: list[float]) -> None:
+    """503 to every request → a few tries with longer pauses, then the answer."""
+    registry.faults = [Fault("HEAD", "/v2/", 503, times=99)]
+    with pytest.raises(RegistryError) as caught:
+        client.blob_size("app", BLOB.digest)
+    assert (caught.value.status, caught.value.transient) == (503, True)
+    assert registry.count("HEAD") == TRIES
+    assert slept == sorted(slept)
+
+
+@pytest.mark.fault(39)
+def test_a_refusal_is_not_repeated_and_keeps_its_code(registry: Simulator, client: Client) -> None:
+    """The registry refuses a request → asked once, and its own code is told."""
+    image = TestImage((layer(1),))
+    with pytest.raises(RegistryError) as caught:
+        client.put_manifest("app", "dev", document(image.manifest))
+    assert caught.value.codes == ("MANIFEST_BLOB_UNKNOWN",)
+    assert "manifest_blob_unknown" in caught.value.details
+    assert registry.count("PUT") == 1
+
+
+@pytest.mark.fault(40)
+def test_wrong_bytes_never_become_a_blob(registry: Simulator, client: Client) -> None:
+    """Bytes that do not fit their digest are sent → nothing becomes a blob."""
+    wrong = b"x" * len(DATA)
+    with pytest.raises(DigestMismatch, match="damaged"):
+        client.upload("app", BLOB, lambda: chunks(wrong))
+    with pytest.raises(DigestMismatch, match="not whole"):
+        client.upload("app", BLOB, lambda: chunks(DATA[:-1]))
+    with pytest.raises(DigestMismatch, match="not whole"):
+        client.upload("app", BLOB, lambda: chunks(DATA[:-1] + b"xx"))
+    assert not registry.content
+
+
+@pytest.mark.parametrize("headers", [True, False])
+def test_manifests_come_back_as_they_were_put(registry: Simulator, client: Client, headers: bool) -> None:
+    registry.digest_headers = headers
+    image = TestImage((layer(1),))
+    for data in (*image.layers, image.config):
+        blob = Descriptor("x", digest_of(data), len(data))
+        client.upload("team/app", blob, lambda data=data: chunks(data))  # type: ignore[misc]
+    assert client.manifest("team/app", "dev") is None
+    assert client.manifest_digest("team/app", "dev") is None
+    client.put_manifest("team/app", "dev", document(image.manifest))
+    found = client.manifest("team/app", "dev")
+    assert found is not None
+    assert found.data == image.manifest
+    assert client.manifest_digest("team/app", "dev") == digest_of(image.manifest)
+
+
+@pytest.mark.fault(40)
+def test_other_bytes_under_a_digest_are_noticed(registry: Simulator, client: Client) -> None:
+    """A registry gives other bytes under a digest → an error; they are not used."""
+    image = TestImage(())
+    name = digest_of(b"something else")
+    registry.content[name] = image.manifest
+    registry.manifests["app", name] = ("application/vnd.oci.image.manifest.v1+json", name)
+    with pytest.raises(RegistryError, match="other bytes"):
+        client.manifest("app", name)
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda client, image: client.manifest("app", "dev"),
+        lambda client, image: client.manifest_digest("app", digest_of(image.manifest)),
+        lambda client, image: client.put_manifest("app", "new", document(image.manifest)),
+        lambda client, image: client.blob_size("app", digest_of(image.config)),
+        lambda client, image: read(client, "app", digest_of(image.config)),
+        lambda client, image: client.upload("app", BLOB, chunks),
+    ],
+)
+def test_a_digest_header_that_is_not_true_is_named_with_what_is(
+    registry: Simulator, client: Client, ask: Callable[[Client, TestImage], object]
+) -> None:
+    image = TestImage(())
+    client.upload("app", Descriptor("x", digest_of(image.config), len(image.config)), lambda: chunks(image.config))
+    client.put_manifest("app", "dev", document(image.manifest))
+    registry.digest_header = digest_of(b"other")
+    with pytest.raises(RegistryError, match="contradicts itself") as caught:
+        ask(client, image)
+    assert registry.digest_header in caught.value.details
+    assert any(digest_of(data) in str(caught.value) for data in (image.manifest, image.config, DATA))
+
+
+def test_digest_headers_of_another_algorithm_are_checked_too(registry: Simulator, client: Client) -> None:
+    image = TestImage(())
+    client.upload("app", Descriptor("x", digest_of(image.config), len(image.config)), lambda: chunks(image.config))
+    client.put_manifest("app", "dev", document(image.manifest))
+    registry.digest_header = f"sha512:{hashlib.sha512(image.manifest).hexdigest()}"
+    assert client.manifest("app", "dev") == document(image.manifest)
+    registry.digest_header = f"sha512:{'0' * 128}"
+    with pytest.raises(RegistryError, match="contradicts itself"):
+        client.manifest("app", "dev")
+
+
+def test_lists_are_followed_to_their_last_page(registry: Simulator, client: Client) -> None:
+    registry.page = 2
+    registry.manifests = {("app", f"v{number}"): ("", "") for number in range(5)}
+    registry.links = {(f"repo{number}", "") for number in range(3)}
+    assert client.tags("app") == ("v0", "v1", "v2", "v3", "v4")
+    assert client.tags("nothing") == ()
+    assert client.catalog() == ("repo0", "repo1", "repo2")
+
+
+def test_a_token_is_fetched_when_asked_for_and_kept(registry: Simulator, client: Client) -> None:
+    registry.token = "secret"
+    for _ in range(3):
+        client.upload("app", BLOB, chunks)
+    assert registry.count("GET", "/token") == 1
+    assert [one.status for one in registry.requests].count(401) == 1
+
+
+@pytest.mark.fault(37)
+def test_a_registry_that_is_not_there_is_named_with_a_fix(registry: Simulator, slept: list[float]) -> None:
+    """Nobody listens at the registry's address → it is named, with a fix."""
+    with Client("localhost:1", sleep=slept.append) as client, pytest.raises(RegistryError) as caught:
+        client.ping()
+    assert "http://localhost:1" in caught.value.brief
+    assert caught.value.fix == "start it: sandbox up"
+
+
+def test_localhost_is_reached_on_127_0_0_1(registry: Simulator) -> None:
+    with Client(registry.url.replace("127.0.0.1", "localhost")) as client:
+        client.ping()
+        assert client.url.startswith("http://localhost:")
+
+
+@pytest.mark.fault(54)
+def test_a_proxy_of_the_environment_never_sees_a_loopback_registry(
+    registry: Simulator, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy in the environment → requests to the loopback registry do not go there."""
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    client.ping()
+    assert registry.count("GET") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "full", "loopback"),
+    [
+        ("localhost:5001", "http://localhost:5001", True),
+        ("127.0.0.2:5001", "http://127.0.0.2:5001", True),
+        ("[::1]:5001", "http://[::1]:5001", True),
+        ("demo.localhost", "http://demo.localhost:80", True),
+        ("ghcr.io", "https://ghcr.io:443", False),
+        ("http://10.0.0.1:5000/", "http://10.0.0.1:5000", False),
+    ],
+)
+def test_addresses_get_the_scheme_they_need(text: str, full: str, loopback: bool) -> None:
+    found = address.parse(text)
+    assert (str(found), found.is_loopback) == (full, loopback)
+
+
+@pytest.mark.parametrize("text", ["", "ftp://x", "http://", "localhost:99999", "http://u:p@host", "host/path", "h?q"])
+def test_what_is_no_address_is_refused(text: str) -> None:
+    with pytest.raises(UsageError):
+        address.parse(text)
+
+
+def test_challenges_are_read_with_commas_inside_quotes() -> None:
+    header = 'Bearer realm="https://a.example/token",service="a.example",scope="repository:x:pull,push"'
+    assert parse_challenge(header) == Challenge("https://a.example/token", "a.example", "repository:x:pull,push")
+    assert parse_challenge('Basic realm="x"') is None
+    assert parse_challenge("Bearer") is None
+    assert parse_challenge("") is None
+
+
+def test_of_several_challenges_each_is_read_by_its_scheme() -> None:
+    header = 'Negotiate, Basic realm="a, b", Bearer realm="https://a.example/\\"x\\"", service=plain'
+    assert parse_challenge(header) == Challenge('https://a.example/"x"', "plain", None)
+    assert takes_password(header)
+    assert not takes_password('Bearer realm="Basic realm=x"')

@@ -1,0 +1,157 @@
+"""Compression streams and repeats itself exactly; compressed pushes keep what they need not send."""
+
+from __future__ import annotations
+
+import gzip
+import tempfile
+import tracemalloc
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sandbox.images.images_yaml import FromDaemon
+from sandbox.images.progress import Action
+from sandbox.images.push import PushFailed, push
+from sandbox.images.sources import docker_save
+from sandbox.images.target import parse
+from sandbox.oci.compression import Compression, compressed
+from tests.support.images import FakeEngine, TestImage, digest_of, layer
+from tests.support.registry_simulator import Simulator
+
+BASE, TOP, OTHER = layer(1, 30_000), layer(2, 20_000), layer(3, 700)
+APP, NEXT, TOOL = TestImage((BASE, TOP), "app"), TestImage((BASE, OTHER), "next"), TestImage((BASE,), "tool")
+PACKED = [Compression.GZIP, Compression.ZSTD]
+
+
+def unpacked(data: bytes, kind: Compression) -> bytes:
+    if kind is Compression.RAW:
+        return data
+    if kind is Compression.GZIP:
+        return gzip.decompress(data)
+    return zstandard.ZstdDecompressor().decompressobj().decompress(data)
+
+
+@given(st.lists(st.binary(max_size=2000), max_size=8), st.sampled_from(Compression))
+def test_what_is_compressed_comes_back_and_is_the_same_each_time(chunks: list[bytes], kind: Compression) -> None:
+    packed = b"".join(compressed(chunks, kind))
+    assert unpacked(packed, kind) == b"".join(chunks)
+    assert b"".join(compressed(chunks, kind)) == packed
+
+
+def test_gzip_tells_neither_the_time_nor_the_system() -> None:
+    packed = b"".join(compressed([b"x" * 1000], Compression.GZIP))
+    assert packed[:10] == bytes([0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 255])
+
+
+@pytest.mark.parametrize("kind", PACKED)
+def test_memory_does_not_grow_with_the_layer(kind: Compression) -> None:
+    chunk = bytes(range(256)) * 4096
+    tracemalloc.start()
+    try:
+        assert sum(map(len, compressed((chunk for _ in range(40)), kind))) > 0
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def entry(name: str, image: str) -> FromDaemon:
+    return FromDaemon(parse(name), image)
+
+
+def layers(registry: Simulator, repository: str, tag: str, kind: Compression) -> list[bytes]:
+    """The layers behind a tag, unpacked."""
+    found = registry.manifest(repository, tag)["layers"]
+    assert {one["mediaType"] for one in found} == {kind.media_type}
+    assert all((repository, one["digest"]) in registry.links for one in found)
+    return [unpacked(registry.content[one["digest"]], kind) for one in found]
+
+
+@pytest.mark.parametrize("kind", PACKED)
+@pytest.mark.parametrize("old", [True, False])
+@pytest.mark.parametrize("small", [2_000, 4 << 20])
+def test_layers_cross_compressed_once_and_not_again(
+    registry: Simulator, monkeypatch: pytest.MonkeyPatch, kind: Compression, old: bool, small: int
+) -> None:
+    monkeypatch.setattr(docker_save, "SMALL", small)
+    engine = FakeEngine({"app": APP, "tool": TOOL}, old=old)
+    entries = [entry("app:1", "app"), entry("team/tool:1", "tool")]
+    first = push(entries, registry.url, engine, compression=kind)
+    assert layers(registry, "app", "1", kind) == [BASE, TOP]
+    assert layers(registry, "team/tool", "1", kind) == [BASE]
+    assert registry.received == sum(one.size for one in first) == sum(one.unique for one in first)
+    assert len(engine.saves) == 1
+    registry.forget()
+    engine.saves.clear()
+    second = push(entries, registry.url, engine, compression=kind)
+    assert [one.action for one in second] == [Action.SKIPPED, Action.SKIPPED]
+    assert [one.digest for one in second] == [one.digest for one in first]
+    assert (engine.saves, registry.received) == ([], 0)
+
+
+@pytest.mark.parametrize("kind", PACKED)
+def test_a_changed_layer_crosses_alone(registry: Simulator, kind: Compression) -> None:
+    push([entry("app:1", "app")], registry.url, FakeEngine({"app": APP}), compression=kind)
+    registry.forget()
+    (result,) = push([entry("app:1", "app")], registry.url, FakeEngine({"app": NEXT}), compression=kind)
+    assert layers(registry, "app", "1", kind) == [BASE, OTHER]
+    packed = b"".join(compressed([OTHER], kind))
+    assert result.size == registry.received == len(packed) + len(NEXT.config)
+
+
+def test_the_same_image_has_the_same_digest_in_every_registry(registry: Simulator) -> None:
+    with Simulator() as other:
+        found = {
+            push([entry("app:1", "app")], one.url, FakeEngine({"app": APP}, old=old), compression=Compression.GZIP)[0]
+            for one, old in ((registry, True), (other, False))
+        }
+    assert len({one.digest for one in found}) == 1
+
+
+def test_an_engine_with_the_containerd_store_gives_its_layers_as_they_are(registry: Simulator) -> None:
+    image = TestImage(APP.layers, "app", compressed=True)
+    engine = FakeEngine({"app": image}, containerd=True)
+    (result,) = push([entry("app:1", "app")], registry.url, engine, compression=Compression.ZSTD)
+    assert result.digest == digest_of(image.manifest)
+
+
+def test_an_image_the_engine_cannot_give_whole_is_named(registry: Simulator) -> None:
+    engine = FakeEngine({"app": APP, "tool": TOOL}, without=[digest_of(TOP)])
+    with pytest.raises(PushFailed) as caught:
+        push(
+            [entry("app:1", "app"), entry("tool:1", "tool"), entry("absent:1", "absent")],
+            registry.url,
+            engine,
+            compression=Compression.GZIP,
+        )
+    assert [str(target) for target in caught.value.failures] == ["app:1", "absent:1"]
+    assert digest_of(TOP) in caught.value.details
+    assert layers(registry, "tool", "1", Compression.GZIP) == [BASE]
+
+
+class Watching(FakeEngine):
+    """An engine that notes, whenever it gives a piece of a save, which names the folder `spool` has."""
+
+    spool: Path
+    seen: list[str]
+
+    def save(self, names: Sequence[str]) -> Iterator[bytes]:
+        for chunk in super().save(names):
+            self.seen += [path.name for path in self.spool.iterdir()]
+            yield chunk
+        self.seen += [path.name for path in self.spool.iterdir()]
+
+
+def test_layers_are_compressed_on_disk_and_leave_no_name(
+    registry: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))  # the system's, which may be memory
+    engine = Watching({"app": APP})
+    engine.spool, engine.seen = tmp_path / "cache" / "spool", []
+    engine.spool.mkdir(parents=True)
+    push([entry("app:1", "app")], registry.url, engine, compression=Compression.GZIP, spool=engine.spool)
+    assert registry.manifest("app", "1")["layers"]
+    assert engine.seen == []

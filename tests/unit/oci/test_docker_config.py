@@ -1,0 +1,177 @@
+"""Accounts out of Docker's config.json and its helpers, which are real programs here."""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import traceback
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox.oci.credential import Credential, CredentialsUnusable
+from sandbox.oci.docker_config import HUB_KEY, DockerConfig, canonical
+
+CANARY = "c4nary-s3cret"
+
+
+def encoded(account: str) -> str:
+    return base64.b64encode(account.encode()).decode()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "config.json"
+
+
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that is the first of the PATH."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    return folder
+
+
+def config(path: Path, **content: Any) -> DockerConfig:
+    path.write_text(json.dumps(content))
+    return DockerConfig(path)
+
+
+def helper(folder: Path, name: str, script: str) -> None:
+    program = folder / f"docker-credential-{name}"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+
+
+def test_accounts_of_the_file_come_in_every_form_docker_has_written(path: Path) -> None:
+    keychain = config(
+        path,
+        auths={
+            "ghcr.io": {"auth": encoded("me:pass:with:colons")},
+            "https://plain.example/v2/": {"username": "you", "password": CANARY},
+            "localhost:5001": {"auth": encoded("a:b\0\0")},
+            "token.example": {"auth": encoded("00000000-0000-0000-0000-000000000000:"), "identitytoken": CANARY},
+            "access.example": {"registrytoken": CANARY},
+            "empty.example": {},
+        },
+    )
+    assert keychain.find("ghcr.io:443") == Credential("me", "pass:with:colons")
+    assert keychain.find("plain.example") == Credential("you", CANARY)
+    assert keychain.find("localhost:5001") == Credential("a", "b")
+    assert keychain.find("token.example") == Credential("00000000-0000-0000-0000-000000000000", "", CANARY)
+    assert keychain.find("access.example") == Credential(bearer=CANARY)
+    assert keychain.find("empty.example") is None
+    assert keychain.find("unknown.example") is None
+    assert keychain.find("localhost:5002") is None
+
+
+@pytest.mark.parametrize("host", ["docker.io", "index.docker.io", "registry-1.docker.io", "registry-1.docker.io:443"])
+@pytest.mark.parametrize("key", [HUB_KEY, "docker.io", "index.docker.io", "registry-1.docker.io"])
+def test_docker_hub_is_one_registry_with_many_names(path: Path, host: str, key: str) -> None:
+    assert config(path, auths={key: {"auth": encoded("me:x")}}).find(host) == Credential("me", "x")
+
+
+@pytest.mark.parametrize(
+    ("key", "host"),
+    [
+        ("http://10.0.0.1:5000", "10.0.0.1:5000"),
+        ("https://Ghcr.io/v1/", "ghcr.io"),
+        ("ghcr.io:443", "ghcr.io"),
+        ("[::1]:5001", "[::1]:5001"),
+        ("[::1]", "[::1]"),
+    ],
+)
+def test_keys_are_reduced_to_the_host(key: str, host: str) -> None:
+    assert canonical(key) == host
+
+
+def test_no_file_and_an_empty_one_know_nobody(path: Path) -> None:
+    assert DockerConfig(path).find("ghcr.io") is None
+    path.write_text("")
+    assert DockerConfig(path).find("ghcr.io") is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'{{"auths": {{"a": {{"auth": "{CANARY}',
+        f'["{CANARY}"]',
+        json.dumps({"auths": {"a": {"auth": f"{CANARY}!"}}}),
+        json.dumps({"auths": {"a": CANARY}}),
+        json.dumps({"auths": [CANARY]}),
+        json.dumps({"auths": {"a": {"auth": base64.b64encode(b"\xff" + CANARY.encode()).decode()}}}),
+    ],
+)
+def test_a_broken_file_is_named_and_not_repeated(path: Path, text: str) -> None:
+    path.write_text(text)
+    with pytest.raises(CredentialsUnusable) as caught:
+        DockerConfig(path).find("a")
+    assert str(path) in caught.value.brief
+    assert CANARY not in "".join(traceback.format_exception(caught.value))
+
+
+def test_helpers_are_asked_by_stdin_and_beat_the_file(path: Path, programs: Path) -> None:
+    helper(
+        programs,
+        "one",
+        f'read server; echo "$1 $server" >>{programs}/asked; echo "a warning" >&2\n'
+        f'printf \'{{"ServerURL":"%s","Username":"me","Secret":"{CANARY}"}}\' "$server"',
+    )
+    helper(programs, "all", """printf '{"Username":"<token>","Secret":"long"}'""")
+    keychain = config(
+        path,
+        auths={"ghcr.io": {"auth": encoded("file:x")}, HUB_KEY: {}},
+        credsStore="all",
+        credHelpers={"ghcr.io": "one", HUB_KEY: "one"},
+    )
+    assert keychain.find("ghcr.io") == Credential("me", CANARY)
+    assert keychain.find("registry-1.docker.io") == Credential("me", CANARY)
+    assert keychain.find("other.example") == Credential(identity="long")
+    assert (programs / "asked").read_text() == f"get ghcr.io\nget {HUB_KEY}\n"
+
+
+def test_where_a_helper_has_no_account_the_file_may(path: Path, programs: Path) -> None:
+    helper(programs, "none", 'echo "credentials not found in native keychain"; exit 1')
+    keychain = config(path, auths={"ghcr.io": {"auth": encoded("me:x")}}, credsStore="none")
+    assert keychain.find("ghcr.io") == Credential("me", "x")
+    assert keychain.find("other.example") is None
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        f"echo {CANARY}; exit 3",
+        f"echo {CANARY}",
+        f"""printf '{{"Username": "{CANARY}"}}'""",
+        f"""printf '{{"Username": "me", "Secret": ["{CANARY}"]}}'""",
+        """printf '{"Username": "me", "Secret": ""}'""",
+        "",
+    ],
+)
+def test_a_helper_that_gives_nothing_usable_is_named_and_not_repeated(
+    path: Path, programs: Path, script: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    helper(programs, "bad", script)
+    with pytest.raises(CredentialsUnusable) as caught:
+        config(path, credsStore="bad").find("ghcr.io")
+    assert "docker-credential-bad" in caught.value.brief
+    assert "ghcr.io" in caught.value.brief
+    assert CANARY not in "".join(traceback.format_exception(caught.value)) + caplog.text
+
+
+@pytest.mark.parametrize("name", ["missing", "../../bin/sh", "a b", "-x;y"])
+def test_a_helper_that_is_no_program_is_named(path: Path, programs: Path, name: str) -> None:
+    with pytest.raises(CredentialsUnusable, match="credentials"):
+        config(path, credsStore=name).find("ghcr.io")
+
+
+def test_accounts_show_nothing(path: Path) -> None:
+    account = Credential("user", CANARY, f"{CANARY}-2", f"{CANARY}-3")
+    assert repr(account) == str(account) == "Credential()"
+    keychain = config(path, auths={"a": {"auth": encoded(f"me:{CANARY}")}})
+    keychain.find("a")
+    assert CANARY not in repr(keychain) + repr(vars(keychain))

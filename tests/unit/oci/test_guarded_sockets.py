@@ -1,0 +1,212 @@
+"""Hosts that do not mean well: names that lead into this machine, answers that never end."""
+
+from __future__ import annotations
+
+import io
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import requests
+
+from sandbox.oci import address, connections, guarded_sockets
+from sandbox.oci.client import Client
+from sandbox.oci.connections import LARGEST, Connections
+from sandbox.oci.manifest import OCI_CONFIG, OCI_MANIFEST, Descriptor, image_manifest
+from sandbox.oci.oci_errors import RegistryError
+from tests.support.images import digest_of
+from tests.support.registry_simulator import Simulator
+
+DATA = b"a blob"
+BLOB = ("app", digest_of(DATA))
+UNSPECIFIED = "0.0.0.0"  # noqa: S104  # nothing listens there
+FAR = "127.0.0.7"  # stands for a machine elsewhere
+NAME = "registry.test"
+
+
+def here(text: str) -> bool:
+    return guarded_sockets.inside(text, "192.0.2.7")
+
+
+def test_what_leads_into_this_machine_is_known() -> None:
+    hidden = ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1", UNSPECIFIED, "::", "169.254.169.254", "fe80::1%eth0"]
+    assert all(map(here, [*hidden, *guarded_sockets.METADATA, "192.0.2.7"]))
+    assert not any(map(here, ["192.0.2.8", "10.0.0.1", "::ffff:10.0.0.1", "2001:db8::1", "fd00::1"]))
+
+
+class Names:
+    """What names lead to, each answer the next of its list, the last for ever; others are left to the system."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.known: dict[str, list[str]] = {}
+        self._ask = socket.getaddrinfo
+        monkeypatch.setattr(socket, "getaddrinfo", self)
+
+    def __call__(self, host: str, *args: Any, **options: Any) -> Any:
+        answers = self.known.get(host, [host])
+        return self._ask(answers.pop(0) if len(answers) > 1 else answers[0], *args, **options)
+
+
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> Names:
+    """Names, with FAR outside of this machine and no proxy."""
+    monkeypatch.setenv("no_proxy", "*")
+    real = guarded_sockets.inside
+    monkeypatch.setattr(guarded_sockets, "inside", lambda one, own="": one != FAR and real(one, own))
+    return Names(monkeypatch)
+
+
+@pytest.fixture
+def store() -> Iterator[Simulator]:
+    """What must not be asked, on this machine."""
+    with Simulator(content={digest_of(DATA): DATA}, links={BLOB}) as simulator:
+        yield simulator
+
+
+def port(simulator: Simulator) -> str:
+    return simulator.url.rpartition(":")[2]
+
+
+def read(registry: Simulator) -> bytes:
+    registry.links = {BLOB}
+    with Client(f"http://{NAME}:{port(registry)}", sleep=lambda _: None) as client, client.blob(*BLOB) as chunks:
+        return b"".join(chunks)
+
+
+@pytest.mark.security(11)
+@pytest.mark.parametrize("name", [UNSPECIFIED, "127.1", "2130706433", "[::ffff:127.0.0.1]", "inner.test", "localhost"])
+def test_a_distant_registry_cannot_lead_into_this_machine(names: Names, store: Simulator, name: str) -> None:
+    """A redirect to this machine by any name or way to write its address → refused before anything is asked there."""
+    names.known = {NAME: [FAR], "inner.test": ["127.0.0.1"]}
+    with Simulator(host=FAR) as registry:
+        registry.redirect_blobs = f"http://{name}:{port(store)}"
+        with pytest.raises(RegistryError, match="not to be followed"):
+            read(registry)
+    assert not store.requests
+
+
+@pytest.mark.security(11)
+def test_a_name_that_leads_here_at_the_second_question_is_refused(names: Names, store: Simulator) -> None:
+    """A name that led elsewhere when it was checked (DNS rebinding) → its connection is closed unused."""
+    names.known = {NAME: [FAR], "inner.test": [FAR, "127.0.0.1"]}
+    with Simulator(host=FAR) as registry:
+        registry.redirect_blobs = f"http://inner.test:{port(store)}"
+        with pytest.raises(RegistryError, match="not to be followed"):
+            read(registry)
+    assert not store.requests
+
+
+@pytest.mark.security(11)
+def test_a_registry_cannot_move_into_this_machine_itself(names: Names, store: Simulator) -> None:
+    """A registry whose own name leads here once it has answered from elsewhere → refused."""
+    names.known = {NAME: [FAR, "127.0.0.1"]}
+    with Simulator(host=FAR) as registry:
+        registry.redirect_blobs = f"http://{NAME}:{port(store)}"
+        with pytest.raises(RegistryError, match="not to be followed"):
+            read(registry)
+    assert not store.requests
+
+
+def test_a_registry_behind_a_tunnel_may_lead_to_another(names: Names, store: Simulator) -> None:
+    names.known = {NAME: ["127.0.0.1"]}
+    with Simulator() as registry:
+        registry.redirect_blobs = store.url
+        assert read(registry) == DATA
+
+
+@pytest.mark.security(10, 11)
+def test_https_does_not_lead_to_http(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A redirect from https to http, where a manifest could be anybody's → refused."""
+    asked: list[str] = []
+
+    def send(_: object, method: str, url: str, *args: object) -> requests.Response:
+        asked.append(url)
+        answer = requests.Response()
+        answer.raw = io.BytesIO()
+        answer.status_code, answer.headers["Location"] = 307, "http://store.example/blob"
+        return answer
+
+    monkeypatch.setattr(Connections, "_send", send)
+    home = address.parse("https://registry.example")
+    with pytest.raises(RegistryError, match="not to be followed"):
+        Connections(home).request("GET", "https://registry.example/v2/", {})
+    assert asked == ["https://registry.example/v2/"]
+
+
+@pytest.fixture
+def trickler() -> Iterator[Callable[[bytes], str]]:
+    """A server that answers with some bytes, and then one more of the same kind fifty times a second, for ever."""
+    done = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0.05)
+
+        def serve(start: bytes) -> None:
+            while not done.is_set():
+                try:
+                    connection, _ = server.accept()
+                except TimeoutError:
+                    continue
+                with connection:
+                    try:
+                        connection.recv(4096)
+                        connection.sendall(start)
+                        while not done.wait(0.02):
+                            connection.sendall(b"x")
+                    except OSError:
+                        continue
+
+        def begin(start: bytes) -> str:
+            thread = threading.Thread(target=serve, args=(start,), daemon=True)
+            threads.append(thread)
+            thread.start()
+            return f"http://127.0.0.1:{server.getsockname()[1]}"
+
+        threads: list[threading.Thread] = []
+        yield begin
+        done.set()
+        for thread in threads:
+            thread.join()
+
+
+@pytest.mark.fault(37)
+@pytest.mark.parametrize("start", [b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n"])
+def test_an_answer_that_trickles_ends(
+    trickler: Callable[[bytes], str], monkeypatch: pytest.MonkeyPatch, start: bytes
+) -> None:
+    """One byte at a time, in the headers or the body, each in time → given up as too slow as a whole."""
+    monkeypatch.setattr(guarded_sockets, "PATIENCE", 0.3)
+    with Client(trickler(start), sleep=lambda _: None) as client, pytest.raises(RegistryError) as caught:
+        client.manifest("app", "1")
+    assert "too slowly" in caught.value.details or "timed out" in caught.value.details
+
+
+def test_a_reader_that_takes_its_time_is_not_blamed(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(guarded_sockets, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    near, far = socket.socketpair()
+    with near, far, guarded_sockets._Paced(near) as paced:
+        far.sendall(b"abc")
+        assert paced.read(1) == b"a"
+        now[0] += 10 * guarded_sockets.PATIENCE
+        assert paced.read(2) == b"bc"
+
+
+@pytest.mark.fault(44)
+def test_an_answer_without_end_is_refused(registry: Simulator) -> None:
+    """A manifest larger than 4 MiB → refused in words, and not kept in memory."""
+    flood = b'{"schemaVersion": 2, "a": "' + b"x" * LARGEST + b'"}'
+    registry.content[digest_of(flood)] = flood
+    registry.manifests["app", "1"] = (OCI_MANIFEST, digest_of(flood))
+    with Client(registry.url) as client, pytest.raises(RegistryError, match="too large"):
+        client.manifest("app", "1")
+
+
+def test_a_refusal_without_end_is_cut_short(registry: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "LARGEST_REFUSAL", 10)
+    with Client(registry.url) as client, pytest.raises(RegistryError) as caught:
+        client.put_manifest("app", "1", image_manifest(Descriptor(OCI_CONFIG, digest_of(b"none"), 4), []))
+    assert caught.value.status == 400
+    assert "MANIFEST_BLOB_UNKNOWN" not in caught.value.details

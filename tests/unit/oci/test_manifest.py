@@ -1,0 +1,119 @@
+"""Documents keep their exact bytes, are told apart by their content, and are refused when something is wrong."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from sandbox.errors import SandboxError
+from sandbox.oci import manifest as manifests
+from sandbox.oci.image import MissingBlob, walk
+from sandbox.oci.manifest import Descriptor, Document, Index, Manifest
+from tests.support.images import TestImage, digest_of, index, layer
+
+IMAGE = TestImage((layer(1), layer(2)))
+
+
+def test_a_manifest_is_read_and_its_digest_is_that_of_its_bytes() -> None:
+    document = manifests.document(IMAGE.manifest)
+    content = manifests.parse(document)
+    assert isinstance(content, Manifest)
+    assert content.config.digest == digest_of(IMAGE.config)
+    assert [one.digest for one in content.layers] == [digest_of(one) for one in IMAGE.layers]
+    assert document.digest == digest_of(IMAGE.manifest)
+
+
+def test_a_document_without_a_media_type_is_known_by_its_content() -> None:
+    assert manifests.document(b'{"schemaVersion": 2, "manifests": []}').media_type == manifests.OCI_INDEX
+    assert manifests.document(b'{"schemaVersion": 2, "layers": []}', "text/plain").media_type == manifests.OCI_MANIFEST
+
+
+def test_our_manifest_is_the_same_bytes_every_time() -> None:
+    config = Descriptor(manifests.OCI_CONFIG, digest_of(b"c"), 1)
+    layers = [Descriptor(manifests.OCI_LAYER, digest_of(b"l"), 1)]
+    first, second = manifests.image_manifest(config, layers), manifests.image_manifest(config, tuple(layers))
+    assert first.data == second.data
+    assert manifests.parse(first) == Manifest(config, tuple(layers))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"not json",
+        b"[]",
+        b'{"schemaVersion": 1, "name": "old"}',
+        b'{"schemaVersion": 2, "config": {}, "layers": []}',
+        b'{"schemaVersion": 2, "manifests": [{"mediaType": "x", "digest": "../../etc", "size": 1}]}',
+        b'{"schemaVersion": 2, "manifests": [{"mediaType": "x", "digest": "sha256:%s", "size": -1}]}' % (b"a" * 64),
+    ],
+)
+def test_what_is_no_image_document_is_refused(data: bytes) -> None:
+    with pytest.raises(SandboxError):
+        manifests.parse(manifests.document(data))
+
+
+def platforms() -> tuple[Document, dict[str, TestImage]]:
+    arm, amd = TestImage((layer(3),), "arm"), TestImage((layer(4),), "amd")
+    proof = TestImage((layer(5),), "proof")
+    top = index(
+        arm.descriptor(platform={"os": "linux", "architecture": "arm64", "variant": "v8"}),
+        amd.descriptor(platform={"os": "linux", "architecture": "amd64"}),
+        proof.descriptor(
+            platform={"os": "unknown", "architecture": "unknown"},
+            annotations={"vnd.docker.reference.type": "attestation-manifest"},
+        ),
+    )
+    return manifests.document(top), {digest_of(one.manifest): one for one in (arm, amd, proof)}
+
+
+def test_a_whole_index_is_walked_children_first() -> None:
+    root, images = platforms()
+    tree = walk(root, lambda child: manifests.document(images[child.digest].manifest))
+    assert [document.digest for document in tree.documents] == [*images, root.digest]
+    assert {blob.digest for blob in tree.blobs} >= {digest_of(one.config) for one in images.values()}
+    assert tree.notes == ()
+
+
+def test_a_single_platform_left_of_an_index_is_an_image_of_its_own() -> None:
+    root, images = platforms()
+    amd = list(images)[1]
+    tree = walk(root, lambda child: manifests.document(images[amd].manifest) if child.digest == amd else None)
+    assert tree.documents[-1].digest == amd
+    assert "linux/arm64/v8" in tree.notes[0]
+
+
+def test_several_platforms_left_of_an_index_keep_a_reduced_index() -> None:
+    root, images = platforms()
+    there = list(images)[:2]
+    tree = walk(
+        root, lambda child: manifests.document(images[child.digest].manifest) if child.digest in there else None
+    )
+    content = manifests.parse(tree.documents[-1])
+    assert isinstance(content, Index)
+    assert [child.digest for child in content.manifests] == there
+    assert json.loads(tree.documents[-1].data)["manifests"][0]["platform"]["variant"] == "v8"
+
+
+def test_an_index_of_which_nothing_is_there_is_named_as_missing() -> None:
+    root, images = platforms()
+    with pytest.raises(MissingBlob) as caught:
+        walk(root, lambda child: None)
+    assert next(iter(images)) in caught.value.details
+
+
+def test_layers_that_live_outside_registries_are_not_pushed() -> None:
+    foreign = {
+        "mediaType": "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+        "digest": digest_of(b"w"),
+        "size": 1,
+        "urls": ["https://layers.example/w"],
+    }
+    config = Descriptor(manifests.OCI_CONFIG, digest_of(b"c"), 1)
+    content = {"schemaVersion": 2, "config": config.as_json(), "layers": [foreign]}
+    tree = walk(manifests.document(manifests.canonical(content)), lambda child: None)
+    assert tree.blobs == (config,)
+    assert tree.notes[0].endswith("at https://layers.example/w")
+    del foreign["urls"]
+    tree = walk(manifests.document(manifests.canonical(content)), lambda child: None)
+    assert [blob.digest for blob in tree.blobs] == [config.digest, digest_of(b"w")]

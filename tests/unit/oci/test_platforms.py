@@ -1,0 +1,138 @@
+"""Only the platforms that are wanted are pushed, and those that do not exist are all named."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sandbox.images.images_yaml import Entry, FromDaemon, FromLayout, FromRegistry
+from sandbox.images.push import PushFailed, push
+from sandbox.images.target import parse
+from sandbox.oci import reference
+from sandbox.oci.manifest import OCI_INDEX, Descriptor, Document, Index
+from sandbox.oci.manifest import parse as read
+from sandbox.oci.platforms import MissingPlatform, choose, fits
+from tests.support.images import FakeEngine, TestImage, digest_of, index, layer, write_layout
+from tests.support.registry_simulator import Simulator
+
+ALL = ("linux/amd64", "linux/arm64", "linux/arm/v6", "linux/arm/v7", "windows/amd64")
+IMAGES = {platform: TestImage((layer(number),), platform) for number, platform in enumerate(ALL)}
+
+
+def described(platform: str) -> dict[str, Any]:
+    system, architecture, *variant = platform.split("/")
+    more = {"variant": variant[0]} if variant else {}
+    return IMAGES[platform].descriptor(platform={"os": system, "architecture": architecture, **more})
+
+
+def attestation(platform: str) -> dict[str, Any]:
+    proof = TestImage((), f"proof of {platform}")
+    annotations = {
+        "vnd.docker.reference.type": "attestation-manifest",
+        "vnd.docker.reference.digest": digest_of(IMAGES[platform].manifest),
+    }
+    return proof.descriptor(annotations=annotations, platform={"os": "unknown", "architecture": "unknown"})
+
+
+def several(*platforms: str) -> Document:
+    return Document(OCI_INDEX, index(*map(described, platforms), *map(attestation, platforms)))
+
+
+@given(st.lists(st.sampled_from(ALL), min_size=1, unique=True), st.lists(st.sampled_from(ALL), min_size=1, unique=True))
+def test_what_is_left_is_just_what_is_wanted(there: list[str], wanted: list[str]) -> None:
+    root = several(*there)
+    missing = [platform for platform in wanted if platform not in there]
+    if missing:
+        with pytest.raises(MissingPlatform) as caught:
+            choose(root, wanted, "app:1")
+        assert caught.value.brief == f"app:1 does not exist for {', '.join(missing)}"
+        assert all(platform in caught.value.details for platform in there)
+        return
+    chosen = choose(root, wanted, "app:1")
+    if isinstance(chosen, Descriptor):
+        assert [chosen.platform] == wanted
+        return
+    content = read(chosen)
+    assert isinstance(content, Index)
+    images = [child for child in content.manifests if not child.is_attestation]
+    assert {child.platform for child in images} == set(wanted)
+    proofs = {child.annotations["vnd.docker.reference.digest"] for child in content.manifests if child.is_attestation}
+    assert proofs == {child.digest for child in images}
+    if len(wanted) == len(there):
+        assert chosen == root
+
+
+def test_a_variant_fits_unless_another_is_named() -> None:
+    assert fits("linux/arm/v7", "linux/arm")
+    assert not fits("linux/arm/v7", "linux/arm/v6")
+    assert fits("linux/arm64", "linux/arm64/v8")
+    assert not fits("linux/amd64", "linux/amd")
+    assert isinstance(choose(several("linux/arm/v6", "linux/arm/v7", "linux/amd64"), ["linux/arm"], "app:1"), Document)
+
+
+def children(registry: Simulator, tag: str) -> list[str]:
+    return [child["digest"] for child in registry.manifest("app", tag)["manifests"]]
+
+
+def test_a_layout_of_many_platforms_is_pushed_with_some_of_them(registry: Simulator, tmp_path: Path) -> None:
+    blobs = {digest: data for image in IMAGES.values() for digest, data in image.files.items()}
+    top = index(*map(described, ALL))
+    listed = {"mediaType": OCI_INDEX, "digest": digest_of(top), "size": len(top)}
+    write_layout(tmp_path, index(listed), {**blobs, digest_of(top): top})
+    wanted = ("linux/amd64", "linux/arm64")
+    (one,) = push([FromLayout(parse("app:two"), tmp_path, None, wanted)], registry.url)
+    assert children(registry, "two") == [digest_of(IMAGES[platform].manifest) for platform in wanted]
+    assert one.source == digest_of(top)
+    (single,) = push([FromLayout(parse("app:one"), tmp_path, None, wanted[:1])], registry.url)
+    assert single.digest == digest_of(IMAGES["linux/amd64"].manifest)
+    with pytest.raises(PushFailed, match="does not exist for linux/s390x, linux/riscv64"):
+        push([FromLayout(parse("app:x"), tmp_path, None, ("linux/s390x", "linux/riscv64", *wanted))], registry.url)
+    (whole,) = push([FromLayout(parse("app:all"), tmp_path)], registry.url)
+    assert whole.digest == digest_of(top)
+
+
+@pytest.mark.fault(41)
+def test_an_image_without_an_index_is_judged_by_its_configuration(registry: Simulator, tmp_path: Path) -> None:
+    """An image of linux/amd64 where linux/arm64 is wanted → that image fails; what it is for is said."""
+    image = IMAGES["linux/amd64"]
+    write_layout(tmp_path, index(image.descriptor()), image.files)
+    engine = FakeEngine({"app:dev": image})
+    for _ in range(2):
+        good: list[Entry] = [
+            FromLayout(parse("app:1"), tmp_path, None, ("linux/amd64",)),
+            FromDaemon(parse("app:2"), "app:dev", ("linux/amd64",)),
+        ]
+        push(good, registry.url, engine)
+    bad: list[Entry] = [
+        FromLayout(parse("app:1"), tmp_path, None, ("linux/arm64",)),
+        FromDaemon(parse("app:2"), "app:dev", ("linux/arm64",)),
+    ]
+    with pytest.raises(PushFailed) as caught:
+        push(bad, registry.url, engine)
+    assert caught.value.details.count("does not exist for linux/arm64") == 2
+    assert "it exists for: linux/amd64" in caught.value.details
+
+
+def test_a_registry_is_asked_only_for_the_platforms_that_are_wanted(registry: Simulator) -> None:
+    with Simulator() as upstream:
+        top = several("linux/amd64", "linux/arm64", "windows/amd64").data
+        content = json.loads(top)
+        content["manifests"] = [one for one in content["manifests"] if "annotations" not in one]
+        top = json.dumps(content).encode()
+        for image in IMAGES.values():
+            upstream.content |= image.files
+            upstream.links |= {("app", digest) for digest in image.files}
+            name = digest_of(image.manifest)
+            upstream.manifests["app", name] = ("application/vnd.oci.image.manifest.v1+json", name)
+        upstream.content[digest_of(top)] = top
+        upstream.manifests["app", "1"] = (OCI_INDEX, digest_of(top))
+        image_name = reference.parse(f"{upstream.url.removeprefix('http://')}/app:1")
+        entry = FromRegistry(parse("app:1"), image_name, ("linux/arm64", "windows/amd64"))
+        push([entry], registry.url)
+        assert upstream.count("GET", digest_of(IMAGES["linux/amd64"].manifest)) == 0
+    assert children(registry, "1") == [digest_of(IMAGES[one].manifest) for one in ("linux/arm64", "windows/amd64")]

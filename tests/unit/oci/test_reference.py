@@ -1,0 +1,103 @@
+"""References are read as Docker reads them, and nothing else is."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sandbox.errors import UsageError
+from sandbox.oci.reference import Reference, parse
+
+HEX = "0123456789abcdef" * 4
+
+components = st.from_regex(r"[a-z0-9]{1,8}(?:(?:[._]|__|-{1,3})[a-z0-9]{1,4}){0,2}", fullmatch=True)
+paths = st.lists(components, min_size=1, max_size=4).map("/".join)
+hosts = st.from_regex(
+    r"(?:localhost|[a-zA-Z0-9]{1,5}\.[a-z]{2,5}|\[::1\]|[A-Z][a-z0-9]{0,4})(?::[0-9]{1,5})?", fullmatch=True
+)
+tags = st.none() | st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,12}", fullmatch=True)
+digests = st.none() | st.text("0123456789abcdef", min_size=64, max_size=64).map("sha256:".__add__)
+
+
+@given(hosts.filter(lambda host: host != "docker.io"), paths, tags, digests)
+def test_what_is_written_out_in_full_is_read_back_unchanged(
+    host: str, path: str, tag: str | None, digest: str | None
+) -> None:
+    reference = Reference(host, path, tag, digest)
+    assert parse(str(reference)) == reference
+    assert parse(reference.familiar) == reference
+
+
+@pytest.mark.fault(45)
+@given(st.text(max_size=60) | st.text("ab/:@.-_A[]1 ", max_size=20))
+def test_any_text_is_read_to_something_that_reads_the_same_or_refused(text: str) -> None:
+    """Any text as an image's name → read as the grammar has it, or refused."""
+    try:
+        reference = parse(text)
+    except UsageError as error:
+        assert error.brief and error.details and error.fix
+    else:
+        assert parse(str(reference)) == reference
+
+
+@pytest.mark.parametrize(
+    ("text", "full", "familiar"),
+    [
+        ("busybox", "docker.io/library/busybox", "busybox"),
+        ("busybox:1.37", "docker.io/library/busybox:1.37", "busybox:1.37"),
+        ("library/busybox", "docker.io/library/busybox", "busybox"),
+        ("docker.io/busybox", "docker.io/library/busybox", "busybox"),
+        ("index.docker.io/busybox", "docker.io/library/busybox", "busybox"),
+        ("team/app:dev", "docker.io/team/app:dev", "team/app:dev"),
+        ("localhost/app", "localhost/app", "localhost/app"),
+        ("localhost:5001/app:a", "localhost:5001/app:a", "localhost:5001/app:a"),
+        ("[::1]:5001/app", "[::1]:5001/app", "[::1]:5001/app"),
+        ("Host/app", "Host/app", "Host/app"),
+        ("ghcr.io/org/app:1@sha256:" + HEX, "ghcr.io/org/app:1@sha256:" + HEX, "ghcr.io/org/app:1@sha256:" + HEX),
+    ],
+)
+def test_defaults_are_those_of_docker(text: str, full: str, familiar: str) -> None:
+    assert (str(parse(text)), parse(text).familiar) == (full, familiar)
+
+
+@pytest.mark.fault(45)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "/app",
+        "app/",
+        "a//b",
+        "App",
+        "team/App",
+        "http://localhost:5001/app",
+        "app:",
+        "app:-x",
+        "app:" + "x" * 129,
+        "app@sha256:abc",
+        "app@sha256:" + HEX.upper(),
+        "app@md5:" + HEX[:32],
+        "a___b",
+        "-app",
+        "app-",
+        "a..b",
+        "app ",
+        "app\n",
+        "bücher",
+        HEX,
+        "x/" * 200 + "y",
+    ],
+)
+def test_what_docker_refuses_is_refused_with_a_fix(text: str) -> None:
+    """Names with schemes, capitals, odd tags, 129 characters → refused with the rule."""
+    with pytest.raises(UsageError) as caught:
+        parse(text)
+    assert caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("text", "name"), [("app", "latest"), ("app:1", "1"), (f"app:1@sha256:{HEX}", f"sha256:{HEX}")]
+)
+def test_a_registry_is_asked_for_the_most_exact_name(text: str, name: str) -> None:
+    assert parse(text).name == name

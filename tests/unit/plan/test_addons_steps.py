@@ -1,0 +1,75 @@
+"""minikube's own addons in a plan: what comes before them, and what cannot be had from them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox.bundle.system_images import UPSTREAM, OwnImages
+from sandbox.components.ingress.https_step import HttpsStep
+from sandbox.config.schema import Settled, Spec
+from sandbox.errors import UsageError
+from sandbox.names import Home
+from sandbox.plan import build as plan_build
+from sandbox.step import Step
+from tests.support.fakes import FakeEngine
+
+INGRESS_ADDON = {"addon": "ingress"}
+INGRESS = """
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: secure, namespace: demo, annotations: {nginx.ingress.kubernetes.io/ssl-passthrough: "true"}}
+"""
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    program = tmp_path / "minikube"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    return Home(tmp_path / "state", tmp_path / "cache", tmp_path / "kubeconfig")
+
+
+def build(place: Home, **more: Any) -> dict[str, Step]:
+    base = {"cluster": {"provider": "minikube"}, "ingress": {"controller": "none"}}
+    spec = Settled.of(Spec.model_validate(base | more), registry=5001, https=(443, 8443))
+    return {step.name: step for step in plan_build.build(spec, place, FakeEngine(), OwnImages("upstream", UPSTREAM))}
+
+
+def test_minikube_s_ingress_has_its_certificate_before_it_begins_and_is_asked_at_the_end(place: Home) -> None:
+    steps = build(place, addons=(INGRESS_ADDON,))
+    assert "minikube-ingress" in steps["minikube-addons"].needs
+    assert "secrets" in steps["minikube-ingress"].needs
+    proof = steps["https"]
+    assert isinstance(proof, HttpsStep) and proof.secret == "default-tls" and "minikube-addons" in proof.needs
+    seen: set[str] = set()
+    for step in steps.values():
+        assert set(step.needs) <= seen, step.name
+        seen.add(step.name)
+
+
+def test_a_controller_of_the_user_s_own_is_neither_told_nor_asked_anything(place: Home) -> None:
+    assert not {"minikube-ingress", "https"} & build(place, addons=({"addon": "metrics-server"},)).keys()
+
+
+def test_one_command_at_a_time_changes_a_profile_s_addons(place: Home) -> None:
+    steps = build(place, addons=(INGRESS_ADDON,))
+    changing = ("minikube-ingress", "minikube-addons")
+    assert all("minikube-disused" in steps[name].needs for name in changing)
+    assert changing[0] in steps[changing[1]].needs
+
+
+def test_traefik_comes_when_an_ingress_of_minikube_s_has_gone(place: Home) -> None:
+    assert "minikube-disused" in build(place, ingress={"controller": "traefik"})["ingress"].needs
+
+
+def test_passthrough_is_refused_where_minikube_s_ingress_would_terminate_it(place: Home, tmp_path: Path) -> None:
+    file = tmp_path / "ingress.yaml"
+    file.write_text(INGRESS)
+    with pytest.raises(UsageError, match="Ingress demo/secure asks for ssl-passthrough") as caught:
+        build(place, addons=(INGRESS_ADDON,), apply=(file,))
+    assert "Traefik" in caught.value.fix
+    assert build(place, apply=(file,))

@@ -1,0 +1,429 @@
+"""The plan of a sandbox: what is in it for which spec, in which order, and what walks over it leave of the machine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import pytest
+
+from sandbox.bundle.images_step import ImagesStep
+from sandbox.bundle.recipe import recipes
+from sandbox.bundle.store import Store
+from sandbox.bundle.system_images import UPSTREAM, OwnImages
+from sandbox.components.addons.step import AddonStep
+from sandbox.components.certificates.authority_step import AuthorityStep
+from sandbox.components.certificates.issuer_step import IssuerStep
+from sandbox.components.certificates.secrets_step import SecretsStep, TlsSecret
+from sandbox.components.cluster.dns_step import DnsStep
+from sandbox.components.cluster.kind.provider import KindProvider
+from sandbox.components.cluster.step import ClusterStep
+from sandbox.components.edge import extra_routes, routes
+from sandbox.components.edge.extra_routes import ByHand
+from sandbox.components.edge.relay import relay_upstream
+from sandbox.components.edge.relay.relay_upstream import Forwarded
+from sandbox.components.edge.relay.step import PassthroughStep
+from sandbox.components.edge.routes import Route
+from sandbox.components.edge.step import EdgeStep
+from sandbox.components.ingress.https_step import HttpsStep
+from sandbox.components.ingress.nginx import Nginx
+from sandbox.components.ingress.step import IngressStep
+from sandbox.components.ingress.traefik import Traefik
+from sandbox.components.registry.container_step import RegistryStep
+from sandbox.components.registry.external_step import ExternalRegistryStep
+from sandbox.components.registry.mirrors_step import MirrorsStep
+from sandbox.components.registry.node_config_step import WiringStep
+from sandbox.components.registry.tls_step import TlsRegistryStep
+from sandbox.components.workloads.step import ApplyStep
+from sandbox.config.schema import Settled, Spec
+from sandbox.engine import Bind
+from sandbox.errors import MissingTool, SandboxError, UsageError
+from sandbox.images.push_step import PushStep
+from sandbox.names import DEFAULT_TLS, DOMAIN_TLS, EDGE, EDGE_LEAF, INGRESS_SERVICE, SYSTEM_NAMESPACE, Home, Names
+from sandbox.plan import build as plan_build
+from sandbox.plan import lifecycle
+from sandbox.report import Silent
+from sandbox.step import Step
+from tests.support.fakes import FakeEngine
+from tests.support.registry_simulator import Simulator
+
+S = TypeVar("S")
+OWN = OwnImages("upstream", UPSTREAM)
+WITHOUT_CLUSTER = {"spec", "images", "network", "certificates", "registry", "edge"}
+ALWAYS = WITHOUT_CLUSTER | {
+    "cluster",
+    "context",
+    "dns",
+    "pod-proxy",
+    "trust",
+    "wiring",
+    "addons",
+    "secrets",
+    "apply",
+    "ingress",
+}
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Home:
+    return Home(tmp_path / "state", tmp_path / "cache", tmp_path / "kubeconfig")
+
+
+@pytest.fixture(autouse=True)
+def kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A kind on the PATH that plans need to know of, and that nothing here runs."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    program = folder / "kind"
+    program.write_text("#!/bin/sh\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder))
+    return program
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    manifest = tmp_path / "images.yaml"
+    manifest.write_text("images: [docker.io/library/busybox:1, {from: daemon, image: 'app:dev'}]\n")
+    return manifest
+
+
+@pytest.fixture
+def objects(tmp_path: Path) -> Path:
+    manifest = tmp_path / "objects.yaml"
+    manifest.write_text("{apiVersion: v1, kind: ConfigMap, metadata: {name: a}}\n")
+    return manifest
+
+
+@pytest.fixture
+def registry() -> Iterator[Simulator]:
+    with Simulator() as simulator:
+        yield simulator
+
+
+def build(spec: Spec, place: Home, own: OwnImages = OWN, engine: FakeEngine | None = None) -> dict[str, Step]:
+    steps = plan_build.build(settled(spec), place, engine or FakeEngine(), own)
+    named = {step.name: step for step in steps}
+    assert len(named) == len(steps)
+    return named
+
+
+def settled(spec: Spec) -> Settled:
+    """The spec as it is, for none of these leaves a port open."""
+    https = tuple(port for port in spec.proxy.ports if port != "auto")
+    return Settled.of(spec, registry=int(spec.registry.port), https=https)
+
+
+def one(kind: type[S], steps: dict[str, Step]) -> S:
+    (found,) = (step for step in steps.values() if isinstance(step, kind))
+    return found
+
+
+def made_by_kind(steps: dict[str, Step]) -> KindProvider:
+    provider = one(ClusterStep, steps).provider
+    assert isinstance(provider, KindProvider)
+    return provider
+
+
+def test_a_default_sandbox_ends_with_the_proof_that_it_works(place: Home) -> None:
+    steps = build(Spec(), place)
+    assert steps.keys() == ALWAYS | {"ingress", "https"}
+    assert list(steps)[-1] == "https"
+
+
+@pytest.mark.parametrize("push", [False, True])
+@pytest.mark.parametrize("apply", [False, True])
+@pytest.mark.parametrize("controller", ["traefik", "nginx", "none"])
+def test_whatever_a_step_needs_is_there_and_comes_before_it(
+    place: Home, images: Path, objects: Path, push: bool, apply: bool, controller: Any
+) -> None:
+    spec = Spec.model_validate({"ingress": {"controller": controller}}).model_copy(
+        update={"push": images if push else None, "apply": (objects,) if apply else ()}
+    )
+    steps = build(spec, place)
+    optional = {"push": push, "https": controller != "none"}
+    optional["page"] = controller == "nginx"
+    assert steps.keys() == ALWAYS | {name for name, wanted in optional.items() if wanted}
+    seen: set[str] = set()
+    for step in steps.values():
+        assert set(step.needs) <= seen, step.name
+        seen.add(step.name)
+
+
+def test_what_users_see_last_waits_for_their_own_objects(place: Home, images: Path, objects: Path) -> None:
+    spec = Spec.model_validate({"ingress": {"controller": "nginx"}})
+    steps = build(spec.model_copy(update={"push": images, "apply": (objects,)}), place)
+    assert {"push", "wiring", "addons", "secrets"} <= set(steps["apply"].needs)
+    assert "push" in steps["addons"].needs
+    assert "apply" in steps["page"].needs
+    assert {"apply", "edge"} <= set(steps["https"].needs)
+
+
+def test_names_ports_and_certificates_derive_from_the_spec(place: Home, images: Path, objects: Path) -> None:
+    spec = Spec.model_validate(
+        {
+            "name": "shop",
+            "domain": "shop.example.com",
+            "registry": {"port": 5055},
+            "proxy": {"listen": "127.0.0.2", "ports": (9443, 10443)},
+            "network": {"nameservers": ("9.9.9.9",)},
+            "certs": {"secrets": ({"secret": "api", "namespace": "web", "hosts": ("api.shop.example.com",)},)},
+        }
+    ).model_copy(update={"push": images, "apply": (objects,)})
+    steps = build(spec, place)
+    assert {step.names for step in steps.values() if hasattr(step, "names")} == {place.sandbox("shop")}
+    assert one(RegistryStep, steps).port == one(PushStep, steps).port == 5055
+    assert one(EdgeStep, steps).binds == (Bind("127.0.0.2", 9443), Bind("127.0.0.2", 10443))
+    assert getattr(one(IngressStep, steps).controller, "port", None) == 9443
+    assert made_by_kind(steps).nameservers == ("9.9.9.9",)
+    assert [str(entry.target) for entry in one(PushStep, steps).images.entries] == ["busybox:1", "app:dev"]
+    assert [each["metadata"]["name"] for each in one(ApplyStep, steps).manifests] == ["a"]
+    secrets, leaves = one(SecretsStep, steps).secrets, one(AuthorityStep, steps).leaves
+    assert {(each.namespace, each.secret) for each in secrets} == {
+        (SYSTEM_NAMESPACE, DEFAULT_TLS),
+        (SYSTEM_NAMESPACE, DOMAIN_TLS),
+        ("web", "api"),
+    }
+    assert {each.leaf: each.hosts for each in secrets} == leaves
+    assert {"shop.example.com", "*.shop.example.com"} <= set(leaves["default"])
+    assert secrets[2] == TlsSecret("web", "api", "web.api", ("api.shop.example.com",))
+
+
+def test_hosts_that_end_at_the_edge_share_a_certificate(place: Home) -> None:
+    domain = Spec().domain
+    hosts = [f"a.{domain}", {"host": f"b.{domain}", "terminate": True}, {"host": f"c.{domain}", "to": "localhost:3000"}]
+    spec = Spec.model_validate_json(json.dumps({"proxy": {"hosts": hosts}}))
+    extra_routes.save(place.edge, ByHand(f"d.{domain}", spec.name, "localhost:1"))
+    extra_routes.save(place.edge, ByHand("e.other.test", "other", "localhost:1"))
+    steps = build(spec, place)
+    assert one(AuthorityStep, steps).leaves[EDGE_LEAF] == (f"b.{domain}", f"c.{domain}", f"d.{domain}")
+    assert [(host.terminate, host.to) for host in one(EdgeStep, steps).hosts] == [
+        (False, None),
+        (True, None),
+        (True, "localhost:3000"),
+    ]
+    assert "certificates" in one(EdgeStep, steps).needs
+
+
+def test_the_edge_may_be_a_process_that_reaches_the_cluster_through_its_api_server(place: Home) -> None:
+    steps = build(Spec.model_validate({"name": "far", "proxy": {"run": "process", "ports": (9443,)}}), place)
+    step = one(PassthroughStep, steps)
+    assert (step.name, step.binds) == ("edge", (Bind("127.0.0.1", 9443),))
+    upstream = relay_upstream.parse(step.upstream)
+    assert isinstance(upstream, Forwarded)
+    assert upstream.kubeconfig == str(place.sandbox("far").kubeconfig)
+
+
+@pytest.mark.parametrize(("now", "before"), [("container", "passthrough"), ("process", "edge")])
+def test_the_edge_that_an_earlier_spec_had_goes_first(place: Home, now: str, before: str) -> None:
+    spec = Spec.model_validate({"name": "a", "proxy": {"run": now}})
+    assert "displaced" not in build(spec, place)
+    routes.save(getattr(place, before), Route("a", "a.test", "node", (), 1.0))
+    routes.save(getattr(place, before), Route("b", "b.test", "node", (), 1.0))
+    steps = build(spec, place)
+    assert "displaced" in steps["edge"].needs
+    steps["displaced"].undo()
+    assert [route.name for route in routes.load(getattr(place, before))] == ["b"]
+
+
+@pytest.mark.parametrize("issuer", ["sandbox", "cert-manager"])
+@pytest.mark.parametrize("own", [False, True])
+def test_every_secret_has_one_source_and_the_ingress_waits_for_the_default_one(
+    place: Home, tmp_path: Path, issuer: str, own: bool
+) -> None:
+    default = {"cert": tmp_path / "own.crt", "key": tmp_path / "own.key"} if own else None
+    extra = ({"secret": "api", "hosts": ("api.sandbox.sandbox.localhost",)},)
+    spec = Spec.model_validate({"certs": {"issuer": issuer, "default": default, "secrets": extra}})
+    steps = build(spec, place)
+    issued = "issuer" if issuer == "cert-manager" else "secrets"
+    assert ("cert-manager" in steps, "provided" in steps) == (issuer == "cert-manager", own)
+    step = steps[issued]
+    assert isinstance(step, IssuerStep | SecretsStep)
+    assert [each.secret for each in step.secrets] == ([] if own else [DEFAULT_TLS, DOMAIN_TLS]) + ["api"]
+    ours = {each.leaf for each in step.secrets} if issuer == "sandbox" else set()
+    assert set(one(AuthorityStep, steps).leaves) == ours
+    assert steps["ingress"].needs == ("provided" if own else issued,)
+    assert one(HttpsStep, steps).root == (tmp_path / "own.crt" if own else None)
+
+
+def test_a_registry_of_others_takes_the_place_of_our_own_for_all_who_use_one(place: Home, images: Path) -> None:
+    spec = Spec.model_validate({"registry": {"external": "localhost:5999"}}).model_copy(update={"push": images})
+    steps = build(spec, place)
+    assert one(ExternalRegistryStep, steps).where == "localhost:5999"
+    assert one(PushStep, steps).external == one(WiringStep, steps).external == "localhost:5999"
+    assert not any(isinstance(step, RegistryStep) for step in steps.values())
+
+
+def test_mirrors_are_made_and_told_to_the_nodes_and_taken_away_when_the_spec_has_none(place: Home) -> None:
+    mirrors = ("docker.io", "quay.io")
+    steps = build(Spec.model_validate({"registry": {"mirrors": mirrors}}), place)
+    assert one(MirrorsStep, steps).upstreams == one(WiringStep, steps).mirrors == mirrors
+    place.sandbox("sandbox").mirrors.mkdir(parents=True)
+    assert one(MirrorsStep, build(Spec(), place)).upstreams == ()
+
+
+def test_registries_behind_the_ingress_are_told_to_the_node(place: Home) -> None:
+    spec = Spec.model_validate({"registry": {"tls": ("hub.sandbox.sandbox.localhost:8443",)}})
+    assert "tls-registry" not in build(Spec(), place)
+    assert one(TlsRegistryStep, build(spec, place)).hosts == ("hub.sandbox.sandbox.localhost:8443",)
+
+
+@pytest.mark.parametrize(("controller", "made"), [("traefik", Traefik), ("nginx", Nginx)])
+def test_the_controller_is_the_one_that_is_wanted(place: Home, controller: Any, made: type) -> None:
+    steps = build(Spec.model_validate({"ingress": {"controller": controller}}), place)
+    assert isinstance(one(IngressStep, steps).controller, made)
+
+
+def test_ingress_nginx_cannot_come_from_the_bundle(place: Home) -> None:
+    with pytest.raises(UsageError, match="cannot be built from packages") as caught:
+        build(Spec.model_validate({"ingress": {"controller": "nginx"}}), place, bundle())
+    assert "traefik" in caught.value.fix and "upstream" in caught.value.fix
+
+
+def test_the_gateway_api_is_read_from_where_the_images_come_from(place: Home) -> None:
+    def files(own: OwnImages) -> Path | None:
+        controller = one(IngressStep, build(spec, place, own)).controller
+        assert isinstance(controller, Traefik)
+        return controller.gateway_files
+
+    spec = Spec.model_validate({"ingress": {"gateway_api": True}})
+    assert files(OWN) == place.manifests
+    with pytest.raises(SandboxError, match="lacks the Gateway API"):
+        files(bundle())
+    store, recipe = Store(place.bundle), recipes()["gateway-api"]
+    store.files(recipe).mkdir(parents=True)
+    assert files(bundle()) == store.files(recipe)
+
+
+def test_addons_are_told_where_images_may_be_and_an_unknown_one_is_refused_at_once(place: Home) -> None:
+    spec = Spec.model_validate_json(
+        json.dumps({"addons": ["metrics-server"], "registry": {"port": 5055, "mirrors": ["https://quay.io"]}})
+    )
+    step = one(AddonStep, build(spec, place))
+    assert [use.source for use in step.uses] == ["metrics-server"]
+    assert (step.images.registry, step.images.others) == ("localhost:5055", ("quay.io",))
+    assert "localhost:5055" in step.images.names
+    with pytest.raises(UsageError, match="no addon 'metric-server'"):
+        build(Spec.model_validate_json(json.dumps({"addons": ["metric-server"]})), place)
+
+
+def bundle() -> OwnImages:
+    return OwnImages("bundle", {name: recipes()[name].reference for name in UPSTREAM})
+
+
+def test_names_inside_the_cluster_lead_to_an_ingress_of_ours_only(place: Home) -> None:
+    bare = Spec.model_validate({"ingress": {"controller": "none"}})
+    assert one(DnsStep, build(Spec(), place)).ingress == INGRESS_SERVICE
+    assert one(DnsStep, build(bare, place)).ingress is None
+
+
+def test_only_the_bundle_s_node_has_tags_of_its_own(place: Home) -> None:
+    upstream = made_by_kind(build(Spec(), place))
+    ours = made_by_kind(build(Spec(), place, bundle()))
+    assert (upstream.tags, upstream.image) == (None, UPSTREAM["node"])
+    assert ours.image == recipes()["node"].reference
+    assert one(ClusterStep, build(Spec(), place, bundle())).version == recipes()["node"].version
+    assert ours.tags is not None
+    assert ours.tags.etcd == f"{recipes()['etcd'].version}-0"
+
+
+def test_two_sandboxes_have_no_name_in_common(place: Home) -> None:
+    derived = [name for name, value in vars(Names).items() if isinstance(value, property)]
+    assert len(derived) > 5
+    for name in derived:
+        assert getattr(place.sandbox("a"), name) != getattr(place.sandbox("b"), name), name
+
+
+@pytest.mark.fault(42)
+@pytest.mark.parametrize("broken", ["push", "apply"])
+def test_a_manifest_that_is_wrong_is_said_before_anything_is_made(place: Home, tmp_path: Path, broken: str) -> None:
+    """A mistake in a manifest of yours → named before anything is made."""
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text("kind: [\n")
+    engine = FakeEngine()
+    with pytest.raises(UsageError, match=r"wrong\.yaml"):
+        build(Spec().model_copy(update={broken: wrong if broken == "push" else (wrong,)}), place, engine=engine)
+    assert not place.state.exists()
+    assert engine.networks == {}
+
+
+def test_without_kind_there_is_no_plan(place: Home, kind: Path) -> None:
+    kind.unlink()
+    with pytest.raises(MissingTool, match="kind is not installed"):
+        build(Spec(), place)
+
+
+def part(engine: FakeEngine, place: Home, name: str, registry: Simulator, *, purge: bool = False) -> list[Step]:
+    """What of a sandbox's plan needs no cluster."""
+    spec = Spec.model_validate({"name": name, "registry": {"port": urlsplit(registry.url).port}})
+    steps = plan_build.build(settled(spec), place, engine, OWN, purge=purge)
+    return [step for step in steps if step.name in WITHOUT_CLUSTER]
+
+
+@pytest.mark.fault(10)
+def test_two_sandboxes_come_and_go_on_one_machine(place: Home, registry: Simulator) -> None:
+    """Two sandboxes on one engine → both work; what goes with one leaves the other."""
+    engine = FakeEngine()
+    engine.upstream = set(UPSTREAM.values())
+    with Simulator() as second:
+        assert lifecycle.up(part(engine, place, "a", registry), Silent())
+        assert lifecycle.up(part(engine, place, "b", second), Silent())
+        assert not lifecycle.up(part(engine, place, "a", registry), Silent())
+        assert engine.boxes.keys() == {EDGE, "sandbox-a-registry", "sandbox-b-registry"}
+        lifecycle.down(part(engine, place, "a", registry), Silent())
+        assert engine.boxes.keys() == {EDGE, "sandbox-b-registry"}
+        assert [route.name for route in routes.load(place.edge)] == ["b"]
+        assert not lifecycle.up(part(engine, place, "b", second), Silent())
+        lifecycle.down(part(engine, place, "b", second, purge=True), Silent())
+    assert (engine.boxes, engine.networks) == ({}, {})
+    assert engine.volumes.keys() == {"sandbox-a-registry"}
+    assert [path.name for path in (place.state / "certificates").iterdir()] == ["a"]
+    assert {UPSTREAM["node"], UPSTREAM["registry"]} <= engine.images.keys()
+
+
+def test_a_sandbox_that_cannot_come_up_leaves_the_other_as_it_was(place: Home, registry: Simulator) -> None:
+    engine = FakeEngine()
+    engine.upstream = set(UPSTREAM.values())
+    lifecycle.up(part(engine, place, "a", registry), Silent())
+    with Simulator() as second:
+        engine.busy.add(urlsplit(second.url).port or 0)
+        with pytest.raises(SandboxError, match="sandbox-b-registry"):
+            lifecycle.up(part(engine, place, "b", second), Silent())
+    assert engine.boxes.keys() == {EDGE, "sandbox-a-registry"}
+    assert engine.networks.keys() == {EDGE, "sandbox.a"}
+    assert not lifecycle.up(part(engine, place, "a", registry), Silent())
+
+
+def test_who_is_let_in_from_the_network_has_names_that_the_edge_has_a_certificate_for(place: Home) -> None:
+    alias = "demo.192.168.1.5.nip.io"
+    hosts = ({"host": "shop.test", "terminate": True}, {"host": "dev.demo.sandbox.localhost", "to": "localhost:1"})
+    spec = Spec.model_validate({"name": "demo", "proxy": {"listen": "192.168.1.5", "hosts": hosts}})
+    steps = build(spec, place)
+    authority, edge = one(AuthorityStep, steps), one(EdgeStep, steps)
+    assert authority.domains == ("demo.sandbox.localhost", "shop.test", alias)
+    assert authority.leaves[EDGE_LEAF] == (f"*.{alias}", alias, "dev.demo.sandbox.localhost", "shop.test")
+    assert (edge.aliases, edge.binds[0]) == ((alias,), Bind("192.168.1.5", 443))
+    controller = one(IngressStep, steps).controller
+    assert isinstance(controller, Traefik) and controller.elsewhere == ("dev.demo.sandbox.localhost",)
+    authority.keystore.authority([*spec.vouched], now=datetime.now(UTC))
+    later = build(spec, place)
+    assert one(AuthorityStep, later).unvouched == (alias,)
+    assert one(AuthorityStep, later).domains == spec.vouched
+    assert one(EdgeStep, later).aliases == ()
+
+
+def test_an_image_of_the_bundle_that_the_manifest_asks_for_is_missed_at_once(place: Home, tmp_path: Path) -> None:
+    images = tmp_path / "images.yaml"
+    images.write_text("images:\n- {from: daemon, image: sandbox.dev/valkey, as: db:1}\n")
+    spec = Spec().model_copy(update={"push": images})
+    with pytest.raises(SandboxError, match=r"asks for sandbox\.dev/valkey") as caught:
+        build(spec, place)
+    assert caught.value.fix == "sandbox bundle build valkey"
+    store, recipe = Store(place.bundle), recipes()["valkey"]
+    with store.filling(recipe) as folder:
+        (folder / "image.tar").touch()
+    assert one(ImagesStep, build(spec, place)).further == (recipe,)

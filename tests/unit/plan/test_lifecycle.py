@@ -1,0 +1,482 @@
+"""The walks over a plan, judged by the world they leave behind."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sandbox.errors import Away, SandboxError
+from sandbox.plan import lifecycle
+from sandbox.plan.lifecycle import WIDTH, MustRebuild, NotReady, down, stop, survey, up
+from sandbox.report import Silent
+from sandbox.step import State, Status, Work
+from sandbox.system import interruption, process
+from sandbox.system.process import ToolFailed
+from tests.support.fakes import FakeStep, RecordingReporter
+
+PATIENCE = 20.0
+
+
+def fail(work: Work | None = None) -> None:
+    raise SandboxError("it broke")
+
+
+def stuck() -> None:
+    raise RuntimeError("stuck")
+
+
+def interrupt_main(work: Work) -> None:
+    """Interrupt the command as a terminal would, then work on until told to stop."""
+    main = threading.main_thread().ident
+    assert main is not None
+    signal.pthread_kill(main, signal.SIGINT)
+    interruption.pause(PATIENCE)
+    raise AssertionError("was not told to stop")
+
+
+def chain(world: set[str], *names: str) -> list[FakeStep]:
+    """Steps that each need the one before."""
+    return [FakeStep(name, world, needs=names[max(0, i - 1) : i]) for i, name in enumerate(names)]
+
+
+def test_up_makes_all_and_then_nothing() -> None:
+    world: set[str] = set()
+    plan = chain(world, "network", "cluster", "ingress")
+    first, second = RecordingReporter(), RecordingReporter()
+    assert up(plan, first) is True
+    assert world == {"network", "cluster", "ingress"}
+    assert first.of("finished") == ["Network", "Cluster", "Ingress"]
+    assert up(plan, second) is False
+    assert second.events == [("unchanged", name) for name in ("Network", "Cluster", "Ingress")]
+    assert second.details["unchanged", "Network"] == "whole"
+
+
+def test_what_drifted_is_repaired() -> None:
+    world = {"network"}
+    drifted = {"network"}
+    assert up([FakeStep("network", world, drifted=drifted)], Silent()) is True
+    assert drifted == set()
+
+
+def test_what_is_stale_is_rebuilt_only_when_asked_and_refused_before_anything_is_changed() -> None:
+    world, stale = {"cluster"}, {"cluster"}
+    plan = [FakeStep("registry", world), FakeStep("cluster", world, stale=stale)]
+    with pytest.raises(MustRebuild, match="making it anew") as caught:
+        up(plan, Silent())
+    assert (world, stale) == ({"cluster"}, {"cluster"})
+    assert caught.value.details == "of another kind\nthat would take away: its data"
+    assert caught.value.fix.startswith("sandbox up --recreate cluster ")
+    assert up(plan, Silent(), recreate=["cluster"])
+    assert (world, stale) == ({"cluster", "registry"}, set())
+
+
+def test_what_turns_out_stale_on_the_way_is_refused_too() -> None:
+    world, stale = {"a", "b"}, set[str]()
+    plan = [FakeStep("a", world, drifted={"a"}, making=lambda work: stale.add("b"))]
+    plan.append(FakeStep("b", world, needs=("a",), stale=stale))
+    with pytest.raises(MustRebuild):
+        up(plan, Silent())
+    assert world == {"a", "b"}
+
+
+def test_what_was_seen_is_not_looked_at_again_unless_something_it_needs_was_made() -> None:
+    world, looks = {"a", "b", "c", "d"}, list[str]()
+
+    class Watched(FakeStep):
+        def check(self) -> Status:
+            looks.append(self.name)
+            return super().check()
+
+    plan = [
+        Watched("a", world),
+        Watched("b", world, drifted={"b"}),
+        Watched("c", world, needs=("b",)),
+        Watched("d", world, needs=("a",)),
+    ]
+    up(plan, Silent())
+    assert sorted(looks) == ["a", "b", "b", "c", "d"]
+
+
+def test_an_empty_plan_is_up_and_down() -> None:
+    assert up([], Silent()) is False
+    down([], Silent())
+    assert survey([]) == []
+
+
+def test_steps_that_need_nothing_of_each_other_overlap() -> None:
+    together = threading.Barrier(3)
+    world: set[str] = set()
+    plan = [FakeStep(name, world, making=lambda work: together.wait(PATIENCE)) for name in "abc"]
+    up(plan, Silent())
+    assert world == set("abc")
+
+
+def test_a_step_that_is_usable_lets_its_dependents_begin_before_it_ends() -> None:
+    world: set[str] = set()
+    begun = threading.Event()
+
+    def slowly(work: Work) -> None:
+        work.say("nearly there")
+        work.usable()
+        assert begun.wait(PATIENCE)
+
+    reporter = RecordingReporter()
+    plan = [
+        FakeStep("cluster", world, making=slowly),
+        FakeStep("wiring", world, needs=("cluster",), making=lambda work: begun.set()),
+    ]
+    up(plan, reporter)
+    assert world == {"cluster", "wiring"}
+    assert reporter.details["progress", "Cluster"] == "nearly there"
+
+
+def test_a_usable_step_that_fails_takes_its_dependents_along() -> None:
+    world: set[str] = set()
+    made = threading.Event()
+
+    def fails_late(work: Work) -> None:
+        work.usable()
+        assert made.wait(PATIENCE)
+        fail()
+
+    plan = [
+        FakeStep("cluster", world, making=fails_late),
+        FakeStep("wiring", world, needs=("cluster",), making=lambda work: made.set()),
+    ]
+    with pytest.raises(SandboxError, match="it broke"):
+        up(plan, Silent())
+    assert world == set()
+
+
+def test_a_failure_takes_away_what_this_run_made_and_nothing_else() -> None:
+    world, drifted, order = {"before", "drifted"}, {"drifted"}, list[str]()
+    names = ("before", "drifted", "new", "newer", "broken", "never")
+    plan = chain(world, *names)
+    for step in plan:
+        step.drifted, step.unmaking = drifted, partial(order.append, step.name)
+    plan[4].making = fail
+    reporter = RecordingReporter()
+    with pytest.raises(SandboxError, match="it broke"):
+        up(plan, reporter)
+    assert world == {"before", "drifted"}
+    assert order == ["broken", "newer", "new"]
+    assert reporter.details["failed", "Broken"] == "it broke"
+    assert reporter.of("removed") == ["Broken", "Newer", "New"]
+    assert "Never" not in reporter.of("began")
+
+
+@pytest.mark.fault(3)
+def test_what_goes_away_in_the_middle_and_comes_back_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine goes away in the middle of a step and comes back → the step is made again, nothing is taken back."""
+    monkeypatch.setattr(interruption, "pause", lambda seconds: None)
+    world, report, left = set[str](), RecordingReporter(), [Away("the engine went away")] * 2
+
+    def hang_up(work: Work) -> None:
+        if left:
+            raise left.pop()
+
+    assert up([FakeStep("a", world), FakeStep("b", world, needs=("a",), making=hang_up)], report)
+    assert world == {"a", "b"} and not left
+    assert report.of("began") == ["A", "B"] and report.of("failed") == []
+
+
+@pytest.mark.fault(3)
+def test_what_stays_away_is_an_error_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine goes away and does not come back within a minute → the step has failed."""
+    monkeypatch.setattr(lifecycle, "RETURN", 0.0)
+
+    def hang_up(work: Work) -> None:
+        raise Away("the engine went away")
+
+    with pytest.raises(Away):
+        up([FakeStep("a", set(), making=hang_up)], Silent())
+
+
+def test_what_drifted_and_cannot_be_repaired_is_not_taken_away() -> None:
+    world = {"registry"}
+    with pytest.raises(SandboxError, match="it broke"):
+        up([FakeStep("registry", world, drifted={"registry"}, making=fail)], Silent())
+    assert world == {"registry"}
+
+
+def test_keep_keeps_what_was_made() -> None:
+    world: set[str] = set()
+    plan = chain(world, "network", "cluster")
+    plan[1].making = fail
+    with pytest.raises(SandboxError):
+        up(plan, Silent(), keep=True)
+    assert world == {"network", "cluster"}
+
+
+def test_a_failing_undo_hides_neither_the_rest_nor_the_first_error() -> None:
+    world: set[str] = set()
+    plan = chain(world, "a", "b", "c")
+    plan[1].unmaking = stuck
+    plan[2].making = fail
+    reporter = RecordingReporter()
+    with pytest.raises(SandboxError, match="it broke"):
+        up(plan, reporter)
+    assert world == {"b"}
+    assert "stuck" in reporter.details["failed", "B"]
+
+
+def test_an_error_that_is_a_bug_is_passed_on_too() -> None:
+    world: set[str] = set()
+
+    def bug(work: Work) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        up([FakeStep("a", world), FakeStep("b", world, making=bug)], Silent())
+    assert world == set()
+
+
+def test_a_step_that_is_not_ready_after_it_was_made_is_an_error() -> None:
+    world: set[str] = set()
+    step = FakeStep("ingress", world, making=lambda work: world.clear())
+    with pytest.raises(NotReady, match="Ingress is not ready"):
+        up([step], Silent())
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_what_has_drifted_by_the_time_it_is_made_is_made_once_more(times: int) -> None:
+    world, left, made = set[str](), [times], list[str]()
+
+    class Moving(FakeStep):
+        def check(self) -> Status:
+            if self.name in self.world and left[0]:
+                left[0] -= 1
+                return Status(State.DRIFTED, "1 of 2 pods ready")
+            return super().check()
+
+    step = Moving("ingress", world, making=lambda work: made.append("ingress"))
+    if times == 1:
+        assert up([step], Silent())
+    else:
+        with pytest.raises(NotReady):
+            up([step], Silent())
+    assert made == ["ingress"] * 2
+
+
+def test_after_an_error_no_step_begins_that_waited_for_a_thread() -> None:
+    world: set[str] = set()
+    full, reporter = threading.Barrier(WIDTH), RecordingReporter()
+
+    def make(name: str, work: Work) -> None:
+        full.wait(PATIENCE)
+        if name == "0":
+            fail()
+        interruption.pause(PATIENCE)
+
+    plan = [FakeStep(str(n), world, making=partial(make, str(n))) for n in range(WIDTH * 2)]
+    with pytest.raises(SandboxError, match="it broke"):
+        up(plan, reporter)
+    assert sorted(reporter.of("began")) == sorted(map(str, range(WIDTH)))
+    assert world == set()
+
+
+@pytest.mark.fault(5)
+def test_an_interrupt_stops_what_waits_and_takes_it_away() -> None:
+    """An interrupt while steps wait → they end, and what this run made is taken away."""
+    world: set[str] = set()
+    together = threading.Barrier(2)
+
+    def waits(work: Work) -> None:
+        together.wait(PATIENCE)
+        interruption.pause(PATIENCE)
+
+    def interrupts(work: Work) -> None:
+        together.wait(PATIENCE)
+        interrupt_main(work)
+
+    reporter = RecordingReporter()
+    plan = [FakeStep("a", world), FakeStep("b", world, making=waits), FakeStep("c", world, making=interrupts)]
+    with pytest.raises(KeyboardInterrupt):
+        up(plan, reporter)
+    assert world == set()
+    assert reporter.of("failed") == []
+    interruption.check()  # and whatever comes next is not stopped
+
+
+def test_an_interrupt_ends_programs_and_the_undoing_may_run_others() -> None:
+    world, said = set[str](), list[str]()
+    running = threading.Event()
+
+    def runs(work: Work) -> None:
+        process.run(["sh", "-c", "echo up; exec sleep 100"], timeout=PATIENCE * 2, on_line=lambda line: running.set())
+        raise AssertionError("was not stopped")
+
+    def interrupts(work: Work) -> None:
+        assert running.wait(PATIENCE)
+        interrupt_main(work)
+
+    def undo() -> None:
+        said.append(process.run(["echo", "gone"], timeout=PATIENCE))
+
+    plan = [FakeStep("a", world, making=runs, unmaking=undo), FakeStep("b", world, making=interrupts)]
+    with pytest.raises(KeyboardInterrupt):
+        up(plan, Silent())
+    assert (world, said) == (set(), ["gone\n"])
+
+
+def test_an_interrupt_while_the_rest_ends_after_an_error_does_not_stop_the_undoing() -> None:
+    world, said = set[str](), list[str]()
+    stopped = threading.Event()
+
+    def lingers(work: Work) -> None:
+        try:
+            interruption.pause(PATIENCE)
+        finally:
+            main = threading.main_thread().ident
+            assert main is not None
+            stopped.set()
+            signal.pthread_kill(main, signal.SIGINT)
+
+    def undo() -> None:
+        interruption.check()
+        said.append("undone")
+
+    plan = [FakeStep("a", world, making=lingers, unmaking=undo), FakeStep("b", world, making=fail, unmaking=undo)]
+    with pytest.raises((KeyboardInterrupt, SandboxError)):
+        up(plan, Silent())
+    assert stopped.is_set()
+    assert (world, said) == (set(), ["undone", "undone"])
+
+
+@pytest.mark.fault(4, 5)
+def test_what_does_not_stop_after_an_interrupt_keeps_nobody_from_cleaning_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C while the engine hangs in a step → after seconds what was made is taken away; the step is named."""
+    monkeypatch.setattr(lifecycle, "GRACE", 2.0)
+    world, released, went_on = set[str](), threading.Event(), list[str]()
+
+    def hangs(work: Work) -> None:
+        released.wait(PATIENCE)
+        try:
+            interruption.check()
+        finally:
+            went_on.append("told to stop all the same")
+
+    def undo() -> None:
+        interruption.check()
+        interruption.pause(0.01)
+
+    reporter = RecordingReporter()
+    plan = [
+        FakeStep("a", world, unmaking=undo),
+        FakeStep("b", world, making=hangs, unmaking=undo),
+        FakeStep("c", world, making=interrupt_main, unmaking=undo),
+    ]
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            up(plan, reporter)
+        assert world == set()
+        assert reporter.of("failed") == ["B"] and reporter.of("interrupted") == ["C"]
+        released.set()
+        while not went_on:
+            time.sleep(0.01)
+    finally:
+        released.set()
+        interruption.clear()
+
+
+def test_down_goes_backward_and_says_what_it_removed() -> None:
+    world = {"a", "c"}
+    reporter = RecordingReporter()
+    down(chain(world, "a", "b", "c"), reporter)
+    assert world == set()
+    assert reporter.events == [("removed", "C"), ("removed", "A")]
+
+
+def test_down_goes_on_after_an_error_and_raises_the_first() -> None:
+    world = {"a", "b", "c"}
+    plan = chain(world, "a", "b", "c")
+    plan[2].unmaking = fail
+    plan[1].unmaking = lambda: process.run(["false"], timeout=PATIENCE)
+    reporter = RecordingReporter()
+    with pytest.raises(SandboxError, match="it broke"):
+        down(plan, reporter)
+    assert world == {"b", "c"}
+    assert reporter.of("failed") == ["C", "B"]
+    with pytest.raises(ToolFailed):
+        down(plan[:2], Silent())
+
+
+def test_stop_goes_backward_and_says_what_it_stopped() -> None:
+    resting: set[str] = set()
+    plan = [FakeStep(name, {"a", "c"}, resting=resting) for name in "abc"]
+    reporter = RecordingReporter()
+    assert stop(plan, reporter)
+    assert reporter.events == [("stopped", "C"), ("stopped", "A")]
+    assert not stop(plan, Silent())
+
+
+def test_what_cannot_be_stopped_keeps_nothing_else_running() -> None:
+    plan = [FakeStep(name, {"a", "b", "c"}) for name in "abc"]
+    plan[1].unmaking = fail
+    reporter = RecordingReporter()
+    with pytest.raises(SandboxError, match="it broke"):
+        stop(plan, reporter)
+    assert (reporter.of("stopped"), reporter.of("failed")) == (["C", "A"], ["B"])
+
+
+def test_a_survey_touches_nothing_and_does_not_look_behind_what_is_missing() -> None:
+    world = {"a", "c", "d"}
+    plan = [
+        FakeStep("a", world),
+        FakeStep("b", world, needs=("a",)),
+        FakeStep("c", world, needs=("b",)),
+        FakeStep("d", world, needs=("a",), drifted={"d"}),
+        FakeStep("e", world, needs=("d",)),
+    ]
+    found = {step.name: status for step, status in survey(plan)}
+    assert {name: status.state for name, status in found.items()} == {
+        "a": State.READY,
+        "b": State.ABSENT,
+        "c": State.ABSENT,
+        "d": State.DRIFTED,
+        "e": State.UNSEEN,
+    }
+    assert found["c"].detail == "waits for b"
+    assert world == {"a", "c", "d"}
+
+
+def test_a_need_outside_the_plan_keeps_nobody_waiting() -> None:
+    world: set[str] = set()
+    plan = [FakeStep("a", world, needs=("elsewhere",))]
+    assert [status.state for _, status in survey(plan)] == [State.ABSENT]
+    assert up(plan, Silent())
+
+
+@st.composite
+def graphs(draw: st.DrawFn) -> dict[int, tuple[int, ...]]:
+    """Acyclic needs: number -> the smaller numbers it needs."""
+    size = draw(st.integers(1, 14))
+    return {n: tuple(draw(st.sets(st.integers(0, n - 1), max_size=4))) if n else () for n in range(size)}
+
+
+@settings(max_examples=60, deadline=None)
+@given(graphs(), st.randoms(use_true_random=False))
+def test_any_plan_is_walked_in_an_order_that_respects_needs(graph: dict[int, tuple[int, ...]], random: object) -> None:
+    world: set[str] = set()
+    broken: list[str] = []
+
+    def watch(name: int, work: Work) -> None:
+        if not {str(need) for need in graph[name]} <= world:
+            broken.append(str(name))
+
+    plan = [
+        FakeStep(str(name), world, needs=tuple(map(str, needs)), making=partial(watch, name))
+        for name, needs in graph.items()
+    ]
+    shuffle: Callable[[list[FakeStep]], None] = random.shuffle  # type: ignore[attr-defined]
+    shuffle(plan)
+    assert up(plan, Silent())
+    assert (world, broken) == ({str(name) for name in graph}, [])
+    assert all(status.state is State.READY for _, status in survey(plan))

@@ -1,0 +1,51 @@
+"""The spec that is kept of a sandbox: what was brought up comes back as it was, and nobody else can read it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sandbox.config.schema import Settled
+from sandbox.errors import SandboxError
+from sandbox.names import Names
+from sandbox.plan.saved_spec import RememberedStep, load
+from sandbox.step import State
+from tests.support.fakes import NoWork
+
+PROXY = {"proxy": {"http": "http://me:secret@proxy.example:3128"}}
+
+
+def test_it_comes_back_as_it_was_and_goes_with_the_sandbox(names: Names) -> None:
+    spec = Settled.model_validate(
+        {"name": "demo", "registry": {"port": 5005}, "network": PROXY, "apply": (Path("/home/k8s"),)}
+    )
+    step = RememberedStep(names, spec)
+    assert (step.check().state, load(names)) == (State.ABSENT, None)
+    step.apply(NoWork())
+    assert (step.check().state, load(names)) == (State.READY, spec)
+    assert names.spec.stat().st_mode & 0o777 == 0o600
+    names.spec.with_name(f".{names.spec.name}.abcdefgh.tmp").touch()  # of a command that was killed
+    step.undo()
+    assert not names.folder.exists()
+
+
+def test_what_has_changed_is_named(names: Names) -> None:
+    RememberedStep(names, Settled(name="demo")).apply(NoWork())
+    changed = Settled.model_validate(
+        {"name": "demo", "domain": "other.example.org", "addons": ({"addon": "metrics-server"},)}
+    )
+    found = RememberedStep(names, changed).check()
+    assert (found.state, found.detail) == (State.DRIFTED, "other domain, addons")
+
+
+def test_what_cannot_be_read_is_written_anew_by_up_and_refused_by_others(names: Names) -> None:
+    step = RememberedStep(names, Settled(name="demo"))
+    step.apply(NoWork())
+    names.spec.write_text("{")
+    assert step.check().state is State.DRIFTED
+    with pytest.raises(SandboxError, match="cannot be read") as caught:
+        load(names)
+    assert "sandbox up -f FILE" in caught.value.fix
+    step.apply(NoWork())
+    assert step.check().state is State.READY

@@ -1,0 +1,86 @@
+"""What a restore writes on the host: the certificates of the snapshot, and nothing that only pretends to be one."""
+
+from __future__ import annotations
+
+import io
+import stat
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from sandbox.engine import ContainerSpec
+from sandbox.errors import SandboxError
+from sandbox.names import Home
+from sandbox.snapshot.snapshot_restore import Restoring
+from sandbox.snapshot.snapshot_save import CERTIFICATES, _tar
+from sandbox.snapshot.snapshot_store import Store
+from sandbox.system import files
+from tests.support.fakes import FakeEngine
+
+
+@pytest.fixture
+def restoring(tmp_path: Path) -> Restoring:
+    home = Home(tmp_path / "state", tmp_path / "cache", tmp_path / "kubeconfig")
+    store = Store(home.snapshots)
+    files.make_private_dir(store.restoring("demo"))
+    return Restoring(FakeEngine(), home.sandbox("demo"), store, "mark")
+
+
+def test_the_certificates_come_back_as_they_were_saved(restoring: Restoring, tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    for name in ("root.crt", "root.key", "leaves/domain.crt", "leaves/domain.key"):
+        files.make_private_dir((keys / name).parent)
+        (keys / name).write_text(name)
+    (tmp_path / CERTIFICATES).write_bytes(_tar(keys))
+    restoring._certificates(tmp_path / CERTIFICATES)
+    folder = restoring._noted / "certificates"
+    found = {str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_file()}
+    assert {name: path.read_text() for name, path in found.items()} == {name: name for name in found}
+    assert len(found) == 4
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in found.values() if path.suffix == ".key"}
+    assert modes == {0o600}
+    assert stat.S_IMODE((folder / "leaves").stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("../root.crt", tarfile.REGTYPE),
+        ("/root.crt", tarfile.REGTYPE),
+        ("leaves/../../root.crt", tarfile.REGTYPE),
+        (".lock", tarfile.REGTYPE),
+        ("root.crt", tarfile.SYMTYPE),
+        ("root.crt", tarfile.LNKTYPE),
+        ("root.crt", tarfile.FIFOTYPE),
+        ("root.crt", tarfile.CHRTYPE),
+    ],
+)
+@pytest.mark.fault(46)
+def test_what_is_no_plain_certificate_is_refused(restoring: Restoring, tmp_path: Path, name: str, kind: bytes) -> None:
+    """A snapshot's certificates were exchanged for links, devices or paths upward → an error, nothing written."""
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as tar:
+        member = tarfile.TarInfo(name)
+        member.type, member.linkname = kind, "/etc/passwd"
+        tar.addfile(member)
+    (tmp_path / CERTIFICATES).write_bytes(content.getvalue())
+    with pytest.raises(SandboxError) as caught:
+        restoring._certificates(tmp_path / CERTIFICATES)
+    assert caught.value.id == "snapshot-damaged" and name in caught.value.details
+    assert list((restoring._noted / "certificates").iterdir()) == []
+
+
+@pytest.mark.security(22)
+def test_another_owner_s_containers_are_left_alone(restoring: Restoring, tmp_path: Path) -> None:
+    """Containers of the sandbox's names that are another user's → kept; a restore that was killed is refused."""
+    engine, names = restoring.engine, restoring.names
+    assert isinstance(engine, FakeEngine)
+    engine.images["busybox:1"] = "sha256:1"
+    theirs = Home(tmp_path / "theirs", tmp_path, tmp_path).sandbox("demo")
+    engine.create_network(theirs.network, theirs.labels)
+    for name in (names.copier, names.registry):
+        engine.run(ContainerSpec(name, "busybox:1", ("x",), theirs.labels, theirs.network))
+    with pytest.raises(SandboxError) as caught:
+        restoring.settle()
+    assert caught.value.id == "name-taken" and engine.boxes.keys() == {names.copier, names.registry}

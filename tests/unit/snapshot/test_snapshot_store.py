@@ -1,0 +1,113 @@
+"""The folders of snapshots: only what is whole is listed, only what was kept is taken for it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from sandbox.errors import SandboxError, UsageError
+from sandbox.snapshot.snapshot_manifest import Manifest, part
+from sandbox.snapshot.snapshot_store import MANIFEST, Store
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "snapshots")
+
+
+def keep(store: Store, name: str, *, after: int = 0, sandbox: str = "demo") -> Manifest:
+    with store.begun(sandbox, name) as folder:
+        (folder / "data.tar").write_bytes(b"data")
+        manifest = Manifest(
+            snapshot=name,
+            sandbox=sandbox,
+            made=NOW + timedelta(hours=after),
+            release="1",
+            kubernetes="v1.36.3",
+            image="sha256:0",
+            folder="/home/me/sandboxes/demo",
+            nodes=(),
+            registry=None,
+            parts=(part(folder / "data.tar"),),
+        )
+        (folder / MANIFEST).write_text(manifest.model_dump_json())
+    return manifest
+
+
+def test_what_was_kept_is_listed_and_found_the_newest_first_of_all(store: Store) -> None:
+    assert store.all() == ()
+    late, early = keep(store, "late", after=2), keep(store, "early")
+    other = keep(store, "only", sandbox="other")
+    assert store.all() == (early, late, other)
+    assert (store.find("demo", None), store.find("demo", "early")) == (late, early)
+    assert late.bytes == 4
+    assert {path.stat().st_mode & 0o777 for path in (store.folder / "demo", store.place("demo", "late"))} == {0o700}
+
+
+def test_one_that_was_torn_leaves_nothing(store: Store) -> None:
+    with pytest.raises(ZeroDivisionError), store.begun("demo", "torn") as folder:
+        (folder / "data.tar").write_bytes(b"da")
+        raise ZeroDivisionError
+    assert store.all() == () and not (store.folder / "demo").exists()
+
+
+def test_what_a_killed_one_left_is_not_listed_and_goes_with_the_next(store: Store) -> None:
+    left = store.folder / "demo" / ".unfinished"
+    left.mkdir(parents=True)
+    (left / MANIFEST).write_text("{}")
+    assert store.all() == ()
+    keep(store, "whole")
+    assert [path.name for path in (store.folder / "demo").iterdir()] == ["whole"]
+
+
+def test_names_are_taken_once_and_are_labels(store: Store) -> None:
+    keep(store, "one")
+    with pytest.raises(UsageError, match="already"), store.begun("demo", "one"):
+        raise AssertionError("was begun")
+    for name in ("../up", ".hidden", "Big", "a" * 64, "a b", ""):
+        with pytest.raises(UsageError, match="cannot name"):
+            store.place("demo", name)
+
+
+def test_one_that_is_not_there_is_said_with_those_that_are(store: Store) -> None:
+    with pytest.raises(UsageError, match="there is no snapshot of sandbox 'demo'") as caught:
+        store.find("demo", None)
+    assert caught.value.fix == "sandbox snapshot save"
+    keep(store, "one")
+    with pytest.raises(UsageError, match="no snapshot 'two'") as caught:
+        store.find("demo", "two")
+    assert caught.value.details == "there are: one"
+
+
+def test_a_deleted_one_is_gone_with_its_folder(store: Store) -> None:
+    keep(store, "one")
+    store.delete("demo", "one")
+    assert store.all() == () and not (store.folder / "demo").exists()
+    with pytest.raises(UsageError):
+        store.delete("demo", "one")
+
+
+def test_other_bytes_are_not_what_was_kept(store: Store) -> None:
+    manifest = keep(store, "one")
+    place = store.place("demo", "one")
+    manifest.verify(place)
+    for content in (b"dat", b"tada"):
+        (place / "data.tar").write_bytes(content)
+        with pytest.raises(SandboxError, match="is damaged") as caught:
+            manifest.verify(place)
+        assert str(place / "data.tar") in caught.value.details
+    (place / "data.tar").unlink()
+    with pytest.raises(SandboxError, match="is damaged"):
+        manifest.verify(place)
+
+
+def test_a_manifest_that_cannot_be_read_is_named(store: Store) -> None:
+    keep(store, "one")
+    (store.place("demo", "one") / MANIFEST).write_text('{"format": 2}')
+    assert store.all() == ()
+    with pytest.raises(SandboxError, match="is not a snapshot's"):
+        store.find("demo", "one")

@@ -1,0 +1,83 @@
+"""What is asked of nodes and cluster, and what of it is left out because it may be secret."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sandbox.engine import ContainerSpec
+from sandbox.kube.api import Cluster
+from sandbox.names import Home
+from sandbox.plan import lookup
+from sandbox.support_bundle import cluster_state as parts
+from tests.support.api_server import ApiServer, kubeconfig, serving
+from tests.support.fakes import FakeContainer, FakeEngine
+
+POD = {
+    "metadata": {
+        "name": "web-1",
+        "namespace": "demo",
+        "managedFields": [{"manager": "x"}],
+        "annotations": {"kubectl.kubernetes.io/last-applied-configuration": "canary", "kept": "yes"},
+    },
+    "spec": {"containers": [{"name": "app", "env": [{"name": "DB", "value": "canary"}, {"name": "B"}]}]},
+    "status": {
+        "initContainerStatuses": [{"name": "first"}],
+        "containerStatuses": [{"name": "app", "restartCount": 2}],
+    },
+}
+
+
+@pytest.fixture
+def server() -> Iterator[ApiServer]:
+    with serving() as server:
+        server.objects["/api/v1/pods/web-1"] = POD
+        yield server
+
+
+@pytest.fixture
+def cluster(server: ApiServer, tmp_path: Path) -> Cluster:
+    return Cluster(kubeconfig(tmp_path / "config", server.server_address[1]))
+
+
+def test_objects_come_without_what_may_be_secret(cluster: Cluster) -> None:
+    found = dict(parts.objects(cluster, None))
+    (pod,) = json.loads(found["objects/Pod.json"])
+    assert "canary" not in found["objects/Pod.json"]
+    assert pod["metadata"] == {"name": "web-1", "namespace": "demo", "annotations": {"kept": "yes"}}
+    assert pod["spec"]["containers"][0] == {"name": "app", "env": [{"name": "DB"}, {"name": "B"}]}
+    assert "knows no Job" in found["objects/Job.txt"]
+    assert not any("Secret" in path for path in found)
+
+
+def test_every_container_s_words_come_also_those_before_a_restart(cluster: Cluster, server: ApiServer) -> None:
+    folder = "pods/demo/web-1"
+    assert dict(parts.pods(cluster, None)) == dict.fromkeys(
+        (f"{folder}/first.log", f"{folder}/app.log", f"{folder}/app-before.log"), "last words\n"
+    )
+    assert server.asked[-1][3] == {"tailLines": [str(parts.POD_LINES)], "container": ["app"], "previous": ["true"]}
+
+
+def test_each_node_that_runs_is_asked(tmp_path: Path) -> None:
+    engine, names = FakeEngine("node:1"), Home(tmp_path, tmp_path, tmp_path / "config").sandbox("demo")
+    labels = {"io.x-k8s.kind.cluster": names.cluster, "io.x-k8s.kind.role": "control-plane"}
+    engine.create_network("sandbox", {})
+    engine.add(FakeContainer(ContainerSpec(names.node, "node:1", ("x",), labels, "sandbox"), "node:1"))
+    engine.programs["journalctl"] = lambda box, argv: (0, f"said by {argv[2]}")
+    found = dict(parts.nodes(lookup.nodes(engine, names)))
+    assert found[f"nodes/{names.node}/kubelet.log"] == "said by --unit=kubelet"
+    assert "not found" in found[f"nodes/{names.node}/disk.txt"]  # and nothing else is lost for it
+
+
+def test_of_a_cluster_that_is_not_ours_nothing_outside_the_namespace_is_asked(
+    cluster: Cluster, server: ApiServer
+) -> None:
+    server.objects["/api/v1/namespaces/mine/pods/app"] = {**POD, "metadata": {"name": "app", "namespace": "mine"}}
+    found = dict(parts.objects(cluster, "mine")) | dict(parts.pods(cluster, "mine"))
+    assert {one["metadata"]["name"] for one in json.loads(found["objects/Pod.json"])} == {"app"}
+    assert "pods/mine/app/app.log" in found and not any("web-1" in path for path in found)
+    asked = [path for _, path, _, _ in server.asked if path not in server.kinds]
+    assert asked and all("/namespaces/mine/" in path or path.endswith("/v1") for path in asked)

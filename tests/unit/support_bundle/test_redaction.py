@@ -1,0 +1,126 @@
+"""No form in which a secret is written survives, and what is no secret does."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sandbox.support_bundle.redaction import HIDDEN, Redaction, secrets_of
+
+CANARY = "canary-4f1c9e"
+PEM = f"-----BEGIN EC PRIVATE KEY-----\n{CANARY}\nMHcCAQEE\n-----END EC PRIVATE KEY-----"
+
+
+@pytest.mark.security(6)
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"password: {CANARY}",
+        f"DB_PASSWORD={CANARY} next",
+        f'{{"identitytoken": "{CANARY}"}}',
+        f'{{"auths": {{"r.example": {{"auth": "{CANARY}"}}}}}}',
+        f"GET http://me:{CANARY}@proxy.example:3128/ failed",
+        f"https://{CANARY}@git.example/x",
+        f"Authorization: Bearer {CANARY}",
+        f'"Authorization": "Basic {CANARY}"',
+        f"$ tool --password {CANARY} --other",
+        f"$ tool --registry-token={CANARY}",
+        f"client-key-data: {base64.b64encode(PEM.encode()).decode()} {base64.b64encode(CANARY.encode()).decode()[:0]}",
+        f"aws_secret_access_key = {CANARY}",
+        PEM,
+        json.dumps({"data": PEM}),
+        PEM[: PEM.index("MHc")],
+        f"token eyJhbGciOiJIUzI1NiJ9.eyJ{CANARY}.c2ln",
+        f"jwt-eyJhbGciOiJIUzI1NiJ9.eyJ{CANARY}.c2ln",
+        f"pwd={CANARY}",
+        f"DB_PASS={CANARY}",
+        f"pass: {CANARY}",
+        f"_auth = {CANARY}",
+        f"https://me:pa@ss@{CANARY}@git.example/x",
+        f"cloning with ghp_{CANARY.replace('-', '')}0123456789",
+        f"gho_{CANARY.replace('-', '')}0123456789",
+        f"github_pat_{CANARY.replace('-', '')}0123456789",
+        f"glpat-{CANARY}0123456789",
+        f"xoxb-{CANARY}-0123456789 xoxp-{CANARY}",
+        f"dckr_pat_{CANARY}-0123456789",
+        f"npm_{CANARY.replace('-', '')}0123456789",
+        f"pypi-{CANARY}{'x' * 40}",
+        f"sk-{CANARY}-0123456789",
+        "AKIA0123456789ABCDEF said to AWS",
+    ],
+)
+def test_whatever_looks_like_a_secret_is_hidden(text: str) -> None:
+    """A secret in any form that logs and settings have → *** in the support archive."""
+    shown = Redaction()(text)
+    assert CANARY not in shown and CANARY.replace("-", "") not in shown and "PRIVATE KEY" not in shown
+    assert "AKIA0123456789ABCDEF" not in shown
+    assert base64.b64encode(CANARY.encode()).decode()[:8] not in shown
+    assert HIDDEN in shown
+
+
+@given(st.text("abc: ='\"\n{}", max_size=40), st.text("abc: ='\"\n{}", max_size=40))
+def test_what_is_known_is_hidden_anywhere(before: str, after: str) -> None:
+    assert CANARY not in Redaction([CANARY])(f"{before}{CANARY}{after}{CANARY}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "kubelet: Started container app",
+        "secretName: default-tls",
+        "GET http://127.0.0.1:5001/v2/ 200",
+        "image docker.io/library/busybox@sha256:" + "a" * 64,
+        "MountVolume.SetUp failed: no secret of that name",
+        "bypass: yes; 3 tests pass, compass=north",
+        "task-0123456789012345678901234567890 in disk-0123456789012345678901234567890",
+        "$ tool --output json --format wide",
+    ],
+)
+def test_what_is_no_secret_is_left(text: str) -> None:
+    assert Redaction(["short"])(text) == text
+
+
+def test_a_file_of_secrets_gives_its_secret_parts() -> None:
+    assert set(secrets_of('{"auths": {"r": {"auth": "YTpi", "email": "a@b"}}}')) == {"YTpi"}
+    assert "MHcCAQEE" in set(secrets_of(PEM)) and not any("-----" in one for one in list(secrets_of(PEM))[1:])
+    assert CANARY in set(secrets_of(f"[default]\naws_secret_access_key = {CANARY}\n"))
+    assert set(secrets_of('"just a string"')) == {'"just a string"'}
+
+
+@pytest.mark.security(6)
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "a",
+        "-",
+        "a-",
+        "token",
+        "password ",
+        "--token-",
+        "eyJ-",
+        "eyJ.",
+        "//a:",
+        "a@",
+        "=",
+        '"token="',
+        "-----BEGIN ",
+        " ",
+    ],
+)
+def test_the_time_grows_as_the_text_does(piece: str) -> None:
+    """A log has one endless word, dashes or half secrets → four times the text takes about four times as long."""
+    redact = Redaction()
+
+    def seconds(length: int) -> float:
+        text = (piece * length)[:length]
+        begun = time.process_time()
+        redact(text)
+        return time.process_time() - begun
+
+    least = [min(seconds(length) for _ in range(3)) for length in (50_000, 200_000)]
+    assert least[1] < 10 * least[0] + 0.01  # sixteen times, were it quadratic

@@ -1,0 +1,90 @@
+"""Programs that outlive a command are found again and ended, and nothing else is."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sandbox.errors import MissingTool
+from sandbox.system import daemon
+from sandbox.system.wait import wait_until
+
+IDLE = "import signal; print('begun', flush=True); signal.pause()"
+STUBBORN = "import signal; signal.signal(15, signal.SIG_IGN); print('begun', flush=True)\nwhile True: signal.pause()"
+
+
+@pytest.fixture
+def record(tmp_path: Path) -> Iterator[Path]:
+    place = tmp_path / "process.json"
+    yield place
+    daemon.end(place)
+
+
+def start(record: Path, code: str) -> daemon.Detached:
+    log = record.with_name("log")
+    child = daemon.start([sys.executable, "-c", code], log_to=log, record=record)
+    wait_until(lambda: None if "begun" in log.read_text() else "silent", what="the program", timeout=20, pause=0.01)
+    return child
+
+
+def test_one_is_found_by_its_record_and_ended_once(record: Path) -> None:
+    child = start(record, IDLE)
+    assert daemon.find(record) == child
+    assert child.running
+    assert os.getsid(child.pid) == child.pid  # nothing typed at our terminal reaches it
+    assert daemon.end(record)
+    assert not child.running
+    assert not record.exists()
+    assert not daemon.end(record)
+
+
+def test_one_that_will_not_end_is_made_to(record: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(daemon, "GRACE", 0.1)
+    child = start(record, STUBBORN)
+    assert daemon.end(record)
+    assert not child.running
+
+
+def test_one_that_ended_by_itself_is_not_found(record: Path) -> None:
+    child = start(record, "print('begun')")
+    wait_until(lambda: "runs" if child.running else None, what="its end", timeout=20, pause=0.01)
+    assert daemon.find(record) is None
+    assert not daemon.end(record)
+    assert not record.exists()
+
+
+@pytest.mark.fault(11)
+def test_another_process_that_got_the_same_id_is_left_alone(record: Path) -> None:
+    """A record whose process id now belongs to another program → that program is left alone."""
+    child = start(record, IDLE)
+    record.write_text(json.dumps({"pid": child.pid, "started": "12345"}))
+    assert daemon.find(record) is None
+    assert not daemon.end(record)
+    assert child.running
+    record.write_text(json.dumps({"pid": child.pid, "started": child.started}))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"pid": "x", "started": 1}', '{"pid": -1, "started": "1"}'])
+def test_a_record_that_is_none_names_nobody(tmp_path: Path, text: str) -> None:
+    record = tmp_path / "process.json"
+    record.write_text(text)
+    assert daemon.find(record) is None
+    assert not daemon.end(record)
+
+
+def test_what_it_says_is_added_to_the_log(record: Path) -> None:
+    log = record.with_name("log")
+    log.write_text("before\n")
+    start(record, IDLE)
+    assert log.read_text() == "before\nbegun\n"
+
+
+def test_a_program_that_is_not_there_is_named(record: Path) -> None:
+    with pytest.raises(MissingTool, match="/nowhere/program cannot be run"):
+        daemon.start(["/nowhere/program"], log_to=record.with_name("log"), record=record)
+    assert not record.exists()

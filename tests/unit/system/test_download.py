@@ -1,0 +1,90 @@
+"""Downloads by digest, from a server on loopback that also sends the wrong thing."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from sandbox.errors import SandboxError
+from sandbox.system.download import download
+from tests.support.ports import free_port
+
+CONTENT = b"kind: List\n"
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Sends CONTENT at /right, something else at /wrong, and half of it at /half."""
+
+    def log_message(self, format: str, *args: object) -> None:
+        return
+
+    def do_GET(self) -> None:
+        if self.path == "/gone":
+            self.send_error(404)
+            return
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(CONTENT)))
+        self.end_headers()
+        sent = {"/right": CONTENT, "/wrong": b"<html>login"}.get(self.path, CONTENT[:5])
+        self.wfile.write(sent)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    with HTTPServer(("127.0.0.1", 0), Handler) as http:
+        thread = threading.Thread(target=http.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"http://127.0.0.1:{http.server_address[1]}"
+        http.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "new" / "release.yaml"
+
+
+@pytest.mark.fault(38)
+def test_what_was_downloaded_is_kept_and_asked_for_no_more(server: str, path: Path) -> None:
+    """The server is gone after the first download → the file that is here is used."""
+    assert download(f"{server}/right", path, sha256=SHA256) == CONTENT
+    assert path.read_bytes() == CONTENT
+    assert download(f"{server}/gone", path, sha256=SHA256) == CONTENT
+
+
+@pytest.mark.fault(36, 63)
+@pytest.mark.security(7)
+@pytest.mark.parametrize("place", ["/wrong", "/half", "/gone"])
+def test_anything_else_is_refused_and_not_kept(server: str, path: Path, place: str) -> None:
+    """A file that is half there, another, or gone → refused by its digest and not kept."""
+    with pytest.raises(SandboxError) as caught:
+        download(server + place, path, sha256=SHA256)
+    assert caught.value.id == "download"
+    assert server + place in str(caught.value)
+    assert str(path) in caught.value.fix
+    assert not path.exists()
+
+
+@pytest.mark.fault(37, 38)
+def test_without_network_it_says_where_to_put_the_file(path: Path) -> None:
+    """A download without a network → the place where you can put the file yourself."""
+    with pytest.raises(SandboxError, match="cannot be downloaded") as caught:
+        download(f"http://127.0.0.1:{free_port()}/right", path, sha256=SHA256)
+    assert caught.value.fix == f"download it on a machine that can, and put it at {path}"
+
+
+@pytest.mark.fault(63)
+@pytest.mark.security(7)
+def test_a_file_that_was_changed_is_not_used(path: Path) -> None:
+    """A downloaded file was changed → not used; the command that removes it."""
+    path.parent.mkdir()
+    path.write_bytes(b"kind: Other\n")
+    with pytest.raises(SandboxError, match="is not the file") as caught:
+        download("http://127.0.0.1:1/", path, sha256=SHA256)
+    assert caught.value.fix == f"rm {path}"

@@ -1,0 +1,117 @@
+"""Failpoints break the step that they name, at the moment that they name, once; and only tests can have any."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from sandbox.cli import command_context
+from sandbox.errors import SandboxError, UsageError
+from sandbox.plan import lifecycle
+from sandbox.report import Silent
+from sandbox.step import Work
+from sandbox.system import failpoint, files
+from sandbox.system.failpoint import ACTIONS, Failpoint
+from tests.support.fakes import FakeStep
+
+
+@pytest.fixture(autouse=True)
+def disarmed() -> Iterator[None]:
+    yield
+    failpoint.arm(None)
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("cluster:before:kill", Failpoint("cluster", "before", "kill")),
+        ("pod-proxy:during:hang", Failpoint("pod-proxy", "during", "hang", 1)),
+        ("edge:during=7:hup", Failpoint("edge", "during", "hup", 7)),
+        ("https:after:enospc", Failpoint("https", "after", "enospc")),
+    ],
+)
+def test_its_form(text: str, meant: Failpoint) -> None:
+    assert Failpoint.parse(text) == meant
+
+
+@pytest.mark.parametrize("text", ["cluster", "cluster:later:kill", "cluster:during=0:kill", "cluster:before:explode"])
+def test_what_is_none_is_said(text: str) -> None:
+    with pytest.raises(UsageError, match="is no failpoint") as caught:
+        Failpoint.parse(text)
+    assert all(action in caught.value.fix for action in ACTIONS)
+
+
+def test_without_the_switch_of_tests_there_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SANDBOX_FAILPOINT", "a:before:raise")
+    monkeypatch.delenv("SANDBOX_TEST", raising=False)
+    command_context.arm_failpoint()
+    assert lifecycle.up([FakeStep("a", set())], Silent())
+    monkeypatch.setenv("SANDBOX_TEST", "1")
+    command_context.arm_failpoint()
+    with pytest.raises(SandboxError, match="a failpoint was reached"):
+        lifecycle.up([FakeStep("a", set())], Silent())
+
+
+def _writes(folder: Path, name: str, work: Work | None = None) -> None:
+    for part in ("first", "second", "third"):
+        files.write_atomic(folder / f"{name}.{part}", b"", mode=0o600)
+
+
+@pytest.mark.parametrize(
+    ("moment", "made"),
+    [
+        ("before", set()),
+        ("during", {"b.first"}),
+        ("during=2", {"b.first", "b.second"}),
+        ("during=9", {"b.first", "b.second", "b.third"}),
+        ("after", {"b.first", "b.second", "b.third"}),
+    ],
+)
+@pytest.mark.parametrize("undone", [False, True])
+def test_it_is_fired_in_its_moment_of_its_step(tmp_path: Path, moment: str, made: set[str], undone: bool) -> None:
+    plan = [FakeStep("a", {"a", "b"}), FakeStep("b", {"a", "b"} if undone else set())]
+    for step in plan:
+        step.making, step.unmaking = partial(_writes, tmp_path, step.name), partial(_writes, tmp_path, step.name)
+    failpoint.arm(Failpoint.parse(f"b:{moment}:raise"))
+    walk: Callable[[], object] = (
+        partial(lifecycle.down, plan, Silent()) if undone else partial(lifecycle.up, plan, Silent(), keep=True)
+    )
+    with pytest.raises(SandboxError, match="a failpoint was reached"):
+        walk()
+    assert {path.name for path in tmp_path.glob("b.*")} == made
+    assert sys.getprofile() is None
+    walk()
+
+
+def test_a_full_disk_is_what_the_system_would_say() -> None:
+    failpoint.arm(Failpoint.parse("a:before:enospc"))
+    with pytest.raises(OSError, match="No space left") as caught, failpoint.around("a"):
+        pass
+    assert caught.value.errno == errno.ENOSPC
+
+
+@pytest.mark.parametrize(
+    ("action", "number"),
+    [("kill", signal.SIGKILL), ("term", signal.SIGTERM), ("hup", signal.SIGHUP), ("interrupt", signal.SIGINT)],
+)
+def test_signals_are_real_ones(action: str, number: signal.Signals) -> None:
+    script = f"""
+import time
+from sandbox.system import failpoint
+failpoint.arm(failpoint.Failpoint.parse("a:after:{action}"))
+with failpoint.around("b"):
+    pass
+with failpoint.around("a"):
+    print("inside", flush=True)
+time.sleep(60)
+"""
+    ran = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, env=os.environ, timeout=60)
+    assert (ran.returncode, ran.stdout) == (-number, "inside\n")

@@ -1,0 +1,175 @@
+"""Private folders and atomic writes, under any umask and when the disk says no."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+import threading
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from sandbox.errors import SandboxError
+from sandbox.system import sandbox_lock
+from sandbox.system.files import NotAFile, exclusive, make_private_dir, read_regular, write_atomic
+
+
+def mode_of(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.mark.security(14)
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077, 0o777])
+def test_modes_do_not_depend_on_the_umask(tmp_path: Path, umask: int) -> None:
+    """Files are written under any umask → 0600 and 0700."""
+    before = os.umask(umask)
+    try:
+        make_private_dir(tmp_path / "a" / "b")
+        write_atomic(tmp_path / "a" / "b" / "key", b"secret", mode=0o600)
+        write_atomic(tmp_path / "a" / "b" / "cert", b"public", mode=0o644)
+    finally:
+        os.umask(before)
+    assert mode_of(tmp_path / "a") == mode_of(tmp_path / "a" / "b") == 0o700
+    assert mode_of(tmp_path / "a" / "b" / "key") == 0o600
+    assert mode_of(tmp_path / "a" / "b" / "cert") == 0o644
+
+
+def test_an_existing_folder_is_tightened_and_its_parent_left(tmp_path: Path) -> None:
+    folder = tmp_path / "a" / "b"
+    folder.mkdir(parents=True)
+    (tmp_path / "a").chmod(0o755)
+    folder.chmod(0o777)
+    make_private_dir(folder)
+    assert mode_of(folder) == 0o700
+    assert mode_of(tmp_path / "a") == 0o755
+
+
+def test_a_file_in_the_way_is_an_error_and_keeps_its_mode(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    (tmp_path / "file").chmod(0o640)
+    for path in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(SandboxError) as caught:
+            make_private_dir(path)
+        assert caught.value.fix and str(tmp_path) in caught.value.details
+    assert mode_of(tmp_path / "file") == 0o640
+
+
+def test_a_write_replaces_content_and_mode(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    path.write_bytes(b"old")
+    path.chmod(0o666)
+    write_atomic(path, b"new", mode=0o600)
+    assert (path.read_bytes(), mode_of(path)) == (b"new", 0o600)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_link_is_replaced_and_its_target_left(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.write_bytes(b"target")
+    (tmp_path / "link").symlink_to(target)
+    write_atomic(tmp_path / "link", b"new", mode=0o600)
+    assert target.read_bytes() == b"target"
+    assert not (tmp_path / "link").is_symlink()
+
+
+@pytest.mark.fault(16)
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No space at the moment of writing → the file is as it was, and the error names it."""
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    path = tmp_path / "key"
+    path.write_bytes(b"old")
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(SandboxError, match="cannot be written") as caught:
+        write_atomic(path, b"new", mode=0o600)
+    assert "No space left" in caught.value.details
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(SandboxError, match="cannot be written"):
+        write_atomic(tmp_path / "absent" / "key", b"", mode=0o600)
+
+
+def test_readers_never_see_half_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "data"
+    versions = [bytes([number]) * 100_000 for number in range(20)]
+    write_atomic(path, versions[0], mode=0o600)
+    seen: list[bytes] = []
+    writing = threading.Event()
+
+    def read() -> None:
+        while not writing.is_set():
+            seen.append(path.read_bytes())
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for version in versions:
+        write_atomic(path, version, mode=0o600)
+    writing.set()
+    reader.join()
+    assert set(seen) <= set(versions)
+
+
+def test_one_at_a_time(tmp_path: Path) -> None:
+    with exclusive(tmp_path):
+        with pytest.raises(SandboxError, match="another command") as caught, exclusive(tmp_path, seconds=0):
+            pass
+        assert caught.value.fix
+    with exclusive(tmp_path, seconds=0):
+        pass
+
+
+def make_odd(path: Path, kind: str) -> None:
+    """Put there something that is no regular file."""
+    match kind:
+        case "folder":
+            path.mkdir()
+        case "fifo":
+            os.mkfifo(path)
+        case "socket":
+            with closing(socket.socket(socket.AF_UNIX)) as bound:
+                bound.bind(str(path))
+        case "device":
+            if os.geteuid() != 0:
+                pytest.skip("only root may make a device")
+            os.mknod(path, 0o600 | stat.S_IFCHR, os.makedev(1, 3))
+        case "link":
+            make_odd(path.with_name("leads-here"), "fifo")
+            path.symlink_to("leads-here")
+
+
+ODD = ["folder", "fifo", "socket", "device", "link"]
+
+
+@pytest.mark.fault(68)
+@pytest.mark.parametrize("kind", ODD)
+def test_what_is_no_file_is_never_replaced(tmp_path: Path, kind: str) -> None:
+    """A device, FIFO, socket or folder where a file is to be written → an error; it stays what it was."""
+    path = tmp_path / "place"
+    make_odd(path, kind)
+    before = path.lstat()
+    for use in (lambda: write_atomic(path, b"new", mode=0o600), lambda: read_regular(path)):
+        with pytest.raises((SandboxError, OSError)) as caught:
+            use()
+        if kind != "socket":  # which cannot even be opened
+            assert isinstance(caught.value, NotAFile) and caught.value.id == "not-a-file"
+    after = path.lstat()
+    assert (after.st_ino, after.st_mode, after.st_rdev) == (before.st_ino, before.st_mode, before.st_rdev)
+    assert not list(tmp_path.glob("*.tmp"))
+
+
+@pytest.mark.fault(68)
+@pytest.mark.parametrize("kind", ODD)
+def test_an_odd_lock_file_is_refused_at_once(tmp_path: Path, kind: str) -> None:
+    """A FIFO or device in the place of a lock file → an error at once; it is not opened."""
+    make_odd(tmp_path / ".lock", kind)
+    with pytest.raises(NotAFile), exclusive(tmp_path):
+        pass
+    with pytest.raises(NotAFile), sandbox_lock.take(tmp_path, "sandbox up", seconds=0, waits=print):
+        pass

@@ -1,0 +1,222 @@
+"""Programs are run to their end, and when they do not come to it they are ended, children and all."""
+
+from __future__ import annotations
+
+import os
+import pty
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from sandbox.errors import MissingTool
+from sandbox.system import interruption
+from sandbox.system.process import ToolFailed, end_all, last_lines, run, run_at_terminal, serving, which
+from sandbox.system.wait import wait_until
+
+LONG = 60.0
+
+
+def sh(script: str, **more: object) -> str:
+    return run(["sh", "-c", script], **{"timeout": LONG, **more})  # type: ignore[arg-type]
+
+
+@contextmanager
+def witness(folder: Path) -> Iterator[Path]:
+    """A named pipe that reads as ended once every program which holds it open for writing has gone."""
+    pipe = folder / "alive"
+    os.mkfifo(pipe)
+    yield pipe
+
+
+def gone(pipe: int) -> None:
+    """Wait until no program holds the other end."""
+    wait_until(lambda: None if os.read(pipe, 1) == b"" else "still there", what="end of programs", timeout=LONG)
+
+
+def test_both_streams_are_returned_as_they_came() -> None:
+    assert sh("echo one; echo two >&2; echo three") == "one\ntwo\nthree\n"
+
+
+def test_the_environment_is_added_to_ours(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("OURS", "1")
+    assert sh('echo "$OURS $THEIRS"; pwd', env={"THEIRS": "2"}, cwd=tmp_path) == f"1 2\n{tmp_path}\n"
+
+
+def test_input_reaches_the_program_and_by_default_there_is_none() -> None:
+    assert run(["cat"], timeout=LONG, stdin="some text\n") == "some text\n"
+    assert run(["cat"], timeout=LONG) == ""
+
+
+@pytest.mark.security(12)
+def test_lines_are_seen_as_they_come_without_what_would_act_on_a_terminal() -> None:
+    """A program prints escape sequences → shown without them."""
+    seen: list[str] = []
+    output = sh(r"printf 'one\n\033[31mtwo\033[0m\nthree'", on_line=seen.append)
+    assert seen == ["one", "[31mtwo[0m", "three"]
+    assert output == "one\n\x1b[31mtwo\x1b[0m\nthree"
+
+
+@pytest.mark.parametrize("watched", [False, True])
+def test_much_output_and_much_input_do_not_hang(watched: bool) -> None:
+    seen: list[str] = []
+    script = (
+        "import sys; sys.stdout.write('o' * 200_000); sys.stderr.write('e' * 200_000); print(len(sys.stdin.read()))"
+    )
+    text = "i" * 300_000
+    output = run([sys.executable, "-c", script], timeout=LONG, stdin=text, on_line=seen.append if watched else None)
+    assert output.count("o") == output.count("e") == 200_000
+    assert output.endswith("300000\n")
+    assert run(["cat"], timeout=LONG, stdin=text, on_line=seen.append) == text
+
+
+@pytest.mark.parametrize("watched", [False, True])
+def test_input_that_nobody_reads_is_no_error(watched: bool) -> None:
+    on_line = (lambda line: None) if watched else None
+    assert run(["echo", "deaf"], timeout=LONG, stdin="i" * 300_000, on_line=on_line) == "deaf\n"
+
+
+def test_a_failure_carries_the_command_and_the_last_words() -> None:
+    with pytest.raises(ToolFailed) as caught:
+        sh(r"for n in $(seq 30); do echo line $n; done; printf '\033]0;title\007the \033[1mreason\n\n'; exit 7")
+    error = caught.value
+    assert error.status == 7
+    assert error.brief == "sh failed with status 7"
+    lines = error.details.splitlines()
+    assert lines[0].startswith("$ sh -c 'for n in")
+    assert lines[1:] == [*(f"line {n}" for n in range(17, 31)), "]0;titlethe [1mreason"]
+
+
+def test_last_lines_keeps_tabs_and_drops_blank_lines() -> None:
+    assert last_lines("a\tb  \n\n\x00c\n", 5) == "a\tb\nc"
+    assert last_lines("1\n2\n3", 2) == "2\n3"
+
+
+@pytest.mark.fault(53)
+def test_bytes_that_are_no_text_do_no_harm() -> None:
+    """A program prints bytes that are no text → shown as far as they are."""
+    assert sh(r"printf '\377ok\n'") == "\N{REPLACEMENT CHARACTER}ok\n"
+
+
+def test_a_missing_program_is_a_missing_tool() -> None:
+    with pytest.raises(MissingTool, match="no-such-program is not installed"):
+        run(["no-such-program", "--version"], timeout=LONG)
+
+
+@pytest.mark.fault(62)
+@pytest.mark.parametrize(("mode", "content"), [(0o644, "#!/bin/sh\n"), (0o755, "\x7fELF of another machine")])
+def test_a_program_that_cannot_be_run_is_a_missing_tool(tmp_path: Path, mode: int, content: str) -> None:
+    """A program that is not executable or of another machine → "cannot be run"; exit code 4."""
+    program = tmp_path / "kind"
+    program.write_text(content)
+    program.chmod(mode)
+    with pytest.raises(MissingTool, match="cannot be run"):
+        run([program], timeout=LONG)
+
+
+@pytest.mark.parametrize("watched", [False, True])
+def test_a_timeout_ends_the_whole_group_even_what_ignores_being_asked(tmp_path: Path, watched: bool) -> None:
+    with witness(tmp_path) as path:
+        pipe = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        script = f"exec 3>{path}; (trap '' TERM; sleep 100) & echo begun; sleep 100"
+        with pytest.raises(ToolFailed) as caught:
+            sh(script, timeout=2.0, on_line=(lambda line: None) if watched else None)
+        assert caught.value.brief == "sh took longer than 2 s"
+        assert caught.value.details.endswith("begun")
+        os.set_blocking(pipe, True)
+        gone(pipe)
+        os.close(pipe)
+
+
+def test_an_interrupt_in_the_reader_ends_the_program(tmp_path: Path) -> None:
+    with witness(tmp_path) as path:
+        pipe = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+
+        def interrupted(line: str) -> None:
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            sh(f"exec 3>{path}; echo begun; exec sleep 100", on_line=interrupted)
+        os.set_blocking(pipe, True)
+        gone(pipe)
+        os.close(pipe)
+
+
+def test_a_stop_that_was_asked_for_ends_programs_in_all_threads() -> None:
+    running = threading.Barrier(3)
+    ends: list[type[BaseException]] = []
+
+    def work() -> None:
+        try:
+            sh("echo begun; exec sleep 100", on_line=lambda line: running.wait(LONG) and None)
+        except BaseException as error:
+            ends.append(type(error))
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    running.wait(LONG)
+    try:
+        interruption.request()
+        end_all()
+        for thread in threads:
+            thread.join(LONG)
+        with pytest.raises(interruption.Interrupted):
+            run(["true"], timeout=LONG)
+    finally:
+        interruption.clear()
+    assert ends == [interruption.Interrupted] * 2
+
+
+def test_a_server_runs_for_the_length_of_the_block(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+
+    def silent() -> str | None:
+        return None if log.read_text() == "serving\n" else "no word yet"
+
+    with serving(["sh", "-c", "echo serving; exec sleep 100"], log_to=log):
+        wait_until(silent, what="server", timeout=LONG, pause=0.01)
+
+
+def test_programs_are_found_on_the_path_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder in ("path", "extra"):
+        (tmp_path / folder).mkdir()
+    extra = tmp_path / "extra" / "kind"
+    extra.write_text("#!/bin/sh\n")
+    extra.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "path"))
+    assert which("kind") is None
+    assert which("kind", extra=[tmp_path / "none", tmp_path / "extra"]) == extra
+    ours = tmp_path / "path" / "kind"
+    ours.write_text("#!/bin/sh\n")
+    assert which("kind", extra=[tmp_path / "extra"]) == extra
+    ours.chmod(0o755)
+    assert which("kind", extra=[tmp_path / "extra"]) == ours
+
+
+def test_a_program_may_ask_at_the_terminal_while_its_output_is_kept() -> None:
+    child, terminal = pty.fork()
+    if child == 0:
+        try:
+            said = run_at_terminal(["sh", "-c", "echo 'word? ' > /dev/tty; read word < /dev/tty; echo kept $word"])
+            os._exit(0 if said == "kept xyzzy\n" else 1)
+        finally:
+            os._exit(2)
+    try:
+        while b"word?" not in os.read(terminal, 1000):
+            pass
+        os.write(terminal, b"xyzzy\n")
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    finally:
+        os.close(terminal)
+
+
+def test_failures_at_the_terminal_are_told_as_elsewhere() -> None:
+    with pytest.raises(ToolFailed, match="status 3") as failed:
+        run_at_terminal(["sh", "-c", "echo why; exit 3"])
+    assert (failed.value.status, failed.value.details.splitlines()[-1]) == (3, "why")
+    with pytest.raises(MissingTool, match="is not installed"):
+        run_at_terminal(["no-such-program"])

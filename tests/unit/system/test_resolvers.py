@@ -1,0 +1,124 @@
+"""Which of the host's nameservers pods get, and for which names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sandbox.system import resolvers
+from sandbox.system.resolvers import WELL_KNOWN, Upstream, direct, nameservers, resolv_conf, resolved, split, upstream
+
+DNS = """\
+Global: 9.9.9.9
+Link 2 (eth0): 192.168.1.1 fe80::1
+Link 3 (docker0):
+Link 7 (tun0): 10.8.0.1 10.8.0.2#dns.corp.example
+"""
+DOMAIN = """\
+Global:
+Link 2 (eth0): home
+Link 3 (docker0):
+Link 7 (tun0): corp.example ~Internal.example.
+"""
+ROUTE = "Link 2 (eth0): yes\nLink 3 (docker0): no\nLink 7 (tun0): no\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("nameserver 10.0.0.2\nsearch corp\nnameserver 10.0.0.3 # two\n", ("10.0.0.2", "10.0.0.3")),
+        (
+            "nameserver 10.0.0.1\nnameserver 10.0.0.2\nnameserver 10.0.0.3\nnameserver 10.0.0.4\n",
+            ("10.0.0.1", "10.0.0.2", "10.0.0.3"),
+        ),
+        ("nameserver 127.0.0.53\noptions edns0\n", WELL_KNOWN),
+        ("nameserver ::1\nnameserver fe80::1%eth0\nnameserver 2001:db8::1\nnameserver 9.9.9.9\n", ("9.9.9.9",)),
+        ("# nameserver 9.9.9.9\nnameserver\nnameserver none\n", WELL_KNOWN),
+        ("", WELL_KNOWN),
+    ],
+)
+def test_those_that_pods_can_reach_are_taken(tmp_path: Path, text: str, found: tuple[str, ...]) -> None:
+    file = tmp_path / "resolv.conf"
+    file.write_text(text)
+    assert nameservers([file]) == Upstream(found)
+    assert direct(file) == (None if found is WELL_KNOWN else Upstream(found))
+
+
+def test_the_first_file_that_has_some_counts(tmp_path: Path) -> None:
+    stub, real = tmp_path / "stub", tmp_path / "real"
+    stub.write_text("nameserver 127.0.0.53\n")
+    real.write_text("nameserver 192.168.1.1\n")
+    assert nameservers([tmp_path / "none", stub, real]) == Upstream(("192.168.1.1",))
+    assert nameservers([tmp_path / "none"]) == Upstream(WELL_KNOWN)
+
+
+def test_what_is_written_is_read_back(tmp_path: Path) -> None:
+    file = tmp_path / "resolv.conf"
+    file.write_text(resolv_conf(["9.9.9.9", "10.1.2.3"], ["corp.example", "example.com"]))
+    assert nameservers([file]) == Upstream(("9.9.9.9", "10.1.2.3"))
+    assert file.read_text().endswith("\nsearch corp.example example.com\n")
+
+
+def test_a_vpn_s_servers_answer_for_its_domains_only() -> None:
+    found = split({"dns": DNS, "domain": DOMAIN, "default-route": ROUTE})
+    vpn = ("10.8.0.1", "10.8.0.2")
+    assert found == Upstream(
+        ("9.9.9.9", "192.168.1.1"),
+        {"home": ("192.168.1.1",), "corp.example": vpn, "internal.example": vpn},
+    )
+
+
+def test_a_vpn_that_wants_every_name_gets_them_alone() -> None:
+    domain = DOMAIN.replace("corp.example", "~. corp.example")
+    found = split({"dns": DNS, "domain": domain, "default-route": ROUTE})
+    assert found == Upstream(("10.8.0.1", "10.8.0.2"), {"home": ("192.168.1.1",)})
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {},
+        {"dns": "", "domain": "", "default-route": ""},
+        {"dns": "Link 2 (eth0): ::1 127.0.0.1", "default-route": ROUTE},
+    ],
+)
+def test_a_resolver_that_names_none_for_all_names_tells_nothing(said: dict[str, str]) -> None:
+    assert split(said) is None
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The PATH, and the resolv.conf of a machine with a stub."""
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
+    monkeypatch.setattr(resolvers, "RESOLV_CONF", tmp_path / "resolv.conf")
+    monkeypatch.setattr(resolvers, "BEHIND_A_STUB", (tmp_path / "behind",))
+    (tmp_path / "resolv.conf").write_text("nameserver 127.0.0.53\n")
+    (tmp_path / "behind").write_text("nameserver 10.0.0.9\n")
+    return tmp_path
+
+
+def install(folder: Path, script: str) -> None:
+    program = folder / "resolvectl"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+
+
+def test_behind_a_stub_the_resolver_is_asked(folder: Path) -> None:
+    for name, text in (("dns", DNS), ("domain", DOMAIN), ("default-route", ROUTE)):
+        (folder / f"{name}.txt").write_text(text)
+    install(folder, f'cat "{folder}/$2.txt"')
+    assert upstream().servers == ("9.9.9.9", "192.168.1.1") and "corp.example" in upstream().domains
+
+
+def test_a_resolver_that_fails_is_done_without(folder: Path) -> None:
+    install(folder, "echo Failed to connect to bus >&2; exit 1")
+    assert resolved() == {}
+    assert upstream() == Upstream(("10.0.0.9",))
+
+
+def test_without_a_stub_nobody_is_asked(folder: Path) -> None:
+    (folder / "resolv.conf").write_text("nameserver 10.0.0.7\n")
+    install(folder, f"touch {folder}/asked")
+    assert upstream() == Upstream(("10.0.0.7",))
+    assert not (folder / "asked").exists()

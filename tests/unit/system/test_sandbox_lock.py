@@ -1,0 +1,165 @@
+"""One command at a time, whatever happens to the one that has the turn; judged by real processes that hold it."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from sandbox.system import sandbox_lock
+from sandbox.system.sandbox_lock import RECORD, Busy, Holder
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from sandbox.system import sandbox_lock as turn
+with turn.take(Path(sys.argv[1]), "sandbox up -f 'my demo.yaml'", seconds=30, waits=print):
+    print("mine", flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextmanager
+def holding(folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process that has the turn until its standard input is closed."""
+    child = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == "mine\n"
+    try:
+        yield child
+    finally:
+        child.kill()
+        child.wait()
+        child.stdout.close()
+        if child.stdin and not child.stdin.closed:
+            child.stdin.close()
+
+
+def silent(line: str) -> None:
+    raise AssertionError(f"nobody was to wait: {line}")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "locks" / "demo"
+
+
+def test_whoever_is_alone_waits_for_nobody_and_leaves_no_record(folder: Path) -> None:
+    with sandbox_lock.take(folder, "sandbox up", seconds=0, waits=silent):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        assert stat.S_IMODE((folder / RECORD).stat().st_mode) == 0o600
+        found = Holder.read(folder)
+        assert found is not None and (found.command, found.pid) == ("sandbox up", os.getpid())
+    assert not (folder / RECORD).exists()
+
+
+@pytest.mark.fault(9)
+def test_who_comes_second_is_told_for_whom_it_waits_and_goes_on_afterwards(folder: Path) -> None:
+    """A second command on the same sandbox → it says who works on it since when, and waits."""
+    said: list[str] = []
+    with holding(folder) as child:
+
+        def told(line: str) -> None:
+            said.append(line)
+            assert child.stdin is not None
+            child.stdin.close()
+
+        with sandbox_lock.take(folder, "sandbox down", seconds=30, waits=told):
+            assert child.wait(10) == 0
+    (line,) = said
+    assert f"waiting for `sandbox up -f 'my demo.yaml'` (pid {child.pid}, since " in line and "at most 30 s" in line
+
+
+@pytest.mark.fault(9)
+@pytest.mark.parametrize(("seconds", "waits"), [(0.0, silent), (0.2, lambda line: None)])
+def test_patience_has_an_end_with_an_error_of_its_own(
+    folder: Path, seconds: float, waits: Callable[[str], None]
+) -> None:
+    """A second command with --no-wait or --lock-timeout → error `busy`, with the other's process and command."""
+    with (
+        holding(folder) as child,
+        pytest.raises(Busy, match="works on the sandbox 'demo'") as caught,
+        sandbox_lock.take(folder, "sandbox down", seconds=seconds, waits=waits),
+    ):
+        raise AssertionError("not ours")
+    assert caught.value.id == "busy"
+    assert f"pid {child.pid}" in caught.value.details and f"kill {child.pid}" in caught.value.fix
+
+
+@pytest.mark.fault(9, 11)
+def test_a_killed_holder_has_it_no_more(folder: Path) -> None:
+    """Kill -9 of the command that holds the lock → the next one gets it at once."""
+    with holding(folder) as child:
+        child.kill()
+        child.wait()
+        assert (folder / RECORD).exists()
+        with sandbox_lock.take(folder, "sandbox down", seconds=0, waits=silent):
+            found = Holder.read(folder)
+            assert found is not None and found.command == "sandbox down"
+
+
+@pytest.mark.fault(11)
+@pytest.mark.parametrize(
+    "content",
+    [
+        json.dumps({"command": "sandbox up", "since": 1.0, "pid": os.getppid(), "started": "1"}),
+        json.dumps({"command": "sandbox up", "since": 1.0, "pid": 1, "started": ""}),
+        "{",
+        "[]",
+        "\0",
+    ],
+)
+def test_what_is_written_decides_nothing(folder: Path, content: str) -> None:
+    """A lock file left behind, with the id of a process that runs → nobody waits, nobody is blamed."""
+    folder.mkdir(parents=True)
+    (folder / ".lock").touch()
+    (folder / RECORD).write_text(content)
+    assert Holder.read(folder) is None
+    with sandbox_lock.take(folder, "sandbox up", seconds=0, waits=silent):
+        pass
+
+
+def test_without_a_record_there_is_still_a_word(folder: Path) -> None:
+    with (
+        holding(folder),
+        pytest.raises(Busy) as caught,
+    ):
+        (folder / RECORD).unlink()
+        with sandbox_lock.take(folder, "sandbox up", seconds=0, waits=silent):
+            raise AssertionError("not ours")
+    assert (str(folder) in caught.value.details, caught.value.fix) == (True, "wait for it")
+
+
+def test_a_lock_that_its_holder_removes_still_keeps_others_out(tmp_path: Path) -> None:
+    folder, order = tmp_path / "locks" / "demo", []
+    started = threading.Event()
+
+    def second() -> None:
+        started.set()
+        with sandbox_lock.take(folder, "second", seconds=30, waits=lambda _: None):
+            order.append("second")
+            with pytest.raises(Busy), sandbox_lock.take(folder, "third", seconds=0, waits=print):
+                pass
+
+    with sandbox_lock.take(folder, "first", seconds=0, waits=print):
+        thread = threading.Thread(target=second)
+        thread.start()
+        started.wait()
+        order.append("first")
+        sandbox_lock.forget(folder)
+    thread.join(30)
+    assert order == ["first", "second"] and stat.S_IMODE(folder.stat().st_mode) == 0o700

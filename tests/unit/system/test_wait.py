@@ -1,0 +1,78 @@
+"""Waiting, by a clock that only moves when somebody sleeps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from sandbox.errors import SandboxError
+from sandbox.system import interruption
+from sandbox.system.wait import WaitTimeout, wait_until
+
+
+class Clock:
+    """Time in seconds."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def states(*given: str | None) -> Iterator[str | None]:
+    return iter(given)
+
+
+def test_what_is_ready_is_not_waited_for(clock: Clock) -> None:
+    wait_until(lambda: None, what="x", timeout=0, clock=clock, sleep=clock.sleep)
+    assert clock.now == 100
+
+
+def test_it_is_asked_again_until_it_is_ready(clock: Clock) -> None:
+    answers = states("a", "b", None, "never asked")
+    wait_until(lambda: next(answers), what="x", timeout=10, pause=2, clock=clock, sleep=clock.sleep)
+    assert clock.now == 104
+
+
+def test_a_timeout_names_what_and_the_last_state(clock: Clock) -> None:
+    with pytest.raises(WaitTimeout) as caught:
+        wait_until(lambda: f"{clock.now:.0f}", what="the API", timeout=5, pause=1, clock=clock, sleep=clock.sleep)
+    assert (caught.value.brief, caught.value.details) == ("the API: not ready after 5 s", "105")
+
+
+@pytest.mark.fault(57)
+def test_it_is_asked_once_more_after_a_long_sleep(clock: Clock) -> None:
+    """Time jumps past a deadline → one more look before it is called a timeout."""
+    answers = states("not yet", None)
+    wait_until(lambda: next(answers), what="x", timeout=1, pause=60, clock=clock, sleep=clock.sleep)
+
+
+def test_a_state_that_cannot_become_good_ends_the_waiting(clock: Clock) -> None:
+    def hopeless() -> str | None:
+        raise SandboxError("stopped")
+
+    with pytest.raises(SandboxError, match="stopped"):
+        wait_until(hopeless, what="x", timeout=5, clock=clock, sleep=clock.sleep)
+
+
+def test_an_interruption_ends_the_waiting() -> None:
+    interruption.request()
+    try:
+        with pytest.raises(interruption.Interrupted):
+            wait_until(lambda: "never", what="x", timeout=60, pause=60)
+        with pytest.raises(interruption.Interrupted):
+            interruption.check()
+    finally:
+        interruption.clear()
+    interruption.check()
+    interruption.pause(0)

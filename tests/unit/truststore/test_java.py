@@ -1,0 +1,59 @@
+"""Which file a Java reads, who else writes it, and the commands; keytool itself is in the real tests."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from sandbox.truststore import java
+from sandbox.truststore.java import Cacerts
+from tests.support.trust_roots import FILE, ours
+
+
+@pytest.mark.parametrize("place", ["lib/security/cacerts", "jre/lib/security/cacerts"])
+def test_a_java_has_its_file_in_one_of_two_places(place: str, tmp_path: Path) -> None:
+    assert java.find(tmp_path) is None
+    (tmp_path / place).parent.mkdir(parents=True)
+    (tmp_path / place).touch()
+    assert java.find(tmp_path) == Cacerts(tmp_path / place, str(tmp_path / "bin/keytool"))
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "/etc/pki/ca-trust/extracted/java/cacerts",
+        "/etc/ca-certificates/extracted/java-cacerts.jks",
+        "/var/lib/ca-certificates/java-cacerts",
+    ],
+)
+def test_files_written_anew_by_the_system_are_known(place: str) -> None:
+    assert java.at(Path(place), keytool="keytool").follows_system
+    assert not java.at(Path("/opt/jdk/lib/security/cacerts"), keytool="keytool").follows_system
+
+
+def test_the_commands() -> None:
+    store, name = Cacerts(Path("/jdk/cacerts"), "/jdk/bin/keytool", as_root=True), ours().label
+    (add,), (remove,) = store.add(ours(), FILE).commands, store.remove(ours(), FILE).commands
+    where = f"-keystore /jdk/cacerts -storepass changeit -alias {name}"
+    assert " ".join(add.argv) == f"/jdk/bin/keytool -importcert -noprompt -trustcacerts -file {FILE} {where}"
+    assert " ".join(remove.argv) == f"/jdk/bin/keytool -delete {where}"
+    assert (add.as_root, remove.as_root) == (True, True)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-be"])
+def test_only_what_bears_our_alias_is_ours_to_remove(encoding: str, tmp_path: Path) -> None:
+    file = tmp_path / "cacerts"
+    store = Cacerts(file, "keytool")
+    assert store.trusted() == ()
+    file.write_bytes(b"\xfe\xed" + ours(1).label.encode(encoding) + ours(1).der + b"other" + ours(2).der)
+    assert (store.trusted(), store.entries()) == ((ours(1), ours(2)), (ours(1),))
+
+
+def test_what_debian_copied_goes_by_debians_alias(tmp_path: Path) -> None:
+    file = tmp_path / "cacerts"
+    file.write_bytes(f"debian:{ours().label}.pem".encode() + ours().der)
+    store = dataclasses.replace(Cacerts(file, "keytool"), alias_prefix="debian:", alias_suffix=".pem")
+    assert store.entries() == (ours(),)
+    assert store.remove(ours(), FILE).commands[0].argv[-1] == f"debian:{ours().label}.pem"

@@ -1,0 +1,80 @@
+"""Which stores a machine has, in which order they are changed, and those that only the record still knows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sandbox.errors import SandboxError
+from sandbox.truststore import anchors, java, nss, stores, trust_machine
+from sandbox.truststore.bundlefile import BundleFile
+from sandbox.truststore.change import Store
+from sandbox.truststore.macos_keychain import Keychain
+from sandbox.truststore.trust_machine import Machine
+from sandbox.truststore.trust_record import Entry, Record
+from tests.support import trust_roots
+from tests.support.trust_roots import ours
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    for name in ("home/.pki/nssdb/cert9.db", "jdk/lib/security/cacerts", "usr/local/share/ca-certificates/other.crt"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).touch()
+    return tmp_path
+
+
+def kinds(found: tuple[Store, ...]) -> list[type]:
+    return [type(store) for store in found]
+
+
+def test_what_asks_for_a_password_is_changed_last(files: Path) -> None:
+    found = stores.find(trust_roots.machine(files, "debian", java_home=files / "jdk", slash=files))
+    assert kinds(found) == [nss.Database, BundleFile, java.Cacerts, anchors.Anchors]
+    assert kinds(stores.find(trust_roots.machine(files, "darwin", slash=files))) == [nss.Database, BundleFile, Keychain]
+
+
+def test_a_users_own_stores_are_not_seen_under_sudo(files: Path) -> None:
+    found = stores.find(trust_roots.machine(files, "debian", sudo_user="ann", slash=files))
+    assert kinds(found) == [anchors.Anchors]
+
+
+def test_the_record_knows_stores_that_are_not_found_any_more(files: Path) -> None:
+    record, cacerts, gone = Record(files / "trust"), files / "jdk/lib/security/cacerts", files / "gone"
+    known = stores.find(trust_roots.machine(files, "debian"))
+    places = (("java", cacerts), ("nss", known[0].place), ("nss", gone), ("system", Path("/etc")))
+    record.write(Entry(ours(), "demo", places))
+    assert [(store.kind.value, store.place) for store in stores.remembered(record, known)] == [("java", cacerts)]
+
+
+def test_an_installed_root_is_told_with_its_places(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(files / "home"))
+    monkeypatch.setenv("JAVA_HOME", str(files / "jdk"))
+    monkeypatch.delenv("SUDO_USER", raising=False)
+    assert stores.installed(ours().pem, files / "trust") == ()
+    cacerts = files / "jdk/lib/security/cacerts"
+    cacerts.write_bytes(ours().der)
+    assert stores.installed(ours().pem, files / "trust") == (f"java {cacerts}",)
+    with pytest.raises(SandboxError, match="not a certificate"):
+        stores.installed(b"", files / "trust")
+
+
+def test_this_machine_is_known_by_its_environment(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chromium = files / "bin" / "chromium"
+    chromium.parent.mkdir()
+    chromium.write_text("#!/bin/sh\n")
+    chromium.chmod(0o755)
+    for name, value in (("HOME", "home"), ("JAVA_HOME", "jdk"), ("PATH", "bin")):
+        monkeypatch.setenv(name, str(files / value))
+    here = trust_machine.here(files / "trust")
+    assert (here.home, here.java_home, here.browsers) == (files / "home", files / "jdk", ("chromium",))
+    assert isinstance(here, Machine)
+
+
+@pytest.mark.parametrize("user", ["root", "ann"])
+def test_root_called_by_sudo_is_not_the_user(user: str, files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setenv("SUDO_USER", user)
+    here = trust_machine.here(files)
+    assert (here.is_root, here.sudo_user) == (True, "" if user == "root" else user)
