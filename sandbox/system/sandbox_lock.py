@@ -68,7 +68,7 @@ def take(folder: Path, command: str, *, seconds: float, waits: Callable[[str], N
     files.require_regular(folder / ".lock")
     lock = FileLock(folder / ".lock", mode=0o600)
     try:
-        lock.acquire(timeout=0)
+        _acquire(lock, folder, 0)
     except Timeout:
         _wait(lock, folder, seconds, waits, what or f"the sandbox '{folder.name}'")
     files.make_private_dir(folder)  # who held it before may have removed it
@@ -95,13 +95,24 @@ def forget(folder: Path) -> None:
         folder.parent.rmdir()
 
 
+def _acquire(lock: FileLock, folder: Path, seconds: float) -> None:
+    """Acquire the lock within `seconds`, also when its holder removes the folder meanwhile. Raises Timeout."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            lock.acquire(timeout=max(0.0, deadline - time.monotonic()))
+            return
+        except FileNotFoundError:
+            files.make_private_dir(folder)
+
+
 def _wait(lock: FileLock, folder: Path, seconds: float, waits: Callable[[str], None], what: str) -> None:
     holder = Holder.read(folder)
     who = str(holder or "another command")
     if seconds:
         waits(f"waiting for {who}; at most {seconds:.0f} s")
         with suppress(Timeout):
-            lock.acquire(timeout=seconds)
+            _acquire(lock, folder, seconds)
             return
         holder = Holder.read(folder) or holder
     stop = f", or end it: kill {holder.pid}" if holder else ""

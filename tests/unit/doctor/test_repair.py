@@ -60,7 +60,7 @@ def test_what_may_not_be_changed_keeps_its_row(scene: Scene, tmp_path: Path, mon
     (tmp_path / "max_user_watches").write_text("8\n")
     (tmp_path / "max_user_instances").write_text("8\n")
 
-    def refused(self: Path, text: str) -> int:
+    def refused(self: Path, text: str, **_: str) -> int:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "write_text", refused)
