@@ -27,6 +27,8 @@ REGISTRY_PORT = 5000
 HOST = "host.sandbox.internal"
 # The host that the ingress answers once it has taken in what it serves, for the edge.
 READY = "ready.sandbox.internal"
+# How the edge calls itself to an ingress where it has told the client in a header: an address of nobody (RFC 5737).
+EDGE_ADDRESS = "192.0.2.1"
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 
 from sandbox.components.edge import lan_names
 from sandbox.components.edge.routes import Host, Route
+from sandbox.names import EDGE_ADDRESS
 
 FOLDER = "/etc/edge"
 LOOP = "edge:terminate"  # no sandbox can be called so
@@ -108,7 +109,8 @@ def _ingress(route: Route) -> str:
     the client; without an alias they know both by themselves.
     """
     own = "".join(
-        f"  http-request set-src dst if {{ var(txn.host) -m end .{alias} }} || {{ var(txn.host) -m str {alias} }}\n"
+        f"  http-request set-src ipv4({EDGE_ADDRESS}) "
+        f"if {{ var(txn.host) -m end .{alias} }} || {{ var(txn.host) -m str {alias} }}\n"
         for alias in route.aliases
     ) + _own_names(route)
     nodes = "".join(

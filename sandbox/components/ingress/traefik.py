@@ -10,7 +10,7 @@ from typing import Any
 
 from sandbox.components.ingress import default_backend, gateway_api, template, traefik_kinds
 from sandbox.components.ingress.controller import Manifest
-from sandbox.names import DEFAULT_TLS, READY, SYSTEM_NAMESPACE
+from sandbox.names import DEFAULT_TLS, EDGE_ADDRESS, READY, SYSTEM_NAMESPACE
 
 # Straight to the API server on the pod's own node. The Service's address leads there only once kube-proxy has come so
 # far; until then it leads out of the cluster, where somebody else may answer.
@@ -66,6 +66,7 @@ class Traefik:
             "traefik": self.image,
             "busybox": self.busybox,
             "trusted": trusted,
+            "edge": EDGE_ADDRESS,
             "suffix": default_backend.suffix(self.port),
             "ready": READY.replace(".", "[.]"),
             # A pod reads its script once: another page is another pod.

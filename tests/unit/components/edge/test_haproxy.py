@@ -7,6 +7,7 @@ from dataclasses import replace
 from sandbox.components.edge import haproxy, haproxy_http, route_status
 from sandbox.components.edge.haproxy_admin import Server
 from sandbox.components.edge.routes import Host, Route
+from sandbox.names import EDGE_ADDRESS
 
 
 def route(name: str, *hosts: Host, domain: str = "", aliases: tuple[str, ...] = ()) -> Route:
@@ -89,6 +90,11 @@ def test_an_alias_goes_before_a_shorter_domain() -> None:
     found = haproxy.render([route("a", domain="a.test", aliases=("lan.a.test",))])
     assert lines(found["suffix.map"])[0] == [".lan.a.test", haproxy_http.LOOP]
     assert lines(found["alias.map"]) == [[".lan.a.test", "a:http"]]
+
+
+def test_alias_is_asked_of_the_ingress_as_by_the_edge() -> None:
+    text = haproxy.render([route("a", domain="a.test", aliases=("lan.a.test",))])["haproxy.cfg"]
+    assert f"http-request set-src ipv4({EDGE_ADDRESS}) if {{ var(txn.host) -m end .lan.a.test }}" in text
 
 
 def test_each_way_is_told_with_the_servers_behind_it() -> None:

@@ -13,7 +13,7 @@ import pytest
 from sandbox.components.ingress import traefik_kinds
 from sandbox.components.ingress.traefik import GATEWAY_ARGUMENTS, Traefik
 from sandbox.config import yaml_text
-from sandbox.names import DEFAULT_TLS, DOMAIN_TLS, READY, SYSTEM_NAMESPACE
+from sandbox.names import DEFAULT_TLS, DOMAIN_TLS, EDGE_ADDRESS, READY, SYSTEM_NAMESPACE
 
 TRUSTED = "172.18.0.0/16"
 TRAEFIK = Traefik("t:1", "b:1", "demo", 8443)
@@ -72,10 +72,10 @@ def test_the_node_s_ports_are_the_controller_s(found: Found) -> None:
     assert {port["hostPort"] for port in container(found, "traefik")["ports"]} == {80, 443}
 
 
-def test_only_the_edge_s_network_is_trusted(found: Found) -> None:
+def test_headers_are_trusted_of_the_edge_s_own_address_alone(found: Found) -> None:
     said = arguments(found)
     assert said["entrypoints.websecure.proxyprotocol.trustedips"] == TRUSTED
-    assert said["entrypoints.websecure.forwardedheaders.trustedips"] == TRUSTED
+    assert said["entrypoints.websecure.forwardedheaders.trustedips"] == EDGE_ADDRESS
 
 
 def test_a_request_that_reached_no_pod_goes_to_another(found: Found) -> None:
