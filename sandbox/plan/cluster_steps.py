@@ -45,10 +45,18 @@ def join(site: Site, before: set[str]) -> list[Step]:
 
 
 def node_images(site: Site) -> list[Step]:
-    """The bundle's images for nodes that are not made of ours, which have them."""
-    if site.own.source != "bundle" or site.spec.cluster.provider == "kind":
+    """Load the bundle's images into nodes that came without them: minikube's, or of another release's node image."""
+    if site.own.source != "bundle" or _come_with_images(site):
         return []
     return [NodeImagesStep(site.provider, site.store, tuple(recipes()[name] for name in IN_PODS))]
+
+
+def _come_with_images(site: Site) -> bool:
+    """Tell whether the cluster's nodes are, or will be, of the present node image, which has all of them."""
+    if site.spec.cluster.provider != "kind":
+        return False
+    node = site.engine.container(site.names.node)
+    return node is None or node.image == site.engine.image_id(site.own.references["node"])
 
 
 def objects(site: Site, before: set[str]) -> Step:

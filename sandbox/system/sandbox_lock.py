@@ -101,9 +101,10 @@ def _acquire(lock: FileLock, folder: Path, seconds: float) -> None:
     while True:
         try:
             lock.acquire(timeout=max(0.0, deadline - time.monotonic()))
-            return
         except FileNotFoundError:
             files.make_private_dir(folder)
+        else:
+            return
 
 
 def _wait(lock: FileLock, folder: Path, seconds: float, waits: Callable[[str], None], what: str) -> None:

@@ -40,7 +40,7 @@ from sandbox.components.registry.node_config_step import WiringStep
 from sandbox.components.registry.tls_step import TlsRegistryStep
 from sandbox.components.workloads.step import ApplyStep
 from sandbox.config.schema import Settled, Spec
-from sandbox.engine import Bind
+from sandbox.engine import Bind, ContainerSpec
 from sandbox.errors import MissingTool, SandboxError, UsageError
 from sandbox.images.push_step import PushStep
 from sandbox.names import DEFAULT_TLS, DOMAIN_TLS, EDGE, EDGE_LEAF, INGRESS_SERVICE, SYSTEM_NAMESPACE, Home, Names
@@ -313,6 +313,20 @@ def test_addons_are_told_where_images_may_be_and_an_unknown_one_is_refused_at_on
 
 def bundle() -> OwnImages:
     return OwnImages("bundle", {name: recipes()[name].reference for name in UPSTREAM})
+
+
+def test_nodes_of_another_release_get_the_bundle_s_images(place: Home) -> None:
+    own, node = bundle(), place.sandbox(Spec().name).node
+    engine = FakeEngine(*own.references.values())
+    assert "node-images" not in build(Spec(), place, own, engine)
+    engine.images["old:latest"] = "sha256:old"
+    engine.create_network("kind", {})
+    engine.run(ContainerSpec(node, "old:latest", (), {}, "kind"))
+    steps = build(Spec(), place, own, engine)
+    assert "node-images" in steps["ingress"].needs
+    engine.remove_container(node)
+    engine.run(ContainerSpec(node, own.references["node"], (), {}, "kind"))
+    assert "node-images" not in build(Spec(), place, own, engine)
 
 
 def test_names_inside_the_cluster_lead_to_an_ingress_of_ours_only(place: Home) -> None:
