@@ -20,6 +20,7 @@ import yaml
 from sandbox.cli import command_context
 from sandbox.components.certificates.authority import make_issuing, make_leaf, make_root
 from sandbox.engine import Engine
+from sandbox.engine.network_gateway import host_address
 from sandbox.names import HOST
 from sandbox.system.wait import wait_until
 from tests.real import machine
@@ -199,8 +200,10 @@ def test_single_names_have_their_addresses_and_are_asked_of_nobody(
     assert "db.corp.example" not in nameserver.asked
 
 
-def test_this_machine_is_reached_by_its_name(command: CommandLine, proxy: ThreadingHTTPServer, image: str) -> None:
-    assert "this machine" in in_pod(image, f"busybox wget -q -O - http://{HOST}:{proxy.server_address[1]}/")
+def test_this_machine_is_reached_by_its_name(command: CommandLine, engine: Engine, image: str) -> None:
+    names = command_context.home().sandbox(NAME)
+    with serving(ThreadingHTTPServer((host_address(engine, names.network, names.node), 0), Web)) as server:
+        assert "this machine" in in_pod(image, f"busybox wget -q -O - http://{HOST}:{server.server_address[1]}/")
 
 
 def test_the_doctor_goes_all_the_way(command: CommandLine, tls_port: int) -> None:
