@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -59,13 +59,14 @@ class Sandbox:
     https: tuple[int, ...]
     said: list[str] = field(default_factory=list)
 
-    def up(self, **registry: Any) -> None:
-        """Bring it up with these settings of the registry."""
+    def up(self, credentials: Sequence[Mapping[str, Any]] = (), **registry: Any) -> None:
+        """Bring it up with these accounts for pods and settings of the registry."""
         spec = {
             "name": NAME,
             "registry": {"port": self.port, **registry},
             "proxy": {"ports": list(self.https)},
             "ingress": {"controller": "none"},
+            "credentials": list(credentials),
         }
         (self.command.folder / "sandbox.yaml").write_text(yaml.safe_dump(spec))
         ran = self.command("up")
@@ -306,7 +307,11 @@ def test_an_upstream_is_asked_once_with_an_account_that_nobody_else_sees(
     binds = {tmp_path / "htpasswd": "/htpasswd"}
     with published(engine, UPSTREAM, port, environment=settings, read_only_binds=binds):
         pushed = fresh(f"localhost:{port}", keychain=Account())
-        own.up(mirrors=["docker.io", f"http://{UPSTREAM}:5000"])
+        mirrors = ["docker.io", f"http://{UPSTREAM}:5000"]
+        own.up(mirrors=mirrors)
+        state, detail = own.status("mirrors")
+        assert state == "ready" and f"{UPSTREAM}:5000 without your account" in detail
+        own.up([{"kind": "docker"}], mirrors=mirrors)
         state, detail = own.status("mirrors")
         assert state == "ready" and "signed in as user" in detail
         own.pull(f"{UPSTREAM}:5000/{pushed}")
