@@ -21,7 +21,7 @@ from sandbox.components.certificates.subject_names import parse_address
 from sandbox.components.cluster import refresh_configmaps
 from sandbox.components.edge.https_probe import Answer
 from sandbox.errors import SandboxError
-from sandbox.kube.api import Cluster, Manifest, Say, title
+from sandbox.kube.api import Cluster, ClusterError, Manifest, Say, title
 from sandbox.kube.deletion import is_leaving
 from sandbox.kube.readiness import wait_ready
 from sandbox.names import EDGE_LEAF
@@ -31,6 +31,7 @@ from sandbox.system.wait import WaitTimeout, wait_until
 ANNOTATION = "sandbox.dev/certificate"
 MANAGER = "sandbox-certificates"
 KINDS = ("Deployment", "StatefulSet", "DaemonSet")
+FORBIDDEN = 403
 # An application that reads its files again does so within seconds once the kubelet has written them.
 PATIENCE = 15.0
 TIMEOUT = 180.0
@@ -146,11 +147,20 @@ class ServedCertificates:
     def _workloads(self, host: str, wanted: Current) -> Iterator[Manifest]:
         """Those whose pods have the Secret; where an Ingress says which Service the host has, only the Service's."""
         namespace, name = wanted.secret.namespace, wanted.secret.secret
-        lists = (self.cluster.list("apps/v1", kind, namespace) for kind in KINDS)
-        users = [one for found in lists for one in found if not is_leaving(one) and name in set(_secrets_of(one))]
+        found = (one for kind in KINDS for one in self._of_kind(kind, namespace))
+        users = [one for one in found if not is_leaving(one) and name in set(_secrets_of(one))]
         selectors = list(self._selectors(host, namespace)) if len(users) > 1 else []
         behind = [one for one in users if any(selector.items() <= _labels(one).items() for selector in selectors)]
         return iter(behind or users)
+
+    def _of_kind(self, kind: str, namespace: str) -> Sequence[Manifest]:
+        """List the workloads of a kind; in a shared cluster the user may have no right to that, and so has none."""
+        try:
+            return self.cluster.list("apps/v1", kind, namespace)
+        except ClusterError as error:
+            if error.status != FORBIDDEN:
+                raise
+            return ()
 
     def _selectors(self, host: str, namespace: str) -> Iterator[Mapping[str, str]]:
         for ingress in self.ingresses:

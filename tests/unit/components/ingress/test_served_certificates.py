@@ -18,7 +18,7 @@ from sandbox.components.edge import https_probe
 from sandbox.components.ingress import served_certificates
 from sandbox.components.ingress.served_certificates import ANNOTATION, ServedCertificates
 from sandbox.errors import SandboxError
-from sandbox.kube.api import Cluster
+from sandbox.kube.api import Cluster, ClusterError
 from sandbox.names import Names
 from sandbox.system.wait import WaitTimeout
 from tests.support.api_server import ApiServer
@@ -120,6 +120,27 @@ def test_an_application_that_keeps_the_old_one_is_restarted(
     certificates.renew((), restarted)
     assert said[0].startswith(f"restarting Deployment shop/app: {HOST} still serves")
     assert mark(server) and mark(server, "other") is None
+    assert certificates.outdated(()) == []
+
+
+def test_kinds_that_the_user_may_not_list_are_left_out(
+    certificates: ServedCertificates,
+    secrets: SecretsStep,
+    server: ApiServer,
+    app: TlsServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    listed = Cluster.list
+
+    def forbidden(cluster: Cluster, api_version: str, kind: str, *place: Any, **more: Any) -> list[dict[str, Any]]:
+        if kind == "StatefulSet":
+            raise ClusterError("statefulsets.apps is forbidden", status=403)
+        return listed(cluster, api_version, kind, *place, **more)
+
+    monkeypatch.setattr(Cluster, "list", forbidden)
+    new = renew(secrets)
+    certificates.renew((), lambda line: app.present(new))
+    assert mark(server)
     assert certificates.outdated(()) == []
 
 
