@@ -12,7 +12,7 @@ from sandbox.engine import Engine
 from tests.real import machine
 from tests.real.crashing import STATUS, Broken
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.nightly]
 
 MOMENTS = ("before", "during", "after", "during=2", "during=4")
 

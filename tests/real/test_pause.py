@@ -119,6 +119,7 @@ def test_started_by_its_name_alone_it_is_as_it_was(engine: Engine, app: Applicat
     assert app.command("up", "--plan").out == ""
 
 
+@pytest.mark.nightly
 @pytest.mark.fault(26)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_it_outlives_the_end_of_the_engine(engine: Engine, app: Application, number: signal.Signals) -> None:
