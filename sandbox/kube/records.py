@@ -106,7 +106,7 @@ class Records:
         with _making:  # other commands on this sandbox wait, steps of one run at once
             if (key := self._key()) is not None:
                 return key
-            key = secrets.token_bytes(32)
+            key = secrets.token_hex(32).encode()  # text, as whatever else is looked through for secrets
             files.make_private_dir(self._file.parent)
             files.write_atomic(self._file, key, mode=0o600)
             return key
