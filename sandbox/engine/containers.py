@@ -179,7 +179,7 @@ class Containers(Door):
         """Run a command in a container: its exit status and its output."""
         with translated(f"running {argv[0]} in {name}"):
             run = self._client.api.exec_create(name, list(argv))["Id"]
-            output = self._client.api.exec_start(run)
+            output = _said(self._client.api, run)
             status = self._client.api.exec_inspect(run)["ExitCode"]
         log.debug("in %s: %s -> %s", name, " ".join(argv), status)
         return int(status), output.decode(errors="replace")
@@ -215,6 +215,24 @@ class Containers(Door):
                 member = tar.next()
                 data = tar.extractfile(member) if member is not None and member.isreg() else None
                 return None if data is None else data.read()
+
+
+def _said(api: Any, run: str) -> bytes:
+    """Start an exec and read all that it says, to its end.
+
+    docker-py asks for an upgraded connection and then reads its socket, which loses what had come with the headers
+    already (APIClient._get_raw_response_socket). Without the upgrade the engine sends the same frames as a body
+    (Engine API, "Attach to a container": stream format).
+    """
+    url, wanted = api._url("/exec/{0}/start", run), {"Detach": False, "Tty": False}
+    answer = api._post_json(url, data=wanted, stream=True, timeout=None)
+    api._raise_for_status(answer)
+    body, said, at = answer.content, bytearray(), 0
+    while at < len(body):
+        size = int.from_bytes(body[at + 4 : at + 8], "big")
+        said += body[at + 8 : at + 8 + size]
+        at += 8 + size
+    return bytes(said)
 
 
 def _packed(source: Path) -> Iterator[bytes]:

@@ -211,6 +211,12 @@ def test_a_container_that_was_ended_stays_and_starts_again(world: World, end: Ca
     assert world.name in again.addresses
 
 
+def test_output_of_many_short_commands_arrives_whole(world: World) -> None:
+    world.engine.run(world.spec())
+    said = [world.engine.execute(world.name, ["busybox", "echo", str(number)]) for number in range(20)]
+    assert said == [(0, f"{number}\n") for number in range(20)]
+
+
 def test_commands_give_status_and_output(world: World) -> None:
     world.engine.run(world.spec())
     assert world.engine.execute(world.name, ["busybox", "true"]) == (0, "")
