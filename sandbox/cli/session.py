@@ -44,7 +44,6 @@ def alone(name: str, *, patience: float = PATIENCE, progress: str = "auto") -> I
 @contextmanager
 def pushing(name: str, *, patience: float = PATIENCE, progress: str = "auto") -> Iterator[None]:
     """Keep other commands from pushing into the sandbox's registry, and from collecting its garbage. Raises Busy."""
-    command_context.require_own_home()
     command = command_context.command_line()
     with context.pushing(name, command, seconds=patience, waits=lambda line: console.note(progress, line)):
         yield
