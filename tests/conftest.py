@@ -45,8 +45,8 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
-    # A thread that a failed test left waiting must not keep the verdict back.
-    if STATUS in config.stash and config.getoption("markexpr") == "real":
+    # A thread that a real test left waiting must not keep the verdict back.
+    if STATUS in config.stash and config.getoption("markexpr") != "not real":
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(config.stash[STATUS])
