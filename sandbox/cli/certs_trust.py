@@ -15,13 +15,11 @@ from sandbox.cli.options import find_spec
 from sandbox.components.certificates.describe import describe
 from sandbox.errors import SandboxError, UsageError
 from sandbox.system import files
-from sandbox.truststore import stores, trust_machine, trust_plan
-from sandbox.truststore.bundlefile import exports
+from sandbox.truststore import stores, trust_plan
 from sandbox.truststore.change import Change, Holding, Kind, survey
-from sandbox.truststore.perform import Performer
-from sandbox.truststore.trust_plan import Plan
-from sandbox.truststore.trust_record import Entry, Record
-from sandbox.truststore.trusted_root import Root, parse
+from sandbox.truststore.python_bundle import exports
+from sandbox.truststore.trust_plan import Performer, Plan
+from sandbox.truststore.trusted_root import Entry, Record, Root, parse
 
 
 def trust(
@@ -68,7 +66,7 @@ class _Trust:
 
     def __init__(self) -> None:
         home = command_context.home()
-        self.machine = trust_machine.here(home.trust)
+        self.machine = stores.this_machine(home.trust)
         self.record = Record(home.trust)
         files.make_private_dir(home.trust)
         self._lock = files.exclusive(home.trust)
@@ -77,7 +75,7 @@ class _Trust:
         self._lock.__enter__()
         self.noted = self.record.entries()
         found = stores.find(self.machine)
-        self.holdings: Sequence[Holding] = survey((*stores.remembered(self.record, found), *found))
+        self.holdings: Sequence[Holding] = survey((*stores.recorded(self.record, found), *found))
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -22,7 +22,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Command:
-    """A program to run, with the rights of root if it changes what belongs to the machine."""
+    """A program to run, as root if it changes what belongs to the machine."""
 
     argv: tuple[str, ...]
     as_root: bool = False
@@ -32,12 +32,12 @@ class OwnFile(Protocol):
     """A file that no other program writes."""
 
     def rewrite(self, root: Root, *, adds: bool) -> None:
-        """Write it with `root` or without, beside what it holds at that time. Raises SandboxError."""
+        """Add `root` to what the file holds at that time, or remove it. Raises SandboxError."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Change:
-    """What is done to the store `kind` at `place`: `commands` in their order, then `file` is written."""
+    """A change of the store `kind` at `place`: run `commands` in order, then write `file`."""
 
     kind: Kind
     place: Path
@@ -48,38 +48,38 @@ class Change:
 
     @property
     def title(self) -> str:
-        """The change in a few words."""
+        """Return the change in a few words."""
         to, verb = ("to", "add") if self.adds else ("from", "remove")
         return f"{verb} {self.root.label} {to} {self.kind.value}: {self.place}"
 
 
 class Store(Protocol):
-    """A place whose certificates some programs trust. Its methods look and never touch."""
+    """A place whose certificates some programs trust. Its methods only read; they plan changes and make none."""
 
     @property
     def kind(self) -> Kind:
-        """What kind of store it is."""
+        """Return the kind of store."""
 
     @property
     def place(self) -> Path:
-        """Its file, folder or database."""
+        """Return its file, folder or database."""
 
     def trusted(self) -> tuple[Root, ...]:
-        """The sandboxes' roots that programs accept from here now."""
+        """Return the sandboxes' roots that programs accept from here now."""
 
     def entries(self) -> tuple[Root, ...]:
-        """The sandboxes' roots that `add` put here, working or not: what `remove` can take away."""
+        """Return the sandboxes' roots that `add` put here, trusted or not: those that `remove` can remove."""
 
     def add(self, root: Root, file: Path) -> Change:
-        """How `root` gets in; `file` holds it in PEM."""
+        """Plan to add `root`; `file` holds it in PEM."""
 
     def remove(self, root: Root, file: Path) -> Change:
-        """How `root` gets out; `file` holds it in PEM."""
+        """Plan to remove `root`; `file` holds it in PEM."""
 
 
 @dataclass(frozen=True)
 class Holding:
-    """A store with what was found in it."""
+    """A store and the roots found in it."""
 
     store: Store
     trusted: tuple[Root, ...]
@@ -87,5 +87,5 @@ class Holding:
 
 
 def survey(stores: Sequence[Store]) -> tuple[Holding, ...]:
-    """What every store holds now."""
+    """Read what every store holds now."""
     return tuple(Holding(store, store.trusted(), store.entries()) for store in stores)

@@ -1,4 +1,4 @@
-"""The databases of Network Security Services, where Firefox and, on Linux, Chrome look for roots of the user's own."""
+"""The databases of Network Security Services, where Firefox and, on Linux, Chrome look for the user's own roots."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sandbox.truststore.change import Change, Command, Kind
 from sandbox.truststore.trusted_root import Root
 
 _DATABASE = "cert9.db"
-# Relative to the home folder. Chromium 146 and later make the second one when the first is absent.
+# Relative to the home folder. Chromium 146 and later create the second if the first does not exist.
 _CHROME = (
     ".pki/nssdb",
     ".local/share/pki/nssdb",
@@ -32,40 +32,40 @@ _FIREFOX = (
     ".var/app/org.mozilla.firefox/config/mozilla/firefox",
     "Library/Application Support/Firefox",
 )
-# softoken keeps an object a row and an attribute a column, named by its PKCS #11 number in hexadecimal (sdb.c):
-# a0 class, a3 label, a11 value.
+# softoken has one row for each object and one column for each attribute, named by its PKCS #11 number in hexadecimal
+# (sdb.c): a0 class, a3 label, a11 value.
 _CERTIFICATES = "SELECT a3, a11 FROM nssPublic WHERE a0 = X'00000001'"
 
 
 @dataclass(frozen=True)
 class Database:
-    """One database in the folder `place`."""
+    """The database in the folder `place`."""
 
     place: Path
     kind: Kind = Kind.NSS
 
     def trusted(self) -> tuple[Root, ...]:
-        """Those in it, by whatever nickname."""
+        """Return the roots in it under any nickname."""
         return tuple(root for _, root in self._certificates())
 
     def entries(self) -> tuple[Root, ...]:
-        """Those in it by our nickname."""
+        """Return the roots in it under the nickname that `add` gives them."""
         return tuple(root for nickname, root in self._certificates() if nickname == root.label)
 
     def add(self, root: Root, file: Path) -> Change:
-        """Add it as one that may vouch for servers, and for nothing else."""
+        """Plan to add it as a CA for servers only."""
         return self._change(root, "-A", "-t", "C,,", "-n", root.label, "-i", str(file), adds=True)
 
     def remove(self, root: Root, file: Path) -> Change:
-        """Delete it."""
+        """Plan to delete it."""
         return self._change(root, "-D", "-n", root.label, adds=False)
 
     def _change(self, root: Root, action: str, *options: str, adds: bool) -> Change:
         argv = ("certutil", "-d", f"sql:{self.place}", action, *options)
-        return Change(self.kind, self.place, adds, root, (Command(argv),))
+        return Change(kind=self.kind, place=self.place, adds=adds, root=root, commands=(Command(argv),))
 
     def _certificates(self) -> Iterator[tuple[str, Root]]:
-        # Read directly, because it takes no tool that may be missing and no password of the user's.
+        # SQLite needs neither certutil, which may be missing, nor the user's password.
         uri = f"{(self.place / _DATABASE).absolute().as_uri()}?mode=ro"
         try:
             with closing(sqlite3.connect(uri, uri=True, timeout=2)) as database:
@@ -78,9 +78,9 @@ class Database:
 
 
 def databases(home: Path) -> tuple[Database, ...]:
-    """Every database of the user whose home folder is given, each once, however it is linked.
+    """Return every database below the home folder `home`, each once even if links lead to it.
 
-    A database that a browser has not made yet is not made here: the browser does so, its own way, when first started.
+    A missing database is not created here: the browser creates its own when it first starts.
     """
     folders = [folder for pattern in _CHROME for folder in sorted(home.glob(pattern))]
     for base in _FIREFOX:
@@ -90,12 +90,12 @@ def databases(home: Path) -> tuple[Database, ...]:
 
 
 def _profiles(base: Path) -> list[Path]:
-    """Firefox's profiles: the folders in `base`, and those that its profiles.ini names elsewhere."""
+    """Return Firefox's profiles: the folders in `base`, and those elsewhere that its profiles.ini names."""
     found = sorted(path.parent for depth in ("*", "*/*") for path in base.glob(f"{depth}/{_DATABASE}"))
     parser = configparser.ConfigParser(interpolation=None, strict=False)
     try:
         parser.read(base / "profiles.ini", encoding="utf-8")
     except (OSError, ValueError, configparser.Error):
         return found
-    # A path that is not relative to the base is absolute, and joining keeps it so.
+    # Joining keeps an absolute path as it is.
     return found + [base / section["Path"] for section in parser.values() if "Path" in section]

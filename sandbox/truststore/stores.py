@@ -1,54 +1,142 @@
-"""The trust stores of a machine, found by where they are known to be and by what was noted when they were changed."""
+"""The trust stores of this machine: found where systems, browsers and JDKs keep them, and by the record of changes."""
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox.truststore import anchors, java, nss, trust_machine
-from sandbox.truststore.bundlefile import BundleFile
+from sandbox.system import process
+from sandbox.truststore import java, nss
 from sandbox.truststore.change import Kind, Store
-from sandbox.truststore.macos_keychain import Keychain
-from sandbox.truststore.trust_machine import Machine
-from sandbox.truststore.trust_record import Record
-from sandbox.truststore.trusted_root import parse
+from sandbox.truststore.python_bundle import BundleFile
+from sandbox.truststore.system_stores import Keychain, find_anchors
+from sandbox.truststore.trusted_root import Record, parse
+
+_BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+_NSS_TOOLS = {
+    "debian": "sudo apt install libnss3-tools",
+    "fedora": "sudo dnf install nss-tools",
+    "rhel": "sudo dnf install nss-tools",
+    "arch": "sudo pacman -S nss",
+    "suse": "sudo zypper install mozilla-nss-tools",
+    "alpine": "sudo apk add nss-tools",
+    "darwin": "brew install nss",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """The facts that decide which stores there are and how they are changed.
+
+    `folder` holds the record of trusted roots. `kin` are the system's names, its own first, then those it derives from
+    (os-release(5): ID, ID_LIKE; `darwin` for macOS). `sudo_user` is the user who ran `sudo sandbox`, empty without
+    sudo. `java_home` is None without Java.
+    """
+
+    home: Path
+    folder: Path
+    kin: tuple[str, ...]
+    is_root: bool = False
+    sudo_user: str = ""
+    java_home: Path | None = None
+    browsers: tuple[str, ...] = ()
+    wsl: bool = False
+    slash: Path = Path("/")
+
+    @property
+    def is_macos(self) -> bool:
+        """Tell whether it is a Mac."""
+        return self.kin[:1] == ("darwin",)
+
+    @property
+    def nss_tools(self) -> str:
+        """Return the command that installs NSS's certutil."""
+        known = (_NSS_TOOLS[name] for name in self.kin if name in _NSS_TOOLS)
+        return next(known, "install certutil, of Network Security Services (NSS)")
+
+    def browsers_without_database(self, databases: Sequence[Path]) -> tuple[str, ...]:
+        """Return the installed Chromium browser if `databases` has none of this user's for it."""
+        return () if any(place.name == "nssdb" for place in databases) else self.browsers[:1]
+
+
+def this_machine(folder: Path) -> Machine:
+    """Return the facts about this machine; `folder` holds the record of trusted roots."""
+    sudo_user = os.environ.get("SUDO_USER", "") if os.geteuid() == 0 else ""
+    return Machine(
+        home=Path.home(),
+        folder=folder,
+        kin=("darwin",) if sys.platform == "darwin" else _kin(_read("/etc/os-release")),
+        is_root=os.geteuid() == 0,
+        sudo_user="" if sudo_user == "root" else sudo_user,
+        java_home=_java_home(),
+        browsers=tuple(name for name in _BROWSERS if process.which(name)),
+        wsl="microsoft" in _read("/proc/sys/kernel/osrelease").lower(),
+    )
+
+
+def _kin(os_release: str) -> tuple[str, ...]:
+    fields = dict(line.split("=", 1) for line in os_release.splitlines() if "=" in line)
+    return tuple(name for key in ("ID", "ID_LIKE") for name in fields.get(key, "").strip("\"'").split())
+
+
+def _java_home() -> Path | None:
+    if found := os.environ.get("JAVA_HOME"):
+        return Path(found)
+    # On macOS /usr/bin/java is a stub; java_home(1) knows the real one.
+    if sys.platform == "darwin":
+        try:
+            return Path(process.run(["/usr/libexec/java_home"], timeout=10).strip())
+        except process.ToolFailed:
+            return None
+    program = process.which("java")
+    return program.resolve().parent.parent if program else None
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(errors="replace", encoding="utf-8")
+    except OSError:
+        return ""
 
 
 def find(at: Machine) -> tuple[Store, ...]:
-    """Every store on the machine, in the order in which they are changed: the one that asks for a password last."""
+    """Return every store on the machine in the order of changes: the one that asks for a password comes last."""
     found: list[Store] = []
     if not at.sudo_user:
         found += nss.databases(at.home)
         found.append(BundleFile(bundle(at.folder)))
     if cacerts := at.java_home and java.find(at.java_home):
         found.append(cacerts)
-    if system := Keychain() if at.is_macos else anchors.find(at.slash):
+    if system := Keychain() if at.is_macos else find_anchors(at.slash):
         found.append(system)
     return tuple(found)
 
 
-def remembered(record: Record, known: Sequence[Store]) -> tuple[Store, ...]:
-    """The stores that were changed once and that `find` does not come upon any more, such as a second JDK's."""
+def recorded(record: Record, known: Sequence[Store]) -> tuple[Store, ...]:
+    """Return the stores that were changed before and that `find` does not find now, such as a second JDK's."""
     places = dict.fromkeys(place for entry in record.entries() for place in entry.places)
     have = {store.place for store in known}
-    gone = [(kind, place) for kind, place in places if place not in have]
+    others = [(kind, place) for kind, place in places if place not in have]
     return tuple(
         nss.Database(place) if kind == Kind.NSS.value else java.at(place, keytool="keytool")
-        for kind, place in gone
+        for kind, place in others
         if kind in (Kind.NSS.value, Kind.JAVA.value) and place.exists()
     )
 
 
 def bundle(folder: Path) -> Path:
-    """The file of `--store python`."""
+    """Return the path of the file for `--store python`."""
     return folder / "bundle.pem"
 
 
 def installed(root_pem: bytes, folder: Path) -> tuple[str, ...]:
-    """The stores that hold the root, as `KIND PLACE`; looks only. `folder` is that of the record.
+    """Return the stores that hold the root, as `KIND PLACE`; `folder` holds the record of trusted roots.
 
-    Raises SandboxError when `root_pem` is not a certificate.
+    Raises SandboxError if `root_pem` is not a certificate.
     """
     root = parse(root_pem)
-    stores = find(trust_machine.here(folder))
+    stores = find(this_machine(folder))
     return tuple(f"{store.kind.value} {store.place}" for store in stores if root in store.trusted())

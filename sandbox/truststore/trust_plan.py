@@ -1,23 +1,27 @@
-"""What has to be done to trust or to forget roots, decided from what the stores hold before anything is touched."""
+"""Trust a root or stop trusting it: decide all changes from what the stores hold, then carry them out as shown."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from sandbox.errors import UsageError
-from sandbox.truststore.change import Change, Holding, Kind
+from sandbox.errors import MissingTool, SandboxError, UsageError
+from sandbox.system import process
+from sandbox.truststore.change import Change, Command, Holding, Kind
 from sandbox.truststore.java import Cacerts
-from sandbox.truststore.trust_machine import Machine, missing_browsers
-from sandbox.truststore.trust_record import Record
-from sandbox.truststore.trusted_root import Root
+from sandbox.truststore.stores import Machine
+from sandbox.truststore.trusted_root import Record, Root
 
 DEFAULT_KINDS = (Kind.SYSTEM, Kind.NSS, Kind.JAVA)
+TIMEOUT = 180.0  # seconds for one command where no user can be asked
+_ADMIN_FOLDERS = (Path("/usr/sbin"), Path("/sbin"))  # on the PATH of sudo, not always on the user's
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The changes in their order, the stores that need none, and what the user should know."""
+    """The changes in order, the stores that need none, and notes for the user."""
 
     changes: tuple[Change, ...]
     unchanged: tuple[str, ...] = ()
@@ -27,9 +31,9 @@ class Plan:
 def trust(
     root: Root, replaced: Collection[Root], holdings: Sequence[Holding], machine: Machine, kinds: Collection[Kind]
 ) -> Plan:
-    """The plan that brings `root` into the stores of `kinds` (by default all but Python's) and `replaced` out of all.
+    """Plan to add `root` to the stores of `kinds` (by default all but Python's) and to remove `replaced` from all.
 
-    Raises UsageError for a kind that was asked for and that is not here or is refused.
+    Raises UsageError if a kind that was asked for does not exist here or cannot be changed.
     """
     wanted = kinds or DEFAULT_KINDS
     file = Record(machine.folder).certificate(root)
@@ -46,13 +50,13 @@ def trust(
 
 
 def untrust(is_meant: Callable[[Root], bool], holdings: Sequence[Holding], machine: Machine) -> Plan:
-    """The plan that takes every root that is meant out of every store that this tool put it into."""
+    """Plan to remove every root for which `is_meant` from every store that `sandbox certs trust` added it to."""
     record = Record(machine.folder)
     changes = tuple(
         one.store.remove(root, record.certificate(root)) for one in holdings for root in one.entries if is_meant(root)
     )
-    strangers = tuple(
-        f"{one.store.place} holds {root.common_name} by another name than ours, so it was put there by other means"
+    third_party = tuple(
+        f"{one.store.place} holds {root.common_name} under another name; sandbox did not add it and does not remove it"
         for one in holdings
         for root in one.trusted
         if is_meant(root) and root not in one.entries and not _follows(one)
@@ -62,7 +66,7 @@ def untrust(is_meant: Callable[[Root], bool], holdings: Sequence[Holding], machi
         for root in dict.fromkeys(change.root for change in changes)
         if machine.wsl
     )
-    return Plan(changes, notes=(*strangers, *windows))
+    return Plan(changes, notes=(*third_party, *windows))
 
 
 def _follows(one: Holding) -> bool:
@@ -81,16 +85,16 @@ def _require_found(
             continue
         if machine.sudo_user and kind in (Kind.NSS, Kind.PYTHON):
             raise UsageError(
-                f"--store {kind.value} is {machine.sudo_user}'s own and is not changed under sudo",
-                details="files would be left there that belong to root",
-                fix=f"run it without sudo, as {machine.sudo_user}; it asks for a password where one is needed",
+                f"--store {kind.value} belongs to {machine.sudo_user} and is not changed under sudo",
+                details="files in it would belong to root",
+                fix=f"run it without sudo, as {machine.sudo_user}; it asks for a password where it needs one",
                 id="trust",
             )
         if kind is Kind.JAVA and following:
             brief = f"Java's store {following[0].store.place} follows the system's"
-            raise UsageError(brief, fix="use --store system, which brings the root there too", id="trust")
+            raise UsageError(brief, fix="use --store system, which adds the root there too", id="trust")
         raise UsageError(
-            f"there is no {kind.value} store here", details=_looked(kind, machine), fix=_fix(kind), id="trust"
+            f"there is no {kind.value} store here", details=_searched(kind, machine), fix=_fix(kind), id="trust"
         )
 
 
@@ -100,11 +104,11 @@ def _notes(root: Root, wanted: Collection[Kind], holdings: Sequence[Holding], ma
     if Kind.NSS in wanted:
         places = [one.store.place for one in holdings if one.store.kind is Kind.NSS]
         if machine.sudo_user:
-            notes.append(f"the browsers of {machine.sudo_user} are not touched under sudo: run this without sudo too")
+            notes.append(f"sudo does not change the browsers of {machine.sudo_user}: run this without sudo too")
         elif not machine.is_macos:
             notes += [
                 f"{name} has no certificate database yet: start it once, then run this again"
-                for name in missing_browsers(machine, places)
+                for name in machine.browsers_without_database(places)
             ]
     if Kind.SYSTEM in wanted and "nixos" in machine.kin:
         notes.append(f"NixOS: add to configuration.nix: security.pki.certificateFiles = [ {file} ];")
@@ -113,13 +117,14 @@ def _notes(root: Root, wanted: Collection[Kind], holdings: Sequence[Holding], ma
     return tuple(notes)
 
 
-def _looked(kind: Kind, machine: Machine) -> str:
+def _searched(kind: Kind, machine: Machine) -> str:
     if kind is Kind.NSS:
-        return f"no cert9.db where Chrome and Firefox keep it in {machine.home}; each makes its own when first started"
-    if kind is Kind.JAVA:
         return (
-            f"no cacerts in {machine.java_home}" if machine.java_home else "neither JAVA_HOME nor `java` leads to one"
+            f"no cert9.db where Chrome and Firefox keep it in {machine.home}; each creates its own when it first starts"
         )
+    if kind is Kind.JAVA:
+        home = machine.java_home
+        return f"no cacerts in {home}" if home else "JAVA_HOME is not set, and there is no `java` on the PATH"
     return "none of the folders that Debian, Alpine, Fedora, Arch and SUSE have"
 
 
@@ -128,6 +133,72 @@ def _fix(kind: Kind) -> str:
         case Kind.NSS:
             return "start the browser once, then run this again"
         case Kind.JAVA:
-            return "set JAVA_HOME to the JDK that is meant"
+            return "set JAVA_HOME to the JDK that your programs use"
         case _:
             return "sandbox certs trust --store python makes a file for programs that read SSL_CERT_FILE"
+
+
+@dataclass(frozen=True)
+class Performer:
+    """Runs the commands of changes on `machine`.
+
+    At a terminal sudo may ask for a password; elsewhere it fails instead.
+    """
+
+    machine: Machine
+    at_terminal: bool
+
+    def argv(self, command: Command) -> tuple[str, ...]:
+        """Return what is run for `command`, with sudo if it needs root."""
+        if not command.as_root or self.machine.is_root:
+            return command.argv
+        return ("sudo", *command.argv) if self.at_terminal else ("sudo", "-n", *command.argv)
+
+    def shown(self, change: Change) -> tuple[str, ...]:
+        """Return what `change` does, one line for each command or file."""
+        lines = [shlex.join(self.argv(command)) for command in change.commands]
+        if change.file:
+            lines.append(f"(write {change.place})")
+        return tuple(lines)
+
+    def require_tools(self, changes: Sequence[Change]) -> None:
+        """Raise MissingTool if a program is not installed; call it before the first change."""
+        for command in dict.fromkeys(command for change in changes for command in change.commands):
+            for program in {self.argv(command)[0], command.argv[0]}:
+                if not process.which(program, extra=_ADMIN_FOLDERS):
+                    raise MissingTool(
+                        f"{program} is not installed", details=shlex.join(command.argv), fix=self._fix(program)
+                    )
+
+    def perform(self, changes: Sequence[Change], done: Callable[[Change], None]) -> None:
+        """Make `changes` in order and call `done` after each. Raises SandboxError at the first that fails."""
+        for change in changes:
+            try:
+                for command in change.commands:
+                    self._run(self.argv(command))
+            except process.ToolFailed as error:
+                raise self._stopped(change, error) from error
+            if change.file:
+                change.file.rewrite(change.root, adds=change.adds)
+            done(change)
+
+    def _run(self, argv: Sequence[str]) -> None:
+        if self.at_terminal:
+            process.run_at_terminal(argv)
+        else:
+            process.run(argv, timeout=TIMEOUT)
+
+    def _stopped(self, change: Change, error: process.ToolFailed) -> SandboxError:
+        fix = "repair that, then run this again; it continues where it stopped"
+        if change.commands[0].as_root and not (self.machine.is_root or self.at_terminal):
+            fix = "run this at a terminal, where sudo can ask for a password, or as root"
+        return SandboxError(f"could not {change.title}", details=str(error), fix=fix, id="trust")
+
+    def _fix(self, program: str) -> str:
+        match program:
+            case "certutil":
+                return f"{self.machine.nss_tools}\nor leave browsers out: --store system"
+            case "sudo":
+                return "run the commands that --dry-run shows as root"
+            case _:
+                return f"install {program}, or leave that store out with --store"

@@ -1,21 +1,23 @@
-"""A sandbox's root certificate as trust stores know it: its bytes, its fingerprints and the label it goes by."""
+"""A sandbox's root certificate as trust stores know it, and the record of which roots were trusted and where."""
 
 from __future__ import annotations
 
 import binascii
+import json
 import re
 import ssl
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha1, sha256
+from pathlib import Path
 
 from sandbox.errors import SandboxError
+from sandbox.system.files import make_private_dir, write_atomic
 
-# The attributes O=Sandbox and CN=Sandbox root DATE KEY as DER (X.520: 2.5.4.10 and 2.5.4.3, UTF8String).
-_NAME = re.compile(
-    rb"\x06\x03\x55\x04\x0a\x0c\x07Sandbox.{4}\x06\x03\x55\x04\x03\x0c.(Sandbox root \d{4}-\d\d-\d\d [0-9a-f]{8})",
-    re.DOTALL,
-)
-# A version 3 certificate of 256 to 65535 bytes (RFC 5280, section 4.1), wherever it stands in a file.
+_ORGANIZATION = "Sandbox"
+_COMMON_NAME = re.compile(r"Sandbox root \d{4}-\d\d-\d\d [0-9a-f]{8}")
+# A version 3 certificate of 256 to 65535 bytes (RFC 5280, section 4.1), at any offset of a file.
 _BEGIN = re.compile(rb"(?=\x30\x82(..)\x30\x82..\xa0\x03\x02\x01\x02)", re.DOTALL)
 _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----(.+?)-----END CERTIFICATE-----", re.DOTALL)
 
@@ -28,53 +30,67 @@ class Root:
 
     @property
     def pem(self) -> bytes:
-        """The certificate in PEM, ending in a newline."""
+        """Return the certificate in PEM, ending in a newline."""
         return ssl.DER_cert_to_PEM_cert(self.der).encode()
 
     @property
     def sha256(self) -> str:
-        """The fingerprint, in lower-case hexadecimal."""
+        """Return the fingerprint in lower-case hexadecimal."""
         return sha256(self.der).hexdigest()
 
     @property
     def sha1(self) -> str:
-        """The fingerprint by which Apple's and Microsoft's tools know a certificate, in upper-case hexadecimal."""
+        """Return the fingerprint that Apple's and Microsoft's tools use, in upper-case hexadecimal."""
         return sha1(self.der, usedforsecurity=False).hexdigest().upper()
 
     @property
     def label(self) -> str:
-        """Its file name, nickname or alias in every store: its fingerprint tells whose entry that is."""
+        """Return its file name, nickname or alias in every store, which the fingerprint makes unique."""
         return f"sandbox-root-{self.sha256[:8]}"
 
     @property
     def is_ours(self) -> bool:
-        """Whether it was issued by a sandbox to itself."""
-        return len(_NAME.findall(self.der)) == 2
+        """Tell whether a sandbox issued this certificate to itself."""
+        return bool(self.common_name)
 
-    @property
+    @cached_property
     def common_name(self) -> str:
-        """The subject's common name; empty for a certificate that is not ours."""
-        found = _NAME.search(self.der)
-        return found[1].decode() if found else ""
+        """Return the subject's common name; empty if this is no sandbox's root."""
+        # Bundles hold many certificates, and some of them are not valid: read only what may be a sandbox's.
+        if _ORGANIZATION.encode() not in self.der:
+            return ""
+        from cryptography import x509
+        from cryptography.x509.oid import NameOID
+
+        try:
+            certificate = x509.load_der_x509_certificate(self.der)
+            subject, issuer = certificate.subject, certificate.issuer
+        except ValueError:
+            return ""
+        names = [str(one.value) for one in subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+        organizations = [one.value for one in subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)]
+        is_root = subject == issuer and organizations == [_ORGANIZATION] and len(names) == 1
+        return names[0] if is_root and _COMMON_NAME.fullmatch(names[0]) else ""
 
 
 def parse(pem: bytes) -> Root:
-    """The first certificate in `pem`. Raises SandboxError when there is none."""
+    """Return the first certificate in `pem`. Raises SandboxError if there is none."""
     found = _PEM.search(pem)
-    try:
-        return Root(binascii.a2b_base64(found[1])) if found else _refuse()
-    except binascii.Error:
-        return _refuse()
+    root = _decode(found[1]) if found else None
+    if root is None:
+        fix = "sandbox certs show tells what is wrong with it"
+        raise SandboxError("this is not a certificate", fix=fix, id="certificate")
+    return root
 
 
 def in_pem(text: bytes) -> tuple[Root, ...]:
-    """The sandboxes' roots among the certificates of a PEM bundle, each once."""
+    """Return the sandboxes' roots among the certificates of a PEM bundle, each once."""
     return tuple(dict.fromkeys(root for block in _PEM.findall(text) if (root := _decode(block)) and root.is_ours))
 
 
 def in_binary(data: bytes) -> tuple[Root, ...]:
-    """The sandboxes' roots that stand in DER form anywhere in `data`, each once."""
-    if b"\x0c\x07Sandbox" not in data:
+    """Return the sandboxes' roots in DER form at any offset of `data`, each once."""
+    if _ORGANIZATION.encode() not in data:
         return ()
     starts = ((found.start(), int.from_bytes(found[1]) + 4) for found in _BEGIN.finditer(data))
     roots = (Root(data[start : start + length]) for start, length in starts)
@@ -88,7 +104,64 @@ def _decode(block: bytes) -> Root | None:
         return None
 
 
-def _refuse() -> Root:
-    raise SandboxError(
-        "this is not a certificate", fix="sandbox certs show tells how the root stands", id="certificate"
-    )
+@dataclass(frozen=True)
+class Entry:
+    """A root, its sandbox (empty if unknown), and the files and folders of the stores it was added to."""
+
+    root: Root
+    sandbox: str
+    places: tuple[tuple[str, Path], ...] = ()
+
+
+@dataclass(frozen=True)
+class Record:
+    """A folder with two files for each root: its certificate, which tools read, and a note in JSON.
+
+    With it a root can be removed from every store when its sandbox no longer exists.
+    """
+
+    folder: Path
+
+    def certificate(self, root: Root) -> Path:
+        """Return the path of the certificate of `root`, recorded or not."""
+        return self.folder / f"{root.label}.crt"
+
+    def entries(self) -> tuple[Entry, ...]:
+        """Return all entries that can be read; for the others, the stores themselves hold the facts."""
+        found = (_load(note, note.with_suffix(".crt")) for note in sorted(self.folder.glob("sandbox-root-*.json")))
+        return tuple(entry for entry in found if entry)
+
+    def write(self, entry: Entry) -> None:
+        """Add `entry` to what is recorded of its root. Raises SandboxError."""
+        known = next((one for one in self.entries() if one.root == entry.root), entry)
+        places = dict.fromkeys((*known.places, *entry.places))
+        note = {
+            "sandbox": entry.sandbox or known.sandbox,
+            "sha256": entry.root.sha256,
+            "stores": [{"kind": kind, "place": str(place)} for kind, place in places],
+        }
+        make_private_dir(self.folder)
+        write_atomic(self.certificate(entry.root), entry.root.pem, mode=0o644)
+        write_atomic(self._note(entry.root), f"{json.dumps(note, indent=2)}\n".encode(), mode=0o600)
+
+    def forget(self, roots: Iterable[Root]) -> None:
+        """Delete the files of `roots`. Raises SandboxError."""
+        for root in roots:
+            for path in (self._note(root), self.certificate(root)):
+                try:
+                    path.unlink(missing_ok=True)
+                except OSError as error:
+                    fix = "check the owner and the permissions of its folder, then run this again"
+                    raise SandboxError(f"{path} cannot be removed", details=str(error), fix=fix, id="file") from error
+
+    def _note(self, root: Root) -> Path:
+        return self.folder / f"{root.label}.json"
+
+
+def _load(note: Path, certificate: Path) -> Entry | None:
+    try:
+        data = json.loads(note.read_bytes())
+        places = tuple((str(one["kind"]), Path(one["place"])) for one in data["stores"])
+        return Entry(parse(certificate.read_bytes()), str(data["sandbox"]), places)
+    except (OSError, ValueError, KeyError, TypeError, SandboxError):
+        return None

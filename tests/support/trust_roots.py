@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from sandbox.components.certificates.authority import make_root
-from sandbox.truststore.trust_machine import Machine
+from sandbox.truststore.stores import Machine
 from sandbox.truststore.trusted_root import Root, parse
 
 NOW = datetime.now(UTC)

@@ -17,7 +17,7 @@ def test_a_java_has_its_file_in_one_of_two_places(place: str, tmp_path: Path) ->
     assert java.find(tmp_path) is None
     (tmp_path / place).parent.mkdir(parents=True)
     (tmp_path / place).touch()
-    assert java.find(tmp_path) == Cacerts(tmp_path / place, str(tmp_path / "bin/keytool"))
+    assert java.find(tmp_path) == Cacerts(place=tmp_path / place, keytool=str(tmp_path / "bin/keytool"))
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_files_written_anew_by_the_system_are_known(place: str) -> None:
 
 
 def test_the_commands() -> None:
-    store, name = Cacerts(Path("/jdk/cacerts"), "/jdk/bin/keytool", as_root=True), ours().label
+    store, name = Cacerts(place=Path("/jdk/cacerts"), keytool="/jdk/bin/keytool", as_root=True), ours().label
     (add,), (remove,) = store.add(ours(), FILE).commands, store.remove(ours(), FILE).commands
     where = f"-keystore /jdk/cacerts -storepass changeit -alias {name}"
     assert " ".join(add.argv) == f"/jdk/bin/keytool -importcert -noprompt -trustcacerts -file {FILE} {where}"
@@ -45,7 +45,7 @@ def test_the_commands() -> None:
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16-be"])
 def test_only_what_bears_our_alias_is_ours_to_remove(encoding: str, tmp_path: Path) -> None:
     file = tmp_path / "cacerts"
-    store = Cacerts(file, "keytool")
+    store = Cacerts(place=file, keytool="keytool")
     assert store.trusted() == ()
     file.write_bytes(b"\xfe\xed" + ours(1).label.encode(encoding) + ours(1).der + b"other" + ours(2).der)
     assert (store.trusted(), store.entries()) == ((ours(1), ours(2)), (ours(1),))
@@ -54,6 +54,6 @@ def test_only_what_bears_our_alias_is_ours_to_remove(encoding: str, tmp_path: Pa
 def test_what_debian_copied_goes_by_debians_alias(tmp_path: Path) -> None:
     file = tmp_path / "cacerts"
     file.write_bytes(f"debian:{ours().label}.pem".encode() + ours().der)
-    store = dataclasses.replace(Cacerts(file, "keytool"), alias_prefix="debian:", alias_suffix=".pem")
+    store = dataclasses.replace(Cacerts(place=file, keytool="keytool"), alias_prefix="debian:", alias_suffix=".pem")
     assert store.entries() == (ours(),)
     assert store.remove(ours(), FILE).commands[0].argv[-1] == f"debian:{ours().label}.pem"

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from sandbox.errors import SandboxError
-from sandbox.truststore import anchors, java, nss, stores, trust_machine
-from sandbox.truststore.bundlefile import BundleFile
+from sandbox.truststore import java, nss, stores, system_stores
 from sandbox.truststore.change import Store
-from sandbox.truststore.macos_keychain import Keychain
-from sandbox.truststore.trust_machine import Machine
-from sandbox.truststore.trust_record import Entry, Record
+from sandbox.truststore.python_bundle import BundleFile
+from sandbox.truststore.stores import Machine
+from sandbox.truststore.system_stores import Keychain
+from sandbox.truststore.trusted_root import Entry, Record
 from tests.support import trust_roots
 from tests.support.trust_roots import ours
 
@@ -31,13 +31,13 @@ def kinds(found: tuple[Store, ...]) -> list[type]:
 
 def test_what_asks_for_a_password_is_changed_last(files: Path) -> None:
     found = stores.find(trust_roots.machine(files, "debian", java_home=files / "jdk", slash=files))
-    assert kinds(found) == [nss.Database, BundleFile, java.Cacerts, anchors.Anchors]
+    assert kinds(found) == [nss.Database, BundleFile, java.Cacerts, system_stores.Anchors]
     assert kinds(stores.find(trust_roots.machine(files, "darwin", slash=files))) == [nss.Database, BundleFile, Keychain]
 
 
 def test_a_users_own_stores_are_not_seen_under_sudo(files: Path) -> None:
     found = stores.find(trust_roots.machine(files, "debian", sudo_user="ann", slash=files))
-    assert kinds(found) == [anchors.Anchors]
+    assert kinds(found) == [system_stores.Anchors]
 
 
 def test_the_record_knows_stores_that_are_not_found_any_more(files: Path) -> None:
@@ -45,7 +45,7 @@ def test_the_record_knows_stores_that_are_not_found_any_more(files: Path) -> Non
     known = stores.find(trust_roots.machine(files, "debian"))
     places = (("java", cacerts), ("nss", known[0].place), ("nss", gone), ("system", Path("/etc")))
     record.write(Entry(ours(), "demo", places))
-    assert [(store.kind.value, store.place) for store in stores.remembered(record, known)] == [("java", cacerts)]
+    assert [(store.kind.value, store.place) for store in stores.recorded(record, known)] == [("java", cacerts)]
 
 
 def test_an_installed_root_is_told_with_its_places(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,7 +67,7 @@ def test_this_machine_is_known_by_its_environment(files: Path, monkeypatch: pyte
     chromium.chmod(0o755)
     for name, value in (("HOME", "home"), ("JAVA_HOME", "jdk"), ("PATH", "bin")):
         monkeypatch.setenv(name, str(files / value))
-    here = trust_machine.here(files / "trust")
+    here = stores.this_machine(files / "trust")
     assert (here.home, here.java_home, here.browsers) == (files / "home", files / "jdk", ("chromium",))
     assert isinstance(here, Machine)
 
@@ -76,5 +76,5 @@ def test_this_machine_is_known_by_its_environment(files: Path, monkeypatch: pyte
 def test_root_called_by_sudo_is_not_the_user(user: str, files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 0)
     monkeypatch.setenv("SUDO_USER", user)
-    here = trust_machine.here(files)
+    here = stores.this_machine(files)
     assert (here.is_root, here.sudo_user) == (True, "" if user == "root" else user)

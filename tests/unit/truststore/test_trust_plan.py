@@ -1,4 +1,4 @@
-"""What is decided from what stores hold: nothing twice, nothing of others, nothing by surprise."""
+"""Changes follow from what stores hold, are made by the commands that were shown, and stop at the first failure."""
 
 from __future__ import annotations
 
@@ -6,20 +6,26 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.errors import UsageError
+from sandbox.errors import MissingTool, SandboxError, UsageError
 from sandbox.truststore import trust_plan
-from sandbox.truststore.anchors import DEBIAN
-from sandbox.truststore.bundlefile import BundleFile
-from sandbox.truststore.change import Holding, Kind, Store
+from sandbox.truststore.change import Change, Command, Holding, Kind, Store
 from sandbox.truststore.java import Cacerts
 from sandbox.truststore.nss import Database
-from sandbox.truststore.trust_plan import Plan
+from sandbox.truststore.python_bundle import BundleFile
+from sandbox.truststore.system_stores import DEBIAN
+from sandbox.truststore.trust_plan import Performer, Plan
 from sandbox.truststore.trusted_root import Root
-from tests.support.trust_roots import machine, ours
+from tests.support.trust_roots import FILE, machine, ours
 
 NSS = Database(Path("/home/me/.pki/nssdb"))
-JAVA = Cacerts(Path("/jdk/cacerts"), "keytool")
-FOLLOWING = Cacerts(Path("/etc/ssl/certs/java/cacerts"), "keytool", True, "debian:", ".pem")
+JAVA = Cacerts(place=Path("/jdk/cacerts"), keytool="keytool")
+FOLLOWING = Cacerts(
+    place=Path("/etc/ssl/certs/java/cacerts"),
+    keytool="keytool",
+    follows_system=True,
+    alias_prefix="debian:",
+    alias_suffix=".pem",
+)
 HERE = machine(Path("/nowhere"))
 
 
@@ -84,7 +90,7 @@ def test_only_what_is_meant_goes() -> None:
 def test_what_came_by_other_means_stays_and_is_told() -> None:
     planned = trust_plan.untrust(lambda root: True, [Holding(NSS, (ours(),), ())], HERE)
     assert planned.changes == ()
-    assert "by other means" in planned.notes[0]
+    assert "sandbox did not add it" in planned.notes[0]
 
 
 @pytest.mark.parametrize("kind", Kind)
@@ -100,12 +106,12 @@ def test_a_store_that_is_not_here_is_an_error_when_asked_for(kind: Kind) -> None
 def test_a_users_own_stores_are_refused_under_sudo(kind: Kind) -> None:
     """`sudo sandbox certs trust` for a user's store → refused."""
     under_sudo = machine(Path("/nowhere"), is_root=True, sudo_user="ann")
-    with pytest.raises(UsageError, match="ann's own and is not changed under sudo") as refused:
+    with pytest.raises(UsageError, match="belongs to ann and is not changed under sudo") as refused:
         trust_plan.trust(ours(), [], [holding(DEBIAN)], under_sudo, [kind])
     assert "without sudo" in refused.value.fix
     planned = trust_plan.trust(ours(), [], [holding(DEBIAN)], under_sudo, [])
     assert titles(planned) == [(True, ours(), DEBIAN.place)]
-    assert planned.notes == ("the browsers of ann are not touched under sudo: run this without sudo too",)
+    assert planned.notes == ("sudo does not change the browsers of ann: run this without sudo too",)
 
 
 @pytest.mark.parametrize("kinds", [[], [Kind.SYSTEM]])
@@ -132,7 +138,84 @@ def test_a_browser_that_was_never_started_is_named() -> None:
 
 
 def test_what_follows_the_system_by_names_of_its_own_leaves_with_it() -> None:
-    extracted = Cacerts(Path("/etc/pki/ca-trust/extracted/java/cacerts"), "keytool", follows_system=True)
+    extracted = Cacerts(place=Path("/etc/pki/ca-trust/extracted/java/cacerts"), keytool="keytool", follows_system=True)
     planned = trust_plan.untrust(lambda root: True, [Holding(extracted, (ours(),), ()), holding(DEBIAN, ours())], HERE)
     assert titles(planned) == [(False, ours(), DEBIAN.place)]
     assert planned.notes == ()
+
+
+def change(*commands: Command) -> Change:
+    return Change(kind=Kind.SYSTEM, place=Path("/store"), adds=True, root=ours(), commands=commands)
+
+
+@pytest.mark.security(13)
+@pytest.mark.parametrize(
+    ("is_root", "at_terminal", "shown"),
+    [(False, True, "sudo install 'a b'"), (False, False, "sudo -n install 'a b'"), (True, False, "install 'a b'")],
+)
+def test_root_is_asked_for_only_where_it_is_needed(
+    is_root: bool, at_terminal: bool, shown: str, tmp_path: Path
+) -> None:
+    """Stores of the user and of the system → sudo for the system's alone."""
+    performer = Performer(machine(tmp_path, is_root=is_root), at_terminal=at_terminal)
+    commands = (Command(("install", "a b"), as_root=True), Command(("certutil", "-A")))
+    assert performer.shown(change(*commands)) == (shown, "certutil -A")
+
+
+def test_files_of_ours_are_shown_and_written(tmp_path: Path) -> None:
+    performer, done = Performer(machine(tmp_path), at_terminal=False), list[Change]()
+    (tmp_path / "system.pem").write_text("# roots\n")
+    store = BundleFile(tmp_path / "bundle.pem", (tmp_path / "system.pem",))
+    planned = [store.add(ours(), FILE), store.remove(ours(), FILE)]
+    assert performer.shown(planned[0]) == (f"(write {store.place})",)
+    performer.perform(planned[:1], done.append)
+    assert store.trusted() == (ours(),)
+    performer.perform(planned[1:], done.append)
+    assert not store.place.exists()
+    assert done == planned
+
+
+@pytest.mark.fault(31)
+@pytest.mark.parametrize("at_terminal", [True, False])
+def test_changes_stop_at_the_first_that_fails(at_terminal: bool, tmp_path: Path) -> None:
+    """A store refuses the change → the error says which; what comes after is left alone."""
+    done: list[Change] = []
+    first = change(Command(("touch", str(tmp_path / "one"))))
+    second = change(Command(("sh", "-c", "echo no such luck; exit 7")), Command(("touch", str(tmp_path / "two"))))
+    with pytest.raises(SandboxError, match="could not add") as stopped:
+        Performer(machine(tmp_path), at_terminal=at_terminal).perform([first, second], done.append)
+    assert "no such luck" in stopped.value.details
+    assert "status 7" in stopped.value.details
+    assert done == [first]
+    assert (tmp_path / "one").exists()
+    assert not (tmp_path / "two").exists()
+
+
+@pytest.mark.fault(31)
+@pytest.mark.parametrize(
+    ("kin", "fix"),
+    [
+        (("ubuntu", "debian"), "sudo apt install libnss3-tools"),
+        (("fedora",), "sudo dnf install nss-tools"),
+        (("rocky", "rhel", "centos", "fedora"), "sudo dnf install nss-tools"),
+        (("opensuse-leap", "suse", "opensuse"), "sudo zypper install mozilla-nss-tools"),
+        (("darwin",), "brew install nss"),
+        (("plan9",), "install certutil, of Network Security Services (NSS)"),
+    ],
+)
+def test_a_missing_certutil_is_named_with_its_package(
+    kin: tuple[str, ...], fix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Certutil is not installed → the package that has it, by distribution."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(MissingTool, match="certutil is not installed") as missing:
+        Performer(machine(tmp_path, *kin), at_terminal=False).require_tools([change(Command(("certutil", "-A")))])
+    assert missing.value.fix == f"{fix}\nor leave browsers out: --store system"
+
+
+def test_tools_in_the_administrators_folders_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    performer = Performer(machine(tmp_path, is_root=True), at_terminal=False)
+    performer.require_tools([change(Command(("chroot", "/"), as_root=True))])
+    with pytest.raises(MissingTool, match="sudo is not installed"):
+        Performer(machine(tmp_path), at_terminal=False).require_tools([change(Command(("chroot", "/"), as_root=True))])

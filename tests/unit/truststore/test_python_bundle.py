@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from sandbox.errors import SandboxError
-from sandbox.truststore.bundlefile import BundleFile, exports
 from sandbox.truststore.change import Change
+from sandbox.truststore.python_bundle import BundleFile, exports
 from tests.support.trust_roots import FILE, ours, stranger
 
 
@@ -68,7 +68,7 @@ def test_our_roots_in_the_systems_own_do_not_stay(store: BundleFile) -> None:
 
 
 def test_without_roots_of_the_system_none_is_made(tmp_path: Path) -> None:
-    with pytest.raises(SandboxError, match="no file of roots"):
+    with pytest.raises(SandboxError, match="no bundle of root"):
         make(BundleFile(tmp_path / "bundle.pem", ()).add(ours(), FILE))
 
 

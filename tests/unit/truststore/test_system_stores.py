@@ -1,4 +1,4 @@
-"""The system stores of Linux: which one a machine has, what it holds, and the exact commands that change it."""
+"""The system's stores: which one a machine has, what it holds, and the exact commands that change it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.truststore import anchors
-from sandbox.truststore.anchors import ARCH, DEBIAN, FEDORA, SUSE, Anchors
+from sandbox.truststore.system_stores import ARCH, DEBIAN, FEDORA, LAYOUTS, SUSE, Anchors, Keychain, find_anchors
 from tests.support.trust_roots import FILE, ours, stranger
 
 NAME = ours().label
+KEYCHAIN = "/Library/Keychains/System.keychain"
+DELETE = ("security", "delete-certificate", "-Z", ours().sha1, KEYCHAIN)
 
 
 def lines(argvs: list[tuple[str, ...]]) -> list[str]:
@@ -45,11 +46,11 @@ def test_the_commands_of_each_distribution(layout: Anchors, copy: str, update: s
     assert all(one.as_root for one in (*add.commands, *remove.commands))
 
 
-@pytest.mark.parametrize("layout", anchors.LAYOUTS)
+@pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_machine_is_known_by_its_folder(layout: Anchors, tmp_path: Path) -> None:
-    assert anchors.find(tmp_path) is None
+    assert find_anchors(tmp_path) is None
     (tmp_path / layout.folder.relative_to("/")).mkdir(parents=True)
-    assert anchors.find(tmp_path) == layout
+    assert find_anchors(tmp_path) == layout
 
 
 @pytest.fixture
@@ -79,3 +80,39 @@ def test_a_file_of_somebody_else_is_not_ours_to_remove(store: Anchors) -> None:
     (store.folder / "by-hand.crt").write_bytes(ours().pem)
     store.bundle.write_bytes(ours().pem)
     assert (store.trusted(), store.entries()) == ((ours(),), ())
+
+
+@pytest.fixture
+def answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder whose files are what `security COMMAND` prints; without one it fails, as the real one does."""
+    program = tmp_path / "bin" / "security"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\nexec cat "{tmp_path}/$1"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
+    return tmp_path
+
+
+def test_a_root_is_added_for_all_users() -> None:
+    change = Keychain().add(ours(), FILE)
+    wanted = ("security", "add-trusted-cert", "-d", "-r", "trustRoot", "-k", KEYCHAIN, str(FILE))
+    assert [(one.argv, one.as_root) for one in change.commands] == [(wanted, True)]
+
+
+def test_a_trusted_root_loses_its_settings_and_goes(answers: Path) -> None:
+    (answers / "find-certificate").write_bytes(stranger() + ours().pem)
+    (answers / "dump-trust-settings").write_text(f"Number of trusted certs = 1\nCert 0: {ours().common_name}\n")
+    assert Keychain().trusted() == Keychain().entries() == (ours(),)
+    change = Keychain().remove(ours(), FILE)
+    assert [one.argv for one in change.commands] == [("security", "remove-trusted-cert", "-d", str(FILE)), DELETE]
+    assert f"find-certificate -a -p -c Sandbox root {KEYCHAIN}" in (answers / "asked").read_text().splitlines()
+
+
+def test_a_root_without_settings_is_not_trusted_and_only_deleted(answers: Path) -> None:
+    (answers / "find-certificate").write_bytes(ours().pem)
+    assert (Keychain().trusted(), Keychain().entries()) == ((), (ours(),))
+    assert [one.argv for one in Keychain().remove(ours(), FILE).commands] == [DELETE]
+
+
+def test_an_empty_keychain_holds_nothing(answers: Path) -> None:
+    assert (Keychain().trusted(), Keychain().entries()) == ((), ())

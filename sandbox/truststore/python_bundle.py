@@ -1,6 +1,7 @@
-"""A file of the system's roots and the sandboxes', for programs that bring roots of their own, like Python's requests.
+"""One file with the system's roots and the sandboxes', for programs that ignore the system's, like Python's requests.
 
-What those programs bring is never edited: certifi's file is replaced at its next update. They obey variables instead.
+The files these programs ship are never edited: an update of certifi would replace them. The programs read this file
+because environment variables name it.
 """
 
 from __future__ import annotations
@@ -25,25 +26,25 @@ class BundleFile:
     kind: Kind = Kind.PYTHON
 
     def trusted(self) -> tuple[Root, ...]:
-        """Those in the file, unless the system's roots have changed since it was made."""
+        """Return the roots in the file, or none if the system's roots have changed since it was made."""
         found = self.entries()
         is_current = not found or self._source() is None or self._text(found) == self.place.read_bytes()
         return found if is_current else ()
 
     def entries(self) -> tuple[Root, ...]:
-        """Those in the file."""
+        """Return the roots in the file."""
         return in_pem(self.place.read_bytes()) if self.place.is_file() else ()
 
     def add(self, root: Root, file: Path) -> Change:
-        """Write the file with `root` in it."""
-        return Change(self.kind, self.place, True, root, file=self)
+        """Plan to write the file with `root`."""
+        return Change(kind=self.kind, place=self.place, adds=True, root=root, file=self)
 
     def remove(self, root: Root, file: Path) -> Change:
-        """Write the file without `root`, or remove it when it held no other."""
-        return Change(self.kind, self.place, False, root, file=self)
+        """Plan to write the file without `root`, or to remove it if `root` is its last."""
+        return Change(kind=self.kind, place=self.place, adds=False, root=root, file=self)
 
     def rewrite(self, root: Root, *, adds: bool) -> None:
-        """Do what `add` or `remove` planned. Raises SandboxError."""
+        """Carry out what `add` or `remove` planned. Raises SandboxError."""
         kept = [one for one in self.entries() if one != root]
         wanted = (*kept, root) if adds else tuple(kept)
         if wanted:
@@ -59,14 +60,14 @@ class BundleFile:
         if source is None:
             looked = "\n".join(map(str, self.sources))
             fix = "install the package ca-certificates, or leave out --store python"
-            raise SandboxError("this system has no file of roots to build on", details=looked, fix=fix, id="trust")
+            raise SandboxError("this system has no bundle of root certificates", details=looked, fix=fix, id="trust")
         system = source.read_bytes()
-        for root in in_pem(system):  # their going is not to wait for this file's next making
+        for root in in_pem(system):  # a root removed from the system must not survive in this copy
             system = system.replace(root.pem, b"")
         return b"".join([system.rstrip(), b"\n", *(root.pem for root in roots)])
 
 
 def exports(bundle: Path, root: Path) -> tuple[str, ...]:
-    """The lines for a shell that make programs read `bundle`; Node.js adds `root` to what it brings."""
+    """Return the shell lines that make programs read `bundle`; Node.js adds `root` to the roots it ships."""
     variables = {"SSL_CERT_FILE": bundle, "REQUESTS_CA_BUNDLE": bundle, "NODE_EXTRA_CA_CERTS": root}
     return tuple(f"export {name}={shlex.quote(str(value))}" for name, value in variables.items())
