@@ -172,6 +172,11 @@ class Names:
         return f"sandbox-{self.name}-registry"
 
     @property
+    def registry_endpoint(self) -> str:
+        """The registry's HOST:PORT on the network."""
+        return f"{self.registry}:{REGISTRY_PORT}"
+
+    @property
     def volume(self) -> str:
         """The volume that holds the registry's data."""
         return self.registry

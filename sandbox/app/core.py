@@ -18,7 +18,7 @@ from sandbox.app import checkouts, remains, requirements
 from sandbox.app import context as world
 from sandbox.components.cluster.existing.tenancy_step import TenancyStep
 from sandbox.components.ingress.default_backend import hosts_of
-from sandbox.config.schema import Settled, Spec
+from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.config.schema.origin_schema import Origin
 from sandbox.engine import Bind, Engine
 from sandbox.errors import UsageError
@@ -67,7 +67,7 @@ class Sandbox:
         self._keep = keep
         self._report = report or Silent()
         self._patience = patience
-        self._settled: Settled | None = None
+        self._settled: ResolvedSpec | None = None
         self._was_there = False
 
     def __enter__(self) -> Self:
@@ -116,9 +116,8 @@ class Sandbox:
         spec, accounts = self.settled, world.keychain(self.spec.credentials)
         images = LockFile.of(Path(manifest))
         world.registry(spec)
-        port, external, spool = spec.registry.port, spec.registry.external, world.home().spool
-        step = PushStep(Engine.connect(), images, port, external, accounts, spool)
-        with nullcontext() if external else self._pushing():
+        step = PushStep(Engine.connect(), images, spec.registry.push_url, accounts, world.home().spool)
+        with nullcontext() if spec.registry.external else self._pushing():
             step.apply(_Work(self._report))
 
     @property
@@ -132,7 +131,7 @@ class Sandbox:
         return self.spec.domain
 
     @property
-    def settled(self) -> Settled:
+    def settled(self) -> ResolvedSpec:
         """The spec with the ports that the sandbox has, also those that the spec leaves open."""
         if self._settled is None:
             self._settled = requirements.settle(self.spec, world.home(), Engine.connect())
@@ -170,8 +169,7 @@ class Sandbox:
     @property
     def registry(self) -> str:
         """The registry, as image names begin with it on this machine and in the cluster: `localhost:5001`."""
-        spec = self.settled.registry
-        return (spec.external or f"localhost:{spec.port}").rpartition("://")[2]
+        return self.settled.registry.image_prefix
 
     @property
     def kubeconfig(self) -> Path:

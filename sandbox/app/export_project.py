@@ -15,7 +15,7 @@ from sandbox import __version__
 from sandbox.app import context
 from sandbox.app.checkouts import inside
 from sandbox.components.addons.addon import FILE as ADDON
-from sandbox.config.schema import Settled
+from sandbox.config.schema import ResolvedSpec
 from sandbox.engine import Engine
 from sandbox.errors import UsageError
 from sandbox.images import lock_entries as locks
@@ -46,7 +46,7 @@ class Exported:
     carried: list[str] = field(default_factory=list)
 
 
-def export(spec: Settled, folder: Path, say: Callable[[str], None]) -> Exported:
+def export(spec: ResolvedSpec, folder: Path, say: Callable[[str], None]) -> Exported:
     """Write the sandbox to `folder`, which must be new or empty; gives what was left out and which secrets go along.
 
     Of manifests and addons it is what `up` reads of them: no other file of their folders, and none that a link leads
@@ -125,10 +125,10 @@ def _addon(one: dict[str, Any], into: Path, told: Exported) -> dict[str, Any]:
     return {**one, "addon": f"./{_copied(source, into / source.name, told)}"}
 
 
-def _images(spec: Settled, manifest: Path, folder: Path) -> str:
+def _images(spec: ResolvedSpec, manifest: Path, folder: Path) -> str:
     """Take the images out of the registry, and write the manifest and the lock that put them into another."""
     known = LockFile.of(manifest)
-    url = spec.registry.external or f"http://127.0.0.1:{spec.registry.port}"
+    url = spec.registry.push_url
     with Client(url, keychain=context.keychain(spec.credentials)) as client:
         taken = take_out(client, [entry.target for entry in known.entries], folder / IMAGES)
     entries = [{"from": "layout", "path": IMAGES, "image": str(one), "as": str(one)} for one in taken]
@@ -145,7 +145,7 @@ def _locked(target: Target, digest: str) -> Locked:
     return Locked.model_validate({"target": str(target), "from": origin, "source": digest, "digest": digest})
 
 
-def _versions(spec: Settled) -> dict[str, Any]:
+def _versions(spec: ResolvedSpec) -> dict[str, Any]:
     """What the sandbox was made with, for people who wonder why theirs differs."""
     engine = Engine.connect()
     own = context.own_images(spec, context.home(), engine)

@@ -13,7 +13,7 @@ from sandbox.app import port_reservations
 from sandbox.app.port_privileges import forbidden
 from sandbox.app.port_usage import Machine, Wanted, taken
 from sandbox.components.edge import edge_folder, extra_routes, lan_names, routes
-from sandbox.config.schema import Settled, Spec
+from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.engine import Bind, Engine, labelled
 from sandbox.errors import SandboxError, UsageError
 from sandbox.names import EDGE, PASSTHROUGH, REGISTRY_PORT, Home
@@ -27,7 +27,7 @@ REGISTRY = ("registry: {port: %s}", "--registry-port %s")
 
 
 @contextmanager
-def reserve(spec: Spec, home: Home, engine: Engine) -> Iterator[Settled]:
+def reserve(spec: Spec, home: Home, engine: Engine) -> Iterator[ResolvedSpec]:
     """The spec with its ports chosen, which other commands leave alone for the length of the block.
 
     Raises PortTaken and PortForbidden for the first port that cannot be had, UsageError for an address without IPv6
@@ -57,7 +57,7 @@ def reserve(spec: Spec, home: Home, engine: Engine) -> Iterator[Settled]:
         yield settled
 
 
-def _require_names(spec: Settled, home: Home) -> None:
+def _require_names(spec: ResolvedSpec, home: Home) -> None:
     """Refuse names that another sandbox serves, by either kind of edge. Raises UsageError."""
     hosts = tuple(routes.Host(one.host) for one in spec.proxy.hosts)
     mine = routes.Route(
@@ -67,14 +67,14 @@ def _require_names(spec: Settled, home: Home) -> None:
     routes.require_unclaimed(byhand_too[0], (*byhand_too[1:], *routes.load(home.passthrough)))
 
 
-def settle(spec: Spec, home: Home, engine: Engine) -> Settled:
+def settle(spec: Spec, home: Home, engine: Engine) -> ResolvedSpec:
     """The spec with its ports chosen as `up` would now; those of a sandbox that is there are the ones it has."""
-    if isinstance(spec, Settled):
+    if isinstance(spec, ResolvedSpec):
         return spec
     return _settle(spec, Machine.look(spec.name, home, engine))
 
 
-def _settle(spec: Spec, machine: Machine) -> Settled:
+def _settle(spec: Spec, machine: Machine) -> ResolvedSpec:
     proxy, fixed = _proxy(spec), {port for port in (spec.registry.port, *spec.proxy.ports) if port != "auto"}
     remembered = _remembered_https(spec, machine)
     preferred = chain(PREFERRED_HTTPS, host_ports.after(PREFERRED_HTTPS[-1]))
@@ -88,7 +88,7 @@ def _settle(spec: Spec, machine: Machine) -> Settled:
         usable = partial(_is_usable, machine, owner, LOCAL, REGISTRY)
         registry = _first(_remembered_registry(spec, machine), PREFERRED_REGISTRY, fixed | set(chosen), usable)
     try:
-        return Settled.of(spec, registry=registry, https=tuple(chosen))
+        return ResolvedSpec.of(spec, registry=registry, https=tuple(chosen))
     except ValidationError as error:
         raise UsageError(f"these ports do not go together: {error.errors()[0]['msg']}") from error
 
@@ -114,7 +114,7 @@ def _problems(wanted: Wanted, machine: Machine) -> Iterator[SandboxError]:
         yield problem
 
 
-def _wanted(spec: Settled, home: Home) -> Sequence[Wanted]:
+def _wanted(spec: ResolvedSpec, home: Home) -> Sequence[Wanted]:
     https = [Wanted(_proxy(spec), Bind(spec.proxy.listen, port), *HTTPS) for port in spec.proxy.ports]
     if spec.registry.external:
         return https

@@ -19,7 +19,7 @@ from sandbox.cli.options import find_spec
 from sandbox.errors import SandboxError
 
 if TYPE_CHECKING:
-    from sandbox.config.schema import Settled, Spec
+    from sandbox.config.schema import ResolvedSpec, Spec
     from sandbox.doctor.doctor_context import Scene
     from sandbox.doctor.row import Row
 
@@ -107,13 +107,13 @@ def scene_of(spec: Spec, *, file: Path | None = None, name: str | None = None, s
     return Scene(settled, home, dict(os.environ), contact, datetime.now(UTC), which, seconds)
 
 
-def _usual(spec: Spec) -> Settled:
+def _usual(spec: Spec) -> ResolvedSpec:
     """The spec with the usual ports for those that only an engine could tell."""
-    from sandbox.config.schema import Settled
+    from sandbox.config.schema import ResolvedSpec
 
-    usual = Settled()
+    usual = ResolvedSpec()
     https = tuple(port for port in spec.proxy.ports if port != "auto") or usual.proxy.ports
-    return Settled.of(
+    return ResolvedSpec.of(
         spec, registry=usual.registry.port if spec.registry.port == "auto" else spec.registry.port, https=https
     )
 

@@ -12,7 +12,7 @@ from sandbox.cli import command_context, console
 from sandbox.cli.options import PATIENCE, find_spec
 from sandbox.components.ingress.https_step import HttpsStep
 from sandbox.components.workloads.rollout_step import WorkloadsStep
-from sandbox.config.schema import Settled, Spec
+from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.errors import UsageError
 from sandbox.plan.saved_spec import load
 from sandbox.step import Step
@@ -59,12 +59,12 @@ def require_own_cluster(spec: Spec, what: str) -> None:
         )
 
 
-def remembered(name: str) -> Settled | None:
+def remembered(name: str) -> ResolvedSpec | None:
     """The spec that a sandbox was last brought up with, if there is one."""
     return load(command_context.home().sandbox(name))
 
 
-def brought_up(name: str | None) -> Settled:
+def brought_up(name: str | None) -> ResolvedSpec:
     """The spec that the sandbox NAME, else that of ./sandbox.yaml, was last brought up with. Raises UsageError."""
     wanted = find_spec(None, name)
     spec = remembered(wanted.name)

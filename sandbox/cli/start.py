@@ -12,7 +12,7 @@ from sandbox.cli.console import reporter
 from sandbox.cli.doctor import explaining
 from sandbox.cli.options import find_spec
 from sandbox.cli.summary import welcome
-from sandbox.config.schema import Settled
+from sandbox.config.schema import ResolvedSpec
 from sandbox.engine import Engine
 from sandbox.plan import lifecycle
 from sandbox.report import Reporter
@@ -29,7 +29,7 @@ def run(ctx: click.Context, file: Path | None, name: str | None, *, output: str,
     return 0
 
 
-def bring(name: str, talk: Reporter) -> Settled:
+def bring(name: str, talk: Reporter) -> ResolvedSpec:
     """Start the sandbox as it was last brought up; its spec. Raises UsageError when there is none."""
     spec = session.brought_up(name)
     with requirements.reserve(spec, command_context.home(), Engine.connect()) as settled, explaining(settled):

@@ -10,20 +10,19 @@ from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.cluster import kubeconfig
 from sandbox.components.edge.lan_access import access, reachable, urls, warning
 from sandbox.components.ingress.default_backend import hosts_of
-from sandbox.config.schema import Settled
+from sandbox.config.schema import ResolvedSpec
 from sandbox.engine import Engine
 from sandbox.kube.api import Cluster
 from sandbox.names import Home
 
 
-def welcome(spec: Settled, home: Home, output: str = "text") -> None:
+def welcome(spec: ResolvedSpec, home: Home, output: str = "text") -> None:
     """Print the sandbox's addresses on stdout, for people, or for programs as `output` json."""
     names = home.sandbox(spec.name)
     hosts = hosts_of(Cluster(names.kubeconfig).list("networking.k8s.io/v1", "Ingress", spec.namespace)) or (
         spec.domain,
     )
     ports = ["" if port == 443 else f":{port}" for port in spec.proxy.ports]
-    registry = spec.registry.external or f"localhost:{spec.registry.port}"
     merged = kubeconfig.holds(home.kubeconfig, names.cluster, names.kubeconfig)
     found = access(spec, Keystore(names.keys))
     outside = tuple(urls(found, spec, hosts)) if found.open else ()
@@ -35,7 +34,7 @@ def welcome(spec: Settled, home: Home, output: str = "text") -> None:
             "urls": [f"https://{host}{port}/" for host in hosts for port in ports],
             "network_urls": outside,
             "neighbours": exposed,
-            "registry": registry,
+            "registry": spec.registry.address,
             "context": names.cluster if merged else None,
             "kubeconfig": str(names.kubeconfig),
             "root_certificate": str(names.root_certificate),
@@ -44,7 +43,7 @@ def welcome(spec: Settled, home: Home, output: str = "text") -> None:
         return
     for host in hosts:
         click.echo(f"https://{host}{ports[0]}/" + "".join(f"   and {port}" for port in ports[1:]))
-    click.echo(f"registry    {registry}   (sandbox push-images)")
+    click.echo(f"registry    {spec.registry.address}   (sandbox push-images)")
     click.echo(f"kubectl     --context {names.cluster}" if merged else f"kubectl     --kubeconfig {names.kubeconfig}")
     click.echo(f"trust       {names.root_certificate}")
     click.echo(f"try         curl --cacert {names.root_certificate} https://{hosts[0]}{ports[0]}/")

@@ -8,7 +8,7 @@ from concurrent.futures import TimeoutError as TooLong
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sandbox.config.schema import Settled
+from sandbox.config.schema import ResolvedSpec
 from sandbox.engine import Engine
 from sandbox.engine.engine_info import Facts
 from sandbox.errors import MissingTool, SandboxError
@@ -32,7 +32,7 @@ class Scene:
     at it may take `seconds` in all.
     """
 
-    spec: Settled
+    spec: ResolvedSpec
     home: Home
     environment: Mapping[str, str]
     contact: Contact | SandboxError

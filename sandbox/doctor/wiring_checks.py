@@ -25,9 +25,9 @@ def registry(scene: Scene) -> Finding:
     trouble = _not_running(with_engine(scene).engine, scene.names.registry) if contained else None
     if trouble:
         return trouble
-    with Client(external or f"http://127.0.0.1:{scene.spec.registry.port}") as client:
+    with Client(scene.spec.registry.push_url) as client:
         client.ping()
-    return ok(f"{external or f'localhost:{scene.spec.registry.port}'} answers")
+    return ok(f"{scene.spec.registry.address} answers")
 
 
 def node(scene: Scene) -> Finding:
@@ -41,7 +41,7 @@ def node(scene: Scene) -> Finding:
         trouble = _not_running(engine, name)
         if trouble:
             return trouble
-    found = WiringStep(engine, nodes, scene.names, registry.port, registry.external, registry.mirrors).check()
+    found = WiringStep(engine, nodes, scene.names, registry).check()
     return ok(found.detail) if found.state is State.READY else error(f"not as it should be: {found.detail}")
 
 
@@ -51,7 +51,7 @@ def _inner(scene: Scene, namespace: str) -> Finding:
         return skipped("nodes pull from a registry that is not ours, as they are told to")
     if not scene.names.kubeconfig.exists():
         return skipped("there is no sandbox yet; up makes it")
-    found = InnerCanaryStep(Place(scene.names, namespace), scene.spec.registry.port).check()
+    found = InnerCanaryStep(Place(scene.names, namespace), scene.spec.registry.push_url).check()
     return ok(found.detail) if found.state is State.READY else error(f"not proved: {found.detail or found.state.value}")
 
 

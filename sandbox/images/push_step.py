@@ -28,14 +28,13 @@ class PushStep:
     """Pushes what is missing or another image by now; the data is the registry volume's.
 
     Images of other registries are pushed as they are locked. For all others a lock follows, where there is one: they
-    are the developer's own work. `external` is the registry to push to instead of the sandbox's own at `port`,
-    `keychain` the user's accounts, `spool` where layers are compressed.
+    are the developer's own work. `url` is the registry, `keychain` the user's accounts, `spool` where layers are
+    compressed.
     """
 
     engine: Engine
     images: LockFile
-    port: int
-    external: str | None = None
+    url: str
     keychain: Keychain | None = None
     spool: Path | None = None
     name: str = "push"
@@ -49,7 +48,7 @@ class PushStep:
     def check(self) -> Status:
         locked = self.images.digests(self.images.read())
         try:
-            with Client(self._url, keychain=self.keychain) as client:
+            with Client(self.url, keychain=self.keychain) as client:
                 found = [(entry, self._found(client, entry)) for entry in self.images.entries]
         except RegistryError as error:
             return Status(State.ABSENT, error.brief)
@@ -70,7 +69,7 @@ class PushStep:
         compression = lock.compression if lock else Compression.RAW
         results = push(
             self.images.pinned(lock),
-            self._url,
+            self.url,
             self.engine,
             _Saying(work),
             compression=compression,
@@ -82,10 +81,6 @@ class PushStep:
 
     def undo(self) -> bool:
         return False
-
-    @property
-    def _url(self) -> str:
-        return self.external or f"http://127.0.0.1:{self.port}"
 
     def _found(self, client: Client, entry: Entry) -> Document | None:
         """What the registry has of an entry, None when that is not what the engine has."""

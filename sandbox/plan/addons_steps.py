@@ -15,7 +15,6 @@ from sandbox.config.schema import Spec
 from sandbox.errors import UsageError
 from sandbox.kube import manifests
 from sandbox.kube.api import title
-from sandbox.names import REGISTRY_PORT
 from sandbox.plan import certificates_steps
 from sandbox.plan.site import Site
 from sandbox.step import Step
@@ -24,12 +23,9 @@ from sandbox.step import Step
 def addons(site: Site) -> Step:
     """What the spec adds to the cluster, or a command did; their images are the bundle's or in a known registry."""
     spec, names = site.spec, site.names
-    registry = (spec.registry.external or f"localhost:{spec.registry.port}").rpartition("://")[2]
-    here = (registry, f"{names.registry}:{REGISTRY_PORT}")
-    others = (*spec.registry.tls, *(one.rpartition("://")[2] for one in spec.registry.mirrors))
-    images = AddonImages(
-        site.engine, names, site.provider, site.store, spec.registry.external or registry, here, others
-    )
+    registry = spec.registry.image_prefix
+    here, others = (registry, names.registry_endpoint), (*spec.registry.tls, *spec.registry.upstreams)
+    images = AddonImages(site.engine, names, site.provider, site.store, spec.registry.address, here, others)
     uses = tuple(use for use in _uses(spec) if not _is_minikubes(spec, use))
     for use in uses:  # so that what cannot be found is said at once
         catalogue.find(use.source)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sandbox.bundle.system_images import OwnImages
 from sandbox.components.edge.lan_access import access
 from sandbox.components.network.step import NetworkStep
-from sandbox.config.schema import Settled
+from sandbox.config.schema import ResolvedSpec
 from sandbox.engine import Engine
 from sandbox.engine.labelled import located
 from sandbox.names import Home
@@ -18,7 +18,7 @@ from sandbox.step import Step
 
 
 def build(
-    spec: Settled,
+    spec: ResolvedSpec,
     home: Home,
     engine: Engine,
     own: OwnImages,

@@ -32,14 +32,14 @@ from sandbox.components.registry.in_cluster_canary_step import InnerCanaryStep
 from sandbox.components.registry.in_cluster_step import InnerRegistryStep, name_on_nodes
 from sandbox.components.registry.system_images_step import OwnPushStep
 from sandbox.components.registry.team_step import TeamRegistryStep
-from sandbox.config.schema import Settled
+from sandbox.config.schema import ResolvedSpec
 from sandbox.engine import Bind, Engine
 from sandbox.images.images_yaml import FromArchive, FromBuild, FromDaemon
 from sandbox.images.push_step import PushStep
 from sandbox.images.target import Target
 from sandbox.kube import manifests
 from sandbox.kube.api import Manifest
-from sandbox.names import REGISTRY_PORT, Home, Names
+from sandbox.names import Home, Names
 from sandbox.oci.credential import Keychain
 from sandbox.plan import edge_steps, registry_steps
 from sandbox.plan.saved_spec import RememberedStep
@@ -51,7 +51,7 @@ BROUGHT = ("traefik", "busybox")
 
 
 def build(
-    spec: Settled, home: Home, engine: Engine, own: OwnImages, *, purge: bool, keychain: Keychain | None
+    spec: ResolvedSpec, home: Home, engine: Engine, own: OwnImages, *, purge: bool, keychain: Keychain | None
 ) -> tuple[Step, ...]:
     """The steps of a sandbox in somebody else's cluster; as `plan.build`, and needs the engine for its images only."""
     lot = _Lot(spec, home.sandbox(spec.name), own)
@@ -62,7 +62,7 @@ def build(
         ContextStep(lot.names),
         *_registry(lot, keychain),
         *_edge(lot),
-        *([] if spec.registry.external else [InnerCanaryStep(lot.place, spec.registry.port)]),
+        *([] if spec.registry.external else [InnerCanaryStep(lot.place, spec.registry.push_url)]),
         *_own_images(lot, keychain),
         *_push(lot, engine, keychain),
         _secrets(lot),
@@ -76,7 +76,7 @@ def build(
 class _Lot:
     """One sandbox in a cluster that is not ours, and what its steps are made from."""
 
-    spec: Settled
+    spec: ResolvedSpec
     names: Names
     own: OwnImages
 
@@ -140,7 +140,7 @@ class _Lot:
         """The image of a component as a manifest of the user's would have it."""
         if not self.brings:
             return self.own.references[component]
-        return f"localhost:{self.spec.registry.port}/{self.target(component)}"
+        return f"{self.spec.registry.local_names[0]}/{self.target(component)}"
 
     @staticmethod
     def target(component: str) -> Target:
@@ -163,11 +163,9 @@ class _Lot:
 
     def images(self) -> Mapping[str, str]:
         """What an image of the sandbox's registry begins with in manifests, and with what in this cluster."""
-        port, external = self.spec.registry.port, self.spec.registry.external
-        there = external.rpartition("://")[2] if external else name_on_nodes(self.place)
-        return dict.fromkeys(
-            (f"localhost:{port}", f"127.0.0.1:{port}", f"{self.names.registry}:{REGISTRY_PORT}"), there
-        )
+        registry = self.spec.registry
+        there = registry.image_prefix if registry.external else name_on_nodes(self.place)
+        return dict.fromkeys((*registry.local_names, self.names.registry_endpoint), there)
 
     def objects(self, wanted: Sequence[Manifest]) -> list[dict[str, Any]]:
         """The user's objects as they are to be in this cluster."""
@@ -205,8 +203,7 @@ def _own_images(lot: _Lot, keychain: Keychain | None) -> list[Step]:
     if not lot.brings:
         return []
     entries = tuple(FromArchive(lot.target(one), lot.store.image(recipes()[one])) for one in BROUGHT)
-    url = lot.spec.registry.external or f"http://127.0.0.1:{lot.spec.registry.port}"
-    return [OwnPushStep(entries, url, keychain, needs=lot.pushing)]
+    return [OwnPushStep(entries, lot.spec.registry.push_url, keychain, needs=lot.pushing)]
 
 
 def _push(lot: _Lot, engine: Engine, keychain: Keychain | None) -> list[Step]:
@@ -218,8 +215,7 @@ def _push(lot: _Lot, engine: Engine, keychain: Keychain | None) -> list[Step]:
     if any(isinstance(one, FromDaemon | FromBuild) for one in images.entries):
         steps.append(registry_steps.images(spec, engine, lot.own, lot.store))
     needs = (*lot.pushing, *(step.name for step in steps))
-    port, external, spool = spec.registry.port, spec.registry.external, lot.names.home.spool
-    return [*steps, PushStep(engine, images, port, external, keychain, spool, needs=needs)]
+    return [*steps, PushStep(engine, images, spec.registry.push_url, keychain, lot.names.home.spool, needs=needs)]
 
 
 def _secrets(lot: _Lot) -> Step:

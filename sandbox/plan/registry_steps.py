@@ -14,7 +14,7 @@ from sandbox.components.registry.external_step import ExternalRegistryStep
 from sandbox.components.registry.mirrors_step import MirrorsStep
 from sandbox.components.registry.node_config_step import WiringStep
 from sandbox.components.registry.tls_step import TlsRegistryStep
-from sandbox.config.schema import Settled
+from sandbox.config.schema import ResolvedSpec
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError
 from sandbox.images.images_yaml import FromDaemon
@@ -54,12 +54,11 @@ def push(site: Site, keychain: Keychain | None) -> list[Step]:
     """The images that the user wants in the registry, if any. Raises UsageError for a list that cannot be read."""
     if not site.spec.push:
         return []
-    port, external = site.spec.registry.port, site.spec.registry.external
-    images = readable(site.spec.push)
-    return [PushStep(site.engine, images, port, external, keychain, site.home.spool, needs=("registry", "images"))]
+    images, url = readable(site.spec.push), site.spec.registry.push_url
+    return [PushStep(site.engine, images, url, keychain, site.home.spool, needs=("registry", "images"))]
 
 
-def images(spec: Settled, engine: Engine, of: OwnImages, store: Store) -> Step:
+def images(spec: ResolvedSpec, engine: Engine, of: OwnImages, store: Store) -> Step:
     """The sandbox's own images, and those of the bundle that the user's manifest names. Raises SandboxError."""
     entries = readable(spec.push).entries if spec.push else ()
     wanted = system_images.further(entry.image for entry in entries if isinstance(entry, FromDaemon))
@@ -81,9 +80,8 @@ def images(spec: Settled, engine: Engine, of: OwnImages, store: Store) -> Step:
 
 def wiring(site: Site, before: set[str]) -> Step:
     """The way of the node to the registry and the caches, once they are on its network."""
-    spec = site.spec.registry
     needs = ("cluster", "registry", *(("join",) if "join" in before else ()))
-    return WiringStep(site.engine, site.nodes, site.names, spec.port, spec.external, spec.mirrors, needs=needs)
+    return WiringStep(site.engine, site.nodes, site.names, site.spec.registry, needs=needs)
 
 
 def accounts(site: Site) -> list[Step]:

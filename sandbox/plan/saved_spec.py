@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from sandbox.config.schema import Settled
+from sandbox.config.schema import ResolvedSpec
 from sandbox.config.schema.origin_schema import Origin
 from sandbox.errors import SandboxError
 from sandbox.names import Names
@@ -23,7 +23,7 @@ class RememberedStep:
     """A file that only the user can read, for a proxy's URL may hold a password; goes with the sandbox."""
 
     names: Names
-    spec: Settled
+    spec: ResolvedSpec
     purge: bool = False
     name: str = "spec"
     needs: tuple[str, ...] = ()
@@ -39,7 +39,7 @@ class RememberedStep:
             return Status(State.DRIFTED, error.brief)
         if known is None:
             return Status(State.ABSENT)
-        changed = [key for key in Settled.model_fields if getattr(known, key) != getattr(self.spec, key)]
+        changed = [key for key in ResolvedSpec.model_fields if getattr(known, key) != getattr(self.spec, key)]
         return Status(State.DRIFTED, f"other {', '.join(changed)}") if changed else Status(State.READY)
 
     def apply(self, work: Work) -> None:
@@ -65,10 +65,10 @@ class RememberedStep:
         return True
 
 
-def load(names: Names) -> Settled | None:
+def load(names: Names) -> ResolvedSpec | None:
     """The spec that is kept of a sandbox, or None when there is none. Raises SandboxError for what is not a spec."""
     try:
-        return Settled.model_validate_json(names.spec.read_bytes())
+        return ResolvedSpec.model_validate_json(names.spec.read_bytes())
     except FileNotFoundError:
         return None
     except (OSError, ValidationError) as error:

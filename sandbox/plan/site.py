@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sandbox.bundle.store import Store
 from sandbox.bundle.system_images import OwnImages
 from sandbox.components.certificates.keystore import Keystore
-from sandbox.config.schema import Settled
+from sandbox.config.schema import ResolvedSpec
 from sandbox.engine import Bind, Engine
 from sandbox.names import Home, Names
 from sandbox.provider import Nodes, Provider
@@ -17,7 +17,7 @@ from sandbox.provider import Nodes, Provider
 class Site:
     """One sandbox to be: its spec, its names, the engine it is built in, the sandbox's own images, its cluster."""
 
-    spec: Settled
+    spec: ResolvedSpec
     names: Names
     engine: Engine
     own: OwnImages

@@ -11,7 +11,7 @@ import pytest
 
 from sandbox.app import consent
 from sandbox.cli import command_context
-from sandbox.config.schema import Settled
+from sandbox.config.schema import ResolvedSpec
 from sandbox.kube.api import Cluster
 from sandbox.names import Names
 from sandbox.plan import saved_spec
@@ -53,14 +53,14 @@ class Fetched:
 
     repository: Path
     command: CommandLine
-    first: Settled
+    first: ResolvedSpec
 
     @property
     def names(self) -> Names:
         return command_context.home().sandbox(NAME)
 
     @property
-    def spec(self) -> Settled:
+    def spec(self) -> ResolvedSpec:
         found = saved_spec.load(self.names)
         assert found is not None
         return found

@@ -22,7 +22,7 @@ from sandbox.components.cluster import pod_proxy
 from sandbox.components.cluster.kind.command import RESOLV_CONF, Kind
 from sandbox.components.edge import routes
 from sandbox.components.ingress import traefik_kinds
-from sandbox.config.schema import Settled, Spec
+from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.engine import ContainerSpec, EngineError
 from sandbox.kube.node_unit import ADMIN
 from sandbox.names import EDGE, Home, Names
@@ -104,7 +104,9 @@ class SmallWorld:
         data["registry"] = {"port": port, **self._changes.get("registry", {})}
         spec = Spec.model_validate(data)
         https = tuple(int(port) for port in spec.proxy.ports)
-        steps = plan.build(Settled.of(spec, registry=port or 0, https=https), self.home, self.engine, OWN, purge=purge)
+        steps = plan.build(
+            ResolvedSpec.of(spec, registry=port or 0, https=https), self.home, self.engine, OWN, purge=purge
+        )
         return tuple(step for step in steps if step.name != "https")
 
     def up(self, point: Failpoint | None = None, *, keep: bool = False, report: Reporter | None = None) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sandbox.components.certificates.authority_step import RENEW
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.edge import lan_names, socket_handover
-from sandbox.config.schema import Settled, Spec
+from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.engine.engine_info import Facts
 
 
@@ -32,7 +32,7 @@ def access(spec: Spec, keystore: Keystore) -> Access:
     return Access(True, vouched, tuple(domain for domain in wanted if domain not in vouched))
 
 
-def warning(found: Access, spec: Settled) -> str:
+def warning(found: Access, spec: ResolvedSpec) -> str:
     """What everybody has to know of a sandbox that is open, in a line."""
     ports = ", ".join(map(str, spec.proxy.ports))
     said = f"open to this machine's networks: {spec.proxy.listen}, port {ports}"
@@ -43,7 +43,7 @@ def warning(found: Access, spec: Settled) -> str:
     return f"{said}; no certificate for {', '.join(found.unvouched)}, {RENEW} makes a root for it"
 
 
-def reachable(spec: Settled, facts: Facts) -> str:
+def reachable(spec: ResolvedSpec, facts: Facts) -> str:
     """What everybody has to know of ports that are meant for this machine alone and are not, in a line; else nothing.
 
     Before release 28 the engine translates addresses of packets from its neighbours too, who need only a route to it
@@ -63,6 +63,6 @@ def reachable(spec: Settled, facts: Facts) -> str:
     )
 
 
-def urls(found: Access, spec: Settled, hosts: tuple[str, ...]) -> tuple[str, ...]:
+def urls(found: Access, spec: ResolvedSpec, hosts: tuple[str, ...]) -> tuple[str, ...]:
     """Where a phone or a colleague finds `hosts` of the sandbox."""
     return lan_names.urls(hosts, domain=spec.domain, aliases=found.domains, port=spec.proxy.ports[0])

@@ -36,12 +36,15 @@ class Reach:
         return address.parse(self.endpoint).port
 
 
-def own(engine: Engine, network: str, names: Names, port: int) -> Reach:
-    """The sandbox's own registry, seen from `network`. Raises SandboxError while it has no address there."""
+def own(engine: Engine, network: str, names: Names, address: str) -> Reach:
+    """The sandbox's own registry, which this machine knows as `address`, seen from `network`.
+
+    Raises SandboxError while it has no address there.
+    """
     container = engine.container(names.registry)
     if container is None or network not in container.addresses:
         raise SandboxError(f"the registry has no address on the network {network}", fix="sandbox up")
-    return _beside(container, network, REGISTRY_PORT, f"localhost:{port}")
+    return _beside(container, network, REGISTRY_PORT, address)
 
 
 def external(engine: Engine, network: str, where: str) -> Reach:

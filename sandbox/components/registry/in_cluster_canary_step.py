@@ -25,10 +25,10 @@ nftables, IPVS and eBPF replacements need it switched on), or to add a hosts.tom
 
 @dataclass(frozen=True)
 class InnerCanaryStep:
-    """Pushes a tiny image by the tunnel at `port` and has one node pull it by digest; that it did is written down."""
+    """Pushes a tiny image by the tunnel at `url` and has one node pull it by digest; that it did is written down."""
 
     place: Place
-    port: int
+    url: str
     name: str = "wiring"
     needs: tuple[str, ...] = ("registry", "edge")
 
@@ -46,7 +46,7 @@ class InnerCanaryStep:
 
     def apply(self, work: Work) -> None:
         cluster = self.place.cluster
-        with Client(f"http://127.0.0.1:{self.port}") as client:
+        with Client(self.url) as client:
             image = canary_image.place(client)
         pod = canary_pod.pod(f"{name_on_nodes(self.place)}/{image}", PULL_SECRET)
         self._remove()

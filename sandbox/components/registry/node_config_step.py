@@ -15,6 +15,7 @@ from sandbox.components.registry import endpoints
 from sandbox.components.registry import node_canary as pulling
 from sandbox.components.registry.endpoints import Reach
 from sandbox.components.registry.node_canary import Broken, Pulled
+from sandbox.config.schema import ResolvedRegistry
 from sandbox.engine import Engine
 from sandbox.images import canary_image
 from sandbox.kube.api import Cluster
@@ -43,16 +44,13 @@ FIXES = {
 class WiringStep:
     """containerd's hosts.toml on every node, the ConfigMap of KEP-1755, a Service for pods; all goes with the cluster.
 
-    It is ready when a tiny image, pushed from here, is pulled inside each node. `external` is the registry to use
-    instead of the sandbox's own, `mirrors` the upstreams whose images nodes are to take from a cache.
+    It is ready when a tiny image, pushed from here, is pulled inside each node.
     """
 
     engine: Engine
     nodes: Nodes
     names: Names
-    port: int
-    external: str | None = None
-    mirrors: tuple[str, ...] = ()
+    registry: ResolvedRegistry
     name: str = "wiring"
     needs: tuple[str, ...] = ("cluster", "registry")
 
@@ -99,9 +97,9 @@ class WiringStep:
         return False
 
     def _reach(self) -> Reach:
-        if self.external:
-            return endpoints.external(self.engine, self.nodes.network, self.external)
-        return endpoints.own(self.engine, self.nodes.network, self.names, self.port)
+        if self.registry.external:
+            return endpoints.external(self.engine, self.nodes.network, self.registry.external)
+        return endpoints.own(self.engine, self.nodes.network, self.names, self.registry.address)
 
     def _listed(self, node: str) -> Mapping[PurePosixPath, bytes]:
         _, output = self.nodes.execute(node, containerd_hosts.listing())
@@ -109,7 +107,7 @@ class WiringStep:
 
     def _host_files(self, there: Reach) -> dict[PurePosixPath, bytes]:
         files = containerd_hosts.host_files(there.names, there.endpoint)
-        for one in map(upstream.parse, self.mirrors):
+        for one in map(upstream.parse, self.registry.mirrors):
             endpoint = f"http://{self.names.mirror(one.name)}:{REGISTRY_PORT}"
             files |= [containerd_hosts.host_file(one.name, endpoint, server=one.url)]
         return files
@@ -135,10 +133,10 @@ class WiringStep:
     def _canary(self, there: Reach) -> Status:
         """Push the canary unless the registry has it, and pull it inside every node."""
         try:
-            with Client(self.external or f"http://127.0.0.1:{self.port}") as client:
+            with Client(self.registry.push_url) as client:
                 image = canary_image.place(client)
         except RegistryError as error:
-            if self.external and error.status in (401, 403):
+            if self.registry.external and error.status in (401, 403):
                 return Status(State.READY, "wired; no canary: this registry wants an account")
             return Status(State.DRIFTED, f"push: {error}")
         command = pulling.command(there.names[0], image, there.endpoint)

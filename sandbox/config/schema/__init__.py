@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.config import loader
-from sandbox.config.resolved import Settled, SettledProxy, SettledRegistry
+from sandbox.config.resolved import ResolvedProxy, ResolvedRegistry, ResolvedSpec
 from sandbox.config.schema.certificates_schema import Certificate, Certs, KeyPairFiles
 from sandbox.config.schema.cluster_schema import Cluster, Images, KindOptions, Nodes
 from sandbox.config.schema.edge_schema import Proxy, ProxyHost
@@ -29,9 +29,9 @@ __all__ = [
     "Proxy",
     "ProxyHost",
     "Registry",
-    "Settled",
-    "SettledProxy",
-    "SettledRegistry",
+    "ResolvedProxy",
+    "ResolvedRegistry",
+    "ResolvedSpec",
     "Spec",
     "load",
     "schema",

@@ -8,7 +8,7 @@ import pytest
 
 from sandbox.app import checkouts, context
 from sandbox.app.checkouts import keeping
-from sandbox.config.schema import Settled, Spec, load
+from sandbox.config.schema import ResolvedSpec, Spec, load
 from sandbox.errors import SandboxError
 from sandbox.plan.saved_spec import RememberedStep
 from tests.support.fakes import NoWork
@@ -93,7 +93,7 @@ def test_link_of_a_node_leads_nowhere(root: Path, tmp_path: Path) -> None:
 def test_purge_takes_the_data_too(root: Path) -> None:
     names = context.home().sandbox("demo")
     kept(root, names.data / "git-x")
-    spec = Settled.of(Spec(name="demo"), registry=5001, https=(443,))
+    spec = ResolvedSpec.of(Spec(name="demo"), registry=5001, https=(443,))
     assert RememberedStep(names, spec).undo() is False and names.data.exists()
     assert RememberedStep(names, spec, purge=True).undo() is True and not names.data.exists()
 
@@ -103,7 +103,7 @@ def test_only_unused_copies_are_swept() -> None:
     ours, theirs, unused, killed = (home.projects / name for name in ("a-1", "b-2", "c-3", ".d.partial"))
     for folder in (ours, theirs, unused, killed):
         folder.mkdir(parents=True)
-    spec = Settled.of(Spec(name="demo", apply=(theirs / "k8s",)), registry=5001, https=(443,))
+    spec = ResolvedSpec.of(Spec(name="demo", apply=(theirs / "k8s",)), registry=5001, https=(443,))
     RememberedStep(home.sandbox("demo"), spec).apply(NoWork())
     with checkouts.using(home) as use:
         use(ours)

@@ -20,7 +20,7 @@ from sandbox import Sandbox, SandboxError, Spec
 from sandbox.app import context as world
 from sandbox.app import requirements
 from sandbox.components.certificates.authority import make_leaf
-from sandbox.config.schema import Settled
+from sandbox.config.schema import ResolvedSpec
 from sandbox.config.schema.origin_schema import Origin
 from sandbox.engine import Engine
 from sandbox.plan import saved_spec
@@ -46,8 +46,8 @@ def there(monkeypatch: pytest.MonkeyPatch) -> set[str]:
         return parts if spec.apply or not purge else parts[:1], FakeEngine(), Own()
 
     @contextmanager
-    def reserve(spec: Spec, *_: Any) -> Iterator[Settled]:
-        yield Settled.of(spec, registry=5005, https=(8444,))
+    def reserve(spec: Spec, *_: Any) -> Iterator[ResolvedSpec]:
+        yield ResolvedSpec.of(spec, registry=5005, https=(8444,))
 
     monkeypatch.setattr(world, "steps", steps)
     monkeypatch.setattr(requirements, "reserve", reserve)
@@ -124,7 +124,7 @@ def test_a_page_is_got_whatever_names_mean_on_this_machine(there: set[str], tmp_
         thread.start()
         port = listener.getsockname()[1]
         found = Sandbox(Spec(name="x"))
-        found._settled = Settled.of(found.spec, registry=5005, https=(port,))
+        found._settled = ResolvedSpec.of(found.spec, registry=5005, https=(port,))
         found.root_certificate.parent.mkdir(parents=True)
         found.root_certificate.write_bytes(pki.root.cert_pem)
         reply = found.get("hello", "/p")
@@ -214,7 +214,7 @@ def test_the_fixture_is_silent_where_nobody_asks_for_it(tmp_path: Path) -> None:
 def test_name_of_another_origin_is_refused_to_a_program(there: set[str], tmp_path: Path) -> None:
     """`Sandbox(FILE)` with the name of a sandbox from another file → an error with both files, nothing is made."""
     names = world.home().sandbox("demo")
-    RememberedStep(names, Settled(name="demo")).apply(NoWork())
+    RememberedStep(names, ResolvedSpec(name="demo")).apply(NoWork())
     file = tmp_path / "sandbox.yaml"
     file.write_text("name: demo\n")
     with saved_spec.coming_from(names, Origin.of(Path("/elsewhere/sandbox.yaml"))):

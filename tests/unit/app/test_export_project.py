@@ -12,7 +12,7 @@ import yaml
 
 from sandbox.app import context
 from sandbox.app.export_project import Exported, export
-from sandbox.config.schema import Settled, Spec, load
+from sandbox.config.schema import ResolvedSpec, Spec, load
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError, UsageError
 from sandbox.images.lockfile import LockFile
@@ -39,7 +39,7 @@ def registry() -> Iterator[Simulator]:
 
 
 @pytest.fixture
-def spec(tmp_path: Path, registry: Simulator) -> Settled:
+def spec(tmp_path: Path, registry: Simulator) -> ResolvedSpec:
     """A sandbox whose two images were pushed, with manifests, an addon of its own, and secrets."""
     folder = tmp_path / "project"
     layout = write_layout(
@@ -70,14 +70,14 @@ def spec(tmp_path: Path, registry: Simulator) -> Settled:
     (folder / "sandbox.yaml").write_text(yaml.safe_dump(content))
     found = load(folder / "sandbox.yaml")
     push(LockFile.of(folder / "images.yaml").entries, registry.url, None, Silent())
-    return Settled.of(found, registry=port or 0, https=(443, 8443))
+    return ResolvedSpec.of(found, registry=port or 0, https=(443, 8443))
 
 
 def say(line: str) -> None:
     return
 
 
-def test_the_folder_is_a_project_that_says_the_same(spec: Settled, tmp_path: Path) -> None:
+def test_the_folder_is_a_project_that_says_the_same(spec: ResolvedSpec, tmp_path: Path) -> None:
     told = export(spec, tmp_path / "out", say)
     again = load(tmp_path / "out" / "sandbox.yaml")
     assert (again.name, again.domain, again.registry.port) == ("demo", "demo.sandbox.localhost", spec.registry.port)
@@ -92,7 +92,9 @@ def test_the_folder_is_a_project_that_says_the_same(spec: Settled, tmp_path: Pat
     assert {"sandbox", "kubernetes", "engine", "images"} == versions.keys()
 
 
-def test_its_images_pushed_elsewhere_have_the_same_digests(spec: Settled, registry: Simulator, tmp_path: Path) -> None:
+def test_its_images_pushed_elsewhere_have_the_same_digests(
+    spec: ResolvedSpec, registry: Simulator, tmp_path: Path
+) -> None:
     export(spec, tmp_path / "out", say)
     file = LockFile.of(tmp_path / "out" / "images.yaml")
     lock = file.read()
@@ -106,7 +108,7 @@ def test_its_images_pushed_elsewhere_have_the_same_digests(spec: Settled, regist
     assert len(blobs) == len(ONE.files | TWO.files)
 
 
-def test_two_exports_are_the_same(spec: Settled, tmp_path: Path) -> None:
+def test_two_exports_are_the_same(spec: ResolvedSpec, tmp_path: Path) -> None:
     def content(folder: Path) -> dict[str, bytes]:
         export(spec, folder, say)
         return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
@@ -114,26 +116,28 @@ def test_two_exports_are_the_same(spec: Settled, tmp_path: Path) -> None:
     assert content(tmp_path / "one") == content(tmp_path / "two")
 
 
-def test_a_folder_with_something_in_it_is_left_alone(spec: Settled, tmp_path: Path) -> None:
+def test_a_folder_with_something_in_it_is_left_alone(spec: ResolvedSpec, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="not empty"):
         export(spec, spec.push.parent if spec.push else tmp_path, say)
 
 
-def test_an_image_that_is_gone_from_the_registry_is_named(spec: Settled, registry: Simulator, tmp_path: Path) -> None:
+def test_an_image_that_is_gone_from_the_registry_is_named(
+    spec: ResolvedSpec, registry: Simulator, tmp_path: Path
+) -> None:
     registry.manifests.clear()
     with pytest.raises(SandboxError, match="has no team/one:1"):
         export(spec, tmp_path / "out", say)
 
 
 def test_a_sandbox_with_nothing_special_is_a_short_file(tmp_path: Path) -> None:
-    assert export(Settled.of(Spec(), registry=5001, https=(443, 8443)), tmp_path / "out", say) == Exported()
+    assert export(ResolvedSpec.of(Spec(), registry=5001, https=(443, 8443)), tmp_path / "out", say) == Exported()
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["sandbox.yaml", "versions.yaml"]
     assert load(tmp_path / "out" / "sandbox.yaml") == Spec()
     assert context.home().cache.name == "sandbox"
 
 
 @pytest.mark.security(6)
-def test_only_what_is_applied_goes_along(spec: Settled, tmp_path: Path) -> None:
+def test_only_what_is_applied_goes_along(spec: ResolvedSpec, tmp_path: Path) -> None:
     """Keys, .env and links to elsewhere in the folders of `apply` and addons → not in the export; Secrets are named."""
     project, vault = tmp_path / "project", tmp_path / "vault"
     vault.mkdir()

@@ -22,7 +22,7 @@ from sandbox.bundle.system_images import NODES, UPSTREAM, OwnImages, choose
 from sandbox.components.certificates import cert_manager_release
 from sandbox.components.edge import routes, socket_handover
 from sandbox.components.edge.routes import Route
-from sandbox.config.schema import Settled, Spec
+from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.engine import Bind, ContainerSpec
 from sandbox.errors import MissingTool, SandboxError, UsageError
 from sandbox.names import EDGE, LABEL, Home
@@ -80,7 +80,7 @@ def spec(*, registry: int | None = None, https: int | None = None, **more: Any) 
     return Spec.model_validate({"name": "demo", "registry": {"port": registry or free_port()}, "proxy": proxy, **more})
 
 
-def check(spec: Spec, place: Home, engine: FakeEngine, own: OwnImages = BUNDLE) -> Settled:
+def check(spec: Spec, place: Home, engine: FakeEngine, own: OwnImages = BUNDLE) -> ResolvedSpec:
     """All that `up` asks before it makes anything; the spec with its ports."""
     with reserve(spec, place, engine) as settled:
         require(settled, place, own)

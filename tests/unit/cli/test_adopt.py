@@ -15,7 +15,7 @@ from sandbox.app import existing_clusters, requirements
 from sandbox.app.existing_clusters import Neighbour
 from sandbox.cli import adopt, command_context
 from sandbox.cli.commands.up import command
-from sandbox.config.schema import Settled, Spec, load
+from sandbox.config.schema import ResolvedSpec, Spec, load
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError
 from sandbox.names import Home
@@ -121,7 +121,7 @@ def test_the_next_up_means_it_too_though_the_file_says_nothing_of_it(
     for name in ("start_log", "catch_signals"):
         monkeypatch.setattr(command_context, name, lambda *_, **__: None)
     Path("sandbox.yaml").write_text("name: demo\nregistry: {port: 5009}\n")
-    kept = Settled.of(adopt.adopted(Spec(name="demo"), FOUND), registry=5009, https=(443,))
+    kept = ResolvedSpec.of(adopt.adopted(Spec(name="demo"), FOUND), registry=5009, https=(443,))
     RememberedStep(command_context.home().sandbox("demo"), kept).apply(NoWork())
     with pytest.raises(SandboxError, match="enough"):
         CliRunner().invoke(command, [], obj=False, standalone_mode=False, catch_exceptions=False)

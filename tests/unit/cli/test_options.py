@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from sandbox.cli import command_context as environment
 from sandbox.cli.options import find_spec, progress_option, written
-from sandbox.config.schema import Settled, Spec
+from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.errors import UsageError
 from sandbox.plan.saved_spec import RememberedStep
 from tests.support.fakes import NoWork
@@ -25,7 +25,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_name_means_what_was_last_brought_up_under_it(folder: Path) -> None:
     assert find_spec(None, "demo") == Spec(name="demo")
     names = environment.home().sandbox("demo")
-    kept = Settled(name="demo", domain="demo.example.org")
+    kept = ResolvedSpec(name="demo", domain="demo.example.org")
     RememberedStep(names, kept).apply(NoWork())
     assert find_spec(None, "demo") == kept
     assert find_spec(None, None) == Spec()
@@ -45,7 +45,7 @@ def test_a_file_goes_before_everything(folder: Path) -> None:
 def test_a_file_that_says_nothing_of_a_cluster_means_the_one_there_is(folder: Path) -> None:
     file = folder / "sandbox.yaml"
     existing = {"cluster": {"provider": "existing", "context": "kind-mine"}, "registry": {"external": "localhost:5007"}}
-    kept = Settled.model_validate({"name": "demo", **existing})
+    kept = ResolvedSpec.model_validate({"name": "demo", **existing})
     RememberedStep(environment.home().sandbox("demo"), kept).apply(NoWork())
     file.write_text("name: demo\nregistry: {port: 5009}\n")
     found = find_spec(None, None)

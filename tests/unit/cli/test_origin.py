@@ -13,7 +13,7 @@ from sandbox.app import consent as agreements
 from sandbox.app import requirements
 from sandbox.cli import command_context, prompts
 from sandbox.cli.commands.up import command
-from sandbox.config.schema import Settled, Spec
+from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.config.schema.origin_schema import Origin
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError
@@ -62,7 +62,7 @@ def refused(*arguments: str, typed: str = "") -> SandboxError:
 
 def brought_up(content: dict[str, Any], origin: Origin | None) -> Names:
     """A sandbox whose spec is remembered, with its origin, or from a release that kept none."""
-    spec = Settled.model_validate_json(json.dumps(content))
+    spec = ResolvedSpec.model_validate_json(json.dumps(content))
     names = command_context.home().sandbox(spec.name)
     RememberedStep(names, spec).apply(NoWork())
     with saved_spec.coming_from(names, origin):

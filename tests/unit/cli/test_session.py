@@ -9,7 +9,7 @@ import pytest
 
 from sandbox.bundle.system_images import UPSTREAM, OwnImages
 from sandbox.cli import command_context, session
-from sandbox.config.schema import Settled, Spec
+from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.plan import build as plan_build
 from tests.support.fakes import FakeEngine
 
@@ -24,7 +24,7 @@ def test_nothing_is_taken_away_because_its_file_is_not_read(
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
 
     def steps(spec: Spec) -> Any:
-        settled = Settled.of(spec, registry=5001, https=(443, 8443))
+        settled = ResolvedSpec.of(spec, registry=5001, https=(443, 8443))
         return (
             plan_build.build(settled, command_context.home(), FakeEngine(), OwnImages("upstream", UPSTREAM)),
             None,

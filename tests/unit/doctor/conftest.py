@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.config.schema import Settled
+from sandbox.config.schema import ResolvedSpec
 from sandbox.doctor.doctor_context import Contact, Scene
 from sandbox.names import Home
 from tests.support.fakes import FakeEngine
@@ -23,7 +23,7 @@ def engine() -> FakeEngine:
 
 @pytest.fixture
 def scene(tmp_path: Path, engine: FakeEngine) -> Scene:
-    spec = Settled.model_validate(
+    spec = ResolvedSpec.model_validate(
         {"name": "demo", "registry": {"port": free_port()}, "proxy": {"ports": (free_port(), free_port())}}
     )
     now = datetime.now(UTC)

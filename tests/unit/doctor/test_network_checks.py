@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.config.schema import Settled
+from sandbox.config.schema import ResolvedSpec
 from sandbox.doctor import network_checks
 from sandbox.doctor.doctor_context import Scene
 from sandbox.doctor.row import Status
@@ -56,13 +56,13 @@ def test_a_route_into_the_pods_range_is_told(scene: Scene, table: Path) -> None:
 
 
 def test_a_nameserver_in_the_range_of_services_is_told(scene: Scene, table: Path) -> None:
-    spec = Settled.model_validate({"name": "demo", "network": {"nameservers": ("10.96.0.53",)}})
+    spec = ResolvedSpec.model_validate({"name": "demo", "network": {"nameservers": ("10.96.0.53",)}})
     found = network_checks.cluster_ranges(replace(scene, spec=spec))
     assert found.status is Status.WARN and "10.96.0.53 is inside the range of Services" in found.evidence
 
 
 def test_a_name_that_leads_elsewhere_is_an_error(scene: Scene) -> None:
-    spec = Settled.model_validate({"name": "demo", "domain": "demo.invalid"})
+    spec = ResolvedSpec.model_validate({"name": "demo", "domain": "demo.invalid"})
     found = network_checks.dns(replace(scene, spec=spec))
     assert found.status is Status.ERROR and "/etc/hosts" in found.fix
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from sandbox.config.schema import Settled
+from sandbox.config.schema import ResolvedSpec
 from sandbox.doctor import ports_checks
 from sandbox.doctor.doctor_context import Scene
 from sandbox.doctor.row import Status
@@ -61,7 +61,7 @@ def test_a_process_is_named(scene: Scene) -> None:
 def test_a_rootless_engine_and_low_ports(scene: Scene) -> None:
     """A rootless engine and a low port → the doctor names the sysctl."""
     assert ports_checks.privileged(told(scene, rootless=True)).status is Status.OK  # the scene's ports are high
-    low = replace(scene, spec=Settled.model_validate({"name": "demo", "proxy": {"ports": (1,)}}))
+    low = replace(scene, spec=ResolvedSpec.model_validate({"name": "demo", "proxy": {"ports": (1,)}}))
     assert ports_checks.privileged(low).status is Status.OK  # not rootless
     found = ports_checks.privileged(told(low, rootless=True))
     assert found.status is Status.WARN and "ip_unprivileged_port_start=1" in found.fix

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sandbox.config.schema import Settled
+from sandbox.config.schema import ResolvedSpec
 from sandbox.doctor import rights_checks
 from sandbox.doctor.check import run
 from sandbox.doctor.doctor_context import Scene
@@ -36,7 +36,7 @@ def scene(scene: Scene, server: ApiServer) -> Scene:
     }
     scene.home.kubeconfig.write_text(yaml.safe_dump(content))
     cluster = {"provider": "existing", "context": "team", "namespace": "mine"}
-    return replace(scene, spec=Settled.model_validate({"name": "demo", "cluster": cluster}))
+    return replace(scene, spec=ResolvedSpec.model_validate({"name": "demo", "cluster": cluster}))
 
 
 def rows(scene: Scene) -> dict[str, Row]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -38,7 +37,7 @@ class Wrapping(FakeEngine):
 def step_of(
     registry: Simulator, engine: FakeEngine, *entries: Entry, manifest: Path = Path("nowhere/images.yaml")
 ) -> PushStep:
-    return PushStep(cast("Engine", engine), LockFile(manifest, entries), urlsplit(registry.url).port or 0)
+    return PushStep(cast("Engine", engine), LockFile(manifest, entries), registry.url)
 
 
 def config(registry: Simulator, repository: str, tag: str) -> bytes:

@@ -9,7 +9,7 @@ import pytest
 
 from sandbox.bundle.system_images import UPSTREAM, OwnImages
 from sandbox.components.ingress.https_step import HttpsStep
-from sandbox.config.schema import Settled, Spec
+from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.errors import UsageError
 from sandbox.names import Home
 from sandbox.plan import build as plan_build
@@ -35,7 +35,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
 
 def build(place: Home, **more: Any) -> dict[str, Step]:
     base = {"cluster": {"provider": "minikube"}, "ingress": {"controller": "none"}}
-    spec = Settled.of(Spec.model_validate(base | more), registry=5001, https=(443, 8443))
+    spec = ResolvedSpec.of(Spec.model_validate(base | more), registry=5001, https=(443, 8443))
     return {step.name: step for step in plan_build.build(spec, place, FakeEngine(), OwnImages("upstream", UPSTREAM))}
 
 

@@ -39,7 +39,7 @@ from sandbox.components.registry.mirrors_step import MirrorsStep
 from sandbox.components.registry.node_config_step import WiringStep
 from sandbox.components.registry.tls_step import TlsRegistryStep
 from sandbox.components.workloads.step import ApplyStep
-from sandbox.config.schema import Settled, Spec
+from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.engine import Bind, ContainerSpec
 from sandbox.errors import MissingTool, SandboxError, UsageError
 from sandbox.images.push_step import PushStep
@@ -112,10 +112,10 @@ def build(spec: Spec, place: Home, own: OwnImages = OWN, engine: FakeEngine | No
     return named
 
 
-def settled(spec: Spec) -> Settled:
+def settled(spec: Spec) -> ResolvedSpec:
     """The spec as it is, for none of these leaves a port open."""
     https = tuple(port for port in spec.proxy.ports if port != "auto")
-    return Settled.of(spec, registry=int(spec.registry.port), https=https)
+    return ResolvedSpec.of(spec, registry=int(spec.registry.port), https=https)
 
 
 def one(kind: type[S], steps: dict[str, Step]) -> S:
@@ -176,7 +176,8 @@ def test_names_ports_and_certificates_derive_from_the_spec(place: Home, images: 
     ).model_copy(update={"push": images, "apply": (objects,)})
     steps = build(spec, place)
     assert {step.names for step in steps.values() if hasattr(step, "names")} == {place.sandbox("shop")}
-    assert one(RegistryStep, steps).port == one(PushStep, steps).port == 5055
+    assert one(RegistryStep, steps).port == 5055
+    assert one(PushStep, steps).url == "http://127.0.0.1:5055"
     assert one(EdgeStep, steps).binds == (Bind("127.0.0.2", 9443), Bind("127.0.0.2", 10443))
     assert getattr(one(IngressStep, steps).controller, "port", None) == 9443
     assert made_by_kind(steps).nameservers == ("9.9.9.9",)
@@ -254,14 +255,14 @@ def test_a_registry_of_others_takes_the_place_of_our_own_for_all_who_use_one(pla
     spec = Spec.model_validate({"registry": {"external": "localhost:5999"}}).model_copy(update={"push": images})
     steps = build(spec, place)
     assert one(ExternalRegistryStep, steps).where == "localhost:5999"
-    assert one(PushStep, steps).external == one(WiringStep, steps).external == "localhost:5999"
+    assert one(PushStep, steps).url == one(WiringStep, steps).registry.external == "localhost:5999"
     assert not any(isinstance(step, RegistryStep) for step in steps.values())
 
 
 def test_mirrors_are_made_and_told_to_the_nodes_and_taken_away_when_the_spec_has_none(place: Home) -> None:
     mirrors = ("docker.io", "quay.io")
     steps = build(Spec.model_validate({"registry": {"mirrors": mirrors}}), place)
-    assert one(MirrorsStep, steps).upstreams == one(WiringStep, steps).mirrors == mirrors
+    assert one(MirrorsStep, steps).upstreams == one(WiringStep, steps).registry.mirrors == mirrors
     place.sandbox("sandbox").mirrors.mkdir(parents=True)
     assert one(MirrorsStep, build(Spec(), place)).upstreams == ()
 

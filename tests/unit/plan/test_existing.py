@@ -12,7 +12,7 @@ from sandbox.components.edge.relay import relay_upstream
 from sandbox.components.edge.relay.relay_upstream import Forwarded
 from sandbox.components.edge.relay.step import PassthroughStep
 from sandbox.components.registry.team_step import TeamRegistryStep
-from sandbox.config.schema import Settled, Spec
+from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.images.push_step import PushStep
 from sandbox.names import Home
 from sandbox.plan import build as plan_build
@@ -29,7 +29,7 @@ def place(tmp_path: Path) -> Home:
 
 
 def build(place: Home, **more: Any) -> dict[str, Step]:
-    spec = Settled.of(Spec.model_validate(EXISTING | more), registry=5001, https=(443, 8443))
+    spec = ResolvedSpec.of(Spec.model_validate(EXISTING | more), registry=5001, https=(443, 8443))
     steps = plan_build.build(spec, place, FakeEngine(), OwnImages("upstream", UPSTREAM))
     return {step.name: step for step in steps}
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.config.schema import Settled
+from sandbox.config.schema import ResolvedSpec
 from sandbox.errors import SandboxError
 from sandbox.names import Names
 from sandbox.plan.saved_spec import RememberedStep, load
@@ -17,7 +17,7 @@ PROXY = {"proxy": {"http": "http://me:secret@proxy.example:3128"}}
 
 
 def test_it_comes_back_as_it_was_and_goes_with_the_sandbox(names: Names) -> None:
-    spec = Settled.model_validate(
+    spec = ResolvedSpec.model_validate(
         {"name": "demo", "registry": {"port": 5005}, "network": PROXY, "apply": (Path("/home/k8s"),)}
     )
     step = RememberedStep(names, spec)
@@ -31,8 +31,8 @@ def test_it_comes_back_as_it_was_and_goes_with_the_sandbox(names: Names) -> None
 
 
 def test_what_has_changed_is_named(names: Names) -> None:
-    RememberedStep(names, Settled(name="demo")).apply(NoWork())
-    changed = Settled.model_validate(
+    RememberedStep(names, ResolvedSpec(name="demo")).apply(NoWork())
+    changed = ResolvedSpec.model_validate(
         {"name": "demo", "domain": "other.example.org", "addons": ({"addon": "metrics-server"},)}
     )
     found = RememberedStep(names, changed).check()
@@ -40,7 +40,7 @@ def test_what_has_changed_is_named(names: Names) -> None:
 
 
 def test_what_cannot_be_read_is_written_anew_by_up_and_refused_by_others(names: Names) -> None:
-    step = RememberedStep(names, Settled(name="demo"))
+    step = RememberedStep(names, ResolvedSpec(name="demo"))
     step.apply(NoWork())
     names.spec.write_text("{")
     assert step.check().state is State.DRIFTED

@@ -78,7 +78,7 @@ def test_private_images_of_other_registries_are_pushed_with_the_specs_credential
 
         def step(to: Simulator, entry: Entry, keychain: Keychain) -> PushStep:
             lock = LockFile(Path("nowhere/images.yaml"), (entry,))
-            return PushStep(engine, lock, urlsplit(to.url).port or 0, keychain=keychain)
+            return PushStep(engine, lock, to.url, keychain=keychain)
 
         step(private, FromDaemon(parse("app:1"), "app:1"), chain).apply(NoWork())
         wanted = FromRegistry(parse("app:1"), reference.parse(f"{host}/app:1"))

@@ -8,7 +8,7 @@ import pytest
 
 from sandbox.bundle.system_images import UPSTREAM, OwnImages
 from sandbox.config import loader
-from sandbox.config.schema import Settled, Spec, load
+from sandbox.config.schema import ResolvedSpec, Spec, load
 from sandbox.config.schema.credentials_schema import Acr, Docker, Ecr, Gcr
 from sandbox.errors import UsageError
 from sandbox.names import Names
@@ -100,7 +100,7 @@ def test_a_sandbox_with_credentials_delivers_them_before_the_users_objects(names
     objects.write_text("{apiVersion: v1, kind: ConfigMap, metadata: {name: a}}\n")
 
     def needs(spec: Spec) -> dict[str, tuple[str, ...]]:
-        settled = Settled.of(spec, registry=5001, https=(443,))
+        settled = ResolvedSpec.of(spec, registry=5001, https=(443,))
         steps = plan_build.build(settled, names.home, FakeEngine(), OwnImages("upstream", UPSTREAM))
         return {step.name: step.needs for step in steps}
 

@@ -9,15 +9,15 @@ import pytest
 
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.edge.lan_access import Access, access, reachable, urls, warning
-from sandbox.config.schema import Settled
+from sandbox.config.schema import ResolvedSpec
 from sandbox.engine.engine_info import Facts, read
 from sandbox.names import Names
 
 HERE = "demo.192.168.1.5.nip.io"
 
 
-def spec(**proxy: object) -> Settled:
-    return Settled.model_validate({"name": "demo", "proxy": {"ports": (8443,), **proxy}})
+def spec(**proxy: object) -> ResolvedSpec:
+    return ResolvedSpec.model_validate({"name": "demo", "proxy": {"ports": (8443,), **proxy}})
 
 
 def test_a_sandbox_is_closed_unless_the_spec_opens_it(names: Names) -> None:
@@ -62,7 +62,7 @@ def facts(version: str, *options: str, system: str = "Debian GNU/Linux 12") -> F
 )
 def test_ports_that_neighbours_reach_are_named_each_time(found: Facts, named: tuple[str, ...]) -> None:
     """An engine before 28 publishes a port on 127.0.0.1 → every `up` and `status` says that neighbours reach it."""
-    wanted = Settled.model_validate({"name": "demo", "proxy": {"ports": (8443,)}, "registry": {"port": 5001}})
+    wanted = ResolvedSpec.model_validate({"name": "demo", "proxy": {"ports": (8443,)}, "registry": {"port": 5001}})
     said = reachable(wanted, found)
     assert bool(said) is bool(named)
     assert all(one in said for one in named)

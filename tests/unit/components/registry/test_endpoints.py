@@ -24,7 +24,7 @@ def start(engine: FakeEngine, name: str, *, network: str = NETWORK, port: int = 
 
 def test_our_own(engine: FakeEngine, names: Names) -> None:
     start(engine, names.registry)
-    there = endpoints.own(engine, NETWORK, names, 5001)
+    there = endpoints.own(engine, NETWORK, names, "localhost:5001")
     assert there.names == ("localhost:5001", f"{names.registry}:5000", f"{PODS}:5000")
     assert (there.endpoint, there.pods) == (f"http://{names.registry}:5000", f"{PODS}:5000")
     assert (there.address, there.port) == (engine.boxes[names.registry].address, 5000)
@@ -32,7 +32,7 @@ def test_our_own(engine: FakeEngine, names: Names) -> None:
 
 def test_our_own_without_an_address_needs_up(engine: FakeEngine, names: Names) -> None:
     with pytest.raises(SandboxError, match="has no address") as caught:
-        endpoints.own(engine, NETWORK, names, 5001)
+        endpoints.own(engine, NETWORK, names, "localhost:5001")
     assert caught.value.fix == "sandbox up"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -29,7 +28,7 @@ def step(server: ApiServer, names: Names, registry: Simulator) -> InnerCanarySte
     own = {"name": "sandbox-registry", "labels": {LABEL: "demo"}}
     service = {"kind": "Service", "metadata": own, "spec": {"ports": [{"nodePort": 30500}]}}
     server.objects[f"{SPACE}/services/sandbox-registry"] = service
-    return InnerCanaryStep(Place(names, "mine"), urlsplit(registry.url).port or 0)
+    return InnerCanaryStep(Place(names, "mine"), registry.url)
 
 
 def nodes(server: ApiServer, state: dict[str, Any]) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from sandbox.components.cluster.containerd_hosts import FOLDER, MARK
 from sandbox.components.cluster.kind import provider as kind_provider
 from sandbox.components.registry import node_config_step
 from sandbox.components.registry.node_config_step import WiringStep
+from sandbox.config.schema import ResolvedRegistry
 from sandbox.engine import Bind, ContainerSpec
 from sandbox.errors import SandboxError
 from sandbox.images import canary_image
@@ -41,7 +42,9 @@ def nodes(engine: FakeEngine, names: Names) -> Nodes:
 @pytest.fixture
 def step(engine: FakeEngine, names: Names, server: ApiServer, registry: Simulator, nodes: Nodes) -> WiringStep:
     start_registry(engine, names)
-    return WiringStep(engine, kind_provider.nodes(engine, names), names, urlsplit(registry.url).port or 0)
+    return WiringStep(
+        engine, kind_provider.nodes(engine, names), names, ResolvedRegistry(port=urlsplit(registry.url).port or 0)
+    )
 
 
 def start_registry(engine: FakeEngine, names: Names) -> None:
@@ -63,10 +66,13 @@ def test_nodes_tools_and_pods_learn_of_it(
     assert step.check().state is State.ABSENT
     step.apply(NoWork())
     assert step.check().state is State.READY
-    assert hosts(engine, names.node) == {f"localhost:{step.port}", f"{names.registry}:5000", IN_CLUSTER}
+    assert hosts(engine, names.node) == {f"localhost:{step.registry.port}", f"{names.registry}:5000", IN_CLUSTER}
     assert all(f"http://{names.registry}:5000".encode() in data for data in engine.boxes[names.node].files.values())
     said = yaml.safe_load(server.objects[HOSTING]["data"]["localRegistryHosting.v1"])
-    assert (said["host"], said["hostFromContainerRuntime"]) == (f"localhost:{step.port}", f"{names.registry}:5000")
+    assert (said["host"], said["hostFromContainerRuntime"]) == (
+        f"localhost:{step.registry.port}",
+        f"{names.registry}:5000",
+    )
     assert said["hostFromClusterNetwork"] == IN_CLUSTER
     assert server.objects[SLICE]["endpoints"] == [{"addresses": [engine.boxes[names.registry].address]}]
     assert server.objects[SERVICE]["spec"]["ports"] == [{"name": "http", "port": 5000}]
@@ -96,7 +102,7 @@ def test_what_changed_on_the_node_is_put_back(
     """Hosts.toml on the node is changed → `up` writes it again."""
     step.apply(NoWork())
     files = engine.boxes[names.node].files
-    path = FOLDER / f"localhost:{step.port}" / "hosts.toml"
+    path = FOLDER / f"localhost:{step.registry.port}" / "hosts.toml"
     before = files.pop(path)
     if content is not None:
         files[path] = content
@@ -133,7 +139,9 @@ def test_files_of_an_earlier_spec_go_and_those_of_others_stay(
 
 def test_mirrors_come_before_their_upstreams(engine: FakeEngine, names: Names, step: WiringStep) -> None:
     step.apply(NoWork())
-    mirrored = replace(step, mirrors=("docker.io", "http://reg.office:5000"))
+    mirrored = replace(
+        step, registry=ResolvedRegistry(mirrors=("docker.io", "http://reg.office:5000"), port=step.registry.port)
+    )
     assert mirrored.check().state is State.ABSENT
     mirrored.apply(NoWork())
     files = engine.boxes[names.node].files
@@ -174,7 +182,7 @@ def test_the_canary_is_pulled_inside_each_node_and_the_slowest_is_told(
     step.apply(NoWork())
     nodes.pulled.clear()
     assert step.check().detail == "wired, canary 55 ms"
-    image = f"localhost:{step.port}/{canary_image.REPOSITORY}@{canary_image.document().digest}"
+    image = f"localhost:{step.registry.port}/{canary_image.REPOSITORY}@{canary_image.document().digest}"
     assert sorted(nodes.pulled) == sorted([(names.node, image), ("second", image)])
 
 
@@ -213,7 +221,7 @@ def test_a_node_off_the_network_is_to_be_joined_again(
 
 def test_a_registry_that_takes_no_images_is_told(registry: Simulator, step: WiringStep) -> None:
     registry.faults.append(Fault("POST", "/v2/.*", 405, times=99))
-    engine_said = WiringStep(step.engine, step.nodes, step.names, step.port)
+    engine_said = WiringStep(step.engine, step.nodes, step.names, step.registry)
     with pytest.raises(WaitTimeout) as caught:
         wired_at_once(engine_said)
     assert caught.value.details.startswith("push: ")
@@ -237,16 +245,16 @@ def test_a_registry_of_others_takes_the_place_of_our_own(
     engine: FakeEngine, names: Names, server: ApiServer, registry: Simulator, step: WiringStep
 ) -> None:
     step.apply(NoWork())
-    publish = {5000: (Bind("127.0.0.1", step.port),)}
+    publish = {5000: (Bind("127.0.0.1", step.registry.port),)}
     image = UPSTREAM["registry"]
     engine.run(ContainerSpec("theirs", image, ("registry",), labels={}, network=NETWORK, publish=publish))
-    external = replace(step, external=f"127.0.0.1:{step.port}")
+    external = replace(step, registry=ResolvedRegistry(external=f"127.0.0.1:{step.registry.port}"))
     assert external.check().state is not State.READY
     external.apply(NoWork())
     assert external.check().state is State.READY
-    assert hosts(engine, names.node) == {f"127.0.0.1:{step.port}", "theirs:5000", IN_CLUSTER}
+    assert hosts(engine, names.node) == {f"127.0.0.1:{step.registry.port}", "theirs:5000", IN_CLUSTER}
     said = yaml.safe_load(server.objects[HOSTING]["data"]["localRegistryHosting.v1"])
-    assert (said["host"], said["hostFromContainerRuntime"]) == (f"127.0.0.1:{step.port}", "theirs:5000")
+    assert (said["host"], said["hostFromContainerRuntime"]) == (f"127.0.0.1:{step.registry.port}", "theirs:5000")
     assert server.objects[SLICE]["endpoints"] == [{"addresses": [engine.boxes["theirs"].address]}]
 
 
@@ -258,7 +266,9 @@ def test_a_registry_of_others_that_wants_an_account_is_wired_without_the_proof(
         publish = {5000: (Bind("127.0.0.1", port),)}
         image = UPSTREAM["registry"]
         engine.run(ContainerSpec("theirs", image, ("registry",), labels={}, network=NETWORK, publish=publish))
-        step = WiringStep(engine, kind_provider.nodes(engine, names), names, 5001, external=f"127.0.0.1:{port}")
+        step = WiringStep(
+            engine, kind_provider.nodes(engine, names), names, ResolvedRegistry(external=f"127.0.0.1:{port}")
+        )
         step.apply(NoWork())
         assert step.check().state is State.READY and "account" in step.check().detail
     assert nodes.pulled == []
@@ -270,7 +280,7 @@ def test_pods_need_no_service_for_a_registry_that_they_reach_by_its_own_name(
     server.objects |= {SERVICE: {}, SLICE: {"endpoints": [{"addresses": ["10.0.0.9"]}]}}
     # An address that is not loopback and is this machine all the same.
     where = registry.url.replace("127.0.0.1", "0.0.0.0")  # noqa: S104
-    step = WiringStep(engine, kind_provider.nodes(engine, names), names, 5001, external=where)
+    step = WiringStep(engine, kind_provider.nodes(engine, names), names, ResolvedRegistry(external=where))
     assert step.check().state is State.ABSENT
     step.apply(NoWork())
     assert step.check().state is State.READY

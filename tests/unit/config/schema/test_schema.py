@@ -14,7 +14,18 @@ from hypothesis import strategies as st
 
 from sandbox.config import loader
 from sandbox.config import schema as spec
-from sandbox.config.schema import Certificate, Certs, Cluster, Images, Ingress, Proxy, Registry, Settled, Spec
+from sandbox.config.schema import (
+    Certificate,
+    Certs,
+    Cluster,
+    Images,
+    Ingress,
+    Proxy,
+    Registry,
+    ResolvedRegistry,
+    ResolvedSpec,
+    Spec,
+)
 from sandbox.config.schema.network_schema import Network, OutboundProxy
 from sandbox.errors import UsageError
 
@@ -107,16 +118,33 @@ def test_a_port_may_be_left_open() -> None:
 
 def test_a_settled_spec_is_the_same_but_for_its_ports() -> None:
     left_open = parse("{name: a, registry: {port: auto}, proxy: {ports: auto}, ingress: {controller: none}}")
-    settled = Settled.of(left_open, registry=5005, https=(443, 8444))
+    settled = ResolvedSpec.of(left_open, registry=5005, https=(443, 8444))
     expected = left_open.model_dump()
     expected["registry"]["port"], expected["proxy"]["ports"] = 5005, (443, 8444)
     assert settled.model_dump() == expected
     with pytest.raises(ValueError, match="443 is one of the proxy's ports"):
-        Settled.of(left_open, registry=443, https=(443,))
+        ResolvedSpec.of(left_open, registry=443, https=(443,))
 
 
 def test_the_port_of_a_registry_that_is_not_made_clashes_with_nothing() -> None:
     assert parse("registry: {external: 'localhost:5000'}\nproxy: {ports: [443, 5001]}").registry.port == 5001
+
+
+@pytest.mark.parametrize(
+    ("external", "address", "image_prefix", "push_url"),
+    [
+        (None, "localhost:5005", "localhost:5005", "http://127.0.0.1:5005"),
+        ("reg.office:5000", "reg.office:5000", "reg.office:5000", "reg.office:5000"),
+        ("http://10.0.0.7:5000", "http://10.0.0.7:5000", "10.0.0.7:5000", "http://10.0.0.7:5000"),
+    ],
+)
+def test_registry_addresses_follow_from_the_spec(
+    external: str | None, address: str, image_prefix: str, push_url: str
+) -> None:
+    registry = ResolvedRegistry(port=5005, external=external, mirrors=("docker.io", "http://reg.office"))
+    assert (registry.address, registry.image_prefix, registry.push_url) == (address, image_prefix, push_url)
+    assert registry.local_names == ("localhost:5005", "127.0.0.1:5005")
+    assert registry.upstreams == ("docker.io", "reg.office")
 
 
 def test_a_host_of_the_proxy_may_be_its_name_alone() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sandbox.components.cluster import dns
-from sandbox.config.schema import Settled
+from sandbox.config.schema import ResolvedSpec
 from sandbox.doctor.doctor_context import Contact, Scene
 from sandbox.doctor.egress import egress_pipeline
 from sandbox.doctor.egress.egress_context import Tried, Trip
@@ -37,7 +37,7 @@ def trip(scene: Scene, *, servers: tuple[str, ...] = ("9.9.9.9",), host: str = "
 
 
 def through(scene: Scene, url: str) -> Scene:
-    spec = Settled.model_validate({"name": "demo", "network": {"proxy": {"https": url}}})
+    spec = ResolvedSpec.model_validate({"name": "demo", "network": {"proxy": {"https": url}}})
     return replace(scene, spec=spec)
 
 
