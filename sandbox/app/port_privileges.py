@@ -6,7 +6,7 @@ from sandbox.app.port_usage import Wanted
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError
 from sandbox.names import PASSTHROUGH
-from sandbox.system import host_ports
+from sandbox.system import host_network
 
 # What binds the published ports of a rootless engine (docs.docker.com/engine/security/rootless/tips).
 FORWARDER = "rootlesskit"
@@ -20,13 +20,13 @@ class PortForbidden(SandboxError):
 
 def forbidden(wanted: Wanted, engine: Engine) -> PortForbidden | None:
     """The error with its remedies when the port's owner may not listen there; None when it may."""
-    bind, lowest = wanted.bind, host_ports.first_unprivileged()
+    bind, lowest = wanted.bind, host_network.first_unprivileged()
     if wanted.owner == PASSTHROUGH:
-        if host_ports.is_permitted(bind.address, bind.port):
+        if host_network.is_permitted(bind.address, bind.port):
             return None
         who, more = "the proxy is a process of yours", ""
     else:
-        if bind.port >= lowest or not engine.is_rootless() or host_ports.may_bind_all(FORWARDER):
+        if bind.port >= lowest or not engine.is_rootless() or host_network.may_bind_all(FORWARDER):
             return None
         who = "the Docker Engine runs without root"
         more = (
@@ -36,7 +36,7 @@ def forbidden(wanted: Wanted, engine: Engine) -> PortForbidden | None:
     return PortForbidden(
         f"port {bind.port} may only be used by root",
         details=f"{who}, and ports below {lowest} are root's (sysctl net.ipv4.ip_unprivileged_port_start)",
-        fix=f"sandbox up {wanted.option % host_ports.ALTERNATIVE}\n"
+        fix=f"sandbox up {wanted.option % host_network.ALTERNATIVE}\n"
         f"or let everybody use it: sudo sysctl net.ipv4.ip_unprivileged_port_start={bind.port}   "
         f"(to keep it: echo net.ipv4.ip_unprivileged_port_start={bind.port} | "
         f"sudo tee /etc/sysctl.d/50-sandbox.conf){more}",

@@ -13,7 +13,7 @@ from sandbox.components.edge.routes import Route
 from sandbox.engine import Bind, Container, Engine, labelled
 from sandbox.errors import SandboxError
 from sandbox.names import EDGE, LABEL, PASSTHROUGH, RETIRED, Home
-from sandbox.system import host_ports
+from sandbox.system import host_network
 
 PROJECT = "com.docker.compose.project"
 UNKNOWN = "a process of another user"
@@ -79,7 +79,7 @@ class Machine:
         promised = next((route for route in self._others(owner) if (bind.address, bind.port) in route.takes), None)
         if promised:
             return Occupant(f"sandbox '{promised.name}'", f"`sandbox down {promised.name}`")
-        if host_ports.is_free(bind.address, bind.port) or self._is_own(owner, bind):
+        if host_network.is_free(bind.address, bind.port) or self._is_own(owner, bind):
             return None
         return self._stranger(bind.port)
 
@@ -115,14 +115,14 @@ class Machine:
         container = self.engine.container(publisher) if publisher else None
         if container:
             return _container(container, self.home)
-        found = host_ports.holder(port)
+        found = host_network.holder(port)
         return Occupant(str(found), f"stop it (kill {found.pid})") if found else Occupant(UNKNOWN)
 
 
 def taken(wanted: Wanted, occupant: Occupant) -> PortTaken:
     """The error that names who has the port and offers the next free one."""
     bind = wanted.bind
-    free = host_ports.next_free(bind.address, bind.port)
+    free = host_network.next_free(bind.address, bind.port)
     return PortTaken(
         f"port {bind.port} on {bind.address} is taken",
         details=f"held by {occupant.who}; nothing was changed",

@@ -17,7 +17,7 @@ from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.engine import Bind, Engine, labelled
 from sandbox.errors import SandboxError, UsageError
 from sandbox.names import EDGE, PASSTHROUGH, REGISTRY_PORT, Home
-from sandbox.system import files, host_ports
+from sandbox.system import files, host_network
 
 LOCAL = "127.0.0.1"
 PREFERRED_HTTPS = (443, 8443)
@@ -33,7 +33,7 @@ def reserve(spec: Spec, home: Home, engine: Engine) -> Iterator[ResolvedSpec]:
     Raises PortTaken and PortForbidden for the first port that cannot be had, UsageError for an address without IPv6
     and for a name of another sandbox.
     """
-    if not host_ports.is_supported(spec.proxy.listen):
+    if not host_network.is_supported(spec.proxy.listen):
         raise UsageError(
             f"this machine cannot listen on {spec.proxy.listen}: it has no IPv6",
             details="the kernel was started without it, or the sysctl net.ipv6.conf.lo.disable_ipv6 is 1",
@@ -77,7 +77,7 @@ def settle(spec: Spec, home: Home, engine: Engine) -> ResolvedSpec:
 def _settle(spec: Spec, machine: Machine) -> ResolvedSpec:
     proxy, fixed = _proxy(spec), {port for port in (spec.registry.port, *spec.proxy.ports) if port != "auto"}
     remembered = _remembered_https(spec, machine)
-    preferred = chain(PREFERRED_HTTPS, host_ports.after(PREFERRED_HTTPS[-1]))
+    preferred = chain(PREFERRED_HTTPS, host_network.after(PREFERRED_HTTPS[-1]))
     usable = partial(_is_usable, machine, proxy, spec.proxy.listen, HTTPS)
     chosen: list[int] = []
     for before, usual, port in zip(remembered, preferred, spec.proxy.ports, strict=False):
@@ -95,7 +95,7 @@ def _settle(spec: Spec, machine: Machine) -> ResolvedSpec:
 
 def _first(remembered: int | None, preferred: int, spoken_for: set[int], usable: Callable[[int], bool]) -> int:
     before = () if remembered is None else (remembered,)
-    for port in chain(before, (preferred,), host_ports.after(preferred)):
+    for port in chain(before, (preferred,), host_network.after(preferred)):
         if port not in spoken_for and usable(port):
             return port
     raise SandboxError("no TCP port of this machine is free", fix="stop some of the programs that listen")

@@ -10,7 +10,7 @@ from sandbox.config.schema import Spec
 from sandbox.errors import UsageError
 from sandbox.init import project_files
 from sandbox.init.detect import look
-from sandbox.system import files, host_ports
+from sandbox.system import files, host_network
 
 LOCAL = "127.0.0.1"
 HTTPS = (443, 8443)
@@ -28,8 +28,8 @@ def run(folder: Path, *, name: str | None) -> int:
     found = look(folder)
     name = Spec.default(name).name if name else project_files.name_of(folder.absolute().name, found)
     wanted = project_files.registry_port(found)
-    registry = wanted if host_ports.is_free(LOCAL, wanted) else host_ports.next_free(LOCAL, wanted)
-    https = None if all(host_ports.is_free(LOCAL, port) for port in HTTPS) else ("auto", "auto")
+    registry = wanted if host_network.is_free(LOCAL, wanted) else host_network.next_free(LOCAL, wanted)
+    https = None if all(host_network.is_free(LOCAL, port) for port in HTTPS) else ("auto", "auto")
     written = project_files.files(name, found, registry=registry, https=https)
     kept = [path for path in written if (folder / path).exists()]
     for path, text in sorted(written.items(), key=_spec_last):

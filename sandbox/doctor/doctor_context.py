@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from sandbox.config.schema import ResolvedSpec
 from sandbox.engine import Engine
-from sandbox.engine.engine_info import Facts
+from sandbox.engine.connection import Facts
 from sandbox.errors import MissingTool, SandboxError
 from sandbox.names import Home, Names
 

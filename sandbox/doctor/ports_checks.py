@@ -10,7 +10,7 @@ from sandbox.doctor.doctor_context import Scene
 from sandbox.doctor.row import Finding, error, ok, skipped, warn
 from sandbox.engine import Bind, Engine, labelled
 from sandbox.names import EDGE, PASSTHROUGH, Home
-from sandbox.system import host_ports
+from sandbox.system import host_network
 
 # What opens the ports of a rootless engine (docs.docker.com/engine/security/rootless/tips).
 FORWARDER = "rootlesskit"
@@ -27,7 +27,7 @@ def https(scene: Scene) -> Finding:
     taken = [bind for bind, who in held.items() if who not in (None, ours)]
     if not taken:
         return ok(evidence)
-    free = host_ports.next_free(taken[0].address, taken[0].port)
+    free = host_network.next_free(taken[0].address, taken[0].port)
     return error(evidence, f"stop it, or use another port: sandbox up{scene.which} --https-port {free}")
 
 
@@ -41,16 +41,16 @@ def registry(scene: Scene) -> Finding:
     ours = scene.names.registry if scene.spec.cluster.is_ours else PASSTHROUGH
     if who in (None, ours):
         return ok(evidence)
-    free = host_ports.next_free(bind.address, bind.port)
+    free = host_network.next_free(bind.address, bind.port)
     return error(evidence, f"stop it, or use another port: sandbox up{scene.which} --registry-port {free}")
 
 
 def privileged(scene: Scene) -> Finding:
     """Whether a rootless engine may open ports below 1024."""
     low = [port for port in scene.spec.proxy.ports if port < 1024]
-    if not low or not with_engine(scene).facts.rootless or host_ports.may_bind_all(FORWARDER):
+    if not low or not with_engine(scene).facts.rootless or host_network.may_bind_all(FORWARDER):
         return ok("the engine may open every port")
-    first = host_ports.first_unprivileged()
+    first = host_network.first_unprivileged()
     if min(low) >= first:
         return ok(f"a rootless engine may open ports from {first} on")
     fix = f"sudo sysctl net.ipv4.ip_unprivileged_port_start={min(low)}, or sandbox up{scene.which} --https-port 8443"
@@ -74,9 +74,9 @@ def holder(bind: Bind, engine: Engine | None, home: Home) -> str | None:
     state = relay_state.running(home.passthrough)
     if state and (bind.address, bind.port) in state.listening:
         return PASSTHROUGH
-    if host_ports.is_free(bind.address, bind.port):
+    if host_network.is_free(bind.address, bind.port):
         return None
-    return str(host_ports.holder(bind.port) or "a process of another user")
+    return str(host_network.holder(bind.port) or "a process of another user")
 
 
 CHECKS = (

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from sandbox.engine.base import EngineError
 from sandbox.engine.connection import Engine
-from sandbox.engine.engine_errors import EngineError
 from sandbox.engine.engine_values import Bind, Container, ContainerSpec, Network
 
 __all__ = ["Bind", "Container", "ContainerSpec", "Engine", "EngineError", "Network"]

@@ -1,17 +1,136 @@
-"""The connection that every call to the engine goes through."""
+"""The connection that every call to the engine goes through: its errors, its patience, each question asked once."""
 
 from __future__ import annotations
 
+import functools
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from sandbox.engine.call_cache import Glancing
-from sandbox.engine.engine_errors import translated
+from docker.errors import APIError, DockerException
 
+from sandbox.errors import Away, MissingTool, SandboxError
+from sandbox.sanitize import cause
+
+Words = ParamSpec("Words")
+Answer = TypeVar("Answer")
 CALL_TIMEOUT = 60
 LONG_TIMEOUT = 1800
+
+
+class EngineError(SandboxError):
+    """The Docker Engine refused or failed; `details` is its own message."""
+
+    id = "engine-failed"
+
+
+class EngineGone(EngineError, Away):
+    """The Docker Engine hung up, or does not answer any more."""
+
+
+class Refused(OSError):
+    """The engine answered with another status than 200; the text is its own message."""
+
+
+@contextmanager
+def translated(doing: str) -> Iterator[None]:
+    """Let what fails in the block be an EngineError about `doing`."""
+    try:
+        yield
+    except APIError as error:
+        raise EngineError(f"{doing} failed", details=str(error.explanation or error)) from error
+    except DockerException as error:
+        raise EngineError(f"{doing} failed", details=str(error)) from error
+    except Refused as error:
+        raise EngineError(f"{doing} failed", details=str(error)) from error
+    except OSError as error:  # every error of the HTTP client below is one
+        raise EngineGone(
+            f"{doing} failed: the Docker Engine went away",
+            details=cause(error),
+            fix="see that the engine runs (`docker version`), then run the same command again",
+        ) from error
+
+
+def unreachable(said: str) -> MissingTool:
+    """Why no engine answers, by what the client library said."""
+    if "Permission denied" in said or "PermissionError" in said:
+        return MissingTool(
+            "you may not use the Docker Engine",
+            details=said,
+            fix="add yourself to the group `docker` (sudo usermod -aG docker $USER, then log in again)",
+            id="engine-permission",
+        )
+    if "timed out" in said:
+        return MissingTool(
+            "the Docker Engine takes the call and does not answer",
+            details=said,
+            fix="look at its log (journalctl -u docker) and restart it",
+            id="engine-hangs",
+        )
+    return MissingTool(
+        "no Docker Engine answers",
+        details=said,
+        fix="start it (Linux: `sudo systemctl start docker`; macOS and Windows: start Docker Desktop), "
+        "or install one: scripts/engine does it on Debian and Ubuntu",
+        id="engine-unreachable",
+    )
+
+
+class Glancing:
+    """Whoever answers questions that are `once`; outside a `glance` every question is asked anew."""
+
+    def __init__(self) -> None:
+        self._seen: _Seen | None = None
+        self._looking = 0
+        self._entering = threading.Lock()
+
+    @contextmanager
+    def glance(self) -> Iterator[None]:
+        """For a block that changes nothing: what was seen once in it is not asked again, nor in blocks within it."""
+        with self._entering:
+            self._looking += 1
+            self._seen = self._seen or _Seen()
+        try:
+            yield
+        finally:
+            with self._entering:
+                self._looking -= 1
+                self._seen = self._seen if self._looking else None
+
+
+Who = TypeVar("Who", bound=Glancing)
+
+
+def once(question: Callable[Concatenate[Who, Words], Answer]) -> Callable[Concatenate[Who, Words], Answer]:
+    """A question that need not be asked again in a glance; its words are hashable. What is raised is not kept."""
+
+    @functools.wraps(question)
+    def asked(who: Who, /, *words: Words.args, **named: Words.kwargs) -> Answer:
+        seen = who._seen
+        if seen is None:
+            return question(who, *words, **named)
+        answer: Answer = seen.answer((question.__name__, words, *named.items()), lambda: question(who, *words, **named))
+        return answer
+
+    return asked
+
+
+class _Seen:
+    """The answers so far. Who asks what another thread is asking waits for its answer."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._asking: dict[Hashable, threading.Lock] = {}
+        self._answers: dict[Hashable, Any] = {}
+
+    def answer(self, question: Hashable, ask: Callable[[], Any]) -> Any:
+        with self._lock:
+            asking = self._asking.setdefault(question, threading.Lock())
+        with asking:
+            if question not in self._answers:
+                self._answers[question] = ask()
+            return self._answers[question]
 
 
 class _Patience(threading.local):

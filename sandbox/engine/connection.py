@@ -1,8 +1,14 @@
-"""An engine that answers, and what it tells of itself."""
+"""An engine that answers, and what it tells of itself and of its machine."""
 
 from __future__ import annotations
 
+import platform
+import re
+import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import docker
@@ -10,21 +16,86 @@ from docker import DockerClient
 from docker.errors import DockerException
 from docker.utils.config import find_config_file
 
-from sandbox.engine import engine_info as facts
-from sandbox.engine.base import CALL_TIMEOUT
-from sandbox.engine.call_cache import once
-from sandbox.engine.containers import Containers
-from sandbox.engine.engine_errors import translated, unreachable
+from sandbox.engine.base import CALL_TIMEOUT, once, translated, unreachable
+from sandbox.engine.containers import Containers, Volumes
 from sandbox.engine.engine_images import Images
-from sandbox.engine.engine_info import Facts
 from sandbox.engine.networks import Networks
-from sandbox.engine.volumes import Volumes
 from sandbox.errors import MissingTool
 from sandbox.sanitize import cause
 
+# The first release that drops packets from outside for ports that are published on the loopback.
+HARDENED = 28
 OLDEST_API = (1, 41)
 FIRST_ANSWER = 15
 LOCAL = ("http+docker://localhost", "http+docker://localnpipe")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The answer of `GET /info` (Docker Engine API): memory in bytes, `time` the engine's clock, None when unreadable.
+
+    `local` is whether it is reached through a socket of this machine; only then `root`, where it keeps images and
+    volumes, may be a folder of this machine. `kernel` is the release of what its machine runs on, `isolating` whether
+    it keeps containers from users or from each other in a way of its own. `runtime` is what starts its containers by
+    default. `proxies` maps http, https and no to what the engine itself uses.
+    """
+
+    version: str
+    api: str
+    local: bool
+    system: str
+    kernel: str
+    rootless: bool
+    isolating: bool
+    cgroup_version: int
+    runtime: str
+    cpus: int
+    memory: int
+    root: Path
+    time: datetime | None
+    proxies: Mapping[str, str]
+
+    @property
+    def is_here(self) -> bool:
+        """Whether the engine's machine is this one, without another system between."""
+        here = sys.platform == "linux" and self.kernel == platform.release() and "desktop" not in self.system.lower()
+        return here and self.local
+
+    @property
+    def is_hardened(self) -> bool:
+        """Whether its release keeps neighbours from ports that it publishes on 127.0.0.1."""
+        number = re.match(r"\d+", self.version)
+        return number is not None and int(number[0]) >= HARDENED
+
+
+def read_facts(info: Mapping[str, Any], *, api: str, local: bool) -> Facts:
+    """The facts in an engine's answer; `api` is the version spoken with it."""
+    proxies = {"http": info.get("HttpProxy"), "https": info.get("HttpsProxy"), "no": info.get("NoProxy")}
+    options = [str(option).partition(",")[0] for option in info.get("SecurityOptions") or ()]
+    return Facts(
+        version=str(info["ServerVersion"]),
+        api=api,
+        local=local,
+        system=str(info.get("OperatingSystem") or ""),
+        kernel=str(info.get("KernelVersion") or ""),
+        rootless="name=rootless" in options,
+        isolating=not {"name=rootless", "name=userns", "name=selinux"}.isdisjoint(options),
+        cgroup_version=int(info.get("CgroupVersion") or 2),
+        runtime=str(info.get("DefaultRuntime") or "runc"),
+        cpus=int(info.get("NCPU") or 0),
+        memory=int(info.get("MemTotal") or 0),
+        root=Path(info.get("DockerRootDir") or "/var/lib/docker"),
+        time=_moment(str(info.get("SystemTime") or "")),
+        proxies={name: str(value) for name, value in proxies.items() if value},
+    )
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else None
 
 
 class Engine(Images, Containers, Networks, Volumes):
@@ -76,7 +147,7 @@ class Engine(Images, Containers, Networks, Volumes):
         """What the engine tells of itself and of its machine."""
         api = self._client.api
         with translated("asking about the engine"):
-            return facts.read(self._info(), api=api._version, local=api.base_url in LOCAL)
+            return read_facts(self._info(), api=api._version, local=api.base_url in LOCAL)
 
     def is_rootless(self) -> bool:
         """Whether the engine runs without root, and so may publish only the ports that its user may listen on."""

@@ -1,8 +1,16 @@
-"""Images in the engine: looked at, taken in, saved, built."""
+"""Images in the engine: found, loaded, saved, built.
+
+What is saved over a Unix socket is asked for in HTTP/1.0, so that the answer comes without chunks: the Docker Engine
+makes one of every 32 KiB, and taking them apart costs more than reading what is in them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+import os
+import socket
+import struct
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -10,10 +18,50 @@ from urllib.parse import urlencode, urlsplit
 
 from docker.errors import ImageNotFound
 
-from sandbox.engine import unix_http
-from sandbox.engine.base import LONG_TIMEOUT, Door
-from sandbox.engine.call_cache import once
-from sandbox.engine.engine_errors import EngineError, translated
+from sandbox.engine.base import LONG_TIMEOUT, Door, EngineError, Refused, once, translated
+
+CHUNK = 1 << 20
+LARGEST_HEAD = 64 << 10
+
+
+class Chunked(OSError):
+    """The server sent chunks although HTTP/1.0 has none; ask it in another way."""
+
+
+def get_unchunked(path: str | os.PathLike[str], target: str, *, timeout: int) -> Generator[bytes]:
+    """The body of what `target` (a path with its query) gives on the socket at `path`, to the end of the connection.
+
+    `timeout` is the longest silence, in seconds. Raises OSError. The end of the answer does not tell that it was
+    whole: what is read must have an end of its own, as a tar has.
+    """
+    with socket.socket(socket.AF_UNIX) as connection:
+        # Not settimeout, which would make every read return what little is there.
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", timeout, 0))
+        connection.connect(os.fspath(path))
+        connection.sendall(f"GET {target} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode())
+        head, rest = b"", b""
+        while b"\r\n\r\n" not in head:
+            more = connection.recv(LARGEST_HEAD)
+            if not more or len(head) > LARGEST_HEAD:
+                raise ConnectionResetError("the answer broke off")
+            head += more
+        head, _, rest = head.partition(b"\r\n\r\n")
+        if b"\r\ntransfer-encoding:" in head.lower():
+            raise Chunked("the answer comes in chunks")
+        if head.split(b" ", 2)[1:2] != [b"200"]:
+            raise Refused(_message(head, rest + connection.recv(LARGEST_HEAD, socket.MSG_WAITALL)))
+        if rest:
+            yield rest
+        while chunk := connection.recv(CHUNK, socket.MSG_WAITALL):
+            yield chunk
+
+
+def _message(head: bytes, body: bytes) -> str:
+    """What a refusal says: the engine's `message`, else the status."""
+    try:
+        return str(json.loads(body)["message"])
+    except (ValueError, KeyError, TypeError):
+        return head.partition(b"\r\n")[0].decode(errors="replace")
 
 
 class Images(Door):
@@ -59,8 +107,8 @@ class Images(Door):
         with translated("saving images"), self.patient():
             if local:
                 target = f"{urlsplit(url).path}?{urlencode([('names', name) for name in names])}"
-                with suppress(unix_http.Chunked):
-                    yield from unix_http.get(local, target, timeout=LONG_TIMEOUT)
+                with suppress(Chunked):
+                    yield from get_unchunked(local, target, timeout=LONG_TIMEOUT)
                     return
             response = api._get(url, params={"names": list(names)}, stream=True)
             api._raise_for_status(response)

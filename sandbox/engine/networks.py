@@ -8,9 +8,7 @@ from typing import Any
 from docker.errors import NotFound
 from docker.types import IPAMConfig, IPAMPool
 
-from sandbox.engine.base import Door
-from sandbox.engine.call_cache import once
-from sandbox.engine.engine_errors import translated
+from sandbox.engine.base import Door, once, translated
 from sandbox.engine.engine_values import Network
 
 

@@ -9,13 +9,12 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import quote, urlencode
 
 from sandbox.errors import SandboxError
 from sandbox.kube import api_transport as transport
 from sandbox.kube import deletion
-from sandbox.kube.access_review import Rules
 from sandbox.kube.api_transport import Transport
 from sandbox.kube.manifests import Manifest as Manifest
 from sandbox.kube.manifests import title as title
@@ -31,6 +30,41 @@ Say = Callable[[str], None]
 
 # The official client writes certificates to files that all threads share, and names a file before it has written it.
 _loading = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Some verbs for some resources (`pods`, `pods/log`) of some groups; `*` stands for all of them."""
+
+    verbs: frozenset[str]
+    groups: frozenset[str]
+    resources: frozenset[str]
+
+    def allows(self, verb: str, group: str, resource: str) -> bool:
+        """Whether it says so."""
+        asked = ((verb, self.verbs), (group, self.groups), (resource, self.resources))
+        return all({"*", one} & known for one, known in asked)
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The rules for objects of any name.
+
+    What is not among them may be allowed all the same, for not every authorizer can list what it allows.
+    """
+
+    rules: tuple[Rule, ...]
+
+    @classmethod
+    def read(cls, review: Mapping[str, Any]) -> Self:
+        """The rules in an answered SelfSubjectRulesReview (authorization.k8s.io/v1)."""
+        found = (one for one in review["status"].get("resourceRules") or () if not one.get("resourceNames"))
+        keys = ("verbs", "apiGroups", "resources")
+        return cls(tuple(Rule(*(frozenset(one.get(key) or ()) for key in keys)) for one in found))
+
+    def allow(self, verb: str, group: str, resource: str) -> bool:
+        """Whether one of them says so."""
+        return any(rule.allows(verb, group, resource) for rule in self.rules)
 
 
 class ClusterError(SandboxError):

@@ -68,3 +68,8 @@ def files(path: Path) -> list[Path]:
 
 def _objects(file: Path) -> Iterator[dict[str, Any]]:
     yield from parse(text_file.read(file, fix="see `apply` in sandbox.yaml"), origin=str(file))
+
+
+def namespace(name: str) -> dict[str, Any]:
+    """The Namespace `name`."""
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}

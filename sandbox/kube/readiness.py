@@ -1,12 +1,14 @@
-"""Says of a workload whether it is ready, what it waits for, and whether waiting is pointless."""
+"""Waiting for objects: until they can be applied, until workloads are ready, until pods have seen what changed."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
-from sandbox.kube.api import Cluster, ClusterError, Manifest, title
+from sandbox.kube.api import Cluster, ClusterError, Manifest, Say, log, title
 from sandbox.kube.deletion import is_leaving
 from sandbox.system.wait import wait_until
 
@@ -22,6 +24,8 @@ EXHAUSTED = "too many open files"
 MORE_WATCHES = "sudo sysctl fs.inotify.max_user_instances=1024 (in /etc/sysctl.d to last), or take another cluster down"
 # Kubernetes itself tries again after these, and so do we for a while: the cause may be on its way.
 TROUBLE = {"ErrImagePull", "ImagePullBackOff", "CrashLoopBackOff", "CreateContainerError", "RunContainerError"}
+APPLY_TIMEOUT = 30.0
+SEEN = "sandbox.dev/seen"
 
 
 def wait_ready(cluster: Cluster, manifests: Iterable[Manifest], *, timeout: float) -> None:
@@ -122,3 +126,34 @@ def _pods(cluster: Cluster, live: Manifest, namespace: str) -> list[Manifest]:
     labels = ((live.get("spec") or {}).get("selector") or {}).get("matchLabels") or {}
     selector = ",".join(f"{key}={value}" for key, value in labels.items())
     return list(cluster.list("v1", "Pod", namespace, selector=selector)) if selector else []
+
+
+def apply_patiently(cluster: Cluster, manifest: Manifest, *, say: Say = log.info) -> None:
+    """Apply, as often as it takes until what the object depends on is there. Raises ClusterError, WaitTimeout."""
+    wait_until(partial(attempt, cluster, manifest, say=say), what=title(manifest), timeout=APPLY_TIMEOUT)
+
+
+def attempt(cluster: Cluster, manifest: Manifest, *, say: Say = log.info) -> str | None:
+    """Apply; a namespace gets its service account, a kind its endpoint and a webhook its Service only after a moment.
+
+    Returns None when it is done, what it still lacks otherwise; raises ClusterError for everything else.
+    """
+    try:
+        cluster.apply(manifest, say=say)
+    except ClusterError as error:
+        account = error.status == 403 and "serviceaccount" in error.details
+        if not (account or "the cluster knows no" in str(error) or "failed calling webhook" in error.details):
+            raise
+        return error.details or error.brief
+    return None
+
+
+def refresh_pods(cluster: Cluster, namespace: str, mark: str, *, selector: str = "") -> None:
+    """Let the kubelet bring changed ConfigMaps and Secrets to pods of a namespace; `mark` stands for their content.
+
+    By itself it does when it next looks at the pod; a changed annotation makes it look.
+    """
+    for pod in cluster.list("v1", "Pod", namespace, selector=selector):
+        if not is_leaving(pod):
+            with suppress(ClusterError):  # gone meanwhile
+                cluster.annotate(pod, {SEEN: mark})

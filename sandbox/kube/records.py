@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.kube.api import Cluster
-from sandbox.kube.namespace import namespace
+from sandbox.kube.manifests import namespace
 from sandbox.names import SYSTEM_NAMESPACE, Names
 from sandbox.system import files
 

@@ -20,7 +20,7 @@ from sandbox.snapshot.snapshot_manifest import Manifest, Node
 from sandbox.snapshot.snapshot_save import CERTIFICATES, REGISTRY, SPEC, packing
 from sandbox.snapshot.snapshot_store import MANIFEST, Store
 from sandbox.snapshot.volume_archive import Packed
-from sandbox.system import files, host_ports
+from sandbox.system import files, host_network
 
 NEW = ".restoring"  # what names end with until the new takes the place of the old
 READY = "ready"
@@ -165,8 +165,8 @@ class Restoring:
             wanted[inner] = []
             for bind in binds:
                 address, port = bind["HostIp"] or "0.0.0.0", int(bind["HostPort"] or 0)  # noqa: S104
-                if port and port not in held and not host_ports.is_free(address, port):
-                    port = host_ports.next_free(address, port)
+                if port and port not in held and not host_network.is_free(address, port):
+                    port = host_network.next_free(address, port)
                 wanted[inner].append({"HostIp": bind["HostIp"], "HostPort": str(port or "")})
         return wanted
 

@@ -16,7 +16,7 @@ from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
 from sandbox.cli import command_context
 from sandbox.engine import Bind, ContainerSpec, Engine, EngineError
-from sandbox.system import host_ports
+from sandbox.system import host_network
 from tests.support.bundled import engine_with
 from tests.support.fakes import FakeContainer, FakeEngine
 from tests.support.ports import free_port
@@ -138,7 +138,7 @@ def test_a_container_with_sockets_of_the_machine_s_own_is_known_to_have_them(wor
     found = world.engine.container(world.name)
     assert found is not None and found.published == {8443: frozenset({bind})}
     assert world.engine.publisher(bind.port) == world.name
-    assert host_ports.is_free(bind.address, bind.port), "the engine has no part in it"
+    assert host_network.is_free(bind.address, bind.port), "the engine has no part in it"
 
 
 def test_a_container_goes_once(world: World) -> None:

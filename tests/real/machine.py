@@ -20,7 +20,7 @@ from sandbox.cli import command_context
 from sandbox.engine import Engine
 from sandbox.errors import MissingTool
 from sandbox.names import LABEL
-from sandbox.system import host_ports
+from sandbox.system import host_network
 
 NEIGHBOURS = ("sandbox-test-", "sandbox-bench-", "kind-registry")
 MOUNTS = "{{.Names}} {{.Mounts}}"
@@ -47,8 +47,8 @@ def free_ports(*wanted: int) -> tuple[int, ...]:
     """Each of `wanted` when it is free, as it always is in CI, else the next that is and is not taken by the others."""
     chosen: list[int] = []
     for port in wanted:
-        while port in chosen or not (os.environ.get("CI") or host_ports.is_free("127.0.0.1", port)):
-            port = host_ports.next_free("127.0.0.1", port)
+        while port in chosen or not (os.environ.get("CI") or host_network.is_free("127.0.0.1", port)):
+            port = host_network.next_free("127.0.0.1", port)
         chosen.append(port)
     return tuple(chosen)
 

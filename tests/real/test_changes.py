@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from sandbox.engine import Engine
-from sandbox.system import host_ports
+from sandbox.system import host_network
 from sandbox.system.wait import wait_until
 from tests.real import machine
 from tests.real.application import Application
@@ -55,20 +55,20 @@ def app(made: Application, engine: Engine) -> Iterator[Application]:
 
 
 def test_ports_of_the_edge_and_the_registry(app: Application) -> None:
-    first = host_ports.next_free("127.0.0.1", 9443)
-    second = host_ports.next_free("127.0.0.1", first + 1)
+    first = host_network.next_free("127.0.0.1", 9443)
+    second = host_network.next_free("127.0.0.1", first + 1)
     app.write(proxy={"ports": [first]}, registry={"port": second})
     app.command("up")
     assert app.page(port=first) == "first"
     assert "app" in tool("curl", "--silent", f"http://127.0.0.1:{second}/v2/_catalog")
-    assert host_ports.is_free("127.0.0.1", app.registry)
+    assert host_network.is_free("127.0.0.1", app.registry)
     assert f"localhost:{second}" in app.kubectl("get", "deploy", "app", "-o", "yaml")
 
 
 def test_another_address_to_listen_on(app: Application) -> None:
     app.write(proxy={"ports": list(app.ports), "listen": "127.0.0.2"})
     app.command("up")
-    assert not host_ports.is_free("127.0.0.2", app.ports[0])
+    assert not host_network.is_free("127.0.0.2", app.ports[0])
 
 
 def test_nameservers_search_domains_and_hosts(app: Application) -> None:

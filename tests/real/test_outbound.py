@@ -20,7 +20,7 @@ import yaml
 from sandbox.cli import command_context
 from sandbox.components.certificates.authority import make_issuing, make_leaf, make_root
 from sandbox.engine import Engine
-from sandbox.engine.network_gateway import host_address
+from sandbox.engine.container_host import host_address
 from sandbox.names import HOST
 from sandbox.system.wait import wait_until
 from tests.real import machine

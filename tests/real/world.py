@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from sandbox.bundle.recipe import recipes
-from sandbox.system import host_ports
+from sandbox.system import host_network
 from sandbox.system.failpoint import Failpoint
 from sandbox.system.wait import wait_until
 from tests.real.crashing import FOREIGN, STATUS, Broken
@@ -41,7 +41,7 @@ class RealWorld(World):
         self._folder = Path(tempfile.mkdtemp(prefix="anyorder-"))
         self._broken = Broken.new(name, self._folder)
         self._more: dict[str, Any] = {}
-        port = host_ports.next_free("127.0.0.1", max(self._broken.app.ports))
+        port = host_network.next_free("127.0.0.1", max(self._broken.app.ports))
         self._edits: Mapping[str, dict[str, Any]] = {
             "ports": {"proxy": {"ports": [port]}},
             "domain": {"domain": OTHER_DOMAIN},

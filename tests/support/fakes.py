@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sandbox.engine import Container, ContainerSpec, Engine, EngineError, Network
-from sandbox.engine.engine_info import Facts, read
+from sandbox.engine.connection import Facts, read_facts
 from sandbox.step import State, Status, Work
 
 # The network of the sandbox "demo".
@@ -84,7 +84,7 @@ class FakeEngine(Engine):
         return self.rootless
 
     def facts(self) -> Facts:
-        return read({"ServerVersion": self.version, "NCPU": 4, "MemTotal": 8 << 30}, api="1.47", local=True)
+        return read_facts({"ServerVersion": self.version, "NCPU": 4, "MemTotal": 8 << 30}, api="1.47", local=True)
 
     # Images
 

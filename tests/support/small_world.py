@@ -22,9 +22,9 @@ from sandbox.components.cluster import pod_proxy
 from sandbox.components.cluster.kind.command import RESOLV_CONF, Kind
 from sandbox.components.edge import routes
 from sandbox.components.ingress import traefik_kinds
+from sandbox.components.node_unit import ADMIN
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.engine import ContainerSpec, EngineError
-from sandbox.kube.node_unit import ADMIN
 from sandbox.names import EDGE, Home, Names
 from sandbox.plan import build as plan
 from sandbox.plan import lifecycle

@@ -12,9 +12,8 @@ from sandbox.components.addons.placeholders import fill
 from sandbox.components.content_hash import mark
 from sandbox.kube import deletion, manifests
 from sandbox.kube.api import Cluster, ClusterError, Say, title
-from sandbox.kube.apply_retry import put
 from sandbox.kube.deletion import is_leaving
-from sandbox.kube.readiness import LEAVING, WORKLOADS, progress
+from sandbox.kube.readiness import LEAVING, WORKLOADS, apply_patiently, progress
 
 Objects = tuple[dict[str, Any], ...]
 
@@ -32,7 +31,7 @@ def filled(objects: Objects, values: Mapping[str, str]) -> Objects:
 def apply(cluster: Cluster, objects: Objects, *, say: Say) -> None:
     """Apply the objects in their order; raises ClusterError."""
     for one in objects:
-        put(cluster, one, say=say)
+        apply_patiently(cluster, one, say=say)
 
 
 def existing(cluster: Cluster, places: Iterable[Place]) -> frozenset[Place]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
-from sandbox.kube.node_unit import NodeUnit
+from sandbox.components.node_unit import NodeUnit
 
 CONFIG_MAP = "sandbox-root"
 KEY = "ca.crt"

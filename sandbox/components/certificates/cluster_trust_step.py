@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sandbox.components import node_units
+from sandbox.components import node_unit
 from sandbox.components.certificates import cluster_trust
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.certificates.user_certificate import Provided
@@ -39,7 +39,7 @@ class TrustStep:
             if found != self._root:
                 return Status(State.ABSENT if found is None else State.DRIFTED, f"{cluster_trust.ROOT} on {node}")
         cluster = Cluster(self.names.kubeconfig)
-        pending = node_units.amiss(self.nodes, cluster, cluster_trust.UNIT) or self._pending(cluster)
+        pending = node_unit.problem(self.nodes, cluster, cluster_trust.UNIT) or self._pending(cluster)
         detail = f"ConfigMap {cluster_trust.CONFIG_MAP} for namespaces with {cluster_trust.LABEL}=true"
         return Status(State.DRIFTED, pending) if pending else Status(State.READY, detail)
 
@@ -47,7 +47,7 @@ class TrustStep:
         for node in self.nodes.running():  # each trusts the root when it pulls
             self.nodes.write_file(node, cluster_trust.ROOT, self._root)
         cluster = Cluster(self.names.kubeconfig)
-        node_units.place(self.nodes, cluster, cluster_trust.UNIT)
+        node_unit.place(self.nodes, cluster, cluster_trust.UNIT)
         wait_until(lambda: self._pending(cluster), what=self.title, timeout=60)
 
     def undo(self) -> bool:

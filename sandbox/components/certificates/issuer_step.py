@@ -12,7 +12,7 @@ from sandbox.components.certificates import cert_manager
 from sandbox.components.certificates.keystore import Authority, Keystore
 from sandbox.components.certificates.secrets_step import TlsSecret
 from sandbox.kube.api import Cluster, ClusterError, Manifest, title
-from sandbox.kube.namespace import namespace
+from sandbox.kube.manifests import namespace
 from sandbox.names import Names
 from sandbox.step import State, Status, Work
 from sandbox.system.wait import wait_until

@@ -14,7 +14,7 @@ from sandbox.components.certificates.keystore import Keystore
 from sandbox.errors import SandboxError
 from sandbox.kube.api import Cluster
 from sandbox.kube.deletion import is_leaving
-from sandbox.kube.namespace import namespace
+from sandbox.kube.manifests import namespace
 from sandbox.kube.readiness import LEAVING
 from sandbox.names import SYSTEM_NAMESPACE, Names
 from sandbox.step import State, Status, Work

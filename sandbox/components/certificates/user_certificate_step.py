@@ -12,7 +12,7 @@ from sandbox.components.certificates import tls_secret
 from sandbox.components.certificates.describe import describe
 from sandbox.components.certificates.user_certificate import Provided
 from sandbox.kube.api import Cluster
-from sandbox.kube.namespace import namespace
+from sandbox.kube.manifests import namespace
 from sandbox.names import DEFAULT_TLS, SYSTEM_NAMESPACE, Names
 from sandbox.step import State, Status, Work
 

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sandbox.components.cluster import dns, refresh_configmaps
+from sandbox.components.cluster import dns
 from sandbox.engine import Engine
-from sandbox.engine.network_gateway import host_address
+from sandbox.engine.container_host import host_address
+from sandbox.kube import readiness
 from sandbox.kube.api import Cluster
 from sandbox.kube.deletion import is_leaving
 from sandbox.kube.readiness import pending, progress, wait_ready
@@ -67,7 +68,7 @@ class DnsStep:
         cluster.apply(deployment)
         wait_ready(cluster, [deployment], timeout=120)
         if self._behind(cluster, text):
-            refresh_configmaps.look_again(
+            readiness.refresh_pods(
                 cluster, dns.NAMESPACE, deployment["spec"]["template"]["metadata"]["annotations"][dns.MARK]
             )
             wait_until(lambda: self._behind(cluster, text), what=self.title, timeout=120)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sandbox.engine import Container, Engine, labelled
-from sandbox.engine.network_gateway import spare_address
+from sandbox.engine.container_host import spare_address
 from sandbox.names import Names
 from sandbox.step import State, Status, Work
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sandbox.components.cluster import pod_proxy
 from sandbox.components.network.proxy_settings import Proxies
 from sandbox.engine import Engine
-from sandbox.engine.network_gateway import joined
+from sandbox.engine.container_host import joined
 from sandbox.errors import SandboxError
 from sandbox.names import HOST, Names
 from sandbox.provider import Nodes

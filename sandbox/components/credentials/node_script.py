@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 from sandbox.components.credentials.kept_secret import COPY, KEY, LABEL, OURS
+from sandbox.components.node_unit import NodeUnit
 from sandbox.config.schema.credentials_schema import Credentials
-from sandbox.kube.node_unit import NodeUnit
 from sandbox.names import SYSTEM_NAMESPACE
 
 ALL = "*"

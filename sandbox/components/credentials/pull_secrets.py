@@ -13,7 +13,7 @@ from sandbox.components.credentials.kept_secret import COPY, KEPT, KEY, LABEL, H
 from sandbox.components.credentials.registry_login import Login
 from sandbox.config.schema.credentials_schema import Credentials
 from sandbox.kube.api import Cluster, ClusterError
-from sandbox.kube.namespace import namespace
+from sandbox.kube.manifests import namespace
 from sandbox.names import SYSTEM_NAMESPACE, Names
 
 LIST = "entries.json"

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sandbox.components import node_units
+from sandbox.components import node_unit
 from sandbox.components.credentials import kept_secret, node_script, renewal_daemon
 from sandbox.components.credentials.entries import Origin
 from sandbox.components.credentials.kept_secret import Held
 from sandbox.components.credentials.pull_secrets import Delivery
 from sandbox.components.credentials.token_exchange import mint, settled
+from sandbox.components.node_unit import NodeUnit
 from sandbox.config.schema.credentials_schema import Credentials
-from sandbox.kube.node_unit import NodeUnit
 from sandbox.names import Names
 from sandbox.provider import Nodes
 from sandbox.step import State, Status, Work
@@ -67,9 +67,9 @@ class CredentialsStep:
         delivery = Delivery.of(self.names)
         unit = self._unit(delivery)
         if delivery.entries.read():
-            node_units.place(self.nodes, delivery.cluster, unit)
+            node_unit.place(self.nodes, delivery.cluster, unit)
         else:
-            node_units.remove(self.nodes, delivery.cluster, unit)
+            node_unit.remove(self.nodes, delivery.cluster, unit)
         delivery.spread()
         held = delivery.held()
         if not held:
@@ -131,7 +131,7 @@ class CredentialsStep:
         """What does not run that should, or None."""
         if not held:
             return None
-        if pending := node_units.amiss(self.nodes, delivery.cluster, self._unit(delivery)):
+        if pending := node_unit.problem(self.nodes, delivery.cluster, self._unit(delivery)):
             return pending
         if _ending(held) and daemon.find(self._record) is None:
             return f"nothing renews them; the process last said in {self._log}"

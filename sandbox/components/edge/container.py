@@ -17,8 +17,8 @@ from sandbox.components.edge import edge_folder, haproxy, haproxy_http, socket_h
 from sandbox.components.edge.haproxy_admin import Control, Unreachable
 from sandbox.components.edge.routes import Route
 from sandbox.engine import Bind, Container, ContainerSpec, Engine, EngineError, labelled
-from sandbox.engine.engine_info import Facts
-from sandbox.engine.network_gateway import spare_address
+from sandbox.engine.connection import Facts
+from sandbox.engine.container_host import spare_address
 from sandbox.errors import SandboxError
 from sandbox.names import EDGE, RETIRED, Home
 from sandbox.system.wait import wait_until

@@ -8,7 +8,7 @@ from sandbox.components.certificates.authority_step import RENEW
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.edge import lan_names, socket_handover
 from sandbox.config.schema import ResolvedSpec, Spec
-from sandbox.engine.engine_info import Facts
+from sandbox.engine.connection import Facts
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from ipaddress import ip_address
 
-from sandbox.system import addresses
+from sandbox.system import host_network
 
 SERVICE = "nip.io"
 # What a sandbox listens on that is open to all networks of its machine.
@@ -24,7 +24,7 @@ def domains(name: str, listen: str) -> tuple[str, ...]:
     """The domains of the sandbox `name` for others, the likeliest first; none for an IPv6 address: it has no name."""
     if not is_open(listen):
         return ()
-    wanted = addresses.lan() if ip_address(listen).is_unspecified else (listen,)
+    wanted = host_network.lan_addresses() if ip_address(listen).is_unspecified else (listen,)
     return tuple(f"{name}.{address}.{SERVICE}" for address in wanted if ":" not in address)
 
 

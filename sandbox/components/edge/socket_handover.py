@@ -18,7 +18,7 @@ from pathlib import Path
 
 from sandbox.components.edge.routes import READABLE
 from sandbox.engine import Bind, ContainerSpec
-from sandbox.engine.engine_info import Facts
+from sandbox.engine.connection import Facts
 from sandbox.system import files
 
 FOLDER = "/etc/edge/sockets"

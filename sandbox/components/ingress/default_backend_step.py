@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sandbox.components.cluster import refresh_configmaps
 from sandbox.components.ingress import default_backend
+from sandbox.kube import readiness
 from sandbox.kube.api import Cluster
 from sandbox.names import SYSTEM_NAMESPACE, Names
 from sandbox.step import State, Status, Work
@@ -40,7 +40,7 @@ class PageStep:
         wanted = self._manifest(cluster)
         cluster.apply(wanted)
         mark = hashlib.sha256(wanted["data"]["404.html"].encode()).hexdigest()[:16]
-        refresh_configmaps.look_again(cluster, SYSTEM_NAMESPACE, mark)
+        readiness.refresh_pods(cluster, SYSTEM_NAMESPACE, mark)
 
     def undo(self) -> bool:
         return False

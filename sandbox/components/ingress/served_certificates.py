@@ -18,9 +18,9 @@ from sandbox.components.certificates.describe import Facts, describe
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.certificates.secrets_step import TlsSecret
 from sandbox.components.certificates.subject_names import parse_address
-from sandbox.components.cluster import refresh_configmaps
 from sandbox.components.edge.https_probe import Answer
 from sandbox.errors import SandboxError
+from sandbox.kube import readiness
 from sandbox.kube.api import Cluster, ClusterError, Manifest, Say, title
 from sandbox.kube.deletion import is_leaving
 from sandbox.kube.readiness import wait_ready
@@ -178,9 +178,7 @@ class ServedCertificates:
         labels = workload["spec"]["selector"].get("matchLabels") or {}
         selector = ",".join(f"{key}={value}" for key, value in labels.items())
         if selector:
-            refresh_configmaps.look_again(
-                self.cluster, workload["metadata"]["namespace"], _mark(one), selector=selector
-            )
+            readiness.refresh_pods(self.cluster, workload["metadata"]["namespace"], _mark(one), selector=selector)
 
     def _restart(self, one: Outdated, say: Say) -> None:
         for workload in one.workloads:

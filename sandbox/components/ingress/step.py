@@ -9,13 +9,12 @@ from typing import Any
 from sandbox.components import content_hash
 from sandbox.components.addons import addon_objects
 from sandbox.components.addons.addon_record import Place
-from sandbox.components.cluster import refresh_configmaps
 from sandbox.components.ingress.controller import Controller
 from sandbox.components.workloads import applied_record
 from sandbox.engine import Engine
+from sandbox.kube import readiness
 from sandbox.kube.api import Cluster, Manifest
-from sandbox.kube.apply_retry import put
-from sandbox.kube.readiness import wait_ready
+from sandbox.kube.readiness import apply_patiently, wait_ready
 from sandbox.kube.records import Records
 from sandbox.names import SYSTEM_NAMESPACE, Names
 from sandbox.step import State, Status, Work
@@ -61,10 +60,10 @@ class IngressStep:
         applied_record.write(records, RECORD, (*wanted, *dropped))
         addon_objects.remove(cluster, dropped)
         for manifest in (*groundwork, *manifests):
-            put(cluster, manifest, say=work.say)
+            apply_patiently(cluster, manifest, say=work.say)
         applied_record.write(records, RECORD, wanted)
         wait_ready(cluster, manifests, timeout=TIMEOUT)
-        refresh_configmaps.look_again(cluster, SYSTEM_NAMESPACE, content_hash.digest(manifests))
+        readiness.refresh_pods(cluster, SYSTEM_NAMESPACE, content_hash.digest(manifests))
 
     def undo(self) -> bool:
         return False
@@ -98,4 +97,4 @@ def replace(names: Names, manifest: Mapping[str, Any]) -> None:
     cluster, wanted, metadata = Cluster(names.kubeconfig), content_hash.marked(manifest), manifest["metadata"]
     if cluster.get("v1", "ConfigMap", metadata["name"], metadata["namespace"]):
         cluster.apply(wanted)
-        refresh_configmaps.look_again(cluster, metadata["namespace"], content_hash.mark(wanted))
+        readiness.refresh_pods(cluster, metadata["namespace"], content_hash.mark(wanted))

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox.engine import Bind, Container, ContainerSpec, Engine, container_copy, container_folder, labelled
+from sandbox.engine import Bind, Container, ContainerSpec, Engine, container_copy, container_host, labelled
 from sandbox.errors import SandboxError
 from sandbox.names import REGISTRY_PORT, Names
 from sandbox.oci import digest as digests
@@ -155,7 +155,7 @@ class RegistryStep:
                 publish={REGISTRY_PORT: self._binds},
                 environment={**CONFIG, **more},
                 volumes={str(self.storage or self.names.volume): DATA},
-                user=container_folder.owner(self.engine, self.storage) if self.storage else None,
+                user=container_host.folder_owner(self.engine, self.storage) if self.storage else None,
             )
         )
         wait_until(self._silence, what=self.title, timeout=20, pause=0.05)

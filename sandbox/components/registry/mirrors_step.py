@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.components.registry.container_step import COMMAND, CONFIG_FILE, DATA
-from sandbox.engine import Container, ContainerSpec, Engine, container_folder, labelled
+from sandbox.engine import Container, ContainerSpec, Engine, container_host, labelled
 from sandbox.images import mirror_settings
 from sandbox.names import REGISTRY_PORT, Names
 from sandbox.oci import upstream
@@ -139,7 +139,7 @@ class MirrorsStep:
                 labels={**self.names.labels, MIRROR: one.name},
                 network=self.names.network,
                 environment={"OTEL_TRACES_EXPORTER": "none"},
-                user=container_folder.owner(self.engine, data),
+                user=container_host.folder_owner(self.engine, data),
                 volumes={str(data): DATA},
                 read_only_binds={self._file(one): CONFIG_FILE},
             )

@@ -19,7 +19,7 @@ from sandbox.config.schema import ResolvedRegistry
 from sandbox.engine import Engine
 from sandbox.images import canary_image
 from sandbox.kube.api import Cluster
-from sandbox.kube.namespace import namespace
+from sandbox.kube.manifests import namespace
 from sandbox.names import REGISTRY_PORT, SYSTEM_NAMESPACE, Names
 from sandbox.oci import upstream
 from sandbox.oci.client import Client

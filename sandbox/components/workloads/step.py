@@ -11,9 +11,8 @@ from sandbox.components.addons import addon_objects
 from sandbox.components.addons.addon_record import Place
 from sandbox.components.workloads import applied_record
 from sandbox.kube.api import title
-from sandbox.kube.apply_retry import put
 from sandbox.kube.deletion import is_leaving
-from sandbox.kube.readiness import LEAVING, WORKLOADS, progress, wait_ready
+from sandbox.kube.readiness import LEAVING, WORKLOADS, apply_patiently, progress, wait_ready
 from sandbox.kube.records import Records
 from sandbox.names import Names
 from sandbox.step import State, Status, Work
@@ -70,7 +69,7 @@ class ApplyStep:
         applied_record.write(records, RECORD, known)
         for manifest in self._placed:
             work.say(title(manifest))
-            put(cluster, manifest, say=work.say)
+            apply_patiently(cluster, manifest, say=work.say)
         dropped = before.dropped(self._wanted)
         if dropped:
             work.say(f"removing {', '.join(map(str, dropped))}")

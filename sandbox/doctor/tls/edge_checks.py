@@ -20,7 +20,7 @@ from sandbox.doctor.tls.tls_context import Journey
 from sandbox.engine import Bind
 from sandbox.kube.api import ClusterError
 from sandbox.names import DEFAULT_TLS, DOMAIN_TLS, EDGE, SYSTEM_NAMESPACE
-from sandbox.system import host_ports
+from sandbox.system import host_network
 
 # The subject of what Traefik makes up for itself when it has no certificate.
 MADE_UP = "TRAEFIK DEFAULT CERT"
@@ -49,7 +49,7 @@ def port(journey: Journey) -> Finding:
     """Who listens where the request goes."""
     bind, contact = Bind(journey.address, journey.port), journey.scene.contact
     evidence = f"{bind.address}:{bind.port}"
-    if host_ports.is_free(bind.address, bind.port):
+    if host_network.is_free(bind.address, bind.port):
         listening = ", ".join(f"{address}:{number}" for address, number in journey.listen)
         return error(
             f"nobody listens on {evidence}",

@@ -26,7 +26,7 @@ from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.engine import Bind, ContainerSpec
 from sandbox.errors import MissingTool, SandboxError, UsageError
 from sandbox.names import EDGE, LABEL, Home
-from sandbox.system import host_ports
+from sandbox.system import host_network
 from tests.support.fakes import NETWORK, FakeEngine
 from tests.support.ports import free_port
 
@@ -232,7 +232,7 @@ def test_a_port_of_a_process_is_refused_with_its_name_and_a_free_one(
     assert "nothing was changed" in caught.value.details
     offered = re.search(rf"--{which}-port (\d+) ", caught.value.fix)
     assert offered
-    assert host_ports.is_free(LOCAL, int(offered[1]))
+    assert host_network.is_free(LOCAL, int(offered[1]))
     section = {"registry": f"registry: {{port: {offered[1]}}}", "https": f"proxy: {{ports: [{offered[1]}]}}"}
     assert section[which] in caught.value.fix
 
@@ -315,7 +315,7 @@ def https(port: int | str, *more: int | str, registry: int | str | None = None, 
 def test_auto_takes_the_usual_ports_where_they_are_free(
     place: Home, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(host_ports, "is_free", lambda address, port: True)
+    monkeypatch.setattr(host_network, "is_free", lambda address, port: True)
     settled = check(https("auto", "auto", registry="auto"), place, engine)
     assert (settled.proxy.ports, settled.registry.port) == ((443, 8443), 5001)
     assert settle(settled, place, engine) is settled
@@ -340,7 +340,7 @@ def test_each_auto_is_chosen_for_itself(
     taken: set[int],
     chosen: tuple[int, int],
 ) -> None:
-    monkeypatch.setattr(host_ports, "is_free", lambda address, port: port not in taken)
+    monkeypatch.setattr(host_network, "is_free", lambda address, port: port not in taken)
     assert settle(https(*asked), place, engine).proxy.ports == chosen
 
 
@@ -440,8 +440,8 @@ def test_a_rootless_engine_s_privileged_port_is_refused_with_what_allows_it(
     place: Home, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Port 443 with a rootless engine → a port that can be had, the sysctl and the capability that allow it."""
-    monkeypatch.setattr(host_ports, "is_free", lambda address, port: True)
-    monkeypatch.setattr(host_ports, "first_unprivileged", lambda: 1024)
+    monkeypatch.setattr(host_network, "is_free", lambda address, port: True)
+    monkeypatch.setattr(host_network, "first_unprivileged", lambda: 1024)
     check(https(443), place, engine)
     engine.rootless = True
     with pytest.raises(PortForbidden, match="port 443 may only be used by root") as caught:
@@ -449,7 +449,7 @@ def test_a_rootless_engine_s_privileged_port_is_refused_with_what_allows_it(
     for words in ("--https-port 8443", "ip_unprivileged_port_start=443", "setcap cap_net_bind_service=ep"):
         assert words in caught.value.fix
     assert settle(https("auto"), place, engine).proxy.ports == (8444,)
-    monkeypatch.setattr(host_ports, "first_unprivileged", lambda: 443)
+    monkeypatch.setattr(host_network, "first_unprivileged", lambda: 443)
     check(https(443), place, engine)
 
 
@@ -458,8 +458,8 @@ def test_a_process_may_only_have_the_ports_of_its_user(
     place: Home, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Port 443 for a process of a plain user → a port that can be had."""
-    monkeypatch.setattr(host_ports, "is_free", lambda address, port: True)
-    monkeypatch.setattr(host_ports, "is_permitted", lambda address, port: port >= 1024)
+    monkeypatch.setattr(host_network, "is_free", lambda address, port: True)
+    monkeypatch.setattr(host_network, "is_permitted", lambda address, port: port >= 1024)
     with pytest.raises(PortForbidden, match="port 443 may only be used by root") as caught:
         check(https(443, run="process"), place, engine)
     assert "setcap" not in caught.value.fix

@@ -11,7 +11,7 @@ import pytest
 from sandbox.doctor import engine_checks
 from sandbox.doctor.doctor_context import Contact, Scene
 from sandbox.doctor.row import Status
-from sandbox.engine import engine_info
+from sandbox.engine import connection
 
 
 def told(scene: Scene, **changes: Any) -> Scene:
@@ -73,7 +73,7 @@ def test_the_password_of_a_remote_engine_is_not_told(scene: Scene) -> None:
 
 
 def test_facts_are_read_from_the_engines_answer() -> None:
-    found = engine_info.read(
+    found = connection.read_facts(
         {
             "ServerVersion": "28.1.0",
             "SecurityOptions": ["name=seccomp,profile=builtin", "name=rootless"],
@@ -95,4 +95,4 @@ def test_facts_are_read_from_the_engines_answer() -> None:
 
 @pytest.mark.parametrize("time", ["", "soon", "2026-11-24T19:04:34"])
 def test_a_time_that_tells_nothing_is_none(time: str) -> None:
-    assert engine_info.read({"ServerVersion": "1", "SystemTime": time}, api="1.41", local=True).time is None
+    assert connection.read_facts({"ServerVersion": "1", "SystemTime": time}, api="1.41", local=True).time is None

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sandbox.kube.api import ClusterError
-from sandbox.kube.readiness import progress, troubles
+from sandbox.kube.api import Cluster, ClusterError
+from sandbox.kube.readiness import attempt, progress, troubles
+from tests.support.api_server import kubeconfig, serving
+
+OBJECT = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "default"}}
+UNBOUND = 'failed calling webhook "validate.nginx.ingress.kubernetes.io": dial tcp 10.110.13.77:443: connection refused'
 
 
 def live(kind: str, spec: dict[str, Any] | None = None, **status: Any) -> dict[str, Any]:
@@ -88,3 +94,28 @@ def test_a_pod_that_is_being_replaced_does_not_count() -> None:
     live = {"kind": "Deployment", "metadata": {"generation": 2}, "spec": {"replicas": 1}, "status": status}
     assert progress(live) == "1 of the pods before are still there"
     assert progress({**live, "status": {**status, "replicas": 1}}) is None
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "early"),
+    [
+        (500, UNBOUND, True),
+        (403, "error looking up service account default/default: serviceaccount not found", True),
+        (400, 'admission webhook "validate.nginx.ingress.kubernetes.io" denied the request: host is taken', False),
+        (403, "configmaps is forbidden", False),
+    ],
+)
+def test_what_is_only_too_early_is_told_from_what_is_refused(
+    tmp_path: Path, status: int, message: str, early: bool
+) -> None:
+    with serving() as server:
+        kubeconfig(tmp_path / "config", server.server_address[1])
+        cluster = Cluster(tmp_path / "config")
+        server.refusal = (status, json.dumps({"kind": "Status", "message": message}).encode())
+        if early:
+            assert attempt(cluster, OBJECT) == message
+        else:
+            with pytest.raises(ClusterError, match="applying ConfigMap default/a failed"):
+                attempt(cluster, OBJECT)
+        server.refusal = None
+        assert attempt(cluster, OBJECT) is None

@@ -9,8 +9,7 @@ from typing import Any
 from sandbox.components import content_hash
 from sandbox.components.cluster.existing.tenant_namespace import Place
 from sandbox.kube.api import Manifest, title
-from sandbox.kube.apply_retry import put
-from sandbox.kube.readiness import wait_ready
+from sandbox.kube.readiness import apply_patiently, wait_ready
 from sandbox.step import State, Status, Work
 
 TIMEOUT = 300.0
@@ -35,7 +34,7 @@ class ObjectsStep:
         cluster, wanted = self.place.cluster, self._wanted()
         for one in wanted:
             work.say(title(one))
-            put(cluster, one, say=work.say)
+            apply_patiently(cluster, one, say=work.say)
         work.say("waiting for the pods")
         wait_ready(cluster, wanted, timeout=TIMEOUT)
 

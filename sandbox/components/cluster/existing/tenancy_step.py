@@ -12,7 +12,7 @@ from sandbox.components.cluster.existing.tenant_namespace import Place
 from sandbox.errors import SandboxError, UsageError
 from sandbox.kube import deletion
 from sandbox.kube.api import Cluster, ClusterError
-from sandbox.kube.namespace import namespace
+from sandbox.kube.manifests import namespace
 from sandbox.names import LABEL, Names
 from sandbox.step import State, Status, Work
 from sandbox.system import files

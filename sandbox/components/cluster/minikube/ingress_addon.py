@@ -8,7 +8,7 @@ from sandbox.components.cluster.minikube.command import Minikube
 from sandbox.components.cluster.minikube.uninstall import INGRESS_SETTINGS
 from sandbox.errors import UsageError
 from sandbox.kube.api import Cluster
-from sandbox.kube.namespace import namespace
+from sandbox.kube.manifests import namespace
 from sandbox.names import DEFAULT_TLS, SYSTEM_NAMESPACE, Names
 from sandbox.step import State, Status, Work
 

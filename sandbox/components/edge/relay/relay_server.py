@@ -20,7 +20,7 @@ from sandbox.components.edge.relay.relay_state import Listener
 from sandbox.components.edge.relay.relay_streams import CHUNK, Ends, Relay
 from sandbox.components.edge.relay.relay_upstream import Direct, Forwarded, Upstream
 from sandbox.components.edge.routes import Route
-from sandbox.system import socket_peer
+from sandbox.system import host_network
 
 log = logging.getLogger(__name__)
 
@@ -128,7 +128,7 @@ class Passthrough:
         tunnel = self._tunnels.get(client.writer.get_extra_info("sockname")[:2])
         if tunnel is not None:
             # What is at its end takes writes without an account; every user of the machine reaches the loopback.
-            if not socket_peer.is_ours(os.getuid(), *map(client.writer.get_extra_info, ("peername", "sockname"))):
+            if not host_network.is_peer_ours(os.getuid(), *map(client.writer.get_extra_info, ("peername", "sockname"))):
                 relay.abort()
                 return
             await relay.run(await self._enter(tunnel))

@@ -14,9 +14,9 @@ from sandbox.components.certificates.cluster_trust_step import TrustStep
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.certificates.user_certificate import Provided
 from sandbox.components.cluster.kind import provider as kind_provider
+from sandbox.components.node_unit import ADMIN
 from sandbox.engine import ContainerSpec
 from sandbox.errors import SandboxError
-from sandbox.kube.node_unit import ADMIN
 from sandbox.names import SYSTEM_NAMESPACE, Names
 from sandbox.step import State
 from tests.support.api_server import ApiServer

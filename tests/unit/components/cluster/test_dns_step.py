@@ -8,10 +8,11 @@ from dataclasses import replace
 
 import pytest
 
-from sandbox.components.cluster import dns, refresh_configmaps
+from sandbox.components.cluster import dns
 from sandbox.components.cluster.dns_step import DnsStep
 from sandbox.components.cluster.kind import provider as kind_provider
 from sandbox.engine import ContainerSpec
+from sandbox.kube import readiness
 from sandbox.names import HOST, INGRESS_SERVICE, Names
 from sandbox.step import State
 from sandbox.system.resolvers import Upstream
@@ -115,7 +116,7 @@ def test_a_pod_that_has_lost_step_is_waited_for_whatever_the_api_server_says(
     assert found.state is State.DRIFTED
     step.apply(NoWork())
     assert (asked, answers) == (["10.244.0.4"] * 5, [])
-    assert refresh_configmaps.MARK in server.objects[place]["metadata"]["annotations"], "the kubelet is made to look"
+    assert readiness.SEEN in server.objects[place]["metadata"]["annotations"], "the kubelet is made to look"
 
 
 @pytest.mark.parametrize(

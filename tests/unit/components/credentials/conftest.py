@@ -12,9 +12,9 @@ import pytest
 
 from sandbox.bundle.system_images import UPSTREAM
 from sandbox.cli import command_context
+from sandbox.components.node_unit import ADMIN
 from sandbox.engine import ContainerSpec, Engine
 from sandbox.errors import SandboxError
-from sandbox.kube.node_unit import ADMIN
 from sandbox.names import LABEL, Names
 from sandbox.system import daemon, interruption
 from tests.support.api_server import ApiServer, Handler, kubeconfig

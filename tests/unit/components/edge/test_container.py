@@ -13,7 +13,7 @@ from sandbox.components.edge.container import EdgeContainer
 from sandbox.components.edge.extra_routes import ByHand
 from sandbox.components.edge.routes import Host, Route
 from sandbox.engine import Bind, ContainerSpec, EngineError
-from sandbox.engine.engine_info import Facts, read
+from sandbox.engine.connection import Facts, read_facts
 from sandbox.names import EDGE, LABEL, Home
 from tests.support.fakes import NETWORK, FakeEngine
 
@@ -26,7 +26,7 @@ def route(name: str, *listen: tuple[str, int], hosts: tuple[Host, ...] = ()) -> 
 
 def facts(system: str = "Debian", *options: str) -> Facts:
     info = {"ServerVersion": "28", "OperatingSystem": system, "SecurityOptions": list(options)}
-    return read(info, api="1.47", local=True)
+    return read_facts(info, api="1.47", local=True)
 
 
 @pytest.mark.parametrize(

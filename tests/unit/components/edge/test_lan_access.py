@@ -10,7 +10,7 @@ import pytest
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.edge.lan_access import Access, access, reachable, urls, warning
 from sandbox.config.schema import ResolvedSpec
-from sandbox.engine.engine_info import Facts, read
+from sandbox.engine.connection import Facts, read_facts
 from sandbox.names import Names
 
 HERE = "demo.192.168.1.5.nip.io"
@@ -46,7 +46,7 @@ def test_a_process_ends_no_tls_and_so_has_no_other_names(names: Names) -> None:
 
 def facts(version: str, *options: str, system: str = "Debian GNU/Linux 12") -> Facts:
     info = {"ServerVersion": version, "KernelVersion": platform.release(), "OperatingSystem": system}
-    return read({**info, "SecurityOptions": list(options)}, api="1.47", local=True)
+    return read_facts({**info, "SecurityOptions": list(options)}, api="1.47", local=True)
 
 
 @pytest.mark.security(4)

@@ -15,7 +15,7 @@ from sandbox.components.edge import container, edge_folder, haproxy, socket_hand
 from sandbox.components.edge.container import EdgeContainer
 from sandbox.components.edge.routes import Route
 from sandbox.engine import Bind, ContainerSpec, EngineError
-from sandbox.engine.engine_info import Facts, read
+from sandbox.engine.connection import Facts, read_facts
 from sandbox.names import EDGE, LABEL, Home
 from tests.support.fakes import NETWORK, FakeEngine
 
@@ -25,7 +25,7 @@ HERE = {"KernelVersion": platform.release(), "OperatingSystem": "Debian GNU/Linu
 
 
 def facts(*, local: bool = True, **info: Any) -> Facts:
-    return read({"ServerVersion": "28", **HERE, **info}, api="1.47", local=local)
+    return read_facts({"ServerVersion": "28", **HERE, **info}, api="1.47", local=local)
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sandbox.components.cluster.refresh_configmaps import MARK
 from sandbox.components.ingress.default_backend_step import PageStep
+from sandbox.kube.readiness import SEEN
 from sandbox.names import SYSTEM_NAMESPACE, Names
 from sandbox.step import State
 from tests.support.api_server import ApiServer
@@ -35,10 +35,10 @@ def test_it_lists_the_hosts_of_the_ingresses(server: ApiServer, step: PageStep) 
 def test_the_kubelet_is_made_to_look_at_once(server: ApiServer, step: PageStep) -> None:
     server.objects[POD] = {"metadata": {"name": "default-backend-1", "namespace": SYSTEM_NAMESPACE}}
     step.apply(NoWork())
-    before = server.objects[POD]["metadata"]["annotations"][MARK]
+    before = server.objects[POD]["metadata"]["annotations"][SEEN]
     server.objects[INGRESS]["spec"]["rules"] = []
     step.apply(NoWork())
-    assert server.objects[POD]["metadata"]["annotations"][MARK] != before
+    assert server.objects[POD]["metadata"]["annotations"][SEEN] != before
 
 
 def test_it_goes_with_the_cluster(step: PageStep) -> None:

@@ -13,11 +13,11 @@ import pytest
 from sandbox.components.certificates.authority import Leaf
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.certificates.secrets_step import SecretsStep, TlsSecret
-from sandbox.components.cluster import refresh_configmaps
 from sandbox.components.edge import https_probe
 from sandbox.components.ingress import served_certificates
 from sandbox.components.ingress.served_certificates import ANNOTATION, ServedCertificates
 from sandbox.errors import SandboxError
+from sandbox.kube import readiness
 from sandbox.kube.api import Cluster, ClusterError
 from sandbox.names import Names
 from sandbox.system.wait import WaitTimeout
@@ -152,7 +152,7 @@ def test_an_application_that_reads_it_again_is_left_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     new = renew(secrets)
-    monkeypatch.setattr(refresh_configmaps, "look_again", lambda *place, **how: app.present(new))
+    monkeypatch.setattr(readiness, "refresh_pods", lambda *place, **how: app.present(new))
     certificates.renew((), pytest.fail)
     assert mark(server) is None
 

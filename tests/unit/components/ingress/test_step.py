@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from sandbox.components.cluster import refresh_configmaps as pods
 from sandbox.components.ingress import step as ingress_step
 from sandbox.components.ingress.controller import Manifest
 from sandbox.components.ingress.none_step import NoIngressStep
 from sandbox.components.ingress.step import IngressStep
 from sandbox.errors import SandboxError
+from sandbox.kube import readiness as pods
 from sandbox.kube.api import ClusterError
 from sandbox.names import SYSTEM_NAMESPACE, Names
 from sandbox.step import State, Status
@@ -145,7 +145,7 @@ def test_a_map_that_is_replaced_is_the_step_s_own_and_its_pods_see_it(
     server.objects[POD]["metadata"].setdefault("namespace", "s")
     ingress_step.replace(names, changed)
     assert server.objects[CONFIG]["data"]["content"] == "y"
-    assert pods.MARK in server.objects[POD]["metadata"]["annotations"]
+    assert pods.SEEN in server.objects[POD]["metadata"]["annotations"]
     replaced = dict(server.objects[CONFIG])
     IngressStep(engine, NETWORK, names, Small(content="y")).apply(NoWork())
     assert server.objects[CONFIG] == replaced

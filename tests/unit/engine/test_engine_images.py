@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.engine import unix_http
+from sandbox.engine import engine_images
 
 
 @contextlib.contextmanager
@@ -33,13 +33,13 @@ def serving(folder: Path, answer: bytes) -> Iterator[tuple[Path, list[bytes]]]:
         thread.join(10)
 
 
-@pytest.mark.parametrize("size", [0, 5, 3 * unix_http.CHUNK + 7])
+@pytest.mark.parametrize("size", [0, 5, 3 * engine_images.CHUNK + 7])
 def test_the_whole_body_arrives_in_large_pieces(tmp_path: Path, size: int) -> None:
     body = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
     with serving(tmp_path, b"HTTP/1.0 200 OK\r\nContent-Type: application/x-tar\r\n\r\n" + body) as (path, asked):
-        pieces = list(unix_http.get(path, "/images/get?names=a%3A1", timeout=5))
+        pieces = list(engine_images.get_unchunked(path, "/images/get?names=a%3A1", timeout=5))
     assert b"".join(pieces) == body
-    assert len(pieces) <= size // unix_http.CHUNK + 2
+    assert len(pieces) <= size // engine_images.CHUNK + 2
     assert asked[0].startswith(b"GET /images/get?names=a%3A1 HTTP/1.0\r\n")
 
 
@@ -55,11 +55,11 @@ def test_the_whole_body_arrives_in_large_pieces(tmp_path: Path, size: int) -> No
 )
 def test_anything_else_is_an_error_with_the_servers_words(tmp_path: Path, answer: bytes, words: str) -> None:
     with serving(tmp_path, answer) as (path, _), pytest.raises(OSError, match=words):
-        list(unix_http.get(path, "/", timeout=5))
+        list(engine_images.get_unchunked(path, "/", timeout=5))
 
 
 def test_an_answer_may_be_left_early(tmp_path: Path) -> None:
     with serving(tmp_path, b"HTTP/1.0 200 OK\r\n\r\n" + b"x" * (9 << 20)) as (path, _):
-        body = unix_http.get(path, "/", timeout=5)
+        body = engine_images.get_unchunked(path, "/", timeout=5)
         assert next(body)
         body.close()

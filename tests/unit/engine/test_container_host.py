@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from sandbox.engine import ContainerSpec, Network
-from sandbox.engine.engine_info import Facts
-from sandbox.engine.network_gateway import gateway, host_address
+from sandbox.engine.connection import Facts
+from sandbox.engine.container_host import gateway, host_address
 from sandbox.errors import SandboxError
 from tests.support.fakes import NETWORK, FakeEngine
 

@@ -1,14 +1,20 @@
-"""Whether a TCP port of this machine is free, and who holds it, so that a clash is named before anything is made."""
+"""The network of this machine: free TCP ports and their holders, its addresses for others, whose a local peer is."""
 
 from __future__ import annotations
 
 import errno
+import json
 import os
+import re
 import socket
+import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from ipaddress import IPv4Address, ip_address
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from sandbox.errors import SandboxError
 from sandbox.system import process
@@ -17,6 +23,13 @@ ALTERNATIVE = 8443  # what people type when 443 cannot be had
 LSOF_TIMEOUT = 10.0
 LONGEST_COMMAND = 80
 PROC = Path("/proc")
+IP_TIMEOUT = 5.0
+# Networks of engines and of virtual machines on this machine: nobody else is on them.
+_INSIDE = re.compile(r"(docker|br-[0-9a-f]{12}$|veth|virbr|vnet|cni|flannel|cali|podman|lxcbr|lxdbr)")
+# Reserved for documentation (RFC 5737), hence reached by the default route; nothing is sent there.
+_ELSEWHERE = ("198.51.100.1", 9)
+SOCKET_TABLES = {4: Path("/proc/net/tcp"), 6: Path("/proc/net/tcp6")}
+ESTABLISHED = "01"
 
 
 @dataclass(frozen=True)
@@ -135,3 +148,58 @@ def _listeners(port: int) -> frozenset[str]:
             if fields[3] == "0A" and int(fields[1].rsplit(":", 1)[1], 16) == port:
                 found.add(f"socket:[{fields[9]}]")
     return frozenset(found)
+
+
+def lan_addresses() -> tuple[str, ...]:
+    """This machine's IPv4 addresses on networks with others, private ones first, then that of the default route."""
+    main = _of_default_route()
+    found = {IPv4Address(each) for each in (*((main,) if main else ()), *_of_interfaces())}
+    ordered = sorted(found, key=lambda each: (not each.is_private, str(each) != main, each))
+    return tuple(str(each) for each in ordered if not each.is_loopback and not each.is_link_local)
+
+
+def _of_default_route() -> str | None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(_ELSEWHERE)
+        except OSError:
+            return None
+        return str(probe.getsockname()[0])
+
+
+def _of_interfaces() -> Iterator[str]:
+    """What iproute2 tells; where it is not installed, the default route's has to do."""
+    try:
+        found = json.loads(
+            process.run(["ip", "-j", "-4", "address", "show", "up", "scope", "global"], timeout=IP_TIMEOUT)
+        )
+    except (SandboxError, ValueError):
+        return
+    for interface in found:  # what does not fit the filter is told as an empty object
+        if interface and not _INSIDE.match(interface["ifname"]):
+            yield from (each["local"] for each in interface["addr_info"])
+
+
+def is_peer_ours(uid: int, peer: tuple[Any, ...], local: tuple[Any, ...]) -> bool:
+    """Whether root or `uid` holds the other end, `peer`, of a connection to `local`; True where no kernel tells.
+
+    proc_pid_net(5). A socket that its process has closed already is shown as root's, with no inode, and counts as
+    nobody's: what was sent from it must not be believed.
+    """
+    table = SOCKET_TABLES[ip_address(peer[0].partition("%")[0]).version]
+    try:
+        lines = table.read_text(encoding="utf-8").splitlines()[1:]
+    except OSError:
+        return True
+    wanted = (_written(peer), _written(local))
+    for fields in (line.split() for line in lines):
+        if (fields[1], fields[2]) == wanted:
+            return fields[3] == ESTABLISHED and fields[9] != "0" and int(fields[7]) in (0, uid)
+    return False
+
+
+def _written(end: tuple[Any, ...]) -> str:
+    """An address as the kernel prints it: words of four bytes in the machine's order."""
+    packed = ip_address(end[0].partition("%")[0]).packed
+    words = struct.unpack(f"={len(packed) // 4}I", packed)
+    return "".join(f"{word:08X}" for word in words) + f":{end[1]:04X}"

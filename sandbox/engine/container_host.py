@@ -1,8 +1,9 @@
-"""Where a container finds the machine that the engine runs on."""
+"""Where a container meets the machine: the host's address, a free address, and as whom it writes to a folder."""
 
 from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
 
 from sandbox.engine import Engine, Network
 from sandbox.errors import SandboxError
@@ -53,3 +54,19 @@ def spare_address(engine: Engine, name: str) -> str:
 def gateway(network: Network) -> str:
     """The engine's own address on the network; where it is not told it is the first (libnetwork's default IPAM)."""
     return network.gateway or str(next(IPv4Network(network.subnet).hosts()))
+
+
+def folder_owner(engine: Engine, path: Path) -> str | None:
+    """The `UID:GID` a container must run as to write into the folder, which is made when it is not there.
+
+    Root in a container has no right to pass over permissions, since its capabilities are dropped. None where the
+    engine runs without root: there its root is the user. Raises SandboxError.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        found = path.stat()
+    except OSError as error:
+        raise SandboxError(
+            f"the folder {path} cannot be used", details=str(error), fix="write another one, or correct its permissions"
+        ) from error
+    return None if engine.is_rootless() else f"{found.st_uid}:{found.st_gid}"

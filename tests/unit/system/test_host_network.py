@@ -1,0 +1,187 @@
+"""Ports of this machine, against real sockets on loopback."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import socket
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from sandbox.system import host_network
+from tests.support.ports import free_port
+
+OTHER = 65534
+CONNECT = "exec 3<>/dev/tcp/127.0.0.1/$0; echo hello >&3; read -r answer <&3"
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        yield server
+
+
+def port_of(listener: socket.socket) -> int:
+    port: int = listener.getsockname()[1]
+    return port
+
+
+def test_a_port_is_free_until_somebody_listens(listener: socket.socket) -> None:
+    assert host_network.is_free("127.0.0.1", free_port())
+    assert not host_network.is_free("127.0.0.1", port_of(listener))
+    assert not host_network.is_free("0.0.0.0", port_of(listener))  # noqa: S104
+
+
+def test_a_port_of_another_address_is_free(listener: socket.socket) -> None:
+    assert host_network.is_free("127.0.0.2", port_of(listener))
+
+
+def test_a_port_that_was_left_a_moment_ago_is_free(listener: socket.socket) -> None:
+    with socket.create_connection(listener.getsockname()):
+        accepted, _ = listener.accept()
+        accepted.close()
+    listener.close()
+    port = free_port()
+    assert host_network.is_free("127.0.0.1", port)
+
+
+def test_the_holder_is_this_very_process(listener: socket.socket) -> None:
+    found = host_network.holder(port_of(listener))
+    assert found
+    assert found.pid == os.getpid()
+    assert "python" in found.command
+    assert f"{found.name} (pid {found.pid}): " in str(found)
+    assert host_network.holder(free_port()) is None
+
+
+def test_where_there_is_no_proc_lsof_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    program = tmp_path / "lsof"
+    program.write_text("#!/bin/sh\nprintf 'p77\\ncnginx\\nf6\\np78\\ncother\\n'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setattr(host_network, "PROC", tmp_path / "none")
+    assert host_network.holder(443) == host_network.Holder(77, "nginx")
+
+
+def test_without_lsof_nobody_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(host_network, "PROC", tmp_path / "none")
+    assert host_network.holder(443) is None
+
+
+def test_a_port_that_is_only_connected_to_has_no_holder(listener: socket.socket) -> None:
+    with socket.create_connection(listener.getsockname()) as client:
+        assert host_network.holder(client.getsockname()[1]) is None
+
+
+@pytest.mark.parametrize(
+    ("port", "taken", "found"),
+    [
+        (443, set(), 8444),
+        (8443, set(), 8444),
+        (8443, {8444, 8445}, 8446),
+        (5001, set(), 5002),
+        (65535, set(), 1024),
+        (65534, {65535, 1024}, 1025),
+    ],
+)
+def test_the_next_free_port(monkeypatch: pytest.MonkeyPatch, port: int, taken: set[int], found: int) -> None:
+    monkeypatch.setattr(host_network, "is_free", lambda address, candidate: candidate not in taken)
+    assert host_network.next_free("127.0.0.1", port) == found
+
+
+def test_an_address_without_its_family_is_not_supported(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = socket.socket
+
+    def without_ipv6(family: int, kind: int) -> socket.socket:
+        if family == socket.AF_INET6:
+            raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+        return real(family, kind)
+
+    monkeypatch.setattr(socket, "socket", without_ipv6)
+    assert not host_network.is_supported("::1")
+    assert host_network.is_supported("127.0.0.1")
+
+
+def told(folder: Path, said: str) -> None:
+    """Let the program `ip` say this."""
+    program = folder / "ip"
+    program.write_text(f"#!/bin/sh\ncat <<'END'\n{said}\nEND\n")
+    program.chmod(0o755)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The first folder of the PATH."""
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    return tmp_path
+
+
+def test_private_addresses_come_first_and_those_that_nobody_else_reaches_not_at_all(folder: Path) -> None:
+    interfaces = {
+        "wan0": "8.8.4.4",
+        "wlan0": "192.168.177.5",
+        "docker0": "172.17.0.1",
+        "br-0123456789ab": "172.18.0.1",
+        "br-home": "10.1.2.3",
+        "usb0": "169.254.3.4",
+    }
+    rows = [{"ifname": name, "addr_info": [{"local": address}]} for name, address in interfaces.items()]
+    told(folder, json.dumps([{}, *rows]))
+    found = [address for address in host_network.lan_addresses() if address in interfaces.values()]
+    assert found == ["10.1.2.3", "192.168.177.5", "8.8.4.4"]
+
+
+@pytest.mark.parametrize("said", ["", "no such option"])
+def test_the_default_route_s_address_has_to_do_where_it_tells_nothing(folder: Path, said: str) -> None:
+    told(folder, said)
+    assert len(host_network.lan_addresses()) <= 1
+
+
+@pytest.mark.parametrize(("family", "address"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])
+def test_our_own_connection_is_ours(family: int, address: str) -> None:
+    with socket.create_server((address, 0), family=family) as server, socket.socket(family) as client:
+        client.connect(server.getsockname()[:2])
+        end, name = server.accept()
+        with end:
+            assert host_network.is_peer_ours(os.getuid(), name, end.getsockname())
+            another = (address, name[1] ^ 1, *name[2:])
+            assert not host_network.is_peer_ours(os.getuid(), another, end.getsockname())
+
+
+def test_what_was_sent_by_a_process_that_has_gone_is_nobody_s() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        with socket.create_connection(server.getsockname()) as client:
+            client.sendall(b"PUT")
+        end, name = server.accept()
+        with end:
+            assert not host_network.is_peer_ours(os.getuid(), name, end.getsockname())
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be another user")
+@pytest.mark.security(17)
+def test_another_user_s_connection_is_not_ours() -> None:
+    """Another user connects to a port of ours → it is told from our own connections and from root's."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(20)
+        for uid, ours in ((OTHER, False), (0, True)):
+            with _as_user(uid, ["bash", "-c", CONNECT, str(server.getsockname()[1])]) as process:
+                end, name = server.accept()
+                with end:
+                    assert host_network.is_peer_ours(1000, name, end.getsockname()) is ours
+                    assert host_network.is_peer_ours(OTHER, name, end.getsockname())
+                process.wait(20)
+
+
+def test_without_the_kernel_s_table_everybody_is_let_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host_network, "SOCKET_TABLES", {4: Path("/no/table")})
+    assert host_network.is_peer_ours(1, ("127.0.0.1", 1), ("127.0.0.1", 2))
+
+
+def _as_user(uid: int, argv: Sequence[str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(argv, user=uid, group=uid, extra_groups=[], cwd="/", stdin=subprocess.DEVNULL)
