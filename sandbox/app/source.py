@@ -14,7 +14,7 @@ from sandbox.app import checkouts, consent
 from sandbox.app.context import DEFAULT_FILE
 from sandbox.app.git_repository import TIMEOUT, Repository
 from sandbox.bundle import bundle_load
-from sandbox.bundle.bundle_reader import Bundle, opened
+from sandbox.bundle.bundle_load import Bundle, opened
 from sandbox.bundle.store import Store
 from sandbox.config.schema import Spec
 from sandbox.config.schema.origin_schema import Origin

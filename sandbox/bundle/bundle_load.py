@@ -1,30 +1,119 @@
-"""Takes a bundle file into the cache, after which `up` works without any network."""
+"""Reads a bundle file: `load` unpacks it into the cache, so that `up` needs no network, and `scan` verifies it.
+
+The file is read once from front to back. Nothing in it is trusted: every entry is checked against the list in its head.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+import tarfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
+
+from pydantic import ValidationError
 
 from sandbox.bundle import contents as described
-from sandbox.bundle.bundle_reader import Bundle
 from sandbox.bundle.contents import Contents, Damaged, File
 from sandbox.bundle.store import Store
-from sandbox.errors import SandboxError
+from sandbox.errors import SandboxError, UsageError
 
-SPARE = 64 << 20  # bytes left free on the disk
+LARGEST_HEAD = 16 << 20  # bytes
+CHUNK = 1 << 20
+SPARE = 64 << 20  # bytes to leave free on the disk
+_ZSTD = b"\x28\xb5\x2f\xfd"  # RFC 8878, 3.1.1
+
+# Returns where the bytes of a file are written, or None to check them only.
+Take = Callable[[File], AbstractContextManager[IO[bytes]] | None]
+
+
+class Bundle:
+    """An open bundle file; its `contents` are read first, and `scan` reads its files once, in order."""
+
+    def __init__(self, path: Path, tar: tarfile.TarFile) -> None:
+        self.path = path
+        self._tar = tar
+        head = self._head()
+        self.identity = "sha256:" + hashlib.sha256(head).hexdigest()
+        try:
+            self.contents = Contents.model_validate_json(head)
+        except ValidationError as error:
+            raise Damaged(
+                f"{path} is not a bundle that this version can read",
+                details="\n".join(f"{described.NAME}: {one['msg']}" for one in error.errors()[:5]),
+                fix="save it again, or use the version of sandbox that saved it",
+            ) from error
+
+    def scan(self, take: Take) -> list[str]:
+        """Read everything and pass each file that the head lists to `take`. Returns one line for each fault.
+
+        A file whose content does not have the listed digest is written as well, and named among the faults.
+        """
+        missing = {file.path: file for file in self.contents.files}
+        faults = []
+        place = described.NAME
+        try:
+            while (member := self._tar.next()) is not None:
+                file = missing.pop(member.name, None)
+                if file is None:
+                    faults.append(f"{_shown(member.name)}: not in the list, or in the bundle twice")
+                elif not member.isreg():
+                    faults.append(f"{file.path}: a link, a folder or a device instead of a file")
+                elif member.size != file.size:
+                    faults.append(f"{file.path}: {member.size} bytes instead of {file.size}")
+                else:
+                    place = file.path
+                    faults += self._read(member, file, take(file))
+        except _broken() as error:
+            faults.append(f"{place}: the bundle ends in it or after it ({error})")
+        return faults + [f"{path}: missing" for path in missing if path != place]
+
+    def _read(self, member: tarfile.TarInfo, file: File, opened: AbstractContextManager[IO[bytes]] | None) -> list[str]:
+        data, measure = cast("IO[bytes]", self._tar.extractfile(member)), hashlib.sha256()
+        if opened is None:
+            for chunk in _chunks(data):
+                measure.update(chunk)
+        else:
+            with opened as out:
+                for chunk in _chunks(data):
+                    measure.update(chunk)
+                    out.write(chunk)
+        return [] if measure.hexdigest() == file.sha256 else [f"{file.path}: changed"]
+
+    def _head(self) -> bytes:
+        member = self._tar.next()
+        if member is None or member.name != described.NAME or not member.isreg() or member.size > LARGEST_HEAD:
+            raise _no_bundle(self.path, f"its first entry is not {described.NAME}")
+        return cast("IO[bytes]", self._tar.extractfile(member)).read()
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Bundle]:
+    """Open the bundle in the file `path`. Raises UsageError if it is not a bundle, Damaged if it cannot be read."""
+    try:
+        with (
+            path.open("rb") as file,
+            _unpacked(file) as data,
+            tarfile.open(fileobj=data, mode="r|", bufsize=CHUNK) as tar,
+        ):
+            yield Bundle(path, tar)
+    except _broken() as error:
+        raise _no_bundle(path, str(error)) from error
+    except FileNotFoundError as error:
+        raise UsageError(f"{path}: no such file", fix="`sandbox bundle save FILE` makes one") from error
+    except IsADirectoryError as error:
+        raise UsageError(f"{path} is a folder, not a bundle file") from error
 
 
 def load(bundle: Bundle, store: Store, project: Path | None = None, *, components: bool = True) -> Contents:
-    """Put every component that `store` lacks into it, and the project into the folder `project`, if that is wanted.
+    """Load every component that `store` lacks, and the project into the folder `project` if that is given.
 
-    Without `components` nothing but the project, which is data, comes out of a bundle that the user has yet to trust.
-
-    Everything is checked before anything takes its place, each component at once. Raises Damaged, naming each file
-    that is not what it was, and SandboxError when the bundle is for others or the disk is too full.
+    Without `components` only the project is loaded, which is data: the user has not agreed to the programs yet.
+    Everything is checked before anything gets its final name. Raises Damaged, which names each changed file, and
+    SandboxError if the bundle is for another machine or version, or the disk is too full.
     """
     contents = bundle.contents
     described.require_fit(contents)
@@ -53,16 +142,16 @@ def load(bundle: Bundle, store: Store, project: Path | None = None, *, component
 
 
 def damaged(bundle: Bundle, faults: list[str]) -> Damaged:
-    """The error for a bundle in which `faults` were found."""
+    """Return the error for a bundle with `faults`."""
     return Damaged(
-        f"{bundle.path} is damaged: {len(faults)} of its files are not as they were saved; nothing was loaded",
+        f"{bundle.path} is damaged: {len(faults)} of its files have changed since it was saved; nothing was loaded",
         details="\n".join(faults[:20]),
-        fix="copy it again from where it was saved, and compare with `sandbox bundle verify`",
+        fix="copy it again, and check the copy with `sandbox bundle verify`",
     )
 
 
 def _folder(file: File) -> str:
-    """The folder of the bundle that is taken in as a whole, and that `file` is in."""
+    """Return the folder of the bundle that contains `file` and is loaded as a whole."""
     top, _, rest = file.path.partition("/")
     return f"{top}/{rest.partition('/')[0]}" if top == described.COMPONENTS else top
 
@@ -80,7 +169,39 @@ def _require_room(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed + SPARE:
         raise SandboxError(
-            f"the bundle needs {needed / 1e9:.1f} GB in {folder}, where {free / 1e9:.1f} GB are free",
-            fix="make room there, or set XDG_CACHE_HOME to a folder on a larger disk",
+            f"the bundle needs {needed / 1e9:.1f} GB in {folder}; {free / 1e9:.1f} GB are free",
+            fix="free some space, or set XDG_CACHE_HOME to a folder on a larger disk",
             id="disk-full",
         )
+
+
+@contextmanager
+def _unpacked(file: IO[bytes]) -> Iterator[IO[bytes]]:
+    magic = file.read(len(_ZSTD))
+    file.seek(0)
+    if magic != _ZSTD:
+        yield file
+        return
+    import zstandard
+
+    with zstandard.ZstdDecompressor().stream_reader(file, closefd=False) as data:
+        yield cast("IO[bytes]", data)
+
+
+def _broken() -> tuple[type[Exception], ...]:
+    """Return the exceptions of reading a file that is incomplete or not packed correctly."""
+    import zstandard
+
+    return (EOFError, tarfile.TarError, zstandard.ZstdError)
+
+
+def _chunks(data: IO[bytes]) -> Iterator[bytes]:
+    return iter(lambda: data.read(CHUNK), b"")
+
+
+def _shown(name: str) -> str:
+    return "".join(character if character.isprintable() else "?" for character in name[:200])
+
+
+def _no_bundle(path: Path, why: str) -> UsageError:
+    return UsageError(f"{path} is not a bundle", details=why, fix="`sandbox bundle save FILE` makes one")

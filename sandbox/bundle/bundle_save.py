@@ -1,28 +1,40 @@
-"""Chooses what a bundle file holds of the cache: all that `up` needs on a machine without network, and nothing else."""
+"""Saves a bundle file: everything in the cache that `up` needs on a machine without a network, and nothing else.
+
+The file is one tar, packed by zstandard or not, whose bytes depend on its content only.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import hashlib
+import io
+import os
+import tarfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from sandbox.bundle import contents as described
-from sandbox.bundle.builder import materials, packing, sbom
-from sandbox.bundle.contents import Component, Contents
+from sandbox.bundle.builder import materials
+from sandbox.bundle.contents import Component, Contents, File
 from sandbox.bundle.recipe import Recipe, recipes
 from sandbox.bundle.store import Store
 from sandbox.bundle.system_images import NEEDED
 from sandbox.errors import SandboxError
 from sandbox.system import files as safe
 
-# What is only built with is not carried along, nor a program's image that the node has unpacked already.
+LEVEL = 3
+BUFFER = 1 << 20
+THREADS = 2  # every number of threads gives the same bytes; without threads they differ
+# Parts that are only needed for building stay out, and so does a program's image that the node image has unpacked.
 PARTS = ("image.tar", "bin", "files", materials.FILE)
 ONLY_PROGRAMS = ("kubernetes",)  # kubectl
 
 
 def chosen(store: Store) -> tuple[Recipe, ...]:
-    """What a bundle of this cache would hold: all that `up` needs, and what else was built for addons and demos.
+    """Return the components for a bundle: all that `up` needs, and those that were built for addons and demos.
 
-    Raises SandboxError when something that `up` needs is not there.
+    Raises SandboxError if a component that `up` needs is not built.
     """
     missing = [name for name in NEEDED if not store.has(recipes()[name])]
     if missing:
@@ -48,7 +60,8 @@ def save(
 ) -> Contents:
     """Write the bundle file `into`; `project` is the name of a sandbox and the folder it was exported to.
 
-    The same cache and folder give the same bytes. Raises SandboxError.
+    The same cache and the same folder give the same bytes. `epoch` is the time in the bill of materials, in seconds.
+    Raises SandboxError.
     """
     components = {_component(recipe): recipe for recipe in sorted(chosen(store), key=lambda one: one.name)}
     made_of = {component: materials.of(recipe, store) for component, recipe in components.items()}
@@ -56,12 +69,12 @@ def save(
     if project is not None:
         sources += _below(described.PROJECT, project[1])
     try:
-        return packing.write(
+        return _write(
             into,
             sources,
             components=components,
             project=project[0] if project else None,
-            sbom=lambda listed: sbom.document(made_of, listed, epoch=epoch),
+            sbom=lambda listed: materials.bill_of_materials(made_of, listed, epoch=epoch),
             compress=compress,
             on_file=on_file,
         )
@@ -88,3 +101,93 @@ def _below(path: str, folder: Path) -> Iterator[tuple[str, Path]]:
     for file in sorted(folder.rglob("*")):
         if file.is_file():
             yield f"{path}/{file.relative_to(folder).as_posix()}", file
+
+
+def _write(
+    into: Path,
+    sources: Iterable[tuple[str, Path]],
+    *,
+    components: Iterable[Component],
+    project: str | None,
+    sbom: Callable[[Iterable[File]], bytes],
+    compress: bool,
+    on_file: Callable[[str], None],
+) -> Contents:
+    """Write the files `sources`, each under its path in the bundle, to the file `into`, completely or not at all.
+
+    `sbom` makes the bill of materials from the list of files. Raises OSError.
+    """
+    places = dict(sources)
+    listed = []
+    for path, source in sorted(places.items()):
+        on_file(f"reading {path}")
+        listed.append(File(path=path, size=source.stat().st_size, sha256=_sum(source), executable=_runs(source)))
+    bill = sbom(listed)
+    listed.append(File(path=described.SBOM, size=len(bill), sha256=hashlib.sha256(bill).hexdigest()))
+    ordered = sorted(listed, key=lambda one: one.path)
+    made = Contents(project=project, components=tuple(components), files=tuple(ordered))
+    with (
+        _replacing(into) as file,
+        _packed(file, compress) as out,
+        tarfile.open(fileobj=out, mode="w|", bufsize=BUFFER) as tar,
+    ):
+        _add(tar, described.NAME, io.BytesIO(head := encode(made)), len(head))
+        for one in ordered:
+            on_file(f"writing {one.path}")
+            if one.path == described.SBOM:
+                _add(tar, one.path, io.BytesIO(bill), one.size)
+                continue
+            with places[one.path].open("rb") as data:
+                _add(tar, one.path, data, one.size, executable=one.executable)
+    return made
+
+
+def encode(contents: Contents) -> bytes:
+    """Return the bytes of `bundle.json`; their digest is the bundle's identity."""
+    return contents.model_dump_json(indent=1).encode() + b"\n"
+
+
+def _sum(path: Path) -> str:
+    with path.open("rb") as file:
+        measure = hashlib.sha256()
+        while data := file.read(1 << 20):
+            measure.update(data)
+    return measure.hexdigest()
+
+
+def _runs(path: Path) -> bool:
+    return path.stat().st_mode & 0o100 != 0
+
+
+def _add(tar: tarfile.TarFile, path: str, data: IO[bytes], size: int, *, executable: bool = False) -> None:
+    info = tarfile.TarInfo(path)
+    info.size = size
+    info.mode = 0o755 if executable else 0o644
+    tar.addfile(info, data)
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Yield a file that replaces `path` if the block ends without an error, and is deleted otherwise."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with partial.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+        safe.sync_folder(path.parent)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def _packed(file: IO[bytes], compress: bool) -> Iterator[IO[bytes]]:
+    if not compress:
+        yield file
+        return
+    import zstandard
+
+    packer = zstandard.ZstdCompressor(level=LEVEL, threads=THREADS, write_checksum=True)
+    with packer.stream_writer(file, closefd=False) as out:
+        yield out

@@ -1,4 +1,4 @@
-"""`bundle.json`, the first entry of a bundle file: what is in it, each file with its size and digest."""
+"""`bundle.json`, the first entry of a bundle file: a list of its components and files with sizes and digests."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from sandbox import __version__
-from sandbox.bundle.builder.archive import ARCHITECTURE
 from sandbox.bundle.recipe import recipes
 from sandbox.config.schema.values import Name
 from sandbox.errors import SandboxError, UsageError
@@ -17,12 +16,13 @@ NAME = "bundle.json"
 SBOM = "sbom.cdx.json"
 COMPONENTS = "components"
 PROJECT = "project"
+ARCHITECTURE = "amd64"
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 def _inside(path: str) -> str:
     if not path.isprintable() or not {"", ".", ".."}.isdisjoint(path.split("/")):
-        raise ValueError(f"{path!r} is no path inside a bundle")
+        raise ValueError(f"{path!r} is not a path inside a bundle")
     return path
 
 
@@ -40,7 +40,7 @@ class File(_Part):
 
 
 class Component(_Part):
-    """One component; `digest` is its recipe's, and `path` the folder that its files are in."""
+    """One component; `digest` is that of its recipe."""
 
     name: Name
     version: str
@@ -48,14 +48,14 @@ class Component(_Part):
 
     @property
     def path(self) -> str:
-        """Where its files are in the bundle."""
+        """Return the folder of its files in the bundle."""
         return f"{COMPONENTS}/{self.name}-{self.digest}"
 
 
 class Contents(_Part):
-    """All that a bundle holds, and the sandbox that it was made by and for.
+    """Everything in a bundle, and the version of sandbox that saved it and can use it.
 
-    `project` is the name of the sandbox whose spec, manifests and images are in it, if there is one.
+    `project` is the name of the sandbox whose spec, manifests and images are in it, if any.
     """
 
     format: Literal[1] = 1
@@ -67,27 +67,27 @@ class Contents(_Part):
 
     @property
     def size(self) -> int:
-        """The bytes of all files, unpacked."""
+        """Return the unpacked size of all files in bytes."""
         return sum(file.size for file in self.files)
 
     def of(self, component: Component) -> tuple[File, ...]:
-        """The files of one component."""
+        """Return the files of one component."""
         return tuple(file for file in self.files if file.path.startswith(f"{component.path}/"))
 
 
 def require_fit(contents: Contents) -> None:
-    """Raise SandboxError when the bundle is for another machine or another version of this program."""
+    """Raise UsageError if the bundle is for another machine or another version of this program."""
     machine = platform.machine()
     if contents.architecture != _MACHINES.get(machine, machine):
         raise UsageError(
             f"the bundle is for {contents.architecture}, this machine is {machine}",
-            fix="save one on a machine of this kind",
+            fix="save one on a machine with this architecture",
         )
     other = [one.name for one in contents.components if one.name not in recipes() or _differs(one)]
     if other:
         raise UsageError(
-            f"the bundle is for sandbox {contents.sandbox}, whose components are others than those of {__version__}",
-            details="other: " + ", ".join(other),
+            f"the bundle is for sandbox {contents.sandbox}; {__version__} has other components",
+            details="different: " + ", ".join(other),
             fix=f"install sandbox {contents.sandbox}, or save a bundle with this version",
         )
 
@@ -97,6 +97,6 @@ def _differs(component: Component) -> bool:
 
 
 class Damaged(SandboxError):
-    """A bundle file is not what it was when it was saved; `details` names each file in it that is concerned."""
+    """A bundle file has changed since it was saved; `details` names each changed file in it."""
 
     id = "bundle-damaged"

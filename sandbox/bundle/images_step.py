@@ -1,4 +1,4 @@
-"""The sandbox's own images, present in the engine."""
+"""The step that puts the system images into the engine."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from sandbox.errors import SandboxError
 from sandbox.step import State, Status, Work
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ImagesStep:
-    """Loads the images from the bundle or pulls them by digest. They stay after `down`: other sandboxes use them.
+    """Loads the images from the bundle or pulls them by digest. They stay after `down`, for other sandboxes.
 
-    `further` ones are the bundle's alone; the user's manifest of images asks for them by their stable names.
+    `further` are components that only the bundle has; images.yaml names them by their stable names.
     """
 
     engine: Engine
@@ -29,7 +29,7 @@ class ImagesStep:
 
     @property
     def title(self) -> str:
-        return "Images of the sandbox itself"
+        return "System images"
 
     def check(self) -> Status:
         missing = self._missing()
@@ -68,8 +68,8 @@ class ImagesStep:
             self.engine.pull(reference)
         except EngineError as error:
             raise SandboxError(
-                f"the sandbox's own image {reference.split('@')[0]} cannot be pulled",
+                f"the system image {reference.split('@')[0]} cannot be pulled",
                 details=error.details,
-                fix="sandbox bundle build  (makes all of them from package registries, once)",
+                fix="sandbox bundle build  (builds all of them from package registries, once)",
                 id="no-images",
             ) from error

@@ -1,4 +1,4 @@
-"""What a component of the bundle is made of: the data in recipes/NAME/, read into values and hashed."""
+"""A recipe says how a component of the bundle is built: the data in recipes/NAME/, read into values and hashed."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from sandbox.bundle.builder import sums
 from sandbox.config import yaml_text
 
 RECIPES = Path(__file__).parent / "recipes"
+# The checksums of all recipes' Go modules in one file, because recipes share many of them. A line is that of a go.sum
+# after the names of the recipes that have it; `scripts/sums` takes them out and in.
+SUMS = "go.sums"
 
-# Raised when the builders put out something else for the same recipe, so that caches are filled again.
+# Change it when the builders make something else of the same recipe: every component is built again.
 FORMAT = "1"
 
 
@@ -23,83 +25,83 @@ class _Part(BaseModel):
 
 
 class GoBuild(_Part):
-    """Programs linked from Go modules; go.mod and go.sum pin every byte of their source."""
+    """Programs built from Go modules; go.mod and go.sum pin every byte of their source."""
 
     programs: tuple[str, ...]
-    packages: tuple[str, ...] = Field(default=("tool",), description="what `go build` is given")
-    rename: Mapping[str, str] = Field(default={}, description="name the linker gives -> name we give")
+    packages: tuple[str, ...] = Field(default=("tool",), description="the packages for `go build`")
+    rename: Mapping[str, str] = Field(default={}, description="name that the linker gives -> name in the bundle")
     tags: tuple[str, ...] = ()
     variables: Mapping[str, str] = Field(default={}, description="string variables set by the linker (-X)")
     replace: Mapping[str, str] = Field(
-        default={}, description="vendored source file -> file of the recipe that takes its place"
+        default={}, description="vendored source file -> file of the recipe that replaces it"
     )
 
 
 class ModuleFiles(_Part):
-    """Files taken from a Go module as they are; go.mod and go.sum pin every byte of them."""
+    """Files copied from a Go module unchanged; go.mod and go.sum pin every byte of them."""
 
     module: str
     paths: tuple[str, ...]
 
 
 class DebianTree(_Part):
-    """A Debian system in a folder, or only some packages unpacked when nothing in it is ever started."""
+    """A Debian system in a folder or, if `configured` is false, packages that are only unpacked."""
 
     suite: str
-    refreshed: str = Field(description="a later day has the packages, and their security updates, fetched again")
+    refreshed: str = Field(description="change to a later day to fetch the packages and their security updates again")
     packages: tuple[str, ...]
     configured: bool = True
     prune: tuple[str, ...] = ()
 
 
 class Image(_Part):
-    """A one-layer image put together from files, without a Dockerfile and without a base image."""
+    """An image of one layer made from files, without a Dockerfile and without a base image."""
 
-    names: tuple[str, ...] = Field(default=(), description="references in the cluster; ours is added")
+    names: tuple[str, ...] = Field(default=(), description="references in the cluster, besides `Recipe.reference`")
     programs: Mapping[str, str] = Field(default={}, description="path in the image -> program of this recipe")
     files: Mapping[str, str] = Field(default={}, description="path in the image -> file of the recipe")
-    tree: str | None = Field(default=None, description="the Debian tree that `copies` come from")
-    copies: tuple[str, ...] = Field(default=(), description="paths copied from the tree, with the libraries they load")
+    tree: str | None = Field(default=None, description="the Debian tree to take `copies` from")
+    copies: tuple[str, ...] = Field(default=(), description="paths to copy from the tree, with the libraries they load")
     links: Mapping[str, str] = Field(default={}, description="path in the image -> target of a symbolic link")
     folders: tuple[str, ...] = ()
     entrypoint: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
-    preload: bool = Field(default=False, description="unpacked into every node beforehand")
+    preload: bool = Field(default=False, description="unpack it into the node image")
 
 
 class Recipe(_Part):
-    """One component: how it is built and, when it is an image, what is in it."""
+    """One component: how it is built and, if it is an image, its content."""
 
     name: str
     version: str
-    seconds: int = Field(description="about how long a first build takes on two cores; for the estimate only")
+    seconds: int = Field(description="a first build on two cores; only for the estimate")
     needs: tuple[str, ...] = ()
     go: GoBuild | None = None
     files: ModuleFiles | None = None
     debian: DebianTree | None = None
     image: Image | None = None
-    node: bool = Field(default=False, description="this is the node image, put together from the other components")
+    node: bool = Field(default=False, description="this is the node image, made from the other components")
 
     @property
     def folder(self) -> Path:
-        """Where the recipe's own files are."""
+        """Return the folder of the recipe's own files."""
         return RECIPES / self.name
 
     @functools.cached_property
     def go_sum(self) -> bytes:
-        """What is in its go.sum, if it has Go modules: a file beside it while it is changed, else its part of all."""
+        """Return its go.sum: the file next to the recipe while that is being changed, otherwise its lines of `SUMS`."""
         own = self.folder / "go.sum"
-        return own.read_bytes() if own.exists() else sums.go_sum(RECIPES / sums.NAME, self.name)
+        return own.read_bytes() if own.exists() else go_sum(RECIPES / SUMS, self.name)
 
     @functools.cached_property
     def digest(self) -> str:
-        """Twelve hex digits over every file of this recipe and of those it needs."""
+        """Return twelve hexadecimal digits over every file of this recipe and of those it needs."""
         summed = hashlib.sha256(FORMAT.encode())
         files = {path: path.read_bytes() for path in self.folder.rglob("*") if path.is_file()}
         if self.go_sum:
             files[self.folder / "go.sum"] = self.go_sum
         for path, content in sorted(files.items()):
-            # The rest is the umask of whoever checked it out or installed it.
+            # The other bits depend on the umask of the checkout or the installation.
             executable = path.exists() and path.stat().st_mode & 0o100
             summed.update(f"\0{path.relative_to(self.folder)}\0{'111' if executable else '0'}\0".encode())
             summed.update(content)
@@ -109,13 +111,13 @@ class Recipe(_Part):
 
     @property
     def reference(self) -> str:
-        """The name under which the component's image is known to an engine: as specific as its content."""
+        """Return the image's name in an engine, which is different for different content."""
         return f"sandbox.dev/{self.name}:{self.version}-{self.digest}"
 
 
 @functools.cache
 def recipes() -> Mapping[str, Recipe]:
-    """Every recipe by name, in an order in which each comes after what it needs."""
+    """Return every recipe by name, each after those it needs."""
     found = {path.parent.name: _read(path) for path in sorted(RECIPES.glob("*/recipe.yaml"))}
     ordered: dict[str, Recipe] = {}
 
@@ -134,3 +136,15 @@ def _read(path: Path) -> Recipe:
     text = path.read_text(encoding="utf-8")
     text = text.replace("{version}", yaml_text.document(text)["version"])
     return Recipe.model_validate({"name": path.parent.name, **yaml_text.document(text)})
+
+
+@functools.cache
+def sum_lines(path: Path) -> Mapping[str, frozenset[str]]:
+    """Return every go.sum line in the file `path`, in Go's order, with the recipes that have it."""
+    parted = (line.partition(" ") for line in path.read_text(encoding="utf-8").splitlines())
+    return {line: frozenset(names.split(",")) for names, _, line in parted}
+
+
+def go_sum(path: Path, recipe: str) -> bytes:
+    """Return the go.sum of `recipe` byte for byte; empty if it has no Go modules."""
+    return "".join(f"{line}\n" for line, names in sum_lines(path).items() if recipe in names).encode()

@@ -1,4 +1,4 @@
-"""The sandbox's own images: which they are, and where they come from on this machine."""
+"""The system images: which a sandbox is made of, and where this machine gets them from."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from sandbox.bundle.recipe import Recipe, recipes
 from sandbox.bundle.store import Store
 from sandbox.errors import SandboxError, UsageError
 
-# What each component is upstream, by digest: the tag is for people, the digest is what is pulled.
-# The node images that are published with kind 0.33, the one of the newest Kubernetes first.
+# Upstream images by digest: the digest decides what is pulled, the tag is for readers.
+# The node images published with kind 0.33; the newest Kubernetes comes first.
 NODES: Mapping[str, str] = {
     version: f"docker.io/kindest/node:{version}@sha256:{digest}"
     for version, digest in (
@@ -35,27 +35,27 @@ UPSTREAM: Mapping[str, str] = {
 }
 IN_PODS = ("traefik", "busybox")
 IN_ENGINE = ("node", "registry", "haproxy", "busybox")
-# What `up` may need of the bundle; addons and demos may need more, which is built by who wants them.
+# What `up` may need of the bundle; addons and demos may need more, which you build when you use them.
 NEEDED = (*IN_ENGINE, "kind", "gateway-api")
 PREFIX = "sandbox.dev/"
-# Stable names, for Dockerfiles that want a small base which is there on every machine.
+# Stable names, for Dockerfiles that need a small base image on every machine.
 ALIASES: Mapping[str, str] = {name: f"{PREFIX}{name}:latest" for name in ("busybox", "haproxy")}
 
 
 @dataclass(frozen=True)
 class OwnImages:
-    """The chosen source, and each component's reference in the engine and, for traefik and busybox, in the cluster."""
+    """The chosen source, and each component's reference: in the engine and, for traefik and busybox, in the cluster."""
 
     source: Literal["bundle", "upstream"]
     references: Mapping[str, str]
 
     @property
     def kubernetes(self) -> str:
-        """The version that the node image runs."""
+        """Return the Kubernetes version of the node image."""
         return recipes()["node"].version if self.source == "bundle" else _tag(self.references["node"])
 
     def require(self, kubernetes: str | None) -> None:
-        """Raise UsageError for a version that the node image does not run."""
+        """Raise UsageError if the node image does not have the version `kubernetes`."""
         if kubernetes in (None, self.kubernetes):
             return
         known = ", ".join(NODES)
@@ -63,14 +63,14 @@ class OwnImages:
             near = difflib.get_close_matches(str(kubernetes), NODES, 1)
             raise UsageError(
                 f"there is no known node image of Kubernetes {kubernetes}",
-                details=f"there are those of {known}",
-                fix=f"did you mean `kubernetes: {near[0]}`?" if near else "write one of these in the spec's `cluster`",
+                details=f"known: {known}",
+                fix=f"did you mean `kubernetes: {near[0]}`?" if near else "use one of these in the spec's `cluster`",
             )
         raise UsageError(
             f"Kubernetes {kubernetes} is not in the bundle",
             details=f"the bundle's node image runs {self.kubernetes}",
-            fix=f"write `kubernetes: {self.kubernetes}` in the spec's `cluster`, or leave it out; where an image "
-            f"registry can be reached, `images: {{source: upstream}}` has {known}",
+            fix=f"write `kubernetes: {self.kubernetes}` in the spec's `cluster`, or leave it out; if you can reach "
+            f"an image registry, `images: {{source: upstream}}` has {known}",
         )
 
 
@@ -81,11 +81,11 @@ def choose(
     kubernetes: str | None = None,
     components: Iterable[str] = IN_ENGINE,
 ) -> OwnImages:
-    """Decide where the images come from: what the engine has, else the bundle in the cache, else their upstreams.
+    """Choose the bundle if the engine or the cache has all of its images, otherwise the upstream images.
 
-    `has` says whether the engine has an image; `kubernetes` is the version that nodes are to run if that can be had;
-    `components` are those that the engine has to have.
-    Raises SandboxError when only the bundle is wanted and is not built.
+    `has` tells whether the engine has an image. `kubernetes` is the wanted version of the nodes, which `require`
+    checks. `components` are those that must be in the engine.
+    Raises SandboxError if `wanted` is the bundle and it is not built.
     """
     upstream = OwnImages("upstream", {**UPSTREAM, "node": NODES.get(kubernetes or "", UPSTREAM["node"])})
     bundled = {name: recipes()[name].reference for name in UPSTREAM}
@@ -99,12 +99,12 @@ def choose(
 
 
 def in_engine(*, nodes: bool) -> tuple[str, ...]:
-    """The components that the engine has to have: whether our image of nodes is one of them depends on their maker."""
+    """Return the components that must be in the engine; `nodes` tells whether the provider uses the node image."""
     return tuple(name for name in IN_ENGINE if nodes or name != "node")
 
 
 def further(names: Iterable[str]) -> tuple[Recipe, ...]:
-    """The components that images of the engine called `sandbox.dev/NAME` are, of those that `up` would not need."""
+    """Return the components with the names `sandbox.dev/NAME` that `up` does not need by itself."""
     called = dict.fromkeys(name.removeprefix(PREFIX).removesuffix(":latest") for name in names if PREFIX in name)
     found = (recipes()[name] for name in called if name in recipes() and name not in IN_ENGINE)
     return tuple(recipe for recipe in found if recipe.image)

@@ -15,7 +15,7 @@ import click
 from sandbox.app import consent
 from sandbox.app.export_project import export
 from sandbox.bundle import bundle_load
-from sandbox.bundle.bundle_reader import opened
+from sandbox.bundle.bundle_load import opened
 from sandbox.bundle.bundle_save import save as save_bundle
 from sandbox.bundle.contents import Component, Contents
 from sandbox.bundle.recipe import recipes

@@ -75,7 +75,7 @@ def images(spec: ResolvedSpec, engine: Engine, of: OwnImages, store: Store) -> S
         if spec.cluster.is_ours
         else tuple(system_images.ALIASES)
     )
-    return ImagesStep(engine, of, store, wanted, components)
+    return ImagesStep(engine=engine, own=of, store=store, further=wanted, components=components)
 
 
 def wiring(site: Site, before: set[str]) -> Step:

@@ -18,7 +18,7 @@ import requests
 import yaml
 from cryptography import x509
 
-from sandbox.bundle import apt
+from sandbox.bundle.builder import apt
 from sandbox.cli import command_context
 from sandbox.components.certificates.authority import make_issuing, make_leaf, make_root
 from sandbox.components.cluster import dns

@@ -1,4 +1,4 @@
-"""Builds the bundle's components, each once: what is finished is skipped, an interrupted build goes on where it was."""
+"""Builds the bundle's components, each once: finished ones are skipped, and an interrupted build continues."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
-from sandbox.bundle.builder import debian, golang, image_archive_writer, materials, node_image, toolchain
+from sandbox.bundle.builder import debian, golang, image_archive, materials, node_image
 from sandbox.bundle.recipe import Recipe, recipes
 from sandbox.bundle.store import Store
 from sandbox.errors import SandboxError, UsageError
@@ -16,7 +16,7 @@ from sandbox.report import Reporter
 from sandbox.system import interruption, process
 from sandbox.system.process import ToolFailed
 
-RETRY = "run `sandbox bundle build` again: what is finished is kept"
+RETRY = "run `sandbox bundle build` again: finished components are kept"
 
 
 class BuildFailed(SandboxError):
@@ -28,9 +28,8 @@ class BuildFailed(SandboxError):
 def build(store: Store, report: Reporter, *, jobs: int = 2, only: Sequence[str] = ()) -> None:
     """Build every component that `store` lacks, at most `jobs` at a time, each after those it needs.
 
-    `only` names the components wanted, with what they need; by default all are. Raises UsageError for a name that is
-    none, MissingTool at once for what a component cannot be built without, and BuildFailed for the first that fails,
-    once the others that were begun have ended.
+    `only` limits this to the named components and those they need. Raises UsageError for an unknown name, MissingTool
+    before the first build if a tool is missing, and BuildFailed for the first failure, after running builds have ended.
     """
     waiting = _wanted(only) if only else dict(recipes())
     for recipe in list(waiting.values()):
@@ -38,7 +37,7 @@ def build(store: Store, report: Reporter, *, jobs: int = 2, only: Sequence[str] 
             report.unchanged(recipe.name, "built before")
             del waiting[recipe.name]
     if any(recipe.debian for recipe in waiting.values()):
-        debian.require()  # now, and not when its turn comes after a quarter of an hour
+        debian.require()  # before the other components, which take a quarter of an hour
     try:
         with ThreadPoolExecutor(jobs) as pool:
             _build_all(pool, waiting, store, report, jobs)
@@ -61,7 +60,7 @@ def _build_all(pool: ThreadPoolExecutor, waiting: dict[str, Recipe], store: Stor
                 _check(future, recipe, report)
     except Exception:
         raise
-    except BaseException:  # interrupted: the tools, in groups of their own, have not heard of it
+    except BaseException:  # interrupted: the tools are in their own process groups and got no signal
         interruption.request()
         process.end_all()
         raise
@@ -94,17 +93,17 @@ def _build(recipe: Recipe, store: Store, report: Reporter) -> None:
         if recipe.go:
             work = folder / "work"
             work.mkdir()
-            golang.build(recipe, recipe.go, toolchain.go(store.root), work, folder / "bin", on_line)
+            golang.build(recipe, recipe.go, golang.toolchain(store.root), work, folder / "bin", on_line)
             shutil.rmtree(work)
         if recipe.files:
             work = folder / "work"
             work.mkdir()
-            golang.take(recipe, recipe.files, toolchain.go(store.root), work, folder / "files")
+            golang.take(recipe, recipe.files, golang.toolchain(store.root), work, folder / "files")
             shutil.rmtree(work)
         if recipe.debian:
             debian.make_tree(recipe.debian, folder / "tree", on_line)
         if recipe.image:
-            image_archive_writer.build(recipe, recipe.image, store, folder)
+            image_archive.build_image(recipe, recipe.image, store, folder)
         if recipe.node:
             node_image.build(recipe, store, folder, on_line)
         materials.note(recipe, store, folder)

@@ -1,4 +1,4 @@
-"""Debian packages as a folder: a configured system for the node, or only unpacked files to pick programs from."""
+"""Makes a folder of Debian packages: a configured system for the node, or unpacked files to copy programs from."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from sandbox.bundle import apt
+from sandbox.bundle.builder import apt
 from sandbox.bundle.recipe import DebianTree
 from sandbox.errors import MissingTool
 from sandbox.system import process
 
-# Beside the tree, because the node does without documentation.
+# Next to the tree, because the node has no documentation.
 COPYRIGHTS = "copyrights"
 DATABASE = "var/lib/dpkg"
 
 
 def require() -> Path:
-    """The debootstrap of this machine, which can check signatures. Raises MissingTool."""
+    """Return this machine's debootstrap. Raises MissingTool if it, or Debian's keys, are not installed."""
     found = process.which("debootstrap", extra=[Path("/usr/sbin")])
     if found is None:
         raise MissingTool(
@@ -31,9 +31,9 @@ def require() -> Path:
 
 
 def make_tree(spec: DebianTree, root: Path, on_line: Callable[[str], None]) -> None:
-    """Fill the folder `root` with the suite's packages and their security updates, from the mirrors this machine uses.
+    """Fill the folder `root` with the suite's packages and security updates from the mirrors this machine uses.
 
-    Nothing unsigned is taken: debootstrap alone would only warn where Debian's keys are absent.
+    Every package is signed: without Debian's keys, debootstrap alone would only warn. Raises MissingTool.
     """
     if spec.configured:
         signed = ("--force-check-gpg", f"--keyring={apt.KEYRING}")
@@ -51,9 +51,9 @@ def make_tree(spec: DebianTree, root: Path, on_line: Callable[[str], None]) -> N
 
 
 def closure(root: Path, paths: Iterable[str]) -> list[Path]:
-    """`paths` inside `root` (folders whole), with every shared library that their programs load, as paths in `root`.
+    """Return the files at `paths` inside `root` (folders whole) and the shared libraries that their programs load.
 
-    Symbolic links are followed within `root` and both ends are returned.
+    Symbolic links are followed inside `root`, and both ends are returned.
     """
     found: dict[Path, None] = {}
     for path in paths:
@@ -72,7 +72,7 @@ def _contents(entry: Path) -> list[Path]:
 
 
 def _resolved(root: Path, path: Path) -> list[Path]:
-    """A link in a folder with what it leads to; a dangling one, as some packages have, alone."""
+    """Return a link and its target; only the link if it is dangling, as some packages' are."""
     if not path.is_symlink():
         return [path]
     try:
@@ -82,7 +82,7 @@ def _resolved(root: Path, path: Path) -> list[Path]:
 
 
 def _chain(root: Path, path: Path) -> list[Path]:
-    """The file `path` (absolute, as seen from inside `root`) behind every symbolic link on its way, links first."""
+    """Return every symbolic link on the way to `path` (absolute, as seen inside `root`), then the file itself."""
     chain: list[Path] = []
     inside = root
     parts = list(path.parts[1:])
@@ -128,9 +128,9 @@ def _libraries(root: Path, programs: Iterable[Path]) -> list[Path]:
 
 
 def _unpack(root: Path) -> None:
-    """Replace the folder of downloaded packages by their files; nothing of them is ever run.
+    """Replace the folder of downloaded packages by their files, without running anything of them.
 
-    What belongs to which package is written down as dpkg does it (deb-packages of dpkg's database, dpkg-query(1)).
+    The files of each package are listed as in dpkg's own database (dpkg-query(1)).
     """
     packages = sorted(root.joinpath(apt.ARCHIVES).glob("*.deb"))
     files = root.with_name(root.name + ".files")
@@ -154,7 +154,7 @@ def _unpack(root: Path) -> None:
 
 
 def _listed(contents: str) -> Iterable[str]:
-    """The absolute paths in what `dpkg-deb --contents` prints, which is what tar prints."""
+    """Yield the absolute paths in the output of `dpkg-deb --contents`, which has the format of tar's."""
     for line in contents.splitlines():
         path = line.split(maxsplit=5)[5].partition(" -> ")[0].partition(" link to ")[0]
         yield path.removeprefix(".").rstrip("/") or "/."

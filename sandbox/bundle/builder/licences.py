@@ -1,10 +1,10 @@
-"""Which licence a text is, by sentences that no other licence has, as an identifier of the SPDX licence list."""
+"""Recognises licences by sentences that no other licence has, as identifiers of the SPDX licence list."""
 
 from __future__ import annotations
 
 import re
 
-# The first that fits counts: what is more special comes before what it contains.
+# The first match counts: special licences come before those whose text they contain.
 _SIGNS: tuple[tuple[str, str], ...] = (
     ("Apache-2.0", r"apache license,? version 2\.0|licensed under the apache license"),
     ("MPL-2.0", r"mozilla public license,? (version|v\.) ?2\.0"),
@@ -27,7 +27,7 @@ _SIGNS: tuple[tuple[str, str], ...] = (
     ),
     ("BSD-2-Clause", r"redistribution and use in source and binary forms"),
 )
-# Debian's short names (machine-readable copyright file 1.0, "License short name") that SPDX spells otherwise.
+# Debian's short names (machine-readable copyright file 1.0, "License short name") that SPDX spells differently.
 _DEBIAN = {
     "expat": "MIT",
     "bsd-3-clause": "BSD-3-Clause",
@@ -46,13 +46,13 @@ _COMMON = re.compile(r"/usr/share/common-licenses/([A-Za-z0-9.-]*[A-Za-z0-9])")
 
 
 def recognise(text: str) -> str | None:
-    """The licence that `text`, a LICENSE or COPYING file, is; None when it is none of the known ones."""
+    """Return the licence in `text`, a LICENSE or COPYING file; None if it is not known."""
     flat = re.sub(r"[\s\"“”*#;/]+", " ", text.lower())
     return next((name for name, sign in _SIGNS if re.search(sign.replace("/?", " ?"), flat)), None)
 
 
 def of_debian(text: str) -> tuple[str, ...]:
-    """The licences that a package's copyright file names; SPDX identifiers where there is one, else Debian's words."""
+    """Return the licences in a package's copyright file: SPDX identifiers, or Debian's names where SPDX has none."""
     stated = [name for line in _STATED.findall(text) for name in re.split(r",?\s+(?:and|or|with)\s+|[,|]", line)]
     named = stated or _COMMON.findall(text)
     found = {_spdx(name.strip()) for name in named if name.strip()}
@@ -62,7 +62,7 @@ def of_debian(text: str) -> tuple[str, ...]:
 
 
 def is_identifier(name: str) -> bool:
-    """Whether `name` is on the SPDX licence list, of the names that `recognise` and `of_debian` give."""
+    """Tell whether `name`, which `recognise` or `of_debian` returned, is on the SPDX licence list."""
     return name in _IDENTIFIERS or name.endswith(("-only", "-or-later"))
 
 

@@ -1,19 +1,25 @@
-"""What a component was made of, Go modules and Debian packages with their licences, for the bundle's bill of materials.
+"""Finds the materials of components, Go modules and Debian packages with licences, and writes the bill of materials.
 
-It is written beside the component when that is built, where Go and the module cache are; whoever has only loaded it
-has it from there.
+The materials are written next to a component when it is built, because a machine that only loads it has neither Go nor
+its module cache.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+from urllib.parse import quote
 
-from sandbox.bundle.builder import debian, licences, toolchain
+from sandbox import __version__
+from sandbox.bundle.builder import debian, golang, licences
+from sandbox.bundle.contents import Component, File
 from sandbox.bundle.recipe import Recipe, recipes
 from sandbox.bundle.store import Store
 from sandbox.errors import SandboxError
@@ -25,7 +31,7 @@ _LICENCE_FILES = ("LICENSE*", "LICENCE*", "COPYING*", "License*", "license*", "U
 
 @dataclass(frozen=True, order=True)
 class Material:
-    """One module or package; `kind` is its type as a package URL has it (purl-spec)."""
+    """One module or package; `kind` is the type in its package URL (purl-spec)."""
 
     kind: Literal["golang", "deb"]
     name: str
@@ -34,13 +40,13 @@ class Material:
 
 
 def of(recipe: Recipe, store: Store) -> tuple[Material, ...]:
-    """The materials of a component that is in `store`, found out and written down when that was not done before."""
+    """Return the materials of a component in `store`; find and write them if that was not done. Raises SandboxError."""
     folder = store.folder(recipe)
     return _read(folder) or note(recipe, store, folder)
 
 
 def note(recipe: Recipe, store: Store, folder: Path) -> tuple[Material, ...]:
-    """Find out what the component in `folder` was made of, and write it there. Raises SandboxError."""
+    """Find the materials of the component in `folder` and write them there. Raises SandboxError."""
     found = tuple(sorted(set(_found(recipe, store, folder))))
     folder.joinpath(FILE).write_text(json.dumps([asdict(one) for one in found], indent=1) + "\n", encoding="utf-8")
     return found
@@ -57,16 +63,16 @@ def _read(folder: Path) -> tuple[Material, ...]:
 
 def _found(recipe: Recipe, store: Store, folder: Path) -> Iterator[Material]:
     if recipe.go:
-        yield from _modules(toolchain.go(store.root), sorted(folder.joinpath("bin").iterdir()))
+        yield from _modules(golang.toolchain(store.root), sorted(folder.joinpath("bin").iterdir()))
     if recipe.files:
-        yield from _module_of(toolchain.go(store.root), recipe, recipe.files.module)
+        yield from _module_of(golang.toolchain(store.root), recipe, recipe.files.module)
     if recipe.debian:
         yield from _packages(folder / "tree", folder / debian.COPYRIGHTS)
     if recipe.image and recipe.image.tree:
         tree = recipes()[recipe.image.tree]
         if not store.has(tree):
             raise SandboxError(
-                f"what {recipe.name} was made of is not known",
+                f"the materials of {recipe.name} are not known",
                 details=f"the Debian packages that it came from ({tree.name}) are not in the cache",
                 fix=f"sandbox bundle build {tree.name}",
                 id="no-bundle",
@@ -80,7 +86,7 @@ def _found(recipe: Recipe, store: Store, folder: Path) -> Iterator[Material]:
 
 
 def _modules(go: Path, programs: Iterable[Path]) -> Iterator[Material]:
-    """The modules linked into Go programs, from what the linker wrote into them (`go version -m`)."""
+    """Yield the modules in Go programs, as the linker recorded them (`go version -m`)."""
     cache = Path(process.run([go, "env", "GOMODCACHE"], timeout=30).strip())
     listing = process.run([go, "version", "-m", *programs], timeout=120)
     for version in set(re.findall(r": go([0-9.]+)", listing)):
@@ -100,7 +106,7 @@ def _module_of(go: Path, recipe: Recipe, module: str) -> Iterator[Material]:
 
 
 def _licence(cache: Path, module: str, version: str) -> tuple[str, ...]:
-    """The licences of a module in Go's cache, whose folders have `!x` for `X` (golang.org/ref/mod#module-cache)."""
+    """Return a module's licences from Go's cache, whose folders have `!x` for `X` (golang.org/ref/mod#module-cache)."""
     folder = cache / re.sub("[A-Z]", lambda found: "!" + found[0].lower(), f"{module}@{version}")
     files = {path for pattern in _LICENCE_FILES for path in folder.glob(pattern) if path.is_file()}
     found = {licences.recognise(path.read_text(errors="replace", encoding="utf-8")) for path in files}
@@ -108,7 +114,7 @@ def _licence(cache: Path, module: str, version: str) -> tuple[str, ...]:
 
 
 def _packages(root: Path, copyrights: Path, files: set[str] | None = None) -> Iterator[Material]:
-    """The packages of a Debian tree; with `files`, those that have one of them."""
+    """Yield the packages of a Debian tree; with `files`, only those that own one of them."""
     for stanza in root.joinpath(debian.DATABASE, "status").read_text(encoding="utf-8").split("\n\n"):
         fields = _fields(stanza)
         if not fields or (files is not None and files.isdisjoint(_files(root, fields))):
@@ -125,7 +131,7 @@ def _fields(stanza: str) -> Mapping[str, str]:
 
 
 def _files(root: Path, fields: Mapping[str, str]) -> Iterator[str]:
-    """A package's paths as they are in the tree, where /bin and the like are links into /usr."""
+    """Yield a package's paths in the tree, where /bin, /sbin and /lib are links into /usr."""
     info = root / debian.DATABASE / "info"
     for name in (fields["Package"], f"{fields['Package']}:{fields['Architecture']}"):
         listing = info / f"{name}.list"
@@ -133,3 +139,56 @@ def _files(root: Path, fields: Mapping[str, str]) -> Iterator[str]:
             for path in listing.read_text(encoding="utf-8").splitlines():
                 yield path
                 yield f"/usr{path}"
+
+
+def bill_of_materials(
+    materials: Mapping[Component, Sequence[Material]], files: Iterable[File], *, epoch: int | None = None
+) -> bytes:
+    """Return the bill in CycloneDX 1.6 (ECMA-424) JSON; its serial number is a hash of `files`.
+
+    `epoch` (SOURCE_DATE_EPOCH, in seconds) is its time. Without one it has no time, so that the same content always
+    gives the same bytes.
+    """
+    every = sorted({one for found in materials.values() for one in found})
+    summed = hashlib.sha256("".join(f"{file.path}\0{file.sha256}\0" for file in files).encode()).hexdigest()
+    metadata: dict[str, Any] = {
+        "component": {
+            "type": "application",
+            "bom-ref": "sandbox-bundle",
+            "name": "sandbox-bundle",
+            "version": __version__,
+        },
+        "tools": {"components": [{"type": "application", "name": "sandbox", "version": __version__}]},
+    }
+    if epoch is not None:
+        metadata["timestamp"] = datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    bill = {
+        "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.6",
+        "serialNumber": f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_OID, summed)}",
+        "version": 1,
+        "metadata": metadata,
+        "components": [*(_component_entry(one) for one in materials), *(_material_entry(one) for one in every)],
+        "dependencies": [
+            {"ref": "sandbox-bundle", "dependsOn": [one.path for one in materials]},
+            *({"ref": one.path, "dependsOn": [_purl(each) for each in found]} for one, found in materials.items()),
+        ],
+    }
+    return json.dumps(bill, indent=1).encode() + b"\n"
+
+
+def _component_entry(one: Component) -> dict[str, Any]:
+    return {"type": "application", "bom-ref": one.path, "name": one.name, "version": one.version}
+
+
+def _material_entry(one: Material) -> dict[str, Any]:
+    named = [{"license": {"id" if licences.is_identifier(name) else "name": name}} for name in one.licences]
+    described = {"type": "library", "bom-ref": _purl(one), "name": one.name, "version": one.version, "purl": _purl(one)}
+    return {**described, "licenses": named} if named else described
+
+
+def _purl(one: Material) -> str:
+    """Return the package URL (purl-spec, types `golang` and `deb`)."""
+    name = quote(one.name.lower() if one.kind == "golang" else f"debian/{one.name}", safe="/")
+    return f"pkg:{one.kind}/{name}@{quote(one.version, safe='')}"

@@ -1,4 +1,4 @@
-"""Puts the node image together: a Debian system with Kubernetes and every image it needs already unpacked."""
+"""Builds the node image: a Debian system with Kubernetes and every image it needs already unpacked."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from sandbox.bundle.builder import archive, layer
+from sandbox.bundle.builder import image_archive
 from sandbox.bundle.recipe import Recipe, recipes
 from sandbox.bundle.store import Store
 from sandbox.system import process
@@ -21,7 +21,7 @@ PROGRAMS = {
 }
 KUBERNETES_NAMES = ("kubelet", "kubeadm", "kubectl")
 UNITS = "etc/systemd/system"
-# Units that make no sense, or do harm, in a container.
+# Units that are useless or harmful in a container.
 UNWANTED = (
     f"{UNITS}/*.wants/*",
     "usr/lib/systemd/system/multi-user.target.wants/*",
@@ -35,7 +35,7 @@ EMPTY = ("proc", "sys", "run", "tmp")
 
 
 def build(recipe: Recipe, store: Store, folder: Path, on_line: Callable[[str], None]) -> None:
-    """Write `folder`/image.tar: what kind's `--image` takes. Needs root, for the tree's owners and for containerd."""
+    """Write `folder`/image.tar for kind's `--image`. Needs root, for the tree's owners and for containerd."""
     root = folder / "tree"
     on_line("copying the Debian system")
     process.run(["cp", "--archive", store.tree(recipes()["bookworm"]), root], timeout=600)
@@ -44,9 +44,9 @@ def build(recipe: Recipe, store: Store, folder: Path, on_line: Callable[[str], N
     _share_kubernetes(root)
     on_line("writing the image")
     content = folder / "layer.tar"
-    diff_id = layer.write_tree(root, content, empty=EMPTY)
+    diff_id = image_archive.write_tree(root, content, empty=EMPTY)
     shutil.rmtree(root)
-    archive.write(
+    image_archive.write_archive(
         folder / "image.tar",
         layer=content,
         diff_id=diff_id,
@@ -86,7 +86,7 @@ def _install(recipe: Recipe, store: Store, root: Path) -> None:
 
 
 def _share_kubernetes(root: Path) -> None:
-    """Make the node's own Kubernetes program and the unpacked image's one file, which halves it in the layer."""
+    """Make the node's Kubernetes program and the one in the unpacked image one file, to store it once in the layer."""
     own = root / "usr/bin/kubernetes"
     snapshots = root / "var/lib/containerd/io.containerd.snapshotter.v1.overlayfs/snapshots"
     (unpacked,) = snapshots.glob("*/fs/usr/local/bin/kubernetes")
@@ -95,7 +95,7 @@ def _share_kubernetes(root: Path) -> None:
 
 
 def _preload(store: Store, root: Path, components: list[Recipe], on_line: Callable[[str], None]) -> None:
-    """Import the images with the node's own containerd, run here on its folder, so that no node has to unpack."""
+    """Import the images with the node's containerd, run here on its folder, so that no node has to unpack them."""
     programs = store.folder(recipes()["containerd"]) / "bin"
     with tempfile.TemporaryDirectory(prefix="sandbox-containerd-") as name:
         run = Path(name)
@@ -114,5 +114,5 @@ def _preload(store: Store, root: Path, components: list[Recipe], on_line: Callab
                     on_line(f"unpacking {component.name}")
                     options = ["--local", "--all-platforms", "--discard-unpacked-layers"]
                     process.run([*ctr, "images", "import", *options, store.image(component)], timeout=300)
-            # The layers are unpacked now; their archived form would only be copied by every node.
+            # The layers are unpacked now; every node would copy the archived ones for nothing.
             process.run([*ctr, "content", "prune", "references"], timeout=60)

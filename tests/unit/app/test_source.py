@@ -9,7 +9,7 @@ import pytest
 
 from sandbox.app import consent, context
 from sandbox.app import source as origin
-from sandbox.bundle.bundle_reader import opened
+from sandbox.bundle.bundle_load import opened
 from sandbox.bundle.bundle_save import save
 from sandbox.bundle.store import Store
 from sandbox.errors import SandboxError, UsageError

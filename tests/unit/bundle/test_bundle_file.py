@@ -18,7 +18,7 @@ import zstandard
 
 from sandbox.bundle import bundle_load
 from sandbox.bundle import contents as described
-from sandbox.bundle.bundle_reader import opened
+from sandbox.bundle.bundle_load import opened
 from sandbox.bundle.bundle_save import save
 from sandbox.bundle.contents import Damaged
 from sandbox.bundle.recipe import recipes
@@ -192,7 +192,7 @@ def _added(name: str) -> Callable[[Entries], None]:
         (_device, r"components/busybox-.*/image\.tar: a link, a folder or a device"),
         (_added("../../etc/cron.d/evil"), r"\.\./\.\./etc/cron\.d/evil: not in the list"),
         (_added("/etc/passwd"), "etc/passwd: not in the list"),
-        (_added(f"components/node-{recipes()['node'].digest}/image.tar"), "not in the list, or there twice"),
+        (_added(f"components/node-{recipes()['node'].digest}/image.tar"), "not in the list, or in the bundle twice"),
     ],
 )
 def test_what_was_tampered_with_is_named_and_nothing_is_loaded(
@@ -218,7 +218,7 @@ def test_a_list_with_paths_that_lead_elsewhere_is_refused(file: Path, path: str)
         entries[0] = (entries[0][0], data)
 
     rewrite(file, change)
-    with pytest.raises(Damaged, match="is no path inside a bundle"):
+    with pytest.raises(Damaged, match="is not a path inside a bundle"):
         faults(file)
 
 

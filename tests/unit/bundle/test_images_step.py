@@ -42,9 +42,9 @@ def archive(store: Store, name: str, reference: str) -> None:
 def step(request: pytest.FixtureRequest, store: Store) -> ImagesStep:
     engine = FakeEngine()
     if request.param == "bundle":
-        return ImagesStep(engine, OwnImages("bundle", BUNDLED), store)
+        return ImagesStep(engine=engine, own=OwnImages("bundle", BUNDLED), store=store)
     engine.upstream = set(UPSTREAM.values())
-    return ImagesStep(engine, OwnImages("upstream", UPSTREAM), store)
+    return ImagesStep(engine=engine, own=OwnImages("upstream", UPSTREAM), store=store)
 
 
 def names(step: ImagesStep) -> set[str]:
@@ -88,7 +88,7 @@ def test_a_stable_name_that_went_elsewhere_is_brought_back(step: ImagesStep, ali
 
 
 def test_what_cannot_be_pulled_is_named_with_what_makes_it(store: Store) -> None:
-    step = ImagesStep(FakeEngine(), OwnImages("upstream", UPSTREAM), store)
+    step = ImagesStep(engine=FakeEngine(), own=OwnImages("upstream", UPSTREAM), store=store)
     with pytest.raises(SandboxError, match="kindest/node") as caught:
         step.apply(NoWork())
     assert caught.value.id == "no-images"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -10,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from sandbox.bundle import recipe as module
-from sandbox.bundle.recipe import RECIPES, Recipe, recipes
+from sandbox.bundle.recipe import RECIPES, SUMS, Recipe, go_sum, recipes, sum_lines
 from sandbox.bundle.system_images import IN_ENGINE, UPSTREAM
+
+SCRIPT = Path(__file__).parents[3] / "scripts" / "sums"
 
 
 @pytest.fixture
@@ -110,3 +113,23 @@ def test_what_is_needed_counts_through_every_step(copy: Path) -> None:
 
     assert changed == {name for name in before if reaches(name)}
     assert {"bookworm", "busybox", "node"} <= changed
+
+
+def test_each_recipe_has_its_lines_in_their_order(tmp_path: Path) -> None:
+    file = tmp_path / SUMS
+    file.write_text("a,b m v1 h1:x=\na m v1/go.mod h1:y=\nb m v2 h1:z=\n")
+    assert go_sum(file, "a") == b"m v1 h1:x=\nm v1/go.mod h1:y=\n"
+    assert go_sum(file, "b") == b"m v1 h1:x=\nm v2 h1:z=\n"
+    assert go_sum(file, "c") == b""
+
+
+def test_those_that_are_built_of_modules_are_those_that_are_named() -> None:
+    named = {name for names in sum_lines(RECIPES / SUMS).values() for name in names}
+    assert named == {name for name, one in recipes().items() if (one.folder / "go.mod").exists()}
+    assert not list(RECIPES.glob("*/go.sum"))  # put back by scripts/sums
+
+
+def test_the_file_is_in_the_order_of_go() -> None:
+    order = runpy.run_path(str(SCRIPT), run_name="sums")["order"]
+    lines = list(sum_lines(RECIPES / SUMS))
+    assert lines == sorted(lines, key=order)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.bundle.builder import component_build as module
-from sandbox.bundle.builder import image_archive_writer
+from sandbox.bundle.builder import image_archive
 from sandbox.bundle.builder.component_build import RETRY, BuildFailed, build
 from sandbox.bundle.recipe import DebianTree, Image, Recipe
 from sandbox.bundle.store import Store
@@ -31,7 +31,7 @@ class Kitchen:
         needs = {"tool": (), "image": ("tool",), "top": ("image",), "other": ()}
         made = {name: self.recipe(name, needed) for name, needed in needs.items()}
         monkeypatch.setattr(module, "recipes", lambda: made)
-        monkeypatch.setattr(image_archive_writer, "build", self.build)
+        monkeypatch.setattr(image_archive, "build_image", self.build)
         self.recipes: Mapping[str, Recipe] = made
 
     def recipe(self, name: str, needs: tuple[str, ...]) -> Recipe:

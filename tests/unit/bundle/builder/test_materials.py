@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.bundle.builder import debian, materials, toolchain
+from sandbox.bundle.builder import debian, golang, materials
 from sandbox.bundle.builder.materials import Material, note, of
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
@@ -55,7 +55,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
         (cache / folder).mkdir(parents=True)
         (cache / folder / "COPYING").write_text(text)
     (cache / "example.com" / "new@v2.0.0").mkdir(parents=True)
-    monkeypatch.setattr(toolchain, "go", lambda _: go)
+    monkeypatch.setattr(golang, "toolchain", lambda _: go)
     return Store(tmp_path / "bundle")
 
 
@@ -81,7 +81,7 @@ def test_they_are_found_out_once(store: Store, monkeypatch: pytest.MonkeyPatch) 
     def never(_: Path) -> Path:
         raise AssertionError
 
-    monkeypatch.setattr(toolchain, "go", never)
+    monkeypatch.setattr(golang, "toolchain", never)
     assert of(recipe, store) == first
 
 

@@ -1,4 +1,4 @@
-"""This machine's apt at work on the folder of another Debian system: signed lists, security updates among them."""
+"""Runs this machine's apt on the folder of another Debian system, with signed lists and security updates."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from sandbox.system import process
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 ARCHIVES = "var/cache/apt/archives"
-TIMEOUT = 1800.0
-# Read after the machine's own settings, of which only those for its way to the network matter here (apt.conf(5)).
+TIMEOUT = 1800.0  # seconds
+# Read after the machine's own settings, so that only its network settings still apply (apt.conf(5)).
 _SETTINGS = """
 Dir::Etc::sourcelist "{root}/etc/apt/sources.list";
 Dir::Etc::sourceparts "/dev/null";
@@ -42,7 +42,7 @@ APT::Update::Error-Mode "any";
 
 
 def require() -> None:
-    """Make sure that signatures of packages can be checked. Raises MissingTool."""
+    """Raise MissingTool if the signatures of packages cannot be checked here."""
     if not KEYRING.exists():
         raise MissingTool(
             "Debian's keys are not installed",
@@ -52,12 +52,12 @@ def require() -> None:
 
 
 def mirror() -> str:
-    """The address of the Debian mirror that this machine's own apt uses."""
+    """Return the address of the Debian mirror that this machine uses. Raises MissingTool."""
     return _mirrors()[0]
 
 
 def download(suite: str, packages: tuple[str, ...], root: Path, on_line: Callable[[str], None]) -> None:
-    """Put `packages` and all they depend on into the archives below `root`; none is installed."""
+    """Download `packages` and all they depend on into the archives below `root`; install none."""
     root.joinpath("var/lib/dpkg").mkdir(parents=True)
     root.joinpath("var/lib/dpkg/status").touch()
     with _apt(suite, root, on_line) as apt:
@@ -65,14 +65,14 @@ def download(suite: str, packages: tuple[str, ...], root: Path, on_line: Callabl
 
 
 def upgrade(suite: str, root: Path, on_line: Callable[[str], None]) -> None:
-    """Bring the system in `root` up to date; its own dpkg does it, in there."""
+    """Upgrade the system in `root`, with its own dpkg in a chroot."""
     with _apt(suite, root, on_line) as apt:
         apt("dist-upgrade", "--yes")
 
 
 @contextmanager
 def _apt(suite: str, root: Path, on_line: Callable[[str], None]) -> Iterator[Callable[..., None]]:
-    """apt-get for `root`, with the lists of `suite` and its updates fetched."""
+    """Yield apt-get for `root`, after an update of the lists of `suite`."""
     settings = root.with_name("apt.conf")
     settings.write_text(_SETTINGS.format(root=root), encoding="utf-8")
     for folder in ("etc/apt", "var/lib/apt/lists/partial", f"{ARCHIVES}/partial", "var/log/apt"):
@@ -90,14 +90,14 @@ def _apt(suite: str, root: Path, on_line: Callable[[str], None]) -> Iterator[Cal
 
 
 def _sources(suite: str) -> str:
-    """sources.list(5): the suite as it was released, what was updated since, and what its security team has fixed."""
+    """Return a sources.list(5) of the suite, its updates and its security updates."""
     released, security = _mirrors()
     places = ((released, suite), (released, f"{suite}-updates"), (security, f"{suite}-security"))
     return "".join(f"deb [signed-by={KEYRING}] {site} {name} main\n" for site, name in places)
 
 
 def _mirrors() -> tuple[str, str]:
-    """The mirrors of Debian and of its security updates that this machine's own apt uses. Raises MissingTool."""
+    """Return the mirrors of Debian and of its security updates that this machine uses. Raises MissingTool."""
     listing = process.run(["apt-get", "indextargets", "--format", "$(SITE) $(RELEASE) $(ORIGIN)"], timeout=60)
     sites: dict[bool, str] = {}
     for line in listing.splitlines():
@@ -108,6 +108,6 @@ def _mirrors() -> tuple[str, str]:
         return sites[False], sites[True]
     raise MissingTool(
         f"apt knows no mirror of {'Debian' if False not in sites else 'its security updates'}",
-        details="the bundle's node image is made from Debian packages, from the mirrors that this machine uses",
+        details="the bundle's node image is made from Debian packages of the mirrors that this machine uses",
         fix="apt-get update, with both in /etc/apt/sources.list, or build the bundle in a Debian container",
     )

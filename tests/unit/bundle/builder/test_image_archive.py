@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.bundle.builder import archive, layer
-from sandbox.bundle.builder.layer import Entry
+from sandbox.bundle.builder.image_archive import Entry, write_archive, write_layer, write_tree
 
 
 @pytest.fixture
@@ -30,11 +29,11 @@ def source(tmp_path: Path) -> Path:
 
 def entries(source: Path) -> list[Entry]:
     return [
-        Entry(PurePosixPath("usr/bin/program"), source=source / "program", executable=True),
-        Entry(PurePosixPath("etc/file"), source=source / "file"),
-        Entry(PurePosixPath("etc/link"), source=source / "link"),
-        Entry(PurePosixPath("bin"), target="usr/bin"),
-        Entry(PurePosixPath("tmp")),
+        Entry(name=PurePosixPath("usr/bin/program"), source=source / "program", executable=True),
+        Entry(name=PurePosixPath("etc/file"), source=source / "file"),
+        Entry(name=PurePosixPath("etc/link"), source=source / "link"),
+        Entry(name=PurePosixPath("bin"), target="usr/bin"),
+        Entry(name=PurePosixPath("tmp")),
     ]
 
 
@@ -50,16 +49,16 @@ def sha(path: Path) -> str:
 
 
 def test_the_same_files_give_the_same_bytes(tmp_path: Path, source: Path) -> None:
-    first = layer.write(entries(source), tmp_path / "one.tar")
+    first = write_layer(entries(source), tmp_path / "one.tar")
     for file in source.iterdir():
         os.utime(file, (1, 1), follow_symlinks=False)
-    second = layer.write(reversed(entries(source)), tmp_path / "two.tar")
+    second = write_layer(reversed(entries(source)), tmp_path / "two.tar")
     assert (tmp_path / "one.tar").read_bytes() == (tmp_path / "two.tar").read_bytes()
     assert first == second == sha(tmp_path / "one.tar")
 
 
 def test_everything_is_root_s_and_of_no_time(tmp_path: Path, source: Path) -> None:
-    layer.write(entries(source), tmp_path / "layer.tar")
+    write_layer(entries(source), tmp_path / "layer.tar")
     found = members(tmp_path / "layer.tar")
     assert {(one.uid, one.gid, one.uname, one.gname, one.mtime) for one in found.values()} == {(0, 0, "", "", 0)}
     assert {name: one.mode for name, one in found.items()} == {
@@ -76,7 +75,7 @@ def test_everything_is_root_s_and_of_no_time(tmp_path: Path, source: Path) -> No
 
 
 def test_folders_come_before_what_is_in_them(tmp_path: Path, source: Path) -> None:
-    layer.write(reversed(entries(source)), tmp_path / "layer.tar")
+    write_layer(reversed(entries(source)), tmp_path / "layer.tar")
     names = list(members(tmp_path / "layer.tar"))
     assert names.index("usr") < names.index("usr/bin") < names.index("usr/bin/program")
 
@@ -89,7 +88,7 @@ def test_a_tree_keeps_modes_and_hard_links_and_loses_what_is_to_be_empty(tmp_pat
     (root / "etc" / "secret").chmod(0o4750)
     (root / "etc" / "same").hardlink_to(root / "etc" / "secret")
     (root / "run" / "deep" / "pid").write_text("1")
-    digest = layer.write_tree(root, tmp_path / "one.tar", empty=["run"])
+    digest = write_tree(root, tmp_path / "one.tar", empty=["run"])
     found = members(tmp_path / "one.tar")
     assert {"./run", "./etc/same", "./etc/secret", "./dev"} <= found.keys()
     assert not any(name.startswith("./run/") for name in found)
@@ -98,13 +97,13 @@ def test_a_tree_keeps_modes_and_hard_links_and_loses_what_is_to_be_empty(tmp_pat
     assert found["./etc/secret"].islnk() != found["./etc/same"].islnk()
     for path in (root, root / "etc"):
         os.utime(path, (5, 5))
-    assert layer.write_tree(root, tmp_path / "two.tar", empty=["run"]) == digest == sha(tmp_path / "two.tar")
+    assert write_tree(root, tmp_path / "two.tar", empty=["run"]) == digest == sha(tmp_path / "two.tar")
 
 
 def test_an_archive_is_an_oci_layout_and_a_docker_save_that_agree(tmp_path: Path, source: Path) -> None:
-    diff_id = layer.write(entries(source), tmp_path / "layer.tar")
+    diff_id = write_layer(entries(source), tmp_path / "layer.tar")
     names = ["sandbox.dev/x:1", "example.com/y:2"]
-    archive.write(
+    write_archive(
         tmp_path / "image.tar",
         layer=tmp_path / "layer.tar",
         diff_id=diff_id,

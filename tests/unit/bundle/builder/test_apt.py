@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.bundle import apt
-from sandbox.bundle.builder import debian
+from sandbox.bundle.builder import apt, debian
 from sandbox.bundle.recipe import DebianTree
 from sandbox.errors import MissingTool
 

@@ -1,0 +1,233 @@
+"""Writes images without an engine: deterministic layers, archives, and the image of a component.
+
+The same files give the same bytes on every machine and at any time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO
+
+from sandbox.bundle.builder import debian
+from sandbox.bundle.contents import ARCHITECTURE
+from sandbox.bundle.recipe import Image, Recipe, recipes
+from sandbox.bundle.store import Store
+from sandbox.system import interruption
+
+PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+MERGED = ("bin", "sbin", "lib", "lib64")
+
+
+def build_image(recipe: Recipe, image: Image, store: Store, folder: Path) -> None:
+    """Write `folder`/image.tar from the programs in `folder`/bin and the Debian tree that the recipe names."""
+    content = folder / "layer.tar"
+    diff_id = write_layer(_entries(recipe, image, store, folder), content)
+    config = {"Env": [PATH], "Entrypoint": list(image.entrypoint) or None, "Cmd": list(image.command) or None}
+    write_archive(
+        folder / "image.tar",
+        layer=content,
+        diff_id=diff_id,
+        names=[recipe.reference, *image.names],
+        config={key: value for key, value in config.items() if value is not None},
+        labels={"dev.sandbox.component": recipe.name},
+    )
+    content.unlink()
+
+
+def _entries(recipe: Recipe, image: Image, store: Store, folder: Path) -> Iterator[Entry]:
+    for path, program in image.programs.items():
+        yield Entry(name=_name(path), source=folder / "bin" / program, executable=True)
+    for path, file in image.files.items():
+        yield Entry(name=_name(path), source=recipe.folder / file)
+    for path, target in image.links.items():
+        yield Entry(name=_name(path), target=target)
+    for path in image.folders:
+        yield Entry(name=_name(path))
+    if image.tree is not None:
+        for merged in MERGED:
+            yield Entry(name=PurePosixPath(merged), target=f"usr/{merged}")
+            yield Entry(name=PurePosixPath("usr") / merged)
+        root = store.tree(recipes()[image.tree])
+        for source in debian.closure(root, image.copies):
+            yield Entry(name=PurePosixPath(source.relative_to(root)), source=source)
+
+
+def _name(path: str) -> PurePosixPath:
+    """Return the name in the tar for an absolute path; /bin, /sbin and /lib are links into /usr since Debian 12."""
+    name = PurePosixPath(path).relative_to("/")
+    return PurePosixPath("usr") / name if name.parts[0] in MERGED else name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One name in a layer: a copy of the file or link `source`, a symbolic link to `target`, or a folder."""
+
+    name: PurePosixPath
+    source: Path | None = None
+    target: str | None = None
+    executable: bool = False
+
+
+def write_layer(entries: Iterable[Entry], into: Path) -> str:
+    """Write entries and their parent folders as a layer, all owned by root. Returns the digest."""
+    with (
+        into.open("wb") as raw,
+        _Hashed(raw) as out,
+        tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar,
+    ):
+        seen: set[PurePosixPath] = set()
+        for entry in sorted(entries, key=lambda e: e.name.parts):
+            for parent in [*reversed(entry.name.parents[:-1]), entry.name]:
+                if parent in seen:
+                    continue
+                seen.add(parent)
+                if parent == entry.name:
+                    _add_entry(tar, entry)
+                else:
+                    _add_entry(tar, Entry(name=parent))
+    return out.digest
+
+
+def write_tree(root: Path, into: Path, *, empty: Iterable[str] = ()) -> str:
+    """Write the folder `root` as a layer with owners, modes and hard links. Returns the digest.
+
+    The content of the folders in `empty` is left out.
+    """
+    emptied = tuple(f"./{name}/" for name in empty)
+
+    def settle(info: tarfile.TarInfo) -> tarfile.TarInfo | None:
+        if info.name.startswith(emptied) or (info.type == tarfile.CHRTYPE and info.name.startswith("./dev")):
+            return None
+        info.mtime = 0
+        info.uname = info.gname = ""
+        return info
+
+    with (
+        into.open("wb") as raw,
+        _Hashed(raw) as out,
+        tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar,
+    ):
+        tar.add(root, arcname=".", filter=settle)
+    return out.digest
+
+
+def _add_entry(tar: tarfile.TarFile, entry: Entry) -> None:
+    info = tarfile.TarInfo(str(entry.name))
+    if entry.target is not None or (entry.source and entry.source.is_symlink()):
+        info.type = tarfile.SYMTYPE
+        info.linkname = entry.target if entry.target is not None else str(entry.source and entry.source.readlink())
+        info.mode = 0o777
+        tar.addfile(info)
+    elif entry.source is None:
+        info.type = tarfile.DIRTYPE
+        info.mode = 0o1777 if entry.name.name == "tmp" else 0o755
+        tar.addfile(info)
+    else:
+        status = entry.source.stat()
+        info.size = status.st_size
+        info.mode = 0o755 if entry.executable else status.st_mode & 0o755
+        with entry.source.open("rb") as data:
+            tar.addfile(info, data)
+
+
+class _Hashed(io.RawIOBase):
+    """A file that hashes what is written to it and stops when the command is interrupted."""
+
+    def __init__(self, out: BinaryIO) -> None:
+        self._out = out
+        self._sum = hashlib.sha256()
+        self._size = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: bytes) -> int:  # type: ignore[override]  # tarfile writes bytes only
+        interruption.check()
+        self._sum.update(data)
+        self._size += len(data)
+        return self._out.write(data)
+
+    def tell(self) -> int:
+        return self._size
+
+    @property
+    def digest(self) -> str:
+        return "sha256:" + self._sum.hexdigest()
+
+
+def write_archive(
+    into: Path, *, layer: Path, diff_id: str, names: Sequence[str], config: Mapping[str, Any], labels: Mapping[str, str]
+) -> None:
+    """Write the image with one layer to the file `into`; `layer` is an uncompressed tar with the digest `diff_id`.
+
+    `docker load` of every version, containerd and OCI tools read the file: it is an OCI image layout (image-spec,
+    image-layout.md) that has Docker's manifest.json too.
+    """
+    image = _json(
+        {
+            "architecture": ARCHITECTURE,
+            "os": "linux",
+            "config": {**config, "Labels": dict(labels)},
+            "rootfs": {"type": "layers", "diff_ids": [diff_id]},
+            "history": [{"created_by": "sandbox bundle build"}],
+        }
+    )
+    config_digest = _digest(image)
+    manifest = _json(
+        {
+            "schemaVersion": 2,
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "config": _descriptor("application/vnd.oci.image.config.v1+json", config_digest, len(image)),
+            "layers": [_descriptor("application/vnd.oci.image.layer.v1.tar", diff_id, layer.stat().st_size)],
+        }
+    )
+    index = {
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.index.v1+json",
+        "manifests": [
+            {
+                **_descriptor("application/vnd.oci.image.manifest.v1+json", _digest(manifest), len(manifest)),
+                "annotations": {"io.containerd.image.name": name, "org.opencontainers.image.ref.name": name},
+            }
+            for name in names
+        ],
+    }
+    docker = [{"Config": _path(config_digest), "RepoTags": list(names), "Layers": [_path(diff_id)]}]
+    with tarfile.open(into, "w", format=tarfile.PAX_FORMAT) as tar:
+        _add(tar, "oci-layout", _json({"imageLayoutVersion": "1.0.0"}))
+        _add(tar, "index.json", _json(index))
+        _add(tar, "manifest.json", _json(docker))
+        _add(tar, _path(config_digest), image)
+        _add(tar, _path(_digest(manifest)), manifest)
+        info = tarfile.TarInfo(_path(diff_id))
+        info.size = layer.stat().st_size
+        with layer.open("rb") as data:
+            tar.addfile(info, data)
+
+
+def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+    info = tarfile.TarInfo(name)
+    info.size = len(data)
+    tar.addfile(info, io.BytesIO(data))
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":"), sort_keys=True).encode()
+
+
+def _digest(data: bytes) -> str:
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def _path(digest: str) -> str:
+    return "blobs/" + digest.replace(":", "/")
+
+
+def _descriptor(media_type: str, digest: str, size: int) -> dict[str, Any]:
+    return {"mediaType": media_type, "digest": digest, "size": size}
