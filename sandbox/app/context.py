@@ -141,6 +141,7 @@ def read(file: Path, *, called: str | None = None) -> Spec:
 
 def _is_up_as(name: str, file: Path) -> bool:
     """Whether the sandbox was brought up from this file, or from files next to it before it was kept from where."""
+    from sandbox.config.schema.apply_schema import paths as applied
     from sandbox.errors import SandboxError
     from sandbox.plan import saved_spec
 
@@ -150,7 +151,7 @@ def _is_up_as(name: str, file: Path) -> bool:
         origin = saved_spec.origin(names)
         if known and origin:
             return origin == Origin.of(file)
-        paths = (*known.apply, *((known.push,) if known.push else ())) if known else ()
+        paths = (*applied(known.apply), *((known.push,) if known.push else ())) if known else ()
         return known is not None and all(path.is_relative_to(place.parent) for path in paths)
     return False
 

@@ -7,15 +7,18 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
 from sandbox import __version__
 from sandbox.app import context
 from sandbox.app.checkouts import inside
+from sandbox.bundle.store import Store
 from sandbox.components.addons.addon import FILE as ADDON
+from sandbox.components.workloads import user_manifests
 from sandbox.config.schema import ResolvedSpec
+from sandbox.config.schema.apply_schema import Item
 from sandbox.engine import Engine
 from sandbox.errors import UsageError
 from sandbox.images import lock_entries as locks
@@ -65,8 +68,7 @@ def export(spec: ResolvedSpec, folder: Path, say: Callable[[str], None]) -> Expo
     told = Exported([f"{key}: {why}" for key, why in PERSONAL.items() if _dropped(data, key.split("."))])
     if spec.apply:
         say("manifests")
-        places = {f"{number}-{path.name or 'manifests'}": path for number, path in enumerate(spec.apply, 1)}
-        data["apply"] = [_copied(path, folder / MANIFESTS / name, told) for name, path in places.items()]
+        data["apply"] = [_applied(one, folder / MANIFESTS, number, told) for number, one in enumerate(spec.apply, 1)]
     if spec.addons:
         data["addons"] = [_addon(one, folder / ADDONS, told) for one in data["addons"]]
     if spec.push:
@@ -83,6 +85,20 @@ def _dropped(data: dict[str, Any], path: list[str]) -> bool:
     for parent in parents:
         data = data.get(parent) or {}
     return data.pop(key, None) is not None
+
+
+def _applied(item: Item, into: Path, number: int, told: Exported) -> str:
+    """Copy what is applied; of a kustomization, whose bases may be anywhere, what it renders to. Gives its path."""
+    source = user_manifests.rendered(item)
+    if source is None:
+        path = cast("Path", item)
+        return _copied(path, into / f"{number}-{path.name or 'manifests'}", told)
+    file = into / f"{number}-{source.kustomize.name}.yaml"
+    into.mkdir(parents=True, exist_ok=True)
+    text = user_manifests.text(source, Store(context.home().bundle))
+    file.write_text(text, encoding="utf-8")
+    told.carried += [f"{source.kustomize}: {secret}" for secret in _secrets(file)]
+    return f"{MANIFESTS}/{file.name}"
 
 
 def _copied(path: Path, place: Path, told: Exported) -> str:

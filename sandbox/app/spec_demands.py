@@ -8,10 +8,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from sandbox.app import context
 from sandbox.app.checkouts import inside
+from sandbox.bundle.store import Store
 from sandbox.components.addons import catalogue
 from sandbox.components.addons.podimages import pod_spec
+from sandbox.components.workloads import user_manifests
+from sandbox.components.workloads.kustomization import reads
 from sandbox.config.schema import Spec
+from sandbox.config.schema.apply_schema import paths as applied
 from sandbox.images import images_yaml
 from sandbox.images.images_yaml import FromArchive, FromBuild, FromDaemon, FromLayout, FromRegistry
 from sandbox.kube import manifests
@@ -113,9 +118,19 @@ def _images(spec: Spec, root: Path) -> Iterator[str]:
 
 def _objects(spec: Spec, root: Path) -> Iterator[str]:
     addons = [one.addon for one in spec.addons if "/" in one.addon]
-    yield from _files((*spec.apply, *map(Path, addons)), root)
+    sources = [(one, user_manifests.rendered(one)) for one in spec.apply]
+    fetching = {one: found for one, source in sources if source and (found := reads(source.kustomize).fetched)}
+    yield from _files((*applied(spec.apply), *map(Path, addons)), root)
+    for one, source in sources:
+        for path in reads(source.kustomize).local if source else ():
+            if place := _elsewhere(path, root):
+                yield _line("files", f"reads {place}")
+        for url in fetching.get(one, ()):
+            yield _line("fetches", f"{url} and applies what it gets")
     files = [file for addon in addons for file in catalogue.find(addon).files]
-    for manifest in manifests.load((*spec.apply, *files)):
+    here = [one for one in spec.apply if one not in fetching]  # nothing is fetched before the user has agreed
+    objects = user_manifests.load(here, Store(context.home().bundle))
+    for manifest in (*objects, *manifests.load(files)):
         if rights := ", ".join(_rights(manifest)):
             yield _line("rights", f"{manifest['kind']} {manifest['metadata']['name']}: {rights}")
 

@@ -40,12 +40,17 @@ class Unusable(yaml.YAMLError):
 
 def documents(text: str | bytes) -> list[Any]:
     """Every document of a stream; raises yaml.YAMLError."""
+    return [content for _, content in placed_documents(text)]
+
+
+def placed_documents(text: str | bytes) -> list[tuple[int, Any]]:
+    """Every document of a stream with the line that its content begins at; raises yaml.YAMLError."""
     loader, found, known = _Loader(text), [], _Known()
     try:
         while loader.check_node():
             node = loader.get_node()
             known.measure(node)
-            found.append(loader.construct_document(node))
+            found.append((node.start_mark.line + 1, loader.construct_document(node)))
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:  # of PyYAML's constructors
         raise Unusable(f"a value cannot be used: {error}") from error
     finally:

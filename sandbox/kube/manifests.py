@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,27 @@ from sandbox.errors import BadFile
 
 # What others refer to comes first; everything else keeps the order of its files.
 FIRST = ("Namespace", "CustomResourceDefinition", "StorageClass", "ServiceAccount", "Secret", "ConfigMap")
+# What may refuse others until its own pods run comes last.
+LAST = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
 SUFFIXES = {".yaml", ".yml", ".json"}
+KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml", "Kustomization")
+HELM_FILES = ("Chart.yaml", "values.yaml")
+
+# What has apiVersion and kind and is read by a program on the developer's machine, never by a cluster.
+LOCAL_GROUPS: Mapping[str, str] = {
+    "skaffold": "Skaffold",
+    "kustomize.config.k8s.io": "kubectl kustomize",
+    "kind.x-k8s.io": "kind",
+    "kubeadm.k8s.io": "kubeadm",
+    "kubelet.config.k8s.io": "the kubelet",
+    "kubeproxy.config.k8s.io": "kube-proxy",
+    "ctlptl.dev": "ctlptl",
+    "k3d.io": "k3d",
+    "eksctl.io": "eksctl",
+    "tilt.dev": "Tilt",
+    "audit.k8s.io": "the API server",
+    "apiserver.config.k8s.io": "the API server",
+}
 
 Manifest = Mapping[str, Any]
 
@@ -28,35 +50,88 @@ def title(manifest: Manifest) -> str:
 def load(paths: Iterable[Path]) -> tuple[dict[str, Any], ...]:
     """Every object in the files, and in the manifests of the folders, in an order to apply them in.
 
-    Objects without a namespace stay without one. Raises BadFile naming file and document.
+    Objects without a namespace stay without one. Raises BadFile naming file and line.
     """
-    found = [manifest for path in paths for file in files(path) for manifest in _objects(file)]
-    return tuple(sorted(found, key=lambda m: FIRST.index(m["kind"]) if m["kind"] in FIRST else len(FIRST)))
+    return ordered(manifest for path in paths for manifest in read(path))
+
+
+def read(path: Path) -> Iterator[dict[str, Any]]:
+    """Every object of a file or folder, in the order of the files. Raises BadFile naming file and line."""
+    for file in files(path):
+        yield from parse(text_file.read(file, fix="see `apply` in sandbox.yaml"), origin=str(file))
+
+
+def ordered(manifests: Iterable[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
+    """The objects in an order to apply them in."""
+    return tuple(sorted(manifests, key=_rank))
+
+
+def _rank(manifest: Manifest) -> int:
+    kind = manifest["kind"]
+    return FIRST.index(kind) if kind in FIRST else len(FIRST) + (kind in LAST)
 
 
 def parse(text: str, *, origin: str) -> Iterator[dict[str, Any]]:
-    """The objects of one YAML stream; `origin` names it in errors."""
+    """The objects of one YAML stream; `origin` names it in errors.
+
+    One with `generateName` gets a name that ends in a digest of what it says, since an object that is applied, and may
+    be applied again, has to have a name.
+    """
     try:
-        documents = yaml_text.documents(text)
+        documents = yaml_text.placed_documents(text)
     except yaml.YAMLError as error:
         raise BadFile(f"{origin} is not valid YAML", details=str(error)) from error
-    for number, content in enumerate(documents, 1):
+    for line, content in documents:
         if content is not None:
-            yield from _checked(content, f"{origin}, document {number}")
+            yield from _checked(content, f"{origin}:{line}")
 
 
 def _checked(content: Any, place: str) -> Iterator[dict[str, Any]]:
     """The object, or those of a List; `place` is where it is from."""
     if not isinstance(content, dict) or not all(isinstance(content.get(key), str) for key in ("apiVersion", "kind")):
-        raise BadFile(f"{place}, is not a Kubernetes object", fix="give it apiVersion and kind")
-    if content["kind"] == "List":
+        raise BadFile(f"{place}: not a Kubernetes object, which has apiVersion and kind", fix=_advice(place))
+    version, kind, metadata = content["apiVersion"], content["kind"], content.get("metadata")
+    if program := _reader(version, kind):
+        raise BadFile(f"{place}: this {kind} is for {program}, not for a cluster", fix=_advice(place))
+    if kind.endswith("List") and isinstance(content.get("items") or [], list) and not (metadata or {}).get("name"):
         for index, item in enumerate(content.get("items") or (), 1):
-            yield from _checked(item, f"{place}, item {index}")
+            # Items of a typed list, as the API server answers with, need not say what they are.
+            of = {} if kind == "List" else {"apiVersion": version, "kind": kind.removesuffix("List")}
+            yield from _checked({**of, **item} if isinstance(item, dict) else item, f"{place}, item {index}")
         return
-    metadata = content.get("metadata")
-    if not isinstance(metadata, dict) or not metadata.get("name"):
-        raise BadFile(f"{place}: this {content['kind']} has no metadata.name")
-    yield content
+    if not isinstance(metadata, dict) or not (metadata.get("name") or metadata.get("generateName")):
+        raise BadFile(f"{place}: this {kind} has no metadata.name", fix=_advice(place))
+    yield content if metadata.get("name") else _named(content)
+
+
+def _named(manifest: Manifest) -> dict[str, Any]:
+    """The object with a name made of its generateName, another one whenever it says something else."""
+    digest = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()[:8]
+    metadata = {key: value for key, value in manifest["metadata"].items() if key != "generateName"}
+    return {**manifest, "metadata": {**metadata, "name": f"{manifest['metadata']['generateName']}{digest}"}}
+
+
+def _reader(version: str, kind: str) -> str | None:
+    """The program that reads such a file, None for objects of a cluster."""
+    group = version.partition("/")[0]
+    if version == "v1" and kind == "Config":
+        return "kubectl (a kubeconfig)"
+    return LOCAL_GROUPS.get(group)
+
+
+def _advice(place: str) -> str:
+    """What to do with a file that holds no object, by its name."""
+    file = Path(place.rpartition(":")[0])
+    if file.name in KUSTOMIZATIONS:
+        return f"below `apply`, name the one folder to render, such as {file.parent.name}/, not a folder around it"
+    if file.name in HELM_FILES:
+        return f"below `apply`, write a chart as {{chart: ./{file.parent.name}}}"
+    return "below `apply`, name only files and folders of Kubernetes objects"
+
+
+def kustomization(folder: Path) -> Path | None:
+    """The file by which `kubectl kustomize` renders the folder, if it has one."""
+    return next((file for name in KUSTOMIZATIONS if (file := folder / name).is_file()), None)
 
 
 def files(path: Path) -> list[Path]:
@@ -64,10 +139,6 @@ def files(path: Path) -> list[Path]:
     if path.is_dir():
         return sorted(file for file in path.rglob("*") if file.suffix in SUFFIXES)
     return [path]
-
-
-def _objects(file: Path) -> Iterator[dict[str, Any]]:
-    yield from parse(text_file.read(file, fix="see `apply` in sandbox.yaml"), origin=str(file))
 
 
 def namespace(name: str) -> dict[str, Any]:

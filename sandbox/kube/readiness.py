@@ -26,6 +26,9 @@ MORE_WATCHES = "sudo sysctl fs.inotify.max_user_instances=1024 (in /etc/sysctl.d
 TROUBLE = {"ErrImagePull", "ImagePullBackOff", "CrashLoopBackOff", "CreateContainerError", "RunContainerError"}
 APPLY_TIMEOUT = 30.0
 SEEN = "sandbox.dev/seen"
+# An object that comes before its kind, before the pods that answer its webhooks, before its kind has an endpoint.
+UNKNOWN = "the cluster knows no"
+EARLY = ("failed calling webhook", "conversion webhook for", "the server could not find the requested resource")
 
 
 def wait_ready(cluster: Cluster, manifests: Iterable[Manifest], *, timeout: float) -> None:
@@ -142,7 +145,7 @@ def attempt(cluster: Cluster, manifest: Manifest, *, say: Say = log.info) -> str
         cluster.apply(manifest, say=say)
     except ClusterError as error:
         account = error.status == 403 and "serviceaccount" in error.details
-        if not (account or "the cluster knows no" in str(error) or "failed calling webhook" in error.details):
+        if not (account or UNKNOWN in str(error) or any(words in error.details for words in EARLY)):
             raise
         return error.details or error.brief
     return None

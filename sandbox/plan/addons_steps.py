@@ -11,9 +11,9 @@ from sandbox.components.cluster.minikube.ingress_addon import MinikubeIngressSte
 from sandbox.components.cluster.minikube.provider import MinikubeProvider
 from sandbox.components.cluster.minikube.unused_addons_step import MinikubeDisusedStep
 from sandbox.components.ingress.controller import PASSTHROUGH
+from sandbox.components.workloads import user_manifests
 from sandbox.config.schema import Spec
 from sandbox.errors import UsageError
-from sandbox.kube import manifests
 from sandbox.kube.api import title
 from sandbox.plan import certificates_steps
 from sandbox.plan.site import Site
@@ -55,7 +55,7 @@ def of_minikube(site: Site) -> list[Step]:
     alone = "minikube-disused"
     before: list[Step] = []
     if has_minikubes_ingress(spec):
-        _require_no_passthrough(spec)
+        _require_no_passthrough(site)
         # Not before an ingress of ours has gone: both want the node's ports, and have a class of the same name.
         before.append(MinikubeIngressStep(tool, names, needs=(certificates_steps.default(spec), "ingress", alone)))
     needs = ("wiring", alone, *(("push",) if spec.push else ()), *(step.name for step in before))
@@ -67,8 +67,8 @@ def has_minikubes_ingress(spec: Spec) -> bool:
     return any(use.source == INGRESS for use in _of_minikube(spec))
 
 
-def _require_no_passthrough(spec: Spec) -> None:
-    for one in manifests.load(spec.apply):
+def _require_no_passthrough(site: Site) -> None:
+    for one in user_manifests.load(site.spec.apply, site.store):
         if one["kind"] == "Ingress" and (one["metadata"].get("annotations") or {}).get(PASSTHROUGH) == "true":
             raise UsageError(
                 f"{title(one)} asks for ssl-passthrough, which minikube's ingress addon does not have",

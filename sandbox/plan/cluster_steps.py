@@ -10,8 +10,8 @@ from sandbox.components.cluster.join_network_step import JoinStep
 from sandbox.components.cluster.node_images_step import NodeImagesStep
 from sandbox.components.cluster.pod_proxy_step import PodProxyStep
 from sandbox.components.cluster.step import ClusterStep
+from sandbox.components.workloads import user_manifests
 from sandbox.components.workloads.step import ApplyStep
-from sandbox.kube import manifests
 from sandbox.names import HOST, INGRESS_SERVICE
 from sandbox.plan.provider_steps import proxied, upstream
 from sandbox.plan.site import Site
@@ -63,4 +63,4 @@ def objects(site: Site, before: set[str]) -> Step:
     """The user's own objects, after those of the steps `before` that they may rely on."""
     wanted = ("push", "wiring", "credentials", "addons", "minikube-addons", "provided", "issuer", "secrets")
     needs = tuple(name for name in wanted if name in before)
-    return ApplyStep(site.names, manifests.load(site.spec.apply), needs=needs)
+    return ApplyStep(site.names, user_manifests.load(site.spec.apply, site.store), needs=needs)

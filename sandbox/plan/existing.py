@@ -32,12 +32,12 @@ from sandbox.components.registry.in_cluster_canary_step import InnerCanaryStep
 from sandbox.components.registry.in_cluster_step import InnerRegistryStep, name_on_nodes
 from sandbox.components.registry.system_images_step import OwnPushStep
 from sandbox.components.registry.team_step import TeamRegistryStep
+from sandbox.components.workloads import user_manifests
 from sandbox.config.schema import ResolvedSpec
 from sandbox.engine import Bind, Engine
 from sandbox.images.images_yaml import FromArchive, FromBuild, FromDaemon
 from sandbox.images.push_step import PushStep
 from sandbox.images.target import Target
-from sandbox.kube import manifests
 from sandbox.kube.api import Manifest
 from sandbox.names import Home, Names
 from sandbox.oci.credential import Keychain
@@ -247,7 +247,7 @@ def _ingress(lot: _Lot) -> list[Step]:
 def _objects(lot: _Lot, before: set[str]) -> list[Step]:
     if not lot.spec.apply:
         return []
-    wanted = manifests.load(lot.spec.apply)
+    wanted = user_manifests.load(lot.spec.apply, lot.store)
     needs = tuple(name for name in ("cluster", "registry", "wiring", "push", "secrets") if name in before)
     title = f"{len(wanted)} objects of yours"
     return [ObjectsStep(lot.place, "apply", title, f"in {lot.place.namespace}", partial(lot.objects, wanted), needs)]

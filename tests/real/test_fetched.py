@@ -12,6 +12,7 @@ import pytest
 from sandbox.app import consent
 from sandbox.cli import command_context
 from sandbox.config.schema import ResolvedSpec
+from sandbox.config.schema.apply_schema import paths as applied
 from sandbox.kube.api import Cluster
 from sandbox.names import Names
 from sandbox.plan import saved_spec
@@ -107,7 +108,7 @@ def test_fetched_sandbox_keeps_its_data_over_commits(fetched: Fetched) -> None:
     spec = fetched.spec
     assert (fetched.said(), fetched.node("cat", "/conf/said")) == ("second", "second\n")
     assert fetched.node("cat", "/seed/kept", "/seed/one") == "kept\nfrom the repository\n"
-    assert spec.apply != fetched.first.apply and all(path.exists() for path in fetched.first.apply)
+    assert spec.apply != fetched.first.apply and all(path.exists() for path in applied(fetched.first.apply))
     assert spec.registry.storage == fetched.first.registry.storage
     assert spec.registry.storage and list(spec.registry.storage.rglob("link")), "the image is in it"
     assert json.loads(fetched.command("registry", "list", NAME, "-o", "json").out)
@@ -129,7 +130,7 @@ def test_unused_copies_go_with_the_sandbox(fetched: Fetched) -> None:
     """`down` of a fetched sandbox → its copies go; its data and the answer go with --purge only."""
     home, came_from = command_context.home(), saved_spec.origin(fetched.names)
     assert came_from and consent.has_spec(home, came_from)
-    copies = [*fetched.first.apply, *fetched.spec.apply]
+    copies = [*applied(fetched.first.apply), *applied(fetched.spec.apply)]
     fetched.command("down", NAME)
     assert not any(path.exists() for path in copies)
     assert fetched.names.data.exists()

@@ -10,9 +10,10 @@ from typing import Any
 from sandbox.components.addons import addon_objects
 from sandbox.components.addons.addon_record import Place
 from sandbox.components.workloads import applied_record
-from sandbox.kube.api import title
+from sandbox.components.workloads.applying import apply_all, attempt_changed
+from sandbox.kube.api import Manifest, title
 from sandbox.kube.deletion import is_leaving
-from sandbox.kube.readiness import LEAVING, WORKLOADS, apply_patiently, progress, wait_ready
+from sandbox.kube.readiness import LEAVING, WORKLOADS, progress, wait_ready
 from sandbox.kube.records import Records
 from sandbox.names import Names
 from sandbox.step import State, Status, Work
@@ -51,8 +52,10 @@ class ApplyStep:
         for manifest in self._placed:
             metadata = manifest["metadata"]
             live = cluster.get(manifest["apiVersion"], manifest["kind"], metadata["name"], metadata["namespace"])
-            if live is None:
+            if live is None and not _ends_by_itself(manifest):
                 return Status(State.DRIFTED, f"{title(manifest)} is gone")
+            if live is None:
+                continue
             if is_leaving(live):
                 return Status(State.DRIFTED, f"{title(manifest)} {LEAVING}")
             pending = progress(live) if live["kind"] in WORKLOADS else None
@@ -67,9 +70,12 @@ class ApplyStep:
         # Remembered first, so that whatever comes to be is known; as applied it counts only when all is there.
         known = (*before.places, *self._wanted)
         applied_record.write(records, RECORD, known)
-        for manifest in self._placed:
+
+        def attempt(manifest: Manifest) -> str | None:
             work.say(title(manifest))
-            apply_patiently(cluster, manifest, say=work.say)
+            return attempt_changed(cluster, manifest, ours=before.places, context=self.names.cluster, say=work.say)
+
+        apply_all(self._placed, attempt)
         dropped = before.dropped(self._wanted)
         if dropped:
             work.say(f"removing {', '.join(map(str, dropped))}")
@@ -99,3 +105,8 @@ class ApplyStep:
     @property
     def _digest(self) -> str:
         return hashlib.sha256(json.dumps(self.manifests, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _ends_by_itself(manifest: Manifest) -> bool:
+    """Whether the cluster deletes the object once it has done its work (Job, spec.ttlSecondsAfterFinished)."""
+    return manifest["kind"] == "Job" and (manifest.get("spec") or {}).get("ttlSecondsAfterFinished") is not None

@@ -8,6 +8,7 @@ from typing import Any
 
 from sandbox.config import loader
 from sandbox.config.resolved import ResolvedProxy, ResolvedRegistry, ResolvedSpec
+from sandbox.config.schema.apply_schema import Kustomization, below
 from sandbox.config.schema.certificates_schema import Certificate, Certs, KeyPairFiles
 from sandbox.config.schema.cluster_schema import Cluster, Images, KindOptions, Nodes
 from sandbox.config.schema.edge_schema import Proxy, ProxyHost
@@ -25,6 +26,7 @@ __all__ = [
     "Ingress",
     "KeyPairFiles",
     "KindOptions",
+    "Kustomization",
     "Nodes",
     "Proxy",
     "ProxyHost",
@@ -69,7 +71,7 @@ def load(path: Path, *, called: str | None = None) -> Spec:
         ),
         "push": folder / spec.push if spec.push else None,
         "addons": tuple(each.below(folder) for each in spec.addons),
-        "apply": tuple(folder / each for each in spec.apply),
+        "apply": tuple(below(folder, each) for each in spec.apply),
     }
     # What the file does not say stays unsaid: a cluster that the user made is offered to whoever asks for none.
     return spec.model_copy(update={key: absolute[key] for key in spec.model_fields_set & absolute.keys()})

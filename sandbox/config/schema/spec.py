@@ -10,6 +10,7 @@ from sandbox.config import loader
 from sandbox.config.api_version import CURRENT, Format
 from sandbox.config.rules import misfits
 from sandbox.config.schema.addons_schema import Addons
+from sandbox.config.schema.apply_schema import Applied
 from sandbox.config.schema.certificates_schema import Certs
 from sandbox.config.schema.cluster_schema import Cluster, Images
 from sandbox.config.schema.credentials_schema import Credentials
@@ -51,8 +52,10 @@ class Spec(Model):
     addons: Addons = Field(
         default=(), description="What else the cluster is to have: names and folders of addons, or addon and values."
     )
-    apply: tuple[LocalPath, ...] = Field(
-        default=(), description="Files or folders of manifests to apply, in this order, relative to this file's folder."
+    apply: Applied = Field(
+        default=(),
+        description="What to apply, relative to this file's folder: files and folders of manifests in this order, "
+        "and folders with a kustomization.",
     )
 
     @property

@@ -13,11 +13,13 @@ import yaml
 from sandbox.app import context
 from sandbox.app.export_project import Exported, export
 from sandbox.config.schema import ResolvedSpec, Spec, load
+from sandbox.config.schema.apply_schema import paths as applied
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError, UsageError
 from sandbox.images.lockfile import LockFile
 from sandbox.images.progress import Silent
 from sandbox.images.push import push
+from sandbox.kube import manifests
 from sandbox.oci.client import Client
 from tests.support.fakes import FakeEngine
 from tests.support.images import TestImage, index, layer, write_layout
@@ -77,12 +79,26 @@ def say(line: str) -> None:
     return
 
 
+def test_a_kustomization_is_exported_as_what_it_renders_to(spec: ResolvedSpec, tmp_path: Path) -> None:
+    base, overlay = tmp_path / "base", tmp_path / "project" / "dev"
+    base.mkdir()
+    overlay.mkdir()
+    (base / "kustomization.yaml").write_text("secretGenerator: [{name: key, literals: [token=canary]}]\n")
+    (overlay / "kustomization.yaml").write_text("namespace: shop\nresources: [../../base]\n")
+    told = export(spec.model_copy(update={"apply": (overlay,), "push": None}), tmp_path / "out", say)
+    (file,) = applied(load(tmp_path / "out" / "sandbox.yaml").apply)
+    assert file == tmp_path / "out" / "k8s" / "1-dev.yaml"
+    (secret,) = manifests.load([file])
+    assert (secret["kind"], secret["metadata"]["namespace"]) == ("Secret", "shop")
+    assert told.carried == [f"{overlay}: Secret shop/{secret['metadata']['name']} with token"]
+
+
 def test_the_folder_is_a_project_that_says_the_same(spec: ResolvedSpec, tmp_path: Path) -> None:
     told = export(spec, tmp_path / "out", say)
     again = load(tmp_path / "out" / "sandbox.yaml")
     assert (again.name, again.domain, again.registry.port) == ("demo", "demo.sandbox.localhost", spec.registry.port)
-    assert [path.read_text() for path in again.apply if path.is_file()] == ["# more.yaml\n"]
-    assert (again.apply[1] / "a.yaml").read_text() == "# k8s/a.yaml\n"
+    assert [path.read_text() for path in applied(again.apply) if path.is_file()] == ["# more.yaml\n"]
+    assert (applied(again.apply)[1] / "a.yaml").read_text() == "# k8s/a.yaml\n"
     assert [one.name for one in again.addons] == ["metrics-server", "mine"]
     assert Path(again.addons[1].addon, "x.yaml").exists() and again.addons[1].values == {"a": "b"}
     assert [line.partition(":")[0] for line in told.left_out] == ["credentials", "network.proxy"]

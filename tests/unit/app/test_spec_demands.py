@@ -129,3 +129,21 @@ def test_words_of_a_stranger_stay_one_line(root: Path) -> None:
     (root / "k8s" / "a.yaml").write_text(POD.replace("name: agent", 'name: "a\\e[2Jb\\nnothing"'))
     found = asked(root, "apply: [k8s]")
     assert len(found.splitlines()) == 1 and "\x1b" not in found
+
+
+@pytest.mark.security(17)
+def test_what_a_kustomization_reads_and_fetches_is_named(root: Path, tmp_path: Path) -> None:
+    """Bases outside the project, and URLs → named before anything is rendered or fetched."""
+    outside = tmp_path / "base"
+    outside.mkdir()
+    (outside / "kustomization.yaml").write_text("resources: []\n")
+    for folder, resource in (("near", "../../base"), ("far", "https://example.com/base.yaml")):
+        (root / folder).mkdir()
+        (root / folder / "kustomization.yaml").write_text(f"resources: ['{resource}']\n")
+    found = asked(root, "apply: [{kustomize: far, remote: true}]")
+    assert "fetches      https://example.com/base.yaml and applies what it gets" in found
+    (root / "near" / "kustomization.yaml").write_text("resources: [../../base, a.yaml]\n")
+    (root / "near" / "a.yaml").write_text(POD)
+    found = asked(root, "apply: [near]")
+    assert f"reads {outside}" in found
+    assert "DaemonSet agent: hostNetwork" in found

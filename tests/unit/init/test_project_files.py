@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sandbox.config.schema import load
+from sandbox.config.schema.apply_schema import paths as applied
 from sandbox.images import images_yaml
 from sandbox.images.images_yaml import FromBuild
 from sandbox.init import project_files
@@ -33,7 +34,7 @@ def test_programs_become_images_and_objects(tmp_path: Path) -> None:
     spec = load(folder / "sandbox.yaml")
     assert (spec.name, spec.registry.port, spec.push) == ("shop", 5003, folder / "images.yaml")
     assert [str(entry.target) for entry in images_yaml.load(folder / "images.yaml")] == ["shop/web:dev"]
-    objects = manifests.load(spec.apply)
+    objects = manifests.load(applied(spec.apply))
     assert [(each["kind"], each["metadata"]["name"]) for each in objects] == [
         ("Deployment", "db"),
         ("Service", "db"),
@@ -128,7 +129,7 @@ def test_odd_names_are_written_so_that_they_are_read(
         assert (spec.name, spec.registry.external, spec.push) == ("shop", None, Path(place, "images.yaml"))
         (entry,) = images_yaml.load(Path(place) / "images.yaml")
         assert isinstance(entry, FromBuild) and entry.context == Path(place) / context
-        assert {one["metadata"]["name"] for one in manifests.load(spec.apply)} == {"web"}
+        assert {one["metadata"]["name"] for one in manifests.load(applied(spec.apply))} == {"web"}
 
 
 @pytest.mark.parametrize("folder", ["a, b", "x\nregistry: {external: evil}\ny", "'", "- a", "日本"])

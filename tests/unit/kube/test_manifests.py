@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,40 @@ def test_a_list_is_its_items() -> None:
     assert list(parse("apiVersion: v1\nkind: List\n", origin="x")) == []
 
 
+def test_the_items_of_a_typed_list_need_not_say_what_they_are() -> None:
+    text = "apiVersion: v1\nkind: ConfigMapList\nitems: [{metadata: {name: a}}]\n"
+    (found,) = parse(text, origin="x")
+    assert (found["apiVersion"], found["kind"]) == ("v1", "ConfigMap")
+
+
+def test_what_asks_for_a_generated_name_has_one_for_each_content() -> None:
+    text = "apiVersion: batch/v1\nkind: Job\nmetadata: {generateName: seed-}\nspec: {parallelism: %d}\n"
+    first, again, other = (next(parse(text % number, origin="x"))["metadata"] for number in (1, 1, 2))
+    assert first == again != other
+    assert re.fullmatch(r"seed-[0-9a-f]{8}", first["name"])
+    assert "generateName" not in first
+
+
+def test_webhooks_come_after_the_pods_that_answer_them(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(named("ValidatingWebhookConfiguration") + "---\n" + named("Deployment"))
+    assert kinds(load([tmp_path])) == ["Deployment", "ValidatingWebhookConfiguration"]
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "advice"),
+    [
+        ("k8s/dev/kustomization.yaml", "resources: [a.yaml]\n", "name the one folder to render, such as dev/"),
+        ("shop/values.yaml", "replicas: 1\n", "{chart: ./shop}"),
+    ],
+)
+def test_files_of_other_tools_come_with_what_to_write(tmp_path: Path, path: str, text: str, advice: str) -> None:
+    (tmp_path / path).parent.mkdir(parents=True)
+    (tmp_path / path).write_text(text)
+    with pytest.raises(UsageError) as caught:
+        load([tmp_path])
+    assert advice in caught.value.fix
+
+
 def test_dates_stay_text_as_they_do_for_kubectl() -> None:
     text = named("ConfigMap") + "data: {day: 2026-01-02, time: 2026-01-02T03:04:05Z, on: 'yes', number: 5}\n"
     (found,) = parse(text, origin="x")
@@ -55,17 +90,22 @@ def test_dates_stay_text_as_they_do_for_kubectl() -> None:
     ("text", "said"),
     [
         (named("Pod") + "---\nkind: [\n", "app.yaml is not valid YAML"),
-        (named("Pod") + "---\njust words\n", "app.yaml, document 2, is not a Kubernetes object"),
-        ("kind: Pod\n", "document 1, is not a Kubernetes object"),
-        ("apiVersion: v1\nkind: 5\nmetadata: {name: x}\n", "document 1, is not a Kubernetes object"),
+        (named("Pod") + "---\njust words\n", "app.yaml:5: not a Kubernetes object"),
+        ("kind: Pod\n", "app.yaml:1: not a Kubernetes object"),
+        ("apiVersion: v1\nkind: 5\nmetadata: {name: x}\n", "app.yaml:1: not a Kubernetes object"),
+        (
+            "# a\n\napiVersion: skaffold/v3\nkind: Config\nmetadata: {name: x}",
+            "app.yaml:3: this Config is for Skaffold",
+        ),
+        ("apiVersion: kind.x-k8s.io/v1alpha4\nkind: Cluster\n", "app.yaml:1: this Cluster is for kind"),
+        ("apiVersion: v1\nkind: Config\ncurrent-context: x\n", "app.yaml:1: this Config is for kubectl"),
         ("apiVersion: v1\nkind: Pod\n", "this Pod has no metadata.name"),
         ("apiVersion: v1\nkind: Pod\nmetadata: text\n", "this Pod has no metadata.name"),
-        ("apiVersion: v1\nkind: Pod\nmetadata: {generateName: x-}\n", "this Pod has no metadata.name"),
-        ("apiVersion: v1\nkind: List\nitems: [{kind: Pod}]\n", "document 1, item 1, is not a Kubernetes object"),
+        ("apiVersion: v1\nkind: List\nitems: [{kind: Pod}]\n", "app.yaml:1, item 1: not a Kubernetes object"),
     ],
 )
-def test_what_is_no_object_is_named_by_file_and_document(tmp_path: Path, text: str, said: str) -> None:
-    """A manifest that holds no object → file and document."""
+def test_what_is_no_object_is_named_by_file_and_line(tmp_path: Path, text: str, said: str) -> None:
+    """A manifest that holds no object → file and line."""
     (tmp_path / "app.yaml").write_text(text)
     with pytest.raises(UsageError) as caught:
         load([tmp_path / "app.yaml"])

@@ -101,6 +101,8 @@ def test_a_pod_that_is_being_replaced_does_not_count() -> None:
     [
         (500, UNBOUND, True),
         (403, "error looking up service account default/default: serviceaccount not found", True),
+        (500, 'conversion webhook for example.com/v1, Kind=Widget failed: Post "https://x": EOF', True),
+        (404, "the server could not find the requested resource", True),
         (400, 'admission webhook "validate.nginx.ingress.kubernetes.io" denied the request: host is taken', False),
         (403, "configmaps is forbidden", False),
     ],

@@ -1,0 +1,96 @@
+"""Applies the user's objects: those that come too early again, those that cannot change recreated or explained."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Collection, Sequence
+
+from sandbox.components.addons.addon_record import Place
+from sandbox.kube import deletion
+from sandbox.kube.api import Cluster, ClusterError, Manifest, Say, title
+from sandbox.kube.readiness import APPLY_TIMEOUT, UNKNOWN, attempt
+from sandbox.system.wait import wait_until
+
+# What holds nothing of its own: a Job and a Pod run again, a binding is there again at once.
+RECREATED = ("Job", "Pod", "RoleBinding", "ClusterRoleBinding")
+UNPROCESSABLE = 422
+# A webhook may be answered by pods that are applied with what it is asked about, and have an image to pull.
+PATIENCE = 180.0
+# How the API server says it (kubernetes, pkg/apis/*/validation).
+_FIXED = re.compile(
+    r"immutable|may not change|cannot change|updates to .{1,300}forbidden|may not be changed|pod updates", re.DOTALL
+)
+_FIELD = re.compile(r"(?:^|[\s\[])([a-zA-Z]+(?:\.[a-zA-Z]+|\[[^\]]{0,63}\])*): (?:Invalid value|Forbidden)")
+LONGEST = 400
+
+Attempt = Callable[[Manifest], str | None]
+
+
+def apply_all(manifests: Sequence[Manifest], one_attempt: Attempt) -> None:
+    """Apply objects in their order with `one_attempt`; those that come too early again after all others.
+
+    Raises ClusterError, also for a kind that does not come, and WaitTimeout.
+    """
+    waiting, begun = list(manifests), time.monotonic()
+
+    def lacking() -> str | None:
+        nonlocal waiting
+        early = [(one, why) for one in waiting if (why := one_attempt(one)) is not None]
+        waiting = [one for one, _ in early]
+        unknown = [one for one, why in early if why.startswith(UNKNOWN)]
+        if unknown and time.monotonic() > begun + APPLY_TIMEOUT:
+            raise _kindless(unknown)
+        return "\n".join(f"{title(one)}: {why}" for one, why in early) or None
+
+    wait_until(lacking, what="what was applied", timeout=PATIENCE)
+
+
+def attempt_changed(
+    cluster: Cluster, manifest: Manifest, *, ours: Collection[Place], context: str, say: Say
+) -> str | None:
+    """As `attempt`; what cannot change and is among `ours`, which the sandbox applied, is deleted and recreated.
+
+    `context` is the kubectl context that the fix in an error names. Raises ClusterError.
+    """
+    try:
+        return attempt(cluster, manifest, say=say)
+    except ClusterError as error:
+        if error.status != UNPROCESSABLE or not _FIXED.search(error.details):
+            raise
+        fields = ", ".join(dict.fromkeys(_FIELD.findall(error.details))) or "what was changed"
+        if manifest["kind"] not in RECREATED or Place.of(manifest) not in ours:
+            raise _refused(manifest, fields, error, context) from error
+    say(f"recreating {title(manifest)}: its {fields} cannot change")
+    metadata = manifest["metadata"]
+    live = cluster.get(manifest["apiVersion"], manifest["kind"], metadata["name"], metadata.get("namespace"))
+    if live is not None:
+        cluster.delete(
+            manifest["apiVersion"], manifest["kind"], metadata["name"], metadata.get("namespace"), whole=True
+        )
+        deletion.await_end(cluster, [live])
+    return attempt(cluster, manifest, say=say)
+
+
+def _refused(manifest: Manifest, fields: str, error: ClusterError, context: str) -> ClusterError:
+    kind, metadata = manifest["kind"].lower(), manifest["metadata"]
+    where = f" --namespace={metadata['namespace']}" if metadata.get("namespace") else ""
+    command = f"kubectl --context {context} delete {kind} {metadata['name']}{where}"
+    if kind == "statefulset":
+        command += " --cascade=orphan"  # its pods and their data stay, and are the new one's
+    said = error.details if len(error.details) <= LONGEST else error.details[: LONGEST - 1] + "…"
+    return ClusterError(
+        f"{title(manifest)} is there, and its {fields} cannot change",
+        details=said,
+        fix=f"{command}, then sandbox up; or change that back",
+        status=error.status,
+    )
+
+
+def _kindless(manifests: Sequence[Manifest]) -> ClusterError:
+    kinds = dict.fromkeys(f"{one['kind']} ({one['apiVersion']})" for one in manifests)
+    return ClusterError(
+        f"the cluster has no kind {', '.join(kinds)}",
+        details="\n".join(map(title, manifests)),
+        fix="add the CustomResourceDefinition to `apply`, or the addon that brings it; or leave these objects out",
+    )

@@ -1,0 +1,167 @@
+"""A folder with a kustomization: rendered by kubectl's own kustomize, and what that reads, here and elsewhere.
+
+Nothing is fetched that the user did not ask for: what is neither a file nor a folder here is refused before kustomize,
+which would take it for a URL or a git repository, is called.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sandbox.bundle.recipe import recipes
+from sandbox.bundle.store import Store
+from sandbox.config import text_file, yaml_text
+from sandbox.errors import BadFile, MissingTool
+from sandbox.kube.manifests import kustomization
+from sandbox.system import process
+from sandbox.system.process import ToolFailed
+
+LOCAL_TIMEOUT, REMOTE_TIMEOUT = 60.0, 300.0  # seconds
+DEEPEST = 32  # bases below bases
+# Lists of files, folders or, for kustomize, URLs and git repositories (kustomize API, types.Kustomization).
+BASES = ("resources", "bases", "components")
+FILES = ("crds", "configurations", "generators", "transformers", "validators", "patchesStrategicMerge")
+# Keys of files anywhere below the others; `files` and `envs` may have KEY=FILE.
+PATHS = ("path", "files", "env", "envs")
+# What keeps kustomize and the git that it calls from the network.
+OFFLINE: Mapping[str, str] = {
+    "HTTP_PROXY": "http://127.0.0.1:9",
+    "HTTPS_PROXY": "http://127.0.0.1:9",
+    "NO_PROXY": "",
+    "GIT_ALLOW_PROTOCOL": "none",
+}
+_REMOTE = re.compile(r"^[a-z][a-z0-9+.-]*://|^git@|^[\w.-]+\.[a-z]{2,}[/:]|[?&](ref|version)=", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Reads:
+    """What a kustomization reads: files and folders of this machine, and what has to be `fetched`."""
+
+    local: tuple[Path, ...]
+    fetched: tuple[str, ...]
+
+
+def render(folder: Path, store: Store, *, remote: bool = False) -> str:
+    """The objects of the kustomization as YAML. Raises BadFile with kustomize's own words, and MissingTool.
+
+    Unless `remote`, one that fetches anything is refused. `store` has the kubectl of machines without one.
+    """
+    found = reads(folder)
+    if found.fetched and not remote:
+        raise BadFile(
+            f"{folder} fetches {found.fetched[0]}",
+            details="\n".join(found.fetched[1:]),
+            fix=f"if you trust that, write {{kustomize: ./{folder.name}, remote: true}} below `apply`; "
+            "or put it into the project",
+        )
+    with tempfile.TemporaryDirectory() as place:
+        rendered = Path(place) / "objects.yaml"  # what kustomize warns of goes to standard error
+        kubectl = process.which("kubectl")
+        if kubectl is None:
+            kubectl = Path(place) / "kubectl"  # the bundle's program goes by the name that it is called by
+            kubectl.symlink_to(_bundled(store))
+        argv: process.Argv = [kubectl, "kustomize", folder, "--output", rendered]
+        try:
+            if remote:
+                process.run(argv, timeout=REMOTE_TIMEOUT)
+            else:
+                process.run(argv, timeout=LOCAL_TIMEOUT, env=OFFLINE)
+        except ToolFailed as error:
+            said = error.output.strip() or error.details
+            raise BadFile(f"{folder} cannot be rendered", details=said, fix="correct it") from error
+        return text_file.read(rendered)
+
+
+def reads(folder: Path) -> Reads:
+    """Every file and folder that the kustomization leads to, and every URL. Raises BadFile for what is neither."""
+    local: dict[Path, None] = {}
+    fetched: dict[str, None] = {}
+    _look(folder, local, fetched, DEEPEST)
+    return Reads(tuple(local), tuple(fetched))
+
+
+def _bundled(store: Store) -> Path:
+    recipe = recipes()["kubernetes"]
+    if not store.has(recipe):
+        raise MissingTool("kubectl is not installed", fix="install kubectl, or sandbox bundle build kubernetes")
+    return store.program(recipe, "kubernetes")
+
+
+def _look(folder: Path, local: dict[Path, None], fetched: dict[str, None], depth: int) -> None:
+    file = kustomization(folder)
+    if file is None:
+        raise BadFile(f"{folder} has no kustomization.yaml", fix="see `apply` in sandbox.yaml")
+    if folder in local:
+        return
+    if not depth:
+        raise BadFile(f"{folder}: bases lead to more than {DEEPEST} others")
+    local |= dict.fromkeys((folder, file))
+    content = _content(file)
+    for text in _listed(content):
+        path = folder / text
+        if path.is_dir():
+            _look(Path(os.path.normpath(path)), local, fetched, depth - 1)
+        elif path.is_file():
+            local[path] = None
+            if text in (content.get("generators") or ()) or text in (content.get("transformers") or ()):
+                _note(_documents(path), folder, local, fetched)
+        elif _REMOTE.search(text):
+            fetched[text] = None
+        else:
+            raise BadFile(f"{file} names {text}, which is not there", fix="correct it")
+    _note({key: value for key, value in content.items() if key not in (*BASES, *FILES)}, folder, local, fetched)
+
+
+def _note(content: Any, folder: Path, local: dict[Path, None], fetched: dict[str, None]) -> None:
+    """Note what the rest of a kustomization, or the file of a generator, names; kustomize says what is missing."""
+    for text in _paths(content):
+        if "://" in text:
+            fetched[text] = None
+        elif (folder / text).is_file():
+            local[folder / text] = None
+
+
+def _content(file: Path) -> Mapping[str, Any]:
+    found = _documents(file)
+    content = found[0] if len(found) == 1 else None
+    if not isinstance(content, dict):
+        raise BadFile(f"{file}: not a mapping of keys", fix="correct it")
+    return content
+
+
+def _documents(file: Path) -> list[Any]:
+    try:
+        return yaml_text.documents(text_file.read(file))
+    except yaml.YAMLError as error:
+        raise BadFile(f"{file} is not valid YAML", details=str(error)) from error
+
+
+def _listed(content: Mapping[str, Any]) -> Iterator[str]:
+    """The files and folders that the kustomization lists; a YAML document in place of one is none."""
+    for key in (*BASES, *FILES):
+        for one in content.get(key) or ():
+            if isinstance(one, str) and "\n" not in one and not one.lstrip().startswith(("{", "[")):
+                yield one
+
+
+def _paths(content: Any, depth: int = DEEPEST) -> Iterator[str]:
+    """Names of files below the keys that hold such."""
+    if isinstance(content, list) and depth:
+        for one in content:
+            yield from _paths(one, depth - 1)
+    if isinstance(content, dict) and depth:
+        for key, value in content.items():
+            if key in PATHS:
+                for one in value if isinstance(value, list) else [value]:
+                    if isinstance(one, str) and one and "\n" not in one:
+                        yield one if key == "path" else one.partition("=")[2] or one
+            else:
+                yield from _paths(value, depth - 1)

@@ -1,0 +1,46 @@
+"""The user manifests: the objects of everything that `apply` names, whether written as they are or rendered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, cast
+
+from sandbox.bundle.store import Store
+from sandbox.components.workloads import kustomization
+from sandbox.config.schema.apply_schema import Item, Kustomization
+from sandbox.kube import manifests
+
+
+def load(items: Iterable[Item], store: Store) -> tuple[dict[str, Any], ...]:
+    """The objects in an order to apply them in. Raises BadFile naming file and line, and MissingTool."""
+    return manifests.ordered(manifest for item in items for manifest in _objects(item, store))
+
+
+def rendered(item: Item) -> Kustomization | None:
+    """The kustomization that the item names, by itself or by a folder that has one."""
+    if isinstance(item, Kustomization):
+        return item
+    return Kustomization(kustomize=item) if item.is_dir() and manifests.kustomization(item) else None
+
+
+def reads(item: Item) -> tuple[Path, ...]:
+    """Every file and folder that the item leads to. Raises BadFile."""
+    source = rendered(item)
+    if source is not None:
+        return kustomization.reads(source.kustomize).local
+    item = cast("Path", item)
+    return (item, *manifests.files(item)) if item.is_dir() else (item,)
+
+
+def text(source: Kustomization, store: Store) -> str:
+    """What the kustomization renders to. Raises BadFile and MissingTool."""
+    return kustomization.render(source.kustomize, store, remote=source.remote)
+
+
+def _objects(item: Item, store: Store) -> Iterator[dict[str, Any]]:
+    source = rendered(item)
+    if source is not None:
+        yield from manifests.parse(text(source, store), origin=f"what {source.kustomize} renders to")
+    else:
+        yield from manifests.read(cast("Path", item))

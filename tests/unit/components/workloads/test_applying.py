@@ -1,0 +1,118 @@
+"""Objects that come too early, and those that cannot change."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sandbox.components.addons.addon_record import Place
+from sandbox.components.workloads import applying
+from sandbox.components.workloads.applying import apply_all, attempt_changed
+from sandbox.kube.api import Cluster, ClusterError, Manifest
+from sandbox.names import Names
+from tests.support.api_server import ApiServer, Refused
+
+JOB = 'Job.batch "seed" is invalid: spec.template: Invalid value: core.PodTemplateSpec{%s}: field is immutable'
+SELECTOR = 'Deployment.apps "web" is invalid: spec.selector: Invalid value: %s: field is immutable'
+CLAIMS = "spec: Forbidden: updates to statefulset spec for fields other than 'replicas', 'template' are forbidden"
+PVC = 'PersistentVolumeClaim "d" is invalid: spec: Forbidden: spec is immutable after creation except resources'
+
+
+def made(kind: str, name: str, version: str = "apps/v1", **spec: Any) -> dict[str, Any]:
+    return {"apiVersion": version, "kind": kind, "metadata": {"name": name, "namespace": "shop"}, "spec": spec}
+
+
+@pytest.fixture
+def cluster(names: Names, server: ApiServer) -> Cluster:
+    server.kinds["/apis/batch/v1"] = {"Job": ("jobs", True)}
+    server.kinds["/apis/apps/v1"]["StatefulSet"] = ("statefulsets", True)
+    return Cluster(names.kubeconfig)
+
+
+def refuse(server: ApiServer, path: str, message: str) -> None:
+    """As the API server: what is there cannot become what is applied."""
+
+    def admit(manifest: dict[str, Any]) -> dict[str, Any]:
+        before = server.objects.get(path)
+        if before is not None and before["spec"] != manifest["spec"]:
+            raise Refused(422, message)
+        return manifest
+
+    server.admit = admit
+
+
+def test_a_changed_job_of_ours_is_recreated_and_said(cluster: Cluster, server: ApiServer) -> None:
+    before, after = made("Job", "seed", "batch/v1", image="a"), made("Job", "seed", "batch/v1", image="b")
+    path = "/apis/batch/v1/namespaces/shop/jobs/seed"
+    refuse(server, path, JOB % ("x" * 5000))
+    said: list[str] = []
+    for one in (before, after):
+        assert attempt_changed(cluster, one, ours=[Place.of(before)], context="c", say=said.append) is None
+    assert server.objects[path]["spec"] == {"image": "b"}
+    assert said == ["recreating Job shop/seed: its spec.template cannot change"]
+
+
+def test_a_job_of_somebody_else_stays(cluster: Cluster, server: ApiServer) -> None:
+    path = "/apis/batch/v1/namespaces/shop/jobs/seed"
+    server.objects[path] = made("Job", "seed", "batch/v1", image="a")
+    refuse(server, path, JOB % "")
+    with pytest.raises(ClusterError, match=r"its spec\.template cannot change") as caught:
+        attempt_changed(cluster, made("Job", "seed", "batch/v1", image="b"), ours=(), context="c", say=print)
+    assert caught.value.fix.startswith("kubectl --context c delete job seed --namespace=shop, then sandbox up")
+    assert server.objects[path]["spec"] == {"image": "a"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "message", "field", "command"),
+    [
+        ("Deployment", SELECTOR % ("v1.LabelSelector{" + "x" * 5000 + "}"), "spec.selector", "delete deployment web"),
+        ("StatefulSet", f'StatefulSet.apps "web" is invalid: {CLAIMS}', "spec", "--cascade=orphan"),
+    ],
+)
+def test_other_fixed_fields_are_named_with_what_to_type(
+    cluster: Cluster, server: ApiServer, kind: str, message: str, field: str, command: str
+) -> None:
+    path = f"/apis/apps/v1/namespaces/shop/{kind.lower()}s/web"
+    server.objects[path] = made(kind, "web", size=1)
+    refuse(server, path, message)
+    wanted = made(kind, "web", size=2)
+    with pytest.raises(ClusterError) as caught:
+        attempt_changed(cluster, wanted, ours=[Place.of(wanted)], context="sandbox-demo", say=print)
+    assert caught.value.brief == f"{kind} shop/web is there, and its {field} cannot change"
+    assert command in caught.value.fix
+    assert len(caught.value.details) <= 400
+
+
+def test_another_refusal_is_the_cluster_s_own(cluster: Cluster, server: ApiServer) -> None:
+    path = "/apis/apps/v1/namespaces/shop/deployments/web"
+    server.objects[path] = made("Deployment", "web", size=1)
+    refuse(server, path, 'Deployment.apps "web" is invalid: spec.replicas: Invalid value: -1: must be positive')
+    with pytest.raises(ClusterError, match="applying Deployment shop/web failed"):
+        attempt_changed(cluster, made("Deployment", "web", size=2), ours=(), context="c", say=print)
+
+
+def widget(name: str) -> Manifest:
+    return {"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": name}}
+
+
+def test_what_comes_too_early_waits_for_all_that_come_after_it() -> None:
+    done: list[str] = []
+
+    def one_attempt(manifest: Manifest) -> str | None:
+        name = manifest["metadata"]["name"]
+        if name == "first" and "webhook" not in done:
+            return "failed calling webhook"
+        done.append(name)
+        return None
+
+    apply_all([widget("first"), widget("webhook"), widget("last")], one_attempt)
+    assert done == ["webhook", "last", "first"]
+
+
+def test_a_kind_that_does_not_come_is_named_with_its_objects(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(applying, "APPLY_TIMEOUT", 0.0)
+    with pytest.raises(ClusterError) as caught:
+        apply_all([widget("a"), widget("b")], lambda _: "the cluster knows no Widget in example.com/v1")
+    assert caught.value.brief == "the cluster has no kind Widget (example.com/v1)"
+    assert caught.value.details == "Widget a\nWidget b"

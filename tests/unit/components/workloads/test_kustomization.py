@@ -1,0 +1,115 @@
+"""Kustomizations: what they read, what they would fetch, and what kubectl makes of them."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from sandbox.bundle.store import Store
+from sandbox.components.workloads import kustomization, user_manifests
+from sandbox.config.schema.apply_schema import Kustomization
+from sandbox.errors import BadFile, MissingTool
+
+MAP = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings}\ndata: {mode: base}\n"
+
+needs_kubectl = pytest.mark.skipif(shutil.which("kubectl") is None, reason="there is no kubectl")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A base, and an overlay beside it with a patch and a generated ConfigMap."""
+    base, overlay = tmp_path / "base", tmp_path / "overlays" / "dev"
+    base.mkdir()
+    overlay.mkdir(parents=True)
+    (base / "kustomization.yaml").write_text("resources: [map.yaml]\n")
+    (base / "map.yaml").write_text(MAP)
+    (overlay / "kustomization.yml").write_text(
+        "namespace: shop\nresources: [../../base]\npatches: [{path: patch.yaml}]\n"
+        "configMapGenerator: [{name: files, files: [greeting=hello.txt], literals: [path=https://example.com/x]}]\n"
+        "labels: [{pairs: {a: b}, fields: [{path: spec/x, create: true}]}]\n"
+    )
+    (overlay / "patch.yaml").write_text(MAP.replace("base", "dev"))
+    (overlay / "hello.txt").write_text("hello\n")
+    return tmp_path
+
+
+def store(folder: Path) -> Store:
+    return Store(folder / "bundle")
+
+
+def test_it_reads_its_bases_and_files_and_fetches_nothing(project: Path) -> None:
+    found = kustomization.reads(project / "overlays" / "dev")
+    assert {str(path.resolve().relative_to(project)) for path in found.local} == {
+        "overlays/dev",
+        "overlays/dev/kustomization.yml",
+        "overlays/dev/patch.yaml",
+        "overlays/dev/hello.txt",
+        "base",
+        "base/kustomization.yaml",
+        "base/map.yaml",
+    }
+    assert found.fetched == ()
+
+
+@needs_kubectl
+def test_a_folder_with_one_is_rendered_by_kubectl(project: Path) -> None:
+    found = user_manifests.load([project / "overlays" / "dev"], store(project))
+    settings = next(one for one in found if one["metadata"]["name"] == "settings")
+    assert (settings["metadata"]["namespace"], settings["data"]) == ("shop", {"mode": "dev"})
+    assert any(one["metadata"]["name"].startswith("files-") for one in found)
+
+
+@pytest.mark.security(17)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "resources: ['https://example.com/base.yaml']",
+        "resources: ['github.com/owner/project//deploy?ref=main']",
+        "bases: ['git@github.com:owner/project.git']",
+        "components: ['ssh://git@example.com/project']",
+        "resources: []\npatches: [{path: 'https://example.com/patch.yaml'}]",
+        "resources: []\nsecretGenerator: [{name: a, files: ['key=https://example.com/key']}]",
+        "transformers: [t.yaml]",
+    ],
+)
+def test_nothing_is_fetched_that_nobody_asked_for(tmp_path: Path, text: str) -> None:
+    """A kustomization that names a URL or a repository → an error that says which, before anything runs."""
+    (tmp_path / "kustomization.yaml").write_text(text + "\n")
+    (tmp_path / "t.yaml").write_text(
+        "apiVersion: builtin\nkind: PatchTransformer\nmetadata: {name: x}\npath: https://example.com/p.yaml\n"
+    )
+    with pytest.raises(BadFile, match="fetches") as caught:
+        kustomization.render(tmp_path, store(tmp_path))
+    assert "remote: true" in caught.value.fix
+    assert kustomization.reads(tmp_path).fetched
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("resources: [absent.yaml]", "names absent.yaml, which is not there"),
+        ("- a\n", "not a mapping of keys"),
+        ("resources: [inner]", "inner has no kustomization.yaml"),
+    ],
+)
+def test_what_is_not_there_is_named(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "kustomization.yaml").write_text(text + "\n")
+    (tmp_path / "inner").mkdir()
+    with pytest.raises(BadFile, match=said):
+        kustomization.reads(tmp_path)
+
+
+@needs_kubectl
+def test_what_kustomize_refuses_is_told_in_its_words(project: Path) -> None:
+    (project / "base" / "map.yaml").write_text(MAP + "---\n" + MAP)
+    with pytest.raises(BadFile, match="cannot be rendered") as caught:
+        user_manifests.load([Kustomization(kustomize=project / "base")], store(project))
+    assert "may not add resource with an already registered id" in caught.value.details
+
+
+def test_without_any_kubectl_the_fix_is_said(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(project))
+    with pytest.raises(MissingTool, match="kubectl is not installed"):
+        kustomization.render(project / "base", store(project))
