@@ -20,8 +20,8 @@ from sandbox.errors import SandboxError
 
 if TYPE_CHECKING:
     from sandbox.config.schema import ResolvedSpec, Spec
-    from sandbox.doctor.doctor_context import Scene
-    from sandbox.doctor.row import Row
+    from sandbox.doctor.check import Row
+    from sandbox.doctor.doctor_context import DoctorContext
 
 MARKS = {"ok": ("✓", "green"), "warn": ("!", "yellow"), "error": ("✗", "red"), "skipped": ("·", "white")}
 WIDTH = 24
@@ -43,15 +43,15 @@ def rows(
     from sandbox.doctor.table import checks_of
 
     began = time.monotonic()
-    scene = scene_of(spec, file=file, name=name, seconds=seconds)
+    context = context_of(spec, file=file, name=name, seconds=seconds)
     # What the engine took for its first answer is no more to be had, but for a second.
-    checks = checks_of(scene)
-    found = run(checks, scene, seconds=max(seconds + began - time.monotonic(), LEAST))
+    checks = checks_of(context)
+    found = run(checks, context, seconds=max(seconds + began - time.monotonic(), LEAST))
     if not fix:
         return found
-    from sandbox.doctor.repair import mend
+    from sandbox.doctor.check import repair
 
-    return mend(checks, found, scene)
+    return repair(checks, found, context)
 
 
 def tls(ctx: click.Context, host: str, file: Path | None, name: str | None, *, output: str) -> int:
@@ -60,19 +60,19 @@ def tls(ctx: click.Context, host: str, file: Path | None, name: str | None, *, o
     from sandbox.doctor.tls.tls_pipeline import examine
 
     given = file is not None or name is not None
-    scene = scene_of(find_spec(file, name), file=file, name=name, seconds=PATIENT)
-    return _show(examine(scene, host, named=given), output)
+    context = context_of(find_spec(file, name), file=file, name=name, seconds=PATIENT)
+    return _show(examine(context, host, named=given), output)
 
 
 def network(ctx: click.Context, file: Path | None, name: str | None, *, output: str, to: str | None) -> int:
     """Follow the way out of the cluster from a pod, which is gone afterwards: names, this machine, TCP, TLS."""
     command_context.start_log(verbose=ctx.obj)
     from sandbox.cli.session import require_own_cluster
-    from sandbox.doctor.egress.egress_pipeline import DESTINATION, examine
+    from sandbox.doctor.egress_checks import DESTINATION, examine
 
     spec = find_spec(file, name)
     require_own_cluster(spec, "a way out that could be tried")
-    return _show(examine(scene_of(spec, file=file, name=name, seconds=PATIENT), to or DESTINATION), output)
+    return _show(examine(context_of(spec, file=file, name=name, seconds=PATIENT), to or DESTINATION), output)
 
 
 @contextmanager
@@ -87,24 +87,25 @@ def explaining(spec: Spec) -> Iterator[None]:
 
 
 def _symptoms(spec: Spec) -> tuple[str, ...]:
-    from sandbox.doctor.check import run
-    from sandbox.doctor.row import Status
+    from sandbox.doctor.check import Status, run
     from sandbox.doctor.table import FAST
 
-    scene = scene_of(spec)
-    sick = [row for row in run(FAST, scene, seconds=scene.seconds) if row.status is Status.ERROR]
+    context = context_of(spec)
+    sick = [row for row in run(FAST, context, seconds=context.seconds) if row.status is Status.ERROR]
     return tuple(line for row in sick for line in _lines(row))
 
 
-def scene_of(spec: Spec, *, file: Path | None = None, name: str | None = None, seconds: float = BRIEF) -> Scene:
+def context_of(
+    spec: Spec, *, file: Path | None = None, name: str | None = None, seconds: float = BRIEF
+) -> DoctorContext:
     """What there is to look at: this machine, its engine if one answers, and the sandbox of the spec."""
     from sandbox.app import requirements
-    from sandbox.doctor.doctor_context import Contact, Scene, reach
+    from sandbox.doctor.doctor_context import DoctorContext, EngineProbe, probe_engine
 
-    home, contact = command_context.home(), reach(seconds * 2 / 3)
+    home, docker = command_context.home(), probe_engine(seconds * 2 / 3)
     which = f" -f {file}" if file else f" {name}" if name else ""
-    settled = requirements.settle(spec, home, contact.engine) if isinstance(contact, Contact) else _usual(spec)
-    return Scene(settled, home, dict(os.environ), contact, datetime.now(UTC), which, seconds)
+    settled = requirements.settle(spec, home, docker.engine) if isinstance(docker, EngineProbe) else _usual(spec)
+    return DoctorContext(settled, home, dict(os.environ), docker, datetime.now(UTC), which, seconds)
 
 
 def _usual(spec: Spec) -> ResolvedSpec:
@@ -119,7 +120,7 @@ def _usual(spec: Spec) -> ResolvedSpec:
 
 
 def _show(found: Iterable[Row], output: str) -> int:
-    from sandbox.doctor.row import is_sick
+    from sandbox.doctor.check import has_errors
 
     shown = []
     for row in found:
@@ -130,7 +131,7 @@ def _show(found: Iterable[Row], output: str) -> int:
             sys.stdout.flush()
     if output == "json":
         click.echo(json.dumps([row.as_json() for row in shown], indent=2))
-    return 1 if is_sick(shown) else 0
+    return 1 if has_errors(shown) else 0
 
 
 def _lines(row: Row) -> list[str]:

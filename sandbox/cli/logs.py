@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 import click
 
 from sandbox.cli import command_context
-from sandbox.cli.doctor import PATIENT, scene_of
+from sandbox.cli.doctor import PATIENT, context_of
 from sandbox.cli.options import find_spec
 
 if TYPE_CHECKING:
     from sandbox.config.schema import Spec
-    from sandbox.doctor.doctor_context import Scene
+    from sandbox.doctor.doctor_context import DoctorContext
     from sandbox.engine import Engine
     from sandbox.names import Names
     from sandbox.support_bundle.gather import Part
@@ -35,47 +35,47 @@ def run(ctx: click.Context, file: Path | None, name: str | None, *, output: Path
     spec = find_spec(file, name)
     path = output or Path(f"sandbox-{spec.name}-{time.strftime('%Y%m%d-%H%M%S')}.tar.gz")
     report_archive.require_absent(path)
-    scene = scene_of(spec, file=file, name=name, seconds=PATIENT)
-    texts = gather(_parts(spec, scene), seconds=SECONDS)
-    held = known_secrets.in_the_cluster(scene.names.kubeconfig, scene.spec.namespace)
-    redact = Redaction((*known_secrets.on_this_machine(scene.home, spec, os.environ), *held))
+    context = context_of(spec, file=file, name=name, seconds=PATIENT)
+    texts = gather(_parts(spec, context), seconds=SECONDS)
+    held = known_secrets.in_the_cluster(context.names.kubeconfig, context.spec.namespace)
+    redact = Redaction((*known_secrets.on_this_machine(context.home, spec, os.environ), *held))
     report_archive.write(path, {place: redact(text) for place, text in texts.items()})
     click.echo(path)
     click.echo(f"{len(texts)} files, secrets removed; look through it before you give it to others", err=True)
     return 0
 
 
-def _parts(spec: Spec, scene: Scene) -> dict[str, Part]:
-    from sandbox.doctor.doctor_context import Contact
+def _parts(spec: Spec, context: DoctorContext) -> dict[str, Part]:
+    from sandbox.doctor.doctor_context import EngineProbe
     from sandbox.kube.api import Cluster
     from sandbox.support_bundle import cluster_state, machine_state
 
     parts: dict[str, Part] = {
-        "logs": lambda: machine_state.logs(scene.home, scene.names),
-        "configurations": lambda: machine_state.configurations(scene),
-        "versions": lambda: machine_state.versions(scene),
-        "doctor": lambda: _doctor(scene),
+        "logs": lambda: machine_state.logs(context.home, context.names),
+        "configurations": lambda: machine_state.configurations(context),
+        "versions": lambda: machine_state.versions(context),
+        "doctor": lambda: _doctor(context),
     }
-    if isinstance(scene.contact, Contact):
-        engine = scene.contact.engine
+    if isinstance(context.docker, EngineProbe):
+        engine = context.docker.engine
         parts |= {
             "status": lambda: _status(spec),
-            "containers": lambda: machine_state.containers(engine, scene.home),
-            "nodes": lambda: _nodes(engine, scene.names),
+            "containers": lambda: machine_state.containers(engine, context.home),
+            "nodes": lambda: _nodes(engine, context.names),
         }
-    if scene.names.kubeconfig.exists():
+    if context.names.kubeconfig.exists():
         parts |= {
-            "objects": lambda: cluster_state.objects(Cluster(scene.names.kubeconfig), scene.spec.namespace),
-            "pods": lambda: cluster_state.pods(Cluster(scene.names.kubeconfig), scene.spec.namespace),
+            "objects": lambda: cluster_state.objects(Cluster(context.names.kubeconfig), context.spec.namespace),
+            "pods": lambda: cluster_state.pods(Cluster(context.names.kubeconfig), context.spec.namespace),
         }
     return parts
 
 
-def _doctor(scene: Scene) -> Iterator[tuple[str, str]]:
+def _doctor(context: DoctorContext) -> Iterator[tuple[str, str]]:
     from sandbox.doctor.check import run
     from sandbox.doctor.table import checks_of
 
-    found = run(checks_of(scene), scene, seconds=scene.seconds)
+    found = run(checks_of(context), context, seconds=context.seconds)
     yield "doctor.json", json.dumps([row.as_json() for row in found], indent=2)
 
 

@@ -1,1 +1,1 @@
-"""Looks at what a sandbox needs and says what is wrong and how to mend it; changes nothing."""
+"""Looks at what a sandbox needs and says what is wrong and how to repair it; changes nothing."""

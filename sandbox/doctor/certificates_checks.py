@@ -9,36 +9,35 @@ from sandbox.components.certificates.describe import describe
 from sandbox.components.certificates.inventory import LEAF, inventory
 from sandbox.components.certificates.keyfiles import KeyFiles
 from sandbox.components.certificates.keystore import Keystore
-from sandbox.doctor.check import Check
-from sandbox.doctor.doctor_context import Scene
-from sandbox.doctor.row import Finding, error, ok, skipped, warn
+from sandbox.doctor.check import Check, Finding, error, ok, skipped, warn
+from sandbox.doctor.doctor_context import DoctorContext
 
 DEFAULT = "default"
 RENEW_ROOT = "sandbox certs renew{which} --root, then sandbox certs trust{which}"
 
 
-def authority(scene: Scene) -> Finding:
+def authority(context: DoctorContext) -> Finding:
     """Root and issuing authority on disk, for all that the spec needs certificates for."""
-    keystore, domains = Keystore(scene.names.keys), scene.spec.vouched
-    root = keystore.inspect_root(domains, now=scene.now)
+    keystore, domains = Keystore(context.names.keys), context.spec.vouched
+    root = keystore.inspect_root(domains, now=context.now)
     if root.state is State.ABSENT:
         return skipped("up makes one")
     if not root.usable:
         return error(f"root: {root.reason}", RENEW_ROOT)
-    issuing = keystore.inspect_issuing(domains, now=scene.now)
+    issuing = keystore.inspect_issuing(domains, now=context.now)
     if not issuing.usable:
         return error(f"issuing authority: {issuing.reason}")
     if root.reason:
         return warn(f"root: {root.reason}", RENEW_ROOT)
     if issuing.reason:
         return warn(f"issuing authority: {issuing.reason}")
-    facts = describe(scene.names.root_certificate.read_bytes(), now=scene.now)
+    facts = describe(context.names.root_certificate.read_bytes(), now=context.now)
     return ok(f"the root has {facts.days_left} days left and vouches for {', '.join(facts.permitted)}")
 
 
-def leaves(scene: Scene) -> Finding:
+def leaves(context: DoctorContext) -> Finding:
     """Every server certificate on disk."""
-    found = [one for one in inventory(Keystore(scene.names.keys), now=scene.now) if one.role == LEAF]
+    found = [one for one in inventory(Keystore(context.names.keys), now=context.now) if one.role == LEAF]
     if not found:
         return skipped("up issues them")
     lives = ", ".join(f"{one.name} {one.facts.days_left} days left" for one in found if one.facts)
@@ -48,12 +47,12 @@ def leaves(scene: Scene) -> Finding:
     return error("; ".join(reasons))
 
 
-def trusted(scene: Scene) -> Finding:
+def trusted(context: DoctorContext) -> Finding:
     """Whether programs that use the system's store accept the default certificate."""
-    leaf = Keystore(scene.names.keys).leaf_files(DEFAULT)
+    leaf = Keystore(context.names.keys).leaf_files(DEFAULT)
     if not leaf.has_cert:
         return skipped("up makes a root to trust")
-    refusal = _refusal(leaf, scene.spec.domain)
+    refusal = _refusal(leaf, context.spec.domain)
     if refusal:
         return warn(f"the system's store does not know the root ({refusal}); with --cacert clients work")
     return ok("programs that use the system's store accept the sandbox's certificates")

@@ -16,7 +16,7 @@ from sandbox.names import Home, Names
 
 
 @dataclass(frozen=True)
-class Contact:
+class EngineProbe:
     """An engine that answered: the connection, what it tells of itself, and when (aware) it was asked for that."""
 
     engine: Engine
@@ -25,8 +25,8 @@ class Contact:
 
 
 @dataclass(frozen=True)
-class Scene:
-    """One sandbox on this machine; `contact` is the engine, or why there is none. `now` is aware.
+class DoctorContext:
+    """One sandbox on this machine; `docker` is the engine, or why there is none. `now` is aware.
 
     `which` says on the command line which sandbox is meant: ` NAME`, ` -f FILE`, or nothing for the usual one. To look
     at it may take `seconds` in all.
@@ -35,7 +35,7 @@ class Scene:
     spec: ResolvedSpec
     home: Home
     environment: Mapping[str, str]
-    contact: Contact | SandboxError
+    docker: EngineProbe | SandboxError
     now: datetime
     which: str = ""
     seconds: float = 30.0
@@ -46,7 +46,7 @@ class Scene:
         return self.home.sandbox(self.spec.name)
 
 
-def reach(seconds: float) -> Contact | SandboxError:
+def probe_engine(seconds: float) -> EngineProbe | SandboxError:
     """Reach the engine that the environment names; one that takes the call and does not answer counts as none."""
     pool = ThreadPoolExecutor(1)
     try:
@@ -63,7 +63,7 @@ def reach(seconds: float) -> Contact | SandboxError:
         pool.shutdown(wait=False)
 
 
-def _reach() -> Contact:
+def _reach() -> EngineProbe:
     engine = Engine.connect()
     asked = datetime.now(UTC)
-    return Contact(engine, engine.facts(), asked)
+    return EngineProbe(engine, engine.facts(), asked)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from sandbox.doctor.check import Check, with_engine
-from sandbox.doctor.doctor_context import Scene
-from sandbox.doctor.row import Finding, error, failed, ok, skipped, warn
+from sandbox.doctor.check import Check, Finding, error, failed, ok, skipped, warn, with_engine
+from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.errors import SandboxError
 
 CPUS = 2
@@ -15,43 +14,43 @@ COMFORT = 4 << 30
 SKEW = 30.0
 
 
-def reachable(scene: Scene) -> Finding:
+def reachable(context: DoctorContext) -> Finding:
     """Whether it answers, and as what."""
-    if isinstance(scene.contact, SandboxError):
-        return failed(scene.contact)
-    facts = scene.contact.facts
+    if isinstance(context.docker, SandboxError):
+        return failed(context.docker)
+    facts = context.docker.facts
     kind = "rootless" if facts.rootless else "rootful"
     return ok(f"Docker Engine {facts.version}, API {facts.api}, {kind}, {facts.system or 'system unknown'}")
 
 
-def local(scene: Scene) -> Finding:
+def local(context: DoctorContext) -> Finding:
     """Whether its loopback is this machine's."""
-    facts = with_engine(scene).facts
+    facts = with_engine(context).facts
     if facts.local:
         return ok("reached through a socket of this machine")
     # A URL may carry a password.
-    where = urlsplit(scene.environment.get("DOCKER_HOST", "")).hostname or "the docker context's host"
+    where = urlsplit(context.environment.get("DOCKER_HOST", "")).hostname or "the docker context's host"
     return error(f"the engine runs on {where}: what it publishes on 127.0.0.1 is there, not here")
 
 
-def hardened(scene: Scene) -> Finding:
+def hardened(context: DoctorContext) -> Finding:
     """Whether published ports are for this machine only."""
-    facts = with_engine(scene).facts
+    facts = with_engine(context).facts
     version = facts.version
     if facts.is_hardened:
         return ok(f"{version} drops packets to loopback ports that come from outside")
-    return warn(f"{version} lets neighbours on the same network segment reach ports published on 127.0.0.1")
+    return warn(f"{version} lets neighbours on the same network segment probe_engine ports published on 127.0.0.1")
 
 
-def cgroups(scene: Scene) -> Finding:
+def cgroups(context: DoctorContext) -> Finding:
     """Which control groups it has."""
-    version = with_engine(scene).facts.cgroup_version
+    version = with_engine(context).facts.cgroup_version
     return ok("cgroup v2") if version == 2 else warn(f"cgroup v{version}: Kubernetes 1.35 and newer run there if told")
 
 
-def resources(scene: Scene) -> Finding:
+def resources(context: DoctorContext) -> Finding:
     """Whether a cluster fits."""
-    facts = with_engine(scene).facts
+    facts = with_engine(context).facts
     evidence = f"{facts.cpus} CPUs, {facts.memory / (1 << 30):.1f} GiB of memory"
     if facts.memory < MEMORY:
         return error(evidence + f"; a cluster needs {MEMORY >> 30} GiB")
@@ -60,12 +59,12 @@ def resources(scene: Scene) -> Finding:
     return ok(evidence)
 
 
-def clock(scene: Scene) -> Finding:
+def clock(context: DoctorContext) -> Finding:
     """Whether the nodes' clock, which is the engine's, is this machine's."""
-    contact = with_engine(scene)
-    if contact.facts.time is None:
+    docker = with_engine(context)
+    if docker.facts.time is None:
         return skipped("the engine does not tell its time")
-    skew = abs((contact.facts.time - contact.asked).total_seconds())
+    skew = abs((docker.facts.time - docker.asked).total_seconds())
     evidence = f"the engine's clock and this machine's are {skew:.0f} s apart"
     return (
         ok(evidence)
@@ -74,9 +73,9 @@ def clock(scene: Scene) -> Finding:
     )
 
 
-def proxy(scene: Scene) -> Finding:
+def proxy(context: DoctorContext) -> Finding:
     """Whether the engine pulls through a proxy."""
-    proxies = with_engine(scene).facts.proxies
+    proxies = with_engine(context).facts.proxies
     used = {name: value for name, value in proxies.items() if name != "no"}
     if not used:
         return ok("the engine uses no proxy")

@@ -6,9 +6,8 @@ from contextlib import suppress
 
 from sandbox.components.edge import routes
 from sandbox.components.network.step import is_free
-from sandbox.doctor.check import Check, with_engine
-from sandbox.doctor.doctor_context import Scene
-from sandbox.doctor.row import Finding, ok, warn
+from sandbox.doctor.check import Check, Finding, ok, warn, with_engine
+from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.engine import Engine
 from sandbox.engine import labelled as own
 from sandbox.errors import SandboxError
@@ -18,16 +17,16 @@ from sandbox.provider import Standing
 from sandbox.system import files as locks
 
 
-def containers(scene: Scene) -> Finding:
+def containers(context: DoctorContext) -> Finding:
     """Containers with our label whose sandbox has neither a route nor files, and an edge that leads nowhere."""
-    known = _known(scene.home)
-    engine = with_engine(scene).engine
-    labelled = own.containers(engine, scene.home)
+    known = _known(context.home)
+    engine = with_engine(context).engine
+    labelled = own.containers(engine, context.home)
     orphans = {one.name: one.labels[LABEL] for one in labelled if one.labels[LABEL] and one.labels[LABEL] not in known}
     if orphans:
         return warn(f"of no known sandbox: {', '.join(sorted(orphans))}", _down(set(orphans.values())))
-    edge = own.edge(engine, scene.home)
-    if any(one.name == edge for one in labelled) and not routes.load(scene.home.edge):
+    edge = own.edge(engine, context.home)
+    if any(one.name == edge for one in labelled) and not routes.load(context.home.edge):
         of_all = sorted(one.name for one in labelled if not one.labels[LABEL])
         return warn(f"{edge} runs and has no route", f"docker rm -f {' '.join(of_all)}")
     others = len(engine.containers(LABEL)) - len(labelled)
@@ -35,12 +34,14 @@ def containers(scene: Scene) -> Finding:
     return ok(("every container of ours belongs to a sandbox" if labelled else "there are none") + also)
 
 
-def files(scene: Scene) -> Finding:
+def files(context: DoctorContext) -> Finding:
     """Files and routes of sandboxes whose node is gone."""
-    engine = with_engine(scene).engine
-    known = {name: lookup.nodes(engine, scene.home.sandbox(name)) for name in _known(scene.home) - _abroad(scene.home)}
+    engine = with_engine(context).engine
+    known = {
+        name: lookup.nodes(engine, context.home.sandbox(name)) for name in _known(context.home) - _abroad(context.home)
+    }
     gone = {name for name, nodes in known.items() if nodes.standing() is Standing.ABSENT}
-    gone = {name for name in gone if not _is_at_work(scene.home, name)}
+    gone = {name for name in gone if not _is_at_work(context.home, name)}
     if gone:
         return warn(f"files but no node: {', '.join(sorted(gone))}", _down(gone))
     return ok("every sandbox with files has its node")
@@ -57,22 +58,22 @@ def _abroad(home: Home) -> set[str]:
     return found
 
 
-def networks(scene: Scene) -> Finding:
+def networks(context: DoctorContext) -> Finding:
     """Networks of sandboxes that are gone, and the shared one of earlier releases, without a container."""
-    unused = _unused_networks(scene)
+    unused = _unused_networks(context)
     if unused:
         return warn(f"no container is on {', '.join(unused)}", f"docker network rm {' '.join(unused)}")
     return ok("every network of ours is in use")
 
 
-def remove_networks(scene: Scene) -> None:
+def remove_networks(context: DoctorContext) -> None:
     """Remove them; the engine refuses one that a container has joined meanwhile."""
-    for name in _unused_networks(scene):
-        with_engine(scene).engine.remove_network(name)
+    for name in _unused_networks(context):
+        with_engine(context).engine.remove_network(name)
 
 
-def _unused_networks(scene: Scene) -> list[str]:
-    engine, known = with_engine(scene).engine, _known(scene.home)
+def _unused_networks(context: DoctorContext) -> list[str]:
+    engine, known = with_engine(context).engine, _known(context.home)
     found = [network for name in engine.labelled_networks(LABEL) if (network := engine.network(name))]
     return [
         one.name
@@ -81,17 +82,19 @@ def _unused_networks(scene: Scene) -> list[str]:
         and (
             is_free(engine, one)
             if one.name == SHARED_NETWORK
-            else own.is_ours(one, scene.home) and one.labels[LABEL] not in known and not engine.container(one.name)
+            else own.is_ours(one, context.home) and one.labels[LABEL] not in known and not engine.container(one.name)
         )
     ]
 
 
-def volumes(scene: Scene) -> Finding:
+def volumes(context: DoctorContext) -> Finding:
     """Data of registries that are gone."""
-    engine = with_engine(scene).engine
+    engine = with_engine(context).engine
     labelled = engine.labelled_volumes(LABEL).items()
-    found = {name: labels for name, labels in labelled if own.is_ours(labels, scene.home)}
-    orphans = {name: labels[LABEL] for name, labels in found.items() if not _is_kept(labels[LABEL], scene.home, engine)}
+    found = {name: labels for name, labels in labelled if own.is_ours(labels, context.home)}
+    orphans = {
+        name: labels[LABEL] for name, labels in found.items() if not _is_kept(labels[LABEL], context.home, engine)
+    }
     if orphans:
         fix = "\n".join(f"sandbox down {owner} --purge" for owner in sorted(set(orphans.values())))
         return warn(f"data of no known sandbox: {', '.join(sorted(orphans))}", fix)

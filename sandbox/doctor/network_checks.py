@@ -7,24 +7,30 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network, ip_address
 from pathlib import Path
 
+from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.cluster.kind.command import PODS, SERVICES
-from sandbox.doctor.check import Check, with_engine
-from sandbox.doctor.doctor_context import Scene
-from sandbox.doctor.row import Finding, error, ok, skipped, warn
-from sandbox.engine import labelled
+from sandbox.components.edge.lan_access import access, urls, warning
+from sandbox.components.edge.relay import relay_state
+from sandbox.doctor.check import Check, Finding, error, ok, skipped, warn, with_engine
+from sandbox.doctor.doctor_context import DoctorContext
+from sandbox.engine import Bind, Engine, labelled
+from sandbox.names import EDGE, PASSTHROUGH, Home
+from sandbox.system import host_network
 from sandbox.system.resolvers import upstream
 
 ROUTES = Path("/proc/net/route")
 INSIDE = {"pods": IPv4Network(PODS), "Services": IPv4Network(SERVICES)}
 UP = 1
+# What opens the ports of a rootless engine (docs.docker.com/engine/security/rootless/tips).
+FORWARDER = "rootlesskit"
 
 
-def subnet(scene: Scene) -> Finding:
+def subnet(context: DoctorContext) -> Finding:
     """Whether another interface, a VPN's say, claims addresses of the sandbox's network."""
-    engine = with_engine(scene).engine
-    network = engine.network(labelled.located(engine, scene.names).network)
+    engine = with_engine(context).engine
+    network = engine.network(labelled.located(engine, context.names).network)
     if network is None or not network.subnet:
-        return skipped(f"the network {scene.names.network} is not made yet")
+        return skipped(f"the network {context.names.network} is not made yet")
     mine = IPv4Network(network.subnet)
     clashes = [f"{theirs} on {device}" for theirs, device in _routes() if theirs.overlaps(mine) and theirs != mine]
     if clashes:
@@ -32,9 +38,9 @@ def subnet(scene: Scene) -> Finding:
     return ok(f"{network.name} is {mine}, which no other route of this machine touches")
 
 
-def cluster_ranges(scene: Scene) -> Finding:
+def cluster_ranges(context: DoctorContext) -> Finding:
     """Whether pods could mistake a nameserver for one of themselves."""
-    chosen = scene.spec.network.nameservers
+    chosen = context.spec.network.nameservers
     servers = upstream().servers if chosen == "auto" else chosen
     ranges = dict(INSIDE)
     hidden = [
@@ -50,14 +56,14 @@ def cluster_ranges(scene: Scene) -> Finding:
         if theirs.subnet_of(each)
     ]
     if hidden or clashes:
-        return warn("; ".join(hidden + clashes) + ": pods cannot reach it")
+        return warn("; ".join(hidden + clashes) + ": pods cannot probe_engine it")
     return ok(f"pods ask {', '.join(servers)}; nothing outside is in their ranges")
 
 
-def dns(scene: Scene) -> Finding:
+def dns(context: DoctorContext) -> Finding:
     """Whether this machine's resolver leads the sandbox's hosts here."""
-    host = f"doctor.{scene.spec.domain}"
-    fix = f"sudo sh -c 'echo 127.0.0.1 {scene.spec.domain} >> /etc/hosts', one line a host"
+    host = f"doctor.{context.spec.domain}"
+    fix = f"sudo sh -c 'echo 127.0.0.1 {context.spec.domain} >> /etc/hosts', one line a host"
     try:
         found = sorted({str(each[4][0]) for each in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)})
     except socket.gaierror as reason:
@@ -65,7 +71,7 @@ def dns(scene: Scene) -> Finding:
             return warn(f"{host}: {reason.strerror}; browsers and curl know .localhost by themselves", "")
         return error(f"{host}: {reason.strerror}", fix)
     foreign = [address for address in found if not is_here(address)]
-    evidence = f"*.{scene.spec.domain} is {', '.join(found)}"
+    evidence = f"*.{context.spec.domain} is {', '.join(found)}"
     return error(f"{evidence}, which is not this machine", fix) if foreign else ok(evidence)
 
 
@@ -94,6 +100,69 @@ def _routes() -> Iterator[tuple[IPv4Network, str]]:
             yield IPv4Network(f"{destination}/{mask}", strict=False), fields[0]
 
 
+def https(context: DoctorContext) -> Finding:
+    """Whether the edge has the HTTPS ports, or could have them."""
+    engine = with_engine(context).engine
+    binds = [Bind(context.spec.proxy.listen, port) for port in context.spec.proxy.ports]
+    held = {bind: holder(bind, engine, context.home) for bind in binds}
+    edge = labelled.edge(engine, context.home) if engine else EDGE
+    ours = PASSTHROUGH if context.spec.runs_process else edge
+    evidence = ", ".join(f"{bind.address}:{bind.port} {who or 'free'}" for bind, who in held.items())
+    taken = [bind for bind, who in held.items() if who not in (None, ours)]
+    if not taken:
+        return ok(evidence)
+    free = host_network.next_free(taken[0].address, taken[0].port)
+    return error(evidence, f"stop it, or use another port: sandbox up{context.which} --https-port {free}")
+
+
+def registry(context: DoctorContext) -> Finding:
+    """Whether the sandbox's own registry has its port, or could have it."""
+    if context.spec.registry.external:
+        return skipped(f"{context.spec.registry.external} is used instead")
+    bind = Bind("127.0.0.1", context.spec.registry.port)
+    who = holder(bind, with_engine(context).engine, context.home)
+    evidence = f"{bind.address}:{bind.port} {who or 'free'}"
+    ours = context.names.registry if context.spec.cluster.is_ours else PASSTHROUGH
+    if who in (None, ours):
+        return ok(evidence)
+    free = host_network.next_free(bind.address, bind.port)
+    return error(evidence, f"stop it, or use another port: sandbox up{context.which} --registry-port {free}")
+
+
+def privileged(context: DoctorContext) -> Finding:
+    """Whether a rootless engine may open ports below 1024."""
+    low = [port for port in context.spec.proxy.ports if port < 1024]
+    if not low or not with_engine(context).facts.rootless or host_network.may_bind_all(FORWARDER):
+        return ok("the engine may open every port")
+    first = host_network.first_unprivileged()
+    if min(low) >= first:
+        return ok(f"a rootless engine may open ports from {first} on")
+    fix = f"sudo sysctl net.ipv4.ip_unprivileged_port_start={min(low)}, or sandbox up{context.which} --https-port 8443"
+    return warn(f"a rootless engine may not open {min(low)}: unprivileged ports begin at {first}", fix)
+
+
+def visitors(context: DoctorContext) -> Finding:
+    """Whether others than this machine may come in."""
+    found = access(context.spec, Keystore(context.names.keys))
+    if not found.open:
+        return ok(f"only this machine: {context.spec.proxy.listen}")
+    where = urls(found, context.spec, (f"*.{context.spec.domain}",))
+    return warn("; ".join((warning(found, context.spec), *where)))
+
+
+def holder(bind: Bind, engine: Engine | None, home: Home) -> str | None:
+    """Who has a port: the name of a container that publishes it, PASSTHROUGH, or a process; None for a free one."""
+    container = engine.publisher(bind.port) if engine else None
+    if container:
+        return container
+    state = relay_state.running(home.passthrough)
+    if state and (bind.address, bind.port) in state.listening:
+        return PASSTHROUGH
+    if host_network.is_free(bind.address, bind.port):
+        return None
+    return str(host_network.holder(bind.port) or "a process of another user")
+
+
 CHECKS = (
     Check(
         "network.subnet",
@@ -113,5 +182,20 @@ CHECKS = (
         "the sandbox's hosts lead to this machine",
         "sudo apt-get install libnss-myhostname (or systemd-resolved), which answer every *.localhost",
         dns,
+    ),
+)
+PORTS = (
+    Check("ports.https", "the edge has its ports, or they are free", "sandbox up{which} --https-port PORT", https),
+    Check(
+        "ports.registry", "the registry has its port, or it is free", "sandbox up{which} --registry-port PORT", registry
+    ),
+    Check(
+        "ports.visitors",
+        "only this machine may come in",
+        "if nobody else is to come in: proxy: {listen: 127.0.0.1} in sandbox.yaml, then sandbox up{which}",
+        visitors,
+    ),
+    Check(
+        "ports.privileged", "the engine may open ports below 1024", "sandbox up{which} --https-port 8443", privileged
     ),
 )

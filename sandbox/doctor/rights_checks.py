@@ -8,9 +8,8 @@ from functools import lru_cache, partial
 from pathlib import Path
 
 from sandbox.components.cluster import contexts
-from sandbox.doctor.check import Check
-from sandbox.doctor.doctor_context import Scene
-from sandbox.doctor.row import Finding, Status, error, ok, warn
+from sandbox.doctor.check import Check, Finding, Status, error, ok, warn
+from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.kube.api import Cluster
 from sandbox.system import files
 
@@ -36,15 +35,15 @@ ROLE = "have the Role of docs/existing.md given to you in that namespace"
 _connecting = threading.Lock()
 
 
-def reached(scene: Scene) -> Finding:
+def reached(context: DoctorContext) -> Finding:
     """Whether the context leads to a cluster that answers."""
-    _cluster(scene).groups()
-    return ok(f"{scene.spec.cluster.context} answers")
+    _cluster(context).groups()
+    return ok(f"{context.spec.cluster.context} answers")
 
 
-def namespace(scene: Scene) -> Finding:
+def namespace(context: DoctorContext) -> Finding:
     """Whether the namespace is there, or may be made."""
-    cluster, name = _cluster(scene), str(scene.spec.namespace)
+    cluster, name = _cluster(context), str(context.spec.namespace)
     if not any(cluster.may("get", "", "namespaces", place, name) for place in (None, name)):
         return ok(f"{name} may not be looked at; `up` finds out")
     if cluster.get("v1", "Namespace", name):
@@ -54,8 +53,8 @@ def namespace(scene: Scene) -> Finding:
     return error(f"{name} is not there, and you may not make it")
 
 
-def _needs(rights: Rights, scene: Scene) -> Finding:
-    cluster, namespace = _cluster(scene), str(scene.spec.namespace)
+def _needs(rights: Rights, context: DoctorContext) -> Finding:
+    cluster, namespace = _cluster(context), str(context.spec.namespace)
     rules = cluster.rules(namespace)
     refused: dict[str, list[str]] = {}
     for group, resource, verbs in rights:
@@ -69,19 +68,19 @@ def _needs(rights: Rights, scene: Scene) -> Finding:
     return error(f"you may not: {lacks}")
 
 
-def _disk(scene: Scene) -> Finding:
-    found = _needs(DISK, scene)
+def _disk(context: DoctorContext) -> Finding:
+    found = _needs(DISK, context)
     return (
         warn(f"{found.evidence}; the registry's data would go with its pod") if found.status is Status.ERROR else found
     )
 
 
-def _cluster(scene: Scene) -> Cluster:
+def _cluster(context: DoctorContext) -> Cluster:
     """The existing cluster by the user's own kubeconfig, since there may be no sandbox yet.
 
     All checks share one connection: where a program logs in, it takes a second or two of the three that there are.
     """
-    spec, home = scene.spec, scene.home
+    spec, home = context.spec, context.home
     paths = (home.kubeconfig, *home.other_kubeconfigs)
     content = contexts.alone(paths, str(spec.cluster.context), str(spec.namespace))
     with _connecting:

@@ -8,27 +8,31 @@ from sandbox.doctor import (
     leftovers_checks,
     machine_checks,
     network_checks,
-    own_files_checks,
-    ports_checks,
     rights_checks,
     tools_checks,
     wiring_checks,
 )
 from sandbox.doctor.check import Check
-from sandbox.doctor.doctor_context import Scene
+from sandbox.doctor.doctor_context import DoctorContext
 
 FAST = (
     *engine_checks.CHECKS,
     *machine_checks.CHECKS,
     *network_checks.CHECKS,
-    *ports_checks.CHECKS,
+    *network_checks.PORTS,
     *tools_checks.CHECKS,
 )
-CHECKS = (*FAST, *own_files_checks.CHECKS, *certificates_checks.CHECKS, *wiring_checks.CHECKS, *leftovers_checks.CHECKS)
+CHECKS = (
+    *FAST,
+    *machine_checks.OWN_FILES,
+    *certificates_checks.CHECKS,
+    *wiring_checks.CHECKS,
+    *leftovers_checks.CHECKS,
+)
 # What is looked at besides where the cluster exists already.
 EXISTING = rights_checks.CHECKS
 
 
-def checks_of(scene: Scene) -> tuple[Check[Scene], ...]:
+def checks_of(context: DoctorContext) -> tuple[Check[DoctorContext], ...]:
     """The checks that a sandbox needs."""
-    return CHECKS if scene.spec.cluster.is_ours else (*CHECKS, *EXISTING)
+    return CHECKS if context.spec.cluster.is_ours else (*CHECKS, *EXISTING)

@@ -10,38 +10,37 @@ from sandbox.bundle.store import Store
 from sandbox.bundle.system_images import IN_ENGINE, choose
 from sandbox.components.cluster.kind.command import Kind
 from sandbox.components.cluster.minikube.command import Minikube
-from sandbox.doctor.check import Check, with_engine
-from sandbox.doctor.doctor_context import Scene
-from sandbox.doctor.row import Finding, error, ok, skipped, warn
+from sandbox.doctor.check import Check, Finding, error, ok, skipped, warn, with_engine
+from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.system import process
 
 # https://kubernetes.io/releases/version-skew-policy/#kubectl
 SKEW = 1
 
 
-def docker(scene: Scene) -> Finding:
+def docker(context: DoctorContext) -> Finding:
     """The client that kind and minikube drive the engine with."""
     program = process.which("docker")
     if program is None:
         return error("no docker on the PATH")
-    return ok(_first_line(_said(scene, program, "--version")))
+    return ok(_first_line(_said(context, program, "--version")))
 
 
-def kind(scene: Scene) -> Finding:
+def kind(context: DoctorContext) -> Finding:
     """The kind that makes clusters, if the sandbox's is one of them."""
-    if scene.spec.cluster.provider != "kind":
-        return skipped(f"the sandbox's cluster is made by {scene.spec.cluster.provider}")
-    found = Kind.find(scene.names.network, extra=Store(scene.home.bundle).program(recipes()["kind"], "kind").parent)
+    if context.spec.cluster.provider != "kind":
+        return skipped(f"the sandbox's cluster is made by {context.spec.cluster.provider}")
+    found = Kind.find(context.names.network, extra=Store(context.home.bundle).program(recipes()["kind"], "kind").parent)
     found.require()
-    return ok(f"{_first_line(_said(scene, found.program, 'version'))}, {found.program}")
+    return ok(f"{_first_line(_said(context, found.program, 'version'))}, {found.program}")
 
 
-def kubectl(scene: Scene) -> Finding:
+def kubectl(context: DoctorContext) -> Finding:
     """The user's own client, which the sandbox does without."""
     program = process.which("kubectl")
     if program is None:
         return skipped("not installed; the sandbox does without")
-    said = _said(scene, program, "version", "--client")
+    said = _said(context, program, "version", "--client")
     client, server = _minor(said), _minor(recipes()["node"].version)
     evidence = _first_line(said)
     if client is None or server is None:
@@ -49,21 +48,21 @@ def kubectl(scene: Scene) -> Finding:
     return warn(f"{evidence}, the cluster is 1.{server}") if abs(client - server) > SKEW else ok(evidence)
 
 
-def minikube(scene: Scene) -> Finding:
+def minikube(context: DoctorContext) -> Finding:
     """A second way to have a cluster, which most sandboxes do without."""
-    if scene.spec.cluster.provider == "minikube":
-        found = Minikube.find(scene.spec.cluster.profile or scene.names.cluster)
+    if context.spec.cluster.provider == "minikube":
+        found = Minikube.find(context.spec.cluster.profile or context.names.cluster)
         return ok(f"minikube {found.require()}, {found.program}")
     program = process.which("minikube")
     if program is None:
         return skipped("not installed; the sandbox does without")
-    return ok(_first_line(_said(scene, program, "version", "--short")))
+    return ok(_first_line(_said(context, program, "version", "--short")))
 
 
-def images(scene: Scene) -> Finding:
+def images(context: DoctorContext) -> Finding:
     """Whether an `up` could do without the network."""
-    engine, store = with_engine(scene).engine, Store(scene.home.bundle)
-    own = choose(scene.spec.images.source, lambda name: engine.image_id(name) is not None, store)
+    engine, store = with_engine(context).engine, Store(context.home.bundle)
+    own = choose(context.spec.images.source, lambda name: engine.image_id(name) is not None, store)
     missing = [name for name in IN_ENGINE if engine.image_id(own.references[name]) is None]
     if not missing:
         return ok(f"{len(IN_ENGINE)} images are in the engine, from the {own.source}")
@@ -72,9 +71,9 @@ def images(scene: Scene) -> Finding:
     return warn(f"{', '.join(missing)} must be pulled from their registries")
 
 
-def _said(scene: Scene, program: Path, *arguments: str) -> str:
+def _said(context: DoctorContext, program: Path, *arguments: str) -> str:
     """What a program prints, which has to end before nobody waits for it any more."""
-    return process.run([program, *arguments], timeout=scene.seconds - 0.5)
+    return process.run([program, *arguments], timeout=context.seconds - 0.5)
 
 
 def _minor(text: str) -> int | None:

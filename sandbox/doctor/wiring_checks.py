@@ -9,59 +9,58 @@ from sandbox.components.edge.container import EdgeContainer
 from sandbox.components.edge.relay import relay_state
 from sandbox.components.registry.in_cluster_canary_step import InnerCanaryStep
 from sandbox.components.registry.node_config_step import WiringStep
-from sandbox.doctor.check import Check, with_engine
-from sandbox.doctor.doctor_context import Scene
-from sandbox.doctor.row import Finding, error, ok, skipped
+from sandbox.doctor.check import Check, Finding, error, ok, skipped, with_engine
+from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.engine import Engine, labelled
 from sandbox.oci.client import Client
 from sandbox.plan import lookup
 from sandbox.step import State
 
 
-def registry(scene: Scene) -> Finding:
+def registry(context: DoctorContext) -> Finding:
     """Whether the registry answers at its port."""
-    external = scene.spec.registry.external
-    contained = scene.spec.cluster.is_ours and not external
-    trouble = _not_running(with_engine(scene).engine, scene.names.registry) if contained else None
+    external = context.spec.registry.external
+    contained = context.spec.cluster.is_ours and not external
+    trouble = _not_running(with_engine(context).engine, context.names.registry) if contained else None
     if trouble:
         return trouble
-    with Client(scene.spec.registry.push_url) as client:
+    with Client(context.spec.registry.push_url) as client:
         client.ping()
-    return ok(f"{scene.spec.registry.address} answers")
+    return ok(f"{context.spec.registry.address} answers")
 
 
-def node(scene: Scene) -> Finding:
+def node(context: DoctorContext) -> Finding:
     """Whether the node pulls from the registry by each of its names, and tools and pods can find it."""
-    if scene.spec.namespace:
-        return _inner(scene, scene.spec.namespace)
-    engine = with_engine(scene).engine
-    registry = scene.spec.registry
-    nodes = lookup.nodes(engine, scene.names)
-    for name in (nodes.control_plane, *(() if registry.external else (scene.names.registry,))):
+    if context.spec.namespace:
+        return _inner(context, context.spec.namespace)
+    engine = with_engine(context).engine
+    registry = context.spec.registry
+    nodes = lookup.nodes(engine, context.names)
+    for name in (nodes.control_plane, *(() if registry.external else (context.names.registry,))):
         trouble = _not_running(engine, name)
         if trouble:
             return trouble
-    found = WiringStep(engine, nodes, scene.names, registry).check()
+    found = WiringStep(engine, nodes, context.names, registry).check()
     return ok(found.detail) if found.state is State.READY else error(f"not as it should be: {found.detail}")
 
 
-def _inner(scene: Scene, namespace: str) -> Finding:
+def _inner(context: DoctorContext, namespace: str) -> Finding:
     """The same for a registry in a cluster that is not ours, as far as it was proved."""
-    if scene.spec.registry.external:
+    if context.spec.registry.external:
         return skipped("nodes pull from a registry that is not ours, as they are told to")
-    if not scene.names.kubeconfig.exists():
+    if not context.names.kubeconfig.exists():
         return skipped("there is no sandbox yet; up makes it")
-    found = InnerCanaryStep(Place(scene.names, namespace), scene.spec.registry.push_url).check()
+    found = InnerCanaryStep(Place(context.names, namespace), context.spec.registry.push_url).check()
     return ok(found.detail) if found.state is State.READY else error(f"not proved: {found.detail or found.state.value}")
 
 
-def network(scene: Scene) -> Finding:
+def network(context: DoctorContext) -> Finding:
     """Whether nodes and registry are on the sandbox's network."""
-    if not scene.spec.cluster.is_ours:
+    if not context.spec.cluster.is_ours:
         return skipped("a cluster that exists has networks of its own")
-    engine = with_engine(scene).engine
-    nodes = lookup.nodes(engine, scene.names)
-    found = labelled.containers(engine, scene.home, scene.names.name)
+    engine = with_engine(context).engine
+    nodes = lookup.nodes(engine, context.names)
+    found = labelled.containers(engine, context.home, context.names.name)
     if engine.container(nodes.control_plane) is None:
         return skipped(f"there is no container {nodes.control_plane}; up makes it")
     if engine.network(nodes.network) is None:
@@ -71,16 +70,16 @@ def network(scene: Scene) -> Finding:
     return error(f"not on {nodes.network}: {', '.join(outside)}") if outside else ok(f"all are on {nodes.network}")
 
 
-def edge(scene: Scene) -> Finding:
+def edge(context: DoctorContext) -> Finding:
     """Whether the edge, or the process in its stead, runs and leads this sandbox's hosts to its ingress."""
-    return _passthrough(scene) if scene.spec.runs_process else _edge(scene)
+    return _passthrough(context) if context.spec.runs_process else _edge(context)
 
 
-def _passthrough(scene: Scene) -> Finding:
-    folder = scene.home.passthrough
-    mine = routes.find(routes.load(folder), scene.names.name)
+def _passthrough(context: DoctorContext) -> Finding:
+    folder = context.home.passthrough
+    mine = routes.find(routes.load(folder), context.names.name)
     if mine is None:
-        return skipped(f"the passthrough has no route for {scene.names.name}; up makes it")
+        return skipped(f"the passthrough has no route for {context.names.name}; up makes it")
     state = relay_state.running(folder)
     if state is None:
         return error(f"its process does not run; it last said in {relay_state.log(folder)}")
@@ -90,17 +89,17 @@ def _passthrough(scene: Scene) -> Finding:
     )
 
 
-def _edge(scene: Scene) -> Finding:
-    engine = with_engine(scene).engine
-    box = EdgeContainer.of(engine, scene.home)
+def _edge(context: DoctorContext) -> Finding:
+    engine = with_engine(context).engine
+    box = EdgeContainer.of(engine, context.home)
     trouble = _not_running(engine, box.name)
     if trouble:
         return trouble
-    known = routes.load(scene.home.edge)
-    mine = routes.find(known, scene.names.name)
+    known = routes.load(context.home.edge)
+    mine = routes.find(known, context.names.name)
     if mine is None:
-        return skipped(f"the edge has no route for {scene.names.name}; up makes it")
-    if not edge_files.is_current(scene.home.edge, known):
+        return skipped(f"the edge has no route for {context.names.name}; up makes it")
+    if not edge_files.is_current(context.home.edge, known):
         return error("its configuration is not the present routes'")
     if outside := box.missing((mine,)):
         return error(f"{box.name} is not on the network {', '.join(outside)}")

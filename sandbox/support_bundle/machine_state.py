@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 from sandbox import __version__
-from sandbox.doctor.doctor_context import Contact, Scene
+from sandbox.doctor.doctor_context import DoctorContext, EngineProbe
 from sandbox.engine import Engine, labelled
 from sandbox.names import Home, Names
 
@@ -25,23 +25,23 @@ def logs(home: Home, names: Names) -> Iterator[tuple[str, str]]:
         yield f"logs/{log.relative_to(home.state)}", log.read_text(errors="replace", encoding="utf-8")
 
 
-def configurations(scene: Scene) -> Iterator[tuple[str, str]]:
+def configurations(context: DoctorContext) -> Iterator[tuple[str, str]]:
     """The spec as it is understood, the spec of the last `up`, and what edge and passthrough were told."""
-    yield "spec.json", scene.spec.model_dump_json(indent=2)
-    if scene.names.spec.exists():
-        yield "spec-of-the-last-up.json", scene.names.spec.read_text(encoding="utf-8")
-    for folder in (scene.home.edge, scene.home.passthrough):
+    yield "spec.json", context.spec.model_dump_json(indent=2)
+    if context.names.spec.exists():
+        yield "spec-of-the-last-up.json", context.names.spec.read_text(encoding="utf-8")
+    for folder in (context.home.edge, context.home.passthrough):
         for pattern in CONFIGURATIONS:
             for file in folder.glob(pattern):
                 yield f"{folder.name}/{file.relative_to(folder)}", file.read_text(errors="replace", encoding="utf-8")
 
 
-def versions(scene: Scene) -> Iterator[tuple[str, str]]:
+def versions(context: DoctorContext) -> Iterator[tuple[str, str]]:
     """Ours, Python's and its packages', the system's and the engine's."""
     packages = sorted(f"{one.name} {one.version}" for one in metadata.distributions())
     system = (f"sandbox {__version__}", f"python {sys.version}", platform.platform(), _os_release())
     yield "versions.txt", "\n".join((*system, "", *packages)) + "\n"
-    engine = asdict(scene.contact.facts) if isinstance(scene.contact, Contact) else str(scene.contact)
+    engine = asdict(context.docker.facts) if isinstance(context.docker, EngineProbe) else str(context.docker)
     yield "engine.json", json.dumps(engine, indent=2, default=str)
 
 

@@ -7,23 +7,23 @@ from typing import Any
 
 from sandbox.components.edge import https_probe
 from sandbox.components.ingress import default_backend
-from sandbox.doctor.row import Finding, error, ok, warn
-from sandbox.doctor.tls.tls_context import Journey
-from sandbox.doctor.tls.verifier_rules import Backend, Rule
+from sandbox.doctor.check import Finding, error, ok, warn
+from sandbox.doctor.tls.cluster_rules import Backend, Rule
+from sandbox.doctor.tls.tls_context import RequestTrace
 from sandbox.kube.api import Cluster
 
 CONTROLLER = "k8s.io/ingress-nginx"
 
 
-def rule(journey: Journey) -> Finding:
+def rule(trace: RequestTrace) -> Finding:
     """Which object sends the host where."""
-    found = journey.rules
-    kubectl = f"kubectl --context {journey.names.cluster}"
+    found = trace.rules
+    kubectl = f"kubectl --context {trace.names.cluster}"
     if not found:
-        evidence = f"no Ingress or HTTPRoute has {journey.host}"
-        if journey.host == journey.domain:
+        evidence = f"no Ingress or HTTPRoute has {trace.host}"
+        if trace.host == trace.domain:
             return warn(f"{evidence}: it gets the page that lists the hosts", f"{kubectl} create ingress …")
-        fix = f"{kubectl} create ingress NAME --class nginx --rule '{journey.host}/*=SERVICE:PORT'"
+        fix = f"{kubectl} create ingress NAME --class nginx --rule '{trace.host}/*=SERVICE:PORT'"
         return error(f"{evidence}; it gets the page for unknown hosts", fix)
     refused = next((one for one in found if one.trouble), None)
     if refused:
@@ -32,40 +32,40 @@ def rule(journey: Journey) -> Finding:
             f"{kubectl} -n {refused.namespace} describe {refused.kind.lower()} {refused.name}",
         )
     for one in found:
-        wrong = _wrong_class(journey.cluster, one)
+        wrong = _wrong_class(trace.cluster, one)
         if wrong:
             patch = '{"spec": {"ingressClassName": "nginx"}}'
             return error(f"{one}: {wrong}", f"{kubectl} -n {one.namespace} patch ingress {one.name} -p '{patch}'")
     return ok("; ".join(map(_words, found)))
 
 
-def endpoints(journey: Journey) -> Finding:
+def endpoints(trace: RequestTrace) -> Finding:
     """Whether pods that are ready stand behind every Service."""
     counted = []
-    for one in journey.rules:
+    for one in trace.rules:
         for backend in one.backends:
-            trouble = _trouble(journey, one, backend)
+            trouble = _trouble(trace, one, backend)
             if trouble:
                 return trouble
-            counted.append(f"{one.namespace}/{backend.service} {len(_ready(journey.cluster, one, backend))} ready")
+            counted.append(f"{one.namespace}/{backend.service} {len(_ready(trace.cluster, one, backend))} ready")
     return ok(", ".join(counted)) if counted else warn("the rule has no Service", "give it a backend")
 
 
-def answer(journey: Journey) -> Finding:
+def answer(trace: RequestTrace) -> Finding:
     """What the application says."""
-    found = https_probe.ask(journey.host, address=journey.address, port=journey.port, root=None)
-    logs = f"kubectl --context {journey.names.cluster} -n NAMESPACE logs POD"
+    found = https_probe.ask(trace.host, address=trace.address, port=trace.port, root=None)
+    logs = f"kubectl --context {trace.names.cluster} -n NAMESPACE logs POD"
     if found.status is None:
         return error(found.trouble, logs)
     if found.status == 0:
         return ok("the server wants more of a client (a certificate, perhaps), and so is there")
     if found.status in https_probe.UNSERVED:
-        return error(f"HTTP {found.status}: the ingress controller does not reach the application", logs)
+        return error(f"HTTP {found.status}: the ingress controller does not probe_engine the application", logs)
     if default_backend.is_default(found.page):
         evidence = f"HTTP {found.status}, the page for unknown hosts"
         return (
             ok(evidence)
-            if journey.host == journey.domain
+            if trace.host == trace.domain
             else error(evidence, "sandbox status{which}; then sandbox up{which}")
         )
     return ok(f"HTTP {found.status}")
@@ -87,9 +87,9 @@ def _wrong_class(cluster: Cluster, one: Rule) -> str | None:
     return None if controller == CONTROLLER else f"its class {one.class_name} is another controller's, {controller}"
 
 
-def _trouble(journey: Journey, one: Rule, backend: Backend) -> Finding | None:
-    kubectl = f"kubectl --context {journey.names.cluster} -n {one.namespace}"
-    service = journey.cluster.get("v1", "Service", backend.service, one.namespace)
+def _trouble(trace: RequestTrace, one: Rule, backend: Backend) -> Finding | None:
+    kubectl = f"kubectl --context {trace.names.cluster} -n {one.namespace}"
+    service = trace.cluster.get("v1", "Service", backend.service, one.namespace)
     if service is None:
         fix = f"{kubectl} get services, then correct {one}"
         return error(f"there is no Service {one.namespace}/{backend.service}", fix)
@@ -100,14 +100,14 @@ def _trouble(journey: Journey, one: Rule, backend: Backend) -> Finding | None:
             f"Service {one.namespace}/{backend.service} has no port {backend.port}, only {', '.join(map(str, known))}"
         )
         return error(evidence, f"{kubectl} edit {one.kind.lower()} {one.name}")
-    if spec.get("type") == "ExternalName" or _ready(journey.cluster, one, backend):
+    if spec.get("type") == "ExternalName" or _ready(trace.cluster, one, backend):
         return None
     selector = ",".join(f"{key}={value}" for key, value in (spec.get("selector") or {}).items())
     if not selector:
         return error(
             f"Service {one.namespace}/{backend.service} has no ready addresses", f"{kubectl} get endpointslices"
         )
-    pods = journey.cluster.list("v1", "Pod", one.namespace, selector=selector)
+    pods = trace.cluster.list("v1", "Pod", one.namespace, selector=selector)
     state = ", ".join(map(_pod, pods)) or f"no pod has the labels {selector}"
     fix = f"{kubectl} describe pods -l {selector}" if pods else f"{kubectl} get pods --show-labels"
     return error(f"no ready pod behind Service {one.namespace}/{backend.service}: {state}", fix)

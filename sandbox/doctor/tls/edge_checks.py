@@ -11,12 +11,10 @@ from ipaddress import ip_address
 from sandbox.components.certificates.describe import describe
 from sandbox.components.certificates.inventory import inventory
 from sandbox.components.certificates.keystore import Keystore
-from sandbox.doctor.doctor_context import Contact
-from sandbox.doctor.network_checks import is_here
-from sandbox.doctor.ports_checks import holder
-from sandbox.doctor.row import Finding, error, ok, warn
-from sandbox.doctor.tls.served import covers, read
-from sandbox.doctor.tls.tls_context import Journey
+from sandbox.doctor.check import Finding, error, ok, warn
+from sandbox.doctor.doctor_context import EngineProbe
+from sandbox.doctor.network_checks import holder, is_here
+from sandbox.doctor.tls.tls_context import RequestTrace, covers, read
 from sandbox.engine import Bind
 from sandbox.kube.api import ClusterError
 from sandbox.names import DEFAULT_TLS, DOMAIN_TLS, EDGE, SYSTEM_NAMESPACE
@@ -28,10 +26,10 @@ OWN = {"default": "the sandbox's default certificate", "domain": "the sandbox's 
 CHAIN = "serve the certificate with those of its issuers, in their order"
 
 
-def name(journey: Journey) -> Finding:
+def name(trace: RequestTrace) -> Finding:
     """What this machine's resolver makes of the host."""
-    host = journey.host
-    fix = f"sudo sh -c 'echo {journey.address} {host} >> /etc/hosts'"
+    host = trace.host
+    fix = f"sudo sh -c 'echo {trace.address} {host} >> /etc/hosts'"
     try:
         found = sorted({str(each[4][0]) for each in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)})
     except socket.gaierror as reason:
@@ -45,45 +43,45 @@ def name(journey: Journey) -> Finding:
     return ok(f"{host} is {', '.join(found)} ({kind})")
 
 
-def port(journey: Journey) -> Finding:
+def port(trace: RequestTrace) -> Finding:
     """Who listens where the request goes."""
-    bind, contact = Bind(journey.address, journey.port), journey.scene.contact
+    bind, docker = Bind(trace.address, trace.port), trace.context.docker
     evidence = f"{bind.address}:{bind.port}"
     if host_network.is_free(bind.address, bind.port):
-        listening = ", ".join(f"{address}:{number}" for address, number in journey.listen)
+        listening = ", ".join(f"{address}:{number}" for address, number in trace.listen)
         return error(
             f"nobody listens on {evidence}",
-            f"sandbox up{journey.which}; the edge of this sandbox is asked for {listening}",
+            f"sandbox up{trace.which}; the edge of this sandbox is asked for {listening}",
         )
-    who = holder(bind, contact.engine if isinstance(contact, Contact) else None, journey.scene.home)
-    proxy = journey.match.proxy if journey.match else EDGE
+    who = holder(bind, docker.engine if isinstance(docker, EngineProbe) else None, trace.context.home)
+    proxy = trace.match.proxy if trace.match else EDGE
     if who == proxy:
         return ok(f"{evidence} is the {'edge' if proxy == EDGE else 'passthrough'}'s")
-    known = [number for _, number in journey.listen if number != journey.port]
+    known = [number for _, number in trace.listen if number != trace.port]
     fix = f"ask at another port: {', '.join(map(str, known))}" if known else "stop it, then sandbox up{which}"
     return error(f"{evidence} is held by {who}", fix)
 
 
-def route(journey: Journey) -> Finding:
+def route(trace: RequestTrace) -> Finding:
     """Which sandbox the edge chooses."""
-    match = journey.match
+    match = trace.match
     if match is None:
         return error("the edge has no routes")
     evidence = f"sandbox {match.route.name} by its {match.by} route for {match.route.domain}"
     if match.by == "default":
         return error(
-            f"no route names {journey.host}: {evidence}, with its page for unknown hosts",
+            f"no route names {trace.host}: {evidence}, with its page for unknown hosts",
             f"use a host under {match.route.domain}, or bring up a sandbox with a domain that has this one",
         )
-    if journey.named and match.route.name != journey.scene.spec.name:
-        return error(evidence, f"{journey.host} is not under {journey.scene.spec.domain}; leave the sandbox's name out")
+    if trace.named and match.route.name != trace.context.spec.name:
+        return error(evidence, f"{trace.host} is not under {trace.context.spec.domain}; leave the sandbox's name out")
     return ok(evidence)
 
 
-def handshake(journey: Journey) -> Finding:
+def handshake(trace: RequestTrace) -> Finding:
     """Whether a TLS connection comes about, any certificate taken."""
     try:
-        served = journey.served
+        served = trace.served
     except ssl.SSLError as reason:
         return error(f"no handshake: {reason.reason or reason}")
     except OSError as reason:
@@ -91,42 +89,42 @@ def handshake(journey: Journey) -> Finding:
     return ok(f"{served.version}, {served.cipher}, {served.protocol}")
 
 
-def certificate(journey: Journey) -> Finding:
+def certificate(trace: RequestTrace) -> Finding:
     """Which certificate is served, and why that one."""
-    facts = journey.served.facts(now=journey.scene.now)[0]
-    why = origin(journey)
+    facts = trace.served.facts(now=trace.context.now)[0]
+    why = origin(trace)
     evidence = f"{why or 'a foreign one'}: {', '.join(facts.hosts) or facts.subject}; {facts}"
     if MADE_UP in facts.subject:
         return error(f"{evidence}: the ingress controller has no certificate and made this one up", "sandbox up{which}")
     if facts.days_left < 0:
         return error(f"{evidence}: expired on {facts.not_after:%Y-%m-%d}")
-    if journey.scene.now < facts.not_before:
+    if trace.context.now < facts.not_before:
         return error(f"{evidence}: valid from {facts.not_before:%Y-%m-%d %H:%M} UTC on", "set the clock right")
-    if not covers(facts.hosts, journey.host):
+    if not covers(facts.hosts, trace.host):
         return error(
-            f"{evidence}: not for {journey.host}",
-            f"give it a certificate in sandbox.yaml: certs: {{secrets: [{{secret: NAME, hosts: [{journey.host}]}}]}}",
+            f"{evidence}: not for {trace.host}",
+            f"give it a certificate in sandbox.yaml: certs: {{secrets: [{{secret: NAME, hosts: [{trace.host}]}}]}}",
         )
-    if why is None and not journey.is_ours:
-        return error(f"{evidence}: nothing of the sandbox {journey.names.name} explains it")
+    if why is None and not trace.is_ours:
+        return error(f"{evidence}: nothing of the sandbox {trace.names.name} explains it")
     return ok(evidence)
 
 
-def chain(journey: Journey) -> Finding:
+def chain(trace: RequestTrace) -> Finding:
     """Whether each certificate is signed by the next, up to the sandbox's root, and permitted to be."""
-    links = journey.served.facts(now=journey.scene.now)
+    links = trace.served.facts(now=trace.context.now)
     titles = [links[0].hosts[0] if links[0].hosts else "the server", *(one.subject for one in links[1:])]
     evidence = " ← ".join(titles)
-    if not journey.root:
-        return error(f"{evidence}; the sandbox has no root in {journey.names.root_certificate}", "sandbox up{which}")
-    reading = read(journey.served, journey.root, now=journey.scene.now)
+    if not trace.root:
+        return error(f"{evidence}; the sandbox has no root in {trace.names.root_certificate}", "sandbox up{which}")
+    reading = read(trace.served, trace.root, now=trace.context.now)
     if reading.broken:
         return error(f"{evidence}: {reading.broken}", CHAIN)
     if not reading.rooted:
-        if links[-1].issuer == _issuing(journey):
+        if links[-1].issuer == _issuing(trace):
             return error(f"{evidence}: the certificate of its issuer is not sent along", CHAIN)
         mine = f"{evidence} ← {links[-1].issuer}, which is not the sandbox's root"
-        if origin(journey) is None:
+        if origin(trace) is None:
             return error(mine)
         return warn(mine, "trust that issuer, or let the sandbox issue: certs: {secrets: [...]} in sandbox.yaml")
     if reading.outside:
@@ -135,40 +133,40 @@ def chain(journey: Journey) -> Finding:
     return ok(f"{evidence} ← the sandbox's root; limited to {', '.join(permitted) or 'nothing'}")
 
 
-def origin(journey: Journey) -> str | None:
+def origin(trace: RequestTrace) -> str | None:
     """Where the served certificate comes from, as far as the user's files and the cluster tell; None when nowhere."""
-    known = _known(journey, journey.served.facts(now=journey.scene.now)[0].sha256)
+    known = _known(trace, trace.served.facts(now=trace.context.now)[0].sha256)
     passing = None
     # Without a cluster there is less to know, and its own step says so.
     with contextlib.suppress(ClusterError):
-        passing = next((rule for rule in journey.rules if rule.passthrough), None)
+        passing = next((rule for rule in trace.rules if rule.passthrough), None)
     if passing:
         return f"{known or 'its own'}, from the application itself, passed through for {passing}"
     return known
 
 
-def _known(journey: Journey, served: str) -> str | None:
-    for one in inventory(Keystore(journey.names.keys), now=journey.scene.now):
+def _known(trace: RequestTrace, served: str) -> str | None:
+    for one in inventory(Keystore(trace.names.keys), now=trace.context.now):
         if one.facts and one.facts.sha256 == served:
             return OWN.get(one.name, f"the sandbox's leaf {one.name}")
     with contextlib.suppress(ClusterError):
-        for namespace, secret in [*((SYSTEM_NAMESPACE, one) for one in (DEFAULT_TLS, DOMAIN_TLS)), *_secrets(journey)]:
-            if _fingerprint(journey, namespace, secret) == served:
+        for namespace, secret in [*((SYSTEM_NAMESPACE, one) for one in (DEFAULT_TLS, DOMAIN_TLS)), *_secrets(trace)]:
+            if _fingerprint(trace, namespace, secret) == served:
                 return f"the Secret {namespace}/{secret}"
     return None
 
 
-def _issuing(journey: Journey) -> str | None:
+def _issuing(trace: RequestTrace) -> str | None:
     """The name of the sandbox's issuing authority."""
-    files = Keystore(journey.names.keys).issuing
-    return describe(files.read().cert_pem, now=journey.scene.now).subject if files.has_cert else None
+    files = Keystore(trace.names.keys).issuing
+    return describe(files.read().cert_pem, now=trace.context.now).subject if files.has_cert else None
 
 
-def _secrets(journey: Journey) -> list[tuple[str, str]]:
-    return [(rule.namespace, rule.secret) for rule in journey.rules if rule.secret]
+def _secrets(trace: RequestTrace) -> list[tuple[str, str]]:
+    return [(rule.namespace, rule.secret) for rule in trace.rules if rule.secret]
 
 
-def _fingerprint(journey: Journey, namespace: str, name: str) -> str | None:
-    found = journey.cluster.get("v1", "Secret", name, namespace)
+def _fingerprint(trace: RequestTrace, namespace: str, name: str) -> str | None:
+    found = trace.cluster.get("v1", "Secret", name, namespace)
     text = ((found or {}).get("data") or {}).get("tls.crt")
-    return describe(base64.b64decode(text), now=journey.scene.now).sha256 if text else None
+    return describe(base64.b64decode(text), now=trace.context.now).sha256 if text else None

@@ -1,21 +1,29 @@
-"""One request to one host: where it goes, and what is found on the way, each looked at once."""
+"""One request to one host: where it goes, what the server presents, and which rules of the cluster are for it."""
 
 from __future__ import annotations
 
+import socket
+import ssl
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
+from itertools import pairwise
+from typing import Any
 
+from sandbox.components.certificates import pem, subject_names
+from sandbox.components.certificates.describe import Facts, describe
 from sandbox.components.certificates.subject_names import check_host
 from sandbox.components.edge import routes
 from sandbox.components.edge.routes import Route
-from sandbox.doctor.doctor_context import Scene
-from sandbox.doctor.tls import verifier_rules as rules
-from sandbox.doctor.tls.served import Served, handshake, read
-from sandbox.doctor.tls.verifier_rules import Rule
+from sandbox.doctor.doctor_context import DoctorContext
+from sandbox.doctor.tls import cluster_rules as rules
+from sandbox.doctor.tls.cluster_rules import Rule
 from sandbox.engine import Bind
 from sandbox.errors import UsageError
 from sandbox.kube.api import Cluster
 from sandbox.names import EDGE, PASSTHROUGH, Names
+
+TIMEOUT = 5.0
 
 
 @dataclass(frozen=True)
@@ -28,10 +36,10 @@ class Match:
 
 
 @dataclass(frozen=True)
-class Journey:
+class RequestTrace:
     """A request to `host`, at `given` or else the port of its sandbox; `named` is whether the user said which one."""
 
-    scene: Scene
+    context: DoctorContext
     host: str
     given: int | None
     named: bool
@@ -39,7 +47,7 @@ class Journey:
     @cached_property
     def match(self) -> Match | None:
         """The route that leads on from this machine; None when there is none at all."""
-        home = self.scene.home
+        home = self.context.home
         folders = ((EDGE, home.edge), (PASSTHROUGH, home.passthrough))
         found = [match for proxy, folder in folders if (match := choose(routes.load(folder), self.host, proxy))]
         return min(found, key=_is_default, default=None)
@@ -47,22 +55,22 @@ class Journey:
     @cached_property
     def names(self) -> Names:
         """The sandbox that the request comes to."""
-        return self.scene.home.sandbox(self.match.route.name) if self.match else self.scene.names
+        return self.context.home.sandbox(self.match.route.name) if self.match else self.context.names
 
     @property
     def which(self) -> str:
         """How a command is told that sandbox."""
-        return self.scene.which if self.names == self.scene.names else f" {self.names.name}"
+        return self.context.which if self.names == self.context.names else f" {self.names.name}"
 
     @property
     def domain(self) -> str:
         """That sandbox's domain."""
-        return self.match.route.domain if self.match else self.scene.spec.domain
+        return self.match.route.domain if self.match else self.context.spec.domain
 
     @property
     def listen(self) -> tuple[tuple[str, int], ...]:
         """Where the edge listens for that sandbox."""
-        proxy = self.scene.spec.proxy
+        proxy = self.context.spec.proxy
         return self.match.route.listen if self.match else tuple((proxy.listen, port) for port in proxy.ports)
 
     @property
@@ -90,7 +98,7 @@ class Journey:
     @cached_property
     def is_ours(self) -> bool:
         """Whether the chain that is presented leads to the sandbox's root."""
-        return bool(self.root) and read(self.served, self.root, now=self.scene.now).rooted
+        return bool(self.root) and read(self.served, self.root, now=self.context.now).rooted
 
     @property
     def cluster(self) -> Cluster:
@@ -128,3 +136,87 @@ def choose(known: tuple[Route, ...], host: str, proxy: str) -> Match | None:
 
 def _is_default(match: Match) -> bool:
     return match.by == "default"
+
+
+@dataclass(frozen=True)
+class Served:
+    """The chain as it was presented (PEM, the server's own first), and what was agreed on."""
+
+    chain: tuple[str, ...]
+    version: str
+    cipher: str
+    protocol: str
+
+    def facts(self, *, now: datetime) -> tuple[Facts, ...]:
+        """What each certificate of the chain says."""
+        return tuple(describe(one.encode(), now=now) for one in self.chain)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A chain held against a root: whether it leads there, where it breaks, and whom it may not vouch for."""
+
+    rooted: bool
+    broken: str = ""
+    outside: str = ""
+
+
+def handshake(host: str, address: str, port: int) -> Served:
+    """Connect to `address`:`port`, ask for `host` and take whatever certificate comes. Raises OSError."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    # Addresses are no server names (RFC 6066, section 3).
+    name = None if subject_names.parse_address(host) else host
+    with (
+        socket.create_connection((address, port), timeout=TIMEOUT) as plain,
+        context.wrap_socket(plain, server_hostname=name) as connection,
+    ):
+        cipher = connection.cipher()
+        return Served(
+            _chain(connection),
+            connection.version() or "",
+            cipher[0] if cipher else "",
+            connection.selected_alpn_protocol() or "http/1.1",
+        )
+
+
+def covers(hosts: tuple[str, ...], host: str) -> bool:
+    """Whether a certificate for `hosts` is one for `host`; a wildcard is one label (RFC 6125, section 6.4.3)."""
+    return host in hosts or f"*.{host.partition('.')[2]}" in hosts
+
+
+def read(served: Served, root_pem: str, *, now: datetime) -> Reading:
+    """Follow the chain from the server's own certificate to the root in `root_pem`."""
+    chain = [pem.load_certificates(one.encode())[0] for one in served.chain]
+    root = pem.load_certificates(root_pem.encode())[0]
+    whole = chain[-1] == root
+    path = chain if whole else [*chain, root]
+    for signed, signer in pairwise(path):
+        if not pem.is_signed_by(signed, signer):
+            if signer == root and not whole:
+                return Reading(False)
+            return Reading(
+                False, broken=f"{_title(signed.subject)} is not signed by the next, {_title(signer.subject)}"
+            )
+    hosts = pem.hosts_of(chain[0])
+    for authority in path[1:]:
+        permitted = pem.permitted_domains(authority)
+        outside = [host for host in hosts if permitted and not subject_names.is_inside(host, permitted)]
+        if outside:
+            may_not = f"{_title(authority.subject)} may only vouch for {', '.join(permitted)}"
+            return Reading(True, outside=f"{may_not}, not for {', '.join(outside)}")
+    return Reading(True)
+
+
+def _title(subject: Any) -> str:
+    return str(subject.rfc4514_string()) or "the server's certificate"
+
+
+def _chain(connection: ssl.SSLSocket) -> tuple[str, ...]:
+    # Public from Python 3.13 on, as DER; before, only the object below the socket has it.
+    if hasattr(connection, "get_unverified_chain"):
+        return tuple(ssl.DER_cert_to_PEM_cert(der) for der in connection.get_unverified_chain())
+    found = connection._sslobj.get_unverified_chain()  # type: ignore[attr-defined]
+    return tuple(one.public_bytes() for one in found or ())

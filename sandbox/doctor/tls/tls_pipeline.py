@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sandbox.doctor.check import Check, run
-from sandbox.doctor.doctor_context import Scene
-from sandbox.doctor.row import Row, Status, row, skipped
+from sandbox.doctor.check import Check, Row, Status, row, run, skipped
+from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.doctor.tls import cluster_checks, edge_checks, verifiers
-from sandbox.doctor.tls.tls_context import Journey, parse
+from sandbox.doctor.tls.tls_context import RequestTrace, parse
 
 PATIENCE = 90.0
 
 # Each group is looked at at once.
-STEPS: tuple[tuple[Check[Journey], ...], ...] = (
+STEPS: tuple[tuple[Check[RequestTrace], ...], ...] = (
     (Check("tls.name", "the host's name leads to this machine", "add it to /etc/hosts", edge_checks.name),),
     (Check("tls.port", "the edge listens where the request goes", "sandbox up{which}", edge_checks.port),),
     (Check("tls.route", "the edge has a route for the host", "sandbox up{which}", edge_checks.route),),
@@ -41,18 +40,18 @@ STEPS: tuple[tuple[Check[Journey], ...], ...] = (
 )
 
 
-def examine(scene: Scene, text: str, *, named: bool) -> Iterator[Row]:
+def examine(context: DoctorContext, text: str, *, named: bool) -> Iterator[Row]:
     """Follow a request to `text` (HOST or HOST:PORT), a row a step as soon as it is known.
 
-    `named` is whether `scene` is about a sandbox that the user named. Raises UsageError for what is no host.
+    `named` is whether `context` is about a sandbox that the user named. Raises UsageError for what is no host.
     """
     host, port = parse(text)
-    journey = Journey(scene, host, port, named)
+    trace = RequestTrace(context, host, port, named)
     stopped = ""
     for group in STEPS:
         if stopped:
             yield from (row(check.id, skipped(f"not looked at: {stopped} failed"), fix="", which="") for check in group)
             continue
-        for one in run(group, journey, seconds=PATIENCE):
+        for one in run(group, trace, seconds=PATIENCE):
             stopped = stopped or (one.id if one.status is Status.ERROR else "")
             yield one

@@ -11,9 +11,8 @@ from functools import partial
 from importlib import resources
 from pathlib import Path
 
-from sandbox.doctor.check import Check
-from sandbox.doctor.row import Finding, error, ok, skipped, warn
-from sandbox.doctor.tls.tls_context import Journey
+from sandbox.doctor.check import Check, Finding, error, ok, skipped, warn
+from sandbox.doctor.tls.tls_context import RequestTrace
 from sandbox.system import process
 from sandbox.system.process import ToolFailed
 
@@ -40,14 +39,14 @@ class CannotAsk(Exception):
     """The client is not here, or not fit to be asked; the text says why."""
 
 
-def look(ask: Ask, trust: str, journey: Journey) -> Finding:
+def look(ask: Ask, trust: str, trace: RequestTrace) -> Finding:
     """Ask one client twice; `trust` is what makes it trust the root."""
-    target = Target(journey.address, journey.port, journey.host)
+    target = Target(trace.address, trace.port, trace.host)
     try:
-        if not journey.is_ours:
+        if not trace.is_ours:
             refusal = ask(target, None)
             return warn(f"refuses: {refusal}", "trust the certificate's issuer") if refusal else ok("accepts")
-        refusal = ask(target, journey.names.root_certificate)
+        refusal = ask(target, trace.names.root_certificate)
         if refusal:
             return error(f"refuses, the sandbox's root given: {refusal}")
         refusal = ask(target, None)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.config.schema import ResolvedSpec
-from sandbox.doctor.doctor_context import Contact, Scene
+from sandbox.doctor.doctor_context import DoctorContext, EngineProbe
 from sandbox.names import Home
 from tests.support.fakes import FakeEngine
 from tests.support.ports import free_port
@@ -22,10 +22,10 @@ def engine() -> FakeEngine:
 
 
 @pytest.fixture
-def scene(tmp_path: Path, engine: FakeEngine) -> Scene:
+def context(tmp_path: Path, engine: FakeEngine) -> DoctorContext:
     spec = ResolvedSpec.model_validate(
         {"name": "demo", "registry": {"port": free_port()}, "proxy": {"ports": (free_port(), free_port())}}
     )
     now = datetime.now(UTC)
     home = Home(tmp_path / "state", tmp_path / "cache", tmp_path / "kubeconfig")
-    return Scene(spec, home, {}, Contact(engine, engine.facts(), now), now, " demo")
+    return DoctorContext(spec, home, {}, EngineProbe(engine, engine.facts(), now), now, " demo")

@@ -11,65 +11,65 @@ import pytest
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.certificates.subject_names import subject_names
 from sandbox.doctor import certificates_checks
-from sandbox.doctor.doctor_context import Scene
-from sandbox.doctor.row import Status
+from sandbox.doctor.check import Status
+from sandbox.doctor.doctor_context import DoctorContext
 
 
-def issue(scene: Scene) -> None:
+def issue(context: DoctorContext) -> None:
     """What `up` leaves on disk."""
-    keystore = Keystore(scene.names.keys)
-    keystore.authority([scene.spec.domain], now=scene.now)
-    keystore.leaf("default", subject_names(scene.spec.domain), now=scene.now)
+    keystore = Keystore(context.names.keys)
+    keystore.authority([context.spec.domain], now=context.now)
+    keystore.leaf("default", subject_names(context.spec.domain), now=context.now)
 
 
-def later(scene: Scene, days: int) -> Scene:
-    return replace(scene, now=scene.now + timedelta(days=days))
+def later(context: DoctorContext, days: int) -> DoctorContext:
+    return replace(context, now=context.now + timedelta(days=days))
 
 
-def test_before_the_first_up_there_is_nothing_to_judge(scene: Scene) -> None:
-    assert {check.look(scene).status for check in certificates_checks.CHECKS} == {Status.SKIPPED}
+def test_before_the_first_up_there_is_nothing_to_judge(context: DoctorContext) -> None:
+    assert {check.look(context).status for check in certificates_checks.CHECKS} == {Status.SKIPPED}
 
 
-def test_fresh_ones_are_well(scene: Scene) -> None:
-    issue(scene)
-    found = certificates_checks.authority(scene)
-    assert found.status is Status.OK and scene.spec.domain in found.evidence
-    found = certificates_checks.leaves(scene)
+def test_fresh_ones_are_well(context: DoctorContext) -> None:
+    issue(context)
+    found = certificates_checks.authority(context)
+    assert found.status is Status.OK and context.spec.domain in found.evidence
+    found = certificates_checks.leaves(context)
     assert found.status is Status.OK and found.evidence.startswith("default ")
 
 
 @pytest.mark.fault(28)
 @pytest.mark.parametrize(("days", "status"), [(65, Status.WARN), (91, Status.ERROR)])
-def test_leaves_that_end(scene: Scene, days: int, status: Status) -> None:
+def test_leaves_that_end(context: DoctorContext, days: int, status: Status) -> None:
     """Certificates near their end → a row of the doctor."""
-    issue(scene)
-    found = certificates_checks.leaves(later(scene, days))
+    issue(context)
+    found = certificates_checks.leaves(later(context, days))
     assert found.status is status and found.evidence.startswith("default: ")
 
 
-def test_an_authority_that_ends(scene: Scene) -> None:
-    issue(scene)
-    assert certificates_checks.authority(later(scene, 300)).status is Status.WARN
-    assert certificates_checks.authority(later(scene, 400)).status is Status.ERROR
-    found = certificates_checks.authority(later(scene, 800))
+def test_an_authority_that_ends(context: DoctorContext) -> None:
+    issue(context)
+    assert certificates_checks.authority(later(context, 300)).status is Status.WARN
+    assert certificates_checks.authority(later(context, 400)).status is Status.ERROR
+    found = certificates_checks.authority(later(context, 800))
     assert found.status is Status.ERROR and "--root" in found.fix
 
 
 @pytest.mark.fault(30)
 @pytest.mark.security(1)
-def test_a_key_that_others_can_read_is_an_error(scene: Scene) -> None:
+def test_a_key_that_others_can_read_is_an_error(context: DoctorContext) -> None:
     """A key with mode 0644 → an error of the doctor."""
-    issue(scene)
-    (scene.names.keys / "issuing.key").chmod(0o644)
-    found = certificates_checks.authority(scene)
+    issue(context)
+    (context.names.keys / "issuing.key").chmod(0o644)
+    found = certificates_checks.authority(context)
     assert found.status is Status.ERROR and "0644" in found.evidence
 
 
 @pytest.mark.fault(31)
-def test_the_systems_store_is_asked(scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_systems_store_is_asked(context: DoctorContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The root is in no store → a warning of the doctor."""
-    issue(scene)
-    found = certificates_checks.trusted(scene)
+    issue(context)
+    found = certificates_checks.trusted(context)
     assert found.status is Status.WARN and "unable to get local issuer certificate" in found.evidence
-    monkeypatch.setenv("SSL_CERT_FILE", str(scene.names.root_certificate))
-    assert certificates_checks.trusted(scene).status is Status.OK
+    monkeypatch.setenv("SSL_CERT_FILE", str(context.names.root_certificate))
+    assert certificates_checks.trusted(context).status is Status.OK

@@ -1,42 +1,51 @@
-"""The walk over checks: at once, in order, never longer than it may."""
+"""Checks run at once, in order and within a time; `--fix` repairs only what is safe to repair."""
 
 from __future__ import annotations
 
+import json
+import os
+import stat
 import threading
 from functools import partial
+from pathlib import Path
 
 import pytest
 
-from sandbox.doctor.check import Check, NoEngine, run
-from sandbox.doctor.doctor_context import Scene
-from sandbox.doctor.row import Finding, Status, ok
+from sandbox.cli import command_context
+from sandbox.doctor import machine_checks
+from sandbox.doctor.check import Check, Finding, NoEngine, Row, Status, ok, repair, run
+from sandbox.doctor.doctor_context import DoctorContext
+from sandbox.doctor.table import CHECKS
 from sandbox.errors import SandboxError
+from sandbox.names import LABEL, OWNER
+from tests.support.fakes import NETWORK, FakeEngine
+from tests.unit.cli import test_main
 
 
-def raising(trouble: Exception, scene: Scene) -> Finding:
+def raising(trouble: Exception, context: DoctorContext) -> Finding:
     raise trouble
 
 
-def test_checks_run_at_once_and_are_told_in_order(scene: Scene) -> None:
+def test_checks_run_at_once_and_are_told_in_order(context: DoctorContext) -> None:
     barrier = threading.Barrier(3)
 
-    def together(scene: Scene) -> Finding:
+    def together(context: DoctorContext) -> Finding:
         barrier.wait(10)
         return ok("met")
 
-    rows = run([Check(name, "", "fix", together) for name in "cab"], scene, seconds=20)
+    rows = run([Check(name, "", "fix", together) for name in "cab"], context, seconds=20)
     assert [(one.id, one.evidence) for one in rows] == [("c", "met"), ("a", "met"), ("b", "met")]
 
 
-def test_one_that_hangs_is_a_warning_and_keeps_nobody(scene: Scene) -> None:
+def test_one_that_hangs_is_a_warning_and_keeps_nobody(context: DoctorContext) -> None:
     free = threading.Event()
 
-    def hang(scene: Scene) -> Finding:
+    def hang(context: DoctorContext) -> Finding:
         free.wait(60)
         return ok("too late")
 
     late, well = run(
-        [Check("a", "", "wait", hang), Check("b", "", "fix", lambda scene: ok("fine"))], scene, seconds=0.2
+        [Check("a", "", "wait", hang), Check("b", "", "fix", lambda context: ok("fine"))], context, seconds=0.2
     )
     free.set()
     assert (late.status, late.evidence, late.fix) == (Status.WARN, "no answer within 0.2 s", "wait")
@@ -51,11 +60,86 @@ def test_one_that_hangs_is_a_warning_and_keeps_nobody(scene: Scene) -> None:
         (OSError(13, "Permission denied"), Status.ERROR, "[Errno 13] Permission denied"),
     ],
 )
-def test_a_look_that_fails_is_a_row(scene: Scene, trouble: Exception, status: Status, evidence: str) -> None:
-    (found,) = run([Check("a", "", "fix", partial(raising, trouble))], scene, seconds=30)
+def test_a_look_that_fails_is_a_row(context: DoctorContext, trouble: Exception, status: Status, evidence: str) -> None:
+    (found,) = run([Check("a", "", "fix", partial(raising, trouble))], context, seconds=30)
     assert (found.status, found.evidence) == (status, evidence)
 
 
-def test_a_bug_is_not_hidden(scene: Scene) -> None:
+def test_a_bug_is_not_hidden(context: DoctorContext) -> None:
     with pytest.raises(ZeroDivisionError):
-        run([Check("a", "", "fix", partial(raising, ZeroDivisionError()))], scene, seconds=30)
+        run([Check("a", "", "fix", partial(raising, ZeroDivisionError()))], context, seconds=30)
+
+
+def repaired(context: DoctorContext, *ids: str) -> dict[str, Row]:
+    checks: list[Check[DoctorContext]] = [one for one in CHECKS if one.id in ids]
+    return {one.id: one for one in repair(checks, run(checks, context, seconds=30), context)}
+
+
+@pytest.mark.fault(49)
+@pytest.mark.security(14, 19)
+def test_modes_are_tightened(context: DoctorContext) -> None:
+    """The kubeconfig and the sandbox's folder are open to others → rows of the doctor; --fix closes both."""
+    context.home.state.mkdir(parents=True)
+    context.home.state.chmod(0o755)
+    context.home.kubeconfig.write_text("x")
+    context.home.kubeconfig.chmod(0o644)
+    assert machine_checks.state_folder(context).status is Status.ERROR
+    assert machine_checks.kubeconfig(context).status is Status.WARN
+    found = repaired(context, "files.own", "files.kubeconfig")
+    assert {row.status for row in found.values()} == {Status.OK}
+    assert "(repaired: " in found["files.kubeconfig"].evidence and "0644" in found["files.kubeconfig"].evidence
+    assert stat.S_IMODE(context.home.state.stat().st_mode) == 0o700
+    assert stat.S_IMODE(context.home.kubeconfig.stat().st_mode) == 0o600
+
+
+@pytest.mark.fault(18)
+def test_limits_are_raised_and_never_lowered(
+    context: DoctorContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """8 inotify instances and many watches → --fix raises the one and leaves the other."""
+    monkeypatch.setattr(machine_checks, "SYSCTL", tmp_path)
+    monkeypatch.setattr(machine_checks, "PROCESSES", tmp_path)
+    (tmp_path / "max_user_watches").write_text("999999\n")
+    (tmp_path / "max_user_instances").write_text("8\n")
+    assert repaired(context, "machine.inotify")["machine.inotify"].status is Status.OK
+    assert (tmp_path / "max_user_watches").read_text() == "999999\n"
+
+
+def test_what_may_not_be_changed_keeps_its_row(
+    context: DoctorContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine_checks, "SYSCTL", tmp_path)
+    monkeypatch.setattr(machine_checks, "PROCESSES", tmp_path)
+    (tmp_path / "max_user_watches").write_text("8\n")
+    (tmp_path / "max_user_instances").write_text("8\n")
+
+    def refused(self: Path, text: str, **_: str) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "write_text", refused)
+    row = repaired(context, "machine.inotify")["machine.inotify"]
+    assert row.status is Status.WARN and "sudo sysctl" in row.fix
+
+
+@pytest.mark.fault(23)
+@pytest.mark.parametrize("owner", ["ours", "another's", "nobody's"])
+def test_only_our_own_network_goes(context: DoctorContext, engine: FakeEngine, owner: str) -> None:
+    """An empty network of our name, ours, another user's or no sandbox's → --fix removes ours and leaves the other."""
+    other = {LABEL: "demo", OWNER: "bob:4711:/home/bob/.local/state/sandbox"}
+    engine.create_network(NETWORK, {"ours": context.names.labels, "another's": other, "nobody's": {}}[owner])
+    repaired(context, "leftovers.networks")
+    assert (NETWORK in engine.networks) is (owner != "ours")
+
+
+def test_without_fix_nothing_changes_and_with_it_the_command_mends(tmp_path: Path) -> None:
+    path = command_context.home().kubeconfig
+    path.parent.mkdir(parents=True)
+    path.write_text("apiVersion: v1\n")
+    path.chmod(0o644)
+    test_main.run("doctor", cwd=tmp_path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    found = test_main.run("doctor", "--fix", "-o", "json", cwd=tmp_path)
+    rows = {one["id"]: one for one in json.loads(found.stdout)}
+    assert rows["files.kubeconfig"]["status"] == "ok" and rows["engine.reachable"]["status"] == "error"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert os.access(path, os.R_OK)

@@ -16,7 +16,7 @@ from sandbox.cli import error_handler
 from sandbox.cli.doctor import explaining
 from sandbox.config.schema import Spec
 from sandbox.doctor import doctor_context as scenes
-from sandbox.doctor.doctor_context import Contact
+from sandbox.doctor.doctor_context import EngineProbe
 from sandbox.doctor.table import CHECKS
 from sandbox.engine import Bind, ContainerSpec
 from sandbox.errors import SandboxError
@@ -84,12 +84,12 @@ def test_another_commands_error_is_explained(
     engine.create_network(NETWORK, {LABEL: ""})
     publish = {80: (Bind("127.0.0.1", 443),)}
     engine.run(ContainerSpec(name="other", image=IMAGE, command=("x",), labels={}, network=NETWORK, publish=publish))
-    monkeypatch.setattr(scenes, "reach", lambda seconds: Contact(engine, engine.facts(), datetime.now(UTC)))
+    monkeypatch.setattr(scenes, "probe_engine", lambda seconds: EngineProbe(engine, engine.facts(), datetime.now(UTC)))
     with pytest.raises(SandboxError) as caught, explaining(Spec(name="demo")):
-        raise SandboxError("it broke", fix="mend it")
+        raise SandboxError("it broke", fix="repair it")
     error_handler.report(caught.value)
     said = capsys.readouterr().err
-    assert said.startswith("error[failed]: it broke\nfix: mend it\n")
+    assert said.startswith("error[failed]: it broke\nfix: repair it\n")
     assert "✗ ports.https" in said and "443 other" in said and "✓" not in said
 
 

@@ -9,19 +9,19 @@ from typing import Any
 import pytest
 
 from sandbox.doctor import engine_checks
-from sandbox.doctor.doctor_context import Contact, Scene
-from sandbox.doctor.row import Status
+from sandbox.doctor.check import Status
+from sandbox.doctor.doctor_context import DoctorContext, EngineProbe
 from sandbox.engine import connection
 
 
-def told(scene: Scene, **changes: Any) -> Scene:
-    """The scene with an engine that tells something else of itself."""
-    assert isinstance(scene.contact, Contact)
-    return replace(scene, contact=replace(scene.contact, facts=replace(scene.contact.facts, **changes)))
+def told(context: DoctorContext, **changes: Any) -> DoctorContext:
+    """The context with an engine that tells something else of itself."""
+    assert isinstance(context.docker, EngineProbe)
+    return replace(context, docker=replace(context.docker, facts=replace(context.docker.facts, **changes)))
 
 
-def test_a_usual_engine_is_well(scene: Scene) -> None:
-    assert {check.id: check.look(scene).status for check in engine_checks.CHECKS if check.id != "engine.clock"} == {
+def test_a_usual_engine_is_well(context: DoctorContext) -> None:
+    assert {check.id: check.look(context).status for check in engine_checks.CHECKS if check.id != "engine.clock"} == {
         check.id: Status.OK for check in engine_checks.CHECKS if check.id != "engine.clock"
     }
 
@@ -48,9 +48,9 @@ def test_a_usual_engine_is_well(scene: Scene) -> None:
         ),
     ],
 )
-def test_what_an_engine_tells(scene: Scene, look: Any, changes: Any, status: Status, words: str) -> None:
+def test_what_an_engine_tells(context: DoctorContext, look: Any, changes: Any, status: Status, words: str) -> None:
     """An engine with little memory, one CPU, cgroup v1, old, or elsewhere → a row of the doctor for each."""
-    found = look(told(scene, **changes))
+    found = look(told(context, **changes))
     assert found.status is status and words in found.evidence and "secret" not in found.evidence
 
 
@@ -58,17 +58,17 @@ def test_what_an_engine_tells(scene: Scene, look: Any, changes: Any, status: Sta
 @pytest.mark.parametrize(
     ("seconds", "status"), [(0, Status.OK), (-20, Status.OK), (3600, Status.ERROR), (-45, Status.ERROR)]
 )
-def test_clocks(scene: Scene, seconds: int, status: Status) -> None:
+def test_clocks(context: DoctorContext, seconds: int, status: Status) -> None:
     """The engine's clock is an hour ahead → the doctor says by how much."""
-    assert isinstance(scene.contact, Contact)
-    assert engine_checks.clock(told(scene, time=scene.contact.asked + timedelta(seconds=seconds))).status is status
+    assert isinstance(context.docker, EngineProbe)
+    assert engine_checks.clock(told(context, time=context.docker.asked + timedelta(seconds=seconds))).status is status
 
 
 @pytest.mark.fault(60)
 @pytest.mark.security(6)
-def test_the_password_of_a_remote_engine_is_not_told(scene: Scene) -> None:
+def test_the_password_of_a_remote_engine_is_not_told(context: DoctorContext) -> None:
     """DOCKER_HOST with an account → shown without it."""
-    away = replace(told(scene, local=False), environment={"DOCKER_HOST": "tcp://me:secret@build.example.com:2376"})
+    away = replace(told(context, local=False), environment={"DOCKER_HOST": "tcp://me:secret@build.example.com:2376"})
     assert engine_checks.local(away).evidence.startswith("the engine runs on build.example.com:")
 
 

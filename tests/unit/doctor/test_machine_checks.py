@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from sandbox.doctor import machine_checks
-from sandbox.doctor.doctor_context import Scene
-from sandbox.doctor.row import Status
+from sandbox.doctor.check import Status
+from sandbox.doctor.doctor_context import DoctorContext
 from tests.unit.doctor.test_engine_checks import told
 
 
@@ -20,20 +20,25 @@ from tests.unit.doctor.test_engine_checks import told
     [(524288, 512, Status.OK), (8192, 512, Status.WARN), (524288, 8, Status.WARN)],
 )
 def test_inotify(
-    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, watches: int, instances: int, status: Status
+    context: DoctorContext,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    watches: int,
+    instances: int,
+    status: Status,
 ) -> None:
     """Limits of 8192 watches or 8 instances → the doctor prints the sysctl."""
     monkeypatch.setattr(machine_checks, "SYSCTL", tmp_path)
     monkeypatch.setattr(machine_checks, "PROCESSES", tmp_path)
     (tmp_path / "max_user_watches").write_text(f"{watches}\n")
     (tmp_path / "max_user_instances").write_text(f"{instances}\n")
-    assert machine_checks.inotify(scene).status is status
+    assert machine_checks.inotify(context).status is status
 
 
 @pytest.mark.fault(18)
 @pytest.mark.parametrize(("limit", "status"), [(130, Status.OK), (128, Status.ERROR)])
 def test_inotify_instances_that_are_in_use_are_counted(
-    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int, status: Status
+    context: DoctorContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int, status: Status
 ) -> None:
     """121 of 128 instances in use → an error of the doctor, and under an `up` that fails, with the sysctl"""
     monkeypatch.setattr(machine_checks, "SYSCTL", tmp_path)
@@ -46,13 +51,13 @@ def test_inotify_instances_that_are_in_use_are_counted(
     files.mkdir(parents=True)
     for number in range(130):
         (files / str(number)).symlink_to("anon_inode:inotify" if number < 121 else "/dev/null")
-    found = machine_checks.inotify(scene)
+    found = machine_checks.inotify(context)
     assert (found.status, "121 are in use" in found.evidence) == (status, True)
 
 
-def test_inotify_elsewhere(scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_inotify_elsewhere(context: DoctorContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine_checks, "SYSCTL", tmp_path / "none")
-    assert machine_checks.inotify(scene).status is Status.SKIPPED
+    assert machine_checks.inotify(context).status is Status.SKIPPED
 
 
 @pytest.mark.parametrize(
@@ -60,23 +65,23 @@ def test_inotify_elsewhere(scene: Scene, tmp_path: Path, monkeypatch: pytest.Mon
     [("1ff", Status.OK, "all 9"), ("0ef", Status.WARN, "lacks the capability 4, 8: "), ("3ff", Status.OK, "all 9")],
 )
 def test_capabilities(
-    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mask: str, status: Status, words: str
+    context: DoctorContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mask: str, status: Status, words: str
 ) -> None:
     monkeypatch.setattr(machine_checks, "STATUS", tmp_path / "status")
     monkeypatch.setattr(machine_checks, "LAST_CAPABILITY", tmp_path / "last")
     (tmp_path / "status").write_text(f"Name:\tx\nCapBnd:\t{mask}\n")
     (tmp_path / "last").write_text("8\n")
-    found = machine_checks.capabilities(scene)
+    found = machine_checks.capabilities(context)
     assert found.status is status and words in found.evidence
-    assert machine_checks.capabilities(told(scene, runtime=machine_checks.CAREFUL)).status is Status.OK
+    assert machine_checks.capabilities(told(context, runtime=machine_checks.CAREFUL)).status is Status.OK
 
 
-def test_the_room_for_files_is_that_of_the_nearest_folder_there_is(scene: Scene) -> None:
-    assert str(scene.home.cache) in machine_checks.own_disk(scene).evidence
+def test_the_room_for_files_is_that_of_the_nearest_folder_there_is(context: DoctorContext) -> None:
+    assert str(context.home.cache) in machine_checks.own_disk(context).evidence
 
 
 @pytest.mark.fault(16)
-def test_a_full_disk_is_an_error(scene: Scene, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_full_disk_is_an_error(context: DoctorContext, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Less room than is needed → the doctor says how much there is and how much is needed."""
     monkeypatch.setattr(machine_checks, "GIB", 1 << 60)
     found = machine_checks._room(tmp_path, needed=1 << 60, comfort=1 << 61)
@@ -84,9 +89,9 @@ def test_a_full_disk_is_an_error(scene: Scene, monkeypatch: pytest.MonkeyPatch, 
     assert machine_checks._room(tmp_path, needed=0, comfort=1 << 60).status is Status.WARN
 
 
-def test_the_disk_of_an_engine_in_a_virtual_machine_is_not_looked_at(scene: Scene) -> None:
-    assert machine_checks.engine_disk(told(scene, system="Docker Desktop")).status is Status.SKIPPED
-    assert machine_checks.engine_disk(told(scene, local=False)).status is Status.SKIPPED
+def test_the_disk_of_an_engine_in_a_virtual_machine_is_not_looked_at(context: DoctorContext) -> None:
+    assert machine_checks.engine_disk(told(context, system="Docker Desktop")).status is Status.SKIPPED
+    assert machine_checks.engine_disk(told(context, local=False)).status is Status.SKIPPED
 
 
 @pytest.mark.parametrize(
@@ -103,6 +108,6 @@ def test_the_disk_of_an_engine_in_a_virtual_machine_is_not_looked_at(scene: Scen
         ({"ALL_PROXY": "socks5://proxy", "NO_PROXY": "*"}, Status.OK, "all via proxy"),
     ],
 )
-def test_proxies(scene: Scene, environment: dict[str, str], status: Status, words: str) -> None:
-    found = machine_checks.proxy(replace(scene, environment=environment))
+def test_proxies(context: DoctorContext, environment: dict[str, str], status: Status, words: str) -> None:
+    found = machine_checks.proxy(replace(context, environment=environment))
     assert found.status is status and words in found.evidence and "secret" not in found.evidence

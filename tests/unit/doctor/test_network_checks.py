@@ -1,7 +1,10 @@
-"""Clashes of address ranges and names, with a routing table of the test's."""
+"""Ranges, names and ports of the network, with real listeners and containers in memory."""
 
 from __future__ import annotations
 
+import os
+import socket
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,10 +12,13 @@ import pytest
 
 from sandbox.config.schema import ResolvedSpec
 from sandbox.doctor import network_checks
-from sandbox.doctor.doctor_context import Scene
-from sandbox.doctor.row import Status
-from sandbox.names import LABEL
+from sandbox.doctor.check import Status
+from sandbox.doctor.doctor_context import DoctorContext
+from sandbox.engine import Bind, ContainerSpec
+from sandbox.names import EDGE, LABEL
 from tests.support.fakes import NETWORK, FakeEngine
+from tests.unit.doctor.conftest import IMAGE
+from tests.unit.doctor.test_engine_checks import told
 
 HEAD = "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT\n"
 DEFAULT = "eth0\t00000000\t0100000A\t0003\t0\t0\t0\t00000000\t0\t0\t0\n"
@@ -29,8 +35,8 @@ def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def test_a_network_that_is_not_there_yet_is_not_judged(scene: Scene, table: Path) -> None:
-    assert network_checks.subnet(scene).status is Status.SKIPPED
+def test_a_network_that_is_not_there_yet_is_not_judged(context: DoctorContext, table: Path) -> None:
+    assert network_checks.subnet(context).status is Status.SKIPPED
 
 
 @pytest.mark.fault(56)
@@ -39,31 +45,31 @@ def test_a_network_that_is_not_there_yet_is_not_judged(scene: Scene, table: Path
     [(DEFAULT + OURS, Status.OK), (OURS + VPN, Status.ERROR), (OURS + DOWN, Status.OK)],
 )
 def test_another_route_into_our_network(
-    scene: Scene, engine: FakeEngine, table: Path, routes: str, status: Status
+    context: DoctorContext, engine: FakeEngine, table: Path, routes: str, status: Status
 ) -> None:
     """A VPN's route covers our network → the doctor names the route."""
     engine.create_network(NETWORK, {LABEL: ""})
     table.write_text(HEAD + routes)
-    found = network_checks.subnet(scene)
+    found = network_checks.subnet(context)
     assert found.status is status
     assert (status is Status.OK) or "172.16.0.0/12 on tun0" in found.evidence
 
 
-def test_a_route_into_the_pods_range_is_told(scene: Scene, table: Path) -> None:
+def test_a_route_into_the_pods_range_is_told(context: DoctorContext, table: Path) -> None:
     table.write_text(HEAD + DEFAULT + PODS)
-    found = network_checks.cluster_ranges(scene)
+    found = network_checks.cluster_ranges(context)
     assert found.status is Status.WARN and "10.244.5.0/24 on tun0 is inside the range of pods" in found.evidence
 
 
-def test_a_nameserver_in_the_range_of_services_is_told(scene: Scene, table: Path) -> None:
+def test_a_nameserver_in_the_range_of_services_is_told(context: DoctorContext, table: Path) -> None:
     spec = ResolvedSpec.model_validate({"name": "demo", "network": {"nameservers": ("10.96.0.53",)}})
-    found = network_checks.cluster_ranges(replace(scene, spec=spec))
+    found = network_checks.cluster_ranges(replace(context, spec=spec))
     assert found.status is Status.WARN and "10.96.0.53 is inside the range of Services" in found.evidence
 
 
-def test_a_name_that_leads_elsewhere_is_an_error(scene: Scene) -> None:
+def test_a_name_that_leads_elsewhere_is_an_error(context: DoctorContext) -> None:
     spec = ResolvedSpec.model_validate({"name": "demo", "domain": "demo.invalid"})
-    found = network_checks.dns(replace(scene, spec=spec))
+    found = network_checks.dns(replace(context, spec=spec))
     assert found.status is Status.ERROR and "/etc/hosts" in found.fix
 
 
@@ -72,3 +78,60 @@ def test_a_name_that_leads_elsewhere_is_an_error(scene: Scene) -> None:
 )
 def test_which_addresses_are_here(address: str, here: bool) -> None:
     assert network_checks.is_here(address) is here
+
+
+def run(context: DoctorContext, engine: FakeEngine, name: str, port: int) -> None:
+    """A container that publishes a port."""
+    if NETWORK not in engine.networks:
+        engine.create_network(NETWORK, context.names.labels)
+    publish = {5000: (Bind("127.0.0.1", port),)}
+    engine.run(
+        ContainerSpec(
+            name=name, image=IMAGE, command=("x",), labels=context.names.labels, network=NETWORK, publish=publish
+        )
+    )
+
+
+def test_free_ports_are_well(context: DoctorContext) -> None:
+    assert network_checks.https(context).status is network_checks.registry(context).status is Status.OK
+
+
+def test_our_own_containers_may_have_them(context: DoctorContext, engine: FakeEngine) -> None:
+    run(context, engine, EDGE, context.spec.proxy.ports[0])
+    run(context, engine, context.names.registry, context.spec.registry.port)
+    assert network_checks.https(context).status is network_checks.registry(context).status is Status.OK
+    assert EDGE in network_checks.https(context).evidence
+
+
+def test_another_container_is_named(context: DoctorContext, engine: FakeEngine) -> None:
+    run(context, engine, "other", context.spec.registry.port)
+    found = network_checks.registry(context)
+    assert found.status is Status.ERROR and found.evidence.endswith("other")
+    assert "sandbox up demo --registry-port" in found.fix
+
+
+def test_a_process_is_named(context: DoctorContext) -> None:
+    with closing(socket.create_server(("127.0.0.1", context.spec.proxy.ports[1]))):
+        found = network_checks.https(context)
+    assert found.status is Status.ERROR and f"(pid {os.getpid()})" in found.evidence
+    assert "sandbox up demo --https-port" in found.fix
+
+
+@pytest.mark.fault(14, 61)
+def test_a_rootless_engine_and_low_ports(context: DoctorContext) -> None:
+    """A rootless engine and a low port → the doctor names the sysctl."""
+    assert network_checks.privileged(told(context, rootless=True)).status is Status.OK  # the context's ports are high
+    low = replace(context, spec=ResolvedSpec.model_validate({"name": "demo", "proxy": {"ports": (1,)}}))
+    assert network_checks.privileged(low).status is Status.OK  # not rootless
+    found = network_checks.privileged(told(low, rootless=True))
+    assert found.status is Status.WARN and "ip_unprivileged_port_start=1" in found.fix
+
+
+@pytest.mark.security(3, 19)
+def test_it_is_told_when_others_may_come_in(context: DoctorContext) -> None:
+    """A sandbox that others may enter → a warning of the doctor."""
+    assert network_checks.visitors(context).status is Status.OK
+    listening = context.spec.proxy.model_copy(update={"listen": "192.168.1.5"})
+    found = network_checks.visitors(replace(context, spec=context.spec.model_copy(update={"proxy": listening})))
+    assert found.status is Status.WARN
+    assert f"https://*.{context.spec.name}.192.168.1.5.nip.io:" in found.evidence

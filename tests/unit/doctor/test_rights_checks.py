@@ -11,9 +11,8 @@ import yaml
 
 from sandbox.config.schema import ResolvedSpec
 from sandbox.doctor import rights_checks
-from sandbox.doctor.check import run
-from sandbox.doctor.doctor_context import Scene
-from sandbox.doctor.row import Row, Status
+from sandbox.doctor.check import Row, Status, run
+from sandbox.doctor.doctor_context import DoctorContext
 from tests.support.api_server import REVIEWS, RULES, ApiServer, serving
 
 ROLE = Path(__file__).parents[3] / "docs" / "existing.md"
@@ -28,62 +27,64 @@ def server() -> Iterator[ApiServer]:
 
 
 @pytest.fixture
-def scene(scene: Scene, server: ApiServer) -> Scene:
+def context(context: DoctorContext, server: ApiServer) -> DoctorContext:
     content = {
         "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{server.server_port}"}}],
         "users": [{"name": "u", "user": {"token": "secret"}}],
         "contexts": [{"name": "team", "context": {"cluster": "c", "user": "u"}}],
     }
-    scene.home.kubeconfig.write_text(yaml.safe_dump(content))
+    context.home.kubeconfig.write_text(yaml.safe_dump(content))
     cluster = {"provider": "existing", "context": "team", "namespace": "mine"}
-    return replace(scene, spec=ResolvedSpec.model_validate({"name": "demo", "cluster": cluster}))
+    return replace(context, spec=ResolvedSpec.model_validate({"name": "demo", "cluster": cluster}))
 
 
-def rows(scene: Scene) -> dict[str, Row]:
-    return {one.id: one for one in run(rights_checks.CHECKS, scene, seconds=30)}
+def rows(context: DoctorContext) -> dict[str, Row]:
+    return {one.id: one for one in run(rights_checks.CHECKS, context, seconds=30)}
 
 
-def test_somebody_who_may_everything_lacks_nothing_and_nothing_is_written(scene: Scene, server: ApiServer) -> None:
-    found = rows(scene)
+def test_somebody_who_may_everything_lacks_nothing_and_nothing_is_written(
+    context: DoctorContext, server: ApiServer
+) -> None:
+    found = rows(context)
     assert {one.status for one in found.values()} == {Status.OK}
     assert found["rights.namespace"].evidence == "mine is there"
     assert {method for method, *_ in server.asked} == {"GET", "POST"}, "POST asks for reviews only"
     assert {path for method, path, *_ in server.asked if method == "POST"} == {REVIEWS, RULES}
 
 
-def test_what_the_cluster_lists_is_not_asked_for_one_by_one(scene: Scene, server: ApiServer) -> None:
+def test_what_the_cluster_lists_is_not_asked_for_one_by_one(context: DoctorContext, server: ApiServer) -> None:
     named = {"verbs": ["*"], "apiGroups": [""], "resources": ["secrets"], "resourceNames": ["one"]}
     server.rules = [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}, named]
-    assert {one.status for one in rows(scene).values()} == {Status.OK}
+    assert {one.status for one in rows(context).values()} == {Status.OK}
     asked = [path for method, path, *_ in server.asked if method == "POST"]
     assert (asked.count(RULES), asked.count(REVIEWS)) == (5, 1), "once a part, and for the namespace itself"
     server.rules, server.may = [named], lambda verb, resource: resource == "configmaps"
-    assert rows(scene)["rights.objects"].evidence.endswith("secrets: get, list, create, patch, delete")
+    assert rows(context)["rights.objects"].evidence.endswith("secrets: get, list, create, patch, delete")
 
 
-def test_the_documented_role_is_enough(scene: Scene, server: ApiServer) -> None:
+def test_the_documented_role_is_enough(context: DoctorContext, server: ApiServer) -> None:
     blocks = (yaml.safe_load(block.partition("```")[0]) for block in ROLE.read_text().split("```yaml\n")[1:])
     role = next(one for one in blocks if one.get("kind") == "Role")
     allowed = {(verb, resource) for rule in role["rules"] for resource in rule["resources"] for verb in rule["verbs"]}
     server.may = lambda verb, resource: (verb, resource) in allowed
-    found = rows(scene)
+    found = rows(context)
     assert {one.status for one in found.values()} == {Status.OK}
     assert found["rights.namespace"].evidence == "mine may not be looked at; `up` finds out"
 
 
-def test_what_is_missing_is_named_by_the_part_that_needs_it(scene: Scene, server: ApiServer) -> None:
+def test_what_is_missing_is_named_by_the_part_that_needs_it(context: DoctorContext, server: ApiServer) -> None:
     missing = {("create", "pods/portforward"), ("patch", "roles"), ("delete", "roles"), ("watch", "secrets")}
     server.may = lambda verb, resource: (verb, resource) not in missing
-    found = rows(scene)
+    found = rows(context)
     assert {id for id, one in found.items() if one.status is not Status.OK} == {"rights.tunnel", "rights.ingress"}
     assert found["rights.tunnel"].evidence == "you may not: pods/portforward: create"
     assert found["rights.ingress"].evidence == "you may not: roles: patch, delete; secrets: watch"
     assert "ingress.controller to none" in found["rights.ingress"].fix
 
 
-def test_without_disks_it_works_and_what_that_costs_is_said(scene: Scene, server: ApiServer) -> None:
+def test_without_disks_it_works_and_what_that_costs_is_said(context: DoctorContext, server: ApiServer) -> None:
     server.may = lambda verb, resource: resource != "persistentvolumeclaims"
-    found = rows(scene)["rights.disk"]
+    found = rows(context)["rights.disk"]
     assert found.status is Status.WARN
     assert "the registry's data would go with its pod" in found.evidence
 
@@ -92,23 +93,25 @@ def test_without_disks_it_works_and_what_that_costs_is_said(scene: Scene, server
     ("may", "status", "said"),
     [(True, Status.OK, "is not there and can be made"), (False, Status.ERROR, "you may not make it")],
 )
-def test_a_namespace_that_is_not_there(scene: Scene, server: ApiServer, may: bool, status: Status, said: str) -> None:
+def test_a_namespace_that_is_not_there(
+    context: DoctorContext, server: ApiServer, may: bool, status: Status, said: str
+) -> None:
     del server.objects[SPACE]
     server.may = lambda verb, resource: may or (verb, resource) != ("create", "namespaces")
-    found = rows(scene)["rights.namespace"]
+    found = rows(context)["rights.namespace"]
     assert (found.status, said in found.evidence) == (status, True)
 
 
-def test_a_context_that_is_not_there_is_an_error_of_every_row(scene: Scene) -> None:
-    scene.home.kubeconfig.write_text("contexts: []\n")
-    found = rows(scene)
+def test_a_context_that_is_not_there_is_an_error_of_every_row(context: DoctorContext) -> None:
+    context.home.kubeconfig.write_text("contexts: []\n")
+    found = rows(context)
     assert {one.status for one in found.values()} == {Status.ERROR}
     assert "there is no context 'team'" in found["rights.cluster"].evidence
 
 
-def test_a_cluster_that_does_not_answer_is_told_with_its_reason(scene: Scene) -> None:
-    content = yaml.safe_load(scene.home.kubeconfig.read_text())
+def test_a_cluster_that_does_not_answer_is_told_with_its_reason(context: DoctorContext) -> None:
+    content = yaml.safe_load(context.home.kubeconfig.read_text())
     content["clusters"][0]["cluster"]["server"] = "http://127.0.0.1:9"
-    scene.home.kubeconfig.write_text(yaml.safe_dump(content))
-    found = rows(scene)["rights.cluster"]
+    context.home.kubeconfig.write_text(yaml.safe_dump(content))
+    found = rows(context)["rights.cluster"]
     assert found.status is Status.ERROR and "does not answer" in found.evidence

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.doctor.check import run
-from sandbox.doctor.doctor_context import Scene
-from sandbox.doctor.egress.egress_pipeline import CHECKS as OUTBOUND
-from sandbox.doctor.row import Finding, Row, Status, error, failed, ok, row, skipped, warn
+from sandbox.doctor.check import Finding, Row, Status, error, failed, ok, row, run, skipped, warn
+from sandbox.doctor.doctor_context import DoctorContext
+from sandbox.doctor.egress_checks import CHECKS as OUTBOUND
 from sandbox.doctor.table import CHECKS, FAST
 from sandbox.doctor.tls.tls_pipeline import STEPS
 from sandbox.errors import SandboxError
@@ -63,15 +62,17 @@ def test_the_account_in_a_url_is_not_told() -> None:
     assert row("x", error("tcp://me:secret@host:1 is a@b"), fix="f", which="").evidence == "tcp://host:1 is a@b"
 
 
-def test_on_an_empty_machine_every_check_comes_to_a_row(scene: Scene) -> None:
-    rows = run(CHECKS, scene, seconds=30)
+def test_on_an_empty_machine_every_check_comes_to_a_row(context: DoctorContext) -> None:
+    rows = run(CHECKS, context, seconds=30)
     assert [one.id for one in rows] == [one.id for one in CHECKS]
     assert all(bool(one.fix) == (one.status in (Status.WARN, Status.ERROR)) and one.evidence for one in rows)
 
 
-def test_without_an_engine_what_needs_it_is_skipped(scene: Scene) -> None:
+def test_without_an_engine_what_needs_it_is_skipped(context: DoctorContext) -> None:
     gone = SandboxError("no Docker Engine answers", details="$ x\nrefused", fix="start it")
-    rows = {one.id: one for one in run(FAST, Scene(scene.spec, scene.home, {}, gone, scene.now), seconds=30)}
+    rows = {
+        one.id: one for one in run(FAST, DoctorContext(context.spec, context.home, {}, gone, context.now), seconds=30)
+    }
     reached = rows["engine.reachable"]
     assert reached == Row("engine.reachable", Status.ERROR, "no Docker Engine answers: refused", "start it")
     assert rows["ports.https"].status is rows["engine.clock"].status is Status.SKIPPED

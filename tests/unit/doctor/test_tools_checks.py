@@ -8,9 +8,8 @@ import pytest
 
 from sandbox.bundle.system_images import IN_ENGINE, UPSTREAM
 from sandbox.doctor import tools_checks
-from sandbox.doctor.check import run
-from sandbox.doctor.doctor_context import Scene
-from sandbox.doctor.row import Row, Status
+from sandbox.doctor.check import Row, Status, run
+from sandbox.doctor.doctor_context import DoctorContext
 from tests.support.fakes import FakeEngine
 
 
@@ -28,44 +27,44 @@ def install(folder: Path, name: str, script: str) -> None:
     program.chmod(0o755)
 
 
-def rows(scene: Scene) -> dict[str, Row]:
-    return {one.id: one for one in run(tools_checks.CHECKS, scene, seconds=30)}
+def rows(context: DoctorContext) -> dict[str, Row]:
+    return {one.id: one for one in run(tools_checks.CHECKS, context, seconds=30)}
 
 
-def test_what_is_missing(scene: Scene) -> None:
-    found = rows(scene)
+def test_what_is_missing(context: DoctorContext) -> None:
+    found = rows(context)
     assert found["tools.docker"].status is found["tools.kind"].status is Status.ERROR
     assert found["tools.kubectl"].status is found["tools.minikube"].status is Status.SKIPPED
 
 
-def test_what_is_there(scene: Scene, folder: Path) -> None:
+def test_what_is_there(context: DoctorContext, folder: Path) -> None:
     install(folder, "docker", "echo Docker version 28.2.2, build e6534b4")
     install(folder, "kind", "echo kind v0.33.0 go1.26.1 linux/amd64")
     install(folder, "kubectl", "echo Client Version: v1.36.2; echo Kustomize Version: v5.6.0")
     install(folder, "minikube", "echo v1.37.0")
-    found = rows(scene)
+    found = rows(context)
     assert {found[f"tools.{name}"].status for name in ("docker", "kind", "kubectl", "minikube")} == {Status.OK}
     assert found["tools.docker"].evidence == "Docker version 28.2.2, build e6534b4"
 
 
 @pytest.mark.fault(62)
 @pytest.mark.parametrize("said", ["Client Version: v1.32.4", "something else"])
-def test_a_kubectl_that_does_not_fit(scene: Scene, folder: Path, said: str) -> None:
+def test_a_kubectl_that_does_not_fit(context: DoctorContext, folder: Path, said: str) -> None:
     """A kubectl of far another version → a row of the doctor."""
     install(folder, "kubectl", f"echo {said}")
-    assert rows(scene)["tools.kubectl"].status is Status.WARN
+    assert rows(context)["tools.kubectl"].status is Status.WARN
 
 
-def test_a_kind_that_is_too_old_or_broken(scene: Scene, folder: Path) -> None:
+def test_a_kind_that_is_too_old_or_broken(context: DoctorContext, folder: Path) -> None:
     install(folder, "kind", "echo kind v0.20.0 go1.20 linux/amd64")
-    assert rows(scene)["tools.kind"].status is Status.ERROR
+    assert rows(context)["tools.kind"].status is Status.ERROR
     install(folder, "minikube", "echo it is broken; exit 3")
-    found = rows(scene)["tools.minikube"]
+    found = rows(context)["tools.minikube"]
     assert found.status is Status.ERROR and "it is broken" in found.evidence
 
 
-def test_images(scene: Scene, engine: FakeEngine) -> None:
-    found = tools_checks.images(scene)
+def test_images(context: DoctorContext, engine: FakeEngine) -> None:
+    found = tools_checks.images(context)
     assert found.status is Status.WARN and "node" in found.evidence
     engine.images |= {UPSTREAM[name]: "sha256:1" for name in IN_ENGINE}
-    assert tools_checks.images(scene).status is Status.OK
+    assert tools_checks.images(context).status is Status.OK

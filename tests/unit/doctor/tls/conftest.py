@@ -18,8 +18,8 @@ from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.certificates.subject_names import subject_names
 from sandbox.components.edge import routes
 from sandbox.components.edge.routes import Route
-from sandbox.doctor.doctor_context import Scene
-from sandbox.doctor.tls.tls_context import Journey
+from sandbox.doctor.doctor_context import DoctorContext
+from sandbox.doctor.tls.tls_context import RequestTrace
 from tests.support import api_server
 from tests.support.api_server import ApiServer
 
@@ -31,40 +31,40 @@ Serve = Callable[..., AbstractContextManager[None]]
 
 
 @pytest.fixture
-def keystore(scene: Scene) -> Keystore:
+def keystore(context: DoctorContext) -> Keystore:
     """What `up` leaves on disk."""
-    store = Keystore(scene.names.keys)
-    store.authority([DOMAIN], now=scene.now)
+    store = Keystore(context.names.keys)
+    store.authority([DOMAIN], now=context.now)
     return store
 
 
 @pytest.fixture
-def default(scene: Scene, keystore: Keystore) -> Leaf:
+def default(context: DoctorContext, keystore: Keystore) -> Leaf:
     """The sandbox's default certificate."""
-    return keystore.leaf("default", subject_names(DOMAIN), now=scene.now)
+    return keystore.leaf("default", subject_names(DOMAIN), now=context.now)
 
 
 @pytest.fixture
-def journey(scene: Scene) -> Journey:
+def trace(context: DoctorContext) -> RequestTrace:
     """A request to a host of the sandbox, which has a route at its first port."""
-    port = scene.spec.proxy.ports[0]
-    routes.save(scene.home.edge, Route("demo", DOMAIN, scene.names.node, (("127.0.0.1", port),), 1.0))
-    return Journey(scene, HOST, None, False)
+    port = context.spec.proxy.ports[0]
+    routes.save(context.home.edge, Route("demo", DOMAIN, context.names.node, (("127.0.0.1", port),), 1.0))
+    return RequestTrace(context, HOST, None, False)
 
 
 @pytest.fixture
-def cluster(journey: Journey) -> Iterator[ApiServer]:
+def cluster(trace: RequestTrace) -> Iterator[ApiServer]:
     """The sandbox's cluster, without objects."""
     with api_server.serving() as server:
         kinds = {"Ingress": ("ingresses", True), "IngressClass": ("ingressclasses", False)}
         server.kinds["/apis/networking.k8s.io/v1"] = kinds
-        journey.names.folder.mkdir(parents=True, exist_ok=True)
-        api_server.kubeconfig(journey.names.kubeconfig, server.server_address[1])
+        trace.names.folder.mkdir(parents=True, exist_ok=True)
+        api_server.kubeconfig(trace.names.kubeconfig, server.server_address[1])
         yield server
 
 
 @pytest.fixture
-def serve(journey: Journey, tmp_path: Path) -> Serve:
+def serve(trace: RequestTrace, tmp_path: Path) -> Serve:
     """A TLS server where the edge would be, for the length of a block."""
 
     @contextmanager
@@ -73,7 +73,7 @@ def serve(journey: Journey, tmp_path: Path) -> Serve:
         served.write_bytes(leaf.key_pem + leaf.chain_pem)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(served)
-        with socket.create_server(("127.0.0.1", journey.port)) as listener:
+        with socket.create_server(("127.0.0.1", trace.port)) as listener:
             thread = threading.Thread(target=_accept, args=(listener, context, answer))
             thread.start()
             try:
@@ -108,6 +108,6 @@ def ingress(
     server.objects[f"{INGRESSES}/{name}"] = {"metadata": metadata, "spec": {"rules": rules, **more}}
 
 
-def asking(journey: Journey, host: str) -> Journey:
+def asking(trace: RequestTrace, host: str) -> RequestTrace:
     """The same request for another host."""
-    return replace(journey, host=host)
+    return replace(trace, host=host)

@@ -9,9 +9,9 @@ import pytest
 
 from sandbox.components.certificates.authority import Leaf
 from sandbox.components.ingress import default_backend
-from sandbox.doctor.row import Status
+from sandbox.doctor.check import Status
 from sandbox.doctor.tls import cluster_checks
-from sandbox.doctor.tls.tls_context import Journey
+from sandbox.doctor.tls.tls_context import RequestTrace
 from tests.support.api_server import ApiServer
 from tests.unit.doctor.tls.conftest import DOMAIN, Serve, asking, ingress
 
@@ -30,49 +30,49 @@ def endpoints(server: ApiServer, *ready: bool) -> None:
     server.objects[f"{SLICES}/app-x"] = {"metadata": {"name": "app-x"}, "endpoints": found}
 
 
-def test_a_host_without_a_rule(journey: Journey, cluster: ApiServer) -> None:
-    found = cluster_checks.rule(journey)
+def test_a_host_without_a_rule(trace: RequestTrace, cluster: ApiServer) -> None:
+    found = cluster_checks.rule(trace)
     assert found.status is Status.ERROR and "kubectl --context sandbox-demo create ingress" in found.fix
-    assert cluster_checks.rule(asking(journey, DOMAIN)).status is Status.WARN
+    assert cluster_checks.rule(asking(trace, DOMAIN)).status is Status.WARN
 
 
-def test_a_rule_of_another_controller(journey: Journey, cluster: ApiServer) -> None:
-    ingress(cluster, journey.host, ingressClassName="kong")
-    found = cluster_checks.rule(journey)
+def test_a_rule_of_another_controller(trace: RequestTrace, cluster: ApiServer) -> None:
+    ingress(cluster, trace.host, ingressClassName="kong")
+    found = cluster_checks.rule(trace)
     assert found.status is Status.ERROR and found.evidence == "Ingress web/app: there is no class kong"
     cluster.objects["/apis/networking.k8s.io/v1/ingressclasses/kong"] = {"spec": {"controller": "kong/x"}}
-    assert "another controller's, kong/x" in cluster_checks.rule(replace(journey)).evidence
+    assert "another controller's, kong/x" in cluster_checks.rule(replace(trace)).evidence
     cluster.objects["/apis/networking.k8s.io/v1/ingressclasses/kong"]["spec"]["controller"] = cluster_checks.CONTROLLER
-    found = cluster_checks.rule(replace(journey))
+    found = cluster_checks.rule(replace(trace))
     assert (found.status, found.evidence) == (Status.OK, "Ingress web/app (kong, default certificate) to app:80")
 
 
-def test_services_and_pods(journey: Journey, cluster: ApiServer) -> None:
-    ingress(cluster, journey.host)
-    assert cluster_checks.endpoints(journey).evidence == "there is no Service web/app"
+def test_services_and_pods(trace: RequestTrace, cluster: ApiServer) -> None:
+    ingress(cluster, trace.host)
+    assert cluster_checks.endpoints(trace).evidence == "there is no Service web/app"
     service(cluster)
-    assert cluster_checks.endpoints(journey).evidence.endswith("no pod has the labels app=web")
+    assert cluster_checks.endpoints(trace).evidence.endswith("no pod has the labels app=web")
     endpoints(cluster, False)
     waiting = {"containerStatuses": [{"state": {"waiting": {"reason": "ImagePullBackOff"}}}], "phase": "Pending"}
     cluster.objects[f"{WEB}/pods/web-1"] = {"metadata": {"name": "web-1"}, "status": waiting}
-    found = cluster_checks.endpoints(journey)
+    found = cluster_checks.endpoints(trace)
     assert found.status is Status.ERROR and found.evidence.endswith("web-1 ImagePullBackOff")
     assert found.fix == "kubectl --context sandbox-demo -n web describe pods -l app=web"
     endpoints(cluster, True, False, True)
-    found = cluster_checks.endpoints(journey)
+    found = cluster_checks.endpoints(trace)
     assert (found.status, found.evidence) == (Status.OK, "web/app 2 ready")
 
 
-def test_a_port_that_the_service_has_not(journey: Journey, cluster: ApiServer) -> None:
-    ingress(cluster, journey.host, port=8080)
+def test_a_port_that_the_service_has_not(trace: RequestTrace, cluster: ApiServer) -> None:
+    ingress(cluster, trace.host, port=8080)
     service(cluster)
-    assert cluster_checks.endpoints(journey).evidence == "Service web/app has no port 8080, only 80, http"
+    assert cluster_checks.endpoints(trace).evidence == "Service web/app has no port 8080, only 80, http"
 
 
-def test_a_service_outside_the_cluster_has_no_pods_to_look_for(journey: Journey, cluster: ApiServer) -> None:
-    ingress(cluster, journey.host)
+def test_a_service_outside_the_cluster_has_no_pods_to_look_for(trace: RequestTrace, cluster: ApiServer) -> None:
+    ingress(cluster, trace.host)
     service(cluster, type="ExternalName")
-    assert cluster_checks.endpoints(journey).status is Status.OK
+    assert cluster_checks.endpoints(trace).status is Status.OK
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_a_service_outside_the_cluster_has_no_pods_to_look_for(journey: Journey,
     [
         (b"HTTP/1.1 200 OK\r\n\r\nhello", Status.OK, "HTTP 200"),
         (b"HTTP/1.1 404 Not Found\r\n\r\nno such page", Status.OK, "HTTP 404"),
-        (b"HTTP/1.1 503 No\r\n\r\n", Status.ERROR, "does not reach"),
+        (b"HTTP/1.1 503 No\r\n\r\n", Status.ERROR, "does not probe_engine"),
         (
             b"HTTP/1.1 404 No\r\n\r\n" + default_backend.render("demo", (), port=443).encode(),
             Status.ERROR,
@@ -89,7 +89,7 @@ def test_a_service_outside_the_cluster_has_no_pods_to_look_for(journey: Journey,
         (b"220 mail\r\n", Status.ERROR, "220 mail"),
     ],
 )
-def test_answers(journey: Journey, serve: Serve, default: Leaf, answer: bytes, status: Status, words: str) -> None:
+def test_answers(trace: RequestTrace, serve: Serve, default: Leaf, answer: bytes, status: Status, words: str) -> None:
     with serve(default, answer):
-        found = cluster_checks.answer(journey)
+        found = cluster_checks.answer(trace)
     assert found.status is status and words in found.evidence

@@ -14,10 +14,10 @@ from cryptography import x509
 from sandbox.components.certificates.authority import Leaf, make_leaf
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.edge import routes
-from sandbox.doctor.doctor_context import Scene
-from sandbox.doctor.row import Status
+from sandbox.doctor.check import Status
+from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.doctor.tls import edge_checks
-from sandbox.doctor.tls.tls_context import Journey
+from sandbox.doctor.tls.tls_context import RequestTrace
 from sandbox.engine import Bind, ContainerSpec
 from sandbox.names import EDGE, LABEL
 from tests.support.api_server import ApiServer
@@ -27,134 +27,134 @@ from tests.unit.doctor.conftest import IMAGE
 from tests.unit.doctor.tls.conftest import DOMAIN, HOST, Serve, asking, ingress
 
 
-def test_a_name_of_nobody(journey: Journey) -> None:
-    found = edge_checks.name(asking(journey, "nobody.invalid"))
+def test_a_name_of_nobody(trace: RequestTrace) -> None:
+    found = edge_checks.name(asking(trace, "nobody.invalid"))
     assert found.status is Status.ERROR and found.fix.endswith("'echo 127.0.0.1 nobody.invalid >> /etc/hosts'")
 
 
-def test_a_name_that_leads_here_and_one_that_does_not(journey: Journey) -> None:
-    found = edge_checks.name(asking(journey, "127.0.0.1"))
+def test_a_name_that_leads_here_and_one_that_does_not(trace: RequestTrace) -> None:
+    found = edge_checks.name(asking(trace, "127.0.0.1"))
     assert found.status is Status.OK and "loopback" in found.evidence
-    assert edge_checks.name(asking(journey, "192.0.2.1")).status is Status.ERROR
+    assert edge_checks.name(asking(trace, "192.0.2.1")).status is Status.ERROR
 
 
-def test_a_port_of_nobody_of_the_edge_and_of_somebody_else(journey: Journey, engine: FakeEngine) -> None:
-    assert edge_checks.port(journey).status is Status.ERROR
-    with closing(socket.create_server(("127.0.0.1", journey.port))):
-        found = edge_checks.port(journey)
+def test_a_port_of_nobody_of_the_edge_and_of_somebody_else(trace: RequestTrace, engine: FakeEngine) -> None:
+    assert edge_checks.port(trace).status is Status.ERROR
+    with closing(socket.create_server(("127.0.0.1", trace.port))):
+        found = edge_checks.port(trace)
         assert found.status is Status.ERROR and "(pid " in found.evidence
         engine.create_network(NETWORK, {LABEL: ""})
-        publish = {8443: (Bind("127.0.0.1", journey.port),)}
+        publish = {8443: (Bind("127.0.0.1", trace.port),)}
         engine.run(
             ContainerSpec(name=EDGE, image=IMAGE, command=("x",), labels={LABEL: ""}, network=NETWORK, publish=publish)
         )
-        found = edge_checks.port(journey)
-    assert (found.status, found.evidence) == (Status.OK, f"127.0.0.1:{journey.port} is the edge's")
+        found = edge_checks.port(trace)
+    assert (found.status, found.evidence) == (Status.OK, f"127.0.0.1:{trace.port} is the edge's")
 
 
-def test_a_route_by_its_rules(journey: Journey, scene: Scene) -> None:
-    assert edge_checks.route(journey).status is Status.OK
-    found = edge_checks.route(asking(journey, "x.example.com"))
+def test_a_route_by_its_rules(trace: RequestTrace, context: DoctorContext) -> None:
+    assert edge_checks.route(trace).status is Status.OK
+    found = edge_checks.route(asking(trace, "x.example.com"))
     assert found.status is Status.ERROR and "page for unknown hosts" in found.evidence
-    other = replace(journey, named=True, scene=replace(scene, spec=scene.spec.model_copy(update={"name": "other"})))
+    other = replace(trace, named=True, context=replace(context, spec=context.spec.model_copy(update={"name": "other"})))
     assert edge_checks.route(other).status is Status.ERROR
-    routes.remove(scene.home.edge, "demo")
-    assert edge_checks.route(Journey(scene, HOST, None, False)).evidence == "the edge has no routes"
+    routes.remove(context.home.edge, "demo")
+    assert edge_checks.route(RequestTrace(context, HOST, None, False)).evidence == "the edge has no routes"
 
 
-def test_a_server_that_breaks_off_or_speaks_no_tls(journey: Journey, serve: Serve, default: Leaf) -> None:
-    assert edge_checks.handshake(journey).status is Status.ERROR
+def test_a_server_that_breaks_off_or_speaks_no_tls(trace: RequestTrace, serve: Serve, default: Leaf) -> None:
+    assert edge_checks.handshake(trace).status is Status.ERROR
     with serve(default):
-        found = edge_checks.handshake(journey)
+        found = edge_checks.handshake(trace)
     assert found.status is Status.OK and found.evidence.startswith("TLSv1.3")
 
 
 def test_the_default_certificate_is_known_and_leads_to_the_root(
-    journey: Journey, serve: Serve, default: Leaf, cluster: ApiServer
+    trace: RequestTrace, serve: Serve, default: Leaf, cluster: ApiServer
 ) -> None:
     with serve(default):
-        found = edge_checks.certificate(journey)
+        found = edge_checks.certificate(trace)
         assert found.status is Status.OK and found.evidence.startswith("the sandbox's default certificate: ")
         assert "89 days left" in found.evidence
-        found = edge_checks.chain(journey)
+        found = edge_checks.chain(trace)
     assert found.status is Status.OK and f"limited to {DOMAIN}, localhost" in found.evidence
 
 
 def test_a_leaf_of_its_own_passed_through(
-    journey: Journey, serve: Serve, keystore: Keystore, cluster: ApiServer
+    trace: RequestTrace, serve: Serve, keystore: Keystore, cluster: ApiServer
 ) -> None:
-    leaf = keystore.leaf("web.tls", (HOST,), now=journey.scene.now)
+    leaf = keystore.leaf("web.tls", (HOST,), now=trace.context.now)
     ingress(cluster, HOST, annotations={"nginx.ingress.kubernetes.io/ssl-passthrough": "true"})
     with serve(leaf):
-        found = edge_checks.certificate(journey)
+        found = edge_checks.certificate(trace)
     assert found.status is Status.OK
     assert found.evidence.startswith(
         "the sandbox's leaf web.tls, from the application itself, passed through for Ingress"
     )
 
 
-def test_a_certificate_for_other_hosts(journey: Journey, serve: Serve, default: Leaf, cluster: ApiServer) -> None:
-    deep = asking(journey, f"a.b.{DOMAIN}")
+def test_a_certificate_for_other_hosts(trace: RequestTrace, serve: Serve, default: Leaf, cluster: ApiServer) -> None:
+    deep = asking(trace, f"a.b.{DOMAIN}")
     with serve(default):
         found = edge_checks.certificate(deep)
     assert found.status is Status.ERROR and f"not for a.b.{DOMAIN}" in found.evidence and "certs:" in found.fix
 
 
 def test_one_that_has_expired_or_is_not_valid_yet(
-    journey: Journey, serve: Serve, default: Leaf, cluster: ApiServer
+    trace: RequestTrace, serve: Serve, default: Leaf, cluster: ApiServer
 ) -> None:
     with serve(default):
-        late = replace(journey, scene=replace(journey.scene, now=journey.scene.now + timedelta(days=100)))
+        late = replace(trace, context=replace(trace.context, now=trace.context.now + timedelta(days=100)))
         assert "expired on" in edge_checks.certificate(late).evidence
-        early = replace(journey, scene=replace(journey.scene, now=journey.scene.now - timedelta(days=1)))
+        early = replace(trace, context=replace(trace.context, now=trace.context.now - timedelta(days=1)))
         found = edge_checks.certificate(early)
     assert found.status is Status.ERROR and found.fix == "set the clock right"
 
 
 def test_a_foreign_one_is_an_error_unless_a_secret_explains_it(
-    journey: Journey, serve: Serve, default: Leaf, cluster: ApiServer
+    trace: RequestTrace, serve: Serve, default: Leaf, cluster: ApiServer
 ) -> None:
-    pki = make_pki(DOMAIN, now=journey.scene.now)
-    foreign = make_leaf(pki.issuing, (HOST,), now=journey.scene.now)
+    pki = make_pki(DOMAIN, now=trace.context.now)
+    foreign = make_leaf(pki.issuing, (HOST,), now=trace.context.now)
     with serve(foreign):
-        assert edge_checks.certificate(journey).evidence.startswith("a foreign one: ")
-        assert edge_checks.chain(journey).status is Status.ERROR
+        assert edge_checks.certificate(trace).evidence.startswith("a foreign one: ")
+        assert edge_checks.chain(trace).status is Status.ERROR
         ingress(cluster, HOST, tls=[{"hosts": [HOST], "secretName": "mine"}])
         data = {"tls.crt": base64.b64encode(foreign.chain_pem).decode()}
         cluster.objects["/api/v1/namespaces/web/secrets/mine"] = {"data": data}
-        again = replace(journey)
+        again = replace(trace)
         assert edge_checks.certificate(again).evidence.startswith("the Secret web/mine: ")
         found = edge_checks.chain(again)
     assert found.status is Status.WARN and "not the sandbox's root" in found.evidence
 
 
-def test_a_chain_in_the_wrong_order(journey: Journey, serve: Serve, default: Leaf, keystore: Keystore) -> None:
+def test_a_chain_in_the_wrong_order(trace: RequestTrace, serve: Serve, default: Leaf, keystore: Keystore) -> None:
     end = b"-----END CERTIFICATE-----\n"
     leaf = default.chain_pem.split(end)[0] + end
-    root = journey.names.root_certificate.read_bytes()
+    root = trace.names.root_certificate.read_bytes()
     with serve(Leaf(default.key_pem, leaf + root)):
-        found = edge_checks.chain(journey)
+        found = edge_checks.chain(trace)
     assert found.status is Status.ERROR and "is not signed by the next" in found.evidence
 
 
-def test_a_chain_without_its_issuer(journey: Journey, serve: Serve, default: Leaf) -> None:
+def test_a_chain_without_its_issuer(trace: RequestTrace, serve: Serve, default: Leaf) -> None:
     end = b"-----END CERTIFICATE-----\n"
     with serve(Leaf(default.key_pem, default.chain_pem.split(end)[0] + end)):
-        found = edge_checks.chain(journey)
+        found = edge_checks.chain(trace)
     assert found.status is Status.ERROR and "not sent along" in found.evidence
 
 
 def test_a_certificate_that_its_authority_may_not_vouch_for(
-    journey: Journey, serve: Serve, keystore: Keystore, default: Leaf
+    trace: RequestTrace, serve: Serve, keystore: Keystore, default: Leaf
 ) -> None:
     rogue = rogue_leaf(keystore.issuing.read(), x509.DNSName("bank.example.com"))
     with serve(rogue):
-        found = edge_checks.chain(journey)
+        found = edge_checks.chain(trace)
     assert found.status is Status.ERROR and "not for bank.example.com" in found.evidence
 
 
-def test_without_a_root_there_is_nothing_to_lead_to(journey: Journey, serve: Serve, tmp_path: Path) -> None:
+def test_without_a_root_there_is_nothing_to_lead_to(trace: RequestTrace, serve: Serve, tmp_path: Path) -> None:
     pki = make_pki(DOMAIN)
-    with serve(make_leaf(pki.issuing, (HOST,), now=journey.scene.now)):
-        found = edge_checks.chain(journey)
+    with serve(make_leaf(pki.issuing, (HOST,), now=trace.context.now)):
+        found = edge_checks.chain(trace)
     assert found.status is Status.ERROR and "has no root" in found.evidence

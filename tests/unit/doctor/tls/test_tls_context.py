@@ -8,7 +8,7 @@ import pytest
 
 from sandbox.components.edge import routes
 from sandbox.components.edge.routes import Route
-from sandbox.doctor.tls.tls_context import Journey, choose, parse
+from sandbox.doctor.tls.tls_context import RequestTrace, choose, parse
 from sandbox.errors import UsageError
 from sandbox.names import EDGE, PASSTHROUGH
 
@@ -57,19 +57,19 @@ def test_without_routes_there_is_none() -> None:
     assert choose((), "a.test", EDGE) is None
 
 
-def test_a_route_of_the_passthrough_goes_before_a_default_one(journey: Journey) -> None:
-    routes.save(journey.scene.home.passthrough, route("far", "far.test", 2))
-    found = replace(journey, host="x.far.test").match
+def test_a_route_of_the_passthrough_goes_before_a_default_one(trace: RequestTrace) -> None:
+    routes.save(trace.context.home.passthrough, route("far", "far.test", 2))
+    found = replace(trace, host="x.far.test").match
     assert found is not None and (found.route.name, found.proxy) == ("far", PASSTHROUGH)
 
 
-def test_the_sandbox_that_is_reached_is_the_one_that_fixes_name(journey: Journey) -> None:
-    assert journey.which == " demo"
-    routes.save(journey.scene.home.edge, route("other", "other.test", 2))
-    assert replace(journey, host="x.other.test").which == " other"
+def test_the_sandbox_that_is_reached_is_the_one_that_fixes_name(trace: RequestTrace) -> None:
+    assert trace.which == " demo"
+    routes.save(trace.context.home.edge, route("other", "other.test", 2))
+    assert replace(trace, host="x.other.test").which == " other"
 
 
-def test_who_listens_everywhere_is_asked_on_loopback(journey: Journey) -> None:
+def test_who_listens_everywhere_is_asked_on_loopback(trace: RequestTrace) -> None:
     everywhere = replace(route("demo", "demo.sandbox.localhost", 1), listen=(("0.0.0.0", 443),))  # noqa: S104
-    routes.save(journey.scene.home.edge, everywhere)
-    assert (journey.address, journey.port) == ("127.0.0.1", 443)
+    routes.save(trace.context.home.edge, everywhere)
+    assert (trace.address, trace.port) == ("127.0.0.1", 443)

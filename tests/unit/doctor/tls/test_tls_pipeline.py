@@ -6,14 +6,14 @@ from itertools import chain
 
 import pytest
 
-from sandbox.doctor.doctor_context import Scene
-from sandbox.doctor.row import Status
+from sandbox.doctor.check import Status
+from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.doctor.tls.tls_pipeline import STEPS, examine
 from sandbox.errors import UsageError
 
 
-def test_after_the_first_error_the_rest_is_skipped(scene: Scene) -> None:
-    rows = list(examine(scene, "nobody.invalid", named=False))
+def test_after_the_first_error_the_rest_is_skipped(context: DoctorContext) -> None:
+    rows = list(examine(context, "nobody.invalid", named=False))
     assert [row.id for row in rows] == [check.id for check in chain.from_iterable(STEPS)]
     assert rows[0].status is Status.ERROR
     assert {(row.status, row.evidence, row.fix) for row in rows[1:]} == {
@@ -21,6 +21,6 @@ def test_after_the_first_error_the_rest_is_skipped(scene: Scene) -> None:
     }
 
 
-def test_what_is_no_host_is_refused(scene: Scene) -> None:
+def test_what_is_no_host_is_refused(context: DoctorContext) -> None:
     with pytest.raises(UsageError):
-        list(examine(scene, "not a host", named=False))
+        list(examine(context, "not a host", named=False))

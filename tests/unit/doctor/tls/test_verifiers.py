@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from sandbox.components.certificates.authority import Leaf, make_leaf
-from sandbox.doctor.row import Status
+from sandbox.doctor.check import Status
 from sandbox.doctor.tls import verifiers
-from sandbox.doctor.tls.tls_context import Journey
+from sandbox.doctor.tls.tls_context import RequestTrace
 from sandbox.doctor.tls.verifiers import CannotAsk, Target
 from tests.support.tls import make_pki
 from tests.unit.doctor.tls.conftest import DOMAIN, HOST, Serve, asking
@@ -18,43 +18,43 @@ from tests.unit.doctor.tls.conftest import DOMAIN, HOST, Serve, asking
 REAL = ["openssl", "python", "curl"]
 
 
-def look(name: str, journey: Journey) -> tuple[Status, str]:
-    found = verifiers.look(verifiers.CLIENTS[name], "trust it", journey)
+def look(name: str, trace: RequestTrace) -> tuple[Status, str]:
+    found = verifiers.look(verifiers.CLIENTS[name], "trust it", trace)
     return found.status, found.evidence
 
 
 @pytest.mark.parametrize("name", REAL)
 def test_with_the_root_each_accepts_and_by_itself_refuses(
-    journey: Journey, serve: Serve, default: Leaf, name: str
+    trace: RequestTrace, serve: Serve, default: Leaf, name: str
 ) -> None:
     with serve(default):
-        status, evidence = look(name, journey)
+        status, evidence = look(name, trace)
     assert status is Status.WARN and "unable to get local issuer certificate" in evidence
 
 
 @pytest.mark.parametrize("name", REAL)
 def test_a_root_that_is_trusted_already(
-    journey: Journey, serve: Serve, default: Leaf, name: str, monkeypatch: pytest.MonkeyPatch
+    trace: RequestTrace, serve: Serve, default: Leaf, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SSL_CERT_FILE", str(journey.names.root_certificate))
-    monkeypatch.setenv("CURL_CA_BUNDLE", str(journey.names.root_certificate))
+    monkeypatch.setenv("SSL_CERT_FILE", str(trace.names.root_certificate))
+    monkeypatch.setenv("CURL_CA_BUNDLE", str(trace.names.root_certificate))
     with serve(default):
-        assert look(name, journey)[0] is Status.OK
+        assert look(name, trace)[0] is Status.OK
 
 
 @pytest.mark.parametrize("name", REAL)
-def test_another_host_is_refused(journey: Journey, serve: Serve, default: Leaf, name: str) -> None:
+def test_another_host_is_refused(trace: RequestTrace, serve: Serve, default: Leaf, name: str) -> None:
     with serve(default):
-        status, evidence = look(name, asking(journey, f"a.b.{DOMAIN}"))
+        status, evidence = look(name, asking(trace, f"a.b.{DOMAIN}"))
     assert status is Status.ERROR and "refuses, the sandbox's root given" in evidence
 
 
 @pytest.mark.parametrize("name", REAL)
 def test_a_foreign_certificate_is_only_held_against_what_is_trusted_already(
-    journey: Journey, serve: Serve, default: Leaf, name: str
+    trace: RequestTrace, serve: Serve, default: Leaf, name: str
 ) -> None:
-    with serve(make_leaf(make_pki(DOMAIN).issuing, (HOST,), now=journey.scene.now)):
-        status, evidence = look(name, journey)
+    with serve(make_leaf(make_pki(DOMAIN).issuing, (HOST,), now=trace.context.now)):
+        status, evidence = look(name, trace)
     assert status is Status.WARN and evidence.startswith("refuses: ")
 
 
@@ -75,9 +75,9 @@ def test_a_program_of_another_language(tmp_path: Path) -> None:
             program(tmp_path, script)(target, None)
 
 
-def test_what_is_not_installed_is_skipped(journey: Journey, serve: Serve, default: Leaf) -> None:
+def test_what_is_not_installed_is_skipped(trace: RequestTrace, serve: Serve, default: Leaf) -> None:
     with serve(default):
-        found = verifiers.look(partial(verifiers.program, ("no-such-program",), "probe.go"), "trust it", journey)
+        found = verifiers.look(partial(verifiers.program, ("no-such-program",), "probe.go"), "trust it", trace)
     assert (found.status, found.evidence) == (Status.SKIPPED, "not installed")
 
 

@@ -6,43 +6,43 @@ from typing import Any
 
 import pytest
 
-from sandbox.doctor.tls import verifier_rules
-from sandbox.doctor.tls.tls_context import Journey
-from sandbox.doctor.tls.verifier_rules import Backend
+from sandbox.doctor.tls import cluster_rules
+from sandbox.doctor.tls.cluster_rules import Backend
+from sandbox.doctor.tls.tls_context import RequestTrace
 from sandbox.kube.api import Cluster
 from tests.support.api_server import ApiServer
 from tests.unit.doctor.tls.conftest import DOMAIN, HOST, ingress
 
 
-def find(journey: Journey, host: str = HOST) -> list[str]:
-    return [str(rule) for rule in verifier_rules.find(Cluster(journey.names.kubeconfig), host)]
+def find(trace: RequestTrace, host: str = HOST) -> list[str]:
+    return [str(rule) for rule in cluster_rules.find(Cluster(trace.names.kubeconfig), host)]
 
 
-def test_an_exact_host_goes_before_a_wildcard(journey: Journey, cluster: ApiServer) -> None:
+def test_an_exact_host_goes_before_a_wildcard(trace: RequestTrace, cluster: ApiServer) -> None:
     ingress(cluster, f"*.{DOMAIN}", name="all")
-    assert find(journey) == ["Ingress web/all"]
+    assert find(trace) == ["Ingress web/all"]
     ingress(cluster, HOST, "other.test", name="one")
-    assert find(journey) == ["Ingress web/one"]
-    assert find(journey, f"a.b.{DOMAIN}") == find(journey, DOMAIN) == []
+    assert find(trace) == ["Ingress web/one"]
+    assert find(trace, f"a.b.{DOMAIN}") == find(trace, DOMAIN) == []
 
 
-def test_what_a_rule_says(journey: Journey, cluster: ApiServer) -> None:
+def test_what_a_rule_says(trace: RequestTrace, cluster: ApiServer) -> None:
     ingress(
         cluster,
         HOST,
         annotations={"kubernetes.io/ingress.class": "nginx", "nginx.ingress.kubernetes.io/ssl-passthrough": "true"},
         tls=[{"hosts": ["other.test"], "secretName": "no"}, {"hosts": [f"*.{DOMAIN}"], "secretName": "yes"}],
     )
-    (rule,) = verifier_rules.find(Cluster(journey.names.kubeconfig), HOST)
+    (rule,) = cluster_rules.find(Cluster(trace.names.kubeconfig), HOST)
     assert (rule.class_name, rule.passthrough, rule.secret) == ("nginx", True, "yes")
     assert rule.backends == (Backend("app", 80),)
 
 
-def test_a_rule_without_paths_goes_to_the_default_backend(journey: Journey, cluster: ApiServer) -> None:
+def test_a_rule_without_paths_goes_to_the_default_backend(trace: RequestTrace, cluster: ApiServer) -> None:
     ingress(cluster, defaultBackend={"service": {"name": "rest", "port": {"name": "http"}}})
     spec = next(iter(cluster.objects.values()))["spec"]
     spec["rules"] = [{"host": HOST}]
-    (rule,) = verifier_rules.find(Cluster(journey.names.kubeconfig), HOST)
+    (rule,) = cluster_rules.find(Cluster(trace.names.kubeconfig), HOST)
     assert rule.backends == (Backend("rest", "http"),)
 
 
@@ -57,7 +57,9 @@ def test_a_rule_without_paths_goes_to_the_default_backend(journey: Journey, clus
         ),
     ],
 )
-def test_routes_of_the_gateway_api(journey: Journey, cluster: ApiServer, status: dict[str, Any], trouble: str) -> None:
+def test_routes_of_the_gateway_api(
+    trace: RequestTrace, cluster: ApiServer, status: dict[str, Any], trouble: str
+) -> None:
     cluster.kinds["/apis/gateway.networking.k8s.io/v1"] = {"HTTPRoute": ("httproutes", True)}
     references = [{"backendRefs": [{"name": "app", "port": 80}]}]
     cluster.objects["/apis/gateway.networking.k8s.io/v1/httproutes/r"] = {
@@ -65,5 +67,5 @@ def test_routes_of_the_gateway_api(journey: Journey, cluster: ApiServer, status:
         "spec": {"hostnames": [f"*.{DOMAIN}"], "rules": references},
         "status": status,
     }
-    (rule,) = verifier_rules.find(Cluster(journey.names.kubeconfig), f"a.b.{DOMAIN}")
+    (rule,) = cluster_rules.find(Cluster(trace.names.kubeconfig), f"a.b.{DOMAIN}")
     assert (str(rule), rule.backends, rule.trouble) == ("HTTPRoute web/r", (Backend("app", 80),), trouble)

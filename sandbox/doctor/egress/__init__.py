@@ -1,1 +1,0 @@
-"""Follows the way out of the cluster from inside a pod: names, the gateway, a connection, TLS."""

@@ -1,0 +1,262 @@
+"""Follows the way out of the cluster from a pod: names, this machine, a connection, TLS; stops at what fails."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from urllib.parse import urlsplit
+
+from sandbox.bundle.store import Store
+from sandbox.bundle.system_images import choose
+from sandbox.components.certificates.subject_names import parse_address
+from sandbox.components.cluster import dns
+from sandbox.components.network import proxy_settings
+from sandbox.doctor import egress_probe
+from sandbox.doctor.check import Check, Finding, Row, Status, error, finding, ok, row, skipped, warn, with_engine
+from sandbox.doctor.doctor_context import DoctorContext, EngineProbe
+from sandbox.doctor.egress_probe import Hello, Part, Refused, received
+from sandbox.doctor.tls.tls_context import parse
+from sandbox.kube.api import Cluster
+from sandbox.names import HOST
+
+# What images come from, mostly; minikube tries the same.
+DESTINATION = "registry.k8s.io"
+CONNECT = "connect "
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What the pod wrote, by the titles of its parts, and after how many seconds."""
+
+    parts: dict[str, Part]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class EgressTrace:
+    """The way from a pod of the sandbox of `context` to `host`:`port`."""
+
+    context: DoctorContext
+    host: str
+    port: int
+    hello: Hello = field(compare=False)
+
+    @property
+    def which(self) -> str:
+        """How a command is told that sandbox."""
+        return self.context.which
+
+    @property
+    def proxy(self) -> str:
+        """The URL of the proxy for https, empty for none; it may hold a password."""
+        chosen = self.context.spec.network.proxy
+        return proxy_settings.of_environment(self.context.environment).https if chosen == "auto" else chosen.https or ""
+
+    @cached_property
+    def nameservers(self) -> tuple[str, ...]:
+        """Whom the cluster's DNS that runs asks. Raises ClusterError."""
+        found = self._cluster.get("v1", "ConfigMap", dns.NAME, dns.NAMESPACE) or {}
+        return dns.nameservers(str(found.get("data", {}).get("Corefile", "")))
+
+    @cached_property
+    def tried(self) -> Tried:
+        """The pod's attempts. Raises ClusterError and WaitTimeout."""
+        engine = with_engine(self.context).engine
+        images = choose(
+            self.context.spec.images.source,
+            lambda name: engine.image_id(name) is not None,
+            Store(self.context.home.bundle),
+        )
+        words, then, target, port = b"", self.hello.first_words, self.host, self.port
+        if self.proxy:
+            parts = urlsplit(self.proxy)
+            target, port = parts.hostname or "", parts.port or 80
+            words = f"CONNECT {self.host}:{self.port} HTTP/1.1\r\nHost: {self.host}:{self.port}\r\n\r\n".encode()
+        name = "" if parse_address(self.host) else self.host
+        began = time.monotonic()
+        log = egress_probe.run(
+            self._cluster,
+            images.references["busybox"],
+            egress_probe.command(name, target, port, words, then, self.nameservers),
+        )
+        return Tried(egress_probe.read(log), time.monotonic() - began)
+
+    def part(self, title: str) -> Part:
+        """What the pod wrote at one attempt, which it may not have got to."""
+        return self.tried.parts.get(title, Part("the pod was ended before it", False))
+
+    @property
+    def _cluster(self) -> Cluster:
+        return Cluster(self.context.names.kubeconfig)
+
+
+def pod(trace: EgressTrace) -> Finding:
+    """Whether a pod comes up at all and can be read."""
+    if not trace.tried.parts:
+        return error("a pod ran and wrote nothing")
+    return ok(f"a pod ran for {trace.tried.seconds:.0f} s in all")
+
+
+def cluster_dns(trace: EgressTrace) -> Finding:
+    """Whether the cluster's own names resolve."""
+    said = trace.part("cluster")
+    if not said.addresses:
+        return error(f"kubernetes.default.svc.cluster.local: {said.last}")
+    return ok(f"kubernetes.default.svc.cluster.local is {', '.join(said.addresses)}")
+
+
+def nameservers(trace: EgressTrace) -> Finding:
+    """Whether every nameserver that the cluster's DNS forwards to answers a pod."""
+    if not trace.nameservers:
+        return error("the cluster's DNS forwards to none", "sandbox up{which}")
+    silent = {
+        server: said.last for server in trace.nameservers if not (said := trace.part(f"server {server}")).answered
+    }
+    told = ", ".join(f"{server}: {why}" for server, why in silent.items())
+    if len(silent) == len(trace.nameservers):
+        return error(told)
+    return (
+        warn(f"{told}; every name that it is asked for takes longer")
+        if silent
+        else ok(f"{', '.join(trace.nameservers)} answer" + ("s" if len(trace.nameservers) == 1 else ""))
+    )
+
+
+def name(trace: EgressTrace) -> Finding:
+    """Whether the name of the destination resolves through both."""
+    said = trace.tried.parts.get("name")
+    if said is None:
+        return skipped(f"{trace.host} is an address")
+    if said.addresses:
+        return ok(f"{trace.host} is {', '.join(said.addresses)}")
+    evidence = f"{trace.host}: {said.last}"
+    return warn(f"{evidence}; the proxy may know it") if trace.proxy else error(evidence)
+
+
+def gateway(trace: EgressTrace) -> Finding:
+    """Whether this machine, the way to everything else, answers under its name."""
+    here, ping = trace.part("here"), trace.part("ping")
+    if not here.addresses:
+        return error(f"{HOST}: {here.last}", "sandbox up{which}")
+    where = f"{HOST} is {here.addresses[0]}"
+    docker = trace.context.docker
+    if isinstance(docker, EngineProbe) and docker.facts.rootless:
+        return warn(f"{where}, which is the rootless engine's own namespace and not this machine")
+    if not ping.succeeded:
+        return warn(f"{where}, and does not answer a ping")
+    took = re.search(r"time=([\d.]+) ms", ping.output)
+    return ok(f"{where} and answers" + (f" in {took[1]} ms" if took else ""))
+
+
+def tcp(trace: EgressTrace) -> Finding:
+    """Whether a connection comes about, or one to the proxy."""
+    title = _connection(trace)
+    trouble, _ = received(trace.part(title))
+    to = _place(trace, title)
+    if not title.removeprefix(CONNECT):
+        return error(f"{to} has no address")
+    return error(f"{to}: {trouble}") if trouble else ok(f"{to} takes a connection")
+
+
+def tls(trace: EgressTrace) -> Finding:
+    """Whether TLS comes about, with a certificate that this machine would accept."""
+    _, answer = received(trace.part(_connection(trace)))
+    if trace.proxy:
+        head, _, answer = answer.partition(b"\r\n\r\n")
+        status = head.split(b"\r\n")[0].decode(errors="replace")
+        if " 407" in status:
+            return skipped("the proxy wants an account, which is not tried")
+        if " 200" not in status:
+            return error(f"the proxy says {status or 'nothing'}", "ask whoever runs the proxy")
+    if not answer:
+        return error(f"{trace.host}:{trace.port} says nothing to a client that begins TLS")
+    try:
+        return ok(trace.hello.judge(answer))
+    except Refused as refused:
+        return error(f"{trace.host}:{trace.port}: {refused}")
+
+
+def _connection(trace: EgressTrace) -> str:
+    """The title of the part about the connection, which ends in the address, if there is one."""
+    return next((title for title in trace.tried.parts if title.startswith(CONNECT)), CONNECT)
+
+
+def _place(trace: EgressTrace, title: str) -> str:
+    """What the pod connected to."""
+    parts = urlsplit(trace.proxy)
+    host, port = (f"the proxy {parts.hostname}", parts.port or 80) if trace.proxy else (trace.host, trace.port)
+    address = title.removeprefix(CONNECT)
+    return f"{host}:{port}" + (f" at {address}" if address and address != host else "")
+
+
+CHECKS: tuple[Check[EgressTrace], ...] = (
+    Check("outbound.pod", "a pod runs", "sandbox status{which}; when it is not ready, sandbox up{which}", pod),
+    Check(
+        "outbound.dns",
+        "the cluster's own names resolve",
+        "sandbox up{which}; kubectl -n kube-system logs deployment/coredns says why not",
+        cluster_dns,
+    ),
+    Check(
+        "outbound.nameservers",
+        "the nameservers answer pods",
+        "name others in sandbox.yaml, such as network: {nameservers: [1.1.1.1, 8.8.8.8]}, then sandbox up{which}; with "
+        "a VPN, those that it brings",
+        nameservers,
+    ),
+    Check(
+        "outbound.name",
+        "the destination's name resolves",
+        "name nameservers that know it in sandbox.yaml (network.nameservers), or the address itself (network.hosts), "
+        "then sandbox up{which}",
+        name,
+    ),
+    Check(
+        "outbound.gateway",
+        "this machine answers pods",
+        "let its firewall take what comes from Docker's networks; with ufw: sudo ufw allow from 172.16.0.0/12",
+        gateway,
+    ),
+    Check(
+        "outbound.tcp",
+        "a connection to the destination comes about",
+        "see that this machine forwards (sudo sysctl net.ipv4.ip_forward=1) and no firewall drops what comes from "
+        "Docker's networks; where only a proxy gets out, name it: network: {proxy: {https: http://HOST:PORT}}",
+        tcp,
+    ),
+    Check(
+        "outbound.tls",
+        "TLS comes about, with a certificate that this machine accepts",
+        "when a company's firewall answers in the destination's place, give your images its root certificate",
+        tls,
+    ),
+)
+NEEDS = {
+    "outbound.dns": ("outbound.pod",),
+    "outbound.nameservers": ("outbound.pod",),
+    "outbound.name": ("outbound.dns", "outbound.nameservers"),
+    "outbound.gateway": ("outbound.dns",),
+    "outbound.tcp": ("outbound.name",),
+    "outbound.tls": ("outbound.tcp",),
+}
+
+
+def examine(context: DoctorContext, text: str) -> Iterator[Row]:
+    """Try the way from a pod to `text` (HOST or HOST:PORT), a row a step. Raises UsageError for what is no host."""
+    host, port = parse(text)
+    trace = EgressTrace(context, host, port or 443, Hello(host))
+    failed: set[str] = set()
+    for check in CHECKS:
+        missing = next((need for need in NEEDS.get(check.id, ()) if need in failed), None)
+        if missing:
+            failed.add(check.id)
+            yield row(check.id, skipped(f"not looked at: {missing} failed"), fix="", which="")
+            continue
+        # In this thread, so that the pod is taken away before an interrupt ends the command.
+        one = row(check.id, finding(check, trace), fix=check.fix, which=trace.which)
+        if one.status is Status.ERROR:
+            failed.add(check.id)
+        yield one

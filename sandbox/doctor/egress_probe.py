@@ -1,0 +1,201 @@
+"""The pod that tries the way out of the cluster: its script, what it wrote, and the TLS answer that it carried."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import secrets
+import ssl
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from sandbox.kube.api import Cluster, ClusterError
+from sandbox.kube.readiness import troubles
+from sandbox.names import HOST
+from sandbox.system.wait import wait_until
+
+NAMESPACE = "default"
+LABEL = "sandbox.dev/doctor"
+TIMEOUT = 90.0  # seconds, and for the pod itself too
+LINES = 1000
+
+# Arguments: the host asked for (empty for an address), what to connect to, its port, what to send first and then (in
+# base64), and the nameservers. What is sent is followed by silence, since a server may take the end for a hang-up.
+_SCRIPT = r"""
+b=busybox
+ask() { $b timeout 6 $b nslookup -type=a -timeout=2 -retry=2 "$@"; }
+part() { echo "=== $1"; shift; "$@" 2>&1; echo "=== status $?"; }
+host=$1 target=$2 port=$3 first=$4 then=$5
+shift 5
+part cluster ask kubernetes.default.svc.cluster.local.
+for server; do part "server $server" ask "${host:-example.com}." "$server"; done
+[ -z "$host" ] || part name ask "$host."
+part here ask @HOST@.
+part ping $b ping -c 1 -W 2 @HOST@
+case $target in
+*[!0-9.]*) address=$(ask "$target." 2>/dev/null | $b awk '/^Name:/ {n = 1} n && /^Address:/ {print $2; exit}') ;;
+*) address=$target ;;
+esac
+echo "=== connect $address"
+[ -z "$address" ] || {
+  { [ -z "$first" ] || { echo "$first" | $b base64 -d; $b sleep 2; }; echo "$then" | $b base64 -d; $b sleep 3; } |
+    $b timeout 10 $b nc -w 5 "$address" "$port" 2>&3 | $b base64
+} 3>&1
+echo "=== status 0"
+""".replace("@HOST@", HOST)
+_ALERT = b"\x15"  # the type of a record (RFC 8446, section 5.1)
+# Where a ServerHello has its random value, and the value that makes it a request (RFC 8446, section 4.1.3).
+_RANDOM = slice(11, 43)
+_RETRY = bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c")
+
+
+def run(cluster: Cluster, image: str, command: Sequence[str]) -> str:
+    """What a pod with `command` in `image` writes until it ends. Raises ClusterError and WaitTimeout."""
+    for old in cluster.list("v1", "Pod", NAMESPACE, selector=LABEL):
+        if old["status"].get("phase") in ("Succeeded", "Failed"):  # of a doctor that was killed
+            cluster.delete("v1", "Pod", old["metadata"]["name"], NAMESPACE)
+    name = f"sandbox-doctor-{secrets.token_hex(3)}"
+
+    def state() -> str | None:
+        live = cluster.get("v1", "Pod", name, NAMESPACE)
+        if live is None:
+            raise ClusterError(f"the pod {name} is gone", details="somebody deleted it")
+        phase = live.get("status", {}).get("phase", "not scheduled")
+        if phase in ("Succeeded", "Failed"):
+            return None
+        return "; ".join([phase, *(f"{reason}: {message}" for _, reason, message in troubles(live))])
+
+    try:
+        cluster.apply(_manifest(name, image, command))
+        wait_until(state, what=f"the pod {NAMESPACE}/{name}", timeout=TIMEOUT)
+        return cluster.log(name, NAMESPACE, lines=LINES)
+    finally:
+        with suppress(ClusterError):
+            cluster.delete("v1", "Pod", name, NAMESPACE)
+
+
+def _manifest(name: str, image: str, command: Sequence[str]) -> dict[str, Any]:
+    container = {
+        "name": "doctor",
+        "image": image,
+        "command": list(command),
+        # For ping.
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"], "add": ["NET_RAW"]}},
+        "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"cpu": "500m", "memory": "64Mi"}},
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": NAMESPACE, "labels": {LABEL: "true"}},
+        "spec": {
+            "restartPolicy": "Never",
+            "activeDeadlineSeconds": int(TIMEOUT),
+            "terminationGracePeriodSeconds": 0,
+            "automountServiceAccountToken": False,
+            "enableServiceLinks": False,
+            "containers": [container],
+        },
+    }
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one attempt wrote, and whether it succeeded."""
+
+    output: str
+    succeeded: bool
+
+    @property
+    def last(self) -> str:
+        """Its last words."""
+        lines = [line.strip() for line in self.output.splitlines() if line.strip()]
+        return re.sub(r"^[*;\s]+", "", lines[-1]) if lines else "no answer"
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """The addresses in an answer of nslookup; the nameserver's own comes before the name."""
+        _, _, answer = self.output.partition("Name:")
+        return tuple(dict.fromkeys(re.findall(r"^Address(?: \d+)?:\s*(\d+\.\d+\.\d+\.\d+)", answer, re.MULTILINE)))
+
+    @property
+    def answered(self) -> bool:
+        """Whether a nameserver answered at all, be it that there is no such name."""
+        return self.succeeded or "NXDOMAIN" in self.output or bool(self.addresses)
+
+
+def command(host: str, target: str, port: int, first: bytes, then: bytes, nameservers: Sequence[str]) -> list[str]:
+    """What a pod is to execute."""
+    sent = (base64.b64encode(each).decode() for each in (first, then))
+    return ["busybox", "sh", "-c", _SCRIPT, "outbound", host, target, str(port), *sent, *nameservers]
+
+
+def read(log: str) -> dict[str, Part]:
+    """The parts of a pod's log by their titles."""
+    found: dict[str, Part] = {}
+    title, lines = "", list[str]()
+    for line in log.splitlines():
+        word = line.removeprefix("=== ") if line.startswith("=== ") else None
+        if word is None:
+            lines.append(line)
+        elif word.startswith("status "):
+            found[title] = Part("\n".join(lines), word == "status 0")
+        else:
+            title, lines = word, []
+    return found
+
+
+def received(part: Part) -> tuple[str, bytes]:
+    """What nc complained of, and what the other side sent."""
+    lines = part.output.splitlines()
+    trouble = next((line.removeprefix("nc: ") for line in lines if line.startswith("nc: ")), "")
+    try:
+        return trouble, base64.b64decode("".join(line for line in lines if not line.startswith("nc: ")))
+    except binascii.Error:
+        return trouble, b""
+
+
+class Refused(Exception):
+    """The answer is no TLS, or the certificate in it is not accepted; the text says why."""
+
+
+class Hello:
+    """A client that trusts what this machine trusts and asks for `host`."""
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        context = ssl.create_default_context()
+        self._client = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
+        with suppress(ssl.SSLWantReadError):
+            self._client.do_handshake()
+        self.first_words = self._outgoing.read()
+        """The ClientHello (RFC 8446, section 4.1.2)."""
+
+    def judge(self, answer: bytes) -> str:
+        """What was agreed on and with whom, in words, after the server's first flight.
+
+        In TLS 1.3 the certificate is in it, proved by its key; in TLS 1.2 it is checked, and its key not yet.
+        Raises Refused.
+        """
+        client = self._client
+        self._incoming.write(answer)
+        self._incoming.write_eof()
+        try:
+            client.do_handshake()
+        except ssl.SSLCertVerificationError as error:
+            raise Refused(error.verify_message) from error
+        except ssl.SSLEOFError as error:
+            if self._outgoing.read()[:1] in (b"", _ALERT):  # else the client would go on
+                raise Refused("the server hangs up in the middle of the handshake") from error
+            if answer[_RANDOM] == _RETRY:
+                return "TLSv1.3, the server wants another key first, and the certificate was not seen"
+            return "TLSv1.2, the certificate is accepted"
+        except ssl.SSLError as error:
+            raise Refused(error.reason or str(error)) from error
+        certificate: Any = client.getpeercert()  # typeshed has one type for all of its fields
+        issuer = {name: value for part in certificate["issuer"] for name, value in part}
+        by = issuer.get("organizationName") or issuer.get("commonName") or "an unnamed authority"
+        return f"{client.version()}, the certificate for {self.host} is by {by}"

@@ -1,0 +1,183 @@
+"""The rows of the way out, by what a pod wrote; and the pod itself, by what the API server is asked."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from sandbox.components.cluster import dns
+from sandbox.config.schema import ResolvedSpec
+from sandbox.doctor import egress_checks
+from sandbox.doctor.check import Finding, Status
+from sandbox.doctor.doctor_context import DoctorContext, EngineProbe
+from sandbox.doctor.egress_checks import EgressTrace, Tried, examine
+from sandbox.doctor.egress_probe import Hello, Part
+from sandbox.errors import UsageError
+from tests.support.api_server import ApiServer, kubeconfig, serving
+
+COREFILE = "/api/v1/namespaces/kube-system/configmaps/coredns"
+FOUND = "Server: s\nAddress: s:53\n\nName:\tn\nAddress: 10.1.1.1\n"
+UNKNOWN = "** server can't find n.: NXDOMAIN"
+SILENT = ";; connection timed out; no servers could be reached"
+
+
+def trace(
+    context: DoctorContext, *, servers: tuple[str, ...] = ("9.9.9.9",), host: str = "n.example", **parts: str
+) -> EgressTrace:
+    """A trace whose pod wrote `parts`, all of which succeeded that do not say otherwise."""
+    made = EgressTrace(context, host, 443, Hello(host))
+    titles = {title.replace("_", " "): text for title, text in parts.items()}
+    wrote = {title: Part(text, not text.startswith(("**", ";;", "nc:"))) for title, text in titles.items()}
+    made.__dict__.update(tried=Tried(wrote, 1.0), nameservers=servers)
+    return made
+
+
+def through(context: DoctorContext, url: str) -> DoctorContext:
+    spec = ResolvedSpec.model_validate({"name": "demo", "network": {"proxy": {"https": url}}})
+    return replace(context, spec=spec)
+
+
+def told(found: Finding) -> tuple[Status, str]:
+    return found.status, found.evidence
+
+
+def test_a_pod_that_wrote_nothing_is_an_error(context: DoctorContext) -> None:
+    assert egress_checks.pod(trace(context)).status is Status.ERROR
+    assert egress_checks.pod(trace(context, cluster=FOUND)).status is Status.OK
+
+
+def test_names_of_the_cluster(context: DoctorContext) -> None:
+    assert egress_checks.cluster_dns(trace(context, cluster=FOUND)).status is Status.OK
+    found = egress_checks.cluster_dns(trace(context, cluster=SILENT))
+    assert told(found) == (
+        Status.ERROR,
+        "kubernetes.default.svc.cluster.local: connection timed out; no servers could be reached",
+    )
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "status"),
+    [
+        (FOUND, UNKNOWN, Status.OK),
+        (FOUND, SILENT, Status.WARN),
+        (SILENT, UNKNOWN, Status.WARN),
+        (SILENT, SILENT, Status.ERROR),
+    ],
+)
+def test_a_nameserver_that_does_not_answer_is_named(
+    context: DoctorContext, first: str, second: str, status: Status
+) -> None:
+    servers = ("10.0.0.1", "10.0.0.2")
+    made = trace(context, servers=servers)
+    made.tried.parts["server 10.0.0.1"] = Part(first, first is FOUND)
+    made.tried.parts["server 10.0.0.2"] = Part(second, False)
+    found = egress_checks.nameservers(made)
+    assert found.status is status
+    assert [server in found.evidence for server in servers] == (
+        [True, True] if status is Status.OK else [first is SILENT, second is SILENT]
+    )
+
+
+def test_a_cluster_that_asks_nobody_is_mended_by_up(context: DoctorContext) -> None:
+    assert egress_checks.nameservers(trace(context, servers=())).status is Status.ERROR
+
+
+def test_the_destination_s_name(context: DoctorContext) -> None:
+    assert told(egress_checks.name(trace(context, name=FOUND))) == (Status.OK, "n.example is 10.1.1.1")
+    assert egress_checks.name(trace(context, name=UNKNOWN)).status is Status.ERROR
+    assert egress_checks.name(trace(context, host="10.0.0.1")).status is Status.SKIPPED
+    assert egress_checks.name(trace(through(context, "http://p:1"), name=UNKNOWN)).status is Status.WARN
+
+
+def test_this_machine(context: DoctorContext) -> None:
+    answers = trace(context, here=FOUND, ping="64 bytes from 10.1.1.1: seq=0 ttl=63 time=0.391 ms")
+    assert told(egress_checks.gateway(answers)) == (
+        Status.OK,
+        "host.sandbox.internal is 10.1.1.1 and answers in 0.391 ms",
+    )
+    assert egress_checks.gateway(trace(context, here=FOUND, ping="** lost")).status is Status.WARN
+    assert egress_checks.gateway(trace(context, here=UNKNOWN)).status is Status.ERROR
+    assert isinstance(context.docker, EngineProbe)
+    rootless = replace(context, docker=replace(context.docker, facts=replace(context.docker.facts, rootless=True)))
+    assert "rootless" in egress_checks.gateway(trace(rootless, here=FOUND, ping="")).evidence
+
+
+def connected(context: DoctorContext, text: str) -> EgressTrace:
+    made = trace(context)
+    made.tried.parts["connect 10.1.1.1"] = Part(text, True)
+    return made
+
+
+def test_a_connection(context: DoctorContext) -> None:
+    assert told(egress_checks.tcp(connected(context, ""))) == (
+        Status.OK,
+        "n.example:443 at 10.1.1.1 takes a connection",
+    )
+    refused = egress_checks.tcp(connected(context, "nc: timed out"))
+    assert told(refused) == (Status.ERROR, "n.example:443 at 10.1.1.1: timed out")
+    nowhere = trace(context)
+    nowhere.tried.parts["connect "] = Part("", True)
+    assert told(egress_checks.tcp(nowhere)) == (Status.ERROR, "n.example:443 has no address")
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "evidence"),
+    [
+        (b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", Status.SKIPPED, "the proxy wants an account"),
+        (b"HTTP/1.1 403 Forbidden\r\n\r\n", Status.ERROR, "the proxy says HTTP/1.1 403 Forbidden"),
+        (b"", Status.ERROR, "the proxy says nothing"),
+        (b"HTTP/1.1 200 OK\r\n\r\n", Status.ERROR, "n.example:443 says nothing"),
+        (b"HTTP/1.1 200 OK\r\n\r\nplain", Status.ERROR, "n.example:443: "),
+    ],
+)
+def test_through_a_proxy(context: DoctorContext, answer: bytes, status: Status, evidence: str) -> None:
+    made = connected(through(context, "http://user:secret@proxy.example:3128"), base64.b64encode(answer).decode())
+    found = egress_checks.tls(made)
+    assert found.status is status and found.evidence.startswith(evidence)
+    assert told(egress_checks.tcp(made)) == (Status.OK, "the proxy proxy.example:3128 at 10.1.1.1 takes a connection")
+
+
+class Ending(dict[str, Any]):
+    """A cluster in which pods end as soon as they are made."""
+
+    def __setitem__(self, path: str, live: Any) -> None:
+        super().__setitem__(path, {**live, "status": {"phase": "Succeeded"}} if live["kind"] == "Pod" else live)
+
+
+@pytest.fixture
+def server(context: DoctorContext) -> Iterator[ApiServer]:
+    context.names.folder.mkdir(parents=True)
+    with serving() as server:
+        server.objects = Ending()
+        server.objects[COREFILE] = dns.config_map(
+            dns.corefile(domain="demo.localhost", service=None, nameservers=["9.9.9.9"])
+        )
+        kubeconfig(context.names.kubeconfig, server.server_address[1])
+        yield server
+
+
+def test_the_pod_is_gone_afterwards_and_so_is_one_that_was_left(context: DoctorContext, server: ApiServer) -> None:
+    metadata = {"name": "old", "labels": {"sandbox.dev/doctor": "true"}}
+    old = {"kind": "Pod", "metadata": metadata, "status": {"phase": "Succeeded"}}
+    server.objects["/api/v1/namespaces/default/pods/old"] = old
+    rows = list(examine(context, "n.example"))
+    assert [(row.id, row.status) for row in rows] == [
+        (check.id, Status.SKIPPED if at else Status.ERROR) for at, check in enumerate(egress_checks.CHECKS)
+    ]
+    made = [path for verb, path, *_ in server.asked if verb == "PATCH"]
+    assert len(made) == 1 and list(server.objects) == [COREFILE]
+
+
+def test_without_a_cluster_the_first_row_says_so(context: DoctorContext) -> None:
+    first, *others = examine(context, "n.example:8443")
+    assert first.status is Status.ERROR and "kubeconfig" in first.evidence
+    assert {one.status for one in others} == {Status.SKIPPED}
+
+
+def test_what_is_no_host_is_refused(context: DoctorContext) -> None:
+    with pytest.raises(UsageError):
+        list(examine(context, "a b"))
