@@ -166,6 +166,7 @@ class _Work:
             promised=self.promised,
             keychain=self.keychain,
             spool=command_context.home().spool,
+            reading=self.file.reading,
         )
 
     def keep(self, results: Sequence[Result]) -> None:

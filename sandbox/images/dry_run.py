@@ -87,7 +87,7 @@ def forecast(
         images: dict[Target, Image | SandboxError] = {}
         if engine is not None and local:
             destination = Destination(client, holdings, ending, pool)
-            images = of_engine(compression, engine, destination, folders).resolve(local)
+            images = of_engine(compression, engine, destination, folders, reading=False).resolve(local)
         found: dict[Target, Found | SandboxError] = dict(failed)
         for entry in local:
             source = engine.id(entry.image) if engine else ""

@@ -169,6 +169,11 @@ class ImageList(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     version: Format = Field(CURRENT, alias="apiVersion")
+    daemon: Literal["read", "save"] = Field(
+        "read",
+        description="How layers leave the Docker Engine: `read` from its own folders where that is possible, or "
+        "always by its `save`, which is slower.",
+    )
     images: tuple[Annotated[Item, BeforeValidator(_expanded, json_schema_input_type=str | Item)], ...]
 
     @model_validator(mode="after")
@@ -185,10 +190,19 @@ class ImageList(BaseModel):
             raise Misfits(*twice)
         return self
 
+    def entries(self, folder: Path) -> tuple[Entry, ...]:
+        """The images, with relative paths taken from `folder`."""
+        return tuple(item.entry(folder) for item in self.images)
+
+
+def read(path: Path) -> ImageList:
+    """Read a manifest of images. Raises UsageError with file, line and key."""
+    return load_document(path, ImageList)
+
 
 def load(path: Path) -> tuple[Entry, ...]:
-    """Read a manifest of images. Relative paths start at its folder. Raises UsageError with file, line and key."""
-    return tuple(item.entry(path.parent) for item in load_document(path, ImageList).images)
+    """The images of a manifest. Relative paths start at its folder. Raises UsageError with file, line and key."""
+    return read(path).entries(path.parent)
 
 
 def schema() -> dict[str, Any]:

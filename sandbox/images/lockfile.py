@@ -19,15 +19,20 @@ from sandbox.system import files
 
 @dataclass(frozen=True)
 class LockFile:
-    """The lock of the file `manifest`, whose images are `entries`; others may renew it at any time."""
+    """The lock of the file `manifest`, whose images are `entries`; others may renew it at any time.
+
+    With `reading` layers may be read from the engine's own folders.
+    """
 
     manifest: Path
     entries: tuple[Entry, ...]
+    reading: bool = True
 
     @classmethod
     def of(cls, manifest: Path) -> LockFile:
         """Read the manifest. Raises UsageError with file, line and key."""
-        return cls(manifest, images_yaml.load(manifest))
+        content = images_yaml.read(manifest)
+        return cls(manifest, content.entries(manifest.parent), reading=content.daemon == "read")
 
     @property
     def path(self) -> Path:

@@ -66,6 +66,7 @@ def push(
     promised: Mapping[Target, Promise] | None = None,
     keychain: Keychain | None = None,
     spool: Path | None = None,
+    reading: bool = True,
 ) -> tuple[Result, ...]:
     """Have every image of `entries` in the registry at the URL `registry`; the results come in the same order.
 
@@ -73,7 +74,8 @@ def push(
     images. `platform` (`os/architecture`) is what tags of other registries are reduced to, by default this machine's.
     `thorough` asks for every blob in every repository, even where an unchanged tag vouches for it. `compression` is
     for the layers that the engine gives raw, which are compressed in the folder `spool`. `keychain` knows accounts at
-    registries. One image's failure does not stop the others, unless `fail_fast`.
+    registries. With `reading`, layers come from the engine's own folders where these can be read. One image's failure
+    does not stop the others, unless `fail_fast`.
     Raises PushFailed at the end, RegistryError when there is no registry, and Drift, before anything is pushed, when
     an image is not what was `promised`.
     """
@@ -87,7 +89,7 @@ def push(
         heavy = stack.enter_context(workers(LIMIT, ending))
         destination = Destination(client, Holdings(client, thorough=thorough), ending, pool)
         elsewhere = Elsewhere(pool, clients, platform or host_platform())
-        run = _Run(destination, heavy, ending, folders, fail_fast, compression, promised or {}, spool)
+        run = _Run(destination, heavy, ending, folders, fail_fast, compression, promised or {}, spool, reading)
         return run(entries, elsewhere, Remembering(daemon, ending) if daemon else None)
 
 
@@ -117,6 +119,7 @@ class _Run:
         compression: Compression,
         promised: Mapping[Target, Promise],
         spool: Path | None,
+        reading: bool,
     ) -> None:
         self._destination = destination
         self._heavy = heavy
@@ -126,6 +129,7 @@ class _Run:
         self._compression = compression
         self._promised = promised
         self._spool = spool
+        self._reading = reading
         self._begun = time.monotonic()
 
     def __call__(
@@ -158,10 +162,13 @@ class _Run:
         if self._promised:
             self._require({target: future.result() for target, future in futures.items()}, local, daemon)
         if daemon is not None and local and not (failed and self._fail_fast):
-            images = of_engine(self._compression, daemon, self._destination, self._stack, self._spool).resolve(local)
+            source = of_engine(
+                self._compression, daemon, self._destination, self._stack, self._spool, reading=self._reading
+            )
+            images = source.resolve(local)
             for entry in local:
-                source, client = daemon.id(entry.image), self._destination.client
-                found[entry.target] = settled(entry, images[entry.target], source, client)
+                client = self._destination.client
+                found[entry.target] = settled(entry, images[entry.target], daemon.id(entry.image), client)
         return found | {target: future.result() for target, future in futures.items()}
 
     def _require(

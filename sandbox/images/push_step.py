@@ -75,6 +75,7 @@ class PushStep:
             compression=compression,
             keychain=self.keychain,
             spool=self.spool,
+            reading=self.images.reading,
         )
         if lock and (changes := self.images.follow(results, lock, compression)):
             work.say(f"{self.images.path.name}: {', '.join(changes)}")

@@ -150,10 +150,15 @@ def of_engine(
     destination: Destination,
     stack: contextlib.ExitStack,
     spool: Path | None = None,
+    *,
+    reading: bool = True,
 ) -> DaemonImages | CompressedImages:
-    """The images of the engine, with layers that are compressed as asked; what that takes lives as long as `stack`."""
+    """The images of the engine, with layers that are compressed as asked; what that takes lives as long as `stack`.
+
+    With `reading` layers come from the engine's own folders where these can be read.
+    """
     if compression is Compression.RAW:
-        return DaemonImages(daemon, destination)
+        return DaemonImages(daemon, destination, reading=reading)
     return CompressedImages(compression, daemon, destination, stack, spool)
 
 

@@ -1,27 +1,36 @@
-"""Images of the local Docker Engine: only layers the registry lacks are taken out of it, all of them in one save."""
+"""Images of the local Docker Engine: only layers the registry lacks are taken out of it, read from its own folders.
+
+Where those cannot be read, or do not give what they should, the layers come out of one `save` of all these images.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from sandbox.errors import SandboxError
+from sandbox.images import push_plan as plans
 from sandbox.images.images_yaml import FromDaemon
 from sandbox.images.push_context import Destination
+from sandbox.images.sources import engine_store as stores
 from sandbox.images.sources import v1layers
 from sandbox.images.sources.docker_save import Documents, take
 from sandbox.images.sources.image_source import Daemon
 from sandbox.images.sources.select import goes_by, listed
 from sandbox.images.stream_upload import Landing
 from sandbox.images.target import Target
+from sandbox.images.transfer import carry
 from sandbox.oci import manifest as manifests
 from sandbox.oci.image import Image, MissingBlob, Tree, walk
 from sandbox.oci.manifest import OCI_CONFIG, OCI_LAYER, Descriptor, Document, Manifest
 from sandbox.oci.oci_errors import BadImage, RegistryError
 
 SAVES = 3
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -54,14 +63,18 @@ class Landed:
 
 
 class DaemonImages:
-    """All images of a run that are in the engine, together, because they share layers and a save."""
+    """All images of a run that are in the engine, together, because they share layers and a save.
 
-    def __init__(self, daemon: Daemon, destination: Destination) -> None:
+    With `reading` they are read from the engine's own folders where that is possible.
+    """
+
+    def __init__(self, daemon: Daemon, destination: Destination, *, reading: bool = True) -> None:
         self._daemon = daemon
         self._destination = destination
         self._client = destination.client
         self._holdings = destination.holdings
         self._pool = destination.pool
+        self._reading = reading
         self._seen: dict[str, str] = {}
 
     def resolve(self, entries: Sequence[FromDaemon]) -> dict[Target, Image | SandboxError]:
@@ -81,6 +94,9 @@ class DaemonImages:
                 waiting.append(one)
             else:
                 found[one.target] = image
+        if waiting and self._reading:
+            found |= self._read(waiting)
+            waiting = [one for one in waiting if one.target not in found]
         if waiting:
             found |= self._saved(waiting)
         return found
@@ -163,6 +179,46 @@ class DaemonImages:
         sizes = [place[1] for place in places if place]
         layers = [Descriptor(OCI_LAYER, name, size) for name, size in zip(one.diff_ids, sizes, strict=True)]
         return Tree((manifests.image_manifest(described, layers),), tuple(dict.fromkeys((described, *layers))))
+
+    def _read(self, waiting: Sequence[Inspected]) -> dict[Target, Image | SandboxError]:
+        """What the engine's own folders give, its layers sent; images are absent that must be saved."""
+        images = {
+            one.target: image
+            for one, image in zip(waiting, self._pool.map(self._opened, waiting), strict=True)
+            if image
+        }
+        missing = [one for one in plans.make(images).transfers if not self._holdings.anywhere(one.blob.digest)]
+        self._destination.observer.expected(sum(one.blob.size for one in missing))
+        lost: dict[Target, SandboxError] = {}
+        sending = [self._pool.submit(carry, one, self._destination) for one in missing]
+        for transfer, future in zip(missing, sending, strict=True):
+            failures = future.result()
+            lost |= {one: failures[one.repository] for one in transfer.targets if one.repository in failures}
+        found: dict[Target, Image | SandboxError] = dict(images)
+        for target, error in lost.items():
+            if isinstance(error, RegistryError):
+                found[target] = error
+            else:
+                log.info("%s is saved, because reading it failed: %s", target, error)
+                del found[target]
+        return found
+
+    def _opened(self, one: Inspected) -> Image | None:
+        """The image in the engine's own folders, None when it cannot be read there."""
+        repository = one.target.repository
+
+        def size_of(digest: str) -> int | None:
+            with contextlib.suppress(RegistryError):  # told when something is sent
+                self._holdings.size(repository, digest)
+            place = self._holdings.anywhere(digest)
+            return place[1] if place else None
+
+        try:
+            content = self._daemon.inspect_image(one.name) or {}
+            return stores.of(content).image(content, size_of)
+        except SandboxError as error:
+            log.info("%s is saved: %s", one.target, error)
+            return None
 
     def _saved(self, waiting: Sequence[Inspected]) -> dict[Target, Image | SandboxError]:
         """Save what is missing, again for what may get through then, since a stream cannot be rewound."""

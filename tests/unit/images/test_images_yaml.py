@@ -21,6 +21,7 @@ from sandbox.images.images_yaml import (
     load,
     schema,
 )
+from sandbox.images.lockfile import LockFile
 from sandbox.images.target import Target
 from sandbox.oci import reference
 
@@ -152,3 +153,10 @@ def test_the_schema_knows_both_forms_and_what_each_source_needs() -> None:
         "build": ["context"],
     }
     assert item["additionalProperties"] is False
+
+
+@pytest.mark.parametrize(("line", "reading"), [("", True), ("daemon: read", True), ("daemon: save", False)])
+def test_reading_from_the_engines_folders_can_be_turned_off(tmp_path: Path, line: str, reading: bool) -> None:
+    path = tmp_path / "images.yaml"
+    path.write_text(f"{line}\nimages: [busybox:1]\n", encoding="utf-8")
+    assert LockFile.of(path).reading is reading

@@ -1,0 +1,159 @@
+"""A layer's tar, put together again from what the engine kept of it: the headers in tar-split, the files in a folder.
+
+The engine unpacks a layer and keeps, in `tar-split.json.gz`, all that is not a file's content (vbatts/tar-split,
+tar/storage: one JSON object a line). Both together give back the very bytes that the layer's digest names.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import gzip
+import json
+import os
+import stat
+import zlib
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+from sandbox.errors import SandboxError
+from sandbox.oci.digest import CHUNK
+
+LONGEST_LINE = 8 << 20
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# A FIFO in the place of a file must not keep us waiting, nor a terminal take us over.
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+_SEGMENT, _CONTENT = 2, 1
+
+
+class Unreadable(SandboxError):
+    """The engine's own files do not give a layer; its `save` may."""
+
+
+def size(split: Path) -> int:
+    """The size in bytes of the tar that `split` describes. Raises Unreadable."""
+    total = 0
+    for entry in _entries(split):
+        total += len(_payload(entry)) if entry.get("type") == _SEGMENT else _length(entry)
+    return total
+
+
+def chunks(split: Path, folder: Path) -> Generator[bytes]:
+    """The tar that `split` describes with the contents of the files in `folder`, in pieces of CHUNK bytes.
+
+    Nothing is checked here but that every file is a regular one with as many bytes as are wanted. No link is followed:
+    what lies outside `folder` is never read. Raises Unreadable.
+    """
+    buffer = memoryview(bytearray(CHUNK))
+    at = 0
+    with contextlib.closing(_Files(folder)) as files:
+        for entry in _entries(split):
+            if entry.get("type") == _SEGMENT:
+                payload = memoryview(_payload(entry))
+                while payload:
+                    count = min(len(payload), CHUNK - at)
+                    buffer[at : at + count] = payload[:count]
+                    payload, at = payload[count:], at + count
+                    if at == CHUNK:
+                        yield bytes(buffer)
+                        at = 0
+            elif left := _length(entry):
+                with files.open(_name(entry)) as file:
+                    while left:
+                        count = _read(file, buffer[at : min(CHUNK, at + left)], entry)
+                        left, at = left - count, at + count
+                        if at == CHUNK:
+                            yield bytes(buffer)
+                            at = 0
+    if at:
+        yield bytes(buffer[:at])
+
+
+class _Files:
+    """The regular files below a folder. The folders on the way to the last one stay open, for its neighbours."""
+
+    def __init__(self, root: Path) -> None:
+        try:
+            self._open = [(b"", os.open(root, _FOLDER))]
+        except OSError as error:
+            raise _unreadable(str(root), error) from error
+
+    def close(self) -> None:
+        """Close the folders."""
+        while self._open:
+            os.close(self._open.pop()[1])
+
+    @contextlib.contextmanager
+    def open(self, name: bytes) -> Iterator[int]:
+        """The descriptor of a file. Raises Unreadable for what is not there, not a file, or reached by a link."""
+        *folders, base = [part for part in name.split(b"/") if part not in (b"", b".")] or [b".."]
+        if b".." in (*folders, base):
+            raise Unreadable("a layer names a file outside its folder", details=repr(name))
+        try:
+            file = os.open(base, _FILE, dir_fd=self._folder(folders))
+        except OSError as error:
+            raise _unreadable(repr(name), error) from error
+        try:
+            if not stat.S_ISREG(os.fstat(file).st_mode):
+                raise Unreadable("a file of a layer is none any more", details=repr(name))
+            yield file
+        finally:
+            os.close(file)
+
+    def _folder(self, names: list[bytes]) -> int:
+        same = 0
+        while same < min(len(names), len(self._open) - 1) and names[same] == self._open[same + 1][0]:
+            same += 1
+        while len(self._open) > same + 1:
+            os.close(self._open.pop()[1])
+        for name in names[same:]:
+            self._open.append((name, os.open(name, _FOLDER, dir_fd=self._open[-1][1])))
+        return self._open[-1][1]
+
+
+def _read(file: int, room: memoryview, entry: dict[str, Any]) -> int:
+    try:
+        count = os.readv(file, [room])
+    except OSError as error:
+        raise _unreadable(repr(_name(entry)), error) from error
+    if not count:
+        raise Unreadable("a file of a layer is too short", details=repr(_name(entry)))
+    return count
+
+
+def _entries(split: Path) -> Iterator[dict[str, Any]]:
+    try:
+        with gzip.open(split) as file:
+            while line := file.readline(LONGEST_LINE):
+                yield json.loads(line)
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise _unreadable(split.name, error) from error
+
+
+def _length(entry: dict[str, Any]) -> int:
+    """The number of bytes a file has in the tar; none of what is no regular file, or empty."""
+    length = entry.get("size", 0)
+    if entry.get("type") != _CONTENT or not isinstance(length, int) or length < 0:
+        raise Unreadable("tar-split has an entry that is not understood", details=str(entry)[:200])
+    return length
+
+
+def _payload(entry: dict[str, Any]) -> bytes:
+    try:
+        return base64.b64decode(entry.get("payload") or b"", validate=True)
+    except (ValueError, TypeError) as error:
+        raise Unreadable("tar-split has an entry that is not understood", details=str(error)) from error
+
+
+def _name(entry: dict[str, Any]) -> bytes:
+    """The path as the tar has it; `name_raw` is for one that is not UTF-8."""
+    try:
+        raw = entry.get("name_raw")
+        return base64.b64decode(raw, validate=True) if raw else str(entry["name"]).encode()
+    except (KeyError, ValueError, TypeError) as error:
+        raise Unreadable("tar-split has a file without a name", details=str(error)) from error
+
+
+def _unreadable(what: str, error: Exception) -> Unreadable:
+    return Unreadable(f"the engine's {what} cannot be read", details=str(error))

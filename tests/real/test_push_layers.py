@@ -1,0 +1,157 @@
+"""Layers read from the folders of a real engine are those of its own save, byte for byte, whatever they hold."""
+
+from __future__ import annotations
+
+import io
+import os
+import random
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sandbox.engine import Engine
+from sandbox.images.images_yaml import FromDaemon
+from sandbox.images.push import push
+from sandbox.images.sources import engine_store
+from sandbox.images.target import parse
+from tests.real.machine import tool
+from tests.real.registry.stand import Watched, lacking, reader, registry
+from tests.support.images import TestImage, digest_of, old_save
+
+pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
+NAME = f"sandbox-test-layers-{os.getpid()}"
+ROOT = Path("/var/lib/docker")
+SEEDS = 6
+PROGRAMS = ("/bin/sh", "/bin/rm", "/bin/mv", "/bin/ln", "/bin/mkdir", "/bin/mknod", "/usr/bin/mkfifo", "/bin/cp")
+WORK = """
+FROM {name}:0
+RUN rm -rf /d0 /d1/../d2 && mkdir /d0 && echo back > /d0/new && rm -f /d1/f1
+COPY a b /into/
+RUN mv /d3 /moved && ln -s /moved /link && ln /into/a /hard2 && mknod /zero c 1 5 && mkfifo /pipe
+RUN cp /into/b /d1/copied && rm -r /into && mkdir -p /into/into
+COPY a /link/through
+"""
+
+
+@pytest.fixture
+def engine() -> Iterator[Engine]:
+    """The machine's engine, where its folders can be read; without our images afterwards."""
+    if not os.access(ROOT / "image" / "overlay2", os.R_OK):
+        lacking("root, and an engine with the driver overlay2 in /var/lib/docker")
+    yield Engine.connect()
+    for tag in ("built", *map(str, range(SEEDS))):
+        tool("docker", "image", "rm", "-f", f"{NAME}:{tag}", status=None)
+
+
+def odd(number: int) -> bytes:
+    """A layer of everything that a tar can hold, from a seed: a tar in one of the three formats."""
+    luck, output = random.Random(number), io.BytesIO()  # noqa: S311
+    form = (tarfile.GNU_FORMAT, tarfile.PAX_FORMAT, tarfile.USTAR_FORMAT)[number % 3]
+    names: list[str] = []
+    with tarfile.open(fileobj=output, mode="w", format=form, errors="surrogateescape") as tar:
+
+        def put(name: str, data: bytes = b"", **more: object) -> None:
+            info = tarfile.TarInfo(name)
+            info.size, info.mtime, info.mode = len(data), luck.randrange(1 << 31), luck.choice((0o644, 0o4755, 0))
+            info.uid, info.gid = luck.randrange(70_000), luck.randrange(70_000)
+            for key, value in more.items():
+                setattr(info, key, value)
+            tar.addfile(info, io.BytesIO(data))
+
+        for folder in range(luck.randrange(1, 6)):
+            put(f"d{folder}", type=tarfile.DIRTYPE, mode=0o755)
+            for file in range(luck.randrange(40)):
+                size = luck.choice((0, 1, 511, 512, 513, luck.randrange(200_000)))
+                names.append(f"d{folder}/f{file}")
+                put(names[-1], luck.randbytes(size))
+        put("sparse", bytes(3_000_000) + b"end")
+        put("long/" + "n" * 90 if form == tarfile.USTAR_FORMAT else "long/" + "n" * 200 + "/" + "m" * 200, b"long")
+        if form != tarfile.USTAR_FORMAT:
+            put("gr\udcfc\udcdfe", b"not utf-8")
+        put("umläut\nline", b"utf-8")
+        put("null", type=tarfile.CHRTYPE, devmajor=1, devminor=3)
+        put("disk", type=tarfile.BLKTYPE, devmajor=7, devminor=0)
+        put("fifo", type=tarfile.FIFOTYPE)
+        put("absolute", type=tarfile.SYMTYPE, linkname="/etc/passwd")
+        if names:
+            put("hard", type=tarfile.LNKTYPE, linkname=luck.choice(names))
+        if form == tarfile.PAX_FORMAT:
+            put("attributed", b"x", pax_headers={"SCHILY.xattr.user.sandbox": "yes", "comment": "c"})
+            put("capable", b"x", pax_headers={"SCHILY.xattr.security.capability": "\x01\0\0\x02\0\x20" + 14 * "\0"})
+    return output.getvalue()
+
+
+def upper(number: int) -> bytes:
+    """A layer over an odd one: what is below is hidden, one by one and as folders."""
+    luck, output = random.Random(-number), io.BytesIO()  # noqa: S311
+    with tarfile.open(fileobj=output, mode="w") as tar:
+        for name in ("d0", "d1"):
+            info = tarfile.TarInfo(name)
+            info.type, info.mode = tarfile.DIRTYPE, 0o755
+            tar.addfile(info)
+        for name in ("d0/.wh..wh..opq", "d1/.wh.f0", ".wh.sparse", f"d1/new{luck.random()}"):
+            tar.addfile(tarfile.TarInfo(name))
+    return output.getvalue()
+
+
+def rebuilt(engine: Engine, name: str) -> dict[str, bytes]:
+    """The layers of an image, as the engine's folders give them."""
+    content = engine.inspect_image(name) or {}
+    image = engine_store.of(content).image(content, lambda _: None)
+    found = {}
+    for blob in image.blobs[1:]:
+        with image.origin.open(blob) as chunks:
+            found[blob.digest] = b"".join(chunks)
+        assert len(found[blob.digest]) == blob.size
+    return found
+
+
+def saved(engine: Engine, name: str) -> dict[str, bytes]:
+    """The layers of an image, as the engine saves them."""
+    with tarfile.open(fileobj=io.BytesIO(b"".join(engine.save([name])))) as tar:
+        files = {one.name: data.read() for one in tar if (data := one.isfile() and tar.extractfile(one))}
+    content = engine.inspect_image(name) or {}
+    layers = {digest_of(data): data for data in files.values()}
+    return {digest: layers[digest] for digest in content["RootFS"]["Layers"]}
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_layers_that_were_loaded_are_rebuilt_as_they_came(engine: Engine, tmp_path: Path, seed: int) -> None:
+    image = TestImage((odd(seed), upper(seed), odd(seed + 100)), f"{NAME} {seed}")
+    path = tmp_path / "load.tar"
+    path.write_bytes(old_save({f"{NAME}:{seed}": image}))
+    engine.load(path)
+    assert rebuilt(engine, f"{NAME}:{seed}") == {digest_of(one): one for one in image.layers}
+
+
+def test_layers_that_were_built_are_rebuilt_as_they_are_saved(engine: Engine, tmp_path: Path) -> None:
+    base(tmp_path / "base.tar")
+    tool("docker", "import", tmp_path / "base.tar", f"{NAME}:0")
+    (tmp_path / "a").write_bytes(b"a" * 100_000)
+    (tmp_path / "b").write_bytes(bytes(5_000_000) + b"b")
+    os.setxattr(tmp_path / "a", "user.sandbox", b"yes")
+    (tmp_path / "Dockerfile").write_text(WORK.format(name=NAME))
+    engine.build(tmp_path, f"{NAME}:built")
+    assert (found := rebuilt(engine, f"{NAME}:built")) == saved(engine, f"{NAME}:built")
+    assert len(found) == 6
+    with registry("docker-registry", tmp_path) as host:
+        (result,) = push([FromDaemon(parse("app:1"), f"{NAME}:built")], f"http://{host}", watched := Watched(engine))
+        assert list(reader()(f"{host}/app:1", tmp_path).layers) == list(found)
+    assert result.size >= sum(map(len, found.values()))
+    assert not watched.saves
+
+
+def base(path: Path) -> None:
+    """A system with a shell and what the Dockerfile runs, of this machine's programs, and an odd layer's folders."""
+    with tarfile.open(path, "w") as tar:
+        for program in PROGRAMS:
+            for word in (program, *tool("ldd", program).split()):
+                if word.startswith("/") and word[1:] not in tar.getnames():
+                    tar.add(Path(word).resolve(), word)
+        with tarfile.open(fileobj=io.BytesIO(odd(5))) as more:
+            for one in more:
+                tar.addfile(one, more.extractfile(one) if one.isreg() else None)
+        info = tarfile.TarInfo("d3/kept")
+        tar.addfile(info)

@@ -1,0 +1,213 @@
+"""Layers out of the engine's own folders: no save where they are whole, a save wherever anything is odd."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox.images.images_yaml import FromDaemon
+from sandbox.images.progress import Action, Silent
+from sandbox.images.push import push
+from sandbox.images.sources import engine_store, tar_split
+from sandbox.images.sources.tar_split import Unreadable
+from sandbox.images.target import parse
+from tests.support.engine_folder import ReadableEngine, files, notes
+from tests.support.images import TestImage, digest_of, layer, tar
+from tests.support.registry_simulator import Simulator
+
+BASE, OWN = layer(1, 30_000), layer(2, 20_000)
+LARGE = tar({"folder/large": bytes(3_000_000) + b"end", "folder/small": b"x" * 700})
+IMAGE = TestImage((BASE, LARGE, OWN), "app")
+ENTRY = FromDaemon(parse("app:1"), "app:1")
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> ReadableEngine:
+    return ReadableEngine({"app:1": IMAGE}, root=tmp_path / "docker")
+
+
+def held(registry: Simulator) -> set[str]:
+    """The digests of the blobs in the registry, each checked."""
+    blobs = registry.content
+    assert all(digest_of(data) == digest for digest, data in blobs.items())
+    return set(blobs)
+
+
+def test_an_image_is_read_without_a_save_and_has_the_same_digest(registry: Simulator, engine: ReadableEngine) -> None:
+    (result,) = push([ENTRY], registry.url, engine)
+    assert (engine.saves, result.action) == ([], Action.UPLOADED)
+    assert registry.received == sum(map(len, (*IMAGE.layers, IMAGE.config))) == result.size
+    with Simulator() as other:
+        (saved,) = push([ENTRY], other.url, engine, reading=False)
+    assert (saved.digest, len(engine.saves)) == (result.digest, 1)
+
+
+def test_only_the_layer_that_is_missing_is_read(registry: Simulator, tmp_path: Path, engine: ReadableEngine) -> None:
+    push([ENTRY], registry.url, engine)
+    registry.forget()
+    new = layer(3, 5_000)
+    changed = ReadableEngine({"app:1": TestImage((BASE, LARGE, new), "app")}, root=tmp_path / "docker")
+    for number in range(2):
+        notes(changed.root, IMAGE, number).joinpath("tar-split.json.gz").unlink()
+    (result,) = push([ENTRY], registry.url, changed)
+    assert (changed.saves, result.size) == ([], registry.received)
+    assert registry.received == len(new) + len(changed.images["app:1"].config)
+
+
+def test_a_layer_of_several_images_crosses_once(registry: Simulator, tmp_path: Path) -> None:
+    images = {f"app{number}:1": TestImage((BASE, layer(number + 10)), str(number)) for number in range(4)}
+    engine = ReadableEngine(images, root=tmp_path)
+    push([FromDaemon(parse(name), name) for name in images], registry.url, engine)
+    assert registry.received == len(BASE) + sum(len(one.layers[1]) + len(one.config) for one in images.values())
+    assert engine.saves == []
+
+
+def test_an_image_that_cannot_be_read_is_saved_alone(registry: Simulator, tmp_path: Path) -> None:
+    images = {"app:1": IMAGE, "tool:1": TestImage((layer(8),), "tool")}
+    engine = ReadableEngine(images, root=tmp_path)
+    notes(engine.root, images["tool:1"], 0).joinpath("cache-id").unlink()
+    push([FromDaemon(parse(name), name) for name in images], registry.url, engine)
+    assert engine.saves == [("tool:1",)]
+
+
+def _changed(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-3] + b"END")
+
+
+def _shorter(path: Path) -> None:
+    os.truncate(path, 2_500_000)
+
+
+def _a_link_to_its_own_bytes(path: Path) -> None:
+    path.symlink_to(path.rename(path.with_name("other")))
+
+
+def _a_fifo(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def _a_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def _below_a_link(path: Path) -> None:
+    path.parent.symlink_to(path.parent.rename(path.parent.with_name("elsewhere")))
+
+
+HARM = [_changed, _shorter, Path.unlink, _a_link_to_its_own_bytes, _a_fifo, _a_folder, _below_a_link]
+
+
+@pytest.mark.parametrize("harm", HARM)
+def test_harm_to_a_file_before_it_is_read_means_a_save(
+    registry: Simulator, engine: ReadableEngine, harm: Callable[[Path], None]
+) -> None:
+    harm(files(engine.root, IMAGE, 1) / "folder/large")
+    (result,) = push([ENTRY], registry.url, engine)
+    assert (len(engine.saves), result.action) == (1, Action.UPLOADED)
+    assert held(registry) >= {digest_of(data) for data in (*IMAGE.layers, IMAGE.config)}
+
+
+@pytest.mark.parametrize("harm", [_changed, _shorter])
+def test_harm_to_a_file_while_it_is_read_means_a_save(
+    registry: Simulator, engine: ReadableEngine, harm: Callable[[Path], None]
+) -> None:
+    class Harming(Silent):
+        sizes: list[int] = []
+
+        def sent(self, size: int) -> None:
+            self.sizes.append(size)
+            if size == 1 << 20 and self.sizes.count(size) == 1:
+                harm(files(engine.root, IMAGE, 1) / "folder/large")
+
+    push([ENTRY], registry.url, engine, Harming())
+    assert len(engine.saves) == 1
+    assert held(registry) >= {digest_of(data) for data in (*IMAGE.layers, IMAGE.config)}
+
+
+SPLITS = (
+    "no json",
+    '{"type":3}',
+    '{"type":1,"name":"folder/large","size":-1}',
+    '{"type":1,"name":"../../../etc/passwd","size":10}',
+    '{"type":1,"size":10}',
+    '{"type":2,"payload":"?"}',
+)
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_headers_that_are_not_understood_mean_a_save(registry: Simulator, engine: ReadableEngine, split: str) -> None:
+    notes(engine.root, IMAGE, 1).joinpath("tar-split.json.gz").write_bytes(gzip.compress(split.encode() + b"\n"))
+    push([ENTRY], registry.url, engine)
+    assert len(engine.saves) == 1
+    assert held(registry) >= {digest_of(data) for data in (*IMAGE.layers, IMAGE.config)}
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("tar-split.json.gz", b"no gzip"),
+        ("tar-split.json.gz", gzip.compress(b"{}")[:-4]),
+        ("cache-id", b"../../.."),
+        ("diff", b"sha256:0"),
+    ],
+    ids=["no gzip", "cut gzip", "hostile", "another"],
+)
+def test_notes_that_are_damaged_mean_a_save(
+    registry: Simulator, engine: ReadableEngine, name: str, data: bytes
+) -> None:
+    notes(engine.root, IMAGE, 1).joinpath(name).write_bytes(data)
+    push([ENTRY], registry.url, engine)
+    assert len(engine.saves) == 1
+    assert held(registry) >= {digest_of(data) for data in (*IMAGE.layers, IMAGE.config)}
+
+
+def test_names_that_are_not_utf8_are_found(tmp_path: Path) -> None:
+    split, name = tmp_path / "split", b"d/\xfc\xdf"
+    (tmp_path / "d").mkdir()
+    (tmp_path / os.fsdecode(name)).write_bytes(b"content")
+    entry = {"type": 1, "name_raw": base64.b64encode(name).decode(), "size": 7, "payload": "", "position": 0}
+    split.write_bytes(gzip.compress(json.dumps(entry).encode()))
+    assert b"".join(tar_split.chunks(split, tmp_path)) == b"content"
+    assert tar_split.size(split) == 7
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"GraphDriver": None},
+        {"GraphDriver": {"Name": "overlay2", "Data": None}},
+        {"GraphDriver": {"Name": "btrfs", "Data": {"UpperDir": "/"}}},
+        {"GraphDriver": {"Name": "overlay2", "Data": {"UpperDir": "/nowhere/docker/overlay2/a/diff"}}},
+        {"GraphDriver": {"Name": "overlay2", "Data": {"UpperDir": "/var/lib/docker/1000.1000/overlay2/a/diff"}}},
+    ],
+)
+def test_an_engine_of_another_kind_is_not_read(content: Mapping[str, Any]) -> None:
+    with pytest.raises(Unreadable):
+        engine_store.of(content)
+
+
+def test_a_kernel_with_metacopy_is_not_read(
+    tmp_path: Path, engine: ReadableEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = engine.inspect_image("app:1") or {}
+    engine_store.of(content)
+    (tmp_path / "metacopy").write_text("Y\n", encoding="ascii")
+    monkeypatch.setattr(engine_store, "METACOPY", tmp_path / "metacopy")
+    with pytest.raises(Unreadable):
+        engine_store.of(content)
+
+
+def test_a_configuration_that_is_not_the_images_means_a_save(registry: Simulator, engine: ReadableEngine) -> None:
+    name = digest_of(IMAGE.config).replace(":", "/")
+    (engine.root / "image/overlay2/imagedb/content" / name).write_bytes(b"{}")
+    push([ENTRY], registry.url, engine)
+    assert len(engine.saves) == 1
