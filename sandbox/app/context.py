@@ -89,7 +89,8 @@ def restoring(names: Names, engine: Engine) -> Restoring:
     from sandbox.snapshot.snapshot_restore import Restoring
     from sandbox.snapshot.snapshot_store import Store
 
-    return Restoring(engine, names, Store(names.home.snapshots), kind_provider.nodes(engine, names).mark)
+    mark = kind_provider.nodes(engine, names).mark
+    return Restoring(engine=engine, names=names, store=Store(names.home.snapshots), mark=mark)
 
 
 def keychain(entries: Sequence[Credentials] = ()) -> Keychain:

@@ -23,9 +23,8 @@ from sandbox.engine import Engine
 from sandbox.errors import SandboxError, UsageError
 from sandbox.names import Names
 from sandbox.report import Reporter
-from sandbox.snapshot.snapshot_manifest import Manifest
 from sandbox.snapshot.snapshot_save import Saving
-from sandbox.snapshot.snapshot_store import Store
+from sandbox.snapshot.snapshot_store import Manifest, Store
 
 
 def save(
@@ -40,7 +39,7 @@ def save(
     chosen = snapshot or datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     with session.alone(names.name, patience=patience, progress=progress):
         engine = Engine.connect()
-        saving = Saving(engine, names, _store(), kind_provider.nodes(engine, names).all())
+        saving = Saving(engine=engine, names=names, store=_store(), nodes=kind_provider.nodes(engine, names).all())
         title, talk, started = f"Snapshot {chosen} of {names.name}", reporter(progress), time.monotonic()
         with _telling(talk, title):
             made = saving.save(chosen, lambda line: talk.progress(title, line))

@@ -1,1 +1,1 @@
-"""Sandboxes kept for later: everything they hold in one folder, and brought back from it."""
+"""Snapshots: save everything that a sandbox holds in one folder, and restore it."""

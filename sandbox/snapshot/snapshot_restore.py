@@ -1,4 +1,4 @@
-"""Brings a kept sandbox back, in place of the one there is: prepared beside it, then put in its place in one go."""
+"""Restores a snapshot: everything is prepared next to the running sandbox and then replaces it at once."""
 
 from __future__ import annotations
 
@@ -16,20 +16,19 @@ from sandbox.engine.container_copy import Description
 from sandbox.errors import SandboxError
 from sandbox.names import Names
 from sandbox.snapshot import volume_archive
-from sandbox.snapshot.snapshot_manifest import Manifest, Node
 from sandbox.snapshot.snapshot_save import CERTIFICATES, REGISTRY, SPEC, packing
-from sandbox.snapshot.snapshot_store import MANIFEST, Store
+from sandbox.snapshot.snapshot_store import MANIFEST, Manifest, Node, Store
 from sandbox.snapshot.volume_archive import Packed
 from sandbox.system import files, host_network
 
-NEW = ".restoring"  # what names end with until the new takes the place of the old
+NEW = ".restoring"  # the suffix of names until the new objects replace the old ones
 READY = "ready"
-_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")  # of a path in the keystore; no "..", nothing hidden
+_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")  # one part of a path in the keystore: not "..", nothing hidden
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Restoring:
-    """One sandbox and its snapshots; `mark` is the label that only its nodes have."""
+    """A sandbox and the store of its snapshots; `mark` is the label that only its nodes have."""
 
     engine: Engine
     names: Names
@@ -37,9 +36,9 @@ class Restoring:
     mark: str
 
     def restore(self, manifest: Manifest, say: Callable[[str], None]) -> None:
-        """Bring everything back, the nodes not started yet. Raises SandboxError, and then the old one is as it was.
+        """Restore everything except for the start of the nodes. Raises SandboxError and changes nothing then.
 
-        Killed at any moment, `settle` brings it to its end or back to its beginning.
+        If it is killed, `settle` completes it or undoes it.
         """
         labelled.require(self.engine, self.names)
         self.settle()
@@ -48,9 +47,9 @@ class Restoring:
         manifest.verify(kept)
         if self.engine.image_id(manifest.image) is None:
             raise SandboxError(
-                f"the node image of the snapshot '{manifest.snapshot}' is not here",
+                f"the node image of the snapshot '{manifest.snapshot}' is not in the engine",
                 details=f"{manifest.image} (Kubernetes {manifest.kubernetes}, sandbox {manifest.release})",
-                fix="load the bundle it was made with: sandbox bundle load FILE",
+                fix="load the bundle that it was made with: sandbox bundle load FILE",
                 id="no-images",
             )
         noted = self._noted
@@ -62,13 +61,13 @@ class Restoring:
         except BaseException:
             self.settle()
             raise
-        say("putting it in place")
+        say("replacing the sandbox")
         self._switch(manifest)
 
     def settle(self) -> None:
-        """Clear up after a command that was killed.
+        """Clean up after a command that was killed.
 
-        A restore goes forward when all was prepared, else back to what was there before.
+        Complete a restore if everything was prepared, otherwise undo it.
         """
         labelled.remove(self.engine, self.names.copier, self.names.home)
         self.store.clean(self.names.name)
@@ -78,7 +77,7 @@ class Restoring:
         labelled.require(self.engine, self.names)
         try:
             manifest = Manifest.model_validate_json((noted / MANIFEST).read_bytes())
-        except (OSError, ValueError):  # it was killed before it made anything
+        except (OSError, ValueError):  # killed before it made anything
             shutil.rmtree(noted)
             return
         if (noted / READY).exists():
@@ -87,7 +86,7 @@ class Restoring:
         for container in self._new():
             self.engine.remove_container(container.name)
         if self.engine.volume_labels(self.names.volume) is not None:
-            with contextlib.suppress(SandboxError):  # what is left takes space and is overwritten by the next restore
+            with contextlib.suppress(SandboxError):  # leftovers take space, and the next restore overwrites them
                 volume_archive.drop(self.engine, self.names, manifest.image, self.names.volume, NEW)
         shutil.rmtree(noted)
 
@@ -96,7 +95,7 @@ class Restoring:
         shutil.copy(kept / SPEC, self._noted / SPEC)
         files.make_private_dir(self.names.folder)
         for mounted in (self.names.resolv_conf, self.names.proxy_conf):
-            mounted.touch(0o600)  # the engine would make folders of what is not there
+            mounted.touch(0o600)  # the engine would create folders in place of missing files
         made = []
         for node in manifest.nodes:
             say(f"making {node.name}")
@@ -116,7 +115,7 @@ class Restoring:
         volume_archive.unpack(self.engine, self.names, manifest.image, packed, kept, below=NEW)
 
     def _switch(self, manifest: Manifest) -> None:
-        """Everything here can be repeated, for it may be killed."""
+        """Replace the old objects. Every action can be repeated, because this may be killed."""
         new = {one.name for one in self._new()}
         for container in self.engine.containers(self.mark):
             if container.name not in new and container.name + NEW in new:
@@ -133,7 +132,7 @@ class Restoring:
             (self._noted / "certificates").rename(self.names.keys)
         files.make_private_dir(self.names.folder)
         files.write_atomic(self.names.spec, (self._noted / SPEC).read_bytes(), mode=0o600)
-        self.names.kubeconfig.unlink(missing_ok=True)  # written anew: the port may be another
+        self.names.kubeconfig.unlink(missing_ok=True)  # `start` writes it again, with the new port
         shutil.rmtree(self._noted)
 
     def _certificates(self, tar: Path) -> None:
@@ -144,14 +143,14 @@ class Restoring:
             path.chmod(0o700 if path.is_dir() else 0o644 if path.suffix == ".crt" else 0o600)
 
     def _description(self, node: Node, manifest: Manifest) -> Description:
-        """How the node is made here: with the files of this user's folder, on a port that is free."""
+        """Return the node's configuration on this machine: with files in this user's folder, on a free port."""
         here = f"{self.names.folder}/"
         binds = [one.replace(f"{manifest.folder}/", here, 1) for one in node.host.get("Binds") or ()]
         more = {"Binds": binds, "PortBindings": self._ports(node), "NetworkMode": self.names.network}
         return Description(node.name, node.config, {**node.host, **more})
 
     def _claim(self, node: str) -> None:
-        """Let a node's record name this owner: the snapshot may be another's."""
+        """Make this user the owner in the node's record; another user may have saved the snapshot."""
         record = self.engine.read_file(node, labelled.COMPLETE)
         if record:
             content = {**json.loads(record), "owner": self.names.home.owner}
@@ -183,9 +182,9 @@ class Restoring:
 
 
 def _unpack(tar: Path, folder: Path) -> None:
-    """Write the regular files of `tar` below `folder`. Raises SandboxError for anything else in it.
+    """Write the regular files of `tar` below `folder`. Raises SandboxError for any other entry.
 
-    By hand, since tarfile has its filters (PEP 706) only from Python 3.11.4 on, and Debian 12 has 3.11.2.
+    Without tarfile's filters (PEP 706), which came with Python 3.11.4: Debian 12 has 3.11.2.
     """
     with tarfile.open(tar) as content:
         for member in content:
@@ -194,7 +193,7 @@ def _unpack(tar: Path, folder: Path) -> None:
             if data is None or not all(map(_PART.fullmatch, parts)):
                 raise SandboxError(
                     "the snapshot's certificates cannot be unpacked",
-                    details=f"{member.name!r} is not a plain file below them",
+                    details=f"{member.name!r} is not a regular file below their folder",
                     fix="restore another snapshot: sandbox snapshot list",
                     id="snapshot-damaged",
                 )

@@ -1,4 +1,4 @@
-"""Keeps a sandbox: its nodes, its registry, its certificates and its spec, all as they were at one moment."""
+"""Saves a snapshot: nodes, registry, certificates and spec of a sandbox at one moment."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ from sandbox.engine import Container, Engine, EngineError, container_copy, label
 from sandbox.errors import UsageError
 from sandbox.names import Names
 from sandbox.snapshot import volume_archive
-from sandbox.snapshot.snapshot_manifest import Manifest, Node, part
-from sandbox.snapshot.snapshot_store import MANIFEST, Store
+from sandbox.snapshot.snapshot_store import MANIFEST, Manifest, Node, Store, part
 from sandbox.snapshot.volume_archive import Packed
 from sandbox.system import files
 
@@ -27,9 +26,9 @@ SPEC = "spec.json"
 REGISTRY = "registry"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Saving:
-    """One sandbox to be kept, whose nodes are the containers `nodes`, in the snapshots of `store`."""
+    """A sandbox to save, whose nodes are the containers `nodes`, and the store for its snapshots."""
 
     engine: Engine
     names: Names
@@ -37,17 +36,17 @@ class Saving:
     nodes: Sequence[Container]
 
     def save(self, snapshot: str, say: Callable[[str], None]) -> Manifest:
-        """Keep it under the name `snapshot`; what runs is held still meanwhile. Raises SandboxError."""
+        """Save it under the name `snapshot`; its containers are paused meanwhile. Raises SandboxError."""
         labelled.require(self.engine, self.names)
         if not self.nodes:
             raise UsageError(
-                f"there is no cluster of sandbox '{self.names.name}' that kind made, and only those can be kept",
-                fix="`sandbox list` shows those there are; `sandbox up` makes one",
+                f"sandbox '{self.names.name}' has no kind cluster, and no other can be saved",
+                fix="sandbox up creates one; sandbox list shows all sandboxes",
                 id="no-sandbox",
             )
         if not self.names.spec.exists():
             raise UsageError(
-                f"the spec of sandbox '{self.names.name}' is not known", fix="sandbox up, which remembers it"
+                f"the spec of sandbox '{self.names.name}' is not known", fix="sandbox up, which saves the spec"
             )
         with self.store.begun(self.names.name, snapshot) as folder:
             registry = self.engine.volume_labels(self.names.volume) is not None
@@ -55,7 +54,7 @@ class Saving:
             packed = packing(described)
             if registry:
                 packed.append(Packed(self.names.volume, REGISTRY))
-            with self._still(registry):
+            with self._paused(registry):
                 say("reading the nodes' files")
                 for node in described:
                     _write(folder / node.files, container_copy.changes(self.engine, node.name))
@@ -92,8 +91,8 @@ class Saving:
         )
 
     @contextmanager
-    def _still(self, registry: bool) -> Iterator[None]:
-        """Hold still everything that writes, all at once, so that it is kept as a loss of power would leave it."""
+    def _paused(self, registry: bool) -> Iterator[None]:
+        """Pause everything that writes, at the same time, so that the data is as after a loss of power."""
         running = [one.name for one in self.nodes if one.running]
         found = self.engine.container(self.names.registry) if registry else None
         if found and found.running:
@@ -111,7 +110,7 @@ class Saving:
 
 
 def packing(nodes: Sequence[Node]) -> list[Packed]:
-    """How the volumes of nodes are kept: what differs from their image."""
+    """Return how the volumes of nodes are saved: only what differs from their image."""
     return [
         Packed(volume, f"{node.name}{place.replace('/', '-')}", base=place)
         for node in nodes

@@ -1,25 +1,98 @@
-"""The folders that snapshots are in: what is listed is whole, for it comes to be by one rename."""
+"""Snapshots on disk: a manifest for each, in a folder that is renamed to its final name when it is complete."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
+from typing import Any, Literal
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from sandbox.config.schema.values import LABEL
 from sandbox.errors import SandboxError, UsageError
-from sandbox.snapshot.snapshot_manifest import Manifest
 from sandbox.system import files
 
 MANIFEST = "manifest.json"
 UNFINISHED = ".unfinished"
+
+
+class Part(BaseModel, frozen=True):
+    """A file of the snapshot."""
+
+    file: str
+    bytes: int
+    sha256: str
+
+
+class Node(BaseModel, frozen=True):
+    """A node: its container's configuration (Docker Engine API), its changed files, and its volumes by mount point."""
+
+    name: str
+    image: str
+    config: dict[str, Any]
+    host: dict[str, Any]
+    files: str
+    volumes: dict[str, str]
+
+
+class Manifest(BaseModel, frozen=True):
+    """The content of a snapshot; `folder` held the files that were mounted into nodes."""
+
+    format: Literal[1] = 1
+    snapshot: str
+    sandbox: str
+    made: datetime
+    release: str
+    kubernetes: str
+    image: str
+    folder: str
+    nodes: tuple[Node, ...]
+    registry: str | None
+    parts: tuple[Part, ...]
+
+    @property
+    def bytes(self) -> int:
+        """Return the size of all its files in bytes."""
+        return sum(part.bytes for part in self.parts)
+
+    def verify(self, folder: Path) -> None:
+        """Raise SandboxError if a file in `folder` is missing or differs from what was saved."""
+        for part in self.parts:
+            path = folder / part.file
+            try:
+                same = path.stat().st_size == part.bytes and digest(path) == part.sha256
+            except OSError as error:
+                raise self._damaged(path, str(error)) from error
+            if not same:
+                raise self._damaged(path, "its content has changed since it was saved")
+
+    def _damaged(self, path: Path, why: str) -> SandboxError:
+        return SandboxError(
+            f"the snapshot '{self.snapshot}' of sandbox '{self.sandbox}' is damaged",
+            details=f"{path}: {why}; nothing was changed",
+            fix=f"restore another one (sandbox snapshot list), or remove it: "
+            f"sandbox snapshot delete {self.snapshot} {self.sandbox}",
+            id="snapshot-damaged",
+        )
+
+
+def part(path: Path) -> Part:
+    """Return the entry of a file with its present content."""
+    return Part(file=path.name, bytes=path.stat().st_size, sha256=digest(path))
+
+
+def digest(path: Path) -> str:
+    """Return the SHA-256 of a file's content in hexadecimal."""
+    with path.open("rb") as data:
+        return hashlib.file_digest(data, "sha256").hexdigest()
 
 
 @dataclass(frozen=True)
@@ -29,7 +102,7 @@ class Store:
     folder: Path
 
     def all(self) -> tuple[Manifest, ...]:
-        """Every snapshot, by sandbox, the oldest first; what cannot be read is passed over."""
+        """Return every readable snapshot by sandbox, the oldest first."""
         found = []
         for path in self.folder.glob(f"*/*/{MANIFEST}"):
             if not path.parent.name.startswith("."):
@@ -38,7 +111,7 @@ class Store:
         return tuple(sorted(found, key=lambda one: (one.sandbox, one.made)))
 
     def find(self, sandbox: str, snapshot: str | None) -> Manifest:
-        """One snapshot of a sandbox, the newest unless it is named. Raises UsageError when there is none."""
+        """Return a snapshot of a sandbox, by default the newest. Raises UsageError if there is none."""
         known = [one for one in self.all() if one.sandbox == sandbox]
         if snapshot is not None and self.place(sandbox, snapshot).exists():
             return _read(self.place(sandbox, snapshot) / MANIFEST)
@@ -48,13 +121,13 @@ class Store:
         names = ", ".join(one.snapshot for one in known)
         raise UsageError(
             f"there is {which} of sandbox '{sandbox}'",
-            details=f"there are: {names}" if names else "",
+            details=f"known: {names}" if names else "",
             fix="sandbox snapshot list" if self.all() else "sandbox snapshot save",
             id="no-snapshot",
         )
 
     def place(self, sandbox: str, snapshot: str) -> Path:
-        """The folder of a snapshot, there or not. Raises UsageError for what cannot be a name."""
+        """Return the folder of a snapshot, whether or not it exists. Raises UsageError if the name is invalid."""
         if len(snapshot) > 63 or not re.fullmatch(LABEL, snapshot):
             raise UsageError(
                 f"{snapshot!r} cannot name a snapshot", fix="use up to 63 lower-case letters, digits and hyphens"
@@ -62,24 +135,24 @@ class Store:
         return self.folder / sandbox / snapshot
 
     def restoring(self, sandbox: str) -> Path:
-        """What a restore that has not come to its end has noted."""
+        """Return the folder of a restore that has not finished."""
         return self.folder / sandbox / ".restoring"
 
     def is_unsettled(self, sandbox: str) -> bool:
-        """Whether a command on snapshots of a sandbox was killed."""
+        """Tell whether a command on snapshots of a sandbox was killed."""
         return self.restoring(sandbox).exists() or (self.folder / sandbox / UNFINISHED).exists()
 
     @contextmanager
     def begun(self, sandbox: str, snapshot: str) -> Iterator[Path]:
-        """A folder that becomes the snapshot when the block ends well, and is gone when it does not.
+        """Yield a folder that becomes the snapshot if the block ends without an error, and is deleted otherwise.
 
-        Raises UsageError when there is one of that name.
+        Raises UsageError if a snapshot of that name exists.
         """
         place = self.place(sandbox, snapshot)
         if place.exists():
             raise UsageError(
-                f"there is a snapshot '{snapshot}' of sandbox '{sandbox}' already",
-                fix=f"take another name, or sandbox snapshot delete {snapshot} {sandbox}",
+                f"sandbox '{sandbox}' has a snapshot '{snapshot}' already",
+                fix=f"choose another name, or sandbox snapshot delete {snapshot} {sandbox}",
                 id="snapshot-exists",
             )
         unfinished = self.folder / sandbox / UNFINISHED
@@ -95,13 +168,13 @@ class Store:
             self.clean(sandbox)
 
     def clean(self, sandbox: str) -> None:
-        """Remove what a killed `save` or `delete` left."""
+        """Remove what a killed `save` or `delete` left behind."""
         shutil.rmtree(self.folder / sandbox / UNFINISHED, ignore_errors=True)
         with contextlib.suppress(OSError):
             (self.folder / sandbox).rmdir()
 
     def delete(self, sandbox: str, snapshot: str) -> None:
-        """Remove a snapshot, which is listed no more from one moment to the other. Raises UsageError without one."""
+        """Delete a snapshot; a rename takes it off the list at once. Raises UsageError if there is none."""
         self.find(sandbox, snapshot)
         self.clean(sandbox)
         self.place(sandbox, snapshot).rename(self.folder / sandbox / UNFINISHED)
@@ -113,7 +186,10 @@ def _read(path: Path) -> Manifest:
         return Manifest.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
         raise SandboxError(
-            f"{path} is not a snapshot's", details=str(error), fix=f"rm -r {path.parent}", id="snapshot-damaged"
+            f"{path} is not the manifest of a snapshot",
+            details=str(error),
+            fix=f"rm -r {path.parent}",
+            id="snapshot-damaged",
         ) from error
 
 

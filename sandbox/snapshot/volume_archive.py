@@ -1,6 +1,6 @@
-"""The content of volumes as tar files and back, by shell scripts that run where the volumes are.
+"""Writes the content of volumes to tar files and back, by shell scripts in a container that mounts the volumes.
 
-They run in a container of the sandbox `names`, which is left when the command is killed.
+The container belongs to the sandbox `names`; if the command is killed, it stays until the next one.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from sandbox.errors import SandboxError
 from sandbox.names import Names
 
 NO_SPACE = 28  # ENOSPC
-SPARE = 64 << 20  # bytes that are left free
+SPARE = 64 << 20  # bytes to leave free
 
-# Times to the nanosecond, attributes of overlay file systems, devices: all that containerd's layers consist of.
+# Times in nanoseconds, attributes of overlay file systems, devices: containerd's layers need all of them.
 _TAR = "tar --format=posix --pax-option=delete=atime,delete=ctime --numeric-owner --xattrs --xattrs-include='*'"
 _EXTRACT = "--extract --preserve-permissions --same-owner --delay-directory-restore"
 _HEAD = f"""set -eu
@@ -37,9 +37,9 @@ entries() {{
 
 @dataclass(frozen=True)
 class Packed:
-    """A volume to be kept as `file`.tar: all of it, or what differs from the image's own folder `base`.
+    """A volume saved as `file`.tar: all of it or, with `base`, what differs from that folder of the image.
 
-    What the image has and the volume has not is then listed in `file`.removed.
+    Files that the image has and the volume lacks are then listed in `file`.removed.
     """
 
     volume: str
@@ -48,22 +48,22 @@ class Packed:
 
     @property
     def files(self) -> tuple[str, ...]:
-        """The names of the files that it is kept in."""
+        """Return the names of its files."""
         return (f"{self.file}.tar", f"{self.file}.removed") if self.base else (f"{self.file}.tar",)
 
 
 def pack(engine: Engine, names: Names, image: str, wanted: Sequence[Packed], folder: Path) -> None:
-    """Write the files of all volumes into `folder`, for this user alone. Raises SandboxError."""
+    """Write the files of all volumes into `folder`, readable for this user only. Raises SandboxError."""
     places = {f"/volumes/{at}": one.volume for at, one in enumerate(wanted)}
     scripts = [_packing(one, place) for one, place in zip(wanted, places, strict=True)]
     own = f"chown {os.getuid()}:{os.getgid()} /out/*; chmod 600 /out/*\n"
-    _run(engine, names, image, _HEAD + "".join(scripts) + own, {**places, "/out": str(folder)}, what="kept")
+    _run(engine, names, image, _HEAD + "".join(scripts) + own, {**places, "/out": str(folder)}, what="saved")
 
 
 def unpack(
     engine: Engine, names: Names, image: str, wanted: Sequence[Packed], folder: Path, *, below: str = ""
 ) -> None:
-    """Bring the volumes to what the files in `folder` say; those without a base get it in the folder `below`."""
+    """Restore the volumes from the files in `folder`; without a base, into the folder `below` of the volume."""
     places = {f"/volumes/{at}": one.volume for at, one in enumerate(wanted)}
     scripts = []
     for one, place in zip(wanted, places, strict=True):
@@ -73,11 +73,11 @@ def unpack(
         if one.base:
             scripts.append(f"cd {target}\nxargs -0 -r rm -rf < {shlex.quote(f'/in/{one.file}.removed')}\n")
         scripts.append(f"{_TAR} {_EXTRACT} --directory={target} --file={tar}\n")
-    _run(engine, names, image, _HEAD + "".join(scripts), {**places, "/in": str(folder)}, what="brought back")
+    _run(engine, names, image, _HEAD + "".join(scripts), {**places, "/in": str(folder)}, what="restored")
 
 
 def swap(engine: Engine, names: Names, image: str, volume: str, below: str) -> None:
-    """Let what is in the folder `below` of a volume take the place of everything else there; safe to repeat."""
+    """Replace everything in a volume by the content of its folder `below`; safe to repeat."""
     new, done = shlex.quote(below), shlex.quote(f"{below}.done")
     script = f"""set -eu
 cd /volume
@@ -90,12 +90,12 @@ if [ -d {done} ]; then
   rmdir {done}
 fi
 """
-    _run(engine, names, image, script, {"/volume": volume}, what="brought back")
+    _run(engine, names, image, script, {"/volume": volume}, what="restored")
 
 
 def drop(engine: Engine, names: Names, image: str, volume: str, below: str) -> None:
     """Remove the folder `below` of a volume."""
-    _run(engine, names, image, f"rm -rf /volume/{shlex.quote(below)}", {"/volume": volume}, what="brought back")
+    _run(engine, names, image, f"rm -rf /volume/{shlex.quote(below)}", {"/volume": volume}, what="restored")
 
 
 def _packing(one: Packed, place: str) -> str:
@@ -119,9 +119,9 @@ def _run(engine: Engine, names: Names, image: str, script: str, places: Mapping[
     )
     if status == NO_SPACE:
         raise SandboxError(
-            f"there is no space for what is {what}",
+            f"there is no space for the volumes to be {what}",
             details=output.strip(),
-            fix="make room, then run it again",
+            fix="free some space, then run it again",
             id="disk-full",
         )
     if status != 0:

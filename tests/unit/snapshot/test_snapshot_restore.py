@@ -24,7 +24,7 @@ def restoring(tmp_path: Path) -> Restoring:
     home = Home(tmp_path / "state", tmp_path / "cache", tmp_path / "kubeconfig")
     store = Store(home.snapshots)
     files.make_private_dir(store.restoring("demo"))
-    return Restoring(FakeEngine(), home.sandbox("demo"), store, "mark")
+    return Restoring(engine=FakeEngine(), names=home.sandbox("demo"), store=store, mark="mark")
 
 
 def test_the_certificates_come_back_as_they_were_saved(restoring: Restoring, tmp_path: Path) -> None:

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.errors import SandboxError, UsageError
-from sandbox.snapshot.snapshot_manifest import Manifest, part
-from sandbox.snapshot.snapshot_store import MANIFEST, Store
+from sandbox.snapshot.snapshot_store import MANIFEST, Manifest, Store, part
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
@@ -80,7 +79,7 @@ def test_one_that_is_not_there_is_said_with_those_that_are(store: Store) -> None
     keep(store, "one")
     with pytest.raises(UsageError, match="no snapshot 'two'") as caught:
         store.find("demo", "two")
-    assert caught.value.details == "there are: one"
+    assert caught.value.details == "known: one"
 
 
 def test_a_deleted_one_is_gone_with_its_folder(store: Store) -> None:
@@ -109,5 +108,5 @@ def test_a_manifest_that_cannot_be_read_is_named(store: Store) -> None:
     keep(store, "one")
     (store.place("demo", "one") / MANIFEST).write_text('{"format": 2}')
     assert store.all() == ()
-    with pytest.raises(SandboxError, match="is not a snapshot's"):
+    with pytest.raises(SandboxError, match="is not the manifest of a snapshot"):
         store.find("demo", "one")
