@@ -11,7 +11,7 @@ from sandbox.app.ports import registry_port, reserve, settle
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
 from sandbox.bundle.system_images import OwnImages
-from sandbox.components.certificates import cert_manager_release
+from sandbox.components.certificates import cert_manager
 from sandbox.components.certificates.user_certificate import Provided
 from sandbox.components.cluster import kubeconfig, kubeconfig_lock
 from sandbox.components.cluster.kind.command import Kind
@@ -53,7 +53,7 @@ def require(spec: Spec, home: Home, own: OwnImages) -> None:
     if spec.certs.default:
         Provided(spec.certs.default.cert, spec.certs.default.key).require(spec.domain, now=datetime.now(UTC))
     if spec.certs.issuer == "cert-manager":
-        cert_manager_release.manifest(home.manifests)
+        cert_manager.release_manifest(home.manifests)
 
 
 def _require_same_place(spec: Spec, home: Home) -> None:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sandbox.components.certificates.describe import describe
-from sandbox.components.certificates.inventory import ROOT, Entry
+from sandbox.components.certificates.keystore import ROOT, Entry
+from sandbox.components.certificates.pem import describe
 from sandbox.errors import SandboxError
 from sandbox.kube.api import Cluster
 from sandbox.names import Names

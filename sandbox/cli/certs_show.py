@@ -14,8 +14,7 @@ from sandbox.cli import command_context
 from sandbox.cli.certs_places import Places, find_places
 from sandbox.cli.options import find_spec
 from sandbox.components.certificates.condition import State
-from sandbox.components.certificates.inventory import ISSUING, LEAF, ROOT, Entry, inventory
-from sandbox.components.certificates.keystore import Keystore
+from sandbox.components.certificates.keystore import ISSUING, LEAF, ROOT, Entry, Keystore, inventory
 from sandbox.components.certificates.subject_names import LOOPBACK_NETWORKS
 
 COLORS = {State.GOOD: "green", State.DUE: "yellow", State.BROKEN: "red"}

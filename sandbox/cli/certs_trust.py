@@ -12,7 +12,7 @@ import click
 
 from sandbox.cli import command_context
 from sandbox.cli.options import find_spec
-from sandbox.components.certificates.describe import describe
+from sandbox.components.certificates.pem import describe
 from sandbox.errors import SandboxError, UsageError
 from sandbox.system import files
 from sandbox.truststore import stores, trust_plan

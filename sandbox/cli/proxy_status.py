@@ -11,8 +11,7 @@ from typing import Any
 import click
 
 from sandbox.cli import command_context
-from sandbox.components.certificates.inventory import inventory
-from sandbox.components.certificates.keystore import Keystore
+from sandbox.components.certificates.keystore import Keystore, inventory
 from sandbox.components.edge import extra_routes, routes
 from sandbox.components.edge.container import EdgeContainer, surplus
 from sandbox.components.edge.haproxy_admin import Server, Unreachable

@@ -9,8 +9,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from sandbox.components.certificates.inventory import Entry, inventory
-from sandbox.components.certificates.keystore import Keystore
+from sandbox.components.certificates.keystore import Entry, Keystore, inventory
 from sandbox.components.edge import extra_routes, routes
 from sandbox.components.edge.container import EdgeContainer
 from sandbox.components.edge.haproxy_admin import Unreachable

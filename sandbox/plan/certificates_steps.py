@@ -6,13 +6,11 @@ from collections.abc import Mapping
 from functools import partial
 
 from sandbox.components.certificates.authority_step import AuthorityStep
-from sandbox.components.certificates.cert_manager_step import CertManagerStep
-from sandbox.components.certificates.cluster_trust_step import TrustStep
-from sandbox.components.certificates.issuer_step import IssuerStep
-from sandbox.components.certificates.secrets_step import SecretsStep, TlsSecret
+from sandbox.components.certificates.cert_manager import CertManagerStep, IssuerStep
+from sandbox.components.certificates.cluster_trust import TrustStep
 from sandbox.components.certificates.subject_names import domain_names, subject_names
+from sandbox.components.certificates.tls_secrets import ProvidedStep, SecretsStep, TlsSecret
 from sandbox.components.certificates.user_certificate import Provided
-from sandbox.components.certificates.user_certificate_step import ProvidedStep
 from sandbox.components.edge.lan_access import Access
 from sandbox.components.edge.lan_names import EVERYWHERE
 from sandbox.components.edge.lan_names import domains as names_outside

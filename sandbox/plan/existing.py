@@ -11,11 +11,11 @@ from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
 from sandbox.bundle.system_images import OwnImages
 from sandbox.components import content_hash
-from sandbox.components.certificates import tls_secret
+from sandbox.components.certificates import tls_secrets
 from sandbox.components.certificates.authority_step import AuthorityStep
 from sandbox.components.certificates.keystore import Keystore
-from sandbox.components.certificates.secrets_step import TlsSecret
 from sandbox.components.certificates.subject_names import domain_names, subject_names
+from sandbox.components.certificates.tls_secrets import TlsSecret
 from sandbox.components.cluster.context_step import ContextStep
 from sandbox.components.cluster.existing.objects_step import ObjectsStep
 from sandbox.components.cluster.existing.tenancy_step import TenancyStep
@@ -113,7 +113,7 @@ class _Lot:
         """The Secrets with the certificates of now, which the step `certificates` keeps."""
         pairs = [(one, self.keystore.leaf_files(one.leaf).read()) for one in self.secrets]
         return [
-            tls_secret.manifest(one.namespace, one.secret, chain_pem=pair.cert_pem, key_pem=pair.key_pem)
+            tls_secrets.tls_secret(one.namespace, one.secret, chain_pem=pair.cert_pem, key_pem=pair.key_pem)
             for one, pair in pairs
         ]
 

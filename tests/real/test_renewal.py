@@ -16,10 +16,10 @@ import pytest
 import yaml
 
 from sandbox.cli import command_context
-from sandbox.components.certificates import generation, tls_secret
+from sandbox.components.certificates import keyfiles, tls_secrets
 from sandbox.components.certificates.authority import KeyPair, make_leaf
-from sandbox.components.certificates.describe import describe
 from sandbox.components.certificates.keystore import Keystore
+from sandbox.components.certificates.pem import describe
 from sandbox.components.certificates.subject_names import domain_names
 from sandbox.kube.api import Cluster
 from sandbox.names import DOMAIN_TLS, SYSTEM_NAMESPACE, Names
@@ -138,7 +138,7 @@ def swap(sandbox: Running) -> str:
     now = datetime.now(UTC)
     leaf = make_leaf(Keystore(sandbox.names.keys).issuing.read(), [DOMAIN], now=now)
     Cluster(sandbox.names.kubeconfig).apply(
-        tls_secret.manifest(SYSTEM_NAMESPACE, DOMAIN_TLS, chain_pem=leaf.chain_pem, key_pem=leaf.key_pem)
+        tls_secrets.tls_secret(SYSTEM_NAMESPACE, DOMAIN_TLS, chain_pem=leaf.chain_pem, key_pem=leaf.key_pem)
     )
     wanted = describe(leaf.chain_pem, now=now).sha256
 
@@ -260,13 +260,15 @@ def test_an_application_that_serves_an_old_root_is_told_and_restarted(running: R
     cluster, sandbox = Cluster(running.names.kubeconfig), Sandbox(running.names, running.port)
     for name, place in {"domain": (SYSTEM_NAMESPACE, DOMAIN_TLS), "default.app-tls": ("default", "app-tls")}.items():
         pair = store.leaf_files(name).read()
-        cluster.apply(tls_secret.manifest(*place, chain_pem=pair.cert_pem, key_pem=pair.key_pem))
+        cluster.apply(tls_secrets.tls_secret(*place, chain_pem=pair.cert_pem, key_pem=pair.key_pem))
     running.command("up")
     assert sandbox.curl(APP).endswith("its own TLS")
     old = (cluster.get("apps/v1", "Deployment", "app", "default") or {})["metadata"]["generation"]
     leaf = make_leaf(store.issuing.read(), [APP], now=now)
-    generation.replace(store.folder, {store.leaf_files("default.app-tls").name: KeyPair(leaf.key_pem, leaf.chain_pem)})
-    cluster.apply(tls_secret.manifest("default", "app-tls", chain_pem=leaf.chain_pem, key_pem=leaf.key_pem))
+    keyfiles.replace_all(
+        store.folder, {store.leaf_files("default.app-tls").name: KeyPair(leaf.key_pem, leaf.chain_pem)}
+    )
+    cluster.apply(tls_secrets.tls_secret("default", "app-tls", chain_pem=leaf.chain_pem, key_pem=leaf.key_pem))
     for command, status in (("status",), 1), (("up", "--plan"), 2):
         assert f"{APP} still serves the certificate" in running.command(*command, status=status).out
     running.command("up")
@@ -282,9 +284,9 @@ def test_a_certificate_that_has_ended_is_told_and_made_anew(running: Running) ->
     """The certificate in files and cluster ended ten days ago → `status` and `up --plan` say so, `up` makes another"""
     now, store = datetime.now(UTC), Keystore(running.names.keys)
     leaf = make_leaf(store.issuing.read(), domain_names(DOMAIN), now=now - timedelta(days=100))
-    generation.replace(store.folder, {store.leaf_files("domain").name: KeyPair(leaf.key_pem, leaf.chain_pem)})
+    keyfiles.replace_all(store.folder, {store.leaf_files("domain").name: KeyPair(leaf.key_pem, leaf.chain_pem)})
     Cluster(running.names.kubeconfig).apply(
-        tls_secret.manifest(SYSTEM_NAMESPACE, DOMAIN_TLS, chain_pem=leaf.chain_pem, key_pem=leaf.key_pem)
+        tls_secrets.tls_secret(SYSTEM_NAMESPACE, DOMAIN_TLS, chain_pem=leaf.chain_pem, key_pem=leaf.key_pem)
     )
 
     def accepted() -> str | None:

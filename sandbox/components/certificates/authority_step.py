@@ -9,8 +9,7 @@ from datetime import UTC, datetime
 
 from sandbox.components.certificates.condition import Condition
 from sandbox.components.certificates.condition import State as Standing
-from sandbox.components.certificates.inventory import ISSUING, inventory
-from sandbox.components.certificates.keystore import Keystore
+from sandbox.components.certificates.keystore import ISSUING, Keystore, inventory
 from sandbox.names import Names
 from sandbox.step import State, Status, Work
 

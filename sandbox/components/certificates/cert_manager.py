@@ -1,20 +1,44 @@
-"""What cert-manager is told: an issuer with our issuing authority, and the certificates to keep."""
+"""cert-manager: the one release that is installed, and the TLS Secrets that it issues from our authority and renews."""
 
 from __future__ import annotations
 
 import base64
 import ipaddress
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
-from sandbox.components.certificates.cert_manager_release import NAMESPACE
+from sandbox.components.certificates.keystore import Authority, Keystore
+from sandbox.components.certificates.tls_secrets import TlsSecret
+from sandbox.kube.api import Cluster, ClusterError, Manifest, title
+from sandbox.kube.manifests import namespace, parse
+from sandbox.kube.readiness import progress, wait_ready
+from sandbox.names import Names
+from sandbox.step import State, Status, Work
+from sandbox.system.download import download
+from sandbox.system.wait import wait_until
 
+VERSION = "v1.21.1"
+URL = f"https://github.com/cert-manager/cert-manager/releases/download/{VERSION}/cert-manager.yaml"
+SHA256 = "5f6a499b8c1857d57f560f536e0dcc830914b45c420899fe7ad0692c8624e408"
+
+NAMESPACE = "cert-manager"
+DEPLOYMENTS = ("cert-manager", "cert-manager-cainjector", "cert-manager-webhook")
 API = "cert-manager.io/v1"
 ISSUER = "sandbox"
 AUTHORITY = "sandbox-issuing"
+INSTALL_TIMEOUT = 300.0
+ISSUE_TIMEOUT = 120.0
 
 
-def authority(*, key_pem: bytes, cert_pem: bytes, root_pem: bytes) -> dict[str, Any]:
+def release_manifest(folder: Path) -> str:
+    """The release's manifest, kept in `folder` once it was downloaded or put there. Raises SandboxError."""
+    return download(URL, folder / f"cert-manager-{VERSION}.yaml", sha256=SHA256).decode()
+
+
+def authority_secret(*, key_pem: bytes, cert_pem: bytes, root_pem: bytes) -> dict[str, Any]:
     """The Secret with the issuing authority; of the root only the certificate, for the `ca.crt` of what is issued.
 
     cert-manager serves a chain without its self-signed end (cert-manager, pkg/util/pki: ParseSingleCertificateChain).
@@ -29,7 +53,7 @@ def authority(*, key_pem: bytes, cert_pem: bytes, root_pem: bytes) -> dict[str, 
     }
 
 
-def issuer() -> dict[str, Any]:
+def cluster_issuer() -> dict[str, Any]:
     """The ClusterIssuer `sandbox`, for the user's own Certificates and annotated Ingresses too."""
     return {
         "apiVersion": API,
@@ -60,7 +84,7 @@ def certificate(namespace: str, secret: str, hosts: Sequence[str]) -> dict[str, 
     }
 
 
-def pending(live: Mapping[str, Any]) -> str | None:
+def unready(live: Mapping[str, Any]) -> str | None:
     """What an issuer or a Certificate still lacks to be ready, in cert-manager's own words, or None."""
     generation = live["metadata"].get("generation", 1)
     for condition in (live.get("status") or {}).get("conditions") or ():
@@ -75,3 +99,141 @@ def _is_address(host: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+@dataclass(frozen=True)
+class CertManagerStep:
+    """Applies the pinned release from the folder `manifests`; it goes with the cluster."""
+
+    names: Names
+    manifests: Path
+    name: str = "cert-manager"
+    needs: tuple[str, ...] = ("cluster",)
+
+    @property
+    def title(self) -> str:
+        return f"cert-manager {VERSION}"
+
+    def check(self) -> Status:
+        cluster = Cluster(self.names.kubeconfig)
+        for name in DEPLOYMENTS:
+            found = cluster.get("apps/v1", "Deployment", name, NAMESPACE)
+            if found is None:
+                return Status(State.ABSENT, name)
+            version = (found["metadata"].get("labels") or {}).get("app.kubernetes.io/version")
+            if version != VERSION:
+                return Status(State.DRIFTED, f"{name} is {version}")
+            pending = progress(found)
+            if pending:
+                return Status(State.DRIFTED, f"{name}: {pending}")
+        return Status(State.READY)
+
+    def apply(self, work: Work) -> None:
+        cluster = Cluster(self.names.kubeconfig)
+        manifests = list(parse(release_manifest(self.manifests), origin=URL))
+        cluster.apply_all(manifests)
+        work.say("waiting for the pods")
+        wait_ready(cluster, manifests, timeout=INSTALL_TIMEOUT)
+
+    def undo(self) -> bool:
+        return False
+
+
+@dataclass(frozen=True)
+class IssuerStep:
+    """A ClusterIssuer with the issuing authority, whose key is the only one that leaves this machine's files."""
+
+    names: Names
+    keystore: Keystore
+    secrets: tuple[TlsSecret, ...]
+    name: str = "issuer"
+    needs: tuple[str, ...] = ("cert-manager", "certificates")
+
+    @property
+    def title(self) -> str:
+        return f"TLS Secrets by cert-manager ({len(self.secrets)})"
+
+    def check(self) -> Status:
+        cluster = Cluster(self.names.kubeconfig)
+        authority = self._authority()
+        for wanted in self._manifests(authority):
+            found = _find(cluster, wanted)
+            if found is None:
+                return Status(State.ABSENT, title(wanted))
+            for part in ("data", "spec"):
+                if not _holds(found.get(part), wanted.get(part)):
+                    return Status(State.DRIFTED, f"{title(wanted)} is another")
+        pending = self._pending(cluster, authority)
+        return Status(State.DRIFTED, pending) if pending else Status(State.READY)
+
+    def apply(self, work: Work) -> None:
+        cluster = Cluster(self.names.kubeconfig)
+        authority = self._authority()
+        cluster.apply_all(namespace(name) for name in sorted({one.namespace for one in self.secrets}))
+        for manifest in self._manifests(authority):
+            work.say(title(manifest))
+            wait_until(partial(_try, cluster, manifest), what=title(manifest), timeout=ISSUE_TIMEOUT)
+        for one in self.secrets:
+            if self._is_foreign(cluster, one, authority):
+                # cert-manager does not look whether the authority has changed, but it misses what is gone.
+                cluster.delete("v1", "Secret", one.secret, one.namespace)
+        work.say("waiting for the certificates")
+        wait_until(lambda: self._pending(cluster, authority), what="certificates", timeout=ISSUE_TIMEOUT)
+
+    def undo(self) -> bool:
+        return False
+
+    def _authority(self) -> Authority:
+        return Authority(self.keystore.root.read().cert_pem, self.keystore.issuing.read())
+
+    def _manifests(self, authority: Authority) -> list[dict[str, Any]]:
+        issuing = authority.issuing
+        return [
+            authority_secret(key_pem=issuing.key_pem, cert_pem=issuing.cert_pem, root_pem=authority.root_pem),
+            cluster_issuer(),
+            *(certificate(one.namespace, one.secret, one.hosts) for one in self.secrets),
+        ]
+
+    def _pending(self, cluster: Cluster, authority: Authority) -> str | None:
+        """What cert-manager has not done yet, or None."""
+        for wanted in self._manifests(authority)[1:]:
+            live = _find(cluster, wanted)
+            said = unready(live) if live else "gone"
+            if said:
+                return f"{title(wanted)}: {said}"
+        for one in self.secrets:
+            place = f"Secret {one.namespace}/{one.secret}"
+            if cluster.get("v1", "Secret", one.secret, one.namespace) is None:
+                return f"{place} is gone"
+            if self._is_foreign(cluster, one, authority):
+                return f"{place} is from another root"
+        return None
+
+    def _is_foreign(self, cluster: Cluster, one: TlsSecret, authority: Authority) -> bool:
+        """Whether the Secret is there and not from the present root."""
+        found = cluster.get("v1", "Secret", one.secret, one.namespace)
+        root = base64.b64decode(((found or {}).get("data") or {}).get("ca.crt", ""))
+        return found is not None and root.strip() != authority.root_pem.strip()
+
+
+def _find(cluster: Cluster, wanted: Manifest) -> dict[str, Any] | None:
+    metadata = wanted["metadata"]
+    return cluster.get(wanted["apiVersion"], wanted["kind"], metadata["name"], metadata.get("namespace"))
+
+
+def _holds(found: Any, wanted: Any) -> bool:
+    """Whether `found` says what `wanted` says; the API server adds defaults."""
+    if isinstance(wanted, Mapping):
+        return isinstance(found, Mapping) and all(_holds(found.get(key), value) for key, value in wanted.items())
+    return bool(found == wanted)
+
+
+def _try(cluster: Cluster, manifest: Manifest) -> str | None:
+    """Apply; until its webhook has a certificate and answers, cert-manager's objects are refused."""
+    try:
+        cluster.apply(manifest)
+    except ClusterError as error:
+        if "webhook" not in error.details and "the cluster knows no" not in str(error):
+            raise
+        return error.details or error.brief
+    return None

@@ -1,10 +1,19 @@
-"""How nodes and pods of a cluster learn of the sandbox's root: a file, a ConfigMap, and the unit that keeps it."""
+"""The sandbox's root inside the cluster: a file on nodes, a ConfigMap for pods, and the unit that keeps it."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from sandbox.components import node_unit
+from sandbox.components.certificates.keystore import Keystore
+from sandbox.components.certificates.user_certificate import Provided
 from sandbox.components.node_unit import NodeUnit
+from sandbox.kube.api import Cluster
+from sandbox.names import Names
+from sandbox.provider import Nodes
+from sandbox.step import State, Status, Work
+from sandbox.system.wait import wait_until
 
 CONFIG_MAP = "sandbox-root"
 KEY = "ca.crt"
@@ -34,3 +43,58 @@ UNIT = NodeUnit(
     ),
 )
 """The node does it because nothing else in the cluster both has kubectl and lasts: namespaces come at any time."""
+
+
+@dataclass(frozen=True)
+class TrustStep:
+    """A unit on the control plane that watches namespaces; this step puts it there and proves that it works.
+
+    The ConfigMap holds the sandbox's root, and with it the root of the default certificate that the user brings.
+    """
+
+    nodes: Nodes
+    names: Names
+    keystore: Keystore
+    provided: Provided | None
+    name: str = "trust"
+    needs: tuple[str, ...] = ("cluster", "certificates")
+
+    @property
+    def title(self) -> str:
+        return "Trust inside the cluster"
+
+    def check(self) -> Status:
+        for node in self.nodes.running():
+            found = self.nodes.read_file(node, ROOT)
+            if found != self._root:
+                return Status(State.ABSENT if found is None else State.DRIFTED, f"{ROOT} on {node}")
+        cluster = Cluster(self.names.kubeconfig)
+        pending = node_unit.problem(self.nodes, cluster, UNIT) or self._pending(cluster)
+        detail = f"ConfigMap {CONFIG_MAP} for namespaces with {LABEL}=true"
+        return Status(State.DRIFTED, pending) if pending else Status(State.READY, detail)
+
+    def apply(self, work: Work) -> None:
+        for node in self.nodes.running():  # each trusts the root when it pulls
+            self.nodes.write_file(node, ROOT, self._root)
+        cluster = Cluster(self.names.kubeconfig)
+        node_unit.place(self.nodes, cluster, UNIT)
+        wait_until(lambda: self._pending(cluster), what=self.title, timeout=60)
+
+    def undo(self) -> bool:
+        return False
+
+    @property
+    def _root(self) -> bytes:
+        return self.keystore.root.read().cert_pem + (self.provided.root_pem() if self.provided else b"")
+
+    def _pending(self, cluster: Cluster) -> str | None:
+        """The first namespace that asks for the root and has it not, or None."""
+        wanted = {KEY: self._root.decode()}
+        for one in cluster.list("v1", "Namespace", selector=f"{LABEL}=true"):
+            name = one["metadata"]["name"]
+            if one["metadata"].get("deletionTimestamp"):
+                continue
+            found = cluster.get("v1", "ConfigMap", CONFIG_MAP, name)
+            if found is None or found.get("data") != wanted:
+                return f"{name} has no ConfigMap {CONFIG_MAP} with the present root"
+        return None

@@ -1,21 +1,91 @@
-"""One key and its certificate as two files, found where they are even while a renewal is being put in place."""
+"""Keys and certificates as files, of which several are replaced as one: a kill leaves the old ones or the new ones.
+
+The new files are written to a folder aside, whose renaming to `next` is the moment that counts: from then on a file in
+`next` takes the place of its namesake, whether or not it has been moved there yet.
+"""
 
 from __future__ import annotations
 
+import shutil
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from sandbox.components.certificates import generation
 from sandbox.components.certificates.authority import KeyPair
 from sandbox.components.certificates.condition import Condition, broken
 from sandbox.errors import SandboxError
+from sandbox.system.files import make_private_dir, sync_folder, write_atomic
 
+NEXT = "next"
+_UNFINISHED = ".next"
 Seen = TypeVar("Seen")
 
 _OTHERS = 0o077
+
+
+def present_file(folder: Path, file: str) -> Path:
+    """Where `file` of the keystore `folder` is now."""
+    renewed = folder / NEXT / file
+    return renewed if _is_there(renewed) else folder / file
+
+
+def has_file(folder: Path, file: str) -> bool:
+    """Whether `file` is there, readable or not; asked in this order, since it may be moved between the questions."""
+    return _is_there(folder / NEXT / file) or _is_there(folder / file)
+
+
+def replace_all(folder: Path, pairs: Mapping[str, KeyPair]) -> None:
+    """Put all of `pairs`, by name, in place of those in `folder`. The caller holds its lock. Raises SandboxError."""
+    complete_replacement(folder)
+    try:
+        make_private_dir(folder / _UNFINISHED)
+        for name, pair in pairs.items():
+            place = folder / _UNFINISHED / name
+            make_private_dir(place.parent)
+            write_atomic(place.with_name(f"{place.name}.key"), pair.key_pem, mode=0o600)
+            write_atomic(place.with_name(f"{place.name}.crt"), pair.cert_pem, mode=0o644)
+        (folder / _UNFINISHED).replace(folder / NEXT)
+        sync_folder(folder)
+    except OSError as error:
+        raise _refused(folder, error) from error
+    complete_replacement(folder)
+
+
+def complete_replacement(folder: Path) -> None:
+    """Bring a replacement that was killed to its end, or back to its beginning. The caller holds the folder's lock."""
+    shutil.rmtree(folder / _UNFINISHED, ignore_errors=True)
+    renewed = folder / NEXT
+    if not renewed.exists():
+        return
+    try:
+        for file in sorted(path for path in renewed.rglob("*") if not path.is_dir()):
+            target = folder / file.relative_to(renewed)
+            make_private_dir(target.parent)
+            file.replace(target)
+        shutil.rmtree(renewed)
+    except OSError as error:
+        raise _refused(folder, error) from error
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _refused(folder: Path, error: OSError) -> SandboxError:
+    return SandboxError(
+        f"the certificates in {folder} cannot be replaced",
+        details=str(error),
+        fix="check the owner, the permissions and the free space of that folder, then run this again",
+        id="file",
+    )
 
 
 @dataclass(frozen=True)
@@ -28,22 +98,22 @@ class KeyFiles:
     @property
     def key(self) -> Path:
         """Where the private key is."""
-        return generation.present(self.folder, f"{self.name}.key")
+        return present_file(self.folder, f"{self.name}.key")
 
     @property
     def cert(self) -> Path:
         """Where the certificate, or the chain that begins with it, is."""
-        return generation.present(self.folder, f"{self.name}.crt")
+        return present_file(self.folder, f"{self.name}.crt")
 
     @property
     def has_key(self) -> bool:
         """Whether the key is there, readable or not."""
-        return generation.has(self.folder, f"{self.name}.key")
+        return has_file(self.folder, f"{self.name}.key")
 
     @property
     def has_cert(self) -> bool:
         """Whether the certificate is there, readable or not."""
-        return generation.has(self.folder, f"{self.name}.crt")
+        return has_file(self.folder, f"{self.name}.crt")
 
     def read(self) -> KeyPair:
         """Both files' bytes; the key is empty when its file is absent. Raises SandboxError."""

@@ -9,17 +9,21 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from sandbox.components.certificates import generation, pem
+from sandbox.components.certificates import keyfiles, pem
 from sandbox.components.certificates import subject_names as names
 from sandbox.components.certificates.authority import KeyPair, Leaf, constrained_to, make_issuing, make_leaf, make_root
 from sandbox.components.certificates.condition import ABSENT, Condition, State, broken, judge_authority, judge_leaf
 from sandbox.components.certificates.keyfiles import KeyFiles
+from sandbox.components.certificates.pem import Facts, describe
 from sandbox.errors import SandboxError, UsageError
 from sandbox.system.files import exclusive, make_private_dir
 
 LEAVES = "leaves"
 
 _LEAF_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,98}[a-z0-9])?")
+ROOT = "root"
+ISSUING = "issuing"
+LEAF = "leaf"
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ class Keystore:
 
     def leaf_names(self) -> tuple[str, ...]:
         """The leaves there are, sorted."""
-        folders = (self.folder / LEAVES, self.folder / generation.NEXT / LEAVES)
+        folders = (self.folder / LEAVES, self.folder / keyfiles.NEXT / LEAVES)
         names = {path.name.removesuffix(".crt") for folder in folders for path in folder.glob("*.crt")}
         return tuple(sorted(name for name in names if _LEAF_NAME.fullmatch(name)))
 
@@ -122,7 +126,7 @@ class Keystore:
             elif self._must_reissue(self.inspect_issuing(domains, now=now)):
                 made["issuing"] = make_issuing(self._signing_root(), domains, now=now)
             if made:
-                generation.replace(self.folder, made)
+                keyfiles.replace_all(self.folder, made)
             return Authority(self.root.read().cert_pem, self.issuing.read())
 
     def leaf(self, name: str, hosts: Sequence[str], *, now: datetime) -> Leaf:
@@ -138,7 +142,7 @@ class Keystore:
             make_private_dir(self.folder / LEAVES)
             if self.inspect_leaf(name, hosts, now=now).state is not State.GOOD:
                 made = make_leaf(self._sound_issuing(now), hosts, now=now, client=_is_of_application(name))
-                generation.replace(self.folder, {files.name: KeyPair(made.key_pem, made.chain_pem)})
+                keyfiles.replace_all(self.folder, {files.name: KeyPair(made.key_pem, made.chain_pem)})
             stored = files.read()
             return Leaf(stored.key_pem, stored.cert_pem)
 
@@ -168,7 +172,7 @@ class Keystore:
             for name, hosts in leaves.items():
                 leaf = make_leaf(issuing, hosts, now=now, client=_is_of_application(name))
                 made[self.leaf_files(name).name] = KeyPair(leaf.key_pem, leaf.chain_pem)
-            generation.replace(self.folder, made)
+            keyfiles.replace_all(self.folder, made)
 
     def replaces_root(self, domains: Sequence[str], *, now: datetime, authority: bool, root: bool) -> bool:
         """Whether `renew` would make another root, which clients that trust the present one do not trust."""
@@ -178,7 +182,7 @@ class Keystore:
     def _alone(self) -> Iterator[None]:
         make_private_dir(self.folder)
         with exclusive(self.folder):
-            generation.complete(self.folder)
+            keyfiles.complete_replacement(self.folder)
             yield
 
     def _must_reissue(self, condition: Condition) -> bool:
@@ -212,3 +216,39 @@ class Keystore:
 def _is_of_application(name: str) -> bool:
     """Whether a leaf is that of an application's own Secret, NAMESPACE.SECRET, and not one that the ingress serves."""
     return "." in name
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One certificate: its name, its role (`root`, `issuing` or `leaf`), its file; no facts when it is unreadable."""
+
+    name: str
+    role: str
+    file: Path
+    condition: Condition
+    facts: Facts | None
+
+
+def inventory(store: Keystore, *, now: datetime) -> tuple[Entry, ...]:
+    """The root, the issuing authority and the leaves that `store` has, in this order."""
+    found = [
+        Entry(role, role, files.cert, condition, _facts(files, now))
+        for role, files, condition in (
+            (ROOT, store.root, store.inspect_root(now=now)),
+            (ISSUING, store.issuing, store.inspect_issuing(now=now)),
+        )
+        if condition.state is not State.ABSENT
+    ]
+    for name in store.leaf_names():
+        files = store.leaf_files(name)
+        facts = _facts(files, now)
+        condition = store.inspect_leaf(name, facts.hosts if facts else (), now=now)
+        found.append(Entry(name, LEAF, files.cert, condition, facts))
+    return tuple(found)
+
+
+def _facts(files: KeyFiles, now: datetime) -> Facts | None:
+    try:
+        return describe(files.read().cert_pem, now=now)
+    except SandboxError:
+        return None  # the condition says why

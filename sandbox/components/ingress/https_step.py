@@ -10,10 +10,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sandbox.components.certificates.describe import Facts, describe
-from sandbox.components.certificates.inventory import LEAF, inventory
-from sandbox.components.certificates.keystore import Keystore
-from sandbox.components.certificates.secrets_step import TlsSecret
+from sandbox.components.certificates.keystore import LEAF, Keystore, inventory
+from sandbox.components.certificates.pem import Facts, describe
+from sandbox.components.certificates.tls_secrets import TlsSecret
 from sandbox.components.edge import https_probe
 from sandbox.components.ingress import default_backend
 from sandbox.components.ingress.served_certificates import ServedCertificates

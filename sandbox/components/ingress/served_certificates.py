@@ -14,10 +14,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sandbox.components.certificates.describe import Facts, describe
 from sandbox.components.certificates.keystore import Keystore
-from sandbox.components.certificates.secrets_step import TlsSecret
+from sandbox.components.certificates.pem import Facts, describe
 from sandbox.components.certificates.subject_names import parse_address
+from sandbox.components.certificates.tls_secrets import TlsSecret
 from sandbox.components.edge.https_probe import Answer
 from sandbox.errors import SandboxError
 from sandbox.kube import readiness

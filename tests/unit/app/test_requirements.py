@@ -19,7 +19,7 @@ from sandbox.app import port_reservations
 from sandbox.app.requirements import PortForbidden, PortTaken, require, reserve, settle
 from sandbox.bundle.store import Store
 from sandbox.bundle.system_images import NODES, UPSTREAM, OwnImages, choose
-from sandbox.components.certificates import cert_manager_release
+from sandbox.components.certificates import cert_manager
 from sandbox.components.edge import routes, socket_handover
 from sandbox.components.edge.routes import Route
 from sandbox.config.schema import ResolvedSpec, Spec
@@ -215,7 +215,7 @@ def test_a_certificate_of_the_user_s_own_is_judged_first(place: Home, engine: Fa
 
 def test_a_release_that_is_not_the_pinned_one_is_refused_first(place: Home, engine: FakeEngine) -> None:
     place.manifests.mkdir(parents=True)
-    (place.manifests / f"cert-manager-{cert_manager_release.VERSION}.yaml").write_text("kind: Other\n")
+    (place.manifests / f"cert-manager-{cert_manager.VERSION}.yaml").write_text("kind: Other\n")
     with pytest.raises(SandboxError, match="is not the file"):
         check(spec(certs={"issuer": "cert-manager"}), place, engine)
 

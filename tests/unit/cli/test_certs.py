@@ -21,10 +21,10 @@ from sandbox.cli import certs_export, certs_renew, command_context
 from sandbox.cli.commands.certs import SUBCOMMANDS, command
 from sandbox.components.certificates.authority import Leaf
 from sandbox.components.certificates.authority_step import AuthorityStep
-from sandbox.components.certificates.describe import describe
 from sandbox.components.certificates.keystore import Keystore
-from sandbox.components.certificates.secrets_step import SecretsStep, TlsSecret
+from sandbox.components.certificates.pem import describe
 from sandbox.components.certificates.subject_names import subject_names
+from sandbox.components.certificates.tls_secrets import SecretsStep, TlsSecret
 from sandbox.components.ingress.https_step import HttpsStep
 from sandbox.engine import Bind
 from sandbox.errors import SandboxError, UsageError

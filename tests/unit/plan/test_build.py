@@ -17,8 +17,8 @@ from sandbox.bundle.store import Store
 from sandbox.bundle.system_images import UPSTREAM, OwnImages
 from sandbox.components.addons.step import AddonStep
 from sandbox.components.certificates.authority_step import AuthorityStep
-from sandbox.components.certificates.issuer_step import IssuerStep
-from sandbox.components.certificates.secrets_step import SecretsStep, TlsSecret
+from sandbox.components.certificates.cert_manager import IssuerStep
+from sandbox.components.certificates.tls_secrets import SecretsStep, TlsSecret
 from sandbox.components.cluster.dns_step import DnsStep
 from sandbox.components.cluster.kind.provider import KindProvider
 from sandbox.components.cluster.step import ClusterStep

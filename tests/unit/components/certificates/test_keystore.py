@@ -14,9 +14,8 @@ from cryptography import x509
 
 from sandbox.components.certificates.authority import KeyPair, make_issuing
 from sandbox.components.certificates.condition import State
-from sandbox.components.certificates.describe import describe
-from sandbox.components.certificates.inventory import inventory
-from sandbox.components.certificates.keystore import Keystore
+from sandbox.components.certificates.keystore import Keystore, inventory
+from sandbox.components.certificates.pem import describe
 from sandbox.components.certificates.subject_names import subject_names
 from sandbox.errors import SandboxError, UsageError
 from tests.support.tls import DOMAIN, NOW, handshake, make_pki

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from sandbox.components.certificates.authority import Leaf
-from sandbox.components.certificates.describe import describe
 from sandbox.components.certificates.keystore import Keystore
-from sandbox.components.certificates.secrets_step import SecretsStep, TlsSecret
+from sandbox.components.certificates.pem import describe
+from sandbox.components.certificates.tls_secrets import SecretsStep, TlsSecret
 from sandbox.components.edge import https_probe
 from sandbox.components.ingress import default_backend, https_step
 from sandbox.components.ingress.https_step import HttpsStep

@@ -12,7 +12,7 @@ import pytest
 
 from sandbox.components.certificates.authority import Leaf
 from sandbox.components.certificates.keystore import Keystore
-from sandbox.components.certificates.secrets_step import SecretsStep, TlsSecret
+from sandbox.components.certificates.tls_secrets import SecretsStep, TlsSecret
 from sandbox.components.edge import https_probe
 from sandbox.components.ingress import served_certificates
 from sandbox.components.ingress.served_certificates import ANNOTATION, ServedCertificates

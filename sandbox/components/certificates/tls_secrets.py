@@ -1,25 +1,49 @@
-"""The certificates as TLS Secrets in the cluster: the default one and those with hosts of their own."""
+"""The certificates as TLS Secrets in the cluster: the default one, those with hosts of their own, and the user's."""
 
 from __future__ import annotations
 
 import base64
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sandbox.components.certificates import tls_secret
-from sandbox.components.certificates.describe import describe
 from sandbox.components.certificates.keystore import Keystore
+from sandbox.components.certificates.pem import describe
+from sandbox.components.certificates.user_certificate import Provided
 from sandbox.errors import SandboxError
-from sandbox.kube.api import Cluster
+from sandbox.kube.api import Cluster, Manifest
 from sandbox.kube.deletion import is_leaving
 from sandbox.kube.manifests import namespace
 from sandbox.kube.readiness import LEAVING
-from sandbox.names import SYSTEM_NAMESPACE, Names
+from sandbox.names import DEFAULT_TLS, SYSTEM_NAMESPACE, Names
 from sandbox.step import State, Status, Work
 
 LABEL = "sandbox.dev/leaf"
+
+
+def tls_secret(namespace: str, name: str, *, chain_pem: bytes, key_pem: bytes) -> dict[str, Any]:
+    """The Secret, of type kubernetes.io/tls."""
+    data = {"tls.crt": chain_pem, "tls.key": key_pem}
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": "kubernetes.io/tls",
+        "metadata": {"name": name, "namespace": namespace},
+        "data": {key: base64.b64encode(value).decode() for key, value in data.items()},
+    }
+
+
+def apply_tls_secret(cluster: Cluster, secret: Manifest) -> None:
+    """Apply `secret`; a Certificate of its name, which would undo that, goes first. Raises ClusterError."""
+    name, namespace = secret["metadata"]["name"], secret["metadata"]["namespace"]
+    cluster.delete("cert-manager.io/v1", "Certificate", name, namespace)
+    found = cluster.get("v1", "Secret", name, namespace) or {}
+    if (found.get("data") or {}).keys() - secret["data"].keys():
+        # What another manager has put there (`ca.crt`) an apply does not take away.
+        cluster.delete("v1", "Secret", name, namespace)
+    cluster.apply(secret)
 
 
 @dataclass(frozen=True)
@@ -69,7 +93,7 @@ class SecretsStep:
         cluster = Cluster(self.names.kubeconfig)
         cluster.apply_all(namespace(name) for name in sorted({one.namespace for one in self.secrets}))
         for secret in self._manifests():
-            tls_secret.put(cluster, secret)
+            apply_tls_secret(cluster, secret)
         for space, name in self._stale(cluster):
             cluster.delete("v1", "Secret", name, space)
 
@@ -87,7 +111,7 @@ class SecretsStep:
         now = datetime.now(UTC)
         for one in self.secrets:
             leaf = self.keystore.leaf(one.leaf, one.hosts, now=now)
-            made = tls_secret.manifest(one.namespace, one.secret, chain_pem=leaf.chain_pem, key_pem=leaf.key_pem)
+            made = tls_secret(one.namespace, one.secret, chain_pem=leaf.chain_pem, key_pem=leaf.key_pem)
             yield {**made, "metadata": {**made["metadata"], "labels": {LABEL: ""}}}
 
 
@@ -106,3 +130,45 @@ def _known(held: Mapping[str, str]) -> str:
 
 def _described(chain_pem: bytes) -> str:
     return str(describe(chain_pem, now=datetime.now(UTC)))
+
+
+@dataclass(frozen=True)
+class ProvidedStep:
+    """The files are read each time, so that `up` brings a renewed certificate to the cluster; it goes with that."""
+
+    names: Names
+    provided: Provided
+    name: str = "provided"
+    needs: tuple[str, ...] = ("cluster",)
+
+    @property
+    def title(self) -> str:
+        return f"Default certificate from {self.provided.cert.name}"
+
+    def check(self) -> Status:
+        wanted = self._manifest
+        found = Cluster(self.names.kubeconfig).get("v1", "Secret", DEFAULT_TLS, SYSTEM_NAMESPACE)
+        if found is None:
+            return Status(State.ABSENT)
+        if found.get("data") != wanted["data"]:
+            return Status(State.DRIFTED, f"{SYSTEM_NAMESPACE}/{DEFAULT_TLS} holds another")
+        facts = describe(self.provided.cert.read_bytes(), now=datetime.now(UTC))
+        return Status(State.READY, f"{facts}{self._exposure()}")
+
+    def apply(self, work: Work) -> None:
+        cluster = Cluster(self.names.kubeconfig)
+        cluster.apply(namespace(SYSTEM_NAMESPACE))
+        apply_tls_secret(cluster, self._manifest)
+
+    def undo(self) -> bool:
+        return False
+
+    @property
+    def _manifest(self) -> Mapping[str, Any]:
+        leaf = self.provided.leaf()
+        return tls_secret(SYSTEM_NAMESPACE, DEFAULT_TLS, chain_pem=leaf.chain_pem, key_pem=leaf.key_pem)
+
+    def _exposure(self) -> str:
+        """A hint when others may read the key; only a hint, since some file systems know no modes."""
+        key = self.provided.key
+        return f"; others can read its key: chmod 600 {key}" if key.stat().st_mode & stat.S_IROTH else ""

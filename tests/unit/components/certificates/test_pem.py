@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.components.certificates.authority import make_leaf
-from sandbox.components.certificates.describe import describe
+from sandbox.components.certificates.pem import describe
 from sandbox.components.certificates.subject_names import subject_names
 from sandbox.errors import SandboxError
 from tests.support.tls import DOMAIN, NOW, make_pki

@@ -1,0 +1,197 @@
+"""cert-manager's release put into a cluster, from a file with the digest that is expected of it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import pytest
+import yaml
+
+from sandbox.components.certificates import cert_manager, pem
+from sandbox.components.certificates.authority import KeyPair
+from sandbox.components.certificates.cert_manager import AUTHORITY, CertManagerStep, IssuerStep
+from sandbox.components.certificates.keystore import Keystore
+from sandbox.components.certificates.tls_secrets import TlsSecret
+from sandbox.errors import SandboxError
+from sandbox.kube.api import ClusterError
+from sandbox.names import DEFAULT_TLS, SYSTEM_NAMESPACE, Names
+from sandbox.step import State
+from sandbox.system.wait import WaitTimeout
+from tests.support.api_server import ApiServer
+from tests.support.controllers import Controllers, signed
+from tests.support.fakes import NoWork
+
+DEPLOYMENT = "/apis/apps/v1/namespaces/cert-manager/deployments/cert-manager-webhook"
+DOMAIN = "demo.localhost"
+OWN = TlsSecret(SYSTEM_NAMESPACE, DEFAULT_TLS, "default", (DOMAIN, f"*.{DOMAIN}", "127.0.0.1", "::1"))
+EXTRA = TlsSecret("shop", "api", "shop.api", (f"api.{DOMAIN}",))
+SECRET = "/api/v1/namespaces/cert-manager/secrets/" + AUTHORITY
+EXTRA_SECRET = "/api/v1/namespaces/shop/secrets/api"
+CERTIFICATE = f"/apis/cert-manager.io/v1/namespaces/{SYSTEM_NAMESPACE}/certificates/{DEFAULT_TLS}"
+ISSUER = "/apis/cert-manager.io/v1/clusterissuers/sandbox"
+
+
+def manifest(name: str) -> dict[str, object]:
+    metadata = {
+        "name": name,
+        "namespace": cert_manager.NAMESPACE,
+        "labels": {"app.kubernetes.io/version": cert_manager.VERSION},
+    }
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": {"replicas": 1}}
+
+
+@pytest.fixture
+def installing(names: Names, server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> CertManagerStep:
+    server.objects = Controllers()
+    file = names.home.manifests / f"cert-manager-{cert_manager.VERSION}.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text(yaml.safe_dump_all([manifest(name) for name in cert_manager.DEPLOYMENTS]))
+    monkeypatch.setattr(cert_manager, "SHA256", hashlib.sha256(file.read_bytes()).hexdigest())
+    return CertManagerStep(names, names.home.manifests)
+
+
+def test_it_is_there_once_all_its_pods_are_ready(server: ApiServer, installing: CertManagerStep) -> None:
+    assert installing.check().state is State.ABSENT
+    installing.apply(NoWork())
+    assert installing.check().state is State.READY
+    del server.objects[DEPLOYMENT]["status"]
+    assert installing.check().state is State.DRIFTED
+    assert not installing.undo()
+
+
+def test_another_version_is_replaced(server: ApiServer, installing: CertManagerStep) -> None:
+    installing.apply(NoWork())
+    server.objects[DEPLOYMENT]["metadata"]["labels"]["app.kubernetes.io/version"] = "v1.0.0"
+    assert (installing.check().state, installing.check().detail) == (State.DRIFTED, "cert-manager-webhook is v1.0.0")
+    installing.apply(NoWork())
+    assert installing.check().state is State.READY
+
+
+def test_only_the_pinned_release_is_applied(server: ApiServer, installing: CertManagerStep) -> None:
+    (installing.manifests / f"cert-manager-{cert_manager.VERSION}.yaml").write_text("kind: Other\n")
+    with pytest.raises(SandboxError, match="is not the file"):
+        installing.apply(NoWork())
+    assert server.objects == {}
+
+
+def issue(server: ApiServer, certificate: dict[str, Any]) -> dict[str, str]:
+    """What cert-manager puts in a Secret: a chain without the root, which is in `ca.crt`."""
+    held = {name: base64.b64decode(value) for name, value in server.objects[SECRET]["data"].items()}
+    chain = signed(KeyPair(held["tls.key"], held["tls.crt"]), certificate)
+    root = pem.dump_certificate(pem.load_certificates(held["tls.crt"])[-1])
+    return {"tls.crt": base64.b64encode(chain).decode(), "ca.crt": base64.b64encode(root).decode()}
+
+
+@pytest.fixture
+def issuer(names: Names, server: ApiServer) -> IssuerStep:
+    server.kinds["/apis/cert-manager.io/v1"] = {
+        "Certificate": ("certificates", True),
+        "ClusterIssuer": ("clusterissuers", False),
+    }
+    server.objects = Controllers(partial(issue, server))
+    keystore = Keystore(names.keys)
+    keystore.authority([DOMAIN], now=datetime.now(UTC))
+    return IssuerStep(names, keystore, (OWN, EXTRA))
+
+
+def test_every_secret_is_issued_from_our_authority(server: ApiServer, issuer: IssuerStep) -> None:
+    assert issuer.check().state is State.ABSENT
+    issuer.apply(NoWork())
+    assert issuer.check().state is State.READY
+    chain = pem.load_certificates(base64.b64decode(server.objects[EXTRA_SECRET]["data"]["tls.crt"]))
+    assert pem.hosts_of(chain[0]) == EXTRA.hosts
+    assert pem.is_signed_by(chain[0], pem.load_certificates(issuer.keystore.issuing.read().cert_pem)[0])
+    assert not issuer.undo()
+
+
+def test_certificates_are_as_ours_would_be(server: ApiServer, issuer: IssuerStep) -> None:
+    issuer.apply(NoWork())
+    spec = server.objects[CERTIFICATE]["spec"]
+    assert (spec["dnsNames"], spec["ipAddresses"]) == ([DOMAIN, f"*.{DOMAIN}"], ["127.0.0.1", "::1"])
+    assert (spec["duration"], spec["renewBefore"]) == ("2160h0m0s", "720h0m0s")
+    assert (spec["privateKey"]["algorithm"], spec["privateKey"]["size"]) == ("ECDSA", 256)
+    assert spec["usages"] == ["digital signature", "server auth"]
+
+
+@pytest.mark.security(1)
+def test_the_root_s_key_stays_at_home(server: ApiServer, issuer: IssuerStep) -> None:
+    """Cert-manager issues certificates → the cluster never has the root's key."""
+    issuer.apply(NoWork())
+    root, issuing = issuer.keystore.root.read(), issuer.keystore.issuing.read()
+    held = server.objects[SECRET]["data"]
+    assert base64.b64decode(held["tls.key"]) == issuing.key_pem
+    assert base64.b64decode(held["tls.crt"]) == issuing.cert_pem + root.cert_pem
+    assert base64.b64encode(root.key_pem).decode() not in str(server.objects)
+
+
+def test_another_root_makes_every_certificate_new(server: ApiServer, issuer: IssuerStep) -> None:
+    issuer.apply(NoWork())
+    before = server.objects[EXTRA_SECRET]["data"]
+    issuer.keystore.renew([DOMAIN], {}, now=datetime.now(UTC), authority=True, root=True)
+    assert issuer.check().state is State.DRIFTED
+    issuer.apply(NoWork())
+    assert issuer.check().state is State.READY
+    after = server.objects[EXTRA_SECRET]["data"]
+    assert after["ca.crt"] != before["ca.crt"]
+    assert base64.b64decode(after["ca.crt"]) == issuer.keystore.root.read().cert_pem
+
+
+@pytest.mark.parametrize("path", [SECRET, ISSUER, CERTIFICATE])
+def test_what_is_gone_is_put_back(server: ApiServer, issuer: IssuerStep, path: str) -> None:
+    issuer.apply(NoWork())
+    server.objects.pop(path)
+    assert issuer.check().state is State.ABSENT
+    issuer.apply(NoWork())
+    assert issuer.check().state is State.READY
+
+
+def test_a_certificate_changed_by_hand_is_put_right(server: ApiServer, issuer: IssuerStep) -> None:
+    issuer.apply(NoWork())
+    server.objects[CERTIFICATE]["spec"]["dnsNames"] = ["x.test"]
+    assert (issuer.check().state, "is another" in issuer.check().detail) == (State.DRIFTED, True)
+    issuer.apply(NoWork())
+    assert server.objects[CERTIFICATE]["spec"]["dnsNames"] == [DOMAIN, f"*.{DOMAIN}"]
+
+
+def test_defaults_of_the_api_server_are_no_difference(server: ApiServer, issuer: IssuerStep) -> None:
+    issuer.apply(NoWork())
+    server.objects[CERTIFICATE]["spec"]["revisionHistoryLimit"] = 1
+    assert issuer.check().state is State.READY
+
+
+def test_why_a_certificate_is_not_ready_is_said(
+    server: ApiServer, issuer: IssuerStep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    issuer.apply(NoWork())
+    said = {"type": "Ready", "status": "False", "message": "the issuer has no key"}
+    server.objects[CERTIFICATE]["status"] = {"conditions": [said]}
+    assert "the issuer has no key" in issuer.check().detail
+    server.objects[CERTIFICATE]["spec"]["dnsNames"] = ["x.test"]
+    monkeypatch.setattr(cert_manager, "ISSUE_TIMEOUT", 0.1)
+    assert isinstance(server.objects, Controllers)
+    server.objects.idle = True
+    with pytest.raises(WaitTimeout) as caught:
+        issuer.apply(NoWork())
+    assert "not yet seen by cert-manager" in caught.value.details
+
+
+def test_only_a_webhook_that_does_not_answer_yet_is_waited_for(
+    server: ApiServer, issuer: IssuerStep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cert_manager, "ISSUE_TIMEOUT", 0.1)
+    early = b'{"message": "failed calling webhook \\"webhook.cert-manager.io\\": no endpoints available"}'
+    server.objects["/api/v1/namespaces/x/secrets/x"] = {"kind": "Secret"}
+    server.refusal = (500, early)
+    with pytest.raises(ClusterError):  # the namespaces, which no webhook of cert-manager's looks at
+        issuer.apply(NoWork())
+    bare = IssuerStep(issuer.names, issuer.keystore, ())
+    with pytest.raises(WaitTimeout, match="not ready"):
+        bare.apply(NoWork())
+    server.refusal = (403, b'{"message": "forbidden"}')
+    with pytest.raises(ClusterError) as caught:
+        bare.apply(NoWork())
+    assert not isinstance(caught.value, WaitTimeout)

@@ -1,0 +1,189 @@
+"""The TLS Secrets in a cluster, by what its API server holds."""
+
+from __future__ import annotations
+
+import base64
+import ssl
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox.components.certificates import tls_secrets
+from sandbox.components.certificates.authority import make_leaf
+from sandbox.components.certificates.keystore import Keystore
+from sandbox.components.certificates.pem import describe
+from sandbox.components.certificates.tls_secrets import ProvidedStep, SecretsStep, TlsSecret
+from sandbox.components.certificates.user_certificate import Provided
+from sandbox.kube.api import Cluster
+from sandbox.names import DEFAULT_TLS, SYSTEM_NAMESPACE, Names
+from sandbox.step import State, Status
+from tests.support.api_server import ApiServer
+from tests.support.fakes import NoWork
+from tests.support.tls import DOMAIN, NOW, Pki, make_pki
+
+SANDBOX_DOMAIN = "demo.localhost"
+OWN = TlsSecret(SYSTEM_NAMESPACE, DEFAULT_TLS, "default", (SANDBOX_DOMAIN, f"*.{SANDBOX_DOMAIN}"))
+EXTRA = TlsSecret("shop", "api", "shop.api", (f"api.{SANDBOX_DOMAIN}",))
+OWN_PATH = f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/secrets/{DEFAULT_TLS}"
+EXTRA_PATH = "/api/v1/namespaces/shop/secrets/api"
+SECRET = "/api/v1/namespaces/shop/secrets/api"
+CERTIFICATE = "/apis/cert-manager.io/v1/namespaces/shop/certificates/api"
+OURS = tls_secrets.tls_secret("shop", "api", chain_pem=b"chain", key_pem=b"key")
+PATH = f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/secrets/{DEFAULT_TLS}"
+
+
+@pytest.fixture
+def step(names: Names, server: ApiServer) -> SecretsStep:
+    keystore = Keystore(names.keys)
+    keystore.authority([SANDBOX_DOMAIN], now=datetime.now(UTC))
+    return SecretsStep(names, keystore, (OWN, EXTRA))
+
+
+def content(secret: dict[str, Any], key: str) -> bytes:
+    return base64.b64decode(secret["data"][key])
+
+
+def test_each_is_put_in_its_namespace_with_a_key_that_fits(
+    server: ApiServer, step: SecretsStep, tmp_path: Path
+) -> None:
+    assert step.check().state is State.ABSENT
+    step.apply(NoWork())
+    assert (step.check().state, step.check().detail) == (
+        State.READY,
+        f"{SYSTEM_NAMESPACE}/{DEFAULT_TLS}, shop/api",
+    )
+    namespaces = {f"/api/v1/namespaces/{name}" for name in (SYSTEM_NAMESPACE, "shop")}
+    assert server.objects.keys() == {*namespaces, OWN_PATH, EXTRA_PATH}
+    for path in (OWN_PATH, EXTRA_PATH):
+        secret = server.objects[path]
+        assert secret["type"] == "kubernetes.io/tls"
+        for key in ("tls.crt", "tls.key"):
+            (tmp_path / key).write_bytes(content(secret, key))
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(tmp_path / "tls.crt", tmp_path / "tls.key")
+
+
+def test_it_goes_with_the_cluster(server: ApiServer, step: SecretsStep) -> None:
+    step.apply(NoWork())
+    assert not step.undo()
+    assert step.check().state is State.READY
+
+
+def test_one_that_is_gone_is_made_again(server: ApiServer, step: SecretsStep) -> None:
+    step.apply(NoWork())
+    before = server.objects.pop(EXTRA_PATH)
+    assert (step.check().state, step.check().detail) == (State.ABSENT, "shop/api")
+    step.apply(NoWork())
+    assert server.objects[EXTRA_PATH] == before
+
+
+def test_a_renewed_certificate_reaches_the_cluster(server: ApiServer, step: SecretsStep) -> None:
+    step.apply(NoWork())
+    old = step.keystore.leaf(EXTRA.leaf, EXTRA.hosts, now=datetime.now(UTC))
+    step.keystore.renew([SANDBOX_DOMAIN], {EXTRA.leaf: EXTRA.hosts}, now=datetime.now(UTC))
+    renewed = step.keystore.leaf(EXTRA.leaf, EXTRA.hosts, now=datetime.now(UTC))
+    held, wanted = (describe(leaf.chain_pem, now=datetime.now(UTC)) for leaf in (old, renewed))
+    assert held.sha256 != wanted.sha256
+    assert step.check() == Status(State.DRIFTED, f"shop/api holds {held}, not {wanted}")
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+    assert content(server.objects[EXTRA_PATH], "tls.crt") == renewed.chain_pem
+
+
+def test_a_secret_that_somebody_else_wrote_is_replaced(server: ApiServer, step: SecretsStep) -> None:
+    step.apply(NoWork())
+    for data in ({}, {"tls.crt": "bm90aGluZw=="}, {"tls.crt": "%"}):
+        server.objects[EXTRA_PATH]["data"] = data
+        assert step.check().state is State.DRIFTED
+        assert step.check().detail.startswith("shop/api holds no certificate, not ")
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+
+
+def test_one_that_the_spec_names_no_more_goes(server: ApiServer, step: SecretsStep) -> None:
+    step.apply(NoWork())
+    theirs = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "theirs", "namespace": "shop"}}
+    server.objects["/api/v1/namespaces/shop/secrets/theirs"] = theirs
+    fewer = replace(step, secrets=(OWN,))
+    assert fewer.check() == Status(State.DRIFTED, "shop/api of an earlier spec")
+    fewer.apply(NoWork())
+    assert fewer.check().state is State.READY
+    assert EXTRA_PATH not in server.objects and OWN_PATH in server.objects
+    assert server.objects["/api/v1/namespaces/shop/secrets/theirs"] == theirs
+
+
+@pytest.fixture
+def cluster(names: Names, server: ApiServer) -> Cluster:
+    return Cluster(names.kubeconfig)
+
+
+def test_a_cluster_that_never_heard_of_cert_manager_gets_it(server: ApiServer, cluster: Cluster) -> None:
+    tls_secrets.apply_tls_secret(cluster, OURS)
+    assert server.objects == {SECRET: OURS}
+
+
+def test_what_cert_manager_kept_is_taken_over(server: ApiServer, cluster: Cluster) -> None:
+    server.kinds["/apis/cert-manager.io/v1"] = {"Certificate": ("certificates", True)}
+    server.objects[CERTIFICATE] = {"kind": "Certificate"}
+    server.objects[SECRET] = {"kind": "Secret", "data": {"tls.crt": "", "tls.key": "", "ca.crt": ""}}
+    tls_secrets.apply_tls_secret(cluster, OURS)
+    assert server.objects == {SECRET: OURS}
+    assert ("DELETE", SECRET) in [(method, path) for method, path, *_ in server.asked]
+
+
+def test_one_of_ours_is_changed_in_place(server: ApiServer, cluster: Cluster) -> None:
+    tls_secrets.apply_tls_secret(cluster, OURS)
+    tls_secrets.apply_tls_secret(cluster, tls_secrets.tls_secret("shop", "api", chain_pem=b"other", key_pem=b"key"))
+    assert ("DELETE", SECRET) not in [(method, path) for method, path, *_ in server.asked]
+    assert server.objects[SECRET]["data"]["tls.key"] == OURS["data"]["tls.key"]
+
+
+@pytest.fixture
+def pki() -> Pki:
+    return make_pki()
+
+
+@pytest.fixture
+def provided_step(names: Names, server: ApiServer, tmp_path: Path, pki: Pki) -> ProvidedStep:
+    provided = Provided(tmp_path / "own.pem", tmp_path / "own.key")
+    write_files(provided, pki)
+    return ProvidedStep(names, provided)
+
+
+def write_files(provided: Provided, pki: Pki) -> bytes:
+    """A certificate as an authority hands them out, its root included; returns what is to be served."""
+    leaf = make_leaf(pki.issuing, (DOMAIN, f"*.{DOMAIN}"), now=NOW)
+    provided.cert.write_bytes(leaf.chain_pem + pki.root.cert_pem)
+    provided.key.touch(mode=0o600)
+    provided.key.write_bytes(leaf.key_pem)
+    return leaf.chain_pem
+
+
+def test_it_is_the_default_certificate(server: ApiServer, provided_step: ProvidedStep, pki: Pki) -> None:
+    served = write_files(provided_step.provided, pki)
+    assert provided_step.check().state is State.ABSENT
+    provided_step.apply(NoWork())
+    assert provided_step.check().state is State.READY
+    assert server.objects[PATH]["type"] == "kubernetes.io/tls"
+    assert base64.b64decode(server.objects[PATH]["data"]["tls.crt"]) == served
+    assert "chmod" not in provided_step.check().detail
+    assert not provided_step.undo()
+
+
+def test_a_renewed_file_reaches_the_cluster(server: ApiServer, provided_step: ProvidedStep, pki: Pki) -> None:
+    provided_step.apply(NoWork())
+    served = write_files(provided_step.provided, pki)
+    assert provided_step.check().state is State.DRIFTED
+    provided_step.apply(NoWork())
+    assert base64.b64decode(server.objects[PATH]["data"]["tls.crt"]) == served
+
+
+def test_a_key_that_others_can_read_is_hinted_at(provided_step: ProvidedStep) -> None:
+    provided_step.apply(NoWork())
+    provided_step.provided.key.chmod(0o644)
+    assert (provided_step.check().state, f"chmod 600 {provided_step.provided.key}" in provided_step.check().detail) == (
+        State.READY,
+        True,
+    )
