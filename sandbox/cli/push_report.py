@@ -100,4 +100,5 @@ def _cost(one: Forecast) -> str:
 
 
 def show_json(content: Mapping[str, Any]) -> None:
+    """Print a result as JSON."""
     click.echo(json.dumps(content, indent=2))

@@ -25,8 +25,7 @@ class Bind:
 
 @dataclass(frozen=True)
 class ContainerSpec:
-    """What a container of ours is to be; it gets no capabilities but these, no new privileges, and restarts with the
-    engine.
+    """A container to make; it gets only these capabilities, no new privileges, and restarts with the engine.
 
     What it publishes is only noted unless `forwarded`: it then has sockets of the machine's own.
     """

@@ -31,11 +31,10 @@ class Drift(SandboxError):
 
 
 def broken(promises: Mapping[Target, Promise], found: Mapping[Target, Promise]) -> dict[str, str]:
-    """The images of `found` that break their promise, each with what was promised and what is; an empty digest is
-    one that is not known yet.
+    """Return the images of `found` that break their promise, each with what was promised and what is.
 
-    An image whose digest in the registry is the promised one keeps its promise, wherever it was taken from: an engine
-    with the containerd store gives other ids than one with the classic store.
+    An empty digest is not known yet. An image whose digest in the registry is the promised one keeps its promise,
+    wherever it was taken from: an engine with the containerd store gives other ids than one with the classic store.
     """
     lines: dict[str, str] = {}
     for target, promise in promises.items():

@@ -57,8 +57,10 @@ class EdgeContainer:
 
     @property
     def network(self) -> str:
-        """The network that it is made on. Its name sorts before those of sandboxes: the engine takes the first as the
-        way to its published ports, and would publish them again at each sandbox that comes (libnetwork, endpoint.go).
+        """The network that it is made on.
+
+        Its name sorts before those of sandboxes: the engine publishes ports by the first network, and would publish
+        them again at each sandbox that comes (libnetwork, endpoint.go).
         """
         return self.name
 

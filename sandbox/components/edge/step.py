@@ -21,6 +21,7 @@ from sandbox.system.wait import wait_until
 @dataclass(frozen=True)
 class EdgeStep:
     """One HAProxy container for all sandboxes; this step owns one route in it, and the last route takes it along.
+
     It leads to `nodes` on `network`, asked when it is needed, at each of which the ingress answers, for `proof` too.
 
     A port that only a sandbox now gone asked for is given back as soon as nobody is connected: at its `undo` or at the

@@ -27,7 +27,8 @@ RECORD = "applied-ingress"
 class IngressStep:
     """The controller on the node's ports 80 and 443 with our certificate as default; it goes with the cluster.
 
-    The edge, whose word on who the client is counts, is on `network`."""
+    The edge, whose word on who the client is counts, is on `network`.
+    """
 
     engine: Engine
     network: str
