@@ -16,6 +16,7 @@ from sandbox.names import Home, Names
 
 if TYPE_CHECKING:
     from sandbox.bundle.system_images import OwnImages
+    from sandbox.config.resolve import Override
     from sandbox.config.schema import Spec
     from sandbox.config.schema.credentials_schema import Credentials
     from sandbox.engine import Engine
@@ -128,16 +129,16 @@ def steps(spec: Spec, *, purge: bool = False) -> tuple[tuple[Step, ...], Engine,
         return plan_build.build(settled, place, engine, own, purge=purge, keychain=accounts), engine, own
 
 
-def read(file: Path, *, called: str | None = None) -> Spec:
+def read(file: Path, overrides: Sequence[Override] = (), *, called: str | None = None) -> Spec:
     """The spec in `file`; one that says no name has that of its folder, or of the folder `called`. Raises UsageError.
 
     Such a spec was called `sandbox` by an earlier release: one that is up from this file still is.
     """
-    from sandbox.config.schema import load
+    from sandbox.config.resolve import load
 
     if called is None and _is_up_as(UNNAMED, file):
         called = UNNAMED
-    return load(file, called=called)
+    return load(file, overrides, called=called)
 
 
 def _is_up_as(name: str, file: Path) -> bool:
@@ -157,31 +158,16 @@ def _is_up_as(name: str, file: Path) -> bool:
     return False
 
 
-def pinned(spec: AnySpec) -> AnySpec:
-    """A spec that others wrote, with all of its cluster said: it takes nothing over from what is remembered."""
-    return spec.model_copy(update={"cluster": spec.cluster.model_copy(update={"provider": spec.cluster.provider})})
-
-
 def as_made(spec: AnySpec) -> AnySpec:
-    """The spec with the cluster that there is, where it says nothing of what is to make one.
-
-    With a cluster that exists comes the registry that is used beside it, where the spec names no other.
-    """
+    """The spec with the cluster that there is, where it says nothing of what is to make one."""
+    from sandbox.config.resolve import with_existing_cluster
     from sandbox.errors import SandboxError
     from sandbox.plan import saved_spec
 
-    if "provider" in spec.cluster.model_fields_set:
-        return spec
     known = None
     with suppress(SandboxError):  # what cannot be read tells nothing
         known = saved_spec.load(home().sandbox(spec.name))
-    if known is None:
-        return spec
-    made = {key: getattr(known.cluster, key) for key in ("provider", "profile", "context", "namespace")}
-    update: dict[str, object] = {"cluster": spec.cluster.model_copy(update=made)}
-    if not known.cluster.is_ours and "external" not in spec.registry.model_fields_set:
-        update["registry"] = spec.registry.model_copy(update={"external": known.registry.external})
-    return spec.model_copy(update=update)
+    return with_existing_cluster(spec, known)
 
 
 def shell(spec: Spec) -> Spec:

@@ -7,8 +7,6 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from itertools import chain
 
-from pydantic import ValidationError
-
 from sandbox.app import port_reservations
 from sandbox.app.port_privileges import forbidden
 from sandbox.app.port_usage import Machine, Wanted, taken
@@ -87,10 +85,7 @@ def _settle(spec: Spec, machine: Machine) -> ResolvedSpec:
         owner = _registry_owner(spec, machine.home)
         usable = partial(_is_usable, machine, owner, LOCAL, REGISTRY)
         registry = _first(_remembered_registry(spec, machine), PREFERRED_REGISTRY, fixed | set(chosen), usable)
-    try:
-        return ResolvedSpec.of(spec, registry=registry, https=tuple(chosen))
-    except ValidationError as error:
-        raise UsageError(f"these ports do not go together: {error.errors()[0]['msg']}") from error
+    return ResolvedSpec.of(spec, registry=registry, https=tuple(chosen))
 
 
 def _first(remembered: int | None, preferred: int, spoken_for: set[int], usable: Callable[[int], bool]) -> int:

@@ -13,7 +13,7 @@ from sandbox.app import existing_clusters
 from sandbox.app.context import DEFAULT_FILE
 from sandbox.app.existing_clusters import Neighbour
 from sandbox.cli import session
-from sandbox.config import loader
+from sandbox.config.resolve import Override, changed
 from sandbox.config.schema import Spec
 from sandbox.engine import Engine
 from sandbox.names import Home
@@ -28,7 +28,7 @@ def offer(
     Nothing is offered where the spec says what cluster it wants, or the sandbox is there already. Where nobody can or
     is to be asked, it is only said.
     """
-    if "cluster" in spec.model_fields_set or session.remembered(spec.name):
+    if spec.says("cluster") or session.remembered(spec.name):
         return None
     found = next(iter(existing_clusters.find(engine, home)), None)
     if found is None:
@@ -47,13 +47,8 @@ def offer(
 
 def adopted(spec: Spec, found: Neighbour) -> Spec:
     """The spec with that cluster, and with its registry if it has one. Raises UsageError for what it has not."""
-    text = yaml.safe_dump(spec.model_dump(mode="json", exclude_defaults=True) | _merged(spec, found))
-    return loader.parse(text, Spec, origin=f"the spec of '{spec.name}' for {found.context}")
-
-
-def _merged(spec: Spec, found: Neighbour) -> dict[str, object]:
-    registry = spec.registry.model_dump(mode="json", exclude_defaults=True) | found.spec.get("registry", {})
-    return {"cluster": found.spec["cluster"], "registry": registry}
+    theirs = [Override((part, key), value, "") for part, values in found.spec.items() for key, value in values.items()]
+    return changed(spec, theirs, called=f"the spec of '{spec.name}' for {found.context}")
 
 
 def _keep(spec: Spec, lines: str, file: Path | None, say: Callable[[str], None]) -> None:

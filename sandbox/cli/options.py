@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from sandbox.cli.lazy import FORMS
 from sandbox.errors import SandboxError, UsageError
 
 if TYPE_CHECKING:
+    from sandbox.config.resolve import Override
     from sandbox.config.schema import Spec
     from sandbox.config.schema.origin_schema import Origin
 
@@ -87,21 +88,25 @@ def find_spec(file: Path | None, name: str | None) -> Spec:
     return as_made(written(file, name))
 
 
-def written(file: Path | None, name: str | None, *, called: str | None = None) -> Spec:
-    """The spec of FILE, else of ./sandbox.yaml, else the default one.
+def written(
+    file: Path | None, name: str | None, overrides: Sequence[Override] = (), *, called: str | None = None
+) -> Spec:
+    """The spec of FILE, else of ./sandbox.yaml, else the default one; with the values of `overrides`.
 
     With NAME alone it is the one that this sandbox was last brought up with, else the default one of that name. A
     fetched FILE without a name has that of the folder `called`.
     """
     from sandbox.app.context import DEFAULT_FILE, read
+    from sandbox.config.resolve import changed
     from sandbox.config.schema import Spec
 
     if file is not None:
-        spec = read(file, called=called)
+        spec = read(file, overrides, called=called)
     elif name is None and DEFAULT_FILE.exists():
-        spec = read(DEFAULT_FILE)
+        spec = read(DEFAULT_FILE, overrides)
     else:
-        return _known(Spec.default(name)) if name else Spec()
+        known = _known(Spec.default(name)) if name else Spec()
+        return changed(known, overrides, called=f"the spec of '{known.name}'")
     if name not in (None, spec.name):
         raise UsageError(
             f"{file or DEFAULT_FILE} describes '{spec.name}', not '{name}'", fix="give one of the two only"

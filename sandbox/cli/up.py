@@ -6,20 +6,19 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import click
-from pydantic import ValidationError
 
 from sandbox.app import requirements
 from sandbox.app import source as origin
-from sandbox.app.context import as_made, pinned
+from sandbox.app.context import as_made
 from sandbox.cli import adopt, command_context, console, prompts, session, up_plan
 from sandbox.cli.console import reporter
 from sandbox.cli.doctor import explaining
 from sandbox.cli.options import origin_of, written
 from sandbox.cli.summary import welcome
-from sandbox.config.schema import Spec
+from sandbox.config import resolve
+from sandbox.config.resolve import PortChoice
 from sandbox.engine import Engine
 from sandbox.errors import UsageError
 from sandbox.plan import lifecycle, saved_spec
@@ -40,8 +39,8 @@ def run(
     source: str | None,
     identity: str | None,
     trust: bool,
-    https_ports: tuple[int | Literal["auto"], ...],
-    registry_port: int | Literal["auto"] | None,
+    https_ports: tuple[PortChoice, ...],
+    registry_port: PortChoice | None,
     keep: bool,
     only_plan: bool,
     recreate: tuple[str, ...],
@@ -66,11 +65,12 @@ def run(
         if source is not None:
             project = stack.enter_context(origin.fetched(source, home, say, identity=identity, trusted=trust))
             file = project.file
-        wanted = written(file, name, called=project.called if project else None)
+        ports = tuple(resolve.ports(https_ports, registry_port))
+        wanted = written(file, name, ports, called=project.called if project else None)
         elsewhere = project if project and project.origin.is_fetched else None
-        wanted = pinned(wanted) if elsewhere else wanted
+        wanted = resolve.with_own_cluster(wanted) if elsewhere else wanted
         comes_from = elsewhere.origin if elsewhere else origin_of(file, name)
-        spec = _with_ports(as_made(wanted), https_ports, registry_port)
+        spec = as_made(wanted)
         names = home.sandbox(spec.name)
         stack.enter_context(session.alone(spec.name, patience=patience, progress=progress))
         if only_plan:
@@ -109,17 +109,3 @@ def _known(recreate: Sequence[str], steps: Sequence[Step]) -> None:
     for one in recreate:
         if one not in names:
             raise UsageError(f"--recreate knows no step '{one}'", fix=f"one of {', '.join(names)}")
-
-
-def _with_ports(spec: Spec, https: tuple[int | Literal["auto"], ...], registry: int | Literal["auto"] | None) -> Spec:
-    """The spec with the ports of the command line; checked again, since ports may not clash."""
-    data = spec.model_dump()
-    if https:
-        data["proxy"]["ports"] = "auto" if https == ("auto",) else https
-    if registry:
-        data["registry"]["port"] = registry
-    try:
-        return Spec.model_validate(data)
-    except ValidationError as error:
-        reason = "; ".join(one["msg"].removeprefix("Value error, ") for one in error.errors())
-        raise UsageError(f"these ports do not go together: {reason}") from error

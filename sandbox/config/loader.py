@@ -6,9 +6,9 @@ An empty document means every default, and so does a key for which nothing is wr
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -16,11 +16,12 @@ from sandbox.config import api_version
 from sandbox.config.problems import Misfits, allowed_keys, blanks, faults
 from sandbox.config.yaml_nodes import MAX_SIZE, Fault, Refused, too_large
 from sandbox.config.yaml_source import Source, read
-from sandbox.errors import BadFile
+from sandbox.errors import BadFile, UsageError
 
 __all__ = ["Misfits", "load", "parse"]
 
 M = TypeVar("M", bound=BaseModel)
+Amend = Callable[[Source], Source]
 
 _LISTED = 20  # how many errors are shown at once
 
@@ -30,11 +31,12 @@ def load(
     model: type[M],
     *,
     create: str = "write it, or name another file",
-    unsaid: Mapping[str, Any] | None = None,
+    amend: Amend = lambda source: source,
 ) -> M:
     """The document in the file `path` as a `model`; raises BadFile, with `create` as its fix if there is no file.
 
-    `unsaid` has values for keys that the document leaves out, where they depend on more than the model.
+    `amend` adds what others than the document give, before all is validated at once. Raises UsageError where only
+    that is wrong.
     """
     origin = str(path)
     try:
@@ -57,10 +59,10 @@ def load(
         line = content[: error.start].count(b"\n") + 1
         details = f"byte 0x{content[error.start]:02x}: {error.reason}"
         raise BadFile(f"{origin}:{line}: not UTF-8 text", details=details, fix="save it as UTF-8") from error
-    return parse(text, model, origin=origin, unsaid=unsaid)
+    return parse(text, model, origin=origin, amend=amend)
 
 
-def parse(text: str, model: type[M], *, origin: str, unsaid: Mapping[str, Any] | None = None) -> M:
+def parse(text: str, model: type[M], *, origin: str, amend: Amend = lambda source: source) -> M:
     """The document `text` as a `model`, as `load` reads it; errors (BadFile) call it `origin`."""
     try:
         source = read(text)
@@ -71,16 +73,22 @@ def parse(text: str, model: type[M], *, origin: str, unsaid: Mapping[str, Any] |
         if not found[0].fix and "must be a mapping" in found[0].message:
             found = [Fault(found[0].line, found[0].message, f"allowed keys: {', '.join(allowed_keys(model))}")]
         raise _error(origin, text, found) from refused
+    return validated(amend(source), model, origin=origin, text=text)
+
+
+def validated(source: Source, model: type[M], *, origin: str, text: str = "") -> M:
+    """The data of `source`, of which `text` is the document, as a `model`. Raises UsageError."""
     try:
-        return _validate(source, model, unsaid or {})
+        return _validate(source, model, origin)
     except ValidationError as error:
         raise _error(origin, text, faults(error, source, model)) from error
 
 
-def _validate(source: Source, model: type[M], unsaid: Mapping[str, Any]) -> M:
+def _validate(source: Source, model: type[M], origin: str) -> M:
     """JSON's rules, not Python's: a strict model still takes a list for a tuple and text for a path."""
+    context = source.origins(origin)
     try:
-        return model.model_validate_json(json.dumps({**unsaid, **source.data}))
+        return model.model_validate_json(json.dumps(source.data), context=context)
     except ValidationError as error:
         unwritten = blanks(error, source)
         if not unwritten:
@@ -90,27 +98,30 @@ def _validate(source: Source, model: type[M], unsaid: Mapping[str, Any]) -> M:
         for parent in parents:
             target = target[parent]  # type: ignore[index]
         del target[key]  # type: ignore[arg-type]
-    return model.model_validate_json(json.dumps({**unsaid, **source.data}))
+    return model.model_validate_json(json.dumps(source.data), context=context)
 
 
-def _error(origin: str, text: str, found: list[Fault]) -> BadFile:
+def _error(origin: str, text: str, found: list[Fault]) -> UsageError:
     lines = text.splitlines()
+    kind = UsageError if all(fault.option for fault in found) else BadFile
     if len(found) == 1:
-        return BadFile(_brief(origin, found[0]), details=_excerpt(lines, found[0]), fix=_printable(found[0].fix))
+        return kind(_brief(origin, found[0]), details=_excerpt(lines, found[0]), fix=_printable(found[0].fix))
     details: list[str] = []
     fixes: list[str] = []
     for fault in found[:_LISTED]:
         details += [_brief(origin, fault), _excerpt(lines, fault)]
-        fixes += [f"line {fault.line}: {_printable(fault.fix)}"] if fault.fix else []
+        at = fault.option or f"line {fault.line}"
+        fixes += [f"{at}: {_printable(fault.fix)}"] if fault.fix else []
     if len(found) > _LISTED:
         details.append(f"… and {len(found) - _LISTED} more")
     brief = f"{_brief(origin, found[0])} (and {len(found) - 1} more)"
-    return BadFile(brief, details="\n".join(filter(None, details)), fix="\n".join(dict.fromkeys(fixes)))
+    return kind(brief, details="\n".join(filter(None, details)), fix="\n".join(dict.fromkeys(fixes)))
 
 
 def _brief(origin: str, fault: Fault) -> str:
     column = f":{fault.column}" if fault.column else ""
-    return f"{origin}:{fault.line}{column}: {_printable(fault.message)}"
+    line = f":{fault.line}" if fault.line else ""
+    return f"{fault.option or f'{origin}{line}{column}'}: {_printable(fault.message)}"
 
 
 def _excerpt(lines: list[str], fault: Fault) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, RootModel, ValidationError
@@ -67,7 +68,7 @@ def faults(error: ValidationError, source: Source, model: type[BaseModel]) -> li
         if isinstance(cause, Misfits):
             for below, message in cause.misfits:
                 at = (*path, *below)
-                found.setdefault(at, []).append(Fault(_nearest(source.places, at).line, _placed(at, message)))
+                found.setdefault(at, []).append(_at(_nearest(source.places, at), at, message))
         else:
             at = (*path, *_absent(detail))
             found.setdefault(at, []).append(_fault(detail, path, source, model))
@@ -131,19 +132,26 @@ def _fault(detail: ErrorDetails, path: KeyPath, source: Source, model: type[Base
         return Fault(place.line, f"missing key '{last[0]}'{inside}", f"add '{last[0]}:'")
     if kind == "union_tag_not_found":
         key = _discriminator(detail)
-        return Fault(place.line, _placed(path, f"missing key '{key}'"), f"add '{key}:'")
+        return _at(place, path, f"missing key '{key}'", f"add '{key}:'")
     if kind == "union_tag_invalid":
         at, given = (*path, _discriminator(detail)), str(context["tag"])
         fix = _suggest(given, _quoted(str(context["expected_tags"])), "allowed")
-        return Fault(_nearest(source.places, at).line, _placed(at, f"unknown value '{given}'"), fix)
+        return _at(_nearest(source.places, at), at, f"unknown value '{given}'", fix)
     if kind == "value_error":
-        return Fault(place.line, _placed(path, str(context["error"])))
+        return _at(place, path, str(context["error"]))
     if kind not in _MESSAGES:
-        return Fault(place.line, _placed(path, detail["msg"][:1].lower() + detail["msg"][1:]))
+        return _at(place, path, detail["msg"][:1].lower() + detail["msg"][1:])
     message = _MESSAGES[kind].format_map(context).replace("at least 1 entries", "at least one entry")
     if kind not in _NOTHING_TO_ADD:
         message = f"{message}, not {place.kind}"
-    return Fault(place.line, _placed(path, message), _value_fix(kind, place, context))
+    return _at(place, path, message, _value_fix(kind, place, context))
+
+
+def _at(place: Place, path: KeyPath, message: str, fix: str = "") -> Fault:
+    """What is wrong with the value at `path`, said of the option that gave it, else of the key."""
+    if place.option:
+        return Fault(0, message, fix, option=place.option)
+    return Fault(place.line, _placed(path, message), fix)
 
 
 def _value_fix(kind: str, place: Place, context: dict[str, Any]) -> str:
@@ -164,7 +172,7 @@ def _joined(path: KeyPath, same: list[Fault]) -> Fault:
     for other in others:
         rest = other.message.removeprefix(_placed(path, "")).removeprefix("must ")
         message = f"{message.rpartition(', not ')[0] or message}, or {rest}"
-    return Fault(first.line, message, first.fix if first.fix.startswith("did you mean") else "")
+    return replace(first, message=message, fix=first.fix if first.fix.startswith("did you mean") else "")
 
 
 def _suggest(given: str, known: list[str], otherwise: str) -> str:

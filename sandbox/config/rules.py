@@ -64,7 +64,7 @@ def _same_port(spec: Spec) -> Iterator[Misfit]:
     port, ports = spec.registry.port, spec.proxy.ports
     if spec.registry.external or port == "auto" or port not in ports:
         return
-    if "port" in spec.registry.model_fields_set:
+    if spec.origin("registry", "port").giver >= spec.origin("proxy", "ports").giver:
         yield ("registry", "port"), f"{port} is one of the proxy's ports; choose another"
     else:
         yield ("proxy", "ports", ports.index(port)), f"{port} is the registry's port; choose another"

@@ -21,12 +21,16 @@ _OPENED = ("while parsing a flow sequence", "while parsing a flow mapping", "whi
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing wrong with a document, at a line and perhaps a column (both from 1)."""
+    """One thing wrong with a document, at a line and perhaps a column (both from 1); line 0 is not known.
+
+    `option` is the command line's where the value is from there.
+    """
 
     line: int
     message: str
     fix: str = ""
     column: int | None = None
+    option: str = ""
 
 
 class Refused(Exception):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,13 +17,48 @@ KeyPath = tuple[str | int, ...]
 MAX_VALUES = 100_000  # after aliases are expanded
 
 
+class Giver(enum.IntEnum):
+    """Who gave a value, from the least to the most deliberate: of two that clash, the later is to be changed."""
+
+    DEFAULT = 0
+    RECORDED = 1  # the last `sandbox up`
+    FOLDER = 2  # the name of the file's folder
+    PROGRAM = 3  # a caller of the Python API
+    FILE = 4
+    OPTION = 5
+
+
+@dataclass(frozen=True)
+class ValueOrigin:
+    """Where a value of a spec is from; `where` is FILE:LINE, or the option."""
+
+    giver: Giver = Giver.DEFAULT
+    where: str = ""
+
+    def __str__(self) -> str:
+        return self.where or _GIVERS[self.giver]
+
+
+_GIVERS = {
+    Giver.DEFAULT: "default",
+    Giver.RECORDED: "the last up",
+    Giver.FOLDER: "its folder",
+    Giver.PROGRAM: "a program",
+}
+
+
 @dataclass(frozen=True)
 class Place:
-    """Where a value was written: its line (that of its key, if it has one), and its source text if it is a scalar."""
+    """Where a value was written: its line (that of its key, if it has one), and its source text if it is a scalar.
+
+    What is not of the document has the line 0, and its `option` if it is from the command line.
+    """
 
     line: int
     raw: str | None
     kind: str
+    giver: Giver = Giver.FILE
+    option: str = ""
 
     @property
     def blank(self) -> bool:
@@ -36,6 +72,51 @@ class Source:
 
     data: dict[str, Any] = field(default_factory=dict)
     places: dict[KeyPath, Place] = field(default_factory=lambda: {(): Place(1, None, "a mapping")})
+
+    def merged(self, path: KeyPath, value: Any, giver: Giver, option: str = "") -> Source:
+        """The same with `value` at `path`, whoever gave what was there.
+
+        Where a parent is not a mapping nothing is changed: that is wrong already.
+        """
+        data = target = dict(self.data)
+        for key in path[:-1]:
+            inner = target.get(str(key))
+            if inner is not None and not isinstance(inner, dict):
+                return self
+            target[str(key)] = target = dict(inner or {})
+        target[str(path[-1])] = value
+        places = {at: place for at, place in self.places.items() if at[: len(path)] != path}
+        for length in range(1, len(path)):
+            if self.places.get(path[:length], _NOWHERE).kind == "nothing" or path[:length] not in places:
+                places[path[:length]] = Place(0, None, "a mapping", giver, option)
+        places |= _places(value, path, giver, option)
+        return Source(data, places)
+
+    def origins(self, document: str) -> dict[KeyPath, ValueOrigin]:
+        """Where each value is from; `document` is the file's name."""
+        return {
+            path: ValueOrigin(place.giver, f"{document}:{place.line}" if place.line else place.option)
+            for path, place in self.places.items()
+        }
+
+
+_NOWHERE = Place(0, None, "a mapping")
+
+
+def _places(value: Any, path: KeyPath, giver: Giver, option: str) -> dict[KeyPath, Place]:
+    """A place for a plain value and for each one in it."""
+    found: dict[KeyPath, Place] = {}
+    match value:
+        case dict():
+            kind, inside = "a mapping", list(value.items())
+        case list() | tuple():
+            kind, inside = "a list", list(enumerate(value))
+        case _:
+            kind, inside = quoted(value) if isinstance(value, str) else str(value), []
+    found[path] = Place(0, None, kind, giver, option)
+    for key, inner in inside:
+        found |= _places(inner, (*path, key), giver, option)
+    return found
 
 
 def read(text: str) -> Source:

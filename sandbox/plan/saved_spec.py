@@ -68,7 +68,7 @@ class RememberedStep:
 def load(names: Names) -> ResolvedSpec | None:
     """The spec that is kept of a sandbox, or None when there is none. Raises SandboxError for what is not a spec."""
     try:
-        return ResolvedSpec.model_validate_json(names.spec.read_bytes())
+        return ResolvedSpec.model_validate_json(names.spec.read_bytes()).recorded()
     except FileNotFoundError:
         return None
     except (OSError, ValidationError) as error:

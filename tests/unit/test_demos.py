@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.config.schema import load
+from sandbox.config.resolve import load
 from sandbox.config.schema.apply_schema import paths as applied
 from sandbox.images import images_yaml
 from sandbox.kube import manifests

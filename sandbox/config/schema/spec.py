@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Self
+from collections.abc import Iterator, Mapping
+from typing import Any, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, PrivateAttr, ValidationError, ValidationInfo, model_validator
 
 from sandbox.config import loader
 from sandbox.config.api_version import CURRENT, Format
@@ -20,11 +21,17 @@ from sandbox.config.schema.model import Model
 from sandbox.config.schema.network_schema import Network
 from sandbox.config.schema.registry_schema import Registry
 from sandbox.config.schema.values import Domain, LocalPath, Name
+from sandbox.config.yaml_source import Giver, KeyPath, ValueOrigin
 from sandbox.errors import UsageError
 
 
 class Spec(Model):
-    """A sandbox: its cluster, registry, certificates and ways in and out."""
+    """A sandbox: its cluster, registry, certificates and ways in and out.
+
+    It knows where each of its values is from (`origin`), which does not count when specs are compared.
+    """
+
+    _origins: Mapping[KeyPath, ValueOrigin] = PrivateAttr(default_factory=dict)
 
     apiVersion: Format = Field(default=CURRENT, description="The version of this format.")
     name: Name = Field(
@@ -58,6 +65,24 @@ class Spec(Model):
         "and folders with a kustomization.",
     )
 
+    def origin(self, *path: str | int) -> ValueOrigin:
+        """Where the value at `path` is from; an entry of a list that has a default is from where the list is."""
+        return self._origins.get(path, ValueOrigin())
+
+    def says(self, *path: str | int) -> bool:
+        """Tell whether anything but the default stands at `path`, be it the same."""
+        return self.origin(*path).giver is not Giver.DEFAULT
+
+    def changed(self, update: Mapping[str, Any], origins: Mapping[KeyPath, ValueOrigin]) -> Self:
+        """Copy with other values of top-level keys, unchecked, and with the origins of what is other in them."""
+        copy = self.model_copy(update=update)
+        copy._origins = {**self._origins, **origins}
+        return copy
+
+    def recorded(self) -> Self:
+        """Copy whose values are all from the last `up`."""
+        return self.changed({}, {path: ValueOrigin(Giver.RECORDED) for path, _ in _of_program(self)})
+
     @property
     def vouched(self) -> tuple[str, ...]:
         """The domains that certificates are issued for: the sandbox's, and hosts outside it that end at the proxy."""
@@ -84,8 +109,23 @@ class Spec(Model):
             raise UsageError(f"the name {name!r} {error.errors()[0]['ctx']['error']}") from error
 
     @model_validator(mode="after")
-    def _fits(self) -> Self:
+    def _fits(self, info: ValidationInfo) -> Self:
+        self._origins = info.context if info.context is not None else dict(_of_program(self))
         found = misfits(self)
         if found:
             raise loader.Misfits(*found)
         return self
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Spec) and type(self) is type(other) and dict(self) == dict(other)
+
+    def __hash__(self) -> int:
+        return hash((type(self), *dict(self).values()))
+
+
+def _of_program(model: BaseModel, above: KeyPath = ()) -> Iterator[tuple[KeyPath, ValueOrigin]]:
+    """The values that were given to the models' constructors."""
+    for name in model.model_fields_set:
+        yield (*above, name), ValueOrigin(Giver.PROGRAM)
+        if isinstance(value := getattr(model, name), BaseModel):
+            yield from _of_program(value, (*above, name))

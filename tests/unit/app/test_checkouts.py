@@ -8,7 +8,8 @@ import pytest
 
 from sandbox.app import checkouts, context
 from sandbox.app.checkouts import keeping
-from sandbox.config.schema import ResolvedSpec, Spec, load
+from sandbox.config.resolve import load
+from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.errors import SandboxError
 from sandbox.plan.saved_spec import RememberedStep
 from tests.support.fakes import NoWork

@@ -12,7 +12,8 @@ import yaml
 
 from sandbox.app import context
 from sandbox.app.export_project import Exported, export
-from sandbox.config.schema import ResolvedSpec, Spec, load
+from sandbox.config.resolve import load
+from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.config.schema.apply_schema import paths as applied
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError, UsageError

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from sandbox.app.spec_demands import beyond
-from sandbox.config.schema import load
+from sandbox.config.resolve import load
 
 POD = """\
 apiVersion: apps/v1

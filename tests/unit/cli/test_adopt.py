@@ -15,7 +15,8 @@ from sandbox.app import existing_clusters, requirements
 from sandbox.app.existing_clusters import Neighbour
 from sandbox.cli import adopt, command_context
 from sandbox.cli.commands.up import command
-from sandbox.config.schema import ResolvedSpec, Spec, load
+from sandbox.config.resolve import load
+from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError
 from sandbox.names import Home

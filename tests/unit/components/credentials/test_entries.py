@@ -8,7 +8,8 @@ import pytest
 
 from sandbox.bundle.system_images import UPSTREAM, OwnImages
 from sandbox.config import loader
-from sandbox.config.schema import ResolvedSpec, Spec, load
+from sandbox.config.resolve import load
+from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.config.schema.credentials_schema import Acr, Docker, Ecr, Gcr
 from sandbox.errors import UsageError
 from sandbox.names import Names

@@ -12,7 +12,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sandbox.config import loader
+from sandbox.config import loader, resolve
 from sandbox.config import schema as spec
 from sandbox.config.schema import (
     Certificate,
@@ -116,14 +116,12 @@ def test_a_port_may_be_left_open() -> None:
     assert parse("proxy: {ports: auto}") == parse("proxy: {ports: [auto, auto]}")
 
 
-def test_a_settled_spec_is_the_same_but_for_its_ports() -> None:
+def test_resolved_spec_differs_in_its_ports_only() -> None:
     left_open = parse("{name: a, registry: {port: auto}, proxy: {ports: auto}, ingress: {controller: none}}")
-    settled = ResolvedSpec.of(left_open, registry=5005, https=(443, 8444))
+    resolved = ResolvedSpec.of(left_open, registry=5005, https=(443, 8444))
     expected = left_open.model_dump()
     expected["registry"]["port"], expected["proxy"]["ports"] = 5005, (443, 8444)
-    assert settled.model_dump() == expected
-    with pytest.raises(ValueError, match="443 is one of the proxy's ports"):
-        ResolvedSpec.of(left_open, registry=443, https=(443,))
+    assert resolved.model_dump() == expected
 
 
 def test_the_port_of_a_registry_that_is_not_made_clashes_with_nothing() -> None:
@@ -160,19 +158,19 @@ def test_paths_are_relative_to_the_folder_of_the_file(tmp_path: Path, monkeypatc
     folder.mkdir()
     (folder / "sandbox.yaml").write_text(FULL)
     monkeypatch.chdir(tmp_path)
-    loaded = spec.load(Path("demo/sandbox.yaml"))
+    loaded = resolve.load(Path("demo/sandbox.yaml"))
     assert loaded.push == folder / "images.yaml"
     assert loaded.apply == (folder / "k8s", Path("/srv/more.yaml"))
     (folder / "sandbox.yaml").write_text("registry: {storage: images}\n")
-    assert spec.load(Path("demo/sandbox.yaml")).registry.storage == folder / "images"
+    assert resolve.load(Path("demo/sandbox.yaml")).registry.storage == folder / "images"
     (folder / "sandbox.yaml").write_text("cluster: {mounts: [{host: src, node: /src}]}\n")
-    (mount,) = spec.load(Path("demo/sandbox.yaml")).cluster.mounts
+    (mount,) = resolve.load(Path("demo/sandbox.yaml")).cluster.mounts
     assert (mount.host, mount.node, mount.read_only) == (folder / "src", "/src", False)
 
 
 def test_a_missing_file_names_the_command_that_writes_one(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
-        spec.load(tmp_path / "sandbox.yaml")
+        resolve.load(tmp_path / "sandbox.yaml")
     assert "sandbox init" in caught.value.fix
 
 

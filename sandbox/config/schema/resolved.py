@@ -55,10 +55,12 @@ class ResolvedSpec(Spec):
 
     @classmethod
     def of(cls, spec: Spec, *, registry: int, https: tuple[int, ...]) -> Self:
-        """`spec` on these ports; raises pydantic's ValidationError for ports that do not go together."""
-        fields = {name: getattr(spec, name) for name in spec.model_fields_set - {"registry", "proxy"}}
-        return cls(
-            **fields,
-            registry=ResolvedRegistry(**{**dict(spec.registry), "port": registry}),
-            proxy=ResolvedProxy(**{**dict(spec.proxy), "ports": https}),
-        )
+        """`spec`, which was validated, on these ports, of which those that were `auto` were chosen apart from all."""
+        fields = {
+            **dict(spec),
+            "registry": ResolvedRegistry.model_construct(**{**dict(spec.registry), "port": registry}),
+            "proxy": ResolvedProxy.model_construct(**{**dict(spec.proxy), "ports": https}),
+        }
+        resolved = cls.model_construct(_fields_set=spec.model_fields_set, **fields)
+        resolved._origins = spec._origins
+        return resolved

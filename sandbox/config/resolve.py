@@ -1,0 +1,128 @@
+"""What a sandbox is to be: its file, the command line and the last `up`, merged and then validated once.
+
+The last step, `ResolvedSpec.of` on the ports that this machine has to give, is `sandbox.app.ports`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from sandbox.config import loader
+from sandbox.config.schema import KeyPairFiles, Spec
+from sandbox.config.schema.apply_schema import below
+from sandbox.config.schema.values import as_name
+from sandbox.config.yaml_source import Giver, KeyPath, Source, ValueOrigin
+from sandbox.errors import BadFile
+
+AnySpec = TypeVar("AnySpec", bound=Spec)
+PortChoice = int | Literal["auto"]
+# What a spec without a provider takes over from the sandbox that there is.
+MADE_WITH = ("provider", "profile", "context", "namespace")
+
+
+@dataclass(frozen=True)
+class Override:
+    """A value that takes the place of the file's; `option` is blamed where it does not fit."""
+
+    path: KeyPath
+    value: Any
+    option: str
+
+
+def ports(https: Sequence[PortChoice], registry: PortChoice | None) -> Iterator[Override]:
+    """The overrides of `--https-port`, which may be given several times, and `--registry-port`."""
+    if https:
+        yield Override(("proxy", "ports"), "auto" if tuple(https) == ("auto",) else list(https), "--https-port")
+    if registry:
+        yield Override(("registry", "port"), registry, "--registry-port")
+
+
+def load(path: Path, overrides: Sequence[Override] = (), *, called: str | None = None) -> Spec:
+    """The spec in the file `path`, its own paths made absolute from the file's folder. Raises UsageError.
+
+    One without a name gets that of its folder, or of the folder `called`, as far as it can be one.
+    """
+    name = as_name(called or Path(os.path.abspath(path.parent)).name)  # noqa: PTH100  # links are not followed
+    spec = loader.load(
+        path,
+        Spec,
+        create="`sandbox init` writes one; -f FILE names another",
+        amend=partial(_amended, name=name, overrides=overrides),
+    )
+    if not spec.says("name"):
+        raise BadFile(f"{path}: there is no `name`, and its folder's cannot be one", fix="write `name: demo`")
+    return _absolute(spec, path.parent.absolute())
+
+
+def changed(spec: AnySpec, overrides: Sequence[Override], *, called: str) -> AnySpec | Spec:
+    """`spec` with other values, validated again and to be resolved again. Raises UsageError.
+
+    Errors call it `called` where no option is to blame.
+    """
+    if not overrides:
+        return spec
+    source = Source()
+    for key, value in spec.model_dump(mode="json", exclude_defaults=True).items():
+        source = source.merged((key,), value, spec.origin(key).giver)
+    return loader.validated(_amended(source, overrides=overrides), Spec, origin=called)
+
+
+def with_existing_cluster(spec: AnySpec, known: Spec | None) -> AnySpec:
+    """`spec` with the cluster that its sandbox has by the last `up`, `known`, where it says nothing of what makes one.
+
+    With a cluster that exists comes the registry that is used beside it, where the spec names no other.
+    """
+    if known is None or spec.says("cluster", "provider"):
+        return spec
+    recorded = ValueOrigin(Giver.RECORDED)
+    made = {key: getattr(known.cluster, key) for key in MADE_WITH}
+    update: dict[str, object] = {"cluster": spec.cluster.model_copy(update=made)}
+    origins: dict[KeyPath, ValueOrigin] = {("cluster", key): recorded for key in MADE_WITH}
+    if not known.cluster.is_ours and not spec.says("registry", "external"):
+        update["registry"] = spec.registry.model_copy(update={"external": known.registry.external})
+        origins["registry", "external"] = recorded
+    return spec.changed(update, origins)
+
+
+def with_own_cluster(spec: AnySpec) -> AnySpec:
+    """`spec`, which others wrote, with the provider that it has: it takes nothing over from the last `up`."""
+    return spec.changed({}, {("cluster", "provider"): ValueOrigin(Giver.FILE, "the project")})
+
+
+def _amended(source: Source, *, name: str | None = None, overrides: Sequence[Override]) -> Source:
+    at = source.places.get(("name",))
+    if name and (at is None or at.blank):
+        source = source.merged(("name",), name, Giver.FOLDER)
+    for one in overrides:
+        source = source.merged(one.path, one.value, Giver.OPTION, one.option)
+    return source
+
+
+def _absolute(spec: Spec, folder: Path) -> Spec:
+    default = spec.certs.default and KeyPairFiles(
+        cert=folder / spec.certs.default.cert, key=folder / spec.certs.default.key
+    )
+    storage = spec.registry.storage and folder / spec.registry.storage
+    return spec.model_copy(
+        update={
+            "certs": spec.certs.model_copy(update={"default": default}),
+            "registry": spec.registry.model_copy(update={"storage": storage}),
+            "credentials": tuple(
+                entry.model_copy(update={"file": folder / entry.file}) if entry.file else entry
+                for entry in spec.credentials
+            ),
+            "cluster": spec.cluster.model_copy(
+                update={
+                    "mounts": tuple(one.model_copy(update={"host": folder / one.host}) for one in spec.cluster.mounts)
+                }
+            ),
+            "push": folder / spec.push if spec.push else None,
+            "addons": tuple(each.below(folder) for each in spec.addons),
+            "apply": tuple(below(folder, each) for each in spec.apply),
+        }
+    )

@@ -1,0 +1,121 @@
+"""A file, options and what is recorded become one spec, validated once; what does not fit is said of who gave it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sandbox.config import resolve
+from sandbox.config.schema import Certs, Cluster, Registry, ResolvedRegistry, ResolvedSpec, Spec
+from sandbox.config.yaml_source import Giver
+from sandbox.errors import BadFile, UsageError
+
+
+def overrides(*https: resolve.PortChoice, registry: resolve.PortChoice | None = None) -> list[resolve.Override]:
+    return list(resolve.ports(https, registry))
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "demo" / "sandbox.yaml"
+
+
+def written(file: Path, text: str) -> Path:
+    file.parent.mkdir()
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def test_https_port_of_the_registry_blames_the_option(file: Path) -> None:
+    written(file, "name: demo\n")
+    with pytest.raises(UsageError) as caught:
+        resolve.load(file, overrides(5001))
+    assert caught.value.brief == "--https-port: 5001 is the registry's port; choose another"
+    assert (caught.value.id, caught.value.details) == ("usage", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "given", "brief"),
+    [
+        ("registry: {port: 9000}", overrides(9000), "--https-port: 9000 is the registry's port; choose another"),
+        ("proxy: {ports: [9000]}", overrides(registry=9000), "--registry-port: 9000 is one of the proxy's ports"),
+        ("proxy:", overrides(9000, registry=9000), "--registry-port: 9000 is one of the proxy's ports"),
+        ("", overrides(443, 443), "--https-port: 443 is given twice"),
+        ("registry: {port: 443}", [], "FILE:1: registry.port: 443 is one of the proxy's ports"),
+        ("proxy: {ports: [5001]}", [], "FILE:1: proxy.ports[0]: 5001 is the registry's port"),
+    ],
+)
+def test_port_clash_blames_the_most_deliberate(
+    file: Path, text: str, given: list[resolve.Override], brief: str
+) -> None:
+    written(file, text)
+    with pytest.raises(UsageError) as caught:
+        resolve.load(file, given)
+    assert caught.value.brief.startswith(brief.replace("FILE", str(file)))
+    assert isinstance(caught.value, BadFile) == brief.startswith("FILE")
+
+
+def test_fault_of_the_file_is_said_with_that_of_an_option(file: Path) -> None:
+    written(file, "domain: x\n")
+    with pytest.raises(BadFile) as caught:
+        resolve.load(file, overrides(443, 443))
+    assert "--https-port: 443 is given twice" in caught.value.details
+    assert f"{file}:1: domain: must have two labels" in caught.value.details
+
+
+def test_key_that_is_no_mapping_stays_the_fault_of_the_file(file: Path) -> None:
+    written(file, "proxy: 5\n")
+    with pytest.raises(BadFile, match=r":1: proxy: must be a mapping of keys, not 5"):
+        resolve.load(file, overrides(9443))
+
+
+def test_options_go_before_the_file_and_are_no_part_of_it(file: Path) -> None:
+    written(file, "registry: {port: 5005, mirrors: [quay.io]}\nproxy: {listen: 127.0.0.2, ports: [443]}\n")
+    spec = resolve.load(file, overrides(9443, "auto", registry="auto"))
+    assert (spec.proxy.ports, spec.proxy.listen) == ((9443, "auto"), "127.0.0.2")
+    assert (spec.registry.port, spec.registry.mirrors) == ("auto", ("quay.io",))
+    assert resolve.load(file, overrides("auto")).proxy.ports == ("auto", "auto")
+    assert resolve.load(file).proxy.ports == (443,)
+
+
+def test_each_value_knows_who_gave_it(file: Path) -> None:
+    written(file, "cluster: {nodes: 2}\n\nregistry:\n  port: 5005\n")
+    spec = resolve.load(file, overrides(9443))
+    assert str(spec.origin("name")) == "its folder"
+    assert str(spec.origin("registry", "port")) == f"{file}:4"
+    assert str(spec.origin("proxy", "ports")) == "--https-port"
+    assert str(spec.origin("proxy", "listen")) == str(spec.origin("registry", "mirrors")) == "default"
+    assert ResolvedSpec.of(spec, registry=5005, https=(9443,)).origin("registry", "port").giver is Giver.FILE
+
+
+def test_origin_does_not_count_in_comparison(file: Path) -> None:
+    spec = resolve.load(written(file, "name: demo\nregistry: {port: 5001}\n"))
+    assert spec == Spec(name="demo")
+    assert hash(spec) == hash(Spec(name="demo"))
+    assert spec != ResolvedSpec(name="demo")
+
+
+def test_known_spec_takes_options_and_keeps_the_rest() -> None:
+    known = ResolvedSpec(
+        name="demo", registry=ResolvedRegistry(port=5005), certs=Certs(issuer="cert-manager")
+    ).recorded()
+    assert resolve.changed(known, [], called="it") is known
+    spec = resolve.changed(known, overrides("auto"), called="it")
+    assert (spec.proxy.ports, spec.registry.port, spec.certs.issuer) == (("auto", "auto"), 5005, "cert-manager")
+    assert str(spec.origin("registry", "port")) == "the last up"
+    with pytest.raises(UsageError, match=r"^--https-port: 5005 is the registry's port"):
+        resolve.changed(known, overrides(5005), called="it")
+
+
+def test_cluster_of_the_last_up_is_taken_over_unless_the_spec_says_one() -> None:
+    cluster = Cluster(provider="existing", context="kind-mine")
+    known = ResolvedSpec(name="demo", cluster=cluster, registry=ResolvedRegistry(external="localhost:5007"))
+    spec = resolve.with_existing_cluster(Spec(name="demo"), known)
+    assert (spec.cluster.context, spec.registry.external) == ("kind-mine", "localhost:5007")
+    assert {spec.origin("cluster", "context").giver, spec.origin("registry", "external").giver} == {Giver.RECORDED}
+    own = Spec(name="demo", registry=Registry(external="reg.office:5000"))
+    assert resolve.with_existing_cluster(own, known).registry.external == "reg.office:5000"
+    kind = Spec(name="demo", cluster=Cluster(provider="kind"))
+    assert resolve.with_existing_cluster(kind, known) is kind
+    assert resolve.with_existing_cluster(resolve.with_own_cluster(Spec(name="demo")), known).cluster == Cluster()
