@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -10,17 +12,61 @@ from sandbox.bundle.store import Store
 from sandbox.cli import command_context
 from sandbox.cli.options import written
 from sandbox.cli.push_output import count
-from sandbox.components.workloads import user_manifests
+from sandbox.components.workloads import image_names, user_manifests
+from sandbox.components.workloads.image_names import ImageNames
+from sandbox.config.schema import Spec
 from sandbox.images import images_yaml
+from sandbox.kube import manifests
+from sandbox.kube.manifests import title
+
+REGISTRY_PORT = 5001
 
 
 def run(file: Path | None, name: str | None) -> int:
-    """Say whether the spec, its images and its manifests can be used."""
+    """Say whether the spec, its images and its manifests can be used, and what may not work once they are."""
     spec = written(file, name)
     has = [f"name {spec.name}", f"domain {spec.domain}"]
+    objects: Sequence[dict[str, Any]] = ()
     if spec.push:
         has.append(count(len(images_yaml.load(spec.push)), "image"))
     if spec.apply:
-        has.append(count(len(user_manifests.load(spec.apply, Store(command_context.home().bundle))), "object"))
+        objects = user_manifests.load(spec.apply, Store(command_context.home().bundle))
+        has.append(count(len(objects), "object"))
+    notes = [*_twice(objects), *_kindless(objects), *_unlisted(spec, objects)]
     click.echo(f"valid: {', '.join(has)}")
+    for note in notes:
+        click.echo(f"note   {note}", err=True)
     return 0
+
+
+def _twice(objects: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Objects that are given twice, of which the last one counts."""
+    seen: set[tuple[Any, ...]] = set()
+    for one in objects:
+        key = (one["apiVersion"], one["kind"], one["metadata"].get("namespace", "default"), one["metadata"]["name"])
+        if key in seen:
+            yield f"{title(one)} is given twice; the last one counts"
+        seen.add(key)
+
+
+def _kindless(objects: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Kinds that are neither Kubernetes' own nor defined by the objects."""
+    defined = {_defines(one) for one in objects if one["kind"] == "CustomResourceDefinition"}
+    wanted = {(one["apiVersion"].rpartition("/")[0], one["kind"]): one for one in reversed(objects)}
+    for (group, kind), one in wanted.items():
+        if not manifests.is_builtin(group) and (group, kind) not in defined:
+            yield f"{title(one)}: the kind {kind} ({one['apiVersion']}) has to come from elsewhere, such as an addon"
+
+
+def _defines(definition: dict[str, Any]) -> tuple[str, str]:
+    spec = definition.get("spec") or {}
+    return str(spec.get("group")), str((spec.get("names") or {}).get("kind"))
+
+
+def _unlisted(spec: Spec, objects: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Images that would have to be in the sandbox's registry, and that no images.yaml brings there."""
+    port = REGISTRY_PORT if spec.registry.port == "auto" else spec.registry.port
+    prefix = (spec.registry.external or f"localhost:{port}").rpartition("://")[2]
+    names = ImageNames.of(spec.push, prefix=prefix, url="")
+    for image, user in names.unlisted(objects).items():
+        yield f"{user}: nothing brings the image {image}; {image_names.advice([image], spec.push)}"

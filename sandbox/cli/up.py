@@ -25,6 +25,8 @@ from sandbox.plan import lifecycle, saved_spec
 from sandbox.step import Rebuildable, Step
 
 CHANGES = 2
+# What the user brings: while that is corrected, the sandbox around it may well stay.
+BROUGHT = ("push", "charts", "apply")
 
 
 KEPT = """what was there before stays, and so do the registry's data and the certificates
@@ -98,7 +100,7 @@ def run(
             agreed = up_plan.agreed(found, recreate)
             prompts.require(steps, yes=yes or adopted is not None)
             with saved_spec.coming_from(names, comes_from):
-                lifecycle.up(steps, talk, keep=keep, recreate=agreed, found=found)
+                lifecycle.up(steps, talk, keep=keep, recreate=agreed, found=found, spared=BROUGHT)
     welcome(settled, home, output)
     return 0
 

@@ -24,6 +24,17 @@ CHUNK = 1 << 20
 LARGEST_HEAD = 64 << 10
 
 
+def build_context(folder: Path) -> set[str]:
+    """The files and folders that a build of the folder sends to the engine: those that .dockerignore does not name."""
+    from docker.utils.build import exclude_paths
+
+    try:
+        lines = (folder / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        lines = []
+    return set(exclude_paths(str(folder), [line.strip() for line in lines if line.strip() and line[0] != "#"]))
+
+
 class Chunked(OSError):
     """The server sent chunks although HTTP/1.0 has none; ask it in another way."""
 

@@ -121,6 +121,12 @@ class Item(BaseModel):
         description="The only platforms to push, such as linux/amd64. By default this machine's for a tag of a "
         "registry, and all there are for a digest and for other sources.",
     )
+    names: tuple[str, ...] | None = Field(
+        None,
+        alias="for",
+        description="What user manifests call the image, with a tag or for every tag. By default its own name, its "
+        "name where it comes from, and for one that is built every name with the same last part.",
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -131,6 +137,8 @@ class Item(BaseModel):
             raise ValueError(f"`{odd[0]}:` has no meaning with `from: {self.origin}`")
         try:
             self.entry(Path())
+            for name in self.names or ():
+                references.parse(name)
         except UsageError as error:
             raise ValueError(": ".join(part for part in (error.brief, error.details, error.fix) if part)) from error
         return self
@@ -175,6 +183,11 @@ class ImageList(BaseModel):
         "always by its `save`, which is slower.",
     )
     images: tuple[Annotated[Item, BeforeValidator(_expanded, json_schema_input_type=str | Item)], ...]
+    fields: dict[str, tuple[str, ...]] = Field(
+        {},
+        description="Fields of further kinds that hold names of images: kinds, each with paths such as "
+        "`spec.workers.image`, which lead through lists.",
+    )
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:

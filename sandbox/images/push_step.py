@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,8 @@ from sandbox.errors import SandboxError
 from sandbox.images.images_yaml import Entry, FromBuild, FromDaemon
 from sandbox.images.lockfile import LockFile
 from sandbox.images.progress import Silent
+from sandbox.images.sources.image_build import newer_file
+from sandbox.images.target import Target
 from sandbox.oci.client import Client
 from sandbox.oci.compression import Compression
 from sandbox.oci.credential import Keychain
@@ -37,6 +41,7 @@ class PushStep:
     url: str
     keychain: Keychain | None = None
     spool: Path | None = None
+    built: set[Target] = field(default_factory=set, compare=False)  # by this run, whatever the engine's clock says
     name: str = "push"
     needs: tuple[str, ...] = ("registry",)
 
@@ -55,6 +60,9 @@ class PushStep:
         missing = [str(entry.target) for entry, document in found if document is None]
         if missing:
             return Status(State.ABSENT, f"missing: {', '.join(missing)}")
+        changed = [f"{target}: {name} has changed since it was built" for target, name in self._changed()]
+        if changed:
+            return Status(State.DRIFTED, "; ".join(changed))
         strayed = [
             f"{entry.target} is {document.digest}, the lock says {locked[entry.target]}"
             for entry, document in found
@@ -80,6 +88,8 @@ class PushStep:
         if lock and (changes := self.images.follow(results, lock, compression)):
             work.say(f"{self.images.path.name}: {', '.join(changes)}")
 
+        self.built.update(entry.target for entry in self.images.entries)
+
     def undo(self) -> bool:
         return False
 
@@ -93,6 +103,15 @@ class PushStep:
         # A classic engine names an image by its config, a containerd one by its manifest or index.
         known = str(image["Id"]) in document.data.decode() or str(image["Id"]) == document.digest or _moved(image)
         return document if known else None
+
+    def _changed(self) -> Iterator[tuple[Target, str]]:
+        """The images that are built, with a file of theirs that is newer than the last build."""
+        for entry in self.images.entries:
+            if isinstance(entry, FromBuild) and entry.target not in self.built:
+                tagged = _tagged_at(self.engine.inspect_image(str(entry.target)) or {})
+                newer = newer_file(entry.context, tagged) if tagged else None
+                if newer is not None:
+                    yield entry.target, newer
 
     def _local(self, entry: Entry) -> Mapping[str, Any] | None:
         match entry:
@@ -124,6 +143,17 @@ class _Saying(Silent):
 
     def failed(self, target: str, error: SandboxError) -> None:
         self._work.say(f"{target}: {error.brief}")
+
+
+def _tagged_at(image: Mapping[str, Any]) -> float:
+    """When the engine last gave the image its name, as every build does, in seconds; 0 where it does not say."""
+    said = str((image.get("Metadata") or {}).get("LastTagTime") or "")
+    try:
+        # Go writes nanoseconds, of which Python reads six digits.
+        when = datetime.fromisoformat(re.sub(r"\.(\d{6})\d*", r".\1", said).replace("Z", "+00:00"))
+    except ValueError:
+        return 0.0
+    return when.timestamp() if when.year > 1 else 0.0
 
 
 def _moved(image: Mapping[str, Any]) -> bool:

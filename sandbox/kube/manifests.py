@@ -37,6 +37,16 @@ LOCAL_GROUPS: Mapping[str, str] = {
     "apiserver.config.k8s.io": "the API server",
 }
 
+# Kubernetes' own groups with a dot in their name (k8s.io/api); of others the kinds are defined by what is installed.
+OWN_GROUPS = frozenset(
+    f"{name}.k8s.io"
+    for name in (
+        *("admissionregistration", "apiextensions", "apiregistration", "authentication", "rbac.authorization"),
+        *("authorization", "certificates", "coordination", "discovery", "events", "flowcontrol.apiserver"),
+        *("networking", "node", "resource", "scheduling", "storage"),
+    )
+)
+
 Manifest = Mapping[str, Any]
 
 
@@ -109,6 +119,11 @@ def _named(manifest: Manifest) -> dict[str, Any]:
     digest = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()[:8]
     metadata = {key: value for key, value in manifest["metadata"].items() if key != "generateName"}
     return {**manifest, "metadata": {**metadata, "name": f"{manifest['metadata']['generateName']}{digest}"}}
+
+
+def is_builtin(group: str) -> bool:
+    """Whether every cluster has the kinds of the API group: Kubernetes' own, most of which end in k8s.io."""
+    return "." not in group or group in OWN_GROUPS
 
 
 def _reader(version: str, kind: str) -> str | None:

@@ -61,6 +61,6 @@ def build(
     ]
     steps += ingress_steps.controller(site, {step.name for step in steps})
     steps += addons_steps.of_minikube(site)
-    steps.append(cluster_steps.objects(site, {step.name for step in steps}))
+    steps.append(cluster_steps.objects(site, {step.name for step in steps}, keychain))
     steps += ingress_steps.proof(site)
     return tuple(steps)

@@ -11,8 +11,10 @@ from sandbox.components.cluster.node_images_step import NodeImagesStep
 from sandbox.components.cluster.pod_proxy_step import PodProxyStep
 from sandbox.components.cluster.step import ClusterStep
 from sandbox.components.workloads import user_manifests
+from sandbox.components.workloads.image_names import ImageNames
 from sandbox.components.workloads.step import ApplyStep
 from sandbox.names import HOST, INGRESS_SERVICE
+from sandbox.oci.credential import Keychain
 from sandbox.plan.provider_steps import proxied, upstream
 from sandbox.plan.site import Site
 from sandbox.step import Step
@@ -59,8 +61,18 @@ def _come_with_images(site: Site) -> bool:
     return node is None or node.image == site.engine.image_id(site.own.references["node"])
 
 
-def objects(site: Site, before: set[str]) -> Step:
-    """The user's own objects, after those of the steps `before` that they may rely on."""
+def objects(site: Site, before: set[str], keychain: Keychain | None) -> Step:
+    """The user's own objects, after those of the steps `before` that they may rely on. Raises UsageError."""
     wanted = ("push", "wiring", "credentials", "addons", "minikube-addons", "provided", "issuer", "secrets")
     needs = tuple(name for name in wanted if name in before)
-    return ApplyStep(site.names, user_manifests.load(site.spec.apply, site.store), needs=needs)
+    manifests, registry = user_manifests.load(site.spec.apply, site.store), site.spec.registry
+    inside = (site.names.registry_endpoint, f"{site.names.registry}:{registry.port}")
+    images = ImageNames.of(
+        site.spec.push,
+        prefix=registry.image_prefix,
+        url=registry.push_url,
+        hosts=() if registry.external else (*registry.local_names, *inside),
+        keychain=keychain,
+    )
+    images.connected(manifests)  # so that a name that may be two images is told before anything is made
+    return ApplyStep(site.names, manifests, images, needs=needs)

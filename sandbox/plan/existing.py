@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from sandbox.bundle.recipe import recipes
@@ -33,6 +32,7 @@ from sandbox.components.registry.in_cluster_step import InnerRegistryStep, name_
 from sandbox.components.registry.system_images_step import OwnPushStep
 from sandbox.components.registry.team_step import TeamRegistryStep
 from sandbox.components.workloads import user_manifests
+from sandbox.components.workloads.image_names import ImageNames
 from sandbox.config.schema import ResolvedSpec
 from sandbox.engine import Bind, Engine
 from sandbox.images.images_yaml import FromArchive, FromBuild, FromDaemon
@@ -68,7 +68,7 @@ def build(
         _secrets(lot),
         *_ingress(lot),
     ]
-    steps += _objects(lot, {step.name for step in steps})
+    steps += _objects(lot, {step.name for step in steps}, keychain)
     return (*steps, *_proof(lot))
 
 
@@ -244,13 +244,26 @@ def _ingress(lot: _Lot) -> list[Step]:
     ]
 
 
-def _objects(lot: _Lot, before: set[str]) -> list[Step]:
+def _objects(lot: _Lot, before: set[str], keychain: Keychain | None) -> list[Step]:
     if not lot.spec.apply:
         return []
     wanted = user_manifests.load(lot.spec.apply, lot.store)
+    registry = lot.spec.registry
+    images = ImageNames.of(
+        lot.spec.push,
+        prefix=registry.image_prefix,
+        url=registry.push_url,
+        hosts=() if registry.external else registry.local_names,
+        keychain=keychain,
+    )
+    images.connected(wanted)  # so that a name that may be two images is told before anything is made
     needs = tuple(name for name in ("cluster", "registry", "wiring", "push", "secrets") if name in before)
     title = f"{len(wanted)} objects of yours"
-    return [ObjectsStep(lot.place, "apply", title, f"in {lot.place.namespace}", partial(lot.objects, wanted), needs)]
+
+    def make() -> Sequence[Manifest]:
+        return lot.objects(images.written(wanted))
+
+    return [ObjectsStep(lot.place, "apply", title, f"in {lot.place.namespace}", make, needs)]
 
 
 def _proof(lot: _Lot) -> list[Step]:

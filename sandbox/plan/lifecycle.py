@@ -37,14 +37,20 @@ class MustRebuild(SandboxError):
 
 
 def up(
-    plan: Plan, report: Reporter, *, keep: bool = False, recreate: Collection[str] = (), found: Found | None = None
+    plan: Plan,
+    report: Reporter,
+    *,
+    keep: bool = False,
+    recreate: Collection[str] = (),
+    found: Found | None = None,
+    spared: Collection[str] = (),
 ) -> bool:
     """Make every step that is absent, repair those that drifted; returns whether anything was changed.
 
     Stale steps are rebuilt when `recreate` names them; else MustRebuild is raised before anything is changed. `found`
     is the survey, where there was one a moment ago. When a step fails or the command is interrupted, what this run
-    began to make from nothing is taken away again, unless `keep`; what was there before is left as it is. Raises the
-    first error.
+    began to make from nothing is taken away again, unless `keep`; what was there before is left as it is. When one of
+    the steps `spared` fails, all that do not need it are made to their end, and stay. Raises the first error.
     """
     seen = {step.name: status for step, status in (found or survey(plan, report))}
     for step in plan:
@@ -77,11 +83,13 @@ def up(
         report.finished(step.title, after.detail, time.monotonic() - started)
 
     try:
-        _walk(plan, make, report)
+        failed = _walk(plan, make, report, spared)
     except BaseException:
         if not keep:
             _undo([step for step in plan if step in begun], report)
         raise
+    if failed is not None:
+        raise failed
     return changed
 
 
@@ -161,10 +169,16 @@ def survey(plan: Plan, report: Reporter | None = None) -> Found:
     return [(step, found[step.name]) for step in plan]
 
 
-def _walk(plan: Plan, visit: Callable[[Step, Callable[[], None]], None], report: Reporter | None) -> None:
+def _walk(
+    plan: Plan,
+    visit: Callable[[Step, Callable[[], None]], None],
+    report: Reporter | None,
+    spared: Collection[str] = (),
+) -> SandboxError | None:
     """Visit every step after those it needs, in threads; after an error nothing new is begun. Raises the first error.
 
-    A visit may call the function it is given to let the steps that need this one begin before it ends.
+    After one of the steps `spared` all go on that do not need it; its error is returned in the end. A visit may call
+    the function it is given to let the steps that need this one begin before it ends.
     """
     steps = {step.name: step for step in plan}
     order = TopologicalSorter({step.name: [need for need in step.needs if need in steps] for step in plan})
@@ -176,6 +190,7 @@ def _walk(plan: Plan, visit: Callable[[Step, Callable[[], None]], None], report:
     walking: dict[threading.Thread, Step] = {}
     running = 0
     first: BaseException | None = None
+    apart: SandboxError | None = None
 
     def walk(step: Step) -> None:
         error: BaseException | None = None
@@ -197,6 +212,8 @@ def _walk(plan: Plan, visit: Callable[[Step, Callable[[], None]], None], report:
                 walking[thread] = step  # first, for an interrupt may come at any moment
                 thread.start()
                 running += 1
+            if not running:  # what is left needs a step that was spared
+                break
             told = news.get()
             running -= told.ended
             if told.error is None:
@@ -207,7 +224,9 @@ def _walk(plan: Plan, visit: Callable[[Step, Callable[[], None]], None], report:
             if report and not isinstance(told.error, interruption.Interrupted):
                 error = told.error
                 report.failed(told.step.title, error.brief if isinstance(error, SandboxError) else repr(error))
-            if first is None:
+            if told.step.name in spared and isinstance(told.error, SandboxError):
+                apart = apart or told.error
+            elif first is None:
                 # What is still running would only be undone.
                 first = told.error
                 _stop()
@@ -222,6 +241,7 @@ def _walk(plan: Plan, visit: Callable[[Step, Callable[[], None]], None], report:
         raise
     if first is not None:
         raise first
+    return apart
 
 
 @dataclass(frozen=True)

@@ -77,10 +77,14 @@ def external(engine: Engine, network: str, where: str) -> Reach:
 
 
 def _beside(container: Container, network: str, port: int, name: str) -> Reach:
-    """A registry in a container on the nodes' network, which this machine knows as `name`."""
+    """A registry in a container on the nodes' network, which this machine knows as `name`.
+
+    Images may also be called CONTAINER:PORT with the port of this machine, as k3d has it.
+    """
     there = f"{container.name}:{port}"
     pods = f"{SERVICE}.{SYSTEM_NAMESPACE}.svc.cluster.local:{port}"
-    return Reach((name, there, pods), f"http://{there}", pods, container.addresses[network])
+    names = dict.fromkeys((name, there, pods, f"{container.name}:{address.parse(name).port}"))
+    return Reach(tuple(names), f"http://{there}", pods, container.addresses[network])
 
 
 def _inner(container: Container, port: int) -> int:

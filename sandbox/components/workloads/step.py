@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,11 +12,14 @@ from sandbox.components.addons import addon_objects
 from sandbox.components.addons.addon_record import Place
 from sandbox.components.workloads import applied_record
 from sandbox.components.workloads.applying import apply_all, attempt_changed
+from sandbox.components.workloads.image_names import ImageNames, advice
+from sandbox.errors import SandboxError
 from sandbox.kube.api import Manifest, title
 from sandbox.kube.deletion import is_leaving
 from sandbox.kube.readiness import LEAVING, WORKLOADS, progress, wait_ready
 from sandbox.kube.records import Records
 from sandbox.names import Names
+from sandbox.oci.oci_errors import RegistryError
 from sandbox.step import State, Status, Work
 
 RECORD = "applied"
@@ -24,13 +28,14 @@ TIMEOUT = 300.0
 
 @dataclass(frozen=True)
 class ApplyStep:
-    """Applies the objects in order; a sealed record in the cluster remembers what was applied last.
+    """Applies the objects in order, with the `images` of now; a sealed record in the cluster keeps what was applied.
 
     What it remembers and the manifests do not say any more is deleted, except for what may hold data, which is named.
     """
 
     names: Names
     manifests: tuple[dict[str, Any], ...]
+    images: ImageNames
     needs: tuple[str, ...]
     name: str = "apply"
 
@@ -44,12 +49,17 @@ class ApplyStep:
         cluster, record = records.cluster, applied_record.read(records, RECORD)
         if record is None:
             return Status(State.ABSENT) if self.manifests else Status(State.READY, "none")
-        dropped = record.dropped(self._wanted)
+        try:
+            placed = self._placed()
+        except RegistryError as error:
+            return Status(State.UNSEEN, error.brief)
+        wanted = tuple(map(Place.of, placed))
+        dropped = record.dropped(wanted)
         if dropped:
             return Status(State.DRIFTED, f"no manifest says {', '.join(map(str, dropped))} any more")
-        if record.digest != self._digest:
-            return Status(State.DRIFTED, "the manifests have changed")
-        for manifest in self._placed:
+        if record.digest != _digest(placed):
+            return Status(State.DRIFTED, "the manifests or their images have changed")
+        for manifest in placed:
             metadata = manifest["metadata"]
             live = cluster.get(manifest["apiVersion"], manifest["kind"], metadata["name"], metadata["namespace"])
             if live is None and not _ends_by_itself(manifest):
@@ -61,50 +71,62 @@ class ApplyStep:
             pending = progress(live) if live["kind"] in WORKLOADS else None
             if pending:
                 return Status(State.DRIFTED, f"{title(manifest)}: {pending}")
-        left = [str(place) for place in record.places if place not in self._wanted]
+        left = [str(place) for place in record.places if place not in wanted]
         return Status(State.READY, f"left for you to delete: {', '.join(left)}" if left else "")
 
     def apply(self, work: Work) -> None:
         records = Records.of(self.names)
         cluster, before = records.cluster, applied_record.read(records, RECORD) or applied_record.Applied()
+        self._require_images()
+        placed = self._placed()
+        wanted = tuple(map(Place.of, placed))
         # Remembered first, so that whatever comes to be is known; as applied it counts only when all is there.
-        known = (*before.places, *self._wanted)
+        known = (*before.places, *wanted)
         applied_record.write(records, RECORD, known)
 
         def attempt(manifest: Manifest) -> str | None:
             work.say(title(manifest))
             return attempt_changed(cluster, manifest, ours=before.places, context=self.names.cluster, say=work.say)
 
-        apply_all(self._placed, attempt)
-        dropped = before.dropped(self._wanted)
+        apply_all(placed, attempt)
+        dropped = before.dropped(wanted)
         if dropped:
             work.say(f"removing {', '.join(map(str, dropped))}")
             addon_objects.remove(cluster, dropped)
         work.say("waiting for the pods")
-        wait_ready(cluster, self._placed, timeout=TIMEOUT)
+        wait_ready(cluster, placed, timeout=TIMEOUT)
         left = addon_objects.existing(cluster, (place for place in known if place not in dropped))
-        applied_record.write(records, RECORD, (place for place in known if place in left), self._digest)
+        applied_record.write(records, RECORD, (place for place in known if place in left), _digest(placed))
 
     def undo(self) -> bool:
         return False
 
-    @property
+    def _require_images(self) -> None:
+        """Raise SandboxError before anything is applied that could not run."""
+        missing = self.images.missing(self.manifests)
+        if missing:
+            raise SandboxError(
+                f"nothing brings the image{'s' if len(missing) > 1 else ''} {', '.join(missing)}",
+                details="\n".join(f"{user}: {name}" for name, user in missing.items()),
+                fix=advice(missing, self.images.file),
+                id="no-image",
+            )
+
     def _placed(self) -> list[dict[str, Any]]:
-        """The objects, each with a namespace; the API ignores it for kinds that have none."""
+        """The objects with the images of now, each with a namespace; the API ignores it for kinds that have none.
+
+        Raises RegistryError.
+        """
         return [
             {**one, "metadata": {**one["metadata"], "namespace": one["metadata"].get("namespace", "default")}}
             if one["kind"] != "Namespace"
             else {**one, "metadata": {**one["metadata"], "namespace": None}}
-            for one in self.manifests
+            for one in self.images.written(self.manifests)
         ]
 
-    @property
-    def _wanted(self) -> tuple[Place, ...]:
-        return tuple(map(Place.of, self._placed))
 
-    @property
-    def _digest(self) -> str:
-        return hashlib.sha256(json.dumps(self.manifests, sort_keys=True, default=str).encode()).hexdigest()
+def _digest(manifests: Sequence[Manifest]) -> str:
+    return hashlib.sha256(json.dumps(manifests, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _ends_by_itself(manifest: Manifest) -> bool:

@@ -143,7 +143,7 @@ def test_the_schema_knows_both_forms_and_what_each_source_needs() -> None:
     kinds = [one.get("type") or one.get("$ref") for one in content["properties"]["images"]["items"]["anyOf"]]
     assert kinds == ["string", "#/$defs/Item"]
     item = content["$defs"]["Item"]
-    assert set(item["properties"]) == {"from", "image", "path", "context", "as", "platforms"}
+    assert set(item["properties"]) == {"from", "image", "path", "context", "as", "platforms", "for"}
     needs = {rule["if"]["properties"]["from"]["const"]: rule["then"]["required"] for rule in item["allOf"]}
     assert needs == {
         "registry": ["image"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,6 +15,7 @@ from sandbox.images import lock_entries
 from sandbox.images.images_yaml import Entry, FromBuild, FromDaemon, FromLayout, FromRegistry
 from sandbox.images.lockfile import LockFile
 from sandbox.images.push_step import PushStep
+from sandbox.images.sources import image_build
 from sandbox.images.target import parse
 from sandbox.oci import reference
 from sandbox.oci.compression import Compression
@@ -186,3 +188,44 @@ def test_a_lock_of_another_source_says_nothing_and_without_one_none_is_written(
     other = FromDaemon(entry.target, "other:dev")
     lock_at(tmp_path, other, digest_of(b"other"), digest_of(b"other"))
     assert step.check().state is State.READY
+
+
+class Stamping(FakeEngine):
+    """An engine that says when it last gave an image its name."""
+
+    tagged = datetime.now(UTC) + timedelta(hours=1)
+
+    def inspect_image(self, name: str) -> Mapping[str, Any] | None:
+        found = super().inspect_image(name)
+        said = self.tagged.isoformat(timespec="microseconds").replace("+00:00", "123Z")
+        return found and {**found, "Metadata": {"LastTagTime": said}}
+
+    def build(self, context: Path, tag: str) -> None:
+        self.images = {tag: NEWER}
+
+
+def test_what_is_built_is_built_again_when_a_file_has_changed(registry: Simulator, tmp_path: Path) -> None:
+    (tmp_path / ".dockerignore").write_text("# notes\n\nnotes.txt\n")
+    (tmp_path / "main.go").write_text("x")
+    engine = Stamping({"app:dev": APP})
+    entry = FromBuild(parse("app:dev"), tmp_path)
+    step_of(registry, engine, FromDaemon(parse("app:dev"), "app:dev")).apply(NoWork())
+    assert step_of(registry, engine, entry).check().state is State.READY
+    engine.tagged = datetime.now(UTC) - timedelta(hours=1)
+    step = step_of(registry, engine, entry)
+    assert step.check().state is State.DRIFTED
+    assert "app:dev: " in step.check().detail and "has changed since it was built" in step.check().detail
+    step.apply(NoWork())
+    assert config(registry, "app", "dev") == NEWER.config
+    assert step.check().state is State.READY  # whatever the engine's clock says
+
+
+def test_files_that_a_build_does_not_see_make_nothing_newer(tmp_path: Path) -> None:
+    for name in (".dockerignore", "notes.txt", ".git/index", "src/main.go"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("notes.txt\n")
+    newest = max(path.stat().st_ctime for path in tmp_path.rglob("*") if path.is_relative_to(tmp_path / "src"))
+    found = image_build.newer_file(tmp_path, 0.0)
+    assert found is not None and not found.startswith(".git/")
+    assert image_build.newer_file(tmp_path, newest) is None
+    assert image_build.newer_file(tmp_path / "absent", 0.0) is None

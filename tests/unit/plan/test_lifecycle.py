@@ -172,6 +172,35 @@ def test_a_failure_takes_away_what_this_run_made_and_nothing_else() -> None:
     assert "Never" not in reporter.of("began")
 
 
+def test_what_fails_alone_leaves_the_rest_to_be_made_and_stay() -> None:
+    world: set[str] = set()
+    first, spared, needing, other, last = (
+        FakeStep("first", world),
+        FakeStep("spared", world, needs=("first",), making=fail),
+        FakeStep("needing", world, needs=("spared",)),
+        FakeStep("other", world, needs=("first",)),
+        FakeStep("last", world, needs=("other",)),
+    )
+    reporter = RecordingReporter()
+    with pytest.raises(SandboxError, match="it broke"):
+        up([first, spared, needing, other, last], reporter, spared=["spared"])
+    assert world == {"first", "spared", "other", "last"}
+    assert reporter.of("removed") == []
+    assert reporter.details["failed", "Spared"] == "it broke"
+
+
+def test_another_failure_takes_all_away_that_was_spared_before() -> None:
+    world: set[str] = set()
+    plan = [
+        FakeStep("spared", world, making=fail),
+        FakeStep("other", world),
+        FakeStep("last", world, needs=("other",), making=fail),
+    ]
+    with pytest.raises(SandboxError, match="it broke"):
+        up(plan, RecordingReporter(), spared=["spared"])
+    assert world == set()
+
+
 @pytest.mark.fault(3)
 def test_what_goes_away_in_the_middle_and_comes_back_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """The engine goes away in the middle of a step and comes back → the step is made again, nothing is taken back."""

@@ -25,7 +25,7 @@ def start(engine: FakeEngine, name: str, *, network: str = NETWORK, port: int = 
 def test_our_own(engine: FakeEngine, names: Names) -> None:
     start(engine, names.registry)
     there = endpoints.own(engine, NETWORK, names, "localhost:5001")
-    assert there.names == ("localhost:5001", f"{names.registry}:5000", f"{PODS}:5000")
+    assert there.names == ("localhost:5001", f"{names.registry}:5000", f"{PODS}:5000", f"{names.registry}:5001")
     assert (there.endpoint, there.pods) == (f"http://{names.registry}:5000", f"{PODS}:5000")
     assert (there.address, there.port) == (engine.boxes[names.registry].address, 5000)
 
@@ -39,7 +39,7 @@ def test_our_own_without_an_address_needs_up(engine: FakeEngine, names: Names) -
 def test_a_container_of_others_is_found_by_its_port_and_called_by_its_name(engine: FakeEngine) -> None:
     start(engine, "kind-registry", port=5009, inner=80)
     there = endpoints.external(engine, NETWORK, "localhost:5009")
-    assert there.names == ("localhost:5009", "kind-registry:80", f"{PODS}:80")
+    assert there.names == ("localhost:5009", "kind-registry:80", f"{PODS}:80", "kind-registry:5009")
     assert (there.endpoint, there.runtime, there.port) == ("http://kind-registry:80", "kind-registry:80", 80)
     assert there.address == engine.boxes["kind-registry"].address
 

@@ -66,7 +66,12 @@ def test_nodes_tools_and_pods_learn_of_it(
     assert step.check().state is State.ABSENT
     step.apply(NoWork())
     assert step.check().state is State.READY
-    assert hosts(engine, names.node) == {f"localhost:{step.registry.port}", f"{names.registry}:5000", IN_CLUSTER}
+    assert hosts(engine, names.node) == {
+        f"localhost:{step.registry.port}",
+        f"{names.registry}:5000",
+        f"{names.registry}:{step.registry.port}",
+        IN_CLUSTER,
+    }
     assert all(f"http://{names.registry}:5000".encode() in data for data in engine.boxes[names.node].files.values())
     said = yaml.safe_load(server.objects[HOSTING]["data"]["localRegistryHosting.v1"])
     assert (said["host"], said["hostFromContainerRuntime"]) == (
@@ -252,7 +257,12 @@ def test_a_registry_of_others_takes_the_place_of_our_own(
     assert external.check().state is not State.READY
     external.apply(NoWork())
     assert external.check().state is State.READY
-    assert hosts(engine, names.node) == {f"127.0.0.1:{step.registry.port}", "theirs:5000", IN_CLUSTER}
+    assert hosts(engine, names.node) == {
+        f"127.0.0.1:{step.registry.port}",
+        "theirs:5000",
+        f"theirs:{step.registry.port}",
+        IN_CLUSTER,
+    }
     said = yaml.safe_load(server.objects[HOSTING]["data"]["localRegistryHosting.v1"])
     assert (said["host"], said["hostFromContainerRuntime"]) == (f"127.0.0.1:{step.registry.port}", "theirs:5000")
     assert server.objects[SLICE]["endpoints"] == [{"addresses": [engine.boxes["theirs"].address]}]

@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sandbox.components.workloads import applied_record
+from sandbox.components.workloads.image_names import ImageNames
 from sandbox.components.workloads.step import ApplyStep
+from sandbox.errors import SandboxError
 from sandbox.kube.records import Records
 from sandbox.names import SYSTEM_NAMESPACE, Names
 from sandbox.step import State
 from tests.support.api_server import ApiServer
 from tests.support.fakes import NoWork
+from tests.support.registry_simulator import Simulator
 
 RECORD = f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/configmaps/applied"
 A, B = (f"/api/v1/namespaces/shop/configmaps/{name}" for name in "ab")
@@ -36,8 +40,8 @@ def objects() -> tuple[dict[str, Any], ...]:
     return (SHOP, config("a"), config("b"))
 
 
-def step(names: Names, manifests: Sequence[dict[str, Any]]) -> ApplyStep:
-    return ApplyStep(names, tuple(manifests), needs=())
+def step(names: Names, manifests: Sequence[dict[str, Any]], images: ImageNames | None = None) -> ApplyStep:
+    return ApplyStep(names, tuple(manifests), images or ImageNames(prefix="localhost:1", url="http://x"), needs=())
 
 
 def test_they_are_applied_and_remembered(names: Names, server: ApiServer, objects: tuple[dict[str, Any], ...]) -> None:
@@ -104,7 +108,7 @@ def test_one_that_was_killed_before_its_end_is_not_ready_and_forgets_nothing(
     known = applied_record.read(records, "applied")
     assert known is not None
     applied_record.write(records, "applied", known.places)  # as it is from the beginning of an apply to its end
-    assert step(names, objects).check().detail == "the manifests have changed"
+    assert step(names, objects).check().detail == "the manifests or their images have changed"
     step(names, objects[:2]).apply(NoWork())
     assert B not in server.objects
 
@@ -123,3 +127,22 @@ def test_a_planted_record_deletes_nothing(names: Names, server: ApiServer, objec
     server.objects[RECORD]["data"] = {"objects": "[[1"}
     made.apply(NoWork())
     assert made.check().state is State.READY
+
+
+def test_an_image_that_nobody_brings_is_told_before_anything_is_applied(
+    names: Names, server: ApiServer, registry: Simulator
+) -> None:
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": {"containers": [{"image": "r/x:1"}]}}
+    made = step(names, (SHOP, pod), ImageNames(prefix="r", url=registry.url))
+    with pytest.raises(SandboxError, match="nothing brings the image r/x:1") as caught:
+        made.apply(NoWork())
+    assert caught.value.details == "Pod p: r/x:1"
+    assert "/api/v1/namespaces/shop" not in server.objects
+
+
+def test_without_an_answer_of_the_registry_nothing_is_said(names: Names, server: ApiServer, tmp_path: Path) -> None:
+    (tmp_path / "images.yaml").write_text("images: [x:1]\n")
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": {"containers": [{"image": "x:1"}]}}
+    step(names, (SHOP,)).apply(NoWork())
+    images = ImageNames.of(tmp_path / "images.yaml", prefix="localhost:1", url="http://127.0.0.1:1")
+    assert step(names, (SHOP, pod), images).check().state is State.UNSEEN

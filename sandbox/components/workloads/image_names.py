@@ -1,0 +1,242 @@
+"""Connects names of images in user manifests with what images.yaml builds and pushes.
+
+What images.yaml brings replaces every image of its name, written with the digest that the registry has now: a changed
+image changes the pods' template and is rolled out, and nothing else is.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sandbox.components.addons.podimages import pod_spec
+from sandbox.errors import UsageError
+from sandbox.images import images_yaml
+from sandbox.images.images_yaml import FromBuild, FromDaemon, FromRegistry
+from sandbox.images.target import Target
+from sandbox.kube.api import Manifest, title
+from sandbox.oci import reference as references
+from sandbox.oci.client import Client
+from sandbox.oci.credential import Keychain
+from sandbox.oci.reference import DOCKER_HUB, Reference
+
+CONTAINERS = ("initContainers", "containers", "ephemeralContainers")
+LOCAL = ("localhost", "127.0.0.1")
+# Programs of other people that a project's folder may well be called after: a tag of theirs is theirs.
+OFFICIAL = ("busybox", "httpd", "mariadb", "memcached", "mongo", "mysql", "nginx", "postgres", "rabbitmq", "redis")
+
+Slot = tuple[Any, str | int]
+
+
+@dataclass(frozen=True)
+class Brought:
+    """An image of images.yaml: where it is in the registry, and the names it goes by.
+
+    `source` is its full name where it comes from; one that is `built` is the developer's, whatever its tag; `names`
+    are what images.yaml says after `for`.
+    """
+
+    target: Target
+    source: Reference | None = None
+    built: bool = False
+    names: tuple[Reference, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageNames:
+    """The images that are brought to the registry at `url`, which manifests call `prefix`.
+
+    `hosts` are further names of the registry; `fields` the paths below further kinds that hold names of images; `file`
+    is images.yaml.
+    """
+
+    prefix: str
+    url: str
+    hosts: tuple[str, ...] = ()
+    brought: tuple[Brought, ...] = ()
+    fields: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
+    file: Path | None = None
+    keychain: Keychain | None = None
+
+    @classmethod
+    def of(
+        cls, file: Path | None, *, prefix: str, url: str, hosts: tuple[str, ...] = (), keychain: Keychain | None = None
+    ) -> ImageNames:
+        """Those of the file, none without one. Raises UsageError with file, line and key."""
+        if file is None:
+            return cls(prefix=prefix, url=url, hosts=hosts, keychain=keychain)
+        written = images_yaml.read(file)
+        return cls(
+            prefix=prefix,
+            url=url,
+            hosts=hosts,
+            brought=tuple(_brought(item, file.parent) for item in written.images),
+            fields={kind: tuple(tuple(one.split(".")) for one in paths) for kind, paths in written.fields.items()},
+            file=file,
+            keychain=keychain,
+        )
+
+    def find(self, name: str) -> Brought | None:
+        """The image that a name in a manifest means, if it is one of ours. Raises UsageError where it may be two."""
+        try:
+            reference = references.parse(name)
+        except UsageError:  # the kubelet says so
+            return None
+        if reference.digest:  # just these bytes are wanted
+            return None
+        named = [one for one in self.brought if any(_means(reference, each) for each in one.names or ())]
+        own = [one for one in self.brought if self._is_own(reference, one)]
+        alike = [one for one in self.brought if one.built and one.names is None and _is_alike(reference, one)]
+        found = named or own or ([] if self.is_ours(name) else alike)
+        if len(found) > 1:
+            raise UsageError(
+                f"the image {name} may be {' or '.join(str(one.target) for one in found)}",
+                details=f"both are in {self.file}",
+                fix=f"write `for: [{name}]` at the one that is meant",
+            )
+        return found[0] if found else None
+
+    def is_ours(self, name: str) -> bool:
+        """Whether the name leads to the sandbox's registry, and nowhere else."""
+        host, slash, _ = name.partition("/")
+        return bool(slash) and host in (self.prefix, *self.hosts)
+
+    def connected(self, objects: Sequence[Manifest]) -> Mapping[str, Brought]:
+        """The names in the objects that are ours, with what they mean. Raises UsageError."""
+        names = dict.fromkeys(str(holder[key]) for one in objects for holder, key in self._slots(one))
+        return {name: found for name in names if (found := self.find(name))}
+
+    def written(self, objects: Sequence[Manifest]) -> tuple[dict[str, Any], ...]:
+        """The objects with the images as the registry has them now. Raises RegistryError, UsageError."""
+        known = self.connected(objects)
+        if not known:
+            return tuple(map(dict, objects))
+        with Client(self.url, keychain=self.keychain) as client:
+            wanted = {one.target for one in known.values()}
+            digests = {one: client.manifest_digest(one.repository, one.tag or one.digest or "") for one in wanted}
+        full = {
+            name: f"{self.prefix}/{one.target.repository}{f':{one.target.tag}' if one.target.tag else ''}@{digest}"
+            for name, one in known.items()
+            if (digest := digests[one.target])
+        }
+        return tuple(self._replaced(one, full) for one in objects)
+
+    def missing(self, objects: Sequence[Manifest]) -> Mapping[str, str]:
+        """Images of the sandbox's registry that are neither in it nor in images.yaml, and who wants them."""
+        wanted = self.unlisted(objects)
+        if not wanted:
+            return {}
+        with Client(self.url, keychain=self.keychain) as client:
+            return {name: user for name, user in wanted.items() if not _is_in(client, name)}
+
+    def unlisted(self, objects: Sequence[Manifest]) -> Mapping[str, str]:
+        """Images of the sandbox's registry that images.yaml does not bring, and who wants them."""
+        known = self.connected(objects)
+        return {
+            str(holder[key]): title(one)
+            for one in reversed(objects)
+            for holder, key in self._slots(one)
+            if self.is_ours(str(holder[key])) and str(holder[key]) not in known
+        }
+
+    def _is_own(self, reference: Reference, one: Brought) -> bool:
+        """Whether the name is the image's in the registry, or in full where it comes from."""
+        target, tag = one.target, reference.with_default_tag().tag
+        host = reference.host
+        ours = host in (self.prefix, *self.hosts) or host.partition(":")[0] in LOCAL
+        if (ours or host == DOCKER_HUB) and reference.familiar_path == target.repository:
+            alone = [each.target for each in self.brought if each.target.repository == target.repository] == [target]
+            return tag == target.tag or (alone and (reference.tag is None if ours else one.built))
+        return one.source is not None and (one.source.host, one.source.path, one.source.tag) == (
+            host,
+            reference.path,
+            tag,
+        )
+
+    def _slots(self, manifest: Manifest) -> Iterator[Slot]:
+        """Where the object has names of images: each a mapping or list, and the key."""
+        try:
+            pod = pod_spec(manifest)
+        except AttributeError:  # the API server says what is wrong with it
+            pod = {}
+        for group in CONTAINERS:
+            containers = pod.get(group) if isinstance(pod, dict) else None
+            for container in containers if isinstance(containers, list) else ():
+                if isinstance(container, dict) and isinstance(container.get("image"), str):
+                    yield container, "image"
+        for path in self.fields.get(manifest["kind"], ()):
+            yield from _at(manifest, path)
+
+    def _replaced(self, manifest: Manifest, full: Mapping[str, str]) -> dict[str, Any]:
+        if not any(holder[key] in full for holder, key in self._slots(manifest)):
+            return dict(manifest)
+        made = copy.deepcopy(dict(manifest))
+        for holder, key in self._slots(made):
+            if holder[key] not in full:
+                continue
+            holder[key] = full[holder[key]]
+            if isinstance(holder, dict) and holder.get("imagePullPolicy") == "Never":
+                holder["imagePullPolicy"] = "IfNotPresent"  # it was to be loaded into nodes, and comes from a registry
+        return made
+
+
+def advice(names: Iterable[str], file: Path | None) -> str:
+    """What to add to images.yaml so that the images of these names are brought."""
+    lines = []
+    for name in names:
+        repository = name.partition("/")[2]
+        base = repository.rpartition("/")[2].partition(":")[0]
+        lines.append(f"- {{from: build, context: ./{base}, as: {repository}}}")
+    where = f"add to {file.name}" if file else "write images.yaml, name it in sandbox.yaml (push: images.yaml), with"
+    return f"{where}: {'; '.join(lines)}   (or `from: daemon, image: …` for one that the engine has)"
+
+
+def _brought(item: images_yaml.Item, folder: Path) -> Brought:
+    entry = item.entry(folder)
+    names = None if item.names is None else tuple(map(references.parse, item.names))
+    source = None
+    match entry:
+        case FromRegistry():
+            source = entry.image
+        case FromDaemon():
+            try:
+                source = references.parse(entry.image).with_default_tag()
+            except UsageError:  # an id
+                source = None
+    return Brought(entry.target, source, isinstance(entry, FromBuild), names)
+
+
+def _means(reference: Reference, name: Reference) -> bool:
+    """Whether a name of `for`, for every tag where it has none, is that of the image."""
+    return (reference.host, reference.path) == (name.host, name.path) and name.tag in (None, reference.tag)
+
+
+def _is_alike(reference: Reference, one: Brought) -> bool:
+    """Whether the last part of the name is the image's."""
+    last = one.target.repository.rpartition("/")[2]
+    theirs = reference.host == DOCKER_HUB and reference.path == f"library/{last}" and last in OFFICIAL
+    return reference.path.rpartition("/")[2] == last and not (theirs and reference.tag not in (None, one.target.tag))
+
+
+def _at(content: Any, path: tuple[str, ...]) -> Iterator[Slot]:
+    """Where texts are at the path, through lists."""
+    if isinstance(content, list):
+        for one in content:
+            yield from _at(one, path)
+    elif isinstance(content, dict) and path:
+        key, *rest = path
+        found = content.get(key)
+        if rest:
+            yield from _at(found, tuple(rest))
+        elif isinstance(found, str):
+            yield content, key
+        elif isinstance(found, list):
+            yield from ((found, index) for index, one in enumerate(found) if isinstance(one, str))
+
+
+def _is_in(client: Client, name: str) -> bool:
+    reference = references.parse(name).with_default_tag()
+    return client.manifest_digest(reference.path, reference.name) is not None

@@ -1,0 +1,48 @@
+"""`sandbox config validate`: what cannot be used is an error, what may not work is noted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sandbox.cli import config_validate
+
+POD = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {containers: [{name: c, image: '%s'}]}\n---\n"
+OWN = "apiVersion: example.com/v1\nkind: Widget\nmetadata: {name: w}\n---\n"
+DEFINITION = """\
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: widgets.example.com}
+spec: {group: example.com, names: {kind: Widget}}
+---
+"""
+
+
+@pytest.mark.parametrize(
+    ("objects", "notes"),
+    [
+        (POD % "nginx:1.27" + OWN + DEFINITION, []),
+        (POD % "localhost:5001/team/app:dev", []),
+        (
+            POD % "localhost:5001/team/api:dev",
+            [
+                "Pod p: nothing brings the image localhost:5001/team/api:dev; add to images.yaml: "
+                "- {from: build, context: ./api, as: team/api:dev}"
+            ],
+        ),
+        (POD % "nginx" + POD % "nginx", ["Pod p is given twice; the last one counts"]),
+        (OWN, ["Widget w: the kind Widget (example.com/v1) has to come from elsewhere, such as an addon"]),
+    ],
+)
+def test_what_may_not_work_is_noted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], objects: str, notes: list[str]
+) -> None:
+    (tmp_path / "sandbox.yaml").write_text("name: shop\npush: images.yaml\napply: [k8s.yaml]\n")
+    (tmp_path / "images.yaml").write_text("images: [{from: build, context: ., as: 'team/app:dev'}]\n")
+    (tmp_path / "k8s.yaml").write_text(objects)
+    assert config_validate.run(tmp_path / "sandbox.yaml", None) == 0
+    printed = capsys.readouterr()
+    assert printed.out.startswith("valid: name shop, ")
+    found = [line.removeprefix("note   ") for line in printed.err.splitlines()]
+    assert [line.partition("   (or")[0] for line in found] == notes

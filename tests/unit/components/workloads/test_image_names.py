@@ -1,0 +1,150 @@
+"""Names of images in manifests: which ones images.yaml means, and how they are written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox.components.workloads.image_names import ImageNames, advice
+from sandbox.errors import UsageError
+from sandbox.images.images_yaml import load
+from sandbox.images.push import push
+from tests.support.images import TestImage, index, layer, write_layout
+from tests.support.registry_simulator import Simulator
+
+IMAGES = """\
+images:
+- {from: build, context: src/frontend, as: shop/frontend:dev}
+- {from: build, context: src/redis, as: shop/redis:dev}
+- {from: build, context: worker, as: worker:dev, for: [acme/jobs, 'ghcr.io/acme/late:v2']}
+- {from: build, context: alone, as: alone:dev, for: []}
+- nginx:1.27
+- {image: 'gcr.io/team/api:1', as: 'api:1'}
+- {from: daemon, image: 'tool:dev'}
+fields: {Rollout: [spec.template.spec.containers.image], Database: [spec.image, spec.extra]}
+"""
+
+
+def names(folder: Path, text: str = IMAGES, url: str = "http://127.0.0.1:5001") -> ImageNames:
+    (folder / "images.yaml").write_text(text)
+    hosts = ("127.0.0.1:5001", "sandbox-demo-registry:5000", "sandbox-demo-registry:5001")
+    return ImageNames.of(folder / "images.yaml", prefix="localhost:5001", url=url, hosts=hosts)
+
+
+def deployment(*images: str, policy: str | None = None) -> dict[str, Any]:
+    extra = {"imagePullPolicy": policy} if policy else {}
+    containers = [{"name": f"c{number}", "image": image, **extra} for number, image in enumerate(images)]
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "web"},
+        "spec": {"template": {"spec": {"containers": containers}}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("frontend", "shop/frontend:dev"),
+        ("frontend:v1", "shop/frontend:dev"),
+        ("gcr.io/google-samples/frontend:v1", "shop/frontend:dev"),
+        ("shop/frontend:v3", "shop/frontend:dev"),
+        ("localhost:5001/shop/frontend:dev", "shop/frontend:dev"),
+        ("localhost:5001/shop/frontend", "shop/frontend:dev"),
+        ("localhost:5000/shop/frontend:dev", "shop/frontend:dev"),
+        ("sandbox-demo-registry:5001/shop/frontend:dev", "shop/frontend:dev"),
+        ("localhost:5001/shop/frontend:other", None),
+        ("frontend@sha256:" + "a" * 64, None),
+        ("redis", "shop/redis:dev"),
+        ("redis:7", None),
+        ("acme/jobs:17", "worker:dev"),
+        ("ghcr.io/acme/late:v2", "worker:dev"),
+        ("ghcr.io/acme/late:v1", None),
+        ("worker:dev", "worker:dev"),
+        ("ghcr.io/acme/worker:1", None),
+        ("ghcr.io/acme/alone:1", None),
+        ("nginx:1.27", "nginx:1.27"),
+        ("docker.io/library/nginx:1.27", "nginx:1.27"),
+        ("nginx:1.25", None),
+        ("nginx", None),
+        ("gcr.io/team/api:1", "api:1"),
+        ("gcr.io/team/api:2", None),
+        ("tool:dev", "tool:dev"),
+        ("Not An Image", None),
+    ],
+)
+def test_a_name_means_the_image_of_that_name(tmp_path: Path, written: str, meant: str | None) -> None:
+    found = names(tmp_path).find(written)
+    assert (found and str(found.target)) == meant
+
+
+def test_a_name_that_may_be_two_images_is_refused(tmp_path: Path) -> None:
+    text = "images:\n- {from: build, context: a, as: a/web:dev}\n- {from: build, context: b, as: b/web:dev}\n"
+    with pytest.raises(UsageError, match="may be a/web:dev or b/web:dev") as caught:
+        names(tmp_path, text).connected([deployment("web:1")])
+    assert caught.value.fix == "write `for: [web:1]` at the one that is meant"
+
+
+@pytest.fixture
+def pushed(tmp_path: Path, registry: Simulator) -> ImageNames:
+    """An image in the registry as shop/web:dev, which manifests may call ghcr.io/acme/web too."""
+    put(tmp_path, registry, 1)
+    text = (
+        "images: [{from: build, context: web, as: 'shop/web:dev'}]\nfields: {Rollout: [spec.items.image, spec.all]}\n"
+    )
+    return names(tmp_path, text, registry.url)
+
+
+def put(folder: Path, registry: Simulator, seed: int) -> str:
+    image = TestImage((layer(seed),))
+    digest = image.descriptor()["digest"]
+    write_layout(folder / f"oci{seed}", index(image.descriptor()), image.files)
+    (folder / "layout.yaml").write_text(
+        f"images: [{{from: layout, path: oci{seed}, image: '{digest}', as: 'shop/web:dev'}}]\n"
+    )
+    push(load(folder / "layout.yaml"), registry.url)
+    return str(digest)
+
+
+def test_it_is_written_with_the_digest_of_now(pushed: ImageNames, tmp_path: Path, registry: Simulator) -> None:
+    wanted = [deployment("ghcr.io/acme/web:v1", "envoy:1", policy="Never"), deployment("envoy:1")]
+    first, other = pushed.written(wanted)
+    web, envoy = first["spec"]["template"]["spec"]["containers"]
+    assert web["image"].startswith("localhost:5001/shop/web:dev@sha256:")
+    assert (web["imagePullPolicy"], envoy["imagePullPolicy"], envoy["image"]) == ("IfNotPresent", "Never", "envoy:1")
+    assert other == wanted[1] and wanted[0]["spec"]["template"]["spec"]["containers"][0]["image"].endswith("v1")
+    assert pushed.written(wanted) == (first, other)
+    digest = put(tmp_path, registry, 2)
+    changed = pushed.written(wanted)[0]["spec"]["template"]["spec"]["containers"][0]["image"]
+    assert changed == f"localhost:5001/shop/web:dev@{digest}" != web["image"]
+
+
+def test_every_place_of_an_image_is_found(pushed: ImageNames) -> None:
+    pod = {"initContainers": [{"image": "web"}], "ephemeralContainers": [{"image": "web"}], "containers": []}
+    cron = {
+        "kind": "CronJob",
+        "metadata": {"name": "c"},
+        "spec": {"jobTemplate": {"spec": {"template": {"spec": pod}}}},
+    }
+    own = {"kind": "Rollout", "metadata": {"name": "r"}, "spec": {"items": [{"image": "web"}], "all": ["web", "x"]}}
+    text = str(pushed.written([cron, own]))
+    assert text.count("localhost:5001/shop/web:dev@sha256:") == 4 and "'x'" in text
+
+
+def test_odd_shapes_are_left_to_the_cluster(pushed: ImageNames) -> None:
+    odd = [
+        {"kind": "Deployment", "metadata": {"name": "d"}, "spec": {"template": {"spec": {"containers": 5}}}},
+        {"kind": "Deployment", "metadata": {"name": "d"}, "spec": []},
+        {"kind": "Rollout", "metadata": {"name": "d"}, "spec": {"items": "x", "all": {"a": 1}}},
+        {"kind": "Pod", "metadata": {"name": "d"}, "spec": {"containers": ["x", {"image": 5}]}},
+    ]
+    assert list(pushed.written(odd)) == odd
+
+
+def test_what_nobody_brings_is_told_with_its_user(pushed: ImageNames) -> None:
+    wanted = [deployment("localhost:5001/shop/api:dev", "web", "quay.io/x/y:1", "localhost:5001/shop/web:dev")]
+    assert pushed.missing(wanted) == {"localhost:5001/shop/api:dev": "Deployment web"}
+    assert "- {from: build, context: ./api, as: shop/api:dev}" in advice(pushed.missing(wanted), pushed.file)
+    assert "push: images.yaml" in advice(pushed.missing(wanted), None)
