@@ -96,7 +96,7 @@ def restoring(names: Names, engine: Engine) -> Restoring:
 
 def keychain(entries: Sequence[Credentials] = ()) -> Keychain:
     """The accounts that the spec's `credentials` name, then those of `docker login`."""
-    from sandbox.components.credentials.account_keychain import keychain
+    from sandbox.components.credentials.registry_accounts import keychain
 
     return keychain(entries, os.environ)
 

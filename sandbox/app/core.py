@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from sandbox.app import checkouts, remains, requirements
 from sandbox.app import context as world
-from sandbox.components.cluster.existing.tenancy_step import TenancyStep
+from sandbox.components.cluster.existing.steps import TenancyStep
 from sandbox.components.ingress.default_backend import hosts_of
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.config.schema.origin_schema import Origin

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from sandbox.components.cluster import contexts
+from sandbox.components.cluster import kubeconfig
 from sandbox.config import yaml_text
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError
@@ -62,7 +62,7 @@ def _announced(home: Home, context: str) -> str | None:
     """The registry that the cluster tells of (KEP-1755). Raises SandboxError when the cluster cannot be asked."""
     with tempfile.TemporaryDirectory(prefix="sandbox-") as folder:
         path = Path(folder) / "kubeconfig"
-        content = contexts.alone((home.kubeconfig, *home.other_kubeconfigs), context, "kube-public")
+        content = kubeconfig.single_context((home.kubeconfig, *home.other_kubeconfigs), context, "kube-public")
         files.write_atomic(path, content, mode=0o600)
         found = Cluster(path).get("v1", "ConfigMap", HOSTING, "kube-public")
     if found is None:

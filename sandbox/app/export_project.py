@@ -15,7 +15,7 @@ from sandbox import __version__
 from sandbox.app import context
 from sandbox.app.checkouts import inside
 from sandbox.bundle.store import Store
-from sandbox.components.addons.addon import FILE as ADDON
+from sandbox.components.addons.catalogue import FILE as ADDON
 from sandbox.components.workloads import user_manifests
 from sandbox.config.schema import ResolvedSpec
 from sandbox.config.schema.apply_schema import Item

@@ -12,7 +12,7 @@ from sandbox.app import context
 from sandbox.app.checkouts import inside
 from sandbox.bundle.store import Store
 from sandbox.components.addons import catalogue
-from sandbox.components.addons.podimages import pod_spec
+from sandbox.components.addons.addon_images import pod_spec
 from sandbox.components.workloads import user_manifests
 from sandbox.components.workloads.kustomization import reads
 from sandbox.config.schema import Spec
@@ -127,7 +127,7 @@ def _objects(spec: Spec, root: Path) -> Iterator[str]:
                 yield _line("files", f"reads {place}")
         for url in fetching.get(one, ()):
             yield _line("fetches", f"{url} and applies what it gets")
-    files = [file for addon in addons for file in catalogue.find(addon).files]
+    files = [file for addon in addons for file in catalogue.find_addon(addon).files]
     here = [one for one in spec.apply if one not in fetching]  # nothing is fetched before the user has agreed
     objects = user_manifests.load(here, Store(context.home().bundle))
     for manifest in (*objects, *manifests.load(files)):

@@ -13,10 +13,10 @@ from sandbox.cli import addons_minikube, command_context, session
 from sandbox.cli.console import reporter
 from sandbox.cli.options import find_spec
 from sandbox.components.addons import catalogue
-from sandbox.components.addons.addon_record import Record
-from sandbox.components.addons.choice import Chosen
+from sandbox.components.addons.addon_objects import Record
+from sandbox.components.addons.catalogue import Chosen
 from sandbox.components.addons.step import AddonStep, lost
-from sandbox.components.cluster.minikube.addons_step import MinikubeAddonsStep
+from sandbox.components.cluster.minikube.minikube_addons import MinikubeAddonsStep
 from sandbox.config import provider_rules
 from sandbox.config.schema import Spec
 from sandbox.config.schema.values import AddonSource
@@ -60,14 +60,14 @@ def enable(ctx: click.Context, addon: str, file: Path | None, name: str | None, 
     spec, source = find_spec(file, name), _source(addon)
     provider_rules.require_commandable(spec, source)
     # What is no addon is refused before anything is asked; minikube's own only minikube knows.
-    found = None if spec.cluster.provider == "minikube" and "/" not in source else catalogue.find(source)
+    found = None if spec.cluster.provider == "minikube" and "/" not in source else catalogue.find_addon(source)
     with session.alone(spec.name):
         step, theirs = _steps(spec)
         cluster = _cluster(step)
         if theirs and found is None:
             addons_minikube.enable(theirs, source, progress)
             return 0
-        found = found or catalogue.find(source)
+        found = found or catalogue.find_addon(source)
         if found.name in {Path(use.source).name for use in step.uses}:
             raise UsageError(f"sandbox.yaml has '{found.name}' already", fix="sandbox up")
         before = step.records(cluster)

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from sandbox.cli.console import reporter
-from sandbox.components.addons.choice import Use
-from sandbox.components.cluster.minikube.addons_step import MinikubeAddonsStep
+from sandbox.components.addons.catalogue import Use
+from sandbox.components.cluster.minikube.minikube_addons import MinikubeAddonsStep
 from sandbox.errors import UsageError
 from sandbox.plan import lifecycle
 

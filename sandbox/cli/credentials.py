@@ -17,10 +17,10 @@ from pydantic import TypeAdapter, ValidationError
 from sandbox.cli import command_context, session
 from sandbox.cli.options import find_spec
 from sandbox.components.credentials.kept_secret import Held
-from sandbox.components.credentials.pull_secrets import Delivery
-from sandbox.components.credentials.renewal import renew
-from sandbox.components.credentials.step import CredentialsStep
-from sandbox.components.credentials.token_exchange import mint, settled
+from sandbox.components.credentials.pull_secrets import PullSecrets
+from sandbox.components.credentials.registry_accounts import mint, resolved
+from sandbox.components.credentials.renewal_daemon import renew
+from sandbox.components.credentials.steps import CredentialsStep
 from sandbox.config.schema import Spec
 from sandbox.config.schema.credentials_schema import Credentials
 from sandbox.engine import Engine
@@ -39,7 +39,7 @@ class _Work:
     """A sandbox that is up, and what brings accounts to it."""
 
     spec: Spec
-    delivery: Delivery
+    delivery: PullSecrets
     step: CredentialsStep
 
     @classmethod
@@ -50,7 +50,7 @@ class _Work:
         if not names.kubeconfig.exists() or not Cluster(names.kubeconfig).is_up():
             raise SandboxError(f"{spec.name} is not up", fix="sandbox up", id="not-up")
         nodes = lookup.nodes(Engine.connect(), names)
-        return cls(spec, Delivery.of(names), CredentialsStep(nodes, names, spec.credentials))
+        return cls(spec, PullSecrets.of(names), CredentialsStep(nodes, names, spec.credentials))
 
     def known(self, secret: str) -> Held:
         """What is kept under that name. Raises UsageError."""
@@ -74,7 +74,7 @@ class _Work:
 def add(ctx: click.Context, /, kind: str, file: Path | None, name: str | None, **given: Any) -> int:
     """Add accounts of KIND until `remove` or `down`; `credentials:` in sandbox.yaml is for those that should stay."""
     with _changing(ctx, file, name) as work:
-        entry = settled(_entry(kind, given), os.environ)
+        entry = resolved(_entry(kind, given), os.environ)
         if work.listed(entry.secret):
             raise UsageError(f"sandbox.yaml has the credentials '{entry.secret}'", fix="give --secret another name")
         work.delivery.keep(entry, mint(entry, os.environ, now=datetime.now(UTC)), "command")

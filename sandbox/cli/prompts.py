@@ -9,8 +9,8 @@ import click
 from sandbox.app import consent, spec_demands
 from sandbox.app.source import Fetched
 from sandbox.cli.push_prune import has_terminal
-from sandbox.components.cluster import contexts
-from sandbox.components.cluster.existing.tenancy_step import TenancyStep
+from sandbox.components.cluster import kubeconfig
+from sandbox.components.cluster.existing.steps import TenancyStep
 from sandbox.config.schema import Spec
 from sandbox.config.schema.origin_schema import Origin
 from sandbox.errors import SandboxError, UsageError
@@ -114,7 +114,7 @@ def _ask(step: TenancyStep, *, yes: bool) -> None:
     if why is None or yes:
         return
     said = (
-        f"context    {step.context} ({contexts.server(step.names.kubeconfig)})\n"
+        f"context    {step.context} ({kubeconfig.server_of(step.names.kubeconfig)})\n"
         f"namespace  {step.namespace}: {why}\n"
         f"what       objects labelled {LABEL}={step.names.name} in that namespace, and no others; the namespace itself "
         "if it is not there; `sandbox down` takes all of it away"

@@ -21,7 +21,7 @@ from sandbox.components.edge.haproxy_admin import Unreachable
 from sandbox.components.edge.routes import Host as RoutedHost
 from sandbox.components.edge.routes import Route
 from sandbox.components.edge.step import EdgeStep
-from sandbox.components.ingress import step as ingress_step
+from sandbox.components.ingress import steps as ingress_step
 from sandbox.components.ingress.traefik import elsewhere
 from sandbox.config.schema.values import Host, Upstream
 from sandbox.engine import Bind, Engine

@@ -7,7 +7,7 @@ import threading
 from functools import lru_cache, partial
 from pathlib import Path
 
-from sandbox.components.cluster import contexts
+from sandbox.components.cluster import kubeconfig
 from sandbox.doctor.check import Check, Finding, Status, error, ok, warn
 from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.kube.api import Cluster
@@ -82,16 +82,16 @@ def _cluster(context: DoctorContext) -> Cluster:
     """
     spec, home = context.spec, context.home
     paths = (home.kubeconfig, *home.other_kubeconfigs)
-    content = contexts.alone(paths, str(spec.cluster.context), str(spec.namespace))
+    content = kubeconfig.single_context(paths, str(spec.cluster.context), str(spec.namespace))
     with _connecting:
         return _connected(content)
 
 
 @lru_cache(maxsize=1)
-def _connected(kubeconfig: bytes) -> Cluster:
+def _connected(content: bytes) -> Cluster:
     with tempfile.TemporaryDirectory(prefix="sandbox-doctor-") as folder:
         path = Path(folder) / "kubeconfig"
-        files.write_atomic(path, kubeconfig, mode=0o600)
+        files.write_atomic(path, content, mode=0o600)
         return Cluster(path)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sandbox.components.cluster.existing.tenant_namespace import Place
+from sandbox.components.cluster.existing.tenant import Place
 from sandbox.components.edge import edge_folder as edge_files
 from sandbox.components.edge import routes
 from sandbox.components.edge.container import EdgeContainer

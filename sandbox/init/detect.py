@@ -11,7 +11,7 @@ from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
-from sandbox.components.addons.podimages import pod_images
+from sandbox.components.addons.addon_images import pod_images
 from sandbox.config import text_file
 from sandbox.errors import UsageError
 from sandbox.init import compose, dockerfile

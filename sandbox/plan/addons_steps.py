@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from sandbox.components.addons import catalogue
 from sandbox.components.addons.addon_images import AddonImages
-from sandbox.components.addons.choice import Use
+from sandbox.components.addons.catalogue import Use
 from sandbox.components.addons.step import AddonStep
 from sandbox.components.cluster.minikube.ingress_addon import ADDON as INGRESS
 from sandbox.components.cluster.minikube.ingress_addon import MinikubeIngressStep
+from sandbox.components.cluster.minikube.minikube_addons import MinikubeDisusedStep
 from sandbox.components.cluster.minikube.provider import MinikubeProvider
-from sandbox.components.cluster.minikube.unused_addons_step import MinikubeDisusedStep
 from sandbox.components.ingress.controller import PASSTHROUGH
 from sandbox.components.workloads import user_manifests
 from sandbox.config.schema import Spec
@@ -28,7 +28,7 @@ def addons(site: Site) -> Step:
     images = AddonImages(site.engine, names, site.provider, site.store, spec.registry.address, here, others)
     uses = tuple(use for use in _uses(spec) if not _is_minikubes(spec, use))
     for use in uses:  # so that what cannot be found is said at once
-        catalogue.find(use.source)
+        catalogue.find_addon(use.source)
     values = {"sandbox": spec.name, "domain": spec.domain, "registry": registry, "https_port": str(spec.proxy.ports[0])}
     return AddonStep(images, uses, values, needs=("wiring", *(("push",) if spec.push else ())))
 
@@ -46,9 +46,7 @@ def of_minikube(site: Site) -> list[Step]:
     spec, provider = site.spec, site.provider
     if not isinstance(provider, MinikubeProvider):
         return []
-    from sandbox.components.cluster.minikube.addons_step import (
-        MinikubeAddonsStep,  # and the credentials that it may carry
-    )
+    from sandbox.components.cluster.minikube.minikube_addons import MinikubeAddonsStep
 
     tool, names = provider.minikube, site.names
     # minikube keeps a profile's addons in one file, and of two commands at once one undoes what the other wrote.

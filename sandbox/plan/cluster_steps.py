@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.system_images import IN_PODS
-from sandbox.components.cluster.context_step import ContextStep
-from sandbox.components.cluster.dns_step import DnsStep
-from sandbox.components.cluster.join_network_step import JoinStep
-from sandbox.components.cluster.node_images_step import NodeImagesStep
-from sandbox.components.cluster.pod_proxy_step import PodProxyStep
-from sandbox.components.cluster.step import ClusterStep
+from sandbox.components.cluster.dns import DnsStep
+from sandbox.components.cluster.pod_proxy import PodProxyStep
+from sandbox.components.cluster.steps import ClusterStep, ContextStep, JoinStep, NodeImagesStep
 from sandbox.components.workloads import user_manifests
 from sandbox.components.workloads.image_names import ImageNames
 from sandbox.components.workloads.step import ApplyStep

@@ -15,17 +15,15 @@ from sandbox.components.certificates.authority_step import AuthorityStep
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.certificates.subject_names import domain_names, subject_names
 from sandbox.components.certificates.tls_secrets import TlsSecret
-from sandbox.components.cluster.context_step import ContextStep
-from sandbox.components.cluster.existing.objects_step import ObjectsStep
-from sandbox.components.cluster.existing.tenancy_step import TenancyStep
-from sandbox.components.cluster.existing.tenant_manifests import placed
-from sandbox.components.cluster.existing.tenant_namespace import Place
+from sandbox.components.cluster.existing.steps import ObjectsStep, TenancyStep
+from sandbox.components.cluster.existing.tenant import Place, placed, user_at_host
+from sandbox.components.cluster.steps import ContextStep
 from sandbox.components.edge.relay import relay_upstream
 from sandbox.components.edge.relay.relay_upstream import PLAIN, Forwarded
 from sandbox.components.edge.relay.step import PassthroughStep
 from sandbox.components.edge.routes import Tunnel
 from sandbox.components.ingress.https_step import HttpsStep
-from sandbox.components.ingress.tenant_ingress import CLASS, DEFAULT, DOMAIN, SERVICE, TenantTraefik
+from sandbox.components.ingress.traefik import CLASS, DEFAULT, DOMAIN, SERVICE, TenantTraefik
 from sandbox.components.registry.in_cluster import NAME, PULL_SECRET, WRITE_PORT
 from sandbox.components.registry.in_cluster_canary_step import InnerCanaryStep
 from sandbox.components.registry.in_cluster_step import InnerRegistryStep, name_on_nodes
@@ -44,7 +42,6 @@ from sandbox.oci.credential import Keychain
 from sandbox.plan import edge_steps, registry_steps
 from sandbox.plan.saved_spec import RememberedStep
 from sandbox.step import Step
-from sandbox.system.user_at_host import account
 
 # What the bundle has for pods, beside the registry, which nothing can bring into itself.
 BROUGHT = ("traefik", "busybox")
@@ -58,7 +55,9 @@ def build(
     steps: list[Step] = [
         RememberedStep(lot.names, spec, purge),
         AuthorityStep(lot.names, lot.keystore, spec.vouched, {one.leaf: one.hosts for one in lot.secrets}, purge, ()),
-        TenancyStep(lot.names, (home.kubeconfig, *home.other_kubeconfigs), lot.context, lot.place.namespace, account()),
+        TenancyStep(
+            lot.names, (home.kubeconfig, *home.other_kubeconfigs), lot.context, lot.place.namespace, user_at_host()
+        ),
         ContextStep(lot.names),
         *_registry(lot, keychain),
         *_edge(lot),

@@ -7,11 +7,10 @@ from pathlib import Path
 from sandbox.bundle.recipe import recipes
 from sandbox.components.edge import extra_routes
 from sandbox.components.ingress.controller import Controller
-from sandbox.components.ingress.default_backend_step import PageStep
+from sandbox.components.ingress.default_backend import PageStep
 from sandbox.components.ingress.https_step import HttpsStep
 from sandbox.components.ingress.nginx import Nginx
-from sandbox.components.ingress.none_step import NoIngressStep
-from sandbox.components.ingress.step import IngressStep
+from sandbox.components.ingress.steps import IngressStep, NoIngressStep
 from sandbox.components.ingress.traefik import Traefik
 from sandbox.errors import SandboxError, UsageError
 from sandbox.names import DEFAULT_TLS, DOMAIN_TLS

@@ -11,7 +11,7 @@ from sandbox.components.cluster.kind.provider import KindProvider
 from sandbox.components.cluster.minikube import provider as minikube_provider
 from sandbox.components.cluster.minikube.command import Minikube
 from sandbox.components.cluster.minikube.provider import MinikubeProvider
-from sandbox.components.cluster.node_proxy_env import Proxied
+from sandbox.components.cluster.pod_proxy import Proxied
 from sandbox.components.network import proxy_settings
 from sandbox.components.network.proxy_settings import Proxies
 from sandbox.config.schema import Spec

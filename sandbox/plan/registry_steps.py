@@ -38,9 +38,9 @@ def mirrors(site: Site, keychain: Keychain | None, purge: bool) -> list[Step]:
     upstreams, image = site.spec.registry.mirrors, site.own.references["registry"]
     if not upstreams and not site.names.mirrors.exists():
         return []
-    from sandbox.components.credentials.account_keychain import lent
+    from sandbox.components.credentials.registry_accounts import shared_keychain
 
-    accounts = lent(site.spec.credentials, os.environ)
+    accounts = shared_keychain(site.spec.credentials, os.environ)
     return [MirrorsStep(site.engine, site.names, image, upstreams, keychain, accounts, purge)]
 
 
@@ -89,9 +89,8 @@ def accounts(site: Site) -> list[Step]:
     entries = site.spec.credentials
     if not entries and not site.names.credentials.exists():
         return []
-    from sandbox.components.credentials import registry_creds  # and all that knows a cloud
-    from sandbox.components.credentials.login_check_step import AccountsStep
-    from sandbox.components.credentials.step import CredentialsStep
+    from sandbox.components.cluster.minikube import registry_creds  # and all that knows a cloud
+    from sandbox.components.credentials.steps import AccountsStep, CredentialsStep
 
     if any(one.addon == registry_creds.ADDON for one in site.spec.addons):
         entries = ()  # then that addon has them, and gives pods Secrets of the same names

@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 from sandbox.cli import command_context
-from sandbox.components.credentials.pull_secrets import Delivery
+from sandbox.components.credentials.pull_secrets import PullSecrets
 from sandbox.engine import Engine
 from sandbox.kube.api import Cluster
 from sandbox.names import SYSTEM_NAMESPACE, Names
@@ -303,7 +303,7 @@ def test_what_is_planted_in_the_cluster_steers_nothing(running: Running) -> None
     running.sandbox("up")
     running.kubectl("create", "namespace", "later-attackers")
     wait_until(lambda: _named(running, "later-attackers", {"dpr-secret"}), what="the honest one", timeout=120)
-    wait_until(Delivery.of(running.names).pending, what="the honest one", timeout=120)
+    wait_until(PullSecrets.of(running.names).pending, what="the honest one", timeout=120)
     assert "planted" in running.sandbox("credentials", "list", "-o", "json")
     assert "ignored: planted" in running.sandbox("status")
     there = running.kubectl("get", "secrets", "--namespace=attackers", "--output=name").split()

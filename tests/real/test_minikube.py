@@ -15,7 +15,7 @@ import yaml
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
 from sandbox.cli import command_context
-from sandbox.components.credentials.registry_creds import CLOUDS, secret
+from sandbox.components.cluster.minikube.registry_creds import CLOUDS, secret
 from sandbox.kube.api import Cluster
 from sandbox.system.wait import wait_until
 from tests.real import machine, minikube

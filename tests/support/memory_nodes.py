@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from sandbox.bundle.system_images import UPSTREAM
+from sandbox.components.cluster.docker_nodes import STOP_COMMAND
 from sandbox.components.cluster.kind.command import Kind
 from sandbox.components.cluster.kind.provider import ASK, KindProvider
 from sandbox.components.cluster.kind.provider import nodes as kind_nodes
 from sandbox.components.cluster.kind.worker_join import ROLE
-from sandbox.components.cluster.node_proxy_env import Proxied
-from sandbox.components.cluster.stop_script import COMMAND
+from sandbox.components.cluster.pod_proxy import Proxied
 from sandbox.components.network.proxy_settings import Proxies
 from sandbox.config.schema import Cluster
 from sandbox.engine import ContainerSpec
@@ -40,7 +40,7 @@ class Nodes:
         return box
 
     def _bash(self, box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
-        if argv == COMMAND or argv[-1] == ASK:
+        if argv == STOP_COMMAND or argv[-1] == ASK:
             return 0, ""
         self.pulled.append((box.spec.name, argv[4]))
         return 0, self.answers.get(box.spec.name, "pulled 40\n")

@@ -21,7 +21,7 @@ from sandbox.components.cluster import kubeconfig as kubeconfigs
 from sandbox.components.cluster import pod_proxy
 from sandbox.components.cluster.kind.command import RESOLV_CONF, Kind
 from sandbox.components.edge import routes
-from sandbox.components.ingress import traefik_kinds
+from sandbox.components.ingress import traefik
 from sandbox.components.node_unit import ADMIN
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.engine import ContainerSpec, EngineError
@@ -58,7 +58,7 @@ KINDS: Mapping[str, Mapping[str, tuple[str, bool]]] = {
     },
     "/apis/networking.k8s.io/v1": {"IngressClass": ("ingressclasses", False), "Ingress": ("ingresses", True)},
     "/apis/apiextensions.k8s.io/v1": {"CustomResourceDefinition": ("customresourcedefinitions", False)},
-    f"/apis/{traefik_kinds.GROUP}/v1alpha1": {kind: (f"{kind.lower()}s", True) for kind in traefik_kinds.KINDS},
+    f"/apis/{traefik.TRAEFIK_GROUP}/v1alpha1": {kind: (f"{kind.lower()}s", True) for kind in traefik.TRAEFIK_KINDS},
     "/apis/admissionregistration.k8s.io/v1": {
         "MutatingAdmissionPolicy": ("mutatingadmissionpolicies", False),
         "MutatingAdmissionPolicyBinding": ("mutatingadmissionpolicybindings", False),

@@ -1,21 +1,118 @@
-"""An addon's objects in the cluster: read and filled in, applied, looked at, and taken away again."""
+"""An addon's objects in the cluster: read and filled in, applied, checked, recorded, and removed again."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from sandbox.components.addons.addon import Condition
-from sandbox.components.addons.addon_record import Place
-from sandbox.components.addons.choice import Chosen
-from sandbox.components.addons.placeholders import fill
+from sandbox.components.addons.catalogue import Chosen, Condition
 from sandbox.components.content_hash import mark
 from sandbox.kube import deletion, manifests
 from sandbox.kube.api import Cluster, ClusterError, Say, title
 from sandbox.kube.deletion import is_leaving
 from sandbox.kube.readiness import LEAVING, WORKLOADS, apply_patiently, progress
 
+LABEL = "sandbox.dev/addon"
+_PLACEHOLDER = re.compile(r"\$\{([a-z][a-z0-9_]*)\}")
 Objects = tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True, order=True)
+class Place:
+    """Where an object is in the API."""
+
+    api_version: str
+    kind: str
+    namespace: str | None
+    name: str
+
+    @classmethod
+    def of(cls, manifest: Mapping[str, Any]) -> Place:
+        metadata = manifest["metadata"]
+        return cls(manifest["apiVersion"], manifest["kind"], metadata.get("namespace"), metadata["name"])
+
+    def __str__(self) -> str:
+        return f"{self.kind} {f'{self.namespace}/' if self.namespace else ''}{self.name}"
+
+
+@dataclass(frozen=True)
+class Record:
+    """An addon that was applied: who asked for it, the digest of its objects, and those that it brought, in order.
+
+    What was there before the addon is not among `objects`: it does not go with it.
+    """
+
+    name: str
+    source: str
+    by: str
+    digest: str
+    objects: tuple[Place, ...]
+
+    @property
+    def title(self) -> str:
+        """The name of the record in the cluster."""
+        return f"addon-{self.name}"
+
+    def data(self) -> dict[str, str]:
+        """What the record says."""
+        return {"source": self.source, "by": self.by, "sha256": self.digest, "objects": written(self.objects)}
+
+    @classmethod
+    def of(cls, name: str, data: Mapping[str, str]) -> Record:
+        """What the record of the addon `name` says."""
+        source, by, sha256 = (data.get(key, "") for key in ("source", "by", "sha256"))
+        return cls(name, source, by, sha256, read_places(data.get("objects", "")))
+
+
+def written(places: Iterable[Place]) -> str:
+    """The places as records have them."""
+    return json.dumps([[one.api_version, one.kind, one.namespace, one.name] for one in dict.fromkeys(places)])
+
+
+def read_places(text: str) -> tuple[Place, ...]:
+    """The places in a record; none in a text that no command wrote."""
+    try:
+        return tuple(Place(*one) for one in json.loads(text))
+    except (ValueError, TypeError):
+        return ()
+
+
+def digest(manifests: Iterable[Mapping[str, Any]]) -> str:
+    """The sha256 of the objects as they are applied."""
+    return hashlib.sha256(json.dumps(list(manifests), sort_keys=True).encode()).hexdigest()
+
+
+def fill(value: Any, values: Mapping[str, str]) -> Any:
+    """`value` with each placeholder that `values` knows filled; others are left, for shells have them too."""
+    match value:
+        case str():
+            return _PLACEHOLDER.sub(partial(_value, values), value)
+        case Mapping():
+            return {key: fill(one, values) for key, one in value.items()}
+        case list() | tuple():
+            return [fill(one, values) for one in value]
+    return value
+
+
+def used(value: Any) -> frozenset[str]:
+    """The names of the placeholders in `value`."""
+    match value:
+        case str():
+            return frozenset(_PLACEHOLDER.findall(value))
+        case Mapping():
+            return frozenset().union(*map(used, value.values()))
+        case list() | tuple():
+            return frozenset().union(*map(used, value))
+    return frozenset()
+
+
+def _value(values: Mapping[str, str], found: re.Match[str]) -> str:
+    return values.get(found[1], found[0])
 
 
 def load(chosen: Chosen) -> Objects:

@@ -9,10 +9,8 @@ from pathlib import Path, PurePosixPath
 
 from sandbox.components.addons import addon_objects
 from sandbox.components.addons.addon_images import AddonImages
-from sandbox.components.addons.addon_objects import Objects
-from sandbox.components.addons.addon_record import LABEL, Place, Record, digest
-from sandbox.components.addons.choice import Chosen, Use, choose
-from sandbox.components.addons.placeholders import used
+from sandbox.components.addons.addon_objects import LABEL, Objects, Place, Record, digest, used
+from sandbox.components.addons.catalogue import Chosen, Use, choose
 from sandbox.errors import SandboxError, UsageError
 from sandbox.kube.api import Cluster
 from sandbox.kube.readiness import wait_ready

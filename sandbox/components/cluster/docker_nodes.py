@@ -1,13 +1,78 @@
-"""Nodes that are containers of the engine, known by the labels of whoever made them."""
+"""Nodes that are containers of the engine, known by the labels of their maker, and how they end within seconds.
+
+When a node is stopped, systemd sends SIGTERM to all its processes and waits for the last, so that after its ten seconds
+the engine kills the node with whatever still writes. Some never end by themselves: a first process of a container that
+has no handler for the signal does not get it (pid_namespaces(7)), and an API server waits for an etcd that is gone.
+Those are ended at once, and the rest have all the time there is.
+
+With cgroup v1 a node may not end at all. runc holds a container still while it sets the rules for its devices; a node
+that is ended in that moment takes runc with it, and nothing is left to let the container go on
+(Documentation/admin-guide/cgroup-v1/freezer-subsystem.rst).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
-from sandbox.engine import Container, Engine
+from sandbox.engine import Container, ContainerSpec, Engine, labelled
+from sandbox.errors import SandboxError
+from sandbox.names import Names
 from sandbox.provider import Standing
+
+# A signal that is blocked may be waited for instead of handled (sigwait(3), signalfd(2)). SIGTERM is bit 14 of the
+# masks (proc_pid_status(5)). Whoever has one process that hears it, in its own space of process ids, is left alone.
+_STOP_SCRIPT = r"""
+timeout 5 systemctl stop kubelet  # it would start them again
+hears='^Sig(Cgt|Blk):\s+[0-9a-f]{12}[4-7c-f]'
+stateless=' kube-apiserver coredns '  # coredns answers for five more seconds
+declare -A hearing=()
+processes=()
+for place in /proc/[0-9]*; do
+  { read -r name <"$place/comm" && space=$(readlink "$place/ns/pid"); } 2>/dev/null || continue
+  processes+=("${place#/proc/} $space")
+  [[ $stateless == *" $name "* ]] || ! grep -qsE "$hears" "$place/status" || hearing[$space]=yes
+done
+for one in "${processes[@]}"; do
+  read -r pid space <<<"$one"
+  [[ -n ${hearing[$space]:-} ]] || kill -KILL "$pid" 2>/dev/null
+done
+exit 0
+"""
+
+# What a node is to execute before it is stopped.
+STOP_COMMAND = ("bash", "-c", _STOP_SCRIPT)
+# What the engine says when it has killed a container and that does not end (moby, daemon/kill.go).
+DEAF = "did not receive an exit event"
+FREEZER = Path("/sys/fs/cgroup/freezer")
+# Every group below those of the containers, and then nothing: the one that runs this is removed.
+THAW_SCRIPT = """
+for id; do
+  find /freezer -path "*$id*" -name freezer.state | while read -r state; do echo THAWED > "$state"; done
+done
+exec sleep 600
+"""
+
+
+def end_nodes(engine: Engine, names: Names, nodes: Sequence[Container], end: Callable[[], None]) -> None:
+    """Have `nodes` end by `end`, which is tried once more if they were held still; raises what it raises."""
+    try:
+        end()
+    except SandboxError as error:
+        if DEAF not in error.details or engine.cgroup_version() != 1:
+            raise
+    else:
+        return
+    command = ("sh", "-c", THAW_SCRIPT, "let-go", *(node.id for node in nodes))
+    helper = f"{names.cluster}-thaw"
+    labelled.make_room(engine, helper, names.home)
+    try:
+        binds = {FREEZER: "/freezer"}
+        engine.run(ContainerSpec(helper, nodes[0].image, command, names.labels, "none", binds=binds))
+        end()
+    finally:
+        labelled.remove(engine, helper, names.home)
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,21 @@
-"""How a cluster's programs learn of the proxy to the outside: containerd by its unit, pods by an admission policy."""
+"""The outbound proxy in a cluster: containerd learns of it by its unit, pods by an admission policy."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from sandbox.components.cluster.kind.command import PODS, SERVICES
-from sandbox.components.network.proxy_settings import BOTH_CASES, NAMES
+from sandbox.components.network.proxy_settings import BOTH_CASES, NAMES, Proxies
+from sandbox.engine import Engine
+from sandbox.engine.container_host import joined
+from sandbox.errors import SandboxError
+from sandbox.kube.api import Cluster, ClusterError
+from sandbox.names import HOST, Names
+from sandbox.provider import Nodes
+from sandbox.step import State, Status, Work
 
 DROP_IN = "/etc/systemd/system/containerd.service.d/sandbox-proxy.conf"
 LABEL = "sandbox.dev/proxy"
@@ -82,3 +90,89 @@ def _container(kind: str) -> str:
 def _quoted(text: str) -> str:
     """One word of a unit file (systemd.syntax(7)), in which a percent sign is doubled."""
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%") + '"'
+
+
+@dataclass(frozen=True)
+class Proxied:
+    """The proxy of one sandbox; the variables need the nodes' network, once there is a proxy at all."""
+
+    engine: Engine
+    nodes: Nodes
+    names: Names
+    domain: str
+    proxies: Proxies
+
+    def variables(self) -> dict[str, str]:
+        """The environment of a program that uses it, empty for none. Raises SandboxError without the network."""
+        if not self.proxies:
+            return {}
+        hosts = (self.nodes.control_plane, self.names.registry, HOST)
+        return self.proxies.variables(inside(self.domain, hosts, joined(self.engine, self.nodes.network).subnet))
+
+    def is_in_force(self, node: str) -> bool:
+        """Whether the containerd that runs on the node was told of it."""
+        return read_shown(self._on_node(node, SHOWN)) == self.variables()
+
+    def enforce(self, node: str) -> None:
+        """Start the node's containerd anew with what is now written there of the proxy; pods run on."""
+        self._on_node(node, RESTART)
+
+    def drop_in(self) -> str:
+        """What tells containerd of it, for proxy.DROP_IN."""
+        return drop_in(self.variables())
+
+    def _on_node(self, node: str, script: str) -> str:
+        status, output = self.nodes.execute(node, ["sh", "-c", script])
+        if status != 0:
+            raise SandboxError(f"the proxy of {node} cannot be read or set", details=output)
+        return output
+
+    def __str__(self) -> str:
+        return str(self.proxies)
+
+
+@dataclass(frozen=True)
+class PodProxyStep:
+    """An admission policy, as long as there is a proxy; pods that run already keep what they have."""
+
+    names: Names
+    proxied: Proxied
+    name: str = "pod-proxy"
+    needs: tuple[str, ...] = ("cluster",)
+
+    @property
+    def title(self) -> str:
+        return "Proxy to the outside"
+
+    def check(self) -> Status:
+        variables, policies = self.proxied.variables(), _policies(Cluster(self.names.kubeconfig))
+        if policies is None:
+            return Status(State.READY, f"{self.proxied} for the node; this Kubernetes cannot tell pods")
+        found = policies.get(POLICY)
+        if not variables:
+            return Status(State.DRIFTED, "a proxy that is no more") if found else Status(State.READY, "none")
+        wanted, _ = policy(variables)
+        if (found or {}).get("variables") != wanted["spec"]["variables"]:
+            return Status(State.DRIFTED, "another proxy" if found else "pods are not told of it")
+        return Status(State.READY, f"{self.proxied} for the node, and namespaces with {LABEL}=true")
+
+    def apply(self, work: Work) -> None:
+        cluster, variables = Cluster(self.names.kubeconfig), self.proxied.variables()
+        if variables:
+            cluster.apply_all(policy(variables))
+            return
+        for one in policy({}):
+            cluster.delete(one["apiVersion"], one["kind"], one["metadata"]["name"])
+
+    def undo(self) -> bool:
+        return False
+
+
+def _policies(cluster: Cluster) -> Mapping[str, Mapping[str, Any]] | None:
+    """What the cluster's policies say, by their names; None for a Kubernetes before 1.36, which has no such thing."""
+    try:
+        return {one["metadata"]["name"]: one["spec"] for one in cluster.list(API, "MutatingAdmissionPolicy")}
+    except ClusterError as error:
+        if error.status == 404:
+            return None
+        raise

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from sandbox.components.credentials import keyfile
+from sandbox.components.credentials import registry_login
 from sandbox.components.credentials.registry_login import Login
 from sandbox.components.credentials.token_service import Service
 from sandbox.config.schema.credentials_schema import Acr
@@ -71,9 +71,9 @@ def _access_token(principal: Principal, now: datetime) -> str:
 
 def _from_file(path: Path) -> Principal:
     """What `az ad sp create-for-rbac` prints, with --sdk-auth or without."""
-    content = keyfile.read(path, made_by=_MADE_BY)
+    content = registry_login.read_key_file(path, made_by=_MADE_BY)
     tenant, client, secret = (
-        keyfile.text(path, content, *names, made_by=_MADE_BY)
+        registry_login.key_text(path, content, *names, made_by=_MADE_BY)
         for names in (("tenant", "tenantId"), ("appId", "clientId"), ("password", "clientSecret"))
     )
     return Principal(tenant, client, secret, str(content.get("activeDirectoryEndpointUrl") or AUTHORITY))

@@ -9,7 +9,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sandbox.components.credentials import keyfile, rs256
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from sandbox.components.credentials import registry_login
 from sandbox.components.credentials.registry_login import Login
 from sandbox.components.credentials.token_service import Service
 from sandbox.config.schema.credentials_schema import Gcr
@@ -26,6 +32,17 @@ _GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _MADE_BY = "gcloud auth application-default login, or gcloud iam service-accounts keys create,"
 
 
+def rs256_signature(message: bytes, key_pem: bytes) -> bytes:
+    """The signature (RFC 7518, 3.3) by an unencrypted RSA key. Raises ValueError, which does not repeat the key."""
+    try:
+        key = load_pem_private_key(key_pem, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise ValueError("not a private key in PEM without a passphrase") from None
+    if not isinstance(key, RSAPrivateKey):
+        raise ValueError("not an RSA key")  # noqa: TRY004  # the file is wrong, not the program
+    return key.sign(message, PKCS1v15(), SHA256())
+
+
 def default_file(environ: Mapping[str, str]) -> Path:
     """Where Google's libraries look (google.auth.default)."""
     if named := environ.get("GOOGLE_APPLICATION_CREDENTIALS"):
@@ -37,7 +54,7 @@ def default_file(environ: Mapping[str, str]) -> Path:
 def login(entry: Gcr, environ: Mapping[str, str], *, now: datetime) -> Login:
     """The account at the registries of `entry`. Raises CredentialsUnusable."""
     path = entry.file or default_file(environ)
-    key = keyfile.read(path, made_by=_MADE_BY)
+    key = registry_login.read_key_file(path, made_by=_MADE_BY)
     kind = key.get("type")
     if kind == "service_account":
         form, secrets = _by_key(path, key, now)
@@ -45,7 +62,7 @@ def login(entry: Gcr, environ: Mapping[str, str], *, now: datetime) -> Login:
         form, secrets = _by_consent(path, key)
     else:
         known = "a key of type service_account or authorized_user is needed"
-        raise keyfile.unusable(path, known, made_by=_MADE_BY)
+        raise registry_login.unusable_file(path, known, made_by=_MADE_BY)
     service = Service("Google's token service", str(key.get("token_uri") or TOKEN_URI), secrets, now)
     content = service.post_json(form)
     token = service.text(content, "access_token")
@@ -62,18 +79,18 @@ def _by_key(path: Path, key: Mapping[str, Any], now: datetime) -> tuple[Mapping[
     if key.get("private_key_id"):
         header["kid"] = str(key["private_key_id"])
     claims = {
-        "iss": keyfile.text(path, key, "client_email", made_by=_MADE_BY),
+        "iss": registry_login.key_text(path, key, "client_email", made_by=_MADE_BY),
         "scope": SCOPES,
         "aud": str(key.get("token_uri") or TOKEN_URI),
         "iat": issued,
         "exp": issued + int(LIFETIME.total_seconds()),
     }
-    pem = keyfile.text(path, key, "private_key", made_by=_MADE_BY)
+    pem = registry_login.key_text(path, key, "private_key", made_by=_MADE_BY)
     body = f"{_encoded(json.dumps(header).encode())}.{_encoded(json.dumps(claims).encode())}"
     try:
-        signature = rs256.sign(body.encode(), pem.encode())
+        signature = rs256_signature(body.encode(), pem.encode())
     except ValueError as error:
-        raise keyfile.unusable(path, f"private_key is {error}", made_by=_MADE_BY) from None
+        raise registry_login.unusable_file(path, f"private_key is {error}", made_by=_MADE_BY) from None
     assertion = f"{body}.{_encoded(signature)}"
     return {"grant_type": _GRANT, "assertion": assertion}, (assertion, pem)
 
@@ -81,7 +98,7 @@ def _by_key(path: Path, key: Mapping[str, Any], now: datetime) -> tuple[Mapping[
 def _by_consent(path: Path, key: Mapping[str, Any]) -> tuple[Mapping[str, str], tuple[str, ...]]:
     """The question of somebody who signed in (RFC 6749, 6)."""
     names = ("client_id", "client_secret", "refresh_token")
-    found = {name: keyfile.text(path, key, name, made_by=_MADE_BY) for name in names}
+    found = {name: registry_login.key_text(path, key, name, made_by=_MADE_BY) for name in names}
     return {"grant_type": "refresh_token", **found}, (found["client_secret"], found["refresh_token"])
 
 

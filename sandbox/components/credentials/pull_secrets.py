@@ -2,28 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sandbox.components.credentials import admission, kept_secret
-from sandbox.components.credentials.entries import Entries, Origin
-from sandbox.components.credentials.kept_secret import COPY, KEPT, KEY, LABEL, Held
+from sandbox.components.credentials import kept_secret
+from sandbox.components.credentials.kept_secret import COPY, KEPT, KEY, LABEL, OURS, Entries, Held, Origin
 from sandbox.components.credentials.registry_login import Login
 from sandbox.config.schema.credentials_schema import Credentials
 from sandbox.kube.api import Cluster, ClusterError
 from sandbox.kube.manifests import namespace
 from sandbox.names import SYSTEM_NAMESPACE, Names
 
+ADMISSION_API = "admissionregistration.k8s.io/v1"
+POLICY = "sandbox-credentials"
+POLICY_KINDS = ("MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding")
 LIST = "entries.json"
 
 Place = tuple[str, str]
 """A namespace and the name of a Secret in it."""
 
 
+def admission_policy(entries: Sequence[Credentials]) -> tuple[dict[str, Any], ...]:
+    """The policy and its binding (KEP-3962, stable since Kubernetes 1.36).
+
+    A pod's Secrets are settled when it is made, and a Deployment applied together with its namespace is faster than
+    whoever watches service accounts.
+    """
+    rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["serviceaccounts"]}
+    mutations = [{"patchType": "JSONPatch", "jsonPatch": {"expression": _expression(one)}} for one in entries]
+    spec = {
+        "matchConstraints": {"resourceRules": [rule]},
+        "failurePolicy": "Ignore",
+        "reinvocationPolicy": "Never",
+        "mutations": mutations,
+    }
+    metadata = {"name": POLICY}
+    return (
+        {"apiVersion": ADMISSION_API, "kind": POLICY_KINDS[0], "metadata": metadata, "spec": spec},
+        {"apiVersion": ADMISSION_API, "kind": POLICY_KINDS[1], "metadata": metadata, "spec": {"policyName": POLICY}},
+    )
+
+
+def _expression(entry: Credentials) -> str:
+    """The patch (RFC 6902) in CEL: `-` is the end of a list, which must be there."""
+    name = json.dumps(entry.secret)
+    listed = "has(object.imagePullSecrets)"
+    append = f'JSONPatch{{op: "add", path: "/imagePullSecrets/-", value: {{"name": {name}}}}}'
+    begin = f'JSONPatch{{op: "add", path: "/imagePullSecrets", value: [{{"name": {name}}}]}}'
+    known = f"{listed} && object.imagePullSecrets.exists(one, one.name == {name})"
+    return f"{_meant(entry)} && !({known}) ? ({listed} ? [{append}] : [{begin}]) : []"
+
+
+def _meant(entry: Credentials) -> str:
+    where = "request.namespace"
+    if entry.namespaces == "all":
+        return f"!({where} in {json.dumps(OURS)})"
+    return f"{where} in {json.dumps([one for one in entry.namespaces if one != SYSTEM_NAMESPACE])}"
+
+
 @dataclass(frozen=True)
-class Delivery:
+class PullSecrets:
     """The Secrets of one cluster and the list of what they are for; every method raises ClusterError.
 
     Only a Secret that has an entry counts. From it come dates, a digest and the accounts themselves; which accounts
@@ -34,7 +75,7 @@ class Delivery:
     entries: Entries
 
     @classmethod
-    def of(cls, names: Names) -> Delivery:
+    def of(cls, names: Names) -> PullSecrets:
         """That of a sandbox in its own cluster. Raises ClusterError when there is none."""
         return cls(Cluster(names.kubeconfig), Entries(names.credentials / LIST))
 
@@ -141,11 +182,11 @@ class Delivery:
     def _admit(self, entries: tuple[Credentials, ...]) -> None:
         """Let later service accounts name them from the first; a cluster without such policies does without."""
         if not entries:
-            for kind in admission.KINDS:
-                self.cluster.delete(admission.API, kind, admission.NAME)
+            for kind in POLICY_KINDS:
+                self.cluster.delete(ADMISSION_API, kind, POLICY)
             return
         try:
-            self.cluster.apply_all(admission.policy(entries))
+            self.cluster.apply_all(admission_policy(entries))
         except ClusterError as error:
             if error.status != 404:
                 raise

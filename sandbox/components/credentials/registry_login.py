@@ -1,15 +1,47 @@
-"""What an entry of the spec comes to: accounts by registry, and until when they hold."""
+"""The accounts that an entry of the spec yields and until when they hold, and the key files that they are made from."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
 
-from sandbox.oci.credential import Credential
+from sandbox.oci.credential import Credential, CredentialsUnusable
 
 SKEW = timedelta(minutes=5)
+
+
+def read_key_file(path: Path, *, made_by: str) -> Mapping[str, Any]:
+    """The object in the file. Raises CredentialsUnusable; `made_by` is the command that writes such a file."""
+    try:
+        content = json.loads(path.read_bytes())
+    except OSError as error:
+        raise unusable_file(path, error.strerror or "", made_by=made_by) from None
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}: {error.msg}"
+        raise unusable_file(path, where, made_by=made_by) from None
+    except ValueError:
+        raise unusable_file(path, "it is not text", made_by=made_by) from None
+    if not isinstance(content, dict):
+        raise unusable_file(path, "it is not a JSON object", made_by=made_by)
+    return content
+
+
+def key_text(path: Path, content: Mapping[str, Any], *names: str, made_by: str) -> str:
+    """The first text that is there under one of `names`. Raises CredentialsUnusable."""
+    for name in names:
+        if isinstance(content.get(name), str) and content[name]:
+            return str(content[name])
+    raise unusable_file(path, f"it has no {names[0]}", made_by=made_by)
+
+
+def unusable_file(path: Path, reason: str, *, made_by: str) -> CredentialsUnusable:
+    """The error for a file that is of no use."""
+    return CredentialsUnusable(f"{path} cannot be used", details=reason, fix=f"{made_by} writes such a file")
 
 
 @dataclass(frozen=True)

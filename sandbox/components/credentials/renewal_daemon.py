@@ -1,4 +1,4 @@
-"""`python -m sandbox.credentials.keeper KUBECONFIG ENTRIES`: renews a cluster's credentials as long as it is there.
+"""The process that renews a cluster's credentials as long as it is there: `python -m … KUBECONFIG ENTRIES`.
 
 A process of the user's, on this machine, because the keys are here and do not enter the cluster.
 """
@@ -11,16 +11,17 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from sandbox.components.credentials.entries import Entries
-from sandbox.components.credentials.pull_secrets import Delivery
-from sandbox.components.credentials.renewal import renew
+from sandbox.components.credentials.kept_secret import Entries, Held
+from sandbox.components.credentials.pull_secrets import PullSecrets
+from sandbox.components.credentials.registry_accounts import mint
 from sandbox.errors import SandboxError
 from sandbox.kube.api import Cluster
+from sandbox.oci.credential import CredentialsUnusable
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +31,34 @@ LOOK = 30.0
 RETRY = timedelta(minutes=1)
 LONGEST = timedelta(minutes=30)
 """The longest pause between two attempts that fail."""
+
+
+@dataclass(frozen=True)
+class Renewed:
+    """What came of it, by the Secret's name."""
+
+    done: tuple[str, ...]
+    failed: Mapping[str, SandboxError]
+
+
+def renew(delivery: PullSecrets, held: Collection[Held], environ: Mapping[str, str], *, now: datetime) -> Renewed:
+    """Renew all of `held`; one that fails does not keep the others. Raises ClusterError."""
+    done: list[str] = []
+    failed: dict[str, SandboxError] = {}
+    for one in held:
+        try:
+            login = mint(one.entry, environ, now=now)
+        except SandboxError as error:
+            failed[one.entry.secret] = error
+        except Exception as error:  # an answer that nobody foresaw; its text may hold a token
+            brief = f"the account of {one.entry.secret} cannot be renewed: unexpected {type(error).__name__}"
+            failed[one.entry.secret] = CredentialsUnusable(brief, fix="sandbox credentials refresh")
+        else:
+            delivery.place(one.entry, login)
+            done.append(one.entry.secret)
+    if done:
+        delivery.spread()
+    return Renewed(tuple(done), failed)
 
 
 @dataclass(frozen=True)
@@ -89,7 +118,7 @@ def _renew(
     kubeconfig: Path, entries: Entries, environ: Mapping[str, str], now: datetime, *, due_at: datetime
 ) -> timedelta | None:
     """Renew what is due at `due_at`; returns how long to wait, RETRY after a failure, None when nothing ends."""
-    delivery = Delivery(Cluster(kubeconfig), entries)
+    delivery = PullSecrets(Cluster(kubeconfig), entries)
     due = [one for one in delivery.held().values() if one.validity.is_due(due_at)]
     renewed = renew(delivery, due, environ, now=now)
     for name in renewed.done:

@@ -1,12 +1,26 @@
-"""What every ingress controller of a sandbox can say of itself, so that one step installs whichever is wanted."""
+"""What every ingress controller of a sandbox can say of itself, and the templates that its objects are made from."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib import resources
+from string import Template
 from typing import Any, Protocol
+
+from sandbox.config import yaml_text
 
 Manifest = Mapping[str, Any]
 PASSTHROUGH = "nginx.ingress.kubernetes.io/ssl-passthrough"  # an annotation of Ingresses
+
+
+def template_text(name: str) -> str:
+    """One of the package's files as it is."""
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+def template_objects(name: str, **values: str) -> list[dict[str, Any]]:
+    """The objects of the file `name`, in which every `${placeholder}` has its value."""
+    return yaml_text.documents(Template(template_text(name)).substitute(values))
 
 
 class Controller(Protocol):

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import html
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from sandbox.components.ingress import template
-from sandbox.names import SYSTEM_NAMESPACE
+from sandbox.components.ingress import controller
+from sandbox.kube import readiness
+from sandbox.kube.api import Cluster
+from sandbox.names import SYSTEM_NAMESPACE, Names
+from sandbox.step import State, Status, Work
 
 _TITLE = "404: no such host in"
 
@@ -23,7 +28,7 @@ def parts(name: str) -> Mapping[str, str]:
 
     Where the list follows the cluster, page.sh puts them together; elsewhere `render` does.
     """
-    filled = template.text("page.html").replace("${title}", _TITLE).replace("${name}", html.escape(name))
+    filled = controller.template_text("page.html").replace("${title}", _TITLE).replace("${name}", html.escape(name))
     pieces = filled.split("<!--cut-->\n")
     return dict(zip(("head.html", "list.html", "none.html", "foot.html"), pieces, strict=True))
 
@@ -54,3 +59,39 @@ def manifest(page: str) -> dict[str, Any]:
     data = {"404.html": page, "httpd.conf": "E404:/site/404.html\n"}
     metadata = {"name": "default-backend", "namespace": SYSTEM_NAMESPACE}
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
+
+
+@dataclass(frozen=True)
+class PageStep:
+    """The default backend's content, made from the Ingresses in the cluster; goes with the cluster."""
+
+    names: Names
+    port: int
+    needs: tuple[str, ...]
+    name: str = "page"
+
+    @property
+    def title(self) -> str:
+        return "Page for unknown hosts"
+
+    def check(self) -> Status:
+        cluster = Cluster(self.names.kubeconfig)
+        found = cluster.get("v1", "ConfigMap", "default-backend", SYSTEM_NAMESPACE)
+        wanted = self._manifest(cluster)
+        if (found or {}).get("data") != wanted["data"]:
+            return Status(State.DRIFTED if found else State.ABSENT, "lists other hosts")
+        return Status(State.READY)
+
+    def apply(self, work: Work) -> None:
+        cluster = Cluster(self.names.kubeconfig)
+        wanted = self._manifest(cluster)
+        cluster.apply(wanted)
+        mark = hashlib.sha256(wanted["data"]["404.html"].encode()).hexdigest()[:16]
+        readiness.refresh_pods(cluster, SYSTEM_NAMESPACE, mark)
+
+    def undo(self) -> bool:
+        return False
+
+    def _manifest(self, cluster: Cluster) -> Mapping[str, Any]:
+        hosts = hosts_of(cluster.list("networking.k8s.io/v1", "Ingress"))
+        return manifest(render(self.names.name, hosts, port=self.port))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sandbox.components.ingress import default_backend, template
+from sandbox.components.ingress import controller, default_backend
 from sandbox.components.ingress.controller import Manifest
 
 # Its last release, of 2026-03-19.
@@ -38,5 +38,5 @@ class Nginx:
         return [default_backend.manifest(default_backend.render(self.sandbox, (), port=self.port))]
 
     def manifests(self, *, trusted: str) -> Sequence[Manifest]:
-        backend = template.objects("default-backend.yaml", busybox=self.busybox)
-        return [*backend, *template.objects("nginx.yaml", nginx=IMAGE, trusted=trusted)]
+        backend = controller.template_objects("default-backend.yaml", busybox=self.busybox)
+        return [*backend, *controller.template_objects("nginx.yaml", nginx=IMAGE, trusted=trusted)]

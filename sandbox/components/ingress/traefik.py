@@ -1,4 +1,4 @@
-"""Traefik as the ingress controller: it reads ingress-nginx's annotations and class, and serves our certificate."""
+"""Traefik as the ingress controller of a cluster, with the Gateway API if asked for, or of one namespace alone."""
 
 from __future__ import annotations
 
@@ -8,10 +8,40 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sandbox.components.ingress import default_backend, gateway_api, template, traefik_kinds
+from sandbox.components.ingress import controller, default_backend
 from sandbox.components.ingress.controller import Manifest
+from sandbox.config import yaml_text
 from sandbox.names import DEFAULT_TLS, EDGE_ADDRESS, READY, SYSTEM_NAMESPACE
+from sandbox.system.download import download
 
+TRAEFIK_GROUP = "traefik.io"
+# What its informers wait for (traefik v3.6, pkg/provider/kubernetes/crd/client.go: WatchAll).
+TRAEFIK_KINDS = (
+    "IngressRoute",
+    "IngressRouteTCP",
+    "IngressRouteUDP",
+    "Middleware",
+    "MiddlewareTCP",
+    "ServersTransport",
+    "ServersTransportTCP",
+    "TLSOption",
+    "TLSStore",
+    "TraefikService",
+)
+GATEWAY_VERSION = "v1.6.3"
+GATEWAY_URL = f"https://raw.githubusercontent.com/kubernetes-sigs/gateway-api/{GATEWAY_VERSION}/config/crd"
+# Channel and kinds -> sha256 of the file. TLSRoute and TCPRoute are standard, yet Traefik 3.6 asks for an old version,
+# v1alpha2, and only the files of the experimental channel still serve that beside v1.
+GATEWAY_FILES = {
+    "standard/backendtlspolicies": "d9824b82db284bdea67d2eb0297952be51e0e7a394f02daef0d6f3fefa5d01c0",
+    "standard/gatewayclasses": "d32070cb6930273a07c5ca183135712b1918cc140c6d9b6cef441cdf0e562345",
+    "standard/gateways": "905c89d8fefaab9088bf9d0a8d47ebd7ec4e653a914d4bfaa575a7716f07a828",
+    "standard/grpcroutes": "a96b307008290c194ad346f9bb9346dd560c12e4d4e7dfbdbe7d2fb5e812d62e",
+    "standard/httproutes": "a89d17ff5ed060fa0eac015524f9252bb291f616412c13ac8cb952ed9c25c5ad",
+    "standard/referencegrants": "ff8db85aaacc91fb4096975afb5782540572bf2f04842a258094cd7f50c7f38a",
+    "experimental/tcproutes": "138bb82fafe9c4d4ebd6ed55818f6fb483e44bd2eb099ef01dc9daba5fbf2b4f",
+    "experimental/tlsroutes": "62cc94d4d7f67c8d71c7c0ae01c98347527c20537f62d4602dc37943ddd9fa8a",
+}
 # Straight to the API server on the pod's own node. The Service's address leads there only once kube-proxy has come so
 # far; until then it leads out of the cluster, where somebody else may answer.
 BESIDE = (
@@ -24,6 +54,54 @@ GATEWAY_ARGUMENTS = (
     "--providers.kubernetesgateway.experimentalchannel=true",
     "--providers.kubernetesgateway.throttleduration=200ms",
 )
+SERVICE = "sandbox-ingress"
+DEFAULT, DOMAIN = "sandbox-default-tls", "sandbox-domain-tls"
+# What Ingresses of the sandbox are given for a class: no controller of the cluster serves it, and this one serves all
+# of its namespace.
+CLASS = "sandbox"
+
+_CERTIFICATES = """\
+tls:
+  stores:
+    default:
+      defaultCertificate: {certFile: /certificates/default/tls.crt, keyFile: /certificates/default/tls.key}
+  certificates:
+  - {certFile: /certificates/domain/tls.crt, keyFile: /certificates/domain/tls.key}
+"""
+
+
+def traefik_definitions() -> list[dict[str, Any]]:
+    """Their CustomResourceDefinitions, with the fields left to Traefik: it says in its log what it cannot read."""
+    return [_definition(kind) for kind in TRAEFIK_KINDS]
+
+
+def _definition(kind: str) -> dict[str, Any]:
+    singular = kind.lower()
+    names = {"kind": kind, "listKind": f"{kind}List", "singular": singular, "plural": f"{singular}s"}
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    version = {"name": "v1alpha1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{singular}s.{TRAEFIK_GROUP}"},
+        "spec": {"group": TRAEFIK_GROUP, "scope": "Namespaced", "names": names, "versions": [version]},
+    }
+
+
+def gateway_definitions(folder: Path) -> list[dict[str, Any]]:
+    """The CustomResourceDefinitions, from the bundle's files in `folder` or downloaded to it. Raises SandboxError."""
+    found = []
+    for name, digest in GATEWAY_FILES.items():
+        place = gateway_path(name)
+        text = download(f"{GATEWAY_URL}/{place}", folder / Path(place).name, sha256=digest)
+        found.append(dict(yaml_text.document(text)))
+    return found
+
+
+def gateway_path(name: str) -> str:
+    """Where the file `channel/kinds` is in the release, below config/crd."""
+    channel, _, kinds = name.partition("/")
+    return f"{channel}/gateway.networking.k8s.io_{kinds}.yaml"
 
 
 @dataclass(frozen=True)
@@ -56,11 +134,11 @@ class Traefik:
         return f"class nginx, default certificate, ssl-passthrough, default backend{also}"
 
     def groundwork(self) -> Sequence[Manifest]:
-        also = gateway_api.definitions(self.gateway_files) if self.gateway_files else []
-        return [*traefik_kinds.definitions(), *also]
+        also = gateway_definitions(self.gateway_files) if self.gateway_files else []
+        return [*traefik_definitions(), *also]
 
     def manifests(self, *, trusted: str) -> Sequence[Manifest]:
-        own_files = {name: template.text(name) for name in OWN_FILES}
+        own_files = {name: controller.template_text(name) for name in OWN_FILES}
         files = {**default_backend.parts(self.sandbox), **own_files, "httpd.conf": "E404:/site/404.html\n"}
         values = {
             "traefik": self.image,
@@ -75,7 +153,7 @@ class Traefik:
         metadata = {"name": "page", "namespace": SYSTEM_NAMESPACE}
         content = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": files}
         hosts = elsewhere(self.elsewhere)
-        own = [self._with_domain(one) for one in template.objects("traefik.yaml", **values)]
+        own = [self._with_domain(one) for one in controller.template_objects("traefik.yaml", **values)]
         if self.alone:
             own = [_asking_beside(one) for one in own]
         if not self.gateway_files:
@@ -83,7 +161,7 @@ class Traefik:
         return [
             hosts,
             content,
-            *template.objects("traefik-gateway.yaml", certificate=self.domain_secret or DEFAULT_TLS),
+            *controller.template_objects("traefik-gateway.yaml", certificate=self.domain_secret or DEFAULT_TLS),
             *(_with_gateway(one) for one in own),
         ]
 
@@ -115,3 +193,31 @@ def _with_gateway(manifest: dict[str, Any]) -> dict[str, Any]:
         containers = manifest["spec"]["template"]["spec"]["containers"]
         next(one for one in containers if one["name"] == "traefik")["args"] += GATEWAY_ARGUMENTS
     return manifest
+
+
+@dataclass(frozen=True)
+class TenantTraefik:
+    """Traefik and the page for unknown hosts; the fields are those of Traefik, for `namespace` alone."""
+
+    image: str
+    busybox: str
+    sandbox: str
+    namespace: str
+    port: int
+
+    def manifests(self, certificates: str) -> Sequence[Manifest]:
+        """All of it, in an order to apply it in; `certificates` stands for what the two TLS Secrets hold now."""
+        own = {name: controller.template_text(name) for name in ("page.sh", "misdirected.yaml")}
+        # No host of the domain leads elsewhere, where there is no container that could take it there.
+        also = {"certificates.yaml": _CERTIFICATES, "hosts": "", "httpd.conf": "E404:/site/404.html\n"}
+        files = {**default_backend.parts(self.sandbox), **own, **also}
+        content = hashlib.sha256(repr((sorted(files.items()), certificates)).encode()).hexdigest()[:16]
+        values = {
+            "traefik": self.image,
+            "busybox": self.busybox,
+            "namespace": self.namespace,
+            "suffix": default_backend.suffix(self.port),
+            "content": content,
+        }
+        shown: dict[str, Any] = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "sandbox-page"}}
+        return [{**shown, "data": files}, *controller.template_objects("tenant.yaml", **values)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sandbox.components.cluster.existing.tenant_namespace import Place
+from sandbox.components.cluster.existing.tenant import Place
 from sandbox.components.registry import canary_pod
 from sandbox.components.registry.in_cluster import PULL_SECRET
 from sandbox.components.registry.in_cluster_step import name_on_nodes

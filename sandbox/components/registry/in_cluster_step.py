@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sandbox.components import content_hash
-from sandbox.components.cluster.existing.tenant import Tenant
-from sandbox.components.cluster.existing.tenant_namespace import Place
+from sandbox.components.cluster.existing.tenant import Place, Tenant
 from sandbox.components.registry import in_cluster
 from sandbox.components.registry.in_cluster import NAME, PULL_SECRET
 from sandbox.errors import SandboxError

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from sandbox.components.addons.addon_record import Place, read_places, written
+from sandbox.components.addons.addon_objects import Place, read_places, written
 from sandbox.kube.records import Records
 
 # These hold what nobody could apply again, so they are left when they are wanted no more.

@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Callable, Collection, Sequence
 
-from sandbox.components.addons.addon_record import Place
+from sandbox.components.addons.addon_objects import Place
 from sandbox.kube import deletion
 from sandbox.kube.api import Cluster, ClusterError, Manifest, Say, title
 from sandbox.kube.readiness import APPLY_TIMEOUT, UNKNOWN, attempt

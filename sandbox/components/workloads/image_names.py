@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sandbox.components.addons.podimages import pod_spec
+from sandbox.components.addons.addon_images import pod_spec
 from sandbox.errors import UsageError
 from sandbox.images import images_yaml
 from sandbox.images.images_yaml import FromBuild, FromDaemon, FromRegistry

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sandbox.components.addons import addon_objects
-from sandbox.components.addons.addon_record import Place
+from sandbox.components.addons.addon_objects import Place
 from sandbox.components.workloads import applied_record
 from sandbox.components.workloads.applying import apply_all, attempt_changed
 from sandbox.components.workloads.image_names import ImageNames, advice

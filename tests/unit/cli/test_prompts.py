@@ -11,7 +11,7 @@ import yaml
 from click.testing import CliRunner
 
 from sandbox.cli import prompts
-from sandbox.components.cluster.existing.tenancy_step import TenancyStep
+from sandbox.components.cluster.existing.steps import TenancyStep
 from sandbox.errors import SandboxError, UsageError
 from sandbox.names import Home
 from tests.support.api_server import ApiServer, serving

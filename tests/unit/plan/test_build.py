@@ -19,9 +19,9 @@ from sandbox.components.addons.step import AddonStep
 from sandbox.components.certificates.authority_step import AuthorityStep
 from sandbox.components.certificates.cert_manager import IssuerStep
 from sandbox.components.certificates.tls_secrets import SecretsStep, TlsSecret
-from sandbox.components.cluster.dns_step import DnsStep
+from sandbox.components.cluster.dns import DnsStep
 from sandbox.components.cluster.kind.provider import KindProvider
-from sandbox.components.cluster.step import ClusterStep
+from sandbox.components.cluster.steps import ClusterStep
 from sandbox.components.edge import extra_routes, routes
 from sandbox.components.edge.extra_routes import ByHand
 from sandbox.components.edge.relay import relay_upstream
@@ -31,7 +31,7 @@ from sandbox.components.edge.routes import Route
 from sandbox.components.edge.step import EdgeStep
 from sandbox.components.ingress.https_step import HttpsStep
 from sandbox.components.ingress.nginx import Nginx
-from sandbox.components.ingress.step import IngressStep
+from sandbox.components.ingress.steps import IngressStep
 from sandbox.components.ingress.traefik import Traefik
 from sandbox.components.registry.container_step import RegistryStep
 from sandbox.components.registry.external_step import ExternalRegistryStep

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from sandbox.components.cluster import pod_proxy, stop_script
+from sandbox.components.cluster import docker_nodes, pod_proxy
 from sandbox.components.cluster.docker_nodes import Containers
-from sandbox.components.cluster.kind import cgroup_thaw
 from sandbox.components.cluster.kind.command import (
     KUBELET_LAST,
     NO_DNS_YET,
@@ -24,7 +23,7 @@ from sandbox.components.cluster.kind.command import (
     node_names,
 )
 from sandbox.components.cluster.kind.worker_join import ADMIN, PORT, ROLE, START_TIMEOUT, Joining
-from sandbox.components.cluster.node_proxy_env import Proxied
+from sandbox.components.cluster.pod_proxy import Proxied
 from sandbox.config import schema
 from sandbox.engine import Engine
 from sandbox.engine.labelled import COMPLETE
@@ -231,7 +230,7 @@ class KindProvider:
             with ThreadPoolExecutor(WIDTH) as pool:
                 list(pool.map(self._stop, (one.name for one in running)))
 
-        cgroup_thaw.ending(self.engine, self.names, running, end)
+        docker_nodes.end_nodes(self.engine, self.names, running, end)
 
     def delete(self) -> bool:
         """Have kind remove it, and remove the files that were made for it."""
@@ -239,7 +238,7 @@ class KindProvider:
         there = self._containers.all()
         if there:
             end = partial(self.kind.delete, self.names.cluster, kubeconfig=self.names.kubeconfig)
-            cgroup_thaw.ending(self.engine, self.names, there, end)
+            docker_nodes.end_nodes(self.engine, self.names, there, end)
         for path in (self.names.kubeconfig, self.names.resolv_conf, self.names.proxy_conf, self._config):
             path.unlink(missing_ok=True)
             files.sweep(path)
@@ -261,7 +260,7 @@ class KindProvider:
 
     def _stop(self, name: str) -> None:
         with contextlib.suppress(SandboxError):  # it takes longer without
-            self.engine.execute(name, stop_script.COMMAND)
+            self.engine.execute(name, docker_nodes.STOP_COMMAND)
         self.engine.stop(name)
 
     def _unlock(self) -> None:

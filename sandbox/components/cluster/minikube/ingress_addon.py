@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sandbox.components.cluster.minikube.command import Minikube
-from sandbox.components.cluster.minikube.uninstall import INGRESS_SETTINGS
+from sandbox.components.cluster.minikube.provider import INGRESS_SETTINGS
 from sandbox.errors import UsageError
 from sandbox.kube.api import Cluster
 from sandbox.kube.manifests import namespace

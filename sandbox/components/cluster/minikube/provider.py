@@ -8,18 +8,47 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from sandbox.components.cluster import pod_proxy
+from sandbox.components.cluster.containerd_hosts import FOLDER, MARK
 from sandbox.components.cluster.docker_nodes import Containers
 from sandbox.components.cluster.minikube.command import RUNTIME, Minikube
-from sandbox.components.cluster.minikube.uninstall import vacate
-from sandbox.components.cluster.node_proxy_env import Proxied
+from sandbox.components.cluster.pod_proxy import Proxied
 from sandbox.engine import Engine, EngineError, labelled
 from sandbox.errors import Away, SandboxError, UsageError
 from sandbox.kube.api import Cluster
-from sandbox.names import Names
-from sandbox.provider import Standing
+from sandbox.names import SYSTEM_NAMESPACE, Names
+from sandbox.provider import Nodes, Standing
 from sandbox.system import files, process
 from sandbox.system.wait import wait_until
 
+RBAC = "rbac.authorization.k8s.io/v1"
+OURS = (
+    (RBAC, "ClusterRoleBinding", "sandbox-traefik", None),
+    (RBAC, "ClusterRole", "sandbox-traefik", None),
+    *(
+        (RBAC, kind, name, None)
+        for name in ("sandbox-trust", "sandbox-credentials")
+        for kind in ("ClusterRoleBinding", "ClusterRole")
+    ),
+    ("v1", "ConfigMap", "local-registry-hosting", "kube-public"),
+    ("v1", "Namespace", SYSTEM_NAMESPACE, None),
+)
+INGRESS_CLASS = ("networking.k8s.io/v1", "IngressClass", "nginx")
+# What minikube's ingress addon was told of our edge.
+INGRESS_SETTINGS = ("v1", "ConfigMap", "ingress-nginx-controller", "ingress-nginx")
+# What tells an object of ours from one of that name that somebody else made.
+APPLIED = "sandbox.dev/applied"
+
+_UNINSTALL_SCRIPT = f"""
+cd /etc/systemd/system
+for unit in sandbox-*.service; do
+  [ -e "$unit" ] || continue
+  systemctl disable --now "$unit"
+  rm -f "$unit"
+done
+rm -rf /etc/sandbox {pod_proxy.DROP_IN}
+systemctl daemon-reload
+grep -rlF '{MARK.decode().strip()}' {FOLDER} | while read -r file; do rm -r "$(dirname "$file")"; done
+"""
 DRIVER = "docker"
 # The label of a node's container; its value is the profile (minikube: pkg/drivers/kic/oci/types.go).
 PROFILE = "name.minikube.sigs.k8s.io"
@@ -30,9 +59,24 @@ ROLE = "role.minikube.sigs.k8s.io"
 NO_SECOND_PULL = "--extra-config=kubelet.feature-gates=KubeletEnsureSecretPulledImages=false"
 VERIFYING = (1, 35)  # the first Kubernetes that does so
 # A folder of every node, on its disk.
-FOLDER = PurePosixPath("/var/lib/minikube")
+NODE_FOLDER = PurePosixPath("/var/lib/minikube")
 # A file in the node that says minikube came to its end.
 COMPLETE = PurePosixPath("/etc/sandbox/complete")
+
+
+def uninstall(cluster: Cluster, nodes: Nodes) -> None:
+    """Leave the cluster. Raises SandboxError when it or a node cannot be reached."""
+    found = cluster.get(*INGRESS_CLASS)
+    if found and APPLIED in (found["metadata"].get("annotations") or {}):
+        cluster.delete(*INGRESS_CLASS)
+    if cluster.get(*INGRESS_SETTINGS):
+        api_version, kind, called, space = INGRESS_SETTINGS
+        # What one no longer applies goes (KEP-555); what others said stays.
+        cluster.apply({"apiVersion": api_version, "kind": kind, "metadata": {"name": called, "namespace": space}})
+    for api_version, kind, name, namespace in OURS:
+        cluster.delete(api_version, kind, name, namespace)
+    for node in nodes.running():
+        nodes.execute(node, ["sh", "-c", _UNINSTALL_SCRIPT])
 
 
 def nodes(engine: Engine, profile: str) -> Containers:
@@ -112,7 +156,7 @@ class MinikubeProvider:
         there = standing is not Standing.ABSENT
         self._leave_network()
         if self.adopted and standing is Standing.RUNNING and self.names.kubeconfig.exists():
-            vacate(Cluster(self.names.kubeconfig), self.nodes)
+            uninstall(Cluster(self.names.kubeconfig), self.nodes)
         if not self.adopted:
             if there or self.minikube.look():
                 self.minikube.delete(self.names.kubeconfig)
@@ -130,9 +174,9 @@ class MinikubeProvider:
     def load(self, archive: Path) -> None:
         """Put the images into the nodes; minikube would make two more copies on the way, and not say if it failed."""
         for node in self.nodes.running():
-            copy = str(FOLDER / archive.name)
+            copy = str(NODE_FOLDER / archive.name)
             with self.engine.patient():
-                self.engine.copy_file(node, archive, FOLDER)
+                self.engine.copy_file(node, archive, NODE_FOLDER)
                 status, said = self.engine.execute(node, ["ctr", "--namespace", "k8s.io", "images", "import", copy])
             self.engine.execute(node, ["rm", copy])
             if status != 0:

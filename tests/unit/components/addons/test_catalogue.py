@@ -8,8 +8,8 @@ import pytest
 
 from sandbox.bundle.recipe import recipes
 from sandbox.components.addons import catalogue
-from sandbox.components.addons.addon import Addon, read
-from sandbox.components.addons.placeholders import used
+from sandbox.components.addons.addon_objects import used
+from sandbox.components.addons.catalogue import Addon, Use, choose, read_addon
 from sandbox.errors import UsageError
 from sandbox.kube import manifests
 
@@ -26,18 +26,18 @@ def test_an_included_one_is_whole(addon: Addon) -> None:
     assert used(objects) <= KNOWN | about.values.keys() | about.images.keys()
     assert about.values.keys() | about.images.keys() <= used(objects)
     assert all(recipes()[name].image for name in about.images.values())
-    assert all(catalogue.find(need).about.instead is None for need in about.needs)
+    assert all(catalogue.find_addon(need).about.instead is None for need in about.needs)
 
 
 def test_what_is_a_setting_of_the_spec_is_told_so() -> None:
     with pytest.raises(UsageError) as caught:
-        catalogue.find("cert-manager")
+        catalogue.find_addon("cert-manager")
     assert "certs: {issuer: cert-manager}" in caught.value.fix
 
 
 def test_an_unknown_one_is_refused_with_those_there_are() -> None:
     with pytest.raises(UsageError, match="no addon 'metrics'") as caught:
-        catalogue.find("metrics")
+        catalogue.find_addon("metrics")
     assert "metrics-server" in caught.value.fix and "gateway-api" not in caught.value.fix
 
 
@@ -47,7 +47,7 @@ def test_a_folder_is_an_addon_named_by_it(tmp_path: Path) -> None:
     (folder / "addon.yaml").write_text("title: a thing\n")
     for name in ("b.yaml", "a.yml", "more/c.json", "README.md"):
         (folder / name).write_text("{}")
-    addon = catalogue.find(str(folder))
+    addon = catalogue.find_addon(str(folder))
     assert (addon.name, addon.about.title) == ("mine", "a thing")
     assert [file.name for file in addon.files] == ["a.yml", "b.yaml", "c.json"]
 
@@ -67,4 +67,57 @@ def test_a_folder_that_is_none_is_refused(tmp_path: Path, name: str, text: str |
     if text:
         (folder / "addon.yaml").write_text(text)
     with pytest.raises(UsageError, match=said):
-        read(folder)
+        read_addon(folder)
+
+
+@pytest.fixture
+def included(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A catalogue of `base`, `top`, which needs it, and `one` and `other`, which need each other."""
+    for name, more in {
+        "base": "values: {size: small}",
+        "top": "needs: [base]",
+        "one": "needs: [other]",
+        "other": "needs: [one]",
+    }.items():
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "addon.yaml").write_text(f"title: {name}\n{more}\n")
+        (folder / "objects.yaml").write_text("{apiVersion: v1, kind: ConfigMap, metadata: {name: a}}\n")
+    monkeypatch.setattr(catalogue, "INCLUDED", tmp_path)
+    return tmp_path
+
+
+def chosen(spec: list[Use], commanded: list[str]) -> list[tuple[str, str]]:
+    return [(one.addon.name, one.by) for one in choose(spec, commanded)]
+
+
+@pytest.mark.usefixtures("included")
+def test_what_is_needed_comes_first_and_says_for_whom() -> None:
+    assert chosen([Use("top")], []) == [("base", "top"), ("top", "spec")]
+    assert chosen([], ["top"]) == [("base", "top"), ("top", "command")]
+
+
+@pytest.mark.usefixtures("included")
+def test_what_is_asked_for_too_is_there_for_whoever_asks() -> None:
+    assert chosen([Use("top"), Use("base", {"size": "big"})], []) == [("base", "spec"), ("top", "spec")]
+    assert choose([Use("top"), Use("base", {"size": "big"})], [])[0].values == {"size": "big"}
+    assert chosen([Use("top")], ["base"]) == [("base", "command"), ("top", "spec")]
+
+
+def test_of_two_with_one_name_the_spec_s_is_had(included: Path) -> None:
+    (found,) = choose([Use(str(included / "base"), {"size": "big"})], ["base"])
+    assert (found.source, found.by, found.values) == (str(included / "base"), "spec", {"size": "big"})
+
+
+@pytest.mark.usefixtures("included")
+def test_values_have_defaults_and_no_others_can_be_given() -> None:
+    assert choose([Use("base")], [])[0].values == {"size": "small"}
+    with pytest.raises(UsageError, match="no value 'sise'") as caught:
+        choose([Use("base", {"sise": "big"})], [])
+    assert "size" in caught.value.fix
+
+
+@pytest.mark.usefixtures("included")
+def test_a_circle_is_refused() -> None:
+    with pytest.raises(UsageError, match="one → other → one"):
+        choose([Use("one")], [])

@@ -17,8 +17,8 @@ import yaml
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
 from sandbox.components.addons.addon_images import AddonImages
-from sandbox.components.addons.addon_record import LABEL
-from sandbox.components.addons.choice import Use
+from sandbox.components.addons.addon_objects import LABEL
+from sandbox.components.addons.catalogue import Use
 from sandbox.components.addons.step import KUBELET_CERTIFICATE, AddonStep
 from sandbox.components.cluster.kind.command import Kind
 from sandbox.engine import ContainerSpec

@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from sandbox.components.cluster import dns
+from sandbox.components.cluster.dns import DnsStep
+from sandbox.components.cluster.kind import provider as kind_provider
+from sandbox.engine import ContainerSpec
+from sandbox.kube import readiness
+from sandbox.names import HOST, INGRESS_SERVICE, Names
+from sandbox.step import State
+from sandbox.system.resolvers import Upstream
+from tests.support.api_server import ApiServer
+from tests.support.controllers import Controllers
+from tests.support.fakes import NETWORK, FakeContainer, FakeEngine, NoWork
 
 SERVICE = "ingress.sandbox-system.svc.cluster.local"
+DEPLOYMENT = "/apis/apps/v1/namespaces/kube-system/deployments/coredns"
+COREFILE = "/api/v1/namespaces/kube-system/configmaps/coredns"
+
+IN_SERVICE = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+UPSTREAM = Upstream(("9.9.9.9",))
 
 
 def corefile(domain: str, **more: Mapping[str, Any]) -> str:
@@ -67,8 +84,8 @@ def test_a_server_tells_which_configuration_it_goes_by() -> None:
     marks = [re.findall(r"^    chaos (\w{16})$", text, re.MULTILINE) for text in texts]
     assert [len(one) for one in marks] == [1, 1, 1]
     assert marks[0] == marks[1] != marks[2]
-    assert dns.ask("10.0.0.1", texts[0])[-1] == marks[0][0]
-    assert dns.ask("10.0.0.1", "of somebody else")[-1] == ""
+    assert dns.probe_command("10.0.0.1", texts[0])[-1] == marks[0][0]
+    assert dns.probe_command("10.0.0.1", "of somebody else")[-1] == ""
 
 
 def test_names_of_the_outside_are_asked_of_the_nameservers_in_their_order() -> None:
@@ -97,3 +114,122 @@ def test_one_pod_beside_the_api_server_or_two_that_ask_for_it() -> None:
     assert "env" in one["template"]["spec"]["containers"][0]
     assert "env" not in several["template"]["spec"]["containers"][0]
     assert one["template"]["metadata"] != several["template"]["metadata"]
+
+
+@pytest.fixture
+def step(engine: FakeEngine, names: Names, server: ApiServer) -> DnsStep:
+    server.objects = Controllers()
+    server.objects[DEPLOYMENT] = {
+        "kind": "Deployment",
+        "metadata": {"name": "coredns"},
+        "spec": {"replicas": 2, "template": {"metadata": {"labels": {"k8s-app": "kube-dns"}}}},
+    }
+    nodes = kind_provider.nodes(engine, names)
+    return DnsStep(engine, nodes, names, "demo.localhost", INGRESS_SERVICE, UPSTREAM, {"db.corp": "10.0.0.5"})
+
+
+def test_what_kubeadm_made_is_changed_once(server: ApiServer, step: DnsStep) -> None:
+    assert step.check().state is State.DRIFTED
+    step.apply(NoWork())
+    assert (step.check().state, step.check().detail) == (State.READY, "*.demo.localhost inside too, asks 9.9.9.9")
+    assert server.objects[DEPLOYMENT]["spec"]["replicas"] == 1
+    assert INGRESS_SERVICE in server.objects[COREFILE]["data"]["Corefile"]
+    assert not step.undo()
+
+
+def test_another_configuration_is_put_right(server: ApiServer, step: DnsStep) -> None:
+    step.apply(NoWork())
+    before = server.objects[COREFILE]
+    server.objects[COREFILE] = dns.config_map(".:53 {\n}\n")
+    assert step.check().state is State.DRIFTED
+    step.apply(NoWork())
+    assert server.objects[COREFILE] == before
+
+
+def test_a_pod_that_has_read_another_is_restarted(server: ApiServer, step: DnsStep) -> None:
+    step.apply(NoWork())
+    mark = server.objects[DEPLOYMENT]["spec"]["template"]["metadata"]["annotations"]
+    server.objects[DEPLOYMENT]["spec"]["template"]["metadata"]["annotations"] = {dns.MARK: "old"}
+    assert step.check().state is State.DRIFTED
+    step.apply(NoWork())
+    assert server.objects[DEPLOYMENT]["spec"]["template"]["metadata"]["annotations"] == mark
+
+
+def test_without_an_ingress_names_are_left_alone(server: ApiServer, step: DnsStep) -> None:
+    bare = replace(step, ingress=None)
+    bare.apply(NoWork())
+    assert (bare.check().state, bare.check().detail) == (State.READY, "asks 9.9.9.9")
+    assert "rewrite" not in server.objects[COREFILE]["data"]["Corefile"]
+    assert step.check().state is State.DRIFTED
+
+
+def test_other_nameservers_and_hosts_are_another_configuration(server: ApiServer, step: DnsStep) -> None:
+    step.apply(NoWork())
+    for other in (replace(step, upstream=Upstream(("1.1.1.1",))), replace(step, hosts={})):
+        assert other.check().state is State.DRIFTED
+        other.apply(NoWork())
+        assert other.check().state is State.READY
+
+
+def test_this_machine_has_a_name_unless_the_user_gives_it_to_another(server: ApiServer, step: DnsStep) -> None:
+    step.apply(NoWork())
+    text = server.objects[COREFILE]["data"]["Corefile"]
+    assert f"172.30.0.1 {HOST}\n" in text and "10.0.0.5 db.corp\n" in text
+    replace(step, hosts={HOST: "10.0.0.6"}).apply(NoWork())
+    text = server.objects[COREFILE]["data"]["Corefile"]
+    assert f"10.0.0.6 {HOST}\n" in text and "172.30.0.1" not in text
+
+
+def test_a_pod_that_has_lost_step_is_waited_for_whatever_the_api_server_says(
+    engine: FakeEngine, names: Names, server: ApiServer, step: DnsStep
+) -> None:
+    step.apply(NoWork())
+    answers, asked = [0, dns.BEHIND, dns.OTHERWISE, dns.OTHERWISE, 0], []
+
+    def ask(box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
+        asked.append(argv[5])
+        return answers.pop(0), ""
+
+    engine.programs["timeout"] = ask
+    engine.add(FakeContainer(ContainerSpec(names.node, "node", (), {}, NETWORK), "", read_only=False))
+    pod = {
+        "kind": "Pod",
+        "metadata": {"name": "coredns-1", "namespace": "kube-system", "labels": {"k8s-app": "kube-dns"}},
+        "spec": {"nodeName": names.node},
+    }
+    place = "/api/v1/namespaces/kube-system/pods/coredns-1"
+    server.objects[place] = {**pod, "status": {"podIP": "10.244.0.4", **IN_SERVICE}}
+    assert step.check().state is State.READY
+    assert step.check().detail == "coredns-1 does not know the cluster's Services yet"
+    assert (found := step.check()).detail == "coredns-1 has not read its configuration yet"
+    assert found.state is State.DRIFTED
+    step.apply(NoWork())
+    assert (asked, answers) == (["10.244.0.4"] * 5, [])
+    assert readiness.SEEN in server.objects[place]["metadata"]["annotations"], "the kubelet is made to look"
+
+
+@pytest.mark.parametrize(
+    "status",
+    [{"phase": "Running", "conditions": [{"type": "Ready", "status": "False"}]}, {**IN_SERVICE, "podIP": ""}],
+    ids=["not ready", "without an address"],
+)
+def test_a_pod_not_back_from_a_stop_counts_whatever_the_deployment_says(
+    engine: FakeEngine, names: Names, server: ApiServer, step: DnsStep, status: dict[str, object]
+) -> None:
+    step.apply(NoWork())
+    engine.programs["timeout"] = lambda box, argv: (0, "")
+    engine.add(FakeContainer(ContainerSpec(names.node, "node", (), {}, NETWORK), "", read_only=False))
+    place = "/api/v1/namespaces/kube-system/pods/coredns-2"
+    metadata = {"name": "coredns-2", "namespace": "kube-system", "labels": {"k8s-app": "kube-dns"}}
+    server.objects[place] = {"kind": "Pod", "metadata": metadata, "spec": {"nodeName": names.node}, "status": status}
+    found = step.check()
+    assert found.state is State.DRIFTED
+    assert found.detail.startswith("coredns-2 is not ready")
+    back = {**IN_SERVICE, "podIP": "10.244.0.5"}
+    timer = threading.Timer(0.3, server.objects[place].update, ({"status": back},))
+    timer.start()
+    step.apply(NoWork())
+    timer.join()
+    assert step.check().state is State.READY
+    server.objects[place]["status"] = {"phase": "Failed"}
+    assert step.check().state is State.READY, "an evicted pod stays listed, and another is there for it"

@@ -13,7 +13,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox.components.cluster import contexts, kubeconfig
+from sandbox.components.cluster import kubeconfig
 from sandbox.config import yaml_text
 
 # What some reader of YAML 1.1 or 1.2 takes for a number, a truth, nothing, a date or a marker.
@@ -60,7 +60,7 @@ def test_kubectl_reads_every_name_and_token_as_text(tmp_path: Path) -> None:
     assert kubeconfig.remove(path, "sandbox-demo")
     assert kubectl(path) == before
     for name in ("1e3", "y", "0o17", "2026-01-02"):
-        own.write_bytes(contexts.alone([path], name, "1e3"))
+        own.write_bytes(kubeconfig.single_context([path], name, "1e3"))
         found = kubectl(own)
         assert found["current-context"] == name and found["users"][0]["user"]["token"] == name
         assert found["contexts"][0]["context"]["namespace"] == "1e3"

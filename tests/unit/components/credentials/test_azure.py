@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.components.credentials.token_exchange import mint
+from sandbox.components.credentials.registry_accounts import mint
 from sandbox.config.schema.credentials_schema import Acr
 from tests.support.token_services import ACR_TOKEN, Services, jwt
 from tests.unit.components.credentials.conftest import refusal

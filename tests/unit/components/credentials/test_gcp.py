@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from sandbox.components.credentials import gcp
-from sandbox.components.credentials.token_exchange import mint, settled
+from sandbox.components.credentials.registry_accounts import mint, resolved
 from sandbox.config.schema.credentials_schema import Gcr
 from tests.support.token_services import GOOGLE_TOKEN, Services
 from tests.unit.components.credentials.conftest import refusal
@@ -50,9 +50,9 @@ def test_a_login_becomes_a_token_for_the_registries_that_are_named(services: Ser
     [("GOOGLE_APPLICATION_CREDENTIALS", ""), ("CLOUDSDK_CONFIG", "/" + gcp.default_file({}).name)],
 )
 def test_the_usual_file_is_found_where_googles_libraries_look(variable: str, below: str, tmp_path: Path) -> None:
-    entry = settled(Gcr(kind="gcr"), {variable: str(tmp_path)})
+    entry = resolved(Gcr(kind="gcr"), {variable: str(tmp_path)})
     assert str(entry.file) == f"{tmp_path}{below}"
-    assert str(settled(Gcr(kind="gcr"), {}).file).endswith("/.config/gcloud/application_default_credentials.json")
+    assert str(resolved(Gcr(kind="gcr"), {}).file).endswith("/.config/gcloud/application_default_credentials.json")
 
 
 def test_a_key_that_is_not_the_accounts_is_refused(services: Services, write: Write) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.components.credentials import node_script
+from sandbox.components.credentials import steps
 from sandbox.config.schema.credentials_schema import Credentials, Docker, Gcr
 
 # What `get serviceaccounts` and `get secret` answer is in files; objects are told by what they are made with.
@@ -36,10 +36,10 @@ def run(tmp_path: Path, accounts: str, secrets: dict[str, str], entries: Sequenc
     program.chmod(0o755)
     for name, content in {"accounts": accounts, **secrets}.items():
         (tmp_path / name).write_text(content)
-    unit = node_script.unit(entries)
+    unit = steps.secrets_unit(entries)
     listed = tmp_path / "list"
-    listed.write_bytes(unit.data[node_script.LIST])
-    text = unit.script.replace(str(node_script.LIST), str(listed))
+    listed.write_bytes(unit.data[steps.LIST])
+    text = unit.script.replace(str(steps.LIST), str(listed))
     environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "PLACE": str(tmp_path)}
     subprocess.run(["sh"], input=text, text=True, check=False, env=environment, timeout=60)
     asked = tmp_path / "asked"
@@ -83,7 +83,7 @@ def test_an_account_with_an_odd_name_is_passed_over(tmp_path: Path) -> None:
 
 
 def test_the_unit_may_read_and_write_its_secrets_alone() -> None:
-    unit = node_script.unit([Docker(kind="docker"), Gcr(kind="gcr")])
+    unit = steps.secrets_unit([Docker(kind="docker"), Gcr(kind="gcr")])
     assert all(b"admin.conf" not in content for content in unit.files().values())
     secrets = [rule for rule in (*unit.anywhere, *unit.inside) if rule["resources"] == ["secrets"]]
     assert [rule["verbs"] for rule in secrets] == [["create", "patch"], ["get"]]

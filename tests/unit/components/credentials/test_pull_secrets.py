@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from sandbox.components.credentials import admission
-from sandbox.components.credentials.pull_secrets import Delivery
+from sandbox.components.credentials import pull_secrets
+from sandbox.components.credentials.pull_secrets import PullSecrets
 from sandbox.components.credentials.registry_login import Login, Validity, matches
 from sandbox.config.schema.credentials_schema import Docker, Ecr, Gcr
 from sandbox.names import SYSTEM_NAMESPACE, Names
@@ -31,8 +31,8 @@ POLICY = "/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolicies/sandbo
 
 
 @pytest.fixture
-def delivery(names: Names, server: ApiServer) -> Delivery:
-    return Delivery.of(names)
+def delivery(names: Names, server: ApiServer) -> PullSecrets:
+    return PullSecrets.of(names)
 
 
 def copies(server: ApiServer) -> set[str]:
@@ -48,7 +48,7 @@ def expressions(server: ApiServer) -> list[str]:
     return [one["jsonPatch"]["expression"] for one in server.objects[POLICY]["spec"]["mutations"]]
 
 
-def test_pods_of_every_namespace_of_the_users_have_it(server: ApiServer, delivery: Delivery) -> None:
+def test_pods_of_every_namespace_of_the_users_have_it(server: ApiServer, delivery: PullSecrets) -> None:
     delivery.keep(GCR, LOGIN, "spec")
     assert delivery.pending() == "default has not the present Secret gcr-secret"
     delivery.spread()
@@ -67,7 +67,7 @@ def test_pods_of_every_namespace_of_the_users_have_it(server: ApiServer, deliver
     assert "canary" not in json.dumps({**copy, "data": {}}) + json.dumps({**server.objects[KEPT], "data": {}})
 
 
-def test_what_is_kept_tells_what_it_is(delivery: Delivery) -> None:
+def test_what_is_kept_tells_what_it_is(delivery: PullSecrets) -> None:
     entry = Ecr(kind="ecr", region="eu-central-1", accounts=("123456789012",), namespaces=("shop",))
     delivery.keep(entry, LOGIN, "command")
     held = delivery.held()["awsecr-cred"]
@@ -76,7 +76,7 @@ def test_what_is_kept_tells_what_it_is(delivery: Delivery) -> None:
     assert "canary" not in repr(held)
 
 
-def test_something_else_under_our_label_is_passed_over(server: ApiServer, delivery: Delivery) -> None:
+def test_something_else_under_our_label_is_passed_over(server: ApiServer, delivery: PullSecrets) -> None:
     delivery.keep(GCR, LOGIN, "spec")
     server.objects[KEPT]["metadata"]["annotations"]["sandbox.dev/issued"] = "{}"
     assert delivery.held() == {}
@@ -85,7 +85,7 @@ def test_something_else_under_our_label_is_passed_over(server: ApiServer, delive
 
 
 def test_only_the_namespaces_that_are_named_have_it_and_each_account_of_theirs(
-    server: ApiServer, delivery: Delivery
+    server: ApiServer, delivery: PullSecrets
 ) -> None:
     account: dict[str, Any] = {"kind": "ServiceAccount", "metadata": {"name": "robot", "namespace": "shop"}}
     account["imagePullSecrets"] = [{"name": "own"}]
@@ -98,7 +98,7 @@ def test_only_the_namespaces_that_are_named_have_it_and_each_account_of_theirs(
     assert named(server, "default") == []
 
 
-def test_a_renewed_token_replaces_the_one_before_everywhere(server: ApiServer, delivery: Delivery) -> None:
+def test_a_renewed_token_replaces_the_one_before_everywhere(server: ApiServer, delivery: PullSecrets) -> None:
     delivery.keep(GCR, LOGIN, "spec")
     delivery.spread()
     delivery.keep(GCR, Login({"gcr.io": Credential("it", "canary-newer")}, NOW), "spec")
@@ -109,7 +109,7 @@ def test_a_renewed_token_replaces_the_one_before_everywhere(server: ApiServer, d
     assert named(server, "shop") == ["gcr-secret"]
 
 
-def test_what_is_forgotten_leaves_no_trace(server: ApiServer, delivery: Delivery) -> None:
+def test_what_is_forgotten_leaves_no_trace(server: ApiServer, delivery: PullSecrets) -> None:
     before = set(server.objects)
     delivery.keep(GCR, LOGIN, "spec")
     delivery.keep(Docker(kind="docker"), LOGIN, "spec")
@@ -126,7 +126,7 @@ def test_what_is_forgotten_leaves_no_trace(server: ApiServer, delivery: Delivery
     assert named(server, "shop") == []
 
 
-def test_a_namespace_that_is_ending_is_left_alone(server: ApiServer, delivery: Delivery) -> None:
+def test_a_namespace_that_is_ending_is_left_alone(server: ApiServer, delivery: PullSecrets) -> None:
     make_namespace(server, "going")
     server.objects["/api/v1/namespaces/going"]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
     delivery.keep(GCR, LOGIN, "spec")
@@ -135,7 +135,7 @@ def test_a_namespace_that_is_ending_is_left_alone(server: ApiServer, delivery: D
     assert named(server, "going") == []
 
 
-def test_an_older_cluster_does_without_the_policy(server: ApiServer, delivery: Delivery) -> None:
+def test_an_older_cluster_does_without_the_policy(server: ApiServer, delivery: PullSecrets) -> None:
     del server.kinds["/apis/admissionregistration.k8s.io/v1"]
     delivery.keep(GCR, LOGIN, "spec")
     delivery.spread()
@@ -146,7 +146,7 @@ def test_an_older_cluster_does_without_the_policy(server: ApiServer, delivery: D
 
 
 def test_the_policy_is_about_new_accounts_where_it_is_meant() -> None:
-    policy, binding = admission.policy([GCR, Docker(kind="docker", namespaces=("shop", SYSTEM_NAMESPACE))])
+    policy, binding = pull_secrets.admission_policy([GCR, Docker(kind="docker", namespaces=("shop", SYSTEM_NAMESPACE))])
     (rule,) = policy["spec"]["matchConstraints"]["resourceRules"]
     assert (rule["resources"], rule["operations"]) == (["serviceaccounts"], ["CREATE"])
     first, second = (one["jsonPatch"]["expression"] for one in policy["spec"]["mutations"])
@@ -178,7 +178,7 @@ def test_a_token_is_due_when_two_thirds_of_its_life_are_over() -> None:
 
 
 @pytest.mark.security(20)
-def test_a_planted_secret_is_no_entry(names: Names, server: ApiServer, delivery: Delivery) -> None:
+def test_a_planted_secret_is_no_entry(names: Names, server: ApiServer, delivery: PullSecrets) -> None:
     """A pod writes a Secret with our label and an entry of its own → it is ignored and named; nothing is copied."""
     delivery.keep(GCR, LOGIN, "spec")
     planted = copy.deepcopy(server.objects[KEPT])
@@ -196,7 +196,7 @@ def test_a_planted_secret_is_no_entry(names: Names, server: ApiServer, delivery:
 
 
 @pytest.mark.security(20)
-def test_a_changed_secret_goes_where_the_entry_says(server: ApiServer, delivery: Delivery) -> None:
+def test_a_changed_secret_goes_where_the_entry_says(server: ApiServer, delivery: PullSecrets) -> None:
     """A pod widens the namespaces of a kept Secret → those of the user's own list have it, and no others."""
     delivery.keep(Gcr(kind="gcr", namespaces=("shop",)), LOGIN, "spec")
     server.objects[KEPT]["metadata"]["annotations"]["sandbox.dev/namespaces"] = "*"

@@ -12,12 +12,11 @@ from pathlib import Path
 import pytest
 
 from sandbox.components.credentials import renewal_daemon
-from sandbox.components.credentials.entries import Entries
-from sandbox.components.credentials.pull_secrets import Delivery
+from sandbox.components.credentials.kept_secret import Entries
+from sandbox.components.credentials.pull_secrets import PullSecrets
+from sandbox.components.credentials.registry_accounts import mint
 from sandbox.components.credentials.registry_login import Login
-from sandbox.components.credentials.renewal import renew
-from sandbox.components.credentials.renewal_daemon import Time
-from sandbox.components.credentials.token_exchange import mint
+from sandbox.components.credentials.renewal_daemon import Time, renew
 from sandbox.config.schema.credentials_schema import Credentials, Docker, Gcr
 from sandbox.names import Names
 from sandbox.system import daemon
@@ -34,8 +33,8 @@ def entry(services: Services, write: Write) -> Gcr:
 
 
 @pytest.fixture
-def delivery(names: Names, server: ApiServer) -> Delivery:
-    return Delivery.of(names)
+def delivery(names: Names, server: ApiServer) -> PullSecrets:
+    return PullSecrets.of(names)
 
 
 class Clock:
@@ -63,12 +62,12 @@ def run(names: Names, monkeypatch: pytest.MonkeyPatch, *times: datetime | Time) 
     renewal_daemon.run(names.kubeconfig, Entries(entries(names)), os.environ, stopping, clock)
 
 
-def kept(delivery: Delivery) -> datetime:
+def kept(delivery: PullSecrets) -> datetime:
     return delivery.held()["gcr-secret"].validity.issued
 
 
 def test_what_is_due_is_renewed_and_not_before(
-    names: Names, delivery: Delivery, entry: Gcr, services: Services, monkeypatch: pytest.MonkeyPatch
+    names: Names, delivery: PullSecrets, entry: Gcr, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = datetime.now(UTC)
     delivery.keep(entry, mint(entry, {}, now=now), "spec")
@@ -83,7 +82,7 @@ def test_what_is_due_is_renewed_and_not_before(
 
 def test_a_renewal_that_fails_is_tried_again_and_said(
     names: Names,
-    delivery: Delivery,
+    delivery: PullSecrets,
     entry: Gcr,
     services: Services,
     monkeypatch: pytest.MonkeyPatch,
@@ -99,7 +98,7 @@ def test_a_renewal_that_fails_is_tried_again_and_said(
 
 
 def test_it_ends_with_the_cluster_and_when_nothing_is_left_that_ends(
-    names: Names, delivery: Delivery, write: Write, monkeypatch: pytest.MonkeyPatch
+    names: Names, delivery: PullSecrets, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = write('{"auths": {"quay.io": {"username": "me", "password": "canary"}}}', "config.json")
     docker = Docker(kind="docker", file=file)
@@ -111,7 +110,7 @@ def test_it_ends_with_the_cluster_and_when_nothing_is_left_that_ends(
     assert not endless.is_set()
 
 
-def test_one_that_fails_does_not_keep_the_others(delivery: Delivery, entry: Gcr) -> None:
+def test_one_that_fails_does_not_keep_the_others(delivery: PullSecrets, entry: Gcr) -> None:
     then = datetime.now(UTC) - timedelta(minutes=50)
     delivery.keep(entry, mint(entry, {}, now=then), "spec")
     held = delivery.held()["gcr-secret"]
@@ -123,7 +122,7 @@ def test_one_that_fails_does_not_keep_the_others(delivery: Delivery, entry: Gcr)
 
 
 def test_as_a_process_it_renews_what_has_ended(
-    names: Names, delivery: Delivery, entry: Gcr, services: Services, tmp_path: Path
+    names: Names, delivery: PullSecrets, entry: Gcr, services: Services, tmp_path: Path
 ) -> None:
     then = datetime.now(UTC) - timedelta(minutes=59)
     delivery.keep(entry, mint(entry, {}, now=then), "spec")
@@ -143,7 +142,7 @@ def test_as_a_process_it_renews_what_has_ended(
 @pytest.mark.parametrize("error", [OSError("no route"), KeyError("items"), ValueError("not JSON"), TypeError()])
 def test_the_keeper_survives_any_answer(
     names: Names,
-    delivery: Delivery,
+    delivery: PullSecrets,
     entry: Gcr,
     services: Services,
     monkeypatch: pytest.MonkeyPatch,
@@ -155,14 +154,14 @@ def test_the_keeper_survives_any_answer(
     delivery.keep(entry, mint(entry, {}, now=now), "spec")
     services.ahead = timedelta(minutes=45)
     errors = [error, error]
-    genuine = Delivery.held
+    genuine = PullSecrets.held
 
-    def held(self: Delivery) -> object:
+    def held(self: PullSecrets) -> object:
         if errors:
             raise errors.pop()
         return genuine(self)
 
-    monkeypatch.setattr(Delivery, "held", held)
+    monkeypatch.setattr(PullSecrets, "held", held)
     late = now + services.ahead
     # a minute after the first failure, two after the second
     run(names, monkeypatch, late, *(late + timedelta(seconds=one) for one in (61, 121, 182)))
@@ -171,7 +170,7 @@ def test_the_keeper_survives_any_answer(
 
 
 def test_an_odd_answer_for_one_does_not_keep_the_others(
-    delivery: Delivery, entry: Gcr, monkeypatch: pytest.MonkeyPatch
+    delivery: PullSecrets, entry: Gcr, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     then = datetime.now(UTC) - timedelta(minutes=50)
     delivery.keep(entry, mint(entry, {}, now=then), "spec")
@@ -183,14 +182,14 @@ def test_an_odd_answer_for_one_does_not_keep_the_others(
             raise KeyError(f"{CANARY}-token")
         return mint(one, environ, now=now)
 
-    monkeypatch.setattr("sandbox.components.credentials.renewal.mint", answer)
+    monkeypatch.setattr("sandbox.components.credentials.renewal_daemon.mint", answer)
     renewed = renew(delivery, [odd, held], {}, now=datetime.now(UTC))
     assert renewed.done == ("gcr-secret",)
     assert str(renewed.failed["odd"]) == "the account of odd cannot be renewed: unexpected KeyError"
 
 
 def test_a_clock_set_back_does_not_delay_a_renewal(
-    names: Names, delivery: Delivery, entry: Gcr, services: Services, monkeypatch: pytest.MonkeyPatch
+    names: Names, delivery: PullSecrets, entry: Gcr, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The time of day is set back by days while the keeper runs → the token is renewed when its time has passed."""
     now = datetime.now(UTC)
@@ -208,7 +207,7 @@ def test_a_clock_set_back_does_not_delay_a_renewal(
     assert kept(delivery) == set_back + timedelta(minutes=41)
 
 
-def test_a_keeper_does_not_put_back_what_was_removed(delivery: Delivery, entry: Gcr) -> None:
+def test_a_keeper_does_not_put_back_what_was_removed(delivery: PullSecrets, entry: Gcr) -> None:
     now = datetime.now(UTC)
     delivery.keep(entry, mint(entry, {}, now=now), "command")
     held = delivery.held()["gcr-secret"]

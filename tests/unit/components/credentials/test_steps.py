@@ -14,10 +14,9 @@ from typing import cast
 import pytest
 
 from sandbox.components.cluster.kind import provider as kind_provider
-from sandbox.components.credentials.login_check_step import AccountsStep
-from sandbox.components.credentials.pull_secrets import Delivery
-from sandbox.components.credentials.step import CredentialsStep
-from sandbox.components.credentials.token_exchange import mint
+from sandbox.components.credentials.pull_secrets import PullSecrets
+from sandbox.components.credentials.registry_accounts import mint
+from sandbox.components.credentials.steps import AccountsStep, CredentialsStep
 from sandbox.config.schema.credentials_schema import Credentials, Docker, Gcr
 from sandbox.errors import SandboxError
 from sandbox.names import SYSTEM_NAMESPACE, Names
@@ -73,7 +72,7 @@ def test_what_the_spec_lists_no_longer_is_taken_away(
 
 
 def test_what_a_command_added_stays(node: FakeEngine, names: Names, server: ApiServer, docker: Docker) -> None:
-    Delivery.of(names).keep(docker, mint(docker, {}, now=datetime.now(UTC)), "command")
+    PullSecrets.of(names).keep(docker, mint(docker, {}, now=datetime.now(UTC)), "command")
     made = step(node, names)
     made.apply(NoWork())
     assert made.check().state is State.READY
@@ -153,7 +152,7 @@ def test_a_token_that_has_ended_is_had_anew(node: FakeEngine, names: Names, serv
     made = step(node, names, entry)
     made.apply(NoWork())
     daemon.end(names.credentials / "keeper.json")
-    delivery = Delivery.of(names)
+    delivery = PullSecrets.of(names)
     delivery.keep(entry, mint(entry, os.environ, now=datetime.now(UTC) - timedelta(minutes=59)), "spec")
     delivery.spread()
     assert made.check().detail.startswith("gcr-secret ends at ")
@@ -232,7 +231,7 @@ def test_a_cluster_of_an_earlier_release_is_taken_over(
 def test_what_a_command_added_survives_a_new_cluster(
     node: FakeEngine, names: Names, server: ApiServer, docker: Docker
 ) -> None:
-    Delivery.of(names).keep(docker, mint(docker, {}, now=datetime.now(UTC)), "command")
+    PullSecrets.of(names).keep(docker, mint(docker, {}, now=datetime.now(UTC)), "command")
     del server.objects[f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/secrets/dpr-secret"]
     made = step(node, names)
     assert (made.check().state, made.check().detail) == (State.ABSENT, "dpr-secret")

@@ -7,8 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from sandbox.components.credentials.token_errors import read
-from sandbox.components.credentials.token_service import AGAIN, TRIES, Service
+from sandbox.components.credentials.token_service import AGAIN, TRIES, Service, read_refusal
 from tests.support.token_services import CANARY, Services
 from tests.unit.components.credentials.conftest import refusal
 
@@ -89,7 +88,7 @@ def test_an_answer_that_is_none_is_not_repeated(services: Services, body: bytes)
     ],
 )
 def test_refusals_are_read_in_every_form_and_nothing_else_is_repeated(body: bytes, said: str) -> None:
-    assert str(read(body)) == said
+    assert str(read_refusal(body)) == said
 
 
 def test_the_service_itself_shows_no_secret() -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from sandbox.components.ingress import default_backend, template
+from sandbox.components.ingress import controller, default_backend
 from sandbox.system.wait import wait_until
 
 # In the place of busybox: what it asks is read from a file, what it would serve is left, a wait is short.
@@ -81,7 +81,7 @@ def pod(tmp_path: Path) -> Iterator[Pod]:
     program = folders["bin"] / "busybox"
     program.write_text(BUSYBOX)
     program.chmod(0o755)
-    script = {name: template.text(name) for name in ("page.sh", "known.yaml", "misdirected.yaml")}
+    script = {name: controller.template_text(name) for name in ("page.sh", "known.yaml", "misdirected.yaml")}
     for name, text in {**default_backend.parts("demo"), **script}.items():
         (folders["parts"] / name).write_text(text)
     places = [folders[name] for name in ("parts", "site", "dynamic", "elsewhere")]
@@ -106,7 +106,7 @@ def test_there_is_a_page_before_traefik_answers(pod: Pod) -> None:
 
 
 def test_traefik_is_given_what_depends_on_the_ingresses(pod: Pod) -> None:
-    becomes(lambda: (pod.dynamic / "known.yaml").read_text(), template.text("known.yaml"))
+    becomes(lambda: (pod.dynamic / "known.yaml").read_text(), controller.template_text("known.yaml"))
 
 
 def test_the_page_is_the_same_that_python_makes(pod: Pod) -> None:

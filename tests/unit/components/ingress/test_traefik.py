@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -10,9 +11,11 @@ from typing import Any
 
 import pytest
 
-from sandbox.components.ingress import traefik_kinds
+from sandbox.bundle.recipe import recipes
+from sandbox.components.ingress import traefik
 from sandbox.components.ingress.traefik import GATEWAY_ARGUMENTS, Traefik
 from sandbox.config import yaml_text
+from sandbox.errors import SandboxError
 from sandbox.names import DEFAULT_TLS, DOMAIN_TLS, EDGE_ADDRESS, READY, SYSTEM_NAMESPACE
 
 TRUSTED = "172.18.0.0/16"
@@ -107,7 +110,7 @@ def test_the_default_certificate_is_the_secret_that_is_watched(found: Found) -> 
     assert store["spec"] == {"defaultCertificate": {"secretName": DEFAULT_TLS}}
     assert store["metadata"]["namespace"] == SYSTEM_NAMESPACE
     assert arguments(found)["providers.kubernetescrd"] == "true"
-    assert "TLSStore" in traefik_kinds.KINDS
+    assert "TLSStore" in traefik.TRAEFIK_KINDS
 
 
 def test_the_edge_is_answered_once_there_are_hosts_and_certificates(found: Found) -> None:
@@ -124,7 +127,7 @@ def test_the_edge_is_answered_once_there_are_hosts_and_certificates(found: Found
 
 def test_its_own_kinds_are_there_before_it_is() -> None:
     kinds = {one["spec"]["names"]["kind"]: one for one in TRAEFIK.groundwork()}
-    assert kinds.keys() == set(traefik_kinds.KINDS)
+    assert kinds.keys() == set(traefik.TRAEFIK_KINDS)
     assert kinds["TraefikService"]["metadata"]["name"] == "traefikservices.traefik.io"
 
 
@@ -187,3 +190,26 @@ def test_hosts_that_never_come_here_are_in_a_map_that_a_running_pod_follows(foun
     more = of(replace(TRAEFIK, elsewhere=("a.test", "b.test")))
     assert more["ConfigMap", "elsewhere"]["data"] == {"hosts": "a.test\nb.test\n"}
     assert {key for key in found if found[key] != more[key]} == {("ConfigMap", "elsewhere")}
+
+
+def test_the_bundle_takes_the_same_files_of_the_same_release() -> None:
+    recipe = recipes()["gateway-api"]
+    assert recipe.version == traefik.GATEWAY_VERSION
+    assert recipe.files is not None
+    assert set(recipe.files.paths) == {f"config/crd/{traefik.gateway_path(name)}" for name in traefik.GATEWAY_FILES}
+
+
+def test_they_are_read_from_the_folder_in_which_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = b"{kind: CustomResourceDefinition, metadata: {name: a}}\n"
+    monkeypatch.setattr(traefik, "GATEWAY_FILES", {"standard/things": hashlib.sha256(text).hexdigest()})
+    (tmp_path / "gateway.networking.k8s.io_things.yaml").write_bytes(text)
+    assert traefik.gateway_definitions(tmp_path) == [{"kind": "CustomResourceDefinition", "metadata": {"name": "a"}}]
+
+
+@pytest.mark.fault(63)
+def test_another_file_in_its_place_is_refused(tmp_path: Path) -> None:
+    """Another file in the bundle's place → refused by its digest."""
+    for name in traefik.GATEWAY_FILES:
+        (tmp_path / Path(traefik.gateway_path(name)).name).write_text("kind: Other\n")
+    with pytest.raises(SandboxError, match="is not the file from"):
+        traefik.gateway_definitions(tmp_path)

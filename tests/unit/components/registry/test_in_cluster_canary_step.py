@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.components.cluster.existing.tenant_namespace import Place
+from sandbox.components.cluster.existing.tenant import Place
 from sandbox.components.registry import in_cluster_canary_step
 from sandbox.components.registry.in_cluster_canary_step import PROOF, InnerCanaryStep
 from sandbox.errors import SandboxError

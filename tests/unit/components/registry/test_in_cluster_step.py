@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.components.cluster.existing.tenant_namespace import Place
+from sandbox.components.cluster.existing.tenant import Place
 from sandbox.components.registry.in_cluster_step import InnerRegistryStep, name_on_nodes
 from sandbox.errors import SandboxError
 from sandbox.names import LABEL, Names

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.components.addons.addon_record import Place
+from sandbox.components.addons.addon_objects import Place
 from sandbox.components.workloads import applying
 from sandbox.components.workloads.applying import apply_all, attempt_changed
 from sandbox.kube.api import Cluster, ClusterError, Manifest

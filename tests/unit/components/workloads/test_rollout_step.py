@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from sandbox.components.addons.addon_record import Place
+from sandbox.components.addons.addon_objects import Place
 from sandbox.components.workloads import applied_record
 from sandbox.components.workloads.rollout_step import WorkloadsStep
 from sandbox.components.workloads.step import RECORD

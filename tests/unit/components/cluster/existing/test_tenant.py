@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from sandbox.components.cluster.existing.tenant import NotOurs, Tenant, counted
+from sandbox.components.cluster.existing.tenant import NotOurs, Tenant, counted, placed
+from sandbox.errors import UsageError
 from sandbox.names import LABEL
 from tests.support.api_server import ApiServer, kubeconfig, serving
 
@@ -60,3 +61,72 @@ def test_all_of_ours_is_found_and_nothing_that_others_or_controllers_made(server
     found = tenant.ours()
     assert {(one["kind"], one["metadata"]["name"]) for one in found} == {("ConfigMap", "ours"), ("Deployment", "ours")}
     assert counted(found) == "1 ConfigMap, 1 Deployment"
+
+
+def place(*manifests: dict[str, Any], **more: Any) -> list[dict[str, Any]]:
+    settings: dict[str, Any] = {
+        "namespaced": {("rbac.authorization.k8s.io/v1", "ClusterRole"): False},
+        "images": {"localhost:5001": "127.0.0.1:31000"},
+        "pull_secret": "pull",
+        "ingress_class": "sandbox",
+    }
+    return placed(manifests, **{**settings, **more})
+
+
+def thing(kind: str, name: str = "a", namespace: str | None = None, **more: Any) -> dict[str, Any]:
+    metadata = {"name": name, **({"namespace": namespace} if namespace else {})}
+    return {"apiVersion": "v1", "kind": kind, "metadata": metadata, **more}
+
+
+def pod_of(*images: str, **more: Any) -> dict[str, Any]:
+    return {"containers": [{"name": f"c{index}", "image": image} for index, image in enumerate(images)], **more}
+
+
+def test_namespaces_are_left_out_and_no_longer_named() -> None:
+    assert place(thing("Namespace"), thing("ConfigMap", namespace="demo")) == [thing("ConfigMap")]
+
+
+def test_the_manifests_themselves_stay_as_they_are() -> None:
+    given = thing("Pod", namespace="demo", spec=pod_of("localhost:5001/app:1"))
+    place(given)
+    assert given == thing("Pod", namespace="demo", spec=pod_of("localhost:5001/app:1"))
+
+
+def test_images_of_the_registry_have_another_name_and_its_secret() -> None:
+    wanted = {**pod_of("127.0.0.1:31000/team/app:1", "busybox:1"), "imagePullSecrets": [{"name": "pull"}]}
+    spec = pod_of("localhost:5001/team/app:1", "busybox:1")
+    (pod,) = place(thing("Pod", spec=spec))
+    assert pod["spec"] == wanted
+    (deployment,) = place(thing("Deployment", spec={"template": {"spec": spec}}))
+    assert deployment["spec"]["template"]["spec"] == wanted
+    (job,) = place(thing("CronJob", spec={"jobTemplate": {"spec": {"template": {"spec": spec}}}}))
+    assert job["spec"]["jobTemplate"]["spec"]["template"]["spec"] == wanted
+
+
+def test_pods_of_other_registries_get_no_secret_and_no_secret_is_given_twice() -> None:
+    (foreign,) = place(thing("Pod", spec=pod_of("localhost:50010/app:1")))
+    assert foreign["spec"] == pod_of("localhost:50010/app:1")
+    (known,) = place(thing("Pod", spec=pod_of("localhost:5001/a", imagePullSecrets=[{"name": "pull"}])))
+    assert known["spec"]["imagePullSecrets"] == [{"name": "pull"}]
+    (team,) = place(thing("Pod", spec=pod_of("localhost:5001/a")), pull_secret=None)
+    assert "imagePullSecrets" not in team["spec"]
+
+
+def test_ingresses_have_the_class_that_is_served() -> None:
+    metadata = {"name": "a", "annotations": {"kubernetes.io/ingress.class": "nginx", "other": "kept"}}
+    (ingress,) = place(
+        {"apiVersion": "v1", "kind": "Ingress", "metadata": metadata, "spec": {"ingressClassName": "nginx"}}
+    )
+    assert ingress["spec"]["ingressClassName"] == "sandbox"
+    assert ingress["metadata"]["annotations"] == {"other": "kept"}
+
+
+def test_objects_of_the_whole_cluster_are_refused() -> None:
+    with pytest.raises(UsageError, match="whole cluster") as caught:
+        place({**thing("ClusterRole", "reader"), "apiVersion": "rbac.authorization.k8s.io/v1"})
+    assert caught.value.details == "ClusterRole reader"
+
+
+def test_two_that_would_become_one_are_refused() -> None:
+    with pytest.raises(UsageError, match="would be one object"):
+        place(thing("ConfigMap", namespace="a"), thing("ConfigMap", namespace="b"))

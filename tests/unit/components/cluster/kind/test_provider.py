@@ -15,7 +15,7 @@ from sandbox.components.cluster.kind import provider as kind_provider
 from sandbox.components.cluster.kind.command import NO_DNS_YET, RESOLV_CONF, Kind
 from sandbox.components.cluster.kind.provider import VERSION, KindProvider
 from sandbox.components.cluster.kind.worker_join import CONFIG, ROLE
-from sandbox.components.cluster.node_proxy_env import Proxied
+from sandbox.components.cluster.pod_proxy import Proxied
 from sandbox.components.network.proxy_settings import Proxies
 from sandbox.config.schema import Cluster, Nodes
 from sandbox.engine.labelled import COMPLETE

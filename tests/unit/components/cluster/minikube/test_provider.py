@@ -9,12 +9,11 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from sandbox.bundle.system_images import UPSTREAM
-from sandbox.components.cluster.join_network_step import JoinStep
 from sandbox.components.cluster.minikube import provider as minikube_provider
 from sandbox.components.cluster.minikube.command import Minikube, MinikubeFailed, Profile
-from sandbox.components.cluster.minikube.provider import NO_SECOND_PULL, PROFILE, ROLE, MinikubeProvider
-from sandbox.components.cluster.minikube.uninstall import APPLIED
-from sandbox.components.cluster.node_proxy_env import Proxied
+from sandbox.components.cluster.minikube.provider import APPLIED, NO_SECOND_PULL, PROFILE, ROLE, MinikubeProvider
+from sandbox.components.cluster.pod_proxy import Proxied
+from sandbox.components.cluster.steps import JoinStep
 from sandbox.components.network.proxy_settings import Proxies
 from sandbox.engine import ContainerSpec, EngineError
 from sandbox.errors import SandboxError, UsageError

@@ -1,0 +1,207 @@
+"""Steps in an existing cluster: the namespace with the record that says whose it is, and the objects in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sandbox.components import content_hash
+from sandbox.components.cluster import kubeconfig
+from sandbox.components.cluster.existing.tenant import Place, Tenant, counted
+from sandbox.errors import SandboxError, UsageError
+from sandbox.kube import deletion
+from sandbox.kube.api import Cluster, ClusterError, Manifest, title
+from sandbox.kube.manifests import namespace
+from sandbox.kube.readiness import apply_patiently, wait_ready
+from sandbox.names import LABEL, Names
+from sandbox.step import State, Status, Work
+from sandbox.system import files
+from sandbox.system.wait import wait_until
+
+RECORD = "sandbox"
+OWNER = "sandbox.dev/owner"
+GONE_TIMEOUT = 180.0
+TIMEOUT = 300.0
+
+
+@dataclass(frozen=True)
+class TenancyStep:
+    """A kubeconfig for one context and one namespace, and in that a ConfigMap that tells of this sandbox.
+
+    `paths` are the user's kubeconfigs, `owner` says who we are. The namespace is made, and later removed, only if it is
+    not there. All that the other steps make in the cluster goes with this one, by its label.
+    """
+
+    names: Names
+    paths: tuple[Path, ...]
+    context: str
+    namespace: str
+    owner: str
+    name: str = "cluster"
+    needs: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        return f"Namespace {self.namespace} of {self.context}"
+
+    def check(self) -> Status:
+        if not self._is_written():
+            return Status(State.ABSENT)
+        record = self._record()
+        if record is None:
+            return Status(State.ABSENT)
+        if not self.tenant.owns(record):
+            return Status(State.ABSENT, f"it is the sandbox {_holder(record)!r}'s")
+        if _owner(record) != self.owner:
+            return Status(State.DRIFTED, f"it is {_owner(record)}'s")
+        return Status(State.READY, kubeconfig.server_of(self.names.kubeconfig))
+
+    def apply(self, work: Work) -> None:
+        self.connect()
+        record = self._record()
+        if record is not None and not self.tenant.owns(record):
+            raise SandboxError(
+                f"the namespace {self.namespace} has the sandbox {_holder(record)!r} in it",
+                details=f"made by {_owner(record)}; one namespace holds one sandbox",
+                fix="in sandbox.yaml, give `cluster` another namespace",
+            )
+        if record is None:
+            self._require_namespace()
+        metadata = {"name": RECORD, "annotations": {OWNER: self.owner}}
+        self.tenant.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata})
+
+    def undo(self) -> bool:
+        try:
+            self.connect()
+        except UsageError:  # the context has gone, and our copy of it is what there is
+            if not self.names.kubeconfig.exists():
+                raise
+        record = self._record()
+        if record is not None and self.tenant.owns(record) and _owner(record) != self.owner:
+            raise SandboxError(
+                f"the sandbox in {self.namespace} was made by {_owner(record)}, not by {self.owner}",
+                fix="if it is yours all the same: sandbox up, which asks whether to take it over, and then down",
+            )
+        found = self.tenant.ours()
+        for one in found:
+            metadata = one["metadata"]
+            self.tenant.delete(one["apiVersion"], one["kind"], metadata["name"], self.namespace, whole=True)
+        wait_until(self._left, what=f"the end of {counted(found)}", timeout=GONE_TIMEOUT)
+        ended = self._end_namespace()
+        self.forget()
+        return bool(found) or ended
+
+    def forget(self) -> None:
+        """Remove the kubeconfig, which is all that there is of it on this machine."""
+        self.names.kubeconfig.unlink(missing_ok=True)
+        if self.names.folder.exists() and not any(self.names.folder.iterdir()):
+            self.names.folder.rmdir()
+
+    @property
+    def tenant(self) -> Tenant:
+        """The cluster as this sandbox may use it; its kubeconfig must be written."""
+        return Place(self.names, self.namespace).cluster
+
+    def connect(self) -> None:
+        """Write the kubeconfig as the user's is now. Raises UsageError, ClusterError when nobody answers there."""
+        files.make_private_dir(self.names.folder)
+        if not self._is_written():
+            files.write_atomic(self.names.kubeconfig, self._kubeconfig(), mode=0o600)
+        self.tenant.groups()
+
+    def strangeness(self) -> str | None:
+        """Why the user is to be asked before anything is changed there; None when he was and nothing is new."""
+        self.connect()
+        record = self._record()
+        if record is None or not self.tenant.owns(record):
+            return "nothing of this sandbox is there yet"
+        return None if _owner(record) == self.owner else f"it was made by {_owner(record)}"
+
+    def _kubeconfig(self) -> bytes:
+        return kubeconfig.single_context(self.paths, self.context, self.namespace)
+
+    def _is_written(self) -> bool:
+        return self.names.kubeconfig.exists() and self.names.kubeconfig.read_bytes() == self._kubeconfig()
+
+    def _record(self) -> dict[str, Any] | None:
+        return self.tenant.get("v1", "ConfigMap", RECORD, self.namespace)
+
+    def _require_namespace(self) -> None:
+        try:
+            found = self.tenant.get("v1", "Namespace", self.namespace)
+        except ClusterError as error:
+            if error.status != 403:
+                raise
+            return  # whoever may not look at it may well use it
+        if found is not None:
+            return
+        try:
+            made = namespace(self.namespace)
+            made["metadata"]["labels"] = {LABEL: self.names.name}
+            Cluster(self.names.kubeconfig).apply(made)
+        except ClusterError as error:
+            if error.status != 403:
+                raise
+            raise ClusterError(
+                f"there is no namespace {self.namespace}, and you may not make one",
+                details=error.details,
+                fix="in sandbox.yaml, give `cluster` a namespace that you may use, or have this one made for you",
+            ) from error
+
+    def _left(self) -> str | None:
+        found = self.tenant.ours()
+        return f"still there: {counted(found)}" if found else None
+
+    def _end_namespace(self) -> bool:
+        """Remove the namespace if we made it."""
+        try:
+            found = self.tenant.get("v1", "Namespace", self.namespace)
+        except ClusterError as error:
+            if error.status == 403:  # then we cannot have made it
+                return False
+            raise
+        if found is None or not self.tenant.owns(found):
+            return False
+        self.tenant.delete("v1", "Namespace", self.namespace)
+        deletion.await_end(self.tenant, [found])
+        return True
+
+
+def _holder(record: dict[str, Any]) -> str:
+    return str((record["metadata"].get("labels") or {}).get(LABEL, "?"))
+
+
+def _owner(record: dict[str, Any]) -> str:
+    return str((record["metadata"].get("annotations") or {}).get(OWNER, "somebody"))
+
+
+@dataclass(frozen=True)
+class ObjectsStep:
+    """Objects of one purpose, the workload last. `make` tells which, as things are when it is asked."""
+
+    place: Place
+    name: str
+    title: str
+    promises: str
+    make: Callable[[], Sequence[Manifest]]
+    needs: tuple[str, ...] = ("cluster",)
+
+    def check(self) -> Status:
+        amiss = content_hash.amiss(self.place.cluster, self._wanted())
+        return amiss or Status(State.READY, self.promises)
+
+    def apply(self, work: Work) -> None:
+        cluster, wanted = self.place.cluster, self._wanted()
+        for one in wanted:
+            work.say(title(one))
+            apply_patiently(cluster, one, say=work.say)
+        work.say("waiting for the pods")
+        wait_ready(cluster, wanted, timeout=TIMEOUT)
+
+    def undo(self) -> bool:
+        return False
+
+    def _wanted(self) -> list[dict[str, Any]]:
+        return [content_hash.marked(self.place.cluster.own(one)) for one in self.make()]

@@ -1,0 +1,295 @@
+"""minikube's own addons: their images pulled, enabled without a question, checked until what they brought runs.
+
+Images are pulled before an addon is enabled, since minikube waits six minutes for what cannot come. What it then leaves
+behind may be worse than nothing: the ingress addon's webhook refuses every Ingress.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sandbox.components.addons.catalogue import Use
+from sandbox.components.cluster.minikube import registry_creds
+from sandbox.components.cluster.minikube.command import Minikube, MinikubeFailed
+from sandbox.config.schema.credentials_schema import Credentials
+from sandbox.errors import SandboxError, UsageError
+from sandbox.kube.api import Cluster, title
+from sandbox.kube.readiness import progress
+from sandbox.kube.records import Records
+from sandbox.names import Names
+from sandbox.provider import Nodes
+from sandbox.step import State, Status, Work
+from sandbox.system import files
+from sandbox.system.process import ToolFailed, last_lines
+from sandbox.system.wait import wait_until
+
+RECORD = "minikube-addons"
+# The engine waits a minute for a command to say something, so a long pull takes several; each goes on where one ended.
+SECONDS, ATTEMPTS, STILL_PULLING = "45", 12, 124
+# Pods may have an account where the node itself has none.
+NEEDS_ACCOUNT = re.compile(r"authoriz|denied|forbidden", re.IGNORECASE)
+LABEL = "kubernetes.io/minikube-addons"
+# What an addon's values may say: `images: Key=NAME` and `registries: Key=HOST`, as `minikube addons images` lists them.
+OPTIONS = ("images", "registries")
+# The one addon whose workload has not minikube's label.
+UNLABELLED = {"ingress": ("apps/v1", "Deployment", "ingress-nginx-controller", "ingress-nginx")}
+KINDS = (("apps/v1", "Deployment"), ("apps/v1", "DaemonSet"), ("v1", "ReplicationController"))
+TIMEOUT = 180.0
+
+
+def read_enabled(records: Records) -> Mapping[str, str]:
+    """The addons, each with `spec` or `command`."""
+    return records.read(RECORD) or {}
+
+
+def write_enabled(records: Records, record: Mapping[str, str]) -> None:
+    """Remember these and no others."""
+    records.write(RECORD, record)
+
+
+def forget_enabled(records: Records, addon: str) -> None:
+    """Remember all but this one."""
+    write_enabled(records, {name: by for name, by in read_enabled(records).items() if name != addon})
+
+
+def pull_images(nodes: Nodes, minikube: Minikube, use: Use, say: Callable[[str], None]) -> None:
+    """Have the first node pull what it lacks of an addon's images. Raises SandboxError if one does not come."""
+    chosen, registries = (_by_key(use.values.get(name, "")) for name in ("images", "registries"))
+    images = minikube.images(use.source, chosen, registries)
+    amiss = {image: reason for image in dict.fromkeys(images.values()) if (reason := _unpullable(nodes, image, say))}
+    if not amiss:
+        return
+    keys = [key for key, image in images.items() if image in amiss]
+    others, places = (",".join(f"{key}={value}" for key in keys) for value in ("NAME:TAG", "localhost:PORT"))
+    raise SandboxError(
+        f"the node cannot pull {_counted(len(amiss))} of minikube's addon '{use.source}', which was not enabled",
+        details="\n".join(f"{image}: {reason}" for image, reason in amiss.items()),
+        fix="if their registry cannot be reached, have the sandbox's own hold them (sandbox push-images) and say so in "
+        f'sandbox.yaml: addons: [{{addon: {use.source}, values: {{images: "{others}", registries: "{places}"}}}}]',
+        id="addon-image",
+    )
+
+
+def _by_key(text: str) -> Mapping[str, str]:
+    """What minikube's options say: KEY=VALUE,KEY=VALUE."""
+    return dict(pair.split("=", 1) for pair in text.split(",") if "=" in pair)
+
+
+def _unpullable(nodes: Nodes, image: str, say: Callable[[str], None]) -> str | None:
+    """Why the node does not have the image and cannot pull it, or None."""
+    node = nodes.control_plane
+    if nodes.execute(node, ["crictl", "inspecti", "--quiet", image])[0] == 0:
+        return None
+    say(f"pulling {image}")
+    for _ in range(ATTEMPTS):
+        status, said = nodes.execute(node, ["timeout", SECONDS, "crictl", "pull", image])
+        if status != STILL_PULLING:
+            break
+    if status == 0 or NEEDS_ACCOUNT.search(said):
+        return None
+    # containerd quotes the image in each of the layers through which the reason has come.
+    return last_lines(said, 1).rpartition('": ')[2].rstrip('"') or f"status {status}"
+
+
+def _counted(images: int) -> str:
+    return "an image" if images == 1 else f"{images} images"
+
+
+@dataclass(frozen=True)
+class MinikubeAddonsStep:
+    """The addons of minikube's that the spec names or a command enabled.
+
+    `entries` are the accounts for registry-creds, if that is one of them; `asked` one that is being enabled now.
+    """
+
+    minikube: Minikube
+    names: Names
+    nodes: Nodes
+    uses: tuple[Use, ...]
+    entries: tuple[Credentials, ...]
+    asked: tuple[Use, ...] = ()
+    needs: tuple[str, ...] = ("wiring",)
+    name: str = "minikube-addons"
+    title: str = "Addons of minikube"
+
+    def check(self) -> Status:
+        cluster, there = self._cluster, self.listed()
+        uses = self._uses()
+        for use in uses:
+            if use.source not in there:
+                return Status(State.ABSENT, f"minikube has no addon '{use.source}'")
+            if not there[use.source]:
+                return Status(State.ABSENT, f"{use.source} is off")
+        amiss = self._unconfigured(cluster) or next(self._pending(cluster, uses), None)
+        if amiss:
+            return Status(State.DRIFTED, amiss)
+        return Status(State.READY, ", ".join(use.source for use in uses) or "none")
+
+    def apply(self, work: Work) -> None:
+        cluster, there = self._cluster, self.listed()
+        uses = self._uses()
+        for use in uses:
+            self._require(use, there)
+        if self._unconfigured(cluster):
+            work.say(f"configuring {registry_creds.ADDON}")
+            self._configure(cluster)
+        known, asked = read_enabled(self._records), {use.source for use in self.uses}
+        mine = [use.source for use in uses if not there[use.source] or use.source in known]
+        write_enabled(self._records, {name: "spec" if name in asked else "command" for name in mine})
+        for use in uses:
+            if not there[use.source]:
+                pull_images(self.nodes, self.minikube, use, work.say)
+                work.say(f"enabling {use.source}")
+                self._enable(use)
+        wait_until(lambda: next(self._pending(cluster, uses), None), what=self.title, timeout=TIMEOUT)
+
+    def undo(self) -> bool:
+        return False
+
+    def listed(self) -> Mapping[str, bool]:
+        """Every addon that minikube has, and whether it is enabled."""
+        return self.minikube.addons()
+
+    def record(self) -> Mapping[str, str]:
+        """Those that were off before we enabled them, and who asked: `spec` or `command`."""
+        return read_enabled(self._records)
+
+    def amiss(self, addon: str) -> str | None:
+        """What an enabled addon still waits for, or None."""
+        return next(self._pending(self._cluster, (Use(addon),)), None)
+
+    def disable(self, addon: str) -> None:
+        """Disable one that a command enabled."""
+        self.minikube.disable(addon)
+        forget_enabled(self._records, addon)
+
+    @property
+    def _cluster(self) -> Cluster:
+        return Cluster(self.names.kubeconfig)
+
+    @property
+    def _records(self) -> Records:
+        return Records(self._cluster, self.names)
+
+    def _require(self, use: Use, there: Mapping[str, bool]) -> None:
+        if use.source not in there:
+            raise UsageError(f"minikube has no addon '{use.source}'", fix=f"it has: {', '.join(there)}")
+        unknown = sorted(use.values.keys() - set(OPTIONS))
+        if unknown:
+            raise UsageError(
+                f"minikube's addon '{use.source}' has no value '{unknown[0]}'", fix=f"it has: {', '.join(OPTIONS)}"
+            )
+
+    def _enable(self, use: Use) -> None:
+        try:
+            self.minikube.enable(
+                use.source, options=tuple(f"--{name}={value}" for name, value in sorted(use.values.items()))
+            )
+        except ToolFailed as error:
+            raise MinikubeFailed(
+                f"minikube could not enable '{use.source}'",
+                details=error.details,
+                fix=f"see which image does not come: kubectl get pods --all-namespaces --selector {LABEL}={use.source}",
+            ) from error
+
+    def _uses(self) -> tuple[Use, ...]:
+        known = {use.source for use in (*self.uses, *self.asked)}
+        record = read_enabled(self._records)
+        kept = (Use(name) for name, by in record.items() if by == "command" and name not in known)
+        return (*self.uses, *self.asked, *kept)
+
+    def _pending(self, cluster: Cluster, uses: tuple[Use, ...]) -> Iterator[str]:
+        """What of the addons does not run yet, and why."""
+        for use in uses:
+            for one in self._workloads(cluster, use.source):
+                waits_for = _short(one) if one["kind"] == "ReplicationController" else progress(one)
+                if waits_for:
+                    yield f"{use.source}: {title(one)}: {waits_for}"
+
+    def _workloads(self, cluster: Cluster, addon: str) -> Iterator[dict[str, Any]]:
+        for api_version, kind in KINDS:
+            yield from cluster.list(api_version, kind, selector=f"{LABEL}={addon}")
+        if addon in UNLABELLED and (found := cluster.get(*UNLABELLED[addon])):
+            yield found
+
+    def _wanted(self) -> Mapping[str, registry_creds.Values]:
+        if registry_creds.ADDON not in {use.source for use in self.uses}:
+            return {}
+        return registry_creds.wanted(self.entries, os.environ, now=datetime.now(UTC))
+
+    def _held(self, cluster: Cluster) -> Mapping[str, registry_creds.Values]:
+        """What registry-creds was told of each cloud."""
+        held = {}
+        for cloud in registry_creds.CLOUDS:
+            found = cluster.get("v1", "Secret", registry_creds.secret(cloud), registry_creds.NAMESPACE)
+            data = (found or {}).get("data") or {}
+            held[cloud] = {key: base64.b64decode(value).decode(errors="replace") for key, value in data.items()}
+        return held
+
+    def _unconfigured(self, cluster: Cluster) -> str | None:
+        wanted = self._wanted()
+        held = self._held(cluster) if wanted else {}
+        other = [cloud for cloud, values in wanted.items() if held[cloud] != values]
+        return f"{registry_creds.ADDON} was not told of {', '.join(other)}" if other else None
+
+    def _configure(self, cluster: Cluster) -> None:
+        """Tell it all that it knew and what is new; it would forget the rest."""
+        known = {cloud: values for cloud, values in self._held(cluster).items() if values}
+        values = {**{cloud: one for cloud, one in known.items() if registry_creds.is_set(one)}, **self._wanted()}
+        folder = self.names.folder / registry_creds.ADDON
+        files.make_private_dir(folder)
+        google, settings = folder / "google.json", folder / "settings.json"
+        try:
+            if "gcr" in values:
+                files.write_atomic(google, values["gcr"][registry_creds.GCP_FILE].encode(), mode=0o600)
+            text = json.dumps(registry_creds.settings(values, google))
+            files.write_atomic(settings, text.encode(), mode=0o600)
+            self.minikube.configure(registry_creds.ADDON, settings)
+        finally:
+            for path in (google, settings):
+                path.unlink(missing_ok=True)
+            folder.rmdir()
+
+
+def _short(controller: Mapping[str, Any]) -> str | None:
+    wanted, ready = controller["spec"].get("replicas", 1), controller.get("status", {}).get("readyReplicas", 0)
+    return None if ready >= wanted else f"{ready} of {wanted} pods are ready"
+
+
+@dataclass(frozen=True)
+class MinikubeDisusedStep:
+    """Disables what an earlier spec had enabled and this one, which has those of `used`, does not name."""
+
+    minikube: Minikube
+    names: Names
+    used: tuple[str, ...]
+    name: str = "minikube-disused"
+    needs: tuple[str, ...] = ("cluster",)
+    title: str = "Disused addons of minikube"
+
+    def check(self) -> Status:
+        gone = self._disused(Records.of(self.names))
+        if gone:
+            return Status(State.DRIFTED, f"nobody asks for {', '.join(gone)} any more")
+        return Status(State.READY, "none")
+
+    def apply(self, work: Work) -> None:
+        records = Records.of(self.names)
+        for addon in self._disused(records):
+            work.say(f"disabling {addon}")
+            self.minikube.disable(addon)
+            forget_enabled(records, addon)
+
+    def undo(self) -> bool:
+        return False
+
+    def _disused(self, records: Records) -> list[str]:
+        known = read_enabled(records).items()
+        return sorted(name for name, by in known if by == "spec" and name not in self.used)

@@ -1,0 +1,124 @@
+"""What minikube's addon registry-creds is told of accounts: all four clouds at once, for it forgets what is left out.
+
+minikube: cmd/minikube/cmd/config/configure_registry_creds.go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from pathlib import Path
+
+from sandbox.components.credentials import aws, azure, gcp, registry_accounts, registry_login
+from sandbox.config.schema.credentials_schema import Acr, Credentials, Docker, Ecr, Gcr
+from sandbox.errors import UsageError
+
+ADDON = "registry-creds"
+NAMESPACE = "kube-system"
+UNSET = "changeme"
+GCP_FILE = "application_default_credentials.json"
+
+# For each cloud: the switch and the part of the settings, and key of the Secret -> key of the settings.
+_PARTS: Mapping[str, tuple[str, str, Mapping[str, str]]] = {
+    "ecr": (
+        "enableAWSEcr",
+        "awsEcrConfigs",
+        {
+            "AWS_ACCESS_KEY_ID": "awsAccessID",
+            "AWS_SECRET_ACCESS_KEY": "awsAccessKey",
+            "AWS_SESSION_TOKEN": "awsSessionToken",
+            "aws-region": "awsRegion",
+            "aws-account": "awsAccount",
+            "aws-assume-role": "awsRole",
+        },
+    ),
+    "gcr": ("enableGCR", "gcrConfigs", {GCP_FILE: "gcrPath", "gcrurl": "gcrURL"}),
+    "dpr": (
+        "enableDockerRegistry",
+        "dockerConfigs",
+        {
+            "DOCKER_PRIVATE_REGISTRY_SERVER": "dockerServer",
+            "DOCKER_PRIVATE_REGISTRY_USER": "dockerUser",
+            "DOCKER_PRIVATE_REGISTRY_PASSWORD": "dockerPass",
+        },
+    ),
+    "acr": (
+        "enableACR",
+        "acrConfigs",
+        {"ACR_URL": "acrURL", "ACR_CLIENT_ID": "acrClientID", "ACR_PASSWORD": "acrPassword"},
+    ),
+}
+CLOUDS = tuple(_PARTS)
+
+Values = Mapping[str, str]
+"""Key -> value, as in one of the addon's Secrets."""
+
+
+def secret(cloud: str) -> str:
+    """The name of the Secret that holds a cloud's account."""
+    return f"{ADDON}-{cloud}"
+
+
+def wanted(entries: Iterable[Credentials], environ: Mapping[str, str], *, now: datetime) -> dict[str, Values]:
+    """Cloud -> what its Secret is to hold. Raises CredentialsUnusable, and UsageError for what it cannot take."""
+    found: dict[str, Values] = {}
+    for entry in entries:
+        cloud, values = _values(entry, environ, now)
+        if cloud in found:
+            raise UsageError(f"{ADDON} takes one account of kind '{entry.kind}'", fix="leave the others out")
+        found[cloud] = values
+    return found
+
+
+def settings(values: Mapping[str, Values], gcp_file: Path) -> dict[str, object]:
+    """What the addon is configured with; the account of Google is read from `gcp_file`."""
+    parts: dict[str, object] = {}
+    for cloud, (switch, part, keys) in _PARTS.items():
+        parts[switch] = "enable" if cloud in values else "disable"
+        known = {keys[key]: value for key, value in values.get(cloud, {}).items() if key in keys}
+        parts[part] = known | ({"gcrPath": str(gcp_file)} if "gcrPath" in known else {})
+    return {"addons": {ADDON: parts}}
+
+
+def is_set(values: Values) -> bool:
+    """Whether a Secret of the addon's holds an account."""
+    return UNSET not in {value for key, value in values.items() if key != "aws-assume-role"}
+
+
+def _values(entry: Credentials, environ: Mapping[str, str], now: datetime) -> tuple[str, Values]:
+    match entry:
+        case Docker():
+            accounts = registry_accounts.docker_login(entry, environ, now=now).accounts
+            if len(accounts) != 1:
+                raise UsageError(
+                    f"{ADDON} takes one docker registry, and there are {', '.join(accounts)}",
+                    fix="name one: registries: [HOST]",
+                )
+            ((host, account),) = accounts.items()
+            names = ("SERVER", "USER", "PASSWORD")
+            values = (host, account.username, account.password)
+            return "dpr", {f"DOCKER_PRIVATE_REGISTRY_{name}": str(one) for name, one in zip(names, values, strict=True)}
+        case Gcr():
+            path = entry.file or gcp.default_file(environ)
+            registry_login.read_key_file(path, made_by="gcloud auth application-default login")
+            host = entry.registries[0] if entry.registries else "gcr.io"
+            return "gcr", {GCP_FILE: path.read_text(encoding="utf-8"), "gcrurl": f"https://{host}"}
+        case Ecr():
+            if not entry.accounts:
+                raise UsageError(f"{ADDON} has to be told the AWS account", fix="write `accounts:` beside `kind: ecr`")
+            profile = aws.read_profile(entry, environ)
+            return "ecr", {
+                "AWS_ACCESS_KEY_ID": profile.keys.access,
+                "AWS_SECRET_ACCESS_KEY": profile.keys.secret,
+                "AWS_SESSION_TOKEN": profile.keys.session,
+                "aws-region": profile.region,
+                "aws-account": ",".join(entry.accounts),
+                "aws-assume-role": profile.roles[-1].arn if profile.roles else "",
+            }
+        case Acr():
+            principal = azure.principal(entry, environ)
+            return "acr", {
+                "ACR_URL": entry.registry,
+                "ACR_CLIENT_ID": principal.client,
+                "ACR_PASSWORD": principal.secret,
+            }

@@ -1,0 +1,200 @@
+"""Steps of every cluster: itself, its context for kubectl, images in its nodes, our containers on its network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sandbox.bundle.recipe import Recipe
+from sandbox.bundle.store import Store
+from sandbox.components.cluster import kubeconfig
+from sandbox.engine import Container, Engine, labelled
+from sandbox.engine.container_host import spare_address
+from sandbox.errors import SandboxError
+from sandbox.kube.api import Cluster, ClusterError
+from sandbox.names import Names
+from sandbox.provider import Provider, Standing
+from sandbox.step import State, Status, Work
+from sandbox.system import files
+from sandbox.system.wait import wait_until
+
+
+@dataclass(frozen=True)
+class ClusterStep:
+    """A cluster of whatever kind; ready when it is as the spec says and its API server answers."""
+
+    provider: Provider
+    names: Names
+    version: str
+    name: str = "cluster"
+    needs: tuple[str, ...] = ("images", "network")
+
+    @property
+    def title(self) -> str:
+        return f"Cluster {self.names.cluster} ({self.version})"
+
+    def check(self) -> Status:
+        standing = self.provider.standing()
+        if standing is Standing.ABSENT:
+            return Status(State.ABSENT)
+        if standing is Standing.PARTIAL:
+            return Status(State.ABSENT, "an earlier start was interrupted")
+        stale = self.provider.stale()
+        if stale:
+            return Status(State.STALE, stale, "everything in the cluster")
+        if standing is Standing.STOPPED:
+            return Status(State.DRIFTED, f"stopped; sandbox start {self.names.name}")
+        drift = self.provider.drift()
+        if drift:
+            return Status(State.DRIFTED, drift)
+        if not self._answers():
+            return Status(State.DRIFTED, "its API server does not answer")
+        return Status(State.READY, ", ".join(self.provider.nodes.running()))
+
+    def apply(self, work: Work) -> None:
+        files.make_private_dir(self.names.folder)
+        if self.provider.standing() in (Standing.ABSENT, Standing.PARTIAL):
+            self.provider.create(work.say, work.usable)
+        else:
+            self.provider.start(work.say)
+        if not self.names.kubeconfig.exists():
+            self.provider.write_kubeconfig()
+        wait_until(lambda: None if self._answers() else "no answer yet", what="the API server", timeout=120)
+
+    def stop(self) -> bool:
+        if self.provider.standing() in (Standing.ABSENT, Standing.STOPPED):
+            return False
+        self.provider.stop()
+        return True
+
+    def rebuild(self, work: Work) -> None:
+        """Make another cluster in place of this one."""
+        self.provider.delete()
+        self.apply(work)
+
+    def undo(self) -> bool:
+        return self.provider.delete()
+
+    def _answers(self) -> bool:
+        try:
+            return Cluster(self.names.kubeconfig).is_up()
+        except ClusterError:
+            return False
+
+
+@dataclass(frozen=True)
+class ContextStep:
+    """One context, cluster and user of our name; nothing else in the file is touched."""
+
+    names: Names
+    name: str = "context"
+    needs: tuple[str, ...] = ("cluster",)
+
+    @property
+    def title(self) -> str:
+        return f"Context {self.names.cluster}"
+
+    def check(self) -> Status:
+        path, own = self.names.home.kubeconfig, self.names.kubeconfig
+        reason = kubeconfig.hindrance(path)
+        if reason:
+            return Status(State.READY, f"left alone, for {reason}; export KUBECONFIG={own}")
+        return (
+            Status(State.READY, str(path)) if kubeconfig.holds(path, self.names.cluster, own) else Status(State.ABSENT)
+        )
+
+    def apply(self, work: Work) -> None:
+        kubeconfig.merge(self.names.home.kubeconfig, self.names.cluster, self.names.kubeconfig)
+
+    def undo(self) -> bool:
+        home, name = self.names.home, self.names.cluster
+        removed = [kubeconfig.remove(path, name) for path in (home.kubeconfig, *home.other_kubeconfigs)]
+        return any(removed)
+
+
+@dataclass(frozen=True)
+class NodeImagesStep:
+    """Images of the bundle for pods: the provider puts them into the nodes, and each node is asked whether it has them.
+
+    Where images come from their registries there are none of these, for nodes pull what they need themselves.
+    """
+
+    provider: Provider
+    store: Store
+    recipes: tuple[Recipe, ...]
+    name: str = "node-images"
+    needs: tuple[str, ...] = ("cluster",)
+
+    @property
+    def title(self) -> str:
+        return f"{len(self.recipes)} images of the bundle in the nodes"
+
+    def check(self) -> Status:
+        missing = self._missing()
+        if missing:
+            every = len(missing) == len(self.recipes)
+            return Status(State.ABSENT if every else State.DRIFTED, ", ".join(one.name for one in missing))
+        return Status(State.READY, ", ".join(one.name for one in self.recipes))
+
+    def apply(self, work: Work) -> None:
+        for recipe in self._missing():
+            work.say(recipe.name)
+            self.provider.load(self.store.image(recipe))
+        left = self._missing()
+        if left:
+            raise SandboxError(
+                f"the nodes did not take {', '.join(one.reference for one in left)}",
+                details="the provider said that it loaded them",
+                fix="see that the nodes have disk space left: docker system df",
+            )
+
+    def undo(self) -> bool:
+        return False
+
+    def _missing(self) -> list[Recipe]:
+        nodes = self.provider.nodes
+        return [
+            one
+            for one in self.recipes
+            if any(nodes.execute(node, ["crictl", "inspecti", "--quiet", one.reference])[0] for node in nodes.running())
+        ]
+
+
+@dataclass(frozen=True)
+class JoinStep:
+    """Registry, mirrors and edge are joined to `network`, so that nodes and they know each other by name.
+
+    At the end of the range: providers give nodes its first addresses, and a stopped node keeps no claim to its own.
+    """
+
+    engine: Engine
+    names: Names
+    network: str
+    needs: tuple[str, ...] = ("cluster", "registry", "edge")
+    name: str = "join"
+
+    @property
+    def title(self) -> str:
+        return f"Network {self.network} joined"
+
+    def check(self) -> Status:
+        there = tuple(self._containers())
+        outside = [one.name for one in there if self.network not in one.addresses]
+        if outside:
+            return Status(State.DRIFTED if len(outside) < len(there) else State.ABSENT, f"without {', '.join(outside)}")
+        return Status(State.READY, ", ".join(one.name for one in there))
+
+    def apply(self, work: Work) -> None:
+        for one in self._containers():
+            if self.network not in one.addresses:
+                self.engine.connect_network(self.network, one.name, spare_address(self.engine, self.network))
+
+    def undo(self) -> bool:
+        return False  # whoever removes the network takes everybody off it
+
+    def _containers(self) -> Iterator[Container]:
+        edge = self.engine.container(labelled.edge(self.engine, self.names.home))
+        sandbox = labelled.containers(self.engine, self.names.home, self.names.name)
+        for one in (*sandbox, *((edge,) if edge else ())):
+            if one.running:
+                yield one

@@ -1,0 +1,125 @@
+"""The ingress controller: HTTPS for every Ingress, and a page for hosts that have none; or no controller at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sandbox.components import content_hash
+from sandbox.components.addons import addon_objects
+from sandbox.components.addons.addon_objects import Place
+from sandbox.components.ingress.controller import Controller
+from sandbox.components.workloads import applied_record
+from sandbox.engine import Engine
+from sandbox.kube import readiness
+from sandbox.kube.api import Cluster, Manifest
+from sandbox.kube.readiness import apply_patiently, wait_ready
+from sandbox.kube.records import Records
+from sandbox.names import SYSTEM_NAMESPACE, Names
+from sandbox.step import State, Status, Work
+
+TIMEOUT = 180.0
+RECORD = "applied-ingress"
+
+
+@dataclass(frozen=True)
+class IngressStep:
+    """The controller on the node's ports 80 and 443 with our certificate as default; it goes with the cluster.
+
+    The edge, whose word on who the client is counts, is on `network`.
+    """
+
+    engine: Engine
+    network: str
+    names: Names
+    controller: Controller
+    needs: tuple[str, ...] = ("secrets",)
+    name: str = "ingress"
+
+    @property
+    def title(self) -> str:
+        return self.controller.title
+
+    def check(self) -> Status:
+        records = Records.of(self.names)
+        cluster, manifests = records.cluster, self._manifests()
+        amiss = content_hash.amiss(cluster, manifests)
+        if amiss:
+            return amiss
+        dropped = self._dropped(records, manifests)
+        if dropped:
+            return Status(State.DRIFTED, f"{', '.join(map(str, dropped))} of an earlier spec")
+        return Status(State.READY, self.controller.promises)
+
+    def apply(self, work: Work) -> None:
+        records = Records.of(self.names)
+        cluster = records.cluster
+        manifests, groundwork = self._manifests(), self.controller.groundwork()
+        dropped, wanted = self._dropped(records, manifests), tuple(map(Place.of, manifests))
+        # Remembered first, so that whatever comes to be is known; what goes has the node's ports until it is gone.
+        applied_record.write(records, RECORD, (*wanted, *dropped))
+        addon_objects.remove(cluster, dropped)
+        for manifest in (*groundwork, *manifests):
+            apply_patiently(cluster, manifest, say=work.say)
+        applied_record.write(records, RECORD, wanted)
+        wait_ready(cluster, manifests, timeout=TIMEOUT)
+        readiness.refresh_pods(cluster, SYSTEM_NAMESPACE, content_hash.digest(manifests))
+
+    def undo(self) -> bool:
+        return False
+
+    def _dropped(self, records: Records, manifests: Sequence[Manifest]) -> tuple[Place, ...]:
+        """What an earlier spec's controller had and this one has not."""
+        return (recorded(records) or applied_record.Applied()).dropped(tuple(map(Place.of, manifests)))
+
+    def _manifests(self) -> list[dict[str, Any]]:
+        network = self.engine.network(self.network)
+        trusted = network.subnet if network else "127.0.0.1/32"
+        return [content_hash.marked(one) for one in self.controller.manifests(trusted=trusted)]
+
+
+def recorded(records: Records) -> applied_record.Applied | None:
+    """What the controller was made of; of a record without our seal, as earlier releases wrote it, what has our mark.
+
+    The mark is on the object itself, so that a record which a pod wrote names nothing that is not the system's.
+    """
+    known = applied_record.read(records, RECORD)
+    claimed = None if known else applied_record.claimed(records, RECORD)
+    if claimed is None:
+        return known
+    return applied_record.Applied(
+        tuple(place for place in claimed.places if addon_objects.is_marked(records.cluster, place))
+    )
+
+
+def replace(names: Names, manifest: Mapping[str, Any]) -> None:
+    """Have one of the controller's ConfigMaps as the step would have it, if the controller has one of that name."""
+    cluster, wanted, metadata = Cluster(names.kubeconfig), content_hash.marked(manifest), manifest["metadata"]
+    if cluster.get("v1", "ConfigMap", metadata["name"], metadata["namespace"]):
+        cluster.apply(wanted)
+        readiness.refresh_pods(cluster, metadata["namespace"], content_hash.mark(wanted))
+
+
+@dataclass(frozen=True)
+class NoIngressStep:
+    """Removes what the ingress step applied."""
+
+    names: Names
+    name: str = "ingress"
+    needs: tuple[str, ...] = ("cluster",)
+    title: str = "No ingress controller"
+
+    def check(self) -> Status:
+        there = recorded(Records.of(self.names))
+        return Status(State.DRIFTED, "an earlier spec asked for one") if there else Status(State.READY)
+
+    def apply(self, work: Work) -> None:
+        records = Records.of(self.names)
+        there = recorded(records)
+        if there:
+            addon_objects.remove(records.cluster, there.dropped(()))
+        records.delete(RECORD)
+
+    def undo(self) -> bool:
+        return False

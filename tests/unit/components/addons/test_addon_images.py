@@ -1,0 +1,45 @@
+"""Every image that a manifest's pods will run is found, with whether its registry is asked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sandbox.components.addons.addon_images import PodImage, pod_images
+
+POD = {"initContainers": [{"name": "i", "image": "init:1"}], "containers": [{"name": "c", "image": "main:1"}]}
+BOTH = [PodImage("init:1", False), PodImage("main:1", False)]
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "DaemonSet", "StatefulSet", "ReplicaSet", "Job"])
+def test_templates_have_them(kind: str) -> None:
+    assert list(pod_images({"kind": kind, "spec": {"template": {"spec": POD}}})) == BOTH
+
+
+def test_pods_and_jobs_to_come_have_them() -> None:
+    assert list(pod_images({"kind": "Pod", "spec": POD})) == BOTH
+    job = {"jobTemplate": {"spec": {"template": {"spec": POD}}}}
+    assert list(pod_images({"kind": "CronJob", "spec": job})) == BOTH
+
+
+@pytest.mark.parametrize("manifest", [{"kind": "ConfigMap", "spec": POD}, {"kind": "Deployment"}, {"kind": "Pod"}])
+def test_others_have_none(manifest: dict[str, Any]) -> None:
+    assert not list(pod_images(manifest))
+
+
+@pytest.mark.parametrize(
+    ("image", "policy", "always"),
+    [
+        ("a/b:1", None, False),
+        ("a/b", None, True),
+        ("a:5000/b", None, True),
+        ("a/b:latest", None, True),
+        ("a/b@sha256:0", None, False),
+        ("a/b:1", "Always", True),
+        ("a/b", "IfNotPresent", False),
+    ],
+)
+def test_a_registry_is_asked_as_the_kubelet_does(image: str, policy: str | None, always: bool) -> None:
+    container = {"name": "c", "image": image} | ({"imagePullPolicy": policy} if policy else {})
+    assert list(pod_images({"kind": "Pod", "spec": {"containers": [container]}})) == [PodImage(image, always)]

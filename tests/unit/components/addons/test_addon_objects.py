@@ -1,0 +1,20 @@
+"""Placeholders are filled in texts and nowhere else."""
+
+from __future__ import annotations
+
+from sandbox.components.addons.addon_objects import fill, used
+
+
+def test_known_ones_are_filled_wherever_text_is() -> None:
+    before = {"a": ["${x}", "x=${x}.${y}"], "b": {"${x}": 1, "c": None}, "d": True}
+    assert fill(before, {"x": "1"}) == {"a": ["1", "x=1.${y}"], "b": {"${x}": 1, "c": None}, "d": True}
+    assert used(before) == {"x", "y"}
+
+
+def test_a_value_cannot_become_anything_but_text() -> None:
+    assert fill({"a": "${x}"}, {"x": "b: {c: ${x}}\n- d"}) == {"a": "b: {c: ${x}}\n- d"}
+
+
+def test_what_shells_have_is_left() -> None:
+    script = "echo $x $$ ${HOME} ${x:-1} ${#x}"
+    assert fill(script, {"x": "1", "home": "2"}) == script

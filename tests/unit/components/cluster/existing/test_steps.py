@@ -1,0 +1,125 @@
+"""The place in somebody else's cluster: made once it was agreed to, known again, and left as it was found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from sandbox.components.cluster.existing.steps import RECORD, TenancyStep
+from sandbox.errors import SandboxError
+from sandbox.names import LABEL, Home
+from sandbox.step import State
+from tests.support.api_server import ApiServer, serving
+from tests.support.fakes import NoWork
+
+SPACE = "/api/v1/namespaces/mine"
+
+
+@pytest.fixture
+def server() -> Iterator[ApiServer]:
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture
+def step(place: Home, server: ApiServer) -> TenancyStep:
+    content = {
+        "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{server.server_port}"}}],
+        "users": [{"name": "u", "user": {"token": "secret"}}],
+        "contexts": [{"name": "team", "context": {"cluster": "c", "user": "u"}}],
+    }
+    place.kubeconfig.write_text(yaml.safe_dump(content))
+    return TenancyStep(place.sandbox("demo"), (place.kubeconfig,), "team", "mine", "ann@laptop")
+
+
+def there(server: ApiServer, path: str, **labels: str) -> None:
+    name = path.rpartition("/")[2]
+    kind = "Namespace" if path == SPACE else "ConfigMap"
+    server.objects[path] = {"kind": kind, "metadata": {"name": name, "labels": labels}}
+
+
+def test_a_namespace_of_our_own_comes_and_goes(step: TenancyStep, server: ApiServer) -> None:
+    assert step.check().state is State.ABSENT
+    assert step.strangeness() == "nothing of this sandbox is there yet"
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+    assert step.strangeness() is None
+    assert server.objects[SPACE]["metadata"]["labels"] == {LABEL: "demo"}
+    assert step.names.kubeconfig.stat().st_mode & 0o077 == 0
+    assert step.undo()
+    assert server.objects == {}
+    assert not step.names.folder.exists()
+
+
+def test_a_namespace_that_was_there_stays_with_what_others_have_in_it(step: TenancyStep, server: ApiServer) -> None:
+    there(server, SPACE)
+    there(server, f"{SPACE}/configmaps/theirs")
+    before = dict(server.objects)
+    step.apply(NoWork())
+    there(server, f"{SPACE}/configmaps/ours", **{LABEL: "demo"})
+    assert step.undo()
+    assert server.objects == before
+
+
+def test_looking_changes_nothing_there(step: TenancyStep, server: ApiServer) -> None:
+    step.check()
+    step.strangeness()
+    assert {method for method, *_ in server.asked} <= {"GET"}
+
+
+def test_another_sandbox_s_namespace_is_refused(step: TenancyStep, server: ApiServer, place: Home) -> None:
+    step.apply(NoWork())
+    other = replace(step, names=place.sandbox("other"))
+    with pytest.raises(SandboxError, match="has the sandbox 'demo' in it"):
+        other.apply(NoWork())
+    assert step.check().state is State.READY
+
+
+def test_what_another_person_made_is_asked_about_and_not_taken_down(step: TenancyStep, server: ApiServer) -> None:
+    step.apply(NoWork())
+    before = dict(server.objects)
+    theirs = replace(step, owner="bob@desk")
+    assert theirs.check().state is State.DRIFTED
+    assert theirs.strangeness() == "it was made by ann@laptop"
+    with pytest.raises(SandboxError, match=r"made by ann@laptop, not by bob@desk"):
+        theirs.undo()
+    assert server.objects == before
+    theirs.apply(NoWork())  # agreed to
+    assert theirs.check().state is State.READY
+    assert theirs.undo()
+
+
+def test_whoever_may_not_make_namespaces_is_told_what_to_write(step: TenancyStep, server: ApiServer) -> None:
+    server.refusal = (403, b'{"message": "namespaces is forbidden"}')
+    with pytest.raises(SandboxError, match="you may not make one") as caught:
+        step.apply(NoWork())
+    assert "a namespace that you may use" in caught.value.fix
+
+
+def test_down_works_when_the_context_has_gone_from_the_kubeconfig(
+    step: TenancyStep, server: ApiServer, place: Home
+) -> None:
+    step.apply(NoWork())
+    place.kubeconfig.write_text("contexts: []")
+    assert step.undo()
+    assert server.objects == {}
+
+
+def test_the_record_is_ours_by_label_and_names_its_owner(step: TenancyStep, server: ApiServer) -> None:
+    step.apply(NoWork())
+    record: dict[str, Any] = server.objects[f"{SPACE}/configmaps/{RECORD}"]
+    assert record["metadata"]["labels"] == {LABEL: "demo"}
+    assert record["metadata"]["annotations"] == {"sandbox.dev/owner": "ann@laptop"}
+
+
+def test_a_cluster_that_does_not_answer_is_an_error_with_its_reason(step: TenancyStep, tmp_path: Path) -> None:
+    content = yaml.safe_load(step.paths[0].read_text())
+    content["clusters"][0]["cluster"]["server"] = "http://127.0.0.1:9"
+    step.paths[0].write_text(yaml.safe_dump(content))
+    with pytest.raises(SandboxError, match="does not answer"):
+        step.apply(NoWork())

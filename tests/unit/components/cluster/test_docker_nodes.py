@@ -1,0 +1,96 @@
+"""Who hears SIGTERM, by what the kernel says of real processes."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sandbox.bundle.system_images import UPSTREAM
+from sandbox.components.cluster.docker_nodes import DEAF, FREEZER, STOP_COMMAND, end_nodes
+from sandbox.engine import Container, ContainerSpec
+from sandbox.errors import SandboxError
+from sandbox.names import Names
+from tests.support.fakes import NETWORK, FakeEngine
+
+HANDLES = "signal.signal(signal.SIGTERM, print)"
+WAITS = "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])"
+IGNORES = "signal.signal(signal.SIGTERM, signal.SIG_IGN)"
+OTHER = "signal.signal(signal.SIGUSR1, print); signal.signal(signal.SIGHUP, print)"
+DEAFNESS = f"Could not kill running container 1, cannot remove - tried to kill container, but {DEAF}"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize(("does", "hears"), [(HANDLES, True), (WAITS, True), (IGNORES, False), (OTHER, False)])
+def test_who_handles_or_blocks_the_signal_hears_it(does: str, hears: bool) -> None:
+    found = re.search(r"hears='(.*)'", STOP_COMMAND[2])
+    assert found
+    program = f"import signal, sys; {does}; print('.', flush=True); sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout
+        child.stdout.readline()
+        status = Path(f"/proc/{child.pid}/status")
+        grep = subprocess.run(["grep", "-sE", found[1], status], stdout=subprocess.DEVNULL)
+        child.send_signal(signal.SIGKILL)
+    assert (grep.returncode == 0) == hears
+
+
+def test_the_script_is_bash() -> None:
+    subprocess.run(["bash", "-n", "-c", STOP_COMMAND[2]], check=True)
+
+
+@pytest.fixture
+def node(engine: FakeEngine, names: Names) -> Container:
+    engine.run(ContainerSpec(names.node, UPSTREAM["node"], ("init",), {}, NETWORK))
+    found = engine.container(names.node)
+    assert found
+    return found
+
+
+class End:
+    """An end that fails the first times, and what is on the engine each time."""
+
+    def __init__(self, engine: FakeEngine, *failures: str) -> None:
+        self.engine, self.failures, self.found = engine, list(failures), list[dict[str, ContainerSpec]]()
+
+    def __call__(self) -> None:
+        self.found.append({name: box.spec for name, box in self.engine.boxes.items()})
+        if self.failures:
+            raise SandboxError("kind failed", details=self.failures.pop(0))
+
+
+def test_what_is_held_still_is_let_go(
+    engine: FakeEngine, names: Names, node: Container, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "cgroup_version", lambda: 1)
+    end = End(engine, DEAFNESS)
+    end_nodes(engine, names, [node], end)
+    first, second = end.found
+    (helper,) = second.keys() - first.keys()
+    assert node.id in second[helper].command and FREEZER in second[helper].binds
+    assert not second[helper].capabilities
+    assert engine.boxes.keys() == {names.node}
+
+
+def test_one_that_still_does_not_end_is_told_and_nothing_is_left(
+    engine: FakeEngine, names: Names, node: Container, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "cgroup_version", lambda: 1)
+    with pytest.raises(SandboxError, match="kind failed"):
+        end_nodes(engine, names, [node], End(engine, DEAFNESS, DEAFNESS))
+    assert engine.boxes.keys() == {names.node}
+
+
+@pytest.mark.parametrize(("version", "details"), [(2, DEAFNESS), (1, "no space left on device")])
+def test_other_failures_are_told_at_once(
+    engine: FakeEngine, names: Names, node: Container, monkeypatch: pytest.MonkeyPatch, version: int, details: str
+) -> None:
+    monkeypatch.setattr(engine, "cgroup_version", lambda: version)
+    end = End(engine, details)
+    with pytest.raises(SandboxError, match="kind failed"):
+        end_nodes(engine, names, [node], end)
+    assert len(end.found) == 1

@@ -1,0 +1,102 @@
+"""The sandbox's context in the user's kubeconfig, by what the file says afterwards."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from sandbox.components.cluster.steps import ContextStep
+from sandbox.names import Names
+from sandbox.step import State
+from tests.support.api_server import kubeconfig
+from tests.support.fakes import NoWork
+
+
+@pytest.fixture
+def step(names: Names) -> ContextStep:
+    names.folder.mkdir(parents=True)
+    kubeconfig(names.kubeconfig, 6443)
+    return ContextStep(names)
+
+
+def content(names: Names) -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load(names.home.kubeconfig.read_text())
+    return loaded
+
+
+def contexts(names: Names) -> list[str]:
+    return [one["name"] for one in content(names)["contexts"]]
+
+
+def test_it_becomes_the_current_one_beside_the_user_s_own(names: Names, step: ContextStep) -> None:
+    kubeconfig(names.home.kubeconfig, 1)
+    before = content(names)
+    assert step.check().state is State.ABSENT
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+    assert contexts(names) == ["x", "sandbox-demo"]
+    assert content(names)["current-context"] == "sandbox-demo"
+    assert step.undo()
+    assert {key: content(names)[key] for key in before} == before
+    assert step.check().state is State.ABSENT
+
+
+def test_a_user_without_a_kubeconfig_gets_one(names: Names, step: ContextStep) -> None:
+    assert not step.undo()
+    assert not names.home.kubeconfig.exists()
+    step.apply(NoWork())
+    assert contexts(names) == ["sandbox-demo"]
+    assert step.undo()
+    assert not step.undo()
+
+
+def test_a_context_that_leads_to_an_earlier_cluster_is_replaced(names: Names, step: ContextStep) -> None:
+    step.apply(NoWork())
+    kubeconfig(names.kubeconfig, 7443)
+    assert step.check().state is not State.READY
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+    assert contexts(names) == ["sandbox-demo"]
+    assert "7443" in names.home.kubeconfig.read_text()
+
+
+def test_another_sandbox_s_context_stays(names: Names, step: ContextStep) -> None:
+    other = names.home.sandbox("other")
+    other.folder.mkdir(parents=True)
+    kubeconfig(other.kubeconfig, 7443)
+    step.apply(NoWork())
+    ContextStep(other).apply(NoWork())
+    assert step.undo()
+    assert contexts(names) == ["sandbox-other"]
+    assert ContextStep(other).check().state is State.READY
+
+
+@pytest.mark.fault(48)
+def test_a_corrupt_kubeconfig_is_left_alone_and_ours_named(names: Names, step: ContextStep) -> None:
+    """A kubeconfig that is none → `up` works, leaves it as it is and says where its own one is."""
+    names.home.kubeconfig.write_text("clusters: [")
+    status = step.check()
+    assert status.state is State.READY
+    assert "left alone" in status.detail and f"export KUBECONFIG={names.kubeconfig}" in status.detail
+    assert not step.undo()
+    assert names.home.kubeconfig.read_text() == "clusters: ["
+
+
+@pytest.mark.fault(50)
+def test_of_a_list_whatever_file_has_ours_loses_it(names: Names, tmp_path: Path, step: ContextStep) -> None:
+    """KUBECONFIG=a:b, and `a` comes to be after `up` wrote to `b` → `down` takes our context out of both."""
+    first, second = tmp_path / "a", tmp_path / "b"
+    home = replace(names.home, kubeconfig=second, other_kubeconfigs=(first,))
+    replace(step, names=replace(names, home=home)).apply(NoWork())
+    kubeconfig(first, 1)
+    before = first.read_text()
+    home = replace(names.home, kubeconfig=first, other_kubeconfigs=(second,))
+    later = replace(step, names=replace(names, home=home))
+    assert later.check().state is State.ABSENT
+    assert later.undo()
+    assert first.read_text() == before
+    assert yaml.safe_load(second.read_text())["contexts"] == []

@@ -1,0 +1,191 @@
+"""Which account a pull on this machine is made with, and which service is asked for it."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+import pytest
+
+from sandbox.cli import command_context
+from sandbox.components.credentials.registry_accounts import keychain, may_know, mint, resolved, shared_keychain
+from sandbox.components.credentials.registry_login import Login
+from sandbox.config.schema.credentials_schema import Acr, Credentials, Docker, Ecr, Gcr
+from sandbox.engine import Engine
+from sandbox.errors import SandboxError
+from sandbox.images.images_yaml import Entry, FromDaemon, FromRegistry
+from sandbox.images.lockfile import LockFile
+from sandbox.images.push_step import PushStep
+from sandbox.images.target import parse
+from sandbox.oci import reference
+from sandbox.oci.credential import Credential, Keychain
+from sandbox.step import State
+from tests.support.fakes import NoWork
+from tests.support.images import FakeEngine, TestImage, layer
+from tests.support.registry_simulator import Simulator
+from tests.support.token_services import GOOGLE_TOKEN, Services
+from tests.unit.components.credentials.conftest import refusal
+
+Write = Callable[..., Path]
+WriteFile = Callable[[Any], Path]
+HELPER = """#!/bin/sh
+read -r server
+[ "$server" = helped.example.com ] || { echo "credentials not found in native keychain"; exit 1; }
+echo '{"ServerURL": "helped.example.com", "Username": "hal", "Secret": "canary-helper"}'
+"""
+
+
+def config(host: str, password: str) -> dict[str, dict[str, dict[str, str]]]:
+    return {"auths": {host: {"username": "me", "password": password}}}
+
+
+def test_a_service_is_asked_once_and_for_its_own_hosts_only(services: Services, write: Write) -> None:
+    entry = Gcr(kind="gcr", file=write(services.google.key_file(services.url)))
+    chain = keychain([entry], {})
+    assert chain.find("docker.io") is None
+    assert services.requests == 0
+    found = [chain.find("eu.gcr.io"), chain.find("us-docker.pkg.dev")]
+    assert found == [Credential("oauth2accesstoken", GOOGLE_TOKEN)] * 2
+    assert services.requests == 1
+
+
+def test_the_spec_comes_before_docker_login(write: Write, tmp_path: Path) -> None:
+    write(config("quay.io", "canary-login"), "config.json")
+    entry = Docker(kind="docker", file=write(config("quay.io", "canary-spec"), "other.json"))
+    environ = {"DOCKER_CONFIG": str(tmp_path)}
+    assert keychain([entry], environ).find("quay.io") == Credential("me", "canary-spec")
+    assert keychain([], environ).find("quay.io") == Credential("me", "canary-login")
+    elsewhere = Docker(kind="docker", file=tmp_path / "other.json", registries=("ghcr.io",))
+    assert keychain([elsewhere], environ).find("quay.io") == Credential("me", "canary-login")
+
+
+@pytest.mark.security(20)
+def test_only_what_all_pods_may_have_is_lent(write: Write, tmp_path: Path) -> None:
+    """A mirror asks for an account → it gets one of an entry for all namespaces, none of `docker login`."""
+    write(config("quay.io", "canary-login"), "config.json")
+    environ = {"DOCKER_CONFIG": str(tmp_path)}
+    entry = Docker(kind="docker", file=write(config("quay.io", "canary-spec"), "other.json"), registries=("quay.io",))
+    assert shared_keychain([], environ).find("quay.io") is None
+    assert shared_keychain([entry.model_copy(update={"namespaces": ("shop",)})], environ).find("quay.io") is None
+    assert shared_keychain([entry], environ).find("quay.io") == Credential("me", "canary-spec")
+    assert shared_keychain([entry], environ).find("ghcr.io") is None
+
+
+def test_private_images_of_other_registries_are_pushed_with_the_specs_credentials(
+    services: Services, write: Write
+) -> None:
+    image = TestImage((layer(1),))
+    engine = cast("Engine", FakeEngine({"app:1": image}))
+    with Simulator() as registry, Simulator(basic=f"oauth2accesstoken:{GOOGLE_TOKEN}") as private:
+        host = urlsplit(private.url).netloc
+        key = write(services.google.key_file(services.url))
+        chain = command_context.keychain((Gcr(kind="gcr", file=key, registries=(host,)),))
+
+        def step(to: Simulator, entry: Entry, keychain: Keychain) -> PushStep:
+            lock = LockFile(Path("nowhere/images.yaml"), (entry,))
+            return PushStep(engine, lock, to.url, keychain=keychain)
+
+        step(private, FromDaemon(parse("app:1"), "app:1"), chain).apply(NoWork())
+        wanted = FromRegistry(parse("app:1"), reference.parse(f"{host}/app:1"))
+        with pytest.raises(SandboxError):
+            step(registry, wanted, command_context.keychain()).apply(NoWork())
+        step(registry, wanted, chain).apply(NoWork())
+        assert step(registry, wanted, chain).check().state is State.READY
+
+
+@pytest.mark.parametrize(
+    ("entry", "host", "known"),
+    [
+        (Docker(kind="docker"), "quay.io", True),
+        (Docker(kind="docker", registries=("ghcr.io",)), "quay.io", False),
+        (Gcr(kind="gcr"), "gcr.io", True),
+        (Gcr(kind="gcr", registries=("eu.gcr.io",)), "gcr.io", False),
+        (Ecr(kind="ecr"), "123456789012.dkr.ecr.eu-central-1.amazonaws.com", True),
+        (Ecr(kind="ecr"), "123456789012.dkr-ecr.eu-central-1.on.aws", True),
+        (Ecr(kind="ecr", accounts=("111111111111",)), "123456789012.dkr.ecr.eu-central-1.amazonaws.com", False),
+        (Ecr(kind="ecr"), "public.ecr.aws", False),
+        (Acr(kind="acr", registry="a.azurecr.io"), "a.azurecr.io", True),
+        (Acr(kind="acr", registry="a.azurecr.io"), "b.azurecr.io", False),
+    ],
+)
+def test_an_entry_knows_the_hosts_of_its_kind(entry: Credentials, host: str, known: bool) -> None:
+    assert may_know(entry, host) is known
+
+
+def auth(username: str, password: str) -> dict[str, str]:
+    return {"auth": base64.b64encode(f"{username}:{password}".encode()).decode()}
+
+
+def ask(file: Path, *registries: str) -> Login:
+    return mint(Docker(kind="docker", file=file, registries=registries), {}, now=datetime.now(UTC))
+
+
+def pairs(login: Login) -> dict[str, tuple[str, str]]:
+    return {host: (one.username, one.password) for host, one in login.accounts.items()}
+
+
+@pytest.fixture
+def helper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "docker-credential-test"
+    program.write_text(HELPER)
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+
+
+def test_all_accounts_of_the_file_are_meant_and_do_not_end(write: WriteFile) -> None:
+    auths = {"https://index.docker.io/v1/": auth("me", "canary-hub"), "quay.io": auth("you", "canary:quay")}
+    login = ask(write({"auths": auths}))
+    assert pairs(login) == {"docker.io": ("me", "canary-hub"), "quay.io": ("you", "canary:quay")}
+    assert login.expires is None
+
+
+def test_registries_that_are_named_are_all_that_is_taken(write: WriteFile) -> None:
+    auths = {"quay.io": auth("you", "canary"), "ghcr.io": auth("me", "canary")}
+    assert pairs(ask(write({"auths": auths}), "ghcr.io")).keys() == {"ghcr.io"}
+
+
+@pytest.mark.usefixtures("helper")
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"auths": {"helped.example.com": {}}, "credsStore": "test"},
+        {"credHelpers": {"helped.example.com": "test"}},
+    ],
+)
+def test_helpers_are_asked_here(write: WriteFile, content: Any) -> None:
+    assert pairs(ask(write(content))) == {"helped.example.com": ("hal", "canary-helper")}
+
+
+def test_a_token_for_azure_is_a_password_there(write: WriteFile) -> None:
+    token = {**auth("00000000-0000-0000-0000-000000000000", ""), "identitytoken": "canary-identity"}
+    found = pairs(ask(write({"auths": {"demo.azurecr.io": token}})))
+    assert found == {"demo.azurecr.io": ("00000000-0000-0000-0000-000000000000", "canary-identity")}
+
+
+def test_a_token_that_pods_cannot_use_is_refused(write: WriteFile) -> None:
+    file = write({"auths": {"ghcr.io": {"identitytoken": "canary-identity"}}})
+    error = refusal(lambda: ask(file))
+    assert error.brief == "the account at ghcr.io is a token that pods cannot pull with"
+    assert error.fix.endswith("docker login ghcr.io")
+
+
+def test_a_registry_without_an_account_is_named(write: WriteFile) -> None:
+    file = write({"auths": {"ghcr.io": auth("me", "canary")}})
+    error = refusal(lambda: ask(file, "quay.io"))
+    assert error.fix == "docker login quay.io"
+
+
+@pytest.mark.parametrize("content", ["{}", '{"auths": {}}', "[]", "canary"])
+def test_a_file_without_registries_is_refused(write: WriteFile, content: str) -> None:
+    file = write(content)
+    assert refusal(lambda: ask(file)).brief == f"{file} cannot be used"
+
+
+def test_the_usual_file_is_dockers(tmp_path: Path, home: Path) -> None:
+    entry = Docker(kind="docker")
+    assert resolved(entry, {"DOCKER_CONFIG": str(tmp_path)}).file == tmp_path / "config.json"
+    assert resolved(entry, {}).file == home / ".docker" / "config.json"

@@ -1,0 +1,164 @@
+"""The step that installs the ingress controller, by what the cluster's API server holds afterwards."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+
+from sandbox.components.ingress import steps as ingress_step
+from sandbox.components.ingress.controller import Manifest
+from sandbox.components.ingress.steps import IngressStep, NoIngressStep
+from sandbox.errors import SandboxError
+from sandbox.kube import readiness as pods
+from sandbox.kube.api import ClusterError
+from sandbox.names import SYSTEM_NAMESPACE, Names
+from sandbox.step import State, Status
+from tests.support.api_server import ApiServer
+from tests.support.fakes import NETWORK, FakeEngine, NoWork
+
+CONFIG = "/api/v1/namespaces/s/configmaps/c"
+POD = "/api/v1/namespaces/s/pods/p"
+GROUND = "/api/v1/namespaces/s/configmaps/ground"
+SYSTEM = f"/api/v1/namespaces/{SYSTEM_NAMESPACE}"
+KNOWN = f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/configmaps/applied-ingress"
+
+
+def manifest(kind: str, name: str, **content: Any) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": kind, "metadata": {"name": name, "namespace": "s"}, **content}
+
+
+@dataclass(frozen=True)
+class Small:
+    """A controller of two objects, whose pod is ready as soon as it is applied."""
+
+    content: str = "x"
+    title: str = "Small"
+    promises: str = "little"
+    status: dict[str, Any] = field(default_factory=lambda: {"phase": "Succeeded"})
+    trouble: SandboxError | None = None
+    workload: str = "p"
+
+    def groundwork(self) -> Sequence[Manifest]:
+        if self.trouble:
+            raise self.trouble
+        return [manifest("ConfigMap", "ground")]
+
+    def manifests(self, *, trusted: str) -> Sequence[Manifest]:
+        config = manifest("ConfigMap", "c", data={"content": self.content, "trusted": trusted})
+        return [config, manifest("Pod", self.workload, status=self.status)]
+
+
+@pytest.fixture
+def step(engine: FakeEngine, names: Names, server: ApiServer) -> IngressStep:
+    return IngressStep(engine, NETWORK, names, Small())
+
+
+def test_it_is_absent_until_its_workload_is_there(server: ApiServer, step: IngressStep) -> None:
+    assert step.check().state is State.ABSENT
+    step.apply(NoWork())
+    assert list(server.objects) == [SYSTEM, KNOWN, GROUND, CONFIG, POD], "the groundwork first, the workload last"
+    assert (step.check().state, step.check().detail) == (State.READY, "little")
+
+
+def test_the_edge_s_network_is_the_one_that_is_trusted(
+    server: ApiServer, step: IngressStep, engine: FakeEngine
+) -> None:
+    step.apply(NoWork())
+    network = engine.network(NETWORK)
+    assert network is not None
+    assert server.objects[CONFIG]["data"]["trusted"] == network.subnet
+
+
+@pytest.mark.parametrize("amiss", ["gone", "changed", "not ready"])
+def test_a_part_that_is_amiss_is_drift_and_repaired(server: ApiServer, step: IngressStep, amiss: str) -> None:
+    step.apply(NoWork())
+    if amiss == "gone":
+        del server.objects[CONFIG]
+    elif amiss == "changed":
+        step = replace(step, controller=Small("y"))
+    else:
+        server.objects[POD]["status"] = {"phase": "Pending"}
+    assert step.check().state is State.DRIFTED
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+
+
+def test_groundwork_that_cannot_be_had_stops_it_before_it_touches_anything(
+    server: ApiServer, step: IngressStep
+) -> None:
+    with pytest.raises(SandboxError, match="no file"):
+        replace(step, controller=Small(trouble=SandboxError("no file"))).apply(NoWork())
+    assert server.objects == {}
+
+
+def test_a_kind_that_is_on_its_way_is_waited_for(server: ApiServer, step: IngressStep) -> None:
+    pods = server.kinds["/api/v1"].pop("Pod")
+    timer = threading.Timer(0.3, server.kinds["/api/v1"].update, [{"Pod": pods}])
+    timer.start()
+    step.apply(NoWork())
+    timer.join()
+    assert step.check().state is State.READY
+
+
+def test_what_the_cluster_refuses_is_said_at_once(server: ApiServer, step: IngressStep) -> None:
+    server.refusal = (422, b'{"message": "port is taken"}')
+    with pytest.raises(ClusterError, match="port is taken"):
+        step.apply(NoWork())
+
+
+def test_what_another_controller_had_goes_before_this_one_comes(server: ApiServer, step: IngressStep) -> None:
+    replace(step, controller=Small(workload="old")).apply(NoWork())
+    old = POD.removesuffix("p") + "old"
+    assert step.check().state is State.ABSENT and old in server.objects
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+    assert old not in server.objects and POD in server.objects
+
+
+def test_without_a_controller_nothing_of_one_is_left(server: ApiServer, names: Names, step: IngressStep) -> None:
+    none = NoIngressStep(names)
+    assert none.check().state is State.READY
+    step.apply(NoWork())
+    assert none.check() == Status(State.DRIFTED, "an earlier spec asked for one")
+    none.apply(NoWork())
+    assert none.check().state is State.READY
+    assert list(server.objects) == [SYSTEM, GROUND]
+
+
+def test_it_goes_with_the_cluster(step: IngressStep) -> None:
+    assert not step.undo()
+
+
+def test_a_map_that_is_replaced_is_the_step_s_own_and_its_pods_see_it(
+    server: ApiServer, engine: FakeEngine, names: Names, step: IngressStep
+) -> None:
+    changed = manifest("ConfigMap", "c", data={"content": "y", "trusted": "172.30.0.0/16"})
+    ingress_step.replace(names, changed)
+    assert CONFIG not in server.objects, "a controller that has none gets none"
+    step.apply(NoWork())
+    server.objects[POD]["metadata"].setdefault("namespace", "s")
+    ingress_step.replace(names, changed)
+    assert server.objects[CONFIG]["data"]["content"] == "y"
+    assert pods.SEEN in server.objects[POD]["metadata"]["annotations"]
+    replaced = dict(server.objects[CONFIG])
+    IngressStep(engine, NETWORK, names, Small(content="y")).apply(NoWork())
+    assert server.objects[CONFIG] == replaced
+
+
+@pytest.mark.security(20)
+def test_a_planted_record_removes_only_the_system_s_own(server: ApiServer, names: Names, step: IngressStep) -> None:
+    """A pod writes the record of the controller, or an earlier release did → only what has our mark goes."""
+    step.apply(NoWork())
+    victim = "/api/v1/namespaces/shop/configmaps/victim"
+    server.objects[victim] = {"kind": "ConfigMap", "metadata": {"name": "victim", "namespace": "shop"}}
+    record = server.objects[KNOWN]
+    places = json.loads(record["data"]["objects"])
+    record["data"]["objects"] = json.dumps([*places, ["v1", "ConfigMap", "shop", "victim"]])
+    NoIngressStep(names).apply(NoWork())
+    assert victim in server.objects
+    assert POD not in server.objects and CONFIG not in server.objects
