@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -45,15 +46,15 @@ class Step(Protocol):
 
     @property
     def name(self) -> str:
-        """A short word for this step, as used in `needs` and on the command line."""
+        """A short word for this step, as used in `requires` and on the command line."""
 
     @property
     def title(self) -> str:
         """What people read while it is made."""
 
     @property
-    def needs(self) -> tuple[str, ...]:
-        """The names of the steps that must be ready before this one can be made or looked at."""
+    def requires(self) -> tuple[str, ...]:
+        """The steps that must be ready before this one is checked or made; each has to be in the plan."""
 
     def check(self) -> Status:
         """Look, never touch."""
@@ -63,6 +64,15 @@ class Step(Protocol):
 
     def undo(self) -> bool:
         """Take away what carries our name; returns whether there was anything to take away."""
+
+
+@runtime_checkable
+class Ordered(Step, Protocol):
+    """A step that comes after others where the plan has them."""
+
+    @property
+    def after(self) -> tuple[str, ...]:
+        """The steps that must be ready before this one, as far as they are in the plan."""
 
 
 @runtime_checkable
@@ -79,3 +89,25 @@ class Rebuildable(Step, Protocol):
 
     def rebuild(self, work: Work) -> None:
         """Make it anew in place of the one that is there, which goes with all it holds."""
+
+
+def needed(step: Step, names: Container[str]) -> tuple[str, ...]:
+    """The steps among `names` that must be ready before `step`."""
+    after = step.after if isinstance(step, Ordered) else ()
+    return tuple(dict.fromkeys(name for name in (*step.requires, *after) if name in names))
+
+
+def checked(plan: Sequence[Step]) -> tuple[Step, ...]:
+    """The plan, in which every step has a name of its own and comes after those that it is to come after.
+
+    The walk takes steps away in the reverse order. Raises ValueError for a plan that a change of the code broke.
+    """
+    names = [step.name for step in plan]
+    for index, step in enumerate(plan):
+        if step.name in names[:index]:
+            raise ValueError(f"two steps are called '{step.name}'")
+        if unknown := set(step.requires) - set(names):
+            raise ValueError(f"the step '{step.name}' requires {sorted(unknown)}, which the plan does not have")
+        if late := set(needed(step, names)) - set(names[:index]):
+            raise ValueError(f"the step '{step.name}' comes before {sorted(late)}, which it is to come after")
+    return tuple(plan)

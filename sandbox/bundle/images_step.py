@@ -25,7 +25,7 @@ class ImagesStep:
     further: tuple[Recipe, ...] = ()
     components: tuple[str, ...] = IN_ENGINE
     name: str = "images"
-    needs: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:

@@ -46,7 +46,7 @@ def run(
         if not _is_up(names):
             click.echo("the cluster is not reachable; sandbox up puts the new certificates there", err=True)
         else:
-            renewed = [step for step in steps if made.name in (step.name, *step.needs)]
+            renewed = [step for step in steps if made.name in (step.name, *step.requires)]
             lifecycle.up(renewed, reporter(progress), keep=True)
             for step in steps:
                 if isinstance(step, HttpsStep):

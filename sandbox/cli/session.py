@@ -84,4 +84,7 @@ def resting(spec: Spec) -> tuple[Step, ...]:
     wanted, _, _ = steps(spec.model_copy(update={"push": None, "apply": (), "addons": named}))
     run = WorkloadsStep(command_context.home().sandbox(spec.name))
     held = (step for step in wanted if step.name not in BROUGHT)
-    return (run, *(replace(one, needs=(*one.needs, run.name)) if isinstance(one, HttpsStep) else one for one in held))
+    return (
+        run,
+        *(replace(one, requires=(*one.requires, run.name)) if isinstance(one, HttpsStep) else one for one in held),
+    )

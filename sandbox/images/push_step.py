@@ -43,7 +43,7 @@ class PushStep:
     spool: Path | None = None
     built: set[Target] = field(default_factory=set, compare=False)  # by this run, whatever the engine's clock says
     name: str = "push"
-    needs: tuple[str, ...] = ("registry",)
+    requires: tuple[str, ...] = ("registry",)
 
     @property
     def title(self) -> str:

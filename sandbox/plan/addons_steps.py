@@ -30,7 +30,7 @@ def addons(site: Site) -> Step:
     for use in uses:  # so that what cannot be found is said at once
         catalogue.find_addon(use.source)
     values = {"sandbox": spec.name, "domain": spec.domain, "registry": registry, "https_port": str(spec.proxy.ports[0])}
-    return AddonStep(images, uses, values, needs=("wiring", *(("push",) if spec.push else ())))
+    return AddonStep(images, uses, values, requires=("wiring", *(("push",) if spec.push else ())))
 
 
 def disused(site: Site) -> list[Step]:
@@ -55,9 +55,10 @@ def of_minikube(site: Site) -> list[Step]:
     if has_minikubes_ingress(spec):
         _require_no_passthrough(site)
         # Not before an ingress of ours has gone: both want the node's ports, and have a class of the same name.
-        before.append(MinikubeIngressStep(tool, names, needs=(certificates_steps.default(spec), "ingress", alone)))
-    needs = ("wiring", alone, *(("push",) if spec.push else ()), *(step.name for step in before))
-    return [*before, MinikubeAddonsStep(tool, names, site.nodes, _of_minikube(spec), spec.credentials, needs=needs)]
+        before.append(MinikubeIngressStep(tool, names, requires=(certificates_steps.default(spec), "ingress", alone)))
+    requires = ("wiring", alone, *(("push",) if spec.push else ()), *(step.name for step in before))
+    wanted = _of_minikube(spec)
+    return [*before, MinikubeAddonsStep(tool, names, site.nodes, wanted, spec.credentials, requires=requires)]
 
 
 def has_minikubes_ingress(spec: Spec) -> bool:

@@ -14,7 +14,7 @@ from sandbox.plan import addons_steps, certificates_steps, cluster_steps, edge_s
 from sandbox.plan.provider_steps import provider
 from sandbox.plan.saved_spec import RememberedStep
 from sandbox.plan.site import Site
-from sandbox.step import Step
+from sandbox.step import Step, checked
 
 
 def build(
@@ -26,7 +26,7 @@ def build(
     purge: bool = False,
     keychain: Keychain | None = None,
 ) -> tuple[Step, ...]:
-    """The steps of the sandbox that `spec` describes, in an order that respects their needs.
+    """The steps of the sandbox that `spec` describes, each after those that it requires.
 
     `keychain` has the user's accounts at upstream registries. Reads the spec's manifests, so that whatever is wrong
     with them is said before anything is made. Raises UsageError.
@@ -47,20 +47,18 @@ def build(
         *registry_steps.mirrors(site, keychain, purge),
         *edge_steps.edge(site, lan),
         *cluster_steps.cluster(site),
-    ]
-    steps += cluster_steps.join(site, {step.name for step in steps})
-    steps += [
+        *cluster_steps.join(site),
         certificates_steps.trust(site),
         *registry_steps.behind_ingress(site),
         *registry_steps.push(site, keychain),
-        registry_steps.wiring(site, {step.name for step in steps}),
+        registry_steps.wiring(site),
         *registry_steps.accounts(site),
         addons_steps.addons(site),
         *certificates_steps.secrets(site),
         *addons_steps.disused(site),
+        *ingress_steps.controller(site),
+        *addons_steps.of_minikube(site),
+        cluster_steps.objects(site, keychain),
+        *ingress_steps.proof(site),
     ]
-    steps += ingress_steps.controller(site, {step.name for step in steps})
-    steps += addons_steps.of_minikube(site)
-    steps.append(cluster_steps.objects(site, {step.name for step in steps}, keychain))
-    steps += ingress_steps.proof(site)
-    return tuple(steps)
+    return checked(steps)

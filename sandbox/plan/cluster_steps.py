@@ -35,12 +35,11 @@ def cluster(site: Site) -> list[Step]:
     ]
 
 
-def join(site: Site, before: set[str]) -> list[Step]:
-    """The way to a cluster on a network of its own, for those of the steps `before` that have containers."""
+def join(site: Site) -> list[Step]:
+    """The way to a cluster on a network of its own, for the containers of registry, mirrors and edge."""
     if site.nodes.network == site.names.network:
         return []
-    needs = tuple(name for name in ("cluster", "registry", "mirrors", "edge") if name in before)
-    return [JoinStep(site.engine, site.names, site.nodes.network, needs)]
+    return [JoinStep(site.engine, site.names, site.nodes.network)]
 
 
 def node_images(site: Site) -> list[Step]:
@@ -58,10 +57,8 @@ def _come_with_images(site: Site) -> bool:
     return node is None or node.image == site.engine.image_id(site.own.references["node"])
 
 
-def objects(site: Site, before: set[str], keychain: Keychain | None) -> Step:
-    """The user's own objects, after those of the steps `before` that they may rely on. Raises UsageError."""
-    wanted = ("push", "wiring", "credentials", "addons", "minikube-addons", "provided", "issuer", "secrets")
-    needs = tuple(name for name in wanted if name in before)
+def objects(site: Site, keychain: Keychain | None) -> Step:
+    """The user's own objects, after all that they may rely on. Raises UsageError."""
     manifests, registry = user_manifests.load(site.spec.apply, site.store), site.spec.registry
     inside = (site.names.registry_endpoint, f"{site.names.registry}:{registry.port}")
     images = ImageNames.of(
@@ -72,4 +69,5 @@ def objects(site: Site, before: set[str], keychain: Keychain | None) -> Step:
         keychain=keychain,
     )
     images.connected(manifests)  # so that a name that may be two images is told before anything is made
-    return ApplyStep(site.names, manifests, images, needs=needs)
+    after = ("push", "credentials", "minikube-addons", "provided", "issuer", "secrets")
+    return ApplyStep(site.names, manifests, images, requires=("wiring", "addons"), after=after)

@@ -32,9 +32,9 @@ def edge(site: Site, lan: Access) -> list[Step]:
     process = PassthroughStep(names, spec.domain, binds, _port_forward(names), kubectl(site.store))
     if not spec.runs_process:
         other = DisplacedStep(process) if routes.find(routes.load(site.home.passthrough), spec.name) else None
-        return [other, replace(container, needs=(*container.needs, other.name))] if other else [container]
+        return [other, replace(container, requires=(*container.requires, other.name))] if other else [container]
     other = DisplacedStep(container) if routes.find(routes.load(site.home.edge), spec.name) else None
-    return [other, replace(process, needs=(*process.needs, other.name))] if other else [process]
+    return [other, replace(process, requires=(*process.requires, other.name))] if other else [process]
 
 
 def hosts(spec: Spec) -> tuple[Host, ...]:

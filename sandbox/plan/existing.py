@@ -41,7 +41,7 @@ from sandbox.names import Home, Names
 from sandbox.oci.credential import Keychain
 from sandbox.plan import edge_steps, registry_steps
 from sandbox.plan.saved_spec import RememberedStep
-from sandbox.step import Step
+from sandbox.step import Step, checked
 
 # What the bundle has for pods, beside the registry, which nothing can bring into itself.
 BROUGHT = ("traefik", "busybox")
@@ -66,9 +66,10 @@ def build(
         *_push(lot, engine, keychain),
         _secrets(lot),
         *_ingress(lot),
+        *_objects(lot, keychain),
+        *_proof(lot),
     ]
-    steps += _objects(lot, {step.name for step in steps}, keychain)
-    return (*steps, *_proof(lot))
+    return checked(steps)
 
 
 @dataclass(frozen=True)
@@ -202,7 +203,7 @@ def _own_images(lot: _Lot, keychain: Keychain | None) -> list[Step]:
     if not lot.brings:
         return []
     entries = tuple(FromArchive(lot.target(one), lot.store.image(recipes()[one])) for one in BROUGHT)
-    return [OwnPushStep(entries, lot.spec.registry.push_url, keychain, needs=lot.pushing)]
+    return [OwnPushStep(entries, lot.spec.registry.push_url, keychain, requires=lot.pushing)]
 
 
 def _push(lot: _Lot, engine: Engine, keychain: Keychain | None) -> list[Step]:
@@ -213,13 +214,13 @@ def _push(lot: _Lot, engine: Engine, keychain: Keychain | None) -> list[Step]:
     steps: list[Step] = []
     if any(isinstance(one, FromDaemon | FromBuild) for one in images.entries):
         steps.append(registry_steps.images(spec, engine, lot.own, lot.store))
-    needs = (*lot.pushing, *(step.name for step in steps))
-    return [*steps, PushStep(engine, images, spec.registry.push_url, keychain, lot.names.home.spool, needs=needs)]
+    requires = (*lot.pushing, *(step.name for step in steps))
+    return [*steps, PushStep(engine, images, spec.registry.push_url, keychain, lot.names.home.spool, requires=requires)]
 
 
 def _secrets(lot: _Lot) -> Step:
     title, names = f"{len(lot.secrets)} TLS Secrets", ", ".join(one.secret for one in lot.secrets)
-    return ObjectsStep(lot.place, "secrets", title, names, lot.tls_secrets, needs=("cluster", "certificates"))
+    return ObjectsStep(lot.place, "secrets", title, names, lot.tls_secrets, requires=("cluster", "certificates"))
 
 
 def _ingress(lot: _Lot) -> list[Step]:
@@ -238,12 +239,12 @@ def _ingress(lot: _Lot) -> list[Step]:
             f"Ingress controller Traefik for {lot.place.namespace}",
             "default certificate, ssl-passthrough, default backend",
             make,
-            needs=("cluster", "certificates", "secrets", "registry", *(("own-images",) if lot.brings else ())),
+            requires=("cluster", "certificates", "secrets", "registry", *(("own-images",) if lot.brings else ())),
         )
     ]
 
 
-def _objects(lot: _Lot, before: set[str], keychain: Keychain | None) -> list[Step]:
+def _objects(lot: _Lot, keychain: Keychain | None) -> list[Step]:
     if not lot.spec.apply:
         return []
     wanted = user_manifests.load(lot.spec.apply, lot.store)
@@ -256,18 +257,19 @@ def _objects(lot: _Lot, before: set[str], keychain: Keychain | None) -> list[Ste
         keychain=keychain,
     )
     images.connected(wanted)  # so that a name that may be two images is told before anything is made
-    needs = tuple(name for name in ("cluster", "registry", "wiring", "push", "secrets") if name in before)
     title = f"{len(wanted)} objects of yours"
 
     def make() -> Sequence[Manifest]:
         return lot.objects(images.written(wanted))
 
-    return [ObjectsStep(lot.place, "apply", title, f"in {lot.place.namespace}", make, needs)]
+    requires, after = ("cluster", "registry", "secrets"), ("wiring", "push")
+    promises = f"in {lot.place.namespace}"
+    return [ObjectsStep(lot.place, "apply", title, promises, make, requires=requires, after=after)]
 
 
 def _proof(lot: _Lot) -> list[Step]:
     if not lot.has_controller:
         return []
-    needs = ("edge", "ingress", *(("apply",) if lot.spec.apply else ()))
-    namespace = lot.place.namespace
-    return [HttpsStep(lot.names, lot.spec.domain, lot.binds, DOMAIN, needs, namespace=namespace, secrets=lot.secrets)]
+    requires = ("edge", "ingress", *(("apply",) if lot.spec.apply else ()))
+    names, namespace = lot.names, lot.place.namespace
+    return [HttpsStep(names, lot.spec.domain, lot.binds, DOMAIN, requires, namespace=namespace, secrets=lot.secrets)]

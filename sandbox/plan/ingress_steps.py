@@ -19,17 +19,15 @@ from sandbox.plan.site import Site
 from sandbox.step import Step
 
 
-def controller(site: Site, before: set[str]) -> list[Step]:
+def controller(site: Site) -> list[Step]:
     """The ingress controller, or none where the user brings one. Raises SandboxError for one that cannot be had."""
     if site.spec.ingress.controller == "none":
         return [NoIngressStep(site.names)]
     wanted = _nginx(site) if site.spec.ingress.controller == "nginx" else _traefik(site)
+    requires = (certificates_steps.default(site.spec),)
     # An ingress of minikube's that is no longer wanted takes its class of the same name along.
-    needs = (
-        certificates_steps.default(site.spec),
-        *(one for one in ("node-images", "minikube-disused") if one in before),
-    )
-    return [IngressStep(site.engine, site.nodes.network, site.names, wanted, needs=needs)]
+    after = ("node-images", "minikube-disused")
+    return [IngressStep(site.engine, site.nodes.network, site.names, wanted, requires=requires, after=after)]
 
 
 def proof(site: Site) -> list[Step]:
@@ -38,15 +36,15 @@ def proof(site: Site) -> list[Step]:
     minikubes = addons_steps.has_minikubes_ingress(spec)
     if spec.ingress.controller == "none" and not minikubes:
         return []
-    needs = ("minikube-addons" if minikubes else "ingress", "apply")
-    page = [PageStep(names, spec.proxy.ports[0], needs=needs)] if spec.ingress.controller == "nginx" else []
+    requires = ("minikube-addons" if minikubes else "ingress", "apply")
+    page = [PageStep(names, spec.proxy.ports[0], requires=requires)] if spec.ingress.controller == "nginx" else []
     provided = certificates_steps.provided(spec)
     root = provided.cert if provided else None
     secret = DOMAIN_TLS if spec.ingress.controller == "traefik" and not provided else DEFAULT_TLS
     ways = spec.cluster.nodes.total
     issued = certificates_steps.issued(spec)
     https = HttpsStep(
-        names, spec.domain, site.binds, secret, needs=("edge", *needs), root=root, ways=ways, secrets=issued
+        names, spec.domain, site.binds, secret, requires=("edge", *requires), root=root, ways=ways, secrets=issued
     )
     return [*page, https]
 

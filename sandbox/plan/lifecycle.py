@@ -13,7 +13,7 @@ from queue import SimpleQueue
 
 from sandbox.errors import Away, SandboxError
 from sandbox.report import Reporter, Silent
-from sandbox.step import Rebuildable, State, Status, Step, Stoppable, Work
+from sandbox.step import Rebuildable, State, Status, Step, Stoppable, Work, needed
 from sandbox.system import failpoint, interruption, process
 
 WIDTH = 8
@@ -62,7 +62,7 @@ def up(
     def make(step: Step, usable: Callable[[], None]) -> None:
         nonlocal changed
         before = seen[step.name]
-        if not touched.isdisjoint(step.needs):
+        if not touched.isdisjoint(needed(step, seen)):
             touched.add(step.name)
             before = step.check()
             _refuse(step, before, recreate)
@@ -158,7 +158,7 @@ def survey(plan: Plan, report: Reporter | None = None) -> Found:
     found: dict[str, Status] = {}
 
     def look(step: Step, _: Callable[[], None]) -> None:
-        missing = [need for need in step.needs if need in found and found[need].state is not State.READY]
+        missing = [need for need in needed(step, found) if found[need].state is not State.READY]
         if missing:
             absent = any(found[need].state is State.ABSENT for need in missing)
             found[step.name] = Status(State.ABSENT if absent else State.UNSEEN, f"waits for {', '.join(missing)}")
@@ -181,7 +181,7 @@ def _walk(
     the function it is given to let the steps that need this one begin before it ends.
     """
     steps = {step.name: step for step in plan}
-    order = TopologicalSorter({step.name: [need for need in step.needs if need in steps] for step in plan})
+    order = TopologicalSorter({step.name: needed(step, steps) for step in plan})
     order.prepare()
     news: SimpleQueue[_News] = SimpleQueue()
     over = threading.Event()

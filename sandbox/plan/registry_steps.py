@@ -55,7 +55,7 @@ def push(site: Site, keychain: Keychain | None) -> list[Step]:
     if not site.spec.push:
         return []
     images, url = readable(site.spec.push), site.spec.registry.push_url
-    return [PushStep(site.engine, images, url, keychain, site.home.spool, needs=("registry", "images"))]
+    return [PushStep(site.engine, images, url, keychain, site.home.spool, requires=("registry", "images"))]
 
 
 def images(spec: ResolvedSpec, engine: Engine, of: OwnImages, store: Store) -> Step:
@@ -78,10 +78,9 @@ def images(spec: ResolvedSpec, engine: Engine, of: OwnImages, store: Store) -> S
     return ImagesStep(engine=engine, own=of, store=store, further=wanted, components=components)
 
 
-def wiring(site: Site, before: set[str]) -> Step:
+def wiring(site: Site) -> Step:
     """The way of the node to the registry and the caches, once they are on its network."""
-    needs = ("cluster", "registry", *(("join",) if "join" in before else ()))
-    return WiringStep(site.engine, site.nodes, site.names, site.spec.registry, needs=needs)
+    return WiringStep(site.engine, site.nodes, site.names, site.spec.registry)
 
 
 def accounts(site: Site) -> list[Step]:

@@ -13,7 +13,7 @@ class DisplacedStep:
 
     step: Step
     name: str = "displaced"
-    needs: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:

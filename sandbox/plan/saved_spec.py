@@ -26,7 +26,7 @@ class RememberedStep:
     spec: ResolvedSpec
     purge: bool = False
     name: str = "spec"
-    needs: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:

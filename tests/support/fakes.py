@@ -444,12 +444,13 @@ class FakeStep:
 
     name: str
     world: set[str]
-    needs: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
     drifted: set[str] = field(default_factory=set)
     stale: set[str] = field(default_factory=set)
     resting: set[str] = field(default_factory=set)
     making: Callable[[Work], object] = lambda work: None
     unmaking: Callable[[], object] = lambda: None
+    after: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:

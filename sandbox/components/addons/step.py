@@ -38,7 +38,7 @@ class AddonStep:
     images: AddonImages
     uses: tuple[Use, ...]
     values: Mapping[str, str]
-    needs: tuple[str, ...] = ("wiring",)
+    requires: tuple[str, ...] = ("wiring",)
     asked: tuple[str, ...] = ()
     name: str = "addons"
     title: str = "Addons"

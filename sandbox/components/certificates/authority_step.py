@@ -34,7 +34,7 @@ class AuthorityStep:
     unvouched: tuple[str, ...] = ()
     reserve: Callable[[], Sequence[str]] = tuple
     name: str = "certificates"
-    needs: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:

@@ -108,7 +108,7 @@ class CertManagerStep:
     names: Names
     manifests: Path
     name: str = "cert-manager"
-    needs: tuple[str, ...] = ("cluster",)
+    requires: tuple[str, ...] = ("cluster",)
 
     @property
     def title(self) -> str:
@@ -147,7 +147,7 @@ class IssuerStep:
     keystore: Keystore
     secrets: tuple[TlsSecret, ...]
     name: str = "issuer"
-    needs: tuple[str, ...] = ("cert-manager", "certificates")
+    requires: tuple[str, ...] = ("cert-manager", "certificates")
 
     @property
     def title(self) -> str:

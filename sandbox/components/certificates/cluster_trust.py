@@ -57,7 +57,7 @@ class TrustStep:
     keystore: Keystore
     provided: Provided | None
     name: str = "trust"
-    needs: tuple[str, ...] = ("cluster", "certificates")
+    requires: tuple[str, ...] = ("cluster", "certificates")
 
     @property
     def title(self) -> str:

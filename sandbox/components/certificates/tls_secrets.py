@@ -64,7 +64,7 @@ class SecretsStep:
     keystore: Keystore
     secrets: tuple[TlsSecret, ...]
     name: str = "secrets"
-    needs: tuple[str, ...] = ("cluster", "certificates")
+    requires: tuple[str, ...] = ("cluster", "certificates")
 
     @property
     def title(self) -> str:
@@ -139,7 +139,7 @@ class ProvidedStep:
     names: Names
     provided: Provided
     name: str = "provided"
-    needs: tuple[str, ...] = ("cluster",)
+    requires: tuple[str, ...] = ("cluster",)
 
     @property
     def title(self) -> str:

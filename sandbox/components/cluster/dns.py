@@ -174,7 +174,7 @@ class DnsStep:
     hosts: Mapping[str, str] = field(default_factory=dict)
     machine: tuple[str, ...] = (HOST,)
     name: str = "dns"
-    needs: tuple[str, ...] = ("cluster",)
+    requires: tuple[str, ...] = ("cluster",)
 
     @property
     def title(self) -> str:

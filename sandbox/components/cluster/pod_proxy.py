@@ -138,7 +138,7 @@ class PodProxyStep:
     names: Names
     proxied: Proxied
     name: str = "pod-proxy"
-    needs: tuple[str, ...] = ("cluster",)
+    requires: tuple[str, ...] = ("cluster",)
 
     @property
     def title(self) -> str:

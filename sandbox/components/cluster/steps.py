@@ -27,7 +27,7 @@ class ClusterStep:
     names: Names
     version: str
     name: str = "cluster"
-    needs: tuple[str, ...] = ("images", "network")
+    requires: tuple[str, ...] = ("images", "network")
 
     @property
     def title(self) -> str:
@@ -88,7 +88,7 @@ class ContextStep:
 
     names: Names
     name: str = "context"
-    needs: tuple[str, ...] = ("cluster",)
+    requires: tuple[str, ...] = ("cluster",)
 
     @property
     def title(self) -> str:
@@ -123,7 +123,7 @@ class NodeImagesStep:
     store: Store
     recipes: tuple[Recipe, ...]
     name: str = "node-images"
-    needs: tuple[str, ...] = ("cluster",)
+    requires: tuple[str, ...] = ("cluster",)
 
     @property
     def title(self) -> str:
@@ -170,7 +170,8 @@ class JoinStep:
     engine: Engine
     names: Names
     network: str
-    needs: tuple[str, ...] = ("cluster", "registry", "edge")
+    requires: tuple[str, ...] = ("cluster", "registry", "edge")
+    after: tuple[str, ...] = ("mirrors",)
     name: str = "join"
 
     @property

@@ -102,7 +102,7 @@ class AccountsStep:
     names: Names
     entries: tuple[Credentials, ...]
     name: str = "accounts"
-    needs: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -136,7 +136,7 @@ class CredentialsStep:
     names: Names
     entries: tuple[Credentials, ...]
     name: str = "credentials"
-    needs: tuple[str, ...] = ("cluster", "accounts")
+    requires: tuple[str, ...] = ("cluster", "accounts")
 
     @property
     def title(self) -> str:

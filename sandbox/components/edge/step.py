@@ -39,7 +39,7 @@ class EdgeStep:
     network: str = ""
     proof: str = ""
     name: str = "edge"
-    needs: tuple[str, ...] = ("images", "network", "certificates")
+    requires: tuple[str, ...] = ("images", "network", "certificates")
 
     @property
     def title(self) -> str:

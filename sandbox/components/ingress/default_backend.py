@@ -67,7 +67,7 @@ class PageStep:
 
     names: Names
     port: int
-    needs: tuple[str, ...]
+    requires: tuple[str, ...]
     name: str = "page"
 
     @property

@@ -45,7 +45,7 @@ class HttpsStep:
     domain: str
     binds: tuple[Bind, ...]
     secret: str
-    needs: tuple[str, ...]
+    requires: tuple[str, ...]
     name: str = "https"
     root: Path | None = None
     namespace: str | None = None

@@ -34,7 +34,8 @@ class IngressStep:
     network: str
     names: Names
     controller: Controller
-    needs: tuple[str, ...] = ("secrets",)
+    requires: tuple[str, ...] = ("secrets",)
+    after: tuple[str, ...] = ()
     name: str = "ingress"
 
     @property
@@ -107,7 +108,7 @@ class NoIngressStep:
 
     names: Names
     name: str = "ingress"
-    needs: tuple[str, ...] = ("cluster",)
+    requires: tuple[str, ...] = ("cluster",)
     title: str = "No ingress controller"
 
     def check(self) -> Status:

@@ -34,7 +34,7 @@ class NetworkStep:
     names: Names
     ipv6: bool = False
     name: str = "network"
-    needs: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:

@@ -60,7 +60,7 @@ class RegistryStep:
     purge: bool
     storage: Path | None = None
     name: str = "registry"
-    needs: tuple[str, ...] = ("images", "network")
+    requires: tuple[str, ...] = ("images", "network")
 
     @property
     def title(self) -> str:

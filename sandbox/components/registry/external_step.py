@@ -22,7 +22,7 @@ class ExternalRegistryStep:
     where: str
     purge: bool
     name: str = "registry"
-    needs: tuple[str, ...] = ("images", "network")
+    requires: tuple[str, ...] = ("images", "network")
 
     @property
     def title(self) -> str:

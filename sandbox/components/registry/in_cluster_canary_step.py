@@ -30,7 +30,7 @@ class InnerCanaryStep:
     place: Place
     url: str
     name: str = "wiring"
-    needs: tuple[str, ...] = ("registry", "edge")
+    requires: tuple[str, ...] = ("registry", "edge")
 
     @property
     def title(self) -> str:

@@ -24,7 +24,7 @@ class InnerRegistryStep:
     place: Place
     image: str
     name: str = "registry"
-    needs: tuple[str, ...] = ("cluster",)
+    requires: tuple[str, ...] = ("cluster",)
 
     @property
     def title(self) -> str:

@@ -39,7 +39,7 @@ class MirrorsStep:
     lent: Keychain | None
     purge: bool
     name: str = "mirrors"
-    needs: tuple[str, ...] = ("images", "network")
+    requires: tuple[str, ...] = ("images", "network")
 
     @property
     def title(self) -> str:

@@ -52,7 +52,8 @@ class WiringStep:
     names: Names
     registry: ResolvedRegistry
     name: str = "wiring"
-    needs: tuple[str, ...] = ("cluster", "registry")
+    requires: tuple[str, ...] = ("cluster", "registry")
+    after: tuple[str, ...] = ("join",)
 
     @property
     def title(self) -> str:

@@ -18,7 +18,7 @@ class OwnPushStep:
     entries: tuple[FromArchive, ...]
     url: str
     keychain: Keychain | None
-    needs: tuple[str, ...]
+    requires: tuple[str, ...]
     name: str = "own-images"
 
     @property

@@ -18,7 +18,7 @@ class TeamRegistryStep:
     where: str
     keychain: Keychain | None
     name: str = "registry"
-    needs: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:

@@ -23,7 +23,7 @@ class TlsRegistryStep:
     nodes: Nodes
     hosts: tuple[str, ...]
     name: str = "tls-registry"
-    needs: tuple[str, ...] = ("trust",)
+    requires: tuple[str, ...] = ("trust",)
 
     @property
     def title(self) -> str:

@@ -21,7 +21,7 @@ class WorkloadsStep:
     """Makes nothing; ready when every workload that was applied last, and stays, is."""
 
     names: Names
-    needs: tuple[str, ...] = ("cluster",)
+    requires: tuple[str, ...] = ("cluster",)
     name: str = "workloads"
 
     @property

@@ -36,7 +36,8 @@ class ApplyStep:
     names: Names
     manifests: tuple[dict[str, Any], ...]
     images: ImageNames
-    needs: tuple[str, ...]
+    requires: tuple[str, ...]
+    after: tuple[str, ...] = ()
     name: str = "apply"
 
     @property

@@ -164,7 +164,7 @@ def steps(names: Names, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
         made: list[Step] = [
             AuthorityStep(names, keystore, (DOMAIN,), {"default": HOSTS}, purge=False),
             Followed(names, keystore, (secret,), ingress=ingress),
-            HttpsStep(names, DOMAIN, (Bind("127.0.0.1", ingress.port),), DEFAULT_TLS, needs=()),
+            HttpsStep(names, DOMAIN, (Bind("127.0.0.1", ingress.port),), DEFAULT_TLS, requires=()),
         ]
         monkeypatch.setattr("sandbox.cli.session.steps", lambda spec: (tuple(made), None, None))
         yield made

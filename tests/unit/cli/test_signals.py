@@ -35,7 +35,7 @@ def slow(work):
 
 world = Files()
 undoing = (lambda: time.sleep(60)) if "stuck" in sys.argv else (lambda: None)
-plan = [FakeStep("made", world, unmaking=undoing), FakeStep("slow", world, needs=("made",), making=slow)]
+plan = [FakeStep("made", world, unmaking=undoing), FakeStep("slow", world, requires=("made",), making=slow)]
 if "nohup" in sys.argv:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
 signals.catch("undoing", "go on: again")

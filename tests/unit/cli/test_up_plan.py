@@ -18,7 +18,7 @@ def plan() -> list[FakeStep]:
         FakeStep("network", set(WORLD)),
         FakeStep("registry", set(WORLD), drifted={"registry"}),
         FakeStep("cluster", set(WORLD), stale={"cluster"}),
-        FakeStep("dns", set(WORLD), needs=("cluster",)),
+        FakeStep("dns", set(WORLD), requires=("cluster",)),
         FakeStep("addons", set(WORLD)),
     ]
 

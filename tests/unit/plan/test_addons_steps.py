@@ -13,7 +13,7 @@ from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.errors import UsageError
 from sandbox.names import Home
 from sandbox.plan import build as plan_build
-from sandbox.step import Step
+from sandbox.step import Step, needed
 from tests.support.fakes import FakeEngine
 
 INGRESS_ADDON = {"addon": "ingress"}
@@ -41,14 +41,10 @@ def build(place: Home, **more: Any) -> dict[str, Step]:
 
 def test_minikube_s_ingress_has_its_certificate_before_it_begins_and_is_asked_at_the_end(place: Home) -> None:
     steps = build(place, addons=(INGRESS_ADDON,))
-    assert "minikube-ingress" in steps["minikube-addons"].needs
-    assert "secrets" in steps["minikube-ingress"].needs
+    assert "minikube-ingress" in steps["minikube-addons"].requires
+    assert "secrets" in steps["minikube-ingress"].requires
     proof = steps["https"]
-    assert isinstance(proof, HttpsStep) and proof.secret == "default-tls" and "minikube-addons" in proof.needs
-    seen: set[str] = set()
-    for step in steps.values():
-        assert set(step.needs) <= seen, step.name
-        seen.add(step.name)
+    assert isinstance(proof, HttpsStep) and proof.secret == "default-tls" and "minikube-addons" in proof.requires
 
 
 def test_a_controller_of_the_user_s_own_is_neither_told_nor_asked_anything(place: Home) -> None:
@@ -58,12 +54,13 @@ def test_a_controller_of_the_user_s_own_is_neither_told_nor_asked_anything(place
 def test_one_command_at_a_time_changes_a_profile_s_addons(place: Home) -> None:
     steps = build(place, addons=(INGRESS_ADDON,))
     changing = ("minikube-ingress", "minikube-addons")
-    assert all("minikube-disused" in steps[name].needs for name in changing)
-    assert changing[0] in steps[changing[1]].needs
+    assert all("minikube-disused" in steps[name].requires for name in changing)
+    assert changing[0] in steps[changing[1]].requires
 
 
 def test_traefik_comes_when_an_ingress_of_minikube_s_has_gone(place: Home) -> None:
-    assert "minikube-disused" in build(place, ingress={"controller": "traefik"})["ingress"].needs
+    steps = build(place, ingress={"controller": "traefik"})
+    assert "minikube-disused" in needed(steps["ingress"], steps)
 
 
 def test_passthrough_is_refused_where_minikube_s_ingress_would_terminate_it(place: Home, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+import sandbox
 from sandbox.bundle.images_step import ImagesStep
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
@@ -47,7 +49,7 @@ from sandbox.names import DEFAULT_TLS, DOMAIN_TLS, EDGE, EDGE_LEAF, INGRESS_SERV
 from sandbox.plan import build as plan_build
 from sandbox.plan import lifecycle
 from sandbox.report import Silent
-from sandbox.step import Step
+from sandbox.step import Ordered, Step, needed
 from tests.support.fakes import FakeEngine
 from tests.support.registry_simulator import Simulator
 
@@ -148,19 +150,26 @@ def test_whatever_a_step_needs_is_there_and_comes_before_it(
     optional = {"push": push, "https": controller != "none"}
     optional["page"] = controller == "nginx"
     assert steps.keys() == ALWAYS | {name for name, wanted in optional.items() if wanted}
-    seen: set[str] = set()
-    for step in steps.values():
-        assert set(step.needs) <= seen, step.name
-        seen.add(step.name)
+
+
+def test_steps_come_after_names_that_some_step_has(place: Home, images: Path, objects: Path) -> None:
+    spec = Spec.model_validate({"ingress": {"controller": "nginx"}})
+    steps = build(spec.model_copy(update={"push": images, "apply": (objects,)}), place)
+    known = re.compile(r'^    name: str = "([a-z-]+)"$', re.M)
+    folder = Path(sandbox.__file__).parent
+    names = {name for file in folder.rglob("*.py") for name in known.findall(file.read_text("utf-8"))}
+    mentioned = {name for step in steps.values() if isinstance(step, Ordered) for name in step.after}
+    assert "push" in mentioned
+    assert mentioned <= names
 
 
 def test_what_users_see_last_waits_for_their_own_objects(place: Home, images: Path, objects: Path) -> None:
     spec = Spec.model_validate({"ingress": {"controller": "nginx"}})
     steps = build(spec.model_copy(update={"push": images, "apply": (objects,)}), place)
-    assert {"push", "wiring", "addons", "secrets"} <= set(steps["apply"].needs)
-    assert "push" in steps["addons"].needs
-    assert "apply" in steps["page"].needs
-    assert {"apply", "edge"} <= set(steps["https"].needs)
+    assert {"push", "wiring", "addons", "secrets"} <= set(needed(steps["apply"], steps))
+    assert "push" in steps["addons"].requires
+    assert "apply" in steps["page"].requires
+    assert {"apply", "edge"} <= set(steps["https"].requires)
 
 
 def test_names_ports_and_certificates_derive_from_the_spec(place: Home, images: Path, objects: Path) -> None:
@@ -207,7 +216,7 @@ def test_hosts_that_end_at_the_edge_share_a_certificate(place: Home) -> None:
         (True, None),
         (True, "localhost:3000"),
     ]
-    assert "certificates" in one(EdgeStep, steps).needs
+    assert "certificates" in one(EdgeStep, steps).requires
 
 
 def test_the_edge_may_be_a_process_that_reaches_the_cluster_through_its_api_server(place: Home) -> None:
@@ -226,7 +235,7 @@ def test_the_edge_that_an_earlier_spec_had_goes_first(place: Home, now: str, bef
     routes.save(getattr(place, before), Route("a", "a.test", "node", (), 1.0))
     routes.save(getattr(place, before), Route("b", "b.test", "node", (), 1.0))
     steps = build(spec, place)
-    assert "displaced" in steps["edge"].needs
+    assert "displaced" in steps["edge"].requires
     steps["displaced"].undo()
     assert [route.name for route in routes.load(getattr(place, before))] == ["b"]
 
@@ -247,7 +256,7 @@ def test_every_secret_has_one_source_and_the_ingress_waits_for_the_default_one(
     assert [each.secret for each in step.secrets] == ([] if own else [DEFAULT_TLS, DOMAIN_TLS]) + ["api"]
     ours = {each.leaf for each in step.secrets} if issuer == "sandbox" else set()
     assert set(one(AuthorityStep, steps).leaves) == ours
-    assert steps["ingress"].needs == ("provided" if own else issued,)
+    assert steps["ingress"].requires == ("provided" if own else issued,)
     assert one(HttpsStep, steps).root == (tmp_path / "own.crt" if own else None)
 
 
@@ -324,7 +333,7 @@ def test_nodes_of_another_release_get_the_bundle_s_images(place: Home) -> None:
     engine.create_network("kind", {})
     engine.run(ContainerSpec(node, "old:latest", (), {}, "kind"))
     steps = build(Spec(), place, own, engine)
-    assert "node-images" in steps["ingress"].needs
+    assert "node-images" in needed(steps["ingress"], steps)
     engine.remove_container(node)
     engine.run(ContainerSpec(node, own.references["node"], (), {}, "kind"))
     assert "node-images" not in build(Spec(), place, own, engine)

@@ -43,7 +43,7 @@ def interrupt_main(work: Work) -> None:
 
 def chain(world: set[str], *names: str) -> list[FakeStep]:
     """Steps that each need the one before."""
-    return [FakeStep(name, world, needs=names[max(0, i - 1) : i]) for i, name in enumerate(names)]
+    return [FakeStep(name, world, requires=names[max(0, i - 1) : i]) for i, name in enumerate(names)]
 
 
 def test_up_makes_all_and_then_nothing() -> None:
@@ -80,7 +80,7 @@ def test_what_is_stale_is_rebuilt_only_when_asked_and_refused_before_anything_is
 def test_what_turns_out_stale_on_the_way_is_refused_too() -> None:
     world, stale = {"a", "b"}, set[str]()
     plan = [FakeStep("a", world, drifted={"a"}, making=lambda work: stale.add("b"))]
-    plan.append(FakeStep("b", world, needs=("a",), stale=stale))
+    plan.append(FakeStep("b", world, requires=("a",), stale=stale))
     with pytest.raises(MustRebuild):
         up(plan, Silent())
     assert world == {"a", "b"}
@@ -97,8 +97,8 @@ def test_what_was_seen_is_not_looked_at_again_unless_something_it_needs_was_made
     plan = [
         Watched("a", world),
         Watched("b", world, drifted={"b"}),
-        Watched("c", world, needs=("b",)),
-        Watched("d", world, needs=("a",)),
+        Watched("c", world, requires=("b",)),
+        Watched("d", world, requires=("a",)),
     ]
     up(plan, Silent())
     assert sorted(looks) == ["a", "b", "b", "c", "d"]
@@ -130,7 +130,7 @@ def test_a_step_that_is_usable_lets_its_dependents_begin_before_it_ends() -> Non
     reporter = RecordingReporter()
     plan = [
         FakeStep("cluster", world, making=slowly),
-        FakeStep("wiring", world, needs=("cluster",), making=lambda work: begun.set()),
+        FakeStep("wiring", world, requires=("cluster",), making=lambda work: begun.set()),
     ]
     up(plan, reporter)
     assert world == {"cluster", "wiring"}
@@ -148,7 +148,7 @@ def test_a_usable_step_that_fails_takes_its_dependents_along() -> None:
 
     plan = [
         FakeStep("cluster", world, making=fails_late),
-        FakeStep("wiring", world, needs=("cluster",), making=lambda work: made.set()),
+        FakeStep("wiring", world, requires=("cluster",), making=lambda work: made.set()),
     ]
     with pytest.raises(SandboxError, match="it broke"):
         up(plan, Silent())
@@ -176,10 +176,10 @@ def test_what_fails_alone_leaves_the_rest_to_be_made_and_stay() -> None:
     world: set[str] = set()
     first, spared, needing, other, last = (
         FakeStep("first", world),
-        FakeStep("spared", world, needs=("first",), making=fail),
-        FakeStep("needing", world, needs=("spared",)),
-        FakeStep("other", world, needs=("first",)),
-        FakeStep("last", world, needs=("other",)),
+        FakeStep("spared", world, requires=("first",), making=fail),
+        FakeStep("needing", world, requires=("spared",)),
+        FakeStep("other", world, requires=("first",)),
+        FakeStep("last", world, requires=("other",)),
     )
     reporter = RecordingReporter()
     with pytest.raises(SandboxError, match="it broke"):
@@ -194,7 +194,7 @@ def test_another_failure_takes_all_away_that_was_spared_before() -> None:
     plan = [
         FakeStep("spared", world, making=fail),
         FakeStep("other", world),
-        FakeStep("last", world, needs=("other",), making=fail),
+        FakeStep("last", world, requires=("other",), making=fail),
     ]
     with pytest.raises(SandboxError, match="it broke"):
         up(plan, RecordingReporter(), spared=["spared"])
@@ -211,7 +211,7 @@ def test_what_goes_away_in_the_middle_and_comes_back_is_waited_for(monkeypatch: 
         if left:
             raise left.pop()
 
-    assert up([FakeStep("a", world), FakeStep("b", world, needs=("a",), making=hang_up)], report)
+    assert up([FakeStep("a", world), FakeStep("b", world, requires=("a",), making=hang_up)], report)
     assert world == {"a", "b"} and not left
     assert report.of("began") == ["A", "B"] and report.of("failed") == []
 
@@ -459,10 +459,10 @@ def test_a_survey_touches_nothing_and_does_not_look_behind_what_is_missing() -> 
     world = {"a", "c", "d"}
     plan = [
         FakeStep("a", world),
-        FakeStep("b", world, needs=("a",)),
-        FakeStep("c", world, needs=("b",)),
-        FakeStep("d", world, needs=("a",), drifted={"d"}),
-        FakeStep("e", world, needs=("d",)),
+        FakeStep("b", world, requires=("a",)),
+        FakeStep("c", world, requires=("b",)),
+        FakeStep("d", world, requires=("a",), drifted={"d"}),
+        FakeStep("e", world, requires=("d",)),
     ]
     found = {step.name: status for step, status in survey(plan)}
     assert {name: status.state for name, status in found.items()} == {
@@ -478,7 +478,7 @@ def test_a_survey_touches_nothing_and_does_not_look_behind_what_is_missing() -> 
 
 def test_a_need_outside_the_plan_keeps_nobody_waiting() -> None:
     world: set[str] = set()
-    plan = [FakeStep("a", world, needs=("elsewhere",))]
+    plan = [FakeStep("a", world, requires=("elsewhere",))]
     assert [status.state for _, status in survey(plan)] == [State.ABSENT]
     assert up(plan, Silent())
 
@@ -501,7 +501,7 @@ def test_any_plan_is_walked_in_an_order_that_respects_needs(graph: dict[int, tup
             broken.append(str(name))
 
     plan = [
-        FakeStep(str(name), world, needs=tuple(map(str, needs)), making=partial(watch, name))
+        FakeStep(str(name), world, requires=tuple(map(str, needs)), making=partial(watch, name))
         for name, needs in graph.items()
     ]
     shuffle: Callable[[list[FakeStep]], None] = random.shuffle  # type: ignore[attr-defined]

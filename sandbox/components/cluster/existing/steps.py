@@ -40,7 +40,7 @@ class TenancyStep:
     namespace: str
     owner: str
     name: str = "cluster"
-    needs: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -186,7 +186,8 @@ class ObjectsStep:
     title: str
     promises: str
     make: Callable[[], Sequence[Manifest]]
-    needs: tuple[str, ...] = ("cluster",)
+    requires: tuple[str, ...] = ("cluster",)
+    after: tuple[str, ...] = ()
 
     def check(self) -> Status:
         amiss = content_hash.amiss(self.place.cluster, self._wanted())

@@ -28,7 +28,7 @@ class MinikubeIngressStep:
 
     minikube: Minikube
     names: Names
-    needs: tuple[str, ...]
+    requires: tuple[str, ...]
     name: str = "minikube-ingress"
     title: str = "Certificate of minikube's ingress"
 

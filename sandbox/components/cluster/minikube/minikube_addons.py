@@ -115,7 +115,7 @@ class MinikubeAddonsStep:
     uses: tuple[Use, ...]
     entries: tuple[Credentials, ...]
     asked: tuple[Use, ...] = ()
-    needs: tuple[str, ...] = ("wiring",)
+    requires: tuple[str, ...] = ("wiring",)
     name: str = "minikube-addons"
     title: str = "Addons of minikube"
 
@@ -271,7 +271,7 @@ class MinikubeDisusedStep:
     names: Names
     used: tuple[str, ...]
     name: str = "minikube-disused"
-    needs: tuple[str, ...] = ("cluster",)
+    requires: tuple[str, ...] = ("cluster",)
     title: str = "Disused addons of minikube"
 
     def check(self) -> Status:

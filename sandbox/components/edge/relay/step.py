@@ -32,7 +32,7 @@ class PassthroughStep:
     kubectl: Path
     tunnels: tuple[Tunnel, ...] = ()
     name: str = "edge"
-    needs: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:

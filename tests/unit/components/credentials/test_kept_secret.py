@@ -103,7 +103,7 @@ def test_a_sandbox_with_credentials_delivers_them_before_the_users_objects(names
     def needs(spec: Spec) -> dict[str, tuple[str, ...]]:
         settled = ResolvedSpec.of(spec, registry=5001, https=(443,))
         steps = plan_build.build(settled, names.home, FakeEngine(), OwnImages("upstream", UPSTREAM))
-        return {step.name: step.needs for step in steps}
+        return {step.name: step.requires for step in steps}
 
     spec = parse("{name: demo, credentials: [{kind: gcr}]}").model_copy(update={"apply": (objects,)})
     assert needs(spec)["credentials"] == ("cluster", "accounts")

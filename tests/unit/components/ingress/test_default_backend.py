@@ -83,7 +83,7 @@ def test_the_backend_answers_404_with_the_page() -> None:
 def step(names: Names, server: ApiServer) -> PageStep:
     server.kinds["/apis/networking.k8s.io/v1"] = {"Ingress": ("ingresses", True)}
     server.objects[INGRESS] = {"metadata": {"name": "a"}, "spec": {"rules": [{"host": "a.test"}]}}
-    return PageStep(names, 8443, needs=("ingress",))
+    return PageStep(names, 8443, requires=("ingress",))
 
 
 def test_it_lists_the_hosts_of_the_ingresses(server: ApiServer, step: PageStep) -> None:

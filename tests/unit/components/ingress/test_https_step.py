@@ -52,7 +52,7 @@ def edge(secrets: SecretsStep, tmp_path: Path) -> Iterator[TlsServer]:
 
 @pytest.fixture
 def step(names: Names, edge: TlsServer) -> HttpsStep:
-    return HttpsStep(names, DOMAIN, (Bind("127.0.0.1", edge.port),), DEFAULT_TLS, needs=())
+    return HttpsStep(names, DOMAIN, (Bind("127.0.0.1", edge.port),), DEFAULT_TLS, requires=())
 
 
 def leaf(secrets: SecretsStep, name: str = "default") -> Leaf:

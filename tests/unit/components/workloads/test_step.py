@@ -41,7 +41,7 @@ def objects() -> tuple[dict[str, Any], ...]:
 
 
 def step(names: Names, manifests: Sequence[dict[str, Any]], images: ImageNames | None = None) -> ApplyStep:
-    return ApplyStep(names, tuple(manifests), images or ImageNames(prefix="localhost:1", url="http://x"), needs=())
+    return ApplyStep(names, tuple(manifests), images or ImageNames(prefix="localhost:1", url="http://x"), requires=())
 
 
 def test_they_are_applied_and_remembered(names: Names, server: ApiServer, objects: tuple[dict[str, Any], ...]) -> None:
