@@ -149,6 +149,10 @@ class Engine(Images, Containers, Networks, Volumes):
         with translated("asking about the engine"):
             return read_facts(self._info(), api=api._version, local=api.base_url in LOCAL)
 
+    def root(self) -> Path:
+        """The folder of the engine's machine where it keeps everything."""
+        return self.facts().root
+
     def is_rootless(self) -> bool:
         """Whether the engine runs without root, and so may publish only the ports that its user may listen on."""
         with translated("asking about the engine"):

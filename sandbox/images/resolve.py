@@ -66,6 +66,9 @@ class Remembering:
         self._daemon.build(context, tag)
         self.known.pop(tag, None)
 
+    def root(self) -> Path:
+        return self._daemon.root()
+
     def id(self, name: str) -> str:
         """The image's id, empty when there is none or it was not asked for."""
         return str((self.known.get(name) or {}).get("Id", ""))

@@ -99,7 +99,7 @@ def upper(number: int) -> bytes:
 def rebuilt(engine: Engine, name: str) -> dict[str, bytes]:
     """The layers of an image, as the engine's folders give them."""
     content = engine.inspect_image(name) or {}
-    image = engine_store.of(content).image(content, lambda _: None)
+    image = engine_store.of(content, engine.root).image(content, lambda _: None)
     found = {}
     for blob in image.blobs[1:]:
         with image.origin.open(blob) as chunks:

@@ -1,4 +1,4 @@
-"""The folders of a classic Docker Engine with the driver overlay2, made of layers as the engine would keep them."""
+"""The folders of Docker Engines, with overlay2 or with containerd, filled as the engine would fill them."""
 
 from __future__ import annotations
 
@@ -17,18 +17,42 @@ from tests.support.images import FakeEngine, TestImage, digest_of
 
 @dataclass
 class ReadableEngine(FakeEngine):
-    """An engine whose folder `root` can be read; it holds the images it was made with."""
+    """An engine whose `folder` can be read; it holds the images it was made with."""
 
-    root: Path = field(default_factory=Path)
+    folder: Path = field(default_factory=Path)
 
     def __post_init__(self) -> None:
         for image in self.images.values():
-            keep(self.root, image)
+            keep(self.folder, image)
 
     def inspect_image(self, name: str) -> Mapping[str, Any] | None:
         found = super().inspect_image(name)
-        upper = {"UpperDir": str(files(self.root, self.images[name], -1))} if found else {}
+        upper = {"UpperDir": str(files(self.folder, self.images[name], -1))} if found else {}
         return found and {**found, "GraphDriver": {"Name": "overlay2", "Data": upper}}
+
+
+@dataclass
+class ContainerdEngine(FakeEngine):
+    """An engine with the containerd store, whose folder can be read; it holds the images it was made with."""
+
+    folder: Path = field(default_factory=Path)
+
+    def __post_init__(self) -> None:
+        for image in self.images.values():
+            for digest, data in image.files.items():
+                _write(self.blob(digest), data)
+
+    def inspect_image(self, name: str) -> Mapping[str, Any] | None:
+        found = super().inspect_image(name)
+        return found and {**found, "Descriptor": self.images[name].descriptor()}
+
+    def root(self) -> Path:
+        return self.folder
+
+    def blob(self, digest: str) -> Path:
+        """The file of a blob."""
+        blobs = self.folder / "containerd/daemon/io.containerd.content.v1.content/blobs"
+        return blobs / digest.replace(":", "/")
 
 
 def keep(root: Path, image: TestImage) -> None:

@@ -178,6 +178,9 @@ class FakeEngine:
         for start in range(0, len(data), 70_000):
             yield data[start : start + 70_000]
 
+    def root(self) -> Path:
+        return Path("/nowhere/docker")
+
     def build(self, context: Path, tag: str) -> None:
         self.built.append((context, tag))
         self.images = {**self.images, tag: TestImage((layer(len(tag)),), label=(context / "Dockerfile").read_text())}

@@ -215,7 +215,7 @@ class DaemonImages:
 
         try:
             content = self._daemon.inspect_image(one.name) or {}
-            return stores.of(content).image(content, size_of)
+            return stores.of(content, self._daemon.root).image(content, size_of)
         except SandboxError as error:
             log.info("%s is saved: %s", one.target, error)
             return None

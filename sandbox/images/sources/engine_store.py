@@ -9,20 +9,24 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from sandbox.images.sources import tar_split
 from sandbox.images.sources.tar_split import Unreadable
 from sandbox.images.sources.v1layers import chains
 from sandbox.oci import digest as digests
 from sandbox.oci import manifest as manifests
-from sandbox.oci.image import Image, Tree
-from sandbox.oci.manifest import OCI_CONFIG, OCI_LAYER, Descriptor
+from sandbox.oci.digest import CHUNK
+from sandbox.oci.image import Image, Tree, walk
+from sandbox.oci.manifest import OCI_CONFIG, OCI_LAYER, Descriptor, Document
 
 LARGEST_DOCUMENT = 8 << 20
+# Of the system, and of Docker Desktop's virtual machine.
+CONTAINERDS = (Path("/var/lib/containerd"), Path("/var/lib/desktop-containerd/daemon"))
 METACOPY = Path("/sys/module/overlay/parameters/metacopy")
 _CACHE_ID = re.compile(r"[0-9a-z][0-9a-z-]*")
 
@@ -90,23 +94,78 @@ class _Overlay:
             yield chunks
 
 
-def of(content: Mapping[str, Any]) -> EngineStore:
-    """The store that has an image, from what the engine says about it. Raises Unreadable when there is none to read."""
+@dataclass(frozen=True)
+class ContainerdStore:
+    """The blobs of a containerd, as they were pulled or built, in files named by digest (plugins/content/local)."""
+
+    blobs: Path
+
+    def image(self, content: Mapping[str, Any], size_of: SizeOf) -> Image:
+        """The image with the manifests and layers that it has: those of its upstream."""
+        tree = walk(self._read(_descriptor(content)), self._child, name=str(content["Id"]))
+        for blob in tree.blobs:
+            if size_of(blob.digest) is None:
+                self._whole(blob)
+        return tree.image(self)
+
+    @contextlib.contextmanager
+    def open(self, blob: Descriptor) -> Iterator[Iterator[bytes]]:
+        """The bytes of a blob's file."""
+        with _opened(self._whole(blob)) as file:
+            yield iter(lambda: file.read(CHUNK), b"")
+
+    def _child(self, child: Descriptor) -> Document | None:
+        """A manifest; None of a platform that the engine does not have."""
+        return self._read(child) if (self.blobs / _path(child.digest)).exists() else None
+
+    def _read(self, document: Descriptor) -> Document:
+        data = _document(self.blobs / _path(document.digest), document.digest)
+        return manifests.document(data, document.media_type)
+
+    def _whole(self, blob: Descriptor) -> Path:
+        """The file of a blob, which has the right size."""
+        path = self.blobs / _path(blob.digest)
+        with _opened(path) as file:
+            if os.fstat(file.fileno()).st_size != blob.size:
+                raise Unreadable("a blob in the engine's folder is not whole", details=str(path))
+        return path
+
+
+def of(content: Mapping[str, Any], root: Callable[[], Path]) -> EngineStore:
+    """The store that has an image, from what the engine says about it; `root` asks for the engine's own folder.
+
+    Raises Unreadable when there is none to read.
+    """
     if content.get("Descriptor"):
-        raise Unreadable("the engine keeps its images in containerd")
+        return ContainerdStore(_content_folder(root(), _descriptor(content)))
     driver = content.get("GraphDriver") or {}
     upper = str((driver.get("Data") or {}).get("UpperDir") or "")
     if driver.get("Name") != "overlay2" or not upper:
         raise Unreadable(f"the engine keeps its layers by {driver.get('Name') or 'an unknown driver'}")
-    root = Path(upper).parent.parent.parent
-    if re.fullmatch(r"\d+\.\d+", root.name):
-        raise Unreadable("the engine maps users", details=str(root))
-    if not os.access(root / "image", os.R_OK | os.X_OK):
-        raise Unreadable("the engine's folder cannot be read by this user", details=str(root))
+    folder = Path(upper).parent.parent.parent
+    if re.fullmatch(r"\d+\.\d+", folder.name):
+        raise Unreadable("the engine maps users", details=str(folder))
+    if not os.access(folder / "image", os.R_OK | os.X_OK):
+        raise Unreadable("the engine's folder cannot be read by this user", details=str(folder))
     with contextlib.suppress(OSError):
         if METACOPY.read_text(encoding="ascii").strip() == "Y":
             raise Unreadable("the kernel's overlay keeps parts of files apart (metacopy)")
-    return OverlayStore(root)
+    return OverlayStore(folder)
+
+
+def _content_folder(root: Path, image: Descriptor) -> Path:
+    """The folder with the blobs of the containerd that has an image: the engine's own, or the one beside it."""
+    for containerd in (root / "containerd/daemon", root.parent / "containerd", *CONTAINERDS):
+        folder = containerd / "io.containerd.content.v1.content/blobs"
+        if (folder / _path(image.digest)).exists():
+            return folder
+    raise Unreadable("the blobs of the engine's containerd cannot be read by this user", details=str(root))
+
+
+def _descriptor(content: Mapping[str, Any]) -> Descriptor:
+    """The manifest or index of an image in containerd."""
+    found = content["Descriptor"]
+    return Descriptor(str(found.get("mediaType")), str(content["Id"]), int(found.get("size") or 0))
 
 
 def _document(path: Path, digest: str) -> bytes:
@@ -122,14 +181,23 @@ def _text(path: Path) -> str:
 
 
 def _bytes(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            data = file.read(LARGEST_DOCUMENT + 1)
-    except OSError as error:
-        raise Unreadable("the engine's folder cannot be read", details=str(error)) from error
+    with _opened(path) as file:
+        data = file.read(LARGEST_DOCUMENT + 1)
     if len(data) > LARGEST_DOCUMENT:
         raise Unreadable("a document in the engine's folder is too large", details=str(path))
     return data
+
+
+def _opened(path: Path) -> BinaryIO:
+    """A regular file of the engine's, which no link stands for."""
+    try:
+        file = os.open(path, tar_split.FILE)
+    except OSError as error:
+        raise Unreadable("the engine's folder cannot be read", details=str(error)) from error
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        raise Unreadable("a file in the engine's folder is none", details=str(path))
+    return os.fdopen(file, "rb")
 
 
 def _path(digest: str) -> str:

@@ -27,3 +27,6 @@ class Daemon(Protocol):
 
     def build(self, context: Path, tag: str) -> None:
         """Build the Dockerfile of a folder and name the image `tag`."""
+
+    def root(self) -> Path:
+        """The folder of its machine where it keeps everything."""

@@ -23,7 +23,7 @@ from sandbox.oci.digest import CHUNK
 LONGEST_LINE = 8 << 20
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # A FIFO in the place of a file must not keep us waiting, nor a terminal take us over.
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 _SEGMENT, _CONTENT = 2, 1
 
 
@@ -91,7 +91,7 @@ class _Files:
         if b".." in (*folders, base):
             raise Unreadable("a layer names a file outside its folder", details=repr(name))
         try:
-            file = os.open(base, _FILE, dir_fd=self._folder(folders))
+            file = os.open(base, FILE, dir_fd=self._folder(folders))
         except OSError as error:
             raise _unreadable(repr(name), error) from error
         try:

@@ -150,5 +150,8 @@ class Watched:
         self.saves.append(tuple(names))
         return self.engine.save(names)
 
+    def root(self) -> Path:
+        return self.engine.root()
+
     def build(self, context: Path, tag: str) -> None:
         self.engine.build(context, tag)

@@ -18,7 +18,7 @@ from sandbox.images.push import push
 from sandbox.images.sources import engine_store, tar_split
 from sandbox.images.sources.tar_split import Unreadable
 from sandbox.images.target import parse
-from tests.support.engine_folder import ReadableEngine, files, notes
+from tests.support.engine_folder import ContainerdEngine, ReadableEngine, files, notes
 from tests.support.images import TestImage, digest_of, layer, tar
 from tests.support.registry_simulator import Simulator
 
@@ -30,7 +30,7 @@ ENTRY = FromDaemon(parse("app:1"), "app:1")
 
 @pytest.fixture
 def engine(tmp_path: Path) -> ReadableEngine:
-    return ReadableEngine({"app:1": IMAGE}, root=tmp_path / "docker")
+    return ReadableEngine({"app:1": IMAGE}, folder=tmp_path / "docker")
 
 
 def held(registry: Simulator) -> set[str]:
@@ -53,9 +53,9 @@ def test_only_the_layer_that_is_missing_is_read(registry: Simulator, tmp_path: P
     push([ENTRY], registry.url, engine)
     registry.forget()
     new = layer(3, 5_000)
-    changed = ReadableEngine({"app:1": TestImage((BASE, LARGE, new), "app")}, root=tmp_path / "docker")
+    changed = ReadableEngine({"app:1": TestImage((BASE, LARGE, new), "app")}, folder=tmp_path / "docker")
     for number in range(2):
-        notes(changed.root, IMAGE, number).joinpath("tar-split.json.gz").unlink()
+        notes(changed.folder, IMAGE, number).joinpath("tar-split.json.gz").unlink()
     (result,) = push([ENTRY], registry.url, changed)
     assert (changed.saves, result.size) == ([], registry.received)
     assert registry.received == len(new) + len(changed.images["app:1"].config)
@@ -63,7 +63,7 @@ def test_only_the_layer_that_is_missing_is_read(registry: Simulator, tmp_path: P
 
 def test_a_layer_of_several_images_crosses_once(registry: Simulator, tmp_path: Path) -> None:
     images = {f"app{number}:1": TestImage((BASE, layer(number + 10)), str(number)) for number in range(4)}
-    engine = ReadableEngine(images, root=tmp_path)
+    engine = ReadableEngine(images, folder=tmp_path)
     push([FromDaemon(parse(name), name) for name in images], registry.url, engine)
     assert registry.received == len(BASE) + sum(len(one.layers[1]) + len(one.config) for one in images.values())
     assert engine.saves == []
@@ -71,8 +71,8 @@ def test_a_layer_of_several_images_crosses_once(registry: Simulator, tmp_path: P
 
 def test_an_image_that_cannot_be_read_is_saved_alone(registry: Simulator, tmp_path: Path) -> None:
     images = {"app:1": IMAGE, "tool:1": TestImage((layer(8),), "tool")}
-    engine = ReadableEngine(images, root=tmp_path)
-    notes(engine.root, images["tool:1"], 0).joinpath("cache-id").unlink()
+    engine = ReadableEngine(images, folder=tmp_path)
+    notes(engine.folder, images["tool:1"], 0).joinpath("cache-id").unlink()
     push([FromDaemon(parse(name), name) for name in images], registry.url, engine)
     assert engine.saves == [("tool:1",)]
 
@@ -110,7 +110,7 @@ HARM = [_changed, _shorter, Path.unlink, _a_link_to_its_own_bytes, _a_fifo, _a_f
 def test_harm_to_a_file_before_it_is_read_means_a_save(
     registry: Simulator, engine: ReadableEngine, harm: Callable[[Path], None]
 ) -> None:
-    harm(files(engine.root, IMAGE, 1) / "folder/large")
+    harm(files(engine.folder, IMAGE, 1) / "folder/large")
     (result,) = push([ENTRY], registry.url, engine)
     assert (len(engine.saves), result.action) == (1, Action.UPLOADED)
     assert held(registry) >= {digest_of(data) for data in (*IMAGE.layers, IMAGE.config)}
@@ -126,7 +126,7 @@ def test_harm_to_a_file_while_it_is_read_means_a_save(
         def sent(self, size: int) -> None:
             self.sizes.append(size)
             if size == 1 << 20 and self.sizes.count(size) == 1:
-                harm(files(engine.root, IMAGE, 1) / "folder/large")
+                harm(files(engine.folder, IMAGE, 1) / "folder/large")
 
     push([ENTRY], registry.url, engine, Harming())
     assert len(engine.saves) == 1
@@ -145,7 +145,7 @@ SPLITS = (
 
 @pytest.mark.parametrize("split", SPLITS)
 def test_headers_that_are_not_understood_mean_a_save(registry: Simulator, engine: ReadableEngine, split: str) -> None:
-    notes(engine.root, IMAGE, 1).joinpath("tar-split.json.gz").write_bytes(gzip.compress(split.encode() + b"\n"))
+    notes(engine.folder, IMAGE, 1).joinpath("tar-split.json.gz").write_bytes(gzip.compress(split.encode() + b"\n"))
     push([ENTRY], registry.url, engine)
     assert len(engine.saves) == 1
     assert held(registry) >= {digest_of(data) for data in (*IMAGE.layers, IMAGE.config)}
@@ -164,7 +164,7 @@ def test_headers_that_are_not_understood_mean_a_save(registry: Simulator, engine
 def test_notes_that_are_damaged_mean_a_save(
     registry: Simulator, engine: ReadableEngine, name: str, data: bytes
 ) -> None:
-    notes(engine.root, IMAGE, 1).joinpath(name).write_bytes(data)
+    notes(engine.folder, IMAGE, 1).joinpath(name).write_bytes(data)
     push([ENTRY], registry.url, engine)
     assert len(engine.saves) == 1
     assert held(registry) >= {digest_of(data) for data in (*IMAGE.layers, IMAGE.config)}
@@ -192,22 +192,51 @@ def test_names_that_are_not_utf8_are_found(tmp_path: Path) -> None:
 )
 def test_an_engine_of_another_kind_is_not_read(content: Mapping[str, Any]) -> None:
     with pytest.raises(Unreadable):
-        engine_store.of(content)
+        engine_store.of(content, Path)
 
 
 def test_a_kernel_with_metacopy_is_not_read(
     tmp_path: Path, engine: ReadableEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content = engine.inspect_image("app:1") or {}
-    engine_store.of(content)
+    engine_store.of(content, Path)
     (tmp_path / "metacopy").write_text("Y\n", encoding="ascii")
     monkeypatch.setattr(engine_store, "METACOPY", tmp_path / "metacopy")
     with pytest.raises(Unreadable):
-        engine_store.of(content)
+        engine_store.of(content, Path)
+
+
+@pytest.fixture
+def containerd(tmp_path: Path) -> ContainerdEngine:
+    image = TestImage((BASE, LARGE), "app", compressed=True)
+    return ContainerdEngine({"app:1": image}, containerd=True, folder=tmp_path / "docker")
+
+
+def test_blobs_of_containerd_are_read_as_they_are(registry: Simulator, containerd: ContainerdEngine) -> None:
+    (result,) = push([ENTRY], registry.url, containerd)
+    image = containerd.images["app:1"]
+    assert (result.digest, containerd.saves) == (digest_of(image.manifest), [])
+    assert held(registry) >= set(image.files)
+    registry.forget()
+    assert push([ENTRY], registry.url, containerd)[0].action is Action.SKIPPED
+    assert registry.received == 0
+
+
+@pytest.mark.parametrize("harm", [_changed, Path.unlink, _a_fifo, _a_folder, _a_link_to_its_own_bytes])
+@pytest.mark.parametrize("part", ["layer", "config", "manifest"])
+def test_harm_to_a_blob_of_containerd_means_a_save(
+    registry: Simulator, containerd: ContainerdEngine, part: str, harm: Callable[[Path], None]
+) -> None:
+    image = containerd.images["app:1"]
+    data = {"layer": image.blobs[1], "config": image.config, "manifest": image.manifest}[part]
+    harm(containerd.blob(digest_of(data)))
+    (result,) = push([ENTRY], registry.url, containerd)
+    assert (result.digest, len(containerd.saves)) == (digest_of(image.manifest), 1)
+    assert held(registry) >= set(image.files)
 
 
 def test_a_configuration_that_is_not_the_images_means_a_save(registry: Simulator, engine: ReadableEngine) -> None:
     name = digest_of(IMAGE.config).replace(":", "/")
-    (engine.root / "image/overlay2/imagedb/content" / name).write_bytes(b"{}")
+    (engine.folder / "image/overlay2/imagedb/content" / name).write_bytes(b"{}")
     push([ENTRY], registry.url, engine)
     assert len(engine.saves) == 1
