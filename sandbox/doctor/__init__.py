@@ -1,1 +1,1 @@
-"""Looks at what a sandbox needs and says what is wrong and how to repair it; changes nothing."""
+"""Checks everything that a sandbox needs, and tells what is wrong and how to fix it; changes nothing."""

@@ -1,4 +1,4 @@
-"""How the sandbox's certificates stand, and whether this machine's programs trust them already."""
+"""Checks of the sandbox's certificates: usable, not expired, and trusted by this machine."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ RENEW_ROOT = "sandbox certs renew{which} --root, then sandbox certs trust{which}
 
 
 def authority(context: DoctorContext) -> Finding:
-    """Root and issuing authority on disk, for all that the spec needs certificates for."""
+    """Check root and issuing CA on disk, for every domain that the spec needs."""
     keystore, domains = Keystore(context.names.keys), context.spec.vouched
     root = keystore.inspect_root(domains, now=context.now)
     if root.state is State.ABSENT:
-        return skipped("up makes one")
+        return skipped("sandbox up creates it")
     if not root.usable:
         return error(f"root: {root.reason}", RENEW_ROOT)
     issuing = keystore.inspect_issuing(domains, now=context.now)
     if not issuing.usable:
-        return error(f"issuing authority: {issuing.reason}")
+        return error(f"issuing CA: {issuing.reason}")
     if root.reason:
         return warn(f"root: {root.reason}", RENEW_ROOT)
     if issuing.reason:
-        return warn(f"issuing authority: {issuing.reason}")
+        return warn(f"issuing CA: {issuing.reason}")
     facts = describe(context.names.root_certificate.read_bytes(), now=context.now)
-    return ok(f"the root has {facts.days_left} days left and vouches for {', '.join(facts.permitted)}")
+    return ok(f"the root has {facts.days_left} days left and is limited to {', '.join(facts.permitted)}")
 
 
 def leaves(context: DoctorContext) -> Finding:
-    """Every server certificate on disk."""
+    """Check every server certificate on disk."""
     found = [one for one in inventory(Keystore(context.names.keys), now=context.now) if one.role == LEAF]
     if not found:
-        return skipped("up issues them")
+        return skipped("sandbox up issues them")
     lives = ", ".join(f"{one.name} {one.facts.days_left} days left" for one in found if one.facts)
     reasons = [f"{one.name}: {one.condition.reason}" for one in found if one.condition.reason]
     if all(one.condition.usable for one in found):
@@ -47,18 +47,18 @@ def leaves(context: DoctorContext) -> Finding:
 
 
 def trusted(context: DoctorContext) -> Finding:
-    """Whether programs that use the system's store accept the default certificate."""
+    """Check that programs that use the system's trust store accept the default certificate."""
     leaf = Keystore(context.names.keys).leaf_files(DEFAULT)
     if not leaf.has_cert:
-        return skipped("up makes a root to trust")
+        return skipped("sandbox up creates the root")
     refusal = _refusal(leaf, context.spec.domain)
     if refusal:
-        return warn(f"the system's store does not know the root ({refusal}); with --cacert clients work")
-    return ok("programs that use the system's store accept the sandbox's certificates")
+        return warn(f"the system's trust store does not have the root ({refusal}); clients work with --cacert")
+    return ok("programs that use the system's trust store accept the sandbox's certificates")
 
 
 def _refusal(leaf: KeyFiles, host: str) -> str | None:
-    """What OpenSSL with the system's store says against a leaf that is presented for `host`: a handshake in memory."""
+    """Return why OpenSSL with the system's trust store refuses a leaf for `host`, by a handshake in memory; or None."""
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(leaf.cert, leaf.key)
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -78,10 +78,15 @@ def _refusal(leaf: KeyFiles, host: str) -> str | None:
 CHECKS = (
     Check(
         "certificates.authority",
-        "the certificate authority can be used",
+        "root and issuing CA are usable",
         "sandbox certs renew{which} --authority",
         authority,
     ),
-    Check("certificates.leaves", "the server certificates last", "sandbox certs renew{which}", leaves),
+    Check(
+        "certificates.leaves",
+        "server certificates are valid and not about to expire",
+        "sandbox certs renew{which}",
+        leaves,
+    ),
     Check("certificates.trusted", "this machine trusts the sandbox's root", "sandbox certs trust{which}", trusted),
 )

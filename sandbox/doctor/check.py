@@ -19,7 +19,7 @@ WIDTH = 16
 
 
 class Status(enum.Enum):
-    """WARN works but may surprise; ERROR keeps something from working; SKIPPED could not or need not be seen."""
+    """WARN: it works but may surprise; ERROR: something does not work; SKIPPED: not checked."""
 
     OK = "ok"
     WARN = "warn"
@@ -29,7 +29,7 @@ class Status(enum.Enum):
 
 @dataclass(frozen=True)
 class Finding:
-    """What one look found; an empty `fix` stands for that of the check."""
+    """The result of one check; an empty `fix` stands for that of the check."""
 
     status: Status
     evidence: str
@@ -38,7 +38,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Row:
-    """A finding under its stable id; only WARN and ERROR carry a fix."""
+    """A finding with the stable id of its check; only WARN and ERROR have a fix."""
 
     id: str
     status: Status
@@ -46,32 +46,32 @@ class Row:
     fix: str
 
     def as_json(self) -> dict[str, str]:
-        """The row as `-o json` prints it."""
+        """Return the row as `-o json` prints it."""
         return {**asdict(self), "status": self.status.value}
 
 
 def ok(evidence: str) -> Finding:
-    """All is well, and this is what was seen."""
+    """Return the finding that all is well, with evidence."""
     return Finding(Status.OK, evidence)
 
 
 def warn(evidence: str, fix: str = "") -> Finding:
-    """It works, but may surprise."""
+    """Return the finding that something works but may surprise."""
     return Finding(Status.WARN, evidence, fix)
 
 
 def error(evidence: str, fix: str = "") -> Finding:
-    """Something does not work, or will not."""
+    """Return the finding that something does not work, or will not."""
     return Finding(Status.ERROR, evidence, fix)
 
 
 def skipped(reason: str) -> Finding:
-    """Not looked at, for `reason`."""
+    """Return the finding that nothing was checked, with the reason."""
     return Finding(Status.SKIPPED, reason)
 
 
 def failed(trouble: SandboxError | OSError) -> Finding:
-    """The look itself failed, and that is the finding."""
+    """Return the finding that the check itself failed."""
     if isinstance(trouble, SandboxError):
         return error(
             ": ".join(part for part in (trouble.brief, *trouble.details.splitlines()[-1:]) if part), trouble.fix
@@ -80,26 +80,26 @@ def failed(trouble: SandboxError | OSError) -> Finding:
 
 
 def row(id: str, finding: Finding, *, fix: str, which: str) -> Row:
-    """The row of a finding; `fix` is the check's own, for findings that have none.
+    """Return the row of a finding; `fix` is that of the check, for findings without one.
 
-    In either, `{which}` stands for the words that say which sandbox is meant.
+    In both, `{which}` is replaced by the arguments that name the sandbox.
     """
     evidence = fit(finding.evidence)
-    repair = finding.status in (Status.WARN, Status.ERROR)
-    return Row(id, finding.status, evidence, (finding.fix or fix).replace(WHICH, which) if repair else "")
+    has_fix = finding.status in (Status.WARN, Status.ERROR)
+    return Row(id, finding.status, evidence, (finding.fix or fix).replace(WHICH, which) if has_fix else "")
 
 
 def has_errors(rows: Iterable[Row]) -> bool:
-    """Whether any of them is an error."""
+    """Tell whether any row is an error."""
     return any(one.status is Status.ERROR for one in rows)
 
 
 class Subject(Protocol):
-    """What is looked at."""
+    """The thing that a check inspects."""
 
     @property
     def which(self) -> str:
-        """How a command is told which sandbox is meant."""
+        """Return the arguments that name the sandbox on a command line."""
 
 
 SubjectT = TypeVar("SubjectT", bound=Subject)
@@ -115,14 +115,14 @@ class Check(Generic[SubjectT]):
     id: str
     about: str
     fix: str
-    look: Callable[[SubjectT], Finding]
+    inspect: Callable[[SubjectT], Finding]
     repair: Callable[[SubjectT], None] | None = None
 
 
 def run(checks: Sequence[Check[SubjectT]], subject: SubjectT, *, seconds: float) -> tuple[Row, ...]:
-    """The row of every check, in order; whichever takes longer than `seconds` in all is not waited for.
+    """Run all checks at once and return their rows in order, after `seconds` at most.
 
-    A thread that still hangs afterwards does not keep the caller.
+    A check that takes longer gives a warning; its thread does not keep the caller waiting.
     """
     deadline = time.monotonic() + seconds
     pool = ThreadPoolExecutor(WIDTH)
@@ -137,7 +137,7 @@ def run(checks: Sequence[Check[SubjectT]], subject: SubjectT, *, seconds: float)
 
 
 def with_engine(context: DoctorContext) -> EngineProbe:
-    """The engine. Raises the reason why there is none, which the check of the engine itself reports."""
+    """Return the engine. Raises NoEngine if there is none; the check of the engine reports why."""
     if isinstance(context.docker, SandboxError):
         raise NoEngine
     return context.docker
@@ -148,9 +148,9 @@ class NoEngine(Exception):
 
 
 def finding(check: Check[SubjectT], subject: SubjectT) -> Finding:
-    """What the check finds, here and now; a look that fails is a finding too."""
+    """Run one check in this thread; a check that fails gives a finding too."""
     try:
-        return check.look(subject)
+        return check.inspect(subject)
     except NoEngine:
         return skipped("needs the Docker Engine")
     except (SandboxError, OSError) as trouble:
@@ -158,7 +158,7 @@ def finding(check: Check[SubjectT], subject: SubjectT) -> Finding:
 
 
 def repair(checks: Sequence[Check[DoctorContext]], rows: Sequence[Row], context: DoctorContext) -> tuple[Row, ...]:
-    """The rows, those that could be repaired looked at once more; what could not be is as it was."""
+    """Repair what is safe to repair, and return the rows with those checks run again."""
     return tuple(
         _repaired(check, one, context) if check.repair and one.status in (Status.WARN, Status.ERROR) else one
         for check, one in zip(checks, rows, strict=True)
@@ -169,7 +169,7 @@ def _repaired(check: Check[DoctorContext], before: Row, context: DoctorContext) 
     try:
         if check.repair:
             check.repair(context)
-    except (SandboxError, OSError):  # not permitted; the row's fix says how
+    except (SandboxError, OSError):  # not permitted; the row's fix tells what to do
         return before
     after = row(check.id, finding(check, context), fix=check.fix, which=context.which)
     if after.status is not Status.OK:

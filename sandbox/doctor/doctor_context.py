@@ -1,4 +1,4 @@
-"""What every check looks at: the spec, the user's folders, the environment, and the engine if one answers."""
+"""The facts that every check uses: the spec, the user's folders, the environment, and the engine if one answers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sandbox.names import Home, Names
 
 @dataclass(frozen=True)
 class EngineProbe:
-    """An engine that answered: the connection, what it tells of itself, and when (aware) it was asked for that."""
+    """An engine that answered: the connection, its facts, and the time (aware) when it was asked."""
 
     engine: Engine
     facts: Facts
@@ -26,10 +26,10 @@ class EngineProbe:
 
 @dataclass(frozen=True)
 class DoctorContext:
-    """One sandbox on this machine; `docker` is the engine, or why there is none. `now` is aware.
+    """One sandbox on this machine; `docker` is the engine, or the reason why there is none. `now` is aware.
 
-    `which` says on the command line which sandbox is meant: ` NAME`, ` -f FILE`, or nothing for the usual one. To look
-    at it may take `seconds` in all.
+    `which` are the arguments that name the sandbox: ` NAME`, ` -f FILE`, or nothing for the default. All checks
+    together may take `seconds`.
     """
 
     spec: ResolvedSpec
@@ -42,19 +42,19 @@ class DoctorContext:
 
     @property
     def names(self) -> Names:
-        """The names of the sandbox in question."""
+        """Return the names of this sandbox."""
         return self.home.sandbox(self.spec.name)
 
 
 def probe_engine(seconds: float) -> EngineProbe | SandboxError:
-    """Reach the engine that the environment names; one that takes the call and does not answer counts as none."""
+    """Connect to the engine that the environment names, or return the reason why that fails within `seconds`."""
     pool = ThreadPoolExecutor(1)
     try:
         return pool.submit(_reach).result(seconds)
     except TooLong:
         return MissingTool(
             f"the Docker Engine has not answered for {seconds:g} s",
-            fix="look at its log (journalctl -u docker) and restart it",
+            fix="read its log (journalctl -u docker) and restart it",
             id="engine-hangs",
         )
     except SandboxError as trouble:

@@ -1,4 +1,4 @@
-"""Follows the way out of the cluster from a pod: names, this machine, a connection, TLS; stops at what fails."""
+"""Checks the way out of the cluster from a pod: names, this machine, a connection, TLS."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from sandbox.doctor.tls.tls_context import parse
 from sandbox.kube.api import Cluster
 from sandbox.names import HOST
 
-# What images come from, mostly; minikube tries the same.
+# Most images come from here; minikube tries the same.
 DESTINATION = "registry.k8s.io"
 CONNECT = "connect "
 
 
 @dataclass(frozen=True)
 class Tried:
-    """What the pod wrote, by the titles of its parts, and after how many seconds."""
+    """The output of the pod by the titles of its parts, and the seconds that it took."""
 
     parts: dict[str, Part]
     seconds: float
@@ -37,7 +37,7 @@ class Tried:
 
 @dataclass(frozen=True)
 class EgressTrace:
-    """The way from a pod of the sandbox of `context` to `host`:`port`."""
+    """A connection from a pod of the sandbox to `host`:`port`."""
 
     context: DoctorContext
     host: str
@@ -46,24 +46,24 @@ class EgressTrace:
 
     @property
     def which(self) -> str:
-        """How a command is told that sandbox."""
+        """Return the arguments that name the sandbox on a command line."""
         return self.context.which
 
     @property
     def proxy(self) -> str:
-        """The URL of the proxy for https, empty for none; it may hold a password."""
+        """Return the URL of the proxy for HTTPS, empty for none; it may contain a password."""
         chosen = self.context.spec.network.proxy
         return proxy_settings.of_environment(self.context.environment).https if chosen == "auto" else chosen.https or ""
 
     @cached_property
     def nameservers(self) -> tuple[str, ...]:
-        """Whom the cluster's DNS that runs asks. Raises ClusterError."""
+        """Return the nameservers of the running cluster DNS. Raises ClusterError."""
         found = self._cluster.get("v1", "ConfigMap", dns.NAME, dns.NAMESPACE) or {}
         return dns.nameservers(str(found.get("data", {}).get("Corefile", "")))
 
     @cached_property
     def tried(self) -> Tried:
-        """The pod's attempts. Raises ClusterError and WaitTimeout."""
+        """Run the pod once and return its output. Raises ClusterError and WaitTimeout."""
         engine = with_engine(self.context).engine
         images = choose(
             self.context.spec.images.source,
@@ -85,8 +85,8 @@ class EgressTrace:
         return Tried(egress_probe.read(log), time.monotonic() - began)
 
     def part(self, title: str) -> Part:
-        """What the pod wrote at one attempt, which it may not have got to."""
-        return self.tried.parts.get(title, Part("the pod was ended before it", False))
+        """Return the output of one part, or that the pod ended before it."""
+        return self.tried.parts.get(title, Part("the pod ended before it", False))
 
     @property
     def _cluster(self) -> Cluster:
@@ -94,14 +94,14 @@ class EgressTrace:
 
 
 def pod(trace: EgressTrace) -> Finding:
-    """Whether a pod comes up at all and can be read."""
+    """Check that a pod starts and its log can be read."""
     if not trace.tried.parts:
-        return error("a pod ran and wrote nothing")
-    return ok(f"a pod ran for {trace.tried.seconds:.0f} s in all")
+        return error("a pod ran without any output")
+    return ok(f"a pod ran for {trace.tried.seconds:.0f} s")
 
 
 def cluster_dns(trace: EgressTrace) -> Finding:
-    """Whether the cluster's own names resolve."""
+    """Check that the cluster's own names resolve."""
     said = trace.part("cluster")
     if not said.addresses:
         return error(f"kubernetes.default.svc.cluster.local: {said.last}")
@@ -109,9 +109,9 @@ def cluster_dns(trace: EgressTrace) -> Finding:
 
 
 def nameservers(trace: EgressTrace) -> Finding:
-    """Whether every nameserver that the cluster's DNS forwards to answers a pod."""
+    """Check that every nameserver of the cluster DNS answers a pod."""
     if not trace.nameservers:
-        return error("the cluster's DNS forwards to none", "sandbox up{which}")
+        return error("the cluster DNS has no nameservers", "sandbox up{which}")
     silent = {
         server: said.last for server in trace.nameservers if not (said := trace.part(f"server {server}")).answered
     }
@@ -119,14 +119,14 @@ def nameservers(trace: EgressTrace) -> Finding:
     if len(silent) == len(trace.nameservers):
         return error(told)
     return (
-        warn(f"{told}; every name that it is asked for takes longer")
+        warn(f"{told}; lookups that try it first take longer")
         if silent
         else ok(f"{', '.join(trace.nameservers)} answer" + ("s" if len(trace.nameservers) == 1 else ""))
     )
 
 
 def name(trace: EgressTrace) -> Finding:
-    """Whether the name of the destination resolves through both."""
+    """Check that the destination's name resolves in a pod."""
     said = trace.tried.parts.get("name")
     if said is None:
         return skipped(f"{trace.host} is an address")
@@ -137,42 +137,42 @@ def name(trace: EgressTrace) -> Finding:
 
 
 def gateway(trace: EgressTrace) -> Finding:
-    """Whether this machine, the way to everything else, answers under its name."""
+    """Check that this machine, which forwards everything, answers pods under its name."""
     here, ping = trace.part("here"), trace.part("ping")
     if not here.addresses:
         return error(f"{HOST}: {here.last}", "sandbox up{which}")
     where = f"{HOST} is {here.addresses[0]}"
     docker = trace.context.docker
     if isinstance(docker, EngineProbe) and docker.facts.rootless:
-        return warn(f"{where}, which is the rootless engine's own namespace and not this machine")
+        return warn(f"{where}, which is the rootless engine's network namespace and not this machine")
     if not ping.succeeded:
-        return warn(f"{where}, and does not answer a ping")
+        return warn(f"{where} and does not answer a ping")
     took = re.search(r"time=([\d.]+) ms", ping.output)
     return ok(f"{where} and answers" + (f" in {took[1]} ms" if took else ""))
 
 
 def tcp(trace: EgressTrace) -> Finding:
-    """Whether a connection comes about, or one to the proxy."""
+    """Check the TCP connection to the destination, or to the proxy."""
     title = _connection(trace)
     trouble, _ = received(trace.part(title))
     to = _place(trace, title)
     if not title.removeprefix(CONNECT):
         return error(f"{to} has no address")
-    return error(f"{to}: {trouble}") if trouble else ok(f"{to} takes a connection")
+    return error(f"{to}: {trouble}") if trouble else ok(f"{to} accepts connections")
 
 
 def tls(trace: EgressTrace) -> Finding:
-    """Whether TLS comes about, with a certificate that this machine would accept."""
+    """Check the TLS handshake, and that this machine accepts the certificate."""
     _, answer = received(trace.part(_connection(trace)))
     if trace.proxy:
         head, _, answer = answer.partition(b"\r\n\r\n")
         status = head.split(b"\r\n")[0].decode(errors="replace")
         if " 407" in status:
-            return skipped("the proxy wants an account, which is not tried")
+            return skipped("the proxy requires a login, which is not tried")
         if " 200" not in status:
-            return error(f"the proxy says {status or 'nothing'}", "ask whoever runs the proxy")
+            return error(f"the proxy answers {status or 'nothing'}", "ask the administrator of the proxy")
     if not answer:
-        return error(f"{trace.host}:{trace.port} says nothing to a client that begins TLS")
+        return error(f"{trace.host}:{trace.port} does not answer a TLS ClientHello")
     try:
         return ok(trace.hello.judge(answer))
     except Refused as refused:
@@ -180,12 +180,12 @@ def tls(trace: EgressTrace) -> Finding:
 
 
 def _connection(trace: EgressTrace) -> str:
-    """The title of the part about the connection, which ends in the address, if there is one."""
+    """Return the title of the connection's part; it ends in the address, if there was one."""
     return next((title for title in trace.tried.parts if title.startswith(CONNECT)), CONNECT)
 
 
 def _place(trace: EgressTrace, title: str) -> str:
-    """What the pod connected to."""
+    """Return where the pod connected to."""
     parts = urlsplit(trace.proxy)
     host, port = (f"the proxy {parts.hostname}", parts.port or 80) if trace.proxy else (trace.host, trace.port)
     address = title.removeprefix(CONNECT)
@@ -193,44 +193,44 @@ def _place(trace: EgressTrace, title: str) -> str:
 
 
 CHECKS: tuple[Check[EgressTrace], ...] = (
-    Check("outbound.pod", "a pod runs", "sandbox status{which}; when it is not ready, sandbox up{which}", pod),
+    Check("outbound.pod", "a pod runs", "sandbox status{which}; if it is not ready, sandbox up{which}", pod),
     Check(
         "outbound.dns",
         "the cluster's own names resolve",
-        "sandbox up{which}; kubectl -n kube-system logs deployment/coredns says why not",
+        "sandbox up{which}; the reason is in kubectl -n kube-system logs deployment/coredns",
         cluster_dns,
     ),
     Check(
         "outbound.nameservers",
         "the nameservers answer pods",
-        "name others in sandbox.yaml, such as network: {nameservers: [1.1.1.1, 8.8.8.8]}, then sandbox up{which}; with "
-        "a VPN, those that it brings",
+        "set others in sandbox.yaml, such as network: {nameservers: [1.1.1.1, 8.8.8.8]}, then sandbox up{which}; with "
+        "a VPN, its own",
         nameservers,
     ),
     Check(
         "outbound.name",
         "the destination's name resolves",
-        "name nameservers that know it in sandbox.yaml (network.nameservers), or the address itself (network.hosts), "
+        "set nameservers that resolve it in sandbox.yaml (network.nameservers), or its address (network.hosts), "
         "then sandbox up{which}",
         name,
     ),
     Check(
         "outbound.gateway",
         "this machine answers pods",
-        "let its firewall take what comes from Docker's networks; with ufw: sudo ufw allow from 172.16.0.0/12",
+        "allow Docker's networks in its firewall; with ufw: sudo ufw allow from 172.16.0.0/12",
         gateway,
     ),
     Check(
         "outbound.tcp",
-        "a connection to the destination comes about",
-        "see that this machine forwards (sudo sysctl net.ipv4.ip_forward=1) and no firewall drops what comes from "
-        "Docker's networks; where only a proxy gets out, name it: network: {proxy: {https: http://HOST:PORT}}",
+        "the destination accepts a connection",
+        "enable forwarding (sudo sysctl net.ipv4.ip_forward=1) and allow Docker's networks in the firewall; "
+        "if only a proxy can reach the destination: network: {proxy: {https: http://HOST:PORT}}",
         tcp,
     ),
     Check(
         "outbound.tls",
-        "TLS comes about, with a certificate that this machine accepts",
-        "when a company's firewall answers in the destination's place, give your images its root certificate",
+        "the TLS handshake succeeds with a certificate that this machine accepts",
+        "if a company firewall intercepts TLS, add its root certificate to your images",
         tls,
     ),
 )
@@ -245,7 +245,7 @@ NEEDS = {
 
 
 def examine(context: DoctorContext, text: str) -> Iterator[Row]:
-    """Try the way from a pod to `text` (HOST or HOST:PORT), a row a step. Raises UsageError for what is no host."""
+    """Check the way from a pod to `text` (HOST or HOST:PORT), and yield a row for each step. Raises UsageError."""
     host, port = parse(text)
     trace = EgressTrace(context, host, port or 443, Hello(host))
     failed: set[str] = set()
@@ -253,9 +253,9 @@ def examine(context: DoctorContext, text: str) -> Iterator[Row]:
         missing = next((need for need in NEEDS.get(check.id, ()) if need in failed), None)
         if missing:
             failed.add(check.id)
-            yield row(check.id, skipped(f"not looked at: {missing} failed"), fix="", which="")
+            yield row(check.id, skipped(f"not checked: {missing} failed"), fix="", which="")
             continue
-        # In this thread, so that the pod is taken away before an interrupt ends the command.
+        # In this thread, so that the pod is deleted before an interrupt ends the command.
         one = row(check.id, finding(check, trace), fix=check.fix, which=trace.which)
         if one.status is Status.ERROR:
             failed.add(check.id)

@@ -1,4 +1,4 @@
-"""The pod that tries the way out of the cluster: its script, what it wrote, and the TLS answer that it carried."""
+"""The pod that tries the way out of the cluster: its script, its output, and the TLS answer in that output."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from sandbox.system.wait import wait_until
 
 NAMESPACE = "default"
 LABEL = "sandbox.dev/doctor"
-TIMEOUT = 90.0  # seconds, and for the pod itself too
+TIMEOUT = 90.0  # seconds, also for the pod itself
 LINES = 1000
 
-# Arguments: the host asked for (empty for an address), what to connect to, its port, what to send first and then (in
-# base64), and the nameservers. What is sent is followed by silence, since a server may take the end for a hang-up.
+# Arguments: the host (empty for an address), the target of the connection, its port, what to send first and then (both
+# base64), and the nameservers. It pauses after sending, because a server may take the end of input for a hang-up.
 _SCRIPT = r"""
 b=busybox
 ask() { $b timeout 6 $b nslookup -type=a -timeout=2 -retry=2 "$@"; }
@@ -47,22 +47,22 @@ echo "=== connect $address"
 echo "=== status 0"
 """.replace("@HOST@", HOST)
 _ALERT = b"\x15"  # the type of a record (RFC 8446, section 5.1)
-# Where a ServerHello has its random value, and the value that makes it a request (RFC 8446, section 4.1.3).
+# The place of a ServerHello's random value, and the value of a HelloRetryRequest (RFC 8446, section 4.1.3).
 _RANDOM = slice(11, 43)
 _RETRY = bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c")
 
 
 def run(cluster: Cluster, image: str, command: Sequence[str]) -> str:
-    """What a pod with `command` in `image` writes until it ends. Raises ClusterError and WaitTimeout."""
+    """Run a pod with `command` in `image`, delete it, and return its output. Raises ClusterError and WaitTimeout."""
     for old in cluster.list("v1", "Pod", NAMESPACE, selector=LABEL):
-        if old["status"].get("phase") in ("Succeeded", "Failed"):  # of a doctor that was killed
+        if old["status"].get("phase") in ("Succeeded", "Failed"):  # left by a killed doctor
             cluster.delete("v1", "Pod", old["metadata"]["name"], NAMESPACE)
     name = f"sandbox-doctor-{secrets.token_hex(3)}"
 
     def state() -> str | None:
         live = cluster.get("v1", "Pod", name, NAMESPACE)
         if live is None:
-            raise ClusterError(f"the pod {name} is gone", details="somebody deleted it")
+            raise ClusterError(f"the pod {name} is gone", details="it was deleted by another process")
         phase = live.get("status", {}).get("phase", "not scheduled")
         if phase in ("Succeeded", "Failed"):
             return None
@@ -103,37 +103,37 @@ def _manifest(name: str, image: str, command: Sequence[str]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Part:
-    """What one attempt wrote, and whether it succeeded."""
+    """The output of one attempt, and whether it succeeded."""
 
     output: str
     succeeded: bool
 
     @property
     def last(self) -> str:
-        """Its last words."""
+        """Return the last line of output."""
         lines = [line.strip() for line in self.output.splitlines() if line.strip()]
         return re.sub(r"^[*;\s]+", "", lines[-1]) if lines else "no answer"
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """The addresses in an answer of nslookup; the nameserver's own comes before the name."""
+        """Return the addresses in nslookup's output; the nameserver's own comes before the name."""
         _, _, answer = self.output.partition("Name:")
         return tuple(dict.fromkeys(re.findall(r"^Address(?: \d+)?:\s*(\d+\.\d+\.\d+\.\d+)", answer, re.MULTILINE)))
 
     @property
     def answered(self) -> bool:
-        """Whether a nameserver answered at all, be it that there is no such name."""
+        """Tell whether a nameserver answered, even with NXDOMAIN."""
         return self.succeeded or "NXDOMAIN" in self.output or bool(self.addresses)
 
 
 def command(host: str, target: str, port: int, first: bytes, then: bytes, nameservers: Sequence[str]) -> list[str]:
-    """What a pod is to execute."""
+    """Return the command line for the pod."""
     sent = (base64.b64encode(each).decode() for each in (first, then))
     return ["busybox", "sh", "-c", _SCRIPT, "outbound", host, target, str(port), *sent, *nameservers]
 
 
 def read(log: str) -> dict[str, Part]:
-    """The parts of a pod's log by their titles."""
+    """Return the parts of a pod's log by their titles."""
     found: dict[str, Part] = {}
     title, lines = "", list[str]()
     for line in log.splitlines():
@@ -148,7 +148,7 @@ def read(log: str) -> dict[str, Part]:
 
 
 def received(part: Part) -> tuple[str, bytes]:
-    """What nc complained of, and what the other side sent."""
+    """Return the error message of nc, and what the server sent."""
     lines = part.output.splitlines()
     trouble = next((line.removeprefix("nc: ") for line in lines if line.startswith("nc: ")), "")
     try:
@@ -158,11 +158,11 @@ def received(part: Part) -> tuple[str, bytes]:
 
 
 class Refused(Exception):
-    """The answer is no TLS, or the certificate in it is not accepted; the text says why."""
+    """The answer is not TLS, or its certificate is not accepted; the text gives the reason."""
 
 
 class Hello:
-    """A client that trusts what this machine trusts and asks for `host`."""
+    """A TLS client with this machine's trust store that asks for `host`; another program carries its bytes."""
 
     def __init__(self, host: str) -> None:
         self.host = host
@@ -175,10 +175,9 @@ class Hello:
         """The ClientHello (RFC 8446, section 4.1.2)."""
 
     def judge(self, answer: bytes) -> str:
-        """What was agreed on and with whom, in words, after the server's first flight.
+        """Return the protocol and the issuer, from the server's first flight. Raises Refused.
 
-        In TLS 1.3 the certificate is in it, proved by its key; in TLS 1.2 it is checked, and its key not yet.
-        Raises Refused.
+        In TLS 1.3 it contains the certificate and proves its key; in TLS 1.2 the certificate is verified, its key not.
         """
         client = self._client
         self._incoming.write(answer)
@@ -188,14 +187,14 @@ class Hello:
         except ssl.SSLCertVerificationError as error:
             raise Refused(error.verify_message) from error
         except ssl.SSLEOFError as error:
-            if self._outgoing.read()[:1] in (b"", _ALERT):  # else the client would go on
-                raise Refused("the server hangs up in the middle of the handshake") from error
+            if self._outgoing.read()[:1] in (b"", _ALERT):  # otherwise the client would continue
+                raise Refused("the server closes the connection during the handshake") from error
             if answer[_RANDOM] == _RETRY:
-                return "TLSv1.3, the server wants another key first, and the certificate was not seen"
+                return "TLSv1.3, the server requests another key share; the certificate was not checked"
             return "TLSv1.2, the certificate is accepted"
         except ssl.SSLError as error:
             raise Refused(error.reason or str(error)) from error
         certificate: Any = client.getpeercert()  # typeshed has one type for all of its fields
         issuer = {name: value for part in certificate["issuer"] for name, value in part}
-        by = issuer.get("organizationName") or issuer.get("commonName") or "an unnamed authority"
+        by = issuer.get("organizationName") or issuer.get("commonName") or "an unnamed CA"
         return f"{client.version()}, the certificate for {self.host} is by {by}"

@@ -1,4 +1,4 @@
-"""What of other sandboxes lies about: containers without files, files without containers, data of nobody."""
+"""Checks for leftovers: containers without files, files without containers, data without a sandbox."""
 
 from __future__ import annotations
 
@@ -18,37 +18,38 @@ from sandbox.system import files as locks
 
 
 def containers(context: DoctorContext) -> Finding:
-    """Containers with our label whose sandbox has neither a route nor files, and an edge that leads nowhere."""
+    """Check for containers whose sandbox has neither a route nor files, and for an edge without a route."""
     known = _known(context.home)
     engine = with_engine(context).engine
     labelled = own.containers(engine, context.home)
     orphans = {one.name: one.labels[LABEL] for one in labelled if one.labels[LABEL] and one.labels[LABEL] not in known}
     if orphans:
-        return warn(f"of no known sandbox: {', '.join(sorted(orphans))}", _down(set(orphans.values())))
+        return warn(f"without a known sandbox: {', '.join(sorted(orphans))}", _down(set(orphans.values())))
     edge = own.edge(engine, context.home)
     if any(one.name == edge for one in labelled) and not routes.load(context.home.edge):
         of_all = sorted(one.name for one in labelled if not one.labels[LABEL])
         return warn(f"{edge} runs and has no route", f"docker rm -f {' '.join(of_all)}")
     others = len(engine.containers(LABEL)) - len(labelled)
-    also = f"; {others} are of other users or of earlier releases, and stay" if others else ""
-    return ok(("every container of ours belongs to a sandbox" if labelled else "there are none") + also)
+    also = f"; {others} belong to other users or earlier releases, and stay" if others else ""
+    return ok(("every container belongs to a sandbox" if labelled else "there are no containers") + also)
 
 
 def files(context: DoctorContext) -> Finding:
-    """Files and routes of sandboxes whose node is gone."""
+    """Check for files and routes of sandboxes whose node does not exist."""
     engine = with_engine(context).engine
     known = {
-        name: lookup.nodes(engine, context.home.sandbox(name)) for name in _known(context.home) - _abroad(context.home)
+        name: lookup.nodes(engine, context.home.sandbox(name))
+        for name in _known(context.home) - _in_existing_clusters(context.home)
     }
     gone = {name for name, nodes in known.items() if nodes.standing() is Standing.ABSENT}
-    gone = {name for name in gone if not _is_at_work(context.home, name)}
+    gone = {name for name in gone if not _is_locked(context.home, name)}
     if gone:
         return warn(f"files but no node: {', '.join(sorted(gone))}", _down(gone))
     return ok("every sandbox with files has its node")
 
 
-def _abroad(home: Home) -> set[str]:
-    """The sandboxes in clusters that are not ours, of which no node is here."""
+def _in_existing_clusters(home: Home) -> set[str]:
+    """Return the sandboxes in existing clusters, which have no node here."""
     found = set()
     for name in _known(home):
         with suppress(SandboxError):
@@ -59,15 +60,15 @@ def _abroad(home: Home) -> set[str]:
 
 
 def networks(context: DoctorContext) -> Finding:
-    """Networks of sandboxes that are gone, and the shared one of earlier releases, without a container."""
+    """Check for networks without a container: of removed sandboxes, and the shared one of earlier releases."""
     unused = _unused_networks(context)
     if unused:
         return warn(f"no container is on {', '.join(unused)}", f"docker network rm {' '.join(unused)}")
-    return ok("every network of ours is in use")
+    return ok("every network is in use")
 
 
 def remove_networks(context: DoctorContext) -> None:
-    """Remove them; the engine refuses one that a container has joined meanwhile."""
+    """Remove unused networks; the engine refuses one that a container has joined meanwhile."""
     for name in _unused_networks(context):
         with_engine(context).engine.remove_network(name)
 
@@ -88,7 +89,7 @@ def _unused_networks(context: DoctorContext) -> list[str]:
 
 
 def volumes(context: DoctorContext) -> Finding:
-    """Data of registries that are gone."""
+    """Check for data of removed registries."""
     engine = with_engine(context).engine
     labelled = engine.labelled_volumes(LABEL).items()
     found = {name: labels for name, labels in labelled if own.is_ours(labels, context.home)}
@@ -97,26 +98,26 @@ def volumes(context: DoctorContext) -> Finding:
     }
     if orphans:
         fix = "\n".join(f"sandbox down {owner} --purge" for owner in sorted(set(orphans.values())))
-        return warn(f"data of no known sandbox: {', '.join(sorted(orphans))}", fix)
-    return ok(f"{len(found)} volumes, each of a sandbox that is up or was taken down without --purge")
+        return warn(f"data without a known sandbox: {', '.join(sorted(orphans))}", fix)
+    return ok(f"{len(found)} volumes, each of a sandbox that exists or was taken down without --purge")
 
 
 def _is_kept(name: str, home: Home, engine: Engine) -> bool:
-    """Whether a sandbox's data is there on purpose: `down` keeps it together with the certificates."""
+    """Tell whether a sandbox's data is kept on purpose: `down` keeps it together with the certificates."""
     names = home.sandbox(name)
     return names.keys.exists() or engine.container(names.registry) is not None
 
 
 def _known(home: Home) -> frozenset[str]:
-    """The sandboxes that have a route or files."""
+    """Return the sandboxes that have a route or files."""
     folder = home.state / "sandboxes"
     with_files = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     known = (*routes.load(home.edge), *routes.load(home.passthrough))
     return frozenset(with_files | {route.name for route in known})
 
 
-def _is_at_work(home: Home, name: str) -> bool:
-    """Whether a command is bringing the sandbox up or down at this moment: it holds the lock that all of them take."""
+def _is_locked(home: Home, name: str) -> bool:
+    """Tell whether a command works on the sandbox now: every command holds its lock."""
     folder = home.lock(name)
     if not folder.is_dir():
         return False
@@ -132,7 +133,7 @@ def _down(names: set[str]) -> str:
 
 
 CHECKS = (
-    Check("leftovers.containers", "every container of ours belongs to a sandbox", "sandbox down NAME", containers),
+    Check("leftovers.containers", "every container belongs to a sandbox", "sandbox down NAME", containers),
     Check("leftovers.files", "every sandbox with files has its node", "sandbox down NAME", files),
     Check("leftovers.networks", "every network is in use", "docker network rm NETWORK", networks, remove_networks),
     Check("leftovers.volumes", "every volume belongs to a sandbox", "sandbox down NAME --purge", volumes),

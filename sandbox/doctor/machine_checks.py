@@ -1,4 +1,4 @@
-"""What of this machine can keep a cluster from starting: full disks, kernel limits, missing capabilities, a proxy."""
+"""Checks of this machine: disks, kernel limits, capabilities, proxy variables, and modes of the user's files."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ INOTIFY = {"max_user_watches": 65_536, "max_user_instances": 128}
 ADVISED = {"max_user_watches": 524_288, "max_user_instances": 512}
 SYSCTL = Path("/proc/sys/fs/inotify")
 PROCESSES, INSTANCE = Path("/proc"), Path("anon_inode:inotify")
-ROOT = 0  # whose the processes of nodes are, and so their instances
-SPARE = 8  # instances; with fewer left no node starts: one takes about 25
-CAREFUL = "available-caps"  # what scripts/engine installs
+ROOT = 0  # owns the processes of nodes, and so their inotify instances
+SPARE = 8  # inotify instances; a node needs about 25
+CAREFUL = "available-caps"  # installed by scripts/engine
 OTHERS = 0o077
 STATUS = Path("/proc/self/status")
 LAST_CAPABILITY = Path("/proc/sys/kernel/cap_last_cap")
 
 
 def engine_disk(context: DoctorContext) -> Finding:
-    """The room for images, layers and the registry's data."""
+    """Check the engine's disk: images, layers and the registry's data."""
     facts = with_engine(context).facts
     if not facts.local or "Docker Desktop" in facts.system:
         return skipped("the engine's disk is not this machine's")
@@ -36,17 +36,17 @@ def engine_disk(context: DoctorContext) -> Finding:
 
 
 def own_disk(context: DoctorContext) -> Finding:
-    """The room for the bundle, the state and the log."""
+    """Check the user's disk: bundle, state and log."""
     rooms = [_room(path, needed=GIB // 4, comfort=GIB) for path in (context.home.state, context.home.cache)]
     return next((one for one in rooms if one.status.value != "ok"), rooms[-1])
 
 
 def inotify(context: DoctorContext) -> Finding:
-    """The kernel's limits on watched files, which kubelet, containerd and every controller draw on."""
+    """Check the kernel's inotify limits, which kubelet, containerd and every controller share."""
     try:
         found = {name: int((SYSCTL / name).read_text(encoding="utf-8")) for name in INOTIFY}
     except OSError:
-        return skipped("only Linux has these limits")
+        return skipped("only Linux has inotify limits")
     used = sum(one == INSTANCE for one in _open_files())
     evidence = ", ".join(f"{name} {value}" for name, value in found.items())
     evidence += f", of which {used} are in use" if used else ""
@@ -56,9 +56,9 @@ def inotify(context: DoctorContext) -> Finding:
 
 
 def _open_files() -> Iterator[Path]:
-    """What root's processes have open, as far as this user may see it, which only root may."""
+    """Yield the open files of root's processes; only root can see them."""
     for process in PROCESSES.glob("[0-9]*"):
-        with suppress(OSError):  # gone meanwhile, or not to be seen
+        with suppress(OSError):  # it ended meanwhile, or this user may not read it
             if process.stat().st_uid == ROOT:
                 for file in (process / "fd").iterdir():
                     with suppress(FileNotFoundError):
@@ -66,14 +66,14 @@ def _open_files() -> Iterator[Path]:
 
 
 def raise_inotify(context: DoctorContext) -> None:
-    """Set the limits that are too low, until the machine starts anew. Raises OSError for who may not."""
+    """Raise limits that are too low until the next start of the machine. Raises OSError without the right to."""
     for name, advised in ADVISED.items():
         if int((SYSCTL / name).read_text(encoding="utf-8")) < advised:
             (SYSCTL / name).write_text(f"{advised}\n", encoding="utf-8")
 
 
 def capabilities(context: DoctorContext) -> Finding:
-    """Whether a privileged container, which a node is, can have every capability that it asks for."""
+    """Check that a node, which is a privileged container, can have every capability."""
     try:
         words = dict(line.split(":\t", 1) for line in STATUS.read_text(encoding="utf-8").splitlines() if ":\t" in line)
         held, last = int(words["CapBnd"], 16), int(LAST_CAPABILITY.read_text(encoding="utf-8"))
@@ -84,46 +84,46 @@ def capabilities(context: DoctorContext) -> Finding:
         return ok(f"all {last + 1} in the bounding set")
     evidence = f"this machine lacks the capability {', '.join(map(str, missing))}"
     if isinstance(context.docker, EngineProbe) and context.docker.facts.runtime == CAREFUL:
-        return ok(f"{evidence}, and the engine's runtime {CAREFUL} asks only for those there are")
-    return warn(f"{evidence}: an engine started here cannot give it to a node")
+        return ok(f"{evidence}, and the engine's runtime {CAREFUL} does not ask for it")
+    return warn(f"{evidence}: an engine on it cannot give it to a node")
 
 
 def proxy(context: DoctorContext) -> Finding:
-    """Whether programs of this user would ask a company's proxy for the sandbox's own hosts."""
+    """Check that proxy variables exclude the sandbox's hosts."""
     proxies = {
         name.lower().removesuffix("_proxy"): value
-        for name, value in sorted(context.environment.items())  # the lower-case one counts, and comes last
+        for name, value in sorted(context.environment.items())  # the lower-case one wins, and comes last
         if name.lower().endswith("_proxy") and value
     }
     used = [name for name in ("http", "https", "all") if name in proxies]
     if not used:
-        return ok("the environment names no proxy")
+        return ok("the environment has no proxy")
     where = ", ".join(f"{name} via {urlsplit(proxies[name]).hostname or 'an unreadable address'}" for name in used)
     hosts = ("localhost", "127.0.0.1", context.spec.domain, f"app.{context.spec.domain}")
     lost = [host for host in hosts if not proxy_bypass_environment(host, proxies)]
     if not lost:
-        return ok(f"{where}; not for the sandbox's hosts")
+        return ok(f"{where}, not for the sandbox's hosts")
     wanted = ",".join(("localhost", "127.0.0.1", f".{context.spec.domain}"))
     return warn(f"{where}, also for {', '.join(lost)}", f'export NO_PROXY="$NO_PROXY,{wanted}" no_proxy="$NO_PROXY"')
 
 
 def state_folder(context: DoctorContext) -> Finding:
-    """The folder with keys, logs and locks: who cannot enter it reads none of them."""
+    """Check the mode of the folder with keys, logs and locks."""
     folder = context.home.state
     if not folder.exists():
-        return skipped("there is none yet")
+        return skipped("it does not exist yet")
     mode = stat.S_IMODE(folder.stat().st_mode)
-    return error(f"{folder} has mode {mode:04o}") if mode & OTHERS else ok(f"{folder} is for its user alone")
+    return error(f"{folder} has mode {mode:04o}") if mode & OTHERS else ok(f"{folder} is readable for its user only")
 
 
 def kubeconfig(context: DoctorContext) -> Finding:
-    """The user's kubeconfig, which lets whoever reads it into every cluster that it names."""
+    """Check the mode of the user's kubeconfig, which gives access to every cluster in it."""
     path = context.home.kubeconfig
     if not path.exists():
-        return skipped("there is none")
+        return skipped("it does not exist")
     mode = stat.S_IMODE(path.stat().st_mode)
     fix = f"chmod 600 {path}"
-    return warn(f"{path} has mode {mode:04o}", fix) if mode & OTHERS else ok(f"{path} is for its user alone")
+    return warn(f"{path} has mode {mode:04o}", fix) if mode & OTHERS else ok(f"{path} is readable for its user only")
 
 
 def _close_state(context: DoctorContext) -> None:
@@ -139,21 +139,26 @@ def _room(path: Path, *, needed: int, comfort: int) -> Finding:
     free = shutil.disk_usage(there).free
     evidence = f"{free / GIB:.1f} GiB free at {path}"
     if free < needed:
-        return error(evidence + f", needed are {needed / GIB:g}")
+        return error(evidence + f"; {needed / GIB:g} are needed")
     return warn(evidence) if free < comfort else ok(evidence)
 
 
 CHECKS = (
     Check(
         "machine.disk.engine",
-        "the engine's disk has room",
-        "docker system df tells what takes it; docker builder prune and docker image prune free some",
+        "the engine's disk has free space",
+        "docker system df shows what uses it; docker builder prune and docker image prune free some",
         engine_disk,
     ),
-    Check("machine.disk.own", "the sandbox's folders have room", "free some space in your home folder", own_disk),
+    Check(
+        "machine.disk.own",
+        "the disk of the sandbox's folders has free space",
+        "free some space in your home folder",
+        own_disk,
+    ),
     Check(
         "machine.inotify",
-        "the kernel's limits on watched files suffice",
+        "the kernel's inotify limits are high enough",
         "sudo sysctl fs.inotify.max_user_watches=524288 fs.inotify.max_user_instances=512",
         inotify,
         raise_inotify,
@@ -161,22 +166,22 @@ CHECKS = (
     Check(
         "machine.capabilities",
         "a node can have every capability",
-        "scripts/engine installs a runtime that asks only for those there are",
+        "scripts/engine installs a runtime that asks only for available ones",
         capabilities,
     ),
-    Check("machine.proxy", "the environment's proxy spares the sandbox", "add the hosts to NO_PROXY", proxy),
+    Check("machine.proxy", "the environment's proxy is not used for the sandbox", "add the hosts to NO_PROXY", proxy),
 )
 OWN_FILES = (
     Check(
         "files.own",
-        "the sandbox's files are for their user alone",
+        "the sandbox's files are readable for their user only",
         "chmod 700 ~/.local/state/sandbox",
         state_folder,
         _close_state,
     ),
     Check(
         "files.kubeconfig",
-        "your kubeconfig is for you alone",
+        "your kubeconfig is readable for you only",
         "chmod 600 ~/.kube/config",
         kubeconfig,
         _close_kubeconfig,

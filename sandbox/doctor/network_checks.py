@@ -1,4 +1,4 @@
-"""Where networks get in each other's way: a range used twice, a name that does not lead to this machine."""
+"""Checks of networks and ports: overlapping ranges, names that do not resolve to this machine, ports in use."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ from sandbox.system.resolvers import upstream
 ROUTES = Path("/proc/net/route")
 INSIDE = {"pods": IPv4Network(PODS), "Services": IPv4Network(SERVICES)}
 UP = 1
-# What opens the ports of a rootless engine (docs.docker.com/engine/security/rootless/tips).
+# Opens the ports of a rootless engine (docs.docker.com/engine/security/rootless/tips).
 FORWARDER = "rootlesskit"
 
 
 def subnet(context: DoctorContext) -> Finding:
-    """Whether another interface, a VPN's say, claims addresses of the sandbox's network."""
+    """Check that no other interface, such as a VPN's, has addresses of the sandbox's network."""
     engine = with_engine(context).engine
     network = engine.network(labelled.located(engine, context.names).network)
     if network is None or not network.subnet:
-        return skipped(f"the network {context.names.network} is not made yet")
+        return skipped(f"the network {context.names.network} does not exist yet")
     mine = IPv4Network(network.subnet)
     clashes = [f"{theirs} on {device}" for theirs, device in _routes() if theirs.overlaps(mine) and theirs != mine]
     if clashes:
         return error(f"{network.name} is {mine}; this machine routes {', '.join(clashes)}")
-    return ok(f"{network.name} is {mine}, which no other route of this machine touches")
+    return ok(f"{network.name} is {mine}, and no other route of this machine overlaps it")
 
 
 def cluster_ranges(context: DoctorContext) -> Finding:
-    """Whether pods could mistake a nameserver for one of themselves."""
+    """Check that nameservers and routes are outside the ranges of pods and Services."""
     chosen = context.spec.network.nameservers
     servers = upstream().servers if chosen == "auto" else chosen
     ranges = dict(INSIDE)
@@ -57,26 +57,26 @@ def cluster_ranges(context: DoctorContext) -> Finding:
     ]
     if hidden or clashes:
         return warn("; ".join(hidden + clashes) + ": pods cannot probe_engine it")
-    return ok(f"pods ask {', '.join(servers)}; nothing outside is in their ranges")
+    return ok(f"pods ask {', '.join(servers)}; no outside address is in their ranges")
 
 
 def dns(context: DoctorContext) -> Finding:
-    """Whether this machine's resolver leads the sandbox's hosts here."""
+    """Check that this machine resolves the sandbox's hosts to itself."""
     host = f"doctor.{context.spec.domain}"
-    fix = f"sudo sh -c 'echo 127.0.0.1 {context.spec.domain} >> /etc/hosts', one line a host"
+    fix = f"sudo sh -c 'echo 127.0.0.1 {context.spec.domain} >> /etc/hosts', one line for each host"
     try:
         found = sorted({str(each[4][0]) for each in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)})
     except socket.gaierror as reason:
         if host.endswith(".localhost"):
-            return warn(f"{host}: {reason.strerror}; browsers and curl know .localhost by themselves", "")
+            return warn(f"{host}: {reason.strerror}; browsers and curl resolve .localhost by themselves", "")
         return error(f"{host}: {reason.strerror}", fix)
-    foreign = [address for address in found if not is_here(address)]
+    elsewhere = [address for address in found if not is_here(address)]
     evidence = f"*.{context.spec.domain} is {', '.join(found)}"
-    return error(f"{evidence}, which is not this machine", fix) if foreign else ok(evidence)
+    return error(f"{evidence}, which is not this machine", fix) if elsewhere else ok(evidence)
 
 
 def is_here(address: str) -> bool:
-    """Whether `address` is one of this machine's, loopback or not."""
+    """Tell whether `address` belongs to this machine, loopback or not."""
     if ip_address(address.partition("%")[0]).is_loopback:
         return True
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
@@ -89,7 +89,7 @@ def is_here(address: str) -> bool:
 
 
 def _routes() -> Iterator[tuple[IPv4Network, str]]:
-    """Every IPv4 route but the default one, with its device (Linux: proc_net_route in the kernel's sources)."""
+    """Yield every IPv4 route except the default, with its device (Linux: /proc/net/route)."""
     try:
         lines = ROUTES.read_text(encoding="utf-8").splitlines()[1:]
     except OSError:
@@ -101,7 +101,7 @@ def _routes() -> Iterator[tuple[IPv4Network, str]]:
 
 
 def https(context: DoctorContext) -> Finding:
-    """Whether the edge has the HTTPS ports, or could have them."""
+    """Check that the edge has the HTTPS ports, or that they are free."""
     engine = with_engine(context).engine
     binds = [Bind(context.spec.proxy.listen, port) for port in context.spec.proxy.ports]
     held = {bind: holder(bind, engine, context.home) for bind in binds}
@@ -116,7 +116,7 @@ def https(context: DoctorContext) -> Finding:
 
 
 def registry(context: DoctorContext) -> Finding:
-    """Whether the sandbox's own registry has its port, or could have it."""
+    """Check that the sandbox's registry has its port, or that it is free."""
     if context.spec.registry.external:
         return skipped(f"{context.spec.registry.external} is used instead")
     bind = Bind("127.0.0.1", context.spec.registry.port)
@@ -130,19 +130,19 @@ def registry(context: DoctorContext) -> Finding:
 
 
 def privileged(context: DoctorContext) -> Finding:
-    """Whether a rootless engine may open ports below 1024."""
+    """Check that a rootless engine may open ports below 1024."""
     low = [port for port in context.spec.proxy.ports if port < 1024]
     if not low or not with_engine(context).facts.rootless or host_network.may_bind_all(FORWARDER):
         return ok("the engine may open every port")
     first = host_network.first_unprivileged()
     if min(low) >= first:
-        return ok(f"a rootless engine may open ports from {first} on")
+        return ok(f"a rootless engine may open ports from {first}")
     fix = f"sudo sysctl net.ipv4.ip_unprivileged_port_start={min(low)}, or sandbox up{context.which} --https-port 8443"
-    return warn(f"a rootless engine may not open {min(low)}: unprivileged ports begin at {first}", fix)
+    return warn(f"a rootless engine may not open {min(low)}: unprivileged ports start at {first}", fix)
 
 
 def visitors(context: DoctorContext) -> Finding:
-    """Whether others than this machine may come in."""
+    """Check that the edge listens for this machine only."""
     found = access(context.spec, Keystore(context.names.keys))
     if not found.open:
         return ok(f"only this machine: {context.spec.proxy.listen}")
@@ -151,7 +151,7 @@ def visitors(context: DoctorContext) -> Finding:
 
 
 def holder(bind: Bind, engine: Engine | None, home: Home) -> str | None:
-    """Who has a port: the name of a container that publishes it, PASSTHROUGH, or a process; None for a free one."""
+    """Return what has a port: a container that publishes it, PASSTHROUGH, or a process; None if it is free."""
     container = engine.publisher(bind.port) if engine else None
     if container:
         return container
@@ -166,21 +166,21 @@ def holder(bind: Bind, engine: Engine | None, home: Home) -> str | None:
 CHECKS = (
     Check(
         "network.subnet",
-        "no other route of this machine touches the sandbox's network",
-        "sandbox down every sandbox, then up with the VPN on: the engine picks a range that is free then; or set "
+        "no other route of this machine overlaps the sandbox's network",
+        "take every sandbox down, then up while the VPN is on: the engine then picks a free range; or set "
         '"default-address-pools" in /etc/docker/daemon.json',
         subnet,
     ),
     Check(
         "network.ranges",
-        "nothing outside has addresses of the pods and Services",
+        "nameservers and routes are outside the ranges of pods and Services",
         "name other nameservers in sandbox.yaml: network: {nameservers: [1.1.1.1]}",
         cluster_ranges,
     ),
     Check(
         "network.dns",
-        "the sandbox's hosts lead to this machine",
-        "sudo apt-get install libnss-myhostname (or systemd-resolved), which answer every *.localhost",
+        "the sandbox's hosts resolve to this machine",
+        "sudo apt-get install libnss-myhostname (or systemd-resolved), which resolve every *.localhost",
         dns,
     ),
 )
@@ -191,8 +191,8 @@ PORTS = (
     ),
     Check(
         "ports.visitors",
-        "only this machine may come in",
-        "if nobody else is to come in: proxy: {listen: 127.0.0.1} in sandbox.yaml, then sandbox up{which}",
+        "the edge listens for this machine only",
+        "to accept only this machine: proxy: {listen: 127.0.0.1} in sandbox.yaml, then sandbox up{which}",
         visitors,
     ),
     Check(

@@ -1,4 +1,4 @@
-"""What an existing cluster lets us do in the sandbox's namespace, and what is not to be had without it."""
+"""Checks of the rights in the namespace of an existing cluster, and what does not work without them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sandbox.kube.api import Cluster
 from sandbox.system import files
 
 CHANGE = ("get", "list", "create", "patch", "delete")
-# Group, resource and verbs, as docs/existing.md has them in a Role.
+# Group, resource and verbs, as in the Role of docs/existing.md.
 Rights = tuple[tuple[str, str, tuple[str, ...]], ...]
 RBAC = "rbac.authorization.k8s.io"
 OBJECTS: Rights = (("", "configmaps", CHANGE), ("", "secrets", CHANGE))
@@ -31,26 +31,26 @@ INGRESS: Rights = (
     ("networking.k8s.io", "ingresses", (*CHANGE, "watch")),
     ("networking.k8s.io", "ingresses/status", ("update",)),
 )
-ROLE = "have the Role of docs/existing.md given to you in that namespace"
+ROLE = "ask for the Role of docs/existing.md in that namespace"
 _connecting = threading.Lock()
 
 
 def reached(context: DoctorContext) -> Finding:
-    """Whether the context leads to a cluster that answers."""
+    """Check that the cluster of the context answers."""
     _cluster(context).groups()
     return ok(f"{context.spec.cluster.context} answers")
 
 
 def namespace(context: DoctorContext) -> Finding:
-    """Whether the namespace is there, or may be made."""
+    """Check that the namespace exists, or that you may create it."""
     cluster, name = _cluster(context), str(context.spec.namespace)
     if not any(cluster.may("get", "", "namespaces", place, name) for place in (None, name)):
-        return ok(f"{name} may not be looked at; `up` finds out")
+        return ok(f"you may not read {name}; `up` finds out whether it exists")
     if cluster.get("v1", "Namespace", name):
-        return ok(f"{name} is there")
+        return ok(f"{name} exists")
     if cluster.may("create", "", "namespaces", None):
-        return ok(f"{name} is not there and can be made")
-    return error(f"{name} is not there, and you may not make it")
+        return ok(f"{name} does not exist, and you may create it")
+    return error(f"{name} does not exist, and you may not create it")
 
 
 def _needs(rights: Rights, context: DoctorContext) -> Finding:
@@ -59,7 +59,7 @@ def _needs(rights: Rights, context: DoctorContext) -> Finding:
     refused: dict[str, list[str]] = {}
     for group, resource, verbs in rights:
         for verb in verbs:
-            # Not every authorizer can list what it allows (Node, webhooks), so the rest is asked for one by one.
+            # Not every authorizer can list what it allows (Node, webhooks), so ask for the others one by one.
             if not rules.allow(verb, group, resource) and not cluster.may(verb, group, resource, namespace):
                 refused.setdefault(resource, []).append(verb)
     if not refused:
@@ -71,14 +71,14 @@ def _needs(rights: Rights, context: DoctorContext) -> Finding:
 def _disk(context: DoctorContext) -> Finding:
     found = _needs(DISK, context)
     return (
-        warn(f"{found.evidence}; the registry's data would go with its pod") if found.status is Status.ERROR else found
+        warn(f"{found.evidence}; the registry's data is lost with its pod") if found.status is Status.ERROR else found
     )
 
 
 def _cluster(context: DoctorContext) -> Cluster:
-    """The existing cluster by the user's own kubeconfig, since there may be no sandbox yet.
+    """Return the existing cluster by the user's own kubeconfig, since there may be no sandbox yet.
 
-    All checks share one connection: where a program logs in, it takes a second or two of the three that there are.
+    All checks share one connection: a login by a program takes a second or two of the three that all may take.
     """
     spec, home = context.spec, context.home
     paths = (home.kubeconfig, *home.other_kubeconfigs)
@@ -98,28 +98,30 @@ def _connected(content: bytes) -> Cluster:
 CHECKS = (
     Check(
         "rights.cluster",
-        "the context of an existing cluster leads to one",
+        "the cluster of the context answers",
         "see `kubectl config get-contexts`",
         reached,
     ),
     Check(
         "rights.namespace",
-        "its namespace is there or can be made",
-        "name another in `cluster`, or have it made",
+        "its namespace exists or can be created",
+        "set another in `cluster`, or ask for it",
         namespace,
     ),
-    Check("rights.objects", "what every part needs: ConfigMaps and Secrets", ROLE, partial(_needs, OBJECTS)),
+    Check(
+        "rights.objects", "rights that every component needs: ConfigMaps and Secrets", ROLE, partial(_needs, OBJECTS)
+    ),
     Check(
         "rights.registry",
-        "the registry in the namespace",
+        "rights for the registry in the namespace",
         f"{ROLE}, or use `registry.external`",
         partial(_needs, REGISTRY),
     ),
-    Check("rights.disk", "a disk for the registry", ROLE, _disk),
-    Check("rights.tunnel", "the ways to ingress and registry", ROLE, partial(_needs, TUNNEL)),
+    Check("rights.disk", "rights for the registry's disk", ROLE, _disk),
+    Check("rights.tunnel", "rights for port-forwards to ingress and registry", ROLE, partial(_needs, TUNNEL)),
     Check(
         "rights.ingress",
-        "Traefik in the namespace",
+        "rights for Traefik in the namespace",
         f"{ROLE}, or set ingress.controller to none",
         partial(_needs, INGRESS),
     ),

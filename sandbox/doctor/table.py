@@ -1,4 +1,4 @@
-"""The doctor's table of contents: every check, in the order in which it is shown."""
+"""The doctor's table of contents: every check in the order of its row."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ CHECKS = (
     *wiring_checks.CHECKS,
     *leftovers_checks.CHECKS,
 )
-# What is looked at besides where the cluster exists already.
+# Further checks where the cluster exists already.
 EXISTING = rights_checks.CHECKS
 
 
 def checks_of(context: DoctorContext) -> tuple[Check[DoctorContext], ...]:
-    """The checks that a sandbox needs."""
+    """Return the checks for this sandbox."""
     return CHECKS if context.spec.cluster.is_ours else (*CHECKS, *EXISTING)

@@ -1,4 +1,4 @@
-"""Which programs are here, and whether they are new enough for what the sandbox has them do."""
+"""Checks of programs: installed, and new enough for a sandbox."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SKEW = 1
 
 
 def docker(context: DoctorContext) -> Finding:
-    """The client that kind and minikube drive the engine with."""
+    """Check the docker client, which kind and minikube need."""
     program = process.which("docker")
     if program is None:
         return error("no docker on the PATH")
@@ -27,19 +27,19 @@ def docker(context: DoctorContext) -> Finding:
 
 
 def kind(context: DoctorContext) -> Finding:
-    """The kind that makes clusters, if the sandbox's is one of them."""
+    """Check kind, if it makes the sandbox's cluster."""
     if context.spec.cluster.provider != "kind":
-        return skipped(f"the sandbox's cluster is made by {context.spec.cluster.provider}")
+        return skipped(f"the provider is {context.spec.cluster.provider}")
     found = Kind.find(context.names.network, extra=Store(context.home.bundle).program(recipes()["kind"], "kind").parent)
     found.require()
     return ok(f"{_first_line(_said(context, found.program, 'version'))}, {found.program}")
 
 
 def kubectl(context: DoctorContext) -> Finding:
-    """The user's own client, which the sandbox does without."""
+    """Check the user's kubectl, which a sandbox does not need."""
     program = process.which("kubectl")
     if program is None:
-        return skipped("not installed; the sandbox does without")
+        return skipped("not installed; the sandbox does not need it")
     said = _said(context, program, "version", "--client")
     client, server = _minor(said), _minor(recipes()["node"].version)
     evidence = _first_line(said)
@@ -49,18 +49,18 @@ def kubectl(context: DoctorContext) -> Finding:
 
 
 def minikube(context: DoctorContext) -> Finding:
-    """A second way to have a cluster, which most sandboxes do without."""
+    """Check minikube, which only sandboxes with that provider need."""
     if context.spec.cluster.provider == "minikube":
         found = Minikube.find(context.spec.cluster.profile or context.names.cluster)
         return ok(f"minikube {found.require()}, {found.program}")
     program = process.which("minikube")
     if program is None:
-        return skipped("not installed; the sandbox does without")
+        return skipped("not installed; the sandbox does not need it")
     return ok(_first_line(_said(context, program, "version", "--short")))
 
 
 def images(context: DoctorContext) -> Finding:
-    """Whether an `up` could do without the network."""
+    """Check that `up` has its images without the network."""
     engine, store = with_engine(context).engine, Store(context.home.bundle)
     own = choose(context.spec.images.source, lambda name: engine.image_id(name) is not None, store)
     missing = [name for name in IN_ENGINE if engine.image_id(own.references[name]) is None]
@@ -72,7 +72,7 @@ def images(context: DoctorContext) -> Finding:
 
 
 def _said(context: DoctorContext, program: Path, *arguments: str) -> str:
-    """What a program prints, which has to end before nobody waits for it any more."""
+    """Return what a program prints; it has to end before the time for all checks is over."""
     return process.run([program, *arguments], timeout=context.seconds - 0.5)
 
 
@@ -88,17 +88,17 @@ def _first_line(text: str) -> str:
 CHECKS = (
     Check(
         "tools.docker",
-        "the docker command is here",
+        "the docker command is installed",
         "install the package docker-cli or docker.io (Debian and Ubuntu)",
         docker,
     ),
-    Check("tools.kind", "a kind that is new enough is here", "sandbox bundle build kind", kind),
+    Check("tools.kind", "kind is installed and new enough", "sandbox bundle build kind", kind),
     Check(
         "tools.kubectl",
-        "kubectl, if it is here, fits the cluster's version",
+        "kubectl, if installed, fits the cluster's version",
         "install a kubectl at most one minor version away from the cluster's",
         kubectl,
     ),
-    Check("tools.minikube", "minikube, if it is here, runs", "reinstall it, or remove it", minikube),
-    Check("tools.images", "the sandbox's own images are here", "sandbox bundle build", images),
+    Check("tools.minikube", "minikube, if installed, runs", "reinstall it, or remove it", minikube),
+    Check("tools.images", "the system images are available", "sandbox bundle build", images),
 )

@@ -1,4 +1,4 @@
-"""Whether the parts that run find each other: registry, node and edge."""
+"""Checks that the running components reach each other: registry, node and edge."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sandbox.step import State
 
 
 def registry(context: DoctorContext) -> Finding:
-    """Whether the registry answers at its port."""
+    """Check that the registry answers at its port."""
     external = context.spec.registry.external
     contained = context.spec.cluster.is_ours and not external
     trouble = _not_running(with_engine(context).engine, context.names.registry) if contained else None
@@ -30,7 +30,7 @@ def registry(context: DoctorContext) -> Finding:
 
 
 def node(context: DoctorContext) -> Finding:
-    """Whether the node pulls from the registry by each of its names, and tools and pods can find it."""
+    """Check that nodes pull from the registry by each of its names, and that tools and pods can find it."""
     if context.spec.namespace:
         return _inner(context, context.spec.namespace)
     engine = with_engine(context).engine
@@ -41,37 +41,37 @@ def node(context: DoctorContext) -> Finding:
         if trouble:
             return trouble
     found = WiringStep(engine, nodes, context.names, registry).check()
-    return ok(found.detail) if found.state is State.READY else error(f"not as it should be: {found.detail}")
+    return ok(found.detail) if found.state is State.READY else error(f"not configured as in the spec: {found.detail}")
 
 
 def _inner(context: DoctorContext, namespace: str) -> Finding:
-    """The same for a registry in a cluster that is not ours, as far as it was proved."""
+    """Check the same for the registry in an existing cluster, by the result that `up` recorded."""
     if context.spec.registry.external:
-        return skipped("nodes pull from a registry that is not ours, as they are told to")
+        return skipped("nodes pull from an external registry")
     if not context.names.kubeconfig.exists():
-        return skipped("there is no sandbox yet; up makes it")
+        return skipped("there is no sandbox yet; sandbox up creates it")
     found = InnerCanaryStep(Place(context.names, namespace), context.spec.registry.push_url).check()
-    return ok(found.detail) if found.state is State.READY else error(f"not proved: {found.detail or found.state.value}")
+    return ok(found.detail) if found.state is State.READY else error(f"not tested: {found.detail or found.state.value}")
 
 
 def network(context: DoctorContext) -> Finding:
-    """Whether nodes and registry are on the sandbox's network."""
+    """Check that nodes and registry are on the sandbox's network."""
     if not context.spec.cluster.is_ours:
-        return skipped("a cluster that exists has networks of its own")
+        return skipped("an existing cluster has its own networks")
     engine = with_engine(context).engine
     nodes = lookup.nodes(engine, context.names)
     found = labelled.containers(engine, context.home, context.names.name)
     if engine.container(nodes.control_plane) is None:
-        return skipped(f"there is no container {nodes.control_plane}; up makes it")
+        return skipped(f"there is no container {nodes.control_plane}; sandbox up creates it")
     if engine.network(nodes.network) is None:
-        return error(f"the network {nodes.network} is gone")
+        return error(f"the network {nodes.network} does not exist")
     outside = [one.name for one in nodes.outside()]
     outside += [one.name for one in found if one.running and nodes.network not in one.addresses]
     return error(f"not on {nodes.network}: {', '.join(outside)}") if outside else ok(f"all are on {nodes.network}")
 
 
 def edge(context: DoctorContext) -> Finding:
-    """Whether the edge, or the process in its stead, runs and leads this sandbox's hosts to its ingress."""
+    """Check that the edge, or the relay in its place, runs and routes this sandbox's hosts to its ingress."""
     return _passthrough(context) if context.spec.runs_process else _edge(context)
 
 
@@ -79,13 +79,15 @@ def _passthrough(context: DoctorContext) -> Finding:
     folder = context.home.passthrough
     mine = routes.find(routes.load(folder), context.names.name)
     if mine is None:
-        return skipped(f"the passthrough has no route for {context.names.name}; up makes it")
+        return skipped(f"the relay has no route for {context.names.name}; sandbox up creates it")
     state = relay_state.running(folder)
     if state is None:
-        return error(f"its process does not run; it last said in {relay_state.log(folder)}")
+        return error(f"its process does not run; its log is {relay_state.log(folder)}")
     missing = [f"{address}:{port}" for address, port in mine.listen if (address, port) not in state.listening]
     return (
-        error(f"it does not listen on {', '.join(missing)}") if missing else ok(f"*.{mine.domain} leads to the ingress")
+        error(f"it does not listen on {', '.join(missing)}")
+        if missing
+        else ok(f"*.{mine.domain} is routed to the ingress")
     )
 
 
@@ -98,24 +100,24 @@ def _edge(context: DoctorContext) -> Finding:
     known = routes.load(context.home.edge)
     mine = routes.find(known, context.names.name)
     if mine is None:
-        return skipped(f"the edge has no route for {context.names.name}; up makes it")
+        return skipped(f"the edge has no route for {context.names.name}; sandbox up creates it")
     if not edge_files.is_current(context.home.edge, known):
-        return error("its configuration is not the present routes'")
+        return error("its configuration does not have the current routes")
     if outside := box.missing((mine,)):
         return error(f"{box.name} is not on the network {', '.join(outside)}")
-    return ok(f"*.{mine.domain} leads to {', '.join((mine.upstream, *mine.replicas))}")
+    return ok(f"*.{mine.domain} is routed to {', '.join((mine.upstream, *mine.replicas))}")
 
 
 def _not_running(engine: Engine, name: str) -> Finding | None:
     container = engine.container(name)
     if container is None:
-        return skipped(f"there is no container {name}; up makes it")
-    return None if container.running else error(f"{name} is stopped or restarts all the time", f"docker logs {name}")
+        return skipped(f"there is no container {name}; sandbox up creates it")
+    return None if container.running else error(f"{name} is stopped or keeps restarting", f"docker logs {name}")
 
 
 CHECKS = (
     Check("wiring.network", "nodes and registry are on the sandbox's network", "sandbox up{which}", network),
     Check("wiring.registry", "the registry answers", "sandbox up{which}", registry),
     Check("wiring.node", "the node, tools and pods find the registry", "sandbox up{which}", node),
-    Check("wiring.edge", "the edge leads the sandbox's hosts to its node", "sandbox up{which}", edge),
+    Check("wiring.edge", "the edge routes the sandbox's hosts to its node", "sandbox up{which}", edge),
 )

@@ -1,1 +1,1 @@
-"""Follows one request from a host's name to the application's answer, to find where it goes astray."""
+"""Traces one request from a host's name to the application's answer, to find the step that fails."""

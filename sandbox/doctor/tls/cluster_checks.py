@@ -1,4 +1,4 @@
-"""The steps of a request inside the cluster: the rule for its host, the pods behind, the application's answer."""
+"""Checks of a request inside the cluster: the rule for its host, ready pods, the application's answer."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ CONTROLLER = "k8s.io/ingress-nginx"
 
 
 def rule(trace: RequestTrace) -> Finding:
-    """Which object sends the host where."""
+    """Check that an object has the host, and that its controller accepts it."""
     found = trace.rules
     kubectl = f"kubectl --context {trace.names.cluster}"
     if not found:
         evidence = f"no Ingress or HTTPRoute has {trace.host}"
         if trace.host == trace.domain:
-            return warn(f"{evidence}: it gets the page that lists the hosts", f"{kubectl} create ingress …")
+            return warn(f"{evidence}: it shows the page with the list of hosts", f"{kubectl} create ingress …")
         fix = f"{kubectl} create ingress NAME --class nginx --rule '{trace.host}/*=SERVICE:PORT'"
-        return error(f"{evidence}; it gets the page for unknown hosts", fix)
+        return error(f"{evidence}; it shows the page for unknown hosts", fix)
     refused = next((one for one in found if one.trouble), None)
     if refused:
         return error(
@@ -40,7 +40,7 @@ def rule(trace: RequestTrace) -> Finding:
 
 
 def endpoints(trace: RequestTrace) -> Finding:
-    """Whether pods that are ready stand behind every Service."""
+    """Check that every Service has ready pods."""
     counted = []
     for one in trace.rules:
         for backend in one.backends:
@@ -48,17 +48,17 @@ def endpoints(trace: RequestTrace) -> Finding:
             if trouble:
                 return trouble
             counted.append(f"{one.namespace}/{backend.service} {len(_ready(trace.cluster, one, backend))} ready")
-    return ok(", ".join(counted)) if counted else warn("the rule has no Service", "give it a backend")
+    return ok(", ".join(counted)) if counted else warn("the rule has no Service", "add a backend to it")
 
 
 def answer(trace: RequestTrace) -> Finding:
-    """What the application says."""
+    """Check that the application answers."""
     found = https_probe.ask(trace.host, address=trace.address, port=trace.port, root=None)
     logs = f"kubectl --context {trace.names.cluster} -n NAMESPACE logs POD"
     if found.status is None:
         return error(found.trouble, logs)
     if found.status == 0:
-        return ok("the server wants more of a client (a certificate, perhaps), and so is there")
+        return ok("the server runs, and requires more of a client, perhaps a certificate")
     if found.status in https_probe.UNSERVED:
         return error(f"HTTP {found.status}: the ingress controller does not probe_engine the application", logs)
     if default_backend.is_default(found.page):
@@ -84,7 +84,9 @@ def _wrong_class(cluster: Cluster, one: Rule) -> str | None:
     if found is None:
         return f"there is no class {one.class_name}"
     controller = found["spec"].get("controller")
-    return None if controller == CONTROLLER else f"its class {one.class_name} is another controller's, {controller}"
+    return (
+        None if controller == CONTROLLER else f"its class {one.class_name} belongs to another controller, {controller}"
+    )
 
 
 def _trouble(trace: RequestTrace, one: Rule, backend: Backend) -> Finding | None:
@@ -114,7 +116,7 @@ def _trouble(trace: RequestTrace, one: Rule, backend: Backend) -> Finding | None
 
 
 def _ready(cluster: Cluster, one: Rule, backend: Backend) -> list[str]:
-    """The addresses that traffic goes to; an unset condition means ready (EndpointSlice's API reference)."""
+    """Return the addresses that get traffic; a missing condition means ready (EndpointSlice's API reference)."""
     selector = f"kubernetes.io/service-name={backend.service}"
     slices = cluster.list("discovery.k8s.io/v1", "EndpointSlice", one.namespace, selector=selector)
     found = [each for one_slice in slices for each in one_slice.get("endpoints") or ()]

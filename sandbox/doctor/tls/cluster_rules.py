@@ -1,4 +1,4 @@
-"""What a cluster has for a host: the Ingress or HTTPRoute that names it, and the Services behind."""
+"""The rules of a cluster for a host: the Ingress or HTTPRoute that names it, and its Services."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sandbox.kube.api import Cluster, ClusterError
 
 INGRESS = ("networking.k8s.io/v1", "Ingress")
 HTTP_ROUTE = ("gateway.networking.k8s.io/v1", "HTTPRoute")
-CLASS = "kubernetes.io/ingress.class"  # how a class was named before networking.k8s.io/v1
+CLASS = "kubernetes.io/ingress.class"  # the class before networking.k8s.io/v1
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Backend:
 
 @dataclass(frozen=True)
 class Rule:
-    """One object's rule for a host; `trouble` is what its controller says against it."""
+    """One object's rule for a host; `trouble` is the reason why its controller refuses it."""
 
     kind: str
     namespace: str
@@ -41,7 +41,7 @@ class Rule:
 
 
 def find(cluster: Cluster, host: str) -> tuple[Rule, ...]:
-    """The rules for `host`: those for the exact name if there are any, else wildcards. Raises ClusterError."""
+    """Return the rules for `host`: those with the exact name, or else wildcards. Raises ClusterError."""
     rules = [*_ingresses(cluster, host), *_routes(cluster, host)]
     exact = tuple(rule for rule in rules if rule.host == host)
     return exact or tuple(rules)
@@ -96,7 +96,7 @@ def _routes(cluster: Cluster, host: str) -> Iterator[Rule]:
 
 
 def _is_for(pattern: str, host: str, *, labels: int | None) -> bool:
-    """Whether a rule's host is `host`; its wildcard stands for one label, or for any number when `labels` is None."""
+    """Tell whether a rule is for `host`; a wildcard stands for one label, or for any number if `labels` is None."""
     if not pattern.startswith("*."):
         return pattern == host
     prefix = host.removesuffix(pattern[1:])
@@ -119,7 +119,7 @@ def _of_ingress(backend: Mapping[str, Any]) -> Backend:
 
 
 def _refusal(status: Mapping[str, Any]) -> str:
-    """Why a Gateway does not take the route (its condition Accepted or ResolvedRefs), empty when it does."""
+    """Return why a Gateway refuses the route (condition Accepted or ResolvedRefs); empty if it accepts it."""
     conditions = [each for parent in status.get("parents") or () for each in parent.get("conditions") or ()]
     if not conditions:
         return "no Gateway has accepted it"

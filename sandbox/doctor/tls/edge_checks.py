@@ -1,4 +1,4 @@
-"""The steps of a request outside the cluster: name, port, route, handshake, certificate, chain."""
+"""Checks of a request outside the cluster: name, port, route, handshake, certificate, chain."""
 
 from __future__ import annotations
 
@@ -19,50 +19,50 @@ from sandbox.kube.api import ClusterError
 from sandbox.names import DEFAULT_TLS, DOMAIN_TLS, EDGE, SYSTEM_NAMESPACE
 from sandbox.system import host_network
 
-# The subject of what Traefik makes up for itself when it has no certificate.
+# The subject of Traefik's own certificate, which it uses when it has no other.
 MADE_UP = "TRAEFIK DEFAULT CERT"
 OWN = {"default": "the sandbox's default certificate", "domain": "the sandbox's certificate for its domain"}
-CHAIN = "serve the certificate with those of its issuers, in their order"
+CHAIN = "serve the certificate followed by those of its issuers, in order"
 
 
 def name(trace: RequestTrace) -> Finding:
-    """What this machine's resolver makes of the host."""
+    """Check that this machine resolves the host to itself."""
     host = trace.host
     fix = f"sudo sh -c 'echo {trace.address} {host} >> /etc/hosts'"
     try:
         found = sorted({str(each[4][0]) for each in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)})
     except socket.gaierror as reason:
         if host.endswith(".localhost"):
-            return warn(f"{host}: {reason.strerror}; browsers and curl know .localhost by themselves", fix)
+            return warn(f"{host}: {reason.strerror}; browsers and curl resolve .localhost by themselves", fix)
         return error(f"{host}: {reason.strerror}", fix)
-    foreign = [address for address in found if not is_here(address)]
-    if foreign:
-        return error(f"{host} is {', '.join(found)}; {', '.join(foreign)} is not this machine", fix)
+    elsewhere = [address for address in found if not is_here(address)]
+    if elsewhere:
+        return error(f"{host} is {', '.join(found)}; {', '.join(elsewhere)} is not this machine", fix)
     kind = "loopback" if all(ip_address(one.partition("%")[0]).is_loopback for one in found) else "this machine"
     return ok(f"{host} is {', '.join(found)} ({kind})")
 
 
 def port(trace: RequestTrace) -> Finding:
-    """Who listens where the request goes."""
+    """Check that the edge listens at the request's address."""
     bind, docker = Bind(trace.address, trace.port), trace.context.docker
     evidence = f"{bind.address}:{bind.port}"
     if host_network.is_free(bind.address, bind.port):
         listening = ", ".join(f"{address}:{number}" for address, number in trace.listen)
         return error(
-            f"nobody listens on {evidence}",
-            f"sandbox up{trace.which}; the edge of this sandbox is asked for {listening}",
+            f"no process listens on {evidence}",
+            f"sandbox up{trace.which}; the edge listens on {listening} for this sandbox",
         )
     who = holder(bind, docker.engine if isinstance(docker, EngineProbe) else None, trace.context.home)
     proxy = trace.match.proxy if trace.match else EDGE
     if who == proxy:
-        return ok(f"{evidence} is the {'edge' if proxy == EDGE else 'passthrough'}'s")
+        return ok(f"{evidence} is the {'edge' if proxy == EDGE else 'relay'}'s")
     known = [number for _, number in trace.listen if number != trace.port]
-    fix = f"ask at another port: {', '.join(map(str, known))}" if known else "stop it, then sandbox up{which}"
-    return error(f"{evidence} is held by {who}", fix)
+    fix = f"use another port: {', '.join(map(str, known))}" if known else "stop it, then sandbox up{which}"
+    return error(f"{evidence} is used by {who}", fix)
 
 
 def route(trace: RequestTrace) -> Finding:
-    """Which sandbox the edge chooses."""
+    """Check that the edge has a route for the host."""
     match = trace.match
     if match is None:
         return error("the edge has no routes")
@@ -78,39 +78,41 @@ def route(trace: RequestTrace) -> Finding:
 
 
 def handshake(trace: RequestTrace) -> Finding:
-    """Whether a TLS connection comes about, any certificate taken."""
+    """Check the TLS handshake, with any certificate."""
     try:
         served = trace.served
     except ssl.SSLError as reason:
-        return error(f"no handshake: {reason.reason or reason}")
+        return error(f"the handshake failed: {reason.reason or reason}")
     except OSError as reason:
-        return error(f"the connection broke off: {reason.strerror or reason}")
+        return error(f"the connection was closed: {reason.strerror or reason}")
     return ok(f"{served.version}, {served.cipher}, {served.protocol}")
 
 
 def certificate(trace: RequestTrace) -> Finding:
-    """Which certificate is served, and why that one."""
+    """Check that the served certificate is valid for the host, and tell where it comes from."""
     facts = trace.served.facts(now=trace.context.now)[0]
     why = origin(trace)
-    evidence = f"{why or 'a foreign one'}: {', '.join(facts.hosts) or facts.subject}; {facts}"
+    evidence = f"{why or 'third party'}: {', '.join(facts.hosts) or facts.subject}; {facts}"
     if MADE_UP in facts.subject:
-        return error(f"{evidence}: the ingress controller has no certificate and made this one up", "sandbox up{which}")
+        return error(
+            f"{evidence}: the ingress controller has no certificate and generated this one", "sandbox up{which}"
+        )
     if facts.days_left < 0:
         return error(f"{evidence}: expired on {facts.not_after:%Y-%m-%d}")
     if trace.context.now < facts.not_before:
-        return error(f"{evidence}: valid from {facts.not_before:%Y-%m-%d %H:%M} UTC on", "set the clock right")
+        return error(f"{evidence}: valid from {facts.not_before:%Y-%m-%d %H:%M} UTC", "correct the clock")
     if not covers(facts.hosts, trace.host):
         return error(
             f"{evidence}: not for {trace.host}",
-            f"give it a certificate in sandbox.yaml: certs: {{secrets: [{{secret: NAME, hosts: [{trace.host}]}}]}}",
+            f"add a certificate to sandbox.yaml: certs: {{secrets: [{{secret: NAME, hosts: [{trace.host}]}}]}}",
         )
     if why is None and not trace.is_ours:
-        return error(f"{evidence}: nothing of the sandbox {trace.names.name} explains it")
+        return error(f"{evidence}: it does not come from the sandbox {trace.names.name}")
     return ok(evidence)
 
 
 def chain(trace: RequestTrace) -> Finding:
-    """Whether each certificate is signed by the next, up to the sandbox's root, and permitted to be."""
+    """Check that each certificate is signed by the next, up to the sandbox's root, within its constraints."""
     links = trace.served.facts(now=trace.context.now)
     titles = [links[0].hosts[0] if links[0].hosts else "the server", *(one.subject for one in links[1:])]
     evidence = " ← ".join(titles)
@@ -121,7 +123,7 @@ def chain(trace: RequestTrace) -> Finding:
         return error(f"{evidence}: {reading.broken}", CHAIN)
     if not reading.rooted:
         if links[-1].issuer == _issuing(trace):
-            return error(f"{evidence}: the certificate of its issuer is not sent along", CHAIN)
+            return error(f"{evidence}: the server does not send its issuer's certificate", CHAIN)
         mine = f"{evidence} ← {links[-1].issuer}, which is not the sandbox's root"
         if origin(trace) is None:
             return error(mine)
@@ -133,14 +135,14 @@ def chain(trace: RequestTrace) -> Finding:
 
 
 def origin(trace: RequestTrace) -> str | None:
-    """Where the served certificate comes from, as far as the user's files and the cluster tell; None when nowhere."""
+    """Return where the served certificate comes from, by the user's files and the cluster; None if unknown."""
     known = _known(trace, trace.served.facts(now=trace.context.now)[0].sha256)
     passing = None
-    # Without a cluster there is less to know, and its own step says so.
+    # If the cluster does not answer, its own check tells.
     with contextlib.suppress(ClusterError):
         passing = next((rule for rule in trace.rules if rule.passthrough), None)
     if passing:
-        return f"{known or 'its own'}, from the application itself, passed through for {passing}"
+        return f"{known or 'its own'}, from the application, because {passing} passes TLS through"
     return known
 
 
@@ -156,7 +158,7 @@ def _known(trace: RequestTrace, served: str) -> str | None:
 
 
 def _issuing(trace: RequestTrace) -> str | None:
-    """The name of the sandbox's issuing authority."""
+    """Return the subject of the sandbox's issuing CA."""
     files = Keystore(trace.names.keys).issuing
     return describe(files.read().cert_pem, now=trace.context.now).subject if files.has_cert else None
 

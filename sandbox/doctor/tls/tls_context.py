@@ -1,4 +1,4 @@
-"""One request to one host: where it goes, what the server presents, and which rules of the cluster are for it."""
+"""One request to one host: its route, what the server presents, and the cluster's rules for it; each read once."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TIMEOUT = 5.0
 
 @dataclass(frozen=True)
 class Match:
-    """The route taken for a host, by which rule (`exact`, `suffix` or `default`), and by whom: EDGE or PASSTHROUGH."""
+    """A host's route, the rule that chose it (`exact`, `suffix` or `default`), and its owner: EDGE or PASSTHROUGH."""
 
     route: Route
     by: str
@@ -37,7 +37,7 @@ class Match:
 
 @dataclass(frozen=True)
 class RequestTrace:
-    """A request to `host`, at `given` or else the port of its sandbox; `named` is whether the user said which one."""
+    """A request to `host`, at the port `given` or that of its sandbox; `named` tells whether the user named one."""
 
     context: DoctorContext
     host: str
@@ -46,7 +46,7 @@ class RequestTrace:
 
     @cached_property
     def match(self) -> Match | None:
-        """The route that leads on from this machine; None when there is none at all."""
+        """Return the route for the host; None if the edge has no routes."""
         home = self.context.home
         folders = ((EDGE, home.edge), (PASSTHROUGH, home.passthrough))
         found = [match for proxy, folder in folders if (match := choose(routes.load(folder), self.host, proxy))]
@@ -54,33 +54,33 @@ class RequestTrace:
 
     @cached_property
     def names(self) -> Names:
-        """The sandbox that the request comes to."""
+        """Return the names of the sandbox that gets the request."""
         return self.context.home.sandbox(self.match.route.name) if self.match else self.context.names
 
     @property
     def which(self) -> str:
-        """How a command is told that sandbox."""
+        """Return the arguments that name that sandbox on a command line."""
         return self.context.which if self.names == self.context.names else f" {self.names.name}"
 
     @property
     def domain(self) -> str:
-        """That sandbox's domain."""
+        """Return that sandbox's domain."""
         return self.match.route.domain if self.match else self.context.spec.domain
 
     @property
     def listen(self) -> tuple[tuple[str, int], ...]:
-        """Where the edge listens for that sandbox."""
+        """Return the addresses and ports of the edge for that sandbox."""
         proxy = self.context.spec.proxy
         return self.match.route.listen if self.match else tuple((proxy.listen, port) for port in proxy.ports)
 
     @property
     def port(self) -> int:
-        """The port of this machine that the request goes to."""
+        """Return the port of this machine for the request."""
         return self.given or self.listen[0][1]
 
     @property
     def address(self) -> str:
-        """The address of this machine that the request goes to."""
+        """Return the address of this machine for the request."""
         found = next((address for address, port in self.listen if port == self.port), "127.0.0.1")
         return Bind(found, self.port).asked_at
 
@@ -112,7 +112,7 @@ class RequestTrace:
 
 
 def parse(text: str) -> tuple[str, int | None]:
-    """A host and the port behind it, if any; a URL's scheme and path are taken off. Raises UsageError."""
+    """Return a host and its port, if any, without a URL's scheme and path. Raises UsageError."""
     host, colon, port = text.removeprefix("https://").partition("/")[0].rpartition(":")
     if not colon:
         return check_host(port.lower()), None
@@ -124,7 +124,7 @@ def parse(text: str) -> tuple[str, int | None]:
 
 
 def choose(known: tuple[Route, ...], host: str, proxy: str) -> Match | None:
-    """What the configuration of a proxy (`proxy.config`) comes to for `host`; `known` are oldest first."""
+    """Return the route that the edge's configuration chooses for `host`; `known` are sorted from the oldest."""
     for route in known:
         if host == route.domain:
             return Match(route, "exact", proxy)
@@ -140,7 +140,7 @@ def _is_default(match: Match) -> bool:
 
 @dataclass(frozen=True)
 class Served:
-    """The chain as it was presented (PEM, the server's own first), and what was agreed on."""
+    """The chain that the server presented (PEM, its own certificate first), and the negotiated protocol."""
 
     chain: tuple[str, ...]
     version: str
@@ -148,13 +148,13 @@ class Served:
     protocol: str
 
     def facts(self, *, now: datetime) -> tuple[Facts, ...]:
-        """What each certificate of the chain says."""
+        """Return the facts of each certificate in the chain."""
         return tuple(describe(one.encode(), now=now) for one in self.chain)
 
 
 @dataclass(frozen=True)
 class Reading:
-    """A chain held against a root: whether it leads there, where it breaks, and whom it may not vouch for."""
+    """A chain compared with a root: whether it ends there, where it breaks, and which hosts are not permitted."""
 
     rooted: bool
     broken: str = ""
@@ -162,12 +162,12 @@ class Reading:
 
 
 def handshake(host: str, address: str, port: int) -> Served:
-    """Connect to `address`:`port`, ask for `host` and take whatever certificate comes. Raises OSError."""
+    """Connect to `address`:`port`, ask for `host` and accept any certificate. Raises OSError."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     context.set_alpn_protocols(["h2", "http/1.1"])
-    # Addresses are no server names (RFC 6066, section 3).
+    # An address is not a server name (RFC 6066, section 3).
     name = None if subject_names.parse_address(host) else host
     with (
         socket.create_connection((address, port), timeout=TIMEOUT) as plain,
@@ -183,7 +183,7 @@ def handshake(host: str, address: str, port: int) -> Served:
 
 
 def covers(hosts: tuple[str, ...], host: str) -> bool:
-    """Whether a certificate for `hosts` is one for `host`; a wildcard is one label (RFC 6125, section 6.4.3)."""
+    """Tell whether a certificate for `hosts` is valid for `host`; a wildcard is one label (RFC 6125, section 6.4.3)."""
     return host in hosts or f"*.{host.partition('.')[2]}" in hosts
 
 
@@ -205,7 +205,7 @@ def read(served: Served, root_pem: str, *, now: datetime) -> Reading:
         permitted = pem.permitted_domains(authority)
         outside = [host for host in hosts if permitted and not subject_names.is_inside(host, permitted)]
         if outside:
-            may_not = f"{_title(authority.subject)} may only vouch for {', '.join(permitted)}"
+            may_not = f"{_title(authority.subject)} is limited to {', '.join(permitted)}"
             return Reading(True, outside=f"{may_not}, not for {', '.join(outside)}")
     return Reading(True)
 
@@ -215,7 +215,7 @@ def _title(subject: Any) -> str:
 
 
 def _chain(connection: ssl.SSLSocket) -> tuple[str, ...]:
-    # Public from Python 3.13 on, as DER; before, only the object below the socket has it.
+    # Public since Python 3.13, as DER; before that, only the object below the socket has it.
     if hasattr(connection, "get_unverified_chain"):
         return tuple(ssl.DER_cert_to_PEM_cert(der) for der in connection.get_unverified_chain())
     found = connection._sslobj.get_unverified_chain()  # type: ignore[attr-defined]

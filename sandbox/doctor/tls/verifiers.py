@@ -1,4 +1,4 @@
-"""What each TLS client of this machine makes of a server: with the sandbox's root, and with what it trusts already."""
+"""Checks that each TLS client on this machine accepts a server: with the sandbox's root, and by its own trust store."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ from sandbox.system import process
 from sandbox.system.process import ToolFailed
 
 TIMEOUT = 10.0
-COMPILING = 40.0  # Go builds its TLS library once
-# libcurl-errors(3): what curl ends with when it is TLS that it does not like.
+COMPILING = 40.0  # Go builds its TLS library the first time
+# libcurl-errors(3): the exit codes of curl for TLS errors.
 CURL_REFUSES = {35, 51, 53, 54, 58, 59, 60, 64, 66, 77, 80, 82, 83, 90, 91}
 
 
 @dataclass(frozen=True)
 class Target:
-    """A server: the address and port to connect to, and the host to ask for."""
+    """A server: the address and port of the connection, and the host to ask for."""
 
     address: str
     port: int
     host: str
 
 
-# What a client says against a server when it trusts only the file `root`, or what it always trusts; None: accepted.
+# Returns why a client refuses a server, or None. It trusts only the file `root`, or its own trust store for None.
 Ask = Callable[[Target, Path | None], str | None]
 
 
 class CannotAsk(Exception):
-    """The client is not here, or not fit to be asked; the text says why."""
+    """The client is not installed or does not work; the text gives the reason."""
 
 
-def look(ask: Ask, trust: str, trace: RequestTrace) -> Finding:
-    """Ask one client twice; `trust` is what makes it trust the root."""
+def inspect(ask: Ask, trust: str, trace: RequestTrace) -> Finding:
+    """Ask one client twice; `trust` is the command that makes it trust the root."""
     target = Target(trace.address, trace.port, trace.host)
     try:
         if not trace.is_ours:
@@ -48,7 +48,7 @@ def look(ask: Ask, trust: str, trace: RequestTrace) -> Finding:
             return warn(f"refuses: {refusal}", "trust the certificate's issuer") if refusal else ok("accepts")
         refusal = ask(target, trace.names.root_certificate)
         if refusal:
-            return error(f"refuses, the sandbox's root given: {refusal}")
+            return error(f"refuses even with the sandbox's root: {refusal}")
         refusal = ask(target, None)
     except CannotAsk as reason:
         return skipped(str(reason))
@@ -58,7 +58,7 @@ def look(ask: Ask, trust: str, trace: RequestTrace) -> Finding:
 
 
 def openssl(target: Target, root: Path | None) -> str | None:
-    """OpenSSL, as strict as RFC 5280 lets it be."""
+    """Ask OpenSSL, with strict checks (RFC 5280)."""
     where = f"[{target.address}]" if ":" in target.address else target.address
     trust: list[str | Path] = ["-CAfile", root, "-no-CApath", "-no-CAstore"] if root else []
     said = _run(
@@ -67,12 +67,12 @@ def openssl(target: Target, root: Path | None) -> str | None:
     )  # fmt: skip
     found = re.search(r"Verify return code: (\d+) \((.*)\)", said)
     if found is None:
-        raise CannotAsk(f"its answer cannot be read: {process.last_lines(said, 1)}")
+        raise CannotAsk(f"its output cannot be read: {process.last_lines(said, 1)}")
     return None if found[1] == "0" else found[2]
 
 
 def python(target: Target, root: Path | None) -> str | None:
-    """The Python that runs this, strict as Python 3.13 and newer are by default."""
+    """Ask this Python, with the strict checks that are the default since Python 3.13."""
     context = ssl.create_default_context(cafile=str(root) if root else None)
     context.verify_flags |= ssl.VERIFY_X509_STRICT
     try:
@@ -88,7 +88,7 @@ def python(target: Target, root: Path | None) -> str | None:
 
 
 def curl(target: Target, root: Path | None) -> str | None:
-    """curl, without the user's configuration and any proxy."""
+    """Ask curl, without the user's configuration and without a proxy."""
     where = f"[{target.address}]" if ":" in target.address else target.address
     host = f"{target.host}:{target.port}"
     trust: list[str | Path] = ["--cacert", root] if root else []
@@ -104,7 +104,7 @@ def curl(target: Target, root: Path | None) -> str | None:
 
 
 def program(words: tuple[str, ...], file: str, target: Target, root: Path | None) -> str | None:
-    """A small program of ours in another language, run by `words`; it ends with 1 when it refuses, and says why."""
+    """Ask a small program of this package, run by `words`; it exits with 1 and a reason if it refuses."""
     if process.which(words[0]) is None:
         raise CannotAsk("not installed")
     trust = [root] if root else []
@@ -114,7 +114,7 @@ def program(words: tuple[str, ...], file: str, target: Target, root: Path | None
         except ToolFailed as failed:
             said = [line for line in failed.details.splitlines()[1:] if line and not line.startswith("exit status")]
             if failed.status != 1 or not said or "jdk.compiler" in failed.details:
-                raise CannotAsk(f"cannot be asked: {said[-1] if said else failed.brief}") from failed
+                raise CannotAsk(f"does not work: {said[-1] if said else failed.brief}") from failed
             return said[-1]
     return None
 
@@ -135,7 +135,7 @@ CLIENTS: dict[str, Ask] = {
     "go": partial(program, ("go", "run"), "probe.go"),
 }
 
-# Clients with roots of their own.
+# Clients that ship their own roots.
 TRUST = {"node": "sandbox certs trust{which} --store python, then export what it prints"}
 
 CHECKS = tuple(
@@ -143,7 +143,7 @@ CHECKS = tuple(
         f"tls.verifier.{name}",
         f"{name} accepts the certificate, with the sandbox's root and by itself",
         "sandbox certs renew{which}",
-        partial(look, ask, TRUST.get(name, "sandbox certs trust{which}")),
+        partial(inspect, ask, TRUST.get(name, "sandbox certs trust{which}")),
     )
     for name, ask in CLIENTS.items()
 )

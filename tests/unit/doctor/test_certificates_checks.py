@@ -27,7 +27,7 @@ def later(context: DoctorContext, days: int) -> DoctorContext:
 
 
 def test_before_the_first_up_there_is_nothing_to_judge(context: DoctorContext) -> None:
-    assert {check.look(context).status for check in certificates_checks.CHECKS} == {Status.SKIPPED}
+    assert {check.inspect(context).status for check in certificates_checks.CHECKS} == {Status.SKIPPED}
 
 
 def test_fresh_ones_are_well(context: DoctorContext) -> None:

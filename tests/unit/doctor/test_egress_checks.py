@@ -115,7 +115,7 @@ def connected(context: DoctorContext, text: str) -> EgressTrace:
 def test_a_connection(context: DoctorContext) -> None:
     assert told(egress_checks.tcp(connected(context, ""))) == (
         Status.OK,
-        "n.example:443 at 10.1.1.1 takes a connection",
+        "n.example:443 at 10.1.1.1 accepts connections",
     )
     refused = egress_checks.tcp(connected(context, "nc: timed out"))
     assert told(refused) == (Status.ERROR, "n.example:443 at 10.1.1.1: timed out")
@@ -127,10 +127,10 @@ def test_a_connection(context: DoctorContext) -> None:
 @pytest.mark.parametrize(
     ("answer", "status", "evidence"),
     [
-        (b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", Status.SKIPPED, "the proxy wants an account"),
-        (b"HTTP/1.1 403 Forbidden\r\n\r\n", Status.ERROR, "the proxy says HTTP/1.1 403 Forbidden"),
-        (b"", Status.ERROR, "the proxy says nothing"),
-        (b"HTTP/1.1 200 OK\r\n\r\n", Status.ERROR, "n.example:443 says nothing"),
+        (b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", Status.SKIPPED, "the proxy requires a login"),
+        (b"HTTP/1.1 403 Forbidden\r\n\r\n", Status.ERROR, "the proxy answers HTTP/1.1 403 Forbidden"),
+        (b"", Status.ERROR, "the proxy answers nothing"),
+        (b"HTTP/1.1 200 OK\r\n\r\n", Status.ERROR, "n.example:443 does not answer"),
         (b"HTTP/1.1 200 OK\r\n\r\nplain", Status.ERROR, "n.example:443: "),
     ],
 )
@@ -138,7 +138,7 @@ def test_through_a_proxy(context: DoctorContext, answer: bytes, status: Status, 
     made = connected(through(context, "http://user:secret@proxy.example:3128"), base64.b64encode(answer).decode())
     found = egress_checks.tls(made)
     assert found.status is status and found.evidence.startswith(evidence)
-    assert told(egress_checks.tcp(made)) == (Status.OK, "the proxy proxy.example:3128 at 10.1.1.1 takes a connection")
+    assert told(egress_checks.tcp(made)) == (Status.OK, "the proxy proxy.example:3128 at 10.1.1.1 accepts connections")
 
 
 class Ending(dict[str, Any]):

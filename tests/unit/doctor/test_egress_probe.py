@@ -111,7 +111,7 @@ def test_an_older_server_is_judged_too(pki: Pki, tmp_path: Path) -> None:
 def test_a_server_that_wants_another_key_is_not_judged(pki: Pki, tmp_path: Path) -> None:
     hello = Hello(HOST)
     said = hello.judge(first_flight(hello, pki, tmp_path, curve="secp521r1"))
-    assert said.startswith("TLSv1.3, the server wants another key")
+    assert said.startswith("TLSv1.3, the server requests another key")
 
 
 @pytest.mark.fault(55)

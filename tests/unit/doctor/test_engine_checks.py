@@ -21,9 +21,9 @@ def told(context: DoctorContext, **changes: Any) -> DoctorContext:
 
 
 def test_a_usual_engine_is_well(context: DoctorContext) -> None:
-    assert {check.id: check.look(context).status for check in engine_checks.CHECKS if check.id != "engine.clock"} == {
-        check.id: Status.OK for check in engine_checks.CHECKS if check.id != "engine.clock"
-    }
+    assert {
+        check.id: check.inspect(context).status for check in engine_checks.CHECKS if check.id != "engine.clock"
+    } == {check.id: Status.OK for check in engine_checks.CHECKS if check.id != "engine.clock"}
 
 
 @pytest.mark.fault(19, 60)
@@ -31,14 +31,14 @@ def test_a_usual_engine_is_well(context: DoctorContext) -> None:
 @pytest.mark.parametrize(
     ("look", "changes", "status", "words"),
     [
-        (engine_checks.local, {"local": False}, Status.ERROR, "127.0.0.1 is there, not here"),
+        (engine_checks.local, {"local": False}, Status.ERROR, "127.0.0.1 are there, not here"),
         (engine_checks.hardened, {"version": "27.5.1"}, Status.WARN, "neighbours"),
         (engine_checks.hardened, {"version": "dev"}, Status.WARN, "neighbours"),
         (engine_checks.cgroups, {"cgroup_version": 1}, Status.WARN, "cgroup v1"),
         (engine_checks.resources, {"memory": 1 << 30}, Status.ERROR, "1.0 GiB"),
         (engine_checks.resources, {"memory": 3 << 30}, Status.WARN, "3.0 GiB"),
         (engine_checks.resources, {"cpus": 1}, Status.WARN, "1 CPUs"),
-        (engine_checks.clock, {"time": None}, Status.SKIPPED, "does not tell"),
+        (engine_checks.clock, {"time": None}, Status.SKIPPED, "does not report"),
         (engine_checks.proxy, {"proxies": {"http": "http://u:secret@proxy:3128"}}, Status.WARN, "http via proxy, also"),
         (
             engine_checks.proxy,

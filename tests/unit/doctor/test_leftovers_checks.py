@@ -22,7 +22,7 @@ def start(context: DoctorContext, engine: FakeEngine, name: str, sandbox: str) -
 
 
 def test_nothing_is_well(context: DoctorContext) -> None:
-    assert {check.look(context).status for check in leftovers_checks.CHECKS} == {Status.OK}
+    assert {check.inspect(context).status for check in leftovers_checks.CHECKS} == {Status.OK}
 
 
 def test_a_sandbox_with_everything_is_well(context: DoctorContext, engine: FakeEngine) -> None:
@@ -32,7 +32,7 @@ def test_a_sandbox_with_everything_is_well(context: DoctorContext, engine: FakeE
     for name, owner in ((context.names.node, "demo"), (context.names.registry, "demo"), (EDGE, "")):
         start(context, engine, name, owner)
     engine.create_volume(context.names.volume, context.names.labels)
-    assert {check.look(context).status for check in leftovers_checks.CHECKS} == {Status.OK}
+    assert {check.inspect(context).status for check in leftovers_checks.CHECKS} == {Status.OK}
 
 
 def test_data_that_down_kept_is_well(context: DoctorContext, engine: FakeEngine) -> None:

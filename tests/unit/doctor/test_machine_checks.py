@@ -85,7 +85,7 @@ def test_a_full_disk_is_an_error(context: DoctorContext, monkeypatch: pytest.Mon
     """Less room than is needed → the doctor says how much there is and how much is needed."""
     monkeypatch.setattr(machine_checks, "GIB", 1 << 60)
     found = machine_checks._room(tmp_path, needed=1 << 60, comfort=1 << 61)
-    assert found.status is Status.ERROR and "needed are 1" in found.evidence
+    assert found.status is Status.ERROR and "1 are needed" in found.evidence
     assert machine_checks._room(tmp_path, needed=0, comfort=1 << 60).status is Status.WARN
 
 

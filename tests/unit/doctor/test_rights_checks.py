@@ -47,7 +47,7 @@ def test_somebody_who_may_everything_lacks_nothing_and_nothing_is_written(
 ) -> None:
     found = rows(context)
     assert {one.status for one in found.values()} == {Status.OK}
-    assert found["rights.namespace"].evidence == "mine is there"
+    assert found["rights.namespace"].evidence == "mine exists"
     assert {method for method, *_ in server.asked} == {"GET", "POST"}, "POST asks for reviews only"
     assert {path for method, path, *_ in server.asked if method == "POST"} == {REVIEWS, RULES}
 
@@ -69,7 +69,7 @@ def test_the_documented_role_is_enough(context: DoctorContext, server: ApiServer
     server.may = lambda verb, resource: (verb, resource) in allowed
     found = rows(context)
     assert {one.status for one in found.values()} == {Status.OK}
-    assert found["rights.namespace"].evidence == "mine may not be looked at; `up` finds out"
+    assert found["rights.namespace"].evidence == "you may not read mine; `up` finds out whether it exists"
 
 
 def test_what_is_missing_is_named_by_the_part_that_needs_it(context: DoctorContext, server: ApiServer) -> None:
@@ -86,12 +86,12 @@ def test_without_disks_it_works_and_what_that_costs_is_said(context: DoctorConte
     server.may = lambda verb, resource: resource != "persistentvolumeclaims"
     found = rows(context)["rights.disk"]
     assert found.status is Status.WARN
-    assert "the registry's data would go with its pod" in found.evidence
+    assert "the registry's data is lost with its pod" in found.evidence
 
 
 @pytest.mark.parametrize(
     ("may", "status", "said"),
-    [(True, Status.OK, "is not there and can be made"), (False, Status.ERROR, "you may not make it")],
+    [(True, Status.OK, "does not exist, and you may create it"), (False, Status.ERROR, "you may not create it")],
 )
 def test_a_namespace_that_is_not_there(
     context: DoctorContext, server: ApiServer, may: bool, status: Status, said: str

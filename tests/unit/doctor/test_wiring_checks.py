@@ -22,7 +22,7 @@ def start(context: DoctorContext, engine: FakeEngine, name: str) -> None:
 
 
 def test_before_the_first_up_there_is_nothing_to_judge(context: DoctorContext) -> None:
-    assert {check.look(context).status for check in wiring_checks.CHECKS} == {Status.SKIPPED}
+    assert {check.inspect(context).status for check in wiring_checks.CHECKS} == {Status.SKIPPED}
 
 
 def test_a_container_that_has_stopped_is_an_error(context: DoctorContext, engine: FakeEngine) -> None:
@@ -30,7 +30,7 @@ def test_a_container_that_has_stopped_is_an_error(context: DoctorContext, engine
         start(context, engine, name)
         engine.boxes[name].running = False
     parts = [check for check in wiring_checks.CHECKS if check.id != "wiring.network"]
-    assert {check.look(context).status for check in parts} == {Status.ERROR}
+    assert {check.inspect(context).status for check in parts} == {Status.ERROR}
     assert wiring_checks.registry(context).fix == f"docker logs {context.names.registry}"
 
 
@@ -51,7 +51,7 @@ def test_the_edge_must_follow_its_routes(context: DoctorContext, engine: FakeEng
     edge_folder.write(context.home.edge, routes.load(context.home.edge))
     edge_folder.note_taken(context.home.edge)
     found = wiring_checks.edge(context)
-    assert (found.status, found.evidence) == (Status.OK, f"*.demo.test leads to {context.names.node}")
+    assert (found.status, found.evidence) == (Status.OK, f"*.demo.test is routed to {context.names.node}")
 
 
 @pytest.mark.fault(84)
@@ -65,4 +65,4 @@ def test_a_node_off_the_network_is_named_with_its_fix(context: DoctorContext, en
     found = wiring_checks.network(context)
     assert (found.status, found.evidence) == (Status.ERROR, f"not on {NETWORK}: {context.names.node}")
     engine.remove_network(NETWORK)
-    assert wiring_checks.network(context).evidence == f"the network {NETWORK} is gone"
+    assert wiring_checks.network(context).evidence == f"the network {NETWORK} does not exist"

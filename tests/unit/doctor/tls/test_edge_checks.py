@@ -88,9 +88,7 @@ def test_a_leaf_of_its_own_passed_through(
     with serve(leaf):
         found = edge_checks.certificate(trace)
     assert found.status is Status.OK
-    assert found.evidence.startswith(
-        "the sandbox's leaf web.tls, from the application itself, passed through for Ingress"
-    )
+    assert found.evidence.startswith("the sandbox's leaf web.tls, from the application, because Ingress")
 
 
 def test_a_certificate_for_other_hosts(trace: RequestTrace, serve: Serve, default: Leaf, cluster: ApiServer) -> None:
@@ -108,7 +106,7 @@ def test_one_that_has_expired_or_is_not_valid_yet(
         assert "expired on" in edge_checks.certificate(late).evidence
         early = replace(trace, context=replace(trace.context, now=trace.context.now - timedelta(days=1)))
         found = edge_checks.certificate(early)
-    assert found.status is Status.ERROR and found.fix == "set the clock right"
+    assert found.status is Status.ERROR and found.fix == "correct the clock"
 
 
 def test_a_foreign_one_is_an_error_unless_a_secret_explains_it(
@@ -117,7 +115,7 @@ def test_a_foreign_one_is_an_error_unless_a_secret_explains_it(
     pki = make_pki(DOMAIN, now=trace.context.now)
     foreign = make_leaf(pki.issuing, (HOST,), now=trace.context.now)
     with serve(foreign):
-        assert edge_checks.certificate(trace).evidence.startswith("a foreign one: ")
+        assert edge_checks.certificate(trace).evidence.startswith("third party: ")
         assert edge_checks.chain(trace).status is Status.ERROR
         ingress(cluster, HOST, tls=[{"hosts": [HOST], "secretName": "mine"}])
         data = {"tls.crt": base64.b64encode(foreign.chain_pem).decode()}
@@ -141,7 +139,7 @@ def test_a_chain_without_its_issuer(trace: RequestTrace, serve: Serve, default: 
     end = b"-----END CERTIFICATE-----\n"
     with serve(Leaf(default.key_pem, default.chain_pem.split(end)[0] + end)):
         found = edge_checks.chain(trace)
-    assert found.status is Status.ERROR and "not sent along" in found.evidence
+    assert found.status is Status.ERROR and "does not send its issuer's" in found.evidence
 
 
 def test_a_certificate_that_its_authority_may_not_vouch_for(

@@ -17,7 +17,7 @@ def test_after_the_first_error_the_rest_is_skipped(context: DoctorContext) -> No
     assert [row.id for row in rows] == [check.id for check in chain.from_iterable(STEPS)]
     assert rows[0].status is Status.ERROR
     assert {(row.status, row.evidence, row.fix) for row in rows[1:]} == {
-        (Status.SKIPPED, "not looked at: tls.name failed", "")
+        (Status.SKIPPED, "not checked: tls.name failed", "")
     }
 
 

@@ -19,7 +19,7 @@ REAL = ["openssl", "python", "curl"]
 
 
 def look(name: str, trace: RequestTrace) -> tuple[Status, str]:
-    found = verifiers.look(verifiers.CLIENTS[name], "trust it", trace)
+    found = verifiers.inspect(verifiers.CLIENTS[name], "trust it", trace)
     return found.status, found.evidence
 
 
@@ -46,7 +46,7 @@ def test_a_root_that_is_trusted_already(
 def test_another_host_is_refused(trace: RequestTrace, serve: Serve, default: Leaf, name: str) -> None:
     with serve(default):
         status, evidence = look(name, asking(trace, f"a.b.{DOMAIN}"))
-    assert status is Status.ERROR and "refuses, the sandbox's root given" in evidence
+    assert status is Status.ERROR and "refuses even with the sandbox's root" in evidence
 
 
 @pytest.mark.parametrize("name", REAL)
@@ -77,7 +77,7 @@ def test_a_program_of_another_language(tmp_path: Path) -> None:
 
 def test_what_is_not_installed_is_skipped(trace: RequestTrace, serve: Serve, default: Leaf) -> None:
     with serve(default):
-        found = verifiers.look(partial(verifiers.program, ("no-such-program",), "probe.go"), "trust it", trace)
+        found = verifiers.inspect(partial(verifiers.program, ("no-such-program",), "probe.go"), "trust it", trace)
     assert (found.status, found.evidence) == (Status.SKIPPED, "not installed")
 
 
