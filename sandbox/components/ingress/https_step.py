@@ -14,7 +14,7 @@ from sandbox.components.certificates.keystore import LEAF, Keystore, inventory
 from sandbox.components.certificates.pem import Facts, describe
 from sandbox.components.certificates.tls_secrets import TlsSecret
 from sandbox.components.edge import https_probe
-from sandbox.components.ingress import default_backend
+from sandbox.components.ingress import default_backend, unserved
 from sandbox.components.ingress.served_certificates import ServedCertificates
 from sandbox.engine import Bind
 from sandbox.kube.api import Cluster, Say
@@ -65,6 +65,11 @@ class HttpsStep:
         return Status(State.READY, f"{_counted(len(hosts))}, the domain with {self._wanted()}")
 
     def apply(self, work: Work) -> None:
+        ingresses = self._ingresses()
+        if self.namespace is None:
+            cluster = Cluster(self.names.kubeconfig)
+            unserved.require_classes(cluster, ingresses, self.domain)
+            unserved.stand_in(cluster, ingresses, self.domain, work.say)
         self.renew(work.say)
         ingresses = self._ingresses()
         hosts = self._hosts(ingresses)
