@@ -15,6 +15,7 @@ from typing import Any
 from sandbox.kube.api import Cluster, ClusterError
 from sandbox.kube.readiness import troubles
 from sandbox.names import HOST
+from sandbox.system import files
 from sandbox.system.wait import wait_until
 
 NAMESPACE = "default"
@@ -22,30 +23,6 @@ LABEL = "sandbox.dev/doctor"
 TIMEOUT = 90.0  # seconds, also for the pod itself
 LINES = 1000
 
-# Arguments: the host (empty for an address), the target of the connection, its port, what to send first and then (both
-# base64), and the nameservers. It pauses after sending, because a server may take the end of input for a hang-up.
-_SCRIPT = r"""
-b=busybox
-ask() { $b timeout 6 $b nslookup -type=a -timeout=2 -retry=2 "$@"; }
-part() { echo "=== $1"; shift; "$@" 2>&1; echo "=== status $?"; }
-host=$1 target=$2 port=$3 first=$4 then=$5
-shift 5
-part cluster ask kubernetes.default.svc.cluster.local.
-for server; do part "server $server" ask "${host:-example.com}." "$server"; done
-[ -z "$host" ] || part name ask "$host."
-part here ask @HOST@.
-part ping $b ping -c 1 -W 2 @HOST@
-case $target in
-*[!0-9.]*) address=$(ask "$target." 2>/dev/null | $b awk '/^Name:/ {n = 1} n && /^Address:/ {print $2; exit}') ;;
-*) address=$target ;;
-esac
-echo "=== connect $address"
-[ -z "$address" ] || {
-  { [ -z "$first" ] || { echo "$first" | $b base64 -d; $b sleep 2; }; echo "$then" | $b base64 -d; $b sleep 3; } |
-    $b timeout 10 $b nc -w 5 "$address" "$port" 2>&3 | $b base64
-} 3>&1
-echo "=== status 0"
-""".replace("@HOST@", HOST)
 _ALERT = b"\x15"  # the type of a record (RFC 8446, section 5.1)
 # The place of a ServerHello's random value, and the value of a HelloRetryRequest (RFC 8446, section 4.1.3).
 _RANDOM = slice(11, 43)
@@ -129,7 +106,8 @@ class Part:
 def command(host: str, target: str, port: int, first: bytes, then: bytes, nameservers: Sequence[str]) -> list[str]:
     """Return the command line for the pod."""
     sent = (base64.b64encode(each).decode() for each in (first, then))
-    return ["busybox", "sh", "-c", _SCRIPT, "outbound", host, target, str(port), *sent, *nameservers]
+    script = files.packaged(__package__, "scripts/egress.sh")
+    return ["busybox", "sh", "-c", script, "outbound", HOST, host, target, str(port), *sent, *nameservers]
 
 
 def read(log: str) -> dict[str, Part]:

@@ -110,6 +110,13 @@ def read_regular(path: Path) -> bytes:
         os.close(descriptor)
 
 
+def packaged(package: str, name: str) -> str:
+    """Read a text that comes with a package of ours, such as a script for nodes."""
+    from importlib import resources
+
+    return resources.files(package).joinpath(name).read_text(encoding="utf-8")
+
+
 def sweep(path: Path) -> None:
     """Remove what `write_atomic` of a command that was killed left beside `path`; only for who keeps others out."""
     for left in path.parent.glob(f"{glob.escape(_prefix(path))}????????{SUFFIX}"):

@@ -40,7 +40,7 @@ class Nodes:
         return box
 
     def _bash(self, box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
-        if argv == STOP_COMMAND or argv[-1] == ASK:
+        if argv == STOP_COMMAND or argv[2] == ASK:
             return 0, ""
         self.pulled.append((box.spec.name, argv[4]))
         return 0, self.answers.get(box.spec.name, "pulled 40\n")

@@ -13,6 +13,7 @@ from sandbox.kube.api import Cluster
 from sandbox.names import Names
 from sandbox.provider import Nodes
 from sandbox.step import State, Status, Work
+from sandbox.system import files
 from sandbox.system.wait import wait_until
 
 CONFIG_MAP = "sandbox-root"
@@ -21,21 +22,11 @@ LABEL = "sandbox.dev/trust"
 
 ROOT = PurePosixPath("/etc/sandbox/root.crt")
 
-# The API server ends a watch after a while; the next one begins with all namespaces again.
-_SCRIPT = f"""kubectl get namespaces --selector={LABEL}=true --watch --output=name |
-while read -r namespace; do
-  case "$namespace" in namespace/ | namespace/-* | namespace/*[!a-z0-9-]*) continue ;; esac
-  kubectl create configmap {CONFIG_MAP} --namespace="${{namespace#namespace/}}" \\
-    --from-file={KEY}={ROOT} --dry-run=client --output=json |
-    kubectl apply --server-side --force-conflicts --field-manager=sandbox --filename=-
-done
-"""
-
 # Creating by a patch is authorized as both.
 UNIT = NodeUnit(
     name="sandbox-trust",
     description=f"The ConfigMap {CONFIG_MAP} in every namespace labelled {LABEL}=true",
-    script=_SCRIPT,
+    script=files.packaged(__package__, "scripts/trust.sh"),
     data={},
     anywhere=(
         {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["list", "watch"]},

@@ -17,6 +17,7 @@ from sandbox.kube.readiness import pending, progress, wait_ready
 from sandbox.names import HOST, Names
 from sandbox.provider import Nodes
 from sandbox.step import State, Status, Work
+from sandbox.system import files
 from sandbox.system.resolvers import Upstream
 from sandbox.system.wait import wait_until
 
@@ -28,7 +29,7 @@ MARK = "sandbox.dev/corefile"
 
 # `version.bind`, class CH, type TXT (RFC 4892, RFC 1035), as printf takes it.
 _VERSION_BIND = r"\123\102\0\0\0\1\0\0\0\0\0\0\7version\4bind\0\0\20\0\3"
-BEHIND, OTHERWISE = 3, 4
+BEHIND, OTHERWISE = 3, 4  # exit codes of scripts/ask-dns.sh
 
 # Straight to the API server on its own node: the Service's address answers only once kube-proxy has come so far, and
 # CoreDNS waits longer and longer after each refusal.
@@ -110,13 +111,8 @@ def probe_command(address: str, text: str) -> list[str]:
 
     The exit code is BEHIND when it is not, and OTHERWISE when it goes by another configuration than `text`.
     """
-    # Its plugin `ready` says so on its port; a pod that has begun without the API server answers names, wrongly.
-    ready = r'exec 3<>/dev/tcp/$0/8181 && printf "GET /ready HTTP/1.0\r\n\r\n" >&3 && grep -q "200 OK" <&3'
-    # A kubelet may mount a ConfigMap as it was a moment ago, and then for a minute.
-    said = 'exec 4<>/dev/udp/$0/53 && printf "$1" >&4 && timeout 1 dd bs=512 count=1 status=none <&4 | grep -aqF "$2"'
-    # A datagram may be lost, and a machine be slow.
-    script = f"({ready}) || exit {BEHIND}; for _ in 1 2 3; do ({said}) && exit; done; exit {OTHERWISE}"
-    return ["timeout", "10", "bash", "-c", script, address, _VERSION_BIND, _mark(text)]
+    script = files.packaged(__package__, "scripts/ask-dns.sh")
+    return ["timeout", "10", "bash", "-c", script, "ask", address, _VERSION_BIND, _mark(text)]
 
 
 def _mark(text: str) -> str:

@@ -20,39 +20,13 @@ from sandbox.engine import Container, ContainerSpec, Engine, labelled
 from sandbox.errors import SandboxError
 from sandbox.names import Names
 from sandbox.provider import Standing
-
-# A signal that is blocked may be waited for instead of handled (sigwait(3), signalfd(2)). SIGTERM is bit 14 of the
-# masks (proc_pid_status(5)). Whoever has one process that hears it, in its own space of process ids, is left alone.
-_STOP_SCRIPT = r"""
-timeout 5 systemctl stop kubelet  # it would start them again
-hears='^Sig(Cgt|Blk):\s+[0-9a-f]{12}[4-7c-f]'
-stateless=' kube-apiserver coredns '  # coredns answers for five more seconds
-declare -A hearing=()
-processes=()
-for place in /proc/[0-9]*; do
-  { read -r name <"$place/comm" && space=$(readlink "$place/ns/pid"); } 2>/dev/null || continue
-  processes+=("${place#/proc/} $space")
-  [[ $stateless == *" $name "* ]] || ! grep -qsE "$hears" "$place/status" || hearing[$space]=yes
-done
-for one in "${processes[@]}"; do
-  read -r pid space <<<"$one"
-  [[ -n ${hearing[$space]:-} ]] || kill -KILL "$pid" 2>/dev/null
-done
-exit 0
-"""
+from sandbox.system import files
 
 # What a node is to execute before it is stopped.
-STOP_COMMAND = ("bash", "-c", _STOP_SCRIPT)
+STOP_COMMAND = ("bash", "-c", files.packaged(__package__, "scripts/end-processes.sh"))
 # What the engine says when it has killed a container and that does not end (moby, daemon/kill.go).
 DEAF = "did not receive an exit event"
 FREEZER = Path("/sys/fs/cgroup/freezer")
-# Every group below those of the containers, and then nothing: the one that runs this is removed.
-THAW_SCRIPT = """
-for id; do
-  find /freezer -path "*$id*" -name freezer.state | while read -r state; do echo THAWED > "$state"; done
-done
-exec sleep 600
-"""
 
 
 def end_nodes(engine: Engine, names: Names, nodes: Sequence[Container], end: Callable[[], None]) -> None:
@@ -64,7 +38,7 @@ def end_nodes(engine: Engine, names: Names, nodes: Sequence[Container], end: Cal
             raise
     else:
         return
-    command = ("sh", "-c", THAW_SCRIPT, "let-go", *(node.id for node in nodes))
+    command = ("sh", "-c", files.packaged(__package__, "scripts/thaw.sh"), "thaw", *(node.id for node in nodes))
     helper = f"{names.cluster}-thaw"
     labelled.make_room(engine, helper, names.home)
     try:

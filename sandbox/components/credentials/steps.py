@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from sandbox.components import node_unit
 from sandbox.components.credentials import kept_secret, renewal_daemon
-from sandbox.components.credentials.kept_secret import COPY, KEY, LABEL, OURS, Held, Origin
+from sandbox.components.credentials.kept_secret import Held, Origin
 from sandbox.components.credentials.pull_secrets import PullSecrets
 from sandbox.components.credentials.registry_accounts import mint, resolved
 from sandbox.components.node_unit import NodeUnit
@@ -25,41 +25,6 @@ from sandbox.system import daemon, files
 ALL = "*"
 LIST = PurePosixPath("/etc/sandbox/credentials.list")
 
-_OTHERS = ",".join(f"metadata.namespace!={name}" for name in OURS)
-
-# The API server ends a watch after a while; the next one begins with all service accounts again.
-# What is secret is in variables and pipes only: neither arguments nor the journal show it. Which Secrets there are and
-# for whom is in a file of the node; of the cluster come names and data, whose form is checked.
-_SCRIPT = f"""kubectl get serviceaccounts --all-namespaces --watch \\
-  --field-selector={_OTHERS} \\
-  --output='jsonpath={{.metadata.namespace}} {{.metadata.name}}{{"\\n"}}' |
-while read -r namespace account; do
-  case "$namespace" in '' | -* | *[!a-z0-9-]*) continue ;; esac
-  case "$account" in '' | -* | *[!a-z0-9.-]*) continue ;; esac
-  while read -r secret wanted append begin; do
-    case ",$wanted," in
-      ",{ALL}," | *",$namespace,"*) ;;
-      *) continue ;;
-    esac
-    data=$(kubectl get secret "$secret" --namespace={SYSTEM_NAMESPACE} \\
-      --output='go-template={{{{index .data "{KEY}"}}}}') || continue
-    case "$data" in '' | *[!A-Za-z0-9+/=]*) continue ;; esac
-    if [ "$account" = default ]; then
-      printf %s "$data" | base64 -d |
-        kubectl create secret generic "$secret" --namespace="$namespace" --type=kubernetes.io/dockerconfigjson \\
-          --from-file={KEY}=/dev/stdin --dry-run=client --output=json |
-        kubectl label --local --filename=- {LABEL}={COPY} --output=json |
-        kubectl apply --server-side --force-conflicts --field-manager=sandbox --filename=-
-    fi
-    named=$(kubectl get serviceaccount "$account" --namespace="$namespace" \\
-      --output='jsonpath={{.imagePullSecrets[*].name}}') || continue
-    case " $named " in *" $secret "*) continue ;; esac
-    patch=$begin
-    [ -z "$named" ] || patch=$append
-    kubectl patch serviceaccount "$account" --namespace="$namespace" --type=json --patch="$patch"
-  done < {LIST}
-done
-"""
 LARGEST_LOG = 1_000_000
 
 
@@ -75,7 +40,7 @@ def secrets_unit(entries: Iterable[Credentials]) -> NodeUnit:
     return NodeUnit(
         name="sandbox-credentials",
         description="Registry credentials in every namespace that may have them",
-        script=_SCRIPT,
+        script=files.packaged(__package__, "scripts/credentials.sh"),
         data={LIST: "".join(lines).encode()},
         # Creating by a patch is authorized as both.
         anywhere=(accounts, {**secrets, "verbs": ["create", "patch"]}),

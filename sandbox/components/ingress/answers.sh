@@ -1,3 +1,4 @@
+#!/bin/sh
 # Returns once the API server answers pods of this node. Every question is a connection of its own: one that was begun
 # before kube-proxy had its rules stays as it was begun. Until then somebody outside may take it; an API server is known
 # by what Go's HTTPS servers say to those who speak plain HTTP.

@@ -1,3 +1,4 @@
+#!/bin/sh
 # Serves the page for unknown hosts and keeps its list in step with Traefik's routers, whose API it reads.
 # Usage: page.sh PARTS SITE DYNAMIC ELSEWHERE SUFFIX. Runs in any busybox, and calls it by name: not every one has links.
 #

@@ -40,16 +40,7 @@ ROLES = ("control-plane", "worker")  # the others balance load and run no pods
 VERSION = PurePosixPath("/kind/version")
 WIDTH = 8
 API_TIMEOUT = 120.0  # seconds
-# The API server's socket takes connections long before anybody serves them. Then whoever does not speak TLS is told so
-# at once (Go: net/http, Server.serve). It is asked several times at once, for to enter a node takes longer.
-ASK = f"""
-for _ in {{1..6}}; do
-  (exec 3<>/dev/tcp/localhost/{PORT}; printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3; read -rt 0.3 _ <&3) 2>/dev/null && exit 0
-  sleep 0.2
-done
-echo "it does not serve yet"
-exit 1
-"""
+ASK = files.packaged("sandbox.components.cluster", "scripts/ask-api-server.sh")
 MAX_NAMESERVERS = 3  # of a resolv.conf(5); the kubelet leaves out more
 SETTLE = 3.0  # seconds; the engine copies the image's /var before a new node is to be seen
 
@@ -304,7 +295,7 @@ class KindProvider:
 
     def _api_deafness(self) -> str | None:
         """Why the API server serves nobody yet, or None; to ask it with kubectl would take its processor."""
-        status, said = self.engine.execute(self.names.node, ["bash", "-c", ASK])
+        status, said = self.engine.execute(self.names.node, ["bash", "-c", ASK, "ask", str(PORT)])
         return None if status == 0 else said.strip()
 
     def _api_silence(self) -> str | None:

@@ -38,17 +38,6 @@ INGRESS_SETTINGS = ("v1", "ConfigMap", "ingress-nginx-controller", "ingress-ngin
 # What tells an object of ours from one of that name that somebody else made.
 APPLIED = "sandbox.dev/applied"
 
-_UNINSTALL_SCRIPT = f"""
-cd /etc/systemd/system
-for unit in sandbox-*.service; do
-  [ -e "$unit" ] || continue
-  systemctl disable --now "$unit"
-  rm -f "$unit"
-done
-rm -rf /etc/sandbox {pod_proxy.DROP_IN}
-systemctl daemon-reload
-grep -rlF '{MARK.decode().strip()}' {FOLDER} | while read -r file; do rm -r "$(dirname "$file")"; done
-"""
 DRIVER = "docker"
 # The label of a node's container; its value is the profile (minikube: pkg/drivers/kic/oci/types.go).
 PROFILE = "name.minikube.sigs.k8s.io"
@@ -75,8 +64,10 @@ def uninstall(cluster: Cluster, nodes: Nodes) -> None:
         cluster.apply({"apiVersion": api_version, "kind": kind, "metadata": {"name": called, "namespace": space}})
     for api_version, kind, name, namespace in OURS:
         cluster.delete(api_version, kind, name, namespace)
+    script = files.packaged("sandbox.components.cluster", "scripts/uninstall.sh")
+    words = [pod_proxy.DROP_IN, MARK.decode().strip(), str(FOLDER)]
     for node in nodes.running():
-        nodes.execute(node, ["sh", "-c", _UNINSTALL_SCRIPT])
+        nodes.execute(node, ["sh", "-c", script, "uninstall", *words])
 
 
 def nodes(engine: Engine, profile: str) -> Containers:

@@ -60,6 +60,15 @@ def test_every_namespace_of_the_watch_gets_it_and_one_that_goes_stops_nothing(tm
     assert f"--from-file=ca.crt={cluster_trust.ROOT}" in said[0]
 
 
+def test_script_has_the_names_of_the_code() -> None:
+    words = (
+        f"{cluster_trust.LABEL}=true",
+        f"configmap {cluster_trust.CONFIG_MAP} ",
+        f"{cluster_trust.KEY}={cluster_trust.ROOT}",
+    )
+    assert all(word in cluster_trust.UNIT.script for word in words)
+
+
 def test_the_unit_starts_with_the_node_and_comes_back_for_ever() -> None:
     files = cluster_trust.UNIT.files()
     unit = configparser.ConfigParser(interpolation=None)

@@ -187,7 +187,7 @@ def test_a_pod_that_has_lost_step_is_waited_for_whatever_the_api_server_says(
     answers, asked = [0, dns.BEHIND, dns.OTHERWISE, dns.OTHERWISE, 0], []
 
     def ask(box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
-        asked.append(argv[5])
+        asked.append(argv[6])
         return answers.pop(0), ""
 
     engine.programs["timeout"] = ask

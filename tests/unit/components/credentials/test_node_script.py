@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.components.credentials import steps
+from sandbox.components.credentials import kept_secret, steps
 from sandbox.config.schema.credentials_schema import Credentials, Docker, Gcr
+from sandbox.names import SYSTEM_NAMESPACE
 
 # What `get serviceaccounts` and `get secret` answer is in files; objects are told by what they are made with.
 KUBECTL = """#!/bin/sh
@@ -44,6 +45,13 @@ def run(tmp_path: Path, accounts: str, secrets: dict[str, str], entries: Sequenc
     subprocess.run(["sh"], input=text, text=True, check=False, env=environment, timeout=60)
     asked = tmp_path / "asked"
     return asked.read_text().splitlines() if asked.exists() else []
+
+
+def test_script_has_the_names_of_the_code() -> None:
+    script = steps.secrets_unit(()).script
+    others = ",".join(f"metadata.namespace!={name}" for name in kept_secret.OURS)
+    words = (f"--field-selector={others} ", f"namespace={SYSTEM_NAMESPACE} ", f'.data "{kept_secret.KEY}"')
+    assert all(word in script for word in (*words, f"{kept_secret.LABEL}={kept_secret.COPY} ", f"done < {steps.LIST}"))
 
 
 def test_accounts_have_what_is_meant_for_them(tmp_path: Path) -> None:

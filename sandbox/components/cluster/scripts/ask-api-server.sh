@@ -1,0 +1,14 @@
+#!/bin/bash
+# Tells whether the API server at port $1 serves yet. Its socket takes connections long before it does. Then a client that
+# does not speak TLS is told so at once (Go: net/http, Server.serve). It is asked several times in one call, because
+# entering a node takes longer.
+for _ in {1..6}; do
+  (
+    exec 3<>"/dev/tcp/localhost/$1"
+    printf 'GET / HTTP/1.0\r\n\r\n' >&3
+    read -rt 0.3 _ <&3
+  ) 2>/dev/null && exit 0
+  sleep 0.2
+done
+echo "it does not serve yet"
+exit 1
