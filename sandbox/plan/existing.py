@@ -257,7 +257,7 @@ def _objects(lot: _Lot, keychain: Keychain | None) -> list[Step]:
         keychain=keychain,
     )
     images.connected(wanted)  # so that a name that may be two images is told before anything is made
-    title = f"{len(wanted)} objects of yours"
+    title = f"{len(wanted)} user manifests"
 
     def make() -> Sequence[Manifest]:
         return lot.objects(images.written(wanted))

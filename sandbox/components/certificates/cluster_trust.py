@@ -52,7 +52,7 @@ class TrustStep:
 
     @property
     def title(self) -> str:
-        return "Trust inside the cluster"
+        return "CA in the cluster"
 
     def check(self) -> Status:
         for node in self.nodes.running():

@@ -142,7 +142,7 @@ class PodProxyStep:
 
     @property
     def title(self) -> str:
-        return "Proxy to the outside"
+        return "Outbound proxy"
 
     def check(self) -> Status:
         variables, policies = self.proxied.variables(), _policies(Cluster(self.names.kubeconfig))

@@ -43,7 +43,7 @@ class ApplyStep:
     @property
     def title(self) -> str:
         number = len(self.manifests)
-        return f"{number} object{'s' if number > 1 else ''} of yours" if number else "Objects of yours"
+        return f"{number} user manifest{'s' if number > 1 else ''}" if number else "User manifests"
 
     def check(self) -> Status:
         records = Records.of(self.names)
