@@ -41,7 +41,7 @@ def reserve(spec: Spec, home: Home, engine: Engine) -> Iterator[ResolvedSpec]:
     files.make_private_dir(home.state)
     with ExitStack() as stack:
         with edge_folder.alone(home.edge):  # nobody else chooses, or starts an edge, meanwhile
-            if spec.cluster.is_ours:
+            if spec.cluster.supports.containers:
                 labelled.require(engine, home.sandbox(spec.name))
             machine = Machine.look(spec.name, home, engine)
             settled = _settle(spec, machine)
@@ -118,7 +118,7 @@ def _wanted(spec: ResolvedSpec, home: Home) -> Sequence[Wanted]:
 
 def _registry_owner(spec: Spec, home: Home) -> str:
     """What listens for the registry: its container, or a tunnel to the one in a cluster that is not ours."""
-    return home.sandbox(spec.name).registry if spec.cluster.is_ours else PASSTHROUGH
+    return home.sandbox(spec.name).registry if spec.cluster.supports.containers else PASSTHROUGH
 
 
 def _proxy(spec: Spec) -> str:
@@ -136,7 +136,7 @@ def _remembered_https(spec: Spec, machine: Machine) -> Iterator[int | None]:
 
 def registry_port(spec: Spec, home: Home, engine: Engine) -> int | None:
     """The port of this machine that leads to the sandbox's own registry now, or None. Raises NameTaken."""
-    if spec.cluster.is_ours:
+    if spec.cluster.supports.containers:
         labelled.require(engine, home.sandbox(spec.name))
         container = engine.container(home.sandbox(spec.name).registry)
         if container is None or not container.running:
@@ -146,7 +146,7 @@ def registry_port(spec: Spec, home: Home, engine: Engine) -> int | None:
 
 def _remembered_registry(spec: Spec, machine: Machine) -> int | None:
     """The port that the sandbox's registry container is published on, running or not, or that its tunnel has."""
-    if not spec.cluster.is_ours:
+    if not spec.cluster.supports.containers:
         route = routes.find(routes.load(machine.home.passthrough), spec.name)
         return next((tunnel.port for tunnel in route.tunnels), None) if route else None
     name = machine.home.sandbox(machine.name).registry

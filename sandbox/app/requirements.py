@@ -14,13 +14,10 @@ from sandbox.bundle.system_images import OwnImages
 from sandbox.components.certificates import cert_manager
 from sandbox.components.certificates.user_certificate import Provided
 from sandbox.components.cluster import kubeconfig, kubeconfig_lock
-from sandbox.components.cluster.kind.command import Kind
-from sandbox.components.cluster.minikube import provider as minikube_provider
-from sandbox.components.cluster.minikube.command import Minikube
 from sandbox.config.schema import Spec
 from sandbox.errors import MissingTool, SandboxError, UsageError
 from sandbox.names import Home
-from sandbox.plan import saved_spec
+from sandbox.plan import providers, saved_spec
 from sandbox.system import process
 
 __all__ = ["PortForbidden", "PortTaken", "registry_port", "require", "reserve", "settle"]
@@ -30,7 +27,7 @@ def require(spec: Spec, home: Home, own: OwnImages) -> None:
     """Raise the first reason, ports aside, why `up` could not work; changes nothing."""
     _require_same_place(spec, home)
     kubeconfig.require_place(home.kubeconfig)
-    if not spec.cluster.is_ours:
+    if not spec.cluster.supports.whole_cluster:
         _require_kubectl(home)
         return
     if process.which("docker") is None:
@@ -40,12 +37,8 @@ def require(spec: Spec, home: Home, own: OwnImages) -> None:
             fix="install it: the package docker-cli or docker.io on Debian and Ubuntu",
         )
     names = home.sandbox(spec.name)
-    if spec.cluster.provider == "minikube":
-        minikube_provider.require(
-            Minikube.find(spec.cluster.profile or names.cluster), adopted=spec.cluster.profile is not None
-        )
-    else:
-        Kind.find(names.network, extra=Store(home.bundle).program(recipes()["kind"], "kind").parent).require()
+    providers.require_tool(spec, names)
+    if spec.cluster.supports.node_image:
         own.require(spec.cluster.kubernetes)
         topology.require(spec.cluster, own)
     if not kubeconfig.holds(home.kubeconfig, names.cluster, names.kubeconfig):
@@ -72,7 +65,7 @@ def _require_same_place(spec: Spec, home: Home) -> None:
 
 def _place(spec: Spec) -> str:
     cluster = spec.cluster
-    if not cluster.is_ours:
+    if not cluster.supports.whole_cluster:
         return f"{cluster.context}, namespace {spec.namespace}"
     return f"the minikube profile {cluster.profile}" if cluster.profile else f"a cluster of {cluster.provider}'s"
 

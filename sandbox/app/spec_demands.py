@@ -45,7 +45,7 @@ def _line(what: str, words: str) -> str:
 
 def _cluster(spec: Spec, root: Path) -> Iterator[str]:
     cluster = spec.cluster
-    if not cluster.is_ours:
+    if not cluster.supports.whole_cluster:
         yield _line("cluster", f"the existing one of your context {cluster.context}, namespace {spec.namespace}")
     if cluster.profile:
         yield _line("cluster", f"your minikube profile {cluster.profile}")

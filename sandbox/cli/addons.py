@@ -17,7 +17,7 @@ from sandbox.components.addons.addon_objects import Record
 from sandbox.components.addons.catalogue import Chosen
 from sandbox.components.addons.step import AddonStep, lost
 from sandbox.components.cluster.minikube.minikube_addons import MinikubeAddonsStep
-from sandbox.config import provider_rules
+from sandbox.config import capabilities
 from sandbox.config.schema import Spec
 from sandbox.config.schema.values import AddonSource
 from sandbox.errors import SandboxError, UsageError
@@ -58,9 +58,9 @@ def enable(ctx: click.Context, addon: str, file: Path | None, name: str | None, 
     command_context.start_log(verbose=ctx.obj)
     command_context.catch_signals()
     spec, source = find_spec(file, name), _source(addon)
-    provider_rules.require_commandable(spec, source)
+    capabilities.require_commandable(spec, source)
     # What is no addon is refused before anything is asked; minikube's own only minikube knows.
-    found = None if spec.cluster.provider == "minikube" and "/" not in source else catalogue.find_addon(source)
+    found = None if spec.cluster.supports.own_addons and "/" not in source else catalogue.find_addon(source)
     with session.alone(spec.name):
         step, theirs = _steps(spec)
         cluster = _cluster(step)

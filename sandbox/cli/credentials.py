@@ -27,7 +27,7 @@ from sandbox.engine import Engine
 from sandbox.errors import SandboxError, UsageError
 from sandbox.kube.api import Cluster
 from sandbox.names import SYSTEM_NAMESPACE
-from sandbox.plan import lookup
+from sandbox.plan import providers
 
 IGNORED = "only what the spec lists or `sandbox credentials add` gave on this machine is requested and renewed"
 
@@ -49,7 +49,7 @@ class _Work:
         names = command_context.home().sandbox(spec.name)
         if not names.kubeconfig.exists() or not Cluster(names.kubeconfig).is_up():
             raise SandboxError(f"{spec.name} is not up", fix="sandbox up", id="not-up")
-        nodes = lookup.nodes(Engine.connect(), names)
+        nodes = providers.nodes(Engine.connect(), names)
         return cls(spec, PullSecrets.of(names), CredentialsStep(nodes, names, spec.credentials))
 
     def known(self, secret: str) -> Held:

@@ -10,7 +10,7 @@ from sandbox.cli import command_context, session
 from sandbox.components.edge import routes
 from sandbox.engine import Engine, labelled
 from sandbox.names import LABEL
-from sandbox.plan import lookup
+from sandbox.plan import providers
 
 
 def run(ctx: click.Context, *, output: str) -> int:
@@ -25,7 +25,7 @@ def run(ctx: click.Context, *, output: str) -> int:
     for name in names:
         spec = session.remembered(name)
         abroad = spec is not None and not spec.cluster.is_ours
-        state = "existing" if abroad else lookup.nodes(engine, home.sandbox(name)).standing().value
+        state = "existing" if abroad else providers.nodes(engine, home.sandbox(name)).standing().value
         rows.append({"name": name, "cluster": state, "domain": known.get(name, "")})
     if output == "json":
         click.echo(json.dumps(rows, indent=2))

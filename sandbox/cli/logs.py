@@ -91,8 +91,8 @@ def _status(spec: Spec) -> Iterator[tuple[str, str]]:
 def _nodes(engine: Engine, names: Names) -> Iterator[tuple[str, str]]:
     """What the nodes tell; a cluster of this name may be another user's. Raises NameTaken."""
     from sandbox.engine import labelled
-    from sandbox.plan import lookup
+    from sandbox.plan import providers
     from sandbox.support_bundle import cluster_state
 
     labelled.require(engine, names)
-    yield from cluster_state.nodes(lookup.nodes(engine, names))
+    yield from cluster_state.nodes(providers.nodes(engine, names))

@@ -75,7 +75,7 @@ def changed(spec: AnySpec, overrides: Sequence[Override], *, called: str) -> Any
 def with_existing_cluster(spec: AnySpec, known: Spec | None) -> AnySpec:
     """`spec` with the cluster that its sandbox has by the last `up`, `known`, where it says nothing of what makes one.
 
-    With a cluster that exists comes the registry that is used beside it, where the spec names no other.
+    With a cluster that exists comes the registry that is used with it, where the spec names no other.
     """
     if known is None or spec.says("cluster", "provider"):
         return spec
@@ -83,7 +83,7 @@ def with_existing_cluster(spec: AnySpec, known: Spec | None) -> AnySpec:
     made = {key: getattr(known.cluster, key) for key in MADE_WITH}
     update: dict[str, object] = {"cluster": spec.cluster.model_copy(update=made)}
     origins: dict[KeyPath, ValueOrigin] = {("cluster", key): recorded for key in MADE_WITH}
-    if not known.cluster.is_ours and not spec.says("registry", "external"):
+    if not known.cluster.supports.whole_cluster and not spec.says("registry", "external"):
         update["registry"] = spec.registry.model_copy(update={"external": known.registry.external})
         origins["registry", "external"] = recorded
     return spec.changed(update, origins)

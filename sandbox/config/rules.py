@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from sandbox.config import provider_rules
+from sandbox.config import capabilities
 from sandbox.config.schema.credentials_schema import Acr
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def misfits(spec: Spec) -> list[Misfit]:
         *_azure(spec),
         *_hosts_of_the_ingress(spec),
         *_same_addon(spec),
-        *provider_rules.misfits(spec),
+        *capabilities.misfits(spec),
     ]
 
 
@@ -79,7 +79,7 @@ def _proxy_hosts(spec: Spec) -> Iterator[Misfit]:
         if one.ends and "." not in one.host:
             wrong = f"'{one.host}' cannot end at the proxy: its name has a single label"
             yield ("proxy", "hosts", index, "host"), wrong
-    if hosts and spec.proxy.run == "process" and spec.cluster.is_ours:
+    if hosts and spec.proxy.run == "process" and spec.cluster.supports.containers:
         yield ("proxy", "hosts"), "only the container has such hosts: leave out 'run: process'"
 
 

@@ -74,7 +74,7 @@ class Source:
     places: dict[KeyPath, Place] = field(default_factory=lambda: {(): Place(1, None, "a mapping")})
 
     def merged(self, path: KeyPath, value: Any, giver: Giver, option: str = "") -> Source:
-        """The same with `value` at `path`, whoever gave what was there.
+        """The same with `value` at `path` in place of what was there.
 
         Where a parent is not a mapping nothing is changed: that is wrong already.
         """

@@ -12,7 +12,7 @@ from sandbox.engine import Engine
 from sandbox.engine import labelled as own
 from sandbox.errors import SandboxError
 from sandbox.names import LABEL, SHARED_NETWORK, Home
-from sandbox.plan import lookup, saved_spec
+from sandbox.plan import providers, saved_spec
 from sandbox.provider import Standing
 from sandbox.system import files as locks
 
@@ -38,7 +38,7 @@ def files(context: DoctorContext) -> Finding:
     """Check for files and routes of sandboxes whose node does not exist."""
     engine = with_engine(context).engine
     known = {
-        name: lookup.nodes(engine, context.home.sandbox(name))
+        name: providers.nodes(engine, context.home.sandbox(name))
         for name in _known(context.home) - _in_existing_clusters(context.home)
     }
     gone = {name for name, nodes in known.items() if nodes.standing() is Standing.ABSENT}
@@ -54,7 +54,7 @@ def _in_existing_clusters(home: Home) -> set[str]:
     for name in _known(home):
         with suppress(SandboxError):
             spec = saved_spec.load(home.sandbox(name))
-            if spec and not spec.cluster.is_ours:
+            if spec and not spec.cluster.supports.containers:
                 found.add(name)
     return found
 

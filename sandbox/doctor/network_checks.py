@@ -122,7 +122,7 @@ def registry(context: DoctorContext) -> Finding:
     bind = Bind("127.0.0.1", context.spec.registry.port)
     who = holder(bind, with_engine(context).engine, context.home)
     evidence = f"{bind.address}:{bind.port} {who or 'free'}"
-    ours = context.names.registry if context.spec.cluster.is_ours else PASSTHROUGH
+    ours = context.names.registry if context.spec.cluster.supports.containers else PASSTHROUGH
     if who in (None, ours):
         return ok(evidence)
     free = host_network.next_free(bind.address, bind.port)

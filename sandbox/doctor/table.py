@@ -35,4 +35,4 @@ EXISTING = rights_checks.CHECKS
 
 def checks_of(context: DoctorContext) -> tuple[Check[DoctorContext], ...]:
     """Return the checks for this sandbox."""
-    return CHECKS if context.spec.cluster.is_ours else (*CHECKS, *EXISTING)
+    return CHECKS if context.spec.cluster.supports.whole_cluster else (*CHECKS, *EXISTING)

@@ -28,7 +28,7 @@ def docker(context: DoctorContext) -> Finding:
 
 def kind(context: DoctorContext) -> Finding:
     """Check kind, if it makes the sandbox's cluster."""
-    if context.spec.cluster.provider != "kind":
+    if not context.spec.cluster.supports.node_image:
         return skipped(f"the provider is {context.spec.cluster.provider}")
     found = Kind.find(context.names.network, extra=Store(context.home.bundle).program(recipes()["kind"], "kind").parent)
     found.require()

@@ -13,14 +13,14 @@ from sandbox.doctor.check import Check, Finding, error, ok, skipped, with_engine
 from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.engine import Engine, labelled
 from sandbox.oci.client import Client
-from sandbox.plan import lookup
+from sandbox.plan import providers
 from sandbox.step import State
 
 
 def registry(context: DoctorContext) -> Finding:
     """Check that the registry answers at its port."""
     external = context.spec.registry.external
-    contained = context.spec.cluster.is_ours and not external
+    contained = context.spec.cluster.supports.containers and not external
     trouble = _not_running(with_engine(context).engine, context.names.registry) if contained else None
     if trouble:
         return trouble
@@ -35,7 +35,7 @@ def node(context: DoctorContext) -> Finding:
         return _inner(context, context.spec.namespace)
     engine = with_engine(context).engine
     registry = context.spec.registry
-    nodes = lookup.nodes(engine, context.names)
+    nodes = providers.nodes(engine, context.names)
     for name in (nodes.control_plane, *(() if registry.external else (context.names.registry,))):
         trouble = _not_running(engine, name)
         if trouble:
@@ -56,10 +56,10 @@ def _inner(context: DoctorContext, namespace: str) -> Finding:
 
 def network(context: DoctorContext) -> Finding:
     """Check that nodes and registry are on the sandbox's network."""
-    if not context.spec.cluster.is_ours:
+    if not context.spec.cluster.supports.containers:
         return skipped("an existing cluster has its own networks")
     engine = with_engine(context).engine
-    nodes = lookup.nodes(engine, context.names)
+    nodes = providers.nodes(engine, context.names)
     found = labelled.containers(engine, context.home, context.names.name)
     if engine.container(nodes.control_plane) is None:
         return skipped(f"there is no container {nodes.control_plane}; sandbox up creates it")

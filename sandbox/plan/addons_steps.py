@@ -86,4 +86,4 @@ def _of_minikube(spec: Spec) -> tuple[Use, ...]:
 
 def _is_minikubes(spec: Spec, use: Use) -> bool:
     """On minikube a name is one of its addons; a folder is the user's own anywhere."""
-    return spec.cluster.provider == "minikube" and "/" not in use.source
+    return spec.cluster.supports.own_addons and "/" not in use.source

@@ -11,7 +11,7 @@ from sandbox.engine.labelled import located
 from sandbox.names import Home
 from sandbox.oci.credential import Keychain
 from sandbox.plan import addons_steps, certificates_steps, cluster_steps, edge_steps, ingress_steps, registry_steps
-from sandbox.plan.provider_steps import provider
+from sandbox.plan.providers import provider
 from sandbox.plan.saved_spec import RememberedStep
 from sandbox.plan.site import Site
 from sandbox.step import Step, checked
@@ -31,7 +31,7 @@ def build(
     `keychain` has the user's accounts at upstream registries. Reads the spec's manifests, so that whatever is wrong
     with them is said before anything is made. Raises UsageError.
     """
-    if not spec.cluster.is_ours:
+    if not spec.cluster.supports.whole_cluster:
         from sandbox.plan import existing  # many modules that no other sandbox needs
 
         return existing.build(spec, home, engine, own, purge=purge, keychain=keychain)

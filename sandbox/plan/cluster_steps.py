@@ -10,27 +10,24 @@ from sandbox.components.cluster.steps import ClusterStep, ContextStep, JoinStep,
 from sandbox.components.workloads import user_manifests
 from sandbox.components.workloads.image_names import ImageNames
 from sandbox.components.workloads.step import ApplyStep
-from sandbox.names import HOST, INGRESS_SERVICE
+from sandbox.names import INGRESS_SERVICE
 from sandbox.oci.credential import Keychain
-from sandbox.plan.provider_steps import proxied, upstream
+from sandbox.plan.providers import proxied, upstream
 from sandbox.plan.site import Site
 from sandbox.step import Step
-
-# minikube's own name for this machine, which its users rely on.
-MINIKUBE_HOST = "host.minikube.internal"
 
 
 def cluster(site: Site) -> list[Step]:
     """The cluster, the user's way to it, and its own to names and hosts outside."""
     spec, names, engine, nodes = site.spec, site.names, site.engine, site.nodes
     ingress = INGRESS_SERVICE if spec.ingress.controller != "none" else None
-    of_kind = spec.cluster.provider == "kind"
-    version, machine = site.own.kubernetes if of_kind else "minikube", (HOST,) if of_kind else (HOST, MINIKUBE_HOST)
+    can = spec.cluster.supports
+    version = site.own.kubernetes if can.node_image else spec.cluster.provider
     return [
         ClusterStep(site.provider, names, version),
         *node_images(site),
         ContextStep(names),
-        DnsStep(engine, nodes, names, spec.domain, ingress, upstream(spec), spec.network.hosts, machine),
+        DnsStep(engine, nodes, names, spec.domain, ingress, upstream(spec), spec.network.hosts, can.host_names),
         PodProxyStep(names, proxied(spec, names, engine, nodes)),
     ]
 
@@ -51,7 +48,7 @@ def node_images(site: Site) -> list[Step]:
 
 def _come_with_images(site: Site) -> bool:
     """Tell whether the cluster's nodes are, or will be, of the present node image, which has all of them."""
-    if site.spec.cluster.provider != "kind":
+    if not site.spec.cluster.supports.node_image:
         return False
     node = site.engine.container(site.names.node)
     return node is None or node.image == site.engine.image_id(site.own.references["node"])

@@ -69,7 +69,7 @@ def _traefik(site: Site) -> Controller:
         None if spec.certs.default else DOMAIN_TLS,
         _gateway_files(site) if spec.ingress.gateway_api else None,
         extra_routes.leaving(edge_steps.hosts(spec), extra_routes.load(site.home.edge), spec.name),
-        alone=spec.cluster.provider == "kind" and spec.cluster.nodes.total == 1,
+        alone=spec.cluster.supports.api_on_nodes and spec.cluster.nodes.total == 1,
     )
 
 

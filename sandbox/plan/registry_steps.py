@@ -69,12 +69,9 @@ def images(spec: ResolvedSpec, engine: Engine, of: OwnImages, store: Store) -> S
                 fix=f"sandbox bundle build {one.name}",
                 id="no-bundle",
             )
-    # A cluster that exists has no containers of ours at all.
-    components = (
-        system_images.in_engine(nodes=spec.cluster.provider == "kind")
-        if spec.cluster.is_ours
-        else tuple(system_images.ALIASES)
-    )
+    # A cluster that exists has no containers of the sandbox at all.
+    can = spec.cluster.supports
+    components = system_images.in_engine(nodes=can.node_image) if can.containers else tuple(system_images.ALIASES)
     return ImagesStep(engine=engine, own=of, store=store, further=wanted, components=components)
 
 

@@ -53,7 +53,7 @@ def reachable(spec: ResolvedSpec, facts: Facts) -> str:
         return ""
     edge = [] if spec.runs_process or lan_names.is_open(spec.proxy.listen) else [f"the edge ({spec.proxy.ports[0]})"]
     found = [] if socket_handover.are_handed_over(facts) else edge
-    if spec.cluster.is_ours and not spec.registry.external:
+    if spec.cluster.supports.containers and not spec.registry.external:
         found.append(f"the registry ({spec.registry.port})")
     if not found:
         return ""

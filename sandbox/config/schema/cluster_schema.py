@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
+from sandbox.config.capabilities import CAPABILITIES, Capabilities, ProviderName
 from sandbox.config.schema.model import Model
 from sandbox.config.schema.values import FeatureGate, Label, LocalPath, NodePath, PatchText, Release
 
@@ -87,7 +88,7 @@ class KindOptions(Model):
 class Cluster(Model):
     """The Kubernetes cluster."""
 
-    provider: Literal["kind", "minikube", "existing"] = Field(
+    provider: ProviderName = Field(
         default="kind",
         description="What runs the cluster: kind or minikube on this machine, or somebody else, for one that exists "
         "already.",
@@ -123,9 +124,14 @@ class Cluster(Model):
     kind: KindOptions | None = Field(default=None, description="What else kind is to be told, in its own words.")
 
     @property
+    def supports(self) -> Capabilities:
+        """What the provider's clusters can do."""
+        return CAPABILITIES[self.provider]
+
+    @property
     def is_ours(self) -> bool:
         """Whether the sandbox makes the cluster, and may do in it what it likes."""
-        return self.provider != "existing"
+        return self.supports.whole_cluster
 
     def __hash__(self) -> int:  # a dict has none
         return hash(self.model_dump_json())

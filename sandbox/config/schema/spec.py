@@ -93,12 +93,12 @@ class Spec(Model):
     @property
     def namespace(self) -> str | None:
         """The only namespace that is the sandbox's to use; None where the whole cluster is."""
-        return None if self.cluster.is_ours else self.cluster.namespace or f"sandbox-{self.name}"
+        return None if self.cluster.supports.whole_cluster else self.cluster.namespace or f"sandbox-{self.name}"
 
     @property
     def runs_process(self) -> bool:
         """Whether the proxy is a process, since no container may or can reach the cluster."""
-        return self.proxy.run == "process" or not self.cluster.is_ours
+        return self.proxy.run == "process" or not self.cluster.supports.containers
 
     @classmethod
     def default(cls, name: str) -> Self:

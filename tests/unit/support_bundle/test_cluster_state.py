@@ -11,7 +11,7 @@ import pytest
 from sandbox.engine import ContainerSpec
 from sandbox.kube.api import Cluster
 from sandbox.names import Home
-from sandbox.plan import lookup
+from sandbox.plan import providers
 from sandbox.support_bundle import cluster_state as parts
 from tests.support.api_server import ApiServer, kubeconfig, serving
 from tests.support.fakes import FakeContainer, FakeEngine
@@ -67,7 +67,7 @@ def test_each_node_that_runs_is_asked(tmp_path: Path) -> None:
     engine.create_network("sandbox", {})
     engine.add(FakeContainer(ContainerSpec(names.node, "node:1", ("x",), labels, "sandbox"), "node:1"))
     engine.programs["journalctl"] = lambda box, argv: (0, f"said by {argv[2]}")
-    found = dict(parts.nodes(lookup.nodes(engine, names)))
+    found = dict(parts.nodes(providers.nodes(engine, names)))
     assert found[f"nodes/{names.node}/kubelet.log"] == "said by --unit=kubelet"
     assert "not found" in found[f"nodes/{names.node}/disk.txt"]  # and nothing else is lost for it
 

@@ -650,7 +650,7 @@ def test_a_cluster_that_exists_has_a_context_and_one_namespace() -> None:
         ("cluster: {provider: existing, context: t}\naddons: [metrics-server]", "for the whole cluster"),
         ("cluster: {provider: existing, context: t}\ningress: {controller: nginx}", "'traefik' in one namespace"),
         ("cluster: {provider: existing, context: t}\nnetwork: {nameservers: [1.1.1.1]}", "nameservers that it has"),
-        ("cluster: {provider: existing, context: t}\nregistry: {mirrors: [docker.io]}", "for whoever runs it"),
+        ("cluster: {provider: existing, context: t}\nregistry: {mirrors: [docker.io]}", "by those who run it"),
     ],
 )
 def test_what_a_cluster_that_exists_does_not_give_is_refused(text: str, said: str) -> None:

@@ -1,10 +1,14 @@
-"""The kind of cluster that a spec asks for, ready to be made or removed."""
+"""The providers by their names: what makes the cluster of a spec, and the nodes of a sandbox that is known by name."""
 
 from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping
 
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
 from sandbox.bundle.system_images import OwnImages
+from sandbox.components.cluster.docker_nodes import Containers
 from sandbox.components.cluster.kind import provider as kind_provider
 from sandbox.components.cluster.kind.command import Kind, Tags
 from sandbox.components.cluster.kind.provider import KindProvider
@@ -15,8 +19,11 @@ from sandbox.components.cluster.pod_proxy import Proxied
 from sandbox.components.network import proxy_settings
 from sandbox.components.network.proxy_settings import Proxies
 from sandbox.config.schema import Spec
-from sandbox.engine import Engine
+from sandbox.config.schema.cluster_schema import Cluster
+from sandbox.engine import Engine, labelled
+from sandbox.errors import SandboxError
 from sandbox.names import Names
+from sandbox.plan import saved_spec
 from sandbox.provider import Nodes, Provider
 from sandbox.system import resolvers
 from sandbox.system.resolvers import Upstream
@@ -24,12 +31,38 @@ from sandbox.system.resolvers import Upstream
 
 def provider(spec: Spec, names: Names, engine: Engine, own: OwnImages) -> Provider:
     """What makes the cluster of the sandbox. Raises MissingTool."""
-    make = _minikube if spec.cluster.provider == "minikube" else _kind
-    return make(spec, names, engine, own)
+    return _MAKERS[spec.cluster.provider](spec, names, engine, own)
+
+
+def nodes(engine: Engine, names: Names) -> Containers:
+    """The nodes of the cluster by the spec of the last `up`, there or not."""
+    made = cluster(names) or Cluster()
+    return _NODES.get(made.provider, _kind_nodes)(engine, names, made)
+
+
+def cluster(names: Names) -> Cluster | None:
+    """What the spec of the last `up` says of the cluster; None when nothing is known of one."""
+    with contextlib.suppress(SandboxError):
+        spec = saved_spec.load(names)
+        return spec.cluster if spec else None
+    return None
+
+
+def require_tool(spec: Spec, names: Names) -> None:
+    """Raise MissingTool or UsageError where the tool that makes the cluster is absent, too old or cannot be used."""
+    if spec.cluster.supports.node_image:
+        _kind_tool(names).require()
+    else:
+        profile = spec.cluster.profile
+        minikube_provider.require(Minikube.find(profile or names.cluster), adopted=profile is not None)
+
+
+def _kind_tool(names: Names) -> Kind:
+    return Kind.find(names.network, extra=Store(names.home.bundle).program(recipes()["kind"], "kind").parent)
 
 
 def _kind(spec: Spec, names: Names, engine: Engine, own: OwnImages) -> KindProvider:
-    program = Kind.find(names.network, extra=Store(names.home.bundle).program(recipes()["kind"], "kind").parent)
+    program = _kind_tool(names)
     servers, search = upstream(spec).servers, spec.network.search
     told = proxied(spec, names, engine, kind_provider.nodes(engine, names))
     return KindProvider(engine, names, program, spec.cluster, own.references["node"], _tags(own), servers, search, told)
@@ -41,6 +74,18 @@ def _minikube(spec: Spec, names: Names, engine: Engine, own: OwnImages) -> Minik
     told = proxied(spec, names, engine, minikube_provider.nodes(engine, tool.profile))
     loaded = own.source == "bundle"
     return MinikubeProvider(engine, names, tool, adopted is not None, spec.cluster.kubernetes, told, loaded)
+
+
+def _kind_nodes(engine: Engine, names: Names, made: Cluster) -> Containers:
+    return kind_provider.nodes(engine, labelled.located(engine, names))
+
+
+def _minikube_nodes(engine: Engine, names: Names, made: Cluster) -> Containers:
+    return minikube_provider.nodes(engine, made.profile or names.cluster)
+
+
+_MAKERS: Mapping[str, Callable[[Spec, Names, Engine, OwnImages], Provider]] = {"kind": _kind, "minikube": _minikube}
+_NODES = {"kind": _kind_nodes, "minikube": _minikube_nodes}
 
 
 def upstream(spec: Spec) -> Upstream:

@@ -1,0 +1,154 @@
+"""What each provider of a cluster can do, said once, and what a spec may therefore not ask of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from sandbox.errors import UsageError
+from sandbox.names import HOST
+
+if TYPE_CHECKING:
+    from sandbox.config.schema.spec import Spec
+
+ProviderName = Literal["kind", "minikube", "existing"]
+Misfit = tuple[tuple[str | int, ...], str]
+KeyReasons = Mapping[tuple[str, str], str]
+
+INGRESS_ADDONS = ("ingress", "traefik", "kong", "istio")
+# minikube's own name for this machine, which its users rely on.
+MINIKUBE_HOST = "host.minikube.internal"
+
+_EXISTING_ONLY = {
+    ("cluster", key): "is for a cluster that exists: write 'provider: existing'" for key in ("context", "namespace")
+}
+_NOT_BY_MINIKUBE = "is for kind; minikube's own settings (`minikube config set`, MINIKUBE_*) count for its clusters"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Capabilities:
+    """What can be done with a provider's clusters.
+
+    `whole_cluster`: the sandbox makes it and may change nodes and all namespaces, not one only. `containers`: those of
+    the engine share a network with its nodes; else registry and edge are processes that go through the API server.
+    `node_image`: its nodes are made from the sandbox's node image. `api_on_nodes`: the API server listens on port 6443
+    of the control plane. `own_addons`: names of addons are the provider's, and `ingress_addons` those of them that take
+    the nodes' ports 80 and 443. `host_names`: what pods call this machine. `refused`: keys of a spec that make no
+    sense for it, with the reason.
+    """
+
+    whole_cluster: bool = True
+    containers: bool = True
+    node_image: bool = False
+    api_on_nodes: bool = False
+    own_addons: bool = False
+    ingress_addons: tuple[str, ...] = ()
+    host_names: tuple[str, ...] = (HOST,)
+    refused: KeyReasons = field(default_factory=dict)
+
+
+CAPABILITIES: Mapping[ProviderName, Capabilities] = {
+    "kind": Capabilities(
+        node_image=True,
+        api_on_nodes=True,
+        refused={
+            **_EXISTING_ONLY,
+            ("cluster", "profile"): "is a profile of minikube's: write 'provider: minikube'",
+        },
+    ),
+    "minikube": Capabilities(
+        own_addons=True,
+        ingress_addons=INGRESS_ADDONS,
+        host_names=(HOST, MINIKUBE_HOST),
+        refused={
+            **_EXISTING_ONLY,
+            **{("cluster", key): _NOT_BY_MINIKUBE for key in ("nodes", "ip_family", "feature_gates", "mounts", "kind")},
+            ("network", "search"): "nodes of minikube's keep their own search domains",
+        },
+    ),
+    "existing": Capabilities(
+        whole_cluster=False,
+        containers=False,
+        refused={
+            ("cluster", "profile"): "is for minikube",
+            ("cluster", "kubernetes"): "an existing cluster has the version that it has",
+            ("cluster", "nodes"): "an existing cluster has the nodes that it has",
+            ("cluster", "ip_family"): "an existing cluster has the addresses that it has",
+            ("cluster", "feature_gates"): "an existing cluster has the features that it has",
+            ("cluster", "mounts"): "nodes of an existing cluster are not this machine's",
+            ("cluster", "kind"): "an existing cluster is not kind's to make",
+            ("registry", "tls"): "nodes of an existing cluster cannot be told to trust it",
+            ("registry", "storage"): "the registry of an existing cluster keeps its data there",
+            (
+                "registry",
+                "mirrors",
+            ): "an existing cluster is told of mirrors by those who run it",
+            ("ingress", "gateway_api"): "the kinds of the Gateway API are for the whole cluster, which is not ours",
+            ("proxy", "hosts"): "only the proxy of a cluster of our own has such hosts",
+            ("network", "nameservers"): "an existing cluster has the nameservers that it has",
+            ("network", "search"): "an existing cluster has the search domains that it has",
+            ("network", "hosts"): "names for pods are for the whole cluster, which is not ours",
+            ("network", "proxy"): "an existing cluster has its own way out",
+        },
+    ),
+}
+
+
+def misfits(spec: Spec) -> Iterator[Misfit]:
+    """Yield what does not go with the cluster's provider: the path of each value that is to change, and why."""
+    can = spec.cluster.supports
+    for (part, key), reason in can.refused.items():
+        value = getattr(spec, part)
+        if getattr(value, key) != type(value).model_fields[key].get_default():
+            yield (part, key), reason
+    if can.whole_cluster or spec.ingress.controller != "none":
+        yield from _ingress_of_others(spec)
+    yield from _ingress_addons(spec)
+    if spec.cluster.profile and spec.cluster.kubernetes and ("cluster", "profile") not in can.refused:
+        yield ("cluster", "kubernetes"), f"the profile '{spec.cluster.profile}' has the version that it has"
+    if not can.whole_cluster:
+        yield from _one_namespace(spec)
+
+
+def require_commandable(spec: Spec, addon: str) -> None:
+    """Raise UsageError for an addon that only the spec can ask for, since the ingress depends on it."""
+    ours = spec.ingress.controller != "none" or addon == INGRESS_ADDONS[0]
+    if addon in spec.cluster.supports.ingress_addons and ours:
+        raise UsageError(
+            f"the addon '{addon}' decides who answers on the node's ports, so the spec has to ask for it",
+            fix=f"in sandbox.yaml: addons: [{addon}] and ingress: {{controller: none}}; then `sandbox up`",
+        )
+
+
+def _one_namespace(spec: Spec) -> Iterator[Misfit]:
+    """What would change more of a cluster than one namespace, or be a container on its network."""
+    if spec.cluster.context is None:
+        yield ("cluster", "context"), "an existing cluster needs its context: see `kubectl config get-contexts`"
+    if spec.ingress.controller == "nginx":
+        yield ("ingress", "controller"), "'nginx' wants rights in the whole cluster, 'traefik' in one namespace"
+    if spec.certs.issuer != "sandbox":
+        yield ("certs", "issuer"), "cert-manager is for the whole cluster, which is not ours"
+    if spec.certs.default is not None:
+        yield ("certs", "default"), "is not supported on an existing cluster yet"
+    if spec.proxy.run == "container":
+        yield ("proxy", "run"), "no container can reach an existing cluster: leave it out"
+    for part in ("addons", "credentials"):
+        if getattr(spec, part):
+            yield (part,), "are for the whole cluster, which is not ours"
+
+
+def _ingress_addons(spec: Spec) -> Iterator[Misfit]:
+    if spec.ingress.controller == "none":
+        return
+    for index, one in enumerate(spec.addons):
+        if one.addon in spec.cluster.supports.ingress_addons:
+            wrong = f"'{one.addon}' wants the node's ports 80 and 443: write 'ingress: {{controller: none}}' with it"
+            yield ("addons", index), wrong
+
+
+def _ingress_of_others(spec: Spec) -> Iterator[Misfit]:
+    """What tells of a controller that is there already, where there is none such."""
+    for key in ("class_name", "address"):
+        if getattr(spec.ingress, key) is not None:
+            yield ("ingress", key), "is for the controller of a cluster that exists: write 'controller: none'"
