@@ -17,7 +17,6 @@ from sandbox.errors import SandboxError
 from sandbox.system import files, process
 from sandbox.system.wait import WaitTimeout, wait_until
 
-PS_TIMEOUT = 10.0
 GRACE = 8.0
 KILL = 5.0
 
@@ -111,21 +110,21 @@ def _started(pid: int) -> str | None:
     """When the process with this id started; None when there is none, or only what is left of one (a zombie)."""
     with contextlib.suppress(ChildProcessError, OSError):
         os.waitpid(pid, os.WNOHANG)  # ours, perhaps: then nothing is to be left of it
-    if not Path("/proc/self/stat").exists():
-        return _ask_ps(pid)
     try:
+        # Not psutil's create_time, which on Linux moves with the clock: ticks since boot do not.
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
     except OSError:
-        return None
+        return None if Path("/proc/self/stat").exists() else _ask_system(pid)
     # proc_pid_stat(5): the name, in parentheses, may hold anything; after it come the state and, 20th, the start.
     fields = stat.rpartition(")")[2].split()
     return None if fields[0] in "ZX" else fields[19]
 
 
-def _ask_ps(pid: int) -> str | None:
+def _ask_system(pid: int) -> str | None:
+    import psutil
+
     try:
-        said = process.run(["ps", "-o", "state=,lstart=", "-p", str(pid)], timeout=PS_TIMEOUT).strip()
-    except SandboxError:
+        found = psutil.Process(pid)
+        return None if found.status() == psutil.STATUS_ZOMBIE else str(found.create_time())
+    except psutil.Error:
         return None
-    state, _, started = said.partition(" ")
-    return None if not started or state.startswith("Z") else started.strip()

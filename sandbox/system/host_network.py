@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
-import json
 import os
 import re
 import socket
@@ -16,14 +16,11 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from sandbox.errors import SandboxError
 from sandbox.system import process
 
 ALTERNATIVE = 8443  # what people type when 443 cannot be had
-LSOF_TIMEOUT = 10.0
 LONGEST_COMMAND = 80
 PROC = Path("/proc")
-IP_TIMEOUT = 5.0
 # Networks of engines and of virtual machines on this machine: nobody else is on them.
 _INSIDE = re.compile(r"(docker|br-[0-9a-f]{12}$|veth|virbr|vnet|cni|flannel|cali|podman|lxcbr|lxdbr)")
 # Reserved for documentation (RFC 5737), hence reached by the default route; nothing is sent there.
@@ -90,19 +87,28 @@ def after(port: int) -> chain[int]:
 
 
 def holder(port: int) -> Holder | None:
-    """The process that listens on `port`, as far as this user may see it; elsewhere than on Linux `lsof` is asked."""
-    if not (PROC / "net" / "tcp").exists():
-        return _ask_lsof(port)
-    inodes = _listeners(port)
-    for folder in PROC.glob("[0-9]*"):
-        try:
-            if any(_link(fd) in inodes for fd in (folder / "fd").iterdir()):
-                words = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-                name = (folder / "comm").read_text(encoding="utf-8").strip()
-                return Holder(int(folder.name), name, process.last_lines(words, 1).strip()[:LONGEST_COMMAND])
-        except OSError:
-            continue
+    """Return the process that listens on the TCP port `port`, as far as this user may see it; None otherwise."""
+    import psutil
+
+    pids = {pid for pid, one in _sockets() if pid and one.status == psutil.CONN_LISTEN and one.laddr.port == port}
+    for pid in sorted(pids):
+        with contextlib.suppress(psutil.Error):  # it has ended
+            found = psutil.Process(pid)
+            words = process.last_lines(" ".join(found.cmdline()), 1).strip()
+            return Holder(pid, found.name(), words[:LONGEST_COMMAND])
     return None
+
+
+def _sockets() -> Iterator[tuple[int | None, Any]]:
+    """The TCP sockets of this machine, each with its process; macOS tells a user only of the user's own processes."""
+    import psutil
+
+    try:
+        yield from ((one.pid, one) for one in psutil.net_connections("tcp"))
+    except psutil.AccessDenied:
+        for found in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                yield from ((found.pid, one) for one in found.net_connections("tcp"))
 
 
 def _refusal(address: str, port: int) -> int:
@@ -116,38 +122,6 @@ def _refusal(address: str, port: int) -> int:
     except OSError as error:
         return error.errno or errno.EIO
     return 0
-
-
-def _ask_lsof(port: int) -> Holder | None:
-    """What `lsof -F` says: a field a line, a letter for its kind before it (lsof(8), "OUTPUT FOR OTHER PROGRAMS")."""
-    try:
-        said = process.run(["lsof", "-nP", f"-iTCP:{port}", "-sTCP:LISTEN", "-Fpc"], timeout=LSOF_TIMEOUT)
-    except SandboxError:  # not installed, or nobody found
-        return None
-    fields = {line[:1]: line[1:] for line in reversed(said.splitlines())}
-    return Holder(int(fields["p"]), fields.get("c", "?")) if fields.get("p", "").isdigit() else None
-
-
-def _link(descriptor: Path) -> str:
-    try:
-        return str(descriptor.readlink())
-    except OSError:
-        return ""  # closed meanwhile
-
-
-def _listeners(port: int) -> frozenset[str]:
-    """The socket inodes, as `socket:[N]`, that listen on `port` (proc_net_tcp in the kernel's documentation)."""
-    found = set()
-    for table in ("tcp", "tcp6"):
-        try:
-            lines = (PROC / "net" / table).read_text(encoding="utf-8").splitlines()[1:]
-        except OSError:
-            continue
-        for line in lines:
-            fields = line.split()
-            if fields[3] == "0A" and int(fields[1].rsplit(":", 1)[1], 16) == port:
-                found.add(f"socket:[{fields[9]}]")
-    return frozenset(found)
 
 
 def lan_addresses() -> tuple[str, ...]:
@@ -168,16 +142,12 @@ def _of_default_route() -> str | None:
 
 
 def _of_interfaces() -> Iterator[str]:
-    """What iproute2 tells; where it is not installed, the default route's has to do."""
-    try:
-        found = json.loads(
-            process.run(["ip", "-j", "-4", "address", "show", "up", "scope", "global"], timeout=IP_TIMEOUT)
-        )
-    except (SandboxError, ValueError):
-        return
-    for interface in found:  # what does not fit the filter is told as an empty object
-        if interface and not _INSIDE.match(interface["ifname"]):
-            yield from (each["local"] for each in interface["addr_info"])
+    import psutil
+
+    up = {name for name, state in psutil.net_if_stats().items() if state.isup}
+    for name, addresses in psutil.net_if_addrs().items():
+        if name in up and not _INSIDE.match(name):
+            yield from (one.address for one in addresses if one.family == socket.AF_INET)
 
 
 def is_peer_ours(uid: int, peer: tuple[Any, ...], local: tuple[Any, ...]) -> bool:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import socket
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
+import psutil
 import pytest
 
 from sandbox.system import host_network
@@ -59,19 +60,23 @@ def test_the_holder_is_this_very_process(listener: socket.socket) -> None:
     assert host_network.holder(free_port()) is None
 
 
-def test_where_there_is_no_proc_lsof_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    program = tmp_path / "lsof"
-    program.write_text("#!/bin/sh\nprintf 'p77\\ncnginx\\nf6\\np78\\ncother\\n'\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    monkeypatch.setattr(host_network, "PROC", tmp_path / "none")
-    assert host_network.holder(443) == host_network.Holder(77, "nginx")
+def test_holder_is_found_where_only_own_processes_are_told(
+    monkeypatch: pytest.MonkeyPatch, listener: socket.socket
+) -> None:
+    def denied(kind: str) -> None:
+        raise psutil.AccessDenied
+
+    monkeypatch.setattr(psutil, "net_connections", denied)
+    found = host_network.holder(port_of(listener))
+    assert found and found.pid == os.getpid()
 
 
-def test_without_lsof_nobody_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(host_network, "PROC", tmp_path / "none")
-    assert host_network.holder(443) is None
+def test_holder_that_has_ended_meanwhile_is_none(monkeypatch: pytest.MonkeyPatch, listener: socket.socket) -> None:
+    def gone(pid: int) -> None:
+        raise psutil.NoSuchProcess(pid)
+
+    monkeypatch.setattr(psutil, "Process", gone)
+    assert host_network.holder(port_of(listener)) is None
 
 
 def test_a_port_that_is_only_connected_to_has_no_holder(listener: socket.socket) -> None:
@@ -108,21 +113,10 @@ def test_an_address_without_its_family_is_not_supported(monkeypatch: pytest.Monk
     assert host_network.is_supported("127.0.0.1")
 
 
-def told(folder: Path, said: str) -> None:
-    """Let the program `ip` say this."""
-    program = folder / "ip"
-    program.write_text(f"#!/bin/sh\ncat <<'END'\n{said}\nEND\n")
-    program.chmod(0o755)
+Interface = SimpleNamespace
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The first folder of the PATH."""
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    return tmp_path
-
-
-def test_private_addresses_come_first_and_those_that_nobody_else_reaches_not_at_all(folder: Path) -> None:
+def test_lan_addresses_have_private_ones_first(monkeypatch: pytest.MonkeyPatch) -> None:
     interfaces = {
         "wan0": "8.8.4.4",
         "wlan0": "192.168.177.5",
@@ -130,17 +124,14 @@ def test_private_addresses_come_first_and_those_that_nobody_else_reaches_not_at_
         "br-0123456789ab": "172.18.0.1",
         "br-home": "10.1.2.3",
         "usb0": "169.254.3.4",
+        "eth1": "10.9.9.9",
     }
-    rows = [{"ifname": name, "addr_info": [{"local": address}]} for name, address in interfaces.items()]
-    told(folder, json.dumps([{}, *rows]))
+    rows = {name: [Interface(family=socket.AF_INET, address=address)] for name, address in interfaces.items()}
+    rows["wlan0"].append(Interface(family=socket.AF_INET6, address="fe80::1%wlan0"))
+    monkeypatch.setattr(psutil, "net_if_addrs", lambda: rows)
+    monkeypatch.setattr(psutil, "net_if_stats", lambda: {name: Interface(isup=name != "eth1") for name in interfaces})
     found = [address for address in host_network.lan_addresses() if address in interfaces.values()]
     assert found == ["10.1.2.3", "192.168.177.5", "8.8.4.4"]
-
-
-@pytest.mark.parametrize("said", ["", "no such option"])
-def test_the_default_route_s_address_has_to_do_where_it_tells_nothing(folder: Path, said: str) -> None:
-    told(folder, said)
-    assert len(host_network.lan_addresses()) <= 1
 
 
 @pytest.mark.parametrize(("family", "address"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])
