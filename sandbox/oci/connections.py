@@ -13,7 +13,7 @@ import requests
 
 from sandbox.oci import guarded_sockets
 from sandbox.oci.address import Address, joined, of_url
-from sandbox.oci.oci_errors import RegistryError
+from sandbox.oci.oci_errors import RegistryError, is_transient
 
 CONNECT_TIMEOUT = 10.0
 # Registries may refuse larger manifests (distribution-spec, "Pushing Manifests"), so nothing else needs be larger.
@@ -106,6 +106,11 @@ def may_pass(error: Exception) -> bool:
         requests.exceptions.ContentDecodingError,
     )
     return isinstance(error, passing) and not untrusted(error)
+
+
+def is_passing(found: Response | Exception) -> bool:
+    """Whether an answer, or the failure to get one, may be another at the next try."""
+    return may_pass(found) if isinstance(found, Exception) else is_transient(found.status_code)
 
 
 def untrusted(error: Exception) -> bool:

@@ -14,13 +14,14 @@ from urllib.parse import urljoin
 from sandbox.oci import address as addresses
 from sandbox.oci import backoff, scope
 from sandbox.oci.authorization import Authorization
-from sandbox.oci.connections import Broken, Connections, Response, may_pass, untrusted
+from sandbox.oci.connections import Broken, Connections, Response, is_passing, may_pass, untrusted
 from sandbox.oci.credential import Keychain
-from sandbox.oci.oci_errors import RegistryError, from_response, is_transient
+from sandbox.oci.oci_errors import RegistryError, from_response
 from sandbox.oci.response import Answer
 from sandbox.oci.throttle import Lane, Slot, Throttle
 from sandbox.sanitize import cause
 from sandbox.system import interruption
+from sandbox.system.wait import retry
 
 BUSY = (429, 503)
 _QUERY = re.compile(r"\?[^\s)'\"]*")
@@ -166,19 +167,17 @@ class Transport:
     def _token_request(self, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None) -> tuple[int, bytes]:
         """Ask a token server, again when that may help; the answer of the last try counts."""
         action = f"a token from {url.partition('?')[0]}"
-        for attempt in range(backoff.TRIES):
-            try:
-                response = self._connections.request(
-                    "POST" if form else "GET", url, {}, form, authorization=headers.get("Authorization")
-                )
-            except Broken as error:
-                if attempt == backoff.TRIES - 1 or not may_pass(error):
-                    raise self._unreachable(action, error) from None
-            else:
-                if attempt == backoff.TRIES - 1 or not is_transient(response.status_code):
-                    return response.status_code, response.content
-            self.wait(attempt)
-        raise AssertionError("unreachable: the last try returns or raises")
+        verb, account = "POST" if form else "GET", headers.get("Authorization")
+        try:
+            response = retry(
+                lambda: self._connections.request(verb, url, {}, form, authorization=account),
+                tries=backoff.TRIES,
+                transient=is_passing,
+                wait=self.wait,
+            )
+        except Broken as error:
+            raise self._unreachable(action, error) from None
+        return response.status_code, response.content
 
     def _root(self) -> addresses.Address:
         if self._base is None:

@@ -1,12 +1,15 @@
-"""The only place that waits for the world to change: a deadline, a way to give up, the last state in the error."""
+"""Waiting and trying again: until a state is there or a deadline has passed, and as often as a failure may pass."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 from sandbox.errors import SandboxError
 from sandbox.system import interruption
+
+Found = TypeVar("Found")
 
 
 class WaitTimeout(SandboxError):
@@ -33,3 +36,27 @@ def wait_until(
         if clock() >= deadline:
             raise WaitTimeout(f"{what}: not ready after {timeout:.0f} s", details=state)
         sleep(pause)
+
+
+def retry(
+    attempt: Callable[[], Found],
+    *,
+    tries: int,
+    transient: Callable[[Found | Exception], bool],
+    wait: Callable[[int], None],
+) -> Found:
+    """Return what `attempt()` returns, called again while that, or what it raised, is `transient`.
+
+    The last of `tries` counts whatever it returns or raises. `wait` gets the number of the failed try, from 0.
+    """
+    for number in range(tries - 1):
+        try:
+            found = attempt()
+        except Exception as error:
+            if not transient(error):
+                raise
+        else:
+            if not transient(found):
+                return found
+        wait(number)
+    return attempt()

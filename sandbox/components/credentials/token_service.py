@@ -12,10 +12,11 @@ from typing import Any
 
 from sandbox.oci import backoff
 from sandbox.oci.address import of_url
-from sandbox.oci.connections import Body, Broken, Connections, Response, untrusted
+from sandbox.oci.connections import Body, Broken, Connections, Response, is_passing, untrusted
 from sandbox.oci.credential import CredentialsUnusable, redacted
 from sandbox.oci.oci_errors import is_transient
 from sandbox.system import interruption
+from sandbox.system.wait import retry
 
 LONGEST = 300
 _AWS_KEYS = "check the access key and its secret: aws sts get-caller-identity"
@@ -146,18 +147,15 @@ class Service:
         return CredentialsUnusable(f"{self.name} gave an unusable answer", details=f"{what} from {self.url}", fix=AGAIN)
 
     def _answer(self, connections: Connections, data: Body, headers: Mapping[str, str]) -> Response:
-        for attempt in range(TRIES):
-            last = attempt == TRIES - 1
-            try:
-                answer = connections.request("POST", self.url, headers, data)
-            except Broken as error:
-                if last or untrusted(error):
-                    raise self._silent(error) from None
-            else:
-                if last or not is_transient(answer.status_code):
-                    return answer
-            interruption.pause(backoff.pause(attempt))
-        raise AssertionError("the last try returns or raises")
+        try:
+            return retry(
+                lambda: connections.request("POST", self.url, headers, data),
+                tries=TRIES,
+                transient=is_passing,
+                wait=lambda number: interruption.pause(backoff.pause(number)),
+            )
+        except Broken as error:
+            raise self._silent(error) from None
 
     def _silent(self, error: Exception) -> CredentialsUnusable:
         """The error for no answer. requests' own words may hold a URL, never a body."""
