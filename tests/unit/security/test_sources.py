@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[3]
 DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
 # These look at whatever certificate there is, and say what they saw; nothing is sent over the connection.
 LOOK_ONLY = {
-    "sandbox/doctor/tls/served.py",
+    "sandbox/doctor/tls/tls_context.py",
     "sandbox/components/edge/relay/port_forward.py",
     "sandbox/components/edge/https_probe.py",
 }
