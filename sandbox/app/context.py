@@ -126,7 +126,11 @@ def steps(spec: Spec, *, purge: bool = False) -> tuple[tuple[Step, ...], Engine,
             owned.require(engine, place.sandbox(spec.name))
         own = own_images(spec, place, engine)
         settled, accounts = requirements.settle(spec, place, engine), keychain(spec.credentials)
-        return plan_build.build(settled, place, engine, own, purge=purge, keychain=accounts), engine, own
+        return (
+            plan_build.build(settled, place, engine, own, environ=os.environ, purge=purge, keychain=accounts),
+            engine,
+            own,
+        )
 
 
 def read(file: Path, overrides: Sequence[Override] = (), *, called: str | None = None) -> Spec:

@@ -50,7 +50,7 @@ class _Work:
         if not names.kubeconfig.exists() or not Cluster(names.kubeconfig).is_up():
             raise SandboxError(f"{spec.name} is not up", fix="sandbox up", id="not-up")
         nodes = providers.nodes(Engine.connect(), names)
-        return cls(spec, PullSecrets.of(names), CredentialsStep(nodes, names, spec.credentials))
+        return cls(spec, PullSecrets.of(names), CredentialsStep(nodes, names, spec.credentials, os.environ))
 
     def known(self, secret: str) -> Held:
         """What is kept under that name. Raises UsageError."""

@@ -58,7 +58,10 @@ def of_minikube(site: Site) -> list[Step]:
         before.append(MinikubeIngressStep(tool, names, requires=(certificates_steps.default(spec), "ingress", alone)))
     requires = ("wiring", alone, *(("push",) if spec.push else ()), *(step.name for step in before))
     wanted = _of_minikube(spec)
-    return [*before, MinikubeAddonsStep(tool, names, site.nodes, wanted, spec.credentials, requires=requires)]
+    return [
+        *before,
+        MinikubeAddonsStep(tool, names, site.nodes, wanted, spec.credentials, site.environ, requires=requires),
+    ]
 
 
 def has_minikubes_ingress(spec: Spec) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from sandbox.bundle.system_images import OwnImages
 from sandbox.components.edge.lan_access import access
 from sandbox.components.network.step import NetworkStep
@@ -23,20 +25,22 @@ def build(
     engine: Engine,
     own: OwnImages,
     *,
+    environ: Mapping[str, str],
     purge: bool = False,
     keychain: Keychain | None = None,
 ) -> tuple[Step, ...]:
     """The steps of the sandbox that `spec` describes, each after those that it requires.
 
-    `keychain` has the user's accounts at upstream registries. Reads the spec's manifests, so that whatever is wrong
-    with them is said before anything is made. Raises UsageError.
+    `environ` are the user's variables, which name proxies and accounts; `keychain` has the accounts at upstream
+    registries. Reads the spec's manifests, so that whatever is wrong with them is said before anything is made. Raises
+    UsageError.
     """
     if not spec.cluster.supports.whole_cluster:
         from sandbox.plan import existing  # many modules that no other sandbox needs
 
         return existing.build(spec, home, engine, own, purge=purge, keychain=keychain)
     names = located(engine, home.sandbox(spec.name))
-    site = Site(spec, names, engine, own, provider(spec, names, engine, own))
+    site = Site(spec, names, engine, own, provider(spec, names, engine, own, environ), environ)
     lan = access(spec, site.keystore)
     steps: list[Step] = [
         RememberedStep(site.names, spec, purge),

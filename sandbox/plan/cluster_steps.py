@@ -28,7 +28,7 @@ def cluster(site: Site) -> list[Step]:
         *node_images(site),
         ContextStep(names),
         DnsStep(engine, nodes, names, spec.domain, ingress, upstream(spec), spec.network.hosts, can.host_names),
-        PodProxyStep(names, proxied(spec, names, engine, nodes)),
+        PodProxyStep(names, proxied(spec, names, engine, nodes, site.environ)),
     ]
 
 

@@ -29,9 +29,9 @@ from sandbox.system import resolvers
 from sandbox.system.resolvers import Upstream
 
 
-def provider(spec: Spec, names: Names, engine: Engine, own: OwnImages) -> Provider:
+def provider(spec: Spec, names: Names, engine: Engine, own: OwnImages, environ: Mapping[str, str]) -> Provider:
     """What makes the cluster of the sandbox. Raises MissingTool."""
-    return _MAKERS[spec.cluster.provider](spec, names, engine, own)
+    return _MAKERS[spec.cluster.provider](spec, names, engine, own, environ)
 
 
 def nodes(engine: Engine, names: Names) -> Containers:
@@ -61,17 +61,17 @@ def _kind_tool(names: Names) -> Kind:
     return Kind.find(names.network, extra=Store(names.home.bundle).program(recipes()["kind"], "kind").parent)
 
 
-def _kind(spec: Spec, names: Names, engine: Engine, own: OwnImages) -> KindProvider:
+def _kind(spec: Spec, names: Names, engine: Engine, own: OwnImages, environ: Mapping[str, str]) -> KindProvider:
     program = _kind_tool(names)
     servers, search = upstream(spec).servers, spec.network.search
-    told = proxied(spec, names, engine, kind_provider.nodes(engine, names))
+    told = proxied(spec, names, engine, kind_provider.nodes(engine, names), environ)
     return KindProvider(engine, names, program, spec.cluster, own.references["node"], _tags(own), servers, search, told)
 
 
-def _minikube(spec: Spec, names: Names, engine: Engine, own: OwnImages) -> MinikubeProvider:
+def _minikube(spec: Spec, names: Names, engine: Engine, own: OwnImages, environ: Mapping[str, str]) -> MinikubeProvider:
     adopted = spec.cluster.profile
     tool = Minikube.find(adopted or names.cluster)
-    told = proxied(spec, names, engine, minikube_provider.nodes(engine, tool.profile))
+    told = proxied(spec, names, engine, minikube_provider.nodes(engine, tool.profile), environ)
     loaded = own.source == "bundle"
     return MinikubeProvider(engine, names, tool, adopted is not None, spec.cluster.kubernetes, told, loaded)
 
@@ -84,7 +84,10 @@ def _minikube_nodes(engine: Engine, names: Names, made: Cluster) -> Containers:
     return minikube_provider.nodes(engine, made.profile or names.cluster)
 
 
-_MAKERS: Mapping[str, Callable[[Spec, Names, Engine, OwnImages], Provider]] = {"kind": _kind, "minikube": _minikube}
+_MAKERS: Mapping[str, Callable[[Spec, Names, Engine, OwnImages, Mapping[str, str]], Provider]] = {
+    "kind": _kind,
+    "minikube": _minikube,
+}
 _NODES = {"kind": _kind_nodes, "minikube": _minikube_nodes}
 
 
@@ -94,15 +97,15 @@ def upstream(spec: Spec) -> Upstream:
     return resolvers.upstream() if chosen == "auto" else Upstream(chosen)
 
 
-def proxied(spec: Spec, names: Names, engine: Engine, nodes: Nodes) -> Proxied:
+def proxied(spec: Spec, names: Names, engine: Engine, nodes: Nodes, environ: Mapping[str, str]) -> Proxied:
     """What nodes and pods are told of the proxy to the outside, if there is one."""
-    return Proxied(engine, nodes, names, spec.domain, _proxies(spec))
+    return Proxied(engine, nodes, names, spec.domain, _proxies(spec, environ))
 
 
-def _proxies(spec: Spec) -> Proxies:
+def _proxies(spec: Spec, environ: Mapping[str, str]) -> Proxies:
     chosen = spec.network.proxy
     if chosen == "auto":
-        return proxy_settings.of_environment()
+        return proxy_settings.of_environment(environ)
     return Proxies(chosen.http or "", chosen.https or "", chosen.no_proxy)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from sandbox.bundle import system_images
@@ -40,7 +39,7 @@ def mirrors(site: Site, keychain: Keychain | None, purge: bool) -> list[Step]:
         return []
     from sandbox.components.credentials.registry_accounts import shared_keychain
 
-    accounts = shared_keychain(site.spec.credentials, os.environ)
+    accounts = shared_keychain(site.spec.credentials, site.environ)
     return [MirrorsStep(site.engine, site.names, image, upstreams, keychain, accounts, purge)]
 
 
@@ -92,7 +91,10 @@ def accounts(site: Site) -> list[Step]:
         entries = ()  # then that addon has them, and gives pods Secrets of the same names
     if not entries and not site.names.credentials.exists():
         return []
-    return [AccountsStep(site.names, entries), CredentialsStep(site.nodes, site.names, entries)]
+    return [
+        AccountsStep(site.names, entries, site.environ),
+        CredentialsStep(site.nodes, site.names, entries, site.environ),
+    ]
 
 
 def readable(manifest: Path) -> LockFile:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sandbox.bundle.store import Store
@@ -15,13 +16,17 @@ from sandbox.provider import Nodes, Provider
 
 @dataclass(frozen=True)
 class Site:
-    """One sandbox to be: its spec, its names, the engine it is built in, the sandbox's own images, its cluster."""
+    """One sandbox to be: its spec, its names, the engine it is built in, the sandbox's own images, its cluster.
+
+    `environ` are the user's variables, which name proxies and accounts.
+    """
 
     spec: ResolvedSpec
     names: Names
     engine: Engine
     own: OwnImages
     provider: Provider
+    environ: Mapping[str, str]
 
     @property
     def home(self) -> Home:

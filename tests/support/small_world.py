@@ -5,6 +5,7 @@ Everything is the product's own but what is played: only the proof by HTTPS is l
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -104,9 +105,8 @@ class SmallWorld:
         data["registry"] = {"port": port, **self._changes.get("registry", {})}
         spec = Spec.model_validate(data)
         https = tuple(int(port) for port in spec.proxy.ports)
-        steps = plan.build(
-            ResolvedSpec.of(spec, registry=port or 0, https=https), self.home, self.engine, OWN, purge=purge
-        )
+        resolved = ResolvedSpec.of(spec, registry=port or 0, https=https)
+        steps = plan.build(resolved, self.home, self.engine, OWN, environ=os.environ, purge=purge)
         return tuple(step for step in steps if step.name != "https")
 
     def up(self, point: Failpoint | None = None, *, keep: bool = False, report: Reporter | None = None) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -66,6 +65,7 @@ class AccountsStep:
 
     names: Names
     entries: tuple[Credentials, ...]
+    environ: Mapping[str, str]
     name: str = "accounts"
     requires: tuple[str, ...] = ()
 
@@ -90,7 +90,7 @@ class AccountsStep:
 
     def _ask(self) -> None:
         for entry in self.entries:
-            mint(entry, os.environ, now=datetime.now(UTC))
+            mint(entry, self.environ, now=datetime.now(UTC))
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,7 @@ class CredentialsStep:
     nodes: Nodes
     names: Names
     entries: tuple[Credentials, ...]
+    environ: Mapping[str, str]
     name: str = "credentials"
     requires: tuple[str, ...] = ("cluster", "accounts")
 
@@ -128,7 +129,7 @@ class CredentialsStep:
             if self._change(entry, held.get(entry.secret), now):
                 work.say(entry.secret)
                 origin: Origin = "spec" if entry.secret in wanted else "command"
-                delivery.keep(entry, mint(entry, os.environ, now=now), origin)
+                delivery.keep(entry, mint(entry, self.environ, now=now), origin)
         self.deliver()
 
     def deliver(self) -> None:
@@ -167,7 +168,7 @@ class CredentialsStep:
 
     @property
     def _wanted(self) -> Iterator[Credentials]:
-        return (resolved(entry, os.environ) for entry in self.entries)
+        return (resolved(entry, self.environ) for entry in self.entries)
 
     @property
     def _record(self) -> Path:

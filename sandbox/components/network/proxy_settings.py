@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -38,7 +37,7 @@ class Proxies:
         return {name: value for name, value in values if value}
 
 
-def of_environment(environment: Mapping[str, str] = os.environ) -> Proxies:
+def of_environment(environment: Mapping[str, str]) -> Proxies:
     """The proxies that the environment names (the lower-case variable counts first), but those on a loopback."""
     http, https, spared = (environment.get(name.lower()) or environment.get(name, "") for name in NAMES)
     direct = tuple(word.strip() for word in spared.split(",") if word.strip())

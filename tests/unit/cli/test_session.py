@@ -26,7 +26,9 @@ def test_nothing_is_taken_away_because_its_file_is_not_read(
     def steps(spec: Spec) -> Any:
         settled = ResolvedSpec.of(spec, registry=5001, https=(443, 8443))
         return (
-            plan_build.build(settled, command_context.home(), FakeEngine(), OwnImages("upstream", UPSTREAM)),
+            plan_build.build(
+                settled, command_context.home(), FakeEngine(), OwnImages("upstream", UPSTREAM), environ={}
+            ),
             None,
             None,
         )

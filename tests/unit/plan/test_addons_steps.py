@@ -36,7 +36,10 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
 def build(place: Home, **more: Any) -> dict[str, Step]:
     base = {"cluster": {"provider": "minikube"}, "ingress": {"controller": "none"}}
     spec = ResolvedSpec.of(Spec.model_validate(base | more), registry=5001, https=(443, 8443))
-    return {step.name: step for step in plan_build.build(spec, place, FakeEngine(), OwnImages("upstream", UPSTREAM))}
+    return {
+        step.name: step
+        for step in plan_build.build(spec, place, FakeEngine(), OwnImages("upstream", UPSTREAM), environ={})
+    }
 
 
 def test_minikube_s_ingress_has_its_certificate_before_it_begins_and_is_asked_at_the_end(place: Home) -> None:

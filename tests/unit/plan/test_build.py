@@ -108,7 +108,7 @@ def registry() -> Iterator[Simulator]:
 
 
 def build(spec: Spec, place: Home, own: OwnImages = OWN, engine: FakeEngine | None = None) -> dict[str, Step]:
-    steps = plan_build.build(settled(spec), place, engine or FakeEngine(), own)
+    steps = plan_build.build(settled(spec), place, engine or FakeEngine(), own, environ={})
     named = {step.name: step for step in steps}
     assert len(named) == len(steps)
     return named
@@ -384,7 +384,7 @@ def test_without_kind_there_is_no_plan(place: Home, kind: Path) -> None:
 def part(engine: FakeEngine, place: Home, name: str, registry: Simulator, *, purge: bool = False) -> list[Step]:
     """What of a sandbox's plan needs no cluster."""
     spec = Spec.model_validate({"name": name, "registry": {"port": urlsplit(registry.url).port}})
-    steps = plan_build.build(settled(spec), place, engine, OWN, purge=purge)
+    steps = plan_build.build(settled(spec), place, engine, OWN, environ={}, purge=purge)
     return [step for step in steps if step.name in WITHOUT_CLUSTER]
 
 

@@ -30,7 +30,7 @@ def place(tmp_path: Path) -> Home:
 
 def build(place: Home, **more: Any) -> dict[str, Step]:
     spec = ResolvedSpec.of(Spec.model_validate(EXISTING | more), registry=5001, https=(443, 8443))
-    steps = plan_build.build(spec, place, FakeEngine(), OwnImages("upstream", UPSTREAM))
+    steps = plan_build.build(spec, place, FakeEngine(), OwnImages("upstream", UPSTREAM), environ={})
     return {step.name: step for step in steps}
 
 

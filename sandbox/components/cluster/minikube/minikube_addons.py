@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -106,7 +105,8 @@ def _counted(images: int) -> str:
 class MinikubeAddonsStep:
     """The addons of minikube's that the spec names or a command enabled.
 
-    `entries` are the accounts for registry-creds, if that is one of them; `asked` one that is being enabled now.
+    `entries` are the accounts for registry-creds, if that is one of them, looked up by `environ`; `asked` one that is
+    being enabled now.
     """
 
     minikube: Minikube
@@ -114,6 +114,7 @@ class MinikubeAddonsStep:
     nodes: Nodes
     uses: tuple[Use, ...]
     entries: tuple[Credentials, ...]
+    environ: Mapping[str, str]
     asked: tuple[Use, ...] = ()
     requires: tuple[str, ...] = ("wiring",)
     name: str = "minikube-addons"
@@ -222,7 +223,7 @@ class MinikubeAddonsStep:
     def _wanted(self) -> Mapping[str, registry_creds.Values]:
         if registry_creds.ADDON not in {use.source for use in self.uses}:
             return {}
-        return registry_creds.wanted(self.entries, os.environ, now=datetime.now(UTC))
+        return registry_creds.wanted(self.entries, self.environ, now=datetime.now(UTC))
 
     def _held(self, cluster: Cluster) -> Mapping[str, registry_creds.Values]:
         """What registry-creds was told of each cloud."""

@@ -14,6 +14,7 @@ from sandbox.config.schema.credentials_schema import Acr, Docker, Ecr, Gcr
 from sandbox.errors import UsageError
 from sandbox.names import Names
 from sandbox.plan import build as plan_build
+from sandbox.step import needed
 from tests.support.fakes import FakeEngine
 
 
@@ -102,8 +103,8 @@ def test_a_sandbox_with_credentials_delivers_them_before_the_users_objects(names
 
     def needs(spec: Spec) -> dict[str, tuple[str, ...]]:
         settled = ResolvedSpec.of(spec, registry=5001, https=(443,))
-        steps = plan_build.build(settled, names.home, FakeEngine(), OwnImages("upstream", UPSTREAM))
-        return {step.name: step.requires for step in steps}
+        steps = plan_build.build(settled, names.home, FakeEngine(), OwnImages("upstream", UPSTREAM), environ={})
+        return {step.name: needed(step, [one.name for one in steps]) for step in steps}
 
     spec = parse("{name: demo, credentials: [{kind: gcr}]}").model_copy(update={"apply": (objects,)})
     assert needs(spec)["credentials"] == ("cluster", "accounts")

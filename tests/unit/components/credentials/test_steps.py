@@ -42,7 +42,7 @@ def config(password: str) -> str:
 
 
 def step(node: FakeEngine, names: Names, *entries: Credentials) -> CredentialsStep:
-    return CredentialsStep(kind_provider.nodes(node, names), names, entries)
+    return CredentialsStep(kind_provider.nodes(node, names), names, entries, os.environ)
 
 
 def test_what_the_spec_lists_is_delivered_once(
@@ -164,7 +164,7 @@ def test_accounts_that_cannot_be_had_are_said_before_a_cluster_is_made(
     names: Names, services: Services, write: Write
 ) -> None:
     entry = Gcr(kind="gcr", file=write(services.google.key_file(services.url)))
-    proof = AccountsStep(names, (entry,))
+    proof = AccountsStep(names, (entry,), os.environ)
     assert proof.check().state is State.READY
     services.failures = 6
     assert (proof.check().state, proof.check().detail) == (State.ABSENT, "Google's token service fails")
@@ -176,7 +176,7 @@ def test_accounts_that_cannot_be_had_are_said_before_a_cluster_is_made(
 
 def test_a_cluster_that_has_them_is_proof_enough(names: Names, services: Services) -> None:
     names.credentials.mkdir(parents=True)
-    assert AccountsStep(names, (Gcr(kind="gcr", file=Path("/no")),)).check().state is State.READY
+    assert AccountsStep(names, (Gcr(kind="gcr", file=Path("/no")),), os.environ).check().state is State.READY
     assert services.requests == 0
 
 

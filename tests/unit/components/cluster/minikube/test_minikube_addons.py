@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import stat
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -110,7 +111,9 @@ def world(server: ApiServer, engine: FakeEngine) -> World:
 @pytest.fixture
 def step(world: World, names: Names, engine: FakeEngine) -> Callable[..., MinikubeAddonsStep]:
     def step(*uses: Use, entries: tuple[Docker, ...] = ()) -> MinikubeAddonsStep:
-        return MinikubeAddonsStep(Playing(Path("/minikube"), "p", world), names, nodes(engine, "p"), uses, entries)
+        return MinikubeAddonsStep(
+            Playing(Path("/minikube"), "p", world), names, nodes(engine, "p"), uses, entries, os.environ
+        )
 
     return step
 
