@@ -5,24 +5,29 @@ An empty document means every default, and so does a key for which nothing is wr
 
 from __future__ import annotations
 
+import difflib
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from sandbox.config import api_version
 from sandbox.config.problems import Misfits, allowed_keys, blanks, faults
-from sandbox.config.yaml_nodes import MAX_SIZE, Fault, Refused, too_large
+from sandbox.config.yaml_nodes import MAX_SIZE, Fault, Refused, quoted, too_large
 from sandbox.config.yaml_source import Source, read
 from sandbox.errors import BadFile, UsageError
 
-__all__ = ["Misfits", "load", "parse"]
+__all__ = ["CURRENT", "Format", "Misfits", "load", "parse", "validated"]
 
 M = TypeVar("M", bound=BaseModel)
 Amend = Callable[[Source], Source]
 
+Format = Literal["sandbox.dev/v1"]
+CURRENT: Format = "sandbox.dev/v1"
+_FORMAT_KEY = "apiVersion"
+_OWN_FORMAT = re.compile(r"sandbox\.dev/v([0-9]+)((?:alpha|beta)[0-9]+)?")
 _LISTED = 20  # how many errors are shown at once
 
 
@@ -66,8 +71,8 @@ def parse(text: str, model: type[M], *, origin: str, amend: Amend = lambda sourc
     """The document `text` as a `model`, as `load` reads it; errors (BadFile) call it `origin`."""
     try:
         source = read(text)
-        if api_version.KEY in allowed_keys(model):
-            api_version.require(source)
+        if _FORMAT_KEY in allowed_keys(model):
+            _require_format(source)
     except Refused as refused:
         found = list(refused.faults)
         if not found[0].fix and "must be a mapping" in found[0].message:
@@ -99,6 +104,27 @@ def _validate(source: Source, model: type[M], origin: str) -> M:
             target = target[parent]  # type: ignore[index]
         del target[key]  # type: ignore[arg-type]
     return model.model_validate_json(json.dumps(source.data), context=context)
+
+
+def _require_format(source: Source) -> None:
+    """Raise Refused for a document that says it is in another format than CURRENT; one that says nothing is in that."""
+    given = source.data.get(_FORMAT_KEY)
+    if not isinstance(given, str) or given == CURRENT:
+        return  # what is no text is for the model to refuse
+    line, shown = source.places[(_FORMAT_KEY,)].line, quoted(given)
+    if ours := _OWN_FORMAT.fullmatch(given):
+        if int(ours[1]) > 1:
+            said = f"{_FORMAT_KEY}: {shown} is newer than what this sandbox reads, '{CURRENT}'"
+            fix = f"pip install --upgrade kube-sandbox (pipx, uv tool: upgrade kube-sandbox), or write it as {CURRENT}"
+        else:
+            said = f"{_FORMAT_KEY}: {shown} is older than what this sandbox reads, '{CURRENT}'"
+            fix = f"write `{_FORMAT_KEY}: {CURRENT}`; `sandbox config validate` names what else has to change"
+    elif difflib.get_close_matches(given.lower(), [CURRENT], 1):
+        said, fix = f"{_FORMAT_KEY}: must be '{CURRENT}', not {shown}", f"did you mean '{CURRENT}'?"
+    else:
+        said = f"{_FORMAT_KEY}: {shown} is another program's: this is no file of sandbox"
+        fix = f"name another file; one of sandbox has `{_FORMAT_KEY}: {CURRENT}`"
+    raise Refused(Fault(line, said, fix))
 
 
 def _error(origin: str, text: str, found: list[Fault]) -> UsageError:

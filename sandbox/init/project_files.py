@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from sandbox.config.api_version import CURRENT
+from sandbox.config.loader import CURRENT
 from sandbox.config.schema import Spec
 from sandbox.config.schema.values import Domain
 from sandbox.errors import UsageError

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sandbox.bundle.recipe import recipes
@@ -17,9 +17,8 @@ from sandbox.components.edge.routes import Host
 from sandbox.components.edge.step import EdgeStep
 from sandbox.config.schema import Spec
 from sandbox.names import EDGE_LEAF, READY, SYSTEM_NAMESPACE, Names
-from sandbox.plan.removed_component import DisplacedStep
 from sandbox.plan.site import Site
-from sandbox.step import Step
+from sandbox.step import State, Status, Step, Work
 from sandbox.system.process import which
 
 
@@ -64,3 +63,26 @@ def _port_forward(names: Names) -> str:
 def kubectl(store: Store) -> Path:
     """The kubectl on the PATH, else the bundle's program for all of Kubernetes."""
     return which("kubectl") or store.program(recipes()["kubernetes"], "kubernetes")
+
+
+@dataclass(frozen=True)
+class DisplacedStep:
+    """Made by taking `step` away, as the spec now wants another in its place."""
+
+    step: Step
+    name: str = "displaced"
+    requires: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        return f"No {self.step.title}"
+
+    def check(self) -> Status:
+        absent = self.step.check().state is State.ABSENT
+        return Status(State.READY) if absent else Status(State.DRIFTED, "an earlier spec asked for it")
+
+    def apply(self, work: Work) -> None:
+        self.step.undo()
+
+    def undo(self) -> bool:
+        return self.step.undo()

@@ -7,11 +7,9 @@ from typing import Any
 from sandbox.config.schema.apply_schema import Kustomization
 from sandbox.config.schema.certificates_schema import Certificate, Certs, KeyPairFiles
 from sandbox.config.schema.cluster_schema import Cluster, Images, KindOptions, Nodes
-from sandbox.config.schema.edge_schema import Proxy, ProxyHost
-from sandbox.config.schema.ingress_schema import Ingress
-from sandbox.config.schema.registry_schema import Registry
-from sandbox.config.schema.resolved import ResolvedProxy, ResolvedRegistry, ResolvedSpec
-from sandbox.config.schema.spec import Spec
+from sandbox.config.schema.edge_schema import Ingress, Proxy, ProxyHost, ResolvedProxy
+from sandbox.config.schema.registry_schema import Registry, ResolvedRegistry
+from sandbox.config.schema.spec import ResolvedSpec, Spec
 
 __all__ = [
     "Certificate",

@@ -1,14 +1,14 @@
-"""What a sandbox.yaml may say of the user's own objects: manifests and kustomizations."""
+"""What a sandbox.yaml may say of what is put into the cluster: the user's own objects, and addons."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import BaseModel, BeforeValidator, Discriminator, Field, Tag
 
-from sandbox.config.schema.model import Model
-from sandbox.config.schema.values import LocalPath
+from sandbox.config.schema.values import AddonSource, LocalPath, Model
 
 
 class Kustomization(Model):
@@ -55,3 +55,31 @@ Applied = tuple[
     ],
     ...,
 ]
+
+
+class Addon(BaseModel, extra="forbid", frozen=True, strict=True):
+    """Something for the cluster that the sandbox installs and keeps ready."""
+
+    addon: AddonSource = Field(
+        description="One of those that `sandbox addons list` names, or the folder of one of your own, with an "
+        "addon.yaml, relative to this file's folder."
+    )
+    values: dict[str, str] = Field(default={}, description="Values for placeholders of the addon's manifests.")
+
+    @property
+    def name(self) -> str:
+        """Its name, which is its folder's."""
+        return Path(self.addon).name
+
+    def below(self, folder: Path) -> Addon:
+        """The addon with its own folder, if it has one, as an absolute path."""
+        if "/" not in self.addon:
+            return self
+        return self.model_copy(update={"addon": os.path.normpath(folder / self.addon)})
+
+
+def _alone(value: Any) -> Any:
+    return {"addon": value} if isinstance(value, str) else value
+
+
+Addons = tuple[Annotated[Addon, BeforeValidator(_alone)], ...]

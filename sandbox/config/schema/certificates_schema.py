@@ -6,8 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from sandbox.config.schema.model import Model
-from sandbox.config.schema.values import Host, Label, LocalPath, Subdomain, Unique
+from sandbox.config.schema.values import Host, Label, LocalPath, Model, Subdomain, Unique
 
 
 class Certificate(Model):

@@ -7,8 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from sandbox.config.capabilities import CAPABILITIES, Capabilities, ProviderName
-from sandbox.config.schema.model import Model
-from sandbox.config.schema.values import FeatureGate, Label, LocalPath, NodePath, PatchText, Release
+from sandbox.config.schema.values import FeatureGate, Label, LocalPath, Model, NodePath, PatchText, Release
 
 MAX_NODES = 250  # each has a range of 256 addresses for its pods, of 65536
 

@@ -1,4 +1,4 @@
-"""What a sandbox.yaml may say about the proxy: where it listens, what runs it, and hosts that it treats apart."""
+"""What a sandbox.yaml may say about the ways in: the proxy on this machine's ports, and the ingress controller."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from sandbox.config.schema.model import Model
-from sandbox.config.schema.values import Address, AutoPorts, Host, Upstream
+from sandbox.config.schema.values import Address, AutoPorts, Host, Model, Ports, Subdomain, Upstream
 
 
 class ProxyHost(Model):
@@ -58,4 +57,32 @@ class Proxy(Model):
     hosts: tuple[Annotated[ProxyHost, BeforeValidator(_alone)], ...] = Field(
         default=(),
         description="Hosts beside those of the domain, or with a way of their own: HOST, or host, terminate and to.",
+    )
+
+
+class ResolvedProxy(Proxy):
+    """The proxy on ports that are known."""
+
+    ports: Ports = (443, 8443)
+
+
+class Ingress(Model):
+    """What routes HTTPS to services by host name."""
+
+    controller: Literal["traefik", "nginx", "none"] = Field(
+        default="traefik",
+        description="The ingress controller: Traefik, the archived ingress-nginx, or none, when you bring your own.",
+    )
+    gateway_api: bool = Field(
+        default=False, description="Whether the controller also serves the Gateway API; Traefik's only."
+    )
+    class_name: Subdomain | None = Field(
+        default=None,
+        description="With controller none on an existing cluster: the IngressClass that Ingresses of `apply` get; "
+        "by default they keep their own.",
+    )
+    address: Upstream | None = Field(
+        default=None,
+        description="With controller none on an existing cluster: HOST:PORT where its ingress answers HTTPS, which the "
+        "proxy's ports lead to; by default they are not listened on.",
     )

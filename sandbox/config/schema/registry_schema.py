@@ -6,8 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from sandbox.config.schema.model import Model
-from sandbox.config.schema.values import AutoPort, LocalPath, RegistryHost, RegistryUrl, Unique
+from sandbox.config.schema.values import AutoPort, LocalPath, Model, Port, RegistryHost, RegistryUrl, Unique
 
 
 class Registry(Model):
@@ -39,3 +38,34 @@ class Registry(Model):
         description="Registries whose images nodes are to take from a cache beside the cluster, such as docker.io, "
         "with the account of `docker login`; what the cache cannot give comes from the registry itself.",
     )
+
+
+class ResolvedRegistry(Registry):
+    """The registry on a port that is known, and its addresses."""
+
+    port: Port = 5001
+
+    @property
+    def address(self) -> str:
+        """The registry as users write it: `localhost:PORT`, or `external` as it is in the spec, maybe a URL."""
+        return self.external or self.local_names[0]
+
+    @property
+    def image_prefix(self) -> str:
+        """What names of its images begin with on this machine and in manifests, such as `localhost:5001`."""
+        return self.address.rpartition("://")[2]
+
+    @property
+    def push_url(self) -> str:
+        """Where this machine reaches it: always IPv4 for the sandbox's own, whose port is bound on 127.0.0.1 only."""
+        return self.external or f"http://127.0.0.1:{self.port}"
+
+    @property
+    def local_names(self) -> tuple[str, ...]:
+        """The HOST:PORT of the sandbox's own on this machine, as images may be named: localhost first."""
+        return f"localhost:{self.port}", f"127.0.0.1:{self.port}"
+
+    @property
+    def upstreams(self) -> tuple[str, ...]:
+        """The mirrored registries as image names begin."""
+        return tuple(one.rpartition("://")[2] for one in self.mirrors)

@@ -8,19 +8,16 @@ from typing import Any, Self
 from pydantic import BaseModel, Field, PrivateAttr, ValidationError, ValidationInfo, model_validator
 
 from sandbox.config import loader
-from sandbox.config.api_version import CURRENT, Format
+from sandbox.config.loader import CURRENT, Format
 from sandbox.config.rules import misfits
-from sandbox.config.schema.addons_schema import Addons
-from sandbox.config.schema.apply_schema import Applied
+from sandbox.config.schema.apply_schema import Addons, Applied
 from sandbox.config.schema.certificates_schema import Certs
 from sandbox.config.schema.cluster_schema import Cluster, Images
 from sandbox.config.schema.credentials_schema import Credentials
-from sandbox.config.schema.edge_schema import Proxy
-from sandbox.config.schema.ingress_schema import Ingress
-from sandbox.config.schema.model import Model
+from sandbox.config.schema.edge_schema import Ingress, Proxy, ResolvedProxy
 from sandbox.config.schema.network_schema import Network
-from sandbox.config.schema.registry_schema import Registry
-from sandbox.config.schema.values import Domain, LocalPath, Name
+from sandbox.config.schema.registry_schema import Registry, ResolvedRegistry
+from sandbox.config.schema.values import Domain, LocalPath, Model, Name
 from sandbox.config.yaml_source import Giver, KeyPath, ValueOrigin
 from sandbox.errors import UsageError
 
@@ -121,6 +118,25 @@ class Spec(Model):
 
     def __hash__(self) -> int:
         return hash((type(self), *dict(self).values()))
+
+
+class ResolvedSpec(Spec):
+    """A spec whose ports are all known: what was `auto` has been chosen."""
+
+    registry: ResolvedRegistry = ResolvedRegistry()
+    proxy: ResolvedProxy = ResolvedProxy()
+
+    @classmethod
+    def of(cls, spec: Spec, *, registry: int, https: tuple[int, ...]) -> Self:
+        """`spec`, which was validated, on these ports, of which those that were `auto` were chosen apart from all."""
+        fields = {
+            **dict(spec),
+            "registry": ResolvedRegistry.model_construct(**{**dict(spec.registry), "port": registry}),
+            "proxy": ResolvedProxy.model_construct(**{**dict(spec.proxy), "ports": https}),
+        }
+        resolved = cls.model_construct(_fields_set=spec.model_fields_set, **fields)
+        resolved._origins = spec._origins
+        return resolved
 
 
 def _of_program(model: BaseModel, above: KeyPath = ()) -> Iterator[tuple[KeyPath, ValueOrigin]]:

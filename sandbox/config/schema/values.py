@@ -9,9 +9,16 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import yaml
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
 from sandbox.config import loader, yaml_text
+
+
+class Model(BaseModel):
+    """A mapping of known keys, whose values are of their own type and not converted to it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
 
 LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"  # RFC 1123 section 2.1, lower case as Kubernetes wants it
 SUBDOMAIN = rf"{LABEL}(\.{LABEL})*"

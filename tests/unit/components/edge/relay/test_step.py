@@ -20,7 +20,7 @@ from sandbox.components.edge.relay.step import PassthroughStep
 from sandbox.engine import Bind
 from sandbox.errors import SandboxError
 from sandbox.names import Home
-from sandbox.plan.removed_component import DisplacedStep
+from sandbox.plan.edge_steps import DisplacedStep
 from sandbox.step import State
 from sandbox.system import daemon
 from sandbox.system.wait import wait_until
