@@ -1,25 +1,25 @@
-"""`Sandbox`: a sandbox as an object and a context manager, which says nothing and returns or raises."""
+"""`Sandbox`: one core for the command line, the Python API, the pytest plugin and the dashboard; it says nothing."""
 
 from __future__ import annotations
 
 import http.client
 import os
-import shlex
 import socket
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
-from sandbox.app import checkouts, remains, requirements
-from sandbox.app import context as world
-from sandbox.components.cluster.existing.steps import TenancyStep
+from sandbox.app import checkouts, chosen_spec, consent, context, machine_plan, remains, requirements
+from sandbox.app.agreement import Agreement, Refusal
+from sandbox.app.chosen_spec import Chosen
+from sandbox.app.diagnosis import explaining
+from sandbox.app.session import PATIENCE, Session
 from sandbox.components.ingress.default_backend import hosts_of
 from sandbox.config.schema import ResolvedSpec, Spec
-from sandbox.config.schema.origin_schema import Origin
 from sandbox.engine import Bind, Engine
 from sandbox.errors import UsageError
 from sandbox.images.lockfile import LockFile
@@ -27,20 +27,30 @@ from sandbox.images.push_step import PushStep
 from sandbox.kube.api import Cluster
 from sandbox.names import Names
 from sandbox.plan import lifecycle, saved_spec
+from sandbox.plan.lifecycle import Found
 from sandbox.report import Reporter, Silent
-from sandbox.step import State, Step
+from sandbox.step import Rebuildable, State, Step
 
 ANSWER_TIMEOUT = 30.0
 
 
 @dataclass(frozen=True)
 class Part:
-    """How one part of a sandbox stands: `state` is ready, absent, drifted or stale; `detail` is for people."""
+    """The state of one part of a sandbox: ready, absent, drifted or stale; `detail` is for people."""
 
     name: str
     title: str
     state: str
     detail: str
+
+
+@dataclass(frozen=True)
+class _Surveyed:
+    """The plan of an `up`, every step of it checked."""
+
+    spec: ResolvedSpec
+    steps: Sequence[Step]
+    found: Found
 
 
 class Sandbox:
@@ -49,24 +59,22 @@ class Sandbox:
     `spec` is a Spec, or the path of a sandbox.yaml or of a folder with one; by default ./sandbox.yaml, if there is one,
     else a sandbox with nothing special. A sandbox that the block brought up is gone after it, with its data, unless
     `keep`; one that was there before stays. `report` hears of every step; `patience` is for how many seconds to wait
-    for another command on the same sandbox. Every method raises SandboxError.
+    for another command on the same sandbox; a `session` has both. Every method raises SandboxError.
     """
 
     def __init__(
         self,
-        spec: Spec | str | os.PathLike[str] | None = None,
+        spec: Spec | Chosen | str | os.PathLike[str] | None = None,
         *,
         keep: bool = False,
         report: Reporter | None = None,
-        patience: float = 600.0,
+        patience: float = PATIENCE,
+        session: Session | None = None,
     ) -> None:
-        file = _file(spec)
-        self.spec = spec if isinstance(spec, Spec) else world.read(file) if file else Spec()
-        # A spec that a program made is the program's to answer for.
-        self._origin = None if isinstance(spec, Spec) else Origin.of(file) if file else Origin()
+        self._chosen = spec if isinstance(spec, Chosen) else chosen_spec.given(spec)
+        self.spec = chosen_spec.as_made(self._chosen.spec)
+        self.session = session or Session(report=report or Silent(), patience=patience)
         self._keep = keep
-        self._report = report or Silent()
-        self._patience = patience
         self._settled: ResolvedSpec | None = None
         self._was_there = False
 
@@ -78,52 +86,123 @@ class Sandbox:
         if not (self._keep or self._was_there):
             self.down(purge=True)
 
-    def up(self) -> bool:
-        """Bring it up, or repair it; returns whether anything was changed. What fails is taken back."""
-        place = world.home()
-        with self._alone("up"), requirements.reserve(self.spec, place, Engine.connect()) as settled:
-            steps, engine, own = world.steps(settled)
-            requirements.require(settled, place, own)
-            _require_agreement(steps)
-            self._require_same_origin()
-            with engine.glance():
-                found = lifecycle.survey(steps, self._report)
-            self._was_there = any(one.name == "cluster" and is_.state is not State.ABSENT for one, is_ in found)
-            with saved_spec.coming_from(self._names, self._origin):
-                changed = lifecycle.up(steps, self._report, found=found)
-        self._settled = settled
+    def up(
+        self,
+        *,
+        recreate: Collection[str] = (),
+        keep: bool = False,
+        spared: Collection[str] = (),
+        agreement: Agreement | None = None,
+    ) -> bool:
+        """Bring it up, or repair it; returns whether anything was changed. What fails is rolled back, unless `keep`.
+
+        `recreate` names stale steps that may be recreated; where one of `spared` fails, the rest stays. `agreement` is
+        asked for what needs the user's consent.
+        """
+        agreement = agreement or Refusal()
+        with self._surveyed(agreement, recreate) as ready:
+            self._was_there = any(one.name == "cluster" and is_.state is not State.ABSENT for one, is_ in ready.found)
+            agreed = agreement.recreate(ready.found, recreate)
+            agreement.tenancy(ready.steps)
+            with saved_spec.coming_from(self.names, self._chosen.origin):
+                changed = lifecycle.up(
+                    ready.steps,
+                    self.session.report,
+                    keep=keep,
+                    recreate=agreed,
+                    found=ready.found,
+                    spared=spared,
+                )
+        self._settled = ready.spec
         return changed
 
-    def down(self, *, purge: bool = False) -> None:
-        """Take it down; with `purge` the registry's data and the certificates too."""
-        with self._alone("down"):
-            steps, _, _ = world.steps(world.shell(self.spec), purge=purge)
-            lifecycle.down(steps, self._report)
+    def plan(self, *, recreate: Collection[str] = (), agreement: Agreement | None = None) -> Found:
+        """Check every part as `up` does first; changes nothing."""
+        with self._surveyed(agreement or Refusal(), recreate) as ready:
+            return ready.found
+
+    @contextmanager
+    def _surveyed(self, agreement: Agreement, recreate: Collection[str]) -> Iterator[_Surveyed]:
+        """Lock the sandbox, agree on its spec, hold its ports, and check every step. Raises SandboxError."""
+        home, chosen, spec = context.home(), self._chosen, self.spec
+        with self.session.alone(self.name, "up"):
+            agreement.replace(self.names, chosen.origin)
+            if chosen.fetched:
+                if agreement.demands(home, chosen.fetched, chosen.spec):
+                    chosen.fetched.complete(home, self.session.say)
+                spec = chosen.fetched.settled(spec, home)
+            engine = Engine.connect()
+            neighbour = agreement.neighbour(chosen.spec, chosen.file, home, engine)
+            spec = neighbour.adopted_by(spec) if neighbour else spec
+            with requirements.reserve(spec, home, engine) as settled:
+                steps, engine, own = machine_plan.steps(settled)
+                requirements.require(settled, home, own)
+                _require_known(recreate, steps)
+                with explaining(settled):
+                    with engine.glance():
+                        found = lifecycle.survey(steps, self.session.report)
+                    yield _Surveyed(settled, steps, found)
+
+    def down(self, *, purge: bool = False) -> bool:
+        """Take it down; with `purge` the registry's data and the certificates too. Returns whether it was there."""
+        home = context.home()
+        with self.session.alone(self.name, "down"):
+            steps, _, _ = machine_plan.steps(chosen_spec.shell(self.spec), purge=purge)
+            removed = lifecycle.down(steps, self.session.report)
             if purge:
-                remains.sweep(world.home(), self.spec.name)
-        checkouts.sweep(world.home())
+                consent.sweep(home)
+                remains.sweep(home, self.name)
+        checkouts.sweep(home)
         self._settled = None
+        return removed
+
+    def start(self) -> None:
+        """Start it as it was last brought up, once it was stopped; ready when its hosts are answered."""
+        with self.session.alone(self.name, "start"):
+            self.start_locked()
+
+    def start_locked(self) -> None:
+        """Start it as `start` does; the caller has the lock."""
+        spec = chosen_spec.brought_up(self.name)
+        with requirements.reserve(spec, context.home(), Engine.connect()) as settled, explaining(settled):
+            lifecycle.up(machine_plan.without_files(settled), self.session.report, keep=True)
+        self._settled = spec
+
+    def stop(self) -> bool:
+        """Stop its containers and keep all it holds; returns whether any ran."""
+        chosen_spec.require_own_cluster(self.spec, "a rest")
+        with self.session.alone(self.name, "stop"):
+            steps = machine_plan.without_files(chosen_spec.remembered(self.name) or self.spec)
+            return lifecycle.stop(steps, self.session.report)
+
+    def status(self) -> Found:
+        """Check every part; changes nothing."""
+        steps, engine, _ = machine_plan.steps(self._settled or self.spec)
+        with engine.glance():
+            return lifecycle.survey(steps)
 
     def parts(self) -> tuple[Part, ...]:
-        """How every part stands; changes nothing."""
-        steps, engine, _ = world.steps(self._settled or self.spec)
-        with engine.glance():
-            found = lifecycle.survey(steps)
-        return tuple(Part(step.name, step.title, is_.state.value, is_.detail) for step, is_ in found)
+        """Check every part, for programs; changes nothing."""
+        return tuple(Part(step.name, step.title, is_.state.value, is_.detail) for step, is_ in self.status())
 
     def push(self, manifest: str | os.PathLike[str]) -> None:
         """Push the images of a manifest (images.yaml) into the registry; only what is missing crosses."""
-        spec, accounts = self.settled, world.keychain(self.spec.credentials)
+        spec, accounts = self.settled, context.keychain(self.spec.credentials)
         images = LockFile.of(Path(manifest))
-        world.registry(spec)
-        step = PushStep(Engine.connect(), images, spec.registry.push_url, accounts, world.home().spool)
-        with nullcontext() if spec.registry.external else self._pushing():
-            step.apply(_Work(self._report))
+        machine_plan.registry_url(spec)
+        step = PushStep(Engine.connect(), images, spec.registry.push_url, accounts, context.home().spool)
+        with nullcontext() if spec.registry.external else self.session.pushing(self.name, "push"):
+            step.apply(_Work(self.session.report))
 
     @property
     def name(self) -> str:
         """The sandbox's name."""
         return self.spec.name
+
+    @property
+    def names(self) -> Names:
+        """The names of all that belongs to it."""
+        return context.home().sandbox(self.name)
 
     @property
     def domain(self) -> str:
@@ -134,7 +213,7 @@ class Sandbox:
     def settled(self) -> ResolvedSpec:
         """The spec with the ports that the sandbox has, also those that the spec leaves open."""
         if self._settled is None:
-            self._settled = requirements.settle(self.spec, world.home(), Engine.connect())
+            self._settled = requirements.settle(self.spec, context.home(), Engine.connect())
         return self._settled
 
     @property
@@ -149,7 +228,7 @@ class Sandbox:
         return f"https://{name}{'' if port == 443 else f':{port}'}{path}"
 
     def get(self, host: str, path: str = "/", *, context: ssl.SSLContext | None = None) -> http.client.HTTPResponse:
-        """The answer of `host` (see `url`), asked through the proxy whether or not this machine resolves its name.
+        """The answer of `host` (see `url`), asked through the edge whether or not this machine resolves its name.
 
         `context`, by default `ssl_context()`, may hold a client's certificate. Raises OSError.
         """
@@ -174,46 +253,21 @@ class Sandbox:
     @property
     def kubeconfig(self) -> Path:
         """A kubeconfig with this cluster alone, for kubectl and Kubernetes' clients."""
-        return self._names.kubeconfig
+        return self.names.kubeconfig
 
     @property
     def context(self) -> str:
         """The name of the cluster's context in the user's kubeconfig."""
-        return self._names.cluster
+        return self.names.cluster
 
     @property
     def root_certificate(self) -> Path:
         """The certificate to trust: what curl calls --cacert, and requests `verify`."""
-        return self._names.root_certificate
+        return self.names.root_certificate
 
     def ssl_context(self) -> ssl.SSLContext:
-        """A context for clients that trusts this sandbox and nobody else."""
+        """A context for clients that trusts this sandbox alone."""
         return ssl.create_default_context(cafile=str(self.root_certificate))
-
-    @property
-    def _names(self) -> Names:
-        return world.home().sandbox(self.spec.name)
-
-    def _require_same_origin(self) -> None:
-        """Raise UsageError where another file's sandbox has this name: the user is to agree to that, not a program."""
-        known = saved_spec.origin(self._names)
-        if known and self._origin and not self._origin.may_replace(known):
-            raise UsageError(
-                f"'{self.name}' was brought up from elsewhere",
-                details=f"before  {known}\nnow     {self._origin}",
-                fix=f"give this one another name, or: sandbox up -f {shlex.quote(self._origin.source)} --yes",
-                id="other-origin",
-            )
-
-    @contextmanager
-    def _alone(self, doing: str) -> Iterator[None]:
-        with world.alone(self.spec.name, f"Sandbox.{doing}", seconds=self._patience, waits=lambda _: None):
-            yield
-
-    @contextmanager
-    def _pushing(self) -> Iterator[None]:
-        with world.pushing(self.spec.name, "Sandbox.push", seconds=self._patience, waits=lambda _: None):
-            yield
 
 
 @dataclass(frozen=True)
@@ -229,24 +283,9 @@ class _Work:
         return
 
 
-def _file(given: Spec | str | os.PathLike[str] | None) -> Path | None:
-    match given:
-        case Spec():
-            return None
-        case None:
-            return world.DEFAULT_FILE if world.DEFAULT_FILE.exists() else None
-        case _:
-            path = Path(given)
-            return path / world.DEFAULT_FILE if path.is_dir() else path
-
-
-def _require_agreement(steps: Sequence[Step]) -> None:
-    """A program does not speak for its user where somebody else's cluster is concerned."""
-    for step in steps:
-        if isinstance(step, TenancyStep) and (why := step.strangeness()):
-            raise UsageError(
-                f"nobody has agreed yet to a sandbox in {step.namespace} of {step.context}",
-                details=why,
-                fix="sandbox up once at a terminal, which asks, or with --yes",
-                id="consent",
-            )
+def _require_known(recreate: Collection[str], steps: Sequence[Step]) -> None:
+    """Raise UsageError for a step that the sandbox has not or that is never recreated."""
+    names = [step.name for step in steps if isinstance(step, Rebuildable)]
+    for one in recreate:
+        if one not in names:
+            raise UsageError(f"--recreate knows no step '{one}'", fix=f"one of {', '.join(names)}")

@@ -12,6 +12,8 @@ import yaml
 
 from sandbox.components.cluster import kubeconfig
 from sandbox.config import yaml_text
+from sandbox.config.resolve import Override, changed
+from sandbox.config.schema import Spec
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError
 from sandbox.kube.api import Cluster
@@ -36,6 +38,13 @@ class Neighbour:
         """What makes a sandbox.yaml use both."""
         cluster = {"provider": "existing", "context": self.context}
         return {"cluster": cluster, **({"registry": {"external": self.registry}} if self.registry else {})}
+
+    def adopted_by(self, spec: Spec) -> Spec:
+        """Take the spec with this cluster, and its registry if it has one. Raises UsageError for what it has not."""
+        theirs = [
+            Override((part, key), value, "") for part, values in self.spec.items() for key, value in values.items()
+        ]
+        return changed(spec, theirs, called=f"the spec of '{spec.name}' for {self.context}")
 
 
 def find(engine: Engine, home: Home) -> tuple[Neighbour, ...]:

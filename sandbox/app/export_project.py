@@ -12,7 +12,7 @@ from typing import Any, cast
 import yaml
 
 from sandbox import __version__
-from sandbox.app import context
+from sandbox.app import context, machine_plan
 from sandbox.app.checkouts import inside
 from sandbox.bundle.store import Store
 from sandbox.components.addons.catalogue import FILE as ADDON
@@ -164,7 +164,7 @@ def _locked(target: Target, digest: str) -> Locked:
 def _versions(spec: ResolvedSpec) -> dict[str, Any]:
     """What the sandbox was made with, for people who wonder why theirs differs."""
     engine = Engine.connect()
-    own = context.own_images(spec, context.home(), engine)
+    own = machine_plan.own_images(spec, context.home(), engine)
     images = {name: {"reference": one, "id": engine.image_id(one)} for name, one in sorted(own.references.items())}
     return {"sandbox": __version__, "kubernetes": own.kubernetes, "engine": engine.version, "images": images}
 

@@ -1,20 +1,53 @@
-"""`sandbox completion`."""
+"""`sandbox completion`: the script that lets a shell complete, and the names that it is offered for arguments.
+
+Names are read from files alone: completion must not wait for an engine.
+"""
 
 from __future__ import annotations
 
 import click
-from click.shell_completion import get_completion_class
-
-SHELLS = {
-    "bash": 'eval "$(sandbox completion bash)"   in ~/.bashrc',
-    "zsh": 'eval "$(sandbox completion zsh)"    in ~/.zshrc',
-    "fish": "sandbox completion fish | source    in ~/.config/fish/config.fish",
-}
+from click.shell_completion import CompletionItem, get_completion_class
 
 
-def run(shell: str) -> int:
-    """Print the script that lets a shell complete commands, options and names."""
+@click.command("completion")
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> int:
+    """Print the script that lets a shell complete commands, options and names.
+
+    \b
+    eval "$(sandbox completion bash)"   in ~/.bashrc
+    eval "$(sandbox completion zsh)"    in ~/.zshrc
+    sandbox completion fish | source    in ~/.config/fish/config.fish
+    """
     kind = get_completion_class(shell)
     if kind:  # one of those that click comes with
         click.echo(kind(click.Command("sandbox"), {}, "sandbox", "_SANDBOX_COMPLETE").source())
     return 0
+
+
+def sandboxes(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """List the sandboxes of this machine that files tell of."""
+    from sandbox.app import context
+
+    home = context.home()
+    folders = (home.sandbox("any").folder.parent, home.sandbox("any").keys.parent)
+    names = {one.name for folder in folders if folder.is_dir() for one in folder.iterdir() if one.is_dir()}
+    return [CompletionItem(name) for name in sorted(names) if name.startswith(incomplete)]
+
+
+def hosts(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """List the hosts that have a route of their own at the edge, and the domains of the sandboxes."""
+    from sandbox.app import context
+    from sandbox.components.edge import extra_routes, routes
+
+    folder = context.home().edge
+    known = {route.domain for route in routes.load(folder)} | {one.host for one in extra_routes.load(folder)}
+    return [CompletionItem(host) for host in sorted(known) if host.startswith(incomplete)]
+
+
+def addons(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """List the addons that come with the sandbox."""
+    from sandbox.components.addons import catalogue
+
+    known = [addon.name for addon in catalogue.included() if addon.about.instead is None]
+    return [CompletionItem(name) for name in known if name.startswith(incomplete)]

@@ -1,93 +1,82 @@
-"""`sandbox credentials`."""
+"""`sandbox credentials`: the accounts at other registries that pods have."""
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from pydantic import TypeAdapter, ValidationError
 
-from sandbox.cli import command_context, session
-from sandbox.cli.options import find_spec
-from sandbox.components.credentials.kept_secret import Held
-from sandbox.components.credentials.pull_secrets import PullSecrets
-from sandbox.components.credentials.registry_accounts import mint, resolved
-from sandbox.components.credentials.renewal_daemon import renew
-from sandbox.components.credentials.steps import CredentialsStep
-from sandbox.config.schema import Spec
-from sandbox.config.schema.credentials_schema import Credentials
-from sandbox.engine import Engine
-from sandbox.errors import SandboxError, UsageError
-from sandbox.kube.api import Cluster
-from sandbox.names import SYSTEM_NAMESPACE
-from sandbox.plan import providers
+from sandbox.cli.groups import Group
+from sandbox.cli.options import begin, output_option, sandbox_of, spec_options
+from sandbox.errors import UsageError
 
-IGNORED = "only what the spec lists or `sandbox credentials add` gave on this machine is requested and renewed"
+if TYPE_CHECKING:
+    from sandbox.app.pod_accounts import PodAccounts
+    from sandbox.components.credentials.kept_secret import Held
+    from sandbox.config.schema.credentials_schema import Credentials
 
-_ADAPTER: TypeAdapter[Credentials] = TypeAdapter(Credentials)
+_OPTIONS = {"registries": "--registry", "accounts": "--account", "namespaces": "--namespace", "file": "--from"}
 
 
-@dataclass(frozen=True)
-class _Work:
-    """A sandbox that is up, and what brings accounts to it."""
+@click.group("credentials", cls=Group)
+def credentials() -> None:
+    """Give pods your accounts at other registries (docker, gcr, ecr, acr), and renew them in time.
 
-    spec: Spec
-    delivery: PullSecrets
-    step: CredentialsStep
-
-    @classmethod
-    def of(cls, spec: Spec) -> _Work:
-        """Raises SandboxError when it is not up, or not in a cluster of its own."""
-        session.require_own_cluster(spec, "an account for pods")
-        names = command_context.home().sandbox(spec.name)
-        if not names.kubeconfig.exists() or not Cluster(names.kubeconfig).is_up():
-            raise SandboxError(f"{spec.name} is not up", fix="sandbox up", id="not-up")
-        nodes = providers.nodes(Engine.connect(), names)
-        return cls(spec, PullSecrets.of(names), CredentialsStep(nodes, names, spec.credentials, os.environ))
-
-    def known(self, secret: str) -> Held:
-        """What is kept under that name. Raises UsageError."""
-        held = self.delivery.held()
-        if secret not in held:
-            if secret in self.delivery.ignored():
-                raise UsageError(
-                    f"the Secret '{secret}' in {SYSTEM_NAMESPACE} is not from a command of this user",
-                    details=IGNORED,
-                    fix=f"sandbox credentials add, with --secret {secret}, or for one of sandbox.yaml: sandbox up",
-                )
-            fix = f"there are: {', '.join(held)}" if held else "sandbox credentials add"
-            raise UsageError(f"{self.spec.name} has no credentials '{secret}'", fix=fix)
-        return held[secret]
-
-    def listed(self, secret: str) -> bool:
-        """Whether the spec has them."""
-        return any(entry.secret == secret for entry in self.spec.credentials)
+    Each becomes a Secret in every namespace that may have it, named by the service accounts there, whenever they are
+    made. Keys stay on this machine: what enters the cluster is a token, which a process renews before it ends. Only
+    passwords of `docker login` enter as they are.
+    """
 
 
+@credentials.command("add")
+@click.argument("kind", type=click.Choice(["docker", "gcr", "ecr", "acr"]))
+@spec_options
+@click.option("--from", "source", type=click.Path(path_type=Path), help="The file with the key.  [default: the usual]")
+@click.option("--registry", "registries", multiple=True, help="HOST or HOST:PORT, for docker and gcr; acr needs one.")
+@click.option("--region", help="Of ecr.")
+@click.option("--account", "accounts", multiple=True, help="Of ecr, whose registries are meant.")
+@click.option("--profile", help="Of ecr, in AWS's files.")
+@click.option("--role", help="Of ecr, the ARN of a role to assume.")
+@click.option("--namespace", "namespaces", multiple=True, help="Only these.  [default: all]")
+@click.option("--secret", help="The name of the Secret.  [default: as minikube has it, such as gcr-secret]")
+@click.pass_context
 def add(ctx: click.Context, /, kind: str, file: Path | None, name: str | None, **given: Any) -> int:
-    """Add accounts of KIND until `remove` or `down`; `credentials:` in sandbox.yaml is for those that should stay."""
-    with _changing(ctx, file, name) as work:
-        entry = resolved(_entry(kind, given), os.environ)
-        if work.listed(entry.secret):
-            raise UsageError(f"sandbox.yaml has the credentials '{entry.secret}'", fix="give --secret another name")
-        work.delivery.keep(entry, mint(entry, os.environ, now=datetime.now(UTC)), "command")
-        work.step.deliver()
-        click.echo(_line(entry.secret, work.known(entry.secret)))
+    """Add accounts of KIND until `remove` or `down`; `credentials:` in sandbox.yaml is for those that should stay.
+
+    \b
+    sandbox credentials add docker --registry quay.io
+    sandbox credentials add gcr --from key.json
+    sandbox credentials add ecr --profile work --region eu-central-1
+    sandbox credentials add acr --registry demo.azurecr.io --from principal.json
+    """
+    with _changing(ctx, file, name) as accounts:
+        entry = _entry(kind, given)
+        held = accounts.add(entry)
+        click.echo(_line(held.entry.secret, held))
     return 0
 
 
+@credentials.command("list")
+@spec_options
+@output_option
+@click.pass_context
 def list_(ctx: click.Context, file: Path | None, name: str | None, *, output: str) -> int:
-    """List which accounts the cluster has, for whom and until when. Shows no secret."""
-    command_context.start_log(verbose=ctx.obj)
-    spec = find_spec(file, name)
-    delivery = _Work.of(spec).delivery
+    """List which accounts the cluster has, for whom and until when. Shows no secret.
+
+    \b
+    sandbox credentials list
+    sandbox credentials list demo -o json
+    """
+    begin(ctx)
+    from sandbox.app.pod_accounts import IGNORED, PodAccounts
+    from sandbox.names import SYSTEM_NAMESPACE
+
+    spec = sandbox_of(file, name).spec
+    delivery = PodAccounts.of(spec).delivery
     held, ignored = delivery.held(), delivery.ignored()
     if output == "json":
         rows = [_row(secret, one) for secret, one in sorted(held.items())]
@@ -102,27 +91,36 @@ def list_(ctx: click.Context, file: Path | None, name: str | None, *, output: st
     return 0
 
 
+@credentials.command("remove")
+@click.argument("secret")
+@spec_options
+@click.pass_context
 def remove(ctx: click.Context, secret: str, file: Path | None, name: str | None) -> int:
-    """Take the accounts in SECRET from every namespace."""
-    with _changing(ctx, file, name) as work:
-        if secret not in work.delivery.ignored():
-            work.known(secret)
-        if work.listed(secret):
-            raise UsageError(f"sandbox.yaml has the credentials '{secret}'", fix="take them out there, then sandbox up")
-        work.delivery.forget([secret])
-        work.step.deliver()
+    """Take the accounts in SECRET from every namespace.
+
+    \b
+    sandbox credentials remove dpr-secret
+    """
+    with _changing(ctx, file, name) as accounts:
+        accounts.remove(secret)
         click.echo(f"removed {secret}")
     return 0
 
 
+@credentials.command("refresh")
+@spec_options
+@click.option("--secret", "secrets", multiple=True, help="Only these.  [default: all]")
+@click.pass_context
 def refresh(ctx: click.Context, file: Path | None, name: str | None, *, secrets: tuple[str, ...]) -> int:
-    """Read the files again and get new tokens, whether or not the present ones are about to end."""
-    with _changing(ctx, file, name) as work:
-        wanted = [work.known(secret) for secret in secrets] or list(work.delivery.held().values())
-        renewed = renew(work.delivery, wanted, os.environ, now=datetime.now(UTC))
-        work.step.deliver()
+    """Read the files again and get new tokens, whether or not the present ones are about to end.
+
+    \b
+    sandbox credentials refresh
+    """
+    with _changing(ctx, file, name) as accounts:
+        renewed = accounts.refresh(secrets)
         for secret in renewed.done:
-            click.echo(f"renewed {_line(secret, work.known(secret))}")
+            click.echo(f"renewed {_line(secret, accounts.known(secret))}")
     first, *others = renewed.failed.values() or (None,)
     for error in others:
         click.echo(error, err=True)
@@ -132,23 +130,29 @@ def refresh(ctx: click.Context, file: Path | None, name: str | None, *, secrets:
 
 
 @contextmanager
-def _changing(ctx: click.Context, file: Path | None, name: str | None) -> Iterator[_Work]:
-    command_context.start_log(verbose=ctx.obj)
-    command_context.catch_signals()
-    spec = find_spec(file, name)
-    with session.alone(spec.name):
-        yield _Work.of(spec)
+def _changing(ctx: click.Context, file: Path | None, name: str | None) -> Iterator[PodAccounts]:
+    begin(ctx, "stopping")
+    from sandbox.app.pod_accounts import PodAccounts
+
+    sandbox = sandbox_of(file, name)
+    with sandbox.session.alone(sandbox.name, "credentials"):
+        yield PodAccounts.of(sandbox.spec)
 
 
 def _entry(kind: str, given: Mapping[str, Any]) -> Credentials:
-    """The entry that the options describe. Raises UsageError for one that the kind has not."""
+    """Make the entry that the options describe. Raises UsageError for one that the kind has not."""
+    from pydantic import TypeAdapter, ValidationError
+
+    from sandbox.config.schema.credentials_schema import Credentials
+
+    adapter: TypeAdapter[Credentials] = TypeAdapter(Credentials)
     said: dict[str, Any] = {key: value for key, value in given.items() if value and key != "source"}
     if given["source"]:
         said["file"] = given["source"].absolute()
     if kind == "acr" and len(said.get("registries", ())) == 1:
         (said["registry"],) = said.pop("registries")
     try:
-        return _ADAPTER.validate_python({"kind": kind, **said})
+        return adapter.validate_python({"kind": kind, **said})
     except ValidationError as error:
         raise UsageError(
             "; ".join(
@@ -164,9 +168,6 @@ def _reason(kind: str, problem: str, field: str, message: str) -> str:
     if problem == "missing":
         return f"{kind} needs one {option}"
     return f"{option} {message.removeprefix('Value error, ')}"
-
-
-_OPTIONS = {"registries": "--registry", "accounts": "--account", "namespaces": "--namespace", "file": "--from"}
 
 
 def _line(secret: str, one: Held) -> str:

@@ -9,26 +9,15 @@ import logging
 import time
 import traceback
 from collections.abc import Mapping
-from signal import SIGHUP, SIGINT, SIGTERM
-from typing import ClassVar
 
 import click
 
-from sandbox.cli import command_context
+from sandbox.app.context import home
+from sandbox.cli import log
+from sandbox.cli.signals import Terminated
 from sandbox.errors import SandboxError
 
 BUG = 3
-
-
-class Terminated(BaseException):
-    """The command was asked to end by a signal; `after` says what stays and how to go on."""
-
-    WORDS: ClassVar[Mapping[int, str]] = {SIGINT: "interrupted", SIGTERM: "terminated", SIGHUP: "hung up"}
-
-    def __init__(self, number: int, after: str = "") -> None:
-        super().__init__(number)
-        self.exit_code = 128 + number
-        self.after = after
 
 
 def report(error: BaseException) -> int:
@@ -47,13 +36,12 @@ def report(error: BaseException) -> int:
             return 0
         case OSError(errno=errno.ENOSPC | errno.EDQUOT):
             return report(SandboxError("a disk is full", details=str(error), fix="df -h tells which", id="disk-full"))
-    log = command_context.home().log
     if not logging.getLogger("sandbox").handlers:  # a bug before the command began
         with contextlib.suppress(SandboxError):
-            command_context.start_log(verbose=False)
+            log.start(verbose=False)
     logging.getLogger(__name__).error("".join(traceback.format_exception(error)))
     click.echo(f"{_red('bug:')} {type(error).__name__}: {error}", err=True)
-    click.echo(f"  this is an error in sandbox itself; the whole story is in {log}", err=True)
+    click.echo(f"  this is an error in sandbox itself; the whole story is in {home().log}", err=True)
     return BUG
 
 
@@ -84,8 +72,12 @@ def _show(error: SandboxError) -> None:
     for number, line in enumerate(lines):
         click.echo(f"{'fix:' if number == 0 else '    '} {line}", err=True)
     for note in getattr(error, "__notes__", ()):  # what the doctor found
-        click.echo(note, err=True)
+        click.echo(_red_mark(note), err=True)
 
 
 def _red(text: str) -> str:
     return click.style(text, fg="red", bold=True)
+
+
+def _red_mark(note: str) -> str:
+    return note.replace("✗", click.style("✗", fg="red"), 1) if note.startswith("✗") else note

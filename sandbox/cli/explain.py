@@ -1,18 +1,28 @@
-"""`sandbox explain`."""
+"""`sandbox explain`: what an error means and what helps."""
 
 from __future__ import annotations
 
-import difflib
 import json
 
 import click
 
-from sandbox.advice import registry
-from sandbox.errors import UsageError
+from sandbox.cli.options import output_option
 
 
-def run(id: str | None, *, output: str) -> int:
-    """Say what an error means and what helps, by the id in its first line; without one, list them."""
+@click.command("explain")
+@click.argument("id", required=False)
+@output_option
+def explain(id: str | None, *, output: str) -> int:
+    """Say what an error means and what helps, by the id in its first line; without one, list them.
+
+    \b
+    sandbox explain port-in-use
+    """
+    import difflib
+
+    from sandbox.advice import registry
+    from sandbox.errors import UsageError
+
     known = registry()
     if id is not None and id not in known:
         near = difflib.get_close_matches(id, known, n=1)

@@ -1,27 +1,46 @@
-"""`sandbox export`."""
+"""`sandbox export`: a sandbox as a folder that brings the same one up elsewhere."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from sandbox.app.export_project import Exported, export
-from sandbox.cli import command_context, session
-from sandbox.cli.console import reporter
+from sandbox.cli.completion import sandboxes
+from sandbox.cli.options import begin, progress_option
+from sandbox.cli.output import reporter
 from sandbox.sanitize import fit
 
+if TYPE_CHECKING:
+    from sandbox.app.export_project import Exported
 
-def run(ctx: click.Context, folder: Path, name: str | None, *, progress: str) -> int:
-    """Write a sandbox as a folder that brings the same one up elsewhere."""
-    command_context.start_log(verbose=ctx.obj)
-    command_context.catch_signals()
-    spec = session.brought_up(name)
-    talk, started, title = reporter(progress), time.monotonic(), f"Export of {spec.name}"
-    talk.began(title)
-    told = export(spec, folder, lambda line: talk.progress(title, line))
-    talk.finished(title, str(folder), time.monotonic() - started)
+
+@click.command("export")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("name", required=False, shell_complete=sandboxes)
+@progress_option
+@click.pass_context
+def export(ctx: click.Context, folder: Path, name: str | None, *, progress: str) -> int:
+    """Write a sandbox as a folder that brings the same one up elsewhere.
+
+    FOLDER gets its spec, manifests, images by digest and versions. The sandbox is the one called NAME, by default that
+    of ./sandbox.yaml, as it was last brought up. Accounts and private keys are left out, which is said.
+
+    \b
+    sandbox export demo/
+    sandbox up --from demo/
+    sandbox bundle save demo.bundle demo     the same as one file, with all that `up` needs
+    """
+    begin(ctx, "stopping")
+    from sandbox.app import chosen_spec, export_project
+
+    spec = chosen_spec.brought_up(name)
+    report, started, title = reporter(progress), time.monotonic(), f"Export of {spec.name}"
+    report.began(title)
+    told = export_project.export(spec, folder, lambda line: report.progress(title, line))
+    report.finished(title, str(folder), time.monotonic() - started)
     tell(told)
     return 0
 

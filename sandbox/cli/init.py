@@ -1,4 +1,4 @@
-"""`sandbox init`."""
+"""`sandbox init`: a sandbox.yaml for a folder, from what it has."""
 
 from __future__ import annotations
 
@@ -6,18 +6,26 @@ from pathlib import Path
 
 import click
 
-from sandbox.config.schema import Spec
-from sandbox.errors import UsageError
-from sandbox.init import project_files
-from sandbox.init.detect import look
-from sandbox.system import files, host_network
-
 LOCAL = "127.0.0.1"
 HTTPS = (443, 8443)
 
 
-def run(folder: Path, *, name: str | None) -> int:
-    """Write a commented sandbox.yaml for this folder, from what it has; never overwrites anything."""
+@click.command("init")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=".")
+@click.option("--name", help="The sandbox's name.  [default: the folder's]")
+def init(folder: Path, *, name: str | None) -> int:
+    """Write a commented sandbox.yaml for this folder, from what it has; never overwrites anything.
+
+    \b
+    sandbox init              Dockerfiles, a compose file and manifests are found and put to use
+    sandbox init --name shop
+    """
+    from sandbox.config.schema import Spec
+    from sandbox.errors import UsageError
+    from sandbox.init import project_files
+    from sandbox.init.detect import look
+    from sandbox.system import files, host_network
+
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder", fix=f"mkdir {folder}, or name another")
     if (folder / project_files.SPEC).exists():
@@ -32,7 +40,8 @@ def run(folder: Path, *, name: str | None) -> int:
     https = None if all(host_network.is_free(LOCAL, port) for port in HTTPS) else ("auto", "auto")
     written = project_files.files(name, found, registry=registry, https=https)
     kept = [path for path in written if (folder / path).exists()]
-    for path, text in sorted(written.items(), key=_spec_last):
+    # The spec last: until it is there, all this can be done again.
+    for path, text in sorted(written.items(), key=lambda item: item[0] == project_files.SPEC):
         if path not in kept:
             (folder / path).parent.mkdir(exist_ok=True)
             files.write_atomic(folder / path, text.encode(), mode=0o644)
@@ -43,8 +52,3 @@ def run(folder: Path, *, name: str | None) -> int:
         click.echo(f"note  no port is known of {app}: EXPOSE it in its Dockerfile, or add a Service", err=True)
     click.echo("next  sandbox up --plan   shows what it makes; sandbox up makes it")
     return 0
-
-
-def _spec_last(item: tuple[str, str]) -> bool:
-    """Until the spec is there, all this can be done again."""
-    return item[0] == project_files.SPEC

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from sandbox.cli.complete import sandboxes
-from sandbox.cli.lazy import FORMS
-from sandbox.errors import SandboxError, UsageError
+from sandbox.cli.completion import sandboxes
+from sandbox.cli.groups import FORMS
 
 if TYPE_CHECKING:
-    from sandbox.config.resolve import Override
+    from sandbox.app.core import Sandbox
+    from sandbox.app.session import Session
     from sandbox.config.schema import Spec
-    from sandbox.config.schema.origin_schema import Origin
 
 # Seconds to wait for another command on the same sandbox: longer than any `up` takes.
 PATIENCE = 600.0
@@ -50,7 +48,7 @@ def progress_option(command: Command) -> Command:
     )(command)
 
 
-def turn_options(command: Command) -> Command:
+def lock_options(command: Command) -> Command:
     """`--lock-timeout` and `--no-wait`: for how many seconds to wait for another command on the same sandbox."""
     command = click.option("--no-wait", "patience", flag_value=0.0, type=float, help="Do not wait for it.")(command)
     return click.option(
@@ -81,55 +79,43 @@ def _remembered(ctx: click.Context, param: click.Parameter, value: str) -> str:
     return value
 
 
-def find_spec(file: Path | None, name: str | None) -> Spec:
-    """The spec as it is written (`written`), with the cluster that there is where it says nothing of one."""
-    from sandbox.app.context import as_made
+def begin(ctx: click.Context, doing: str | None = None, after: str = "") -> None:
+    """Start the log and, with `doing`, let a signal end the command in an orderly way.
 
-    return as_made(written(file, name))
-
-
-def written(
-    file: Path | None, name: str | None, overrides: Sequence[Override] = (), *, called: str | None = None
-) -> Spec:
-    """The spec of FILE, else of ./sandbox.yaml, else the default one; with the values of `overrides`.
-
-    With NAME alone it is the one that this sandbox was last brought up with, else the default one of that name. A
-    fetched FILE without a name has that of the folder `called`.
+    `doing` is what comes then, said at once; `after` is said at the end: what stays and how to go on. Raises UsageError
+    where no file may be made.
     """
-    from sandbox.app.context import DEFAULT_FILE, read
-    from sandbox.config.resolve import changed
-    from sandbox.config.schema import Spec
+    from sandbox.cli import log, signals
 
-    if file is not None:
-        spec = read(file, overrides, called=called)
-    elif name is None and DEFAULT_FILE.exists():
-        spec = read(DEFAULT_FILE, overrides)
-    else:
-        known = _known(Spec.default(name)) if name else Spec()
-        return changed(known, overrides, called=f"the spec of '{known.name}'")
-    if name not in (None, spec.name):
-        raise UsageError(
-            f"{file or DEFAULT_FILE} describes '{spec.name}', not '{name}'", fix="give one of the two only"
-        )
-    return spec
+    log.start(verbose=ctx.obj)
+    if doing is not None:
+        signals.catch(doing, after)
 
 
-def origin_of(file: Path | None, name: str | None) -> Origin | None:
-    """Where that spec comes from; None where it is the one that is remembered, whose origin is too."""
-    from sandbox.app.context import DEFAULT_FILE
-    from sandbox.cli import command_context
-    from sandbox.config.schema.origin_schema import Origin
+def session(progress: str = "auto", patience: float = PATIENCE) -> Session:
+    """Work as this command does: told of as it was typed, with words on stderr in the manner of `--progress`."""
+    from sandbox.app.session import Session
+    from sandbox.cli.log import command_line
+    from sandbox.cli.output import note, reporter
 
-    if file is not None or (name is None and DEFAULT_FILE.exists()):
-        return Origin.of(file or DEFAULT_FILE)
-    return None if name and command_context.home().sandbox(name).spec.exists() else Origin()
+    return Session(
+        command=command_line(),
+        patience=patience,
+        say=lambda line: note(progress, line),
+        report=reporter(progress),
+    )
 
 
-def _known(default: Spec) -> Spec:
-    """The spec that is remembered of a sandbox; the default one when there is none, or none that can be read."""
-    from sandbox.cli import command_context
-    from sandbox.plan import saved_spec
+def sandbox_of(file: Path | None, name: str | None, *, progress: str = "auto", patience: float = PATIENCE) -> Sandbox:
+    """Find the sandbox that FILE or NAME mean, or neither. Raises UsageError."""
+    from sandbox.app import chosen_spec
+    from sandbox.app.core import Sandbox
 
-    with contextlib.suppress(SandboxError):
-        return saved_spec.load(command_context.home().sandbox(default.name)) or default
-    return default
+    return Sandbox(chosen_spec.choose(file, name), session=session(progress, patience))
+
+
+def find_spec(file: Path | None, name: str | None) -> Spec:
+    """Find the spec that FILE or NAME mean, or neither. Raises UsageError."""
+    from sandbox.app import chosen_spec
+
+    return chosen_spec.find(file, name)

@@ -1,94 +1,141 @@
-"""The questions before the first change: a cluster that exists, a spec that others wrote, a name that is in use."""
+"""The questions of `up` before the first change: what others wrote, a name in use, a cluster that exists."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
 
 import click
+import yaml
 
-from sandbox.app import consent, spec_demands
+from sandbox.app import chosen_spec, consent, existing_clusters
+from sandbox.app.agreement import replaced, trust_lines
+from sandbox.app.context import DEFAULT_FILE
+from sandbox.app.existing_clusters import Neighbour
 from sandbox.app.source import Fetched
-from sandbox.cli.push_prune import has_terminal
+from sandbox.cli.output import has_terminal
 from sandbox.components.cluster import kubeconfig
 from sandbox.components.cluster.existing.steps import TenancyStep
 from sandbox.config.schema import Spec
 from sandbox.config.schema.origin_schema import Origin
+from sandbox.engine import Engine
 from sandbox.errors import SandboxError, UsageError
 from sandbox.names import LABEL, Home, Names
-from sandbox.plan import saved_spec
-from sandbox.step import Step
+from sandbox.plan.lifecycle import Found
+from sandbox.step import State, Step
+
+Say = Callable[[str], None]
 
 
-def require_origin(names: Names, origin: Origin | None, *, yes: bool) -> None:
-    """Return once the user agrees that a spec from `origin` takes the place of one from elsewhere with its name.
+class Asking:
+    """Asks at the terminal, unless options have the answer already: `yes` and, for what others wrote, `trusted`.
 
-    Raises SandboxError when they do not, and UsageError where there is no terminal.
+    What needs an answer raises UsageError where there is no terminal, and SandboxError where it is no.
     """
-    known = _replaced(names, origin)
-    if known is None or yes:
-        return
-    said = f"before  {known}\nnow     {origin}\nwhat the one before applied and this one does not say is deleted"
-    if not has_terminal():
-        raise UsageError(
-            f"'{names.name}' was brought up from elsewhere",
-            details=said,
-            fix=f"add --yes if this one is to take its place; else give it another name, or: sandbox down {names.name}",
-            id="other-origin",
-        )
-    click.echo(f"'{names.name}' was brought up from elsewhere:", err=True)
-    _confirm(said)
 
+    def __init__(self, say: Say, *, yes: bool = False, trusted: bool = False) -> None:
+        self._say = say
+        self._yes = yes
+        self._trusted = trusted
 
-def _replaced(names: Names, origin: Origin | None) -> str | None:
-    """The other source that the sandbox was brought up from, if there is one."""
-    if origin is None or not names.spec.exists():
-        return None
-    known = saved_spec.origin(names)
-    if known is None:  # an earlier release kept none; a spec from elsewhere does not profit from that
-        return "by an earlier release, which did not keep where from" if origin.is_fetched else None
-    return None if origin.may_replace(known) else str(known)
-
-
-def tell(
-    names: Names, origin: Origin | None, elsewhere: Fetched | None, spec: Spec, say: Callable[[str], None]
-) -> None:
-    """Say what `up` would ask."""
-    if known := _replaced(names, origin):
-        say(f"'{names.name}' was brought up from elsewhere: {known}; `up` asks, or takes --yes")
-    if elsewhere:
-        for line in trust_lines(elsewhere, spec):
-            say(line)
-        if not consent.has_spec(names.home, elsewhere.origin):
-            say("`up` asks whether you agree to this, or takes --trust")
-
-
-def trust_lines(found: Fetched, spec: Spec) -> tuple[str, ...]:
-    """Where the spec is from, and what it asks for beyond its project. Raises UsageError for what cannot be read."""
-    asked = spec_demands.beyond(spec, found.root)
-    programs = ("programs     the bundle's kind, kubectl and images run on this machine",) if found.bundle else ()
-    beyond = (*programs, *asked) or ("nothing beyond its own folder",)
-    return (f"from         {found.origin}", *beyond)
-
-
-def require_trust(home: Home, found: Fetched, spec: Spec, *, trusted: bool) -> None:
-    """Return once the user agrees to what a spec that others wrote asks for, which is kept for this revision.
-
-    Raises SandboxError when they do not, and UsageError where there is no terminal.
-    """
-    if consent.has_spec(home, found.origin) and found.bundle is None:
-        return
-    if not trusted:
-        said = "\n".join(trust_lines(found, spec))
+    def replace(self, names: Names, origin: Origin | None) -> None:
+        known = replaced(names, origin)
+        if known is None or self._yes:
+            return
+        said = f"before  {known}\nnow     {origin}\nwhat the one before applied and this one does not say is deleted"
         if not has_terminal():
             raise UsageError(
-                f"'{spec.name}' was written elsewhere, and what it asks for was not agreed to yet",
+                f"'{names.name}' was brought up from elsewhere",
                 details=said,
-                fix="--trust, once you have read this and what it runs",
-                id="untrusted",
+                fix="add --yes if this one is to take its place; else give it another name, or: "
+                f"sandbox down {names.name}",
+                id="other-origin",
             )
-        click.echo(f"'{spec.name}' was written elsewhere; it runs with your rights, and asks for:", err=True)
+        click.echo(f"'{names.name}' was brought up from elsewhere:", err=True)
         _confirm(said)
-    consent.note_spec(home, found.origin)
+
+    def demands(self, home: Home, project: Fetched, spec: Spec) -> bool:
+        """Let a spec that others wrote have what it asks for; the answer is kept for this revision."""
+        if consent.has_spec(home, project.origin) and project.bundle is None:
+            return True
+        if not self._trusted:
+            said = "\n".join(trust_lines(project, spec))
+            if not has_terminal():
+                raise UsageError(
+                    f"'{spec.name}' was written elsewhere, and what it asks for was not agreed to yet",
+                    details=said,
+                    fix="--trust, once you have read this and what it runs",
+                    id="untrusted",
+                )
+            click.echo(f"'{spec.name}' was written elsewhere; it runs with your rights, and asks for:", err=True)
+            _confirm(said)
+        consent.note_spec(home, project.origin)
+        return True
+
+    def neighbour(self, spec: Spec, file: Path | None, home: Home, engine: Engine) -> Neighbour | None:
+        """Offer a cluster that the user made by hand, and keep a yes in a new sandbox.yaml."""
+        found = _offered(spec, home, engine, self._say)
+        if found is None:
+            return None
+        if not _is_interactive():
+            _tell_how(spec, found, self._say)
+            return None
+        if not click.confirm(f"use {'both' if found.registry else 'it'} for '{spec.name}', in a namespace?", err=True):
+            return None
+        _keep(spec, found, file, self._say)
+        self._yes = True  # to a sandbox in that cluster, too
+        return found
+
+    def recreate(self, found: Found, named: Collection[str]) -> Collection[str]:
+        """Choose those that are named, and all that are stale if the user agrees to each now."""
+        stale = [(step, status) for step, status in found if status.state is State.STALE and step.name not in named]
+        if not stale or not _is_interactive():
+            return named
+        for step, status in stale:
+            click.echo(f"{step.title} can only be changed by making it anew: {status.detail}", err=True)
+            if not click.confirm(f"  that takes away: {status.loses}\n  go on?", err=True):
+                return named
+        return {*named, *(step.name for step, _ in stale)}
+
+    def tenancy(self, steps: Sequence[Step]) -> None:
+        """Ask unless something there has our label and the user's name already, which tells that they have agreed."""
+        for step in steps:
+            if isinstance(step, TenancyStep) and (why := step.strangeness()) is not None and not self._yes:
+                _ask_for_tenancy(step, why)
+
+
+class Telling:
+    """Says what `up` would ask, and goes on: for `up --plan`."""
+
+    def __init__(self, say: Say) -> None:
+        self._say = say
+
+    def replace(self, names: Names, origin: Origin | None) -> None:
+        if known := replaced(names, origin):
+            self._say(f"'{names.name}' was brought up from elsewhere: {known}; `up` asks, or takes --yes")
+
+    def demands(self, home: Home, project: Fetched, spec: Spec) -> bool:
+        for line in trust_lines(project, spec):
+            self._say(line)
+        if not consent.has_spec(home, project.origin):
+            self._say("`up` asks whether you agree to this, or takes --trust")
+        return False
+
+    def neighbour(self, spec: Spec, file: Path | None, home: Home, engine: Engine) -> Neighbour | None:
+        if found := _offered(spec, home, engine, self._say):
+            _tell_how(spec, found, self._say)
+        return None
+
+    def recreate(self, found: Found, named: Collection[str]) -> Collection[str]:
+        return named
+
+    def tenancy(self, steps: Sequence[Step]) -> None:
+        return
+
+
+def _is_interactive() -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def _confirm(said: str) -> None:
@@ -98,38 +145,61 @@ def _confirm(said: str) -> None:
         raise SandboxError("nothing was changed", id="declined")
 
 
-def require(steps: Sequence[Step], *, yes: bool) -> None:
-    """Return once the user agrees to what `up` would do in a cluster that exists, if it is one and he has not already.
-
-    That he has is told by what is there with our label and his name. Raises SandboxError when he does not,
-    and UsageError where nobody can be asked.
-    """
-    for step in steps:
-        if isinstance(step, TenancyStep):
-            _ask(step, yes=yes)
-
-
-def _ask(step: TenancyStep, *, yes: bool) -> None:
-    why = step.strangeness()
-    if why is None or yes:
-        return
+def _ask_for_tenancy(step: TenancyStep, why: str) -> None:
     said = (
         f"context    {step.context} ({kubeconfig.server_of(step.names.kubeconfig)})\n"
         f"namespace  {step.namespace}: {why}\n"
         f"what       objects labelled {LABEL}={step.names.name} in that namespace, and no others; the namespace itself "
         "if it is not there; `sandbox down` takes all of it away"
     )
-    if not has_terminal():
+    try:
+        if not has_terminal():
+            raise UsageError(
+                "up asks before the first change to a cluster that exists, and here is no terminal",
+                details=said,
+                fix="add --yes",
+                id="consent",
+            )
+        click.echo(f"'{step.names.name}' would be made in a cluster that exists:", err=True)
+        _confirm(said)
+    except SandboxError:
         step.forget()
-        raise UsageError(
-            "up asks before the first change to a cluster that exists, and here is no terminal",
-            details=said,
-            fix="add --yes",
-            id="consent",
-        )
-    click.echo(f"'{step.names.name}' would be made in a cluster that exists:", err=True)
-    for line in said.splitlines():
-        click.echo(f"  {line}", err=True)
-    if not click.confirm("go on?", err=True):
-        step.forget()
-        raise SandboxError("nothing was changed", id="declined")
+        raise
+
+
+def _offered(spec: Spec, home: Home, engine: Engine, say: Say) -> Neighbour | None:
+    """Find the first cluster to offer, and say it; none where the spec names one or the sandbox is there already."""
+    if spec.says("cluster") or chosen_spec.remembered(spec.name):
+        return None
+    found = next(iter(existing_clusters.find(engine, home)), None)
+    if found:
+        registry = f" and its registry {found.registry} are" if found.registry else " is"
+        say(f"the kind cluster {found.context}{registry} on this machine, made by hand")
+    return found
+
+
+def _tell_how(spec: Spec, found: Neighbour, say: Say) -> None:
+    say(f"  '{spec.name}' gets a cluster of its own; to use that one, write in sandbox.yaml:")
+    _show(found, say)
+
+
+def _keep(spec: Spec, found: Neighbour, file: Path | None, say: Say) -> None:
+    """Write what was decided into a new sandbox.yaml, or say what belongs into the one that is there."""
+    if file is None and not DEFAULT_FILE.exists():
+        from sandbox.system import files
+
+        text = f"apiVersion: {spec.apiVersion}\nname: {spec.name}\n{_yaml(found)}\n"
+        files.write_atomic(DEFAULT_FILE.absolute(), text.encode(), mode=0o644)
+        say(f"wrote {DEFAULT_FILE}, so that it stays so")
+        return
+    say(f"write in {file or DEFAULT_FILE}, so that it stays so:")
+    _show(found, say)
+
+
+def _show(found: Neighbour, say: Say) -> None:
+    for line in _yaml(found).splitlines():
+        say(f"    {line}")
+
+
+def _yaml(found: Neighbour) -> str:
+    return yaml.safe_dump(found.spec, default_flow_style=None, sort_keys=False).rstrip()

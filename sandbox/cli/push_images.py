@@ -1,41 +1,57 @@
-"""`sandbox push-images`."""
+"""`sandbox push-images`: the images of a manifest in the registry, and what is done with others that are there."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from sandbox.cli import command_context, push_report
-from sandbox.cli.options import find_spec
-from sandbox.cli.push_output import Talk, count, megabytes, talk
-from sandbox.config.schema import Spec
+from sandbox.cli import push_report
+from sandbox.cli.options import begin, output_option, progress_option, sandbox_of
+from sandbox.cli.output import Talk, count, has_terminal, megabytes, talk
 from sandbox.errors import SandboxError, UsageError
-from sandbox.images import images_yaml
-from sandbox.images.images_yaml import Entry, FromBuild, FromDaemon, FromRegistry
-from sandbox.images.lock_check import Promise
-from sandbox.images.lock_entries import Lock
-from sandbox.images.lockfile import LockFile
-from sandbox.images.progress import Result
-from sandbox.images.push import PushFailed, push
-from sandbox.images.sources.image_source import Daemon
-from sandbox.images.sources.remote import host_platform
-from sandbox.images.target import Target
-from sandbox.oci import address
-from sandbox.oci.compression import Compression
-from sandbox.oci.credential import Keychain
 
 if TYPE_CHECKING:
-    from sandbox.cli.push_prune import Pruning
-    from sandbox.cli.push_repair import Mend
+    from sandbox.app.core import Sandbox
+    from sandbox.app.image_push import ImagePush, Repair
+    from sandbox.app.pruning import Pruning
+    from sandbox.images.progress import Result
 
 
-def run(
+@click.command("push-images")
+@click.argument("manifest", required=False, type=click.Path(path_type=Path))
+@click.option("-f", "--file", type=click.Path(path_type=Path), help="The spec.  [default: ./sandbox.yaml]")
+@click.option("--registry", help="host:port of the registry, or its URL.  [default: the spec's]")
+@click.option("--locked", is_flag=True, help="Push exactly what the lock says, or refuse and push nothing.")
+@click.option(
+    "--update", is_flag=True, help="Take the images of other registries as their tags are now; renew the lock."
+)
+@click.option("--dry-run", is_flag=True, help="Show what would cross; change nothing, build nothing, save nothing.")
+@click.option(
+    "--verify",
+    "check",
+    is_flag=True,
+    help="Read every byte back from the registry and check it; mend the sandbox's own.",
+)
+@click.option("--prune", is_flag=True, help="Delete the registry's tags that MANIFEST does not name, after asking.")
+@click.option("--yes", is_flag=True, help="Do not ask before deleting.")
+@click.option(
+    "--compression",
+    "packing",
+    type=click.Choice(["raw", "gzip", "zstd"]),
+    help="Of layers the Docker Engine gives raw.  [default: the lock's, else raw on this machine, gzip elsewhere]",
+)
+@click.option("--fail-fast", is_flag=True, help="Stop at the first image that fails.")
+@click.option("--schema", is_flag=True, help="Print the JSON Schema of MANIFEST and do nothing else.")
+@output_option
+@progress_option
+@click.pass_context
+def push_images(
     ctx: click.Context,
     manifest: Path | None,
     file: Path | None,
@@ -53,151 +69,61 @@ def run(
     output: str,
     progress: str,
 ) -> int:
-    """Push the images of MANIFEST (by default the spec's `push`) into the registry; only what is missing crosses."""
+    """Push the images of MANIFEST (by default the spec's `push`) into the registry; only what is missing crosses.
+
+    The digests are kept beside it, images.lock.yaml for images.yaml, for git. Images of other registries stay at the
+    digest that is locked, even when their tag has moved, until --update; images of the Docker Engine, archives, layouts
+    and builds are pushed as they are, and the lock follows, which is said. With --locked nothing may differ: for CI.
+
+    \b
+    sandbox push-images
+    sandbox push-images images.yaml --registry localhost:5001
+    sandbox push-images --locked --verify -o json
+    """
     if schema:
+        from sandbox.images import images_yaml
+
         push_report.show_json(images_yaml.schema())
         return 0
     if locked and update:
         raise UsageError("--locked and --update contradict each other", fix="give one of them")
-    command_context.start_log(verbose=ctx.obj)
-    command_context.catch_signals("stopping", "what has arrived is not sent again; go on: sandbox push-images")
-    spec = find_spec(file, None)
+    begin(ctx, "stopping", "what has arrived is not sent again; go on: sandbox push-images")
+    from sandbox.app import context, machine_plan
+    from sandbox.app.image_push import ImagePush
+
+    sandbox = sandbox_of(file, None, progress=progress)
+    spec = sandbox.spec
     chosen = manifest or spec.push
     if chosen is None:
         raise UsageError("no manifest of images", fix="name one, or write `push: images.yaml` in sandbox.yaml")
-    work = _Work.of(chosen, registry or _own(spec), locked, update, packing, command_context.keychain(spec.credentials))
-    whose = "" if registry or spec.registry.external else spec.name
+    where = registry or machine_plan.registry_url(spec)
+    accounts = context.keychain(spec.credentials)
+    work = ImagePush.of(chosen, where, accounts, locked=locked, update=update, packing=packing)
+    for line in work.foreign():
+        click.echo(line, err=True)
+    whose = "" if registry or spec.registry.external else sandbox.name
     pruning = _pruning(work, whose) if prune else None
     if dry_run:
         return _foretell(work, pruning, output)
     if pruning is not None:
-        pruning.require_consent(yes=yes)
-    with _turn(whose, progress):
+        _require_consent(pruning, yes=yes)
+    with sandbox.session.pushing(whose, "push") if whose else nullcontext():
         with talk(progress) as speaking:
-            mend = _mender(spec, registry) if check else None
-            report = _push(work, speaking, output, mend, locked=locked, fail_fast=fail_fast, check=check)
+            repair = _repair(sandbox, whose) if check else None
+            report = _push(work, speaking, output, repair, locked=locked, fail_fast=fail_fast, check=check)
         if pruning is not None:
-            report["pruned"] = pruning.carry_out(yes=yes)
+            report["pruned"] = _prune(pruning, yes=yes)
     if output == "json":
         push_report.show_json(report)
     return 0
 
 
-def _turn(whose: str, progress: str) -> AbstractContextManager[None]:
-    """The turn at the registry of the sandbox `whose`; its garbage is not collected meanwhile."""
-    if not whose:
-        return nullcontext()
-    from sandbox.cli import session
-
-    return session.pushing(whose, progress=progress)
-
-
-def _mender(spec: Spec, registry: str | None) -> Mend | None:
-    from sandbox.cli.push_repair import mender
-
-    return mender(spec, registry)
-
-
-def _pruning(work: _Work, whose: str) -> Pruning:
-    from sandbox.cli.push_prune import Pruning
-
-    return Pruning(work.registry, work.keychain, [entry.target for entry in work.entries], whose)
-
-
-def _own(spec: Spec) -> str:
-    """The URL of the registry that the spec names, else of the sandbox's own."""
-    if spec.registry.external:
-        return spec.registry.external
-    from sandbox.cli import session
-
-    return session.registry(spec)
-
-
-@dataclass(frozen=True)
-class _Work:
-    """What is to be pushed where, after a look at the manifest and its lock."""
-
-    file: LockFile
-    lock: Lock | None
-    entries: tuple[Entry, ...]
-    promised: Mapping[Target, Promise]
-    registry: str
-    compression: Compression
-    keychain: Keychain
-
-    @classmethod
-    def of(
-        cls, manifest: Path, registry: str, locked: bool, update: bool, packing: str | None, keychain: Keychain
-    ) -> _Work:
-        """Read the files and settle what the options leave open. Raises UsageError, Drift."""
-        file = LockFile.of(manifest)
-        known = file.read()
-        if locked and known is None:
-            raise UsageError(f"there is no lock {file.path}", fix="write it: sandbox push-images")
-        kind = _compression(packing, known, registry)
-        if locked and known is not None and kind is not known.compression:
-            raise UsageError(
-                f"{file.path} is for {known.compression.value} layers, not {kind.value}", fix="leave out --compression"
-            )
-        promised = file.promises(known) if locked and known else {}
-        entries = file.entries if update else file.pinned(known)
-        _warn(entries)
-        return cls(file, known, entries, promised, registry, kind, keychain)
-
-    @property
-    def engine(self) -> Daemon | None:
-        """The Docker Engine, when an image comes from it."""
-        if not any(isinstance(entry, FromDaemon | FromBuild) for entry in self.entries):
-            return None
-        from sandbox.engine import Engine
-
-        return Engine.connect()
-
-    def push(self, talk: Talk, *, fail_fast: bool = False, thorough: bool = False) -> tuple[Result, ...]:
-        """Have every image in the registry. Raises PushFailed and what else `push` does."""
-        return push(
-            self.entries,
-            self.registry,
-            self.engine,
-            talk,
-            thorough=thorough,
-            fail_fast=fail_fast,
-            compression=self.compression,
-            promised=self.promised,
-            keychain=self.keychain,
-            spool=command_context.home().spool,
-            reading=self.file.reading,
-        )
-
-    def keep(self, results: Sequence[Result]) -> None:
-        """Write the lock when it would say something else, and say what."""
-        if changes := self.file.follow(results, self.lock, self.compression):
-            click.echo(f"{self.file.path}: {', '.join(changes)}", err=True)
-
-
-def _compression(packing: str | None, known: Lock | None, registry: str) -> Compression:
-    if packing is not None:
-        return Compression(packing)
-    if known is not None:
-        return known.compression
-    return Compression.RAW if address.parse(registry).is_loopback else Compression.GZIP
-
-
-def _warn(entries: Sequence[Entry]) -> None:
-    """Say which images are locked for another machine: the same lock gives the same bytes, wanted or not."""
-    own = host_platform()
-    for entry in entries:
-        if isinstance(entry, FromRegistry) and entry.platforms and own not in entry.platforms:
-            click.echo(
-                f"{entry.target} is for {', '.join(entry.platforms)}, this machine is {own}: list both in `platforms:`",
-                err=True,
-            )
-
-
 def _push(
-    work: _Work, speaking: Talk, output: str, mend: Mend | None, *, locked: bool, fail_fast: bool, check: bool
+    work: ImagePush, speaking: Talk, output: str, repair: Repair | None, *, locked: bool, fail_fast: bool, check: bool
 ) -> dict[str, Any]:
     """Push, keep the lock, verify; the results are shown whatever happens."""
+    from sandbox.images.push import PushFailed
+
     started = time.monotonic()
     failure: PushFailed | None = None
     try:
@@ -208,7 +134,7 @@ def _push(
     report = push_report.pushed(results, failure, sent, seconds)
     try:
         if check and results:
-            report["verified_bytes"] = _verify(work, results, speaking, mend)
+            report["verified_bytes"] = _verify(work, results, speaking, repair)
     except SandboxError as error:
         report["verify"] = push_report.why(error)
         _show(results, report, output, speaking)
@@ -216,7 +142,8 @@ def _push(
         raise
     if not locked:
         speaking.close()
-        work.keep(results)
+        if changes := work.follow(results):
+            click.echo(f"{work.file.path}: {', '.join(changes)}", err=True)
     if output == "text":
         speaking.close()
         push_report.show_results(results)
@@ -227,7 +154,7 @@ def _push(
     return report
 
 
-def _show(results: Sequence[Result], report: Mapping[str, Any], output: str, speaking: Talk) -> None:
+def _show(results: Sequence[Result], report: dict[str, Any], output: str, speaking: Talk) -> None:
     speaking.close()
     if output == "json":
         push_report.show_json(report)
@@ -235,44 +162,30 @@ def _show(results: Sequence[Result], report: Mapping[str, Any], output: str, spe
         push_report.show_results(results)
 
 
-def _verify(work: _Work, results: Sequence[Result], speaking: Talk, mend: Mend | None) -> int:
-    from sandbox.images.verify import VerifyFailed
-
+def _verify(work: ImagePush, results: Sequence[Result], speaking: Talk, repair: Repair | None) -> int:
     speaking.verifying(len(results))
-    try:
-        size = _read_back(work, results)
-    except VerifyFailed as harm:
-        if mend is None or not harm.damaged:
-            raise
-        mend(harm.damaged)
-        work.push(speaking, thorough=True)
-        size = _read_back(work, results)
+    size = work.verify(results, speaking, repair)
     speaking.close()
     click.echo(f"verified: {count(len(results), 'image')}, {megabytes(size)} read back", err=True)
     return size
 
 
-def _read_back(work: _Work, results: Sequence[Result]) -> int:
-    from sandbox.images.progress import Silent
-    from sandbox.images.verify import verify
-    from sandbox.oci.client import Client
+def _repair(sandbox: Sandbox, whose: str) -> Repair | None:
+    """Let damaged blobs be put aside, and say so; None for a registry that is not the sandbox's own container."""
+    from sandbox.app import registry_upkeep
 
-    by_name = {str(entry.target): entry.target for entry in work.entries}
-    with Client(work.registry, keychain=work.keychain) as client:
-        return verify({by_name[one.target]: one.digest for one in results}, client, Silent())
+    if not whose or not sandbox.spec.cluster.is_ours:
+        return None
+
+    def repair(digests: Collection[str]) -> None:
+        registry_upkeep.put_aside(sandbox, digests)
+        click.echo(f"damaged in the registry, put aside and pushed anew: {', '.join(sorted(digests))}", err=True)
+
+    return repair
 
 
-def _foretell(work: _Work, pruning: Pruning | None, output: str) -> int:
-    from sandbox.images.dry_run import forecast
-
-    forecasts = forecast(
-        work.entries,
-        work.registry,
-        work.engine,
-        compression=work.compression,
-        promised=work.promised,
-        keychain=work.keychain,
-    )
+def _foretell(work: ImagePush, pruning: Pruning | None, output: str) -> int:
+    forecasts = work.foretell()
     report = push_report.foretold(forecasts)
     if pruning is not None:
         report["unlisted"] = pruning.names
@@ -283,3 +196,36 @@ def _foretell(work: _Work, pruning: Pruning | None, output: str) -> int:
         for name in pruning.names if pruning else ():
             click.echo(f"deleted   {name}")
     return 1 if any(one.error for one in forecasts) else 0
+
+
+def _pruning(work: ImagePush, whose: str) -> Pruning:
+    from sandbox.app.pruning import Pruning
+
+    return Pruning(work.registry, work.keychain, work.targets, whose)
+
+
+def _require_consent(pruning: Pruning, *, yes: bool) -> None:
+    """Raise UsageError, before anything is pushed, when the question cannot be answered."""
+    if not yes and not has_terminal():
+        lines = "\n".join(pruning.names) or "nothing: every tag is in the manifest"
+        brief = "--prune asks before it deletes, and here is no terminal"
+        raise UsageError(brief, details=lines, fix="add --yes", id="consent")
+
+
+def _prune(pruning: Pruning, *, yes: bool) -> list[str]:
+    """List, ask, delete; returns the names of what is gone. What the push has just added is in the manifest."""
+    say = partial(click.echo, err=True)
+    names = pruning.names
+    if not names:
+        say("nothing to prune: the manifest names every tag of the registry")
+        return []
+    say(f"the manifest does not name, in {pruning.where}:")
+    for name in names:
+        say(f"  {name}")
+    if not yes and not click.confirm(f"delete {count(len(names), 'tag')} from {pruning.where}?", err=True):
+        say("nothing was deleted")
+        return []
+    pruning.delete()
+    say(f"deleted {count(len(names), 'tag')}; to have the space back, while nothing is pushed:")
+    say(f"  {pruning.collection()}")
+    return names

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sandbox.cli.push_output import count, megabytes
-from sandbox.errors import SandboxError
-from sandbox.images.progress import Result
-from sandbox.images.push import PushFailed
+from sandbox.cli.output import count, megabytes
 
 if TYPE_CHECKING:
+    from sandbox.errors import SandboxError
     from sandbox.images.dry_run import Forecast
+    from sandbox.images.progress import Result
+    from sandbox.images.push import PushFailed
 
 
 def pushed(results: Sequence[Result], failure: PushFailed | None, sent: int, seconds: float) -> dict[str, Any]:

@@ -1,35 +1,45 @@
-"""`sandbox registry`."""
+"""`sandbox registry`: what the registry holds, and the space of what nothing names."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from sandbox.cli import command_context, session
-from sandbox.cli.options import find_spec
-from sandbox.cli.push_output import count, megabytes
-from sandbox.components.registry.container_step import RegistryStep
-from sandbox.config.schema import Spec
-from sandbox.errors import SandboxError, UsageError
-from sandbox.images import canary_image
-from sandbox.images.garbage import Garbage, kept, measure
-from sandbox.images.listing import Catalogue, catalogue
-from sandbox.images.lockfile import LockFile
-from sandbox.images.target import Target
-from sandbox.oci.client import Client
-from sandbox.step import State
+from sandbox.cli.groups import Group
+from sandbox.cli.options import begin, output_option, sandbox_of, spec_options
+from sandbox.cli.output import count, megabytes
+
+if TYPE_CHECKING:
+    from sandbox.images.listing import Catalogue
 
 
+@click.group("registry", cls=Group)
+def registry() -> None:
+    """Show what the registry holds, and take back the space of what nothing names."""
+
+
+@registry.command("list")
+@spec_options
+@output_option
+@click.pass_context
 def list_(ctx: click.Context, file: Path | None, name: str | None, *, output: str) -> int:
-    """List repositories and tags with their sizes: all of it, and what no other image of the registry has."""
-    command_context.start_log(verbose=ctx.obj)
-    spec = find_spec(file, name)
-    where = spec.registry.external or session.registry(spec).rpartition("/")[2]
-    with Client(where, keychain=command_context.keychain()) as client:
+    """List repositories and tags with their sizes: all of it, and what no other image of the registry has.
+
+    \b
+    sandbox registry list
+    sandbox registry list demo -o json
+    """
+    begin(ctx)
+    from sandbox.app import context, machine_plan
+    from sandbox.images.listing import catalogue
+    from sandbox.oci.client import Client
+
+    spec = sandbox_of(file, name).spec
+    where = spec.registry.external or machine_plan.registry_url(spec).rpartition("/")[2]
+    with Client(where, keychain=context.keychain()) as client:
         found = catalogue(client)
     if output == "json":
         click.echo(json.dumps(_listed(where, found), indent=2))
@@ -45,13 +55,24 @@ def list_(ctx: click.Context, file: Path | None, name: str | None, *, output: st
     return 0
 
 
+@registry.command("gc")
+@spec_options
+@click.option("--dry-run", is_flag=True, help="Show what would go; change nothing.")
+@output_option
+@click.pass_context
 def collect(ctx: click.Context, file: Path | None, name: str | None, *, dry_run: bool, output: str) -> int:
-    """Delete what no tag names, nor the spec's `push` by its digest; meanwhile images can be pulled and not pushed."""
-    command_context.start_log(verbose=ctx.obj)
-    command_context.catch_signals()
-    spec = find_spec(file, name)
-    with session.pushing(spec.name), session.alone(spec.name):
-        found = _collect(_own_registry(spec), _targets(spec), dry_run=dry_run)
+    """Delete what no tag names, nor the spec's `push` by its digest; meanwhile images can be pulled and not pushed.
+
+    An image that was pushed again under the same tag leaves its old layers behind, and so does a deleted tag.
+
+    \b
+    sandbox registry gc
+    sandbox registry gc demo
+    """
+    begin(ctx, "stopping")
+    from sandbox.app import registry_upkeep
+
+    found = registry_upkeep.collect(sandbox_of(file, name), dry_run=dry_run)
     if output == "json":
         report = {"deleted": not dry_run, "bytes": found.size, "blobs": found.blobs, "manifests": found.manifests}
         click.echo(json.dumps(report, indent=2))
@@ -61,36 +82,6 @@ def collect(ctx: click.Context, file: Path | None, name: str | None, *, dry_run:
     verb = "would be" if dry_run else "was"
     click.echo(f"{megabytes(found.size)} {verb} freed: {count(found.blobs, 'blob')}", err=True)
     return 0
-
-
-def _collect(step: RegistryStep, targets: Sequence[Target], *, dry_run: bool) -> Garbage:
-    with Client(step.url) as client, kept(client, targets):
-        found = measure(client, step.garbage())
-        if found.blobs and not dry_run:
-            step.collect()
-        return found
-
-
-def _own_registry(spec: Spec) -> RegistryStep:
-    """The sandbox's own registry, which must run."""
-    if spec.registry.external:
-        raise UsageError(
-            f"the registry {spec.registry.external} is not the sandbox's own",
-            fix="let whoever runs it collect its garbage",
-        )
-    session.require_own_cluster(spec, "a collection of the registry's garbage")
-    session.registry(spec)
-    step = next(one for one in session.steps(spec)[0] if isinstance(one, RegistryStep))
-    found = step.check()
-    if found.state is not State.READY:
-        raise SandboxError(f"the registry is not ready: {found.detail or found.state.value}", fix="sandbox up")
-    return step
-
-
-def _targets(spec: Spec) -> tuple[Target, ...]:
-    """What is no garbage though it has no tag."""
-    wanted = [entry.target for entry in LockFile.of(spec.push).entries] if spec.push else []
-    return (*wanted, Target(canary_image.REPOSITORY, None, canary_image.document().digest))
 
 
 def _listed(where: str, found: Catalogue) -> dict[str, Any]:

@@ -8,9 +8,10 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from types import FrameType
+from typing import ClassVar
 
-from sandbox.cli.error_handler import Terminated
 from sandbox.system import process
 
 ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -20,6 +21,21 @@ EVERY = 0.02
 # Seconds in which a second signal is the first one's echo: timeout(1) and others tell a command and then its group.
 ECHO = 0.1
 SHOW_CURSOR = b"\x1b[?25h"
+
+
+class Terminated(BaseException):
+    """The command was asked to end by a signal; `after` says what stays and how to go on."""
+
+    WORDS: ClassVar[Mapping[int, str]] = {
+        signal.SIGINT: "interrupted",
+        signal.SIGTERM: "terminated",
+        signal.SIGHUP: "hung up",
+    }
+
+    def __init__(self, number: int, after: str = "") -> None:
+        super().__init__(number)
+        self.exit_code = 128 + number
+        self.after = after
 
 
 def catch(doing: str = "stopping", after: str = "") -> None:

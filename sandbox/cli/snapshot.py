@@ -1,52 +1,59 @@
-"""`sandbox snapshot`."""
+"""`sandbox snapshot`: a sandbox kept with all it holds, and brought back."""
 
 from __future__ import annotations
 
 import json
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from sandbox.app import context
-from sandbox.cli import command_context, session, start
-from sandbox.cli.console import reporter
-from sandbox.cli.options import find_spec
-from sandbox.cli.push_output import megabytes
-from sandbox.cli.summary import welcome
-from sandbox.components.cluster.kind import provider as kind_provider
-from sandbox.engine import Engine
-from sandbox.errors import SandboxError, UsageError
-from sandbox.names import Names
-from sandbox.report import Reporter
-from sandbox.snapshot.snapshot_save import Saving
-from sandbox.snapshot.snapshot_store import Manifest, Store
+from sandbox.cli.groups import Group
+from sandbox.cli.options import begin, lock_options, output_option, progress_option, sandbox_of, spec_options
+from sandbox.cli.output import has_terminal, megabytes
+from sandbox.errors import UsageError
+
+if TYPE_CHECKING:
+    from sandbox.snapshot.snapshot_store import Manifest
 
 
+@click.group("snapshot", cls=Group)
+def snapshot() -> None:
+    """Keep a sandbox with all it holds, and bring it back."""
+
+
+@snapshot.command("save")
+@click.argument("snapshot", required=False)
+@spec_options
+@lock_options
+@progress_option
+@click.pass_context
 def save(
     ctx: click.Context, snapshot: str | None, file: Path | None, name: str | None, *, patience: float, progress: str
 ) -> int:
-    """Keep a sandbox, running or stopped, as SNAPSHOT, by default the time of day."""
-    command_context.start_log(verbose=ctx.obj)
-    command_context.catch_signals()
-    spec = find_spec(file, name)
-    session.require_own_cluster(spec, "a snapshot")
-    names = command_context.home().sandbox(spec.name)
-    chosen = snapshot or datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    with session.alone(names.name, patience=patience, progress=progress):
-        engine = Engine.connect()
-        saving = Saving(engine=engine, names=names, store=_store(), nodes=kind_provider.nodes(engine, names).all())
-        title, talk, started = f"Snapshot {chosen} of {names.name}", reporter(progress), time.monotonic()
-        with _telling(talk, title):
-            made = saving.save(chosen, lambda line: talk.progress(title, line))
-        talk.finished(title, megabytes(made.bytes), time.monotonic() - started)
+    """Keep a sandbox, running or stopped, as SNAPSHOT, by default the time of day.
+
+    What runs is held still for the seconds that it takes. Nodes, registry, certificates and the spec are kept in files
+    that only you can read, for there are keys among them; docs/snapshots.md says where.
+
+    \b
+    sandbox snapshot save
+    sandbox snapshot save before-upgrade demo
+    """
+    begin(ctx, "stopping")
+    from sandbox.app import snapshots
+
+    snapshots.save(sandbox_of(file, name, progress=progress, patience=patience), snapshot, megabytes)
     return 0
 
 
+@snapshot.command("restore")
+@click.argument("snapshot", required=False)
+@spec_options
+@click.option("--yes", is_flag=True, help="Replace the sandbox that is there, without being asked.")
+@lock_options
+@progress_option
+@click.pass_context
 def restore(
     ctx: click.Context,
     snapshot: str | None,
@@ -57,29 +64,39 @@ def restore(
     patience: float,
     progress: str,
 ) -> int:
-    """Bring SNAPSHOT back, by default the newest one, and start it."""
-    command_context.start_log(verbose=ctx.obj)
-    command_context.catch_signals()
-    home, wanted = command_context.home(), find_spec(file, name)
-    session.require_own_cluster(wanted, "a snapshot")
-    names = home.sandbox(wanted.name)
-    with session.alone(names.name, patience=patience, progress=progress):
-        engine, store = Engine.connect(), _store()
-        manifest = store.find(names.name, snapshot)
-        _agree(manifest, engine, names, yes=yes)
-        title, talk, started = f"Snapshot {manifest.snapshot} of {names.name}", reporter(progress), time.monotonic()
-        with _telling(talk, title):
-            context.restoring(names, engine).restore(manifest, lambda line: talk.progress(title, line))
-        talk.finished(title, "brought back", time.monotonic() - started)
-        spec = start.bring(names.name, talk)
-    welcome(spec, home)
+    """Bring SNAPSHOT back, by default the newest one, and start it.
+
+    It takes the place of the sandbox there is, which goes with all it holds. When it cannot be brought back whole, the
+    one there is stays.
+
+    \b
+    sandbox snapshot restore
+    sandbox snapshot restore before-upgrade demo --yes
+    """
+    begin(ctx, "stopping")
+    from sandbox.app import snapshots
+    from sandbox.cli.summary import welcome
+
+    sandbox = sandbox_of(file, name, progress=progress, patience=patience)
+    snapshots.restore(sandbox, snapshot, lambda manifest: None if yes else _ask(manifest, sandbox.name))
+    welcome(sandbox.settled)
     return 0
 
 
+@snapshot.command("list")
+@output_option
+@click.pass_context
 def list_(ctx: click.Context, *, output: str) -> int:
-    """List the snapshots of all sandboxes, with their sizes."""
-    command_context.start_log(verbose=ctx.obj)
-    found = _store().all()
+    """List the snapshots of all sandboxes, with their sizes.
+
+    \b
+    sandbox snapshot list
+    sandbox snapshot list -o json
+    """
+    begin(ctx)
+    from sandbox.app import snapshots
+
+    found = snapshots.store().all()
     if output == "json":
         keys = {"snapshot", "sandbox", "made", "release", "kubernetes", "parts"}
         rows = [{**one.model_dump(mode="json", include=keys), "bytes": one.bytes} for one in found]
@@ -91,41 +108,35 @@ def list_(ctx: click.Context, *, output: str) -> int:
     return 0
 
 
+@snapshot.command("delete")
+@click.argument("snapshot")
+@spec_options
+@lock_options
+@click.pass_context
 def delete(ctx: click.Context, snapshot: str, file: Path | None, name: str | None, *, patience: float) -> int:
-    """Remove a snapshot."""
-    command_context.start_log(verbose=ctx.obj)
-    sandbox = find_spec(file, name).name
-    with session.alone(sandbox, patience=patience):
-        _store().delete(sandbox, snapshot)
-    click.echo(f"removed snapshot {snapshot} of sandbox '{sandbox}'", err=True)
+    """Remove a snapshot.
+
+    \b
+    sandbox snapshot delete before-upgrade
+    sandbox snapshot delete before-upgrade demo
+    """
+    begin(ctx)
+    from sandbox.app import snapshots
+
+    sandbox = sandbox_of(file, name, patience=patience)
+    snapshots.delete(sandbox, snapshot)
+    click.echo(f"removed snapshot {snapshot} of sandbox '{sandbox.name}'", err=True)
     return 0
 
 
-@contextmanager
-def _telling(talk: Reporter, title: str) -> Iterator[None]:
-    talk.began(title)
-    try:
-        yield
-    except SandboxError as error:
-        talk.failed(title, error.brief)
-        raise
-
-
-def _store() -> Store:
-    return Store(command_context.home().snapshots)
-
-
-def _agree(manifest: Manifest, engine: Engine, names: Names, *, yes: bool) -> None:
+def _ask(manifest: Manifest, name: str) -> None:
     """Ask before a sandbox that is there goes. Raises UsageError without an answer, Abort for a no."""
-    there = kind_provider.nodes(engine, names).all() or engine.volume_labels(names.volume) is not None
-    if not there or yes:
-        return
-    warning = f"sandbox '{names.name}' is there; its cluster, registry and certificates would be replaced"
-    if not sys.stdin.isatty():
+    warning = f"sandbox '{name}' is there; its cluster, registry and certificates would be replaced"
+    if not has_terminal():
         raise UsageError(
             warning,
             details="here is no terminal to ask at; nothing was changed",
-            fix=f"add --yes, or keep it first: sandbox snapshot save SNAPSHOT {names.name}",
+            fix=f"add --yes, or keep it first: sandbox snapshot save SNAPSHOT {name}",
             id="consent",
         )
     click.echo(warning, err=True)

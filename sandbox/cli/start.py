@@ -1,4 +1,4 @@
-"""`sandbox start`."""
+"""`sandbox start` and `sandbox stop`: a sandbox that is not needed for a while uses no processor time and no memory."""
 
 from __future__ import annotations
 
@@ -6,32 +6,54 @@ from pathlib import Path
 
 import click
 
-from sandbox.app import requirements
-from sandbox.cli import command_context, session
-from sandbox.cli.console import reporter
-from sandbox.cli.doctor import explaining
-from sandbox.cli.options import find_spec
-from sandbox.cli.summary import welcome
-from sandbox.config.schema import ResolvedSpec
-from sandbox.engine import Engine
-from sandbox.plan import lifecycle
-from sandbox.report import Reporter
+from sandbox.cli.options import begin, lock_options, output_option, progress_option, sandbox_of, spec_options
 
 
-def run(ctx: click.Context, file: Path | None, name: str | None, *, output: str, patience: float, progress: str) -> int:
-    """Start a stopped sandbox as it was last brought up; ready when its hosts are answered."""
-    command_context.start_log(verbose=ctx.obj)
-    command_context.catch_signals()
-    wanted = find_spec(file, name)
-    with session.alone(wanted.name, patience=patience, progress=progress):
-        spec = bring(wanted.name, reporter(progress))
-    welcome(spec, command_context.home(), output)
+@click.command("start")
+@spec_options
+@output_option
+@lock_options
+@progress_option
+@click.pass_context
+def start(
+    ctx: click.Context, file: Path | None, name: str | None, *, output: str, patience: float, progress: str
+) -> int:
+    """Start a stopped sandbox as it was last brought up; ready when its hosts are answered.
+
+    The files that it was made from are not needed: what `up` applied and pushed is in the sandbox. To have what has
+    changed in them, use `sandbox up`, which starts a stopped sandbox too.
+
+    \b
+    sandbox start
+    sandbox start demo
+    """
+    begin(ctx, "stopping")
+    from sandbox.cli.summary import welcome
+
+    sandbox = sandbox_of(file, name, progress=progress, patience=patience)
+    sandbox.start()
+    welcome(sandbox.settled, output)
     return 0
 
 
-def bring(name: str, talk: Reporter) -> ResolvedSpec:
-    """Start the sandbox as it was last brought up; its spec. Raises UsageError when there is none."""
-    spec = session.brought_up(name)
-    with requirements.reserve(spec, command_context.home(), Engine.connect()) as settled, explaining(settled):
-        lifecycle.up(session.resting(settled), talk, keep=True)
-    return spec
+@click.command("stop")
+@spec_options
+@lock_options
+@progress_option
+@click.pass_context
+def stop(ctx: click.Context, file: Path | None, name: str | None, *, patience: float, progress: str) -> int:
+    """Let a sandbox rest: it uses no processor time and no memory, and keeps everything it holds.
+
+    It stays stopped when the engine or the machine starts again, until `sandbox start` or `sandbox up`. Other sandboxes
+    are served meanwhile.
+
+    \b
+    sandbox stop
+    sandbox stop demo
+    """
+    begin(ctx, "stopping")
+    sandbox = sandbox_of(file, name, progress=progress, patience=patience)
+    if not sandbox.stop():
+        click.echo(f"nothing of sandbox '{sandbox.name}' ran", err=True)
+    click.echo(f"start it again with: sandbox start {sandbox.name}", err=True)
+    return 0

@@ -1,4 +1,4 @@
-"""`sandbox status`."""
+"""`sandbox status` and `sandbox list`: the state of one sandbox's parts, and which sandboxes there are."""
 
 from __future__ import annotations
 
@@ -7,46 +7,76 @@ from pathlib import Path
 
 import click
 
-from sandbox.app import requirements
-from sandbox.cli import command_context, session
-from sandbox.cli.options import find_spec
-from sandbox.components.certificates.keystore import Keystore
-from sandbox.components.edge.lan_access import access, reachable, urls, warning
-from sandbox.plan import lifecycle
-from sandbox.step import State
+from sandbox.cli.options import begin, output_option, sandbox_of, spec_options
 
 MARKS = {
-    State.READY: ("✓", "green"),
-    State.DRIFTED: ("!", "yellow"),
-    State.STALE: ("!", "red"),
-    State.ABSENT: ("·", "white"),
-    State.UNSEEN: ("·", "white"),
+    "ready": ("✓", "green"),
+    "drifted": ("!", "yellow"),
+    "stale": ("!", "red"),
+    "absent": ("·", "white"),
+    "unseen": ("·", "white"),
 }
 
 
-def run(ctx: click.Context, file: Path | None, name: str | None, *, output: str) -> int:
-    """Show how every part of a sandbox stands; exit code 1 unless all is ready."""
-    command_context.start_log(verbose=ctx.obj)
-    spec = find_spec(file, name)
-    steps, engine, _ = session.steps(spec)
-    with engine.glance():
-        found = lifecycle.survey(steps)
-    lan = access(spec, Keystore(command_context.home().sandbox(spec.name).keys))
-    settled = requirements.settle(spec, command_context.home(), engine)
-    outside = urls(lan, settled, (f"*.{spec.domain}",)) if lan.open else ()
-    exposed = reachable(settled, engine.facts()) if spec.cluster.is_ours else ""
+@click.command("status")
+@spec_options
+@output_option
+@click.pass_context
+def status(ctx: click.Context, file: Path | None, name: str | None, *, output: str) -> int:
+    """Show how every part of a sandbox stands; exit code 1 unless all is ready.
+
+    \b
+    sandbox status
+    sandbox status demo -o json
+    """
+    begin(ctx)
+    from sandbox.app.overview import exposure
+    from sandbox.engine import Engine
+
+    sandbox = sandbox_of(file, name)
+    parts = sandbox.parts()
+    exposed = exposure(sandbox.settled, (f"*.{sandbox.domain}",), Engine.connect())
     if output == "json":
-        rows = [
-            {"step": step.name, "title": step.title, "state": s.state.value, "detail": s.detail} for step, s in found
-        ]
-        network = {"open": lan.open, "urls": outside, "without_certificate": lan.unvouched, "neighbours": exposed}
-        click.echo(json.dumps({"name": spec.name, "steps": rows, "network": network}, indent=2))
+        rows = [{"step": one.name, "title": one.title, "state": one.state, "detail": one.detail} for one in parts]
+        network = {
+            "open": exposed.access.open,
+            "urls": exposed.urls,
+            "without_certificate": exposed.access.unvouched,
+            "neighbours": exposed.neighbours,
+        }
+        click.echo(json.dumps({"name": sandbox.name, "steps": rows, "network": network}, indent=2))
     else:
-        for step, status in found:
-            mark, color = MARKS[status.state]
-            click.echo(f"{click.style(mark, fg=color)} {step.title:<40} {status.state.value:<8} {status.detail}")
-        if lan.open:
-            click.echo(f"{click.style('!', fg='yellow')} " + ", ".join((warning(lan, settled), *outside)))
-        if exposed:
-            click.echo(f"{click.style('!', fg='yellow')} {exposed}")
-    return 0 if all(status.state is State.READY for _, status in found) else 1
+        for one in parts:
+            mark, color = MARKS[one.state]
+            click.echo(f"{click.style(mark, fg=color)} {one.title:<40} {one.state:<8} {one.detail}")
+        if exposed.access.open:
+            click.echo(f"{click.style('!', fg='yellow')} " + ", ".join((exposed.warning, *exposed.urls)))
+        if exposed.neighbours:
+            click.echo(f"{click.style('!', fg='yellow')} {exposed.neighbours}")
+    return 0 if all(one.state == "ready" for one in parts) else 1
+
+
+@click.command("list")
+@output_option
+@click.pass_context
+def list_(ctx: click.Context, *, output: str) -> int:
+    """List the sandboxes of this machine.
+
+    \b
+    sandbox list
+    sandbox list -o json
+    """
+    begin(ctx)
+    from dataclasses import asdict
+
+    from sandbox.app.overview import sandboxes
+
+    found = sandboxes()
+    if output == "json":
+        click.echo(json.dumps([asdict(one) for one in found], indent=2))
+    elif not found:
+        click.echo("no sandboxes; `sandbox up` makes one", err=True)
+    else:
+        for one in found:
+            click.echo(f"{one.name:<20} {one.cluster:<8} {one.domain}")
+    return 0

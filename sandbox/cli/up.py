@@ -1,39 +1,69 @@
-"""`sandbox up`."""
+"""`sandbox up`: bring a sandbox up, or show with --plan what that would do."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import ExitStack
-from functools import partial
+import json
+from collections.abc import Collection
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from sandbox.app import requirements
-from sandbox.app import source as origin
-from sandbox.app.context import as_made
-from sandbox.cli import adopt, command_context, console, prompts, session, up_plan
-from sandbox.cli.console import reporter
-from sandbox.cli.doctor import explaining
-from sandbox.cli.options import origin_of, written
-from sandbox.cli.summary import welcome
-from sandbox.config import resolve
-from sandbox.config.resolve import PortChoice
-from sandbox.engine import Engine
-from sandbox.errors import UsageError
-from sandbox.plan import lifecycle, saved_spec
-from sandbox.step import Rebuildable, Step
+from sandbox.cli.options import begin, lock_options, output_option, progress_option, session, spec_options
+
+if TYPE_CHECKING:
+    from sandbox.config.resolve import PortChoice
+    from sandbox.plan.lifecycle import Found
 
 CHANGES = 2
 # What the user brings: while that is corrected, the sandbox around it may well stay.
 BROUGHT = ("push", "charts", "apply")
-
-
+VERBS = {"absent": "make", "drifted": "repair", "stale": "rebuild", "unseen": "look at"}
 KEPT = """what was there before stays, and so do the registry's data and the certificates
 go on: sandbox up      take all of it away: sandbox down --purge"""
 
 
-def run(
+class _Port(click.IntRange):
+    """A port, or `auto`."""
+
+    name = "port"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value if value == "auto" else super().convert(value, param, ctx)
+
+
+PORT = _Port(1, 65535)
+
+
+@click.command("up")
+@spec_options
+@click.option(
+    "--from",
+    "source",
+    metavar="SOURCE",
+    help="A folder, a git repository (URL#BRANCH:FOLDER) or a bundle file with a sandbox.yaml.",
+)
+@click.option(
+    "--trust", is_flag=True, help="Agree to what a spec that was fetched asks for, and to a bundle's programs."
+)
+@click.option(
+    "--identity", metavar="sha256:…", help="Take only the bundle of this identity, as `bundle save` printed it."
+)
+@click.option("--https-port", "https_ports", type=PORT, multiple=True, help="Instead of the spec's; auto: free ones.")
+@click.option("--registry-port", type=PORT, help="Instead of the spec's; auto: a free one.")
+@click.option("--keep", is_flag=True, help="When it fails, keep what this run made.")
+@click.option("--plan", "only_plan", is_flag=True, help="Show what would be done; exit 0: nothing, 2: something.")
+@click.option("--recreate", multiple=True, metavar="STEP", help="Agree that STEP is made anew, with all that it holds.")
+@click.option(
+    "--yes",
+    is_flag=True,
+    help="Do not ask before the first change to a cluster that exists, or to a sandbox from another file.",
+)
+@output_option
+@lock_options
+@progress_option
+@click.pass_context
+def up(
     ctx: click.Context,
     file: Path | None,
     name: str | None,
@@ -51,63 +81,53 @@ def run(
     patience: float,
     progress: str,
 ) -> int:
-    """Bring a sandbox up, or repair it; changes nothing when all is well."""
-    command_context.start_log(verbose=ctx.obj)
+    """Bring a sandbox up, or repair it; changes nothing when all is well.
+
+    \b
+    sandbox up                      the spec in this folder, or a default one
+    sandbox up -f demo/sandbox.yaml
+    sandbox up --from https://git.example.com/team/demo.git#main:k8s    shows what it asks for, and asks
+    sandbox up --from demo.bundle   on a machine without network, too
+    sandbox up --https-port auto    443 and 8443 where they are free, else others
+    """
     if keep:
-        command_context.catch_signals("stopping", "what was made stays; go on: sandbox up")
+        begin(ctx, "stopping", "what was made stays; go on: sandbox up")
     else:
-        command_context.catch_signals("undoing what this run began", KEPT)
-    home, say = command_context.home(), partial(console.note, progress)
-    if source is not None and file is not None:
-        raise UsageError("-f and --from contradict each other", fix="give one of them")
-    if source is None and (identity or trust):
-        raise UsageError("--identity and --trust are for --from", fix="leave them out")
-    with ExitStack() as stack:
-        project = None
-        if source is not None:
-            project = stack.enter_context(origin.fetched(source, home, say, identity=identity, trusted=trust))
-            file = project.file
+        begin(ctx, "undoing what this run began", KEPT)
+    from sandbox.app import chosen_spec
+    from sandbox.app.core import Sandbox
+    from sandbox.app.source import from_source
+    from sandbox.cli import prompts
+    from sandbox.cli.summary import welcome
+    from sandbox.config import resolve
+
+    caller = session(progress, patience)
+    with from_source(source, file, caller.say, identity=identity, trusted=trust) as project:
         ports = tuple(resolve.ports(https_ports, registry_port))
-        wanted = written(file, name, ports, called=project.called if project else None)
-        elsewhere = project if project and project.origin.is_fetched else None
-        wanted = resolve.with_own_cluster(wanted) if elsewhere else wanted
-        comes_from = elsewhere.origin if elsewhere else origin_of(file, name)
-        spec = as_made(wanted)
-        names = home.sandbox(spec.name)
-        stack.enter_context(session.alone(spec.name, patience=patience, progress=progress))
+        chosen = chosen_spec.choose(file, name, ports, project=project)
+        sandbox = Sandbox(chosen, session=caller)
         if only_plan:
-            prompts.tell(names, comes_from, elsewhere, wanted, say)
-        else:
-            prompts.require_origin(names, comes_from, yes=yes)
-        if elsewhere:
-            if not only_plan:
-                prompts.require_trust(home, elsewhere, wanted, trusted=trust)
-                elsewhere.complete(home, say)
-            spec = elsewhere.settled(spec, home)
-        engine = Engine.connect()
-        adopted = adopt.offer(wanted, file, home, engine, say=say, ask=not only_plan)
-        spec = adopt.adopted(spec, adopted) if adopted else spec
-        settled = stack.enter_context(requirements.reserve(spec, home, engine))
-        steps, engine, own = session.steps(settled)
-        requirements.require(settled, home, own)
-        _known(recreate, steps)
-        talk = reporter(progress)
-        with explaining(settled):
-            with engine.glance():
-                found = lifecycle.survey(steps, talk)
-            if only_plan:
-                return CHANGES if up_plan.show(spec.name, found, recreate, output) else 0
-            agreed = up_plan.agreed(found, recreate)
-            prompts.require(steps, yes=yes or adopted is not None)
-            with saved_spec.coming_from(names, comes_from):
-                lifecycle.up(steps, talk, keep=keep, recreate=agreed, found=found, spared=BROUGHT)
-    welcome(settled, home, output)
+            found = sandbox.plan(recreate=recreate, agreement=prompts.Telling(caller.say))
+            return CHANGES if _show(sandbox.name, found, recreate, output) else 0
+        agreement = prompts.Asking(caller.say, yes=yes, trusted=trust)
+        sandbox.up(recreate=recreate, keep=keep, spared=BROUGHT, agreement=agreement)
+    welcome(sandbox.settled, output)
     return 0
 
 
-def _known(recreate: Sequence[str], steps: Sequence[Step]) -> None:
-    """Raise UsageError for a step that the sandbox has not or that is never made anew."""
-    names = [step.name for step in steps if isinstance(step, Rebuildable)]
-    for one in recreate:
-        if one not in names:
-            raise UsageError(f"--recreate knows no step '{one}'", fix=f"one of {', '.join(names)}")
+def _show(name: str, found: Found, recreate: Collection[str], output: str) -> bool:
+    """Print what would be made, repaired and rebuilt, why, and what would be lost; return whether that is anything."""
+    rows = [
+        {"step": step.name, "title": step.title, "action": VERBS[s.state.value], "detail": s.detail, "loses": s.loses}
+        for step, s in found
+        if s.state.value != "ready"
+    ]
+    if output == "json":
+        click.echo(json.dumps({"name": name, "changes": bool(rows), "steps": rows}, indent=2))
+        return bool(rows)
+    for row in rows:
+        click.echo(f"{row['action']:<7} {row['title']:<44} {row['detail']}".rstrip())
+        if row["loses"]:
+            consent = "agreed to" if row["step"] in recreate else f"only with --recreate {row['step']}"
+            click.echo(f"        takes away: {row['loses']}; {consent}")
+    return bool(rows)

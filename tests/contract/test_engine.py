@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
+from sandbox.app import context
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
-from sandbox.cli import command_context
 from sandbox.engine import Bind, ContainerSpec, Engine, EngineError
 from sandbox.system import host_network
 from tests.support.bundled import engine_with
@@ -393,7 +393,7 @@ def test_what_is_no_archive_is_not_loaded(world: World, tmp_path: Path) -> None:
 
 @pytest.mark.real
 def test_a_bundled_image_is_loaded_under_its_name() -> None:
-    engine, store = connect(), Store(command_context.home().bundle)
+    engine, store = connect(), Store(context.home().bundle)
     if store.has(recipes()["busybox"]):
         memory = FakeEngine()
         memory.load(store.image(recipes()["busybox"]))

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from sandbox.cli import command_context
+from sandbox.app import context
 from sandbox.names import Names
 from sandbox.system.wait import wait_until
 from tests.real import machine
@@ -86,7 +86,7 @@ class Application:
 
     @property
     def names(self) -> Names:
-        return command_context.home().sandbox(self.name)
+        return context.home().sandbox(self.name)
 
     def write(self, *, domain: str | None = None, **more: Any) -> None:
         """Write its spec, with `more` keys."""

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from sandbox.app import context, machine_plan
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
-from sandbox.cli import command_context, session
 from sandbox.components.cluster.kind.command import RESOLV_CONF, Kind, Tags, config
 from sandbox.config import schema
 from sandbox.kube.api import Cluster
@@ -50,8 +50,8 @@ class ByHand:
 @contextmanager
 def cluster(name: str, folder: Path, kubeconfig: Path, options: schema.KindOptions | None = None) -> Iterator[ByHand]:
     """A cluster of kind's that is ready; gone afterwards, as its network, which has its name. Files are in `folder`."""
-    engine, home = machine.engine(), command_context.home()
-    own = session.own_images(schema.Spec(), home, engine)
+    engine, home = machine.engine(), context.home()
+    own = machine_plan.own_images(schema.Spec(), home, engine)
     kind = Kind.find(name, extra=Store(home.bundle).program(recipes()["kind"], "kind").parent)
     store, tags = Store(home.bundle), None
     if own.source == "bundle":
@@ -85,7 +85,7 @@ def cluster(name: str, folder: Path, kubeconfig: Path, options: schema.KindOptio
 def registry(made: ByHand, port: int) -> Iterator[None]:
     """The registry of kind's script on `port`, told to the nodes and to tools; gone afterwards."""
     engine = machine.engine()
-    image = session.own_images(schema.Spec(), command_context.home(), engine).references["registry"]
+    image = machine_plan.own_images(schema.Spec(), context.home(), engine).references["registry"]
     if made.archive and engine.image_id(image) is None:
         engine.load(made.archive)
     run = ("docker", "run", "--detach", "--restart=always", "--network", "bridge", "--name", REGISTRY)

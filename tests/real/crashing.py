@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from sandbox.cli import command_context
+from sandbox.app import context
 from sandbox.components.edge import routes
 from sandbox.engine import Engine
 from sandbox.names import EDGE, LABEL, Names
@@ -39,13 +39,14 @@ FILES = {"sandbox.yaml", "images.yaml", "images.lock.yaml", "k8s", "kubeconfig"}
 # The command line, whose plan ends after as many steps as its first argument says.
 _PARTLY = """
 import sys
-from sandbox.cli import main, session, up
-build, count = session.steps, int(sys.argv.pop(1))
+from sandbox.app import machine_plan
+from sandbox.cli import main, summary
+build, count = machine_plan.steps, int(sys.argv.pop(1))
 def partly(*given, **more):
     steps, *rest = build(*given, **more)
     return steps[:count], *rest
-session.steps = partly
-up.welcome = lambda *given: None
+machine_plan.steps = partly
+summary.welcome = lambda *given: None
 main()
 """
 
@@ -140,7 +141,7 @@ class Broken:
 
     def left(self, engine: Engine) -> set[str]:
         """All that is ours and still there, after `down --purge` of the only sandbox."""
-        names, home = self.names, command_context.home()
+        names, home = self.names, context.home()
         listed = tool("docker", "ps", "--all", "--format", "{{.Names}}").split()
         found = {f"container {one}" for one in listed if one.startswith((names.cluster, EDGE))}
         found |= {f"container {one.name}" for one in engine.containers(LABEL)}

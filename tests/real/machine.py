@@ -14,9 +14,9 @@ from typing import NoReturn
 
 import pytest
 
+from sandbox.app import context
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
-from sandbox.cli import command_context
 from sandbox.engine import Engine
 from sandbox.errors import MissingTool
 from sandbox.names import LABEL
@@ -94,7 +94,7 @@ def kubectl() -> str:
         return found
     recipe = recipes()["kubernetes"]
     link = Path(tempfile.mkdtemp(prefix="sandbox-kubectl-")) / "kubectl"
-    link.symlink_to(Store(command_context.home().bundle).program(recipe, "kubernetes"))
+    link.symlink_to(Store(context.home().bundle).program(recipe, "kubernetes"))
     return str(link)
 
 

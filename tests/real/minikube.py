@@ -13,7 +13,7 @@ from typing import Any, Self
 import pytest
 import yaml
 
-from sandbox.cli import command_context
+from sandbox.app import context
 from sandbox.engine import Engine
 from sandbox.names import Names
 from tests.real import machine
@@ -80,7 +80,7 @@ class Sandbox:
 
     @property
     def names(self) -> Names:
-        return command_context.home().sandbox(self.spec["name"])
+        return context.home().sandbox(self.spec["name"])
 
     def sandbox(self, *words: str, status: int | None = 0) -> Ran:
         ran = CommandLine({"KUBECONFIG": str(self.folder / "kubeconfig"), **self.env}, self.folder)(

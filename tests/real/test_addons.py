@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from sandbox.cli import command_context
+from sandbox.app import context
 from sandbox.kube.api import Cluster
 from sandbox.names import SYSTEM_NAMESPACE, Names
 from sandbox.system.wait import wait_until
@@ -55,7 +55,7 @@ class Sandbox:
 
     @property
     def names(self) -> Names:
-        return command_context.home().sandbox(NAME)
+        return context.home().sandbox(NAME)
 
     @property
     def cluster(self) -> Cluster:

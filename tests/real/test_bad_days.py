@@ -16,7 +16,7 @@ import docker
 import pytest
 import yaml
 
-from sandbox.cli import command_context
+from sandbox.app import context
 from sandbox.components.network.step import NetworkStep
 from sandbox.engine import Engine
 from sandbox.names import Home
@@ -61,7 +61,7 @@ def _start(command: CommandLine, *arguments: str) -> subprocess.Popen[str]:
 
 def _wait_for_node(engine: Engine, child: subprocess.Popen[str]) -> None:
     deadline = time.monotonic() + 120
-    node = command_context.home().sandbox(NAME).node
+    node = context.home().sandbox(NAME).node
     while engine.container(node) is None:
         assert child.poll() is None and time.monotonic() < deadline, "the node never came"
         time.sleep(0.05)

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import yaml
 
-from sandbox.cli import command_context
+from sandbox.app import context
 from sandbox.components.credentials.pull_secrets import PullSecrets
 from sandbox.engine import Engine
 from sandbox.kube.api import Cluster
@@ -141,7 +141,7 @@ def running(tmp_path_factory: pytest.TempPathFactory, services: Services) -> Ite
     }
     (folder / "sandbox.yaml").write_text(yaml.safe_dump(spec))
     env = {"KUBECONFIG": str(folder / "kubeconfig"), "AWS_ENDPOINT_URL": services.url}
-    sandbox = Running(CommandLine(env, folder), command_context.home().sandbox(NAME), engine, services, folder)
+    sandbox = Running(CommandLine(env, folder), context.home().sandbox(NAME), engine, services, folder)
     try:
         sandbox.sandbox("up")
         with _registry(folder, f"{gateway()}:{locked}"):
@@ -356,7 +356,7 @@ def test_no_key_is_in_the_cluster_and_no_secret_in_what_is_said(running: Running
             assert not any(key in text for key in keys)
     journal = running.engine.execute(running.names.node, ["journalctl", "--no-pager", "--unit=sandbox-credentials"])[1]
     assert "serverside-applied" in journal
-    log = (command_context.home().state / "sandbox.log").read_text(errors="replace")
+    log = (context.home().state / "sandbox.log").read_text(errors="replace")
     keeper = (running.names.credentials / "keeper.log").read_text()
     processes = tool("ps", "-eo", "args")
     said = "\n".join(running.said)

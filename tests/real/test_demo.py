@@ -18,8 +18,8 @@ import requests
 import yaml
 from cryptography import x509
 
+from sandbox.app import context
 from sandbox.bundle.builder import apt
-from sandbox.cli import command_context
 from sandbox.components.certificates.authority import make_issuing, make_leaf, make_root
 from sandbox.components.cluster import dns
 from sandbox.engine import Engine
@@ -60,7 +60,7 @@ class Demo:
 
     @property
     def names(self) -> Names:
-        return command_context.home().sandbox(NAME)
+        return context.home().sandbox(NAME)
 
     @property
     def root(self) -> Path:
@@ -406,4 +406,4 @@ def test_down_leaves_nothing(demo: Demo, engine: Engine) -> None:
     assert [one["name"] for one in config["contexts"]] == ["work"]
     assert config["current-context"] == "work"
     assert not demo.names.folder.exists() and not demo.names.keys.exists()
-    assert not command_context.home().edge.joinpath("routes", f"{NAME}.json").exists()
+    assert not context.home().edge.joinpath("routes", f"{NAME}.json").exists()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from sandbox.cli import command_context
+from sandbox.app import context
 from sandbox.engine import Engine
 from sandbox.kube.api import Cluster
 from tests.real import machine
@@ -46,7 +46,7 @@ def command(tmp_path_factory: pytest.TempPathFactory, engine: Engine) -> Iterato
 
 @pytest.fixture(scope="module")
 def cluster(command: CommandLine) -> Cluster:
-    return Cluster(command_context.home().sandbox(NAME).kubeconfig)
+    return Cluster(context.home().sandbox(NAME).kubeconfig)
 
 
 def rows(command: CommandLine, *arguments: str, status: int | None = None) -> dict[str, dict[str, Any]]:
@@ -107,7 +107,7 @@ def test_a_host_without_a_rule_and_one_without_pods(command: CommandLine, cluste
 @pytest.mark.fault(21)
 def test_a_registry_that_has_stopped_is_named_and_mended_by_the_fix(command: CommandLine, engine: Engine) -> None:
     """The registry is killed → the doctor names it, and `up` mends it."""
-    names = command_context.home().sandbox(NAME)
+    names = context.home().sandbox(NAME)
     engine.signal(names.registry, "SIGKILL")
     try:
         found = rows(command, status=1)
@@ -133,7 +133,7 @@ def test_a_support_archive_has_what_a_report_needs_and_no_secret(
     command: CommandLine, cluster: Cluster, tmp_path: Path
 ) -> None:
     """`sandbox logs` of a running sandbox → journals, pods' words, events and states; no key, no Secret's data."""
-    names, path = command_context.home().sandbox(NAME), tmp_path / "report.tar.gz"
+    names, path = context.home().sandbox(NAME), tmp_path / "report.tar.gz"
     command("logs", "-o", str(path))
     with tarfile.open(path) as tar:
         read = {one.name.partition("/")[2]: tar.extractfile(one) for one in tar}

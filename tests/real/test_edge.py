@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sandbox.cli import command_context
+from sandbox.app import context
 from sandbox.components.edge import socket_handover
 from sandbox.engine import Engine
 from sandbox.kube.api import Cluster, ClusterError
@@ -113,7 +113,7 @@ def pair(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[t
         spec = {"name": name, "registry": {"port": registry}, "proxy": {"ports": [first, second]}}
         (folder / "sandbox.yaml").write_text(yaml.safe_dump(spec))
         command = CommandLine({"KUBECONFIG": str(folder / "kubeconfig")}, folder)
-        made.append(Sandbox(command_context.home().sandbox(name), command, (first, second)))
+        made.append(Sandbox(context.home().sandbox(name), command, (first, second)))
     try:
         children = [
             subprocess.Popen(

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.app import consent
-from sandbox.cli import command_context
+from sandbox.app import consent, context
 from sandbox.config.schema import ResolvedSpec
 from sandbox.config.schema.apply_schema import paths as applied
 from sandbox.kube.api import Cluster
@@ -58,7 +57,7 @@ class Fetched:
 
     @property
     def names(self) -> Names:
-        return command_context.home().sandbox(NAME)
+        return context.home().sandbox(NAME)
 
     @property
     def spec(self) -> ResolvedSpec:
@@ -87,9 +86,9 @@ def fetched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fetched]:
     try:
         refused = command("up", "--from", f"file://{repository}", status=2)
         assert "error[untrusted]" in refused.err and "the Dockerfile of app, whose commands run here" in refused.err
-        assert not command_context.home().sandbox(NAME).spec.exists()
+        assert not context.home().sandbox(NAME).spec.exists()
         command("up", "--from", f"file://{repository}", "--trust")
-        known = saved_spec.load(command_context.home().sandbox(NAME))
+        known = saved_spec.load(context.home().sandbox(NAME))
         assert known is not None
         yield Fetched(repository, command, known)
     finally:
@@ -128,7 +127,7 @@ def test_own_folder_with_its_name_is_refused(fetched: Fetched, tmp_path: Path) -
 @pytest.mark.security(17)
 def test_unused_copies_go_with_the_sandbox(fetched: Fetched) -> None:
     """`down` of a fetched sandbox → its copies go; its data and the answer go with --purge only."""
-    home, came_from = command_context.home(), saved_spec.origin(fetched.names)
+    home, came_from = context.home(), saved_spec.origin(fetched.names)
     assert came_from and consent.has_spec(home, came_from)
     copies = [*applied(fetched.first.apply), *applied(fetched.spec.apply)]
     fetched.command("down", NAME)

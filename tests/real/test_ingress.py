@@ -22,7 +22,7 @@ import yaml
 from websockets.sync.client import connect
 from websockets.sync.server import ServerConnection, serve
 
-from sandbox.cli import command_context
+from sandbox.app import context
 from sandbox.components.certificates.authority import Leaf, make_issuing, make_leaf, make_root
 from sandbox.components.edge import socket_handover
 from sandbox.names import DEFAULT_TLS, DOMAIN_TLS, SYSTEM_NAMESPACE
@@ -51,7 +51,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     command = CommandLine({"KUBECONFIG": str(folder / "kubeconfig")}, folder)
     try:
         command("up")
-        yield Sandbox(command_context.home().sandbox(NAME), port)
+        yield Sandbox(context.home().sandbox(NAME), port)
     finally:
         command("down", "--purge")
 
@@ -89,7 +89,7 @@ def test_http_2_and_1_1_are_spoken(sandbox: Sandbox, app: str, option: str, vers
 def test_the_application_learns_who_asks_and_how(sandbox: Sandbox, app: str) -> None:
     headers = json.loads(sandbox.curl(app).splitlines()[-1])
     assert (headers["X-Forwarded-Proto"], headers["Host"]) == ("https", f"{app}:{sandbox.port}")
-    here = "127.0.0.1" if socket_handover.held(command_context.home().edge) else behind.gateway()
+    here = "127.0.0.1" if socket_handover.held(context.home().edge) else behind.gateway()
     assert headers["X-Forwarded-For"] == here, "this machine, as the edge sees it, and not the edge"
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sandbox.cli import command_context
+from sandbox.app import context
 from sandbox.components.edge import lan_names
 from tests.real import behind, browser, machine, servers
 from tests.real.machine import CommandLine, Ran, tool
@@ -91,7 +91,7 @@ def open_one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
     port, registry = machine.free_ports(9456, 5024)
     folder = tmp_path_factory.mktemp("lan")
     command = CommandLine({"KUBECONFIG": str(folder / "kubeconfig")}, folder)
-    names = command_context.home().sandbox(NAME)
+    names = context.home().sandbox(NAME)
     sandbox, stranger = Sandbox(names, port), Stranger(port, names.root_certificate)
     spec = {"name": NAME, "registry": {"port": registry}, "proxy": {"ports": [port]}}
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
+from sandbox.app import context
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
-from sandbox.cli import command_context
 from sandbox.components.cluster.minikube.registry_creds import CLOUDS, secret
 from sandbox.kube.api import Cluster
 from sandbox.system.wait import wait_until
@@ -38,7 +38,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     port, registry = machine.free_ports(9473, 5073)
     (folder / "creds").mkdir()
     (folder / "creds" / "Dockerfile").write_text(STANDING)
-    store, ours = Store(command_context.home().bundle), ("metrics-server", "local-path-provisioner", "busybox")
+    store, ours = Store(context.home().bundle), ("metrics-server", "local-path-provisioner", "busybox")
     images = [{"from": "archive", "path": str(store.image(recipes()[one])), "as": f"{one}:1"} for one in ours]
     images.append({"from": "build", "context": "creds", "as": "registry-creds:1"})
     (folder / "images.yaml").write_text(yaml.safe_dump({"images": images}))
@@ -205,7 +205,7 @@ def test_addons_outlive_a_stop_and_nothing_was_written_down_of_a_secret(
         return None if found == ("ready", "spec") else str(found)
 
     wait_until(other, what="the addon", timeout=60)
-    logs = {"sandbox.log": command_context.home().log.read_text(errors="replace"), "said": "\n".join(sandbox.said)}
+    logs = {"sandbox.log": context.home().log.read_text(errors="replace"), "said": "\n".join(sandbox.said)}
     written = [path for path in (sandbox.folder / "home" / ".minikube").glob("**/*") if _is_text(path)]
     assert any(path.parent.name == "logs" for path in written)
     logs |= {str(path): path.read_text(errors="replace") for path in written}

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
+from sandbox.app import context
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
-from sandbox.cli import command_context
 from sandbox.components.edge import https_probe
 from sandbox.components.ingress.controller import PASSTHROUGH
 from sandbox.system.wait import wait_until
@@ -65,7 +65,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     engine, folder = machine.engine(), tmp_path_factory.mktemp("minikube-ingress")
     variables = minikube.variables(engine, folder / "home")
     port, registry = machine.free_ports(9474, 5074)
-    busybox = str(Store(command_context.home().bundle).image(recipes()["busybox"]))
+    busybox = str(Store(context.home().bundle).image(recipes()["busybox"]))
     (folder / "images.yaml").write_text(
         yaml.safe_dump({"images": [{"from": "archive", "path": busybox, "as": "busybox:1"}]})
     )

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from sandbox.cli import command_context, session
+from sandbox.app import context, machine_plan
 from sandbox.components.edge.container import EdgeContainer
 from sandbox.config.schema import Spec
 from sandbox.engine import ContainerSpec, Engine
@@ -175,7 +175,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory, engine: Engine) -> Iterato
     port, registry = machine.free_ports(9464, 5041)
     folder = tmp_path_factory.mktemp("nodes")
     command = CommandLine({"KUBECONFIG": str(folder / "kubeconfig")}, folder)
-    made = Cast(command_context.home().sandbox(NAME), port, command, registry)
+    made = Cast(context.home().sandbox(NAME), port, command, registry)
     try:
         made.up(2)
         yield made
@@ -228,7 +228,7 @@ def test_a_node_that_comes_back_gets_no_client_before_it_knows_its_hosts(
 
         def otherwise(wanted: set[str] = health) -> str | None:
             assert sandbox.status(HOST, "--max-time", "20") == "200"
-            found = EdgeContainer.of(engine, command_context.home()).control.servers()
+            found = EdgeContainer.of(engine, context.home()).control.servers()
             return None if {one.health for one in found if one.backend == NAME} == wanted else str(found)
 
         wait_until(otherwise, what=f"nodes that are {health}", timeout=180, pause=0.02)
@@ -283,4 +283,4 @@ def address(engine: Engine, node: str) -> str:
 
 def session_image(engine: Engine) -> str:
     """An image that can sleep."""
-    return session.own_images(Spec(), command_context.home(), engine).references["busybox"]
+    return machine_plan.own_images(Spec(), context.home(), engine).references["busybox"]

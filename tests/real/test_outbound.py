@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
-from sandbox.cli import command_context
+from sandbox.app import context
 from sandbox.components.certificates.authority import make_issuing, make_leaf, make_root
 from sandbox.engine import Engine
 from sandbox.engine.container_host import host_address
@@ -151,7 +151,7 @@ def write(command: CommandLine, **network: Any) -> None:
 
 
 def kubectl(*argv: str, stdin: str = "") -> str:
-    config = command_context.home().sandbox(NAME).kubeconfig
+    config = context.home().sandbox(NAME).kubeconfig
     return tool(machine.kubectl(), "--kubeconfig", config, *argv, stdin=stdin)
 
 
@@ -201,7 +201,7 @@ def test_single_names_have_their_addresses_and_are_asked_of_nobody(
 
 
 def test_this_machine_is_reached_by_its_name(command: CommandLine, engine: Engine, image: str) -> None:
-    names = command_context.home().sandbox(NAME)
+    names = context.home().sandbox(NAME)
     with serving(ThreadingHTTPServer((host_address(engine, names.network, names.node), 0), Web)) as server:
         assert "this machine" in in_pod(image, f"busybox wget -q -O - http://{HOST}:{server.server_address[1]}/")
 
@@ -253,7 +253,7 @@ def test_a_proxy_is_told_to_the_node_and_to_pods_of_namespaces_that_ask(
     write(command, nameservers=[nameserver.server_address[0]], proxy={"https": url, "no_proxy": [".corp.example"]})
     said = command("up")
     assert "s%65cret" not in said.out + said.err
-    node = command_context.home().sandbox(NAME).node
+    node = context.home().sandbox(NAME).node
     running = "tr '\\0' '\\n' < /proc/$(systemctl show --property=MainPID --value containerd)/environ"
     assert f"HTTPS_PROXY={url}\n" in tool("docker", "exec", node, "sh", "-c", running)
     kubectl("create", "namespace", "asks")

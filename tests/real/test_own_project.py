@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.cli import command_context
+from sandbox.app import context
 from sandbox.kube.api import Cluster
 from sandbox.names import Names
 from tests.real import machine
@@ -43,7 +43,7 @@ class Project:
 
     @property
     def names(self) -> Names:
-        return command_context.home().sandbox(NAME)
+        return context.home().sandbox(NAME)
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from sandbox.cli import command_context
+from sandbox.app import context
 from sandbox.components.certificates import keyfiles, tls_secrets
 from sandbox.components.certificates.authority import KeyPair, make_leaf
 from sandbox.components.certificates.keystore import Keystore
@@ -128,7 +128,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     command = CommandLine({"KUBECONFIG": str(folder / "kubeconfig")}, folder)
     try:
         command("up")
-        yield Running(command, command_context.home().sandbox(NAME), port)
+        yield Running(command, context.home().sandbox(NAME), port)
     finally:
         command("down", "--purge")
 

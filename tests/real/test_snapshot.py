@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.cli import command_context
+from sandbox.app import context
 from sandbox.engine import Engine
 from sandbox.names import LABEL
 from tests.real import machine
@@ -68,7 +68,7 @@ def nodes(engine: Engine, app: Application) -> dict[str, str]:
 
 
 def kept() -> Path:
-    return command_context.home().snapshots / NAME
+    return context.home().snapshots / NAME
 
 
 def test_what_runs_is_kept_without_an_end(app: Application, engine: Engine) -> None:

@@ -18,9 +18,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from sandbox.app import context
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
-from sandbox.cli import command_context
 from sandbox.engine import Engine, labelled
 from sandbox.names import EDGE, LABEL, Home, Names
 from sandbox.system.wait import wait_until
@@ -126,7 +126,7 @@ def people(engine: Engine) -> Iterator[tuple[Person, Person]]:
     place = Path(tempfile.mkdtemp(prefix="sandbox-users-"))
     place.chmod(0o755)
     (place / "bin").mkdir()
-    shutil.copy(Store(command_context.home().bundle).program(recipes()["kind"], "kind"), place / "bin" / "kind")
+    shutil.copy(Store(context.home().bundle).program(recipes()["kind"], "kind"), place / "bin" / "kind")
     (place / "bin" / "docker").symlink_to(shutil.which("docker") or "docker")
     found = []
     ports = machine.free_ports(7443, 7444, 5071, 5072)

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from sandbox.cli import command_context, session
+from sandbox.app import context, machine_plan
 from sandbox.components.registry.container_step import BLOBS, COMMAND, DATA, QUARANTINE, RegistryStep
 from sandbox.config.schema import Spec
 from sandbox.engine import Bind, ContainerSpec, Engine, container_copy
@@ -119,7 +119,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory, engine: Engine) -> Iterato
     login = {"auths": {f"{UPSTREAM}:5000": {"username": "user", "password": PASSWORD}}}
     (folder / "docker" / "config.json").write_text(json.dumps(login))
     env = {"KUBECONFIG": str(folder / "kubeconfig"), "DOCKER_CONFIG": str(folder / "docker")}
-    made = Sandbox(CommandLine(env, folder), command_context.home().sandbox(NAME), registry, (first, second))
+    made = Sandbox(CommandLine(env, folder), context.home().sandbox(NAME), registry, (first, second))
     try:
         made.up()
         yield made
@@ -137,7 +137,7 @@ def own(sandbox: Sandbox) -> Sandbox:
 @contextlib.contextmanager
 def container(engine: Engine, name: str, **more: Any) -> Iterator[None]:
     """A registry of somebody else while it is entered, of the image that the sandbox's own has."""
-    image = session.own_images(Spec(), command_context.home(), engine).references["registry"]
+    image = machine_plan.own_images(Spec(), context.home(), engine).references["registry"]
     settings = {"OTEL_TRACES_EXPORTER": "none", **more.pop("environment", {})}
     engine.remove_container(name)
     engine.run(
@@ -146,7 +146,7 @@ def container(engine: Engine, name: str, **more: Any) -> Iterator[None]:
             image,
             COMMAND,
             labels={},
-            network=Names(NAME, command_context.home()).network,
+            network=Names(NAME, context.home()).network,
             environment=settings,
             **more,
         )
@@ -327,7 +327,7 @@ def test_an_upstream_is_asked_once_with_an_account_that_nobody_else_sees(
         tool("docker", "exec", own.names.node, "crictl", "rmi", f"{UPSTREAM}:5000/{pushed}")
     wait_until(lambda: own.unpulled(f"{UPSTREAM}:5000/{pushed}"), what="the cache alone", timeout=90)
     seen = tool("docker", "inspect", mirror) + tool("docker", "logs", mirror) + "".join(own.said)
-    assert PASSWORD not in seen + command_context.home().log.read_text()
+    assert PASSWORD not in seen + context.home().log.read_text()
     settings_file = own.names.mirrors / f"{UPSTREAM}-5000" / "config.yml"
     assert settings_file.stat().st_mode & 0o777 == 0o600
     own.up()

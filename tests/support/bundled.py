@@ -6,9 +6,9 @@ import os
 
 import pytest
 
+from sandbox.app import context
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
-from sandbox.cli import command_context
 from sandbox.engine import Engine
 from sandbox.errors import MissingTool
 
@@ -23,7 +23,7 @@ def engine_with(component: str) -> Engine:
         pytest.skip(error.brief)
     recipe = recipes()[component]
     if engine.image_id(recipe.reference) is None:
-        store = Store(command_context.home().bundle)
+        store = Store(context.home().bundle)
         if not store.has(recipe):
             pytest.fail("no image to test with: run `sandbox bundle build`")
         engine.load(store.image(recipe))

@@ -8,17 +8,20 @@ import ssl
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 import sandbox
 from sandbox import Sandbox, SandboxError, Spec
 from sandbox.app import context as world
-from sandbox.app import requirements
+from sandbox.app import machine_plan, requirements
+from sandbox.cli import log, signals
+from sandbox.cli.down import down
 from sandbox.components.certificates.authority import make_leaf
 from sandbox.config.schema import ResolvedSpec
 from sandbox.config.schema.origin_schema import Origin
@@ -49,7 +52,7 @@ def there(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     def reserve(spec: Spec, *_: Any) -> Iterator[ResolvedSpec]:
         yield ResolvedSpec.of(spec, registry=5005, https=(8444,))
 
-    monkeypatch.setattr(world, "steps", steps)
+    monkeypatch.setattr(machine_plan, "steps", steps)
     monkeypatch.setattr(requirements, "reserve", reserve)
     monkeypatch.setattr(requirements, "require", lambda *_: None)
     monkeypatch.setattr(Engine, "connect", staticmethod(FakeEngine))
@@ -69,7 +72,20 @@ def test_it_is_up_inside_the_block_and_gone_after_it(there: set[str]) -> None:
     assert report.of("finished") == ["Cluster", "Apply"]
 
 
-def test_killed_snapshot_restore_is_finished_before_up(there: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def _down_by_command() -> None:
+    ran = CliRunner().invoke(down, ["x"], obj=False, standalone_mode=False)
+    assert ran.exception is None, ran.exception
+
+
+@pytest.mark.parametrize(
+    "act",
+    [lambda: Sandbox(Spec(name="x")).up(), lambda: Sandbox(Spec(name="x")).down(), _down_by_command],
+    ids=["Sandbox.up", "Sandbox.down", "sandbox down"],
+)
+def test_killed_snapshot_restore_is_finished_before_any_change(
+    there: set[str], monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]
+) -> None:
+    there.add("cluster")
     noted = Store(world.home().snapshots).restoring("x")
     noted.mkdir(parents=True)
     (noted / "state.json").touch()
@@ -79,9 +95,11 @@ def test_killed_snapshot_restore_is_finished_before_up(there: set[str], monkeypa
         parts_at_settle.append(set(there))
         shutil.rmtree(noted)
 
+    monkeypatch.setattr(log, "start", lambda **_: None)
+    monkeypatch.setattr(signals, "catch", lambda *_: None)
     monkeypatch.setattr(Restoring, "settle", settle)
-    Sandbox(Spec(name="x")).up()
-    assert parts_at_settle == [set()]
+    act()
+    assert parts_at_settle == [{"cluster"}] != [there]
     assert not noted.exists()
 
 
@@ -135,7 +153,7 @@ def test_a_page_is_got_whatever_names_mean_on_this_machine(there: set[str], tmp_
 
 def test_another_command_on_the_same_sandbox_is_waited_for_and_named(there: set[str]) -> None:
     first, second = Sandbox(Spec(name="x")), Sandbox(Spec(name="x"), patience=0)
-    with first._alone("up"), pytest.raises(SandboxError, match=r"Sandbox\.up"):
+    with first.session.alone("x", "up"), pytest.raises(SandboxError, match=r"Sandbox\.up"):
         second.up()
     assert second.up()
 

@@ -16,8 +16,8 @@ from click.testing import CliRunner
 
 from sandbox.app import context
 from sandbox.app.git_repository import Repository
-from sandbox.cli import command_context
-from sandbox.cli.commands.up import command
+from sandbox.cli import log, signals
+from sandbox.cli.up import up as command
 from sandbox.errors import UsageError
 from sandbox.system import sandbox_lock
 
@@ -89,7 +89,7 @@ def test_account_in_an_address_is_written_nowhere(
     fake_git: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`up --from https://me:token@…` → the token is in no argument of git, no output, no log, no file of the state."""
-    monkeypatch.setattr(command_context, "catch_signals", lambda *_: None)
+    monkeypatch.setattr(signals, "catch", lambda *_: None)
     for name in ("handlers", "propagate"):  # put back afterwards
         monkeypatch.setattr(logging.getLogger("sandbox"), name, getattr(logging.getLogger("sandbox"), name))
     argv = ["--from", f"{ACCOUNT}#main"]
@@ -98,7 +98,7 @@ def test_account_in_an_address_is_written_nowhere(
     for handler in logging.getLogger("sandbox").handlers:
         handler.close()
     assert isinstance(ran.exception, UsageError) and "cannot be cloned" in ran.exception.brief
-    with sandbox_lock.take(tmp_path / "lock", command_context.command_line(), seconds=0, waits=lambda _: None):
+    with sandbox_lock.take(tmp_path / "lock", log.command_line(), seconds=0, waits=lambda _: None):
         holder = json.loads((tmp_path / "lock" / sandbox_lock.RECORD).read_text())["command"]
     kept = [path.read_text(errors="replace") for path in context.home().state.rglob("*") if path.is_file()]
     assert any("https://git.example.com/team/demo.git" in text for text in kept), "the log says what was fetched"

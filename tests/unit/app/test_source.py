@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.app import consent, context
+from sandbox.app import chosen_spec, consent, context
 from sandbox.app import source as origin
 from sandbox.bundle.bundle_load import opened
 from sandbox.bundle.bundle_save import save
@@ -200,4 +200,4 @@ def test_nameless_spec_of_a_repository_has_its_name(tmp_path: Path) -> None:
     folder = made(tmp_path / "Team.Shop.git", {"sandbox.yaml": "", "k8s/sandbox.yaml": ""})
     for fragment, name in (("", "team-shop"), ("#:k8s", "k8s")):
         with origin.fetched(f"file://{folder}{fragment}", context.home(), lambda line: None) as found:
-            assert context.read(found.file, called=found.called).name == name
+            assert chosen_spec.read(found.file, called=found.called).name == name

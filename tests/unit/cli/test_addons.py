@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from sandbox.cli import command_context
-from sandbox.cli.commands import addons
+from sandbox.cli import addons, log, signals
 from sandbox.errors import UsageError
 
 
@@ -16,8 +15,8 @@ from sandbox.errors import UsageError
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder without a spec, no log file, and the test's own signals."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(command_context, "start_log", lambda *, verbose: None)
-    monkeypatch.setattr(command_context, "catch_signals", lambda: None)
+    monkeypatch.setattr(log, "start", lambda *, verbose: None)
+    monkeypatch.setattr(signals, "catch", lambda *_: None)
 
 
 @pytest.mark.parametrize(
@@ -32,7 +31,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_what_is_no_addon_is_refused_without_an_engine(addon: str, said: str) -> None:
     with pytest.raises(UsageError, match=said):
-        CliRunner().invoke(addons.command, ["enable", addon], catch_exceptions=False, standalone_mode=False)
+        CliRunner().invoke(addons.addons, ["enable", addon], catch_exceptions=False, standalone_mode=False)
 
 
 @pytest.mark.parametrize(
@@ -43,5 +42,5 @@ def test_minikube_s_ingresses_are_for_the_spec_to_ask_for(tmp_path: Path, addon:
         f"{{cluster: {{provider: minikube}}, ingress: {{controller: {controller}}}, images: {{source: upstream}}}}\n"
     )
     with pytest.raises(UsageError, match=f"the addon '{addon}' decides who answers") as caught:
-        CliRunner().invoke(addons.command, ["enable", addon], catch_exceptions=False, standalone_mode=False)
+        CliRunner().invoke(addons.addons, ["enable", addon], catch_exceptions=False, standalone_mode=False)
     assert f"addons: [{addon}] and ingress: {{controller: none}}" in caught.value.fix

@@ -11,10 +11,10 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from sandbox.app import existing_clusters, requirements
+from sandbox.app import context, existing_clusters, requirements
 from sandbox.app.existing_clusters import Neighbour
-from sandbox.cli import adopt, command_context
-from sandbox.cli.commands.up import command
+from sandbox.cli import log, prompts, signals
+from sandbox.cli.up import up as command
 from sandbox.config.resolve import load
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.engine import Engine
@@ -46,7 +46,8 @@ class Machine:
         self.monkeypatch.setattr(sys, "stdin", kind(typed))
         self.monkeypatch.setattr(sys, "stderr", kind())
         place = Home(self.folder / "state", self.folder / "cache", self.folder / "kubeconfig")
-        return adopt.offer(spec, file, place, FakeEngine(), say=self.said.append, ask=ask) is FOUND
+        agreement = prompts.Asking(self.said.append) if ask else prompts.Telling(self.said.append)
+        return agreement.neighbour(spec, file, place, FakeEngine()) is FOUND
 
 
 @pytest.fixture
@@ -103,7 +104,7 @@ def test_where_the_spec_has_a_cluster_nothing_is_offered(machine: Machine, clust
 
 def test_what_is_adopted_keeps_the_rest_of_the_spec() -> None:
     spec = Spec.model_validate({"name": "demo", "domain": "x.sandbox.localhost", "proxy": {"ports": [9443]}})
-    made = adopt.adopted(spec, FOUND)
+    made = FOUND.adopted_by(spec)
     assert (made.cluster.provider, made.cluster.context) == ("existing", "kind-mine")
     assert (made.registry.external, made.domain, made.proxy.ports) == ("localhost:5001", spec.domain, (9443,))
 
@@ -119,11 +120,11 @@ def test_the_next_up_means_it_too_though_the_file_says_nothing_of_it(
 
     monkeypatch.setattr(requirements, "reserve", reserve)
     monkeypatch.setattr(Engine, "connect", lambda: FakeEngine())
-    for name in ("start_log", "catch_signals"):
-        monkeypatch.setattr(command_context, name, lambda *_, **__: None)
+    monkeypatch.setattr(log, "start", lambda **_: None)
+    monkeypatch.setattr(signals, "catch", lambda *_: None)
     Path("sandbox.yaml").write_text("name: demo\nregistry: {port: 5009}\n")
-    kept = ResolvedSpec.of(adopt.adopted(Spec(name="demo"), FOUND), registry=5009, https=(443,))
-    RememberedStep(command_context.home().sandbox("demo"), kept).apply(NoWork())
+    kept = ResolvedSpec.of(FOUND.adopted_by(Spec(name="demo")), registry=5009, https=(443,))
+    RememberedStep(context.home().sandbox("demo"), kept).apply(NoWork())
     with pytest.raises(SandboxError, match="enough"):
         CliRunner().invoke(command, [], obj=False, standalone_mode=False, catch_exceptions=False)
     (spec,) = asked

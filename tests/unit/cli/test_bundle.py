@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from sandbox.app import context
 from sandbox.bundle.contents import Damaged
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
 from sandbox.bundle.system_images import NEEDED
-from sandbox.cli import command_context
-from sandbox.cli.commands.bundle import command
+from sandbox.cli import log, signals
+from sandbox.cli.bundle import bundle as command
 from sandbox.errors import UsageError
 from tests.unit.bundle.test_bundle_file import store
 
@@ -23,14 +24,14 @@ __all__ = ["store"]
 
 @pytest.fixture(autouse=True)
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command_context, "start_log", lambda *, verbose: None)
-    monkeypatch.setattr(command_context, "catch_signals", lambda: None)
+    monkeypatch.setattr(log, "start", lambda *, verbose: None)
+    monkeypatch.setattr(signals, "catch", lambda *_: None)
 
 
 @pytest.fixture
 def cache(store: Store) -> Store:
     """The same components where the command line looks for them."""
-    root = command_context.home().bundle
+    root = context.home().bundle
     shutil.copytree(store.root, root)
     return Store(root)
 

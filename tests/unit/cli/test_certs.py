@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import importlib
 import json
 import os
 import re
@@ -17,8 +16,9 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from sandbox.cli import certs_export, certs_renew, command_context
-from sandbox.cli.commands.certs import SUBCOMMANDS, command
+from sandbox.app import context, machine_plan
+from sandbox.cli import certs, log, signals
+from sandbox.cli.certs import certs as command
 from sandbox.components.certificates.authority import Leaf
 from sandbox.components.certificates.authority_step import AuthorityStep
 from sandbox.components.certificates.keystore import Keystore
@@ -42,15 +42,15 @@ SECRET = f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/secrets/{DEFAULT_TLS}"
 @pytest.fixture(autouse=True)
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     """No log file, and the test's own signals."""
-    monkeypatch.setattr(command_context, "start_log", lambda *, verbose: None)
-    monkeypatch.setattr(command_context, "catch_signals", lambda: None)
+    monkeypatch.setattr(log, "start", lambda *, verbose: None)
+    monkeypatch.setattr(signals, "catch", lambda *_: None)
 
 
 @pytest.fixture
 def names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Names:
     """The names of the sandbox `demo`, whose certificates are ten days old."""
     monkeypatch.chdir(tmp_path)
-    names = command_context.home().sandbox("demo")
+    names = context.home().sandbox("demo")
     keystore = Keystore(names.keys)
     then = datetime.now(UTC) - timedelta(days=10)
     keystore.authority([DOMAIN], now=then)
@@ -81,14 +81,6 @@ def stored(names: Names) -> dict[str, bytes]:
 def shown(*arguments: str) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(run("show", "demo", "-o", "json", *arguments).stdout)
     return {**found, "certificates": {one["name"]: one for one in found["certificates"]}}
-
-
-@pytest.mark.parametrize("name", SUBCOMMANDS)
-def test_the_table_of_subcommands_says_what_their_help_says(name: str) -> None:
-    module, _, attribute = SUBCOMMANDS[name][0].partition(":")
-    subcommand: click.Command = getattr(importlib.import_module(f"sandbox.cli.commands.{module}"), attribute)
-    assert subcommand.help is not None
-    assert subcommand.help.strip().splitlines()[0] == SUBCOMMANDS[name][1]
 
 
 def test_show_is_a_tree_with_everything_one_compares(names: Names) -> None:
@@ -166,7 +158,7 @@ def steps(names: Names, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
             Followed(names, keystore, (secret,), ingress=ingress),
             HttpsStep(names, DOMAIN, (Bind("127.0.0.1", ingress.port),), DEFAULT_TLS, requires=()),
         ]
-        monkeypatch.setattr("sandbox.cli.session.steps", lambda spec: (tuple(made), None, None))
+        monkeypatch.setattr(machine_plan, "steps", lambda spec: (tuple(made), None, None))
         yield made
 
 
@@ -210,7 +202,7 @@ def test_a_new_root_needs_consent_which_nobody_can_give_without_a_terminal(
     with pytest.raises(UsageError, match="the root changes") as caught:
         run("renew", "demo", option)
     assert caught.value.fix == "add --yes"
-    monkeypatch.setattr(certs_renew, "_has_terminal", lambda: True)
+    monkeypatch.setattr(certs, "has_terminal", lambda: True)
     refused = run("renew", "demo", option, typed="n\n")
     assert (refused.return_value, "nothing was changed" in refused.stderr) == (1, True)
     assert stored(names) == before
@@ -239,7 +231,7 @@ def test_renew_leaves_cert_manager_s_work_to_it(names: Names, steps: list[Step])
 
 
 def test_every_command_line_that_an_error_proposes_exists() -> None:
-    package = Path(certs_renew.__file__).parents[1]
+    package = Path(certs.__file__).parents[1]
     proposed = {
         (found[1], option)
         for file in package.rglob("*.py")
@@ -274,8 +266,8 @@ def test_export_never_replaces_what_is_no_file(names: Names, tmp_path: Path, mon
     with pytest.raises(NotAFile):
         run("export", "demo", "--format", "pem", "--out", fifo)
     assert fifo.is_fifo()
-    assert "/dev/stdout" in certs_export.STDOUT  # the machine's own is not risked by a test
-    monkeypatch.setattr(certs_export, "STDOUT", (str(stdout),))
+    assert "/dev/stdout" in certs.STDOUT  # the machine's own is not risked by a test
+    monkeypatch.setattr(certs, "STDOUT", (str(stdout),))
     assert b"BEGIN CERTIFICATE" in run("export", "demo", "--format", "pem", "--out", stdout).stdout_bytes
     assert not stdout.exists()
     link.symlink_to("target")

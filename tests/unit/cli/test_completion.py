@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.cli import COMMANDS
+from sandbox.cli.app import COMMANDS
 from tests.unit.cli.test_main import run
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.cli import command_context
+from sandbox.app import context
 from sandbox.components.edge import routes
 from sandbox.components.edge.routes import Route
 from tests.unit.cli.test_main import run
@@ -26,8 +26,8 @@ def test_it_is_refused_before_anything_is_asked(tmp_path: Path, command: str) ->
 
 
 def test_a_host_that_leads_elsewhere_needs_an_edge(tmp_path: Path) -> None:
-    folder = command_context.home().passthrough
+    folder = context.home().passthrough
     routes.save(folder, Route("demo", "demo.sandbox.localhost", "plain:1.2.3.4", (("127.0.0.1", 443),), 1.0))
-    found = run("proxy", "route", "add", "app.demo.sandbox.localhost", "localhost:3000", cwd=tmp_path)
+    found = run("edge", "route", "add", "app.demo.sandbox.localhost", "localhost:3000", cwd=tmp_path)
     assert found.code == 2
     assert "'demo' has no edge" in found.stderr and "EndpointSlice" in found.stderr

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.cli import command_context
+from sandbox.app import context
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.system import files
 from tests.support.api_server import ApiServer, kubeconfig, serving
@@ -33,7 +33,7 @@ def server() -> Iterator[ApiServer]:
 @pytest.fixture
 def folder(tmp_path: Path, home: Path, server: ApiServer) -> Path:
     """A project whose sandbox left files, has a cluster that answers, and an engine that does not."""
-    names = command_context.home().sandbox("demo")
+    names = context.home().sandbox("demo")
     Keystore(names.keys).authority(["demo.sandbox.localhost"], now=datetime.now(UTC))
     files.make_private_dir(names.folder)
     kubeconfig(names.kubeconfig, server.server_address[1])
@@ -59,7 +59,7 @@ def texts(path: Path) -> Mapping[str, str]:
 @pytest.mark.security(1, 6)
 def test_an_archive_tells_everything_but_secrets(folder: Path) -> None:
     """Keys, passwords and Secrets repeated in logs, events and settings → none of them in the support archive."""
-    key = next(command_context.home().sandbox("demo").keys.rglob("*.key")).read_text().splitlines()[1]
+    key = next(context.home().sandbox("demo").keys.rglob("*.key")).read_text().splitlines()[1]
     found = run("logs", cwd=folder)
     assert found.code == 0, found.stderr
     (path,) = folder.glob("sandbox-demo-*.tar.gz")

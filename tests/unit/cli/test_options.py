@@ -8,8 +8,10 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from sandbox.cli import command_context as environment
-from sandbox.cli.options import find_spec, progress_option, written
+from sandbox.app import context
+from sandbox.app.chosen_spec import find as find_spec
+from sandbox.app.chosen_spec import written
+from sandbox.cli.options import progress_option
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.errors import UsageError
 from sandbox.plan.saved_spec import RememberedStep
@@ -24,7 +26,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_name_means_what_was_last_brought_up_under_it(folder: Path) -> None:
     assert find_spec(None, "demo") == Spec(name="demo")
-    names = environment.home().sandbox("demo")
+    names = context.home().sandbox("demo")
     kept = ResolvedSpec(name="demo", domain="demo.example.org")
     RememberedStep(names, kept).apply(NoWork())
     assert find_spec(None, "demo") == kept
@@ -46,7 +48,7 @@ def test_a_file_that_says_nothing_of_a_cluster_means_the_one_there_is(folder: Pa
     file = folder / "sandbox.yaml"
     existing = {"cluster": {"provider": "existing", "context": "kind-mine"}, "registry": {"external": "localhost:5007"}}
     kept = ResolvedSpec.model_validate({"name": "demo", **existing})
-    RememberedStep(environment.home().sandbox("demo"), kept).apply(NoWork())
+    RememberedStep(context.home().sandbox("demo"), kept).apply(NoWork())
     file.write_text("name: demo\nregistry: {port: 5009}\n")
     found = find_spec(None, None)
     assert (found.cluster, found.registry.port, found.registry.external) == (kept.cluster, 5009, "localhost:5007")

@@ -10,9 +10,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from sandbox.app import consent as agreements
-from sandbox.app import requirements
-from sandbox.cli import command_context, prompts
-from sandbox.cli.commands.up import command
+from sandbox.app import context, requirements
+from sandbox.cli import log, prompts, signals
+from sandbox.cli.up import up as command
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.config.schema.origin_schema import Origin
 from sandbox.engine import Engine
@@ -35,8 +35,8 @@ def no_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def reached(spec: Spec, *_: object) -> Any:
         raise Reached(spec)
 
-    monkeypatch.setattr(command_context, "start_log", lambda *, verbose: None)
-    monkeypatch.setattr(command_context, "catch_signals", lambda *_: None)
+    monkeypatch.setattr(log, "start", lambda *, verbose: None)
+    monkeypatch.setattr(signals, "catch", lambda *_: None)
     monkeypatch.setattr(Engine, "connect", staticmethod(FakeEngine))
     monkeypatch.setattr(requirements, "reserve", reached)
     monkeypatch.chdir(tmp_path)
@@ -63,7 +63,7 @@ def refused(*arguments: str, typed: str = "") -> SandboxError:
 def brought_up(content: dict[str, Any], origin: Origin | None) -> Names:
     """A sandbox whose spec is remembered, with its origin, or from a release that kept none."""
     spec = ResolvedSpec.model_validate_json(json.dumps(content))
-    names = command_context.home().sandbox(spec.name)
+    names = context.home().sandbox(spec.name)
     RememberedStep(names, spec).apply(NoWork())
     with saved_spec.coming_from(names, origin):
         pass
@@ -82,7 +82,7 @@ def test_fetched_spec_is_refused_without_an_answer(repository: Path) -> None:
     assert (error.id, error.exit_code) == ("untrusted", 2)
     assert "/ in every node at /host" in error.details and f"file://{repository}, commit " in error.details
     assert error.fix.startswith("--trust")
-    assert not command_context.home().agreed.exists() and not command_context.home().sandbox("demo").folder.exists()
+    assert not context.home().agreed.exists() and not context.home().sandbox("demo").folder.exists()
 
 
 @pytest.mark.security(17)
@@ -107,11 +107,11 @@ def test_fetched_spec_is_asked_for_at_a_terminal(
     assert isinstance(ran.exception, Reached) is goes_on
     if not goes_on:
         assert isinstance(ran.exception, SandboxError) and ran.exception.id == "declined"
-        assert not command_context.home().agreed.exists()
+        assert not context.home().agreed.exists()
 
 
 def test_answers_go_when_no_sandbox_has_their_source() -> None:
-    home = command_context.home()
+    home = context.home()
     ours, other = (Origin(kind="git", source=f"file:///x/{name}", revision="1" * 40) for name in ("a", "a/b"))
     later = ours.model_copy(update={"revision": "2" * 40})
     bundle = Origin(kind="bundle", source="/x", revision="sha256:0")
@@ -130,7 +130,7 @@ def test_plan_shows_what_would_be_asked(repository: Path) -> None:
     ran = run("--from", f"file://{repository}", "--plan")
     assert isinstance(ran.exception, Reached)
     assert "/ in every node at /host" in ran.stderr and "--trust" in ran.stderr
-    assert not command_context.home().agreed.exists()
+    assert not context.home().agreed.exists()
 
 
 def test_spec_that_asks_for_nothing_is_asked_for_once(tmp_path: Path) -> None:
@@ -228,7 +228,7 @@ def test_nameless_sandbox_that_is_up_keeps_its_name(tmp_path: Path) -> None:
     brought_up({"name": "sandbox"}, Origin.of(file))
     assert reached("-f", str(file)).name == "sandbox", "it was brought up from this file"
     brought_up({"name": "sandbox", "apply": ["/elsewhere/k8s"]}, None)
-    command_context.home().sandbox("sandbox").origin.unlink()
+    context.home().sandbox("sandbox").origin.unlink()
     assert reached("-f", str(file)).name == "shop", "it was another folder's"
 
 

@@ -42,7 +42,7 @@ def answer(monkeypatch: pytest.MonkeyPatch, step: TenancyStep, typed: str) -> tu
 
     @click.command()
     def command() -> None:
-        prompts.require([FakeStep("other", set()), step], yes=False)
+        prompts.Asking(click.echo).tenancy([FakeStep("other", set()), step])
 
     ran = CliRunner().invoke(command, input=typed)
     return ran.exception, ran.stderr
@@ -87,7 +87,7 @@ def test_it_is_asked_once_and_again_when_another_person_made_it(
 
 def test_where_nobody_can_be_asked_yes_says_so_beforehand(step: TenancyStep, server: ApiServer) -> None:
     with pytest.raises(UsageError, match="here is no terminal") as caught:
-        prompts.require([step], yes=False)
+        prompts.Asking(click.echo).tenancy([step])
     assert caught.value.fix == "add --yes" and "mine" in caught.value.details
     assert not step.names.folder.exists() and changed(server) == set()
-    prompts.require([step], yes=True)
+    prompts.Asking(click.echo, yes=True).tenancy([step])

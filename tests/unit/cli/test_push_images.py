@@ -13,10 +13,11 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from sandbox.app import context
-from sandbox.cli import command_context, console, push_repair, session
-from sandbox.cli.commands import registry as registry_commands
-from sandbox.cli.commands.push_images import command
+from sandbox.app import context, machine_plan
+from sandbox.app.session import Session
+from sandbox.cli import log, output, signals
+from sandbox.cli import registry as registry_commands
+from sandbox.cli.push_images import push_images as command
 from sandbox.config.loader import parse
 from sandbox.engine import Bind, ContainerSpec, Engine
 from sandbox.errors import MissingTool, SandboxError, UsageError
@@ -43,9 +44,9 @@ def registry() -> Iterator[Simulator]:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with two images and the manifest of them; the process keeps its signals and has no log."""
     monkeypatch.setattr("sandbox.images.push.host_platform", lambda: "linux/amd64")
-    monkeypatch.setattr("sandbox.cli.push_images.host_platform", lambda: "linux/amd64")
-    monkeypatch.setattr(command_context, "catch_signals", lambda *said: None)
-    monkeypatch.setattr(command_context, "start_log", lambda *, verbose: None)
+    monkeypatch.setattr("sandbox.app.image_push.host_platform", lambda: "linux/amd64")
+    monkeypatch.setattr(signals, "catch", lambda *said: None)
+    monkeypatch.setattr(log, "start", lambda *, verbose: None)
     write_layout(tmp_path / "app", index(APP.descriptor()), APP.files)
     write_layout(tmp_path / "tool", index(TOOL.descriptor()), TOOL.files)
     write(tmp_path, *LINES)
@@ -139,7 +140,7 @@ def test_a_tag_of_another_registry_is_followed_only_when_asked(
         for options in ((), ("--locked",)):
             run(folder, registry, *options)
             assert registry.manifests["org/app", "1"][1] == digest_of(APP.manifest)
-        monkeypatch.setattr("sandbox.cli.push_images.host_platform", lambda: "linux/arm64")
+        monkeypatch.setattr("sandbox.app.image_push.host_platform", lambda: "linux/arm64")
         assert "org/app:1 is for linux/amd64, this machine is linux/arm64" in run(folder, registry).stderr
         result = run(folder, registry, "--update")
         assert "images.lock.yaml: org/app:1 changed" in result.stderr
@@ -213,7 +214,7 @@ def test_damage_in_a_registry_of_our_own_is_put_aside_and_pushed_anew(
         del registry.content[digest]
         registry.links = {link for link in registry.links if link[1] != digest}
 
-    monkeypatch.setattr(push_repair, "mender", lambda *given: put_aside)
+    monkeypatch.setattr("sandbox.cli.push_images._repair", lambda *given: put_aside)
     assert "read back" in run(folder, registry, "--verify").stderr
     assert registry.content[digest] == APP.layers[1]
 
@@ -228,7 +229,7 @@ def test_pruning_asks_first_and_refuses_where_nobody_can_answer(
     with pytest.raises(UsageError, match="here is no terminal") as caught:
         run(folder, registry, "--prune")
     assert "team/tool:1" in caught.value.details
-    monkeypatch.setattr("sandbox.cli.push_prune.has_terminal", lambda: True)
+    monkeypatch.setattr("sandbox.cli.push_images.has_terminal", lambda: True)
     monkeypatch.setattr("sandbox.engine.Engine.connect", no_engine)
     result = run(folder, registry, "--prune", typed="n\n")
     assert "delete 1 tag from" in result.stderr
@@ -274,7 +275,7 @@ def own(folder: Path, registry: Simulator, tmp_path: Path, monkeypatch: pytest.M
     """The name of a sandbox whose own registry the simulator is, in the current folder."""
     for variable in ("HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME"):
         monkeypatch.setenv(variable, str(tmp_path / "home"))
-    monkeypatch.setattr(session, "registry", lambda spec: registry.url)
+    monkeypatch.setattr(machine_plan, "registry_url", lambda spec: registry.url)
     (folder / "sandbox.yaml").write_text("name: own\npush: images.yaml\n")
     monkeypatch.chdir(folder)
     return "own"
@@ -285,15 +286,14 @@ def test_a_push_waits_for_a_collection_and_names_it(
 ) -> None:
     told: list[str] = []
     collecting = contextlib.ExitStack()
-    turn = context.pushing(own, "sandbox registry gc", seconds=0, waits=told.append)
-    collecting.enter_context(turn)
+    collecting.enter_context(Session(command="sandbox registry gc", patience=0).pushing(own, "collect"))
 
     def note(progress: str, line: str) -> None:
         told.append(line)
         assert not registry.requests
         collecting.close()
 
-    monkeypatch.setattr(console, "note", note)
+    monkeypatch.setattr(output, "note", note)
     result = CliRunner().invoke(command, [], obj=False, standalone_mode=False)
     assert result.exception is None
     assert len(told) == 1 and "`sandbox registry gc`" in told[0]
@@ -301,7 +301,7 @@ def test_a_push_waits_for_a_collection_and_names_it(
 
 
 def test_a_push_into_anothers_registry_waits_for_nobody(own: str, folder: Path, registry: Simulator) -> None:
-    with context.pushing(own, "sandbox registry gc", seconds=0, waits=lambda line: None):
+    with Session(command="sandbox registry gc", patience=0).pushing(own, "collect"):
         run(folder, registry)
     assert tags(registry) == {"app:1", "team/tool:1"}
 
@@ -313,9 +313,9 @@ def test_a_collection_waits_for_a_push_and_names_it(own: str, monkeypatch: pytes
     def note(progress: str, line: str) -> None:
         raise Told(line)
 
-    monkeypatch.setattr(console, "note", note)
-    with context.pushing(own, "sandbox push-images", seconds=0, waits=lambda line: None):
-        result = CliRunner().invoke(registry_commands.command, ["gc"], obj=False, standalone_mode=False)
+    monkeypatch.setattr(output, "note", note)
+    with Session(command="sandbox push-images", patience=0).pushing(own, "push"):
+        result = CliRunner().invoke(registry_commands.registry, ["gc"], obj=False, standalone_mode=False)
     assert isinstance(result.exception, Told) and "`sandbox push-images`" in str(result.exception)
 
 
@@ -327,7 +327,7 @@ def test_a_port_alone_is_not_the_sandbox_s_registry(
     """The spec's port leads to a registry that is not this sandbox's → nothing is pushed or deleted there."""
     run(folder, registry)
     monkeypatch.setenv("XDG_STATE_HOME", str(folder / "state"))
-    home, port = command_context.home(), urlsplit(registry.url).port or 0
+    home, port = context.home(), urlsplit(registry.url).port or 0
     names = home.sandbox("other" if there == "another sandbox's" else "demo")
     labels = {**names.labels, **({OWNER: "bob:4711:/home/bob/state"} if there == "another user's" else {})}
     engine = FakeEngine("registry:1")

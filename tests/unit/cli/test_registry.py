@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from sandbox.cli import command_context
-from sandbox.cli.commands.registry import command
+from sandbox.cli import log, signals
+from sandbox.cli.registry import registry as command
 from sandbox.errors import UsageError
 from sandbox.oci.client import Client
 from tests.support.registry_simulator import Simulator
@@ -25,8 +25,8 @@ def registry() -> Iterator[Simulator]:
 
 @pytest.fixture
 def spec(tmp_path: Path, registry: Simulator, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(command_context, "start_log", lambda *, verbose: None)
-    monkeypatch.setattr(command_context, "catch_signals", lambda: None)
+    monkeypatch.setattr(log, "start", lambda *, verbose: None)
+    monkeypatch.setattr(signals, "catch", lambda *_: None)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     file = tmp_path / "sandbox.yaml"
     file.write_text(f"registry: {{external: '{registry.url}'}}\n")

@@ -21,7 +21,7 @@ import signal, sys, time
 from pathlib import Path
 from sandbox.plan import lifecycle
 from sandbox.cli import error_handler as boundary, signals
-from sandbox.cli.console import reporter
+from sandbox.cli.output import reporter
 from sandbox.system import process
 from tests.support.fakes import FakeStep
 

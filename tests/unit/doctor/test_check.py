@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.cli import command_context
+from sandbox.app import context
 from sandbox.doctor import machine_checks
 from sandbox.doctor.check import Check, Finding, NoEngine, Row, Status, ok, repair, run
 from sandbox.doctor.doctor_context import DoctorContext
@@ -132,7 +132,7 @@ def test_only_our_own_network_goes(context: DoctorContext, engine: FakeEngine, o
 
 
 def test_without_fix_nothing_changes_and_with_it_the_command_mends(tmp_path: Path) -> None:
-    path = command_context.home().kubeconfig
+    path = context.home().kubeconfig
     path.parent.mkdir(parents=True)
     path.write_text("apiVersion: v1\n")
     path.chmod(0o644)

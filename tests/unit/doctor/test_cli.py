@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from sandbox.app import diagnosis
+from sandbox.app.diagnosis import explaining
 from sandbox.cli import error_handler
-from sandbox.cli.doctor import explaining
 from sandbox.config.schema import Spec
-from sandbox.doctor import doctor_context as scenes
 from sandbox.doctor.doctor_context import EngineProbe
 from sandbox.doctor.table import CHECKS
 from sandbox.engine import Bind, ContainerSpec
@@ -84,7 +84,9 @@ def test_another_commands_error_is_explained(
     engine.create_network(NETWORK, {LABEL: ""})
     publish = {80: (Bind("127.0.0.1", 443),)}
     engine.run(ContainerSpec(name="other", image=IMAGE, command=("x",), labels={}, network=NETWORK, publish=publish))
-    monkeypatch.setattr(scenes, "probe_engine", lambda seconds: EngineProbe(engine, engine.facts(), datetime.now(UTC)))
+    monkeypatch.setattr(
+        diagnosis, "probe_engine", lambda seconds: EngineProbe(engine, engine.facts(), datetime.now(UTC))
+    )
     with pytest.raises(SandboxError) as caught, explaining(Spec(name="demo")):
         raise SandboxError("it broke", fix="repair it")
     error_handler.report(caught.value)

@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 import pytest
 
-from sandbox.cli import COMMANDS, sandbox
+from sandbox.cli.app import COMMANDS, sandbox
 
 ROOT = Path(__file__).parents[3]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

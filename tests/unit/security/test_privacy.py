@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.cli import command_context
+from sandbox.app import context
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.system import files, sandbox_lock
 from tests.support.tls import NOW
@@ -57,7 +57,7 @@ def state(tmp_path: Path) -> Path:
     before = os.umask(0)
     try:
         run("list", cwd=tmp_path)
-        home = command_context.home()
+        home = context.home()
         names = home.sandbox("demo")
         Keystore(names.keys).authority([DOMAIN], now=NOW)
         files.make_private_dir(names.folder)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.cli import command_context
+from sandbox.app import session
 from sandbox.errors import SandboxError, UsageError
 from sandbox.plan import lifecycle
 from sandbox.report import Silent
@@ -52,10 +52,10 @@ def test_what_is_none_is_said(text: str) -> None:
 def test_without_the_switch_of_tests_there_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SANDBOX_FAILPOINT", "a:before:raise")
     monkeypatch.delenv("SANDBOX_TEST", raising=False)
-    command_context.arm_failpoint()
+    session.arm_failpoint()
     assert lifecycle.up([FakeStep("a", set())], Silent())
     monkeypatch.setenv("SANDBOX_TEST", "1")
-    command_context.arm_failpoint()
+    session.arm_failpoint()
     with pytest.raises(SandboxError, match="a failpoint was reached"):
         lifecycle.up([FakeStep("a", set())], Silent())
 

@@ -162,7 +162,7 @@ class MinikubeAddonsStep:
         """Those that were off before we enabled them, and who asked: `spec` or `command`."""
         return read_enabled(self._records)
 
-    def amiss(self, addon: str) -> str | None:
+    def problem_of(self, addon: str) -> str | None:
         """What an enabled addon still waits for, or None."""
         return next(self._pending(self._cluster, (Use(addon),)), None)
 

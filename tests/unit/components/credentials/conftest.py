@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from sandbox.app import context
 from sandbox.bundle.system_images import UPSTREAM
-from sandbox.cli import command_context
 from sandbox.components.node_unit import ADMIN
 from sandbox.engine import ContainerSpec, Engine
 from sandbox.errors import SandboxError
@@ -72,7 +72,7 @@ def write(tmp_path: Path) -> Callable[[Any], Path]:
 
 @pytest.fixture
 def names() -> Names:
-    return command_context.home().sandbox("demo")
+    return context.home().sandbox("demo")
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from sandbox.cli import command_context
-from sandbox.cli.commands.credentials import command
+from sandbox.cli import signals
+from sandbox.cli.credentials import credentials as command
 from sandbox.errors import SandboxError, UsageError
 from sandbox.names import Names
 from sandbox.system import daemon
@@ -25,9 +25,9 @@ pytestmark = pytest.mark.usefixtures("node")
 
 
 @pytest.fixture(autouse=True)
-def signals(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def quiet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The test's own signals, and a folder without a spec."""
-    monkeypatch.setattr(command_context, "catch_signals", lambda: None)
+    monkeypatch.setattr(signals, "catch", lambda *_: None)
     monkeypatch.chdir(tmp_path)
 
 

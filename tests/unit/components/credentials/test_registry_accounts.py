@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from sandbox.cli import command_context
+from sandbox.app import context
 from sandbox.components.credentials.registry_accounts import keychain, may_know, mint, resolved, shared_keychain
 from sandbox.components.credentials.registry_login import Login
 from sandbox.config.schema.credentials_schema import Acr, Credentials, Docker, Ecr, Gcr
@@ -83,7 +83,7 @@ def test_private_images_of_other_registries_are_pushed_with_the_specs_credential
     with Simulator() as registry, Simulator(basic=f"oauth2accesstoken:{GOOGLE_TOKEN}") as private:
         host = urlsplit(private.url).netloc
         key = write(services.google.key_file(services.url))
-        chain = command_context.keychain((Gcr(kind="gcr", file=key, registries=(host,)),))
+        chain = context.keychain((Gcr(kind="gcr", file=key, registries=(host,)),))
 
         def step(to: Simulator, entry: Entry, keychain: Keychain) -> PushStep:
             lock = LockFile(Path("nowhere/images.yaml"), (entry,))
@@ -92,7 +92,7 @@ def test_private_images_of_other_registries_are_pushed_with_the_specs_credential
         step(private, FromDaemon(parse("app:1"), "app:1"), chain).apply(NoWork())
         wanted = FromRegistry(parse("app:1"), reference.parse(f"{host}/app:1"))
         with pytest.raises(SandboxError):
-            step(registry, wanted, command_context.keychain()).apply(NoWork())
+            step(registry, wanted, context.keychain()).apply(NoWork())
         step(registry, wanted, chain).apply(NoWork())
         assert step(registry, wanted, chain).check().state is State.READY
 

@@ -1,0 +1,192 @@
+"""What else a cluster has and can have: its addons listed, and enabled or disabled while it is up.
+
+On a cluster of minikube's, a name is one of minikube's own addons; a folder is an addon of the sandbox's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from sandbox.app import chosen_spec, machine_plan
+from sandbox.app.core import Sandbox
+from sandbox.components.addons import catalogue
+from sandbox.components.addons.addon_objects import Record
+from sandbox.components.addons.catalogue import Chosen, Use
+from sandbox.components.addons.step import AddonStep, lost
+from sandbox.components.cluster.minikube.minikube_addons import MinikubeAddonsStep
+from sandbox.config import capabilities
+from sandbox.config.schema import Spec
+from sandbox.config.schema.values import AddonSource
+from sandbox.errors import SandboxError, UsageError
+from sandbox.kube.api import Cluster, ClusterError
+from sandbox.plan import lifecycle
+from sandbox.report import Reporter
+
+
+@dataclass(frozen=True)
+class Row:
+    """An addon as it is listed; `state` is `off`, a step's state, or `unknown` when the cluster does not answer."""
+
+    name: str
+    state: str
+    by: str | None
+    source: str
+    about: str
+    detail: str
+
+
+def listed(sandbox: Sandbox) -> list[Row]:
+    """List the addons there are, who enabled them and their state. Raises SandboxError."""
+    step, theirs = _steps(sandbox.spec)
+    try:
+        cluster: Cluster | None = _cluster(step)
+    except SandboxError:
+        cluster = None
+    records = step.records(cluster) if cluster else {}
+    chosen = {one.addon.name: one for one in step.chosen(records)}
+    rows = [_row(step, one, cluster, records.get(one.addon.name)) for one in chosen.values()]
+    for gone in lost(records):
+        rows.append(Row(gone.name, "drifted", gone.by, gone.source, "", "its folder is not there any more"))
+    if theirs:
+        return [*rows, *_minikube_rows(theirs, up=cluster is not None)]
+    for addon in catalogue.included():
+        if addon.name not in chosen:
+            instead = addon.about.instead
+            detail = f"in sandbox.yaml, write {instead}" if instead else ""
+            rows.append(Row(addon.name, "off" if not instead else "-", None, addon.name, addon.about.title, detail))
+    return rows
+
+
+def enable(sandbox: Sandbox, addon: str) -> None:
+    """Install an addon, by its name or folder, and keep it for this cluster's life. Raises SandboxError."""
+    spec, source = sandbox.spec, _source(addon)
+    capabilities.require_commandable(spec, source)
+    # What is no addon is refused before anything is asked; minikube's own only minikube knows.
+    found = None if spec.cluster.supports.own_addons and "/" not in source else catalogue.find_addon(source)
+    with sandbox.session.alone(spec.name, "enable"):
+        step, theirs = _steps(spec)
+        cluster = _cluster(step)
+        if theirs and found is None:
+            _enable_in_minikube(theirs, source, sandbox.session.report)
+            return
+        found = found or catalogue.find_addon(source)
+        if found.name in {Path(use.source).name for use in step.uses}:
+            raise UsageError(f"sandbox.yaml has '{found.name}' already", fix="sandbox up")
+        before = step.records(cluster)
+        known = before.get(found.name)
+        if known and known.by == "command" and known.source != source:
+            raise UsageError(
+                f"there is another addon '{found.name}', from {known.source}",
+                fix=f"sandbox addons disable {found.name}",
+            )
+        try:
+            lifecycle.up([replace(step, asked=(source,))], sandbox.session.report)
+        except BaseException:
+            _roll_back(step, cluster, before)
+            raise
+
+
+def disable(sandbox: Sandbox, addon: str, say: Callable[[str], None]) -> None:
+    """Take away everything that an addon brought, and what is there for it alone. Raises SandboxError."""
+    called = Path(addon).name
+    with sandbox.session.alone(sandbox.name, "disable"):
+        step, theirs = _steps(sandbox.spec)
+        if theirs and called not in step.records(_cluster(step)):
+            _disable_in_minikube(theirs, called)
+            say(f"{called} is disabled")
+            return
+        if called in {Path(use.source).name for use in step.uses}:
+            raise UsageError(
+                f"sandbox.yaml asks for '{called}'", fix="take it out of `addons` there, then `sandbox up`"
+            )
+        cluster = _cluster(step)
+        records = step.records(cluster)
+        if called not in records:
+            enabled = ", ".join(records) or "none"
+            raise UsageError(f"'{called}' is not enabled", fix=f"enabled are: {enabled}")
+        for gone in (called, *_unneeded(step, records, called)):
+            step.remove(cluster, records[gone])
+            say(f"{gone} is gone")
+
+
+def _steps(spec: Spec) -> tuple[AddonStep, MinikubeAddonsStep | None]:
+    """Find the step of the sandbox's own addons and, on a cluster of minikube's, that one's."""
+    chosen_spec.require_own_cluster(spec, "an addon")
+    steps, _, _ = machine_plan.steps(spec)
+    own = next(step for step in steps if isinstance(step, AddonStep))
+    return own, next((step for step in steps if isinstance(step, MinikubeAddonsStep)), None)
+
+
+def _source(addon: str) -> str:
+    """Take the name, or the folder's absolute path."""
+    try:
+        TypeAdapter(AddonSource).validate_python(addon)
+    except ValidationError as error:
+        raise UsageError(f"{addon!r} {error.errors()[0]['ctx']['error']}") from error
+    return str(Path(addon).resolve()) if "/" in addon else addon
+
+
+def _cluster(step: AddonStep) -> Cluster:
+    """Reach the cluster, which must answer. Raises SandboxError."""
+    try:
+        cluster = step.cluster
+        up = cluster.is_up()
+    except ClusterError:
+        up = False
+    if not up:
+        raise SandboxError(f"the sandbox '{step.images.sandbox.name}' is not up", fix="sandbox up", id="not-up")
+    return cluster
+
+
+def _roll_back(step: AddonStep, cluster: Cluster, before: Mapping[str, Record]) -> None:
+    """Remove what a failed `enable` began."""
+    for name, record in step.records(cluster).items():
+        if name not in before:
+            step.remove(cluster, record)
+
+
+def _unneeded(step: AddonStep, records: Mapping[str, Record], name: str) -> list[str]:
+    """List the others that are there for the addon `name` alone. Raises UsageError when another needs that one."""
+    others = {one: record for one, record in records.items() if one != name}
+    left = {one.addon.name: one for one in step.chosen(others)}
+    if name in left:
+        raise UsageError(f"'{left[name].by}' needs '{name}'", fix=f"disable {left[name].by} first")
+    return [one for one, record in others.items() if one not in left and record.by == name]
+
+
+def _row(step: AddonStep, one: Chosen, cluster: Cluster | None, record: Record | None) -> Row:
+    state, detail = "unknown", "the cluster does not answer"
+    if cluster:
+        status = step.look(cluster, one, record)
+        state, detail = status.state.value, status.detail
+    return Row(one.addon.name, state, one.by, one.source, one.addon.about.title, detail)
+
+
+def _minikube_rows(step: MinikubeAddonsStep, *, up: bool) -> Iterator[Row]:
+    record = step.record() if up else {}
+    for name, enabled in sorted(step.listed().items()):
+        trouble = step.problem_of(name) if up and enabled else None
+        state = "drifted" if trouble else "ready" if enabled else "off"
+        yield Row(name, state, record.get(name), name, "minikube's", trouble or "")
+
+
+def _enable_in_minikube(step: MinikubeAddonsStep, addon: str, report: Reporter) -> None:
+    """Enable one that the spec does not name, until it is disabled."""
+    if addon in {use.source for use in step.uses}:
+        raise UsageError(f"sandbox.yaml has '{addon}' already", fix="sandbox up")
+    lifecycle.up([replace(step, asked=(Use(addon),))], report)
+
+
+def _disable_in_minikube(step: MinikubeAddonsStep, addon: str) -> None:
+    """Disable one that `enable` or minikube's own command enabled."""
+    if addon in {use.source for use in step.uses}:
+        raise UsageError(f"sandbox.yaml asks for '{addon}'", fix="take it out of `addons` there, then `sandbox up`")
+    there = step.listed()
+    if not there.get(addon):
+        enabled = ", ".join(name for name, on in there.items() if on) or "none"
+        raise UsageError(f"'{addon}' is not enabled", fix=f"enabled are: {enabled}")
+    step.disable(addon)

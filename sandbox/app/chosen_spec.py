@@ -1,0 +1,187 @@
+"""Which spec is meant: a file, the name of a sandbox that was brought up, or neither; and what is remembered of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from sandbox.app.context import DEFAULT_FILE, home
+from sandbox.config.resolve import Override, changed, load, with_existing_cluster, with_own_cluster
+from sandbox.config.schema import Ingress, ResolvedSpec, Spec
+from sandbox.config.schema.apply_schema import paths as applied
+from sandbox.config.schema.origin_schema import Origin
+from sandbox.errors import SandboxError, UsageError
+from sandbox.plan import saved_spec
+
+if TYPE_CHECKING:
+    from sandbox.app.source import Fetched
+
+AnySpec = TypeVar("AnySpec", bound=Spec)
+
+UNNAMED = "sandbox"
+
+
+def find(file: Path | None, name: str | None) -> Spec:
+    """Find the spec as it is written (`written`), with the cluster that there is where it says nothing of one."""
+    return as_made(written(file, name))
+
+
+def written(
+    file: Path | None, name: str | None, overrides: Sequence[Override] = (), *, called: str | None = None
+) -> Spec:
+    """Read the spec of FILE, else of ./sandbox.yaml, else take the default one; with the values of `overrides`.
+
+    With NAME alone it is the one that this sandbox was last brought up with, else the default one of that name. A
+    fetched FILE without a name has that of the folder `called`. Raises UsageError.
+    """
+    if file is not None:
+        spec = read(file, overrides, called=called)
+    elif name is None and DEFAULT_FILE.exists():
+        spec = read(DEFAULT_FILE, overrides)
+    else:
+        known = _known(Spec.default(name)) if name else Spec()
+        return changed(known, overrides, called=f"the spec of '{known.name}'")
+    if name not in (None, spec.name):
+        raise UsageError(
+            f"{file or DEFAULT_FILE} describes '{spec.name}', not '{name}'", fix="give one of the two only"
+        )
+    return spec
+
+
+def origin_of(file: Path | None, name: str | None) -> Origin | None:
+    """Say where that spec comes from; None where it is the one that is remembered, whose origin is too."""
+    if file is not None or (name is None and DEFAULT_FILE.exists()):
+        return Origin.of(file or DEFAULT_FILE)
+    return None if name and home().sandbox(name).spec.exists() else Origin()
+
+
+def _known(default: Spec) -> Spec:
+    """Take the spec that is remembered of a sandbox; the default one when there is none, or none that can be read."""
+    with suppress(SandboxError):
+        return remembered(default.name) or default
+    return default
+
+
+def read(file: Path, overrides: Sequence[Override] = (), *, called: str | None = None) -> Spec:
+    """Read the spec in `file`; one that says no name has that of its folder, or of the folder `called`.
+
+    Such a spec was called `sandbox` by an earlier release: one that is up from this file still is. Raises UsageError.
+    """
+    if called is None and _is_up_as(UNNAMED, file):
+        called = UNNAMED
+    return load(file, overrides, called=called)
+
+
+def _is_up_as(name: str, file: Path) -> bool:
+    """Whether the sandbox was brought up from this file, or from files next to it before it was kept from where."""
+    names, place = home().sandbox(name), file.absolute()
+    with suppress(SandboxError):  # what cannot be read tells nothing
+        known = saved_spec.load(names)
+        origin = saved_spec.origin(names)
+        if known and origin:
+            return origin == Origin.of(file)
+        paths = (*applied(known.apply), *((known.push,) if known.push else ())) if known else ()
+        return known is not None and all(path.is_relative_to(place.parent) for path in paths)
+    return False
+
+
+def remembered(name: str) -> ResolvedSpec | None:
+    """Load the spec that a sandbox was last brought up with, if there is one. Raises SandboxError."""
+    return saved_spec.load(home().sandbox(name))
+
+
+def brought_up(name: str | None) -> ResolvedSpec:
+    """Load the spec that the sandbox NAME, else that of ./sandbox.yaml, was last brought up with. Raises UsageError."""
+    wanted = find(None, name)
+    spec = remembered(wanted.name)
+    if spec is None:
+        raise UsageError(
+            f"there is no sandbox '{wanted.name}'",
+            fix="`sandbox list` shows those there are; `sandbox up` makes one",
+            id="no-sandbox",
+        )
+    return spec
+
+
+def require_own_cluster(spec: Spec, what: str) -> None:
+    """Raise UsageError for a sandbox in a cluster that exists, where there is no `what`."""
+    known = spec if not spec.cluster.is_ours else remembered(spec.name) or spec
+    if not known.cluster.is_ours:
+        raise UsageError(
+            f"'{spec.name}' is in a cluster that is not its own: {what} is not available there",
+            fix="docs/existing.md has what is",
+        )
+
+
+def as_made(spec: AnySpec) -> AnySpec:
+    """Take the spec with the cluster that there is, where it says nothing of what is to make one."""
+    known = None
+    with suppress(SandboxError):  # what cannot be read tells nothing
+        known = remembered(spec.name)
+    return with_existing_cluster(spec, known)
+
+
+def shell(spec: Spec) -> Spec:
+    """Take the spec of what `down` takes away, in the cluster that it was brought up in, whatever it says by now.
+
+    What is inside goes with the cluster: that it could not be made now must not keep it from being taken down.
+    """
+    cluster = spec.cluster
+    with suppress(SandboxError):  # what cannot be read tells nothing
+        known = remembered(spec.name)
+        cluster = known.cluster if known else cluster
+    emptied = {"push": None, "apply": (), "addons": (), "ingress": Ingress(), "cluster": cluster}
+    return spec.model_copy(update=emptied)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """A spec as it was written, and how it was named.
+
+    `origin` is where it comes from, None where a program answers for it or it is the one that is remembered. A
+    `project` was fetched for it.
+    """
+
+    spec: Spec
+    origin: Origin | None = None
+    file: Path | None = None
+    project: Fetched | None = None
+
+    @property
+    def fetched(self) -> Fetched | None:
+        """The project, if others wrote it."""
+        return self.project if self.project and self.project.origin.is_fetched else None
+
+
+def choose(
+    file: Path | None, name: str | None, overrides: Sequence[Override] = (), *, project: Fetched | None = None
+) -> Chosen:
+    """Find the spec that a command names by FILE, NAME, a fetched project or nothing. Raises UsageError."""
+    file = project.file if project else file
+    spec = written(file, name, overrides, called=project.called if project else None)
+    fetched = project if project and project.origin.is_fetched else None
+    return Chosen(
+        spec=with_own_cluster(spec) if fetched else spec,
+        origin=fetched.origin if fetched else origin_of(file, name),
+        file=file,
+        project=project,
+    )
+
+
+def given(spec: Spec | str | os.PathLike[str] | None) -> Chosen:
+    """Find the spec that a program names by a Spec, the path of a file or folder, or nothing. Raises UsageError."""
+    match spec:
+        case Spec():  # a spec that a program made is the program's to answer for
+            return Chosen(spec=spec)
+        case None:
+            file = DEFAULT_FILE if DEFAULT_FILE.exists() else None
+        case _:
+            path = Path(spec)
+            file = path / DEFAULT_FILE if path.is_dir() else path
+    if file is None:
+        return Chosen(spec=Spec(), origin=Origin())
+    return Chosen(spec=read(file), origin=Origin.of(file), file=file)

@@ -1,0 +1,74 @@
+"""The doctor's checks of one sandbox on this machine: for `sandbox doctor`, and under an error of `up`."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sandbox.app import context, ports
+from sandbox.config.schema import ResolvedSpec, Spec
+from sandbox.doctor.check import LEAST, Row, Status, repair, run
+from sandbox.doctor.doctor_context import DoctorContext, EngineProbe, probe_engine
+from sandbox.doctor.table import FAST, checks_of
+from sandbox.errors import SandboxError
+
+MARKS = {"ok": "✓", "warn": "!", "error": "✗", "skipped": "·"}
+WIDTH = 24
+# What the checks may take in all, in seconds; those that follow each other wait for each.
+BRIEF, PATIENT = 3.0, 15.0
+
+
+def rows(
+    spec: Spec, *, file: Path | None = None, name: str | None = None, fix: bool = False, seconds: float = BRIEF
+) -> tuple[Row, ...]:
+    """Run all checks of the sandbox, after a `fix` if asked for; `file` and `name` are how the user named it."""
+    began = time.monotonic()
+    found_at = context_of(spec, file=file, name=name, seconds=seconds)
+    # What the engine took for its first answer is taken off, but for a second.
+    checks = checks_of(found_at)
+    found = run(checks, found_at, seconds=max(seconds + began - time.monotonic(), LEAST))
+    return repair(checks, found, found_at) if fix else found
+
+
+@contextmanager
+def explaining(spec: Spec) -> Iterator[None]:
+    """Note under an error of the block what is wrong with the machine."""
+    try:
+        yield
+    except SandboxError as error:
+        machine = context_of(spec)
+        for row in run(FAST, machine, seconds=machine.seconds):
+            if row.status is Status.ERROR:
+                for line in lines(row):
+                    error.add_note(line)
+        raise
+
+
+def context_of(
+    spec: Spec, *, file: Path | None = None, name: str | None = None, seconds: float = BRIEF
+) -> DoctorContext:
+    """Gather what there is to check: this machine, its engine if one answers, and the sandbox of the spec."""
+    home, docker = context.home(), probe_engine(seconds * 2 / 3)
+    which = f" -f {file}" if file else f" {name}" if name else ""
+    settled = ports.settle(spec, home, docker.engine) if isinstance(docker, EngineProbe) else _usual(spec)
+    return DoctorContext(settled, home, dict(os.environ), docker, datetime.now(UTC), which, seconds)
+
+
+def lines(row: Row) -> list[str]:
+    """Say a row for people, its mark first."""
+    first = f"{MARKS[row.status.value]} {row.id:<{WIDTH}} {row.evidence}"
+    rest = row.fix.splitlines()
+    return [first, *(f"  {'fix:' if at == 0 else '':<{WIDTH}} {line}" for at, line in enumerate(rest))]
+
+
+def _usual(spec: Spec) -> ResolvedSpec:
+    """The spec with the usual ports for those that only an engine could tell."""
+    usual = ResolvedSpec()
+    https = tuple(port for port in spec.proxy.ports if port != "auto") or usual.proxy.ports
+    return ResolvedSpec.of(
+        spec, registry=usual.registry.port if spec.registry.port == "auto" else spec.registry.port, https=https
+    )

@@ -1,0 +1,171 @@
+"""Hosts that the edge routes out of the cluster, added and removed by commands, and kept until they are removed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from sandbox.app.context import home as user_home
+from sandbox.app.session import Session
+from sandbox.components.certificates.keystore import Keystore
+from sandbox.components.edge import extra_routes, route_status, routes
+from sandbox.components.edge.container import EdgeContainer
+from sandbox.components.edge.extra_routes import ByHand
+from sandbox.components.edge.haproxy_admin import Unreachable
+from sandbox.components.edge.routes import Host as RoutedHost
+from sandbox.components.edge.routes import Route
+from sandbox.components.edge.step import EdgeStep
+from sandbox.components.ingress import steps as ingress_step
+from sandbox.components.ingress.traefik import elsewhere
+from sandbox.config.schema.values import Host, Upstream
+from sandbox.engine import Bind, Engine
+from sandbox.errors import SandboxError, UsageError
+from sandbox.names import EDGE_LEAF, Home
+from sandbox.system import files
+from sandbox.system.wait import WaitTimeout, wait_until
+
+PATIENCE = 5.0  # seconds for the edge to check a new upstream
+
+
+def added() -> Sequence[ByHand]:
+    """List the hosts that were added."""
+    return extra_routes.load(user_home().edge)
+
+
+def add(session: Session, host: str, upstream: str, *, name: str | None, say: Callable[[str], None]) -> None:
+    """Route https://HOST to `upstream` (HOST:PORT), for the sandbox `name` or the one whose domain the host is in.
+
+    Raises SandboxError.
+    """
+    _check(Host, host)
+    _check(Upstream, upstream)
+    home = user_home()
+    route = _owner(home, host, name)
+    if any(one.host == host and one.sandbox != route.name for one in extra_routes.load(home.edge)):
+        raise UsageError(f"{host} is another sandbox's", fix=f"sandbox edge route remove {host}")
+    with session.alone(route.name, "route"):
+        wanted = ByHand(host, route.name, upstream)
+        asked = replace(route, hosts=(*route.hosts, RoutedHost(host)))
+        known = extra_routes.merged(routes.load(home.edge), extra_routes.load(home.edge))
+        routes.require_unclaimed(asked, (*known, *routes.load(home.passthrough)))
+        others = (one for one in extra_routes.load(home.edge) if one.host != host)
+        # Before it is kept: the authority may not be allowed to vouch for it.
+        _issue(home, route, (*others, wanted))
+        with files.exclusive(home.edge):
+            extra_routes.save(home.edge, wanted)
+        _take_in(home, route, say)
+
+
+def remove(session: Session, host: str, say: Callable[[str], None]) -> None:
+    """Forget a host that was added. Raises SandboxError."""
+    home = user_home()
+    found = next((one for one in extra_routes.load(home.edge) if one.host == host), None)
+    if found is None:
+        raise UsageError(f"no route was added for {host}", fix="sandbox edge route list shows those that were")
+    with session.alone(found.sandbox, "route"):
+        with files.exclusive(home.edge):
+            extra_routes.remove(home.edge, host)
+        route = routes.find(routes.load(home.edge), found.sandbox)
+        if route:
+            _issue(home, route, extra_routes.load(home.edge))
+            _take_in(home, route, say)
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Why the server behind a host does not answer, and the address of this machine that it has to listen on."""
+
+    reason: str
+    gateway: str
+
+
+def trouble(host: str) -> Trouble | None:
+    """Give the edge the time to check the server behind a host; None when it answers."""
+    reason = _unanswered(user_home(), host)
+    return Trouble(reason, _gateway()) if reason else None
+
+
+def _check(kind: Any, text: str) -> None:
+    try:
+        TypeAdapter(kind).validate_python(text)
+    except ValidationError as error:
+        raise UsageError(f"{text!r} {error.errors()[0]['ctx']['error']}") from error
+
+
+def _owner(home: Home, host: str, name: str | None) -> Route:
+    """The sandbox that is named, else the one whose domain holds the host most closely. Raises UsageError."""
+    known = routes.load(home.edge)
+    if fitting := _fitting(known, host, name):
+        return max(fitting, key=lambda route: len(route.domain))
+    if others := _fitting(routes.load(home.passthrough), host, name):
+        raise UsageError(
+            f"'{others[0].name}' has no edge that could lead {host} elsewhere",
+            details="a process brings its ports to its ingress, and knows no other way",
+            fix="an Ingress can: with a Service without selector, and the server's address in an EndpointSlice",
+        )
+    domains = ", ".join(f"{route.name} ({route.domain})" for route in known) or "none"
+    raise UsageError(f"no sandbox is up for {name or host}", details=f"up are: {domains}", fix="sandbox up")
+
+
+def _fitting(known: Sequence[Route], host: str, name: str | None) -> list[Route]:
+    if name is not None:
+        return [route for route in known if route.name == name]
+    return [route for route in known if host.endswith(f".{route.domain}") or host == route.domain]
+
+
+def _issue(home: Home, route: Route, added: Sequence[ByHand]) -> None:
+    """See that there is a certificate for exactly the hosts that end at the edge."""
+    hosts = extra_routes.ending(route.hosts, added, route.name, route.aliases)
+    if hosts:
+        Keystore(home.sandbox(route.name).keys).leaf(EDGE_LEAF, hosts, now=datetime.now(UTC))
+
+
+def _take_in(home: Home, route: Route, say: Callable[[str], None]) -> None:
+    """Let the proxy have it, if it runs; `up` starts one that does not."""
+    engine = Engine.connect()
+    found = EdgeContainer.of(engine, home).find()
+    if found is None or not found.running:
+        say("the proxy does not run; sandbox up starts it")
+        return
+    binds = tuple(Bind(*each) for each in route.listen)
+    names = home.sandbox(route.name)
+    nodes = (route.upstream, *route.replicas)
+    step = EdgeStep(engine, names, lambda: nodes, found.image, route.domain, binds, route.hosts, route.aliases)
+    replace(step, network=route.network, proof=route.proof).take_in()
+    hosts = extra_routes.leaving(route.hosts, extra_routes.load(home.edge), route.name)
+    with suppress(SandboxError):  # a cluster that does not answer is told by up
+        ingress_step.replace(names, elsewhere(hosts))
+
+
+def _unanswered(home: Home, host: str) -> str | None:
+    """What the proxy says of the server behind a host, once it had the time to look; None when all is well."""
+    box = EdgeContainer.of(Engine.connect(), home)
+
+    def unsettled() -> str | None:
+        known = extra_routes.merged(routes.load(home.edge), extra_routes.load(home.edge))
+        way = next(way for way in route_status.ways(known, box.control.servers()) if way.host == host)
+        return next(
+            (one.last_check or one.health for one in way.servers if one.health != "UP" or not one.last_check), None
+        )
+
+    try:
+        wait_until(unsettled, what=host, timeout=PATIENCE)
+    except Unreachable:
+        return None
+    except WaitTimeout as error:
+        return error.details
+    return None
+
+
+def _gateway() -> str:
+    """The address of this machine that containers know as host.docker.internal."""
+    try:
+        network = Engine.connect().network("bridge")
+    except SandboxError:
+        return "the engine's own address"
+    return network.gateway if network and network.gateway else "the engine's own address"

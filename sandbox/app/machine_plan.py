@@ -1,0 +1,83 @@
+"""The plan of a sandbox on this machine: its steps with the engine and the images that they are made for."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+from sandbox.app import chosen_spec, ports
+from sandbox.app.context import home, keychain
+from sandbox.bundle.store import Store
+from sandbox.bundle.system_images import OwnImages, choose, in_engine
+from sandbox.components.ingress.https_step import HttpsStep
+from sandbox.components.workloads.rollout_step import WorkloadsStep
+from sandbox.config.schema import Spec
+from sandbox.engine import Engine
+from sandbox.engine import labelled as owned
+from sandbox.errors import UsageError
+from sandbox.names import Home
+from sandbox.plan import build as plan_build
+from sandbox.step import Step
+
+# What `up` brings in from the user's files.
+BROUGHT = ("spec", "push", "addons", "minikube-disused", "minikube-addons", "apply")
+
+
+def own_images(spec: Spec, home: Home, engine: Engine) -> OwnImages:
+    """Choose where this sandbox's own images come from."""
+    store, cluster = Store(home.bundle), spec.cluster
+    needed = in_engine(nodes=cluster.provider != "minikube")
+    return choose(spec.images.source, lambda name: engine.image_id(name) is not None, store, cluster.kubernetes, needed)
+
+
+def steps(spec: Spec, *, purge: bool = False) -> tuple[tuple[Step, ...], Engine, OwnImages]:
+    """Build the plan of a sandbox, with the engine and the images it is made for. Raises SandboxError."""
+    place = home()
+    engine = Engine.connect()
+    spec = chosen_spec.as_made(spec)
+    with engine.glance():
+        if spec.cluster.is_ours:
+            owned.require(engine, place.sandbox(spec.name))
+        own = own_images(spec, place, engine)
+        settled, accounts = ports.settle(spec, place, engine), keychain(spec.credentials)
+        built = plan_build.build(settled, place, engine, own, environ=os.environ, purge=purge, keychain=accounts)
+        return built, engine, own
+
+
+def without_files(spec: Spec) -> tuple[Step, ...]:
+    """Build the plan without what came from the user's files, which the sandbox holds by itself and may be gone."""
+    # Those with a name stay: with one of minikube's the accounts at other registries are not ours to keep.
+    named = tuple(one for one in spec.addons if "/" not in one.addon)
+    wanted, _, _ = steps(spec.model_copy(update={"push": None, "apply": (), "addons": named}))
+    run = WorkloadsStep(home().sandbox(spec.name))
+    held = (step for step in wanted if step.name not in BROUGHT)
+    return (
+        run,
+        *(replace(one, requires=(*one.requires, run.name)) if isinstance(one, HttpsStep) else one for one in held),
+    )
+
+
+def registry_url(spec: Spec) -> str:
+    """Find the URL of the registry that the spec names, else of the sandbox's own, which must be up and this user's.
+
+    A port alone says nothing of whose registry is there. Raises UsageError, NameTaken.
+    """
+    spec = chosen_spec.as_made(spec)
+    if spec.registry.external:
+        return spec.registry.external
+    port, wanted = ports.registry_port(spec, home(), Engine.connect()), spec.registry.port
+    if port is None:
+        raise UsageError(
+            f"the registry of the sandbox '{spec.name}' does not run",
+            details="it is known by its container, not by a port; nothing was changed",
+            fix="sandbox up, with the sandbox's own file; `sandbox list` shows the sandboxes there are",
+            id="no-sandbox",
+        )
+    if wanted not in ("auto", port):
+        raise UsageError(
+            f"the registry of the sandbox '{spec.name}' has port {port}, not {wanted}",
+            details="nothing was changed",
+            fix="sandbox up moves it to the port that the spec names",
+            id="no-sandbox",
+        )
+    return f"http://localhost:{port}"

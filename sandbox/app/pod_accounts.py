@@ -1,0 +1,86 @@
+"""The accounts at other registries that pods of a sandbox have, added, renewed and removed while it is up."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sandbox.app import chosen_spec, context
+from sandbox.components.credentials.kept_secret import Held
+from sandbox.components.credentials.pull_secrets import PullSecrets
+from sandbox.components.credentials.registry_accounts import mint, resolved
+from sandbox.components.credentials.renewal_daemon import Renewed, renew
+from sandbox.components.credentials.steps import CredentialsStep
+from sandbox.config.schema import Spec
+from sandbox.config.schema.credentials_schema import Credentials
+from sandbox.engine import Engine
+from sandbox.errors import SandboxError, UsageError
+from sandbox.kube.api import Cluster
+from sandbox.names import SYSTEM_NAMESPACE
+from sandbox.plan import providers
+
+IGNORED = "only what the spec lists or `sandbox credentials add` gave on this machine is requested and renewed"
+
+
+@dataclass(frozen=True)
+class PodAccounts:
+    """A sandbox that is up, and what brings accounts to its pods."""
+
+    spec: Spec
+    delivery: PullSecrets
+    step: CredentialsStep
+
+    @classmethod
+    def of(cls, spec: Spec) -> PodAccounts:
+        """Raises SandboxError when it is not up, or not in a cluster of its own."""
+        chosen_spec.require_own_cluster(spec, "an account for pods")
+        names = context.home().sandbox(spec.name)
+        if not names.kubeconfig.exists() or not Cluster(names.kubeconfig).is_up():
+            raise SandboxError(f"{spec.name} is not up", fix="sandbox up", id="not-up")
+        nodes = providers.nodes(Engine.connect(), names)
+        return cls(spec, PullSecrets.of(names), CredentialsStep(nodes, names, spec.credentials, os.environ))
+
+    def known(self, secret: str) -> Held:
+        """What is kept under that name. Raises UsageError."""
+        held = self.delivery.held()
+        if secret not in held:
+            if secret in self.delivery.ignored():
+                raise UsageError(
+                    f"the Secret '{secret}' in {SYSTEM_NAMESPACE} is not from a command of this user",
+                    details=IGNORED,
+                    fix=f"sandbox credentials add, with --secret {secret}, or for one of sandbox.yaml: sandbox up",
+                )
+            fix = f"there are: {', '.join(held)}" if held else "sandbox credentials add"
+            raise UsageError(f"{self.spec.name} has no credentials '{secret}'", fix=fix)
+        return held[secret]
+
+    def listed(self, secret: str) -> bool:
+        """Whether the spec has them."""
+        return any(entry.secret == secret for entry in self.spec.credentials)
+
+    def add(self, entry: Credentials) -> Held:
+        """Give pods the accounts of `entry`, until they are removed. Raises UsageError where the spec has them."""
+        entry = resolved(entry, os.environ)
+        if self.listed(entry.secret):
+            raise UsageError(f"sandbox.yaml has the credentials '{entry.secret}'", fix="give --secret another name")
+        self.delivery.keep(entry, mint(entry, os.environ, now=datetime.now(UTC)), "command")
+        self.step.deliver()
+        return self.known(entry.secret)
+
+    def remove(self, secret: str) -> None:
+        """Take the accounts in `secret` from every namespace. Raises UsageError where the spec has them."""
+        if secret not in self.delivery.ignored():
+            self.known(secret)
+        if self.listed(secret):
+            raise UsageError(f"sandbox.yaml has the credentials '{secret}'", fix="take them out there, then sandbox up")
+        self.delivery.forget([secret])
+        self.step.deliver()
+
+    def refresh(self, secrets: Sequence[str]) -> Renewed:
+        """Get new tokens for `secrets`, or for all, whether or not the present ones are about to end."""
+        wanted = [self.known(secret) for secret in secrets] or list(self.delivery.held().values())
+        renewed = renew(self.delivery, wanted, os.environ, now=datetime.now(UTC))
+        self.step.deliver()
+        return renewed

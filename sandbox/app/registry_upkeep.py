@@ -1,0 +1,62 @@
+"""The sandbox's own registry: collects its garbage, and puts damaged blobs aside so that they are pushed again."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from sandbox.app import chosen_spec, machine_plan
+from sandbox.app.core import Sandbox
+from sandbox.components.registry.container_step import RegistryStep
+from sandbox.config.schema import Spec
+from sandbox.errors import SandboxError, UsageError
+from sandbox.images import canary_image
+from sandbox.images.garbage import Garbage, kept, measure
+from sandbox.images.lockfile import LockFile
+from sandbox.images.target import Target
+from sandbox.oci.client import Client
+from sandbox.step import State
+
+
+def collect(sandbox: Sandbox, *, dry_run: bool) -> Garbage:
+    """Delete what no tag names, nor the spec's `push` by its digest; with `dry_run` only measure it.
+
+    Meanwhile images can be pulled and not pushed. Raises SandboxError.
+    """
+    session = sandbox.session
+    with session.pushing(sandbox.name, "collect"), session.alone(sandbox.name, "collect"):
+        step, targets = _own_registry(sandbox.spec), _targets(sandbox.spec)
+        with Client(step.url) as client, kept(client, targets):
+            found = measure(client, step.garbage())
+            if found.blobs and not dry_run:
+                step.collect()
+            return found
+
+
+def put_aside(sandbox: Sandbox, digests: Collection[str]) -> None:
+    """Put the damaged blobs aside, so that the registry has them no longer. Raises SandboxError."""
+    steps, _, own = machine_plan.steps(sandbox.spec)
+    step = next(one for one in steps if isinstance(one, RegistryStep))
+    with sandbox.session.alone(sandbox.name, "push"):
+        step.quarantine(digests, own.references["busybox"])
+
+
+def _own_registry(spec: Spec) -> RegistryStep:
+    """Find the sandbox's own registry, which must run."""
+    if spec.registry.external:
+        raise UsageError(
+            f"the registry {spec.registry.external} is not the sandbox's own",
+            fix="its garbage is collected where it runs",
+        )
+    chosen_spec.require_own_cluster(spec, "a collection of the registry's garbage")
+    machine_plan.registry_url(spec)
+    step = next(one for one in machine_plan.steps(spec)[0] if isinstance(one, RegistryStep))
+    found = step.check()
+    if found.state is not State.READY:
+        raise SandboxError(f"the registry is not ready: {found.detail or found.state.value}", fix="sandbox up")
+    return step
+
+
+def _targets(spec: Spec) -> Sequence[Target]:
+    """List what is no garbage though it has no tag."""
+    wanted = [entry.target for entry in LockFile.of(spec.push).entries] if spec.push else []
+    return (*wanted, Target(canary_image.REPOSITORY, None, canary_image.document().digest))

@@ -1,0 +1,80 @@
+"""How a caller works on sandboxes: one command at a time, with words for who waits and a report for who watches."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from sandbox.app.context import home
+from sandbox.components.cluster.kind import provider as kind_provider
+from sandbox.engine import Engine
+from sandbox.names import Names
+from sandbox.report import Reporter, Silent
+from sandbox.snapshot.snapshot_restore import Restoring
+from sandbox.snapshot.snapshot_store import Store
+from sandbox.system import sandbox_lock
+from sandbox.system.failpoint import Failpoint, arm
+
+# Seconds to wait for another command on the same sandbox: longer than any `up` takes.
+PATIENCE = 600.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """The locks of a caller and where its words go.
+
+    `command` is how other commands that wait are told of this one, by default the method that works; `patience` is for
+    how many seconds to wait for another. `say` takes what belongs to no step, and `report` hears of every step.
+    """
+
+    command: str = ""
+    patience: float = PATIENCE
+    say: Callable[[str], None] = lambda _: None
+    report: Reporter = field(default_factory=Silent)
+
+    @contextmanager
+    def alone(self, name: str, doing: str) -> Iterator[None]:
+        """Keep other commands from changing the sandbox, once a `snapshot restore` that was killed has been finished.
+
+        Raises Busy and SandboxError.
+        """
+        arm_failpoint()
+        names = home().sandbox(name)
+        with sandbox_lock.take(names.home.lock(name), self._command(doing), seconds=self.patience, waits=self.say):
+            if Store(names.home.snapshots).is_unsettled(name):
+                restoring(names, Engine.connect()).settle()
+            yield
+
+    @contextmanager
+    def pushing(self, name: str, doing: str) -> Iterator[None]:
+        """Keep other commands from changing what the sandbox's registry holds.
+
+        A collection of garbage takes blobs without a manifest. A caller that needs the sandbox too takes this first,
+        since `up` has only that one. Raises Busy.
+        """
+        with sandbox_lock.take(
+            home().lock(name) / "registry",
+            self._command(doing),
+            seconds=self.patience,
+            waits=self.say,
+            what=f"the registry of '{name}'",
+        ):
+            yield
+
+    def _command(self, doing: str) -> str:
+        return self.command or f"Sandbox.{doing}"
+
+
+def restoring(names: Names, engine: Engine) -> Restoring:
+    """Make what brings the snapshots of a sandbox back."""
+    mark = kind_provider.nodes(engine, names).mark
+    return Restoring(engine=engine, names=names, store=Store(names.home.snapshots), mark=mark)
+
+
+def arm_failpoint() -> None:
+    """Under the switch of tests, let the command break where SANDBOX_FAILPOINT says. Raises UsageError."""
+    wanted = os.environ.get("SANDBOX_FAILPOINT")
+    if wanted and os.environ.get("SANDBOX_TEST") == "1":
+        arm(Failpoint.parse(wanted))

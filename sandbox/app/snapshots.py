@@ -1,0 +1,75 @@
+"""Keeps a sandbox with all it holds as a snapshot, and brings one back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from sandbox.app import chosen_spec, context
+from sandbox.app.core import Sandbox
+from sandbox.app.session import restoring
+from sandbox.components.cluster.kind import provider as kind_provider
+from sandbox.engine import Engine
+from sandbox.errors import SandboxError
+from sandbox.report import Reporter
+from sandbox.snapshot.snapshot_save import Saving
+from sandbox.snapshot.snapshot_store import Manifest, Store
+
+
+def store() -> Store:
+    """Open the place where the user's snapshots are kept."""
+    return Store(context.home().snapshots)
+
+
+def save(sandbox: Sandbox, snapshot: str | None, size: Callable[[float], str]) -> None:
+    """Keep the sandbox, running or stopped, as `snapshot`, by default the time of day; `size` says bytes.
+
+    Raises SandboxError.
+    """
+    chosen_spec.require_own_cluster(sandbox.spec, "a snapshot")
+    chosen = snapshot or datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    names, report = sandbox.names, sandbox.session.report
+    with sandbox.session.alone(names.name, "snapshot"):
+        engine = Engine.connect()
+        saving = Saving(engine=engine, names=names, store=store(), nodes=kind_provider.nodes(engine, names).all())
+        title, started = f"Snapshot {chosen} of {names.name}", time.monotonic()
+        with _reported(report, title):
+            made = saving.save(chosen, lambda line: report.progress(title, line))
+        report.finished(title, size(made.bytes), time.monotonic() - started)
+
+
+def restore(sandbox: Sandbox, snapshot: str | None, agree: Callable[[Manifest], None]) -> None:
+    """Bring `snapshot` back, by default the newest one, and start it.
+
+    `agree` is called before a sandbox that is there goes, and raises where that may not be. Raises SandboxError.
+    """
+    chosen_spec.require_own_cluster(sandbox.spec, "a snapshot")
+    names, report = sandbox.names, sandbox.session.report
+    with sandbox.session.alone(names.name, "restore"):
+        engine = Engine.connect()
+        manifest = store().find(names.name, snapshot)
+        if kind_provider.nodes(engine, names).all() or engine.volume_labels(names.volume) is not None:
+            agree(manifest)
+        title, started = f"Snapshot {manifest.snapshot} of {names.name}", time.monotonic()
+        with _reported(report, title):
+            restoring(names, engine).restore(manifest, lambda line: report.progress(title, line))
+        report.finished(title, "brought back", time.monotonic() - started)
+        sandbox.start_locked()
+
+
+def delete(sandbox: Sandbox, snapshot: str) -> None:
+    """Remove a snapshot. Raises SandboxError."""
+    with sandbox.session.alone(sandbox.name, "delete"):
+        store().delete(sandbox.name, snapshot)
+
+
+@contextmanager
+def _reported(report: Reporter, title: str) -> Iterator[None]:
+    report.began(title)
+    try:
+        yield
+    except SandboxError as error:
+        report.failed(title, error.brief)
+        raise

@@ -1,0 +1,54 @@
+"""What may not work of a spec that is valid: objects given twice, kinds and images that nothing brings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from sandbox.components.workloads import image_names
+from sandbox.components.workloads.image_names import ImageNames
+from sandbox.config.schema import Spec
+from sandbox.kube import manifests
+from sandbox.kube.manifests import title
+
+REGISTRY_PORT = 5001
+
+
+def notes(spec: Spec, objects: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Say it of the spec and the objects that it applies, a line each."""
+    yield from _twice(objects)
+    yield from _kindless(objects)
+    yield from _unlisted(spec, objects)
+
+
+def _twice(objects: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Objects that are given twice, of which the last one counts."""
+    seen: set[tuple[Any, ...]] = set()
+    for one in objects:
+        key = (one["apiVersion"], one["kind"], one["metadata"].get("namespace", "default"), one["metadata"]["name"])
+        if key in seen:
+            yield f"{title(one)} is given twice; the last one counts"
+        seen.add(key)
+
+
+def _kindless(objects: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Kinds that are neither Kubernetes' own nor defined by the objects."""
+    defined = {_defines(one) for one in objects if one["kind"] == "CustomResourceDefinition"}
+    wanted = {(one["apiVersion"].rpartition("/")[0], one["kind"]): one for one in reversed(objects)}
+    for (group, kind), one in wanted.items():
+        if not manifests.is_builtin(group) and (group, kind) not in defined:
+            yield f"{title(one)}: the kind {kind} ({one['apiVersion']}) has to come from elsewhere, such as an addon"
+
+
+def _defines(definition: dict[str, Any]) -> tuple[str, str]:
+    spec = definition.get("spec") or {}
+    return str(spec.get("group")), str((spec.get("names") or {}).get("kind"))
+
+
+def _unlisted(spec: Spec, objects: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Images that would have to be in the sandbox's registry, and that no images.yaml brings there."""
+    port = REGISTRY_PORT if spec.registry.port == "auto" else spec.registry.port
+    prefix = (spec.registry.external or f"localhost:{port}").rpartition("://")[2]
+    names = ImageNames.of(spec.push, prefix=prefix, url="")
+    for image, user in names.unlisted(objects).items():
+        yield f"{user}: nothing brings the image {image}; {image_names.advice([image], spec.push)}"

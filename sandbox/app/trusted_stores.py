@@ -1,0 +1,84 @@
+"""The trust stores of this machine and the record of what was put into them, while no other command works on them."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+from sandbox.app import context
+from sandbox.errors import SandboxError, UsageError
+from sandbox.system import files
+from sandbox.truststore import stores, trust_plan
+from sandbox.truststore.change import Holding, Kind, survey
+from sandbox.truststore.python_bundle import exports
+from sandbox.truststore.trust_plan import Plan
+from sandbox.truststore.trusted_root import Entry, Record, Root, parse
+
+
+class TrustedStores:
+    """To be used as a context manager, which holds the lock."""
+
+    def __init__(self) -> None:
+        folder = context.home().trust
+        self.machine = stores.this_machine(folder)
+        self.record = Record(folder)
+        files.make_private_dir(folder)
+        self._lock = files.exclusive(folder)
+
+    def __enter__(self) -> Self:
+        self._lock.__enter__()
+        self.noted = self.record.entries()
+        found = stores.find(self.machine)
+        self.holdings: Sequence[Holding] = survey((*stores.recorded(self.record, found), *found))
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._lock.__exit__(None, None, None)
+
+    def plan_trust(self, root: Root, sandbox: str, kinds: Sequence[str]) -> Plan:
+        """Plan to put `root` in, and to take out what it replaces of the same sandbox."""
+        return trust_plan.trust(
+            root, self.replaced(root, sandbox), self.holdings, self.machine, [Kind(kind) for kind in kinds]
+        )
+
+    def plan_untrust(self, meant: set[Root]) -> Plan:
+        """Plan to take the roots `meant` out of every store that `trust` put them in."""
+        return trust_plan.untrust(meant.__contains__, self.holdings, self.machine)
+
+    def replaced(self, root: Root, sandbox: str) -> list[Root]:
+        """Find the other roots that were put in for the same sandbox."""
+        return [one.root for one in self.noted if one.sandbox == sandbox and one.root != root]
+
+    def roots(self, name: str | None) -> set[Root]:
+        """Find those of the sandbox `name`, noted or in its files, else those of all. Raises UsageError for none."""
+        if name is None:
+            return {root for one in self.holdings for root in one.entries} | {one.root for one in self.noted}
+        current = context.home().sandbox(name).root_certificate
+        found = {parse(current.read_bytes())} if current.is_file() else set()
+        found |= {one.root for one in self.noted if one.sandbox == name}
+        if not found:
+            fix = "sandbox certs untrust, without a name, finds what was left by any"
+            raise UsageError(f"no root of a sandbox {name} is known", fix=fix, id="trust")
+        return found
+
+    def note_before(self, planned: Plan, sandbox: str) -> None:
+        """Record what is about to change, so that what an interruption leaves half done is known."""
+        for one in planned.changes:
+            places = ((one.kind.value, one.place),) if one.adds else ()
+            self.record.write(Entry(one.root, sandbox if one.adds else "", places))
+
+    def shell_lines(self, root: Root) -> Sequence[str]:
+        """Make the lines for a shell's profile that let programs with roots of their own trust the root."""
+        return exports(stores.bundle(self.machine.folder), self.record.certificate(root))
+
+
+def root_of(path: Path) -> Root:
+    """Read a sandbox's root certificate. Raises SandboxError for one that is no sandbox's."""
+    root = parse(path.read_bytes())
+    if not root.is_ours:
+        raise SandboxError(
+            f"{path} is no sandbox's root", fix=f"look at it: openssl x509 -text -in {shlex.quote(str(path))}"
+        )
+    return root

@@ -1,0 +1,109 @@
+"""The command line: a table of commands, imported only when called, around which errors become exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from sandbox import __version__
+from sandbox.cli import output
+from sandbox.cli.groups import FORMS, Lazy
+from sandbox.errors import SandboxError
+
+# Where each command is: a module of this package, and the function in it.
+COMMANDS = {
+    "up": "up:up",
+    "init": "init:init",
+    "down": "down:down",
+    "config": "config:config",
+    "stop": "start:stop",
+    "start": "start:start",
+    "snapshot": "snapshot:snapshot",
+    "status": "status:status",
+    "list": "status:list_",
+    "dashboard": "dashboard:dashboard",
+    "doctor": "doctor:doctor",
+    "logs": "logs:logs",
+    "explain": "explain:explain",
+    "push-images": "push_images:push_images",
+    "registry": "registry:registry",
+    "certs": "certs:certs",
+    "addons": "addons:addons",
+    "edge": "edge:edge",
+    "credentials": "credentials:credentials",
+    "export": "export:export",
+    "completion": "completion:completion",
+    "bundle": "bundle:bundle",
+}
+ALIASES = {"proxy": "edge"}
+
+# Those that work for seconds; what they are made of takes longer to import than a person waits without a doubt.
+PATIENT = {"up", "down", "start", "stop", "push-images", "snapshot"}
+SIGN = "looking…\r"  # shorter than any line that is written over it
+
+
+class _Root(Lazy):
+    """The whole command line: programs, too, are told what failed, in the form they asked for."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except SandboxError as error:
+            from sandbox.cli.error_handler import tell_programs
+
+            if tell_programs(error, ctx.meta.get(FORMS, {})):
+                ctx.exit(error.exit_code)
+            raise
+
+
+@click.group(
+    cls=_Root,
+    table=COMMANDS,
+    aliases=ALIASES,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.version_option(__version__, prog_name="sandbox")
+@click.option("-v", "--verbose", is_flag=True, help="Show on stderr what is run.")
+@click.pass_context
+def sandbox(ctx: click.Context, *, verbose: bool) -> None:
+    """A real Kubernetes cluster with its own registry, certificates and HTTPS, on this machine, in one command."""
+    ctx.obj = verbose
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        ctx.color = False
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with its code."""
+    output.prepare()
+    words = sys.argv[1:] if arguments is None else arguments
+    if (
+        PATIENT.intersection(words[:1])
+        and output.is_lively(sys.stderr)
+        and not {"-h", "--help", "-q", "--quiet", "quiet"}.intersection(words)
+    ):
+        sys.stderr.write(SIGN)
+        sys.stderr.flush()
+    try:
+        code = sandbox.main(arguments, standalone_mode=False)
+    except click.exceptions.Abort:
+        code = 130
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except SystemExit as end:  # click's way to end a completion
+        code = end.code if isinstance(end.code, int) else 1
+    except BaseException as error:
+        from sandbox.cli.error_handler import report
+
+        code = report(error)
+    _leave(code if isinstance(code, int) else 0)
+
+
+def _leave(code: int) -> None:
+    """Exit without waiting for threads that may still hang in a call of the engine."""
+    output.flush()
+    os._exit(code)

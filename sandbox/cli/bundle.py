@@ -1,0 +1,270 @@
+"""`sandbox bundle`: the sandbox's own images and tools, made on this machine or carried as one file."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from sandbox.cli.completion import sandboxes
+from sandbox.cli.groups import Group
+from sandbox.cli.options import begin, output_option, progress_option
+from sandbox.cli.output import count, megabytes, reporter
+
+if TYPE_CHECKING:
+    from sandbox.bundle.contents import Component, Contents
+    from sandbox.bundle.store import Store
+
+PATIENCE = 7200.0  # seconds; a build of everything may have to end first
+_file = click.argument("file", type=click.Path(path_type=Path))
+
+
+@click.group("bundle", cls=Group)
+def bundle() -> None:
+    """The sandbox's own images and tools: build them, carry them as one file to machines without network."""
+
+
+@bundle.command("build")
+@click.argument("components", nargs=-1)
+@click.option("--jobs", type=click.IntRange(1, 16), default=2, help="How many components at a time.")
+@progress_option
+@click.pass_context
+def build(ctx: click.Context, components: tuple[str, ...], *, jobs: int, progress: str) -> int:
+    """Build what is not built yet, or only COMPONENTS; an interrupted build goes on where it was.
+
+    The first build takes about twenty minutes on two cores, a second one is over at once. Needs root, Debian packages
+    and Go modules.
+
+    \b
+    sandbox bundle build
+    sandbox bundle build kind
+    """
+    begin(ctx, "stopping", "what is built stays; go on: sandbox bundle build")
+    _build(progress, jobs, components)
+    return 0
+
+
+@bundle.command("ensure")
+@progress_option
+@click.pass_context
+def ensure(ctx: click.Context, *, progress: str) -> int:
+    """Make sure that `up` has its images and kind: uses what is there, else what can be pulled, else builds.
+
+    \b
+    sandbox bundle ensure
+    """
+    begin(ctx, "stopping")
+    from sandbox.app import context
+    from sandbox.bundle.store import Store
+    from sandbox.bundle.system_images import NEEDED, UPSTREAM, choose
+    from sandbox.engine import Engine, EngineError
+    from sandbox.system import process
+
+    engine = Engine.connect()
+    store = Store(context.home().bundle)
+    own = choose("auto", lambda name: engine.image_id(name) is not None, store)
+    if own.source == "upstream" and engine.image_id(UPSTREAM["busybox"]) is None:
+        try:
+            engine.pull(UPSTREAM["busybox"])
+        except EngineError as error:
+            click.echo(f"no image registry can be reached ({error.details}); building the images instead", err=True)
+            # Addons are built when they are wanted: `up` needs none.
+            _build(progress, 2, NEEDED)
+    if process.which("kind") is None:
+        _build(progress, 2, ("kind",))
+    return 0
+
+
+@bundle.command("list")
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@output_option
+@click.pass_context
+def list_(ctx: click.Context, file: Path | None, *, output: str) -> int:
+    """Show what the bundle of this machine holds, or that in FILE: components with their versions and sizes.
+
+    \b
+    sandbox bundle list
+    sandbox bundle list all.bundle -o json
+    """
+    begin(ctx)
+    from sandbox.app import context
+    from sandbox.bundle.bundle_load import opened
+    from sandbox.bundle.store import Store
+
+    if file is None:
+        rows = _built(Store(context.home().bundle))
+    else:
+        with opened(file) as found:
+            rows = [_row(one, found.contents) for one in found.contents.components]
+    if output == "json":
+        click.echo(json.dumps(rows, indent=2))
+        return 0
+    for row in rows:
+        size = megabytes(row["bytes"]) if isinstance(row["bytes"], int) else "not built"
+        click.echo(f"{row['name']:<24} {row['version']:<10} {row['digest']}  {size:>10}")
+    return 0
+
+
+@bundle.command("save")
+@_file
+@click.argument("name", required=False, shell_complete=sandboxes)
+@click.option("--raw", is_flag=True, help="Do not compress: larger, and sooner done on both sides.")
+@progress_option
+@click.pass_context
+def save(ctx: click.Context, file: Path, name: str | None, *, raw: bool, progress: str) -> int:
+    """Write one file with all that `up` needs: images, node image, tools, their digests and a bill of materials.
+
+    With the sandbox NAME, as it was last brought up, its spec, manifests and images come along.
+
+    The same bundle gives the same bytes each time. The bill of materials (CycloneDX, with licences) is sbom.cdx.json in
+    it; SOURCE_DATE_EPOCH is the time it bears, if it is set.
+
+    \b
+    sandbox bundle save sandbox.bundle
+    sandbox bundle save --raw /media/stick/sandbox.bundle
+    sandbox bundle save demo.bundle demo     and elsewhere: sandbox up --from demo.bundle
+    """
+    begin(ctx, "stopping")
+    from sandbox.bundle import bundle_save
+    from sandbox.bundle.bundle_load import opened
+
+    def done() -> str:
+        return megabytes(file.stat().st_size)
+
+    with _at_work(f"Bundle {file}", progress, done) as (store, say), _exported(name, say) as project:
+        bundle_save.save(file, store, project=project, compress=not raw, epoch=_epoch(), on_file=say)
+    with opened(file) as saved:
+        click.echo(f"{saved.identity}  {file}")
+    return 0
+
+
+@bundle.command("load")
+@_file
+@progress_option
+@click.pass_context
+def load(ctx: click.Context, file: Path, *, progress: str) -> int:
+    """Take a bundle file in: what it holds is checked first, and kept whole or not at all. Needs no network.
+
+    \b
+    sandbox bundle load sandbox.bundle && sandbox up
+    """
+    begin(ctx, "stopping")
+    from sandbox.app import consent, context
+    from sandbox.bundle import bundle_load
+    from sandbox.bundle.bundle_load import opened
+
+    with _at_work(f"Bundle {file}", progress, lambda: "loaded") as (store, say), opened(file) as found:
+        say(f"checking and unpacking {megabytes(found.contents.size)}")
+        bundle_load.load(found, store)
+        consent.note_components(context.home(), found.identity)
+        click.echo(f"{found.identity}  {file}")
+    return 0
+
+
+@bundle.command("verify")
+@_file
+@click.pass_context
+def verify(ctx: click.Context, file: Path) -> int:
+    """Check that nothing in a bundle file was changed and nothing is missing; what is, is named.
+
+    It prints the bundle's identity, a digest over all digests in it: another than `save` printed is another bundle.
+
+    \b
+    sandbox bundle verify all.bundle
+    """
+    begin(ctx)
+    from sandbox.bundle import bundle_load
+    from sandbox.bundle.bundle_load import opened
+
+    with opened(file) as found:
+        faults = found.scan(lambda _: None)
+        if faults:
+            raise bundle_load.damaged(found, faults)
+        contents = found.contents
+        click.echo(f"{found.identity}  {file}")
+    words = f"{count(len(contents.files), 'file')}, {megabytes(contents.size)}, for sandbox {contents.sandbox}"
+    click.echo(f"{words} on {contents.architecture}: nothing changed, nothing missing", err=True)
+    return 0
+
+
+def _build(progress: str, jobs: int, components: tuple[str, ...]) -> None:
+    from sandbox.app import context
+    from sandbox.bundle.builder.component_build import build as build_bundle
+    from sandbox.bundle.store import Store
+    from sandbox.system import files
+
+    home = context.home()
+    files.make_private_dir(home.bundle)
+    with files.exclusive(home.bundle, seconds=PATIENCE):
+        build_bundle(Store(home.bundle), reporter(progress), jobs=jobs, only=components)
+
+
+def _row(one: Component, contents: Contents) -> dict[str, str | int | None]:
+    size = sum(file.size for file in contents.of(one))
+    return {"name": one.name, "version": one.version, "digest": one.digest, "bytes": size}
+
+
+def _built(store: Store) -> list[dict[str, str | int | None]]:
+    from sandbox.bundle.recipe import recipes
+
+    rows: list[dict[str, str | int | None]] = []
+    for one in recipes().values():
+        folder = store.folder(one)
+        size = sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file()) if store.has(one) else None
+        rows.append({"name": one.name, "version": one.version, "digest": one.digest, "bytes": size})
+    return rows
+
+
+def _epoch() -> int | None:
+    """Read the time that reproducible builds are to bear (reproducible-builds.org, SOURCE_DATE_EPOCH)."""
+    from sandbox.errors import UsageError
+
+    text = os.environ.get("SOURCE_DATE_EPOCH")
+    if text is None:
+        return None
+    if not text.isdigit():
+        raise UsageError(f"SOURCE_DATE_EPOCH is {text!r}, not a number of seconds since 1970")
+    return int(text)
+
+
+@contextmanager
+def _exported(name: str | None, say: Callable[[str], None]) -> Iterator[tuple[str, Path] | None]:
+    """Have the sandbox NAME as a folder for the length of the block, if one is named."""
+    if name is None:
+        yield None
+        return
+    from sandbox.app import chosen_spec, context
+    from sandbox.app.export_project import export
+    from sandbox.cli.export import tell
+
+    with tempfile.TemporaryDirectory(prefix=".export-", dir=context.home().cache) as folder:
+        told = export(chosen_spec.brought_up(name), Path(folder), say)
+        yield name, Path(folder)
+    tell(told)
+
+
+@contextmanager
+def _at_work(title: str, progress: str, done: Callable[[], str]) -> Iterator[tuple[Store, Callable[[str], None]]]:
+    """Give the bundle's cache, which no other command changes meanwhile, and where to say how far the work is."""
+    from sandbox.app import context
+    from sandbox.bundle.store import Store
+    from sandbox.errors import SandboxError
+    from sandbox.system import files
+
+    home, report, started = context.home(), reporter(progress), time.monotonic()
+    files.make_private_dir(home.bundle)
+    with files.exclusive(home.bundle, seconds=PATIENCE):
+        report.began(title)
+        try:
+            yield Store(home.bundle), lambda line: report.progress(title, line)
+        except SandboxError as error:
+            report.failed(title, error.brief)
+            raise
+    report.finished(title, done(), time.monotonic() - started)

@@ -1,0 +1,240 @@
+"""`sandbox certs`: a sandbox's root, issuing CA and leaves shown, renewed and exported."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sandbox.cli.certs_trust import trust, untrust
+from sandbox.cli.groups import Group
+from sandbox.cli.options import begin, find_spec, output_option, progress_option, sandbox_of, spec_options
+from sandbox.cli.output import has_terminal
+
+if TYPE_CHECKING:
+    from sandbox.app.certificate_places import Places
+    from sandbox.components.certificates.keystore import Entry
+
+COLORS = {"good": "green", "due": "yellow", "broken": "red"}
+DEPTH = {"root": 0, "issuing": 1, "leaf": 2}
+BINARY = "p12"
+STDOUT = ("-", "/dev/stdout")  # the second may be a link to a regular file, and is not to be replaced by one
+
+
+@click.group("certs", cls=Group)
+def certs() -> None:
+    """Show, renew and export the sandbox's certificates, and let this machine trust them."""
+
+
+@certs.command("show")
+@spec_options
+@output_option
+@click.pass_context
+def show(ctx: click.Context, file: Path | None, name: str | None, *, output: str) -> int:
+    """Show root, issuing authority and leaves, their days left and where they are.
+
+    Exit code 1 when one is missing or cannot be used.
+
+    \b
+    sandbox certs show
+    sandbox certs show demo -o json
+    """
+    begin(ctx)
+    from sandbox.app import context
+    from sandbox.app.certificate_places import find_places
+    from sandbox.components.certificates.keystore import ISSUING, ROOT, Keystore, inventory
+
+    spec = find_spec(file, name)
+    names = context.home().sandbox(spec.name)
+    entries = inventory(Keystore(names.keys), now=datetime.now(UTC))
+    places = find_places(names, entries)
+    if output == "json":
+        reachable = {"name": spec.name, "cluster_reachable": places.reachable}
+        click.echo(json.dumps({**reachable, "certificates": [_row(one, places) for one in entries]}, indent=2))
+    elif not entries:
+        click.echo(f"no certificates yet in {names.keys}; sandbox up makes them", err=True)
+    else:
+        for line in _tree(entries, places):
+            click.echo(line)
+        if not places.reachable:
+            click.echo("cluster not reachable: which Secrets hold these is not known", err=True)
+    whole = {ROOT, ISSUING} <= {one.role for one in entries}
+    return 0 if whole and all(one.condition.usable for one in entries) else 1
+
+
+@certs.command("renew")
+@spec_options
+@click.option("--authority", is_flag=True, help="Renew the issuing authority too; trust stays.")
+@click.option("--root", is_flag=True, help="Renew everything; what trusts the old root must then trust the new one.")
+@click.option("--yes", is_flag=True, help="Do not ask before the root changes.")
+@progress_option
+@click.pass_context
+def renew(
+    ctx: click.Context, file: Path | None, name: str | None, *, authority: bool, root: bool, yes: bool, progress: str
+) -> int:
+    """Renew the leaves now and wait until they are served.
+
+    There is seldom need to: `sandbox up` renews what has lived two thirds of its life. A root that cannot be used is
+    replaced by --authority too. A running cluster gets the new certificates without losing a connection.
+
+    \b
+    sandbox certs renew
+    sandbox certs renew demo --root
+    """
+    begin(ctx, "stopping")
+    from sandbox.app import certificate_renewal
+    from sandbox.app.certificate_renewal import Outcome
+
+    renewal = certificate_renewal.renew(
+        sandbox_of(file, name, progress=progress),
+        authority=authority,
+        root=root,
+        agreed=lambda: yes or _agree_to_new_root(),
+        say=partial(click.echo, err=True),
+    )
+    match renewal.outcome:
+        case Outcome.CERT_MANAGER:
+            click.echo("cert-manager renews this sandbox's leaves; --authority and --root are ours", err=True)
+            return 0
+        case Outcome.DECLINED:
+            click.echo("nothing was changed", err=True)
+            return 1
+        case Outcome.WRITTEN:
+            click.echo("the cluster is not reachable; sandbox up puts the new certificates there", err=True)
+    for entry in renewal.leaves:
+        click.echo(f"renewed {entry}")
+    if renewal.replaced_root:
+        click.echo("the root is another now; trust it again with: sandbox certs trust", err=True)
+    return 0
+
+
+@certs.command("export")
+@spec_options
+@click.option("--format", "form", type=click.Choice(["pem", "bundle", "p12"]), required=True, help="See above.")
+@click.option("--out", type=click.Path(path_type=Path, allow_dash=True), required=True, help="A file; - is stdout.")
+@click.pass_context
+def export(ctx: click.Context, file: Path | None, name: str | None, *, form: str, out: Path) -> int:
+    """Write the root for programs that read no trust store of the system. Never writes a key.
+
+    \b
+    pem     the root alone, for what adds it to the authorities it knows:
+              curl --cacert root.pem ...
+              NODE_EXTRA_CA_CERTS=root.pem node ...
+    bundle  the root and the public authorities, for what replaces its own:
+              SSL_CERT_FILE=bundle.pem REQUESTS_CA_BUNDLE=bundle.pem python ...
+    p12     the same as a truststore for Java, password changeit; Java reads it as type JKS as well:
+              java -Djavax.net.ssl.trustStore=trust.p12 -Djavax.net.ssl.trustStorePassword=changeit ...
+
+    \b
+    sandbox certs export --format pem --out root.pem
+    sandbox certs export demo --format p12 --out trust.p12
+    """
+    begin(ctx)
+    from sandbox.app import context
+    from sandbox.components.certificates.export_formats import FORMATS, public_roots
+    from sandbox.components.certificates.keystore import Keystore
+    from sandbox.errors import SandboxError, UsageError
+    from sandbox.system import files
+
+    spec = find_spec(file, name)
+    root = Keystore(context.home().sandbox(spec.name).keys).root
+    if not root.has_cert:
+        raise SandboxError(f"{spec.name} has no certificates yet", fix="sandbox up makes them", id="authority")
+    to_stdout = str(out) in STDOUT
+    if form == BINARY and to_stdout and sys.stdout.isatty():
+        raise UsageError("a truststore is no text for a terminal", fix="give --out a file")
+    data = FORMATS[form](root.read().cert_pem, b"" if form == "pem" else public_roots())
+    if to_stdout:
+        sys.stdout.buffer.write(data)
+    else:
+        files.require_regular(out)
+        # A link is followed: the user named what it leads to, and it may be one of the system's, such as /dev/stderr.
+        files.write_atomic(out.resolve(), data, mode=0o644)
+    return 0
+
+
+certs.add_command(trust)
+certs.add_command(untrust)
+
+
+def _row(one: Entry, places: Places) -> dict[str, Any]:
+    facts = one.facts
+    row: dict[str, Any] = {
+        "name": one.name,
+        "role": one.role,
+        "state": one.condition.state.value,
+        "reason": one.condition.reason,
+        "file": str(one.file),
+        "secrets": places.secrets(one),
+        "stores": places.stores(one),
+    }
+    if facts is not None:
+        row |= {
+            "subject": facts.subject,
+            "issuer": facts.issuer,
+            "hosts": facts.hosts,
+            "permitted": facts.permitted,
+            "not_before": facts.not_before.isoformat(),
+            "not_after": facts.not_after.isoformat(),
+            "days_left": facts.days_left,
+            "sha256": facts.sha256,
+        }
+    return row
+
+
+def _tree(entries: Sequence[Entry], places: Places) -> Iterator[str]:
+    """Yield each certificate below the one that signed it, its facts below its name."""
+    for index, one in enumerate(entries):
+        depth = DEPTH[one.role]
+        rest = entries[index + 1 :]
+        more = bool(rest) and DEPTH[rest[0].role] == depth
+        below = bool(rest) and DEPTH[rest[0].role] > depth
+        branch = "   " * (depth - 1) + ("├─ " if more else "└─ ") if depth else ""
+        trunk = "   " * (depth - 1) + ("│  " if more else "   ") if depth else ""
+        yield f"{branch}{click.style(one.name, bold=True)}   {_standing(one)}"
+        for title, words in _facts(one, places):
+            yield f"{trunk}{'│' if below else ' '}  {title:<9}{words}"
+
+
+def _standing(one: Entry) -> str:
+    color = COLORS[one.condition.state.value]
+    if one.condition.state.value == "good" and one.facts is not None:
+        return click.style(f"{one.facts.days_left} days left until {one.facts.not_after:%Y-%m-%d}", fg=color)
+    return click.style(one.condition.reason, fg=color)
+
+
+def _facts(one: Entry, places: Places) -> Iterator[tuple[str, str]]:
+    from sandbox.components.certificates.keystore import LEAF, ROOT
+    from sandbox.components.certificates.subject_names import LOOPBACK_NETWORKS
+
+    if one.facts is not None:
+        if one.facts.subject:
+            yield "subject", one.facts.subject
+        if one.facts.authority:
+            yield "permits", ", ".join((*one.facts.permitted, *map(str, LOOPBACK_NETWORKS)))
+        else:
+            yield "hosts", ", ".join(one.facts.hosts)
+        yield "SHA-256", one.facts.sha256
+    yield "file", str(one.file)
+    if one.role == ROOT and places.stores(one) is not None:
+        yield "trusted", ", ".join(places.stores(one) or ()) or "by no store: sandbox certs trust"
+    if one.role != ROOT and places.reachable:
+        held = places.secrets(one)
+        if held or one.role == LEAF:
+            yield "Secrets", ", ".join(held or ()) or "none"
+
+
+def _agree_to_new_root() -> bool:
+    from sandbox.errors import UsageError
+
+    warning = "the root changes: browsers and tools that trust the present one must be told to trust the new one"
+    if not has_terminal():
+        raise UsageError(warning, details="here is no terminal to ask at", fix="add --yes", id="consent")
+    click.echo(warning, err=True)
+    return click.confirm("make a new root?", err=True)

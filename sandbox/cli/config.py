@@ -1,0 +1,118 @@
+"""`sandbox config`: what sandbox.yaml and images.yaml may say, and what they do say."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sandbox.cli.groups import Group
+from sandbox.cli.options import output_option, spec_options
+from sandbox.cli.output import count
+
+if TYPE_CHECKING:
+    from sandbox.config.yaml_source import KeyPath
+
+# The account in a URL, as a proxy's may have one.
+_SECRET = re.compile(r"(://)[^/@]+@")
+
+
+@click.group("config", cls=Group)
+def config() -> None:
+    """Check and explain sandbox.yaml and images.yaml; touches nothing."""
+
+
+@config.command("validate")
+@spec_options
+def validate(file: Path | None, name: str | None) -> int:
+    """Say whether the spec, its images and its manifests can be used.
+
+    Exit code 2 when not, with file, line and key. Needs neither an engine nor a cluster.
+
+    \b
+    sandbox config validate
+    sandbox config validate -f demo/sandbox.yaml
+    """
+    from sandbox.app import chosen_spec, context, spec_notes
+    from sandbox.bundle.store import Store
+    from sandbox.components.workloads import user_manifests
+    from sandbox.images import images_yaml
+
+    spec = chosen_spec.written(file, name)
+    has = [f"name {spec.name}", f"domain {spec.domain}"]
+    objects: Sequence[dict[str, Any]] = ()
+    if spec.push:
+        has.append(count(len(images_yaml.load(spec.push)), "image"))
+    if spec.apply:
+        objects = user_manifests.load(spec.apply, Store(context.home().bundle))
+        has.append(count(len(objects), "object"))
+    noted = list(spec_notes.notes(spec, objects))
+    click.echo(f"valid: {', '.join(has)}")
+    for note in noted:
+        click.echo(f"note   {note}", err=True)
+    return 0
+
+
+@config.command("show")
+@spec_options
+@output_option
+def show(file: Path | None, name: str | None, *, output: str) -> int:
+    """Show the spec with all its defaults, and where each value is from.
+
+    \b
+    sandbox config show
+    sandbox config show demo -o json
+    """
+    from sandbox.app import chosen_spec
+    from sandbox.app.context import DEFAULT_FILE
+    from sandbox.config.yaml_source import read
+
+    spec = chosen_spec.written(file, name).model_dump(mode="json")
+    source = file or (DEFAULT_FILE if name is None and DEFAULT_FILE.exists() else None)
+    lines = {path: place.line for path, place in read(source.read_text("utf-8-sig")).places.items()} if source else {}
+    rows = [(path, value, f"{source}:{lines[path]}" if path in lines else "default") for path, value in _leaves(spec)]
+    if source and ("name",) not in lines:
+        rows = [(path, value, "its folder" if path == ("name",) else origin) for path, value, origin in rows]
+    if name and source is None:
+        rows = [(path, value, "command line" if path == ("name",) else origin) for path, value, origin in rows]
+    if output == "json":
+        click.echo(json.dumps([{"key": _dotted(p), "value": v, "origin": o} for p, v, o in rows], indent=2))
+        return 0
+    for path, value, origin in rows:
+        shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        click.echo(f"{_dotted(path):<24} {shown:<40} {click.style(origin, dim=True)}")
+    return 0
+
+
+@config.command("schema")
+@click.argument("which", type=click.Choice(["sandbox", "images"]), default="sandbox")
+def schema(which: str) -> int:
+    """Print the JSON Schema of a file, with which editors check and complete it.
+
+    \b
+    sandbox config schema > sandbox.schema.json
+    first line of sandbox.yaml:  # yaml-language-server: $schema=sandbox.schema.json
+    """
+    from sandbox.config import schema as spec_schema
+    from sandbox.images import images_yaml
+
+    schemas = {"sandbox": spec_schema.schema, "images": images_yaml.schema}
+    click.echo(json.dumps(schemas[which](), indent=2))
+    return 0
+
+
+def _leaves(value: Mapping[str, Any], path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
+    """Yield every value that is no mapping of known keys, by its path."""
+    for key, inner in value.items():
+        if isinstance(inner, Mapping) and inner:
+            yield from _leaves(inner, (*path, key))
+        else:
+            yield (*path, key), _SECRET.sub(r"\1***@", inner) if isinstance(inner, str) else inner
+
+
+def _dotted(path: KeyPath) -> str:
+    return ".".join(map(str, path))

@@ -1,0 +1,238 @@
+"""`sandbox edge` (`sandbox proxy` in earlier releases): where hosts are routed, and the routes added by hand."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sandbox.cli import completion
+from sandbox.cli.groups import Group
+from sandbox.cli.options import begin, find_spec, output_option, session
+
+if TYPE_CHECKING:
+    from sandbox.components.edge.container import EdgeContainer
+    from sandbox.components.edge.haproxy_admin import Server
+    from sandbox.components.edge.route_status import Way
+    from sandbox.names import Home
+
+COLORS = {"UP": "green", "DOWN": "red"}
+
+
+@click.group("edge", cls=Group)
+def edge() -> None:
+    """Show where the edge routes what, and add or remove hosts that it routes out of the cluster.
+
+    `sandbox proxy`, as it was called in earlier releases, is the same.
+    """
+
+
+@edge.command("status")
+@output_option
+@click.pass_context
+def status(ctx: click.Context, *, output: str) -> int:
+    """Show every host or domain, where it is routed, and the health of the servers there.
+
+    Connections and bytes are counted since the last change that needed another worker, for each server that hosts
+    share. Exit code 1 when the edge does not run, or all servers of a route are down.
+
+    \b
+    sandbox edge status
+    sandbox edge status -o json
+    """
+    begin(ctx)
+    from sandbox.app import context
+    from sandbox.components.edge import extra_routes, routes
+    from sandbox.components.edge.container import EdgeContainer, surplus
+    from sandbox.components.edge.route_status import ENDS, ways
+    from sandbox.engine import Engine
+
+    home = context.home()
+    box = EdgeContainer.of(Engine.connect(), home)
+    known = routes.load(home.edge)
+    container = box.find()
+    running = container is not None and container.running
+    servers = _servers(box) if running else None
+    found = ways(extra_routes.merged(known, extra_routes.load(home.edge)), servers or ())
+    days = {name: _days_left(home, name) for name in {way.sandbox for way in found if way.mode == ENDS}}
+    ports = sorted(bind for binds in container.published.values() for bind in binds) if container else []
+    unasked = surplus(container, known) if container else frozenset()
+    if output == "json":
+        report = {
+            "running": running,
+            "ports": [{**asdict(bind), "asked_for": bind not in unasked} for bind in ports],
+            "routes": [_row(way, days) for way in found],
+        }
+        click.echo(json.dumps(report, indent=2))
+    else:
+        said = ", ".join(
+            f"{bind.address}:{bind.port}" + (" (no longer asked for)" if bind in unasked else "") for bind in ports
+        )
+        click.echo(f"listens on {said}" if running else "does not run; sandbox up starts it")
+        for line in _table(found, days):
+            click.echo(line)
+        if running and servers is None:
+            click.echo("the edge cannot be asked on this engine: health and figures are not known", err=True)
+    down = any(way.servers and all(server.health == "DOWN" for server in way.servers) for way in found)
+    return 0 if running and not down else 1
+
+
+@edge.command("url")
+@click.argument("host", required=False)
+@click.option("-f", "--file", type=click.Path(path_type=Path), help="The spec.  [default: ./sandbox.yaml, if any]")
+@click.option("--sandbox", "name", help="The sandbox, in place of a spec.")
+@click.option("--qr", is_flag=True, help="Show each as a QR code too, for a phone on this machine's network.")
+@click.pass_context
+def url(ctx: click.Context, host: str | None, file: Path | None, name: str | None, *, qr: bool) -> int:
+    """Print the URL of HOST, or of every host of the sandbox.
+
+    Where others than this machine may come in (proxy.listen), they are the URLs for those. A phone has to trust the
+    sandbox's root certificate first, or to be told to go on.
+
+    \b
+    sandbox edge url app.demo.sandbox.localhost --sandbox demo --qr
+    """
+    begin(ctx)
+    from sandbox.app.host_urls import host_urls
+
+    for found in host_urls(find_spec(file, name).name, host, for_others=qr):
+        click.echo(found)
+        if qr:
+            click.echo(_code(found))
+    return 0
+
+
+@edge.group("route", cls=Group)
+def route() -> None:
+    """Add, remove and list hosts that are routed out of the cluster.
+
+    \b
+    sandbox edge route add app.demo.sandbox.localhost localhost:3000
+    sandbox edge route remove app.demo.sandbox.localhost
+    """
+
+
+@route.command("add")
+@click.argument("host")
+@click.argument("upstream")
+@click.option("--sandbox", "name", help="Whose authority vouches for HOST.  [default: whose domain HOST is in]")
+@click.pass_context
+def add(ctx: click.Context, host: str, upstream: str, *, name: str | None) -> int:
+    """Route https://HOST to UPSTREAM (HOST:PORT), a server outside the cluster that speaks plain HTTP.
+
+    The edge is a container: a server of this machine that listens on 127.0.0.1 alone cannot be reached from there on
+    Linux, so let it listen on 0.0.0.0 or on the address that is told when it does not answer.
+
+    \b
+    sandbox edge route add api.example.test localhost:3000
+    """
+    begin(ctx)
+    from sandbox.app import edge_routes
+
+    edge_routes.add(session(), host, upstream, name=name, say=partial(click.echo, err=True))
+    click.echo(f"https://{host} leads to {upstream}")
+    if trouble := edge_routes.trouble(host):
+        click.echo(f"but {upstream} does not answer the proxy: {trouble.reason}", err=True)
+        click.echo(f"a server of this machine has to listen on 0.0.0.0 or {trouble.gateway}", err=True)
+    return 0
+
+
+@route.command("remove")
+@click.argument("host", shell_complete=completion.hosts)
+@click.pass_context
+def remove(ctx: click.Context, host: str) -> int:
+    """Forget HOST, which was added by `add`.
+
+    \b
+    sandbox edge route remove api.example.test
+    """
+    begin(ctx)
+    from sandbox.app import edge_routes
+
+    edge_routes.remove(session(), host, partial(click.echo, err=True))
+    click.echo(f"{host} is forgotten")
+    return 0
+
+
+@route.command("list")
+@output_option
+@click.pass_context
+def list_(ctx: click.Context, *, output: str) -> int:
+    """List what was added by `add`.
+
+    \b
+    sandbox edge route list
+    """
+    begin(ctx)
+    from sandbox.app import edge_routes
+
+    found = edge_routes.added()
+    if output == "json":
+        click.echo(json.dumps([asdict(one) for one in found], indent=2))
+    else:
+        for one in found:
+            click.echo(f"{one.host} → {one.to}   sandbox {one.sandbox}")
+    return 0
+
+
+def _servers(box: EdgeContainer) -> Sequence[Server] | None:
+    from sandbox.components.edge.haproxy_admin import Unreachable
+
+    try:
+        return box.control.servers()
+    except Unreachable:
+        return None
+
+
+def _days_left(home: Home, sandbox: str) -> int | None:
+    """Find how long the certificate of a sandbox's hosts that end at the edge is good."""
+    from sandbox.components.certificates.keystore import Keystore, inventory
+    from sandbox.names import EDGE_LEAF
+
+    entries = inventory(Keystore(home.sandbox(sandbox).keys), now=datetime.now(UTC))
+    return next((one.facts.days_left for one in entries if one.name == EDGE_LEAF and one.facts), None)
+
+
+def _row(way: Way, days: Mapping[str, int | None]) -> dict[str, Any]:
+    from sandbox.components.edge.route_status import ENDS
+
+    row: dict[str, Any] = {
+        "host": way.host,
+        "sandbox": way.sandbox,
+        "mode": way.mode,
+        "upstreams": way.upstreams,
+        "servers": [asdict(server) for server in way.servers],
+    }
+    return {**row, "certificate_days_left": days[way.sandbox]} if way.mode == ENDS else row
+
+
+def _table(found: Sequence[Way], days: Mapping[str, int | None]) -> Iterator[str]:
+    from sandbox.components.edge.route_status import ENDS
+
+    for way in found:
+        yield f"{click.style(way.host, bold=True)} → {', '.join(way.upstreams)}   {way.mode}, sandbox {way.sandbox}"
+        if way.mode == ENDS:
+            left = days[way.sandbox]
+            yield "    certificate " + ("is missing" if left is None else f"{left} days left")
+        for server in way.servers:
+            health = click.style(server.health, fg=COLORS.get(server.health))
+            yield (
+                f"    {server.address or server.name} {health} {server.last_check}   "
+                f"{server.current} open, {server.total} in all, {server.bytes_in} B in, {server.bytes_out} B out"
+            )
+
+
+def _code(url: str) -> str:
+    """The QR code in half blocks, two rows a line."""
+    import segno
+
+    out = io.StringIO()
+    segno.make(url, micro=False).terminal(out, compact=True)
+    return out.getvalue()

@@ -1,0 +1,99 @@
+"""Groups of commands: those of the whole command line are imported only when called, so that help costs no imports."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+
+# How many new objects are looked through for garbage at a time; most commands end before there are so many.
+OBJECTS = 50_000
+# Where a context's `meta` has the forms that the command line asked for: {"output": …, "progress": …}.
+FORMS = "sandbox.forms"
+
+
+class Group(click.Group):
+    """A group that proposes a name for a mistyped one, and shows the whole first sentence of each command's help."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """List the names in the order in which the commands are defined."""
+        return list(self.commands)
+
+    def summary(self, ctx: click.Context, name: str) -> str:
+        """Find the first paragraph of a command's help."""
+        command = self.get_command(ctx, name)
+        return _first_paragraph(command.help or "") if command else ""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that is typed; one that is not there fails with the nearest name."""
+        if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+            import difflib
+
+            near = difflib.get_close_matches(args[0], self.list_commands(ctx), n=1)
+            hint = f" Did you mean '{near[0]}'?" if near else ""
+            ctx.fail(f"No such command '{args[0]}'.{hint}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the names with their summaries."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, self.summary(ctx, name)) for name in self.list_commands(ctx)])
+
+
+class Lazy(Group):
+    """A group over `table`: name -> MODULE:FUNCTION in `sandbox.cli`, each imported only when it is called.
+
+    `aliases` are further names, which help and completion do not show.
+    """
+
+    def __init__(self, *arguments: Any, table: Mapping[str, str], aliases: Mapping[str, str], **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.table = table
+        self.aliases = aliases
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """List the names of the table, in its order."""
+        return list(self.table)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command of the table."""
+        place = self.table.get(self.aliases.get(cmd_name, cmd_name))
+        if place is None:
+            return None
+        module, _, function = place.partition(":")
+        gc.disable()  # what imports make is there to stay; to look through it again and again takes its time
+        command: click.Command = getattr(importlib.import_module(f"sandbox.cli.{module}"), function)
+        gc.freeze()
+        gc.enable()
+        gc.set_threshold(OBJECTS)
+        return command
+
+    def summary(self, ctx: click.Context, name: str) -> str:
+        """Read it from the function's source: to import all commands would take longer than to show their help."""
+        module, _, function = self.table[name].partition(":")
+        source = Path(__file__).with_name(f"{module}.py").read_text(encoding="utf-8")
+        found = re.search(rf'^def {function}\(.*?"""(.*?)"""', source, re.DOTALL | re.MULTILINE)
+        return _first_paragraph(found[1]) if found else ""
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Offer the names that begin so, without importing what they are; then options."""
+        from click.shell_completion import CompletionItem
+
+        names = [name for name in self.table if name.startswith(incomplete)]
+        found = [CompletionItem(name, help=self.summary(ctx, name)) for name in names]
+        return found or super().shell_complete(ctx, incomplete)
+
+
+def _first_paragraph(text: str) -> str:
+    return " ".join(text.strip().partition("\n\n")[0].split())

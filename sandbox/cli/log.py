@@ -1,0 +1,88 @@
+"""The log of what commands do, in a file for the user alone, and on stderr with --verbose."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import sys
+from io import TextIOWrapper
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import cast
+
+from sandbox.app.context import home
+from sandbox.errors import SandboxError, UsageError
+from sandbox.names import Home
+from sandbox.sanitize import fit
+from sandbox.system import files
+
+
+def require_own_home() -> None:
+    """Raise UsageError where `sudo sandbox` would leave files of root's in another user's home folder."""
+    folder = Path.home()
+    if os.geteuid() == 0 and os.environ.get("SUDO_UID") and folder.exists() and folder.stat().st_uid != 0:
+        raise UsageError(
+            f"under sudo this would leave files of root's in {folder}",
+            fix="run it without sudo; who may use the Docker Engine may use the sandbox: sudo usermod -aG docker "
+            f"{os.environ.get('SUDO_USER', '$USER')}\n"
+            "or, where root is needed, with root's own home: sudo -H sandbox …",
+            id="home",
+        )
+
+
+def command_line() -> str:
+    """The command as it was typed, without the accounts of its URLs."""
+    return fit(f"sandbox {shlex.join(sys.argv[1:])}")
+
+
+def start(*, verbose: bool) -> None:
+    """Log everything to the user's log file, and to stderr when asked; a log that cannot be written stops no command.
+
+    Raises UsageError where not even the log may be made, before any file is.
+    """
+    place = home()
+    require_own_home()
+    logging.raiseExceptions = False  # nor does one that is full later
+    logger = logging.getLogger("sandbox")
+    logger.setLevel(logging.DEBUG)
+    try:
+        logger.handlers = [_log_file(place)]
+    except (OSError, SandboxError) as error:
+        logger.handlers = [logging.NullHandler()]
+        sys.stderr.write(f"{place.log} cannot be written, so there will be no log: {error}\n")
+    logger.propagate = False
+    if verbose:
+        shown = logging.StreamHandler(sys.stderr)
+        shown.setFormatter(_Fit())
+        logger.addHandler(shown)
+    logger.debug("%s", command_line())
+
+
+class _Fit(logging.Formatter):
+    """What programs and servers say goes into many messages; none of it may act on a terminal that shows the log."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return fit(super().format(record))
+
+
+class _Log(RotatingFileHandler):
+    """Files for the user alone, those too that are begun when one has grown."""
+
+    def _open(self) -> TextIOWrapper:
+        opened = open(  # noqa: SIM115  # for as long as it logs
+            self.baseFilename, self.mode, encoding=self.encoding, errors=self.errors, opener=_private
+        )
+        return cast("TextIOWrapper", opened)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _log_file(place: Home) -> logging.Handler:
+    """The user's log file. Raises OSError, SandboxError."""
+    files.make_private_dir(place.state)
+    handler = _Log(place.log, maxBytes=2_000_000, backupCount=2, encoding="utf-8", errors="replace")
+    handler.setFormatter(_Fit("%(asctime)s %(process)d %(name)s: %(message)s"))
+    return handler

@@ -1,0 +1,111 @@
+"""The dashboard while it is watched: what it shows is looked up again and again, and the page opened in a browser."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import webbrowser
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from functools import partial
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from sandbox.app import context, diagnosis, machine_plan
+from sandbox.app.core import Sandbox
+from sandbox.dashboard import sandbox_state
+from sandbox.dashboard.poller import Live, Look
+from sandbox.dashboard.server import Dashboard
+from sandbox.engine import Engine
+from sandbox.plan import lifecycle
+
+FIRST = 5.0  # seconds that the first answer may wait for looks that have not ended
+# Leads on by itself (WHATWG HTML, "Refresh state"); neither page tells the other's server where it came from.
+PAGE = """<!doctype html>
+<meta charset="utf-8">
+<meta name="referrer" content="no-referrer">
+<meta http-equiv="refresh" content="0; url={url}">
+<title>sandbox dashboard</title>
+<a href="{url}">sandbox dashboard</a>
+"""
+
+
+class Page:
+    """The served page; the one in a browser that leads to it is removed once it was asked for with the token."""
+
+    def __init__(self, live: Live, *, port: int) -> None:
+        self._live = live
+        self._door = ExitStack()
+        self._server = Dashboard(self._state, port=port)
+
+    @property
+    def url(self) -> str:
+        """The page's address, with the token."""
+        return self._server.url
+
+    def serve(self) -> None:
+        """Answer until the command is interrupted."""
+        self._server.serve()
+
+    def open_in_browser(self) -> OSError | None:
+        """Open the page in the browser; returns why that is not possible."""
+        try:
+            self._door.enter_context(opened(self.url, Path.home()))
+        except OSError as error:
+            return error
+        return None
+
+    def close(self) -> None:
+        """Remove the page that leads to this one."""
+        self._door.close()
+
+    def _state(self) -> Mapping[str, Any]:
+        self.close()  # a browser that asks with the token needs it no more
+        return self._live.newest(patience=FIRST)
+
+
+@contextmanager
+def watch(sandbox: Sandbox, *, port: int) -> Iterator[Page]:
+    """Keep what the page shows up to date for the length of the block. Raises SandboxError where the port is taken.
+
+    Steps are shown of `sandbox` alone, for only its spec is known.
+    """
+    home, engine = context.home(), Engine.connect()
+    steps, _, _ = machine_plan.steps(sandbox.spec)
+    surveys = {sandbox.name: partial(lifecycle.survey, steps)}
+    live = Live(
+        {
+            "sandboxes": Look(lambda: sandbox_state.sandboxes(home, engine, surveys, now=datetime.now(UTC)), 2),
+            "edge": Look(lambda: sandbox_state.attempt(partial(sandbox_state.edge, home, engine)), 2),
+            "registries": Look(lambda: sandbox_state.registries(home, engine), 10),
+            "doctor": Look(lambda: [row.as_json() for row in diagnosis.rows(sandbox.spec)], 30),
+        }
+    )
+    page = Page(live, port=port)
+    live.start()
+    try:
+        yield page
+    finally:
+        live.stop()
+        page.close()
+
+
+@contextmanager
+def opened(url: str, folder: Path) -> Iterator[None]:
+    """Let the browser open `url` by way of a page in `folder` that only this user can read, removed after the block.
+
+    An argument would show the token to every user of the machine. The folder is one that browsers may read which are
+    confined to files of the home folder that are not hidden, as snaps are. Raises OSError when nothing can be written
+    there.
+    """
+    descriptor, name = tempfile.mkstemp(prefix="sandbox-dashboard-", suffix=".html", dir=folder)  # with mode 0600
+    page = Path(name)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(PAGE.format(url=escape(url)))
+        webbrowser.open(page.as_uri())
+        yield
+    finally:
+        page.unlink(missing_ok=True)

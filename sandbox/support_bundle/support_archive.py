@@ -1,0 +1,157 @@
+"""One archive of all that a report needs: logs, states and settings from many places at once, without secrets."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tarfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from sandbox.app import machine_plan
+from sandbox.config.schema import Spec
+from sandbox.doctor.check import run
+from sandbox.doctor.doctor_context import DoctorContext, EngineProbe
+from sandbox.doctor.table import checks_of
+from sandbox.engine import Engine, labelled
+from sandbox.errors import UsageError
+from sandbox.kube.api import Cluster
+from sandbox.names import Names
+from sandbox.plan import lifecycle, providers
+from sandbox.support_bundle import cluster_state, known_secrets, machine_state
+from sandbox.support_bundle.redaction import Redaction
+from sandbox.system import files
+
+Part = Callable[[], Iterator[tuple[str, str]]]
+
+LARGEST = 1 << 20
+ALL = 48 << 20
+PROBLEMS = "problems.txt"
+OWNER_ONLY = 0o600
+SECONDS = 120.0
+
+
+def make(path: Path, spec: Spec, context: DoctorContext) -> int:
+    """Write the archive of a sandbox, broken or not, and return how many files it has. Raises SandboxError."""
+    texts = gather(_parts(spec, context), seconds=SECONDS)
+    held = known_secrets.in_the_cluster(context.names.kubeconfig, context.spec.namespace)
+    redact = Redaction((*known_secrets.on_this_machine(context.home, spec, os.environ), *held))
+    _write(path, {place: redact(text) for place, text in texts.items()})
+    return len(texts)
+
+
+def require_absent(path: Path) -> None:
+    """Raise UsageError when there is a file that would be written over."""
+    if path.exists():
+        raise UsageError(f"{path} is there already", fix="remove it, or name another file with -o")
+
+
+def _parts(spec: Spec, context: DoctorContext) -> dict[str, Part]:
+    parts: dict[str, Part] = {
+        "logs": lambda: machine_state.logs(context.home, context.names),
+        "configurations": lambda: machine_state.configurations(context),
+        "versions": lambda: machine_state.versions(context),
+        "doctor": lambda: _doctor(context),
+    }
+    if isinstance(context.docker, EngineProbe):
+        engine = context.docker.engine
+        parts |= {
+            "status": lambda: _status(spec),
+            "containers": lambda: machine_state.containers(engine, context.home),
+            "nodes": lambda: _nodes(engine, context.names),
+        }
+    if context.names.kubeconfig.exists():
+        parts |= {
+            "objects": lambda: cluster_state.objects(Cluster(context.names.kubeconfig), context.spec.namespace),
+            "pods": lambda: cluster_state.pods(Cluster(context.names.kubeconfig), context.spec.namespace),
+        }
+    return parts
+
+
+def _doctor(context: DoctorContext) -> Iterator[tuple[str, str]]:
+    found = run(checks_of(context), context, seconds=context.seconds)
+    yield "doctor.json", json.dumps([row.as_json() for row in found], indent=2)
+
+
+def _status(spec: Spec) -> Iterator[tuple[str, str]]:
+    found = lifecycle.survey(machine_plan.steps(spec)[0])
+    rows = [{"step": step.name, "state": status.state.value, "detail": status.detail} for step, status in found]
+    yield "status.json", json.dumps(rows, indent=2)
+
+
+def _nodes(engine: Engine, names: Names) -> Iterator[tuple[str, str]]:
+    """What the nodes tell; a cluster of this name may be another user's. Raises NameTaken."""
+    labelled.require(engine, names)
+    yield from cluster_state.nodes(providers.nodes(engine, names))
+
+
+def gather(parts: Mapping[str, Part], *, seconds: float) -> dict[str, str]:
+    """What the parts give, by path; whatever has come after `seconds` is all there is.
+
+    Of a long text the last MiB is kept. What failed, is late or is too much is told in `problems.txt`.
+    """
+    found = _Found()
+    deadline = time.monotonic() + seconds
+    threads = {
+        name: threading.Thread(target=found.take, args=(name, part), daemon=True) for name, part in parts.items()
+    }
+    for thread in threads.values():
+        thread.start()
+    for thread in threads.values():
+        thread.join(max(0.0, deadline - time.monotonic()))
+    return found.close(late=[name for name, thread in threads.items() if thread.is_alive()], seconds=seconds)
+
+
+class _Found:
+    """What has come so far; nothing is taken any more once it is closed."""
+
+    def __init__(self) -> None:
+        self._texts: dict[str, str] = {}
+        self._problems: list[str] = []
+        self._room = ALL
+        self._closed = False
+        self._lock = threading.Lock()
+
+    def take(self, name: str, part: Part) -> None:
+        try:
+            for path, text in part():
+                if not self._put(path, text[-LARGEST:]):
+                    return
+        except Exception as error:  # a half-made sandbox breaks in any way, and the rest is wanted all the more
+            self._note(f"{name}: {type(error).__name__}: {error}")
+
+    def close(self, *, late: list[str], seconds: float) -> dict[str, str]:
+        with self._lock:
+            self._closed = True
+            problems = [*self._problems, *(f"{name}: not finished within {seconds:g} s" for name in late)]
+        return self._texts | ({PROBLEMS: "\n".join(problems) + "\n"} if problems else {})
+
+    def _put(self, path: str, text: str) -> bool:
+        with self._lock:
+            fits = not self._closed and len(text) <= self._room
+            if fits:
+                self._texts[path] = text
+                self._room -= len(text)
+        if not fits:
+            self._note(f"{path}: left out, there is too much")
+        return fits
+
+    def _note(self, problem: str) -> None:
+        with self._lock:
+            self._problems.append(problem)
+
+
+def _write(path: Path, texts: Mapping[str, str]) -> None:
+    """Write the archive, with all of it in one folder of its name. Raises SandboxError when that is not possible."""
+    content = io.BytesIO()
+    folder = path.name.removesuffix(".tar.gz")
+    with tarfile.open(fileobj=content, mode="w:gz") as tar:
+        for name, text in sorted(texts.items()):
+            data = text.encode(errors="replace")
+            info = tarfile.TarInfo(f"{folder}/{name}")
+            info.size, info.mode, info.mtime = len(data), OWNER_ONLY, int(time.time())
+            tar.addfile(info, io.BytesIO(data))
+    files.write_atomic(path, content.getvalue(), mode=OWNER_ONLY)

@@ -1,0 +1,40 @@
+"""What a sandbox is started and stopped by: all that it is, without what `up` brings in from the user's files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox.app import context, machine_plan
+from sandbox.bundle.system_images import UPSTREAM, OwnImages
+from sandbox.config.schema import ResolvedSpec, Spec
+from sandbox.plan import build as plan_build
+from tests.support.fakes import FakeEngine
+
+
+@pytest.mark.parametrize("provider", ["kind", "minikube"])
+def test_nothing_is_taken_away_because_its_file_is_not_read(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, provider: str
+) -> None:
+    program = tmp_path / provider
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+
+    def steps(spec: Spec) -> Any:
+        settled = ResolvedSpec.of(spec, registry=5001, https=(443, 8443))
+        return (
+            plan_build.build(settled, context.home(), FakeEngine(), OwnImages("upstream", UPSTREAM), environ={}),
+            None,
+            None,
+        )
+
+    monkeypatch.setattr(machine_plan, "steps", steps)
+    credentials = ({"kind": "docker"},) if provider == "minikube" else ()
+    addons = ("registry-creds",) if provider == "minikube" else ("metrics-server", "/gone")
+    spec = Spec.model_validate({"cluster": {"provider": provider}, "addons": addons, "credentials": credentials})
+    rests = {one.name for one in machine_plan.without_files(spec)}
+    assert not rests & {"spec", "push", "apply", "addons", "minikube-disused", "minikube-addons", "credentials"}
+    assert {"cluster", "registry", "wiring", "ingress", "https"} <= rests

@@ -1,0 +1,188 @@
+"""`sandbox edge`, also as `sandbox proxy`: what people see of the edge, and the hosts that they add by hand."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from click.testing import CliRunner, Result
+
+from sandbox.app import context
+from sandbox.bundle.system_images import UPSTREAM
+from sandbox.cli.app import sandbox
+from sandbox.components.certificates.condition import State as Standing
+from sandbox.components.certificates.keystore import Keystore
+from sandbox.components.edge import edge_folder, extra_routes, routes
+from sandbox.components.edge.step import EdgeStep
+from sandbox.engine import Bind, Engine
+from sandbox.errors import SandboxError, UsageError
+from sandbox.names import EDGE, EDGE_LEAF, LABEL, Home
+from sandbox.step import State
+from tests.support.fakes import NETWORK, FakeEngine, NoWork
+
+DOMAIN = "demo.test"
+APP = f"app.{DOMAIN}"
+
+
+@pytest.fixture
+def place() -> Home:
+    return context.home()
+
+
+@pytest.fixture
+def step(place: Home, monkeypatch: pytest.MonkeyPatch) -> EdgeStep:
+    """A sandbox on an engine in memory, whose edge is up."""
+    engine = FakeEngine(UPSTREAM["haproxy"])
+    engine.create_network(NETWORK, {LABEL: ""})
+    engine.images |= {identity: identity for identity in engine.images.values()}
+    monkeypatch.setattr(Engine, "connect", lambda: engine)
+    names = place.sandbox("demo")
+    Keystore(names.keys).authority([DOMAIN], now=datetime.now(UTC))
+    step = EdgeStep(engine, names, lambda: (names.node,), UPSTREAM["haproxy"], DOMAIN, (Bind("127.0.0.1", 443),))
+    step.apply(NoWork())
+    return step
+
+
+@pytest.fixture(params=["edge", "proxy"])
+def name(request: pytest.FixtureRequest) -> str:
+    """The command group, and its alias."""
+    return str(request.param)
+
+
+def run(*words: str, group: str = "edge") -> Result:
+    logger = logging.getLogger("sandbox")
+    before = (logger.handlers, logger.level, logger.propagate)
+    try:
+        return CliRunner().invoke(sandbox, (group, *words), catch_exceptions=False, standalone_mode=False)
+    finally:
+        for handler in logger.handlers:
+            handler.close()
+        logger.handlers, level, logger.propagate = before
+        logger.setLevel(level)
+
+
+def test_help_of_group_and_alias_lists_subcommands(name: str) -> None:
+    said = run("--help", group=name).output
+    assert {"status", "url", "route"} <= set(said.split())
+    assert f"Usage: sandbox {name} " in said
+
+
+def test_alias_proxy_is_not_in_help_of_the_root() -> None:
+    said = CliRunner().invoke(sandbox, ["--help"]).output
+    assert "  edge " in said and "  proxy " not in said
+
+
+def test_a_host_is_added_listed_and_removed(step: EdgeStep, place: Home, name: str) -> None:
+    assert f"https://{APP} leads to localhost:3000" in run("route", "add", APP, "localhost:3000", group=name).output
+    assert json.loads(run("route", "list", "-o", "json", group=name).output) == [
+        {"host": APP, "sandbox": "demo", "to": "localhost:3000"}
+    ]
+    assert "host.docker.internal:3000" in (place.edge / "haproxy.cfg").read_text()
+    assert edge_folder.read_key(place.edge, "demo")
+    assert step.check().state is State.READY
+    assert f"{APP} → localhost:3000" in run("route", "list").output
+    run("route", "remove", APP, group=name)
+    assert extra_routes.load(place.edge) == ()
+    assert edge_folder.read_key(place.edge, "demo") is None
+    assert step.check().state is State.READY
+
+
+def test_route_add_keeps_readiness_check_of_the_edge(step: EdgeStep, place: Home) -> None:
+    checked = replace(step, proof="ready.sandbox.internal")
+    checked.apply(NoWork())
+    run("route", "add", APP, "localhost:3000")
+    assert [route.proof for route in routes.load(place.edge)] == ["ready.sandbox.internal"]
+    assert "option httpchk" in (place.edge / "haproxy.cfg").read_text()
+    assert checked.check().state is State.READY
+
+
+@pytest.mark.parametrize(
+    ("words", "brief"),
+    [
+        (("app.elsewhere.test", "localhost:1"), "no sandbox is up for app.elsewhere.test"),
+        (("app.elsewhere.test", "localhost:1", "--sandbox", "demo"), "may not vouch for app.elsewhere.test"),
+        ((APP, "3000"), "must be HOST:PORT"),
+        ((APP, "localhost:70000"), "must have a port from 1 to 65535"),
+        (("../x", "localhost:1"), "must be lower-case letters"),
+        (("*.demo.test", "localhost:1"), "must be one exact host name"),
+    ],
+)
+def test_what_cannot_be_served_is_refused_and_not_kept(
+    step: EdgeStep, place: Home, words: tuple[str, ...], brief: str
+) -> None:
+    with pytest.raises(UsageError, match=brief):
+        run("route", "add", *words)
+    assert extra_routes.load(place.edge) == ()
+    assert routes.load(place.edge)[0].hosts == ()
+
+
+def test_a_host_that_was_not_added_cannot_be_removed(step: EdgeStep) -> None:
+    with pytest.raises(UsageError, match="no route was added"):
+        run("route", "remove", APP)
+
+
+def test_a_host_waits_for_an_edge_that_does_not_run(step: EdgeStep, place: Home) -> None:
+    step.engine.signal(EDGE, "SIGKILL")
+    assert "sandbox up starts it" in run("route", "add", APP, "localhost:3000").stderr
+    assert [one.host for one in extra_routes.load(place.edge)] == [APP]
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+
+
+def test_status_tells_ports_ways_and_certificates(step: EdgeStep) -> None:
+    run("route", "add", APP, "localhost:3000")
+    result = run("status", "-o", "json")
+    assert result.return_value == 0
+    told = json.loads(result.output)
+    assert told["running"]
+    assert told["ports"] == [{"address": address, "port": 443, "asked_for": True} for address in ("127.0.0.1", "::1")]
+    ways = {way["host"]: way for way in told["routes"]}
+    assert ways[f"*.{DOMAIN}"]["mode"] == "passthrough"
+    assert "certificate_days_left" not in ways[f"*.{DOMAIN}"]
+    assert ways[APP]["upstreams"] == ["localhost:3000"]
+    assert ways[APP]["certificate_days_left"] > 80
+    text = run("status")
+    assert f"{APP} → localhost:3000" in text.output
+    assert "days left" in text.output
+    assert "health and figures are not known" in text.stderr
+    step.engine.signal(EDGE, "SIGKILL")
+    assert run("status").return_value == 1
+
+
+def test_a_url_is_for_this_machine_unless_others_may_come_in(step: EdgeStep, place: Home) -> None:
+    assert run("url", APP, "--sandbox", "demo").output == f"https://{APP}/\n"
+    with pytest.raises(UsageError, match="only this machine reaches"):
+        run("url", APP, "--sandbox", "demo", "--qr")
+    alias = "demo.192.168.1.5.nip.io"
+    keystore = Keystore(place.sandbox("demo").keys)
+    keystore.renew([DOMAIN, alias], {EDGE_LEAF: (alias, f"*.{alias}")}, now=datetime.now(UTC), root=True)
+    replace(step, binds=(Bind("192.168.1.5", 8443),), aliases=(alias,)).apply(NoWork())
+    first, *code = run("url", APP, "--sandbox", "demo", "--qr").output.splitlines()
+    assert first == f"https://app.{alias}:8443/"
+    assert len(code) > 10 and any("▀" in line for line in code)
+    with pytest.raises(UsageError, match="has no URL for others"):
+        run("url", "app.elsewhere.test", "--sandbox", "demo")
+    with pytest.raises(SandboxError, match="the sandbox gone is not up"):
+        run("url", "--sandbox", "gone")
+
+
+def test_a_route_by_hand_keeps_what_others_come_in_by(step: EdgeStep, place: Home) -> None:
+    alias = "demo.192.168.1.5.nip.io"
+    keystore = Keystore(place.sandbox("demo").keys)
+    keystore.renew([DOMAIN, alias], {EDGE_LEAF: (alias, f"*.{alias}")}, now=datetime.now(UTC), root=True)
+    opened = replace(step, aliases=(alias,))
+    opened.apply(NoWork())
+    run("route", "add", APP, "localhost:3000")
+    assert opened.check().state is State.READY
+    assert keystore.inspect_leaf(EDGE_LEAF, (APP, alias, f"*.{alias}"), now=datetime.now(UTC)).state is Standing.GOOD
+
+
+def test_a_host_of_another_sandbox_is_refused_and_not_kept(step: EdgeStep, place: Home) -> None:
+    routes.save(place.edge, routes.Route("other", f"other.{DOMAIN}", "node", (), 2.0))
+    with pytest.raises(UsageError, match="belongs to the sandbox 'other'") as caught:
+        run("route", "add", f"app.other.{DOMAIN}", "localhost:3000", "--sandbox", "demo")
+    assert caught.value.id == "domain-taken"
+    assert extra_routes.load(place.edge) == ()

@@ -1,0 +1,42 @@
+"""The display of a push on a terminal: how much, how fast, how long yet, and a line for each image that is done."""
+
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+
+from sandbox.cli.live_output import LiveTalk, Meter
+from sandbox.errors import SandboxError
+from sandbox.images.progress import Action, Result
+
+DONE = Result("app:1", "sha256:d", Action.UPLOADED, 60_000_000, 1.5, ("a note",))
+
+
+def test_the_rate_is_that_of_the_last_seconds() -> None:
+    meter = Meter()
+    assert meter.rate(0.0, 0) == 0
+    assert meter.rate(1.0, 0) == 0
+    assert meter.rate(2.0, 1000) == 1000
+    assert [meter.rate(2.0 + second, 1000 + 10 * second) for second in range(1, 20)][-1] == 10
+
+
+def test_it_says_how_far_the_whole_is() -> None:
+    out = io.StringIO()
+    with LiveTalk(Console(file=out, width=100)) as talk:
+        assert talk.words(0.0) == "looking what is there"
+        talk.expected(100_000_000)
+        talk.words(1.0)
+        talk.sent(20_000_000)
+        assert talk.words(2.0) == "20.0 MB of about 100.0 MB  20.0 MB/s  4 s left  from the Docker Engine"
+        talk.failed("absent:1", SandboxError("no such image"))
+        talk.planned(2, 5, 110_000_000)
+        talk.spared(10_000_000)
+        talk.sent(40_000_000)
+        assert talk.words(3.0) == "60.0 MB of 100.0 MB  30.0 MB/s  1 s left  1 of 3 images"
+        talk.finished(DONE)
+    text = out.getvalue()
+    assert "absent:1" in text
+    assert "no such image" in text
+    assert "app:1" in text
+    assert "a note" in text

@@ -1,0 +1,64 @@
+"""Progress for people and for programs."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+
+from sandbox.cli.live_output import Live
+from sandbox.cli.output import JsonLines, Plain
+from sandbox.report import Reporter
+
+
+def tell(reporter: Reporter) -> None:
+    reporter.began("Cluster")
+    reporter.progress("Cluster", "starting")
+    reporter.finished("Cluster", "a node", 12.34)
+    reporter.unchanged("Network", "")
+    reporter.failed("Edge", "port 443 is taken")
+    reporter.removed("Registry", 0.26)
+
+
+def test_plain_progress_is_a_line_for_each_step_that_ended() -> None:
+    out = io.StringIO()
+    tell(Plain(out))
+    assert [line.split() for line in out.getvalue().splitlines()] == [
+        ["✓", "Cluster", "12.3", "s", "a", "node"],
+        ["✓", "Network", "unchanged"],
+        ["✗", "Edge", "failed", "port", "443", "is", "taken"],
+        ["✓", "Registry", "0.3", "s", "removed"],
+    ]
+
+
+def test_json_progress_is_an_object_for_each_event() -> None:
+    out = io.StringIO()
+    tell(JsonLines(out))
+    events = list(map(json.loads, out.getvalue().splitlines()))
+    assert all(isinstance(event.pop("time"), float) for event in events)
+    assert events == [
+        {"event": "began", "step": "Cluster"},
+        {"event": "progress", "step": "Cluster", "detail": "starting"},
+        {"event": "finished", "step": "Cluster", "detail": "a node", "seconds": 12.34},
+        {"event": "unchanged", "step": "Network", "detail": ""},
+        {"event": "failed", "step": "Edge", "detail": "port 443 is taken"},
+        {"event": "removed", "step": "Registry", "seconds": 0.26},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("columns", "line"),
+    [
+        (100, "✓ DNS of the cluster                           1.5 s  answers\n"),
+        (60, "✓ DNS of the cluster  1.5 s  answers\n"),
+    ],
+)
+def test_a_narrow_terminal_has_no_empty_columns(
+    columns: int, line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    live = Live()
+    live.began("DNS of the cluster")
+    live.finished("DNS of the cluster", "answers", 1.52)
+    assert line in capsys.readouterr().err

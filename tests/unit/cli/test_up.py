@@ -1,0 +1,75 @@
+"""What `up --plan` prints, for people and for programs, and who is asked before something is rebuilt."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from sandbox.cli import prompts, up
+from sandbox.plan.lifecycle import survey
+from tests.support.fakes import FakeStep
+
+WORLD = {"registry", "cluster", "dns", "network"}
+
+
+def plan() -> list[FakeStep]:
+    return [
+        FakeStep("network", set(WORLD)),
+        FakeStep("registry", set(WORLD), drifted={"registry"}),
+        FakeStep("cluster", set(WORLD), stale={"cluster"}),
+        FakeStep("dns", set(WORLD), requires=("cluster",)),
+        FakeStep("addons", set(WORLD)),
+    ]
+
+
+def agreed(*named: str) -> set[str]:
+    """The steps that may be recreated, where `named` were given as options."""
+    return set(prompts.Asking(print).recreate(survey(plan()), named))
+
+
+def test_it_says_what_is_made_repaired_and_rebuilt_and_what_is_lost(capsys: pytest.CaptureFixture[str]) -> None:
+    assert up._show("demo", survey(plan()), (), "text")
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines == [
+        ["repair", "Registry", "half"],
+        ["rebuild", "Cluster", "of", "another", "kind"],
+        ["takes", "away:", "its", "data;", "only", "with", "--recreate", "cluster"],
+        ["look", "at", "Dns", "waits", "for", "cluster"],
+        ["make", "Addons"],
+    ]
+    up._show("demo", survey(plan()), ("cluster",), "text")
+    assert "its data; agreed to" in capsys.readouterr().out
+
+
+def test_programs_get_the_same_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    up._show("demo", survey(plan()), (), "json")
+    found = json.loads(capsys.readouterr().out)
+    assert (found["name"], found["changes"]) == ("demo", True)
+    assert [(row["step"], row["action"], row["loses"]) for row in found["steps"]] == [
+        ("registry", "repair", ""),
+        ("cluster", "rebuild", "its data"),
+        ("dns", "look at", ""),
+        ("addons", "make", ""),
+    ]
+    assert not up._show("demo", survey(plan()[:1]), (), "json")
+    assert json.loads(capsys.readouterr().out) == {"name": "demo", "changes": False, "steps": []}
+
+
+def test_without_a_terminal_only_what_was_named_is_agreed_to() -> None:
+    assert agreed() == set()
+    assert agreed("cluster") == {"cluster"}
+
+
+@pytest.mark.parametrize(("answer", "chosen"), [("y\n", {"cluster"}), ("n\n", set())])
+def test_at_a_terminal_the_user_is_asked(answer: str, chosen: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def confirm(text: str, *, err: bool) -> bool:
+        asked.append(text)
+        return answer == "y\n"
+
+    monkeypatch.setattr(prompts, "_is_interactive", lambda: True)
+    monkeypatch.setattr("click.confirm", confirm)
+    assert agreed() == chosen
+    assert "its data" in asked[0]

@@ -1,0 +1,52 @@
+"""Whatever happens in one part, the others' texts arrive, in time and in bounds."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from sandbox.support_bundle import support_archive as gathering
+from sandbox.support_bundle.support_archive import LARGEST, PROBLEMS, gather
+
+
+def good() -> Iterator[tuple[str, str]]:
+    yield "a/b.txt", "text"
+
+
+def broken() -> Iterator[tuple[str, str]]:
+    yield "half.txt", "what came first"
+    raise ZeroDivisionError("by zero")
+
+
+def test_a_part_that_breaks_leaves_what_it_had_and_a_word() -> None:
+    found = gather({"good": good, "broken": broken}, seconds=30)
+    assert found == {"a/b.txt": "text", "half.txt": "what came first", PROBLEMS: found[PROBLEMS]}
+    assert found[PROBLEMS] == "broken: ZeroDivisionError: by zero\n"
+
+
+def test_a_part_that_hangs_keeps_nobody() -> None:
+    ended = threading.Event()
+
+    def hangs() -> Iterator[tuple[str, str]]:
+        yield "first.txt", "came"
+        ended.wait(30)
+        yield "late.txt", "never"
+
+    found = gather({"good": good, "hangs": hangs}, seconds=0.3)
+    ended.set()
+    assert set(found) == {"a/b.txt", "first.txt", PROBLEMS}
+    assert "hangs: not finished within 0.3 s" in found[PROBLEMS]
+
+
+def test_of_a_long_text_the_end_is_kept_and_too_much_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gathering, "ALL", LARGEST + 10)
+
+    def much() -> Iterator[tuple[str, str]]:
+        yield "long.txt", "x" * LARGEST + "the end"
+        yield "more.txt", "y" * 100
+
+    found = gather({"much": much}, seconds=30)
+    assert len(found["long.txt"]) == LARGEST and found["long.txt"].endswith("the end")
+    assert "more.txt: left out" in found[PROBLEMS] and "more.txt" not in found
