@@ -196,6 +196,11 @@ class Names:
         return self.home.state / "mirrors" / self.name
 
     @property
+    def charts(self) -> Path:
+        """A file that is there while the cluster has releases of charts that `up` made."""
+        return self.home.state / "charts" / self.name
+
+    @property
     def labels(self) -> Mapping[str, str]:
         """What tells the sandbox's objects from all others: its name and its owner."""
         return {**self.home.labels, LABEL: self.name}

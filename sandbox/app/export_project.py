@@ -18,7 +18,7 @@ from sandbox.bundle.store import Store
 from sandbox.components.addons.catalogue import FILE as ADDON
 from sandbox.components.workloads import user_manifests
 from sandbox.config.schema import ResolvedSpec
-from sandbox.config.schema.apply_schema import Item
+from sandbox.config.schema.apply_schema import Chart, Item
 from sandbox.engine import Engine
 from sandbox.errors import UsageError
 from sandbox.images import lock_entries as locks
@@ -87,8 +87,10 @@ def _dropped(data: dict[str, Any], path: list[str]) -> bool:
     return data.pop(key, None) is not None
 
 
-def _applied(item: Item, into: Path, number: int, told: Exported) -> str:
+def _applied(item: Item, into: Path, number: int, told: Exported) -> str | dict[str, Any]:
     """Copy what is applied; of a kustomization, whose bases may be anywhere, what it renders to. Gives its path."""
+    if isinstance(item, Chart):
+        return _chart(item, into / f"{number}-{item.chart.name}", told)
     source = user_manifests.rendered(item)
     if source is None:
         path = cast("Path", item)
@@ -99,6 +101,34 @@ def _applied(item: Item, into: Path, number: int, told: Exported) -> str:
     file.write_text(text, encoding="utf-8")
     told.carried += [f"{source.kustomize}: {secret}" for secret in _secrets(file)]
     return f"{MANIFESTS}/{file.name}"
+
+
+def _chart(chart: Chart, into: Path, told: Exported) -> dict[str, Any]:
+    """Copy a chart, and its files of values beside it. Gives it as the spec is to have it. Raises UsageError."""
+    try:
+        into.mkdir(parents=True)
+        for file in [one for one in chart.chart.rglob("*") if one.is_file()] if chart.chart.is_dir() else []:
+            if inside(file, chart.chart):
+                copy = into / chart.chart.name / file.relative_to(chart.chart)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, copy)
+            else:
+                told.left_out.append(f"{file}: a link to {os.path.realpath(file)}, outside the folder")
+        if chart.chart.is_file():
+            shutil.copyfile(chart.chart, into / chart.chart.name)
+        values = {f"values-{number}.yaml": path for number, path in enumerate(chart.values, 1)}
+        for name, path in values.items():
+            shutil.copyfile(path, into / name)
+    except OSError as error:
+        raise UsageError(f"{chart.chart} cannot be copied", details=str(error)) from error
+    place = f"{MANIFESTS}/{into.name}"
+    data = chart.model_dump(mode="json", exclude_defaults=True)
+    return {
+        **data,
+        "chart": f"{place}/{chart.chart.name}",
+        "release": chart.name,
+        **({"values": [f"{place}/{name}" for name in values]} if values else {}),
+    }
 
 
 def _copied(path: Path, place: Path, told: Exported) -> str:

@@ -20,7 +20,7 @@ from sandbox.plan import build as plan_build
 from sandbox.step import Step
 
 # What `up` brings in from the user's files.
-BROUGHT = ("spec", "push", "addons", "minikube-disused", "minikube-addons", "apply")
+BROUGHT = ("spec", "push", "addons", "minikube-disused", "minikube-addons", "charts", "apply")
 
 
 def own_images(spec: Spec, home: Home, engine: Engine) -> OwnImages:

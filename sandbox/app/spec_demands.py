@@ -14,6 +14,7 @@ from sandbox.bundle.store import Store
 from sandbox.components.addons import catalogue
 from sandbox.components.addons.addon_images import pod_spec
 from sandbox.components.workloads import user_manifests
+from sandbox.components.workloads.helm import Helm
 from sandbox.components.workloads.kustomization import reads
 from sandbox.config.schema import Spec
 from sandbox.config.schema.apply_schema import paths as applied
@@ -129,8 +130,11 @@ def _objects(spec: Spec, root: Path) -> Iterator[str]:
             yield _line("fetches", f"{url} and applies what it gets")
     files = [file for addon in addons for file in catalogue.find_addon(addon).files]
     here = [one for one in spec.apply if one not in fetching]  # nothing is fetched before the user has agreed
-    objects = user_manifests.load(here, Store(context.home().bundle))
-    for manifest in (*objects, *manifests.load(files)):
+    store = Store(context.home().bundle)
+    objects = [*user_manifests.load(here, store), *manifests.load(files)]
+    for chart in user_manifests.charts(spec.apply):
+        objects += Helm.find(store).render(chart)
+    for manifest in objects:
         if rights := ", ".join(_rights(manifest)):
             yield _line("rights", f"{manifest['kind']} {manifest['metadata']['name']}: {rights}")
 

@@ -40,6 +40,7 @@ def validate(file: Path | None, name: str | None) -> int:
     from sandbox.app import chosen_spec, context, spec_notes
     from sandbox.bundle.store import Store
     from sandbox.components.workloads import user_manifests
+    from sandbox.components.workloads.helm import Helm
     from sandbox.images import images_yaml
 
     spec = chosen_spec.written(file, name)
@@ -48,7 +49,9 @@ def validate(file: Path | None, name: str | None) -> int:
     if spec.push:
         has.append(count(len(images_yaml.load(spec.push)), "image"))
     if spec.apply:
-        objects = user_manifests.load(spec.apply, Store(context.home().bundle))
+        store, charts = Store(context.home().bundle), user_manifests.charts(spec.apply)
+        objects = [*user_manifests.load(spec.apply, store)]
+        objects += (one for chart in charts for one in Helm.find(store).render(chart))
         has.append(count(len(objects), "object"))
     noted = list(spec_notes.notes(spec, objects))
     click.echo(f"valid: {', '.join(has)}")

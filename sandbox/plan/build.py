@@ -62,7 +62,7 @@ def build(
         *addons_steps.disused(site),
         *ingress_steps.controller(site),
         *addons_steps.of_minikube(site),
-        cluster_steps.objects(site, keychain),
+        *cluster_steps.brought(site, keychain),
         *ingress_steps.proof(site),
     ]
     return checked(steps)

@@ -8,6 +8,7 @@ from sandbox.components.cluster.dns import DnsStep
 from sandbox.components.cluster.pod_proxy import PodProxyStep
 from sandbox.components.cluster.steps import ClusterStep, ContextStep, JoinStep, NodeImagesStep
 from sandbox.components.workloads import user_manifests
+from sandbox.components.workloads.helm import Helm, require_files
 from sandbox.components.workloads.image_names import ImageNames
 from sandbox.components.workloads.step import ApplyStep
 from sandbox.names import INGRESS_SERVICE
@@ -54,9 +55,9 @@ def _come_with_images(site: Site) -> bool:
     return node is None or node.image == site.engine.image_id(site.own.references["node"])
 
 
-def objects(site: Site, keychain: Keychain | None) -> Step:
-    """The user's own objects, after all that they may rely on. Raises UsageError."""
-    manifests, registry = user_manifests.load(site.spec.apply, site.store), site.spec.registry
+def brought(site: Site, keychain: Keychain | None) -> list[Step]:
+    """The user's charts and objects, after all that they may rely on. Raises UsageError, and MissingTool for helm."""
+    registry = site.spec.registry
     inside = (site.names.registry_endpoint, f"{site.names.registry}:{registry.port}")
     images = ImageNames.of(
         site.spec.push,
@@ -65,6 +66,22 @@ def objects(site: Site, keychain: Keychain | None) -> Step:
         hosts=() if registry.external else (*registry.local_names, *inside),
         keychain=keychain,
     )
+    manifests, charts = user_manifests.load(site.spec.apply, site.store), user_manifests.charts(site.spec.apply)
     images.connected(manifests)  # so that a name that may be two images is told before anything is made
+    requires = ("wiring", "addons")
     after = ("push", "credentials", "minikube-addons", "provided", "issuer", "secrets")
-    return ApplyStep(site.names, manifests, images, requires=("wiring", "addons"), after=after)
+    steps: list[Step] = []
+    if has_charts(site):
+        from sandbox.components.workloads.charts_step import ChartsStep
+
+        for one in charts:
+            require_files(one)
+        if charts:
+            Helm.find(site.store)  # so that a missing one is told before anything is made
+        steps.append(ChartsStep(site.names, charts, images, site.store, requires=requires, after=after))
+    return [*steps, ApplyStep(site.names, manifests, images, requires=requires, after=after)]
+
+
+def has_charts(site: Site) -> bool:
+    """Whether the spec names charts, or an earlier one did, whose releases are to be uninstalled."""
+    return bool(user_manifests.charts(site.spec.apply)) or site.names.charts.exists()

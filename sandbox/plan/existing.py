@@ -33,6 +33,7 @@ from sandbox.components.workloads import user_manifests
 from sandbox.components.workloads.image_names import ImageNames
 from sandbox.config.schema import ResolvedSpec
 from sandbox.engine import Bind, Engine
+from sandbox.errors import UsageError
 from sandbox.images.images_yaml import FromArchive, FromBuild, FromDaemon
 from sandbox.images.push_step import PushStep
 from sandbox.images.target import Target
@@ -247,6 +248,11 @@ def _ingress(lot: _Lot) -> list[Step]:
 def _objects(lot: _Lot, keychain: Keychain | None) -> list[Step]:
     if not lot.spec.apply:
         return []
+    if charts := user_manifests.charts(lot.spec.apply):
+        raise UsageError(
+            f"the chart {charts[0].name} cannot go into a cluster that is not the sandbox's",
+            fix=f"helm template {charts[0].name} … > k8s/{charts[0].name}.yaml, and name that file below `apply`",
+        )
     wanted = user_manifests.load(lot.spec.apply, lot.store)
     registry = lot.spec.registry
     images = ImageNames.of(

@@ -14,7 +14,7 @@ from sandbox.components.ingress.steps import IngressStep, NoIngressStep
 from sandbox.components.ingress.traefik import Traefik
 from sandbox.errors import SandboxError, UsageError
 from sandbox.names import DEFAULT_TLS, DOMAIN_TLS
-from sandbox.plan import addons_steps, certificates_steps, edge_steps
+from sandbox.plan import addons_steps, certificates_steps, cluster_steps, edge_steps
 from sandbox.plan.site import Site
 from sandbox.step import Step
 
@@ -36,7 +36,8 @@ def proof(site: Site) -> list[Step]:
     minikubes = addons_steps.has_minikubes_ingress(spec)
     if spec.ingress.controller == "none" and not minikubes:
         return []
-    requires = ("minikube-addons" if minikubes else "ingress", "apply")
+    brought = ("charts", "apply") if cluster_steps.has_charts(site) else ("apply",)
+    requires = ("minikube-addons" if minikubes else "ingress", *brought)
     page = [PageStep(names, spec.proxy.ports[0], requires=requires)] if spec.ingress.controller == "nginx" else []
     provided = certificates_steps.provided(spec)
     root = provided.cert if provided else None

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.components.addons.addon_images import pod_spec
-from sandbox.errors import UsageError
+from sandbox.errors import SandboxError, UsageError
 from sandbox.images import images_yaml
 from sandbox.images.images_yaml import FromBuild, FromDaemon, FromRegistry
 from sandbox.images.target import Target
@@ -106,23 +106,45 @@ class ImageNames:
 
     def connected(self, objects: Sequence[Manifest]) -> Mapping[str, Brought]:
         """The names in the objects that are ours, with what they mean. Raises UsageError."""
-        names = dict.fromkeys(str(holder[key]) for one in objects for holder, key in self._slots(one))
-        return {name: found for name in names if (found := self.find(name))}
+        return self.means(str(holder[key]) for one in objects for holder, key in slots(one, self.fields))
+
+    def means(self, names: Iterable[str]) -> Mapping[str, Brought]:
+        """Those of the names that are ours, with what they mean. Raises UsageError."""
+        return {name: found for name in dict.fromkeys(names) if (found := self.find(name))}
 
     def written(self, objects: Sequence[Manifest]) -> tuple[dict[str, Any], ...]:
         """The objects with the images as the registry has them now. Raises RegistryError, UsageError."""
-        known = self.connected(objects)
+        full = self.full(self.connected(objects))
+        return tuple(renamed(one, full, self.fields) for one in objects)
+
+    def full(self, known: Mapping[str, Brought]) -> dict[str, str]:
+        """The names with the ones that pods pull by now; those are left out that the registry lacks.
+
+        Raises RegistryError.
+        """
         if not known:
-            return tuple(map(dict, objects))
+            return {}
         with Client(self.url, keychain=self.keychain) as client:
             wanted = {one.target for one in known.values()}
             digests = {one: client.manifest_digest(one.repository, one.tag or one.digest or "") for one in wanted}
-        full = {
+        return {
             name: f"{self.prefix}/{one.target.repository}{f':{one.target.tag}' if one.target.tag else ''}@{digest}"
             for name, one in known.items()
             if (digest := digests[one.target])
         }
-        return tuple(self._replaced(one, full) for one in objects)
+
+    def renaming(self, full: Mapping[str, str]) -> dict[str, Any]:
+        """What `renamed` is told, as JSON can have it; nothing where no name changes."""
+        return {"images": dict(full), "fields": {kind: list(map(list, one)) for kind, one in self.fields.items()}}
+
+    def unbrought(self, missing: Mapping[str, str]) -> SandboxError:
+        """The error for images that are `missing`."""
+        return SandboxError(
+            f"nothing brings the image{'s' if len(missing) > 1 else ''} {', '.join(missing)}",
+            details="\n".join(f"{user}: {name}" for name, user in missing.items()),
+            fix=advice(missing, self.file),
+            id="no-image",
+        )
 
     def missing(self, objects: Sequence[Manifest]) -> Mapping[str, str]:
         """Images of the sandbox's registry that are neither in it nor in images.yaml, and who wants them."""
@@ -138,7 +160,7 @@ class ImageNames:
         return {
             str(holder[key]): title(one)
             for one in reversed(objects)
-            for holder, key in self._slots(one)
+            for holder, key in slots(one, self.fields)
             if self.is_ours(str(holder[key])) and str(holder[key]) not in known
         }
 
@@ -156,31 +178,36 @@ class ImageNames:
             tag,
         )
 
-    def _slots(self, manifest: Manifest) -> Iterator[Slot]:
-        """Where the object has names of images: each a mapping or list, and the key."""
-        try:
-            pod = pod_spec(manifest)
-        except AttributeError:  # the API server says what is wrong with it
-            pod = {}
-        for group in CONTAINERS:
-            containers = pod.get(group) if isinstance(pod, dict) else None
-            for container in containers if isinstance(containers, list) else ():
-                if isinstance(container, dict) and isinstance(container.get("image"), str):
-                    yield container, "image"
-        for path in self.fields.get(manifest["kind"], ()):
-            yield from _at(manifest, path)
 
-    def _replaced(self, manifest: Manifest, full: Mapping[str, str]) -> dict[str, Any]:
-        if not any(holder[key] in full for holder, key in self._slots(manifest)):
-            return dict(manifest)
-        made = copy.deepcopy(dict(manifest))
-        for holder, key in self._slots(made):
-            if holder[key] not in full:
-                continue
-            holder[key] = full[holder[key]]
-            if isinstance(holder, dict) and holder.get("imagePullPolicy") == "Never":
-                holder["imagePullPolicy"] = "IfNotPresent"  # it was to be loaded into nodes, and comes from a registry
-        return made
+def slots(manifest: Manifest, fields: Mapping[str, Sequence[Sequence[str]]]) -> Iterator[Slot]:
+    """Where the object has names of images: each a mapping or list, and the key."""
+    try:
+        pod = pod_spec(manifest)
+    except AttributeError:  # the API server says what is wrong with it
+        pod = {}
+    for group in CONTAINERS:
+        containers = pod.get(group) if isinstance(pod, dict) else None
+        for container in containers if isinstance(containers, list) else ():
+            if isinstance(container, dict) and isinstance(container.get("image"), str):
+                yield container, "image"
+    for path in fields.get(manifest["kind"], ()):
+        yield from _at(manifest, tuple(path))
+
+
+def renamed(
+    manifest: Manifest, full: Mapping[str, str], fields: Mapping[str, Sequence[Sequence[str]]]
+) -> dict[str, Any]:
+    """The object with other names for those of its images that `full` has."""
+    if not any(holder[key] in full for holder, key in slots(manifest, fields)):
+        return dict(manifest)
+    made = copy.deepcopy(dict(manifest))
+    for holder, key in slots(made, fields):
+        if holder[key] not in full:
+            continue
+        holder[key] = full[holder[key]]
+        if isinstance(holder, dict) and holder.get("imagePullPolicy") == "Never":
+            holder["imagePullPolicy"] = "IfNotPresent"  # it was to be loaded into nodes, and comes from a registry
+    return made
 
 
 def advice(names: Iterable[str], file: Path | None) -> str:

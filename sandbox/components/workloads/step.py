@@ -12,8 +12,7 @@ from sandbox.components.addons import addon_objects
 from sandbox.components.addons.addon_objects import Place
 from sandbox.components.workloads import applied_record
 from sandbox.components.workloads.applying import apply_all, attempt_changed
-from sandbox.components.workloads.image_names import ImageNames, advice
-from sandbox.errors import SandboxError
+from sandbox.components.workloads.image_names import ImageNames
 from sandbox.kube.api import Manifest, title
 from sandbox.kube.deletion import is_leaving
 from sandbox.kube.readiness import LEAVING, WORKLOADS, progress, wait_ready
@@ -106,12 +105,7 @@ class ApplyStep:
         """Raise SandboxError before anything is applied that could not run."""
         missing = self.images.missing(self.manifests)
         if missing:
-            raise SandboxError(
-                f"nothing brings the image{'s' if len(missing) > 1 else ''} {', '.join(missing)}",
-                details="\n".join(f"{user}: {name}" for name, user in missing.items()),
-                fix=advice(missing, self.images.file),
-                id="no-image",
-            )
+            raise self.images.unbrought(missing)
 
     def _placed(self) -> list[dict[str, Any]]:
         """The objects with the images of now, each with a namespace; the API ignores it for kinds that have none.

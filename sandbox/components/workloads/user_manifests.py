@@ -8,29 +8,32 @@ from typing import Any, cast
 
 from sandbox.bundle.store import Store
 from sandbox.components.workloads import kustomization
-from sandbox.config.schema.apply_schema import Item, Kustomization
+from sandbox.config.schema.apply_schema import Chart, Item, Kustomization
 from sandbox.kube import manifests
 
 
 def load(items: Iterable[Item], store: Store) -> tuple[dict[str, Any], ...]:
-    """The objects in an order to apply them in. Raises BadFile naming file and line, and MissingTool."""
-    return manifests.ordered(manifest for item in items for manifest in _objects(item, store))
+    """The objects in an order to apply them in, but for those of charts.
+
+    Raises BadFile naming file and line, and MissingTool.
+    """
+    return manifests.ordered(
+        manifest for item in items if not isinstance(item, Chart) for manifest in _objects(item, store)
+    )
+
+
+def charts(items: Iterable[Item]) -> tuple[Chart, ...]:
+    """The charts among the items, in their order."""
+    return tuple(item for item in items if isinstance(item, Chart))
 
 
 def rendered(item: Item) -> Kustomization | None:
     """The kustomization that the item names, by itself or by a folder that has one."""
     if isinstance(item, Kustomization):
         return item
+    if isinstance(item, Chart):
+        return None
     return Kustomization(kustomize=item) if item.is_dir() and manifests.kustomization(item) else None
-
-
-def reads(item: Item) -> tuple[Path, ...]:
-    """Every file and folder that the item leads to. Raises BadFile."""
-    source = rendered(item)
-    if source is not None:
-        return kustomization.reads(source.kustomize).local
-    item = cast("Path", item)
-    return (item, *manifests.files(item)) if item.is_dir() else (item,)
 
 
 def text(source: Kustomization, store: Store) -> str:

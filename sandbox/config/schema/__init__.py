@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sandbox.config.schema.apply_schema import Kustomization
+from sandbox.config.schema.apply_schema import Chart, Kustomization
 from sandbox.config.schema.certificates_schema import Certificate, Certs, KeyPairFiles
 from sandbox.config.schema.cluster_schema import Cluster, Images, KindOptions, Nodes
 from sandbox.config.schema.edge_schema import Ingress, Proxy, ProxyHost, ResolvedProxy
@@ -14,6 +14,7 @@ from sandbox.config.schema.spec import ResolvedSpec, Spec
 __all__ = [
     "Certificate",
     "Certs",
+    "Chart",
     "Cluster",
     "Images",
     "Ingress",

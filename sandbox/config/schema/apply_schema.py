@@ -1,4 +1,4 @@
-"""What a sandbox.yaml may say of what is put into the cluster: the user's own objects, and addons."""
+"""What a sandbox.yaml may say of what is put into the cluster: the user's own objects, charts and addons."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, Discriminator, Field, Tag
 
-from sandbox.config.schema.values import AddonSource, LocalPath, Model
+from sandbox.config.schema.values import AddonSource, Label, LocalPath, Model
 
 
 class Kustomization(Model):
@@ -20,7 +20,26 @@ class Kustomization(Model):
     )
 
 
-Item = Path | Kustomization
+class Chart(Model):
+    """A Helm chart, installed and upgraded by `helm`."""
+
+    chart: LocalPath = Field(description="The chart's folder, or an archive that `helm package` made.")
+    release: Label | None = Field(
+        default=None, description="The release's name; by default that of the chart's folder."
+    )
+    namespace: Label = Field(default="default", description="The release's namespace, created where there is none.")
+    values: tuple[LocalPath, ...] = Field(default=(), description="Files of values, the last of which counts most.")
+    set: dict[str, str | int | float | bool] = Field(
+        default={}, description="Single values by their path (`image.tag`), which count more than the files."
+    )
+
+    @property
+    def name(self) -> str:
+        """The release's name."""
+        return self.release or self.chart.name
+
+
+Item = Path | Kustomization | Chart
 
 
 def below(folder: Path, item: Item) -> Item:
@@ -28,6 +47,9 @@ def below(folder: Path, item: Item) -> Item:
     match item:
         case Kustomization():
             return item.model_copy(update={"kustomize": folder / item.kustomize})
+        case Chart():
+            values = tuple(folder / one for one in item.values)
+            return item.model_copy(update={"chart": folder / item.chart, "values": values})
         case _:
             return folder / item
 
@@ -39,18 +61,24 @@ def paths(items: tuple[Item, ...]) -> tuple[Path, ...]:
         match item:
             case Kustomization():
                 found.append(item.kustomize)
+            case Chart():
+                found += [item.chart, *item.values]
             case _:
                 found.append(item)
     return tuple(found)
 
 
 def _kind(value: Any) -> str:
-    return "kustomize" if isinstance(value, dict | Kustomization) else "path"
+    if isinstance(value, dict):
+        return "chart" if "chart" in value else "kustomize"
+    if isinstance(value, Model):
+        return "chart" if isinstance(value, Chart) else "kustomize"
+    return "path"
 
 
 Applied = tuple[
     Annotated[
-        Annotated[LocalPath, Tag("path")] | Annotated[Kustomization, Tag("kustomize")],
+        Annotated[LocalPath, Tag("path")] | Annotated[Kustomization, Tag("kustomize")] | Annotated[Chart, Tag("chart")],
         Discriminator(_kind),
     ],
     ...,

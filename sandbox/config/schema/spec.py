@@ -59,7 +59,7 @@ class Spec(Model):
     apply: Applied = Field(
         default=(),
         description="What to apply, relative to this file's folder: files and folders of manifests in this order, "
-        "and folders with a kustomization.",
+        "folders with a kustomization, and Helm charts.",
     )
 
     def origin(self, *path: str | int) -> ValueOrigin:

@@ -13,7 +13,7 @@ import yaml
 from sandbox.app import context
 from sandbox.app.export_project import Exported, export
 from sandbox.config.resolve import load
-from sandbox.config.schema import ResolvedSpec, Spec
+from sandbox.config.schema import Chart, ResolvedSpec, Spec
 from sandbox.config.schema.apply_schema import paths as applied
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError, UsageError
@@ -92,6 +92,22 @@ def test_a_kustomization_is_exported_as_what_it_renders_to(spec: ResolvedSpec, t
     (secret,) = manifests.load([file])
     assert (secret["kind"], secret["metadata"]["namespace"]) == ("Secret", "shop")
     assert told.carried == [f"{overlay}: Secret shop/{secret['metadata']['name']} with token"]
+
+
+def test_a_chart_is_exported_with_its_values(spec: ResolvedSpec, tmp_path: Path) -> None:
+    folder = tmp_path / "elsewhere" / "web"
+    (folder / "templates").mkdir(parents=True)
+    (folder / "Chart.yaml").write_text("name: web\n")
+    (folder / "templates" / "link.yaml").symlink_to(tmp_path / "project" / "more.yaml")
+    values = tmp_path / "dev.yaml"
+    values.write_text("a: b\n")
+    chart = Chart(chart=folder, values=(values,), set={"c": 1})
+    told = export(spec.model_copy(update={"apply": (chart,), "push": None}), tmp_path / "out", say)
+    place = tmp_path / "out" / "k8s" / "1-web"
+    again = Chart(chart=place / "web", release="web", values=(place / "values-1.yaml",), set={"c": 1})
+    assert load(tmp_path / "out" / "sandbox.yaml").apply == (again,)
+    assert (place / "values-1.yaml").read_text() == "a: b\n" and (place / "web" / "Chart.yaml").exists()
+    assert any("link.yaml" in line for line in told.left_out)
 
 
 def test_the_folder_is_a_project_that_says_the_same(spec: ResolvedSpec, tmp_path: Path) -> None:

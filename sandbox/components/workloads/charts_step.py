@@ -1,0 +1,177 @@
+"""The user's Helm charts: installed and upgraded by helm, waited for, and uninstalled once nothing names them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sandbox.bundle.store import Store
+from sandbox.components.workloads import helm
+from sandbox.components.workloads.helm import DEPLOYED, Helm, Release
+from sandbox.components.workloads.image_names import ImageNames
+from sandbox.config.schema import Chart
+from sandbox.errors import SandboxError
+from sandbox.kube import manifests
+from sandbox.kube.api import Cluster, title
+from sandbox.kube.readiness import WORKLOADS, progress
+from sandbox.kube.records import Records
+from sandbox.names import Names
+from sandbox.oci.oci_errors import RegistryError
+from sandbox.step import State, Status, Work
+
+RECORD = "charts"
+
+Known = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class ChartsStep:
+    """Brings a release for each chart; a sealed record in the cluster keeps what each was made of.
+
+    A release is uninstalled only when both the record and its own labels say that `up` made it.
+    """
+
+    names: Names
+    charts: tuple[Chart, ...]
+    images: ImageNames
+    store: Store
+    requires: tuple[str, ...]
+    after: tuple[str, ...] = ()
+    name: str = "charts"
+
+    @property
+    def title(self) -> str:
+        return f"Helm: {', '.join(one.name for one in self.charts)}" if self.charts else "Helm charts"
+
+    def check(self) -> Status:
+        records = Records.of(self.names)
+        cluster, known = records.cluster, _known(records)
+        dropped = self._dropped(known)
+        if dropped:
+            return Status(State.DRIFTED, f"nothing names the releases {', '.join(dropped)} any more")
+        said = []
+        for chart in self.charts:
+            release = helm.newest(cluster, chart.name, chart.namespace)
+            if release is None:
+                return Status(State.ABSENT if not known else State.DRIFTED, f"{chart.name} is not installed")
+            lacks = self._lacks(cluster, chart, release, known.get(_key(chart), {}))
+            if lacks:
+                return Status(State.DRIFTED, f"{chart.name}: {lacks}")
+            said.append(f"{chart.name} revision {release.revision}")
+        return Status(State.READY, ", ".join(said))
+
+    def apply(self, work: Work) -> None:
+        records = Records.of(self.names)
+        known = {key: dict(one) for key, one in _known(records).items()}
+        for chart in self.charts:
+            self._bring(records, chart, known, work)
+        for key in self._dropped(known):
+            namespace, _, name = key.partition("/")
+            release = helm.newest(records.cluster, name, namespace)
+            if release is not None and release.ours:
+                work.say(f"uninstalling {key}")
+                self.program.uninstall(name, namespace, self.names.kubeconfig, work.say)
+            del known[key]
+            _write(records, known)
+        if not known:
+            self.names.charts.unlink(missing_ok=True)
+
+    def undo(self) -> bool:
+        self.names.charts.unlink(missing_ok=True)  # the releases go with the cluster
+        return False
+
+    @property
+    def program(self) -> Helm:
+        """The helm. Raises MissingTool."""
+        return Helm.find(self.store)
+
+    def _bring(self, records: Records, chart: Chart, known: dict[str, dict[str, Any]], work: Work) -> None:
+        release = helm.newest(records.cluster, chart.name, chart.namespace)
+        if release is not None and not (release.ours and _key(chart) in known):
+            raise SandboxError(
+                f"there is a release '{chart.name}' in {chart.namespace} that `up` did not make",
+                details=f"revision {release.revision}, {release.state}",
+                fix=f"give this one another name (`release:` below `apply`), or: helm --kube-context "
+                f"{self.names.cluster} uninstall {chart.name} --namespace {chart.namespace}",
+                id="foreign-release",
+            )
+        objects = self.program.render(chart)
+        missing = self.images.missing(objects)
+        if missing:
+            raise self.images.unbrought(missing)
+        full = self.images.full(self.images.connected(objects))
+        # Remembered first, so that whatever comes to be is known; its digest counts only when all is there.
+        known[_key(chart)] = {"digest": "", "images": list(full)}
+        self.names.charts.parent.mkdir(parents=True, exist_ok=True)
+        self.names.charts.touch()
+        _write(records, known)
+        if release is not None and release.state.startswith("pending-"):
+            work.say(f"{chart.name} was left {release.state}")
+            self.program.recover(chart, self.names.kubeconfig, release.state, work.say)
+        work.say(f"{'upgrading' if release else 'installing'} {chart.name}")
+        self.program.upgrade(chart, self.names.kubeconfig, self.images.renaming(full) if full else {}, work.say)
+        known[_key(chart)] = {"digest": _digest(chart, full), "images": list(full)}
+        _write(records, known)
+
+    def _lacks(self, cluster: Cluster, chart: Chart, release: Release, record: Mapping[str, Any]) -> str | None:
+        """What the release lacks to be as the spec says, and ready; None for nothing."""
+        if release.state != DEPLOYED:
+            return release.state or "of an unknown state"
+        try:
+            full = self.images.full(self.images.means(record.get("images", ())))
+        except RegistryError as error:
+            return error.brief
+        if record.get("digest") != _digest(chart, full):
+            return "the chart, its values or its images have changed" if release.ours else "`up` did not make it"
+        for one in manifests.parse(release.manifest, origin=chart.name):
+            if one["kind"] in WORKLOADS:
+                metadata = one["metadata"]
+                place = metadata.get("namespace", chart.namespace)
+                live = cluster.get(one["apiVersion"], one["kind"], metadata["name"], place)
+                lacks = progress(live) if live else None if one["kind"] == "Job" else "is gone"
+                if lacks:
+                    return f"{title(one)}: {lacks}"
+        return None
+
+    def _dropped(self, known: Known) -> list[str]:
+        wanted = {_key(one) for one in self.charts}
+        return [key for key in known if key not in wanted]
+
+
+def _key(chart: Chart) -> str:
+    return f"{chart.namespace}/{chart.name}"
+
+
+def _known(records: Records) -> Known:
+    """The releases that `up` made by namespace/name: the digest of each, and its images as the chart names them."""
+    try:
+        found = json.loads((records.read(RECORD) or {}).get("releases", "{}"))
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _write(records: Records, known: Known) -> None:
+    records.write(RECORD, {"releases": json.dumps(known, sort_keys=True)})
+
+
+def _digest(chart: Chart, images: Mapping[str, str]) -> str:
+    """A digest of all that a release is made of."""
+    summed = hashlib.sha256()
+    for path in _files(chart):
+        summed.update(f"\0{path.name}\0{path.stat().st_size}\0".encode())
+        summed.update(path.read_bytes())
+    said = [chart.name, chart.namespace, dict(chart.set), sorted(images.items())]
+    summed.update(json.dumps(said, sort_keys=True).encode())
+    return summed.hexdigest()
+
+
+def _files(chart: Chart) -> Iterator[Path]:
+    """The chart's files in an order that does not depend on where it is, then its values."""
+    inside = sorted(path for path in chart.chart.rglob("*") if path.is_file())
+    yield from inside or [chart.chart]
+    yield from chart.values

@@ -1,0 +1,198 @@
+"""The `helm` program: renders a chart, installs, upgrades and uninstalls releases; what it keeps of them in a cluster.
+
+Helm keeps a Secret for each revision of a release, whose labels tell its state and, since helm takes labels of its
+users, who made it (https://helm.sh/docs/topics/advanced/#storage-backends).
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import io
+import json
+import shlex
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sandbox.bundle.recipe import recipes
+from sandbox.bundle.store import Store
+from sandbox.config.schema import Chart
+from sandbox.errors import BadFile, MissingTool, SandboxError
+from sandbox.kube import manifests
+from sandbox.kube.api import Cluster, Say
+from sandbox.system import process
+from sandbox.system.process import ToolFailed
+
+RENDER_TIMEOUT, TIMEOUT = 120.0, 600.0  # seconds
+READY = 300  # seconds that helm waits for the pods
+LABEL = "sandbox.dev/release"
+DEPLOYED, INSTALLING = "deployed", "pending-install"
+LARGEST = 32 << 20  # bytes of a release, unpacked
+
+
+@dataclass(frozen=True)
+class Release:
+    """The newest revision of a release: its state in helm's words, and whether a sandbox's `up` made it."""
+
+    revision: int
+    state: str
+    ours: bool
+    manifest: str
+
+
+@dataclass(frozen=True)
+class Helm:
+    """The helm at a path; all it does in a cluster raises SandboxError with its own words."""
+
+    program: Path
+
+    @classmethod
+    def find(cls, store: Store) -> Helm:
+        """The helm on the PATH, else the bundle's. Raises MissingTool."""
+        recipe = recipes()["helm"]
+        found = process.which("helm") or (store.program(recipe, "helm") if store.has(recipe) else None)
+        if found is None:
+            raise MissingTool("helm is not installed", fix="install helm 3.14 or newer, or sandbox bundle build helm")
+        return cls(found)
+
+    def render(self, chart: Chart) -> tuple[dict[str, Any], ...]:
+        """The objects that the chart renders to without asking a cluster. Raises BadFile with file and line."""
+        require_files(chart)
+        argv: list[str | Path] = [self.program, "template", chart.name, chart.chart]
+        argv += [f"--namespace={chart.namespace}", *_values(chart)]
+        with _quiet() as env:
+            try:
+                text = process.run(argv, timeout=RENDER_TIMEOUT, env=env)
+            except ToolFailed as error:
+                said = error.output.strip() or error.details
+                raise BadFile(f"the chart {chart.chart} does not render", details=said, fix=_advice(said)) from error
+        return tuple(manifests.parse(text, origin=f"what the chart {chart.name} renders to"))
+
+    def upgrade(self, chart: Chart, kubeconfig: Path, images: Mapping[str, Any], say: Say) -> None:
+        """Install or upgrade the release, with the `images` renamed (`ImageNames.renaming`), and wait."""
+        argv: list[str | Path] = [self.program, "upgrade", chart.name, chart.chart, "--install", "--create-namespace"]
+        argv += ["--namespace", chart.namespace, f"--labels={LABEL}=true", "--wait", f"--timeout={READY}s"]
+        with _quiet() as env, self._renaming(images) as (options, more):
+            self._run([*argv, *options, *_values(chart)], kubeconfig, {**env, **more}, f"the release {chart.name}", say)
+
+    def recover(self, chart: Chart, kubeconfig: Path, state: str, say: Say) -> None:
+        """Free a release that a helm left pending which was ended in the middle."""
+        words = ["uninstall"] if state == INSTALLING else ["rollback"]
+        argv = [str(self.program), *words, chart.name, "--namespace", chart.namespace, "--wait"]
+        with _quiet() as env:
+            self._run(argv, kubeconfig, env, f"the release {chart.name}", say)
+
+    def uninstall(self, name: str, namespace: str, kubeconfig: Path, say: Say) -> None:
+        """Take the release away, with all that it made."""
+        argv = [str(self.program), "uninstall", name, "--namespace", namespace, "--wait", f"--timeout={READY}s"]
+        with _quiet() as env:
+            self._run(argv, kubeconfig, env, f"the release {name}", say)
+
+    def _run(self, argv: Sequence[str | Path], kubeconfig: Path, env: Mapping[str, str], what: str, say: Say) -> None:
+        def on_line(line: str) -> None:
+            if line.strip():
+                say(line.strip())
+
+        try:
+            process.run(argv, timeout=TIMEOUT, env={**env, "KUBECONFIG": str(kubeconfig)}, on_line=on_line)
+        except ToolFailed as error:
+            said = process.last_lines(error.output) or error.details
+            raise SandboxError(f"helm cannot bring {what}", details=said, fix=_advice(said), id="helm") from error
+
+    @contextmanager
+    def _renaming(self, images: Mapping[str, Any]) -> Iterator[tuple[list[str], dict[str, str]]]:
+        """Options and environment by which helm has what it renders changed by `image_post_renderer`."""
+        if not images:
+            yield [], {}
+            return
+        with tempfile.TemporaryDirectory() as place:
+            folder = Path(place) / "sandbox-images"
+            folder.mkdir()
+            names, program = folder / "images.json", folder / "rename"
+            names.write_text(json.dumps(images), encoding="utf-8")
+            source = Path(__file__).parents[3]
+            words = [sys.executable, "-m", f"{__package__}.image_post_renderer", str(names)]
+            program.write_text(
+                f"#!/bin/sh\nPYTHONPATH={shlex.quote(str(source))} exec {shlex.join(words)}\n", encoding="utf-8"
+            )
+            program.chmod(0o700)
+            if self._major() < 4:
+                yield [f"--post-renderer={program}"], {}
+                return
+            # Since version 4 a post-renderer has to be a plugin.
+            plugin = {
+                "apiVersion": "v1",
+                "type": "postrenderer/v1",
+                "name": folder.name,
+                "version": "1.0.0",
+                "runtime": "subprocess",
+                "runtimeConfig": {"platformCommand": [{"command": str(program)}]},
+            }
+            (folder / "plugin.yaml").write_text(json.dumps(plugin), encoding="utf-8")
+            yield [f"--post-renderer={folder.name}"], {"HELM_PLUGINS": place}
+
+    def _major(self) -> int:
+        said = process.run([self.program, "version", "--template={{.Version}}"], timeout=60).strip()
+        number = said.removeprefix("v").partition(".")[0]
+        return int(number) if number.isdigit() else 3
+
+
+def newest(cluster: Cluster, name: str, namespace: str) -> Release | None:
+    """The newest revision of the release, None when there is none. Raises ClusterError."""
+    found = cluster.list("v1", "Secret", namespace, selector=f"owner=helm,name={name}")
+    named = [one for one in found if _labels(one).get("name") == name]
+    revisions = [one for one in named if str(_labels(one).get("version", "")).isdigit()]
+    if not revisions:
+        return None
+    last = max(revisions, key=lambda one: int(_labels(one)["version"]))
+    labels = _labels(last)
+    return Release(int(labels["version"]), labels.get("status", ""), LABEL in labels, _manifest(last))
+
+
+def require_files(chart: Chart) -> None:
+    """Raise BadFile for a chart or a file of values that is not there."""
+    if chart.chart.is_dir() and not (chart.chart / "Chart.yaml").is_file():
+        raise BadFile(f"{chart.chart} has no Chart.yaml", fix="name the folder of a chart below `apply`")
+    for path in (chart.chart, *chart.values):
+        if not path.exists():
+            raise BadFile(f"{path}: no such file", details=f"of the chart {chart.name}", fix="correct it below `apply`")
+
+
+def _values(chart: Chart) -> list[str]:
+    files = [f"--values={path}" for path in chart.values]
+    return [*files, *(f"--set-json={key}={json.dumps(value)}" for key, value in chart.set.items())]
+
+
+def _labels(secret: Mapping[str, Any]) -> Mapping[str, str]:
+    return secret["metadata"].get("labels") or {}
+
+
+def _manifest(secret: Mapping[str, Any]) -> str:
+    """The objects in a revision: JSON, packed by gzip, twice in base64; empty where it is none."""
+    try:
+        packed = base64.b64decode(base64.b64decode(secret["data"]["release"]))
+        with gzip.open(io.BytesIO(packed)) as file:
+            return str(json.loads(file.read(LARGEST))["manifest"])
+    except (KeyError, ValueError, TypeError, OSError, EOFError):
+        return ""
+
+
+@contextmanager
+def _quiet() -> Iterator[dict[str, str]]:
+    """An environment in which helm has no settings, plugins and repositories of the user's."""
+    with tempfile.TemporaryDirectory() as place:
+        homes = {f"HELM_{name}_HOME": f"{place}/{name.lower()}" for name in ("CONFIG", "CACHE", "DATA")}
+        yield {**homes, "HELM_PLUGINS": f"{place}/plugins", "HELM_NAMESPACE": "", "HELM_KUBECONTEXT": ""}
+
+
+def _advice(said: str) -> str:
+    if "dependency build" in said or "dependencies" in said:
+        return "helm dependency build, in the chart's folder"
+    if "cannot be imported" in said or "invalid ownership metadata" in said:
+        return "delete the object that is there, or leave it out of the chart or of `apply`"
+    return "correct the chart or its values, then sandbox up"

@@ -1,0 +1,29 @@
+"""A post-renderer for helm: standard input to standard output, with other names for the images of a JSON file."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import yaml
+
+from sandbox.components.workloads.image_names import renamed
+from sandbox.config import yaml_text
+
+
+def main() -> None:
+    """Rename the images of every object; the program's only argument is the file."""
+    names = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    images, fields = names["images"], {kind: tuple(map(tuple, paths)) for kind, paths in names["fields"].items()}
+    for content in yaml_text.documents(sys.stdin.read()):
+        if isinstance(content, dict):
+            made = renamed(content, images, fields) if isinstance(content.get("kind"), str) else content
+            sys.stdout.write("---\n" + yaml_text.dump(made).decode())
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        sys.exit(str(error))

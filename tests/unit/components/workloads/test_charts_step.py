@@ -1,0 +1,170 @@
+"""Charts in a cluster: installed, changed, left alone when they are another's, and uninstalled."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sandbox.bundle.store import Store
+from sandbox.components.workloads.charts_step import ChartsStep
+from sandbox.components.workloads.helm import Helm, newest
+from sandbox.components.workloads.image_names import Brought, ImageNames
+from sandbox.config.schema import Chart
+from sandbox.errors import BadFile, MissingTool, SandboxError
+from sandbox.images.target import Target
+from sandbox.kube.api import Cluster
+from sandbox.names import Names
+from sandbox.step import State
+from tests.support import fake_helm
+from tests.support.api_server import ApiServer
+from tests.support.fakes import NoWork
+from tests.support.images import TestImage, layer
+from tests.support.registry_simulator import Simulator
+
+OBJECTS = """\
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: web}
+---
+apiVersion: batch/v1
+kind: CronJob
+metadata: {name: tick}
+spec: {jobTemplate: {spec: {template: {spec: {containers: [{name: c, image: 'ghcr.io/acme/web:1'}]}}}}}
+"""
+
+
+@pytest.fixture
+def chart(tmp_path: Path) -> Chart:
+    folder = tmp_path / "charts" / "web"
+    (folder / "templates").mkdir(parents=True)
+    (folder / "Chart.yaml").write_text("apiVersion: v2\nname: web\nversion: 1.0.0\n")
+    (folder / "templates" / "web.yaml").write_text(OBJECTS)
+    (tmp_path / "dev.yaml").write_text("replicas: 1\n")
+    return Chart(chart=folder, namespace="shop", values=(tmp_path / "dev.yaml",), set={"image.tag": "1", "debug": True})
+
+
+@pytest.fixture
+def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    fake_helm.write(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setenv("HELM_ASKED", str(tmp_path / "asked"))
+    return tmp_path / "asked"
+
+
+@pytest.fixture
+def step(names: Names, server: ApiServer, chart: Chart, asked: Path, tmp_path: Path) -> ChartsStep:
+    images = ImageNames(prefix="localhost:5001", url="http://127.0.0.1:1")
+    return ChartsStep(names, (chart,), images, Store(tmp_path / "bundle"), requires=())
+
+
+def calls(asked: Path, command: str) -> list[list[str]]:
+    return [words for words in map(json.loads, asked.read_text().splitlines()) if words[0] == command]
+
+
+def test_a_release_is_installed_once_and_again_when_something_changes(
+    step: ChartsStep, asked: Path, chart: Chart
+) -> None:
+    assert step.check().state is State.ABSENT
+    step.apply(NoWork())
+    assert (step.check().state, step.check().detail) == (State.READY, "web revision 1")
+    (words,) = calls(asked, "upgrade")
+    assert words[1:3] == ["web", str(chart.chart)]
+    assert {"--install", "--create-namespace", "--wait", "--labels=sandbox.dev/release=true"} <= set(words)
+    assert [f"--values={chart.values[0]}", '--set-json=image.tag="1"', "--set-json=debug=true"] == words[-3:]
+    chart.values[0].write_text("replicas: 2\n")
+    assert (step.check().state, step.check().detail) == (
+        State.DRIFTED,
+        "web: the chart, its values or its images have changed",
+    )
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+
+
+def test_what_nothing_names_any_more_is_uninstalled(step: ChartsStep, asked: Path, names: Names) -> None:
+    step.apply(NoWork())
+    assert names.charts.exists()
+    none = replace(step, charts=())
+    assert none.check().detail == "nothing names the releases shop/web any more"
+    none.apply(NoWork())
+    assert calls(asked, "uninstall")[0][1:4] == ["web", "--namespace", "shop"]
+    assert none.check().state is State.READY
+    assert not names.charts.exists()
+
+
+@pytest.mark.security(20)
+def test_a_release_of_somebody_else_is_neither_changed_nor_uninstalled(
+    step: ChartsStep, asked: Path, server: ApiServer, names: Names
+) -> None:
+    """A release of the same name, or one that a pod wrote into the record → an error, and it stays."""
+    step.apply(NoWork())
+    cluster = Cluster(names.kubeconfig)
+    cluster.delete("v1", "ConfigMap", "charts", "sandbox-system")
+    with pytest.raises(SandboxError, match="there is a release 'web' in shop that `up` did not make") as caught:
+        step.apply(NoWork())
+    assert "uninstall web --namespace shop" in caught.value.fix
+    assert len(calls(asked, "upgrade")) == 1
+    server.objects["/api/v1/namespaces/sandbox-system/configmaps/charts"] = {
+        "metadata": {"name": "charts"},
+        "data": {"releases": json.dumps({"shop/web": {}})},
+    }
+    replace(step, charts=()).apply(NoWork())
+    assert newest(cluster, "web", "shop") is not None
+
+
+def test_a_release_that_failed_is_tried_again(step: ChartsStep, asked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HELM_ENDS", "failed")
+    with pytest.raises(SandboxError, match="helm cannot bring the release web") as caught:
+        step.apply(NoWork())
+    assert "UPGRADE FAILED: context deadline exceeded" in caught.value.details
+    assert step.check().detail == "web: failed"
+    monkeypatch.setenv("HELM_ENDS", "pending-install")
+    step.apply(NoWork())
+    monkeypatch.delenv("HELM_ENDS")
+    step.apply(NoWork())
+    assert calls(asked, "uninstall") and step.check().state is State.READY
+
+
+@pytest.mark.parametrize("version", ["v3.20.0", "v4.3.1"])
+def test_images_of_a_chart_are_those_of_images_yaml(
+    step: ChartsStep, names: Names, registry: Simulator, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    monkeypatch.setenv("HELM_IS", version)
+    image = TestImage((layer(1),))
+    digest = image.descriptor()["digest"]
+    registry.content |= {digest: image.files[digest]}
+    registry.manifests["shop/web", "dev"] = (image.descriptor()["mediaType"], digest)
+    images = ImageNames(
+        prefix="localhost:5001", url=registry.url, brought=(Brought(Target("shop/web", "dev"), built=True),)
+    )
+    made = replace(step, images=images)
+    made.apply(NoWork())
+    release = newest(Cluster(names.kubeconfig), "web", "shop")
+    assert release is not None and f"localhost:5001/shop/web:dev@{digest}" in release.manifest
+    assert made.check().state is State.READY
+    other = TestImage((layer(2),))
+    registry.content |= other.files
+    registry.manifests["shop/web", "dev"] = (other.descriptor()["mediaType"], other.descriptor()["digest"])
+    assert made.check().detail == "web: the chart, its values or its images have changed"
+
+
+def test_what_cannot_be_rendered_is_told_in_helm_s_words(chart: Chart, asked: Path, tmp_path: Path) -> None:
+    (chart.chart / "templates" / "web.yaml").write_text("a: b\nc: {{ broken\n")
+    with pytest.raises(BadFile, match="does not render") as caught:
+        Helm.find(Store(tmp_path)).render(chart)
+    assert "web/templates/web.yaml:2" in caught.value.details
+    chart.values[0].unlink()
+    with pytest.raises(BadFile, match=r"dev\.yaml: no such file"):
+        Helm.find(Store(tmp_path)).render(chart)
+    (chart.chart / "Chart.yaml").unlink()
+    with pytest.raises(BadFile, match=r"has no Chart\.yaml"):
+        Helm.find(Store(tmp_path)).render(chart)
+
+
+def test_without_helm_the_fix_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(MissingTool, match="helm is not installed"):
+        Helm.find(Store(tmp_path))
