@@ -14,15 +14,16 @@ from pydantic import TypeAdapter, ValidationError
 from sandbox.app import chosen_spec, machine_plan
 from sandbox.app.core import Sandbox
 from sandbox.components.addons import catalogue
+from sandbox.components.addons.addon_manager import AddonManager, lost
 from sandbox.components.addons.addon_objects import Record
 from sandbox.components.addons.catalogue import Chosen, Use
-from sandbox.components.addons.step import AddonStep, lost
+from sandbox.components.addons.step import AddonStep
 from sandbox.components.cluster.minikube.minikube_addons import MinikubeAddonsStep
 from sandbox.config import capabilities
 from sandbox.config.schema import Spec
 from sandbox.config.schema.values import AddonSource
 from sandbox.errors import SandboxError, UsageError
-from sandbox.kube.api import Cluster, ClusterError
+from sandbox.kube.api import ClusterError
 from sandbox.plan import lifecycle
 from sandbox.report import Reporter
 
@@ -41,18 +42,15 @@ class Row:
 
 def listed(sandbox: Sandbox) -> list[Row]:
     """List the addons there are, who enabled them and their state. Raises SandboxError."""
-    step, theirs = _steps(sandbox.spec)
-    try:
-        cluster: Cluster | None = _cluster(step)
-    except SandboxError:
-        cluster = None
-    records = step.records(cluster) if cluster else {}
-    chosen = {one.addon.name: one for one in step.chosen(records)}
-    rows = [_row(step, one, cluster, records.get(one.addon.name)) for one in chosen.values()]
+    own, theirs = _managers(sandbox.spec)
+    up = _is_up(own)
+    records = own.records() if up else {}
+    chosen = {one.addon.name: one for one in own.chosen(records)}
+    rows = [_row(own, one, records.get(one.addon.name), up=up) for one in chosen.values()]
     for gone in lost(records):
         rows.append(Row(gone.name, "drifted", gone.by, gone.source, "", "its folder is not there any more"))
     if theirs:
-        return [*rows, *_minikube_rows(theirs, up=cluster is not None)]
+        return [*rows, *_minikube_rows(theirs, up=up)]
     for addon in catalogue.included():
         if addon.name not in chosen:
             instead = addon.about.instead
@@ -68,15 +66,15 @@ def enable(sandbox: Sandbox, addon: str) -> None:
     # What is no addon is refused before anything is asked; minikube's own only minikube knows.
     found = None if spec.cluster.supports.own_addons and "/" not in source else catalogue.find_addon(source)
     with sandbox.session.alone(spec.name, "enable"):
-        step, theirs = _steps(spec)
-        cluster = _cluster(step)
+        own, theirs = _managers(spec)
+        _require_up(own)
         if theirs and found is None:
             _enable_in_minikube(theirs, source, sandbox.session.report)
             return
         found = found or catalogue.find_addon(source)
-        if found.name in {Path(use.source).name for use in step.uses}:
+        if found.name in {Path(use.source).name for use in own.uses}:
             raise UsageError(f"sandbox.yaml has '{found.name}' already", fix="sandbox up")
-        before = step.records(cluster)
+        before = own.records()
         known = before.get(found.name)
         if known and known.by == "command" and known.source != source:
             raise UsageError(
@@ -84,9 +82,9 @@ def enable(sandbox: Sandbox, addon: str) -> None:
                 fix=f"sandbox addons disable {found.name}",
             )
         try:
-            lifecycle.up([replace(step, asked=(source,))], sandbox.session.report)
+            lifecycle.up([AddonStep(replace(own, asked=(source,)))], sandbox.session.report)
         except BaseException:
-            _roll_back(step, cluster, before)
+            _roll_back(own, before)
             raise
 
 
@@ -94,30 +92,32 @@ def disable(sandbox: Sandbox, addon: str, say: Callable[[str], None]) -> None:
     """Take away everything that an addon brought, and what is there for it alone. Raises SandboxError."""
     called = Path(addon).name
     with sandbox.session.alone(sandbox.name, "disable"):
-        step, theirs = _steps(sandbox.spec)
-        if theirs and called not in step.records(_cluster(step)):
-            _disable_in_minikube(theirs, called)
-            say(f"{called} is disabled")
-            return
-        if called in {Path(use.source).name for use in step.uses}:
+        own, theirs = _managers(sandbox.spec)
+        if theirs:
+            _require_up(own)
+            if called not in own.records():
+                _disable_in_minikube(theirs, called)
+                say(f"{called} is disabled")
+                return
+        if called in {Path(use.source).name for use in own.uses}:
             raise UsageError(
                 f"sandbox.yaml asks for '{called}'", fix="take it out of `addons` there, then `sandbox up`"
             )
-        cluster = _cluster(step)
-        records = step.records(cluster)
+        _require_up(own)
+        records = own.records()
         if called not in records:
             enabled = ", ".join(records) or "none"
             raise UsageError(f"'{called}' is not enabled", fix=f"enabled are: {enabled}")
-        for gone in (called, *_unneeded(step, records, called)):
-            step.remove(cluster, records[gone])
+        for gone in (called, *_unneeded(own, records, called)):
+            own.remove(records[gone])
             say(f"{gone} is gone")
 
 
-def _steps(spec: Spec) -> tuple[AddonStep, MinikubeAddonsStep | None]:
-    """Find the step of the sandbox's own addons and, on a cluster of minikube's, that one's."""
+def _managers(spec: Spec) -> tuple[AddonManager, MinikubeAddonsStep | None]:
+    """Find the manager of the sandbox's own addons and, on a cluster of minikube's, that one's."""
     chosen_spec.require_own_cluster(spec, "an addon")
     steps, _, _ = machine_plan.steps(spec)
-    own = next(step for step in steps if isinstance(step, AddonStep))
+    own = next(step.manager for step in steps if isinstance(step, AddonStep))
     return own, next((step for step in steps if isinstance(step, MinikubeAddonsStep)), None)
 
 
@@ -130,38 +130,39 @@ def _source(addon: str) -> str:
     return str(Path(addon).resolve()) if "/" in addon else addon
 
 
-def _cluster(step: AddonStep) -> Cluster:
-    """Reach the cluster, which must answer. Raises SandboxError."""
+def _is_up(own: AddonManager) -> bool:
     try:
-        cluster = step.cluster
-        up = cluster.is_up()
+        return own.cluster.is_up()
     except ClusterError:
-        up = False
-    if not up:
-        raise SandboxError(f"the sandbox '{step.images.sandbox.name}' is not up", fix="sandbox up", id="not-up")
-    return cluster
+        return False
 
 
-def _roll_back(step: AddonStep, cluster: Cluster, before: Mapping[str, Record]) -> None:
+def _require_up(own: AddonManager) -> None:
+    """Raise SandboxError unless the cluster answers."""
+    if not _is_up(own):
+        raise SandboxError(f"the sandbox '{own.images.sandbox.name}' is not up", fix="sandbox up", id="not-up")
+
+
+def _roll_back(own: AddonManager, before: Mapping[str, Record]) -> None:
     """Remove what a failed `enable` began."""
-    for name, record in step.records(cluster).items():
+    for name, record in own.records().items():
         if name not in before:
-            step.remove(cluster, record)
+            own.remove(record)
 
 
-def _unneeded(step: AddonStep, records: Mapping[str, Record], name: str) -> list[str]:
+def _unneeded(own: AddonManager, records: Mapping[str, Record], name: str) -> list[str]:
     """List the others that are there for the addon `name` alone. Raises UsageError when another needs that one."""
     others = {one: record for one, record in records.items() if one != name}
-    left = {one.addon.name: one for one in step.chosen(others)}
+    left = {one.addon.name: one for one in own.chosen(others)}
     if name in left:
         raise UsageError(f"'{left[name].by}' needs '{name}'", fix=f"disable {left[name].by} first")
     return [one for one, record in others.items() if one not in left and record.by == name]
 
 
-def _row(step: AddonStep, one: Chosen, cluster: Cluster | None, record: Record | None) -> Row:
+def _row(own: AddonManager, one: Chosen, record: Record | None, *, up: bool) -> Row:
     state, detail = "unknown", "the cluster does not answer"
-    if cluster:
-        status = step.look(cluster, one, record)
+    if up:
+        status = own.status_of(one, record)
         state, detail = status.state.value, status.detail
     return Row(one.addon.name, state, one.by, one.source, one.addon.about.title, detail)
 

@@ -126,11 +126,11 @@ def _issue(home: Home, route: Route, added: Sequence[ByHand]) -> None:
 
 
 def _take_in(home: Home, route: Route, say: Callable[[str], None]) -> None:
-    """Let the edge have it, if it runs; `up` starts one that does not."""
+    """Let the proxy have it, if it runs; `up` starts one that does not."""
     engine = Engine.connect()
     found = EdgeContainer.of(engine, home).find()
     if found is None or not found.running:
-        say("the edge does not run; sandbox up starts it")
+        say("the proxy does not run; sandbox up starts it")
         return
     binds = tuple(Bind(*each) for each in route.listen)
     names = home.sandbox(route.name)
@@ -143,7 +143,7 @@ def _take_in(home: Home, route: Route, say: Callable[[str], None]) -> None:
 
 
 def _unanswered(home: Home, host: str) -> str | None:
-    """Ask the edge for the server behind a host, once it had the time to check it; None when all is well."""
+    """What the proxy says of the server behind a host, once it had the time to look; None when all is well."""
     box = EdgeContainer.of(Engine.connect(), home)
 
     def unsettled() -> str | None:

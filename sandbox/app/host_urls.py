@@ -37,7 +37,7 @@ def _route(home: Home, name: str) -> Route:
 
 
 def _hosts(home: Home, route: Route) -> tuple[str, ...]:
-    """Every host that the cluster or the edge answers, else the domain itself."""
+    """Every host that the cluster or the proxy answers, else the domain itself."""
     found = set(hosts_of(Cluster(home.sandbox(route.name).kubeconfig).list("networking.k8s.io/v1", "Ingress")))
     found |= {one.host for one in (*route.hosts, *extra_routes.hosts(extra_routes.load(home.edge), route.name))}
     return tuple(sorted(found)) or (route.domain,)

@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 
 from sandbox.app import chosen_spec, context
 from sandbox.components.credentials.kept_secret import Held
+from sandbox.components.credentials.pod_credentials import PodCredentials
 from sandbox.components.credentials.pull_secrets import PullSecrets
 from sandbox.components.credentials.registry_accounts import mint, resolved
 from sandbox.components.credentials.renewal_daemon import Renewed, renew
-from sandbox.components.credentials.steps import CredentialsStep
 from sandbox.config.schema import Spec
 from sandbox.config.schema.credentials_schema import Credentials
 from sandbox.engine import Engine
@@ -30,7 +30,7 @@ class PodAccounts:
 
     spec: Spec
     delivery: PullSecrets
-    step: CredentialsStep
+    credentials: PodCredentials
 
     @classmethod
     def of(cls, spec: Spec) -> PodAccounts:
@@ -40,7 +40,7 @@ class PodAccounts:
         if not names.kubeconfig.exists() or not Cluster(names.kubeconfig).is_up():
             raise SandboxError(f"{spec.name} is not up", fix="sandbox up", id="not-up")
         nodes = providers.nodes(Engine.connect(), names)
-        return cls(spec, PullSecrets.of(names), CredentialsStep(nodes, names, spec.credentials, os.environ))
+        return cls(spec, PullSecrets.of(names), PodCredentials(nodes, names, os.environ))
 
     def known(self, secret: str) -> Held:
         """What is kept under that name. Raises UsageError."""
@@ -66,7 +66,7 @@ class PodAccounts:
         if self.listed(entry.secret):
             raise UsageError(f"sandbox.yaml has the credentials '{entry.secret}'", fix="give --secret another name")
         self.delivery.keep(entry, mint(entry, os.environ, now=datetime.now(UTC)), "command")
-        self.step.deliver()
+        self.credentials.deliver()
         return self.known(entry.secret)
 
     def remove(self, secret: str) -> None:
@@ -76,11 +76,11 @@ class PodAccounts:
         if self.listed(secret):
             raise UsageError(f"sandbox.yaml has the credentials '{secret}'", fix="take them out there, then sandbox up")
         self.delivery.forget([secret])
-        self.step.deliver()
+        self.credentials.deliver()
 
     def refresh(self, secrets: Sequence[str]) -> Renewed:
         """Get new tokens for `secrets`, or for all, whether or not the present ones are about to end."""
         wanted = [self.known(secret) for secret in secrets] or list(self.delivery.held().values())
         renewed = renew(self.delivery, wanted, os.environ, now=datetime.now(UTC))
-        self.step.deliver()
+        self.credentials.deliver()
         return renewed

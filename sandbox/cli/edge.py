@@ -139,7 +139,7 @@ def add(ctx: click.Context, host: str, upstream: str, *, name: str | None) -> in
     edge_routes.add(session(), host, upstream, name=name, say=partial(click.echo, err=True))
     click.echo(f"https://{host} leads to {upstream}")
     if trouble := edge_routes.trouble(host):
-        click.echo(f"but {upstream} does not answer the edge: {trouble.reason}", err=True)
+        click.echo(f"but {upstream} does not answer the proxy: {trouble.reason}", err=True)
         click.echo(f"a server of this machine has to listen on 0.0.0.0 or {trouble.gateway}", err=True)
     return 0
 

@@ -7,6 +7,7 @@ closed, a pipe that is not read, or unable to show every character.
 from __future__ import annotations
 
 import codecs
+import json
 import os
 import sys
 import threading
@@ -132,8 +133,6 @@ class _Events:
         self._lines = _Lines(out)
 
     def add(self, event: str, **more: Any) -> None:
-        import json
-
         self._lines.add(json.dumps({"time": round(time.time(), 3), "event": event, **more}))
 
 

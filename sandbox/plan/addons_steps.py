@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sandbox.components.addons import catalogue
 from sandbox.components.addons.addon_images import AddonImages
+from sandbox.components.addons.addon_manager import AddonManager
 from sandbox.components.addons.catalogue import Use
 from sandbox.components.addons.step import AddonStep
 from sandbox.components.cluster.minikube.ingress_addon import ADDON as INGRESS
@@ -30,7 +31,8 @@ def addons(site: Site) -> Step:
     for use in uses:  # so that what cannot be found is said at once
         catalogue.find_addon(use.source)
     values = {"sandbox": spec.name, "domain": spec.domain, "registry": registry, "https_port": str(spec.proxy.ports[0])}
-    return AddonStep(images, uses, values, requires=("wiring", *(("push",) if spec.push else ())))
+    manager = AddonManager(images=images, uses=uses, values=values)
+    return AddonStep(manager, requires=("wiring", *(("push",) if spec.push else ())))
 
 
 def disused(site: Site) -> list[Step]:

@@ -85,6 +85,7 @@ def accounts(site: Site) -> list[Step]:
     if not entries and not site.names.credentials.exists():
         return []
     from sandbox.components.cluster.minikube import registry_creds  # and all that knows a cloud
+    from sandbox.components.credentials.pod_credentials import PodCredentials
     from sandbox.components.credentials.steps import AccountsStep, CredentialsStep
 
     if any(one.addon == registry_creds.ADDON for one in site.spec.addons):
@@ -93,7 +94,7 @@ def accounts(site: Site) -> list[Step]:
         return []
     return [
         AccountsStep(site.names, entries, site.environ),
-        CredentialsStep(site.nodes, site.names, entries, site.environ),
+        CredentialsStep(PodCredentials(site.nodes, site.names, site.environ), entries),
     ]
 
 

@@ -1,200 +1,27 @@
-"""Addons, those of the spec and those that were enabled by command: applied, verified, and gone when nobody asks."""
+"""The step of the addons."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from functools import partial
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass
 
-from sandbox.components.addons import addon_objects
-from sandbox.components.addons.addon_images import AddonImages
-from sandbox.components.addons.addon_objects import LABEL, Objects, Place, Record, digest, used
-from sandbox.components.addons.catalogue import Chosen, Use, choose
-from sandbox.errors import SandboxError, UsageError
-from sandbox.kube.api import Cluster
-from sandbox.kube.readiness import wait_ready
-from sandbox.kube.records import Records
-from sandbox.step import State, Status, Work
-from sandbox.system.wait import wait_until
-
-# What a kubelet without a certificate of the cluster's authority makes for itself, its authority's beside it.
-KUBELET_CERTIFICATE = PurePosixPath("/var/lib/kubelet/pki/kubelet.crt")
-TIMEOUT = 180.0
-IGNORED = "ignored, as no command of this user enabled them:"
+from sandbox.components.addons.addon_manager import AddonManager
+from sandbox.step import Status, Work
 
 
 @dataclass(frozen=True)
 class AddonStep:
-    """Every addon that is asked for, each with a sealed record in the cluster that says what it brought and for whom.
+    """Every addon that is asked for; they go with the cluster."""
 
-    `uses` are those of the spec. Those enabled by command are known by their records alone, so they are there as long
-    as the cluster; `asked` is one that is being enabled now. `values` fill placeholders of every addon.
-
-    A record without our seal, which an earlier release or a pod wrote, asks for nothing and removes nothing. It is only
-    believed that an object which the addon itself has was brought by it.
-    """
-
-    images: AddonImages
-    uses: tuple[Use, ...]
-    values: Mapping[str, str]
+    manager: AddonManager
     requires: tuple[str, ...] = ("wiring",)
-    asked: tuple[str, ...] = ()
     name: str = "addons"
     title: str = "Addons"
 
     def check(self) -> Status:
-        cluster = self.cluster
-        records = self.records(cluster)
-        chosen = self.chosen(records)
-        gone = lost(records)
-        if gone:
-            return Status(State.DRIFTED, f"{gone[0].name}: there is no {gone[0].source} any more")
-        stale = sorted(records.keys() - {one.addon.name for one in chosen})
-        if stale:
-            return Status(State.DRIFTED, f"nobody asks for {', '.join(stale)} any more")
-        for one in chosen:
-            status = self.look(cluster, one, records.get(one.addon.name))
-            if status.state is not State.READY:
-                return Status(status.state, f"{one.addon.name}: {status.detail}")
-        there = ", ".join(one.addon.name for one in chosen) or "none"
-        ignored = sorted(self._claimed(cluster).keys() - {one.addon.name for one in chosen})
-        return Status(State.READY, f"{there}; {IGNORED} {', '.join(ignored)}" if ignored else there)
+        return self.manager.status()
 
     def apply(self, work: Work) -> None:
-        cluster = self.cluster
-        records = self.records(cluster)
-        for gone in lost(records):
-            raise UsageError(
-                f"the addon '{gone.name}' was enabled from {gone.source}, which is not there any more",
-                fix=f"put it back, or sandbox addons disable {gone.name}",
-            )
-        chosen = self.chosen(records)
-        for name in sorted(records.keys() - {one.addon.name for one in chosen}):
-            work.say(f"removing {name}")
-            self.remove(cluster, records[name])
-        for one in chosen:
-            work.say(one.addon.name)
-            self._install(cluster, one, records.get(one.addon.name), last=one is chosen[-1], work=work)
+        self.manager.install(work)
 
     def undo(self) -> bool:
         return False
-
-    def records(self, cluster: Cluster) -> dict[str, Record]:
-        """What the cluster remembers of addons, by name."""
-        return self._found(cluster, sealed=True)
-
-    def chosen(self, records: Mapping[str, Record]) -> tuple[Chosen, ...]:
-        """The addons to have, without those whose folder is gone. Raises UsageError."""
-        kept = [one.source for one in records.values() if one.by == "command" and one not in lost(records)]
-        return choose(self.uses, (*kept, *(one for one in self.asked if one not in kept)))
-
-    def look(self, cluster: Cluster, chosen: Chosen, record: Record | None) -> Status:
-        """How one addon stands."""
-        if record is None:
-            return Status(State.ABSENT, "is not there yet")
-        objects = self._objects(chosen)
-        if (record.digest, record.by) != (digest(objects), chosen.by):
-            return Status(State.DRIFTED, "has changed")
-        lacking = next(addon_objects.lacking(cluster, objects, chosen.addon.about.ready), None)
-        return Status(State.DRIFTED, lacking) if lacking else Status(State.READY)
-
-    def remove(self, cluster: Cluster, record: Record) -> None:
-        """Take away everything that an addon brought, and then its record.
-
-        First the record loses who asked for it: a removal that is killed is finished by the next `up`.
-        """
-        self._write(cluster, replace(record, by="", digest=""))
-        addon_objects.remove(cluster, record.objects)
-        self._records(cluster).delete(record.title)
-
-    @property
-    def cluster(self) -> Cluster:
-        """The sandbox's cluster. Raises ClusterError when there is none."""
-        return Cluster(self.images.sandbox.kubeconfig)
-
-    def _install(self, cluster: Cluster, chosen: Chosen, before: Record | None, *, last: bool, work: Work) -> None:
-        objects, about = self._objects(chosen), chosen.addon.about
-        self.images.supply(chosen.addon.name, objects, about.images.values())
-        old = before.objects if before else ()
-        places = [Place.of(one) for one in objects]
-        if before is None and (claimed := self._claimed(cluster).get(chosen.addon.name)):
-            old = tuple(place for place in claimed.objects if place in places)
-        found = addon_objects.existing(cluster, [place for place in places if place not in old])
-        brought = tuple(place for place in places if place not in found)
-        dropped = tuple(place for place in old if place not in places)
-        record = Record(chosen.addon.name, chosen.source, chosen.by, digest(objects), brought)
-        # Remembered first, so that whatever comes to be can be taken away; as ready it counts only when all is there.
-        self._write(cluster, replace(record, digest="", objects=(*brought, *dropped)))
-        addon_objects.apply(cluster, objects, say=work.say)
-        addon_objects.remove(cluster, dropped)
-        self._write(cluster, record)
-        if last:
-            work.usable()
-        work.say(f"waiting for {chosen.addon.name}")
-        wait_ready(cluster, objects, timeout=TIMEOUT)
-        unmet = partial(_first_unmet, cluster, chosen)
-        wait_until(unmet, what=f"addon {chosen.addon.name}", timeout=TIMEOUT)
-
-    def _records(self, cluster: Cluster) -> Records:
-        return Records(cluster, self.images.sandbox)
-
-    def _write(self, cluster: Cluster, record: Record) -> None:
-        self._records(cluster).write(record.title, record.data(), {LABEL: record.name})
-
-    def _claimed(self, cluster: Cluster) -> dict[str, Record]:
-        """What records without our seal say."""
-        return self._found(cluster, sealed=False)
-
-    def _found(self, cluster: Cluster, *, sealed: bool) -> dict[str, Record]:
-        found = (one for one in self._records(cluster).list(LABEL) if one.sealed is sealed)
-        return {one.labels[LABEL]: Record.of(one.labels[LABEL], one.data) for one in found}
-
-    def _objects(self, chosen: Chosen) -> Objects:
-        objects = addon_objects.load(chosen)
-        wanted = used(objects)
-        values = {**self.values, **chosen.values, **self.images.references(chosen.addon.about.images)}
-        facts = {
-            "node": self._node,
-            "node_address": lambda: self._address(self._node()),
-            "node_hosts": self._hosts,
-            "kubelet_ca": self._kubelet_authorities,
-        }
-        values |= {name: fact() for name, fact in facts.items() if name in wanted}
-        return addon_objects.filled(objects, values)
-
-    def _node(self) -> str:
-        return self.images.provider.nodes.control_plane
-
-    def _address(self, node: str) -> str:
-        network, container = self.images.provider.nodes.network, self.images.engine.container(node)
-        address = container.addresses.get(network) if container else None
-        if address is None:
-            raise SandboxError(f"{node} has no address on the network {network}", fix="sandbox up")
-        return address
-
-    def _hosts(self) -> str:
-        """The nodes that run as lines of a hosts(5) file, since pods do not resolve their names."""
-        return "\n".join(f"{self._address(node)} {node}" for node in self.images.provider.nodes.running())
-
-    def _kubelet_authorities(self) -> str:
-        return "".join(self._kubelet_authority(node) for node in self.images.provider.nodes.running())
-
-    def _kubelet_authority(self, node: str) -> str:
-        found = self.images.provider.nodes.read_file(node, KUBELET_CERTIFICATE)
-        if found is None:
-            raise SandboxError(f"the kubelet's certificate is not at {KUBELET_CERTIFICATE} of {node}")
-        return found.decode()
-
-
-def lost(records: Mapping[str, Record]) -> tuple[Record, ...]:
-    """Those enabled by command from a folder that is gone: all that is known of them is what they brought."""
-    return tuple(one for one in records.values() if one.by == "command" and _is_gone(one.source))
-
-
-def _is_gone(source: str) -> bool:
-    return "/" in source and not Path(source).is_dir()
-
-
-def _first_unmet(cluster: Cluster, chosen: Chosen) -> str | None:
-    return next(addon_objects.unmet(cluster, chosen.addon.about.ready), None)

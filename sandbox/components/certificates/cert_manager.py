@@ -12,7 +12,7 @@ from typing import Any
 
 from sandbox.components.certificates.keystore import Authority, Keystore
 from sandbox.components.certificates.tls_secrets import TlsSecret
-from sandbox.kube.api import Cluster, ClusterError, Manifest, title
+from sandbox.kube.api import Cluster, ClusterError, Manifest, Say, title
 from sandbox.kube.manifests import namespace, parse
 from sandbox.kube.readiness import progress, wait_ready
 from sandbox.names import Names
@@ -140,6 +140,67 @@ class CertManagerStep:
 
 
 @dataclass(frozen=True)
+class CertificateIssuer:
+    """cert-manager's ClusterIssuer with the issuing authority, and the Certificates of `secrets`, in one cluster."""
+
+    cluster: Cluster
+    authority: Authority
+    secrets: tuple[TlsSecret, ...]
+
+    def problem(self) -> Status | None:
+        """What of its objects is absent or another, or what cert-manager has not done yet; None when all is well."""
+        for wanted in self._manifests():
+            found = _find(self.cluster, wanted)
+            if found is None:
+                return Status(State.ABSENT, title(wanted))
+            for part in ("data", "spec"):
+                if not _holds(found.get(part), wanted.get(part)):
+                    return Status(State.DRIFTED, f"{title(wanted)} is another")
+        pending = self._pending()
+        return Status(State.DRIFTED, pending) if pending else None
+
+    def install(self, say: Say) -> None:
+        """Apply the objects and wait until every certificate is from the present authority. Raises SandboxError."""
+        self.cluster.apply_all(namespace(name) for name in sorted({one.namespace for one in self.secrets}))
+        for manifest in self._manifests():
+            say(title(manifest))
+            wait_until(partial(_try, self.cluster, manifest), what=title(manifest), timeout=ISSUE_TIMEOUT)
+        for one in self.secrets:
+            if self._is_from_another_root(one):
+                # cert-manager does not look whether the authority has changed, but it misses what is gone.
+                self.cluster.delete("v1", "Secret", one.secret, one.namespace)
+        say("waiting for the certificates")
+        wait_until(self._pending, what="certificates", timeout=ISSUE_TIMEOUT)
+
+    def _manifests(self) -> list[dict[str, Any]]:
+        root, issuing = self.authority.root_pem, self.authority.issuing
+        return [
+            authority_secret(key_pem=issuing.key_pem, cert_pem=issuing.cert_pem, root_pem=root),
+            cluster_issuer(),
+            *(certificate(one.namespace, one.secret, one.hosts) for one in self.secrets),
+        ]
+
+    def _pending(self) -> str | None:
+        for wanted in self._manifests()[1:]:
+            live = _find(self.cluster, wanted)
+            said = unready(live) if live else "gone"
+            if said:
+                return f"{title(wanted)}: {said}"
+        for one in self.secrets:
+            place = f"Secret {one.namespace}/{one.secret}"
+            if self.cluster.get("v1", "Secret", one.secret, one.namespace) is None:
+                return f"{place} is gone"
+            if self._is_from_another_root(one):
+                return f"{place} is from another root"
+        return None
+
+    def _is_from_another_root(self, one: TlsSecret) -> bool:
+        found = self.cluster.get("v1", "Secret", one.secret, one.namespace)
+        root = base64.b64decode(((found or {}).get("data") or {}).get("ca.crt", ""))
+        return found is not None and root.strip() != self.authority.root_pem.strip()
+
+
+@dataclass(frozen=True)
 class IssuerStep:
     """A ClusterIssuer with the issuing authority, whose key is the only one that leaves this machine's files."""
 
@@ -154,66 +215,18 @@ class IssuerStep:
         return f"TLS Secrets by cert-manager ({len(self.secrets)})"
 
     def check(self) -> Status:
-        cluster = Cluster(self.names.kubeconfig)
-        authority = self._authority()
-        for wanted in self._manifests(authority):
-            found = _find(cluster, wanted)
-            if found is None:
-                return Status(State.ABSENT, title(wanted))
-            for part in ("data", "spec"):
-                if not _holds(found.get(part), wanted.get(part)):
-                    return Status(State.DRIFTED, f"{title(wanted)} is another")
-        pending = self._pending(cluster, authority)
-        return Status(State.DRIFTED, pending) if pending else Status(State.READY)
+        return self._issuer.problem() or Status(State.READY)
 
     def apply(self, work: Work) -> None:
-        cluster = Cluster(self.names.kubeconfig)
-        authority = self._authority()
-        cluster.apply_all(namespace(name) for name in sorted({one.namespace for one in self.secrets}))
-        for manifest in self._manifests(authority):
-            work.say(title(manifest))
-            wait_until(partial(_try, cluster, manifest), what=title(manifest), timeout=ISSUE_TIMEOUT)
-        for one in self.secrets:
-            if self._is_foreign(cluster, one, authority):
-                # cert-manager does not look whether the authority has changed, but it misses what is gone.
-                cluster.delete("v1", "Secret", one.secret, one.namespace)
-        work.say("waiting for the certificates")
-        wait_until(lambda: self._pending(cluster, authority), what="certificates", timeout=ISSUE_TIMEOUT)
+        self._issuer.install(work.say)
 
     def undo(self) -> bool:
         return False
 
-    def _authority(self) -> Authority:
-        return Authority(self.keystore.root.read().cert_pem, self.keystore.issuing.read())
-
-    def _manifests(self, authority: Authority) -> list[dict[str, Any]]:
-        issuing = authority.issuing
-        return [
-            authority_secret(key_pem=issuing.key_pem, cert_pem=issuing.cert_pem, root_pem=authority.root_pem),
-            cluster_issuer(),
-            *(certificate(one.namespace, one.secret, one.hosts) for one in self.secrets),
-        ]
-
-    def _pending(self, cluster: Cluster, authority: Authority) -> str | None:
-        """What cert-manager has not done yet, or None."""
-        for wanted in self._manifests(authority)[1:]:
-            live = _find(cluster, wanted)
-            said = unready(live) if live else "gone"
-            if said:
-                return f"{title(wanted)}: {said}"
-        for one in self.secrets:
-            place = f"Secret {one.namespace}/{one.secret}"
-            if cluster.get("v1", "Secret", one.secret, one.namespace) is None:
-                return f"{place} is gone"
-            if self._is_foreign(cluster, one, authority):
-                return f"{place} is from another root"
-        return None
-
-    def _is_foreign(self, cluster: Cluster, one: TlsSecret, authority: Authority) -> bool:
-        """Whether the Secret is there and not from the present root."""
-        found = cluster.get("v1", "Secret", one.secret, one.namespace)
-        root = base64.b64decode(((found or {}).get("data") or {}).get("ca.crt", ""))
-        return found is not None and root.strip() != authority.root_pem.strip()
+    @property
+    def _issuer(self) -> CertificateIssuer:
+        authority = Authority(self.keystore.root.read().cert_pem, self.keystore.issuing.read())
+        return CertificateIssuer(Cluster(self.names.kubeconfig), authority, self.secrets)
 
 
 def _find(cluster: Cluster, wanted: Manifest) -> dict[str, Any] | None:

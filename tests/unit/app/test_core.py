@@ -8,7 +8,6 @@ import ssl
 import subprocess
 import sys
 import threading
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +21,6 @@ from sandbox import Sandbox, SandboxError, Spec
 from sandbox.app import context as world
 from sandbox.app import machine_plan, requirements
 from sandbox.cli import log, signals
-from sandbox.cli.app import sandbox as command_line
 from sandbox.cli.down import down
 from sandbox.components.certificates.authority import make_leaf
 from sandbox.config.schema import ResolvedSpec
@@ -32,7 +30,6 @@ from sandbox.plan import saved_spec
 from sandbox.plan.saved_spec import RememberedStep
 from sandbox.snapshot.snapshot_restore import Restoring
 from sandbox.snapshot.snapshot_store import Store
-from sandbox.step import State, Status
 from tests.support.fakes import FakeEngine, FakeStep, NoWork, RecordingReporter
 from tests.support.tls import NOW, make_pki
 
@@ -104,24 +101,6 @@ def test_killed_snapshot_restore_is_finished_before_any_change(
     act()
     assert parts_at_settle == [{"cluster"}] != [there]
     assert not noted.exists()
-
-
-def test_command_line_reaches_first_check_in_five_files(there: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: set[str] = set()
-
-    def check(step: FakeStep) -> Status:
-        for frame in sys._current_frames().values():
-            seen.update(one.filename for one in traceback.extract_stack(frame))
-        return Status(State.READY)
-
-    monkeypatch.setattr(log, "start", lambda **_: None)
-    monkeypatch.setattr(signals, "catch", lambda *_: None)
-    monkeypatch.setattr(FakeStep, "check", check)
-    ran = CliRunner().invoke(command_line, ["up", "x", "--plan"], standalone_mode=False)
-    assert ran.exception is None, ran.exception
-    root = Path(sandbox.__file__).parent
-    ours = {str(Path(one).relative_to(root)) for one in seen if Path(one).is_relative_to(root)}
-    assert ours == {"cli/app.py", "cli/up.py", "app/core.py", "plan/lifecycle.py"}, "and the step's own"
 
 
 def test_what_was_there_before_stays(there: set[str]) -> None:

@@ -314,9 +314,9 @@ def test_addons_are_told_where_images_may_be_and_an_unknown_one_is_refused_at_on
         json.dumps({"addons": ["metrics-server"], "registry": {"port": 5055, "mirrors": ["https://quay.io"]}})
     )
     step = one(AddonStep, build(spec, place))
-    assert [use.source for use in step.uses] == ["metrics-server"]
-    assert (step.images.registry, step.images.others) == ("localhost:5055", ("quay.io",))
-    assert "localhost:5055" in step.images.names
+    assert [use.source for use in step.manager.uses] == ["metrics-server"]
+    assert (step.manager.images.registry, step.manager.images.others) == ("localhost:5055", ("quay.io",))
+    assert "localhost:5055" in step.manager.images.names
     with pytest.raises(UsageError, match="no addon 'metric-server'"):
         build(Spec.model_validate_json(json.dumps({"addons": ["metric-server"]})), place)
 

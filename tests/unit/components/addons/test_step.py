@@ -17,9 +17,10 @@ import yaml
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
 from sandbox.components.addons.addon_images import AddonImages
+from sandbox.components.addons.addon_manager import KUBELET_CERTIFICATE, AddonManager
 from sandbox.components.addons.addon_objects import LABEL
 from sandbox.components.addons.catalogue import Use
-from sandbox.components.addons.step import KUBELET_CERTIFICATE, AddonStep
+from sandbox.components.addons.step import AddonStep
 from sandbox.components.cluster.kind.command import Kind
 from sandbox.engine import ContainerSpec
 from sandbox.errors import SandboxError, UsageError
@@ -95,7 +96,11 @@ def step(
     store.image(recipes()["busybox"]).touch()
     made_by = provider(engine, names, Kind(program, NETWORK))
     images = AddonImages(engine, names, made_by, store, host, (host,), ("quay.io",))
-    return AddonStep(images, (Use(str(folder)),), {"domain": "demo.test"})
+    return AddonStep(AddonManager(images=images, uses=(Use(str(folder)),), values={"domain": "demo.test"}))
+
+
+def changed(step: AddonStep, **changes: Any) -> AddonStep:
+    return replace(step, manager=replace(step.manager, **changes))
 
 
 def up(step: AddonStep) -> Status:
@@ -104,19 +109,19 @@ def up(step: AddonStep) -> Status:
 
 
 def test_nothing_asked_for_is_nothing_to_do(step: AddonStep) -> None:
-    assert replace(step, uses=()).check() == Status(State.READY, "none")
+    assert changed(step, uses=()).check() == Status(State.READY, "none")
 
 
 def test_it_is_applied_filled_in_and_ready_once_its_pods_are(
-    step: AddonStep, server: ApiServer, tmp_path: Path
+    step: AddonStep, names: Names, server: ApiServer, tmp_path: Path
 ) -> None:
     assert step.check() == Status(State.ABSENT, "mine: is not there yet")
     assert up(step) == Status(State.READY, "mine")
     assert server.objects[TEXT]["data"] == {"text": "hello at demo.test"}
     image = recipes()["busybox"]
     assert server.objects[APP]["spec"]["template"]["spec"]["containers"][0]["image"] == image.reference
-    archive = step.images.store.image(image)
-    assert (tmp_path / "kind.log").read_text() == f"load image-archive {archive} --name {step.images.sandbox.cluster}\n"
+    archive = step.manager.images.store.image(image)
+    assert (tmp_path / "kind.log").read_text() == f"load image-archive {archive} --name {names.cluster}\n"
     del server.objects[APP]["status"]
     assert step.check().state is State.DRIFTED
     assert not step.undo()
@@ -129,7 +134,7 @@ def test_what_is_on_the_node_is_not_loaded_again(step: AddonStep, node: FakeCont
 
 
 def test_a_component_that_is_not_built_is_named_with_what_builds_it(step: AddonStep, server: ApiServer) -> None:
-    shutil.rmtree(step.images.store.folder(recipes()["busybox"]))
+    shutil.rmtree(step.manager.images.store.folder(recipes()["busybox"]))
     with pytest.raises(SandboxError) as caught:
         step.apply(NoWork())
     assert caught.value.fix == "sandbox bundle build busybox"
@@ -140,7 +145,7 @@ def test_a_component_that_is_not_built_is_named_with_what_builds_it(step: AddonS
 def test_an_image_of_neither_registry_nor_bundle_is_refused_before_anything_is_applied(
     step: AddonStep, server: ApiServer, folder: Path, image: str
 ) -> None:
-    write(folder, deployment(image.format(registry=step.images.registry)))
+    write(folder, deployment(image.format(registry=step.manager.images.registry)))
     with pytest.raises(SandboxError, match="neither in the sandbox's registry nor in the bundle") as caught:
         step.apply(NoWork())
     assert "push it" in caught.value.fix and "images.yaml" in caught.value.fix
@@ -155,7 +160,7 @@ def test_images_that_can_be_had_without_the_internet_may_run(
     content = json.dumps({"schemaVersion": 2}).encode()
     kind = "application/vnd.oci.image.manifest.v1+json"
     registry.manifests["app", "1"] = (kind, registry_digest(registry, content))
-    write(folder, deployment(image.format(registry=step.images.registry)))
+    write(folder, deployment(image.format(registry=step.manager.images.registry)))
     assert up(step).state is State.READY
 
 
@@ -172,18 +177,17 @@ def test_a_change_brings_what_is_new_and_takes_what_is_left_out(
 def test_what_was_there_before_it_stays_when_it_goes(step: AddonStep, server: ApiServer) -> None:
     server.objects[TEXT] = config_map("text", "mine")
     up(step)
-    assert replace(step, uses=()).check() == Status(State.DRIFTED, "nobody asks for mine any more")
-    assert up(replace(step, uses=())).state is State.READY
+    assert changed(step, uses=()).check() == Status(State.DRIFTED, "nobody asks for mine any more")
+    assert up(changed(step, uses=())).state is State.READY
     assert TEXT in server.objects
     assert APP not in server.objects and RECORD not in server.objects
 
 
 def test_what_a_command_enabled_stays_until_it_is_removed(step: AddonStep, server: ApiServer, folder: Path) -> None:
-    bare = replace(step, uses=())
-    assert up(replace(bare, asked=(str(folder),))).state is State.READY
+    bare = changed(step, uses=())
+    assert up(changed(bare, asked=(str(folder),))).state is State.READY
     assert bare.check() == Status(State.READY, "mine")
-    cluster = bare.cluster
-    bare.remove(cluster, bare.records(cluster)["mine"])
+    bare.manager.remove(bare.manager.records()["mine"])
     assert {APP, TEXT, RECORD} & server.objects.keys() == set()
     assert bare.check() == Status(State.READY, "none")
 
@@ -191,9 +195,9 @@ def test_what_a_command_enabled_stays_until_it_is_removed(step: AddonStep, serve
 def test_a_killed_removal_is_finished_by_the_next_up(
     step: AddonStep, server: ApiServer, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    enabled = replace(step, uses=(), asked=(str(folder),))
+    enabled = changed(step, uses=(), asked=(str(folder),))
     up(enabled)
-    bare = replace(step, uses=())
+    bare = changed(step, uses=())
     delete = Cluster.delete
 
     def killed(self: Cluster, *place: Any, **how: Any) -> None:
@@ -202,7 +206,7 @@ def test_a_killed_removal_is_finished_by_the_next_up(
 
     monkeypatch.setattr(Cluster, "delete", killed)
     with pytest.raises(KeyboardInterrupt):
-        bare.remove(bare.cluster, bare.records(bare.cluster)["mine"])
+        bare.manager.remove(bare.manager.records()["mine"])
     monkeypatch.undo()
     assert TEXT in server.objects and RECORD in server.objects
     assert bare.check().detail == "nobody asks for mine any more"
@@ -222,8 +226,8 @@ def test_what_is_being_deleted_is_installed_again(step: AddonStep, server: ApiSe
 
 
 def test_a_folder_that_is_gone_leaves_the_addon_and_says_how_to_be_rid_of_it(step: AddonStep, folder: Path) -> None:
-    bare = replace(step, uses=())
-    up(replace(bare, asked=(str(folder),)))
+    bare = changed(step, uses=())
+    up(changed(bare, asked=(str(folder),)))
     shutil.rmtree(folder)
     assert bare.check() == Status(State.DRIFTED, f"mine: there is no {folder} any more")
     with pytest.raises(UsageError) as caught:
@@ -233,15 +237,15 @@ def test_a_folder_that_is_gone_leaves_the_addon_and_says_how_to_be_rid_of_it(ste
 
 def test_an_interrupted_one_is_not_taken_for_whole(step: AddonStep, server: ApiServer) -> None:
     up(step)
-    record = step.records(step.cluster)["mine"]
-    Records.of(step.images.sandbox).write(record.title, {**record.data(), "sha256": ""}, {LABEL: "mine"})
+    record = step.manager.records()["mine"]
+    Records.of(step.manager.images.sandbox).write(record.title, {**record.data(), "sha256": ""}, {LABEL: "mine"})
     assert step.check() == Status(State.DRIFTED, "mine: has changed")
 
 
 @pytest.mark.security(20)
 def test_a_planted_record_enables_no_folder(step: AddonStep, server: ApiServer, folder: Path) -> None:
     """A pod writes the record of an addon in a folder of the host → it is named as ignored; nothing is read of it."""
-    bare = replace(step, uses=())
+    bare = changed(step, uses=())
     places = [["v1", "ConfigMap", "default", "victim"]]
     data = {"source": str(folder), "by": "command", "sha256": "", "objects": json.dumps(places)}
     metadata = {"name": "addon-mine", "namespace": "sandbox-system", "labels": {LABEL: "mine"}}
@@ -259,7 +263,7 @@ def test_what_an_unsealed_record_brought_goes_with_its_addon(step: AddonStep, se
     del server.objects[RECORD]["metadata"]["annotations"]  # as earlier releases wrote it
     assert step.check() == Status(State.ABSENT, "mine: is not there yet")
     assert up(step).state is State.READY
-    assert up(replace(step, uses=())).state is State.READY
+    assert up(changed(step, uses=())).state is State.READY
     assert {APP, TEXT, RECORD} & server.objects.keys() == set()
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.components.credentials import kept_secret, steps
+from sandbox.components.credentials import kept_secret, pod_credentials
 from sandbox.config.schema.credentials_schema import Credentials, Docker, Gcr
 from sandbox.names import SYSTEM_NAMESPACE
 
@@ -37,10 +37,10 @@ def run(tmp_path: Path, accounts: str, secrets: dict[str, str], entries: Sequenc
     program.chmod(0o755)
     for name, content in {"accounts": accounts, **secrets}.items():
         (tmp_path / name).write_text(content)
-    unit = steps.secrets_unit(entries)
+    unit = pod_credentials.secrets_unit(entries)
     listed = tmp_path / "list"
-    listed.write_bytes(unit.data[steps.LIST])
-    text = unit.script.replace(str(steps.LIST), str(listed))
+    listed.write_bytes(unit.data[pod_credentials.LIST])
+    text = unit.script.replace(str(pod_credentials.LIST), str(listed))
     environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "PLACE": str(tmp_path)}
     subprocess.run(["sh"], input=text, text=True, check=False, env=environment, timeout=60)
     asked = tmp_path / "asked"
@@ -48,10 +48,13 @@ def run(tmp_path: Path, accounts: str, secrets: dict[str, str], entries: Sequenc
 
 
 def test_script_has_the_names_of_the_code() -> None:
-    script = steps.secrets_unit(()).script
+    script = pod_credentials.secrets_unit(()).script
     others = ",".join(f"metadata.namespace!={name}" for name in kept_secret.OURS)
     words = (f"--field-selector={others} ", f"namespace={SYSTEM_NAMESPACE} ", f'.data "{kept_secret.KEY}"')
-    assert all(word in script for word in (*words, f"{kept_secret.LABEL}={kept_secret.COPY} ", f"done < {steps.LIST}"))
+    assert all(
+        word in script
+        for word in (*words, f"{kept_secret.LABEL}={kept_secret.COPY} ", f"done < {pod_credentials.LIST}")
+    )
 
 
 def test_accounts_have_what_is_meant_for_them(tmp_path: Path) -> None:
@@ -91,7 +94,7 @@ def test_an_account_with_an_odd_name_is_passed_over(tmp_path: Path) -> None:
 
 
 def test_the_unit_may_read_and_write_its_secrets_alone() -> None:
-    unit = steps.secrets_unit([Docker(kind="docker"), Gcr(kind="gcr")])
+    unit = pod_credentials.secrets_unit([Docker(kind="docker"), Gcr(kind="gcr")])
     assert all(b"admin.conf" not in content for content in unit.files().values())
     secrets = [rule for rule in (*unit.anywhere, *unit.inside) if rule["resources"] == ["secrets"]]
     assert [rule["verbs"] for rule in secrets] == [["create", "patch"], ["get"]]

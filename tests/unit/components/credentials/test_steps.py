@@ -14,6 +14,7 @@ from typing import cast
 import pytest
 
 from sandbox.components.cluster.kind import provider as kind_provider
+from sandbox.components.credentials.pod_credentials import PodCredentials
 from sandbox.components.credentials.pull_secrets import PullSecrets
 from sandbox.components.credentials.registry_accounts import mint
 from sandbox.components.credentials.steps import AccountsStep, CredentialsStep
@@ -42,7 +43,7 @@ def config(password: str) -> str:
 
 
 def step(node: FakeEngine, names: Names, *entries: Credentials) -> CredentialsStep:
-    return CredentialsStep(kind_provider.nodes(node, names), names, entries, os.environ)
+    return CredentialsStep(PodCredentials(kind_provider.nodes(node, names), names, os.environ), entries)
 
 
 def test_what_the_spec_lists_is_delivered_once(
