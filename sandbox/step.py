@@ -66,6 +66,14 @@ class Step(Protocol):
         """Take away what carries our name; returns whether there was anything to take away."""
 
 
+class NothingToUndo:
+    """A step that has nothing to take away itself: what it made goes with the cluster, or it made nothing."""
+
+    def undo(self) -> bool:
+        """Take nothing away; returns False."""
+        return False
+
+
 @runtime_checkable
 class Ordered(Step, Protocol):
     """A step that comes after others where the plan has them."""

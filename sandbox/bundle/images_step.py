@@ -9,11 +9,11 @@ from sandbox.bundle.store import Store
 from sandbox.bundle.system_images import ALIASES, IN_ENGINE, PREFIX, OwnImages
 from sandbox.engine import Engine, EngineError
 from sandbox.errors import SandboxError
-from sandbox.step import State, Status, Work
+from sandbox.step import NothingToUndo, State, Status, Work
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImagesStep:
+class ImagesStep(NothingToUndo):
     """Loads the images from the bundle or pulls them by digest. They stay after `down`, for other sandboxes.
 
     `further` are components that only the bundle has; images.yaml names them by their stable names.
@@ -50,9 +50,6 @@ class ImagesStep:
                 self._pull(self.own.references[component])
         for reference, alias in self._aliases():
             self.engine.tag(reference, alias)
-
-    def undo(self) -> bool:
-        return False
 
     def _missing(self) -> list[str]:
         wanted = {name: self.own.references[name] for name in self.components}

@@ -22,13 +22,13 @@ from sandbox.oci.compression import Compression
 from sandbox.oci.credential import Keychain
 from sandbox.oci.manifest import INDEXES, Document
 from sandbox.oci.oci_errors import RegistryError
-from sandbox.step import State, Status, Work
+from sandbox.step import NothingToUndo, State, Status, Work
 
 EVERY = 0.5
 
 
 @dataclass(frozen=True)
-class PushStep:
+class PushStep(NothingToUndo):
     """Pushes what is missing or another image by now; the data is the registry volume's.
 
     Images of other registries are pushed as they are locked. For all others a lock follows, where there is one: they
@@ -89,9 +89,6 @@ class PushStep:
             work.say(f"{self.images.path.name}: {', '.join(changes)}")
 
         self.built.update(entry.target for entry in self.images.entries)
-
-    def undo(self) -> bool:
-        return False
 
     def _found(self, client: Client, entry: Entry) -> Document | None:
         """What the registry has of an entry, None when that is not what the engine has."""

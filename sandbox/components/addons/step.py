@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sandbox.components.addons.addon_manager import AddonManager
-from sandbox.step import Status, Work
+from sandbox.step import NothingToUndo, Status, Work
 
 
 @dataclass(frozen=True)
-class AddonStep:
+class AddonStep(NothingToUndo):
     """Every addon that is asked for; they go with the cluster."""
 
     manager: AddonManager
@@ -22,6 +22,3 @@ class AddonStep:
 
     def apply(self, work: Work) -> None:
         self.manager.install(work)
-
-    def undo(self) -> bool:
-        return False

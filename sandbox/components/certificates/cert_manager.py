@@ -16,7 +16,7 @@ from sandbox.kube.api import Cluster, ClusterError, Manifest, Say, title
 from sandbox.kube.manifests import namespace, parse
 from sandbox.kube.readiness import progress, wait_ready
 from sandbox.names import Names
-from sandbox.step import State, Status, Work
+from sandbox.step import NothingToUndo, State, Status, Work
 from sandbox.system.download import download
 from sandbox.system.wait import wait_until
 
@@ -102,7 +102,7 @@ def _is_address(host: str) -> bool:
 
 
 @dataclass(frozen=True)
-class CertManagerStep:
+class CertManagerStep(NothingToUndo):
     """Applies the pinned release from the folder `manifests`; it goes with the cluster."""
 
     names: Names
@@ -134,9 +134,6 @@ class CertManagerStep:
         cluster.apply_all(manifests)
         work.say("waiting for the pods")
         wait_ready(cluster, manifests, timeout=INSTALL_TIMEOUT)
-
-    def undo(self) -> bool:
-        return False
 
 
 @dataclass(frozen=True)
@@ -201,7 +198,7 @@ class CertificateIssuer:
 
 
 @dataclass(frozen=True)
-class IssuerStep:
+class IssuerStep(NothingToUndo):
     """A ClusterIssuer with the issuing authority, whose key is the only one that leaves this machine's files."""
 
     names: Names
@@ -219,9 +216,6 @@ class IssuerStep:
 
     def apply(self, work: Work) -> None:
         self._issuer.install(work.say)
-
-    def undo(self) -> bool:
-        return False
 
     @property
     def _issuer(self) -> CertificateIssuer:

@@ -12,7 +12,7 @@ from sandbox.components.node_unit import NodeUnit
 from sandbox.kube.api import Cluster
 from sandbox.names import Names
 from sandbox.provider import Nodes
-from sandbox.step import State, Status, Work
+from sandbox.step import NothingToUndo, State, Status, Work
 from sandbox.system import files
 from sandbox.system.wait import wait_until
 
@@ -37,7 +37,7 @@ UNIT = NodeUnit(
 
 
 @dataclass(frozen=True)
-class TrustStep:
+class TrustStep(NothingToUndo):
     """A unit on the control plane that watches namespaces; this step puts it there and proves that it works.
 
     The ConfigMap holds the sandbox's root, and with it the root of the default certificate that the user brings.
@@ -70,9 +70,6 @@ class TrustStep:
         cluster = Cluster(self.names.kubeconfig)
         node_unit.place(self.nodes, cluster, UNIT)
         wait_until(lambda: self._pending(cluster), what=self.title, timeout=60)
-
-    def undo(self) -> bool:
-        return False
 
     @property
     def _root(self) -> bytes:

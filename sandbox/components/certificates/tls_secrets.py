@@ -18,7 +18,7 @@ from sandbox.kube.deletion import is_leaving
 from sandbox.kube.manifests import namespace
 from sandbox.kube.readiness import LEAVING
 from sandbox.names import DEFAULT_TLS, SYSTEM_NAMESPACE, Names
-from sandbox.step import State, Status, Work
+from sandbox.step import NothingToUndo, State, Status, Work
 
 LABEL = "sandbox.dev/leaf"
 
@@ -57,7 +57,7 @@ class TlsSecret:
 
 
 @dataclass(frozen=True)
-class SecretsStep:
+class SecretsStep(NothingToUndo):
     """Each leaf of the user's files as a Secret of type kubernetes.io/tls; they go with the cluster."""
 
     names: Names
@@ -97,9 +97,6 @@ class SecretsStep:
         for space, name in self._stale(cluster):
             cluster.delete("v1", "Secret", name, space)
 
-    def undo(self) -> bool:
-        return False
-
     def _stale(self, cluster: Cluster) -> list[tuple[str, str]]:
         """The Secrets that an earlier spec asked for, as (namespace, name); the default ones others may keep now."""
         wanted = {(one.namespace, one.secret) for one in self.secrets}
@@ -133,7 +130,7 @@ def _described(chain_pem: bytes) -> str:
 
 
 @dataclass(frozen=True)
-class ProvidedStep:
+class ProvidedStep(NothingToUndo):
     """The files are read each time, so that `up` brings a renewed certificate to the cluster; it goes with that."""
 
     names: Names
@@ -159,9 +156,6 @@ class ProvidedStep:
         cluster = Cluster(self.names.kubeconfig)
         cluster.apply(namespace(SYSTEM_NAMESPACE))
         apply_tls_secret(cluster, self._manifest)
-
-    def undo(self) -> bool:
-        return False
 
     @property
     def _manifest(self) -> Mapping[str, Any]:

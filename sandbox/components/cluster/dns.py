@@ -16,7 +16,7 @@ from sandbox.kube.deletion import is_leaving
 from sandbox.kube.readiness import pending, progress, wait_ready
 from sandbox.names import HOST, Names
 from sandbox.provider import Nodes
-from sandbox.step import State, Status, Work
+from sandbox.step import NothingToUndo, State, Status, Work
 from sandbox.system import files
 from sandbox.system.resolvers import Upstream
 from sandbox.system.wait import wait_until
@@ -154,7 +154,7 @@ def deployment(text: str, api: Mapping[str, Any] | None, *, alone: bool = True) 
 
 
 @dataclass(frozen=True)
-class DnsStep:
+class DnsStep(NothingToUndo):
     """CoreDNS comes with the cluster; this suits it to the nodes and waits for it.
 
     Pods reach the hosts of `domain` at the Service `ingress`, which is a name inside the cluster, if there is one, and
@@ -203,9 +203,6 @@ class DnsStep:
         if self._behind(cluster, text):
             readiness.refresh_pods(cluster, NAMESPACE, deployment["spec"]["template"]["metadata"]["annotations"][MARK])
             wait_until(lambda: self._behind(cluster, text), what=self.title, timeout=120)
-
-    def undo(self) -> bool:
-        return False
 
     def _behind(self, cluster: Cluster, text: str) -> str | None:
         """Which pod is not ready or goes by old news, and of what.

@@ -15,7 +15,7 @@ from sandbox.errors import SandboxError
 from sandbox.kube.api import Cluster, ClusterError
 from sandbox.names import HOST, Names
 from sandbox.provider import Nodes
-from sandbox.step import State, Status, Work
+from sandbox.step import NothingToUndo, State, Status, Work
 
 DROP_IN = "/etc/systemd/system/containerd.service.d/sandbox-proxy.conf"
 LABEL = "sandbox.dev/proxy"
@@ -132,7 +132,7 @@ class Proxied:
 
 
 @dataclass(frozen=True)
-class PodProxyStep:
+class PodProxyStep(NothingToUndo):
     """An admission policy, as long as there is a proxy; pods that run already keep what they have."""
 
     names: Names
@@ -163,9 +163,6 @@ class PodProxyStep:
             return
         for one in policy({}):
             cluster.delete(one["apiVersion"], one["kind"], one["metadata"]["name"])
-
-    def undo(self) -> bool:
-        return False
 
 
 def _policies(cluster: Cluster) -> Mapping[str, Mapping[str, Any]] | None:

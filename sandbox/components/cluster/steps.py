@@ -14,7 +14,7 @@ from sandbox.errors import SandboxError
 from sandbox.kube.api import Cluster, ClusterError
 from sandbox.names import Names
 from sandbox.provider import Provider, Standing
-from sandbox.step import State, Status, Work
+from sandbox.step import NothingToUndo, State, Status, Work
 from sandbox.system import files
 from sandbox.system.wait import wait_until
 
@@ -113,7 +113,7 @@ class ContextStep:
 
 
 @dataclass(frozen=True)
-class NodeImagesStep:
+class NodeImagesStep(NothingToUndo):
     """Images of the bundle for pods: the provider puts them into the nodes, and each node is asked whether it has them.
 
     Where images come from their registries there are none of these, for nodes pull what they need themselves.
@@ -148,9 +148,6 @@ class NodeImagesStep:
                 fix="see that the nodes have disk space left: docker system df",
             )
 
-    def undo(self) -> bool:
-        return False
-
     def _missing(self) -> list[Recipe]:
         nodes = self.provider.nodes
         return [
@@ -161,7 +158,7 @@ class NodeImagesStep:
 
 
 @dataclass(frozen=True)
-class JoinStep:
+class JoinStep(NothingToUndo):
     """Registry, mirrors and edge are joined to `network`, so that nodes and they know each other by name.
 
     At the end of the range: providers give nodes its first addresses, and a stopped node keeps no claim to its own.
@@ -189,9 +186,6 @@ class JoinStep:
         for one in self._containers():
             if self.network not in one.addresses:
                 self.engine.connect_network(self.network, one.name, spare_address(self.engine, self.network))
-
-    def undo(self) -> bool:
-        return False  # whoever removes the network takes everybody off it
 
     def _containers(self) -> Iterator[Container]:
         edge = self.engine.container(labelled.edge(self.engine, self.names.home))

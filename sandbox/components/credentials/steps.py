@@ -11,11 +11,11 @@ from sandbox.components.credentials.registry_accounts import mint, resolved
 from sandbox.config.schema.credentials_schema import Credentials
 from sandbox.names import Names
 from sandbox.oci.credential import CredentialsUnusable
-from sandbox.step import State, Status, Work
+from sandbox.step import NothingToUndo, State, Status, Work
 
 
 @dataclass(frozen=True)
-class AccountsStep:
+class AccountsStep(NothingToUndo):
     """Reads the files and asks the services; a cluster that has its credentials already is enough."""
 
     names: Names
@@ -39,9 +39,6 @@ class AccountsStep:
 
     def apply(self, work: Work) -> None:
         self._ask()
-
-    def undo(self) -> bool:
-        return False
 
     def _ask(self) -> None:
         for entry in self.entries:

@@ -12,7 +12,7 @@ from sandbox.components.ingress import controller
 from sandbox.kube import readiness
 from sandbox.kube.api import Cluster
 from sandbox.names import SYSTEM_NAMESPACE, Names
-from sandbox.step import State, Status, Work
+from sandbox.step import NothingToUndo, State, Status, Work
 
 _TITLE = "404: no such host in"
 
@@ -62,7 +62,7 @@ def manifest(page: str) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class PageStep:
+class PageStep(NothingToUndo):
     """The default backend's content, made from the Ingresses in the cluster; goes with the cluster."""
 
     names: Names
@@ -88,9 +88,6 @@ class PageStep:
         cluster.apply(wanted)
         mark = hashlib.sha256(wanted["data"]["404.html"].encode()).hexdigest()[:16]
         readiness.refresh_pods(cluster, SYSTEM_NAMESPACE, mark)
-
-    def undo(self) -> bool:
-        return False
 
     def _manifest(self, cluster: Cluster) -> Mapping[str, Any]:
         hosts = hosts_of(cluster.list("networking.k8s.io/v1", "Ingress"))

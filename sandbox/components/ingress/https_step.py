@@ -19,7 +19,7 @@ from sandbox.components.ingress.served_certificates import ServedCertificates
 from sandbox.engine import Bind
 from sandbox.kube.api import Cluster, Say
 from sandbox.names import SYSTEM_NAMESPACE, Names
-from sandbox.step import State, Status, Work
+from sandbox.step import NothingToUndo, State, Status, Work
 from sandbox.system.wait import wait_until
 
 # Traefik and ingress-nginx watch their Secrets and take a second; cert-manager may take its time to issue. After a rest
@@ -32,7 +32,7 @@ NEWS = timedelta(seconds=10)
 
 
 @dataclass(frozen=True)
-class HttpsStep:
+class HttpsStep(NothingToUndo):
     """Makes nothing; ready when clients are answered, the domain itself on every port with the present certificate.
 
     That is the one in `secret`, a TLS Secret of the system namespace, and it must be vouched for by those in the file
@@ -74,9 +74,6 @@ class HttpsStep:
         ingresses = self._ingresses()
         hosts = self._hosts(ingresses)
         wait_until(lambda: self._unanswered(hosts, ingresses), what=self.title, timeout=TIMEOUT, pause=0.1)
-
-    def undo(self) -> bool:
-        return False
 
     def renew(self, say: Say) -> None:
         """Return once the domain and all hosts serve their present certificates; restarts applications that do not.

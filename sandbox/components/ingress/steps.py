@@ -17,14 +17,14 @@ from sandbox.kube.api import Cluster, Manifest
 from sandbox.kube.readiness import apply_patiently, wait_ready
 from sandbox.kube.records import Records
 from sandbox.names import SYSTEM_NAMESPACE, Names
-from sandbox.step import State, Status, Work
+from sandbox.step import NothingToUndo, State, Status, Work
 
 TIMEOUT = 180.0
 RECORD = "applied-ingress"
 
 
 @dataclass(frozen=True)
-class IngressStep:
+class IngressStep(NothingToUndo):
     """The controller on the node's ports 80 and 443 with our certificate as default; it goes with the cluster.
 
     The edge, whose word on who the client is counts, is on `network`.
@@ -67,9 +67,6 @@ class IngressStep:
         wait_ready(cluster, manifests, timeout=TIMEOUT)
         readiness.refresh_pods(cluster, SYSTEM_NAMESPACE, content_hash.digest(manifests))
 
-    def undo(self) -> bool:
-        return False
-
     def _dropped(self, records: Records, manifests: Sequence[Manifest]) -> tuple[Place, ...]:
         """What an earlier spec's controller had and this one has not."""
         return (recorded(records) or applied_record.Applied()).dropped(tuple(map(Place.of, manifests)))
@@ -103,7 +100,7 @@ def replace(names: Names, manifest: Mapping[str, Any]) -> None:
 
 
 @dataclass(frozen=True)
-class NoIngressStep:
+class NoIngressStep(NothingToUndo):
     """Removes what the ingress step applied."""
 
     names: Names
@@ -121,6 +118,3 @@ class NoIngressStep:
         if there:
             addon_objects.remove(records.cluster, there.dropped(()))
         records.delete(RECORD)
-
-    def undo(self) -> bool:
-        return False

@@ -12,7 +12,7 @@ from sandbox.components.registry.in_cluster_step import name_on_nodes
 from sandbox.errors import SandboxError
 from sandbox.images import canary_image
 from sandbox.oci.client import Client
-from sandbox.step import State, Status, Work
+from sandbox.step import NothingToUndo, State, Status, Work
 from sandbox.system.wait import WaitTimeout, wait_until
 
 PROOF = "sandbox-pulled"
@@ -24,7 +24,7 @@ nftables, IPVS and eBPF replacements need it switched on), or to add a hosts.tom
 
 
 @dataclass(frozen=True)
-class InnerCanaryStep:
+class InnerCanaryStep(NothingToUndo):
     """Pushes a tiny image by the tunnel at `url` and has one node pull it by digest; that it did is written down."""
 
     place: Place
@@ -63,9 +63,6 @@ class InnerCanaryStep:
         finally:
             self._remove()
         cluster.apply(self._proof)
-
-    def undo(self) -> bool:
-        return False
 
     def _pull(self) -> str | None:
         live = self.place.cluster.get("v1", "Pod", canary_pod.NAME, self.place.namespace)

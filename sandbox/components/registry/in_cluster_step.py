@@ -12,13 +12,13 @@ from sandbox.components.registry.in_cluster import NAME, PULL_SECRET
 from sandbox.errors import SandboxError
 from sandbox.kube.api import ClusterError, Manifest
 from sandbox.kube.readiness import wait_ready
-from sandbox.step import State, Status, Work
+from sandbox.step import NothingToUndo, State, Status, Work
 
 TIMEOUT = 180.0
 
 
 @dataclass(frozen=True)
-class InnerRegistryStep:
+class InnerRegistryStep(NothingToUndo):
     """CNCF distribution with its data on a disk of the cluster's default class, or in the pod where there is none."""
 
     place: Place
@@ -64,9 +64,6 @@ class InnerRegistryStep:
         cluster.apply(deployment)
         work.say("waiting for its pod")
         wait_ready(cluster, [deployment], timeout=TIMEOUT)
-
-    def undo(self) -> bool:
-        return False
 
     def _deployment(self, cluster: Tenant, *, disk: bool) -> dict[str, Any]:
         return content_hash.marked(cluster.own(in_cluster.deployment(self.image, disk=disk)))

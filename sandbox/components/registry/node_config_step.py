@@ -25,7 +25,7 @@ from sandbox.oci import upstream
 from sandbox.oci.client import Client
 from sandbox.oci.oci_errors import RegistryError
 from sandbox.provider import Nodes
-from sandbox.step import State, Status, Work
+from sandbox.step import NothingToUndo, State, Status, Work
 from sandbox.system.wait import wait_until
 
 SLICE = ("discovery.k8s.io/v1", "EndpointSlice", SERVICE, SYSTEM_NAMESPACE)
@@ -41,7 +41,7 @@ FIXES = {
 
 
 @dataclass(frozen=True)
-class WiringStep:
+class WiringStep(NothingToUndo):
     """containerd's hosts.toml on every node, the ConfigMap of KEP-1755, a Service for pods; all goes with the cluster.
 
     It is ready when a tiny image, pushed from here, is pulled inside each node.
@@ -93,9 +93,6 @@ class WiringStep:
             cluster.delete(*SLICE)
         work.usable()  # what is still to come is the proof
         wait_until(lambda: self._unproved(there), what="the canary", timeout=PATIENCE)
-
-    def undo(self) -> bool:
-        return False
 
     def _reach(self) -> Reach:
         if self.registry.external:

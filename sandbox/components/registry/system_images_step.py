@@ -8,11 +8,11 @@ from sandbox.images.images_yaml import FromArchive
 from sandbox.oci.client import Client
 from sandbox.oci.credential import Keychain
 from sandbox.oci.oci_errors import RegistryError
-from sandbox.step import State, Status, Work
+from sandbox.step import NothingToUndo, State, Status, Work
 
 
 @dataclass(frozen=True)
-class OwnPushStep:
+class OwnPushStep(NothingToUndo):
     """Images of the bundle, pushed to the registry at `url`; their tags are as specific as their content."""
 
     entries: tuple[FromArchive, ...]
@@ -41,9 +41,6 @@ class OwnPushStep:
         from sandbox.images.push import push  # and the sources of images, which a look does without
 
         push(self.entries, self.url, keychain=self.keychain)
-
-    def undo(self) -> bool:
-        return False
 
 
 def _holds(client: Client, entry: FromArchive) -> bool:

@@ -8,11 +8,11 @@ from sandbox.errors import SandboxError
 from sandbox.oci.client import Client
 from sandbox.oci.credential import Keychain
 from sandbox.oci.oci_errors import RegistryError
-from sandbox.step import State, Status, Work
+from sandbox.step import NothingToUndo, State, Status, Work
 
 
 @dataclass(frozen=True)
-class TeamRegistryStep:
+class TeamRegistryStep(NothingToUndo):
     """Makes nothing; ready when the registry answers, be it by asking for an account."""
 
     where: str
@@ -39,6 +39,3 @@ class TeamRegistryStep:
             raise SandboxError(
                 f"the registry {self.where} cannot be used", details=found.detail, fix="see registry.external"
             )
-
-    def undo(self) -> bool:
-        return False

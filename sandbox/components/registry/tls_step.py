@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from sandbox.components.registry import tls_config
 from sandbox.errors import SandboxError
 from sandbox.provider import Nodes
-from sandbox.step import State, Status, Work
+from sandbox.step import NothingToUndo, State, Status, Work
 
 ADDRESS = "127.0.0.1"
 
 
 @dataclass(frozen=True)
-class TlsRegistryStep:
+class TlsRegistryStep(NothingToUndo):
     """containerd's hosts.toml, with the sandbox's root, and the names in each node's /etc/hosts; goes with the cluster.
 
     The engine writes /etc/hosts anew at every start of a node, and `up` then mends it.
@@ -47,9 +47,6 @@ class TlsRegistryStep:
             for name in self._unknown(node):
                 # Appended in place: the engine mounts this file, and would lose a replaced one.
                 self._run(node, ["sh", "-c", f"echo {shlex.quote(f'{ADDRESS} {name}')} >> /etc/hosts"])
-
-    def undo(self) -> bool:
-        return False
 
     def _unknown(self, node: str) -> list[str]:
         """The registries' names that the node's /etc/hosts has not."""

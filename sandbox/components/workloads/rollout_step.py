@@ -13,11 +13,11 @@ from sandbox.kube.deletion import is_leaving
 from sandbox.kube.readiness import WORKLOADS, progress, wait_ready
 from sandbox.kube.records import Records
 from sandbox.names import Names
-from sandbox.step import State, Status, Work
+from sandbox.step import NothingToUndo, State, Status, Work
 
 
 @dataclass(frozen=True)
-class WorkloadsStep:
+class WorkloadsStep(NothingToUndo):
     """Makes nothing; ready when every workload that was applied last, and stays, is."""
 
     names: Names
@@ -37,9 +37,6 @@ class WorkloadsStep:
 
     def apply(self, work: Work) -> None:
         wait_ready(Cluster(self.names.kubeconfig), self._live(), timeout=TIMEOUT)
-
-    def undo(self) -> bool:
-        return False
 
     def _live(self) -> list[Mapping[str, Any]]:
         records = Records.of(self.names)

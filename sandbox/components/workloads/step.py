@@ -19,14 +19,14 @@ from sandbox.kube.readiness import LEAVING, WORKLOADS, progress, wait_ready
 from sandbox.kube.records import Records
 from sandbox.names import Names
 from sandbox.oci.oci_errors import RegistryError
-from sandbox.step import State, Status, Work
+from sandbox.step import NothingToUndo, State, Status, Work
 
 RECORD = "applied"
 TIMEOUT = 300.0
 
 
 @dataclass(frozen=True)
-class ApplyStep:
+class ApplyStep(NothingToUndo):
     """Applies the objects in order, with the `images` of now; a sealed record in the cluster keeps what was applied.
 
     What it remembers and the manifests do not say any more is deleted, except for what may hold data, which is named.
@@ -97,9 +97,6 @@ class ApplyStep:
         wait_ready(cluster, placed, timeout=TIMEOUT)
         left = addon_objects.existing(cluster, (place for place in known if place not in dropped))
         applied_record.write(records, RECORD, (place for place in known if place in left), _digest(placed))
-
-    def undo(self) -> bool:
-        return False
 
     def _require_images(self) -> None:
         """Raise SandboxError before anything is applied that could not run."""

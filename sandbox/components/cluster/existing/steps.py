@@ -16,7 +16,7 @@ from sandbox.kube.api import Cluster, ClusterError, Manifest, title
 from sandbox.kube.manifests import namespace
 from sandbox.kube.readiness import apply_patiently, wait_ready
 from sandbox.names import LABEL, Names
-from sandbox.step import State, Status, Work
+from sandbox.step import NothingToUndo, State, Status, Work
 from sandbox.system import files
 from sandbox.system.wait import wait_until
 
@@ -178,7 +178,7 @@ def _owner(record: dict[str, Any]) -> str:
 
 
 @dataclass(frozen=True)
-class ObjectsStep:
+class ObjectsStep(NothingToUndo):
     """Objects of one purpose, the workload last. `make` tells which, as things are when it is asked."""
 
     place: Place
@@ -200,9 +200,6 @@ class ObjectsStep:
             apply_patiently(cluster, one, say=work.say)
         work.say("waiting for the pods")
         wait_ready(cluster, wanted, timeout=TIMEOUT)
-
-    def undo(self) -> bool:
-        return False
 
     def _wanted(self) -> list[dict[str, Any]]:
         return [content_hash.marked(self.place.cluster.own(one)) for one in self.make()]

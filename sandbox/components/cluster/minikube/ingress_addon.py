@@ -10,7 +10,7 @@ from sandbox.errors import UsageError
 from sandbox.kube.api import Cluster
 from sandbox.kube.manifests import namespace
 from sandbox.names import DEFAULT_TLS, SYSTEM_NAMESPACE, Names
-from sandbox.step import State, Status, Work
+from sandbox.step import NothingToUndo, State, Status, Work
 
 ADDON = "ingress"
 CERTIFICATE = f"{SYSTEM_NAMESPACE}/{DEFAULT_TLS}"
@@ -20,7 +20,7 @@ DATA = {"use-proxy-protocol": "true"}
 
 
 @dataclass(frozen=True)
-class MinikubeIngressStep:
+class MinikubeIngressStep(NothingToUndo):
     """Gives the addon the sandbox's default certificate without a question, and the settings that the edge wants.
 
     A certificate that somebody else has set for a profile of his own is not replaced.
@@ -61,9 +61,6 @@ class MinikubeIngressStep:
             if self.minikube.addons().get(ADDON):
                 work.say(f"enabling {ADDON} again")
                 self.minikube.enable(ADDON)
-
-    def undo(self) -> bool:
-        return False
 
     def _certificate(self) -> str:
         found = self.minikube.look()

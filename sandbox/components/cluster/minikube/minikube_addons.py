@@ -24,7 +24,7 @@ from sandbox.kube.readiness import progress
 from sandbox.kube.records import Records
 from sandbox.names import Names
 from sandbox.provider import Nodes
-from sandbox.step import State, Status, Work
+from sandbox.step import NothingToUndo, State, Status, Work
 from sandbox.system import files
 from sandbox.system.process import ToolFailed, last_lines
 from sandbox.system.wait import wait_until
@@ -102,7 +102,7 @@ def _counted(images: int) -> str:
 
 
 @dataclass(frozen=True)
-class MinikubeAddonsStep:
+class MinikubeAddonsStep(NothingToUndo):
     """The addons of minikube's that the spec names or a command enabled.
 
     `entries` are the accounts for registry-creds, if that is one of them, looked up by `environ`; `asked` one that is
@@ -150,9 +150,6 @@ class MinikubeAddonsStep:
                 work.say(f"enabling {use.source}")
                 self._enable(use)
         wait_until(lambda: next(self._pending(cluster, uses), None), what=self.title, timeout=TIMEOUT)
-
-    def undo(self) -> bool:
-        return False
 
     def listed(self) -> Mapping[str, bool]:
         """Every addon that minikube has, and whether it is enabled."""
@@ -265,7 +262,7 @@ def _short(controller: Mapping[str, Any]) -> str | None:
 
 
 @dataclass(frozen=True)
-class MinikubeDisusedStep:
+class MinikubeDisusedStep(NothingToUndo):
     """Disables what an earlier spec had enabled and this one, which has those of `used`, does not name."""
 
     minikube: Minikube
@@ -287,9 +284,6 @@ class MinikubeDisusedStep:
             work.say(f"disabling {addon}")
             self.minikube.disable(addon)
             forget_enabled(records, addon)
-
-    def undo(self) -> bool:
-        return False
 
     def _disused(self, records: Records) -> list[str]:
         known = read_enabled(records).items()
