@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
-from sandbox.app import checkouts, chosen_spec, consent, context, machine_plan, remains, requirements
+from sandbox.app import checkouts, chosen_spec, consent, context, machine_plan, ports, remains, requirements
 from sandbox.app.agreement import Agreement, Refusal
 from sandbox.app.chosen_spec import Chosen
 from sandbox.app.diagnosis import explaining
@@ -134,7 +134,7 @@ class Sandbox:
             engine = Engine.connect()
             neighbour = agreement.neighbour(chosen.spec, chosen.file, home, engine)
             spec = neighbour.adopted_by(spec) if neighbour else spec
-            with requirements.reserve(spec, home, engine) as settled:
+            with ports.reserve(spec, home, engine) as settled:
                 steps, engine, own = machine_plan.steps(settled)
                 requirements.require(settled, home, own)
                 _require_known(recreate, steps)
@@ -164,7 +164,7 @@ class Sandbox:
     def start_locked(self) -> None:
         """Start it as `start` does; the caller has the lock."""
         spec = chosen_spec.brought_up(self.name)
-        with requirements.reserve(spec, context.home(), Engine.connect()) as settled, explaining(settled):
+        with ports.reserve(spec, context.home(), Engine.connect()) as settled, explaining(settled):
             lifecycle.up(machine_plan.without_files(settled), self.session.report, keep=True)
         self._settled = spec
 
@@ -213,7 +213,7 @@ class Sandbox:
     def settled(self) -> ResolvedSpec:
         """The spec with the ports that the sandbox has, also those that the spec leaves open."""
         if self._settled is None:
-            self._settled = requirements.settle(self.spec, context.home(), Engine.connect())
+            self._settled = ports.settle(self.spec, context.home(), Engine.connect())
         return self._settled
 
     @property

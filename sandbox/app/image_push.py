@@ -1,19 +1,22 @@
-"""A push of the images of a manifest: what its lock says, the push, the lock that follows, and the bytes read back."""
+"""A push of the images of a manifest: its lock, the push, the bytes read back, and tags that it does not name."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from sandbox.app import context
-from sandbox.errors import UsageError
+from sandbox.errors import SandboxError, UsageError
 from sandbox.images.dry_run import Forecast, forecast
 from sandbox.images.images_yaml import Entry, FromBuild, FromDaemon, FromRegistry
 from sandbox.images.lock_check import Promise
 from sandbox.images.lock_entries import Lock
 from sandbox.images.lockfile import LockFile
 from sandbox.images.progress import Observer, Result, Silent
+from sandbox.images.prune import Unlisted, prune, unlisted
 from sandbox.images.push import push
 from sandbox.images.sources.image_source import Daemon
 from sandbox.images.sources.remote import host_platform
@@ -24,6 +27,7 @@ from sandbox.oci.client import Client
 from sandbox.oci.compression import Compression
 from sandbox.oci.credential import Keychain
 
+CONFIG = "/etc/distribution/config.yml"
 # Puts damaged blobs aside, by their digests, so that they are pushed again.
 Repair = Callable[[Collection[str]], None]
 
@@ -133,6 +137,51 @@ class ImagePush:
             promised=self.promised,
             keychain=self.keychain,
         )
+
+
+@dataclass(frozen=True)
+class Pruning:
+    """The tags of one registry, the sandbox `whose`'s if that is a name, that are not among `targets`."""
+
+    registry: str
+    keychain: Keychain | None
+    targets: Sequence[Target]
+    whose: str = ""
+
+    @property
+    def where(self) -> str:
+        """The registry, for people."""
+        return f"the registry of sandbox '{self.whose}' at {self.registry}" if self.whose else self.registry
+
+    @cached_property
+    def _found(self) -> tuple[Unlisted, ...]:
+        with Client(self.registry, keychain=self.keychain) as client:
+            return unlisted(client, self.targets)
+
+    @property
+    def names(self) -> list[str]:
+        """What would be deleted."""
+        return [str(one) for one in self._found]
+
+    def delete(self) -> None:
+        """Delete them. Raises SandboxError."""
+        with Client(self.registry, keychain=self.keychain) as client:
+            prune(client, self._found, self.targets)
+
+    def collection(self) -> str:
+        """Make the command that gives the space back, while nothing is pushed."""
+        name = self._container()
+        # A registry that is not restarted still claims, from its cache, to have what was collected.
+        return f"docker exec {name} registry garbage-collect {CONFIG} && docker restart {name}"
+
+    def _container(self) -> str:
+        where = address.parse(self.registry)
+        if where.is_loopback:
+            with contextlib.suppress(SandboxError):
+                from sandbox.engine import Engine
+
+                return Engine.connect().publisher(where.port) or "CONTAINER"
+        return "CONTAINER"
 
 
 def _compression(packing: str | None, known: Lock | None, registry: str) -> Compression:

@@ -8,8 +8,7 @@ from functools import partial
 from itertools import chain
 
 from sandbox.app import port_reservations
-from sandbox.app.port_privileges import forbidden
-from sandbox.app.port_usage import Machine, Wanted, taken
+from sandbox.app.port_usage import Machine, Wanted, forbidden, taken
 from sandbox.components.edge import edge_folder, extra_routes, lan_names, routes
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.engine import Bind, Engine, labelled

@@ -1,26 +1,20 @@
-"""What must be true before anything is made: tools new enough, ports to be had, a place for the images to come from."""
+"""What must be true before anything is made: tools new enough, a shape that can be made, a source of images."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from sandbox.app import topology
-from sandbox.app.port_privileges import PortForbidden
-from sandbox.app.port_usage import PortTaken
-from sandbox.app.ports import registry_port, reserve, settle
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
 from sandbox.bundle.system_images import OwnImages
 from sandbox.components.certificates import cert_manager
 from sandbox.components.certificates.user_certificate import Provided
 from sandbox.components.cluster import kubeconfig, kubeconfig_lock
-from sandbox.config.schema import Spec
+from sandbox.config.schema import Cluster, Spec
 from sandbox.errors import MissingTool, SandboxError, UsageError
 from sandbox.names import Home
 from sandbox.plan import providers, saved_spec
 from sandbox.system import process
-
-__all__ = ["PortForbidden", "PortTaken", "registry_port", "require", "reserve", "settle"]
 
 
 def require(spec: Spec, home: Home, own: OwnImages) -> None:
@@ -40,7 +34,7 @@ def require(spec: Spec, home: Home, own: OwnImages) -> None:
     providers.require_tool(spec, names)
     if spec.cluster.supports.node_image:
         own.require(spec.cluster.kubernetes)
-        topology.require(spec.cluster, own)
+        _require_shape(spec.cluster, own)
     if not kubeconfig.holds(home.kubeconfig, names.cluster, names.kubeconfig):
         kubeconfig_lock.require_unlocked(home.kubeconfig)
     if spec.certs.default:
@@ -78,3 +72,26 @@ def _require_kubectl(home: Home) -> None:
             details="the ways to an existing cluster's ingress and registry are its port-forwards",
             fix="install it: https://kubernetes.io/docs/tasks/tools/   (or `sandbox bundle build kubernetes`)",
         )
+
+
+def _require_shape(cluster: Cluster, own: OwnImages) -> None:
+    """Raise UsageError where a cluster of the wanted shape cannot be made from the images and files there are."""
+    if cluster.nodes.control_plane > 1 and own.source == "bundle":
+        raise UsageError(
+            "the bundle has no cluster with several control planes",
+            details="kind puts a load balancer before them, whose image is another program's and not in the bundle",
+            fix="write `nodes: {workers: …}` in the spec's `cluster`, or, where an image registry can be reached, "
+            "`images: {source: upstream}`",
+        )
+    if cluster.ip_family == "ipv6":
+        raise UsageError(
+            "a cluster cannot have IPv6 alone",
+            details="its pods would reach neither the registry nor this machine's nameservers, which have IPv4",
+            fix="write `ip_family: dual` in the spec's `cluster`: pods and services then have addresses of both kinds",
+        )
+    for mount in cluster.mounts:
+        if not mount.host.exists():
+            raise UsageError(
+                f"{mount.host} is not there, and nodes are to have it at {mount.node}",
+                fix="create it, or correct `mounts` in the spec's `cluster`",
+            )

@@ -100,7 +100,7 @@ def url(ctx: click.Context, host: str | None, file: Path | None, name: str | Non
     sandbox edge url app.demo.sandbox.localhost --sandbox demo --qr
     """
     begin(ctx)
-    from sandbox.app.host_urls import host_urls
+    from sandbox.app.overview import host_urls
 
     for found in host_urls(find_spec(file, name).name, host, for_others=qr):
         click.echo(found)

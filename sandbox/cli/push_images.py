@@ -18,8 +18,7 @@ from sandbox.errors import SandboxError, UsageError
 
 if TYPE_CHECKING:
     from sandbox.app.core import Sandbox
-    from sandbox.app.image_push import ImagePush, Repair
-    from sandbox.app.pruning import Pruning
+    from sandbox.app.image_push import ImagePush, Pruning, Repair
     from sandbox.images.progress import Result
 
 
@@ -199,7 +198,7 @@ def _foretell(work: ImagePush, pruning: Pruning | None, output: str) -> int:
 
 
 def _pruning(work: ImagePush, whose: str) -> Pruning:
-    from sandbox.app.pruning import Pruning
+    from sandbox.app.image_push import Pruning
 
     return Pruning(work.registry, work.keychain, work.targets, whose)
 

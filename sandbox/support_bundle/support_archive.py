@@ -21,7 +21,7 @@ from sandbox.errors import UsageError
 from sandbox.kube.api import Cluster
 from sandbox.names import Names
 from sandbox.plan import lifecycle, providers
-from sandbox.support_bundle import cluster_state, known_secrets, machine_state
+from sandbox.support_bundle import cluster_state, machine_state, redaction
 from sandbox.support_bundle.redaction import Redaction
 from sandbox.system import files
 
@@ -37,8 +37,8 @@ SECONDS = 120.0
 def make(path: Path, spec: Spec, context: DoctorContext) -> int:
     """Write the archive of a sandbox, broken or not, and return how many files it has. Raises SandboxError."""
     texts = gather(_parts(spec, context), seconds=SECONDS)
-    held = known_secrets.in_the_cluster(context.names.kubeconfig, context.spec.namespace)
-    redact = Redaction((*known_secrets.on_this_machine(context.home, spec, os.environ), *held))
+    held = redaction.in_the_cluster(context.names.kubeconfig, context.spec.namespace)
+    redact = Redaction((*redaction.on_this_machine(context.home, spec, os.environ), *held))
     _write(path, {place: redact(text) for place, text in texts.items()})
     return len(texts)
 

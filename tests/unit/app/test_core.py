@@ -19,7 +19,7 @@ from click.testing import CliRunner
 import sandbox
 from sandbox import Sandbox, SandboxError, Spec
 from sandbox.app import context as world
-from sandbox.app import machine_plan, requirements
+from sandbox.app import machine_plan, ports, requirements
 from sandbox.cli import log, signals
 from sandbox.cli.down import down
 from sandbox.components.certificates.authority import make_leaf
@@ -53,7 +53,7 @@ def there(monkeypatch: pytest.MonkeyPatch) -> set[str]:
         yield ResolvedSpec.of(spec, registry=5005, https=(8444,))
 
     monkeypatch.setattr(machine_plan, "steps", steps)
-    monkeypatch.setattr(requirements, "reserve", reserve)
+    monkeypatch.setattr(ports, "reserve", reserve)
     monkeypatch.setattr(requirements, "require", lambda *_: None)
     monkeypatch.setattr(Engine, "connect", staticmethod(FakeEngine))
     return found

@@ -16,7 +16,9 @@ from typing import Any
 import pytest
 
 from sandbox.app import port_reservations
-from sandbox.app.requirements import PortForbidden, PortTaken, require, reserve, settle
+from sandbox.app.port_usage import PortForbidden, PortTaken
+from sandbox.app.ports import reserve, settle
+from sandbox.app.requirements import require
 from sandbox.bundle.store import Store
 from sandbox.bundle.system_images import NODES, UPSTREAM, OwnImages, choose
 from sandbox.components.certificates import cert_manager
@@ -471,7 +473,7 @@ import sys
 from pathlib import Path
 from sandbox.engine import Bind, ContainerSpec
 from sandbox.names import Home
-from sandbox.app.requirements import reserve
+from sandbox.app.ports import reserve
 from sandbox.config.schema import Spec
 from tests.support.fakes import FakeEngine
 state, name = Path(sys.argv[1]), sys.argv[2]

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from sandbox.app import context, existing_clusters, requirements
+from sandbox.app import context, existing_clusters, ports
 from sandbox.app.existing_clusters import Neighbour
 from sandbox.cli import log, prompts, signals
 from sandbox.cli.up import up as command
@@ -118,7 +118,7 @@ def test_the_next_up_means_it_too_though_the_file_says_nothing_of_it(
         asked.append(spec)
         raise SandboxError("enough")
 
-    monkeypatch.setattr(requirements, "reserve", reserve)
+    monkeypatch.setattr(ports, "reserve", reserve)
     monkeypatch.setattr(Engine, "connect", lambda: FakeEngine())
     monkeypatch.setattr(log, "start", lambda **_: None)
     monkeypatch.setattr(signals, "catch", lambda *_: None)

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from sandbox.app import consent as agreements
-from sandbox.app import context, requirements
+from sandbox.app import context, ports
 from sandbox.cli import log, prompts, signals
 from sandbox.cli.up import up as command
 from sandbox.config.schema import ResolvedSpec, Spec
@@ -38,7 +38,7 @@ def no_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(log, "start", lambda *, verbose: None)
     monkeypatch.setattr(signals, "catch", lambda *_: None)
     monkeypatch.setattr(Engine, "connect", staticmethod(FakeEngine))
-    monkeypatch.setattr(requirements, "reserve", reached)
+    monkeypatch.setattr(ports, "reserve", reached)
     monkeypatch.chdir(tmp_path)
 
 

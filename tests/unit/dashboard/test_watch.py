@@ -1,15 +1,21 @@
-"""How the browser is told where the page is: by a file that only its user can read."""
+"""What the page shows is renewed while it is asked for; the browser is told where it is by a private file."""
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import subprocess
 import sys
+import threading
+import time
 from html import unescape
 from pathlib import Path
 
 import pytest
+
+from sandbox.dashboard import watch
+from sandbox.dashboard.watch import Live, Look
 
 URL = "http://127.0.0.1:4711/#the-token-4f1c9e&x"
 OPEN = """
@@ -45,3 +51,41 @@ def test_a_browsers_arguments_do_not_have_the_token(tmp_path: Path, home: Path) 
     assert URL in unescape((tmp_path / "page").read_text())
     assert (tmp_path / "mode").read_text().strip() == "600"
     assert list(home.iterdir()) == []
+
+
+def until(condition: object) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_what_is_found_is_renewed() -> None:
+    counter = itertools.count()
+    watched = Live({"count": Look(lambda: next(counter), 0.01)})
+    watched.start()
+    first = watched.newest(patience=10)["count"]
+    until(lambda: watched.newest(patience=10)["count"] > first)
+    watched.stop()
+
+
+def test_a_slow_look_is_not_waited_for_and_a_failed_one_says_why() -> None:
+    hold = threading.Event()
+    watched = Live(
+        {"slow": Look(hold.wait, 1), "bad": Look(lambda: os.environ["NONE_SUCH"], 1), "good": Look(lambda: 1, 1)}
+    )
+    watched.start()
+    until(lambda: watched.newest(patience=0.01).keys() >= {"bad", "good"})
+    assert watched.newest(patience=0.01) == {"bad": {"error": "'NONE_SUCH'"}, "good": 1}
+    hold.set()
+    watched.stop()
+
+
+def test_nobody_watching_means_no_looking(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "WATCHED", 0.0)
+    counter = itertools.count()
+    watched = Live({"count": Look(lambda: next(counter), 0.01)})
+    watched.start()
+    time.sleep(0.1)
+    watched.stop()
+    assert next(counter) == 0
