@@ -25,7 +25,7 @@ def _twice(objects: Sequence[dict[str, Any]]) -> Iterator[str]:
     """Objects that are given twice, of which the last one counts."""
     seen: set[tuple[Any, ...]] = set()
     for one in objects:
-        key = (one["apiVersion"], one["kind"], one["metadata"].get("namespace", "default"), one["metadata"]["name"])
+        key = manifests.identity(one)
         if key in seen:
             yield f"{title(one)} is given twice; the last one counts"
         seen.add(key)
@@ -33,16 +33,11 @@ def _twice(objects: Sequence[dict[str, Any]]) -> Iterator[str]:
 
 def _kindless(objects: Sequence[dict[str, Any]]) -> Iterator[str]:
     """Kinds that are neither Kubernetes' own nor defined by the objects."""
-    defined = {_defines(one) for one in objects if one["kind"] == "CustomResourceDefinition"}
+    defined = set(map(manifests.defined, objects))
     wanted = {(one["apiVersion"].rpartition("/")[0], one["kind"]): one for one in reversed(objects)}
     for (group, kind), one in wanted.items():
         if not manifests.is_builtin(group) and (group, kind) not in defined:
             yield f"{title(one)}: the kind {kind} ({one['apiVersion']}) has to come from elsewhere, such as an addon"
-
-
-def _defines(definition: dict[str, Any]) -> tuple[str, str]:
-    spec = definition.get("spec") or {}
-    return str(spec.get("group")), str((spec.get("names") or {}).get("kind"))
 
 
 def _unlisted(spec: Spec, objects: Sequence[dict[str, Any]]) -> Iterator[str]:

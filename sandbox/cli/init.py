@@ -17,13 +17,16 @@ def init(folder: Path, *, name: str | None) -> int:
     """Write a commented sandbox.yaml for this folder, from what it has; never overwrites anything.
 
     \b
-    sandbox init              Dockerfiles, a compose file and manifests are found and put to use
+    sandbox init              Dockerfiles, compose and skaffold files, manifests, overlays and charts are put to use
     sandbox init --name shop
     """
+    from sandbox.app import context
+    from sandbox.bundle.store import Store
     from sandbox.config.schema import Spec
     from sandbox.errors import UsageError
     from sandbox.init import project_files
     from sandbox.init.detect import look
+    from sandbox.sanitize import fit
     from sandbox.system import files, host_network
 
     if not folder.is_dir():
@@ -33,7 +36,7 @@ def init(folder: Path, *, name: str | None) -> int:
             f"{folder / project_files.SPEC} is there already",
             fix="`sandbox config validate` says whether it is right; or move it away",
         )
-    found = look(folder)
+    found = look(folder, Store(context.home().bundle))
     name = Spec.default(name).name if name else project_files.name_of(folder.absolute().name, found)
     wanted = project_files.registry_port(found)
     registry = wanted if host_network.is_free(LOCAL, wanted) else host_network.next_free(LOCAL, wanted)
@@ -48,6 +51,8 @@ def init(folder: Path, *, name: str | None) -> int:
             click.echo(f"wrote {folder / path}")
     for path in kept:
         click.echo(f"kept  {folder / path}   (it was there)")
+    for note in found.notes:
+        click.echo(f"note  {fit(note)}", err=True)
     for app in project_files.without_port(found.apps):
         click.echo(f"note  no port is known of {app}: EXPOSE it in its Dockerfile, or add a Service", err=True)
     click.echo("next  sandbox up --plan   shows what it makes; sandbox up makes it")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -10,15 +11,29 @@ import yaml
 
 from sandbox.config import text_file, yaml_text
 from sandbox.errors import UsageError
-from sandbox.init.detected import App, label
+from sandbox.init.detected import App, is_inside, label
 
 # In the order in which compose itself looks for them.
 FILES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
-USED = {"build", "container_name", "environment", "expose", "image", "ports", "restart"}
+USED = {
+    *("build", "command", "container_name", "entrypoint", "env_file", "environment", "expose", "healthcheck"),
+    *("image", "networks", "ports", "profiles", "restart"),
+}
+QUOTES = "'\""
+# Programs that others reach by name though their service says no port, by the last part of their image's name.
+PORTS = {
+    **{"postgres": 5432, "postgresql": 5432, "postgis": 5432, "timescaledb": 5432},
+    **{"mysql": 3306, "mariadb": 3306, "percona": 3306, "mongo": 27017, "mongodb": 27017},
+    **{"redis": 6379, "valkey": 6379, "memcached": 11211, "rabbitmq": 5672, "nats": 4222, "kafka": 9092},
+    **{"elasticsearch": 9200, "opensearch": 9200, "cassandra": 9042, "zookeeper": 2181, "minio": 9000},
+}
 
 
-def load(path: Path) -> Iterator[App]:
-    """The services of the file `path`; raises UsageError when it is none."""
+def load(path: Path) -> tuple[list[App], list[str]]:
+    """The services of the file, and what was left out, in words; raises UsageError when it is no such file.
+
+    A service of a profile is started by compose only when that is asked for, and left out.
+    """
     try:
         content = yaml_text.document(text_file.read(path))
     except yaml.YAMLError as error:
@@ -26,21 +41,76 @@ def load(path: Path) -> Iterator[App]:
     services = content.get("services") if isinstance(content, dict) else None
     if not isinstance(services, dict):
         raise UsageError(f"{path} has no services", fix="correct it, or move it away")
-    for name, service in services.items():
-        if isinstance(service, dict):
-            yield _app(str(name), service)
+    wanted = {str(name): one for name, one in services.items() if isinstance(one, dict)}
+    apart = [name for name, one in wanted.items() if one.get("profiles")]
+    notes = [f"{path.name}: {', '.join(apart)} left out, since only a profile starts them"] if apart else []
+    return [_app(name, one, path.parent) for name, one in wanted.items() if name not in apart], notes
 
 
-def _app(name: str, service: Mapping[str, Any]) -> App:
-    context = _context(service.get("build"))
+def _app(name: str, service: Mapping[str, Any], folder: Path) -> App:
+    context, image = _context(service.get("build")), str(service.get("image") or "") or None
+    entrypoint, command = _words(service.get("entrypoint")), _words(service.get("command"))
+    build = service["build"] if isinstance(service.get("build"), dict) else {}
+    left_out = [*map(str, service.keys() - USED), *(f"build.{key}" for key in ("args", "target") if build.get(key))]
+    environment = {
+        **dict(pair for file in _env_files(service.get("env_file"), folder) for pair in _environment(file)),
+        **dict(_environment(service.get("environment"))),
+    }
     return App(
         label(name),
         context=context,
-        image=None if context is not None else str(service.get("image") or "") or None,
-        port=next(_ports(service), None),
-        environment=dict(_environment(service.get("environment"))),
-        left_out=tuple(sorted(map(str, service.keys() - USED))),
+        image=None if context is not None else image,
+        port=next(_ports(service), None) or (PORTS.get(_last(image)) if image and context is None else None),
+        environment=environment,
+        command=entrypoint,
+        args=command,
+        check=_check(service.get("healthcheck")),
+        names=(image.partition("@")[0],) if image and context is not None else (),
+        left_out=tuple(sorted(left_out)),
     )
+
+
+def _last(image: str) -> str:
+    return image.partition("@")[0].rpartition("/")[2].partition(":")[0]
+
+
+def _words(given: Any) -> tuple[str, ...]:
+    """A command as a list, or as text that compose splits like a shell."""
+    if isinstance(given, str):
+        try:
+            return tuple(shlex.split(given))
+        except ValueError:
+            return ()
+    return tuple(map(str, given)) if isinstance(given, list) else ()
+
+
+def _check(given: Any) -> tuple[str, ...]:
+    """The program that tells whether the service is healthy; none where that is turned off."""
+    test = given.get("test") if isinstance(given, dict) and not given.get("disable") else None
+    if isinstance(test, str):
+        return ("sh", "-c", test.replace("$$", "$"))
+    words = [str(one).replace("$$", "$") for one in test] if isinstance(test, list) else []
+    match words[:1]:
+        case ["CMD"]:
+            return tuple(words[1:])
+        case ["CMD-SHELL"]:
+            return ("sh", "-c", *words[1:])
+        case _:
+            return ()
+
+
+def _env_files(given: Any, folder: Path) -> Iterator[list[str]]:
+    """The lines of the files of variables that are in the project."""
+    for one in given if isinstance(given, list) else [given]:
+        path = one.get("path") if isinstance(one, dict) else one
+        if isinstance(path, str) and (folder / path).is_file() and is_inside(folder, folder / path):
+            lines = (line.strip().removeprefix("export ") for line in text_file.read(folder / path).splitlines())
+            yield [_unquoted(line) for line in lines if "=" in line and not line.startswith("#")]
+
+
+def _unquoted(line: str) -> str:
+    key, _, value = line.partition("=")
+    return f"{key.strip()}={value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in QUOTES else value}"
 
 
 def _context(build: Any) -> str | None:

@@ -1,9 +1,8 @@
-"""Finds in a project's folder what a sandbox can use: Dockerfiles, a compose file, manifests, charts."""
+"""Finds in a project's folder what a sandbox can use: Dockerfiles, compose and skaffold files, manifests, charts."""
 
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -11,28 +10,44 @@ from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
+import yaml
+
+from sandbox.bundle.store import Store
 from sandbox.components.addons.addon_images import pod_images
-from sandbox.config import text_file
-from sandbox.errors import UsageError
-from sandbox.init import compose, dockerfile
-from sandbox.init.detected import App, Found, label
+from sandbox.components.workloads import kustomization, user_manifests
+from sandbox.components.workloads.helm import Helm
+from sandbox.components.workloads.kustomization import Reads
+from sandbox.config import text_file, yaml_text
+from sandbox.config.schema import Chart
+from sandbox.errors import SandboxError, UsageError
+from sandbox.init import compose, dockerfile, skaffold
+from sandbox.init.detected import App, Found, Item, is_inside, label
+from sandbox.init.skaffold import Skaffold
 from sandbox.kube import manifests
 
 # Folders of tools, whose YAML and Dockerfiles are not the project's.
 FOREIGN = {"build", "dist", "node_modules", "target", "vendor", "venv", "__pycache__"}
-DEPTH = 2
+DEPTH, DEEPER = 2, 4  # overlays are deep in their folder
+# Kustomizations for development; then what is for everything.
+PREFERRED = ("dev", "development", "local", "sandbox", "kind", "minikube", "default", "base")
+# Files of tools that stand among manifests, which are taken one by one then.
+MIXED = (*skaffold.FILES, "Tiltfile", "kind.yaml", "values.yaml", "kind-config.yaml")
 MOST = 500  # files of a folder of manifests; what has more is something else
 OURS = ("sandbox.yaml", "images.yaml", "images.lock.yaml", *compose.FILES)
 
 
-def look(folder: Path) -> Found:
-    """What the folder has. Raises UsageError for a compose file that cannot be read."""
-    apps = tuple(_distinct(_apps(folder)))
-    rendered = dict(_rendered(folder))
-    applied = tuple(_manifests(folder, [folder / path for path in rendered]))
-    objects = manifests.load(folder / path for path in applied)
+def look(folder: Path, store: Store) -> Found:
+    """What the folder has. Raises UsageError for a compose file that cannot be read.
+
+    `store` has the kubectl and helm of machines without them, by which hosts and images of what is rendered are known.
+    """
+    told = skaffold.load(folder) or Skaffold()
+    notes = list(told.notes)
+    apps = tuple(_distinct(_exposing(folder, app) for app in (told.apps or _apps(folder, notes))))
+    applied = told.items or _chosen(folder, notes)
+    objects = _objects(folder, applied, store)
     hosts, images = _every(_hosts, objects), _every(_images, objects)
-    return Found(apps, applied, hosts, images, rendered)
+    return Found(apps, applied, hosts, images, tuple(notes))
 
 
 def _distinct(apps: Iterable[App]) -> Iterator[App]:
@@ -46,24 +61,24 @@ def _distinct(apps: Iterable[App]) -> Iterator[App]:
         yield replace(app, name=name)
 
 
-def _apps(folder: Path) -> Iterator[App]:
+def _apps(folder: Path, notes: list[str]) -> Iterator[App]:
     for name in compose.FILES:
         if (folder / name).exists():
             _require_inside(folder, folder / name)
-            for app in compose.load(folder / name):
-                yield _exposing(folder, app)
+            apps, left_out = compose.load(folder / name)
+            notes += left_out
+            yield from apps
             return
     for place in (folder, *_folders(folder)):
         if (place / "Dockerfile").is_file():
             context = place.relative_to(folder).as_posix()
-            name = "app" if place == folder else place.name
-            yield _exposing(folder, App(label(name), context=context))
+            yield App(label("app" if place == folder else place.name), context=context)
 
 
 def _exposing(folder: Path, app: App) -> App:
     """The app with its Dockerfile's port where nothing else says one."""
     file = folder / (app.context or "") / "Dockerfile"
-    if app.context is None or app.port or not file.is_file() or not _is_inside(folder, file):
+    if app.context is None or app.port or not file.is_file() or not is_inside(folder, file):
         return app
     try:
         return replace(app, port=dockerfile.port(text_file.read(file)))
@@ -71,46 +86,138 @@ def _exposing(folder: Path, app: App) -> App:
         return app
 
 
-def _is_inside(folder: Path, path: Path) -> bool:
-    """Whether the path is in the folder, all its links followed: what lies elsewhere is none of the project's."""
-    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
-
-
 def _require_inside(folder: Path, path: Path) -> None:
-    if not _is_inside(folder, path):
+    if not is_inside(folder, path):
         raise UsageError(
             f"{path} is a link that leaves {folder}", details=os.path.realpath(path), fix="put the file there"
         )
 
 
-def _rendered(folder: Path) -> Iterator[tuple[str, str]]:
-    for place in (folder, *_folders(folder)):
-        path = place.relative_to(folder).as_posix() + "/"
-        if (place / "Chart.yaml").is_file():
-            yield path, f"helm template {shlex.quote(path)}"
-        elif (place / "kustomization.yaml").is_file() or (place / "kustomization.yml").is_file():
-            yield path, f"kubectl kustomize {shlex.quote(path)}"
+def _chosen(folder: Path, notes: list[str]) -> tuple[Item, ...]:
+    """What is to be applied: one overlay, else manifests, else charts; the others are noted."""
+    overlay = _overlay(folder, notes)
+    charts = [_path(folder, place) for place in (folder, *_folders(folder, DEEPER)) if _is_chart(folder, place)]
+    apart = [folder / one for one in charts]
+    if overlay is not None:
+        notes += [f"{one} is a chart, and left out: {{chart: {one}}} below `apply` takes it" for one in charts]
+        return (overlay,)
+    apart += [place for place in _folders(folder, DEEPER) if manifests.kustomization(place)]
+    found = _with_kinds(folder, _manifests(folder, apart), notes)
+    if found:
+        notes += [f"{one} is a chart, and left out: {{chart: {one}}} below `apply` takes it" for one in charts]
+        return tuple(found)
+    return tuple({"chart": one.rstrip("/"), "release": label(Path(folder.absolute(), one).name)} for one in charts)
+
+
+def _overlay(folder: Path, notes: list[str]) -> str | None:
+    """The kustomization to apply: one that no other is made of, by preference one for development."""
+    found: dict[Path, Reads] = {}
+    for place in (folder, *_folders(folder, DEEPER)):
+        file = manifests.kustomization(place)
+        if file and is_inside(folder, file) and "kind: Component" not in text_file.read(file):
+            try:
+                read = kustomization.reads(place)
+            except UsageError as error:
+                notes.append(f"{_path(folder, place)} is left out: {error.brief}")
+                continue
+            if read.fetched:
+                notes.append(f"{_path(folder, place)} is left out: it fetches {read.fetched[0]}")
+            elif all(is_inside(folder, one) for one in read.local):
+                found[place] = read
+    used = {one.resolve() for place, read in found.items() for one in read.local if one != place}
+    tops = [place for place in found if place.resolve() not in used] or list(found)
+    if not tops:
+        return None
+    best = min(tops, key=lambda place: (_preference(place.name), len(place.parts)))
+    for place in tops:
+        if place != best:
+            notes.append(f"{_path(folder, place)} is another kustomization, and left out")
+    notes.append(f"{_path(folder, best)} is applied by `kubectl kustomize`")
+    return _path(folder, best)
+
+
+def _preference(name: str) -> int:
+    return PREFERRED.index(name) if name in PREFERRED else len(PREFERRED)
+
+
+def _path(folder: Path, place: Path) -> str:
+    return place.relative_to(folder).as_posix() + "/"
+
+
+def _is_chart(folder: Path, place: Path) -> bool:
+    """Whether the folder is a chart that can be installed, and none that belongs to another."""
+    file = place / "Chart.yaml"
+    if not file.is_file() or not is_inside(folder, file) or (place.parent.parent / "Chart.yaml").is_file():
+        return False
+    try:
+        content = yaml_text.document(text_file.read(file))
+    except (yaml.YAMLError, UsageError):
+        return False
+    return isinstance(content, dict) and content.get("type") != "library"
+
+
+def _with_kinds(folder: Path, paths: Iterable[str], notes: list[str]) -> list[Item]:
+    """Those of the paths whose kinds the cluster will have, and which say something that none before says."""
+    loaded = {path: manifests.load([folder / path]) for path in paths}
+    defined = {manifests.defined(one) for objects in loaded.values() for one in objects}
+    found: list[Item] = []
+    seen: set[tuple[str, ...]] = set()
+    for path, objects in loaded.items():
+        unknown = [
+            one
+            for one in objects
+            if not manifests.is_builtin(group := one["apiVersion"].rpartition("/")[0])
+            and (group, one["kind"]) not in defined
+        ]
+        names = {manifests.identity(one) for one in objects}
+        if unknown:
+            kinds = ", ".join(dict.fromkeys(f"{one['kind']} ({one['apiVersion']})" for one in unknown))
+            notes.append(f"{path} is left out, since nothing defines its kinds: {kinds}")
+        elif names <= seen:
+            notes.append(f"{path} is left out, since what it says others say before it")
+        else:
+            found.append(path)
+            seen |= names
+    return found
+
+
+def _objects(folder: Path, items: Iterable[Item], store: Store) -> tuple[Mapping[str, Any], ...]:
+    """The objects of what is applied, as far as they can be read or rendered here."""
+    found: list[Mapping[str, Any]] = []
+    for item in items:
+        with suppress(SandboxError):  # `up` says what is wrong
+            if isinstance(item, str):
+                found += user_manifests.load([folder / item], store)
+            else:
+                values = tuple(folder / one for one in item.get("values", ()))
+                chart = {**item, "chart": folder / item["chart"], "values": values}
+                found += Helm.find(store).render(Chart.model_validate(chart))
+    return tuple(found)
 
 
 def _manifests(folder: Path, apart: Iterable[Path]) -> Iterator[str]:
-    """Files and folders that hold Kubernetes objects and nothing else, the largest such folders."""
+    """Files and folders that hold Kubernetes objects; of a folder that holds more, its files."""
     taken: list[Path] = list(apart)
     for place in _folders(folder):
         if any(place.is_relative_to(one) or one.is_relative_to(place) for one in taken):
             continue
         if _holds_objects(folder, place):
             taken.append(place)
-            yield place.relative_to(folder).as_posix() + "/"
+            yield _path(folder, place)
+        elif any(file.name in MIXED for file in place.iterdir()):
+            yield from (file.relative_to(folder).as_posix() for file in _object_files(folder, place))
     if folder not in taken:
-        for file in sorted(folder.glob("*.y*ml")):
-            if file.name not in OURS and _holds_objects(folder, file):
-                yield file.name
+        yield from (file.name for file in _object_files(folder, folder) if file.name not in OURS)
+
+
+def _object_files(folder: Path, place: Path) -> Iterator[Path]:
+    return (file for file in sorted(place.glob("*.y*ml")) if _holds_objects(folder, file))
 
 
 def _holds_objects(folder: Path, path: Path) -> bool:
     if path.is_dir() and len(list(islice(path.rglob("*"), MOST))) == MOST:
         return False
-    if not all(_is_inside(folder, file) and _is_text(file.name) for file in manifests.files(path)):
+    if not all(is_inside(folder, file) and _is_text(file.name) for file in manifests.files(path)):
         return False
     try:
         return bool(manifests.load([path]))

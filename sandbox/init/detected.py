@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 from sandbox.config.schema.values import as_name
+
+# What `apply` is to name: a file, a folder (with a slash), or a chart.
+Item = str | Mapping[str, Any]
 
 
 def label(text: str) -> str:
@@ -13,12 +19,18 @@ def label(text: str) -> str:
     return as_name(text) or "app"
 
 
+def is_inside(folder: Path, path: Path) -> bool:
+    """Whether the path is in the folder, all its links followed: what lies elsewhere is none of the project's."""
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
+
+
 @dataclass(frozen=True)
 class App:
     """One program of the project: an image that is built from `context`, or one that is there already.
 
-    `port` is the one it listens on, if that is known; `left_out` names what its compose service has and objects that
-    are made from it lack.
+    `port` is the one it listens on, if that is known; `command` and `args` take the place of the image's own, and
+    `check` is a program that tells whether it is ready. `names` are what manifests call its image; `left_out` names
+    what its compose service has and objects that are made from it lack.
     """
 
     name: str
@@ -26,6 +38,10 @@ class App:
     image: str | None = None
     port: int | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
+    command: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
+    check: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
 
 
@@ -33,12 +49,12 @@ class App:
 class Found:
     """A folder as seen; paths are relative to it and end in a slash where they are folders.
 
-    `hosts` are those of the manifests' Ingresses, `images` those of their containers, `rendered` what has to be
-    rendered first (a kustomization or a chart) and the command that does it.
+    `manifests` is what is to be applied, `hosts` are those of its Ingresses, `images` those of its containers; `notes`
+    say what was chosen and left out, and why.
     """
 
     apps: tuple[App, ...] = ()
-    manifests: tuple[str, ...] = ()
+    manifests: tuple[Item, ...] = ()
     hosts: tuple[str, ...] = ()
     images: tuple[str, ...] = ()
-    rendered: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()

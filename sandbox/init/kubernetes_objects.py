@@ -21,7 +21,7 @@ def manifest(app: App, *, image: str, host: str | None) -> str:
             found.append(_ingress(app, host))
     notes = [f"Of the compose service these are left out: {', '.join(app.left_out)}."] if app.left_out else []
     if app.context is not None:
-        notes.append(f"After a change: sandbox push-images && kubectl rollout restart deployment/{app.name}")
+        notes.append("After a change: sandbox up")
     return "".join(f"# {' '.join(fit(note).split())}\n" for note in notes) + "---\n".join(
         yaml.safe_dump(each, sort_keys=False) for each in found
     )
@@ -29,10 +29,15 @@ def manifest(app: App, *, image: str, host: str | None) -> str:
 
 def _deployment(app: App, image: str) -> dict[str, Any]:
     container: dict[str, Any] = {"name": app.name, "image": image}
-    if app.context is not None:
-        container["imagePullPolicy"] = "Always"  # what is built again has the same tag
+    if app.command:
+        container["command"] = list(app.command)
+    if app.args:
+        container["args"] = list(app.args)
     if app.port:
         container["ports"] = [{"containerPort": app.port}]
+    if app.check:
+        container["readinessProbe"] = {"exec": {"command": list(app.check)}, "periodSeconds": 5, "timeoutSeconds": 5}
+    elif app.port:
         container["readinessProbe"] = {"tcpSocket": {"port": app.port}, "periodSeconds": 1}
     if app.environment:
         container["env"] = [{"name": key, "value": value} for key, value in app.environment.items()]

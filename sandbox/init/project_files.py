@@ -17,6 +17,7 @@ from sandbox.images import target as targets
 from sandbox.init.detected import App, Found, label
 from sandbox.init.kubernetes_objects import manifest
 from sandbox.init.sample_config import inline, outline
+from sandbox.oci import reference as references
 from sandbox.sanitize import fit
 
 SPEC, IMAGES, OBJECTS = "sandbox.yaml", "images.yaml", "k8s"
@@ -62,7 +63,7 @@ def files(name: str, found: Found, *, registry: int, https: tuple[int | str, ...
 
 def _head(found: Found) -> str:
     lines = ["What `sandbox up` makes of this folder. Keys that are commented out show their defaults."]
-    lines += [f"{path} has to be rendered first: {how} > FILE, below `apply`" for path, how in found.rendered.items()]
+    lines += found.notes
     return "".join(f"# {' '.join(fit(line).split())}\n" for line in lines)
 
 
@@ -91,13 +92,41 @@ def _images(found: Found, called: Mapping[str, str]) -> str:
     lines = ["# What `sandbox push-images` and `sandbox up` put into the registry, as localhost:PORT/NAME.", "images:"]
     for app in found.apps:
         if app.name in called:
-            lines.append(f"- {inline({'from': 'build', 'context': app.context, 'as': called[app.name]})}")
+            entry: dict[str, Any] = {"from": "build", "context": app.context, "as": called[app.name]}
+            names = _names(app, called[app.name], found)
+            lines.append(f"- {inline({**entry, 'for': names} if names else entry)}")
     for image in found.images:
         match = _LOCAL.fullmatch(image)
         if match and match[2] not in called.values():
-            entry = inline({"from": "daemon", "image": match[2]})
-            lines.append(f"#- {entry}   # named in your manifests; say where it comes from")
+            there = inline({"from": "daemon", "image": match[2]})
+            lines.append(f"#- {there}   # named in your manifests; say where it comes from")
     return "\n".join(lines) + "\n"
+
+
+def _names(app: App, target: str, found: Found) -> list[str]:
+    """What manifests call the program's image, where `up` would not know by the last part of the name."""
+    own = PurePosixPath(target.partition(":")[0]).name
+    called = {one.partition("@")[0] for one in found.images if not _LOCAL.fullmatch(one)}
+    alike = [one for one in sorted(called) if re.fullmatch(rf"(.*[-_.])?{re.escape(app.name)}", _last(one))]
+    names = [one for one in dict.fromkeys((*app.names, *alike)) if _is_reference(one)]
+    return [] if all(_last(one) == own for one in names) else list(dict.fromkeys(map(_untagged, names)))
+
+
+def _untagged(image: str) -> str:
+    head, colon, tag = image.rpartition(":")
+    return head if colon and "/" not in tag else image
+
+
+def _last(image: str) -> str:
+    return PurePosixPath(_untagged(image)).name
+
+
+def _is_reference(text: str) -> bool:
+    try:
+        references.parse(text)
+    except UsageError:
+        return False
+    return True
 
 
 def _objects(name: str, found: Found, called: Mapping[str, str], registry: int) -> Iterator[tuple[str, str]]:

@@ -123,7 +123,21 @@ def _named(manifest: Manifest) -> dict[str, Any]:
 
 def is_builtin(group: str) -> bool:
     """Whether every cluster has the kinds of the API group: Kubernetes' own, most of which end in k8s.io."""
-    return "." not in group or group in OWN_GROUPS
+    return group in ("", "apps", "autoscaling", "batch", "extensions", "policy") or group in OWN_GROUPS
+
+
+def defined(manifest: Manifest) -> tuple[str, str]:
+    """The group and kind that the object defines, both empty where it is no CustomResourceDefinition."""
+    if manifest["kind"] != "CustomResourceDefinition":
+        return "", ""
+    spec = manifest.get("spec") or {}
+    return str(spec.get("group")), str((spec.get("names") or {}).get("kind"))
+
+
+def identity(manifest: Manifest) -> tuple[str, ...]:
+    """What no two objects of a cluster have in common."""
+    metadata = manifest["metadata"]
+    return manifest["apiVersion"], manifest["kind"], str(metadata.get("namespace", "default")), metadata["name"]
 
 
 def _reader(version: str, kind: str) -> str | None:

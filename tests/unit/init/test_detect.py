@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from sandbox.bundle.store import Store
 from sandbox.errors import UsageError
-from sandbox.init.detect import look
+from sandbox.init import detect
 from sandbox.init.detected import App, Found
+
+
+def look(folder: Path) -> Found:
+    return detect.look(folder, Store(folder / "bundle"))
+
 
 BOMB = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{f'*a{n - 1}, ' * 9}]\n" for n in range(1, 20))
 COMPOSE = """
@@ -91,7 +98,7 @@ def test_manifests_are_the_largest_folders_that_hold_nothing_else(tmp_path: Path
         **{
             "deploy/k8s/api/api.yaml": DEPLOYMENT,
             "deploy/values.yaml": "a: 1",
-            "top.yaml": DEPLOYMENT,
+            "top.yaml": DEPLOYMENT.replace("name: api}", "name: top}"),
             "ci.yml": "on: push",
         },
     )
@@ -101,19 +108,144 @@ def test_manifests_are_the_largest_folders_that_hold_nothing_else(tmp_path: Path
     assert found.images == ("localhost:5001/shop/api:1",)
 
 
-def test_charts_and_kustomizations_are_to_be_rendered(tmp_path: Path) -> None:
+CHART = {"charts/web/Chart.yaml": "name: x", "charts/web/templates/a.yaml": "{{ x }}"}
+LIBRARY = {"charts/lib/Chart.yaml": "type: library", "charts/web/charts/sub/Chart.yaml": "name: sub"}
+
+
+def test_a_chart_is_taken_where_there_is_nothing_else(tmp_path: Path) -> None:
+    write(tmp_path, **CHART, **LIBRARY)
+    assert look(tmp_path).manifests == ({"chart": "charts/web", "release": "web"},)
+    write(tmp_path, **{"k8s/a.yaml": DEPLOYMENT})
+    found = look(tmp_path)
+    assert found.manifests == ("k8s/",)
+    assert any("{chart: charts/web/}" in note for note in found.notes)
+
+
+@pytest.mark.parametrize(
+    ("folders", "taken"),
+    [
+        (("kustomize",), "kustomize/"),
+        (("base", "overlays/prod", "overlays/dev"), "overlays/dev/"),
+        (("base", "overlays/eu", "overlays/local"), "overlays/local/"),
+        (("base", "overlays/prod"), "overlays/prod/"),
+        (("b", "deep/er/a"), "b/"),
+    ],
+)
+def test_an_overlay_for_development_is_taken(tmp_path: Path, folders: tuple[str, ...], taken: str) -> None:
+    for folder in folders:
+        up = "/".join([".."] * (folder.count("/") + 1))
+        base = f"resources: [{up}/base]" if folder.startswith("overlays") else "resources: [a.yaml]"
+        write(tmp_path, **{f"{folder}/kustomization.yaml": base, f"{folder}/a.yaml": DEPLOYMENT})
+    found = look(tmp_path)
+    assert found.manifests == (taken,)
+    assert f"{taken} is applied by `kubectl kustomize`" in found.notes
+
+
+def test_what_would_be_fetched_or_is_a_component_is_left_out(tmp_path: Path) -> None:
     write(
         tmp_path,
         **{
-            "chart/Chart.yaml": "name: x",
-            "chart/templates/a.yaml": "{{ x }}",
-            "base/kustomization.yaml": "resources: [a.yaml]",
-            "base/a.yaml": DEPLOYMENT,
+            "far/kustomization.yaml": "resources: ['https://example.com/a.yaml']",
+            "part/kustomization.yaml": "kind: Component\n",
+            "k8s/a.yaml": DEPLOYMENT,
         },
     )
     found = look(tmp_path)
-    assert found.rendered == {"chart/": "helm template chart/", "base/": "kubectl kustomize base/"}
-    assert found.manifests == ()
+    assert found.manifests == ("k8s/",)
+    assert found.notes == ("far/ is left out: it fetches https://example.com/a.yaml",)
+
+
+def test_kinds_that_nothing_defines_and_doubles_are_left_out(tmp_path: Path) -> None:
+    own = "apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {name: a}\n"
+    write(tmp_path, **{"istio/a.yaml": own, "k8s/a.yaml": DEPLOYMENT, "release/all.yaml": DEPLOYMENT})
+    write(tmp_path, **{"skaffold.yaml": "kind: Config\napiVersion: skaffold/v3\nmetadata: {name: x}\n"})
+    found = look(tmp_path)
+    assert found.manifests == ("k8s/",)
+    assert found.notes[0].startswith("istio/ is left out, since nothing defines its kinds: Gateway")
+    assert found.notes[1].startswith("release/ is left out")
+
+
+def test_objects_next_to_files_of_tools_are_taken_one_by_one(tmp_path: Path) -> None:
+    write(tmp_path, **{"k8s/values.yaml": "a: 1", "k8s/a.yaml": DEPLOYMENT, "k8s/skaffold.yaml": "apiVersion: x"})
+    assert look(tmp_path).manifests == ("k8s/a.yaml",)
+
+
+SKAFFOLD = """\
+apiVersion: skaffold/v4beta6
+kind: Config
+metadata: {name: x}
+build:
+  artifacts:
+  - {image: gcr.io/x/front, context: src/front}
+  - {image: other, context: src/other, docker: {dockerfile: Other}}
+  - {image: java, jib: {}}
+profiles: [{name: gcb}]
+MANIFESTS
+---
+apiVersion: skaffold/v4beta6
+kind: Config
+build: {artifacts: [{image: back, context: src/back, docker: {target: dev}}]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("manifests", "items"),
+    [
+        ("manifests: {rawYaml: [k8s/*.yaml]}", ("k8s/",)),
+        ("manifests: {rawYaml: [k8s/a.yaml, k8s/a.yaml]}", ("k8s/a.yaml",)),
+        ("deploy: {kubectl: {manifests: ['./k8s/**/*.yaml']}}", ("k8s/",)),
+        ("manifests: {kustomize: {paths: [over]}}", ("over/",)),
+        ("deploy: {kustomize: {paths: [over]}}", ("over/",)),
+        (
+            "deploy: {helm: {releases: [{name: web, chartPath: chart, valuesFiles: [v.yaml], setValues: {a.b: 1}}]}}",
+            ({"chart": "chart", "release": "web", "values": ["v.yaml"], "set": {"a.b": 1}},),
+        ),
+    ],
+)
+def test_a_skaffold_file_says_what_is_built_and_deployed(
+    tmp_path: Path, manifests: str, items: tuple[Any, ...]
+) -> None:
+    write(
+        tmp_path,
+        **{
+            "skaffold.yaml": SKAFFOLD.replace("MANIFESTS", manifests),
+            "k8s/a.yaml": DEPLOYMENT,
+            "k8s/b.yaml": DEPLOYMENT,
+            "over/kustomization.yaml": "resources: []",
+            "chart/Chart.yaml": "name: x",
+            "src/front/Dockerfile": "EXPOSE 80",
+        },
+    )
+    found = look(tmp_path)
+    assert found.manifests == items
+    assert found.apps == (
+        App("front", "src/front", port=80, names=("gcr.io/x/front",)),
+        App("back", "src/back", names=("back",), left_out=("build.target",)),
+    )
+    assert "the image java is built by jib: push it with `from: daemon`" in found.notes
+    assert "skaffold.yaml: its profiles gcb are left out" in found.notes
+
+
+def test_a_compose_service_is_taken_with_what_it_runs(tmp_path: Path) -> None:
+    text = """
+services:
+  db:
+    image: postgres:17-alpine
+    env_file: [db.env, {path: absent.env, required: false}]
+    environment: {POSTGRES_DB: shop}
+    command: postgres -c 'max_connections=50'
+    healthcheck: {test: [CMD-SHELL, "pg_isready -U $$USER"]}
+  job: {build: {context: job, target: dev}, entrypoint: [run, it], healthcheck: {disable: true}, image: acme/job:1}
+  extra: {image: x, profiles: [debug]}
+"""
+    write(tmp_path, **{"compose.yaml": text, "db.env": "# no\nexport A='one two'\nB=3\nPOSTGRES_DB=x\n"})
+    found = look(tmp_path)
+    db, job = found.apps
+    assert (db.port, db.args) == (5432, ("postgres", "-c", "max_connections=50"))
+    assert db.environment == {"A": "one two", "B": "3", "POSTGRES_DB": "shop"}
+    assert db.check == ("sh", "-c", "pg_isready -U $USER")
+    assert (job.command, job.check, job.names, job.left_out) == (("run", "it"), (), ("acme/job:1",), ("build.target",))
+    assert found.notes == ("compose.yaml: extra left out, since only a profile starts them",)
 
 
 def test_objects_of_no_sensible_shape_do_not_stop_it(tmp_path: Path) -> None:

@@ -10,7 +10,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sandbox.components.workloads.image_names import ImageNames
 from sandbox.config.resolve import load
+from sandbox.config.schema import Chart
 from sandbox.config.schema.apply_schema import paths as applied
 from sandbox.images import images_yaml
 from sandbox.images.images_yaml import FromBuild
@@ -97,11 +99,35 @@ def test_the_name_is_the_hosts_or_the_folders(folder: str, hosts: tuple[str, ...
     assert project_files.name_of(folder, Found(hosts=hosts)) == name
 
 
-def test_what_is_to_be_rendered_is_said_at_the_top() -> None:
-    text = project_files.files("shop", Found(rendered={"c/": "helm template c/"}), registry=5001, https=None)[
-        "sandbox.yaml"
-    ]
-    assert "helm template c/" in text.splitlines()[1]
+def test_what_was_chosen_is_said_at_the_top() -> None:
+    text = project_files.files("shop", Found(notes=("c/ is left out",)), registry=5001, https=None)["sandbox.yaml"]
+    assert text.splitlines()[1] == "# c/ is left out"
+
+
+def test_a_chart_is_written_as_one(tmp_path: Path) -> None:
+    folder = written(tmp_path, Found(manifests=({"chart": "charts/web", "release": "web", "values": ["a.yaml"]},)))
+    chart = Chart(chart=folder / "charts/web", release="web", values=(folder / "a.yaml",))
+    assert load(folder / "sandbox.yaml").apply == (chart,)
+
+
+def test_names_that_up_would_not_connect_are_written_down(tmp_path: Path) -> None:
+    apps = (App("vote", "vote"), App("cart", "src/cart", names=("gcr.io/x/cart",)), App("web", "web"))
+    images = ("dockersamples/examplevotingapp_vote:1", "gcr.io/x/cart:v1", "redis:7")
+    folder = written(tmp_path, Found(apps, manifests=("k8s/",), images=images))
+    names = [one.names for one in images_yaml.read(folder / "images.yaml").images]
+    assert names == [("dockersamples/examplevotingapp_vote",), None, None]
+    found = ImageNames.of(folder / "images.yaml", prefix="localhost:5001", url="")
+    assert [str(one.target) for image in images if (one := found.find(image))] == ["shop/vote:dev", "shop/cart:dev"]
+
+
+def test_what_a_compose_service_runs_is_what_its_pod_runs() -> None:
+    app = App("db", image="postgres:17", port=5432, command=("a",), args=("b", "c"), check=("pg_isready",))
+    (deployment, _) = yaml.safe_load_all(
+        project_files.files("shop", Found((app,)), registry=1, https=None)["k8s/db.yaml"]
+    )
+    container = deployment["spec"]["template"]["spec"]["containers"][0]
+    assert (container["command"], container["args"]) == (["a"], ["b", "c"])
+    assert container["readinessProbe"]["exec"] == {"command": ["pg_isready"]}
 
 
 # What a file system takes as a name, with what YAML makes something of more often than chance would have it.
@@ -121,7 +147,7 @@ def test_odd_names_are_written_so_that_they_are_read(
         (App("web", context, port=80, left_out=(left_out,)),),
         hosts=(f"{host}.{host}",),
         images=(f"localhost:5001/{image}",),
-        rendered={folder: f"helm template {folder}"},
+        notes=(f"{folder} is left out",),
     )
     with tempfile.TemporaryDirectory() as place:
         written(Path(place), found, registry=project_files.registry_port(found))

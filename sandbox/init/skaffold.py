@@ -1,0 +1,135 @@
+"""Reads a skaffold.yaml (v2 to v4): what it builds, and which manifests, kustomizations and charts it deploys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import yaml
+
+from sandbox.config import text_file, yaml_text
+from sandbox.errors import UsageError
+from sandbox.init.detected import App, Item, is_inside, label
+from sandbox.kube import manifests
+
+FILES = ("skaffold.yaml", "skaffold.yml")
+# What builds an artifact in place of a Dockerfile.
+BUILDERS = ("bazel", "buildpacks", "custom", "jib", "kaniko", "ko")
+
+
+@dataclass(frozen=True)
+class Skaffold:
+    """What the file says: programs that are built, what is deployed, and what of it was left out, in words."""
+
+    apps: tuple[App, ...] = ()
+    items: tuple[Item, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def load(folder: Path) -> Skaffold | None:
+    """What the folder's skaffold.yaml says, None without one or where it is none of skaffold's."""
+    file = next((folder / name for name in FILES if (folder / name).is_file()), None)
+    if file is None or not is_inside(folder, file):
+        return None
+    try:
+        documents = yaml_text.documents(text_file.read(file))
+    except (yaml.YAMLError, UsageError):
+        return None
+    configs = [one for one in documents if isinstance(one, dict) and str(one.get("apiVersion")).startswith("skaffold/")]
+    if not configs:
+        return None
+    apps: list[App] = []
+    items: list[Item] = []
+    notes: list[str] = []
+    for config in configs:
+        for artifact in _mappings(config, "build", "artifacts"):
+            _artifact(folder, artifact, apps, notes)
+        items += _deployed(folder, config, notes)
+        if profiles := [str(one.get("name")) for one in _mappings(config, "profiles")]:
+            notes.append(f"{file.name}: its profiles {', '.join(profiles)} are left out")
+        if config.get("requires"):
+            notes.append(f"{file.name}: what it requires from other files is left out")
+    return Skaffold(tuple(apps), tuple(_once(items)), tuple(dict.fromkeys(notes)))
+
+
+def _artifact(folder: Path, artifact: Mapping[str, Any], apps: list[App], notes: list[str]) -> None:
+    """Note one program that is built, if a Dockerfile does it."""
+    image, context = artifact.get("image"), artifact.get("context", ".")
+    docker = _at(artifact, "docker") or {}
+    if not isinstance(image, str) or not isinstance(context, str):
+        return
+    other = next((one for one in BUILDERS if one in artifact), None)
+    dockerfile = str(docker.get("dockerfile", "Dockerfile"))
+    if other or dockerfile not in ("Dockerfile", "./Dockerfile"):
+        notes.append(f"the image {image} is built by {other or dockerfile}: push it with `from: daemon`")
+        return
+    left = tuple(f"build.{key}" for key in ("target", "buildArgs") if docker.get(key))
+    name = label(PurePosixPath(image).name)
+    if is_inside(folder, folder / context):
+        apps.append(App(name, context=str(PurePosixPath(context)), names=(image,), left_out=left))
+
+
+def _deployed(folder: Path, config: Mapping[str, Any], notes: list[str]) -> Iterator[Item]:
+    """The files, folders and charts; the keys moved from `deploy` to `manifests` in v3."""
+    for path in _strings(config, "manifests", "rawYaml") or _strings(config, "deploy", "kubectl", "manifests"):
+        yield from _files(folder, path, notes)
+    for path in _strings(config, "manifests", "kustomize", "paths") or _strings(config, "deploy", "kustomize", "paths"):
+        if manifests.kustomization(folder / path) and is_inside(folder, folder / path):
+            yield PurePosixPath(path).as_posix() + "/"
+    for release in (
+        *_mappings(config, "manifests", "helm", "releases"),
+        *_mappings(config, "deploy", "helm", "releases"),
+    ):
+        chart, name = release.get("chartPath"), str(release.get("name", ""))
+        if not isinstance(chart, str) or not (folder / chart / "Chart.yaml").is_file():
+            notes.append(f"the release {name} has a chart from elsewhere, which is left out")
+            continue
+        if left := [key for key in ("setValueTemplates", "setFiles", "overrides") if release.get(key)]:
+            notes.append(f"of the release {name} these are left out: {', '.join(left)}")
+        item = {"chart": PurePosixPath(chart).as_posix(), "release": label(name)}
+        item |= {"namespace": str(release["namespace"])} if release.get("namespace") else {}
+        values = [one for one in release.get("valuesFiles") or () if isinstance(one, str)]
+        given = {str(key): one for key, one in (release.get("setValues") or {}).items() if isinstance(one, str | int)}
+        yield {**item, **({"values": values} if values else {}), **({"set": given} if given else {})}
+
+
+def _files(folder: Path, pattern: str, notes: list[str]) -> Iterator[str]:
+    """The files that a path or pattern of rawYaml means; a whole folder where it means all of that."""
+    if "://" in pattern or PurePosixPath(pattern).is_absolute() or ".." in PurePosixPath(pattern).parts:
+        notes.append(f"{pattern} is not in the folder, and left out")
+        return
+    found = sorted(folder.glob(pattern)) if any(one in pattern for one in "*?[") else [folder / pattern]
+    files = [one for one in found if one.is_file() and is_inside(folder, one) and one.suffix in manifests.SUFFIXES]
+    whole = {place for one in files if (place := one.parent) != folder and set(manifests.files(place)) <= set(files)}
+    for one in files:
+        yield (
+            f"{one.parent.relative_to(folder).as_posix()}/"
+            if one.parent in whole
+            else one.relative_to(folder).as_posix()
+        )
+
+
+def _once(items: Iterable[Item]) -> list[Item]:
+    found: list[Item] = []
+    for item in items:
+        if item not in found:
+            found.append(item)
+    return found
+
+
+def _at(content: Any, *path: str) -> Any:
+    for key in path:
+        content = content.get(key) if isinstance(content, dict) else None
+    return content
+
+
+def _mappings(content: Any, *path: str) -> list[dict[str, Any]]:
+    found = _at(content, *path)
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+
+
+def _strings(content: Any, *path: str) -> list[str]:
+    found = _at(content, *path)
+    return [one for one in found if isinstance(one, str)] if isinstance(found, list) else []

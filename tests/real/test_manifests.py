@@ -1,0 +1,246 @@
+"""Manifests as projects have them, in a real cluster: an overlay, Jobs, other kinds, names of images, a chart."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from sandbox.app import context
+from sandbox.bundle.recipe import recipes
+from sandbox.bundle.store import Store
+from sandbox.kube.api import Cluster
+from sandbox.names import Names
+from tests.real import machine
+from tests.real.machine import CommandLine, tool
+
+pytestmark = pytest.mark.real
+
+NAME = "manifests"
+HOST = f"web.{NAME}.sandbox.localhost"
+DOCKERFILE = """\
+FROM sandbox.dev/busybox
+COPY index.html /site/
+CMD ["busybox", "httpd", "-f", "-p", "8080", "-h", "/site"]
+"""
+WEB = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      terminationGracePeriodSeconds: 1
+      containers:
+      - {name: web, image: "ghcr.io/acme/web:v1", imagePullPolicy: Never, ports: [{containerPort: 8080}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec: {selector: {app: web}, ports: [{port: 80, targetPort: 8080}]}
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: web, annotations: {cert-manager.io/cluster-issuer: letsencrypt}}
+spec:
+  tls: [{hosts: [HOST], secretName: web-tls}]
+  rules:
+  - host: HOST
+    http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: web, port: {number: 80}}}}]}
+""".replace("HOST", HOST)
+JOB = """\
+apiVersion: batch/v1
+kind: Job
+metadata: {name: seed}
+spec:
+  template:
+    spec:
+      restartPolicy: Never
+      containers: [{name: seed, image: web, command: [busybox, echo, "SAID"]}]
+"""
+OWN = """\
+apiVersion: example.com/v1
+kind: Widget
+metadata: {name: mine}
+---
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: widgets.example.com}
+spec:
+  group: example.com
+  names: {kind: Widget, plural: widgets}
+  scope: Namespaced
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {generateName: settings-}
+"""
+CHART = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: "{{ .Release.Name }}"}
+spec:
+  replicas: {{ .Values.replicas }}
+  selector: {matchLabels: {app: charted}}
+  template:
+    metadata: {labels: {app: charted}}
+    spec: {terminationGracePeriodSeconds: 1, containers: [{name: web, image: "acme/web:{{ .Chart.AppVersion }}"}]}
+"""
+HOOK = """\
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: hooked, annotations: {helm.sh/hook: post-install}}
+"""
+SPEC = """\
+apiVersion: sandbox.dev/v1
+name: NAME
+push: images.yaml
+proxy: {ports: auto}
+registry: {port: auto}
+apply: [overlays/dev, extra, JOBS]
+""".replace("NAME", NAME)
+
+
+@dataclass(frozen=True)
+class Project:
+    """The folder once `up` has been there."""
+
+    command: CommandLine
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.command.folder)
+
+    @property
+    def names(self) -> Names:
+        return context.home().sandbox(NAME)
+
+    @property
+    def cluster(self) -> Cluster:
+        return Cluster(self.names.kubeconfig)
+
+    def write(self, path: str, text: str) -> None:
+        (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (self.folder / path).write_text(text, encoding="utf-8")
+
+    def up(self, *, status: int | None = 0) -> str:
+        done = self.command("up", "--progress", "plain", status=status)
+        return done.out + done.err
+
+    def page(self) -> str:
+        out = self.command("up").out
+        url = next(line.split()[0] for line in out.splitlines() if line.startswith(f"https://{HOST}"))
+        port = re.search(r":(\d+)/", url)
+        where = f"{HOST}:{port[1] if port else 443}:127.0.0.1"
+        root = self.names.root_certificate
+        return tool("curl", "--silent", "--fail", "--resolve", where, "--cacert", root, url)
+
+    def image(self, name: str = "web", namespace: str = "shop") -> str:
+        live = self.cluster.get("apps/v1", "Deployment", name, namespace)
+        assert live is not None
+        return str(live["spec"]["template"]["spec"]["containers"][0]["image"])
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    machine.engine()
+    folder = tmp_path_factory.mktemp("project")
+    made = Project(CommandLine({"KUBECONFIG": str(folder.parent / "kubeconfig")}, folder))
+    made.write("app/Dockerfile", DOCKERFILE)
+    made.write("app/index.html", "first\n")
+    made.write("images.yaml", "images: [{from: build, context: app, as: 'acme/web:dev'}]\n")
+    made.write("base/kustomization.yaml", "resources: [web.yaml]\n")
+    made.write("base/web.yaml", WEB)
+    made.write("overlays/dev/kustomization.yaml", "namespace: shop\nresources: [../../base, namespace.yaml]\n")
+    made.write("overlays/dev/namespace.yaml", "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n")
+    made.write("extra/own.yaml", OWN)
+    made.write("job.yaml", JOB.replace("SAID", "one"))
+    made.write("sandbox.yaml", SPEC.replace("JOBS", "job.yaml"))
+    try:
+        made.up()
+        yield made
+    finally:
+        made.command("down", "--purge", status=None)
+
+
+def test_an_overlay_runs_with_the_image_of_its_name_and_without_its_secret(project: Project) -> None:
+    assert project.page() == "first\n"
+    assert re.fullmatch(r"localhost:\d+/acme/web:dev@sha256:[0-9a-f]{64}", project.image())
+    assert project.cluster.get("example.com/v1", "Widget", "mine", "default") is not None
+    assert any(
+        one["metadata"]["name"].startswith("settings-") for one in project.cluster.list("v1", "ConfigMap", "default")
+    )
+    assert project.command("up", "--plan").out == ""
+
+
+def test_a_changed_file_is_built_pushed_and_rolled_out_by_up_alone(project: Project) -> None:
+    before = project.image()
+    project.write("app/index.html", "second\n")
+    assert "repair" in project.command("up", "--plan", status=2).out
+    project.up()
+    assert project.page() == "second\n"
+    assert project.image() != before
+    assert project.command("up", "--plan").out == ""
+
+
+def test_a_changed_job_runs_again_and_another_fixed_field_is_explained(project: Project) -> None:
+    first = project.cluster.get("batch/v1", "Job", "seed", "default")
+    project.write("job.yaml", JOB.replace("SAID", "two"))
+    said = project.up()
+    assert "recreating Job default/seed: its spec.template cannot change" in said
+    again = project.cluster.get("batch/v1", "Job", "seed", "default")
+    assert first and again and first["metadata"]["uid"] != again["metadata"]["uid"]
+    project.write("base/web.yaml", WEB.replace("app: web", "app: other"))
+    said = project.up(status=1)
+    assert "Deployment shop/web is there, and its spec.selector cannot change" in said
+    assert f"kubectl --context sandbox-{NAME} delete deployment web --namespace=shop" in said
+    project.write("base/web.yaml", WEB)
+    project.up()
+
+
+def test_what_cannot_be_built_leaves_the_cluster_and_a_class_of_others_is_named(project: Project) -> None:
+    project.write("app/Dockerfile", "FROM sandbox.dev/busybox\nRUN false\n")
+    assert "not pushed" in project.up(status=1)
+    assert project.cluster.is_up()
+    project.write("app/Dockerfile", DOCKERFILE)
+    project.write("base/web.yaml", WEB.replace("spec:\n  tls", "spec:\n  ingressClassName: alb\n  tls"))
+    assert "has the class 'alb', which no controller here serves" in project.up(status=1)
+    project.write("base/web.yaml", WEB)
+    project.up()
+
+
+def test_a_chart_is_installed_upgraded_and_uninstalled(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if shutil.which("helm") is None and not Store(context.home().bundle).has(recipes()["helm"]):
+        pytest.skip("there is no helm: sandbox bundle build helm")
+    project.write("charts/charted/Chart.yaml", "apiVersion: v2\nname: charted\nversion: 1.0.0\nappVersion: '7'\n")
+    project.write("charts/charted/values.yaml", "replicas: 1\n")
+    project.write("charts/charted/templates/web.yaml", CHART)
+    project.write("charts/charted/templates/hook.yaml", HOOK)
+    project.write("dev.yaml", "replicas: 1\n")
+    spec = SPEC.replace("JOBS", "job.yaml, {chart: charts/charted, namespace: charted, values: [dev.yaml]}")
+    project.write("sandbox.yaml", spec)
+    project.up()
+    assert "localhost:" in project.image("charted", "charted")
+    assert project.cluster.get("v1", "ConfigMap", "hooked", "charted") is not None
+    assert project.command("up", "--plan").out == ""
+    project.write("dev.yaml", "replicas: 2\n")
+    assert "charted: the chart, its values or its images have changed" in project.command("up", "--plan", status=2).out
+    project.up()
+    live = project.cluster.get("apps/v1", "Deployment", "charted", "charted")
+    assert live and live["status"]["readyReplicas"] == 2
+    project.write("sandbox.yaml", SPEC.replace("JOBS", "job.yaml"))
+    project.up()
+    assert project.cluster.get("apps/v1", "Deployment", "charted", "charted") is None
