@@ -187,10 +187,14 @@ class Sandbox:
 
     def push(self, manifest: str | os.PathLike[str]) -> None:
         """Push the images of a manifest (images.yaml) into the registry; only what is missing crosses."""
+        from sandbox.app.image_push import layer_helper  # and the sources of images
+
         spec, accounts = self.settled, context.keychain(self.spec.credentials)
         images = LockFile.of(Path(manifest))
         machine_plan.registry_url(spec)
-        step = PushStep(Engine.connect(), images, spec.registry.push_url, accounts, context.home().spool)
+        engine = Engine.connect()
+        helper = layer_helper(engine)
+        step = PushStep(engine, images, spec.registry.push_url, accounts, context.home().spool, helper=helper)
         with nullcontext() if spec.registry.external else self.session.pushing(self.name, "push"):
             step.apply(_Work(self.session.report))
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sandbox.app import context
 from sandbox.errors import SandboxError, UsageError
@@ -18,7 +19,7 @@ from sandbox.images.lockfile import LockFile
 from sandbox.images.progress import Observer, Result, Silent
 from sandbox.images.prune import Unlisted, prune, unlisted
 from sandbox.images.push import push
-from sandbox.images.sources.image_source import Daemon
+from sandbox.images.sources.image_source import Helper
 from sandbox.images.sources.remote import host_platform
 from sandbox.images.target import Target
 from sandbox.images.verify import VerifyFailed, verify
@@ -26,6 +27,9 @@ from sandbox.oci import address
 from sandbox.oci.client import Client
 from sandbox.oci.compression import Compression
 from sandbox.oci.credential import Keychain
+
+if TYPE_CHECKING:
+    from sandbox.engine import Engine
 
 CONFIG = "/etc/distribution/config.yml"
 # Puts damaged blobs aside, by their digests, so that they are pushed again.
@@ -74,7 +78,7 @@ class ImagePush:
         return [entry.target for entry in self.entries]
 
     @property
-    def engine(self) -> Daemon | None:
+    def engine(self) -> Engine | None:
         """The Docker Engine, when an image comes from it."""
         if not any(isinstance(entry, FromDaemon | FromBuild) for entry in self.entries):
             return None
@@ -93,10 +97,11 @@ class ImagePush:
 
     def push(self, observer: Observer, *, fail_fast: bool = False, thorough: bool = False) -> tuple[Result, ...]:
         """Have every image in the registry. Raises PushFailed and what else `push` does."""
+        engine = self.engine
         return push(
             self.entries,
             self.registry,
-            self.engine,
+            engine,
             observer,
             thorough=thorough,
             fail_fast=fail_fast,
@@ -105,6 +110,7 @@ class ImagePush:
             keychain=self.keychain,
             spool=context.home().spool,
             reading=self.file.reading,
+            helper=layer_helper(engine) if engine else None,
         )
 
     def follow(self, results: Sequence[Result]) -> Sequence[str]:
@@ -182,6 +188,19 @@ class Pruning:
 
                 return Engine.connect().publisher(where.port) or "CONTAINER"
         return "CONTAINER"
+
+
+def layer_helper(engine: Engine) -> Helper:
+    """Return what reads the engine's folders for a user who may not."""
+    from sandbox.images.sources.layer_helper import LayerHelper
+
+    def image() -> str | None:
+        from sandbox.bundle import system_images
+        from sandbox.bundle.store import Store
+
+        return system_images.layer_reader(engine, Store(context.home().bundle))
+
+    return LayerHelper(engine, image)
 
 
 def _compression(packing: str | None, known: Lock | None, registry: str) -> Compression:

@@ -9,6 +9,7 @@ from typing import Literal
 
 from sandbox.bundle.recipe import Recipe, recipes
 from sandbox.bundle.store import Store
+from sandbox.engine import Engine
 from sandbox.errors import SandboxError, UsageError
 
 # Upstream images by digest: the digest decides what is pulled, the tag is for readers.
@@ -108,6 +109,16 @@ def further(names: Iterable[str]) -> tuple[Recipe, ...]:
     called = dict.fromkeys(name.removeprefix(PREFIX).removesuffix(":latest") for name in names if PREFIX in name)
     found = (recipes()[name] for name in called if name in recipes() and name not in IN_ENGINE)
     return tuple(recipe for recipe in found if recipe.image)
+
+
+def layer_reader(engine: Engine, store: Store) -> str | None:
+    """Return the image of the program that reads the engine's folders, loaded if need be; None when it is not built."""
+    recipe = recipes()["layer-reader"]
+    if engine.image_id(recipe.reference) is None:
+        if not store.has(recipe):
+            return None
+        engine.load(store.image(recipe))
+    return recipe.reference
 
 
 def _tag(reference: str) -> str:

@@ -173,6 +173,16 @@ class Containers(Door):
         with translated(f"reading the log of {name}"):
             return str(self._client.api.logs(name, tail=lines).decode(errors="replace"))
 
+    def follow(self, name: str) -> Iterator[str]:
+        """Yield the lines that a container writes, until it ends."""
+        with translated(f"reading the log of {name}"), self.patient():
+            rest = b""
+            for piece in self._client.api.logs(name, stream=True, follow=True):
+                *lines, rest = (rest + piece).split(b"\n")
+                yield from (line.decode(errors="replace") for line in lines)
+            if rest:
+                yield rest.decode(errors="replace")
+
     def execute(self, name: str, argv: Sequence[str]) -> tuple[int, str]:
         """Run a command in a container: its exit status and its output."""
         with translated(f"running {argv[0]} in {name}"):

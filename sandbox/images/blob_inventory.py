@@ -53,6 +53,14 @@ class Holdings:
                 self.add(repository, digest, known, Fact.FOUND)
         return known
 
+    def confirm(self, repository: str, digest: str) -> bool:
+        """Ask for a blob that somebody else has sent; note it as uploaded when the registry has it now."""
+        size = self._client.blob_size(repository, digest)
+        if size is None:
+            return False
+        self.add(repository, digest, size, Fact.UPLOADED)
+        return True
+
     def named(self, repository: str, name: str) -> str | None:
         """The digest of what a tag or digest names, None when there is nothing; asks the registry once."""
         key = (repository, name)

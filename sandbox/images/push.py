@@ -18,7 +18,7 @@ from sandbox.images.progress import Action, Ending, Observer, Result, Silent
 from sandbox.images.publish import publish
 from sandbox.images.push_context import Destination
 from sandbox.images.resolve import Elsewhere, Found, Outcome, Remembering, built, of_engine, settled
-from sandbox.images.sources.image_source import Daemon
+from sandbox.images.sources.image_source import Daemon, Helper
 from sandbox.images.sources.remote import host_platform
 from sandbox.images.target import Target
 from sandbox.images.transfer import carry
@@ -67,6 +67,7 @@ def push(
     keychain: Keychain | None = None,
     spool: Path | None = None,
     reading: bool = True,
+    helper: Helper | None = None,
 ) -> tuple[Result, ...]:
     """Have every image of `entries` in the registry at the URL `registry`; the results come in the same order.
 
@@ -74,8 +75,8 @@ def push(
     images. `platform` (`os/architecture`) is what tags of other registries are reduced to, by default this machine's.
     `thorough` asks for every blob in every repository, even where an unchanged tag vouches for it. `compression` is
     for the layers that the engine gives raw, which are compressed in the folder `spool`. `keychain` knows accounts at
-    registries. With `reading`, layers come from the engine's own folders where these can be read. One image's failure
-    does not stop the others, unless `fail_fast`.
+    registries. With `reading`, layers come from the engine's own folders where these can be read, by
+    `helper` where only that may. One image's failure does not stop the others, unless `fail_fast`.
     Raises PushFailed at the end, RegistryError when there is no registry, and Drift, before anything is pushed, when
     an image is not what was `promised`.
     """
@@ -89,7 +90,7 @@ def push(
         heavy = stack.enter_context(workers(LIMIT, ending))
         destination = Destination(client, Holdings(client, thorough=thorough), ending, pool)
         elsewhere = Elsewhere(pool, clients, platform or host_platform())
-        run = _Run(destination, heavy, ending, folders, fail_fast, compression, promised or {}, spool, reading)
+        run = _Run(destination, heavy, ending, folders, fail_fast, compression, promised or {}, spool, reading, helper)
         return run(entries, elsewhere, Remembering(daemon, ending) if daemon else None)
 
 
@@ -120,6 +121,7 @@ class _Run:
         promised: Mapping[Target, Promise],
         spool: Path | None,
         reading: bool,
+        helper: Helper | None,
     ) -> None:
         self._destination = destination
         self._heavy = heavy
@@ -130,6 +132,7 @@ class _Run:
         self._promised = promised
         self._spool = spool
         self._reading = reading
+        self._helper = helper
         self._begun = time.monotonic()
 
     def __call__(
@@ -163,7 +166,13 @@ class _Run:
             self._require({target: future.result() for target, future in futures.items()}, local, daemon)
         if daemon is not None and local and not (failed and self._fail_fast):
             source = of_engine(
-                self._compression, daemon, self._destination, self._stack, self._spool, reading=self._reading
+                self._compression,
+                daemon,
+                self._destination,
+                self._stack,
+                self._spool,
+                reading=self._reading,
+                helper=self._helper,
             )
             images = source.resolve(local)
             for entry in local:

@@ -16,6 +16,7 @@ from sandbox.images.images_yaml import Entry, FromBuild, FromDaemon
 from sandbox.images.lockfile import LockFile
 from sandbox.images.progress import Silent
 from sandbox.images.sources.image_build import newer_file
+from sandbox.images.sources.image_source import Helper
 from sandbox.images.target import Target
 from sandbox.oci.client import Client
 from sandbox.oci.compression import Compression
@@ -33,7 +34,7 @@ class PushStep(NothingToUndo):
 
     Images of other registries are pushed as they are locked. For all others a lock follows, where there is one: they
     are the developer's own work. `url` is the registry, `keychain` the user's accounts, `spool` where layers are
-    compressed.
+    compressed, `helper` what reads the engine's folders for a user who may not.
     """
 
     engine: Engine
@@ -42,6 +43,7 @@ class PushStep(NothingToUndo):
     keychain: Keychain | None = None
     spool: Path | None = None
     built: set[Target] = field(default_factory=set, compare=False)  # by this run, whatever the engine's clock says
+    helper: Helper | None = None
     name: str = "push"
     requires: tuple[str, ...] = ("registry",)
 
@@ -84,6 +86,7 @@ class PushStep(NothingToUndo):
             keychain=self.keychain,
             spool=self.spool,
             reading=self.images.reading,
+            helper=self.helper,
         )
         if lock and (changes := self.images.follow(results, lock, compression)):
             work.say(f"{self.images.path.name}: {', '.join(changes)}")

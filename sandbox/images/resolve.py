@@ -17,7 +17,7 @@ from sandbox.images.sources import image_build as builds
 from sandbox.images.sources.compressed import CompressedImages
 from sandbox.images.sources.docker_engine import DaemonImages
 from sandbox.images.sources.image_archive import Archive
-from sandbox.images.sources.image_source import Daemon, Source
+from sandbox.images.sources.image_source import Daemon, Helper, Source
 from sandbox.images.sources.layout import Layout
 from sandbox.images.sources.remote import Remote, api_host
 from sandbox.images.target import Target
@@ -155,13 +155,14 @@ def of_engine(
     spool: Path | None = None,
     *,
     reading: bool = True,
+    helper: Helper | None = None,
 ) -> DaemonImages | CompressedImages:
     """The images of the engine, with layers that are compressed as asked; what that takes lives as long as `stack`.
 
-    With `reading` layers come from the engine's own folders where these can be read.
+    With `reading` layers come from the engine's own folders where these can be read, or by `helper`.
     """
     if compression is Compression.RAW:
-        return DaemonImages(daemon, destination, reading=reading)
+        return DaemonImages(daemon, destination, reading=reading, helper=helper)
     return CompressedImages(compression, daemon, destination, stack, spool)
 
 

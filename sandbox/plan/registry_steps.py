@@ -19,6 +19,7 @@ from sandbox.errors import SandboxError
 from sandbox.images.images_yaml import FromDaemon
 from sandbox.images.lockfile import LockFile
 from sandbox.images.push_step import PushStep
+from sandbox.images.sources.layer_helper import LayerHelper
 from sandbox.oci.credential import Keychain
 from sandbox.plan.site import Site
 from sandbox.step import Step
@@ -54,7 +55,10 @@ def push(site: Site, keychain: Keychain | None) -> list[Step]:
     if not site.spec.push:
         return []
     images, url = readable(site.spec.push), site.spec.registry.push_url
-    return [PushStep(site.engine, images, url, keychain, site.home.spool, requires=("registry", "images"))]
+    helper = LayerHelper(site.engine, lambda: system_images.layer_reader(site.engine, site.store))
+    return [
+        PushStep(site.engine, images, url, keychain, site.home.spool, helper=helper, requires=("registry", "images"))
+    ]
 
 
 def images(spec: ResolvedSpec, engine: Engine, of: OwnImages, store: Store) -> Step:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import random
@@ -11,12 +12,20 @@ from pathlib import Path
 
 import pytest
 
+from sandbox.app import context
+from sandbox.bundle import system_images
+from sandbox.bundle.recipe import recipes
+from sandbox.bundle.store import Store
 from sandbox.engine import Engine
 from sandbox.images.images_yaml import FromDaemon
 from sandbox.images.push import push
 from sandbox.images.sources import engine_store
+from sandbox.images.sources.layer_helper import LABEL, LayerHelper
 from sandbox.images.target import parse
-from tests.real.machine import tool
+from sandbox.oci.client import Client
+from sandbox.oci.oci_errors import RegistryError
+from sandbox.system.wait import wait_until
+from tests.real.machine import free_ports, tool
 from tests.real.registry.stand import Watched, lacking, reader, registry
 from tests.support.images import TestImage, digest_of, old_save
 
@@ -141,6 +150,52 @@ def test_layers_that_were_built_are_rebuilt_as_they_are_saved(engine: Engine, tm
         assert list(reader()(f"{host}/app:1", tmp_path).layers) == list(found)
     assert result.size >= sum(map(len, found.values()))
     assert not watched.saves
+
+
+def test_a_helper_sends_what_only_root_may_read(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(context.home().bundle)
+    if not store.has(recipes()["layer-reader"]) or not store.has(recipes()["registry"]):
+        lacking("the bundle: sandbox bundle build registry layer-reader")
+    image = TestImage((odd(1), upper(1), odd(101)), f"{NAME} helper")
+    path = tmp_path / "load.tar"
+    path.write_bytes(old_save({f"{NAME}:0": image}))
+    engine.load(path)
+    monkeypatch.setattr(engine_store, "is_readable", lambda _: False)
+    helper = LayerHelper(engine, lambda: system_images.layer_reader(engine, store))
+    with container_registry(engine, store) as host:
+        entry = FromDaemon(parse("app:1"), f"{NAME}:0")
+        (result,) = push([entry], f"http://{host}", watched := Watched(engine), helper=helper)
+        assert list(reader()(f"{host}/app:1", tmp_path).layers) == [digest_of(one) for one in image.layers]
+    assert result.size == sum(map(len, (*image.layers, image.config)))
+    assert not watched.saves
+    assert not [one for one in engine.containers(LABEL) if one.labels[LABEL] == str(os.getpid())]
+
+
+@contextlib.contextmanager
+def container_registry(engine: Engine, store: Store) -> Iterator[str]:
+    """The host and port of the bundle's registry, empty, in a container."""
+    recipe = recipes()["registry"]
+    if engine.image_id(recipe.reference) is None:
+        engine.load(store.image(recipe))
+    name, (port,) = f"{NAME}-registry", free_ports(5150)
+    settings = ("-e", "OTEL_TRACES_EXPORTER=none", "-e", "REGISTRY_HTTP_ADDR=:5000")
+    tool("docker", "run", "-d", "--name", name, *settings, "-p", f"127.0.0.1:{port}:5000", recipe.reference)
+    try:
+        with Client(f"127.0.0.1:{port}") as client:
+            wait_until(lambda: answers(client), what="the registry", timeout=20)
+        yield f"127.0.0.1:{port}"
+    finally:
+        tool("docker", "rm", "-f", "-v", name)
+
+
+def answers(client: Client) -> str | None:
+    try:
+        client.ping()
+    except RegistryError as error:
+        return str(error)
+    return None
 
 
 def base(path: Path) -> None:

@@ -18,11 +18,13 @@ from sandbox.images.push_context import Destination
 from sandbox.images.sources import engine_store as stores
 from sandbox.images.sources import v1layers
 from sandbox.images.sources.docker_save import Documents, take
-from sandbox.images.sources.image_source import Daemon
+from sandbox.images.sources.image_source import Daemon, Helper, Job
 from sandbox.images.sources.select import goes_by, listed
+from sandbox.images.sources.tar_split import Unreadable
 from sandbox.images.stream_upload import Landing
 from sandbox.images.target import Target
 from sandbox.images.transfer import carry
+from sandbox.oci import address as addresses
 from sandbox.oci import manifest as manifests
 from sandbox.oci.image import Image, MissingBlob, Tree, walk
 from sandbox.oci.manifest import OCI_CONFIG, OCI_LAYER, Descriptor, Document, Manifest
@@ -65,16 +67,19 @@ class Landed:
 class DaemonImages:
     """All images of a run that are in the engine, together, because they share layers and a save.
 
-    With `reading` they are read from the engine's own folders where that is possible.
+    With `reading` they are read from the engine's own folders where that is possible, else by `helper` if there is one.
     """
 
-    def __init__(self, daemon: Daemon, destination: Destination, *, reading: bool = True) -> None:
+    def __init__(
+        self, daemon: Daemon, destination: Destination, *, reading: bool = True, helper: Helper | None = None
+    ) -> None:
         self._daemon = daemon
         self._destination = destination
         self._client = destination.client
         self._holdings = destination.holdings
         self._pool = destination.pool
         self._reading = reading
+        self._helper = helper
         self._seen: dict[str, str] = {}
 
     def resolve(self, entries: Sequence[FromDaemon]) -> dict[Target, Image | SandboxError]:
@@ -97,7 +102,11 @@ class DaemonImages:
         if waiting and self._reading:
             found |= self._read(waiting)
             waiting = [one for one in waiting if one.target not in found]
+        if waiting and self._reading and self._helper:
+            found |= self._helped(self._helper, waiting)
+            waiting = [one for one in waiting if one.target not in found]
         if waiting:
+            log.debug("saving %s", ", ".join(str(one.target) for one in waiting))
             found |= self._saved(waiting)
         return found
 
@@ -199,7 +208,7 @@ class DaemonImages:
             if isinstance(error, RegistryError):
                 found[target] = error
             else:
-                log.info("%s is saved, because reading it failed: %s", target, error)
+                log.info("%s is not read directly after all: %s", target, error)
                 del found[target]
         return found
 
@@ -217,8 +226,40 @@ class DaemonImages:
             content = self._daemon.inspect_image(one.name) or {}
             return stores.of(content, self._daemon.root).image(content, size_of)
         except SandboxError as error:
-            log.info("%s is saved: %s", one.target, error)
+            log.info("%s is not read directly: %s", one.target, error)
             return None
+
+    def _helped(self, helper: Helper, waiting: Sequence[Inspected]) -> dict[Target, Image | SandboxError]:
+        """What a helper has sent out of the engine's folders; images are absent that must be saved."""
+        registry = addresses.parse(self._client.url)
+        try:
+            if not registry.is_loopback:
+                raise Unreadable("the registry is not on this machine")
+            roots = {stores.overlay_root(self._daemon.inspect_image(one.name) or {}) for one in waiting}
+            if any(map(stores.is_readable, roots)):
+                raise Unreadable("it needs none: this user may read them")
+            jobs = list({job.digest: job for one in waiting for job in self._jobs(one)}.values())
+            for root in roots:
+                helper.send(jobs, root, registry.port, self._destination.observer.sent)
+            for job in jobs:
+                self._holdings.confirm(job.repository, job.digest)
+        except SandboxError as error:
+            log.info("no helper reads the engine's folders: %s", error)
+        found: dict[Target, Image | SandboxError] = {}
+        for one in waiting:
+            with contextlib.suppress(SandboxError):  # told after the save
+                if tree := self._classic(one, {}):
+                    found[one.target] = tree.image(Landed())
+        return found
+
+    def _jobs(self, one: Inspected) -> Iterator[Job]:
+        """The blobs of an image that no repository is known to have."""
+        repository = one.target.repository
+        for chain, digest in v1layers.chains([one.diff_ids]).items():
+            if self._holdings.size(repository, digest) is None and not self._holdings.anywhere(digest):
+                yield Job(repository, digest, chain)
+        if self._holdings.size(repository, one.id) is None:
+            yield Job(repository, one.id)
 
     def _saved(self, waiting: Sequence[Inspected]) -> dict[Target, Image | SandboxError]:
         """Save what is missing, again for what may get through then, since a stream cannot be rewound."""

@@ -138,19 +138,30 @@ def of(content: Mapping[str, Any], root: Callable[[], Path]) -> EngineStore:
     """
     if content.get("Descriptor"):
         return ContainerdStore(_content_folder(root(), _descriptor(content)))
-    driver = content.get("GraphDriver") or {}
-    upper = str((driver.get("Data") or {}).get("UpperDir") or "")
-    if driver.get("Name") != "overlay2" or not upper:
-        raise Unreadable(f"the engine keeps its layers by {driver.get('Name') or 'an unknown driver'}")
-    folder = Path(upper).parent.parent.parent
-    if re.fullmatch(r"\d+\.\d+", folder.name):
-        raise Unreadable("the engine maps users", details=str(folder))
-    if not os.access(folder / "image", os.R_OK | os.X_OK):
+    folder = overlay_root(content)
+    if not is_readable(folder):
         raise Unreadable("the engine's folder cannot be read by this user", details=str(folder))
     with contextlib.suppress(OSError):
         if METACOPY.read_text(encoding="ascii").strip() == "Y":
             raise Unreadable("the kernel's overlay keeps parts of files apart (metacopy)")
     return OverlayStore(folder)
+
+
+def is_readable(root: Path) -> bool:
+    """Whether this process may read the images in the folder of an engine, which may be on another machine."""
+    return os.access(root / "image", os.R_OK | os.X_OK)
+
+
+def overlay_root(content: Mapping[str, Any]) -> Path:
+    """The folder of an engine with overlay2, from what it says about an image. Raises Unreadable for any other."""
+    driver = content.get("GraphDriver") or {}
+    upper = str((driver.get("Data") or {}).get("UpperDir") or "")
+    if content.get("Descriptor") or driver.get("Name") != "overlay2" or not upper:
+        raise Unreadable(f"the engine keeps its layers by {driver.get('Name') or 'an unknown driver'}")
+    folder = Path(upper).parent.parent.parent
+    if re.fullmatch(r"\d+\.\d+", folder.name):
+        raise Unreadable("the engine maps users", details=str(folder))
+    return folder
 
 
 def _content_folder(root: Path, image: Descriptor) -> Path:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -30,3 +31,22 @@ class Daemon(Protocol):
 
     def root(self) -> Path:
         """The folder of its machine where it keeps everything."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A blob that a repository lacks: a layer by its chain id, or a configuration, whose `chain` is empty."""
+
+    repository: str
+    digest: str
+    chain: str = ""
+
+
+class Helper(Protocol):
+    """Reads the engine's folders where this process may not."""
+
+    def send(self, jobs: Sequence[Job], root: Path, port: int, sent: Callable[[int], None]) -> None:
+        """Have the registry on `port` of this machine get blobs from the engine's folder `root`, as far as it can.
+
+        `sent` hears of the bytes on their way. Raises SandboxError when it cannot begin.
+        """

@@ -55,7 +55,15 @@ def image_of(name: str) -> module.Image:
     return image
 
 
-@pytest.mark.parametrize("recipe", [one for one in recipes().values() if one.go], ids=lambda one: one.name)
+def has_modules(recipe: Recipe) -> bool:
+    """Whether it needs Go modules, and is not a program of its own on Go's standard library."""
+    path = recipe.folder / "go.mod"
+    return path.exists() and "require" in path.read_text()
+
+
+@pytest.mark.parametrize(
+    "recipe", [one for one in recipes().values() if one.go and has_modules(one)], ids=lambda one: one.name
+)
 def test_go_mod_asks_for_the_version_that_the_recipe_names(recipe: Recipe) -> None:
     text = (recipe.folder / "go.mod").read_text()
     versions = set(re.findall(r"\sv?(\d\S+)", text))
@@ -125,7 +133,7 @@ def test_each_recipe_has_its_lines_in_their_order(tmp_path: Path) -> None:
 
 def test_those_that_are_built_of_modules_are_those_that_are_named() -> None:
     named = {name for names in sum_lines(RECIPES / SUMS).values() for name in names}
-    assert named == {name for name, one in recipes().items() if (one.folder / "go.mod").exists()}
+    assert named == {name for name, one in recipes().items() if has_modules(one)}
     assert not list(RECIPES.glob("*/go.sum"))  # put back by scripts/sums
 
 

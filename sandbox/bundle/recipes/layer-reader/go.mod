@@ -1,0 +1,3 @@
+module sandbox.bundle/layer-reader
+
+go 1.26.0

@@ -1,0 +1,195 @@
+"""The container that reads the engine's folders: what it may, that it never stays, and that its word is not taken."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from sandbox.engine import Engine, EngineError
+from sandbox.engine.engine_values import Bind
+from sandbox.errors import SandboxError
+from sandbox.images.images_yaml import FromDaemon
+from sandbox.images.push import push
+from sandbox.images.sources import engine_store
+from sandbox.images.sources.image_source import Job
+from sandbox.images.sources.layer_helper import LABEL, LayerHelper
+from sandbox.images.sources.tar_split import Unreadable
+from sandbox.images.target import parse
+from sandbox.oci.client import Client
+from sandbox.oci.manifest import Descriptor
+from tests.support.engine_folder import ReadableEngine
+from tests.support.images import TestImage, digest_of, layer
+from tests.support.registry_simulator import Simulator
+
+IMAGE = TestImage((layer(1, 30_000), layer(2, 20_000)), "app")
+ENTRY = FromDaemon(parse("app:1"), "app:1")
+JOBS = (Job("app", "sha256:1", "sha256:2"), Job("app", "sha256:3"))
+
+
+@dataclass
+class Containers:
+    """An engine's containers: `registry` publishes port 5001; `said` is what a started one writes."""
+
+    said: tuple[str, ...] = ()
+    left: dict[str, str] = field(default_factory=dict)
+    fails: bool = False
+    made: list[tuple[Mapping[str, Any], Mapping[str, Any]]] = field(default_factory=list)
+
+    def publisher(self, port: int) -> str | None:
+        return "registry" if port == 5001 else None
+
+    def container(self, name: str) -> Any:
+        return SimpleNamespace(
+            addresses={"sandbox.demo": "172.20.0.2"}, published={5000: {Bind("127.0.0.1", 5001)}, 80: set[Bind]()}
+        )
+
+    def containers(self, label: str) -> list[Any]:
+        return [SimpleNamespace(name=name, labels={label: pid}) for name, pid in self.left.items()]
+
+    def make(self, name: str, config: Mapping[str, Any], host: Mapping[str, Any]) -> None:
+        self.made.append((config, host))
+        self.left[name] = config["Labels"][LABEL]
+        if self.fails:
+            raise EngineError("no space left on device")
+
+    def start(self, name: str) -> None:
+        assert name in self.left
+
+    def follow(self, name: str) -> Iterator[str]:
+        yield from self.said
+
+    def remove_container(self, name: str) -> bool:
+        return self.left.pop(name, None) is not None
+
+
+def helper_of(containers: Containers, image: str | None = "reader:1") -> LayerHelper:
+    return LayerHelper(cast("Engine", containers), lambda: image)
+
+
+def test_the_container_may_read_two_folders_and_nothing_else() -> None:
+    sizes: list[int] = []
+    containers = Containers(('{"digest":"a","sent":5}', "panic: odd", '{"digest":"a","error":"gone"}'))
+    helper_of(containers).send(JOBS, Path("/var/lib/docker"), 5001, sizes.append)
+    ((config, host),) = containers.made
+    assert [json.loads(one) for one in config["Cmd"]] == [
+        {"repository": "app", "digest": "sha256:1", "chain": "sha256:2"},
+        {"repository": "app", "digest": "sha256:3", "chain": ""},
+    ]
+    assert config["Env"] == ["REGISTRY=http://172.20.0.2:5000"]
+    assert config["Labels"] == {LABEL: str(os.getpid())}
+    assert host["Binds"] == [
+        "/var/lib/docker/image/overlay2:/image:ro",
+        "/var/lib/docker/overlay2:/overlay2:ro",
+    ]
+    assert (host["CapDrop"], host["CapAdd"]) == (["ALL"], ["DAC_READ_SEARCH"])
+    assert (host["SecurityOpt"], host["ReadonlyRootfs"], host["NetworkMode"]) == (
+        ["no-new-privileges"],
+        True,
+        "sandbox.demo",
+    )
+    assert sum(sizes) == 5
+    assert containers.left == {}
+
+
+def test_an_interrupt_while_it_reads_removes_it() -> None:
+    def interrupted(_: int) -> None:
+        raise KeyboardInterrupt
+
+    containers = Containers(('{"digest":"a","sent":5}',))
+    with pytest.raises(KeyboardInterrupt):
+        helper_of(containers).send(JOBS, Path("/var/lib/docker"), 5001, interrupted)
+    assert containers.left == {}
+
+
+def test_a_container_that_cannot_be_made_is_not_left() -> None:
+    containers = Containers(fails=True)
+    with pytest.raises(EngineError):
+        helper_of(containers).send(JOBS, Path("/var/lib/docker"), 5001, print)
+    assert containers.left == {}
+
+
+def test_what_a_killed_run_has_left_goes_with_the_next() -> None:
+    containers = Containers(left={"dead": "999999999", "alive": str(os.getpid())})
+    helper_of(containers).send(JOBS, Path("/var/lib/docker"), 5001, print)
+    assert list(containers.left) == ["alive"]
+
+
+@pytest.mark.parametrize(("port", "image"), [(5002, "reader:1"), (5001, None)])
+def test_without_a_registry_or_an_image_it_does_not_begin(port: int, image: str | None) -> None:
+    containers = Containers()
+    with pytest.raises(Unreadable):
+        helper_of(containers, image).send(JOBS, Path("/var/lib/docker"), port, print)
+    assert containers.made == []
+
+
+def test_more_jobs_than_a_command_line_holds_do_not_begin() -> None:
+    with pytest.raises(Unreadable):
+        helper_of(Containers()).send(JOBS * 20_000, Path("/var/lib/docker"), 5001, print)
+
+
+@dataclass
+class Sending:
+    """A helper that sends the blobs of `image`, but for those that it leaves out, or ends with `error`."""
+
+    url: str
+    without: Sequence[bytes] = ()
+    error: SandboxError | None = None
+    jobs: list[Job] = field(default_factory=list)
+
+    def send(self, jobs: Sequence[Job], root: Path, port: int, sent: Callable[[int], None]) -> None:
+        self.jobs += jobs
+        if self.error:
+            raise self.error
+        blobs = {digest_of(data): data for data in (*IMAGE.layers, IMAGE.config) if data not in self.without}
+        with Client(self.url) as client:
+            for job in jobs:
+                if data := blobs.get(job.digest):
+                    blob = Descriptor("", job.digest, len(data))
+                    client.put_blob(job.repository, blob, [data])
+                    sent(len(data))
+
+
+@pytest.fixture
+def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ReadableEngine:
+    """An engine whose folder this user may not read."""
+    monkeypatch.setattr(engine_store, "is_readable", lambda _: False)
+    return ReadableEngine({"app:1": IMAGE}, folder=tmp_path)
+
+
+def test_layers_that_only_a_helper_may_read_are_not_saved(registry: Simulator, engine: ReadableEngine) -> None:
+    helper = Sending(registry.url)
+    (result,) = push([ENTRY], registry.url, engine, helper=helper)
+    assert (result.size, engine.saves) == (sum(map(len, (*IMAGE.layers, IMAGE.config))), [])
+    first, second = (digest_of(one) for one in IMAGE.layers)
+    chain = digest_of(f"{first} {second}".encode())
+    assert helper.jobs == [Job("app", first, first), Job("app", second, chain), Job("app", digest_of(IMAGE.config))]
+    with Simulator() as other:
+        assert push([ENTRY], other.url, engine)[0].digest == result.digest
+
+
+def test_a_helper_is_asked_for_missing_layers_only(registry: Simulator, engine: ReadableEngine) -> None:
+    push([ENTRY], registry.url, engine, reading=False)
+    helper = Sending(registry.url)
+    other = TestImage((IMAGE.layers[0], layer(9)), "app")
+    push([ENTRY], registry.url, ReadableEngine({"app:1": other}, folder=engine.folder), helper=helper)
+    assert digest_of(IMAGE.layers[0]) not in [job.digest for job in helper.jobs]
+
+
+@pytest.mark.parametrize("without", [(IMAGE.layers[1],), (IMAGE.config,), (*IMAGE.layers, IMAGE.config)])
+def test_what_a_helper_does_not_send_is_saved(
+    registry: Simulator, engine: ReadableEngine, without: Sequence[bytes]
+) -> None:
+    push([ENTRY], registry.url, engine, helper=Sending(registry.url, without))
+    assert len(engine.saves) == 1
+
+
+def test_without_a_helper_that_begins_images_are_saved(registry: Simulator, engine: ReadableEngine) -> None:
+    push([ENTRY], registry.url, engine, helper=Sending(registry.url, error=Unreadable("no layer-reader")))
+    assert len(engine.saves) == 1
