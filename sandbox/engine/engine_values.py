@@ -23,7 +23,7 @@ class Bind:
         return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.address, self.address)  # noqa: S104
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ContainerSpec:
     """A container to make; it gets only these capabilities, no new privileges, and restarts with the engine.
 
@@ -51,7 +51,7 @@ class ContainerSpec:
     processes: int = 4096
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Container:
     """A container as the engine sees it now; one that is `held` still does not run, and has its ports.
 
@@ -72,7 +72,7 @@ class Container:
     mounts: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Network:
     """A network of the engine: its IPv4 range, the containers on it, the engine's own address there if told.
 

@@ -77,4 +77,12 @@ def _network(found: Mapping[str, Any]) -> Network:
     second: Mapping[str, str] = next((one for one in ranges if ":" in one["Subnet"]), {})
     members = frozenset(one["Name"] for one in (found.get("Containers") or {}).values())
     subnets, gateway = (first.get("Subnet", ""), second.get("Subnet", "")), first.get("Gateway", "")
-    return Network(found["Name"], subnets[0], found["Labels"] or {}, members, gateway, subnets[1], found["Id"])
+    return Network(
+        name=found["Name"],
+        subnet=subnets[0],
+        labels=found["Labels"] or {},
+        members=members,
+        gateway=gateway,
+        subnet6=subnets[1],
+        id=found["Id"],
+    )

@@ -90,7 +90,7 @@ def _base(api_version: str) -> str:
     return f"/apis/{segment(group)}/{segment(version)}" if slash else f"/api/{segment(version)}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Resource:
     """A kind that the cluster knows: its name in paths, whether it lives in namespaces, what can be done to it."""
 
@@ -295,7 +295,12 @@ class Cluster:
                 return {}
             raise
         return {
-            one["kind"]: Resource(one["kind"], one["name"], one["namespaced"], frozenset(one.get("verbs") or ()))
+            one["kind"]: Resource(
+                kind=one["kind"],
+                plural=one["name"],
+                namespaced=one["namespaced"],
+                verbs=frozenset(one.get("verbs") or ()),
+            )
             for one in found
             if "/" not in one["name"]
         }

@@ -26,7 +26,15 @@ def addons(site: Site) -> Step:
     spec, names = site.spec, site.names
     registry = spec.registry.image_prefix
     here, others = (registry, names.registry_endpoint), (*spec.registry.tls, *spec.registry.upstreams)
-    images = AddonImages(site.engine, names, site.provider, site.store, spec.registry.address, here, others)
+    images = AddonImages(
+        engine=site.engine,
+        sandbox=names,
+        provider=site.provider,
+        store=site.store,
+        registry=spec.registry.address,
+        names=here,
+        others=others,
+    )
     uses = tuple(use for use in _uses(spec) if not _is_minikubes(spec, use))
     for use in uses:  # so that what cannot be found is said at once
         catalogue.find_addon(use.source)
@@ -62,7 +70,15 @@ def of_minikube(site: Site) -> list[Step]:
     wanted = _of_minikube(spec)
     return [
         *before,
-        MinikubeAddonsStep(tool, names, site.nodes, wanted, spec.credentials, site.environ, requires=requires),
+        MinikubeAddonsStep(
+            minikube=tool,
+            names=names,
+            nodes=site.nodes,
+            uses=wanted,
+            entries=spec.credentials,
+            environ=site.environ,
+            requires=requires,
+        ),
     ]
 
 

@@ -25,12 +25,20 @@ def authority(site: Site, lan: Access, beside: Mapping[str, tuple[str, ...]], pu
     leaves = {**_leaves(site.spec), **beside}
     vouched = (*site.spec.vouched, *lan.domains)
     later = tuple if site.spec.runs_process else partial(names_outside, site.spec.name, EVERYWHERE)
-    return AuthorityStep(site.names, site.keystore, vouched, leaves, purge, lan.unvouched, later)
+    return AuthorityStep(
+        names=site.names,
+        keystore=site.keystore,
+        domains=vouched,
+        leaves=leaves,
+        purge=purge,
+        unvouched=lan.unvouched,
+        reserve=later,
+    )
 
 
 def trust(site: Site) -> Step:
     """The roots that the node and the pods are told to trust."""
-    return TrustStep(site.nodes, site.names, site.keystore, provided(site.spec))
+    return TrustStep(nodes=site.nodes, names=site.names, keystore=site.keystore, provided=provided(site.spec))
 
 
 def secrets(site: Site) -> list[Step]:
@@ -62,12 +70,13 @@ def _leaves(spec: Spec) -> Mapping[str, tuple[str, ...]]:
 def issued(spec: Spec) -> tuple[TlsSecret, ...]:
     """The Secrets with certificates of the sandbox's own authority."""
     own = (
-        TlsSecret(SYSTEM_NAMESPACE, DEFAULT_TLS, "default", subject_names(spec.domain)),
+        TlsSecret(namespace=SYSTEM_NAMESPACE, secret=DEFAULT_TLS, leaf="default", hosts=subject_names(spec.domain)),
         # Without addresses: clients made with BoringSSL, gRPC's among them, refuse a chain that constrains addresses
         # as soon as the leaf has one.
-        TlsSecret(SYSTEM_NAMESPACE, DOMAIN_TLS, "domain", domain_names(spec.domain)),
+        TlsSecret(namespace=SYSTEM_NAMESPACE, secret=DOMAIN_TLS, leaf="domain", hosts=domain_names(spec.domain)),
     )
     extra = (
-        TlsSecret(one.namespace, one.secret, f"{one.namespace}.{one.secret}", one.hosts) for one in spec.certs.secrets
+        TlsSecret(namespace=one.namespace, secret=one.secret, leaf=f"{one.namespace}.{one.secret}", hosts=one.hosts)
+        for one in spec.certs.secrets
     )
     return (*(() if spec.certs.default else own), *extra)

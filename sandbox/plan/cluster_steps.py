@@ -28,7 +28,16 @@ def cluster(site: Site) -> list[Step]:
         ClusterStep(site.provider, names, version),
         *node_images(site),
         ContextStep(names),
-        DnsStep(engine, nodes, names, spec.domain, ingress, upstream(spec), spec.network.hosts, can.host_names),
+        DnsStep(
+            engine=engine,
+            nodes=nodes,
+            names=names,
+            domain=spec.domain,
+            ingress=ingress,
+            upstream=upstream(spec),
+            hosts=spec.network.hosts,
+            machine=can.host_names,
+        ),
         PodProxyStep(names, proxied(spec, names, engine, nodes, site.environ)),
     ]
 

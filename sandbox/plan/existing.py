@@ -55,9 +55,20 @@ def build(
     lot = _Lot(spec, home.sandbox(spec.name), own)
     steps: list[Step] = [
         RememberedStep(lot.names, spec, purge),
-        AuthorityStep(lot.names, lot.keystore, spec.vouched, {one.leaf: one.hosts for one in lot.secrets}, purge, ()),
+        AuthorityStep(
+            names=lot.names,
+            keystore=lot.keystore,
+            domains=spec.vouched,
+            leaves={one.leaf: one.hosts for one in lot.secrets},
+            purge=purge,
+            unvouched=(),
+        ),
         TenancyStep(
-            lot.names, (home.kubeconfig, *home.other_kubeconfigs), lot.context, lot.place.namespace, user_at_host()
+            names=lot.names,
+            paths=(home.kubeconfig, *home.other_kubeconfigs),
+            context=lot.context,
+            namespace=lot.place.namespace,
+            owner=user_at_host(),
         ),
         ContextStep(lot.names),
         *_registry(lot, keychain),
@@ -102,10 +113,10 @@ class _Lot:
         """The TLS Secrets, all in the one namespace whatever the spec says of theirs."""
         namespace, domain = self.place.namespace, self.spec.domain
         return (
-            TlsSecret(namespace, DEFAULT, "default", subject_names(domain)),
-            TlsSecret(namespace, DOMAIN, "domain", domain_names(domain)),
+            TlsSecret(namespace=namespace, secret=DEFAULT, leaf="default", hosts=subject_names(domain)),
+            TlsSecret(namespace=namespace, secret=DOMAIN, leaf="domain", hosts=domain_names(domain)),
             *(
-                TlsSecret(namespace, one.secret, f"{one.namespace}.{one.secret}", one.hosts)
+                TlsSecret(namespace=namespace, secret=one.secret, leaf=f"{one.namespace}.{one.secret}", hosts=one.hosts)
                 for one in self.spec.certs.secrets
             ),
         )
@@ -228,7 +239,13 @@ def _ingress(lot: _Lot) -> list[Step]:
     if not lot.has_controller:
         return []
     port = lot.spec.proxy.ports[0]
-    traefik = TenantTraefik(lot.image("traefik"), lot.image("busybox"), lot.spec.name, lot.place.namespace, port)
+    traefik = TenantTraefik(
+        image=lot.image("traefik"),
+        busybox=lot.image("busybox"),
+        sandbox=lot.spec.name,
+        namespace=lot.place.namespace,
+        port=port,
+    )
 
     def make() -> Sequence[Manifest]:
         return lot.objects(traefik.manifests(content_hash.digest(lot.tls_secrets())))
@@ -278,4 +295,14 @@ def _proof(lot: _Lot) -> list[Step]:
         return []
     requires = ("edge", "ingress", *(("apply",) if lot.spec.apply else ()))
     names, namespace = lot.names, lot.place.namespace
-    return [HttpsStep(names, lot.spec.domain, lot.binds, DOMAIN, requires, namespace=namespace, secrets=lot.secrets)]
+    return [
+        HttpsStep(
+            names=names,
+            domain=lot.spec.domain,
+            binds=lot.binds,
+            secret=DOMAIN,
+            requires=requires,
+            namespace=namespace,
+            secrets=lot.secrets,
+        )
+    ]

@@ -27,7 +27,16 @@ def controller(site: Site) -> list[Step]:
     requires = (certificates_steps.default(site.spec),)
     # An ingress of minikube's that is no longer wanted takes its class of the same name along.
     after = ("node-images", "minikube-disused")
-    return [IngressStep(site.engine, site.nodes.network, site.names, wanted, requires=requires, after=after)]
+    return [
+        IngressStep(
+            engine=site.engine,
+            network=site.nodes.network,
+            names=site.names,
+            controller=wanted,
+            requires=requires,
+            after=after,
+        )
+    ]
 
 
 def proof(site: Site) -> list[Step]:
@@ -45,7 +54,14 @@ def proof(site: Site) -> list[Step]:
     ways = spec.cluster.nodes.total
     issued = certificates_steps.issued(spec)
     https = HttpsStep(
-        names, spec.domain, site.binds, secret, requires=("edge", *requires), root=root, ways=ways, secrets=issued
+        names=names,
+        domain=spec.domain,
+        binds=site.binds,
+        secret=secret,
+        requires=("edge", *requires),
+        root=root,
+        ways=ways,
+        secrets=issued,
     )
     return [*page, https]
 
@@ -63,13 +79,13 @@ def _nginx(site: Site) -> Controller:
 def _traefik(site: Site) -> Controller:
     spec, images = site.spec, site.own.references
     return Traefik(
-        images["traefik"],
-        images["busybox"],
-        spec.name,
-        spec.proxy.ports[0],
-        None if spec.certs.default else DOMAIN_TLS,
-        _gateway_files(site) if spec.ingress.gateway_api else None,
-        extra_routes.leaving(edge_steps.hosts(spec), extra_routes.load(site.home.edge), spec.name),
+        image=images["traefik"],
+        busybox=images["busybox"],
+        sandbox=spec.name,
+        port=spec.proxy.ports[0],
+        domain_secret=None if spec.certs.default else DOMAIN_TLS,
+        gateway_files=_gateway_files(site) if spec.ingress.gateway_api else None,
+        elsewhere=extra_routes.leaving(edge_steps.hosts(spec), extra_routes.load(site.home.edge), spec.name),
         alone=spec.cluster.supports.api_on_nodes and spec.cluster.nodes.total == 1,
     )
 

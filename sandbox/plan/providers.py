@@ -65,7 +65,17 @@ def _kind(spec: Spec, names: Names, engine: Engine, own: OwnImages, environ: Map
     program = _kind_tool(names)
     servers, search = upstream(spec).servers, spec.network.search
     told = proxied(spec, names, engine, kind_provider.nodes(engine, names), environ)
-    return KindProvider(engine, names, program, spec.cluster, own.references["node"], _tags(own), servers, search, told)
+    return KindProvider(
+        engine=engine,
+        names=names,
+        kind=program,
+        shape=spec.cluster,
+        image=own.references["node"],
+        tags=_tags(own),
+        nameservers=servers,
+        search=search,
+        proxied=told,
+    )
 
 
 def _minikube(spec: Spec, names: Names, engine: Engine, own: OwnImages, environ: Mapping[str, str]) -> MinikubeProvider:
@@ -73,7 +83,15 @@ def _minikube(spec: Spec, names: Names, engine: Engine, own: OwnImages, environ:
     tool = Minikube.find(adopted or names.cluster)
     told = proxied(spec, names, engine, minikube_provider.nodes(engine, tool.profile), environ)
     loaded = own.source == "bundle"
-    return MinikubeProvider(engine, names, tool, adopted is not None, spec.cluster.kubernetes, told, loaded)
+    return MinikubeProvider(
+        engine=engine,
+        names=names,
+        minikube=tool,
+        adopted=adopted is not None,
+        kubernetes=spec.cluster.kubernetes,
+        proxied=told,
+        loaded=loaded,
+    )
 
 
 def _kind_nodes(engine: Engine, names: Names, made: Cluster) -> Containers:
@@ -99,7 +117,7 @@ def upstream(spec: Spec) -> Upstream:
 
 def proxied(spec: Spec, names: Names, engine: Engine, nodes: Nodes, environ: Mapping[str, str]) -> Proxied:
     """What nodes and pods are told of the proxy to the outside, if there is one."""
-    return Proxied(engine, nodes, names, spec.domain, _proxies(spec, environ))
+    return Proxied(engine=engine, nodes=nodes, names=names, domain=spec.domain, proxies=_proxies(spec, environ))
 
 
 def _proxies(spec: Spec, environ: Mapping[str, str]) -> Proxies:

@@ -56,7 +56,7 @@ ACTIONS: Mapping[str, Callable[[], None]] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Failpoint:
     """What is done at which moment of which step; `during` is once `call` calls through a door have come back."""
 
@@ -73,7 +73,12 @@ class Failpoint:
             raise UsageError(
                 f"'{text}' is no failpoint", fix=f"STEP:before|during|during=CALL|after:{'|'.join(ACTIONS)}"
             )
-        return cls(match["step"], match["moment"].partition("=")[0], match["action"], int(match["call"] or 1))
+        return cls(
+            step=match["step"],
+            moment=match["moment"].partition("=")[0],
+            action=match["action"],
+            call=int(match["call"] or 1),
+        )
 
 
 _armed: Failpoint | None = None

@@ -28,7 +28,7 @@ class Busy(SandboxError):
     id = "busy"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Holder:
     """Who has the turn: the command as it was typed, when it got it (seconds since 1970), and its process."""
 
@@ -40,14 +40,19 @@ class Holder:
     @classmethod
     def this(cls, command: str) -> Holder:
         """This very process, from now on."""
-        return cls(command, time.time(), os.getpid(), daemon.this().started)
+        return cls(command=command, since=time.time(), pid=os.getpid(), started=daemon.this().started)
 
     @classmethod
     def read(cls, folder: Path) -> Holder | None:
         """Who wrote that he has the turn in `folder`, if that process still runs."""
         try:
             content = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-            found = cls(str(content["command"]), float(content["since"]), int(content["pid"]), str(content["started"]))
+            found = cls(
+                command=str(content["command"]),
+                since=float(content["since"]),
+                pid=int(content["pid"]),
+                started=str(content["started"]),
+            )
         except (OSError, ValueError, TypeError, KeyError):
             return None
         return found if daemon.Detached(found.pid, found.started).running else None

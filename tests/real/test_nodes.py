@@ -249,7 +249,11 @@ def test_nodes_at_other_addresses_find_each_other_again(
     for number, node in enumerate((second, worker, sandbox.names.node)):
         guest = f"{GUEST}-{number}"
         engine.remove_container(guest)
-        engine.run(ContainerSpec(guest, image, ("busybox", "sleep", "600"), labels={}, network=sandbox.names.network))
+        engine.run(
+            ContainerSpec(
+                name=guest, image=image, command=("busybox", "sleep", "600"), labels={}, network=sandbox.names.network
+            )
+        )
         tool("docker", "start", node)
     for number in range(len(nodes)):
         engine.remove_container(f"{GUEST}-{number}")

@@ -142,9 +142,9 @@ def container(engine: Engine, name: str, **more: Any) -> Iterator[None]:
     engine.remove_container(name)
     engine.run(
         ContainerSpec(
-            name,
-            image,
-            COMMAND,
+            name=name,
+            image=image,
+            command=COMMAND,
             labels={},
             network=Names(NAME, context.home()).network,
             environment=settings,

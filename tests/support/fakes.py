@@ -129,13 +129,13 @@ class FakeEngine(Engine):
         spec = box.spec
         published = {inner: frozenset(binds) for inner, binds in spec.publish.items()}
         return Container(
-            name,
-            box.id,
-            box.running,
-            box.image,
-            dict(spec.labels),
-            {one: self._address(box, one) for one in box.ids} if box.running else {},
-            published,
+            name=name,
+            id=box.id,
+            running=box.running,
+            image=box.image,
+            labels=dict(spec.labels),
+            addresses={one: self._address(box, one) for one in box.ids} if box.running else {},
+            published=published,
             network=spec.network,
             attached=dict(box.ids),
             mounts=frozenset(map(str, (*spec.binds, *spec.read_only_binds))),
@@ -245,7 +245,9 @@ class FakeEngine(Engine):
         if found is None:
             return None
         names = frozenset(box.spec.name for box in self.boxes.values() if box.running and box.ids.get(name) == found.id)
-        return Network(name, found.subnet, dict(found.labels), names, subnet6=found.subnet6, id=found.id)
+        return Network(
+            name=name, subnet=found.subnet, labels=dict(found.labels), members=names, subnet6=found.subnet6, id=found.id
+        )
 
     def spare_networks(self, name: str) -> tuple[Network, ...]:
         return ()

@@ -48,8 +48,20 @@ class Nodes:
 
 def provider(engine: FakeEngine, names: Names, kind: Kind) -> KindProvider:
     """The provider that makes a sandbox's cluster with this kind."""
-    told = Proxied(engine, kind_nodes(engine, names), names, "demo.localhost", Proxies())
-    return KindProvider(engine, names, kind, Cluster(), UPSTREAM["node"], None, ("9.9.9.9",), ("corp",), told)
+    told = Proxied(
+        engine=engine, nodes=kind_nodes(engine, names), names=names, domain="demo.localhost", proxies=Proxies()
+    )
+    return KindProvider(
+        engine=engine,
+        names=names,
+        kind=kind,
+        shape=Cluster(),
+        image=UPSTREAM["node"],
+        tags=None,
+        nameservers=("9.9.9.9",),
+        search=("corp",),
+        proxied=told,
+    )
 
 
 def _grep(box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:

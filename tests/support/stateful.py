@@ -79,7 +79,7 @@ class Sandboxes(RuleBasedStateMachine):
     def killed(self, command: str, data: st.DataObject) -> None:
         step = data.draw(st.sampled_from(self.world.steps()))
         moment = data.draw(st.sampled_from(("before", "during", "after")))
-        self.world.kill(command, Failpoint(step, moment, "kill", data.draw(st.integers(1, 6))))
+        self.world.kill(command, Failpoint(step=step, moment=moment, action="kill", call=data.draw(st.integers(1, 6))))
 
     @precondition(lambda self: self.is_up)
     @rule(part=st.sampled_from(PARTS))

@@ -30,7 +30,9 @@ def test_killed_at_every_moment_of_every_step_it_is_finished_by_the_next(world: 
         for moment in MOMENTS:
             report = RecordingReporter()
             try:  # no further than this step, for what does not need it would be made meanwhile
-                world.walk(plan[:count], Failpoint(step.name, moment, "raise"), keep=True, report=report)
+                world.walk(
+                    plan[:count], Failpoint(step=step.name, moment=moment, action="raise"), keep=True, report=report
+                )
             except SandboxError as error:
                 assert error.id == "failpoint"
                 broken.add(step.title)
@@ -50,7 +52,7 @@ def test_down_interrupted_at_every_moment_of_every_step_is_finished_by_the_next(
     for step in reversed(world.plan()):
         for moment in MOMENTS:
             with pytest.raises(KeyboardInterrupt):
-                world.down(Failpoint(step.name, moment, "interrupt"), purge=True)
+                world.down(Failpoint(step=step.name, moment=moment, action="interrupt"), purge=True)
     world.down(purge=True)
     assert (world.left(), world.foreign()) == (set(), foreign)
     world.down(purge=True)
@@ -63,7 +65,7 @@ def test_what_fails_or_is_interrupted_takes_back_what_it_began(world: SmallWorld
     """An error, a full disk or Ctrl-C in the middle of a step → what this `up` made is gone, but for data."""
     foreign = world.foreign()
     with pytest.raises((SandboxError, OSError, KeyboardInterrupt)):
-        world.up(Failpoint(step, "during", action))
+        world.up(Failpoint(step=step, moment="during", action=action))
     data = {"volume sandbox-demo-registry", str(world.names.keys)}
     assert world.left() <= data
     assert world.foreign() == foreign

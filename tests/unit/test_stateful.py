@@ -45,7 +45,9 @@ class InMemory(World):
         self._world.down(purge=purge)
 
     def kill(self, command: str, point: Failpoint) -> None:
-        dies = Failpoint(point.step, point.moment, "interrupt" if command == "down" else "raise", point.call)
+        dies = Failpoint(
+            step=point.step, moment=point.moment, action="interrupt" if command == "down" else "raise", call=point.call
+        )
         with contextlib.suppress(KeyboardInterrupt, SandboxError):
             if command == "up":
                 self._world.up(dies, keep=True)

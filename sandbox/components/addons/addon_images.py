@@ -59,7 +59,7 @@ def _asks(reference: str, policy: str | None) -> bool:
     return "@" not in reference and (":" not in name or name.endswith(":latest"))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AddonImages:
     """Where the images of addons may come from: the bundle, the sandbox's registry, and registries the spec names.
 

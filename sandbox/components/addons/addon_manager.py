@@ -117,7 +117,9 @@ class AddonManager:
         found = addon_objects.existing(cluster, [place for place in places if place not in old])
         brought = tuple(place for place in places if place not in found)
         dropped = tuple(place for place in old if place not in places)
-        record = Record(chosen.addon.name, chosen.source, chosen.by, digest(objects), brought)
+        record = Record(
+            name=chosen.addon.name, source=chosen.source, by=chosen.by, digest=digest(objects), objects=brought
+        )
         # Remembered first, so that whatever comes to be can be taken away; as ready it counts only when all is there.
         self._write(replace(record, digest="", objects=(*brought, *dropped)))
         addon_objects.apply(cluster, objects, say=work.say)

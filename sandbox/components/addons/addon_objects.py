@@ -40,7 +40,7 @@ class Place:
         return f"{self.kind} {f'{self.namespace}/' if self.namespace else ''}{self.name}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Record:
     """An addon that was applied: who asked for it, the digest of its objects, and those that it brought, in order.
 
@@ -66,7 +66,7 @@ class Record:
     def of(cls, name: str, data: Mapping[str, str]) -> Record:
         """What the record of the addon `name` says."""
         source, by, sha256 = (data.get(key, "") for key in ("source", "by", "sha256"))
-        return cls(name, source, by, sha256, read_places(data.get("objects", "")))
+        return cls(name=name, source=source, by=by, digest=sha256, objects=read_places(data.get("objects", "")))
 
 
 def written(places: Iterable[Place]) -> str:

@@ -108,7 +108,7 @@ class Use:
     values: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Chosen:
     """An addon to have; `by` says who asked: `spec`, `command`, or the addon that needs it."""
 
@@ -140,7 +140,7 @@ def _add(chosen: dict[str, Chosen], use: Use, by: str, path: tuple[str, ...]) ->
         _add(chosen, Use(need), addon.name, (*path, addon.name))
     known_one = chosen.get(addon.name)
     if known_one is None:
-        chosen[addon.name] = Chosen(addon, use.source, {**addon.about.values, **use.values}, by)
+        chosen[addon.name] = Chosen(addon=addon, source=use.source, values={**addon.about.values, **use.values}, by=by)
     elif known_one.by not in ("spec", "command") and by in ("spec", "command"):
         # Needed by one before and asked for now: its place is right, its values and its reason are these.
-        chosen[addon.name] = Chosen(addon, use.source, {**addon.about.values, **use.values}, by)
+        chosen[addon.name] = Chosen(addon=addon, source=use.source, values={**addon.about.values, **use.values}, by=by)

@@ -16,7 +16,7 @@ from sandbox.step import State, Status, Work
 RENEW = "sandbox certs renew --root"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AuthorityStep:
     """Makes the root once and what is below it whenever it is due; `leaves` maps a file name to its hosts.
 

@@ -36,7 +36,7 @@ UNIT = NodeUnit(
 """The node does it because nothing else in the cluster both has kubectl and lasts: namespaces come at any time."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrustStep(NothingToUndo):
     """A unit on the control plane that watches namespaces; this step puts it there and proves that it works.
 

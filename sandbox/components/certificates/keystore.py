@@ -218,7 +218,7 @@ def _is_of_application(name: str) -> bool:
     return "." in name
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Entry:
     """One certificate: its name, its role (`root`, `issuing` or `leaf`), its file; no facts when it is unreadable."""
 
@@ -232,7 +232,7 @@ class Entry:
 def inventory(store: Keystore, *, now: datetime) -> tuple[Entry, ...]:
     """The root, the issuing authority and the leaves that `store` has, in this order."""
     found = [
-        Entry(role, role, files.cert, condition, _facts(files, now))
+        Entry(name=role, role=role, file=files.cert, condition=condition, facts=_facts(files, now))
         for role, files, condition in (
             (ROOT, store.root, store.inspect_root(now=now)),
             (ISSUING, store.issuing, store.inspect_issuing(now=now)),
@@ -243,7 +243,7 @@ def inventory(store: Keystore, *, now: datetime) -> tuple[Entry, ...]:
         files = store.leaf_files(name)
         facts = _facts(files, now)
         condition = store.inspect_leaf(name, facts.hosts if facts else (), now=now)
-        found.append(Entry(name, LEAF, files.cert, condition, facts))
+        found.append(Entry(name=name, role=LEAF, file=files.cert, condition=condition, facts=facts))
     return tuple(found)
 
 

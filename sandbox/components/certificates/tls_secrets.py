@@ -46,7 +46,7 @@ def apply_tls_secret(cluster: Cluster, secret: Manifest) -> None:
     cluster.apply(secret)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TlsSecret:
     """A Secret to be: where it is, the leaf it holds and that leaf's hosts."""
 

@@ -153,7 +153,7 @@ def deployment(text: str, api: Mapping[str, Any] | None, *, alone: bool = True) 
     }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DnsStep(NothingToUndo):
     """CoreDNS comes with the cluster; this suits it to the nodes and waits for it.
 

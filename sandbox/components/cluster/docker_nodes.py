@@ -43,7 +43,11 @@ def end_nodes(engine: Engine, names: Names, nodes: Sequence[Container], end: Cal
     labelled.make_room(engine, helper, names.home)
     try:
         binds = {FREEZER: "/freezer"}
-        engine.run(ContainerSpec(helper, nodes[0].image, command, names.labels, "none", binds=binds))
+        engine.run(
+            ContainerSpec(
+                name=helper, image=nodes[0].image, command=command, labels=names.labels, network="none", binds=binds
+            )
+        )
         end()
     finally:
         labelled.remove(engine, helper, names.home)

@@ -92,7 +92,7 @@ def _quoted(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%") + '"'
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Proxied:
     """The proxy of one sandbox; the variables need the nodes' network, once there is a proxy at all."""
 

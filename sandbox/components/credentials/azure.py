@@ -25,7 +25,7 @@ LIFETIME = timedelta(hours=3)
 _MADE_BY = "az ad sp create-for-rbac --role AcrPull --scopes REGISTRY-ID"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Principal:
     """A service principal: whose it is, its name and its password, and who vouches for it."""
 
@@ -76,7 +76,12 @@ def _from_file(path: Path) -> Principal:
         registry_login.key_text(path, content, *names, made_by=_MADE_BY)
         for names in (("tenant", "tenantId"), ("appId", "clientId"), ("password", "clientSecret"))
     )
-    return Principal(tenant, client, secret, str(content.get("activeDirectoryEndpointUrl") or AUTHORITY))
+    return Principal(
+        tenant=tenant,
+        client=client,
+        secret=secret,
+        authority=str(content.get("activeDirectoryEndpointUrl") or AUTHORITY),
+    )
 
 
 def _from_environment(environ: Mapping[str, str]) -> Principal:
@@ -86,7 +91,9 @@ def _from_environment(environ: Mapping[str, str]) -> Principal:
     if missing:
         raise CredentialsUnusable(f"{', '.join(missing)} is not set", fix="set it, or name a file")
     tenant, client, secret = (environ[name] for name in names)
-    return Principal(tenant, client, secret, environ.get("AZURE_AUTHORITY_HOST") or AUTHORITY)
+    return Principal(
+        tenant=tenant, client=client, secret=secret, authority=environ.get("AZURE_AUTHORITY_HOST") or AUTHORITY
+    )
 
 
 def _expiry(token: str) -> datetime | None:

@@ -87,7 +87,7 @@ class Entries:
         files.write_atomic(self.file, content + b"\n", mode=0o600)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Held:
     """An entry of the user's and what a kept Secret tells of its accounts: until when they hold, for which registries.
 
@@ -128,12 +128,12 @@ def held(secret: Mapping[str, Any], entry: Entry) -> Held | None:
     try:
         expires = notes.get(_EXPIRES)
         return Held(
-            entry.given,
-            entry.origin,
-            Validity(_time(notes[_ISSUED]), _time(expires) if expires else None),
-            tuple(json.loads(base64.b64decode(secret["data"][KEY]))["auths"]),
-            notes[_ENTRY],
-            notes[_FILE],
+            entry=entry.given,
+            origin=entry.origin,
+            validity=Validity(_time(notes[_ISSUED]), _time(expires) if expires else None),
+            registries=tuple(json.loads(base64.b64decode(secret["data"][KEY]))["auths"]),
+            made_by=notes[_ENTRY],
+            file=notes[_FILE],
         )
     except (KeyError, TypeError, ValueError):
         return None

@@ -31,7 +31,7 @@ KNOWS_NONE = "\r\n\r\n404 page not found\n"
 NEWS = timedelta(seconds=10)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class HttpsStep(NothingToUndo):
     """Makes nothing; ready when clients are answered, the domain itself on every port with the present certificate.
 

@@ -54,7 +54,7 @@ class Current:
         return host in self.facts.hosts or f"*.{parent}" in self.facts.hosts
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Outdated:
     """A host that serves an earlier certificate; `workloads` are those that may, with the Secret they have it from."""
 
@@ -130,7 +130,7 @@ class ServedCertificates:
             if facts is None or facts.sha256 in known or not facts.is_of_sandbox:
                 continue
             if workloads or self.ask(host, self.keystore.root.cert).certificate == "":
-                return Outdated(host, facts, wanted, workloads)
+                return Outdated(host=host, served=facts, wanted=wanted, workloads=workloads)
         return None
 
     def _current(self) -> Iterator[Current]:

@@ -23,7 +23,7 @@ TIMEOUT = 180.0
 RECORD = "applied-ingress"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class IngressStep(NothingToUndo):
     """The controller on the node's ports 80 and 443 with our certificate as default; it goes with the cluster.
 

@@ -104,7 +104,7 @@ def gateway_path(name: str) -> str:
     return f"{channel}/gateway.networking.k8s.io_{kinds}.yaml"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Traefik:
     """Traefik with the page for unknown hosts beside it in one pod, where it can be asked for the hosts there are.
 
@@ -195,7 +195,7 @@ def _with_gateway(manifest: dict[str, Any]) -> dict[str, Any]:
     return manifest
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TenantTraefik:
     """Traefik and the page for unknown hosts; the fields are those of Traefik, for `namespace` alone."""
 

@@ -46,7 +46,7 @@ def engine() -> FakeEngine:
 
 def node(engine: FakeEngine, cluster: str, role: str = "control-plane") -> None:
     labels = {existing_clusters.CLUSTER: cluster, existing_clusters.ROLE: role}
-    engine.run(ContainerSpec(f"{cluster}-{role}", IMAGE, (), labels, "kind"))
+    engine.run(ContainerSpec(name=f"{cluster}-{role}", image=IMAGE, command=(), labels=labels, network="kind"))
 
 
 def announce(server: ApiServer, text: str) -> None:
@@ -70,7 +70,7 @@ def test_a_cluster_made_by_hand_is_found_with_the_registry_that_it_tells_of(
 def test_a_registry_that_nobody_tells_of_is_known_by_its_name(engine: FakeEngine, home: Home) -> None:
     assert existing_clusters.find(engine, home) == (Neighbour("kind-kind", None),)
     publish = {5000: (Bind("127.0.0.1", 5007),)}
-    engine.run(ContainerSpec("kind-registry", IMAGE, (), {}, "kind", publish=publish))
+    engine.run(ContainerSpec(name="kind-registry", image=IMAGE, command=(), labels={}, network="kind", publish=publish))
     assert existing_clusters.find(engine, home) == (Neighbour("kind-kind", "localhost:5007"),)
 
 

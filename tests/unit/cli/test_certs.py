@@ -152,11 +152,13 @@ def steps(names: Names, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     keystore = Keystore(names.keys)
     pair = keystore.leaf_files("default").read()
     with TlsServer(Leaf(pair.key_pem, pair.cert_pem), tmp_path) as ingress:
-        secret = TlsSecret(SYSTEM_NAMESPACE, DEFAULT_TLS, "default", HOSTS)
+        secret = TlsSecret(namespace=SYSTEM_NAMESPACE, secret=DEFAULT_TLS, leaf="default", hosts=HOSTS)
         made: list[Step] = [
-            AuthorityStep(names, keystore, (DOMAIN,), {"default": HOSTS}, purge=False),
+            AuthorityStep(names=names, keystore=keystore, domains=(DOMAIN,), leaves={"default": HOSTS}, purge=False),
             Followed(names, keystore, (secret,), ingress=ingress),
-            HttpsStep(names, DOMAIN, (Bind("127.0.0.1", ingress.port),), DEFAULT_TLS, requires=()),
+            HttpsStep(
+                names=names, domain=DOMAIN, binds=(Bind("127.0.0.1", ingress.port),), secret=DEFAULT_TLS, requires=()
+            ),
         ]
         monkeypatch.setattr(machine_plan, "steps", lambda spec: (tuple(made), None, None))
         yield made

@@ -33,7 +33,9 @@ def step(tmp_path: Path, server: ApiServer) -> TenancyStep:
     }
     place = Home(tmp_path / "state", tmp_path / "cache", tmp_path / "kubeconfig")
     place.kubeconfig.write_text(yaml.safe_dump(content))
-    return TenancyStep(place.sandbox("demo"), (place.kubeconfig,), "team", "mine", "ann@laptop")
+    return TenancyStep(
+        names=place.sandbox("demo"), paths=(place.kubeconfig,), context="team", namespace="mine", owner="ann@laptop"
+    )
 
 
 def answer(monkeypatch: pytest.MonkeyPatch, step: TenancyStep, typed: str) -> tuple[BaseException | None, str]:
@@ -79,7 +81,9 @@ def test_it_is_asked_once_and_again_when_another_person_made_it(
     step.apply(NoWork())
     before = set(server.objects)
     assert answer(monkeypatch, step, "") == (None, "")
-    theirs = TenancyStep(step.names, step.paths, step.context, step.namespace, "bob@desk")
+    theirs = TenancyStep(
+        names=step.names, paths=step.paths, context=step.context, namespace=step.namespace, owner="bob@desk"
+    )
     trouble, said = answer(monkeypatch, theirs, "n\n")
     assert isinstance(trouble, SandboxError) and "it was made by ann@laptop" in said
     assert set(server.objects) == before

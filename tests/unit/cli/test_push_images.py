@@ -333,7 +333,16 @@ def test_a_port_alone_is_not_the_sandbox_s_registry(
     engine = FakeEngine("registry:1")
     engine.create_network(names.network, labels)
     publish = {REGISTRY_PORT: (Bind("127.0.0.1", port),)}
-    engine.run(ContainerSpec(names.registry, "registry:1", ("x",), labels, names.network, publish=publish))
+    engine.run(
+        ContainerSpec(
+            name=names.registry,
+            image="registry:1",
+            command=("x",),
+            labels=labels,
+            network=names.network,
+            publish=publish,
+        )
+    )
     engine.boxes[names.registry].running = there != "ours, stopped"
     monkeypatch.setattr(Engine, "connect", staticmethod(lambda: engine))
     (folder / "sandbox.yaml").write_text(f"name: demo\nregistry: {{port: {port}}}\n")

@@ -21,8 +21,11 @@ class Desktop(FakeEngine):
 
 
 def test_the_gateway_is_taken_or_the_first_address() -> None:
-    assert gateway(Network("n", "172.30.0.0/16", {}, frozenset(), "172.30.0.254")) == "172.30.0.254"
-    assert gateway(Network("n", "172.30.0.0/16", {}, frozenset())) == "172.30.0.1"
+    assert (
+        gateway(Network(name="n", subnet="172.30.0.0/16", labels={}, members=frozenset(), gateway="172.30.0.254"))
+        == "172.30.0.254"
+    )
+    assert gateway(Network(name="n", subnet="172.30.0.0/16", labels={}, members=frozenset())) == "172.30.0.1"
 
 
 def test_without_the_network_there_is_none() -> None:
@@ -36,6 +39,6 @@ def test_without_the_network_there_is_none() -> None:
 def test_an_engine_in_a_virtual_machine_is_asked_for_the_host(answer: tuple[int, str], found: str | None) -> None:
     engine = Desktop("image:1")
     engine.create_network(NETWORK, {})
-    engine.run(ContainerSpec("node", "image:1", ("x",), {}, NETWORK))
+    engine.run(ContainerSpec(name="node", image="image:1", command=("x",), labels={}, network=NETWORK))
     engine.programs["getent"] = lambda box, argv: answer
     assert host_address(engine, NETWORK, "node") == (found or "172.30.0.1")

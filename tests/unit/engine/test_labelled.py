@@ -101,7 +101,13 @@ def test_another_user_s_name_is_refused_by_each_of_its_parts(
 def test_a_node_of_an_earlier_release_is_whose_state_knows_it(engine: FakeEngine, ann: Home, bob: Home) -> None:
     """A node without an owner → whose state folder knows the sandbox goes on with it, all others are refused."""
     names = ann.sandbox("demo")
-    engine.add(FakeContainer(ContainerSpec(names.node, IMAGE, (), {}, SHARED_NETWORK), IMAGE, read_only=False))
+    engine.add(
+        FakeContainer(
+            ContainerSpec(name=names.node, image=IMAGE, command=(), labels={}, network=SHARED_NETWORK),
+            IMAGE,
+            read_only=False,
+        )
+    )
     with pytest.raises(SandboxError, match="does not know"):
         labelled.require(engine, names)
     names.folder.mkdir(parents=True)
@@ -118,7 +124,13 @@ def test_a_node_of_an_earlier_release_is_whose_state_knows_it(engine: FakeEngine
 def test_a_sandbox_of_an_earlier_release_stays_on_its_network(engine: FakeEngine, ann: Home) -> None:
     names = ann.sandbox("demo")
     assert labelled.located(engine, names).network == "sandbox.demo"
-    engine.add(FakeContainer(ContainerSpec(names.node, IMAGE, (), {}, SHARED_NETWORK), IMAGE, read_only=False))
+    engine.add(
+        FakeContainer(
+            ContainerSpec(name=names.node, image=IMAGE, command=(), labels={}, network=SHARED_NETWORK),
+            IMAGE,
+            read_only=False,
+        )
+    )
     assert labelled.located(engine, names) == Names("demo", ann, shared=True)
     engine.disconnect_network(SHARED_NETWORK, names.node)
     assert labelled.located(engine, names).network == SHARED_NETWORK, "where it was made still tells"

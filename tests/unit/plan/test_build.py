@@ -200,7 +200,7 @@ def test_names_ports_and_certificates_derive_from_the_spec(place: Home, images: 
     }
     assert {each.leaf: each.hosts for each in secrets} == leaves
     assert {"shop.example.com", "*.shop.example.com"} <= set(leaves["default"])
-    assert secrets[2] == TlsSecret("web", "api", "web.api", ("api.shop.example.com",))
+    assert secrets[2] == TlsSecret(namespace="web", secret="api", leaf="web.api", hosts=("api.shop.example.com",))
 
 
 def test_hosts_that_end_at_the_edge_share_a_certificate(place: Home) -> None:
@@ -331,11 +331,11 @@ def test_nodes_of_another_release_get_the_bundle_s_images(place: Home) -> None:
     assert "node-images" not in build(Spec(), place, own, engine)
     engine.images["old:latest"] = "sha256:old"
     engine.create_network("kind", {})
-    engine.run(ContainerSpec(node, "old:latest", (), {}, "kind"))
+    engine.run(ContainerSpec(name=node, image="old:latest", command=(), labels={}, network="kind"))
     steps = build(Spec(), place, own, engine)
     assert "node-images" in needed(steps["ingress"], steps)
     engine.remove_container(node)
-    engine.run(ContainerSpec(node, own.references["node"], (), {}, "kind"))
+    engine.run(ContainerSpec(name=node, image=own.references["node"], command=(), labels={}, network="kind"))
     assert "node-images" not in build(Spec(), place, own, engine)
 
 

@@ -80,7 +80,9 @@ def test_another_owner_s_containers_are_left_alone(restoring: Restoring, tmp_pat
     theirs = Home(tmp_path / "theirs", tmp_path, tmp_path).sandbox("demo")
     engine.create_network(theirs.network, theirs.labels)
     for name in (names.copier, names.registry):
-        engine.run(ContainerSpec(name, "busybox:1", ("x",), theirs.labels, theirs.network))
+        engine.run(
+            ContainerSpec(name=name, image="busybox:1", command=("x",), labels=theirs.labels, network=theirs.network)
+        )
     with pytest.raises(SandboxError) as caught:
         restoring.settle()
     assert caught.value.id == "name-taken" and engine.boxes.keys() == {names.copier, names.registry}

@@ -65,7 +65,11 @@ def test_each_node_that_runs_is_asked(tmp_path: Path) -> None:
     engine, names = FakeEngine("node:1"), Home(tmp_path, tmp_path, tmp_path / "config").sandbox("demo")
     labels = {"io.x-k8s.kind.cluster": names.cluster, "io.x-k8s.kind.role": "control-plane"}
     engine.create_network("sandbox", {})
-    engine.add(FakeContainer(ContainerSpec(names.node, "node:1", ("x",), labels, "sandbox"), "node:1"))
+    engine.add(
+        FakeContainer(
+            ContainerSpec(name=names.node, image="node:1", command=("x",), labels=labels, network="sandbox"), "node:1"
+        )
+    )
     engine.programs["journalctl"] = lambda box, argv: (0, f"said by {argv[2]}")
     found = dict(parts.nodes(providers.nodes(engine, names)))
     assert found[f"nodes/{names.node}/kubelet.log"] == "said by --unit=kubelet"

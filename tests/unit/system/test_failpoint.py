@@ -32,10 +32,10 @@ def disarmed() -> Iterator[None]:
 @pytest.mark.parametrize(
     ("text", "meant"),
     [
-        ("cluster:before:kill", Failpoint("cluster", "before", "kill")),
-        ("pod-proxy:during:hang", Failpoint("pod-proxy", "during", "hang", 1)),
-        ("edge:during=7:hup", Failpoint("edge", "during", "hup", 7)),
-        ("https:after:enospc", Failpoint("https", "after", "enospc")),
+        ("cluster:before:kill", Failpoint(step="cluster", moment="before", action="kill")),
+        ("pod-proxy:during:hang", Failpoint(step="pod-proxy", moment="during", action="hang", call=1)),
+        ("edge:during=7:hup", Failpoint(step="edge", moment="during", action="hup", call=7)),
+        ("https:after:enospc", Failpoint(step="https", moment="after", action="enospc")),
     ],
 )
 def test_its_form(text: str, meant: Failpoint) -> None:

@@ -26,7 +26,7 @@ GONE_TIMEOUT = 180.0
 TIMEOUT = 300.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TenancyStep:
     """A kubeconfig for one context and one namespace, and in that a ConfigMap that tells of this sandbox.
 

@@ -51,7 +51,7 @@ def nodes(engine: Engine, names: Names, wanted: schema.Nodes | None = None) -> C
     return Containers(engine, names.network, names.node, mark, expected, ROLE, ROLES)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class KindProvider:
     """A cluster of one node or more, whose pods use our nameservers.
 
@@ -304,7 +304,9 @@ class KindProvider:
 
     @property
     def _joining(self) -> Joining:
-        return Joining(self.engine, self.names.network, self.names.cluster, self.names.node)
+        return Joining(
+            engine=self.engine, network=self.names.network, cluster=self.names.cluster, control_plane=self.names.node
+        )
 
     def _record(self) -> dict[str, object]:
         """What a cluster is made with for good, by the words of the spec."""

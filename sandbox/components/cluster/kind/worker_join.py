@@ -45,7 +45,7 @@ def document(cluster: str, name: str, address: str, *, control_plane: str, token
     }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Joining:
     """The workers of one cluster, made after those that are there."""
 

@@ -101,7 +101,7 @@ def _counted(images: int) -> str:
     return "an image" if images == 1 else f"{images} images"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MinikubeAddonsStep(NothingToUndo):
     """The addons of minikube's that the spec names or a command enabled.
 

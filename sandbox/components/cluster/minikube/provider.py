@@ -75,7 +75,7 @@ def nodes(engine: Engine, profile: str) -> Containers:
     return Containers(engine, profile, profile, f"{PROFILE}={profile}", (profile,), ROLE, ("",))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MinikubeProvider:
     """One profile of minikube's: the sandbox's own, or when `adopted` the user's, which is never made or removed.
 

@@ -65,7 +65,9 @@ def write(folder: Path, *objects: dict[str, object]) -> None:
 
 @pytest.fixture
 def node(engine: FakeEngine, names: Names) -> FakeContainer:
-    box = FakeContainer(ContainerSpec(names.node, "", (), {}, NETWORK), "", read_only=False)
+    box = FakeContainer(
+        ContainerSpec(name=names.node, image="", command=(), labels={}, network=NETWORK), "", read_only=False
+    )
     engine.add(box)
     box.files[KUBELET_CERTIFICATE] = b"the kubelet's authority"
     engine.programs["crictl"] = _crictl
@@ -95,7 +97,9 @@ def step(
     store.folder(recipes()["busybox"]).mkdir(parents=True)
     store.image(recipes()["busybox"]).touch()
     made_by = provider(engine, names, Kind(program, NETWORK))
-    images = AddonImages(engine, names, made_by, store, host, (host,), ("quay.io",))
+    images = AddonImages(
+        engine=engine, sandbox=names, provider=made_by, store=store, registry=host, names=(host,), others=("quay.io",)
+    )
     return AddonStep(AddonManager(images=images, uses=(Use(str(folder)),), values={"domain": "demo.test"}))
 
 

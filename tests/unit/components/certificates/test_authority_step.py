@@ -20,7 +20,7 @@ LEAVES = {"default": (DOMAIN, f"*.{DOMAIN}"), "default.api": (f"api.{DOMAIN}",)}
 
 @pytest.fixture
 def step(names: Names) -> AuthorityStep:
-    return AuthorityStep(names, Keystore(names.keys), (DOMAIN,), LEAVES, purge=False)
+    return AuthorityStep(names=names, keystore=Keystore(names.keys), domains=(DOMAIN,), leaves=LEAVES, purge=False)
 
 
 def test_it_makes_an_authority_and_every_leaf_once(names: Names, step: AuthorityStep) -> None:
@@ -168,11 +168,15 @@ def test_an_authority_for_fewer_domains_is_not_replaced_by_itself(names: Names, 
 
 def test_a_name_in_reserve_needs_no_other_root_later(names: Names) -> None:
     keystore, later = Keystore(names.keys), "demo.192.168.1.5.nip.io"
-    closed = AuthorityStep(names, keystore, ("demo.test",), {}, False, reserve=lambda: (later,))
+    closed = AuthorityStep(
+        names=names, keystore=keystore, domains=("demo.test",), leaves={}, purge=False, reserve=lambda: (later,)
+    )
     closed.apply(NoWork())
     root = keystore.root.read().cert_pem
     assert keystore.permitted((later,)) == (later,)
-    opened = AuthorityStep(names, keystore, ("demo.test", later), {"edge": (later,)}, False)
+    opened = AuthorityStep(
+        names=names, keystore=keystore, domains=("demo.test", later), leaves={"edge": (later,)}, purge=False
+    )
     assert opened.check().state is State.DRIFTED
     opened.apply(NoWork())
     assert opened.check().state is State.READY

@@ -27,8 +27,10 @@ from tests.support.fakes import NoWork
 
 DEPLOYMENT = "/apis/apps/v1/namespaces/cert-manager/deployments/cert-manager-webhook"
 DOMAIN = "demo.localhost"
-OWN = TlsSecret(SYSTEM_NAMESPACE, DEFAULT_TLS, "default", (DOMAIN, f"*.{DOMAIN}", "127.0.0.1", "::1"))
-EXTRA = TlsSecret("shop", "api", "shop.api", (f"api.{DOMAIN}",))
+OWN = TlsSecret(
+    namespace=SYSTEM_NAMESPACE, secret=DEFAULT_TLS, leaf="default", hosts=(DOMAIN, f"*.{DOMAIN}", "127.0.0.1", "::1")
+)
+EXTRA = TlsSecret(namespace="shop", secret="api", leaf="shop.api", hosts=(f"api.{DOMAIN}",))
 SECRET = "/api/v1/namespaces/cert-manager/secrets/" + AUTHORITY
 EXTRA_SECRET = "/api/v1/namespaces/shop/secrets/api"
 CERTIFICATE = f"/apis/cert-manager.io/v1/namespaces/{SYSTEM_NAMESPACE}/certificates/{DEFAULT_TLS}"

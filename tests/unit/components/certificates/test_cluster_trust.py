@@ -128,7 +128,7 @@ def step(engine: FakeEngine, names: Names, systemd: Systemd) -> TrustStep:
     engine.programs["systemctl"] = systemd
     keystore = Keystore(names.keys)
     keystore.authority([DOMAIN], now=datetime.now(UTC))
-    return TrustStep(kind_provider.nodes(engine, names), names, keystore, None)
+    return TrustStep(nodes=kind_provider.nodes(engine, names), names=names, keystore=keystore, provided=None)
 
 
 def test_namespaces_that_ask_have_the_root(server: ApiServer, step: TrustStep, systemd: Systemd) -> None:
@@ -189,7 +189,12 @@ def test_the_root_of_the_user_s_own_certificate_is_trusted_too(
 ) -> None:
     root = make_pki().root.cert_pem
     (tmp_path / "own.pem").write_bytes(root)
-    own = TrustStep(step.nodes, step.names, step.keystore, Provided(tmp_path / "own.pem", tmp_path / "own.key"))
+    own = TrustStep(
+        nodes=step.nodes,
+        names=step.names,
+        keystore=step.keystore,
+        provided=Provided(tmp_path / "own.pem", tmp_path / "own.key"),
+    )
     own.apply(NoWork())
     assert own.check().state is State.READY
     text = step.names.root_certificate.read_text() + root.decode()

@@ -25,8 +25,10 @@ from tests.support.fakes import NoWork
 from tests.support.tls import DOMAIN, NOW, Pki, make_pki
 
 SANDBOX_DOMAIN = "demo.localhost"
-OWN = TlsSecret(SYSTEM_NAMESPACE, DEFAULT_TLS, "default", (SANDBOX_DOMAIN, f"*.{SANDBOX_DOMAIN}"))
-EXTRA = TlsSecret("shop", "api", "shop.api", (f"api.{SANDBOX_DOMAIN}",))
+OWN = TlsSecret(
+    namespace=SYSTEM_NAMESPACE, secret=DEFAULT_TLS, leaf="default", hosts=(SANDBOX_DOMAIN, f"*.{SANDBOX_DOMAIN}")
+)
+EXTRA = TlsSecret(namespace="shop", secret="api", leaf="shop.api", hosts=(f"api.{SANDBOX_DOMAIN}",))
 OWN_PATH = f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/secrets/{DEFAULT_TLS}"
 EXTRA_PATH = "/api/v1/namespaces/shop/secrets/api"
 SECRET = "/api/v1/namespaces/shop/secrets/api"

@@ -125,7 +125,15 @@ def step(engine: FakeEngine, names: Names, server: ApiServer) -> DnsStep:
         "spec": {"replicas": 2, "template": {"metadata": {"labels": {"k8s-app": "kube-dns"}}}},
     }
     nodes = kind_provider.nodes(engine, names)
-    return DnsStep(engine, nodes, names, "demo.localhost", INGRESS_SERVICE, UPSTREAM, {"db.corp": "10.0.0.5"})
+    return DnsStep(
+        engine=engine,
+        nodes=nodes,
+        names=names,
+        domain="demo.localhost",
+        ingress=INGRESS_SERVICE,
+        upstream=UPSTREAM,
+        hosts={"db.corp": "10.0.0.5"},
+    )
 
 
 def test_what_kubeadm_made_is_changed_once(server: ApiServer, step: DnsStep) -> None:
@@ -191,7 +199,11 @@ def test_a_pod_that_has_lost_step_is_waited_for_whatever_the_api_server_says(
         return answers.pop(0), ""
 
     engine.programs["timeout"] = ask
-    engine.add(FakeContainer(ContainerSpec(names.node, "node", (), {}, NETWORK), "", read_only=False))
+    engine.add(
+        FakeContainer(
+            ContainerSpec(name=names.node, image="node", command=(), labels={}, network=NETWORK), "", read_only=False
+        )
+    )
     pod = {
         "kind": "Pod",
         "metadata": {"name": "coredns-1", "namespace": "kube-system", "labels": {"k8s-app": "kube-dns"}},
@@ -218,7 +230,11 @@ def test_a_pod_not_back_from_a_stop_counts_whatever_the_deployment_says(
 ) -> None:
     step.apply(NoWork())
     engine.programs["timeout"] = lambda box, argv: (0, "")
-    engine.add(FakeContainer(ContainerSpec(names.node, "node", (), {}, NETWORK), "", read_only=False))
+    engine.add(
+        FakeContainer(
+            ContainerSpec(name=names.node, image="node", command=(), labels={}, network=NETWORK), "", read_only=False
+        )
+    )
     place = "/api/v1/namespaces/kube-system/pods/coredns-2"
     metadata = {"name": "coredns-2", "namespace": "kube-system", "labels": {"k8s-app": "kube-dns"}}
     server.objects[place] = {"kind": "Pod", "metadata": metadata, "spec": {"nodeName": names.node}, "status": status}

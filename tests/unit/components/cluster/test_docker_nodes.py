@@ -45,7 +45,7 @@ def test_the_script_is_bash() -> None:
 
 @pytest.fixture
 def node(engine: FakeEngine, names: Names) -> Container:
-    engine.run(ContainerSpec(names.node, UPSTREAM["node"], ("init",), {}, NETWORK))
+    engine.run(ContainerSpec(name=names.node, image=UPSTREAM["node"], command=("init",), labels={}, network=NETWORK))
     found = engine.container(names.node)
     assert found
     return found

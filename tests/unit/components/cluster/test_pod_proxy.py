@@ -62,7 +62,11 @@ def test_the_cluster_and_the_domain_are_inside() -> None:
 @pytest.fixture
 def proxied(engine: FakeEngine, names: Names) -> Proxied:
     return Proxied(
-        engine, kind_provider.nodes(engine, names), names, "demo.localhost", Proxies(https=SECRET, direct=(".corp",))
+        engine=engine,
+        nodes=kind_provider.nodes(engine, names),
+        names=names,
+        domain="demo.localhost",
+        proxies=Proxies(https=SECRET, direct=(".corp",)),
     )
 
 

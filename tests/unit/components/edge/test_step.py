@@ -77,7 +77,7 @@ def known(place: Home) -> dict[str, str]:
 @pytest.mark.fault(23)
 def test_a_container_of_somebody_else_with_its_name_is_left_alone(engine: FakeEngine, a: EdgeStep) -> None:
     """A container called sandbox-edge without our label → refused with `docker rename`; `down` spares it too."""
-    engine.run(ContainerSpec(EDGE, IMAGE, ("sleep",), {}, NETWORK))
+    engine.run(ContainerSpec(name=EDGE, image=IMAGE, command=("sleep",), labels={}, network=NETWORK))
     with pytest.raises(SandboxError) as caught:
         a.apply(NoWork())
     assert caught.value.id == "name-taken"

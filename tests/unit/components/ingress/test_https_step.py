@@ -38,7 +38,9 @@ def secrets(names: Names, server: ApiServer) -> SecretsStep:
     server.kinds["/apis/networking.k8s.io/v1"] = {"Ingress": ("ingresses", True)}
     keystore = Keystore(names.keys)
     keystore.authority([DOMAIN], now=datetime.now(UTC) - timedelta(days=200))
-    step = SecretsStep(names, keystore, (TlsSecret(SYSTEM_NAMESPACE, DEFAULT_TLS, "default", HOSTS),))
+    step = SecretsStep(
+        names, keystore, (TlsSecret(namespace=SYSTEM_NAMESPACE, secret=DEFAULT_TLS, leaf="default", hosts=HOSTS),)
+    )
     step.apply(NoWork())
     return step
 
@@ -52,7 +54,7 @@ def edge(secrets: SecretsStep, tmp_path: Path) -> Iterator[TlsServer]:
 
 @pytest.fixture
 def step(names: Names, edge: TlsServer) -> HttpsStep:
-    return HttpsStep(names, DOMAIN, (Bind("127.0.0.1", edge.port),), DEFAULT_TLS, requires=())
+    return HttpsStep(names=names, domain=DOMAIN, binds=(Bind("127.0.0.1", edge.port),), secret=DEFAULT_TLS, requires=())
 
 
 def leaf(secrets: SecretsStep, name: str = "default") -> Leaf:

@@ -27,7 +27,7 @@ from tests.support.tls import TlsServer, make_pki
 
 DOMAIN = "demo.localhost"
 HOST = f"app.{DOMAIN}"
-SECRET = TlsSecret("shop", "app-tls", "shop.app-tls", (HOST,))
+SECRET = TlsSecret(namespace="shop", secret="app-tls", leaf="shop.app-tls", hosts=(HOST,))
 APPS = "/apis/apps/v1/namespaces/shop/deployments"
 READY = {"observedGeneration": 1, "replicas": 1, "readyReplicas": 1, "updatedReplicas": 1}
 

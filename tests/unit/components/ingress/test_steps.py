@@ -55,7 +55,7 @@ class Small:
 
 @pytest.fixture
 def step(engine: FakeEngine, names: Names, server: ApiServer) -> IngressStep:
-    return IngressStep(engine, NETWORK, names, Small())
+    return IngressStep(engine=engine, network=NETWORK, names=names, controller=Small())
 
 
 def test_it_is_absent_until_its_workload_is_there(server: ApiServer, step: IngressStep) -> None:
@@ -146,7 +146,7 @@ def test_a_map_that_is_replaced_is_the_step_s_own_and_its_pods_see_it(
     assert server.objects[CONFIG]["data"]["content"] == "y"
     assert pods.SEEN in server.objects[POD]["metadata"]["annotations"]
     replaced = dict(server.objects[CONFIG])
-    IngressStep(engine, NETWORK, names, Small(content="y")).apply(NoWork())
+    IngressStep(engine=engine, network=NETWORK, names=names, controller=Small(content="y")).apply(NoWork())
     assert server.objects[CONFIG] == replaced
 
 

@@ -19,7 +19,7 @@ from sandbox.errors import SandboxError
 from sandbox.names import DEFAULT_TLS, DOMAIN_TLS, EDGE_ADDRESS, READY, SYSTEM_NAMESPACE
 
 TRUSTED = "172.18.0.0/16"
-TRAEFIK = Traefik("t:1", "b:1", "demo", 8443)
+TRAEFIK = Traefik(image="t:1", busybox="b:1", sandbox="demo", port=8443)
 
 Found = Mapping[tuple[str, str], Mapping[str, Any]]
 

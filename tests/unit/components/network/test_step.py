@@ -107,7 +107,7 @@ def test_of_two_users_at_once_the_first_has_the_name(names: Names, tmp_path: Pat
 
         def create_network(self, name: str, labels: Mapping[str, str], *, subnet6: str = "") -> None:
             super().create_network(name, theirs.labels)
-            self.mine = Network(name, "172.99.0.0/16", dict(labels), frozenset(), id="mine")
+            self.mine = Network(name=name, subnet="172.99.0.0/16", labels=dict(labels), members=frozenset(), id="mine")
 
         def spare_networks(self, name: str) -> tuple[Network, ...]:
             return (self.mine,) if self.mine else ()

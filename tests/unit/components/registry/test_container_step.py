@@ -84,7 +84,7 @@ def test_a_container_and_a_volume_of_somebody_else_are_left_alone(
     engine: FakeEngine, names: Names, step: RegistryStep
 ) -> None:
     """A container and a volume with our names but without our label → refused; `down --purge` spares both."""
-    engine.run(ContainerSpec(names.registry, step.image, ("sleep",), {}, NETWORK))
+    engine.run(ContainerSpec(name=names.registry, image=step.image, command=("sleep",), labels={}, network=NETWORK))
     engine.create_volume(names.volume, {})
     with pytest.raises(SandboxError) as caught:
         step.apply(NoWork())

@@ -19,7 +19,9 @@ def start(engine: FakeEngine, name: str, *, network: str = NETWORK, port: int = 
         engine.create_network(network, {})
     publish = {inner: (Bind("127.0.0.1", port),)}
     image = UPSTREAM["registry"]
-    engine.run(ContainerSpec(name, image, ("registry",), labels={}, network=network, publish=publish))
+    engine.run(
+        ContainerSpec(name=name, image=image, command=("registry",), labels={}, network=network, publish=publish)
+    )
 
 
 def test_our_own(engine: FakeEngine, names: Names) -> None:

@@ -26,7 +26,9 @@ def port(engine: FakeEngine, registry: Simulator) -> int:
     """Where somebody else's registry is: in a container on the nodes' network, published on this machine."""
     port = urlsplit(registry.url).port or 0
     publish = {5000: (Bind("127.0.0.1", port),)}
-    engine.run(ContainerSpec("theirs", IMAGE, ("registry",), labels={}, network=NETWORK, publish=publish))
+    engine.run(
+        ContainerSpec(name="theirs", image=IMAGE, command=("registry",), labels={}, network=NETWORK, publish=publish)
+    )
     return port
 
 

@@ -105,7 +105,9 @@ def test_one_that_cannot_reach_its_upstream_does_not_keep_a_sandbox_from_coming_
 
 def test_a_cache_that_the_spec_has_no_more_goes(engine: FakeEngine, names: Names, step: MirrorsStep) -> None:
     step.apply(NoWork())
-    stranger = ContainerSpec("stranger", UPSTREAM["busybox"], ("sleep",), labels=names.labels, network=NETWORK)
+    stranger = ContainerSpec(
+        name="stranger", image=UPSTREAM["busybox"], command=("sleep",), labels=names.labels, network=NETWORK
+    )
     engine.run(stranger)
     for upstreams, left in ((("docker.io",), {names.mirror("docker.io")}), ((), set())):
         fewer = replace(step, upstreams=upstreams)

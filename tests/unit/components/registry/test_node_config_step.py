@@ -252,7 +252,9 @@ def test_a_registry_of_others_takes_the_place_of_our_own(
     step.apply(NoWork())
     publish = {5000: (Bind("127.0.0.1", step.registry.port),)}
     image = UPSTREAM["registry"]
-    engine.run(ContainerSpec("theirs", image, ("registry",), labels={}, network=NETWORK, publish=publish))
+    engine.run(
+        ContainerSpec(name="theirs", image=image, command=("registry",), labels={}, network=NETWORK, publish=publish)
+    )
     external = replace(step, registry=ResolvedRegistry(external=f"127.0.0.1:{step.registry.port}"))
     assert external.check().state is not State.READY
     external.apply(NoWork())
@@ -275,7 +277,11 @@ def test_a_registry_of_others_that_wants_an_account_is_wired_without_the_proof(
         port = urlsplit(theirs.url).port or 0
         publish = {5000: (Bind("127.0.0.1", port),)}
         image = UPSTREAM["registry"]
-        engine.run(ContainerSpec("theirs", image, ("registry",), labels={}, network=NETWORK, publish=publish))
+        engine.run(
+            ContainerSpec(
+                name="theirs", image=image, command=("registry",), labels={}, network=NETWORK, publish=publish
+            )
+        )
         step = WiringStep(
             engine, kind_provider.nodes(engine, names), names, ResolvedRegistry(external=f"127.0.0.1:{port}")
         )

@@ -34,7 +34,9 @@ def step(place: Home, server: ApiServer) -> TenancyStep:
         "contexts": [{"name": "team", "context": {"cluster": "c", "user": "u"}}],
     }
     place.kubeconfig.write_text(yaml.safe_dump(content))
-    return TenancyStep(place.sandbox("demo"), (place.kubeconfig,), "team", "mine", "ann@laptop")
+    return TenancyStep(
+        names=place.sandbox("demo"), paths=(place.kubeconfig,), context="team", namespace="mine", owner="ann@laptop"
+    )
 
 
 def there(server: ApiServer, path: str, **labels: str) -> None:

@@ -93,8 +93,20 @@ def _shell(box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
 
 @pytest.fixture
 def provider(engine: FakeEngine, names: Names, playing: Playing) -> KindProvider:
-    told = Proxied(engine, kind_provider.nodes(engine, names), names, "demo.localhost", Proxies())
-    return KindProvider(engine, names, playing, Cluster(), UPSTREAM["node"], None, ("9.9.9.9",), ("corp",), told)
+    told = Proxied(
+        engine=engine, nodes=kind_provider.nodes(engine, names), names=names, domain="demo.localhost", proxies=Proxies()
+    )
+    return KindProvider(
+        engine=engine,
+        names=names,
+        kind=playing,
+        shape=Cluster(),
+        image=UPSTREAM["node"],
+        tags=None,
+        nameservers=("9.9.9.9",),
+        search=("corp",),
+        proxied=told,
+    )
 
 
 def made(provider: KindProvider) -> list[str]:

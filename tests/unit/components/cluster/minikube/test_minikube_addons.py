@@ -103,7 +103,13 @@ def world(server: ApiServer, engine: FakeEngine) -> World:
     server.kinds["/apis/apps/v1"]["DaemonSet"] = ("daemonsets", True)
     made = World(server)
     engine.create_network("p", {})
-    engine.add(FakeContainer(ContainerSpec("p", "node", (), {PROFILE: "p", ROLE: ""}, "p"), "", read_only=False))
+    engine.add(
+        FakeContainer(
+            ContainerSpec(name="p", image="node", command=(), labels={PROFILE: "p", ROLE: ""}, network="p"),
+            "",
+            read_only=False,
+        )
+    )
     engine.programs |= {"crictl": made.crictl, "timeout": made.crictl}
     return made
 
@@ -112,7 +118,12 @@ def world(server: ApiServer, engine: FakeEngine) -> World:
 def step(world: World, names: Names, engine: FakeEngine) -> Callable[..., MinikubeAddonsStep]:
     def step(*uses: Use, entries: tuple[Docker, ...] = ()) -> MinikubeAddonsStep:
         return MinikubeAddonsStep(
-            Playing(Path("/minikube"), "p", world), names, nodes(engine, "p"), uses, entries, os.environ
+            minikube=Playing(Path("/minikube"), "p", world),
+            names=names,
+            nodes=nodes(engine, "p"),
+            uses=uses,
+            entries=entries,
+            environ=os.environ,
         )
 
     return step

@@ -59,7 +59,9 @@ class Playing(Minikube):
         else:
             if name not in engine.networks:
                 engine.create_network(name, {})
-            spec = ContainerSpec(name, UPSTREAM["node"], (), {PROFILE: name, ROLE: ""}, name)
+            spec = ContainerSpec(
+                name=name, image=UPSTREAM["node"], command=(), labels={PROFILE: name, ROLE: ""}, network=name
+            )
             engine.add(FakeContainer(spec, "", read_only=False))
             self.world.profiles[name] = DOCKER
         if self.world.broken:
@@ -95,8 +97,10 @@ def world(engine: FakeEngine) -> World:
 def provider_of(world: World, names: Names, profile: str | None = None) -> MinikubeProvider:
     tool = Playing(Path("/minikube"), profile or names.cluster, world)
     nodes = minikube_provider.nodes(world.engine, tool.profile)
-    told = Proxied(world.engine, nodes, names, "demo.localhost", Proxies())
-    return MinikubeProvider(world.engine, names, tool, profile is not None, "v1.36.3", told)
+    told = Proxied(engine=world.engine, nodes=nodes, names=names, domain="demo.localhost", proxies=Proxies())
+    return MinikubeProvider(
+        engine=world.engine, names=names, minikube=tool, adopted=profile is not None, kubernetes="v1.36.3", proxied=told
+    )
 
 
 @pytest.fixture
@@ -107,8 +111,16 @@ def provider(world: World, names: Names) -> MinikubeProvider:
 def ours(engine: FakeEngine, names: Names) -> None:
     """The sandbox's registry, the edge, and a container of the user's."""
     for name, label in ((names.registry, names.name), (EDGE, "")):
-        engine.run(ContainerSpec(name, UPSTREAM["registry"], ("run",), {**names.labels, LABEL: label}, NETWORK))
-    engine.run(ContainerSpec("theirs", UPSTREAM["registry"], ("run",), {}, NETWORK))
+        engine.run(
+            ContainerSpec(
+                name=name,
+                image=UPSTREAM["registry"],
+                command=("run",),
+                labels={**names.labels, LABEL: label},
+                network=NETWORK,
+            )
+        )
+    engine.run(ContainerSpec(name="theirs", image=UPSTREAM["registry"], command=("run",), labels={}, network=NETWORK))
 
 
 def test_a_profile_of_our_own_comes_stops_starts_and_goes(
@@ -225,7 +237,11 @@ def test_our_containers_are_joined_at_the_end_of_the_range_and_leave_before_the_
     }
     assert "theirs" not in engine.network(names.cluster).members  # type: ignore[union-attr]
     engine.remove_container(EDGE)
-    engine.run(ContainerSpec(EDGE, UPSTREAM["registry"], ("run",), names.home.labels, NETWORK))
+    engine.run(
+        ContainerSpec(
+            name=EDGE, image=UPSTREAM["registry"], command=("run",), labels=names.home.labels, network=NETWORK
+        )
+    )
     assert (step.check().state, step.check().detail) == (State.DRIFTED, f"without {EDGE}")
     step.apply(NoWork())
     assert provider.delete()
