@@ -7,8 +7,8 @@ from sandbox.components.edge import edge_folder as edge_files
 from sandbox.components.edge import routes
 from sandbox.components.edge.container import EdgeContainer
 from sandbox.components.edge.relay import relay_state
-from sandbox.components.registry.in_cluster_canary_step import InnerCanaryStep
-from sandbox.components.registry.node_config_step import WiringStep
+from sandbox.components.registry import in_cluster_canary_step
+from sandbox.components.registry.node_config_step import NodeWiring
 from sandbox.doctor.check import Check, Finding, error, ok, skipped, with_engine
 from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.engine import Engine, labelled
@@ -40,7 +40,7 @@ def node(context: DoctorContext) -> Finding:
         trouble = _not_running(engine, name)
         if trouble:
             return trouble
-    found = WiringStep(engine, nodes, context.names, registry).check()
+    found = NodeWiring(engine=engine, nodes=nodes, names=context.names, registry=registry).status()
     return ok(found.detail) if found.state is State.READY else error(f"not configured as in the spec: {found.detail}")
 
 
@@ -50,7 +50,7 @@ def _inner(context: DoctorContext, namespace: str) -> Finding:
         return skipped("nodes pull from an external registry")
     if not context.names.kubeconfig.exists():
         return skipped("there is no sandbox yet; sandbox up creates it")
-    found = InnerCanaryStep(Place(context.names, namespace), context.spec.registry.push_url).check()
+    found = in_cluster_canary_step.recorded(Place(context.names, namespace))
     return ok(found.detail) if found.state is State.READY else error(f"not tested: {found.detail or found.state.value}")
 
 

@@ -37,12 +37,7 @@ class InnerCanaryStep(NothingToUndo):
         return "Registry reached by nodes"
 
     def check(self) -> Status:
-        found = self.place.cluster.get("v1", "ConfigMap", PROOF, self.place.namespace)
-        if found is None:
-            return Status(State.ABSENT)
-        if found.get("data") != self._proof["data"]:
-            return Status(State.DRIFTED, "was proved for another")
-        return Status(State.READY, f"a node pulled from {name_on_nodes(self.place)}")
+        return recorded(self.place)
 
     def apply(self, work: Work) -> None:
         cluster = self.place.cluster
@@ -62,7 +57,7 @@ class InnerCanaryStep(NothingToUndo):
             ) from error
         finally:
             self._remove()
-        cluster.apply(self._proof)
+        cluster.apply(_proof(self.place))
 
     def _pull(self) -> str | None:
         live = self.place.cluster.get("v1", "Pod", canary_pod.NAME, self.place.namespace)
@@ -81,7 +76,17 @@ class InnerCanaryStep(NothingToUndo):
             self.place.cluster.delete("v1", "Pod", canary_pod.NAME, self.place.namespace)
             wait_until(there, what="the canary's end", timeout=TIMEOUT)
 
-    @property
-    def _proof(self) -> dict[str, Any]:
-        data = {"registry": name_on_nodes(self.place), "image": canary_image.document().digest}
-        return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": PROOF}, "data": data}
+
+def recorded(place: Place) -> Status:
+    """Return the result of the last test pull, as it is recorded in the cluster."""
+    found = place.cluster.get("v1", "ConfigMap", PROOF, place.namespace)
+    if found is None:
+        return Status(State.ABSENT)
+    if found.get("data") != _proof(place)["data"]:
+        return Status(State.DRIFTED, "was proved for another")
+    return Status(State.READY, f"a node pulled from {name_on_nodes(place)}")
+
+
+def _proof(place: Place) -> dict[str, Any]:
+    data = {"registry": name_on_nodes(place), "image": canary_image.document().digest}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": PROOF}, "data": data}

@@ -40,26 +40,17 @@ FIXES = {
 }
 
 
-@dataclass(frozen=True)
-class WiringStep(NothingToUndo):
-    """containerd's hosts.toml on every node, the ConfigMap of KEP-1755, a Service for pods; all goes with the cluster.
-
-    It is ready when a tiny image, pushed from here, is pulled inside each node.
-    """
+@dataclass(frozen=True, kw_only=True)
+class NodeWiring:
+    """containerd's hosts.toml on every node, the ConfigMap of KEP-1755, and a Service for pods."""
 
     engine: Engine
     nodes: Nodes
     names: Names
     registry: ResolvedRegistry
-    name: str = "wiring"
-    requires: tuple[str, ...] = ("cluster", "registry")
-    after: tuple[str, ...] = ("join",)
 
-    @property
-    def title(self) -> str:
-        return "Registry wired to the cluster"
-
-    def check(self) -> Status:
+    def status(self) -> Status:
+        """Check files and objects, then pull a tiny image inside every node."""
         there = self._reach()
         wanted = self._host_files(there)
         for node in self.nodes.running():
@@ -72,7 +63,8 @@ class WiringStep(NothingToUndo):
         missing = self._missing(there)
         return Status(State.DRIFTED, missing) if missing else self._canary(there)
 
-    def apply(self, work: Work) -> None:
+    def configure(self, work: Work) -> None:
+        """Write what is missing, and wait until the pull works. Raises WaitTimeout."""
         there = self._reach()
         wanted = self._host_files(there)
         for node in self.nodes.running():
@@ -161,3 +153,33 @@ class WiringStep(NothingToUndo):
     def _unproved(self, there: Reach) -> str | None:
         found = self._canary(there)
         return None if found.state is State.READY else found.detail
+
+
+@dataclass(frozen=True)
+class WiringStep(NothingToUndo):
+    """The registry wired to the cluster; all of it goes with the cluster.
+
+    It is ready when a tiny image, pushed from here, is pulled inside each node.
+    """
+
+    engine: Engine
+    nodes: Nodes
+    names: Names
+    registry: ResolvedRegistry
+    name: str = "wiring"
+    requires: tuple[str, ...] = ("cluster", "registry")
+    after: tuple[str, ...] = ("join",)
+
+    @property
+    def title(self) -> str:
+        return "Registry wired to the cluster"
+
+    def check(self) -> Status:
+        return self._wiring.status()
+
+    def apply(self, work: Work) -> None:
+        self._wiring.configure(work)
+
+    @property
+    def _wiring(self) -> NodeWiring:
+        return NodeWiring(engine=self.engine, nodes=self.nodes, names=self.names, registry=self.registry)
