@@ -4,21 +4,34 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from sandbox.app import spec_demands
 from sandbox.app.existing_clusters import Neighbour
 from sandbox.app.source import Fetched
+from sandbox.components.cluster import kubeconfig
 from sandbox.components.cluster.existing.steps import TenancyStep
 from sandbox.config.schema import Spec
 from sandbox.config.schema.origin_schema import Origin
 from sandbox.engine import Engine
-from sandbox.errors import UsageError
+from sandbox.errors import SandboxError, UsageError
 from sandbox.names import Home, Names
 from sandbox.plan import saved_spec
 from sandbox.plan.lifecycle import Found
 from sandbox.step import Step
+
+
+@dataclass(frozen=True)
+class Tenancy:
+    """A sandbox in a namespace of a cluster that exists, and why its user is to be asked: `why` is for people."""
+
+    name: str
+    context: str
+    server: str
+    namespace: str
+    why: str
 
 
 class Agreement(Protocol):
@@ -36,8 +49,8 @@ class Agreement(Protocol):
     def recreate(self, found: Found, named: Collection[str]) -> Collection[str]:
         """Choose the stale steps that may be recreated; `named` are those that the caller names."""
 
-    def tenancy(self, steps: Sequence[Step]) -> None:
-        """Let a sandbox be made in a cluster that exists, if it is for one."""
+    def tenancy(self, wanted: Tenancy) -> None:
+        """Let a sandbox be made in a cluster that exists."""
 
 
 class Refusal:
@@ -67,15 +80,28 @@ class Refusal:
     def recreate(self, found: Found, named: Collection[str]) -> Collection[str]:
         return named
 
-    def tenancy(self, steps: Sequence[Step]) -> None:
-        for step in steps:
-            if isinstance(step, TenancyStep) and (why := step.strangeness()):
-                raise UsageError(
-                    f"no user has agreed yet to a sandbox in {step.namespace} of {step.context}",
-                    details=why,
-                    fix="sandbox up once at a terminal, which asks, or with --yes",
-                    id="consent",
-                )
+    def tenancy(self, wanted: Tenancy) -> None:
+        raise UsageError(
+            f"no user has agreed yet to a sandbox in {wanted.namespace} of {wanted.context}",
+            details=wanted.why,
+            fix="sandbox up once at a terminal, which asks, or with --yes",
+            id="consent",
+        )
+
+
+def agree_on_tenancy(steps: Sequence[Step], agreement: Agreement) -> None:
+    """Ask before the first change to a cluster that exists, if the plan is for one.
+
+    What is there with our label and the user's name tells that they have agreed. Raises SandboxError.
+    """
+    for step in steps:
+        if isinstance(step, TenancyStep) and (why := step.strangeness()) is not None:
+            server = kubeconfig.server_of(step.names.kubeconfig)
+            try:
+                agreement.tenancy(Tenancy(step.names.name, step.context, server, step.namespace, why))
+            except SandboxError:
+                step.forget()
+                raise
 
 
 def replaced(names: Names, origin: Origin | None) -> str | None:

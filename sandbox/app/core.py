@@ -14,7 +14,7 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from sandbox.app import checkouts, chosen_spec, consent, context, machine_plan, ports, remains, requirements
-from sandbox.app.agreement import Agreement, Refusal
+from sandbox.app.agreement import Agreement, Refusal, agree_on_tenancy
 from sandbox.app.chosen_spec import Chosen
 from sandbox.app.diagnosis import explaining
 from sandbox.app.session import PATIENCE, Session
@@ -103,7 +103,7 @@ class Sandbox:
         with self._surveyed(agreement, recreate) as ready:
             self._was_there = any(one.name == "cluster" and is_.state is not State.ABSENT for one, is_ in ready.found)
             agreed = agreement.recreate(ready.found, recreate)
-            agreement.tenancy(ready.steps)
+            agree_on_tenancy(ready.steps, agreement)
             with saved_spec.coming_from(self.names, self._chosen.origin):
                 changed = lifecycle.up(
                     ready.steps,

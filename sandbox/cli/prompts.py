@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import click
 import yaml
 
 from sandbox.app import chosen_spec, consent, existing_clusters
-from sandbox.app.agreement import replaced, trust_lines
+from sandbox.app.agreement import Tenancy, replaced, trust_lines
 from sandbox.app.context import DEFAULT_FILE
 from sandbox.app.existing_clusters import Neighbour
 from sandbox.app.source import Fetched
 from sandbox.cli.output import has_terminal
-from sandbox.components.cluster import kubeconfig
-from sandbox.components.cluster.existing.steps import TenancyStep
 from sandbox.config.schema import Spec
 from sandbox.config.schema.origin_schema import Origin
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError, UsageError
 from sandbox.names import LABEL, Home, Names
 from sandbox.plan.lifecycle import Found
-from sandbox.step import State, Step
+from sandbox.step import State
 
 Say = Callable[[str], None]
 
@@ -98,11 +96,25 @@ class Asking:
                 return named
         return {*named, *(step.name for step, _ in stale)}
 
-    def tenancy(self, steps: Sequence[Step]) -> None:
-        """Ask unless something there has our label and the user's name already, which tells that they have agreed."""
-        for step in steps:
-            if isinstance(step, TenancyStep) and (why := step.strangeness()) is not None and not self._yes:
-                _ask_for_tenancy(step, why)
+    def tenancy(self, wanted: Tenancy) -> None:
+        """Ask, unless `yes`."""
+        if self._yes:
+            return
+        said = (
+            f"context    {wanted.context} ({wanted.server})\n"
+            f"namespace  {wanted.namespace}: {wanted.why}\n"
+            f"what       objects labelled {LABEL}={wanted.name} in that namespace, and no others; the namespace itself "
+            "if it is not there; `sandbox down` takes all of it away"
+        )
+        if not has_terminal():
+            raise UsageError(
+                "up asks before the first change to a cluster that exists, and here is no terminal",
+                details=said,
+                fix="add --yes",
+                id="consent",
+            )
+        click.echo(f"'{wanted.name}' would be made in a cluster that exists:", err=True)
+        _confirm(said)
 
 
 class Telling:
@@ -130,7 +142,7 @@ class Telling:
     def recreate(self, found: Found, named: Collection[str]) -> Collection[str]:
         return named
 
-    def tenancy(self, steps: Sequence[Step]) -> None:
+    def tenancy(self, wanted: Tenancy) -> None:
         return
 
 
@@ -143,28 +155,6 @@ def _confirm(said: str) -> None:
         click.echo(f"  {line}", err=True)
     if not click.confirm("go on?", err=True):
         raise SandboxError("nothing was changed", id="declined")
-
-
-def _ask_for_tenancy(step: TenancyStep, why: str) -> None:
-    said = (
-        f"context    {step.context} ({kubeconfig.server_of(step.names.kubeconfig)})\n"
-        f"namespace  {step.namespace}: {why}\n"
-        f"what       objects labelled {LABEL}={step.names.name} in that namespace, and no others; the namespace itself "
-        "if it is not there; `sandbox down` takes all of it away"
-    )
-    try:
-        if not has_terminal():
-            raise UsageError(
-                "up asks before the first change to a cluster that exists, and here is no terminal",
-                details=said,
-                fix="add --yes",
-                id="consent",
-            )
-        click.echo(f"'{step.names.name}' would be made in a cluster that exists:", err=True)
-        _confirm(said)
-    except SandboxError:
-        step.forget()
-        raise
 
 
 def _offered(spec: Spec, home: Home, engine: Engine, say: Say) -> Neighbour | None:

@@ -10,6 +10,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from sandbox.app.agreement import agree_on_tenancy
 from sandbox.cli import prompts
 from sandbox.components.cluster.existing.steps import TenancyStep
 from sandbox.errors import SandboxError, UsageError
@@ -44,7 +45,7 @@ def answer(monkeypatch: pytest.MonkeyPatch, step: TenancyStep, typed: str) -> tu
 
     @click.command()
     def command() -> None:
-        prompts.Asking(click.echo).tenancy([FakeStep("other", set()), step])
+        agree_on_tenancy([FakeStep("other", set()), step], prompts.Asking(click.echo))
 
     ran = CliRunner().invoke(command, input=typed)
     return ran.exception, ran.stderr
@@ -91,7 +92,7 @@ def test_it_is_asked_once_and_again_when_another_person_made_it(
 
 def test_where_nobody_can_be_asked_yes_says_so_beforehand(step: TenancyStep, server: ApiServer) -> None:
     with pytest.raises(UsageError, match="here is no terminal") as caught:
-        prompts.Asking(click.echo).tenancy([step])
+        agree_on_tenancy([step], prompts.Asking(click.echo))
     assert caught.value.fix == "add --yes" and "mine" in caught.value.details
     assert not step.names.folder.exists() and changed(server) == set()
-    prompts.Asking(click.echo, yes=True).tenancy([step])
+    agree_on_tenancy([step], prompts.Asking(click.echo, yes=True))
