@@ -198,7 +198,7 @@ def test_a_changed_job_runs_again_and_another_fixed_field_is_explained(project: 
     first = project.cluster.get("batch/v1", "Job", "seed", "default")
     project.write("job.yaml", JOB.replace("SAID", "two"))
     said = project.up()
-    assert "recreating Job default/seed: its spec.template cannot change" in said
+    assert "recreated Job default/seed, whose spec.template had changed" in said
     again = project.cluster.get("batch/v1", "Job", "seed", "default")
     assert first and again and first["metadata"]["uid"] != again["metadata"]["uid"]
     project.write("base/web.yaml", WEB.replace("app: web", "app: other"))

@@ -49,11 +49,18 @@ def apply_all(manifests: Sequence[Manifest], one_attempt: Attempt) -> None:
 
 
 def attempt_changed(
-    cluster: Cluster, manifest: Manifest, *, ours: Collection[Place], context: str, say: Say
+    cluster: Cluster,
+    manifest: Manifest,
+    *,
+    ours: Collection[Place],
+    context: str,
+    say: Say,
+    recreated: list[str],
 ) -> str | None:
     """As `attempt`; what cannot change and is among `ours`, which the sandbox applied, is deleted and recreated.
 
-    `context` is the kubectl context that the fix in an error names. Raises ClusterError.
+    `context` is the kubectl context that the fix in an error names, `recreated` gets a line for each. Raises
+    ClusterError.
     """
     try:
         return attempt(cluster, manifest, say=say)
@@ -61,10 +68,11 @@ def attempt_changed(
         if error.status != UNPROCESSABLE or not _FIXED.search(error.details):
             raise
         fields = ", ".join(dict.fromkeys(_FIELD.findall(error.details))) or "what was changed"
-        recreated = manifest["kind"] in RECREATED and Place.of(manifest) in ours
-        if not recreated and not _is_provisional(cluster, manifest):
+        is_ours = manifest["kind"] in RECREATED and Place.of(manifest) in ours
+        if not is_ours and not _is_provisional(cluster, manifest):
             raise _refused(manifest, fields, error, context) from error
     say(f"recreating {title(manifest)}: its {fields} cannot change")
+    recreated.append(f"recreated {title(manifest)}, whose {fields} had changed")
     metadata = manifest["metadata"]
     live = cluster.get(manifest["apiVersion"], manifest["kind"], metadata["name"], metadata.get("namespace"))
     if live is not None:

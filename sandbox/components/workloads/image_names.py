@@ -7,6 +7,7 @@ image changes the pods' template and is rolled out, and nothing else is.
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,9 @@ CONTAINERS = ("initContainers", "containers", "ephemeralContainers")
 LOCAL = ("localhost", "127.0.0.1")
 # Programs of other people that a project's folder may well be called after: a tag of theirs is theirs.
 OFFICIAL = ("busybox", "httpd", "mariadb", "memcached", "mongo", "mysql", "nginx", "postgres", "rabbitmq", "redis")
+
+# As the kubelet says it (kubernetes, pkg/kubelet/images/image_manager.go).
+_UNPULLED = re.compile(r"(?:ErrImagePull|ImagePullBackOff).{0,200}?image \\?\"([^\"\\\s]+)", re.DOTALL)
 
 Slot = tuple[Any, str | int]
 
@@ -219,6 +223,14 @@ def advice(names: Iterable[str], file: Path | None) -> str:
         lines.append(f"- {{from: build, context: ./{base}, as: {repository}}}")
     where = f"add to {file.name}" if file else "write images.yaml, name it in sandbox.yaml (push: images.yaml), with"
     return f"{where}: {'; '.join(lines)}   (or `from: daemon, image: …` for one that the engine has)"
+
+
+def bring_advice(said: str) -> str:
+    """What to add to images.yaml for an image that a kubelet could not pull, by its words; empty for other words."""
+    found = _UNPULLED.search(said)
+    if found is None:
+        return ""
+    return f"if it is built here, add to images.yaml: - {{from: daemon, image: {found[1]}}}, or one with `from: build`"
 
 
 def _brought(item: images_yaml.Item, folder: Path) -> Brought:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sandbox.components.addons import addon_objects
 from sandbox.components.addons.addon_objects import Place
 from sandbox.components.workloads import applied_record
 from sandbox.components.workloads.applying import apply_all, attempt_changed
-from sandbox.components.workloads.image_names import ImageNames
+from sandbox.components.workloads.image_names import ImageNames, bring_advice
+from sandbox.errors import SandboxError
 from sandbox.kube.api import Manifest, title
 from sandbox.kube.deletion import is_leaving
 from sandbox.kube.readiness import LEAVING, WORKLOADS, progress, wait_ready
@@ -38,6 +39,7 @@ class ApplyStep(NothingToUndo):
     requires: tuple[str, ...]
     after: tuple[str, ...] = ()
     name: str = "apply"
+    told: list[str] = field(default_factory=list, compare=False)  # what `apply` recreated, for the check after it
 
     @property
     def title(self) -> str:
@@ -72,7 +74,8 @@ class ApplyStep(NothingToUndo):
             if pending:
                 return Status(State.DRIFTED, f"{title(manifest)}: {pending}")
         left = [str(place) for place in record.places if place not in wanted]
-        return Status(State.READY, f"left for you to delete: {', '.join(left)}" if left else "")
+        kept = [f"left for you to delete: {', '.join(left)}"] if left else []
+        return Status(State.READY, "; ".join((*self.told, *kept)))
 
     def apply(self, work: Work) -> None:
         records = Records.of(self.names)
@@ -86,7 +89,8 @@ class ApplyStep(NothingToUndo):
 
         def attempt(manifest: Manifest) -> str | None:
             work.say(title(manifest))
-            return attempt_changed(cluster, manifest, ours=before.places, context=self.names.cluster, say=work.say)
+            ours, context = before.places, self.names.cluster
+            return attempt_changed(cluster, manifest, ours=ours, context=context, say=work.say, recreated=self.told)
 
         apply_all(placed, attempt)
         dropped = before.dropped(wanted)
@@ -94,7 +98,11 @@ class ApplyStep(NothingToUndo):
             work.say(f"removing {', '.join(map(str, dropped))}")
             addon_objects.remove(cluster, dropped)
         work.say("waiting for the pods")
-        wait_ready(cluster, placed, timeout=TIMEOUT)
+        try:
+            wait_ready(cluster, placed, timeout=TIMEOUT)
+        except SandboxError as error:
+            error.fix = error.fix or bring_advice(str(error))
+            raise
         left = addon_objects.existing(cluster, (place for place in known if place not in dropped))
         applied_record.write(records, RECORD, (place for place in known if place in left), _digest(placed))
 

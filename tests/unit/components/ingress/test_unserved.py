@@ -72,5 +72,5 @@ def test_the_user_s_own_secret_takes_the_place_of_a_stand_in(cluster: Cluster, s
         return manifest
 
     server.admit = admit
-    attempt_changed(cluster, own, ours=list[Place](), context="c", say=lambda _: None)
+    attempt_changed(cluster, own, ours=list[Place](), context="c", say=lambda _: None, recreated=[])
     assert server.objects[PLACE]["type"] == "Opaque"

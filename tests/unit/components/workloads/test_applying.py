@@ -47,10 +47,14 @@ def test_a_changed_job_of_ours_is_recreated_and_said(cluster: Cluster, server: A
     path = "/apis/batch/v1/namespaces/shop/jobs/seed"
     refuse(server, path, JOB % ("x" * 5000))
     said: list[str] = []
+    told: list[str] = []
     for one in (before, after):
-        assert attempt_changed(cluster, one, ours=[Place.of(before)], context="c", say=said.append) is None
+        assert (
+            attempt_changed(cluster, one, ours=[Place.of(before)], context="c", say=said.append, recreated=told) is None
+        )
     assert server.objects[path]["spec"] == {"image": "b"}
     assert said == ["recreating Job shop/seed: its spec.template cannot change"]
+    assert told == ["recreated Job shop/seed, whose spec.template had changed"]
 
 
 def test_a_job_of_somebody_else_stays(cluster: Cluster, server: ApiServer) -> None:
@@ -58,7 +62,9 @@ def test_a_job_of_somebody_else_stays(cluster: Cluster, server: ApiServer) -> No
     server.objects[path] = made("Job", "seed", "batch/v1", image="a")
     refuse(server, path, JOB % "")
     with pytest.raises(ClusterError, match=r"its spec\.template cannot change") as caught:
-        attempt_changed(cluster, made("Job", "seed", "batch/v1", image="b"), ours=(), context="c", say=print)
+        attempt_changed(
+            cluster, made("Job", "seed", "batch/v1", image="b"), ours=(), context="c", say=print, recreated=[]
+        )
     assert caught.value.fix.startswith("kubectl --context c delete job seed --namespace=shop, then sandbox up")
     assert server.objects[path]["spec"] == {"image": "a"}
 
@@ -78,7 +84,7 @@ def test_other_fixed_fields_are_named_with_what_to_type(
     refuse(server, path, message)
     wanted = made(kind, "web", size=2)
     with pytest.raises(ClusterError) as caught:
-        attempt_changed(cluster, wanted, ours=[Place.of(wanted)], context="sandbox-demo", say=print)
+        attempt_changed(cluster, wanted, ours=[Place.of(wanted)], context="sandbox-demo", say=print, recreated=[])
     assert caught.value.brief == f"{kind} shop/web is there, and its {field} cannot change"
     assert command in caught.value.fix
     assert len(caught.value.details) <= 400
@@ -89,7 +95,7 @@ def test_another_refusal_is_the_cluster_s_own(cluster: Cluster, server: ApiServe
     server.objects[path] = made("Deployment", "web", size=1)
     refuse(server, path, 'Deployment.apps "web" is invalid: spec.replicas: Invalid value: -1: must be positive')
     with pytest.raises(ClusterError, match="applying Deployment shop/web failed"):
-        attempt_changed(cluster, made("Deployment", "web", size=2), ours=(), context="c", say=print)
+        attempt_changed(cluster, made("Deployment", "web", size=2), ours=(), context="c", say=print, recreated=[])
 
 
 def widget(name: str) -> Manifest:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.components.workloads.image_names import ImageNames, advice
+from sandbox.components.workloads.image_names import ImageNames, advice, bring_advice
 from sandbox.errors import UsageError
 from sandbox.images.images_yaml import load
 from sandbox.images.push import push
@@ -148,3 +148,19 @@ def test_what_nobody_brings_is_told_with_its_user(pushed: ImageNames) -> None:
     assert pushed.missing(wanted) == {"localhost:5001/shop/api:dev": "Deployment web"}
     assert "- {from: build, context: ./api, as: shop/api:dev}" in advice(pushed.missing(wanted), pushed.file)
     assert "push: images.yaml" in advice(pushed.missing(wanted), None)
+
+
+@pytest.mark.parametrize(
+    ("said", "advice"),
+    [
+        (
+            'pod web-1, container web: ImagePullBackOff: Back-off pulling image "shop:dev": not found',
+            "- {from: daemon, image: shop:dev}",
+        ),
+        ('pod web-1, container web: ErrImagePull: failed to pull and unpack image "docker.io/library/a:1": x', "a:1}"),
+        ("pod web-1, container web: CrashLoopBackOff", ""),
+    ],
+)
+def test_an_image_that_cannot_be_pulled_comes_with_what_to_write(said: str, advice: str) -> None:
+    found = bring_advice(said)
+    assert advice in found and bool(found) == bool(advice)
