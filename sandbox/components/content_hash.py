@@ -31,11 +31,11 @@ def digest(content: object) -> str:
     return hashlib.sha256(repr(content).encode()).hexdigest()[:16]
 
 
-def amiss(cluster: Cluster, wanted: Sequence[Manifest]) -> Status | None:
+def problem(cluster: Cluster, wanted: Sequence[Manifest]) -> Status | None:
     """What is not as these marked objects say, or None; workloads must be ready.
 
     They are looked at from the last to the first: without the workload, which comes last, nothing is there, and without
-    another part something is amiss.
+    another part something is wrong.
     """
     for one in reversed(wanted):
         metadata = one["metadata"]

@@ -1,4 +1,4 @@
-"""A systemd unit that runs a script of ours on a control-plane node for ever, with the node's own kubectl.
+"""A systemd unit that runs a script of the sandbox on a control-plane node for ever, with the node's own kubectl.
 
 It has an account of its own that may do what the script does and nothing else, and of the node only what it reads.
 """

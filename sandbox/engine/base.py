@@ -78,7 +78,7 @@ def unreachable(said: str) -> MissingTool:
 
 
 class Glancing:
-    """Whoever answers questions that are `once`; outside a `glance` every question is asked anew."""
+    """What answers questions that are `once`; outside a `glance` every question is asked again."""
 
     def __init__(self) -> None:
         self._seen: _Seen | None = None

@@ -11,7 +11,7 @@ from typing import Any
 
 from sandbox.engine import Engine, EngineError
 
-# What the engine or the kernel makes anew in every container.
+# What the engine or the kernel makes for itself in every container.
 VOLATILE = tuple(map(PurePosixPath, ("/proc", "/sys", "/dev", "/run", "/tmp", "/etc/hosts", "/etc/hostname")))  # noqa: S108
 RESOLV_CONF = PurePosixPath("/etc/resolv.conf")
 _DELETED = 2

@@ -34,7 +34,7 @@ def joined(engine: Engine, network: str) -> Network:
 
 
 def free_address(engine: Engine, name: str) -> str:
-    """An address of the network that nobody has, from the end of its range, of which the very last are left alone."""
+    """Return a free address of the network, from the end of its range, of which the very last are left alone."""
     network = joined(engine, name)
     members = (engine.container(member) for member in network.members)
     taken = {member.addresses.get(name) for member in members if member}
@@ -44,7 +44,7 @@ def free_address(engine: Engine, name: str) -> str:
 
 
 def spare_address(engine: Engine, name: str) -> str:
-    """Where a container of ours joins a network: at its end, or wherever the engine likes on one made by it.
+    """Where a container of the sandbox joins a network: at its end, or wherever the engine likes on one made by it.
 
     Only of a range that was chosen by the network's maker does the engine let anybody choose an address.
     """

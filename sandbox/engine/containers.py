@@ -133,7 +133,7 @@ class Containers(Door):
             if self._client.api.inspect_container(name)["State"].get("Paused"):
                 try:
                     self._client.api.unpause(name)
-                except APIError:  # somebody let it go on behind the engine's back, which now refuses everything else
+                except APIError:  # it was let go on behind the engine's back, which now refuses everything else
                     self._client.api.restart(name)
             else:
                 self._client.api.start(name)
@@ -149,7 +149,7 @@ class Containers(Door):
             self._client.api.pause(name)
 
     def keep_stopped(self, name: str) -> None:
-        """Let a container that was stopped stay so when the engine starts anew, and one that was not start again."""
+        """Let a container that was stopped stay so when the engine restarts, and one that was not start again."""
         with translated(f"changing container {name}"):
             self._client.api.update_container(name, restart_policy={"Name": "unless-stopped"})
 

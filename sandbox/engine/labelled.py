@@ -162,7 +162,7 @@ def _labels(found: Container | Network | None) -> Mapping[str, str] | None:
 
 
 def _recorded(engine: Engine, names: Names) -> Mapping[str, str]:
-    """The owner of a node, as labels, which kind gives to none: its record says whose it is, or nobody does."""
+    """The owner of a node, as labels, which kind gives to none: its record says whose it is, or nothing does."""
     try:
         said = json.loads(engine.read_file(names.node, COMPLETE) or b"{}").get("owner")
     except (ValueError, AttributeError):

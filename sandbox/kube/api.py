@@ -159,7 +159,7 @@ class Cluster:
             self._patch(manifest)
 
     def annotate(self, live: Manifest, annotations: Mapping[str, str], *, manager: str = MANAGER) -> None:
-        """Set annotations of an object that is there, and nothing else of it, whoever applied it."""
+        """Set annotations of an object that is there, and nothing else of it, whatever applied it."""
         self._merge(live, {"metadata": {"annotations": dict(annotations)}}, manager)
 
     def annotate_pods(self, live: Manifest, annotations: Mapping[str, str], *, manager: str = MANAGER) -> None:
@@ -219,7 +219,7 @@ class Cluster:
     ) -> str:
         """The last lines a pod wrote, or one container of it, or that one before it was started again.
 
-        Empty when there are none to be had.
+        Empty when there are none.
         """
         asked = {"tailLines": lines, **({"container": container} if container else {})}
         query = urlencode({**asked, **({"previous": "true"} if previous else {})})

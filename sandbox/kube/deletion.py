@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sandbox.kube.api import Cluster
 
 TIMEOUT = 120.0
-# Finalizers of Kubernetes itself, which nobody should remove, and what each of them waits for.
+# Finalizers of Kubernetes itself, which no user should remove, and what each of them waits for.
 KNOWN = {
     "foregroundDeletion": "what it made must end first",
     "kubernetes.io/pvc-protection": "a pod still uses it",

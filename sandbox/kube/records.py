@@ -1,7 +1,8 @@
 """ConfigMaps in which commands note what they did, sealed so that no one else in the cluster can write one.
 
 What a record says decides what a later command deletes, as an administrator, and which folder of this machine it reads.
-Whoever may write ConfigMaps in the system's namespace could write that; the key of the seal never enters the cluster.
+A pod or user with the right to write ConfigMaps in the system's namespace could write that; the key of the seal never
+enters the cluster.
 """
 
 from __future__ import annotations

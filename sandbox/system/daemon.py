@@ -1,6 +1,6 @@
-"""Programs of ours that outlive the command which started them, known again by what no later process can have.
+"""Programs of the sandbox that outlive the command which started them, known again by what no later process can have.
 
-A process id alone may belong to somebody else by now; together with the moment at which its process started it cannot.
+A process id alone may belong to another program by now; together with the start time of its process it cannot.
 """
 
 from __future__ import annotations

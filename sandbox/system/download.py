@@ -26,7 +26,7 @@ def download(url: str, path: Path, *, sha256: str) -> bytes:
             raise _other(f"{path} is not the file from {url}", data, sha256, f"rm {path}")
         return data
     try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT) as response:  # noqa: S310  # a constant of ours
+        with urllib.request.urlopen(url, timeout=TIMEOUT) as response:  # noqa: S310  # a constant
             data = bytes(response.read(LARGEST))  # of more, the digest is another
     except (OSError, http.client.HTTPException) as error:
         if isinstance(error, urllib.error.HTTPError):

@@ -20,7 +20,7 @@ from types import FrameType
 
 from sandbox.errors import SandboxError, UsageError
 
-# Whoever changes the world goes through one of these; `during` counts what has come back through them.
+# Every change of the world goes through one of these; `during` counts what has come back through them.
 _ENGINE = (f"engine.{part}" for part in ("containers", "engine_images", "networks"))
 DOORS = frozenset(f"sandbox.{name}" for name in (*_ENGINE, "system.process", "system.files", "kube.api", "oci.client"))
 HANG = 3600.0

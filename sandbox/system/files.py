@@ -57,7 +57,7 @@ def make_private_dir(path: Path) -> None:
 
 
 def write_atomic(path: Path, data: bytes, *, mode: int) -> None:
-    """Replace `path` by `data` with exactly `mode`; readers, and whoever cuts the power, see the old file or the new.
+    """Replace `path` by `data` with exactly `mode`; readers, even after a loss of power, see the old file or the new.
 
     The folder must exist. A symbolic link at `path` is replaced, not followed. Raises SandboxError when refused, and
     for what is no regular file.
@@ -111,14 +111,14 @@ def read_regular(path: Path) -> bytes:
 
 
 def packaged(package: str, name: str) -> str:
-    """Read a text that comes with a package of ours, such as a script for nodes."""
+    """Read a text that comes with a package of the sandbox, such as a script for nodes."""
     from importlib import resources
 
     return resources.files(package).joinpath(name).read_text(encoding="utf-8")
 
 
 def sweep(path: Path) -> None:
-    """Remove what `write_atomic` of a command that was killed left beside `path`; only for who keeps others out."""
+    """Remove what `write_atomic` of a command that was killed left next to `path`; only for the holder of a lock."""
     for left in path.parent.glob(f"{glob.escape(_prefix(path))}????????{SUFFIX}"):
         left.unlink(missing_ok=True)
 

@@ -21,7 +21,7 @@ from sandbox.system import process
 ALTERNATIVE = 8443  # what people type when 443 cannot be had
 LONGEST_COMMAND = 80
 PROC = Path("/proc")
-# Networks of engines and of virtual machines on this machine: nobody else is on them.
+# Networks of engines and of virtual machines on this machine: no other machine is on them.
 _INSIDE = re.compile(r"(docker|br-[0-9a-f]{12}$|veth|virbr|vnet|cni|flannel|cali|podman|lxcbr|lxdbr)")
 # Reserved for documentation (RFC 5737), hence reached by the default route; nothing is sent there.
 _ELSEWHERE = ("198.51.100.1", 9)
@@ -154,7 +154,7 @@ def is_peer_ours(uid: int, peer: tuple[Any, ...], local: tuple[Any, ...]) -> boo
     """Whether root or `uid` holds the other end, `peer`, of a connection to `local`; True where no kernel tells.
 
     proc_pid_net(5). A socket that its process has closed already is shown as root's, with no inode, and counts as
-    nobody's: what was sent from it must not be believed.
+    unknown: what was sent from it must not be believed.
     """
     table = SOCKET_TABLES[ip_address(peer[0].partition("%")[0]).version]
     try:

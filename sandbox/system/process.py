@@ -86,7 +86,7 @@ def run(
     killer = _Deadline(child, timeout)
     _running.add(child)
     try:
-        interruption.check()  # whoever asks for a stop ends only the programs that he sees running
+        interruption.check()  # a stop ends only the programs that it sees running
         output = _collect(child, on_line, stdin)
         status = child.wait()
     except BaseException:

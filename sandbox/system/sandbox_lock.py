@@ -1,7 +1,7 @@
 """One command at a time on one sandbox: the others wait, and are told for whom.
 
-The file lock alone decides (flock(2), which the kernel lets go however its holder ends). What is written beside it only
-informs.
+The file lock alone decides (flock(2), which the kernel lets go however its holder ends). What is written next to it
+only informs.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Holder:
 
 @contextmanager
 def take(folder: Path, command: str, *, seconds: float, waits: Callable[[str], None], what: str = "") -> Iterator[None]:
-    """Have the turn in `folder` for the length of the block, after waiting up to `seconds` for whoever has it.
+    """Have the turn in `folder` for the length of the block, after waiting up to `seconds` for its holder.
 
     `waits` is told once, in words for people, when there is something to wait for. `what` is what others work on
     meanwhile, by default the sandbox that `folder` is called after. Raises Busy.

@@ -18,7 +18,7 @@ from sandbox.kube.records import Records
 from sandbox.step import State, Status, Work
 from sandbox.system.wait import wait_until
 
-# What a kubelet without a certificate of the cluster's authority makes for itself, its authority's beside it.
+# What a kubelet without a certificate of the cluster's authority makes for itself, its authority's next to it.
 KUBELET_CERTIFICATE = PurePosixPath("/var/lib/kubelet/pki/kubelet.crt")
 TIMEOUT = 180.0
 IGNORED = "ignored, as no command of this user enabled them:"
@@ -49,7 +49,7 @@ class AddonManager:
             return Status(State.DRIFTED, f"{gone[0].name}: there is no {gone[0].source} any more")
         stale = sorted(records.keys() - {one.addon.name for one in chosen})
         if stale:
-            return Status(State.DRIFTED, f"nobody asks for {', '.join(stale)} any more")
+            return Status(State.DRIFTED, f"no longer asked for: {', '.join(stale)}")
         for one in chosen:
             status = self.status_of(one, records.get(one.addon.name))
             if status.state is not State.READY:

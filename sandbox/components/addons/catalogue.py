@@ -75,7 +75,7 @@ def read_addon(folder: Path) -> Addon:
     about = loader.load(folder / FILE, Description, create="write it: `title: WHAT IT IS` is enough")
     addon = Addon(folder, about)
     if about.instead is None and not addon.files:
-        raise UsageError(f"the addon {folder} has no manifests", fix="put *.yaml beside its addon.yaml")
+        raise UsageError(f"the addon {folder} has no manifests", fix="put *.yaml next to its addon.yaml")
     return addon
 
 
@@ -92,7 +92,7 @@ def find_addon(source: str) -> Addon:
     if source not in known:
         names = ", ".join(name for name, addon in known.items() if addon.about.instead is None)
         raise UsageError(
-            f"there is no addon '{source}'", fix=f"there is: {names}; for a folder of yours write ./{source}"
+            f"there is no addon '{source}'", fix=f"there is: {names}; for your own folder write ./{source}"
         )
     instead = known[source].about.instead
     if instead is not None:

@@ -22,8 +22,8 @@ class AuthorityStep:
 
     The authority vouches for `domains`, the sandbox's own first. `unvouched` are further ones that would be good to
     have, but not worth another root. Those that `reserve` tells a new root may vouch for as well, so that they can
-    become domains without another. Certificates outlive `down` unless it purges, so that whoever trusts the root need
-    not do it again.
+    become domains without another. Certificates outlive `down` unless it purges, so that the root need
+    be trusted only once.
     """
 
     names: Names

@@ -46,7 +46,7 @@ def as_java(root_pem: bytes, public: bytes) -> bytes:
     root = pem.load_certificates(root_pem)[0]
     known = {root: "sandbox"}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of what is amiss with old public roots
+        warnings.simplefilter("ignore")  # about defects of old public roots
         for block in _BLOCK.findall(public):
             try:
                 certificate = x509.load_pem_x509_certificate(block)

@@ -1,4 +1,4 @@
-"""The authority and its leaves on disk, so that certificates last from day to day and nobody else reads the keys."""
+"""The authority and its leaves on disk, so that certificates last from day to day and no other user reads the keys."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ class Keystore:
     def authority(self, domains: Sequence[str], *, now: datetime, reserve: Sequence[str] = ()) -> Authority:
         """The authority for `domains`, made if absent; a new root may vouch for those of `reserve` later.
 
-        An issuing authority that is due or broken is made anew under the same root, whose trust it inherits. A root
+        An issuing authority that is due or broken is replaced under the same root, whose trust it inherits. A root
         that is due is used on; one that is broken raises SandboxError, since clients would have to trust another.
         Raises UsageError for unfit domains.
         """
@@ -156,9 +156,9 @@ class Keystore:
         root: bool = False,
         reserve: Sequence[str] = (),
     ) -> None:
-        """Make all of `leaves` (hosts by name) anew whatever their state, and what signs them when asked, as one.
+        """Make all of `leaves` (hosts by name) again whatever their state, and what signs them when asked, as one.
 
-        With `authority` the issuing one is made anew too, with `root` both are; so they are with `authority` when the
+        With `authority` the issuing one is replaced too, with `root` both are; so they are with `authority` when the
         root cannot be used (`replaces_root`). A new root may vouch for those of `reserve` later. Raises UsageError and
         SandboxError.
         """
@@ -201,14 +201,14 @@ class Keystore:
     def _sound_issuing(self, now: datetime) -> KeyPair:
         condition = self.inspect_issuing(now=now)
         if not condition.usable:
-            raise self._unusable(condition, fix="sandbox certs renew --authority makes it anew under the same root")
+            raise self._unusable(condition, fix="sandbox certs renew --authority replaces it under the same root")
         return self.issuing.read()
 
     def _unusable(self, condition: Condition, fix: str = "") -> SandboxError:
         return SandboxError(
             f"the certificate authority in {self.folder} cannot be used",
             details=condition.reason,
-            fix=fix or "sandbox certs renew --root makes it anew; whoever trusts the old root must then trust the new",
+            fix=fix or "sandbox certs renew --root replaces it; clients of the old root must then trust the new one",
             id="authority",
         )
 

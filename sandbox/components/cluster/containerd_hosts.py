@@ -8,7 +8,7 @@ from typing import Any
 
 SERVICE = "registry"
 FOLDER = PurePosixPath("/etc/containerd/certs.d")
-# The first line of the files that are ours to change and to remove; other parts and people have files beside them.
+# The first line of the files that are ours to change and to remove; other parts and people have files next to them.
 MARK = b"# sandbox: the registry and its mirrors; `up` writes this file anew\n"
 
 
@@ -43,7 +43,7 @@ def read_listing(output: str) -> dict[PurePosixPath, bytes]:
 
 
 def stale(found: Mapping[PurePosixPath, bytes], wanted: Iterable[PurePosixPath]) -> tuple[PurePosixPath, ...]:
-    """The files of ours that lead to what the spec has no more."""
+    """The sandbox's files that lead to what the spec has no more."""
     kept = frozenset(wanted)
     return tuple(path for path, content in found.items() if content.startswith(MARK) and path not in kept)
 

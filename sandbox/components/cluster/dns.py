@@ -71,11 +71,11 @@ def corefile(
 ) -> str:
     """The configuration in which `domain` and every name below it has the address of `service`, if one is given.
 
-    The name of the Service is looked up at each question, so it may be made later, and made anew. Programs that take
+    The name of the Service is looked up at each question, so it may be made later, and recreated. Programs that take
     every name under `localhost` for this machine without asking (curl, browsers) are not reached by this.
     `hosts` are names with their addresses, `zones` domains with nameservers of their own; the rest is asked of
     `nameservers`. They stand here and not in a resolv.conf, which a pod keeps as it was when the pod was made.
-    It names itself, for whoever asks which one a server goes by (RFC 4892).
+    It names itself, for a client that asks which one a server goes by (RFC 4892).
     """
     pattern = re.escape(domain).replace(r"\-", "-")
     rule = rf"    rewrite stop name regex ^(.*\.)?{pattern}\.$ {service}. answer auto"
@@ -136,7 +136,7 @@ def deployment(text: str, api: Mapping[str, Any] | None, *, alone: bool = True) 
     `api` is the object of that name, which says where API servers listen; its port differs between providers.
 
     kubeadm runs two pods and looks at them every ten seconds. On a node that is `alone` one will do, and asks the API
-    server beside it; among several nodes there is another when one is lost. Pods should not wait so long in any case.
+    server next to it; among several nodes there is another when one is lost. Pods should not wait so long in any case.
     """
     port = api["ports"][0]["port"] if api else 6443
     env = [_HOST, {"name": "KUBERNETES_SERVICE_PORT", "value": str(port)}]

@@ -33,13 +33,13 @@ def read(path: Path) -> dict[str, Any]:
             return {}
         raise _unfit(path, error) from error
     except (OSError, yaml.YAMLError) as error:
-        fix = f"mend or move {path}, or point KUBECONFIG at another file"
+        fix = f"repair or move {path}, or point KUBECONFIG at another file"
         raise KubeconfigError(f"{path} is not a readable kubeconfig", details=str(error), fix=fix) from error
     if content is None:
         return {}
     flaw = _flaw(content)
     if flaw:
-        raise KubeconfigError(f"{path} is not a kubeconfig", details=flaw, fix=f"mend or move {path}")
+        raise KubeconfigError(f"{path} is not a kubeconfig", details=flaw, fix=f"repair or move {path}")
     return dict(content)
 
 
@@ -191,7 +191,7 @@ def _without(content: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _leading_back(entry: dict[str, Any], before: str | None) -> dict[str, Any]:
-    """A context of ours that remembers which one was current before it, if any was."""
+    """A sandbox's context that remembers which one was current before it, if any was."""
     context = dict(entry["context"])
     others = [one for one in context.pop("extensions", None) or () if one.get("name") != EXTENSION]
     mine = [{"name": EXTENSION, "extension": {"previous-context": before}}] if before else []

@@ -114,7 +114,7 @@ class Proxied:
         return read_shown(self._on_node(node, SHOWN)) == self.variables()
 
     def enforce(self, node: str) -> None:
-        """Start the node's containerd anew with what is now written there of the proxy; pods run on."""
+        """Restart the node's containerd with the proxy that is now written there; pods run on."""
         self._on_node(node, RESTART)
 
     def drop_in(self) -> str:

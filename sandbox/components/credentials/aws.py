@@ -118,7 +118,7 @@ def read_profile(entry: Ecr, environ: Mapping[str, str]) -> Profile:
     settings = files.section(files.name)
     region = entry.region or _region(environ) or settings.get("region", "")
     if not region:
-        raise CredentialsUnusable("no AWS region is known", fix="write `region:` beside `kind: ecr`, or --region")
+        raise CredentialsUnusable("no AWS region is known", fix="write `region:` next to `kind: ecr`, or --region")
     if entry.role:
         roles = (*roles, Role(entry.role))
     return Profile(keys, roles, region, settings.get("endpoint_url", ""))

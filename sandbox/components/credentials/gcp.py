@@ -96,7 +96,7 @@ def _by_key(path: Path, key: Mapping[str, Any], now: datetime) -> tuple[Mapping[
 
 
 def _by_consent(path: Path, key: Mapping[str, Any]) -> tuple[Mapping[str, str], tuple[str, ...]]:
-    """The question of somebody who signed in (RFC 6749, 6)."""
+    """The question of a user who signed in (RFC 6749, 6)."""
     names = ("client_id", "client_secret", "refresh_token")
     found = {name: registry_login.key_text(path, key, name, made_by=_MADE_BY) for name in names}
     return {"grant_type": "refresh_token", **found}, (found["client_secret"], found["refresh_token"])

@@ -29,7 +29,7 @@ def admission_policy(entries: Sequence[Credentials]) -> tuple[dict[str, Any], ..
     """The policy and its binding (KEP-3962, stable since Kubernetes 1.36).
 
     A pod's Secrets are settled when it is made, and a Deployment applied together with its namespace is faster than
-    whoever watches service accounts.
+    a program that watches service accounts.
     """
     rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["serviceaccounts"]}
     mutations = [{"patchType": "JSONPatch", "jsonPatch": {"expression": _expression(one)}} for one in entries]

@@ -69,7 +69,7 @@ class Validity:
 
     @property
     def renewal(self) -> datetime | None:
-        """When to renew it: two thirds of its life are over, and there is time to mend what keeps us from it."""
+        """When to renew it: two thirds of its life are over, and there is time to repair what prevents it."""
         return None if self.expires is None else self.issued + (self.expires - self.issued) * 2 / 3
 
     def is_due(self, now: datetime) -> bool:

@@ -50,7 +50,7 @@ def renew(delivery: PullSecrets, held: Collection[Held], environ: Mapping[str, s
             login = mint(one.entry, environ, now=now)
         except SandboxError as error:
             failed[one.entry.secret] = error
-        except Exception as error:  # an answer that nobody foresaw; its text may hold a token
+        except Exception as error:  # an unforeseen answer; its text may hold a token
             brief = f"the account of {one.entry.secret} cannot be renewed: unexpected {type(error).__name__}"
             failed[one.entry.secret] = CredentialsUnusable(brief, fix="sandbox credentials refresh")
         else:

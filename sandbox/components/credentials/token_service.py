@@ -98,7 +98,7 @@ def _element(text: str, name: str) -> str:
 
 @dataclass(frozen=True)
 class Service:
-    """A token service at `url`, called `name`; `secrets` are the texts that it is sent and nobody is told."""
+    """A token service at `url`, called `name`; `secrets` are the texts that it is sent and that no message shows."""
 
     name: str
     url: str

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Returns once the API server answers pods of this node. Every question is a connection of its own: one that was begun
-# before kube-proxy had its rules stays as it was begun. Until then somebody outside may take it; an API server is known
+# before kube-proxy had its rules stays as it was begun. Until then a host outside may take it; an API server is known
 # by what Go's HTTPS servers say to those who speak plain HTTP.
 until printf 'GET / HTTP/1.0\r\n\r\n' |
     busybox nc -w 2 "$KUBERNETES_SERVICE_HOST" "$KUBERNETES_SERVICE_PORT" 2> /dev/null |

@@ -27,7 +27,7 @@ from sandbox.system.wait import wait_until
 TIMEOUT = 180.0
 WIDTH = 8
 KNOWS_NONE = "\r\n\r\n404 page not found\n"
-# ingress-nginx takes a second or two to learn of an Ingress, and answers like for a host of nobody until then.
+# ingress-nginx takes a second or two to learn of an Ingress, and answers like for an unknown host until then.
 NEWS = timedelta(seconds=10)
 
 
@@ -154,7 +154,7 @@ class HttpsStep(NothingToUndo):
         )
 
     def _unanswered(self, hosts: tuple[str, ...], ingresses: Sequence[Mapping[str, Any]]) -> str | None:
-        """What one of them answers amiss, or None; all are asked at once, for there may be many."""
+        """What one of them answers wrongly, or None; all are asked at once, for there may be many."""
         nobodys = self._nobodys(ingresses)
         with ThreadPoolExecutor(WIDTH) as pool:
             asked = [pool.submit(self._ask, host, nobodys) for host in hosts for _ in range(self.ways)]
@@ -163,14 +163,14 @@ class HttpsStep(NothingToUndo):
             return next((trouble for trouble in (one.result() for one in asked) if trouble), None)
 
     def _ask_nobody(self) -> str | None:
-        """Traefik that has just started says so to every host; once it knows its hosts, that of nobody has our page."""
+        """Traefik that has just started says so to every host; once it knows its hosts, an unknown one has our page."""
         bind = self.binds[0]
         answer = https_probe.ask(self.domain, address=bind.asked_at, port=bind.port, root=None)
         knows_none = answer.status == 404 and answer.page.endswith(KNOWS_NONE)
         return f"{self.domain}: the ingress controller knows no host yet" if knows_none else None
 
     def _nobodys(self, ingresses: Sequence[Mapping[str, Any]]) -> str | None:
-        """The page that hosts of nobody get, a bare 404, as long as an Ingress may be news to the controller."""
+        """The page that unknown hosts get, a bare 404, as long as an Ingress may be news to the controller."""
         newest = max((_changed(one.get("metadata") or {}) for one in ingresses), default="")
         if not newest or datetime.now(UTC) - datetime.fromisoformat(newest) > NEWS:
             return None

@@ -1,4 +1,4 @@
-"""ingress-nginx as the ingress controller, for whoever must have the very program that production still runs."""
+"""ingress-nginx as the ingress controller, for users who must have the very program that production still runs."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ misdirected() {
     busybox sed "s/\${hosts}/$expression/" "$parts/misdirected.yaml"
 }
 
-# Replaces the file $1 by what is read. Whoever reads it meanwhile gets it whole.
+# Replaces the file $1 by what is read. A reader gets it whole meanwhile.
 replace() {
     busybox cat > "$1.new" && busybox mv "$1.new" "$1"
 }

@@ -84,7 +84,7 @@ class ServedCertificates:
     ways: int
 
     def outdated(self, hosts: Sequence[str]) -> list[Outdated]:
-        """Those of `hosts`, and of the hosts that the certificates name, that serve an earlier certificate of ours."""
+        """List those of `hosts`, and of the certificates' hosts, that serve an earlier certificate of the sandbox."""
         current = list(self._current())
         edge = self._of_edge()
         named = {host for one in current if _is_of_application(one.secret) for host in one.secret.hosts}

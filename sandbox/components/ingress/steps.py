@@ -45,9 +45,9 @@ class IngressStep(NothingToUndo):
     def check(self) -> Status:
         records = Records.of(self.names)
         cluster, manifests = records.cluster, self._manifests()
-        amiss = content_hash.amiss(cluster, manifests)
-        if amiss:
-            return amiss
+        problem = content_hash.problem(cluster, manifests)
+        if problem:
+            return problem
         dropped = self._dropped(records, manifests)
         if dropped:
             return Status(State.DRIFTED, f"{', '.join(map(str, dropped))} of an earlier spec")

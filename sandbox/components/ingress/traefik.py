@@ -31,7 +31,7 @@ TRAEFIK_KINDS = (
 GATEWAY_VERSION = "v1.6.3"
 GATEWAY_URL = f"https://raw.githubusercontent.com/kubernetes-sigs/gateway-api/{GATEWAY_VERSION}/config/crd"
 # Channel and kinds -> sha256 of the file. TLSRoute and TCPRoute are standard, yet Traefik 3.6 asks for an old version,
-# v1alpha2, and only the files of the experimental channel still serve that beside v1.
+# v1alpha2, and only the files of the experimental channel still serve that next to v1.
 GATEWAY_FILES = {
     "standard/backendtlspolicies": "d9824b82db284bdea67d2eb0297952be51e0e7a394f02daef0d6f3fefa5d01c0",
     "standard/gatewayclasses": "d32070cb6930273a07c5ca183135712b1918cc140c6d9b6cef441cdf0e562345",
@@ -43,8 +43,8 @@ GATEWAY_FILES = {
     "experimental/tlsroutes": "62cc94d4d7f67c8d71c7c0ae01c98347527c20537f62d4602dc37943ddd9fa8a",
 }
 # Straight to the API server on the pod's own node. The Service's address leads there only once kube-proxy has come so
-# far; until then it leads out of the cluster, where somebody else may answer.
-BESIDE = (
+# far; until then it leads out of the cluster, where another host may answer.
+NEXT_API_SERVER = (
     {"name": "KUBERNETES_SERVICE_HOST", "valueFrom": {"fieldRef": {"fieldPath": "status.hostIP"}}},
     {"name": "KUBERNETES_SERVICE_PORT", "value": "6443"},
 )
@@ -106,7 +106,7 @@ def gateway_path(name: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Traefik:
-    """Traefik with the page for unknown hosts beside it in one pod, where it can be asked for the hosts there are.
+    """Traefik with the page for unknown hosts next to it in one pod, where it can be asked for the hosts there are.
 
     `image` and `busybox` are image references, `sandbox` is the sandbox's name and `port` where this machine reaches
     it. `domain_secret` holds the certificate for the domain's hosts, if the default one is not it; both are TLS Secrets
@@ -166,7 +166,7 @@ class Traefik:
         ]
 
     def _with_domain(self, manifest: dict[str, Any]) -> dict[str, Any]:
-        """The object, with the domain's certificate beside the default one if it is the store of certificates."""
+        """The object, with the domain's certificate next to the default one if it is the store of certificates."""
         if manifest["kind"] == "TLSStore" and self.domain_secret:
             manifest["spec"]["certificates"] = [{"secretName": self.domain_secret}]
         return manifest
@@ -180,10 +180,10 @@ def elsewhere(hosts: Sequence[str]) -> Manifest:
 
 
 def _asking_beside(manifest: dict[str, Any]) -> dict[str, Any]:
-    """The object, with its containers told of the API server beside them if it is Traefik."""
+    """The object, with its containers told of the API server next to them if it is Traefik."""
     if manifest["kind"] == "DaemonSet":
         for container in manifest["spec"]["template"]["spec"]["containers"]:
-            container["env"] = list(BESIDE)
+            container["env"] = list(NEXT_API_SERVER)
     return manifest
 
 

@@ -41,7 +41,7 @@ class InnerRegistryStep(NothingToUndo):
         if held.get("data") != wanted["data"]:
             return Status(State.DRIFTED, f"the Secret {PULL_SECRET} is for another")
         disk = self._has_disk(cluster)
-        amiss = content_hash.amiss(cluster, [self._deployment(cluster, disk=disk)])
+        amiss = content_hash.problem(cluster, [self._deployment(cluster, disk=disk)])
         where = "" if disk else ", its data is gone with its pod: the cluster has no disk to give"
         return amiss or Status(State.READY, f"{in_cluster.name_on_nodes(port)} on nodes{where}")
 

@@ -105,7 +105,7 @@ class TenancyStep:
         return Place(self.names, self.namespace).cluster
 
     def connect(self) -> None:
-        """Write the kubeconfig as the user's is now. Raises UsageError, ClusterError when nobody answers there."""
+        """Write the kubeconfig as the user's is now. Raises UsageError, ClusterError when no server answers there."""
         files.make_private_dir(self.names.folder)
         if not self._is_written():
             files.write_atomic(self.names.kubeconfig, self._kubeconfig(), mode=0o600)
@@ -134,7 +134,7 @@ class TenancyStep:
         except ClusterError as error:
             if error.status != 403:
                 raise
-            return  # whoever may not look at it may well use it
+            return  # a user who may not get it may well use it
         if found is not None:
             return
         try:
@@ -174,7 +174,7 @@ def _holder(record: dict[str, Any]) -> str:
 
 
 def _owner(record: dict[str, Any]) -> str:
-    return str((record["metadata"].get("annotations") or {}).get(OWNER, "somebody"))
+    return str((record["metadata"].get("annotations") or {}).get(OWNER, "another user"))
 
 
 @dataclass(frozen=True)
@@ -190,8 +190,8 @@ class ObjectsStep(NothingToUndo):
     after: tuple[str, ...] = ()
 
     def check(self) -> Status:
-        amiss = content_hash.amiss(self.place.cluster, self._wanted())
-        return amiss or Status(State.READY, self.promises)
+        problem = content_hash.problem(self.place.cluster, self._wanted())
+        return problem or Status(State.READY, self.promises)
 
     def apply(self, work: Work) -> None:
         cluster, wanted = self.place.cluster, self._wanted()

@@ -27,12 +27,12 @@ def user_at_host() -> str:
     try:
         user = getpass.getuser()
     except (OSError, KeyError):  # an id without a name
-        user = "somebody"
+        user = "unknown"
     return f"{user}@{socket.gethostname()}"
 
 
 class NotOurs(ClusterError):
-    """An object of that name is there already, and nobody told us that it is ours."""
+    """An object of that name is there already, and without our label."""
 
     id = "not-ours"
 
@@ -56,19 +56,19 @@ class Tenant(Cluster):
         return {**manifest, "metadata": {**metadata, "namespace": self.namespace, "labels": labels}}
 
     def apply(self, manifest: Manifest, *, say: Say = log.info) -> None:
-        """Create or change an object of ours. Raises NotOurs for one that is there without our label."""
+        """Create or change an object of this sandbox. Raises NotOurs for one that is there without our label."""
         wanted = self.own(manifest)
         found = self.find(wanted)
         if found is not None and not self.owns(found):
             owner = (found["metadata"].get("labels") or {}).get(LABEL)
             raise NotOurs(
-                f"{title(wanted)} is there already and is {f'the sandbox {owner!r}' if owner else 'somebody else'}'s",
+                f"{title(wanted)} is there already and is {f'the sandbox {owner!r}' if owner else 'another user'}'s",
                 fix="give yours another name, or the sandbox another namespace: cluster: {namespace: …}",
             )
         super().apply(wanted, say=say)
 
     def find(self, manifest: Manifest) -> dict[str, Any] | None:
-        """The object of that kind and name in our namespace, whoever's it is."""
+        """The object of that kind and name in our namespace, whatever its owner."""
         return self.get(manifest["apiVersion"], manifest["kind"], manifest["metadata"]["name"], self.namespace)
 
     def ours(self) -> list[dict[str, Any]]:
@@ -135,7 +135,7 @@ def placed(
         raise UsageError(
             "these objects are for the whole cluster, which is not the sandbox's",
             details="\n".join(wide),
-            fix="have them installed by whoever runs the cluster, and take them out of `apply`",
+            fix="have them installed by the administrator of the cluster, and take them out of `apply`",
         )
     seen: dict[tuple[str, str, str], str] = {}
     for one in wanted:

@@ -21,7 +21,7 @@ DELETE_TIMEOUT = 120.0
 LOAD_TIMEOUT = 300.0
 RESOLV_CONF = "/etc/kubernetes/pod-resolv.conf"
 # Where kubeadm looks for patches: a folder that every node has, for one that is not there would be an error. With this
-# one it starts no CoreDNS, which as it comes asks the nameservers of its own accord, and is started anew soon anyway.
+# one it starts no CoreDNS, which as it comes asks the nameservers of its own accord, and is restarted soon anyway.
 PATCHES = PurePosixPath("/kind")
 NO_DNS_YET = (PATCHES / "corednsdeployment.yaml", b"{spec: {replicas: 0}}\n")
 # kind's defaults, which the sandbox keeps.
@@ -178,7 +178,7 @@ class Kind:
         )
 
     def write_kubeconfig(self, name: str, kubeconfig: Path) -> None:
-        """Write the kubeconfig of a running cluster anew."""
+        """Write the kubeconfig of a running cluster again."""
         self._run(["export", "kubeconfig", "--name", name, "--kubeconfig", kubeconfig], timeout=60)
 
     def load(self, name: str, archive: Path) -> None:

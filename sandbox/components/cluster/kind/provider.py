@@ -285,7 +285,7 @@ class KindProvider:
         """Have the kubelets of nodes that were started ask the API server as soon as it listens.
 
         One that was refused while the API server came waits twice as long after each time (client-go, tools/cache:
-        Reflector), and starts no container before it has read all Services; one that begins anew asks at once.
+        Reflector), and starts no container before it has read all Services; one that is restarted asks at once.
         """
         if not started:
             return
@@ -294,7 +294,7 @@ class KindProvider:
             self.engine.execute(node, ["systemctl", "try-restart", "kubelet"])
 
     def _api_deafness(self) -> str | None:
-        """Why the API server serves nobody yet, or None; to ask it with kubectl would take its processor."""
+        """Why the API server serves no client yet, or None; to ask it with kubectl would take its processor."""
         status, said = self.engine.execute(self.names.node, ["bash", "-c", ASK, "ask", str(PORT)])
         return None if status == 0 else said.strip()
 
@@ -336,7 +336,7 @@ class KindProvider:
         return resolv_conf((*first, *self.nameservers)[:MAX_NAMESERVERS], self.search)
 
     def _engine_nameserver(self) -> tuple[str, ...]:
-        """Whom the nodes themselves ask; nobody while there is no node."""
+        """The nameserver of the nodes themselves; none while there is no node."""
         if self.engine.container(self.names.node) is None:
             return ()
         lines = self._in_node(self.names.node, "cat /etc/resolv.conf").splitlines()

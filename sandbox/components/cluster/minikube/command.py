@@ -125,9 +125,9 @@ class Minikube:
         """Make the cluster, or start the one that there is; raises MinikubeFailed unless every part of it runs."""
         words = ["start", "--output=json", "--interactive=false", "--wait=all", "--embed-certs", *options]
         self._told(words, kubeconfig, START_TIMEOUT, say)
-        amiss = {part: state for part, state in self.status(kubeconfig).items() if state not in FINE}
-        if amiss:
-            told = ", ".join(f"{part} {state}" for part, state in amiss.items())
+        down = {part: state for part, state in self.status(kubeconfig).items() if state not in FINE}
+        if down:
+            told = ", ".join(f"{part} {state}" for part, state in down.items())
             raise MinikubeFailed(f"minikube started '{self.profile}', and yet: {told}", fix=self._logs)
 
     def status(self, kubeconfig: Path | None) -> Mapping[str, str]:
@@ -207,7 +207,7 @@ class Minikube:
 
     def give_ingress(self, certificate: str) -> None:
         """Have the ingress addon serve a Secret, NAMESPACE/SECRET, when it is next enabled; none may be set yet."""
-        # It asks for this alone; were there one already, it would ask again, of somebody who is not there any more.
+        # It asks for this alone; were there one already, it would ask again, with no user there to answer.
         self._run(["addons", "configure", "ingress"], None, CALL_TIMEOUT, stdin=f"{certificate}\n")
 
     def _config(self) -> Mapping[str, Any] | None:

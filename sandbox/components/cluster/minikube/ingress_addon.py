@@ -23,7 +23,7 @@ DATA = {"use-proxy-protocol": "true"}
 class MinikubeIngressStep(NothingToUndo):
     """Gives the addon the sandbox's default certificate without a question, and the settings that the edge wants.
 
-    A certificate that somebody else has set for a profile of his own is not replaced.
+    A certificate that the user has set for a profile is not replaced.
     """
 
     minikube: Minikube
@@ -51,7 +51,7 @@ class MinikubeIngressStep(NothingToUndo):
                 "`addons` and `ingress: {controller: none}` with it: Traefik then answers",
             )
         cluster = Cluster(self.names.kubeconfig)
-        # Whoever comes first makes the namespace; minikube's manifest then has nothing to add to it.
+        # The first of both makes the namespace; minikube's manifest then has nothing to add to it.
         api_version, kind, name, space = INGRESS_SETTINGS
         cluster.apply(namespace(space))
         metadata = {"name": name, "namespace": space}

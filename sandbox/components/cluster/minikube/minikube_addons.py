@@ -62,14 +62,14 @@ def pull_images(nodes: Nodes, minikube: Minikube, use: Use, say: Callable[[str],
     """Have the first node pull what it lacks of an addon's images. Raises SandboxError if one does not come."""
     chosen, registries = (_by_key(use.values.get(name, "")) for name in ("images", "registries"))
     images = minikube.images(use.source, chosen, registries)
-    amiss = {image: reason for image in dict.fromkeys(images.values()) if (reason := _unpullable(nodes, image, say))}
-    if not amiss:
+    problem = {image: reason for image in dict.fromkeys(images.values()) if (reason := _unpullable(nodes, image, say))}
+    if not problem:
         return
-    keys = [key for key, image in images.items() if image in amiss]
+    keys = [key for key, image in images.items() if image in problem]
     others, places = (",".join(f"{key}={value}" for key in keys) for value in ("NAME:TAG", "localhost:PORT"))
     raise SandboxError(
-        f"the node cannot pull {_counted(len(amiss))} of minikube's addon '{use.source}', which was not enabled",
-        details="\n".join(f"{image}: {reason}" for image, reason in amiss.items()),
+        f"the node cannot pull {_counted(len(problem))} of minikube's addon '{use.source}', which was not enabled",
+        details="\n".join(f"{image}: {reason}" for image, reason in problem.items()),
         fix="if their registry cannot be reached, have the sandbox's own hold them (sandbox push-images) and say so in "
         f'sandbox.yaml: addons: [{{addon: {use.source}, values: {{images: "{others}", registries: "{places}"}}}}]',
         id="addon-image",
@@ -128,9 +128,9 @@ class MinikubeAddonsStep(NothingToUndo):
                 return Status(State.ABSENT, f"minikube has no addon '{use.source}'")
             if not there[use.source]:
                 return Status(State.ABSENT, f"{use.source} is off")
-        amiss = self._unconfigured(cluster) or next(self._pending(cluster, uses), None)
-        if amiss:
-            return Status(State.DRIFTED, amiss)
+        problem = self._unconfigured(cluster) or next(self._pending(cluster, uses), None)
+        if problem:
+            return Status(State.DRIFTED, problem)
         return Status(State.READY, ", ".join(use.source for use in uses) or "none")
 
     def apply(self, work: Work) -> None:
@@ -275,7 +275,7 @@ class MinikubeDisusedStep(NothingToUndo):
     def check(self) -> Status:
         gone = self._disused(Records.of(self.names))
         if gone:
-            return Status(State.DRIFTED, f"nobody asks for {', '.join(gone)} any more")
+            return Status(State.DRIFTED, f"no longer asked for: {', '.join(gone)}")
         return Status(State.READY, "none")
 
     def apply(self, work: Work) -> None:

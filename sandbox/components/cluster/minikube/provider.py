@@ -35,7 +35,7 @@ OURS = (
 INGRESS_CLASS = ("networking.k8s.io/v1", "IngressClass", "nginx")
 # What minikube's ingress addon was told of our edge.
 INGRESS_SETTINGS = ("v1", "ConfigMap", "ingress-nginx-controller", "ingress-nginx")
-# What tells an object of ours from one of that name that somebody else made.
+# What tells a sandbox's object from another of that name.
 APPLIED = "sandbox.dev/applied"
 
 DRIVER = "docker"
@@ -117,7 +117,7 @@ class MinikubeProvider:
         return f"another proxy than {self.proxied}" if behind else None
 
     def create(self, say: Callable[[str], None], usable: Callable[[], None]) -> None:
-        """Have minikube make it; it changes CoreDNS to the very end, so nobody may begin before."""
+        """Have minikube make it; it changes CoreDNS to the very end, so no other step may begin before."""
         if self.adopted:
             _require_usable(self.minikube)
         if self.standing() is Standing.PARTIAL:
@@ -185,7 +185,7 @@ class MinikubeProvider:
                 if labels[PROFILE] == self.minikube.profile:
                     self.engine.remove_volume(volume)
             if self.engine.network(self.nodes.network):
-                # Somebody may have made the edge anew meanwhile, which then has joined once more.
+                # Another command may have recreated the edge meanwhile, which then has joined again.
                 self._leave_network()
                 self.engine.remove_network(self.nodes.network)
         except Away:
@@ -229,7 +229,7 @@ def _require_usable(minikube: Minikube) -> None:
     if found is None:
         raise UsageError(
             f"there is no minikube profile '{profile}'",
-            details="`cluster: {profile: …}` names one of yours for the sandbox to move into",
+            details="`cluster: {profile: …}` names one of your profiles for the sandbox to move into",
             fix=f"{wanted}, or leave `profile` out and the sandbox makes its own",
         )
     if (found.driver, found.runtime) != (DRIVER, RUNTIME):

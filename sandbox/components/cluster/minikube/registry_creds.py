@@ -105,7 +105,7 @@ def _values(entry: Credentials, environ: Mapping[str, str], now: datetime) -> tu
             return "gcr", {GCP_FILE: path.read_text(encoding="utf-8"), "gcrurl": f"https://{host}"}
         case Ecr():
             if not entry.accounts:
-                raise UsageError(f"{ADDON} has to be told the AWS account", fix="write `accounts:` beside `kind: ecr`")
+                raise UsageError(f"{ADDON} has to be told the AWS account", fix="write `accounts:` next to `kind: ecr`")
             profile = aws.read_profile(entry, environ)
             return "ecr", {
                 "AWS_ACCESS_KEY_ID": profile.keys.access,

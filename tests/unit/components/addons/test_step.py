@@ -181,7 +181,7 @@ def test_a_change_brings_what_is_new_and_takes_what_is_left_out(
 def test_what_was_there_before_it_stays_when_it_goes(step: AddonStep, server: ApiServer) -> None:
     server.objects[TEXT] = config_map("text", "mine")
     up(step)
-    assert changed(step, uses=()).check() == Status(State.DRIFTED, "nobody asks for mine any more")
+    assert changed(step, uses=()).check() == Status(State.DRIFTED, "no longer asked for: mine")
     assert up(changed(step, uses=())).state is State.READY
     assert TEXT in server.objects
     assert APP not in server.objects and RECORD not in server.objects
@@ -213,7 +213,7 @@ def test_a_killed_removal_is_finished_by_the_next_up(
         bare.manager.remove(bare.manager.records()["mine"])
     monkeypatch.undo()
     assert TEXT in server.objects and RECORD in server.objects
-    assert bare.check().detail == "nobody asks for mine any more"
+    assert bare.check().detail == "no longer asked for: mine"
     assert up(bare).state is State.READY
     assert not {APP, TEXT, RECORD} & server.objects.keys()
 

@@ -35,7 +35,7 @@ def test_what_is_made_is_in_the_namespace_and_labelled(server: ApiServer, tenant
     assert server.objects[PATH]["data"] == {"x": "y"}
 
 
-@pytest.mark.parametrize(("labels", "whose"), [({}, "somebody else"), ({LABEL: "other"}, "the sandbox 'other'")])
+@pytest.mark.parametrize(("labels", "whose"), [({}, "another user"), ({LABEL: "other"}, "the sandbox 'other'")])
 def test_what_somebody_else_made_is_refused(
     server: ApiServer, tenant: Tenant, labels: dict[str, str], whose: str
 ) -> None:

@@ -178,7 +178,7 @@ def test_those_of_an_earlier_spec_go_and_those_of_commands_and_of_the_user_stay(
     none = step()
     disused = MinikubeDisusedStep(none.minikube, none.names, ("olm",))
     assert replace(disused, used=("olm", "registry-creds")).check().state is State.READY
-    assert (disused.check().state, disused.check().detail) == (State.DRIFTED, "nobody asks for registry-creds any more")
+    assert (disused.check().state, disused.check().detail) == (State.DRIFTED, "no longer asked for: registry-creds")
     disused.apply(NoWork())
     assert (disused.check().state, none.check().detail) == (State.READY, "none")
     assert world.on == {"ingress": False, "registry-creds": False, "olm": True}
