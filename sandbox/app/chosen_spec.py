@@ -109,8 +109,8 @@ def brought_up(name: str | None) -> ResolvedSpec:
 
 def require_own_cluster(spec: Spec, what: str) -> None:
     """Raise UsageError for a sandbox in a cluster that exists, where there is no `what`."""
-    known = spec if not spec.cluster.is_ours else remembered(spec.name) or spec
-    if not known.cluster.is_ours:
+    known = spec if not spec.cluster.supports.whole_cluster else remembered(spec.name) or spec
+    if not known.cluster.supports.whole_cluster:
         raise UsageError(
             f"'{spec.name}' is in a cluster that is not its own: {what} is not available there",
             fix="docs/existing.md has what is",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 DEFAULT_FILE = Path("sandbox.yaml")
 
 
+def environ() -> Mapping[str, str]:
+    """Return the user's variables, which other modules are handed and do not read themselves."""
+    return os.environ
+
+
 def home() -> Home:
     """Find the user's folders: XDG's on Linux, the system's own elsewhere; kubectl's KUBECONFIG.
 
@@ -30,7 +35,7 @@ def home() -> Home:
     except RuntimeError as error:  # no HOME, and no account of this user
         fix = "set HOME to a folder of yours"
         raise UsageError("there is no home folder", details=str(error), fix=fix, id="home") from error
-    listed = [Path(one) for one in os.environ.get("KUBECONFIG", "").split(os.pathsep) if one]
+    listed = [Path(one) for one in environ().get("KUBECONFIG", "").split(os.pathsep) if one]
     listed = listed or [folder / ".kube" / "config"]
     # Not Path.exists, which raises where even asking is forbidden.
     chosen = next((one for one in listed if os.path.exists(one)), listed[-1])  # noqa: PTH110
@@ -46,4 +51,4 @@ def keychain(entries: Sequence[Credentials] = ()) -> Keychain:
     """Read the accounts that the spec's `credentials` name, then those of `docker login`."""
     from sandbox.components.credentials.registry_accounts import keychain
 
-    return keychain(entries, os.environ)
+    return keychain(entries, environ())

@@ -9,6 +9,7 @@ import ssl
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
@@ -23,7 +24,7 @@ from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.engine import Bind, Engine
 from sandbox.errors import UsageError
 from sandbox.images.lockfile import LockFile
-from sandbox.images.push_step import PushStep
+from sandbox.images.push_step import push_listed
 from sandbox.kube.api import Cluster
 from sandbox.names import Names
 from sandbox.plan import lifecycle, saved_spec
@@ -192,11 +193,10 @@ class Sandbox:
         spec, accounts = self.settled, context.keychain(self.spec.credentials)
         images = LockFile.of(Path(manifest))
         machine_plan.registry_url(spec)
-        engine = Engine.connect()
-        helper = layer_helper(engine)
-        step = PushStep(engine, images, spec.registry.push_url, accounts, context.home().spool, helper=helper)
+        engine, url, spool = Engine.connect(), spec.registry.push_url, context.home().spool
+        say, helper = partial(self.session.report.progress, "push"), layer_helper(engine)
         with nullcontext() if spec.registry.external else self.session.pushing(self.name, "push"):
-            step.apply(_Work(self.session.report))
+            push_listed(images, url, engine, say, keychain=accounts, spool=spool, helper=helper)
 
     @property
     def name(self) -> str:
@@ -272,19 +272,6 @@ class Sandbox:
     def ssl_context(self) -> ssl.SSLContext:
         """A context for clients that trusts this sandbox alone."""
         return ssl.create_default_context(cafile=str(self.root_certificate))
-
-
-@dataclass(frozen=True)
-class _Work:
-    """A step's progress, when there is no walk around it."""
-
-    report: Reporter
-
-    def say(self, line: str) -> None:
-        self.report.progress("push", line)
-
-    def usable(self) -> None:
-        return
 
 
 def _require_known(recreate: Collection[str], steps: Sequence[Step]) -> None:

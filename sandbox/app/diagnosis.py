@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,7 +54,7 @@ def context_of(
     home, docker = context.home(), probe_engine(seconds * 2 / 3)
     which = f" -f {file}" if file else f" {name}" if name else ""
     settled = ports.settle(spec, home, docker.engine) if isinstance(docker, EngineProbe) else _usual(spec)
-    return DoctorContext(settled, home, dict(os.environ), docker, datetime.now(UTC), which, seconds)
+    return DoctorContext(settled, home, dict(context.environ()), docker, datetime.now(UTC), which, seconds)
 
 
 def lines(row: Row) -> list[str]:

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from dataclasses import replace
-
 from sandbox.app import chosen_spec, ports
-from sandbox.app.context import home, keychain
+from sandbox.app.context import environ, home, keychain
 from sandbox.bundle.store import Store
 from sandbox.bundle.system_images import OwnImages, choose, in_engine
-from sandbox.components.ingress.https_step import HttpsStep
-from sandbox.components.workloads.rollout_step import WorkloadsStep
 from sandbox.config.schema import Spec
 from sandbox.engine import Engine
 from sandbox.engine import labelled as owned
@@ -19,14 +14,11 @@ from sandbox.names import Home
 from sandbox.plan import build as plan_build
 from sandbox.step import Step
 
-# What `up` brings in from the user's files.
-BROUGHT = ("spec", "push", "addons", "minikube-disused", "minikube-addons", "charts", "apply")
-
 
 def own_images(spec: Spec, home: Home, engine: Engine) -> OwnImages:
     """Choose where this sandbox's own images come from."""
     store, cluster = Store(home.bundle), spec.cluster
-    needed = in_engine(nodes=cluster.provider != "minikube")
+    needed = in_engine(nodes=cluster.supports.node_image)
     return choose(spec.images.source, lambda name: engine.image_id(name) is not None, store, cluster.kubernetes, needed)
 
 
@@ -36,11 +28,11 @@ def steps(spec: Spec, *, purge: bool = False) -> tuple[tuple[Step, ...], Engine,
     engine = Engine.connect()
     spec = chosen_spec.as_made(spec)
     with engine.glance():
-        if spec.cluster.is_ours:
+        if spec.cluster.supports.containers:
             owned.require(engine, place.sandbox(spec.name))
         own = own_images(spec, place, engine)
         settled, accounts = ports.settle(spec, place, engine), keychain(spec.credentials)
-        built = plan_build.build(settled, place, engine, own, environ=os.environ, purge=purge, keychain=accounts)
+        built = plan_build.build(settled, place, engine, own, environ=environ(), purge=purge, keychain=accounts)
         return built, engine, own
 
 
@@ -49,12 +41,7 @@ def without_files(spec: Spec) -> tuple[Step, ...]:
     # Those with a name stay: with one of minikube's the accounts at other registries are not ours to keep.
     named = tuple(one for one in spec.addons if "/" not in one.addon)
     wanted, _, _ = steps(spec.model_copy(update={"push": None, "apply": (), "addons": named}))
-    run = WorkloadsStep(home().sandbox(spec.name))
-    held = (step for step in wanted if step.name not in BROUGHT)
-    return (
-        run,
-        *(replace(one, requires=(*one.requires, run.name)) if isinstance(one, HttpsStep) else one for one in held),
-    )
+    return plan_build.without_files(wanted, home().sandbox(spec.name))
 
 
 def registry_url(spec: Spec) -> str:

@@ -54,7 +54,7 @@ def exposure(spec: ResolvedSpec, hosts: tuple[str, ...], engine: Engine) -> Expo
     """Find who else than this machine reaches `hosts` of the sandbox. Raises SandboxError."""
     found = access(spec, Keystore(context.home().sandbox(spec.name).keys))
     # An existing cluster's ports are those of processes of this machine.
-    neighbours = reachable(spec, engine.facts()) if spec.cluster.is_ours else ""
+    neighbours = reachable(spec, engine.facts()) if spec.cluster.supports.containers else ""
     outside = tuple(urls(found, spec, hosts)) if found.open else ()
     return Exposure(found, outside, warning(found, spec) if found.open else "", neighbours)
 
@@ -95,7 +95,7 @@ def sandboxes() -> tuple[Known, ...]:
     found = []
     for name in names:
         spec = chosen_spec.remembered(name)
-        abroad = spec is not None and not spec.cluster.is_ours
+        abroad = spec is not None and not spec.cluster.supports.containers
         state = "existing" if abroad else providers.nodes(engine, home.sandbox(name)).standing().value
         found.append(Known(name, state, known.get(name, "")))
     return tuple(found)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -40,7 +39,7 @@ class PodAccounts:
         if not names.kubeconfig.exists() or not Cluster(names.kubeconfig).is_up():
             raise SandboxError(f"{spec.name} is not up", fix="sandbox up", id="not-up")
         nodes = providers.nodes(Engine.connect(), names)
-        return cls(spec, PullSecrets.of(names), PodCredentials(nodes, names, os.environ))
+        return cls(spec, PullSecrets.of(names), PodCredentials(nodes, names, context.environ()))
 
     def known(self, secret: str) -> Held:
         """What is kept under that name. Raises UsageError."""
@@ -62,10 +61,10 @@ class PodAccounts:
 
     def add(self, entry: Credentials) -> Held:
         """Give pods the accounts of `entry`, until they are removed. Raises UsageError where the spec has them."""
-        entry = resolved(entry, os.environ)
+        entry = resolved(entry, context.environ())
         if self.listed(entry.secret):
             raise UsageError(f"sandbox.yaml has the credentials '{entry.secret}'", fix="give --secret another name")
-        self.delivery.keep(entry, mint(entry, os.environ, now=datetime.now(UTC)), "command")
+        self.delivery.keep(entry, mint(entry, context.environ(), now=datetime.now(UTC)), "command")
         self.credentials.deliver()
         return self.known(entry.secret)
 
@@ -81,6 +80,6 @@ class PodAccounts:
     def refresh(self, secrets: Sequence[str]) -> Renewed:
         """Get new tokens for `secrets`, or for all, whether or not the present ones are about to end."""
         wanted = [self.known(secret) for secret in secrets] or list(self.delivery.held().values())
-        renewed = renew(self.delivery, wanted, os.environ, now=datetime.now(UTC))
+        renewed = renew(self.delivery, wanted, context.environ(), now=datetime.now(UTC))
         self.credentials.deliver()
         return renewed

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from sandbox.app.context import home
+from sandbox.app.context import environ, home
 from sandbox.components.cluster.kind import provider as kind_provider
 from sandbox.engine import Engine
 from sandbox.names import Names
@@ -75,6 +74,6 @@ def restoring(names: Names, engine: Engine) -> Restoring:
 
 def arm_failpoint() -> None:
     """Under the switch of tests, let the command break where SANDBOX_FAILPOINT says. Raises UsageError."""
-    wanted = os.environ.get("SANDBOX_FAILPOINT")
-    if wanted and os.environ.get("SANDBOX_TEST") == "1":
+    wanted = environ().get("SANDBOX_FAILPOINT")
+    if wanted and environ().get("SANDBOX_TEST") == "1":
         arm(Failpoint.parse(wanted))

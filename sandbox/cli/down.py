@@ -31,6 +31,6 @@ def down(
     if not sandbox.down(purge=purge):
         sandbox.session.say(f"nothing of '{sandbox.name}' was there to be taken down")
     elif not purge:
-        kept = "the registry's data and the certificates" if sandbox.spec.cluster.is_ours else "the certificates"
-        sandbox.session.say(f"kept: {kept} (remove them with --purge)")
+        data = "the registry's data and " if sandbox.spec.cluster.supports.containers else ""
+        sandbox.session.say(f"kept: {data}the certificates (remove them with --purge)")
     return 0

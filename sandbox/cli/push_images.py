@@ -173,7 +173,7 @@ def _repair(sandbox: Sandbox, whose: str) -> Repair | None:
     """Let damaged blobs be put aside, and say so; None for a registry that is not the sandbox's own container."""
     from sandbox.app import registry_upkeep
 
-    if not whose or not sandbox.spec.cluster.is_ours:
+    if not whose or not sandbox.spec.cluster.supports.containers:
         return None
 
     def repair(digests: Collection[str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -73,24 +73,15 @@ class PushStep(NothingToUndo):
         return Status(State.DRIFTED, "; ".join(strayed)) if strayed else Status(State.READY)
 
     def apply(self, work: Work) -> None:
-        from sandbox.images.push import push  # and the sources of images, which a look does without
-
-        lock = self.images.read()
-        compression = lock.compression if lock else Compression.RAW
-        results = push(
-            self.images.pinned(lock),
+        push_listed(
+            self.images,
             self.url,
             self.engine,
-            _Saying(work),
-            compression=compression,
+            work.say,
             keychain=self.keychain,
             spool=self.spool,
-            reading=self.images.reading,
             helper=self.helper,
         )
-        if lock and (changes := self.images.follow(results, lock, compression)):
-            work.say(f"{self.images.path.name}: {', '.join(changes)}")
-
         self.built.update(entry.target for entry in self.images.entries)
 
     def _found(self, client: Client, entry: Entry) -> Document | None:
@@ -123,26 +114,56 @@ class PushStep(NothingToUndo):
                 return None
 
 
+def push_listed(
+    images: LockFile,
+    url: str,
+    engine: Engine,
+    say: Callable[[str], None],
+    *,
+    keychain: Keychain | None = None,
+    spool: Path | None = None,
+    helper: Helper | None = None,
+) -> None:
+    """Push the images of a manifest as they are locked, and let its lock follow the others. Raises SandboxError."""
+    from sandbox.images.push import push  # and the sources of images, which a look does without
+
+    lock = images.read()
+    compression = lock.compression if lock else Compression.RAW
+    results = push(
+        images.pinned(lock),
+        url,
+        engine,
+        _Saying(say),
+        compression=compression,
+        keychain=keychain,
+        spool=spool,
+        reading=images.reading,
+        helper=helper,
+    )
+    if lock and (changes := images.follow(results, lock, compression)):
+        say(f"{images.path.name}: {', '.join(changes)}")
+
+
 class _Saying(Silent):
     """Tells how much was sent, twice a second."""
 
-    def __init__(self, work: Work) -> None:
-        self._work = work
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
         self._sent = 0
         self._said = 0.0
 
     def building(self, target: str) -> None:
-        self._work.say(f"building {target}")
+        self._say(f"building {target}")
 
     def sent(self, size: int) -> None:
         self._sent += size
         now = time.monotonic()
         if now - self._said >= EVERY:
             self._said = now
-            self._work.say(f"{self._sent / 1e6:.0f} MB")
+            self._say(f"{self._sent / 1e6:.0f} MB")
 
     def failed(self, target: str, error: SandboxError) -> None:
-        self._work.say(f"{target}: {error.brief}")
+        self._say(f"{target}: {error.brief}")
 
 
 def _tagged_at(image: Mapping[str, Any]) -> float:

@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from sandbox.bundle.system_images import OwnImages
 from sandbox.components.edge.lan_access import access
+from sandbox.components.ingress.https_step import HttpsStep
 from sandbox.components.network.step import NetworkStep
+from sandbox.components.workloads.rollout_step import WorkloadsStep
 from sandbox.config.schema import ResolvedSpec
 from sandbox.engine import Engine
 from sandbox.engine.labelled import located
-from sandbox.names import Home
+from sandbox.names import Home, Names
 from sandbox.oci.credential import Keychain
 from sandbox.plan import addons_steps, certificates_steps, cluster_steps, edge_steps, ingress_steps, registry_steps
 from sandbox.plan.providers import provider
 from sandbox.plan.saved_spec import RememberedStep
 from sandbox.plan.site import Site
 from sandbox.step import Step, checked
+
+# What `up` brings in from the user's files.
+_FROM_FILES = ("spec", "push", "addons", "minikube-disused", "minikube-addons", "charts", "apply")
+
+
+def without_files(plan: Sequence[Step], names: Names) -> tuple[Step, ...]:
+    """Leave out of a plan what `up` brings in from the user's files; what that runs is waited for by name."""
+    run = WorkloadsStep(names)
+    held = (step for step in plan if step.name not in _FROM_FILES)
+    return (
+        run,
+        *(replace(one, requires=(*one.requires, run.name)) if isinstance(one, HttpsStep) else one for one in held),
+    )
 
 
 def build(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import tarfile
 import threading
 import time
@@ -38,7 +37,7 @@ def make(path: Path, spec: Spec, context: DoctorContext) -> int:
     """Write the archive of a sandbox, broken or not, and return how many files it has. Raises SandboxError."""
     texts = gather(_parts(spec, context), seconds=SECONDS)
     held = redaction.in_the_cluster(context.names.kubeconfig, context.spec.namespace)
-    redact = Redaction((*redaction.on_this_machine(context.home, spec, os.environ), *held))
+    redact = Redaction((*redaction.on_this_machine(context.home, spec, context.environment), *held))
     _write(path, {place: redact(text) for place, text in texts.items()})
     return len(texts)
 

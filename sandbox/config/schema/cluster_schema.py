@@ -127,11 +127,6 @@ class Cluster(Model):
         """What the provider's clusters can do."""
         return CAPABILITIES[self.provider]
 
-    @property
-    def is_ours(self) -> bool:
-        """Whether the sandbox makes the cluster, and may do in it what it likes."""
-        return self.supports.whole_cluster
-
     def __hash__(self) -> int:  # a dict has none
         return hash(self.model_dump_json())
 

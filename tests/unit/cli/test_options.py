@@ -52,7 +52,7 @@ def test_a_file_that_says_nothing_of_a_cluster_means_the_one_there_is(folder: Pa
     file.write_text("name: demo\nregistry: {port: 5009}\n")
     found = find_spec(None, None)
     assert (found.cluster, found.registry.port, found.registry.external) == (kept.cluster, 5009, "localhost:5007")
-    assert written(None, None).cluster.is_ours
+    assert written(None, None).cluster.supports.whole_cluster
     file.write_text("name: demo\ncluster: {provider: kind}\nregistry: {external: 'localhost:5008'}\n")
     assert find_spec(None, None) == written(None, None)
 

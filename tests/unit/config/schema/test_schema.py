@@ -636,7 +636,7 @@ def test_certificates_are_for_the_domain_and_for_hosts_beside_it_that_end_at_the
 
 def test_a_cluster_that_exists_has_a_context_and_one_namespace() -> None:
     found = parse("name: demo\ncluster: {provider: existing, context: team}\n")
-    assert (found.namespace, found.runs_process, found.cluster.is_ours) == ("sandbox-demo", True, False)
+    assert (found.namespace, found.runs_process, found.cluster.supports.whole_cluster) == ("sandbox-demo", True, False)
     assert parse("cluster: {provider: existing, context: team, namespace: mine}\n").namespace == "mine"
     assert (Spec().namespace, Spec().runs_process) == (None, False)
 

@@ -1,0 +1,80 @@
+"""What ARCHITECTURE and CONTRIBUTING say of the whole code, checked in its syntax trees."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import sandbox
+
+ROOT = Path(sandbox.__file__).parent
+# Besides cli/, each with its reason.
+READS_ENVIRONMENT = {
+    "app/context.py": "what others are handed",
+    "components/cluster/minikube/command.py": "minikube's own settings are variables",
+    "components/credentials/renewal_daemon.py": "a process of its own",
+    "system/process.py": "programs inherit it",
+    "truststore/stores.py": "JAVA_HOME and SUDO_USER are facts of the machine",
+}
+# Besides capabilities themselves, each with its reason.
+ASKS_FOR_PROVIDER = {
+    "doctor/tools_checks.py": "a check about minikube, which any sandbox may have",
+}
+CONSTRUCTS_STEPS = {
+    "app/addon_changes.py": "an addon that a command enables is a walk over one step",
+    "app/edge_routes.py": "the edge takes in a route that a command adds",
+}
+
+
+def trees() -> Iterator[tuple[str, ast.Module]]:
+    for file in sorted(ROOT.rglob("*.py")):
+        yield file.relative_to(ROOT).as_posix(), ast.parse(file.read_text(encoding="utf-8"))
+
+
+def reads_environment(node: ast.AST) -> bool:
+    return (
+        isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "os"
+        and node.attr in ("environ", "environb", "getenv")
+    )
+
+
+def asks_for_provider(node: ast.AST) -> bool:
+    """Whether the code compares a provider's name, or asks what class a provider has."""
+    if isinstance(node, ast.Compare):
+        return any(isinstance(one, ast.Attribute) and one.attr == "provider" for one in (node.left, *node.comparators))
+    return False
+
+
+def constructs_step(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id.endswith("Step")
+
+
+def having(predicate: object) -> set[str]:
+    assert callable(predicate)
+    return {name for name, tree in trees() if any(predicate(node) for node in ast.walk(tree))}
+
+
+@pytest.mark.parametrize(
+    "source", ["os.environ.get('A')", "os.environ['A']", "{**os.environ}", "os.getenv('A')", "f(x=os.environ)"]
+)
+def test_reader_of_the_environment_is_noticed(source: str) -> None:
+    assert any(map(reads_environment, ast.walk(ast.parse(source))))
+
+
+def test_environment_is_read_in_cli_and_a_few_places() -> None:
+    found = {name for name in having(reads_environment) if not name.startswith("cli/")}
+    assert found == set(READS_ENVIRONMENT)
+
+
+def test_steps_are_constructed_in_plan_only() -> None:
+    found = {name for name in having(constructs_step) if not name.startswith("plan/")}
+    assert found <= set(CONSTRUCTS_STEPS)
+
+
+def test_provider_is_asked_for_its_capabilities_and_not_its_name() -> None:
+    assert having(asks_for_provider) == set(ASKS_FOR_PROVIDER)
