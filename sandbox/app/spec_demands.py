@@ -109,6 +109,9 @@ def _images(spec: Spec, root: Path) -> Iterator[str]:
             case FromBuild():
                 place = _elsewhere(entry.context, root) or os.path.relpath(entry.context, root)
                 yield _line("build", f"the Dockerfile of {place}, whose commands run here")
+                given = ("secret", entry.secrets), ("SSH agent or key", entry.ssh), ("cache", entry.cache_to)
+                for what, values in given:
+                    yield from (_line("build", f"{place} gets the {what} {value}") for value in values)
             case FromArchive() | FromLayout():
                 yield from _files([entry.path], root)
             case FromRegistry():

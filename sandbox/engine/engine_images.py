@@ -129,11 +129,16 @@ class Images(Door):
             finally:
                 response.close()
 
-    def build(self, context: Path, tag: str) -> None:
-        """Build the Dockerfile of a folder; the last lines of the build are in the error when it fails."""
+    def build(self, context: Path, tag: str, **options: Any) -> None:
+        """Build a folder by the legacy builder; the last lines of the build are in the error when it fails.
+
+        `options` are `dockerfile`, `args`, `stage` and `cache_from`.
+        """
         lines: list[str] = []
+        names = {"args": "buildargs", "stage": "target"}
+        more = {names.get(key, key): value for key, value in options.items()}
         with translated(f"building {tag}"), self.patient():
-            for event in self._client.api.build(path=str(context), tag=tag, rm=True, forcerm=True, decode=True):
+            for event in self._client.api.build(path=str(context), tag=tag, rm=True, forcerm=True, decode=True, **more):
                 lines += str(event.get("stream", "")).splitlines()
                 if "error" in event:
                     said = "\n".join(line for line in [*lines, str(event["error"])] if line.strip())

@@ -6,7 +6,7 @@ In every entry `platforms` (`os/architecture[/variant]`) are the only ones wante
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -61,11 +61,22 @@ class FromLayout:
 
 @dataclass(frozen=True)
 class FromBuild:
-    """An image the local Docker Engine builds from a folder with a Dockerfile."""
+    """An image the local Docker Engine builds from a folder with a Dockerfile.
+
+    The rest is what `docker buildx build` calls so, `stage` its `--target`; relative paths in it start at `folder`.
+    """
 
     target: Target
     context: Path
     platforms: tuple[str, ...] = ()
+    folder: Path = field(default=Path(), compare=False)
+    dockerfile: str | None = None
+    args: tuple[tuple[str, str], ...] = ()
+    stage: str | None = None
+    secrets: tuple[str, ...] = ()
+    ssh: tuple[str, ...] = ()
+    cache_from: tuple[str, ...] = ()
+    cache_to: tuple[str, ...] = ()
 
 
 Entry = FromRegistry | FromDaemon | FromArchive | FromLayout | FromBuild
@@ -76,15 +87,16 @@ _ALLOWED = {
     "daemon": {"image"},
     "archive": {"path", "image"},
     "layout": {"path", "image"},
-    "build": {"context"},
+    "build": {"context", "dockerfile", "args", "target", "secrets", "ssh", "cache_from", "cache_to"},
 }
+_KEYS = ("image", "path", *sorted(_ALLOWED["build"]))
 _RULES: list[JsonValue] = [
     {
         "if": {"properties": {"from": {"const": kind}}, **({} if kind == "registry" else {"required": ["from"]})},
         "then": {
             "required": [_NEEDS[kind]],
             "anyOf": [{"required": [key]} for key in ("image", "as") if key in allowed | {"as"}],
-            "properties": {key: False for key in ("image", "path", "context") if key not in allowed},
+            "properties": {key: False for key in _KEYS if key not in allowed},
         },
     }
     for kind, allowed in _ALLOWED.items()
@@ -101,6 +113,13 @@ def _platform(text: str) -> str:
 Platform = Annotated[str, AfterValidator(_platform), Field(json_schema_extra={"pattern": f"^{_PLATFORM}$"})]
 
 
+def _arguments(value: Any) -> Any:
+    """Read a list of NAME=VALUE as a map, as the Compose Specification has it."""
+    if isinstance(value, list) and all(isinstance(one, str) and "=" in one for one in value):
+        return {name: rest for name, _, rest in (one.partition("=") for one in value)}
+    return value
+
+
 class Item(BaseModel):
     """One image: where it comes `from`, and what it is called in the sandbox's registry."""
 
@@ -112,6 +131,17 @@ class Item(BaseModel):
     image: str | None = Field(None, description="Its name there; in an archive or a layout, the one that is meant.")
     path: Path | None = Field(None, description="The archive's file or the layout's folder, from this file's folder.")
     context: Path | None = Field(None, description="The folder with the Dockerfile, from this file's folder.")
+    dockerfile: str | None = Field(None, description="Another file than Dockerfile, from the context.")
+    args: Annotated[dict[str, str], BeforeValidator(_arguments)] = Field(
+        {}, description="Build arguments: a map, or a list of NAME=VALUE."
+    )
+    stage: str | None = Field(None, alias="target", description="The stage to build, by default the last.")
+    secrets: tuple[str, ...] = Field(
+        (), description="Secrets for the build, such as `id=npm,src=.npmrc` or `id=token,env=TOKEN`; needs BuildKit."
+    )
+    ssh: tuple[str, ...] = Field((), description="SSH agents or keys for the build, such as `default`; needs BuildKit.")
+    cache_from: tuple[str, ...] = Field((), description="Where cached layers come from, as in `type=local,src=DIR`.")
+    cache_to: tuple[str, ...] = Field((), description="Where layers are cached, as in `type=local,dest=DIR`.")
     target: str | None = Field(
         None, alias="as", description="`repository[:tag]` in the sandbox's registry, by default the image's own."
     )
@@ -129,7 +159,8 @@ class Item(BaseModel):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        given = {key for key in ("image", "path", "context") if getattr(self, key) is not None}
+        attributes = {key: getattr(self, "stage" if key == "target" else key) for key in _KEYS}
+        given = {key for key, value in attributes.items() if value not in (None, (), {})}
         if _NEEDS[self.origin] not in given:
             raise ValueError(f"`from: {self.origin}` needs `{_NEEDS[self.origin]}:`")
         if odd := sorted(given - _ALLOWED[self.origin]):
@@ -155,7 +186,19 @@ class Item(BaseModel):
             case "layout":
                 return FromLayout(target, folder / (self.path or ""), self.image, only)
             case "build":
-                return FromBuild(target, folder / (self.context or ""), only)
+                return FromBuild(
+                    target,
+                    folder / (self.context or ""),
+                    only,
+                    folder=folder,
+                    dockerfile=self.dockerfile,
+                    args=tuple(self.args.items()),
+                    stage=self.stage,
+                    secrets=self.secrets,
+                    ssh=self.ssh,
+                    cache_from=self.cache_from,
+                    cache_to=self.cache_to,
+                )
 
     def _target(self) -> Target:
         if self.target is not None:

@@ -100,6 +100,8 @@ def describe(entry: Entry, folder: Path) -> str:
             words = [kind, _relative(entry.path, folder), *([entry.image] if entry.image else [])]
         case FromBuild():
             words = ["build", _relative(entry.context, folder)]
+            words += [entry.dockerfile] if entry.dockerfile else []
+            words += ["target", entry.stage] if entry.stage else []
     return " ".join([*words, *(["for", *entry.platforms] if entry.platforms else [])])
 
 

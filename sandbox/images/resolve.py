@@ -62,8 +62,8 @@ class Remembering:
         self._observer.expected(weight([self.known.get(name) or {} for name in names]))
         return self._daemon.save(names)
 
-    def build(self, context: Path, tag: str) -> None:
-        self._daemon.build(context, tag)
+    def build(self, context: Path, tag: str, **options: Any) -> None:
+        self._daemon.build(context, tag, **options)
         self.known.pop(tag, None)
 
     def root(self) -> Path:
@@ -140,8 +140,8 @@ def built(
             ready.append(entry)
         else:
             try:
-                observer.building(str(entry.target))
-                ready.append(FromDaemon(entry.target, builds.build(entry, daemon).image, entry.platforms))
+                image = builds.build(entry, daemon, observer.building).image
+                ready.append(FromDaemon(entry.target, image, entry.platforms))
             except SandboxError as error:
                 failed[entry.target] = error
     return ready, failed

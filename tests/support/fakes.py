@@ -114,7 +114,7 @@ class FakeEngine(Engine):
     def save(self, names: Sequence[str]) -> Iterator[bytes]:
         raise NotImplementedError("tests.images has an engine that saves")
 
-    def build(self, context: Path, tag: str) -> None:
+    def build(self, context: Path, tag: str, **options: object) -> None:
         dockerfile = context / "Dockerfile"
         if not dockerfile.exists():
             raise EngineError(f"building {tag} failed", details=f"no Dockerfile in {context}")

@@ -163,6 +163,7 @@ class FakeEngine:
     without: Sequence[str] = ()
     saves: list[tuple[str, ...]] = field(default_factory=list)
     built: list[tuple[Path, str]] = field(default_factory=list)
+    build_options: list[dict[str, Any]] = field(default_factory=list)
 
     def inspect_image(self, name: str) -> Mapping[str, Any] | None:
         if name not in self.images:
@@ -181,6 +182,7 @@ class FakeEngine:
     def root(self) -> Path:
         return Path("/nowhere/docker")
 
-    def build(self, context: Path, tag: str) -> None:
+    def build(self, context: Path, tag: str, **options: Any) -> None:
         self.built.append((context, tag))
+        self.build_options.append(options)
         self.images = {**self.images, tag: TestImage((layer(len(tag)),), label=(context / "Dockerfile").read_text())}

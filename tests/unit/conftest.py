@@ -9,6 +9,7 @@ import hypothesis
 import pytest
 
 from sandbox.bundle.system_images import UPSTREAM
+from sandbox.images.sources import image_build
 from sandbox.names import LABEL, Home, Names
 from tests.support.api_server import ApiServer, kubeconfig, serving
 from tests.support.fakes import NETWORK, FakeEngine
@@ -50,3 +51,10 @@ def server(names: Names) -> Iterator[ApiServer]:
     with serving() as server:
         kubeconfig(names.kubeconfig, server.server_address[1])
         yield server
+
+
+@pytest.fixture(autouse=True)
+def no_buildkit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The docker CLI of this machine builds nothing for unit tests, whose engines are in memory."""
+    image_build.has_buildkit.cache_clear()
+    monkeypatch.setattr(image_build, "has_buildkit", lambda: False)

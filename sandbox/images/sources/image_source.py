@@ -26,8 +26,11 @@ class Daemon(Protocol):
     def save(self, names: Sequence[str]) -> Iterator[bytes]:
         """One tar with all these images (`GET /images/get`), in chunks of any size; a generator may be closed early."""
 
-    def build(self, context: Path, tag: str) -> None:
-        """Build the Dockerfile of a folder and name the image `tag`."""
+    def build(self, context: Path, tag: str, **options: Any) -> None:
+        """Build the Dockerfile of a folder by the legacy builder and name the image `tag`.
+
+        `options` are `dockerfile`, `args`, `stage`, `cache_from`, as far as they are given.
+        """
 
     def root(self) -> Path:
         """The folder of its machine where it keeps everything."""

@@ -153,5 +153,5 @@ class Watched:
     def root(self) -> Path:
         return self.engine.root()
 
-    def build(self, context: Path, tag: str) -> None:
-        self.engine.build(context, tag)
+    def build(self, context: Path, tag: str, **options: Any) -> None:
+        self.engine.build(context, tag, **options)

@@ -143,7 +143,10 @@ def test_the_schema_knows_both_forms_and_what_each_source_needs() -> None:
     kinds = [one.get("type") or one.get("$ref") for one in content["properties"]["images"]["items"]["anyOf"]]
     assert kinds == ["string", "#/$defs/Item"]
     item = content["$defs"]["Item"]
-    assert set(item["properties"]) == {"from", "image", "path", "context", "as", "platforms", "for"}
+    assert set(item["properties"]) == {
+        *("from", "image", "path", "context", "as", "platforms", "for"),
+        *("dockerfile", "args", "target", "secrets", "ssh", "cache_from", "cache_to"),
+    }
     needs = {rule["if"]["properties"]["from"]["const"]: rule["then"]["required"] for rule in item["allOf"]}
     assert needs == {
         "registry": ["image"],

@@ -200,7 +200,7 @@ class Stamping(FakeEngine):
         said = self.tagged.isoformat(timespec="microseconds").replace("+00:00", "123Z")
         return found and {**found, "Metadata": {"LastTagTime": said}}
 
-    def build(self, context: Path, tag: str) -> None:
+    def build(self, context: Path, tag: str, **options: Any) -> None:
         self.images = {tag: NEWER}
 
 

@@ -1,0 +1,142 @@
+"""Images are built by BuildKit where the docker CLI has it, with what images.yaml says, else by the legacy builder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox.engine import EngineError
+from sandbox.errors import UsageError
+from sandbox.images import images_yaml
+from sandbox.images.images_yaml import FromBuild
+from sandbox.images.progress import Silent
+from sandbox.images.push import PushFailed, push
+from sandbox.images.sources import image_build
+from tests.support.images import FakeEngine, TestImage, layer
+from tests.support.registry_simulator import Simulator
+
+HAS_BUILDKIT = image_build.has_buildkit
+KEYS = """
+  dockerfile: docker/Dev
+  args: {VERSION: "1", EMPTY: ""}
+  target: slim
+  platforms: [linux/amd64]
+"""
+MORE = """
+  secrets: ["id=npm,src=.npmrc", "id=token,env=TOKEN"]
+  ssh: [default]
+  cache_from: ["type=local,src=cache"]
+  cache_to: ["type=local,dest=cache"]
+"""
+Docker = Callable[[str], Path]
+
+
+@pytest.fixture
+def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Docker:
+    """A docker CLI that notes its arguments and folder and then does as told; gives the file with the notes."""
+
+    def made(script: str) -> Path:
+        folder, notes = tmp_path / "bin", tmp_path / "notes"
+        folder.mkdir()
+        program = folder / "docker"
+        program.write_text(f'#!/bin/sh\n[ "$2" = version ] || {{ pwd; printf "%s\\n" "$@"; }} > {notes}\n{script}\n')
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+        monkeypatch.setattr(image_build, "has_buildkit", HAS_BUILDKIT)
+        HAS_BUILDKIT.cache_clear()
+        return notes
+
+    return made
+
+
+def entry_of(folder: Path, more: str = "") -> FromBuild:
+    (folder / "app").mkdir(exist_ok=True)
+    (folder / "app/Dockerfile").write_text("FROM scratch\n")
+    path = folder / "images.yaml"
+    path.write_text(f"images:\n- from: build\n  context: app\n  as: app:dev\n{more}")
+    (entry,) = images_yaml.load(path)
+    assert isinstance(entry, FromBuild)
+    return entry
+
+
+def test_buildkit_gets_all_that_the_manifest_says(tmp_path: Path, docker: Docker) -> None:
+    notes = docker("exit 0")
+    image_build.build(entry_of(tmp_path, KEYS + MORE), FakeEngine({}), lambda _: None)
+    folder, *argv = notes.read_text().splitlines()
+    assert folder == str(tmp_path)
+    assert argv == [
+        *("buildx", "build", "--load", "--progress=plain", "--tag=app:dev"),
+        f"--file={tmp_path}/app/docker/Dev",
+        *("--target=slim", "--platform=linux/amd64", "--build-arg=VERSION=1", "--build-arg=EMPTY="),
+        *("--secret=id=npm,src=.npmrc", "--secret=id=token,env=TOKEN", "--ssh=default"),
+        *("--cache-from=type=local,src=cache", "--cache-to=type=local,dest=cache", "--", f"{tmp_path}/app"),
+    ]
+
+
+def test_what_buildkit_builds_is_pushed_and_its_progress_told(
+    registry: Simulator, tmp_path: Path, docker: Docker
+) -> None:
+    class Telling(Silent):
+        told: list[str] = []
+
+        def building(self, target: str) -> None:
+            self.told.append(target)
+
+    docker('[ "$2" = version ] || echo "#5 RUN make"')
+    engine = FakeEngine({"app:dev": TestImage((layer(1),), "app")})
+    (result,) = push([entry_of(tmp_path)], registry.url, engine, Telling())
+    assert (result.target, engine.built) == ("app:dev", [])
+    assert Telling.told == ["app:dev", "app:dev: #5 RUN make"]
+
+
+def test_a_build_that_fails_shows_the_lines_of_its_step(registry: Simulator, tmp_path: Path, docker: Docker) -> None:
+    docker('[ "$2" = version ] && exit 0; echo "#7 make: no rule"; echo "ERROR: exit code: 2"; exit 1')
+    with pytest.raises(PushFailed) as caught:
+        push([entry_of(tmp_path)], registry.url, FakeEngine({}))
+    assert "#7 make: no rule" in str(caught.value)
+
+
+@pytest.mark.parametrize("script", ["exit 1", "echo unknown command; exit 125"])
+def test_without_buildkit_the_legacy_builder_gets_what_it_can(
+    tmp_path: Path, docker: Docker, caplog: pytest.LogCaptureFixture, script: str
+) -> None:
+    docker(script)
+    engine = FakeEngine({})
+    image_build.build(entry_of(tmp_path, KEYS), engine, lambda _: None)
+    assert engine.built == [(tmp_path / "app", "app:dev")]
+    args = {"VERSION": "1", "EMPTY": ""}
+    assert engine.build_options == [{"dockerfile": "docker/Dev", "args": args, "stage": "slim"}]
+    assert "legacy builder" in caplog.text
+
+
+def test_the_legacy_builder_gets_no_secrets(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="needs BuildKit") as caught:
+        image_build.build(entry_of(tmp_path, MORE), FakeEngine({}), lambda _: None)
+    assert "buildx" in caught.value.fix
+
+
+def test_a_dockerfile_for_buildkit_says_what_to_install(tmp_path: Path) -> None:
+    class Refusing(FakeEngine):
+        def build(self, context: Path, tag: str, **options: Any) -> None:
+            raise EngineError("building failed", details="the --mount option requires BuildKit")
+
+    with pytest.raises(EngineError) as caught:
+        image_build.build(entry_of(tmp_path), Refusing({}), lambda _: None)
+    assert "buildx" in caught.value.fix
+
+
+def test_arguments_are_a_list_as_in_compose_too(tmp_path: Path) -> None:
+    entry = entry_of(tmp_path, "  args: [A=1, B=x=y]\n")
+    assert json.dumps(entry.args) == '[["A", "1"], ["B", "x=y"]]'
+
+
+@pytest.mark.parametrize("key", ["target: x", "args: {A: b}", "ssh: [default]", "dockerfile: x"])
+def test_keys_of_a_build_mean_nothing_elsewhere(tmp_path: Path, key: str) -> None:
+    path = tmp_path / "images.yaml"
+    path.write_text(f"images:\n- from: daemon\n  image: app:dev\n  {key}\n")
+    with pytest.raises(UsageError, match="no meaning with `from: daemon`"):
+        images_yaml.load(path)
