@@ -16,6 +16,8 @@ SHARED_NETWORK = "sandbox"
 MAX_HOST = 63  # octets of a label (RFC 1035, section 2.3.4)
 EDGE = "sandbox-edge"
 RETIRED = "-retired-"  # in the names of replaced edges that serve out their connections
+# End the names of containers that have a registry's port, and of those that hold ports for another.
+FRONTEND, HOLDER = "-frontend", "-ports"
 PASSTHROUGH = "passthrough"
 SYSTEM_NAMESPACE = "sandbox-system"
 DEFAULT_TLS = "default-tls"
@@ -175,6 +177,21 @@ class Names:
     def registry_endpoint(self) -> str:
         """The registry's HOST:PORT on the network."""
         return f"{self.registry}:{REGISTRY_PORT}"
+
+    @property
+    def registry_frontend(self) -> str:
+        """The container that has the registry's port on this machine."""
+        return self.registry + FRONTEND
+
+    @property
+    def registry_holder(self) -> str:
+        """The container that holds the port for it, where there is one."""
+        return self.registry + HOLDER
+
+    @property
+    def registry_files(self) -> Path:
+        """The configuration of these two."""
+        return self.folder / "registry"
 
     @property
     def volume(self) -> str:

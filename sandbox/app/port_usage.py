@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sandbox.app import port_reservations
-from sandbox.components.edge import routes, socket_handover
+from sandbox.components.edge import routes
 from sandbox.components.edge.container import EdgeContainer
 from sandbox.components.edge.relay import relay_state
 from sandbox.components.edge.routes import Route
+from sandbox.components.network import socket_handover
 from sandbox.engine import Bind, Container, Engine, labelled
 from sandbox.errors import SandboxError
-from sandbox.names import EDGE, LABEL, PASSTHROUGH, RETIRED, Home
+from sandbox.names import EDGE, FRONTEND, HOLDER, LABEL, PASSTHROUGH, RETIRED, Home
 from sandbox.system import host_network
 
 PROJECT = "com.docker.compose.project"
@@ -78,10 +79,11 @@ class Machine:
         if starting:
             return Occupant(f"sandbox '{starting}', which is starting", "wait for it")
         container = self.edge if owner == EDGE else owner
+        own = (container, container + FRONTEND, container + HOLDER)
         publishers = [one for one in self.ours if any(bind in binds for binds in one.published.values())]
-        if any(one.name == container and (one.running or one.held) for one in publishers):
+        if any(one.name in own and (one.running or one.held) for one in publishers):
             return None
-        other = next((one for one in publishers if one.name != container), None)
+        other = next((one for one in publishers if one.name not in own), None)
         if other:
             return _container(other, self.home)
         promised = next((route for route in self._others(owner) if (bind.address, bind.port) in route.takes), None)

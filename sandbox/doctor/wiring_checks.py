@@ -21,9 +21,10 @@ def registry(context: DoctorContext) -> Finding:
     """Check that the registry answers at its port."""
     external = context.spec.registry.external
     contained = context.spec.cluster.supports.containers and not external
-    trouble = _not_running(with_engine(context).engine, context.names.registry) if contained else None
-    if trouble:
-        return trouble
+    for name in (context.names.registry, context.names.registry_frontend) if contained else ():
+        trouble = _not_running(with_engine(context).engine, name)
+        if trouble:
+            return trouble
     with Client(context.spec.registry.push_url) as client:
         client.ping()
     return ok(f"{context.spec.registry.address} answers")
@@ -66,7 +67,9 @@ def network(context: DoctorContext) -> Finding:
     if engine.network(nodes.network) is None:
         return error(f"the network {nodes.network} does not exist")
     outside = [one.name for one in nodes.outside()]
-    outside += [one.name for one in found if one.running and nodes.network not in one.addresses]
+    unasked = (context.names.registry_frontend, context.names.registry_holder)  # nodes go to the registry itself
+    inside = (one for one in found if one.running and one.name not in unasked)
+    outside += [one.name for one in inside if nodes.network not in one.addresses]
     return error(f"not on {nodes.network}: {', '.join(outside)}") if outside else ok(f"all are on {nodes.network}")
 
 

@@ -42,14 +42,14 @@ class Containers(Door):
             return tuple(inspected)
 
     def publisher(self, port: int) -> str | None:
-        """The running container that publishes a port of this machine, or None."""
+        """The running container that a port of this machine leads to, also by another before it, or None."""
+        for found in sorted(self.containers(LISTENS), key=lambda one: one.name):  # a registry before its holder
+            if found.running and any(bind.port == port for binds in found.published.values() for bind in binds):
+                return found.name
         with translated("listing containers"):
             for one in self._client.api.containers(filters={"publish": str(port)}):
                 if any(each.get("PublicPort") == port for each in one["Ports"]):
                     return str(one["Names"][0]).lstrip("/")
-        for found in self.containers(LISTENS):
-            if found.running and any(bind.port == port for binds in found.published.values() for bind in binds):
-                return found.name
         return None
 
     def run(self, spec: ContainerSpec) -> None:

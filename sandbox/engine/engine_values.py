@@ -27,7 +27,8 @@ class Bind:
 class ContainerSpec:
     """A container to make; it gets only these capabilities, no new privileges, and restarts with the engine.
 
-    What it publishes is only noted unless `forwarded`: it then has sockets of the machine's own.
+    What it publishes is only noted unless `forwarded`: it then has sockets of the machine's own, or another container
+    before it that publishes the port.
     """
 
     name: str

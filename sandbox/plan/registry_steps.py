@@ -30,7 +30,16 @@ def registry(site: Site, purge: bool) -> Step:
     spec = site.spec.registry
     if spec.external:
         return ExternalRegistryStep(site.engine, site.nodes.network, site.names, spec.external, purge)
-    return RegistryStep(site.engine, site.names, site.own.references["registry"], spec.port, purge, spec.storage)
+    images = site.own.references
+    return RegistryStep(
+        engine=site.engine,
+        names=site.names,
+        image=images["registry"],
+        frontend_image=images["haproxy"],
+        port=spec.port,
+        purge=purge,
+        storage=spec.storage,
+    )
 
 
 def mirrors(site: Site, keychain: Keychain | None, purge: bool) -> list[Step]:

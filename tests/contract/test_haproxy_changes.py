@@ -17,9 +17,10 @@ from pathlib import Path
 import pytest
 
 from sandbox.components.certificates.keystore import Keystore
-from sandbox.components.edge import edge_folder, socket_handover
+from sandbox.components.edge import edge_folder
 from sandbox.components.edge.container import WORKERS, EdgeContainer
 from sandbox.components.edge.routes import Host, Route
+from sandbox.components.network import socket_handover
 from sandbox.engine import Engine
 from sandbox.names import Home
 from sandbox.system.wait import wait_until

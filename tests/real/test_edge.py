@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import resource
 import socket
@@ -15,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -22,10 +24,11 @@ import pytest
 import yaml
 
 from sandbox.app import context
-from sandbox.components.edge import socket_handover
+from sandbox.components.network import socket_handover
 from sandbox.engine import Engine
 from sandbox.kube.api import Cluster, ClusterError
 from sandbox.names import EDGE, LABEL, RETIRED, Names
+from sandbox.oci.client import Client
 from sandbox.system.wait import wait_until
 from tests.real import behind, machine
 from tests.real.machine import CommandLine, tool
@@ -154,6 +157,10 @@ def _unserved(sandbox: Sandbox, host: str) -> str | None:
     return None if status in (b"HTTP/1.1 200", b"HTTP/1.1 501") else status.decode()
 
 
+def _registry(sandbox: Sandbox) -> int:
+    return int(yaml.safe_load((sandbox.command.folder / "sandbox.yaml").read_text())["registry"]["port"])
+
+
 def _ask(connection: ssl.SSLSocket, host: str) -> bytes:
     connection.sendall(f"GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
     return connection.recv(12)
@@ -217,6 +224,46 @@ def test_whoever_speaks_no_tls_is_shut_out_and_hurts_nobody(pair: tuple[Sandbox,
         assert sandbox.get(f"app.{sandbox.domain}").startswith(b"HTTP/1.1 200")
         with suppress(ConnectionResetError):
             assert connection.recv(1) == b""
+
+
+@pytest.mark.security(5)
+def test_a_registry_answers_to_names_of_this_machine_only(pair: tuple[Sandbox, Sandbox]) -> None:
+    """A request to a registry's port names another host → 403 in the words of the distribution specification."""
+    for one in pair:
+        port = _registry(one)
+        for host, status in (
+            (f"localhost:{port}", 200),
+            ("127.0.0.1", 200),
+            (f"[::1]:{port}", 200),
+            (f"{one.names.registry}:5000", 200),
+            (f"rebound.example:{port}", 403),
+            ("localhost.rebound.example", 403),
+        ):
+            connection = HTTPConnection("127.0.0.1", port, timeout=30)
+            connection.request("POST", "/v2/app/blobs/uploads/", headers={"Host": host})
+            answer = connection.getresponse()
+            said = answer.read()
+            assert answer.status == (202 if status == 200 else status), f"{host}: {said!r}"
+            if status == 200:
+                assert str(answer.headers["Location"]).startswith(f"http://{host}/v2/app/blobs/uploads/")
+            else:
+                assert json.loads(said)["errors"][0]["code"] == "DENIED"
+
+
+def test_docker_pushes_through_each_registrys_frontend(pair: tuple[Sandbox, Sandbox]) -> None:
+    for one in pair:
+        image = f"localhost:{_registry(one)}/pushed/{one.names.name}:1"
+        tool("docker", "tag", BUSYBOX, image)
+        try:
+            tool("docker", "push", image)
+            tool("docker", "image", "rm", image)
+            tool("docker", "pull", image)
+        finally:
+            tool("docker", "image", "rm", image)
+    for one, other in (pair, pair[::-1]):
+        with Client(f"localhost:{_registry(one)}") as client:
+            assert client.tags(f"pushed/{one.names.name}") == ("1",)
+            assert client.tags(f"pushed/{other.names.name}") == ()
 
 
 @pytest.mark.fault(57)

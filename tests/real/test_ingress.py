@@ -24,7 +24,7 @@ from websockets.sync.server import ServerConnection, serve
 
 from sandbox.app import context
 from sandbox.components.certificates.authority import Leaf, make_issuing, make_leaf, make_root
-from sandbox.components.edge import socket_handover
+from sandbox.components.network import socket_handover
 from sandbox.names import DEFAULT_TLS, DOMAIN_TLS, SYSTEM_NAMESPACE
 from sandbox.system.wait import wait_until
 from tests.real import behind, browser, machine, servers

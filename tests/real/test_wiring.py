@@ -288,9 +288,17 @@ class Meanwhile(RegistryStep):
 
 def test_nothing_can_be_pushed_while_garbage_is_collected(own: Sandbox, engine: Engine) -> None:
     fresh(f"localhost:{own.port}")
-    found = engine.container(own.names.registry)
-    assert found
-    Meanwhile(engine, own.names, found.image, own.port, purge=False).collect()
+    found, before = engine.container(own.names.registry), engine.container(own.names.registry_frontend)
+    assert found and before
+    Meanwhile(
+        engine=engine,
+        names=own.names,
+        image=found.image,
+        frontend_image=before.image,
+        port=own.port,
+        purge=False,
+    ).collect()
+    assert engine.container(own.names.registry_frontend) == before
     fresh(f"localhost:{own.port}")
 
 

@@ -148,7 +148,7 @@ class FakeEngine(Engine):
         return tuple(found for name in named if (found := self.container(name)))
 
     def publisher(self, port: int) -> str | None:
-        for box in self.boxes.values():
+        for box in sorted(self.boxes.values(), key=lambda box: (box.spec.forwarded, box.spec.name)):
             if box.running and any(bind.port == port for binds in box.spec.publish.values() for bind in binds):
                 return box.spec.name
         return None

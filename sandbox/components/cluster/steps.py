@@ -190,6 +190,7 @@ class JoinStep(NothingToUndo):
     def _containers(self) -> Iterator[Container]:
         edge = self.engine.container(labelled.edge(self.engine, self.names.home))
         sandbox = labelled.containers(self.engine, self.names.home, self.names.name)
+        unasked = (self.names.registry_frontend, self.names.registry_holder)  # nodes go to the registry itself
         for one in (*sandbox, *((edge,) if edge else ())):
-            if one.running:
+            if one.running and one.name not in unasked:
                 yield one

@@ -6,35 +6,33 @@ import hashlib
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from itertools import product
 from pathlib import Path
 
-from sandbox.components.edge import edge_folder, haproxy, haproxy_http, socket_handover
+from sandbox.components.edge import edge_folder, haproxy, haproxy_http
 from sandbox.components.edge.haproxy_admin import Control, Unreachable
 from sandbox.components.edge.routes import Route
-from sandbox.engine import Bind, Container, ContainerSpec, Engine, EngineError, labelled
+from sandbox.components.network import socket_handover
+from sandbox.engine import Bind, Container, ContainerSpec, Engine, labelled
 from sandbox.engine.connection import Facts
 from sandbox.engine.container_host import spare_address
 from sandbox.errors import SandboxError
-from sandbox.names import EDGE, RETIRED, Home
-from sandbox.system.wait import wait_until
+from sandbox.names import EDGE, HOLDER, RETIRED, Home
 
 log = logging.getLogger(__name__)
 
 MADE = "dev.sandbox.edge"
 RUN = "/run/edge"
 SOCKET = "master.sock"
-NOBODY = 65532
 # With this the engine does not pass the names of nodes that are not there yet on to the machine's nameservers.
 OWN_NAMES = ("ndots:1",)
 # How many workers of before reloads the edge keeps, and how many replaced edges: each costs memory, for a day at most.
 WORKERS = 16
 RETIRED_EDGES = 8
-PATIENCE = 20.0  # seconds until a container that runs has to answer
 
 
 @dataclass(frozen=True)
@@ -76,7 +74,7 @@ class EdgeContainer:
     @property
     def holder(self) -> str:
         """The container that holds the machine's ports for it, where there is one."""
-        return f"{self.name}-ports"
+        return self.name + HOLDER
 
     def start(self, image: str, known: Sequence[Route]) -> None:
         """Create it, in place of the one there is, and return when it runs. Raises SandboxError.
@@ -217,12 +215,12 @@ class EdgeContainer:
         spec = self._spec(image, publish, held=held)
         if held:
             self.engine.run(socket_handover.holder(self.holder, image, self.folder, str(spec.user), self.home.labels))
-            self._wait(self.holder, (self.folder / "sockets" / socket_handover.HANDED).exists)
+            socket_handover.wait(self.engine, self.holder, (self.folder / "sockets" / socket_handover.HANDED).exists)
         with self._replacing() if keeps else nullcontext():
             (self.folder / "run" / SOCKET).unlink(missing_ok=True)
             self.engine.run(spec)
             if held:
-                self._wait(self.name, self._answers)
+                socket_handover.wait(self.engine, self.name, self._answers)
 
     @contextmanager
     def _replacing(self) -> Iterator[None]:
@@ -243,19 +241,6 @@ class EdgeContainer:
         self.engine.signal(aside, "SIGUSR1")  # a soft stop (management guide, section 4)
         self.sweep()
 
-    def _wait(self, name: str, done: Callable[[], bool]) -> None:
-        """Until it is so; raises what the container says if that ends."""
-
-        def silence() -> str | None:
-            if done():
-                return None
-            found = self.engine.container(name)
-            if found is None or not found.running:
-                raise EngineError(f"the container {name} stopped", details=self.engine.logs(name))
-            return "does not answer"
-
-        wait_until(silence, what=f"the container {name}", timeout=PATIENCE, pause=0.02)
-
     def _answers(self) -> bool:
         try:
             return bool(self.control.workers())
@@ -266,10 +251,11 @@ class EdgeContainer:
         facts = self.engine.facts()
         run = self.folder / "run"
         reachable = _shares_sockets(facts)
+        taken_over = socket_handover.taken_over(haproxy.FOLDER) if held else ()
         spec = ContainerSpec(
             name=self.name,
             image=image,
-            command=(*haproxy.COMMAND, "-S", f"{RUN}/{SOCKET},mode,600", *(socket_handover.TAKEN_OVER if held else ())),
+            command=(*haproxy.COMMAND, "-S", f"{RUN}/{SOCKET},mode,600", *taken_over),
             labels=self.home.labels,
             network=self.network,
             forwarded=not held,
@@ -290,17 +276,15 @@ class EdgeContainer:
         return replace(spec, labels={**spec.labels, MADE: made}, publish=publish)
 
     def _owner(self) -> tuple[int, int] | None:
-        """Who the container runs as, when that is not this user."""
-        if os.getuid() != 0 or self.engine.facts().rootless:
-            return None
-        return NOBODY, NOBODY
+        return socket_handover.owner(self.engine.facts())
 
 
 def user(facts: Facts, uid: int, gid: int) -> str:
     """Who reads keys of mode 0600: this user, who is root inside for an engine of his own; for root, nobody."""
     if facts.rootless:
         return "0:0"
-    return f"{NOBODY}:{NOBODY}" if uid == 0 else f"{uid}:{gid}"
+    nobody = socket_handover.NOBODY
+    return f"{nobody}:{nobody}" if uid == 0 else f"{uid}:{gid}"
 
 
 def published(known: Sequence[Route], *, also: bool = True) -> Mapping[int, tuple[Bind, ...]]:

@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from sandbox.components.edge import extra_routes, haproxy, socket_handover
+from sandbox.components.edge import extra_routes, haproxy
 from sandbox.components.edge.routes import READABLE, Route
+from sandbox.components.network import socket_handover
 from sandbox.system import files
 
 PRIVATE = 0o600

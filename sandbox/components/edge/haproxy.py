@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from sandbox.components.edge import haproxy_http, socket_handover
+from sandbox.components.edge import haproxy_http
 from sandbox.components.edge.routes import Route
+from sandbox.components.network import socket_handover
 from sandbox.engine import Bind
 
 FOLDER = haproxy_http.FOLDER

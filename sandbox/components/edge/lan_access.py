@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from sandbox.components.certificates.authority_step import RENEW
 from sandbox.components.certificates.keystore import Keystore
-from sandbox.components.edge import lan_names, socket_handover
+from sandbox.components.edge import lan_names
+from sandbox.components.network import socket_handover
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.engine.connection import Facts
 
@@ -46,20 +47,17 @@ def warning(found: Access, spec: ResolvedSpec) -> str:
 def reachable(spec: ResolvedSpec, facts: Facts) -> str:
     """What everybody has to know of ports that are meant for this machine alone and are not, in a line; else nothing.
 
-    Before release 28 the engine translates addresses of packets from its neighbours too, who need only a route to it
-    (moby/moby 45610). Ports of a rootless engine are sockets of this machine, and those handed to the edge are too.
+    Before release 28 the engine lets its neighbours reach ports that it publishes on the loopback, who need only a
+    route to it (moby/moby 45610). Ports of a rootless engine are sockets of this machine, those handed to the edge are
+    too, and the registry's frontend shuts out whoever is not of this machine.
     """
-    if facts.is_hardened or facts.rootless or not facts.is_here:
+    if facts.is_hardened or facts.rootless or not facts.is_here or socket_handover.are_handed_over(facts):
         return ""
-    edge = [] if spec.runs_process or lan_names.is_open(spec.proxy.listen) else [f"the edge ({spec.proxy.ports[0]})"]
-    found = [] if socket_handover.are_handed_over(facts) else edge
-    if spec.cluster.supports.containers and not spec.registry.external:
-        found.append(f"the registry ({spec.registry.port})")
-    if not found:
+    if spec.runs_process or lan_names.is_open(spec.proxy.listen):
         return ""
     return (
-        f"Docker Engine {facts.version} lets machines on this one's network segment reach {' and '.join(found)} on "
-        "127.0.0.1, without an account; release 28 and newer do not"
+        f"Docker Engine {facts.version} lets machines on this one's network segment reach the edge "
+        f"({spec.proxy.ports[0]}) on 127.0.0.1, without an account; release 28 and newer do not"
     )
 
 

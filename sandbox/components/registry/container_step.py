@@ -1,4 +1,4 @@
-"""The private image registry: plain HTTP, reachable from this machine and from the nodes only."""
+"""The private image registry: plain HTTP, for the nodes by its container's name, for this machine by its frontend."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox.engine import Bind, Container, ContainerSpec, Engine, container_copy, container_host, labelled
+from sandbox.components.registry import frontend
+from sandbox.components.registry.frontend import Frontend
+from sandbox.engine import Container, ContainerSpec, Engine, container_copy, container_host, labelled
 from sandbox.errors import SandboxError
 from sandbox.names import REGISTRY_PORT, Names
 from sandbox.oci import digest as digests
@@ -43,10 +45,11 @@ READ_ONLY = {"REGISTRY_STORAGE_MAINTENANCE_READONLY": "{enabled: true}"}
 # Where its data is and whether it takes pushes: what the engine does not tell of a container otherwise.
 SETUP = "dev.sandbox.registry"
 SETTINGS = "dev.sandbox.registry-settings"
-_SETTINGS = digests.of(json.dumps(CONFIG).encode())
+# Those of earlier releases had their port themselves.
+_SETTINGS = digests.of(json.dumps([CONFIG, "behind a frontend"]).encode())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RegistryStep:
     """CNCF distribution in a container; its data is a volume that outlives `down` unless it purges.
 
@@ -56,6 +59,7 @@ class RegistryStep:
     engine: Engine
     names: Names
     image: str
+    frontend_image: str
     port: int
     purge: bool
     storage: Path | None = None
@@ -70,7 +74,7 @@ class RegistryStep:
         container = self.engine.container(self.names.registry)
         if container is None:
             return Status(State.ABSENT)
-        reason = self._drift(container)
+        reason = self._drift(container) or self._frontend.drift()
         if reason:
             return Status(State.DRIFTED, reason)
         try:
@@ -81,17 +85,19 @@ class RegistryStep:
         return Status(State.READY, self.names.registry)
 
     def apply(self, work: Work) -> None:
+        for name in frontend.own(self.names):  # whoever holds its port must not keep it from another
+            labelled.remove(self.engine, name, self.names.home)
         self._serve({})
 
     def stop(self) -> bool:
-        container = self.engine.container(self.names.registry)
-        if container is None or not container.running:
-            return False
-        self.engine.stop(container.name)
-        return True
+        found = map(self.engine.container, frontend.own(self.names))
+        running = [one.name for one in found if one and one.running]
+        for name in running:
+            self.engine.stop(name)
+        return bool(running)
 
     def undo(self) -> bool:
-        removed = labelled.remove(self.engine, self.names.registry, self.names.home)
+        removed = frontend.remove(self.engine, self.names)
         return (self.purge and labelled.remove_volume(self.engine, self.names.volume, self.names.home)) or removed
 
     @property
@@ -141,7 +147,7 @@ class RegistryStep:
         return output
 
     def _serve(self, more: Mapping[str, str]) -> None:
-        """Start the container anew over the same data, with `more` settings, and wait until it answers."""
+        """Recreate the container over the same data, with `more` settings, and wait until its frontend reaches it."""
         labelled.make_room(self.engine, self.names.registry, self.names.home)
         if self.storage is None:
             self.engine.create_volume(self.names.volume, self.names.labels)
@@ -152,27 +158,30 @@ class RegistryStep:
                 command=COMMAND,
                 labels={**self.names.labels, SETUP: self._setup(more), SETTINGS: _SETTINGS},
                 network=self.names.network,
-                publish={REGISTRY_PORT: self._binds},
+                publish={REGISTRY_PORT: (self._frontend.bind,)},
+                forwarded=False,
                 environment={**CONFIG, **more},
                 volumes={str(self.storage or self.names.volume): DATA},
                 user=container_host.folder_owner(self.engine, self.storage) if self.storage else None,
             )
         )
+        if self._frontend.drift():
+            self._frontend.start()
         wait_until(self._silence, what=self.title, timeout=20, pause=0.05)
 
     def _setup(self, more: Mapping[str, str]) -> str:
         return f"{self.storage or self.names.volume}{', read-only' if more else ''}"
 
     @property
-    def _binds(self) -> tuple[Bind, ...]:
-        return (Bind("127.0.0.1", self.port),)
+    def _frontend(self) -> Frontend:
+        return Frontend(self.engine, self.names, self.frontend_image, self.port)
 
     def _drift(self, container: Container) -> str | None:
         if not container.running:
             return "stopped"
         if container.image != self.engine.image_id(self.image):
             return "runs another image"
-        if container.published.get(REGISTRY_PORT) != frozenset(self._binds):
+        if container.published.get(REGISTRY_PORT) != frozenset({self._frontend.bind}):
             return f"is not published on 127.0.0.1:{self.port}"
         if self.names.network not in container.addresses:
             return f"is not on the network {self.names.network}"
@@ -182,9 +191,10 @@ class RegistryStep:
         return None if container.labels.get(SETTINGS) == _SETTINGS else "has other settings"
 
     def _silence(self) -> str | None:
-        container = self.engine.container(self.names.registry)
-        if container is None or not container.running:
-            raise SandboxError("the registry stopped", details=self.engine.logs(self.names.registry), id="stopped")
+        for name in (self.names.registry, self.names.registry_frontend):
+            container = self.engine.container(name)
+            if container is None or not container.running:
+                raise SandboxError("the registry stopped", details=self.engine.logs(name), id="stopped")
         try:
             with Client(self.url) as client:
                 client.ping()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sandbox.components.registry import endpoints
+from sandbox.components.registry import endpoints, frontend
 from sandbox.engine import Engine, labelled
 from sandbox.names import Names
 from sandbox.oci.client import Client
@@ -29,8 +29,9 @@ class ExternalRegistryStep:
         return f"Registry {self.where}, not ours"
 
     def check(self) -> Status:
-        if self.engine.container(self.names.registry):
-            return Status(State.DRIFTED, f"the sandbox's own {self.names.registry} is still there")
+        for name in frontend.own(self.names):
+            if self.engine.container(name):
+                return Status(State.DRIFTED, f"the sandbox's own {name} is still there")
         try:
             self._ping()
         except RegistryError as error:
@@ -39,11 +40,11 @@ class ExternalRegistryStep:
         return Status(State.READY, f"answers; nodes go to {there.endpoint}")
 
     def apply(self, work: Work) -> None:
-        labelled.remove(self.engine, self.names.registry, self.names.home)
+        frontend.remove(self.engine, self.names)
         self._ping()
 
     def undo(self) -> bool:
-        removed = labelled.remove(self.engine, self.names.registry, self.names.home)
+        removed = frontend.remove(self.engine, self.names)
         return (self.purge and labelled.remove_volume(self.engine, self.names.volume, self.names.home)) or removed
 
     def _ping(self) -> None:

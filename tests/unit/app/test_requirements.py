@@ -22,8 +22,9 @@ from sandbox.app.requirements import require
 from sandbox.bundle.store import Store
 from sandbox.bundle.system_images import NODES, UPSTREAM, OwnImages, choose
 from sandbox.components.certificates import cert_manager
-from sandbox.components.edge import routes, socket_handover
+from sandbox.components.edge import routes
 from sandbox.components.edge.routes import Route
+from sandbox.components.network import socket_handover
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.engine import Bind, ContainerSpec
 from sandbox.errors import MissingTool, SandboxError, UsageError

@@ -397,9 +397,10 @@ def test_two_sandboxes_come_and_go_on_one_machine(place: Home, registry: Simulat
         assert lifecycle.up(part(engine, place, "a", registry), Silent())
         assert lifecycle.up(part(engine, place, "b", second), Silent())
         assert not lifecycle.up(part(engine, place, "a", registry), Silent())
-        assert engine.boxes.keys() == {EDGE, "sandbox-a-registry", "sandbox-b-registry"}
+        registries = {name: {f"sandbox-{name}-registry", f"sandbox-{name}-registry-frontend"} for name in ("a", "b")}
+        assert engine.boxes.keys() == {EDGE, *registries["a"], *registries["b"]}
         lifecycle.down(part(engine, place, "a", registry), Silent())
-        assert engine.boxes.keys() == {EDGE, "sandbox-b-registry"}
+        assert engine.boxes.keys() == {EDGE, *registries["b"]}
         assert [route.name for route in routes.load(place.edge)] == ["b"]
         assert not lifecycle.up(part(engine, place, "b", second), Silent())
         lifecycle.down(part(engine, place, "b", second, purge=True), Silent())
@@ -417,7 +418,7 @@ def test_a_sandbox_that_cannot_come_up_leaves_the_other_as_it_was(place: Home, r
         engine.busy.add(urlsplit(second.url).port or 0)
         with pytest.raises(SandboxError, match="sandbox-b-registry"):
             lifecycle.up(part(engine, place, "b", second), Silent())
-    assert engine.boxes.keys() == {EDGE, "sandbox-a-registry"}
+    assert engine.boxes.keys() == {EDGE, "sandbox-a-registry", "sandbox-a-registry-frontend"}
     assert engine.networks.keys() == {EDGE, "sandbox.a"}
     assert not lifecycle.up(part(engine, place, "a", registry), Silent())
 

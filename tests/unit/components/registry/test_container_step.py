@@ -32,17 +32,26 @@ class Crashing(FakeEngine):
 
 @pytest.fixture
 def step(engine: FakeEngine, names: Names, registry: Simulator) -> RegistryStep:
-    return RegistryStep(engine, names, IMAGE, urlsplit(registry.url).port or 0, purge=False)
+    return RegistryStep(
+        engine=engine,
+        names=names,
+        image=IMAGE,
+        frontend_image=UPSTREAM["haproxy"],
+        port=urlsplit(registry.url).port or 0,
+        purge=False,
+    )
 
 
-def test_it_listens_on_this_machine_only_and_keeps_its_data_in_a_volume(
+def test_it_is_published_by_its_frontend_and_keeps_its_data_in_a_volume(
     engine: FakeEngine, names: Names, step: RegistryStep
 ) -> None:
     assert step.check().state is State.ABSENT
     step.apply(NoWork())
     assert step.check().state is State.READY
     box = engine.boxes[names.registry]
-    assert box.spec.publish == {REGISTRY_PORT: (Bind("127.0.0.1", step.port),)}
+    assert engine.publisher(step.port) == names.registry and not box.spec.forwarded
+    front = engine.boxes[names.registry_frontend]
+    assert front.spec.publish == {REGISTRY_PORT: (Bind("127.0.0.1", step.port),)} and front.spec.forwarded
     assert engine.volumes[names.volume] == names.labels
     assert names.labels.items() <= box.spec.labels.items()
     assert box.spec.volumes == {names.volume: "/var/lib/registry"}
@@ -76,7 +85,8 @@ def test_another_sandbox_s_registry_is_left_alone(engine: FakeEngine, names: Nam
     engine.create_volume(other.names.volume, other.names.labels)
     step.apply(NoWork())
     assert other.undo()
-    assert (list(engine.boxes), list(engine.volumes)) == ([names.registry], [names.volume])
+    assert list(engine.boxes) == [names.registry, names.registry_frontend]
+    assert list(engine.volumes) == [names.volume]
 
 
 @pytest.mark.fault(23)
@@ -121,7 +131,31 @@ def test_another_port_is_drift(engine: FakeEngine, names: Names, step: RegistryS
         assert f"127.0.0.1:{moved.port}" in moved.check().detail
         moved.apply(NoWork())
         assert moved.check().state is State.READY
-    assert engine.boxes[names.registry].spec.publish == {REGISTRY_PORT: (Bind("127.0.0.1", moved.port),)}
+    assert engine.boxes[names.registry_frontend].spec.publish == {REGISTRY_PORT: (Bind("127.0.0.1", moved.port),)}
+
+
+def test_one_that_has_its_port_itself_gives_it_to_its_frontend(
+    engine: FakeEngine, names: Names, step: RegistryStep
+) -> None:
+    step.apply(NoWork())
+    engine.remove_container(names.registry_frontend)
+    box = engine.boxes[names.registry]
+    engine.boxes[names.registry].spec = replace(
+        box.spec, forwarded=True, labels={**box.spec.labels, SETTINGS: "of an earlier release"}
+    )
+    assert (step.check().state, step.check().detail) == (State.DRIFTED, "has other settings")
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+    assert list(engine.volumes) == [names.volume]
+
+
+def test_it_stops_and_starts_with_its_frontend(engine: FakeEngine, names: Names, step: RegistryStep) -> None:
+    assert not step.stop()
+    step.apply(NoWork())
+    assert step.stop()
+    assert not any(box.running for box in engine.boxes.values())
+    step.apply(NoWork())
+    assert step.check().state is State.READY
 
 
 @pytest.mark.fault(22)
@@ -150,7 +184,7 @@ def test_one_that_does_not_answer_yet_is_waited_for(registry: Simulator, step: R
 
 
 def test_one_that_stops_at_once_is_an_error_with_its_last_words(names: Names, step: RegistryStep) -> None:
-    engine = Crashing(IMAGE)
+    engine = Crashing(IMAGE, step.frontend_image)
     engine.create_network(NETWORK, {})
     with pytest.raises(SandboxError, match="the registry stopped") as caught:
         replace(step, engine=engine).apply(NoWork())

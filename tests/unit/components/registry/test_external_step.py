@@ -59,7 +59,14 @@ def test_one_that_nodes_cannot_reach_is_an_error(engine: FakeEngine, names: Name
 
 def test_our_own_goes_and_its_data_stays(engine: FakeEngine, names: Names, step: ExternalRegistryStep) -> None:
     with Simulator() as answering:
-        own = RegistryStep(engine, names, IMAGE, urlsplit(answering.url).port or 0, purge=False)
+        own = RegistryStep(
+            engine=engine,
+            names=names,
+            image=IMAGE,
+            frontend_image=UPSTREAM["haproxy"],
+            port=urlsplit(answering.url).port or 0,
+            purge=False,
+        )
         own.apply(NoWork())
     assert step.check().state is State.DRIFTED
     step.apply(NoWork())

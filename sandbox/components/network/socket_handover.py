@@ -1,38 +1,41 @@
-"""Listens on this machine's ports for the edge and hands it the sockets, so that no forwarder stands between.
+"""Listens on this machine's ports for a HAProxy of ours and hands it the sockets: no forwarder stands between.
 
-A second HAProxy, in the machine's own network, binds the ports and never accepts a connection. The edge takes over its
-listening sockets (management guide, `-x` and `expose-fd listeners`) and stays where it is: on the sandboxes' network,
-with the engine's DNS, without a capability. The engine's own forwarder, a process for each port, costs more than all
-that the edge does itself, and hides clients.
+A second HAProxy, in the machine's own network, binds the ports and never accepts a connection. The server, the edge or
+a registry's frontend, takes over its listening sockets (management guide, `-x` and `expose-fd listeners`) and stays
+where it is: on the sandboxes' networks, with the engine's DNS, without a capability. The engine's own forwarder, a
+process for each port, costs more than all that the server does itself, and hides clients.
 
-The holder in turn takes over what the present edge listens on, if there is one: both have the same sockets always, also
-when the holder or the edge is replaced, and a client that connects meanwhile waits in a socket's queue.
+The holder in turn takes over what the present server listens on, if there is one: both have the same sockets always,
+also when either is replaced, and a client that connects meanwhile waits in a socket's queue.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from sandbox.components.edge.routes import READABLE
-from sandbox.engine import Bind, ContainerSpec
+from sandbox.engine import Bind, ContainerSpec, Engine, EngineError
 from sandbox.engine.connection import Facts
 from sandbox.system import files
+from sandbox.system.wait import wait_until
 
 FOLDER = "/etc/edge/sockets"
 LIVE = "/run/live"
 HANDED = "handed.sock"
 SERVED = "edge.sock"
 COMMAND = ("haproxy", "-W", "-db", "-f", f"{FOLDER}/holder.cfg", "-x", f"{LIVE}/{SERVED}")
-TAKEN_OVER = ("-x", f"{FOLDER}/{HANDED}")
-# Where the edge cannot take sockets over it must not listen in its own network, but end and be started again. More
+# Where the server cannot take sockets over it must not listen in its own network, but end and be started again. More
 # than this would overlap the ports of outgoing connections, which the kernel refuses.
-SYSCTLS = {"net.ipv4.ip_unprivileged_port_start": "32768"}
+LAST = 32767
+SYSCTLS = {"net.ipv4.ip_unprivileged_port_start": str(LAST + 1)}
+NOBODY = 65532
+READABLE = 0o644  # the containers may run as somebody else
 _BINDS = "binds.json"
+_PATIENCE = 20.0  # seconds until a container that runs has to answer
 
-# The sockets are the edge's too, so they may neither be paused nor accept anybody here, from the first moment on. A
+# The sockets are the server's too, so they may neither be paused nor accept anybody here, from the first moment on. A
 # log forwarder takes `maxconn 0` by the word, where a frontend takes it for "no limit".
 _HEAD = f"""\
 global
@@ -45,13 +48,18 @@ log-forward held
   maxconn 0
 """
 
-# What the edge's configuration says for the holder to find its sockets.
+# What the server's configuration says for the holder to find its sockets.
 EXPOSED = f"  stats socket {LIVE}/{SERVED} mode 660 level admin expose-fd listeners\n"
 
 
 def are_handed_over(facts: Facts) -> bool:
     """Whether the engine's machine is this one, and containers of its network and ours can pass sockets."""
     return facts.is_here and not facts.isolating
+
+
+def taken_over(folder: str) -> tuple[str, ...]:
+    """The server's arguments to take over what the holder has, where its own files are in `folder`."""
+    return ("-x", f"{folder}/sockets/{HANDED}")
 
 
 def line(bind: Bind) -> str:
@@ -61,7 +69,7 @@ def line(bind: Bind) -> str:
 
 
 def held(folder: Path) -> tuple[Bind, ...]:
-    """What is held for the edge in `folder`; nothing where the engine forwards the ports."""
+    """What is held for the server with its files in `folder`; nothing where the engine forwards the ports."""
     try:
         return tuple(Bind(*each) for each in json.loads((folder / "sockets" / _BINDS).read_text(encoding="utf-8")))
     except FileNotFoundError:
@@ -72,7 +80,7 @@ def write(folder: Path, binds: Sequence[Bind], owner: tuple[int, int] | None) ->
     """Write what the holder of `binds` reads; without any, forget those of before.
 
     Both containers use the folders, of one group and as different users; they are in one that others cannot enter. The
-    edge cannot write what the holder reads.
+    server cannot write what the holder reads.
     """
     place = folder / "sockets"
     for each in (place, folder / "live"):
@@ -93,7 +101,7 @@ def write(folder: Path, binds: Sequence[Bind], owner: tuple[int, int] | None) ->
 
 
 def holder(name: str, image: str, folder: Path, user: str, labels: Mapping[str, str]) -> ContainerSpec:
-    """The container that holds them; `user` is the edge's, whose group the holder has.
+    """The container that holds them; `user` is the server's, whose group the holder has.
 
     It is root without any right of root's but to bind the lower ports, which only root gets from the engine.
     """
@@ -110,3 +118,22 @@ def holder(name: str, image: str, folder: Path, user: str, labels: Mapping[str, 
         memory="64m",
         processes=64,
     )
+
+
+def owner(facts: Facts) -> tuple[int, int] | None:
+    """Who the server runs as when that is not this user: nobody for root, but root's files are a rootless engine's."""
+    return (NOBODY, NOBODY) if os.getuid() == 0 and not facts.rootless else None
+
+
+def wait(engine: Engine, name: str, done: Callable[[], bool]) -> None:
+    """Wait for a container to get somewhere. Raises EngineError with what it says if it ends, SandboxError if late."""
+
+    def silence() -> str | None:
+        if done():
+            return None
+        found = engine.container(name)
+        if found is None or not found.running:
+            raise EngineError(f"the container {name} stopped", details=engine.logs(name))
+        return "does not answer"
+
+    wait_until(silence, what=f"the container {name}", timeout=_PATIENCE, pause=0.02)

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from sandbox.bundle.system_images import UPSTREAM
-from sandbox.components.edge import container, edge_folder, haproxy, socket_handover
+from sandbox.components.edge import container, edge_folder, haproxy
 from sandbox.components.edge.container import EdgeContainer
 from sandbox.components.edge.routes import Route
+from sandbox.components.network import socket_handover
 from sandbox.engine import Bind, ContainerSpec, EngineError
 from sandbox.engine.connection import Facts, read_facts
 from sandbox.names import EDGE, LABEL, Home

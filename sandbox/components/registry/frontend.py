@@ -1,0 +1,212 @@
+"""The registry's port on this machine: HAProxy before it, which lets in nobody but this machine, by a name of its own.
+
+CNCF distribution answers whatever Host a request names, so a web page whose name was made to lead to 127.0.0.1 (DNS
+rebinding) could push to it. And engines before 28 let a neighbour who has a route to a published container reach it
+(moby/moby 45610). Nodes and pods go to the registry itself, by its container's name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+from dataclasses import dataclass, replace
+
+from sandbox.components.network import socket_handover
+from sandbox.engine import Bind, Container, ContainerSpec, Engine, labelled
+from sandbox.engine.container_host import gateway, joined
+from sandbox.errors import SandboxError
+from sandbox.names import REGISTRY_PORT, Names
+from sandbox.system import files
+
+log = logging.getLogger(__name__)
+
+FOLDER = "/etc/frontend"
+COMMAND = ("haproxy", "-db", "-f", f"{FOLDER}/haproxy.cfg")
+CONFIGURED = "dev.sandbox.registry-frontend"
+CASES = ("Content-Length", "Content-Type", "Docker-Content-Digest", "Docker-Upload-UUID", "Link", "Location", "Range")
+LOCAL = ("localhost", "127.0.0.1", "[::1]")
+
+# Layers pass from socket to socket within the kernel, and what the registry says of its own address (Location) follows
+# the Host that it is asked for. HAProxy writes names of headers in lower case, but scripts look for some as they are
+# usually written.
+_CONFIGURATION = """\
+global
+  log stdout format raw local0 notice
+  maxconn 4096
+  maxpipes 64
+  tune.pipesize 1048576
+  thread-hard-limit 2
+{exposed}{cases}
+defaults
+  mode http
+  log global
+  timeout connect 1s
+  timeout http-request 30s
+  timeout http-keep-alive 1m
+  timeout client 1h
+  timeout server 1h
+  retries 3
+  option splice-request
+  option splice-response
+  http-error status 503 content-type application/json string '{unavailable}'
+
+resolvers engine
+  nameserver engine 127.0.0.11:53
+  resolve_retries 3
+  timeout resolve 1s
+  timeout retry 1s
+  hold valid 1s
+  hold nx 1s
+
+frontend registry
+{listens}  option h1-case-adjust-bogus-client
+  acl known req.hdr(host),host_only,lower -m str {names}
+  http-request return status 403 content-type application/json string '{refusal}' unless known
+  default_backend registry
+
+backend registry
+  server registry {registry}:{port} resolvers engine resolve-prefer ipv4 init-addr last,libc,none
+"""
+# Where the engine forwards the port, its forwarder has the network's own gateway as its address, as this machine has.
+_FORWARDED = f"  bind :{REGISTRY_PORT}\n"
+_GUARD = "  tcp-request connection reject unless {{ src {gateway} }}\n"
+
+
+@dataclass(frozen=True)
+class Frontend:
+    """A container with the port `port` of 127.0.0.1, which goes and comes with the registry's.
+
+    Where that works its socket is the machine's own, which a second container holds; else the engine publishes it.
+    """
+
+    engine: Engine
+    names: Names
+    image: str
+    port: int
+
+    def drift(self) -> str | None:
+        """Why the container has to be recreated, or None. Raises SandboxError where its network is gone."""
+        found = self.engine.container(self.names.registry_frontend)
+        if found is None:
+            return "nothing has its port on this machine"
+        holder = self.engine.container(self.names.registry_holder)
+        for one in (found, *((holder,) if holder else ())):
+            if not one.running:
+                return f"{one.name} is stopped"
+            if one.image != self.engine.image_id(self.image):
+                return f"{one.name} runs another image"
+        held = socket_handover.held(self.names.registry_files)
+        listens = holder.published if holder and held else found.published
+        if listens.get(REGISTRY_PORT) != frozenset({self.bind}):
+            return f"is not published on 127.0.0.1:{self.port}"
+        return self._difference(found, held=bool(held))
+
+    def start(self) -> None:
+        """Create it, in place of the one there is. Raises NameTaken for another's, EngineError for a port in use."""
+        # What keeps containers from passing sockets is unknown; the engine's forwarders always work.
+        possible = socket_handover.are_handed_over(self.engine.facts()) and self.port <= socket_handover.LAST
+        for held in (True, False) if possible else (False,):
+            try:
+                self._make(held=held)
+                break
+            except SandboxError as error:
+                if not held:
+                    raise
+                log.info("%s, held: %s %s", self.names.registry_frontend, error.brief, error.details)
+
+    @property
+    def bind(self) -> Bind:
+        """Where it listens on this machine."""
+        return Bind("127.0.0.1", self.port)
+
+    def _make(self, *, held: bool) -> None:
+        for name in (self.names.registry_frontend, self.names.registry_holder):
+            labelled.make_room(self.engine, name, self.names.home)
+        facts, folder = self.engine.facts(), self.names.registry_files
+        files.make_private_dir(folder.parent)
+        folder.mkdir(exist_ok=True)
+        folder.chmod(0o755)  # the containers run as somebody else, and enter no other
+        socket_handover.write(folder, (self.bind,) if held else (), socket_handover.owner(facts))
+        text = self._configuration(held=held)
+        files.write_atomic(folder / "haproxy.cfg", text.encode(), mode=0o644)
+        nobody = (socket_handover.NOBODY, socket_handover.NOBODY)
+        uid, gid = (socket_handover.owner(facts) or (os.getuid(), os.getgid())) if held else nobody
+        publish = {REGISTRY_PORT: (self.bind,)}
+        if held:
+            holder = socket_handover.holder(
+                self.names.registry_holder, self.image, folder, f"{uid}:{gid}", self.names.labels
+            )
+            self.engine.run(replace(holder, publish=publish, forwarded=False))
+            handed = folder / "sockets" / socket_handover.HANDED
+            socket_handover.wait(self.engine, self.names.registry_holder, handed.exists)
+        self.engine.run(
+            ContainerSpec(
+                name=self.names.registry_frontend,
+                image=self.image,
+                command=(*COMMAND, *(socket_handover.taken_over(FOLDER) if held else ())),
+                labels={**self.names.labels, CONFIGURED: _digest(text)},
+                network=self.names.network,
+                publish={} if held else publish,
+                read_only_binds={folder: FOLDER},
+                binds={folder / "live": socket_handover.LIVE} if held else {},
+                sysctls=socket_handover.SYSCTLS if held else {},
+                user=f"{uid}:{gid}",
+                memory="128m",
+                processes=64,
+            )
+        )
+        if held:
+            served = folder / "live" / socket_handover.SERVED
+            socket_handover.wait(self.engine, self.names.registry_frontend, served.exists)
+
+    def _difference(self, found: Container, *, held: bool) -> str | None:
+        if self.names.network not in found.addresses:
+            return f"{found.name} is not on the network {self.names.network}"
+        file = self.names.registry_files / "haproxy.cfg"
+        wanted = self._configuration(held=held)
+        if found.labels.get(CONFIGURED) != _digest(wanted) or not file.is_file() or file.read_text("utf-8") != wanted:
+            return f"{found.name} has other settings"
+        return None
+
+    def _configuration(self, *, held: bool) -> str:
+        return _CONFIGURATION.format(
+            port=REGISTRY_PORT,
+            registry=self.names.registry,
+            exposed=socket_handover.EXPOSED if held else "",
+            listens=socket_handover.line(self.bind) if held else _FORWARDED + self._guard(),
+            cases="".join(f"  h1-case-adjust {name.lower()} {name}\n" for name in CASES),
+            names=" ".join((*LOCAL, self.names.registry)),
+            refusal=_said("DENIED", f"ask for this registry as localhost:{self.port}, nothing else is answered"),
+            unavailable=_said("UNAVAILABLE", f"the registry {self.names.registry} does not run"),
+        )
+
+    def _guard(self) -> str:
+        """The rule that lets in this machine only, where the engine's own is this one."""
+        facts = self.engine.facts()
+        if not facts.is_here or facts.rootless:
+            return ""
+        return _GUARD.format(gateway=gateway(joined(self.engine, self.names.network)))
+
+
+def own(names: Names) -> tuple[str, ...]:
+    """The containers of a sandbox's registry that may be there, those that have its port first."""
+    return (names.registry_frontend, names.registry_holder, names.registry)
+
+
+def remove(engine: Engine, names: Names) -> bool:
+    """Remove the registry's containers, where they are this owner's; returns whether there were any."""
+    removed = [labelled.remove(engine, name, names.home) for name in own(names)]
+    shutil.rmtree(names.registry_files, ignore_errors=True)
+    return any(removed)
+
+
+def _said(code: str, message: str) -> str:
+    """An error as the OCI distribution specification has it ("Error Codes")."""
+    return json.dumps({"errors": [{"code": code, "message": message}]})
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -1,0 +1,171 @@
+"""The container before the registry: what it is asked to be, and when it is recreated; real requests are in real/."""
+
+from __future__ import annotations
+
+import json
+import platform
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from sandbox.bundle.system_images import UPSTREAM
+from sandbox.components.network import socket_handover
+from sandbox.components.registry import frontend
+from sandbox.components.registry.frontend import Frontend
+from sandbox.engine import Bind, ContainerSpec, EngineError
+from sandbox.engine.connection import Facts, read_facts
+from sandbox.errors import SandboxError
+from sandbox.names import REGISTRY_PORT, Names
+from tests.support.fakes import NETWORK, FakeEngine
+
+
+class Described(FakeEngine):
+    """An engine that tells what it is told to of itself, whose containers pass sockets if it `hands`."""
+
+    info: Mapping[str, Any] = {}
+    hands = True
+
+    def facts(self) -> Facts:
+        return read_facts({"ServerVersion": self.version, **self.info}, api="1.47", local=True)
+
+    def run(self, spec: ContainerSpec) -> None:
+        super().run(spec)
+        made = {path: inner for path, inner in spec.binds.items() if inner.startswith(("/etc/edge/sockets", "/run"))}
+        if not made:
+            return
+        self.boxes[spec.name].running = self.hands
+        for path in made:
+            (path / (socket_handover.SERVED if path.name == "live" else socket_handover.HANDED)).touch()
+            if not self.hands:
+                (path / socket_handover.HANDED).unlink(missing_ok=True)
+
+
+HERE = {"KernelVersion": platform.release(), "OperatingSystem": "Debian GNU/Linux 12"}
+
+
+@pytest.fixture
+def engine() -> Described:
+    found = Described(*UPSTREAM.values())
+    found.create_network(NETWORK, {})
+    found.info = HERE
+    return found
+
+
+@pytest.fixture
+def front(engine: Described, names: Names) -> Frontend:
+    return Frontend(engine, names, UPSTREAM["haproxy"], 5001)
+
+
+def configuration(front: Frontend) -> str:
+    front.start()
+    return (front.names.registry_files / "haproxy.cfg").read_text()
+
+
+def test_its_socket_is_the_machines_own_where_it_can_be(engine: Described, front: Frontend) -> None:
+    front.start()
+    assert front.drift() is None
+    holder, spec = (engine.boxes[one].spec for one in (front.names.registry_holder, front.names.registry_frontend))
+    assert (holder.network, holder.publish, holder.forwarded) == ("host", {REGISTRY_PORT: (front.bind,)}, False)
+    assert (spec.network, spec.publish, spec.capabilities) == (NETWORK, {}, ())
+    assert spec.command[-2:] == ("-x", "/etc/frontend/sockets/handed.sock")
+    text = (front.names.registry_files / "haproxy.cfg").read_text()
+    assert "  bind 127.0.0.1:5001\n" in text and "reject" not in text
+    engine.remove_container(holder.name)
+    assert front.drift() == "is not published on 127.0.0.1:5001"
+    front.start()
+    assert front.drift() is None
+    assert frontend.remove(engine, front.names)
+    assert (engine.boxes, front.names.registry_files.exists()) == ({}, False)
+
+
+@pytest.mark.parametrize("port", [5001, 40000])
+def test_where_its_socket_cannot_be_handed_over_the_engine_publishes_it(
+    engine: Described, front: Frontend, port: int
+) -> None:
+    engine.hands = port != 5001
+    front = replace(front, port=port)
+    front.start()
+    assert front.drift() is None
+    assert list(engine.boxes) == [front.names.registry_frontend]
+    assert engine.publisher(port) == front.names.registry_frontend
+
+
+def test_it_is_confined_and_published_on_the_loopback(engine: Described, front: Frontend) -> None:
+    engine.info = {}
+    front.start()
+    spec = engine.boxes[front.names.registry_frontend].spec
+    assert spec.publish == {REGISTRY_PORT: (Bind("127.0.0.1", 5001),)}
+    assert (spec.capabilities, spec.user, spec.network) == ((), "65532:65532", NETWORK)
+    assert list(spec.read_only_binds) == [front.names.registry_files]
+    assert (front.names.registry_files / "haproxy.cfg").stat().st_mode & 0o777 == 0o644
+
+
+def test_its_answer_to_others_is_an_error_of_the_distribution_spec(front: Frontend) -> None:
+    text = configuration(front)
+    assert re.search(r"acl known .* -m str localhost 127\.0\.0\.1 \[::1\] sandbox-demo-registry\n", text)
+    said = re.findall(r"string '(.*?)'", text)
+    assert [json.loads(one)["errors"][0]["code"] for one in said] == ["UNAVAILABLE", "DENIED"]
+
+
+@pytest.mark.parametrize(
+    ("info", "guarded"),
+    [
+        ({**HERE, "SecurityOptions": ["name=userns"]}, True),
+        ({**HERE, "SecurityOptions": ["name=rootless"]}, False),
+        ({**HERE, "OperatingSystem": "Docker Desktop"}, False),
+        ({**HERE, "KernelVersion": "of another machine"}, False),
+    ],
+)
+def test_only_this_machine_comes_in_where_it_can_be_told(
+    engine: Described, front: Frontend, info: Mapping[str, Any], guarded: bool
+) -> None:
+    engine.info = info
+    assert ("reject unless { src 172.30.0.1 }" in configuration(front)) is guarded
+
+
+def test_what_it_was_made_of_is_looked_at(engine: Described, front: Frontend) -> None:
+    engine.info = elsewhere = {"SecurityOptions": ["name=userns"], **HERE}
+    assert front.drift() == "nothing has its port on this machine"
+    front.start()
+    assert front.drift() is None
+    box = engine.boxes[front.names.registry_frontend]
+    assert replace(front, image=UPSTREAM["busybox"]).drift() == f"{box.spec.name} runs another image"
+    assert replace(front, port=5002).drift() == "is not published on 127.0.0.1:5002"
+    engine.info = {}
+    assert front.drift() == f"{box.spec.name} has other settings"
+    engine.info = elsewhere
+    (front.names.registry_files / "haproxy.cfg").write_text("global\n")
+    assert front.drift() == f"{box.spec.name} has other settings"
+    front.start()
+    assert front.drift() is None
+    engine.stop(box.spec.name)
+    assert front.drift() == f"{box.spec.name} is stopped"
+
+
+def test_a_port_in_use_is_an_error_and_leaves_nothing(engine: Described, front: Frontend) -> None:
+    engine.info = {}
+    engine.busy.add(5001)
+    with pytest.raises(EngineError, match="starting container"):
+        front.start()
+    assert engine.boxes == {}
+
+
+@pytest.mark.fault(23)
+def test_a_container_of_its_name_that_is_not_ours_is_left_alone(engine: Described, front: Frontend) -> None:
+    """A container with the frontend's name but without our label → refused, and spared by `down`."""
+    engine.run(
+        ContainerSpec(
+            name=front.names.registry_frontend,
+            image=UPSTREAM["haproxy"],
+            command=("sleep",),
+            labels={},
+            network=NETWORK,
+        )
+    )
+    with pytest.raises(SandboxError) as caught:
+        front.start()
+    assert caught.value.id == "name-taken"
+    assert not frontend.remove(engine, front.names)
