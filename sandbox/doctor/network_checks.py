@@ -56,7 +56,7 @@ def cluster_ranges(context: DoctorContext) -> Finding:
         if theirs.subnet_of(each)
     ]
     if hidden or clashes:
-        return warn("; ".join(hidden + clashes) + ": pods cannot probe_engine it")
+        return warn("; ".join(hidden + clashes) + ": pods cannot reach it")
     return ok(f"pods ask {', '.join(servers)}; no outside address is in their ranges")
 
 

@@ -60,7 +60,7 @@ def answer(trace: RequestTrace) -> Finding:
     if found.status == 0:
         return ok("the server runs, and requires more of a client, perhaps a certificate")
     if found.status in https_probe.UNSERVED:
-        return error(f"HTTP {found.status}: the ingress controller does not probe_engine the application", logs)
+        return error(f"HTTP {found.status}: the ingress controller does not reach the application", logs)
     if default_backend.is_default(found.page):
         evidence = f"HTTP {found.status}, the page for unknown hosts"
         return (
