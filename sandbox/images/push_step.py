@@ -100,7 +100,10 @@ class PushStep(NothingToUndo):
         for entry in self.images.entries:
             if isinstance(entry, FromBuild) and entry.target not in self.built:
                 tagged = _tagged_at(self.engine.inspect_image(str(entry.target)) or {})
-                newer = newer_file(entry.context, tagged) if tagged else None
+                # The lock is written after a build, and may be in the context.
+                newer = newer_file(entry.context, tagged, [self.images.path]) if tagged else None
+                if tagged and _is_newer(self.images.manifest, tagged):  # which says how it is built
+                    newer = self.images.manifest.name
                 if newer is not None:
                     yield entry.target, newer
 
@@ -164,6 +167,13 @@ class _Saying(Silent):
 
     def failed(self, target: str, error: SandboxError) -> None:
         self._say(f"{target}: {error.brief}")
+
+
+def _is_newer(path: Path, when: float) -> bool:
+    try:
+        return path.stat().st_ctime > when
+    except OSError:  # as images that a program lists have none
+        return False
 
 
 def _tagged_at(image: Mapping[str, Any]) -> float:

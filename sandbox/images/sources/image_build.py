@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import cache
 from pathlib import Path
 
@@ -93,13 +93,13 @@ def _by_the_legacy_builder(entry: FromBuild, name: str, daemon: Daemon) -> None:
         raise
 
 
-def newer_file(context: Path, when: float) -> str | None:
+def newer_file(context: Path, when: float, without: Collection[Path] = ()) -> str | None:
     """A file or folder of the context that was written, moved or deleted from after `when` (seconds), if there is one.
 
-    What git keeps for itself is left out, since it changes without the files that are built from.
+    The files `without` are left out, and what git keeps for itself, which changes without the files that are built.
     """
     for name in sorted(build_context(context)) if context.is_dir() else ():
-        if name.partition("/")[0] != ".git":
+        if name.partition("/")[0] != ".git" and context / name not in without:
             try:
                 changed = (context / name).lstat().st_ctime
             except OSError:  # gone meanwhile

@@ -229,3 +229,6 @@ def test_files_that_a_build_does_not_see_make_nothing_newer(tmp_path: Path) -> N
     assert found is not None and not found.startswith(".git/")
     assert image_build.newer_file(tmp_path, newest) is None
     assert image_build.newer_file(tmp_path / "absent", 0.0) is None
+    (tmp_path / "images.lock.yaml").write_text("x")
+    assert image_build.newer_file(tmp_path, newest) == "images.lock.yaml"
+    assert image_build.newer_file(tmp_path, newest, [tmp_path / "images.lock.yaml"]) is None
