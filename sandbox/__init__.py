@@ -16,7 +16,7 @@ _WHERE = {"Part": "app.core", "Sandbox": "app.core", "SandboxError": "errors", "
 
 
 def __getattr__(name: str) -> Any:
-    """What programs import from here, found when they do (PEP 562): the command line must not wait for it."""
+    """Return what programs import from here, found when they do (PEP 562): the command line must not wait for it."""
     if name not in _WHERE:
         raise AttributeError(f"module 'sandbox' has no attribute '{name}'")
     from importlib import import_module

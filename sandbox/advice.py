@@ -17,6 +17,6 @@ class Advice(NamedTuple):
 
 
 def registry() -> dict[str, Advice]:
-    """Every id with its advice, in the alphabet's order."""
+    """Return every id with its advice, in the alphabet's order."""
     text = resources.files("sandbox").joinpath("advice.yaml").read_text(encoding="utf-8")
     return {id: Advice(**about) for id, about in yaml.safe_load(text).items()}

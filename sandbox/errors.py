@@ -6,11 +6,11 @@ from sandbox.sanitize import fit
 
 
 class SandboxError(Exception):
-    """Something failed that the user can understand and mend.
+    """Something failed that the user can understand and repair.
 
     `brief` says what, `details` is the evidence (a tool's last lines, a path), `fix` is what to type or change next.
     `exit_code` is part of the command line's contract; `id` is stable and names the kind of failure, on which
-    `sandbox.advice` has more. All of it is fit to be shown, whoever said it first. `reported`
+    `sandbox.advice` has more. All of it is fit to be shown, whatever its source. `reported`
     says that the command's result on stdout has told of it.
     """
 

@@ -22,26 +22,26 @@ class Nodes(Protocol):
 
     @property
     def network(self) -> str:
-        """The engine's network that the nodes share with the registry and the edge."""
+        """Return the engine's network that the nodes share with the registry and the edge."""
 
     @property
     def control_plane(self) -> str:
-        """The first control-plane node, known before there is one."""
+        """Return the first control-plane node, known before there is one."""
 
     def standing(self) -> Standing:
-        """How the control-plane node stands; never PARTIAL, which only a cluster's maker can tell."""
+        """Return how the control-plane node stands; never PARTIAL, which only a cluster's maker can tell."""
 
     def running(self) -> tuple[str, ...]:
-        """The nodes that run and can run pods."""
+        """Return the nodes that run and can run pods."""
 
     def every(self) -> tuple[str, ...]:
-        """The nodes that there are or will be: the ingress answers at ports 80 and 443 of each that runs."""
+        """Return the nodes that there are or will be: the ingress answers at ports 80 and 443 of each that runs."""
 
     def execute(self, node: str, argv: Sequence[str]) -> tuple[int, str]:
         """Run a command on a node as root: its exit status and its output."""
 
     def read_file(self, node: str, path: PurePosixPath) -> bytes | None:
-        """The content of a file on a node; None when there is none."""
+        """Return the content of a file on a node; None when there is none."""
 
     def write_file(self, node: str, path: PurePosixPath, data: bytes, mode: int = 0o644) -> None:
         """Write a file on a node, with its parent folders."""
@@ -52,19 +52,19 @@ class Provider(Protocol):
 
     @property
     def nodes(self) -> Nodes:
-        """The way to its nodes."""
+        """Return the way to its nodes."""
 
     def require(self) -> str:
-        """The version of the tool that makes it. Raises MissingTool when there is none or it is too old."""
+        """Return the version of the tool that makes it. Raises MissingTool when there is none or it is too old."""
 
     def standing(self) -> Standing:
-        """What there is of the cluster."""
+        """Return what there is of the cluster."""
 
     def stale(self) -> str | None:
         """In what a running cluster is not as the spec says and cannot become, or None."""
 
     def drift(self) -> str | None:
-        """In what a running cluster is not as the spec says, or None; `start` mends it."""
+        """In what a running cluster is not as the spec says, or None; `start` repairs it."""
 
     def create(self, say: Callable[[str], None], usable: Callable[[], None]) -> None:
         """Make the cluster and its kubeconfig, in place of a partial one.
@@ -73,7 +73,7 @@ class Provider(Protocol):
         """
 
     def start(self, say: Callable[[str], None]) -> None:
-        """Start a cluster that is stopped, and mend one that has drifted."""
+        """Start a cluster that is stopped, and repair one that has drifted."""
 
     def stop(self) -> None:
         """Stop a running cluster's nodes and keep what they hold."""
@@ -82,7 +82,7 @@ class Provider(Protocol):
         """Remove the cluster and the files made for it; returns whether there was a cluster."""
 
     def write_kubeconfig(self) -> None:
-        """Write the kubeconfig of a running cluster anew, where `Names.kubeconfig` says."""
+        """Write the kubeconfig of a running cluster again, where `Names.kubeconfig` says."""
 
     def load(self, archive: Path) -> None:
         """Put the images of an archive into every node."""

@@ -9,7 +9,7 @@ _ACCOUNT = re.compile(r"//[^/\s]+@")  # up to the last @: a password may have on
 
 
 def fit(text: str) -> str:
-    """The text without control characters (but newlines and tabs) and without the accounts in its URLs.
+    """Return the text without control characters (but newlines and tabs) and without the accounts in its URLs.
 
     Escape sequences in what others said have been used to rewrite terminals (CVE-2021-25743).
     """
@@ -17,7 +17,10 @@ def fit(text: str) -> str:
 
 
 def cause(error: BaseException) -> str:
-    """What the system said at the bottom of an error that libraries have wrapped; else the words of `error` itself."""
+    """Return what the system said at the bottom of an error that libraries have wrapped.
+
+    Else the words of `error` itself.
+    """
     deepest = list(_wrapped(error, set()))[-1]
     if isinstance(deepest, OSError) and (said := deepest.strerror or str(deepest)):
         return said
@@ -25,7 +28,7 @@ def cause(error: BaseException) -> str:
 
 
 def _wrapped(error: BaseException, seen: set[int]) -> Iterator[BaseException]:
-    """The error and, outermost first, those that it was made from: HTTP libraries put them in three places."""
+    """Yield the error and, outermost first, those that it was made from: HTTP libraries put them in three places."""
     seen.add(id(error))
     yield error
     before = None if error.__suppress_context__ else error.__context__

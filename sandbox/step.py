@@ -11,7 +11,7 @@ from typing import Protocol, runtime_checkable
 class State(enum.Enum):
     """How a part of a sandbox stands against its spec.
 
-    DRIFTED can be mended where it is. STALE cannot: only another in its place would be as the spec says. UNSEEN was not
+    DRIFTED can be repaired in place. STALE cannot: only another in its place would be as the spec says. UNSEEN was not
     looked at, as it can only be seen through what is not ready itself.
     """
 
@@ -46,15 +46,15 @@ class Step(Protocol):
 
     @property
     def name(self) -> str:
-        """A short word for this step, as used in `requires` and on the command line."""
+        """Return a short word for this step, as used in `requires` and on the command line."""
 
     @property
     def title(self) -> str:
-        """What people read while it is made."""
+        """Return what people read while it is made."""
 
     @property
     def requires(self) -> tuple[str, ...]:
-        """The steps that must be ready before this one is checked or made; each has to be in the plan."""
+        """Return the steps that must be ready before this one is checked or made; each has to be in the plan."""
 
     def check(self) -> Status:
         """Look, never touch."""
@@ -80,7 +80,7 @@ class Ordered(Step, Protocol):
 
     @property
     def after(self) -> tuple[str, ...]:
-        """The steps that must be ready before this one, as far as they are in the plan."""
+        """Return the steps that must be ready before this one, as far as they are in the plan."""
 
 
 @runtime_checkable
@@ -96,17 +96,17 @@ class Rebuildable(Step, Protocol):
     """A step that can be STALE."""
 
     def rebuild(self, work: Work) -> None:
-        """Make it anew in place of the one that is there, which goes with all it holds."""
+        """Make it again in place of the one that is there, which goes with all it holds."""
 
 
 def needed(step: Step, names: Container[str]) -> tuple[str, ...]:
-    """The steps among `names` that must be ready before `step`."""
+    """Return the steps among `names` that must be ready before `step`."""
     after = step.after if isinstance(step, Ordered) else ()
     return tuple(dict.fromkeys(name for name in (*step.requires, *after) if name in names))
 
 
 def checked(plan: Sequence[Step]) -> tuple[Step, ...]:
-    """The plan, in which every step has a name of its own and comes after those that it is to come after.
+    """Return the plan, in which every step has a name of its own and comes after those that it is to come after.
 
     The walk takes steps away in the reverse order. Raises ValueError for a plan that a change of the code broke.
     """

@@ -31,17 +31,17 @@ class Places:
 
     @property
     def reachable(self) -> bool:
-        """Whether the cluster answered."""
+        """Tell whether the cluster answered."""
         return self.by_fingerprint is not None
 
     def secrets(self, one: Entry) -> tuple[str, ...] | None:
-        """The Secrets whose certificate is exactly this one; None when that is not known."""
+        """Return the Secrets whose certificate is exactly this one; None when that is not known."""
         if self.by_fingerprint is None or one.facts is None:
             return None
         return self.by_fingerprint.get(one.facts.sha256, ())
 
     def stores(self, one: Entry) -> tuple[str, ...] | None:
-        """The trust stores that hold the root; None for other certificates."""
+        """Return the trust stores that hold the root; None for other certificates."""
         return self.trusting if one.role == ROOT else None
 
 

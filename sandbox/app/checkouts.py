@@ -50,7 +50,7 @@ def sweep(home: Home) -> None:
 
 
 def keeping(spec: Spec, root: Path, data: Path) -> Spec:
-    """The spec with the registry's data and the mounts that lie in the project `root` below the folder `data`.
+    """Return the spec with the registry's data and the mounts that lie in the project `root` below the folder `data`.
 
     What nodes may write is copied when it is new and theirs from then on: a link that they make there would have us
     write elsewhere. What they only read is the same as in the project each time. Raises SandboxError.
@@ -80,13 +80,13 @@ def keeping(spec: Spec, root: Path, data: Path) -> Spec:
 
 
 def _below(root: Path, path: Path) -> str | None:
-    """The path from the folder `root`, None where it leads out of it."""
+    """Return the path from the folder `root`, None where it leads out of it."""
     found = os.path.relpath(path, root)
     return None if Path(found).parts[:1] == (os.pardir,) or not inside(path, root) else found
 
 
 def inside(path: Path, root: Path) -> bool:
-    """Whether the path is in the folder `root`, all its links followed."""
+    """Tell whether the path is in the folder `root`, all its links followed."""
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root))
 
 
@@ -127,7 +127,7 @@ def _restore(path: Path, place: Path) -> None:
 
 
 def _texts(folder: Path) -> Iterator[str]:
-    """The specs that are kept below `folder`; they name the files of their projects by absolute paths."""
+    """Yield the specs that are kept below `folder`; they name the files of their projects by absolute paths."""
     for file in folder.rglob("spec.json"):
         with suppress(OSError):
             yield file.read_text(errors="replace", encoding="utf-8")

@@ -15,7 +15,7 @@ COMPONENTS = "components "
 
 
 def has_spec(home: Home, origin: Origin) -> bool:
-    """Whether the user agreed to what the spec of this revision asks for."""
+    """Tell whether the user agreed to what the spec of this revision asks for."""
     return _file(home, origin.key).exists()
 
 
@@ -36,7 +36,7 @@ def sweep(home: Home) -> None:
 
 
 def has_components(home: Home, identity: str) -> bool:
-    """Whether the user agreed that programs and images of the bundle of this identity run on this machine."""
+    """Tell whether the user agreed that programs and images of the bundle of this identity run on this machine."""
     return _file(home, _components(identity)).exists()
 
 

@@ -98,7 +98,7 @@ def _check(kind: Any, text: str) -> None:
 
 
 def _owner(home: Home, host: str, name: str | None) -> Route:
-    """The sandbox that is named, else the one whose domain holds the host most closely. Raises UsageError."""
+    """Return the sandbox that is named, else the one whose domain holds the host most closely. Raises UsageError."""
     known = routes.load(home.edge)
     if fitting := _fitting(known, host, name):
         return max(fitting, key=lambda route: len(route.domain))
@@ -143,7 +143,7 @@ def _take_in(home: Home, route: Route, say: Callable[[str], None]) -> None:
 
 
 def _unanswered(home: Home, host: str) -> str | None:
-    """What the proxy says of the server behind a host, once it had the time to look; None when all is well."""
+    """Return what the proxy says of the server behind a host, once it had the time to look; None when all is well."""
     box = EdgeContainer.of(Engine.connect(), home)
 
     def unsettled() -> str | None:
@@ -163,7 +163,7 @@ def _unanswered(home: Home, host: str) -> str | None:
 
 
 def _gateway() -> str:
-    """The address of this machine that containers know as host.docker.internal."""
+    """Return the address of this machine that containers know as host.docker.internal."""
     try:
         network = Engine.connect().network("bridge")
     except SandboxError:

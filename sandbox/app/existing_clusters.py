@@ -1,4 +1,4 @@
-"""A kind cluster that somebody made by hand on this machine, and the registry that its local-registry script made."""
+"""A kind cluster that a user made by hand on this machine, and the registry that its local-registry script made."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Neighbour:
 
     @property
     def spec(self) -> dict[str, dict[str, str]]:
-        """What makes a sandbox.yaml use both."""
+        """Return what makes a sandbox.yaml use both."""
         cluster = {"provider": "existing", "context": self.context}
         return {"cluster": cluster, **({"registry": {"external": self.registry}} if self.registry else {})}
 
@@ -48,7 +48,10 @@ class Neighbour:
 
 
 def find(engine: Engine, home: Home) -> tuple[Neighbour, ...]:
-    """The running kind clusters that no sandbox made and that a context of the user's leads to; changes nothing."""
+    """Return the running kind clusters that no sandbox made and that a context of the user's leads to.
+
+    Changes nothing.
+    """
     return tuple(_found(engine, home))
 
 
@@ -56,19 +59,22 @@ def _found(engine: Engine, home: Home) -> Iterator[Neighbour]:
     planes = [one for one in engine.containers(CLUSTER) if one.labels.get(ROLE) == "control-plane" and one.running]
     for name in sorted({one.labels[CLUSTER] for one in planes} - _ours(home)):
         context = f"kind-{name}"
-        with suppress(SandboxError):  # no such context, or nobody answers there
+        with suppress(SandboxError):  # no such context, or no server answers there
             yield Neighbour(context, _announced(home, context) or _published(engine))
 
 
 def _ours(home: Home) -> set[str]:
-    """The clusters of sandboxes, which have files."""
+    """Return the clusters of sandboxes, which have files."""
     folder = home.state / "sandboxes"
     names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
     return {home.sandbox(name).cluster for name in names}
 
 
 def _announced(home: Home, context: str) -> str | None:
-    """The registry that the cluster tells of (KEP-1755). Raises SandboxError when the cluster cannot be asked."""
+    """Return the registry that the cluster tells of (KEP-1755).
+
+    Raises SandboxError when the cluster cannot be asked.
+    """
     with tempfile.TemporaryDirectory(prefix="sandbox-") as folder:
         path = Path(folder) / "kubeconfig"
         content = kubeconfig.single_context((home.kubeconfig, *home.other_kubeconfigs), context, "kube-public")
@@ -84,7 +90,7 @@ def _announced(home: Home, context: str) -> str | None:
 
 
 def _published(engine: Engine) -> str | None:
-    """The registry of the script's usual name, at the port that it has on this machine."""
+    """Return the registry of the script's usual name, at the port that it has on this machine."""
     container = engine.container(REGISTRY)
     binds = [bind for found in container.published.values() for bind in found] if container else []
     return f"localhost:{binds[0].port}" if binds else None

@@ -34,7 +34,7 @@ MANIFESTS, IMAGES, ADDONS = "k8s", "images", "addons"
 # What belongs to a machine or to a person, with why it is not carried to others.
 PERSONAL: Mapping[str, str] = {
     "credentials": "accounts are yours",
-    "certs.default": "a private key is nobody else's",
+    "certs.default": "a private key must stay on this machine",
     "network.proxy": "the way out is this machine's",
     "registry.storage": "the folder is this machine's",
     "registry.external": "the images are in the folder",
@@ -80,7 +80,7 @@ def export(spec: ResolvedSpec, folder: Path, say: Callable[[str], None]) -> Expo
 
 
 def _dropped(data: dict[str, Any], path: list[str]) -> bool:
-    """Whether there was something at `path`, which is gone then."""
+    """Tell whether there was something at `path`, which is gone then."""
     *parents, key = path
     for parent in parents:
         data = data.get(parent) or {}
@@ -104,7 +104,7 @@ def _applied(item: Item, into: Path, number: int, told: Exported) -> str | dict[
 
 
 def _chart(chart: Chart, into: Path, told: Exported) -> dict[str, Any]:
-    """Copy a chart, and its files of values beside it. Gives it as the spec is to have it. Raises UsageError."""
+    """Copy a chart, and its files of values next to it. Gives it as the spec is to have it. Raises UsageError."""
     try:
         into.mkdir(parents=True)
         for file in [one for one in chart.chart.rglob("*") if one.is_file()] if chart.chart.is_dir() else []:
@@ -152,7 +152,7 @@ def _copied(path: Path, place: Path, told: Exported) -> str:
 
 
 def _secrets(file: Path) -> Iterator[str]:
-    """The Secrets in a file of manifests, each with its keys; values are never among what is said."""
+    """Yield the Secrets in a file of manifests, each with its keys; values are never among what is said."""
     if file.name == ADDON:
         return
     for one in manifests.load([file]):
@@ -164,7 +164,7 @@ def _secrets(file: Path) -> Iterator[str]:
 
 
 def _addon(one: dict[str, Any], into: Path, told: Exported) -> dict[str, Any]:
-    """An addon as it is written in the spec, its own folder, if it has one, copied."""
+    """Return an addon as it is written in the spec, its own folder, if it has one, copied."""
     source = Path(one["addon"])
     if "/" not in one["addon"]:
         return one
@@ -192,7 +192,7 @@ def _locked(target: Target, digest: str) -> Locked:
 
 
 def _versions(spec: ResolvedSpec) -> dict[str, Any]:
-    """What the sandbox was made with, for people who wonder why theirs differs."""
+    """Return what the sandbox was made with, for people who wonder why theirs differs."""
     engine = Engine.connect()
     own = machine_plan.own_images(spec, context.home(), engine)
     images = {name: {"reference": one, "id": engine.image_id(one)} for name, one in sorted(own.references.items())}

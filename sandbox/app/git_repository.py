@@ -35,7 +35,7 @@ class Repository:
 
     @classmethod
     def parse(cls, source: str) -> Self | None:
-        """The repository that `source` names, None when it is no address of one. Raises UsageError."""
+        """Return the repository that `source` names, None when it is no address of one. Raises UsageError."""
         if not _URL.fullmatch(source):
             return None
         url, _, fragment = source.partition("#")
@@ -69,7 +69,7 @@ class Repository:
 
     @property
     def name(self) -> str:
-        """What it is called: the last part of its path."""
+        """Return what it is called: the last part of its path."""
         return re.split(r"[/:]", self.url.rstrip("/"))[-1].removesuffix(".git") or "repository"
 
     def __str__(self) -> str:
@@ -95,7 +95,7 @@ class Repository:
 
     @property
     def _protocols(self) -> str:
-        """Those that git may use, also when it is redirected or its settings say another address."""
+        """Return those that git may use, also when it is redirected or its settings say another address."""
         scheme = self.url.partition("://")[0]
         return ":".join(("https", "ssh", "file", *((*UNPROTECTED,) if scheme in UNPROTECTED else ())))
 

@@ -74,12 +74,12 @@ class ImagePush:
 
     @property
     def targets(self) -> list[Target]:
-        """The names that the images have in the registry."""
+        """Return the names that the images have in the registry."""
         return [entry.target for entry in self.entries]
 
     @property
     def engine(self) -> Engine | None:
-        """The Docker Engine, when an image comes from it."""
+        """Return the Docker Engine, when an image comes from it."""
         if not any(isinstance(entry, FromDaemon | FromBuild) for entry in self.entries):
             return None
         from sandbox.engine import Engine
@@ -156,7 +156,7 @@ class Pruning:
 
     @property
     def where(self) -> str:
-        """The registry, for people."""
+        """Return the registry, for people."""
         return f"the registry of sandbox '{self.whose}' at {self.registry}" if self.whose else self.registry
 
     @cached_property
@@ -166,7 +166,7 @@ class Pruning:
 
     @property
     def names(self) -> list[str]:
-        """What would be deleted."""
+        """Return what would be deleted."""
         return [str(one) for one in self._found]
 
     def delete(self) -> None:

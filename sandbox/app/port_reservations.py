@@ -37,7 +37,10 @@ def sweep(folder: Path) -> None:
 
 
 def claimant(folder: Path, port: int, owner: str) -> str | None:
-    """The sandbox for which another owner has claimed the port, or None. Sandboxes may share what an owner has."""
+    """Return the sandbox for which another owner has claimed the port, or None.
+
+    Sandboxes may share what an owner has.
+    """
     for path in folder.glob(f"{port}.*"):
         _, theirs, name = path.name.split(".")
         if theirs != owner and _is_held(path):

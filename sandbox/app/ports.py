@@ -25,7 +25,7 @@ REGISTRY = ("registry: {port: %s}", "--registry-port %s")
 
 @contextmanager
 def reserve(spec: Spec, home: Home, engine: Engine) -> Iterator[ResolvedSpec]:
-    """The spec with its ports chosen, which other commands leave alone for the length of the block.
+    """Yield the spec with its ports chosen, which other commands leave alone for the length of the block.
 
     Raises PortTaken and PortForbidden for the first port that cannot be had, UsageError for an address without IPv6
     and for a name of another sandbox.
@@ -39,7 +39,7 @@ def reserve(spec: Spec, home: Home, engine: Engine) -> Iterator[ResolvedSpec]:
         )
     files.make_private_dir(home.state)
     with ExitStack() as stack:
-        with edge_folder.alone(home.edge):  # nobody else chooses, or starts an edge, meanwhile
+        with edge_folder.alone(home.edge):  # no other user chooses, or starts an edge, meanwhile
             if spec.cluster.supports.containers:
                 labelled.require(engine, home.sandbox(spec.name))
             machine = Machine.look(spec.name, home, engine)
@@ -65,7 +65,7 @@ def _require_names(spec: ResolvedSpec, home: Home) -> None:
 
 
 def settle(spec: Spec, home: Home, engine: Engine) -> ResolvedSpec:
-    """The spec with its ports chosen as `up` would now; those of a sandbox that is there are the ones it has."""
+    """Return the spec with its ports chosen as `up` would now; those of a sandbox that is there are the ones it has."""
     if isinstance(spec, ResolvedSpec):
         return spec
     return _settle(spec, Machine.look(spec.name, home, engine))
@@ -116,7 +116,7 @@ def _wanted(spec: ResolvedSpec, home: Home) -> Sequence[Wanted]:
 
 
 def _registry_owner(spec: Spec, home: Home) -> str:
-    """What listens for the registry: its container, or a tunnel to the one in a cluster that is not ours."""
+    """Return what listens for the registry: its container, or a tunnel to the one in a cluster that is not ours."""
     return home.sandbox(spec.name).registry if spec.cluster.supports.containers else PASSTHROUGH
 
 
@@ -125,7 +125,7 @@ def _proxy(spec: Spec) -> str:
 
 
 def _remembered_https(spec: Spec, machine: Machine) -> Iterator[int | None]:
-    """The ports that the sandbox's route names, in their order, and then None for ever."""
+    """Yield the ports that the sandbox's route names, in their order, and then None for ever."""
     folder = machine.home.edge if _proxy(spec) == EDGE else machine.home.passthrough
     route = routes.find(routes.load(folder), spec.name)
     yield from (port for _, port in (route.listen if route else ()))
@@ -134,7 +134,7 @@ def _remembered_https(spec: Spec, machine: Machine) -> Iterator[int | None]:
 
 
 def registry_port(spec: Spec, home: Home, engine: Engine) -> int | None:
-    """The port of this machine that leads to the sandbox's own registry now, or None. Raises NameTaken."""
+    """Return the port of this machine that leads to the sandbox's own registry now, or None. Raises NameTaken."""
     if spec.cluster.supports.containers:
         labelled.require(engine, home.sandbox(spec.name))
         container = engine.container(home.sandbox(spec.name).registry)
@@ -144,7 +144,7 @@ def registry_port(spec: Spec, home: Home, engine: Engine) -> int | None:
 
 
 def _remembered_registry(spec: Spec, machine: Machine) -> int | None:
-    """The port that the sandbox's registry container is published on, running or not, or that its tunnel has."""
+    """Return the port that the sandbox's registry container is published on, running or not, or that its tunnel has."""
     if not spec.cluster.supports.containers:
         route = routes.find(routes.load(machine.home.passthrough), spec.name)
         return next((tunnel.port for tunnel in route.tunnels), None) if route else None

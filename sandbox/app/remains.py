@@ -31,7 +31,7 @@ def sweep(home: Home, name: str) -> None:
 
 
 def _is_any_left(home: Home) -> bool:
-    """Whether there is a sandbox, kept certificates of one, or a command that is about to make one."""
+    """Tell whether there is a sandbox, kept certificates of one, or a command that is about to make one."""
     folders = (home.state / "sandboxes", home.state / "certificates", home.claims)
     known = (*routes.load(home.edge), *routes.load(home.passthrough))
     return bool(known) or any(any(folder.iterdir()) for folder in folders if folder.is_dir())

@@ -40,7 +40,7 @@ class Fetched:
     bundle: Path | None = None
 
     def settled(self, spec: Spec, home: Home) -> Spec:
-        """The spec with what it keeps in its project's folder where every revision finds it."""
+        """Return the spec with what it keeps in its project's folder where every revision finds it."""
         if not self.origin.is_fetched:
             return spec
         return checkouts.keeping(spec, self.root, home.sandbox(spec.name).data / self.origin.folder_name)
@@ -108,7 +108,10 @@ def fetched(
 
 
 def _unpacked(file: Path, home: Home, say: Say, *, identity: str | None, trusted: bool) -> Fetched:
-    """The project of a bundle; everything else that is in it too, in the cache, where the user has agreed to that."""
+    """Return the project of a bundle.
+
+    Everything else that is in it too, in the cache, where the user has agreed to that.
+    """
     files.make_private_dir(home.bundle)
     with files.exclusive(home.bundle, seconds=TIMEOUT), opened(file) as bundle:
         say(f"{bundle.identity}  {file}")
@@ -142,7 +145,7 @@ def _require_identity(bundle: Bundle, identity: str) -> None:
 
 
 def _cloned(repository: Repository, home: Home, say: Say) -> Fetched:
-    """The repository as it is now: a copy for each commit, so that the one that a sandbox runs from stays."""
+    """Return the repository as it is now: a copy for each commit, so that the one that a sandbox runs from stays."""
     partial = home.projects / f".{as_name(repository.name) or 'repository'}.partial"
     say(str(repository))
     shutil.rmtree(partial, ignore_errors=True)
@@ -162,7 +165,7 @@ def _cloned(repository: Repository, home: Home, say: Say) -> Fetched:
 
 
 def _spec_in(root: Path, below: str, source: object) -> Path:
-    """The sandbox.yaml in the folder `below` of a project, which has to be a file in that project."""
+    """Return the sandbox.yaml in the folder `below` of a project, which has to be a file in that project."""
     file = root / below / DEFAULT_FILE
     real = os.path.realpath(file)
     if not Path(real).is_relative_to(os.path.realpath(root)):
@@ -177,7 +180,7 @@ def _existing(file: Path, source: object) -> Path:
 
 
 def _place(home: Home, name: str, identity: str) -> Path:
-    """Where a fetched project is kept, so that later commands find what its spec names.
+    """Return where a fetched project is kept, so that later commands find what its spec names.
 
     By its whole digest: a shorter one another project could be made to have.
     """

@@ -31,12 +31,12 @@ class _WithDefault(Group):
 
 @click.group("doctor", cls=_WithDefault)
 def doctor() -> None:
-    """Look at what a sandbox needs, say what is wrong and how to mend it; exit code 1 when something is.
+    """Check everything that a sandbox needs, and tell what is wrong and how to fix it; exit code 1 when something is.
 
     \b
     sandbox doctor                  what the sandbox in this folder needs
     sandbox doctor demo -o json     what the sandbox demo needs, for programs
-    sandbox doctor --fix            mend what can be mended safely
+    sandbox doctor --fix            repair what is safe to repair
     sandbox doctor tls app.demo.sandbox.localhost
                                     the way of a request, step by step
     sandbox doctor network          the way out of the cluster, from a pod
@@ -46,7 +46,7 @@ def doctor() -> None:
 @doctor.command("machine")
 @spec_options
 @output_option
-@click.option("--fix", is_flag=True, help="Mend what can be mended safely: modes of files, limits, leftovers of ours.")
+@click.option("--fix", is_flag=True, help="Repair what is safe to repair: modes of files, limits, leftovers.")
 @click.option(
     "--seconds", type=click.FloatRange(min=1), default=3, help="How long to wait for slow answers.  [default: 3]"
 )

@@ -230,7 +230,7 @@ def _table(found: Sequence[Way], days: Mapping[str, int | None]) -> Iterator[str
 
 
 def _code(url: str) -> str:
-    """The QR code in half blocks, two rows a line."""
+    """Return the QR code in half blocks, two rows a line."""
     import segno
 
     out = io.StringIO()

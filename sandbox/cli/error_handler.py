@@ -41,7 +41,7 @@ def report(error: BaseException) -> int:
             log.start(verbose=False)
     logging.getLogger(__name__).error("".join(traceback.format_exception(error)))
     click.echo(f"{_red('bug:')} {type(error).__name__}: {error}", err=True)
-    click.echo(f"  this is an error in sandbox itself; the whole story is in {home().log}", err=True)
+    click.echo(f"  this is an error in sandbox itself; details are in {home().log}", err=True)
     return BUG
 
 
@@ -59,7 +59,7 @@ def tell_programs(error: SandboxError, forms: Mapping[str, str]) -> bool:
 
 
 def as_json(error: SandboxError) -> dict[str, str | int]:
-    """The error for programs."""
+    """Return the error for programs."""
     texts = {"id": error.id, "brief": error.brief, "details": error.details, "fix": error.fix}
     return {**texts, "exit_code": error.exit_code}
 

@@ -161,7 +161,7 @@ class LiveTalk(Talk):
         yield table
 
     def words(self, now: float) -> str:
-        """How much of what, how fast, how long yet."""
+        """Return how much of what, how fast, how long yet."""
         rate = self._meter.rate(now, self.bytes)
         speed = f"{megabytes(rate)}/s" if rate else ""
         whole = (self._total or 0) - self._spared

@@ -32,7 +32,7 @@ def require_own_home() -> None:
 
 
 def command_line() -> str:
-    """The command as it was typed, without the accounts of its URLs."""
+    """Return the command as it was typed, without the accounts of its URLs."""
     return fit(f"sandbox {shlex.join(sys.argv[1:])}")
 
 
@@ -81,7 +81,7 @@ def _private(path: str, flags: int) -> int:
 
 
 def _log_file(place: Home) -> logging.Handler:
-    """The user's log file. Raises OSError, SandboxError."""
+    """Return the user's log file. Raises OSError, SandboxError."""
     files.make_private_dir(place.state)
     handler = _Log(place.log, maxBytes=2_000_000, backupCount=2, encoding="utf-8", errors="replace")
     handler.setFormatter(_Fit("%(asctime)s %(process)d %(name)s: %(message)s"))

@@ -74,7 +74,7 @@ def output_option(command: Command) -> Command:
 
 
 def _remembered(ctx: click.Context, param: click.Parameter, value: str) -> str:
-    """Note the choice where whoever shows an error of the command finds it: `FORMS` of the context's `meta`."""
+    """Note the choice where anyone who shows an error of the command finds it: `FORMS` of the context's `meta`."""
     ctx.meta.setdefault(FORMS, {})[param.name] = value
     return value
 

@@ -121,7 +121,7 @@ class _Lines:
             self._out.flush()
 
     def mark(self, *, good: bool) -> str:
-        """The sign before a line, in color where that is wanted."""
+        """Return the sign before a line, in color where that is wanted."""
         sign = "✓" if good else "✗"
         return click.style(sign, fg="green" if good else "red") if has_color(self._out) else sign
 

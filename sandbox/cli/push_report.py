@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def pushed(results: Sequence[Result], failure: PushFailed | None, sent: int, seconds: float) -> dict[str, Any]:
-    """The report of a push.
+    """Return the report of a push.
 
     Of the whole, `bytes` are all that were sent, `unique_bytes` those of the different blobs among them, and `ratio`
     is their quotient: 1.0 when every blob crossed once, null when nothing had to.
@@ -51,7 +51,10 @@ def pushed(results: Sequence[Result], failure: PushFailed | None, sent: int, sec
 
 
 def foretold(forecasts: Sequence[Forecast]) -> dict[str, Any]:
-    """The report of a dry run; `action` is null where it cannot be known, `exact` false where `bytes` are a bound."""
+    """Return the report of a dry run.
+
+    `action` is null where it cannot be known, `exact` false where `bytes` are a bound.
+    """
     images = [
         {
             "image": one.target,
@@ -69,7 +72,7 @@ def foretold(forecasts: Sequence[Forecast]) -> dict[str, Any]:
 
 
 def why(error: SandboxError) -> dict[str, str]:
-    """An error as JSON has it."""
+    """Return an error as JSON has it."""
     return {"id": error.id, "error": error.brief, "details": error.details, "fix": error.fix}
 
 

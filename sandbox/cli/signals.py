@@ -45,7 +45,7 @@ def catch(doing: str = "stopping", after: str = "") -> None:
     ends the command at once, with the programs it runs. A hangup that nohup(1) had ignored stays ignored.
     """
     # A handler of Python's runs only once the main thread is back in Python. That may take as long as what it waits
-    # for, when the signal comes just before the wait; a thread beside it hears of each signal without delay.
+    # for, when the signal comes just before the wait; a thread next to it hears of each signal without delay.
     heard, told = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     raised, said = threading.Event(), threading.Event()
 
@@ -66,7 +66,7 @@ def catch(doing: str = "stopping", after: str = "") -> None:
 
 def _listen(heard: int, main: int, doing: str, raised: threading.Event, said: threading.Event) -> None:
     number = _next(heard, None)
-    if number == signal.SIGHUP:  # nobody reads any more, and whoever writes would fail
+    if number == signal.SIGHUP:  # no one reads any more, and anyone who writes would fail
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, 1)
         os.dup2(nowhere, 2)
@@ -84,7 +84,7 @@ def _listen(heard: int, main: int, doing: str, raised: threading.Event, said: th
 
 
 def _next(heard: int, seconds: float | None) -> int:
-    """The next signal that is to end the command; 0 when none comes in time."""
+    """Return the next signal that is to end the command; 0 when none comes in time."""
     while select.select([heard], [], [], seconds)[0]:
         number = os.read(heard, 1)[0]
         if number in ENDS:

@@ -53,7 +53,7 @@ PORT = _Port(1, 65535)
 @click.option("--registry-port", type=PORT, help="Instead of the spec's; auto: a free one.")
 @click.option("--keep", is_flag=True, help="When it fails, keep what this run made.")
 @click.option("--plan", "only_plan", is_flag=True, help="Show what would be done; exit 0: nothing, 2: something.")
-@click.option("--recreate", multiple=True, metavar="STEP", help="Agree that STEP is made anew, with all that it holds.")
+@click.option("--recreate", multiple=True, metavar="STEP", help="Allow STEP to be recreated; its data is lost.")
 @click.option(
     "--yes",
     is_flag=True,
@@ -93,7 +93,7 @@ def up(
     if keep:
         begin(ctx, "stopping", "what was made stays; go on: sandbox up")
     else:
-        begin(ctx, "undoing what this run began", KEPT)
+        begin(ctx, "rolling back the changes of this run", KEPT)
     from sandbox.app import chosen_spec
     from sandbox.app.core import Sandbox
     from sandbox.app.source import from_source

@@ -122,7 +122,7 @@ def require_commandable(spec: Spec, addon: str) -> None:
 
 
 def _one_namespace(spec: Spec) -> Iterator[Misfit]:
-    """What would change more of a cluster than one namespace, or be a container on its network."""
+    """Yield what would change more of a cluster than one namespace, or be a container on its network."""
     if spec.cluster.context is None:
         yield ("cluster", "context"), "an existing cluster needs its context: see `kubectl config get-contexts`"
     if spec.ingress.controller == "nginx":
@@ -148,7 +148,7 @@ def _ingress_addons(spec: Spec) -> Iterator[Misfit]:
 
 
 def _ingress_of_others(spec: Spec) -> Iterator[Misfit]:
-    """What tells of a controller that is there already, where there is none such."""
+    """Yield what tells of a controller that is there already, where there is none such."""
     for key in ("class_name", "address"):
         if getattr(spec.ingress, key) is not None:
             yield ("ingress", key), "is for the controller of a cluster that exists: write 'controller: none'"

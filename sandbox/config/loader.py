@@ -68,7 +68,7 @@ def load(
 
 
 def parse(text: str, model: type[M], *, origin: str, amend: Amend = lambda source: source) -> M:
-    """The document `text` as a `model`, as `load` reads it; errors (BadFile) call it `origin`."""
+    """Return the document `text` as a `model`, as `load` reads it; errors (BadFile) call it `origin`."""
     try:
         source = read(text)
         if _FORMAT_KEY in allowed_keys(model):
@@ -82,7 +82,7 @@ def parse(text: str, model: type[M], *, origin: str, amend: Amend = lambda sourc
 
 
 def validated(source: Source, model: type[M], *, origin: str, text: str = "") -> M:
-    """The data of `source`, of which `text` is the document, as a `model`. Raises UsageError."""
+    """Return the data of `source`, of which `text` is the document, as a `model`. Raises UsageError."""
     try:
         return _validate(source, model, origin)
     except ValidationError as error:
@@ -151,7 +151,7 @@ def _brief(origin: str, fault: Fault) -> str:
 
 
 def _excerpt(lines: list[str], fault: Fault) -> str:
-    """The line at fault, numbered, with a caret under its column if that is known."""
+    """Return the line at fault, numbered, with a caret under its column if that is known."""
     if not 0 < fault.line <= len(lines):
         return ""
     prefix = f"  {fault.line} | "

@@ -1,4 +1,4 @@
-"""What pydantic finds wrong with a document's data, in words for whoever wrote the document, each at its line."""
+"""What pydantic finds wrong with a document's data, in words for the author of the document, each at its line."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def faults(error: ValidationError, source: Source, model: type[BaseModel]) -> li
 
 
 def walk(places: dict[KeyPath, Place], loc: Sequence[str | int]) -> KeyPath:
-    """The path in the document that pydantic's `loc` means: it also names union members and validators."""
+    """Return the path in the document that pydantic's `loc` means: it also names union members and validators."""
     path: KeyPath = ()
     for part in loc:
         if (*path, part) in places:
@@ -95,7 +95,7 @@ def blanks(error: ValidationError, source: Source) -> list[KeyPath]:
 
 
 def allowed_keys(model: type[BaseModel], loc: Sequence[str | int] = ()) -> list[str]:
-    """The keys that the mapping at `loc` in a document of `model` may have."""
+    """Return the keys that the mapping at `loc` in a document of `model` may have."""
     models = [model]
     for part in loc:
         fields = [info for each in models for name, info in each.model_fields.items() if part in (name, info.alias)]
@@ -108,7 +108,7 @@ def allowed_keys(model: type[BaseModel], loc: Sequence[str | int] = ()) -> list[
 
 
 def _absent(detail: ErrorDetails) -> KeyPath:
-    """The key that an error is about where its location names only the mapping."""
+    """Return the key that an error is about where its location names only the mapping."""
     if detail["type"] == "missing":
         return detail["loc"][-1:]
     if detail["type"] in ("union_tag_invalid", "union_tag_not_found"):
@@ -148,7 +148,7 @@ def _fault(detail: ErrorDetails, path: KeyPath, source: Source, model: type[Base
 
 
 def _at(place: Place, path: KeyPath, message: str, fix: str = "") -> Fault:
-    """What is wrong with the value at `path`, said of the option that gave it, else of the key."""
+    """Return what is wrong with the value at `path`, said of the option that gave it, else of the key."""
     if place.option:
         return Fault(0, message, fix, option=place.option)
     return Fault(place.line, _placed(path, message), fix)
@@ -164,7 +164,7 @@ def _value_fix(kind: str, place: Place, context: dict[str, Any]) -> str:
 
 
 def _joined(path: KeyPath, same: list[Fault]) -> Fault:
-    """The complaints of all members of a union about one value, as one."""
+    """Return the complaints of all members of a union about one value, as one."""
     first, *others = dict.fromkeys(same)
     if not others:
         return first
@@ -201,7 +201,7 @@ def _nearest(places: dict[KeyPath, Place], path: KeyPath) -> Place:
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:
-    """The models that a field of this type may hold."""
+    """Yield the models that a field of this type may hold."""
     if isinstance(annotation, type) and issubclass(annotation, RootModel):
         yield from _models(annotation.model_fields["root"].annotation)
     elif isinstance(annotation, type) and issubclass(annotation, BaseModel):

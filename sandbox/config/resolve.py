@@ -35,7 +35,7 @@ class Override:
 
 
 def ports(https: Sequence[PortChoice], registry: PortChoice | None) -> Iterator[Override]:
-    """The overrides of `--https-port`, which may be given several times, and `--registry-port`."""
+    """Yield the overrides of `--https-port`, which may be given several times, and `--registry-port`."""
     if https:
         yield Override(("proxy", "ports"), "auto" if tuple(https) == ("auto",) else list(https), "--https-port")
     if registry:
@@ -43,7 +43,7 @@ def ports(https: Sequence[PortChoice], registry: PortChoice | None) -> Iterator[
 
 
 def load(path: Path, overrides: Sequence[Override] = (), *, called: str | None = None) -> Spec:
-    """The spec in the file `path`, its own paths made absolute from the file's folder. Raises UsageError.
+    """Return the spec in the file `path`, its own paths made absolute from the file's folder. Raises UsageError.
 
     One without a name gets that of its folder, or of the folder `called`, as far as it can be one.
     """

@@ -12,7 +12,7 @@ MAX_SIZE = 16 << 20  # the manifests that large projects publish as one file hav
 
 
 def read(path: Path, *, most: int = MAX_SIZE, fix: str = "") -> str:
-    """The text of the regular file `path`. Raises BadFile, with `fix` where it cannot be read at all."""
+    """Return the text of the regular file `path`. Raises BadFile, with `fix` where it cannot be read at all."""
     try:
         # A pipe that has no writer would keep us waiting (open(2), O_NONBLOCK).
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -42,7 +42,7 @@ class Refused(Exception):
 
 
 def too_large() -> Fault:
-    """The fault of a document over MAX_SIZE."""
+    """Return the fault of a document over MAX_SIZE."""
     return Fault(1, "the document is larger than 1 MiB", "split it, or check that this is the right file")
 
 
@@ -72,7 +72,7 @@ for _name, _pattern, _first in (
 
 
 def compose(text: str) -> yaml.Node | None:
-    """The node graph of the only document in `text`, None if there is none; raises Refused."""
+    """Return the node graph of the only document in `text`, None if there is none; raises Refused."""
     if len(text) > MAX_SIZE:
         raise Refused(too_large())
     loader = None
@@ -116,12 +116,12 @@ def _syntax(error: yaml.MarkedYAMLError) -> Fault:
 
 
 def line_of(node: yaml.Node) -> int:
-    """The line `node` begins on, from 1."""
+    """Return the line `node` begins on, from 1."""
     return int(node.start_mark.line) + 1
 
 
 def kind_of(node: yaml.Node) -> str:
-    """What `node` is, for the end of `must be …, not …`."""
+    """Return what `node` is, for the end of `must be …, not …`."""
     if isinstance(node, yaml.MappingNode):
         return "a mapping"
     if isinstance(node, yaml.SequenceNode):

@@ -62,7 +62,7 @@ class Place:
 
     @property
     def blank(self) -> bool:
-        """Nothing was written at all, as in `key:`."""
+        """Return nothing was written at all, as in `key:`."""
         return self.kind == "nothing" and self.raw == ""
 
 
@@ -74,7 +74,7 @@ class Source:
     places: dict[KeyPath, Place] = field(default_factory=lambda: {(): Place(1, None, "a mapping")})
 
     def merged(self, path: KeyPath, value: Any, giver: Giver, option: str = "") -> Source:
-        """The same with `value` at `path` in place of what was there.
+        """Return the same with `value` at `path` in place of what was there.
 
         Where a parent is not a mapping nothing is changed: that is wrong already.
         """
@@ -93,7 +93,7 @@ class Source:
         return Source(data, places)
 
     def origins(self, document: str) -> dict[KeyPath, ValueOrigin]:
-        """Where each value is from; `document` is the file's name."""
+        """Return where each value is from; `document` is the file's name."""
         return {
             path: ValueOrigin(place.giver, f"{document}:{place.line}" if place.line else place.option)
             for path, place in self.places.items()
@@ -104,7 +104,7 @@ _NOWHERE = Place(0, None, "a mapping")
 
 
 def _places(value: Any, path: KeyPath, giver: Giver, option: str) -> dict[KeyPath, Place]:
-    """A place for a plain value and for each one in it."""
+    """Return a place for a plain value and for each one in it."""
     found: dict[KeyPath, Place] = {}
     match value:
         case dict():
@@ -120,7 +120,7 @@ def _places(value: Any, path: KeyPath, giver: Giver, option: str) -> dict[KeyPat
 
 
 def read(text: str) -> Source:
-    """The one mapping in `text`, empty if `text` says nothing; raises Refused."""
+    """Return the one mapping in `text`, empty if `text` says nothing; raises Refused."""
     node = compose(text)
     if node is None or (isinstance(node, yaml.ScalarNode) and node.tag == TAG + "null"):
         return Source()
@@ -142,7 +142,7 @@ class _Reading:
         self.open: set[int] = set()
 
     def value(self, node: yaml.Node, path: KeyPath, line: int) -> Any:
-        """The plain value of `node`, written at `path` and `line`; None where a fault was noted."""
+        """Return the plain value of `node`, written at `path` and `line`; None where a fault was noted."""
         if len(self.places) >= MAX_VALUES or len(path) > MAX_DEPTH:
             raise Refused(Fault(line, "aliases expand too far", "write the values out without aliases"))
         if id(node) in self.open:

@@ -39,12 +39,12 @@ class Unusable(yaml.YAMLError):
 
 
 def documents(text: str | bytes) -> list[Any]:
-    """Every document of a stream; raises yaml.YAMLError."""
+    """Return every document of a stream; raises yaml.YAMLError."""
     return [content for _, content in placed_documents(text)]
 
 
 def placed_documents(text: str | bytes) -> list[tuple[int, Any]]:
-    """Every document of a stream with the line that its content begins at; raises yaml.YAMLError."""
+    """Return every document of a stream with the line that its content begins at; raises yaml.YAMLError."""
     loader, found, known = _Loader(text), [], _Known()
     try:
         while loader.check_node():
@@ -59,7 +59,7 @@ def placed_documents(text: str | bytes) -> list[tuple[int, Any]]:
 
 
 def document(text: str | bytes) -> Any:
-    """The only document of `text`, None when it is empty; raises yaml.YAMLError."""
+    """Return the only document of `text`, None when it is empty; raises yaml.YAMLError."""
     found = documents(text)
     if len(found) > 1:
         raise Unusable("a second document begins; only one is allowed")
@@ -82,7 +82,7 @@ class _Known:
         self._measured.clear()  # nodes of the next document may have the same ids
 
     def _of(self, node: yaml.Node, depth: int) -> tuple[int, int]:
-        """The values in the node, itself included, and the levels below it."""
+        """Return the values in the node, itself included, and the levels below it."""
         if node.tag not in TAGS:
             raise Unusable(f"the tag {str(node.tag).replace(PREFIX, '!!')} is not allowed")
         if isinstance(node, yaml.ScalarNode):
@@ -124,6 +124,6 @@ _Dumper.add_representer(str, _string)
 
 
 def dump(content: Any) -> bytes:
-    """One document that PyYAML and kubectl read alike."""
+    """Return one document that PyYAML and kubectl read alike."""
     text: str = yaml.dump(content, Dumper=_Dumper, sort_keys=False)
     return text.encode()

@@ -33,7 +33,10 @@ Survey = Callable[[], Iterable[tuple[Step, Status]]]
 
 
 def sandboxes(home: Home, engine: Engine, surveys: Mapping[str, Survey], *, now: datetime) -> Sequence[Part]:
-    """Every sandbox that has a container or a route, by name; steps only of those whose spec is known (`surveys`)."""
+    """Return every sandbox that has a container or a route, by name.
+
+    Steps only of those whose spec is known (`surveys`).
+    """
     known = {route.name: route for route in routes.load(home.edge)}
     ours = labelled.containers(engine, home)
     names = sorted({one.labels[LABEL] for one in ours if one.labels[LABEL]} | known.keys() | surveys.keys())
@@ -45,14 +48,14 @@ def sandboxes(home: Home, engine: Engine, surveys: Mapping[str, Survey], *, now:
 
 
 def registries(home: Home, engine: Engine) -> Mapping[str, Part]:
-    """What the registry of each sandbox holds, by the sandbox's name."""
+    """Return what the registry of each sandbox holds, by the sandbox's name."""
     ours = {one.labels[LABEL]: one for one in labelled.containers(engine, home)}
     found = {name: engine.container(home.sandbox(name).registry) for name in ours if name}
     return {name: attempt(partial(_registry, one)) for name, one in found.items() if one}
 
 
 def edge(home: Home, engine: Engine) -> Part:
-    """Where every host leads, and how it stands there."""
+    """Return where every host leads, and how it stands there."""
     box = EdgeContainer.of(engine, home)
     container = box.find()
     running = container is not None and container.running
@@ -65,7 +68,7 @@ def edge(home: Home, engine: Engine) -> Part:
 
 
 def attempt(look: Callable[[], Part]) -> Part:
-    """The part, or why it cannot be shown."""
+    """Return the part, or why it cannot be shown."""
     try:
         return look()
     except (SandboxError, OSError) as error:
@@ -88,7 +91,7 @@ def _sandbox(names: Names, route: Route | None, engine: Engine, survey: Survey |
 
 
 def _inside(names: Names, route: Route | None, entries: Sequence[Entry]) -> Part:
-    """What the cluster itself tells."""
+    """Return what the cluster itself tells."""
     cluster = Cluster(names.kubeconfig)
     port = suffix(route.listen[0][1] if route and route.listen else 443)
     hosts = hosts_of(cluster.list("networking.k8s.io/v1", "Ingress"))
@@ -109,7 +112,7 @@ def _certificate(one: Entry) -> Part:
 
 
 def _days(host: str, entries: Sequence[Entry]) -> int | None:
-    """The days that the certificate for the host has left: the exact one's, else the wildcard's."""
+    """Return the days that the certificate for the host has left: the exact one's, else the wildcard's."""
     for wanted in (host, f"*.{host.partition('.')[2]}"):
         for one in entries:
             if one.facts and not one.facts.authority and wanted in one.facts.hosts:

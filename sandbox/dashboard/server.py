@@ -1,4 +1,4 @@
-"""The page's server: this machine only, read only, and what it knows only for whoever has its address with the token.
+"""The page's server: this machine only, read only, and only for clients that have its address with the token.
 
 The token stands in the address's fragment, which browsers neither send nor pass on; the page's script sends it in a
 header. A Host that is not this server's is turned away (DNS rebinding), and no other origin may read an answer.
@@ -55,7 +55,7 @@ class Dashboard:
 
     @property
     def url(self) -> str:
-        """The page's address, with the token."""
+        """Return the page's address, with the token."""
         return f"http://{ADDRESS}:{self._server.server_port}/#{self.token}"
 
     def serve(self) -> None:

@@ -66,7 +66,7 @@ class Live:
         self._ended.set()
 
     def newest(self, *, patience: float) -> dict[str, Any]:
-        """What was found last, without the looks that have not come to an end within `patience` seconds yet."""
+        """Return what was found last, without the looks that have not come to an end within `patience` seconds yet."""
         self._asked = time.monotonic()
         deadline = time.monotonic() + patience
         for first in self._first.values():
@@ -98,7 +98,7 @@ class Page:
 
     @property
     def url(self) -> str:
-        """The page's address, with the token."""
+        """Return the page's address, with the token."""
         return self._server.url
 
     def serve(self) -> None:

@@ -57,19 +57,19 @@ class Facts:
 
     @property
     def is_here(self) -> bool:
-        """Whether the engine's machine is this one, without another system between."""
+        """Tell whether the engine's machine is this one, without another system between."""
         here = sys.platform == "linux" and self.kernel == platform.release() and "desktop" not in self.system.lower()
         return here and self.local
 
     @property
     def is_hardened(self) -> bool:
-        """Whether its release keeps neighbours from ports that it publishes on 127.0.0.1."""
+        """Tell whether its release keeps neighbours from ports that it publishes on 127.0.0.1."""
         number = re.match(r"\d+", self.version)
         return number is not None and int(number[0]) >= HARDENED
 
 
 def read_facts(info: Mapping[str, Any], *, api: str, local: bool) -> Facts:
-    """The facts in an engine's answer; `api` is the version spoken with it."""
+    """Return the facts in an engine's answer; `api` is the version spoken with it."""
     proxies = {"http": info.get("HttpProxy"), "https": info.get("HttpsProxy"), "no": info.get("NoProxy")}
     options = [str(option).partition(",")[0] for option in info.get("SecurityOptions") or ()]
     return Facts(
@@ -134,7 +134,7 @@ class Engine(Images, Containers, Networks, Volumes):
 
     @property
     def version(self) -> str:
-        """The engine's version."""
+        """Return the engine's version."""
         with translated("asking for the engine's version"):
             return str(self._client.version()["Version"])
 
@@ -144,28 +144,28 @@ class Engine(Images, Containers, Networks, Volumes):
             return int(self._info().get("CgroupVersion", "2"))
 
     def facts(self) -> Facts:
-        """What the engine tells of itself and of its machine."""
+        """Return what the engine tells of itself and of its machine."""
         api = self._client.api
         with translated("asking about the engine"):
             return read_facts(self._info(), api=api._version, local=api.base_url in LOCAL)
 
     def root(self) -> Path:
-        """The folder of the engine's machine where it keeps everything."""
+        """Return the folder of the engine's machine where it keeps everything."""
         return self.facts().root
 
     def is_rootless(self) -> bool:
-        """Whether the engine runs without root, and so may publish only the ports that its user may listen on."""
+        """Tell whether the engine runs without root, and so may publish only the ports that its user may listen on."""
         with translated("asking about the engine"):
             return any("rootless" in str(option) for option in self._info().get("SecurityOptions") or ())
 
     @once
     def _info(self) -> Mapping[str, Any]:
-        """What `docker info` shows, for which the engine runs other programs."""
+        """Return what `docker info` shows, for which the engine runs other programs."""
         return dict(self._client.info())
 
 
 def _place(client: DockerClient | None) -> tuple[str, ...]:
-    """Where the engine was looked for, if it came to that."""
+    """Return where the engine was looked for, if it came to that."""
     if client is None:
         return ()
     url = client.api.base_url

@@ -16,7 +16,7 @@ class Networks(Door):
     """What can be done with the engine's networks."""
 
     def network(self, name: str) -> Network | None:
-        """The network of exactly this name, or None; of several, which the engine allows, the one in use."""
+        """Return the network of exactly this name, or None; of several, which the engine allows, the one in use."""
         with translated(f"looking at network {name}"):
             found = self._networks(name)
         return _network(found[0]) if found else None
@@ -27,13 +27,13 @@ class Networks(Door):
             return tuple(map(_network, self._networks(name)[1:]))
 
     def labelled_networks(self, label: str) -> tuple[str, ...]:
-        """The names of all networks that have a label (`key` or `key=value`)."""
+        """Return the names of all networks that have a label (`key` or `key=value`)."""
         with translated("listing networks"):
             return tuple(sorted(one["Name"] for one in self._client.api.networks(filters={"label": label})))
 
     @once
     def _networks(self, name: str) -> list[Mapping[str, Any]]:
-        """What the engine says of every network of this name, those in use first, then the oldest."""
+        """Return what the engine says of every network of this name, those in use first, then the oldest."""
         known = [one["Id"] for one in self._client.api.networks(names=[name]) if one["Name"] == name]
         found: list[Mapping[str, Any]] = [self._client.api.inspect_network(each) for each in known]
         return sorted(found, key=lambda one: (not one.get("Containers"), one["Created"]))

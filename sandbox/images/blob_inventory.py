@@ -39,7 +39,7 @@ class Holdings:
         self._uploaded: dict[str, int] = {}
 
     def size(self, repository: str, digest: str) -> int | None:
-        """The size of a blob that is in `repository`, else None; asks the registry once."""
+        """Return the size of a blob that is in `repository`, else None; asks the registry once."""
         key = (repository, digest)
         known = self._sizes.get(key)
         if known is None and key in self._vouched and digest in self._homes:
@@ -54,7 +54,7 @@ class Holdings:
         return known
 
     def confirm(self, repository: str, digest: str) -> bool:
-        """Ask for a blob that somebody else has sent; note it as uploaded when the registry has it now."""
+        """Ask for a blob that another user has sent; note it as uploaded when the registry has it now."""
         size = self._client.blob_size(repository, digest)
         if size is None:
             return False
@@ -62,7 +62,7 @@ class Holdings:
         return True
 
     def named(self, repository: str, name: str) -> str | None:
-        """The digest of what a tag or digest names, None when there is nothing; asks the registry once."""
+        """Return the digest of what a tag or digest names, None when there is nothing; asks the registry once."""
         key = (repository, name)
         if key not in self._tags:
             self._tags[key] = self._client.manifest_digest(repository, name)
@@ -76,7 +76,7 @@ class Holdings:
                 self._vouched.update((repository, blob.digest) for blob in blobs)
 
     def anywhere(self, digest: str) -> tuple[str, int] | None:
-        """A repository known to hold the blob, and the blob's size, without asking."""
+        """Return a repository known to hold the blob, and the blob's size, without asking."""
         with self._lock:
             return self._homes.get(digest)
 
@@ -90,9 +90,9 @@ class Holdings:
                 self._uploaded[digest] = self._uploaded.get(digest, 0) + size
 
     def fact(self, repository: str, digest: str) -> Fact | None:
-        """How the blob got into `repository`, else None when it is not known to be there."""
+        """Return how the blob got into `repository`, else None when it is not known to be there."""
         return self._facts.get((repository, digest))
 
     def uploaded(self, digest: str) -> int:
-        """The bytes that were sent for this blob in this run, to any repository."""
+        """Return the bytes that were sent for this blob in this run, to any repository."""
         return self._uploaded.get(digest, 0)

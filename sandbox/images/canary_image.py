@@ -27,7 +27,7 @@ def document() -> Document:
 def place(client: Client) -> str:
     """Push the canary unless it is there; its name without the registry, by digest. Raises RegistryError.
 
-    It has no tag, so that nobody's list shows it; a garbage collection may take it, and the next call brings it back.
+    It has no tag, so that no one's list shows it; a garbage collection may take it, and the next call brings it back.
     """
     manifest = document()
     if client.manifest_digest(REPOSITORY, manifest.digest) is None:
@@ -39,7 +39,7 @@ def place(client: Client) -> str:
 
 @cache
 def _blobs() -> tuple[tuple[str, bytes], tuple[str, bytes]]:
-    """The configuration and the layer."""
+    """Return the configuration and the layer."""
     said = b"pulled\n"
     layer = io.BytesIO()
     with tarfile.open(fileobj=layer, mode="w", format=tarfile.USTAR_FORMAT) as tar:

@@ -31,7 +31,7 @@ class Relay:
             yield item
 
     def drain(self) -> None:
-        """Let the pouring side come to its end although nobody wants the rest."""
+        """Let the pouring side come to its end although no one wants the rest."""
         with contextlib.suppress(BaseException):
             while self._next() is not None:
                 pass

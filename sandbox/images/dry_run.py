@@ -31,7 +31,7 @@ from sandbox.oci.throttle import LIMIT
 class Forecast:
     """What would become of one image.
 
-    `action` is None for an image that would be built first, which nobody knows before. `blobs` and `size` (in bytes)
+    `action` is None for an image that would be built first, which no one knows before. `blobs` and `size` (in bytes)
     are what would cross for it; `exact` is False when `size` is only the most it can be. `digest` and `source` are
     empty while unknown; `error` says why the image could not be pushed at all.
     """
@@ -68,7 +68,7 @@ def forecast(
     promised: Mapping[Target, Promise] | None = None,
     keychain: Keychain | None = None,
 ) -> tuple[Forecast, ...]:
-    """What `push` would do, in the order of `entries`. Raises RegistryError, and Drift as `push` does.
+    """Return what `push` would do, in the order of `entries`. Raises RegistryError, and Drift as `push` does.
 
     A layer's size is not known before the Docker Engine saves it, so images of the engine get an upper bound.
     """
@@ -144,7 +144,7 @@ class _Foretelling:
         return Forecast(str(target), Action.UPLOADED, missing + 1, size, False, str(content.get("Id", "")))
 
     def _missing(self, repository: str, digest: str) -> bool:
-        """Whether a blob would have to cross for this image."""
+        """Tell whether a blob would have to cross for this image."""
         here = self._holdings.size(repository, digest) is not None
         if here or self._holdings.anywhere(digest) or digest in self._sent:
             return False

@@ -26,7 +26,7 @@ class Garbage:
 
 
 def measure(client: Client, output: str) -> Garbage:
-    """What the collection that says `output` would delete. Raises RegistryError.
+    """Return what the collection that says `output` would delete. Raises RegistryError.
 
     To be called before it is deleted. The size of a blob that no repository admits to is not known, and not counted.
     """

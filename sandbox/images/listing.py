@@ -24,7 +24,7 @@ class Listed:
 
     @property
     def size(self) -> int:
-        """Its bytes, those that others need as well included."""
+        """Return its bytes, those that others need as well included."""
         return sum(self.blobs.values())
 
 
@@ -36,11 +36,14 @@ class Catalogue:
 
     @property
     def size(self) -> int:
-        """The bytes of all, each blob counted once, as the registry stores it."""
+        """Return the bytes of all, each blob counted once, as the registry stores it."""
         return sum({digest: size for one in self.tags for digest, size in one.blobs.items()}.values())
 
     def unique(self, one: Listed) -> int:
-        """The bytes that would be free if nothing named the image of `one` any more; other tags of it do not count."""
+        """Return the bytes that would be free if nothing named the image of `one` any more.
+
+        Other tags of it do not count.
+        """
         return sum(size for digest, size in one.blobs.items() if self._images[digest] == 1)
 
     @property

@@ -1,4 +1,4 @@
-"""A manifest of images and the lock beside it, which is obeyed, or follows what was pushed."""
+"""A manifest of images and the lock next to it, which is obeyed, or follows what was pushed."""
 
 from __future__ import annotations
 
@@ -39,19 +39,22 @@ class LockFile:
         return locks.beside(self.manifest)
 
     def read(self) -> Lock | None:
-        """The lock as it is now, None when there is none. Raises UsageError with file, line and key."""
+        """Return the lock as it is now, None when there is none. Raises UsageError with file, line and key."""
         return locks.load(self.path)
 
     def pinned(self, lock: Lock | None) -> tuple[Entry, ...]:
-        """The images, those of other registries at the digest and the platforms that are locked."""
+        """Return the images, those of other registries at the digest and the platforms that are locked."""
         return locks.pinned(self.entries, lock, self.manifest.parent)
 
     def digests(self, lock: Lock | None) -> Mapping[Target, str]:
-        """What the names of the images stand for; those are left out that are not locked, or from another source."""
+        """Return what the names of the images stand for.
+
+        Those are left out that are not locked, or from another source.
+        """
         return locks.digests(self.entries, lock, self.manifest.parent) if lock else {}
 
     def promises(self, lock: Lock) -> Mapping[Target, Promise]:
-        """What `lock` says of each image. Raises Drift when it is not a lock of just these."""
+        """Return what `lock` says of each image. Raises Drift when it is not a lock of just these."""
         return locks.promises(self.entries, lock, self.manifest.parent)
 
     def follow(self, results: Sequence[Result], lock: Lock | None, compression: Compression) -> tuple[str, ...]:

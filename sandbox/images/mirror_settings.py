@@ -13,7 +13,10 @@ _ANONYMOUS = {"exec": {"command": "anonymous"}}
 
 
 def settings(upstream: Upstream, account: Credential | None, *, data: str, port: int) -> bytes:
-    """The configuration file, with the account's password in it; what was pulled is kept for distribution's week."""
+    """Return the configuration file, with the account's password in it.
+
+    What was pulled is kept for distribution's week.
+    """
     signed_in = {"username": account.username, "password": account.password} if usable(account) and account else None
     content = {
         "version": 0.1,
@@ -26,5 +29,5 @@ def settings(upstream: Upstream, account: Credential | None, *, data: str, port:
 
 
 def usable(account: Credential | None) -> bool:
-    """Whether distribution can sign in with it: it takes a name and a password, and no tokens."""
+    """Tell whether distribution can sign in with it: it takes a name and a password, and no tokens."""
     return bool(account and account.username and account.password)

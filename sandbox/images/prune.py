@@ -14,7 +14,7 @@ from sandbox.oci.oci_errors import RegistryError
 
 @dataclass(frozen=True)
 class Unlisted:
-    """A tag nobody names. `digest` is None when what it names is gone already."""
+    """A tag no one names. `digest` is None when what it names is gone already."""
 
     repository: str
     tag: str
@@ -25,7 +25,7 @@ class Unlisted:
 
 
 def unlisted(client: Client, targets: Iterable[Target]) -> tuple[Unlisted, ...]:
-    """The registry's tags that are not among `targets`, sorted. Raises RegistryError."""
+    """Return the registry's tags that are not among `targets`, sorted. Raises RegistryError."""
     named = {(target.repository, target.tag) for target in targets}
     return tuple(
         Unlisted(repository, tag, client.manifest_digest(repository, tag))
@@ -57,7 +57,7 @@ def prune(client: Client, chosen: Sequence[Unlisted], targets: Iterable[Target])
 
 
 def _below(client: Client, repository: str, names: Iterable[str]) -> dict[str, None]:
-    """The digests of the manifests that `names` name or contain, children first."""
+    """Return the digests of the manifests that `names` name or contain, children first."""
     found: dict[str, None] = {}
     for name in names:
         document = client.manifest(repository, name)

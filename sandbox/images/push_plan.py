@@ -32,20 +32,20 @@ class Plan:
 
     @property
     def size(self) -> int:
-        """The bytes of all different blobs together."""
+        """Return the bytes of all different blobs together."""
         return sum(transfer.blob.size for transfer in self.transfers)
 
     def needs(self, target: Target) -> frozenset[str]:
-        """The digests of the blobs that must be in place before the documents of `target`."""
+        """Return the digests of the blobs that must be in place before the documents of `target`."""
         return frozenset(transfer.blob.digest for transfer in self.transfers if target in transfer.targets)
 
     def charges(self, target: Target) -> tuple[Descriptor, ...]:
-        """The blobs whose cost counts for `target`: those it is the first to need."""
+        """Return the blobs whose cost counts for `target`: those it is the first to need."""
         return tuple(transfer.blob for transfer in self.transfers if target == transfer.targets[0])
 
 
 def make(images: Mapping[Target, Image]) -> Plan:
-    """The plan that puts every image of `images` where its target says."""
+    """Return the plan that puts every image of `images` where its target says."""
     blobs: dict[str, Descriptor] = {}
     repositories: dict[str, dict[str, None]] = {}
     origins: dict[str, dict[int, Origin]] = {}

@@ -23,7 +23,7 @@ class Landing:
     """Receives layers and sends those that are missing to a repository that wants them, from where others mount them.
 
     `wanted` maps the digests that are expected to the repositories that want them, `seen` others to a repository that
-    may hold them. A layer that nobody expects, or whose digest is not known before its last byte, goes to the first of
+    may hold them. A layer that no one expects, or whose digest is not known before its last byte, goes to the first of
     `repositories` that takes it. What fails is noted in `failures`, under None when the digest never became known, and
     the stream goes on: other layers may be fine. A repository that is closed to us is noted in `refused` and not asked
     again; `stuck` maps layers that were refused, perhaps with all their bytes gone by, to the repository that did so.
@@ -50,21 +50,21 @@ class Landing:
         self.stuck: dict[str, str] = {}
 
     def has(self, digest: str) -> bool:
-        """Whether the registry holds the layer in any repository that could give it to the others."""
+        """Tell whether the registry holds the layer in any repository that could give it to the others."""
         if self._holdings.anywhere(digest):
             return True
         homes = self._wanted.get(digest) or (self._seen.get(digest, self._repositories[0]),)
         return any(self._held(repository, digest) for repository in homes)
 
     def wants_unknown(self) -> bool:
-        """Whether a layer of unknown digest could be one that is missing."""
+        """Tell whether a layer of unknown digest could be one that is missing."""
         return not all(
             digest in self._sending or self.has(digest) or all(home in self.refused for home in homes)
             for digest, homes in self._wanted.items()
         )
 
     def buffered(self, data: bytes, digest: str | None) -> None:
-        """A layer that is in memory as a whole; one that nobody expects is dropped unless it has a name."""
+        """A layer that is in memory as a whole; one that no one expects is dropped unless it has a name."""
         name = digest or digests.of(data)
         if name in self._sending or self.has(name) or not (digest or name in self._wanted):
             return
@@ -134,7 +134,7 @@ class Landing:
         self._holdings.add(home, blob.digest, blob.size, Fact.UPLOADED)
 
     def _begun(self, repositories: tuple[str, ...]) -> tuple[str, str]:
-        """The first of `repositories` that lets an upload begin, and the upload's URL."""
+        """Return the first of `repositories` that lets an upload begin, and the upload's URL."""
         for repository in repositories:
             if repository not in self.refused:
                 try:

@@ -22,7 +22,7 @@ class Target:
 
 
 def of(reference: Reference) -> Target:
-    """The target an image has by default: its own path and tag, as people write them."""
+    """Return the target an image has by default: its own path and tag, as people write them."""
     full = reference.with_default_tag()
     return Target(full.familiar_path, full.tag, None if full.tag else full.digest)
 

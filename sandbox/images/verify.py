@@ -76,7 +76,7 @@ class _Reading:
         return sum(blob.size for blob in largest)
 
     def _tree(self, item: tuple[Target, str]) -> Tree | str:
-        """All that a target should name, or what is wrong with its documents."""
+        """Return all that a target should name, or what is wrong with its documents."""
         target, digest = item
         try:
             root = self._client.manifest(target.repository, target.tag or digest)
@@ -95,7 +95,7 @@ class _Reading:
         return document
 
     def _blob(self, blob: Descriptor, repositories: Mapping[str, object]) -> dict[str, str]:
-        """What is wrong with a blob, by repository: its bytes in the first, its presence in the others."""
+        """Return what is wrong with a blob, by repository: its bytes in the first, its presence in the others."""
         wrong: dict[str, str] = {}
         first, *others = repositories
         try:

@@ -30,7 +30,7 @@ PORTS = {
 
 
 def load(path: Path) -> tuple[list[App], list[str]]:
-    """The services of the file, and what was left out, in words; raises UsageError when it is no such file.
+    """Return the services of the file, and what was left out, in words; raises UsageError when it is no such file.
 
     A service of a profile is started by compose only when that is asked for, and left out.
     """
@@ -75,7 +75,7 @@ def _last(image: str) -> str:
 
 
 def _words(given: Any) -> tuple[str, ...]:
-    """A command as a list, or as text that compose splits like a shell."""
+    """Return a command as a list, or as text that compose splits like a shell."""
     if isinstance(given, str):
         try:
             return tuple(shlex.split(given))
@@ -85,7 +85,7 @@ def _words(given: Any) -> tuple[str, ...]:
 
 
 def _check(given: Any) -> tuple[str, ...]:
-    """The program that tells whether the service is healthy; none where that is turned off."""
+    """Return the program that tells whether the service is healthy; none where that is turned off."""
     test = given.get("test") if isinstance(given, dict) and not given.get("disable") else None
     if isinstance(test, str):
         return ("sh", "-c", test.replace("$$", "$"))
@@ -100,7 +100,7 @@ def _check(given: Any) -> tuple[str, ...]:
 
 
 def _env_files(given: Any, folder: Path) -> Iterator[list[str]]:
-    """The lines of the files of variables that are in the project."""
+    """Yield the lines of the files of variables that are in the project."""
     for one in given if isinstance(given, list) else [given]:
         path = one.get("path") if isinstance(one, dict) else one
         if isinstance(path, str) and (folder / path).is_file() and is_inside(folder, folder / path):
@@ -114,7 +114,7 @@ def _unquoted(line: str) -> str:
 
 
 def _context(build: Any) -> str | None:
-    """The folder that is built, unless it is none of the project's or has a Dockerfile of another name."""
+    """Return the folder that is built, unless it is none of the project's or has a Dockerfile of another name."""
     if isinstance(build, dict):
         if build.get("dockerfile", "Dockerfile") != "Dockerfile":
             return None

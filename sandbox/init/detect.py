@@ -37,7 +37,7 @@ OURS = ("sandbox.yaml", "images.yaml", "images.lock.yaml", *compose.FILES)
 
 
 def look(folder: Path, store: Store) -> Found:
-    """What the folder has. Raises UsageError for a compose file that cannot be read.
+    """Return what the folder has. Raises UsageError for a compose file that cannot be read.
 
     `store` has the kubectl and helm of machines without them, by which hosts and images of what is rendered are known.
     """
@@ -51,7 +51,7 @@ def look(folder: Path, store: Store) -> Found:
 
 
 def _distinct(apps: Iterable[App]) -> Iterator[App]:
-    """The apps, numbered where two would have one name."""
+    """Yield the apps, numbered where two would have one name."""
     seen: set[str] = set()
     for app in apps:
         name = next(
@@ -76,7 +76,7 @@ def _apps(folder: Path, notes: list[str]) -> Iterator[App]:
 
 
 def _exposing(folder: Path, app: App) -> App:
-    """The app with its Dockerfile's port where nothing else says one."""
+    """Return the app with its Dockerfile's port where nothing else says one."""
     file = folder / (app.context or "") / "Dockerfile"
     if app.context is None or app.port or not file.is_file() or not is_inside(folder, file):
         return app
@@ -94,7 +94,7 @@ def _require_inside(folder: Path, path: Path) -> None:
 
 
 def _chosen(folder: Path, notes: list[str]) -> tuple[Item, ...]:
-    """What is to be applied: one overlay, else manifests, else charts; the others are noted."""
+    """Return what is to be applied: one overlay, else manifests, else charts; the others are noted."""
     overlay = _overlay(folder, notes)
     charts = [_path(folder, place) for place in (folder, *_folders(folder, DEEPER)) if _is_chart(folder, place)]
     apart = [folder / one for one in charts]
@@ -110,7 +110,7 @@ def _chosen(folder: Path, notes: list[str]) -> tuple[Item, ...]:
 
 
 def _overlay(folder: Path, notes: list[str]) -> str | None:
-    """The kustomization to apply: one that no other is made of, by preference one for development."""
+    """Return the kustomization to apply: one that no other is made of, by preference one for development."""
     found: dict[Path, Reads] = {}
     for place in (folder, *_folders(folder, DEEPER)):
         file = manifests.kustomization(place)
@@ -145,7 +145,7 @@ def _path(folder: Path, place: Path) -> str:
 
 
 def _is_chart(folder: Path, place: Path) -> bool:
-    """Whether the folder is a chart that can be installed, and none that belongs to another."""
+    """Tell whether the folder is a chart that can be installed, and none that belongs to another."""
     file = place / "Chart.yaml"
     if not file.is_file() or not is_inside(folder, file) or (place.parent.parent / "Chart.yaml").is_file():
         return False
@@ -157,7 +157,7 @@ def _is_chart(folder: Path, place: Path) -> bool:
 
 
 def _with_kinds(folder: Path, paths: Iterable[str], notes: list[str]) -> list[Item]:
-    """Those of the paths whose kinds the cluster will have, and which say something that none before says."""
+    """Return those of the paths whose kinds the cluster will have, and which say something that none before says."""
     loaded = {path: manifests.load([folder / path]) for path in paths}
     defined = {manifests.defined(one) for objects in loaded.values() for one in objects}
     found: list[Item] = []
@@ -182,7 +182,7 @@ def _with_kinds(folder: Path, paths: Iterable[str], notes: list[str]) -> list[It
 
 
 def _objects(folder: Path, items: Iterable[Item], store: Store) -> tuple[Mapping[str, Any], ...]:
-    """The objects of what is applied, as far as they can be read or rendered here."""
+    """Return the objects of what is applied, as far as they can be read or rendered here."""
     found: list[Mapping[str, Any]] = []
     for item in items:
         with suppress(SandboxError):  # `up` says what is wrong
@@ -226,7 +226,7 @@ def _holds_objects(folder: Path, path: Path) -> bool:
 
 
 def _folders(folder: Path, depth: int = DEPTH) -> Iterator[Path]:
-    """The folders below, each before its own."""
+    """Yield the folders below, each before its own."""
     for place in sorted(folder.iterdir()):
         foreign = place.name in FOREIGN or place.name[0] == "." or not _is_text(place.name)
         if place.is_dir() and not place.is_symlink() and not foreign:
@@ -236,12 +236,12 @@ def _folders(folder: Path, depth: int = DEPTH) -> Iterator[Path]:
 
 
 def _is_text(name: str) -> bool:
-    """Whether the name can be written into a file at all: bytes that are no UTF-8 cannot."""
+    """Tell whether the name can be written into a file at all: bytes that are no UTF-8 cannot."""
     return name.isprintable() or not any("\ud800" <= one <= "\udfff" for one in name)
 
 
 def _every(read: Callable[[Mapping[str, Any]], Iterator[str]], objects: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
-    """What all objects say, once each; one of no sensible shape says nothing, and the cluster will say why."""
+    """Return what all objects say, once each; one of no sensible shape says nothing, and the cluster will say why."""
     found: dict[str, None] = {}
     for each in objects:
         with suppress(AttributeError, KeyError, TypeError):

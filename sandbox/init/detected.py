@@ -15,12 +15,12 @@ Item = str | Mapping[str, Any]
 
 
 def label(text: str) -> str:
-    """The text as a name that Kubernetes takes (RFC 1123 label, short); `app` where nothing of it is left."""
+    """Return the text as a name that Kubernetes takes (RFC 1123 label, short); `app` where nothing of it is left."""
     return as_name(text) or "app"
 
 
 def is_inside(folder: Path, path: Path) -> bool:
-    """Whether the path is in the folder, all its links followed: what lies elsewhere is none of the project's."""
+    """Tell whether the path is in the folder, all its links followed: what lies elsewhere is none of the project's."""
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 

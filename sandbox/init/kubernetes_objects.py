@@ -13,7 +13,7 @@ INGRESS_CLASS = "nginx"
 
 
 def manifest(app: App, *, image: str, host: str | None) -> str:
-    """A Deployment, and where it has a port a Service and, at `host`, an Ingress, as YAML."""
+    """Return a Deployment, and where it has a port a Service and, at `host`, an Ingress, as YAML."""
     found: list[dict[str, Any]] = [_deployment(app, image)]
     if app.port:
         found.append(_service(app, app.port))
@@ -53,7 +53,7 @@ def _deployment(app: App, image: str) -> dict[str, Any]:
 
 
 def _service(app: App, port: int) -> dict[str, Any]:
-    """A Service on the program's own port, since others of the project call it by that."""
+    """Return a Service on the program's own port, since others of the project call it by that."""
     return {
         "apiVersion": "v1",
         "kind": "Service",

@@ -22,27 +22,32 @@ from sandbox.sanitize import fit
 
 SPEC, IMAGES, OBJECTS = "sandbox.yaml", "images.yaml", "k8s"
 REGISTRY_PORT = 5001
-BESIDE = ".sandbox.localhost"
+DOMAIN_SUFFIX = ".sandbox.localhost"
 # Programs that people reach by HTTPS, told from databases and the like by their ports.
 NOT_HTTP = {1433, 1521, 3306, 5432, 5672, 6379, 9042, 9092, 11211, 27017}
 _LOCAL = re.compile(r"localhost:([0-9]{1,5})/(.+)")
 
 
 def name_of(folder: str, found: Found) -> str:
-    """The sandbox's name: the one in the manifests' hosts if they agree on one, else the folder's."""
-    said = {match[1] for host in found.hosts if (match := re.fullmatch(rf".+\.([^.]+){re.escape(BESIDE)}", host))}
+    """Return the sandbox's name: the one in the manifests' hosts if they agree on one, else the folder's."""
+    said = {
+        match[1] for host in found.hosts if (match := re.fullmatch(rf".+\.([^.]+){re.escape(DOMAIN_SUFFIX)}", host))
+    }
     return label(said.pop() if len(said) == 1 else folder)
 
 
 def registry_port(found: Found) -> int:
-    """The registry's port that the manifests' images name, or the usual one."""
+    """Return the registry's port that the manifests' images name, or the usual one."""
     said = {match[1] for image in found.images if (match := _LOCAL.fullmatch(image))}
     port = int(said.pop()) if len(said) == 1 else REGISTRY_PORT
     return port if 0 < port < 65536 else REGISTRY_PORT
 
 
 def files(name: str, found: Found, *, registry: int, https: tuple[int | str, ...] | None) -> Mapping[str, str]:
-    """The files by their paths in the folder; `https` are the proxy's ports where they are not to be the usual ones."""
+    """Return the files by their paths in the folder.
+
+    `https` are the proxy's ports where they are not to be the usual ones.
+    """
     called = dict(_targets(name, found))
     made = {} if found.manifests else dict(_objects(name, found, called, registry))
     written = {**made, **({IMAGES: _images(found, called)} if called else {})}
@@ -68,7 +73,7 @@ def _head(found: Found) -> str:
 
 
 def _targets(name: str, found: Found) -> Iterator[tuple[str, str]]:
-    """What each built program is called in the registry: as the manifests call it, if they do."""
+    """Yield what each built program is called in the registry: as the manifests call it, if they do."""
     named = {match[2] for image in found.images if (match := _LOCAL.fullmatch(image))}
     wanted = {one for one in named if _can_be_pushed(one)}
     built = [app for app in found.apps if app.context is not None]
@@ -88,7 +93,7 @@ def _can_be_pushed(name: str) -> bool:
 
 
 def _images(found: Found, called: Mapping[str, str]) -> str:
-    """The manifest of images; those that the manifests name and nobody builds are mentioned."""
+    """Return the manifest of images; those that the manifests name and no one builds are mentioned."""
     lines = ["# What `sandbox push-images` and `sandbox up` put into the registry, as localhost:PORT/NAME.", "images:"]
     for app in found.apps:
         if app.name in called:
@@ -104,7 +109,7 @@ def _images(found: Found, called: Mapping[str, str]) -> str:
 
 
 def _names(app: App, target: str, found: Found) -> list[str]:
-    """What manifests call the program's image, where `up` would not know by the last part of the name."""
+    """Return what manifests call the program's image, where `up` would not know by the last part of the name."""
     own = PurePosixPath(target.partition(":")[0]).name
     called = {one.partition("@")[0] for one in found.images if not _LOCAL.fullmatch(one)}
     alike = [one for one in sorted(called) if re.fullmatch(rf"(.*[-_.])?{re.escape(app.name)}", _last(one))]
@@ -133,20 +138,20 @@ def _objects(name: str, found: Found, called: Mapping[str, str], registry: int) 
     for app in found.apps:
         image = f"localhost:{registry}/{called[app.name]}" if app.name in called else app.image
         if image:
-            host = None if app.port in NOT_HTTP else f"{app.name}.{name}{BESIDE}"
+            host = None if app.port in NOT_HTTP else f"{app.name}.{name}{DOMAIN_SUFFIX}"
             yield f"{OBJECTS}/{app.name}.yaml", manifest(app, image=image, host=host)
 
 
 def _domain(hosts: tuple[str, ...]) -> str | None:
-    """The domain right above all hosts, unless it is the default one or there is none."""
+    """Return the domain right above all hosts, unless it is the default one or there is none."""
     above = {host.partition(".")[2] for host in hosts}
     domain = above.pop() if len(above) == 1 else ""
     try:
-        return TypeAdapter(Domain).validate_python(domain) if not domain.endswith(BESIDE) else None
+        return TypeAdapter(Domain).validate_python(domain) if not domain.endswith(DOMAIN_SUFFIX) else None
     except ValidationError:
         return None
 
 
 def without_port(apps: tuple[App, ...]) -> tuple[str, ...]:
-    """Programs that nobody can reach, for nothing says which port they listen on."""
+    """Programs that no one can reach, for nothing says which port they listen on."""
     return tuple(app.name for app in apps if app.port is None)

@@ -42,13 +42,13 @@ def _lines(model: type[BaseModel], given: Mapping[str, Any], indent: str) -> Ite
 
 
 def _section(info: FieldInfo) -> type[BaseModel] | None:
-    """The model of a key that holds keys itself."""
+    """Return the model of a key that holds keys itself."""
     kind = info.annotation
     return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
 
 
 def _shown(info: FieldInfo) -> Any:
-    """The default; where there is none, an example."""
+    """Return the default; where there is none, an example."""
     default = None if info.is_required() or info.default_factory else info.default
     if default in (None, (), {}) and info.examples:
         return info.examples[0]
@@ -56,7 +56,7 @@ def _shown(info: FieldInfo) -> Any:
 
 
 def inline(value: Any) -> str:
-    """One line of YAML, as people write it."""
+    """Return one line of YAML, as people write it."""
     match value:
         case None:
             return ""

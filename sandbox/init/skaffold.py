@@ -29,7 +29,7 @@ class Skaffold:
 
 
 def load(folder: Path) -> Skaffold | None:
-    """What the folder's skaffold.yaml says, None without one or where it is none of skaffold's."""
+    """Return what the folder's skaffold.yaml says, None without one or where it is none of skaffold's."""
     file = next((folder / name for name in FILES if (folder / name).is_file()), None)
     if file is None or not is_inside(folder, file):
         return None
@@ -72,7 +72,7 @@ def _artifact(folder: Path, artifact: Mapping[str, Any], apps: list[App], notes:
 
 
 def _deployed(folder: Path, config: Mapping[str, Any], notes: list[str]) -> Iterator[Item]:
-    """The files, folders and charts; the keys moved from `deploy` to `manifests` in v3."""
+    """Yield the files, folders and charts; the keys moved from `deploy` to `manifests` in v3."""
     for path in _strings(config, "manifests", "rawYaml") or _strings(config, "deploy", "kubectl", "manifests"):
         yield from _files(folder, path, notes)
     for path in _strings(config, "manifests", "kustomize", "paths") or _strings(config, "deploy", "kustomize", "paths"):
@@ -96,7 +96,7 @@ def _deployed(folder: Path, config: Mapping[str, Any], notes: list[str]) -> Iter
 
 
 def _files(folder: Path, pattern: str, notes: list[str]) -> Iterator[str]:
-    """The files that a path or pattern of rawYaml means; a whole folder where it means all of that."""
+    """Yield the files that a path or pattern of rawYaml means; a whole folder where it means all of that."""
     if "://" in pattern or PurePosixPath(pattern).is_absolute() or ".." in PurePosixPath(pattern).parts:
         notes.append(f"{pattern} is not in the folder, and left out")
         return

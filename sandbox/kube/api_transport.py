@@ -46,7 +46,7 @@ class Transport(Protocol):
 
 
 def connect(kubeconfig: Path) -> Transport:
-    """The way that a kubeconfig's current context describes. Raises Unusable."""
+    """Return the way that a kubeconfig's current context describes. Raises Unusable."""
     try:
         content = yaml_text.document(kubeconfig.read_bytes())
     except (yaml.YAMLError, OSError) as error:
@@ -125,7 +125,7 @@ def _tls(cluster: Mapping[str, str], user: Mapping[str, str], folder: Path) -> s
 
 
 def _content(entry: Mapping[str, str], name: str, folder: Path) -> bytes | None:
-    """What an entry holds itself, or names a file for, relative to the kubeconfig's folder."""
+    """Return what an entry holds itself, or names a file for, relative to the kubeconfig's folder."""
     if f"{name}-data" in entry:
         return base64.b64decode(entry[f"{name}-data"])
     return (folder / entry[name]).read_bytes() if name in entry else None

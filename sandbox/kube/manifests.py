@@ -51,14 +51,14 @@ Manifest = Mapping[str, Any]
 
 
 def title(manifest: Manifest) -> str:
-    """How an object is named to people: `Deployment demo/hello`."""
+    """Return how an object is named to people: `Deployment demo/hello`."""
     metadata = manifest.get("metadata") or {}
     place = f"{metadata['namespace']}/" if metadata.get("namespace") else ""
     return f"{manifest.get('kind')} {place}{metadata.get('name')}"
 
 
 def load(paths: Iterable[Path]) -> tuple[dict[str, Any], ...]:
-    """Every object in the files, and in the manifests of the folders, in an order to apply them in.
+    """Return every object in the files, and in the manifests of the folders, in an order to apply them in.
 
     Objects without a namespace stay without one. Raises BadFile naming file and line.
     """
@@ -66,13 +66,13 @@ def load(paths: Iterable[Path]) -> tuple[dict[str, Any], ...]:
 
 
 def read(path: Path) -> Iterator[dict[str, Any]]:
-    """Every object of a file or folder, in the order of the files. Raises BadFile naming file and line."""
+    """Yield every object of a file or folder, in the order of the files. Raises BadFile naming file and line."""
     for file in files(path):
         yield from parse(text_file.read(file, fix="see `apply` in sandbox.yaml"), origin=str(file))
 
 
 def ordered(manifests: Iterable[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
-    """The objects in an order to apply them in."""
+    """Return the objects in an order to apply them in."""
     return tuple(sorted(manifests, key=_rank))
 
 
@@ -82,7 +82,7 @@ def _rank(manifest: Manifest) -> int:
 
 
 def parse(text: str, *, origin: str) -> Iterator[dict[str, Any]]:
-    """The objects of one YAML stream; `origin` names it in errors.
+    """Yield the objects of one YAML stream; `origin` names it in errors.
 
     One with `generateName` gets a name that ends in a digest of what it says, since an object that is applied, and may
     be applied again, has to have a name.
@@ -97,7 +97,7 @@ def parse(text: str, *, origin: str) -> Iterator[dict[str, Any]]:
 
 
 def _checked(content: Any, place: str) -> Iterator[dict[str, Any]]:
-    """The object, or those of a List; `place` is where it is from."""
+    """Yield the object, or those of a List; `place` is where it is from."""
     if not isinstance(content, dict) or not all(isinstance(content.get(key), str) for key in ("apiVersion", "kind")):
         raise BadFile(f"{place}: not a Kubernetes object, which has apiVersion and kind", fix=_advice(place))
     version, kind, metadata = content["apiVersion"], content["kind"], content.get("metadata")
@@ -115,19 +115,19 @@ def _checked(content: Any, place: str) -> Iterator[dict[str, Any]]:
 
 
 def _named(manifest: Manifest) -> dict[str, Any]:
-    """The object with a name made of its generateName, another one whenever it says something else."""
+    """Return the object with a name made of its generateName, another one whenever it says something else."""
     digest = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()[:8]
     metadata = {key: value for key, value in manifest["metadata"].items() if key != "generateName"}
     return {**manifest, "metadata": {**metadata, "name": f"{manifest['metadata']['generateName']}{digest}"}}
 
 
 def is_builtin(group: str) -> bool:
-    """Whether every cluster has the kinds of the API group: Kubernetes' own, most of which end in k8s.io."""
+    """Tell whether every cluster has the kinds of the API group: Kubernetes' own, most of which end in k8s.io."""
     return group in ("", "apps", "autoscaling", "batch", "extensions", "policy") or group in OWN_GROUPS
 
 
 def defined(manifest: Manifest) -> tuple[str, str]:
-    """The group and kind that the object defines, both empty where it is no CustomResourceDefinition."""
+    """Return the group and kind that the object defines, both empty where it is no CustomResourceDefinition."""
     if manifest["kind"] != "CustomResourceDefinition":
         return "", ""
     spec = manifest.get("spec") or {}
@@ -135,13 +135,13 @@ def defined(manifest: Manifest) -> tuple[str, str]:
 
 
 def identity(manifest: Manifest) -> tuple[str, ...]:
-    """What no two objects of a cluster have in common."""
+    """Return what no two objects of a cluster have in common."""
     metadata = manifest["metadata"]
     return manifest["apiVersion"], manifest["kind"], str(metadata.get("namespace", "default")), metadata["name"]
 
 
 def _reader(version: str, kind: str) -> str | None:
-    """The program that reads such a file, None for objects of a cluster."""
+    """Return the program that reads such a file, None for objects of a cluster."""
     group = version.partition("/")[0]
     if version == "v1" and kind == "Config":
         return "kubectl (a kubeconfig)"
@@ -149,7 +149,7 @@ def _reader(version: str, kind: str) -> str | None:
 
 
 def _advice(place: str) -> str:
-    """What to do with a file that holds no object, by its name."""
+    """Return what to do with a file that holds no object, by its name."""
     file = Path(place.rpartition(":")[0])
     if file.name in KUSTOMIZATIONS:
         return f"below `apply`, name the one folder to render, such as {file.parent.name}/, not a folder around it"
@@ -159,17 +159,17 @@ def _advice(place: str) -> str:
 
 
 def kustomization(folder: Path) -> Path | None:
-    """The file by which `kubectl kustomize` renders the folder, if it has one."""
+    """Return the file by which `kubectl kustomize` renders the folder, if it has one."""
     return next((file for name in KUSTOMIZATIONS if (file := folder / name).is_file()), None)
 
 
 def files(path: Path) -> list[Path]:
-    """The files that `load` reads of the file or folder `path`."""
+    """Return the files that `load` reads of the file or folder `path`."""
     if path.is_dir():
         return sorted(file for file in path.rglob("*") if file.suffix in SUFFIXES)
     return [path]
 
 
 def namespace(name: str) -> dict[str, Any]:
-    """The Namespace `name`."""
+    """Return the Namespace `name`."""
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}

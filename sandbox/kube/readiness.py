@@ -51,7 +51,7 @@ def wait_ready(cluster: Cluster, manifests: Iterable[Manifest], *, timeout: floa
 
 
 def pending(cluster: Cluster, manifest: Manifest, *, patient: bool = True) -> str | None:
-    """What the workload still waits for, or None when it is ready. Raises ClusterError when it cannot become so.
+    """Return what the workload still waits for, or None when it is ready. Raises ClusterError when it cannot become so.
 
     What it is made from may be missing for as long as one is `patient`.
     """
@@ -83,7 +83,7 @@ def _lacks(cluster: Cluster, live: Manifest, *, patient: bool) -> str | None:
 
 
 def progress(live: Mapping[str, Any]) -> str | None:
-    """What the status of a workload lacks to be ready, or None."""
+    """Return what the status of a workload lacks to be ready, or None."""
     if is_leaving(live):
         return LEAVING
     status = live.get("status") or {}

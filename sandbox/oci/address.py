@@ -32,7 +32,7 @@ class Address:
 
     @property
     def is_loopback(self) -> bool:
-        """Whether it is on this machine; such a registry is spoken to in plain http and never through a proxy."""
+        """Tell whether it is on this machine; such a registry is spoken to in plain http and never through a proxy."""
         if self.host == "localhost" or self.host.endswith(".localhost"):
             return True
         try:
@@ -72,7 +72,7 @@ def dial(address: Address) -> Address:
 
 
 def of_url(url: str) -> Address | None:
-    """Where a full URL leads; None when it is no http URL with a host."""
+    """Return where a full URL leads; None when it is no http URL with a host."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port

@@ -63,7 +63,7 @@ class Authorization:
         self._secrets: set[str] = set()
 
     def header(self, wanted: Grants) -> str | None:
-        """The header for a request that needs `wanted`, None as long as the registry has not asked for one."""
+        """Return the header for a request that needs `wanted`, None as long as the registry has not asked for one."""
         if self._basic:
             return self._basic
         token = self._held(wanted)
@@ -150,7 +150,7 @@ class Authorization:
         return self._read(challenge.realm, answer, wanted, begun)
 
     def _read(self, realm: str, answer: tuple[int, bytes], wanted: Grants, begun: float) -> _Token:
-        """The token in an answer. An answer that cannot be read is not repeated: it may hold a token."""
+        """Return the token in an answer. An answer that cannot be read is not repeated: it may hold a token."""
         status, body = answer
         action = f"a token from {realm.partition('?')[0]}"
         if status != 200:

@@ -13,7 +13,7 @@ JITTER = 0.25
 
 
 def tries(status: int | None) -> int:
-    """How often a request is sent at most; a server that only asks for patience gets more of it."""
+    """Return how often a request is sent at most; a server that only asks for patience gets more of it."""
     return TRIES_WHEN_BUSY if status == 429 else TRIES
 
 

@@ -52,7 +52,7 @@ class Download:
             self._answer = self._ask()
 
     def _rest(self) -> Iterator[bytes]:
-        """What the answer has beyond what was seen."""
+        """Yield what the answer has beyond what was seen."""
         known = self._seen - self._start()
         for chunk in self._answer.chunks():
             if known < len(chunk):
@@ -60,7 +60,7 @@ class Download:
             known = max(0, known - len(chunk))
 
     def _start(self) -> int:
-        """The place in the blob where the answer begins."""
+        """Return the place in the blob where the answer begins."""
         if self._answer.status == 200:
             return 0
         found = _RANGE.match(self._answer.header("Content-Range"))

@@ -19,7 +19,7 @@ class Challenge:
 
 
 def parse(header: str) -> Challenge | None:
-    """The Bearer challenge in `header`, which may hold several of any scheme; None when there is none."""
+    """Return the Bearer challenge in `header`, which may hold several of any scheme; None when there is none."""
     values = _challenges(header).get("bearer", {})
     if not values.get("realm"):
         return None
@@ -27,12 +27,12 @@ def parse(header: str) -> Challenge | None:
 
 
 def takes_password(header: str) -> bool:
-    """Whether `header` offers the Basic scheme (RFC 7617)."""
+    """Tell whether `header` offers the Basic scheme (RFC 7617)."""
     return "basic" in _challenges(header)
 
 
 def _challenges(header: str) -> dict[str, dict[str, str]]:
-    """The parameters of each scheme, by its name in lower case (RFC 9110, 11.6.1)."""
+    """Return the parameters of each scheme, by its name in lower case (RFC 9110, 11.6.1)."""
     found: dict[str, dict[str, str]] = {}
     current: dict[str, str] = {}
     for scheme, key, quoted, bare in _PARAMETER.findall(header):

@@ -113,7 +113,7 @@ class ChunkedUpload:
 
 
 def _end(answer: Answer, expected: int) -> int | None:
-    """The number of bytes in `Range: 0-<last>`, None when there is no such header.
+    """Return the number of bytes in `Range: 0-<last>`, None when there is no such header.
 
     An upload of one byte and one of none both say 0-0; unless one is `expected`, it means none.
     """

@@ -65,7 +65,7 @@ class Client:
 
     @property
     def url(self) -> str:
-        """The base URL, as it was given."""
+        """Return the base URL, as it was given."""
         return str(self._transport.address)
 
     def ping(self) -> None:
@@ -73,7 +73,10 @@ class Client:
         self._transport.send("GET", "/v2/", wanted=(200, 401))
 
     def manifest(self, repository: str, reference: str) -> Document | None:
-        """The manifest or index that a tag or digest names, checked against its digest; None when there is none."""
+        """Return the manifest or index that a tag or digest names, checked against its digest.
+
+        None when there is none.
+        """
         answer = self._transport.send(
             "GET", f"/v2/{repository}/manifests/{reference}", wanted=(200, 404), headers=_ACCEPT
         )
@@ -92,7 +95,10 @@ class Client:
         return document
 
     def manifest_digest(self, repository: str, reference: str) -> str | None:
-        """The digest of what a tag names; None when there is nothing. Costs a HEAD where the registry is complete."""
+        """Return the digest of what a tag names; None when there is nothing.
+
+        Costs a HEAD where the registry is complete.
+        """
         answer = self._transport.send(
             "HEAD", f"/v2/{repository}/manifests/{reference}", wanted=(200, 404), headers=_ACCEPT
         )
@@ -120,7 +126,7 @@ class Client:
             raise contradicted(self.url, f"{repository}:{reference}", said, document.digest)
 
     def blob_size(self, repository: str, digest: str) -> int | None:
-        """The size in bytes of a blob in `repository`; None when it is not there, or not in this repository."""
+        """Return the size in bytes of a blob in `repository`; None when it is not there, or not in this repository."""
         answer = self._transport.send("HEAD", f"/v2/{repository}/blobs/{digest}", wanted=(200, 404))
         if answer.status == 404:
             return None
@@ -130,7 +136,7 @@ class Client:
 
     @contextlib.contextmanager
     def blob(self, repository: str, digest: str, *, size: int | None = None) -> Iterator[Iterator[bytes]]:
-        """The bytes of a blob, in chunks, not checked; `size` tells whether they are few, when it is known.
+        """Yield the bytes of a blob, in chunks, not checked; `size` tells whether they are few, when it is known.
 
         They go on where they broke off.
         """
@@ -180,11 +186,11 @@ class Client:
         self._transport.send("DELETE", f"/v2/{repository}/manifests/{reference}", wanted=(200, 202, 404))
 
     def tags(self, repository: str) -> tuple[str, ...]:
-        """All tags of a repository, none when it does not exist."""
+        """Return all tags of a repository, none when it does not exist."""
         return tuple(self._pages(f"/v2/{repository}/tags/list", "tags"))
 
     def catalog(self) -> tuple[str, ...]:
-        """All repositories."""
+        """Return all repositories."""
         return tuple(self._pages("/v2/_catalog", "repositories"))
 
     def _pages(self, url: str, key: str) -> Iterator[str]:
@@ -219,7 +225,7 @@ class Client:
 
 
 def _digest(data: bytes, like: str) -> str:
-    """The digest of `data` by the algorithm of the digest `like`."""
+    """Return the digest of `data` by the algorithm of the digest `like`."""
     algorithm = like.partition(":")[0]
     return f"{algorithm}:{hashlib.new(algorithm, data).hexdigest()}"
 

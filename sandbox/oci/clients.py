@@ -25,7 +25,7 @@ class Clients:
         self._throttles: dict[tuple[str, int], Throttle] = {}
 
     def at(self, url: str) -> Client:
-        """The client of the registry at `url` (see Client). Raises UsageError."""
+        """Return the client of the registry at `url` (see Client). Raises UsageError."""
         address = addresses.parse(url)
         if address not in self._clients:
             place = addresses.dial(address)

@@ -24,7 +24,7 @@ class Compression(Enum):
 
     @property
     def media_type(self) -> str:
-        """The type of such a layer (OCI image-spec, layer.md)."""
+        """Return the type of such a layer (OCI image-spec, layer.md)."""
         return OCI_LAYER if self is Compression.RAW else f"{OCI_LAYER}+{self.value}"
 
 

@@ -59,7 +59,7 @@ class Connections:
         authorization: str | None = None,
         stream: bool = False,
     ) -> Response:
-        """The answer to a request. GET and HEAD are followed where they are redirected to.
+        """Return the answer to a request. GET and HEAD are followed where they are redirected to.
 
         `authorization` goes to the scheme, host and port of `url` only. Raises Broken when there is no answer, and
         RegistryError for a redirect that is not to be followed and for an answer that is too large.
@@ -76,7 +76,10 @@ class Connections:
         raise RegistryError(f"{origin} redirects in circles", details=f"more than {REDIRECTS} redirects")
 
     def _send(self, method: str, url: str, headers: Mapping[str, str], data: Body) -> Response:
-        """One request. It is prepared without the session, which takes a fifth of a small one's time for nothing."""
+        """Return one request.
+
+        It is prepared without the session, which takes a fifth of a small one's time for nothing.
+        """
         session = self._session()
         request = requests.Request(method, url, headers, data=data, auth=_as_given, cookies=session.cookies).prepare()
         options: dict[str, Any] = {"stream": True, "timeout": (CONNECT_TIMEOUT, guarded_sockets.PATIENCE)}
@@ -98,7 +101,7 @@ class Connections:
 
 
 def may_pass(error: Exception) -> bool:
-    """Whether a failure of the connection, rather than of the request, may be gone at the next try."""
+    """Tell whether a failure of the connection, rather than of the request, may be gone at the next try."""
     passing: tuple[type[Exception], ...] = (
         requests.exceptions.ConnectionError,
         requests.exceptions.Timeout,
@@ -109,12 +112,12 @@ def may_pass(error: Exception) -> bool:
 
 
 def is_passing(found: Response | Exception) -> bool:
-    """Whether an answer, or the failure to get one, may be another at the next try."""
+    """Tell whether an answer, or the failure to get one, may be another at the next try."""
     return may_pass(found) if isinstance(found, Exception) else is_transient(found.status_code)
 
 
 def untrusted(error: Exception) -> bool:
-    """Whether the host could not prove who it is, or does not speak TLS at all."""
+    """Tell whether the host could not prove who it is, or does not speak TLS at all."""
     return isinstance(error, requests.exceptions.SSLError)
 
 
@@ -134,7 +137,10 @@ def _redirect(origin: Address | None, before: str, url: str) -> str:
 
 
 def _whole(response: Response) -> Response:
-    """A response with its body, of which a refusal may be cut short. Raises Broken, and RegistryError for a flood."""
+    """Return a response with its body, of which a refusal may be cut short.
+
+    Raises Broken, and RegistryError for a flood.
+    """
     most = LARGEST if response.ok else LARGEST_REFUSAL
     body = bytearray()
     for chunk in response.iter_content(1 << 16):
@@ -153,5 +159,5 @@ def _whole(response: Response) -> Response:
 
 
 def _as_given(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """An authentication that adds nothing; without one, requests would look passwords up in netrc."""
+    """Return an authentication that adds nothing; without one, requests would look passwords up in netrc."""
     return request

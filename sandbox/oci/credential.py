@@ -32,12 +32,12 @@ class Credential:
 
     @property
     def basic(self) -> str | None:
-        """The value of an Authorization header with name and password (RFC 7617); None without a name."""
+        """Return the value of an Authorization header with name and password (RFC 7617); None without a name."""
         return f"Basic {self._pair}" if self.username else None
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """Every text that would give the account away."""
+        """Return every text that would give the account away."""
         pair = (self._pair,) if self.password else ()
         return tuple(filter(None, (self.password, self.identity, self.bearer, *pair)))
 
@@ -50,7 +50,7 @@ class Keychain(Protocol):
     """Knows credentials for registries."""
 
     def find(self, host: str) -> Credential | None:
-        """The account at `host[:port]`, None when there is none. Raises CredentialsUnusable."""
+        """Return the account at `host[:port]`, None when there is none. Raises CredentialsUnusable."""
 
 
 def redacted(text: str, secrets: Iterable[str]) -> str:

@@ -20,7 +20,7 @@ _ABSENT = ("credentials not found", "no credentials")
 
 
 def get(helper: str, server: str) -> Credential | None:
-    """The account the helper has for `server`, None when it has none. Raises CredentialsUnusable."""
+    """Return the account the helper has for `server`, None when it has none. Raises CredentialsUnusable."""
     program = f"docker-credential-{helper}"
     if not _NAME.fullmatch(helper):
         raise _unusable("Docker's config.json", server, "it names a credential helper that is no program's name")
@@ -39,7 +39,7 @@ def get(helper: str, server: str) -> Credential | None:
 
 
 def _read(output: str) -> Credential | None:
-    """The account in an answer; lines before it, such as warnings on stderr, are passed over."""
+    """Return the account in an answer; lines before it, such as warnings on stderr, are passed over."""
     try:
         content, _ = json.JSONDecoder().raw_decode(output[output.index("{") :])
         username, secret = content["Username"], content["Secret"]

@@ -43,19 +43,19 @@ def is_digest(text: str) -> bool:
 
 
 def of(data: bytes) -> str:
-    """The sha256 digest of `data`, as `sha256:<hex>`."""
+    """Return the sha256 digest of `data`, as `sha256:<hex>`."""
     return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
 def contradicts(said: str, digest: str) -> bool:
-    """Whether `said` is a digest of the same algorithm as `digest` but of other bytes."""
+    """Tell whether `said` is a digest of the same algorithm as `digest` but of other bytes."""
     return is_digest(said) and said.partition(":")[0] == digest.partition(":")[0] and said != digest
 
 
 def verified(chunks: Iterable[bytes], digest: str, size: int) -> Iterator[bytes]:
     """Pass `chunks` on and raise DigestMismatch *before* the last one when they are not the `size` bytes of `digest`.
 
-    Holding back the last bytes means that whoever reads this can never have a complete blob with the wrong content.
+    Holding back the last bytes means that anyone who reads this can never have a complete blob with the wrong content.
     """
     measure = hashlib.new(digest.partition(":")[0])
     seen = 0

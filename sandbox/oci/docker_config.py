@@ -30,7 +30,7 @@ class DockerConfig:
         self._content: _Content | None = None
 
     def find(self, host: str) -> Credential | None:
-        """The account at `host[:port]`. Raises CredentialsUnusable for a broken file or helper."""
+        """Return the account at `host[:port]`. Raises CredentialsUnusable for a broken file or helper."""
         with self._lock:
             if self._content is None:
                 self._content = load(self._path)
@@ -49,7 +49,7 @@ class _Content:
 
 
 def canonical(key: str) -> str:
-    """The `host[:port]` a key of `auths` stands for; old Docker wrote URLs, and Docker Hub has several names."""
+    """Return the `host[:port]` a key of `auths` stands for; old Docker wrote URLs, and Docker Hub has several names."""
     host = key.partition("://")[2] or key
     host = host.partition("/")[0].lower()
     name, _, port = host.rpartition(":")
@@ -77,7 +77,7 @@ def load(path: Path) -> _Content:
 
 
 def _account(entry: Mapping[str, Any]) -> Credential | None:
-    """The account in an entry of `auths`; with a helper the entry is empty."""
+    """Return the account in an entry of `auths`; with a helper the entry is empty."""
     username, password = str(entry.get("username") or ""), str(entry.get("password") or "")
     if entry.get("auth"):
         pair = base64.b64decode(str(entry["auth"]), validate=True).decode().rstrip("\0")

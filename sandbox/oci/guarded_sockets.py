@@ -29,7 +29,7 @@ METADATA = ("fd00:ec2::254", "100.100.100.200", "168.63.129.16")
 
 
 def inside(address: str, own: str = "") -> bool:
-    """Whether an IP address leads to this machine, or to what tells only this machine its secrets.
+    """Tell whether an IP address leads to this machine, or to what tells only this machine its secrets.
 
     `own` is the near end of a connection to it: both ends are the same when a machine speaks to itself.
     """

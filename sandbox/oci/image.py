@@ -19,7 +19,7 @@ class Origin(Protocol):
     """Where the bytes of an image's blobs can be read, more than once and by several threads."""
 
     def open(self, blob: Descriptor) -> AbstractContextManager[Iterator[bytes]]:
-        """The bytes of `blob` in chunks; they need not be checked. Raises SandboxError."""
+        """Return the bytes of `blob` in chunks; they need not be checked. Raises SandboxError."""
 
 
 class MissingBlob(SandboxError):

@@ -39,30 +39,30 @@ class Descriptor:
 
     @property
     def is_document(self) -> bool:
-        """Whether it names a manifest or an index rather than a blob."""
+        """Tell whether it names a manifest or an index rather than a blob."""
         return self.media_type in INDEXES + MANIFESTS
 
     @property
     def is_attestation(self) -> bool:
-        """Whether it is build provenance, which an index lists beside the platforms it describes."""
+        """Tell whether it is build provenance, which an index lists next to the platforms it describes."""
         key, value = ATTESTATION
         return self.annotations.get(key) == value
 
     @property
     def is_foreign(self) -> bool:
-        """Whether its bytes live outside registries (Windows base layers) and must not be pushed.
+        """Tell whether its bytes live outside registries (Windows base layers) and must not be pushed.
 
         Without `urls` they are nowhere else, so they are pushed like others (image-spec, layer.md).
         """
         return bool(self.urls) and ("nondistributable" in self.media_type or ".foreign." in self.media_type)
 
     def __str__(self) -> str:
-        """How a missing one is named to the user."""
+        """Return how a missing one is named to the user."""
         elsewhere = f", at {self.urls[0]}" if self.urls else ""
         return f"{self.digest} ({self.platform or self.media_type}){elsewhere}"
 
     def as_json(self) -> dict[str, Any]:
-        """The three fields every descriptor has."""
+        """Return the three fields every descriptor has."""
         return {"mediaType": self.media_type, "digest": self.digest, "size": self.size}
 
 
@@ -136,7 +136,7 @@ def document(data: bytes, media_type: str | None = None) -> Document:
 
 
 def image_manifest(config: Descriptor, layers: Sequence[Descriptor]) -> Document:
-    """The OCI manifest of `config` and `layers`; the same input gives the same bytes, hence the same digest."""
+    """Return the OCI manifest of `config` and `layers`; the same input gives the same bytes, hence the same digest."""
     content = {
         "schemaVersion": 2,
         "mediaType": OCI_MANIFEST,
@@ -154,7 +154,7 @@ def reduced(index: Document, keep: frozenset[str]) -> Document:
 
 
 def diff_ids(config: bytes) -> tuple[str, ...]:
-    """The digests of an image's uncompressed layers, bottom first (OCI image-spec, config.md, `rootfs`)."""
+    """Return the digests of an image's uncompressed layers, bottom first (OCI image-spec, config.md, `rootfs`)."""
     try:
         return tuple(json.loads(config)["rootfs"]["diff_ids"] or ())
     except (ValueError, KeyError, TypeError, RecursionError) as error:

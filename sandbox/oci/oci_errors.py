@@ -1,4 +1,4 @@
-"""What a registry can answer instead of success, with the codes of the Distribution API for whoever must decide."""
+"""What a registry can answer instead of success, with the codes of the Distribution API for anyone who must decide."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class BadImage(SandboxError):
 
 
 def from_response(action: str, status: int, body: bytes) -> RegistryError:
-    """The error for an unwanted answer to `action`, such as `PUT http://…`."""
+    """Return the error for an unwanted answer to `action`, such as `PUT http://…`."""
     codes, messages = _read(body)
     if not codes and status in (401, 403):
         codes = ("UNAUTHORIZED",) if status == 401 else ("DENIED",)
@@ -62,7 +62,7 @@ def from_response(action: str, status: int, body: bytes) -> RegistryError:
 
 
 def contradicted(url: str, subject: str, said: str, found: str) -> RegistryError:
-    """The error for a `Docker-Content-Digest` that is not the digest of what it came with."""
+    """Return the error for a `Docker-Content-Digest` that is not the digest of what it came with."""
     return RegistryError(
         f"the registry at {url} contradicts itself about {subject}",
         details=f"it says {said}, the bytes are {found}",
@@ -71,12 +71,12 @@ def contradicted(url: str, subject: str, said: str, found: str) -> RegistryError
 
 
 def is_transient(status: int) -> bool:
-    """Whether an answer means "later" rather than "no"."""
+    """Tell whether an answer means "later" rather than "no"."""
     return status in (408, 429) or (status >= 500 and status not in (501, 505))
 
 
 def _read(body: bytes) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The codes and the readable lines of an error body (`{"errors": [{code, message, detail}]}`)."""
+    """Return the codes and the readable lines of an error body (`{"errors": [{code, message, detail}]}`)."""
     try:
         errors = json.loads(body)["errors"]
         codes = tuple(str(error["code"]) for error in errors)

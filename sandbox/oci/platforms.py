@@ -21,7 +21,7 @@ class MissingPlatform(SandboxError):
 
 
 def choose(index: Document, platforms: Sequence[str], name: str) -> Document | Descriptor:
-    """What is left of an index: itself, an index of fewer, or the one image of the one platform that is wanted.
+    """Return what is left of an index: itself, an index of fewer, or the one image of the one platform that is wanted.
 
     A platform is `os/architecture[/variant]`; without a variant every variant fits. Attestations stay with the images
     they describe. `name` is what the image is called in errors. Raises MissingPlatform, naming all that are missing.
@@ -61,12 +61,12 @@ def narrow(image: Image, platforms: Sequence[str], name: str, read: Callable[[De
 
 
 def fits(platform: str, wanted: str) -> bool:
-    """Whether what runs on `platform` is what was `wanted`: the same, or one variant of it."""
+    """Tell whether what runs on `platform` is what was `wanted`: the same, or one variant of it."""
     return f"{_plain(platform)}/".startswith(f"{_plain(wanted)}/")
 
 
 def platform_of(config: bytes) -> str:
-    """The platform in an image's configuration (OCI image-spec, config.md)."""
+    """Return the platform in an image's configuration (OCI image-spec, config.md)."""
     try:
         content = json.loads(config)
         return "/".join(content[key] for key in ("os", "architecture", "variant") if content.get(key))

@@ -37,23 +37,23 @@ class Reference:
 
     @property
     def familiar(self) -> str:
-        """The short form people write: without `docker.io/` and `library/`."""
+        """Return the short form people write: without `docker.io/` and `library/`."""
         return self._local(self.familiar_path) if self.host == DOCKER_HUB else str(self)
 
     @property
     def familiar_path(self) -> str:
-        """The repository path as people write it: without the host, and without Docker Hub's `library/`."""
+        """Return the repository path as people write it: without the host, and without Docker Hub's `library/`."""
         if self.host == DOCKER_HUB and self.path.startswith("library/") and self.path.count("/") == 1:
             return self.path.removeprefix("library/")
         return self.path
 
     @property
     def name(self) -> str:
-        """What a registry's manifest endpoint is asked for: the digest, else the tag, else `latest`."""
+        """Return what a registry's manifest endpoint is asked for: the digest, else the tag, else `latest`."""
         return self.digest or self.tag or DEFAULT_TAG
 
     def with_default_tag(self) -> Reference:
-        """This reference, with the tag `latest` where neither tag nor digest was written."""
+        """Return this reference, with the tag `latest` where neither tag nor digest was written."""
         return self if self.tag or self.digest else replace(self, tag=DEFAULT_TAG)
 
     def _local(self, path: str) -> str:
@@ -82,7 +82,7 @@ def parse(text: str) -> Reference:
 
 
 def _split_tag(text: str) -> tuple[str, str | None]:
-    """A colon after the last slash starts a tag; any other belongs to `host:port`."""
+    """Return a colon after the last slash starts a tag; any other belongs to `host:port`."""
     colon = text.rfind(":")
     if colon > text.rfind("/"):
         return text[:colon], text[colon + 1 :]

@@ -32,7 +32,7 @@ class Answer:
         return self.response.content
 
     def header(self, name: str) -> str:
-        """The value of a header, empty when it was not sent."""
+        """Return the value of a header, empty when it was not sent."""
         return self.response.headers.get(name, "")
 
     def resolve(self, url: str) -> str:
@@ -51,12 +51,12 @@ class Answer:
 
     @property
     def following(self) -> str:
-        """The URL of the next page of a list (`Link: <…>; rel="next"`, RFC 8288), empty at the end."""
+        """Return the URL of the next page of a list (`Link: <…>; rel="next"`, RFC 8288), empty at the end."""
         url = self.response.links.get("next", {}).get("url", "")
         return self.resolve(url) if url else ""
 
     def chunks(self) -> Iterator[bytes]:
-        """The body of a streamed answer, piece by piece. Raises RegistryError when it breaks off."""
+        """Yield the body of a streamed answer, piece by piece. Raises RegistryError when it breaks off."""
         try:
             yield from self.response.iter_content(CHUNK)
         except Broken as error:

@@ -17,7 +17,7 @@ _ACTIONS = {"GET": ("pull",), "HEAD": ("pull",), "DELETE": ("delete", "pull")}
 
 
 def needed(method: str, url: str) -> Grants:
-    """What a request of the Distribution API takes; empty where it concerns no repository."""
+    """Return what a request of the Distribution API takes; empty where it concerns no repository."""
     parts = urlsplit(url)
     found = _REPOSITORY.fullmatch(parts.path)
     if found is None:
@@ -31,7 +31,7 @@ def needed(method: str, url: str) -> Grants:
 
 
 def read(text: str | None) -> Grants:
-    """The grants in a challenge's `scope`: several are separated by spaces."""
+    """Return the grants in a challenge's `scope`: several are separated by spaces."""
     pairs: list[tuple[str, str]] = []
     for scope in (text or "").split():
         resource, colon, actions = scope.rpartition(":")
@@ -41,7 +41,7 @@ def read(text: str | None) -> Grants:
 
 
 def write(grants: Grants) -> tuple[str, ...]:
-    """The scopes to ask a token server for, one for each resource."""
+    """Return the scopes to ask a token server for, one for each resource."""
     return tuple(f"{name}:{','.join(_actions(grants, name))}" for name in sorted({name for name, _ in grants}))
 
 

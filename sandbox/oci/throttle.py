@@ -34,7 +34,7 @@ class Lane(Enum):
 
 
 def lane(size: int | None) -> Lane:
-    """The lane of a request with a body of `size` bytes; a body of unknown size may be large."""
+    """Return the lane of a request with a body of `size` bytes; a body of unknown size may be large."""
     return Lane.SMALL if size is not None and size <= SMALL_BODY else Lane.LARGE
 
 
@@ -105,11 +105,11 @@ class Throttle:
 
     @property
     def window(self) -> Window:
-        """What the host allows at the moment."""
+        """Return what the host allows at the moment."""
         return self._window
 
     def acquire(self, wish: Lane) -> Slot:
-        """A slot, once there is one and the host's pause is over; the slot must be released."""
+        """Return a slot, once there is one and the host's pause is over; the slot must be released."""
         owner = threading.get_ident()
         with self._changed:
             nested = self._held[owner] > 0
@@ -180,7 +180,7 @@ class Slot:
         self._gate._note(lambda window: window.succeeded(now))
 
     def refused(self, wait: float) -> None:
-        """Tell that the host has too much to do, and that nobody should ask it anything for `wait` seconds."""
+        """Tell that the host has too much to do, and that no one should ask it anything for `wait` seconds."""
         now = self._gate._clock()
         self._gate._note(lambda window: window.refused(now, self.begun, wait))
 

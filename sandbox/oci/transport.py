@@ -81,7 +81,7 @@ class Transport:
         stream: bool = False,
         lane: Lane = Lane.SMALL,
     ) -> Answer:
-        """The answer, when its status is in `wanted`; RegistryError otherwise.
+        """Return the answer, when its status is in `wanted`; RegistryError otherwise.
 
         `url` is a path on this registry or a full URL of it. With `repeat`, broken connections, 5xx and 429 are tried
         again, as late as Retry-After says; use it only for bodies that can be sent twice. A streamed answer occupies
@@ -150,9 +150,9 @@ class Transport:
         return self._authorization.denied(from_response(action, response.status_code, body.encode()))
 
     def _unreachable(self, action: str, error: Exception) -> RegistryError:
-        """The error for a connection that could not be made or broke off.
+        """Return the error for a connection that could not be made or broke off.
 
-        Whoever raises it leaves the original behind: that one names URLs with their signatures.
+        Anyone who raises it leaves the original behind: that one names URLs with their signatures.
         """
         fix = "start it: sandbox up" if self.address.is_loopback else "check the network, a proxy or the host's name"
         if untrusted(error):

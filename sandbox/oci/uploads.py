@@ -122,14 +122,14 @@ class Uploads:
                 return
 
     def _may_help(self, error: RegistryError) -> bool:
-        """Whether another try, or another way, may succeed where `error` happened."""
+        """Tell whether another try, or another way, may succeed where `error` happened."""
         if error.status in PIECES_WANTED and not self._in_pieces:
             self._in_pieces = True
             return True
         return error.transient or error.status == 416 or _spoilt(error)
 
     def _rest(self, pieces: ChunkedUpload | None, url: str, blob: Descriptor, *, spoilt: bool) -> ChunkedUpload | None:
-        """What is left of a broken upload to go on with; None when starting again costs as little."""
+        """Return what is left of a broken upload to go on with; None when starting again costs as little."""
         rest = pieces or ChunkedUpload(self._transport, url, blob)
         if not spoilt and (blob.size > PIECE or self._in_pieces):
             with contextlib.suppress(RegistryError):
@@ -183,5 +183,5 @@ class _Sized:
 
 
 def closing(upload: str, digest: str) -> str:
-    """The URL that closes an upload: its own, state and all, with the digest added."""
+    """Return the URL that closes an upload: its own, state and all, with the digest added."""
     return f"{upload}{'&' if '?' in upload else '?'}digest={quote(digest, safe='')}"

@@ -1,4 +1,4 @@
-"""What the spec adds to the cluster beside the user's own manifests: the sandbox's addons, and minikube's."""
+"""What the spec adds to the cluster besides the user's own manifests: the sandbox's addons, and minikube's."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ from sandbox.step import Step
 
 
 def addons(site: Site) -> Step:
-    """What the spec adds to the cluster, or a command did; their images are the bundle's or in a known registry."""
+    """Return what the spec adds to the cluster, or a command did.
+
+    Their images are the bundle's or in a known registry.
+    """
     spec, names = site.spec, site.names
     registry = spec.registry.image_prefix
     here, others = (registry, names.registry_endpoint), (*spec.registry.tls, *spec.registry.upstreams)
@@ -44,7 +47,7 @@ def addons(site: Site) -> Step:
 
 
 def disused(site: Site) -> list[Step]:
-    """The end of minikube's own addons that the spec names no more."""
+    """Return the end of minikube's own addons that the spec names no more."""
     provider = site.provider
     if not isinstance(provider, MinikubeProvider):
         return []
@@ -64,7 +67,7 @@ def of_minikube(site: Site) -> list[Step]:
     before: list[Step] = []
     if has_minikubes_ingress(spec):
         _require_no_passthrough(site)
-        # Not before an ingress of ours has gone: both want the node's ports, and have a class of the same name.
+        # Not before our own ingress has gone: both want the node's ports, and have a class of the same name.
         before.append(MinikubeIngressStep(tool, names, requires=(certificates_steps.default(spec), "ingress", alone)))
     requires = ("wiring", alone, *(("push",) if spec.push else ()), *(step.name for step in before))
     wanted = _of_minikube(spec)
@@ -83,7 +86,7 @@ def of_minikube(site: Site) -> list[Step]:
 
 
 def has_minikubes_ingress(spec: Spec) -> bool:
-    """Whether minikube's own ingress addon is what answers in the cluster."""
+    """Tell whether minikube's own ingress addon is what answers in the cluster."""
     return any(use.source == INGRESS for use in _of_minikube(spec))
 
 

@@ -20,9 +20,9 @@ from sandbox.plan.site import Site
 from sandbox.step import Step
 
 
-def authority(site: Site, lan: Access, beside: Mapping[str, tuple[str, ...]], purge: bool) -> Step:
-    """The root that clients trust, and the certificates on this machine: the Secrets', and those of `beside`."""
-    leaves = {**_leaves(site.spec), **beside}
+def authority(site: Site, lan: Access, extra: Mapping[str, tuple[str, ...]], purge: bool) -> Step:
+    """Return the root that clients trust, and the certificates on this machine: the Secrets', and those of `extra`."""
+    leaves = {**_leaves(site.spec), **extra}
     vouched = (*site.spec.vouched, *lan.domains)
     later = tuple if site.spec.runs_process else partial(names_outside, site.spec.name, EVERYWHERE)
     return AuthorityStep(
@@ -37,12 +37,12 @@ def authority(site: Site, lan: Access, beside: Mapping[str, tuple[str, ...]], pu
 
 
 def trust(site: Site) -> Step:
-    """The roots that the node and the pods are told to trust."""
+    """Return the roots that the node and the pods are told to trust."""
     return TrustStep(nodes=site.nodes, names=site.names, keystore=site.keystore, provided=provided(site.spec))
 
 
 def secrets(site: Site) -> list[Step]:
-    """The TLS Secrets: the one that the user brings, and those that we or cert-manager issue."""
+    """Return the TLS Secrets: the one that the user brings, and those that we or cert-manager issue."""
     names, default, wanted = site.names, provided(site.spec), issued(site.spec)
     steps: list[Step] = [ProvidedStep(names, default)] if default else []
     if site.spec.certs.issuer == "cert-manager":
@@ -53,22 +53,22 @@ def secrets(site: Site) -> list[Step]:
 
 
 def default(spec: Spec) -> str:
-    """The step that brings the default certificate into the cluster."""
+    """Return the step that brings the default certificate into the cluster."""
     return "provided" if spec.certs.default else "issuer" if spec.certs.issuer == "cert-manager" else "secrets"
 
 
 def provided(spec: Spec) -> Provided | None:
-    """The default certificate that the user brings, if any."""
+    """Return the default certificate that the user brings, if any."""
     return Provided(spec.certs.default.cert, spec.certs.default.key) if spec.certs.default else None
 
 
 def _leaves(spec: Spec) -> Mapping[str, tuple[str, ...]]:
-    """The certificates that we issue ourselves: file name to hosts."""
+    """Return the certificates that we issue ourselves: file name to hosts."""
     return {} if spec.certs.issuer == "cert-manager" else {one.leaf: one.hosts for one in issued(spec)}
 
 
 def issued(spec: Spec) -> tuple[TlsSecret, ...]:
-    """The Secrets with certificates of the sandbox's own authority."""
+    """Return the Secrets with certificates of the sandbox's own authority."""
     own = (
         TlsSecret(namespace=SYSTEM_NAMESPACE, secret=DEFAULT_TLS, leaf="default", hosts=subject_names(spec.domain)),
         # Without addresses: clients made with BoringSSL, gRPC's among them, refuse a chain that constrains addresses

@@ -19,7 +19,7 @@ from sandbox.step import Step
 
 
 def cluster(site: Site) -> list[Step]:
-    """The cluster, the user's way to it, and its own to names and hosts outside."""
+    """Return the cluster, the user's way to it, and its own to names and hosts outside."""
     spec, names, engine, nodes = site.spec, site.names, site.engine, site.nodes
     ingress = INGRESS_SERVICE if spec.ingress.controller != "none" else None
     can = spec.cluster.supports
@@ -43,7 +43,7 @@ def cluster(site: Site) -> list[Step]:
 
 
 def join(site: Site) -> list[Step]:
-    """The way to a cluster on a network of its own, for the containers of registry, mirrors and edge."""
+    """Return the way to a cluster on a network of its own, for the containers of registry, mirrors and edge."""
     if site.nodes.network == site.names.network:
         return []
     return [JoinStep(site.engine, site.names, site.nodes.network)]
@@ -65,7 +65,10 @@ def _come_with_images(site: Site) -> bool:
 
 
 def brought(site: Site, keychain: Keychain | None) -> list[Step]:
-    """The user's charts and objects, after all that they may rely on. Raises UsageError, and MissingTool for helm."""
+    """Return the user's charts and objects, after all that they may rely on.
+
+    Raises UsageError, and MissingTool for helm.
+    """
     registry = site.spec.registry
     inside = (site.names.registry_endpoint, f"{site.names.registry}:{registry.port}")
     images = ImageNames.of(
@@ -92,5 +95,5 @@ def brought(site: Site, keychain: Keychain | None) -> list[Step]:
 
 
 def has_charts(site: Site) -> bool:
-    """Whether the spec names charts, or an earlier one did, whose releases are to be uninstalled."""
+    """Tell whether the spec names charts, or an earlier one did, whose releases are to be uninstalled."""
     return bool(user_manifests.charts(site.spec.apply)) or site.names.charts.exists()

@@ -23,7 +23,7 @@ from sandbox.system.process import which
 
 
 def edge(site: Site, lan: Access) -> list[Step]:
-    """The kind of edge that the spec wants, after the other kind is gone if an earlier spec had that."""
+    """Return the kind of edge that the spec wants, after the other kind is gone if an earlier spec had that."""
     spec, names, binds = site.spec, site.names, site.binds
     image, nodes = site.own.references["haproxy"], site.nodes.every
     network, proof = site.nodes.network, READY if spec.ingress.controller == "traefik" else ""
@@ -37,18 +37,21 @@ def edge(site: Site, lan: Access) -> list[Step]:
 
 
 def hosts(spec: Spec) -> tuple[Host, ...]:
-    """The hosts of the spec that have a way of their own through the edge."""
+    """Return the hosts of the spec that have a way of their own through the edge."""
     return tuple(Host(one.host, one.ends, one.to) for one in spec.proxy.hosts)
 
 
 def leaf(site: Site, lan: Access) -> Mapping[str, tuple[str, ...]]:
-    """The certificate for exactly the hosts that end at the edge, file name to hosts; empty if there are none."""
+    """Return the certificate for exactly the hosts that end at the edge, file name to hosts.
+
+    Empty if there are none.
+    """
     ending = extra_routes.ending(hosts(site.spec), extra_routes.load(site.home.edge), site.spec.name, lan.domains)
     return {EDGE_LEAF: ending} if ending else {}
 
 
 def _port_forward(names: Names) -> str:
-    """The way to the ingress controller through the cluster's API server, which any kind of cluster has."""
+    """Return the way to the ingress controller through the cluster's API server, which any kind of cluster has."""
     return relay_upstream.write(
         Forwarded(
             kubectl=str(names.home.kubectl),
@@ -61,7 +64,7 @@ def _port_forward(names: Names) -> str:
 
 
 def kubectl(store: Store) -> Path:
-    """The kubectl on the PATH, else the bundle's program for all of Kubernetes."""
+    """Return the kubectl on the PATH, else the bundle's program for all of Kubernetes."""
     return which("kubectl") or store.program(recipes()["kubernetes"], "kubernetes")
 
 

@@ -44,14 +44,17 @@ from sandbox.plan import edge_steps, registry_steps
 from sandbox.plan.saved_spec import RememberedStep
 from sandbox.step import Step, checked
 
-# What the bundle has for pods, beside the registry, which nothing can bring into itself.
+# What the bundle has for pods, besides the registry, which nothing can bring into itself.
 BROUGHT = ("traefik", "busybox")
 
 
 def build(
     spec: ResolvedSpec, home: Home, engine: Engine, own: OwnImages, *, purge: bool, keychain: Keychain | None
 ) -> tuple[Step, ...]:
-    """The steps of a sandbox in somebody else's cluster; as `plan.build`, and needs the engine for its images only."""
+    """Return the steps of a sandbox in another user's cluster.
+
+    As `plan.build`, and needs the engine for its images only.
+    """
     lot = _Lot(spec, home.sandbox(spec.name), own)
     steps: list[Step] = [
         RememberedStep(lot.names, spec, purge),
@@ -110,7 +113,7 @@ class _Lot:
 
     @property
     def secrets(self) -> tuple[TlsSecret, ...]:
-        """The TLS Secrets, all in the one namespace whatever the spec says of theirs."""
+        """Return the TLS Secrets, all in the one namespace whatever the spec says of theirs."""
         namespace, domain = self.place.namespace, self.spec.domain
         return (
             TlsSecret(namespace=namespace, secret=DEFAULT, leaf="default", hosts=subject_names(domain)),
@@ -122,7 +125,7 @@ class _Lot:
         )
 
     def tls_secrets(self) -> list[Manifest]:
-        """The Secrets with the certificates of now, which the step `certificates` keeps."""
+        """Return the Secrets with the certificates of now, which the step `certificates` keeps."""
         pairs = [(one, self.keystore.leaf_files(one.leaf).read()) for one in self.secrets]
         return [
             tls_secrets.tls_secret(one.namespace, one.secret, chain_pem=pair.cert_pem, key_pem=pair.key_pem)
@@ -135,33 +138,33 @@ class _Lot:
 
     @property
     def brings(self) -> bool:
-        """Whether nodes can get the ingress controller's images from nobody but us."""
+        """Tell whether nodes can get the ingress controller's images from no one but us."""
         return self.own.source == "bundle" and self.has_controller
 
     @property
     def has_controller(self) -> bool:
-        """Whether the ingress controller is one of ours."""
+        """Tell whether the ingress controller is ours."""
         return self.spec.ingress.controller != "none"
 
     @property
     def pushing(self) -> tuple[str, ...]:
-        """The steps that a push needs."""
+        """Return the steps that a push needs."""
         return ("registry",) if self.spec.registry.external else ("registry", "edge")
 
     def image(self, component: str) -> str:
-        """The image of a component as a manifest of the user's would have it."""
+        """Return the image of a component as a manifest of the user's would have it."""
         if not self.brings:
             return self.own.references[component]
         return f"{self.spec.registry.local_names[0]}/{self.target(component)}"
 
     @staticmethod
     def target(component: str) -> Target:
-        """Where in the registry a component of the bundle is brought."""
+        """Return where in the registry a component of the bundle is brought."""
         _, _, tag = recipes()[component].reference.rpartition(":")
         return Target(f"sandbox/{component}", tag)
 
     def forward(self, target: str, port: int, speaks: str) -> str:
-        """A way to a port of a pod through the API server."""
+        """Return a way to a port of a pod through the API server."""
         return relay_upstream.write(
             Forwarded(
                 kubectl=str(self.names.home.kubectl),
@@ -174,13 +177,13 @@ class _Lot:
         )
 
     def images(self) -> Mapping[str, str]:
-        """What an image of the sandbox's registry begins with in manifests, and with what in this cluster."""
+        """Return what an image of the sandbox's registry begins with in manifests, and with what in this cluster."""
         registry = self.spec.registry
         there = registry.image_prefix if registry.external else name_on_nodes(self.place)
         return dict.fromkeys((*registry.local_names, self.names.registry_endpoint), there)
 
     def objects(self, wanted: Sequence[Manifest]) -> list[dict[str, Any]]:
-        """The user's objects as they are to be in this cluster."""
+        """Return the user's objects as they are to be in this cluster."""
         versions = {one["apiVersion"] for one in wanted}
         known = {version: self.place.cluster.resources(version) for version in versions}
         return placed(

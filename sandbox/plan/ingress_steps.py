@@ -20,7 +20,10 @@ from sandbox.step import Step
 
 
 def controller(site: Site) -> list[Step]:
-    """The ingress controller, or none where the user brings one. Raises SandboxError for one that cannot be had."""
+    """Return the ingress controller, or none where the user brings one.
+
+    Raises SandboxError for one that cannot be had.
+    """
     if site.spec.ingress.controller == "none":
         return [NoIngressStep(site.names)]
     wanted = _nginx(site) if site.spec.ingress.controller == "nginx" else _traefik(site)
@@ -91,7 +94,7 @@ def _traefik(site: Site) -> Controller:
 
 
 def _gateway_files(site: Site) -> Path:
-    """Where the Gateway API's kinds are, or will be once they were downloaded."""
+    """Return where the Gateway API's kinds are, or will be once they were downloaded."""
     if site.own.source == "upstream":
         return site.home.manifests
     store, recipe = site.store, recipes()["gateway-api"]

@@ -121,7 +121,7 @@ def _refuse(step: Step, status: Status, recreate: Collection[str]) -> None:
     if status.state is not State.STALE or step.name in recreate:
         return
     raise MustRebuild(
-        f"{step.title} can only be changed by making it anew",
+        f"{step.title} cannot be updated in place",
         details=f"{status.detail}\nthat would take away: {status.loses}",
         fix=f"sandbox up --recreate {step.name}   (or put the spec back as it was)",
     )
@@ -294,7 +294,10 @@ def _undo(plan: Plan, report: Reporter) -> list[Exception]:
 def _backward(
     acts: Sequence[tuple[Step, Callable[[], bool]]], tell: Callable[[str, float], None], report: Reporter
 ) -> tuple[bool, list[Exception]]:
-    """Whether any of the acts, done last to first, found something to do, which `tell` is told of; and what failed."""
+    """Tell whether any of the acts, done last to first, found something to do, which `tell` is told of.
+
+    And what failed.
+    """
     errors: list[Exception] = []
     any_done = False
     for step, act in reversed(acts):

@@ -30,18 +30,18 @@ from sandbox.system.resolvers import Upstream
 
 
 def provider(spec: Spec, names: Names, engine: Engine, own: OwnImages, environ: Mapping[str, str]) -> Provider:
-    """What makes the cluster of the sandbox. Raises MissingTool."""
+    """Return what makes the cluster of the sandbox. Raises MissingTool."""
     return _MAKERS[spec.cluster.provider](spec, names, engine, own, environ)
 
 
 def nodes(engine: Engine, names: Names) -> Containers:
-    """The nodes of the cluster by the spec of the last `up`, there or not."""
+    """Return the nodes of the cluster by the spec of the last `up`, there or not."""
     made = cluster(names) or Cluster()
     return _NODES.get(made.provider, _kind_nodes)(engine, names, made)
 
 
 def cluster(names: Names) -> Cluster | None:
-    """What the spec of the last `up` says of the cluster; None when nothing is known of one."""
+    """Return what the spec of the last `up` says of the cluster; None when nothing is known of one."""
     with contextlib.suppress(SandboxError):
         spec = saved_spec.load(names)
         return spec.cluster if spec else None
@@ -110,13 +110,13 @@ _NODES = {"kind": _kind_nodes, "minikube": _minikube_nodes}
 
 
 def upstream(spec: Spec) -> Upstream:
-    """Whom pods ask for names of the outside."""
+    """Return whom pods ask for names of the outside."""
     chosen = spec.network.nameservers
     return resolvers.upstream() if chosen == "auto" else Upstream(chosen)
 
 
 def proxied(spec: Spec, names: Names, engine: Engine, nodes: Nodes, environ: Mapping[str, str]) -> Proxied:
-    """What nodes and pods are told of the proxy to the outside, if there is one."""
+    """Return what nodes and pods are told of the proxy to the outside, if there is one."""
     return Proxied(engine=engine, nodes=nodes, names=names, domain=spec.domain, proxies=_proxies(spec, environ))
 
 
@@ -128,7 +128,7 @@ def _proxies(spec: Spec, environ: Mapping[str, str]) -> Proxies:
 
 
 def _tags(own: OwnImages) -> Tags | None:
-    """The bundle's etcd and CoreDNS are newer than those that kubeadm would ask for."""
+    """Return the bundle's etcd and CoreDNS are newer than those that kubeadm would ask for."""
     if own.source != "bundle":
         return None
     return Tags(etcd=f"{recipes()['etcd'].version}-0", coredns=recipes()["coredns"].version)

@@ -66,7 +66,10 @@ class RememberedStep:
 
 
 def load(names: Names) -> ResolvedSpec | None:
-    """The spec that is kept of a sandbox, or None when there is none. Raises SandboxError for what is not a spec."""
+    """Return the spec that is kept of a sandbox, or None when there is none.
+
+    Raises SandboxError for what is not a spec.
+    """
     try:
         return ResolvedSpec.model_validate_json(names.spec.read_bytes()).recorded()
     except FileNotFoundError:
@@ -75,13 +78,13 @@ def load(names: Names) -> ResolvedSpec | None:
         raise SandboxError(
             f"the spec that was kept in {names.spec} cannot be read",
             details=str(error),
-            fix="sandbox up -f FILE, with the sandbox's own file, keeps it anew",
+            fix="sandbox up -f FILE, with the sandbox's own file, saves it again",
             id="remembered-spec",
         ) from error
 
 
 def origin(names: Names) -> Origin | None:
-    """Where that spec came from; None where nothing is known of it, as before releases kept it."""
+    """Return where that spec came from; None where nothing is known of it, as before releases kept it."""
     try:
         return Origin.model_validate_json(names.origin.read_bytes())
     except (OSError, ValidationError):

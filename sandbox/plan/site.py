@@ -30,25 +30,25 @@ class Site:
 
     @property
     def home(self) -> Home:
-        """The user's folders."""
+        """Return the user's folders."""
         return self.names.home
 
     @property
     def nodes(self) -> Nodes:
-        """The way to the cluster's nodes."""
+        """Return the way to the cluster's nodes."""
         return self.provider.nodes
 
     @property
     def store(self) -> Store:
-        """The bundle's finished components."""
+        """Return the bundle's finished components."""
         return Store(self.home.bundle)
 
     @property
     def keystore(self) -> Keystore:
-        """The sandbox's certificates and keys."""
+        """Return the sandbox's certificates and keys."""
         return Keystore(self.names.keys)
 
     @property
     def binds(self) -> tuple[Bind, ...]:
-        """Where this machine listens for the sandbox."""
+        """Return where this machine listens for the sandbox."""
         return tuple(Bind(self.spec.proxy.listen, port) for port in self.spec.proxy.ports)

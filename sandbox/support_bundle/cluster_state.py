@@ -38,7 +38,7 @@ IN_NAMESPACES = (
 
 
 def nodes(nodes: Nodes) -> Iterator[tuple[str, str]]:
-    """The journals and the state of every node that runs."""
+    """Yield the journals and the state of every node that runs."""
     for node in nodes.running():
         for name, argv in IN_NODE.items():
             yield f"nodes/{node}/{name}", nodes.execute(node, argv)[1]
@@ -47,7 +47,7 @@ def nodes(nodes: Nodes) -> Iterator[tuple[str, str]]:
 def objects(cluster: Cluster, namespace: str | None) -> Iterator[tuple[str, str]]:
     """Objects by kind, without the values of environment variables and without notes that repeat the object.
 
-    With a `namespace` nothing outside of it is asked for: it is somebody else's.
+    With a `namespace` nothing outside of it is asked for: it is another user's.
     """
     for api_version, kind in IN_NAMESPACES if namespace else (*OF_THE_CLUSTER, *IN_NAMESPACES):
         try:

@@ -20,13 +20,13 @@ CONFIGURATIONS = ("*.cfg", "*.map", "routes/*.json", "routes/by-hand/*.json")
 
 
 def logs(home: Home, names: Names) -> Iterator[tuple[str, str]]:
-    """What commands and our own processes wrote down."""
+    """Yield what commands and our own processes wrote down."""
     for log in (*home.state.glob("sandbox.log*"), *names.folder.rglob("*.log"), *home.passthrough.glob("*.log")):
         yield f"logs/{log.relative_to(home.state)}", log.read_text(errors="replace", encoding="utf-8")
 
 
 def configurations(context: DoctorContext) -> Iterator[tuple[str, str]]:
-    """The spec as it is understood, the spec of the last `up`, and what edge and passthrough were told."""
+    """Yield the spec as it is understood, the spec of the last `up`, and what edge and passthrough were told."""
     yield "spec.json", context.spec.model_dump_json(indent=2)
     if context.names.spec.exists():
         yield "spec-of-the-last-up.json", context.names.spec.read_text(encoding="utf-8")
@@ -46,7 +46,7 @@ def versions(context: DoctorContext) -> Iterator[tuple[str, str]]:
 
 
 def containers(engine: Engine, home: Home) -> Iterator[tuple[str, str]]:
-    """Every container of ours, as it is and with its last words."""
+    """Yield every container of the sandbox, as it is and with its last words."""
     for one in labelled.containers(engine, home):
         yield f"containers/{one.name}.json", json.dumps(asdict(one), indent=2, default=str)
         yield f"containers/{one.name}.log", engine.logs(one.name, lines=LINES)

@@ -65,7 +65,7 @@ class Redaction:
         self._known = sorted({one for one in known if LEAST <= len(one) <= MOST}, key=len, reverse=True)
 
     def __call__(self, text: str) -> str:
-        """The text with *** in the place of secrets."""
+        """Return the text with *** in the place of secrets."""
         for secret in self._known:
             text = text.replace(secret, HIDDEN)
         for pattern, instead in _PATTERNS:
@@ -74,7 +74,7 @@ class Redaction:
 
 
 def secrets_in(content: Any) -> Iterator[str]:
-    """The values of what a document (JSON's types) calls a password, a token and the like."""
+    """Yield the values of what a document (JSON's types) calls a password, a token and the like."""
     match content:
         case dict():
             for key, value in content.items():
@@ -118,7 +118,10 @@ def on_this_machine(home: Home, spec: Spec, environment: Mapping[str, str]) -> I
 
 
 def in_the_cluster(kubeconfig: Path, namespace: str | None) -> Iterator[str]:
-    """The data of every Secret, or of those in `namespace`, as it is and decoded; nothing from a silent cluster."""
+    """Yield the data of every Secret, or of those in `namespace`, as it is and decoded.
+
+    Nothing from a silent cluster.
+    """
     with suppress(SandboxError):
         for one in Cluster(kubeconfig).list("v1", "Secret", namespace):
             for name, value in (one.get("data") or {}).items():

@@ -27,7 +27,7 @@ class Upstream:
 
 
 def upstream() -> Upstream:
-    """What the host resolves with, or well-known nameservers when it has none that a pod can reach.
+    """Return what the host resolves with, or well-known nameservers when it has none that a pod can reach.
 
     Split DNS is told by systemd-resolved only; who else has it (dnsmasq, macOS) does not tell it in a file.
     """
@@ -35,18 +35,21 @@ def upstream() -> Upstream:
 
 
 def direct(file: Path) -> Upstream | None:
-    """What a resolv.conf(5) names, unless that is only a stub."""
+    """Return what a resolv.conf(5) names, unless that is only a stub."""
     found = _read(file)
     return Upstream(found) if found else None
 
 
 def nameservers(files: Iterable[Path]) -> Upstream:
-    """What the first of `files` that has some names, else well-known ones."""
+    """Return what the first of `files` that has some names, else well-known ones."""
     return Upstream(next((found for file in files if (found := _read(file))), WELL_KNOWN))
 
 
 def resolved() -> Mapping[str, str]:
-    """What `resolvectl` says of `dns`, `domain` and `default-route`; nothing when systemd-resolved does not run."""
+    """Return what `resolvectl` says of `dns`, `domain` and `default-route`.
+
+    Nothing when systemd-resolved does not run.
+    """
     program = process.which("resolvectl")
     if program is None:
         return {}
@@ -58,7 +61,7 @@ def resolved() -> Mapping[str, str]:
 
 
 def split(said: Mapping[str, str]) -> Upstream | None:
-    """The routing of systemd-resolved.service(8), "Protocols and Routing", for answers of `resolvectl`.
+    """Return the routing of systemd-resolved.service(8), "Protocols and Routing", for answers of `resolvectl`.
 
     A link's servers answer for its domains, `~` or not, and for all names if it is a default route; a link with the
     domain `~.` does so alone.
@@ -85,7 +88,7 @@ def split(said: Mapping[str, str]) -> Upstream | None:
 
 
 def resolv_conf(servers: Iterable[str], search: Iterable[str] = ()) -> str:
-    """The text of a resolv.conf (resolv.conf(5))."""
+    """Return the text of a resolv.conf (resolv.conf(5))."""
     lines = [f"nameserver {server}" for server in servers]
     domains = " ".join(search)
     return "\n".join([*lines, *([f"search {domains}"] if domains else []), ""])

@@ -1,4 +1,4 @@
-"""What this machine can do at best, measured beside the programs: nothing that stores and checks bytes is faster."""
+"""What this machine can do at best, compared with the programs: nothing that stores and checks bytes is faster."""
 
 from __future__ import annotations
 

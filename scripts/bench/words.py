@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-# What is installed has its bytecode beside it; a setting of this shell's must not make every start compile it anew.
+# What is installed has its bytecode next to it; a setting of this shell's must not make every start compile it again.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 

@@ -143,7 +143,7 @@ def _engine() -> Engine:
 
 
 class Server:
-    """Speaks to whoever comes with a PROXY header and a ClientHello, and then does what a line tells it.
+    """Speaks to anyone who comes with a PROXY header and a ClientHello, and then does what a line tells it.
 
     `NAME` says its name and the client's address, `ECHO` sends back what comes until its end and then `end`, `SEND N`
     sends N pieces, `HANG` does nothing until the client leaves, which sets `left`.

@@ -404,7 +404,7 @@ def test_a_bundled_image_is_loaded_under_its_name() -> None:
 @pytest.mark.security(15)
 @pytest.mark.real
 def test_our_containers_have_no_privileges_and_restart_with_the_engine() -> None:
-    """Any container of ours → not root, no capability, nothing writable, no new privileges."""
+    """Any container of the sandbox → not root, no capability, nothing writable, no new privileges."""
     made = real(f"sandbox-test-{uuid.uuid4().hex[:8]}")
     made.engine.create_network(made.name, {LABEL: made.name})
     try:

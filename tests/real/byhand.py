@@ -1,4 +1,4 @@
-"""A kind cluster that somebody made without us, on a network of its own, and a registry as kind's script adds one."""
+"""A kind cluster that a user made without us, on a network of its own, and a registry as kind's script adds one."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ class Ended:
 
 @dataclass(frozen=True)
 class Broken:
-    """An application in a sandbox of its own, with a kubeconfig that has somebody else's context."""
+    """An application in a sandbox of its own, with a kubeconfig that has another user's context."""
 
     app: Application
 

@@ -1,4 +1,4 @@
-"""The machine's Docker Engine, ended and started again as by a reboot, where nobody else's containers would suffer."""
+"""The machine's Docker Engine, ended and started again as by a reboot, where no other containers would suffer."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Daemon:
     def restart(self, number: signal.Signals) -> Engine:
         """End it by a signal that it does not survive, and start it as this machine does; the engine, which answers."""
         if self.by_systemd:
-            # Its socket would start it again for whoever asks.
+            # Its socket would start it again for a client that asks.
             tool("systemctl", "stop", "docker.socket", status=None)
             tool("systemctl", "kill", "--kill-who=main", f"--signal={number.name}", "docker")
             tool("systemctl", "restart", "docker")

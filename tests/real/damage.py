@@ -56,5 +56,5 @@ DAMAGES: Mapping[str, Damage] = {
     "ingress": Damage("ingress", _object("apps/v1", "DaemonSet", SYSTEM_NAMESPACE, "traefik")),
     "application": Damage("apply", _object("apps/v1", "Deployment", "default", "app")),
 }
-# What it takes a new cluster to put back, and what cannot be taken as long as somebody uses it.
+# What it takes a new cluster to put back, and what cannot be taken as long as a user uses it.
 SELDOM = frozenset({"node", "network"})

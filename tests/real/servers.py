@@ -20,7 +20,7 @@ PASSED = "sandbox-test-passed-through"
 
 def page(other: str) -> str:
     """A page that says who answers for the host and port `other`, on the connection that the browser chooses."""
-    return f"<body>nobody answers<script src='https://{other}/who.js'></script>"
+    return f"<body>no server answers<script src='https://{other}/who.js'></script>"
 
 
 def script(name: str) -> str:

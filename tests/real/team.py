@@ -33,7 +33,7 @@ Listing = frozenset[tuple[str, str, str]]
 
 @dataclass(frozen=True)
 class Team:
-    """The cluster, as whoever runs it sees it."""
+    """The cluster, as the administrator of it sees it."""
 
     folder: Path
 

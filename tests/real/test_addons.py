@@ -152,6 +152,6 @@ def test_a_folder_of_one_s_own_comes_by_the_spec_changes_and_goes(sandbox: Sandb
     assert "Addons" in sandbox.up("./mine")
     text = sandbox.cluster.get("v1", "ConfigMap", "text", "mine")
     assert text is not None and text["data"]["text"] == f"hello of {NAME}.sandbox.localhost"
-    assert "Addons" in sandbox.up(), "nobody asks for it any more"
+    assert "Addons" in sandbox.up(), "it is not in use any more"
     assert everything(sandbox) - before == set()
     assert sandbox.cluster.get("v1", "ConfigMap", "addon-mine", SYSTEM_NAMESPACE) is None

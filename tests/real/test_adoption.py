@@ -1,4 +1,4 @@
-"""A cluster and a registry that kind's script made are offered to whoever brings a sandbox up, used, and left alone."""
+"""A cluster and a registry that kind's script made are offered at an `up`, used, and left alone."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Theirs:
 
 @dataclass(frozen=True)
 class Neighbourhood:
-    """The user's cluster and registry, and the files of a sandbox beside them, whose spec says nothing of a cluster."""
+    """The user's cluster and registry, and the files of a sandbox with a spec without a cluster."""
 
     made: ByHand
     port: int
@@ -91,7 +91,7 @@ class Neighbourhood:
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Neighbourhood]:
     engine, folder = engine_with("busybox"), tmp_path_factory.mktemp("adoption")
     if engine.container(byhand.REGISTRY):
-        machine.leave_out(f"there is a {byhand.REGISTRY} on this machine that is somebody's")
+        machine.leave_out(f"there is a {byhand.REGISTRY} on this machine that is a user's")
     first, second, own, port = machine.free_ports(9475, 9476, 5045, 5046)
     app = Application(NAME, folder, own, (first, second))
     with (

@@ -183,7 +183,7 @@ def test_a_kind_that_is_too_old_is_refused(command: CommandLine, tmp_path: Path)
 
 @pytest.mark.fault(10)
 def test_networks_that_two_commands_made_at_once_become_one(engine: Engine, tmp_path: Path) -> None:
-    """Two networks of one name, as two commands at once make → `up` mends them into one."""
+    """Two networks of one name, as two commands at once make → `up` repairs them into one."""
     names = Home(tmp_path / "state", tmp_path / "cache", tmp_path / "kubeconfig").sandbox("twice")
     step = NetworkStep(engine, names)
     client = docker.from_env()

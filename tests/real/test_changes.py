@@ -189,7 +189,7 @@ def test_another_domain_needs_a_word_for_its_root_and_then_arrives(app: Applicat
     plan = app.command("up", "--plan", status=2).out
     assert "rebuild" in plan and "only with --recreate certificates" in plan
     ran = app.command("up", status=1)
-    assert "can only be changed by making it anew" in ran.err and "sandbox up --recreate certificates" in ran.err
+    assert "cannot be updated in place" in ran.err and "sandbox up --recreate certificates" in ran.err
     assert app.page() == "first", "nothing was changed"
     app.command("up", "--recreate", "certificates")
     assert app.page(domain=OTHER) == "first"

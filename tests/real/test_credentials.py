@@ -371,7 +371,7 @@ def test_down_ends_what_renews_them(running: Running) -> None:
     running.sandbox("down")
     assert not running.names.credentials.exists()
     stat = Path("/proc", str(record["pid"]), "stat")
-    # Where nobody takes leave of an orphan it stays as a zombie.
+    # Where no one takes leave of an orphan it stays as a zombie.
     wait_until(lambda: stat.read_text() if _lives(stat) else None, what="its end", timeout=10)
 
 

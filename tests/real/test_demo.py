@@ -374,7 +374,7 @@ def test_every_component_of_kubernetes_is_well(demo: Demo) -> None:
             ready.setdefault(part, set()).add(conditions.get("Ready", ""))
         return None if all(ready[part] == {"True"} for part in parts) else str(ready)
 
-    # Nobody waits for the control plane's own pods, which the kubelet probes every ten seconds.
+    # No one waits for the control plane's own pods, which the kubelet probes every ten seconds.
     wait_until(not_yet, what="the components of Kubernetes", timeout=60)
 
 

@@ -1,4 +1,4 @@
-"""The doctor beside a real sandbox: all is well, and each thing that is broken on purpose is what it names."""
+"""The doctor next to a real sandbox: all is well, and each thing that is broken on purpose is what it names."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_a_host_without_a_rule_and_one_without_pods(command: CommandLine, cluste
 
 @pytest.mark.fault(21)
 def test_a_registry_that_has_stopped_is_named_and_mended_by_the_fix(command: CommandLine, engine: Engine) -> None:
-    """The registry is killed → the doctor names it, and `up` mends it."""
+    """The registry is killed → the doctor names it, and `up` repairs it."""
     names = context.home().sandbox(NAME)
     engine.signal(names.registry, "SIGKILL")
     try:
@@ -119,7 +119,7 @@ def test_a_registry_that_has_stopped_is_named_and_mended_by_the_fix(command: Com
 
 @pytest.mark.security(3)
 def test_only_this_machine_s_loopback_listens(command: CommandLine) -> None:
-    """A sandbox that nobody asked to open → ss shows its ports on 127.0.0.1 and ::1 alone."""
+    """A sandbox that no one asked to open → ss shows its ports on 127.0.0.1 and ::1 alone."""
     spec = yaml.safe_load((command.folder / "sandbox.yaml").read_text())
     ports = {str(spec["registry"]["port"]), *map(str, spec["proxy"]["ports"])}
     heard = [line.split()[3].rpartition(":") for line in tool("ss", "-Hltn").splitlines()]

@@ -27,7 +27,7 @@ PEOPLE = ("ann", "bob", "eve")
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody with a machine, as far as one machine can be several: folders, kubeconfig and ports of his own."""
+    """A user with a machine, as far as one machine can be several: folders, kubeconfig and ports of his own."""
 
     name: str
     folder: Path

@@ -1,6 +1,6 @@
 """minikube's ingress addon as what answers for a sandbox: configured unasked, and asked by HTTPS through the edge.
 
-Its images are in no package registry. Where somebody has built them, a folder holds them as archives.
+Its images are in no package registry. Where a user has built them, a folder holds them as archives.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Several nodes: pods of all talk to each other and are reached, whichever node is lost, moved, made anew or added."""
+"""Several nodes: pods of all talk to each other and are reached, whichever node is lost, moved, recreated or added."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NAME = "test-nodes"
 GUEST = "sandbox-test-nodes-guest"
 HOST = f"app.{NAME}.sandbox.localhost"
 LABELS = {"app": "probe"}
-# Says on which node it runs, to whoever asks; each pod pulls its image from the registry.
+# Says on which node it runs, to a client that asks; each pod pulls its image from the registry.
 SERVER = 'mkdir /tmp/www && echo "$NODE" > /tmp/www/index.html && exec busybox httpd -f -p 8080 -h /tmp/www'
 
 
@@ -137,7 +137,7 @@ class Cast(Sandbox):
         wait_until(partial(self.silence, nodes), what="pods that reach each other", timeout=180)
 
     def silence(self, nodes: int) -> str | None:
-        """What a pod hears amiss."""
+        """What a pod hears wrong."""
         if lacking := self.lacking(nodes):
             return lacking
         pods = self.pods()

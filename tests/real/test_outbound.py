@@ -125,7 +125,7 @@ def proxy(engine: Engine, tls_port: int) -> Iterator[ThreadingHTTPServer]:
 
 @pytest.fixture(scope="module")
 def command(tmp_path_factory: pytest.TempPathFactory, nameserver: Nameserver, roots: Path) -> Iterator[CommandLine]:
-    """The command line beside a sandbox that is up and asks the test's nameserver."""
+    """The command line next to a sandbox that is up and asks the test's nameserver."""
     folder = tmp_path_factory.mktemp("outbound")
     environ = {
         "KUBECONFIG": str(folder / "kubeconfig"),

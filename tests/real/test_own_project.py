@@ -1,4 +1,4 @@
-"""A developer's own folder, from its Dockerfile to an HTTPS page, and the dashboard beside it."""
+"""A developer's own folder, from its Dockerfile to an HTTPS page, and the dashboard next to it."""
 
 from __future__ import annotations
 

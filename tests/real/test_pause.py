@@ -1,4 +1,4 @@
-"""A sandbox at rest and up again: nothing of it runs, nothing of it is lost, and its name is all that it takes."""
+"""A sandbox stopped and up again: nothing of it runs, nothing of it is lost, and its name is all that it takes."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_started_by_its_name_alone_it_is_as_it_was(engine: Engine, app: Applicat
 @pytest.mark.fault(26)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_it_outlives_the_end_of_the_engine(engine: Engine, app: Application, number: signal.Signals) -> None:
-    """The engine ends and starts again, as by a reboot → hosts are served anew; killed outright → `up` is enough"""
+    """The engine ends and starts again, as by a reboot → hosts are served again; killed outright → `up` is enough"""
     shared = {one.name for one in engine.containers(LABEL) if one.labels[LABEL] == ""}
     before = running(engine, app) | shared
     daemon = Daemon.with_only(before)
@@ -150,7 +150,7 @@ def test_it_outlives_the_end_of_the_engine(engine: Engine, app: Application, num
 
 @pytest.mark.fault(27)
 def test_without_its_node_the_cluster_is_made_anew(engine: Engine, app: Application) -> None:
-    """The node is removed → `status` says so, `up` makes the cluster anew from the files and the registry's data"""
+    """The node is removed → `status` says so, `up` recreates the cluster from the files and the registry's data"""
     engine.remove_container(app.names.node)
     assert app.steps()["cluster"][0] == "absent"
     app.command("up")

@@ -220,7 +220,7 @@ def test_a_hundred_swaps_under_load_fail_nobody(running: Running) -> None:
         swapped = set()
         for number in range(SWAPS):
             swapped.add(swap(running))
-            # Traefik ends a connection that nobody has used for three minutes.
+            # Traefik ends a connection that no one has used for three minutes.
             if number % 10 == 0:
                 assert (status(held), held.sock) == (first, plain)
     finally:

@@ -1,4 +1,4 @@
-"""Sandboxes kept and brought back: whole, as they were, whatever happened and whoever was killed meanwhile."""
+"""Sandboxes kept and brought back: whole, as they were, whatever happened and was killed meanwhile."""
 
 from __future__ import annotations
 

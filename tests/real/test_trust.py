@@ -60,7 +60,7 @@ def need(*programs: str) -> None:
 
 @dataclass
 class User:
-    """Somebody with a home folder and a sandbox of whose servers one is running; `prefix` goes before what he runs."""
+    """A user with a home folder and a sandbox of whose servers one is running; `prefix` goes before what he runs."""
 
     folder: Path
     server: TlsServer

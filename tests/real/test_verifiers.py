@@ -84,7 +84,7 @@ CASES = (
 
 
 def revocations(pki: Pki) -> bytes:
-    """An empty list (PEM) for keytool to print; nothing of ours is revoked."""
+    """An empty list (PEM) for keytool to print; nothing in the sandbox is revoked."""
     signer = pem.load_certificates(pki.issuing.cert_pem)[0]
     builder = x509.CertificateRevocationListBuilder().issuer_name(signer.subject).last_update(NOW)
     signed = builder.next_update(NOW + timedelta(days=1)).sign(pem.load_key(pki.issuing.key_pem), SHA256())
@@ -104,7 +104,7 @@ def test_a_client_accepts_what_it_should_and_nothing_else(client: Client, case: 
     client.require()
     words = refusal(client, case, tmp_path)
     assert (words is None) is case.expects(client), words or "accepted"
-    # Whoever refuses says that it is for the certificate, and not that nobody is there.
+    # Anyone who refuses says that it is for the certificate, and not that no one is there.
     assert words is None or any(word in words.lower() for word in REASONS), words
 
 

@@ -110,7 +110,7 @@ def _python(asked: Question) -> str | None:
 
 def _curl(asked: Question) -> str | None:
     where = f"{asked.name}:{asked.port}"
-    # Some builds trust the system's folder beside the file that they are given.
+    # Some builds trust the system's folder next to the file that they are given.
     trust = ["--cacert", str(asked.root), "--capath", str(asked.folder)]
     return _run(
         [

@@ -1,4 +1,4 @@
-"""A real machine for tests/stateful.py: a sandbox, things of somebody else's beside it, and its Docker Engine."""
+"""A real machine for tests/stateful.py: a sandbox, things of another user's next to it, and its Docker Engine."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ OTHER_DOMAIN = "other.sandbox.localhost"
 class RealWorld(World):
     """The machine that this runs on; `tell` hears of everything that is done; the engine is restarted if it may be.
 
-    What is somebody else's are a container that always runs, its network, its volume, and a context.
+    What is another user's are a container that always runs, its network, its volume, and a context.
     """
 
     def __init__(self, name: str, tell: Callable[[str], None], *, may_restart: bool) -> None:
@@ -96,7 +96,7 @@ class RealWorld(World):
     def restart_engine(self) -> None:
         if not self._may_restart:
             return
-        self._tell("engine started anew")
+        self._tell("engine restarted")
         if Path("/run/systemd/system").exists():
             tool("systemctl", "restart", "docker")
             return

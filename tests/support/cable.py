@@ -58,7 +58,7 @@ class Cable:
 
 @contextlib.contextmanager
 def _closing(*ends: socket.socket) -> Iterator[None]:
-    """End both directions of both sockets, so that whoever waits for them hears of it."""
+    """End both directions of both sockets, so that anyone who waits for them hears of it."""
     try:
         yield
     finally:

@@ -130,7 +130,7 @@ class Simulator:
         return sum(1 for one in self.requests if one.method == method and re.search(path, one.path))
 
     def forget(self) -> None:
-        """Start counting anew."""
+        """Start counting again."""
         self.requests.clear()
 
     def manifest(self, repository: str, reference: str) -> Any:

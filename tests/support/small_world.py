@@ -1,6 +1,6 @@
 """A whole machine in memory for sandboxes to come and go on: engine, kind, node, API server, registry, kubeconfig.
 
-Everything is the product's own but what is played: only the proof by HTTPS is left out, for there is nobody to answer.
+Everything is the product's own but what is played: only the proof by HTTPS is left out, for there is no one to answer.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ KINDS: Mapping[str, Mapping[str, tuple[str, bool]]] = {
 
 @dataclass
 class SmallWorld:
-    """One machine with somebody else's container, network, volume and context on it, and at most one sandbox."""
+    """One machine with another user's container, network, volume and context on it, and at most one sandbox."""
 
     folder: Path
     registry: Simulator
@@ -135,7 +135,7 @@ class SmallWorld:
                 named = {"registry": self.names.registry, "edge": EDGE, "node": self.names.node}
                 self.engine.remove_container(named[part])
             case "network":
-                with suppress(EngineError):  # somebody is on it
+                with suppress(EngineError):  # a user is on it
                     self.engine.remove_network(NETWORK)
             case "context":
                 self.home.kubeconfig.write_text(yaml.safe_dump(FOREIGN))

@@ -13,7 +13,7 @@ PARTS = ("registry", "edge", "node", "network", "context")
 
 
 class World(Protocol):
-    """A machine with things of somebody else's on it, and at most one sandbox."""
+    """A machine with things of another user's on it, and at most one sandbox."""
 
     @property
     def edits(self) -> tuple[str, ...]:

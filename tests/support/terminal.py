@@ -30,7 +30,7 @@ class Terminal:
 
     @classmethod
     def start(cls, argv: Sequence[str], folder: Path, env: Mapping[str, str]) -> Self:
-        """Start a command, with `env` beside our own environment."""
+        """Start a command, with `env` added to our own environment."""
         master, slave = pty.openpty()
         told = {**os.environ, "TERM": "xterm", **env}
         child = subprocess.Popen(
@@ -53,7 +53,7 @@ class Terminal:
     def read(self) -> None:
         if not self.closed:
             os.set_blocking(self.screen, False)
-            with contextlib.suppress(OSError):  # nothing to read now, or nobody left who writes
+            with contextlib.suppress(OSError):  # nothing to read now, or no one left who writes
                 self.shown += os.read(self.screen, 65536)
         time.sleep(0.01)
 

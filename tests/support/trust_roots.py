@@ -28,7 +28,7 @@ def ours(number: int = 0) -> Root:
 
 @cache
 def stranger(organization: str = "Sandbox") -> bytes:
-    """A self-signed certificate (PEM) of somebody whose name is like ours."""
+    """A self-signed certificate (PEM) of a user whose name is like ours."""
     key = generate_private_key(SECP256R1())
     name = x509.Name(
         [x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization), x509.NameAttribute(NameOID.COMMON_NAME, "Root")]

@@ -35,7 +35,7 @@ class PodImage:
 
 
 def pod_spec(manifest: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The spec of the pods that `manifest` makes; empty for kinds that make no pods."""
+    """Return the spec of the pods that `manifest` makes; empty for kinds that make no pods."""
     template: Any = manifest
     for key in TEMPLATES.get(manifest["kind"], ("",)):
         template = template.get(key) or {}
@@ -43,7 +43,7 @@ def pod_spec(manifest: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def pod_images(manifest: Mapping[str, Any]) -> Iterator[PodImage]:
-    """The images of every container of the pods that `manifest` makes; none for kinds that make no pods."""
+    """Yield the images of every container of the pods that `manifest` makes; none for kinds that make no pods."""
     spec = pod_spec(manifest)
     for container in (*(spec.get("initContainers") or ()), *(spec.get("containers") or ())):
         reference = str(container.get("image") or "")
@@ -124,7 +124,7 @@ class AddonImages:
         )
 
     def _on_nodes(self, image: str) -> bool:
-        """Whether every node that runs has it."""
+        """Tell whether every node that runs has it."""
         nodes, argv = self.provider.nodes, ["crictl", "inspecti", "--quiet", image]
         return all(nodes.execute(node, argv)[0] == 0 for node in nodes.running())
 

@@ -55,27 +55,27 @@ class Record:
 
     @property
     def title(self) -> str:
-        """The name of the record in the cluster."""
+        """Return the name of the record in the cluster."""
         return f"addon-{self.name}"
 
     def data(self) -> dict[str, str]:
-        """What the record says."""
+        """Return what the record says."""
         return {"source": self.source, "by": self.by, "sha256": self.digest, "objects": written(self.objects)}
 
     @classmethod
     def of(cls, name: str, data: Mapping[str, str]) -> Record:
-        """What the record of the addon `name` says."""
+        """Return what the record of the addon `name` says."""
         source, by, sha256 = (data.get(key, "") for key in ("source", "by", "sha256"))
         return cls(name=name, source=source, by=by, digest=sha256, objects=read_places(data.get("objects", "")))
 
 
 def written(places: Iterable[Place]) -> str:
-    """The places as records have them."""
+    """Return the places as records have them."""
     return json.dumps([[one.api_version, one.kind, one.namespace, one.name] for one in dict.fromkeys(places)])
 
 
 def read_places(text: str) -> tuple[Place, ...]:
-    """The places in a record; none in a text that no command wrote."""
+    """Return the places in a record; none in a text that no command wrote."""
     try:
         return tuple(Place(*one) for one in json.loads(text))
     except (ValueError, TypeError):
@@ -83,7 +83,7 @@ def read_places(text: str) -> tuple[Place, ...]:
 
 
 def digest(manifests: Iterable[Mapping[str, Any]]) -> str:
-    """The sha256 of the objects as they are applied."""
+    """Return the sha256 of the objects as they are applied."""
     return hashlib.sha256(json.dumps(list(manifests), sort_keys=True).encode()).hexdigest()
 
 
@@ -100,7 +100,7 @@ def fill(value: Any, values: Mapping[str, str]) -> Any:
 
 
 def used(value: Any) -> frozenset[str]:
-    """The names of the placeholders in `value`."""
+    """Return the names of the placeholders in `value`."""
     match value:
         case str():
             return frozenset(_PLACEHOLDER.findall(value))
@@ -116,12 +116,15 @@ def _value(values: Mapping[str, str], found: re.Match[str]) -> str:
 
 
 def load(chosen: Chosen) -> Objects:
-    """The objects as they are written, in an order to apply them in, each with a namespace. Raises UsageError."""
+    """Return the objects as they are written, in an order to apply them in, each with a namespace.
+
+    Raises UsageError.
+    """
     return tuple(map(_placed, manifests.load(chosen.addon.files)))
 
 
 def filled(objects: Objects, values: Mapping[str, str]) -> Objects:
-    """The objects with their placeholders filled in."""
+    """Return the objects with their placeholders filled in."""
     return tuple(fill(one, values) for one in objects)
 
 
@@ -132,19 +135,19 @@ def apply(cluster: Cluster, objects: Objects, *, say: Say) -> None:
 
 
 def existing(cluster: Cluster, places: Iterable[Place]) -> frozenset[Place]:
-    """Those of the places where there is an object that stays."""
+    """Return those of the places where there is an object that stays."""
     found = ((place, _live(cluster, place)) for place in places)
     return frozenset(place for place, live in found if live is not None and not is_leaving(live))
 
 
 def is_marked(cluster: Cluster, place: Place) -> bool:
-    """Whether the object at a place says itself that a step of the sandbox made it."""
+    """Tell whether the object at a place says itself that a step of the sandbox made it."""
     live = _live(cluster, place)
     return live is not None and bool(mark(live))
 
 
 def lacking(cluster: Cluster, objects: Objects, conditions: Iterable[Condition]) -> Iterator[str]:
-    """What the objects still lack to be there and ready. Raises ClusterError when a workload cannot become so."""
+    """Yield what the objects still lack to be there and ready. Raises ClusterError when a workload cannot become so."""
     for one in objects:
         live = _live(cluster, Place.of(one))
         if live is None:
@@ -157,7 +160,7 @@ def lacking(cluster: Cluster, objects: Objects, conditions: Iterable[Condition])
 
 
 def unmet(cluster: Cluster, conditions: Iterable[Condition]) -> Iterator[str]:
-    """Those of the conditions that do not hold yet, with what is said of them."""
+    """Yield those of the conditions that do not hold yet, with what is said of them."""
     for wanted in conditions:
         place = Place(wanted.apiVersion, wanted.kind, wanted.namespace, wanted.name)
         live = _live(cluster, place) or {}
@@ -186,7 +189,7 @@ def _live(cluster: Cluster, place: Place) -> dict[str, Any] | None:
 
 
 def _placed(manifest: dict[str, Any]) -> dict[str, Any]:
-    """The object with a namespace, as the API ignores it for kinds that have none."""
+    """Return the object with a namespace, as the API ignores it for kinds that have none."""
     default = None if manifest["kind"] == "Namespace" else "default"
     metadata = {"namespace": default, **manifest["metadata"]}
     return {**manifest, "metadata": {key: value for key, value in metadata.items() if value is not None}}

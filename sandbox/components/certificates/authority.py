@@ -45,7 +45,7 @@ class Leaf:
 
 
 def constrained_to(domains: Sequence[str]) -> tuple[str, ...]:
-    """The DNS names an authority for `domains` is permitted, with all names below: those and `localhost`.
+    """Return the DNS names an authority for `domains` is permitted, with all names below: those and `localhost`.
 
     Raises UsageError for none, or for one that cannot be a domain.
     """
@@ -55,7 +55,10 @@ def constrained_to(domains: Sequence[str]) -> tuple[str, ...]:
 
 
 def make_root(domains: Sequence[str], *, now: datetime) -> KeyPair:
-    """A new root for `domains`: P-256, path length 1, valid for two years from `now` (aware). Raises UsageError."""
+    """Return a new root for `domains`: P-256, path length 1, valid for two years from `now` (aware).
+
+    Raises UsageError.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
     name = _name(f"Sandbox root {now:%Y-%m-%d}", key.public_key())
     builder = _builder(name, name, key.public_key(), now, ends=now + ROOT_LIFE)

@@ -34,7 +34,7 @@ ISSUE_TIMEOUT = 120.0
 
 
 def release_manifest(folder: Path) -> str:
-    """The release's manifest, kept in `folder` once it was downloaded or put there. Raises SandboxError."""
+    """Return the release's manifest, kept in `folder` once it was downloaded or put there. Raises SandboxError."""
     return download(URL, folder / f"cert-manager-{VERSION}.yaml", sha256=SHA256).decode()
 
 
@@ -54,7 +54,7 @@ def authority_secret(*, key_pem: bytes, cert_pem: bytes, root_pem: bytes) -> dic
 
 
 def cluster_issuer() -> dict[str, Any]:
-    """The ClusterIssuer `sandbox`, for the user's own Certificates and annotated Ingresses too."""
+    """Return the ClusterIssuer `sandbox`, for the user's own Certificates and annotated Ingresses too."""
     return {
         "apiVersion": API,
         "kind": "ClusterIssuer",
@@ -85,7 +85,7 @@ def certificate(namespace: str, secret: str, hosts: Sequence[str]) -> dict[str, 
 
 
 def unready(live: Mapping[str, Any]) -> str | None:
-    """What an issuer or a Certificate still lacks to be ready, in cert-manager's own words, or None."""
+    """Return what an issuer or a Certificate still lacks to be ready, in cert-manager's own words, or None."""
     generation = live["metadata"].get("generation", 1)
     for condition in (live.get("status") or {}).get("conditions") or ():
         if condition["type"] == "Ready" and condition.get("observedGeneration", generation) == generation:
@@ -145,7 +145,10 @@ class CertificateIssuer:
     secrets: tuple[TlsSecret, ...]
 
     def problem(self) -> Status | None:
-        """What of its objects is absent or another, or what cert-manager has not done yet; None when all is well."""
+        """Return what of its objects is absent or another, or what cert-manager has not done yet.
+
+        None when all is well.
+        """
         for wanted in self._manifests():
             found = _find(self.cluster, wanted)
             if found is None:
@@ -229,7 +232,7 @@ def _find(cluster: Cluster, wanted: Manifest) -> dict[str, Any] | None:
 
 
 def _holds(found: Any, wanted: Any) -> bool:
-    """Whether `found` says what `wanted` says; the API server adds defaults."""
+    """Tell whether `found` says what `wanted` says; the API server adds defaults."""
     if isinstance(wanted, Mapping):
         return isinstance(found, Mapping) and all(_holds(found.get(key), value) for key, value in wanted.items())
     return bool(found == wanted)

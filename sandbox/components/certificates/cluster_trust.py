@@ -76,7 +76,7 @@ class TrustStep(NothingToUndo):
         return self.keystore.root.read().cert_pem + (self.provided.root_pem() if self.provided else b"")
 
     def _pending(self, cluster: Cluster) -> str | None:
-        """The first namespace that asks for the root and has it not, or None."""
+        """Return the first namespace that asks for the root and has it not, or None."""
         wanted = {KEY: self._root.decode()}
         for one in cluster.list("v1", "Namespace", selector=f"{LABEL}=true"):
             name = one["metadata"]["name"]

@@ -32,7 +32,7 @@ class Condition:
 
     @property
     def usable(self) -> bool:
-        """Whether clients accept what is there now."""
+        """Tell whether clients accept what is there now."""
         return self.state in (State.GOOD, State.DUE)
 
 
@@ -41,14 +41,14 @@ ABSENT = Condition(State.ABSENT, "not made yet")
 
 
 def broken(reason: str) -> Condition:
-    """The condition of something that must be replaced, for `reason`."""
+    """Return the condition of something that must be replaced, for `reason`."""
     return Condition(State.BROKEN, reason)
 
 
 def judge_authority(
     pair: KeyPair, *, issuer_pem: bytes | None, domains: Iterable[str], now: datetime, needs_key: bool = True
 ) -> Condition:
-    """How the authority `pair` stands at `now` as one that vouches for all of `domains`.
+    """Return how the authority `pair` stands at `now` as one that vouches for all of `domains`.
 
     It must be signed by `issuer_pem`, or by itself when that is None. Without `needs_key` an empty `key_pem` is
     accepted: a root's key may be kept elsewhere.

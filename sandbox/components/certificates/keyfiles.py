@@ -26,13 +26,16 @@ _OTHERS = 0o077
 
 
 def present_file(folder: Path, file: str) -> Path:
-    """Where `file` of the keystore `folder` is now."""
+    """Return where `file` of the keystore `folder` is now."""
     renewed = folder / NEXT / file
     return renewed if _is_there(renewed) else folder / file
 
 
 def has_file(folder: Path, file: str) -> bool:
-    """Whether `file` is there, readable or not; asked in this order, since it may be moved between the questions."""
+    """Tell whether `file` is there, readable or not.
+
+    Asked in this order, since it may be moved between the questions.
+    """
     return _is_there(folder / NEXT / file) or _is_there(folder / file)
 
 
@@ -97,26 +100,26 @@ class KeyFiles:
 
     @property
     def key(self) -> Path:
-        """Where the private key is."""
+        """Return where the private key is."""
         return present_file(self.folder, f"{self.name}.key")
 
     @property
     def cert(self) -> Path:
-        """Where the certificate, or the chain that begins with it, is."""
+        """Return where the certificate, or the chain that begins with it, is."""
         return present_file(self.folder, f"{self.name}.crt")
 
     @property
     def has_key(self) -> bool:
-        """Whether the key is there, readable or not."""
+        """Tell whether the key is there, readable or not."""
         return has_file(self.folder, f"{self.name}.key")
 
     @property
     def has_cert(self) -> bool:
-        """Whether the certificate is there, readable or not."""
+        """Tell whether the certificate is there, readable or not."""
         return has_file(self.folder, f"{self.name}.crt")
 
     def read(self) -> KeyPair:
-        """Both files' bytes; the key is empty when its file is absent. Raises SandboxError."""
+        """Return both files' bytes; the key is empty when its file is absent. Raises SandboxError."""
         try:
             before = None
             while True:
@@ -131,7 +134,10 @@ class KeyFiles:
             raise SandboxError(brief, details=str(error), fix=fix, id="file") from error
 
     def problem(self, *, needs_key: bool = True) -> Condition | None:
-        """What the file system says against using these files, or None. The key may be absent without `needs_key`."""
+        """Return what the file system says against using these files, or None.
+
+        The key may be absent without `needs_key`.
+        """
         try:
             return self._steadily(_problem if needs_key or self.has_key else _problem_of_cert)
         except OSError as error:

@@ -18,7 +18,7 @@ ISSUED_BY = "CN=Sandbox issuing "
 
 
 def load_key(pem: bytes) -> EllipticCurvePrivateKey:
-    """The elliptic-curve private key in `pem` (PKCS#8, unencrypted). Raises SandboxError when there is none."""
+    """Return the elliptic-curve private key in `pem` (PKCS#8, unencrypted). Raises SandboxError when there is none."""
     try:
         key = load_pem_private_key(pem, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
@@ -29,7 +29,7 @@ def load_key(pem: bytes) -> EllipticCurvePrivateKey:
 
 
 def load_certificates(pem: bytes) -> list[x509.Certificate]:
-    """The certificates in `pem`, in order, at least one, with readable extensions. Raises SandboxError."""
+    """Return the certificates in `pem`, in order, at least one, with readable extensions. Raises SandboxError."""
     try:
         found = x509.load_pem_x509_certificates(pem)
         for certificate in found:
@@ -50,7 +50,7 @@ def dump_certificate(certificate: x509.Certificate) -> bytes:
 
 
 def hosts_of(certificate: x509.Certificate) -> tuple[str, ...]:
-    """The DNS names and IP addresses `certificate` is for, in its order; empty for an authority."""
+    """Return the DNS names and IP addresses `certificate` is for, in its order; empty for an authority."""
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
@@ -59,7 +59,7 @@ def hosts_of(certificate: x509.Certificate) -> tuple[str, ...]:
 
 
 def permitted_domains(certificate: x509.Certificate) -> tuple[str, ...]:
-    """The DNS domains the authority `certificate` is constrained to; empty when it has no such constraint."""
+    """Return the DNS domains the authority `certificate` is constrained to; empty when it has no such constraint."""
     try:
         constraints = certificate.extensions.get_extension_for_class(x509.NameConstraints).value
     except x509.ExtensionNotFound:
@@ -68,7 +68,7 @@ def permitted_domains(certificate: x509.Certificate) -> tuple[str, ...]:
 
 
 def is_authority(certificate: x509.Certificate) -> bool:
-    """Whether `certificate` may sign others (basic constraints CA:TRUE)."""
+    """Tell whether `certificate` may sign others (basic constraints CA:TRUE)."""
     try:
         return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
     except x509.ExtensionNotFound:
@@ -76,7 +76,10 @@ def is_authority(certificate: x509.Certificate) -> bool:
 
 
 def is_signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    """Whether `issuer`'s name and key are those that signed `certificate`; dates and constraints are not looked at."""
+    """Tell whether `issuer`'s name and key are those that signed `certificate`.
+
+    Dates and constraints are not looked at.
+    """
     try:
         certificate.verify_directly_issued_by(issuer)
     except (ValueError, TypeError, InvalidSignature):
@@ -114,16 +117,19 @@ class Facts:
 
     @property
     def is_of_sandbox(self) -> bool:
-        """Whether an issuing authority of a sandbox signed it, by that one's name: its key may be gone."""
+        """Tell whether an issuing authority of a sandbox signed it, by that one's name: its key may be gone."""
         return self.issuer.startswith(ISSUED_BY)
 
     def __str__(self) -> str:
-        """The beginning of the fingerprint and the days left, to tell one certificate from another in a line."""
+        """Return the beginning of the fingerprint and the days left, to tell one certificate from another in a line."""
         return f"{self.sha256[:11]}… ({self.days_left} days left)"
 
 
 def describe(cert_pem: bytes, *, now: datetime) -> Facts:
-    """The facts at `now` (aware) of the first certificate in `cert_pem`. Raises SandboxError when there is none."""
+    """Return the facts at `now` (aware) of the first certificate in `cert_pem`.
+
+    Raises SandboxError when there is none.
+    """
     certificate = load_certificates(cert_pem)[0]
     return Facts(
         subject=certificate.subject.rfc4514_string(),

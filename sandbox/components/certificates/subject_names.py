@@ -20,7 +20,10 @@ _MAX_NAME = 253
 
 
 def parse_address(text: str) -> IPv4Address | IPv6Address | None:
-    """The IP address in `text`, or None when it is not one; an IPv6 zone makes it none, certificates cannot hold it."""
+    """Return the IP address in `text`, or None when it is not one.
+
+    An IPv6 zone makes it none, certificates cannot hold it.
+    """
     if "%" in text:
         return None
     try:
@@ -66,12 +69,12 @@ def check_domain(text: str) -> str:
 
 
 def domain_names(domain: str) -> tuple[str, ...]:
-    """The domain and its wildcard, which stand for all its hosts. Raises UsageError."""
+    """Return the domain and its wildcard, which stand for all its hosts. Raises UsageError."""
     return check_domain(domain), f"*.{domain}"
 
 
 def subject_names(domain: str, hosts: Iterable[str] = ()) -> tuple[str, ...]:
-    """The names of a sandbox's default certificate, each once: the domain, its wildcard, `hosts` and loopback.
+    """Return the names of a sandbox's default certificate, each once: the domain, its wildcard, `hosts` and loopback.
 
     Hosts under the wildcard are listed all the same, because some clients match exact names only. Raises UsageError.
     """
@@ -85,7 +88,7 @@ def unique_hosts(hosts: Iterable[str]) -> tuple[str, ...]:
 
 
 def is_inside(host: str, domains: Iterable[str]) -> bool:
-    """Whether name constraints on `domains` and loopback permit `host` (RFC 5280, section 4.2.1.10).
+    """Tell whether name constraints on `domains` and loopback permit `host` (RFC 5280, section 4.2.1.10).
 
     `host` is one that `check_host` returned. A wildcard is inside when every name it stands for is.
     """

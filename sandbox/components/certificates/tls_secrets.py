@@ -24,7 +24,7 @@ LABEL = "sandbox.dev/leaf"
 
 
 def tls_secret(namespace: str, name: str, *, chain_pem: bytes, key_pem: bytes) -> dict[str, Any]:
-    """The Secret, of type kubernetes.io/tls."""
+    """Return the Secret, of type kubernetes.io/tls."""
     data = {"tls.crt": chain_pem, "tls.key": key_pem}
     return {
         "apiVersion": "v1",
@@ -98,7 +98,10 @@ class SecretsStep(NothingToUndo):
             cluster.delete("v1", "Secret", name, space)
 
     def _stale(self, cluster: Cluster) -> list[tuple[str, str]]:
-        """The Secrets that an earlier spec asked for, as (namespace, name); the default ones others may keep now."""
+        """Return the Secrets that an earlier spec asked for, as (namespace, name).
+
+        The default ones others may keep now.
+        """
         wanted = {(one.namespace, one.secret) for one in self.secrets}
         found = (one["metadata"] for one in cluster.list("v1", "Secret", selector=LABEL))
         known = {(one["namespace"], one["name"]) for one in found if one["namespace"] != SYSTEM_NAMESPACE}
@@ -118,7 +121,7 @@ def _data(chain_pem: bytes, key_pem: bytes) -> dict[str, str]:
 
 
 def _known(held: Mapping[str, str]) -> str:
-    """What a Secret holds, which may be anything."""
+    """Return what a Secret holds, which may be anything."""
     try:
         return _described(base64.b64decode(held.get("tls.crt", "")))
     except (SandboxError, ValueError):
@@ -163,6 +166,6 @@ class ProvidedStep(NothingToUndo):
         return tls_secret(SYSTEM_NAMESPACE, DEFAULT_TLS, chain_pem=leaf.chain_pem, key_pem=leaf.key_pem)
 
     def _exposure(self) -> str:
-        """A hint when others may read the key; only a hint, since some file systems know no modes."""
+        """Return a hint when others may read the key; only a hint, since some file systems know no modes."""
         key = self.provided.key
         return f"; others can read its key: chmod 600 {key}" if key.stat().st_mode & stat.S_IROTH else ""

@@ -27,14 +27,17 @@ class Provided:
     key: Path
 
     def leaf(self) -> Leaf:
-        """What a server presents: key (PKCS#8) and chain, without a root, which clients have. Raises UsageError."""
+        """Return what a server presents: key (PKCS#8) and chain, without a root, which clients have.
+
+        Raises UsageError.
+        """
         chain, key = self._chain(), self._key()
         served = chain[:-1] if len(chain) > 1 and pem.is_signed_by(chain[-1], chain[-1]) else chain
         key_pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         return Leaf(key_pem, b"".join(map(pem.dump_certificate, served)))
 
     def root_pem(self) -> bytes:
-        """The self-signed certificate at the chain's end; empty when clients must have it already."""
+        """Return the self-signed certificate at the chain's end; empty when clients must have it already."""
         last = self._chain()[-1]
         return pem.dump_certificate(last) if pem.is_signed_by(last, last) else b""
 
@@ -152,7 +155,7 @@ def _read(path: Path) -> bytes:
 
 
 def _title(certificate: x509.Certificate) -> str:
-    """How a certificate is named to people: its subject, else its hosts."""
+    """Return how a certificate is named to people: its subject, else its hosts."""
     return repr(certificate.subject.rfc4514_string() or ", ".join(pem.hosts_of(certificate)) or "no name")
 
 

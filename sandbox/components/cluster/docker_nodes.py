@@ -70,28 +70,28 @@ class Containers:
     roles: tuple[str, ...] = ()
 
     def all(self) -> tuple[Container, ...]:
-        """Every container of the cluster, running or not."""
+        """Return every container of the cluster, running or not."""
         return self.engine.containers(self.mark)
 
     def outside(self) -> tuple[Container, ...]:
-        """The containers that are not on the network, or on one of its name that is no more."""
+        """Return the containers that are not on the network, or on one of its name that is no more."""
         network = self.engine.network(self.network)
         known = ("", network.id if network else "")  # what joined while it was stopped knows no id yet
         return tuple(one for one in self.all() if one.attached.get(self.network, "none") not in known)
 
     def standing(self) -> Standing:
-        """Whether the control-plane node is there and runs."""
+        """Tell whether the control-plane node is there and runs."""
         found = self.engine.container(self.control_plane)
         if found is None:
             return Standing.ABSENT
         return Standing.RUNNING if found.running else Standing.STOPPED
 
     def running(self) -> tuple[str, ...]:
-        """The nodes that run; the one whose name is known where nothing is labelled."""
+        """Return the nodes that run; the one whose name is known where nothing is labelled."""
         return tuple(sorted(one.name for one in self._nodes() if one.running)) or (self.control_plane,)
 
     def every(self) -> tuple[str, ...]:
-        """The nodes that are there or are to be, the control plane first."""
+        """Return the nodes that are there or are to be, the control plane first."""
         others = {*self.expected, *(one.name for one in self._nodes())} - {self.control_plane}
         return (self.control_plane, *sorted(others))
 

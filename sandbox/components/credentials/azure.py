@@ -36,7 +36,7 @@ class Principal:
 
 
 def login(entry: Acr, environ: Mapping[str, str], *, now: datetime) -> Login:
-    """The account at the registry of `entry`. Raises CredentialsUnusable."""
+    """Return the account at the registry of `entry`. Raises CredentialsUnusable."""
     account = principal(entry, environ)
     token = _access_token(account, now)
     url = str(address.parse(entry.registry))
@@ -52,12 +52,12 @@ def login(entry: Acr, environ: Mapping[str, str], *, now: datetime) -> Login:
 
 
 def principal(entry: Acr, environ: Mapping[str, str]) -> Principal:
-    """Who `entry` names. Raises CredentialsUnusable."""
+    """Return who `entry` names. Raises CredentialsUnusable."""
     return _from_file(entry.file) if entry.file else _from_environment(environ)
 
 
 def _access_token(principal: Principal, now: datetime) -> str:
-    """What the directory gives the principal (Microsoft identity platform, client credentials flow)."""
+    """Return what the directory gives the principal (Microsoft identity platform, client credentials flow)."""
     url = f"{principal.authority.rstrip('/')}/{principal.tenant}/oauth2/v2.0/token"
     service = Service("Microsoft's token service", url, (principal.secret,), now)
     form = {
@@ -70,7 +70,7 @@ def _access_token(principal: Principal, now: datetime) -> str:
 
 
 def _from_file(path: Path) -> Principal:
-    """What `az ad sp create-for-rbac` prints, with --sdk-auth or without."""
+    """Return what `az ad sp create-for-rbac` prints, with --sdk-auth or without."""
     content = registry_login.read_key_file(path, made_by=_MADE_BY)
     tenant, client, secret = (
         registry_login.key_text(path, content, *names, made_by=_MADE_BY)
@@ -85,7 +85,7 @@ def _from_file(path: Path) -> Principal:
 
 
 def _from_environment(environ: Mapping[str, str]) -> Principal:
-    """The variables of Azure's SDKs (EnvironmentCredential)."""
+    """Return the variables of Azure's SDKs (EnvironmentCredential)."""
     names = ("AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET")
     missing = [name for name in names if not environ.get(name)]
     if missing:
@@ -97,7 +97,7 @@ def _from_environment(environ: Mapping[str, str]) -> Principal:
 
 
 def _expiry(token: str) -> datetime | None:
-    """When a refresh token ends, which it says of itself as JWTs do (RFC 7519, 4.1.4)."""
+    """Return when a refresh token ends, which it says of itself as JWTs do (RFC 7519, 4.1.4)."""
     try:
         payload = token.split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))

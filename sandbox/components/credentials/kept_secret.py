@@ -57,7 +57,7 @@ class Entries:
     file: Path
 
     def read(self) -> Mapping[str, Entry]:
-        """The entries by the name of their Secret. Raises SandboxError for a file that no command wrote."""
+        """Return the entries by the name of their Secret. Raises SandboxError for a file that no command wrote."""
         try:
             found = _ADAPTER.validate_json(self.file.read_bytes())
         except FileNotFoundError:
@@ -103,7 +103,7 @@ class Held:
 
 
 def kept(entry: Credentials, login: Login) -> dict[str, Any]:
-    """The Secret that is kept in the sandbox's own namespace; nothing in it but the accounts is secret."""
+    """Return the Secret that is kept in the sandbox's own namespace; nothing in it but the accounts is secret."""
     notes = {_ENTRY: digest(entry), _ISSUED: login.issued.isoformat(), _FILE: state(entry.file)}
     if login.expires is not None:
         notes[_EXPIRES] = login.expires.isoformat()
@@ -113,17 +113,17 @@ def kept(entry: Credentials, login: Login) -> dict[str, Any]:
 
 
 def digest(entry: Credentials) -> str:
-    """What tells one entry from another."""
+    """Return what tells one entry from another."""
     return hashlib.sha256(entry.model_dump_json(exclude_none=True).encode()).hexdigest()
 
 
 def copy(secret: Mapping[str, Any], namespace: str) -> dict[str, Any]:
-    """The kept `secret` for the pods of `namespace`."""
+    """Return the kept `secret` for the pods of `namespace`."""
     return _secret(secret["metadata"]["name"], namespace, secret["data"][KEY], {"labels": {LABEL: COPY}})
 
 
 def held(secret: Mapping[str, Any], entry: Entry) -> Held | None:
-    """What the kept Secret of an entry tells, or None when it was changed beyond reading."""
+    """Return what the kept Secret of an entry tells, or None when it was changed beyond reading."""
     notes = secret["metadata"].get("annotations") or {}
     try:
         expires = notes.get(_EXPIRES)
@@ -140,14 +140,14 @@ def held(secret: Mapping[str, Any], entry: Entry) -> Held | None:
 
 
 def means(entry: Credentials, namespace: str) -> bool:
-    """Whether the pods of `namespace` are to have `entry`."""
+    """Tell whether the pods of `namespace` are to have `entry`."""
     if namespace == SYSTEM_NAMESPACE:
         return False
     return namespace not in OURS if entry.namespaces == "all" else namespace in entry.namespaces
 
 
 def state(file: Path | None) -> str:
-    """What changes whenever a file does: nothing of what it says. Empty when there is none to be read."""
+    """Return what changes whenever a file does: nothing of what it says. Empty when there is none to be read."""
     try:
         found = file.stat() if file else None
     except OSError:

@@ -27,7 +27,7 @@ LARGEST_LOG = 1_000_000
 
 
 def secrets_unit(entries: Iterable[Credentials]) -> NodeUnit:
-    """The unit for these entries; its list has for each the Secret, its namespaces and two patches (RFC 6902).
+    """Return the unit for these entries; its list has for each the Secret, its namespaces and two patches (RFC 6902).
 
     Kubernetes has an account's list of Secrets as one value, which is begun or added to.
     """
@@ -151,7 +151,7 @@ class PodCredentials:
         return None
 
     def _idle(self, secrets: PullSecrets, held: Mapping[str, Held]) -> str | None:
-        """What does not run that should, or None."""
+        """Return what does not run that should, or None."""
         if not held:
             return None
         if pending := node_unit.problem(self.nodes, secrets.cluster, self._unit(secrets)):
@@ -166,7 +166,7 @@ class PodCredentials:
 
 
 def _change(entry: Credentials, one: Held | None, now: datetime) -> str | None:
-    """Why an entry's accounts have to be requested again, or None."""
+    """Return why an entry's accounts have to be requested again, or None."""
     if one is None or one.entry != entry or one.made_by != kept_secret.digest(entry):
         return f"{entry.secret} is of another entry"
     if one.file != kept_secret.state(entry.file):
@@ -182,7 +182,7 @@ def _ending(held: Mapping[str, Held]) -> bool:
 
 
 def _told(held: Mapping[str, Held], ignored: Sequence[str]) -> str:
-    """What is there, and until when without a renewal; what looks like it and is not."""
+    """Return what is there, and until when without a renewal; what looks like it and is not."""
     words = []
     for name, one in sorted(held.items()):
         until = one.validity.expires

@@ -18,13 +18,13 @@ _MADE_BY = "docker login"
 
 
 def docker_config_file(environ: Mapping[str, str]) -> Path:
-    """Where Docker keeps them."""
+    """Return where Docker keeps them."""
     folder = environ.get("DOCKER_CONFIG")
     return (Path(folder) if folder else Path.home() / ".docker") / "config.json"
 
 
 def docker_login(entry: Docker, environ: Mapping[str, str], *, now: datetime) -> Login:
-    """The accounts that `entry` names, which do not end. Raises CredentialsUnusable."""
+    """Return the accounts that `entry` names, which do not end. Raises CredentialsUnusable."""
     path = entry.file or docker_config_file(environ)
     hosts = tuple(dict.fromkeys(map(canonical, entry.registries))) or _listed(path)
     config = DockerConfig(path)
@@ -33,7 +33,7 @@ def docker_login(entry: Docker, environ: Mapping[str, str], *, now: datetime) ->
 
 
 def _listed(path: Path) -> tuple[str, ...]:
-    """The registries that the file speaks of; with `credsStore` it keeps an empty entry for each."""
+    """Return the registries that the file speaks of; with `credsStore` it keeps an empty entry for each."""
     content = registry_login.read_key_file(path, made_by=_MADE_BY)
     parts = [part for part in (content.get("auths"), content.get("credHelpers")) if isinstance(part, dict)]
     hosts = tuple(dict.fromkeys(canonical(key) for part in parts for key in part))
@@ -43,7 +43,7 @@ def _listed(path: Path) -> tuple[str, ...]:
 
 
 def _usable(host: str, account: Credential | None, path: Path) -> Credential:
-    """The account as a name with a password, which is all that pods can pull with."""
+    """Return the account as a name with a password, which is all that pods can pull with."""
     if account is None:
         raise CredentialsUnusable(f"{path} has no account at {host}", fix=f"docker login {host}")
     if account.username and account.password:
@@ -58,7 +58,7 @@ def _usable(host: str, account: Credential | None, path: Path) -> Credential:
 
 
 def mint(entry: Credentials, environ: Mapping[str, str], *, now: datetime) -> Login:
-    """The accounts that `entry` names. Raises CredentialsUnusable."""
+    """Return the accounts that `entry` names. Raises CredentialsUnusable."""
     match entry:
         case Docker():
             return docker_login(entry, environ, now=now)
@@ -89,7 +89,7 @@ def resolved(entry: Credentials, environ: Mapping[str, str]) -> Credentials:
 
 
 def may_know(entry: Credentials, host: str) -> bool:
-    """Whether `entry` may have an account at `host[:port]`; tells without asking any service."""
+    """Tell whether `entry` may have an account at `host[:port]`; tells without asking any service."""
     match entry:
         case Docker():
             return not entry.registries or host in entry.registries
@@ -105,12 +105,12 @@ def may_know(entry: Credentials, host: str) -> bool:
 
 
 def keychain(entries: Sequence[Credentials], environ: Mapping[str, str]) -> Keychain:
-    """The Keychain of a spec's entries; a service is asked only for a host of its own, and once."""
+    """Return the Keychain of a spec's entries; a service is asked only for a host of its own, and once."""
     return _Chain(tuple(entries), environ, DockerConfig(docker_config_file(environ)))
 
 
 def shared_keychain(entries: Sequence[Credentials], environ: Mapping[str, str]) -> Keychain:
-    """The accounts that every pod may pull with anyway, for what serves all pods: entries for all namespaces.
+    """Return the accounts that every pod may pull with anyway, for what serves all pods: entries for all namespaces.
 
     An account of `docker login` alone was given to this machine and not to pods.
     """
@@ -129,7 +129,7 @@ class _Chain:
         self._files: dict[Docker, DockerConfig] = {}
 
     def find(self, host: str) -> Credential | None:
-        """The account at `host[:port]`, None when there is none. Raises CredentialsUnusable."""
+        """Return the account at `host[:port]`, None when there is none. Raises CredentialsUnusable."""
         name = canonical(host)
         if not self._entries:
             return self._login.find(host) if self._login else None

@@ -22,7 +22,7 @@ class ByHand:
 
 
 def load(folder: Path) -> tuple[ByHand, ...]:
-    """Every such route in the edge's folder, by host. Raises SandboxError for a file that is not one."""
+    """Return every such route in the edge's folder, by host. Raises SandboxError for a file that is not one."""
     found = []
     for path in sorted(folder.glob("routes/by-hand/*.json")):
         try:
@@ -48,12 +48,12 @@ def remove(folder: Path, host: str) -> bool:
 
 
 def hosts(found: Sequence[ByHand], sandbox: str) -> tuple[Host, ...]:
-    """What was added for one sandbox."""
+    """Return what was added for one sandbox."""
     return tuple(Host(one.host, terminate=True, to=one.to) for one in found if one.sandbox == sandbox)
 
 
 def merged(routes: Sequence[Route], found: Sequence[ByHand]) -> tuple[Route, ...]:
-    """The sandboxes' routes with what was added by hand, which goes before what a spec says of the same host."""
+    """Return the sandboxes' routes with what was added by hand, which goes before what a spec says of the same host."""
     result = []
     for route in routes:
         added = hosts(found, route.name)
@@ -69,5 +69,5 @@ def ending(spec: Sequence[Host], found: Sequence[ByHand], sandbox: str, aliases:
 
 
 def leaving(spec: Sequence[Host], found: Sequence[ByHand], sandbox: str) -> tuple[str, ...]:
-    """The names of a sandbox's hosts that lead out of its cluster, those of its spec and those added by hand."""
+    """Return the names of a sandbox's hosts that lead out of its cluster, those of its spec and those added by hand."""
     return tuple(sorted({host.host for host in (*spec, *hosts(found, sandbox)) if host.to}))

@@ -46,7 +46,7 @@ class Control:
     path: Path
 
     def ask(self, command: str) -> str:
-        """What the command answers."""
+        """Return what the command answers."""
         with self._connection() as connection:
             connection.sendall(command.encode() + b"\n")
             connection.shutdown(socket.SHUT_WR)
@@ -76,12 +76,12 @@ class Control:
         self._worker(f"commit ssl cert {path}", "Success")
 
     def servers(self) -> tuple[Server, ...]:
-        """Every server of the present worker."""
+        """Return every server of the present worker."""
         rows = csv.DictReader(io.StringIO(self.ask("@1 show stat").lstrip("# ").strip()))
         return tuple(_server(row) for row in rows if row["svname"] not in {"FRONTEND", "BACKEND"})
 
     def connections(self) -> int:
-        """How many connections the present worker and those of before reloads have, of clients."""
+        """Return how many connections the present worker and those of before reloads have, of clients."""
         total = 0
         for worker in self.workers():
             for line in self.ask(f"@!{worker} show stat").splitlines():
@@ -91,7 +91,7 @@ class Control:
         return total
 
     def workers(self) -> tuple[int, ...]:
-        """The processes that serve connections, the present one first."""
+        """Return the processes that serve connections, the present one first."""
         lines = (line.split() for line in self.ask("show proc").splitlines())
         return tuple(int(words[0]) for words in lines if len(words) > 1 and words[1] == "worker")
 
@@ -104,7 +104,7 @@ class Control:
 
     @contextmanager
     def _connection(self) -> Iterator[socket.socket]:
-        """A connection to the socket, whose path may be longer than a socket's address can be."""
+        """Yield a connection to the socket, whose path may be longer than a socket's address can be."""
         try:
             folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
         except OSError as error:

@@ -57,7 +57,7 @@ frontend edge:http
 
 
 def render(routes: Sequence[Route]) -> str:
-    """The sections for the hosts that end at the edge; nothing when there are none."""
+    """Return the sections for the hosts that end at the edge; nothing when there are none."""
     if not any(route.terminates for route in routes):
         return ""
     outside = (_outside(route, host) for route in routes for host in route.hosts if host.to)
@@ -65,7 +65,7 @@ def render(routes: Sequence[Route]) -> str:
 
 
 def exact(routes: Sequence[Route]) -> Iterator[tuple[str, str]]:
-    """Each host that ends at the edge with its backend."""
+    """Yield each host that ends at the edge with its backend."""
     for route in routes:
         yield from ((alias, _name(route)) for alias in route.aliases)
         for host in route.hosts:
@@ -77,19 +77,19 @@ def exact(routes: Sequence[Route]) -> Iterator[tuple[str, str]]:
 
 
 def suffixes(routes: Sequence[Route]) -> Iterator[tuple[str, str]]:
-    """What aliases' hosts end in with its backend."""
+    """Yield what aliases' hosts end in with its backend."""
     return ((f".{alias}", _name(route)) for route in routes for alias in route.aliases)
 
 
 def backend(route: Route, host: Host) -> str:
-    """The backend that answers a host of the route."""
+    """Return the backend that answers a host of the route."""
     if not host.terminate:
         return route.name
     return f"to:{host.host}" if host.to else _name(route)
 
 
 def servers(route: Route) -> Iterator[tuple[str, str]]:
-    """What the configuration calls each node of a route, with its address."""
+    """Yield what the configuration calls each node of a route, with its address."""
     return ((f"node{number}" if number else "node", node) for number, node in enumerate(route.nodes))
 
 
@@ -122,7 +122,7 @@ def _ingress(route: Route) -> str:
 
 
 def _own_names(route: Route) -> str:
-    """The rules that ask for a host by its name in the sandbox's own domain."""
+    """Return the rules that ask for a host by its name in the sandbox's own domain."""
     return "".join(
         f"  http-request replace-header Host ^(.*\\.)?{re.escape(alias)}(:[0-9]+)?$ \\1{route.domain}\\2\n"
         for alias in route.aliases

@@ -16,12 +16,15 @@ EVERYWHERE = "0.0.0.0"  # noqa: S104
 
 
 def is_open(listen: str) -> bool:
-    """Whether others than this machine reach what listens on the address `listen`."""
+    """Tell whether others than this machine reach what listens on the address `listen`."""
     return not ip_address(listen).is_loopback
 
 
 def domains(name: str, listen: str) -> tuple[str, ...]:
-    """The domains of the sandbox `name` for others, the likeliest first; none for an IPv6 address: it has no name."""
+    """Return the domains of the sandbox `name` for others, the likeliest first.
+
+    None for an IPv6 address: it has no name.
+    """
     if not is_open(listen):
         return ()
     wanted = host_network.lan_addresses() if ip_address(listen).is_unspecified else (listen,)
@@ -29,7 +32,7 @@ def domains(name: str, listen: str) -> tuple[str, ...]:
 
 
 def url(host: str, port: int) -> str:
-    """Where `host` is found at `port`."""
+    """Return where `host` is found at `port`."""
     return f"https://{host}/" if port == 443 else f"https://{host}:{port}/"
 
 
@@ -41,6 +44,6 @@ def renamed(host: str, domain: str, alias: str) -> str | None:
 
 
 def urls(hosts: Sequence[str], *, domain: str, aliases: Sequence[str], port: int) -> tuple[str, ...]:
-    """Where others find those of `hosts` that are in `domain`, alias by alias."""
+    """Return where others find those of `hosts` that are in `domain`, alias by alias."""
     names = (renamed(host, domain, alias) for alias in aliases for host in hosts)
     return tuple(url(name, port) for name in names if name)

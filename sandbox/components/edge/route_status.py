@@ -27,7 +27,7 @@ class Way:
 
 
 def ways(routes: Sequence[Route], servers: Sequence[Server]) -> tuple[Way, ...]:
-    """Every way that there is, sandbox by sandbox; `routes` have what was added by hand."""
+    """Return every way that there is, sandbox by sandbox; `routes` have what was added by hand."""
     by_backend: dict[str, tuple[Server, ...]] = {}
     for server in servers:
         by_backend[server.backend] = (*by_backend.get(server.backend, ()), server)

@@ -65,27 +65,27 @@ class Route:
 
     @property
     def nodes(self) -> tuple[str, ...]:
-        """Where the ingress answers, each as HOST:PORT."""
+        """Return where the ingress answers, each as HOST:PORT."""
         return tuple(node if ":" in node else f"{node}:443" for node in (self.upstream, *self.replicas))
 
     @property
     def takes(self) -> frozenset[tuple[str, int]]:
-        """Every address and port of this machine that it is served on."""
+        """Return every address and port of this machine that it is served on."""
         return frozenset({*self.listen, *((one.address, one.port) for one in self.tunnels)})
 
     @property
     def domains(self) -> tuple[str, ...]:
-        """The domains of which it has every host that is not given to another route by a longer one."""
+        """Return the domains of which it has every host that is not given to another route by a longer one."""
         return (self.domain, *self.aliases)
 
     @property
     def terminates(self) -> bool:
-        """Whether the edge holds a certificate for some of its hosts."""
+        """Tell whether the edge holds a certificate for some of its hosts."""
         return bool(self.aliases) or any(host.terminate for host in self.hosts)
 
 
 def load(folder: Path) -> tuple[Route, ...]:
-    """Every route in the edge's folder, oldest first. Raises SandboxError for a file that is not a route."""
+    """Return every route in the edge's folder, oldest first. Raises SandboxError for a file that is not a route."""
     routes = []
     for path in sorted(folder.glob("routes/*.json")):
         try:
@@ -112,7 +112,7 @@ def remove(folder: Path, name: str) -> bool:
 
 
 def find(routes: Sequence[Route], name: str) -> Route | None:
-    """The route of one sandbox."""
+    """Return the route of one sandbox."""
     return next((route for route in routes if route.name == name), None)
 
 
@@ -138,7 +138,7 @@ def require_unclaimed(mine: Route, others: Sequence[Route]) -> None:
 
 
 def _holder(known: Sequence[Route], host: str) -> Route | None:
-    """The route with the longest domain that has the host in it."""
+    """Return the route with the longest domain that has the host in it."""
     fitting = [(len(name), route) for route in known for name in route.domains if f".{host}".endswith(f".{name}")]
     return max(fitting, key=lambda one: one[0])[1] if fitting else None
 

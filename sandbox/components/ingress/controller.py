@@ -14,12 +14,12 @@ PASSTHROUGH = "nginx.ingress.kubernetes.io/ssl-passthrough"  # an annotation of 
 
 
 def template_text(name: str) -> str:
-    """One of the package's files as it is."""
+    """Return one of the package's files as it is."""
     return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
 def template_objects(name: str, **values: str) -> list[dict[str, Any]]:
-    """The objects of the file `name`, in which every `${placeholder}` has its value."""
+    """Return the objects of the file `name`, in which every `${placeholder}` has its value."""
     return yaml_text.documents(Template(template_text(name)).substitute(values))
 
 
@@ -28,20 +28,20 @@ class Controller(Protocol):
 
     @property
     def title(self) -> str:
-        """What people read while it is installed."""
+        """Return what people read while it is installed."""
 
     @property
     def promises(self) -> str:
-        """What it does for the sandbox, in a few words, and what people must know of it at every `up`."""
+        """Return what it does for the sandbox, in a few words, and what people must know of it at every `up`."""
 
     def groundwork(self) -> Sequence[Manifest]:
-        """What is applied first and not compared afterwards: new kinds, a page that another step keeps.
+        """Return what is applied first and not compared afterwards: new kinds, a page that another step keeps.
 
         Raises SandboxError when it cannot be had.
         """
 
     def manifests(self, *, trusted: str) -> Sequence[Manifest]:
-        """Everything else, in an order to apply it in.
+        """Return everything else, in an order to apply it in.
 
         `trusted` is the address range (CIDR) of the edge, the only one whose PROXY protocol header is believed. They
         need the Secret `default-tls` in the namespace of their own.

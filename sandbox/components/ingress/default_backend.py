@@ -18,7 +18,7 @@ _TITLE = "404: no such host in"
 
 
 def hosts_of(ingresses: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
-    """The host names of Ingress objects, sorted, each once; wildcards are not links and are left out."""
+    """Return the host names of Ingress objects, sorted, each once; wildcards are not links and are left out."""
     rules = (rule for one in ingresses for rule in (one.get("spec") or {}).get("rules") or ())
     return tuple(sorted({rule["host"] for rule in rules if rule.get("host") and "*" not in rule["host"]}))
 
@@ -34,12 +34,12 @@ def parts(name: str) -> Mapping[str, str]:
 
 
 def suffix(port: int) -> str:
-    """What follows the host in a link when the sandbox is reached at `port` of this machine."""
+    """Return what follows the host in a link when the sandbox is reached at `port` of this machine."""
     return "" if port == 443 else f":{port}"
 
 
 def render(name: str, hosts: Iterable[str], *, port: int) -> str:
-    """The page for the sandbox `name`, whose hosts are reached at `port` of this machine."""
+    """Return the page for the sandbox `name`, whose hosts are reached at `port` of this machine."""
     piece = parts(name)
     links = "".join(
         f'<li><a href="https://{html.escape(host)}{suffix(port)}/">{html.escape(host)}</a></li>\n'
@@ -50,12 +50,12 @@ def render(name: str, hosts: Iterable[str], *, port: int) -> str:
 
 
 def is_default(page: str) -> bool:
-    """Whether a page, or its beginning, is the one that unknown hosts get."""
+    """Tell whether a page, or its beginning, is the one that unknown hosts get."""
     return f"<title>{_TITLE}" in page
 
 
 def manifest(page: str) -> dict[str, Any]:
-    """The ConfigMap that the default backend serves the page from."""
+    """Return the ConfigMap that the default backend serves the page from."""
     data = {"404.html": page, "httpd.conf": "E404:/site/404.html\n"}
     metadata = {"name": "default-backend", "namespace": SYSTEM_NAMESPACE}
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}

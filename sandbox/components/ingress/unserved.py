@@ -56,7 +56,7 @@ def _inside(ingresses: Iterable[Ingress], domain: str) -> Iterator[Ingress]:
 
 
 def _class(ingress: Ingress) -> str | None:
-    """The class, in the field or in the annotation that was there before it."""
+    """Return the class, in the field or in the annotation that was there before it."""
     annotations = ingress["metadata"].get("annotations") or {}
     return (ingress.get("spec") or {}).get("ingressClassName") or annotations.get(CLASS_ANNOTATION)
 

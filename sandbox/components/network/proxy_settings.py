@@ -24,12 +24,12 @@ class Proxies:
         return bool(self.http or self.https)
 
     def __str__(self) -> str:
-        """The hosts, without accounts."""
+        """Return the hosts, without accounts."""
         parts = [urlsplit(url) for url in dict.fromkeys((self.http, self.https)) if url]
         return ", ".join(f"{one.scheme}://{one.netloc.rpartition('@')[2]}" for one in parts) or "none"
 
     def variables(self, direct: Iterable[str]) -> dict[str, str]:
-        """The environment of a program that is to use them, but not for `direct`; empty without a proxy."""
+        """Return the environment of a program that is to use them, but not for `direct`; empty without a proxy."""
         if not self:
             return {}
         spared = ",".join(dict.fromkeys((*direct, *self.direct)))
@@ -38,7 +38,7 @@ class Proxies:
 
 
 def of_environment(environment: Mapping[str, str]) -> Proxies:
-    """The proxies that the environment names (the lower-case variable counts first), but those on a loopback."""
+    """Return the proxies that the environment names (the lower-case variable counts first), but those on a loopback."""
     http, https, spared = (environment.get(name.lower()) or environment.get(name, "") for name in NAMES)
     direct = tuple(word.strip() for word in spared.split(",") if word.strip())
     return Proxies(http if _usable(http) else "", https if _usable(https) else "", direct)

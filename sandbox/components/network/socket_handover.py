@@ -53,23 +53,23 @@ EXPOSED = f"  stats socket {LIVE}/{SERVED} mode 660 level admin expose-fd listen
 
 
 def are_handed_over(facts: Facts) -> bool:
-    """Whether the engine's machine is this one, and containers of its network and ours can pass sockets."""
+    """Tell whether the engine's machine is this one, and containers of its network and ours can pass sockets."""
     return facts.is_here and not facts.isolating
 
 
 def taken_over(folder: str) -> tuple[str, ...]:
-    """The server's arguments to take over what the holder has, where its own files are in `folder`."""
+    """Return the server's arguments to take over what the holder has, where its own files are in `folder`."""
     return ("-x", f"{folder}/sockets/{HANDED}")
 
 
 def line(bind: Bind) -> str:
-    """The `bind` line of either side; a socket is only taken over by one that says the same."""
+    """Return the `bind` line of either side; a socket is only taken over by one that says the same."""
     where = f"[{bind.address}]:{bind.port} v6only" if ":" in bind.address else f"{bind.address}:{bind.port}"
     return f"  bind {where}\n"
 
 
 def held(folder: Path) -> tuple[Bind, ...]:
-    """What is held for the server with its files in `folder`; nothing where the engine forwards the ports."""
+    """Return what is held for the server with its files in `folder`; nothing where the engine forwards the ports."""
     try:
         return tuple(Bind(*each) for each in json.loads((folder / "sockets" / _BINDS).read_text(encoding="utf-8")))
     except FileNotFoundError:
@@ -101,7 +101,7 @@ def write(folder: Path, binds: Sequence[Bind], owner: tuple[int, int] | None) ->
 
 
 def holder(name: str, image: str, folder: Path, user: str, labels: Mapping[str, str]) -> ContainerSpec:
-    """The container that holds them; `user` is the server's, whose group the holder has.
+    """Return the container that holds them; `user` is the server's, whose group the holder has.
 
     It is root without any right of root's but to bind the lower ports, which only root gets from the engine.
     """

@@ -124,7 +124,7 @@ class NetworkStep:
         return True
 
     def _is_unused(self, network: Network) -> bool:
-        """A stopped container is no member, and could never be started again."""
+        """Return a stopped container is no member, and could never be started again."""
         if not labelled.is_ours(network, self.names.home):
             return False
         node = self.engine.container(self.names.node)
@@ -133,11 +133,11 @@ class NetworkStep:
 
 
 def is_free(engine: Engine, network: Network) -> bool:
-    """Whether nothing of any user is on the network that sandboxes shared; it has no owner."""
+    """Tell whether nothing of any user is on the network that sandboxes shared; it has no owner."""
     return LABEL in network.labels and not any(network.name in one.attached for one in engine.containers(LABEL))
 
 
 def subnet6(network: str) -> str:
-    """A range of unique local addresses for the network (RFC 4193, section 3.2), the same at every `up`."""
+    """Return a range of unique local addresses for the network (RFC 4193, section 3.2), the same at every `up`."""
     digits = hashlib.sha256(network.encode()).hexdigest()
     return f"fd{digits[:2]}:{digits[2:6]}:{digits[6:10]}:{digits[10:14]}::/64"

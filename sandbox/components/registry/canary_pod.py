@@ -12,7 +12,7 @@ _UNRUNNABLE = {"CreateContainerError", "RunContainerError", "CrashLoopBackOff"}
 
 
 def pod(image: str, pull_secret: str) -> dict[str, Any]:
-    """The pod. What is in the image is no program, so that it ends as soon as its image is there."""
+    """Return the pod. What is in the image is no program, so that it ends as soon as its image is there."""
     container = {
         "name": "canary",
         "image": image,
@@ -37,19 +37,19 @@ def pod(image: str, pull_secret: str) -> dict[str, Any]:
 
 
 def pulled(live: Mapping[str, Any]) -> bool:
-    """Whether the image of the pod has come to its node."""
+    """Tell whether the image of the pod has come to its node."""
     state = _state(live)
     return "terminated" in state or "running" in state or _waiting(state) in _UNRUNNABLE
 
 
 def refusal(live: Mapping[str, Any]) -> str | None:
-    """What the node says of a pull that failed, or None."""
+    """Return what the node says of a pull that failed, or None."""
     waiting = _state(live).get("waiting") or {}
     return str(waiting.get("message") or waiting["reason"]) if waiting.get("reason") in _REFUSED else None
 
 
 def pending(live: Mapping[str, Any]) -> str:
-    """What it still waits for, in words."""
+    """Return what it still waits for, in words."""
     status = live.get("status") or {}
     said = [str(one.get("message")) for one in status.get("conditions") or () if one.get("message")]
     return _waiting(_state(live)) or "; ".join(said) or "not on a node yet"

@@ -27,17 +27,17 @@ class Reach:
 
     @property
     def runtime(self) -> str:
-        """Its `HOST:PORT` for nodes."""
+        """Return its `HOST:PORT` for nodes."""
         return self.endpoint.partition("://")[2]
 
     @property
     def port(self) -> int:
-        """Its port for nodes."""
+        """Return its port for nodes."""
         return address.parse(self.endpoint).port
 
 
 def own(engine: Engine, network: str, names: Names, address: str) -> Reach:
-    """The sandbox's own registry, which this machine knows as `address`, seen from `network`.
+    """Return the sandbox's own registry, which this machine knows as `address`, seen from `network`.
 
     Raises SandboxError while it has no address there.
     """
@@ -48,7 +48,7 @@ def own(engine: Engine, network: str, names: Names, address: str) -> Reach:
 
 
 def external(engine: Engine, network: str, where: str) -> Reach:
-    """A registry of somebody else at `where`, `HOST[:PORT]` or such a URL, seen from `network`.
+    """Return a registry of somebody else at `where`, `HOST[:PORT]` or such a URL, seen from `network`.
 
     On a loopback address nodes would look for it in themselves, so they go to the container that publishes its port.
     Raises SandboxError when nodes find no way.
@@ -77,7 +77,7 @@ def external(engine: Engine, network: str, where: str) -> Reach:
 
 
 def _beside(container: Container, network: str, port: int, name: str) -> Reach:
-    """A registry in a container on the nodes' network, which this machine knows as `name`.
+    """Return a registry in a container on the nodes' network, which this machine knows as `name`.
 
     Images may also be called CONTAINER:PORT with the port of this machine, as k3d has it.
     """

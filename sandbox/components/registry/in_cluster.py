@@ -40,12 +40,12 @@ _READER = {
 
 
 def name_on_nodes(node_port: int) -> str:
-    """What images of this registry begin with in manifests."""
+    """Return what images of this registry begin with in manifests."""
     return f"{NODE}:{node_port}"
 
 
 def account() -> dict[str, Any]:
-    """The Secret with a new password, and with what the registry knows it by."""
+    """Return the Secret with a new password, and with what the registry knows it by."""
     import bcrypt
 
     password = secrets.token_urlsafe(24)
@@ -54,25 +54,25 @@ def account() -> dict[str, Any]:
 
 
 def password(account: dict[str, Any]) -> str:
-    """The password in such a Secret, as the cluster gives it back."""
+    """Return the password in such a Secret, as the cluster gives it back."""
     return base64.b64decode(account["data"]["password"]).decode()
 
 
 def pull_secret(node_port: int, password: str) -> dict[str, Any]:
-    """The Secret that pods name in `imagePullSecrets`."""
+    """Return the Secret that pods name in `imagePullSecrets`."""
     auth = base64.b64encode(f"{USER}:{password}".encode()).decode()
     config = json.dumps({"auths": {name_on_nodes(node_port): {"auth": auth}}})
     return _secret(PULL_SECRET, "kubernetes.io/dockerconfigjson", {".dockerconfigjson": config})
 
 
 def claim() -> dict[str, Any]:
-    """The disk for its data, of the cluster's default class."""
+    """Return the disk for its data, of the cluster's default class."""
     spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": SIZE}}}
     return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": NAME}, "spec": spec}
 
 
 def service() -> dict[str, Any]:
-    """The port on every node, which the cluster chooses."""
+    """Return the port on every node, which the cluster chooses."""
     spec = {
         "type": "NodePort",
         "selector": {"app": NAME},
@@ -82,12 +82,12 @@ def service() -> dict[str, Any]:
 
 
 def node_port(service: dict[str, Any]) -> int:
-    """The port that the cluster chose."""
+    """Return the port that the cluster chose."""
     return int(service["spec"]["ports"][0]["nodePort"])
 
 
 def deployment(image: str, *, disk: bool) -> dict[str, Any]:
-    """One pod with both over the same data, which without a disk is gone with the pod."""
+    """Return one pod with both over the same data, which without a disk is gone with the pod."""
     volume = {"persistentVolumeClaim": {"claimName": NAME}} if disk else {"emptyDir": {"sizeLimit": SIZE}}
     writer = _container("write", image, _WRITER, read_only=False)
     reader = _container("read", image, _READER, read_only=True)

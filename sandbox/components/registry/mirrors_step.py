@@ -92,7 +92,7 @@ class MirrorsStep:
         return (one for one in found if MIRROR in one.labels)
 
     def _leftovers(self) -> list[Container]:
-        """The caches of upstreams that the spec names no more."""
+        """Return the caches of upstreams that the spec names no more."""
         wanted = {self.names.mirror(one.name) for one in self._upstreams}
         return [one for one in self._containers() if one.name not in wanted]
 
@@ -121,7 +121,7 @@ class MirrorsStep:
         return "without an account"
 
     def _is_cut_off(self, container: Container) -> bool:
-        """Whether it gave up at its start, as it does with an account when the upstream does not answer."""
+        """Tell whether it gave up at its start, as it does with an account when the upstream does not answer."""
         return not container.running and CRASHED in self.engine.logs(container.name)
 
     def _start(self, one: Upstream, account: Credential | None) -> None:

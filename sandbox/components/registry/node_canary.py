@@ -44,7 +44,7 @@ def command(registry: str, image: str, endpoint: str) -> list[str]:
 
 
 def read(output: str, endpoint: str) -> Pulled | Broken:
-    """What the command's output says."""
+    """Return what the command's output says."""
     said = {word: rest for word, _, rest in (line.partition(" ") for line in output.splitlines())}
     if said.get("pulled", "").isdigit():
         return Pulled(int(said["pulled"]))

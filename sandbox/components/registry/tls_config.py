@@ -17,7 +17,7 @@ def host_files(hosts: Iterable[str]) -> dict[PurePosixPath, bytes]:
 
 
 def names(hosts: Iterable[str]) -> tuple[str, ...]:
-    """The names that the node must know, each once."""
+    """Return the names that the node must know, each once."""
     return tuple(dict.fromkeys(host.partition(":")[0] for host in hosts))
 
 

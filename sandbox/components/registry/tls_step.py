@@ -49,7 +49,7 @@ class TlsRegistryStep(NothingToUndo):
                 self._run(node, ["sh", "-c", f"echo {shlex.quote(f'{ADDRESS} {name}')} >> /etc/hosts"])
 
     def _unknown(self, node: str) -> list[str]:
-        """The registries' names that the node's /etc/hosts has not."""
+        """Return the registries' names that the node's /etc/hosts has not."""
         known = {tuple(line.split()) for line in self._run(node, ["cat", "/etc/hosts"]).splitlines()}
         return [name for name in tls_config.names(self.hosts) if (ADDRESS, name) not in known]
 

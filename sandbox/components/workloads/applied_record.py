@@ -23,18 +23,18 @@ class Applied:
     digest: str = ""
 
     def dropped(self, wanted: Collection[Place]) -> tuple[Place, ...]:
-        """Those that are not wanted any more and hold no data."""
+        """Return those that are not wanted any more and hold no data."""
         return tuple(place for place in self.places if place not in wanted and place.kind not in KEPT)
 
 
 def read(records: Records, name: str) -> Applied | None:
-    """What the record `name` says, None when there is none that is believed."""
+    """Return what the record `name` says, None when there is none that is believed."""
     data = records.read(name)
     return None if data is None else _applied(data)
 
 
 def claimed(records: Records, name: str) -> Applied | None:
-    """What the record `name` says whoever wrote it: nothing may be deleted because of it alone."""
+    """Return what the record `name` says whoever wrote it: nothing may be deleted because of it alone."""
     found = records.find(name)
     return None if found is None else _applied(found.data)
 

@@ -86,7 +86,7 @@ class ChartsStep:
 
     @property
     def program(self) -> Helm:
-        """The helm. Raises MissingTool."""
+        """Return the helm. Raises MissingTool."""
         return Helm.find(self.store)
 
     def _bring(self, records: Records, chart: Chart, known: dict[str, dict[str, Any]], work: Work) -> None:
@@ -118,7 +118,7 @@ class ChartsStep:
         _write(records, known)
 
     def _lacks(self, cluster: Cluster, chart: Chart, release: Release, record: Mapping[str, Any]) -> str | None:
-        """What the release lacks to be as the spec says, and ready; None for nothing."""
+        """Return what the release lacks to be as the spec says, and ready; None for nothing."""
         if release.state != DEPLOYED:
             return release.state or "of an unknown state"
         try:
@@ -160,7 +160,7 @@ def _write(records: Records, known: Known) -> None:
 
 
 def _digest(chart: Chart, images: Mapping[str, str]) -> str:
-    """A digest of all that a release is made of."""
+    """Return a digest of all that a release is made of."""
     summed = hashlib.sha256()
     for path in _files(chart):
         summed.update(f"\0{path.name}\0{path.stat().st_size}\0".encode())
@@ -171,7 +171,7 @@ def _digest(chart: Chart, images: Mapping[str, str]) -> str:
 
 
 def _files(chart: Chart) -> Iterator[Path]:
-    """The chart's files in an order that does not depend on where it is, then its values."""
+    """Yield the chart's files in an order that does not depend on where it is, then its values."""
     inside = sorted(path for path in chart.chart.rglob("*") if path.is_file())
     yield from inside or [chart.chart]
     yield from chart.values

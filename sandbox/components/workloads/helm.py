@@ -53,7 +53,7 @@ class Helm:
 
     @classmethod
     def find(cls, store: Store) -> Helm:
-        """The helm on the PATH, else the bundle's. Raises MissingTool."""
+        """Return the helm on the PATH, else the bundle's. Raises MissingTool."""
         recipe = recipes()["helm"]
         found = process.which("helm") or (store.program(recipe, "helm") if store.has(recipe) else None)
         if found is None:
@@ -61,7 +61,7 @@ class Helm:
         return cls(found)
 
     def render(self, chart: Chart) -> tuple[dict[str, Any], ...]:
-        """The objects that the chart renders to without asking a cluster. Raises BadFile with file and line."""
+        """Return the objects that the chart renders to without asking a cluster. Raises BadFile with file and line."""
         require_files(chart)
         argv: list[str | Path] = [self.program, "template", chart.name, chart.chart]
         argv += [f"--namespace={chart.namespace}", *_values(chart)]
@@ -143,7 +143,7 @@ class Helm:
 
 
 def newest(cluster: Cluster, name: str, namespace: str) -> Release | None:
-    """The newest revision of the release, None when there is none. Raises ClusterError."""
+    """Return the newest revision of the release, None when there is none. Raises ClusterError."""
     found = cluster.list("v1", "Secret", namespace, selector=f"owner=helm,name={name}")
     named = [one for one in found if _labels(one).get("name") == name]
     revisions = [one for one in named if str(_labels(one).get("version", "")).isdigit()]
@@ -173,7 +173,7 @@ def _labels(secret: Mapping[str, Any]) -> Mapping[str, str]:
 
 
 def _manifest(secret: Mapping[str, Any]) -> str:
-    """The objects in a revision: JSON, packed by gzip, twice in base64; empty where it is none."""
+    """Return the objects in a revision: JSON, packed by gzip, twice in base64; empty where it is none."""
     try:
         packed = base64.b64decode(base64.b64decode(secret["data"]["release"]))
         with gzip.open(io.BytesIO(packed)) as file:
@@ -184,7 +184,7 @@ def _manifest(secret: Mapping[str, Any]) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[dict[str, str]]:
-    """An environment in which helm has no settings, plugins and repositories of the user's."""
+    """Yield an environment in which helm has no settings, plugins and repositories of the user's."""
     with tempfile.TemporaryDirectory() as place:
         homes = {f"HELM_{name}_HOME": f"{place}/{name.lower()}" for name in ("CONFIG", "CACHE", "DATA")}
         yield {**homes, "HELM_PLUGINS": f"{place}/plugins", "HELM_NAMESPACE": "", "HELM_KUBECONTEXT": ""}

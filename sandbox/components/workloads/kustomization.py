@@ -50,7 +50,7 @@ class Reads:
 
 
 def render(folder: Path, store: Store, *, remote: bool = False) -> str:
-    """The objects of the kustomization as YAML. Raises BadFile with kustomize's own words, and MissingTool.
+    """Return the objects of the kustomization as YAML. Raises BadFile with kustomize's own words, and MissingTool.
 
     Unless `remote`, one that fetches anything is refused. `store` has the kubectl of machines without one.
     """
@@ -81,7 +81,10 @@ def render(folder: Path, store: Store, *, remote: bool = False) -> str:
 
 
 def reads(folder: Path) -> Reads:
-    """Every file and folder that the kustomization leads to, and every URL. Raises BadFile for what is neither."""
+    """Return every file and folder that the kustomization leads to, and every URL.
+
+    Raises BadFile for what is neither.
+    """
     local: dict[Path, None] = {}
     fetched: dict[str, None] = {}
     _look(folder, local, fetched, DEEPEST)
@@ -145,7 +148,7 @@ def _documents(file: Path) -> list[Any]:
 
 
 def _listed(content: Mapping[str, Any]) -> Iterator[str]:
-    """The files and folders that the kustomization lists; a YAML document in place of one is none."""
+    """Yield the files and folders that the kustomization lists; a YAML document in place of one is none."""
     for key in (*BASES, *FILES):
         for one in content.get(key) or ():
             if isinstance(one, str) and "\n" not in one and not one.lstrip().startswith(("{", "[")):
@@ -153,7 +156,7 @@ def _listed(content: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _paths(content: Any, depth: int = DEEPEST) -> Iterator[str]:
-    """Names of files below the keys that hold such."""
+    """Yield names of files below the keys that hold such."""
     if isinstance(content, list) and depth:
         for one in content:
             yield from _paths(one, depth - 1)

@@ -13,7 +13,7 @@ from sandbox.kube import manifests
 
 
 def load(items: Iterable[Item], store: Store) -> tuple[dict[str, Any], ...]:
-    """The objects in an order to apply them in, but for those of charts.
+    """Return the objects in an order to apply them in, but for those of charts.
 
     Raises BadFile naming file and line, and MissingTool.
     """
@@ -23,12 +23,12 @@ def load(items: Iterable[Item], store: Store) -> tuple[dict[str, Any], ...]:
 
 
 def charts(items: Iterable[Item]) -> tuple[Chart, ...]:
-    """The charts among the items, in their order."""
+    """Return the charts among the items, in their order."""
     return tuple(item for item in items if isinstance(item, Chart))
 
 
 def rendered(item: Item) -> Kustomization | None:
-    """The kustomization that the item names, by itself or by a folder that has one."""
+    """Return the kustomization that the item names, by itself or by a folder that has one."""
     if isinstance(item, Kustomization):
         return item
     if isinstance(item, Chart):
@@ -37,7 +37,7 @@ def rendered(item: Item) -> Kustomization | None:
 
 
 def text(source: Kustomization, store: Store) -> str:
-    """What the kustomization renders to. Raises BadFile and MissingTool."""
+    """Return what the kustomization renders to. Raises BadFile and MissingTool."""
     return kustomization.render(source.kustomize, store, remote=source.remote)
 
 

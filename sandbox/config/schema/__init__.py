@@ -34,7 +34,7 @@ __all__ = [
 
 
 def schema() -> dict[str, Any]:
-    """The JSON Schema (2020-12) of a sandbox.yaml, for editors."""
+    """Return the JSON Schema (2020-12) of a sandbox.yaml, for editors."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **Spec.model_json_schema(),

@@ -35,7 +35,7 @@ class Chart(Model):
 
     @property
     def name(self) -> str:
-        """The release's name."""
+        """Return the release's name."""
         return self.release or self.chart.name
 
 
@@ -43,7 +43,7 @@ Item = Path | Kustomization | Chart
 
 
 def below(folder: Path, item: Item) -> Item:
-    """The item with absolute paths, its relative ones taken from `folder`."""
+    """Return the item with absolute paths, its relative ones taken from `folder`."""
     match item:
         case Kustomization():
             return item.model_copy(update={"kustomize": folder / item.kustomize})
@@ -55,7 +55,7 @@ def below(folder: Path, item: Item) -> Item:
 
 
 def paths(items: tuple[Item, ...]) -> tuple[Path, ...]:
-    """The files and folders that the items name."""
+    """Return the files and folders that the items name."""
     found: list[Path] = []
     for item in items:
         match item:
@@ -96,11 +96,11 @@ class Addon(BaseModel, extra="forbid", frozen=True, strict=True):
 
     @property
     def name(self) -> str:
-        """Its name, which is its folder's."""
+        """Return its name, which is its folder's."""
         return Path(self.addon).name
 
     def below(self, folder: Path) -> Addon:
-        """The addon with its own folder, if it has one, as an absolute path."""
+        """Return the addon with its own folder, if it has one, as an absolute path."""
         if "/" not in self.addon:
             return self
         return self.model_copy(update={"addon": os.path.normpath(folder / self.addon)})

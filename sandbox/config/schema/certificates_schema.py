@@ -27,7 +27,7 @@ class KeyPairFiles(Model):
 
 
 class Certs(Model):
-    """The certificates: who issues them, and which there are beside the default one."""
+    """The certificates: who issues them, and which there are besides the default one."""
 
     issuer: Literal["sandbox", "cert-manager"] = Field(
         default="sandbox", description="Who issues: the sandbox itself, or cert-manager in the cluster."

@@ -26,7 +26,7 @@ class ProxyHost(Model):
 
     @property
     def ends(self) -> bool:
-        """Whether its TLS ends at the proxy."""
+        """Tell whether its TLS ends at the proxy."""
         return self.terminate or self.to is not None
 
 
@@ -39,7 +39,7 @@ class Proxy(Model):
 
     listen: Address = Field(
         default="127.0.0.1",
-        description="The host's address to listen on, beside its own loopback; 0.0.0.0 lets the whole network in, at "
+        description="The host's address to listen on, besides its own loopback; 0.0.0.0 lets the whole network in, at "
         "https://HOST.NAME.ADDRESS.nip.io.",
     )
     ports: AutoPorts = Field(
@@ -50,13 +50,13 @@ class Proxy(Model):
     )
     run: Literal["container", "process"] | None = Field(
         default=None,
-        description="What the proxy is: a container beside the cluster, or a process of yours that reaches the cluster "
+        description="What the proxy is: a container next to the cluster, or your own process that reaches the cluster "
         "through its API server, for clusters that no container can reach.  [default: container, and process for an "
         "existing cluster]",
     )
     hosts: tuple[Annotated[ProxyHost, BeforeValidator(_alone)], ...] = Field(
         default=(),
-        description="Hosts beside those of the domain, or with a way of their own: HOST, or host, terminate and to.",
+        description="Hosts besides those of the domain, or with a way of their own: HOST, or host, terminate and to.",
     )
 
 

@@ -23,32 +23,35 @@ class Origin(BaseModel, extra="forbid", frozen=True, strict=True):
 
     @classmethod
     def of(cls, file: Path) -> Self:
-        """The origin that a file of the user is; links in its path stay as they are written."""
+        """Return the origin that a file of the user is; links in its path stay as they are written."""
         return cls(kind="file", source=os.path.abspath(file))  # noqa: PTH100  # resolve() would follow them
 
     @property
     def is_fetched(self) -> bool:
-        """Whether it was written elsewhere, so that the user has to agree to what it asks for."""
+        """Tell whether it was written elsewhere, so that the user has to agree to what it asks for."""
         return self.kind in ("git", "bundle")
 
     @property
     def source_key(self) -> str:
-        """How the key of every revision of this source begins; a bundle is its identity, wherever its file is."""
+        """Return how the key of every revision of this source begins.
+
+        A bundle is its identity, wherever its file is.
+        """
         return f"git {self.source} " if self.kind == "git" else f"{self.kind} {self.revision}"
 
     @property
     def key(self) -> str:
-        """What the user's agreement is kept under: this revision, and no other."""
+        """Return what the user's agreement is kept under: this revision, and no other."""
         return f"{self.source_key}{self.revision}"
 
     @property
     def folder_name(self) -> str:
-        """The folder of the data that every revision of it shares."""
+        """Return the folder of the data that every revision of it shares."""
         shared = self.source if self.kind == "git" else ""
         return f"{self.kind}-{hashlib.sha256(shared.encode()).hexdigest()[:12]}"
 
     def may_replace(self, known: Self) -> bool:
-        """Whether a spec from here takes the place of one from `known` without a question.
+        """Tell whether a spec from here takes the place of one from `known` without a question.
 
         The default spec holds nothing of the user's, and becomes a file as soon as there is something to say.
         """

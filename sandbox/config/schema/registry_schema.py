@@ -19,7 +19,7 @@ class Registry(Model):
     )
     tls: Annotated[tuple[RegistryHost, ...], Unique] = Field(
         default=(),
-        description="Registries of yours that run in the cluster, HOST or HOST:PORT as in image names, each inside the "
+        description="Your own registries that run in the cluster, HOST or HOST:PORT as in image names, each inside the "
         "sandbox's domain: the node pulls from them through the ingress, trusting the sandbox's authority.",
     )
     external: RegistryUrl | None = Field(
@@ -35,7 +35,7 @@ class Registry(Model):
     )
     mirrors: Annotated[tuple[RegistryUrl, ...], Unique] = Field(
         default=(),
-        description="Registries whose images nodes are to take from a cache beside the cluster, such as docker.io, "
+        description="Registries whose images nodes are to take from a cache next to the cluster, such as docker.io, "
         "with the account of `docker login`; what the cache cannot give comes from the registry itself.",
     )
 
@@ -47,12 +47,12 @@ class ResolvedRegistry(Registry):
 
     @property
     def address(self) -> str:
-        """The registry as users write it: `localhost:PORT`, or `external` as it is in the spec, maybe a URL."""
+        """Return the registry as users write it: `localhost:PORT`, or `external` as it is in the spec, maybe a URL."""
         return self.external or self.local_names[0]
 
     @property
     def image_prefix(self) -> str:
-        """What names of its images begin with on this machine and in manifests, such as `localhost:5001`."""
+        """Return what names of its images begin with on this machine and in manifests, such as `localhost:5001`."""
         return self.address.rpartition("://")[2]
 
     @property
@@ -62,10 +62,10 @@ class ResolvedRegistry(Registry):
 
     @property
     def local_names(self) -> tuple[str, ...]:
-        """The HOST:PORT of the sandbox's own on this machine, as images may be named: localhost first."""
+        """Return the HOST:PORT of the sandbox's own on this machine, as images may be named: localhost first."""
         return f"localhost:{self.port}", f"127.0.0.1:{self.port}"
 
     @property
     def upstreams(self) -> tuple[str, ...]:
-        """The mirrored registries as image names begin."""
+        """Return the mirrored registries as image names begin."""
         return tuple(one.rpartition("://")[2] for one in self.mirrors)

@@ -63,7 +63,7 @@ class Spec(Model):
     )
 
     def origin(self, *path: str | int) -> ValueOrigin:
-        """Where the value at `path` is from; an entry of a list that has a default is from where the list is."""
+        """Return where the value at `path` is from; an entry of a list that has a default is from where the list is."""
         return self._origins.get(path, ValueOrigin())
 
     def says(self, *path: str | int) -> bool:
@@ -89,17 +89,20 @@ class Spec(Model):
 
     @property
     def namespace(self) -> str | None:
-        """The only namespace that is the sandbox's to use; None where the whole cluster is."""
+        """Return the only namespace that is the sandbox's to use; None where the whole cluster is."""
         return None if self.cluster.supports.whole_cluster else self.cluster.namespace or f"sandbox-{self.name}"
 
     @property
     def runs_process(self) -> bool:
-        """Whether the proxy is a process, since no container may or can reach the cluster."""
+        """Tell whether the proxy is a process, since no container may or can reach the cluster."""
         return self.proxy.run == "process" or not self.cluster.supports.containers
 
     @classmethod
     def default(cls, name: str) -> Self:
-        """The spec of the sandbox `name` with nothing else said; raises UsageError for a name that cannot be one."""
+        """Return the spec of the sandbox `name` with nothing else said.
+
+        Raises UsageError for a name that cannot be one.
+        """
         try:
             return cls(name=name)
         except ValidationError as error:
@@ -140,7 +143,7 @@ class ResolvedSpec(Spec):
 
 
 def _of_program(model: BaseModel, above: KeyPath = ()) -> Iterator[tuple[KeyPath, ValueOrigin]]:
-    """The values that were given to the models' constructors."""
+    """Yield the values that were given to the models' constructors."""
     for name in model.model_fields_set:
         yield (*above, name), ValueOrigin(Giver.PROGRAM)
         if isinstance(value := getattr(model, name), BaseModel):

@@ -1,4 +1,4 @@
-"""The kinds of value a sandbox.yaml holds, each with what is refused and why, in words for whoever wrote it."""
+"""The kinds of value a sandbox.yaml holds, each with what is refused and why, in words for the author of it."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _name(value: str) -> str:
 
 
 def as_name(text: str) -> str:
-    """What of the text can be a sandbox's name; empty where nothing can."""
+    """Return what of the text can be a sandbox's name; empty where nothing can."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:MAX_NAME].strip("-")
 
 
@@ -171,7 +171,7 @@ def _proxy_url(value: str) -> str:
 
 
 def proxy_host(url: str) -> str:
-    """The host of a proxy's URL; empty for what is none."""
+    """Return the host of a proxy's URL; empty for what is none."""
     try:
         parts = urlsplit(url)
         sound = parts.scheme in ("http", "https", "socks5") and parts.path in ("", "/") and parts.port != 0
@@ -181,7 +181,7 @@ def proxy_host(url: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether `host`, a name or an address, is the machine itself for whoever connects to it."""
+    """Tell whether `host`, a name or an address, is the machine itself for anyone who connects to it."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -86,28 +86,28 @@ class RequestTrace:
 
     @cached_property
     def served(self) -> Served:
-        """What is presented to a client that asks for the host. Raises OSError."""
+        """Return what is presented to a client that asks for the host. Raises OSError."""
         return handshake(self.host, self.address, self.port)
 
     @cached_property
     def root(self) -> str:
-        """The sandbox's root (PEM); empty when there is none."""
+        """Return the sandbox's root (PEM); empty when there is none."""
         path = self.names.root_certificate
         return path.read_text(encoding="utf-8") if path.exists() else ""
 
     @cached_property
     def is_ours(self) -> bool:
-        """Whether the chain that is presented leads to the sandbox's root."""
+        """Tell whether the chain that is presented leads to the sandbox's root."""
         return bool(self.root) and read(self.served, self.root, now=self.context.now).rooted
 
     @property
     def cluster(self) -> Cluster:
-        """The sandbox's cluster. Raises ClusterError."""
+        """Return the sandbox's cluster. Raises ClusterError."""
         return Cluster(self.names.kubeconfig)
 
     @cached_property
     def rules(self) -> tuple[Rule, ...]:
-        """What the cluster has for the host. Raises ClusterError."""
+        """Return what the cluster has for the host. Raises ClusterError."""
         return rules.find(self.cluster, self.host)
 
 

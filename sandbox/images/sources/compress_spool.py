@@ -48,7 +48,7 @@ class Scratch:
         self._end += blob.size
 
     def read(self, blob: Descriptor) -> Iterator[bytes] | None:
-        """The bytes of a blob that was kept, None for any other."""
+        """Yield the bytes of a blob that was kept, None for any other."""
         start = self._places.get(blob.digest)
         return None if start is None else self._pieces(start, start + blob.size)
 
@@ -75,7 +75,7 @@ class Spool:
         self.failures: dict[str, SandboxError] = {}
 
     def wants_unknown(self) -> bool:
-        """Whether a layer of unknown digest could be one that is missing."""
+        """Tell whether a layer of unknown digest could be one that is missing."""
         return bool(self._missing)
 
     def buffered(self, data: bytes, digest: str | None) -> None:
@@ -119,7 +119,7 @@ class Spooled:
 
     @contextlib.contextmanager
     def open(self, blob: Descriptor) -> Iterator[Iterator[bytes]]:
-        """The bytes of a configuration or a compressed layer."""
+        """Yield the bytes of a configuration or a compressed layer."""
         if blob.digest in self._documents:
             yield iter([self._documents[blob.digest]])
             return

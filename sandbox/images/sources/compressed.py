@@ -66,7 +66,7 @@ class CompressedImages:
         self._known: dict[str, Descriptor] = {}
 
     def resolve(self, entries: Sequence[FromDaemon]) -> dict[Target, Image | SandboxError]:
-        """Every image, its layers in the registry or in a file of ours, or the reason why not."""
+        """Return every image, its layers in the registry or in our own file, or the reason why not."""
         found: dict[Target, Image | SandboxError] = {}
         waiting = [one for entry in entries if (one := self._inspect(entry)) is not None]
         classic = {one.entry.target for one in waiting}
@@ -93,7 +93,7 @@ class CompressedImages:
         return None
 
     def _tagged(self, one: _Wanted) -> Tree | None:
-        """The image behind the target's tag when it is this one, whole; else its layers are noted as known."""
+        """Return the image behind the target's tag when it is this one, whole; else its layers are noted as known."""
         with contextlib.suppress(SandboxError):
             document = self._client.manifest(one.repository, one.entry.target.tag or str(one.entry.target.digest))
             content = manifests.parse(document) if document else None
@@ -120,7 +120,7 @@ class CompressedImages:
         return False
 
     def _saved(self, waiting: Sequence[_Wanted]) -> dict[Target, Image | SandboxError]:
-        """What one save gives; images are absent that turned out to be of a containerd store."""
+        """Return what one save gives; images are absent that turned out to be of a containerd store."""
         scratch = self._stack.enter_context(contextlib.closing(Scratch(self._folder)))
         homes = {digest: one.repository for one in reversed(waiting) for digest in one.diff_ids}
         known = {d: blob for d, blob in self._known.items() if d in homes and self._there(homes[d], blob)}
@@ -142,7 +142,7 @@ class CompressedImages:
         return found
 
     def _taken(self, waiting: Sequence[_Wanted], spool: Spool) -> Documents:
-        """One save of all these images, no longer than it takes to have what is missing."""
+        """Return one save of all these images, no longer than it takes to have what is missing."""
 
         def enough(documents: Documents) -> bool:
             return not spool.wants_unknown() and all(_is_config(documents.by_digest.get(one.id)) for one in waiting)
@@ -174,5 +174,5 @@ class CompressedImages:
 
 
 def _is_config(document: bytes | None) -> bool:
-    """Whether a document is the configuration of an image, and not a manifest that the containerd store names."""
+    """Tell whether a document is the configuration of an image, and not a manifest that the containerd store names."""
     return document is not None and b'"rootfs"' in document

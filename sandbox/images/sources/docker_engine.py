@@ -58,7 +58,7 @@ class Landed:
 
     @contextlib.contextmanager
     def open(self, blob: Descriptor) -> Iterator[Iterator[bytes]]:
-        """The bytes of a configuration."""
+        """Yield the bytes of a configuration."""
         if blob.digest not in self.documents:
             raise MissingBlob(f"{blob.digest} is gone from the registry", fix="push again")
         yield iter([self.documents[blob.digest]])
@@ -83,7 +83,7 @@ class DaemonImages:
         self._seen: dict[str, str] = {}
 
     def resolve(self, entries: Sequence[FromDaemon]) -> dict[Target, Image | SandboxError]:
-        """Every image, its layers in the registry, or the reason why not."""
+        """Return every image, its layers in the registry, or the reason why not."""
         found: dict[Target, Image | SandboxError] = {}
         looked: list[tuple[Inspected, Tree | None]] = []
         for entry, look in zip(entries, self._pool.map(self._look, entries), strict=True):
@@ -111,7 +111,7 @@ class DaemonImages:
         return found
 
     def _look(self, entry: FromDaemon) -> tuple[Inspected, Tree | None] | SandboxError:
-        """What the engine says about an image, and the image behind its tag when it is this one."""
+        """Return what the engine says about an image, and the image behind its tag when it is this one."""
         one = self._inspect(entry)
         return one if isinstance(one, SandboxError) else (one, self._tagged(one))
 
@@ -129,7 +129,7 @@ class DaemonImages:
         return Inspected(entry.target, entry.image, str(content["Id"]), _layers(content), document)
 
     def _held(self, look: tuple[Inspected, Tree | None]) -> Image | SandboxError | None:
-        """The image, when the registry has every piece of it, so that nothing need be saved."""
+        """Return the image, when the registry has every piece of it, so that nothing need be saved."""
         one, tagged = look
         try:
             if tagged and all(self._holdings.size(one.target.repository, b.digest) is not None for b in tagged.blobs):
@@ -145,7 +145,10 @@ class DaemonImages:
             self._holdings.size(item[1].repository, item[0])
 
     def _tagged(self, one: Inspected) -> Tree | None:
-        """The image behind the target's tag, or its own digest, when it is this one; that vouches for its blobs."""
+        """Return the image behind the target's tag, or its own digest, when it is this one.
+
+        That vouches for its blobs.
+        """
         repository, tag = one.target.repository, one.target.tag or str(one.target.digest)
         for name in (tag, one.id) if one.is_document else (tag,):
             try:
@@ -170,7 +173,7 @@ class DaemonImages:
         return tree
 
     def _classic(self, one: Inspected, documents: Mapping[str, bytes]) -> Tree | None:
-        """The image with raw layers and a manifest of ours, when `id` names a configuration and all of it is there.
+        """The image with raw layers and our own manifest, when `id` names a configuration and all of it is there.
 
         A raw layer's digest is its diff id, so the engine's description and the registry's sizes are all it takes.
         """
@@ -190,7 +193,7 @@ class DaemonImages:
         return Tree((manifests.image_manifest(described, layers),), tuple(dict.fromkeys((described, *layers))))
 
     def _read(self, waiting: Sequence[Inspected]) -> dict[Target, Image | SandboxError]:
-        """What the engine's own folders give, its layers sent; images are absent that must be saved."""
+        """Return what the engine's own folders give, its layers sent; images are absent that must be saved."""
         images = {
             one.target: image
             for one, image in zip(waiting, self._pool.map(self._opened, waiting), strict=True)
@@ -213,7 +216,7 @@ class DaemonImages:
         return found
 
     def _opened(self, one: Inspected) -> Image | None:
-        """The image in the engine's own folders, None when it cannot be read there."""
+        """Return the image in the engine's own folders, None when it cannot be read there."""
         repository = one.target.repository
 
         def size_of(digest: str) -> int | None:
@@ -230,7 +233,7 @@ class DaemonImages:
             return None
 
     def _helped(self, helper: Helper, waiting: Sequence[Inspected]) -> dict[Target, Image | SandboxError]:
-        """What a helper has sent out of the engine's folders; images are absent that must be saved."""
+        """Return what a helper has sent out of the engine's folders; images are absent that must be saved."""
         registry = addresses.parse(self._client.url)
         try:
             if not registry.is_loopback:
@@ -253,7 +256,7 @@ class DaemonImages:
         return found
 
     def _jobs(self, one: Inspected) -> Iterator[Job]:
-        """The blobs of an image that no repository is known to have."""
+        """Yield the blobs of an image that no repository is known to have."""
         repository = one.target.repository
         for chain, digest in v1layers.chains([one.diff_ids]).items():
             if self._holdings.size(repository, digest) is None and not self._holdings.anywhere(digest):
@@ -277,7 +280,7 @@ class DaemonImages:
         return found
 
     def _taken(self, waiting: Sequence[Inspected], landing: Landing) -> Documents:
-        """One save of all these images, no longer than it takes to see what is missing."""
+        """Return one save of all these images, no longer than it takes to see what is missing."""
 
         def enough(documents: Documents) -> bool:
             configs = documents.by_digest
@@ -335,7 +338,7 @@ class DaemonImages:
 
 
 def _may_pass(outcome: Image | SandboxError, one: Inspected, landing: Landing) -> bool:
-    """Whether another save may do better: the connection broke, or a layer met a refusal that concerns others."""
+    """Tell whether another save may do better: the connection broke, or a layer met a refusal that concerns others."""
     if not isinstance(outcome, SandboxError) or one.target.repository in landing.refused:
         return False
     if not isinstance(outcome, RegistryError) or outcome.transient:
@@ -344,7 +347,7 @@ def _may_pass(outcome: Image | SandboxError, one: Inspected, landing: Landing) -
 
 
 def _why(one: Inspected, error: SandboxError, digests: Iterable[str], landing: Landing) -> SandboxError:
-    """A failed upload explains a missing layer better than its absence does."""
+    """Return a failed upload explains a missing layer better than its absence does."""
     for digest in (*digests, None):
         if digest in landing.failures:
             return landing.failures[digest]
@@ -360,7 +363,7 @@ def _incomplete(one: Inspected, digest: str) -> MissingBlob:
 
 
 def _describes(document: bytes, one: Inspected) -> bool:
-    """Whether a document is the configuration of an image, and not a manifest that the containerd store names."""
+    """Tell whether a document is the configuration of an image, and not a manifest that the containerd store names."""
     try:
         return manifests.diff_ids(document) == one.diff_ids
     except SandboxError:

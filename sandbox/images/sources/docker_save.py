@@ -20,7 +20,7 @@ class Receiver(Protocol):
     """Where the layers of a stream go, each as much of it as is wanted."""
 
     def wants_unknown(self) -> bool:
-        """Whether a layer of unknown digest could be one that is missing."""
+        """Tell whether a layer of unknown digest could be one that is missing."""
 
     def buffered(self, data: bytes, digest: str | None) -> None:
         """A layer that is in memory as a whole."""
@@ -48,7 +48,7 @@ class Documents:
 
     @property
     def index(self) -> Mapping[str, Any]:
-        """The OCI index of a stream in the new layout, empty in the old one. Raises SandboxError."""
+        """Return the OCI index of a stream in the new layout, empty in the old one. Raises SandboxError."""
         try:
             content = json.loads(self.by_path.get("index.json", b"{}"))
         except ValueError as error:
@@ -104,13 +104,13 @@ class _Taking:
             self._receiver.unnamed(member.size, self.tape.chunks())
 
     def _old_layer(self, folder: str) -> str | None:
-        """The digest of a layer that Docker before 25 calls `<id>/layer.tar`; the description came before it."""
+        """Return the digest of a layer that Docker before 25 calls `<id>/layer.tar`; the description came before it."""
         described, description = self._described
         return v1layers.recognised(folder, description, self._chains) if folder == described else None
 
 
 def _digest_of(name: str) -> str | None:
-    """The digest a path like `blobs/sha256/<hex>` names (OCI image-spec, image-layout.md)."""
+    """Return the digest a path like `blobs/sha256/<hex>` names (OCI image-spec, image-layout.md)."""
     parts = name.split("/")
     digest = ":".join(parts[1:])
     return digest if len(parts) == 3 and parts[0] == "blobs" and digests.is_digest(digest) else None

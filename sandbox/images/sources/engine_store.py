@@ -37,7 +37,7 @@ class EngineStore(Protocol):
     """Where an engine keeps images, as far as it can be read."""
 
     def image(self, content: Mapping[str, Any], size_of: SizeOf) -> Image:
-        """The image that the engine describes by `content` (`GET /images/{name}/json`); raises Unreadable.
+        """Return the image that the engine describes by `content` (`GET /images/{name}/json`); raises Unreadable.
 
         `size_of` gives the sizes of layers, by digest, that need not be looked at.
         """
@@ -50,7 +50,7 @@ class OverlayStore:
     root: Path
 
     def image(self, content: Mapping[str, Any], size_of: SizeOf) -> Image:
-        """The image with raw layers and a manifest of ours, as `DaemonImages` makes it of a save."""
+        """Return the image with raw layers and our own manifest, as `DaemonImages` makes it of a save."""
         name = str(content["Id"])
         config = _document(self.root / "image/overlay2/imagedb/content" / _path(name), name)
         places: dict[str, tuple[Path, Path]] = {}
@@ -67,7 +67,7 @@ class OverlayStore:
         return tree.image(_Overlay({name: config}, places))
 
     def _place(self, chain: str, diff_id: str) -> tuple[Path, Path]:
-        """Where a layer's headers and files are."""
+        """Return where a layer's headers and files are."""
         kept = self.root / "image/overlay2/layerdb" / _path(chain)
         cache = _text(kept / "cache-id")
         if _text(kept / "diff") != diff_id or not _CACHE_ID.fullmatch(cache):
@@ -84,7 +84,7 @@ class _Overlay:
 
     @contextlib.contextmanager
     def open(self, blob: Descriptor) -> Iterator[Iterator[bytes]]:
-        """The bytes of a configuration or a layer."""
+        """Yield the bytes of a configuration or a layer."""
         if blob.digest in self.documents:
             yield iter([self.documents[blob.digest]])
             return
@@ -101,7 +101,7 @@ class ContainerdStore:
     blobs: Path
 
     def image(self, content: Mapping[str, Any], size_of: SizeOf) -> Image:
-        """The image with the manifests and layers that it has: those of its upstream."""
+        """Return the image with the manifests and layers that it has: those of its upstream."""
         tree = walk(self._read(_descriptor(content)), self._child, name=str(content["Id"]))
         for blob in tree.blobs:
             if size_of(blob.digest) is None:
@@ -110,12 +110,12 @@ class ContainerdStore:
 
     @contextlib.contextmanager
     def open(self, blob: Descriptor) -> Iterator[Iterator[bytes]]:
-        """The bytes of a blob's file."""
+        """Yield the bytes of a blob's file."""
         with _opened(self._whole(blob)) as file:
             yield iter(lambda: file.read(CHUNK), b"")
 
     def _child(self, child: Descriptor) -> Document | None:
-        """A manifest; None of a platform that the engine does not have."""
+        """Return a manifest; None of a platform that the engine does not have."""
         return self._read(child) if (self.blobs / _path(child.digest)).exists() else None
 
     def _read(self, document: Descriptor) -> Document:
@@ -123,7 +123,7 @@ class ContainerdStore:
         return manifests.document(data, document.media_type)
 
     def _whole(self, blob: Descriptor) -> Path:
-        """The file of a blob, which has the right size."""
+        """Return the file of a blob, which has the right size."""
         path = self.blobs / _path(blob.digest)
         with _opened(path) as file:
             if os.fstat(file.fileno()).st_size != blob.size:
@@ -132,7 +132,7 @@ class ContainerdStore:
 
 
 def of(content: Mapping[str, Any], root: Callable[[], Path]) -> EngineStore:
-    """The store that has an image, from what the engine says about it; `root` asks for the engine's own folder.
+    """Return the store that has an image, from what the engine says about it; `root` asks for the engine's own folder.
 
     Raises Unreadable when there is none to read.
     """
@@ -148,12 +148,15 @@ def of(content: Mapping[str, Any], root: Callable[[], Path]) -> EngineStore:
 
 
 def is_readable(root: Path) -> bool:
-    """Whether this process may read the images in the folder of an engine, which may be on another machine."""
+    """Tell whether this process may read the images in the folder of an engine, which may be on another machine."""
     return os.access(root / "image", os.R_OK | os.X_OK)
 
 
 def overlay_root(content: Mapping[str, Any]) -> Path:
-    """The folder of an engine with overlay2, from what it says about an image. Raises Unreadable for any other."""
+    """Return the folder of an engine with overlay2, from what it says about an image.
+
+    Raises Unreadable for any other.
+    """
     driver = content.get("GraphDriver") or {}
     upper = str((driver.get("Data") or {}).get("UpperDir") or "")
     if content.get("Descriptor") or driver.get("Name") != "overlay2" or not upper:
@@ -165,7 +168,7 @@ def overlay_root(content: Mapping[str, Any]) -> Path:
 
 
 def _content_folder(root: Path, image: Descriptor) -> Path:
-    """The folder with the blobs of the containerd that has an image: the engine's own, or the one beside it."""
+    """Return the folder with the blobs of the containerd that has an image: the engine's own, or the one next to it."""
     for containerd in (root / "containerd/daemon", root.parent / "containerd", *CONTAINERDS):
         folder = containerd / "io.containerd.content.v1.content/blobs"
         if (folder / _path(image.digest)).exists():
@@ -174,13 +177,13 @@ def _content_folder(root: Path, image: Descriptor) -> Path:
 
 
 def _descriptor(content: Mapping[str, Any]) -> Descriptor:
-    """The manifest or index of an image in containerd."""
+    """Return the manifest or index of an image in containerd."""
     found = content["Descriptor"]
     return Descriptor(str(found.get("mediaType")), str(content["Id"]), int(found.get("size") or 0))
 
 
 def _document(path: Path, digest: str) -> bytes:
-    """A small file whose name is its digest."""
+    """Return a small file whose name is its digest."""
     data = _bytes(path)
     if digests.of(data) != digest:
         raise Unreadable("a document in the engine's folder is damaged", details=str(path))
@@ -200,7 +203,7 @@ def _bytes(path: Path) -> bytes:
 
 
 def _opened(path: Path) -> BinaryIO:
-    """A regular file of the engine's, which no link stands for."""
+    """Return a regular file of the engine's, which no link stands for."""
     try:
         file = os.open(path, tar_split.FILE)
     except OSError as error:

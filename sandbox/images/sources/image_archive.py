@@ -35,7 +35,7 @@ class Archive:
     def image(self) -> Image:
         """Read it. Raises SandboxError when it is no image archive, MissingBlob when it is not complete.
 
-        Uncompressed layers of `docker save` get a manifest of ours, so that one image has one digest whatever version
+        Uncompressed layers of `docker save` get our own manifest, so that one image has one digest whatever version
         of Docker saved it; everything else keeps the manifest that the archive has.
         """
         members = Members.of(self.path)
@@ -110,13 +110,16 @@ class Pieces:
 
     @contextlib.contextmanager
     def open(self, blob: Descriptor) -> Iterator[Iterator[bytes]]:
-        """The bytes of a blob's member."""
+        """Yield the bytes of a blob's member."""
         with self.members.open(self.places[blob.digest]) as file:
             yield _chunks(file)
 
 
 def _layer(members: Members, name: str, diff_id: str) -> Descriptor:
-    """A raw layer is named by its diff id, which the upload checks; the digest of a compressed one must be measured."""
+    """Return a raw layer is named by its diff id, which the upload checks.
+
+    The digest of a compressed one must be measured.
+    """
     with members.open(name) as file:
         head = file.read(4)
         suffix = next((suffix for magic, suffix in _MAGIC.items() if head.startswith(magic)), "")

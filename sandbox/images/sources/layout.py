@@ -45,7 +45,7 @@ class Layout:
 
     @contextlib.contextmanager
     def open(self, blob: Descriptor) -> Iterator[Iterator[bytes]]:
-        """The bytes of a blob's file."""
+        """Yield the bytes of a blob's file."""
         try:
             file = self._path(blob).open("rb")
         except OSError as error:

@@ -48,7 +48,7 @@ class Remote:
 
     @contextlib.contextmanager
     def open(self, blob: Descriptor) -> Iterator[Iterator[bytes]]:
-        """The bytes of a blob."""
+        """Yield the bytes of a blob."""
         with self.client.blob(self.reference.path, blob.digest, size=blob.size) as chunks:
             yield chunks
 
@@ -67,11 +67,11 @@ class Remote:
 
 
 def api_host(reference: Reference) -> str:
-    """The host that serves the API for a reference; Docker Hub's differs from its name."""
+    """Return the host that serves the API for a reference; Docker Hub's differs from its name."""
     return DOCKER_HUB_API if reference.host == DOCKER_HUB else reference.host
 
 
 def host_platform() -> str:
-    """The platform of containers on this machine: Linux, on the machine's own processor."""
+    """Return the platform of containers on this machine: Linux, on the machine's own processor."""
     name = machine.machine().lower()
     return f"linux/{_ARCHITECTURES.get(name, name)}"

@@ -1,4 +1,4 @@
-"""The choice of one image among those an `index.json` lists, by the names tools write beside them."""
+"""The choice of one image among those an `index.json` lists, by the names tools write next to them."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ CONTAINERD_NAME = "io.containerd.image.name"
 
 
 def listed(index: Mapping[str, Any]) -> tuple[Descriptor, ...]:
-    """The descriptors of an `index.json`. Raises SandboxError."""
+    """Return the descriptors of an `index.json`. Raises SandboxError."""
     content = manifests.parse(Document(manifests.OCI_INDEX, manifests.canonical(index)))
     return content.manifests if isinstance(content, Index) else ()
 
 
 def select(index: Mapping[str, Any], name: str | None, where: str) -> Descriptor:
-    """The descriptor called `name`, or the only one. Raises SandboxError naming what there is to choose from."""
+    """Return the descriptor called `name`, or the only one. Raises SandboxError naming what there is to choose from."""
     found = listed(index)
     if not found:
         raise BadImage(
@@ -42,13 +42,13 @@ def select(index: Mapping[str, Any], name: str | None, where: str) -> Descriptor
 
 
 def goes_by(child: Descriptor, name: str) -> bool:
-    """Whether a descriptor carries `name`: its full name, its tag alone, or its digest."""
+    """Tell whether a descriptor carries `name`: its full name, its tag alone, or its digest."""
     labels = {child.annotations.get(REF_NAME), child.annotations.get(CONTAINERD_NAME), child.digest}
     return name in labels or any(label is not None and same(label, name) for label in labels)
 
 
 def same(one: str, other: str) -> bool:
-    """Whether two names mean the same image: `busybox` is `docker.io/library/busybox:latest`."""
+    """Tell whether two names mean the same image: `busybox` is `docker.io/library/busybox:latest`."""
     try:
         return references.parse(one).with_default_tag() == references.parse(other).with_default_tag()
     except UsageError:

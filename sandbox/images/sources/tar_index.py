@@ -12,7 +12,7 @@ from typing import IO
 
 from sandbox.oci.oci_errors import BadImage
 
-# What unpacks to more than this beside its own size is made to do harm; gzip itself ends at 1032 times.
+# What unpacks to more than this besides its own size is made to do harm; gzip itself ends at 1032 times.
 SWELL = 1100
 ROOM = 1 << 20
 LARGEST_DOCUMENT = 8 << 20
@@ -68,11 +68,11 @@ class Members:
         return name in self.pieces
 
     def size(self, name: str) -> int:
-        """The size of a member in bytes."""
+        """Return the size of a member in bytes."""
         return self.pieces[name].size
 
     def document(self, name: str) -> bytes | None:
-        """The content of a small member, None when there is none of that name."""
+        """Return the content of a small member, None when there is none of that name."""
         if name not in self.pieces:
             return None
         if self.size(name) > LARGEST_DOCUMENT:
@@ -82,7 +82,7 @@ class Members:
 
     @contextlib.contextmanager
     def open(self, name: str) -> Iterator[IO[bytes]]:
-        """A member as a file that can be read from start to end."""
+        """Yield a member as a file that can be read from start to end."""
         with contextlib.ExitStack() as stack:
             try:
                 file = self._opened(name, stack)

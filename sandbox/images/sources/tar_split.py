@@ -32,7 +32,7 @@ class Unreadable(SandboxError):
 
 
 def size(split: Path) -> int:
-    """The size in bytes of the tar that `split` describes. Raises Unreadable."""
+    """Return the size in bytes of the tar that `split` describes. Raises Unreadable."""
     total = 0
     for entry in _entries(split):
         total += len(_payload(entry)) if entry.get("type") == _SEGMENT else _length(entry)
@@ -40,7 +40,7 @@ def size(split: Path) -> int:
 
 
 def chunks(split: Path, folder: Path) -> Generator[bytes]:
-    """The tar that `split` describes with the contents of the files in `folder`, in pieces of CHUNK bytes.
+    """Yield the tar that `split` describes with the contents of the files in `folder`, in pieces of CHUNK bytes.
 
     Nothing is checked here but that every file is a regular one with as many bytes as are wanted. No link is followed:
     what lies outside `folder` is never read. Raises Unreadable.
@@ -86,7 +86,7 @@ class _Files:
 
     @contextlib.contextmanager
     def open(self, name: bytes) -> Iterator[int]:
-        """The descriptor of a file. Raises Unreadable for what is not there, not a file, or reached by a link."""
+        """Yield the descriptor of a file. Raises Unreadable for what is not there, not a file, or reached by a link."""
         *folders, base = [part for part in name.split(b"/") if part not in (b"", b".")] or [b".."]
         if b".." in (*folders, base):
             raise Unreadable("a layer names a file outside its folder", details=repr(name))
@@ -132,7 +132,7 @@ def _entries(split: Path) -> Iterator[dict[str, Any]]:
 
 
 def _length(entry: dict[str, Any]) -> int:
-    """The number of bytes a file has in the tar; none of what is no regular file, or empty."""
+    """Return the number of bytes a file has in the tar; none of what is no regular file, or empty."""
     length = entry.get("size", 0)
     if entry.get("type") != _CONTENT or not isinstance(length, int) or length < 0:
         raise Unreadable("tar-split has an entry that is not understood", details=str(entry)[:200])
@@ -147,7 +147,7 @@ def _payload(entry: dict[str, Any]) -> bytes:
 
 
 def _name(entry: dict[str, Any]) -> bytes:
-    """The path as the tar has it; `name_raw` is for one that is not UTF-8."""
+    """Return the path as the tar has it; `name_raw` is for one that is not UTF-8."""
     try:
         raw = entry.get("name_raw")
         return base64.b64decode(raw, validate=True) if raw else str(entry["name"]).encode()

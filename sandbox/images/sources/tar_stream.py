@@ -58,11 +58,11 @@ class Tape:
                 yield found
 
     def read(self) -> bytes:
-        """The rest of the current member as a whole."""
+        """Return the rest of the current member as a whole."""
         return b"".join(self.chunks())
 
     def chunks(self) -> Iterator[bytes]:
-        """The rest of the current member in pieces as they come."""
+        """Yield the rest of the current member in pieces as they come."""
         while self._left:
             piece = self._piece(self._left)
             self._left -= len(piece)
@@ -91,7 +91,10 @@ class Tape:
         return b"".join(parts)
 
     def _piece(self, most: int) -> bytes:
-        """The next bytes, at least one and at most `most`; a piece of the stream that fits is passed on uncopied."""
+        """Return the next bytes, at least one and at most `most`.
+
+        A piece of the stream that fits is passed on uncopied.
+        """
         while self._at == len(self._chunk):
             chunk = next(self._stream, None)
             if chunk is None:
@@ -110,7 +113,7 @@ def _header(block: bytes) -> tarfile.TarInfo:
 
 
 def _records(data: bytes) -> dict[str, str]:
-    """The records of a pax header, `LENGTH KEY=VALUE` and a line feed each."""
+    """Return the records of a pax header, `LENGTH KEY=VALUE` and a line feed each."""
     found: dict[str, str] = {}
     try:
         while data:

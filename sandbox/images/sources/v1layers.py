@@ -1,6 +1,6 @@
 """Which layer a folder of an old `docker save` holds: its name is a hash over what is known, so it can be recognised.
 
-Docker before 25 saves layers as `<id>/layer.tar` beside `<id>/json`, a description. The id is the sha256 of that
+Docker before 25 saves layers as `<id>/layer.tar` next to `<id>/json`, a description. The id is the sha256 of that
 description in the form it had before it was given its id: without `id`, with the chain id of the layer as `layer_id`
 and the parent's digest in full, keys sorted. A match proves the chain id, and that proves the layer.
 """
@@ -24,7 +24,10 @@ def chains(images: Iterable[tuple[str, ...]]) -> dict[str, str]:
 
 
 def recognised(folder: str, description: bytes, known: Mapping[str, str]) -> str | None:
-    """The diff id of the layer in `folder`, one of those of `known` (see `chains`); None when it is none of them."""
+    """Return the diff id of the layer in `folder`, one of those of `known` (see `chains`).
+
+    None when it is none of them.
+    """
     try:
         members = _members(description.decode())
     except (ValueError, IndexError):
@@ -44,7 +47,10 @@ def recognised(folder: str, description: bytes, known: Mapping[str, str]) -> str
 
 
 def _members(text: str) -> dict[str, str]:
-    """The members of a JSON object without spaces, each value as it is written. Raises ValueError, IndexError."""
+    """Return the members of a JSON object without spaces, each value as it is written.
+
+    Raises ValueError, IndexError.
+    """
     decoder = json.JSONDecoder()
     found: dict[str, str] = {}
     end = 0

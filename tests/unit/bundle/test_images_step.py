@@ -64,7 +64,7 @@ def test_what_is_missing_comes_from_the_chosen_source_and_stays(step: ImagesStep
 
 @pytest.mark.fault(67)
 def test_an_image_that_was_removed_is_brought_back_and_the_others_are_left(step: ImagesStep) -> None:
-    """Images of ours are pruned → `up` brings back what is missing."""
+    """System images are pruned → `up` brings back what is missing."""
     step.apply(NoWork())
     assert isinstance(step.engine, FakeEngine)
     kept = step.engine.image_id(step.own.references["node"])

@@ -1,4 +1,4 @@
-"""A cluster made by hand is offered to whoever can be asked, told to others, and kept in a file when agreed to."""
+"""A cluster made by hand is offered to anyone who can be asked, told to others, and kept in a file when agreed to."""
 
 from __future__ import annotations
 

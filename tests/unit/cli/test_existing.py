@@ -1,4 +1,4 @@
-"""What a sandbox in somebody else's cluster cannot have is said by the command that was asked for it, and why."""
+"""What a sandbox in another user's cluster cannot have is said by the command that was asked for it, and why."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def test_init_names_what_is_wrong(project: Path) -> None:
 
 def test_init_goes_round_a_port_that_is_taken(project: Path) -> None:
     with ExitStack() as held:
-        with suppress(OSError):  # somebody has it already
+        with suppress(OSError):  # a user has it already
             held.enter_context(socket.create_server(("127.0.0.1", 5001)))
         run("init", cwd=project)
     found = run("config", "show", "-o", "json", cwd=project)

@@ -1,4 +1,4 @@
-"""Ctrl-C at a terminal while whole commands wait for somebody who never answers: a word, an end, and how to go on."""
+"""Ctrl-C at a terminal while whole commands wait for a user who never answers: a word, an end, and how to go on."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def run(tmp_path: Path) -> Iterator[Run]:
 
 
 class Deaf(BaseHTTPRequestHandler):
-    """A registry that has nothing and never answers whoever begins an upload."""
+    """A registry that has nothing and never answers anyone who begins an upload."""
 
     reached = threading.Event()
     over = threading.Event()

@@ -204,7 +204,7 @@ def test_damage_is_an_error_with_a_report(folder: Path, registry: Simulator) -> 
 def test_damage_in_a_registry_of_our_own_is_put_aside_and_pushed_anew(
     folder: Path, registry: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A layer in the sandbox's registry is damaged → `push-images --verify` puts it aside and pushes just that anew."""
+    """A layer in the sandbox's registry is damaged → `push-images --verify` sets it aside and pushes it again."""
     run(folder, registry)
     digest = digest_of(APP.layers[1])
     registry.content[digest] = b"x"

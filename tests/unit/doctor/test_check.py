@@ -122,11 +122,11 @@ def test_what_may_not_be_changed_keeps_its_row(
 
 
 @pytest.mark.fault(23)
-@pytest.mark.parametrize("owner", ["ours", "another's", "nobody's"])
+@pytest.mark.parametrize("owner", ["ours", "another's", "no one's"])
 def test_only_our_own_network_goes(context: DoctorContext, engine: FakeEngine, owner: str) -> None:
     """An empty network of our name, ours, another user's or no sandbox's → --fix removes ours and leaves the other."""
     other = {LABEL: "demo", OWNER: "bob:4711:/home/bob/.local/state/sandbox"}
-    engine.create_network(NETWORK, {"ours": context.names.labels, "another's": other, "nobody's": {}}[owner])
+    engine.create_network(NETWORK, {"ours": context.names.labels, "another's": other, "no one's": {}}[owner])
     repaired(context, "leftovers.networks")
     assert (NETWORK in engine.networks) is (owner != "ours")
 

@@ -50,7 +50,7 @@ def test_an_engine_that_hangs_keeps_nobody(tmp_path: Path, monkeypatch: pytest.M
     """A socket that takes the call and says nothing → the doctor says that the engine has not answered, in seconds."""
     with closing(socket.socket(socket.AF_UNIX)) as silent:
         silent.bind(str(tmp_path / "engine.sock"))
-        silent.listen()  # the kernel takes the call, and nobody answers
+        silent.listen()  # the kernel takes the call, and no server answers
         monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/engine.sock")
         done = doctor(tmp_path, "--seconds", "1.5")
     assert done.returncode == 1

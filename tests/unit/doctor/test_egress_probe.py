@@ -63,8 +63,8 @@ def test_what_the_other_side_sent_is_told_from_what_nc_says() -> None:
 
 def test_what_is_sent_is_an_argument_that_any_shell_takes() -> None:
     argv = egress_probe.command("a.example", "10.0.0.1", 443, b"", b"\x16\x03\x01\x00'\"", ["9.9.9.9"])
-    assert argv[:3] == ["busybox", "sh", "-c"] and "host.sandbox.internal" in argv[3]
-    assert argv[4:] == ["outbound", "a.example", "10.0.0.1", "443", "", "FgMBACci", "9.9.9.9"]
+    assert argv[:3] == ["busybox", "sh", "-c"] and argv[3].startswith("#!/bin/sh")
+    assert argv[4:] == ["outbound", "host.sandbox.internal", "a.example", "10.0.0.1", "443", "", "FgMBACci", "9.9.9.9"]
 
 
 HOST = f"app.{DOMAIN}"

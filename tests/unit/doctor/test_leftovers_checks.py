@@ -1,4 +1,4 @@
-"""What is told of things that belong to nobody."""
+"""What is told of things that belong to no one."""
 
 from __future__ import annotations
 

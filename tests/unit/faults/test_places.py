@@ -82,7 +82,7 @@ def test_sudo_leaves_nothing_of_root_s_in_a_user_s_home(
 @pytest.mark.fault(16)
 def test_a_log_that_is_full_stops_nobody(tmp_path: Path) -> None:
     """No space for the log while a command runs → the command says what it has to say, and nothing of the log."""
-    found = sandbox("list", cwd=tmp_path, begin="ulimit -f 0; exec")  # files of ours end at no bytes
+    found = sandbox("list", cwd=tmp_path, begin="ulimit -f 0; exec")  # files of the sandbox end at no bytes
     assert "no Docker Engine answers" in found.stderr
     assert "Traceback" not in found.stderr and "Logging error" not in found.stderr
 

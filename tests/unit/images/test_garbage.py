@@ -31,7 +31,7 @@ def test_manifests_and_blobs_count_each_once(client: Client) -> None:
     blob = Descriptor(OCI_LAYER, digests.of(b"aborted push"), 12)
     client.put_blob("app", blob, iter((b"aborted push",)))
     client.put_blob("other", blob, iter((b"aborted push",)))
-    nowhere = digests.of(b"nobody admits to it")
+    nowhere = digests.of(b"no one admits to it")
     doomed = "".join(f"blob eligible for deletion: {one}\n" for one in (document.digest, blob.digest, nowhere))
     said = (
         f"manifest eligible for deletion: {{app {document.digest} [1 2]}}\n\n"

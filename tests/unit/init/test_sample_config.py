@@ -23,7 +23,7 @@ GIVEN: dict[str, Any] = {
 
 
 def uncommented(text: str) -> str:
-    """The text as somebody leaves it who takes away every `#` that has a key behind it."""
+    """The text as a user leaves it who takes away every `#` that has a key behind it."""
     lines = text.splitlines()
     return "\n".join(re.sub(r"^(\s*)#(?=\S| {2})", r"\1", line) for line in lines)
 

@@ -1,4 +1,4 @@
-"""Accounts and tokens against a registry that checks every request's, and nobody else ever getting to see them."""
+"""Accounts and tokens against a registry that checks every request's, and no other user ever getting to see them."""
 
 from __future__ import annotations
 

@@ -213,7 +213,7 @@ def test_a_token_is_fetched_when_asked_for_and_kept(registry: Simulator, client:
 
 @pytest.mark.fault(37)
 def test_a_registry_that_is_not_there_is_named_with_a_fix(registry: Simulator, slept: list[float]) -> None:
-    """Nobody listens at the registry's address → it is named, with a fix."""
+    """No process listens at the registry's address → it is named, with a fix."""
     with Client("localhost:1", sleep=slept.append) as client, pytest.raises(RegistryError) as caught:
         client.ping()
     assert "http://localhost:1" in caught.value.brief

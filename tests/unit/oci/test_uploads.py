@@ -38,7 +38,7 @@ def chunks(data: bytes = DATA, step: int = 70_000) -> contextlib.AbstractContext
 
 
 def arrived(registry: Simulator) -> bool:
-    """Whether the blob is there, and nothing half-done beside it."""
+    """Whether the blob is there, and nothing half-done next to it."""
     return registry.content == {BLOB.digest: DATA} and not registry.uploads
 
 
@@ -131,7 +131,7 @@ def test_a_put_answered_416_goes_on_in_pieces(registry: Simulator, client: Clien
 
 @pytest.mark.fault(33)
 def test_an_upload_that_grew_behind_our_back_is_begun_anew(registry: Simulator, client: Client) -> None:
-    """The upload holds more than we sent → begun anew, never added to."""
+    """The upload holds more than we sent → started again, never added to."""
     registry.put_bodies = 405
     begun = client.begin("app")
     registry.uploads[begun.rpartition("/")[2]] += b"x" * (len(DATA) + 5)
@@ -141,7 +141,7 @@ def test_an_upload_that_grew_behind_our_back_is_begun_anew(registry: Simulator, 
 
 @pytest.mark.fault(33)
 def test_bytes_the_registry_mixed_up_are_sent_anew(registry: Simulator, client: Client) -> None:
-    """An upload holds bytes that are not ours → the digest does not fit, and all is sent anew."""
+    """An upload holds bytes that are not ours → the digest does not fit, and all is sent again."""
     registry.put_bodies = 405
     begun = client.begin("app")
     registry.uploads[begun.rpartition("/")[2]] += b"x" * 500

@@ -1,4 +1,4 @@
-"""The plan for a cluster that exists: no container, network or node of ours in it."""
+"""The plan for a cluster that exists: no container, network or node of the sandbox in it."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ def test_what_drifted_is_repaired() -> None:
 def test_what_is_stale_is_rebuilt_only_when_asked_and_refused_before_anything_is_changed() -> None:
     world, stale = {"cluster"}, {"cluster"}
     plan = [FakeStep("registry", world), FakeStep("cluster", world, stale=stale)]
-    with pytest.raises(MustRebuild, match="making it anew") as caught:
+    with pytest.raises(MustRebuild, match="updated in place") as caught:
         up(plan, Silent())
     assert (world, stale) == ({"cluster"}, {"cluster"})
     assert caught.value.details == "of another kind\nthat would take away: its data"

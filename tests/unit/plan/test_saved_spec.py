@@ -1,4 +1,4 @@
-"""The spec that is kept of a sandbox: what was brought up comes back as it was, and nobody else can read it."""
+"""The spec that is kept of a sandbox: what was brought up comes back as it was, and no other user can read it."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def load() -> ModuleType:
     spec = spec_from_loader(loader.name, loader)
     assert spec is not None
     module = module_from_spec(spec)
-    # Dataclasses look their module up; and the script has no suffix, a compiled file beside it would be litter.
+    # Dataclasses look their module up; and the script has no suffix, a compiled file next to it would be litter.
     sys.modules[loader.name] = module
     writing, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:

@@ -26,7 +26,7 @@ def load() -> ModuleType:
     spec = spec_from_loader(loader.name, loader)
     assert spec is not None
     module = module_from_spec(spec)
-    # The script has no suffix; a compiled file beside it would be litter.
+    # The script has no suffix; a compiled file next to it would be litter.
     writing, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         loader.exec_module(module)

@@ -76,7 +76,7 @@ def test_other_users_cannot_even_look(state: Path) -> None:
         mode = stat.S_IMODE(path.stat().st_mode)
         if path.is_dir():
             assert mode == 0o700, path
-        elif path.suffix != ".crt":  # certificates are public, though nobody else gets there
+        elif path.suffix != ".crt":  # certificates are public, though no other user gets there
             assert mode == 0o600, path
 
 
@@ -84,7 +84,7 @@ def test_other_users_cannot_even_look(state: Path) -> None:
 def test_another_user_gets_neither_keys_nor_locks(state: Path) -> None:
     """A process of another user opens keys, locks and logs → refused, each time."""
     if os.geteuid() != 0:
-        assert not state.stat().st_mode & 0o077  # only root can become somebody else; the mode says the same
+        assert not state.stat().st_mode & 0o077  # only root can become another user; the mode says the same
         return
     tried = [next(state.rglob("*.key")), next(state.rglob(".lock")), next(state.glob("*.log"))]
     child = os.fork()

@@ -38,7 +38,7 @@ def calls() -> Iterator[tuple[str, ast.Call]]:
 
 @pytest.mark.security(7)
 def test_whatever_is_downloaded_has_its_digest_in_the_package() -> None:
-    """A file that the code fetches → over https, and only with the digest that is written beside it."""
+    """A file that the code fetches → over https, and only with the digest that is written next to it."""
     found = [(path, call) for path, call in calls() if ast.unparse(call.func) in ("download", "urllib.request.urlopen")]
     assert {path for path, call in found if ast.unparse(call.func) != "download"} == {"sandbox/system/download.py"}
     assert all(
@@ -85,7 +85,7 @@ def test_the_registry_is_one_without_known_holes() -> None:
 
 @pytest.mark.security(10)
 def test_certificates_are_verified_wherever_something_is_sent() -> None:
-    """Every TLS connection of ours → verified, but for three looks that send nothing; the edge speaks 1.2 and newer."""
+    """Every TLS connection → verified, but for three looks that send nothing; the edge speaks 1.2 and newer."""
     lax = set()
     for path, call in calls():
         assert not any(one.arg == "verify" and ast.unparse(one.value) == "False" for one in call.keywords), path

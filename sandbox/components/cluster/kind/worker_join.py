@@ -71,12 +71,12 @@ class Joining:
             raise
 
     def silence(self, node: str) -> str | None:
-        """Why a node that starts cannot be used yet, or None."""
+        """Return why a node that starts cannot be used yet, or None."""
         status, said = self.engine.execute(node, ["systemctl", "is-active", "containerd"])
         return None if status == 0 else f"containerd is {said.strip()}"
 
     def _document(self, name: str) -> dict[str, Any]:
-        """What the worker joins with: a token for the next minutes, and its address."""
+        """Return what the worker joins with: a token for the next minutes, and its address."""
         said = self._run(self.control_plane, "kubeadm", "token", "create", "--ttl=10m", "--print-join-command")
         found, container = _JOIN.search(said), self.engine.container(name)
         if found is None or container is None:

@@ -33,7 +33,7 @@ class Reader:
         self._message = bytearray()
 
     def feed(self, data: bytes) -> ClientHello | None:
-        """The ClientHello once it is complete, None before; raises NotTls as soon as it cannot become one."""
+        """Return the ClientHello once it is complete, None before; raises NotTls as soon as it cannot become one."""
         self.raw += data
         while self._take_record():
             length = int.from_bytes(self._message[1:_MESSAGE_HEADER])
@@ -84,7 +84,7 @@ class _Vectors:
         return int.from_bytes(self.take(size))
 
     def vector(self, size: int) -> memoryview:
-        """A vector whose length takes `size` bytes."""
+        """Return a vector whose length takes `size` bytes."""
         return self.take(self.number(size))
 
 

@@ -52,7 +52,7 @@ class Forward:
         self._keeper = asyncio.create_task(self._keep())
 
     async def address(self) -> tuple[str, int]:
-        """Where it can be reached; waits for it when it is being made again. Raises TimeoutError."""
+        """Return where it can be reached; waits for it when it is being made again. Raises TimeoutError."""
         async with asyncio.timeout(self._pace.patience):
             while self._port is None:
                 await self._ready.wait()
@@ -133,11 +133,11 @@ class Forward:
                 self._doubt.set()
 
     async def _answers(self, port: int) -> bool:
-        """Whether there is a server at the other end."""
+        """Tell whether there is a server at the other end."""
         return await (self._asks(port) if self._upstream.speaks == "http" else self._shakes_hands(port))
 
     async def _asks(self, port: int) -> bool:
-        """Whether it answers a request, with whatever status."""
+        """Tell whether it answers a request, with whatever status."""
         writer = None
         try:
             async with asyncio.timeout(self._pace.answer):
@@ -151,7 +151,7 @@ class Forward:
                 writer.transport.abort()
 
     async def _shakes_hands(self, port: int) -> bool:
-        """Whether it does, with whatever certificate."""
+        """Tell whether it does, with whatever certificate."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         try:
@@ -184,14 +184,17 @@ class Forwards:
             self._forwards[new] = Forward(new, self._pace)
 
     async def address(self, upstream: Forwarded) -> tuple[str, int]:
-        """Where one of them can be reached; raises TimeoutError when it cannot be made, OSError when it is gone."""
+        """Return where one of them can be reached.
+
+        Raises TimeoutError when it cannot be made, OSError when it is gone.
+        """
         forward = self._forwards.get(upstream)
         if forward is None:
             raise ConnectionAbortedError("the route has gone")
         return await forward.address()
 
     async def is_sound(self, upstream: Forwarded) -> bool:
-        """Whether one of them leads to a server; if it does not, it is made again."""
+        """Tell whether one of them leads to a server; if it does not, it is made again."""
         forward = self._forwards.get(upstream)
         return forward is not None and await forward.is_sound()
 

@@ -13,7 +13,7 @@ Peer = tuple[Any, ...]  # as sockets give it: address and port, and for IPv6 two
 
 
 def header(source: Peer, destination: Peer) -> bytes:
-    """What goes before the first byte of a connection from `source` that was made to `destination`."""
+    """Return what goes before the first byte of a connection from `source` that was made to `destination`."""
     try:
         ends = [
             (ipaddress.ip_address(str(address).partition("%")[0]), int(port))

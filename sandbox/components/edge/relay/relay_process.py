@@ -29,7 +29,7 @@ SPARE_FILES = 128
 
 
 def argv(folder: Path) -> Sequence[str]:
-    """How to start it; -P, since the folder that a command is called in may hold a package of our name."""
+    """Return how to start it; -P, since the folder that a command is called in may hold a package of our name."""
     return (sys.executable, "-P", "-m", __spec__.name, str(folder))
 
 
@@ -81,7 +81,7 @@ def _is_understood(route: Route) -> bool:
 
 
 def _signature(folder: Path) -> frozenset[tuple[str, int, int]]:
-    """What changes whenever a route does: they are files that are replaced, never written to."""
+    """Return what changes whenever a route does: they are files that are replaced, never written to."""
     found = set()
     with contextlib.suppress(OSError):
         for entry in os.scandir(folder / "routes"):

@@ -56,7 +56,7 @@ class Passthrough:
 
     @property
     def listening(self) -> frozenset[Listener]:
-        """The addresses and ports on which connections are accepted."""
+        """Return the addresses and ports on which connections are accepted."""
         return frozenset(self._listeners)
 
     async def follow(self, routes: Sequence[Route]) -> Mapping[Listener, str]:
@@ -205,7 +205,7 @@ class Passthrough:
 
 
 async def _hello(reader: StreamReader) -> tuple[ClientHello, bytes]:
-    """The client's first message, and every byte that has come with it; raises NotTls."""
+    """Return the client's first message, and every byte that has come with it; raises NotTls."""
     parser = Reader()
     while data := await reader.read(CHUNK):
         hello = parser.feed(data)

@@ -26,17 +26,17 @@ class State:
 
 
 def record(folder: Path) -> Path:
-    """The file that tells which process it is."""
+    """Return the file that tells which process it is."""
     return folder / "process.json"
 
 
 def log(folder: Path) -> Path:
-    """What the process says."""
+    """Return what the process says."""
     return folder / "passthrough.log"
 
 
 def digest(routes: Sequence[Route]) -> str:
-    """A mark that tells whether two sets of routes are the same."""
+    """Return a mark that tells whether two sets of routes are the same."""
     return hashlib.sha256(repr(tuple(routes)).encode()).hexdigest()[:16]
 
 
@@ -47,7 +47,7 @@ def save(folder: Path, state: State) -> None:
 
 
 def running(folder: Path) -> State | None:
-    """What the process does; None when it does not run, or has not begun to listen."""
+    """Return what the process does; None when it does not run, or has not begun to listen."""
     if daemon.find(record(folder)) is None:
         return None
     try:

@@ -51,7 +51,7 @@ class Relay:
                 end.writer.transport.abort()
 
     def is_expired(self, now: float, *, idle: float, half_closed: float) -> bool:
-        """Whether nothing has been sent for too long; seconds, `now` on the monotonic clock."""
+        """Tell whether nothing has been sent for too long; seconds, `now` on the monotonic clock."""
         return now - self.touched > (half_closed if self.half_closed else idle)
 
     async def _pump(self, source: StreamReader, target: StreamWriter) -> None:

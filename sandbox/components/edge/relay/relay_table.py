@@ -9,7 +9,7 @@ from sandbox.components.edge.routes import Route
 
 
 def find(routes: Sequence[Route], host: str | None, *, local: bool) -> Route | None:
-    """The route for `host`; `routes` are oldest first.
+    """Return the route for `host`; `routes` are oldest first.
 
     Who asks for no known host gets the newest sandbox, whose page says what there is; but only from this machine
     (`local`), since the page is nothing for others.
@@ -24,7 +24,7 @@ def find(routes: Sequence[Route], host: str | None, *, local: bool) -> Route | N
 
 
 def is_local(address: str) -> bool:
-    """Whether a client's address is one of this machine's loopback interface."""
+    """Tell whether a client's address is one of this machine's loopback interface."""
     try:
         found = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

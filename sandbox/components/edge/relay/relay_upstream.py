@@ -39,7 +39,7 @@ Upstream: TypeAlias = Direct | Forwarded
 
 
 def parse(text: str) -> Upstream:
-    """What a route's `upstream` means: `[plain:]HOST[:PORT]`, or what `write` made; raises ValueError."""
+    """Return what a route's `upstream` means: `[plain:]HOST[:PORT]`, or what `write` made; raises ValueError."""
     if text.startswith(f"{SCHEME}:"):
         fields = dict(parse_qsl(urlsplit(text).query, strict_parsing=True))
         try:
@@ -54,5 +54,5 @@ def parse(text: str) -> Upstream:
 
 
 def write(upstream: Forwarded) -> str:
-    """A port-forward as a route's `upstream`."""
+    """Return a port-forward as a route's `upstream`."""
     return f"{SCHEME}:?{urlencode(asdict(upstream))}"

@@ -103,13 +103,13 @@ class PassthroughStep:
         daemon.start(argv, log_to=log, record=relay_state.record(folder))
 
     def _missing(self) -> str | None:
-        """What keeps the sandbox from being served, or None."""
+        """Return what keeps the sandbox from being served, or None."""
         folder = self.names.home.passthrough
         state = relay_state.running(folder)
         return self._not_served(state) or self._not_heard(state)
 
     def _not_served(self, state: relay_state.State | None) -> str | None:
-        """Why the process does not follow the present routes, or None when it does."""
+        """Return why the process does not follow the present routes, or None when it does."""
         folder = self.names.home.passthrough
         if state is None:
             return f"its process does not run; it last said in {relay_state.log(folder)}"
@@ -120,7 +120,7 @@ class PassthroughStep:
         return None
 
     def _not_heard(self, state: relay_state.State | None) -> str | None:
-        """Where the process cannot listen, and why; None when it does on every port."""
+        """Return where the process cannot listen, and why; None when it does on every port."""
         for bind in self._listeners:
             if state is None or (bind.address, bind.port) not in state.listening:
                 reason = state.trouble.get(f"{bind.address}:{bind.port}", "unknown") if state else "unknown"

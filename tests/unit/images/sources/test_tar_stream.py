@@ -28,9 +28,9 @@ def written(files: list[tuple[str, bytes]], kind: int, **pax: str) -> bytes:
     with tarfile.open(fileobj=output, mode="w", format=kind, pax_headers={"comment": "all of it"}) as tar:
         for name, data in files:
             for other in (tarfile.DIRTYPE, tarfile.SYMTYPE):
-                beside = tarfile.TarInfo("beside")
-                beside.type, beside.linkname = other, "l" * 120 if kind != tarfile.USTAR_FORMAT else "l"
-                tar.addfile(beside)
+                extra = tarfile.TarInfo("extra")
+                extra.type, extra.linkname = other, "l" * 120 if kind != tarfile.USTAR_FORMAT else "l"
+                tar.addfile(extra)
             member = tarfile.TarInfo(name)
             member.size, member.pax_headers = len(data), pax
             tar.addfile(member, io.BytesIO(data))
