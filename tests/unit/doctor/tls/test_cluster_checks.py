@@ -80,7 +80,7 @@ def test_a_service_outside_the_cluster_has_no_pods_to_look_for(trace: RequestTra
     [
         (b"HTTP/1.1 200 OK\r\n\r\nhello", Status.OK, "HTTP 200"),
         (b"HTTP/1.1 404 Not Found\r\n\r\nno such page", Status.OK, "HTTP 404"),
-        (b"HTTP/1.1 503 No\r\n\r\n", Status.ERROR, "does not probe_engine"),
+        (b"HTTP/1.1 503 No\r\n\r\n", Status.ERROR, "does not reach"),
         (
             b"HTTP/1.1 404 No\r\n\r\n" + default_backend.render("demo", (), port=443).encode(),
             Status.ERROR,
