@@ -13,7 +13,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from http.client import HTTPConnection
@@ -239,10 +239,10 @@ def test_a_registry_answers_to_names_of_this_machine_only(pair: tuple[Sandbox, S
             (f"rebound.example:{port}", 403),
             ("localhost.rebound.example", 403),
         ):
-            connection = HTTPConnection("127.0.0.1", port, timeout=30)
-            connection.request("POST", "/v2/app/blobs/uploads/", headers={"Host": host})
-            answer = connection.getresponse()
-            said = answer.read()
+            with closing(HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
+                connection.request("POST", "/v2/app/blobs/uploads/", headers={"Host": host})
+                answer = connection.getresponse()
+                said = answer.read()
             assert answer.status == (202 if status == 200 else status), f"{host}: {said!r}"
             if status == 200:
                 assert str(answer.headers["Location"]).startswith(f"http://{host}/v2/app/blobs/uploads/")
