@@ -118,7 +118,7 @@ def test_what_is_being_deleted_is_there_again_after_one_up(app: Application) -> 
     assert app.page() == "first"
 
 
-def test_a_tag_in_use_is_pushed_over_and_what_runs_goes_on(app: Application) -> None:
+def test_tag_in_use_is_pushed_over_and_rolled_out_by_up(app: Application) -> None:
     def image() -> str:
         return app.kubectl(
             "get", "pods", "-l", "app=app", "-o", "jsonpath={.items[0].status.containerStatuses[0].imageID}"
@@ -129,13 +129,11 @@ def test_a_tag_in_use_is_pushed_over_and_what_runs_goes_on(app: Application) -> 
     (context / "Dockerfile").write_text("FROM sandbox.dev/busybox:latest\nLABEL of=another\n")
     built = {"images": [{"from": "build", "context": "over", "as": "app:1"}]}
     (app.folder / "images.yaml").write_text(yaml.safe_dump(built))
-    app.command("push-images")
+    assert "sandbox up" in app.command("push-images").err
     assert (image(), app.page()) == (before, "first")
     report = json.loads(app.command("push-images", "-o", "json").out)
     assert [one["action"] for one in report["images"]] == ["skipped"]
-    always = [{"op": "add", "path": "/spec/template/spec/containers/0/imagePullPolicy", "value": "Always"}]
-    app.kubectl("patch", "deploy", "app", "--type=json", f"--patch={json.dumps(always)}")
-    app.kubectl("rollout", "status", "deploy/app", "--timeout=110s")
+    app.command("up")
     wait_until(lambda: "the old one" if image() == before else None, what="the new image", timeout=60)
     # The controller may not have heard of the new pod yet.
     Sandbox(app.names, app.ports[0]).serves(f"app.{NAME}.sandbox.localhost")

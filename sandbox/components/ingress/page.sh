@@ -7,6 +7,8 @@
 # requests over HTTP/2 connections they have to other hosts. Status 421 sends them back for a connection of its own
 # (RFC 9110, section 15.5.20).
 set -u
+server=
+trap '[ -z "$server" ] || kill "$server"; exit 0' TERM
 parts=$1 site=$2 dynamic=$3 elsewhere=$4 suffix=$5
 api=http://127.0.0.1:9000/api
 
@@ -60,7 +62,6 @@ passed=
 # The folder it serves is empty: every path is answered by the page of httpd.conf's E404.
 busybox httpd -f -p 8080 -h /empty -c "$parts/httpd.conf" &
 server=$!
-trap 'kill "$server"; exit 0' TERM
 busybox cat "$parts/known.yaml" | replace "$dynamic/known.yaml"
 while kill -0 "$server"; do
     if http=$(routers http) && tcp=$(routers tcp); then
