@@ -29,7 +29,7 @@ REGISTRY_PORT = 5000
 HOST = "host.sandbox.internal"
 # The host that the ingress answers once it has taken in what it serves, for the edge.
 READY = "ready.sandbox.internal"
-# How the edge calls itself to an ingress where it has told the client in a header: an address of nobody (RFC 5737).
+# How the edge calls itself to an ingress where it has told the client in a header: an unused address (RFC 5737).
 EDGE_ADDRESS = "192.0.2.1"
 
 
@@ -91,7 +91,7 @@ class Home:
         return self.state / "snapshots"
 
     def lock(self, name: str) -> Path:
-        """The folder that is locked by whoever changes the sandbox `name`."""
+        """The folder that is locked by anyone who changes the sandbox `name`."""
         return self.state / "locks" / name
 
     @property
@@ -264,7 +264,7 @@ class Names:
 
     @property
     def keys(self) -> Path:
-        """Certificates and keys; they outlive `down` so that whoever trusts them need not do it again."""
+        """Certificates and keys; they outlive `down` so that anyone who trusts them need not do it again."""
         return self.home.state / "certificates" / self.name
 
     @property

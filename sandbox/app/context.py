@@ -33,7 +33,7 @@ def home() -> Home:
     try:
         folder = Path.home()
     except RuntimeError as error:  # no HOME, and no account of this user
-        fix = "set HOME to a folder of yours"
+        fix = "set HOME to your own folder"
         raise UsageError("there is no home folder", details=str(error), fix=fix, id="home") from error
     listed = [Path(one) for one in environ().get("KUBECONFIG", "").split(os.pathsep) if one]
     listed = listed or [folder / ".kube" / "config"]

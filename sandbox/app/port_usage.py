@@ -23,13 +23,13 @@ FORWARDER = "rootlesskit"
 
 
 class PortTaken(SandboxError):
-    """A port that the sandbox is to listen on belongs to somebody else."""
+    """A port that the sandbox is to listen on belongs to another user."""
 
     id = "port-in-use"
 
 
 class PortForbidden(SandboxError):
-    """A port that only root may listen on, and nobody here is root."""
+    """A port that only root may listen on, and no one here is root."""
 
     id = "port-forbidden"
 
@@ -74,7 +74,7 @@ class Machine:
         return cls(name, home, engine, found, labelled.edge(engine, home))
 
     def occupant(self, owner: str, bind: Bind) -> Occupant | None:
-        """Who keeps `owner` from listening there; None when nobody does."""
+        """Who keeps `owner` from listening there; None when no one does."""
         starting = port_reservations.claimant(self.home.claims, bind.port, owner)
         if starting:
             return Occupant(f"sandbox '{starting}', which is starting", "wait for it")
@@ -157,7 +157,7 @@ def forbidden(wanted: Wanted, engine: Engine) -> PortForbidden | None:
     if wanted.owner == PASSTHROUGH:
         if host_network.is_permitted(bind.address, bind.port):
             return None
-        who, more = "the proxy is a process of yours", ""
+        who, more = "the edge is your own process", ""
     else:
         if bind.port >= lowest or not engine.is_rootless() or host_network.may_bind_all(FORWARDER):
             return None

@@ -91,7 +91,7 @@ class Asking:
         if not stale or not _is_interactive():
             return named
         for step, status in stale:
-            click.echo(f"{step.title} can only be changed by making it anew: {status.detail}", err=True)
+            click.echo(f"{step.title} cannot be updated in place: {status.detail}", err=True)
             if not click.confirm(f"  that takes away: {status.loses}\n  go on?", err=True):
                 return named
         return {*named, *(step.name for step, _ in stale)}

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     "--verify",
     "check",
     is_flag=True,
-    help="Read every byte back from the registry and check it; mend the sandbox's own.",
+    help="Read every byte back from the registry and check it; repair the sandbox's own registry.",
 )
 @click.option("--prune", is_flag=True, help="Delete the registry's tags that MANIFEST does not name, after asking.")
 @click.option("--yes", is_flag=True, help="Do not ask before deleting.")
@@ -70,7 +70,7 @@ def push_images(
 ) -> int:
     """Push the images of MANIFEST (by default the spec's `push`) into the registry; only what is missing crosses.
 
-    The digests are kept beside it, images.lock.yaml for images.yaml, for git. Images of other registries stay at the
+    The digests are kept next to it, images.lock.yaml for images.yaml, for git. Images of other registries stay at the
     digest that is locked, even when their tag has moved, until --update; images of the Docker Engine, archives, layouts
     and builds are pushed as they are, and the lock follows, which is said. With --locked nothing may differ: for CI.
 
@@ -180,7 +180,7 @@ def _repair(sandbox: Sandbox, whose: str) -> Repair | None:
 
     def repair(digests: Collection[str]) -> None:
         registry_upkeep.put_aside(sandbox, digests)
-        click.echo(f"damaged in the registry, put aside and pushed anew: {', '.join(sorted(digests))}", err=True)
+        click.echo(f"damaged in the registry, set aside and pushed again: {', '.join(sorted(digests))}", err=True)
 
     return repair
 

@@ -39,7 +39,7 @@ def hardened(context: DoctorContext) -> Finding:
     version = facts.version
     if facts.is_hardened:
         return ok(f"{version} drops packets from the network to loopback ports")
-    return warn(f"{version} lets neighbours on the same network segment reach ports published on 127.0.0.1")
+    return warn(f"{version} lets other machines on the same network segment reach ports published on 127.0.0.1")
 
 
 def cgroups(context: DoctorContext) -> Finding:

@@ -25,7 +25,7 @@ from sandbox.oci import digest
 from sandbox.oci.compression import Compression
 
 HEADER = """\
-# Written by `sandbox push-images`; not to be edited. It belongs in git, beside the manifest of images.
+# Written by `sandbox push-images`; not to be edited. It belongs in git, next to the manifest of images.
 # `source` is what an image was taken from, `digest` what its name stands for in the sandbox's registry.
 # `sandbox push-images --locked` pushes exactly this or nothing, `sandbox push-images --update` renews it.
 """

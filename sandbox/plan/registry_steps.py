@@ -1,4 +1,4 @@
-"""Where the images of a sandbox come from: its registry, the caches and registries beside it, what is pushed there."""
+"""Where the images of a sandbox come from: its registry, the caches and registries next to it, what is pushed there."""
 
 from __future__ import annotations
 

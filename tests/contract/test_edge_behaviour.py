@@ -127,7 +127,7 @@ def test_the_server_hears_that_its_client_broke_off(edge: Edge, servers: dict[st
 @pytest.mark.parametrize(
     "said", [b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n", b"\0" * 600, b"\x16\x03\x01\x00\x05hello" * 9]
 )
-def test_garbage_is_answered_with_an_end_and_hurts_nobody(edge: Edge, servers: dict[str, Server], said: bytes) -> None:
+def test_garbage_is_answered_with_an_end_and_hurts_no_one(edge: Edge, servers: dict[str, Server], said: bytes) -> None:
     with call(edge.port, "a.test", "ECHO") as other:
         garbage = socket.create_connection(("127.0.0.1", edge.port), timeout=30)
         garbage.sendall(said)
@@ -142,7 +142,7 @@ def test_who_says_nothing_is_not_waited_for(edge: Edge, servers: dict[str, Serve
         assert read_all(half_open) == b""
 
 
-def test_a_client_that_reads_slowly_gets_everything_and_holds_up_nobody(edge: Edge, servers: dict[str, Server]) -> None:
+def test_a_client_that_reads_slowly_gets_everything_and_holds_up_no_one(edge: Edge, servers: dict[str, Server]) -> None:
     pieces = 500  # more than all the buffers on the way together
     slow = call(edge.port, "a.test", f"SEND {pieces}")
     assert who(edge, "a.test") == "a"

@@ -339,7 +339,7 @@ def test_after_a_restart_it_serves_what_it_was_last_told(stand: Stand) -> None:
 
 @pytest.mark.real
 @both_ways
-def test_whoever_asks_for_no_host_of_ours_gets_the_page_here_and_nothing_elsewhere(stand: Stand) -> None:
+def test_anyone_who_asks_for_no_host_of_the_sandbox_gets_the_page_here_and_nothing_elsewhere(stand: Stand) -> None:
     for host in (None, APP):
         with stand.connect(host) as stream:
             assert stream.version()
@@ -373,7 +373,7 @@ def test_the_machines_own_sockets_are_had_again_after_a_restart_of_either(stand:
         assert open_one.recv(100) == b"still here"
     stand.engine._client.containers.get(stand.box.name).restart(timeout=1)
     wait_until(lambda: silence(stand), what="the edge", timeout=20, pause=0.05)
-    # As the engine's own start does it: the edge first, who finds nobody to give it sockets.
+    # As the engine's own start does it: the edge first, who finds no one to give it sockets.
     stand.engine.stop(stand.box.holder)
     stand.engine._client.containers.get(stand.box.name).restart(timeout=1)
     with pytest.raises(ConnectionError):
@@ -433,7 +433,7 @@ def test_a_connection_outlives_forty_reloads_and_a_change_of_ports(stand: Stand)
             outside = Host(f"o.{DOMAIN}", terminate=True, to=f"10.0.0.1:{number + 1}")
             stand.follow(replace(base, hosts=(outside,)))
             assert all(map(echoes, streams)), number
-            streams.append(stack.enter_context(stand.connect(APP)))  # every worker has somebody to serve
+            streams.append(stack.enter_context(stand.connect(APP)))  # every worker has a user to serve
             assert len(stand.box.control.workers()) <= WORKERS + 1
         assert 1 <= len(stand.box.retired()) <= RELOADS // WORKERS
         more = replace(base, listen=(*base.listen, (LOCAL, further)))

@@ -207,7 +207,7 @@ def test_a_piece_for_another_place_than_the_registrys_never_becomes_part_of_a_bl
     assert read(client, place, BLOB.digest) == DATA
 
 
-def test_a_forgotten_upload_is_begun_anew(client: Client, place: str) -> None:
+def test_a_forgotten_upload_is_begun_again(client: Client, place: str) -> None:
     begun = client.begin(place)
     client.cancel(begun)
     assert not ChunkedUpload(client._transport, begun, BLOB).ask()

@@ -197,7 +197,7 @@ def test_another_domain_needs_a_word_for_its_root_and_then_arrives(app: Applicat
     app.command("up", "--recreate", "certificates")
 
 
-def test_a_step_that_is_never_made_anew_is_named(app: Application) -> None:
+def test_a_step_that_is_never_recreated_is_named(app: Application) -> None:
     ran = app.command("up", "--recreate", "push", status=2)
     assert "--recreate knows no step 'push'" in ran.err and "certificates" in ran.err
 

@@ -1,4 +1,4 @@
-"""One edge for all sandboxes of a machine: two come up at once, and what clients do on the port hurts nobody else."""
+"""One edge for all sandboxes of a machine: two come up at once, and what clients do on the port hurts no other user."""
 
 from __future__ import annotations
 
@@ -191,7 +191,7 @@ def test_a_download_of_a_gigabyte_arrives_whole(pair: tuple[Sandbox, Sandbox]) -
     assert (length, got.digest()) == (len(PIECE) * PIECES, expected.digest())
 
 
-def test_a_client_that_does_not_read_holds_up_nobody(pair: tuple[Sandbox, Sandbox]) -> None:
+def test_a_client_that_does_not_read_holds_up_no_one(pair: tuple[Sandbox, Sandbox]) -> None:
     sandbox = pair[0]
     host = f"bulk.{sandbox.domain}"
     with sandbox.connect(host) as slow:
@@ -217,7 +217,7 @@ def test_thousands_of_connections_stay_open_and_new_ones_are_served(pair: tuple[
 
 
 @pytest.mark.parametrize("said", [b"", b"\x16\x03\x01\x02", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", os.urandom(4096)])
-def test_whoever_speaks_no_tls_is_shut_out_and_hurts_nobody(pair: tuple[Sandbox, Sandbox], said: bytes) -> None:
+def test_anyone_who_speaks_no_tls_is_shut_out_and_hurts_no_one(pair: tuple[Sandbox, Sandbox], said: bytes) -> None:
     sandbox = pair[0]
     with socket.create_connection(("127.0.0.1", sandbox.ports[0]), timeout=30) as connection:
         connection.sendall(said)
@@ -282,7 +282,7 @@ def test_a_node_with_another_address_is_found_again_too(pair: tuple[Sandbox, San
     before = _address(engine, sandbox.names.node)
     tool("docker", "stop", sandbox.names.node)
     with ExitStack() as others:
-        # The engine gives whoever asks the lowest address that is free.
+        # The engine gives a client that asks the lowest address that is free.
         for number in range(ADDRESSES):
             name = f"sandbox-test-holder-{number}"
             tool(

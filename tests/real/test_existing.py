@@ -100,7 +100,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
 
 
 @pytest.mark.parametrize("name", PEOPLE)
-def test_everybody_has_his_own_pages_by_his_own_certificates(scene: Scene, name: str) -> None:
+def test_everyone_has_his_own_pages_by_his_own_certificates(scene: Scene, name: str) -> None:
     one = scene.people[name]
     assert "hello" in one.curl("hello").lower()
     assert "world" in one.curl("world").lower()
@@ -145,7 +145,7 @@ def test_the_tunnel_outlives_the_registry_s_pod(scene: Scene) -> None:
     assert one.command("registry", "list").out == held
 
 
-def test_what_somebody_else_made_under_the_same_name_stays(scene: Scene) -> None:
+def test_what_another_users_made_under_the_same_name_stays(scene: Scene) -> None:
     one, cluster = scene.people["bob"], scene.team.cluster
     theirs: dict[str, Any] = {
         "apiVersion": "v1",

@@ -257,7 +257,7 @@ def _another(sandbox: Sandbox, secret: str) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("secret", [DOMAIN_TLS, DEFAULT_TLS])
-def test_a_renewed_certificate_is_served_at_once_and_nobody_is_cut_off(sandbox: Sandbox, app: str, secret: str) -> None:
+def test_a_renewed_certificate_is_served_at_once_and_no_one_is_cut_off(sandbox: Sandbox, app: str, secret: str) -> None:
     if secret == DOMAIN_TLS:
         clients = [partial(sandbox.presented, name) for name in (app, DOMAIN, f"nobody.{DOMAIN}")]
     else:

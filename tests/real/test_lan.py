@@ -1,4 +1,4 @@
-"""Who comes in from this machine's networks: nobody unless the spec says so, and then for hosts of ours alone."""
+"""Who comes in from this machine's networks: none unless the spec says so, and then for its hosts only."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def open_one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
 
 
 @pytest.mark.security(3)
-def test_by_default_nobody_else_comes_in(open_one: Opened) -> None:
+def test_by_default_no_other_user_comes_in(open_one: Opened) -> None:
     """Another machine asks → the connection is refused."""
     code, said = open_one.before
     assert code in REFUSED, said
@@ -135,7 +135,7 @@ def test_one_opened_later_has_its_certificates_by_up_and_the_same_root(open_one:
 
 
 @pytest.mark.security(3)
-def test_whoever_opens_it_is_told_each_time(open_one: Opened) -> None:
+def test_anyone_who_opens_it_is_told_each_time(open_one: Opened) -> None:
     """`listen: 0.0.0.0` → a warning each time, with the addresses."""
     url = f"https://app.{OUTSIDE}:{open_one.sandbox.port}/"
     again = open_one.command("up").out
@@ -177,7 +177,7 @@ def test_another_machine_gets_the_application_by_a_name_that_leads_here(open_one
     assert headers["X-Real-Ip"] == THERE
 
 
-def test_another_machine_cannot_say_that_it_is_somebody_else(open_one: Opened) -> None:
+def test_another_machine_cannot_say_that_it_is_another_user(open_one: Opened) -> None:
     _, said = open_one.stranger.curl(f"app.{OUTSIDE}", "--header", "X-Forwarded-For: 6.6.6.6")
     assert "6.6.6.6" not in said
     _, said = open_one.stranger.curl(APP, "--header", "X-Forwarded-For: 6.6.6.6")

@@ -156,7 +156,7 @@ class Arguments(threading.Thread):
 
 
 @pytest.mark.security(6)
-def test_registry_creds_is_told_every_account_and_nobody_else_is(sandbox: Sandbox, creds: dict[str, Any]) -> None:
+def test_registry_creds_is_told_every_account_and_no_other_user_is(sandbox: Sandbox, creds: dict[str, Any]) -> None:
     """Accounts of four clouds go to minikube's addon → they are in its Secrets and its pod, in no argument."""
     watch = Arguments()
     watch.start()

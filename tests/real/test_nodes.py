@@ -263,7 +263,7 @@ def test_nodes_at_other_addresses_find_each_other_again(
     wait_until(partial(sandbox.unserved, set(nodes)), what="all", timeout=60)
 
 
-def test_a_worker_that_was_removed_is_made_anew(sandbox: Cast, worker: str) -> None:
+def test_a_worker_that_was_removed_is_recreated(sandbox: Cast, worker: str) -> None:
     tool("docker", "rm", "--force", "--volumes", worker)
     sandbox.up(3)
     sandbox.talk(3)

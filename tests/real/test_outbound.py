@@ -192,7 +192,7 @@ def test_pods_ask_the_nameserver_of_the_spec(command: CommandLine, nameserver: N
     assert OUTSIDE in nameserver.asked and "nobody.example" in nameserver.asked
 
 
-def test_single_names_have_their_addresses_and_are_asked_of_nobody(
+def test_single_names_have_their_addresses_and_are_asked_of_no_one(
     command: CommandLine, nameserver: Nameserver, image: str
 ) -> None:
     nameserver.asked.clear()

@@ -149,7 +149,7 @@ def test_it_outlives_the_end_of_the_engine(engine: Engine, app: Application, num
 
 
 @pytest.mark.fault(27)
-def test_without_its_node_the_cluster_is_made_anew(engine: Engine, app: Application) -> None:
+def test_without_its_node_the_cluster_is_recreated(engine: Engine, app: Application) -> None:
     """The node is removed → `status` says so, `up` recreates the cluster from the files and the registry's data"""
     engine.remove_container(app.names.node)
     assert app.steps()["cluster"][0] == "absent"

@@ -86,7 +86,7 @@ class Person:
 
 
 def containers(engine: Engine, person: Person) -> list[str]:
-    """The containers whose owner is this user; their nodes carry no labels of ours."""
+    """The containers whose owner is this user; their nodes carry no labels of the sandbox."""
     return [one.name for one in engine.containers(LABEL) if _is_of(one.labels, person)]
 
 

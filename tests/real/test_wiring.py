@@ -43,7 +43,7 @@ HTPASSWD = "user:$2b$05$abcdefghijklmnopqrstuu49mhERQoH69uWELOtUmupnqlZ1aS9pm\n"
 
 
 class Account:
-    """The keychain of somebody who is signed in everywhere."""
+    """The keychain of a user who is signed in everywhere."""
 
     def find(self, host: str) -> Credential | None:
         return Credential("user", PASSWORD)
@@ -91,7 +91,7 @@ class Sandbox:
 
 
 def fresh(url: str, repository: str = "app", tag: str = "dev", keychain: Keychain | None = None) -> str:
-    """Push a tiny image that nobody has; gives `REPOSITORY@DIGEST`."""
+    """Push a tiny image that no one has; gives `REPOSITORY@DIGEST`."""
     layer = tar({"file": os.urandom(3000)})
     system, architecture = host_platform().split("/")
     rootfs = {"type": "layers", "diff_ids": [digests.of(layer)]}
@@ -136,7 +136,7 @@ def own(sandbox: Sandbox) -> Sandbox:
 
 @contextlib.contextmanager
 def container(engine: Engine, name: str, **more: Any) -> Iterator[None]:
-    """A registry of somebody else while it is entered, of the image that the sandbox's own has."""
+    """A registry of another user while it is entered, of the image that the sandbox's own has."""
     image = machine_plan.own_images(Spec(), context.home(), engine).references["registry"]
     settings = {"OTEL_TRACES_EXPORTER": "none", **more.pop("environment", {})}
     engine.remove_container(name)
@@ -275,7 +275,7 @@ def test_garbage_goes_and_what_is_named_stays(own: Sandbox) -> None:
 
 
 class Meanwhile(RegistryStep):
-    """A registry that somebody pushes to while its garbage is collected."""
+    """A registry that a user pushes to while its garbage is collected."""
 
     def _collect(self, *options: str) -> str:
         with pytest.raises(RegistryError) as caught:
@@ -302,7 +302,7 @@ def test_nothing_can_be_pushed_while_garbage_is_collected(own: Sandbox, engine: 
     fresh(f"localhost:{own.port}")
 
 
-def test_an_upstream_is_asked_once_with_an_account_that_nobody_else_sees(
+def test_an_upstream_is_asked_once_with_an_account_that_no_other_user_sees(
     own: Sandbox, engine: Engine, tmp_path: Path
 ) -> None:
     (tmp_path / "htpasswd").write_text(HTPASSWD)
@@ -373,20 +373,20 @@ def test_its_data_may_be_a_folder_which_even_a_purge_leaves(own: Sandbox) -> Non
 
 
 @pytest.mark.fault(24)
-def test_a_layer_that_was_cut_short_is_put_aside_and_pushed_anew(own: Sandbox, engine: Engine) -> None:
-    """A layer is cut short on the registry's disk → `push-images --verify` puts it aside and pushes it anew."""
-    images = {"images": [{"from": "daemon", "image": "sandbox.dev/busybox", "as": "mended:1"}]}
+def test_a_layer_that_was_cut_short_is_put_aside_and_pushed_again(own: Sandbox, engine: Engine) -> None:
+    """A layer is cut short on the registry's disk → `push-images --verify` sets it aside and pushes it again."""
+    images = {"images": [{"from": "daemon", "image": "sandbox.dev/busybox", "as": "repaired:1"}]}
     (own.command.folder / "images.yaml").write_text(yaml.safe_dump(images))
     own.command("push-images", "images.yaml")
     with Client(f"http://127.0.0.1:{own.port}") as client:
-        document = client.manifest("mended", "1")
+        document = client.manifest("repaired", "1")
     assert document is not None
     digest = str(json.loads(document.data)["layers"][0]["digest"])
     name = digest.removeprefix("sha256:")
     place, harm = {DATA: own.names.volume}, f"echo short > {BLOBS}/sha256/{name[:2]}/{name}/data"
     assert container_copy.run_script(engine, "sandbox.dev/busybox", harm, name=GUEST, volumes=place) == (0, "")
     ran = own.command("push-images", "images.yaml", "--verify")
-    assert f"put aside and pushed anew: {digest}" in ran.err and "read back" in ran.err
+    assert f"set aside and pushed again: {digest}" in ran.err and "read back" in ran.err
     kept = f"busybox cat {QUARANTINE}/{name}/data"
     assert container_copy.run_script(engine, "sandbox.dev/busybox", kept, name=GUEST, volumes=place) == (0, "short\n")
-    own.pull(f"localhost:{own.port}/mended:1")
+    own.pull(f"localhost:{own.port}/repaired:1")

@@ -174,7 +174,7 @@ class FakeEngine(Engine):
         self.add(FakeContainer(spec, before.image, read_only=before.read_only))
 
     def add(self, box: FakeContainer) -> None:
-        """A container that somebody else made, such as a node of kind."""
+        """A container that another user made, such as a node of kind."""
         self._connect(box)
         self.boxes[box.spec.name] = box
 
@@ -440,7 +440,7 @@ class NoWork:
 class FakeStep:
     """A step over `world`, a set of names of what exists; `drifted` ones exist but are not as they should be.
 
-    `stale` ones cannot be mended, only rebuilt. `resting` ones were stopped.
+    `stale` ones cannot be repaired, only rebuilt. `resting` ones were stopped.
     `making` and `unmaking` run inside apply (half-way: the thing exists, drifted) and undo.
     """
 

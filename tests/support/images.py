@@ -133,7 +133,7 @@ def old_save(images: Mapping[str, TestImage]) -> bytes:
 
 
 def new_save(images: Mapping[str, TestImage], *, without: Sequence[str] = ()) -> bytes:
-    """What `docker save` writes from version 25 on: an OCI layout with a manifest.json beside; `without` some blobs."""
+    """What `docker save` writes from version 25 on: an OCI layout with a manifest.json too; `without` some blobs."""
     blobs: dict[str, bytes] = {}
     entries, descriptors = [], []
     for name, image in images.items():

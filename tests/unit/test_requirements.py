@@ -59,7 +59,7 @@ def licences(one: Distribution) -> set[str]:
     return found or {(one.metadata.get_all("License") or ["none stated"])[0].splitlines()[0]}
 
 
-def test_every_requirement_has_a_licence_that_everybody_may_use() -> None:
+def test_every_requirement_has_a_licence_that_everyone_may_use() -> None:
     found = list(required(NAME, set()))
     assert len(found) > 10
     refused = {one.name: licences(one) for one in found if not licences(one) <= ACCEPTED}

@@ -20,7 +20,7 @@ def test_the_cause_is_what_the_system_said(ask: Callable[[str], object]) -> None
     assert cause(caught.value) == "Connection refused"
 
 
-def test_a_name_nobody_knows_is_said_to_be_so() -> None:
+def test_a_name_no_one_knows_is_said_to_be_so() -> None:
     with pytest.raises(requests.RequestException) as caught:
         requests.get("http://nobody.invalid/", timeout=5)
     assert "name" in cause(caught.value).lower() and "Pool" not in cause(caught.value)

@@ -81,7 +81,7 @@ class EdgeContainer:
 
         With sockets of the machine's own no connection ends: the one before serves out those that it has.
         """
-        # There may be no IPv6 here, or somebody else at a port of it; what was asked for will do.
+        # There may be no IPv6 here, or another user at a port of it; what was asked for will do.
         # What keeps containers from passing sockets is unknown; the engine's forwarders always work.
         # Others than this machine come through the engine anyway, as it and the host's firewall have agreed.
         local = published(known).keys() <= {haproxy.PORT}
@@ -159,7 +159,7 @@ class EdgeContainer:
         edge_folder.note_taken(self.folder)
 
     def drift(self, container: Container, image: str, known: Sequence[Route]) -> str | None:
-        """Why the container has to be made anew, or None."""
+        """Why the container has to be recreated, or None."""
         if not container.running:
             return "stopped"
         if container.image != self.engine.image_id(image):
@@ -171,7 +171,7 @@ class EdgeContainer:
             return f"is not on its network {self.network}"
         holder = self.engine.container(self.holder) if held else None
         if held and not (holder and holder.running):
-            return "nobody holds its ports for when it starts again"
+            return "no container holds its ports for when it starts again"
         missing = [
             f"{bind.address}:{bind.port}"
             for port, binds in published(known, also=False).items()
@@ -185,7 +185,7 @@ class EdgeContainer:
         return not socket_handover.held(self.folder) and not self.is_idle()
 
     def is_idle(self) -> bool:
-        """Whether nobody is connected, as far as can be known."""
+        """Whether no one is connected, as far as can be known."""
         try:
             return self.control.connections() == 0
         except Unreachable:
@@ -280,7 +280,7 @@ class EdgeContainer:
 
 
 def user(facts: Facts, uid: int, gid: int) -> str:
-    """Who reads keys of mode 0600: this user, who is root inside for an engine of his own; for root, nobody."""
+    """Who reads keys of mode 0600: this user, who is root inside for an engine of his own; for root, no one."""
     if facts.rootless:
         return "0:0"
     nobody = socket_handover.NOBODY
@@ -311,7 +311,7 @@ def surplus(container: Container, known: Sequence[Route]) -> frozenset[Bind]:
 
 
 def _local(bind: Bind) -> Sequence[str]:
-    """Browsers try ::1 first; whoever asks for another address of loopback wants that one alone."""
+    """Browsers try ::1 first; a client that asks for another address of loopback wants that one alone."""
     if bind.address == "127.0.0.1":
         return ("::1",)
     return () if ip_address(bind.address).is_loopback else ("127.0.0.1", "::1")
@@ -322,5 +322,5 @@ def _everywhere(bind: Bind) -> str:
 
 
 def _shares_sockets(facts: Facts) -> bool:
-    """Whether a socket that a container makes in a folder of ours can be used from here."""
+    """Whether a socket that a container makes in our own folder can be used from here."""
     return facts.local and "desktop" not in facts.system.lower()

@@ -15,7 +15,7 @@ from sandbox.components.network import socket_handover
 from sandbox.system import files
 
 PRIVATE = 0o600
-PATIENCE = 120.0  # seconds; whoever makes the edge anew may have to try several ways
+PATIENCE = 120.0  # seconds; anyone who makes the edge again may have to try several ways
 
 
 @contextmanager
@@ -39,7 +39,7 @@ def is_current(folder: Path, routes: Sequence[Route]) -> bool:
 
 
 def write(folder: Path, routes: Sequence[Route], owner: tuple[int, int] | None = None) -> None:
-    """Write the files for `routes`; `owner` is whoever reads the keys and makes the socket, if not this user."""
+    """Write the files for `routes`; `owner` is the user who reads the keys and makes the socket, if not this user."""
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o755)
     for private in (folder / "keys", folder / "run"):

@@ -89,7 +89,7 @@ _FORWARDED = f"""\
 
 
 def render(routes: Sequence[Route], held: Sequence[Bind] = ()) -> Mapping[str, str]:
-    """File name -> content; `routes` are oldest first, and whoever asks for no known host gets the newest's page.
+    """File name -> content; `routes` are oldest first, and a client that asks for no known host gets the newest's page.
 
     `held` are the machine's own sockets, which are handed to HAProxy; without any, the engine forwards the ports.
     A change of the files in CONFIGURATION takes a reload, one of MAPS does not.

@@ -21,7 +21,7 @@ PAYLOAD = 8 << 10  # bytes a command; HAProxy's own limit is a buffer of 16 KiB
 
 
 class Unreachable(OSError):
-    """There is no such socket here, or nobody listens on it."""
+    """There is no such socket here, or no process listens on it."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Server:
 
 @dataclass(frozen=True)
 class Control:
-    """The master's socket in the file `path`; every call raises Unreachable when nobody answers there."""
+    """The master's socket in the file `path`; every call raises Unreachable when no server answers there."""
 
     path: Path
 

@@ -27,8 +27,8 @@ class Answer:
 def ask(host: str, *, address: str, port: int, root: Path | None) -> Answer:
     """Request `https://host/` at `address`:`port`, trusting only the certificate in the file `root`.
 
-    Without `root` any certificate will do: then it is only asked whether somebody serves the host, whose certificate
-    may be its own. An alert counts as an answer of status 0, since whoever sends one (for want of a client
+    Without `root` any certificate will do: then it is only asked whether a server serves the host, whose certificate
+    may be its own. An alert counts as an answer of status 0, since anyone who sends one (for want of a client
     certificate, say) is there.
     """
     certificate = ""

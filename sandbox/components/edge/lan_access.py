@@ -49,7 +49,7 @@ def reachable(spec: ResolvedSpec, facts: Facts) -> str:
 
     Before release 28 the engine lets its neighbours reach ports that it publishes on the loopback, who need only a
     route to it (moby/moby 45610). Ports of a rootless engine are sockets of this machine, those handed to the edge are
-    too, and the registry's frontend shuts out whoever is not of this machine.
+    too, and the registry's frontend shuts out anyone who is not of this machine.
     """
     if facts.is_hardened or facts.rootless or not facts.is_here or socket_handover.are_handed_over(facts):
         return ""

@@ -12,7 +12,7 @@ from sandbox.errors import SandboxError, UsageError
 from sandbox.names import SHARED_NETWORK
 from sandbox.system import files
 
-READABLE = 0o644  # the edge's container may run as somebody else
+READABLE = 0o644  # the edge's container may run as another user
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ class EdgeStep:
 
     It leads to `nodes` on `network`, asked when it is needed, at each of which the ingress answers, for `proof` too.
 
-    A port that only a sandbox now gone asked for is given back as soon as nobody is connected: at its `undo` or at the
+    A port that only a sandbox now gone asked for is given back as soon as no one is connected: at its `undo` or at the
     next `apply` of any other.
     """
 

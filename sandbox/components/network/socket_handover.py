@@ -1,4 +1,4 @@
-"""Listens on this machine's ports for a HAProxy of ours and hands it the sockets: no forwarder stands between.
+"""Listens on this machine's ports for our own HAProxy and hands it the sockets: no forwarder stands between.
 
 A second HAProxy, in the machine's own network, binds the ports and never accepts a connection. The server, the edge or
 a registry's frontend, takes over its listening sockets (management guide, `-x` and `expose-fd listeners`) and stays
@@ -31,7 +31,7 @@ COMMAND = ("haproxy", "-W", "-db", "-f", f"{FOLDER}/holder.cfg", "-x", f"{LIVE}/
 LAST = 32767
 SYSCTLS = {"net.ipv4.ip_unprivileged_port_start": str(LAST + 1)}
 NOBODY = 65532
-READABLE = 0o644  # the containers may run as somebody else
+READABLE = 0o644  # the containers may run as another user
 _BINDS = "binds.json"
 _PATIENCE = 20.0  # seconds until a container that runs has to answer
 
@@ -121,7 +121,7 @@ def holder(name: str, image: str, folder: Path, user: str, labels: Mapping[str, 
 
 
 def owner(facts: Facts) -> tuple[int, int] | None:
-    """Who the server runs as when that is not this user: nobody for root, but root's files are a rootless engine's."""
+    """Who the server runs as when that is not this user: no one for root, but root's files are a rootless engine's."""
     return (NOBODY, NOBODY) if os.getuid() == 0 and not facts.rootless else None
 
 

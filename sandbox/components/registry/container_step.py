@@ -85,7 +85,7 @@ class RegistryStep:
         return Status(State.READY, self.names.registry)
 
     def apply(self, work: Work) -> None:
-        for name in frontend.own(self.names):  # whoever holds its port must not keep it from another
+        for name in frontend.own(self.names):  # anyone who holds its port must not keep it from another
             labelled.remove(self.engine, name, self.names.home)
         self._serve({})
 
@@ -122,7 +122,7 @@ class RegistryStep:
             self._serve({})
 
     def quarantine(self, damaged: Iterable[str], busybox: str) -> None:
-        """Put blobs aside, by a container of the image `busybox`: what it has, the registry takes from nobody anew.
+        """Put blobs aside, by a container of the image `busybox`: what it has, the registry takes from no one again.
 
         It ends with a restart, for a registry claims from its cache to have what it lost. Raises SandboxError.
         """

@@ -1,4 +1,4 @@
-"""Where the registry is, seen from this machine, from nodes and from pods; the sandbox's own or somebody else's."""
+"""Where the registry is, seen from this machine, from nodes and from pods; the sandbox's own or another user's."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def own(engine: Engine, network: str, names: Names, address: str) -> Reach:
 
 
 def external(engine: Engine, network: str, where: str) -> Reach:
-    """Return a registry of somebody else at `where`, `HOST[:PORT]` or such a URL, seen from `network`.
+    """Return a registry of another user at `where`, `HOST[:PORT]` or such a URL, seen from `network`.
 
     On a loopback address nodes would look for it in themselves, so they go to the container that publishes its port.
     Raises SandboxError when nodes find no way.

@@ -1,4 +1,4 @@
-"""A registry that somebody else made and that the sandbox only uses."""
+"""A registry that another user made and that the sandbox only uses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The registry's port on this machine: HAProxy before it, which lets in nobody but this machine, by a name of its own.
+"""The registry's port on this machine: HAProxy before it, which lets in no one but this machine, by a name of its own.
 
 CNCF distribution answers whatever Host a request names, so a web page whose name was made to lead to 127.0.0.1 (DNS
 rebinding) could push to it. And engines before 28 let a neighbour who has a route to a published container reach it
@@ -128,7 +128,7 @@ class Frontend:
         facts, folder = self.engine.facts(), self.names.registry_files
         files.make_private_dir(folder.parent)
         folder.mkdir(exist_ok=True)
-        folder.chmod(0o755)  # the containers run as somebody else, and enter no other
+        folder.chmod(0o755)  # the containers run as another user, and enter no other
         socket_handover.write(folder, (self.bind,) if held else (), socket_handover.owner(facts))
         text = self._configuration(held=held)
         files.write_atomic(folder / "haproxy.cfg", text.encode(), mode=0o644)

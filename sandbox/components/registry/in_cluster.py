@@ -2,7 +2,7 @@
 
 Nodes trust no plain-http registry but one on their own loopback, which containerd and dockerd speak to without TLS
 (containerd, core/remotes/docker/config/hosts.go; dockerd has 127.0.0.0/8 among its insecure registries). A NodePort is
-that on every node. It is on their other addresses too, so whoever pulls needs a password, and nobody can push: the
+that on every node. It is on their other addresses too, so anyone who pulls needs a password, and no one can push: the
 registry that takes pushes listens on the loopback of its pod, where only a port-forward leads.
 """
 

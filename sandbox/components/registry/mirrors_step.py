@@ -1,4 +1,4 @@
-"""Caches of upstream registries beside the cluster, so that an image crosses the network once and not at every `up`."""
+"""Caches of upstream registries next to the cluster: an image is downloaded once and not at every `up`."""
 
 from __future__ import annotations
 

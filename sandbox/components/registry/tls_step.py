@@ -17,7 +17,7 @@ ADDRESS = "127.0.0.1"
 class TlsRegistryStep(NothingToUndo):
     """containerd's hosts.toml, with the sandbox's root, and the names in each node's /etc/hosts; goes with the cluster.
 
-    The engine writes /etc/hosts anew at every start of a node, and `up` then mends it.
+    The engine writes /etc/hosts again at every start of a node, and `up` then repairs it.
     """
 
     nodes: Nodes

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from sandbox.components.addons.addon_objects import Place, read_places, written
 from sandbox.kube.records import Records
 
-# These hold what nobody could apply again, so they are left when they are wanted no more.
+# These hold what no one could apply again, so they are left when they are wanted no more.
 KEPT = {"Namespace", "CustomResourceDefinition", "PersistentVolume", "PersistentVolumeClaim"}
 
 
@@ -34,7 +34,7 @@ def read(records: Records, name: str) -> Applied | None:
 
 
 def claimed(records: Records, name: str) -> Applied | None:
-    """Return what the record `name` says whoever wrote it: nothing may be deleted because of it alone."""
+    """Return what the record `name` says, with any author: nothing may be deleted because of it alone."""
     found = records.find(name)
     return None if found is None else _applied(found.data)
 

@@ -23,7 +23,7 @@ _FIXED = re.compile(
 )
 _FIELD = re.compile(r"(?:^|[\s\[])([a-zA-Z]+(?:\.[a-zA-Z]+|\[[^\]]{0,63}\])*): (?:Invalid value|Forbidden)")
 LONGEST = 400
-# On a TLS Secret that stands in for one which an Ingress names and nobody has made yet.
+# On a TLS Secret that stands in for one which an Ingress names and no one has made yet.
 PROVISIONAL = "sandbox.dev/provisional"
 
 Attempt = Callable[[Manifest], str | None]

@@ -84,7 +84,7 @@ class ImageNames:
         )
 
     def find(self, name: str) -> Brought | None:
-        """The image that a name in a manifest means, if it is one of ours. Raises UsageError where it may be two."""
+        """The image that a name in a manifest means, if it is ours. Raises UsageError where it may be two."""
         try:
             reference = references.parse(name)
         except UsageError:  # the kubelet says so

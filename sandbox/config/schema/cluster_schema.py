@@ -61,7 +61,7 @@ class JsonPatch(Model):
 
 
 class KindNetworking(Model):
-    """What kind's configuration may say about the network beside the sandbox's own."""
+    """What kind's configuration may say about the network besides the sandbox's own."""
 
     kubeProxyMode: Literal["iptables", "nftables", "ipvs"] | None = Field(
         default=None, description="How Services are made; iptables by default."
@@ -89,7 +89,7 @@ class Cluster(Model):
 
     provider: ProviderName = Field(
         default="kind",
-        description="What runs the cluster: kind or minikube on this machine, or somebody else, for one that exists "
+        description="What runs the cluster: kind or minikube on this machine, or another program, for one that exists "
         "already.",
     )
     profile: Label | None = Field(

@@ -221,7 +221,7 @@ def test_the_fixture_gives_one_sandbox_for_all_tests(
     assert "2 passed" in done.stdout
 
 
-def test_the_fixture_is_silent_where_nobody_asks_for_it(tmp_path: Path) -> None:
+def test_the_fixture_is_silent_where_no_one_asks_for_it(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text(SUITE)
     (tmp_path / "test_it.py").write_text("def test_1(): pass\n")
     done = subprocess.run([sys.executable, "-m", "pytest", "-s", "-q"], capture_output=True, text=True, cwd=tmp_path)

@@ -67,7 +67,7 @@ def test_a_cluster_made_by_hand_is_found_with_the_registry_that_it_tells_of(
     }
 
 
-def test_a_registry_that_nobody_tells_of_is_known_by_its_name(engine: FakeEngine, home: Home) -> None:
+def test_a_registry_that_no_one_tells_of_is_known_by_its_name(engine: FakeEngine, home: Home) -> None:
     assert existing_clusters.find(engine, home) == (Neighbour("kind-kind", None),)
     publish = {5000: (Bind("127.0.0.1", 5007),)}
     engine.run(ContainerSpec(name="kind-registry", image=IMAGE, command=(), labels={}, network="kind", publish=publish))

@@ -1,4 +1,4 @@
-"""What is refused before anything is made: missing tools, ports of others, a Kubernetes that is not to be had."""
+"""What is refused before anything is made: missing tools, ports of others, a Kubernetes that is not available."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def check(spec: Spec, place: Home, engine: FakeEngine, own: OwnImages = BUNDLE) 
 
 
 def run(engine: FakeEngine, place: Home, name: str, port: int, address: str = LOCAL) -> None:
-    """A container of ours that publishes a port."""
+    """A container of the sandbox that publishes a port."""
     publish = {5000: (Bind(address, port),)}
     made = ContainerSpec(
         name=name, image=IMAGE, command=("sleep",), labels=place.labels, network=NETWORK, publish=publish
@@ -273,7 +273,7 @@ def test_a_port_that_is_held_for_an_edge_that_went_is_ours(place: Home, engine: 
 
 
 @pytest.mark.parametrize(("which", "name"), [("registry", "sandbox-demo-registry"), ("https", EDGE)])
-def test_a_port_that_somebody_took_while_we_were_stopped_is_refused(
+def test_a_port_that_a_user_took_while_we_were_stopped_is_refused(
     place: Home, engine: FakeEngine, taken: int, which: str, name: str
 ) -> None:
     run(engine, place, name, taken)
@@ -369,7 +369,7 @@ def test_auto_keeps_the_ports_that_the_sandbox_has(place: Home, engine: FakeEngi
     assert (settled.proxy.ports, settled.registry.port) == ((mine,), registry)
 
 
-def test_auto_lets_go_of_a_port_that_somebody_took_meanwhile(place: Home, engine: FakeEngine, taken: int) -> None:
+def test_auto_lets_go_of_a_port_that_a_user_took_meanwhile(place: Home, engine: FakeEngine, taken: int) -> None:
     routes.save(place.edge, Route("demo", "demo.localhost", "node", ((LOCAL, taken),), 1.0))
     assert taken not in settle(https("auto"), place, engine).proxy.ports
 
@@ -512,7 +512,7 @@ def test_sandboxes_that_start_at_the_same_moment_choose_different_registry_ports
 
 @pytest.mark.fault(11)
 def test_a_claim_ends_with_the_process_that_made_it(tmp_path: Path) -> None:
-    """A claim on a port left by a process that is gone → it keeps nobody away."""
+    """A claim on a port left by a process that is gone → it blocks no process."""
     port = free_port()
     code = (
         "import os, sys; from pathlib import Path; from sandbox.app import port_reservations as claims\n"

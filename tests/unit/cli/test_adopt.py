@@ -88,7 +88,7 @@ def test_declined_nothing_is_written(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize("why", ["a plan", "no terminal"])
-def test_where_nobody_is_to_be_asked_it_is_only_said(machine: Machine, why: str) -> None:
+def test_where_no_one_is_to_be_asked_it_is_only_said(machine: Machine, why: str) -> None:
     machine.has_terminal = why != "no terminal"
     assert not machine.offer(Spec(name="demo"), "y\n", ask=why != "a plan")
     assert machine.said[1] == "  'demo' gets a cluster of its own; to use that one, write in sandbox.yaml:"

@@ -67,7 +67,7 @@ def test_what_would_be_made_and_where_is_shown_and_agreed_to(
 
 
 @pytest.mark.parametrize("typed", ["n\n", "\n"])
-def test_whoever_declines_or_just_presses_enter_finds_nothing_changed(
+def test_anyone_who_declines_or_just_presses_enter_finds_nothing_changed(
     monkeypatch: pytest.MonkeyPatch, step: TenancyStep, server: ApiServer, typed: str
 ) -> None:
     trouble, _ = answer(monkeypatch, step, typed)
@@ -90,7 +90,7 @@ def test_it_is_asked_once_and_again_when_another_person_made_it(
     assert set(server.objects) == before
 
 
-def test_where_nobody_can_be_asked_yes_says_so_beforehand(step: TenancyStep, server: ApiServer) -> None:
+def test_where_no_one_can_be_asked_yes_says_so_beforehand(step: TenancyStep, server: ApiServer) -> None:
     with pytest.raises(UsageError, match="here is no terminal") as caught:
         agree_on_tenancy([step], prompts.Asking(click.echo))
     assert caught.value.fix == "add --yes" and "mine" in caught.value.details

@@ -201,7 +201,7 @@ def test_damage_is_an_error_with_a_report(folder: Path, registry: Simulator) -> 
 
 
 @pytest.mark.fault(24)
-def test_damage_in_a_registry_of_our_own_is_put_aside_and_pushed_anew(
+def test_damage_in_a_registry_of_our_own_is_put_aside_and_pushed_again(
     folder: Path, registry: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A layer in the sandbox's registry is damaged → `push-images --verify` sets it aside and pushes it again."""
@@ -220,7 +220,7 @@ def test_damage_in_a_registry_of_our_own_is_put_aside_and_pushed_anew(
 
 
 @pytest.mark.fault(66)
-def test_pruning_asks_first_and_refuses_where_nobody_can_answer(
+def test_pruning_asks_first_and_refuses_where_no_one_can_answer(
     folder: Path, registry: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`push-images --prune` without a terminal → "add --yes", nothing deleted."""
@@ -300,7 +300,7 @@ def test_a_push_waits_for_a_collection_and_names_it(
     assert tags(registry) == {"app:1", "team/tool:1"}
 
 
-def test_a_push_into_anothers_registry_waits_for_nobody(own: str, folder: Path, registry: Simulator) -> None:
+def test_a_push_into_anothers_registry_waits_for_no_one(own: str, folder: Path, registry: Simulator) -> None:
     with Session(command="sandbox registry gc", patience=0).pushing(own, "collect"):
         run(folder, registry)
     assert tags(registry) == {"app:1", "team/tool:1"}

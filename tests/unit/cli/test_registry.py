@@ -47,7 +47,7 @@ def test_an_empty_registry_is_said_to_be_empty(spec: Path, registry: Simulator) 
     assert result.stderr == f"0 tags in {registry.url}, 0.0 MB together\n"
 
 
-def test_each_tag_has_its_size_and_what_nobody_else_has_of_it(spec: Path, registry: Simulator) -> None:
+def test_each_tag_has_its_size_and_what_no_other_user_has_of_it(spec: Path, registry: Simulator) -> None:
     with Client(registry.url) as client:
         first = push(client, "app", "1", b"b" * 3_000_000, b"m" * 1_000_000)
         push(client, "other", "dev", b"b" * 3_000_000)

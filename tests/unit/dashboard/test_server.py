@@ -46,7 +46,7 @@ def test_the_address_is_this_machines_own_and_has_the_token_where_it_is_not_sent
 
 
 @pytest.mark.parametrize("path", ASSETS)
-def test_assets_are_for_everybody_and_allow_nothing_foreign(page: Dashboard, path: str) -> None:
+def test_assets_are_for_everyone_and_allow_nothing_foreign(page: Dashboard, path: str) -> None:
     answer, body = ask(page, path)
     assert answer.status == 200
     assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
@@ -58,7 +58,7 @@ def test_assets_are_for_everybody_and_allow_nothing_foreign(page: Dashboard, pat
     assert "https://" not in text
 
 
-def test_the_state_is_for_whoever_has_the_token(page: Dashboard) -> None:
+def test_the_state_is_for_anyone_who_has_the_token(page: Dashboard) -> None:
     answer, body = ask(page, "/state", Authorization=f"Bearer {page.token}")
     assert (answer.status, json.loads(body)) == (200, STATE)
     for given in ({}, {"Authorization": "Bearer x"}, {"Authorization": page.token}, {"Authorization": "Bearer ü"}):

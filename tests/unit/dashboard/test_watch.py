@@ -81,7 +81,7 @@ def test_a_slow_look_is_not_waited_for_and_a_failed_one_says_why() -> None:
     watched.stop()
 
 
-def test_nobody_watching_means_no_looking(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_one_watching_means_no_looking(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch, "WATCHED", 0.0)
     counter = itertools.count()
     watched = Live({"count": Look(lambda: next(counter), 0.01)})

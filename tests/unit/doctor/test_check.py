@@ -37,7 +37,7 @@ def test_checks_run_at_once_and_are_told_in_order(context: DoctorContext) -> Non
     assert [(one.id, one.evidence) for one in rows] == [("c", "met"), ("a", "met"), ("b", "met")]
 
 
-def test_one_that_hangs_is_a_warning_and_keeps_nobody(context: DoctorContext) -> None:
+def test_one_that_hangs_is_a_warning_and_keeps_no_one(context: DoctorContext) -> None:
     free = threading.Event()
 
     def hang(context: DoctorContext) -> Finding:
@@ -131,7 +131,7 @@ def test_only_our_own_network_goes(context: DoctorContext, engine: FakeEngine, o
     assert (NETWORK in engine.networks) is (owner != "ours")
 
 
-def test_without_fix_nothing_changes_and_with_it_the_command_mends(tmp_path: Path) -> None:
+def test_without_fix_nothing_changes_and_with_it_the_command_repairs(tmp_path: Path) -> None:
     path = context.home().kubeconfig
     path.parent.mkdir(parents=True)
     path.write_text("apiVersion: v1\n")

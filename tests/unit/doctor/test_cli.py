@@ -46,7 +46,7 @@ def test_without_an_engine_it_says_so_and_ends_with_1(tmp_path: Path) -> None:
 
 
 @pytest.mark.fault(4)
-def test_an_engine_that_hangs_keeps_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine_that_hangs_keeps_no_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A socket that takes the call and says nothing → the doctor says that the engine has not answered, in seconds."""
     with closing(socket.socket(socket.AF_UNIX)) as silent:
         silent.bind(str(tmp_path / "engine.sock"))

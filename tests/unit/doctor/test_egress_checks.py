@@ -82,7 +82,7 @@ def test_a_nameserver_that_does_not_answer_is_named(
     )
 
 
-def test_a_cluster_that_asks_nobody_is_mended_by_up(context: DoctorContext) -> None:
+def test_a_cluster_that_asks_no_one_is_repaired_by_up(context: DoctorContext) -> None:
     assert egress_checks.nameservers(trace(context, servers=())).status is Status.ERROR
 
 

@@ -116,7 +116,7 @@ def test_a_server_that_wants_another_key_is_not_judged(pki: Pki, tmp_path: Path)
 
 @pytest.mark.fault(55)
 @pytest.mark.parametrize("newest", [True, False])
-def test_an_authority_that_nobody_trusts_is_refused(pki: Pki, tmp_path: Path, newest: bool) -> None:
+def test_an_authority_that_no_one_trusts_is_refused(pki: Pki, tmp_path: Path, newest: bool) -> None:
     """TLS answered with a certificate of an unknown authority → the doctor says so."""
     hello = Hello(HOST)
     with pytest.raises(Refused, match="certificate"):

@@ -32,8 +32,8 @@ def test_a_usual_engine_is_well(context: DoctorContext) -> None:
     ("look", "changes", "status", "words"),
     [
         (engine_checks.local, {"local": False}, Status.ERROR, "127.0.0.1 are there, not here"),
-        (engine_checks.hardened, {"version": "27.5.1"}, Status.WARN, "neighbours"),
-        (engine_checks.hardened, {"version": "dev"}, Status.WARN, "neighbours"),
+        (engine_checks.hardened, {"version": "27.5.1"}, Status.WARN, "other machines"),
+        (engine_checks.hardened, {"version": "dev"}, Status.WARN, "other machines"),
         (engine_checks.cgroups, {"cgroup_version": 1}, Status.WARN, "cgroup v1"),
         (engine_checks.resources, {"memory": 1 << 30}, Status.ERROR, "1.0 GiB"),
         (engine_checks.resources, {"memory": 3 << 30}, Status.WARN, "3.0 GiB"),

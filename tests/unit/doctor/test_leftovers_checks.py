@@ -41,7 +41,7 @@ def test_data_that_down_kept_is_well(context: DoctorContext, engine: FakeEngine)
     assert leftovers_checks.volumes(context).status is Status.OK
 
 
-def test_containers_and_data_of_nobody(context: DoctorContext, engine: FakeEngine) -> None:
+def test_containers_and_data_of_no_one(context: DoctorContext, engine: FakeEngine) -> None:
     start(context, engine, "sandbox-old-registry", "old")
     engine.create_volume("sandbox-gone-registry", context.home.sandbox("gone").labels)
     found = leftovers_checks.containers(context)
@@ -65,7 +65,7 @@ def test_files_of_a_sandbox_that_is_coming_up(context: DoctorContext) -> None:
     assert leftovers_checks.files(context).status is Status.WARN
 
 
-def test_an_edge_that_leads_nowhere_and_a_network_of_nobody(context: DoctorContext, engine: FakeEngine) -> None:
+def test_an_edge_that_leads_nowhere_and_a_network_of_no_one(context: DoctorContext, engine: FakeEngine) -> None:
     start(context, engine, EDGE, "")
     assert leftovers_checks.containers(context).fix == f"docker rm -f {EDGE}"
     engine.remove_container(EDGE)

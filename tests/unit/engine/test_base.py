@@ -86,7 +86,7 @@ def test_outside_every_question_is_asked() -> None:
     assert [who.count("a"), who.count("a")] == [1, 2]
 
 
-def test_inside_each_question_is_asked_once_and_afterwards_anew() -> None:
+def test_inside_each_question_is_asked_once_and_afterwards_again() -> None:
     who = Counter()
     with who.glance():
         assert [who.count("a"), who.count("a"), who.count("b"), who.count("a", more="!"), who.count("a")] == [

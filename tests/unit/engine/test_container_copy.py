@@ -1,4 +1,4 @@
-"""What of a container's files is taken: its own changes, and nothing that the engine mounts or makes anew."""
+"""What of a container's files is taken: its own changes, and nothing that the engine mounts or recreates."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_added_folders_are_taken_whole_and_changed_ones_by_what_changed_in_them(
     assert api.asked == ["/etc/kubernetes", "/etc/profile"]
 
 
-def test_what_is_mounted_or_made_anew_is_left_out() -> None:
+def test_what_is_mounted_or_recreated_is_left_out() -> None:
     files = {
         "/etc/kubernetes/resolv.conf": b"mounted",
         "/etc/kubernetes/own": b"own",

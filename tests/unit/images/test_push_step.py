@@ -132,7 +132,7 @@ def pushed(registry: Simulator, image: TestImage, name: str = "team/app:1") -> F
 
 
 def lock_at(folder: Path, entry: Entry, digest: str, source: str, compression: Compression = Compression.RAW) -> Path:
-    """A manifest's place, with a lock beside it that says so of one entry."""
+    """A manifest's place, with a lock next to it that says so of one entry."""
     locked = {
         "target": str(entry.target),
         "from": lock_entries.describe(entry, folder),

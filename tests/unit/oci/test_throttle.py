@@ -194,7 +194,7 @@ def upload(client: Client, data: bytes) -> None:
 
 @pytest.mark.fault(35)
 @pytest.mark.parametrize("status", [429, 503])
-def test_retry_after_stops_everybody_and_the_limit_falls(
+def test_retry_after_stops_everyone_and_the_limit_falls(
     registry: Simulator, client: Client, clock: Clock, status: int
 ) -> None:
     """429 with Retry-After → everybody waits that long."""

@@ -116,7 +116,7 @@ def test_pieces_go_on_from_where_the_registry_is(
     assert registry.count("POST") == 1
 
 
-def test_a_range_the_registry_does_not_want_is_asked_for_anew(registry: Simulator, client: Client) -> None:
+def test_a_range_the_registry_does_not_want_is_asked_for_again(registry: Simulator, client: Client) -> None:
     registry.put_bodies = 405
     registry.faults = [Fault("PATCH", "", 416, times=2)]
     client.upload("app", BLOB, chunks)
@@ -130,7 +130,7 @@ def test_a_put_answered_416_goes_on_in_pieces(registry: Simulator, client: Clien
 
 
 @pytest.mark.fault(33)
-def test_an_upload_that_grew_behind_our_back_is_begun_anew(registry: Simulator, client: Client) -> None:
+def test_an_upload_that_grew_behind_our_back_is_begun_again(registry: Simulator, client: Client) -> None:
     """The upload holds more than we sent → started again, never added to."""
     registry.put_bodies = 405
     begun = client.begin("app")
@@ -140,7 +140,7 @@ def test_an_upload_that_grew_behind_our_back_is_begun_anew(registry: Simulator, 
 
 
 @pytest.mark.fault(33)
-def test_bytes_the_registry_mixed_up_are_sent_anew(registry: Simulator, client: Client) -> None:
+def test_bytes_the_registry_mixed_up_are_sent_again(registry: Simulator, client: Client) -> None:
     """An upload holds bytes that are not ours → the digest does not fit, and all is sent again."""
     registry.put_bodies = 405
     begun = client.begin("app")
@@ -150,7 +150,7 @@ def test_bytes_the_registry_mixed_up_are_sent_anew(registry: Simulator, client: 
     assert arrived(registry)
 
 
-def test_an_upload_the_registry_forgot_is_begun_anew(registry: Simulator, client: Client) -> None:
+def test_an_upload_the_registry_forgot_is_begun_again(registry: Simulator, client: Client) -> None:
     begun = client.begin("app")
     registry.uploads.clear()
     client.upload("app", BLOB, chunks, begun=begun)

@@ -339,7 +339,7 @@ def test_nodes_of_another_release_get_the_bundle_s_images(place: Home) -> None:
     assert "node-images" not in build(Spec(), place, own, engine)
 
 
-def test_names_inside_the_cluster_lead_to_an_ingress_of_ours_only(place: Home) -> None:
+def test_names_inside_the_cluster_lead_to_an_ingress_of_the_sandbox_only(place: Home) -> None:
     bare = Spec.model_validate({"ingress": {"controller": "none"}})
     assert one(DnsStep, build(Spec(), place)).ingress == INGRESS_SERVICE
     assert one(DnsStep, build(bare, place)).ingress is None
@@ -365,7 +365,7 @@ def test_two_sandboxes_have_no_name_in_common(place: Home) -> None:
 @pytest.mark.fault(42)
 @pytest.mark.parametrize("broken", ["push", "apply"])
 def test_a_manifest_that_is_wrong_is_said_before_anything_is_made(place: Home, tmp_path: Path, broken: str) -> None:
-    """A mistake in a manifest of yours → named before anything is made."""
+    """A mistake in one of your manifests → named before anything is made."""
     wrong = tmp_path / "wrong.yaml"
     wrong.write_text("kind: [\n")
     engine = FakeEngine()

@@ -380,7 +380,7 @@ def test_an_interrupt_while_the_rest_ends_after_an_error_does_not_stop_the_undoi
 
 
 @pytest.mark.fault(4, 5)
-def test_what_does_not_stop_after_an_interrupt_keeps_nobody_from_cleaning_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_does_not_stop_after_an_interrupt_keeps_no_one_from_cleaning_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C while the engine hangs in a step → after seconds what was made is taken away; the step is named."""
     monkeypatch.setattr(lifecycle, "GRACE", 2.0)
     world, released, went_on = set[str](), threading.Event(), list[str]()
@@ -476,7 +476,7 @@ def test_a_survey_touches_nothing_and_does_not_look_behind_what_is_missing() -> 
     assert world == {"a", "c", "d"}
 
 
-def test_a_need_outside_the_plan_keeps_nobody_waiting() -> None:
+def test_a_need_outside_the_plan_keeps_no_one_waiting() -> None:
     world: set[str] = set()
     plan = [FakeStep("a", world, requires=("elsewhere",))]
     assert [status.state for _, status in survey(plan)] == [State.ABSENT]

@@ -61,7 +61,7 @@ def test_what_the_bundle_is_built_of_is_pinned() -> None:
 
 
 @pytest.mark.security(8)
-def test_every_image_of_ours_has_a_digest() -> None:
+def test_every_image_of_the_sandbox_has_a_digest() -> None:
     """Images that are pulled by name → each with its digest; manifests name none by themselves."""
     assert all(DIGEST.search(reference) for reference in (*UPSTREAM.values(), *NODES.values(), IMAGE))
     named = {

@@ -26,7 +26,7 @@ def test_a_part_that_breaks_leaves_what_it_had_and_a_word() -> None:
     assert found[PROBLEMS] == "broken: ZeroDivisionError: by zero\n"
 
 
-def test_a_part_that_hangs_keeps_nobody() -> None:
+def test_a_part_that_hangs_keeps_no_one() -> None:
     ended = threading.Event()
 
     def hangs() -> Iterator[tuple[str, str]]:

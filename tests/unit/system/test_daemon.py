@@ -70,7 +70,7 @@ def test_another_process_that_got_the_same_id_is_left_alone(record: Path) -> Non
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"pid": "x", "started": 1}', '{"pid": -1, "started": "1"}'])
-def test_a_record_that_is_none_names_nobody(tmp_path: Path, text: str) -> None:
+def test_a_record_that_is_none_names_no_one(tmp_path: Path, text: str) -> None:
     record = tmp_path / "process.json"
     record.write_text(text)
     assert daemon.find(record) is None

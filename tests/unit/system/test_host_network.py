@@ -32,7 +32,7 @@ def port_of(listener: socket.socket) -> int:
     return port
 
 
-def test_a_port_is_free_until_somebody_listens(listener: socket.socket) -> None:
+def test_a_port_is_free_until_a_user_listens(listener: socket.socket) -> None:
     assert host_network.is_free("127.0.0.1", free_port())
     assert not host_network.is_free("127.0.0.1", port_of(listener))
     assert not host_network.is_free("0.0.0.0", port_of(listener))  # noqa: S104
@@ -145,7 +145,7 @@ def test_our_own_connection_is_ours(family: int, address: str) -> None:
             assert not host_network.is_peer_ours(os.getuid(), another, end.getsockname())
 
 
-def test_what_was_sent_by_a_process_that_has_gone_is_nobody_s() -> None:
+def test_what_was_sent_by_a_process_that_has_gone_is_no_one_s() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         with socket.create_connection(server.getsockname()) as client:
             client.sendall(b"PUT")
@@ -157,7 +157,7 @@ def test_what_was_sent_by_a_process_that_has_gone_is_nobody_s() -> None:
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can be another user")
 @pytest.mark.security(17)
 def test_another_user_s_connection_is_not_ours() -> None:
-    """Another user connects to a port of ours → it is told from our own connections and from root's."""
+    """Another user connects to a port of the sandbox → it is told from our own connections and from root's."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(20)
         for uid, ours in ((OTHER, False), (0, True)):
@@ -169,7 +169,7 @@ def test_another_user_s_connection_is_not_ours() -> None:
                 process.wait(20)
 
 
-def test_without_the_kernel_s_table_everybody_is_let_in(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_kernel_s_table_everyone_is_let_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host_network, "SOCKET_TABLES", {4: Path("/no/table")})
     assert host_network.is_peer_ours(1, ("127.0.0.1", 1), ("127.0.0.1", 2))
 

@@ -74,7 +74,7 @@ def test_much_output_and_much_input_do_not_hang(watched: bool) -> None:
 
 
 @pytest.mark.parametrize("watched", [False, True])
-def test_input_that_nobody_reads_is_no_error(watched: bool) -> None:
+def test_input_that_no_one_reads_is_no_error(watched: bool) -> None:
     on_line = (lambda line: None) if watched else None
     assert run(["echo", "deaf"], timeout=LONG, stdin="i" * 300_000, on_line=on_line) == "deaf\n"
 

@@ -117,7 +117,7 @@ def test_a_resolver_that_fails_is_done_without(folder: Path) -> None:
     assert upstream() == Upstream(("10.0.0.9",))
 
 
-def test_without_a_stub_nobody_is_asked(folder: Path) -> None:
+def test_without_a_stub_no_one_is_asked(folder: Path) -> None:
     (folder / "resolv.conf").write_text("nameserver 10.0.0.7\n")
     install(folder, f"touch {folder}/asked")
     assert upstream() == Upstream(("10.0.0.7",))

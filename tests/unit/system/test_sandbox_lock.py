@@ -50,7 +50,7 @@ def holding(folder: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 def silent(line: str) -> None:
-    raise AssertionError(f"nobody was to wait: {line}")
+    raise AssertionError(f"no one was to wait: {line}")
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "locks" / "demo"
 
 
-def test_whoever_is_alone_waits_for_nobody_and_leaves_no_record(folder: Path) -> None:
+def test_anyone_who_is_alone_waits_for_no_one_and_leaves_no_record(folder: Path) -> None:
     with sandbox_lock.take(folder, "sandbox up", seconds=0, waits=silent):
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
         assert stat.S_IMODE((folder / RECORD).stat().st_mode) == 0o600
@@ -124,7 +124,7 @@ def test_a_killed_holder_has_it_no_more(folder: Path) -> None:
     ],
 )
 def test_what_is_written_decides_nothing(folder: Path, content: str) -> None:
-    """A lock file left behind, with the id of a process that runs → nobody waits, nobody is blamed."""
+    """A lock file left behind, with the id of a process that runs → no command waits, and none is named."""
     folder.mkdir(parents=True)
     (folder / ".lock").touch()
     (folder / RECORD).write_text(content)

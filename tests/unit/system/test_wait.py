@@ -1,4 +1,4 @@
-"""Waiting, by a clock that only moves when somebody sleeps."""
+"""Waiting, by a clock that only moves when a user sleeps."""
 
 from __future__ import annotations
 

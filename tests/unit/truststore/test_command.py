@@ -44,7 +44,7 @@ def test_without_certificates_there_is_nothing_to_trust(certs: Run) -> None:
     assert "sandbox up makes them" in ended.stderr
 
 
-def test_a_file_that_is_no_root_of_ours_is_refused(certs: Run, root_file: Path) -> None:
+def test_a_file_that_is_no_root_of_the_sandbox_is_refused(certs: Run, root_file: Path) -> None:
     root_file.write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
     ended = certs("trust", "demo", "--store", "python", "--yes")
     assert ended.code == 1

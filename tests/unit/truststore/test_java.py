@@ -28,7 +28,7 @@ def test_a_java_has_its_file_in_one_of_two_places(place: str, tmp_path: Path) ->
         "/var/lib/ca-certificates/java-cacerts",
     ],
 )
-def test_files_written_anew_by_the_system_are_known(place: str) -> None:
+def test_files_written_again_by_the_system_are_known(place: str) -> None:
     assert java.at(Path(place), keytool="keytool").follows_system
     assert not java.at(Path("/opt/jdk/lib/security/cacerts"), keytool="keytool").follows_system
 

@@ -76,7 +76,7 @@ def test_an_interrupted_removal_is_seen_in_the_bundle(store: Anchors) -> None:
     assert (store.trusted(), store.entries()) == ((), (ours(),))
 
 
-def test_a_file_of_somebody_else_is_not_ours_to_remove(store: Anchors) -> None:
+def test_a_file_of_another_users_is_not_ours_to_remove(store: Anchors) -> None:
     (store.folder / "by-hand.crt").write_bytes(ours().pem)
     store.bundle.write_bytes(ours().pem)
     assert (store.trusted(), store.entries()) == ((ours(),), ())

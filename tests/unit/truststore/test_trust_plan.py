@@ -162,7 +162,7 @@ def test_root_is_asked_for_only_where_it_is_needed(
     assert performer.shown(change(*commands)) == (shown, "certutil -A")
 
 
-def test_files_of_ours_are_shown_and_written(tmp_path: Path) -> None:
+def test_files_of_the_sandbox_are_shown_and_written(tmp_path: Path) -> None:
     performer, done = Performer(machine(tmp_path), at_terminal=False), list[Change]()
     (tmp_path / "system.pem").write_text("# roots\n")
     store = BundleFile(tmp_path / "bundle.pem", (tmp_path / "system.pem",))

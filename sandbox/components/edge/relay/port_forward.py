@@ -40,7 +40,7 @@ class Pace:
 
 
 class Forward:
-    """One port-forward and whoever keeps it alive."""
+    """One port-forward and the task that keeps it alive."""
 
     def __init__(self, upstream: Forwarded, pace: Pace) -> None:
         self._upstream = upstream

@@ -55,7 +55,7 @@ async def run(folder: Path, allowed: Limits) -> None:
 
 
 async def _follow(folder: Path, passthrough: Passthrough) -> bool:
-    """Take in the routes as they are now; returns whether something is amiss that may mend itself."""
+    """Take in the routes as they are now; returns whether something is wrong that may repair itself."""
     try:
         known = tuple(route for route in routes.load(folder) if _is_understood(route))
         trouble = await passthrough.follow(known)

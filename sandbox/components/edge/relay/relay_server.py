@@ -161,7 +161,7 @@ class Passthrough:
         """A connection through a port-forward on which the ClientHello was answered, and the client got the beginning.
 
         Until there is one the client has seen nothing, and can be given a connection to the next pod when the present
-        one has just gone. Raises ConnectionResetError when the way is good and yet nobody answers.
+        one has just gone. Raises ConnectionResetError when the way is good and yet no server answers.
         """
         while True:
             address = await self._forwards.address(upstream)
@@ -191,7 +191,7 @@ class Passthrough:
                     family, _, _, _, address = min(found, key=_ipv4_first)
                     return Ends(*await asyncio.open_connection(*address[:2], family=family, limit=BUFFER))
             if attempt < attempts:
-                await asyncio.sleep(0.25 * attempt)  # whoever is to answer may just be restarting
+                await asyncio.sleep(0.25 * attempt)  # anyone who is to answer may just be restarting
         raise ConnectionRefusedError(errno.ECONNREFUSED, f"{host}:{port} does not answer")
 
     async def _sweep(self) -> None:

@@ -1,4 +1,4 @@
-"""One connection through the passthrough: both directions, at the pace of whoever is slower, each ended by itself."""
+"""One connection through the passthrough: both directions, at the pace of the slower side, each ended by itself."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ def test_what_is_needed_comes_first_and_says_for_whom() -> None:
 
 
 @pytest.mark.usefixtures("included")
-def test_what_is_asked_for_too_is_there_for_whoever_asks() -> None:
+def test_what_is_asked_for_too_is_there_for_anyone_who_asks() -> None:
     assert chosen([Use("top"), Use("base", {"size": "big"})], []) == [("base", "spec"), ("top", "spec")]
     assert choose([Use("top"), Use("base", {"size": "big"})], [])[0].values == {"size": "big"}
     assert chosen([Use("top")], ["base"]) == [("base", "command"), ("top", "spec")]

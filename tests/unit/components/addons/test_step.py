@@ -1,4 +1,4 @@
-"""Addons in a cluster: there while somebody asks for them, ready, from known images, and gone without a trace."""
+"""Addons in a cluster: there while a user asks for them, ready, from known images, and gone without a trace."""
 
 from __future__ import annotations
 

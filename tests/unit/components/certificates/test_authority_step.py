@@ -44,7 +44,7 @@ def test_down_keeps_them_and_a_purge_does_not(names: Names, step: AuthorityStep)
     assert not purging.undo()
 
 
-def test_a_leaf_whose_hosts_changed_is_issued_anew_under_the_same_root(names: Names, step: AuthorityStep) -> None:
+def test_a_leaf_whose_hosts_changed_is_issued_again_under_the_same_root(names: Names, step: AuthorityStep) -> None:
     step.apply(NoWork())
     root = names.root_certificate.read_bytes()
     wider = replace(step, leaves={**LEAVES, "default.api": (f"api.{DOMAIN}", f"v2.{DOMAIN}")})

@@ -69,7 +69,7 @@ def test_a_truststore_holds_the_same_as_the_bundle() -> None:
 @pytest.mark.parametrize("form", FORMATS)
 def test_no_format_holds_a_key(form: str) -> None:
     """An export from a file that holds a key too → the key stays behind."""
-    # Not even when a careless file has one beside the certificate.
+    # Not even when a careless file has one next to the certificate.
     exported = FORMATS[form](PKI.root.key_pem + ROOT, PKI.root.key_pem + PUBLIC)
     secret = b"".join(re.findall(rb"^[A-Za-z0-9+/=]+$", PKI.root.key_pem, re.MULTILINE))
     assert b"PRIVATE KEY" not in exported and secret[:40] not in exported

@@ -70,7 +70,7 @@ def test_a_first_run_killed_at_any_moment_is_completed_by_the_next(
     handshake(store.leaf("default", HOSTS, now=NOW), DOMAIN, made.root_pem, tmp_path)
 
 
-def test_a_reader_beside_a_renewal_never_sees_half_of_it(store: Keystore) -> None:
+def test_a_reader_next_to_a_renewal_never_sees_half_of_it(store: Keystore) -> None:
     ended = threading.Event()
     seen: list[State] = []
 

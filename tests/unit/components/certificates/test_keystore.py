@@ -209,7 +209,7 @@ def test_an_open_leaves_folder_is_reported_and_closed(store: Keystore) -> None:
         (remove("root.crt"), "is gone"),
     ],
 )
-def test_a_broken_root_is_made_anew_only_when_asked(
+def test_a_broken_root_is_recreated_only_when_asked(
     harm: Callable[[Keystore], None], reason: str, store: Keystore, tmp_path: Path
 ) -> None:
     root_pem = store.authority([DOMAIN], now=NOW).root_pem
@@ -242,10 +242,10 @@ def test_a_broken_root_is_made_anew_only_when_asked(
         (change_mode("issuing.key", 0o660), "mode too open"),
     ],
 )
-def test_a_broken_issuing_authority_is_made_anew_under_the_same_root(
+def test_a_broken_issuing_authority_is_recreated_under_the_same_root(
     harm: Callable[[Keystore], None], reason: str, store: Keystore, tmp_path: Path
 ) -> None:
-    """The issuing key is gone, another's, or open to a group → made anew under the same root."""
+    """The issuing key is gone, another's, or open to a group → recreated under the same root."""
     root_pem = store.authority([DOMAIN], now=NOW).root_pem
     harm(store)
     condition = store.inspect_issuing([DOMAIN], now=NOW)

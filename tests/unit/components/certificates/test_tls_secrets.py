@@ -94,7 +94,7 @@ def test_a_renewed_certificate_reaches_the_cluster(server: ApiServer, step: Secr
     assert content(server.objects[EXTRA_PATH], "tls.crt") == renewed.chain_pem
 
 
-def test_a_secret_that_somebody_else_wrote_is_replaced(server: ApiServer, step: SecretsStep) -> None:
+def test_a_secret_that_another_users_wrote_is_replaced(server: ApiServer, step: SecretsStep) -> None:
     step.apply(NoWork())
     for data in ({}, {"tls.crt": "bm90aGluZw=="}, {"tls.crt": "%"}):
         server.objects[EXTRA_PATH]["data"] = data
@@ -135,7 +135,7 @@ def test_what_cert_manager_kept_is_taken_over(server: ApiServer, cluster: Cluste
     assert ("DELETE", SECRET) in [(method, path) for method, path, *_ in server.asked]
 
 
-def test_one_of_ours_is_changed_in_place(server: ApiServer, cluster: Cluster) -> None:
+def test_one_of_the_sandbox_is_changed_in_place(server: ApiServer, cluster: Cluster) -> None:
     tls_secrets.apply_tls_secret(cluster, OURS)
     tls_secrets.apply_tls_secret(cluster, tls_secrets.tls_secret("shop", "api", chain_pem=b"other", key_pem=b"key"))
     assert ("DELETE", SECRET) not in [(method, path) for method, path, *_ in server.asked]

@@ -54,7 +54,7 @@ def test_a_node_without_the_folder_has_no_files() -> None:
     assert read_listing("grep: /etc/containerd/certs.d: No such file or directory\n") == {}
 
 
-def test_only_files_of_ours_can_be_stale() -> None:
+def test_only_files_of_the_sandbox_can_be_stale() -> None:
     ours, wanted, theirs = (PurePosixPath("/etc/containerd/certs.d", name, "hosts.toml") for name in "abc")
     assert stale({ours: MARK, wanted: MARK, theirs: b'server = "https://c"\n'}, [wanted]) == (ours,)
 

@@ -85,7 +85,7 @@ def test_a_server_tells_which_configuration_it_goes_by() -> None:
     assert [len(one) for one in marks] == [1, 1, 1]
     assert marks[0] == marks[1] != marks[2]
     assert dns.probe_command("10.0.0.1", texts[0])[-1] == marks[0][0]
-    assert dns.probe_command("10.0.0.1", "of somebody else")[-1] == ""
+    assert dns.probe_command("10.0.0.1", "of another user")[-1] == ""
 
 
 def test_names_of_the_outside_are_asked_of_the_nameservers_in_their_order() -> None:
@@ -108,7 +108,7 @@ def test_single_names_have_their_addresses_before_anything_is_asked() -> None:
     assert text.index("rewrite") < text.index("hosts {") < text.index("forward")
 
 
-def test_one_pod_beside_the_api_server_or_two_that_ask_for_it() -> None:
+def test_one_pod_next_to_the_api_server_or_two_that_ask_for_it() -> None:
     one, several = dns.deployment("a", None)["spec"], dns.deployment("a", None, alone=False)["spec"]
     assert (one["replicas"], several["replicas"]) == (1, 2)
     assert "env" in one["template"]["spec"]["containers"][0]

@@ -251,7 +251,7 @@ def test_an_empty_file_is_an_empty_kubeconfig(theirs: Path, own: Path) -> None:
     assert holds(theirs, NAME, own)
 
 
-def test_an_incomplete_kubeconfig_of_ours_changes_nothing(theirs: Path, own: Path) -> None:
+def test_an_incomplete_kubeconfig_of_the_sandbox_changes_nothing(theirs: Path, own: Path) -> None:
     own.write_text("clusters: []\n")
     with pytest.raises(KubeconfigError, match="incomplete"):
         merge(theirs, NAME, own)
@@ -269,7 +269,7 @@ def test_the_lock_of_kubectl_is_respected(
     if linked:
         path = tmp_path / "link"
         path.symlink_to(theirs)
-    lock = path.with_name(path.name + ".lock")  # beside the name it was given, as client-go does
+    lock = path.with_name(path.name + ".lock")  # next to the name it was given, as client-go does
     lock.touch()
     with pytest.raises(KubeconfigError) as caught:
         merge(path, NAME, own)
@@ -306,7 +306,7 @@ with kubeconfig_lock.locked(theirs):
 
 
 @pytest.mark.fault(8, 51)
-def test_a_command_of_ours_that_was_killed_keeps_nobody_out_and_leaves_nothing(theirs: Path, own: Path) -> None:
+def test_a_command_of_the_sandbox_that_was_killed_keeps_no_one_out_and_leaves_nothing(theirs: Path, own: Path) -> None:
     """Kill -9 while the kubeconfig is written → it is as it was, and the next command goes on at once."""
     died = subprocess.run([sys.executable, "-c", KILLED, str(theirs)], env=os.environ, timeout=60)
     assert died.returncode == -signal.SIGKILL
@@ -399,7 +399,7 @@ def test_a_link_to_a_file_that_is_not_there_gets_it(tmp_path: Path, own: Path) -
 
 @pytest.mark.fault(51)
 @pytest.mark.timeout(20)
-def test_a_fifo_as_lock_file_keeps_nobody_waiting(theirs: Path, own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fifo_as_lock_file_keeps_no_one_waiting(theirs: Path, own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Config.lock is a FIFO → the command that removes it."""
     monkeypatch.setattr(kubeconfig_lock, "PATIENCE", 0.0)
     lock = theirs.with_name("config.lock")

@@ -22,7 +22,7 @@ KINDS = {
     "MutatingAdmissionPolicy": ("mutatingadmissionpolicies", False),
     "MutatingAdmissionPolicyBinding": ("mutatingadmissionpolicybindings", False),
 }
-SECRET = "http://user:secret@proxy.example.com:3128"  # nobody's
+SECRET = "http://user:secret@proxy.example.com:3128"  # no one's
 
 
 def test_the_unit_has_the_variables_and_no_others() -> None:

@@ -32,7 +32,7 @@ def contexts(names: Names) -> list[str]:
     return [one["name"] for one in content(names)["contexts"]]
 
 
-def test_it_becomes_the_current_one_beside_the_user_s_own(names: Names, step: ContextStep) -> None:
+def test_it_becomes_the_current_one_next_to_the_user_s_own(names: Names, step: ContextStep) -> None:
     kubeconfig(names.home.kubeconfig, 1)
     before = content(names)
     assert step.check().state is State.ABSENT

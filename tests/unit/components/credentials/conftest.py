@@ -41,7 +41,7 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def quiet(home: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
-    """Nothing secret in any log, output or file of ours."""
+    """Nothing secret in any log, output or our own file."""
     caplog.set_level("DEBUG")
     yield
     said = capfd.readouterr()

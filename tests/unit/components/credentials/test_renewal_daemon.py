@@ -149,7 +149,7 @@ def test_the_keeper_survives_any_answer(
     caplog: pytest.LogCaptureFixture,
     error: Exception,
 ) -> None:
-    """A cluster or a service answers what nobody foresaw → it is logged, and tried again."""
+    """A cluster or a service answers what no one foresaw → it is logged, and tried again."""
     now = datetime.now(UTC)
     delivery.keep(entry, mint(entry, {}, now=now), "spec")
     services.ahead = timedelta(minutes=45)

@@ -1,4 +1,4 @@
-"""The steps of `up`: the proof that accounts can be had, and their delivery, which mends what is amiss."""
+"""The steps of `up`: the proof that logins are available, and their delivery, which repairs what is wrong."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def test_tokens_are_renewed_by_a_process_that_ends_with_the_sandbox(
     assert not names.credentials.exists()
 
 
-def test_a_token_that_has_ended_is_had_anew(node: FakeEngine, names: Names, services: Services, write: Write) -> None:
+def test_a_token_that_has_ended_is_had_again(node: FakeEngine, names: Names, services: Services, write: Write) -> None:
     entry = Gcr(kind="gcr", file=write(services.google.key_file(services.url)))
     made = step(node, names, entry)
     made.apply(NoWork())

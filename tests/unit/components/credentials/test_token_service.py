@@ -1,4 +1,4 @@
-"""Token services that are down, in the way of somebody, or not what they should be."""
+"""Token services that are down, in the way of a user, or not what they should be."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def facts(system: str = "Debian", *options: str) -> Facts:
         (facts("Debian", "name=rootless"), 1000, "0:0"),
     ],
 )
-def test_whoever_runs_it_reads_keys_of_the_user(found: Facts, uid: int, expected: str) -> None:
+def test_anyone_who_runs_it_reads_keys_of_the_user(found: Facts, uid: int, expected: str) -> None:
     assert container.user(found, uid, 100) == expected
 
 
@@ -54,7 +54,7 @@ def test_what_others_than_this_machine_reach_has_a_port_of_its_own() -> None:
     }
 
 
-def test_whoever_asks_for_another_address_of_loopback_gets_that_alone() -> None:
+def test_anyone_who_asks_for_another_address_of_loopback_gets_that_alone() -> None:
     assert container.published([route("a", ("127.0.0.2", 443))]) == {haproxy.PORT: (Bind("127.0.0.2", 443),)}
 
 

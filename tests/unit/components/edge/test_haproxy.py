@@ -80,7 +80,7 @@ def test_a_host_that_leads_out_of_the_cluster_has_a_backend_of_its_own() -> None
     assert found["certs.list"].split() == ["/etc/edge/keys/a.pem"]
 
 
-def test_nothing_ends_at_the_edge_unless_somebody_asks() -> None:
+def test_nothing_ends_at_the_edge_unless_a_user_asks() -> None:
     found = haproxy.render([route("a", Host("x.test"))])
     assert "ssl crt" not in found["haproxy.cfg"]
     assert (found["certs.list"], found["terminate.map"], found["alias.map"]) == ("", "", "")

@@ -93,7 +93,7 @@ def test_a_host_that_the_certificate_is_not_for_is_refused(pki: Pki, tmp_path: P
     assert "other.test" in answer.trouble
 
 
-def test_nobody_there_and_no_root_are_trouble_and_no_error(pki: Pki, tmp_path: Path) -> None:
+def test_no_one_there_and_no_root_are_trouble_and_no_error(pki: Pki, tmp_path: Path) -> None:
     assert "refused" in ask(DOMAIN, address="127.0.0.1", port=free_port(), root=root(pki, tmp_path)).trouble
     missing = ask(DOMAIN, address="127.0.0.1", port=free_port(), root=tmp_path / "none")
     assert missing.status is None

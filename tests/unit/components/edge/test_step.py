@@ -75,7 +75,7 @@ def known(place: Home) -> dict[str, str]:
 
 
 @pytest.mark.fault(23)
-def test_a_container_of_somebody_else_with_its_name_is_left_alone(engine: FakeEngine, a: EdgeStep) -> None:
+def test_a_container_of_another_users_with_its_name_is_left_alone(engine: FakeEngine, a: EdgeStep) -> None:
     """A container called sandbox-edge without our label → refused with `docker rename`; `down` spares it too."""
     engine.run(ContainerSpec(name=EDGE, image=IMAGE, command=("sleep",), labels={}, network=NETWORK))
     with pytest.raises(SandboxError) as caught:
@@ -117,7 +117,7 @@ def test_one_that_asks_for_no_further_port_breaks_no_connections(engine: FakeEng
     assert set(known(place)) == {"a.localhost", "c.localhost"}
 
 
-def test_whoever_goes_leaves_the_other_and_the_last_takes_it_along(
+def test_anyone_who_goes_leaves_the_other_and_the_last_takes_it_along(
     engine: FakeEngine, place: Home, a: EdgeStep, b: EdgeStep
 ) -> None:
     a.apply(NoWork())

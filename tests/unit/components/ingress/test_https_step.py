@@ -62,7 +62,7 @@ def leaf(secrets: SecretsStep, name: str = "default") -> Leaf:
 
 
 def renew(secrets: SecretsStep, *, days_ago: float = 0) -> Leaf:
-    """The default leaf, made anew on disk as it would have been so many days ago."""
+    """The default leaf, recreated on disk as it would have been so many days ago."""
     then = datetime.now(UTC) - timedelta(days=days_ago)
     secrets.keystore.renew([DOMAIN], {"default": HOSTS}, now=then)
     pair = secrets.keystore.leaf_files("default").read()
@@ -113,7 +113,7 @@ def test_an_expired_certificate_and_a_stranger_s_are_named_although_no_client_ta
         assert f"serves the certificate {facts(served)}, not {wanted}" in found.detail
 
 
-def test_the_right_certificate_below_a_root_that_nobody_was_given_is_no_success(step: HttpsStep, names: Names) -> None:
+def test_the_right_certificate_below_a_root_that_no_one_was_given_is_no_success(step: HttpsStep, names: Names) -> None:
     names.root_certificate.write_bytes(make_pki(DOMAIN).root.cert_pem)
     found = step.check()
     assert found.state is State.DRIFTED
@@ -162,7 +162,7 @@ def test_an_ingress_for_the_domain_may_have_a_certificate_of_its_own(
     assert step.check().state is State.READY
 
 
-def test_nobody_there_and_no_secret_are_said(step: HttpsStep, server: ApiServer) -> None:
+def test_no_one_there_and_no_secret_are_said(step: HttpsStep, server: ApiServer) -> None:
     nowhere = free_port()
     found = replace(step, binds=(Bind("127.0.0.1", nowhere),)).check()
     assert found.state is State.DRIFTED
@@ -207,4 +207,4 @@ def test_every_node_that_the_edge_leads_to_is_asked(step: HttpsStep, monkeypatch
 
     monkeypatch.setattr(https_probe, "ask", noted)
     replace(step, ways=3).check()
-    assert asked == [DOMAIN] * 6  # the certificate, and what nobody's host gets
+    assert asked == [DOMAIN] * 6  # the certificate, and what no one's host gets

@@ -75,7 +75,7 @@ def test_the_edge_s_network_is_the_one_that_is_trusted(
 
 
 @pytest.mark.parametrize("amiss", ["gone", "changed", "not ready"])
-def test_a_part_that_is_amiss_is_drift_and_repaired(server: ApiServer, step: IngressStep, amiss: str) -> None:
+def test_a_part_that_is_wrong_is_drift_and_repaired(server: ApiServer, step: IngressStep, amiss: str) -> None:
     step.apply(NoWork())
     if amiss == "gone":
         del server.objects[CONFIG]

@@ -87,7 +87,7 @@ def test_a_request_that_reached_no_pod_goes_to_another(found: Found) -> None:
     assert found["Middleware", name]["spec"]["retry"]["attempts"] > 1
 
 
-def test_unknown_hosts_are_answered_by_the_page_beside_it(found: Found) -> None:
+def test_unknown_hosts_are_answered_by_the_page_next_to_it(found: Found) -> None:
     service = arguments(found)["providers.kubernetesingressnginx.defaultbackendservice"]
     assert found["Service", service.split("/")[1]]["spec"]["selector"] == {"app": "traefik"}
 

@@ -6,7 +6,7 @@ import pytest
 
 from sandbox.components.network.proxy_settings import Proxies, of_environment
 
-SECRET = "http://user:secret@proxy.example.com:3128"  # nobody's
+SECRET = "http://user:secret@proxy.example.com:3128"  # no one's
 
 
 @pytest.mark.fault(54)

@@ -116,7 +116,7 @@ def test_a_lost_holder_is_a_drift_and_both_go_together(tmp_path: Path) -> None:
     box.start(IMAGE, [ROUTE])
     found = box.find()
     engine.remove_container(box.holder)
-    assert found is not None and "nobody holds its ports" in str(box.drift(found, IMAGE, [ROUTE]))
+    assert found is not None and "no container holds its ports" in str(box.drift(found, IMAGE, [ROUTE]))
     box.start(IMAGE, [ROUTE])
     assert box.remove()
     assert engine.boxes == {}

@@ -40,7 +40,7 @@ def test_there_is_nothing_to_take_away_where_there_is_none(bare: FakeEngine, nam
 
 
 @pytest.mark.fault(23)
-def test_a_network_of_somebody_else_is_used_and_stays(bare: FakeEngine, names: Names) -> None:
+def test_a_network_of_another_users_is_used_and_stays(bare: FakeEngine, names: Names) -> None:
     """A network of our name without our label → it is used, and never removed."""
     bare.create_network(NETWORK, {})
     assert NetworkStep(bare, names).check().state is State.READY
@@ -49,7 +49,7 @@ def test_a_network_of_somebody_else_is_used_and_stays(bare: FakeEngine, names: N
 
 
 @pytest.mark.parametrize("labels", [{}, {LABEL: "other"}])
-def test_it_stays_as_long_as_somebody_is_on_it(bare: FakeEngine, names: Names, labels: dict[str, str]) -> None:
+def test_it_stays_as_long_as_a_user_is_on_it(bare: FakeEngine, names: Names, labels: dict[str, str]) -> None:
     step = NetworkStep(bare, names)
     step.apply(NoWork())
     bare.run(ContainerSpec(name="guest", image=IMAGE, command=("sleep",), labels=labels, network=NETWORK))

@@ -90,7 +90,7 @@ def test_another_sandbox_s_registry_is_left_alone(engine: FakeEngine, names: Nam
 
 
 @pytest.mark.fault(23)
-def test_a_container_and_a_volume_of_somebody_else_are_left_alone(
+def test_a_container_and_a_volume_of_another_users_are_left_alone(
     engine: FakeEngine, names: Names, step: RegistryStep
 ) -> None:
     """A container and a volume with our names but without our label → refused; `down --purge` spares both."""
@@ -104,8 +104,8 @@ def test_a_container_and_a_volume_of_somebody_else_are_left_alone(
 
 
 @pytest.mark.fault(21)
-def test_a_stopped_one_is_made_anew_over_the_same_data(engine: FakeEngine, names: Names, step: RegistryStep) -> None:
-    """The registry's container is stopped → `up` makes it anew over the same volume."""
+def test_a_stopped_one_is_recreated_over_the_same_data(engine: FakeEngine, names: Names, step: RegistryStep) -> None:
+    """The registry's container is stopped → `up` recreates it over the same volume."""
     step.apply(NoWork())
     engine.signal(names.registry, "SIGTERM")
     assert (step.check().state, step.check().detail) == (State.DRIFTED, "stopped")
@@ -240,7 +240,7 @@ class Collecting:
         return self._status, "said\n"
 
 
-def test_garbage_is_collected_while_nobody_can_push(engine: FakeEngine, step: RegistryStep) -> None:
+def test_garbage_is_collected_while_no_one_can_push(engine: FakeEngine, step: RegistryStep) -> None:
     step.apply(NoWork())
     program = Collecting(engine)
     assert step.garbage() == step.collect() == "said\n"
@@ -260,7 +260,7 @@ def test_a_collection_that_fails_is_an_error_and_pushes_are_let_in_again(
     assert step.check().state is State.READY
 
 
-def test_a_collection_that_was_killed_is_mended_by_up(engine: FakeEngine, step: RegistryStep) -> None:
+def test_a_collection_that_was_killed_is_repaired_by_up(engine: FakeEngine, step: RegistryStep) -> None:
     step.apply(NoWork())
     box = engine.boxes[step.names.registry]
     labels = {**box.spec.labels, SETUP: f"{box.spec.labels[SETUP]}, read-only"}

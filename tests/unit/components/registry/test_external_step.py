@@ -1,4 +1,4 @@
-"""A registry of somebody else in the place of the sandbox's own."""
+"""A registry of another user in the place of the sandbox's own."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ IMAGE = UPSTREAM["registry"]
 
 @pytest.fixture
 def port(engine: FakeEngine, registry: Simulator) -> int:
-    """Where somebody else's registry is: in a container on the nodes' network, published on this machine."""
+    """Where another user's registry is: in a container on the nodes' network, published on this machine."""
     port = urlsplit(registry.url).port or 0
     publish = {5000: (Bind("127.0.0.1", port),)}
     engine.run(
@@ -37,7 +37,7 @@ def step(engine: FakeEngine, names: Names, port: int) -> ExternalRegistryStep:
     return ExternalRegistryStep(engine, NETWORK, names, f"localhost:{port}", purge=False)
 
 
-def test_one_that_everybody_reaches_is_ready_and_stays(engine: FakeEngine, step: ExternalRegistryStep) -> None:
+def test_one_that_everyone_reaches_is_ready_and_stays(engine: FakeEngine, step: ExternalRegistryStep) -> None:
     assert step.check().state is State.READY
     assert "http://theirs:5000" in step.check().detail
     assert not step.undo()

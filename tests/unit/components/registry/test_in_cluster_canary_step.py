@@ -1,4 +1,4 @@
-"""The proof that nodes of somebody else's cluster pull: asked for once, written down, and told of when it fails."""
+"""The proof that nodes of another user's cluster pull: asked for once, written down, and told of when it fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The registry in somebody else's cluster: its account kept, its disk asked for, its port the cluster's choice."""
+"""The registry in another user's cluster: its account kept, its disk asked for, its port the cluster's choice."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_a_pull_secret_of_another_password_is_put_right(step: InnerRegistryStep,
     assert len(set(words(server))) == 1
 
 
-def test_one_that_somebody_else_made_is_none_of_ours_and_is_not_changed(
+def test_one_that_another_users_made_is_none_of_the_sandbox_and_is_not_changed(
     step: InnerRegistryStep, server: ApiServer
 ) -> None:
     theirs = {"kind": "Service", "metadata": {"name": "sandbox-registry", "labels": {LABEL: "other"}}}

@@ -31,7 +31,7 @@ def step(engine: FakeEngine, names: Names) -> MirrorsStep:
     return MirrorsStep(engine, names, UPSTREAM["registry"], ("docker.io", "quay.io"), None, accounts, purge=False)
 
 
-def test_each_upstream_has_a_cache_that_nobody_outside_the_network_reaches(
+def test_each_upstream_has_a_cache_that_no_one_outside_the_network_reaches(
     engine: FakeEngine, names: Names, step: MirrorsStep
 ) -> None:
     assert step.check().state is State.ABSENT
@@ -62,7 +62,7 @@ def test_a_token_is_no_account_that_a_cache_can_use(step: MirrorsStep) -> None:
     assert "token" in signed.check().detail and SECRET not in signed.check().detail
 
 
-def test_another_account_makes_one_cache_anew_over_its_data(
+def test_another_account_makes_one_cache_again_over_its_data(
     engine: FakeEngine, names: Names, step: MirrorsStep
 ) -> None:
     step.apply(NoWork())

@@ -31,7 +31,7 @@ def name(registry: Simulator) -> str:
 
 @pytest.fixture
 def crictl(tmp_path: Path) -> Path:
-    """A crictl that notes how it was called, and cannot pull while there is a file `deaf` beside it."""
+    """A crictl that notes how it was called, and cannot pull while there is a file `deaf` next to it."""
     program = tmp_path / "bin" / "crictl"
     program.parent.mkdir()
     program.write_text(

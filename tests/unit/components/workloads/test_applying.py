@@ -42,7 +42,7 @@ def refuse(server: ApiServer, path: str, message: str) -> None:
     server.admit = admit
 
 
-def test_a_changed_job_of_ours_is_recreated_and_said(cluster: Cluster, server: ApiServer) -> None:
+def test_a_changed_job_of_the_sandbox_is_recreated_and_said(cluster: Cluster, server: ApiServer) -> None:
     before, after = made("Job", "seed", "batch/v1", image="a"), made("Job", "seed", "batch/v1", image="b")
     path = "/apis/batch/v1/namespaces/shop/jobs/seed"
     refuse(server, path, JOB % ("x" * 5000))
@@ -57,7 +57,7 @@ def test_a_changed_job_of_ours_is_recreated_and_said(cluster: Cluster, server: A
     assert told == ["recreated Job shop/seed, whose spec.template had changed"]
 
 
-def test_a_job_of_somebody_else_stays(cluster: Cluster, server: ApiServer) -> None:
+def test_a_job_of_another_users_stays(cluster: Cluster, server: ApiServer) -> None:
     path = "/apis/batch/v1/namespaces/shop/jobs/seed"
     server.objects[path] = made("Job", "seed", "batch/v1", image="a")
     refuse(server, path, JOB % "")

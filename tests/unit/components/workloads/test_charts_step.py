@@ -96,7 +96,7 @@ def test_what_nothing_names_any_more_is_uninstalled(step: ChartsStep, asked: Pat
 
 
 @pytest.mark.security(20)
-def test_a_release_of_somebody_else_is_neither_changed_nor_uninstalled(
+def test_a_release_of_another_users_is_neither_changed_nor_uninstalled(
     step: ChartsStep, asked: Path, server: ApiServer, names: Names
 ) -> None:
     """A release of the same name, or one that a pod wrote into the record → an error, and it stays."""

@@ -143,7 +143,7 @@ def test_odd_shapes_are_left_to_the_cluster(pushed: ImageNames) -> None:
     assert list(pushed.written(odd)) == odd
 
 
-def test_what_nobody_brings_is_told_with_its_user(pushed: ImageNames) -> None:
+def test_what_no_one_brings_is_told_with_its_user(pushed: ImageNames) -> None:
     wanted = [deployment("localhost:5001/shop/api:dev", "web", "quay.io/x/y:1", "localhost:5001/shop/web:dev")]
     assert pushed.missing(wanted) == {"localhost:5001/shop/api:dev": "Deployment web"}
     assert "- {from: build, context: ./api, as: shop/api:dev}" in advice(pushed.missing(wanted), pushed.file)

@@ -19,7 +19,7 @@ needs_kubectl = pytest.mark.skipif(shutil.which("kubectl") is None, reason="ther
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A base, and an overlay beside it with a patch and a generated ConfigMap."""
+    """A base, and an overlay next to it with a patch and a generated ConfigMap."""
     base, overlay = tmp_path / "base", tmp_path / "overlays" / "dev"
     base.mkdir()
     overlay.mkdir(parents=True)
@@ -74,7 +74,7 @@ def test_a_folder_with_one_is_rendered_by_kubectl(project: Path) -> None:
         "transformers: [t.yaml]",
     ],
 )
-def test_nothing_is_fetched_that_nobody_asked_for(tmp_path: Path, text: str) -> None:
+def test_nothing_is_fetched_that_no_one_asked_for(tmp_path: Path, text: str) -> None:
     """A kustomization that names a URL or a repository → an error that says which, before anything runs."""
     (tmp_path / "kustomization.yaml").write_text(text + "\n")
     (tmp_path / "t.yaml").write_text(

@@ -1,4 +1,4 @@
-"""After a rest, what the user's manifests run is waited for, though nobody has the manifests any more."""
+"""After a rest, what the user's manifests run is waited for, though no one has the manifests any more."""
 
 from __future__ import annotations
 

@@ -129,7 +129,7 @@ def test_a_planted_record_deletes_nothing(names: Names, server: ApiServer, objec
     assert made.check().state is State.READY
 
 
-def test_an_image_that_nobody_brings_is_told_before_anything_is_applied(
+def test_an_image_that_no_one_brings_is_told_before_anything_is_applied(
     names: Names, server: ApiServer, registry: Simulator
 ) -> None:
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": {"containers": [{"image": "r/x:1"}]}}

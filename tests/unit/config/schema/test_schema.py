@@ -628,7 +628,7 @@ def test_a_valid_spec_survives_writing_and_reading(data: dict[str, Any]) -> None
     assert dumped == data | paths
 
 
-def test_certificates_are_for_the_domain_and_for_hosts_beside_it_that_end_at_the_proxy() -> None:
+def test_certificates_are_for_the_domain_and_for_hosts_next_to_it_that_end_at_the_proxy() -> None:
     hosts = "[{host: shop.test, terminate: true}, {host: x.demo.test, to: 'a:1'}, {host: dev.test, to: 'a:1'}, x.test]"
     spec = parse(f"{{domain: demo.test, proxy: {{hosts: {hosts}}}}}")
     assert spec.vouched == ("demo.test", "shop.test", "dev.test")

@@ -27,7 +27,7 @@ from tests.unit.doctor.conftest import IMAGE
 from tests.unit.doctor.tls.conftest import DOMAIN, HOST, Serve, asking, ingress
 
 
-def test_a_name_of_nobody(trace: RequestTrace) -> None:
+def test_a_name_of_no_one(trace: RequestTrace) -> None:
     found = edge_checks.name(asking(trace, "nobody.invalid"))
     assert found.status is Status.ERROR and found.fix.endswith("'echo 127.0.0.1 nobody.invalid >> /etc/hosts'")
 
@@ -38,7 +38,7 @@ def test_a_name_that_leads_here_and_one_that_does_not(trace: RequestTrace) -> No
     assert edge_checks.name(asking(trace, "192.0.2.1")).status is Status.ERROR
 
 
-def test_a_port_of_nobody_of_the_edge_and_of_somebody_else(trace: RequestTrace, engine: FakeEngine) -> None:
+def test_a_port_of_no_one_of_the_edge_and_of_another_user(trace: RequestTrace, engine: FakeEngine) -> None:
     assert edge_checks.port(trace).status is Status.ERROR
     with closing(socket.create_server(("127.0.0.1", trace.port))):
         found = edge_checks.port(trace)

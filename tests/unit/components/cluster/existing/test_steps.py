@@ -1,4 +1,4 @@
-"""The place in somebody else's cluster: made once it was agreed to, known again, and left as it was found."""
+"""The place in another user's cluster: made once it was agreed to, known again, and left as it was found."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_what_another_person_made_is_asked_about_and_not_taken_down(step: Tenanc
     assert theirs.undo()
 
 
-def test_whoever_may_not_make_namespaces_is_told_what_to_write(step: TenancyStep, server: ApiServer) -> None:
+def test_anyone_who_may_not_make_namespaces_is_told_what_to_write(step: TenancyStep, server: ApiServer) -> None:
     server.refusal = (403, b'{"message": "namespaces is forbidden"}')
     with pytest.raises(SandboxError, match="you may not make one") as caught:
         step.apply(NoWork())

@@ -1,4 +1,4 @@
-"""In somebody else's cluster nothing is touched that is not labelled, and everything that is labelled is found."""
+"""In another user's cluster nothing is touched that is not labelled, and everything that is labelled is found."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_what_is_made_is_in_the_namespace_and_labelled(server: ApiServer, tenant
 
 
 @pytest.mark.parametrize(("labels", "whose"), [({}, "another user"), ({LABEL: "other"}, "the sandbox 'other'")])
-def test_what_somebody_else_made_is_refused(
+def test_what_another_users_made_is_refused(
     server: ApiServer, tenant: Tenant, labels: dict[str, str], whose: str
 ) -> None:
     theirs = {**MAP, "metadata": {"name": "a", "namespace": "mine", "labels": labels}}
@@ -46,7 +46,9 @@ def test_what_somebody_else_made_is_refused(
     assert server.objects[PATH] == theirs
 
 
-def test_all_of_ours_is_found_and_nothing_that_others_or_controllers_made(server: ApiServer, tenant: Tenant) -> None:
+def test_all_of_the_sandbox_is_found_and_nothing_that_others_or_controllers_made(
+    server: ApiServer, tenant: Tenant
+) -> None:
     def put(path: str, kind: str, labels: dict[str, str], **more: Any) -> None:
         name = path.rpartition("/")[2]
         server.objects[path] = {"kind": kind, "metadata": {"name": name, "labels": labels, **more}}

@@ -97,7 +97,7 @@ def test_only_old_control_groups_are_asked_to_be_tolerated(version: int, patched
 
 
 @pytest.mark.parametrize(("tags", "policy"), [(TAGS, "NeverVerify"), (None, None)])
-def test_images_of_the_bundle_can_be_used_though_nobody_pulled_them(tags: Tags | None, policy: str | None) -> None:
+def test_images_of_the_bundle_can_be_used_though_no_one_pulled_them(tags: Tags | None, policy: str | None) -> None:
     assert parsed(tags=tags)[1]["KubeletConfiguration"].get("imagePullCredentialsVerificationPolicy") == policy
 
 

@@ -131,8 +131,8 @@ def test_a_cluster_comes_stops_starts_and_goes(provider: KindProvider, names: Na
 
 
 @pytest.mark.fault(8, 27)
-def test_one_that_kind_left_half_made_is_known_and_made_anew(provider: KindProvider, playing: Playing) -> None:
-    """Kind was killed and left half a cluster → it is known as such, and `up` makes it anew."""
+def test_one_that_kind_left_half_made_is_known_and_recreated(provider: KindProvider, playing: Playing) -> None:
+    """Kind was killed and left half a cluster → it is known as such, and `up` recreates it."""
     object.__setattr__(playing, "broken", True)
     with pytest.raises(ToolFailed):
         made(provider)
@@ -208,10 +208,10 @@ def test_a_node_that_was_added_by_hand_gets_what_the_others_have(
 
 
 @pytest.mark.fault(27)
-def test_more_workers_join_and_one_that_is_lost_is_made_anew(
+def test_more_workers_join_and_one_that_is_lost_is_recreated(
     engine: FakeEngine, names: Names, provider: KindProvider
 ) -> None:
-    """A worker's container is removed → `up` makes it anew, and it joins the cluster."""
+    """A worker's container is removed → `up` recreates it, and it joins the cluster."""
     said = "kubeadm join c:6443 --token abc.def --discovery-token-ca-cert-hash sha256:12 \n"
     ran: list[list[str]] = []
 
@@ -266,7 +266,7 @@ def test_stop_stops_every_container_of_the_cluster(engine: FakeEngine, names: Na
     assert not balancer.running and not any(one.running for one in kind_provider.nodes(engine, names).all())
 
 
-def test_kubelets_of_nodes_that_were_started_begin_anew_and_no_others(
+def test_kubelets_of_nodes_that_were_started_begin_again_and_no_others(
     engine: FakeEngine, names: Names, three: KindProvider
 ) -> None:
     told: list[tuple[str, ...]] = []

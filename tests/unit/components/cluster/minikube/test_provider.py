@@ -74,7 +74,7 @@ class Playing(Minikube):
         self.world.engine.stop(self.profile)
 
     def delete(self, kubeconfig: Path) -> None:
-        if self.world.hurried:  # and somebody else has made the edge anew
+        if self.world.hurried:  # and another user has made the edge again
             self.world.engine.connect_network(self.profile, EDGE, "172.31.255.250")
         else:
             self.world.engine.remove_container(self.profile)
@@ -129,7 +129,7 @@ def test_a_profile_of_our_own_comes_stops_starts_and_goes(
     assert provider.standing() is Standing.ABSENT
     said: list[str] = []
     provider.create(said.append, lambda: said.append("usable"))
-    assert said == ["Done"], "minikube changes CoreDNS to the end: nobody may begin before"
+    assert said == ["Done"], "minikube changes CoreDNS to the end: no one may begin before"
     assert "--driver=docker --container-runtime=containerd --kubernetes-version=v1.36.3" in names.kubeconfig.read_text()
     assert (provider.standing(), provider.drift()) == (Standing.RUNNING, None)
     assert provider.nodes.running() == (names.cluster,)
@@ -166,7 +166,7 @@ def test_loaded_images_can_be_used_whatever_else_is_pulled(
     assert (NO_SECOND_PULL in names.kubeconfig.read_text().split()) == told
 
 
-def test_what_minikube_leaves_of_ours_goes_too(
+def test_what_minikube_leaves_of_the_sandbox_goes_too(
     provider: MinikubeProvider, world: World, names: Names, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine, world.hurried = world.engine, True
@@ -211,7 +211,7 @@ def test_images_are_taken_by_every_node_or_it_is_told(
     assert b"layers" not in world.engine.boxes[names.cluster].files.values()
 
 
-def test_one_that_was_left_half_made_is_made_anew(provider: MinikubeProvider, world: World) -> None:
+def test_one_that_was_left_half_made_is_recreated(provider: MinikubeProvider, world: World) -> None:
     world.broken = True
     with pytest.raises(MinikubeFailed):
         provider.create(print, print)

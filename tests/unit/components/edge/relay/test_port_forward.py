@@ -1,4 +1,4 @@
-"""A way to a cluster comes back whatever happens to it, and whoever needs it meanwhile waits."""
+"""A way to a cluster comes back whatever happens to it, and anyone who needs it meanwhile waits."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def test_one_that_leads_nowhere_is_replaced(upstream: Forwarded, mood: Path) -> 
     during(upstream, scenario, Pace(first=0.02, longest=0.1, look=0.05, answer=0.2))
 
 
-def test_whoever_gets_no_answer_has_it_looked_into_at_once(upstream: Forwarded, mood: Path) -> None:
+def test_anyone_who_gets_no_answer_has_it_looked_into_at_once(upstream: Forwarded, mood: Path) -> None:
     mood.write_text("hang")
 
     async def scenario(forwards: Forwards) -> None:

@@ -121,7 +121,7 @@ def test_a_port_that_cannot_be_had_is_told_and_the_others_are_served() -> None:
     asyncio.run(run())
 
 
-def test_a_port_that_nobody_asks_for_any_more_is_given_back() -> None:
+def test_a_port_that_no_one_asks_for_any_more_is_given_back() -> None:
     async def run() -> None:
         async with passing(Limits()) as (passthrough, port):
             reader, writer = await connect(port)
@@ -254,7 +254,7 @@ def test_five_thousand_connections_at_once(tmp_path: Path) -> None:
         made: list[tuple[StreamReader, StreamWriter]] = []
         for _ in range(0, MANY, 100):
             made += await asyncio.gather(*(connect(edge.port) for _ in range(100)))
-            # Whoever has an answer has been taken in: no more than these are waiting.
+            # Anyone who has an answer has been taken in: no more than these are waiting.
             for _, writer in made[-100:]:
                 writer.write(b"x")
             for reader, _ in made[-100:]:

@@ -134,7 +134,7 @@ def test_one_of_an_older_release_is_replaced(place: Home, a: PassthroughStep, mo
 
 
 @pytest.mark.fault(13)
-def test_a_port_that_somebody_has_is_named(place: Home, a: PassthroughStep) -> None:
+def test_a_port_that_a_user_has_is_named(place: Home, a: PassthroughStep) -> None:
     """The passthrough process finds its port taken → the port is named."""
     with closing(socket.create_server((LOCAL, a.binds[0].port))):
         said = f"does not listen on {LOCAL}:{a.binds[0].port}: Address already in use"
