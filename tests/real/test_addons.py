@@ -18,7 +18,7 @@ from sandbox.system.wait import wait_until
 from tests.real import machine
 from tests.real.machine import CommandLine, tool
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.nightly]
 
 NAME = "test-addon"
 PAGE = """\

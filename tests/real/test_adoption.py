@@ -20,7 +20,7 @@ from tests.real.machine import tool
 from tests.support.bundled import engine_with
 from tests.support.terminal import Terminal
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.nightly]
 
 NAME = "test-adoption"
 NEIGHBOUR = "sandbox-test-byhand"

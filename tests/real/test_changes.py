@@ -18,7 +18,7 @@ from tests.real.application import Application
 from tests.real.machine import tool
 from tests.real.served import Sandbox
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.nightly]
 
 NAME = "test-changes"
 OTHER = "changes.example.test"  # the root vouches for every domain below sandbox.localhost

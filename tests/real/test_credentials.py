@@ -30,7 +30,7 @@ from tests.real.machine import CommandLine, tool
 from tests.real.registry import stand
 from tests.support.token_services import ACR_TOKEN, CANARY, ECR_PASSWORD, GOOGLE_TOKEN, REGION, ROLE, Services, serving
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.real, pytest.mark.nightly, pytest.mark.timeout(900)]
 
 NAME = "test-cred"
 PASSWORD = f"{CANARY}-docker-password"

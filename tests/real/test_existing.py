@@ -19,7 +19,7 @@ from tests.real import machine, team
 from tests.real.machine import CommandLine, tool
 from tests.real.team import Listing, Team
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.nightly]
 
 DEMO = Path(__file__).parents[2] / "fixtures" / "demos" / "web"
 PEOPLE = ("ann", "bob", "eve")

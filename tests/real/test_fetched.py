@@ -19,7 +19,7 @@ from tests.real import machine
 from tests.real.machine import CommandLine, Ran, tool
 from tests.support.repositories import committed, made
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.nightly]
 
 NAME = "test-fetched"
 SPEC = f"""\

@@ -18,7 +18,7 @@ from tests.real import behind, browser, machine, servers
 from tests.real.machine import CommandLine, Ran, tool
 from tests.real.served import Sandbox
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.nightly]
 
 NAME = "test-lan"
 DOMAIN = f"{NAME}.sandbox.localhost"

@@ -22,7 +22,7 @@ from tests.real import machine, minikube
 from tests.real.machine import tool
 from tests.real.minikube import Sandbox, own
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.nightly]
 
 NAME = "test-minikube"
 CANARY = "canary-secret-9f31"

@@ -21,7 +21,7 @@ from sandbox.system.wait import wait_until
 from tests.real import machine, minikube
 from tests.real.minikube import Sandbox, own
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.nightly]
 
 NAME = "test-minikube-ingress"
 DOMAIN = f"{NAME}.sandbox.localhost"

@@ -13,7 +13,7 @@ from sandbox.bundle.contents import SBOM
 from tests.real import machine
 from tests.real.machine import CommandLine, tool
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.nightly]
 
 ROOT = Path(__file__).parents[2]
 DEMO = ROOT / "fixtures" / "demos" / "web"

@@ -28,7 +28,7 @@ from tests.real.behind import gateway
 from tests.real.machine import CommandLine, tool
 from tests.real.nameserver import Nameserver
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.nightly]
 
 NAME = "test-outbound"
 OUTSIDE = "www.outside.example"

@@ -28,7 +28,7 @@ from tests.real import machine
 from tests.real.machine import CommandLine
 from tests.real.served import Sandbox
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.nightly]
 
 NAME = "test-renew"
 DOMAIN = f"{NAME}.sandbox.localhost"

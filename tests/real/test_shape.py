@@ -25,7 +25,7 @@ from tests.real import machine
 from tests.real.machine import CommandLine, tool
 from tests.real.served import Sandbox
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.nightly]
 
 NAME = "test-shape"
 LABELS = {"app": "probe"}

@@ -32,7 +32,7 @@ from tests.real import machine
 from tests.real.machine import CommandLine, tool
 from tests.support.images import tar
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.nightly]
 
 NAME = "test-wiring"
 UPSTREAM = "sandbox-test-wiring-upstream"
