@@ -47,7 +47,7 @@ class Home:
 
     @property
     def bundle(self) -> Path:
-        """The bundle's finished components."""
+        """Return the bundle's finished components."""
         return self.cache / "bundle"
 
     @property
@@ -57,17 +57,17 @@ class Home:
 
     @property
     def projects(self) -> Path:
-        """The specs, manifests and images of sandboxes that were fetched from elsewhere."""
+        """Return the specs, manifests and images of sandboxes that were fetched from elsewhere."""
         return self.cache / "projects"
 
     @property
     def spool(self) -> Path:
-        """Where a push compresses layers, on a disk: the system's temporary files may be in memory."""
+        """Return where a push compresses layers, on a disk: the system's temporary files may be in memory."""
         return self.cache / "spool"
 
     @property
     def edge(self) -> Path:
-        """The edge's configuration, which its container reads."""
+        """Return the edge's configuration, which its container reads."""
         return self.state / "edge"
 
     @property
@@ -77,12 +77,12 @@ class Home:
 
     @property
     def kubectl(self) -> Path:
-        """The kubectl that the passthrough calls."""
+        """Return the kubectl that the passthrough calls."""
         return self.passthrough / "kubectl"
 
     @property
     def claims(self) -> Path:
-        """The ports that commands at work are about to take."""
+        """Return the ports that commands at work are about to take."""
         return self.state / "ports"
 
     @property
@@ -91,17 +91,17 @@ class Home:
         return self.state / "snapshots"
 
     def lock(self, name: str) -> Path:
-        """The folder that is locked by anyone who changes the sandbox `name`."""
+        """Return the folder that is locked by anyone who changes the sandbox `name`."""
         return self.state / "locks" / name
 
     @property
     def networks(self) -> Path:
-        """The lock for making and removing networks."""
+        """Return the lock for making and removing networks."""
         return self.state / "network"
 
     @property
     def owner(self) -> str:
-        """The user and the state folder that own an object: `USER:UID:FOLDER`."""
+        """Return the user and the state folder that own an object: `USER:UID:FOLDER`."""
         uid = os.getuid()
         try:
             user = pwd.getpwuid(uid).pw_name
@@ -111,26 +111,26 @@ class Home:
 
     @property
     def labels(self) -> Mapping[str, str]:
-        """The labels of what all sandboxes of this owner share."""
+        """Return the labels of what all sandboxes of this owner share."""
         return {LABEL: "", OWNER: self.owner}
 
     @property
     def log(self) -> Path:
-        """What the last commands did, for people and bug reports."""
+        """Return what the last commands did, for people and bug reports."""
         return self.state / "sandbox.log"
 
     @property
     def trust(self) -> Path:
-        """The record of the root certificates that were put into trust stores."""
+        """Return the record of the root certificates that were put into trust stores."""
         return self.state / "trust"
 
     @property
     def agreed(self) -> Path:
-        """What the user agreed to of specs and programs that others wrote, a file for each."""
+        """Return what the user agreed to of specs and programs that others wrote, a file for each."""
         return self.state / "agreed"
 
     def sandbox(self, name: str) -> Names:
-        """The names of one sandbox."""
+        """Return the names of one sandbox."""
         return Names(name, self)
 
 
@@ -147,12 +147,12 @@ class Names:
 
     @property
     def cluster(self) -> str:
-        """The cluster, as kind knows it; also the kubeconfig's context, cluster and user."""
+        """Return the cluster, as kind knows it; also the kubeconfig's context, cluster and user."""
         return f"sandbox-{self.name}"
 
     @property
     def network(self) -> str:
-        """The network of nodes, registry and mirrors, and the claim of the name on this engine.
+        """Return the network of nodes, registry and mirrors, and the claim of the name on this engine.
 
         With a dot, which no name has: it can be no other's, nor the one that minikube names as the cluster.
         """
@@ -160,46 +160,46 @@ class Names:
 
     @property
     def node(self) -> str:
-        """The container that is the control-plane node, and its host name on the network."""
+        """Return the container that is the control-plane node, and its host name on the network."""
         return f"{self.cluster}-control-plane"
 
     @property
     def copier(self) -> str:
-        """The container that copies volumes to a snapshot and back, there as long as that takes."""
+        """Return the container that copies volumes to a snapshot and back, there as long as that takes."""
         return f"{self.cluster}-copier"
 
     @property
     def registry(self) -> str:
-        """The registry's container, and its host name on the network."""
+        """Return the registry's container, and its host name on the network."""
         return f"sandbox-{self.name}-registry"
 
     @property
     def registry_endpoint(self) -> str:
-        """The registry's HOST:PORT on the network."""
+        """Return the registry's HOST:PORT on the network."""
         return f"{self.registry}:{REGISTRY_PORT}"
 
     @property
     def registry_frontend(self) -> str:
-        """The container that has the registry's port on this machine."""
+        """Return the container that has the registry's port on this machine."""
         return self.registry + FRONTEND
 
     @property
     def registry_holder(self) -> str:
-        """The container that holds the port for it, where there is one."""
+        """Return the container that holds the port for it, where there is one."""
         return self.registry + HOLDER
 
     @property
     def registry_files(self) -> Path:
-        """The configuration of these two."""
+        """Return the configuration of these two."""
         return self.folder / "registry"
 
     @property
     def volume(self) -> str:
-        """The volume that holds the registry's data."""
+        """Return the volume that holds the registry's data."""
         return self.registry
 
     def mirror(self, upstream: str) -> str:
-        """The container that is the cache of one upstream registry, and its host name on the network."""
+        """Return the container that is the cache of one upstream registry, and its host name on the network."""
         full = f"sandbox-{self.name}-{upstream.replace(':', '-')}"
         first, dot, rest = full.partition(".")
         if len(first) <= MAX_HOST:
@@ -209,57 +209,57 @@ class Names:
 
     @property
     def mirrors(self) -> Path:
-        """The settings and the data of those caches, one folder each; only `--purge` removes them."""
+        """Return the settings and the data of those caches, one folder each; only `--purge` removes them."""
         return self.home.state / "mirrors" / self.name
 
     @property
     def charts(self) -> Path:
-        """A file that is there while the cluster has releases of charts that `up` made."""
+        """Return a file that is there while the cluster has releases of charts that `up` made."""
         return self.home.state / "charts" / self.name
 
     @property
     def labels(self) -> Mapping[str, str]:
-        """What tells the sandbox's objects from all others: its name and its owner."""
+        """Return what tells the sandbox's objects from all others: its name and its owner."""
         return {**self.home.labels, LABEL: self.name}
 
     @property
     def folder(self) -> Path:
-        """The sandbox's own files, gone with it."""
+        """Return the sandbox's own files, gone with it."""
         return self.home.state / "sandboxes" / self.name
 
     @property
     def spec(self) -> Path:
-        """The spec that it was last brought up with."""
+        """Return the spec that it was last brought up with."""
         return self.folder / "spec.json"
 
     @property
     def origin(self) -> Path:
-        """Where that spec came from."""
+        """Return where that spec came from."""
         return self.folder / "origin.json"
 
     @property
     def data(self) -> Path:
-        """What a project that was fetched keeps, whichever revision of it is up; only `--purge` removes it."""
+        """Return what a project that was fetched keeps, whichever revision of it is up; only `--purge` removes it."""
         return self.home.state / "data" / self.name
 
     @property
     def kubeconfig(self) -> Path:
-        """The kubeconfig with this cluster alone."""
+        """Return the kubeconfig with this cluster alone."""
         return self.folder / "kubeconfig"
 
     @property
     def resolv_conf(self) -> Path:
-        """The nameservers that the node gives to pods."""
+        """Return the nameservers that the node gives to pods."""
         return self.folder / "resolv.conf"
 
     @property
     def proxy_conf(self) -> Path:
-        """The proxy that the node's containerd is told of; it may hold a password."""
+        """Return the proxy that the node's containerd is told of; it may hold a password."""
         return self.folder / "proxy.conf"
 
     @property
     def credentials(self) -> Path:
-        """The process that renews registry credentials and its log; there as long as a cluster has any."""
+        """Return the process that renews registry credentials and its log; there as long as a cluster has any."""
         return self.folder / "credentials"
 
     @property
@@ -269,10 +269,10 @@ class Names:
 
     @property
     def record_key(self) -> Path:
-        """What seals the notes that commands keep in the cluster."""
+        """Return what seals the notes that commands keep in the cluster."""
         return self.keys / "records.key"
 
     @property
     def root_certificate(self) -> Path:
-        """The certificate that clients are told to trust."""
+        """Return the certificate that clients are told to trust."""
         return self.keys / "root.crt"

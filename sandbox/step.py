@@ -35,10 +35,10 @@ class Work(Protocol):
     """What a step is given while it is made, to tell how far it is."""
 
     def say(self, line: str) -> None:
-        """A line of progress, for people."""
+        """Show a line of progress."""
 
     def usable(self) -> None:
-        """Steps that need this one may begin, though it is not finished; said at most once."""
+        """Let steps that need this one begin before it has finished; call it once at most."""
 
 
 class Step(Protocol):

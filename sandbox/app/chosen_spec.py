@@ -153,7 +153,7 @@ class Chosen:
 
     @property
     def fetched(self) -> Fetched | None:
-        """The project, if others wrote it."""
+        """Return the project, if others wrote it."""
         return self.project if self.project and self.project.origin.is_fetched else None
 
 

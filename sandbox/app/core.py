@@ -200,33 +200,33 @@ class Sandbox:
 
     @property
     def name(self) -> str:
-        """The sandbox's name."""
+        """Return the sandbox's name."""
         return self.spec.name
 
     @property
     def names(self) -> Names:
-        """The names of all that belongs to it."""
+        """Return the names of all that belongs to it."""
         return context.home().sandbox(self.name)
 
     @property
     def domain(self) -> str:
-        """The domain whose hosts the sandbox answers."""
+        """Return the domain whose hosts the sandbox answers."""
         return self.spec.domain
 
     @property
     def settled(self) -> ResolvedSpec:
-        """The spec with the ports that the sandbox has, also those that the spec leaves open."""
+        """Return the spec with the ports that the sandbox has, also those that the spec leaves open."""
         if self._settled is None:
             self._settled = ports.settle(self.spec, context.home(), Engine.connect())
         return self._settled
 
     @property
     def hosts(self) -> tuple[str, ...]:
-        """The hosts that an Ingress in the cluster answers for."""
+        """Return the hosts that an Ingress in the cluster answers for."""
         return hosts_of(Cluster(self.kubeconfig).list("networking.k8s.io/v1", "Ingress"))
 
     def url(self, host: str, path: str = "/") -> str:
-        """The address of a page; `host` may leave out the sandbox's domain (`hello`)."""
+        """Return the address of a page; `host` may leave out the sandbox's domain (`hello`)."""
         name = host if "." in host else f"{host}.{self.domain}"
         port = self.settled.proxy.ports[0]
         return f"https://{name}{'' if port == 443 else f':{port}'}{path}"
@@ -251,26 +251,26 @@ class Sandbox:
 
     @property
     def registry(self) -> str:
-        """The registry, as image names begin with it on this machine and in the cluster: `localhost:5001`."""
+        """Return the registry, as image names begin with it on this machine and in the cluster: `localhost:5001`."""
         return self.settled.registry.image_prefix
 
     @property
     def kubeconfig(self) -> Path:
-        """A kubeconfig with this cluster alone, for kubectl and Kubernetes' clients."""
+        """Return a kubeconfig with this cluster alone, for kubectl and Kubernetes' clients."""
         return self.names.kubeconfig
 
     @property
     def context(self) -> str:
-        """The name of the cluster's context in the user's kubeconfig."""
+        """Return the name of the cluster's context in the user's kubeconfig."""
         return self.names.cluster
 
     @property
     def root_certificate(self) -> Path:
-        """The certificate to trust: what curl calls --cacert, and requests `verify`."""
+        """Return the certificate to trust: what curl calls --cacert, and requests `verify`."""
         return self.names.root_certificate
 
     def ssl_context(self) -> ssl.SSLContext:
-        """A context for clients that trusts this sandbox alone."""
+        """Return a context for clients that trusts this sandbox alone."""
         return ssl.create_default_context(cafile=str(self.root_certificate))
 
 

@@ -65,7 +65,7 @@ def lines(row: Row) -> list[str]:
 
 
 def _usual(spec: Spec) -> ResolvedSpec:
-    """The spec with the usual ports for those that only an engine could tell."""
+    """Return the spec with the usual ports for those that only an engine could tell."""
     usual = ResolvedSpec()
     https = tuple(port for port in spec.proxy.ports if port != "auto") or usual.proxy.ports
     return ResolvedSpec.of(

@@ -46,7 +46,7 @@ class Addresses:
     root_certificate: Path
 
     def urls(self, host: str) -> tuple[str, ...]:
-        """The addresses of a host, the first port's first."""
+        """Return the addresses of a host, the first port's first."""
         return tuple(f"https://{host}{'' if port == 443 else f':{port}'}/" for port in self.ports)
 
 
@@ -127,7 +127,7 @@ def _route(home: Home, name: str) -> Route:
 
 
 def _hosts(home: Home, route: Route) -> tuple[str, ...]:
-    """Every host that the cluster or the edge answers, else the domain itself."""
+    """Return every host that the cluster or the edge answers, else the domain itself."""
     found = set(hosts_of(Cluster(home.sandbox(route.name).kubeconfig).list("networking.k8s.io/v1", "Ingress")))
     found |= {one.host for one in (*route.hosts, *extra_routes.hosts(extra_routes.load(home.edge), route.name))}
     return tuple(sorted(found)) or (route.domain,)

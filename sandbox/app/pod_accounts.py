@@ -42,7 +42,7 @@ class PodAccounts:
         return cls(spec, PullSecrets.of(names), PodCredentials(nodes, names, context.environ()))
 
     def known(self, secret: str) -> Held:
-        """What is kept under that name. Raises UsageError."""
+        """Return what is kept under that name. Raises UsageError."""
         held = self.delivery.held()
         if secret not in held:
             if secret in self.delivery.ignored():
@@ -56,7 +56,7 @@ class PodAccounts:
         return held[secret]
 
     def listed(self, secret: str) -> bool:
-        """Whether the spec has them."""
+        """Tell whether the spec has them."""
         return any(entry.secret == secret for entry in self.spec.credentials)
 
     def add(self, entry: Credentials) -> Held:

@@ -74,7 +74,7 @@ class Machine:
         return cls(name, home, engine, found, labelled.edge(engine, home))
 
     def occupant(self, owner: str, bind: Bind) -> Occupant | None:
-        """Who keeps `owner` from listening there; None when no one does."""
+        """Return who keeps `owner` from listening there; None when no one does."""
         starting = port_reservations.claimant(self.home.claims, bind.port, owner)
         if starting:
             return Occupant(f"sandbox '{starting}', which is starting", "wait for it")
@@ -94,20 +94,20 @@ class Machine:
         return self._stranger(bind.port)
 
     def _others(self, owner: str) -> Iterator[Route]:
-        """The routes of the proxy that `owner` is not: the two cannot share a port."""
+        """Yield the routes of the proxy that `owner` is not: the two cannot share a port."""
         for proxy, folder in ((EDGE, self.home.edge), (PASSTHROUGH, self.home.passthrough)):
             if proxy != owner:
                 yield from (route for route in routes.load(folder) if route.name != self.name)
 
     def _is_own(self, owner: str, bind: Bind) -> bool:
-        """Whether the proxy has the port already, or will give it up for this sandbox."""
+        """Tell whether the proxy has the port already, or will give it up for this sandbox."""
         if owner == PASSTHROUGH:
             state = relay_state.running(self.home.passthrough)
             return state is not None and (bind.address, bind.port) in state.listening
         return owner == EDGE and (self._gives_up(bind.port) or self._is_left_over(bind))
 
     def _is_left_over(self, bind: Bind) -> bool:
-        """Whether the port is held for an edge that is no more or has not come yet; the next one takes it over."""
+        """Tell whether the port is held for an edge that is no more or has not come yet; the next one takes it over."""
         box = EdgeContainer(self.engine, self.home, self.edge)
         return any(one.name == box.holder and one.running for one in self.ours) and bind in socket_handover.held(
             box.folder
@@ -130,7 +130,7 @@ class Machine:
 
 
 def taken(wanted: Wanted, occupant: Occupant) -> PortTaken:
-    """The error that names who has the port and offers the next free one."""
+    """Return the error that names who has the port and offers the next free one."""
     bind = wanted.bind
     free = host_network.next_free(bind.address, bind.port)
     return PortTaken(
@@ -152,7 +152,7 @@ def _container(found: Container, home: Home) -> Occupant:
 
 
 def forbidden(wanted: Wanted, engine: Engine) -> PortForbidden | None:
-    """The error with its remedies when the port's owner may not listen there; None when it may."""
+    """Return the error with its remedies when the port's owner may not listen there; None when it may."""
     bind, lowest = wanted.bind, host_network.first_unprivileged()
     if wanted.owner == PASSTHROUGH:
         if host_network.is_permitted(bind.address, bind.port):

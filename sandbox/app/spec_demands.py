@@ -27,7 +27,7 @@ NAMESPACES = ("hostNetwork", "hostPID", "hostIPC")
 
 
 def beyond(spec: Spec, root: Path) -> tuple[str, ...]:
-    """A line for each thing; `root` is the folder of the project. Raises UsageError for what cannot be read."""
+    """Return a line for each thing; `root` is the folder of the project. Raises UsageError for what cannot be read."""
     found = (
         *_cluster(spec, root),
         *_accounts(spec),
@@ -143,7 +143,7 @@ def _objects(spec: Spec, root: Path) -> Iterator[str]:
 
 
 def _rights(manifest: Mapping[str, Any]) -> Iterator[str]:
-    """What the object may do beyond its namespace; an odd shape is for the API server to refuse."""
+    """Yield what the object may do beyond its namespace; an odd shape is for the API server to refuse."""
     try:
         if manifest["kind"] == "ClusterRoleBinding":
             yield f"{manifest['roleRef']['name']} in the whole cluster"
@@ -166,7 +166,7 @@ def _rights(manifest: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _files(paths: Iterable[Path], root: Path) -> Iterator[str]:
-    """The files and folders that lie elsewhere, and the links in them that lead there."""
+    """Yield the files and folders that lie elsewhere, and the links in them that lead there."""
     for path in paths:
         if place := _elsewhere(path, root):
             yield _line("files", f"reads {place}")
@@ -177,5 +177,5 @@ def _files(paths: Iterable[Path], root: Path) -> Iterator[str]:
 
 
 def _elsewhere(path: Path, root: Path) -> str | None:
-    """Where the path leads, if that is not in the project."""
+    """Return where the path leads, if that is not in the project."""
     return None if inside(path, root) else os.path.realpath(path)

@@ -83,7 +83,7 @@ def show_results(results: Sequence[Result]) -> None:
 
 
 def show_forecasts(forecasts: Sequence[Forecast]) -> None:
-    """The plan, a line an image."""
+    """Print the plan, one line for each image."""
     for one in forecasts:
         word = "error" if one.error else one.action.value if one.action else "built"
         click.echo(f"{word:<9} {one.target:<40} {_cost(one)}".rstrip())

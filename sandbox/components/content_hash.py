@@ -15,24 +15,24 @@ MARK = "sandbox.dev/applied"
 
 
 def marked(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """The object with a mark that tells whether what is in the cluster was made from the same text."""
+    """Return the object with a mark that tells whether what is in the cluster was made from the same text."""
     metadata = manifest["metadata"]
     annotations = {**(metadata.get("annotations") or {}), MARK: digest(manifest)}
     return {**manifest, "metadata": {**metadata, "annotations": annotations}}
 
 
 def mark(manifest: Mapping[str, Any]) -> str:
-    """The mark of an object; empty for one that has none."""
+    """Return the mark of an object; empty for one that has none."""
     return str((manifest["metadata"].get("annotations") or {}).get(MARK, ""))
 
 
 def digest(content: object) -> str:
-    """A mark for anything that prints the same when it is the same."""
+    """Return a mark for anything that prints the same when it is the same."""
     return hashlib.sha256(repr(content).encode()).hexdigest()[:16]
 
 
 def problem(cluster: Cluster, wanted: Sequence[Manifest]) -> Status | None:
-    """What is not as these marked objects say, or None; workloads must be ready.
+    """Return what is not as these marked objects say, or None; workloads must be ready.
 
     They are looked at from the last to the first: without the workload, which comes last, nothing is there, and without
     another part something is wrong.

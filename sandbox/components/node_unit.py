@@ -69,25 +69,25 @@ class NodeUnit:
 
     @property
     def service(self) -> str:
-        """The unit as systemd knows it."""
+        """Return the unit as systemd knows it."""
         return f"{self.name}.service"
 
     @property
     def program(self) -> PurePosixPath:
-        """The script on the node."""
+        """Return the script on the node."""
         return PurePosixPath("/etc/sandbox", f"{self.name.removeprefix('sandbox-')}.sh")
 
     @property
     def kubeconfig(self) -> PurePosixPath:
-        """The file with the account's token, for root only."""
+        """Return the file with the account's token, for root only."""
         return self.program.with_suffix(".kubeconfig")
 
     def files(self) -> dict[PurePosixPath, bytes]:
-        """Its files, but for the kubeconfig."""
+        """Return its files, but for the kubeconfig."""
         return {**self.data, self.program: self.script.encode(), UNITS / self.service: self._text().encode()}
 
     def objects(self) -> list[dict[str, Any]]:
-        """The account and its rights."""
+        """Return the account and its rights."""
         metadata = {"name": self.name, "labels": LABELS}
         within = {**metadata, "namespace": SYSTEM_NAMESPACE}
         subjects = [{"kind": "ServiceAccount", "name": self.name, "namespace": SYSTEM_NAMESPACE}]
@@ -103,7 +103,7 @@ class NodeUnit:
         return made
 
     def _text(self) -> str:
-        """The unit's text. A script that ends is started again a second later.
+        """Return the unit's text. A script that ends is started again a second later.
 
         minikube keeps kubectl in a folder that has its version for a name.
         """
@@ -125,7 +125,7 @@ WantedBy=multi-user.target
 
 
 def kubeconfig(admin: bytes, token: str) -> bytes:
-    """A kubeconfig for the API server of the node's own, by which the bearer of `token` is known."""
+    """Return a kubeconfig for the API server of the node's own, by which the bearer of `token` is known."""
     clusters = yaml.safe_load(admin)["clusters"]
     context = {"cluster": clusters[0]["name"], "user": "unit"}
     content = {
@@ -140,7 +140,7 @@ def kubeconfig(admin: bytes, token: str) -> bytes:
 
 
 def holds(found: bytes | None, account: str, now: datetime) -> bool:
-    """Whether a kubeconfig on a node has a token of the service account with that uid that does not end soon."""
+    """Tell whether a kubeconfig on a node has a token of the service account with that uid that does not end soon."""
     try:
         token = yaml.safe_load(found or b"")["users"][0]["user"]["token"]
         payload = token.split(".")[1]
@@ -152,7 +152,7 @@ def holds(found: bytes | None, account: str, now: datetime) -> bool:
 
 
 def problem(nodes: Nodes, cluster: Cluster, unit: NodeUnit) -> str | None:
-    """What of a unit is not there, is another or does not run."""
+    """Return what of a unit is not there, is another or does not run."""
     node = nodes.control_plane
     for path, content in unit.files().items():
         if nodes.read_file(node, path) != content:

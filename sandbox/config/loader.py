@@ -38,7 +38,7 @@ def load(
     create: str = "write it, or name another file",
     amend: Amend = lambda source: source,
 ) -> M:
-    """The document in the file `path` as a `model`; raises BadFile, with `create` as its fix if there is no file.
+    """Return the document in the file `path` as a `model`. Raises BadFile, with `create` as fix for a missing file.
 
     `amend` adds what others than the document give, before all is validated at once. Raises UsageError where only
     that is wrong.

@@ -53,7 +53,7 @@ def translated(doing: str) -> Iterator[None]:
 
 
 def unreachable(said: str) -> MissingTool:
-    """Why no engine answers, by what the client library said."""
+    """Return why no engine answers, by what the client library said."""
     if "Permission denied" in said or "PermissionError" in said:
         return MissingTool(
             "you may not use the Docker Engine",
@@ -103,7 +103,10 @@ Who = TypeVar("Who", bound=Glancing)
 
 
 def once(question: Callable[Concatenate[Who, Words], Answer]) -> Callable[Concatenate[Who, Words], Answer]:
-    """A question that need not be asked again in a glance; its words are hashable. What is raised is not kept."""
+    """Return a question that need not be asked again in a glance; its words are hashable.
+
+    What is raised is not kept.
+    """
 
     @functools.wraps(question)
     def asked(who: Who, /, *words: Words.args, **named: Words.kwargs) -> Answer:
@@ -152,7 +155,7 @@ class Door(Glancing):
 
     @contextmanager
     def api(self, doing: str) -> Iterator[Any]:
-        """The client below, for other modules of this package; what fails in the block is an EngineError."""
+        """Yield the client below, for other modules of this package; what fails in the block is an EngineError."""
         with translated(doing), self.patient():
             yield self._client.api
 

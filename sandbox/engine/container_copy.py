@@ -27,14 +27,14 @@ class Description:
 
 
 def describe(engine: Engine, name: str) -> Description:
-    """How a container was made."""
+    """Return how a container was made."""
     with engine.api(f"looking at container {name}") as api:
         found = api.inspect_container(name)
     return Description(found["Name"].lstrip("/"), found["Config"], found["HostConfig"])
 
 
 def volumes(engine: Engine, name: str) -> Mapping[str, str]:
-    """The volumes of a container, by the folders where it has them."""
+    """Return the volumes of a container, by the folders where it has them."""
     with engine.api(f"looking at container {name}") as api:
         return {one["Destination"]: one["Name"] for one in _mounts(api, name) if one["Type"] == "volume"}
 
@@ -46,7 +46,7 @@ def rename(engine: Engine, name: str, new: str) -> None:
 
 
 def changes(engine: Engine, name: str) -> bytes:
-    """What has changed in a container's own files, volumes and mounts apart, as a tar of paths below `/`.
+    """Return what has changed in a container's own files, volumes and mounts apart, as a tar of paths below `/`.
 
     Raises EngineError for a container in which files of its image were removed, which no such tar can tell.
     """
@@ -111,7 +111,7 @@ def _mounts(api: Any, name: str) -> Sequence[Mapping[str, Any]]:
 
 
 def _outermost(found: Mapping[PurePosixPath, int]) -> Iterator[PurePosixPath]:
-    """Added and changed paths, without those inside an added one and folders that changed only by what is in them."""
+    """Return added and changed paths, without those inside an added one and folders that only contain changes."""
     parents = {parent for path in found for parent in path.parents}
     for path, kind in sorted(found.items()):
         inside_added = any(found.get(parent) == 1 for parent in path.parents)

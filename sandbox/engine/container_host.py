@@ -17,7 +17,10 @@ RESERVED = 5
 
 
 def host_address(engine: Engine, network: str, container: str) -> str:
-    """The IPv4 address at which `container` on `network` reaches the host. Raises SandboxError for no such network."""
+    """Return the IPv4 address at which `container` on `network` reaches the host.
+
+    Raises SandboxError for no such network.
+    """
     if engine.facts().system.startswith(VIRTUAL):
         status, output = engine.execute(container, ["getent", "ahostsv4", VIRTUAL_NAME])
         if status == 0 and output.split():
@@ -26,7 +29,7 @@ def host_address(engine: Engine, network: str, container: str) -> str:
 
 
 def joined(engine: Engine, network: str) -> Network:
-    """The network of that name. Raises SandboxError when there is none."""
+    """Return the network of that name. Raises SandboxError when there is none."""
     found = engine.network(network)
     if found is None or not found.subnet:
         raise SandboxError(f"there is no network {network}", fix="sandbox up")
@@ -52,12 +55,15 @@ def spare_address(engine: Engine, name: str) -> str:
 
 
 def gateway(network: Network) -> str:
-    """The engine's own address on the network; where it is not told it is the first (libnetwork's default IPAM)."""
+    """Return the engine's own address on the network.
+
+    Where it is not told it is the first (libnetwork's default IPAM).
+    """
     return network.gateway or str(next(IPv4Network(network.subnet).hosts()))
 
 
 def folder_owner(engine: Engine, path: Path) -> str | None:
-    """The `UID:GID` a container must run as to write into the folder, which is made when it is not there.
+    """Return the `UID:GID` a container must run as to write into the folder, which is made when it is not there.
 
     Root in a container has no right to pass over permissions, since its capabilities are dropped. None where the
     engine runs without root: there its root is the user. Raises SandboxError.

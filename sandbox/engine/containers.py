@@ -24,7 +24,7 @@ class Containers(Door):
 
     @once
     def container(self, name: str) -> Container | None:
-        """The container of exactly this name, or None."""
+        """Return the container of exactly this name, or None."""
         with translated(f"looking at container {name}"):
             try:
                 return _container(self._client.api.inspect_container(name))
@@ -33,7 +33,7 @@ class Containers(Door):
 
     @once
     def containers(self, label: str) -> tuple[Container, ...]:
-        """Every container, running or not, that has the label (`key` or `key=value`)."""
+        """Return every container, running or not, that has the label (`key` or `key=value`)."""
         with translated("listing containers"):
             inspected = []
             for one in self._client.api.containers(all=True, filters={"label": label}):
@@ -42,7 +42,7 @@ class Containers(Door):
             return tuple(inspected)
 
     def publisher(self, port: int) -> str | None:
-        """The running container that a port of this machine leads to, also by another before it, or None."""
+        """Return the running container that a port of this machine leads to, also by another before it, or None."""
         for found in sorted(self.containers(LISTENS), key=lambda one: one.name):  # a registry before its holder
             if found.running and any(bind.port == port for binds in found.published.values() for bind in binds):
                 return found.name
@@ -169,7 +169,7 @@ class Containers(Door):
             self._client.api.kill(name, signal)
 
     def logs(self, name: str, *, lines: int = 15) -> str:
-        """The last lines a container wrote."""
+        """Return the last lines a container wrote."""
         with translated(f"reading the log of {name}"):
             return str(self._client.api.logs(name, tail=lines).decode(errors="replace"))
 
@@ -213,7 +213,7 @@ class Containers(Door):
 
     @once
     def read_file(self, name: str, path: PurePosixPath) -> bytes | None:
-        """The content of a file in a container; None when there is none, or a folder or a link in its place."""
+        """Return the content of a file in a container; None when there is none, or a folder or a link in its place."""
         with translated(f"reading {path} in {name}"):
             try:
                 chunks, _ = self._client.api.get_archive(name, str(path))
@@ -244,7 +244,7 @@ def _said(api: Any, run: str) -> bytes:
 
 
 def _packed(source: Path) -> Iterator[bytes]:
-    """A file as a tar archive of its own, piece by piece."""
+    """Yield a file as a tar archive of its own, piece by piece."""
     info = tarfile.TarInfo(source.name)
     info.size = source.stat().st_size
     yield info.tobuf(tarfile.GNU_FORMAT)
@@ -282,7 +282,7 @@ class Volumes(Door):
 
     @once
     def volume_labels(self, name: str) -> Mapping[str, str] | None:
-        """The labels of a volume, or None when there is none of that name."""
+        """Return the labels of a volume, or None when there is none of that name."""
         with translated(f"looking at volume {name}"):
             try:
                 return dict(self._client.api.inspect_volume(name)["Labels"] or {})
@@ -290,7 +290,7 @@ class Volumes(Door):
                 return None
 
     def labelled_volumes(self, label: str) -> Mapping[str, Mapping[str, str]]:
-        """The labels of every volume that has `label`, by the volume's name."""
+        """Return the labels of every volume that has `label`, by the volume's name."""
         with translated("listing volumes"):
             found = self._client.api.volumes(filters={"label": label})["Volumes"] or ()
             return {one["Name"]: dict(one["Labels"] or {}) for one in found}

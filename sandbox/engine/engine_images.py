@@ -25,7 +25,7 @@ LARGEST_HEAD = 64 << 10
 
 
 def build_context(folder: Path) -> set[str]:
-    """The files and folders that a build of the folder sends to the engine: those that .dockerignore does not name."""
+    """Return the files and folders that a build sends to the engine: those that .dockerignore does not exclude."""
     from docker.utils.build import exclude_paths
 
     try:
@@ -40,7 +40,7 @@ class Chunked(OSError):
 
 
 def get_unchunked(path: str | os.PathLike[str], target: str, *, timeout: int) -> Generator[bytes]:
-    """The body of what `target` (a path with its query) gives on the socket at `path`, to the end of the connection.
+    """Yield the response of `target` (a path with its query) on the socket at `path`, to the end of the connection.
 
     `timeout` is the longest silence, in seconds. Raises OSError. The end of the answer does not tell that it was
     whole: what is read must have an end of its own, as a tar has.
@@ -68,7 +68,7 @@ def get_unchunked(path: str | os.PathLike[str], target: str, *, timeout: int) ->
 
 
 def _message(head: bytes, body: bytes) -> str:
-    """What a refusal says: the engine's `message`, else the status."""
+    """Return what a refusal says: the engine's `message`, else the status."""
     try:
         return str(json.loads(body)["message"])
     except (ValueError, KeyError, TypeError):
@@ -79,13 +79,13 @@ class Images(Door):
     """What can be done with the engine's images."""
 
     def image_id(self, reference: str) -> str | None:
-        """The id of a local image, which is a digest of its content; None when there is none of that name."""
+        """Return the id of a local image, which is a digest of its content; None when there is none of that name."""
         found = self.inspect_image(reference)
         return None if found is None else str(found["Id"])
 
     @once
     def inspect_image(self, name: str) -> Mapping[str, Any] | None:
-        """What `docker image inspect` shows, or None."""
+        """Return what `docker image inspect` shows, or None."""
         with translated(f"looking at image {name}"):
             try:
                 return dict(self._client.api.inspect_image(name))
@@ -111,7 +111,7 @@ class Images(Door):
             self._client.api.tag(reference, repository, tag or "latest")
 
     def save(self, names: Sequence[str]) -> Iterator[bytes]:
-        """The bytes of one `docker save` of all `names`; closing the iterator ends it early."""
+        """Yield the bytes of one `docker save` of all `names`; closing the iterator ends it early."""
         api = self._client.api
         url = api._url("/images/get")
         local = getattr(api.get_adapter(url), "socket_path", None)

@@ -19,7 +19,7 @@ class Bind:
 
     @property
     def asked_at(self) -> str:
-        """The address at which this machine itself asks who listens here."""
+        """Return the address at which this machine itself asks who listens here."""
         return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.address, self.address)  # noqa: S104
 
 

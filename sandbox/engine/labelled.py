@@ -36,7 +36,7 @@ class Owner:
 
     @classmethod
     def of(cls, labels: Mapping[str, str]) -> Owner | None:
-        """The owner that the labels name, if they name one."""
+        """Return the owner that the labels name, if they name one."""
         user, uid, folder = (*labels.get(OWNER, "").split(":", 2), "", "")[:3]
         return cls(user, uid, folder) if folder else None
 
@@ -45,14 +45,14 @@ class Owner:
 
 
 def this(home: Home) -> Owner:
-    """The owner of what is made with these folders."""
+    """Return the owner of what is made with these folders."""
     found = Owner.of(home.labels)
     assert found is not None  # noqa: S101  # a state folder has a path
     return found
 
 
 def is_ours(found: Mapping[str, str] | Container | Network | None, home: Home) -> bool:
-    """Whether an object, or one with these labels, is this owner's."""
+    """Tell whether an object, or one with these labels, is this owner's."""
     if found is None:
         return False
     labels = found if isinstance(found, Mapping) else found.labels
@@ -68,12 +68,12 @@ def is_ours(found: Mapping[str, str] | Container | Network | None, home: Home) -
 
 
 def knows(names: Names) -> bool:
-    """Whether the state folder knows the sandbox, as it does from the first `up` to `down --purge`."""
+    """Tell whether the state folder knows the sandbox, as it does from the first `up` to `down --purge`."""
     return names.folder.exists() or names.keys.exists()
 
 
 def whose(found: Mapping[str, str] | Container | Network) -> str:
-    """The owner of an object that is not this user's, in words."""
+    """Return the owner of an object that is not this user's, in words."""
     labels = found if isinstance(found, Mapping) else found.labels
     if LABEL not in labels:
         return "not of a sandbox"
@@ -82,12 +82,12 @@ def whose(found: Mapping[str, str] | Container | Network) -> str:
 
 
 def containers(engine: Engine, home: Home, name: str | None = None) -> tuple[Container, ...]:
-    """This owner's containers, of all sandboxes or of the one called `name`."""
+    """Return this owner's containers, of all sandboxes or of the one called `name`."""
     return tuple(one for one in engine.containers(LABEL if name is None else f"{LABEL}={name}") if is_ours(one, home))
 
 
 def located(engine: Engine, names: Names) -> Names:
-    """The names of a sandbox as it was made: on the shared network if an earlier release put its node there."""
+    """Return the names of a sandbox as it was made: on the shared network if an earlier release put its node there."""
     node = engine.container(names.node)
     return replace(names, shared=node is not None and SHARED_NETWORK in (node.network, *node.attached))
 
@@ -107,7 +107,7 @@ def require(engine: Engine, names: Names) -> None:
 
 
 def taken(names: Names, what: str, labels: Mapping[str, str]) -> NameTaken:
-    """The error for a sandbox whose name another user has, as `what` with these labels shows."""
+    """Return the error for a sandbox whose name another user has, as `what` with these labels shows."""
     owner = Owner.of(labels)
     if owner is None:
         return NameTaken(
@@ -148,7 +148,7 @@ def remove_volume(engine: Engine, name: str, home: Home) -> bool:
 
 
 def edge(engine: Engine, home: Home) -> str:
-    """The name of this owner's edge: the plain one, or one with the owner's mark where another user has that."""
+    """Return the name of this owner's edge: the plain one, or one with the owner's mark where another user has that."""
     digest = hashlib.sha256(repr((this(home).uid, this(home).folder)).encode()).hexdigest()
     marked = f"{EDGE}-{digest[:6]}"
     if engine.container(marked):
@@ -162,7 +162,7 @@ def _labels(found: Container | Network | None) -> Mapping[str, str] | None:
 
 
 def _recorded(engine: Engine, names: Names) -> Mapping[str, str]:
-    """The owner of a node, as labels, which kind gives to none: its record says whose it is, or nothing does."""
+    """Return the owner of a node, as labels, which kind gives to none: its record says whose it is, or nothing does."""
     try:
         said = json.loads(engine.read_file(names.node, COMPLETE) or b"{}").get("owner")
     except (ValueError, AttributeError):

@@ -174,7 +174,7 @@ class Item(BaseModel):
         return self
 
     def entry(self, folder: Path) -> Entry:
-        """This element with relative paths taken from `folder`. Raises UsageError."""
+        """Return this element with relative paths taken from `folder`. Raises UsageError."""
         target, only = self._target(), tuple(dict.fromkeys(self.platforms))
         match self.origin:
             case "registry":
@@ -209,7 +209,7 @@ class Item(BaseModel):
 
 
 def _expanded(item: Any) -> Any:
-    """The short form, a plain string, is an image of a registry."""
+    """Return the short form, a plain string, is an image of a registry."""
     return {"from": "registry", "image": item} if isinstance(item, str) else item
 
 
@@ -246,7 +246,7 @@ class ImageList(BaseModel):
         return self
 
     def entries(self, folder: Path) -> tuple[Entry, ...]:
-        """The images, with relative paths taken from `folder`."""
+        """Return the images, with relative paths taken from `folder`."""
         return tuple(item.entry(folder) for item in self.images)
 
 
@@ -256,12 +256,15 @@ def read(path: Path) -> ImageList:
 
 
 def load(path: Path) -> tuple[Entry, ...]:
-    """The images of a manifest. Relative paths start at its folder. Raises UsageError with file, line and key."""
+    """Return the images of a manifest. Relative paths start at its folder.
+
+    Raises UsageError with file, line and key.
+    """
     return read(path).entries(path.parent)
 
 
 def schema() -> dict[str, Any]:
-    """The JSON Schema (2020-12) of the file, for editors and checkers."""
+    """Return the JSON Schema (2020-12) of the file, for editors and checkers."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **ImageList.model_json_schema(mode="validation"),

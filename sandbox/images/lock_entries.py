@@ -66,18 +66,18 @@ class Lock(BaseModel):
         return {one.target: one for one in self.images}
 
 
-def beside(manifest: Path) -> Path:
-    """Where the lock of a manifest is: `images.lock.yaml` for `images.yaml`."""
+def lock_path(manifest: Path) -> Path:
+    """Return where the lock of a manifest is: `images.lock.yaml` for `images.yaml`."""
     return manifest.with_name(f"{manifest.stem}.lock.yaml")
 
 
 def load(path: Path) -> Lock | None:
-    """The lock in a file, None when there is none. Raises UsageError with file, line and key."""
+    """Return the lock in a file, None when there is none. Raises UsageError with file, line and key."""
     return load_document(path, Lock, create="run sandbox push-images") if path.exists() else None
 
 
 def dump(lock: Lock) -> str:
-    """The file's text; the same lock is the same text."""
+    """Return the file's text; the same lock is the same text."""
     images = []
     for one in sorted(lock.images, key=lambda one: one.target):
         content = one.model_dump(mode="json", by_alias=True)
@@ -111,7 +111,7 @@ def pinned(entries: Sequence[Entry], lock: Lock | None, folder: Path) -> tuple[E
 
 
 def digests(entries: Sequence[Entry], lock: Lock, folder: Path) -> Mapping[Target, str]:
-    """The digests that `lock` has for `entries`, as far as it has them from the same source."""
+    """Return the digests that `lock` has for `entries`, as far as it has them from the same source."""
     return {entry.target: known.digest for entry in entries if (known := _locked(entry, lock, folder))}
 
 
@@ -128,7 +128,7 @@ def _pinned(entry: Entry, lock: Lock, folder: Path) -> Entry:
 
 
 def promises(entries: Sequence[Entry], lock: Lock, folder: Path) -> Mapping[Target, Promise]:
-    """What `lock` says of each entry. Raises Drift when it is not a lock of just these entries."""
+    """Return what `lock` says of each entry. Raises Drift when it is not a lock of just these entries."""
     known, lines = dict(lock.by_target), {}
     promised: dict[Target, Promise] = {}
     for entry in entries:
@@ -149,7 +149,7 @@ def promises(entries: Sequence[Entry], lock: Lock, folder: Path) -> Mapping[Targ
 def renewed(
     entries: Sequence[Entry], results: Sequence[Result], old: Lock | None, folder: Path, compression: Compression
 ) -> Lock:
-    """The lock after a push: what was pushed, and for images that failed what was locked before."""
+    """Return the lock after a push: what was pushed, and for images that failed what was locked before."""
     pushed = {result.target: result for result in results}
     before = old.by_target if old else {}
     images = []
@@ -165,13 +165,13 @@ def renewed(
 
 
 def of(images: Iterable[Locked], compression: Compression = Compression.RAW) -> Lock:
-    """The lock of these images, whose targets must differ."""
+    """Return the lock of these images, whose targets must differ."""
     ordered = tuple(sorted(images, key=lambda one: one.target))
     return Lock.model_validate({"compression": compression, "images": ordered})
 
 
 def changes(old: Lock, new: Lock) -> tuple[str, ...]:
-    """The names of the images for which `new` says something else, with what happened to them."""
+    """Return the names of the images for which `new` says something else, with what happened to them."""
     was, now = old.by_target, new.by_target
     words = [f"{name} changed" for name in sorted(was.keys() & now.keys()) if was[name] != now[name]]
     words += [f"{name} added" for name in sorted(now.keys() - was.keys())]

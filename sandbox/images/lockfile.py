@@ -36,7 +36,7 @@ class LockFile:
 
     @property
     def path(self) -> Path:
-        return locks.beside(self.manifest)
+        return locks.lock_path(self.manifest)
 
     def read(self) -> Lock | None:
         """Return the lock as it is now, None when there is none. Raises UsageError with file, line and key."""

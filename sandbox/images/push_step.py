@@ -85,7 +85,7 @@ class PushStep(NothingToUndo):
         self.built.update(entry.target for entry in self.images.entries)
 
     def _found(self, client: Client, entry: Entry) -> Document | None:
-        """What the registry has of an entry, None when that is not what the engine has."""
+        """Return what the registry has of an entry, None when that is not what the engine has."""
         reference = entry.target.tag or entry.target.digest or ""
         document = client.manifest(entry.target.repository, reference)
         image = self._local(entry)
@@ -96,7 +96,7 @@ class PushStep(NothingToUndo):
         return document if known else None
 
     def _changed(self) -> Iterator[tuple[Target, str]]:
-        """The images that are built, with a file of theirs that is newer than the last build."""
+        """Yield the images that are built, with a file of theirs that is newer than the last build."""
         for entry in self.images.entries:
             if isinstance(entry, FromBuild) and entry.target not in self.built:
                 tagged = _tagged_at(self.engine.inspect_image(str(entry.target)) or {})
@@ -177,7 +177,7 @@ def _is_newer(path: Path, when: float) -> bool:
 
 
 def _tagged_at(image: Mapping[str, Any]) -> float:
-    """When the engine last gave the image its name, as every build does, in seconds; 0 where it does not say."""
+    """Return when the engine last gave the image its name, as every build does, in seconds; 0 where it does not say."""
     said = str((image.get("Metadata") or {}).get("LastTagTime") or "")
     try:
         # Go writes nanoseconds, of which Python reads six digits.
@@ -188,5 +188,5 @@ def _tagged_at(image: Mapping[str, Any]) -> float:
 
 
 def _moved(image: Mapping[str, Any]) -> bool:
-    """Whether the engine keeps images in containerd, where an id does not tell what a push would send."""
+    """Tell whether the engine keeps images in containerd, where an id does not tell what a push would send."""
     return "containerd" in str(image.get("GraphDriver") or {}) or "Descriptor" in image

@@ -70,7 +70,7 @@ class Remembering:
         return self._daemon.root()
 
     def id(self, name: str) -> str:
-        """The image's id, empty when there is none or it was not asked for."""
+        """Return the image's id, empty when there is none or it was not asked for."""
         return str((self.known.get(name) or {}).get("Id", ""))
 
 
@@ -128,7 +128,7 @@ class Elsewhere:
 def built(
     entries: Sequence[Entry], daemon: Daemon | None, observer: Observer
 ) -> tuple[list[FromDaemon], dict[Target, SandboxError]]:
-    """The entries whose images the engine has, after building those it must build; and what failed."""
+    """Return the entries whose images the engine has, after building those it must build; and what failed."""
     ready: list[FromDaemon] = []
     failed: dict[Target, SandboxError] = {}
     for entry in entries:
@@ -167,7 +167,7 @@ def of_engine(
 
 
 def settled(entry: FromDaemon, image: Image | SandboxError, source: str, client: Client) -> Outcome:
-    """What became of an image of the engine, with `client` to read what the target registry got already."""
+    """Return what became of an image of the engine, with `client` to read what the target registry got already."""
     if isinstance(image, SandboxError):
         return image
     whole = image

@@ -125,7 +125,7 @@ def _context(build: Any) -> str | None:
 
 
 def _ports(service: Mapping[str, Any]) -> Iterator[int]:
-    """The ports in the container: of `[[IP:]HOST:]CONTAINER[/PROTOCOL]`, the long form's `target`, and `expose`."""
+    """Yield the container's ports: of `[[IP:]HOST:]CONTAINER[/PROTOCOL]`, the long form's `target`, `expose`."""
     for one in (*(service.get("ports") or ()), *(service.get("expose") or ())):
         said = str(one.get("target") if isinstance(one, dict) else one).rpartition(":")[2]
         number, _, protocol = said.partition("/")

@@ -22,7 +22,7 @@ _PLAIN = re.compile(r"[\w./][\w./+-]*(:[\w./+-]+)*", re.ASCII)
 
 
 def outline(model: type[BaseModel], given: Mapping[str, Any]) -> str:
-    """The text, with the values of `given` (nested as the file is) as they stand and the others commented out."""
+    """Return the text, with the values of `given` (nested as the file is) and the others commented out."""
     return "\n".join(_lines(model, given, "")) + "\n"
 
 

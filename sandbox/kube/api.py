@@ -41,7 +41,7 @@ class Rule:
     resources: frozenset[str]
 
     def allows(self, verb: str, group: str, resource: str) -> bool:
-        """Whether it says so."""
+        """Tell whether it says so."""
         asked = ((verb, self.verbs), (group, self.groups), (resource, self.resources))
         return all({"*", one} & known for one, known in asked)
 
@@ -57,13 +57,13 @@ class Rules:
 
     @classmethod
     def read(cls, review: Mapping[str, Any]) -> Self:
-        """The rules in an answered SelfSubjectRulesReview (authorization.k8s.io/v1)."""
+        """Return the rules in an answered SelfSubjectRulesReview (authorization.k8s.io/v1)."""
         found = (one for one in review["status"].get("resourceRules") or () if not one.get("resourceNames"))
         keys = ("verbs", "apiGroups", "resources")
         return cls(tuple(Rule(*(frozenset(one.get(key) or ()) for key in keys)) for one in found))
 
     def allow(self, verb: str, group: str, resource: str) -> bool:
-        """Whether one of them says so."""
+        """Tell whether one of them says so."""
         return any(rule.allows(verb, group, resource) for rule in self.rules)
 
 
@@ -78,14 +78,17 @@ class ClusterError(SandboxError):
 
 
 def segment(name: str) -> str:
-    """A name as one segment of a path. Raises ClusterError for what names no object (API conventions, "Names")."""
+    """Return a name as one segment of a path.
+
+    Raises ClusterError for what names no object (API conventions, "Names").
+    """
     if name in ("", ".", "..") or "/" in name or "%" in name:
         raise ClusterError(f"{name!r} cannot be the name of an object")
     return quote(name, safe="!$&'()*+,;=:@~")
 
 
 def _base(api_version: str) -> str:
-    """The path of an API version: `/api/v1`, `/apis/apps/v1`."""
+    """Return the path of an API version: `/api/v1`, `/apis/apps/v1`."""
     group, slash, version = api_version.rpartition("/")
     return f"/apis/{segment(group)}/{segment(version)}" if slash else f"/api/{segment(version)}"
 
@@ -100,7 +103,7 @@ class Resource:
     verbs: frozenset[str]
 
     def may(self, *verbs: str) -> bool:
-        """Whether it can be asked for all of these; whether we may is another matter."""
+        """Tell whether it can be asked for all of these; whether we may is another matter."""
         return self.verbs.issuperset(verbs)
 
 
@@ -115,7 +118,7 @@ class Cluster:
             raise ClusterError("the cluster has no usable kubeconfig", details=str(error)) from error
 
     def is_up(self) -> bool:
-        """Whether the API server answers and says it is ready."""
+        """Tell whether the API server answers and says it is ready."""
         try:
             self._call("GET", "/readyz")
         except ClusterError:
@@ -123,7 +126,7 @@ class Cluster:
         return True
 
     def get(self, api_version: str, kind: str, name: str, namespace: str | None = None) -> dict[str, Any] | None:
-        """One object, or None when there is none."""
+        """Return one object, or None when there is none."""
         try:
             found = self._call("GET", f"{self._collection(api_version, kind, namespace)}/{segment(name)}")
         except ClusterError as error:
@@ -135,7 +138,7 @@ class Cluster:
     def list(
         self, api_version: str, kind: str, namespace: str | None = None, *, selector: str = ""
     ) -> list[dict[str, Any]]:
-        """The objects of one kind, in one namespace or in all."""
+        """Return the objects of one kind, in one namespace or in all."""
         query = "?" + urlencode({"labelSelector": selector}) if selector else ""
         found = self._call("GET", self._collection(api_version, kind, namespace) + query)
         return [{"apiVersion": api_version, "kind": kind, **one} for one in found["items"]]
@@ -167,11 +170,11 @@ class Cluster:
         self._merge(live, {"spec": {"template": {"metadata": {"annotations": dict(annotations)}}}}, manager)
 
     def rehearse(self, manifest: Manifest) -> dict[str, Any]:
-        """What `apply` would make of the object, with all that the cluster adds to it; changes nothing."""
+        """Return what `apply` would make of the object, with all that the cluster adds to it; changes nothing."""
         return dict(self._patch(manifest, dryRun="All"))
 
     def _merge(self, live: Manifest, change: Mapping[str, Any], manager: str) -> None:
-        """A merge patch (RFC 7396), which unlike an apply never creates what is gone meanwhile."""
+        """Send a merge patch (RFC 7396), which unlike an apply never creates a deleted object."""
         metadata = live["metadata"]
         path = self._collection(live["apiVersion"], live["kind"], metadata.get("namespace"))
         query, kind = urlencode({"fieldManager": manager}), "application/merge-patch+json"
@@ -217,7 +220,7 @@ class Cluster:
     def log(
         self, pod: str, namespace: str, *, lines: int = 10, container: str | None = None, previous: bool = False
     ) -> str:
-        """The last lines a pod wrote, or one container of it, or that one before it was started again.
+        """Return the last lines a pod wrote, or one container of it, or that one before it was started again.
 
         Empty when there are none.
         """
@@ -230,7 +233,7 @@ class Cluster:
             return ""
 
     def token(self, account: str, namespace: str, *, seconds: int) -> str:
-        """A token of a service account, which is kept nowhere in the cluster (TokenRequest)."""
+        """Return a token of a service account, which is kept nowhere in the cluster (TokenRequest)."""
         path = f"{self._collection('v1', 'ServiceAccount', namespace)}/{segment(account)}/token"
         body = {
             "apiVersion": "authentication.k8s.io/v1",
@@ -240,12 +243,12 @@ class Cluster:
         return str(self._call("POST", path, body=body)["status"]["token"])
 
     def groups(self) -> tuple[str, ...]:
-        """Every API version that the cluster prefers, `v1` first."""
+        """Return every API version that the cluster prefers, `v1` first."""
         groups = self._call("GET", "/apis")["groups"]
         return ("v1", *(group["preferredVersion"]["groupVersion"] for group in groups))
 
     def resources(self, api_version: str) -> tuple[Resource, ...]:
-        """The kinds of one API version; none for one that does not answer."""
+        """Return the kinds of one API version; none for one that does not answer."""
         return tuple(self._discover(_base(api_version)).values())
 
     def may(self, verb: str, group: str, resource: str, namespace: str | None, name: str = "") -> bool:
@@ -262,7 +265,7 @@ class Cluster:
         return bool(answer["status"].get("allowed"))
 
     def rules(self, namespace: str) -> Rules:
-        """What we may do in a namespace to things of any name, in one answer (SelfSubjectRulesReview)."""
+        """Return what we may do in a namespace to things of any name, in one answer (SelfSubjectRulesReview)."""
         review = {
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SelfSubjectRulesReview",
@@ -330,7 +333,7 @@ class _Connection:
 
 @functools.lru_cache(maxsize=8)
 def _connection(kubeconfig: Path, changed: int) -> _Connection:
-    """The connection by a kubeconfig as it was when it was `changed` (st_mtime_ns): a rebuilt cluster has another."""
+    """Return the connection by a kubeconfig as of `changed` (st_mtime_ns): a recreated cluster has another."""
     return _Connection(transport.connect(kubeconfig))
 
 

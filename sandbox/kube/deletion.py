@@ -33,7 +33,7 @@ class BeingDeleted(SandboxError):
 
 
 def is_leaving(live: Manifest) -> bool:
-    """Whether the object, as the API server has it, is being deleted."""
+    """Tell whether the object, as the API server has it, is being deleted."""
     return bool((live.get("metadata") or {}).get("deletionTimestamp"))
 
 
@@ -59,7 +59,7 @@ def await_end(cluster: Cluster, going: Sequence[Manifest], *, timeout: float = T
 
 
 def in_the_way(cluster: Cluster, wanted: Manifest, definition: str) -> Manifest | None:
-    """What is being deleted and so refuses `wanted`: its namespace, the `definition` of its kind, or the object."""
+    """Return what is being deleted and so refuses `wanted`: namespace, `definition` of its kind, or object."""
     metadata = wanted["metadata"]
     candidates = [
         ("v1", "Namespace", metadata.get("namespace"), None),
@@ -86,7 +86,7 @@ def _get(cluster: Cluster, version: str, kind: str, name: str, namespace: str | 
 
 
 def _holders(cluster: Cluster, live: Manifest) -> Iterator[str]:
-    """What keeps an object that is being deleted, a line each."""
+    """Yield what keeps an object that is being deleted, a line each."""
     metadata = live["metadata"]
     for one in metadata.get("finalizers") or ():
         yield f"finalizer {one}" + (f" ({KNOWN[one]})" if one in KNOWN else "")

@@ -51,21 +51,21 @@ class Records:
 
     @classmethod
     def of(cls, names: Names) -> Records:
-        """Those in the sandbox's own cluster. Raises ClusterError when there is none."""
+        """Return those in the sandbox's own cluster. Raises ClusterError when there is none."""
         return cls(Cluster(names.kubeconfig), names)
 
     def find(self, name: str) -> Found | None:
-        """The record `name`, sealed or not."""
+        """Return the record `name`, sealed or not."""
         found = self.cluster.get("v1", "ConfigMap", name, SYSTEM_NAMESPACE)
         return self._found(found) if found else None
 
     def read(self, name: str) -> Data | None:
-        """What the record `name` says, None when there is none that this user's commands wrote."""
+        """Return what the record `name` says, None when there is none that this user's commands wrote."""
         found = self.find(name)
         return found.data if found and found.sealed else None
 
     def list(self, selector: str) -> tuple[Found, ...]:
-        """The records that `selector` names, sealed or not."""
+        """Return the records that `selector` names, sealed or not."""
         return tuple(map(self._found, self.cluster.list("v1", "ConfigMap", SYSTEM_NAMESPACE, selector=selector)))
 
     def write(self, name: str, data: Data, labels: Mapping[str, str] | None = None) -> None:

@@ -72,7 +72,7 @@ class Authorization:
         return f"Bearer {token.value}" if token else None
 
     def renewed(self, header: str, wanted: Grants, used: str | None, sent: float) -> str | None:
-        """The header to try after a 401 with the challenge `header`, when `used` was sent at `sent` (of `clock`).
+        """Return the header to try after a 401 with the challenge `header`, if `used` was sent at `sent` (of `clock`).
 
         None if none is left.
         """
@@ -107,7 +107,7 @@ class Authorization:
             return next((token for token in self._tokens if wanted <= token.grants), None)
 
     def _fetch(self, challenge: Challenge, wanted: Grants, used: str | None = None, sent: float = -math.inf) -> _Token:
-        """A token other than the one in `used`, and none that was known when that was sent: it has ended as well.
+        """Return a token other than that in `used`, and newer: those known when that was sent have ended as well.
 
         Threads that want the same one fetch it once.
         """

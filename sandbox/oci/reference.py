@@ -90,7 +90,7 @@ def _split_tag(text: str) -> tuple[str, str | None]:
 
 
 def _split_host(name: str) -> tuple[str, str]:
-    """The first component is a host when it could not be a path: it has a dot, a colon or an upper-case letter."""
+    """Tell whether the first component is a host and no path: it has a dot, a colon or an upper-case letter."""
     first, slash, rest = name.partition("/")
     if slash and (set(first) & set(".:") or first == "localhost" or first != first.lower()):
         host, path = first, rest

@@ -45,7 +45,7 @@ def build(
     purge: bool = False,
     keychain: Keychain | None = None,
 ) -> tuple[Step, ...]:
-    """The steps of the sandbox that `spec` describes, each after those that it requires.
+    """Return the steps of the sandbox that `spec` describes, each after those that it requires.
 
     `environ` are the user's variables, which name proxies and accounts; `keychain` has the accounts at upstream
     registries. Reads the spec's manifests, so that whatever is wrong with them is said before anything is made. Raises

@@ -203,7 +203,7 @@ def _registry(lot: _Lot, keychain: Keychain | None) -> list[Step]:
 
 
 def _edge(lot: _Lot) -> list[Step]:
-    """The process that brings this machine's ports to the ingress, and pushes to the registry in the namespace."""
+    """Return the process that connects this machine's ports with the ingress, and pushes with the registry."""
     address, external = lot.spec.ingress.address, lot.spec.registry.external
     binds = lot.binds if lot.has_controller or address else ()
     if not binds and external:

@@ -43,7 +43,7 @@ def controller(site: Site) -> list[Step]:
 
 
 def proof(site: Site) -> list[Step]:
-    """What comes when the rest stands and a controller has our certificate: a page of the users' hosts, the proof."""
+    """Return the last steps, once a controller has our certificate: the page of the users' hosts, and the proof."""
     spec, names = site.spec, site.names
     minikubes = addons_steps.has_minikubes_ingress(spec)
     if spec.ingress.controller == "none" and not minikubes:

@@ -26,7 +26,7 @@ from sandbox.step import Step
 
 
 def registry(site: Site, purge: bool) -> Step:
-    """The sandbox's own registry, or the one that the user has."""
+    """Return the sandbox's own registry, or the one that the user has."""
     spec = site.spec.registry
     if spec.external:
         return ExternalRegistryStep(site.engine, site.nodes.network, site.names, spec.external, purge)
@@ -43,7 +43,7 @@ def registry(site: Site, purge: bool) -> Step:
 
 
 def mirrors(site: Site, keychain: Keychain | None, purge: bool) -> list[Step]:
-    """The caches of upstream registries, also while there are some of an earlier spec to be taken away."""
+    """Return the caches of upstream registries, also while there are some of an earlier spec to be taken away."""
     upstreams, image = site.spec.registry.mirrors, site.own.references["registry"]
     if not upstreams and not site.names.mirrors.exists():
         return []
@@ -54,13 +54,16 @@ def mirrors(site: Site, keychain: Keychain | None, purge: bool) -> list[Step]:
 
 
 def behind_ingress(site: Site) -> list[Step]:
-    """The registries in the cluster that the node reaches through the ingress, if there are any."""
+    """Return the registries in the cluster that the node reaches through the ingress, if there are any."""
     hosts = site.spec.registry.tls
     return [TlsRegistryStep(site.nodes, hosts)] if hosts else []
 
 
 def push(site: Site, keychain: Keychain | None) -> list[Step]:
-    """The images that the user wants in the registry, if any. Raises UsageError for a list that cannot be read."""
+    """Return the images that the user wants in the registry, if any.
+
+    Raises UsageError for a list that cannot be read.
+    """
     if not site.spec.push:
         return []
     images, url = readable(site.spec.push), site.spec.registry.push_url
@@ -71,7 +74,7 @@ def push(site: Site, keychain: Keychain | None) -> list[Step]:
 
 
 def images(spec: ResolvedSpec, engine: Engine, of: OwnImages, store: Store) -> Step:
-    """The sandbox's own images, and those of the bundle that the user's manifest names. Raises SandboxError."""
+    """Return the sandbox's own images, and those of the bundle that the user's manifest names. Raises SandboxError."""
     entries = readable(spec.push).entries if spec.push else ()
     wanted = system_images.further(entry.image for entry in entries if isinstance(entry, FromDaemon))
     for one in wanted:
@@ -88,12 +91,12 @@ def images(spec: ResolvedSpec, engine: Engine, of: OwnImages, store: Store) -> S
 
 
 def wiring(site: Site) -> Step:
-    """The way of the node to the registry and the caches, once they are on its network."""
+    """Return the way of the node to the registry and the caches, once they are on its network."""
     return WiringStep(site.engine, site.nodes, site.names, site.spec.registry)
 
 
 def accounts(site: Site) -> list[Step]:
-    """The credentials of other registries for pods, also while there are some of an earlier spec to be taken away."""
+    """Return the credentials of other registries for pods, also to remove those of an earlier spec."""
     entries = site.spec.credentials
     if not entries and not site.names.credentials.exists():
         return []
@@ -112,7 +115,7 @@ def accounts(site: Site) -> list[Step]:
 
 
 def readable(manifest: Path) -> LockFile:
-    """The images of the manifest with its lock, which can both be read."""
+    """Return the images of the manifest with its lock, which can both be read."""
     images = LockFile.of(manifest)
     images.read()
     return images

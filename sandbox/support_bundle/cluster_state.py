@@ -59,7 +59,7 @@ def objects(cluster: Cluster, namespace: str | None) -> Iterator[tuple[str, str]
 
 
 def pods(cluster: Cluster, namespace: str | None) -> Iterator[tuple[str, str]]:
-    """What each container of each pod, or of those in `namespace`, wrote last, and before it was started again."""
+    """Yield the last output of each container of each pod, or of those in `namespace`, and that before its restart."""
     for pod in cluster.list("v1", "Pod", namespace):
         place, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
         for status in _containers(pod):

@@ -88,7 +88,7 @@ def secrets_in(content: Any) -> Iterator[str]:
 
 
 def secrets_of(text: str) -> Iterator[str]:
-    """What of a secret file or value is secret: those parts of a document, the lines of a key or ini file, or all."""
+    """Yield what is secret in a file or value: parts of a document, the lines of a key or ini file, or all."""
     try:
         content = json.loads(text)
     except ValueError:

@@ -82,13 +82,13 @@ def _status(spec: Spec) -> Iterator[tuple[str, str]]:
 
 
 def _nodes(engine: Engine, names: Names) -> Iterator[tuple[str, str]]:
-    """What the nodes tell; a cluster of this name may be another user's. Raises NameTaken."""
+    """Yield what the nodes tell; a cluster of this name may be another user's. Raises NameTaken."""
     labelled.require(engine, names)
     yield from cluster_state.nodes(providers.nodes(engine, names))
 
 
 def gather(parts: Mapping[str, Part], *, seconds: float) -> dict[str, str]:
-    """What the parts give, by path; whatever has come after `seconds` is all there is.
+    """Return what the parts give, by path; whatever has come after `seconds` is all there is.
 
     Of a long text the last MiB is kept. What failed, is late or is too much is told in `problems.txt`.
     """

@@ -30,12 +30,12 @@ class Detached:
 
     @property
     def running(self) -> bool:
-        """Whether this very process still runs."""
+        """Tell whether this very process still runs."""
         return _started(self.pid) == self.started
 
 
 def this() -> Detached:
-    """The process that runs this."""
+    """Return the process that runs this."""
     return Detached(os.getpid(), _started(os.getpid()) or "")
 
 
@@ -52,7 +52,7 @@ def start(argv: process.Argv, *, log_to: Path, record: Path) -> Detached:
 
 
 def find(record: Path) -> Detached | None:
-    """The process that `record` tells of, if it still runs."""
+    """Return the process that `record` tells of, if it still runs."""
     try:
         content = json.loads(record.read_text(encoding="utf-8"))
         found = Detached(int(content["pid"]), str(content["started"]))
@@ -107,7 +107,7 @@ def _send(child: Detached, number: signal.Signals) -> bool:
 
 
 def _started(pid: int) -> str | None:
-    """When the process with this id started; None when there is none, or only what is left of one (a zombie)."""
+    """Return when the process with this id started; None when there is none, or only what is left of one (a zombie)."""
     with contextlib.suppress(ChildProcessError, OSError):
         os.waitpid(pid, os.WNOHANG)  # ours, perhaps: then nothing is to be left of it
     try:

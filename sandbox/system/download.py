@@ -16,7 +16,7 @@ TIMEOUT = 60.0
 
 
 def download(url: str, path: Path, *, sha256: str) -> bytes:
-    """The content of `url`, whose digest is `sha256`, from the file `path` or else downloaded to it.
+    """Return the content of `url`, whose digest is `sha256`, from the file `path` or else downloaded to it.
 
     The environment's proxies are used. Raises SandboxError when it cannot be had or is another file.
     """

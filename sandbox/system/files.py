@@ -98,7 +98,7 @@ def require_regular(path: Path) -> None:
 
 
 def read_regular(path: Path) -> bytes:
-    """The content of a regular file, or of a link to one, without ever waiting. Raises NotAFile and OSError."""
+    """Return the content of a regular file, or of a link to one, without ever waiting. Raises NotAFile and OSError."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         mode = os.fstat(descriptor).st_mode
@@ -124,7 +124,7 @@ def sweep(path: Path) -> None:
 
 
 def sweep_below(folder: Path) -> None:
-    """The same for everything in `folder` and below."""
+    """Do the same for everything in `folder` and below."""
     for left in folder.rglob(f".*.????????{SUFFIX}"):
         left.unlink(missing_ok=True)
 
@@ -167,7 +167,7 @@ def _prefix(path: Path) -> str:
 
 
 def refused(brief: str, error: OSError) -> SandboxError:
-    """The error for a path that the system did not let us use."""
+    """Return the error for a path that the system did not let us use."""
     return SandboxError(
         brief,
         details=str(error),

@@ -43,23 +43,26 @@ class Holder:
 
 
 def is_free(address: str, port: int) -> bool:
-    """Whether a listener could be bound there now; a port that only our privileges forbid counts as free."""
+    """Tell whether a listener could be bound there now; a port that only our privileges forbid counts as free."""
     return _refusal(address, port) != errno.EADDRINUSE
 
 
 def is_permitted(address: str, port: int) -> bool:
-    """Whether this user's processes may listen on such a port, free or not."""
+    """Tell whether this user's processes may listen on such a port, free or not."""
     return _refusal(address, port) != errno.EACCES
 
 
 def is_supported(address: str) -> bool:
-    """Whether this machine has the family of an address; where IPv6 is off or not in the kernel, there is no ::1."""
+    """Tell whether this machine has the family of an address.
+
+    Where IPv6 is off or not in the kernel, there is no ::1.
+    """
     refusal = _refusal(address, 0)
     return refusal != errno.EAFNOSUPPORT and not (address == "::1" and refusal == errno.EADDRNOTAVAIL)
 
 
 def first_unprivileged() -> int:
-    """The lowest port that any user may listen on (Linux: the sysctl net.ipv4.ip_unprivileged_port_start)."""
+    """Return the lowest port that any user may listen on (Linux: the sysctl net.ipv4.ip_unprivileged_port_start)."""
     try:
         return int((PROC / "sys/net/ipv4/ip_unprivileged_port_start").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -76,12 +79,12 @@ def may_bind_all(program: str) -> bool:
 
 
 def next_free(address: str, port: int) -> int:
-    """The first free port after `port`, among the unprivileged ones; the lower ones come after the highest."""
+    """Return the first free port after `port`, among the unprivileged ones; the lower ones come after the highest."""
     return next(filter(partial(is_free, address), after(port)))
 
 
 def after(port: int) -> chain[int]:
-    """The ports to try after `port`, in their order: unprivileged ones, the lower ones after the highest."""
+    """Return the ports to try after `port`, in their order: unprivileged ones, the lower ones after the highest."""
     first = max(port + 1, ALTERNATIVE + 1 if port < 1024 else port + 1)
     return chain(range(first, 65536), range(1024, first))
 
@@ -100,7 +103,10 @@ def holder(port: int) -> Holder | None:
 
 
 def _sockets() -> Iterator[tuple[int | None, Any]]:
-    """The TCP sockets of this machine, each with its process; macOS tells a user only of the user's own processes."""
+    """Yield the TCP sockets of this machine, each with its process.
+
+    MacOS tells a user only of the user's own processes.
+    """
     import psutil
 
     try:
@@ -112,7 +118,7 @@ def _sockets() -> Iterator[tuple[int | None, Any]]:
 
 
 def _refusal(address: str, port: int) -> int:
-    """The error number that binding gives, 0 for none."""
+    """Return the error number that binding gives, 0 for none."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_STREAM) as probe:
@@ -125,7 +131,7 @@ def _refusal(address: str, port: int) -> int:
 
 
 def lan_addresses() -> tuple[str, ...]:
-    """This machine's IPv4 addresses on networks with others, private ones first, then that of the default route."""
+    """Return this machine's IPv4 addresses on shared networks: private ones first, then that of the default route."""
     main = _of_default_route()
     found = {IPv4Address(each) for each in (*((main,) if main else ()), *_of_interfaces())}
     ordered = sorted(found, key=lambda each: (not each.is_private, str(each) != main, each))
@@ -151,7 +157,7 @@ def _of_interfaces() -> Iterator[str]:
 
 
 def is_peer_ours(uid: int, peer: tuple[Any, ...], local: tuple[Any, ...]) -> bool:
-    """Whether root or `uid` holds the other end, `peer`, of a connection to `local`; True where no kernel tells.
+    """Tell whether root or `uid` holds the other end, `peer`, of a connection to `local`; True where no kernel tells.
 
     proc_pid_net(5). A socket that its process has closed already is shown as root's, with no inode, and counts as
     unknown: what was sent from it must not be believed.
@@ -169,7 +175,7 @@ def is_peer_ours(uid: int, peer: tuple[Any, ...], local: tuple[Any, ...]) -> boo
 
 
 def _written(end: tuple[Any, ...]) -> str:
-    """An address as the kernel prints it: words of four bytes in the machine's order."""
+    """Return an address as the kernel prints it: words of four bytes in the machine's order."""
     packed = ip_address(end[0].partition("%")[0]).packed
     words = struct.unpack(f"={len(packed) // 4}I", packed)
     return "".join(f"{word:08X}" for word in words) + f":{end[1]:04X}"

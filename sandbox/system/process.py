@@ -43,7 +43,7 @@ class ToolFailed(SandboxError):
 
 
 def which(name: str, *, extra: Sequence[Path] = ()) -> Path | None:
-    """Where `name` is: on the PATH, else in one of the folders `extra`; None when nowhere."""
+    """Return where `name` is: on the PATH, else in one of the folders `extra`; None when nowhere."""
     found = shutil.which(name) or shutil.which(name, path=os.pathsep.join(map(str, extra)))
     return Path(found) if found else None
 
@@ -143,7 +143,7 @@ def end_all() -> None:
 
 
 def kill_all() -> None:
-    """The same at once and without waiting, since the command is left at once."""
+    """Do the same without waiting, since the command ends at once."""
     for child in list(_running):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
@@ -214,7 +214,7 @@ async def attend(argv: Argv) -> AsyncIterator[asyncio.StreamReader]:
 
 
 def last_lines(text: str, count: int = 15) -> str:
-    """The last `count` lines of a program's output, without control characters that could act on a terminal."""
+    """Return the last `count` lines of a program's output, without control characters that could act on a terminal."""
     lines = [line.rstrip() for line in text.splitlines() if line.strip()]
     return "\n".join(map(fit, lines[-count:]))
 

@@ -39,12 +39,12 @@ class Holder:
 
     @classmethod
     def this(cls, command: str) -> Holder:
-        """This very process, from now on."""
+        """Return this very process, from now on."""
         return cls(command=command, since=time.time(), pid=os.getpid(), started=daemon.this().started)
 
     @classmethod
     def read(cls, folder: Path) -> Holder | None:
-        """Who wrote that he has the turn in `folder`, if that process still runs."""
+        """Return who wrote that he has the turn in `folder`, if that process still runs."""
         try:
             content = json.loads((folder / RECORD).read_text(encoding="utf-8"))
             found = cls(

@@ -76,7 +76,7 @@ class AddonImages:
     others: tuple[str, ...]
 
     def references(self, components: Mapping[str, str]) -> dict[str, str]:
-        """Placeholder -> reference of the component's image. Raises UsageError for a component that has none."""
+        """Map placeholders to references of components' images. Raises UsageError for a component without an image."""
         return {placeholder: self._recipe(name).reference for placeholder, name in components.items()}
 
     def supply(self, addon: str, objects: Objects, components: Iterable[str]) -> None:

@@ -75,11 +75,11 @@ class AddonManager:
             self._install(one, records.get(one.addon.name), last=one is chosen[-1], work=work)
 
     def records(self) -> dict[str, Record]:
-        """What the cluster remembers of addons, by name."""
+        """Return what the cluster remembers of addons, by name."""
         return self._found(sealed=True)
 
     def chosen(self, records: Mapping[str, Record]) -> tuple[Chosen, ...]:
-        """The addons to have, without those whose folder is gone. Raises UsageError."""
+        """Return the addons to have, without those whose folder is gone. Raises UsageError."""
         kept = [one.source for one in records.values() if one.by == "command" and one not in lost(records)]
         return choose(self.uses, (*kept, *(one for one in self.asked if one not in kept)))
 
@@ -104,7 +104,7 @@ class AddonManager:
 
     @property
     def cluster(self) -> Cluster:
-        """The sandbox's cluster. Raises ClusterError when there is none."""
+        """Return the sandbox's cluster. Raises ClusterError when there is none."""
         return Cluster(self.images.sandbox.kubeconfig)
 
     def _install(self, chosen: Chosen, before: Record | None, *, last: bool, work: Work) -> None:
@@ -140,7 +140,7 @@ class AddonManager:
         self._records.write(record.title, record.data(), {LABEL: record.name})
 
     def _claimed(self) -> dict[str, Record]:
-        """What records without our seal say."""
+        """Return what records without our seal say."""
         return self._found(sealed=False)
 
     def _found(self, *, sealed: bool) -> dict[str, Record]:
@@ -171,7 +171,7 @@ class AddonManager:
         return address
 
     def _hosts(self) -> str:
-        """The nodes that run as lines of a hosts(5) file, since pods do not resolve their names."""
+        """Return the nodes that run as lines of a hosts(5) file, since pods do not resolve their names."""
         return "\n".join(f"{self._address(node)} {node}" for node in self.images.provider.nodes.running())
 
     def _kubelet_authorities(self) -> str:
@@ -185,7 +185,7 @@ class AddonManager:
 
 
 def lost(records: Mapping[str, Record]) -> tuple[Record, ...]:
-    """Those enabled by command from a folder that is gone: all that is known of them is what they brought."""
+    """Return those enabled by command from a folder that is gone: all that is known of them is what they brought."""
     return tuple(one for one in records.values() if one.by == "command" and _is_gone(one.source))
 
 

@@ -56,7 +56,7 @@ class Addon:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """Its manifests, in the order of their paths."""
+        """Return its manifests, in the order of their paths."""
         return tuple(
             file
             for file in sorted(self.folder.rglob("*"))
@@ -65,7 +65,7 @@ class Addon:
 
 
 def read_addon(folder: Path) -> Addon:
-    """The addon in `folder`, an absolute path. Raises UsageError."""
+    """Return the addon in `folder`, an absolute path. Raises UsageError."""
     if not re.fullmatch(LABEL, folder.name):
         raise UsageError(
             f"the folder {folder} cannot be an addon",
@@ -80,12 +80,12 @@ def read_addon(folder: Path) -> Addon:
 
 
 def included() -> tuple[Addon, ...]:
-    """The sandbox's own addons, and those that are a setting of the spec, by name."""
+    """Return the sandbox's own addons, and those that are a setting of the spec, by name."""
     return tuple(read_addon(path.parent) for path in sorted(INCLUDED.glob(f"*/{FILE}")))
 
 
 def find_addon(source: str) -> Addon:
-    """The addon of that name, or the user's own in that folder (an absolute path). Raises UsageError."""
+    """Return the addon of that name, or the user's own in that folder (an absolute path). Raises UsageError."""
     if "/" in source:
         return read_addon(Path(source))
     known = {addon.name: addon for addon in included()}
@@ -119,7 +119,7 @@ class Chosen:
 
 
 def choose(spec: Iterable[Use], commanded: Iterable[str]) -> tuple[Chosen, ...]:
-    """The addons to have, each after those it needs; where two have one name, the spec's. Raises UsageError."""
+    """Return the addons to have, each after those it needs; where two have one name, the spec's. Raises UsageError."""
     chosen: dict[str, Chosen] = {}
     for use in spec:
         _add(chosen, use, "spec", ())

@@ -70,12 +70,12 @@ class AuthorityStep:
         self.keystore.renew(domains, self.leaves, now=datetime.now(UTC), root=True, reserve=self.reserve())
 
     def _is_outgrown(self, now: datetime) -> bool:
-        """Whether the root is sound, only not for all of the spec's domains."""
+        """Tell whether the root is sound, only not for all of the spec's domains."""
         sound, fit = (self.keystore.inspect_root(domains, now=now) for domains in ((), self.domains))
         return sound.usable and not fit.usable
 
     def _lives(self, root: Condition, now: datetime) -> str:
-        """How long all is well, and whether the root, which no `up` renews by itself, nears its end."""
+        """Return how long all is well, and whether the root, which no `up` renews by itself, nears its end."""
         mine = {ISSUING, *self.leaves}
         entries = (entry for entry in inventory(self.keystore, now=now) if entry.name in mine)
         days = min(entry.facts.days_left for entry in entries if entry.facts)

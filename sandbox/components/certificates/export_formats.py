@@ -21,7 +21,7 @@ _BLOCK = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----",
 
 
 def public_roots() -> bytes:
-    """The certificates this system trusts (PEM), certifi's where it has no file of them.
+    """Return the certificates this system trusts (PEM), certifi's where it has no file of them.
 
     Never what SSL_CERT_FILE names, since that may be an earlier export.
     """
@@ -42,7 +42,7 @@ def as_bundle(root_pem: bytes, public: bytes) -> bytes:
 
 
 def as_java(root_pem: bytes, public: bytes) -> bytes:
-    """The same as a PKCS#12 truststore with the password `JAVA_PASSWORD`, which Java reads also as type JKS."""
+    """Return the same as a PKCS#12 truststore with the password `JAVA_PASSWORD`, which Java reads also as type JKS."""
     root = pem.load_certificates(root_pem)[0]
     known = {root: "sandbox"}
     with warnings.catch_warnings():

@@ -46,29 +46,29 @@ class Keystore:
 
     @property
     def root(self) -> KeyFiles:
-        """What clients trust; its key may be kept elsewhere."""
+        """Return what clients trust; its key may be kept elsewhere."""
         return KeyFiles(self.folder, "root")
 
     @property
     def issuing(self) -> KeyFiles:
-        """What signs the leaves."""
+        """Return what signs the leaves."""
         return KeyFiles(self.folder, "issuing")
 
     def leaf_files(self, name: str) -> KeyFiles:
-        """The leaf `name`, there or not. Raises UsageError for what cannot be a name."""
+        """Return the leaf `name`, there or not. Raises UsageError for what cannot be a name."""
         if not _LEAF_NAME.fullmatch(name):
             fix = "use up to 100 lower-case letters, digits, dots and hyphens"
             raise UsageError(f"{name!r} cannot name a certificate", fix=fix, id="host")
         return KeyFiles(self.folder, f"{LEAVES}/{name}")
 
     def leaf_names(self) -> tuple[str, ...]:
-        """The leaves there are, sorted."""
+        """Return the leaves there are, sorted."""
         folders = (self.folder / LEAVES, self.folder / keyfiles.NEXT / LEAVES)
         names = {path.name.removesuffix(".crt") for folder in folders for path in folder.glob("*.crt")}
         return tuple(sorted(name for name in names if _LEAF_NAME.fullmatch(name)))
 
     def inspect_root(self, domains: Sequence[str] = (), *, now: datetime) -> Condition:
-        """How the root stands for `domains` at `now`. Raises UsageError for unfit domains."""
+        """Return how the root stands for `domains` at `now`. Raises UsageError for unfit domains."""
         permitted = constrained_to(domains) if domains else ()
         if not self.root.has_cert:
             return broken(f"{self.root.cert} is gone") if self.issuing.has_cert else ABSENT
@@ -77,7 +77,7 @@ class Keystore:
         )
 
     def inspect_issuing(self, domains: Sequence[str] = (), *, now: datetime) -> Condition:
-        """How the issuing authority stands for `domains` at `now`, below a root that does. Raises UsageError."""
+        """Return how the issuing authority stands for `domains` at `now`, below a root that does. Raises UsageError."""
         permitted = constrained_to(domains) if domains else ()
         if not self.issuing.has_cert:
             return ABSENT
@@ -87,7 +87,7 @@ class Keystore:
         )
 
     def inspect_leaf(self, name: str, hosts: Sequence[str], *, now: datetime) -> Condition:
-        """How the leaf `name` stands at `now` as the certificate of exactly `hosts`. Raises UsageError."""
+        """Return how the leaf `name` stands at `now` as the certificate of exactly `hosts`. Raises UsageError."""
         files = self.leaf_files(name)
         if not files.has_cert:
             return ABSENT
@@ -109,7 +109,7 @@ class Keystore:
         return tuple(domain for domain in domains if names.is_inside(domain, allowed))
 
     def authority(self, domains: Sequence[str], *, now: datetime, reserve: Sequence[str] = ()) -> Authority:
-        """The authority for `domains`, made if absent; a new root may vouch for those of `reserve` later.
+        """Return the authority for `domains`, made if absent; a new root may vouch for those of `reserve` later.
 
         An issuing authority that is due or broken is replaced under the same root, whose trust it inherits. A root
         that is due is used on; one that is broken raises SandboxError, since clients would have to trust another.
@@ -130,7 +130,7 @@ class Keystore:
             return Authority(self.root.read().cert_pem, self.issuing.read())
 
     def leaf(self, name: str, hosts: Sequence[str], *, now: datetime) -> Leaf:
-        """The leaf `name` for exactly `hosts`, issued with a new key unless the one there is good.
+        """Return the leaf `name` for exactly `hosts`, issued with a new key unless the one there is good.
 
         Raises UsageError for an unfit name or host, SandboxError without a sound authority.
         """
@@ -175,7 +175,7 @@ class Keystore:
             keyfiles.replace_all(self.folder, made)
 
     def replaces_root(self, domains: Sequence[str], *, now: datetime, authority: bool, root: bool) -> bool:
-        """Whether `renew` would make another root, which clients that trust the present one do not trust."""
+        """Tell whether `renew` would make another root, which clients that trust the present one do not trust."""
         return root or (authority and not self.inspect_root(domains, now=now).usable)
 
     @contextmanager
@@ -230,7 +230,7 @@ class Entry:
 
 
 def inventory(store: Keystore, *, now: datetime) -> tuple[Entry, ...]:
-    """The root, the issuing authority and the leaves that `store` has, in this order."""
+    """Return the root, the issuing authority and the leaves that `store` has, in this order."""
     found = [
         Entry(name=role, role=role, file=files.cert, condition=condition, facts=_facts(files, now))
         for role, files, condition in (

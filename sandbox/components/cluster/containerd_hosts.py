@@ -13,7 +13,7 @@ MARK = b"# sandbox: the registry and its mirrors; `up` writes this file anew\n"
 
 
 def host_file(name: str, endpoint: str, *, server: str | None = None) -> tuple[PurePosixPath, bytes]:
-    """The file that makes containerd pull `NAME/…` from `endpoint`, else from `server` (containerd docs, hosts.md).
+    """Return a file for pulls of `NAME/…` from `endpoint`, else from `server` (containerd docs, hosts.md).
 
     containerd reads it at every pull, so it may change while it runs.
     """
@@ -22,17 +22,17 @@ def host_file(name: str, endpoint: str, *, server: str | None = None) -> tuple[P
 
 
 def host_files(names: Iterable[str], endpoint: str) -> dict[PurePosixPath, bytes]:
-    """The files that make containerd pull from `endpoint` and nowhere else for each of `names`."""
+    """Return the files that make containerd pull from `endpoint` and nowhere else for each of `names`."""
     return dict(host_file(name, endpoint) for name in names)
 
 
 def listing() -> list[str]:
-    """What a node is to execute to show all such files, as `read_listing` reads them."""
+    """Return what a node is to execute to show all such files, as `read_listing` reads them."""
     return ["grep", "-r", "-Z", "", str(FOLDER)]
 
 
 def read_listing(output: str) -> dict[PurePosixPath, bytes]:
-    """The files in the output of `listing`: lines that begin with the file's path and a NUL."""
+    """Return the files in the output of `listing`: lines that begin with the file's path and a NUL."""
     found: dict[PurePosixPath, bytes] = {}
     for line in output.splitlines():
         path, nul, rest = line.partition("\0")
@@ -43,13 +43,13 @@ def read_listing(output: str) -> dict[PurePosixPath, bytes]:
 
 
 def stale(found: Mapping[PurePosixPath, bytes], wanted: Iterable[PurePosixPath]) -> tuple[PurePosixPath, ...]:
-    """The sandbox's files that lead to what the spec has no more."""
+    """Return the sandbox's files that lead to what the spec has no more."""
     kept = frozenset(wanted)
     return tuple(path for path, content in found.items() if content.startswith(MARK) and path not in kept)
 
 
 def hosting(*, host: str, container_runtime: str, cluster_network: str) -> dict[str, Any]:
-    """The ConfigMap that tells tools where to push and how to name images (KEP-1755, every field)."""
+    """Return the ConfigMap that tells tools where to push and how to name images (KEP-1755, every field)."""
     lines = {
         "host": host,
         "hostFromContainerRuntime": container_runtime,
@@ -66,7 +66,7 @@ def hosting(*, host: str, container_runtime: str, cluster_network: str) -> dict[
 
 
 def service(namespace: str, *, address: str, port: int) -> tuple[dict[str, Any], ...]:
-    """A Service without pods that gives the registry's container a name which pods can resolve."""
+    """Return a Service without pods that gives the registry's container a name which pods can resolve."""
     metadata = {"name": SERVICE, "namespace": namespace}
     ports = [{"name": "http", "port": port}]
     slice_metadata = {**metadata, "labels": {"kubernetes.io/service-name": SERVICE}}

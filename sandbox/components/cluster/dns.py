@@ -69,7 +69,7 @@ def corefile(
     zones: Mapping[str, Sequence[str]] | None = None,
     hosts: Mapping[str, str] | None = None,
 ) -> str:
-    """The configuration in which `domain` and every name below it has the address of `service`, if one is given.
+    """Return the configuration in which `domain` and every name below it has the address of `service`, if one is given.
 
     The name of the Service is looked up at each question, so it may be made later, and recreated. Programs that take
     every name under `localhost` for this machine without asking (curl, browsers) are not reached by this.
@@ -101,13 +101,13 @@ def _forward(zone: str, nameservers: Sequence[str]) -> str:
 
 
 def nameservers(text: str) -> tuple[str, ...]:
-    """All nameservers that a configuration of `corefile` forwards to, each once."""
+    """Return all nameservers that a configuration of `corefile` forwards to, each once."""
     found = re.findall(r"^    forward \S+ ([^{]+) \{$", text, re.MULTILINE)
     return tuple(dict.fromkeys(server for servers in found for server in servers.split()))
 
 
 def probe_command(address: str, text: str) -> list[str]:
-    """What a node is to execute to know whether the CoreDNS pod at `address` is in step with the API server.
+    """Return what a node is to execute to know whether the CoreDNS pod at `address` is in step with the API server.
 
     The exit code is BEHIND when it is not, and OTHERWISE when it goes by another configuration than `text`.
     """
@@ -125,13 +125,13 @@ def _digest(text: str) -> str:
 
 
 def config_map(text: str) -> dict[str, Any]:
-    """The ConfigMap that CoreDNS reads."""
+    """Return the ConfigMap that CoreDNS reads."""
     metadata = {"name": NAME, "namespace": NAMESPACE}
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"Corefile": text}}
 
 
 def deployment(text: str, api: Mapping[str, Any] | None, *, alone: bool = True) -> dict[str, Any]:
-    """What changes in kubeadm's Deployment: it is restarted when `text`, its configuration, has changed.
+    """Return what changes in kubeadm's Deployment: it is restarted when `text`, its configuration, has changed.
 
     `api` is the object of that name, which says where API servers listen; its port differs between providers.
 
@@ -205,7 +205,7 @@ class DnsStep(NothingToUndo):
             wait_until(lambda: self._behind(cluster, text), what=self.title, timeout=120)
 
     def _behind(self, cluster: Cluster, text: str) -> str | None:
-        """Which pod is not ready or goes by old news, and of what.
+        """Return which pod is not ready or goes by old news, and of what.
 
         After a stop all that the API server says may be of before: the Deployment counts a pod as ready until a
         controller manager leads again, while the kubelet has said already that the pod has no address any more.

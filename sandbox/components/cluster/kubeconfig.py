@@ -23,7 +23,7 @@ EMBEDDED = ("certificate-authority", "client-certificate", "client-key")
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The kubeconfig as a mapping; empty when there is no file, and for /dev/null. Raises KubeconfigError."""
+    """Return the kubeconfig as a mapping; empty when there is no file, and for /dev/null. Raises KubeconfigError."""
     try:
         content = yaml_text.document(files.read_regular(path))
     except FileNotFoundError:
@@ -79,13 +79,13 @@ def _unfit(path: Path, error: SandboxError) -> KubeconfigError:
 
 
 def _is_null(path: Path) -> bool:
-    """Whether it is the null device, which kubectl reads as an empty kubeconfig."""
+    """Tell whether it is the null device, which kubectl reads as an empty kubeconfig."""
     found, null = path.stat(), os.stat(os.devnull)  # noqa: PTH116
     return stat.S_ISCHR(found.st_mode) and found.st_rdev == null.st_rdev
 
 
 def hindrance(path: Path) -> str | None:
-    """Why `path` is to be left alone, or None: it is no kubeconfig, or the user may not write there."""
+    """Return why `path` is to be left alone, or None: it is no kubeconfig, or the user may not write there."""
     try:
         require_place(path)
         read(path)
@@ -99,7 +99,7 @@ def hindrance(path: Path) -> str | None:
 
 
 def holds(path: Path, name: str, own: Path) -> bool:
-    """Whether the kubeconfig `path` has the context `name` with the server and credentials of our file `own`."""
+    """Tell whether the kubeconfig `path` has the context `name` with the server and credentials of our file `own`."""
     try:
         mine = _renamed(read(own), name)
         theirs = read(path)
@@ -167,7 +167,7 @@ def _renamed(own: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _namespace(own: dict[str, Any]) -> dict[str, str]:
-    """The namespace that our own file's context has, if it has one."""
+    """Return the namespace that our own file's context has, if it has one."""
     context = (own.get("contexts") or [{}])[0].get("context") or {}
     return {"namespace": context["namespace"]} if "namespace" in context else {}
 
@@ -177,7 +177,7 @@ def _named(content: dict[str, Any], kind: str, name: str) -> Any:
 
 
 def _without(content: dict[str, Any], name: str) -> dict[str, Any]:
-    """The content without our entries, as though we had never been: those who came after us lead back to before us."""
+    """Return the content without our entries; contexts that came after ours refer to those before."""
     before = _previous(_named(content, "contexts", name))
     kept = dict(content)
     for kind in KINDS:
@@ -191,7 +191,7 @@ def _without(content: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _leading_back(entry: dict[str, Any], before: str | None) -> dict[str, Any]:
-    """A sandbox's context that remembers which one was current before it, if any was."""
+    """Return a sandbox's context that remembers which one was current before it, if any was."""
     context = dict(entry["context"])
     others = [one for one in context.pop("extensions", None) or () if one.get("name") != EXTENSION]
     mine = [{"name": EXTENSION, "extension": {"previous-context": before}}] if before else []
@@ -214,7 +214,7 @@ def _write(path: Path, content: dict[str, Any]) -> None:
 
 
 def single_context(paths: Iterable[Path], context: str, namespace: str) -> bytes:
-    """A kubeconfig with nothing but `context` of those in `paths`, and `namespace` as its own.
+    """Return a kubeconfig with nothing but `context` of those in `paths`, and `namespace` as its own.
 
     The first file that has a name wins, as with kubectl. Programs that make credentials stay programs, and a file with
     a token stays a file, since they give another one every hour. Raises UsageError and KubeconfigError.
@@ -243,7 +243,7 @@ def single_context(paths: Iterable[Path], context: str, namespace: str) -> bytes
 
 
 def server_of(own: Path) -> str:
-    """The API server that such a file leads to."""
+    """Return the API server that such a file leads to."""
     clusters = read(own).get("clusters") or [{}]
     return str((clusters[0].get("cluster") or {}).get("server", ""))
 
@@ -257,7 +257,7 @@ def _find(files: list[tuple[Path, dict[str, Any]]], kind: str, name: str) -> tup
 
 
 def _part(files: list[tuple[Path, dict[str, Any]]], kind: str, name: str, context: str) -> dict[str, Any]:
-    """The cluster or user of that name, with what it has in files."""
+    """Return the cluster or user of that name, with what it has in files."""
     path, found = _find(files, kind, name)
     if found is None:
         raise KubeconfigError(f"the context {context!r} names {name!r}, which is not among the {kind}")

@@ -58,7 +58,7 @@ def _lock_of(path: Path) -> Path:
 
 
 def _take(lock: Path) -> int | None:
-    """The open lock file, which is ours as long as it is locked too; None while another process has it."""
+    """Return the open lock file, which is ours as long as it is locked too; None while another process has it."""
     try:
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
@@ -69,7 +69,7 @@ def _take(lock: Path) -> int | None:
 
 
 def _inherit(lock: Path) -> int | None:
-    """The lock file of a killed command of the sandbox: it is there, but its flock(2) went with the process."""
+    """Return the lock file of a killed command of the sandbox: it is there, but its flock(2) went with the process."""
     with contextlib.suppress(OSError):
         descriptor = os.open(lock, os.O_RDWR | os.O_NONBLOCK)  # another process may have put a FIFO there
         try:

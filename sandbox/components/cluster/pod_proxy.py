@@ -27,26 +27,26 @@ RESTART = "systemctl daemon-reload && systemctl restart containerd"
 
 
 def inside(domain: str, hosts: Iterable[str], subnet: str) -> tuple[str, ...]:
-    """What is reached without a proxy, as NO_PROXY has it: the cluster, the sandbox's domain, `hosts` and `subnet`."""
+    """Return NO_PROXY: the cluster, the sandbox's domain, `hosts` and `subnet`."""
     cluster = ("localhost", "127.0.0.1", ".svc", ".cluster.local", PODS, SERVICES)
     return (*cluster, subnet, domain, f".{domain}", *hosts)
 
 
 def drop_in(variables: Mapping[str, str]) -> str:
-    """The file for DROP_IN (systemd.exec(5)): `variables` and no other proxy, whatever the node was made with."""
+    """Return the file for DROP_IN (systemd.exec(5)): `variables`, and none of the node's earlier proxy variables."""
     lines = [f"Environment={_quoted(f'{name}={value}')}" for name, value in variables.items()]
     others = " ".join(name for name in BOTH_CASES if name not in variables)
     return "\n".join(("[Service]", *lines, f"UnsetEnvironment={others}", ""))
 
 
 def read_shown(output: str) -> dict[str, str]:
-    """The variables in the output of SHOWN."""
+    """Return the variables in the output of SHOWN."""
     pairs = (line.partition("=") for line in output.splitlines())
     return {name: value for name, _, value in pairs if name in NAMES}
 
 
 def policy(variables: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The MutatingAdmissionPolicy, with its binding, that adds the variables in both cases to new pods.
+    """Return the MutatingAdmissionPolicy, with its binding, that adds the variables in both cases to new pods.
 
     Only in namespaces with the label sandbox.dev/proxy=true, and nothing that a container sets itself.
     """
@@ -88,7 +88,7 @@ def _container(kind: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """One word of a unit file (systemd.syntax(7)), in which a percent sign is doubled."""
+    """Return one word of a unit file (systemd.syntax(7)), in which a percent sign is doubled."""
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%") + '"'
 
 
@@ -103,14 +103,14 @@ class Proxied:
     proxies: Proxies
 
     def variables(self) -> dict[str, str]:
-        """The environment of a program that uses it, empty for none. Raises SandboxError without the network."""
+        """Return the environment of a program that uses it, empty for none. Raises SandboxError without the network."""
         if not self.proxies:
             return {}
         hosts = (self.nodes.control_plane, self.names.registry, HOST)
         return self.proxies.variables(inside(self.domain, hosts, joined(self.engine, self.nodes.network).subnet))
 
     def is_in_force(self, node: str) -> bool:
-        """Whether the containerd that runs on the node was told of it."""
+        """Tell whether the containerd that runs on the node was told of it."""
         return read_shown(self._on_node(node, SHOWN)) == self.variables()
 
     def enforce(self, node: str) -> None:
@@ -118,7 +118,7 @@ class Proxied:
         self._on_node(node, RESTART)
 
     def drop_in(self) -> str:
-        """What tells containerd of it, for proxy.DROP_IN."""
+        """Return what tells containerd of it, for proxy.DROP_IN."""
         return drop_in(self.variables())
 
     def _on_node(self, node: str, script: str) -> str:
@@ -166,7 +166,10 @@ class PodProxyStep(NothingToUndo):
 
 
 def _policies(cluster: Cluster) -> Mapping[str, Mapping[str, Any]] | None:
-    """What the cluster's policies say, by their names; None for a Kubernetes before 1.36, which has no such thing."""
+    """Return what the cluster's policies say, by their names.
+
+    None for a Kubernetes before 1.36, which has no such thing.
+    """
     try:
         return {one["metadata"]["name"]: one["spec"] for one in cluster.list(API, "MutatingAdmissionPolicy")}
     except ClusterError as error:

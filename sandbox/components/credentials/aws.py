@@ -44,7 +44,7 @@ class Keys:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """Every text that would give the keys away."""
+        """Return every text that would give the keys away."""
         return tuple(filter(None, (self.secret, self.session)))
 
 
@@ -59,7 +59,7 @@ class Scope:
 def signed(
     method: str, url: str, headers: Mapping[str, str], body: bytes, keys: Keys, scope: Scope, *, now: datetime
 ) -> dict[str, str]:
-    """The headers to send, all of them signed, `Authorization` last; `url` has no query.
+    """Return the headers to send, all of them signed, `Authorization` last; `url` has no query.
 
     AWS General Reference, "Create a signed AWS API request".
     """
@@ -106,7 +106,7 @@ class Profile:
 
 
 def read_profile(entry: Ecr, environ: Mapping[str, str]) -> Profile:
-    """What `entry` names. Raises CredentialsUnusable."""
+    """Return what `entry` names. Raises CredentialsUnusable."""
     files = _Files.of(entry, environ)
     roles: tuple[Role, ...] = ()
     if _has_keys(entry, environ):
@@ -125,7 +125,7 @@ def read_profile(entry: Ecr, environ: Mapping[str, str]) -> Profile:
 
 
 def decided(entry: Ecr, environ: Mapping[str, str]) -> Mapping[str, object]:
-    """The fields of `entry` that the environment decides, but for keys in it."""
+    """Return the fields of `entry` that the environment decides, but for keys in it."""
     found: dict[str, object] = {"region": entry.region or _region(environ) or None}
     if _has_keys(entry, environ):
         return found
@@ -137,7 +137,7 @@ def decided(entry: Ecr, environ: Mapping[str, str]) -> Mapping[str, object]:
 
 
 def _has_keys(entry: Ecr, environ: Mapping[str, str]) -> bool:
-    """Whether the environment's keys are meant: what is said of a file or a profile comes first."""
+    """Tell whether the environment's keys are meant: what is said of a file or a profile comes first."""
     return entry.file is None and entry.profile is None and bool(environ.get("AWS_ACCESS_KEY_ID"))
 
 
@@ -161,12 +161,12 @@ class _Files:
         return cls(credentials, config, entry.profile or environ.get("AWS_PROFILE") or "default")
 
     def section(self, name: str) -> Mapping[str, str]:
-        """The settings of a profile; what `credentials` says comes first."""
+        """Return the settings of a profile; what `credentials` says comes first."""
         in_config = name if name == "default" else f"profile {name}"
         return {**_ini(self.config).get(in_config, {}), **_ini(self.credentials).get(name, {})}
 
     def resolve(self, name: str, seen: tuple[str, ...] = ()) -> tuple[Keys, tuple[Role, ...]]:
-        """The keys at the bottom of a profile and the roles on the way up."""
+        """Return the keys at the bottom of a profile and the roles on the way up."""
         found = self.section(name)
         place = f"the profile '{name}' in {self.credentials} or {self.config}"
         if name in seen:
@@ -187,7 +187,10 @@ class _Files:
 
 
 def _ini(path: Path) -> Mapping[str, Mapping[str, str]]:
-    """The sections of an AWS file, which may be absent. Raises CredentialsUnusable; its text is never repeated."""
+    """Return the sections of an AWS file, which may be absent.
+
+    Raises CredentialsUnusable; its text is never repeated.
+    """
     parser = configparser.RawConfigParser(strict=False, default_section="\0")
     try:
         parser.read_string(path.read_text(encoding="utf-8"))
@@ -214,7 +217,7 @@ def _text(path: Path) -> str:
 
 
 def _from_json(path: Path, text: str) -> Keys:
-    """What the AWS command line prints: bare, or below `Credentials` (sts) or `AccessKey` (iam)."""
+    """Return what the AWS command line prints: bare, or below `Credentials` (sts) or `AccessKey` (iam)."""
     try:
         content = json.loads(text)
         content = content.get("Credentials") or content.get("AccessKey") or content
@@ -230,7 +233,7 @@ def _unreadable(path: Path, reason: str) -> CredentialsUnusable:
 
 
 def login(entry: Ecr, environ: Mapping[str, str], *, now: datetime) -> Login:
-    """The account at the registries of `entry`. Raises CredentialsUnusable."""
+    """Return the account at the registries of `entry`. Raises CredentialsUnusable."""
     profile = read_profile(entry, environ)
     session = _Session(profile, environ, now)
     keys = profile.keys
@@ -246,7 +249,7 @@ class _Session:
     now: datetime
 
     def assume(self, role: Role, keys: Keys) -> Keys:
-        """The keys of a role (AWS STS API Reference, AssumeRole)."""
+        """Return the keys of a role (AWS STS API Reference, AssumeRole)."""
         form = {"Action": "AssumeRole", "Version": "2011-06-15", "RoleArn": role.arn, "RoleSessionName": SESSION}
         if role.external_id:
             form["ExternalId"] = role.external_id
@@ -256,7 +259,10 @@ class _Session:
         return _role_keys(service, service.post(body, self._signed("sts", service, headers, body, keys)))
 
     def token(self, keys: Keys, accounts: tuple[str, ...]) -> Login:
-        """The password (Amazon ECR API Reference, GetAuthorizationToken); one serves all accounts that let us in."""
+        """Return the password (Amazon ECR API Reference, GetAuthorizationToken).
+
+        One serves all accounts that let us in.
+        """
         body = b"{}"
         service = self._service("Amazon ECR", "ecr", "api.ecr", keys.secrets)
         headers = {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": TARGET}
@@ -273,7 +279,7 @@ class _Session:
         return Login(dict.fromkeys(hosts, Credential(username, password)), self.now, expires)
 
     def _service(self, name: str, code: str, host: str, secrets: tuple[str, ...]) -> Service:
-        """The service at the address that the SDKs would use (AWS SDKs Reference, "Service-specific endpoints")."""
+        """Return the service at the SDKs' address (AWS SDKs Reference, "Service-specific endpoints")."""
         region = self.profile.region
         own = self.environ.get(f"AWS_ENDPOINT_URL_{code.upper()}") or self.environ.get("AWS_ENDPOINT_URL")
         usual = f"https://{host}.{region}.amazonaws.com" + (".cn" if region.startswith("cn-") else "")

@@ -33,7 +33,10 @@ _MADE_BY = "gcloud auth application-default login, or gcloud iam service-account
 
 
 def rs256_signature(message: bytes, key_pem: bytes) -> bytes:
-    """The signature (RFC 7518, 3.3) by an unencrypted RSA key. Raises ValueError, which does not repeat the key."""
+    """Return the signature (RFC 7518, 3.3) by an unencrypted RSA key.
+
+    Raises ValueError, which does not repeat the key.
+    """
     try:
         key = load_pem_private_key(key_pem, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
@@ -44,7 +47,7 @@ def rs256_signature(message: bytes, key_pem: bytes) -> bytes:
 
 
 def default_file(environ: Mapping[str, str]) -> Path:
-    """Where Google's libraries look (google.auth.default)."""
+    """Return where Google's libraries look (google.auth.default)."""
     if named := environ.get("GOOGLE_APPLICATION_CREDENTIALS"):
         return Path(named)
     folder = environ.get("CLOUDSDK_CONFIG")
@@ -52,7 +55,7 @@ def default_file(environ: Mapping[str, str]) -> Path:
 
 
 def login(entry: Gcr, environ: Mapping[str, str], *, now: datetime) -> Login:
-    """The account at the registries of `entry`. Raises CredentialsUnusable."""
+    """Return the account at the registries of `entry`. Raises CredentialsUnusable."""
     path = entry.file or default_file(environ)
     key = registry_login.read_key_file(path, made_by=_MADE_BY)
     kind = key.get("type")
@@ -73,7 +76,10 @@ def login(entry: Gcr, environ: Mapping[str, str], *, now: datetime) -> Login:
 
 
 def _by_key(path: Path, key: Mapping[str, Any], now: datetime) -> tuple[Mapping[str, str], tuple[str, ...]]:
-    """The question of a service account (RFC 7523; Google, "Using OAuth 2.0 for Server to Server Applications")."""
+    """Return the question of a service account (RFC 7523.
+
+    Google, "Using OAuth 2.0 for Server to Server Applications").
+    """
     issued = int(now.timestamp())
     header = {"alg": "RS256", "typ": "JWT"}
     if key.get("private_key_id"):
@@ -96,7 +102,7 @@ def _by_key(path: Path, key: Mapping[str, Any], now: datetime) -> tuple[Mapping[
 
 
 def _by_consent(path: Path, key: Mapping[str, Any]) -> tuple[Mapping[str, str], tuple[str, ...]]:
-    """The question of a user who signed in (RFC 6749, 6)."""
+    """Return the question of a user who signed in (RFC 6749, 6)."""
     names = ("client_id", "client_secret", "refresh_token")
     found = {name: registry_login.key_text(path, key, name, made_by=_MADE_BY) for name in names}
     return {"grant_type": "refresh_token", **found}, (found["client_secret"], found["refresh_token"])

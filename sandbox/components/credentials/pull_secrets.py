@@ -26,7 +26,7 @@ Place = tuple[str, str]
 
 
 def admission_policy(entries: Sequence[Credentials]) -> tuple[dict[str, Any], ...]:
-    """The policy and its binding (KEP-3962, stable since Kubernetes 1.36).
+    """Return the policy and its binding (KEP-3962, stable since Kubernetes 1.36).
 
     A pod's Secrets are settled when it is made, and a Deployment applied together with its namespace is faster than
     a program that watches service accounts.
@@ -47,7 +47,7 @@ def admission_policy(entries: Sequence[Credentials]) -> tuple[dict[str, Any], ..
 
 
 def _expression(entry: Credentials) -> str:
-    """The patch (RFC 6902) in CEL: `-` is the end of a list, which must be there."""
+    """Return the patch (RFC 6902) in CEL: `-` is the end of a list, which must be there."""
     name = json.dumps(entry.secret)
     listed = "has(object.imagePullSecrets)"
     append = f'JSONPatch{{op: "add", path: "/imagePullSecrets/-", value: {{"name": {name}}}}}'
@@ -76,15 +76,15 @@ class PullSecrets:
 
     @classmethod
     def of(cls, names: Names) -> PullSecrets:
-        """That of a sandbox in its own cluster. Raises ClusterError when there is none."""
+        """Return that of a sandbox in its own cluster. Raises ClusterError when there is none."""
         return cls(Cluster(names.kubeconfig), Entries(names.credentials / LIST))
 
     def held(self) -> dict[str, Held]:
-        """What is kept for the entries, by the Secret's name."""
+        """Return what is kept for the entries, by the Secret's name."""
         return {held.entry.secret: held for _, held in self._held(self._kept())}
 
     def ignored(self) -> tuple[str, ...]:
-        """The Secrets that look like kept ones and have no entry: of an earlier release, or planted."""
+        """Return the Secrets that look like kept ones and have no entry: of an earlier release, or planted."""
         entries = self.entries.read()
         return tuple(sorted(name for one in self._kept() if (name := one["metadata"]["name"]) not in entries))
 
@@ -127,7 +127,10 @@ class PullSecrets:
         self._admit(tuple(held.entry for held in self.held().values()))
 
     def pending(self) -> str | None:
-        """The first place that has not what it should have, or has what it should not; None when all is spread."""
+        """Return the first place that has not what it should have, or has what it should not.
+
+        None when all is spread.
+        """
         world = self._look()
         for place in world.missing:
             return f"{place[0]} has not the present Secret {place[1]}"
@@ -172,7 +175,7 @@ class PullSecrets:
                 self._name(account, [one for one in _named(account) if one != place[1]])
 
     def _name(self, account: Mapping[str, Any], names: list[str]) -> None:
-        """The list is written whole: Kubernetes has it as one value."""
+        """Write the whole list: Kubernetes has it as one value."""
         metadata = {key: account["metadata"][key] for key in ("name", "namespace")}
         listed = [{"name": name} for name in names]
         self.cluster.apply(
@@ -231,7 +234,7 @@ def _named(account: Mapping[str, Any]) -> list[str]:
 
 @contextmanager
 def _but_for_gone_namespaces() -> Iterator[None]:
-    """A namespace may end at any time; nothing can be made in it then (403), or it is not there (404)."""
+    """Yield a namespace may end at any time; nothing can be made in it then (403), or it is not there (404)."""
     try:
         yield
     except ClusterError as error:

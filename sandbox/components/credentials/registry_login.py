@@ -16,7 +16,7 @@ SKEW = timedelta(minutes=5)
 
 
 def read_key_file(path: Path, *, made_by: str) -> Mapping[str, Any]:
-    """The object in the file. Raises CredentialsUnusable; `made_by` is the command that writes such a file."""
+    """Return the object in the file. Raises CredentialsUnusable; `made_by` is the command that writes such a file."""
     try:
         content = json.loads(path.read_bytes())
     except OSError as error:
@@ -32,7 +32,7 @@ def read_key_file(path: Path, *, made_by: str) -> Mapping[str, Any]:
 
 
 def key_text(path: Path, content: Mapping[str, Any], *names: str, made_by: str) -> str:
-    """The first text that is there under one of `names`. Raises CredentialsUnusable."""
+    """Return the first text that is there under one of `names`. Raises CredentialsUnusable."""
     for name in names:
         if isinstance(content.get(name), str) and content[name]:
             return str(content[name])
@@ -40,7 +40,7 @@ def key_text(path: Path, content: Mapping[str, Any], *names: str, made_by: str) 
 
 
 def unusable_file(path: Path, reason: str, *, made_by: str) -> CredentialsUnusable:
-    """The error for a file that is of no use."""
+    """Return the error for a file that is of no use."""
     return CredentialsUnusable(f"{path} cannot be used", details=reason, fix=f"{made_by} writes such a file")
 
 
@@ -56,7 +56,7 @@ class Login:
     expires: datetime | None = None
 
     def find(self, host: str) -> Credential | None:
-        """The account for `host[:port]`."""
+        """Return the account for `host[:port]`."""
         return next((account for pattern, account in self.accounts.items() if matches(pattern, host)), None)
 
 
@@ -69,15 +69,15 @@ class Validity:
 
     @property
     def renewal(self) -> datetime | None:
-        """When to renew it: two thirds of its life are over, and there is time to repair what prevents it."""
+        """Return when to renew it: two thirds of its life are over, and there is time to repair what prevents it."""
         return None if self.expires is None else self.issued + (self.expires - self.issued) * 2 / 3
 
     def is_due(self, now: datetime) -> bool:
-        """Whether it should have been renewed; one of the future tells that the clock was set back since."""
+        """Tell whether it should have been renewed; one of the future tells that the clock was set back since."""
         return self.renewal is not None and (now >= self.renewal or now < self.issued - SKEW)
 
 
 def matches(pattern: str, host: str) -> bool:
-    """Whether a registry's host is meant: `*` stands for within one label, as the kubelet has it (KEP-2133)."""
+    """Tell whether a registry's host is meant: `*` stands for within one label, as the kubelet has it (KEP-2133)."""
     wanted, given = pattern.split("."), host.split(".")
     return len(wanted) == len(given) and all(map(fnmatchcase, given, wanted))

@@ -70,11 +70,11 @@ class Time:
 
     @classmethod
     def now(cls) -> Time:
-        """Both clocks at once."""
+        """Return both clocks at once."""
         return cls(datetime.now(UTC), time.monotonic())
 
     def is_past(self, day: datetime, ticks: float) -> bool:
-        """Whether one of the clocks has come to its moment."""
+        """Tell whether one of the clocks has come to its moment."""
         return self.day >= day or self.ticks >= ticks
 
 
@@ -82,7 +82,7 @@ Clock = Callable[[], Time]
 
 
 def argv(kubeconfig: Path, entries: Path) -> Sequence[str]:
-    """How to start it; -P, since the folder that a command is called in may hold a package of our name."""
+    """Return how to start it; -P, since the folder that a command is called in may hold a package of our name."""
     return (sys.executable, "-P", "-m", __spec__.name, str(kubeconfig), str(entries))
 
 

@@ -52,7 +52,7 @@ class Refusal:
 
     @property
     def fix(self) -> str:
-        """What to do about it; empty when the code is not known."""
+        """Return what to do about it; empty when the code is not known."""
         return _FIXES.get(self.code, "")
 
     def __str__(self) -> str:
@@ -60,7 +60,7 @@ class Refusal:
 
 
 def read_refusal(body: bytes) -> Refusal:
-    """The refusal in the body of an answer. A body of no known form is not repeated: it may be anything.
+    """Return the refusal in the body of an answer. A body of no known form is not repeated: it may be anything.
 
     OAuth (RFC 6749, 5.2), AWS JSON 1.1 (`__type`), AWS Query (XML) and the Distribution specification (`errors`).
     """
@@ -86,7 +86,7 @@ def _of_json(content: Mapping[str, Any]) -> Refusal:
 
 
 def _short(code: Any, message: Any) -> Refusal:
-    """The first line of each: Azure adds traces and times."""
+    """Return the first line of each: Azure adds traces and times."""
     first = [str(text).strip().partition("\n")[0].strip()[:LONGEST] if text else "" for text in (code, message)]
     return Refusal(*first)
 
@@ -106,7 +106,7 @@ class Service:
     now: datetime
 
     def post(self, data: Body, headers: Mapping[str, str] | None = None) -> bytes:
-        """The body of a good answer; asked again when the service is down. Raises CredentialsUnusable."""
+        """Return the body of a good answer; asked again when the service is down. Raises CredentialsUnusable."""
         place = of_url(self.url)
         if place is None or (place.scheme != "https" and not place.is_loopback):
             raise CredentialsUnusable(
@@ -122,7 +122,7 @@ class Service:
             connections.close()
 
     def post_json(self, data: Body, headers: Mapping[str, str] | None = None) -> Mapping[str, Any]:
-        """The same for an answer that is a JSON object."""
+        """Return the same for an answer that is a JSON object."""
         return self.object(self.post(data, headers))
 
     def object(self, body: bytes) -> Mapping[str, Any]:
@@ -136,14 +136,14 @@ class Service:
         return content
 
     def text(self, content: Mapping[str, Any], key: str) -> str:
-        """A text in an answer. Raises CredentialsUnusable when there is none."""
+        """Return a text in an answer. Raises CredentialsUnusable when there is none."""
         value = content.get(key)
         if not isinstance(value, str) or not value:
             raise self.strange(f"no {key}")
         return value
 
     def strange(self, what: str) -> CredentialsUnusable:
-        """The error for an answer that is not of the protocol."""
+        """Return the error for an answer that is not of the protocol."""
         return CredentialsUnusable(f"{self.name} gave an unusable answer", details=f"{what} from {self.url}", fix=AGAIN)
 
     def _answer(self, connections: Connections, data: Body, headers: Mapping[str, str]) -> Response:
@@ -158,7 +158,7 @@ class Service:
             raise self._silent(error) from None
 
     def _silent(self, error: Exception) -> CredentialsUnusable:
-        """The error for no answer. requests' own words may hold a URL, never a body."""
+        """Return the error for no answer. requests' own words may hold a URL, never a body."""
         details = redacted(f"{self.url}: {_cause(error)}", self.secrets)
         if untrusted(error):
             fix = "let requests trust it: REQUESTS_CA_BUNDLE names the authority of a proxy that looks inside TLS"
@@ -166,7 +166,7 @@ class Service:
         return CredentialsUnusable(f"{self.name} does not answer", details=details, fix=AGAIN)
 
     def _judged(self, answer: Response) -> bytes:
-        """The body of a good answer; raises CredentialsUnusable for any other."""
+        """Return the body of a good answer; raises CredentialsUnusable for any other."""
         status, body = answer.status_code, answer.content
         if status == 200:
             return body
@@ -181,7 +181,7 @@ class Service:
         raise CredentialsUnusable(brief, details="\n".join(filter(None, lines)), fix=fix or AGAIN)
 
     def _skew(self, date: str | None) -> str:
-        """How this machine's clock differs from the service's, when that may be the reason for a refusal."""
+        """Return how this machine's clock differs from the service's, when that may be the reason for a refusal."""
         try:
             ahead = self.now - parsedate_to_datetime(date or "")
         except (ValueError, TypeError):
@@ -193,7 +193,7 @@ class Service:
 
 
 def _cause(error: BaseException) -> str:
-    """The innermost reason, such as "Connection refused"."""
+    """Return the innermost reason, such as "Connection refused"."""
     while error.__context__ is not None:
         error = error.__context__
     return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -45,17 +45,17 @@ class EdgeContainer:
 
     @classmethod
     def of(cls, engine: Engine, home: Home) -> EdgeContainer:
-        """This owner's edge, whatever its name."""
+        """Return this owner's edge, whatever its name."""
         return cls(engine, home, labelled.edge(engine, home))
 
     @property
     def folder(self) -> Path:
-        """Where its files are."""
+        """Return where its files are."""
         return self.home.edge
 
     @property
     def network(self) -> str:
-        """The network that it is made on.
+        """Return the network that it is made on.
 
         Its name sorts before those of sandboxes: the engine publishes ports by the first network, and would publish
         them again at each sandbox that comes (libnetwork, endpoint.go).
@@ -64,16 +64,16 @@ class EdgeContainer:
 
     @property
     def control(self) -> Control:
-        """The way to change it while it runs; on some engines it is unreachable."""
+        """Return the way to change it while it runs; on some engines it is unreachable."""
         return Control(self.folder / "run" / SOCKET)
 
     def find(self) -> Container | None:
-        """The container, running or not."""
+        """Return the container, running or not."""
         return self.engine.container(self.name)
 
     @property
     def holder(self) -> str:
-        """The container that holds the machine's ports for it, where there is one."""
+        """Return the container that holds the machine's ports for it, where there is one."""
         return self.name + HOLDER
 
     def start(self, image: str, known: Sequence[Route]) -> None:
@@ -119,7 +119,7 @@ class EdgeContainer:
         return any(removed)
 
     def retired(self) -> tuple[Container, ...]:
-        """The replaced ones that serve out their connections, or have ended, oldest first."""
+        """Return the replaced ones that serve out their connections, or have ended, oldest first."""
         found = labelled.containers(self.engine, self.home)
         return tuple(
             sorted((one for one in found if one.name.startswith(self.name + RETIRED)), key=lambda one: one.name)
@@ -134,7 +134,7 @@ class EdgeContainer:
                 self.engine.remove_container(one.name)
 
     def missing(self, known: Sequence[Route]) -> list[str]:
-        """The networks of the routes that are there and that it is not on."""
+        """Return the networks of the routes that are there and that it is not on."""
         wanted = sorted({route.network for route in known} - {self.network})
         return [name for name in wanted if (found := self.engine.network(name)) and self.name not in found.members]
 
@@ -159,7 +159,7 @@ class EdgeContainer:
         edge_folder.note_taken(self.folder)
 
     def drift(self, container: Container, image: str, known: Sequence[Route]) -> str | None:
-        """Why the container has to be recreated, or None."""
+        """Return why the container has to be recreated, or None."""
         if not container.running:
             return "stopped"
         if container.image != self.engine.image_id(image):
@@ -181,11 +181,11 @@ class EdgeContainer:
         return "is not published on " + ", ".join(missing) if missing else None
 
     def cuts(self) -> bool:
-        """Whether replacing it would end connections, as far as can be known."""
+        """Tell whether replacing it would end connections, as far as can be known."""
         return not socket_handover.held(self.folder) and not self.is_idle()
 
     def is_idle(self) -> bool:
-        """Whether no one is connected, as far as can be known."""
+        """Tell whether no one is connected, as far as can be known."""
         try:
             return self.control.connections() == 0
         except Unreachable:
@@ -280,7 +280,7 @@ class EdgeContainer:
 
 
 def user(facts: Facts, uid: int, gid: int) -> str:
-    """Who reads keys of mode 0600: this user, who is root inside for an engine of his own; for root, no one."""
+    """Return who reads keys of mode 0600: this user, who is root inside for an engine of his own; for root, no one."""
     if facts.rootless:
         return "0:0"
     nobody = socket_handover.NOBODY
@@ -305,7 +305,7 @@ def published(known: Sequence[Route], *, also: bool = True) -> Mapping[int, tupl
 
 
 def surplus(container: Container, known: Sequence[Route]) -> frozenset[Bind]:
-    """What the container is published on though no sandbox asks for it any more."""
+    """Return what the container is published on though no sandbox asks for it any more."""
     wanted = {bind for binds in published(known).values() for bind in binds}
     return frozenset(bind for binds in container.published.values() for bind in binds) - wanted
 
@@ -322,5 +322,5 @@ def _everywhere(bind: Bind) -> str:
 
 
 def _shares_sockets(facts: Facts) -> bool:
-    """Whether a socket that a container makes in our own folder can be used from here."""
+    """Tell whether a socket that a container makes in our own folder can be used from here."""
     return facts.local and "desktop" not in facts.system.lower()

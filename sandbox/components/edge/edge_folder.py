@@ -28,12 +28,12 @@ def alone(folder: Path) -> Iterator[None]:
 
 
 def rendered(folder: Path, routes: Sequence[Route]) -> Mapping[str, str]:
-    """The files for `routes` and for what was added by hand in `folder`."""
+    """Return the files for `routes` and for what was added by hand in `folder`."""
     return haproxy.render(extra_routes.merged(routes, extra_routes.load(folder)), socket_handover.held(folder))
 
 
 def is_current(folder: Path, routes: Sequence[Route]) -> bool:
-    """Whether the files on disk are those for `routes`, and were taken in."""
+    """Tell whether the files on disk are those for `routes`, and were taken in."""
     wanted = rendered(folder, routes)
     return all(_read(folder / name) == text for name, text in wanted.items()) and taken(folder) == marks(folder)
 
@@ -63,7 +63,7 @@ def save_key(folder: Path, name: str, pem: bytes) -> None:
 
 
 def read_key(folder: Path, name: str) -> bytes | None:
-    """What `save_key` kept."""
+    """Return what `save_key` kept."""
     try:
         return (folder / "keys" / f"{name}.pem").read_bytes()
     except OSError:
@@ -71,7 +71,7 @@ def read_key(folder: Path, name: str) -> bytes | None:
 
 
 def marks(folder: Path) -> Mapping[str, str]:
-    """A mark of the content of each file that HAProxy reads, by its name in `folder`."""
+    """Return a mark of the content of each file that HAProxy reads, by its name in `folder`."""
     names = [*haproxy.CONFIGURATION, *haproxy.MAPS, *(f"keys/{key.name}" for key in (folder / "keys").glob("*.pem"))]
     return {
         name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names if (folder / name).exists()
@@ -79,7 +79,7 @@ def marks(folder: Path) -> Mapping[str, str]:
 
 
 def taken(folder: Path) -> Mapping[str, str]:
-    """The marks of what HAProxy has taken in; none when that is not known."""
+    """Return the marks of what HAProxy has taken in; none when that is not known."""
     try:
         content = json.loads((folder / "taken.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -145,5 +145,5 @@ def _suffixes(routes: Sequence[Route]) -> Iterator[tuple[str, str]]:
 
 
 def _map(entries: Mapping[str, str]) -> str:
-    """The most specific suffix has to be found first."""
+    """Return the most specific suffix has to be found first."""
     return "".join(f"{key} {value}\n" for key, value in sorted(entries.items(), key=lambda one: (-len(one[0]), one[0])))

@@ -25,7 +25,7 @@ class Access:
 
 
 def access(spec: Spec, keystore: Keystore) -> Access:
-    """What the spec asks for, on this machine's addresses of now."""
+    """Return what the spec asks for, on this machine's addresses of now."""
     if not lan_names.is_open(spec.proxy.listen):
         return Access(open=False)
     wanted = lan_names.domains(spec.name, spec.proxy.listen) if not spec.runs_process else ()
@@ -34,7 +34,7 @@ def access(spec: Spec, keystore: Keystore) -> Access:
 
 
 def warning(found: Access, spec: ResolvedSpec) -> str:
-    """What everybody has to know of a sandbox that is open, in a line."""
+    """Return what everybody has to know of a sandbox that is open, in a line."""
     ports = ", ".join(map(str, spec.proxy.ports))
     said = f"open to this machine's networks: {spec.proxy.listen}, port {ports}"
     if not spec.runs_process:
@@ -62,5 +62,5 @@ def reachable(spec: ResolvedSpec, facts: Facts) -> str:
 
 
 def urls(found: Access, spec: ResolvedSpec, hosts: tuple[str, ...]) -> tuple[str, ...]:
-    """Where a phone or a colleague finds `hosts` of the sandbox."""
+    """Return where a phone or a colleague finds `hosts` of the sandbox."""
     return lan_names.urls(hosts, domain=spec.domain, aliases=found.domains, port=spec.proxy.ports[0])

@@ -24,7 +24,7 @@ def hosts_of(ingresses: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
 
 
 def parts(name: str) -> Mapping[str, str]:
-    """The page of the sandbox `name` in pieces: head.html, then list.html with its items or none.html, then foot.html.
+    """Return the sandbox's page in pieces: head.html, then list.html with its items or none.html, then foot.html.
 
     Where the list follows the cluster, page.sh puts them together; elsewhere `render` does.
     """

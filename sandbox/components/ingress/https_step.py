@@ -100,14 +100,14 @@ class HttpsStep(NothingToUndo):
         return Cluster(self.names.kubeconfig).list("networking.k8s.io/v1", "Ingress", self.namespace)
 
     def _wanted(self) -> Facts | None:
-        """The certificate that the ingress controller serves the domain with, if it is there."""
+        """Return the certificate that the ingress controller serves the domain with, if it is there."""
         found = Cluster(self.names.kubeconfig).get("v1", "Secret", self.secret, self._home)
         if found is None:
             return None
         return describe(base64.b64decode(found["data"]["tls.crt"]), now=datetime.now(UTC))
 
     def _stale(self) -> str | None:
-        """Where the domain is not served with the present certificate, or None."""
+        """Return where the domain is not served with the present certificate, or None."""
         wanted = self._wanted()
         if wanted is None:
             return f"the Secret {self._home}/{self.secret} is gone"
@@ -134,7 +134,7 @@ class HttpsStep(NothingToUndo):
         return f"{place} serves the certificate {served}, not {wanted} of {self._home}/{self.secret}"
 
     def _own(self) -> set[str]:
-        """The fingerprints of certificates made for the domain by name: an Ingress for it may be served with one."""
+        """Return fingerprints of certificates made for the domain by name: an Ingress may be served with one."""
         entries = inventory(Keystore(self.names.keys), now=datetime.now(UTC))
         leaves = [entry.facts for entry in entries if entry.role == LEAF and entry.name not in ("default", "domain")]
         return {facts.sha256 for facts in leaves if facts and self.domain in facts.hosts}
@@ -154,7 +154,7 @@ class HttpsStep(NothingToUndo):
         )
 
     def _unanswered(self, hosts: tuple[str, ...], ingresses: Sequence[Mapping[str, Any]]) -> str | None:
-        """What one of them answers wrongly, or None; all are asked at once, for there may be many."""
+        """Return what one of them answers wrongly, or None; all are asked at once, for there may be many."""
         nobodys = self._nobodys(ingresses)
         with ThreadPoolExecutor(WIDTH) as pool:
             asked = [pool.submit(self._ask, host, nobodys) for host in hosts for _ in range(self.ways)]
@@ -170,7 +170,7 @@ class HttpsStep(NothingToUndo):
         return f"{self.domain}: the ingress controller knows no host yet" if knows_none else None
 
     def _nobodys(self, ingresses: Sequence[Mapping[str, Any]]) -> str | None:
-        """The page that unknown hosts get, a bare 404, as long as an Ingress may be news to the controller."""
+        """Return the page that unknown hosts get, a bare 404, as long as an Ingress may be news to the controller."""
         newest = max((_changed(one.get("metadata") or {}) for one in ingresses), default="")
         if not newest or datetime.now(UTC) - datetime.fromisoformat(newest) > NEWS:
             return None
@@ -189,7 +189,7 @@ class HttpsStep(NothingToUndo):
 
 
 def _changed(metadata: Mapping[str, Any]) -> str:
-    """When an object was last changed (RFC 3339 in UTC, which sorts); empty where it does not say."""
+    """Return when an object was last changed (RFC 3339 in UTC, which sorts); empty where it does not say."""
     return max((one.get("time") or "" for one in metadata.get("managedFields") or ()), default="")
 
 

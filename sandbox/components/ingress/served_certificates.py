@@ -49,7 +49,7 @@ class Current:
     facts: Facts
 
     def covers(self, host: str) -> bool:
-        """Whether the certificate is for the host."""
+        """Tell whether the certificate is for the host."""
         _, _, parent = host.partition(".")
         return host in self.facts.hosts or f"*.{parent}" in self.facts.hosts
 
@@ -145,7 +145,10 @@ class ServedCertificates:
         return describe(files.read().cert_pem, now=datetime.now(UTC)) if files.has_cert else None
 
     def _workloads(self, host: str, wanted: Current) -> Iterator[Manifest]:
-        """Those whose pods have the Secret; where an Ingress says which Service the host has, only the Service's."""
+        """Yield those whose pods have the Secret.
+
+        Where an Ingress says which Service the host has, only the Service's.
+        """
         namespace, name = wanted.secret.namespace, wanted.secret.secret
         found = (one for kind in KINDS for one in self._of_kind(kind, namespace))
         users = [one for one in found if not is_leaving(one) and name in set(_secrets_of(one))]
@@ -200,7 +203,7 @@ def _place(secret: TlsSecret) -> str:
 
 
 def _is_of_application(secret: TlsSecret) -> bool:
-    """Whether an application may have the Secret; the controller, which watches its own, has the others."""
+    """Tell whether an application may have the Secret; the controller, which watches its own, has the others."""
     return secret.leaf not in ("default", "domain")
 
 
@@ -218,7 +221,7 @@ def _paths(rule: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
 
 
 def _secrets_of(workload: Manifest) -> Iterator[str]:
-    """The names of the Secrets that a workload's pods have as files or variables."""
+    """Yield the names of the Secrets that a workload's pods have as files or variables."""
     spec = workload["spec"]["template"]["spec"]
     for volume in spec.get("volumes") or ():
         yield (volume.get("secret") or {}).get("secretName", "")

@@ -68,7 +68,7 @@ class IngressStep(NothingToUndo):
         readiness.refresh_pods(cluster, SYSTEM_NAMESPACE, content_hash.digest(manifests))
 
     def _dropped(self, records: Records, manifests: Sequence[Manifest]) -> tuple[Place, ...]:
-        """What an earlier spec's controller had and this one has not."""
+        """Return what an earlier spec's controller had and this one has not."""
         return (recorded(records) or applied_record.Applied()).dropped(tuple(map(Place.of, manifests)))
 
     def _manifests(self) -> list[dict[str, Any]]:
@@ -78,7 +78,7 @@ class IngressStep(NothingToUndo):
 
 
 def recorded(records: Records) -> applied_record.Applied | None:
-    """What the controller was made of; of a record without our seal, as earlier releases wrote it, what has our mark.
+    """Return the controller's objects; of a record without our seal, as earlier releases wrote it, the marked ones.
 
     The mark is on the object itself, so that a record which a pod wrote names nothing that is not the system's.
     """

@@ -89,7 +89,10 @@ def _definition(kind: str) -> dict[str, Any]:
 
 
 def gateway_definitions(folder: Path) -> list[dict[str, Any]]:
-    """The CustomResourceDefinitions, from the bundle's files in `folder` or downloaded to it. Raises SandboxError."""
+    """Return the CustomResourceDefinitions, from the bundle's files in `folder` or downloaded to it.
+
+    Raises SandboxError.
+    """
     found = []
     for name, digest in GATEWAY_FILES.items():
         place = gateway_path(name)
@@ -99,7 +102,7 @@ def gateway_definitions(folder: Path) -> list[dict[str, Any]]:
 
 
 def gateway_path(name: str) -> str:
-    """Where the file `channel/kinds` is in the release, below config/crd."""
+    """Return where the file `channel/kinds` is in the release, below config/crd."""
     channel, _, kinds = name.partition("/")
     return f"{channel}/gateway.networking.k8s.io_{kinds}.yaml"
 
@@ -166,21 +169,21 @@ class Traefik:
         ]
 
     def _with_domain(self, manifest: dict[str, Any]) -> dict[str, Any]:
-        """The object, with the domain's certificate next to the default one if it is the store of certificates."""
+        """Return the object; the store of certificates gets the domain's next to the default one."""
         if manifest["kind"] == "TLSStore" and self.domain_secret:
             manifest["spec"]["certificates"] = [{"secretName": self.domain_secret}]
         return manifest
 
 
 def elsewhere(hosts: Sequence[str]) -> Manifest:
-    """The ConfigMap with the hosts of the domain that the edge does not lead here, which a running pod follows."""
+    """Return the ConfigMap with hosts of the domain that the edge routes elsewhere; a running pod follows it."""
     metadata = {"name": "elsewhere", "namespace": SYSTEM_NAMESPACE}
     data = {"hosts": "".join(f"{host}\n" for host in hosts)}
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
 
 
 def _asking_beside(manifest: dict[str, Any]) -> dict[str, Any]:
-    """The object, with its containers told of the API server next to them if it is Traefik."""
+    """Return the object, with its containers told of the API server next to them if it is Traefik."""
     if manifest["kind"] == "DaemonSet":
         for container in manifest["spec"]["template"]["spec"]["containers"]:
             container["env"] = list(NEXT_API_SERVER)
@@ -188,7 +191,7 @@ def _asking_beside(manifest: dict[str, Any]) -> dict[str, Any]:
 
 
 def _with_gateway(manifest: dict[str, Any]) -> dict[str, Any]:
-    """The object, with Traefik told to serve the Gateway API if it is Traefik."""
+    """Return the object, with Traefik told to serve the Gateway API if it is Traefik."""
     if manifest["kind"] == "DaemonSet":
         containers = manifest["spec"]["template"]["spec"]["containers"]
         next(one for one in containers if one["name"] == "traefik")["args"] += GATEWAY_ARGUMENTS
@@ -206,7 +209,7 @@ class TenantTraefik:
     port: int
 
     def manifests(self, certificates: str) -> Sequence[Manifest]:
-        """All of it, in an order to apply it in; `certificates` stands for what the two TLS Secrets hold now."""
+        """Return all of it, in an order to apply it in; `certificates` stands for what the two TLS Secrets hold now."""
         own = {name: controller.template_text(name) for name in ("page.sh", "misdirected.yaml")}
         # No host of the domain leads elsewhere, where there is no container that could take it there.
         also = {"certificates.yaml": _CERTIFICATES, "hosts": "", "httpd.conf": "E404:/site/404.html\n"}

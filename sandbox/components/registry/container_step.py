@@ -102,11 +102,11 @@ class RegistryStep:
 
     @property
     def url(self) -> str:
-        """Where it answers on this machine."""
+        """Return where it answers on this machine."""
         return f"http://127.0.0.1:{self.port}"
 
     def garbage(self) -> str:
-        """What `collect` would delete, in the registry's own words. Raises SandboxError."""
+        """Return what `collect` would delete, in the registry's own words. Raises SandboxError."""
         return self._collect("--dry-run")
 
     def collect(self) -> str:

@@ -88,7 +88,7 @@ class Frontend:
     port: int
 
     def drift(self) -> str | None:
-        """Why the container has to be recreated, or None. Raises SandboxError where its network is gone."""
+        """Return why the container has to be recreated, or None. Raises SandboxError where its network is gone."""
         found = self.engine.container(self.names.registry_frontend)
         if found is None:
             return "nothing has its port on this machine"
@@ -119,7 +119,7 @@ class Frontend:
 
     @property
     def bind(self) -> Bind:
-        """Where it listens on this machine."""
+        """Return where it listens on this machine."""
         return Bind("127.0.0.1", self.port)
 
     def _make(self, *, held: bool) -> None:
@@ -184,7 +184,7 @@ class Frontend:
         )
 
     def _guard(self) -> str:
-        """The rule that lets in this machine only, where the engine's own is this one."""
+        """Return the rule that lets in this machine only, where the engine's own is this one."""
         facts = self.engine.facts()
         if not facts.is_here or facts.rootless:
             return ""
@@ -192,7 +192,7 @@ class Frontend:
 
 
 def own(names: Names) -> tuple[str, ...]:
-    """The containers of a sandbox's registry that may be there, those that have its port first."""
+    """Return the containers of a sandbox's registry that may be there, those that have its port first."""
     return (names.registry_frontend, names.registry_holder, names.registry)
 
 
@@ -204,7 +204,7 @@ def remove(engine: Engine, names: Names) -> bool:
 
 
 def _said(code: str, message: str) -> str:
-    """An error as the OCI distribution specification has it ("Error Codes")."""
+    """Return an error as the OCI distribution specification has it ("Error Codes")."""
     return json.dumps({"errors": [{"code": code, "message": message}]})
 
 

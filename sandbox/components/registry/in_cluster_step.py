@@ -41,9 +41,9 @@ class InnerRegistryStep(NothingToUndo):
         if held.get("data") != wanted["data"]:
             return Status(State.DRIFTED, f"the Secret {PULL_SECRET} is for another")
         disk = self._has_disk(cluster)
-        amiss = content_hash.problem(cluster, [self._deployment(cluster, disk=disk)])
+        problem = content_hash.problem(cluster, [self._deployment(cluster, disk=disk)])
         where = "" if disk else ", its data is gone with its pod: the cluster has no disk to give"
-        return amiss or Status(State.READY, f"{in_cluster.name_on_nodes(port)} on nodes{where}")
+        return problem or Status(State.READY, f"{in_cluster.name_on_nodes(port)} on nodes{where}")
 
     def apply(self, work: Work) -> None:
         cluster = self.place.cluster
@@ -69,7 +69,7 @@ class InnerRegistryStep(NothingToUndo):
         return content_hash.marked(cluster.own(in_cluster.deployment(self.image, disk=disk)))
 
     def _has_disk(self, cluster: Tenant) -> bool:
-        """Whether a claim would get a disk: the cluster names its default class in a claim, if it has one."""
+        """Tell whether a claim would get a disk: the cluster names its default class in a claim, if it has one."""
         try:
             would = cluster.rehearse(cluster.own(in_cluster.claim()))
         except ClusterError as error:
@@ -80,7 +80,7 @@ class InnerRegistryStep(NothingToUndo):
 
 
 def name_on_nodes(place: Place) -> str:
-    """What images of the registry begin with in this cluster. Raises SandboxError while there is none."""
+    """Return what images of the registry begin with in this cluster. Raises SandboxError while there is none."""
     service = _found(place.cluster, in_cluster.service())
     if service is None:
         raise SandboxError(f"there is no registry in {place.namespace}", fix="sandbox up")

@@ -26,7 +26,7 @@ class Broken:
 
 
 def command(registry: str, image: str, endpoint: str) -> list[str]:
-    """What a node is to execute to pull `image` (`REPOSITORY@DIGEST`) by the name `registry` of what `endpoint` is."""
+    """Return the command for a node to pull `image` (`REPOSITORY@DIGEST`) by `registry`, the name of `endpoint`."""
     where = urlsplit(endpoint)
     repository, _, digest = image.partition("@")
     port = str(where.port or (443 if where.scheme == "https" else 80))

@@ -108,7 +108,7 @@ class NodeWiring:
         )
 
     def _missing(self, there: Reach) -> str | None:
-        """What the cluster's objects lack, in words."""
+        """Return what the cluster's objects lack, in words."""
         cluster = Cluster(self.names.kubeconfig)
         wanted = self._hosting(there)
         found = cluster.get("v1", "ConfigMap", wanted["metadata"]["name"], wanted["metadata"]["namespace"])

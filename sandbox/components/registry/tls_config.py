@@ -9,7 +9,7 @@ from sandbox.components.certificates.cluster_trust import ROOT
 
 
 def host_files(hosts: Iterable[str]) -> dict[PurePosixPath, bytes]:
-    """The files that make containerd pull `HOST[:PORT]/…` trusting the sandbox's root (containerd docs, hosts.md).
+    """Return files for pulls of `HOST[:PORT]/…` that trust the sandbox's root (containerd docs, hosts.md).
 
     On the node the ingress listens on 443, whatever port the host's edge has. A `ca` that is not absolute is ignored.
     """

@@ -84,7 +84,7 @@ def attempt_changed(
 
 
 def _is_provisional(cluster: Cluster, manifest: Manifest) -> bool:
-    """Whether it is the Secret that stands in for one that an Ingress names."""
+    """Tell whether it is the Secret that stands in for one that an Ingress names."""
     metadata = manifest["metadata"]
     if manifest["kind"] != "Secret":
         return False

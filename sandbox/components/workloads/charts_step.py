@@ -147,7 +147,7 @@ def _key(chart: Chart) -> str:
 
 
 def _known(records: Records) -> Known:
-    """The releases that `up` made by namespace/name: the digest of each, and its images as the chart names them."""
+    """Return the releases of `up` by namespace/name, each with its digest and its images as the chart names them."""
     try:
         found = json.loads((records.read(RECORD) or {}).get("releases", "{}"))
     except ValueError:

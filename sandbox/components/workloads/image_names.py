@@ -69,7 +69,7 @@ class ImageNames:
     def of(
         cls, file: Path | None, *, prefix: str, url: str, hosts: tuple[str, ...] = (), keychain: Keychain | None = None
     ) -> ImageNames:
-        """Those of the file, none without one. Raises UsageError with file, line and key."""
+        """Return those of the file, none without one. Raises UsageError with file, line and key."""
         if file is None:
             return cls(prefix=prefix, url=url, hosts=hosts, keychain=keychain)
         written = images_yaml.read(file)
@@ -84,7 +84,7 @@ class ImageNames:
         )
 
     def find(self, name: str) -> Brought | None:
-        """The image that a name in a manifest means, if it is ours. Raises UsageError where it may be two."""
+        """Return the image that a name in a manifest means, if it is ours. Raises UsageError where it may be two."""
         try:
             reference = references.parse(name)
         except UsageError:  # the kubelet says so
@@ -104,25 +104,25 @@ class ImageNames:
         return found[0] if found else None
 
     def is_ours(self, name: str) -> bool:
-        """Whether the name leads to the sandbox's registry, and nowhere else."""
+        """Tell whether the name leads to the sandbox's registry, and nowhere else."""
         host, slash, _ = name.partition("/")
         return bool(slash) and host in (self.prefix, *self.hosts)
 
     def connected(self, objects: Sequence[Manifest]) -> Mapping[str, Brought]:
-        """The names in the objects that are ours, with what they mean. Raises UsageError."""
+        """Return the names in the objects that are ours, with what they mean. Raises UsageError."""
         return self.means(str(holder[key]) for one in objects for holder, key in slots(one, self.fields))
 
     def means(self, names: Iterable[str]) -> Mapping[str, Brought]:
-        """Those of the names that are ours, with what they mean. Raises UsageError."""
+        """Return those of the names that are ours, with what they mean. Raises UsageError."""
         return {name: found for name in dict.fromkeys(names) if (found := self.find(name))}
 
     def written(self, objects: Sequence[Manifest]) -> tuple[dict[str, Any], ...]:
-        """The objects with the images as the registry has them now. Raises RegistryError, UsageError."""
+        """Return the objects with the images as the registry has them now. Raises RegistryError, UsageError."""
         full = self.full(self.connected(objects))
         return tuple(renamed(one, full, self.fields) for one in objects)
 
     def full(self, known: Mapping[str, Brought]) -> dict[str, str]:
-        """The names with the ones that pods pull by now; those are left out that the registry lacks.
+        """Return the names with the ones that pods pull by now; those are left out that the registry lacks.
 
         Raises RegistryError.
         """
@@ -138,11 +138,11 @@ class ImageNames:
         }
 
     def renaming(self, full: Mapping[str, str]) -> dict[str, Any]:
-        """What `renamed` is told, as JSON can have it; nothing where no name changes."""
+        """Return what `renamed` is told, as JSON can have it; nothing where no name changes."""
         return {"images": dict(full), "fields": {kind: list(map(list, one)) for kind, one in self.fields.items()}}
 
     def unbrought(self, missing: Mapping[str, str]) -> SandboxError:
-        """The error for images that are `missing`."""
+        """Return the error for images that are `missing`."""
         return SandboxError(
             f"nothing brings the image{'s' if len(missing) > 1 else ''} {', '.join(missing)}",
             details="\n".join(f"{user}: {name}" for name, user in missing.items()),
@@ -169,7 +169,7 @@ class ImageNames:
         }
 
     def _is_own(self, reference: Reference, one: Brought) -> bool:
-        """Whether the name is the image's in the registry, or in full where it comes from."""
+        """Tell whether the name is the image's in the registry, or in full where it comes from."""
         target, tag = one.target, reference.with_default_tag().tag
         host = reference.host
         ours = host in (self.prefix, *self.hosts) or host.partition(":")[0] in LOCAL
@@ -184,7 +184,7 @@ class ImageNames:
 
 
 def slots(manifest: Manifest, fields: Mapping[str, Sequence[Sequence[str]]]) -> Iterator[Slot]:
-    """Where the object has names of images: each a mapping or list, and the key."""
+    """Yield where the object has names of images: each a mapping or list, and the key."""
     try:
         pod = pod_spec(manifest)
     except AttributeError:  # the API server says what is wrong with it
@@ -201,7 +201,7 @@ def slots(manifest: Manifest, fields: Mapping[str, Sequence[Sequence[str]]]) -> 
 def renamed(
     manifest: Manifest, full: Mapping[str, str], fields: Mapping[str, Sequence[Sequence[str]]]
 ) -> dict[str, Any]:
-    """The object with other names for those of its images that `full` has."""
+    """Return the object with other names for those of its images that `full` has."""
     if not any(holder[key] in full for holder, key in slots(manifest, fields)):
         return dict(manifest)
     made = copy.deepcopy(dict(manifest))
@@ -215,7 +215,7 @@ def renamed(
 
 
 def advice(names: Iterable[str], file: Path | None) -> str:
-    """What to add to images.yaml so that the images of these names are brought."""
+    """Return what to add to images.yaml so that the images of these names are brought."""
     lines = []
     for name in names:
         repository = name.partition("/")[2]
@@ -226,7 +226,10 @@ def advice(names: Iterable[str], file: Path | None) -> str:
 
 
 def bring_advice(said: str) -> str:
-    """What to add to images.yaml for an image that a kubelet could not pull, by its words; empty for other words."""
+    """Return what to add to images.yaml for an image that a kubelet could not pull, by its words.
+
+    Empty for other words.
+    """
     found = _UNPULLED.search(said)
     if found is None:
         return ""
@@ -249,19 +252,19 @@ def _brought(item: images_yaml.Item, folder: Path) -> Brought:
 
 
 def _means(reference: Reference, name: Reference) -> bool:
-    """Whether a name of `for`, for every tag where it has none, is that of the image."""
+    """Tell whether a name of `for`, for every tag where it has none, is that of the image."""
     return (reference.host, reference.path) == (name.host, name.path) and name.tag in (None, reference.tag)
 
 
 def _is_alike(reference: Reference, one: Brought) -> bool:
-    """Whether the last part of the name is the image's."""
+    """Tell whether the last part of the name is the image's."""
     last = one.target.repository.rpartition("/")[2]
     theirs = reference.host == DOCKER_HUB and reference.path == f"library/{last}" and last in OFFICIAL
     return reference.path.rpartition("/")[2] == last and not (theirs and reference.tag not in (None, one.target.tag))
 
 
 def _at(content: Any, path: tuple[str, ...]) -> Iterator[Slot]:
-    """Where texts are at the path, through lists."""
+    """Yield where texts are at the path, through lists."""
     if isinstance(content, list):
         for one in content:
             yield from _at(one, path)

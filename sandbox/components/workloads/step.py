@@ -113,7 +113,7 @@ class ApplyStep(NothingToUndo):
             raise self.images.unbrought(missing)
 
     def _placed(self) -> list[dict[str, Any]]:
-        """The objects with the images of now, each with a namespace; the API ignores it for kinds that have none.
+        """Return the objects with present images, each with a namespace; the API ignores it for cluster-wide kinds.
 
         Raises RegistryError.
         """
@@ -130,5 +130,5 @@ def _digest(manifests: Sequence[Manifest]) -> str:
 
 
 def _ends_by_itself(manifest: Manifest) -> bool:
-    """Whether the cluster deletes the object once it has done its work (Job, spec.ttlSecondsAfterFinished)."""
+    """Tell whether the cluster deletes the object once it has done its work (Job, spec.ttlSecondsAfterFinished)."""
     return manifest["kind"] == "Job" and (manifest.get("spec") or {}).get("ttlSecondsAfterFinished") is not None

@@ -26,7 +26,7 @@ class Nodes(Model):
 
     @property
     def total(self) -> int:
-        """All of them."""
+        """Return all of them."""
         return self.control_plane + self.workers
 
 
@@ -124,7 +124,7 @@ class Cluster(Model):
 
     @property
     def supports(self) -> Capabilities:
-        """What the provider's clusters can do."""
+        """Return what the provider's clusters can do."""
         return CAPABILITIES[self.provider]
 
     def __hash__(self) -> int:  # a dict has none

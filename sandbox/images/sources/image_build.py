@@ -41,7 +41,7 @@ def build(entry: FromBuild, daemon: Daemon, told: Callable[[str], None]) -> From
 
 @cache
 def has_buildkit() -> bool:
-    """Whether the docker CLI can build by BuildKit, which is its plugin buildx."""
+    """Tell whether the docker CLI can build by BuildKit, which is its plugin buildx."""
     try:
         process.run(["docker", "buildx", "version"], timeout=QUICK)
     except (MissingTool, ToolFailed):
@@ -50,7 +50,7 @@ def has_buildkit() -> bool:
 
 
 def arguments(entry: FromBuild) -> list[str | Path]:
-    """The command line that builds an image and loads it into the engine, whichever builder is chosen."""
+    """Return the command line that builds an image and loads it into the engine, whichever builder is chosen."""
     context = entry.context.resolve()
     argv: list[str | Path] = ["docker", "buildx", "build", "--load", "--progress=plain", f"--tag={entry.target}"]
     if entry.dockerfile:

@@ -24,7 +24,10 @@ class Daemon(Protocol):
         """The engine's description of an image (`GET /images/{name}/json`), None when it has none of that name."""
 
     def save(self, names: Sequence[str]) -> Iterator[bytes]:
-        """One tar with all these images (`GET /images/get`), in chunks of any size; a generator may be closed early."""
+        """Yield one tar with all these images (`GET /images/get`), in chunks of any size.
+
+        A generator may be closed early.
+        """
 
     def build(self, context: Path, tag: str, **options: Any) -> None:
         """Build the Dockerfile of a folder by the legacy builder and name the image `tag`.
@@ -33,7 +36,7 @@ class Daemon(Protocol):
         """
 
     def root(self) -> Path:
-        """The folder of its machine where it keeps everything."""
+        """Return the folder of its machine where it keeps everything."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The question before the first change to somebody else's cluster: put once, and never answered by nobody."""
+"""The question before the first change to another user's cluster: asked once, and never answered without a user."""
 
 from __future__ import annotations
 

@@ -119,7 +119,7 @@ def test_an_image_that_failed_keeps_what_was_locked() -> None:
 
 
 def test_a_lock_that_is_damaged_names_file_line_and_key(tmp_path: Path) -> None:
-    path = lock_entries.beside(tmp_path / "images.yaml")
+    path = lock_entries.lock_path(tmp_path / "images.yaml")
     assert path.name == "images.lock.yaml"
     assert lock_entries.load(path) is None
     path.write_text("apiVersion: sandbox.dev/v1\nimages:\n- {target: a, from: b, source: sha256:12, digest: x}\n")

@@ -101,7 +101,7 @@ class TenancyStep:
 
     @property
     def tenant(self) -> Tenant:
-        """The cluster as this sandbox may use it; its kubeconfig must be written."""
+        """Return the cluster as this sandbox may use it; its kubeconfig must be written."""
         return Place(self.names, self.namespace).cluster
 
     def connect(self) -> None:
@@ -112,7 +112,7 @@ class TenancyStep:
         self.tenant.groups()
 
     def strangeness(self) -> str | None:
-        """Why the user is to be asked before anything is changed there; None when he was and nothing is new."""
+        """Return why the user is to be asked before anything is changed there; None when he was and nothing is new."""
         self.connect()
         record = self._record()
         if record is None or not self.tenant.owns(record):

@@ -46,11 +46,11 @@ class Tenant(Cluster):
         self.name = name
 
     def owns(self, found: Manifest) -> bool:
-        """Whether an object is this sandbox's."""
+        """Tell whether an object is this sandbox's."""
         return (found["metadata"].get("labels") or {}).get(LABEL) == self.name
 
     def own(self, manifest: Manifest) -> dict[str, Any]:
-        """The object in our namespace and with our label, whatever it says of its namespace."""
+        """Return the object in our namespace and with our label, whatever it says of its namespace."""
         metadata = dict(manifest["metadata"])
         labels = {**(metadata.get("labels") or {}), LABEL: self.name}
         return {**manifest, "metadata": {**metadata, "namespace": self.namespace, "labels": labels}}
@@ -68,11 +68,11 @@ class Tenant(Cluster):
         super().apply(wanted, say=say)
 
     def find(self, manifest: Manifest) -> dict[str, Any] | None:
-        """The object of that kind and name in our namespace, whatever its owner."""
+        """Return the object of that kind and name in our namespace, whatever its owner."""
         return self.get(manifest["apiVersion"], manifest["kind"], manifest["metadata"]["name"], self.namespace)
 
     def ours(self) -> list[dict[str, Any]]:
-        """Every object of this sandbox in the namespace, of whatever kind may be deleted."""
+        """Return every object of this sandbox in the namespace, of whatever kind may be deleted."""
         with ThreadPoolExecutor(WIDTH) as pool:
             kinds = [of for found in pool.map(self._deletable, self.groups()) for of in found]
             listed = pool.map(self._labelled, kinds)
@@ -97,7 +97,7 @@ class Tenant(Cluster):
 
 
 def counted(objects: Sequence[Manifest]) -> str:
-    """How many there are of each kind, in words."""
+    """Return how many there are of each kind, in words."""
     kinds = sorted(one["kind"] for one in objects)
     return ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
 
@@ -111,7 +111,7 @@ class Place:
 
     @property
     def cluster(self) -> Tenant:
-        """The cluster as this sandbox may use it. Raises ClusterError while there is no kubeconfig."""
+        """Return the cluster as this sandbox may use it. Raises ClusterError while there is no kubeconfig."""
         return Tenant(self.names.kubeconfig, self.namespace, self.names.name)
 
 
@@ -123,7 +123,7 @@ def placed(
     pull_secret: str | None,
     ingress_class: str | None,
 ) -> list[dict[str, Any]]:
-    """The manifests without their own namespaces, which are left out themselves.
+    """Return the manifests without their own namespaces, which are left out themselves.
 
     `namespaced` tells of each (apiVersion, kind) whether it lives in a namespace, `images` what an image that begins so
     begins with there, and its pods get the `pull_secret`. Raises UsageError for objects of the whole cluster, and for
@@ -164,7 +164,7 @@ def _placed(manifest: Manifest, images: Mapping[str, str], pull_secret: str | No
 
 
 def _rename(pod: dict[str, Any], images: Mapping[str, str]) -> bool:
-    """Whether any of its images has another name there."""
+    """Tell whether any of its images has another name there."""
     changed = False
     for container in (one for kind in CONTAINERS for one in pod.get(kind) or ()):
         here, slash, rest = str(container.get("image", "")).partition("/")
@@ -175,7 +175,7 @@ def _rename(pod: dict[str, Any], images: Mapping[str, str]) -> bool:
 
 
 def _pods(manifest: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The specs of the pods that an object makes or is."""
+    """Yield the specs of the pods that an object makes or is."""
     if manifest["kind"] == "Pod":
         yield manifest.get("spec") or {}
         return

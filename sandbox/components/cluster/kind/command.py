@@ -54,7 +54,7 @@ class Tags:
 def config(
     name: str, shape: schema.Cluster, *, mounts: Mapping[Path, str], cgroup_version: int, tags: Tags | None
 ) -> str:
-    """The kind configuration (kind.x-k8s.io/v1alpha4) of a cluster whose pods use our nameservers.
+    """Return the kind configuration (kind.x-k8s.io/v1alpha4) of a cluster whose pods use our nameservers.
 
     `mounts` are files of this machine, RESOLV_CONF among them, by their places in every node.
     """
@@ -127,7 +127,7 @@ def _mount(path: Path, place: str, *, read_only: bool) -> dict[str, object]:
 
 
 def node_names(cluster: str, nodes: schema.Nodes) -> tuple[str, ...]:
-    """What kind calls the nodes of a cluster, the first control plane first."""
+    """Return what kind calls the nodes of a cluster, the first control plane first."""
     counts = (("control-plane", nodes.control_plane), ("worker", nodes.workers))
     return tuple(f"{cluster}-{role}{n if n > 1 else ''}" for role, count in counts for n in range(1, count + 1))
 
@@ -145,7 +145,7 @@ class Kind:
 
     @classmethod
     def find(cls, network: str, *, extra: Path) -> Kind:
-        """The kind on the PATH, else the one in the folder `extra`; MissingTool when there is none."""
+        """Return the kind on the PATH, else the one in the folder `extra`; MissingTool when there is none."""
         program = process.which("kind", extra=[extra])
         if program is None:
             raise MissingTool(
@@ -155,7 +155,7 @@ class Kind:
         return cls(program, network)
 
     def require(self) -> str:
-        """Its version. Raises MissingTool unless it is new enough for hosts.toml to work without patches."""
+        """Return its version. Raises MissingTool unless it is new enough for hosts.toml to work without patches."""
         said = process.run([self.program, "version"], timeout=20)
         match = re.search(r"\bv?(\d+)\.(\d+)\.(\d+)", said)
         if match is None or tuple(map(int, match.groups())) < OLDEST:

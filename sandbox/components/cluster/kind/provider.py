@@ -46,7 +46,10 @@ SETTLE = 3.0  # seconds; the engine copies the image's /var before a new node is
 
 
 def nodes(engine: Engine, names: Names, wanted: schema.Nodes | None = None) -> Containers:
-    """The nodes of a sandbox's kind cluster, there or not; with `wanted`, those that are yet to come are known too."""
+    """Return the nodes of a sandbox's kind cluster, there or not.
+
+    With `wanted`, those that are yet to come are known too.
+    """
     mark, expected = f"io.x-k8s.kind.cluster={names.cluster}", node_names(names.cluster, wanted or schema.Nodes())
     return Containers(engine, names.network, names.node, mark, expected, ROLE, ROLES)
 
@@ -70,20 +73,20 @@ class KindProvider:
 
     @property
     def nodes(self) -> Nodes:
-        """The way to its nodes."""
+        """Return the way to its nodes."""
         return self._containers
 
     def require(self) -> str:
-        """The version of kind."""
+        """Return the version of kind."""
         return self.kind.require()
 
     def standing(self) -> Standing:
-        """What there is of the cluster."""
+        """Return what there is of the cluster."""
         found = self.nodes.standing()
         return Standing.PARTIAL if found is not Standing.ABSENT and self._is_half_made() else found
 
     def stale(self) -> str | None:
-        """What it was made with and the spec no longer says; more workers it can have."""
+        """Return what it was made with and the spec no longer says; more workers it can have."""
         recorded = self.engine.read_file(self.names.node, COMPLETE)
         before = json.loads(recorded) if recorded else {}
         version, wanted_version = self.engine.read_file(self.names.node, VERSION), self.shape.kubernetes
@@ -99,7 +102,7 @@ class KindProvider:
         return f"it was made with another {', '.join(other)}" if other else None
 
     def drift(self) -> str | None:
-        """Whether a node is stopped, or has other nameservers or another proxy."""
+        """Tell whether a node is stopped, or has other nameservers or another proxy."""
         stopped = [one.name for one in self._containers.all() if not one.running]
         if stopped:
             return f"{', '.join(stopped)} is stopped"
@@ -269,14 +272,14 @@ class KindProvider:
             wait_until(coming, what="the nodes", timeout=SETTLE, sleep=time.sleep)
 
     def _is_half_made(self) -> bool:
-        """Whether kind was stopped before it had made the whole cluster."""
+        """Tell whether kind was stopped before it had made the whole cluster."""
         return self.engine.read_file(self.names.node, COMPLETE) is None
 
     def _note_complete(self) -> None:
         self.engine.write_file(self.names.node, COMPLETE, json.dumps(self._record()).encode())
 
     def _missing(self) -> list[str]:
-        """The workers that are to be and are not."""
+        """Return the workers that are to be and are not."""
         there = {one.name for one in self._containers.all()}
         workers = node_names(self.names.cluster, self.shape.nodes)[self.shape.nodes.control_plane :]
         return [name for name in workers if name not in there]
@@ -294,7 +297,7 @@ class KindProvider:
             self.engine.execute(node, ["systemctl", "try-restart", "kubelet"])
 
     def _api_deafness(self) -> str | None:
-        """Why the API server serves no client yet, or None; to ask it with kubectl would take its processor."""
+        """Return why the API server serves no client yet, or None; to ask it with kubectl would take its processor."""
         status, said = self.engine.execute(self.names.node, ["bash", "-c", ASK, "ask", str(PORT)])
         return None if status == 0 else said.strip()
 
@@ -309,7 +312,7 @@ class KindProvider:
         )
 
     def _record(self) -> dict[str, object]:
-        """What a cluster is made with for good, by the words of the spec."""
+        """Return what a cluster is made with for good, by the words of the spec."""
         fields = self.shape.model_dump(mode="json", include={"ip_family", "feature_gates", "mounts", "kind"})
         return {"nodes": self.shape.nodes.model_dump(), "owner": self.names.home.owner, **fields}
 
@@ -319,15 +322,15 @@ class KindProvider:
 
     @property
     def _mounted(self) -> dict[str, Path]:
-        """The files that every node has, by their places in it."""
+        """Return the files that every node has, by their places in it."""
         return {RESOLV_CONF: self.names.resolv_conf, pod_proxy.DROP_IN: self.names.proxy_conf}
 
     def _lacks(self, node: str, place: str) -> bool:
-        """Whether a node has not the present content of one of those; those that kind made have it mounted."""
+        """Tell whether a node has not the present content of one of those; those that kind made have it mounted."""
         return self._has_others() and self.engine.read_file(node, PurePosixPath(place)) is None
 
     def _has_others(self) -> bool:
-        """Whether the control plane is not the only node."""
+        """Tell whether the control plane is not the only node."""
         return len(self._containers.every()) > 1
 
     def _resolv_conf(self) -> str:
@@ -336,7 +339,7 @@ class KindProvider:
         return resolv_conf((*first, *self.nameservers)[:MAX_NAMESERVERS], self.search)
 
     def _engine_nameserver(self) -> tuple[str, ...]:
-        """The nameserver of the nodes themselves; none while there is no node."""
+        """Return the nameserver of the nodes themselves; none while there is no node."""
         if self.engine.container(self.names.node) is None:
             return ()
         lines = self._in_node(self.names.node, "cat /etc/resolv.conf").splitlines()

@@ -56,12 +56,12 @@ class Events:
 
     @property
     def failure(self) -> Failure | None:
-        """The last error with an exit code; others also come while all goes well."""
+        """Return the last error with an exit code; others also come while all goes well."""
         return self._failure
 
     @property
     def warnings(self) -> str:
-        """The last that it warned of, a line each."""
+        """Return the last that it warned of, a line each."""
         return last_lines("\n".join(self._warnings), 5)
 
     def _take(self, kind: str, data: dict[str, str]) -> None:
@@ -98,7 +98,7 @@ class Minikube:
 
     @classmethod
     def find(cls, profile: str) -> Minikube:
-        """The minikube on the PATH. Raises MissingTool."""
+        """Return the minikube on the PATH. Raises MissingTool."""
         program = process.which("minikube")
         if program is None:
             raise MissingTool(
@@ -110,7 +110,7 @@ class Minikube:
         return cls(program, profile)
 
     def require(self) -> str:
-        """Its version. Raises MissingTool unless it is new enough."""
+        """Return its version. Raises MissingTool unless it is new enough."""
         said = process.run([self.program, "version", "--short"], timeout=20)
         match = re.search(r"\bv?(\d+)\.(\d+)\.(\d+)", said)
         if match is None or tuple(map(int, match.groups())) < OLDEST:
@@ -131,7 +131,7 @@ class Minikube:
             raise MinikubeFailed(f"minikube started '{self.profile}', and yet: {told}", fix=self._logs)
 
     def status(self, kubeconfig: Path | None) -> Mapping[str, str]:
-        """How Host, Kubelet, APIServer and Kubeconfig of the first node stand, in minikube's words."""
+        """Return how Host, Kubelet, APIServer and Kubeconfig of the first node stand, in minikube's words."""
         # Its exit status is a bit for each that does not run.
         said = self._read(["status", "--output=json"], kubeconfig, anyway=True)
         first = (said[0] if isinstance(said, list) else said) or {"Host": "Nonexistent"}
@@ -150,7 +150,7 @@ class Minikube:
         self._run(["update-context"], kubeconfig, CALL_TIMEOUT)
 
     def look(self) -> Profile | None:
-        """What the profile was made with; None when there is no such profile."""
+        """Return what the profile was made with; None when there is no such profile."""
         config = self._config()
         if config is None:
             return None
@@ -163,7 +163,7 @@ class Minikube:
         )
 
     def chosen_kubernetes(self) -> str | None:
-        """The version that the user's own settings ask for; None for minikube's default."""
+        """Return the version that the user's own settings ask for; None for minikube's default."""
         found = os.environ.get("MINIKUBE_KUBERNETES_VERSION")
         if found:
             return found
@@ -173,14 +173,17 @@ class Minikube:
             return None
 
     def addons(self) -> Mapping[str, bool]:
-        """Every addon of minikube's, and whether it is enabled."""
+        """Return every addon of minikube's, and whether it is enabled."""
         said = self._read(["addons", "list", "--output=json"], None)
         return {name: about.get("Status") == "enabled" for name, about in said.items()}
 
     def images(
         self, addon: str, chosen: Mapping[str, str] | None = None, registries: Mapping[str, str] | None = None
     ) -> Mapping[str, str]:
-        """The images that an addon is enabled with, by minikube's keys; some and their `registries` may be chosen."""
+        """Return the images that an addon is enabled with, by minikube's keys.
+
+        Some and their `registries` may be chosen.
+        """
         # Only the table has the keys; what was chosen before is the profile's.
         rows = (ROW.search(line) for line in self._run(["addons", "images", addon], None, CALL_TIMEOUT).splitlines())
         own = {row["key"]: (row["registry"], row["image"]) for row in rows if row}
@@ -211,7 +214,7 @@ class Minikube:
         self._run(["addons", "configure", "ingress"], None, CALL_TIMEOUT, stdin=f"{certificate}\n")
 
     def _config(self) -> Mapping[str, Any] | None:
-        """The profile's settings, as minikube keeps them; None when there is no such profile."""
+        """Return the profile's settings, as minikube keeps them; None when there is no such profile."""
         # With --light no node is asked anything.
         said = self._read(["profile", "list", "--light", "--output=json"], None)
         return next((one["Config"] for one in said.get("valid") or () if one["Name"] == self.profile), None)
@@ -233,7 +236,7 @@ class Minikube:
             ) from error
 
     def _read(self, words: list[str], kubeconfig: Path | None, *, anyway: bool = False) -> Any:
-        """The JSON that a command prints."""
+        """Return the JSON that a command prints."""
         try:
             said = self._run(words, kubeconfig, CALL_TIMEOUT)
         except process.ToolFailed as error:

@@ -44,7 +44,7 @@ TIMEOUT = 180.0
 
 
 def read_enabled(records: Records) -> Mapping[str, str]:
-    """The addons, each with `spec` or `command`."""
+    """Return the addons, each with `spec` or `command`."""
     return records.read(RECORD) or {}
 
 
@@ -77,12 +77,12 @@ def pull_images(nodes: Nodes, minikube: Minikube, use: Use, say: Callable[[str],
 
 
 def _by_key(text: str) -> Mapping[str, str]:
-    """What minikube's options say: KEY=VALUE,KEY=VALUE."""
+    """Return what minikube's options say: KEY=VALUE,KEY=VALUE."""
     return dict(pair.split("=", 1) for pair in text.split(",") if "=" in pair)
 
 
 def _unpullable(nodes: Nodes, image: str, say: Callable[[str], None]) -> str | None:
-    """Why the node does not have the image and cannot pull it, or None."""
+    """Return why the node does not have the image and cannot pull it, or None."""
     node = nodes.control_plane
     if nodes.execute(node, ["crictl", "inspecti", "--quiet", image])[0] == 0:
         return None
@@ -152,15 +152,15 @@ class MinikubeAddonsStep(NothingToUndo):
         wait_until(lambda: next(self._pending(cluster, uses), None), what=self.title, timeout=TIMEOUT)
 
     def listed(self) -> Mapping[str, bool]:
-        """Every addon that minikube has, and whether it is enabled."""
+        """Return every addon that minikube has, and whether it is enabled."""
         return self.minikube.addons()
 
     def record(self) -> Mapping[str, str]:
-        """Those that were off before we enabled them, and who asked: `spec` or `command`."""
+        """Return those that were off before we enabled them, and who asked: `spec` or `command`."""
         return read_enabled(self._records)
 
     def problem_of(self, addon: str) -> str | None:
-        """What an enabled addon still waits for, or None."""
+        """Return what an enabled addon still waits for, or None."""
         return next(self._pending(self._cluster, (Use(addon),)), None)
 
     def disable(self, addon: str) -> None:
@@ -204,7 +204,7 @@ class MinikubeAddonsStep(NothingToUndo):
         return (*self.uses, *self.asked, *kept)
 
     def _pending(self, cluster: Cluster, uses: tuple[Use, ...]) -> Iterator[str]:
-        """What of the addons does not run yet, and why."""
+        """Yield what of the addons does not run yet, and why."""
         for use in uses:
             for one in self._workloads(cluster, use.source):
                 waits_for = _short(one) if one["kind"] == "ReplicationController" else progress(one)
@@ -223,7 +223,7 @@ class MinikubeAddonsStep(NothingToUndo):
         return registry_creds.wanted(self.entries, self.environ, now=datetime.now(UTC))
 
     def _held(self, cluster: Cluster) -> Mapping[str, registry_creds.Values]:
-        """What registry-creds was told of each cloud."""
+        """Return what registry-creds was told of each cloud."""
         held = {}
         for cloud in registry_creds.CLOUDS:
             found = cluster.get("v1", "Secret", registry_creds.secret(cloud), registry_creds.NAMESPACE)

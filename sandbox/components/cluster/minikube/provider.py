@@ -71,7 +71,7 @@ def uninstall(cluster: Cluster, nodes: Nodes) -> None:
 
 
 def nodes(engine: Engine, profile: str) -> Containers:
-    """The nodes of a profile, there or not; its network has its name, as has the first node."""
+    """Return the nodes of a profile, there or not; its network has its name, as has the first node."""
     return Containers(engine, profile, profile, f"{PROFILE}={profile}", (profile,), ROLE, ("",))
 
 
@@ -92,15 +92,15 @@ class MinikubeProvider:
 
     @property
     def nodes(self) -> Containers:
-        """The way to its nodes."""
+        """Return the way to its nodes."""
         return nodes(self.engine, self.minikube.profile)
 
     def require(self) -> str:
-        """The version of minikube. Raises UsageError for a profile that is not there or cannot be used."""
+        """Return the version of minikube. Raises UsageError for a profile that is not there or cannot be used."""
         return require(self.minikube, adopted=self.adopted)
 
     def standing(self) -> Standing:
-        """What there is of the cluster."""
+        """Return what there is of the cluster."""
         found = self.nodes.standing()
         if found is Standing.ABSENT or self.adopted:
             return found
@@ -108,11 +108,11 @@ class MinikubeProvider:
         return Standing.PARTIAL if half else found
 
     def stale(self) -> str | None:
-        """Nothing: with what it was made is minikube's to know."""
+        """Return nothing: with what it was made is minikube's to know."""
         return None
 
     def drift(self) -> str | None:
-        """Whether it has another proxy."""
+        """Tell whether it has another proxy."""
         behind = [node for node in self.nodes.running() if not self.proxied.is_in_force(node)]
         return f"another proxy than {self.proxied}" if behind else None
 
@@ -195,7 +195,7 @@ class MinikubeProvider:
         return None
 
     def _kept(self) -> tuple[str, ...]:
-        """What lets pods use images that were loaded, whatever else is pulled."""
+        """Return what lets pods use images that were loaded, whatever else is pulled."""
         number = re.match(r"v?(\d+)\.(\d+)", self.kubernetes or self.minikube.chosen_kubernetes() or "")
         old = number is not None and tuple(map(int, number.groups())) < VERIFYING
         return (NO_SECOND_PULL,) if self.loaded and not old else ()
@@ -216,7 +216,10 @@ class MinikubeProvider:
 
 
 def require(minikube: Minikube, *, adopted: bool) -> str:
-    """Its version. Raises MissingTool, and UsageError for an adopted profile that is not there or cannot be used."""
+    """Return its version.
+
+    Raises MissingTool, and UsageError for an adopted profile that is not there or cannot be used.
+    """
     version = minikube.require()
     if adopted:
         _require_usable(minikube)

@@ -55,7 +55,7 @@ Values = Mapping[str, str]
 
 
 def secret(cloud: str) -> str:
-    """The name of the Secret that holds a cloud's account."""
+    """Return the name of the Secret that holds a cloud's account."""
     return f"{ADDON}-{cloud}"
 
 
@@ -71,7 +71,7 @@ def wanted(entries: Iterable[Credentials], environ: Mapping[str, str], *, now: d
 
 
 def settings(values: Mapping[str, Values], gcp_file: Path) -> dict[str, object]:
-    """What the addon is configured with; the account of Google is read from `gcp_file`."""
+    """Return what the addon is configured with; the account of Google is read from `gcp_file`."""
     parts: dict[str, object] = {}
     for cloud, (switch, part, keys) in _PARTS.items():
         parts[switch] = "enable" if cloud in values else "disable"
@@ -81,7 +81,7 @@ def settings(values: Mapping[str, Values], gcp_file: Path) -> dict[str, object]:
 
 
 def is_set(values: Values) -> bool:
-    """Whether a Secret of the addon's holds an account."""
+    """Tell whether a Secret of the addon's holds an account."""
     return UNSET not in {value for key, value in values.items() if key != "aws-assume-role"}
 
 

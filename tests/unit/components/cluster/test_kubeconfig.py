@@ -320,7 +320,7 @@ def test_a_command_of_the_sandbox_that_was_killed_keeps_no_one_out_and_leaves_no
     assert [one.name for one in theirs.parent.iterdir()] == ["config"]
 
 
-# Root may write everywhere, and so becomes nobody first.
+# Root may write everywhere, and so becomes another user first.
 READ_ONLY = """
 import os, sys
 from pathlib import Path

@@ -110,8 +110,8 @@ def test_each_way_is_told_with_the_servers_behind_it() -> None:
 
 
 def test_an_alias_s_host_that_leads_out_of_the_cluster_leads_there_too() -> None:
-    here, beside = Host("x.a.test", terminate=True, to="localhost:1"), Host("b.test", terminate=True, to="localhost:2")
-    found = haproxy.render([route("a", here, beside, domain="a.test", aliases=("a.lan",))])
+    here, other = Host("x.a.test", terminate=True, to="localhost:1"), Host("b.test", terminate=True, to="localhost:2")
+    found = haproxy.render([route("a", here, other, domain="a.test", aliases=("a.lan",))])
     assert dict(lines(found["terminate.map"])) == {
         "a.lan": "a:http",
         "x.a.test": "to:x.a.test",

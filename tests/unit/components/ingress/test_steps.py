@@ -74,12 +74,12 @@ def test_the_edge_s_network_is_the_one_that_is_trusted(
     assert server.objects[CONFIG]["data"]["trusted"] == network.subnet
 
 
-@pytest.mark.parametrize("amiss", ["gone", "changed", "not ready"])
-def test_a_part_that_is_wrong_is_drift_and_repaired(server: ApiServer, step: IngressStep, amiss: str) -> None:
+@pytest.mark.parametrize("fault", ["gone", "changed", "not ready"])
+def test_a_part_that_is_wrong_is_drift_and_repaired(server: ApiServer, step: IngressStep, fault: str) -> None:
     step.apply(NoWork())
-    if amiss == "gone":
+    if fault == "gone":
         del server.objects[CONFIG]
-    elif amiss == "changed":
+    elif fault == "changed":
         step = replace(step, controller=Small("y"))
     else:
         server.objects[POD]["status"] = {"phase": "Pending"}
