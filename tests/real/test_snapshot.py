@@ -82,7 +82,7 @@ def test_what_runs_is_kept_without_an_end(app: Application, engine: Engine) -> N
     assert one["snapshot"] == "first" and int(one["bytes"]) > 1_000_000
     assert {path.stat().st_mode & 0o777 for path in (kept() / "first").iterdir()} == {0o600}
     assert {path.stat().st_mode & 0o777 for path in (kept(), kept() / "first")} == {0o700}
-    assert "there is a snapshot 'first'" in app.command("snapshot", "save", "first", status=2).err
+    assert "has a snapshot 'first' already" in app.command("snapshot", "save", "first", status=2).err
 
 
 @pytest.mark.fault(8)
