@@ -112,7 +112,7 @@ def restore(source: Path, place: Path, *, whole: bool = False) -> None:
 
 
 def _restore(path: Path, place: Path) -> None:
-    """The file, folder (without what is in it) or link `path` as `place`."""
+    """Copy the file, folder (without what is in it) or link `path` to `place`."""
     if path.is_symlink() or place.is_symlink() or place.is_dir() != path.is_dir():
         if place.is_dir() and not place.is_symlink():
             shutil.rmtree(place)

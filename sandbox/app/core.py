@@ -232,7 +232,7 @@ class Sandbox:
         return f"https://{name}{'' if port == 443 else f':{port}'}{path}"
 
     def get(self, host: str, path: str = "/", *, context: ssl.SSLContext | None = None) -> http.client.HTTPResponse:
-        """The answer of `host` (see `url`), asked through the edge whether or not this machine resolves its name.
+        """Ask `host` (see `url`) through the edge, whether or not this machine resolves its name.
 
         `context`, by default `ssl_context()`, may hold a client's certificate. Raises OSError.
         """

@@ -33,7 +33,7 @@ class PodAccounts:
 
     @classmethod
     def of(cls, spec: Spec) -> PodAccounts:
-        """Raises SandboxError when it is not up, or not in a cluster of its own."""
+        """Require a sandbox that is up in a cluster of its own; raise SandboxError otherwise."""
         chosen_spec.require_own_cluster(spec, "an account for pods")
         names = context.home().sandbox(spec.name)
         if not names.kubeconfig.exists() or not Cluster(names.kubeconfig).is_up():

@@ -21,7 +21,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session")
 def sandbox(pytestconfig: pytest.Config) -> Iterator[Sandbox]:
-    """A sandbox that is up: of `sandbox_spec`, else of the sandbox.yaml in the root folder, else a default one.
+    """Bring a sandbox up: of `sandbox_spec`, else of the sandbox.yaml in the root folder, else a default one.
 
     One that was up before stays up; workers of pytest-xdist share one, and leave it.
     """

@@ -44,7 +44,7 @@ def require(spec: Spec, home: Home, own: OwnImages) -> None:
 
 
 def _require_same_place(spec: Spec, home: Home) -> None:
-    """A sandbox does not move between clusters: what is in the one before would be forgotten there."""
+    """Refuse to move a sandbox between clusters: what is in the one before would be forgotten there."""
     try:
         known = saved_spec.load(home.sandbox(spec.name))
     except SandboxError:  # a step says so
@@ -65,7 +65,7 @@ def _place(spec: Spec) -> str:
 
 
 def _require_kubectl(home: Home) -> None:
-    """An existing cluster is reached by a program that is no part of it."""
+    """Require the program by which an existing cluster is reached."""
     if process.which("kubectl") is None and not Store(home.bundle).has(recipes()["kubernetes"]):
         raise MissingTool(
             "kubectl is not installed",

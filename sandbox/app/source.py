@@ -76,7 +76,7 @@ def from_source(
 def fetched(
     source: str, home: Home, say: Say, *, identity: str | None = None, trusted: bool = False
 ) -> Iterator[Fetched]:
-    """The spec of `source`; where that is no folder of this machine, fetched into the cache, to stay for the block.
+    """Give the spec of `source`; what is no folder of this machine is fetched into the cache and stays for the block.
 
     A git repository may be followed by `#BRANCH`, `#BRANCH:FOLDER` or `#:FOLDER`. A bundle must have the `identity`,
     if one is given; its components are taken in with it or where the user agreed before or now (`trusted`). Raises

@@ -28,7 +28,7 @@ _file = click.argument("file", type=click.Path(path_type=Path))
 
 @click.group("bundle", cls=Group)
 def bundle() -> None:
-    """The sandbox's own images and tools: build them, carry them as one file to machines without network."""
+    """Build the sandbox's own images and tools; carry them as one file to machines without network."""
 
 
 @bundle.command("build")

@@ -19,7 +19,7 @@ REPOSITORY = "sandbox/canary"
 
 @cache
 def document() -> Document:
-    """The canary's manifest: one layer with one file, for the nodes' own platform, else containerd refuses it."""
+    """Make the canary's manifest: one layer with one file, for the nodes' own platform, else containerd refuses it."""
     config, layer = (_descriptor(media_type, data) for media_type, data in _blobs())
     return image_manifest(config, (layer,))
 

@@ -89,7 +89,7 @@ def dump(lock: Lock) -> str:
 
 
 def describe(entry: Entry, folder: Path) -> str:
-    """An entry's source in one line, with paths as seen from `folder`: an entry that changes has another line."""
+    """Write an entry's source in one line, paths as seen from `folder`: an entry that changes has another line."""
     match entry:
         case FromRegistry():
             words = ["registry", str(entry.image)]

@@ -49,13 +49,13 @@ class Observer(Protocol):
     """Hears of a push's progress; calls come from several threads at once."""
 
     def building(self, target: str) -> None:
-        """The Docker Engine builds an image, which may take long."""
+        """Report that the Docker Engine builds an image, which may take long."""
 
     def expected(self, size: int) -> None:
-        """The Docker Engine begins to give layers, about so many bytes of them; it comes before `planned`."""
+        """Report that the Docker Engine begins to give layers, about so many bytes; it comes before `planned`."""
 
     def planned(self, images: int, blobs: int, size: int) -> None:
-        """The plan is made: so many images, which need so many different blobs of `size` bytes together."""
+        """Report the plan: so many images, which need so many different blobs of `size` bytes together."""
 
     def sent(self, size: int) -> None:
         """So many more bytes are on their way into the registry; a broken try counts too.
@@ -67,10 +67,10 @@ class Observer(Protocol):
         """So many bytes of the plan need not cross."""
 
     def finished(self, result: Result) -> None:
-        """An image is in the registry."""
+        """Report that an image is in the registry."""
 
     def failed(self, target: str, error: SandboxError) -> None:
-        """An image could not be pushed."""
+        """Report that an image could not be pushed."""
 
 
 class Silent:
@@ -116,7 +116,7 @@ class Ending:
         self._over.set()
 
     def check(self) -> None:
-        """Raises Interrupted when the run is over."""
+        """Raise Interrupted when the run is over."""
         interruption.check()
         if self._over.is_set():
             raise interruption.Interrupted

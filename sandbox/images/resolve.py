@@ -157,7 +157,7 @@ def of_engine(
     reading: bool = True,
     helper: Helper | None = None,
 ) -> DaemonImages | CompressedImages:
-    """The images of the engine, with layers that are compressed as asked; what that takes lives as long as `stack`.
+    """Make the source of the engine's images, layers compressed as asked; what that takes lives as long as `stack`.
 
     With `reading` layers come from the engine's own folders where these can be read, or by `helper`.
     """

@@ -64,7 +64,7 @@ class Landing:
         )
 
     def buffered(self, data: bytes, digest: str | None) -> None:
-        """A layer that is in memory as a whole; one that no one expects is dropped unless it has a name."""
+        """Take a layer that is in memory as a whole; one that is not expected is dropped unless it has a name."""
         name = digest or digests.of(data)
         if name in self._sending or self.has(name) or not (digest or name in self._wanted):
             return
@@ -76,7 +76,7 @@ class Landing:
         self._begin(blob, send)
 
     def named(self, digest: str, size: int, chunks: Iterable[bytes]) -> None:
-        """A layer of known digest and size, sent in one request and checked on the way."""
+        """Take a layer of known digest and size, sent in one request and checked on the way."""
         if digest in self._sending or self.has(digest):
             return
         blob, relay = Descriptor(OCI_LAYER, digest, size), Relay()
@@ -88,7 +88,7 @@ class Landing:
         relay.pour(chunks)
 
     def unnamed(self, size: int, chunks: Iterable[bytes]) -> None:
-        """A layer whose digest its bytes will tell; given up at its end when the registry has it already."""
+        """Take a layer whose digest its bytes will tell; given up at its end when the registry has it already."""
         measured = Measured(chunks)
         with self._noting(None):
             home, url = self._begun(self._repositories)

@@ -67,7 +67,7 @@ def make_root(domains: Sequence[str], *, now: datetime) -> KeyPair:
 
 
 def make_issuing(root: KeyPair, domains: Sequence[str], *, now: datetime) -> KeyPair:
-    """A new issuing authority for `domains` signed by `root`: P-256, path length 0, one year, no longer than `root`.
+    """Make an issuing authority for `domains` signed by `root`: P-256, path length 0, one year, no longer than `root`.
 
     Raises UsageError for a domain `root` is not permitted, SandboxError when `root` has expired.
     """
@@ -83,7 +83,7 @@ def make_issuing(root: KeyPair, domains: Sequence[str], *, now: datetime) -> Key
 
 
 def make_leaf(issuing: KeyPair, hosts: Sequence[str], *, now: datetime, client: bool = False) -> Leaf:
-    """A new server certificate for exactly `hosts` (names, wildcards, IPs): P-256, 90 days, no longer than `issuing`.
+    """Make a server certificate for exactly `hosts` (names, wildcards, IPs): P-256, 90 days, no longer than `issuing`.
 
     With `client` its bearer may also show it to servers that ask clients for a certificate (RFC 5280, 4.2.1.12).
     The subject is empty and the critical subject alternative names say it all (RFC 5280, section 4.2.1.6). Raises

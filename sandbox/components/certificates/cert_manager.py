@@ -39,7 +39,7 @@ def release_manifest(folder: Path) -> str:
 
 
 def authority_secret(*, key_pem: bytes, cert_pem: bytes, root_pem: bytes) -> dict[str, Any]:
-    """The Secret with the issuing authority; of the root only the certificate, for the `ca.crt` of what is issued.
+    """Make the Secret with the issuing authority; of the root only the certificate, for the `ca.crt` of what is issued.
 
     cert-manager serves a chain without its self-signed end (cert-manager, pkg/util/pki: ParseSingleCertificateChain).
     """
@@ -64,7 +64,7 @@ def cluster_issuer() -> dict[str, Any]:
 
 
 def certificate(namespace: str, secret: str, hosts: Sequence[str]) -> dict[str, Any]:
-    """The Certificate that keeps the TLS Secret `secret` for exactly `hosts`: P-256, 90 days, renewed after 60."""
+    """Make the Certificate that keeps the TLS Secret `secret` for exactly `hosts`: P-256, 90 days, renewed after 60."""
     addresses = [host for host in hosts if _is_address(host)]
     names = [host for host in hosts if host not in addresses]
     subjects = {"dnsNames": names, "ipAddresses": addresses}

@@ -30,12 +30,12 @@ def public_roots() -> bytes:
 
 
 def as_pem(root_pem: bytes, public: bytes) -> bytes:
-    """The root alone, for what adds it to its own store: curl --cacert, NODE_EXTRA_CA_CERTS, a browser's import."""
+    """Export the root alone, for what adds it to its own store: curl --cacert, NODE_EXTRA_CA_CERTS, browsers."""
     return pem.dump_certificate(pem.load_certificates(root_pem)[0])
 
 
 def as_bundle(root_pem: bytes, public: bytes) -> bytes:
-    """The root and the `public` ones (PEM), each once, for what replaces its store: SSL_CERT_FILE and the like."""
+    """Export the root and the `public` ones (PEM) once each, for what replaces its store: SSL_CERT_FILE and the like."""
     root = as_pem(root_pem, public)
     blocks = (block + b"\n" for block in _BLOCK.findall(public))
     return b"".join(dict.fromkeys((root, *blocks)))

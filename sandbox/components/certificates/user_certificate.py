@@ -122,7 +122,7 @@ class Provided:
 
 
 def _refusal(cert: Path, key: Path, host: str, root_pem: bytes) -> str | None:
-    """What OpenSSL, trusting this machine's authorities and `root_pem`, says against a server with these files."""
+    """Ask OpenSSL, trusting this machine's authorities and `root_pem`, what is wrong with a server with these files."""
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     client = ssl.create_default_context()
     if root_pem:

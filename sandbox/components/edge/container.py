@@ -288,7 +288,7 @@ def user(facts: Facts, uid: int, gid: int) -> str:
 
 
 def published(known: Sequence[Route], *, also: bool = True) -> Mapping[int, tuple[Bind, ...]]:
-    """The addresses and ports that the sandboxes ask for together, by the port of the container that they lead to.
+    """Collect the addresses and ports that all sandboxes ask for, by the port of the container that they lead to.
 
     Loopback's have a port of their own, as HAProxy cannot tell by the address who is on this machine. With `also` they
     are completed by those where this machine's own programs look for `*.localhost`.

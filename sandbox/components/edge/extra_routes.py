@@ -63,7 +63,7 @@ def merged(routes: Sequence[Route], found: Sequence[ByHand]) -> tuple[Route, ...
 
 
 def ending(spec: Sequence[Host], found: Sequence[ByHand], sandbox: str, aliases: Sequence[str] = ()) -> tuple[str, ...]:
-    """The names of what ends at the edge: a sandbox's hosts, of its spec and added by hand, and its aliases' hosts."""
+    """List the names that end at the edge: a sandbox's hosts, of its spec and added by hand, and its aliases' hosts."""
     exact = {host.host for host in (*spec, *hosts(found, sandbox)) if host.terminate}
     return tuple(sorted(exact | {name for alias in aliases for name in (alias, f"*.{alias}")}))
 

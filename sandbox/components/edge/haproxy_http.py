@@ -102,7 +102,7 @@ def _asks(route: Route) -> bool:
 
 
 def _ingress(route: Route) -> str:
-    """The sandbox's ingress, asked as a client would: by TLS, in HTTP/2 where it can, for the host in its own domain.
+    """Ask the sandbox's ingress as a client would: by TLS, in HTTP/2 where it can, for the host in its own domain.
 
     The way is the engine's own bridge; the certificate at its end may be anybody's, so it is not looked at.
     Ingress controllers believe what headers say of a client and of the host it asked for only when the edge itself is

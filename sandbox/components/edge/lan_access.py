@@ -45,7 +45,7 @@ def warning(found: Access, spec: ResolvedSpec) -> str:
 
 
 def reachable(spec: ResolvedSpec, facts: Facts) -> str:
-    """What everybody has to know of ports that are meant for this machine alone and are not, in a line; else nothing.
+    """Warn, in a line, of ports that are meant for this machine alone and are not; return nothing if there are none.
 
     Before release 28 the engine lets its neighbours reach ports that it publishes on the loopback, who need only a
     route to it (moby/moby 45610). Ports of a rootless engine are sockets of this machine, those handed to the edge are

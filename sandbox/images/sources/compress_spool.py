@@ -79,11 +79,11 @@ class Spool:
         return bool(self._missing)
 
     def buffered(self, data: bytes, digest: str | None) -> None:
-        """A layer that is in memory as a whole."""
+        """Take a layer that is in memory as a whole."""
         self.named(digest or digests.of(data), len(data), [data])
 
     def named(self, digest: str, size: int, chunks: Iterable[bytes]) -> None:
-        """A layer of known digest and size."""
+        """Take a layer of known digest and size."""
         if digest not in self._missing:
             return
         try:
@@ -92,7 +92,7 @@ class Spool:
             self.failures[digest] = error
 
     def unnamed(self, size: int, chunks: Iterable[bytes]) -> None:
-        """A layer whose digest its bytes will tell."""
+        """Take a layer whose digest its bytes will tell."""
         measured = Measured(chunks)
         blob = self._pack(measured)
         if measured.digest in self._missing:

@@ -173,7 +173,7 @@ class DaemonImages:
         return tree
 
     def _classic(self, one: Inspected, documents: Mapping[str, bytes]) -> Tree | None:
-        """The image with raw layers and our own manifest, when `id` names a configuration and all of it is there.
+        """Describe the image with raw layers and our own manifest, if `id` names a configuration and all is there.
 
         A raw layer's digest is its diff id, so the engine's description and the registry's sizes are all it takes.
         """
@@ -318,7 +318,7 @@ class DaemonImages:
         return tree.image(Landed(documents.by_digest))
 
     def _from_index(self, one: Inspected, documents: Documents) -> Tree:
-        """An image of the containerd store, with the manifests and layers it has, compressed or not, as they are."""
+        """Describe an image of the containerd store, with its manifests and layers, compressed or not, as they are."""
 
         def read(child: Descriptor) -> Document | None:
             data = documents.by_digest.get(child.digest)

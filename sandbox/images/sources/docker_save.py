@@ -23,13 +23,13 @@ class Receiver(Protocol):
         """Tell whether a layer of unknown digest could be one that is missing."""
 
     def buffered(self, data: bytes, digest: str | None) -> None:
-        """A layer that is in memory as a whole."""
+        """Take a layer that is in memory as a whole."""
 
     def named(self, digest: str, size: int, chunks: Iterable[bytes]) -> None:
-        """A layer of known digest and size."""
+        """Take a layer of known digest and size."""
 
     def unnamed(self, size: int, chunks: Iterable[bytes]) -> None:
-        """A layer whose digest its bytes will tell."""
+        """Take a layer whose digest its bytes will tell."""
 
 
 @dataclass
@@ -86,7 +86,7 @@ class _Taking:
         self._described = ("", b"")
 
     def one(self, name: str, member: Member) -> None:
-        """The next file."""
+        """Return the next file."""
         folder, _, base = name.rpartition("/")
         if base == "json" and member.size <= SMALL:
             self._described = (folder, self.tape.read())

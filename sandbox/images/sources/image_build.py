@@ -94,7 +94,7 @@ def _by_the_legacy_builder(entry: FromBuild, name: str, daemon: Daemon) -> None:
 
 
 def newer_file(context: Path, when: float, without: Collection[Path] = ()) -> str | None:
-    """A file or folder of the context that was written, moved or deleted from after `when` (seconds), if there is one.
+    """Find a file or folder of the context that was written, moved or deleted from after `when` (seconds).
 
     The files `without` are left out, and what git keeps for itself, which changes without the files that are built.
     """

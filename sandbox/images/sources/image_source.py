@@ -21,7 +21,7 @@ class Daemon(Protocol):
     """The Docker Engine, as far as images are concerned. Every method raises SandboxError."""
 
     def inspect_image(self, name: str) -> Mapping[str, Any] | None:
-        """The engine's description of an image (`GET /images/{name}/json`), None when it has none of that name."""
+        """Return the engine's description of an image (`GET /images/{name}/json`), None if it has none of that name."""
 
     def save(self, names: Sequence[str]) -> Iterator[bytes]:
         """Yield one tar with all these images (`GET /images/get`), in chunks of any size.

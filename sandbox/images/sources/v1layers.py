@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 
 
 def chains(images: Iterable[tuple[str, ...]]) -> dict[str, str]:
-    """The diff id of every layer by its chain id (OCI image-spec, config.md, "Layer ChainID"), bottom layers first."""
+    """Map the chain id of every layer to its diff id (OCI image-spec, config.md, "Layer ChainID")."""
     found: dict[str, str] = {}
     for diff_ids in images:
         chain = ""

@@ -149,7 +149,7 @@ class Passthrough:
         await relay.run(server)
 
     async def _enter(self, upstream: Upstream) -> Ends:
-        """The far end of a tunnel, whose way there is looked at first: what is sent into a dead one would be lost."""
+        """Connect to the far end of a tunnel after a check of the way: what is sent into a dead one would be lost."""
         if isinstance(upstream, Direct):
             return await self._connect(upstream.host, upstream.port, self._limits.attempts)
         while True:
@@ -158,7 +158,7 @@ class Passthrough:
                 return await self._connect(*address, attempts=1)
 
     async def _ask(self, upstream: Forwarded, raw: bytes, client: StreamWriter) -> Ends:
-        """A connection through a port-forward on which the ClientHello was answered, and the client got the beginning.
+        """Open a connection through a port-forward on which the ClientHello was answered; the client got the beginning.
 
         Until there is one the client has seen nothing, and can be given a connection to the next pod when the present
         one has just gone. Raises ConnectionResetError when the way is good and yet no server answers.
