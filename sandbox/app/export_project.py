@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -39,6 +40,7 @@ PERSONAL: Mapping[str, str] = {
     "registry.storage": "the folder is this machine's",
     "registry.external": "the images are in the folder",
 }
+SECRET = re.compile(rb"^kind: *[\"']?Secret\b", re.MULTILINE)
 
 
 @dataclass
@@ -104,30 +106,40 @@ def _applied(item: Item, into: Path, number: int, told: Exported) -> str | dict[
 
 
 def _chart(chart: Chart, into: Path, told: Exported) -> dict[str, Any]:
-    """Copy a chart, and its files of values next to it. Gives it as the spec is to have it. Raises UsageError."""
+    """Copy a chart, and its files of values next to it. Gives it as the spec is to have it. Raises UsageError.
+
+    Hidden files stay here, such as .env and .git: of those, helm needs .helmignore only. Templates of Secrets and
+    files of values are named, since helm alone knows what they come to.
+    """
     try:
         into.mkdir(parents=True)
         for file in [one for one in chart.chart.rglob("*") if one.is_file()] if chart.chart.is_dir() else []:
-            if inside(file, chart.chart):
-                copy = into / chart.chart.name / file.relative_to(chart.chart)
+            place = file.relative_to(chart.chart)
+            if any(part.startswith(".") for part in place.parts) and place.name != ".helmignore":
+                told.left_out.append(f"{file}: a hidden file")
+            elif not inside(file, chart.chart):
+                told.left_out.append(f"{file}: a link to {os.path.realpath(file)}, outside the folder")
+            else:
+                copy = into / chart.chart.name / place
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(file, copy)
-            else:
-                told.left_out.append(f"{file}: a link to {os.path.realpath(file)}, outside the folder")
+                if SECRET.search(file.read_bytes()):
+                    told.carried.append(f"{file}: a Secret")
         if chart.chart.is_file():
             shutil.copyfile(chart.chart, into / chart.chart.name)
         values = {f"values-{number}.yaml": path for number, path in enumerate(chart.values, 1)}
         for name, path in values.items():
             shutil.copyfile(path, into / name)
+            told.carried.append(f"{path}: values of the chart {chart.name}")
     except OSError as error:
         raise UsageError(f"{chart.chart} cannot be copied", details=str(error)) from error
-    place = f"{MANIFESTS}/{into.name}"
+    copied = f"{MANIFESTS}/{into.name}"
     data = chart.model_dump(mode="json", exclude_defaults=True)
     return {
         **data,
-        "chart": f"{place}/{chart.chart.name}",
+        "chart": f"{copied}/{chart.chart.name}",
         "release": chart.name,
-        **({"values": [f"{place}/{name}" for name in values]} if values else {}),
+        **({"values": [f"{copied}/{name}" for name in values]} if values else {}),
     }
 
 

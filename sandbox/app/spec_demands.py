@@ -64,7 +64,7 @@ def _accounts(spec: Spec) -> Iterator[str]:
         to = "all namespaces" if entry.namespaces == "all" else ", ".join(entry.namespaces)
         yield _line("accounts", f"the {entry.kind} accounts {source}, for pods of {to}")
     for one in spec.registry.mirrors:
-        yield _line("accounts", f"your `docker login` at {one}, if there is one, for every pod (registry.mirrors)")
+        yield _line("registry", f"images of {one} come through a mirror, for every pod (registry.mirrors)")
 
 
 def _registry(spec: Spec, root: Path) -> Iterator[str]:

@@ -35,7 +35,7 @@ def as_pem(root_pem: bytes, public: bytes) -> bytes:
 
 
 def as_bundle(root_pem: bytes, public: bytes) -> bytes:
-    """Export the root and the `public` ones (PEM) once each, for what replaces its store: SSL_CERT_FILE and the like."""
+    """Export the root and the `public` ones (PEM), once each, for what replaces its store: SSL_CERT_FILE."""
     root = as_pem(root_pem, public)
     blocks = (block + b"\n" for block in _BLOCK.findall(public))
     return b"".join(dict.fromkeys((root, *blocks)))

@@ -110,6 +110,25 @@ def test_a_chart_is_exported_with_its_values(spec: ResolvedSpec, tmp_path: Path)
     assert any("link.yaml" in line for line in told.left_out)
 
 
+@pytest.mark.security(6)
+def test_chart_leaves_hidden_files_and_names_secrets(spec: ResolvedSpec, tmp_path: Path) -> None:
+    """A chart's folder with .env and a template of a Secret → .env stays here, the Secret and the values are named."""
+    folder, values = tmp_path / "web", tmp_path / "dev.yaml"
+    (folder / "templates").mkdir(parents=True)
+    (folder / "Chart.yaml").write_text("{apiVersion: v2, name: web, version: 0.1.0}\n")
+    (folder / ".helmignore").write_text("*.bak\n")
+    (folder / ".env").write_text("PASSWORD=hunter2\n")
+    secret = folder / "templates" / "secret.yaml"
+    secret.write_text("apiVersion: v1\nkind: Secret\nmetadata: {name: s}\n")
+    values.write_text("a: 1\n")
+    chart = Chart(chart=folder, values=(values,))
+    told = export(spec.model_copy(update={"apply": (chart,), "push": None}), tmp_path / "out", say)
+    names = {path.name for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    assert ".env" not in names and {".helmignore", "secret.yaml", "values-1.yaml"} <= names
+    assert f"{folder / '.env'}: a hidden file" in told.left_out
+    assert told.carried == [f"{secret}: a Secret", f"{values}: values of the chart web"]
+
+
 def test_the_folder_is_a_project_that_says_the_same(spec: ResolvedSpec, tmp_path: Path) -> None:
     told = export(spec, tmp_path / "out", say)
     again = load(tmp_path / "out" / "sandbox.yaml")

@@ -51,7 +51,7 @@ def asked(root: Path, text: str) -> str:
             "credentials: [{kind: ecr, file: /home/v/keys, namespaces: [a]}]",
             "ecr accounts of /home/v/keys, for pods of a",
         ),
-        ("registry: {mirrors: [docker.io]}", "your `docker login` at docker.io"),
+        ("registry: {mirrors: [docker.io]}", "images of docker.io come through a mirror"),
         ("registry: {external: evil.example}", "pushed to evil.example"),
         ("registry: {storage: /var/x}", "/var/x for the registry's data"),
         ("proxy: {listen: 0.0.0.0}", "listens on 0.0.0.0"),
