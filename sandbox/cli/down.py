@@ -28,6 +28,8 @@ def down(
     """
     begin(ctx, "stopping", "what is gone is gone; the rest: sandbox down")
     sandbox = sandbox_of(file, name, progress=progress, patience=patience)
+    if purge:
+        sandbox.session.say(f"removing '{sandbox.name}', its registry's data and its certificates")
     if not sandbox.down(purge=purge):
         sandbox.session.say(f"nothing of '{sandbox.name}' was there to be taken down")
     elif not purge:

@@ -72,7 +72,10 @@ def collect(ctx: click.Context, file: Path | None, name: str | None, *, dry_run:
     begin(ctx, "stopping")
     from sandbox.app import registry_upkeep
 
-    found = registry_upkeep.collect(sandbox_of(file, name), dry_run=dry_run)
+    sandbox = sandbox_of(file, name)
+    if not dry_run:
+        click.echo(f"garbage-collecting the registry of '{sandbox.name}'", err=True)
+    found = registry_upkeep.collect(sandbox, dry_run=dry_run)
     if output == "json":
         report = {"deleted": not dry_run, "bytes": found.size, "blobs": found.blobs, "manifests": found.manifests}
         click.echo(json.dumps(report, indent=2))
