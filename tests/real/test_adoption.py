@@ -129,7 +129,7 @@ def test_agreed_to_it_is_served_from_their_cluster_with_images_of_their_registry
     assert "write in sandbox.yaml, so that it stays so" in said and said.count("[y/N]") == 1
     assert app.page() == "first"
     (pod,) = place.made.cluster.list("v1", "Pod", f"sandbox-{NAME}", selector="app=app")
-    assert pod["status"]["containerStatuses"][0]["image"] == f"localhost:{place.port}/app:1"
+    assert pod["spec"]["containers"][0]["image"].startswith(f"localhost:{place.port}/app:1@sha256:")
     assert f"localhost:{place.port}/app" in tool("docker", "exec", place.made.node, "crictl", "images")
     assert place.engine.container(app.names.node) is None and place.engine.container(app.names.registry) is None
 
