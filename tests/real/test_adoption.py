@@ -130,7 +130,7 @@ def test_agreed_to_it_is_served_from_their_cluster_with_images_of_their_registry
     assert app.page() == "first"
     (pod,) = place.made.cluster.list("v1", "Pod", f"sandbox-{NAME}", selector="app=app")
     assert pod["spec"]["containers"][0]["image"].startswith(f"localhost:{place.port}/app:1@sha256:")
-    assert f"localhost:{place.port}/app" in tool("docker", "exec", place.made.node, "crictl", "images")
+    assert f"localhost:{place.port}/" in tool("docker", "exec", place.made.node, "crictl", "images")
     assert place.engine.container(app.names.node) is None and place.engine.container(app.names.registry) is None
 
     events = [json.loads(line) for line in app.command("up", "--progress", "json").err.splitlines()]
