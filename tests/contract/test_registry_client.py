@@ -26,6 +26,7 @@ from sandbox.oci.oci_errors import RegistryError
 from sandbox.system.wait import wait_until
 from tests.support.cable import Cable
 from tests.support.images import FakeEngine, TestImage, digest_of, index, layer, new_save, write_layout
+from tests.support.registries import silence
 from tests.support.registry_simulator import Simulator
 
 SERVERS = ("docker-registry", "registry")
@@ -73,19 +74,11 @@ def real_registry(folder: Path, more: str = "", *, config: str = CONFIG) -> Iter
     try:
         url = f"http://127.0.0.1:{port}"
         with Client(url, sleep=lambda _: None) as client:
-            wait_until(lambda: answers(client), what="registry server", timeout=20)
+            wait_until(lambda: silence(client), what="registry server", timeout=20)
         yield url
     finally:
         process.terminate()
         process.wait(10)
-
-
-def answers(client: Client) -> str | None:
-    try:
-        client.ping()
-    except RegistryError as error:
-        return str(error)
-    return None
 
 
 @pytest.fixture(scope="module", params=["simulator", pytest.param("server", marks=pytest.mark.real)])

@@ -23,11 +23,11 @@ from sandbox.images.sources import engine_store
 from sandbox.images.sources.layer_helper import LABEL, LayerHelper
 from sandbox.images.target import parse
 from sandbox.oci.client import Client
-from sandbox.oci.oci_errors import RegistryError
 from sandbox.system.wait import wait_until
 from tests.real.machine import free_ports, tool
 from tests.real.registry.stand import Watched, lacking, reader, registry
 from tests.support.images import TestImage, digest_of, old_save
+from tests.support.registries import silence
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 NAME = f"sandbox-test-layers-{os.getpid()}"
@@ -184,18 +184,10 @@ def container_registry(engine: Engine, store: Store) -> Iterator[str]:
     tool("docker", "run", "-d", "--name", name, *settings, "-p", f"127.0.0.1:{port}:5000", recipe.reference)
     try:
         with Client(f"127.0.0.1:{port}") as client:
-            wait_until(lambda: answers(client), what="the registry", timeout=20)
+            wait_until(lambda: silence(client), what="the registry", timeout=20)
         yield f"127.0.0.1:{port}"
     finally:
         tool("docker", "rm", "-f", "-v", name)
-
-
-def answers(client: Client) -> str | None:
-    try:
-        client.ping()
-    except RegistryError as error:
-        return str(error)
-    return None
 
 
 def base(path: Path) -> None:

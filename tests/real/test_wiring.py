@@ -31,6 +31,7 @@ from sandbox.system.wait import wait_until
 from tests.real import machine
 from tests.real.machine import CommandLine, tool
 from tests.support.images import tar
+from tests.support.registries import silence
 
 pytestmark = [pytest.mark.real, pytest.mark.nightly]
 
@@ -163,17 +164,13 @@ def published(engine: Engine, name: str, port: int, **more: Any) -> Iterator[Non
     """Such a registry, which answers on this machine and keeps what it is given."""
     publish, volumes = {5000: (Bind("127.0.0.1", port),)}, {name: "/var/lib/registry"}
     with container(engine, name, publish=publish, volumes=volumes, **more):
-        wait_until(partial(silence, port), what=name, timeout=10)
+        wait_until(partial(silence_at, port), what=name, timeout=10)
         yield
 
 
-def silence(port: int) -> str | None:
-    try:
-        with Client(f"localhost:{port}") as client:
-            client.ping()
-    except RegistryError as error:
-        return str(error)
-    return None
+def silence_at(port: int) -> str | None:
+    with Client(f"localhost:{port}") as client:
+        return silence(client)
 
 
 def test_a_pushed_image_is_pulled_by_each_name_that_tools_are_told(own: Sandbox) -> None:
@@ -221,7 +218,7 @@ def test_a_registry_at_another_address_is_found_by_pods_again(own: Sandbox, engi
         tool("docker", "start", own.names.registry)
         after = engine.container(own.names.registry)
         assert before and after and before.addresses != after.addresses
-        wait_until(partial(silence, own.port), what="the registry", timeout=30)
+        wait_until(partial(silence_at, own.port), what="the registry", timeout=30)
         assert own.status("wiring") == ("drifted", "the registry's address")
         own.up()
         found = Cluster(own.names.kubeconfig).get("discovery.k8s.io/v1", "EndpointSlice", "registry", SYSTEM_NAMESPACE)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from html import unescape
 from pathlib import Path
 
@@ -53,9 +54,9 @@ def test_a_browsers_arguments_do_not_have_the_token(tmp_path: Path, home: Path) 
     assert list(home.iterdir()) == []
 
 
-def until(condition: object) -> None:
+def until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 10
-    while not condition():  # type: ignore[operator]
+    while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
 

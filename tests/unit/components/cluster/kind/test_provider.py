@@ -9,13 +9,11 @@ from pathlib import Path, PurePosixPath
 import pytest
 import yaml
 
-from sandbox.bundle.system_images import UPSTREAM
 from sandbox.components.cluster import pod_proxy
 from sandbox.components.cluster.kind import provider as kind_provider
 from sandbox.components.cluster.kind.command import NO_DNS_YET, RESOLV_CONF, Kind
 from sandbox.components.cluster.kind.provider import VERSION, KindProvider
 from sandbox.components.cluster.kind.worker_join import CONFIG, ROLE
-from sandbox.components.cluster.pod_proxy import Proxied
 from sandbox.components.network.proxy_settings import Proxies
 from sandbox.config.schema import Cluster, Nodes
 from sandbox.engine.labelled import COMPLETE
@@ -23,6 +21,7 @@ from sandbox.errors import SandboxError
 from sandbox.names import Names
 from sandbox.provider import Standing
 from sandbox.system.process import ToolFailed
+from tests.support import memory_nodes
 from tests.support.fakes import NETWORK, FakeContainer, FakeEngine
 from tests.support.memory_nodes import Nodes as InMemory
 
@@ -93,20 +92,7 @@ def _shell(box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
 
 @pytest.fixture
 def provider(engine: FakeEngine, names: Names, playing: Playing) -> KindProvider:
-    told = Proxied(
-        engine=engine, nodes=kind_provider.nodes(engine, names), names=names, domain="demo.localhost", proxies=Proxies()
-    )
-    return KindProvider(
-        engine=engine,
-        names=names,
-        kind=playing,
-        shape=Cluster(),
-        image=UPSTREAM["node"],
-        tags=None,
-        nameservers=("9.9.9.9",),
-        search=("corp",),
-        proxied=told,
-    )
+    return memory_nodes.provider(engine, names, playing)
 
 
 def made(provider: KindProvider) -> list[str]:
