@@ -28,11 +28,11 @@ def down(
     """
     begin(ctx, "stopping", "what is gone is gone; the rest: sandbox down")
     sandbox = sandbox_of(file, name, progress=progress, patience=patience)
+    data = "the registry's data and " if sandbox.spec.cluster.supports.containers else ""
     if purge:
-        sandbox.session.say(f"removing '{sandbox.name}', its registry's data and its certificates")
+        sandbox.session.say(f"removing '{sandbox.name}', {data}the certificates")
     if not sandbox.down(purge=purge):
         sandbox.session.say(f"nothing of '{sandbox.name}' was there to be taken down")
     elif not purge:
-        data = "the registry's data and " if sandbox.spec.cluster.supports.containers else ""
         sandbox.session.say(f"kept: {data}the certificates (remove them with --purge)")
     return 0

@@ -112,7 +112,7 @@ def push_images(
             report = _push(work, speaking, output, repair, locked=locked, fail_fast=fail_fast, check=check)
         if pruning is not None:
             report["pruned"] = _prune(pruning, yes=yes)
-    if whose and spec.apply and any(one["action"] in ("mounted", "uploaded") for one in report["images"]):
+    if whose and spec.apply and any(one["action"] != "skipped" for one in report["images"]):
         click.echo("what runs keeps its digests until: sandbox up", err=True)
     if output == "json":
         push_report.show_json(report)
