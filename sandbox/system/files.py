@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 from sandbox.errors import SandboxError
 
 PRIVATE_DIR = 0o700
+MKDIR_TRIES = 100
 SUFFIX = ".tmp"
 
 
@@ -45,15 +46,20 @@ def make_private_dir(path: Path) -> None:
     """Make `path` a folder of mode 0700, whatever the umask, or tighten the one that is there.
 
     Missing parents get the same mode (XDG Base Directory Specification, "Referencing this specification"), existing
-    ones are left as they are. Raises SandboxError when that is refused.
+    ones are left as they are. Another process may remove the folder meanwhile, then it is made again. Raises
+    SandboxError when that is refused.
     """
-    try:
-        missing = [folder for folder in path.parents if not folder.exists()]
-        for folder in (*reversed(missing), path):
-            folder.mkdir(mode=PRIVATE_DIR, exist_ok=True)
-            folder.chmod(PRIVATE_DIR)
-    except OSError as error:
-        raise refused(f"the folder {path} cannot be made private", error) from error
+    for left in reversed(range(MKDIR_TRIES)):
+        try:
+            missing = [folder for folder in path.parents if not folder.exists()]
+            for folder in (*reversed(missing), path):
+                folder.mkdir(mode=PRIVATE_DIR, exist_ok=True)
+                folder.chmod(PRIVATE_DIR)
+        except OSError as error:
+            if left and isinstance(error, (FileNotFoundError, FileExistsError)):
+                continue
+            raise refused(f"the folder {path} cannot be made private", error) from error
+        return
 
 
 def write_atomic(path: Path, data: bytes, *, mode: int) -> None:

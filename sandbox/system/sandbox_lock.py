@@ -106,7 +106,7 @@ def _acquire(lock: FileLock, folder: Path, seconds: float) -> None:
     while True:
         try:
             lock.acquire(timeout=max(0.0, deadline - time.monotonic()))
-        except FileNotFoundError:
+        except (FileNotFoundError, FileExistsError):  # the second from mkdir(2) of a folder that is gone a moment later
             files.make_private_dir(folder)
         else:
             return
