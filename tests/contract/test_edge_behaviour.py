@@ -142,7 +142,7 @@ def test_who_says_nothing_is_not_waited_for(edge: Edge, servers: dict[str, Serve
         assert read_all(half_open) == b""
 
 
-def test_a_client_that_reads_slowly_gets_everything_and_holds_up_no_one(edge: Edge, servers: dict[str, Server]) -> None:
+def test_slow_reader_gets_everything_and_delays_no_other_client(edge: Edge, servers: dict[str, Server]) -> None:
     pieces = 500  # more than all the buffers on the way together
     slow = call(edge.port, "a.test", f"SEND {pieces}")
     assert who(edge, "a.test") == "a"

@@ -118,7 +118,7 @@ def test_one_port_of_a_container_is_published_twice(world: World) -> None:
     assert world.engine.publisher(free_port()) is None
 
 
-def test_another_of_the_same_making_has_its_own_name_and_no_ports(world: World) -> None:
+def test_container_like_another_gets_own_name_and_no_ports(world: World) -> None:
     other = f"{world.name}-2"
     with pytest.raises(EngineError, match="No such container"):
         world.engine.run_another(other, world.name, {})
@@ -132,7 +132,7 @@ def test_another_of_the_same_making_has_its_own_name_and_no_ports(world: World) 
         world.engine.run_another(other, world.name, {})
 
 
-def test_a_container_with_sockets_of_the_machine_s_own_is_known_to_have_them(world: World) -> None:
+def test_container_with_handed_sockets_is_recognised(world: World) -> None:
     bind = Bind("127.0.0.1", free_port())
     world.engine.run(world.spec(publish={8443: (bind,)}, forwarded=False))
     found = world.engine.container(world.name)
@@ -285,7 +285,7 @@ def test_an_absent_container_refuses_everything(world: World) -> None:
             call()
 
 
-def test_a_network_has_a_range_and_members_and_goes_when_they_have(world: World) -> None:
+def test_network_has_range_and_members_and_goes_without_them(world: World) -> None:
     with pytest.raises(EngineError, match="already exists"):
         world.engine.create_network(world.name, {})
     world.engine.run(world.spec())
@@ -403,7 +403,7 @@ def test_a_bundled_image_is_loaded_under_its_name() -> None:
 
 @pytest.mark.security(15)
 @pytest.mark.real
-def test_our_containers_have_no_privileges_and_restart_with_the_engine() -> None:
+def test_containers_are_unprivileged_and_restart_with_engine() -> None:
     """Any container of the sandbox → not root, no capability, nothing writable, no new privileges."""
     made = real(f"sandbox-test-{uuid.uuid4().hex[:8]}")
     made.engine.create_network(made.name, {LABEL: made.name})

@@ -285,7 +285,7 @@ def test_a_host_may_end_at_the_edge_and_lead_out_of_the_cluster(stand: Stand) ->
 
 
 @pytest.mark.real
-def test_a_node_that_listens_gets_clients_once_it_answers_for_the_proof(stand: Stand) -> None:
+def test_listening_node_gets_clients_once_it_answers_the_probe(stand: Stand) -> None:
     with Ingress(stand.gateway, stand.ingress.context) as late:
         threading.Thread(target=late.serve_forever, daemon=True).start()
         late.knows_hosts = False
@@ -304,7 +304,7 @@ def test_a_node_that_listens_gets_clients_once_it_answers_for_the_proof(stand: S
 
 
 @pytest.mark.real
-def test_an_alias_ends_at_the_edge_and_the_ingress_is_asked_for_the_host_it_knows(stand: Stand) -> None:
+def test_alias_ends_at_edge_and_ingress_gets_its_real_host(stand: Stand) -> None:
     alias = f"alias.{DOMAIN}"
     stand.certify(alias, f"*.{alias}")
     stand.follow(stand.route(aliases=(alias,)))
@@ -339,7 +339,7 @@ def test_after_a_restart_it_serves_what_it_was_last_told(stand: Stand) -> None:
 
 @pytest.mark.real
 @both_ways
-def test_anyone_who_asks_for_no_host_of_the_sandbox_gets_the_page_here_and_nothing_elsewhere(stand: Stand) -> None:
+def test_client_of_no_known_host_gets_the_page_only_locally(stand: Stand) -> None:
     for host in (None, APP):
         with stand.connect(host) as stream:
             assert stream.version()
@@ -352,7 +352,7 @@ def test_anyone_who_asks_for_no_host_of_the_sandbox_gets_the_page_here_and_nothi
 
 
 @pytest.mark.real
-def test_the_machines_own_sockets_are_had_again_after_a_restart_of_either(stand: Stand) -> None:
+def test_handed_over_sockets_return_after_restart_of_either_side(stand: Stand) -> None:
     """The edge's containers → the one that is root accepts no client, the one that does has no right."""
     if not socket_handover.are_handed_over(stand.engine.facts()):
         pytest.skip("this engine is not of this machine")
@@ -421,7 +421,7 @@ def knocking(stand: Stand) -> Iterator[list[str]]:
 
 @pytest.mark.fault(83)
 @pytest.mark.real
-def test_a_connection_outlives_forty_reloads_and_a_change_of_ports(stand: Stand) -> None:
+def test_connection_survives_forty_reloads_and_a_port_change(stand: Stand) -> None:
     """40 reloads and a port that comes and goes, with clients → no connection ends, and none is refused."""
     if not socket_handover.are_handed_over(stand.engine.facts()):
         pytest.skip("this engine is not of this machine")

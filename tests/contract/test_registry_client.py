@@ -171,7 +171,7 @@ def test_a_blob_goes_up_in_pieces(client: Client, place: str, monkeypatch: pytes
     assert read(client, place, BLOB.digest) == DATA
 
 
-def test_an_upload_says_how_much_of_it_is_there_and_goes_on_from_there(client: Client, place: str) -> None:
+def test_upload_reports_its_offset_and_resumes_there(client: Client, place: str) -> None:
     with chunks(DATA[:1_000_000]) as parts:
         begun = client.patch(client.begin(place), parts)
     upload = ChunkedUpload(client._transport, begun, BLOB)
@@ -183,7 +183,7 @@ def test_an_upload_says_how_much_of_it_is_there_and_goes_on_from_there(client: C
     assert read(client, place, BLOB.digest) == DATA
 
 
-def test_a_piece_for_another_place_than_the_registrys_never_becomes_part_of_a_blob(client: Client, place: str) -> None:
+def test_chunk_at_wrong_offset_never_becomes_part_of_a_blob(client: Client, place: str) -> None:
     with chunks(DATA[:1_000_000]) as parts:
         begun = client.patch(client.begin(place), parts)
     upload = ChunkedUpload(client._transport, begun, BLOB)

@@ -114,7 +114,7 @@ def _unmeasured(sandbox: Sandbox, pod: str) -> str | None:
     return None if pod in found else found
 
 
-def test_kubectl_top_answers_and_nothing_is_left_when_it_is_disabled(sandbox: Sandbox) -> None:
+def test_kubectl_top_answers_and_disable_leaves_nothing(sandbox: Sandbox) -> None:
     before = everything(sandbox)
     sandbox.command("addons", "enable", "metrics-server")
     assert sandbox.names.node in sandbox.kubectl("top", "nodes")
@@ -130,7 +130,7 @@ def test_kubectl_top_answers_and_nothing_is_left_when_it_is_disabled(sandbox: Sa
     assert "is not enabled" in sandbox.command("addons", "disable", "metrics-server", status=2).err
 
 
-def test_an_image_from_the_internet_is_refused_and_leaves_nothing(sandbox: Sandbox, mine: Path) -> None:
+def test_image_from_the_internet_is_refused_and_leaves_nothing(sandbox: Sandbox, mine: Path) -> None:
     before = everything(sandbox)
     said = sandbox.command("addons", "enable", "./mine", status=1).err
     assert "neither in the sandbox's registry nor in the bundle" in said
@@ -138,7 +138,7 @@ def test_an_image_from_the_internet_is_refused_and_leaves_nothing(sandbox: Sandb
     assert everything(sandbox) == before
 
 
-def test_a_folder_of_one_s_own_comes_by_the_spec_changes_and_goes(sandbox: Sandbox, mine: Path) -> None:
+def test_addon_folder_of_the_spec_is_applied_updated_removed(sandbox: Sandbox, mine: Path) -> None:
     images = [{"from": "daemon", "image": "sandbox.dev/busybox:latest", "as": "mine/busybox:1"}]
     (sandbox.folder / "images.yaml").write_text(yaml.safe_dump({"images": images}))
     sandbox.command("push-images", "images.yaml")

@@ -111,7 +111,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Neighbourhood]:
             app.command("down", "--purge", status=None)
 
 
-def test_declined_nothing_of_theirs_is_touched_and_the_sandbox_has_its_own(place: Neighbourhood) -> None:
+def test_declined_adoption_changes_nothing_and_makes_a_cluster(place: Neighbourhood) -> None:
     """The registry is known by its container's name, for nothing tells of it."""
     place.made.cluster.delete("v1", "ConfigMap", "local-registry-hosting", "kube-public")
     before, app = place.theirs(), place.app
@@ -123,7 +123,7 @@ def test_declined_nothing_of_theirs_is_touched_and_the_sandbox_has_its_own(place
     byhand.announce(place.made, place.port)
 
 
-def test_agreed_to_it_is_served_from_their_cluster_with_images_of_their_registry(place: Neighbourhood) -> None:
+def test_adopted_cluster_serves_images_of_its_own_registry(place: Neighbourhood) -> None:
     before, app = place.theirs(), place.app
     said = place.up(b"y")
     assert "write in sandbox.yaml, so that it stays so" in said and said.count("[y/N]") == 1

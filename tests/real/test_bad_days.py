@@ -113,7 +113,7 @@ def test_a_taken_port_is_named_before_anything_is_made(command: CommandLine, eng
     assert machine.ours(engine) == before
 
 
-def test_the_last_event_tells_programs_of_the_failure_and_its_exit_code(command: CommandLine) -> None:
+def test_last_json_event_has_the_error_and_exit_code(command: CommandLine) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -124,7 +124,7 @@ def test_the_last_event_tells_programs_of_the_failure_and_its_exit_code(command:
     assert last["exit_code"] == ran.status == 1 and port in last["brief"] and last["fix"]
 
 
-def test_addons_of_what_is_not_there_are_neither_enabled_nor_disabled(command: CommandLine, engine: Engine) -> None:
+def test_addons_of_an_absent_sandbox_cannot_be_changed(command: CommandLine, engine: Engine) -> None:
     before = machine.ours(engine)
     for change in ("enable", "disable"):
         ran = command("addons", change, "metrics-server", status=1)

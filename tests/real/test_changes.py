@@ -182,7 +182,7 @@ def test_without_an_ingress_controller_and_with_one_again(app: Application) -> N
     assert app.page() == "first"
 
 
-def test_another_domain_needs_a_word_for_its_root_and_then_arrives(app: Application) -> None:
+def test_changed_domain_needs_consent_for_a_new_root(app: Application) -> None:
     app.write(domain=OTHER)
     plan = app.command("up", "--plan", status=2).out
     assert "rebuild" in plan and "only with --recreate certificates" in plan

@@ -167,7 +167,7 @@ def test_the_cluster_is_real_and_its_context_is_the_current_one(demo: Demo, engi
 
 
 @pytest.mark.security(3)
-def test_the_registry_is_plain_http_on_loopback_only_and_can_be_discovered(demo: Demo, engine: Engine) -> None:
+def test_registry_is_plain_http_on_loopback_and_discoverable(demo: Demo, engine: Engine) -> None:
     """The registry of a running sandbox → published on loopback only."""
     container = engine.container(demo.names.registry)
     assert container is not None
@@ -255,13 +255,13 @@ def _hosts(certificate: x509.Certificate) -> list[str]:
     )
 
 
-def test_hosts_get_the_wildcard_and_the_passthrough_application_its_own_certificate(demo: Demo) -> None:
+def test_hosts_get_wildcard_and_passthrough_its_own_certificate(demo: Demo) -> None:
     assert f"*.{DOMAIN}" in _hosts(demo.certificate(f"hello.{DOMAIN}"))
     assert f"*.{DOMAIN}" in _hosts(demo.certificate(f"nobody-knows-this.{DOMAIN}"))
     assert _hosts(demo.certificate(f"secure.{DOMAIN}")) == [f"secure.{DOMAIN}"]
 
 
-def test_unknown_hosts_get_the_default_certificate_and_a_page_that_lists_the_others(demo: Demo) -> None:
+def test_unknown_host_gets_default_certificate_and_list_of_hosts(demo: Demo) -> None:
     host = f"nobody-knows-this.{DOMAIN}"
     assert demo.curl(host, demo.ports[0]) == "404"
     name = f"{host}:{demo.ports[0]}"

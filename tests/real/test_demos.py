@@ -74,7 +74,7 @@ def digests(of: Sandbox) -> dict[str, str | None]:
 
 
 @pytest.mark.timeout(2400)
-def test_the_guest_book_keeps_its_entries_and_goes_elsewhere_whole(tmp_path: Path) -> None:
+def test_guestbook_keeps_entries_and_is_exported_whole(tmp_path: Path) -> None:
     CommandLine()("bundle", "build", "valkey", timeout=1200)
     folder, exported = renamed("guestbook", tmp_path), tmp_path / "exported"
     with Sandbox(folder) as book:

@@ -105,7 +105,7 @@ def test_a_host_without_a_rule_and_one_without_pods(command: CommandLine, cluste
 
 
 @pytest.mark.fault(21)
-def test_a_registry_that_has_stopped_is_named_and_repaired_by_the_fix(command: CommandLine, engine: Engine) -> None:
+def test_stopped_registry_is_named_and_repaired_by_the_fix(command: CommandLine, engine: Engine) -> None:
     """The registry is killed → the doctor names it, and `up` repairs it."""
     names = context.home().sandbox(NAME)
     engine.signal(names.registry, "SIGKILL")

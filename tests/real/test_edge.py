@@ -166,7 +166,7 @@ def _ask(connection: ssl.SSLSocket, host: str) -> bytes:
     return connection.recv(12)
 
 
-def test_each_host_leads_to_its_own_sandbox_with_that_ones_certificate(pair: tuple[Sandbox, Sandbox]) -> None:
+def test_each_host_reaches_its_sandbox_with_its_certificate(pair: tuple[Sandbox, Sandbox]) -> None:
     for mine, other in (pair, pair[::-1]):
         host = f"app.{mine.domain}"
         assert mine.get(host).endswith(host.encode())
@@ -201,7 +201,7 @@ def test_a_client_that_does_not_read_holds_up_no_one(pair: tuple[Sandbox, Sandbo
             assert one.get(f"app.{one.domain}").startswith(b"HTTP/1.1 200")
 
 
-def test_thousands_of_connections_stay_open_and_new_ones_are_served(pair: tuple[Sandbox, Sandbox]) -> None:
+def test_new_connections_are_served_while_thousands_stay_open(pair: tuple[Sandbox, Sandbox]) -> None:
     sandbox = pair[0]
     host = f"app.{sandbox.domain}"
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -267,7 +267,7 @@ def test_docker_pushes_through_each_registrys_frontend(pair: tuple[Sandbox, Sand
 
 
 @pytest.mark.fault(57)
-def test_a_node_that_was_restarted_is_found_again_without_a_command(pair: tuple[Sandbox, Sandbox]) -> None:
+def test_restarted_node_is_found_without_a_command(pair: tuple[Sandbox, Sandbox]) -> None:
     """A node is restarted under the edge → it is served again by itself."""
     sandbox, other = pair
     tool("docker", "restart", sandbox.names.node)

@@ -31,7 +31,7 @@ def engine() -> Engine:
 
 @pytest.mark.fault(5, 7, 8, 16, 65)
 @pytest.mark.timeout(2400)
-def test_broken_in_every_step_it_comes_up_and_goes_without_a_trace(broken: Broken, engine: Engine) -> None:
+def test_kill_in_any_step_is_finished_by_up_and_leaves_nothing(broken: Broken, engine: Engine) -> None:
     """Killed, failed, without disk or told to end in each step of one `up` → the last one finishes, `down` leaves none.
 
     Each step is broken in a second way too, in which others are: by an error or a signal, all of them in turn.

@@ -107,7 +107,7 @@ def test_everyone_has_his_own_pages_by_his_own_certificates(scene: Scene, name: 
     one.curl("secure")
 
 
-def test_pods_run_images_that_nodes_pulled_from_the_registry_in_the_namespace(scene: Scene) -> None:
+def test_pods_run_images_pulled_from_the_in_cluster_registry(scene: Scene) -> None:
     for name in PEOPLE:
         pods = scene.team.cluster.list("v1", "Pod", f"{name}-dev")
         images = {container["image"] for pod in pods for container in pod["spec"]["containers"]}
@@ -123,7 +123,7 @@ def test_a_second_up_changes_nothing(scene: Scene) -> None:
     assert all("unchanged" in line for line in said.splitlines() if line.startswith("✓")), said
 
 
-def test_nothing_was_made_outside_the_namespaces_and_nothing_without_the_label(scene: Scene) -> None:
+def test_only_labelled_objects_in_the_namespaces_were_created(scene: Scene) -> None:
     new = scene.team.listing() - scene.before
     # The API server itself notes the address of every Service for the whole cluster (KEP-1880).
     assert {kind for kind, place, _ in new if not place} == {"IPAddress", "Namespace"}

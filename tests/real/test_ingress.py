@@ -257,7 +257,7 @@ def _another(sandbox: Sandbox, secret: str) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("secret", [DOMAIN_TLS, DEFAULT_TLS])
-def test_a_renewed_certificate_is_served_at_once_and_no_one_is_cut_off(sandbox: Sandbox, app: str, secret: str) -> None:
+def test_renewed_certificate_is_served_and_connections_stay(sandbox: Sandbox, app: str, secret: str) -> None:
     if secret == DOMAIN_TLS:
         clients = [partial(sandbox.presented, name) for name in (app, DOMAIN, f"nobody.{DOMAIN}")]
     else:
@@ -288,7 +288,7 @@ def chromium(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> brow
 @pytest.mark.parametrize(
     ("hosts", "who"), [((DOMAIN, f"*.{DOMAIN}"), "passed"), ((PASSED,), "app")], ids=["wildcard", "own"]
 )
-def test_a_passed_through_application_needs_a_certificate_of_its_own(
+def test_passthrough_application_needs_its_own_certificate(
     sandbox: Sandbox, app: str, chromium: browser.Browser, tmp_path: Path, hosts: tuple[str, ...], who: str
 ) -> None:
     # RFC 9113, section 9.1.1: a browser asks one host over another's connection if the certificate is good for both.
@@ -296,7 +296,7 @@ def test_a_passed_through_application_needs_a_certificate_of_its_own(
         assert f"{who} answers" in chromium.body(f"https://{PASSED}:{sandbox.port}/")
 
 
-def test_a_request_for_it_on_another_host_s_connection_is_sent_back(
+def test_passthrough_host_on_shared_connection_reconnects(
     sandbox: Sandbox, app: str, chromium: browser.Browser, tmp_path: Path
 ) -> None:
     with _passed_through(sandbox, tmp_path / "tls", (PASSED,), app):

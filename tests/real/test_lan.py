@@ -128,7 +128,7 @@ def test_by_default_no_other_user_comes_in(open_one: Opened) -> None:
     assert code in REFUSED, said
 
 
-def test_one_opened_later_has_its_certificates_by_up_and_the_same_root(open_one: Opened) -> None:
+def test_sandbox_opened_later_gets_lan_certificates_by_up(open_one: Opened) -> None:
     assert f"https://app.{OUTSIDE}:{open_one.sandbox.port}/" in open_one.opened.out
     assert "certs renew" not in open_one.opened.out
     assert open_one.sandbox.names.root_certificate.read_bytes() == open_one.root
@@ -166,7 +166,7 @@ def test_a_neighbour_with_a_route_does_not_reach_the_registry(open_one: Opened) 
     assert report["network"]["neighbours"] == ""
 
 
-def test_another_machine_gets_the_application_by_a_name_that_leads_here(open_one: Opened) -> None:
+def test_other_machine_reaches_application_by_lan_name(open_one: Opened) -> None:
     code, said = open_one.stranger.curl(f"app.{OUTSIDE}")
     assert code == 0, said
     headers = json.loads(said.splitlines()[-1])
@@ -205,14 +205,12 @@ def test_a_name_that_is_not_ours_gets_nothing(open_one: Opened, host: str) -> No
 
 @pytest.mark.security(5)
 @pytest.mark.parametrize("host", ["attacker.example", APP, DEV, f"other.{OUTSIDE}"])
-def test_a_host_that_is_not_the_name_of_the_connection_is_sent_back(open_one: Opened, host: str) -> None:
+def test_host_other_than_the_connections_name_gets_421(open_one: Opened, host: str) -> None:
     """`Host` is another than the connection's name → 421."""
     assert open_one.stranger.status(f"app.{OUTSIDE}", "--header", f"Host: {host}") == "421"
 
 
-def test_a_browser_that_asks_the_ingress_for_a_host_outside_the_cluster_is_sent_back(
-    open_one: Opened, tmp_path: Path
-) -> None:
+def test_browser_asking_ingress_for_an_outside_host_gets_421(open_one: Opened, tmp_path: Path) -> None:
     sandbox = open_one.sandbox
     sandbox.serves(APP, "421", "--header", f"Host: {DEV}")
     chromium = browser.browser(tmp_path, sandbox.names.root_certificate)

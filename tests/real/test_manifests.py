@@ -174,7 +174,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
         made.command("down", "--purge", status=None)
 
 
-def test_an_overlay_runs_with_the_image_of_its_name_and_without_its_secret(project: Project) -> None:
+def test_overlay_runs_with_its_image_name_and_missing_secret(project: Project) -> None:
     assert project.page() == "first\n"
     assert re.fullmatch(r"localhost:\d+/acme/web:dev@sha256:[0-9a-f]{64}", project.image())
     assert project.cluster.get("example.com/v1", "Widget", "mine", "default") is not None
@@ -184,7 +184,7 @@ def test_an_overlay_runs_with_the_image_of_its_name_and_without_its_secret(proje
     assert project.command("up", "--plan").out == ""
 
 
-def test_a_changed_file_is_built_pushed_and_rolled_out_by_up_alone(project: Project) -> None:
+def test_changed_file_is_built_pushed_and_rolled_out_by_up(project: Project) -> None:
     before = project.image()
     project.write("app/index.html", "second\n")
     assert "repair" in project.command("up", "--plan", status=2).out
@@ -194,7 +194,7 @@ def test_a_changed_file_is_built_pushed_and_rolled_out_by_up_alone(project: Proj
     assert project.command("up", "--plan").out == ""
 
 
-def test_a_changed_job_runs_again_and_another_fixed_field_is_explained(project: Project) -> None:
+def test_changed_job_runs_again_other_fixed_field_is_explained(project: Project) -> None:
     first = project.cluster.get("batch/v1", "Job", "seed", "default")
     project.write("job.yaml", JOB.replace("SAID", "two"))
     said = project.up()
@@ -209,7 +209,7 @@ def test_a_changed_job_runs_again_and_another_fixed_field_is_explained(project: 
     project.up()
 
 
-def test_what_cannot_be_built_leaves_the_cluster_and_a_class_of_others_is_named(project: Project) -> None:
+def test_failed_build_keeps_cluster_and_unknown_class_is_named(project: Project) -> None:
     project.write("app/Dockerfile", "FROM sandbox.dev/busybox\nRUN false\n")
     assert "not pushed" in project.up(status=1)
     assert project.cluster.is_up()

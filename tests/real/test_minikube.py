@@ -76,7 +76,7 @@ def test_all_of_minikube_s_are_listed_as_minikube_has_them(sandbox: Sandbox) -> 
     assert {by for _, by in listed.values()} == {None}
 
 
-def test_what_the_spec_names_is_enabled_and_answers_and_goes_again(sandbox: Sandbox, metrics: dict[str, Any]) -> None:
+def test_addons_of_the_spec_are_enabled_answer_and_are_removed(sandbox: Sandbox, metrics: dict[str, Any]) -> None:
     assert "Addons of minikube" in sandbox.up(addons=[metrics])
     assert sandbox.addons()["metrics-server"] == ("ready", "spec")
     assert sandbox.names.cluster in sandbox.kubectl("top", "nodes")
@@ -156,7 +156,7 @@ class Arguments(threading.Thread):
 
 
 @pytest.mark.security(6)
-def test_registry_creds_is_told_every_account_and_no_other_user_is(sandbox: Sandbox, creds: dict[str, Any]) -> None:
+def test_registry_creds_gets_all_accounts_unseen_by_other_users(sandbox: Sandbox, creds: dict[str, Any]) -> None:
     """Accounts of four clouds go to minikube's addon → they are in its Secrets and its pod, in no argument."""
     watch = Arguments()
     watch.start()
@@ -193,9 +193,7 @@ def test_another_password_arrives_and_the_other_accounts_stay(sandbox: Sandbox, 
     }
 
 
-def test_addons_outlive_a_stop_and_nothing_was_written_down_of_a_secret(
-    sandbox: Sandbox, creds: dict[str, Any]
-) -> None:
+def test_addons_survive_a_stop_and_no_secret_is_written(sandbox: Sandbox, creds: dict[str, Any]) -> None:
     sandbox.sandbox("stop")
     assert "is not up" in sandbox.sandbox("addons", "enable", "metrics-server", status=1).err
     sandbox.sandbox("start")

@@ -95,7 +95,7 @@ def ask(sandbox: Sandbox, host: str) -> https_probe.Answer:
     return https_probe.ask(host, address="127.0.0.1", port=port, root=sandbox.names.root_certificate)
 
 
-def test_images_that_do_not_come_are_named_and_nothing_of_the_addon_is_left(sandbox: Sandbox) -> None:
+def test_unavailable_images_are_named_and_addon_is_removed(sandbox: Sandbox) -> None:
     missing = own("ingress", sandbox.spec["registry"]["port"], **dict.fromkeys(IMAGES, "not/there:1"))
     (sandbox.folder / "sandbox.yaml").write_text(yaml.safe_dump({**sandbox.spec, "addons": [missing]}))
     said = sandbox.sandbox("up", status=1).err
@@ -114,9 +114,7 @@ def test_passthrough_is_refused_with_the_reason(sandbox: Sandbox) -> None:
     assert "minikube starts its controller without --enable-ssl-passthrough" in sandbox.sandbox("up", status=2).err
 
 
-def test_hosts_answer_through_the_edge_with_the_sandbox_s_certificate(
-    sandbox: Sandbox, addon: Mapping[str, Any]
-) -> None:
+def test_hosts_answer_through_edge_with_sandbox_certificate(sandbox: Sandbox, addon: Mapping[str, Any]) -> None:
     assert "Addons of minikube" in sandbox.up(**addon)
     assert sandbox.addons()["ingress"] == ("ready", "spec")
     answer = ask(sandbox, HOST)
@@ -145,9 +143,7 @@ def test_it_answers_again_after_a_stop(sandbox: Sandbox) -> None:
     wait_until(other, what=HOST, timeout=60)
 
 
-def test_traefik_answers_instead_when_the_spec_says_so_and_the_other_way_round(
-    sandbox: Sandbox, addon: Mapping[str, Any]
-) -> None:
+def test_spec_switches_between_traefik_and_minikubes_ingress(sandbox: Sandbox, addon: Mapping[str, Any]) -> None:
     sandbox.up(ingress={"controller": "traefik"}, apply=["app.yaml"])
     assert sandbox.addons()["ingress"] == ("off", None)
     assert "ingress-nginx" not in sandbox.kubectl("get", "namespaces")

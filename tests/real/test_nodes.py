@@ -193,7 +193,7 @@ def second(sandbox: Cast) -> str:
     return f"{sandbox.names.cluster}-worker2"
 
 
-def test_pods_of_different_nodes_talk_at_their_own_addresses_and_by_name(sandbox: Cast, worker: str) -> None:
+def test_pods_of_different_nodes_connect_by_address_and_name(sandbox: Cast, worker: str) -> None:
     assert set(sandbox.pods()) == {sandbox.names.node, worker}
     sandbox.talk(2)
 
@@ -219,9 +219,7 @@ def test_a_worker_that_is_killed_is_not_missed_and_comes_back(sandbox: Cast, wor
     sandbox.talk(3)
 
 
-def test_a_node_that_comes_back_gets_no_client_before_it_knows_its_hosts(
-    sandbox: Cast, engine: Engine, worker: str
-) -> None:
+def test_returning_node_gets_no_client_before_it_knows_its_hosts(sandbox: Cast, engine: Engine, worker: str) -> None:
     before = sandbox.addresses(worker)
     tool("docker", "restart", "--time", "0", worker)
     for health in ({"UP", "DOWN"}, {"UP"}):

@@ -32,7 +32,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-def test_the_bill_of_materials_knows_the_licence_of_nearly_everything(bundle: Path) -> None:
+def test_bill_of_materials_has_licences_of_nearly_all_packages(bundle: Path) -> None:
     bill = json.loads(tool("tar", "-xOf", bundle, SBOM))
     libraries = [one for one in bill["components"] if one["type"] == "library"]
     kinds = {kind: [one for one in libraries if one["purl"].startswith(f"pkg:{kind}/")] for kind in ("golang", "deb")}

@@ -192,7 +192,7 @@ def test_pods_ask_the_nameserver_of_the_spec(command: CommandLine, nameserver: N
     assert OUTSIDE in nameserver.asked and "nobody.example" in nameserver.asked
 
 
-def test_single_names_have_their_addresses_and_are_asked_of_no_one(
+def test_single_label_names_resolve_and_are_not_forwarded(
     command: CommandLine, nameserver: Nameserver, image: str
 ) -> None:
     nameserver.asked.clear()
@@ -244,7 +244,7 @@ def test_other_nameservers_and_names_count_from_the_next_up_on(
 
 
 @pytest.mark.fault(54)
-def test_a_proxy_is_told_to_the_node_and_to_pods_of_namespaces_that_ask(
+def test_proxy_is_set_on_nodes_and_pods_of_labelled_namespaces(
     command: CommandLine, nameserver: Nameserver, proxy: ThreadingHTTPServer, image: str
 ) -> None:
     """A sandbox with a proxy → the node and pods that ask go through it."""

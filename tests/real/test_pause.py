@@ -66,7 +66,7 @@ def test_a_good_up_tells_of_every_step_once_and_of_no_trouble(fresh: tuple[Appli
     assert not re.search("error|fail|warn|traceback", ran.out, re.IGNORECASE), ran.out
 
 
-def test_every_container_starts_with_the_engine_unless_it_was_stopped(engine: Engine, app: Application) -> None:
+def test_containers_start_with_engine_unless_stopped(engine: Engine, app: Application) -> None:
     for name in (*running(engine, app), EDGE):
         policy = tool("docker", "inspect", "--format", "{{.HostConfig.RestartPolicy.Name}}", name).strip()
         assert policy == "unless-stopped", name
@@ -158,7 +158,7 @@ def test_without_its_node_the_cluster_is_recreated(engine: Engine, app: Applicat
     assert {state for state, _ in app.steps().values()} == {"ready"}
 
 
-def test_a_node_with_a_process_that_hears_no_signal_goes_all_the_same(engine: Engine, app: Application) -> None:
+def test_node_with_process_ignoring_sigterm_stops_in_time(engine: Engine, app: Application) -> None:
     """A process is held still by the freezer, as by an engine that was ended in the middle → `down` lets it go."""
     if engine.cgroup_version() != 1:
         machine.leave_out("held still by cgroup v2 a process can be killed")

@@ -252,7 +252,7 @@ def test_a_new_root_is_made_only_on_demand_and_then_served(running: Running) -> 
 
 
 @pytest.mark.fault(28, 30)
-def test_an_application_that_serves_an_old_root_is_told_and_restarted(running: Running) -> None:
+def test_application_serving_an_old_root_is_named_and_restarted(running: Running) -> None:
     """The Secret has another certificate, the application serves the old → `status` says so, `up` restarts it"""
     now, store = datetime.now(UTC), Keystore(running.names.keys)
     hosts = {name: describe(store.leaf_files(name).read().cert_pem, now=now).hosts for name in store.leaf_names()}

@@ -193,7 +193,7 @@ def _company(folder: Path) -> None:
         (folder / name).write_bytes(content)
 
 
-def test_nodes_pods_and_services_have_addresses_of_their_families(sandbox: Shaped) -> None:
+def test_nodes_pods_and_services_have_their_ip_families(sandbox: Shaped) -> None:
     for node in sandbox.cluster.list("v1", "Node"):
         found = [one["address"] for one in node["status"]["addresses"] if one["type"] == "InternalIP"]
         assert families(found) == [4, 6], node["metadata"]["name"]
@@ -224,17 +224,17 @@ def silence(sandbox: Shaped) -> str | None:
     return None
 
 
-def test_pods_of_both_nodes_reach_each_other_and_every_service_by_either_family(sandbox: Shaped) -> None:
+def test_pods_reach_each_other_and_services_by_either_family(sandbox: Shaped) -> None:
     wait_until(partial(silence, sandbox), what="pods that reach each other", timeout=180)
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_whatever_the_family_of_its_service_a_page_is_served_through_the_edge(sandbox: Shaped, service: str) -> None:
+def test_service_of_any_family_is_served_through_the_edge(sandbox: Shaped, service: str) -> None:
     sandbox.serves(host(service))
     assert "has a mount" in sandbox.curl(host(service))
 
 
-def test_the_feature_is_off_in_the_api_server_and_in_every_kubelet(sandbox: Shaped) -> None:
+def test_feature_gate_is_off_in_api_server_and_every_kubelet(sandbox: Shaped) -> None:
     for path in ("/metrics", *(f"/api/v1/nodes/{node}/proxy/metrics" for node in sandbox.nodes)):
         assert sandbox.metrics(path).endswith(" 0"), path
 
@@ -267,7 +267,7 @@ def test_nodes_trust_an_authority_that_is_mounted_among_theirs(sandbox: Shaped) 
         tool("docker", "rm", "--force", CONTAINER)
 
 
-def test_kind_s_own_words_reach_kubeadm_kubelets_kube_proxy_and_containerd(sandbox: Shaped) -> None:
+def test_kind_config_reaches_kubeadm_kubelets_and_containerd(sandbox: Shaped) -> None:
     nodes = {one["metadata"]["name"]: one for one in sandbox.cluster.list("v1", "Node")}
     for name, node in nodes.items():
         assert node["status"]["capacity"]["pods"] == "50", name
@@ -305,7 +305,7 @@ def test_another_shape_takes_another_cluster_and_is_refused(sandbox: Shaped, key
     assert sandbox.command("up", "--plan").out == ""
 
 
-def test_a_kubernetes_that_there_is_no_image_of_is_refused_with_what_there_is(sandbox: Shaped) -> None:
+def test_version_without_an_image_is_refused_naming_available(sandbox: Shaped) -> None:
     sandbox.write(kubernetes="v1.30.1")
     try:
         ran = sandbox.command("up", status=2)

@@ -114,7 +114,7 @@ def test_one_with_other_bytes_is_refused_and_changes_nothing(app: Application, e
 
 
 @pytest.mark.fault(8)
-def test_a_restore_that_was_killed_early_leaves_the_sandbox_there_is(app: Application, engine: Engine) -> None:
+def test_restore_killed_early_leaves_the_existing_sandbox(app: Application, engine: Engine) -> None:
     """SIGKILL while `snapshot restore` prepares → the sandbox there is goes on, what was prepared goes"""
     app.store("changed")
     was = nodes(engine, app)

@@ -164,7 +164,7 @@ LOCAL_FILES = "find /usr/local/share/ca-certificates | sort"
 
 
 @pytest.mark.security(2)
-def test_debians_store_lets_curl_and_openssl_in_and_is_left_as_it_was(user: User) -> None:
+def test_debian_store_accepts_curl_and_openssl_and_is_restored(user: User) -> None:
     """`certs trust`, then `untrust` → the system's store is as it was."""
     with throw_away_system() as prefix:
         user.prefix = prefix
@@ -239,7 +239,7 @@ PROFILES = (
 )
 
 
-def test_every_browsers_database_lets_nss_in_and_is_left_as_it_was(user: User) -> None:
+def test_browser_databases_accept_nss_and_are_restored(user: User) -> None:
     need("certutil", "tstclnt")
     missing = user.sandbox("trust", NAME, "--store", "nss", "--yes", status=2)
     assert "start the browser once" in missing.err

@@ -109,7 +109,7 @@ def test_a_client_accepts_what_it_should_and_nothing_else(client: Client, case: 
 
 
 @pytest.mark.parametrize("name", [DOMAIN, OUTSIDE])
-def test_an_exported_truststore_makes_java_trust_its_own_sandbox_only(name: str, tmp_path: Path) -> None:
+def test_exported_truststore_makes_java_trust_only_its_sandbox(name: str, tmp_path: Path) -> None:
     CLIENTS[-1].require()
     store = tmp_path / "trust.p12"
     with TlsServer(GOOD, tmp_path, answer=revocations(PKI)) as server:
@@ -120,7 +120,7 @@ def test_an_exported_truststore_makes_java_trust_its_own_sandbox_only(name: str,
     assert verdicts == [name == DOMAIN, False]
 
 
-def test_an_exported_truststore_is_what_keytool_lists_as_either_type(tmp_path: Path) -> None:
+def test_exported_truststore_is_listed_by_keytool_in_both_types(tmp_path: Path) -> None:
     CLIENTS[-1].require()
     store = tmp_path / "trust.p12"
     store.write_bytes(FORMATS["p12"](PKI.root.cert_pem, public_roots()))
@@ -133,7 +133,7 @@ def test_an_exported_truststore_is_what_keytool_lists_as_either_type(tmp_path: P
 
 
 @pytest.mark.parametrize("pki", [PKI, OTHER], ids=["its own", "another's"])
-def test_an_exported_bundle_in_ssl_cert_file_decides_whom_python_trusts(pki: Pki, tmp_path: Path) -> None:
+def test_ssl_cert_file_bundle_decides_whom_python_trusts(pki: Pki, tmp_path: Path) -> None:
     bundle = tmp_path / "bundle.pem"
     bundle.write_bytes(FORMATS["bundle"](pki.root.cert_pem, public_roots()))
     ask = "import sys, urllib.request as r; r.urlopen(f'https://localhost:{sys.argv[1]}/', timeout=10)"

@@ -173,7 +173,7 @@ def silence_at(port: int) -> str | None:
         return silence(client)
 
 
-def test_a_pushed_image_is_pulled_by_each_name_that_tools_are_told(own: Sandbox) -> None:
+def test_pushed_image_is_pulled_by_each_published_name(own: Sandbox) -> None:
     image = fresh(f"localhost:{own.port}")
     cluster = Cluster(own.names.kubeconfig)
     found = cluster.get("v1", "ConfigMap", "local-registry-hosting", "kube-public")
@@ -299,9 +299,7 @@ def test_nothing_can_be_pushed_while_garbage_is_collected(own: Sandbox, engine: 
     fresh(f"localhost:{own.port}")
 
 
-def test_an_upstream_is_asked_once_with_an_account_that_no_other_user_sees(
-    own: Sandbox, engine: Engine, tmp_path: Path
-) -> None:
+def test_mirror_asks_upstream_once_with_a_hidden_account(own: Sandbox, engine: Engine, tmp_path: Path) -> None:
     (tmp_path / "htpasswd").write_text(HTPASSWD)
     settings = {
         "REGISTRY_AUTH": "htpasswd",
@@ -370,7 +368,7 @@ def test_its_data_may_be_a_folder_which_even_a_purge_leaves(own: Sandbox) -> Non
 
 
 @pytest.mark.fault(24)
-def test_a_layer_that_was_cut_short_is_put_aside_and_pushed_again(own: Sandbox, engine: Engine) -> None:
+def test_truncated_layer_is_quarantined_and_pushed_again(own: Sandbox, engine: Engine) -> None:
     """A layer is cut short on the registry's disk → `push-images --verify` sets it aside and pushes it again."""
     images = {"images": [{"from": "daemon", "image": "sandbox.dev/busybox", "as": "repaired:1"}]}
     (own.command.folder / "images.yaml").write_text(yaml.safe_dump(images))

@@ -1,4 +1,4 @@
-"""What ARCHITECTURE and CONTRIBUTING say of the whole code, checked in its syntax trees."""
+"""Check in the syntax trees what ARCHITECTURE and CONTRIBUTING say of the whole code and its tests."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import pytest
 import sandbox
 
 ROOT = Path(sandbox.__file__).parent
+TESTS = Path(__file__).parent.parent
+LONGEST_TEST_NAME = 60
 # Besides cli/, each with its reason.
 READS_ENVIRONMENT = {
     "app/context.py": "what others are handed",
@@ -78,3 +80,16 @@ def test_steps_are_constructed_in_plan_only() -> None:
 
 def test_provider_is_asked_for_its_capabilities_and_not_its_name() -> None:
     assert having(asks_for_provider) == set(ASKS_FOR_PROVIDER)
+
+
+def test_names_of_tests_have_at_most_60_characters() -> None:
+    trees = ((file, ast.parse(file.read_text(encoding="utf-8"))) for file in TESTS.rglob("*.py"))
+    names = [
+        f"{file.relative_to(TESTS)}: {node.name}"
+        for file, tree in trees
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.name.startswith("test_")
+        and len(node.name) > LONGEST_TEST_NAME
+    ]
+    assert names == []

@@ -21,7 +21,7 @@ def world() -> Iterator[SmallWorld]:
 
 
 @pytest.mark.fault(8)
-def test_killed_at_every_moment_of_every_step_it_is_finished_by_the_next(world: SmallWorld) -> None:
+def test_kill_at_any_moment_of_any_step_is_finished_by_next_up(world: SmallWorld) -> None:
     """Killed before, in the middle of and after every step of `up` → the next finishes, another changes nothing."""
     foreign = world.foreign()
     broken, began = set[str](), set[str]()
@@ -45,7 +45,7 @@ def test_killed_at_every_moment_of_every_step_it_is_finished_by_the_next(world: 
 
 
 @pytest.mark.fault(5, 65)
-def test_down_interrupted_at_every_moment_of_every_step_is_finished_by_the_next(world: SmallWorld) -> None:
+def test_down_interrupted_anywhere_is_finished_by_the_next(world: SmallWorld) -> None:
     """Ctrl-C before, in the middle of and after every step of `down` → the next `down --purge` leaves nothing."""
     foreign = world.foreign()
     world.up()

@@ -61,7 +61,7 @@ def load(engine: Watched, folder: Path, images: dict[str, TestImage]) -> list[Fr
 
 @pytest.mark.parametrize("reading", [False, True])
 @pytest.mark.parametrize("compressed", [False, True])
-def test_images_arrive_as_they_are_and_what_is_there_is_not_saved_again(
+def test_images_arrive_unchanged_and_present_ones_are_not_saved(
     engine: Watched, host: str, tmp_path: Path, compressed: bool, reading: bool
 ) -> None:
     url, read = f"http://{host}", reader()

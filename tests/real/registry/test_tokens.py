@@ -88,9 +88,7 @@ def test_tokens_that_end_during_a_push_are_replaced(kind: str, tmp_path: Path, s
 
 
 @pytest.mark.parametrize("keys", [Keys("wr0ng-canary"), None], ids=["wrong", "none"])
-def test_without_the_right_password_nothing_is_pushed_and_the_fix_is_told(
-    kind: str, tmp_path: Path, keys: Keys | None
-) -> None:
+def test_push_with_wrong_password_is_refused_with_a_fix(kind: str, tmp_path: Path, keys: Keys | None) -> None:
     tokens = TokenServer(login=f"me:{SECRET}", signer=Signer(life=60))
     with closed(kind, tmp_path, tokens) as url:
         with pytest.raises(RegistryError) as caught:

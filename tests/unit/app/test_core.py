@@ -151,7 +151,7 @@ def test_a_page_is_got_whatever_names_mean_on_this_machine(there: set[str], tmp_
     assert heard[0].startswith(b"GET /p HTTP/1.1\r\n") and f"Host: {name}:{port}\r\n".encode() in heard[0]
 
 
-def test_another_command_on_the_same_sandbox_is_waited_for_and_named(there: set[str]) -> None:
+def test_second_command_on_a_sandbox_waits_and_names_the_first(there: set[str]) -> None:
     first, second = Sandbox(Spec(name="x")), Sandbox(Spec(name="x"), patience=0)
     with first.session.alone("x", "up"), pytest.raises(SandboxError, match=r"Sandbox\.up"):
         second.up()
@@ -174,7 +174,7 @@ def test_a_name_that_is_not_there_is_an_error_like_any_other() -> None:
     assert set(sandbox.__all__) <= {*dir(sandbox), "Part", "Sandbox", "SandboxError", "Spec"}
 
 
-def test_importing_the_package_or_the_plugin_imports_nothing_heavy() -> None:
+def test_import_of_package_and_plugin_loads_nothing_heavy() -> None:
     code = "import sys, sandbox, sandbox.app.pytest_plugin; print(*(m for m in sys.modules if m.startswith('sandbox')))"
     heavy = "; assert not {'pydantic', 'docker', 'kubernetes', 'cryptography', 'yaml'} & set(sys.modules)"
     done = subprocess.run([sys.executable, "-c", code + heavy], capture_output=True, text=True, check=True)

@@ -55,9 +55,7 @@ def announce(server: ApiServer, text: str) -> None:
     server.objects[place] = {"kind": "ConfigMap", "metadata": metadata, "data": {"localRegistryHosting.v1": text}}
 
 
-def test_a_cluster_made_by_hand_is_found_with_the_registry_that_it_tells_of(
-    engine: FakeEngine, home: Home, server: ApiServer
-) -> None:
+def test_manual_cluster_is_found_with_its_announced_registry(engine: FakeEngine, home: Home, server: ApiServer) -> None:
     announce(server, 'host: "localhost:5001"\nhelp: "x"\n')
     (found,) = existing_clusters.find(engine, home)
     assert found == Neighbour("kind-kind", "localhost:5001")
@@ -82,7 +80,7 @@ def test_a_configmap_that_says_nothing_of_use_is_no_error(
     assert existing_clusters.find(engine, home) == (Neighbour("kind-kind", None),)
 
 
-def test_clusters_of_sandboxes_those_without_a_context_and_workers_are_none(engine: FakeEngine, home: Home) -> None:
+def test_sandbox_clusters_contextless_and_workers_are_not_listed(engine: FakeEngine, home: Home) -> None:
     engine.remove_container("kind-control-plane")
     names = home.sandbox("demo")
     names.folder.mkdir(parents=True)

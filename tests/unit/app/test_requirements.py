@@ -167,7 +167,7 @@ def test_the_kubernetes_that_is_there_may_be_asked_for(place: Home, engine: Fake
     check(spec(cluster={"kubernetes": wanted}), place, engine)
 
 
-def test_another_kubernetes_than_the_bundle_s_is_refused_with_what_there_is(place: Home, engine: FakeEngine) -> None:
+def test_version_not_in_bundle_is_refused_naming_available(place: Home, engine: FakeEngine) -> None:
     with pytest.raises(UsageError, match=r"Kubernetes v1\.35\.8 is not in the bundle") as caught:
         check(spec(cluster={"kubernetes": "v1.35.8"}), place, engine)
     assert KUBERNETES in caught.value.details
@@ -187,7 +187,7 @@ def test_upstream_has_a_node_image_by_digest_for_each_version(place: Home, engin
     assert caught.value.fix == "did you mean `kubernetes: v1.36.4`?"
 
 
-def test_several_control_planes_need_an_image_that_the_bundle_has_not(place: Home, engine: FakeEngine) -> None:
+def test_several_control_planes_need_an_image_outside_the_bundle(place: Home, engine: FakeEngine) -> None:
     wanted = spec(cluster={"nodes": {"control_plane": 3}})
     with pytest.raises(UsageError, match="several control planes") as caught:
         check(wanted, place, engine)
@@ -225,9 +225,7 @@ def test_a_release_that_is_not_the_pinned_one_is_refused_first(place: Home, engi
 
 @pytest.mark.fault(12)
 @pytest.mark.parametrize("which", ["registry", "https"])
-def test_a_port_of_a_process_is_refused_with_its_name_and_a_free_one(
-    place: Home, engine: FakeEngine, taken: int, which: str
-) -> None:
+def test_port_of_a_process_names_it_and_a_free_port(place: Home, engine: FakeEngine, taken: int, which: str) -> None:
     """A process listens on the port → its name and pid, and a free port, before anything is made."""
     with pytest.raises(PortTaken, match=f"port {taken} on {LOCAL} is taken") as caught:
         check(spec(**{which: taken}), place, engine)
@@ -242,9 +240,7 @@ def test_a_port_of_a_process_is_refused_with_its_name_and_a_free_one(
 
 @pytest.mark.parametrize("running", [True, False])
 @pytest.mark.parametrize("which", ["registry", "https"])
-def test_a_port_of_another_sandbox_is_refused_even_while_it_is_stopped(
-    place: Home, engine: FakeEngine, which: str, running: bool
-) -> None:
+def test_port_of_a_stopped_sandbox_is_refused(place: Home, engine: FakeEngine, which: str, running: bool) -> None:
     port = free_port()
     run(engine, place, "sandbox-other-registry", port)
     engine.boxes["sandbox-other-registry"].running = running
@@ -273,7 +269,7 @@ def test_a_port_that_is_held_for_an_edge_that_went_is_ours(place: Home, engine: 
 
 
 @pytest.mark.parametrize(("which", "name"), [("registry", "sandbox-demo-registry"), ("https", EDGE)])
-def test_a_port_that_a_user_took_while_we_were_stopped_is_refused(
+def test_port_taken_by_a_user_while_stopped_is_refused(
     place: Home, engine: FakeEngine, taken: int, which: str, name: str
 ) -> None:
     run(engine, place, name, taken)
@@ -299,9 +295,7 @@ def test_a_sandbox_may_open_its_own_ports_to_the_network(place: Home, engine: Fa
     check(spec(https=taken, listen=EVERYWHERE), place, engine)
 
 
-def test_a_port_that_another_sandbox_has_on_one_address_cannot_be_had_on_all(
-    place: Home, engine: FakeEngine, taken: int
-) -> None:
+def test_port_on_one_address_of_another_sandbox_blocks_all(place: Home, engine: FakeEngine, taken: int) -> None:
     run(engine, place, EDGE, taken)
     for name in ("demo", "other"):
         routes.save(place.edge, Route(name, f"{name}.localhost", "node", ((LOCAL, taken),), 1.0))
@@ -347,7 +341,7 @@ def test_each_auto_is_chosen_for_itself(
     assert settle(https(*asked), place, engine).proxy.ports == chosen
 
 
-def test_auto_gives_each_of_two_sandboxes_a_registry_and_both_the_same_edge(place: Home, engine: FakeEngine) -> None:
+def test_auto_gives_two_sandboxes_own_registries_and_one_edge(place: Home, engine: FakeEngine) -> None:
     first = settle(https("auto", registry="auto"), place, engine)
     run(engine, place, "sandbox-demo-registry", first.registry.port)
     run(engine, place, EDGE, first.proxy.ports[0])
@@ -383,7 +377,7 @@ def test_a_port_that_another_command_is_about_to_take_is_refused(place: Home, en
     check(other, place, engine)
 
 
-def test_the_edge_s_ports_are_for_all_sandboxes_that_start_together(place: Home, engine: FakeEngine) -> None:
+def test_edge_ports_are_shared_by_sandboxes_starting_together(place: Home, engine: FakeEngine) -> None:
     wanted = spec()
     other = Spec.model_validate(
         {"name": "other", "registry": {"port": free_port()}, "proxy": {"ports": wanted.proxy.ports}}
@@ -439,7 +433,7 @@ def test_edge_and_passthrough_share_no_port(place: Home, engine: FakeEngine, pro
 
 
 @pytest.mark.fault(14, 61)
-def test_a_rootless_engine_s_privileged_port_is_refused_with_what_allows_it(
+def test_privileged_port_of_rootless_engine_names_the_setting(
     place: Home, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Port 443 with a rootless engine → a port that can be had, the sysctl and the capability that allow it."""
@@ -486,7 +480,7 @@ with reserve(spec, Home(state, state, state), FakeEngine()) as settled:
 
 
 @pytest.mark.fault(10)
-def test_sandboxes_that_start_at_the_same_moment_choose_different_registry_ports(tmp_path: Path) -> None:
+def test_sandboxes_starting_together_choose_different_ports(tmp_path: Path) -> None:
     """Two commands choose ports at the same moment → each gets a port of its own."""
     here = Path(__file__).parents[3]
     started = [
@@ -526,7 +520,7 @@ def test_a_claim_ends_with_the_process_that_made_it(tmp_path: Path) -> None:
 @pytest.mark.fault(82)
 @pytest.mark.parametrize("folder_of", ["edge", "passthrough"])
 @pytest.mark.parametrize("more", [{"domain": "x.test"}, {"proxy": {"hosts": ("shop.x.test",)}}])
-def test_a_domain_or_host_of_another_sandbox_is_refused_before_all(
+def test_domain_or_host_of_another_sandbox_is_refused_first(
     place: Home, engine: FakeEngine, folder_of: str, more: dict[str, Any]
 ) -> None:
     """`up` with another sandbox's domain, or a host in it → refused with that sandbox's name; nothing is made."""

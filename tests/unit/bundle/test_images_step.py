@@ -63,7 +63,7 @@ def test_what_is_missing_comes_from_the_chosen_source_and_stays(step: ImagesStep
 
 
 @pytest.mark.fault(67)
-def test_an_image_that_was_removed_is_brought_back_and_the_others_are_left(step: ImagesStep) -> None:
+def test_removed_image_is_restored_and_the_others_are_kept(step: ImagesStep) -> None:
     """System images are pruned → `up` brings back what is missing."""
     step.apply(NoWork())
     assert isinstance(step.engine, FakeEngine)
@@ -96,7 +96,7 @@ def test_what_cannot_be_pulled_is_named_with_what_makes_it(store: Store) -> None
     assert "sandbox bundle build" in caught.value.fix
 
 
-def test_an_image_that_only_the_manifest_asks_for_comes_from_the_bundle(step: ImagesStep) -> None:
+def test_image_named_only_by_manifest_comes_from_bundle(step: ImagesStep) -> None:
     (valkey,) = further(["sandbox.dev/valkey", "sandbox.dev/busybox", "app:dev", "sandbox.dev/unknown:1"])
     assert valkey.name == "valkey"
     archive(step.store, "valkey", valkey.reference)

@@ -40,7 +40,7 @@ def follow(folder: Path, *events: str, host: str = "one") -> tuple[list[str], di
     return sorted(line.strip() for line in lines), json.loads(file.read_text()) if file.exists() else {}
 
 
-def test_pods_of_other_nodes_are_behind_those_and_the_own_range_is_the_plugin_s(tmp_path: Path) -> None:
+def test_other_pods_route_by_node_and_own_range_is_the_plugins(tmp_path: Path) -> None:
     routes, plugin = follow(tmp_path, "ADDED|one|172.18.0.2|10.244.0.0/24", "ADDED|two|172.18.0.3|10.244.1.0/24")
     assert routes == ["10.244.1.0/24 via 172.18.0.3 dev eth0", OWN]
     (ptp, portmap) = plugin["plugins"]
@@ -53,7 +53,7 @@ def test_a_node_without_a_range_is_waited_for(tmp_path: Path) -> None:
     assert follow(tmp_path, "ADDED|one|172.18.0.2|", "ADDED|two||10.244.1.0/24") == ([], {})
 
 
-def test_a_node_at_another_address_and_one_that_goes_are_followed(tmp_path: Path) -> None:
+def test_changed_and_removed_node_addresses_are_followed(tmp_path: Path) -> None:
     first = ("ADDED|one|172.18.0.2|10.244.0.0/24", "ADDED|two|172.18.0.3|10.244.1.0/24", "pause")
     moved, _ = follow(tmp_path, *first, "MODIFIED|two|172.18.0.9|10.244.1.0/24")
     assert moved == ["10.244.1.0/24 via 172.18.0.9 dev eth0", OWN]
@@ -61,7 +61,7 @@ def test_a_node_at_another_address_and_one_that_goes_are_followed(tmp_path: Path
     assert gone == [OWN]
 
 
-def test_a_range_that_the_node_has_no_more_is_no_longer_answered_for(tmp_path: Path) -> None:
+def test_range_the_node_lost_is_no_longer_answered_for(tmp_path: Path) -> None:
     follow(tmp_path, "ADDED|one|172.18.0.2|10.244.0.0/24")
     routes, _ = follow(tmp_path, "ADDED|one|172.18.0.2|10.244.3.0/24", "ADDED|two|172.18.0.3|10.244.0.0/24")
     assert routes == ["10.244.0.0/24 via 172.18.0.3 dev eth0", "unreachable 10.244.3.0/24"]

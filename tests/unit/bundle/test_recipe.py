@@ -131,7 +131,7 @@ def test_each_recipe_has_its_lines_in_their_order(tmp_path: Path) -> None:
     assert go_sum(file, "c") == b""
 
 
-def test_those_that_are_built_of_modules_are_those_that_are_named() -> None:
+def test_recipes_built_of_modules_are_the_listed_ones() -> None:
     named = {name for names in sum_lines(RECIPES / SUMS).values() for name in names}
     assert named == {name for name, one in recipes().items() if has_modules(one)}
     assert not list(RECIPES.glob("*/go.sum"))  # put back by scripts/sums

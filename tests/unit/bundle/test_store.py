@@ -57,7 +57,7 @@ def test_a_component_that_lacks_a_part_is_not_there(tmp_path: Path) -> None:
     assert store.has(kubernetes)
 
 
-def test_a_failed_build_keeps_the_one_before_and_a_finished_one_takes_its_place(tmp_path: Path) -> None:
+def test_failed_build_keeps_previous_and_finished_replaces_it(tmp_path: Path) -> None:
     store = Store(tmp_path)
     older = tmp_path / ("busybox-" + "0" * 12)
     other = tmp_path / ("busybox-extra-" + "0" * 12)
@@ -95,7 +95,7 @@ def test_where_images_come_from(
     assert own.kubernetes in own.references["node"]
 
 
-def test_a_bundle_that_is_wanted_and_not_built_is_an_error_with_a_fix(tmp_path: Path) -> None:
+def test_requested_bundle_not_built_is_an_error_with_a_fix(tmp_path: Path) -> None:
     with pytest.raises(SandboxError) as caught:
         choose("bundle", NONE, fill(Store(tmp_path), *IN_ENGINE[1:]))
     assert caught.value.fix == "sandbox bundle build"

@@ -109,9 +109,7 @@ def test_what_is_adopted_keeps_the_rest_of_the_spec() -> None:
     assert (made.registry.external, made.domain, made.proxy.ports) == ("localhost:5001", spec.domain, (9443,))
 
 
-def test_the_next_up_means_it_too_though_the_file_says_nothing_of_it(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_next_up_uses_adopted_cluster_without_a_spec_entry(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Spec] = []
 
     def reserve(spec: Spec, *_: object) -> None:

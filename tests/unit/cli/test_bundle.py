@@ -72,7 +72,7 @@ def test_a_damaged_file_is_told_by_what_is_wrong_with_it(cache: Store, tmp_path:
         run("verify", file)
 
 
-def test_a_time_that_is_none_and_a_sandbox_that_is_none_are_refused(
+def test_invalid_time_and_unknown_sandbox_are_refused(
     cache: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(UsageError, match="there is no sandbox 'nobody'"):

@@ -168,7 +168,7 @@ def steps(names: Names, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     ("options", "stays"),
     [((), {"root.crt", "issuing.crt"}), (("--authority",), {"root.crt"}), (("--root", "--yes"), set())],
 )
-def test_renew_makes_what_was_asked_for_again_and_waits_until_it_is_served(
+def test_renew_renews_what_was_named_and_waits_until_served(
     options: tuple[str, ...], stays: set[str], names: Names, server: ApiServer, steps: list[Step]
 ) -> None:
     server.kinds["/apis/networking.k8s.io/v1"] = {"Ingress": ("ingresses", True)}
@@ -183,9 +183,7 @@ def test_renew_makes_what_was_asked_for_again_and_waits_until_it_is_served(
     assert "(89 days left)" in https.detail and https.state.value == "ready"
 
 
-def test_renew_without_a_cluster_renews_the_files_and_says_what_puts_them_there(
-    names: Names, steps: list[Step]
-) -> None:
+def test_renew_without_cluster_renews_files_and_names_next_step(names: Names, steps: list[Step]) -> None:
     before = stored(names)
     result = run("renew", "demo")
     assert stored(names)["leaves/default.crt"] != before["leaves/default.crt"]
@@ -194,7 +192,7 @@ def test_renew_without_a_cluster_renews_the_files_and_says_what_puts_them_there(
 
 @pytest.mark.fault(66)
 @pytest.mark.parametrize("option", ["--root", "--authority"])
-def test_a_new_root_needs_consent_which_no_one_can_give_without_a_terminal(
+def test_new_root_needs_consent_and_fails_without_a_terminal(
     option: str, names: Names, steps: list[Step], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`certs renew --authority` without a terminal → "add --yes", exit code 2, nothing renewed."""

@@ -29,7 +29,7 @@ def log() -> Iterator[logging.Logger]:
 
 
 @pytest.mark.security(1)
-def test_a_log_that_has_grown_begins_again_and_two_older_ones_are_kept(log: logging.Logger) -> None:
+def test_full_log_is_rotated_and_two_older_ones_are_kept(log: logging.Logger) -> None:
     """Eight megabytes are logged under an open umask → three files of two at most, mode 0600, the newest words there"""
     before = os.umask(0o022)
     try:

@@ -135,7 +135,7 @@ def test_an_error_is_shown_as_what_evidence_and_fix(tmp_path: Path) -> None:
     assert found.stderr == "error[failed]: it broke\n  line one\n  line two\nfix: do this\n     then that\n"
 
 
-def test_programs_are_told_of_an_error_in_the_form_they_asked_for(tmp_path: Path) -> None:
+def test_error_is_printed_in_the_requested_format(tmp_path: Path) -> None:
     texts = {"id": "port-in-use", "brief": "it is taken", "details": "by x", "fix": "", "exit_code": 1}
     error = SandboxError("it is taken", details="by \x07x", id="port-in-use")
     status = run("status", "-o", "json", cwd=tmp_path, before=failing(lambda: throw(error)))
@@ -194,7 +194,7 @@ def test_a_spec_that_is_wrong_is_named_by_file_and_line(tmp_path: Path) -> None:
     assert run("status", "Not_A_Name", cwd=tmp_path).code == 2
 
 
-def test_ports_of_the_command_line_that_clash_are_the_user_s_error(tmp_path: Path) -> None:
+def test_clashing_ports_of_the_command_line_are_a_usage_error(tmp_path: Path) -> None:
     found = run("up", "--https-port", "5001", cwd=tmp_path)
     assert found.code == 2
     assert "5001" in found.stderr
@@ -220,7 +220,7 @@ def test_an_account_of_docker_s_that_cannot_be_read_is_told(tmp_path: Path, home
     assert found.stderr.startswith("error[docker-config]: ") and str(config) in found.stderr
 
 
-def test_a_command_that_takes_its_time_says_at_once_that_it_works(tmp_path: Path) -> None:
+def test_slow_command_prints_a_message_at_once(tmp_path: Path) -> None:
     terminal, its_end = pty.openpty()
     argv = [sys.executable, "-m", "sandbox", "up", "-f", "none.yaml"]
     env = {**os.environ, "TERM": "xterm"}

@@ -44,7 +44,7 @@ def test_a_file_goes_before_everything(folder: Path) -> None:
         find_spec(Path("sandbox.yaml"), "demo")
 
 
-def test_a_file_that_says_nothing_of_a_cluster_means_the_one_there_is(folder: Path) -> None:
+def test_spec_without_cluster_means_the_existing_one(folder: Path) -> None:
     file = folder / "sandbox.yaml"
     existing = {"cluster": {"provider": "existing", "context": "kind-mine"}, "registry": {"external": "localhost:5007"}}
     kept = ResolvedSpec.model_validate({"name": "demo", **existing})

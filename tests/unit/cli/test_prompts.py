@@ -67,7 +67,7 @@ def test_what_would_be_made_and_where_is_shown_and_agreed_to(
 
 
 @pytest.mark.parametrize("typed", ["n\n", "\n"])
-def test_anyone_who_declines_or_just_presses_enter_finds_nothing_changed(
+def test_no_or_enter_at_the_prompt_changes_nothing(
     monkeypatch: pytest.MonkeyPatch, step: TenancyStep, server: ApiServer, typed: str
 ) -> None:
     trouble, _ = answer(monkeypatch, step, typed)

@@ -201,7 +201,7 @@ def test_damage_is_an_error_with_a_report(folder: Path, registry: Simulator) -> 
 
 
 @pytest.mark.fault(24)
-def test_damage_in_a_registry_of_our_own_is_put_aside_and_pushed_again(
+def test_damage_in_our_registry_is_quarantined_and_pushed_again(
     folder: Path, registry: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A layer in the sandbox's registry is damaged → `push-images --verify` sets it aside and pushes it again."""

@@ -93,7 +93,7 @@ def test_once_takes_back_what_was_begun_and_says_how_to_go_on(
 
 
 @pytest.mark.fault(7)
-def test_a_terminal_that_is_closed_does_not_keep_it_from_cleaning_up(start: Start) -> None:
+def test_closed_terminal_does_not_prevent_clean_up(start: Start) -> None:
     """The terminal's window is closed → what `up` began is taken away all the same."""
     terminal = start()
     terminal.close()

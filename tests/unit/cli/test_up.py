@@ -28,7 +28,7 @@ def agreed(*named: str) -> set[str]:
     return set(prompts.Asking(print).recreate(survey(plan()), named))
 
 
-def test_it_says_what_is_made_repaired_and_rebuilt_and_what_is_lost(capsys: pytest.CaptureFixture[str]) -> None:
+def test_plan_names_created_repaired_recreated_and_lost(capsys: pytest.CaptureFixture[str]) -> None:
     assert up._show("demo", survey(plan()), (), "text")
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert lines == [

@@ -108,7 +108,7 @@ def test_known_spec_takes_options_and_keeps_the_rest() -> None:
         resolve.changed(known, overrides(5005), called="it")
 
 
-def test_cluster_of_the_last_up_is_taken_over_unless_the_spec_says_one() -> None:
+def test_cluster_of_last_up_is_used_unless_the_spec_has_one() -> None:
     cluster = Cluster(provider="existing", context="kind-mine")
     known = ResolvedSpec(name="demo", cluster=cluster, registry=ResolvedRegistry(external="localhost:5007"))
     spec = resolve.with_existing_cluster(Spec(name="demo"), known)

@@ -37,7 +37,7 @@ def ask(page: Dashboard, path: str, method: str = "GET", **headers: str) -> tupl
     return answer, body
 
 
-def test_the_address_is_this_machines_own_and_has_the_token_where_it_is_not_sent(page: Dashboard) -> None:
+def test_address_is_loopback_and_token_is_in_the_fragment(page: Dashboard) -> None:
     parts = urlsplit(page.url)
     assert parts.hostname == "127.0.0.1"
     assert parts.fragment == page.token

@@ -131,7 +131,7 @@ def test_only_our_own_network_goes(context: DoctorContext, engine: FakeEngine, o
     assert (NETWORK in engine.networks) is (owner != "ours")
 
 
-def test_without_fix_nothing_changes_and_with_it_the_command_repairs(tmp_path: Path) -> None:
+def test_check_changes_nothing_and_fix_runs_the_command(tmp_path: Path) -> None:
     path = context.home().kubeconfig
     path.parent.mkdir(parents=True)
     path.write_text("apiVersion: v1\n")

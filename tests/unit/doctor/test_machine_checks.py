@@ -76,7 +76,7 @@ def test_capabilities(
     assert machine_checks.capabilities(told(context, runtime=machine_checks.CAREFUL)).status is Status.OK
 
 
-def test_the_room_for_files_is_that_of_the_nearest_folder_there_is(context: DoctorContext) -> None:
+def test_free_space_is_of_the_nearest_existing_folder(context: DoctorContext) -> None:
     assert str(context.home.cache) in machine_checks.own_disk(context).evidence
 
 
@@ -89,7 +89,7 @@ def test_a_full_disk_is_an_error(context: DoctorContext, monkeypatch: pytest.Mon
     assert machine_checks._room(tmp_path, needed=0, comfort=1 << 60).status is Status.WARN
 
 
-def test_the_disk_of_an_engine_in_a_virtual_machine_is_not_looked_at(context: DoctorContext) -> None:
+def test_disk_of_an_engine_in_a_vm_is_not_checked(context: DoctorContext) -> None:
     assert machine_checks.engine_disk(told(context, system="Docker Desktop")).status is Status.SKIPPED
     assert machine_checks.engine_disk(told(context, local=False)).status is Status.SKIPPED
 

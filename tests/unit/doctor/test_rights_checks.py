@@ -42,9 +42,7 @@ def rows(context: DoctorContext) -> dict[str, Row]:
     return {one.id: one for one in run(rights_checks.CHECKS, context, seconds=30)}
 
 
-def test_a_user_who_may_everything_lacks_nothing_and_nothing_is_written(
-    context: DoctorContext, server: ApiServer
-) -> None:
+def test_user_with_all_rights_lacks_none_and_nothing_is_written(context: DoctorContext, server: ApiServer) -> None:
     found = rows(context)
     assert {one.status for one in found.values()} == {Status.OK}
     assert found["rights.namespace"].evidence == "mine exists"

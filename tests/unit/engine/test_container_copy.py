@@ -49,7 +49,7 @@ def taken(api: Api) -> dict[str, bytes]:
         return {one.name: file.read() for one in tar if (file := tar.extractfile(one))}
 
 
-def test_added_folders_are_taken_whole_and_changed_ones_by_what_changed_in_them() -> None:
+def test_added_folders_are_copied_whole_changed_ones_by_diff() -> None:
     files = {
         "/etc/kubernetes/pki/ca.crt": b"ca",
         "/etc/kubernetes/admin.conf": b"a",

@@ -13,7 +13,7 @@ from sandbox.oci.manifest import Manifest, diff_ids, parse
 from tests.support.registry_simulator import Simulator
 
 
-def test_a_registry_that_checks_everything_takes_it_and_it_is_a_whole_image() -> None:
+def test_canary_is_complete_for_a_registry_that_validates() -> None:
     with Simulator() as registry, Client(registry.url) as client:
         name = canary_image.place(client)
         repository, _, digest = name.partition("@")

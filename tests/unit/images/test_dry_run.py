@@ -69,7 +69,7 @@ def test_what_is_foretold_comes_true(registry: Simulator, tmp_path: Path) -> Non
     assert untouched(registry)
 
 
-def test_what_another_repository_has_is_mounted_whichever_comes_first(registry: Simulator, tmp_path: Path) -> None:
+def test_blob_of_another_repository_is_mounted_in_any_order(registry: Simulator, tmp_path: Path) -> None:
     entries = layouts(tmp_path)
     push(entries[2:3], registry.url)
     assert told(forecast(entries[:3], registry.url)) == [

@@ -48,7 +48,7 @@ def test_a_link_to_a_blob_that_stays_elsewhere_frees_nothing(client: Client) -> 
     assert measure(client, f"app: layer link eligible for deletion: {blob.digest}\n") == Garbage((), 0, 0)
 
 
-def test_images_that_are_wanted_by_digest_have_a_tag_for_that_long(client: Client) -> None:
+def test_images_wanted_by_digest_are_tagged_during_collection(client: Client) -> None:
     document = push(client, "app", None, b"layer")
     tagged, gone = Target("app", "1"), Target("app", None, digests.of(b"gone"))
     with kept(client, [Target("app", None, document.digest), tagged, gone]):

@@ -83,7 +83,7 @@ def test_a_lock_of_what_was_pushed_promises_just_that(manifest: list[Entry]) -> 
 
 
 @given(lists, entries)
-def test_an_entry_that_is_new_gone_or_taken_from_elsewhere_is_drift(manifest: list[Entry], other: Entry) -> None:
+def test_new_removed_or_re_sourced_entry_is_drift(manifest: list[Entry], other: Entry) -> None:
     made = lock_entries.renewed([other], [result(str(other.target))], None, FOLDER, Compression.RAW)
     same = len(manifest) == 1 and lock_entries.describe(manifest[0], FOLDER) == lock_entries.describe(other, FOLDER)
     if same and manifest[0].target == other.target:
@@ -144,7 +144,7 @@ def on(platform: str, image: TestImage) -> dict[str, object]:
     return image.descriptor(platform={"os": system, "architecture": architecture})
 
 
-def test_a_tag_that_moved_is_still_pulled_at_the_locked_digest_and_platform(registry: Simulator) -> None:
+def test_moved_tag_is_pulled_at_locked_digest_and_platform(registry: Simulator) -> None:
     with Simulator() as upstream:
         old = index(on("linux/amd64", APP), on("linux/arm64", OTHER))
         publish(upstream, "1", old, APP, OTHER)
@@ -164,9 +164,7 @@ def test_a_tag_that_moved_is_still_pulled_at_the_locked_digest_and_platform(regi
 
 
 @pytest.mark.parametrize("containerd", [True, False])
-def test_another_image_than_the_locked_one_is_refused_before_anything_is_pushed(
-    registry: Simulator, containerd: bool
-) -> None:
+def test_image_other_than_locked_is_refused_before_any_push(registry: Simulator, containerd: bool) -> None:
     manifest = [FromDaemon(target(f"{name}:1"), name) for name in ("app", "tool")]
     images = {"app": APP, "tool": OTHER}
     first = push(manifest, registry.url, FakeEngine(images, containerd=containerd))

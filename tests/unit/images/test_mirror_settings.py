@@ -29,6 +29,6 @@ def test_an_account_is_written_whatever_its_password() -> None:
 
 
 @pytest.mark.parametrize("account", [None, Credential(identity="token"), Credential("me", identity="token")])
-def test_without_a_password_it_starts_though_the_upstream_is_away(account: Credential | None) -> None:
+def test_mirror_without_password_starts_without_its_upstream(account: Credential | None) -> None:
     assert proxy(account) == {"remoteurl": HUB.url, "exec": {"command": "anonymous"}}
     assert not mirror_settings.usable(account)

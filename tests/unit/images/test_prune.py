@@ -52,9 +52,7 @@ def test_tags_that_no_one_names_are_found_on_every_page(registry: Simulator, cli
     assert [str(one) for one in found] == ["app:0", "app:1", "app:2", "app:4", "b:1", "d:1"]
 
 
-def test_the_manifests_go_with_the_last_tag_and_stay_while_another_names_them(
-    registry: Simulator, client: Client
-) -> None:
+def test_manifest_goes_with_its_last_tag_and_stays_if_named(registry: Simulator, client: Client) -> None:
     fill(registry, ("app:keep", "app"), ("app:same", "app"), ("app:old", "tool"), ("gone:1", "app"))
     keep = [parse("app:keep")]
     prune(client, unlisted(client, keep), keep)
@@ -64,9 +62,7 @@ def test_the_manifests_go_with_the_last_tag_and_stay_while_another_names_them(
     assert unlisted(client, keep) == ()
 
 
-def test_the_platforms_of_an_index_go_with_it_unless_they_have_a_name(
-    registry: Simulator, client: Client, tmp_path: Path
-) -> None:
+def test_platforms_go_with_their_index_unless_tagged(registry: Simulator, client: Client, tmp_path: Path) -> None:
     top = index(APP.descriptor(platform={"os": "linux", "architecture": "amd64"}), TOOL.descriptor())
     listed = {"mediaType": OCI_INDEX, "digest": digest_of(top), "size": len(top)}
     write_layout(tmp_path, index(listed, TOOL.descriptor()), {**APP.files, **TOOL.files, digest_of(top): top})

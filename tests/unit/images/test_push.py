@@ -235,7 +235,7 @@ def test_an_image_that_is_built_is_pushed_under_its_name(registry: Simulator, tm
     assert holds(registry, "team/app", "dev", engine.images["team/app:dev"])
 
 
-def test_images_of_another_registry_are_copied_for_one_platform_or_by_digest_whole(registry: Simulator) -> None:
+def test_upstream_images_are_copied_by_platform_or_whole_digest(registry: Simulator) -> None:
     arm, amd = TestImage((BASE,), "arm"), TestImage((BASE, TOP), "amd")
     top = index(
         arm.descriptor(platform={"os": "linux", "architecture": "arm64"}),
@@ -317,7 +317,7 @@ def test_an_archive_with_several_images_must_be_told_which(registry: Simulator, 
     assert holds(registry, "x", "1", TOOL)
 
 
-def test_an_archive_without_a_layer_is_refused_before_anything_is_sent(registry: Simulator, tmp_path: Path) -> None:
+def test_archive_without_a_layer_is_refused_before_sending(registry: Simulator, tmp_path: Path) -> None:
     path = tmp_path / "torn.tar"
     path.write_bytes(new_save({"app:dev": APP}, without=[digest_of(TOP)]))
     with pytest.raises(PushFailed, match=digest_of(TOP).partition(":")[2]):
@@ -362,7 +362,7 @@ def test_an_unchanged_push_asks_for_each_tag_and_each_blob_once(registry: Simula
     assert holds(registry, "copy", "latest", APP)
 
 
-def test_an_engine_that_fetched_one_platform_of_several_gives_that_one(registry: Simulator) -> None:
+def test_engine_with_one_platform_of_several_sends_that_one(registry: Simulator) -> None:
     other = TestImage((OTHER,), "other platform")
     top = index(
         other.descriptor(platform={"os": "linux", "architecture": "arm64"}),
@@ -461,7 +461,7 @@ def test_the_first_failure_ends_a_push_that_may_not_fail(registry: Simulator, tm
 
 @pytest.mark.fault(5)
 @pytest.mark.parametrize("source", ["layout", "daemon"])
-def test_an_interrupted_push_leaves_nothing_half_done_and_the_next_goes_on(
+def test_interrupted_push_leaves_no_partial_image_and_resumes(
     registry: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
 ) -> None:
     """An interrupt in the middle of a push → nothing half done; the next push goes on."""

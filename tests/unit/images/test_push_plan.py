@@ -51,7 +51,7 @@ def test_every_blob_is_moved_once_to_exactly_where_it_is_needed(wanted: dict[Tar
 
 
 @given(st.dictionaries(targets, images(), max_size=9))
-def test_an_image_waits_for_all_its_blobs_and_each_blob_is_charged_once(wanted: dict[Target, Image]) -> None:
+def test_image_waits_for_all_its_blobs_and_each_counts_once(wanted: dict[Target, Image]) -> None:
     plan = make(wanted)
     for target, image in wanted.items():
         assert plan.needs(target) == {blob.digest for blob in image.blobs}
@@ -60,7 +60,7 @@ def test_an_image_waits_for_all_its_blobs_and_each_blob_is_charged_once(wanted: 
 
 
 @given(st.dictionaries(targets, images(), max_size=9))
-def test_every_origin_that_has_a_blob_can_give_it_and_large_blobs_go_first(wanted: dict[Target, Image]) -> None:
+def test_every_source_of_a_blob_may_send_it_large_blobs_first(wanted: dict[Target, Image]) -> None:
     plan = make(wanted)
     for transfer in plan.transfers:
         holders = [image.origin for image in wanted.values() if transfer.blob in image.blobs]
@@ -82,9 +82,7 @@ some_images = st.builds(
 @given(
     st.dictionaries(targets, st.lists(some_images, min_size=1, max_size=3), min_size=1, max_size=4), st.integers(1, 6)
 )
-def test_blobs_cross_once_and_come_before_manifests_and_these_before_indexes(
-    wanted: dict[Target, list[TestImage]], limit: int
-) -> None:
+def test_blobs_cross_once_before_manifests_before_indexes(wanted: dict[Target, list[TestImage]], limit: int) -> None:
     with Simulator() as registry, tempfile.TemporaryDirectory() as folder:
         entries = []
         for number, (target, group) in enumerate(wanted.items()):

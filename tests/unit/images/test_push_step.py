@@ -83,13 +83,13 @@ def test_an_image_that_left_the_engine_is_still_in_the_registry(registry: Simula
     assert step.check().state is State.READY
 
 
-def test_an_engine_over_containerd_names_images_by_their_manifests(registry: Simulator) -> None:
+def test_containerd_engine_names_images_by_manifest_digest(registry: Simulator) -> None:
     step = step_of(registry, FakeEngine({"app:dev": APP}, containerd=True), FromDaemon(parse("app:dev"), "app:dev"))
     step.apply(NoWork())
     assert step.check().state is State.READY
 
 
-def test_an_id_that_tells_nothing_of_what_was_pushed_is_no_reason_to_push_again(registry: Simulator) -> None:
+def test_id_unrelated_to_the_push_causes_no_second_push(registry: Simulator) -> None:
     entry = FromDaemon(parse("app:dev"), "app:dev")
     step_of(registry, FakeEngine({"app:dev": APP}), entry).apply(NoWork())
     assert step_of(registry, Wrapping({"app:dev": APP}), entry).check().state is State.READY
@@ -114,7 +114,7 @@ def test_what_is_built_is_known_by_its_target(registry: Simulator, tmp_path: Pat
     assert step.check().state is State.READY
 
 
-def test_without_a_registry_everything_is_absent_and_a_push_is_an_error(registry: Simulator) -> None:
+def test_missing_registry_makes_images_absent_and_push_fail(registry: Simulator) -> None:
     step = step_of(registry, FakeEngine({"app:dev": APP}), FromDaemon(parse("app:dev"), "app:dev"))
     registry.faults.append(Fault("GET", "/v2/", 400, times=2))
     assert step.check().state is State.ABSENT
@@ -144,7 +144,7 @@ def lock_at(folder: Path, entry: Entry, digest: str, source: str, compression: C
     return folder / "images.yaml"
 
 
-def test_another_digest_than_the_locks_has_drifted_and_is_brought_back(registry: Simulator, tmp_path: Path) -> None:
+def test_digest_other_than_the_locks_is_drift_and_restored(registry: Simulator, tmp_path: Path) -> None:
     with Simulator() as upstream:
         entry = pushed(upstream, APP)
         locked = upstream.manifests["team/app", "1"][1]
@@ -178,9 +178,7 @@ def test_a_lock_follows_the_developers_own_images(registry: Simulator, tmp_path:
     assert step.check().state is State.DRIFTED
 
 
-def test_a_lock_of_another_source_says_nothing_and_without_one_none_is_written(
-    registry: Simulator, tmp_path: Path
-) -> None:
+def test_lock_of_another_source_is_ignored_and_none_written(registry: Simulator, tmp_path: Path) -> None:
     entry, engine = FromDaemon(parse("app:dev"), "app:dev"), FakeEngine({"app:dev": APP})
     step = step_of(registry, engine, entry, manifest=tmp_path / "images.yaml")
     step.apply(NoWork())

@@ -57,7 +57,7 @@ def test_a_closed_repository_fails_alone_and_costs_no_other_save(
 
 
 @pytest.mark.parametrize("small", [5_000, 1 << 20])
-def test_a_layer_that_one_repository_refuses_at_its_end_goes_to_the_next(
+def test_layer_refused_by_one_repository_goes_to_the_next(
     registry: Simulator, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, small: int
 ) -> None:
     monkeypatch.setattr(docker_save, "SMALL", small)

@@ -57,7 +57,7 @@ def test_an_empty_folder_has_nothing(tmp_path: Path) -> None:
     assert look(tmp_path) == Found()
 
 
-def test_dockerfiles_are_found_here_and_below_but_not_among_tools(tmp_path: Path) -> None:
+def test_dockerfiles_are_found_below_but_not_in_tool_folders(tmp_path: Path) -> None:
     write(
         tmp_path,
         Dockerfile="FROM x\nexpose 8080/tcp\n",
@@ -91,7 +91,7 @@ def test_a_compose_file_that_is_none_is_named(tmp_path: Path, text: str) -> None
         look(tmp_path)
 
 
-def test_manifests_are_the_largest_folders_that_hold_nothing_else(tmp_path: Path) -> None:
+def test_manifest_folders_are_the_largest_with_nothing_else(tmp_path: Path) -> None:
     write(
         tmp_path,
         deploy__k8s__api__api_yaml="",

@@ -50,7 +50,7 @@ def test_programs_become_images_and_objects(tmp_path: Path) -> None:
     assert "left out: volumes" in (folder / "k8s/web.yaml").read_text()
 
 
-def test_manifests_that_are_there_are_applied_and_name_the_images(tmp_path: Path) -> None:
+def test_existing_manifests_are_applied_and_name_the_images(tmp_path: Path) -> None:
     found = Found(
         (App("api", "api"),),
         manifests=("deploy/",),

@@ -49,7 +49,7 @@ def test_what_is_simple_and_of_this_machine_takes_no_client(
 
 
 @pytest.mark.parametrize("as_file", [False, True])
-def test_the_server_has_to_be_vouched_for_by_the_kubeconfig_s_authority(tmp_path: Path, as_file: bool) -> None:
+def test_server_must_be_signed_by_the_kubeconfigs_authority(tmp_path: Path, as_file: bool) -> None:
     """An API server with a certificate of another authority → never spoken to."""
     keystores = [Keystore(tmp_path / name) for name in ("ours", "other")]
     for keystore in keystores:
@@ -78,9 +78,7 @@ def test_the_server_has_to_be_vouched_for_by_the_kubeconfig_s_authority(tmp_path
 
 @pytest.mark.security(1)
 @pytest.mark.parametrize("way", ["plain", "official"])
-def test_a_key_of_the_kubeconfig_is_used_and_not_left_in_any_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
-) -> None:
+def test_kubeconfig_key_is_used_and_left_in_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
     """A client certificate in a kubeconfig → the server sees it; no file outlives the connecting."""
     if way == "official":
         monkeypatch.setattr(api_transport, "_plain", lambda content, folder: None)

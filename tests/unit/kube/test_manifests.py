@@ -20,7 +20,7 @@ def named(kind: str, name: str = "x") -> str:
     return f"apiVersion: v1\nkind: {kind}\nmetadata: {{name: {name}}}\n"
 
 
-def test_what_others_refer_to_comes_first_and_the_rest_keeps_its_order(tmp_path: Path) -> None:
+def test_referenced_objects_come_first_and_rest_keeps_order(tmp_path: Path) -> None:
     folder = tmp_path / "k8s"
     (folder / "deep").mkdir(parents=True)
     (folder / "a.yaml").write_text(named("Deployment") + "---\n" + named("ConfigMap") + "---\n---\n")

@@ -74,7 +74,7 @@ def container(name: str, reason: str, message: str | None = None) -> dict[str, A
     return {"name": name, "state": {"waiting": waiting}}
 
 
-def test_troubles_are_those_of_init_containers_too_and_not_the_usual_waiting() -> None:
+def test_init_container_failures_count_and_normal_waiting_not() -> None:
     pod = {
         "status": {
             "initContainerStatuses": [container("init", "CrashLoopBackOff", "back-off 10s")],

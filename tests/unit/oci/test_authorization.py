@@ -127,9 +127,7 @@ def test_all_tokens_from_before_a_refused_request_are_given_up(registry: Simulat
     assert [one.status for one in registry.requests if "/v2/" in one.path][-3:] == [401, 404, 202]
 
 
-def test_a_token_that_ends_between_the_beginning_and_the_body_of_an_upload_is_renewed(
-    registry: Simulator, tokens: TokenServer
-) -> None:
+def test_token_expiring_during_an_upload_is_renewed(registry: Simulator, tokens: TokenServer) -> None:
     tokens.uses = 1
     with signed_in(registry) as client:
         client.upload("app", BLOB, chunks)
@@ -178,9 +176,7 @@ def test_a_registry_with_basic_authentication_is_told_once_asked(registry: Simul
     assert statuses(registry).count(401) == 1
 
 
-def test_public_images_need_no_keychain_and_a_broken_one_does_not_matter(
-    registry: Simulator, tokens: TokenServer
-) -> None:
+def test_public_images_need_no_keychain_even_a_broken_one(registry: Simulator, tokens: TokenServer) -> None:
     tokens.login = ""
     with signed_in(registry, CredentialsUnusable("the helper is gone")) as client:
         client.upload("app", BLOB, chunks)
@@ -252,9 +248,7 @@ def test_a_token_server_elsewhere_on_this_machine_is_fine(registry: Simulator, t
 @pytest.mark.security(11)
 @pytest.mark.parametrize("scheme", ["bearer", "basic"])
 @pytest.mark.parametrize("name", ["127.0.0.1", "localhost"])
-def test_blobs_come_from_where_the_registry_sends_us_without_its_credentials(
-    registry: Simulator, scheme: str, name: str
-) -> None:
+def test_redirected_blob_request_carries_no_credentials(registry: Simulator, scheme: str, name: str) -> None:
     """A blob is redirected to another host → asked there without the registry's account."""
     if scheme == "basic":
         registry.tokens, registry.basic = None, f"me:{CANARY}"
@@ -268,7 +262,7 @@ def test_blobs_come_from_where_the_registry_sends_us_without_its_credentials(
         assert registry.requests[-1].authorization
 
 
-def test_a_store_that_wants_credentials_does_not_get_the_registrys(registry: Simulator) -> None:
+def test_store_asking_for_credentials_does_not_get_registrys(registry: Simulator) -> None:
     with Simulator(basic=f"me:{CANARY}") as store, signed_in(registry) as client:
         client.upload("app", BLOB, chunks)
         registry.redirect_blobs = store.url

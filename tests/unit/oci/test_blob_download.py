@@ -60,7 +60,7 @@ def test_a_torn_download_goes_on_where_it_broke(source: Simulator) -> None:
     assert statuses(source) == [200, 206, 206]
 
 
-def test_where_ranges_are_ignored_or_refused_the_whole_comes_again(source: Simulator) -> None:
+def test_ignored_or_refused_range_downloads_the_whole_again(source: Simulator) -> None:
     source.ranges = False
     tear(source)
     assert read(source) == DIGEST
@@ -72,7 +72,7 @@ def test_where_ranges_are_ignored_or_refused_the_whole_comes_again(source: Simul
     assert statuses(source) == [200, 416, 200]
 
 
-def test_more_than_was_asked_for_is_passed_over_and_a_gap_is_refused(source: Simulator) -> None:
+def test_surplus_bytes_are_skipped_and_a_gap_is_refused(source: Simulator) -> None:
     source.range_error = -100
     tear(source)
     assert read(source) == DIGEST
@@ -93,7 +93,7 @@ def test_one_that_never_gets_further_ends_with_the_reason(source: Simulator) -> 
 
 
 @pytest.mark.parametrize("ranges", [True, False])
-def test_a_push_from_a_registry_that_breaks_off_sends_each_blob_once(source: Simulator, ranges: bool) -> None:
+def test_push_from_a_breaking_registry_sends_each_blob_once(source: Simulator, ranges: bool) -> None:
     source.ranges = ranges
     tear(source, times=2)
     image = reference.parse(f"{source.url.removeprefix('http://')}/org/app:1")
@@ -104,7 +104,7 @@ def test_a_push_from_a_registry_that_breaks_off_sends_each_blob_once(source: Sim
 
 
 @pytest.mark.fault(40)
-def test_bytes_that_changed_between_two_tries_never_become_a_blob(source: Simulator) -> None:
+def test_bytes_changed_between_tries_never_become_a_blob(source: Simulator) -> None:
     """A layer changes between two tries → the push of the image fails."""
 
     class Changing(dict[str, bytes]):

@@ -76,7 +76,7 @@ def test_a_cancelled_upload_leaves_nothing(registry: Simulator, client: Client) 
     assert client.blob_size("app", BLOB.digest) is None
 
 
-def test_a_mount_needs_no_bytes_and_a_refused_one_is_an_upload_to_use(registry: Simulator, client: Client) -> None:
+def test_mount_needs_no_bytes_and_refusal_opens_an_upload(registry: Simulator, client: Client) -> None:
     client.upload("one", BLOB, chunks)
     registry.forget()
     assert client.mount("two", BLOB.digest, "one") is None
@@ -227,7 +227,7 @@ def test_localhost_is_reached_on_127_0_0_1(registry: Simulator) -> None:
 
 
 @pytest.mark.fault(54)
-def test_a_proxy_of_the_environment_never_sees_a_loopback_registry(
+def test_environment_proxy_never_sees_a_loopback_registry(
     registry: Simulator, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A proxy in the environment → requests to the loopback registry do not go there."""

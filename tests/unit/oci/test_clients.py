@@ -56,7 +56,7 @@ def test_another_host_does_not_wait(registry: Simulator) -> None:
             assert other.count("POST") == 1
 
 
-def test_one_address_is_one_client_and_each_name_has_its_own_account(registry: Simulator) -> None:
+def test_address_has_one_client_and_each_name_its_account(registry: Simulator) -> None:
     registry.basic = "localhost:secret"
     with contextlib.ExitStack() as stack:
         clients = Clients(stack, 2, Keys())

@@ -111,7 +111,7 @@ def test_the_same_image_has_the_same_digest_in_every_registry(registry: Simulato
     assert len({one.digest for one in found}) == 1
 
 
-def test_an_engine_with_the_containerd_store_gives_its_layers_as_they_are(registry: Simulator) -> None:
+def test_containerd_store_layers_are_sent_unchanged(registry: Simulator) -> None:
     image = TestImage(APP.layers, "app", compressed=True)
     engine = FakeEngine({"app": image}, containerd=True)
     (result,) = push([entry("app:1", "app")], registry.url, engine, compression=Compression.ZSTD)

@@ -46,7 +46,7 @@ def helper(folder: Path, name: str, script: str) -> None:
     program.chmod(0o755)
 
 
-def test_accounts_of_the_file_come_in_every_form_docker_has_written(path: Path) -> None:
+def test_accounts_are_read_in_every_form_docker_has_written(path: Path) -> None:
     keychain = config(
         path,
         auths={
@@ -151,7 +151,7 @@ def test_where_a_helper_has_no_account_the_file_may(path: Path, programs: Path) 
         "",
     ],
 )
-def test_a_helper_that_gives_nothing_usable_is_named_and_not_repeated(
+def test_helper_without_usable_answer_is_named_and_not_quoted(
     path: Path, programs: Path, script: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)

@@ -89,7 +89,7 @@ def test_a_distant_registry_cannot_lead_into_this_machine(names: Names, store: S
 
 
 @pytest.mark.security(11)
-def test_a_name_that_leads_here_at_the_second_question_is_refused(names: Names, store: Simulator) -> None:
+def test_name_resolving_to_loopback_the_second_time_is_refused(names: Names, store: Simulator) -> None:
     """A name that led elsewhere when it was checked (DNS rebinding) → its connection is closed unused."""
     names.known = {NAME: [FAR], "inner.test": [FAR, "127.0.0.1"]}
     with Simulator(host=FAR) as registry:

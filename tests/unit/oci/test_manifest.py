@@ -75,7 +75,7 @@ def test_a_whole_index_is_walked_children_first() -> None:
     assert tree.notes == ()
 
 
-def test_a_single_platform_left_of_an_index_is_an_image_of_its_own() -> None:
+def test_single_platform_left_of_an_index_is_a_plain_image() -> None:
     root, images = platforms()
     amd = list(images)[1]
     tree = walk(root, lambda child: manifests.document(images[amd].manifest) if child.digest == amd else None)

@@ -97,7 +97,7 @@ def test_a_layout_of_many_platforms_is_pushed_with_some_of_them(registry: Simula
 
 
 @pytest.mark.fault(41)
-def test_an_image_without_an_index_is_judged_by_its_configuration(registry: Simulator, tmp_path: Path) -> None:
+def test_image_without_an_index_is_judged_by_its_config(registry: Simulator, tmp_path: Path) -> None:
     """An image of linux/amd64 where linux/arm64 is wanted → that image fails; what it is for is said."""
     image = IMAGES["linux/amd64"]
     write_layout(tmp_path, index(image.descriptor()), image.files)
@@ -118,7 +118,7 @@ def test_an_image_without_an_index_is_judged_by_its_configuration(registry: Simu
     assert "it exists for: linux/amd64" in caught.value.details
 
 
-def test_a_registry_is_asked_only_for_the_platforms_that_are_wanted(registry: Simulator) -> None:
+def test_registry_is_asked_only_for_the_wanted_platforms(registry: Simulator) -> None:
     with Simulator() as upstream:
         top = several("linux/amd64", "linux/arm64", "windows/amd64").data
         content = json.loads(top)

@@ -31,7 +31,7 @@ def test_what_is_written_out_in_full_is_read_back_unchanged(
 
 @pytest.mark.fault(45)
 @given(st.text(max_size=60) | st.text("ab/:@.-_A[]1 ", max_size=20))
-def test_any_text_is_read_to_something_that_reads_the_same_or_refused(text: str) -> None:
+def test_any_text_is_a_stable_reference_or_refused(text: str) -> None:
     """Any text as an image's name → read as the grammar has it, or refused."""
     try:
         reference = parse(text)

@@ -71,7 +71,7 @@ def test_calm_raises_the_window_by_one_at_a_time() -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from(["refused", "succeeded"]), st.floats(0, 5), st.floats(0, 40))))
-def test_the_window_stays_in_its_bounds_and_never_resumes_earlier(events: list[tuple[str, float, float]]) -> None:
+def test_window_stays_in_bounds_and_never_resumes_earlier(events: list[tuple[str, float, float]]) -> None:
     windows, now = [Window(6, 6)], 0.0
     for event, step, wait in events:
         now += step
@@ -117,7 +117,7 @@ def in_thread(work: Callable[[], object]) -> threading.Thread:
     return thread
 
 
-def test_no_more_than_the_limit_are_under_way_and_all_come_to_their_turn() -> None:
+def test_no_more_than_the_limit_run_and_all_get_a_turn() -> None:
     throttle, lock = Throttle(3), threading.Lock()
     running, most, done = 0, 0, 0
 
@@ -136,7 +136,7 @@ def test_no_more_than_the_limit_are_under_way_and_all_come_to_their_turn() -> No
     assert (most <= 3, done) == (True, 100)
 
 
-def test_a_thread_does_not_wait_for_itself_and_others_do_not_pay_for_it() -> None:
+def test_thread_does_not_wait_for_itself_or_delay_others() -> None:
     throttle = Throttle(1)
     outer = throttle.acquire(LARGE)
     with throttle.acquire(LARGE), throttle.acquire(SMALL):

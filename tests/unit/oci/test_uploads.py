@@ -48,7 +48,7 @@ def methods(registry: Simulator) -> list[str]:
 
 @pytest.mark.parametrize("status", [405, 411, 413, 501])
 @pytest.mark.parametrize("relative", [False, True])
-def test_a_registry_that_takes_no_body_in_a_put_gets_pieces_from_then_on(
+def test_registry_refusing_a_put_body_gets_chunks_from_then_on(
     registry: Simulator, client: Client, slept: list[float], status: int, relative: bool
 ) -> None:
     registry.put_bodies, registry.relative_locations = status, relative
@@ -76,7 +76,7 @@ def test_pieces_do_not_shrink_for_ever(registry: Simulator, client: Client) -> N
 
 
 @pytest.mark.parametrize("answer", [RESET, 500, 502, 503, 429, 408])
-def test_a_body_that_broke_is_sent_again_after_a_look_whether_it_arrived(
+def test_broken_body_is_sent_again_after_asking_if_it_arrived(
     registry: Simulator, client: Client, slept: list[float], answer: int | str
 ) -> None:
     registry.faults = [Fault("PUT", "/blobs/uploads/", answer, times=2)]
@@ -222,9 +222,7 @@ def test_wrong_bytes_never_arrive_and_leave_nothing_behind(registry: Simulator, 
 @pytest.mark.parametrize(
     "base", ["http://localhost:{port}", "http://[::1]:{port}", "//127.0.0.1:{port}", "https://127.0.0.1"]
 )
-def test_locations_that_name_the_same_registry_otherwise_are_followed(
-    registry: Simulator, client: Client, base: str
-) -> None:
+def test_locations_naming_the_registry_otherwise_are_followed(registry: Simulator, client: Client, base: str) -> None:
     registry.location_base = base
     client.upload("app", BLOB, chunks)
     assert arrived(registry)

@@ -42,7 +42,7 @@ def build(place: Home, **more: Any) -> dict[str, Step]:
     }
 
 
-def test_minikube_s_ingress_has_its_certificate_before_it_begins_and_is_asked_at_the_end(place: Home) -> None:
+def test_minikube_ingress_gets_certificate_first_probe_last(place: Home) -> None:
     steps = build(place, addons=(INGRESS_ADDON,))
     assert "minikube-ingress" in steps["minikube-addons"].requires
     assert "secrets" in steps["minikube-ingress"].requires
@@ -50,7 +50,7 @@ def test_minikube_s_ingress_has_its_certificate_before_it_begins_and_is_asked_at
     assert isinstance(proof, HttpsStep) and proof.secret == "default-tls" and "minikube-addons" in proof.requires
 
 
-def test_a_controller_of_the_user_s_own_is_neither_told_nor_asked_anything(place: Home) -> None:
+def test_users_own_controller_is_not_configured_or_probed(place: Home) -> None:
     assert not {"minikube-ingress", "https"} & build(place, addons=({"addon": "metrics-server"},)).keys()
 
 
@@ -66,7 +66,7 @@ def test_traefik_comes_when_an_ingress_of_minikube_s_has_gone(place: Home) -> No
     assert "minikube-disused" in needed(steps["ingress"], steps)
 
 
-def test_passthrough_is_refused_where_minikube_s_ingress_would_terminate_it(place: Home, tmp_path: Path) -> None:
+def test_passthrough_is_refused_if_minikube_would_terminate_it(place: Home, tmp_path: Path) -> None:
     file = tmp_path / "ingress.yaml"
     file.write_text(INGRESS)
     with pytest.raises(UsageError, match="Ingress demo/secure asks for ssl-passthrough") as caught:

@@ -219,7 +219,7 @@ def test_hosts_that_end_at_the_edge_share_a_certificate(place: Home) -> None:
     assert "certificates" in one(EdgeStep, steps).requires
 
 
-def test_the_edge_may_be_a_process_that_reaches_the_cluster_through_its_api_server(place: Home) -> None:
+def test_edge_may_be_a_relay_reaching_cluster_by_api_server(place: Home) -> None:
     steps = build(Spec.model_validate({"name": "far", "proxy": {"run": "process", "ports": (9443,)}}), place)
     step = one(PassthroughStep, steps)
     assert (step.name, step.binds) == ("edge", (Bind("127.0.0.1", 9443),))
@@ -242,9 +242,7 @@ def test_the_edge_that_an_earlier_spec_had_goes_first(place: Home, now: str, bef
 
 @pytest.mark.parametrize("issuer", ["sandbox", "cert-manager"])
 @pytest.mark.parametrize("own", [False, True])
-def test_every_secret_has_one_source_and_the_ingress_waits_for_the_default_one(
-    place: Home, tmp_path: Path, issuer: str, own: bool
-) -> None:
+def test_secrets_have_one_source_and_ingress_needs_default(place: Home, tmp_path: Path, issuer: str, own: bool) -> None:
     default = {"cert": tmp_path / "own.crt", "key": tmp_path / "own.key"} if own else None
     extra = ({"secret": "api", "hosts": ("api.sandbox.sandbox.localhost",)},)
     spec = Spec.model_validate({"certs": {"issuer": issuer, "default": default, "secrets": extra}})
@@ -260,7 +258,7 @@ def test_every_secret_has_one_source_and_the_ingress_waits_for_the_default_one(
     assert one(HttpsStep, steps).root == (tmp_path / "own.crt" if own else None)
 
 
-def test_a_registry_of_others_takes_the_place_of_our_own_for_all_who_use_one(place: Home, images: Path) -> None:
+def test_external_registry_replaces_ours_for_all_its_users(place: Home, images: Path) -> None:
     spec = Spec.model_validate({"registry": {"external": "localhost:5999"}}).model_copy(update={"push": images})
     steps = build(spec, place)
     assert one(ExternalRegistryStep, steps).where == "localhost:5999"
@@ -268,7 +266,7 @@ def test_a_registry_of_others_takes_the_place_of_our_own_for_all_who_use_one(pla
     assert not any(isinstance(step, RegistryStep) for step in steps.values())
 
 
-def test_mirrors_are_made_and_told_to_the_nodes_and_taken_away_when_the_spec_has_none(place: Home) -> None:
+def test_mirrors_are_wired_to_nodes_and_removed_with_the_spec(place: Home) -> None:
     mirrors = ("docker.io", "quay.io")
     steps = build(Spec.model_validate({"registry": {"mirrors": mirrors}}), place)
     assert one(MirrorsStep, steps).upstreams == one(WiringStep, steps).registry.mirrors == mirrors
@@ -309,7 +307,7 @@ def test_the_gateway_api_is_read_from_where_the_images_come_from(place: Home) ->
     assert files(bundle()) == store.files(recipe)
 
 
-def test_addons_are_told_where_images_may_be_and_an_unknown_one_is_refused_at_once(place: Home) -> None:
+def test_addons_know_image_sources_and_unknown_is_refused_early(place: Home) -> None:
     spec = Spec.model_validate_json(
         json.dumps({"addons": ["metrics-server"], "registry": {"port": 5055, "mirrors": ["https://quay.io"]}})
     )
@@ -339,7 +337,7 @@ def test_nodes_of_another_release_get_the_bundle_s_images(place: Home) -> None:
     assert "node-images" not in build(Spec(), place, own, engine)
 
 
-def test_names_inside_the_cluster_lead_to_an_ingress_of_the_sandbox_only(place: Home) -> None:
+def test_cluster_names_resolve_only_to_a_sandbox_ingress(place: Home) -> None:
     bare = Spec.model_validate({"ingress": {"controller": "none"}})
     assert one(DnsStep, build(Spec(), place)).ingress == INGRESS_SERVICE
     assert one(DnsStep, build(bare, place)).ingress is None
@@ -364,7 +362,7 @@ def test_two_sandboxes_have_no_name_in_common(place: Home) -> None:
 
 @pytest.mark.fault(42)
 @pytest.mark.parametrize("broken", ["push", "apply"])
-def test_a_manifest_that_is_wrong_is_said_before_anything_is_made(place: Home, tmp_path: Path, broken: str) -> None:
+def test_invalid_manifest_is_reported_before_anything_is_created(place: Home, tmp_path: Path, broken: str) -> None:
     """A mistake in one of your manifests → named before anything is made."""
     wrong = tmp_path / "wrong.yaml"
     wrong.write_text("kind: [\n")
@@ -410,7 +408,7 @@ def test_two_sandboxes_come_and_go_on_one_machine(place: Home, registry: Simulat
     assert {UPSTREAM["node"], UPSTREAM["registry"]} <= engine.images.keys()
 
 
-def test_a_sandbox_that_cannot_come_up_leaves_the_other_as_it_was(place: Home, registry: Simulator) -> None:
+def test_sandbox_that_fails_to_come_up_leaves_the_other(place: Home, registry: Simulator) -> None:
     engine = FakeEngine()
     engine.upstream = set(UPSTREAM.values())
     lifecycle.up(part(engine, place, "a", registry), Silent())
@@ -423,7 +421,7 @@ def test_a_sandbox_that_cannot_come_up_leaves_the_other_as_it_was(place: Home, r
     assert not lifecycle.up(part(engine, place, "a", registry), Silent())
 
 
-def test_who_is_let_in_from_the_network_has_names_that_the_edge_has_a_certificate_for(place: Home) -> None:
+def test_lan_clients_have_names_covered_by_the_edge_certificate(place: Home) -> None:
     alias = "demo.192.168.1.5.nip.io"
     hosts = ({"host": "shop.test", "terminate": True}, {"host": "dev.demo.sandbox.localhost", "to": "localhost:1"})
     spec = Spec.model_validate({"name": "demo", "proxy": {"listen": "192.168.1.5", "hosts": hosts}})
@@ -441,7 +439,7 @@ def test_who_is_let_in_from_the_network_has_names_that_the_edge_has_a_certificat
     assert one(EdgeStep, later).aliases == ()
 
 
-def test_an_image_of_the_bundle_that_the_manifest_asks_for_is_missed_at_once(place: Home, tmp_path: Path) -> None:
+def test_manifest_image_missing_from_bundle_is_reported_early(place: Home, tmp_path: Path) -> None:
     images = tmp_path / "images.yaml"
     images.write_text("images:\n- {from: daemon, image: sandbox.dev/valkey, as: db:1}\n")
     spec = Spec().model_copy(update={"push": images})

@@ -65,7 +65,7 @@ def test_what_drifted_is_repaired() -> None:
     assert drifted == set()
 
 
-def test_what_is_stale_is_rebuilt_only_when_asked_and_refused_before_anything_is_changed() -> None:
+def test_stale_step_is_refused_early_and_recreated_if_allowed() -> None:
     world, stale = {"cluster"}, {"cluster"}
     plan = [FakeStep("registry", world), FakeStep("cluster", world, stale=stale)]
     with pytest.raises(MustRebuild, match="updated in place") as caught:
@@ -86,7 +86,7 @@ def test_what_turns_out_stale_on_the_way_is_refused_too() -> None:
     assert world == {"a", "b"}
 
 
-def test_what_was_seen_is_not_looked_at_again_unless_something_it_needs_was_made() -> None:
+def test_check_is_not_repeated_unless_a_requirement_changed() -> None:
     world, looks = {"a", "b", "c", "d"}, list[str]()
 
     class Watched(FakeStep):
@@ -118,7 +118,7 @@ def test_steps_that_need_nothing_of_each_other_overlap() -> None:
     assert world == set("abc")
 
 
-def test_a_step_that_is_usable_lets_its_dependents_begin_before_it_ends() -> None:
+def test_usable_step_lets_dependents_start_before_it_ends() -> None:
     world: set[str] = set()
     begun = threading.Event()
 
@@ -155,7 +155,7 @@ def test_a_usable_step_that_fails_takes_its_dependents_along() -> None:
     assert world == set()
 
 
-def test_a_failure_takes_away_what_this_run_made_and_nothing_else() -> None:
+def test_failure_rolls_back_only_what_this_run_created() -> None:
     world, drifted, order = {"before", "drifted"}, {"drifted"}, list[str]()
     names = ("before", "drifted", "new", "newer", "broken", "never")
     plan = chain(world, *names)
@@ -202,7 +202,7 @@ def test_another_failure_takes_all_away_that_was_spared_before() -> None:
 
 
 @pytest.mark.fault(3)
-def test_what_goes_away_in_the_middle_and_comes_back_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_step_whose_engine_goes_and_returns_is_retried(monkeypatch: pytest.MonkeyPatch) -> None:
     """The engine goes away in the middle of a step and comes back → the step is made again, nothing is taken back."""
     monkeypatch.setattr(interruption, "pause", lambda seconds: None)
     world, report, left = set[str](), RecordingReporter(), [Away("the engine went away")] * 2
@@ -244,7 +244,7 @@ def test_keep_keeps_what_was_made() -> None:
     assert world == {"network", "cluster"}
 
 
-def test_a_failing_undo_hides_neither_the_rest_nor_the_first_error() -> None:
+def test_failing_undo_hides_neither_the_rest_nor_first_error() -> None:
     world: set[str] = set()
     plan = chain(world, "a", "b", "c")
     plan[1].unmaking = stuck
@@ -275,7 +275,7 @@ def test_a_step_that_is_not_ready_after_it_was_made_is_an_error() -> None:
 
 
 @pytest.mark.parametrize("times", [1, 2])
-def test_what_has_drifted_by_the_time_it_is_made_is_made_once_more(times: int) -> None:
+def test_step_drifted_after_apply_is_applied_once_more(times: int) -> None:
     world, left, made = set[str](), [times], list[str]()
 
     class Moving(FakeStep):
@@ -334,7 +334,7 @@ def test_an_interrupt_stops_what_waits_and_takes_it_away() -> None:
     interruption.check()  # and whatever comes next is not stopped
 
 
-def test_an_interrupt_ends_programs_and_the_undoing_may_run_others() -> None:
+def test_interrupt_ends_programs_and_roll_back_may_run_others() -> None:
     world, said = set[str](), list[str]()
     running = threading.Event()
 
@@ -355,7 +355,7 @@ def test_an_interrupt_ends_programs_and_the_undoing_may_run_others() -> None:
     assert (world, said) == (set(), ["gone\n"])
 
 
-def test_an_interrupt_while_the_rest_ends_after_an_error_does_not_stop_the_undoing() -> None:
+def test_interrupt_after_an_error_does_not_stop_the_roll_back() -> None:
     world, said = set[str](), list[str]()
     stopped = threading.Event()
 
@@ -380,7 +380,7 @@ def test_an_interrupt_while_the_rest_ends_after_an_error_does_not_stop_the_undoi
 
 
 @pytest.mark.fault(4, 5)
-def test_what_does_not_stop_after_an_interrupt_keeps_no_one_from_cleaning_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_step_that_does_not_stop_does_not_block_the_roll_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C while the engine hangs in a step → after seconds what was made is taken away; the step is named."""
     monkeypatch.setattr(lifecycle, "GRACE", 2.0)
     world, released, went_on = set[str](), threading.Event(), list[str]()
@@ -455,7 +455,7 @@ def test_what_cannot_be_stopped_keeps_nothing_else_running() -> None:
     assert (reporter.of("stopped"), reporter.of("failed")) == (["C", "A"], ["B"])
 
 
-def test_a_survey_touches_nothing_and_does_not_look_behind_what_is_missing() -> None:
+def test_plan_changes_nothing_and_skips_checks_behind_missing() -> None:
     world = {"a", "c", "d"}
     plan = [
         FakeStep("a", world),

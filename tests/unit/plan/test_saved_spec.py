@@ -39,7 +39,7 @@ def test_what_has_changed_is_named(names: Names) -> None:
     assert (found.state, found.detail) == (State.DRIFTED, "other domain, addons")
 
 
-def test_what_cannot_be_read_is_written_again_by_up_and_refused_by_others(names: Names) -> None:
+def test_unreadable_spec_is_rewritten_by_up_refused_by_others(names: Names) -> None:
     step = RememberedStep(names, ResolvedSpec(name="demo"))
     step.apply(NoWork())
     names.spec.write_text("{")

@@ -51,7 +51,7 @@ def test_what_is_there_from_the_start_is_not_animated() -> None:
     assert picture.find(f".//{SVG}g") is None
 
 
-def test_what_comes_and_stays_waits_and_what_goes_is_shown_for_its_time_only() -> None:
+def test_lasting_line_waits_and_transient_one_shows_for_its_time() -> None:
     picture = drawn((0.0, b"$\r\n"), (1.0, b"working\r"), (2.5, b"\x1b[2Kdone\r\n"))
     going, staying = picture.findall(f"{SVG}g")
     assert (going.get("class"), going.get("style"), texts(going, f"{SVG}text")) == (
@@ -83,7 +83,7 @@ def test_the_home_folder_is_not_told() -> None:
     assert texts(picture, f"./{SVG}text") == ["trust ~/.local/root.crt"]
 
 
-def test_the_picture_that_is_shown_is_small_whole_and_tells_nothing_of_a_machine() -> None:
+def test_picture_is_small_complete_and_has_no_machine_facts() -> None:
     content = SHOWN.read_text()
     assert len(content.encode()) <= LARGEST
     picture = ElementTree.fromstring(content)  # noqa: S314  # our own

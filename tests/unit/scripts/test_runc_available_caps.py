@@ -61,7 +61,7 @@ def test_missing_names_the_bits_that_are_not_set(bounding: int, names: set[str])
     assert shim.missing(bounding) == names
 
 
-def test_a_bundle_loses_what_the_host_lacks_in_every_set_and_keeps_the_order_and_the_rest(tmp_path: Path) -> None:
+def test_bundle_drops_missing_capabilities_and_keeps_order(tmp_path: Path) -> None:
     limits = {"linux": {"resources": {"memory": {"limit": 2**63 - 1}}}}
     config = written(tmp_path / "config.json", {"ociVersion": "1.0.2", "process": process(PRIVILEGED), **limits})
     config.chmod(0o640)

@@ -37,7 +37,7 @@ def keep(store: Store, name: str, *, after: int = 0, sandbox: str = "demo") -> M
     return manifest
 
 
-def test_what_was_kept_is_listed_and_found_the_newest_first_of_all(store: Store) -> None:
+def test_snapshots_are_listed_newest_first_and_found_by_name(store: Store) -> None:
     assert store.all() == ()
     late, early = keep(store, "late", after=2), keep(store, "early")
     other = keep(store, "only", sandbox="other")
@@ -54,7 +54,7 @@ def test_one_that_was_torn_leaves_nothing(store: Store) -> None:
     assert store.all() == () and not (store.folder / "demo").exists()
 
 
-def test_what_a_killed_one_left_is_not_listed_and_goes_with_the_next(store: Store) -> None:
+def test_killed_save_is_not_listed_and_removed_by_the_next(store: Store) -> None:
     left = store.folder / "demo" / ".unfinished"
     left.mkdir(parents=True)
     (left / MANIFEST).write_text("{}")

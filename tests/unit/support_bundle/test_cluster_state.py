@@ -53,7 +53,7 @@ def test_objects_come_without_what_may_be_secret(cluster: Cluster) -> None:
     assert not any("Secret" in path for path in found)
 
 
-def test_every_container_s_words_come_also_those_before_a_restart(cluster: Cluster, server: ApiServer) -> None:
+def test_logs_of_every_container_include_those_before_restart(cluster: Cluster, server: ApiServer) -> None:
     folder = "pods/demo/web-1"
     assert dict(parts.pods(cluster, None)) == dict.fromkeys(
         (f"{folder}/first.log", f"{folder}/app.log", f"{folder}/app-before.log"), "last words\n"
@@ -76,9 +76,7 @@ def test_each_node_that_runs_is_asked(tmp_path: Path) -> None:
     assert "not found" in found[f"nodes/{names.node}/disk.txt"]  # and nothing else is lost for it
 
 
-def test_of_a_cluster_that_is_not_ours_nothing_outside_the_namespace_is_asked(
-    cluster: Cluster, server: ApiServer
-) -> None:
+def test_existing_cluster_is_read_only_within_the_namespace(cluster: Cluster, server: ApiServer) -> None:
     server.objects["/api/v1/namespaces/mine/pods/app"] = {**POD, "metadata": {"name": "app", "namespace": "mine"}}
     found = dict(parts.objects(cluster, "mine")) | dict(parts.pods(cluster, "mine"))
     assert {one["metadata"]["name"] for one in json.loads(found["objects/Pod.json"])} == {"app"}

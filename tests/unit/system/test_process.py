@@ -52,7 +52,7 @@ def test_input_reaches_the_program_and_by_default_there_is_none() -> None:
 
 
 @pytest.mark.security(12)
-def test_lines_are_seen_as_they_come_without_what_would_act_on_a_terminal() -> None:
+def test_output_lines_are_streamed_without_terminal_controls() -> None:
     """A program prints escape sequences → shown without them."""
     seen: list[str] = []
     output = sh(r"printf 'one\n\033[31mtwo\033[0m\nthree'", on_line=seen.append)
@@ -118,7 +118,7 @@ def test_a_program_that_cannot_be_run_is_a_missing_tool(tmp_path: Path, mode: in
 
 
 @pytest.mark.parametrize("watched", [False, True])
-def test_a_timeout_ends_the_whole_group_even_what_ignores_being_asked(tmp_path: Path, watched: bool) -> None:
+def test_timeout_ends_the_group_even_if_it_ignores_sigterm(tmp_path: Path, watched: bool) -> None:
     with witness(tmp_path) as path:
         pipe = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         script = f"exec 3>{path}; (trap '' TERM; sleep 100) & echo begun; sleep 100"
@@ -197,7 +197,7 @@ def test_programs_are_found_on_the_path_first(tmp_path: Path, monkeypatch: pytes
     assert which("kind", extra=[tmp_path / "extra"]) == ours
 
 
-def test_a_program_may_ask_at_the_terminal_while_its_output_is_kept() -> None:
+def test_program_may_prompt_while_its_output_is_kept() -> None:
     child, terminal = pty.fork()
     if child == 0:
         try:

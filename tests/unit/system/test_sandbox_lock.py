@@ -58,7 +58,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "locks" / "demo"
 
 
-def test_anyone_who_is_alone_waits_for_no_one_and_leaves_no_record(folder: Path) -> None:
+def test_uncontended_lock_waits_for_nothing_and_leaves_no_record(folder: Path) -> None:
     with sandbox_lock.take(folder, "sandbox up", seconds=0, waits=silent):
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
         assert stat.S_IMODE((folder / RECORD).stat().st_mode) == 0o600
@@ -68,7 +68,7 @@ def test_anyone_who_is_alone_waits_for_no_one_and_leaves_no_record(folder: Path)
 
 
 @pytest.mark.fault(9)
-def test_who_comes_second_is_told_for_whom_it_waits_and_goes_on_afterwards(folder: Path) -> None:
+def test_second_command_names_the_first_and_then_goes_on(folder: Path) -> None:
     """A second command on the same sandbox → it says who works on it since when, and waits."""
     said: list[str] = []
     with holding(folder) as child:

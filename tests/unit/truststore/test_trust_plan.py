@@ -77,7 +77,7 @@ def test_a_java_that_follows_the_system_is_left_to_it() -> None:
     assert "--store system" in refused.value.fix
 
 
-def test_what_the_system_copied_into_java_goes_before_it_is_copied_again() -> None:
+def test_root_copied_into_java_is_removed_before_the_new_copy() -> None:
     planned = trust_plan.untrust(lambda root: True, [holding(FOLLOWING, ours()), holding(DEBIAN, ours())], HERE)
     assert titles(planned) == [(False, ours(), FOLLOWING.place), (False, ours(), DEBIAN.place)]
 
@@ -137,7 +137,7 @@ def test_a_browser_that_was_never_started_is_named() -> None:
     assert trust_plan.trust(ours(), [], [holding(NSS)], with_chrome, []).notes == ()
 
 
-def test_what_follows_the_system_by_names_of_its_own_leaves_with_it() -> None:
+def test_store_that_follows_the_system_leaves_with_it() -> None:
     extracted = Cacerts(place=Path("/etc/pki/ca-trust/extracted/java/cacerts"), keytool="keytool", follows_system=True)
     planned = trust_plan.untrust(lambda root: True, [Holding(extracted, (ours(),), ()), holding(DEBIAN, ours())], HERE)
     assert titles(planned) == [(False, ours(), DEBIAN.place)]

@@ -80,7 +80,7 @@ def full(recipe: Recipe, folder: Path) -> None:
 
 
 @pytest.mark.parametrize(("cook", "said"), [(fails, "its last words"), (full, "No space left on device")])
-def test_a_failure_says_how_to_go_on_and_what_is_finished_is_kept(
+def test_failed_build_names_next_command_keeps_finished_parts(
     kitchen: Kitchen, tmp_path: Path, cook: Builder, said: str
 ) -> None:
     store, reporter = Store(tmp_path), RecordingReporter()

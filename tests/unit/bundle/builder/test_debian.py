@@ -63,7 +63,7 @@ def test_nothing_is_taken_twice(root: Path) -> None:
     assert len(found) == len(set(found)) == 4
 
 
-def test_what_is_not_in_the_tree_is_an_error_though_the_machine_has_it(root: Path) -> None:
+def test_file_missing_from_tree_is_an_error_if_machine_has_it(root: Path) -> None:
     for path in ("/etc/hostname", "/usr/sbin/none"):
         with pytest.raises(FileNotFoundError, match=path):
             closure(root, [path])

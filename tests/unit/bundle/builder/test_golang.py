@@ -27,7 +27,7 @@ esac
 """
 
 
-def test_files_are_taken_without_their_folders_and_can_be_removed_again(tmp_path: Path) -> None:
+def test_files_are_copied_without_folders_and_are_removable(tmp_path: Path) -> None:
     module, work, go = tmp_path / "module", tmp_path / "work", tmp_path / "go"
     (module / "a" / "b").mkdir(parents=True)
     (module / "a" / "b" / "one.yaml").write_text("1\n")

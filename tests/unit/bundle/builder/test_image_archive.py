@@ -80,7 +80,7 @@ def test_folders_come_before_what_is_in_them(tmp_path: Path, source: Path) -> No
     assert names.index("usr") < names.index("usr/bin") < names.index("usr/bin/program")
 
 
-def test_a_tree_keeps_modes_and_hard_links_and_loses_what_is_to_be_empty(tmp_path: Path) -> None:
+def test_tree_keeps_modes_and_hard_links_and_empties_folders(tmp_path: Path) -> None:
     root = tmp_path / "root"
     for name in ("etc", "run/deep", "dev"):
         (root / name).mkdir(parents=True)
@@ -100,7 +100,7 @@ def test_a_tree_keeps_modes_and_hard_links_and_loses_what_is_to_be_empty(tmp_pat
     assert write_tree(root, tmp_path / "two.tar", empty=["run"]) == digest == sha(tmp_path / "two.tar")
 
 
-def test_an_archive_is_an_oci_layout_and_a_docker_save_that_agree(tmp_path: Path, source: Path) -> None:
+def test_archive_is_oci_layout_and_docker_save_that_agree(tmp_path: Path, source: Path) -> None:
     diff_id = write_layer(entries(source), tmp_path / "layer.tar")
     names = ["sandbox.dev/x:1", "example.com/y:2"]
     write_archive(

@@ -63,12 +63,12 @@ def test_our_own_licence_is_recognised() -> None:
     assert recognise((Path(__file__).parents[4] / "LICENSE").read_text()) == "Apache-2.0"
 
 
-def test_a_machine_readable_copyright_file_names_every_licence_once() -> None:
+def test_machine_readable_copyright_names_every_licence_once() -> None:
     assert of_debian(DEP5) == ("GPL-2.0-or-later", "LGPL-2.1-only", "MIT")
     assert all(map(is_identifier, of_debian(DEP5)))
 
 
-def test_another_copyright_file_points_at_the_common_licences_or_is_one_itself() -> None:
+def test_free_form_copyright_names_common_licence_or_is_one() -> None:
     assert of_debian("On Debian systems see /usr/share/common-licenses/GPL-3.\n") == ("GPL-3.0-only",)
     assert of_debian(MIT) == ("MIT",)
     assert of_debian("Do what you like.") == ()

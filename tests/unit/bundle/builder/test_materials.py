@@ -59,7 +59,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     return Store(tmp_path / "bundle")
 
 
-def test_modules_are_those_that_were_linked_each_as_it_was_replaced(store: Store) -> None:
+def test_modules_listed_are_those_linked_after_replacement(store: Store) -> None:
     recipe = recipes()["kind"]
     with store.filling(recipe) as folder:
         (folder / "bin").mkdir()
@@ -105,7 +105,7 @@ def tree(store: Store, name: str) -> Path:
 ONE, OTHER = Material("deb", "one", "1.0-2", ("GPL-2.0-only",)), Material("deb", "other", "1:3+b1")
 
 
-def test_a_tree_is_made_of_all_its_packages_an_image_of_those_whose_files_it_has(store: Store) -> None:
+def test_tree_lists_all_packages_image_only_those_with_files(store: Store) -> None:
     tree(store, "bookworm")
     assert of(recipes()["bookworm"], store) == (ONE, OTHER)
     with store.filling(recipes()["busybox"]) as folder:

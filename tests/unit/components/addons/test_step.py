@@ -137,7 +137,7 @@ def test_what_is_on_the_node_is_not_loaded_again(step: AddonStep, node: FakeCont
     assert not (tmp_path / "kind.log").exists()
 
 
-def test_a_component_that_is_not_built_is_named_with_what_builds_it(step: AddonStep, server: ApiServer) -> None:
+def test_unbuilt_component_is_named_with_its_build_command(step: AddonStep, server: ApiServer) -> None:
     shutil.rmtree(step.manager.images.store.folder(recipes()["busybox"]))
     with pytest.raises(SandboxError) as caught:
         step.apply(NoWork())
@@ -146,7 +146,7 @@ def test_a_component_that_is_not_built_is_named_with_what_builds_it(step: AddonS
 
 
 @pytest.mark.parametrize("image", ["docker.io/library/nginx:1", "nginx", "{registry}/not/there:1"])
-def test_an_image_of_neither_registry_nor_bundle_is_refused_before_anything_is_applied(
+def test_image_in_neither_registry_nor_bundle_is_refused_first(
     step: AddonStep, server: ApiServer, folder: Path, image: str
 ) -> None:
     write(folder, deployment(image.format(registry=step.manager.images.registry)))
@@ -229,7 +229,7 @@ def test_what_is_being_deleted_is_installed_again(step: AddonStep, server: ApiSe
     assert "deletionTimestamp" not in server.objects[TEXT]["metadata"]
 
 
-def test_a_folder_that_is_gone_leaves_the_addon_and_says_how_to_be_rid_of_it(step: AddonStep, folder: Path) -> None:
+def test_missing_folder_keeps_addon_and_says_how_to_remove_it(step: AddonStep, folder: Path) -> None:
     bare = changed(step, uses=())
     up(changed(bare, asked=(str(folder),)))
     shutil.rmtree(folder)

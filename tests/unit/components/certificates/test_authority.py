@@ -78,7 +78,7 @@ def test_cryptography_refuses_other_names(host: str) -> None:
         verify_by_cryptography(leaf, host, SHARED.root.cert_pem)
 
 
-def test_cryptography_refuses_another_root_and_a_constraint_violation() -> None:
+def test_cryptography_refuses_other_root_and_violated_constraint() -> None:
     leaf = make_leaf(SHARED.issuing, [DOMAIN], now=NOW)
     with pytest.raises(verification.VerificationError):
         verify_by_cryptography(leaf, DOMAIN, make_pki().root.cert_pem)
@@ -88,7 +88,7 @@ def test_cryptography_refuses_another_root_and_a_constraint_violation() -> None:
 
 
 @pytest.mark.security(1)
-def test_each_authority_alone_stops_a_name_outside_its_constraints() -> None:
+def test_each_authority_alone_refuses_a_name_outside_constraints() -> None:
     """A stolen issuing key signs for a bank → clients refuse it."""
     # Clients that ignore the root's constraints rely on the issuing authority's.
     wide = make_root([DOMAIN, "example.com"], now=NOW)
@@ -179,7 +179,7 @@ LOOPBACK = st.ip_addresses(network="127.0.0.0/8").map(str)
 
 @settings(max_examples=40, deadline=None)
 @given(hosts=st.lists(HOST | LOOPBACK, max_size=6))
-def test_a_leaf_holds_exactly_the_names_asked_for_and_answers_for_each(hosts: list[str]) -> None:
+def test_leaf_holds_exactly_the_requested_names_and_matches_each(hosts: list[str]) -> None:
     leaf = make_leaf(SHARED.issuing, subject_names(DOMAIN, hosts), now=NOW)
     assert san(leaf) == list(dict.fromkeys([DOMAIN, f"*.{DOMAIN}", *hosts, "localhost", "127.0.0.1", "::1"]))
     for host in (*hosts, "localhost", f"any.{DOMAIN}"):

@@ -44,7 +44,7 @@ def test_down_keeps_them_and_a_purge_does_not(names: Names, step: AuthorityStep)
     assert not purging.undo()
 
 
-def test_a_leaf_whose_hosts_changed_is_issued_again_under_the_same_root(names: Names, step: AuthorityStep) -> None:
+def test_leaf_with_changed_hosts_is_reissued_by_the_same_root(names: Names, step: AuthorityStep) -> None:
     step.apply(NoWork())
     root = names.root_certificate.read_bytes()
     wider = replace(step, leaves={**LEAVES, "default.api": (f"api.{DOMAIN}", f"v2.{DOMAIN}")})
@@ -107,7 +107,7 @@ def test_a_root_that_is_due_stays_and_says_so(names: Names, step: AuthorityStep)
     assert "sandbox certs renew --root" in found.detail
 
 
-def test_an_issuing_authority_that_is_due_is_used_on_without_the_root_s_key(names: Names, step: AuthorityStep) -> None:
+def test_due_issuing_ca_is_used_without_the_roots_key(names: Names, step: AuthorityStep) -> None:
     made(step, days_ago=250)
     (names.keys / "root.key").unlink()
     step.apply(NoWork())
@@ -115,7 +115,7 @@ def test_an_issuing_authority_that_is_due_is_used_on_without_the_root_s_key(name
 
 
 @pytest.mark.fault(30)
-def test_a_root_that_is_gone_is_not_replaced_behind_the_user_s_back(names: Names, step: AuthorityStep) -> None:
+def test_missing_root_is_not_replaced_without_consent(names: Names, step: AuthorityStep) -> None:
     """The root's certificate is gone → an error with the command that makes a new one; nothing is replaced unasked."""
     step.apply(NoWork())
     names.root_certificate.unlink()
@@ -142,7 +142,7 @@ def test_another_domain_needs_the_user_s_word(names: Names, step: AuthorityStep)
     assert moved.check().state is State.READY
 
 
-def test_it_vouches_for_several_domains_and_says_for_which_it_does_not(names: Names, step: AuthorityStep) -> None:
+def test_several_domains_are_constrained_and_missing_ones_named(names: Names, step: AuthorityStep) -> None:
     several = replace(step, domains=(DOMAIN, "shop.test"), leaves={**LEAVES, "edge": ("shop.test",)})
     several.apply(NoWork())
     assert several.check().state is State.READY
@@ -153,7 +153,7 @@ def test_it_vouches_for_several_domains_and_says_for_which_it_does_not(names: Na
     )
 
 
-def test_an_authority_for_fewer_domains_is_not_replaced_by_itself(names: Names, step: AuthorityStep) -> None:
+def test_ca_for_fewer_domains_is_not_replaced_unasked(names: Names, step: AuthorityStep) -> None:
     step.apply(NoWork())
     root = names.root_certificate.read_bytes()
     more = replace(step, domains=(DOMAIN, "shop.test"))

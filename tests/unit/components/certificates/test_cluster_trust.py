@@ -51,7 +51,7 @@ def script(tmp_path: Path) -> list[str]:
     return asked.read_text().splitlines()
 
 
-def test_every_namespace_of_the_watch_gets_it_and_one_that_goes_stops_nothing(tmp_path: Path) -> None:
+def test_watched_namespaces_get_root_and_a_lost_one_is_ignored(tmp_path: Path) -> None:
     said = script(tmp_path)
     assert [line for line in said if line.startswith("applied")] == [
         "applied of --namespace=one",

@@ -53,7 +53,7 @@ def test_a_bundle_holds_the_public_roots_and_ours_once(tmp_path: Path) -> None:
         handshake(make_leaf(make_pki().issuing, [DOMAIN], now=NOW), DOMAIN, bundle, tmp_path)
 
 
-def test_comments_between_public_roots_and_what_is_damaged_are_no_trouble() -> None:
+def test_comments_and_damage_among_public_roots_are_skipped() -> None:
     damaged = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
     public = "# Bücher CA\n".encode() + damaged + PUBLIC
     assert FORMATS["bundle"](ROOT, public).count(b"BEGIN") == 2 + PUBLIC.count(b"BEGIN")
@@ -75,9 +75,7 @@ def test_no_format_holds_a_key(form: str) -> None:
     assert b"PRIVATE KEY" not in exported and secret[:40] not in exported
 
 
-def test_public_roots_come_from_the_system_and_never_from_an_earlier_export(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_public_roots_come_from_system_not_an_earlier_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     system, earlier = tmp_path / "system.pem", tmp_path / "earlier.pem"
     system.write_bytes(PUBLIC)
     earlier.write_bytes(ROOT)

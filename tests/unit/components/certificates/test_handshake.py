@@ -69,7 +69,7 @@ def test_a_renewed_leaf_of_the_same_authority_is_accepted(tmp_path: Path) -> Non
 
 
 @pytest.mark.fault(29)
-def test_a_client_whose_clock_is_behind_by_less_than_an_hour_accepts(tmp_path: Path) -> None:
+def test_client_clock_behind_by_less_than_an_hour_accepts(tmp_path: Path) -> None:
     """A client's clock is 55 minutes behind → it accepts a new certificate."""
     ahead = make_pki(now=NOW + timedelta(minutes=55))
     leaf = make_leaf(ahead.issuing, [DOMAIN], now=NOW + timedelta(minutes=55))

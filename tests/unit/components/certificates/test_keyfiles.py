@@ -38,7 +38,7 @@ def killed_at(count: int, patch: pytest.MonkeyPatch) -> None:
 # A renewal of everything writes six files aside, renames their folder, and moves six files.
 @pytest.mark.fault(8)
 @pytest.mark.parametrize("count", range(13))
-def test_a_renewal_killed_at_any_moment_leaves_the_old_certificates_or_the_new(
+def test_killed_renewal_leaves_old_or_new_certificates(
     count: int, store: Keystore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """SIGKILL at any moment of a renewal → the old certificates or the new, whole."""
@@ -58,9 +58,7 @@ def test_a_renewal_killed_at_any_moment_leaves_the_old_certificates_or_the_new(
 
 
 @pytest.mark.parametrize("count", range(9))
-def test_a_first_run_killed_at_any_moment_is_completed_by_the_next(
-    count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_killed_first_run_is_completed_by_the_next(count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Keystore(tmp_path / "certs")
     with monkeypatch.context() as patch:
         killed_at(count, patch)

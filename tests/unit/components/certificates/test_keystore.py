@@ -98,7 +98,7 @@ def test_looking_changes_nothing(store: Keystore, at: int) -> None:
 
 
 @pytest.mark.fault(28)
-def test_a_leaf_is_due_after_two_thirds_of_its_life_and_then_renewed(store: Keystore) -> None:
+def test_leaf_is_renewed_after_two_thirds_of_its_life(store: Keystore) -> None:
     """A certificate after 60 of its 90 days → renewed by the next `up` under the same root."""
     old = store.leaf("default", HOSTS, now=days(59.9))
     assert store.inspect_leaf("default", HOSTS, now=days(59.9)).state is State.GOOD
@@ -242,7 +242,7 @@ def test_a_broken_root_is_recreated_only_when_asked(
         (change_mode("issuing.key", 0o660), "mode too open"),
     ],
 )
-def test_a_broken_issuing_authority_is_recreated_under_the_same_root(
+def test_broken_issuing_ca_is_recreated_under_the_same_root(
     harm: Callable[[Keystore], None], reason: str, store: Keystore, tmp_path: Path
 ) -> None:
     """The issuing key is gone, another's, or open to a group → recreated under the same root."""
@@ -266,7 +266,7 @@ def test_a_file_that_cannot_be_read_is_an_error_and_not_absent(store: Keystore) 
 
 
 @pytest.mark.parametrize(("at", "state"), [(240, State.GOOD), (250, State.DUE), (366, State.BROKEN)])
-def test_an_issuing_authority_is_renewed_by_itself_and_the_root_stays(at: int, state: State, store: Keystore) -> None:
+def test_issuing_ca_is_renewed_alone_and_the_root_stays(at: int, state: State, store: Keystore) -> None:
     before = store.authority([DOMAIN], now=NOW)
     assert store.inspect_issuing([DOMAIN], now=days(at)).state is state
     after = store.authority([DOMAIN], now=days(at))
@@ -276,7 +276,7 @@ def test_an_issuing_authority_is_renewed_by_itself_and_the_root_stays(at: int, s
 
 
 @pytest.mark.fault(28)
-def test_a_root_that_is_due_is_used_on_and_one_that_has_expired_is_not(store: Keystore) -> None:
+def test_due_root_is_used_and_an_expired_one_is_not(store: Keystore) -> None:
     """A root near and past its end → used with a warning, then refused until you have a new one made."""
     before = store.authority([DOMAIN], now=NOW)
     assert store.inspect_root([DOMAIN], now=days(500)).state is State.DUE
@@ -286,7 +286,7 @@ def test_a_root_that_is_due_is_used_on_and_one_that_has_expired_is_not(store: Ke
     assert "expired" in caught.value.details
 
 
-def test_a_leaf_is_not_signed_by_an_issuing_key_that_is_not_the_certificates(store: Keystore) -> None:
+def test_leaf_is_not_signed_by_a_key_of_another_certificate(store: Keystore) -> None:
     write("issuing.key", FOREIGN.root.key_pem)(store)
     with pytest.raises(SandboxError) as caught:
         store.leaf("other", HOSTS, now=NOW)
@@ -303,7 +303,7 @@ def test_a_domain_outside_the_constraints_needs_a_new_root(store: Keystore) -> N
     assert describe(root_pem, now=NOW).permitted == ("demo.test", "localhost")
 
 
-def test_the_roots_key_may_be_kept_elsewhere_while_the_issuing_authority_is_good(store: Keystore) -> None:
+def test_root_key_may_be_elsewhere_while_issuing_ca_is_valid(store: Keystore) -> None:
     remove("root.key")(store)
     before = store.authority([DOMAIN], now=NOW)
     store.leaf("another", [DOMAIN], now=NOW)
@@ -325,7 +325,7 @@ def test_a_leafs_name_stays_in_its_folder(name: str, store: Keystore) -> None:
     assert caught.value.fix
 
 
-def test_unfit_hosts_and_domains_are_refused_and_leave_everything(store: Keystore) -> None:
+def test_invalid_hosts_and_domains_are_refused_without_change(store: Keystore) -> None:
     before = snapshot(store.folder)
     for hosts in (["*.localhost"], ["example.com"], []):
         with pytest.raises(UsageError):

@@ -73,7 +73,7 @@ def refused(provided: Provided, *, domain: str = DOMAIN) -> UsageError:
     return caught.value
 
 
-def test_a_chain_up_to_its_root_is_good_and_served_without_the_root(pki: Pki, leaf: Leaf, tmp_path: Path) -> None:
+def test_chain_with_root_is_accepted_and_served_without_it(pki: Pki, leaf: Leaf, tmp_path: Path) -> None:
     provided = files(tmp_path, leaf.chain_pem + pki.root.cert_pem, leaf.key_pem)
     provided.require(DOMAIN, now=NOW)
     assert provided.root_pem() == pki.root.cert_pem
@@ -158,7 +158,7 @@ def test_its_time_is_looked_at(tmp_path: Path, made: datetime, what: str) -> Non
     assert "UTC" in error.details
 
 
-def test_a_passphrase_is_refused_with_the_command_that_removes_it(leaf: Leaf, tmp_path: Path) -> None:
+def test_passphrase_is_refused_with_the_command_that_removes_it(leaf: Leaf, tmp_path: Path) -> None:
     key = pem.load_key(leaf.key_pem)
     locked = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret"))
     error = refused(files(tmp_path, leaf.chain_pem, locked))

@@ -88,7 +88,7 @@ def test_a_server_tells_which_configuration_it_goes_by() -> None:
     assert dns.probe_command("10.0.0.1", "of another user")[-1] == ""
 
 
-def test_names_of_the_outside_are_asked_of_the_nameservers_in_their_order() -> None:
+def test_outside_names_go_to_the_nameservers_in_order() -> None:
     zones = {"vpn.corp": ("10.8.0.1",), "corp": ("10.0.0.2", "10.0.0.3")}
     text = corefile("demo.localhost", zones=zones)
     forwards = re.findall(r"^    forward (\S+) (.*) \{\n       max_concurrent 1000\n       policy (\w+)$", text, re.M)
@@ -101,7 +101,7 @@ def test_names_of_the_outside_are_asked_of_the_nameservers_in_their_order() -> N
     assert dns.nameservers("") == ()
 
 
-def test_single_names_have_their_addresses_before_anything_is_asked() -> None:
+def test_single_label_names_resolve_before_forwarding() -> None:
     text = corefile("demo.localhost", hosts={"b.corp": "10.1.1.2", "a.corp": "10.1.1.1"})
     lines = [line.strip() for line in text[text.index("hosts {") :].splitlines()[:6]]
     assert lines == ["hosts {", "10.1.1.1 a.corp", "10.1.1.2 b.corp", "ttl 30", "fallthrough", "}"]
@@ -179,7 +179,7 @@ def test_other_nameservers_and_hosts_are_another_configuration(server: ApiServer
         assert other.check().state is State.READY
 
 
-def test_this_machine_has_a_name_unless_the_user_gives_it_to_another(server: ApiServer, step: DnsStep) -> None:
+def test_machine_has_a_name_unless_the_user_reassigns_it(server: ApiServer, step: DnsStep) -> None:
     step.apply(NoWork())
     text = server.objects[COREFILE]["data"]["Corefile"]
     assert f"172.30.0.1 {HOST}\n" in text and "10.0.0.5 db.corp\n" in text
@@ -188,7 +188,7 @@ def test_this_machine_has_a_name_unless_the_user_gives_it_to_another(server: Api
     assert f"10.0.0.6 {HOST}\n" in text and "172.30.0.1" not in text
 
 
-def test_a_pod_that_has_lost_step_is_waited_for_whatever_the_api_server_says(
+def test_outdated_pod_is_awaited_whatever_the_api_server_says(
     engine: FakeEngine, names: Names, server: ApiServer, step: DnsStep
 ) -> None:
     step.apply(NoWork())
@@ -225,7 +225,7 @@ def test_a_pod_that_has_lost_step_is_waited_for_whatever_the_api_server_says(
     [{"phase": "Running", "conditions": [{"type": "Ready", "status": "False"}]}, {**IN_SERVICE, "podIP": ""}],
     ids=["not ready", "without an address"],
 )
-def test_a_pod_not_back_from_a_stop_counts_whatever_the_deployment_says(
+def test_pod_missing_after_a_stop_counts_despite_deployment(
     engine: FakeEngine, names: Names, server: ApiServer, step: DnsStep, status: dict[str, object]
 ) -> None:
     step.apply(NoWork())

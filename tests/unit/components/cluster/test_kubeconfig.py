@@ -141,9 +141,7 @@ def test_a_context_chosen_meanwhile_stays(theirs: Path, own: Path) -> None:
 
 @pytest.mark.parametrize("first", ["sandbox-one", "sandbox-two"])
 @pytest.mark.parametrize("again", [False, True])
-def test_the_last_of_two_to_go_brings_back_what_was_there_before_both(
-    theirs: Path, own: Path, first: str, again: bool
-) -> None:
+def test_last_of_two_removed_restores_the_first_state(theirs: Path, own: Path, first: str, again: bool) -> None:
     merge(theirs, "sandbox-one", own)
     merge(theirs, "sandbox-two", own)
     if again:
@@ -188,7 +186,7 @@ def test_ours_is_held_only_when_all_of_it_is_there(theirs: Path, own: Path, kind
     assert holds(theirs, NAME, own)
 
 
-def test_a_namespace_that_the_user_chose_in_our_context_is_no_drift(theirs: Path, own: Path) -> None:
+def test_namespace_chosen_by_the_user_is_no_drift(theirs: Path, own: Path) -> None:
     merge(theirs, NAME, own)
     content = yaml.safe_load(theirs.read_text())
     content["contexts"][-1]["context"]["namespace"] = "demo"
@@ -238,7 +236,7 @@ def test_a_corrupt_file_is_an_error_and_left_as_it_is(theirs: Path, own: Path, t
     assert [one.name for one in theirs.parent.iterdir()] == ["config"]
 
 
-def test_ours_in_a_file_that_was_corrupted_since_is_not_passed_over(theirs: Path, own: Path) -> None:
+def test_our_context_in_a_corrupted_file_is_an_error(theirs: Path, own: Path) -> None:
     merge(theirs, NAME, own)
     theirs.write_text(theirs.read_text() + "\n: [")
     with pytest.raises(KubeconfigError, match="not a readable kubeconfig"):
@@ -281,7 +279,7 @@ def test_the_lock_of_kubectl_is_respected(
 
 
 @pytest.mark.fault(51)
-def test_a_lock_that_has_been_there_for_long_is_told_before_anything_is_made(theirs: Path) -> None:
+def test_old_lock_is_reported_before_anything_is_created(theirs: Path) -> None:
     """Config.lock is an hour old when `up` begins → the command that removes it, before anything is made."""
     lock = theirs.with_name("config.lock")
     lock.touch()
@@ -306,7 +304,7 @@ with kubeconfig_lock.locked(theirs):
 
 
 @pytest.mark.fault(8, 51)
-def test_a_command_of_the_sandbox_that_was_killed_keeps_no_one_out_and_leaves_nothing(theirs: Path, own: Path) -> None:
+def test_killed_command_leaves_no_lock_and_no_files(theirs: Path, own: Path) -> None:
     """Kill -9 while the kubeconfig is written → it is as it was, and the next command goes on at once."""
     died = subprocess.run([sys.executable, "-c", KILLED, str(theirs)], env=os.environ, timeout=60)
     assert died.returncode == -signal.SIGKILL

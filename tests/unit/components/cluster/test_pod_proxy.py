@@ -99,7 +99,7 @@ def test_a_policy_comes_changes_and_goes_with_the_proxy(server: ApiServer, step:
     assert not step.undo()
 
 
-def test_a_kubernetes_that_has_no_such_policies_is_not_asked_for_one(server: ApiServer, step: PodProxyStep) -> None:
+def test_kubernetes_without_mutating_policies_gets_none(server: ApiServer, step: PodProxyStep) -> None:
     del server.kinds[f"/apis/{pod_proxy.API}"]
     found = step.check()
     assert found.state is State.READY and "cannot tell pods" in found.detail

@@ -157,7 +157,7 @@ def test_what_the_aws_command_line_prints_is_a_file(services: Services, write: W
     assert ask(services, ecr(file=write(content))).accounts.keys() == {HOST}
 
 
-def test_keys_in_the_environment_are_used_when_no_file_or_profile_is_named(services: Services) -> None:
+def test_environment_keys_are_used_without_file_or_profile(services: Services) -> None:
     environ = {"AWS_ACCESS_KEY_ID": "AKIDHOME", "AWS_SECRET_ACCESS_KEY": f"{CANARY}-aws-secret"}
     assert ask(services, ecr(), environ).accounts.keys() == {HOST}
     session = f"{CANARY}-session"
@@ -184,7 +184,7 @@ def test_the_usual_files_and_variables_are_those_of_aws(services: Services, home
     assert mint(entry, {}, now=datetime.now(UTC)).accounts.keys() == {HOST}
 
 
-def test_a_service_of_ones_own_is_named_by_a_variable_for_it_alone(services: Services, write: Write) -> None:
+def test_custom_endpoint_is_set_by_a_variable_for_it_alone(services: Services, write: Write) -> None:
     entry = ecr(file=write(f"[default]\n{KEYS}"))
     environ = {"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_ENDPOINT_URL_ECR": services.url}
     assert mint(entry, environ, now=datetime.now(UTC)).accounts.keys() == {HOST}

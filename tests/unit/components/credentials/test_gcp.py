@@ -39,7 +39,7 @@ def test_a_service_accounts_key_becomes_a_token_for_an_hour(services: Services, 
     assert all(scope.endswith(("read-only", "read_only")) for scope in services.google.scopes[0].split())
 
 
-def test_a_login_becomes_a_token_for_the_registries_that_are_named(services: Services, write: Write) -> None:
+def test_login_becomes_a_token_for_the_named_registries(services: Services, write: Write) -> None:
     file = write(services.google.consent_file(services.url))
     login = mint(Gcr(kind="gcr", file=file, registries=("eu.gcr.io",)), {}, now=NOW)
     assert login.accounts.keys() == {"eu.gcr.io"}

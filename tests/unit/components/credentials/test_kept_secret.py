@@ -97,7 +97,7 @@ def kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("kind")
-def test_a_sandbox_with_credentials_delivers_them_before_the_users_objects(names: Names, tmp_path: Path) -> None:
+def test_credentials_are_delivered_before_user_manifests(names: Names, tmp_path: Path) -> None:
     objects = tmp_path / "objects.yaml"
     objects.write_text("{apiVersion: v1, kind: ConfigMap, metadata: {name: a}}\n")
 

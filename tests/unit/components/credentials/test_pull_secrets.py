@@ -84,9 +84,7 @@ def test_something_else_under_our_label_is_passed_over(server: ApiServer, delive
     assert copies(server) == set()
 
 
-def test_only_the_namespaces_that_are_named_have_it_and_each_account_of_theirs(
-    server: ApiServer, delivery: PullSecrets
-) -> None:
+def test_only_named_namespaces_have_secret_and_their_accounts(server: ApiServer, delivery: PullSecrets) -> None:
     account: dict[str, Any] = {"kind": "ServiceAccount", "metadata": {"name": "robot", "namespace": "shop"}}
     account["imagePullSecrets"] = [{"name": "own"}]
     server.objects["/api/v1/namespaces/shop/serviceaccounts/robot"] = account

@@ -75,9 +75,7 @@ def test_only_what_all_pods_may_have_is_lent(write: Write, tmp_path: Path) -> No
     assert shared_keychain([entry], environ).find("ghcr.io") is None
 
 
-def test_private_images_of_other_registries_are_pushed_with_the_specs_credentials(
-    services: Services, write: Write
-) -> None:
+def test_private_upstream_images_use_the_specs_credentials(services: Services, write: Write) -> None:
     image = TestImage((layer(1),))
     engine = cast("Engine", FakeEngine({"app:1": image}))
     with Simulator() as registry, Simulator(basic=f"oauth2accesstoken:{GOOGLE_TOKEN}") as private:

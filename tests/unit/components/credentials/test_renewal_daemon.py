@@ -97,7 +97,7 @@ def test_a_renewal_that_fails_is_tried_again_and_said(
     assert "gcr-secret: Google's token service fails" in caplog.text
 
 
-def test_it_ends_with_the_cluster_and_when_nothing_is_left_that_ends(
+def test_renewal_ends_with_cluster_or_when_nothing_expires(
     names: Names, delivery: PullSecrets, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = write('{"auths": {"quay.io": {"username": "me", "password": "canary"}}}', "config.json")

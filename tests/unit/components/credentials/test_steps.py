@@ -127,7 +127,7 @@ def test_what_does_not_run_on_the_node_is_started(node: FakeEngine, names: Names
     assert made.check().state is State.READY
 
 
-def test_tokens_are_renewed_by_a_process_that_ends_with_the_sandbox(
+def test_tokens_are_renewed_by_a_process_that_ends_at_down(
     node: FakeEngine, names: Names, services: Services, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(write(services.google.key_file(services.url))))
@@ -161,9 +161,7 @@ def test_a_token_that_has_ended_is_had_again(node: FakeEngine, names: Names, ser
     assert made.check().state is State.READY
 
 
-def test_accounts_that_cannot_be_had_are_said_before_a_cluster_is_made(
-    names: Names, services: Services, write: Write
-) -> None:
+def test_unavailable_accounts_are_reported_before_the_cluster(names: Names, services: Services, write: Write) -> None:
     entry = Gcr(kind="gcr", file=write(services.google.key_file(services.url)))
     proof = AccountsStep(names, (entry,), os.environ)
     assert proof.check().state is State.READY

@@ -50,7 +50,7 @@ def test_one_that_is_not_there_is_said_not_to_answer() -> None:
 
 @pytest.mark.fault(55)
 @pytest.mark.security(10)
-def test_one_without_a_certificate_that_is_trusted_is_not_asked_again(services: Services) -> None:
+def test_service_with_untrusted_certificate_is_not_retried(services: Services) -> None:
     """A token service with an unknown certificate → refused at once, nothing sent."""
     error = refusal(lambda: service(f"https://{services.host}/token").post(FORM))
     assert error.brief == "the service cannot be trusted"
@@ -87,7 +87,7 @@ def test_an_answer_that_is_none_is_not_repeated(services: Services, body: bytes)
         (b"\xff", ""),
     ],
 )
-def test_refusals_are_read_in_every_form_and_nothing_else_is_repeated(body: bytes, said: str) -> None:
+def test_refusals_are_parsed_in_every_form_and_not_retried(body: bytes, said: str) -> None:
     assert str(read_refusal(body)) == said
 
 

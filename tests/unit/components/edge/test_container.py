@@ -41,7 +41,7 @@ def test_anyone_who_runs_it_reads_keys_of_the_user(found: Facts, uid: int, expec
     assert container.user(found, uid, 100) == expected
 
 
-def test_what_others_than_this_machine_reach_has_a_port_of_its_own() -> None:
+def test_ports_open_to_other_machines_have_their_own_mapping() -> None:
     known = [route("a", ("127.0.0.1", 443), ("::1", 443)), route("b", ("192.168.1.5", 8443), ("127.0.0.1", 443))]
     assert container.published(known) == {
         haproxy.PORT: (
@@ -54,7 +54,7 @@ def test_what_others_than_this_machine_reach_has_a_port_of_its_own() -> None:
     }
 
 
-def test_anyone_who_asks_for_another_address_of_loopback_gets_that_alone() -> None:
+def test_single_loopback_address_is_the_only_one_bound() -> None:
     assert container.published([route("a", ("127.0.0.2", 443))]) == {haproxy.PORT: (Bind("127.0.0.2", 443),)}
 
 
@@ -78,7 +78,7 @@ def test_what_was_asked_for_will_do_where_there_is_no_ipv6(tmp_path: Path) -> No
     assert box.drift(found, IMAGE, [route("a")]) is None
 
 
-def test_who_listens_everywhere_listens_for_those_who_ask_for_one_address() -> None:
+def test_listener_on_all_addresses_serves_single_ones_too() -> None:
     known = [route("a", ("127.0.0.1", 443), ("127.0.0.1", 8443)), route("b", ("0.0.0.0", 443))]  # noqa: S104
     assert container.published(known) == {
         haproxy.PORT: (Bind("127.0.0.1", 8443), Bind("::1", 443), Bind("::1", 8443)),
@@ -87,7 +87,7 @@ def test_who_listens_everywhere_listens_for_those_who_ask_for_one_address() -> N
 
 
 @pytest.mark.security(14, 17)
-def test_the_folder_follows_the_routes_and_keeps_keys_from_others(tmp_path: Path) -> None:
+def test_folder_follows_routes_and_keeps_keys_private(tmp_path: Path) -> None:
     """The edge's folder → keys are for its user only."""
     folder = tmp_path / "edge"
     ends = route("a", hosts=(Host("x.test", terminate=True),))

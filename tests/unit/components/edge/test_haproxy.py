@@ -20,7 +20,7 @@ def lines(text: str) -> list[list[str]]:
     return [line.split() for line in text.splitlines()]
 
 
-def test_the_maps_lead_each_domain_and_what_is_below_it_to_its_backend() -> None:
+def test_maps_route_each_domain_and_subdomain_to_its_backend() -> None:
     found = haproxy.render([route("a", domain="demo.test"), route("b", domain="deep.demo.test")])
     assert lines(found["exact.map"]) == [["deep.demo.test", "b"], ["demo.test", "a"]]
     # The first that fits wins, so the most specific has to come first.
@@ -51,7 +51,7 @@ def test_a_node_is_asked_for_the_proof_where_there_is_one() -> None:
     assert server[-5:] == ["check-ssl", "verify", "none", "check-sni", "ready.test"]
 
 
-def test_unknown_hosts_get_the_newest_sandbox_and_nothing_when_there_is_none() -> None:
+def test_unknown_host_gets_newest_sandbox_or_none() -> None:
     assert ["default_backend", "b"] in lines(haproxy.render([route("a"), route("b")])["haproxy.cfg"])
     assert "default_backend" not in haproxy.render([])["haproxy.cfg"]
 
@@ -71,7 +71,7 @@ def test_a_further_host_of_a_running_sandbox_changes_maps_alone() -> None:
     assert dict(lines(after["terminate.map"])) == {"one.test": "a:http", "two.test": "a:http"}
 
 
-def test_a_host_that_leads_out_of_the_cluster_has_a_backend_of_its_own() -> None:
+def test_host_outside_the_cluster_has_its_own_backend() -> None:
     here, there = Host("a.test", terminate=True, to="localhost:3000"), Host("b.test", terminate=True, to="web.lan:80")
     found = haproxy.render([route("a", here, there)])
     servers = [line[2] for line in lines(found["haproxy.cfg"]) if line[:2] == ["server", "outside"]]
@@ -109,7 +109,7 @@ def test_each_way_is_told_with_the_servers_behind_it() -> None:
     ]
 
 
-def test_an_alias_s_host_that_leads_out_of_the_cluster_leads_there_too() -> None:
+def test_alias_of_an_outside_host_routes_there_too() -> None:
     here, other = Host("x.a.test", terminate=True, to="localhost:1"), Host("b.test", terminate=True, to="localhost:2")
     found = haproxy.render([route("a", here, other, domain="a.test", aliases=("a.lan",))])
     assert dict(lines(found["terminate.map"])) == {

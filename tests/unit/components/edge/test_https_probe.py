@@ -79,7 +79,7 @@ def test_another_authority_is_not_trusted(pki: Pki, tmp_path: Path) -> None:
     assert asked == []
 
 
-def test_a_file_that_ends_before_the_root_vouches_for_what_it_holds(pki: Pki, tmp_path: Path) -> None:
+def test_truncated_root_file_trusts_what_it_holds(pki: Pki, tmp_path: Path) -> None:
     chain = tmp_path / "chain.crt"
     chain.write_bytes(pki.issuing.cert_pem)
     with serving(pki, b"HTTP/1.1 200 OK\r\n\r\n", tmp_path) as (port, _):

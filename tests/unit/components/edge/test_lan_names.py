@@ -16,7 +16,7 @@ from sandbox.components.edge import lan_names
         ("2001:db8::5", ()),
     ],
 )
-def test_an_address_is_in_the_domain_and_loopback_is_no_one_s_business(listen: str, domains: tuple[str, ...]) -> None:
+def test_lan_address_is_in_domain_and_loopback_is_not(listen: str, domains: tuple[str, ...]) -> None:
     assert lan_names.domains("demo", listen) == domains
 
 

@@ -75,7 +75,7 @@ def known(place: Home) -> dict[str, str]:
 
 
 @pytest.mark.fault(23)
-def test_a_container_of_another_users_with_its_name_is_left_alone(engine: FakeEngine, a: EdgeStep) -> None:
+def test_container_of_another_user_with_its_name_is_kept(engine: FakeEngine, a: EdgeStep) -> None:
     """A container called sandbox-edge without our label → refused with `docker rename`; `down` spares it too."""
     engine.run(ContainerSpec(name=EDGE, image=IMAGE, command=("sleep",), labels={}, network=NETWORK))
     with pytest.raises(SandboxError) as caught:
@@ -117,7 +117,7 @@ def test_one_that_asks_for_no_further_port_breaks_no_connections(engine: FakeEng
     assert set(known(place)) == {"a.localhost", "c.localhost"}
 
 
-def test_anyone_who_goes_leaves_the_other_and_the_last_takes_it_along(
+def test_leaving_sandbox_keeps_the_other_and_last_removes_edge(
     engine: FakeEngine, place: Home, a: EdgeStep, b: EdgeStep
 ) -> None:
     a.apply(NoWork())
@@ -134,7 +134,7 @@ def test_anyone_who_goes_leaves_the_other_and_the_last_takes_it_along(
     assert not b.undo()
 
 
-def test_there_is_nothing_to_take_away_on_a_machine_that_never_had_one(engine: FakeEngine, a: EdgeStep) -> None:
+def test_down_without_an_edge_has_nothing_to_remove(engine: FakeEngine, a: EdgeStep) -> None:
     assert not a.undo()
     assert engine.boxes == {}
 
@@ -236,7 +236,7 @@ def test_one_that_stops_at_once_is_an_error_with_its_last_words(place: Home) -> 
     assert "bad configuration" in caught.value.details
 
 
-def test_a_host_that_ends_at_the_edge_has_the_present_certificate(engine: FakeEngine, place: Home, a: EdgeStep) -> None:
+def test_host_terminated_at_edge_has_the_current_certificate(engine: FakeEngine, place: Home, a: EdgeStep) -> None:
     app = "app.a.localhost"
     keystore = Keystore(place.sandbox("a").keys)
     keystore.authority(["a.localhost"], now=datetime.now(UTC))

@@ -87,7 +87,7 @@ def test_a_controller_that_knows_no_host_yet_is_not_ready(step: HttpsStep, edge:
     assert step.check().state is State.READY
 
 
-def test_one_port_that_serves_the_old_certificate_is_named_with_what_differs(
+def test_port_with_the_old_certificate_is_named_with_both(
     step: HttpsStep, secrets: SecretsStep, edge: TlsServer, tmp_path: Path
 ) -> None:
     old = leaf(secrets)
@@ -100,7 +100,7 @@ def test_one_port_that_serves_the_old_certificate_is_named_with_what_differs(
     assert found.detail == f"127.0.0.1:{edge.port} serves the certificate {facts(old)}, not {facts(new)} of {SECRET}"
 
 
-def test_an_expired_certificate_and_a_stranger_s_are_named_although_no_client_takes_them(
+def test_expired_and_unknown_certificates_are_named_if_refused(
     step: HttpsStep, secrets: SecretsStep, edge: TlsServer
 ) -> None:
     wanted = facts(leaf(secrets))
@@ -113,7 +113,7 @@ def test_an_expired_certificate_and_a_stranger_s_are_named_although_no_client_ta
         assert f"serves the certificate {facts(served)}, not {wanted}" in found.detail
 
 
-def test_the_right_certificate_below_a_root_that_no_one_was_given_is_no_success(step: HttpsStep, names: Names) -> None:
+def test_right_certificate_under_an_unknown_root_is_no_success(step: HttpsStep, names: Names) -> None:
     names.root_certificate.write_bytes(make_pki(DOMAIN).root.cert_pem)
     found = step.check()
     assert found.state is State.DRIFTED
@@ -144,7 +144,7 @@ def test_apply_waits_until_the_new_certificate_is_served(
     assert step.check().state is State.READY
 
 
-def test_a_certificate_that_never_comes_ends_in_an_error_that_names_both(
+def test_certificate_that_never_comes_is_an_error_naming_both(
     step: HttpsStep, secrets: SecretsStep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(https_step, "TIMEOUT", 0.0)
@@ -155,7 +155,7 @@ def test_a_certificate_that_never_comes_ends_in_an_error_that_names_both(
     assert facts(new) in caught.value.details
 
 
-def test_an_ingress_for_the_domain_may_have_a_certificate_of_its_own(
+def test_ingress_for_the_domain_may_have_its_own_certificate(
     step: HttpsStep, secrets: SecretsStep, edge: TlsServer
 ) -> None:
     edge.present(leaf(secrets, "shop.own"))
@@ -180,7 +180,7 @@ def test_a_host_of_an_ingress_that_is_not_served_is_named(step: HttpsStep, serve
     assert (step.check().state, step.check().detail) == (State.DRIFTED, f"app.{DOMAIN}: 200")
 
 
-def test_a_host_that_is_news_to_the_controller_is_not_ready_though_a_404_may_be_its_own_answer(
+def test_host_new_to_the_controller_is_not_ready_despite_a_404(
     step: HttpsStep, server: ApiServer, edge: TlsServer
 ) -> None:
     edge.status, edge.answer = "404 Not Found", b"<center>nginx</center>"

@@ -63,7 +63,7 @@ def test_class_ports_and_services_are_the_same_as_traefik_s(found: Found) -> Non
     assert found["Service", "ingress"]["spec"]["selector"] == {"app": "ingress-nginx"}
 
 
-def test_the_default_backend_serves_the_page_that_the_groundwork_lays(found: Found) -> None:
+def test_default_backend_serves_the_prepared_page(found: Found) -> None:
     (config,) = NGINX.groundwork()
     volumes = found["Deployment", "default-backend"]["spec"]["template"]["spec"]["volumes"]
     assert {"name": "site", "configMap": {"name": config["metadata"]["name"]}} in volumes

@@ -116,7 +116,7 @@ def test_the_page_is_the_same_that_python_makes(pod: Pod) -> None:
     )
 
 
-def test_it_lists_exact_hosts_of_both_kinds_of_router_and_of_either_quoting(pod: Pod) -> None:
+def test_page_lists_exact_hosts_of_all_router_kinds_and_quotes(pod: Pod) -> None:
     pod.say(
         [
             'Host("one.test") && PathPrefix("/")',
@@ -140,7 +140,7 @@ def test_what_is_no_host_name_never_gets_into_the_page(pod: Pod) -> None:
     assert "alert" not in (pod.site / "404.html").read_text()
 
 
-def test_it_follows_and_keeps_its_list_while_traefik_does_not_answer(pod: Pod) -> None:
+def test_page_keeps_its_list_while_traefik_does_not_answer(pod: Pod) -> None:
     pod.say(["Host(`a.test`)"], [])
     becomes(lambda: pod.hosts, ["a.test:8443"])
     (pod.answers / "http").unlink()
@@ -150,14 +150,14 @@ def test_it_follows_and_keeps_its_list_while_traefik_does_not_answer(pod: Pod) -
     becomes(lambda: pod.hosts, [])
 
 
-def test_passed_through_hosts_and_no_others_are_sent_to_a_connection_of_their_own(pod: Pod) -> None:
+def test_only_passthrough_hosts_get_421_to_reconnect(pod: Pod) -> None:
     pod.say(["Host(`plain.test`)"], ["HostSNI(`b.test`)", 'HostSNI("a-1.test")'])
     becomes(lambda: pod.misdirected, "HostRegexp(`^(a-1[.]test|b[.]test)$`)")
     pod.say(["Host(`plain.test`)"], [])
     becomes(lambda: (pod.dynamic / "misdirected.yaml").read_text(), "")
 
 
-def test_hosts_that_never_come_here_are_listed_and_sent_on_as_they_change(pod: Pod) -> None:
+def test_outside_hosts_are_listed_and_get_421_as_they_change(pod: Pod) -> None:
     (pod.elsewhere / "hosts").write_text("dev.test\nb.test\n")
     pod.say(["Host(`plain.test`)"], ["HostSNI(`b.test`)"])
     becomes(lambda: pod.misdirected, "HostRegexp(`^(b[.]test|dev[.]test)$`)")

@@ -157,7 +157,7 @@ def test_an_application_that_reads_it_again_is_left_alone(
     assert mark(server) is None
 
 
-def test_of_two_with_one_secret_only_that_of_the_host_is_restarted(
+def test_of_two_pods_with_one_secret_only_the_hosts_restarts(
     certificates: ServedCertificates, secrets: SecretsStep, server: ApiServer, app: TlsServer
 ) -> None:
     server.kinds["/api/v1"]["Service"] = ("services", True)

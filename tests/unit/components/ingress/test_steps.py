@@ -88,9 +88,7 @@ def test_a_part_that_is_wrong_is_drift_and_repaired(server: ApiServer, step: Ing
     assert step.check().state is State.READY
 
 
-def test_groundwork_that_cannot_be_had_stops_it_before_it_touches_anything(
-    server: ApiServer, step: IngressStep
-) -> None:
+def test_unavailable_groundwork_stops_before_any_change(server: ApiServer, step: IngressStep) -> None:
     with pytest.raises(SandboxError, match="no file"):
         replace(step, controller=Small(trouble=SandboxError("no file"))).apply(NoWork())
     assert server.objects == {}
@@ -134,7 +132,7 @@ def test_it_goes_with_the_cluster(step: IngressStep) -> None:
     assert not step.undo()
 
 
-def test_a_map_that_is_replaced_is_the_step_s_own_and_its_pods_see_it(
+def test_replaced_config_map_is_the_steps_own_and_pods_see_it(
     server: ApiServer, engine: FakeEngine, names: Names, step: IngressStep
 ) -> None:
     changed = manifest("ConfigMap", "c", data={"content": "y", "trusted": "172.30.0.0/16"})

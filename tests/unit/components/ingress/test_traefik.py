@@ -92,7 +92,7 @@ def test_unknown_hosts_are_answered_by_the_page_next_to_it(found: Found) -> None
     assert found["Service", service.split("/")[1]]["spec"]["selector"] == {"app": "traefik"}
 
 
-def test_its_api_is_for_its_own_pod_and_applications_are_on_no_other_port(found: Found) -> None:
+def test_api_is_for_its_own_pod_and_apps_use_other_ports(found: Found) -> None:
     said = arguments(found)
     assert said["entrypoints.traefik.address"] == "127.0.0.1:9000"
     assert {name for name in said if name.endswith(".asdefault")} == {
@@ -113,7 +113,7 @@ def test_the_default_certificate_is_the_secret_that_is_watched(found: Found) -> 
     assert "TLSStore" in traefik.TRAEFIK_KINDS
 
 
-def test_the_edge_is_answered_once_there_are_hosts_and_certificates(found: Found) -> None:
+def test_edge_probe_succeeds_once_hosts_and_certificates_exist(found: Found) -> None:
     route = found["IngressRoute", "ready"]
     assert route["spec"]["entryPoints"] == ["websecure"]
     (rule,) = route["spec"]["routes"]
@@ -179,14 +179,14 @@ def test_it_says_whether_there_is_a_gateway(tmp_path: Path) -> None:
     assert "Gateway sandbox-system/sandbox" in replace(TRAEFIK, gateway_files=tmp_path).promises
 
 
-def test_the_domain_s_certificate_is_preferred_where_there_is_one() -> None:
+def test_domain_certificate_is_preferred_if_present() -> None:
     own = of(TRAEFIK)["TLSStore", "default"]["spec"]
     both = of(replace(TRAEFIK, domain_secret=DOMAIN_TLS))["TLSStore", "default"]["spec"]
     assert own == {"defaultCertificate": {"secretName": DEFAULT_TLS}}
     assert both == own | {"certificates": [{"secretName": DOMAIN_TLS}]}
 
 
-def test_hosts_that_never_come_here_are_in_a_map_that_a_running_pod_follows(found: Found) -> None:
+def test_outside_hosts_are_in_a_map_that_running_pods_follow(found: Found) -> None:
     more = of(replace(TRAEFIK, elsewhere=("a.test", "b.test")))
     assert more["ConfigMap", "elsewhere"]["data"] == {"hosts": "a.test\nb.test\n"}
     assert {key for key in found if found[key] != more[key]} == {("ConfigMap", "elsewhere")}

@@ -34,7 +34,7 @@ def cluster(names: Names, server: ApiServer) -> Cluster:
     return Cluster(names.kubeconfig)
 
 
-def test_a_class_of_another_controller_is_named_with_what_to_write(cluster: Cluster) -> None:
+def test_class_of_another_controller_is_named_with_a_fix(cluster: Cluster) -> None:
     old = {**ingress(), "metadata": {"name": "web", "annotations": {"kubernetes.io/ingress.class": "gce"}}}
     for one, found in ((ingress(ingressClassName="alb"), "alb"), (old, "gce")):
         with pytest.raises(SandboxError, match=f"has the class '{found}', which no controller here serves") as caught:

@@ -25,7 +25,7 @@ def test_one_that_containers_cannot_reach_is_left_out(url: str) -> None:
 
 
 @pytest.mark.fault(54)
-def test_the_variables_spare_what_is_inside_and_what_the_user_spares() -> None:
+def test_no_proxy_has_internal_and_user_exceptions() -> None:
     """A proxy and NO_PROXY → pods, Services and loopback are spared as well."""
     proxies = Proxies(https=SECRET, direct=("corp", "localhost"))
     assert proxies.variables(["localhost", ".svc"]) == {"HTTPS_PROXY": SECRET, "NO_PROXY": "localhost,.svc,corp"}

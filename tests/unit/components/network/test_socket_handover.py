@@ -42,7 +42,7 @@ def facts(*, local: bool = True, **info: Any) -> Facts:
         (facts(SecurityOptions=["name=selinux"]), False),
     ],
 )
-def test_sockets_are_handed_over_where_the_engine_s_machine_is_this_one(found: Facts, expected: bool) -> None:
+def test_sockets_are_handed_over_if_the_engine_is_local(found: Facts, expected: bool) -> None:
     assert socket_handover.are_handed_over(found) is expected
 
 
@@ -85,7 +85,7 @@ def listening(text: str) -> list[str]:
     return [line for line in text.splitlines() if line.startswith("  bind ") and "abns" not in line]
 
 
-def test_either_side_is_told_of_the_same_sockets_and_neither_is_more_than_it_must_be(tmp_path: Path) -> None:
+def test_both_sides_agree_on_sockets_and_have_least_privilege(tmp_path: Path) -> None:
     home = place(tmp_path)
     engine, folder = Handing(home.edge), home.edge
     box = Answering(engine, home)
@@ -143,7 +143,7 @@ def test_the_engine_forwards_where_nothing_can_be_handed_over(tmp_path: Path) ->
     assert found is not None and box.drift(found, IMAGE, [ROUTE]) is None
 
 
-def test_an_edge_that_is_open_to_others_has_the_engine_s_forwarders(tmp_path: Path) -> None:
+def test_edge_open_to_others_uses_the_engines_forwarders(tmp_path: Path) -> None:
     box = Answering(Handing(place(tmp_path).edge), place(tmp_path))
     box.start(IMAGE, [ROUTE, Route("b", "b.test", "node", (("0.0.0.0", 8443),), 2.0)])  # noqa: S104
     assert socket_handover.held(place(tmp_path).edge) == ()

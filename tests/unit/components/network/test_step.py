@@ -69,7 +69,7 @@ def test_it_stays_for_a_sandbox_that_is_stopped(bare: FakeEngine, names: Names) 
     assert bare.boxes["other"].running
 
 
-def test_ipv6_comes_with_the_first_that_wants_it_unless_others_are_there(bare: FakeEngine, names: Names) -> None:
+def test_ipv6_is_enabled_unless_the_network_is_in_use(bare: FakeEngine, names: Names) -> None:
     NetworkStep(bare, names).apply(NoWork())
     step = NetworkStep(bare, names, ipv6=True)
     assert (step.check().state, step.check().detail) == (State.DRIFTED, "it has no IPv6")

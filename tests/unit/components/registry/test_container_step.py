@@ -42,7 +42,7 @@ def step(engine: FakeEngine, names: Names, registry: Simulator) -> RegistryStep:
     )
 
 
-def test_it_is_published_by_its_frontend_and_keeps_its_data_in_a_volume(
+def test_registry_is_published_by_frontend_with_data_in_a_volume(
     engine: FakeEngine, names: Names, step: RegistryStep
 ) -> None:
     assert step.check().state is State.ABSENT
@@ -90,9 +90,7 @@ def test_another_sandbox_s_registry_is_left_alone(engine: FakeEngine, names: Nam
 
 
 @pytest.mark.fault(23)
-def test_a_container_and_a_volume_of_another_users_are_left_alone(
-    engine: FakeEngine, names: Names, step: RegistryStep
-) -> None:
+def test_container_and_volume_of_another_user_are_kept(engine: FakeEngine, names: Names, step: RegistryStep) -> None:
     """A container and a volume with our names but without our label → refused; `down --purge` spares both."""
     engine.run(ContainerSpec(name=names.registry, image=step.image, command=("sleep",), labels={}, network=NETWORK))
     engine.create_volume(names.volume, {})
@@ -249,9 +247,7 @@ def test_garbage_is_collected_while_no_one_can_push(engine: FakeEngine, step: Re
     assert step.check().state is State.READY
 
 
-def test_a_collection_that_fails_is_an_error_and_pushes_are_let_in_again(
-    engine: FakeEngine, step: RegistryStep
-) -> None:
+def test_failed_collection_is_an_error_and_pushes_resume(engine: FakeEngine, step: RegistryStep) -> None:
     step.apply(NoWork())
     Collecting(engine, status=1)
     with pytest.raises(SandboxError, match="garbage") as caught:
@@ -270,7 +266,7 @@ def test_a_collection_that_was_killed_is_repaired_by_up(engine: FakeEngine, step
     assert step.check().state is State.READY
 
 
-def test_one_that_was_set_up_before_its_settings_changed_is_repaired(engine: FakeEngine, step: RegistryStep) -> None:
+def test_registry_with_outdated_settings_is_repaired(engine: FakeEngine, step: RegistryStep) -> None:
     step.apply(NoWork())
     box = engine.boxes[step.names.registry]
     assert box.spec.environment["REGISTRY_VALIDATION_MANIFESTS_URLS_ALLOW"] == '["^https?://"]'

@@ -38,7 +38,7 @@ def test_our_own_without_an_address_needs_up(engine: FakeEngine, names: Names) -
     assert caught.value.fix == "sandbox up"
 
 
-def test_a_container_of_others_is_found_by_its_port_and_called_by_its_name(engine: FakeEngine) -> None:
+def test_external_container_is_found_by_port_and_used_by_name(engine: FakeEngine) -> None:
     start(engine, "kind-registry", port=5009, inner=80)
     there = endpoints.external(engine, NETWORK, "localhost:5009")
     assert there.names == ("localhost:5009", "kind-registry:80", f"{PODS}:80", "kind-registry:5009")

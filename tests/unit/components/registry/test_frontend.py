@@ -82,9 +82,7 @@ def test_its_socket_is_the_machines_own_where_it_can_be(engine: Described, front
 
 
 @pytest.mark.parametrize("port", [5001, 40000])
-def test_where_its_socket_cannot_be_handed_over_the_engine_publishes_it(
-    engine: Described, front: Frontend, port: int
-) -> None:
+def test_without_socket_handover_the_engine_publishes_it(engine: Described, front: Frontend, port: int) -> None:
     engine.hands = port != 5001
     front = replace(front, port=port)
     front.start()
@@ -103,7 +101,7 @@ def test_it_is_confined_and_published_on_the_loopback(engine: Described, front: 
     assert (front.names.registry_files / "haproxy.cfg").stat().st_mode & 0o777 == 0o644
 
 
-def test_its_answer_to_others_is_an_error_of_the_distribution_spec(front: Frontend) -> None:
+def test_refusal_is_an_error_of_the_distribution_spec(front: Frontend) -> None:
     text = configuration(front)
     assert re.search(r"acl known .* -m str localhost 127\.0\.0\.1 \[::1\] sandbox-demo-registry\n", text)
     said = re.findall(r"string '(.*?)'", text)

@@ -79,7 +79,7 @@ def test_the_pod_of_an_interrupted_one_is_replaced(step: InnerCanaryStep, server
     assert len(pods) == 1 and POD not in server.objects
 
 
-def test_a_refused_pull_is_an_error_with_the_node_s_words_and_the_other_ways(
+def test_refused_pull_is_an_error_with_message_and_alternatives(
     step: InnerCanaryStep, server: ApiServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(in_cluster_canary_step, "TIMEOUT", 0.2)

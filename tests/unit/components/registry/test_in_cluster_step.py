@@ -112,9 +112,7 @@ def test_a_pull_secret_of_another_password_is_put_right(step: InnerRegistryStep,
     assert len(set(words(server))) == 1
 
 
-def test_one_that_another_users_made_is_none_of_the_sandbox_and_is_not_changed(
-    step: InnerRegistryStep, server: ApiServer
-) -> None:
+def test_registry_of_another_user_is_refused_and_unchanged(step: InnerRegistryStep, server: ApiServer) -> None:
     theirs = {"kind": "Service", "metadata": {"name": "sandbox-registry", "labels": {LABEL: "other"}}}
     server.objects[f"{SPACE}/services/sandbox-registry"] = dict(theirs)
     assert step.check().state is State.ABSENT

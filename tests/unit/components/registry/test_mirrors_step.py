@@ -31,7 +31,7 @@ def step(engine: FakeEngine, names: Names) -> MirrorsStep:
     return MirrorsStep(engine, names, UPSTREAM["registry"], ("docker.io", "quay.io"), None, accounts, purge=False)
 
 
-def test_each_upstream_has_a_cache_that_no_one_outside_the_network_reaches(
+def test_each_upstream_has_a_cache_unreachable_from_outside(
     engine: FakeEngine, names: Names, step: MirrorsStep
 ) -> None:
     assert step.check().state is State.ABSENT
@@ -43,9 +43,7 @@ def test_each_upstream_has_a_cache_that_no_one_outside_the_network_reaches(
         assert names.labels.items() <= box.spec.labels.items()
 
 
-def test_an_account_is_in_one_file_for_the_user_alone_and_nowhere_else(
-    engine: FakeEngine, names: Names, step: MirrorsStep
-) -> None:
+def test_account_is_in_one_private_file_and_nowhere_else(engine: FakeEngine, names: Names, step: MirrorsStep) -> None:
     step.apply(NoWork())
     file = names.mirrors / "quay.io" / "config.yml"
     assert yaml.safe_load(file.read_bytes())["proxy"]["password"] == SECRET
@@ -92,9 +90,7 @@ def test_one_that_was_stopped_or_removed_comes_back(
     assert step.check().state is State.READY
 
 
-def test_one_that_cannot_reach_its_upstream_does_not_keep_a_sandbox_from_coming_up(
-    engine: FakeEngine, names: Names, step: MirrorsStep
-) -> None:
+def test_unreachable_upstream_does_not_fail_up(engine: FakeEngine, names: Names, step: MirrorsStep) -> None:
     step.apply(NoWork())
     box = engine.boxes[names.mirror("quay.io")]
     box.running, box.log = False, "panic: dial tcp: lookup quay.io\n\ngoroutine 1 [running]:\nmain.main()\n"

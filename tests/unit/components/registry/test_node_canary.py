@@ -49,7 +49,7 @@ def pull(crictl: Path, name: str, endpoint: str) -> Pulled | Broken:
     return node_canary.read(done.stdout, endpoint)
 
 
-def test_it_is_removed_before_and_after_so_that_it_is_really_pulled(crictl: Path, name: str) -> None:
+def test_canary_is_removed_before_and_after_to_force_a_pull(crictl: Path, name: str) -> None:
     found = pull(crictl, name, "http://localhost:5000")
     assert isinstance(found, Pulled) and found.milliseconds >= 0
     whole = f"localhost:5001/{name}"

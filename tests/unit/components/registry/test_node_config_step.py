@@ -179,9 +179,7 @@ def test_without_a_registry_it_says_what_to_do(engine: FakeEngine, names: Names,
     assert caught.value.fix == "sandbox up"
 
 
-def test_the_canary_is_pulled_inside_each_node_and_the_slowest_is_told(
-    names: Names, step: WiringStep, nodes: Nodes
-) -> None:
+def test_canary_is_pulled_on_each_node_and_slowest_is_reported(names: Names, step: WiringStep, nodes: Nodes) -> None:
     nodes.add(names, "second")
     nodes.answers["second"] = "pulled 55\n"
     step.apply(NoWork())
@@ -270,7 +268,7 @@ def test_a_registry_of_others_takes_the_place_of_our_own(
     assert server.objects[SLICE]["endpoints"] == [{"addresses": [engine.boxes["theirs"].address]}]
 
 
-def test_a_registry_of_others_that_wants_an_account_is_wired_without_the_proof(
+def test_external_registry_with_account_is_wired_without_canary(
     engine: FakeEngine, names: Names, server: ApiServer, nodes: Nodes
 ) -> None:
     with Simulator(basic="user:password") as theirs:
@@ -290,7 +288,7 @@ def test_a_registry_of_others_that_wants_an_account_is_wired_without_the_proof(
     assert nodes.pulled == []
 
 
-def test_pods_need_no_service_for_a_registry_that_they_reach_by_its_own_name(
+def test_external_registry_by_its_own_name_needs_no_service(
     engine: FakeEngine, names: Names, server: ApiServer, registry: Simulator, nodes: Nodes
 ) -> None:
     server.objects |= {SERVICE: {}, SLICE: {"endpoints": [{"addresses": ["10.0.0.9"]}]}}

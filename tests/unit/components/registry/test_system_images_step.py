@@ -45,9 +45,7 @@ def test_only_what_is_not_there_is_named(step: OwnPushStep, registry: Simulator)
     assert step.check().detail == "missing: sandbox/page:2"
 
 
-def test_a_registry_that_refuses_is_absent_to_a_look_and_an_error_to_a_push(
-    step: OwnPushStep, registry: Simulator
-) -> None:
+def test_refusing_registry_is_absent_to_check_error_to_apply(step: OwnPushStep, registry: Simulator) -> None:
     registry.faults.append(Fault("GET", "/v2/", 403, times=2))
     registry.faults.append(Fault("HEAD", "/v2/", 403, times=2))
     assert step.check().state is State.ABSENT

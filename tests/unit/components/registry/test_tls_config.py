@@ -11,7 +11,7 @@ from sandbox.components.registry.tls_config import host_files, names
 HOSTS = ("hub.demo.localhost", "hub.demo.localhost:8443", "other.demo.localhost:443")
 
 
-def test_each_name_is_pulled_from_the_ingress_on_443_with_the_root() -> None:
+def test_names_are_pulled_from_ingress_on_443_with_the_root() -> None:
     files = host_files(HOSTS)
     assert set(files) == {PurePosixPath(f"/etc/containerd/certs.d/{host}/hosts.toml") for host in HOSTS}
     for path, content in files.items():

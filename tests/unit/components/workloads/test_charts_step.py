@@ -65,9 +65,7 @@ def calls(asked: Path, command: str) -> list[list[str]]:
     return [words for words in map(json.loads, asked.read_text().splitlines()) if words[0] == command]
 
 
-def test_a_release_is_installed_once_and_again_when_something_changes(
-    step: ChartsStep, asked: Path, chart: Chart
-) -> None:
+def test_release_is_installed_once_and_upgraded_on_change(step: ChartsStep, asked: Path, chart: Chart) -> None:
     assert step.check().state is State.ABSENT
     step.apply(NoWork())
     assert (step.check().state, step.check().detail) == (State.READY, "web revision 1")
@@ -96,9 +94,7 @@ def test_what_nothing_names_any_more_is_uninstalled(step: ChartsStep, asked: Pat
 
 
 @pytest.mark.security(20)
-def test_a_release_of_another_users_is_neither_changed_nor_uninstalled(
-    step: ChartsStep, asked: Path, server: ApiServer, names: Names
-) -> None:
+def test_release_of_another_user_is_kept(step: ChartsStep, asked: Path, server: ApiServer, names: Names) -> None:
     """A release of the same name, or one that a pod wrote into the record → an error, and it stays."""
     step.apply(NoWork())
     cluster = Cluster(names.kubeconfig)

@@ -96,11 +96,11 @@ def test_what_may_hold_data_is_only_named(names: Names, server: ApiServer, objec
     assert none.check().detail == ""
 
 
-def test_without_manifests_and_without_a_record_there_is_nothing_to_do(names: Names, server: ApiServer) -> None:
+def test_no_manifests_and_no_record_is_nothing_to_do(names: Names, server: ApiServer) -> None:
     assert (step(names, ()).check().state, step(names, ()).check().detail) == (State.READY, "none")
 
 
-def test_one_that_was_killed_before_its_end_is_not_ready_and_forgets_nothing(
+def test_killed_apply_is_not_ready_and_keeps_its_record(
     names: Names, server: ApiServer, objects: tuple[dict[str, Any], ...]
 ) -> None:
     step(names, objects).apply(NoWork())
@@ -129,9 +129,7 @@ def test_a_planted_record_deletes_nothing(names: Names, server: ApiServer, objec
     assert made.check().state is State.READY
 
 
-def test_an_image_that_no_one_brings_is_told_before_anything_is_applied(
-    names: Names, server: ApiServer, registry: Simulator
-) -> None:
+def test_image_without_a_source_is_reported_before_apply(names: Names, server: ApiServer, registry: Simulator) -> None:
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": {"containers": [{"image": "r/x:1"}]}}
     made = step(names, (SHOP, pod), ImageNames(prefix="r", url=registry.url))
     with pytest.raises(SandboxError, match="nothing brings the image r/x:1") as caught:

@@ -124,7 +124,7 @@ def test_resolved_spec_differs_in_its_ports_only() -> None:
     assert resolved.model_dump() == expected
 
 
-def test_the_port_of_a_registry_that_is_not_made_clashes_with_nothing() -> None:
+def test_port_of_a_disabled_registry_clashes_with_nothing() -> None:
     assert parse("registry: {external: 'localhost:5000'}\nproxy: {ports: [443, 5001]}").registry.port == 5001
 
 
@@ -492,7 +492,7 @@ def test_refusals_name_the_line_and_the_key(text: str, brief: str, fix: str) -> 
     assert error.fix.startswith(fix)
 
 
-def test_a_bad_name_is_one_error_though_the_domain_follows_from_it() -> None:
+def test_bad_name_is_one_error_although_domain_follows_from_it() -> None:
     assert refusal("name: A\n").details == "  1 | name: A"
 
 
@@ -628,7 +628,7 @@ def test_a_valid_spec_survives_writing_and_reading(data: dict[str, Any]) -> None
     assert dumped == data | paths
 
 
-def test_certificates_are_for_the_domain_and_for_hosts_next_to_it_that_end_at_the_proxy() -> None:
+def test_certificates_cover_domain_and_hosts_ending_at_edge() -> None:
     hosts = "[{host: shop.test, terminate: true}, {host: x.demo.test, to: 'a:1'}, {host: dev.test, to: 'a:1'}, x.test]"
     spec = parse(f"{{domain: demo.test, proxy: {{hosts: {hosts}}}}}")
     assert spec.vouched == ("demo.test", "shop.test", "dev.test")

@@ -50,7 +50,7 @@ def test_another_host_is_refused(trace: RequestTrace, serve: Serve, default: Lea
 
 
 @pytest.mark.parametrize("name", REAL)
-def test_a_foreign_certificate_is_only_held_against_what_is_trusted_already(
+def test_unknown_certificate_is_checked_only_against_trusted(
     trace: RequestTrace, serve: Serve, default: Leaf, name: str
 ) -> None:
     with serve(make_leaf(make_pki(DOMAIN).issuing, (HOST,), now=trace.context.now)):

@@ -71,7 +71,7 @@ def test_layers_of_an_old_save_are_known_before_they_flow(
     assert not registry.uploads
 
 
-def test_another_tag_of_an_image_of_the_containerd_store_needs_no_save(registry: Simulator) -> None:
+def test_second_tag_in_containerd_store_needs_no_save(registry: Simulator) -> None:
     engine = Modern({"app:1": TestImage((BASE, OWN), "app", compressed=True)}, containerd=True)
     push([entry("app:1")], registry.url, engine)
     registry.forget()
@@ -80,7 +80,7 @@ def test_another_tag_of_an_image_of_the_containerd_store_needs_no_save(registry:
     assert (result.action, registry.received, engine.saves) == (Action.MOUNTED, 0, [])
 
 
-def test_compressed_layers_are_looked_for_where_the_last_push_put_them(registry: Simulator) -> None:
+def test_compressed_layers_are_searched_where_last_pushed(registry: Simulator) -> None:
     def images(*own: bytes) -> dict[str, TestImage]:
         named = zip(("app:1", "tool:1"), own, strict=True)
         return {

@@ -36,7 +36,7 @@ KNOWN = chains([("sha256:" + "0" * 64,), (BOTTOM, TOP), (BOTTOM, "sha256:" + "1"
 @pytest.mark.parametrize(
     ("folder", "text", "layer"), [(BOTTOM_FOLDER, BOTTOM_JSON, BOTTOM), (TOP_FOLDER, TOP_JSON, TOP)]
 )
-def test_a_folder_is_recognised_among_the_layers_that_are_expected(folder: str, text: str, layer: str) -> None:
+def test_v1_folder_is_matched_to_an_expected_layer(folder: str, text: str, layer: str) -> None:
     assert recognised(folder, text.encode(), KNOWN) == layer
 
 

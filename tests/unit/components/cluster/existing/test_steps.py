@@ -58,7 +58,7 @@ def test_a_namespace_of_our_own_comes_and_goes(step: TenancyStep, server: ApiSer
     assert not step.names.folder.exists()
 
 
-def test_a_namespace_that_was_there_stays_with_what_others_have_in_it(step: TenancyStep, server: ApiServer) -> None:
+def test_earlier_namespace_stays_with_the_objects_of_others(step: TenancyStep, server: ApiServer) -> None:
     there(server, SPACE)
     there(server, f"{SPACE}/configmaps/theirs")
     before = dict(server.objects)
@@ -82,7 +82,7 @@ def test_another_sandbox_s_namespace_is_refused(step: TenancyStep, server: ApiSe
     assert step.check().state is State.READY
 
 
-def test_what_another_person_made_is_asked_about_and_not_taken_down(step: TenancyStep, server: ApiServer) -> None:
+def test_namespace_of_another_person_asks_and_is_not_removed(step: TenancyStep, server: ApiServer) -> None:
     step.apply(NoWork())
     before = dict(server.objects)
     theirs = replace(step, owner="bob@desk")
@@ -96,16 +96,14 @@ def test_what_another_person_made_is_asked_about_and_not_taken_down(step: Tenanc
     assert theirs.undo()
 
 
-def test_anyone_who_may_not_make_namespaces_is_told_what_to_write(step: TenancyStep, server: ApiServer) -> None:
+def test_missing_right_to_create_namespaces_is_explained(step: TenancyStep, server: ApiServer) -> None:
     server.refusal = (403, b'{"message": "namespaces is forbidden"}')
     with pytest.raises(SandboxError, match="you may not make one") as caught:
         step.apply(NoWork())
     assert "a namespace that you may use" in caught.value.fix
 
 
-def test_down_works_when_the_context_has_gone_from_the_kubeconfig(
-    step: TenancyStep, server: ApiServer, place: Home
-) -> None:
+def test_down_works_without_the_context_in_the_kubeconfig(step: TenancyStep, server: ApiServer, place: Home) -> None:
     step.apply(NoWork())
     place.kubeconfig.write_text("contexts: []")
     assert step.undo()
@@ -119,7 +117,7 @@ def test_the_record_is_ours_by_label_and_names_its_owner(step: TenancyStep, serv
     assert record["metadata"]["annotations"] == {"sandbox.dev/owner": "ann@laptop"}
 
 
-def test_a_cluster_that_does_not_answer_is_an_error_with_its_reason(step: TenancyStep, tmp_path: Path) -> None:
+def test_unreachable_cluster_is_an_error_with_its_reason(step: TenancyStep, tmp_path: Path) -> None:
     content = yaml.safe_load(step.paths[0].read_text())
     content["clusters"][0]["cluster"]["server"] = "http://127.0.0.1:9"
     step.paths[0].write_text(yaml.safe_dump(content))

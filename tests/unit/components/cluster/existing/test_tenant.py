@@ -46,9 +46,7 @@ def test_what_another_users_made_is_refused(
     assert server.objects[PATH] == theirs
 
 
-def test_all_of_the_sandbox_is_found_and_nothing_that_others_or_controllers_made(
-    server: ApiServer, tenant: Tenant
-) -> None:
+def test_all_sandbox_objects_and_no_others_are_found(server: ApiServer, tenant: Tenant) -> None:
     def put(path: str, kind: str, labels: dict[str, str], **more: Any) -> None:
         name = path.rpartition("/")[2]
         server.objects[path] = {"kind": kind, "metadata": {"name": name, "labels": labels, **more}}
@@ -105,7 +103,7 @@ def test_images_of_the_registry_have_another_name_and_its_secret() -> None:
     assert job["spec"]["jobTemplate"]["spec"]["template"]["spec"] == wanted
 
 
-def test_pods_of_other_registries_get_no_secret_and_no_secret_is_given_twice() -> None:
+def test_pods_of_other_registries_get_no_secret_and_none_twice() -> None:
     (foreign,) = place(thing("Pod", spec=pod_of("localhost:50010/app:1")))
     assert foreign["spec"] == pod_of("localhost:50010/app:1")
     (known,) = place(thing("Pod", spec=pod_of("localhost:5001/a", imagePullSecrets=[{"name": "pull"}])))

@@ -60,7 +60,7 @@ def test_what_the_user_wants_of_kind_is_passed_on_and_comes_last() -> None:
     assert patches["KubeletConfiguration"] == {"kind": "KubeletConfiguration", "maxPods": 50}
 
 
-def test_kubernetes_own_certificates_outlast_a_year_unless_the_user_says_so() -> None:
+def test_kubernetes_certificates_outlast_a_year_by_default() -> None:
     _, patches = parsed()
     assert patches["ClusterConfiguration"]["certificateValidityPeriod"] == "43800h"
     text = "'{kind: ClusterConfiguration, certificateValidityPeriod: 1h}'"
@@ -78,7 +78,7 @@ def test_only_a_lone_control_plane_holds_no_elections(control_planes: int, elect
         assert [one["value"] for one in arguments if one["name"] == "leader-elect"] == elects
 
 
-def test_kubeadm_is_to_look_for_patches_where_the_one_is_that_keeps_dns_from_starting() -> None:
+def test_kubeadm_patches_folder_has_the_dns_patch() -> None:
     place, patch = NO_DNS_YET
     assert parsed()[1]["InitConfiguration"]["patches"] == {"directory": str(place.parent)}
     assert place.name.startswith("corednsdeployment") and yaml.safe_load(patch) == {"spec": {"replicas": 0}}
@@ -97,7 +97,7 @@ def test_only_old_control_groups_are_asked_to_be_tolerated(version: int, patched
 
 
 @pytest.mark.parametrize(("tags", "policy"), [(TAGS, "NeverVerify"), (None, None)])
-def test_images_of_the_bundle_can_be_used_though_no_one_pulled_them(tags: Tags | None, policy: str | None) -> None:
+def test_bundle_images_are_used_without_a_pull(tags: Tags | None, policy: str | None) -> None:
     assert parsed(tags=tags)[1]["KubeletConfiguration"].get("imagePullCredentialsVerificationPolicy") == policy
 
 
@@ -162,7 +162,7 @@ def test_the_bundle_s_kind_is_used_when_the_path_has_none(folder: Path, tmp_path
     assert Kind.find("sandbox", extra=extra).program == program
 
 
-def test_kind_works_on_our_network_and_its_last_words_are_evidence(folder: Path, tmp_path: Path) -> None:
+def test_kind_uses_our_network_and_its_last_lines_are_evidence(folder: Path, tmp_path: Path) -> None:
     program = install(folder, 'echo "$KIND_EXPERIMENTAL_DOCKER_NETWORK $*"; exit 1')
     kind = Kind(program, "sandbox")
     lines: list[str] = []

@@ -155,9 +155,7 @@ def three(provider: KindProvider, playing: Playing) -> KindProvider:
     return three
 
 
-def test_nodes_are_known_before_they_are_there_and_those_of_others_too(
-    engine: FakeEngine, names: Names, provider: KindProvider
-) -> None:
+def test_expected_and_existing_nodes_are_all_listed(engine: FakeEngine, names: Names, provider: KindProvider) -> None:
     three = replace(provider, shape=Cluster(nodes=Nodes(workers=2)))
     expected = (names.node, f"{names.cluster}-worker", f"{names.cluster}-worker2")
     assert three.nodes.every() == expected
@@ -252,9 +250,7 @@ def test_stop_stops_every_container_of_the_cluster(engine: FakeEngine, names: Na
     assert not balancer.running and not any(one.running for one in kind_provider.nodes(engine, names).all())
 
 
-def test_kubelets_of_nodes_that_were_started_begin_again_and_no_others(
-    engine: FakeEngine, names: Names, three: KindProvider
-) -> None:
+def test_only_kubelets_of_started_nodes_are_restarted(engine: FakeEngine, names: Names, three: KindProvider) -> None:
     told: list[tuple[str, ...]] = []
 
     def systemctl(box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:

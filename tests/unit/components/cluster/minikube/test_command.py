@@ -116,7 +116,7 @@ def test_a_profile_is_found_by_its_name(folder: Path) -> None:
     assert install(folder, profile=said({"invalid": [], "valid": []})).look() is None
 
 
-def test_a_profile_s_ingress_has_a_certificate_that_is_given_without_a_question(folder: Path) -> None:
+def test_profile_ingress_certificate_is_set_without_a_prompt(folder: Path) -> None:
     kubernetes = {"ContainerRuntime": "docker", "KubernetesVersion": "v1.35.1", "CustomIngressCert": "a/b"}
     config = {"Driver": "docker", "KubernetesConfig": kubernetes}
     found = install(folder, profile=said({"valid": [{"Name": "p", "Config": config}]})).look()
@@ -155,7 +155,7 @@ TABLE = """  - ingress has the following images:
         ),
     ],
 )
-def test_the_images_of_an_addon_are_its_own_those_of_before_and_those_chosen_now(
+def test_addon_images_are_defaults_earlier_and_chosen_ones(
     folder: Path, config: dict[str, object], chosen: dict[str, str], places: dict[str, str], wanted: tuple[str, str]
 ) -> None:
     (folder / "table").write_text(TABLE)

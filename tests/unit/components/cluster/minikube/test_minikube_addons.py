@@ -129,9 +129,7 @@ def step(world: World, names: Names, engine: FakeEngine) -> Callable[..., Miniku
     return step
 
 
-def test_one_is_enabled_with_its_images_waited_for_and_remembered(
-    step: Callable[..., MinikubeAddonsStep], world: World
-) -> None:
+def test_addon_is_enabled_with_its_images_and_recorded(step: Callable[..., MinikubeAddonsStep], world: World) -> None:
     made = step(Use("registry-creds", {"registries": "A=localhost:5001", "images": "A=creds:1"}))
     assert (made.check().state, made.check().detail) == (State.ABSENT, "registry-creds is off")
     made.apply(NoWork())
@@ -154,7 +152,7 @@ def test_one_that_does_not_come_up_is_told(
         step(Use("ingress")).apply(NoWork())
 
 
-def test_one_whose_images_do_not_come_is_not_enabled_and_they_are_named(
+def test_addon_with_missing_images_is_not_enabled_and_named(
     step: Callable[..., MinikubeAddonsStep], world: World
 ) -> None:
     said = r"""msg="pulling: failed to resolve \"x.example/a:1\": failed to do request: Head \"https://x\": """
@@ -171,9 +169,7 @@ def test_one_whose_images_do_not_come_is_not_enabled_and_they_are_named(
     assert world.calls == ["enable registry-creds"]
 
 
-def test_those_of_an_earlier_spec_go_and_those_of_commands_and_of_the_user_stay(
-    step: Callable[..., MinikubeAddonsStep], world: World
-) -> None:
+def test_addons_of_an_earlier_spec_go_and_users_own_stay(step: Callable[..., MinikubeAddonsStep], world: World) -> None:
     step(Use("registry-creds"), Use("olm")).apply(NoWork())
     none = step()
     disused = MinikubeDisusedStep(none.minikube, none.names, ("olm",))

@@ -221,7 +221,7 @@ def test_one_that_was_left_half_made_is_recreated(provider: MinikubeProvider, wo
     assert provider.standing() is Standing.RUNNING
 
 
-def test_our_containers_are_joined_at_the_end_of_the_range_and_leave_before_the_network_goes(
+def test_containers_join_at_range_end_and_leave_before_network(
     provider: MinikubeProvider, world: World, names: Names
 ) -> None:
     engine = world.engine
@@ -248,9 +248,7 @@ def test_our_containers_are_joined_at_the_end_of_the_range_and_leave_before_the_
     assert names.cluster not in engine.networks
 
 
-def test_a_profile_of_the_user_s_is_neither_made_nor_removed_and_what_is_ours_leaves_it(
-    world: World, names: Names
-) -> None:
+def test_user_profile_stays_and_sandbox_objects_leave_it(world: World, names: Names) -> None:
     Playing(Path("/minikube"), "mine", world).start(kubeconfig=None, say=print)
     ours(world.engine, names)
     adopting = provider_of(world, names, "mine")

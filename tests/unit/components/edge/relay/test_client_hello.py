@@ -72,7 +72,7 @@ def test_without_extensions_there_is_no_name() -> None:
     assert read(client_hellos.records(client_hellos.message(None, with_extensions=False))) == ClientHello(None)
 
 
-def test_a_large_one_is_read_and_a_huge_one_refused_before_it_is_all_there() -> None:
+def test_large_hello_is_read_and_huge_one_refused_early() -> None:
     large = client_hellos.records(client_hellos.message(b"a.test", padding=LIMIT - 200))
     assert read(large) == ClientHello("a.test")
     huge = client_hellos.records(client_hellos.message(b"a.test", padding=LIMIT))

@@ -217,7 +217,7 @@ def test_what_leads_nowhere_is_refused(text: str) -> None:
         relay_upstream.parse(text)
 
 
-def test_a_client_that_comes_while_the_pod_goes_is_given_the_next(upstream: Forwarded, mood: Path) -> None:
+def test_client_arriving_while_pod_ends_gets_the_next_pod(upstream: Forwarded, mood: Path) -> None:
     mood.write_text("hang")
 
     async def run() -> None:
@@ -240,7 +240,7 @@ def test_a_client_that_comes_while_the_pod_goes_is_given_the_next(upstream: Forw
     asyncio.run(run())
 
 
-def test_a_server_that_ends_the_connection_itself_is_not_asked_again(upstream: Forwarded) -> None:
+def test_connection_closed_by_the_server_is_not_retried(upstream: Forwarded) -> None:
     async def run() -> None:
         passthrough, port = Passthrough(Forwards(PACE)), free_port()
         route = Route("a", DOMAIN, relay_upstream.write(upstream), (("127.0.0.1", port),), 1.0)

@@ -109,7 +109,7 @@ def test_both_loopback_addresses_are_listened_on() -> None:
     asyncio.run(run())
 
 
-def test_a_port_that_cannot_be_had_is_told_and_the_others_are_served() -> None:
+def test_unavailable_port_is_reported_and_others_are_served() -> None:
     async def run() -> None:
         with socket.create_server((LOCAL, 0)) as taken:
             async with passing(Limits()) as (passthrough, port):
@@ -210,7 +210,7 @@ def test_no_more_connections_are_taken_than_allowed() -> None:
     asyncio.run(run())
 
 
-def test_a_server_that_does_not_answer_is_tried_again_and_then_given_up() -> None:
+def test_silent_server_is_retried_and_then_given_up() -> None:
     async def run() -> None:
         async with passing(Limits(attempts=3)) as (passthrough, port):
             late = free_port()

@@ -107,7 +107,7 @@ def test_one_that_was_killed_is_told_and_started_again(place: Home, a: Passthrou
     assert served(a)
 
 
-def test_another_address_is_drift_and_is_taken_in_without_a_restart(place: Home, a: PassthroughStep) -> None:
+def test_changed_address_is_drift_and_adopted_without_restart(place: Home, a: PassthroughStep) -> None:
     a.apply(NoWork())
     before = child(place)
     with Server(LOCAL, "another") as other:
