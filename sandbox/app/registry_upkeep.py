@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 from sandbox.app import chosen_spec, machine_plan
 from sandbox.app.core import Sandbox
-from sandbox.components.registry.container_step import RegistryStep
+from sandbox.components.registry.container_step import Registry, RegistryStep
 from sandbox.config.schema import Spec
 from sandbox.errors import SandboxError, UsageError
 from sandbox.images import canary_image
@@ -24,11 +24,11 @@ def collect(sandbox: Sandbox, *, dry_run: bool) -> Garbage:
     """
     session = sandbox.session
     with session.pushing(sandbox.name, "collect"), session.alone(sandbox.name, "collect"):
-        step, targets = _own_registry(sandbox.spec), _targets(sandbox.spec)
-        with Client(step.url) as client, kept(client, targets):
-            found = measure(client, step.garbage())
+        registry, targets = _own_registry(sandbox.spec), _targets(sandbox.spec)
+        with Client(registry.url) as client, kept(client, targets):
+            found = measure(client, registry.garbage())
             if found.blobs and not dry_run:
-                step.collect()
+                registry.collect()
             return found
 
 
@@ -37,10 +37,10 @@ def put_aside(sandbox: Sandbox, digests: Collection[str]) -> None:
     steps, _, own = machine_plan.steps(sandbox.spec)
     step = next(one for one in steps if isinstance(one, RegistryStep))
     with sandbox.session.alone(sandbox.name, "push"):
-        step.quarantine(digests, own.references["busybox"])
+        step.registry.quarantine(digests, own.references["busybox"])
 
 
-def _own_registry(spec: Spec) -> RegistryStep:
+def _own_registry(spec: Spec) -> Registry:
     """Find the sandbox's own registry, which must run."""
     if spec.registry.external:
         raise UsageError(
@@ -53,7 +53,7 @@ def _own_registry(spec: Spec) -> RegistryStep:
     found = step.check()
     if found.state is not State.READY:
         raise SandboxError(f"the registry is not ready: {found.detail or found.state.value}", fix="sandbox up")
-    return step
+    return step.registry
 
 
 def _targets(spec: Spec) -> Sequence[Target]:

@@ -7,7 +7,7 @@ from sandbox.components.edge import edge_folder as edge_files
 from sandbox.components.edge import routes
 from sandbox.components.edge.container import EdgeContainer
 from sandbox.components.edge.relay import relay_state
-from sandbox.components.registry import in_cluster_canary_step
+from sandbox.components.registry import in_cluster_step
 from sandbox.components.registry.node_config_step import NodeWiring
 from sandbox.doctor.check import Check, Finding, error, ok, skipped, with_engine
 from sandbox.doctor.doctor_context import DoctorContext
@@ -51,7 +51,7 @@ def _inner(context: DoctorContext, namespace: str) -> Finding:
         return skipped("nodes pull from an external registry")
     if not context.names.kubeconfig.exists():
         return skipped("there is no sandbox yet; sandbox up creates it")
-    found = in_cluster_canary_step.recorded(Place(context.names, namespace))
+    found = in_cluster_step.recorded(Place(context.names, namespace))
     return ok(found.detail) if found.state is State.READY else error(f"not tested: {found.detail or found.state.value}")
 
 

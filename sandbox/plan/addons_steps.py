@@ -17,11 +17,11 @@ from sandbox.config.schema import Spec
 from sandbox.errors import UsageError
 from sandbox.kube.api import title
 from sandbox.plan import certificates_steps
-from sandbox.plan.site import Site
+from sandbox.plan.site import ClusterSite
 from sandbox.step import Step
 
 
-def addons(site: Site) -> Step:
+def addons(site: ClusterSite) -> Step:
     """Return what the spec adds to the cluster, or a command did.
 
     Their images are the bundle's or in a known registry.
@@ -46,7 +46,7 @@ def addons(site: Site) -> Step:
     return AddonStep(manager, requires=("wiring", *(("push",) if spec.push else ())))
 
 
-def disused(site: Site) -> list[Step]:
+def disused(site: ClusterSite) -> list[Step]:
     """Return the end of minikube's own addons that the spec names no more."""
     provider = site.provider
     if not isinstance(provider, MinikubeProvider):
@@ -54,7 +54,7 @@ def disused(site: Site) -> list[Step]:
     return [MinikubeDisusedStep(provider.minikube, site.names, tuple(use.source for use in _of_minikube(site.spec)))]
 
 
-def of_minikube(site: Site) -> list[Step]:
+def of_minikube(site: ClusterSite) -> list[Step]:
     """minikube's own addons that the spec names, on a cluster of minikube's. Raises UsageError."""
     spec, provider = site.spec, site.provider
     if not isinstance(provider, MinikubeProvider):
@@ -90,7 +90,7 @@ def has_minikubes_ingress(spec: Spec) -> bool:
     return any(use.source == INGRESS for use in _of_minikube(spec))
 
 
-def _require_no_passthrough(site: Site) -> None:
+def _require_no_passthrough(site: ClusterSite) -> None:
     for one in user_manifests.load(site.spec.apply, site.store):
         if one["kind"] == "Ingress" and (one["metadata"].get("annotations") or {}).get(PASSTHROUGH) == "true":
             raise UsageError(

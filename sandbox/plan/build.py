@@ -18,7 +18,7 @@ from sandbox.oci.credential import Keychain
 from sandbox.plan import addons_steps, certificates_steps, cluster_steps, edge_steps, ingress_steps, registry_steps
 from sandbox.plan.providers import provider
 from sandbox.plan.saved_spec import RememberedStep
-from sandbox.plan.site import Site
+from sandbox.plan.site import ClusterSite
 from sandbox.step import Step, checked
 
 # What `up` brings in from the user's files.
@@ -56,7 +56,7 @@ def build(
 
         return existing.build(spec, home, engine, own, purge=purge, keychain=keychain)
     names = located(engine, home.sandbox(spec.name))
-    site = Site(spec, names, engine, own, provider(spec, names, engine, own, environ), environ)
+    site = ClusterSite(spec, names, engine, own, provider(spec, names, engine, own, environ), environ)
     lan = access(spec, site.keystore)
     steps: list[Step] = [
         RememberedStep(site.names, spec, purge),

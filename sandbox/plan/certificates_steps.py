@@ -16,11 +16,11 @@ from sandbox.components.edge.lan_names import EVERYWHERE
 from sandbox.components.edge.lan_names import domains as names_outside
 from sandbox.config.schema import Spec
 from sandbox.names import DEFAULT_TLS, DOMAIN_TLS, SYSTEM_NAMESPACE
-from sandbox.plan.site import Site
+from sandbox.plan.site import ClusterSite
 from sandbox.step import Step
 
 
-def authority(site: Site, lan: Access, extra: Mapping[str, tuple[str, ...]], purge: bool) -> Step:
+def authority(site: ClusterSite, lan: Access, extra: Mapping[str, tuple[str, ...]], purge: bool) -> Step:
     """Return the root that clients trust, and the certificates on this machine: the Secrets', and those of `extra`."""
     leaves = {**_leaves(site.spec), **extra}
     vouched = (*site.spec.vouched, *lan.domains)
@@ -36,12 +36,12 @@ def authority(site: Site, lan: Access, extra: Mapping[str, tuple[str, ...]], pur
     )
 
 
-def trust(site: Site) -> Step:
+def trust(site: ClusterSite) -> Step:
     """Return the roots that the node and the pods are told to trust."""
     return TrustStep(nodes=site.nodes, names=site.names, keystore=site.keystore, provided=provided(site.spec))
 
 
-def secrets(site: Site) -> list[Step]:
+def secrets(site: ClusterSite) -> list[Step]:
     """Return the TLS Secrets: the one that the user brings, and those that we or cert-manager issue."""
     names, default, wanted = site.names, provided(site.spec), issued(site.spec)
     steps: list[Step] = [ProvidedStep(names, default)] if default else []

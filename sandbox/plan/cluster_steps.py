@@ -14,11 +14,11 @@ from sandbox.components.workloads.step import ApplyStep
 from sandbox.names import INGRESS_SERVICE
 from sandbox.oci.credential import Keychain
 from sandbox.plan.providers import proxied, upstream
-from sandbox.plan.site import Site
+from sandbox.plan.site import ClusterSite
 from sandbox.step import Step
 
 
-def cluster(site: Site) -> list[Step]:
+def cluster(site: ClusterSite) -> list[Step]:
     """Return the cluster, the user's way to it, and its own to names and hosts outside."""
     spec, names, engine, nodes = site.spec, site.names, site.engine, site.nodes
     ingress = INGRESS_SERVICE if spec.ingress.controller != "none" else None
@@ -42,21 +42,21 @@ def cluster(site: Site) -> list[Step]:
     ]
 
 
-def join(site: Site) -> list[Step]:
+def join(site: ClusterSite) -> list[Step]:
     """Return the way to a cluster on a network of its own, for the containers of registry, mirrors and edge."""
     if site.nodes.network == site.names.network:
         return []
     return [JoinStep(site.engine, site.names, site.nodes.network)]
 
 
-def node_images(site: Site) -> list[Step]:
+def node_images(site: ClusterSite) -> list[Step]:
     """Load the bundle's images into nodes that came without them: minikube's, or of another release's node image."""
     if site.own.source != "bundle" or _come_with_images(site):
         return []
     return [NodeImagesStep(site.provider, site.store, tuple(recipes()[name] for name in IN_PODS))]
 
 
-def _come_with_images(site: Site) -> bool:
+def _come_with_images(site: ClusterSite) -> bool:
     """Tell whether the cluster's nodes are, or will be, of the present node image, which has all of them."""
     if not site.spec.cluster.supports.node_image:
         return False
@@ -64,7 +64,7 @@ def _come_with_images(site: Site) -> bool:
     return node is None or node.image == site.engine.image_id(site.own.references["node"])
 
 
-def brought(site: Site, keychain: Keychain | None) -> list[Step]:
+def brought(site: ClusterSite, keychain: Keychain | None) -> list[Step]:
     """Return the user's charts and objects, after all that they may rely on.
 
     Raises UsageError, and MissingTool for helm.
@@ -94,6 +94,6 @@ def brought(site: Site, keychain: Keychain | None) -> list[Step]:
     return [*steps, ApplyStep(site.names, manifests, images, requires=requires, after=after)]
 
 
-def has_charts(site: Site) -> bool:
+def has_charts(site: ClusterSite) -> bool:
     """Tell whether the spec names charts, or an earlier one did, whose releases are to be uninstalled."""
     return bool(user_manifests.charts(site.spec.apply)) or site.names.charts.exists()

@@ -17,12 +17,12 @@ from sandbox.components.edge.routes import Host
 from sandbox.components.edge.step import EdgeStep
 from sandbox.config.schema import Spec
 from sandbox.names import EDGE_LEAF, READY, SYSTEM_NAMESPACE, Names
-from sandbox.plan.site import Site
+from sandbox.plan.site import ClusterSite
 from sandbox.step import State, Status, Step, Work
 from sandbox.system.process import which
 
 
-def edge(site: Site, lan: Access) -> list[Step]:
+def edge(site: ClusterSite, lan: Access) -> list[Step]:
     """Return the kind of edge that the spec wants, after the other kind is gone if an earlier spec had that."""
     spec, names, binds = site.spec, site.names, site.binds
     image, nodes = site.own.references["haproxy"], site.nodes.every
@@ -41,7 +41,7 @@ def hosts(spec: Spec) -> tuple[Host, ...]:
     return tuple(Host(one.host, one.ends, one.to) for one in spec.proxy.hosts)
 
 
-def leaf(site: Site, lan: Access) -> Mapping[str, tuple[str, ...]]:
+def leaf(site: ClusterSite, lan: Access) -> Mapping[str, tuple[str, ...]]:
     """Return the certificate for exactly the hosts that end at the edge, file name to hosts.
 
     Empty if there are none.

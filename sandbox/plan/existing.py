@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from sandbox.bundle.recipe import recipes
-from sandbox.bundle.store import Store
 from sandbox.bundle.system_images import OwnImages
 from sandbox.components import content_hash
 from sandbox.components.certificates import tls_secrets
 from sandbox.components.certificates.authority_step import AuthorityStep
-from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.certificates.subject_names import domain_names, subject_names
 from sandbox.components.certificates.tls_secrets import TlsSecret
 from sandbox.components.cluster.existing.steps import ObjectsStep, TenancyStep
@@ -24,24 +21,23 @@ from sandbox.components.edge.relay.step import PassthroughStep
 from sandbox.components.edge.routes import Tunnel
 from sandbox.components.ingress.https_step import HttpsStep
 from sandbox.components.ingress.traefik import CLASS, DEFAULT, DOMAIN, SERVICE, TenantTraefik
+from sandbox.components.registry.external_step import TeamRegistryStep
 from sandbox.components.registry.in_cluster import NAME, PULL_SECRET, WRITE_PORT
-from sandbox.components.registry.in_cluster_canary_step import InnerCanaryStep
-from sandbox.components.registry.in_cluster_step import InnerRegistryStep, name_on_nodes
-from sandbox.components.registry.system_images_step import OwnPushStep
-from sandbox.components.registry.team_step import TeamRegistryStep
+from sandbox.components.registry.in_cluster_step import InnerCanaryStep, InnerRegistryStep, OwnPushStep, name_on_nodes
 from sandbox.components.workloads import user_manifests
 from sandbox.components.workloads.image_names import ImageNames
 from sandbox.config.schema import ResolvedSpec
-from sandbox.engine import Bind, Engine
+from sandbox.engine import Engine
 from sandbox.errors import UsageError
 from sandbox.images.images_yaml import FromArchive, FromBuild, FromDaemon
 from sandbox.images.push_step import PushStep
 from sandbox.images.target import Target
 from sandbox.kube.api import Manifest
-from sandbox.names import Home, Names
+from sandbox.names import Home
 from sandbox.oci.credential import Keychain
 from sandbox.plan import edge_steps, registry_steps
 from sandbox.plan.saved_spec import RememberedStep
+from sandbox.plan.site import Site
 from sandbox.step import Step, checked
 
 # What the bundle has for pods, besides the registry, which nothing can bring into itself.
@@ -55,45 +51,40 @@ def build(
 
     As `plan.build`, and needs the engine for its images only.
     """
-    lot = _Lot(spec, home.sandbox(spec.name), own)
+    site = TenantSite(spec, home.sandbox(spec.name), engine, own)
     steps: list[Step] = [
-        RememberedStep(lot.names, spec, purge),
+        RememberedStep(site.names, spec, purge),
         AuthorityStep(
-            names=lot.names,
-            keystore=lot.keystore,
+            names=site.names,
+            keystore=site.keystore,
             domains=spec.vouched,
-            leaves={one.leaf: one.hosts for one in lot.secrets},
+            leaves={one.leaf: one.hosts for one in site.secrets},
             purge=purge,
             unvouched=(),
         ),
         TenancyStep(
-            names=lot.names,
+            names=site.names,
             paths=(home.kubeconfig, *home.other_kubeconfigs),
-            context=lot.context,
-            namespace=lot.place.namespace,
+            context=site.context,
+            namespace=site.place.namespace,
             owner=user_at_host(),
         ),
-        ContextStep(lot.names),
-        *_registry(lot, keychain),
-        *_edge(lot),
-        *([] if spec.registry.external else [InnerCanaryStep(lot.place, spec.registry.push_url)]),
-        *_own_images(lot, keychain),
-        *_push(lot, engine, keychain),
-        _secrets(lot),
-        *_ingress(lot),
-        *_objects(lot, keychain),
-        *_proof(lot),
+        ContextStep(site.names),
+        *_registry(site, keychain),
+        *_edge(site),
+        *([] if spec.registry.external else [InnerCanaryStep(site.place, spec.registry.push_url)]),
+        *_own_images(site, keychain),
+        *_push(site, keychain),
+        _secrets(site),
+        *_ingress(site),
+        *_objects(site, keychain),
+        *_proof(site),
     ]
     return checked(steps)
 
 
-@dataclass(frozen=True)
-class _Lot:
-    """One sandbox in a cluster that is not ours, and what its steps are made from."""
-
-    spec: ResolvedSpec
-    names: Names
-    own: OwnImages
+class TenantSite(Site):
+    """A sandbox in one namespace of a cluster that exists already; the engine is needed for images only."""
 
     @property
     def context(self) -> str:
@@ -102,14 +93,6 @@ class _Lot:
     @property
     def place(self) -> Place:
         return Place(self.names, str(self.spec.namespace))
-
-    @property
-    def keystore(self) -> Keystore:
-        return Keystore(self.names.keys)
-
-    @property
-    def binds(self) -> tuple[Bind, ...]:
-        return tuple(Bind(self.spec.proxy.listen, port) for port in self.spec.proxy.ports)
 
     @property
     def secrets(self) -> tuple[TlsSecret, ...]:
@@ -131,10 +114,6 @@ class _Lot:
             tls_secrets.tls_secret(one.namespace, one.secret, chain_pem=pair.cert_pem, key_pem=pair.key_pem)
             for one, pair in pairs
         ]
-
-    @property
-    def store(self) -> Store:
-        return Store(self.names.home.bundle)
 
     @property
     def brings(self) -> bool:
@@ -195,88 +174,91 @@ class _Lot:
         )
 
 
-def _registry(lot: _Lot, keychain: Keychain | None) -> list[Step]:
-    external = lot.spec.registry.external
+def _registry(site: TenantSite, keychain: Keychain | None) -> list[Step]:
+    external = site.spec.registry.external
     if external:
         return [TeamRegistryStep(external, keychain)]
-    return [InnerRegistryStep(lot.place, lot.own.references["registry"])]
+    return [InnerRegistryStep(site.place, site.own.references["registry"])]
 
 
-def _edge(lot: _Lot) -> list[Step]:
+def _edge(site: TenantSite) -> list[Step]:
     """Return the process that connects this machine's ports with the ingress, and pushes with the registry."""
-    address, external = lot.spec.ingress.address, lot.spec.registry.external
-    binds = lot.binds if lot.has_controller or address else ()
+    address, external = site.spec.ingress.address, site.spec.registry.external
+    binds = site.binds if site.has_controller or address else ()
     if not binds and external:
         return []
-    tunnel = Tunnel(lot.spec.registry.port, lot.forward(f"deployment/{NAME}", WRITE_PORT, "http"))
-    ingress = f"{PLAIN}:{address}" if address else lot.forward(f"service/{SERVICE}", 443, "tls")
-    kubectl, tunnels = edge_steps.kubectl(lot.store), () if external else (tunnel,)
-    return [PassthroughStep(lot.names, lot.spec.domain, binds, ingress, kubectl, tunnels)]
+    tunnel = Tunnel(site.spec.registry.port, site.forward(f"deployment/{NAME}", WRITE_PORT, "http"))
+    ingress = f"{PLAIN}:{address}" if address else site.forward(f"service/{SERVICE}", 443, "tls")
+    kubectl, tunnels = edge_steps.kubectl(site.store), () if external else (tunnel,)
+    return [PassthroughStep(site.names, site.spec.domain, binds, ingress, kubectl, tunnels)]
 
 
-def _own_images(lot: _Lot, keychain: Keychain | None) -> list[Step]:
-    if not lot.brings:
+def _own_images(site: TenantSite, keychain: Keychain | None) -> list[Step]:
+    if not site.brings:
         return []
-    entries = tuple(FromArchive(lot.target(one), lot.store.image(recipes()[one])) for one in BROUGHT)
-    return [OwnPushStep(entries, lot.spec.registry.push_url, keychain, requires=lot.pushing)]
+    entries = tuple(FromArchive(site.target(one), site.store.image(recipes()[one])) for one in BROUGHT)
+    return [OwnPushStep(entries, site.spec.registry.push_url, keychain, requires=site.pushing)]
 
 
-def _push(lot: _Lot, engine: Engine, keychain: Keychain | None) -> list[Step]:
-    spec = lot.spec
+def _push(site: TenantSite, keychain: Keychain | None) -> list[Step]:
+    spec = site.spec
     if not spec.push:
         return []
     images = registry_steps.readable(spec.push)
     steps: list[Step] = []
     if any(isinstance(one, FromDaemon | FromBuild) for one in images.entries):
-        steps.append(registry_steps.images(spec, engine, lot.own, lot.store))
-    requires = (*lot.pushing, *(step.name for step in steps))
-    return [*steps, PushStep(engine, images, spec.registry.push_url, keychain, lot.names.home.spool, requires=requires)]
+        steps.append(registry_steps.images(spec, site.engine, site.own, site.store))
+    requires = (*site.pushing, *(step.name for step in steps))
+    return [
+        *steps,
+        PushStep(site.engine, images, spec.registry.push_url, keychain, site.names.home.spool, requires=requires),
+    ]
 
 
-def _secrets(lot: _Lot) -> Step:
-    title, names = f"{len(lot.secrets)} TLS Secrets", ", ".join(one.secret for one in lot.secrets)
-    return ObjectsStep(lot.place, "secrets", title, names, lot.tls_secrets, requires=("cluster", "certificates"))
+def _secrets(site: TenantSite) -> Step:
+    title, names = f"{len(site.secrets)} TLS Secrets", ", ".join(one.secret for one in site.secrets)
+    return ObjectsStep(site.place, "secrets", title, names, site.tls_secrets, requires=("cluster", "certificates"))
 
 
-def _ingress(lot: _Lot) -> list[Step]:
-    if not lot.has_controller:
+def _ingress(site: TenantSite) -> list[Step]:
+    if not site.has_controller:
         return []
-    port = lot.spec.proxy.ports[0]
+    port = site.spec.proxy.ports[0]
     traefik = TenantTraefik(
-        image=lot.image("traefik"),
-        busybox=lot.image("busybox"),
-        sandbox=lot.spec.name,
-        namespace=lot.place.namespace,
+        image=site.image("traefik"),
+        busybox=site.image("busybox"),
+        sandbox=site.spec.name,
+        namespace=site.place.namespace,
         port=port,
     )
 
     def make() -> Sequence[Manifest]:
-        return lot.objects(traefik.manifests(content_hash.digest(lot.tls_secrets())))
+        return site.objects(traefik.manifests(content_hash.digest(site.tls_secrets())))
 
     return [
         ObjectsStep(
-            lot.place,
+            site.place,
             "ingress",
-            f"Ingress controller Traefik for {lot.place.namespace}",
+            f"Ingress controller Traefik for {site.place.namespace}",
             "default certificate, ssl-passthrough, default backend",
             make,
-            requires=("cluster", "certificates", "secrets", "registry", *(("own-images",) if lot.brings else ())),
+            requires=("cluster", "certificates", "secrets", "registry", *(("own-images",) if site.brings else ())),
         )
     ]
 
 
-def _objects(lot: _Lot, keychain: Keychain | None) -> list[Step]:
-    if not lot.spec.apply:
+def _objects(site: TenantSite, keychain: Keychain | None) -> list[Step]:
+    if not site.spec.apply:
         return []
-    if charts := user_manifests.charts(lot.spec.apply):
+    if charts := user_manifests.charts(site.spec.apply):
         raise UsageError(
             f"the chart {charts[0].name} cannot go into a cluster that is not the sandbox's",
             fix=f"helm template {charts[0].name} … > k8s/{charts[0].name}.yaml, and name that file below `apply`",
         )
-    wanted = user_manifests.load(lot.spec.apply, lot.store)
-    registry = lot.spec.registry
+    wanted = user_manifests.load(site.spec.apply, site.store)
+    registry = site.spec.registry
     images = ImageNames.of(
-        lot.spec.push,
+        site.spec.push,
         prefix=registry.image_prefix,
         url=registry.push_url,
         hosts=() if registry.external else registry.local_names,
@@ -286,26 +268,26 @@ def _objects(lot: _Lot, keychain: Keychain | None) -> list[Step]:
     title = f"{len(wanted)} user manifests"
 
     def make() -> Sequence[Manifest]:
-        return lot.objects(images.written(wanted))
+        return site.objects(images.written(wanted))
 
     requires, after = ("cluster", "registry", "secrets"), ("wiring", "push")
-    promises = f"in {lot.place.namespace}"
-    return [ObjectsStep(lot.place, "apply", title, promises, make, requires=requires, after=after)]
+    promises = f"in {site.place.namespace}"
+    return [ObjectsStep(site.place, "apply", title, promises, make, requires=requires, after=after)]
 
 
-def _proof(lot: _Lot) -> list[Step]:
-    if not lot.has_controller:
+def _proof(site: TenantSite) -> list[Step]:
+    if not site.has_controller:
         return []
-    requires = ("edge", "ingress", *(("apply",) if lot.spec.apply else ()))
-    names, namespace = lot.names, lot.place.namespace
+    requires = ("edge", "ingress", *(("apply",) if site.spec.apply else ()))
+    names, namespace = site.names, site.place.namespace
     return [
         HttpsStep(
             names=names,
-            domain=lot.spec.domain,
-            binds=lot.binds,
+            domain=site.spec.domain,
+            binds=site.binds,
             secret=DOMAIN,
             requires=requires,
             namespace=namespace,
-            secrets=lot.secrets,
+            secrets=site.secrets,
         )
     ]

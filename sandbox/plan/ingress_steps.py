@@ -15,11 +15,11 @@ from sandbox.components.ingress.traefik import Traefik
 from sandbox.errors import SandboxError, UsageError
 from sandbox.names import DEFAULT_TLS, DOMAIN_TLS
 from sandbox.plan import addons_steps, certificates_steps, cluster_steps, edge_steps
-from sandbox.plan.site import Site
+from sandbox.plan.site import ClusterSite
 from sandbox.step import Step
 
 
-def controller(site: Site) -> list[Step]:
+def controller(site: ClusterSite) -> list[Step]:
     """Return the ingress controller, or none where the user brings one.
 
     Raises SandboxError for one that cannot be had.
@@ -42,7 +42,7 @@ def controller(site: Site) -> list[Step]:
     ]
 
 
-def proof(site: Site) -> list[Step]:
+def proof(site: ClusterSite) -> list[Step]:
     """Return the last steps, once a controller has our certificate: the page of the users' hosts, and the proof."""
     spec, names = site.spec, site.names
     minikubes = addons_steps.has_minikubes_ingress(spec)
@@ -69,7 +69,7 @@ def proof(site: Site) -> list[Step]:
     return [*page, https]
 
 
-def _nginx(site: Site) -> Controller:
+def _nginx(site: ClusterSite) -> Controller:
     if site.own.source == "bundle":
         raise UsageError(
             "the bundle has no ingress-nginx: its nginx with Lua cannot be built from packages",
@@ -79,7 +79,7 @@ def _nginx(site: Site) -> Controller:
     return Nginx(site.own.references["busybox"], site.spec.name, site.spec.proxy.ports[0])
 
 
-def _traefik(site: Site) -> Controller:
+def _traefik(site: ClusterSite) -> Controller:
     spec, images = site.spec, site.own.references
     return Traefik(
         image=images["traefik"],
@@ -93,7 +93,7 @@ def _traefik(site: Site) -> Controller:
     )
 
 
-def _gateway_files(site: Site) -> Path:
+def _gateway_files(site: ClusterSite) -> Path:
     """Return where the Gateway API's kinds are, or will be once they were downloaded."""
     if site.own.source == "upstream":
         return site.home.manifests

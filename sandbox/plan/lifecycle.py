@@ -235,9 +235,9 @@ def _walk(
         over.set()
         _stop()
     try:
-        _settle(walking, None if first is None or isinstance(first, Exception) else GRACE, report)
+        _join(walking, None if first is None or isinstance(first, Exception) else GRACE, report)
     except BaseException:  # interrupted here: what still runs must end all the same before anything is undone
-        _settle(walking, GRACE, report)
+        _join(walking, GRACE, report)
         raise
     if first is not None:
         raise first
@@ -253,7 +253,7 @@ class _News:
     error: BaseException | None = None
 
 
-def _settle(walking: Mapping[threading.Thread, Step], patience: float | None, report: Reporter | None) -> None:
+def _join(walking: Mapping[threading.Thread, Step], patience: float | None, report: Reporter | None) -> None:
     """Wait for what is at work; what does not end in time is told, and stays told to stop."""
     deadline = None if patience is None else time.monotonic() + patience
     for thread in walking:

@@ -8,7 +8,7 @@ from sandbox.bundle import system_images
 from sandbox.bundle.images_step import ImagesStep
 from sandbox.bundle.store import Store
 from sandbox.bundle.system_images import OwnImages
-from sandbox.components.registry.container_step import RegistryStep
+from sandbox.components.registry.container_step import Registry, RegistryStep
 from sandbox.components.registry.external_step import ExternalRegistryStep
 from sandbox.components.registry.mirrors_step import MirrorsStep
 from sandbox.components.registry.node_config_step import WiringStep
@@ -21,28 +21,28 @@ from sandbox.images.lockfile import LockFile
 from sandbox.images.push_step import PushStep
 from sandbox.images.sources.layer_helper import LayerHelper
 from sandbox.oci.credential import Keychain
-from sandbox.plan.site import Site
+from sandbox.plan.site import ClusterSite
 from sandbox.step import Step
 
 
-def registry(site: Site, purge: bool) -> Step:
+def registry(site: ClusterSite, purge: bool) -> Step:
     """Return the sandbox's own registry, or the one that the user has."""
     spec = site.spec.registry
     if spec.external:
         return ExternalRegistryStep(site.engine, site.nodes.network, site.names, spec.external, purge)
     images = site.own.references
-    return RegistryStep(
+    own = Registry(
         engine=site.engine,
         names=site.names,
         image=images["registry"],
         frontend_image=images["haproxy"],
         port=spec.port,
-        purge=purge,
         storage=spec.storage,
     )
+    return RegistryStep(own, purge)
 
 
-def mirrors(site: Site, keychain: Keychain | None, purge: bool) -> list[Step]:
+def mirrors(site: ClusterSite, keychain: Keychain | None, purge: bool) -> list[Step]:
     """Return the caches of upstream registries, also while there are some of an earlier spec to be taken away."""
     upstreams, image = site.spec.registry.mirrors, site.own.references["registry"]
     if not upstreams and not site.names.mirrors.exists():
@@ -53,13 +53,13 @@ def mirrors(site: Site, keychain: Keychain | None, purge: bool) -> list[Step]:
     return [MirrorsStep(site.engine, site.names, image, upstreams, keychain, accounts, purge)]
 
 
-def behind_ingress(site: Site) -> list[Step]:
+def behind_ingress(site: ClusterSite) -> list[Step]:
     """Return the registries in the cluster that the node reaches through the ingress, if there are any."""
     hosts = site.spec.registry.tls
     return [TlsRegistryStep(site.nodes, hosts)] if hosts else []
 
 
-def push(site: Site, keychain: Keychain | None) -> list[Step]:
+def push(site: ClusterSite, keychain: Keychain | None) -> list[Step]:
     """Return the images that the user wants in the registry, if any.
 
     Raises UsageError for a list that cannot be read.
@@ -90,12 +90,12 @@ def images(spec: ResolvedSpec, engine: Engine, of: OwnImages, store: Store) -> S
     return ImagesStep(engine=engine, own=of, store=store, further=wanted, components=components)
 
 
-def wiring(site: Site) -> Step:
+def wiring(site: ClusterSite) -> Step:
     """Return the way of the node to the registry and the caches, once they are on its network."""
     return WiringStep(site.engine, site.nodes, site.names, site.spec.registry)
 
 
-def accounts(site: Site) -> list[Step]:
+def accounts(site: ClusterSite) -> list[Step]:
     """Return the credentials of other registries for pods, also to remove those of an earlier spec."""
     entries = site.spec.credentials
     if not entries and not site.names.credentials.exists():

@@ -16,27 +16,17 @@ from sandbox.provider import Nodes, Provider
 
 @dataclass(frozen=True)
 class Site:
-    """One sandbox to be: its spec, its names, the engine it is built in, the sandbox's own images, its cluster.
-
-    `environ` are the user's variables, which name proxies and accounts.
-    """
+    """One sandbox to be: its spec, its names, the engine that has its images, and the system images."""
 
     spec: ResolvedSpec
     names: Names
     engine: Engine
     own: OwnImages
-    provider: Provider
-    environ: Mapping[str, str]
 
     @property
     def home(self) -> Home:
         """Return the user's folders."""
         return self.names.home
-
-    @property
-    def nodes(self) -> Nodes:
-        """Return the way to the cluster's nodes."""
-        return self.provider.nodes
 
     @property
     def store(self) -> Store:
@@ -52,3 +42,16 @@ class Site:
     def binds(self) -> tuple[Bind, ...]:
         """Return where this machine listens for the sandbox."""
         return tuple(Bind(self.spec.proxy.listen, port) for port in self.spec.proxy.ports)
+
+
+@dataclass(frozen=True)
+class ClusterSite(Site):
+    """A sandbox with a cluster of its own; `environ` are the user's variables, which name proxies and accounts."""
+
+    provider: Provider
+    environ: Mapping[str, str]
+
+    @property
+    def nodes(self) -> Nodes:
+        """Return the way to the cluster's nodes."""
+        return self.provider.nodes

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from sandbox.app import context, machine_plan
-from sandbox.components.registry.container_step import BLOBS, COMMAND, DATA, QUARANTINE, RegistryStep
+from sandbox.components.registry.container_step import BLOBS, COMMAND, DATA, QUARANTINE, Registry
 from sandbox.config.schema import Spec
 from sandbox.engine import Bind, ContainerSpec, Engine, container_copy
 from sandbox.images.sources.remote import host_platform
@@ -271,7 +271,7 @@ def test_garbage_goes_and_what_is_named_stays(own: Sandbox) -> None:
     fresh(url)
 
 
-class Meanwhile(RegistryStep):
+class Meanwhile(Registry):
     """A registry that a user pushes to while its garbage is collected."""
 
     def _collect(self, *options: str) -> str:
@@ -293,7 +293,6 @@ def test_nothing_can_be_pushed_while_garbage_is_collected(own: Sandbox, engine: 
         image=found.image,
         frontend_image=before.image,
         port=own.port,
-        purge=False,
     ).collect()
     assert engine.container(own.names.registry_frontend) == before
     fresh(f"localhost:{own.port}")

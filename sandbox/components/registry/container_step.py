@@ -50,8 +50,8 @@ _SETTINGS = digests.of(json.dumps([CONFIG, "behind a frontend"]).encode())
 
 
 @dataclass(frozen=True, kw_only=True)
-class RegistryStep:
-    """CNCF distribution in a container; its data is a volume that outlives `down` unless it purges.
+class Registry:
+    """CNCF distribution in a container, `port` of the loopback before it; its data is a volume.
 
     With `storage` the data is in that folder instead, which is the user's and never removed.
     """
@@ -61,16 +61,15 @@ class RegistryStep:
     image: str
     frontend_image: str
     port: int
-    purge: bool
     storage: Path | None = None
-    name: str = "registry"
-    requires: tuple[str, ...] = ("images", "network")
 
     @property
-    def title(self) -> str:
-        return f"Registry localhost:{self.port}"
+    def url(self) -> str:
+        """Return where it answers on this machine."""
+        return f"http://127.0.0.1:{self.port}"
 
-    def check(self) -> Status:
+    def status(self) -> Status:
+        """Compare its containers with what they should be, and ask it whether it is a registry."""
         container = self.engine.container(self.names.registry)
         if container is None:
             return Status(State.ABSENT)
@@ -84,26 +83,19 @@ class RegistryStep:
             return Status(State.DRIFTED, error.brief)
         return Status(State.READY, self.names.registry)
 
-    def apply(self, work: Work) -> None:
+    def start(self) -> None:
+        """Recreate its containers over the same data. Raises SandboxError."""
         for name in frontend.own(self.names):  # anyone who holds its port must not keep it from another
             labelled.remove(self.engine, name, self.names.home)
         self._serve({})
 
     def stop(self) -> bool:
+        """Stop its containers; returns whether any ran."""
         found = map(self.engine.container, frontend.own(self.names))
         running = [one.name for one in found if one and one.running]
         for name in running:
             self.engine.stop(name)
         return bool(running)
-
-    def undo(self) -> bool:
-        removed = frontend.remove(self.engine, self.names)
-        return (self.purge and labelled.remove_volume(self.engine, self.names.volume, self.names.home)) or removed
-
-    @property
-    def url(self) -> str:
-        """Return where it answers on this machine."""
-        return f"http://127.0.0.1:{self.port}"
 
     def garbage(self) -> str:
         """Return what `collect` would delete, in the registry's own words. Raises SandboxError."""
@@ -167,7 +159,7 @@ class RegistryStep:
         )
         if self._frontend.drift():
             self._frontend.start()
-        wait_until(self._silence, what=self.title, timeout=20, pause=0.05)
+        wait_until(self._silence, what=f"Registry localhost:{self.port}", timeout=20, pause=0.05)
 
     def _setup(self, more: Mapping[str, str]) -> str:
         return f"{self.storage or self.names.volume}{', read-only' if more else ''}"
@@ -201,3 +193,29 @@ class RegistryStep:
         except RegistryError as error:
             return error.brief
         return None
+
+
+@dataclass(frozen=True)
+class RegistryStep:
+    """The sandbox's own registry, whose data outlives `down` unless it purges."""
+
+    registry: Registry
+    purge: bool
+    name: str = "registry"
+    requires: tuple[str, ...] = ("images", "network")
+
+    @property
+    def title(self) -> str:
+        return f"Registry localhost:{self.registry.port}"
+
+    def check(self) -> Status:
+        return self.registry.status()
+
+    def apply(self, work: Work) -> None:
+        self.registry.start()
+
+    def stop(self) -> bool:
+        return self.registry.stop()
+
+    def undo(self) -> bool:
+        return frontend.remove_all(self.registry.engine, self.registry.names, purge=self.purge)

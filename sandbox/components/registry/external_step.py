@@ -1,15 +1,17 @@
-"""A registry that another user made and that the sandbox only uses."""
+"""Registries that others made and that a sandbox only uses, in a cluster of its own or in an existing one."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from sandbox.components.registry import endpoints, frontend
-from sandbox.engine import Engine, labelled
+from sandbox.engine import Engine
+from sandbox.errors import SandboxError
 from sandbox.names import Names
 from sandbox.oci.client import Client
+from sandbox.oci.credential import Keychain
 from sandbox.oci.oci_errors import RegistryError
-from sandbox.step import State, Status, Work
+from sandbox.step import NothingToUndo, State, Status, Work
 
 
 @dataclass(frozen=True)
@@ -44,9 +46,38 @@ class ExternalRegistryStep:
         self._ping()
 
     def undo(self) -> bool:
-        removed = frontend.remove(self.engine, self.names)
-        return (self.purge and labelled.remove_volume(self.engine, self.names.volume, self.names.home)) or removed
+        return frontend.remove_all(self.engine, self.names, purge=self.purge)
 
     def _ping(self) -> None:
         with Client(self.where) as client:
             client.ping()
+
+
+@dataclass(frozen=True)
+class TeamRegistryStep(NothingToUndo):
+    """Makes nothing; ready when the registry answers, be it by asking for an account."""
+
+    where: str
+    keychain: Keychain | None
+    name: str = "registry"
+    requires: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        return f"Registry {self.where}, not ours"
+
+    def check(self) -> Status:
+        try:
+            with Client(self.where, keychain=self.keychain) as client:
+                client.ping()
+        except RegistryError as error:
+            if error.status not in (401, 403):
+                return Status(State.ABSENT, error.brief)
+        return Status(State.READY, "answers; nodes pull from it as they are told to")
+
+    def apply(self, work: Work) -> None:
+        found = self.check()
+        if found.state is not State.READY:
+            raise SandboxError(
+                f"the registry {self.where} cannot be used", details=found.detail, fix="see registry.external"
+            )

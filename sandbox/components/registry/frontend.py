@@ -203,6 +203,12 @@ def remove(engine: Engine, names: Names) -> bool:
     return any(removed)
 
 
+def remove_all(engine: Engine, names: Names, *, purge: bool) -> bool:
+    """Remove the registry's containers and, to `purge`, its volume; returns whether there was anything."""
+    removed = remove(engine, names)
+    return (purge and labelled.remove_volume(engine, names.volume, names.home)) or removed
+
+
 def _said(code: str, message: str) -> str:
     """Return an error as the OCI distribution specification has it ("Error Codes")."""
     return json.dumps({"errors": [{"code": code, "message": message}]})

@@ -1,7 +1,8 @@
-"""The registry in a cluster that is not ours, where pushes come by a tunnel and nodes pull at their own loopback."""
+"""Steps of a registry in an existing cluster: its pod, the proof that a node pulls from it, and system images."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,11 +11,27 @@ from sandbox.components.cluster.existing.tenant import Place, Tenant
 from sandbox.components.registry import in_cluster
 from sandbox.components.registry.in_cluster import NAME, PULL_SECRET
 from sandbox.errors import SandboxError
+from sandbox.images import canary_image
+from sandbox.images.images_yaml import FromArchive
 from sandbox.kube.api import ClusterError, Manifest
 from sandbox.kube.readiness import wait_ready
+from sandbox.oci.client import Client
+from sandbox.oci.credential import Keychain
+from sandbox.oci.oci_errors import RegistryError
 from sandbox.step import NothingToUndo, State, Status, Work
+from sandbox.system.wait import WaitTimeout, wait_until
 
-TIMEOUT = 180.0
+TIMEOUT = 180.0  # seconds, for its pod
+PROOF = "sandbox-pulled"
+PULL_TIMEOUT = 60.0
+OTHER_WAYS = """\
+use a registry that the nodes trust: registry: {external: HOST}   (push there with your account of `docker login`)
+or ask who runs the cluster to let nodes reach NodePorts at 127.0.0.1 (kube-proxy in iptables mode does;
+nftables, IPVS and eBPF replacements need it switched on), or to add a hosts.toml for that name on every node"""
+CANARY = "sandbox-canary"
+# A node that is told to pull by digest asks the registry even if it has the image.
+_REFUSED = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "RegistryUnavailable"}
+_UNRUNNABLE = {"CreateContainerError", "RunContainerError", "CrashLoopBackOff"}
 
 
 @dataclass(frozen=True)
@@ -95,3 +112,161 @@ def _found(cluster: Tenant, manifest: Manifest) -> dict[str, Any] | None:
 def _account(cluster: Tenant) -> dict[str, Any] | None:
     found = cluster.get("v1", "Secret", NAME, cluster.namespace)
     return found if found and cluster.owns(found) and "password" in (found.get("data") or {}) else None
+
+
+@dataclass(frozen=True)
+class InnerCanaryStep(NothingToUndo):
+    """Pushes a tiny image by the tunnel at `url` and has one node pull it by digest; that it did is written down."""
+
+    place: Place
+    url: str
+    name: str = "wiring"
+    requires: tuple[str, ...] = ("registry", "edge")
+
+    @property
+    def title(self) -> str:
+        return "Registry reached by nodes"
+
+    def check(self) -> Status:
+        return recorded(self.place)
+
+    def apply(self, work: Work) -> None:
+        cluster = self.place.cluster
+        with Client(self.url) as client:
+            image = canary_image.place(client)
+        pod = canary_pod(f"{name_on_nodes(self.place)}/{image}", PULL_SECRET)
+        self._remove()
+        try:
+            cluster.apply(pod)
+            wait_until(self._pull, what="the canary", timeout=PULL_TIMEOUT)
+        except WaitTimeout as error:
+            raise SandboxError(
+                "nodes of the cluster cannot pull from the registry in it",
+                details=error.details,
+                fix=OTHER_WAYS,
+                id="no-pull",
+            ) from error
+        finally:
+            self._remove()
+        cluster.apply(_proof(self.place))
+
+    def _pull(self) -> str | None:
+        live = self.place.cluster.get("v1", "Pod", CANARY, self.place.namespace)
+        if live is None:
+            return "its pod is gone"
+        if pulled(live):
+            return None
+        return refusal(live) or pending(live)
+
+    def _remove(self) -> None:
+        def there() -> str | None:
+            found = self.place.cluster.get("v1", "Pod", CANARY, self.place.namespace)
+            return None if found is None else "the pod of an earlier one is still there"
+
+        if there():
+            self.place.cluster.delete("v1", "Pod", CANARY, self.place.namespace)
+            wait_until(there, what="the canary's end", timeout=PULL_TIMEOUT)
+
+
+def recorded(place: Place) -> Status:
+    """Return the result of the last test pull, as it is recorded in the cluster."""
+    found = place.cluster.get("v1", "ConfigMap", PROOF, place.namespace)
+    if found is None:
+        return Status(State.ABSENT)
+    if found.get("data") != _proof(place)["data"]:
+        return Status(State.DRIFTED, "was proved for another")
+    return Status(State.READY, f"a node pulled from {name_on_nodes(place)}")
+
+
+def _proof(place: Place) -> dict[str, Any]:
+    data = {"registry": name_on_nodes(place), "image": canary_image.document().digest}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": PROOF}, "data": data}
+
+
+def canary_pod(image: str, pull_secret: str) -> dict[str, Any]:
+    """Return the pod. What is in the image is no program, so that it ends as soon as its image is there."""
+    container = {
+        "name": "canary",
+        "image": image,
+        "imagePullPolicy": "Always",
+        "command": ["/canary"],
+        "resources": {"requests": {"cpu": "1m", "memory": "8Mi"}, "limits": {"cpu": "10m", "memory": "16Mi"}},
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+    }
+    spec = {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "terminationGracePeriodSeconds": 0,
+        "imagePullSecrets": [{"name": pull_secret}],
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": 65532,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [container],
+    }
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": CANARY}, "spec": spec}
+
+
+def pulled(live: Mapping[str, Any]) -> bool:
+    """Tell whether the image of the pod has come to its node."""
+    state = _state(live)
+    return "terminated" in state or "running" in state or _waiting(state) in _UNRUNNABLE
+
+
+def refusal(live: Mapping[str, Any]) -> str | None:
+    """Return what the node says of a pull that failed, or None."""
+    waiting = _state(live).get("waiting") or {}
+    return str(waiting.get("message") or waiting["reason"]) if waiting.get("reason") in _REFUSED else None
+
+
+def pending(live: Mapping[str, Any]) -> str:
+    """Return what it still waits for, in words."""
+    status = live.get("status") or {}
+    said = [str(one.get("message")) for one in status.get("conditions") or () if one.get("message")]
+    return _waiting(_state(live)) or "; ".join(said) or "not on a node yet"
+
+
+def _state(live: Mapping[str, Any]) -> Mapping[str, Any]:
+    statuses = (live.get("status") or {}).get("containerStatuses") or [{}]
+    return statuses[0].get("state") or {}
+
+
+def _waiting(state: Mapping[str, Any]) -> str:
+    return str((state.get("waiting") or {}).get("reason", ""))
+
+
+@dataclass(frozen=True)
+class OwnPushStep(NothingToUndo):
+    """Images of the bundle, pushed to the registry at `url`; their tags are as specific as their content."""
+
+    entries: tuple[FromArchive, ...]
+    url: str
+    keychain: Keychain | None
+    requires: tuple[str, ...]
+    name: str = "own-images"
+
+    @property
+    def title(self) -> str:
+        return "The sandbox's images in the registry"
+
+    def check(self) -> Status:
+        try:
+            with Client(self.url, keychain=self.keychain) as client:
+                missing = [str(one.target) for one in self.entries if not _holds(client, one)]
+        except RegistryError as error:
+            return Status(State.ABSENT, error.brief)
+        return (
+            Status(State.ABSENT, f"missing: {', '.join(missing)}")
+            if missing
+            else Status(State.READY, "in the registry")
+        )
+
+    def apply(self, work: Work) -> None:
+        from sandbox.images.push import push  # and the sources of images, which a look does without
+
+        push(self.entries, self.url, keychain=self.keychain)
+
+
+def _holds(client: Client, entry: FromArchive) -> bool:
+    return client.manifest_digest(entry.target.repository, str(entry.target.tag)) is not None

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
+from urllib.parse import urlsplit
 
 from sandbox.components.cluster import containerd_hosts
 from sandbox.components.cluster.containerd_hosts import SERVICE
 from sandbox.components.registry import endpoints
-from sandbox.components.registry import node_canary as pulling
 from sandbox.components.registry.endpoints import Reach
-from sandbox.components.registry.node_canary import Broken, Pulled
 from sandbox.config.schema import ResolvedRegistry
 from sandbox.engine import Engine
 from sandbox.images import canary_image
@@ -26,6 +25,7 @@ from sandbox.oci.client import Client
 from sandbox.oci.oci_errors import RegistryError
 from sandbox.provider import Nodes
 from sandbox.step import NothingToUndo, State, Status, Work
+from sandbox.system import files
 from sandbox.system.wait import wait_until
 
 SLICE = ("discovery.k8s.io/v1", "EndpointSlice", SERVICE, SYSTEM_NAMESPACE)
@@ -38,6 +38,57 @@ FIXES = {
     "manifest": "see what answers there instead of this registry: docker logs {registry}",
     "pull": "see why containerd goes another way: docker exec {node} journalctl -u containerd",
 }
+_ANSWERS = ("200", "401")
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """The canary came, in so many milliseconds."""
+
+    milliseconds: int
+
+
+@dataclass(frozen=True)
+class Broken:
+    """The canary did not come: `hop` is the first that fails (name, route, http, manifest, pull), `reason` says how."""
+
+    hop: str
+    reason: str
+
+
+def canary_command(registry: str, image: str, endpoint: str) -> list[str]:
+    """Return the command for a node to pull `image` (`REPOSITORY@DIGEST`) by `registry`, the name of `endpoint`."""
+    where = urlsplit(endpoint)
+    repository, _, digest = image.partition("@")
+    port = str(where.port or (443 if where.scheme == "https" else 80))
+    path = f"/v2/{repository}/manifests/{digest}"
+    return [
+        "bash",
+        "-c",
+        files.packaged(__package__, "scripts/canary.sh"),
+        "canary",
+        f"{registry}/{image}",
+        where.hostname or "",
+        port,
+        path,
+    ]
+
+
+def canary_result(output: str, endpoint: str) -> Pulled | Broken:
+    """Return what the command's output says."""
+    said = {word: rest for word, _, rest in (line.partition(" ") for line in output.splitlines())}
+    if said.get("pulled", "").isdigit():
+        return Pulled(int(said["pulled"]))
+    where = urlsplit(endpoint)
+    if not said.get("name"):
+        return Broken("name", f"{where.hostname} has no address there")
+    if not said.get("route"):
+        return Broken("route", f"{said['name']}:{where.port} refuses or does not answer")
+    if where.scheme == "http" and said.get("http") not in _ANSWERS:
+        return Broken("http", f"GET {endpoint}/v2/ answers {said.get('http') or 'nothing'}")
+    if where.scheme == "http" and said.get("manifest") not in _ANSWERS:
+        return Broken("manifest", f"the registry there answers {said.get('manifest') or 'nothing'} to the canary")
+    return Broken("pull", said.get("pull", output.strip()))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +180,7 @@ class NodeWiring:
             if self.registry.external and error.status in (401, 403):
                 return Status(State.READY, "wired; no canary: this registry wants an account")
             return Status(State.DRIFTED, f"push: {error}")
-        command = pulling.command(there.names[0], image, there.endpoint)
+        command = canary_command(there.names[0], image, there.endpoint)
         every = self.nodes.running()
         with ThreadPoolExecutor(WIDTH) as pool:
             said = tuple(pool.map(partial(self._pull, command=command, there=there), every))
@@ -142,7 +193,7 @@ class NodeWiring:
 
     def _pull(self, node: str, *, command: Sequence[str], there: Reach) -> Pulled | Broken:
         _, output = self.nodes.execute(node, command)
-        return pulling.read(output, there.endpoint)
+        return canary_result(output, there.endpoint)
 
     def _fix(self, node: str, broken: Broken, there: Reach) -> str:
         network, container = self.nodes.network, self.engine.container(node)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
-from sandbox.components.registry import tls_config
+from sandbox.components.certificates.cluster_trust import ROOT
 from sandbox.errors import SandboxError
 from sandbox.provider import Nodes
 from sandbox.step import NothingToUndo, State, Status, Work
@@ -31,7 +33,7 @@ class TlsRegistryStep(NothingToUndo):
 
     def check(self) -> Status:
         for node in self.nodes.running():
-            for path, content in tls_config.host_files(self.hosts).items():
+            for path, content in host_files(self.hosts).items():
                 found = self.nodes.read_file(node, path)
                 if found != content:
                     return Status(State.ABSENT if found is None else State.DRIFTED, f"{path} on {node}")
@@ -42,7 +44,7 @@ class TlsRegistryStep(NothingToUndo):
 
     def apply(self, work: Work) -> None:
         for node in self.nodes.running():
-            for path, content in tls_config.host_files(self.hosts).items():
+            for path, content in host_files(self.hosts).items():
                 self.nodes.write_file(node, path, content)
             for name in self._unknown(node):
                 # Appended in place: the engine mounts this file, and would lose a replaced one.
@@ -51,10 +53,28 @@ class TlsRegistryStep(NothingToUndo):
     def _unknown(self, node: str) -> list[str]:
         """Return the registries' names that the node's /etc/hosts has not."""
         known = {tuple(line.split()) for line in self._run(node, ["cat", "/etc/hosts"]).splitlines()}
-        return [name for name in tls_config.names(self.hosts) if (ADDRESS, name) not in known]
+        return [name for name in node_names(self.hosts) if (ADDRESS, name) not in known]
 
     def _run(self, node: str, argv: list[str]) -> str:
         status, output = self.nodes.execute(node, argv)
         if status != 0:
             raise SandboxError(f"/etc/hosts on {node} cannot be read or written", details=output)
         return output
+
+
+def host_files(hosts: Iterable[str]) -> dict[PurePosixPath, bytes]:
+    """Return files for pulls of `HOST[:PORT]/…` that trust the sandbox's root (containerd docs, hosts.md).
+
+    On the node the ingress listens on 443, whatever port the host's edge has. A `ca` that is not absolute is ignored.
+    """
+    return {PurePosixPath("/etc/containerd/certs.d", host, "hosts.toml"): _hosts_toml(host) for host in hosts}
+
+
+def node_names(hosts: Iterable[str]) -> tuple[str, ...]:
+    """Return the names that the node must know, each once."""
+    return tuple(dict.fromkeys(host.partition(":")[0] for host in hosts))
+
+
+def _hosts_toml(host: str) -> bytes:
+    url = f"https://{host.partition(':')[0]}"
+    return f'server = "{url}"\n\n[host."{url}"]\n  capabilities = ["pull", "resolve"]\n  ca = "{ROOT}"\n'.encode()

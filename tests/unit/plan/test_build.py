@@ -108,13 +108,13 @@ def registry() -> Iterator[Simulator]:
 
 
 def build(spec: Spec, place: Home, own: OwnImages = OWN, engine: FakeEngine | None = None) -> dict[str, Step]:
-    steps = plan_build.build(settled(spec), place, engine or FakeEngine(), own, environ={})
+    steps = plan_build.build(resolved(spec), place, engine or FakeEngine(), own, environ={})
     named = {step.name: step for step in steps}
     assert len(named) == len(steps)
     return named
 
 
-def settled(spec: Spec) -> ResolvedSpec:
+def resolved(spec: Spec) -> ResolvedSpec:
     """The spec as it is, for none of these leaves a port open."""
     https = tuple(port for port in spec.proxy.ports if port != "auto")
     return ResolvedSpec.of(spec, registry=int(spec.registry.port), https=https)
@@ -185,7 +185,7 @@ def test_names_ports_and_certificates_derive_from_the_spec(place: Home, images: 
     ).model_copy(update={"push": images, "apply": (objects,)})
     steps = build(spec, place)
     assert {step.names for step in steps.values() if hasattr(step, "names")} == {place.sandbox("shop")}
-    assert one(RegistryStep, steps).port == 5055
+    assert one(RegistryStep, steps).registry.port == 5055
     assert one(PushStep, steps).url == "http://127.0.0.1:5055"
     assert one(EdgeStep, steps).binds == (Bind("127.0.0.2", 9443), Bind("127.0.0.2", 10443))
     assert getattr(one(IngressStep, steps).controller, "port", None) == 9443
@@ -382,7 +382,7 @@ def test_without_kind_there_is_no_plan(place: Home, kind: Path) -> None:
 def part(engine: FakeEngine, place: Home, name: str, registry: Simulator, *, purge: bool = False) -> list[Step]:
     """What of a sandbox's plan needs no cluster."""
     spec = Spec.model_validate({"name": name, "registry": {"port": urlsplit(registry.url).port}})
-    steps = plan_build.build(settled(spec), place, engine, OWN, environ={}, purge=purge)
+    steps = plan_build.build(resolved(spec), place, engine, OWN, environ={}, purge=purge)
     return [step for step in steps if step.name in WITHOUT_CLUSTER]
 
 

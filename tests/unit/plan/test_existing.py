@@ -11,7 +11,7 @@ from sandbox.bundle.system_images import UPSTREAM, OwnImages
 from sandbox.components.edge.relay import relay_upstream
 from sandbox.components.edge.relay.relay_upstream import Forwarded
 from sandbox.components.edge.relay.step import PassthroughStep
-from sandbox.components.registry.team_step import TeamRegistryStep
+from sandbox.components.registry.external_step import TeamRegistryStep
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.images.push_step import PushStep
 from sandbox.names import Home

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
 from sandbox.bundle.system_images import UPSTREAM
-from sandbox.components.registry.container_step import SETTINGS, SETUP, RegistryStep
+from sandbox.components.registry.container_step import SETTINGS, SETUP, Registry, RegistryStep
 from sandbox.engine import Bind, ContainerSpec
 from sandbox.errors import SandboxError
 from sandbox.names import REGISTRY_PORT, Names
@@ -30,16 +31,21 @@ class Crashing(FakeEngine):
         self.boxes[spec.name].log = "panic: no space left\n"
 
 
+def replaced(step: RegistryStep, *, purge: bool = False, **changes: Any) -> RegistryStep:
+    """Return the step over a registry that differs by `changes`."""
+    return replace(step, registry=replace(step.registry, **changes), purge=purge)
+
+
 @pytest.fixture
 def step(engine: FakeEngine, names: Names, registry: Simulator) -> RegistryStep:
-    return RegistryStep(
+    own = Registry(
         engine=engine,
         names=names,
         image=IMAGE,
         frontend_image=UPSTREAM["haproxy"],
         port=urlsplit(registry.url).port or 0,
-        purge=False,
     )
+    return RegistryStep(own, purge=False)
 
 
 def test_registry_is_published_by_frontend_with_data_in_a_volume(
@@ -49,9 +55,9 @@ def test_registry_is_published_by_frontend_with_data_in_a_volume(
     step.apply(NoWork())
     assert step.check().state is State.READY
     box = engine.boxes[names.registry]
-    assert engine.publisher(step.port) == names.registry and not box.spec.forwarded
+    assert engine.publisher(step.registry.port) == names.registry and not box.spec.forwarded
     front = engine.boxes[names.registry_frontend]
-    assert front.spec.publish == {REGISTRY_PORT: (Bind("127.0.0.1", step.port),)} and front.spec.forwarded
+    assert front.spec.publish == {REGISTRY_PORT: (Bind("127.0.0.1", step.registry.port),)} and front.spec.forwarded
     assert engine.volumes[names.volume] == names.labels
     assert names.labels.items() <= box.spec.labels.items()
     assert box.spec.volumes == {names.volume: "/var/lib/registry"}
@@ -81,8 +87,8 @@ def test_a_purge_takes_the_data_too_even_after_an_earlier_down(engine: FakeEngin
 
 
 def test_another_sandbox_s_registry_is_left_alone(engine: FakeEngine, names: Names, step: RegistryStep) -> None:
-    other = replace(step, names=names.home.sandbox("other"), port=step.port + 1, purge=True)
-    engine.create_volume(other.names.volume, other.names.labels)
+    other = replaced(step, names=names.home.sandbox("other"), port=step.registry.port + 1, purge=True)
+    engine.create_volume(other.registry.names.volume, other.registry.names.labels)
     step.apply(NoWork())
     assert other.undo()
     assert list(engine.boxes) == [names.registry, names.registry_frontend]
@@ -92,7 +98,9 @@ def test_another_sandbox_s_registry_is_left_alone(engine: FakeEngine, names: Nam
 @pytest.mark.fault(23)
 def test_container_and_volume_of_another_user_are_kept(engine: FakeEngine, names: Names, step: RegistryStep) -> None:
     """A container and a volume with our names but without our label → refused; `down --purge` spares both."""
-    engine.run(ContainerSpec(name=names.registry, image=step.image, command=("sleep",), labels={}, network=NETWORK))
+    engine.run(
+        ContainerSpec(name=names.registry, image=step.registry.image, command=("sleep",), labels={}, network=NETWORK)
+    )
     engine.create_volume(names.volume, {})
     with pytest.raises(SandboxError) as caught:
         step.apply(NoWork())
@@ -114,7 +122,7 @@ def test_a_stopped_one_is_recreated_over_the_same_data(engine: FakeEngine, names
 
 def test_another_image_is_drift(engine: FakeEngine, names: Names, step: RegistryStep) -> None:
     step.apply(NoWork())
-    newer = replace(step, image=UPSTREAM["busybox"])
+    newer = replaced(step, image=UPSTREAM["busybox"])
     assert (newer.check().state, newer.check().detail) == (State.DRIFTED, "runs another image")
     newer.apply(NoWork())
     assert newer.check().state is State.READY
@@ -122,14 +130,16 @@ def test_another_image_is_drift(engine: FakeEngine, names: Names, step: Registry
 
 
 def test_another_port_is_drift(engine: FakeEngine, names: Names, step: RegistryStep) -> None:
-    replace(step, port=step.port).apply(NoWork())
+    replaced(step, port=step.registry.port).apply(NoWork())
     with Simulator() as second:
-        moved = replace(step, port=urlsplit(second.url).port or 0)
+        moved = replaced(step, port=urlsplit(second.url).port or 0)
         assert moved.check().state is State.DRIFTED
-        assert f"127.0.0.1:{moved.port}" in moved.check().detail
+        assert f"127.0.0.1:{moved.registry.port}" in moved.check().detail
         moved.apply(NoWork())
         assert moved.check().state is State.READY
-    assert engine.boxes[names.registry_frontend].spec.publish == {REGISTRY_PORT: (Bind("127.0.0.1", moved.port),)}
+    assert engine.boxes[names.registry_frontend].spec.publish == {
+        REGISTRY_PORT: (Bind("127.0.0.1", moved.registry.port),)
+    }
 
 
 def test_one_that_has_its_port_itself_gives_it_to_its_frontend(
@@ -182,19 +192,19 @@ def test_one_that_does_not_answer_yet_is_waited_for(registry: Simulator, step: R
 
 
 def test_one_that_stops_at_once_is_an_error_with_its_last_words(names: Names, step: RegistryStep) -> None:
-    engine = Crashing(IMAGE, step.frontend_image)
+    engine = Crashing(IMAGE, step.registry.frontend_image)
     engine.create_network(NETWORK, {})
     with pytest.raises(SandboxError, match="the registry stopped") as caught:
-        replace(step, engine=engine).apply(NoWork())
+        replaced(step, engine=engine).apply(NoWork())
     assert "no space left" in caught.value.details
 
 
 def test_its_data_may_be_a_folder_that_is_the_users(engine: FakeEngine, step: RegistryStep, tmp_path: Path) -> None:
     folder = tmp_path / "made" / "images"
-    stored = replace(step, storage=folder, purge=True)
+    stored = replaced(step, storage=folder, purge=True)
     stored.apply(NoWork())
     assert stored.check().state is State.READY
-    box = engine.boxes[step.names.registry]
+    box = engine.boxes[step.registry.names.registry]
     owner = folder.stat()
     assert box.spec.volumes == {str(folder): "/var/lib/registry"}
     assert box.spec.user == f"{owner.st_uid}:{owner.st_gid}"  # its root, without capabilities, could not write there
@@ -204,21 +214,24 @@ def test_its_data_may_be_a_folder_that_is_the_users(engine: FakeEngine, step: Re
 
 def test_root_of_a_rootless_engine_is_the_user(engine: FakeEngine, step: RegistryStep, tmp_path: Path) -> None:
     engine.rootless = True
-    replace(step, storage=tmp_path).apply(NoWork())
-    assert engine.boxes[step.names.registry].spec.user is None
+    replaced(step, storage=tmp_path).apply(NoWork())
+    assert engine.boxes[step.registry.names.registry].spec.user is None
 
 
 def test_a_folder_that_cannot_be_had_is_said(step: RegistryStep, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SandboxError, match="cannot be used") as caught:
-        replace(step, storage=tmp_path / "file" / "below").apply(NoWork())
+        replaced(step, storage=tmp_path / "file" / "below").apply(NoWork())
     assert caught.value.fix
 
 
 def test_another_place_for_the_data_is_drift(step: RegistryStep, tmp_path: Path) -> None:
     step.apply(NoWork())
-    moved = replace(step, storage=tmp_path)
-    assert (moved.check().state, moved.check().detail) == (State.DRIFTED, f"has its data in {step.names.volume}")
+    moved = replaced(step, storage=tmp_path)
+    assert (moved.check().state, moved.check().detail) == (
+        State.DRIFTED,
+        f"has its data in {step.registry.names.volume}",
+    )
     moved.apply(NoWork())
     assert moved.check().state is State.READY
     assert step.check().detail == f"has its data in {tmp_path}"
@@ -241,7 +254,7 @@ class Collecting:
 def test_garbage_is_collected_while_no_one_can_push(engine: FakeEngine, step: RegistryStep) -> None:
     step.apply(NoWork())
     program = Collecting(engine)
-    assert step.garbage() == step.collect() == "said\n"
+    assert step.registry.garbage() == step.registry.collect() == "said\n"
     collect = ["garbage-collect", "--delete-untagged"]
     assert program.ran == [([*collect, "--dry-run"], False), (collect, True)]
     assert step.check().state is State.READY
@@ -251,14 +264,14 @@ def test_failed_collection_is_an_error_and_pushes_resume(engine: FakeEngine, ste
     step.apply(NoWork())
     Collecting(engine, status=1)
     with pytest.raises(SandboxError, match="garbage") as caught:
-        step.collect()
+        step.registry.collect()
     assert "said" in caught.value.details
     assert step.check().state is State.READY
 
 
 def test_a_collection_that_was_killed_is_repaired_by_up(engine: FakeEngine, step: RegistryStep) -> None:
     step.apply(NoWork())
-    box = engine.boxes[step.names.registry]
+    box = engine.boxes[step.registry.names.registry]
     labels = {**box.spec.labels, SETUP: f"{box.spec.labels[SETUP]}, read-only"}
     box.spec = replace(box.spec, labels=labels)
     assert step.check().state is State.DRIFTED and "read-only" in step.check().detail
@@ -268,7 +281,7 @@ def test_a_collection_that_was_killed_is_repaired_by_up(engine: FakeEngine, step
 
 def test_registry_with_outdated_settings_is_repaired(engine: FakeEngine, step: RegistryStep) -> None:
     step.apply(NoWork())
-    box = engine.boxes[step.names.registry]
+    box = engine.boxes[step.registry.names.registry]
     assert box.spec.environment["REGISTRY_VALIDATION_MANIFESTS_URLS_ALLOW"] == '["^https?://"]'
     box.spec = replace(box.spec, labels={**box.spec.labels, SETTINGS: "earlier"})
     assert step.check().detail == "has other settings"

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from sandbox.bundle.system_images import UPSTREAM
-from sandbox.components.registry.container_step import RegistryStep
+from sandbox.components.registry.container_step import Registry
 from sandbox.components.registry.external_step import ExternalRegistryStep
 from sandbox.engine import Bind, ContainerSpec
 from sandbox.errors import SandboxError
@@ -59,15 +59,14 @@ def test_one_that_nodes_cannot_reach_is_an_error(engine: FakeEngine, names: Name
 
 def test_our_own_goes_and_its_data_stays(engine: FakeEngine, names: Names, step: ExternalRegistryStep) -> None:
     with Simulator() as answering:
-        own = RegistryStep(
+        own = Registry(
             engine=engine,
             names=names,
             image=IMAGE,
             frontend_image=UPSTREAM["haproxy"],
             port=urlsplit(answering.url).port or 0,
-            purge=False,
         )
-        own.apply(NoWork())
+        own.start()
     assert step.check().state is State.DRIFTED
     step.apply(NoWork())
     assert step.check().state is State.READY

@@ -1,21 +1,37 @@
-"""The registry in another user's cluster: its account kept, its disk asked for, its port the cluster's choice."""
+"""The steps of a registry in an existing cluster: its pod, what proves that nodes pull from it, and system images."""
 
 from __future__ import annotations
 
 import base64
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sandbox.components.cluster.existing.tenant import Place
-from sandbox.components.registry.in_cluster_step import InnerRegistryStep, name_on_nodes
+from sandbox.components.registry import in_cluster_step
+from sandbox.components.registry.in_cluster_step import (
+    PROOF,
+    InnerCanaryStep,
+    InnerRegistryStep,
+    OwnPushStep,
+    name_on_nodes,
+    pending,
+    pulled,
+    refusal,
+)
 from sandbox.errors import SandboxError
+from sandbox.images import canary_image
+from sandbox.images.images_yaml import FromArchive
+from sandbox.images.target import parse
 from sandbox.names import LABEL, Names
 from sandbox.step import State
 from tests.support.api_server import Admit, ApiServer, Refused
 from tests.support.controllers import Controllers
 from tests.support.fakes import NoWork
+from tests.support.images import TestImage, digest_of, layer, new_save
+from tests.support.registry_simulator import Fault, Simulator
 
 SPACE = "/api/v1/namespaces/mine"
 DEPLOYMENT = "/apis/apps/v1/namespaces/mine/deployments/sandbox-registry"
@@ -31,7 +47,7 @@ def server(server: ApiServer) -> ApiServer:
 
 
 @pytest.fixture
-def step(server: ApiServer, names: Names) -> InnerRegistryStep:
+def registry_step(server: ApiServer, names: Names) -> InnerRegistryStep:
     return InnerRegistryStep(Place(names, "mine"), "registry:1")
 
 
@@ -66,58 +82,210 @@ def words(server: ApiServer) -> tuple[str, str]:
     return password, base64.b64decode(auth).decode().removeprefix("sandbox:")
 
 
-def test_it_comes_with_a_disk_and_a_password_that_pods_are_given(step: InnerRegistryStep, server: ApiServer) -> None:
-    assert step.check().state is State.ABSENT
-    step.apply(NoWork())
-    assert (step.check().state, step.check().detail) == (State.READY, "127.0.0.1:30500 on nodes")
-    assert name_on_nodes(step.place) == "127.0.0.1:30500"
+def test_it_comes_with_a_disk_and_a_password_that_pods_are_given(
+    registry_step: InnerRegistryStep, server: ApiServer
+) -> None:
+    assert registry_step.check().state is State.ABSENT
+    registry_step.apply(NoWork())
+    assert (registry_step.check().state, registry_step.check().detail) == (State.READY, "127.0.0.1:30500 on nodes")
+    assert name_on_nodes(registry_step.place) == "127.0.0.1:30500"
     password, given = words(server)
     assert password == given and len(password) > 20
     assert CLAIM in server.objects and "persistentVolumeClaim" in volume(server)
     assert {one["metadata"]["labels"][LABEL] for one in server.objects.values()} == {"demo"}
-    assert not step.undo(), "it goes with its namespace's objects"
+    assert not registry_step.undo(), "it goes with its namespace's objects"
 
 
-def test_a_second_time_the_password_stays(step: InnerRegistryStep, server: ApiServer) -> None:
-    step.apply(NoWork())
+def test_a_second_time_the_password_stays(registry_step: InnerRegistryStep, server: ApiServer) -> None:
+    registry_step.apply(NoWork())
     before = words(server)
-    step.apply(NoWork())
+    registry_step.apply(NoWork())
     assert words(server) == before
 
 
 @pytest.mark.parametrize("why", ["no class", "no right"])
 def test_without_a_disk_its_data_is_in_its_pod_and_that_is_said(
-    step: InnerRegistryStep, server: ApiServer, why: str
+    registry_step: InnerRegistryStep, server: ApiServer, why: str
 ) -> None:
     server.admit = admitting("" if why == "no class" else None)
-    step.apply(NoWork())
+    registry_step.apply(NoWork())
     assert CLAIM not in server.objects and "emptyDir" in volume(server)
-    assert step.check().state is State.READY
-    assert "its data is gone with its pod" in step.check().detail
+    assert registry_step.check().state is State.READY
+    assert "its data is gone with its pod" in registry_step.check().detail
 
 
-def test_a_trial_of_a_claim_makes_none(step: InnerRegistryStep, server: ApiServer) -> None:
-    step.apply(NoWork())
+def test_a_trial_of_a_claim_makes_none(registry_step: InnerRegistryStep, server: ApiServer) -> None:
+    registry_step.apply(NoWork())
     del server.objects[CLAIM]
-    step.check()
+    registry_step.check()
     assert CLAIM not in server.objects
 
 
-def test_a_pull_secret_of_another_password_is_put_right(step: InnerRegistryStep, server: ApiServer) -> None:
-    step.apply(NoWork())
+def test_a_pull_secret_of_another_password_is_put_right(registry_step: InnerRegistryStep, server: ApiServer) -> None:
+    registry_step.apply(NoWork())
     server.objects[f"{SPACE}/secrets/sandbox-pull"]["data"] = {".dockerconfigjson": "e30="}
-    assert (step.check().state, "sandbox-pull" in step.check().detail) == (State.DRIFTED, True)
-    step.apply(NoWork())
-    assert step.check().state is State.READY
+    assert (registry_step.check().state, "sandbox-pull" in registry_step.check().detail) == (State.DRIFTED, True)
+    registry_step.apply(NoWork())
+    assert registry_step.check().state is State.READY
     assert len(set(words(server))) == 1
 
 
-def test_registry_of_another_user_is_refused_and_unchanged(step: InnerRegistryStep, server: ApiServer) -> None:
+def test_registry_of_another_user_is_refused_and_unchanged(registry_step: InnerRegistryStep, server: ApiServer) -> None:
     theirs = {"kind": "Service", "metadata": {"name": "sandbox-registry", "labels": {LABEL: "other"}}}
     server.objects[f"{SPACE}/services/sandbox-registry"] = dict(theirs)
-    assert step.check().state is State.ABSENT
+    assert registry_step.check().state is State.ABSENT
     with pytest.raises(SandboxError, match="the sandbox 'other'"):
-        step.apply(NoWork())
+        registry_step.apply(NoWork())
     assert server.objects[f"{SPACE}/services/sandbox-registry"] == theirs
     with pytest.raises(SandboxError, match="there is no registry in mine"):
-        name_on_nodes(step.place)
+        name_on_nodes(registry_step.place)
+
+
+POD = f"{SPACE}/pods/sandbox-canary"
+HAS_PULLED = {"terminated": {"reason": "StartError"}}
+HAS_REFUSED = {"waiting": {"reason": "ErrImagePull", "message": "http: server gave HTTP response to HTTPS client"}}
+
+
+@pytest.fixture
+def canary_step(server: ApiServer, names: Names, registry: Simulator) -> InnerCanaryStep:
+    own = {"name": "sandbox-registry", "labels": {LABEL: "demo"}}
+    service = {"kind": "Service", "metadata": own, "spec": {"ports": [{"nodePort": 30500}]}}
+    server.objects[f"{SPACE}/services/sandbox-registry"] = service
+    return InnerCanaryStep(Place(names, "mine"), registry.url)
+
+
+def nodes(server: ApiServer, state: dict[str, Any]) -> list[dict[str, Any]]:
+    """Let nodes come to `state` with every pod; the pods that there were."""
+    seen: list[dict[str, Any]] = []
+
+    def admit(manifest: dict[str, Any]) -> dict[str, Any]:
+        if manifest["kind"] != "Pod":
+            return manifest
+        seen.append(manifest)
+        return {**manifest, "status": {"containerStatuses": [{"name": "canary", "state": state}]}}
+
+    server.admit = admit
+    return seen
+
+
+def test_a_node_pulls_it_by_digest_and_that_is_written_down(
+    canary_step: InnerCanaryStep, server: ApiServer, registry: Simulator
+) -> None:
+    pods = nodes(server, HAS_PULLED)
+    assert canary_step.check().state is State.ABSENT
+    canary_step.apply(NoWork())
+    assert (canary_step.check().state, canary_step.check().detail) == (
+        State.READY,
+        "a node pulled from 127.0.0.1:30500",
+    )
+    (pod,) = pods
+    assert (
+        pod["spec"]["containers"][0]["image"]
+        == f"127.0.0.1:30500/{canary_image.REPOSITORY}@{canary_image.document().digest}"
+    )
+    assert pod["spec"]["imagePullSecrets"] == [{"name": "sandbox-pull"}]
+    assert (canary_image.REPOSITORY, canary_image.document().digest) in registry.manifests
+    assert POD not in server.objects, "the pod is gone"
+    assert not canary_step.undo()
+
+
+def test_what_was_proved_for_another_registry_is_proved_again(canary_step: InnerCanaryStep, server: ApiServer) -> None:
+    nodes(server, HAS_PULLED)
+    canary_step.apply(NoWork())
+    server.objects[f"{SPACE}/services/sandbox-registry"]["spec"]["ports"][0]["nodePort"] = 30600
+    assert canary_step.check().state is State.DRIFTED
+    canary_step.apply(NoWork())
+    assert canary_step.check().detail == "a node pulled from 127.0.0.1:30600"
+
+
+def test_the_pod_of_an_interrupted_one_is_replaced(canary_step: InnerCanaryStep, server: ApiServer) -> None:
+    pods = nodes(server, HAS_PULLED)
+    server.objects[POD] = {"kind": "Pod", "metadata": {"name": "sandbox-canary", "labels": {LABEL: "demo"}}}
+    canary_step.apply(NoWork())
+    assert len(pods) == 1 and POD not in server.objects
+
+
+def test_refused_pull_is_an_error_with_message_and_alternatives(
+    canary_step: InnerCanaryStep, server: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(in_cluster_step, "PULL_TIMEOUT", 0.2)
+    nodes(server, HAS_REFUSED)
+    with pytest.raises(SandboxError, match="cannot pull") as caught:
+        canary_step.apply(NoWork())
+    assert "gave HTTP response to HTTPS client" in caught.value.details
+    assert "external" in caught.value.fix and "NodePorts" in caught.value.fix
+    assert POD not in server.objects and f"{SPACE}/configmaps/{PROOF}" not in server.objects
+    assert canary_step.check().state is State.ABSENT
+
+
+def live(**state: Any) -> dict[str, Any]:
+    return {"status": {"containerStatuses": [{"name": "canary", "state": state}]}}
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"terminated": {"reason": "StartError"}},
+        {"waiting": {"reason": "RunContainerError"}},
+        {"waiting": {"reason": "CreateContainerError"}},
+    ],
+)
+def test_whatever_became_of_it_its_image_had_come(state: dict[str, Any]) -> None:
+    assert pulled(live(**state))
+    assert refusal(live(**state)) is None
+
+
+def test_a_refused_pull_is_told_in_the_words_of_the_node() -> None:
+    found = live(waiting={"reason": "ErrImagePull", "message": "connection refused"})
+    assert not pulled(found)
+    assert refusal(found) == "connection refused"
+
+
+def test_before_that_it_is_waited_for() -> None:
+    creating = live(waiting={"reason": "ContainerCreating"})
+    assert not pulled(creating)
+    assert refusal(creating) is None
+    assert pending(creating) == "ContainerCreating"
+    quota = {"status": {"conditions": [{"type": "PodScheduled", "message": "0/3 nodes are available"}]}}
+    assert pending(quota) == "0/3 nodes are available"
+
+
+IMAGE = TestImage((layer(1),), label="traefik")
+
+
+@pytest.fixture
+def push_step(registry: Simulator, tmp_path: Path) -> OwnPushStep:
+    archive = tmp_path / "traefik.tar"
+    archive.write_bytes(new_save({"traefik:1": IMAGE}))
+    entries = (FromArchive(parse("sandbox/traefik:1"), archive), FromArchive(parse("sandbox/page:2"), archive))
+    return OwnPushStep(entries, registry.url, None, ("registry",))
+
+
+def test_they_are_pushed_once_and_read_back(push_step: OwnPushStep, registry: Simulator) -> None:
+    assert (push_step.check().state, push_step.check().detail) == (
+        State.ABSENT,
+        "missing: sandbox/traefik:1, sandbox/page:2",
+    )
+    push_step.apply(NoWork())
+    assert push_step.check().state is State.READY
+    config = registry.manifest("sandbox/traefik", "1")["config"]["digest"]
+    assert config == digest_of(IMAGE.config) and registry.content[config] == IMAGE.config
+    registry.forget()
+    push_step.apply(NoWork())
+    assert registry.received == 0
+    assert not push_step.undo()
+    assert push_step.check().state is State.READY
+
+
+def test_only_what_is_not_there_is_named(push_step: OwnPushStep, registry: Simulator) -> None:
+    push_step.apply(NoWork())
+    del registry.manifests["sandbox/page", "2"]
+    assert push_step.check().detail == "missing: sandbox/page:2"
+
+
+def test_refusing_registry_is_absent_to_check_error_to_apply(push_step: OwnPushStep, registry: Simulator) -> None:
+    registry.faults.append(Fault("GET", "/v2/", 403, times=2))
+    registry.faults.append(Fault("HEAD", "/v2/", 403, times=2))
+    assert push_step.check().state is State.ABSENT
+    with pytest.raises(SandboxError):
+        push_step.apply(NoWork())

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 import pytest
 
 from sandbox.bundle.system_images import UPSTREAM
+from sandbox.components.certificates.cluster_trust import ROOT
 from sandbox.components.cluster.kind import provider as kind_provider
-from sandbox.components.registry.tls_step import TlsRegistryStep
+from sandbox.components.registry.tls_step import TlsRegistryStep, host_files, node_names
 from sandbox.engine import ContainerSpec
 from sandbox.errors import SandboxError
 from sandbox.names import Names
@@ -95,3 +97,20 @@ def test_a_node_without_the_file_is_told_of(node: FakeContainer, step: TlsRegist
     with pytest.raises(SandboxError, match="/etc/hosts") as caught:
         step.check()
     assert "No such file" in caught.value.details
+
+
+HOSTS = ("hub.demo.localhost", "hub.demo.localhost:8443", "other.demo.localhost:443")
+
+
+def test_names_are_pulled_from_ingress_on_443_with_the_root() -> None:
+    files = host_files(HOSTS)
+    assert set(files) == {PurePosixPath(f"/etc/containerd/certs.d/{host}/hosts.toml") for host in HOSTS}
+    for path, content in files.items():
+        said = tomllib.loads(content.decode())
+        url = f"https://{path.parent.name.partition(':')[0]}"
+        assert said == {"server": url, "host": {url: {"capabilities": ["pull", "resolve"], "ca": str(ROOT)}}}
+        assert PurePosixPath(said["host"][url]["ca"]).is_absolute()
+
+
+def test_a_name_is_known_once() -> None:
+    assert node_names(HOSTS) == ("hub.demo.localhost", "other.demo.localhost")
