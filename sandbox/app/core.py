@@ -76,7 +76,7 @@ class Sandbox:
         self.spec = chosen_spec.as_made(self._chosen.spec)
         self.session = session or Session(report=report or Silent(), patience=patience)
         self._keep = keep
-        self._settled: ResolvedSpec | None = None
+        self._resolved: ResolvedSpec | None = None
         self._was_there = False
 
     def __enter__(self) -> Self:
@@ -114,7 +114,7 @@ class Sandbox:
                     found=ready.found,
                     spared=spared,
                 )
-        self._settled = ready.spec
+        self._resolved = ready.spec
         return changed
 
     def plan(self, *, recreate: Collection[str] = (), agreement: Agreement | None = None) -> Found:
@@ -131,18 +131,18 @@ class Sandbox:
             if chosen.fetched:
                 if agreement.demands(home, chosen.fetched, chosen.spec):
                     chosen.fetched.complete(home, self.session.say)
-                spec = chosen.fetched.settled(spec, home)
+                spec = chosen.fetched.with_data(spec, home)
             engine = Engine.connect()
             neighbour = agreement.neighbour(chosen.spec, chosen.file, home, engine)
             spec = neighbour.adopted_by(spec) if neighbour else spec
-            with ports.reserve(spec, home, engine) as settled:
-                steps, engine, own = machine_plan.steps(settled)
-                requirements.require(settled, home, own)
+            with ports.reserve(spec, home, engine) as resolved:
+                steps, engine, own = machine_plan.steps(resolved)
+                requirements.require(resolved, home, own)
                 _require_known(recreate, steps)
-                with explaining(settled):
+                with explaining(resolved):
                     with engine.glance():
                         found = lifecycle.survey(steps, self.session.report)
-                    yield _Surveyed(settled, steps, found)
+                    yield _Surveyed(resolved, steps, found)
 
     def down(self, *, purge: bool = False) -> bool:
         """Take it down; with `purge` the registry's data and the certificates too. Returns whether it was there."""
@@ -154,7 +154,7 @@ class Sandbox:
                 consent.sweep(home)
                 remains.sweep(home, self.name)
         checkouts.sweep(home)
-        self._settled = None
+        self._resolved = None
         return removed
 
     def start(self) -> None:
@@ -165,9 +165,9 @@ class Sandbox:
     def start_locked(self) -> None:
         """Start it as `start` does; the caller has the lock."""
         spec = chosen_spec.brought_up(self.name)
-        with ports.reserve(spec, context.home(), Engine.connect()) as settled, explaining(settled):
-            lifecycle.up(machine_plan.without_files(settled), self.session.report, keep=True)
-        self._settled = spec
+        with ports.reserve(spec, context.home(), Engine.connect()) as resolved, explaining(resolved):
+            lifecycle.up(machine_plan.without_files(resolved), self.session.report, keep=True)
+        self._resolved = spec
 
     def stop(self) -> bool:
         """Stop its containers and keep all it holds; returns whether any ran."""
@@ -178,7 +178,7 @@ class Sandbox:
 
     def status(self) -> Found:
         """Check every part; changes nothing."""
-        steps, engine, _ = machine_plan.steps(self._settled or self.spec)
+        steps, engine, _ = machine_plan.steps(self._resolved or self.spec)
         with engine.glance():
             return lifecycle.survey(steps)
 
@@ -190,7 +190,7 @@ class Sandbox:
         """Push the images of a manifest (images.yaml) into the registry; only what is missing crosses."""
         from sandbox.app.image_push import layer_helper  # and the sources of images
 
-        spec, accounts = self.settled, context.keychain(self.spec.credentials)
+        spec, accounts = self.resolved, context.keychain(self.spec.credentials)
         images = LockFile.of(Path(manifest))
         machine_plan.registry_url(spec)
         engine, url, spool = Engine.connect(), spec.registry.push_url, context.home().spool
@@ -214,11 +214,13 @@ class Sandbox:
         return self.spec.domain
 
     @property
-    def settled(self) -> ResolvedSpec:
+    def resolved(self) -> ResolvedSpec:
         """Return the spec with the ports that the sandbox has, also those that the spec leaves open."""
-        if self._settled is None:
-            self._settled = ports.settle(self.spec, context.home(), Engine.connect())
-        return self._settled
+        if self._resolved is None:
+            self._resolved = ports.resolve(self.spec, context.home(), Engine.connect())
+        return self._resolved
+
+    settled = resolved  # its name in earlier releases
 
     @property
     def hosts(self) -> tuple[str, ...]:
@@ -228,7 +230,7 @@ class Sandbox:
     def url(self, host: str, path: str = "/") -> str:
         """Return the address of a page; `host` may leave out the sandbox's domain (`hello`)."""
         name = host if "." in host else f"{host}.{self.domain}"
-        port = self.settled.proxy.ports[0]
+        port = self.resolved.proxy.ports[0]
         return f"https://{name}{'' if port == 443 else f':{port}'}{path}"
 
     def get(self, host: str, path: str = "/", *, context: ssl.SSLContext | None = None) -> http.client.HTTPResponse:
@@ -238,7 +240,7 @@ class Sandbox:
         """
         address = urlsplit(self.url(host))
         name, port = str(address.hostname), address.port or 443
-        place = Bind(self.settled.proxy.listen, port).asked_at
+        place = Bind(self.resolved.proxy.listen, port).asked_at
         connection = http.client.HTTPSConnection(name, port)
         plain = socket.create_connection((place, port), timeout=ANSWER_TIMEOUT)
         connection.sock = (context or self.ssl_context()).wrap_socket(plain, server_hostname=name)
@@ -252,7 +254,7 @@ class Sandbox:
     @property
     def registry(self) -> str:
         """Return the registry, as image names begin with it on this machine and in the cluster: `localhost:5001`."""
-        return self.settled.registry.image_prefix
+        return self.resolved.registry.image_prefix
 
     @property
     def kubeconfig(self) -> Path:

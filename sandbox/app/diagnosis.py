@@ -53,8 +53,8 @@ def context_of(
     """Gather what there is to check: this machine, its engine if one answers, and the sandbox of the spec."""
     home, docker = context.home(), probe_engine(seconds * 2 / 3)
     which = f" -f {file}" if file else f" {name}" if name else ""
-    settled = ports.settle(spec, home, docker.engine) if isinstance(docker, EngineProbe) else _usual(spec)
-    return DoctorContext(settled, home, dict(context.environ()), docker, datetime.now(UTC), which, seconds)
+    resolved = ports.resolve(spec, home, docker.engine) if isinstance(docker, EngineProbe) else _usual(spec)
+    return DoctorContext(resolved, home, dict(context.environ()), docker, datetime.now(UTC), which, seconds)
 
 
 def lines(row: Row) -> list[str]:

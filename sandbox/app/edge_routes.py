@@ -146,7 +146,7 @@ def _unanswered(home: Home, host: str) -> str | None:
     """Return what the proxy says of the server behind a host, once it had the time to look; None when all is well."""
     box = EdgeContainer.of(Engine.connect(), home)
 
-    def unsettled() -> str | None:
+    def unchecked() -> str | None:
         known = extra_routes.merged(routes.load(home.edge), extra_routes.load(home.edge))
         way = next(way for way in route_status.ways(known, box.control.servers()) if way.host == host)
         return next(
@@ -154,7 +154,7 @@ def _unanswered(home: Home, host: str) -> str | None:
         )
 
     try:
-        wait_until(unsettled, what=host, timeout=PATIENCE)
+        wait_until(unchecked, what=host, timeout=PATIENCE)
     except Unreachable:
         return None
     except WaitTimeout as error:

@@ -31,8 +31,8 @@ def steps(spec: Spec, *, purge: bool = False) -> tuple[tuple[Step, ...], Engine,
         if spec.cluster.supports.containers:
             owned.require(engine, place.sandbox(spec.name))
         own = own_images(spec, place, engine)
-        settled, accounts = ports.settle(spec, place, engine), keychain(spec.credentials)
-        built = plan_build.build(settled, place, engine, own, environ=environ(), purge=purge, keychain=accounts)
+        resolved, accounts = ports.resolve(spec, place, engine), keychain(spec.credentials)
+        built = plan_build.build(resolved, place, engine, own, environ=environ(), purge=purge, keychain=accounts)
         return built, engine, own
 
 

@@ -43,15 +43,15 @@ def reserve(spec: Spec, home: Home, engine: Engine) -> Iterator[ResolvedSpec]:
             if spec.cluster.supports.containers:
                 labelled.require(engine, home.sandbox(spec.name))
             machine = Machine.look(spec.name, home, engine)
-            settled = _settle(spec, machine)
-            _require_names(settled, home)
-            wanted = _wanted(settled, home)
+            resolved = _resolve(spec, machine)
+            _require_names(resolved, home)
+            wanted = _wanted(resolved, home)
             for one in wanted:
                 for problem in _problems(one, machine):
                     raise problem
             ports_of = [(one.owner, one.bind.port) for one in wanted]
             stack.enter_context(port_reservations.hold(home.claims, spec.name, ports_of))
-        yield settled
+        yield resolved
 
 
 def _require_names(spec: ResolvedSpec, home: Home) -> None:
@@ -64,14 +64,14 @@ def _require_names(spec: ResolvedSpec, home: Home) -> None:
     routes.require_unclaimed(byhand_too[0], (*byhand_too[1:], *routes.load(home.passthrough)))
 
 
-def settle(spec: Spec, home: Home, engine: Engine) -> ResolvedSpec:
+def resolve(spec: Spec, home: Home, engine: Engine) -> ResolvedSpec:
     """Return the spec with its ports chosen as `up` would now; those of a sandbox that is there are the ones it has."""
     if isinstance(spec, ResolvedSpec):
         return spec
-    return _settle(spec, Machine.look(spec.name, home, engine))
+    return _resolve(spec, Machine.look(spec.name, home, engine))
 
 
-def _settle(spec: Spec, machine: Machine) -> ResolvedSpec:
+def _resolve(spec: Spec, machine: Machine) -> ResolvedSpec:
     proxy, fixed = _proxy(spec), {port for port in (spec.registry.port, *spec.proxy.ports) if port != "auto"}
     remembered = _remembered_https(spec, machine)
     preferred = chain(PREFERRED_HTTPS, host_network.after(PREFERRED_HTTPS[-1]))

@@ -42,8 +42,8 @@ class Session:
         arm_failpoint()
         names = home().sandbox(name)
         with sandbox_lock.take(names.home.lock(name), self._command(doing), seconds=self.patience, waits=self.say):
-            if Store(names.home.snapshots).is_unsettled(name):
-                restoring(names, Engine.connect()).settle()
+            if Store(names.home.snapshots).is_unfinished(name):
+                restoring(names, Engine.connect()).recover()
             yield
 
     @contextmanager

@@ -39,7 +39,7 @@ class Fetched:
     called: str | None = None
     bundle: Path | None = None
 
-    def settled(self, spec: Spec, home: Home) -> Spec:
+    def with_data(self, spec: Spec, home: Home) -> Spec:
         """Return the spec with what it keeps in its project's folder where every revision finds it."""
         if not self.origin.is_fetched:
             return spec

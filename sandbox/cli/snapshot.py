@@ -79,7 +79,7 @@ def restore(
 
     sandbox = sandbox_of(file, name, progress=progress, patience=patience)
     snapshots.restore(sandbox, snapshot, lambda manifest: None if yes else _ask(manifest, sandbox.name))
-    welcome(sandbox.settled)
+    welcome(sandbox.resolved)
     return 0
 
 

@@ -32,7 +32,7 @@ def start(
 
     sandbox = sandbox_of(file, name, progress=progress, patience=patience)
     sandbox.start()
-    welcome(sandbox.settled, output)
+    welcome(sandbox.resolved, output)
     return 0
 
 

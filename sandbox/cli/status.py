@@ -35,7 +35,7 @@ def status(ctx: click.Context, file: Path | None, name: str | None, *, output: s
 
     sandbox = sandbox_of(file, name)
     parts = sandbox.parts()
-    exposed = exposure(sandbox.settled, (f"*.{sandbox.domain}",), Engine.connect())
+    exposed = exposure(sandbox.resolved, (f"*.{sandbox.domain}",), Engine.connect())
     if output == "json":
         rows = [{"step": one.name, "title": one.title, "state": one.state, "detail": one.detail} for one in parts]
         network = {

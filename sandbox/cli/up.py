@@ -111,7 +111,7 @@ def up(
             return CHANGES if _show(sandbox.name, found, recreate, output) else 0
         agreement = prompts.Asking(caller.say, yes=yes, trusted=trust)
         sandbox.up(recreate=recreate, keep=keep, spared=BROUGHT, agreement=agreement)
-    welcome(sandbox.settled, output)
+    welcome(sandbox.resolved, output)
     return 0
 
 

@@ -16,7 +16,7 @@ from sandbox.images.lock_check import Drift, Promise
 from sandbox.images.progress import Action, Ending, Silent
 from sandbox.images.push import workers
 from sandbox.images.push_context import Destination
-from sandbox.images.resolve import Elsewhere, Found, Remembering, built, of_engine, settled
+from sandbox.images.resolve import Elsewhere, Found, Remembering, built, of_engine, outcome
 from sandbox.images.sources.image_source import Daemon
 from sandbox.images.sources.remote import host_platform
 from sandbox.images.target import Target
@@ -91,7 +91,7 @@ def forecast(
         found: dict[Target, Found | SandboxError] = dict(failed)
         for entry in local:
             source = engine.id(entry.image) if engine else ""
-            found[entry.target] = settled(entry, images[entry.target], source, client)
+            found[entry.target] = outcome(entry, images[entry.target], source, client)
         found |= {target: future.result() for target, future in futures.items()}
         places = {
             (t.repository, b.digest) for t, one in found.items() if isinstance(one, Found) for b in one.image.blobs

@@ -17,7 +17,7 @@ from sandbox.images.lock_check import Drift, Promise
 from sandbox.images.progress import Action, Ending, Observer, Result, Silent
 from sandbox.images.publish import publish
 from sandbox.images.push_context import Destination
-from sandbox.images.resolve import Elsewhere, Found, Outcome, Remembering, built, of_engine, settled
+from sandbox.images.resolve import Elsewhere, Found, Outcome, Remembering, built, of_engine, outcome
 from sandbox.images.sources.image_source import Daemon, Helper
 from sandbox.images.sources.remote import host_platform
 from sandbox.images.target import Target
@@ -177,7 +177,7 @@ class _Run:
             images = source.resolve(local)
             for entry in local:
                 client = self._destination.client
-                found[entry.target] = settled(entry, images[entry.target], daemon.id(entry.image), client)
+                found[entry.target] = outcome(entry, images[entry.target], daemon.id(entry.image), client)
         return found | {target: future.result() for target, future in futures.items()}
 
     def _require(

@@ -166,7 +166,7 @@ def of_engine(
     return CompressedImages(compression, daemon, destination, stack, spool)
 
 
-def settled(entry: FromDaemon, image: Image | SandboxError, source: str, client: Client) -> Outcome:
+def outcome(entry: FromDaemon, image: Image | SandboxError, source: str, client: Client) -> Outcome:
     """Return what became of an image of the engine, with `client` to read what the target registry got already."""
     if isinstance(image, SandboxError):
         return image

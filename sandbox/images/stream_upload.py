@@ -99,7 +99,7 @@ class Landing:
                 self._client.finish(upload, measured.digest)
                 self._holdings.add(home, measured.digest, size, Fact.UPLOADED)
 
-    def settle(self) -> None:
+    def finish(self) -> None:
         """Wait for every upload."""
         wait(self._sending.values())
         for future in self._sending.values():

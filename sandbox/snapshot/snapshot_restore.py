@@ -38,10 +38,10 @@ class Restoring:
     def restore(self, manifest: Manifest, say: Callable[[str], None]) -> None:
         """Restore everything except for the start of the nodes. Raises SandboxError and changes nothing then.
 
-        If it is killed, `settle` completes it or undoes it.
+        If it is killed, `recover` completes it or undoes it.
         """
         labelled.require(self.engine, self.names)
-        self.settle()
+        self.recover()
         kept = self.store.place(self.names.name, manifest.snapshot)
         say("verifying the snapshot")
         manifest.verify(kept)
@@ -59,12 +59,12 @@ class Restoring:
             self._prepare(manifest, kept, say)
             files.write_atomic(noted / READY, b"", mode=0o600)
         except BaseException:
-            self.settle()
+            self.recover()
             raise
         say("replacing the sandbox")
         self._switch(manifest)
 
-    def settle(self) -> None:
+    def recover(self) -> None:
         """Clean up after a command that was killed.
 
         Complete a restore if everything was prepared, otherwise undo it.

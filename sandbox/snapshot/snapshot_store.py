@@ -138,7 +138,7 @@ class Store:
         """Return the folder of a restore that has not finished."""
         return self.folder / sandbox / ".restoring"
 
-    def is_unsettled(self, sandbox: str) -> bool:
+    def is_unfinished(self, sandbox: str) -> bool:
         """Tell whether a command on snapshots of a sandbox was killed."""
         return self.restoring(sandbox).exists() or (self.folder / sandbox / UNFINISHED).exists()
 

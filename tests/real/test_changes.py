@@ -42,7 +42,7 @@ def made(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[A
 
 @pytest.fixture
 def app(made: Application, engine: Engine) -> Iterator[Application]:
-    """The sandbox, which after each test has the same node, is settled and, by its first spec, what it was before."""
+    """The sandbox, which after each test has the same node, is ready and, by its first spec, what it was before."""
     node = engine.container(made.names.node)
     assert node is not None
     yield made

@@ -1,4 +1,4 @@
-"""Whatever happens to a sandbox, in any order: nothing foreign is touched, `up` settles, `down` leaves nothing."""
+"""Whatever happens to a sandbox, in any order: nothing foreign is touched, `up` repairs, `down` leaves nothing."""
 
 from __future__ import annotations
 
@@ -74,8 +74,8 @@ class InMemory(World):
 
 
 @pytest.mark.fault(8, 20, 27, 59, 65)
-def test_whatever_happens_up_settles_and_down_leaves_nothing() -> None:
-    """Kills, removals, edits and engine restarts in any order → `up` settles, `down` leaves nothing."""
+def test_whatever_happens_up_repairs_and_down_leaves_nothing() -> None:
+    """Kills, removals, edits and engine restarts in any order → `up` repairs, `down` leaves nothing."""
 
     class OfThisMachine(Sandboxes):
         def new_world(self) -> World:

@@ -101,7 +101,7 @@ def write_tree(root: Path, into: Path, *, empty: Iterable[str] = ()) -> str:
     """
     emptied = tuple(f"./{name}/" for name in empty)
 
-    def settle(info: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    def normalized(info: tarfile.TarInfo) -> tarfile.TarInfo | None:
         if info.name.startswith(emptied) or (info.type == tarfile.CHRTYPE and info.name.startswith("./dev")):
             return None
         info.mtime = 0
@@ -113,7 +113,7 @@ def write_tree(root: Path, into: Path, *, empty: Iterable[str] = ()) -> str:
         _Hashed(raw) as out,
         tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar,
     ):
-        tar.add(root, arcname=".", filter=settle)
+        tar.add(root, arcname=".", filter=normalized)
     return out.digest
 
 

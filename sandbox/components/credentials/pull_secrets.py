@@ -28,7 +28,7 @@ Place = tuple[str, str]
 def admission_policy(entries: Sequence[Credentials]) -> tuple[dict[str, Any], ...]:
     """Return the policy and its binding (KEP-3962, stable since Kubernetes 1.36).
 
-    A pod's Secrets are settled when it is made, and a Deployment applied together with its namespace is faster than
+    A pod's Secrets are fixed when it is made, and a Deployment applied together with its namespace is faster than
     a program that watches service accounts.
     """
     rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["serviceaccounts"]}

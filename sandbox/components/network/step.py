@@ -58,7 +58,7 @@ class NetworkStep:
                 self._replace(network)
             elif network is None:
                 self._create()
-            self._settle()
+            self._keep_one()
 
     def undo(self) -> bool:
         with self._alone():
@@ -83,7 +83,7 @@ class NetworkStep:
                 '"default-address-pools" in /etc/docker/daemon.json',
             ) from error
 
-    def _settle(self) -> None:
+    def _keep_one(self) -> None:
         """Leave one network of the name; of two users who made one at the same moment, the first has the name."""
         spares = self.engine.spare_networks(self.names.network)
         first = self._find()

@@ -295,7 +295,7 @@ class DaemonImages:
         finally:
             if isinstance(stream, Generator):
                 stream.close()
-            landing.settle()
+            landing.finish()
 
     def _landing(self, waiting: Sequence[Inspected]) -> Landing:
         wanted: dict[str, dict[str, None]] = {}

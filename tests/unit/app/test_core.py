@@ -89,17 +89,17 @@ def test_killed_snapshot_restore_is_finished_before_any_change(
     noted = Store(world.home().snapshots).restoring("x")
     noted.mkdir(parents=True)
     (noted / "state.json").touch()
-    parts_at_settle: list[set[str]] = []
+    parts_at_recovery: list[set[str]] = []
 
-    def settle(restoring: Restoring) -> None:
-        parts_at_settle.append(set(there))
+    def recover(restoring: Restoring) -> None:
+        parts_at_recovery.append(set(there))
         shutil.rmtree(noted)
 
     monkeypatch.setattr(log, "start", lambda **_: None)
     monkeypatch.setattr(signals, "catch", lambda *_: None)
-    monkeypatch.setattr(Restoring, "settle", settle)
+    monkeypatch.setattr(Restoring, "recover", recover)
     act()
-    assert parts_at_settle == [{"cluster"}] != [there]
+    assert parts_at_recovery == [{"cluster"}] != [there]
     assert not noted.exists()
 
 
@@ -142,7 +142,7 @@ def test_a_page_is_got_whatever_names_mean_on_this_machine(there: set[str], tmp_
         thread.start()
         port = listener.getsockname()[1]
         found = Sandbox(Spec(name="x"))
-        found._settled = ResolvedSpec.of(found.spec, registry=5005, https=(port,))
+        found._resolved = ResolvedSpec.of(found.spec, registry=5005, https=(port,))
         found.root_certificate.parent.mkdir(parents=True)
         found.root_certificate.write_bytes(pki.root.cert_pem)
         reply = found.get("hello", "/p")

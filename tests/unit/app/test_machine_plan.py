@@ -24,9 +24,9 @@ def test_nothing_is_taken_away_because_its_file_is_not_read(
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
 
     def steps(spec: Spec) -> Any:
-        settled = ResolvedSpec.of(spec, registry=5001, https=(443, 8443))
+        resolved = ResolvedSpec.of(spec, registry=5001, https=(443, 8443))
         return (
-            plan_build.build(settled, context.home(), FakeEngine(), OwnImages("upstream", UPSTREAM), environ={}),
+            plan_build.build(resolved, context.home(), FakeEngine(), OwnImages("upstream", UPSTREAM), environ={}),
             None,
             None,
         )

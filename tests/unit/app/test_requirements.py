@@ -17,7 +17,7 @@ import pytest
 
 from sandbox.app import port_reservations
 from sandbox.app.port_usage import PortForbidden, PortTaken
-from sandbox.app.ports import reserve, settle
+from sandbox.app.ports import reserve, resolve
 from sandbox.app.requirements import require
 from sandbox.bundle.store import Store
 from sandbox.bundle.system_images import NODES, UPSTREAM, OwnImages, choose
@@ -85,9 +85,9 @@ def spec(*, registry: int | None = None, https: int | None = None, **more: Any) 
 
 def check(spec: Spec, place: Home, engine: FakeEngine, own: OwnImages = BUNDLE) -> ResolvedSpec:
     """All that `up` asks before it makes anything; the spec with its ports."""
-    with reserve(spec, place, engine) as settled:
-        require(settled, place, own)
-    return settled
+    with reserve(spec, place, engine) as resolved:
+        require(resolved, place, own)
+    return resolved
 
 
 def run(engine: FakeEngine, place: Home, name: str, port: int, address: str = LOCAL) -> None:
@@ -133,8 +133,8 @@ def test_a_kubeconfig_that_is_no_file_is_refused_first(place: Home, engine: Fake
 
 def test_a_machine_with_everything_will_do(place: Home, engine: FakeEngine) -> None:
     wanted = spec()
-    settled = check(wanted, place, engine)
-    assert (settled.registry.port, settled.proxy.ports) == (wanted.registry.port, wanted.proxy.ports)
+    resolved = check(wanted, place, engine)
+    assert (resolved.registry.port, resolved.proxy.ports) == (wanted.registry.port, wanted.proxy.ports)
     assert (engine.boxes, routes.load(place.edge), list(place.claims.iterdir())) == ({}, (), [])
 
 
@@ -313,9 +313,9 @@ def test_auto_takes_the_usual_ports_where_they_are_free(
     place: Home, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(host_network, "is_free", lambda address, port: True)
-    settled = check(https("auto", "auto", registry="auto"), place, engine)
-    assert (settled.proxy.ports, settled.registry.port) == ((443, 8443), 5001)
-    assert settle(settled, place, engine) is settled
+    resolved = check(https("auto", "auto", registry="auto"), place, engine)
+    assert (resolved.proxy.ports, resolved.registry.port) == ((443, 8443), 5001)
+    assert resolve(resolved, place, engine) is resolved
 
 
 @pytest.mark.parametrize(
@@ -338,15 +338,15 @@ def test_each_auto_is_chosen_for_itself(
     chosen: tuple[int, int],
 ) -> None:
     monkeypatch.setattr(host_network, "is_free", lambda address, port: port not in taken)
-    assert settle(https(*asked), place, engine).proxy.ports == chosen
+    assert resolve(https(*asked), place, engine).proxy.ports == chosen
 
 
 def test_auto_gives_two_sandboxes_own_registries_and_one_edge(place: Home, engine: FakeEngine) -> None:
-    first = settle(https("auto", registry="auto"), place, engine)
+    first = resolve(https("auto", registry="auto"), place, engine)
     run(engine, place, "sandbox-demo-registry", first.registry.port)
     run(engine, place, EDGE, first.proxy.ports[0])
     other = Spec.model_validate({"name": "other", "registry": {"port": "auto"}, "proxy": {"ports": ("auto",)}})
-    second = settle(other, place, engine)
+    second = resolve(other, place, engine)
     assert second.registry.port > first.registry.port
     assert second.proxy.ports == first.proxy.ports
 
@@ -359,13 +359,13 @@ def test_auto_keeps_the_ports_that_the_sandbox_has(place: Home, engine: FakeEngi
     run(engine, place, EDGE, mine)
     run(engine, place, "sandbox-demo-registry", registry)
     engine.boxes["sandbox-demo-registry"].running = False
-    settled = settle(https("auto", registry="auto"), place, engine)
-    assert (settled.proxy.ports, settled.registry.port) == ((mine,), registry)
+    resolved = resolve(https("auto", registry="auto"), place, engine)
+    assert (resolved.proxy.ports, resolved.registry.port) == ((mine,), registry)
 
 
 def test_auto_lets_go_of_a_port_that_a_user_took_meanwhile(place: Home, engine: FakeEngine, taken: int) -> None:
     routes.save(place.edge, Route("demo", "demo.localhost", "node", ((LOCAL, taken),), 1.0))
-    assert taken not in settle(https("auto"), place, engine).proxy.ports
+    assert taken not in resolve(https("auto"), place, engine).proxy.ports
 
 
 def test_a_port_that_another_command_is_about_to_take_is_refused(place: Home, engine: FakeEngine) -> None:
@@ -429,7 +429,7 @@ def test_edge_and_passthrough_share_no_port(place: Home, engine: FakeEngine, pro
     with pytest.raises(PortTaken, match=f"port {port} on") as caught:
         check(https(port, run=proxy), place, engine)
     assert "sandbox 'other'" in caught.value.details
-    assert port not in settle(https("auto", port + 1 if port < 65535 else 1024, run=proxy), place, engine).proxy.ports
+    assert port not in resolve(https("auto", port + 1 if port < 65535 else 1024, run=proxy), place, engine).proxy.ports
 
 
 @pytest.mark.fault(14, 61)
@@ -445,7 +445,7 @@ def test_privileged_port_of_rootless_engine_names_the_setting(
         check(https(443), place, engine)
     for words in ("--https-port 8443", "ip_unprivileged_port_start=443", "setcap cap_net_bind_service=ep"):
         assert words in caught.value.fix
-    assert settle(https("auto"), place, engine).proxy.ports == (8444,)
+    assert resolve(https("auto"), place, engine).proxy.ports == (8444,)
     monkeypatch.setattr(host_network, "first_unprivileged", lambda: 443)
     check(https(443), place, engine)
 
@@ -460,7 +460,7 @@ def test_a_process_may_only_have_the_ports_of_its_user(
     with pytest.raises(PortForbidden, match="port 443 may only be used by root") as caught:
         check(https(443, run="process"), place, engine)
     assert "setcap" not in caught.value.fix
-    assert settle(https("auto", "auto", run="process"), place, engine).proxy.ports == (8444, 8443)
+    assert resolve(https("auto", "auto", run="process"), place, engine).proxy.ports == (8444, 8443)
 
 
 CHOOSER = """
@@ -473,8 +473,8 @@ from sandbox.config.schema import Spec
 from tests.support.fakes import FakeEngine
 state, name = Path(sys.argv[1]), sys.argv[2]
 spec = Spec.model_validate({"name": name, "registry": {"port": "auto"}, "proxy": {"ports": "auto"}})
-with reserve(spec, Home(state, state, state), FakeEngine()) as settled:
-    print(settled.registry.port, *settled.proxy.ports, flush=True)
+with reserve(spec, Home(state, state, state), FakeEngine()) as resolved:
+    print(resolved.registry.port, *resolved.proxy.ports, flush=True)
     sys.stdin.read()
 """
 

@@ -84,5 +84,5 @@ def test_another_owner_s_containers_are_left_alone(restoring: Restoring, tmp_pat
             ContainerSpec(name=name, image="busybox:1", command=("x",), labels=theirs.labels, network=theirs.network)
         )
     with pytest.raises(SandboxError) as caught:
-        restoring.settle()
+        restoring.recover()
     assert caught.value.id == "name-taken" and engine.boxes.keys() == {names.copier, names.registry}

@@ -42,7 +42,7 @@ WIDTH = 8
 API_TIMEOUT = 120.0  # seconds
 ASK = files.packaged("sandbox.components.cluster", "scripts/ask-api-server.sh")
 MAX_NAMESERVERS = 3  # of a resolv.conf(5); the kubelet leaves out more
-SETTLE = 3.0  # seconds; the engine copies the image's /var before a new node is to be seen
+NODES_APPEAR = 3.0  # seconds; the engine copies the image's /var before a new node is to be seen
 
 
 def nodes(engine: Engine, names: Names, wanted: schema.Nodes | None = None) -> Containers:
@@ -157,7 +157,7 @@ class KindProvider:
                 self.names.cluster, image=image, config=self._config, kubeconfig=self.names.kubeconfig, on_line=on_line
             )
         except BaseException:
-            self._settle()
+            self._wait_for_nodes()
             raise
         for node in self._containers.all():
             # kind's own policy, on-failure, would start a stopped node with the engine and a failed one only once.
@@ -261,7 +261,7 @@ class KindProvider:
         """Remove the lock that a kind which was killed left on its kubeconfig; the file is ours, and so is the turn."""
         self.names.kubeconfig.with_name(f"{self.names.kubeconfig.name}.lock").unlink(missing_ok=True)
 
-    def _settle(self) -> None:
+    def _wait_for_nodes(self) -> None:
         """Let the engine finish the nodes that a stopped kind had asked for, so that they can be found and removed."""
 
         def coming() -> str | None:
@@ -269,7 +269,7 @@ class KindProvider:
             return ", ".join(set(self._containers.expected) - there) or None
 
         with contextlib.suppress(WaitTimeout):
-            wait_until(coming, what="the nodes", timeout=SETTLE, sleep=time.sleep)
+            wait_until(coming, what="the nodes", timeout=NODES_APPEAR, sleep=time.sleep)
 
     def _is_half_made(self) -> bool:
         """Tell whether kind was stopped before it had made the whole cluster."""

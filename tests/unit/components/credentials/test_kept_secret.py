@@ -102,8 +102,8 @@ def test_credentials_are_delivered_before_user_manifests(names: Names, tmp_path:
     objects.write_text("{apiVersion: v1, kind: ConfigMap, metadata: {name: a}}\n")
 
     def needs(spec: Spec) -> dict[str, tuple[str, ...]]:
-        settled = ResolvedSpec.of(spec, registry=5001, https=(443,))
-        steps = plan_build.build(settled, names.home, FakeEngine(), OwnImages("upstream", UPSTREAM), environ={})
+        resolved = ResolvedSpec.of(spec, registry=5001, https=(443,))
+        steps = plan_build.build(resolved, names.home, FakeEngine(), OwnImages("upstream", UPSTREAM), environ={})
         return {step.name: needed(step, [one.name for one in steps]) for step in steps}
 
     spec = parse("{name: demo, credentials: [{kind: gcr}]}").model_copy(update={"apply": (objects,)})

@@ -71,10 +71,10 @@ async def passing(limits: Limits, serve: Serve = echo, address: str = LOCAL) -> 
     finally:
         await passthrough.stop(0.0)
         server.close()
-        await settle()
+        await cancel_others()
 
 
-async def settle() -> None:
+async def cancel_others() -> None:
     """Let everything that is under way end, and its sockets be closed."""
     others = asyncio.all_tasks() - {asyncio.current_task()}
     for task in others:
@@ -266,7 +266,7 @@ def test_five_thousand_connections_at_once(tmp_path: Path) -> None:
         for _, writer in made:
             writer.close()
         server.close()
-        await settle()
+        await cancel_others()
 
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     assert relay_process.limits().connections >= MANY
@@ -347,7 +347,7 @@ def test_a_tunnel_leads_to_its_server_whatever_is_said(tmp_path: Path) -> None:
         assert passthrough.listening == frozenset()
         await passthrough.stop(0.0)
         server.close()
-        await settle()
+        await cancel_others()
 
     asyncio.run(run())
 
@@ -380,6 +380,6 @@ def test_a_tunnel_serves_its_own_user_alone() -> None:
         await passthrough.follow([])
         await passthrough.stop(0.0)
         server.close()
-        await settle()
+        await cancel_others()
 
     asyncio.run(run())
