@@ -71,12 +71,12 @@ def who(edge: Edge, host: str | None) -> str:
         ("x.b.test", "b"),
     ],
 )
-def test_a_name_leads_to_its_sandbox(edge: Edge, servers: dict[str, Server], host: str, name: str) -> None:
+def test_name_routes_to_its_sandbox(edge: Edge, servers: dict[str, Server], host: str, name: str) -> None:
     assert who(edge, host) == name
 
 
 @pytest.mark.parametrize("host", ["elsewhere.test", "ab.test", "test", None])
-def test_who_asks_this_machine_for_nothing_known_gets_the_newest(
+def test_local_client_of_an_unknown_name_gets_newest_sandbox(
     edge: Edge, servers: dict[str, Server], host: str | None
 ) -> None:
     assert who(edge, host) == "b"
@@ -127,7 +127,7 @@ def test_the_server_hears_that_its_client_broke_off(edge: Edge, servers: dict[st
 @pytest.mark.parametrize(
     "said", [b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n", b"\0" * 600, b"\x16\x03\x01\x00\x05hello" * 9]
 )
-def test_garbage_is_answered_with_an_end_and_hurts_no_one(edge: Edge, servers: dict[str, Server], said: bytes) -> None:
+def test_garbage_is_closed_and_other_clients_are_served(edge: Edge, servers: dict[str, Server], said: bytes) -> None:
     with call(edge.port, "a.test", "ECHO") as other:
         garbage = socket.create_connection(("127.0.0.1", edge.port), timeout=30)
         garbage.sendall(said)
@@ -136,7 +136,7 @@ def test_garbage_is_answered_with_an_end_and_hurts_no_one(edge: Edge, servers: d
         assert other.recv(100) == b"still here"
 
 
-def test_who_says_nothing_is_not_waited_for(edge: Edge, servers: dict[str, Server]) -> None:
+def test_silent_client_is_disconnected(edge: Edge, servers: dict[str, Server]) -> None:
     with socket.create_connection(("127.0.0.1", edge.port), timeout=30) as half_open:
         half_open.sendall(client_hellos.of_openssl("a.test")[:50])
         assert read_all(half_open) == b""

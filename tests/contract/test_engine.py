@@ -94,7 +94,7 @@ class _Close:
         self.call()
 
 
-def test_a_container_is_as_it_was_asked_to_be(world: World) -> None:
+def test_container_has_the_requested_settings(world: World) -> None:
     bind = Bind("127.0.0.1", free_port())
     assert world.engine.container(world.name) is None
     world.engine.run(world.spec(publish={8080: (bind,)}))
@@ -108,7 +108,7 @@ def test_a_container_is_as_it_was_asked_to_be(world: World) -> None:
     assert ipaddress.ip_address(found.addresses[world.name]) in ipaddress.ip_network(network.subnet)
 
 
-def test_one_port_of_a_container_is_published_twice(world: World) -> None:
+def test_container_port_is_published_on_two_host_ports(world: World) -> None:
     binds = (Bind("127.0.0.1", free_port()), Bind("127.0.0.1", free_port()))
     world.engine.run(world.spec(publish={8443: binds}))
     found = world.engine.container(world.name)
@@ -239,7 +239,7 @@ def test_files_are_written_with_their_folders_and_read_back(world: World) -> Non
     assert world.engine.read_file(world.name, PurePosixPath("/empty")) == b""
 
 
-def test_what_is_not_a_file_reads_as_nothing(world: World) -> None:
+def test_non_file_reads_as_none(world: World) -> None:
     world.engine.run(world.spec())
     for path in ("/etc", "/bin/sh", "/no/such"):
         assert world.engine.read_file(world.name, PurePosixPath(path)) is None
@@ -252,7 +252,7 @@ def test_our_own_containers_cannot_be_written_to(world: World) -> None:
         world.engine.write_file(world.name, PurePosixPath("/etc/x"), b"")
 
 
-def test_a_renamed_container_goes_on_under_its_new_name(world: World) -> None:
+def test_renamed_container_keeps_running(world: World) -> None:
     engine, new = world.engine, world.name + "-aside"
     engine.run(world.spec())
     before = engine.container(world.name)
@@ -385,7 +385,7 @@ def test_an_image_has_one_id_under_all_its_names(world: World) -> None:
         world.engine.tag("sandbox-test-none:1", "sandbox-test-other:1")
 
 
-def test_what_is_no_archive_is_not_loaded(world: World, tmp_path: Path) -> None:
+def test_non_archive_is_not_loaded(world: World, tmp_path: Path) -> None:
     (tmp_path / "image.tar").write_bytes(b"not a tar at all")
     with pytest.raises(EngineError, match=r"loading image\.tar failed"):
         world.engine.load(tmp_path / "image.tar")

@@ -238,7 +238,7 @@ def refusal(stand: Stand, host: str) -> str | None:
 
 @pytest.mark.security(15)
 @pytest.mark.real
-def test_it_has_no_more_rights_than_it_needs(stand: Stand) -> None:
+def test_edge_has_only_the_rights_it_needs(stand: Stand) -> None:
     """The edge's container → not root, no capability, limits on memory and processes."""
     found = stand.engine._client.api.inspect_container(stand.box.name)
     host = found["HostConfig"]
@@ -260,7 +260,7 @@ def test_it_has_no_more_rights_than_it_needs(stand: Stand) -> None:
 
 @pytest.mark.real
 @both_ways
-def test_a_host_may_end_at_the_edge_and_lead_out_of_the_cluster(stand: Stand) -> None:
+def test_host_may_end_at_the_edge_and_route_outside(stand: Stand) -> None:
     shop = f"shop.{DOMAIN}"
     stand.certify(APP, shop)
     stand.follow(stand.route(Host(APP, terminate=True, to=stand.outside), Host(shop, terminate=True)))
@@ -317,7 +317,7 @@ def test_alias_ends_at_edge_and_ingress_gets_its_real_host(stand: Stand) -> None
 
 
 @pytest.mark.real
-def test_after_a_restart_it_serves_what_it_was_last_told(stand: Stand) -> None:
+def test_edge_serves_its_last_configuration_after_a_restart(stand: Stand) -> None:
     shop = f"shop.{DOMAIN}"
     stand.certify(shop)
     stand.follow(stand.route(Host(shop, terminate=True)))

@@ -225,7 +225,7 @@ def test_a_cut_connection_does_not_harm(
         assert read(client, place, BLOB.digest) == DATA
 
 
-def test_who_has_an_account_may_do_everything(closed: str, place: str) -> None:
+def test_client_with_an_account_may_do_everything(closed: str, place: str) -> None:
     with Client(closed, keychain=Keys(ACCOUNT)) as client:
         for data in (*APP.layers, APP.config):
             client.upload(place, Descriptor("x", digest_of(data), len(data)), lambda data=data: chunks(data))  # type: ignore[misc]
@@ -237,7 +237,7 @@ def test_who_has_an_account_may_do_everything(closed: str, place: str) -> None:
 
 
 @pytest.mark.parametrize("account", [None, Credential("me", "wrong"), Credential("you", ACCOUNT.password)])
-def test_who_has_none_is_told_how_to_get_in(closed: str, place: str, account: Credential | None) -> None:
+def test_client_without_an_account_is_told_how_to_sign_in(closed: str, place: str, account: Credential | None) -> None:
     with Client(closed, keychain=Keys(account) if account else None) as client:
         client.ping()
         attempts: list[Callable[[], object]] = [

@@ -163,7 +163,7 @@ def test_wrong_specs_change_nothing(command: CommandLine, engine: Engine, text: 
 
 
 @pytest.mark.fault(1)
-def test_without_an_engine_there_is_a_clear_word(command: CommandLine) -> None:
+def test_missing_engine_is_a_clear_error(command: CommandLine) -> None:
     """`up` with a socket that is not there → "no Docker Engine answers", exit code 4, nothing made."""
     nowhere = CommandLine({**command.env, "DOCKER_HOST": "unix:///nowhere.sock"}, command.folder)
     ran = nowhere("up", status=4)
@@ -182,7 +182,7 @@ def test_a_kind_that_is_too_old_is_refused(command: CommandLine, tmp_path: Path)
 
 
 @pytest.mark.fault(10)
-def test_networks_that_two_commands_made_at_once_become_one(engine: Engine, tmp_path: Path) -> None:
+def test_concurrent_commands_share_one_network(engine: Engine, tmp_path: Path) -> None:
     """Two networks of one name, as two commands at once make → `up` repairs them into one."""
     names = Home(tmp_path / "state", tmp_path / "cache", tmp_path / "kubeconfig").sandbox("twice")
     step = NetworkStep(engine, names)

@@ -65,7 +65,7 @@ def test_ports_of_the_edge_and_the_registry(app: Application) -> None:
     assert f"localhost:{second}" in app.kubectl("get", "deploy", "app", "-o", "yaml")
 
 
-def test_another_address_to_listen_on(app: Application) -> None:
+def test_changed_listen_address_is_used(app: Application) -> None:
     app.write(proxy={"ports": list(app.ports), "listen": "127.0.0.2"})
     app.command("up")
     assert not host_network.is_free("127.0.0.2", app.ports[0])
@@ -104,7 +104,7 @@ def test_images_and_objects_that_come_and_go(app: Application) -> None:
     )
 
 
-def test_what_is_being_deleted_is_there_again_after_one_up(app: Application) -> None:
+def test_objects_being_deleted_are_restored_by_one_up(app: Application) -> None:
     place = app.folder / "k8s" / "app.yaml"
     text = place.read_text()
     # The server is the first process of its container and has no handler for SIGTERM: it takes all its time to end.

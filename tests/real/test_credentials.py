@@ -210,7 +210,7 @@ def _named(sandbox: Running, namespace: str, wanted: set[str]) -> str | None:
     return None if found >= wanted else f"{found} is named"
 
 
-def test_what_the_spec_lists_is_there_after_up(running: Running) -> None:
+def test_accounts_of_the_spec_are_delivered_by_up(running: Running) -> None:
     running.start("later-docker", "quay.io")
     wait_until(lambda: running.pulled("later-docker"), what="the pull", timeout=300)
     running.sandbox("status")
@@ -257,7 +257,7 @@ def test_the_unit_alone_serves_accounts_that_no_policy_reached(running: Running)
     wait_until(lambda: _named(running, "unaided", wanted), what="the unit", timeout=300)
 
 
-def test_what_is_removed_is_gone(running: Running) -> None:
+def test_removed_accounts_are_gone(running: Running) -> None:
     running.sandbox("credentials", "remove", "gcr-secret")
     running.start("after-gcr", "gcr.io")
     wait_until(lambda: running.refused("after-gcr"), what="the refusal", timeout=120)
@@ -265,7 +265,7 @@ def test_what_is_removed_is_gone(running: Running) -> None:
 
 
 @pytest.mark.security(20)
-def test_what_is_planted_in_the_cluster_steers_nothing(running: Running) -> None:
+def test_planted_cluster_objects_have_no_effect(running: Running) -> None:
     """Secrets and records are planted with our labels → nothing is requested, deleted or made of them on the host."""
     stolen = _write(running, "stolen.json", {"auths": {"ghcr.io": _auth("victim", f"{CANARY}-stolen")}})
     entry = {"kind": "docker", "secret": "planted", "file": str(stolen), "namespaces": ["attackers"]}

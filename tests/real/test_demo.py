@@ -234,7 +234,7 @@ def test_openssl_verifies_the_chain_strictly(demo: Demo) -> None:
     assert "Verify return code: 0 (ok)" in said
 
 
-def test_another_authority_is_refused(demo: Demo, tmp_path: Path) -> None:
+def test_certificate_of_another_ca_is_refused(demo: Demo, tmp_path: Path) -> None:
     now = datetime.now(UTC)
     other = make_root([DOMAIN], now=now)
     make_leaf(make_issuing(other, [DOMAIN], now=now), [DOMAIN], now=now)
@@ -384,7 +384,7 @@ def test_push_images_by_itself_finds_everything_there(demo: Demo) -> None:
 
 
 @pytest.mark.fault(20, 67)
-def test_what_was_removed_behind_our_back_is_made_again(demo: Demo, engine: Engine) -> None:
+def test_removed_objects_are_restored(demo: Demo, engine: Engine) -> None:
     """Edge, registry and context are removed → `status` fails, `up` makes all of them again."""
     engine.remove_container(EDGE)
     engine.remove_container(demo.names.registry)

@@ -191,7 +191,7 @@ def test_a_download_of_a_gigabyte_arrives_whole(pair: tuple[Sandbox, Sandbox]) -
     assert (length, got.digest()) == (len(PIECE) * PIECES, expected.digest())
 
 
-def test_a_client_that_does_not_read_holds_up_no_one(pair: tuple[Sandbox, Sandbox]) -> None:
+def test_client_that_does_not_read_delays_no_other(pair: tuple[Sandbox, Sandbox]) -> None:
     sandbox = pair[0]
     host = f"bulk.{sandbox.domain}"
     with sandbox.connect(host) as slow:
@@ -217,7 +217,7 @@ def test_new_connections_are_served_while_thousands_stay_open(pair: tuple[Sandbo
 
 
 @pytest.mark.parametrize("said", [b"", b"\x16\x03\x01\x02", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", os.urandom(4096)])
-def test_anyone_who_speaks_no_tls_is_shut_out_and_hurts_no_one(pair: tuple[Sandbox, Sandbox], said: bytes) -> None:
+def test_client_without_tls_is_closed_and_others_are_served(pair: tuple[Sandbox, Sandbox], said: bytes) -> None:
     sandbox = pair[0]
     with socket.create_connection(("127.0.0.1", sandbox.ports[0]), timeout=30) as connection:
         connection.sendall(said)

@@ -145,7 +145,7 @@ def test_the_tunnel_outlives_the_registry_s_pod(scene: Scene) -> None:
     assert one.command("registry", "list").out == held
 
 
-def test_what_another_users_made_under_the_same_name_stays(scene: Scene) -> None:
+def test_objects_of_another_user_with_the_same_name_stay(scene: Scene) -> None:
     one, cluster = scene.people["bob"], scene.team.cluster
     theirs: dict[str, Any] = {
         "apiVersion": "v1",
@@ -164,7 +164,7 @@ def test_what_another_users_made_under_the_same_name_stays(scene: Scene) -> None
     one.command("up")
 
 
-def test_down_leaves_the_cluster_as_it_was(scene: Scene) -> None:
+def test_down_restores_the_cluster(scene: Scene) -> None:
     team.at_once({name: partial(one.command, "down", "--purge") for name, one in scene.people.items()})
 
     def left() -> str | None:

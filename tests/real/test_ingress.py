@@ -77,7 +77,7 @@ def test_plain_http_is_sent_to_https_for_good(sandbox: Sandbox, app: str) -> Non
     connection.close()
 
 
-def test_browsers_are_not_told_to_remember_https(sandbox: Sandbox, app: str) -> None:
+def test_responses_have_no_hsts_header(sandbox: Sandbox, app: str) -> None:
     assert "strict-transport-security" not in sandbox.curl(app).lower()
 
 

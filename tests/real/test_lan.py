@@ -135,7 +135,7 @@ def test_sandbox_opened_later_gets_lan_certificates_by_up(open_one: Opened) -> N
 
 
 @pytest.mark.security(3)
-def test_anyone_who_opens_it_is_told_each_time(open_one: Opened) -> None:
+def test_opening_to_the_network_warns_each_time(open_one: Opened) -> None:
     """`listen: 0.0.0.0` → a warning each time, with the addresses."""
     url = f"https://app.{OUTSIDE}:{open_one.sandbox.port}/"
     again = open_one.command("up").out
@@ -177,7 +177,7 @@ def test_other_machine_reaches_application_by_lan_name(open_one: Opened) -> None
     assert headers["X-Real-Ip"] == THERE
 
 
-def test_another_machine_cannot_say_that_it_is_another_user(open_one: Opened) -> None:
+def test_other_machine_cannot_forge_its_client_address(open_one: Opened) -> None:
     _, said = open_one.stranger.curl(f"app.{OUTSIDE}", "--header", "X-Forwarded-For: 6.6.6.6")
     assert "6.6.6.6" not in said
     _, said = open_one.stranger.curl(APP, "--header", "X-Forwarded-For: 6.6.6.6")

@@ -87,7 +87,7 @@ def test_addons_of_the_spec_are_enabled_answer_and_are_removed(sandbox: Sandbox,
     assert "metrics-server" not in sandbox.kubectl("get", "deployments", "-A", "-o", "name")
 
 
-def test_another_provisioner_of_minikube_s_gives_disks(sandbox: Sandbox, disks: dict[str, Any]) -> None:
+def test_additional_minikube_provisioner_gives_disks(sandbox: Sandbox, disks: dict[str, Any]) -> None:
     sandbox.up(addons=[disks])
     assert sandbox.addons()["storage-provisioner-rancher"] == ("ready", "spec")
     claim = {
@@ -182,7 +182,7 @@ def test_registry_creds_gets_all_accounts_unseen_by_other_users(sandbox: Sandbox
     assert sandbox.up(addons=[creds], credentials=wanted) == set()
 
 
-def test_another_password_arrives_and_the_other_accounts_stay(sandbox: Sandbox, creds: dict[str, Any]) -> None:
+def test_changed_password_is_delivered_and_other_accounts_stay(sandbox: Sandbox, creds: dict[str, Any]) -> None:
     before = held(sandbox)
     wanted = accounts(sandbox.folder, f"{CANARY}-newer")[:1]
     assert "Addons of minikube" in sandbox.up(addons=[creds], credentials=wanted)

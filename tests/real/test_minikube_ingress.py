@@ -132,7 +132,7 @@ def test_the_controller_sees_clients_and_not_the_edge(sandbox: Sandbox) -> None:
     assert requests and not any(line.startswith(edge["IPv4Address"].partition("/")[0]) for line in requests), requests
 
 
-def test_it_answers_again_after_a_stop(sandbox: Sandbox) -> None:
+def test_ingress_answers_again_after_a_stop(sandbox: Sandbox) -> None:
     sandbox.sandbox("stop")
     sandbox.sandbox("start")
 

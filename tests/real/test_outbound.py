@@ -222,7 +222,7 @@ def test_the_doctor_tells_a_closed_port_from_a_wrong_certificate(command: Comman
     assert statuses(found)[-2:] == ["tcp ok", "tls error"] and "mismatch" in found["tls"]["evidence"]
 
 
-def test_other_nameservers_and_names_count_from_the_next_up_on(
+def test_changed_nameservers_and_names_take_effect_with_next_up(
     command: CommandLine, nameserver: Nameserver, image: str
 ) -> None:
     made = kubectl("get", "nodes", "-o", "jsonpath={.items[0].metadata.uid}")

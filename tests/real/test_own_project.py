@@ -104,7 +104,7 @@ def test_the_dashboard_shows_what_there_is(page: Tab) -> None:
     page.until("document.querySelector('.machine')?.innerText.includes('*.own-project.sandbox.localhost')")
 
 
-def test_it_follows_the_cluster_and_works_by_click_and_key(page: Tab, project: Project) -> None:
+def test_dashboard_follows_cluster_and_works_by_click_and_key(page: Tab, project: Project) -> None:
     page.until(f"!!{details('events')}")
     assert page.value(f"{details('events')}.open") is False
     page.click(f'details[data-key="{NAME}/events"] summary')
@@ -123,7 +123,7 @@ def test_it_follows_the_cluster_and_works_by_click_and_key(page: Tab, project: P
     assert page.value("document.activeElement.dataset.focus") == f"{NAME}/hosts"
 
 
-def test_it_fits_a_phone_and_a_dark_room(page: Tab, tmp_path: Path) -> None:
+def test_dashboard_fits_a_phone_and_dark_mode(page: Tab, tmp_path: Path) -> None:
     page.resize(360, 800, dark=True)
     assert page.value("document.documentElement.scrollWidth") <= 360
     red, green, blue = page.value("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")

@@ -82,7 +82,7 @@ def test_the_wheel_is_small_and_has_no_tests(wheel: Path) -> None:
     assert "sandbox/py.typed" in names
 
 
-def test_it_runs_where_nothing_else_is_installed(installed: Path) -> None:
+def test_package_runs_without_anything_else_installed(installed: Path) -> None:
     help_ = run(installed, "--help")
     assert help_.returncode == 0 and "push-images" in help_.stdout
     assert run(installed, "--version").stdout.split()[-1] == sandbox.__version__
@@ -90,7 +90,7 @@ def test_it_runs_where_nothing_else_is_installed(installed: Path) -> None:
     assert imported.stdout == "Sandbox\n", imported.stderr
 
 
-def test_its_recipes_are_those_of_the_sources(installed: Path, tmp_path: Path) -> None:
+def test_package_recipes_equal_the_sources(installed: Path, tmp_path: Path) -> None:
     listed = run(installed, "bundle", "list", "-o", "json", env={"XDG_STATE_HOME": str(tmp_path)})
     assert {one["name"]: one["digest"] for one in json.loads(listed.stdout)} == {
         name: recipe.digest for name, recipe in recipes().items()
@@ -105,7 +105,7 @@ def test_its_recipes_are_those_of_the_sources(installed: Path, tmp_path: Path) -
     ],
     ids=["pipx", "uv"],
 )
-def test_it_is_a_tool_for_those_who_install_tools(
+def test_package_installs_as_a_tool(
     words: Sequence[str], homes: Mapping[str, str], wheel: Path, tmp_path: Path
 ) -> None:
     env = {variable: str(tmp_path / folder) for variable, folder in homes.items()}
@@ -113,7 +113,7 @@ def test_it_is_a_tool_for_those_who_install_tools(
     assert run(tmp_path / "bin" / "sandbox", "--version").stdout.split()[-1] == sandbox.__version__
 
 
-def test_it_plans_a_sandbox(installed: Path, tmp_path: Path) -> None:
+def test_package_plans_a_sandbox(installed: Path, tmp_path: Path) -> None:
     machine.engine()
     env = {"XDG_STATE_HOME": str(tmp_path), "KUBECONFIG": str(tmp_path / "kubeconfig")}
     options = ["--plan", "--https-port", "auto", "--registry-port", "auto"]

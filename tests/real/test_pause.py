@@ -73,7 +73,7 @@ def test_containers_start_with_engine_unless_stopped(engine: Engine, app: Applic
 
 
 @pytest.mark.fault(21, 57)
-def test_what_was_held_still_goes_on(engine: Engine, app: Application) -> None:
+def test_paused_containers_are_resumed(engine: Engine, app: Application) -> None:
     """`docker pause` of a node and the registry → `up` lets them go on, and all is as it was"""
     nodes = running(engine, app)
     for name in nodes:
@@ -101,7 +101,7 @@ def test_stopped_it_runs_nothing_and_says_so(engine: Engine, app: Application) -
     assert running(engine, app) == set(), "a plan starts nothing"
 
 
-def test_its_hosts_end_at_once_and_the_edge_serves_on(app: Application) -> None:
+def test_stopped_hosts_end_at_once_and_the_edge_serves_on(app: Application) -> None:
     with pytest.raises(AssertionError, match=r"curl: \(35\)|curl: \(56\)|reset|closed"):
         app.page()
     servers = json.loads(app.command("proxy", "status", "-o", "json", status=None).out)
@@ -109,7 +109,7 @@ def test_its_hosts_end_at_once_and_the_edge_serves_on(app: Application) -> None:
 
 
 @pytest.mark.fault(26)
-def test_started_by_its_name_alone_it_is_as_it_was(engine: Engine, app: Application) -> None:
+def test_start_by_name_restores_the_sandbox(engine: Engine, app: Application) -> None:
     """The node is stopped and started → `start NAME`, from anywhere, ends when the hosts are answered"""
     ran = app.elsewhere("start", app.name)
     assert f"https://app.{app.name}.sandbox.localhost" in ran.out
@@ -122,7 +122,7 @@ def test_started_by_its_name_alone_it_is_as_it_was(engine: Engine, app: Applicat
 @pytest.mark.nightly
 @pytest.mark.fault(26)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_it_outlives_the_end_of_the_engine(engine: Engine, app: Application, number: signal.Signals) -> None:
+def test_sandbox_survives_an_engine_restart(engine: Engine, app: Application, number: signal.Signals) -> None:
     """The engine ends and starts again, as by a reboot → hosts are served again; killed outright → `up` is enough"""
     shared = {one.name for one in engine.containers(LABEL) if one.labels[LABEL] == ""}
     before = running(engine, app) | shared
@@ -179,6 +179,6 @@ def held(app: Application) -> bool:
     return "FROZEN" in tool("docker", "exec", app.names.node, "cat", state, status=None)
 
 
-def test_what_is_not_there_cannot_be_started(app: Application) -> None:
+def test_start_of_an_absent_sandbox_is_refused(app: Application) -> None:
     ran = app.elsewhere("start", "test-pause-nobody", status=2)
     assert "there is no sandbox 'test-pause-nobody'" in ran.err and "fix:" in ran.err

@@ -187,7 +187,7 @@ def status(connection: http.client.HTTPConnection) -> int:
     return answer.status
 
 
-def test_a_renewed_certificate_is_served_and_no_one_is_cut_off(running: Running) -> None:
+def test_renewed_certificate_keeps_open_connections(running: Running) -> None:
     before = running.certificates()
     assert before["domain"]["secrets"] == ["sandbox-system/domain-tls"]
     held = running.connect()
@@ -211,7 +211,7 @@ def test_a_renewed_certificate_is_served_and_no_one_is_cut_off(running: Running)
     running.command("status")
 
 
-def test_a_hundred_swaps_under_load_fail_no_one(running: Running) -> None:
+def test_hundred_renewals_under_load_fail_no_request(running: Running) -> None:
     held = running.connect()
     first, plain = status(held), held.sock
     visitors = Visitors(running)
@@ -280,7 +280,7 @@ def test_application_serving_an_old_root_is_named_and_restarted(running: Running
 
 
 @pytest.mark.fault(28)
-def test_a_certificate_that_has_ended_is_told_and_recreated(running: Running) -> None:
+def test_expired_certificate_is_reported_and_recreated(running: Running) -> None:
     """The certificate in files and cluster ended ten days ago → `status` and `up --plan` say so, `up` makes another"""
     now, store = datetime.now(UTC), Keystore(running.names.keys)
     leaf = make_leaf(store.issuing.read(), domain_names(DOMAIN), now=now - timedelta(days=100))

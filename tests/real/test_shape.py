@@ -295,7 +295,7 @@ def test_after_a_rest_it_has_both_families_again(sandbox: Shaped) -> None:
 @pytest.mark.parametrize(
     ("key", "value"), [("ip_family", "ipv4"), ("feature_gates", {}), ("mounts", []), ("kind", {"networking": {}})]
 )
-def test_another_shape_takes_another_cluster_and_is_refused(sandbox: Shaped, key: str, value: object) -> None:
+def test_changed_shape_needs_recreation_and_is_refused(sandbox: Shaped, key: str, value: object) -> None:
     sandbox.write(**{key: value})
     try:
         ran = sandbox.command("up", status=1)

@@ -71,7 +71,7 @@ def kept() -> Path:
     return context.home().snapshots / NAME
 
 
-def test_what_runs_is_kept_without_an_end(app: Application, engine: Engine) -> None:
+def test_running_sandbox_is_saved_without_a_stop(app: Application, engine: Engine) -> None:
     pods = app.kubectl("get", "pods", "-A", "-o", "jsonpath={.items[*].status.containerStatuses[*].restartCount}")
     before = nodes(engine, app)
     app.command("snapshot", "save", "first")
@@ -97,7 +97,7 @@ def test_a_save_that_was_killed_leaves_nothing_that_is_listed(app: Application, 
     app.command("snapshot", "delete", "second")
 
 
-def test_one_with_other_bytes_is_refused_and_changes_nothing(app: Application, engine: Engine) -> None:
+def test_snapshot_with_changed_bytes_is_refused_without_change(app: Application, engine: Engine) -> None:
     (tar,) = (kept() / "first").glob("*-var.tar")
     with tar.open("r+b") as file:
         file.seek(4096)
@@ -125,7 +125,7 @@ def test_restore_killed_early_leaves_the_existing_sandbox(app: Application, engi
     assert [path.name for path in kept().iterdir()] == ["first"]
 
 
-def test_it_comes_back_as_it_was_kept(app: Application, engine: Engine) -> None:
+def test_restore_brings_back_the_saved_state(app: Application, engine: Engine) -> None:
     root = app.names.root_certificate.read_bytes()
     ran = app.command("snapshot", "restore", "first", status=2)
     assert "would be replaced" in ran.err and "--yes" in ran.err
@@ -138,7 +138,7 @@ def test_it_comes_back_as_it_was_kept(app: Application, engine: Engine) -> None:
     assert app.command("up", "--plan").out == ""
 
 
-def test_it_comes_back_after_everything_went(app: Application, engine: Engine) -> None:
+def test_restore_works_after_everything_is_gone(app: Application, engine: Engine) -> None:
     app.command("down", "--purge")
     assert engine.containers(f"{LABEL}={NAME}") == () and engine.volume_labels(app.names.volume) is None
     app.elsewhere("snapshot", "restore", "first", NAME)

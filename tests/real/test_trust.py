@@ -305,7 +305,7 @@ def test_python_and_node_obey_the_printed_lines(user: User) -> None:
     assert sorted(path.name for path in (user.state / "trust").iterdir()) in ([], [".lock"])
 
 
-def test_what_is_installed_is_told(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_installed_roots_are_listed(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
     need("certutil")
     database = user.home / ".pki/nssdb"
     database.mkdir(parents=True)

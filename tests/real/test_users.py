@@ -201,7 +201,7 @@ def test_a_port_of_another_user_s_edge_is_refused(ann: Person, bob: Person, engi
 
 
 @pytest.mark.security(22)
-def test_two_users_work_at_once_and_lose_nothing(ann: Person, bob: Person, engine: Engine) -> None:
+def test_two_users_work_concurrently_without_loss(ann: Person, bob: Person, engine: Engine) -> None:
     """A second user's sandbox comes and goes → the first one's connection, edge and routes stay."""
     edge, host = engine.container(edge_of(engine, ann)), f"x.{ann.user}.sandbox.localhost"
     with ann.connect() as connection:

@@ -283,7 +283,7 @@ class Meanwhile(Registry):
         return super()._collect(*options)
 
 
-def test_nothing_can_be_pushed_while_garbage_is_collected(own: Sandbox, engine: Engine) -> None:
+def test_push_is_refused_during_garbage_collection(own: Sandbox, engine: Engine) -> None:
     fresh(f"localhost:{own.port}")
     found, before = engine.container(own.names.registry), engine.container(own.names.registry_frontend)
     assert found and before
@@ -355,7 +355,7 @@ def test_a_registry_of_others_is_used_instead(own: Sandbox, engine: Engine) -> N
         assert hosting and f"localhost:{port}" in hosting["data"]["localRegistryHosting.v1"]
 
 
-def test_its_data_may_be_a_folder_which_even_a_purge_leaves(own: Sandbox) -> None:
+def test_registry_data_folder_survives_a_purge(own: Sandbox) -> None:
     own.up(storage="images")
     image = fresh(f"localhost:{own.port}")
     own.pull(f"localhost:{own.port}/{image}")

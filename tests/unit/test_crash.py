@@ -61,7 +61,7 @@ def test_down_interrupted_anywhere_is_finished_by_the_next(world: SmallWorld) ->
 @pytest.mark.fault(5, 16)
 @pytest.mark.parametrize("action", ["raise", "enospc", "interrupt"])
 @pytest.mark.parametrize("step", ["registry", "cluster", "context", "edge", "ingress"])
-def test_what_fails_or_is_interrupted_takes_back_what_it_began(world: SmallWorld, step: str, action: str) -> None:
+def test_failure_or_interrupt_rolls_back_what_was_begun(world: SmallWorld, step: str, action: str) -> None:
     """An error, a full disk or Ctrl-C in the middle of a step → what this `up` made is gone, but for data."""
     foreign = world.foreign()
     with pytest.raises((SandboxError, OSError, KeyboardInterrupt)):

@@ -74,7 +74,7 @@ def test_the_page_is_current_and_has_a_place_for_each() -> None:
 
 
 @pytest.mark.security(6, 12)
-def test_what_others_said_is_made_fit_to_be_shown() -> None:
+def test_untrusted_text_is_sanitized() -> None:
     """Escape sequences and a URL with an account in a server's answer → shown without either."""
     said = "\x1b]0;title\x07at\u202e tcp://me:canary@host:1\nand\tso on"
     error = SandboxError(said, details=said, fix=said)

@@ -20,13 +20,13 @@ def test_the_cause_is_what_the_system_said(ask: Callable[[str], object]) -> None
     assert cause(caught.value) == "Connection refused"
 
 
-def test_a_name_no_one_knows_is_said_to_be_so() -> None:
+def test_unknown_name_is_reported() -> None:
     with pytest.raises(requests.RequestException) as caught:
         requests.get("http://nobody.invalid/", timeout=5)
     assert "name" in cause(caught.value).lower() and "Pool" not in cause(caught.value)
 
 
-def test_what_was_not_wrapped_speaks_for_itself() -> None:
+def test_unwrapped_exception_keeps_its_message() -> None:
     assert cause(ValueError("no such thing")) == "no such thing"
     assert cause(FileNotFoundError(2, "No such file or directory")) == "No such file or directory"
     with pytest.raises(ValueError, match="b") as caught:

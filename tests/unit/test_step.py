@@ -12,7 +12,7 @@ def plan(**steps: tuple[tuple[str, ...], tuple[str, ...]]) -> list[Step]:
     return [FakeStep(name, set(), requires=requires, after=after) for name, (requires, after) in steps.items()]
 
 
-def test_plan_in_order_is_accepted_as_it_is() -> None:
+def test_ordered_plan_is_accepted_unchanged() -> None:
     steps = plan(cluster=((), ()), registry=((), ("mirrors",)), wiring=(("cluster", "registry"), ("cluster",)))
     assert checked(steps) == tuple(steps)
 

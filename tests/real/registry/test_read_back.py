@@ -68,7 +68,7 @@ def assert_true(engine: Watched, name: str, host: str, target: str, digest: str,
     assert list(found.layers) == told["RootFS"]["Layers"]
 
 
-def test_another_client_reads_back_what_the_engine_has(
+def test_image_read_by_another_client_matches_the_engines(
     engine: Watched, images: tuple[str, ...], host: str, tmp_path: Path
 ) -> None:
     entries = [FromDaemon(parse(f"team/{n}:dev"), name) for n, name in enumerate(images)]
@@ -83,7 +83,7 @@ def test_another_client_reads_back_what_the_engine_has(
     assert engine.saves == []
 
 
-def test_one_changed_layer_crosses_alone(engine: Watched, images: tuple[str, ...], host: str, tmp_path: Path) -> None:
+def test_only_the_changed_layer_is_sent(engine: Watched, images: tuple[str, ...], host: str, tmp_path: Path) -> None:
     entry = FromDaemon(parse("app:dev"), images[2])
     push([entry], f"http://{host}", engine)
     changed = build(tmp_path, "changed", images[1], b"other" * 1000)

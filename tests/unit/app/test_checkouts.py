@@ -78,7 +78,7 @@ def test_mount_that_is_a_link_inside_the_project_is_a_folder(root: Path, tmp_pat
 
 
 @pytest.mark.security(17)
-def test_link_of_a_node_leads_nowhere(root: Path, tmp_path: Path) -> None:
+def test_link_planted_by_a_node_is_not_followed(root: Path, tmp_path: Path) -> None:
     """A node puts a link to a folder of the user's in a folder that it may write → nothing is written through it."""
     data, victim = tmp_path / "state" / "demo", tmp_path / "victim"
     victim.mkdir()

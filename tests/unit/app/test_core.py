@@ -59,7 +59,7 @@ def there(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     return found
 
 
-def test_it_is_up_inside_the_block_and_gone_after_it(there: set[str]) -> None:
+def test_sandbox_is_up_inside_the_block_and_gone_after_it(there: set[str]) -> None:
     report = RecordingReporter()
     with Sandbox(Spec(name="x"), report=report) as up:
         assert there == {"cluster", "apply"}
@@ -103,21 +103,21 @@ def test_killed_snapshot_restore_is_finished_before_any_change(
     assert not noted.exists()
 
 
-def test_what_was_there_before_stays(there: set[str]) -> None:
+def test_existing_sandbox_stays_after_the_block(there: set[str]) -> None:
     there.add("cluster")
     with Sandbox(Spec(name="x")):
         pass
     assert there == {"cluster", "apply"}
 
 
-def test_it_stays_when_it_is_to_be_kept(there: set[str]) -> None:
+def test_sandbox_stays_with_keep(there: set[str]) -> None:
     with Sandbox(Spec(name="x"), keep=True) as up:
         pass
     assert there == {"cluster", "apply"}
     assert up.up() is False
 
 
-def test_it_is_gone_after_a_test_that_fails(there: set[str]) -> None:
+def test_sandbox_is_gone_after_a_failing_test(there: set[str]) -> None:
     with pytest.raises(ZeroDivisionError), Sandbox(Spec(name="x")):
         raise ZeroDivisionError
     assert "cluster" not in there
@@ -221,7 +221,7 @@ def test_the_fixture_gives_one_sandbox_for_all_tests(
     assert "2 passed" in done.stdout
 
 
-def test_the_fixture_is_silent_where_no_one_asks_for_it(tmp_path: Path) -> None:
+def test_unused_fixture_prints_nothing(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text(SUITE)
     (tmp_path / "test_it.py").write_text("def test_1(): pass\n")
     done = subprocess.run([sys.executable, "-m", "pytest", "-s", "-q"], capture_output=True, text=True, cwd=tmp_path)

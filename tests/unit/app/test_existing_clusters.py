@@ -65,7 +65,7 @@ def test_manual_cluster_is_found_with_its_announced_registry(engine: FakeEngine,
     }
 
 
-def test_a_registry_that_no_one_tells_of_is_known_by_its_name(engine: FakeEngine, home: Home) -> None:
+def test_unannounced_registry_is_found_by_name(engine: FakeEngine, home: Home) -> None:
     assert existing_clusters.find(engine, home) == (Neighbour("kind-kind", None),)
     publish = {5000: (Bind("127.0.0.1", 5007),)}
     engine.run(ContainerSpec(name="kind-registry", image=IMAGE, command=(), labels={}, network="kind", publish=publish))

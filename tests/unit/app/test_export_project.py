@@ -144,7 +144,7 @@ def test_the_folder_is_a_project_that_says_the_same(spec: ResolvedSpec, tmp_path
     assert {"sandbox", "kubernetes", "engine", "images"} == versions.keys()
 
 
-def test_its_images_pushed_elsewhere_have_the_same_digests(
+def test_exported_images_pushed_elsewhere_have_same_digests(
     spec: ResolvedSpec, registry: Simulator, tmp_path: Path
 ) -> None:
     export(spec, tmp_path / "out", say)

@@ -15,9 +15,7 @@ from tests.support.fakes import FakeEngine
 
 
 @pytest.mark.parametrize("provider", ["kind", "minikube"])
-def test_nothing_is_taken_away_because_its_file_is_not_read(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, provider: str
-) -> None:
+def test_unreadable_file_removes_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, provider: str) -> None:
     program = tmp_path / provider
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)

@@ -210,7 +210,7 @@ def test_a_mount_of_what_is_not_there_is_refused(place: Home, engine: FakeEngine
     check(spec(cluster=wanted), place, engine)
 
 
-def test_a_certificate_of_the_user_s_own_is_judged_first(place: Home, engine: FakeEngine, tmp_path: Path) -> None:
+def test_user_certificate_is_checked_first(place: Home, engine: FakeEngine, tmp_path: Path) -> None:
     files = {"cert": tmp_path / "own.crt", "key": tmp_path / "own.key"}
     with pytest.raises(UsageError, match=r"`certs\.default`: .*own\.crt cannot be read"):
         check(spec(certs={"default": files}), place, engine)
@@ -387,7 +387,7 @@ def test_edge_ports_are_shared_by_sandboxes_starting_together(place: Home, engin
 
 
 @pytest.mark.fault(12)
-def test_a_container_is_told_with_its_project_and_how_to_stop_it(place: Home, engine: FakeEngine) -> None:
+def test_container_holding_a_port_is_named_with_how_to_stop_it(place: Home, engine: FakeEngine) -> None:
     """A container of a Compose project has the port → its name, its project and the command that stops it."""
     port = free_port()
     made = ContainerSpec(
@@ -405,7 +405,7 @@ def test_a_container_is_told_with_its_project_and_how_to_stop_it(place: Home, en
     assert "`docker stop shop-web-1`" in caught.value.fix
 
 
-def test_a_sandbox_is_told_with_how_to_take_it_down(place: Home, engine: FakeEngine) -> None:
+def test_sandbox_holding_a_port_is_named_with_its_down_command(place: Home, engine: FakeEngine) -> None:
     port = free_port()
     run(engine, place, "sandbox-other-registry", port)
     engine.boxes["sandbox-other-registry"].spec.labels[LABEL] = "other"  # type: ignore[index]
@@ -415,7 +415,7 @@ def test_a_sandbox_is_told_with_how_to_take_it_down(place: Home, engine: FakeEng
     assert "`sandbox down other`" in caught.value.fix
 
 
-def test_a_process_is_told_with_its_command(place: Home, engine: FakeEngine, taken: int) -> None:
+def test_process_holding_a_port_is_named_with_its_command(place: Home, engine: FakeEngine, taken: int) -> None:
     with pytest.raises(PortTaken) as caught:
         check(spec(https=taken), place, engine)
     assert "python" in caught.value.details

@@ -42,7 +42,7 @@ def test_a_folder_is_used_where_it_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("fragment", "name"), [("", "main"), ("#main", "main"), ("#other:k8s", "other")])
-def test_a_repository_is_cloned_as_it_is_now(repository: Path, fragment: str, name: str) -> None:
+def test_repository_is_cloned_at_its_present_commit(repository: Path, fragment: str, name: str) -> None:
     source = f"file://{repository}{fragment}"
     file = fetch(source)
     assert file.read_text() == f"name: {name}\n"
@@ -55,13 +55,13 @@ def test_a_repository_is_cloned_as_it_is_now(repository: Path, fragment: str, na
 @pytest.mark.parametrize(
     "fragment", ["#none", "#--upload-pack=touch /tmp/x", "#main:../..", "#main:/etc", "#main:none"]
 )
-def test_what_a_repository_has_not_is_said(repository: Path, fragment: str) -> None:
+def test_missing_revision_of_a_repository_is_reported(repository: Path, fragment: str) -> None:
     with pytest.raises(UsageError):
         fetch(f"file://{repository}{fragment}")
 
 
 @pytest.mark.parametrize("source", ["nowhere", "ext::sh -c touch% /tmp/x", "--upload-pack=x", "", "https://"])
-def test_what_is_no_source_is_refused(source: str) -> None:
+def test_unknown_kind_of_source_is_refused(source: str) -> None:
     with pytest.raises(UsageError):
         fetch(source)
 

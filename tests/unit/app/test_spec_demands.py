@@ -96,7 +96,7 @@ def test_rights_of_objects_are_named(root: Path) -> None:
 
 
 @pytest.mark.security(17)
-def test_images_and_links_that_lead_elsewhere_are_named(root: Path, tmp_path: Path) -> None:
+def test_images_and_links_from_elsewhere_are_named(root: Path, tmp_path: Path) -> None:
     """Images of the engine, Dockerfiles, archives elsewhere, links out of the project, own addons → named."""
     (tmp_path / "secret.yaml").write_text("apiVersion: v1\nkind: Secret\nmetadata: {name: s}\n")
     (root / "k8s" / "link.yaml").symlink_to(tmp_path / "secret.yaml")
@@ -125,14 +125,14 @@ def test_project_that_stays_at_home_asks_for_nothing(root: Path) -> None:
     assert asked(root, "apply: [k8s]\ncluster: {mounts: [{host: k8s, node: /x}]}\nregistry: {storage: data}") == ""
 
 
-def test_words_of_a_stranger_stay_one_line(root: Path) -> None:
+def test_untrusted_text_stays_one_line(root: Path) -> None:
     (root / "k8s" / "a.yaml").write_text(POD.replace("name: agent", 'name: "a\\e[2Jb\\nnothing"'))
     found = asked(root, "apply: [k8s]")
     assert len(found.splitlines()) == 1 and "\x1b" not in found
 
 
 @pytest.mark.security(17)
-def test_what_a_kustomization_reads_and_fetches_is_named(root: Path, tmp_path: Path) -> None:
+def test_files_and_urls_of_a_kustomization_are_named(root: Path, tmp_path: Path) -> None:
     """Bases outside the project, and URLs → named before anything is rendered or fetched."""
     outside = tmp_path / "base"
     outside.mkdir()

@@ -84,7 +84,7 @@ def place(entries: Entries, ending: str) -> int:
 
 
 @pytest.mark.parametrize("compress", [True, False])
-def test_what_was_saved_is_loaded(store: Store, tmp_path: Path, compress: bool) -> None:
+def test_saved_bundle_is_loaded(store: Store, tmp_path: Path, compress: bool) -> None:
     save(tmp_path / "one.bundle", store, compress=compress)
     other = Store(tmp_path / "loaded")
     load(tmp_path / "one.bundle", other)
@@ -195,7 +195,7 @@ def _added(name: str) -> Callable[[Entries], None]:
         (_added(f"components/node-{recipes()['node'].digest}/image.tar"), "not in the list, or in the bundle twice"),
     ],
 )
-def test_what_was_tampered_with_is_named_and_nothing_is_loaded(
+def test_tampered_part_is_named_and_nothing_is_loaded(
     file: Path, tmp_path: Path, change: Callable[[Entries], None], said: str
 ) -> None:
     rewrite(file, change)
@@ -209,7 +209,7 @@ def test_what_was_tampered_with_is_named_and_nothing_is_loaded(
 
 
 @pytest.mark.parametrize("path", ["../x", "/x", "a/../x", "a//b", "", "a\nb", "."])
-def test_a_list_with_paths_that_lead_elsewhere_is_refused(file: Path, path: str) -> None:
+def test_list_with_paths_outside_is_refused(file: Path, path: str) -> None:
     def change(entries: Entries) -> None:
         head = json.loads(entries[0][1])
         head["files"][0]["path"] = path
@@ -249,7 +249,7 @@ def test_a_flipped_bit_in_a_compressed_file_is_found(store: Store, tmp_path: Pat
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"\x28\xb5\x2f\xfd garbage", b"\0" * 20480])
-def test_what_is_no_bundle_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_non_bundle_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "no.bundle"
     path.write_bytes(content)
     with pytest.raises(UsageError, match="is not a bundle"):
@@ -304,14 +304,14 @@ def test_component_that_is_no_name_is_refused(file: Path, tmp_path: Path) -> Non
         load(file, Store(tmp_path / "loaded"))
 
 
-def test_the_room_on_the_disk_is_looked_at_first(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_free_disk_space_is_checked_first(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
     with pytest.raises(SandboxError, match=r"needs 0\.0 GB"):
         load(file, Store(tmp_path / "loaded"))
 
 
-def test_what_is_there_already_is_left_alone(file: Path, tmp_path: Path) -> None:
+def test_existing_parts_are_kept(file: Path, tmp_path: Path) -> None:
     load(file, other := Store(tmp_path / "loaded"))
     before = {path: path.stat().st_mtime_ns for path in other.root.rglob("*")}
     load(file, other)

@@ -52,7 +52,7 @@ def names(step: ImagesStep) -> set[str]:
     return set(step.engine.images)
 
 
-def test_what_is_missing_comes_from_the_chosen_source_and_stays(step: ImagesStep) -> None:
+def test_missing_image_comes_from_the_chosen_source_and_stays(step: ImagesStep) -> None:
     assert step.check().state is State.ABSENT
     assert all(name in step.check().detail for name in IN_ENGINE)
     step.apply(NoWork())
@@ -87,7 +87,7 @@ def test_a_stable_name_that_went_elsewhere_is_brought_back(step: ImagesStep, ali
     assert step.engine.image_id(alias) != step.engine.image_id(step.own.references["node"])
 
 
-def test_what_cannot_be_pulled_is_named_with_what_makes_it(store: Store) -> None:
+def test_image_that_cannot_be_pulled_names_the_build_command(store: Store) -> None:
     step = ImagesStep(engine=FakeEngine(), own=OwnImages("upstream", UPSTREAM), store=store)
     with pytest.raises(SandboxError, match="kindest/node") as caught:
         step.apply(NoWork())

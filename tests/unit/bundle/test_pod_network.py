@@ -77,7 +77,7 @@ def test_a_node_that_starts_again_answers_for_the_ranges_it_had(tmp_path: Path) 
     assert routes == [OWN, "unreachable fd00:10:244::/64"] and after == before
 
 
-def test_what_happened_while_no_one_watched_is_made_up_for(tmp_path: Path) -> None:
+def test_changes_missed_while_not_watching_are_applied(tmp_path: Path) -> None:
     follow(tmp_path, "ADDED|two|172.18.0.3|10.244.1.0/24", "ADDED|three|172.18.0.4|10.244.2.0/24")
     routes, _ = follow(tmp_path, "ADDED|three|172.18.0.5|10.244.2.0/24", "ADDED|four|172.18.0.6|10.244.1.0/24")
     assert routes == ["10.244.1.0/24 via 172.18.0.6 dev eth0", "10.244.2.0/24 via 172.18.0.5 dev eth0"]

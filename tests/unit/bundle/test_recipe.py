@@ -82,7 +82,7 @@ def test_files_and_programs_that_images_take_exist() -> None:
             assert all((recipe.folder / new).is_file() for new in recipe.go.replace.values()), recipe.name
 
 
-def test_what_a_sandbox_needs_is_an_image_of_the_bundle() -> None:
+def test_every_image_a_sandbox_needs_is_in_the_bundle() -> None:
     assert set(IN_ENGINE) <= set(UPSTREAM) <= set(recipes())
     assert all(recipes()[name].image or recipes()[name].node for name in UPSTREAM)
 
@@ -109,7 +109,7 @@ def test_content_mode_and_names_of_files_all_count(copy: Path) -> None:
     )
 
 
-def test_what_is_needed_counts_through_every_step(copy: Path) -> None:
+def test_indirect_requirements_are_counted(copy: Path) -> None:
     before = digests()
     file = copy / "bookworm" / "recipe.yaml"
     file.write_text(file.read_text() + "# changed\n")

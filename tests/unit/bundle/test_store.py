@@ -36,7 +36,7 @@ def test_a_component_takes_its_name_when_it_is_finished(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
-def test_what_fails_half_way_leaves_nothing_under_the_final_name(tmp_path: Path, error: type[BaseException]) -> None:
+def test_failed_write_leaves_nothing_under_the_final_name(tmp_path: Path, error: type[BaseException]) -> None:
     store = Store(tmp_path)
     with pytest.raises(error), store.filling(BUSYBOX) as folder:
         (folder / "half").touch()

@@ -29,7 +29,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("~/mine", "'~' is not expanded"),
     ],
 )
-def test_what_is_no_addon_is_refused_without_an_engine(addon: str, said: str) -> None:
+def test_unknown_addon_is_refused_without_an_engine(addon: str, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         CliRunner().invoke(addons.addons, ["enable", addon], catch_exceptions=False, standalone_mode=False)
 

@@ -88,7 +88,7 @@ def test_declined_nothing_is_written(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize("why", ["a plan", "no terminal"])
-def test_where_no_one_is_to_be_asked_it_is_only_said(machine: Machine, why: str) -> None:
+def test_adoption_without_a_prompt_is_only_announced(machine: Machine, why: str) -> None:
     machine.has_terminal = why != "no terminal"
     assert not machine.offer(Spec(name="demo"), "y\n", ask=why != "a plan")
     assert machine.said[1] == "  'demo' gets a cluster of its own; to use that one, write in sandbox.yaml:"
@@ -102,7 +102,7 @@ def test_where_the_spec_has_a_cluster_nothing_is_offered(machine: Machine, clust
     assert machine.said == []
 
 
-def test_what_is_adopted_keeps_the_rest_of_the_spec() -> None:
+def test_adopted_cluster_keeps_the_rest_of_the_spec() -> None:
     spec = Spec.model_validate({"name": "demo", "domain": "x.sandbox.localhost", "proxy": {"ports": [9443]}})
     made = FOUND.adopted_by(spec)
     assert (made.cluster.provider, made.cluster.context) == ("existing", "kind-mine")

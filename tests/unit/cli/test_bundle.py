@@ -44,7 +44,7 @@ def run(*arguments: str | Path) -> Result:
     return result
 
 
-def test_what_is_saved_has_the_same_identity_for_all(cache: Store, tmp_path: Path) -> None:
+def test_saved_bundle_has_the_same_identity_for_everyone(cache: Store, tmp_path: Path) -> None:
     file = tmp_path / "one.bundle"
     saved, verified = run("save", file), run("verify", file)
     shutil.rmtree(cache.root)
@@ -65,7 +65,7 @@ def test_lists_tell_what_is_here_and_what_is_in_a_file(cache: Store, tmp_path: P
     assert "not built" in run("list").stdout
 
 
-def test_a_damaged_file_is_told_by_what_is_wrong_with_it(cache: Store, tmp_path: Path) -> None:
+def test_damaged_file_is_reported_with_the_damage(cache: Store, tmp_path: Path) -> None:
     run("save", "--raw", file := tmp_path / "one.bundle")
     file.write_bytes(file.read_bytes().replace(b"image of node", b"image of evil", 1))
     with pytest.raises(Damaged, match=r"components/node-.*/image\.tar: changed"):

@@ -210,7 +210,7 @@ def test_new_root_needs_consent_and_fails_without_a_terminal(
     assert stored(names)["root.crt"] != before["root.crt"]
 
 
-def test_a_new_root_also_vouches_for_what_the_old_one_did_not(names: Names, steps: list[Step]) -> None:
+def test_new_root_also_covers_domains_the_old_one_lacked(names: Names, steps: list[Step]) -> None:
     authority = steps[0]
     assert isinstance(authority, AuthorityStep)
     wanted = ("demo.192.168.1.5.nip.io",)

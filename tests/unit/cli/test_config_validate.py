@@ -36,7 +36,7 @@ spec: {group: example.com, names: {kind: Widget}}
         (OWN, ["Widget w: the kind Widget (example.com/v1) has to come from elsewhere, such as an addon"]),
     ],
 )
-def test_what_may_not_work_is_noted(tmp_path: Path, objects: str, notes: list[str]) -> None:
+def test_doubtful_settings_are_noted(tmp_path: Path, objects: str, notes: list[str]) -> None:
     (tmp_path / "sandbox.yaml").write_text("name: shop\npush: images.yaml\napply: [k8s.yaml]\n")
     (tmp_path / "images.yaml").write_text("images: [{from: build, context: ., as: 'team/app:dev'}]\n")
     (tmp_path / "k8s.yaml").write_text(objects)

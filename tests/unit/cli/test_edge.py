@@ -110,7 +110,7 @@ def test_route_add_keeps_readiness_check_of_the_edge(step: EdgeStep, place: Home
         (("*.demo.test", "localhost:1"), "must be one exact host name"),
     ],
 )
-def test_what_cannot_be_served_is_refused_and_not_kept(
+def test_unservable_route_is_refused_and_not_kept(
     step: EdgeStep, place: Home, words: tuple[str, ...], brief: str
 ) -> None:
     with pytest.raises(UsageError, match=brief):

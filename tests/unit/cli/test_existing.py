@@ -18,14 +18,14 @@ SPEC = "name: demo\ncluster: {provider: existing, context: team}\n"
     "command",
     ["stop", "snapshot save", "snapshot restore", "doctor network", "registry gc", "addons enable metrics-server"],
 )
-def test_it_is_refused_before_anything_is_asked(tmp_path: Path, command: str) -> None:
+def test_existing_cluster_is_refused_before_any_prompt(tmp_path: Path, command: str) -> None:
     (tmp_path / "sandbox.yaml").write_text(SPEC)
     found = run(*command.split(), cwd=tmp_path)
     assert found.code == 2, found.stderr
     assert "'demo' is in a cluster that is not its own" in found.stderr and "docs/existing.md" in found.stderr
 
 
-def test_a_host_that_leads_elsewhere_needs_an_edge(tmp_path: Path) -> None:
+def test_outside_host_needs_an_edge(tmp_path: Path) -> None:
     folder = context.home().passthrough
     routes.save(folder, Route("demo", "demo.sandbox.localhost", "plain:1.2.3.4", (("127.0.0.1", 443),), 1.0))
     found = run("edge", "route", "add", "app.demo.sandbox.localhost", "localhost:3000", cwd=tmp_path)

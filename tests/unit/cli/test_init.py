@@ -20,7 +20,7 @@ def project(tmp_path: Path) -> Path:
     return folder
 
 
-def test_what_init_writes_is_valid_and_written_once(project: Path) -> None:
+def test_files_of_init_are_valid_and_written_once(project: Path) -> None:
     first = run("init", cwd=project)
     assert first.code == 0, first.stderr
     assert sorted(path.name for path in project.iterdir()) == ["Dockerfile", "images.yaml", "k8s", "sandbox.yaml"]

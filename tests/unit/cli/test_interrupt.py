@@ -137,7 +137,7 @@ def test_a_build_with_a_compiler_that_does_not_want_to_stop(building: Terminal) 
 
 
 @pytest.mark.fault(6)
-def test_a_build_is_left_at_once_by_the_second(building: Terminal) -> None:
+def test_second_interrupt_leaves_a_build_at_once(building: Terminal) -> None:
     """Ctrl-C again while the compiler is asked to stop → it is killed, and the command leaves at once."""
     building.press(CTRL_C)
     building.until(lambda: b"again: leave at once" in building.shown)

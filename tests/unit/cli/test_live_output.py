@@ -21,7 +21,7 @@ def test_the_rate_is_that_of_the_last_seconds() -> None:
     assert [meter.rate(2.0 + second, 1000 + 10 * second) for second in range(1, 20)][-1] == 10
 
 
-def test_it_says_how_far_the_whole_is() -> None:
+def test_live_output_shows_total_progress() -> None:
     out = io.StringIO()
     with LiveTalk(Console(file=out, width=100)) as talk:
         assert talk.words(0.0) == "looking what is there"

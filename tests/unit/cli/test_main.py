@@ -168,7 +168,7 @@ def test_exit_codes_tell_what_kind_of_end_it_was(
 
 
 @pytest.mark.parametrize("before", [failing(lambda: 1 / 0), no_log], ids=["in the command", "before its log"])
-def test_a_bug_is_told_apart_and_its_story_is_in_the_log(
+def test_bug_is_distinguished_and_its_traceback_is_in_the_log(
     tmp_path: Path, home: Path, before: Callable[[], object]
 ) -> None:
     found = run("status", cwd=tmp_path, before=before)
@@ -211,7 +211,7 @@ def test_without_an_engine_the_code_is_4_and_there_is_a_fix(tmp_path: Path, comm
     assert found.stdout == ""
 
 
-def test_an_account_of_docker_s_that_cannot_be_read_is_told(tmp_path: Path, home: Path) -> None:
+def test_unreadable_docker_account_is_reported(tmp_path: Path, home: Path) -> None:
     config = home / ".docker" / "config.json"
     config.parent.mkdir()
     config.write_text('{"auths": {"r.example": {"auth": "bm8gY29sb24="}}}')

@@ -175,7 +175,7 @@ def test_name_of_another_origin_is_refused(repository: Path, tmp_path: Path) -> 
     assert reached("demo").name == "demo", "by its name alone it is the one that is remembered"
 
 
-def test_other_origin_is_asked_for_at_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_changed_origin_prompts_at_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prompts, "has_terminal", lambda: True)
     brought_up({"name": "demo"}, Origin.of(Path("/elsewhere/sandbox.yaml")))
     (tmp_path / "sandbox.yaml").write_text("name: demo\n")

@@ -55,7 +55,7 @@ def changed(server: ApiServer) -> set[str]:
     return {method for method, *_ in server.asked} - {"GET"}
 
 
-def test_what_would_be_made_and_where_is_shown_and_agreed_to(
+def test_objects_to_create_are_shown_and_confirmed(
     monkeypatch: pytest.MonkeyPatch, step: TenancyStep, server: ApiServer
 ) -> None:
     trouble, said = answer(monkeypatch, step, "y\n")
@@ -76,7 +76,7 @@ def test_no_or_enter_at_the_prompt_changes_nothing(
     assert not step.names.folder.exists()
 
 
-def test_it_is_asked_once_and_again_when_another_person_made_it(
+def test_prompt_appears_once_and_again_for_another_creator(
     monkeypatch: pytest.MonkeyPatch, step: TenancyStep, server: ApiServer
 ) -> None:
     step.apply(NoWork())
@@ -90,7 +90,7 @@ def test_it_is_asked_once_and_again_when_another_person_made_it(
     assert set(server.objects) == before
 
 
-def test_where_no_one_can_be_asked_yes_says_so_beforehand(step: TenancyStep, server: ApiServer) -> None:
+def test_without_a_terminal_yes_gives_consent_beforehand(step: TenancyStep, server: ApiServer) -> None:
     with pytest.raises(UsageError, match="here is no terminal") as caught:
         agree_on_tenancy([step], prompts.Asking(click.echo))
     assert caught.value.fix == "add --yes" and "mine" in caught.value.details

@@ -163,7 +163,7 @@ def publish(upstream: Simulator, image: TestImage) -> None:
         upstream.manifests["org/app", tag] = (OCI_INDEX, digest_of(top))
 
 
-def test_one_failure_fails_the_command_after_the_others(folder: Path, registry: Simulator) -> None:
+def test_failed_image_fails_the_command_after_the_others(folder: Path, registry: Simulator) -> None:
     write(folder, "- {from: layout, path: absent, as: 'absent:1'}", *LINES)
     error, report = failing(folder, registry)
     assert isinstance(error, PushFailed)
@@ -220,7 +220,7 @@ def test_damage_in_our_registry_is_quarantined_and_pushed_again(
 
 
 @pytest.mark.fault(66)
-def test_pruning_asks_first_and_refuses_where_no_one_can_answer(
+def test_prune_asks_first_and_is_refused_without_a_terminal(
     folder: Path, registry: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`push-images --prune` without a terminal → "add --yes", nothing deleted."""
@@ -300,7 +300,7 @@ def test_a_push_waits_for_a_collection_and_names_it(
     assert tags(registry) == {"app:1", "team/tool:1"}
 
 
-def test_a_push_into_anothers_registry_waits_for_no_one(own: str, folder: Path, registry: Simulator) -> None:
+def test_push_to_an_external_registry_takes_no_lock(own: str, folder: Path, registry: Simulator) -> None:
     with Session(command="sandbox registry gc", patience=0).pushing(own, "collect"):
         run(folder, registry)
     assert tags(registry) == {"app:1", "team/tool:1"}

@@ -102,7 +102,7 @@ def test_closed_terminal_does_not_prevent_clean_up(start: Start) -> None:
 
 
 @pytest.mark.fault(6)
-def test_twice_leaves_at_once(start: Start) -> None:
+def test_second_signal_exits_at_once(start: Start) -> None:
     """Ctrl-C again while it cleans up → it leaves at once, with the programs it started; the cursor is back."""
     terminal = start("stuck")
     terminal.press(CTRL_C)
@@ -115,7 +115,7 @@ def test_twice_leaves_at_once(start: Start) -> None:
     assert terminal.shown.rindex(b"\x1b[?25h") > terminal.shown.rindex(b"\x1b[?25l")
 
 
-def test_told_by_a_wrapper_and_with_its_group_is_told_once(start: Start) -> None:
+def test_signal_from_wrapper_and_group_counts_once(start: Start) -> None:
     """timeout(1) ends `up` → it gets the signal twice, and takes back what it began all the same."""
     terminal = start()
     terminal.child.send_signal(signal.SIGTERM)
@@ -124,14 +124,14 @@ def test_told_by_a_wrapper_and_with_its_group_is_told_once(start: Start) -> None
     assert made(terminal) == set() and not runs(terminal.folder / "child")
 
 
-def test_what_is_to_be_kept_is_kept(start: Start) -> None:
+def test_keep_prevents_the_roll_back(start: Start) -> None:
     terminal = start("keep")
     terminal.child.send_signal(signal.SIGTERM)
     assert terminal.end() == 143
     assert made(terminal) == {"made", "slow"} and not runs(terminal.folder / "child")
 
 
-def test_under_nohup_it_goes_on_when_the_terminal_is_gone(start: Start) -> None:
+def test_under_nohup_a_closed_terminal_is_ignored(start: Start) -> None:
     """SIGHUP to an `up` that nohup(1) started → it goes on, and can still be ended."""
     terminal = start("nohup")
     terminal.child.send_signal(signal.SIGHUP)

@@ -108,7 +108,7 @@ def test_a_key_with_nothing_written_keeps_its_default() -> None:
 
 
 @pytest.mark.parametrize("word", ["no", "on", "YES", "0443", "1e3", "12:30", "2026-01-01", "=", "1_000", "0o17", "."])
-def test_what_yaml_versions_disagree_about_is_text(word: str) -> None:
+def test_ambiguous_yaml_scalars_are_text(word: str) -> None:
     assert parse(f"name: {word}").name == word
 
 
@@ -265,7 +265,7 @@ def test_an_alias_bomb_is_refused() -> None:
 
 
 @pytest.mark.security(12)
-def test_nothing_a_terminal_would_obey_is_shown() -> None:
+def test_terminal_control_characters_are_not_shown() -> None:
     """A key with an escape sequence → shown without it."""
     error = refusal('"\\e[31mred\\a": 1\n')
     assert "\x1b" not in str(error) + error.fix
@@ -319,7 +319,7 @@ def test_a_file_over_one_mebibyte_is_refused(tmp_path: Path) -> None:
         loader.load(path, Server)
 
 
-def test_errors_in_a_file_name_it_as_it_was_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_errors_name_the_file_as_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "s.yaml").write_text("name: a\r\nnmae: b\r\n")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError) as caught:
@@ -346,7 +346,7 @@ def test_any_punctuation_is_read_or_refused(text: str) -> None:
 
 
 @given(st.dictionaries(st.text(), st.text()))
-def test_what_yaml_writes_is_what_is_read(labels: dict[str, str]) -> None:
+def test_yaml_is_read_back_as_written(labels: dict[str, str]) -> None:
     text = yaml.safe_dump({"labels": labels})
     if "<<" in labels:
         assert "merge keys" in refusal(text).brief

@@ -46,7 +46,7 @@ def test_address_is_loopback_and_token_is_in_the_fragment(page: Dashboard) -> No
 
 
 @pytest.mark.parametrize("path", ASSETS)
-def test_assets_are_for_everyone_and_allow_nothing_foreign(page: Dashboard, path: str) -> None:
+def test_assets_need_no_token_and_allow_no_foreign_content(page: Dashboard, path: str) -> None:
     answer, body = ask(page, path)
     assert answer.status == 200
     assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
@@ -58,7 +58,7 @@ def test_assets_are_for_everyone_and_allow_nothing_foreign(page: Dashboard, path
     assert "https://" not in text
 
 
-def test_the_state_is_for_anyone_who_has_the_token(page: Dashboard) -> None:
+def test_state_needs_the_token(page: Dashboard) -> None:
     answer, body = ask(page, "/state", Authorization=f"Bearer {page.token}")
     assert (answer.status, json.loads(body)) == (200, STATE)
     for given in ({}, {"Authorization": "Bearer x"}, {"Authorization": page.token}, {"Authorization": "Bearer ü"}):
@@ -68,19 +68,19 @@ def test_the_state_is_for_anyone_who_has_the_token(page: Dashboard) -> None:
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1"])
-def test_another_host_is_turned_away(page: Dashboard, host: str) -> None:
+def test_foreign_host_header_is_refused(page: Dashboard, host: str) -> None:
     answer, body = ask(page, "/state", Host=host, Authorization=f"Bearer {page.token}")
     assert answer.status == 421
     assert b"demo" not in body
 
 
 @pytest.mark.parametrize("path", ["/page.html", "/../server.py", "/%2e%2e/server.py", "/state/", "/?x"])
-def test_nothing_else_is_served(page: Dashboard, path: str) -> None:
+def test_other_paths_are_not_served(page: Dashboard, path: str) -> None:
     assert ask(page, path, Authorization=f"Bearer {page.token}")[0].status == 404
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS"])
-def test_nothing_can_be_changed(page: Dashboard, method: str) -> None:
+def test_changing_methods_are_refused(page: Dashboard, method: str) -> None:
     assert ask(page, "/state", method, Authorization=f"Bearer {page.token}")[0].status == 501
 
 

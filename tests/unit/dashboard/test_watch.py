@@ -61,7 +61,7 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def test_what_is_found_is_renewed() -> None:
+def test_state_is_renewed_while_watched() -> None:
     counter = itertools.count()
     watched = Live({"count": Look(lambda: next(counter), 0.01)})
     watched.start()
@@ -82,7 +82,7 @@ def test_a_slow_look_is_not_waited_for_and_a_failed_one_says_why() -> None:
     watched.stop()
 
 
-def test_no_one_watching_means_no_looking(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_state_is_not_polled_without_watchers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch, "WATCHED", 0.0)
     counter = itertools.count()
     watched = Live({"count": Look(lambda: next(counter), 0.01)})

@@ -26,7 +26,7 @@ def raising(trouble: Exception, context: DoctorContext) -> Finding:
     raise trouble
 
 
-def test_checks_run_at_once_and_are_told_in_order(context: DoctorContext) -> None:
+def test_checks_run_concurrently_and_report_in_order(context: DoctorContext) -> None:
     barrier = threading.Barrier(3)
 
     def together(context: DoctorContext) -> Finding:
@@ -37,7 +37,7 @@ def test_checks_run_at_once_and_are_told_in_order(context: DoctorContext) -> Non
     assert [(one.id, one.evidence) for one in rows] == [("c", "met"), ("a", "met"), ("b", "met")]
 
 
-def test_one_that_hangs_is_a_warning_and_keeps_no_one(context: DoctorContext) -> None:
+def test_hanging_check_is_a_warning_and_blocks_no_other(context: DoctorContext) -> None:
     free = threading.Event()
 
     def hang(context: DoctorContext) -> Finding:
@@ -60,7 +60,7 @@ def test_one_that_hangs_is_a_warning_and_keeps_no_one(context: DoctorContext) ->
         (OSError(13, "Permission denied"), Status.ERROR, "[Errno 13] Permission denied"),
     ],
 )
-def test_a_look_that_fails_is_a_row(context: DoctorContext, trouble: Exception, status: Status, evidence: str) -> None:
+def test_failing_check_is_a_row(context: DoctorContext, trouble: Exception, status: Status, evidence: str) -> None:
     (found,) = run([Check("a", "", "fix", partial(raising, trouble))], context, seconds=30)
     assert (found.status, found.evidence) == (status, evidence)
 
@@ -105,7 +105,7 @@ def test_limits_are_raised_and_never_lowered(
     assert (tmp_path / "max_user_watches").read_text() == "999999\n"
 
 
-def test_what_may_not_be_changed_keeps_its_row(
+def test_row_that_may_not_be_fixed_stays(
     context: DoctorContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(machine_checks, "SYSCTL", tmp_path)

@@ -46,7 +46,7 @@ def test_without_an_engine_it_says_so_and_ends_with_1(tmp_path: Path) -> None:
 
 
 @pytest.mark.fault(4)
-def test_an_engine_that_hangs_keeps_no_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hanging_engine_does_not_block_the_doctor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A socket that takes the call and says nothing → the doctor says that the engine has not answered, in seconds."""
     with closing(socket.socket(socket.AF_UNIX)) as silent:
         silent.bind(str(tmp_path / "engine.sock"))
@@ -72,12 +72,12 @@ def test_a_request_is_followed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "arguments", [("tls", "a b"), ("tls",), ("-f", "none.yaml"), ("--no-such-option",), ("--seconds", "0")]
 )
-def test_what_makes_no_sense_ends_with_2(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+def test_usage_error_exits_with_2(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     done = doctor(tmp_path, *arguments)
     assert done.returncode == 2 and done.stdout == ""
 
 
-def test_another_commands_error_is_explained(
+def test_error_of_another_command_is_explained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     engine = FakeEngine(IMAGE)

@@ -82,7 +82,7 @@ def test_a_nameserver_that_does_not_answer_is_named(
     )
 
 
-def test_a_cluster_that_asks_no_one_is_repaired_by_up(context: DoctorContext) -> None:
+def test_cluster_without_nameservers_is_repaired_by_up(context: DoctorContext) -> None:
     assert egress_checks.nameservers(trace(context, servers=())).status is Status.ERROR
 
 
@@ -178,6 +178,6 @@ def test_without_a_cluster_the_first_row_says_so(context: DoctorContext) -> None
     assert {one.status for one in others} == {Status.SKIPPED}
 
 
-def test_what_is_no_host_is_refused(context: DoctorContext) -> None:
+def test_invalid_host_is_refused(context: DoctorContext) -> None:
     with pytest.raises(UsageError):
         list(examine(context, "a b"))

@@ -53,7 +53,7 @@ def test_a_log_that_ends_early_has_the_parts_before() -> None:
     assert list(egress_probe.read(LOG[: LOG.index(";;")])) == ["cluster"]
 
 
-def test_what_the_other_side_sent_is_told_from_what_nc_says() -> None:
+def test_servers_output_is_distinguished_from_ncs() -> None:
     data = bytes(range(256))
     assert received(Part(base64.encodebytes(data).decode(), True)) == ("", data)
     trouble, answer = received(egress_probe.read(LOG)["connect 10.0.0.9"])
@@ -61,7 +61,7 @@ def test_what_the_other_side_sent_is_told_from_what_nc_says() -> None:
     assert received(Part("no base64 at all!!", True)) == ("", b"")
 
 
-def test_what_is_sent_is_an_argument_that_any_shell_takes() -> None:
+def test_sent_text_is_an_argument_safe_in_any_shell() -> None:
     argv = egress_probe.command("a.example", "10.0.0.1", 443, b"", b"\x16\x03\x01\x00'\"", ["9.9.9.9"])
     assert argv[:3] == ["busybox", "sh", "-c"] and argv[3].startswith("#!/bin/sh")
     assert argv[4:] == ["outbound", "host.sandbox.internal", "a.example", "10.0.0.1", "443", "", "FgMBACci", "9.9.9.9"]
@@ -116,20 +116,20 @@ def test_a_server_that_wants_another_key_is_not_judged(pki: Pki, tmp_path: Path)
 
 @pytest.mark.fault(55)
 @pytest.mark.parametrize("newest", [True, False])
-def test_an_authority_that_no_one_trusts_is_refused(pki: Pki, tmp_path: Path, newest: bool) -> None:
+def test_untrusted_ca_is_refused(pki: Pki, tmp_path: Path, newest: bool) -> None:
     """TLS answered with a certificate of an unknown authority → the doctor says so."""
     hello = Hello(HOST)
     with pytest.raises(Refused, match="certificate"):
         hello.judge(first_flight(hello, make_pki(), tmp_path, newest=newest))
 
 
-def test_another_host_s_certificate_is_refused(pki: Pki, tmp_path: Path) -> None:
+def test_certificate_of_another_host_is_refused(pki: Pki, tmp_path: Path) -> None:
     hello = Hello(HOST)
     with pytest.raises(Refused, match="Hostname mismatch"):
         hello.judge(first_flight(hello, pki, tmp_path, host=f"other.{DOMAIN}"))
 
 
 @pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"", b"\x16\x03\x03\x00"])
-def test_what_is_no_tls_or_breaks_off_is_refused(pki: Pki, answer: bytes) -> None:
+def test_broken_or_missing_tls_is_refused(pki: Pki, answer: bytes) -> None:
     with pytest.raises(Refused):
         Hello(HOST).judge(answer)

@@ -48,7 +48,7 @@ def test_a_usual_engine_is_well(context: DoctorContext) -> None:
         ),
     ],
 )
-def test_what_an_engine_tells(context: DoctorContext, look: Any, changes: Any, status: Status, words: str) -> None:
+def test_engine_facts_are_shown(context: DoctorContext, look: Any, changes: Any, status: Status, words: str) -> None:
     """An engine with little memory, one CPU, cgroup v1, old, or elsewhere → a row of the doctor for each."""
     found = look(told(context, **changes))
     assert found.status is status and words in found.evidence and "secret" not in found.evidence
@@ -66,7 +66,7 @@ def test_clocks(context: DoctorContext, seconds: int, status: Status) -> None:
 
 @pytest.mark.fault(60)
 @pytest.mark.security(6)
-def test_the_password_of_a_remote_engine_is_not_told(context: DoctorContext) -> None:
+def test_password_of_a_remote_engine_is_hidden(context: DoctorContext) -> None:
     """DOCKER_HOST with an account → shown without it."""
     away = replace(told(context, local=False), environment={"DOCKER_HOST": "tcp://me:secret@build.example.com:2376"})
     assert engine_checks.local(away).evidence.startswith("the engine runs on build.example.com:")

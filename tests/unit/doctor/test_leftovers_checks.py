@@ -21,7 +21,7 @@ def start(context: DoctorContext, engine: FakeEngine, name: str, sandbox: str) -
     engine.run(ContainerSpec(name=name, image=IMAGE, command=("x",), labels=labels, network=NETWORK))
 
 
-def test_nothing_is_well(context: DoctorContext) -> None:
+def test_no_leftovers_is_ok(context: DoctorContext) -> None:
     assert {check.inspect(context).status for check in leftovers_checks.CHECKS} == {Status.OK}
 
 
@@ -41,7 +41,7 @@ def test_data_that_down_kept_is_well(context: DoctorContext, engine: FakeEngine)
     assert leftovers_checks.volumes(context).status is Status.OK
 
 
-def test_containers_and_data_of_no_one(context: DoctorContext, engine: FakeEngine) -> None:
+def test_containers_and_data_without_an_owner_are_named(context: DoctorContext, engine: FakeEngine) -> None:
     start(context, engine, "sandbox-old-registry", "old")
     engine.create_volume("sandbox-gone-registry", context.home.sandbox("gone").labels)
     found = leftovers_checks.containers(context)
@@ -65,7 +65,7 @@ def test_files_of_a_sandbox_that_is_coming_up(context: DoctorContext) -> None:
     assert leftovers_checks.files(context).status is Status.WARN
 
 
-def test_an_edge_that_leads_nowhere_and_a_network_of_no_one(context: DoctorContext, engine: FakeEngine) -> None:
+def test_unused_edge_and_network_are_named(context: DoctorContext, engine: FakeEngine) -> None:
     start(context, engine, EDGE, "")
     assert leftovers_checks.containers(context).fix == f"docker rm -f {EDGE}"
     engine.remove_container(EDGE)

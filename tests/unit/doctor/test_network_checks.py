@@ -44,7 +44,7 @@ def test_a_network_that_is_not_there_yet_is_not_judged(context: DoctorContext, t
     ("routes", "status"),
     [(DEFAULT + OURS, Status.OK), (OURS + VPN, Status.ERROR), (OURS + DOWN, Status.OK)],
 )
-def test_another_route_into_our_network(
+def test_overlapping_route_to_our_network_is_reported(
     context: DoctorContext, engine: FakeEngine, table: Path, routes: str, status: Status
 ) -> None:
     """A VPN's route covers our network → the doctor names the route."""
@@ -55,19 +55,19 @@ def test_another_route_into_our_network(
     assert (status is Status.OK) or "172.16.0.0/12 on tun0" in found.evidence
 
 
-def test_a_route_into_the_pods_range_is_told(context: DoctorContext, table: Path) -> None:
+def test_route_into_the_pod_range_is_reported(context: DoctorContext, table: Path) -> None:
     table.write_text(HEAD + DEFAULT + PODS)
     found = network_checks.cluster_ranges(context)
     assert found.status is Status.WARN and "10.244.5.0/24 on tun0 is inside the range of pods" in found.evidence
 
 
-def test_a_nameserver_in_the_range_of_services_is_told(context: DoctorContext, table: Path) -> None:
+def test_nameserver_in_the_service_range_is_reported(context: DoctorContext, table: Path) -> None:
     spec = ResolvedSpec.model_validate({"name": "demo", "network": {"nameservers": ("10.96.0.53",)}})
     found = network_checks.cluster_ranges(replace(context, spec=spec))
     assert found.status is Status.WARN and "10.96.0.53 is inside the range of Services" in found.evidence
 
 
-def test_a_name_that_leads_elsewhere_is_an_error(context: DoctorContext) -> None:
+def test_name_resolving_elsewhere_is_an_error(context: DoctorContext) -> None:
     spec = ResolvedSpec.model_validate({"name": "demo", "domain": "demo.invalid"})
     found = network_checks.dns(replace(context, spec=spec))
     assert found.status is Status.ERROR and "/etc/hosts" in found.fix
@@ -103,7 +103,7 @@ def test_our_own_containers_may_have_them(context: DoctorContext, engine: FakeEn
     assert EDGE in network_checks.https(context).evidence
 
 
-def test_another_container_is_named(context: DoctorContext, engine: FakeEngine) -> None:
+def test_overlapping_container_is_named(context: DoctorContext, engine: FakeEngine) -> None:
     run(context, engine, "other", context.spec.registry.port)
     found = network_checks.registry(context)
     assert found.status is Status.ERROR and found.evidence.endswith("other")
@@ -128,7 +128,7 @@ def test_a_rootless_engine_and_low_ports(context: DoctorContext) -> None:
 
 
 @pytest.mark.security(3, 19)
-def test_it_is_told_when_others_may_come_in(context: DoctorContext) -> None:
+def test_open_listener_is_reported(context: DoctorContext) -> None:
     """A sandbox that others may enter → a warning of the doctor."""
     assert network_checks.visitors(context).status is Status.OK
     listening = context.spec.proxy.model_copy(update={"listen": "192.168.1.5"})

@@ -50,7 +50,7 @@ def test_user_with_all_rights_lacks_none_and_nothing_is_written(context: DoctorC
     assert {path for method, path, *_ in server.asked if method == "POST"} == {REVIEWS, RULES}
 
 
-def test_what_the_cluster_lists_is_not_asked_for_one_by_one(context: DoctorContext, server: ApiServer) -> None:
+def test_listed_rights_are_not_queried_one_by_one(context: DoctorContext, server: ApiServer) -> None:
     named = {"verbs": ["*"], "apiGroups": [""], "resources": ["secrets"], "resourceNames": ["one"]}
     server.rules = [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}, named]
     assert {one.status for one in rows(context).values()} == {Status.OK}
@@ -70,7 +70,7 @@ def test_the_documented_role_is_enough(context: DoctorContext, server: ApiServer
     assert found["rights.namespace"].evidence == "you may not read mine; `up` finds out whether it exists"
 
 
-def test_what_is_missing_is_named_by_the_part_that_needs_it(context: DoctorContext, server: ApiServer) -> None:
+def test_missing_rights_are_named_by_the_part_needing_them(context: DoctorContext, server: ApiServer) -> None:
     missing = {("create", "pods/portforward"), ("patch", "roles"), ("delete", "roles"), ("watch", "secrets")}
     server.may = lambda verb, resource: (verb, resource) not in missing
     found = rows(context)
@@ -107,7 +107,7 @@ def test_a_context_that_is_not_there_is_an_error_of_every_row(context: DoctorCon
     assert "there is no context 'team'" in found["rights.cluster"].evidence
 
 
-def test_a_cluster_that_does_not_answer_is_told_with_its_reason(context: DoctorContext) -> None:
+def test_unreachable_cluster_is_reported_with_the_reason(context: DoctorContext) -> None:
     content = yaml.safe_load(context.home.kubeconfig.read_text())
     content["clusters"][0]["cluster"]["server"] = "http://127.0.0.1:9"
     context.home.kubeconfig.write_text(yaml.safe_dump(content))

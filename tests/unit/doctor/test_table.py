@@ -41,12 +41,12 @@ def test_the_page_is_current() -> None:
 
 
 @pytest.mark.parametrize("finding", [warn("odd"), error("bad"), failed(SandboxError("no")), failed(OSError("no"))])
-def test_what_is_not_well_always_has_a_fix(finding: Finding) -> None:
+def test_failing_row_always_has_a_fix(finding: Finding) -> None:
     assert row("x", finding, fix="sandbox up{which}", which=" demo").fix == "sandbox up demo"
 
 
 @pytest.mark.parametrize("finding", [ok("fine"), skipped("not there")])
-def test_what_is_well_needs_none(finding: Finding) -> None:
+def test_passing_row_has_no_fix(finding: Finding) -> None:
     assert row("x", finding, fix="sandbox up", which="").fix == ""
 
 
@@ -57,7 +57,7 @@ def test_a_finding_of_its_own_fix_is_preferred() -> None:
 
 
 @pytest.mark.security(6)
-def test_the_account_in_a_url_is_not_told() -> None:
+def test_account_in_a_url_is_hidden() -> None:
     """A URL with an account in a row of the doctor → shown without it."""
     assert row("x", error("tcp://me:secret@host:1 is a@b"), fix="f", which="").evidence == "tcp://host:1 is a@b"
 

@@ -31,13 +31,13 @@ def rows(context: DoctorContext) -> dict[str, Row]:
     return {one.id: one for one in run(tools_checks.CHECKS, context, seconds=30)}
 
 
-def test_what_is_missing(context: DoctorContext) -> None:
+def test_missing_tools_are_reported(context: DoctorContext) -> None:
     found = rows(context)
     assert found["tools.docker"].status is found["tools.kind"].status is Status.ERROR
     assert found["tools.kubectl"].status is found["tools.minikube"].status is Status.SKIPPED
 
 
-def test_what_is_there(context: DoctorContext, folder: Path) -> None:
+def test_present_tools_are_reported(context: DoctorContext, folder: Path) -> None:
     install(folder, "docker", "echo Docker version 28.2.2, build e6534b4")
     install(folder, "kind", "echo kind v0.33.0 go1.26.1 linux/amd64")
     install(folder, "kubectl", "echo Client Version: v1.36.2; echo Kustomize Version: v5.6.0")

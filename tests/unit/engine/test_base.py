@@ -111,7 +111,7 @@ def test_a_glance_within_another_is_a_part_of_it() -> None:
     assert who.count("a") == 2
 
 
-def test_who_asks_what_another_asks_waits_for_the_answer() -> None:
+def test_concurrent_equal_questions_share_one_answer() -> None:
     who = Counter()
     who.gate.clear()
     with who.glance(), ThreadPoolExecutor(4) as pool:
@@ -121,7 +121,7 @@ def test_who_asks_what_another_asks_waits_for_the_answer() -> None:
     assert who.asked == ["a"]
 
 
-def test_what_failed_is_asked_again() -> None:
+def test_failed_question_is_asked_again() -> None:
     who = Counter()
     with who.glance():
         for _ in range(2):

@@ -72,7 +72,7 @@ def test_added_folders_are_copied_whole_changed_ones_by_diff() -> None:
     assert api.asked == ["/etc/kubernetes", "/etc/profile"]
 
 
-def test_what_is_mounted_or_recreated_is_left_out() -> None:
+def test_mounted_or_recreated_paths_are_omitted() -> None:
     files = {
         "/etc/kubernetes/resolv.conf": b"mounted",
         "/etc/kubernetes/own": b"own",
@@ -86,7 +86,7 @@ def test_what_is_mounted_or_recreated_is_left_out() -> None:
     }
 
 
-def test_what_was_removed_from_the_image_cannot_be_told() -> None:
+def test_removed_image_files_are_not_distinguished() -> None:
     with pytest.raises(EngineError, match="were removed") as caught:
         taken(Api({"/usr": CHANGED, "/usr/bin/kubectl": DELETED}, {}))
     assert caught.value.details == "/usr/bin/kubectl"

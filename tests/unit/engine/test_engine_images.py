@@ -53,7 +53,7 @@ def test_the_whole_body_arrives_in_large_pieces(tmp_path: Path, size: int) -> No
         (b"", "broke off"),
     ],
 )
-def test_anything_else_is_an_error_with_the_servers_words(tmp_path: Path, answer: bytes, words: str) -> None:
+def test_other_answer_is_an_error_with_the_servers_message(tmp_path: Path, answer: bytes, words: str) -> None:
     with serving(tmp_path, answer) as (path, _), pytest.raises(OSError, match=words):
         list(engine_images.get_unchunked(path, "/", timeout=5))
 

@@ -77,9 +77,7 @@ def test_the_second_user_s_edge_keeps_its_name(engine: FakeEngine, ann: Home, bo
 
 @pytest.mark.security(22)
 @pytest.mark.parametrize("thing", ["network", "container", "volume"])
-def test_another_user_s_name_is_refused_by_each_of_its_parts(
-    engine: FakeEngine, ann: Home, bob: Home, thing: str
-) -> None:
+def test_labels_of_another_user_are_refused_in_each_part(engine: FakeEngine, ann: Home, bob: Home, thing: str) -> None:
     """Another user has a sandbox of the name, or its data → refused, with the user, the folder and the way out."""
     theirs = ann.sandbox("demo")
     if thing == "network":

@@ -53,7 +53,7 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.fault(2)
-def test_a_socket_of_others_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_socket_without_permission_is_distinguished(monkeypatch: pytest.MonkeyPatch) -> None:
     """The socket refuses with "Permission denied" → the group to join; never `sudo sandbox`."""
 
     def refused(**_: object) -> None:
@@ -69,7 +69,7 @@ def test_a_socket_of_others_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.fault(3)
-def test_one_that_dies_in_the_middle_is_said_to_have_gone(path: Path, tmp_path: Path) -> None:
+def test_engine_that_dies_during_a_call_is_reported_gone(path: Path, tmp_path: Path) -> None:
     """The engine answers once and then hangs up → "went away", and that the same command goes on from there."""
     with dying(path, answers=1):
         found = run("list", "-o", "json", cwd=tmp_path)
@@ -80,7 +80,7 @@ def test_one_that_dies_in_the_middle_is_said_to_have_gone(path: Path, tmp_path: 
 
 
 @pytest.mark.fault(4)
-def test_one_that_is_silent_is_not_waited_for(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_silent_engine_is_not_waited_for(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A socket that takes the call and says nothing, for any command → told after a quarter of a minute."""
     monkeypatch.setattr(connection, "FIRST_ANSWER", 0.3)
     with closing(socket.socket(socket.AF_UNIX)) as silent:

@@ -181,7 +181,7 @@ def test_an_archive_that_swells_is_refused_before_it_is_unpacked(tmp_path: Path)
 
 
 @pytest.mark.fault(47)
-def test_an_archive_that_leads_in_circles_is_refused(tmp_path: Path) -> None:
+def test_archive_with_a_link_cycle_is_refused(tmp_path: Path) -> None:
     """A member of negative size, which sends readers back (CVE-2025-8194) → refused."""
     header = bytearray(tarfile.TarInfo("layer.tar").tobuf(tarfile.GNU_FORMAT))
     header[124:136] = b"\xff" * 4 + struct.pack(">q", -1024)

@@ -80,7 +80,7 @@ def test_sudo_leaves_nothing_of_root_s_in_a_user_s_home(
 
 
 @pytest.mark.fault(16)
-def test_a_log_that_is_full_stops_no_one(tmp_path: Path) -> None:
+def test_full_log_disk_does_not_stop_a_command(tmp_path: Path) -> None:
     """No space for the log while a command runs → the command says what it has to say, and nothing of the log."""
     found = sandbox("list", cwd=tmp_path, begin="ulimit -f 0; exec")  # files of the sandbox end at no bytes
     assert "no Docker Engine answers" in found.stderr
@@ -134,7 +134,7 @@ def test_a_path_that_is_no_text_is_fine(tmp_path: Path) -> None:
 
 @pytest.mark.fault(66)
 @pytest.mark.parametrize("end", ["| head -c 1", ">&-", ">/dev/full", "2>&-", ">&- 2>&- <&-"])
-def test_output_that_no_one_reads_is_no_bug(tmp_path: Path, end: str) -> None:
+def test_closed_output_pipe_is_no_bug(tmp_path: Path, end: str) -> None:
     """Output into `head`, a closed stream or a full device → no traceback, no bug."""
     line = f'"$0" -m sandbox explain {end}; echo done'
     done = subprocess.run(["sh", "-c", line, sys.executable], cwd=tmp_path, capture_output=True, text=True, check=False)

@@ -29,14 +29,14 @@ def test_canary_is_complete_for_a_registry_that_validates() -> None:
             assert tar.getnames() == ["canary"]
 
 
-def test_it_has_no_tag_and_is_pushed_once() -> None:
+def test_canary_has_no_tag_and_is_pushed_once() -> None:
     with Simulator() as registry, Client(registry.url) as client:
         assert canary_image.place(client) == canary_image.place(client)
         assert client.tags(canary_image.REPOSITORY) == ()
         assert [one.method for one in registry.requests].count("POST") == 2
 
 
-def test_one_that_was_collected_comes_back() -> None:
+def test_collected_canary_is_pushed_again() -> None:
     with Simulator() as registry, Client(registry.url) as client:
         _, _, digest = canary_image.place(client).partition("@")
         client.delete_manifest(canary_image.REPOSITORY, digest)

@@ -30,7 +30,7 @@ def test_a_side_that_gives_up_lets_the_other_finish() -> None:
     assert not thread.is_alive()
 
 
-def test_what_breaks_the_stream_breaks_the_upload() -> None:
+def test_broken_stream_breaks_the_upload() -> None:
     def broken() -> Iterator[bytes]:
         yield b"first"
         raise OSError("torn")

@@ -49,7 +49,7 @@ def untouched(registry: Simulator) -> bool:
     return {request.method for request in registry.requests} <= {"GET", "HEAD"}
 
 
-def test_what_is_foretold_comes_true(registry: Simulator, tmp_path: Path) -> None:
+def test_dry_run_predicts_the_push(registry: Simulator, tmp_path: Path) -> None:
     entries = layouts(tmp_path)
     before = forecast(entries, registry.url)
     assert told(before) == [

@@ -21,7 +21,7 @@ def client() -> Iterator[Client]:
         yield client
 
 
-def test_nothing_to_delete(client: Client) -> None:
+def test_empty_registry_has_nothing_to_delete(client: Client) -> None:
     said = "app\napp: marking manifest sha256:1 \n\n3 blobs marked, 0 blobs and 0 manifests eligible for deletion\n"
     assert measure(client, said) == Garbage((), 0, 0)
 

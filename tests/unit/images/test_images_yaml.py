@@ -66,7 +66,7 @@ def test_every_kind_of_element_is_read(tmp_path: Path) -> None:
         (f"ghcr.io/org/app@sha256:{HEX}", Target("org/app", None, f"sha256:{HEX}")),
     ],
 )
-def test_an_image_keeps_its_path_and_tag_unless_told_otherwise(tmp_path: Path, image: str, target: Target) -> None:
+def test_image_keeps_path_and_tag_unless_as_is_given(tmp_path: Path, image: str, target: Target) -> None:
     (entry,) = load(write(tmp_path, f"- {image}"))
     assert entry.target == target
 
@@ -122,7 +122,7 @@ def items(draw: st.DrawFn) -> dict[str, object]:
 
 
 @given(st.lists(items(), max_size=4))
-def test_whatever_is_written_is_read_as_it_was_meant(written: list[dict[str, object]]) -> None:
+def test_entry_is_read_back_as_written(written: list[dict[str, object]]) -> None:
     text = yaml.safe_dump({"apiVersion": "sandbox.dev/v1", "images": written}, sort_keys=False)
     try:
         read = parse(text, ImageList, origin="images.yaml").images

@@ -70,7 +70,7 @@ def test_an_index_has_the_bytes_of_its_platforms(client: Client) -> None:
 
 @pytest.mark.security(12)
 @pytest.mark.parametrize("body", [b"[" * 100_000, b"[]", b'{"tags": ["\\u001b[2J"]}', b'{"tags": [1]}', b"<html>"])
-def test_what_is_no_list_of_names_is_refused(registry: Simulator, body: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_non_list_of_names_is_refused(registry: Simulator, body: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """A list of tags that is none, or has escape sequences in it → refused in words."""
     monkeypatch.setattr("sandbox.oci.response.Answer.content", property(lambda _: body))
     registry.manifests["app", "1"] = ("", "")

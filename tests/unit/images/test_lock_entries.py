@@ -44,7 +44,7 @@ locks = st.builds(
 
 
 @given(locks)
-def test_a_lock_is_read_back_as_it_was_written(made: Lock) -> None:
+def test_lock_is_read_back_as_written(made: Lock) -> None:
     text = lock_entries.dump(made)
     read = parse(text, Lock, origin="images.lock.yaml")
     assert read == made

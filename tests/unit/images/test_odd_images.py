@@ -53,7 +53,7 @@ def holders(folder: Path, upstream: Simulator) -> list[tuple[Entry, str]]:
 
 @pytest.mark.fault(39)
 @pytest.mark.parametrize("number", range(6))
-def test_what_holds_no_image_is_an_error(tmp_path: Path, registry: Simulator, number: int) -> None:
+def test_archive_without_an_image_is_an_error(tmp_path: Path, registry: Simulator, number: int) -> None:
     """A layout, an archive or an index that lists no image → the push fails and names it; nothing is written."""
     with Simulator() as upstream:
         entry, name = holders(tmp_path, upstream)[number]
@@ -79,7 +79,7 @@ def layout(folder: Path, manifest: bytes, blobs: dict[str, bytes]) -> Path:
     return write_layout(folder, index(descriptor), blobs)
 
 
-def test_a_foreign_layer_stays_where_its_urls_lead(tmp_path: Path, registry: Simulator) -> None:
+def test_foreign_layer_with_urls_stays_there(tmp_path: Path, registry: Simulator) -> None:
     kind = "application/vnd.oci.image.layer.nondistributable.v1.tar"
     manifest, blobs = with_layer(mediaType=kind, urls=[URL])
     (result,) = push([FromLayout(parse("a:1"), layout(tmp_path, manifest, blobs))], registry.url)
@@ -94,7 +94,7 @@ def test_a_foreign_layer_without_urls_is_pushed(tmp_path: Path, registry: Simula
     assert registry.content[digest_of(b"base")] == b"base"
 
 
-def test_an_ordinary_layer_that_is_only_at_its_url_is_told(tmp_path: Path, registry: Simulator) -> None:
+def test_foreign_layer_only_at_its_url_is_reported(tmp_path: Path, registry: Simulator) -> None:
     manifest, blobs = with_layer(mediaType=manifests.OCI_LAYER, urls=[URL])
     with pytest.raises(PushFailed, match="not complete") as caught:
         push([FromLayout(parse("a:1"), layout(tmp_path, manifest, blobs))], registry.url)

@@ -46,7 +46,7 @@ def manifests(registry: Simulator, repository: str) -> set[str]:
     return {tag for name, tag in registry.manifests if name == repository and ":" in tag}
 
 
-def test_tags_that_no_one_names_are_found_on_every_page(registry: Simulator, client: Client) -> None:
+def test_unnamed_tags_are_found_on_every_page(registry: Simulator, client: Client) -> None:
     fill(registry, *[(f"app:{number}", "app") for number in range(5)], ("b:1", "tool"), ("c:1", "tool"), ("d:1", "app"))
     found = unlisted(client, [parse("app:3"), parse("c:1")])
     assert [str(one) for one in found] == ["app:0", "app:1", "app:2", "app:4", "b:1", "d:1"]

@@ -94,9 +94,7 @@ def test_an_image_arrives_whole_and_the_second_push_does_nothing(
 
 
 @pytest.mark.parametrize("source", ["archive-old", "archive-new", "archive-gzipped"])
-def test_one_image_has_one_digest_whichever_way_docker_gave_it(
-    registry: Simulator, tmp_path: Path, source: str
-) -> None:
+def test_image_has_one_digest_for_every_docker_source(registry: Simulator, tmp_path: Path, source: str) -> None:
     results = [
         push([wanted], registry.url, FakeEngine({"app:dev": APP}, old=old))[0].digest
         for wanted in (SOURCES[source](tmp_path), entry("app:other", "app:dev"))
@@ -207,7 +205,7 @@ def test_a_broken_connection_costs_at_most_another_save(
 
 
 @pytest.mark.fault(17, 34)
-def test_a_registry_that_never_recovers_is_told_with_its_answer(
+def test_registry_that_never_recovers_is_named_with_its_answer(
     registry: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The registry answers 507 to every upload → the image fails with that answer; no tag is made."""
@@ -264,7 +262,7 @@ def test_upstream_images_are_copied_by_platform_or_whole_digest(registry: Simula
 
 
 @pytest.mark.fault(34, 39)
-def test_one_bad_image_does_not_stop_the_others_and_is_explained(registry: Simulator, tmp_path: Path) -> None:
+def test_bad_image_is_explained_and_the_others_are_pushed(registry: Simulator, tmp_path: Path) -> None:
     """One image of several cannot be pushed → the others are; the summary explains the one; exit code 1."""
     good = layout(tmp_path)
     write_layout(tmp_path / "bad", index(TOOL.descriptor()), TOOL.files)
@@ -308,7 +306,7 @@ def test_a_blob_that_one_source_cannot_give_comes_from_another(registry: Simulat
     assert holds(registry, "app", "first", APP)
 
 
-def test_an_archive_with_several_images_must_be_told_which(registry: Simulator, tmp_path: Path) -> None:
+def test_archive_with_several_images_needs_a_choice(registry: Simulator, tmp_path: Path) -> None:
     path = tmp_path / "two.tar"
     path.write_bytes(old_save({"app:dev": APP, "tool:1": TOOL}))
     with pytest.raises(PushFailed, match="app:dev, tool:1"):
@@ -341,7 +339,7 @@ def test_without_a_daemon_its_images_fail_and_the_others_do_not(registry: Simula
     assert [result.target for result in caught.value.results] == ["app:dev"]
 
 
-def test_nothing_of_a_push_stays_behind(registry: Simulator, tmp_path: Path) -> None:
+def test_push_leaves_nothing_behind(registry: Simulator, tmp_path: Path) -> None:
     push([layout(tmp_path)], registry.url)
     assert [thread.name for thread in threading.enumerate() if thread.name.startswith("push")] == []
 
@@ -434,7 +432,7 @@ def test_a_save_that_breaks_off_is_an_error_for_people(registry: Simulator, data
     assert ("app", "dev") not in registry.manifests
 
 
-def test_no_images_are_pushed_at_once(registry: Simulator) -> None:
+def test_empty_list_pushes_nothing_at_once(registry: Simulator) -> None:
     assert push([], registry.url) == ()
 
 

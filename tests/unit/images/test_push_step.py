@@ -46,7 +46,7 @@ def config(registry: Simulator, repository: str, tag: str) -> bytes:
     return registry.content[registry.manifest(repository, tag)["config"]["digest"]]
 
 
-def test_what_is_missing_is_pushed_and_stays(registry: Simulator) -> None:
+def test_missing_image_is_pushed_and_stays(registry: Simulator) -> None:
     engine = FakeEngine({"app:dev": APP, "web:dev": NEWER})
     step = step_of(registry, engine, *(FromDaemon(parse(name), name) for name in engine.images))
     assert (step.check().state, step.check().detail) == (State.ABSENT, "missing: app:dev, web:dev")
@@ -95,7 +95,7 @@ def test_id_unrelated_to_the_push_causes_no_second_push(registry: Simulator) -> 
     assert step_of(registry, Wrapping({"app:dev": APP}), entry).check().state is State.READY
 
 
-def test_an_index_is_taken_as_it_is(registry: Simulator, tmp_path: Path) -> None:
+def test_index_is_pushed_unchanged(registry: Simulator, tmp_path: Path) -> None:
     files = {**APP.files, **NEWER.files}
     platforms = ({"os": "linux", "architecture": arch} for arch in ("amd64", "arm64"))
     inner = index(*(one.descriptor(platform=next(platforms)) for one in (APP, NEWER)))
@@ -107,7 +107,7 @@ def test_an_index_is_taken_as_it_is(registry: Simulator, tmp_path: Path) -> None
     assert len(registry.manifest("app", "dev")["manifests"]) == 2
 
 
-def test_what_is_built_is_known_by_its_target(registry: Simulator, tmp_path: Path) -> None:
+def test_built_image_is_known_by_its_target(registry: Simulator, tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_text("FROM scratch\n")
     step = step_of(registry, FakeEngine({}), FromBuild(parse("app:dev"), tmp_path))
     step.apply(NoWork())
@@ -202,7 +202,7 @@ class Stamping(FakeEngine):
         self.images = {tag: NEWER}
 
 
-def test_what_is_built_is_built_again_when_a_file_has_changed(registry: Simulator, tmp_path: Path) -> None:
+def test_changed_file_rebuilds_the_image(registry: Simulator, tmp_path: Path) -> None:
     (tmp_path / ".dockerignore").write_text("# notes\n\nnotes.txt\n")
     (tmp_path / "main.go").write_text("x")
     engine = Stamping({"app:dev": APP})

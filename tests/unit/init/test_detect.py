@@ -141,7 +141,7 @@ def test_an_overlay_for_development_is_taken(tmp_path: Path, folders: tuple[str,
     assert f"{taken} is applied by `kubectl kustomize`" in found.notes
 
 
-def test_what_would_be_fetched_or_is_a_component_is_left_out(tmp_path: Path) -> None:
+def test_remote_bases_and_components_are_omitted(tmp_path: Path) -> None:
     write(
         tmp_path,
         **{
@@ -293,7 +293,7 @@ def test_compose_file_elsewhere_is_refused(tmp_path: Path) -> None:
     assert [app.port for app in look(folder).apps] == [None]
 
 
-def test_apps_of_one_name_are_told_apart(tmp_path: Path) -> None:
+def test_apps_of_the_same_name_are_distinguished(tmp_path: Path) -> None:
     for name in ("a b", "a-b"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "Dockerfile").touch()

@@ -71,7 +71,7 @@ def test_existing_manifests_are_applied_and_name_the_images(tmp_path: Path) -> N
     assert "#- {from: daemon, image: tool:1}" in (folder / "images.yaml").read_text()
 
 
-def test_one_program_is_the_one_image_that_manifests_name() -> None:
+def test_single_program_is_the_image_that_manifests_name() -> None:
     found = Found((App("app", "."),), manifests=("k8s/",), images=("localhost:5001/backend:2",))
     assert "as: backend:2}" in project_files.files("shop", found, registry=5001, https=None)["images.yaml"]
 
@@ -99,7 +99,7 @@ def test_the_name_is_the_hosts_or_the_folders(folder: str, hosts: tuple[str, ...
     assert project_files.name_of(folder, Found(hosts=hosts)) == name
 
 
-def test_what_was_chosen_is_said_at_the_top() -> None:
+def test_choices_are_noted_at_the_top() -> None:
     text = project_files.files("shop", Found(notes=("c/ is left out",)), registry=5001, https=None)["sandbox.yaml"]
     assert text.splitlines()[1] == "# c/ is left out"
 
@@ -120,7 +120,7 @@ def test_names_that_up_would_not_connect_are_written_down(tmp_path: Path) -> Non
     assert [str(one.target) for image in images if (one := found.find(image))] == ["shop/vote:dev", "shop/cart:dev"]
 
 
-def test_what_a_compose_service_runs_is_what_its_pod_runs() -> None:
+def test_pod_runs_the_command_of_its_compose_service() -> None:
     app = App("db", image="postgres:17", port=5432, command=("a",), args=("b", "c"), check=("pg_isready",))
     (deployment, _) = yaml.safe_load_all(
         project_files.files("shop", Found((app,)), registry=1, https=None)["k8s/db.yaml"]

@@ -45,7 +45,7 @@ def test_every_key_is_there_with_its_meaning() -> None:
         assert (info.description or "").split()[0] in text
 
 
-def test_what_is_put_in_force_means_the_default() -> None:
+def test_uncommented_sample_equals_the_defaults() -> None:
     text = uncommented(outline(Spec, {}))
     assert set(Spec.model_fields) <= set(yaml.safe_load(text))
     assert loader.parse(text, Spec, origin="outline") == Spec()

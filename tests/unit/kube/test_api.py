@@ -35,12 +35,12 @@ def cluster(
     return Cluster(kubeconfig(tmp_path / "config", server.server_address[1]))
 
 
-def test_it_is_up_when_it_says_so(cluster: Cluster, tmp_path: Path) -> None:
+def test_server_is_up_when_readyz_says_so(cluster: Cluster, tmp_path: Path) -> None:
     assert cluster.is_up()
     assert not Cluster(kubeconfig(tmp_path / "other", free_port())).is_up()
 
 
-def test_what_is_applied_is_read_back_and_deleted_once(cluster: Cluster) -> None:
+def test_applied_object_is_read_back_and_deleted_once(cluster: Cluster) -> None:
     assert cluster.get("v1", "ConfigMap", "a", "ns") is None
     cluster.apply(CONFIG_MAP)
     assert cluster.get("v1", "ConfigMap", "a", "ns") == CONFIG_MAP
@@ -73,7 +73,7 @@ def test_lists_say_what_their_items_are(cluster: Cluster, server: ApiServer) -> 
     ("body", "details"),
     [(b'{"kind": "Status", "message": "spec.x: Invalid"}', "spec.x: Invalid"), (b"plain words", "plain words")],
 )
-def test_the_server_s_own_message_is_carried(cluster: Cluster, server: ApiServer, body: bytes, details: str) -> None:
+def test_server_message_is_in_the_error(cluster: Cluster, server: ApiServer, body: bytes, details: str) -> None:
     server.refusal = (422, body)
     with pytest.raises(ClusterError) as caught:
         cluster.apply(CONFIG_MAP)
@@ -140,7 +140,7 @@ def test_a_ready_workload_is_not_waited_for(cluster: Cluster, server: ApiServer)
 
 
 @pytest.mark.fault(64)
-def test_waiting_ends_with_the_pods_own_words(cluster: Cluster, server: ApiServer) -> None:
+def test_failed_wait_ends_with_the_pods_message(cluster: Cluster, server: ApiServer) -> None:
     """A pod in CrashLoopBackOff → its container, the reason and its last words."""
     server.objects["/apis/apps/v1/namespaces/ns/deployments/web"] = deployment()
     server.objects["/api/v1/namespaces/ns/pods/web-1"] = pod("CrashLoopBackOff")
@@ -155,7 +155,7 @@ def test_waiting_ends_with_the_pods_own_words(cluster: Cluster, server: ApiServe
         wait_ready(cluster, [deployment()], timeout=60)
 
 
-def test_what_is_missing_may_be_on_its_way(cluster: Cluster, server: ApiServer) -> None:
+def test_pod_missing_a_secret_may_still_start(cluster: Cluster, server: ApiServer) -> None:
     server.objects["/apis/apps/v1/namespaces/ns/deployments/web"] = deployment()
     server.objects["/api/v1/namespaces/ns/pods/web-1"] = pod("CreateContainerConfigError", 'secret "login" not found')
     assert 'secret "login" not found' in str(pending(cluster, deployment()))

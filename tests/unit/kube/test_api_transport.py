@@ -41,7 +41,7 @@ def kubeconfig(path: Path, cluster: dict[str, Any], user: dict[str, Any]) -> Pat
         ({"server": "https://127.0.0.1:1"}, {"username": "u", "password": "p"}, False),
     ],
 )
-def test_what_is_simple_and_of_this_machine_takes_no_client(
+def test_simple_local_request_needs_no_client_library(
     tmp_path: Path, cluster: dict[str, Any], user: dict[str, Any], plain: bool
 ) -> None:
     found = api_transport.connect(kubeconfig(tmp_path / "config", cluster, user))

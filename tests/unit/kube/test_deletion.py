@@ -78,7 +78,7 @@ def test_a_refusal_by_an_ending_namespace_is_waited_out(server: ApiServer, clust
     assert server.objects[f"{SHOP}/configmaps/a"] == CONFIG
 
 
-def test_a_refusal_for_any_other_reason_is_said_at_once(server: ApiServer, cluster: Cluster) -> None:
+def test_other_refusal_is_reported_at_once(server: ApiServer, cluster: Cluster) -> None:
     server.refusal = (403, b'{"message": "configmaps is forbidden"}')
     with pytest.raises(ClusterError, match="applying ConfigMap shop/a failed"):
         cluster.apply(CONFIG)

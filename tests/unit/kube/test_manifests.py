@@ -49,7 +49,7 @@ def test_the_items_of_a_typed_list_need_not_say_what_they_are() -> None:
     assert (found["apiVersion"], found["kind"]) == ("v1", "ConfigMap")
 
 
-def test_what_asks_for_a_generated_name_has_one_for_each_content() -> None:
+def test_generated_name_is_stable_for_its_content() -> None:
     text = "apiVersion: batch/v1\nkind: Job\nmetadata: {generateName: seed-}\nspec: {parallelism: %d}\n"
     first, again, other = (next(parse(text % number, origin="x"))["metadata"] for number in (1, 1, 2))
     assert first == again != other
@@ -104,7 +104,7 @@ def test_dates_stay_text_as_they_do_for_kubectl() -> None:
         ("apiVersion: v1\nkind: List\nitems: [{kind: Pod}]\n", "app.yaml:1, item 1: not a Kubernetes object"),
     ],
 )
-def test_what_is_no_object_is_named_by_file_and_line(tmp_path: Path, text: str, said: str) -> None:
+def test_non_object_is_named_by_file_and_line(tmp_path: Path, text: str, said: str) -> None:
     """A manifest that holds no object → file and line."""
     (tmp_path / "app.yaml").write_text(text)
     with pytest.raises(UsageError) as caught:

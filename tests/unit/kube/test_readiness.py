@@ -63,7 +63,7 @@ def test_progress(found: dict[str, Any], lacks: str | None) -> None:
     "found",
     [live("Job", conditions=[{"type": "Failed", "status": "True"}]), live("Pod", phase="Failed", message="oom")],
 )
-def test_what_has_failed_is_not_waited_for(found: dict[str, Any]) -> None:
+def test_failed_workload_is_not_waited_for(found: dict[str, Any]) -> None:
     """A Job or a rollout that has failed → told at once, not waited for."""
     with pytest.raises(ClusterError, match=f"{found['kind']} x failed"):
         progress(found)
@@ -107,7 +107,7 @@ def test_a_pod_that_is_being_replaced_does_not_count() -> None:
         (403, "configmaps is forbidden", False),
     ],
 )
-def test_what_is_only_too_early_is_told_from_what_is_refused(
+def test_premature_request_is_distinguished_from_a_refusal(
     tmp_path: Path, status: int, message: str, early: bool
 ) -> None:
     with serving() as server:

@@ -30,7 +30,7 @@ def records(server: ApiServer, state: Path, name: str = "demo") -> Records:
     return Records.of(names)
 
 
-def test_what_a_command_wrote_is_read_again(server: ApiServer, tmp_path: Path) -> None:
+def test_record_is_read_back_as_written(server: ApiServer, tmp_path: Path) -> None:
     mine = records(server, tmp_path)
     assert mine.read("applied") is None
     mine.write("applied", {"a": "1"}, {"kind": "x"})

@@ -159,7 +159,7 @@ def test_an_identity_token_is_traded_and_never_part_of_a_url(registry: Simulator
     assert not any(CANARY in one.path for one in registry.requests)
 
 
-def test_an_access_token_of_the_keychain_is_used_as_it_is(registry: Simulator, tokens: TokenServer) -> None:
+def test_keychain_access_token_is_used_unchanged(registry: Simulator, tokens: TokenServer) -> None:
     tokens.given["ready"] = frozenset({("repository:app", "pull"), ("repository:app", "push")})
     tokens.left["ready"] = 99
     with signed_in(registry, Credential(bearer="ready")) as client:
@@ -167,7 +167,7 @@ def test_an_access_token_of_the_keychain_is_used_as_it_is(registry: Simulator, t
     assert not tokens.asked
 
 
-def test_a_registry_with_basic_authentication_is_told_once_asked(registry: Simulator) -> None:
+def test_basic_authentication_is_sent_after_a_challenge(registry: Simulator) -> None:
     registry.tokens, registry.basic = None, f"me:{CANARY}"
     with signed_in(registry) as client:
         client.upload("app", BLOB, chunks)
@@ -199,7 +199,7 @@ def test_a_denial_names_what_is_wrong_with_the_keychain(registry: Simulator) -> 
 @pytest.mark.fault(39)
 @pytest.mark.parametrize("scheme", ["bearer", "basic"])
 @pytest.mark.parametrize("account", [None, Credential("me", f"wrong-{CANARY}")])
-def test_who_may_not_is_told_how_to_sign_in(registry: Simulator, scheme: str, account: Credential | None) -> None:
+def test_unauthorized_error_says_how_to_sign_in(registry: Simulator, scheme: str, account: Credential | None) -> None:
     """The registry answers 401 → how to sign in."""
     if scheme == "basic":
         registry.tokens, registry.basic = None, "me:right"

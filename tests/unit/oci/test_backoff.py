@@ -37,7 +37,7 @@ def test_luck_spreads_pauses() -> None:
         (None, None),
     ],
 )
-def test_the_servers_word_is_read_in_both_forms_and_capped(header: str | None, seconds: float | None) -> None:
+def test_retry_after_is_read_in_both_forms_and_capped(header: str | None, seconds: float | None) -> None:
     assert asked(header, NOON) == seconds
 
 

@@ -53,7 +53,7 @@ def tear(source: Simulator, times: int = 1) -> None:
 
 
 @pytest.mark.fault(36)
-def test_a_torn_download_goes_on_where_it_broke(source: Simulator) -> None:
+def test_broken_download_resumes_where_it_ended(source: Simulator) -> None:
     """A download ends early twice → it goes on where it broke."""
     tear(source, times=2)
     assert read(source) == DIGEST
@@ -83,7 +83,7 @@ def test_surplus_bytes_are_skipped_and_a_gap_is_refused(source: Simulator) -> No
 
 
 @pytest.mark.fault(36)
-def test_one_that_never_gets_further_ends_with_the_reason(source: Simulator) -> None:
+def test_download_without_progress_fails_with_the_reason(source: Simulator) -> None:
     """A download that never gets further → an end with the reason."""
     tear(source)
     source.faults.append(Fault("GET", DIGEST, 503, times=backoff.TRIES))

@@ -98,7 +98,9 @@ def test_a_blob_whose_upload_breaks_is_sent_again(registry: Simulator, client: C
 
 
 @pytest.mark.fault(34)
-def test_retries_are_few_and_the_last_answer_is_told(registry: Simulator, client: Client, slept: list[float]) -> None:
+def test_retries_are_limited_and_the_last_answer_is_reported(
+    registry: Simulator, client: Client, slept: list[float]
+) -> None:
     """503 to every request → a few tries with longer pauses, then the answer."""
     registry.faults = [Fault("HEAD", "/v2/", 503, times=99)]
     with pytest.raises(RegistryError) as caught:
@@ -149,7 +151,7 @@ def test_manifests_come_back_as_they_were_put(registry: Simulator, client: Clien
 
 
 @pytest.mark.fault(40)
-def test_other_bytes_under_a_digest_are_noticed(registry: Simulator, client: Client) -> None:
+def test_digest_mismatch_is_detected(registry: Simulator, client: Client) -> None:
     """A registry gives other bytes under a digest → an error; they are not used."""
     image = TestImage(())
     name = digest_of(b"something else")
@@ -254,7 +256,7 @@ def test_addresses_get_the_scheme_they_need(text: str, full: str, loopback: bool
 
 
 @pytest.mark.parametrize("text", ["", "ftp://x", "http://", "localhost:99999", "http://u:p@host", "host/path", "h?q"])
-def test_what_is_no_address_is_refused(text: str) -> None:
+def test_invalid_address_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
         address.parse(text)
 
@@ -267,7 +269,7 @@ def test_challenges_are_read_with_commas_inside_quotes() -> None:
     assert parse_challenge("") is None
 
 
-def test_of_several_challenges_each_is_read_by_its_scheme() -> None:
+def test_several_challenges_are_read_by_scheme() -> None:
     header = 'Negotiate, Basic realm="a, b", Bearer realm="https://a.example/\\"x\\"", service=plain'
     assert parse_challenge(header) == Challenge('https://a.example/"x"', "plain", None)
     assert takes_password(header)

@@ -31,7 +31,7 @@ class Keys:
         return Credential(host.partition(":")[0], "secret")
 
 
-def test_who_reads_from_a_host_makes_who_writes_there_wait(registry: Simulator) -> None:
+def test_reader_of_a_host_delays_its_writer(registry: Simulator) -> None:
     with contextlib.ExitStack() as stack:
         clients = Clients(stack, 1, None)
         other = clients.at(registry.url.replace("127.0.0.1", "localhost"))
@@ -46,7 +46,7 @@ def test_who_reads_from_a_host_makes_who_writes_there_wait(registry: Simulator) 
         assert registry.count("POST") == 1
 
 
-def test_another_host_does_not_wait(registry: Simulator) -> None:
+def test_other_host_does_not_wait(registry: Simulator) -> None:
     with Simulator() as other, contextlib.ExitStack() as stack:
         clients = Clients(stack, 1, None)
         with clients.at(registry.url).blob("app", DIGEST):
@@ -67,6 +67,6 @@ def test_address_has_one_client_and_each_name_its_account(registry: Simulator) -
     assert {one.authorization for one in registry.requests if one.status == 200} == {basic(registry.basic)}
 
 
-def test_what_is_no_address_is_refused() -> None:
+def test_invalid_address_is_refused() -> None:
     with contextlib.ExitStack() as stack, pytest.raises(UsageError):
         Clients(stack, 1, None).at("http://a:b:c")

@@ -36,7 +36,7 @@ def unpacked(data: bytes, kind: Compression) -> bytes:
 
 
 @given(st.lists(st.binary(max_size=2000), max_size=8), st.sampled_from(Compression))
-def test_what_is_compressed_comes_back_and_is_the_same_each_time(chunks: list[bytes], kind: Compression) -> None:
+def test_compression_is_reversible_and_deterministic(chunks: list[bytes], kind: Compression) -> None:
     packed = b"".join(compressed(chunks, kind))
     assert unpacked(packed, kind) == b"".join(chunks)
     assert b"".join(compressed(chunks, kind)) == packed

@@ -88,7 +88,7 @@ def test_keys_are_reduced_to_the_host(key: str, host: str) -> None:
     assert canonical(key) == host
 
 
-def test_no_file_and_an_empty_one_know_no_one(path: Path) -> None:
+def test_missing_or_empty_file_has_no_accounts(path: Path) -> None:
     assert DockerConfig(path).find("ghcr.io") is None
     path.write_text("")
     assert DockerConfig(path).find("ghcr.io") is None

@@ -31,7 +31,7 @@ def here(text: str) -> bool:
     return guarded_sockets.inside(text, "192.0.2.7")
 
 
-def test_what_leads_into_this_machine_is_known() -> None:
+def test_local_addresses_are_recognised() -> None:
     hidden = ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1", UNSPECIFIED, "::", "169.254.169.254", "fe80::1%eth0"]
     assert all(map(here, [*hidden, *guarded_sockets.METADATA, "192.0.2.7"]))
     assert not any(map(here, ["192.0.2.8", "10.0.0.1", "::ffff:10.0.0.1", "2001:db8::1", "fd00::1"]))
@@ -78,7 +78,7 @@ def read(registry: Simulator) -> bytes:
 
 @pytest.mark.security(11)
 @pytest.mark.parametrize("name", [UNSPECIFIED, "127.1", "2130706433", "[::ffff:127.0.0.1]", "inner.test", "localhost"])
-def test_a_distant_registry_cannot_lead_into_this_machine(names: Names, store: Simulator, name: str) -> None:
+def test_remote_registry_cannot_redirect_to_this_machine(names: Names, store: Simulator, name: str) -> None:
     """A redirect to this machine by any name or way to write its address → refused before anything is asked there."""
     names.known = {NAME: [FAR], "inner.test": ["127.0.0.1"]}
     with Simulator(host=FAR) as registry:
@@ -110,7 +110,7 @@ def test_a_registry_cannot_move_into_this_machine_itself(names: Names, store: Si
     assert not store.requests
 
 
-def test_a_registry_behind_a_tunnel_may_lead_to_another(names: Names, store: Simulator) -> None:
+def test_registry_behind_a_tunnel_may_redirect_to_another(names: Names, store: Simulator) -> None:
     names.known = {NAME: ["127.0.0.1"]}
     with Simulator() as registry:
         registry.redirect_blobs = store.url
@@ -118,7 +118,7 @@ def test_a_registry_behind_a_tunnel_may_lead_to_another(names: Names, store: Sim
 
 
 @pytest.mark.security(10, 11)
-def test_https_does_not_lead_to_http(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_https_is_not_redirected_to_http(monkeypatch: pytest.MonkeyPatch) -> None:
     """A redirect from https to http, where a manifest could be anybody's → refused."""
     asked: list[str] = []
 

@@ -48,7 +48,7 @@ def test_our_manifest_is_the_same_bytes_every_time() -> None:
         b'{"schemaVersion": 2, "manifests": [{"mediaType": "x", "digest": "sha256:%s", "size": -1}]}' % (b"a" * 64),
     ],
 )
-def test_what_is_no_image_document_is_refused(data: bytes) -> None:
+def test_non_image_document_is_refused(data: bytes) -> None:
     with pytest.raises(SandboxError):
         manifests.parse(manifests.document(data))
 

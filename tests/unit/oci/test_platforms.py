@@ -44,7 +44,7 @@ def several(*platforms: str) -> Document:
 
 
 @given(st.lists(st.sampled_from(ALL), min_size=1, unique=True), st.lists(st.sampled_from(ALL), min_size=1, unique=True))
-def test_what_is_left_is_just_what_is_wanted(there: list[str], wanted: list[str]) -> None:
+def test_only_wanted_platforms_are_left(there: list[str], wanted: list[str]) -> None:
     root = several(*there)
     missing = [platform for platform in wanted if platform not in there]
     if missing:

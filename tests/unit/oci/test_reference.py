@@ -21,9 +21,7 @@ digests = st.none() | st.text("0123456789abcdef", min_size=64, max_size=64).map(
 
 
 @given(hosts.filter(lambda host: host != "docker.io"), paths, tags, digests)
-def test_what_is_written_out_in_full_is_read_back_unchanged(
-    host: str, path: str, tag: str | None, digest: str | None
-) -> None:
+def test_full_reference_is_read_back_unchanged(host: str, path: str, tag: str | None, digest: str | None) -> None:
     reference = Reference(host, path, tag, digest)
     assert parse(str(reference)) == reference
     assert parse(reference.familiar) == reference
@@ -89,7 +87,7 @@ def test_defaults_are_those_of_docker(text: str, full: str, familiar: str) -> No
         "x/" * 200 + "y",
     ],
 )
-def test_what_docker_refuses_is_refused_with_a_fix(text: str) -> None:
+def test_reference_refused_by_docker_is_refused_with_a_fix(text: str) -> None:
     """Names with schemes, capitals, odd tags, 129 characters → refused with the rule."""
     with pytest.raises(UsageError) as caught:
         parse(text)

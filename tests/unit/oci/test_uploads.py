@@ -95,7 +95,7 @@ def test_a_put_whose_answer_was_lost_is_not_repeated(registry: Simulator, client
     assert registry.received == len(DATA)
 
 
-def test_what_a_torn_put_has_brought_is_not_sent_again(registry: Simulator, client: Client) -> None:
+def test_bytes_of_a_broken_put_are_not_sent_again(registry: Simulator, client: Client) -> None:
     registry.faults = [Fault("PUT", "/blobs/uploads/", RESET_KEPT)]
     client.upload("app", BLOB, chunks)
     assert arrived(registry)
@@ -123,7 +123,7 @@ def test_a_range_the_registry_does_not_want_is_asked_for_again(registry: Simulat
     assert arrived(registry)
 
 
-def test_a_put_answered_416_goes_on_in_pieces(registry: Simulator, client: Client) -> None:
+def test_put_answered_416_continues_in_chunks(registry: Simulator, client: Client) -> None:
     registry.faults = [Fault("PUT", "", 416)]
     client.upload("app", BLOB, chunks)
     assert arrived(registry)
@@ -232,7 +232,7 @@ def test_locations_naming_the_registry_otherwise_are_followed(registry: Simulato
 @pytest.mark.parametrize(
     "base", ["http://elsewhere.example:{port}", "http://127.0.0.1:1", "ftp://127.0.0.1:{port}", "http://[x"]
 )
-def test_locations_that_lead_elsewhere_are_refused(registry: Simulator, client: Client, base: str) -> None:
+def test_locations_elsewhere_are_refused(registry: Simulator, client: Client, base: str) -> None:
     """An upload is sent to another host → refused."""
     registry.location_base = base
     with pytest.raises(RegistryError, match="another host"):

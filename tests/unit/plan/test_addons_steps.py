@@ -54,7 +54,7 @@ def test_users_own_controller_is_not_configured_or_probed(place: Home) -> None:
     assert not {"minikube-ingress", "https"} & build(place, addons=({"addon": "metrics-server"},)).keys()
 
 
-def test_one_command_at_a_time_changes_a_profile_s_addons(place: Home) -> None:
+def test_profile_addons_are_changed_by_one_command_at_a_time(place: Home) -> None:
     steps = build(place, addons=(INGRESS_ADDON,))
     changing = ("minikube-ingress", "minikube-addons")
     assert all("minikube-disused" in steps[name].requires for name in changing)

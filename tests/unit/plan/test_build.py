@@ -163,7 +163,7 @@ def test_steps_come_after_names_that_some_step_has(place: Home, images: Path, ob
     assert mentioned <= names
 
 
-def test_what_users_see_last_waits_for_their_own_objects(place: Home, images: Path, objects: Path) -> None:
+def test_final_https_check_waits_for_user_manifests(place: Home, images: Path, objects: Path) -> None:
     spec = Spec.model_validate({"ingress": {"controller": "nginx"}})
     steps = build(spec.model_copy(update={"push": images, "apply": (objects,)}), place)
     assert {"push", "wiring", "addons", "secrets"} <= set(needed(steps["apply"], steps))
@@ -274,7 +274,7 @@ def test_mirrors_are_wired_to_nodes_and_removed_with_the_spec(place: Home) -> No
     assert one(MirrorsStep, build(Spec(), place)).upstreams == ()
 
 
-def test_registries_behind_the_ingress_are_told_to_the_node(place: Home) -> None:
+def test_registries_behind_the_ingress_are_wired_to_nodes(place: Home) -> None:
     spec = Spec.model_validate({"registry": {"tls": ("hub.sandbox.sandbox.localhost:8443",)}})
     assert "tls-registry" not in build(Spec(), place)
     assert one(TlsRegistryStep, build(spec, place)).hosts == ("hub.sandbox.sandbox.localhost:8443",)

@@ -63,5 +63,5 @@ def test_a_team_s_registry_needs_no_tunnel_and_no_canary(place: Home) -> None:
     assert one(TeamRegistryStep, steps).where == "registry.team.example"
 
 
-def test_another_controller_of_an_existing_cluster_is_left_alone(place: Home) -> None:
+def test_other_controller_of_an_existing_cluster_is_kept(place: Home) -> None:
     assert not {"ingress", "https"} & build(place, ingress={"controller": "none"}).keys()

@@ -58,7 +58,7 @@ def test_up_makes_all_and_then_nothing() -> None:
     assert second.details["unchanged", "Network"] == "whole"
 
 
-def test_what_drifted_is_repaired() -> None:
+def test_drifted_step_is_repaired() -> None:
     world = {"network"}
     drifted = {"network"}
     assert up([FakeStep("network", world, drifted=drifted)], Silent()) is True
@@ -77,7 +77,7 @@ def test_stale_step_is_refused_early_and_recreated_if_allowed() -> None:
     assert (world, stale) == ({"cluster", "registry"}, set())
 
 
-def test_what_turns_out_stale_on_the_way_is_refused_too() -> None:
+def test_step_found_stale_during_the_walk_is_refused() -> None:
     world, stale = {"a", "b"}, set[str]()
     plan = [FakeStep("a", world, drifted={"a"}, making=lambda work: stale.add("b"))]
     plan.append(FakeStep("b", world, requires=("a",), stale=stale))
@@ -172,7 +172,7 @@ def test_failure_rolls_back_only_what_this_run_created() -> None:
     assert "Never" not in reporter.of("began")
 
 
-def test_what_fails_alone_leaves_the_rest_to_be_made_and_stay() -> None:
+def test_step_that_may_fail_alone_leaves_the_rest() -> None:
     world: set[str] = set()
     first, spared, needing, other, last = (
         FakeStep("first", world),
@@ -189,7 +189,7 @@ def test_what_fails_alone_leaves_the_rest_to_be_made_and_stay() -> None:
     assert reporter.details["failed", "Spared"] == "it broke"
 
 
-def test_another_failure_takes_all_away_that_was_spared_before() -> None:
+def test_later_failure_also_rolls_back_spared_steps() -> None:
     world: set[str] = set()
     plan = [
         FakeStep("spared", world, making=fail),
@@ -217,7 +217,7 @@ def test_step_whose_engine_goes_and_returns_is_retried(monkeypatch: pytest.Monke
 
 
 @pytest.mark.fault(3)
-def test_what_stays_away_is_an_error_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_engine_that_stays_away_fails_the_step(monkeypatch: pytest.MonkeyPatch) -> None:
     """The engine goes away and does not come back within a minute → the step has failed."""
     monkeypatch.setattr(lifecycle, "RETURN", 0.0)
 
@@ -228,7 +228,7 @@ def test_what_stays_away_is_an_error_in_the_end(monkeypatch: pytest.MonkeyPatch)
         up([FakeStep("a", set(), making=hang_up)], Silent())
 
 
-def test_what_drifted_and_cannot_be_repaired_is_not_taken_away() -> None:
+def test_unrepairable_drift_is_not_removed() -> None:
     world = {"registry"}
     with pytest.raises(SandboxError, match="it broke"):
         up([FakeStep("registry", world, drifted={"registry"}, making=fail)], Silent())
@@ -423,7 +423,7 @@ def test_down_goes_backward_and_says_what_it_removed() -> None:
     assert reporter.events == [("removed", "C"), ("removed", "A")]
 
 
-def test_down_goes_on_after_an_error_and_raises_the_first() -> None:
+def test_down_continues_after_an_error_and_raises_the_first() -> None:
     world = {"a", "b", "c"}
     plan = chain(world, "a", "b", "c")
     plan[2].unmaking = fail
@@ -446,7 +446,7 @@ def test_stop_goes_backward_and_says_what_it_stopped() -> None:
     assert not stop(plan, Silent())
 
 
-def test_what_cannot_be_stopped_keeps_nothing_else_running() -> None:
+def test_step_that_cannot_stop_does_not_keep_others_running() -> None:
     plan = [FakeStep(name, {"a", "b", "c"}) for name in "abc"]
     plan[1].unmaking = fail
     reporter = RecordingReporter()
@@ -476,7 +476,7 @@ def test_plan_changes_nothing_and_skips_checks_behind_missing() -> None:
     assert world == {"a", "c", "d"}
 
 
-def test_a_need_outside_the_plan_keeps_no_one_waiting() -> None:
+def test_requirement_outside_the_plan_blocks_nothing() -> None:
     world: set[str] = set()
     plan = [FakeStep("a", world, requires=("elsewhere",))]
     assert [status.state for _, status in survey(plan)] == [State.ABSENT]

@@ -16,7 +16,7 @@ from tests.support.fakes import NoWork
 PROXY = {"proxy": {"http": "http://me:secret@proxy.example:3128"}}
 
 
-def test_it_comes_back_as_it_was_and_goes_with_the_sandbox(names: Names) -> None:
+def test_spec_is_read_back_and_removed_with_the_sandbox(names: Names) -> None:
     spec = ResolvedSpec.model_validate(
         {"name": "demo", "registry": {"port": 5005}, "network": PROXY, "apply": (Path("/home/k8s"),)}
     )
@@ -30,7 +30,7 @@ def test_it_comes_back_as_it_was_and_goes_with_the_sandbox(names: Names) -> None
     assert not names.folder.exists()
 
 
-def test_what_has_changed_is_named(names: Names) -> None:
+def test_changed_keys_are_named(names: Names) -> None:
     RememberedStep(names, ResolvedSpec(name="demo")).apply(NoWork())
     changed = ResolvedSpec.model_validate(
         {"name": "demo", "domain": "other.example.org", "addons": ({"addon": "metrics-server"},)}

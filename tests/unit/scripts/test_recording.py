@@ -45,7 +45,7 @@ def texts(picture: ElementTree.Element, path: str) -> list[str | None]:
     return [one.text for one in picture.findall(path)]
 
 
-def test_what_is_there_from_the_start_is_not_animated() -> None:
+def test_initial_text_is_not_animated() -> None:
     picture = drawn((0.0, b"$ sandbox up\r\n"))
     assert texts(picture, f"./{SVG}text") == ["$ sandbox up"]
     assert picture.find(f".//{SVG}g") is None
@@ -78,7 +78,7 @@ def test_a_character_may_come_in_two_parts() -> None:
     assert texts(drawn((0.0, first), (0.4, second)), f".//{SVG}text") == ["✓"]
 
 
-def test_the_home_folder_is_not_told() -> None:
+def test_home_folder_is_not_shown() -> None:
     picture = drawn((0.0, b"trust /home/somebody/.local/root.crt"))
     assert texts(picture, f"./{SVG}text") == ["trust ~/.local/root.crt"]
 

@@ -151,7 +151,7 @@ def run(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env={"PATH": str(tmp_path)}, capture_output=True, text=True, timeout=60)
 
 
-def test_it_becomes_runc_with_the_same_arguments(tmp_path: Path) -> None:
+def test_wrapper_execs_runc_with_the_same_arguments(tmp_path: Path) -> None:
     config = written(tmp_path / "config.json", {"process": process(PRIVILEGED)})
     done = run(tmp_path, "create", "--bundle", str(tmp_path), "id")
 

@@ -21,7 +21,7 @@ MODULE = runpy.run_path(str(SCRIPT), run_name="words")
         ("that is not to be had", "not to be had"),
     ],
 )
-def test_word_of_the_list_is_found_with_another(text: str, word: str) -> None:
+def test_listed_word_is_found_with_its_replacement(text: str, word: str) -> None:
     ((number, found, instead),) = MODULE["found"](f"first line\n{text}\n")
     assert (number, found) == (2, word) and instead
 

@@ -42,7 +42,7 @@ def tell(told: Path) -> Callable[[], None]:
 @pytest.mark.parametrize(
     "line", ["--version", "explain", "status", "list", "up", "down", "doctor", "config show", "logs", "certs show"]
 )
-def test_nothing_is_sent_to_anybody(tmp_path: Path, line: str) -> None:
+def test_no_data_is_sent_anywhere(tmp_path: Path, line: str) -> None:
     """Commands on a machine where every connection is written down → not one that leaves it."""
     told = tmp_path / "told"
     found = run(*line.split(), cwd=tmp_path, before=tell(told))
@@ -69,7 +69,7 @@ def state(tmp_path: Path) -> Path:
 
 
 @pytest.mark.security(14, 17)
-def test_other_users_cannot_even_look(state: Path) -> None:
+def test_other_users_cannot_read_the_state(state: Path) -> None:
     """Everything a command leaves, under umask 000 → folders 0700; keys, locks and logs 0600."""
     assert stat.S_IMODE(state.stat().st_mode) == 0o700
     for path in state.rglob("*"):

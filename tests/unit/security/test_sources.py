@@ -50,7 +50,7 @@ def test_whatever_is_downloaded_has_its_digest_in_the_package() -> None:
 
 
 @pytest.mark.security(7)
-def test_what_the_bundle_is_built_of_is_pinned() -> None:
+def test_bundle_sources_are_pinned() -> None:
     """Go modules that the bundle requires → every one has its checksum (go.sum)."""
     files = [(one, one.folder / "go.mod") for one in recipes().values()]
     modules = [one for one, file in files if file.exists() and "require" in file.read_text()]
@@ -99,7 +99,7 @@ def test_certificates_are_verified_wherever_something_is_sent() -> None:
 
 
 @pytest.mark.security(12)
-def test_programs_are_started_by_lists_of_words() -> None:
+def test_programs_are_started_by_argument_lists() -> None:
     """Every start of a program → a list, without a shell; the linter's rules about it are on."""
     for path, call in calls():
         assert not any(one.arg == "shell" for one in call.keywords), path
@@ -121,7 +121,7 @@ def test_libraries_with_known_holes_are_not_accepted() -> None:
         assert tuple(map(int, metadata.version(name).split(".")[:2])) >= least
 
 
-def test_what_ci_runs_of_others_is_pinned_by_commit() -> None:
+def test_third_party_ci_actions_are_pinned_by_commit() -> None:
     for path in (*(ROOT / ".github" / "workflows").iterdir(), ROOT / "docs" / "ci.md"):
         used = re.findall(r"- uses: (\S+)", path.read_text())
         assert used and all(re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", one) for one in used), path

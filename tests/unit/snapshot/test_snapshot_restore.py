@@ -57,7 +57,7 @@ def test_the_certificates_come_back_as_they_were_saved(restoring: Restoring, tmp
     ],
 )
 @pytest.mark.fault(46)
-def test_what_is_no_plain_certificate_is_refused(restoring: Restoring, tmp_path: Path, name: str, kind: bytes) -> None:
+def test_non_certificate_is_refused(restoring: Restoring, tmp_path: Path, name: str, kind: bytes) -> None:
     """A snapshot's certificates were exchanged for links, devices or paths upward → an error, nothing written."""
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode="w") as tar:
@@ -72,7 +72,7 @@ def test_what_is_no_plain_certificate_is_refused(restoring: Restoring, tmp_path:
 
 
 @pytest.mark.security(22)
-def test_another_owner_s_containers_are_left_alone(restoring: Restoring, tmp_path: Path) -> None:
+def test_containers_of_another_owner_are_left_alone(restoring: Restoring, tmp_path: Path) -> None:
     """Containers of the sandbox's names that are another user's → kept; a restore that was killed is refused."""
     engine, names = restoring.engine, restoring.names
     assert isinstance(engine, FakeEngine)

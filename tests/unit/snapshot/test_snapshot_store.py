@@ -47,7 +47,7 @@ def test_snapshots_are_listed_newest_first_and_found_by_name(store: Store) -> No
     assert {path.stat().st_mode & 0o777 for path in (store.folder / "demo", store.place("demo", "late"))} == {0o700}
 
 
-def test_one_that_was_torn_leaves_nothing(store: Store) -> None:
+def test_torn_snapshot_leaves_nothing(store: Store) -> None:
     with pytest.raises(ZeroDivisionError), store.begun("demo", "torn") as folder:
         (folder / "data.tar").write_bytes(b"da")
         raise ZeroDivisionError
@@ -72,7 +72,7 @@ def test_names_are_taken_once_and_are_labels(store: Store) -> None:
             store.place("demo", name)
 
 
-def test_one_that_is_not_there_is_said_with_those_that_are(store: Store) -> None:
+def test_missing_snapshot_is_an_error_naming_existing_ones(store: Store) -> None:
     with pytest.raises(UsageError, match="there is no snapshot of sandbox 'demo'") as caught:
         store.find("demo", None)
     assert caught.value.fix == "sandbox snapshot save"
@@ -90,7 +90,7 @@ def test_a_deleted_one_is_gone_with_its_folder(store: Store) -> None:
         store.delete("demo", "one")
 
 
-def test_other_bytes_are_not_what_was_kept(store: Store) -> None:
+def test_changed_bytes_are_detected(store: Store) -> None:
     manifest = keep(store, "one")
     place = store.place("demo", "one")
     manifest.verify(place)

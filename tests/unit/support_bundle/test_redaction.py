@@ -64,7 +64,7 @@ def test_whatever_looks_like_a_secret_is_hidden(text: str) -> None:
 
 
 @given(st.text("abc: ='\"\n{}", max_size=40), st.text("abc: ='\"\n{}", max_size=40))
-def test_what_is_known_is_hidden_anywhere(before: str, after: str) -> None:
+def test_known_secrets_are_hidden_everywhere(before: str, after: str) -> None:
     assert CANARY not in Redaction([CANARY])(f"{before}{CANARY}{after}{CANARY}")
 
 
@@ -81,7 +81,7 @@ def test_what_is_known_is_hidden_anywhere(before: str, after: str) -> None:
         "$ tool --output json --format wide",
     ],
 )
-def test_what_is_no_secret_is_left(text: str) -> None:
+def test_other_text_is_kept(text: str) -> None:
     assert Redaction(["short"])(text) == text
 
 

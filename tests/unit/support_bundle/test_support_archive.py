@@ -20,13 +20,13 @@ def broken() -> Iterator[tuple[str, str]]:
     raise ZeroDivisionError("by zero")
 
 
-def test_a_part_that_breaks_leaves_what_it_had_and_a_word() -> None:
+def test_broken_part_keeps_its_output_and_the_error() -> None:
     found = gather({"good": good, "broken": broken}, seconds=30)
     assert found == {"a/b.txt": "text", "half.txt": "what came first", PROBLEMS: found[PROBLEMS]}
     assert found[PROBLEMS] == "broken: ZeroDivisionError: by zero\n"
 
 
-def test_a_part_that_hangs_keeps_no_one() -> None:
+def test_hanging_part_does_not_block_the_others() -> None:
     ended = threading.Event()
 
     def hangs() -> Iterator[tuple[str, str]]:
@@ -40,7 +40,7 @@ def test_a_part_that_hangs_keeps_no_one() -> None:
     assert "hangs: not finished within 0.3 s" in found[PROBLEMS]
 
 
-def test_of_a_long_text_the_end_is_kept_and_too_much_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_text_keeps_its_end_and_excess_is_omitted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gathering, "ALL", LARGEST + 10)
 
     def much() -> Iterator[tuple[str, str]]:

@@ -32,7 +32,7 @@ def start(record: Path, code: str) -> daemon.Detached:
     return child
 
 
-def test_one_is_found_by_its_record_and_ended_once(record: Path) -> None:
+def test_daemon_is_found_by_its_record_and_ended_once(record: Path) -> None:
     child = start(record, IDLE)
     assert daemon.find(record) == child
     assert child.running
@@ -43,14 +43,14 @@ def test_one_is_found_by_its_record_and_ended_once(record: Path) -> None:
     assert not daemon.end(record)
 
 
-def test_one_that_will_not_end_is_made_to(record: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_daemon_ignoring_sigterm_is_killed(record: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(daemon, "GRACE", 0.1)
     child = start(record, STUBBORN)
     assert daemon.end(record)
     assert not child.running
 
 
-def test_one_that_ended_by_itself_is_not_found(record: Path) -> None:
+def test_ended_daemon_is_not_found(record: Path) -> None:
     child = start(record, "print('begun')")
     wait_until(lambda: "runs" if child.running else None, what="its end", timeout=20, pause=0.01)
     assert daemon.find(record) is None
@@ -59,7 +59,7 @@ def test_one_that_ended_by_itself_is_not_found(record: Path) -> None:
 
 
 @pytest.mark.fault(11)
-def test_another_process_that_got_the_same_id_is_left_alone(record: Path) -> None:
+def test_process_with_a_reused_id_is_left_alone(record: Path) -> None:
     """A record whose process id now belongs to another program → that program is left alone."""
     child = start(record, IDLE)
     record.write_text(json.dumps({"pid": child.pid, "started": "12345"}))
@@ -70,14 +70,14 @@ def test_another_process_that_got_the_same_id_is_left_alone(record: Path) -> Non
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"pid": "x", "started": 1}', '{"pid": -1, "started": "1"}'])
-def test_a_record_that_is_none_names_no_one(tmp_path: Path, text: str) -> None:
+def test_invalid_record_names_no_process(tmp_path: Path, text: str) -> None:
     record = tmp_path / "process.json"
     record.write_text(text)
     assert daemon.find(record) is None
     assert not daemon.end(record)
 
 
-def test_what_it_says_is_added_to_the_log(record: Path) -> None:
+def test_daemon_output_is_appended_to_the_log(record: Path) -> None:
     log = record.with_name("log")
     log.write_text("before\n")
     start(record, IDLE)

@@ -51,7 +51,7 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.mark.fault(38)
-def test_what_was_downloaded_is_kept_and_asked_for_no_more(server: str, path: Path) -> None:
+def test_download_is_kept_and_not_repeated(server: str, path: Path) -> None:
     """The server is gone after the first download → the file that is here is used."""
     assert download(f"{server}/right", path, sha256=SHA256) == CONTENT
     assert path.read_bytes() == CONTENT

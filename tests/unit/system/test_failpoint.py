@@ -38,12 +38,12 @@ def disarmed() -> Iterator[None]:
         ("https:after:enospc", Failpoint(step="https", moment="after", action="enospc")),
     ],
 )
-def test_its_form(text: str, meant: Failpoint) -> None:
+def test_failpoint_is_parsed(text: str, meant: Failpoint) -> None:
     assert Failpoint.parse(text) == meant
 
 
 @pytest.mark.parametrize("text", ["cluster", "cluster:later:kill", "cluster:during=0:kill", "cluster:before:explode"])
-def test_what_is_none_is_said(text: str) -> None:
+def test_invalid_failpoint_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="is no failpoint") as caught:
         Failpoint.parse(text)
     assert all(action in caught.value.fix for action in ACTIONS)
@@ -76,7 +76,7 @@ def _writes(folder: Path, name: str, work: Work | None = None) -> None:
     ],
 )
 @pytest.mark.parametrize("undone", [False, True])
-def test_it_is_fired_in_its_moment_of_its_step(tmp_path: Path, moment: str, made: set[str], undone: bool) -> None:
+def test_failpoint_fires_in_its_phase_of_its_step(tmp_path: Path, moment: str, made: set[str], undone: bool) -> None:
     plan = [FakeStep("a", {"a", "b"}), FakeStep("b", {"a", "b"} if undone else set())]
     for step in plan:
         step.making, step.unmaking = partial(_writes, tmp_path, step.name), partial(_writes, tmp_path, step.name)

@@ -116,7 +116,7 @@ def test_readers_never_see_half_a_file(tmp_path: Path) -> None:
     assert set(seen) <= set(versions)
 
 
-def test_one_at_a_time(tmp_path: Path) -> None:
+def test_lock_is_exclusive(tmp_path: Path) -> None:
     with exclusive(tmp_path):
         with pytest.raises(SandboxError, match="another command") as caught, exclusive(tmp_path, seconds=0):
             pass
@@ -149,7 +149,7 @@ ODD = ["folder", "fifo", "socket", "device", "link"]
 
 @pytest.mark.fault(68)
 @pytest.mark.parametrize("kind", ODD)
-def test_what_is_no_file_is_never_replaced(tmp_path: Path, kind: str) -> None:
+def test_special_file_is_never_replaced(tmp_path: Path, kind: str) -> None:
     """A device, FIFO, socket or folder where a file is to be written → an error; it stays what it was."""
     path = tmp_path / "place"
     make_odd(path, kind)
@@ -166,7 +166,7 @@ def test_what_is_no_file_is_never_replaced(tmp_path: Path, kind: str) -> None:
 
 @pytest.mark.fault(68)
 @pytest.mark.parametrize("kind", ODD)
-def test_an_odd_lock_file_is_refused_at_once(tmp_path: Path, kind: str) -> None:
+def test_odd_lock_file_is_refused_at_once(tmp_path: Path, kind: str) -> None:
     """A FIFO or device in the place of a lock file → an error at once; it is not opened."""
     make_odd(tmp_path / ".lock", kind)
     with pytest.raises(NotAFile), exclusive(tmp_path):

@@ -60,7 +60,7 @@ def test_the_holder_is_this_very_process(listener: socket.socket) -> None:
     assert host_network.holder(free_port()) is None
 
 
-def test_holder_is_found_where_only_own_processes_are_told(
+def test_port_holder_is_found_if_only_own_processes_are_visible(
     monkeypatch: pytest.MonkeyPatch, listener: socket.socket
 ) -> None:
     def denied(kind: str) -> None:
@@ -145,7 +145,7 @@ def test_our_own_connection_is_ours(family: int, address: str) -> None:
             assert not host_network.is_peer_ours(os.getuid(), another, end.getsockname())
 
 
-def test_what_was_sent_by_a_process_that_has_gone_is_no_one_s() -> None:
+def test_connection_of_an_ended_process_has_no_owner() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         with socket.create_connection(server.getsockname()) as client:
             client.sendall(b"PUT")
@@ -156,7 +156,7 @@ def test_what_was_sent_by_a_process_that_has_gone_is_no_one_s() -> None:
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can be another user")
 @pytest.mark.security(17)
-def test_another_user_s_connection_is_not_ours() -> None:
+def test_connection_of_another_user_is_not_ours() -> None:
     """Another user connects to a port of the sandbox → it is told from our own connections and from root's."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(20)

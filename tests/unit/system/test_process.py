@@ -74,12 +74,12 @@ def test_much_output_and_much_input_do_not_hang(watched: bool) -> None:
 
 
 @pytest.mark.parametrize("watched", [False, True])
-def test_input_that_no_one_reads_is_no_error(watched: bool) -> None:
+def test_unread_input_is_no_error(watched: bool) -> None:
     on_line = (lambda line: None) if watched else None
     assert run(["echo", "deaf"], timeout=LONG, stdin="i" * 300_000, on_line=on_line) == "deaf\n"
 
 
-def test_a_failure_carries_the_command_and_the_last_words() -> None:
+def test_failure_has_the_command_and_its_last_lines() -> None:
     with pytest.raises(ToolFailed) as caught:
         sh(r"for n in $(seq 30); do echo line $n; done; printf '\033]0;title\007the \033[1mreason\n\n'; exit 7")
     error = caught.value
@@ -214,7 +214,7 @@ def test_program_may_prompt_while_its_output_is_kept() -> None:
         os.close(terminal)
 
 
-def test_failures_at_the_terminal_are_told_as_elsewhere() -> None:
+def test_failure_at_a_terminal_is_reported_alike() -> None:
     with pytest.raises(ToolFailed, match="status 3") as failed:
         run_at_terminal(["sh", "-c", "echo why; exit 3"])
     assert (failed.value.status, failed.value.details.splitlines()[-1]) == (3, "why")

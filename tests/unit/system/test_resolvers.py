@@ -38,7 +38,7 @@ ROUTE = "Link 2 (eth0): yes\nLink 3 (docker0): no\nLink 7 (tun0): no\n"
         ("", WELL_KNOWN),
     ],
 )
-def test_those_that_pods_can_reach_are_taken(tmp_path: Path, text: str, found: tuple[str, ...]) -> None:
+def test_nameservers_reachable_from_pods_are_used(tmp_path: Path, text: str, found: tuple[str, ...]) -> None:
     file = tmp_path / "resolv.conf"
     file.write_text(text)
     assert nameservers([file]) == Upstream(found)
@@ -53,7 +53,7 @@ def test_the_first_file_that_has_some_counts(tmp_path: Path) -> None:
     assert nameservers([tmp_path / "none"]) == Upstream(WELL_KNOWN)
 
 
-def test_what_is_written_is_read_back(tmp_path: Path) -> None:
+def test_resolv_conf_is_read_back_as_written(tmp_path: Path) -> None:
     file = tmp_path / "resolv.conf"
     file.write_text(resolv_conf(["9.9.9.9", "10.1.2.3"], ["corp.example", "example.com"]))
     assert nameservers([file]) == Upstream(("9.9.9.9", "10.1.2.3"))
@@ -117,7 +117,7 @@ def test_a_resolver_that_fails_is_done_without(folder: Path) -> None:
     assert upstream() == Upstream(("10.0.0.9",))
 
 
-def test_without_a_stub_no_one_is_asked(folder: Path) -> None:
+def test_without_a_stub_no_upstream_is_queried(folder: Path) -> None:
     (folder / "resolv.conf").write_text("nameserver 10.0.0.7\n")
     install(folder, f"touch {folder}/asked")
     assert upstream() == Upstream(("10.0.0.7",))

@@ -123,7 +123,7 @@ def test_a_killed_holder_has_it_no_more(folder: Path) -> None:
         "\0",
     ],
 )
-def test_what_is_written_decides_nothing(folder: Path, content: str) -> None:
+def test_lock_file_content_decides_nothing(folder: Path, content: str) -> None:
     """A lock file left behind, with the id of a process that runs → no command waits, and none is named."""
     folder.mkdir(parents=True)
     (folder / ".lock").touch()
@@ -133,7 +133,7 @@ def test_what_is_written_decides_nothing(folder: Path, content: str) -> None:
         pass
 
 
-def test_without_a_record_there_is_still_a_word(folder: Path) -> None:
+def test_lock_without_a_record_still_prints_a_message(folder: Path) -> None:
     with (
         holding(folder),
         pytest.raises(Busy) as caught,

@@ -33,12 +33,12 @@ def states(*given: str | None) -> Iterator[str | None]:
     return iter(given)
 
 
-def test_what_is_ready_is_not_waited_for(clock: Clock) -> None:
+def test_ready_condition_is_not_waited_for(clock: Clock) -> None:
     wait_until(lambda: None, what="x", timeout=0, clock=clock, sleep=clock.sleep)
     assert clock.now == 100
 
 
-def test_it_is_asked_again_until_it_is_ready(clock: Clock) -> None:
+def test_condition_is_checked_until_ready(clock: Clock) -> None:
     answers = states("a", "b", None, "never asked")
     wait_until(lambda: next(answers), what="x", timeout=10, pause=2, clock=clock, sleep=clock.sleep)
     assert clock.now == 104
@@ -51,7 +51,7 @@ def test_a_timeout_names_what_and_the_last_state(clock: Clock) -> None:
 
 
 @pytest.mark.fault(57)
-def test_it_is_asked_once_more_after_a_long_sleep(clock: Clock) -> None:
+def test_condition_is_checked_once_more_after_a_long_sleep(clock: Clock) -> None:
     """Time jumps past a deadline → one more look before it is called a timeout."""
     answers = states("not yet", None)
     wait_until(lambda: next(answers), what="x", timeout=1, pause=60, clock=clock, sleep=clock.sleep)
@@ -87,7 +87,7 @@ def test_an_interruption_ends_the_waiting() -> None:
         (["bad"], [], "bad"),
     ],
 )
-def test_retry_goes_on_while_a_failure_may_pass(outcomes: list[str | Exception], waited: list[int], found: str) -> None:
+def test_retry_continues_for_transient_failures(outcomes: list[str | Exception], waited: list[int], found: str) -> None:
     waits: list[int] = []
     assert retry(Outcomes(outcomes), tries=3, transient=may_pass, wait=waits.append) == found
     assert waits == waited

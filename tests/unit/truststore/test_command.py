@@ -53,7 +53,7 @@ def test_a_file_that_is_no_root_of_the_sandbox_is_refused(certs: Run, root_file:
 
 @pytest.mark.security(2)
 @pytest.mark.usefixtures("root_file")
-def test_everything_is_told_before_anything_is_done(certs: Run, tmp_path: Path) -> None:
+def test_all_changes_are_announced_first(certs: Run, tmp_path: Path) -> None:
     """`certs trust` without a terminal → it tells what it would change, and changes nothing."""
     shown = certs("trust", "demo", "--store", "python", "--dry-run")
     assert shown.code == 0

@@ -51,7 +51,7 @@ def test_only_what_bears_our_alias_is_ours_to_remove(encoding: str, tmp_path: Pa
     assert (store.trusted(), store.entries()) == ((ours(1), ours(2)), (ours(1),))
 
 
-def test_what_debian_copied_goes_by_debians_alias(tmp_path: Path) -> None:
+def test_root_copied_by_debian_is_removed_by_its_alias(tmp_path: Path) -> None:
     file = tmp_path / "cacerts"
     file.write_bytes(f"debian:{ours().label}.pem".encode() + ours().der)
     store = dataclasses.replace(Cacerts(place=file, keytool="keytool"), alias_prefix="debian:", alias_suffix=".pem")

@@ -29,7 +29,7 @@ def kinds(found: tuple[Store, ...]) -> list[type]:
     return [type(store) for store in found]
 
 
-def test_what_asks_for_a_password_is_changed_last(files: Path) -> None:
+def test_stores_asking_for_a_password_are_changed_last(files: Path) -> None:
     found = stores.find(trust_roots.machine(files, "debian", java_home=files / "jdk", slash=files))
     assert kinds(found) == [nss.Database, BundleFile, java.Cacerts, system_stores.Anchors]
     assert kinds(stores.find(trust_roots.machine(files, "darwin", slash=files))) == [nss.Database, BundleFile, Keychain]
@@ -48,7 +48,7 @@ def test_the_record_knows_stores_that_are_not_found_any_more(files: Path) -> Non
     assert [(store.kind.value, store.place) for store in stores.recorded(record, known)] == [("java", cacerts)]
 
 
-def test_an_installed_root_is_told_with_its_places(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_installed_root_is_listed_with_its_stores(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(files / "home"))
     monkeypatch.setenv("JAVA_HOME", str(files / "jdk"))
     monkeypatch.delenv("SUDO_USER", raising=False)

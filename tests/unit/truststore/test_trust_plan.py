@@ -87,7 +87,7 @@ def test_only_what_is_meant_goes() -> None:
     assert titles(trust_plan.untrust({ours(1)}.__contains__, found, HERE)) == [(False, ours(1), NSS.place)]
 
 
-def test_what_came_by_other_means_stays_and_is_told() -> None:
+def test_root_installed_by_other_means_stays_and_is_reported() -> None:
     planned = trust_plan.untrust(lambda root: True, [Holding(NSS, (ours(),), ())], HERE)
     assert planned.changes == ()
     assert "sandbox did not add it" in planned.notes[0]
@@ -122,7 +122,7 @@ def test_nixos_is_told_what_to_write(kinds: list[Kind]) -> None:
     )
 
 
-def test_windows_under_linux_is_told_what_to_run() -> None:
+def test_windows_of_wsl_is_told_what_to_run() -> None:
     windows = machine(Path("/nowhere"), wsl=True)
     (there,) = trust_plan.trust(ours(), [], [holding(DEBIAN, ours())], windows, []).notes
     assert f'certutil.exe -user -addstore Root "$(wslpath -w /nowhere/trust/{ours().label}.crt)"' in there

@@ -26,7 +26,7 @@ def test_a_root_has_the_fingerprints_that_tools_show() -> None:
 
 
 @pytest.mark.parametrize("text", [b"", b"words", b"-----BEGIN CERTIFICATE-----\nA\n-----END CERTIFICATE-----\n"])
-def test_what_is_no_certificate_is_refused(text: bytes) -> None:
+def test_non_certificate_is_refused(text: bytes) -> None:
     with pytest.raises(SandboxError, match="not a certificate"):
         parse(text)
 
@@ -48,7 +48,7 @@ def test_roots_are_found_between_other_bytes() -> None:
     assert in_binary(other) == ()
 
 
-def test_what_was_written_is_read(tmp_path: Path) -> None:
+def test_record_is_read_back_as_written(tmp_path: Path) -> None:
     record = Record(tmp_path / "trust")
     assert record.entries() == ()
     record.write(Entry(ours(1), "demo", (("nss", Path("/a")),)))
@@ -60,7 +60,7 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     assert stat.S_IMODE(record.folder.stat().st_mode) == 0o700
 
 
-def test_what_is_forgotten_leaves_nothing(tmp_path: Path) -> None:
+def test_forgotten_root_leaves_nothing(tmp_path: Path) -> None:
     record = Record(tmp_path)
     record.write(Entry(ours(1), "demo"))
     record.forget([ours(1), ours(2)])

@@ -78,7 +78,7 @@ def test_without_debians_keys_nothing_is_fetched(
     assert not (machine / "calls").exists()
 
 
-def test_a_machine_without_security_mirror_is_told(machine: Path) -> None:
+def test_missing_security_mirror_is_reported(machine: Path) -> None:
     lines = [line for line in MIRRORS.splitlines() if "security" not in line]
     (machine / "mirrors").write_text("\n".join(lines))
     with pytest.raises(MissingTool, match="no mirror of its security updates"):

@@ -99,7 +99,7 @@ def test_failed_build_names_next_command_keeps_finished_parts(
     assert store.has(kitchen.recipes["top"])
 
 
-def test_an_interrupt_ends_the_tools_at_once(kitchen: Kitchen, tmp_path: Path) -> None:
+def test_interrupt_ends_build_tools_at_once(kitchen: Kitchen, tmp_path: Path) -> None:
     main = threading.main_thread().ident
     assert main is not None
 

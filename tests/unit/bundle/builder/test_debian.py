@@ -47,7 +47,7 @@ def test_above_the_root_is_the_root(root: Path) -> None:
     assert names(root, "/usr/sbin/far") == ["usr/sbin/far", "usr/sbin/tables-nft"]
 
 
-def test_a_folder_is_taken_whole_with_what_its_links_lead_to(root: Path) -> None:
+def test_folder_is_copied_whole_with_link_targets(root: Path) -> None:
     assert set(names(root, "/usr/lib/plugins")) == {
         "usr/lib/plugins/a.so",
         "usr/lib/plugins/deep/b.so",
@@ -58,7 +58,7 @@ def test_a_folder_is_taken_whole_with_what_its_links_lead_to(root: Path) -> None
     }
 
 
-def test_nothing_is_taken_twice(root: Path) -> None:
+def test_no_file_is_copied_twice(root: Path) -> None:
     found = names(root, "/usr/sbin/tables", "/usr/sbin/tables-nft", "/usr/sbin/far")
     assert len(found) == len(set(found)) == 4
 

@@ -74,7 +74,7 @@ def test_free_form_copyright_names_common_licence_or_is_one() -> None:
     assert of_debian("Do what you like.") == ()
 
 
-def test_words_of_debian_that_spdx_lacks_stay_words() -> None:
+def test_debian_licence_names_unknown_to_spdx_are_kept() -> None:
     (licence,) = of_debian("License: public-domain\n")
     assert licence == "public-domain"
     assert not is_identifier(licence)

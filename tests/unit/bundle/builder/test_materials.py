@@ -72,7 +72,7 @@ def test_modules_listed_are_those_linked_after_replacement(store: Store) -> None
     )
 
 
-def test_they_are_found_out_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_materials_are_computed_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = recipes()["kind"]
     with store.filling(recipe) as folder:
         (folder / "bin").mkdir()

@@ -15,6 +15,6 @@ def test_a_value_cannot_become_anything_but_text() -> None:
     assert fill({"a": "${x}"}, {"x": "b: {c: ${x}}\n- d"}) == {"a": "b: {c: ${x}}\n- d"}
 
 
-def test_what_shells_have_is_left() -> None:
+def test_shell_variables_are_not_replaced() -> None:
     script = "echo $x $$ ${HOME} ${x:-1} ${#x}"
     assert fill(script, {"x": "1", "home": "2"}) == script

@@ -29,7 +29,7 @@ def test_an_included_one_is_whole(addon: Addon) -> None:
     assert all(catalogue.find_addon(need).about.instead is None for need in about.needs)
 
 
-def test_what_is_a_setting_of_the_spec_is_told_so() -> None:
+def test_spec_setting_given_as_addon_is_explained() -> None:
     with pytest.raises(UsageError) as caught:
         catalogue.find_addon("cert-manager")
     assert "certs: {issuer: cert-manager}" in caught.value.fix
@@ -92,19 +92,19 @@ def chosen(spec: list[Use], commanded: list[str]) -> list[tuple[str, str]]:
 
 
 @pytest.mark.usefixtures("included")
-def test_what_is_needed_comes_first_and_says_for_whom() -> None:
+def test_required_addons_come_first_and_name_who_needs_them() -> None:
     assert chosen([Use("top")], []) == [("base", "top"), ("top", "spec")]
     assert chosen([], ["top"]) == [("base", "top"), ("top", "command")]
 
 
 @pytest.mark.usefixtures("included")
-def test_what_is_asked_for_too_is_there_for_anyone_who_asks() -> None:
+def test_required_and_requested_addon_is_for_everyone() -> None:
     assert chosen([Use("top"), Use("base", {"size": "big"})], []) == [("base", "spec"), ("top", "spec")]
     assert choose([Use("top"), Use("base", {"size": "big"})], [])[0].values == {"size": "big"}
     assert chosen([Use("top")], ["base"]) == [("base", "command"), ("top", "spec")]
 
 
-def test_of_two_with_one_name_the_spec_s_is_had(included: Path) -> None:
+def test_spec_addon_wins_over_one_of_the_same_name(included: Path) -> None:
     (found,) = choose([Use(str(included / "base"), {"size": "big"})], ["base"])
     assert (found.source, found.by, found.values) == (str(included / "base"), "spec", {"size": "big"})
 

@@ -112,11 +112,11 @@ def up(step: AddonStep) -> Status:
     return step.check()
 
 
-def test_nothing_asked_for_is_nothing_to_do(step: AddonStep) -> None:
+def test_no_addons_is_nothing_to_do(step: AddonStep) -> None:
     assert changed(step, uses=()).check() == Status(State.READY, "none")
 
 
-def test_it_is_applied_filled_in_and_ready_once_its_pods_are(
+def test_addon_is_applied_with_values_and_ready_once_pods_are(
     step: AddonStep, names: Names, server: ApiServer, tmp_path: Path
 ) -> None:
     assert step.check() == Status(State.ABSENT, "mine: is not there yet")
@@ -131,7 +131,7 @@ def test_it_is_applied_filled_in_and_ready_once_its_pods_are(
     assert not step.undo()
 
 
-def test_what_is_on_the_node_is_not_loaded_again(step: AddonStep, node: FakeContainer, tmp_path: Path) -> None:
+def test_image_on_the_node_is_not_loaded_again(step: AddonStep, node: FakeContainer, tmp_path: Path) -> None:
     node.files[PurePosixPath("/images") / recipes()["busybox"].reference] = b""
     assert up(step).state is State.READY
     assert not (tmp_path / "kind.log").exists()
@@ -178,7 +178,7 @@ def test_a_change_brings_what_is_new_and_takes_what_is_left_out(
     assert TEXT not in server.objects and APP in server.objects
 
 
-def test_what_was_there_before_it_stays_when_it_goes(step: AddonStep, server: ApiServer) -> None:
+def test_earlier_objects_stay_when_the_addon_goes(step: AddonStep, server: ApiServer) -> None:
     server.objects[TEXT] = config_map("text", "mine")
     up(step)
     assert changed(step, uses=()).check() == Status(State.DRIFTED, "no longer asked for: mine")
@@ -187,7 +187,7 @@ def test_what_was_there_before_it_stays_when_it_goes(step: AddonStep, server: Ap
     assert APP not in server.objects and RECORD not in server.objects
 
 
-def test_what_a_command_enabled_stays_until_it_is_removed(step: AddonStep, server: ApiServer, folder: Path) -> None:
+def test_addon_enabled_by_a_command_stays_until_removed(step: AddonStep, server: ApiServer, folder: Path) -> None:
     bare = changed(step, uses=())
     assert up(changed(bare, asked=(str(folder),))).state is State.READY
     assert bare.check() == Status(State.READY, "mine")
@@ -218,7 +218,7 @@ def test_a_killed_removal_is_finished_by_the_next_up(
     assert not {APP, TEXT, RECORD} & server.objects.keys()
 
 
-def test_what_is_being_deleted_is_installed_again(step: AddonStep, server: ApiServer) -> None:
+def test_addon_being_deleted_is_installed_again(step: AddonStep, server: ApiServer) -> None:
     up(step)
     server.objects[TEXT]["metadata"] |= {"uid": "1", "deletionTimestamp": "2026-01-01T00:00:00Z"}
     assert step.check().detail == "mine: ConfigMap default/text is being deleted"
@@ -262,7 +262,7 @@ def test_a_planted_record_enables_no_folder(step: AddonStep, server: ApiServer, 
     assert bare.check() == Status(State.READY, detail)
 
 
-def test_what_an_unsealed_record_brought_goes_with_its_addon(step: AddonStep, server: ApiServer) -> None:
+def test_objects_of_an_unsealed_record_go_with_the_addon(step: AddonStep, server: ApiServer) -> None:
     up(step)
     del server.objects[RECORD]["metadata"]["annotations"]  # as earlier releases wrote it
     assert step.check() == Status(State.ABSENT, "mine: is not there yet")
@@ -271,7 +271,7 @@ def test_what_an_unsealed_record_brought_goes_with_its_addon(step: AddonStep, se
     assert {APP, TEXT, RECORD} & server.objects.keys() == set()
 
 
-def test_the_node_s_own_facts_are_read_from_it(
+def test_node_values_are_read_from_the_node(
     step: AddonStep, server: ApiServer, node: FakeContainer, folder: Path
 ) -> None:
     write(folder, config_map("text", "${node} ${node_address} ${node_hosts} ${kubelet_ca}"), deployment("${image}"))

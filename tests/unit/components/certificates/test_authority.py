@@ -148,7 +148,7 @@ def test_a_certificate_never_outlives_its_issuer() -> None:
         make_leaf(SHARED.issuing, [DOMAIN], now=NOW + timedelta(days=366))
 
 
-def test_what_is_outside_the_constraints_is_not_signed() -> None:
+def test_name_outside_the_constraints_is_not_signed() -> None:
     for hosts in (["example.com"], [DOMAIN, "10.0.0.1"], ["*.example.com"], []):
         with pytest.raises(UsageError) as caught:
             make_leaf(SHARED.issuing, hosts, now=NOW)
@@ -215,7 +215,7 @@ def test_a_leaf_lies_within_its_issuers_life(now: datetime, days: float) -> None
 @pytest.mark.parametrize(
     "name", [x509.RFC822Name("boss@bank.example.com"), x509.UniformResourceIdentifier("spiffe://bank.example.com/x")]
 )
-def test_a_stolen_key_vouches_for_no_mail_or_uri(name: x509.GeneralName, tmp_path: Path) -> None:
+def test_stolen_key_signs_no_mail_address_or_uri(name: x509.GeneralName, tmp_path: Path) -> None:
     """A stolen issuing key signs a leaf with a mail address, or a URI → OpenSSL refuses it, as name and as purpose."""
     leaf = rogue_leaf(SHARED.issuing, x509.DNSName(DOMAIN), name)
     result = verify_by_openssl(leaf, SHARED, tmp_path)

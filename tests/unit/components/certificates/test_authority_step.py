@@ -23,7 +23,7 @@ def step(names: Names) -> AuthorityStep:
     return AuthorityStep(names=names, keystore=Keystore(names.keys), domains=(DOMAIN,), leaves=LEAVES, purge=False)
 
 
-def test_it_makes_an_authority_and_every_leaf_once(names: Names, step: AuthorityStep) -> None:
+def test_step_creates_ca_and_every_leaf_once(names: Names, step: AuthorityStep) -> None:
     assert step.check().state is State.ABSENT
     step.apply(NoWork())
     assert (step.check().state, step.check().detail) == (State.READY, "89 days left")
@@ -126,7 +126,7 @@ def test_missing_root_is_not_replaced_without_consent(names: Names, step: Author
     assert not names.root_certificate.exists()
 
 
-def test_another_domain_needs_the_user_s_word(names: Names, step: AuthorityStep) -> None:
+def test_changed_domain_needs_consent(names: Names, step: AuthorityStep) -> None:
     step.apply(NoWork())
     moved = replace(step, domains=("other.example.org",), leaves={"default": ("other.example.org",)})
     found = moved.check()

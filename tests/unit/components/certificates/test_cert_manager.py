@@ -56,7 +56,7 @@ def installing(names: Names, server: ApiServer, monkeypatch: pytest.MonkeyPatch)
     return CertManagerStep(names, names.home.manifests)
 
 
-def test_it_is_there_once_all_its_pods_are_ready(server: ApiServer, installing: CertManagerStep) -> None:
+def test_cert_manager_is_ready_once_all_its_pods_are(server: ApiServer, installing: CertManagerStep) -> None:
     assert installing.check().state is State.ABSENT
     installing.apply(NoWork())
     assert installing.check().state is State.READY
@@ -65,7 +65,7 @@ def test_it_is_there_once_all_its_pods_are_ready(server: ApiServer, installing: 
     assert not installing.undo()
 
 
-def test_another_version_is_replaced(server: ApiServer, installing: CertManagerStep) -> None:
+def test_changed_version_is_replaced(server: ApiServer, installing: CertManagerStep) -> None:
     installing.apply(NoWork())
     server.objects[DEPLOYMENT]["metadata"]["labels"]["app.kubernetes.io/version"] = "v1.0.0"
     assert (installing.check().state, installing.check().detail) == (State.DRIFTED, "cert-manager-webhook is v1.0.0")
@@ -130,7 +130,7 @@ def test_the_root_s_key_stays_at_home(server: ApiServer, issuer: IssuerStep) -> 
     assert base64.b64encode(root.key_pem).decode() not in str(server.objects)
 
 
-def test_another_root_makes_every_certificate_new(server: ApiServer, issuer: IssuerStep) -> None:
+def test_changed_root_reissues_every_certificate(server: ApiServer, issuer: IssuerStep) -> None:
     issuer.apply(NoWork())
     before = server.objects[EXTRA_SECRET]["data"]
     issuer.keystore.renew([DOMAIN], {}, now=datetime.now(UTC), authority=True, root=True)
@@ -143,7 +143,7 @@ def test_another_root_makes_every_certificate_new(server: ApiServer, issuer: Iss
 
 
 @pytest.mark.parametrize("path", [SECRET, ISSUER, CERTIFICATE])
-def test_what_is_gone_is_put_back(server: ApiServer, issuer: IssuerStep, path: str) -> None:
+def test_removed_objects_are_restored(server: ApiServer, issuer: IssuerStep, path: str) -> None:
     issuer.apply(NoWork())
     server.objects.pop(path)
     assert issuer.check().state is State.ABSENT

@@ -153,7 +153,7 @@ def test_every_node_has_the_root_and_one_watches(engine: FakeEngine, names: Name
     assert step.check().detail == f"{cluster_trust.ROOT} on {names.cluster}-worker"
 
 
-def test_another_root_replaces_the_old_one(server: ApiServer, step: TrustStep) -> None:
+def test_changed_root_replaces_the_old_one(server: ApiServer, step: TrustStep) -> None:
     step.apply(NoWork())
     step.keystore.renew([DOMAIN], {}, now=datetime.now(UTC), authority=True, root=True)
     assert step.check().state is State.DRIFTED
@@ -184,9 +184,7 @@ def test_a_namespace_on_its_way_out_is_not_waited_for(server: ApiServer, step: T
     assert step.check().state is State.READY
 
 
-def test_the_root_of_the_user_s_own_certificate_is_trusted_too(
-    step: TrustStep, server: ApiServer, tmp_path: Path
-) -> None:
+def test_root_of_the_users_certificate_is_trusted_too(step: TrustStep, server: ApiServer, tmp_path: Path) -> None:
     root = make_pki().root.cert_pem
     (tmp_path / "own.pem").write_bytes(root)
     own = TrustStep(
@@ -202,7 +200,7 @@ def test_the_root_of_the_user_s_own_certificate_is_trusted_too(
     assert step.check().state is State.DRIFTED
 
 
-def test_systemd_s_own_words_are_told(step: TrustStep, systemd: Systemd) -> None:
+def test_systemd_message_is_shown(step: TrustStep, systemd: Systemd) -> None:
     systemd.broken = True
     with pytest.raises(SandboxError, match="restart") as caught:
         step.apply(NoWork())

@@ -84,7 +84,7 @@ def test_client_clock_behind_by_less_than_an_hour_accepts(tmp_path: Path) -> Non
         ("10.0.0.1", x509.IPAddress(ip_address("10.0.0.1"))),
     ],
 )
-def test_a_stolen_issuing_key_cannot_vouch_for_the_outside(
+def test_stolen_issuing_key_cannot_sign_outside_names(
     name: str, san: x509.GeneralName, pki: Pki, tmp_path: Path
 ) -> None:
     with pytest.raises(ssl.SSLCertVerificationError, match="permitted subtree violation"):

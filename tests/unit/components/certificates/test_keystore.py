@@ -63,7 +63,7 @@ def test_modes_do_not_depend_on_the_umask(tmp_path: Path, umask: int) -> None:
     assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o700
 
 
-def test_what_is_on_disk_shakes_hands(store: Keystore, tmp_path: Path) -> None:
+def test_stored_certificates_complete_a_handshake(store: Keystore, tmp_path: Path) -> None:
     leaf = store.leaf("default", HOSTS, now=NOW)
     root_pem = (store.folder / "root.crt").read_bytes()
     assert store.authority([DOMAIN], now=NOW).root_pem == root_pem
@@ -71,7 +71,7 @@ def test_what_is_on_disk_shakes_hands(store: Keystore, tmp_path: Path) -> None:
     assert handshake(leaf, f"app.{DOMAIN}", root_pem, tmp_path) == list(HOSTS)
 
 
-def test_what_is_good_is_kept_byte_for_byte(store: Keystore) -> None:
+def test_valid_files_are_kept_byte_for_byte(store: Keystore) -> None:
     before = snapshot(store.folder)
     store.authority([DOMAIN], now=days(30))
     store.leaf("default", HOSTS[::-1], now=days(30))
@@ -348,7 +348,7 @@ def test_a_clock_set_back_is_named(store: Keystore) -> None:
     assert "clock" in store.inspect_leaf("default", HOSTS, now=days(-2)).reason
 
 
-def test_it_tells_which_domains_its_root_may_vouch_for(tmp_path: Path) -> None:
+def test_keystore_lists_domains_its_root_allows(tmp_path: Path) -> None:
     keystore = Keystore(tmp_path)
     wanted = ("a.test", "x.a.test", "b.test")
     assert keystore.permitted(wanted) == wanted

@@ -53,7 +53,7 @@ def test_days_left_are_negative_after_the_end() -> None:
 
 
 @pytest.mark.parametrize("damaged", [b"", b"text", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"])
-def test_what_is_no_certificate_is_an_error_with_a_fix(damaged: bytes) -> None:
+def test_non_certificate_is_an_error_with_a_fix(damaged: bytes) -> None:
     with pytest.raises(SandboxError, match="cannot be read") as caught:
         describe(damaged, now=NOW)
     assert caught.value.fix

@@ -67,13 +67,13 @@ def test_each_is_put_in_its_namespace_with_a_key_that_fits(
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(tmp_path / "tls.crt", tmp_path / "tls.key")
 
 
-def test_it_goes_with_the_cluster(server: ApiServer, step: SecretsStep) -> None:
+def test_secret_goes_with_the_cluster(server: ApiServer, step: SecretsStep) -> None:
     step.apply(NoWork())
     assert not step.undo()
     assert step.check().state is State.READY
 
 
-def test_one_that_is_gone_is_made_again(server: ApiServer, step: SecretsStep) -> None:
+def test_removed_secret_is_restored(server: ApiServer, step: SecretsStep) -> None:
     step.apply(NoWork())
     before = server.objects.pop(EXTRA_PATH)
     assert (step.check().state, step.check().detail) == (State.ABSENT, "shop/api")
@@ -104,7 +104,7 @@ def test_a_secret_that_another_users_wrote_is_replaced(server: ApiServer, step: 
     assert step.check().state is State.READY
 
 
-def test_one_that_the_spec_names_no_more_goes(server: ApiServer, step: SecretsStep) -> None:
+def test_secret_the_spec_no_longer_names_is_removed(server: ApiServer, step: SecretsStep) -> None:
     step.apply(NoWork())
     theirs = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "theirs", "namespace": "shop"}}
     server.objects["/api/v1/namespaces/shop/secrets/theirs"] = theirs
@@ -126,7 +126,7 @@ def test_a_cluster_that_never_heard_of_cert_manager_gets_it(server: ApiServer, c
     assert server.objects == {SECRET: OURS}
 
 
-def test_what_cert_manager_kept_is_taken_over(server: ApiServer, cluster: Cluster) -> None:
+def test_secret_of_cert_manager_is_adopted(server: ApiServer, cluster: Cluster) -> None:
     server.kinds["/apis/cert-manager.io/v1"] = {"Certificate": ("certificates", True)}
     server.objects[CERTIFICATE] = {"kind": "Certificate"}
     server.objects[SECRET] = {"kind": "Secret", "data": {"tls.crt": "", "tls.key": "", "ca.crt": ""}}
@@ -135,7 +135,7 @@ def test_what_cert_manager_kept_is_taken_over(server: ApiServer, cluster: Cluste
     assert ("DELETE", SECRET) in [(method, path) for method, path, *_ in server.asked]
 
 
-def test_one_of_the_sandbox_is_changed_in_place(server: ApiServer, cluster: Cluster) -> None:
+def test_secret_of_the_sandbox_is_changed_in_place(server: ApiServer, cluster: Cluster) -> None:
     tls_secrets.apply_tls_secret(cluster, OURS)
     tls_secrets.apply_tls_secret(cluster, tls_secrets.tls_secret("shop", "api", chain_pem=b"other", key_pem=b"key"))
     assert ("DELETE", SECRET) not in [(method, path) for method, path, *_ in server.asked]
@@ -163,7 +163,7 @@ def write_files(provided: Provided, pki: Pki) -> bytes:
     return leaf.chain_pem
 
 
-def test_it_is_the_default_certificate(server: ApiServer, provided_step: ProvidedStep, pki: Pki) -> None:
+def test_secret_is_the_default_certificate(server: ApiServer, provided_step: ProvidedStep, pki: Pki) -> None:
     served = write_files(provided_step.provided, pki)
     assert provided_step.check().state is State.ABSENT
     provided_step.apply(NoWork())

@@ -120,7 +120,7 @@ def test_the_key_of_another_certificate_is_refused(pki: Pki, leaf: Leaf, tmp_pat
 
 
 @pytest.mark.parametrize("order", [(1, 0, 2), (0, 2, 1), (2, 1, 0)])
-def test_a_chain_out_of_order_is_told_so(pki: Pki, leaf: Leaf, tmp_path: Path, order: Sequence[int]) -> None:
+def test_chain_out_of_order_is_reported(pki: Pki, leaf: Leaf, tmp_path: Path, order: Sequence[int]) -> None:
     chain = [first(leaf.chain_pem), pki.issuing.cert_pem, pki.root.cert_pem]
     error = refused(files(tmp_path, b"".join(chain[place] for place in order), leaf.key_pem))
     assert "out of order" in error.brief
@@ -150,7 +150,7 @@ def test_hosts_that_are_not_covered_are_named(pki: Pki, tmp_path: Path, hosts: t
 @pytest.mark.parametrize(
     ("made", "what"), [(NOW - timedelta(days=91), "has expired"), (NOW + timedelta(days=2), "is not valid yet")]
 )
-def test_its_time_is_looked_at(tmp_path: Path, made: datetime, what: str) -> None:
+def test_validity_period_is_checked(tmp_path: Path, made: datetime, what: str) -> None:
     old = make_pki(now=made)
     one = make_leaf(old.issuing, HOSTS, now=made)
     error = refused(files(tmp_path, one.chain_pem + old.root.cert_pem, one.key_pem))
@@ -166,7 +166,7 @@ def test_passphrase_is_refused_with_the_command_that_removes_it(leaf: Leaf, tmp_
     assert error.fix.startswith("openssl pkey -in")
 
 
-def test_what_is_no_pem_is_refused_in_words(leaf: Leaf, tmp_path: Path) -> None:
+def test_non_pem_is_refused_with_a_reason(leaf: Leaf, tmp_path: Path) -> None:
     der = ssl.PEM_cert_to_DER_cert(first(leaf.chain_pem).decode())
     assert "inform der" in refused(files(tmp_path, der, leaf.key_pem)).fix
     assert "is not PEM" in refused(files(tmp_path, leaf.chain_pem, b"junk")).details

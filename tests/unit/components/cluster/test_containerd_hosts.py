@@ -20,7 +20,7 @@ from sandbox.components.cluster.containerd_hosts import (
 )
 
 
-def test_every_name_of_the_registry_leads_to_its_endpoint() -> None:
+def test_every_registry_name_routes_to_its_endpoint() -> None:
     found = host_files(("localhost:5001", "reg:5000"), "http://reg:5000")
     folder = PurePosixPath("/etc/containerd/certs.d")
     assert set(found) == {folder / "localhost:5001" / "hosts.toml", folder / "reg:5000" / "hosts.toml"}

@@ -44,7 +44,7 @@ def rule(domain: str) -> re.Pattern[str]:
 
 
 @pytest.mark.parametrize("name", ["a-b.demo.localhost.", "x.a-b.demo.localhost.", "x.y.a-b.demo.localhost."])
-def test_the_domain_and_every_name_below_it_lead_to_the_ingress(name: str) -> None:
+def test_domain_and_subdomains_resolve_to_the_ingress(name: str) -> None:
     assert rule("a-b.demo.localhost").search(name)
 
 
@@ -108,7 +108,7 @@ def test_single_label_names_resolve_before_forwarding() -> None:
     assert text.index("rewrite") < text.index("hosts {") < text.index("forward")
 
 
-def test_one_pod_next_to_the_api_server_or_two_that_ask_for_it() -> None:
+def test_coredns_runs_once_near_api_server_or_twice_if_asked() -> None:
     one, several = dns.deployment("a", None)["spec"], dns.deployment("a", None, alone=False)["spec"]
     assert (one["replicas"], several["replicas"]) == (1, 2)
     assert "env" in one["template"]["spec"]["containers"][0]
@@ -136,7 +136,7 @@ def step(engine: FakeEngine, names: Names, server: ApiServer) -> DnsStep:
     )
 
 
-def test_what_kubeadm_made_is_changed_once(server: ApiServer, step: DnsStep) -> None:
+def test_kubeadm_deployment_is_changed_once(server: ApiServer, step: DnsStep) -> None:
     assert step.check().state is State.DRIFTED
     step.apply(NoWork())
     assert (step.check().state, step.check().detail) == (State.READY, "*.demo.localhost inside too, asks 9.9.9.9")
@@ -145,7 +145,7 @@ def test_what_kubeadm_made_is_changed_once(server: ApiServer, step: DnsStep) -> 
     assert not step.undo()
 
 
-def test_another_configuration_is_put_right(server: ApiServer, step: DnsStep) -> None:
+def test_changed_configuration_is_repaired(server: ApiServer, step: DnsStep) -> None:
     step.apply(NoWork())
     before = server.objects[COREFILE]
     server.objects[COREFILE] = dns.config_map(".:53 {\n}\n")
@@ -171,7 +171,7 @@ def test_without_an_ingress_names_are_left_alone(server: ApiServer, step: DnsSte
     assert step.check().state is State.DRIFTED
 
 
-def test_other_nameservers_and_hosts_are_another_configuration(server: ApiServer, step: DnsStep) -> None:
+def test_changed_nameservers_or_hosts_are_drift(server: ApiServer, step: DnsStep) -> None:
     step.apply(NoWork())
     for other in (replace(step, upstream=Upstream(("1.1.1.1",))), replace(step, hosts={})):
         assert other.check().state is State.DRIFTED

@@ -26,7 +26,7 @@ DEAFNESS = f"Could not kill running container 1, cannot remove - tried to kill c
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize(("does", "hears"), [(HANDLES, True), (WAITS, True), (IGNORES, False), (OTHER, False)])
-def test_who_handles_or_blocks_the_signal_hears_it(does: str, hears: bool) -> None:
+def test_process_handling_or_blocking_the_signal_receives_it(does: str, hears: bool) -> None:
     found = re.search(r"hears='(.*)'", STOP_COMMAND[2])
     assert found
     program = f"import signal, sys; {does}; print('.', flush=True); sys.stdin.read()"
@@ -63,7 +63,7 @@ class End:
             raise SandboxError("kind failed", details=self.failures.pop(0))
 
 
-def test_what_is_held_still_is_let_go(
+def test_frozen_container_is_thawed(
     engine: FakeEngine, names: Names, node: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine, "cgroup_version", lambda: 1)
@@ -76,7 +76,7 @@ def test_what_is_held_still_is_let_go(
     assert engine.boxes.keys() == {names.node}
 
 
-def test_one_that_still_does_not_end_is_told_and_nothing_is_left(
+def test_node_that_does_not_end_is_reported_and_cleaned_up(
     engine: FakeEngine, names: Names, node: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine, "cgroup_version", lambda: 1)
@@ -86,7 +86,7 @@ def test_one_that_still_does_not_end_is_told_and_nothing_is_left(
 
 
 @pytest.mark.parametrize(("version", "details"), [(2, DEAFNESS), (1, "no space left on device")])
-def test_other_failures_are_told_at_once(
+def test_other_failures_are_reported_at_once(
     engine: FakeEngine, names: Names, node: Container, monkeypatch: pytest.MonkeyPatch, version: int, details: str
 ) -> None:
     monkeypatch.setattr(engine, "cgroup_version", lambda: version)

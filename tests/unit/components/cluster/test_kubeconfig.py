@@ -107,7 +107,7 @@ def test_a_file_that_kind_wrote_is_again_what_it_was(tmp_path: Path, own: Path) 
     assert yaml.safe_load(path.read_text()) == before
 
 
-def test_everything_foreign_survives_with_its_meaning(theirs: Path, own: Path) -> None:
+def test_other_entries_survive_with_their_meaning(theirs: Path, own: Path) -> None:
     before = yaml.safe_load(
         FOREIGN.replace("2026-01-02T03:04:05Z", '"2026-01-02T03:04:05Z"').replace(
             "day: 2026-01-02", 'day: "2026-01-02"'
@@ -176,7 +176,7 @@ def test_merging_again_replaces_and_does_not_repeat(theirs: Path, own: Path) -> 
 
 
 @pytest.mark.parametrize("kind", ["clusters", "users", "contexts"])
-def test_ours_is_held_only_when_all_of_it_is_there(theirs: Path, own: Path, kind: str) -> None:
+def test_context_is_present_only_if_complete(theirs: Path, own: Path, kind: str) -> None:
     merge(theirs, NAME, own)
     content = yaml.safe_load(theirs.read_text())
     content[kind] = [one for one in content[kind] if one["name"] != NAME]
@@ -194,14 +194,14 @@ def test_namespace_chosen_by_the_user_is_no_drift(theirs: Path, own: Path) -> No
     assert holds(theirs, NAME, own)
 
 
-def test_nothing_is_held_without_files(tmp_path: Path, own: Path) -> None:
+def test_no_files_hold_no_context(tmp_path: Path, own: Path) -> None:
     assert not holds(tmp_path / "none", NAME, own)
     assert not holds(tmp_path / "none", NAME, tmp_path / "none")
     assert remove(tmp_path / "none", NAME) is False
     assert not (tmp_path / "none").exists()
 
 
-def test_what_is_not_ours_is_not_removed_nor_written(theirs: Path) -> None:
+def test_entries_of_others_are_neither_removed_nor_written(theirs: Path) -> None:
     assert remove(theirs, NAME) is False
     assert theirs.read_text() == FOREIGN
 
@@ -224,7 +224,7 @@ def test_a_link_is_followed(tmp_path: Path, theirs: Path, own: Path) -> None:
     "text",
     ["clusters: [", "just words", "- a\n- b\n", "clusters: {a: b}\n", "users: [1]\n", "contexts: text\n", "\x00"],
 )
-def test_a_corrupt_file_is_an_error_and_left_as_it_is(theirs: Path, own: Path, text: str) -> None:
+def test_corrupt_file_is_an_error_and_unchanged(theirs: Path, own: Path, text: str) -> None:
     """A kubeconfig of other YAML, or none → an error that names it; not a byte changes."""
     theirs.write_text(text)
     with pytest.raises(KubeconfigError) as caught:
@@ -397,7 +397,7 @@ def test_a_link_to_a_file_that_is_not_there_gets_it(tmp_path: Path, own: Path) -
 
 @pytest.mark.fault(51)
 @pytest.mark.timeout(20)
-def test_a_fifo_as_lock_file_keeps_no_one_waiting(theirs: Path, own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fifo_as_lock_file_does_not_block(theirs: Path, own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Config.lock is a FIFO → the command that removes it."""
     monkeypatch.setattr(kubeconfig_lock, "PATIENCE", 0.0)
     lock = theirs.with_name("config.lock")

@@ -29,7 +29,7 @@ def alone(*paths: Path, context: str = "team") -> dict[str, Any]:
     return dict(yaml.safe_load(kubeconfig.single_context(paths, context, "mine")))
 
 
-def test_files_are_taken_in_and_the_namespace_is_ours(tmp_path: Path) -> None:
+def test_file_references_are_inlined_and_namespace_is_ours(tmp_path: Path) -> None:
     (tmp_path / "ca.crt").write_bytes(b"ca")
     found = alone(write(tmp_path / "k", {"server": "https://x", "certificate-authority": "ca.crt"}, {"token": "t"}))
     assert found["clusters"] == [
@@ -43,7 +43,7 @@ def test_files_are_taken_in_and_the_namespace_is_ours(tmp_path: Path) -> None:
     assert found["current-context"] == "team"
 
 
-def test_what_makes_new_credentials_stays_what_it_is(tmp_path: Path) -> None:
+def test_exec_credentials_stay_as_they_are(tmp_path: Path) -> None:
     user = {"exec": {"command": "bin/login", "args": ["x"]}, "tokenFile": "token"}
     found = alone(write(tmp_path / "k", {"server": "https://x"}, user))["users"][0]["user"]
     assert found == {
@@ -60,13 +60,13 @@ def test_the_first_of_several_files_wins(tmp_path: Path) -> None:
     assert alone(first, second, tmp_path / "absent")["clusters"][0]["cluster"] == {"server": "https://first"}
 
 
-def test_an_unknown_context_is_told_with_those_that_there_are(tmp_path: Path) -> None:
+def test_unknown_context_is_an_error_naming_the_existing_ones(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         alone(write(tmp_path / "k", {}, {}, name="other"))
     assert caught.value.details == f"{tmp_path / 'k'}: other"
 
 
-def test_what_the_context_names_must_be_there(tmp_path: Path) -> None:
+def test_entries_of_the_context_must_exist(tmp_path: Path) -> None:
     (tmp_path / "k").write_text("contexts: [{name: team, context: {cluster: c, user: u}}]")
     with pytest.raises(KubeconfigError, match="not among the clusters"):
         alone(tmp_path / "k")

@@ -38,7 +38,7 @@ def test_the_unit_has_the_variables_and_no_others() -> None:
     ]
 
 
-def test_what_runs_is_read_back() -> None:
+def test_running_policy_is_read_back() -> None:
     output = "".join(f"{name}={value}\n" for name, value in VARIABLES.items()) + "MY_PROXY=x\n"
     assert pod_proxy.read_shown(output) == VARIABLES
     assert pod_proxy.read_shown("") == {}
@@ -80,7 +80,7 @@ def without(step: PodProxyStep) -> PodProxyStep:
     return replace(step, proxied=replace(step.proxied, proxies=Proxies()))
 
 
-def test_what_is_inside_is_reached_directly(proxied: Proxied, names: Names) -> None:
+def test_internal_addresses_bypass_the_proxy(proxied: Proxied, names: Names) -> None:
     spared = proxied.variables()["NO_PROXY"].split(",")
     assert {names.node, names.registry, "172.30.0.0/16", ".demo.localhost", ".corp"} <= set(spared)
 

@@ -32,7 +32,7 @@ def contexts(names: Names) -> list[str]:
     return [one["name"] for one in content(names)["contexts"]]
 
 
-def test_it_becomes_the_current_one_next_to_the_user_s_own(names: Names, step: ContextStep) -> None:
+def test_context_becomes_current_and_users_own_stay(names: Names, step: ContextStep) -> None:
     kubeconfig(names.home.kubeconfig, 1)
     before = content(names)
     assert step.check().state is State.ABSENT
@@ -54,7 +54,7 @@ def test_a_user_without_a_kubeconfig_gets_one(names: Names, step: ContextStep) -
     assert not step.undo()
 
 
-def test_a_context_that_leads_to_an_earlier_cluster_is_replaced(names: Names, step: ContextStep) -> None:
+def test_context_of_an_earlier_cluster_is_replaced(names: Names, step: ContextStep) -> None:
     step.apply(NoWork())
     kubeconfig(names.kubeconfig, 7443)
     assert step.check().state is not State.READY
@@ -64,7 +64,7 @@ def test_a_context_that_leads_to_an_earlier_cluster_is_replaced(names: Names, st
     assert "7443" in names.home.kubeconfig.read_text()
 
 
-def test_another_sandbox_s_context_stays(names: Names, step: ContextStep) -> None:
+def test_context_of_another_sandbox_stays(names: Names, step: ContextStep) -> None:
     other = names.home.sandbox("other")
     other.folder.mkdir(parents=True)
     kubeconfig(other.kubeconfig, 7443)
@@ -87,7 +87,7 @@ def test_a_corrupt_kubeconfig_is_left_alone_and_ours_named(names: Names, step: C
 
 
 @pytest.mark.fault(50)
-def test_of_a_list_whatever_file_has_ours_loses_it(names: Names, tmp_path: Path, step: ContextStep) -> None:
+def test_context_is_removed_from_whichever_listed_file_has_it(names: Names, tmp_path: Path, step: ContextStep) -> None:
     """KUBECONFIG=a:b, and `a` comes to be after `up` wrote to `b` → `down` takes our context out of both."""
     first, second = tmp_path / "a", tmp_path / "b"
     home = replace(names.home, kubeconfig=second, other_kubeconfigs=(first,))

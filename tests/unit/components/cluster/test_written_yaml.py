@@ -67,12 +67,12 @@ def test_kubectl_reads_every_name_and_token_as_text(tmp_path: Path) -> None:
 
 
 @given(st.recursive(st.text() | st.sampled_from(TRAPS), lambda inner: st.dictionaries(st.text(), inner, max_size=3)))
-def test_what_is_written_is_read_back(content: Any) -> None:
+def test_yaml_is_read_back_as_written(content: Any) -> None:
     assert yaml_text.document(yaml_text.dump(content)) == content
 
 
 @given(st.text(st.characters(codec="ascii")) | st.from_regex(r"[-+.~0-9a-fA-FxoEeynu_:]{1,8}", fullmatch=True))
-def test_only_words_are_without_quotes(text: str) -> None:
+def test_only_plain_words_are_unquoted(text: str) -> None:
     written = yaml_text.dump({"key": text}).decode()
     assert '"' in written or ((text[0].isalpha() or text[0] in "_/") and text.lower() not in yaml_text._NOT_WORDS)
     assert yaml.load(written, yaml.BaseLoader)["key"] == text  # noqa: S506  # text only

@@ -153,7 +153,7 @@ def test_a_role_that_may_not_be_assumed_is_named(services: Services, write: Writ
     ],
     ids=["export-credentials", "create-access-key", "sts"],
 )
-def test_what_the_aws_command_line_prints_is_a_file(services: Services, write: Write, content: Any) -> None:
+def test_output_of_the_aws_command_is_read_as_a_file(services: Services, write: Write, content: Any) -> None:
     assert ask(services, ecr(file=write(content))).accounts.keys() == {HOST}
 
 

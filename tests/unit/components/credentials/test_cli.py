@@ -122,7 +122,7 @@ def test_all_that_fails_is_said(services: Services, config: Path, write: Write) 
     assert str(config) in refusal(lambda: run("refresh", "demo")).brief
 
 
-def test_those_of_the_spec_are_the_specs(config: Path, write: Write) -> None:
+def test_spec_accounts_are_not_changed_by_commands(config: Path, write: Write) -> None:
     spec = write("name: demo\ncredentials: [{kind: docker, file: config.json}]\n", "sandbox.yaml")
     error = refusal(lambda: run("add", "docker", "-f", spec, "--from", config))
     assert isinstance(error, UsageError)

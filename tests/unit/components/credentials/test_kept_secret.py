@@ -63,7 +63,7 @@ def test_files_are_found_from_the_specs_folder(tmp_path: Path) -> None:
         ("{kind: gcr, namespaces: A}", "credentials[0].namespaces: must be 'all'"),
     ],
 )
-def test_what_makes_no_sense_is_refused_at_its_place(entry: str, message: str) -> None:
+def test_senseless_record_is_refused_at_its_place(entry: str, message: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse(f"credentials: [{entry}]")
     assert message in caught.value.brief

@@ -67,7 +67,7 @@ def test_pods_of_every_namespace_of_the_users_have_it(server: ApiServer, deliver
     assert "canary" not in json.dumps({**copy, "data": {}}) + json.dumps({**server.objects[KEPT], "data": {}})
 
 
-def test_what_is_kept_tells_what_it_is(delivery: PullSecrets) -> None:
+def test_kept_secret_describes_itself(delivery: PullSecrets) -> None:
     entry = Ecr(kind="ecr", region="eu-central-1", accounts=("123456789012",), namespaces=("shop",))
     delivery.keep(entry, LOGIN, "command")
     held = delivery.held()["awsecr-cred"]
@@ -107,7 +107,7 @@ def test_a_renewed_token_replaces_the_one_before_everywhere(server: ApiServer, d
     assert named(server, "shop") == ["gcr-secret"]
 
 
-def test_what_is_forgotten_leaves_no_trace(server: ApiServer, delivery: PullSecrets) -> None:
+def test_forgotten_account_leaves_no_trace(server: ApiServer, delivery: PullSecrets) -> None:
     before = set(server.objects)
     delivery.keep(GCR, LOGIN, "spec")
     delivery.keep(Docker(kind="docker"), LOGIN, "spec")

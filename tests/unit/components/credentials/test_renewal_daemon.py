@@ -66,7 +66,7 @@ def kept(delivery: PullSecrets) -> datetime:
     return delivery.held()["gcr-secret"].validity.issued
 
 
-def test_what_is_due_is_renewed_and_not_before(
+def test_token_is_renewed_when_due_and_not_before(
     names: Names, delivery: PullSecrets, entry: Gcr, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = datetime.now(UTC)
@@ -110,7 +110,7 @@ def test_renewal_ends_with_cluster_or_when_nothing_expires(
     assert not endless.is_set()
 
 
-def test_one_that_fails_does_not_keep_the_others(delivery: PullSecrets, entry: Gcr) -> None:
+def test_failed_renewal_does_not_delay_the_others(delivery: PullSecrets, entry: Gcr) -> None:
     then = datetime.now(UTC) - timedelta(minutes=50)
     delivery.keep(entry, mint(entry, {}, now=then), "spec")
     held = delivery.held()["gcr-secret"]

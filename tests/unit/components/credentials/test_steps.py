@@ -46,7 +46,7 @@ def step(node: FakeEngine, names: Names, *entries: Credentials) -> CredentialsSt
     return CredentialsStep(PodCredentials(kind_provider.nodes(node, names), names, os.environ), entries)
 
 
-def test_what_the_spec_lists_is_delivered_once(
+def test_accounts_of_the_spec_are_delivered_once(
     node: FakeEngine, names: Names, server: ApiServer, docker: Docker
 ) -> None:
     made = step(node, names, docker)
@@ -60,7 +60,7 @@ def test_what_the_spec_lists_is_delivered_once(
     assert stat.S_IMODE(names.credentials.stat().st_mode) == 0o700
 
 
-def test_what_the_spec_lists_no_longer_is_taken_away(
+def test_account_no_longer_in_the_spec_is_removed(
     node: FakeEngine, names: Names, server: ApiServer, docker: Docker
 ) -> None:
     step(node, names, docker).apply(NoWork())
@@ -72,7 +72,7 @@ def test_what_the_spec_lists_no_longer_is_taken_away(
     assert not names.credentials.exists()
 
 
-def test_what_a_command_added_stays(node: FakeEngine, names: Names, server: ApiServer, docker: Docker) -> None:
+def test_account_added_by_a_command_stays(node: FakeEngine, names: Names, server: ApiServer, docker: Docker) -> None:
     PullSecrets.of(names).keep(docker, mint(docker, {}, now=datetime.now(UTC)), "command")
     made = step(node, names)
     made.apply(NoWork())
@@ -93,7 +93,7 @@ def test_a_file_that_was_changed_is_read_again(
     assert made.check().state is State.READY
 
 
-def test_another_entry_of_the_same_name_replaces_it(
+def test_entry_of_the_same_name_replaces_the_old(
     node: FakeEngine, names: Names, server: ApiServer, docker: Docker
 ) -> None:
     step(node, names, docker).apply(NoWork())
@@ -112,7 +112,7 @@ def test_a_copy_that_is_gone_is_made_again(node: FakeEngine, names: Names, serve
     assert server.objects[f"{SHOP}dpr-secret"] == copy
 
 
-def test_what_does_not_run_on_the_node_is_started(node: FakeEngine, names: Names, docker: Docker) -> None:
+def test_missing_renewal_is_started(node: FakeEngine, names: Names, docker: Docker) -> None:
     made, systemd = step(node, names, docker), cast("Systemd", node.programs["systemctl"])
     made.apply(NoWork())
     systemd.running = False
@@ -148,7 +148,7 @@ def test_tokens_are_renewed_by_a_process_that_ends_at_down(
     assert not names.credentials.exists()
 
 
-def test_a_token_that_has_ended_is_had_again(node: FakeEngine, names: Names, services: Services, write: Write) -> None:
+def test_expired_token_is_renewed(node: FakeEngine, names: Names, services: Services, write: Write) -> None:
     entry = Gcr(kind="gcr", file=write(services.google.key_file(services.url)))
     made = step(node, names, entry)
     made.apply(NoWork())
@@ -227,7 +227,7 @@ def test_a_cluster_of_an_earlier_release_is_taken_over(
     assert f"{SHOP}added" not in server.objects and f"{SHOP}dpr-secret" in server.objects
 
 
-def test_what_a_command_added_survives_a_new_cluster(
+def test_account_added_by_a_command_survives_a_new_cluster(
     node: FakeEngine, names: Names, server: ApiServer, docker: Docker
 ) -> None:
     PullSecrets.of(names).keep(docker, mint(docker, {}, now=datetime.now(UTC)), "command")

@@ -18,14 +18,14 @@ def service(url: str) -> Service:
     return Service("the service", url, (f"{CANARY}-google-refresh", f"{CANARY}-x"), datetime.now(UTC))
 
 
-def test_one_that_is_down_for_a_moment_is_asked_again(services: Services) -> None:
+def test_service_down_for_a_moment_is_retried(services: Services) -> None:
     services.google.client_secret = FORM["client_secret"]
     services.failures = TRIES - 1
     assert "access_token" in service(f"{services.url}/token").post_json(FORM)
     assert services.requests == TRIES
 
 
-def test_one_that_stays_down_is_said_to_be(services: Services) -> None:
+def test_service_that_stays_down_is_an_error(services: Services) -> None:
     services.failures = TRIES
     error = refusal(lambda: service(f"{services.url}/token").post(FORM))
     assert error.brief == "the service fails"
@@ -33,12 +33,12 @@ def test_one_that_stays_down_is_said_to_be(services: Services) -> None:
     assert error.fix == AGAIN
 
 
-def test_one_that_refuses_is_asked_once(services: Services) -> None:
+def test_refusal_is_not_retried(services: Services) -> None:
     refusal(lambda: service(f"{services.url}/token").post(FORM))
     assert services.requests == 1
 
 
-def test_one_that_is_not_there_is_said_not_to_answer() -> None:
+def test_unreachable_service_is_an_error() -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -58,7 +58,7 @@ def test_service_with_untrusted_certificate_is_not_retried(services: Services) -
 
 
 @pytest.mark.parametrize("url", ["http://tokens.example.com/", "ftp://127.0.0.1/", "tokens"])
-def test_nothing_is_sent_where_others_could_read_it(url: str) -> None:
+def test_secrets_are_not_sent_unencrypted(url: str) -> None:
     assert refusal(lambda: service(url).post(FORM)).brief == f"the service at {url} is not safe to use"
 
 

@@ -37,7 +37,7 @@ def facts(system: str = "Debian", *options: str) -> Facts:
         (facts("Debian", "name=rootless"), 1000, "0:0"),
     ],
 )
-def test_anyone_who_runs_it_reads_keys_of_the_user(found: Facts, uid: int, expected: str) -> None:
+def test_edge_user_can_read_the_users_keys(found: Facts, uid: int, expected: str) -> None:
     assert container.user(found, uid, 100) == expected
 
 
@@ -67,7 +67,7 @@ class WithoutIPv6(FakeEngine):
         super().run(spec)
 
 
-def test_what_was_asked_for_will_do_where_there_is_no_ipv6(tmp_path: Path) -> None:
+def test_without_ipv6_the_requested_ports_are_kept(tmp_path: Path) -> None:
     engine = WithoutIPv6(IMAGE)
     engine.create_network(NETWORK, {LABEL: ""})
     box = EdgeContainer(engine, Home(tmp_path, tmp_path, tmp_path))
@@ -110,7 +110,7 @@ def test_folder_follows_routes_and_keeps_keys_private(tmp_path: Path) -> None:
     assert not edge_folder.is_current(folder, [ends])
 
 
-def test_what_was_added_by_hand_goes_before_the_spec(tmp_path: Path) -> None:
+def test_manual_routes_take_precedence_over_the_spec(tmp_path: Path) -> None:
     extra_routes.save(tmp_path, ByHand("app.a.test", "a", "localhost:3000"))
     extra_routes.save(tmp_path, ByHand("x.a.test", "a", "localhost:1"))
     extra_routes.save(tmp_path, ByHand("x.b.test", "b", "localhost:1"))

@@ -80,7 +80,7 @@ def test_host_outside_the_cluster_has_its_own_backend() -> None:
     assert found["certs.list"].split() == ["/etc/edge/keys/a.pem"]
 
 
-def test_nothing_ends_at_the_edge_unless_a_user_asks() -> None:
+def test_nothing_terminates_at_the_edge_by_default() -> None:
     found = haproxy.render([route("a", Host("x.test"))])
     assert "ssl crt" not in found["haproxy.cfg"]
     assert (found["certs.list"], found["terminate.map"], found["alias.map"]) == ("", "", "")
@@ -97,7 +97,7 @@ def test_alias_is_asked_of_the_ingress_as_by_the_edge() -> None:
     assert f"http-request set-src ipv4({EDGE_ADDRESS}) if {{ var(txn.host) -m end .lan.a.test }}" in text
 
 
-def test_each_way_is_told_with_the_servers_behind_it() -> None:
+def test_every_route_is_listed_with_its_servers() -> None:
     host = Host("app.test", terminate=True, to="localhost:3000")
     servers = [Server(name, "node", "", "UP", "L4OK", 1, 2, 3, 4) for name in ("a", "to:app.test", "b")]
     found = route_status.ways([route("a", host, Host("x.test"), aliases=("a.lan",))], servers)

@@ -64,14 +64,14 @@ def test_any_status_over_a_trusted_connection_is_an_answer(pki: Pki, tmp_path: P
 
 
 @pytest.mark.parametrize("said", [b"", b"SSH-2.0-x\r\n", b"HTTP/1.1\r\n", b"\xff\xfe\r\n"])
-def test_what_is_no_http_is_said(pki: Pki, tmp_path: Path, said: bytes) -> None:
+def test_non_http_answer_is_reported(pki: Pki, tmp_path: Path, said: bytes) -> None:
     with serving(pki, said, tmp_path) as (port, _):
         answer = ask(DOMAIN, address="127.0.0.1", port=port, root=root(pki, tmp_path))
     assert answer.status is None
     assert answer.trouble.startswith("answered")
 
 
-def test_another_authority_is_not_trusted(pki: Pki, tmp_path: Path) -> None:
+def test_certificate_of_another_ca_is_not_trusted(pki: Pki, tmp_path: Path) -> None:
     with serving(pki, b"HTTP/1.1 200 OK\r\n\r\n", tmp_path) as (port, asked):
         answer = ask(DOMAIN, address="127.0.0.1", port=port, root=root(make_pki(DOMAIN), tmp_path))
     assert answer.status is None
@@ -93,7 +93,7 @@ def test_a_host_that_the_certificate_is_not_for_is_refused(pki: Pki, tmp_path: P
     assert "other.test" in answer.trouble
 
 
-def test_no_one_there_and_no_root_are_trouble_and_no_error(pki: Pki, tmp_path: Path) -> None:
+def test_missing_server_and_missing_root_are_reported(pki: Pki, tmp_path: Path) -> None:
     assert "refused" in ask(DOMAIN, address="127.0.0.1", port=free_port(), root=root(pki, tmp_path)).trouble
     missing = ask(DOMAIN, address="127.0.0.1", port=free_port(), root=tmp_path / "none")
     assert missing.status is None

@@ -24,7 +24,7 @@ def test_a_sandbox_is_closed_unless_the_spec_opens_it(names: Names) -> None:
     assert access(spec(), Keystore(names.keys)) == Access(open=False)
 
 
-def test_its_names_are_those_that_the_authority_may_vouch_for(names: Names) -> None:
+def test_lan_names_are_those_the_ca_may_sign(names: Names) -> None:
     keystore, wanted = Keystore(names.keys), spec(listen="192.168.1.5")
     assert access(wanted, keystore) == Access(True, (HERE,))
     keystore.authority(["demo.test"], now=datetime.now(UTC))

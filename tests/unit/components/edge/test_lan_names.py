@@ -21,7 +21,7 @@ def test_lan_address_is_in_domain_and_loopback_is_not(listen: str, domains: tupl
 
 
 @pytest.mark.parametrize("listen", ["0.0.0.0", "::"])  # noqa: S104
-def test_who_listens_everywhere_has_a_domain_for_every_address(listen: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_listener_on_all_addresses_has_a_domain_for_each(listen: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sandbox.system.host_network.lan_addresses", lambda: ("192.168.1.5", "10.0.0.7"))
     assert lan_names.is_open(listen)
     assert lan_names.domains("demo", listen) == ("demo.192.168.1.5.nip.io", "demo.10.0.0.7.nip.io")

@@ -108,7 +108,7 @@ def test_the_second_adds_its_route_and_its_ports(engine: FakeEngine, place: Home
     assert (a.check().state, b.check().state) == (State.READY, State.READY)
 
 
-def test_one_that_asks_for_no_further_port_breaks_no_connections(engine: FakeEngine, place: Home, a: EdgeStep) -> None:
+def test_step_needing_no_new_port_breaks_no_connection(engine: FakeEngine, place: Home, a: EdgeStep) -> None:
     a.apply(NoWork())
     before = engine.boxes[EDGE]
     step_of(engine, place, "c", 443).apply(NoWork())
@@ -140,7 +140,7 @@ def test_down_without_an_edge_has_nothing_to_remove(engine: FakeEngine, a: EdgeS
 
 
 @pytest.mark.fault(8)
-def test_what_a_killed_command_left_half_written_goes(place: Home, a: EdgeStep) -> None:
+def test_half_written_files_of_a_killed_command_are_removed(place: Home, a: EdgeStep) -> None:
     """Kill -9 while a route or a key is written → what is half written goes with the next command."""
     a.apply(NoWork())
     left = [place.edge / "routes" / ".a.json.abcdefgh.tmp", place.edge / "keys" / ".a.pem.abcdefgh.tmp"]
@@ -150,7 +150,7 @@ def test_what_a_killed_command_left_half_written_goes(place: Home, a: EdgeStep) 
     assert not any(path.exists() for path in left)
 
 
-def test_what_another_sandbox_is_about_to_change_is_no_drift(place: Home, a: EdgeStep) -> None:
+def test_pending_change_of_another_sandbox_is_no_drift(place: Home, a: EdgeStep) -> None:
     a.apply(NoWork())
     with ThreadPoolExecutor() as pool:
         with files.exclusive(place.edge):
@@ -228,7 +228,7 @@ def test_a_route_follows_the_spec_and_keeps_its_age(engine: FakeEngine, place: H
     assert {bind.port for bind in other.binds} <= published(engine)
 
 
-def test_one_that_stops_at_once_is_an_error_with_its_last_words(place: Home) -> None:
+def test_edge_that_exits_is_an_error_with_its_last_lines(place: Home) -> None:
     engine = Crashing(IMAGE)
     engine.create_network(NETWORK, {})
     with pytest.raises(SandboxError, match="the edge stopped") as caught:
@@ -257,7 +257,7 @@ def test_host_terminated_at_edge_has_the_current_certificate(engine: FakeEngine,
     assert edge_folder.read_key(place.edge, "a") is None
 
 
-def test_what_was_added_by_hand_outlives_the_sandbox(engine: FakeEngine, place: Home, a: EdgeStep) -> None:
+def test_manual_routes_survive_the_sandbox(engine: FakeEngine, place: Home, a: EdgeStep) -> None:
     keystore = Keystore(place.sandbox("a").keys)
     keystore.authority(["a.localhost"], now=datetime.now(UTC))
     keystore.leaf(EDGE_LEAF, ["dev.a.localhost"], now=datetime.now(UTC))

@@ -38,19 +38,19 @@ class Reader(HTMLParser):
 
 
 @pytest.mark.parametrize(("port", "suffix"), [(443, ""), (8443, ":8443")])
-def test_it_lists_the_hosts_that_exist(port: int, suffix: str) -> None:
+def test_page_lists_existing_hosts(port: int, suffix: str) -> None:
     page = Reader(render("demo", ["b.test", "a.test"], port=port))
     assert page.links == [f"https://a.test{suffix}/", f"https://b.test{suffix}/"]
     assert "demo" in page.text
 
 
-def test_it_says_so_when_there_are_none() -> None:
+def test_page_says_that_there_are_no_hosts() -> None:
     page = Reader(render("demo", [], port=443))
     assert page.links == []
     assert "None yet" in page.text
 
 
-def test_it_is_plain_html_that_can_be_told_by_its_beginning() -> None:
+def test_page_is_plain_html_recognised_by_its_beginning() -> None:
     page = render("demo", ["a.test"], port=443)
     assert Reader(page).tags & {"script", "link", "img", "iframe"} == set()
     assert is_default(page[:400])
@@ -86,7 +86,7 @@ def step(names: Names, server: ApiServer) -> PageStep:
     return PageStep(names, 8443, requires=("ingress",))
 
 
-def test_it_lists_the_hosts_of_the_ingresses(server: ApiServer, step: PageStep) -> None:
+def test_page_lists_hosts_of_the_ingresses(server: ApiServer, step: PageStep) -> None:
     assert step.check().state is State.ABSENT
     step.apply(NoWork())
     assert "https://a.test:8443/" in server.objects[PAGE]["data"]["404.html"]
@@ -95,7 +95,7 @@ def test_it_lists_the_hosts_of_the_ingresses(server: ApiServer, step: PageStep) 
     assert step.check().state is State.DRIFTED
 
 
-def test_the_kubelet_is_made_to_look_at_once(server: ApiServer, step: PageStep) -> None:
+def test_kubelet_is_made_to_refresh_the_page(server: ApiServer, step: PageStep) -> None:
     server.objects[POD] = {"metadata": {"name": "default-backend-1", "namespace": SYSTEM_NAMESPACE}}
     step.apply(NoWork())
     before = server.objects[POD]["metadata"]["annotations"][SEEN]
@@ -104,5 +104,5 @@ def test_the_kubelet_is_made_to_look_at_once(server: ApiServer, step: PageStep) 
     assert server.objects[POD]["metadata"]["annotations"][SEEN] != before
 
 
-def test_it_goes_with_the_cluster(step: PageStep) -> None:
+def test_page_goes_with_the_cluster(step: PageStep) -> None:
     assert not step.undo()

@@ -162,7 +162,7 @@ def test_ingress_for_the_domain_may_have_its_own_certificate(
     assert step.check().state is State.READY
 
 
-def test_no_one_there_and_no_secret_are_said(step: HttpsStep, server: ApiServer) -> None:
+def test_missing_server_and_missing_secret_are_reported(step: HttpsStep, server: ApiServer) -> None:
     nowhere = free_port()
     found = replace(step, binds=(Bind("127.0.0.1", nowhere),)).check()
     assert found.state is State.DRIFTED
@@ -198,7 +198,7 @@ def test_host_new_to_the_controller_is_not_ready_despite_a_404(
     assert step.check().state is State.READY
 
 
-def test_every_node_that_the_edge_leads_to_is_asked(step: HttpsStep, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_node_behind_the_edge_is_probed(step: HttpsStep, monkeypatch: pytest.MonkeyPatch) -> None:
     ask, asked = https_probe.ask, list[str]()
 
     def noted(host: str, **given: Any) -> https_probe.Answer:

@@ -26,7 +26,7 @@ def container(found: Found, workload: str, kind: str = "DaemonSet") -> Mapping[s
     return dict(only)
 
 
-def test_its_flags_are_these(found: Found) -> None:
+def test_nginx_has_the_expected_flags(found: Found) -> None:
     assert container(found, "ingress-nginx")["args"] == [
         "/nginx-ingress-controller",
         "--controller-class=k8s.io/ingress-nginx",
@@ -43,13 +43,13 @@ def test_its_flags_are_these(found: Found) -> None:
 
 
 @pytest.mark.security(8)
-def test_its_image_is_the_last_release_by_digest(found: Found) -> None:
+def test_nginx_image_is_the_last_release_by_digest(found: Found) -> None:
     """The image of ingress-nginx → named by digest."""
     assert container(found, "ingress-nginx")["image"] == IMAGE
     assert IMAGE.startswith("registry.k8s.io/ingress-nginx/controller:v1.15.1@sha256:")
 
 
-def test_only_the_edge_s_word_on_who_the_client_is_counts(found: Found) -> None:
+def test_only_the_edge_may_set_the_client_address(found: Found) -> None:
     data = found["ConfigMap", "ingress-nginx"]["data"]
     assert data["use-proxy-protocol"] == "true"
     assert data["proxy-real-ip-cidr"] == "172.18.0.0/16"
@@ -71,5 +71,5 @@ def test_default_backend_serves_the_prepared_page(found: Found) -> None:
     assert container(found, "default-backend", "Deployment")["image"] == "b:1"
 
 
-def test_it_warns_that_it_was_archived() -> None:
+def test_nginx_warns_that_it_is_archived() -> None:
     assert "archived in March 2026" in NGINX.promises

@@ -101,7 +101,7 @@ def pod(tmp_path: Path) -> Iterator[Pod]:
         return
 
 
-def test_there_is_a_page_before_traefik_answers(pod: Pod) -> None:
+def test_page_exists_before_traefik_answers(pod: Pod) -> None:
     becomes(lambda: "None yet" in (pod.site / "404.html").read_text(), True)
 
 
@@ -128,7 +128,7 @@ def test_page_lists_exact_hosts_of_all_router_kinds_and_quotes(pod: Pod) -> None
     becomes(lambda: pod.hosts, [f"{name}.test:8443" for name in ("four", "one", "three", "two")])
 
 
-def test_what_is_no_host_name_never_gets_into_the_page(pod: Pod) -> None:
+def test_invalid_host_names_never_get_into_the_page(pod: Pod) -> None:
     rules = [
         "Host(`<script>alert(1)</script>`)",
         "Host(`a b`)",

@@ -58,7 +58,7 @@ def step(engine: FakeEngine, names: Names, server: ApiServer) -> IngressStep:
     return IngressStep(engine=engine, network=NETWORK, names=names, controller=Small())
 
 
-def test_it_is_absent_until_its_workload_is_there(server: ApiServer, step: IngressStep) -> None:
+def test_controller_is_absent_until_its_workload_exists(server: ApiServer, step: IngressStep) -> None:
     assert step.check().state is State.ABSENT
     step.apply(NoWork())
     assert list(server.objects) == [SYSTEM, KNOWN, GROUND, CONFIG, POD], "the groundwork first, the workload last"
@@ -103,13 +103,13 @@ def test_a_kind_that_is_on_its_way_is_waited_for(server: ApiServer, step: Ingres
     assert step.check().state is State.READY
 
 
-def test_what_the_cluster_refuses_is_said_at_once(server: ApiServer, step: IngressStep) -> None:
+def test_refusal_by_the_cluster_is_reported_at_once(server: ApiServer, step: IngressStep) -> None:
     server.refusal = (422, b'{"message": "port is taken"}')
     with pytest.raises(ClusterError, match="port is taken"):
         step.apply(NoWork())
 
 
-def test_what_another_controller_had_goes_before_this_one_comes(server: ApiServer, step: IngressStep) -> None:
+def test_objects_of_another_controller_are_removed_first(server: ApiServer, step: IngressStep) -> None:
     replace(step, controller=Small(workload="old")).apply(NoWork())
     old = POD.removesuffix("p") + "old"
     assert step.check().state is State.ABSENT and old in server.objects
@@ -128,7 +128,7 @@ def test_without_a_controller_nothing_of_one_is_left(server: ApiServer, names: N
     assert list(server.objects) == [SYSTEM, GROUND]
 
 
-def test_it_goes_with_the_cluster(step: IngressStep) -> None:
+def test_controller_goes_with_the_cluster(step: IngressStep) -> None:
     assert not step.undo()
 
 
@@ -149,7 +149,7 @@ def test_replaced_config_map_is_the_steps_own_and_pods_see_it(
 
 
 @pytest.mark.security(20)
-def test_a_planted_record_removes_only_the_system_s_own(server: ApiServer, names: Names, step: IngressStep) -> None:
+def test_planted_record_removes_only_the_systems_objects(server: ApiServer, names: Names, step: IngressStep) -> None:
     """A pod writes the record of the controller, or an earlier release did → only what has our mark goes."""
     step.apply(NoWork())
     victim = "/api/v1/namespaces/shop/configmaps/victim"

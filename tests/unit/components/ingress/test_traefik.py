@@ -75,7 +75,7 @@ def test_the_node_s_ports_are_the_controller_s(found: Found) -> None:
     assert {port["hostPort"] for port in container(found, "traefik")["ports"]} == {80, 443}
 
 
-def test_headers_are_trusted_of_the_edge_s_own_address_alone(found: Found) -> None:
+def test_forwarded_headers_are_trusted_only_from_the_edge(found: Found) -> None:
     said = arguments(found)
     assert said["entrypoints.websecure.proxyprotocol.trustedips"] == TRUSTED
     assert said["entrypoints.websecure.forwardedheaders.trustedips"] == EDGE_ADDRESS
@@ -125,7 +125,7 @@ def test_edge_probe_succeeds_once_hosts_and_certificates_exist(found: Found) -> 
     assert expression and re.search(expression[1], READY) and not re.search(expression[1], f"a.{READY}")
 
 
-def test_its_own_kinds_are_there_before_it_is() -> None:
+def test_custom_kinds_exist_before_traefik_starts() -> None:
     kinds = {one["spec"]["names"]["kind"]: one for one in TRAEFIK.groundwork()}
     assert kinds.keys() == set(traefik.TRAEFIK_KINDS)
     assert kinds["TraefikService"]["metadata"]["name"] == "traefikservices.traefik.io"
@@ -150,7 +150,7 @@ def test_no_container_has_privileges_and_only_traefik_the_token(found: Found) ->
     assert [name for name, mounts in mounted.items() if "token" in mounts] == ["traefik"]
 
 
-def test_another_page_is_another_pod(found: Found) -> None:
+def test_changed_page_replaces_the_pod(found: Found) -> None:
     def deployed(controller: Traefik) -> Any:
         return of(controller)["DaemonSet", "traefik"]["spec"]["template"]
 
@@ -174,7 +174,7 @@ def test_the_gateway_api_is_served_when_asked_for(found: Found, tmp_path: Path) 
     assert all(one["allowedRoutes"]["namespaces"] == {"from": "All"} for one in (https, passthrough))
 
 
-def test_it_says_whether_there_is_a_gateway(tmp_path: Path) -> None:
+def test_gateway_api_is_reported(tmp_path: Path) -> None:
     assert "Gateway" not in TRAEFIK.promises
     assert "Gateway sandbox-system/sandbox" in replace(TRAEFIK, gateway_files=tmp_path).promises
 
@@ -199,7 +199,7 @@ def test_the_bundle_takes_the_same_files_of_the_same_release() -> None:
     assert set(recipe.files.paths) == {f"config/crd/{traefik.gateway_path(name)}" for name in traefik.GATEWAY_FILES}
 
 
-def test_they_are_read_from_the_folder_in_which_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gateway_definitions_are_read_from_their_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = b"{kind: CustomResourceDefinition, metadata: {name: a}}\n"
     monkeypatch.setattr(traefik, "GATEWAY_FILES", {"standard/things": hashlib.sha256(text).hexdigest()})
     (tmp_path / "gateway.networking.k8s.io_things.yaml").write_bytes(text)
@@ -207,7 +207,7 @@ def test_they_are_read_from_the_folder_in_which_they_are(tmp_path: Path, monkeyp
 
 
 @pytest.mark.fault(63)
-def test_another_file_in_its_place_is_refused(tmp_path: Path) -> None:
+def test_replaced_file_is_refused(tmp_path: Path) -> None:
     """Another file in the bundle's place → refused by its digest."""
     for name in traefik.GATEWAY_FILES:
         (tmp_path / Path(traefik.gateway_path(name)).name).write_text("kind: Other\n")

@@ -61,7 +61,7 @@ def test_a_secret_that_is_there_stays(cluster: Cluster, server: ApiServer) -> No
     assert server.objects[PLACE] is theirs
 
 
-def test_the_user_s_own_secret_takes_the_place_of_a_stand_in(cluster: Cluster, server: ApiServer) -> None:
+def test_user_secret_replaces_the_stand_in(cluster: Cluster, server: ApiServer) -> None:
     stand_in(cluster, [ingress()], "demo.localhost", lambda _: None)
     metadata = {"name": "shop-tls", "namespace": "shop"}
     own = {"apiVersion": "v1", "kind": "Secret", "type": "Opaque", "metadata": metadata, "data": {}}

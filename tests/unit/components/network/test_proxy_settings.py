@@ -20,7 +20,7 @@ def test_the_lower_case_variable_counts_first() -> None:
 @pytest.mark.parametrize(
     "url", ["http://127.0.0.1:3128", "http://localhost:3128", "http://[::1]:1", "proxy:3128", "x y"]
 )
-def test_one_that_containers_cannot_reach_is_left_out(url: str) -> None:
+def test_proxy_unreachable_from_containers_is_omitted(url: str) -> None:
     assert not of_environment({"https_proxy": url})
 
 

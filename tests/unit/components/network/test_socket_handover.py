@@ -123,7 +123,7 @@ def test_a_lost_holder_is_a_drift_and_both_go_together(tmp_path: Path) -> None:
     assert not box.remove()
 
 
-def test_what_was_asked_for_will_do_where_there_is_no_ipv6(tmp_path: Path) -> None:
+def test_without_ipv6_the_requested_ports_are_kept(tmp_path: Path) -> None:
     Answering(Handing(place(tmp_path).edge, six=False), place(tmp_path)).start(IMAGE, [ROUTE])
     assert socket_handover.held(place(tmp_path).edge) == (Bind("127.0.0.1", 443),)
 
@@ -151,7 +151,7 @@ def test_edge_open_to_others_uses_the_engines_forwarders(tmp_path: Path) -> None
     assert socket_handover.held(place(tmp_path).edge) != ()
 
 
-def test_the_last_reason_is_told(tmp_path: Path) -> None:
+def test_last_failure_is_reported(tmp_path: Path) -> None:
     engine = Handing(place(tmp_path).edge, works=False)
     engine.busy.add(443)
     with pytest.raises(EngineError):

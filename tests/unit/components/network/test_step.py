@@ -24,7 +24,7 @@ def bare() -> FakeEngine:
     return FakeEngine(IMAGE)
 
 
-def test_it_is_made_with_our_label_and_taken_away(bare: FakeEngine, names: Names) -> None:
+def test_network_is_created_labelled_and_removed(bare: FakeEngine, names: Names) -> None:
     step = NetworkStep(bare, names)
     assert step.check().state is State.ABSENT
     step.apply(NoWork())
@@ -35,7 +35,7 @@ def test_it_is_made_with_our_label_and_taken_away(bare: FakeEngine, names: Names
     assert bare.networks == {}
 
 
-def test_there_is_nothing_to_take_away_where_there_is_none(bare: FakeEngine, names: Names) -> None:
+def test_missing_network_has_nothing_to_remove(bare: FakeEngine, names: Names) -> None:
     assert not NetworkStep(bare, names).undo()
 
 
@@ -49,7 +49,7 @@ def test_a_network_of_another_users_is_used_and_stays(bare: FakeEngine, names: N
 
 
 @pytest.mark.parametrize("labels", [{}, {LABEL: "other"}])
-def test_it_stays_as_long_as_a_user_is_on_it(bare: FakeEngine, names: Names, labels: dict[str, str]) -> None:
+def test_network_stays_while_users_are_attached(bare: FakeEngine, names: Names, labels: dict[str, str]) -> None:
     step = NetworkStep(bare, names)
     step.apply(NoWork())
     bare.run(ContainerSpec(name="guest", image=IMAGE, command=("sleep",), labels=labels, network=NETWORK))
@@ -59,7 +59,7 @@ def test_it_stays_as_long_as_a_user_is_on_it(bare: FakeEngine, names: Names, lab
     assert step.undo()
 
 
-def test_it_stays_for_a_sandbox_that_is_stopped(bare: FakeEngine, names: Names) -> None:
+def test_network_stays_for_a_stopped_sandbox(bare: FakeEngine, names: Names) -> None:
     step = NetworkStep(bare, names)
     step.apply(NoWork())
     bare.run(ContainerSpec(name="other", image=IMAGE, command=("sleep",), labels=names.labels, network=NETWORK))
@@ -98,7 +98,7 @@ def test_an_engine_without_a_range_left_says_what_helps(names: Names, said: str)
 
 
 @pytest.mark.security(22)
-def test_of_two_users_at_once_the_first_has_the_name(names: Names, tmp_path: Path) -> None:
+def test_of_two_concurrent_users_the_first_gets_the_name(names: Names, tmp_path: Path) -> None:
     """Another user makes a network of the name at the same moment → the later one gives way and says so."""
     theirs = Home(tmp_path / "theirs", tmp_path, tmp_path).sandbox("demo")
 

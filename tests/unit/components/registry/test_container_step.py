@@ -86,7 +86,7 @@ def test_a_purge_takes_the_data_too_even_after_an_earlier_down(engine: FakeEngin
     assert (engine.boxes, engine.volumes) == ({}, {})
 
 
-def test_another_sandbox_s_registry_is_left_alone(engine: FakeEngine, names: Names, step: RegistryStep) -> None:
+def test_registry_of_another_sandbox_is_left_alone(engine: FakeEngine, names: Names, step: RegistryStep) -> None:
     other = replaced(step, names=names.home.sandbox("other"), port=step.registry.port + 1, purge=True)
     engine.create_volume(other.registry.names.volume, other.registry.names.labels)
     step.apply(NoWork())
@@ -120,7 +120,7 @@ def test_a_stopped_one_is_recreated_over_the_same_data(engine: FakeEngine, names
     assert list(engine.volumes) == [names.volume]
 
 
-def test_another_image_is_drift(engine: FakeEngine, names: Names, step: RegistryStep) -> None:
+def test_changed_image_is_drift(engine: FakeEngine, names: Names, step: RegistryStep) -> None:
     step.apply(NoWork())
     newer = replaced(step, image=UPSTREAM["busybox"])
     assert (newer.check().state, newer.check().detail) == (State.DRIFTED, "runs another image")
@@ -129,7 +129,7 @@ def test_another_image_is_drift(engine: FakeEngine, names: Names, step: Registry
     assert engine.boxes[names.registry].image == engine.image_id(UPSTREAM["busybox"])
 
 
-def test_another_port_is_drift(engine: FakeEngine, names: Names, step: RegistryStep) -> None:
+def test_changed_port_is_drift(engine: FakeEngine, names: Names, step: RegistryStep) -> None:
     replaced(step, port=step.registry.port).apply(NoWork())
     with Simulator() as second:
         moved = replaced(step, port=urlsplit(second.url).port or 0)
@@ -142,7 +142,7 @@ def test_another_port_is_drift(engine: FakeEngine, names: Names, step: RegistryS
     }
 
 
-def test_one_that_has_its_port_itself_gives_it_to_its_frontend(
+def test_registry_with_its_own_port_hands_it_to_the_frontend(
     engine: FakeEngine, names: Names, step: RegistryStep
 ) -> None:
     step.apply(NoWork())
@@ -157,7 +157,7 @@ def test_one_that_has_its_port_itself_gives_it_to_its_frontend(
     assert list(engine.volumes) == [names.volume]
 
 
-def test_it_stops_and_starts_with_its_frontend(engine: FakeEngine, names: Names, step: RegistryStep) -> None:
+def test_registry_stops_and_starts_with_its_frontend(engine: FakeEngine, names: Names, step: RegistryStep) -> None:
     assert not step.stop()
     step.apply(NoWork())
     assert step.stop()
@@ -167,7 +167,7 @@ def test_it_stops_and_starts_with_its_frontend(engine: FakeEngine, names: Names,
 
 
 @pytest.mark.fault(22)
-def test_another_network_is_drift(engine: FakeEngine, names: Names, step: RegistryStep) -> None:
+def test_changed_network_is_drift(engine: FakeEngine, names: Names, step: RegistryStep) -> None:
     """The registry is on another network → `up` puts it right."""
     step.apply(NoWork())
     box = engine.boxes[names.registry]
@@ -178,20 +178,20 @@ def test_another_network_is_drift(engine: FakeEngine, names: Names, step: Regist
     assert step.check().state is State.READY
 
 
-def test_one_that_is_no_registry_is_drift(registry: Simulator, step: RegistryStep) -> None:
+def test_container_that_is_no_registry_is_drift(registry: Simulator, step: RegistryStep) -> None:
     step.apply(NoWork())
     registry.faults.append(Fault("GET", "/v2/$", 404))
     assert step.check().state is State.DRIFTED
     assert step.check().state is State.READY
 
 
-def test_one_that_does_not_answer_yet_is_waited_for(registry: Simulator, step: RegistryStep) -> None:
+def test_slow_registry_is_waited_for(registry: Simulator, step: RegistryStep) -> None:
     registry.faults.append(Fault("GET", "/v2/$", 404, times=2))
     step.apply(NoWork())
     assert step.check().state is State.READY
 
 
-def test_one_that_stops_at_once_is_an_error_with_its_last_words(names: Names, step: RegistryStep) -> None:
+def test_registry_that_exits_is_an_error_with_its_last_lines(names: Names, step: RegistryStep) -> None:
     engine = Crashing(IMAGE, step.registry.frontend_image)
     engine.create_network(NETWORK, {})
     with pytest.raises(SandboxError, match="the registry stopped") as caught:
@@ -199,7 +199,7 @@ def test_one_that_stops_at_once_is_an_error_with_its_last_words(names: Names, st
     assert "no space left" in caught.value.details
 
 
-def test_its_data_may_be_a_folder_that_is_the_users(engine: FakeEngine, step: RegistryStep, tmp_path: Path) -> None:
+def test_registry_data_may_be_a_users_folder(engine: FakeEngine, step: RegistryStep, tmp_path: Path) -> None:
     folder = tmp_path / "made" / "images"
     stored = replaced(step, storage=folder, purge=True)
     stored.apply(NoWork())
@@ -225,7 +225,7 @@ def test_a_folder_that_cannot_be_had_is_said(step: RegistryStep, tmp_path: Path)
     assert caught.value.fix
 
 
-def test_another_place_for_the_data_is_drift(step: RegistryStep, tmp_path: Path) -> None:
+def test_changed_data_location_is_drift(step: RegistryStep, tmp_path: Path) -> None:
     step.apply(NoWork())
     moved = replaced(step, storage=tmp_path)
     assert (moved.check().state, moved.check().detail) == (
@@ -251,7 +251,7 @@ class Collecting:
         return self._status, "said\n"
 
 
-def test_garbage_is_collected_while_no_one_can_push(engine: FakeEngine, step: RegistryStep) -> None:
+def test_garbage_is_collected_while_pushes_are_refused(engine: FakeEngine, step: RegistryStep) -> None:
     step.apply(NoWork())
     program = Collecting(engine)
     assert step.registry.garbage() == step.registry.collect() == "said\n"

@@ -67,7 +67,7 @@ def test_a_program_on_the_loopback_is_out_of_the_nodes_reach(engine: FakeEngine)
         ("https://reg.office", "reg.office", "https://reg.office", 443),
     ],
 )
-def test_one_elsewhere_has_one_name_for_all(
+def test_external_registry_has_one_name_everywhere(
     engine: FakeEngine, where: str, name: str, endpoint: str, port: int
 ) -> None:
     there = endpoints.external(engine, NETWORK, where)

@@ -37,21 +37,23 @@ def step(engine: FakeEngine, names: Names, port: int) -> ExternalRegistryStep:
     return ExternalRegistryStep(engine, NETWORK, names, f"localhost:{port}", purge=False)
 
 
-def test_one_that_everyone_reaches_is_ready_and_stays(engine: FakeEngine, step: ExternalRegistryStep) -> None:
+def test_reachable_external_registry_is_ready_and_stays(engine: FakeEngine, step: ExternalRegistryStep) -> None:
     assert step.check().state is State.READY
     assert "http://theirs:5000" in step.check().detail
     assert not step.undo()
     assert list(engine.boxes) == ["theirs"]
 
 
-def test_one_that_does_not_answer_is_an_error(engine: FakeEngine, names: Names) -> None:
+def test_unresponsive_external_registry_is_an_error(engine: FakeEngine, names: Names) -> None:
     step = ExternalRegistryStep(engine, NETWORK, names, f"127.0.0.1:{free_port()}", purge=False)
     assert step.check().state is State.ABSENT
     with pytest.raises(RegistryError):
         step.apply(NoWork())
 
 
-def test_one_that_nodes_cannot_reach_is_an_error(engine: FakeEngine, names: Names, registry: Simulator) -> None:
+def test_external_registry_unreachable_from_nodes_is_an_error(
+    engine: FakeEngine, names: Names, registry: Simulator
+) -> None:
     step = ExternalRegistryStep(engine, NETWORK, names, registry.url, purge=False)
     with pytest.raises(SandboxError, match="nodes cannot reach"):
         step.check()

@@ -64,7 +64,7 @@ def configuration(front: Frontend) -> str:
     return (front.names.registry_files / "haproxy.cfg").read_text()
 
 
-def test_its_socket_is_the_machines_own_where_it_can_be(engine: Described, front: Frontend) -> None:
+def test_frontend_uses_the_machines_socket_if_possible(engine: Described, front: Frontend) -> None:
     front.start()
     assert front.drift() is None
     holder, spec = (engine.boxes[one].spec for one in (front.names.registry_holder, front.names.registry_frontend))
@@ -91,7 +91,7 @@ def test_without_socket_handover_the_engine_publishes_it(engine: Described, fron
     assert engine.publisher(port) == front.names.registry_frontend
 
 
-def test_it_is_confined_and_published_on_the_loopback(engine: Described, front: Frontend) -> None:
+def test_frontend_is_confined_and_published_on_loopback(engine: Described, front: Frontend) -> None:
     engine.info = {}
     front.start()
     spec = engine.boxes[front.names.registry_frontend].spec
@@ -117,14 +117,14 @@ def test_refusal_is_an_error_of_the_distribution_spec(front: Frontend) -> None:
         ({**HERE, "KernelVersion": "of another machine"}, False),
     ],
 )
-def test_only_this_machine_comes_in_where_it_can_be_told(
+def test_only_local_clients_are_served_if_distinguishable(
     engine: Described, front: Frontend, info: Mapping[str, Any], guarded: bool
 ) -> None:
     engine.info = info
     assert ("reject unless { src 172.30.0.1 }" in configuration(front)) is guarded
 
 
-def test_what_it_was_made_of_is_looked_at(engine: Described, front: Frontend) -> None:
+def test_changed_frontend_settings_are_drift(engine: Described, front: Frontend) -> None:
     engine.info = elsewhere = {"SecurityOptions": ["name=userns"], **HERE}
     assert front.drift() == "nothing has its port on this machine"
     front.start()

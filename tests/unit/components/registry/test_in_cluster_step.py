@@ -82,7 +82,7 @@ def words(server: ApiServer) -> tuple[str, str]:
     return password, base64.b64decode(auth).decode().removeprefix("sandbox:")
 
 
-def test_it_comes_with_a_disk_and_a_password_that_pods_are_given(
+def test_in_cluster_registry_has_a_disk_and_a_password_for_pods(
     registry_step: InnerRegistryStep, server: ApiServer
 ) -> None:
     assert registry_step.check().state is State.ABSENT
@@ -189,7 +189,7 @@ def test_a_node_pulls_it_by_digest_and_that_is_written_down(
     assert not canary_step.undo()
 
 
-def test_what_was_proved_for_another_registry_is_proved_again(canary_step: InnerCanaryStep, server: ApiServer) -> None:
+def test_proof_for_another_registry_is_repeated(canary_step: InnerCanaryStep, server: ApiServer) -> None:
     nodes(server, HAS_PULLED)
     canary_step.apply(NoWork())
     server.objects[f"{SPACE}/services/sandbox-registry"]["spec"]["ports"][0]["nodePort"] = 30600
@@ -235,7 +235,7 @@ def test_whatever_became_of_it_its_image_had_come(state: dict[str, Any]) -> None
     assert refusal(live(**state)) is None
 
 
-def test_a_refused_pull_is_told_in_the_words_of_the_node() -> None:
+def test_refused_pull_is_reported_in_the_nodes_words() -> None:
     found = live(waiting={"reason": "ErrImagePull", "message": "connection refused"})
     assert not pulled(found)
     assert refusal(found) == "connection refused"
@@ -261,7 +261,7 @@ def push_step(registry: Simulator, tmp_path: Path) -> OwnPushStep:
     return OwnPushStep(entries, registry.url, None, ("registry",))
 
 
-def test_they_are_pushed_once_and_read_back(push_step: OwnPushStep, registry: Simulator) -> None:
+def test_system_images_are_pushed_once_and_read_back(push_step: OwnPushStep, registry: Simulator) -> None:
     assert (push_step.check().state, push_step.check().detail) == (
         State.ABSENT,
         "missing: sandbox/traefik:1, sandbox/page:2",

@@ -60,9 +60,7 @@ def test_a_token_is_no_account_that_a_cache_can_use(step: MirrorsStep) -> None:
     assert "token" in signed.check().detail and SECRET not in signed.check().detail
 
 
-def test_another_account_makes_one_cache_again_over_its_data(
-    engine: FakeEngine, names: Names, step: MirrorsStep
-) -> None:
+def test_changed_account_recreates_one_cache_over_its_data(engine: FakeEngine, names: Names, step: MirrorsStep) -> None:
     step.apply(NoWork())
     data = names.mirrors / "quay.io" / "data"
     (data / "layer").touch()
@@ -76,9 +74,7 @@ def test_another_account_makes_one_cache_again_over_its_data(
 
 
 @pytest.mark.parametrize("end", ["SIGKILL", "removed"])
-def test_one_that_was_stopped_or_removed_comes_back(
-    engine: FakeEngine, names: Names, step: MirrorsStep, end: str
-) -> None:
+def test_stopped_or_removed_mirror_is_restored(engine: FakeEngine, names: Names, step: MirrorsStep, end: str) -> None:
     step.apply(NoWork())
     name = names.mirror("docker.io")
     if end == "removed":

@@ -87,14 +87,14 @@ def test_nodes_tools_and_pods_learn_of_it(
     assert server.objects[SERVICE]["spec"]["ports"] == [{"name": "http", "port": 5000}]
 
 
-def test_it_goes_with_the_cluster(step: WiringStep) -> None:
+def test_node_config_goes_with_the_cluster(step: WiringStep) -> None:
     step.apply(NoWork())
     assert not step.undo()
     assert step.check().state is State.READY
 
 
 @pytest.mark.parametrize("path", [HOSTING, SERVICE, SLICE])
-def test_what_is_gone_from_the_cluster_is_put_back(server: ApiServer, step: WiringStep, path: str) -> None:
+def test_removed_cluster_objects_are_restored(server: ApiServer, step: WiringStep, path: str) -> None:
     step.apply(NoWork())
     before = server.objects.pop(path)
     assert step.check().state is State.DRIFTED
@@ -105,7 +105,7 @@ def test_what_is_gone_from_the_cluster_is_put_back(server: ApiServer, step: Wiri
 
 @pytest.mark.fault(25)
 @pytest.mark.parametrize("content", [None, b"server = 'elsewhere'\n"])
-def test_what_changed_on_the_node_is_put_back(
+def test_changed_node_file_is_restored(
     engine: FakeEngine, names: Names, step: WiringStep, content: bytes | None
 ) -> None:
     """Hosts.toml on the node is changed → `up` writes it again."""
@@ -122,7 +122,7 @@ def test_what_changed_on_the_node_is_put_back(
     assert files[path] == before
 
 
-def test_a_node_that_came_later_is_told_too(engine: FakeEngine, names: Names, step: WiringStep, nodes: Nodes) -> None:
+def test_later_node_is_configured_too(engine: FakeEngine, names: Names, step: WiringStep, nodes: Nodes) -> None:
     step.apply(NoWork())
     nodes.add(names, "late")
     found = step.check()
@@ -226,7 +226,7 @@ def test_a_node_off_the_network_is_to_be_joined_again(
     assert step.check().detail.endswith("fix: sandbox up")
 
 
-def test_a_registry_that_takes_no_images_is_told(registry: Simulator, step: WiringStep) -> None:
+def test_registry_that_accepts_no_images_is_reported(registry: Simulator, step: WiringStep) -> None:
     registry.faults.append(Fault("POST", "/v2/.*", 405, times=99))
     engine_said = WiringStep(step.engine, step.nodes, step.names, step.registry)
     with pytest.raises(WaitTimeout) as caught:

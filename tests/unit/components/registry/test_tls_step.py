@@ -91,7 +91,7 @@ def test_a_changed_file_is_put_right(node: FakeContainer, step: TlsRegistryStep)
     assert node.files[TOML] == before
 
 
-def test_a_node_without_the_file_is_told_of(node: FakeContainer, step: TlsRegistryStep) -> None:
+def test_node_without_the_file_is_reported(node: FakeContainer, step: TlsRegistryStep) -> None:
     step.apply(NoWork())
     del node.files[HOSTS_FILE]
     with pytest.raises(SandboxError, match="/etc/hosts") as caught:

@@ -76,7 +76,7 @@ def test_a_job_of_another_users_stays(cluster: Cluster, server: ApiServer) -> No
         ("StatefulSet", f'StatefulSet.apps "web" is invalid: {CLAIMS}', "spec", "--cascade=orphan"),
     ],
 )
-def test_other_fixed_fields_are_named_with_what_to_type(
+def test_other_fixed_fields_are_named_with_a_fix(
     cluster: Cluster, server: ApiServer, kind: str, message: str, field: str, command: str
 ) -> None:
     path = f"/apis/apps/v1/namespaces/shop/{kind.lower()}s/web"
@@ -90,7 +90,7 @@ def test_other_fixed_fields_are_named_with_what_to_type(
     assert len(caught.value.details) <= 400
 
 
-def test_another_refusal_is_the_cluster_s_own(cluster: Cluster, server: ApiServer) -> None:
+def test_other_refusals_are_the_clusters_message(cluster: Cluster, server: ApiServer) -> None:
     path = "/apis/apps/v1/namespaces/shop/deployments/web"
     server.objects[path] = made("Deployment", "web", size=1)
     refuse(server, path, 'Deployment.apps "web" is invalid: spec.replicas: Invalid value: -1: must be positive')
@@ -102,7 +102,7 @@ def widget(name: str) -> Manifest:
     return {"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": name}}
 
 
-def test_what_comes_too_early_waits_for_all_that_come_after_it() -> None:
+def test_premature_object_waits_for_all_that_follow() -> None:
     done: list[str] = []
 
     def one_attempt(manifest: Manifest) -> str | None:

@@ -82,7 +82,7 @@ def test_release_is_installed_once_and_upgraded_on_change(step: ChartsStep, aske
     assert step.check().state is State.READY
 
 
-def test_what_nothing_names_any_more_is_uninstalled(step: ChartsStep, asked: Path, names: Names) -> None:
+def test_release_that_nothing_names_is_uninstalled(step: ChartsStep, asked: Path, names: Names) -> None:
     step.apply(NoWork())
     assert names.charts.exists()
     none = replace(step, charts=())
@@ -147,7 +147,7 @@ def test_images_of_a_chart_are_those_of_images_yaml(
     assert made.check().detail == "web: the chart, its values or its images have changed"
 
 
-def test_what_cannot_be_rendered_is_told_in_helm_s_words(chart: Chart, asked: Path, tmp_path: Path) -> None:
+def test_chart_that_cannot_be_rendered_is_an_error_by_helm(chart: Chart, asked: Path, tmp_path: Path) -> None:
     (chart.chart / "templates" / "web.yaml").write_text("a: b\nc: {{ broken\n")
     with pytest.raises(BadFile, match="does not render") as caught:
         Helm.find(Store(tmp_path)).render(chart)

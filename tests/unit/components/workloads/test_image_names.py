@@ -108,7 +108,7 @@ def put(folder: Path, registry: Simulator, seed: int) -> str:
     return str(digest)
 
 
-def test_it_is_written_with_the_digest_of_now(pushed: ImageNames, tmp_path: Path, registry: Simulator) -> None:
+def test_image_is_written_with_its_present_digest(pushed: ImageNames, tmp_path: Path, registry: Simulator) -> None:
     wanted = [deployment("ghcr.io/acme/web:v1", "envoy:1", policy="Never"), deployment("envoy:1")]
     first, other = pushed.written(wanted)
     web, envoy = first["spec"]["template"]["spec"]["containers"]
@@ -143,7 +143,7 @@ def test_odd_shapes_are_left_to_the_cluster(pushed: ImageNames) -> None:
     assert list(pushed.written(odd)) == odd
 
 
-def test_what_no_one_brings_is_told_with_its_user(pushed: ImageNames) -> None:
+def test_image_without_a_source_is_named_with_its_user(pushed: ImageNames) -> None:
     wanted = [deployment("localhost:5001/shop/api:dev", "web", "quay.io/x/y:1", "localhost:5001/shop/web:dev")]
     assert pushed.missing(wanted) == {"localhost:5001/shop/api:dev": "Deployment web"}
     assert "- {from: build, context: ./api, as: shop/api:dev}" in advice(pushed.missing(wanted), pushed.file)

@@ -39,7 +39,7 @@ def store(folder: Path) -> Store:
     return Store(folder / "bundle")
 
 
-def test_it_reads_its_bases_and_files_and_fetches_nothing(project: Path) -> None:
+def test_kustomization_reads_bases_and_files_without_fetching(project: Path) -> None:
     found = kustomization.reads(project / "overlays" / "dev")
     assert {str(path.resolve().relative_to(project)) for path in found.local} == {
         "overlays/dev",
@@ -74,7 +74,7 @@ def test_a_folder_with_one_is_rendered_by_kubectl(project: Path) -> None:
         "transformers: [t.yaml]",
     ],
 )
-def test_nothing_is_fetched_that_no_one_asked_for(tmp_path: Path, text: str) -> None:
+def test_remote_bases_are_not_fetched_unless_allowed(tmp_path: Path, text: str) -> None:
     """A kustomization that names a URL or a repository → an error that says which, before anything runs."""
     (tmp_path / "kustomization.yaml").write_text(text + "\n")
     (tmp_path / "t.yaml").write_text(
@@ -94,7 +94,7 @@ def test_nothing_is_fetched_that_no_one_asked_for(tmp_path: Path, text: str) -> 
         ("resources: [inner]", "inner has no kustomization.yaml"),
     ],
 )
-def test_what_is_not_there_is_named(tmp_path: Path, text: str, said: str) -> None:
+def test_missing_files_are_named(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "kustomization.yaml").write_text(text + "\n")
     (tmp_path / "inner").mkdir()
     with pytest.raises(BadFile, match=said):
@@ -102,7 +102,7 @@ def test_what_is_not_there_is_named(tmp_path: Path, text: str, said: str) -> Non
 
 
 @needs_kubectl
-def test_what_kustomize_refuses_is_told_in_its_words(project: Path) -> None:
+def test_refusal_by_kustomize_is_shown(project: Path) -> None:
     (project / "base" / "map.yaml").write_text(MAP + "---\n" + MAP)
     with pytest.raises(BadFile, match="cannot be rendered") as caught:
         user_manifests.load([Kustomization(kustomize=project / "base")], store(project))

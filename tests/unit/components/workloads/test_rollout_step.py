@@ -28,11 +28,11 @@ def deployment(ready: int) -> dict[str, object]:
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "status": status}
 
 
-def test_nothing_applied_is_nothing_to_wait_for(names: Names, server: ApiServer) -> None:
+def test_nothing_applied_needs_no_wait(names: Names, server: ApiServer) -> None:
     assert WorkloadsStep(names).check().state is State.READY
 
 
-def test_it_waits_for_what_was_applied_and_is_still_there(names: Names, server: ApiServer) -> None:
+def test_rollout_waits_for_applied_objects_that_still_exist(names: Names, server: ApiServer) -> None:
     server.kinds["/apis/apps/v1"] = {"Deployment": ("deployments", True)}
     remember(names)
     server.objects[APP] = deployment(ready=0)

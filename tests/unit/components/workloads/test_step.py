@@ -44,7 +44,9 @@ def step(names: Names, manifests: Sequence[dict[str, Any]], images: ImageNames |
     return ApplyStep(names, tuple(manifests), images or ImageNames(prefix="localhost:1", url="http://x"), requires=())
 
 
-def test_they_are_applied_and_remembered(names: Names, server: ApiServer, objects: tuple[dict[str, Any], ...]) -> None:
+def test_manifests_are_applied_and_recorded(
+    names: Names, server: ApiServer, objects: tuple[dict[str, Any], ...]
+) -> None:
     made = step(names, objects)
     assert made.check().state is State.ABSENT
     made.apply(NoWork())
@@ -54,7 +56,7 @@ def test_they_are_applied_and_remembered(names: Names, server: ApiServer, object
     assert made.check().detail == "ConfigMap shop/a is gone"
 
 
-def test_what_is_being_deleted_is_applied_again_after_its_end(
+def test_object_being_deleted_is_applied_again_afterwards(
     names: Names, server: ApiServer, objects: tuple[dict[str, Any], ...]
 ) -> None:
     made = step(names, objects)
@@ -70,7 +72,7 @@ def test_what_is_being_deleted_is_applied_again_after_its_end(
     assert {A, B} <= server.objects.keys()
 
 
-def test_what_no_manifest_says_any_more_goes(
+def test_object_no_longer_in_the_manifests_is_deleted(
     names: Names, server: ApiServer, objects: tuple[dict[str, Any], ...]
 ) -> None:
     step(names, objects).apply(NoWork())
@@ -84,7 +86,9 @@ def test_what_no_manifest_says_any_more_goes(
     assert A in server.objects and B not in server.objects
 
 
-def test_what_may_hold_data_is_only_named(names: Names, server: ApiServer, objects: tuple[dict[str, Any], ...]) -> None:
+def test_object_that_may_hold_data_is_only_named(
+    names: Names, server: ApiServer, objects: tuple[dict[str, Any], ...]
+) -> None:
     step(names, objects).apply(NoWork())
     none = step(names, ())
     assert none.check().state is State.DRIFTED

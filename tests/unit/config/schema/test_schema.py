@@ -187,7 +187,7 @@ def test_a_spec_cannot_be_changed_and_can_be_a_key() -> None:
         Spec().name = "other"
 
 
-def test_nodes_are_counted_or_told_apart() -> None:
+def test_nodes_are_counted_or_listed_by_role() -> None:
     for text, control_plane, workers in (
         ("1", 1, 0),
         ("3", 1, 2),
@@ -496,7 +496,7 @@ def test_bad_name_is_one_error_although_domain_follows_from_it() -> None:
     assert refusal("name: A\n").details == "  1 | name: A"
 
 
-def test_all_that_does_not_fit_is_said_at_once() -> None:
+def test_all_errors_are_reported_together() -> None:
     error = refusal(
         "registry: {port: 443}\ncerts:\n  secrets:\n  - secret: a\n    hosts:\n    - x.test\n    - y.test\n"
     )
@@ -653,5 +653,5 @@ def test_a_cluster_that_exists_has_a_context_and_one_namespace() -> None:
         ("cluster: {provider: existing, context: t}\nregistry: {mirrors: [docker.io]}", "by those who run it"),
     ],
 )
-def test_what_a_cluster_that_exists_does_not_give_is_refused(text: str, said: str) -> None:
+def test_unsupported_settings_of_existing_clusters_are_refused(text: str, said: str) -> None:
     assert said in str(refusal(text))

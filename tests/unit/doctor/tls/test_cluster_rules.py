@@ -26,7 +26,7 @@ def test_an_exact_host_goes_before_a_wildcard(trace: RequestTrace, cluster: ApiS
     assert find(trace, f"a.b.{DOMAIN}") == find(trace, DOMAIN) == []
 
 
-def test_what_a_rule_says(trace: RequestTrace, cluster: ApiServer) -> None:
+def test_each_rule_has_its_message(trace: RequestTrace, cluster: ApiServer) -> None:
     ingress(
         cluster,
         HOST,

@@ -27,18 +27,18 @@ from tests.unit.doctor.conftest import IMAGE
 from tests.unit.doctor.tls.conftest import DOMAIN, HOST, Serve, asking, ingress
 
 
-def test_a_name_of_no_one(trace: RequestTrace) -> None:
+def test_unresolvable_name_is_reported(trace: RequestTrace) -> None:
     found = edge_checks.name(asking(trace, "nobody.invalid"))
     assert found.status is Status.ERROR and found.fix.endswith("'echo 127.0.0.1 nobody.invalid >> /etc/hosts'")
 
 
-def test_a_name_that_leads_here_and_one_that_does_not(trace: RequestTrace) -> None:
+def test_name_is_checked_to_resolve_here(trace: RequestTrace) -> None:
     found = edge_checks.name(asking(trace, "127.0.0.1"))
     assert found.status is Status.OK and "loopback" in found.evidence
     assert edge_checks.name(asking(trace, "192.0.2.1")).status is Status.ERROR
 
 
-def test_a_port_of_no_one_of_the_edge_and_of_another_user(trace: RequestTrace, engine: FakeEngine) -> None:
+def test_port_owner_is_nobody_the_edge_or_another_user(trace: RequestTrace, engine: FakeEngine) -> None:
     assert edge_checks.port(trace).status is Status.ERROR
     with closing(socket.create_server(("127.0.0.1", trace.port))):
         found = edge_checks.port(trace)
@@ -69,7 +69,7 @@ def test_a_server_that_breaks_off_or_speaks_no_tls(trace: RequestTrace, serve: S
     assert found.status is Status.OK and found.evidence.startswith("TLSv1.3")
 
 
-def test_the_default_certificate_is_known_and_leads_to_the_root(
+def test_default_certificate_is_recognised_and_chains_to_root(
     trace: RequestTrace, serve: Serve, default: Leaf, cluster: ApiServer
 ) -> None:
     with serve(default):
@@ -98,7 +98,7 @@ def test_a_certificate_for_other_hosts(trace: RequestTrace, serve: Serve, defaul
     assert found.status is Status.ERROR and f"not for a.b.{DOMAIN}" in found.evidence and "certs:" in found.fix
 
 
-def test_one_that_has_expired_or_is_not_valid_yet(
+def test_expired_and_not_yet_valid_are_reported(
     trace: RequestTrace, serve: Serve, default: Leaf, cluster: ApiServer
 ) -> None:
     with serve(default):
@@ -109,7 +109,7 @@ def test_one_that_has_expired_or_is_not_valid_yet(
     assert found.status is Status.ERROR and found.fix == "correct the clock"
 
 
-def test_a_foreign_one_is_an_error_unless_a_secret_explains_it(
+def test_foreign_certificate_is_an_error_unless_a_secret_has_it(
     trace: RequestTrace, serve: Serve, default: Leaf, cluster: ApiServer
 ) -> None:
     pki = make_pki(DOMAIN, now=trace.context.now)
@@ -142,7 +142,7 @@ def test_a_chain_without_its_issuer(trace: RequestTrace, serve: Serve, default: 
     assert found.status is Status.ERROR and "does not send its issuer's" in found.evidence
 
 
-def test_a_certificate_that_its_authority_may_not_vouch_for(
+def test_certificate_outside_its_cas_constraints_is_reported(
     trace: RequestTrace, serve: Serve, keystore: Keystore, default: Leaf
 ) -> None:
     rogue = rogue_leaf(keystore.issuing.read(), x509.DNSName("bank.example.com"))
@@ -151,7 +151,7 @@ def test_a_certificate_that_its_authority_may_not_vouch_for(
     assert found.status is Status.ERROR and "not for bank.example.com" in found.evidence
 
 
-def test_without_a_root_there_is_nothing_to_lead_to(trace: RequestTrace, serve: Serve, tmp_path: Path) -> None:
+def test_without_a_root_the_chain_is_not_checked(trace: RequestTrace, serve: Serve, tmp_path: Path) -> None:
     pki = make_pki(DOMAIN)
     with serve(make_leaf(pki.issuing, (HOST,), now=trace.context.now)):
         found = edge_checks.chain(trace)

@@ -23,12 +23,12 @@ from sandbox.names import EDGE, PASSTHROUGH
         ("127.0.0.1:443", "127.0.0.1", 443),
     ],
 )
-def test_what_is_asked(text: str, host: str, port: int | None) -> None:
+def test_target_is_parsed(text: str, host: str, port: int | None) -> None:
     assert parse(text) == (host, port)
 
 
 @pytest.mark.parametrize("text", ["", "a_b.test", "a.test:", "a.test:x", "a.test:0", "a.test:65536", "-rf"])
-def test_what_is_no_host(text: str) -> None:
+def test_invalid_host_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
         parse(text)
 
@@ -69,7 +69,7 @@ def test_the_sandbox_that_is_reached_is_the_one_that_fixes_name(trace: RequestTr
     assert replace(trace, host="x.other.test").which == " other"
 
 
-def test_who_listens_everywhere_is_asked_on_loopback(trace: RequestTrace) -> None:
+def test_listener_on_all_addresses_is_probed_on_loopback(trace: RequestTrace) -> None:
     everywhere = replace(route("demo", "demo.sandbox.localhost", 1), listen=(("0.0.0.0", 443),))  # noqa: S104
     routes.save(trace.context.home.edge, everywhere)
     assert (trace.address, trace.port) == ("127.0.0.1", 443)

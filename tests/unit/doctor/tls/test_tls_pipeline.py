@@ -21,6 +21,6 @@ def test_after_the_first_error_the_rest_is_skipped(context: DoctorContext) -> No
     }
 
 
-def test_what_is_no_host_is_refused(context: DoctorContext) -> None:
+def test_invalid_host_is_refused(context: DoctorContext) -> None:
     with pytest.raises(UsageError):
         list(examine(context, "not a host", named=False))

@@ -43,7 +43,7 @@ def test_a_root_that_is_trusted_already(
 
 
 @pytest.mark.parametrize("name", REAL)
-def test_another_host_is_refused(trace: RequestTrace, serve: Serve, default: Leaf, name: str) -> None:
+def test_certificate_of_another_host_is_refused(trace: RequestTrace, serve: Serve, default: Leaf, name: str) -> None:
     with serve(default):
         status, evidence = look(name, asking(trace, f"a.b.{DOMAIN}"))
     assert status is Status.ERROR and "refuses even with the sandbox's root" in evidence
@@ -75,7 +75,7 @@ def test_a_program_of_another_language(tmp_path: Path) -> None:
             program(tmp_path, script)(target, None)
 
 
-def test_what_is_not_installed_is_skipped(trace: RequestTrace, serve: Serve, default: Leaf) -> None:
+def test_missing_verifier_is_skipped(trace: RequestTrace, serve: Serve, default: Leaf) -> None:
     with serve(default):
         found = verifiers.inspect(partial(verifiers.program, ("no-such-program",), "probe.go"), "trust it", trace)
     assert (found.status, found.evidence) == (Status.SKIPPED, "not installed")

@@ -77,9 +77,7 @@ def test_buildkit_gets_all_that_the_manifest_says(tmp_path: Path, docker: Docker
     ]
 
 
-def test_what_buildkit_builds_is_pushed_and_its_progress_told(
-    registry: Simulator, tmp_path: Path, docker: Docker
-) -> None:
+def test_buildkit_image_is_pushed_and_its_progress_shown(registry: Simulator, tmp_path: Path, docker: Docker) -> None:
     class Telling(Silent):
         told: list[str] = []
 

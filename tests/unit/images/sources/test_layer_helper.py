@@ -115,7 +115,7 @@ def test_a_container_that_cannot_be_made_is_not_left() -> None:
     assert containers.left == {}
 
 
-def test_what_a_killed_run_has_left_goes_with_the_next() -> None:
+def test_leftovers_of_a_killed_run_are_removed_by_the_next() -> None:
     containers = Containers(left={"dead": "999999999", "alive": str(os.getpid())})
     helper_of(containers).send(JOBS, Path("/var/lib/docker"), 5001, print)
     assert list(containers.left) == ["alive"]
@@ -183,7 +183,7 @@ def test_a_helper_is_asked_for_missing_layers_only(registry: Simulator, engine: 
 
 
 @pytest.mark.parametrize("without", [(IMAGE.layers[1],), (IMAGE.config,), (*IMAGE.layers, IMAGE.config)])
-def test_what_a_helper_does_not_send_is_saved(
+def test_layer_not_sent_by_the_helper_is_saved(
     registry: Simulator, engine: ReadableEngine, without: Sequence[bytes]
 ) -> None:
     push([ENTRY], registry.url, engine, helper=Sending(registry.url, without))

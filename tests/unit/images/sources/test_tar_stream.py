@@ -70,6 +70,6 @@ def test_a_tar_that_breaks_off_is_an_error(keep: int) -> None:
         [tape.read() for tape in [Tape(cut(data, 100))] for _ in tape]
 
 
-def test_what_is_no_tar_is_an_error() -> None:
+def test_non_tar_is_an_error() -> None:
     with pytest.raises(SandboxError, match="no tar"):
         list(Tape(iter([b"noise" * 300])))

@@ -43,6 +43,6 @@ def test_v1_folder_is_matched_to_an_expected_layer(folder: str, text: str, layer
 @pytest.mark.parametrize(
     "text", ["", "{}", "[]", "{", "null", '{"id"', BOTTOM_JSON.replace("1970", "1971"), "\N{BULLET}"]
 )
-def test_what_does_not_fit_is_not_recognised(text: str) -> None:
+def test_folder_of_another_layer_is_not_matched(text: str) -> None:
     assert recognised(BOTTOM_FOLDER, text.encode(), KNOWN) is None
     assert recognised(BOTTOM_FOLDER, BOTTOM_JSON.encode(), chains([(TOP,)])) is None

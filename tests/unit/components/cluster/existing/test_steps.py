@@ -74,7 +74,7 @@ def test_looking_changes_nothing_there(step: TenancyStep, server: ApiServer) -> 
     assert {method for method, *_ in server.asked} <= {"GET"}
 
 
-def test_another_sandbox_s_namespace_is_refused(step: TenancyStep, server: ApiServer, place: Home) -> None:
+def test_namespace_of_another_sandbox_is_refused(step: TenancyStep, server: ApiServer, place: Home) -> None:
     step.apply(NoWork())
     other = replace(step, names=place.sandbox("other"))
     with pytest.raises(SandboxError, match="has the sandbox 'demo' in it"):

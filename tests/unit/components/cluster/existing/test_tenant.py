@@ -28,7 +28,7 @@ def tenant(server: ApiServer, tmp_path: Path) -> Tenant:
     return Tenant(kubeconfig(tmp_path / "kubeconfig", server.server_port), "mine", "demo")
 
 
-def test_what_is_made_is_in_the_namespace_and_labelled(server: ApiServer, tenant: Tenant) -> None:
+def test_created_objects_are_labelled_and_in_the_namespace(server: ApiServer, tenant: Tenant) -> None:
     tenant.apply(MAP)
     assert server.objects[PATH]["metadata"] == {"name": "a", "namespace": "mine", "labels": {LABEL: "demo"}}
     tenant.apply({**MAP, "data": {"x": "y"}})
@@ -36,7 +36,7 @@ def test_what_is_made_is_in_the_namespace_and_labelled(server: ApiServer, tenant
 
 
 @pytest.mark.parametrize(("labels", "whose"), [({}, "another user"), ({LABEL: "other"}, "the sandbox 'other'")])
-def test_what_another_users_made_is_refused(
+def test_objects_of_another_user_are_refused(
     server: ApiServer, tenant: Tenant, labels: dict[str, str], whose: str
 ) -> None:
     theirs = {**MAP, "metadata": {"name": "a", "namespace": "mine", "labels": labels}}

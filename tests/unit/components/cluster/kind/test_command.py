@@ -29,7 +29,7 @@ def parsed(
     return content, {patch["kind"]: patch for patch in patches}
 
 
-def test_one_node_whose_pods_use_our_nameservers() -> None:
+def test_single_node_config_has_our_nameservers() -> None:
     content, patches = parsed()
     assert (content["kind"], content["apiVersion"]) == ("Cluster", "kind.x-k8s.io/v1alpha4")
     assert content["name"] == "sandbox-demo"
@@ -47,7 +47,7 @@ def test_every_node_has_its_role_and_the_mounts() -> None:
     assert content["nodes"][4]["extraMounts"][1] == {"hostPath": "/src", "containerPath": "/data", "readOnly": True}
 
 
-def test_what_the_user_wants_of_kind_is_passed_on_and_comes_last() -> None:
+def test_user_kind_settings_are_passed_on_last() -> None:
     content, patches = parsed(
         "{ip_family: dual, feature_gates: {ContainerCheckpoint: false}, kind: {networking: {kubeProxyMode: nftables}, "
         "runtimeConfig: {api/all: 'true'}, kubeadmConfigPatches: ['{kind: KubeletConfiguration, maxPods: 50}'], "

@@ -117,7 +117,7 @@ def test_a_cluster_comes_stops_starts_and_goes(provider: KindProvider, names: Na
 
 
 @pytest.mark.fault(8, 27)
-def test_one_that_kind_left_half_made_is_known_and_recreated(provider: KindProvider, playing: Playing) -> None:
+def test_half_created_cluster_is_recognised_and_recreated(provider: KindProvider, playing: Playing) -> None:
     """Kind was killed and left half a cluster → it is known as such, and `up` recreates it."""
     object.__setattr__(playing, "broken", True)
     with pytest.raises(ToolFailed):
@@ -128,7 +128,7 @@ def test_one_that_kind_left_half_made_is_known_and_recreated(provider: KindProvi
     assert provider.standing() is Standing.RUNNING
 
 
-def test_other_nameservers_are_written_where_the_node_reads_them(provider: KindProvider, names: Names) -> None:
+def test_changed_nameservers_are_written_to_the_node(provider: KindProvider, names: Names) -> None:
     made(provider)
     other = replace(provider, nameservers=("1.1.1.1",))
     assert other.drift() == "other nameservers"
@@ -137,7 +137,7 @@ def test_other_nameservers_are_written_where_the_node_reads_them(provider: KindP
     assert "nameserver 1.1.1.1" in names.resolv_conf.read_text()
 
 
-def test_another_proxy_restarts_containerd(engine: FakeEngine, provider: KindProvider) -> None:
+def test_changed_proxy_restarts_containerd(engine: FakeEngine, provider: KindProvider) -> None:
     made(provider)
     other = replace(provider, proxied=replace(provider.proxied, proxies=PROXIES))
     assert "another proxy" in str(other.drift())
@@ -232,7 +232,7 @@ def test_a_worker_that_cannot_join_is_not_left_behind(engine: FakeEngine, names:
     assert list(engine.boxes) == [names.node]
 
 
-def test_what_a_cluster_cannot_become_is_told(provider: KindProvider, three: KindProvider) -> None:
+def test_impossible_change_is_explained(provider: KindProvider, three: KindProvider) -> None:
     assert three.stale() is None
     assert str(provider.stale()) == "it was made with 3 nodes, 1 of them control planes"
     gates = replace(three, shape=three.shape.model_copy(update={"feature_gates": {"Foo": True}, "ip_family": "dual"}))
@@ -264,7 +264,7 @@ def test_only_kubelets_of_started_nodes_are_restarted(engine: FakeEngine, names:
     assert [one for one in told if "kubelet" in one] == [(worker, "try-restart", "kubelet")]
 
 
-def test_a_node_is_told_before_it_is_stopped(engine: FakeEngine, names: Names, three: KindProvider) -> None:
+def test_node_is_notified_before_it_stops(engine: FakeEngine, names: Names, three: KindProvider) -> None:
     told: list[str] = []
 
     def bash(box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:

@@ -40,12 +40,12 @@ def event(kind: str, **data: str) -> str:
 
 
 @pytest.mark.parametrize("words", ["v1.38.1", "minikube version: v1.39.0", "v2.0.0-beta.0"])
-def test_one_that_is_new_enough_will_do(folder: Path, words: str) -> None:
+def test_new_enough_version_is_accepted(folder: Path, words: str) -> None:
     assert install(folder, version=f"echo {words}").require() in words
 
 
 @pytest.mark.parametrize("words", ["v1.37.0", "v1.38.0", "", "?"])
-def test_one_that_is_too_old_is_refused(folder: Path, words: str) -> None:
+def test_old_version_is_refused(folder: Path, words: str) -> None:
     with pytest.raises(MissingTool) as caught:
         install(folder, version=f"echo '{words}'").require()
     assert caught.value.brief.startswith("minikube is too old")
@@ -59,7 +59,7 @@ def test_a_missing_one_is_named_with_the_key_that_asks_for_it(folder: Path) -> N
     assert "provider: minikube" in caught.value.details
 
 
-def test_steps_are_told_and_everything_else_is_not(folder: Path, tmp_path: Path) -> None:
+def test_only_steps_are_reported(folder: Path, tmp_path: Path) -> None:
     step = event("step", currentstep="3", totalsteps="19", name="Creating Container", message="Creating container ...")
     start = f"echo 'W1124 klog'; {step}; {event('error', message='harmless')}; {event('info', message='x')}"
     lines: list[str] = []
@@ -89,7 +89,7 @@ def test_a_failure_without_events_shows_the_last_lines(folder: Path, tmp_path: P
     assert caught.value.fix == "minikube logs --profile p"
 
 
-def test_a_start_that_says_it_went_well_is_looked_at(folder: Path, tmp_path: Path) -> None:
+def test_successful_start_is_verified(folder: Path, tmp_path: Path) -> None:
     minikube = install(folder, start="exit 0", status=said({**RUNNING, "APIServer": "Stopped"}) + "; exit 4")
     with pytest.raises(MinikubeFailed, match="and yet: APIServer Stopped"):
         minikube.start(kubeconfig=tmp_path / "k", say=print)
@@ -170,6 +170,6 @@ def test_addons_are_enabled_or_not(folder: Path) -> None:
     assert install(folder, addons=said(listed)).addons() == {"ingress": True, "olm": False, "x": False}
 
 
-def test_what_prints_no_json_is_told(folder: Path) -> None:
+def test_output_without_json_is_reported(folder: Path) -> None:
     with pytest.raises(MinikubeFailed, match="prints no JSON"):
         install(folder, addons="echo oops").addons()

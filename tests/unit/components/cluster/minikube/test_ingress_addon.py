@@ -52,7 +52,7 @@ def step(names: Names, server: ApiServer) -> Callable[[World], MinikubeIngressSt
     return lambda world: MinikubeIngressStep(Playing(Path("/minikube"), "p", world), names, ())
 
 
-def test_it_has_ours_without_a_question_and_is_told_of_the_edge(
+def test_ingress_gets_our_certificate_and_trusts_the_edge(
     step: Callable[[World], MinikubeIngressStep], server: ApiServer
 ) -> None:
     world = World()
@@ -68,13 +68,15 @@ def test_it_has_ours_without_a_question_and_is_told_of_the_edge(
     assert made.check().state is State.READY
 
 
-def test_one_that_runs_already_begins_again_with_it(step: Callable[[World], MinikubeIngressStep]) -> None:
+def test_running_ingress_restarts_with_the_certificate(step: Callable[[World], MinikubeIngressStep]) -> None:
     world = World(on=True)
     step(world).apply(NoWork())
     assert world.calls == ["ingress"]
 
 
-def test_one_that_another_users_chose_stays(step: Callable[[World], MinikubeIngressStep], server: ApiServer) -> None:
+def test_certificate_chosen_by_another_user_stays(
+    step: Callable[[World], MinikubeIngressStep], server: ApiServer
+) -> None:
     made = step(World("theirs/tls", on=True))
     assert (made.check().state, made.check().detail) == (State.DRIFTED, "theirs/tls")
     with pytest.raises(UsageError, match="has another certificate: theirs/tls") as caught:

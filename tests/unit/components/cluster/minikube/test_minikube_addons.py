@@ -140,7 +140,7 @@ def test_addon_is_enabled_with_its_images_and_recorded(step: Callable[..., Minik
     assert (made.check().state, "0 of 1 pods" in made.check().detail) == (State.DRIFTED, True)
 
 
-def test_one_that_does_not_come_up_is_told(
+def test_addon_that_does_not_start_is_reported(
     step: Callable[..., MinikubeAddonsStep], world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(minikube_addons, "TIMEOUT", 0.0)
@@ -186,7 +186,7 @@ def test_addons_of_an_earlier_spec_go_and_users_own_stay(step: Callable[..., Min
 
 
 @pytest.mark.parametrize(("use", "said"), [(Use("none"), "no addon 'none'"), (Use("olm", {"x": "y"}), "no value 'x'")])
-def test_what_minikube_has_not_is_refused_with_what_it_has(
+def test_unknown_addon_is_refused_with_the_available_ones(
     step: Callable[..., MinikubeAddonsStep], use: Use, said: str
 ) -> None:
     with pytest.raises(UsageError, match=said) as caught:
@@ -194,7 +194,7 @@ def test_what_minikube_has_not_is_refused_with_what_it_has(
     assert "it has: " in caught.value.fix
 
 
-def test_registry_creds_is_told_of_all_it_knew_and_what_is_new(
+def test_registry_creds_keeps_known_accounts_and_adds_new_ones(
     step: Callable[..., MinikubeAddonsStep], world: World, tmp_path: Path, names: Names
 ) -> None:
     file = tmp_path / "config.json"

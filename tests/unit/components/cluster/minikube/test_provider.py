@@ -166,7 +166,7 @@ def test_loaded_images_can_be_used_whatever_else_is_pulled(
     assert (NO_SECOND_PULL in names.kubeconfig.read_text().split()) == told
 
 
-def test_what_minikube_leaves_of_the_sandbox_goes_too(
+def test_leftovers_of_minikube_are_removed_too(
     provider: MinikubeProvider, world: World, names: Names, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine, world.hurried = world.engine, True
@@ -187,7 +187,7 @@ def test_what_minikube_leaves_of_the_sandbox_goes_too(
     assert engine.volumes == {"mine": {PROFILE: "mine"}}
 
 
-def test_images_are_taken_by_every_node_or_it_is_told(
+def test_image_load_reaches_every_node_or_fails(
     provider: MinikubeProvider, world: World, names: Names, tmp_path: Path
 ) -> None:
     provider.create(print, print)
@@ -211,7 +211,7 @@ def test_images_are_taken_by_every_node_or_it_is_told(
     assert b"layers" not in world.engine.boxes[names.cluster].files.values()
 
 
-def test_one_that_was_left_half_made_is_recreated(provider: MinikubeProvider, world: World) -> None:
+def test_half_created_profile_is_recreated(provider: MinikubeProvider, world: World) -> None:
     world.broken = True
     with pytest.raises(MinikubeFailed):
         provider.create(print, print)
@@ -278,9 +278,7 @@ def test_user_profile_stays_and_sandbox_objects_leave_it(world: World, names: Na
 
 
 @pytest.mark.parametrize("found", [None, replace(DOCKER, driver="kvm2"), replace(DOCKER, runtime="docker")])
-def test_one_that_cannot_be_used_is_refused_with_what_makes_one(
-    world: World, names: Names, found: Profile | None
-) -> None:
+def test_unusable_profile_is_refused_with_a_fix(world: World, names: Names, found: Profile | None) -> None:
     world.profiles |= {"mine": found} if found else {}
     adopting = provider_of(world, names, "mine")
     object.__setattr__(adopting.minikube, "program", Path("/bin/true"))

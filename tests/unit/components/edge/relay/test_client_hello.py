@@ -30,12 +30,12 @@ def in_pieces(data: bytes, sizes: list[int]) -> ClientHello | None:
 
 @pytest.mark.parametrize("newest", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 @pytest.mark.parametrize("host", ["demo.localhost", "a.b.c.sandbox.localhost", None])
-def test_what_openssl_sends_is_understood(host: str | None, newest: ssl.TLSVersion) -> None:
+def test_hello_of_openssl_is_parsed(host: str | None, newest: ssl.TLSVersion) -> None:
     assert read(client_hellos.of_openssl(host, newest=newest)) == ClientHello(host)
 
 
 @given(host=HOSTS, sizes=st.lists(st.integers(1, 60), max_size=20), records=st.lists(st.integers(1, 80), min_size=1))
-def test_it_may_come_in_any_records_and_any_pieces(host: str, sizes: list[int], records: list[int]) -> None:
+def test_hello_may_be_split_into_any_records_and_pieces(host: str, sizes: list[int], records: list[int]) -> None:
     data = client_hellos.records(client_hellos.message(host.encode()), records)
     assert in_pieces(data, sizes) == ClientHello(host)
 
@@ -108,14 +108,14 @@ NAME = client_hellos.extension(0, b"\x00\x09\x00\x00\x06a.test")
         client_hellos.records(client_hellos.message(b"a.test")[:20]) + b"\x17\x03\x01\x00\x05alien",
     ],
 )
-def test_what_no_client_sends_is_refused_at_once(data: bytes) -> None:
+def test_impossible_hello_is_refused_at_once(data: bytes) -> None:
     with pytest.raises(NotTls):
         read(data)
 
 
 @given(data=st.binary(max_size=400), at=st.integers(0, 200))
 @example(data=b"\x00" * 400, at=0)
-def test_nothing_but_a_refusal_comes_of_garbage(data: bytes, at: int) -> None:
+def test_garbage_is_only_refused(data: bytes, at: int) -> None:
     whole = client_hellos.of_openssl("a.test")
     for candidate in (data, whole[:at] + data, whole[:at] + data + whole[at + len(data) :]):
         reader = Reader()

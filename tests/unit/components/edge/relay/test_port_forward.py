@@ -94,7 +94,7 @@ async def shakes_hands(port: int) -> bool:
     return True
 
 
-def test_it_leads_to_the_pod_and_ends_with_its_keeper(upstream: Forwarded) -> None:
+def test_forward_reaches_the_pod_and_ends_with_its_keeper(upstream: Forwarded) -> None:
     ports: list[int] = []
 
     async def scenario(forwards: Forwards) -> None:
@@ -109,7 +109,7 @@ def test_it_leads_to_the_pod_and_ends_with_its_keeper(upstream: Forwarded) -> No
 
 
 @pytest.mark.fault(58)
-def test_it_is_made_again_when_the_pod_has_gone(upstream: Forwarded, mood: Path) -> None:
+def test_forward_is_restarted_when_the_pod_is_gone(upstream: Forwarded, mood: Path) -> None:
     """The pod behind a forwarded port goes → the next connection reaches the new one."""
 
     async def scenario(forwards: Forwards) -> None:
@@ -145,7 +145,7 @@ def test_clients_do_not_wait_for_ever(upstream: Forwarded, mood: Path) -> None:
     during(upstream, scenario, Pace(first=0.02, longest=0.1, patience=0.1))
 
 
-def test_one_that_leads_nowhere_is_replaced(upstream: Forwarded, mood: Path) -> None:
+def test_forward_to_a_dead_pod_is_replaced(upstream: Forwarded, mood: Path) -> None:
     mood.write_text("hang")
 
     async def scenario(forwards: Forwards) -> None:
@@ -155,7 +155,7 @@ def test_one_that_leads_nowhere_is_replaced(upstream: Forwarded, mood: Path) -> 
     during(upstream, scenario, Pace(first=0.02, longest=0.1, look=0.05, answer=0.2))
 
 
-def test_anyone_who_gets_no_answer_has_it_looked_into_at_once(upstream: Forwarded, mood: Path) -> None:
+def test_connection_without_an_answer_is_checked_at_once(upstream: Forwarded, mood: Path) -> None:
     mood.write_text("hang")
 
     async def scenario(forwards: Forwards) -> None:
@@ -192,7 +192,7 @@ def test_a_route_that_has_gone_is_not_waited_for(upstream: Forwarded) -> None:
     during(upstream, scenario)
 
 
-def test_it_is_written_in_a_route_and_read_again() -> None:
+def test_forward_is_saved_in_a_route_and_read_back() -> None:
     one = Forwarded("/a folder/kubectl", "/b&c=d", "sandbox-system", "deployment/traefik", 8443)
     assert relay_upstream.parse(relay_upstream.write(one)) == one
 
@@ -212,7 +212,7 @@ def test_an_address_may_name_its_port(text: str, found: Direct) -> None:
 @pytest.mark.parametrize(
     "text", ["", ":443", "node:port", "node:70000", "port-forward:", "port-forward:?port=1", "port-forward:?a=b"]
 )
-def test_what_leads_nowhere_is_refused(text: str) -> None:
+def test_forward_without_a_target_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
         relay_upstream.parse(text)
 

@@ -121,7 +121,7 @@ def test_unavailable_port_is_reported_and_others_are_served() -> None:
     asyncio.run(run())
 
 
-def test_a_port_that_no_one_asks_for_any_more_is_given_back() -> None:
+def test_unused_port_is_released() -> None:
     async def run() -> None:
         async with passing(Limits()) as (passthrough, port):
             reader, writer = await connect(port)
@@ -139,7 +139,7 @@ def test_a_port_that_no_one_asks_for_any_more_is_given_back() -> None:
 
 
 @pytest.mark.parametrize("said", [b"", b"\x16\x03\x01"])
-def test_who_does_not_come_to_the_point_is_shown_out(said: bytes) -> None:
+def test_client_that_sends_no_hello_is_disconnected(said: bytes) -> None:
     async def run() -> None:
         async with passing(Limits(handshake=0.1)) as (_, port):
             reader, writer = await asyncio.open_connection(LOCAL, port)
@@ -160,7 +160,7 @@ def test_a_connection_that_is_silent_for_too_long_is_ended() -> None:
     asyncio.run(run())
 
 
-def test_one_direction_alone_is_not_kept_open_for_long() -> None:
+def test_half_open_connection_is_closed_soon() -> None:
     async def run() -> None:
         async def silent(reader: StreamReader, writer: StreamWriter) -> None:
             with leaving(writer):
@@ -176,7 +176,7 @@ def test_one_direction_alone_is_not_kept_open_for_long() -> None:
     asyncio.run(run())
 
 
-def test_one_direction_that_still_talks_is_kept_open() -> None:
+def test_half_open_connection_with_traffic_is_kept() -> None:
     async def run() -> None:
         async with passing(Limits(half_closed=2.0), keep_talking) as (_, port):
             reader, writer = await connect(port)
@@ -246,7 +246,7 @@ def test_a_stop_lets_what_is_under_way_end_and_then_ends_it() -> None:
     asyncio.run(run())
 
 
-def test_five_thousand_connections_at_once(tmp_path: Path) -> None:
+def test_five_thousand_concurrent_connections_are_served(tmp_path: Path) -> None:
     async def run(edge: Edge) -> None:
         server = await asyncio.start_server(echo, LOCAL, 0, backlog=1024)
         upstream = f"{LOCAL}:{server.sockets[0].getsockname()[1]}"
@@ -304,7 +304,7 @@ def test_others_get_what_they_ask_for_by_name() -> None:
         ("", False),
     ],
 )
-def test_this_machine_is_told_from_others(address: str, local: bool) -> None:
+def test_local_clients_are_distinguished_from_others(address: str, local: bool) -> None:
     assert relay_table.is_local(address) is local
 
 
@@ -320,11 +320,11 @@ def test_the_header_says_who_the_client_is() -> None:
     assert proxy_protocol.header(("", 1), ("127.0.0.1", 2)) == start + bytes.fromhex("20000000")
 
 
-def test_it_starts_from_any_folder() -> None:
+def test_relay_starts_in_any_folder() -> None:
     assert relay_process.argv(Path("/x"))[1:] == ("-P", "-m", "sandbox.components.edge.relay.relay_process", "/x")
 
 
-def test_a_tunnel_leads_to_its_server_whatever_is_said(tmp_path: Path) -> None:
+def test_tunnel_relays_any_bytes_to_its_server(tmp_path: Path) -> None:
     async def answer(reader: StreamReader, writer: StreamWriter) -> None:
         with leaving(writer):
             while data := await reader.read(1 << 16):

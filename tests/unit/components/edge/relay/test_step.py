@@ -62,7 +62,7 @@ def served(step: PassthroughStep) -> bytes:
     return read_all(call(step.binds[0].port, step.domain, "NAME"))
 
 
-def test_it_is_absent_then_serves_then_is_gone(place: Home, a: PassthroughStep) -> None:
+def test_relay_is_absent_then_serves_then_is_gone(place: Home, a: PassthroughStep) -> None:
     assert a.check().state is State.ABSENT
     assert not a.undo()
     a.apply(NoWork())
@@ -94,7 +94,7 @@ def test_sandboxes_share_one_process_until_the_last_has_gone(
     assert child(place) is None
 
 
-def test_one_that_was_killed_is_told_and_started_again(place: Home, a: PassthroughStep) -> None:
+def test_killed_relay_is_reported_and_restarted(place: Home, a: PassthroughStep) -> None:
     a.apply(NoWork())
     before = child(place)
     assert before
@@ -121,7 +121,9 @@ def test_changed_address_is_drift_and_adopted_without_restart(place: Home, a: Pa
 
 
 @pytest.mark.fault(59)
-def test_one_of_an_older_release_is_replaced(place: Home, a: PassthroughStep, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_relay_of_an_older_release_is_replaced(
+    place: Home, a: PassthroughStep, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A process of an older release runs → `up` replaces it."""
     a.apply(NoWork())
     before = child(place)
@@ -143,7 +145,7 @@ def test_a_port_that_a_user_has_is_named(place: Home, a: PassthroughStep) -> Non
         assert a.check().detail == said
 
 
-def test_one_that_cannot_start_is_told_with_its_last_words(
+def test_relay_that_cannot_start_is_an_error_with_its_last_lines(
     place: Home, a: PassthroughStep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     argv = (sys.executable, "-c", "raise SystemExit('no memory left')")
@@ -153,7 +155,7 @@ def test_one_that_cannot_start_is_told_with_its_last_words(
     assert "no memory left" in caught.value.details
 
 
-def test_what_an_earlier_spec_had_in_its_place_is_taken_away(place: Home, a: PassthroughStep) -> None:
+def test_edge_container_of_an_earlier_spec_is_removed(place: Home, a: PassthroughStep) -> None:
     a.apply(NoWork())
     displaced = DisplacedStep(a)
     assert displaced.check().state is State.DRIFTED
