@@ -22,13 +22,12 @@ from sandbox.config.schema import ResolvedSpec
 from sandbox.config.schema.apply_schema import Chart, Item
 from sandbox.engine import Engine
 from sandbox.errors import UsageError
-from sandbox.images import lock_entries as locks
-from sandbox.images.export_layout import take_out
-from sandbox.images.lock_entries import Locked
-from sandbox.images.lockfile import LockFile
-from sandbox.images.target import Target
+from sandbox.images import lockfile as locks
+from sandbox.images.export_layout import write_layout
+from sandbox.images.lockfile import Locked, LockFile
 from sandbox.kube import manifests
 from sandbox.oci.client import Client
+from sandbox.oci.reference import Target
 
 HEADER = "# Written by `sandbox export`. `sandbox up --from FOLDER` brings the same sandbox up.\n"
 MANIFESTS, IMAGES, ADDONS = "k8s", "images", "addons"
@@ -188,10 +187,10 @@ def _images(spec: ResolvedSpec, manifest: Path, folder: Path) -> str:
     known = LockFile.of(manifest)
     url = spec.registry.push_url
     with Client(url, keychain=context.keychain(spec.credentials)) as client:
-        taken = take_out(client, [entry.target for entry in known.entries], folder / IMAGES)
+        taken = write_layout(client, [entry.target for entry in known.entries], folder / IMAGES)
     entries = [{"from": "layout", "path": IMAGES, "image": str(one), "as": str(one)} for one in taken]
     _write(folder / "images.yaml", {"images": entries})
-    lock, old = locks.of(_locked(target, digest) for target, digest in taken.items()), known.read()
+    lock, old = locks.lock_of(_locked(target, digest) for target, digest in taken.items()), known.read()
     if old is not None:
         lock = lock.model_copy(update={"compression": old.compression})
     folder.joinpath("images.lock.yaml").write_text(locks.dump(lock), encoding="utf-8")

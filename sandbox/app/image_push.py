@@ -13,20 +13,18 @@ from sandbox.app import context
 from sandbox.errors import SandboxError, UsageError
 from sandbox.images.dry_run import Forecast, forecast
 from sandbox.images.images_yaml import Entry, FromBuild, FromDaemon, FromRegistry
-from sandbox.images.lock_check import Promise
-from sandbox.images.lock_entries import Lock
-from sandbox.images.lockfile import LockFile
+from sandbox.images.lockfile import Lock, LockFile, Promise
 from sandbox.images.progress import Observer, Result, Silent
-from sandbox.images.prune import Unlisted, prune, unlisted
 from sandbox.images.push import push
+from sandbox.images.registry_content import Unlisted, prune, unlisted
 from sandbox.images.sources.image_source import Helper
-from sandbox.images.sources.remote import host_platform
-from sandbox.images.target import Target
 from sandbox.images.verify import VerifyFailed, verify
 from sandbox.oci import address
 from sandbox.oci.client import Client
 from sandbox.oci.compression import Compression
 from sandbox.oci.credential import Keychain
+from sandbox.oci.image import host_platform
+from sandbox.oci.reference import Target
 
 if TYPE_CHECKING:
     from sandbox.engine import Engine

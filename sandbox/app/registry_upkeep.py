@@ -10,10 +10,10 @@ from sandbox.components.registry.container_step import Registry, RegistryStep
 from sandbox.config.schema import Spec
 from sandbox.errors import SandboxError, UsageError
 from sandbox.images import canary_image
-from sandbox.images.garbage import Garbage, kept, measure
 from sandbox.images.lockfile import LockFile
-from sandbox.images.target import Target
+from sandbox.images.registry_content import Garbage, measure_garbage, tagged
 from sandbox.oci.client import Client
+from sandbox.oci.reference import Target
 from sandbox.step import State
 
 
@@ -25,8 +25,8 @@ def collect(sandbox: Sandbox, *, dry_run: bool) -> Garbage:
     session = sandbox.session
     with session.pushing(sandbox.name, "collect"), session.alone(sandbox.name, "collect"):
         registry, targets = _own_registry(sandbox.spec), _targets(sandbox.spec)
-        with Client(registry.url) as client, kept(client, targets):
-            found = measure(client, registry.garbage())
+        with Client(registry.url) as client, tagged(client, targets):
+            found = measure_garbage(client, registry.garbage())
             if found.blobs and not dry_run:
                 registry.collect()
             return found

@@ -13,7 +13,7 @@ from sandbox.cli.options import begin, output_option, sandbox_of, spec_options
 from sandbox.cli.output import count, megabytes
 
 if TYPE_CHECKING:
-    from sandbox.images.listing import Catalogue
+    from sandbox.images.registry_content import Catalogue
 
 
 @click.group("registry", cls=Group)
@@ -34,7 +34,7 @@ def list_(ctx: click.Context, file: Path | None, name: str | None, *, output: st
     """
     begin(ctx)
     from sandbox.app import context, machine_plan
-    from sandbox.images.listing import catalogue
+    from sandbox.images.registry_content import catalogue
     from sandbox.oci.client import Client
 
     spec = sandbox_of(file, name).spec

@@ -18,7 +18,7 @@ from sandbox.components.edge.routes import Route
 from sandbox.components.ingress.default_backend import hosts_of, suffix
 from sandbox.engine import Container, Engine, labelled
 from sandbox.errors import SandboxError
-from sandbox.images.listing import catalogue
+from sandbox.images.registry_content import catalogue
 from sandbox.kube.api import Cluster
 from sandbox.names import LABEL, REGISTRY_PORT, Home, Names
 from sandbox.oci.client import Client

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from functools import cache, partial
 
-from sandbox.images.sources.remote import host_platform
 from sandbox.oci import digest as digests
 from sandbox.oci.client import Client
+from sandbox.oci.image import host_platform
 from sandbox.oci.manifest import OCI_CONFIG, OCI_LAYER, Descriptor, Document, canonical, image_manifest
 
 REPOSITORY = "sandbox/canary"

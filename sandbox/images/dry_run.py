@@ -8,22 +8,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from sandbox.errors import SandboxError
-from sandbox.images import lock_check as promises
-from sandbox.images import push_plan as plans
-from sandbox.images.blob_inventory import Holdings
+from sandbox.images.image_lookup import Elsewhere, Found, Remembering, built, of_engine, outcome
 from sandbox.images.images_yaml import Entry, FromBuild
-from sandbox.images.lock_check import Drift, Promise
+from sandbox.images.lockfile import Drift, Promise, broken_promises
 from sandbox.images.progress import Action, Ending, Silent
 from sandbox.images.push import workers
-from sandbox.images.push_context import Destination
-from sandbox.images.resolve import Elsewhere, Found, Remembering, built, of_engine, outcome
 from sandbox.images.sources.image_source import Daemon
-from sandbox.images.sources.remote import host_platform
-from sandbox.images.target import Target
-from sandbox.oci.clients import Clients
+from sandbox.images.transfer import BlobInventory, Destination, plan_transfers
+from sandbox.oci.client import Clients
 from sandbox.oci.compression import Compression
 from sandbox.oci.credential import Keychain
-from sandbox.oci.image import Image
+from sandbox.oci.image import Image, host_platform
+from sandbox.oci.reference import Target
 from sandbox.oci.throttle import LIMIT
 
 
@@ -83,10 +79,10 @@ def forecast(
         engine = _Untouched(daemon, ending) if daemon else None
         known = [entry for entry in entries if not isinstance(entry, FromBuild)]
         local, failed = built(known, engine, ending)
-        holdings = Holdings(client)
+        inventory = BlobInventory(client)
         images: dict[Target, Image | SandboxError] = {}
         if engine is not None and local:
-            destination = Destination(client, holdings, ending, pool)
+            destination = Destination(client, inventory, ending, pool)
             images = of_engine(compression, engine, destination, folders, reading=False).resolve(local)
         found: dict[Target, Found | SandboxError] = dict(failed)
         for entry in local:
@@ -96,9 +92,9 @@ def forecast(
         places = {
             (t.repository, b.digest) for t, one in found.items() if isinstance(one, Found) for b in one.image.blobs
         }
-        list(pool.map(lambda place: holdings.size(*place), sorted(places)))
+        list(pool.map(lambda place: inventory.size(*place), sorted(places)))
         named = {entry.target: entry.image for entry in local}
-        foretelling = _Foretelling(holdings, engine, named)
+        foretelling = _Foretelling(inventory, engine, named)
         answers = [foretelling(entry.target, found.get(entry.target)) for entry in entries]
         _require(promised or {}, {e.target: answer for e, answer in zip(entries, answers, strict=True)})
         return tuple(answers)
@@ -107,8 +103,8 @@ def forecast(
 class _Foretelling:
     """Goes through the images in their order; a blob counts for the first that needs it."""
 
-    def __init__(self, holdings: Holdings, engine: Remembering | None, names: Mapping[Target, str]) -> None:
-        self._holdings = holdings
+    def __init__(self, inventory: BlobInventory, engine: Remembering | None, names: Mapping[Target, str]) -> None:
+        self._inventory = inventory
         self._engine = engine
         self._names = names
         self._sent: set[str] = set()
@@ -127,13 +123,13 @@ class _Foretelling:
 
     def _image(self, target: Target, found: Found) -> Forecast:
         root = found.image.root
-        tagged = self._holdings.named(target.repository, target.tag or root.digest) == root.digest
+        tagged = self._inventory.named(target.repository, target.tag or root.digest) == root.digest
         size = blobs = 0
         linked = True
-        for transfer in plans.make({target: found.image}).transfers:
+        for transfer in plan_transfers({target: found.image}).transfers:
             if self._missing(target.repository, transfer.blob.digest):
                 size, blobs = size + transfer.blob.size, blobs + 1
-            linked = linked and self._holdings.fact(target.repository, transfer.blob.digest) is not None
+            linked = linked and self._inventory.fact(target.repository, transfer.blob.digest) is not None
         action = Action.UPLOADED if blobs else Action.SKIPPED if tagged and linked else Action.MOUNTED
         return Forecast(str(target), action, blobs, size, True, found.source, root.digest)
 
@@ -145,8 +141,8 @@ class _Foretelling:
 
     def _missing(self, repository: str, digest: str) -> bool:
         """Tell whether a blob would have to cross for this image."""
-        here = self._holdings.size(repository, digest) is not None
-        if here or self._holdings.anywhere(digest) or digest in self._sent:
+        here = self._inventory.size(repository, digest) is not None
+        if here or self._inventory.anywhere(digest) or digest in self._sent:
             return False
         self._sent.add(digest)
         return True
@@ -154,5 +150,5 @@ class _Foretelling:
 
 def _require(promised: Mapping[Target, Promise], answers: Mapping[Target, Forecast]) -> None:
     now = {t: Promise(one.source, one.digest) for t, one in answers.items() if one.source}
-    if lines := promises.broken(promised, now):
+    if lines := broken_promises(promised, now):
         raise Drift(lines)

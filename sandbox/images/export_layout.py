@@ -8,17 +8,17 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from sandbox.errors import SandboxError
-from sandbox.images.sources.select import REF_NAME
-from sandbox.images.target import Target
+from sandbox.images.sources.layout import REF_NAME
 from sandbox.oci import digest as digests
 from sandbox.oci.client import Client
 from sandbox.oci.image import Tree, walk
 from sandbox.oci.manifest import OCI_INDEX, Descriptor, Document
+from sandbox.oci.reference import Target
 
 WIDTH = 4
 
 
-def take_out(client: Client, targets: Sequence[Target], folder: Path) -> Mapping[Target, str]:
+def write_layout(client: Client, targets: Sequence[Target], folder: Path) -> Mapping[Target, str]:
     """Write what `targets` name to the layout `folder`, under their names; gives the digest of each.
 
     The documents are the registry's own bytes: pushed again, they have the same digests. Raises SandboxError.

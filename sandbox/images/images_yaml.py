@@ -15,10 +15,10 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from sandbox.config.loader import CURRENT, Format, Misfits
 from sandbox.config.loader import load as load_document
 from sandbox.errors import UsageError
-from sandbox.images import target as targets
-from sandbox.images.target import Target
 from sandbox.oci import reference as references
-from sandbox.oci.reference import Reference
+from sandbox.oci.reference import Reference, Target
+from sandbox.oci.reference import parse_target as parse_target
+from sandbox.oci.reference import target_of as target_of
 
 
 @dataclass(frozen=True)
@@ -202,10 +202,10 @@ class Item(BaseModel):
 
     def _target(self) -> Target:
         if self.target is not None:
-            return targets.parse(self.target)
+            return parse_target(self.target)
         if self.image is None:
             raise UsageError("the image has no name", fix="add `as: name:tag`")
-        return targets.of(references.parse(self.image))
+        return target_of(references.parse(self.image))
 
 
 def _expanded(item: Any) -> Any:

@@ -1,20 +1,230 @@
-"""A manifest of images and the lock next to it, which is obeyed, or follows what was pushed."""
+"""`images.lock.yaml`: which bytes a manifest of images stood for, so that other machines and later days have the same.
+
+Images of other registries stay at the digest that is locked, even when their tag has moved, until the lock is renewed.
+Everything else (the Docker Engine, archives, layouts, builds) is the developer's own work and is pushed as it is; the
+lock follows, unless it is to be obeyed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from sandbox.config.loader import CURRENT, Format
+from sandbox.config.loader import load as load_document
+from sandbox.errors import SandboxError
 from sandbox.images import images_yaml
-from sandbox.images import lock_entries as locks
-from sandbox.images.images_yaml import Entry
-from sandbox.images.lock_check import Promise
-from sandbox.images.lock_entries import Lock
+from sandbox.images.images_yaml import Entry, FromArchive, FromBuild, FromDaemon, FromLayout, FromRegistry
 from sandbox.images.progress import Result
-from sandbox.images.target import Target
+from sandbox.oci import digest
 from sandbox.oci.compression import Compression
+from sandbox.oci.reference import Target
 from sandbox.system import files
+
+FIX = "bring back what the lock names, or push without --locked, which renews it"
+
+
+@dataclass(frozen=True)
+class Promise:
+    """The digest of what an image is taken from, and the digest it then has in the registry."""
+
+    source: str
+    digest: str
+
+
+class Drift(SandboxError):
+    """Images are not what the lock says; nothing was pushed. `details` names each."""
+
+    id = "lock-drift"
+
+    def __init__(self, lines: Mapping[str, str]) -> None:
+        count = f"{len(lines)} images are" if len(lines) > 1 else "1 image is"
+        details = "\n".join(f"{target}: {line}" for target, line in lines.items())
+        super().__init__(f"{count} not what the lock says", details=details, fix=FIX)
+
+
+def broken_promises(promises: Mapping[Target, Promise], found: Mapping[Target, Promise]) -> dict[str, str]:
+    """Return the images of `found` that break their promise, each with what was promised and what is.
+
+    An empty digest is not known yet. An image whose digest in the registry is the promised one keeps its promise,
+    wherever it was taken from: an engine with the containerd store gives other ids than one with the classic store.
+    """
+    lines: dict[str, str] = {}
+    for target, promise in promises.items():
+        now = found.get(target)
+        if now is None or now.digest == promise.digest or now.source == promise.digest:
+            continue
+        if now.source != promise.source:
+            lines[str(target)] = f"the lock was made from {promise.source}, its source is now {now.source or 'absent'}"
+        elif now.digest:
+            lines[str(target)] = f"the lock says {promise.digest}, it would become {now.digest}"
+    return lines
+
+
+HEADER = """\
+# Written by `sandbox push-images`; not to be edited. It belongs in git, next to the manifest of images.
+# `source` is what an image was taken from, `digest` what its name stands for in the sandbox's registry.
+# `sandbox push-images --locked` pushes exactly this or nothing, `sandbox push-images --update` renews it.
+"""
+
+
+def _digest(text: str) -> str:
+    if not digest.is_digest(text):
+        raise ValueError(f"'{text}' is not a digest")
+    return text
+
+
+Digest = Annotated[str, AfterValidator(_digest)]
+
+
+class Locked(BaseModel):
+    """One image. `origin` describes its source; `platforms` are set where the machine decided them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    target: str
+    origin: str = Field(alias="from")
+    platforms: tuple[str, ...] = ()
+    source: Digest
+    digest: Digest
+
+
+class Lock(BaseModel):
+    """The file as a whole, its images in the order of their targets."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    version: Format = Field(CURRENT, alias="apiVersion")
+    compression: Compression = Compression.RAW
+    images: tuple[Locked, ...] = ()
+
+    @property
+    def by_target(self) -> Mapping[str, Locked]:
+        return {one.target: one for one in self.images}
+
+
+def lock_path(manifest: Path) -> Path:
+    """Return where the lock of a manifest is: `images.lock.yaml` for `images.yaml`."""
+    return manifest.with_name(f"{manifest.stem}.lock.yaml")
+
+
+def load_lock(path: Path) -> Lock | None:
+    """Return the lock in a file, None when there is none. Raises UsageError with file, line and key."""
+    return load_document(path, Lock, create="run sandbox push-images") if path.exists() else None
+
+
+def dump(lock: Lock) -> str:
+    """Return the file's text; the same lock is the same text."""
+    images = []
+    for one in sorted(lock.images, key=lambda one: one.target):
+        content = one.model_dump(mode="json", by_alias=True)
+        if not one.platforms:
+            del content["platforms"]
+        images.append(content)
+    content = {"apiVersion": lock.version, "compression": lock.compression.value, "images": images}
+    return HEADER + yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=1 << 16)
+
+
+def describe(entry: Entry, folder: Path) -> str:
+    """Write an entry's source in one line, paths as seen from `folder`: an entry that changes has another line."""
+    match entry:
+        case FromRegistry():
+            words = ["registry", str(entry.image)]
+        case FromDaemon():
+            words = ["daemon", entry.image]
+        case FromArchive() | FromLayout():
+            kind = "archive" if isinstance(entry, FromArchive) else "layout"
+            words = [kind, _relative(entry.path, folder), *([entry.image] if entry.image else [])]
+        case FromBuild():
+            words = ["build", _relative(entry.context, folder)]
+            words += [entry.dockerfile] if entry.dockerfile else []
+            words += ["target", entry.stage] if entry.stage else []
+    return " ".join([*words, *(["for", *entry.platforms] if entry.platforms else [])])
+
+
+def pinned(entries: Sequence[Entry], lock: Lock | None, folder: Path) -> tuple[Entry, ...]:
+    """`entries`, those of other registries at the digest and the platforms that are locked."""
+    return tuple(_pinned(entry, lock, folder) for entry in entries) if lock else tuple(entries)
+
+
+def digests(entries: Sequence[Entry], lock: Lock, folder: Path) -> Mapping[Target, str]:
+    """Return the digests that `lock` has for `entries`, as far as it has them from the same source."""
+    return {entry.target: known.digest for entry in entries if (known := _locked(entry, lock, folder))}
+
+
+def _locked(entry: Entry, lock: Lock, folder: Path) -> Locked | None:
+    known = lock.by_target.get(str(entry.target))
+    return known if known is not None and known.origin == describe(entry, folder) else None
+
+
+def _pinned(entry: Entry, lock: Lock, folder: Path) -> Entry:
+    known = _locked(entry, lock, folder)
+    if not isinstance(entry, FromRegistry) or known is None:
+        return entry
+    return replace(entry, image=replace(entry.image, digest=known.source), platforms=entry.platforms or known.platforms)
+
+
+def promises(entries: Sequence[Entry], lock: Lock, folder: Path) -> Mapping[Target, Promise]:
+    """Return what `lock` says of each entry. Raises Drift when it is not a lock of just these entries."""
+    known, lines = dict(lock.by_target), {}
+    promised: dict[Target, Promise] = {}
+    for entry in entries:
+        name, origin = str(entry.target), describe(entry, folder)
+        locked = known.pop(name, None)
+        if locked is None:
+            lines[name] = "the lock does not have it"
+        elif locked.origin != origin:
+            lines[name] = f"the lock says {locked.origin}, the manifest says {origin}"
+        else:
+            promised[entry.target] = Promise(locked.source, locked.digest)
+    lines |= dict.fromkeys(known, "the lock has it, the manifest does not")
+    if lines:
+        raise Drift(lines)
+    return promised
+
+
+def renewed(
+    entries: Sequence[Entry], results: Sequence[Result], old: Lock | None, folder: Path, compression: Compression
+) -> Lock:
+    """Return the lock after a push: what was pushed, and for images that failed what was locked before."""
+    pushed = {result.target: result for result in results}
+    before = old.by_target if old else {}
+    images = []
+    for entry in entries:
+        name, origin = str(entry.target), describe(entry, folder)
+        if result := pushed.get(name):
+            content = {"target": name, "from": origin, "source": result.source, "digest": result.digest}
+            platforms = () if entry.platforms else result.platforms
+            images.append(Locked.model_validate({**content, "platforms": platforms}))
+        elif name in before and before[name].origin == origin:
+            images.append(before[name])
+    return lock_of(images, compression)
+
+
+def lock_of(images: Iterable[Locked], compression: Compression = Compression.RAW) -> Lock:
+    """Return the lock of these images, whose targets must differ."""
+    ordered = tuple(sorted(images, key=lambda one: one.target))
+    return Lock.model_validate({"compression": compression, "images": ordered})
+
+
+def changes(old: Lock, new: Lock) -> tuple[str, ...]:
+    """Return the names of the images for which `new` says something else, with what happened to them."""
+    was, now = old.by_target, new.by_target
+    words = [f"{name} changed" for name in sorted(was.keys() & now.keys()) if was[name] != now[name]]
+    words += [f"{name} added" for name in sorted(now.keys() - was.keys())]
+    words += [f"{name} removed" for name in sorted(was.keys() - now.keys())]
+    if old.compression is not new.compression:
+        words.append(f"layers now {new.compression.value}")
+    return tuple(words)
+
+
+def _relative(path: Path, folder: Path) -> str:
+    return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
 
 
 @dataclass(frozen=True)
@@ -36,32 +246,32 @@ class LockFile:
 
     @property
     def path(self) -> Path:
-        return locks.lock_path(self.manifest)
+        return lock_path(self.manifest)
 
     def read(self) -> Lock | None:
         """Return the lock as it is now, None when there is none. Raises UsageError with file, line and key."""
-        return locks.load(self.path)
+        return load_lock(self.path)
 
     def pinned(self, lock: Lock | None) -> tuple[Entry, ...]:
         """Return the images, those of other registries at the digest and the platforms that are locked."""
-        return locks.pinned(self.entries, lock, self.manifest.parent)
+        return pinned(self.entries, lock, self.manifest.parent)
 
     def digests(self, lock: Lock | None) -> Mapping[Target, str]:
         """Return what the names of the images stand for.
 
         Those are left out that are not locked, or from another source.
         """
-        return locks.digests(self.entries, lock, self.manifest.parent) if lock else {}
+        return digests(self.entries, lock, self.manifest.parent) if lock else {}
 
     def promises(self, lock: Lock) -> Mapping[Target, Promise]:
         """Return what `lock` says of each image. Raises Drift when it is not a lock of just these."""
-        return locks.promises(self.entries, lock, self.manifest.parent)
+        return promises(self.entries, lock, self.manifest.parent)
 
     def follow(self, results: Sequence[Result], lock: Lock | None, compression: Compression) -> tuple[str, ...]:
         """Write the lock after a push when it would say something else than `lock`; gives what changed, in words."""
-        new = locks.renewed(self.entries, results, lock, self.manifest.parent, compression)
-        changes = locks.changes(lock, new) if lock else ("written; it belongs in git",)
-        if not new.images or not changes:
+        new = renewed(self.entries, results, lock, self.manifest.parent, compression)
+        found = changes(lock, new) if lock else ("written; it belongs in git",)
+        if not new.images or not found:
             return ()
-        files.write_atomic(self.path, locks.dump(new).encode(), mode=0o644)
-        return changes
+        files.write_atomic(self.path, dump(new).encode(), mode=0o644)
+        return found

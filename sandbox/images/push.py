@@ -9,23 +9,17 @@ from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from sandbox.errors import SandboxError
-from sandbox.images import lock_check as promises
-from sandbox.images import push_plan as plans
-from sandbox.images.blob_inventory import Fact, Holdings
+from sandbox.images.image_lookup import Elsewhere, Found, Outcome, Remembering, built, of_engine, outcome
 from sandbox.images.images_yaml import Entry, FromDaemon
-from sandbox.images.lock_check import Drift, Promise
+from sandbox.images.lockfile import Drift, Promise, broken_promises
 from sandbox.images.progress import Action, Ending, Observer, Result, Silent
-from sandbox.images.publish import publish
-from sandbox.images.push_context import Destination
-from sandbox.images.resolve import Elsewhere, Found, Outcome, Remembering, built, of_engine, outcome
 from sandbox.images.sources.image_source import Daemon, Helper
-from sandbox.images.sources.remote import host_platform
-from sandbox.images.target import Target
-from sandbox.images.transfer import carry
-from sandbox.oci.clients import Clients
+from sandbox.images.transfer import BlobInventory, Destination, Fact, Plan, Transfer, carry, plan_transfers, publish
+from sandbox.oci.client import Clients
 from sandbox.oci.compression import Compression
 from sandbox.oci.credential import Keychain
-from sandbox.oci.image import Image
+from sandbox.oci.image import Image, host_platform
+from sandbox.oci.reference import Target
 from sandbox.oci.throttle import LIMIT, Lane, lane
 from sandbox.system import interruption
 
@@ -88,7 +82,7 @@ def push(
         folders = stack.enter_context(contextlib.ExitStack())
         pool = stack.enter_context(workers(limit, ending))
         heavy = stack.enter_context(workers(LIMIT, ending))
-        destination = Destination(client, Holdings(client, thorough=thorough), ending, pool)
+        destination = Destination(client, BlobInventory(client, thorough=thorough), ending, pool)
         elsewhere = Elsewhere(pool, clients, platform or host_platform())
         run = _Run(destination, heavy, ending, folders, fail_fast, compression, promised or {}, spool, reading, helper)
         return run(entries, elsewhere, Remembering(daemon, ending) if daemon else None)
@@ -188,7 +182,7 @@ class _Run:
         if daemon is not None:
             list(self._destination.pool.map(daemon.inspect_image, [entry.image for entry in local]))
             now |= {entry.target: Promise(daemon.id(entry.image), "") for entry in local}
-        if lines := promises.broken(self._promised, now):
+        if lines := broken_promises(self._promised, now):
             raise Drift(lines)
 
     def _move(self, found: Mapping[Target, Found]) -> dict[Target, Result | SandboxError]:
@@ -196,7 +190,7 @@ class _Run:
         images = {target: one.image for target, one in found.items()}
         pool = self._destination.pool
         list(pool.map(self._vouch, images.items()))
-        plan = plans.make(images)
+        plan = plan_transfers(images)
         self._ending.planned(len(images), len(plan.transfers), plan.size)
         pending = {target: set(plan.needs(target)) for target in images}
         done: dict[Target, Result | SandboxError] = {}
@@ -222,10 +216,10 @@ class _Run:
         interruption.check()
         return done
 
-    def _carry(self, transfer: plans.Transfer) -> dict[str, SandboxError]:
+    def _carry(self, transfer: Transfer) -> dict[str, SandboxError]:
         self._ending.check()
         lost = carry(transfer, self._destination)
-        if not self._destination.holdings.uploaded(transfer.blob.digest):
+        if not self._destination.inventory.uploaded(transfer.blob.digest):
             self._ending.spared(transfer.blob.size)
         return lost
 
@@ -240,23 +234,23 @@ class _Run:
         """Let the tag vouch for the blobs, where it names this very image already."""
         (target, image), name = item, item[0].tag or item[1].root.digest
         with contextlib.suppress(SandboxError):  # told when the image is published
-            if self._destination.holdings.named(target.repository, name) == image.root.digest:
-                self._destination.holdings.vouch(target.repository, name, image.root, image.blobs)
+            if self._destination.inventory.named(target.repository, name) == image.root.digest:
+                self._destination.inventory.vouch(target.repository, name, image.root, image.blobs)
 
-    def _publish(self, target: Target, found: Found, plan: plans.Plan) -> Result | SandboxError:
+    def _publish(self, target: Target, found: Found, plan: Plan) -> Result | SandboxError:
         self._ending.check()
         image = found.image
         try:
-            if lines := promises.broken(self._promised, {target: Promise(found.source, image.root.digest)}):
+            if lines := broken_promises(self._promised, {target: Promise(found.source, image.root.digest)}):
                 raise Drift(lines)
             written = publish(target, image, self._destination)
         except SandboxError as error:
             return self._lost(target, error)
-        charged, holdings = plan.charges(target), self._destination.holdings
-        size = sum(holdings.uploaded(blob.digest) for blob in charged)
-        unique = sum(blob.size for blob in charged if holdings.uploaded(blob.digest))
+        charged, inventory = plan.charges(target), self._destination.inventory
+        size = sum(inventory.uploaded(blob.digest) for blob in charged)
+        unique = sum(blob.size for blob in charged if inventory.uploaded(blob.digest))
         unchanged = not written and all(
-            holdings.fact(target.repository, blob.digest) is Fact.FOUND for blob in image.blobs
+            inventory.fact(target.repository, blob.digest) is Fact.FOUND for blob in image.blobs
         )
         action = Action.UPLOADED if size else Action.SKIPPED if unchanged else Action.MOUNTED
         seconds = time.monotonic() - self._begun

@@ -17,12 +17,12 @@ from sandbox.images.lockfile import LockFile
 from sandbox.images.progress import Silent
 from sandbox.images.sources.image_build import newer_file
 from sandbox.images.sources.image_source import Helper
-from sandbox.images.target import Target
 from sandbox.oci.client import Client
 from sandbox.oci.compression import Compression
 from sandbox.oci.credential import Keychain
 from sandbox.oci.manifest import INDEXES, Document
 from sandbox.oci.oci_errors import RegistryError
+from sandbox.oci.reference import Target
 from sandbox.step import NothingToUndo, State, Status, Work
 
 EVERY = 0.5

@@ -5,21 +5,59 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from queue import Queue
 from types import MappingProxyType
 
 from sandbox.errors import SandboxError
-from sandbox.images.blob_inventory import Fact
-from sandbox.images.chunk_queue import Relay
-from sandbox.images.push_context import Destination
+from sandbox.images.transfer import Destination, Fact
 from sandbox.oci import digest as digests
 from sandbox.oci.digest import Measured
 from sandbox.oci.manifest import OCI_LAYER, Descriptor
 from sandbox.oci.oci_errors import RegistryError
 
+DEPTH = 8
+
+
+class ChunkQueue:
+    """A bounded queue with an end. One thread pours, one other iterates; both must do so to the end."""
+
+    def __init__(self, depth: int = DEPTH) -> None:
+        self._queue: Queue[bytes | BaseException | None] = Queue(depth)
+        self._ended = False
+
+    def pour(self, chunks: Iterable[bytes]) -> None:
+        """Pass on all of `chunks`, waiting while the other side is behind; what breaks here breaks there too."""
+        try:
+            for chunk in chunks:
+                self._queue.put(chunk)
+        except BaseException as error:
+            self._queue.put(error)
+            raise
+        self._queue.put(None)
+
+    def __iter__(self) -> Iterator[bytes]:
+        while (item := self._next()) is not None:
+            yield item
+
+    def drain(self) -> None:
+        """Let the pouring side come to its end although no one wants the rest."""
+        with contextlib.suppress(BaseException):
+            while self._next() is not None:
+                pass
+
+    def _next(self) -> bytes | None:
+        item = None if self._ended else self._queue.get()
+        if item is None or isinstance(item, BaseException):
+            self._ended = True
+        if isinstance(item, BaseException):
+            raise item
+        return item
+
+
 AT_ONCE = 3
 
 
-class Landing:
+class StreamUpload:
     """Receives layers and sends those that are missing to a repository that wants them, from where others mount them.
 
     `wanted` maps the digests that are expected to the repositories that want them, `seen` others to a repository that
@@ -38,7 +76,7 @@ class Landing:
         seen: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._client = destination.client
-        self._holdings = destination.holdings
+        self._inventory = destination.inventory
         self._observer = destination.observer
         self._pool = destination.pool
         self._wanted = wanted
@@ -51,7 +89,7 @@ class Landing:
 
     def has(self, digest: str) -> bool:
         """Tell whether the registry holds the layer in any repository that could give it to the others."""
-        if self._holdings.anywhere(digest):
+        if self._inventory.anywhere(digest):
             return True
         homes = self._wanted.get(digest) or (self._seen.get(digest, self._repositories[0]),)
         return any(self._held(repository, digest) for repository in homes)
@@ -79,13 +117,13 @@ class Landing:
         """Take a layer of known digest and size, sent in one request and checked on the way."""
         if digest in self._sending or self.has(digest):
             return
-        blob, relay = Descriptor(OCI_LAYER, digest, size), Relay()
+        blob, queue = Descriptor(OCI_LAYER, digest, size), ChunkQueue()
 
         def send(home: str, url: str) -> None:
-            self._client.put_blob(home, blob, self._counted(relay), begun=url)
+            self._client.put_blob(home, blob, self._counted(queue), begun=url)
 
-        self._begin(blob, send, relay.drain)
-        relay.pour(chunks)
+        self._begin(blob, send, queue.drain)
+        queue.pour(chunks)
 
     def unnamed(self, size: int, chunks: Iterable[bytes]) -> None:
         """Take a layer whose digest its bytes will tell; given up at its end when the registry has it already."""
@@ -97,7 +135,7 @@ class Landing:
                 self._client.cancel(upload)
             else:
                 self._client.finish(upload, measured.digest)
-                self._holdings.add(home, measured.digest, size, Fact.UPLOADED)
+                self._inventory.add(home, measured.digest, size, Fact.UPLOADED)
 
     def finish(self) -> None:
         """Wait for every upload."""
@@ -131,7 +169,7 @@ class Landing:
             if not error.transient:
                 self.stuck[blob.digest] = home
             raise
-        self._holdings.add(home, blob.digest, blob.size, Fact.UPLOADED)
+        self._inventory.add(home, blob.digest, blob.size, Fact.UPLOADED)
 
     def _begun(self, repositories: tuple[str, ...]) -> tuple[str, str]:
         """Return the first of `repositories` that lets an upload begin, and the upload's URL."""
@@ -147,7 +185,7 @@ class Landing:
         if repository in self.refused:
             return False
         try:
-            return self._holdings.size(repository, digest) is not None
+            return self._inventory.size(repository, digest) is not None
         except RegistryError as error:
             self._refusal(repository, error)
             return False

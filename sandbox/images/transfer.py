@@ -1,26 +1,181 @@
-"""One blob into every repository that needs it, the cheapest way: there already, mounted, sent."""
+"""All images of a run into one registry: what it has already, the plan, each blob once, then documents and tags."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from enum import Enum
 
 from sandbox.errors import SandboxError
-from sandbox.images.blob_inventory import Fact
 from sandbox.images.progress import Observer
-from sandbox.images.push_context import Destination
-from sandbox.images.push_plan import Transfer
-from sandbox.oci.client import OpenBlob
+from sandbox.oci.client import Client, OpenBlob
+from sandbox.oci.image import Image, MissingBlob, Origin
+from sandbox.oci.manifest import Descriptor, Document
 from sandbox.oci.oci_errors import RegistryError
+from sandbox.oci.reference import Target
+
+
+class Fact(Enum):
+    """How a blob's presence in a repository became known."""
+
+    FOUND = "found"
+    MOUNTED = "mounted"
+    UPLOADED = "uploaded"
+
+
+class BlobInventory:
+    """The blobs of one registry, per repository, because a registry links blobs to repositories one by one.
+
+    A tag that names a manifest vouches for its blobs, because registries take no manifest with blobs missing. Of blobs
+    that are vouched for in several repositories only one is asked for, which tells whether the bytes are still stored;
+    with `thorough` each is asked for in each repository. Safe for use by several threads.
+    """
+
+    def __init__(self, client: Client, *, thorough: bool = False) -> None:
+        self._client = client
+        self._thorough = thorough
+        self._lock = threading.Lock()
+        self._sizes: dict[tuple[str, str], int] = {}
+        self._absent: set[tuple[str, str]] = set()
+        self._vouched: set[tuple[str, str]] = set()
+        self._tags: dict[tuple[str, str], str | None] = {}
+        self._homes: dict[str, tuple[str, int]] = {}
+        self._facts: dict[tuple[str, str], Fact] = {}
+        self._uploaded: dict[str, int] = {}
+
+    def size(self, repository: str, digest: str) -> int | None:
+        """Return the size of a blob that is in `repository`, else None; asks the registry once."""
+        key = (repository, digest)
+        known = self._sizes.get(key)
+        if known is None and key in self._vouched and digest in self._homes:
+            known = self._homes[digest][1]
+            self.add(repository, digest, known, Fact.FOUND)
+        if known is None and key not in self._absent:
+            known = self._client.blob_size(repository, digest)
+            if known is None:
+                self._absent.add(key)
+            else:
+                self.add(repository, digest, known, Fact.FOUND)
+        return known
+
+    def confirm(self, repository: str, digest: str) -> bool:
+        """Ask for a blob that another user has sent; note it as uploaded when the registry has it now."""
+        size = self._client.blob_size(repository, digest)
+        if size is None:
+            return False
+        self.add(repository, digest, size, Fact.UPLOADED)
+        return True
+
+    def named(self, repository: str, name: str) -> str | None:
+        """Return the digest of what a tag or digest names, None when there is nothing; asks the registry once."""
+        key = (repository, name)
+        if key not in self._tags:
+            self._tags[key] = self._client.manifest_digest(repository, name)
+        return self._tags[key]
+
+    def vouch(self, repository: str, name: str, root: Document, blobs: Iterable[Descriptor]) -> None:
+        """Note that a tag or digest names `root`, and therefore, by the registry's word, all of `blobs`."""
+        self._tags[repository, name] = root.digest
+        if not self._thorough:
+            with self._lock:
+                self._vouched.update((repository, blob.digest) for blob in blobs)
+
+    def anywhere(self, digest: str) -> tuple[str, int] | None:
+        """Return a repository known to hold the blob, and the blob's size, without asking."""
+        with self._lock:
+            return self._homes.get(digest)
+
+    def add(self, repository: str, digest: str, size: int, fact: Fact) -> None:
+        """Note that the registry has confirmed the blob in `repository`."""
+        with self._lock:
+            self._sizes[repository, digest] = size
+            self._homes.setdefault(digest, (repository, size))
+            self._facts.setdefault((repository, digest), fact)
+            if fact is Fact.UPLOADED:
+                self._uploaded[digest] = self._uploaded.get(digest, 0) + size
+
+    def fact(self, repository: str, digest: str) -> Fact | None:
+        """Return how the blob got into `repository`, else None when it is not known to be there."""
+        return self._facts.get((repository, digest))
+
+    def uploaded(self, digest: str) -> int:
+        """Return the bytes that were sent for this blob in this run, to any repository."""
+        return self._uploaded.get(digest, 0)
+
+
+@dataclass(frozen=True)
+class Destination:
+    """`client` speaks to it, `inventory` knows what it has; `observer` hears of what is done in threads of `pool`."""
+
+    client: Client
+    inventory: BlobInventory
+    observer: Observer
+    pool: Executor
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """One blob, and all it takes to have it wherever it is needed.
+
+    It is sent to `repositories[0]` at most once, from the first of `origins` that can give it, and mounted into the
+    other repositories from there.
+    """
+
+    blob: Descriptor
+    repositories: tuple[str, ...]
+    origins: tuple[Origin, ...]
+    targets: tuple[Target, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All transfers, the largest first, so that no large one is left to run alone at the end."""
+
+    transfers: tuple[Transfer, ...]
+
+    @property
+    def size(self) -> int:
+        """Return the bytes of all different blobs together."""
+        return sum(transfer.blob.size for transfer in self.transfers)
+
+    def needs(self, target: Target) -> frozenset[str]:
+        """Return the digests of the blobs that must be in place before the documents of `target`."""
+        return frozenset(transfer.blob.digest for transfer in self.transfers if target in transfer.targets)
+
+    def charges(self, target: Target) -> tuple[Descriptor, ...]:
+        """Return the blobs whose cost counts for `target`: those it is the first to need."""
+        return tuple(transfer.blob for transfer in self.transfers if target == transfer.targets[0])
+
+
+def plan_transfers(images: Mapping[Target, Image]) -> Plan:
+    """Return the plan that puts every image of `images` where its target says."""
+    blobs: dict[str, Descriptor] = {}
+    repositories: dict[str, dict[str, None]] = {}
+    origins: dict[str, dict[int, Origin]] = {}
+    targets: dict[str, dict[Target, None]] = {}
+    for target, image in images.items():
+        for blob in image.blobs:
+            blobs.setdefault(blob.digest, blob)
+            repositories.setdefault(blob.digest, {})[target.repository] = None
+            origins.setdefault(blob.digest, {})[id(image.origin)] = image.origin
+            targets.setdefault(blob.digest, {})[target] = None
+    transfers = (
+        Transfer(blob, tuple(repositories[digest]), tuple(origins[digest].values()), tuple(targets[digest]))
+        for digest, blob in blobs.items()
+    )
+    return Plan(tuple(sorted(transfers, key=lambda transfer: (-transfer.blob.size, transfer.blob.digest))))
 
 
 def carry(transfer: Transfer, destination: Destination) -> dict[str, SandboxError]:
     """Do it; the answer names the repositories that did not get the blob, each with the reason."""
-    digest, repositories, holdings = transfer.blob.digest, transfer.repositories, destination.holdings
+    digest, repositories, inventory = transfer.blob.digest, transfer.repositories, destination.inventory
     failures: dict[str, SandboxError] = {}
     try:
-        lacking = [name for name in repositories if holdings.size(name, digest) is None]
-        while lacking and holdings.anywhere(digest) is None:
+        lacking = [name for name in repositories if inventory.size(name, digest) is None]
+        while lacking and inventory.anywhere(digest) is None:
             try:
                 _send(transfer, lacking[0], destination)
             except RegistryError as error:
@@ -48,22 +203,22 @@ def _send(transfer: Transfer, repository: str, destination: Destination) -> None
         except SandboxError as error:
             problem = problem or error
         else:
-            destination.holdings.add(repository, transfer.blob.digest, transfer.blob.size, Fact.UPLOADED)
+            destination.inventory.add(repository, transfer.blob.digest, transfer.blob.size, Fact.UPLOADED)
             return
     raise problem or SandboxError(f"nothing can give {transfer.blob.digest}")
 
 
 def _mount(transfer: Transfer, repository: str, destination: Destination) -> None:
     """Mount the blob from a repository that has it; where the registry will not, copy it through this machine."""
-    digest, client, holdings = transfer.blob.digest, destination.client, destination.holdings
-    place = holdings.anywhere(digest)
+    digest, client, inventory = transfer.blob.digest, destination.client, destination.inventory
+    place = inventory.anywhere(digest)
     if place is None:
         raise SandboxError(f"{digest} is in no repository of the registry")
     source = place[0]
     try:
         begun = client.mount(repository, digest, source)
         if begun is None:
-            holdings.add(repository, digest, transfer.blob.size, Fact.MOUNTED)
+            inventory.add(repository, digest, transfer.blob.size, Fact.MOUNTED)
             return
     except RegistryError as error:
         if error.transient:
@@ -71,7 +226,7 @@ def _mount(transfer: Transfer, repository: str, destination: Destination) -> Non
         begun = None
     copy = _observed(lambda: client.blob(source, digest, size=transfer.blob.size), destination.observer)
     client.upload(repository, transfer.blob, copy, begun=begun)
-    holdings.add(repository, digest, transfer.blob.size, Fact.UPLOADED)
+    inventory.add(repository, digest, transfer.blob.size, Fact.UPLOADED)
 
 
 def _observed(open_blob: OpenBlob, observer: Observer) -> OpenBlob:
@@ -87,3 +242,29 @@ def _counted(chunks: Iterator[bytes], observer: Observer) -> Iterator[bytes]:
     for chunk in chunks:
         observer.sent(len(chunk))
         yield chunk
+
+
+def publish(target: Target, image: Image, destination: Destination) -> bool:
+    """Make `target` name `image`; False when it did already. Raises MissingBlob, RegistryError.
+
+    Nothing is published, and nothing is called done, before the registry has confirmed every blob in this repository.
+    """
+    client, inventory = destination.client, destination.inventory
+    for blob in image.blobs:
+        if inventory.fact(target.repository, blob.digest) is None:
+            raise MissingBlob(f"{target} is not complete in the registry", details=f"missing: {blob.digest}")
+    root = image.root
+    name = target.tag or root.digest
+    if inventory.named(target.repository, name) == root.digest:
+        return False
+    for document in image.documents[:-1]:
+        client.put_manifest(target.repository, document.digest, document)
+    client.put_manifest(target.repository, name, root)
+    found = client.manifest_digest(target.repository, name)
+    if found != root.digest:
+        raise RegistryError(
+            f"{target} does not name what was pushed",
+            details=f"pushed {root.digest}, the registry says {found}",
+            fix="see who else writes this tag, then push again",
+        )
+    return True

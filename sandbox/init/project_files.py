@@ -13,11 +13,12 @@ from sandbox.config.loader import CURRENT
 from sandbox.config.schema import Spec
 from sandbox.config.schema.values import Domain
 from sandbox.errors import UsageError
-from sandbox.images import target as targets
 from sandbox.init.detected import App, Found, label
 from sandbox.init.kubernetes_objects import manifest
 from sandbox.init.sample_config import inline, outline
 from sandbox.oci import reference as references
+from sandbox.oci.reference import parse_target as parse_target
+from sandbox.oci.reference import target_of as target_of
 from sandbox.sanitize import fit
 
 SPEC, IMAGES, OBJECTS = "sandbox.yaml", "images.yaml", "k8s"
@@ -86,7 +87,7 @@ def _targets(name: str, found: Found) -> Iterator[tuple[str, str]]:
 
 def _can_be_pushed(name: str) -> bool:
     try:
-        targets.parse(name)
+        parse_target(name)
     except UsageError:
         return False
     return True

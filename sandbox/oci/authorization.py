@@ -1,26 +1,101 @@
 """The Authorization header for one registry: Basic, or Bearer tokens fetched per repository and renewed in time.
 
-Token authentication of the Distribution specification; identity tokens are traded by its OAuth2 variant.
+The registry's challenge says where tokens come from, the request what they must allow. Token authentication of the
+Distribution specification; identity tokens are traded by its OAuth2 variant.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qs, urlencode, urlsplit
 
-from sandbox.oci import challenge as challenges
-from sandbox.oci import scope as scopes
 from sandbox.oci.address import Address, of_url
-from sandbox.oci.challenge import Challenge
 from sandbox.oci.credential import Credential, CredentialsUnusable, Keychain, redacted
 from sandbox.oci.oci_errors import RegistryError, from_response
-from sandbox.oci.scope import Grants
+
+_PARAMETER = re.compile(r'(?:([A-Za-z][\w-]*)\s+)?([\w-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^",\s]+))')
+_ESCAPED = re.compile(r"\\(.)")
+
+
+@dataclass(frozen=True)
+class Challenge:
+    """A Bearer challenge (Distribution token authentication, RFC 6750 section 3)."""
+
+    realm: str
+    service: str | None
+    scope: str | None
+
+
+def parse_challenge(header: str) -> Challenge | None:
+    """Return the Bearer challenge in `header`, which may hold several of any scheme; None when there is none."""
+    values = _challenges(header).get("bearer", {})
+    if not values.get("realm"):
+        return None
+    return Challenge(values["realm"], values.get("service"), values.get("scope"))
+
+
+def takes_password(header: str) -> bool:
+    """Tell whether `header` offers the Basic scheme (RFC 7617)."""
+    return "basic" in _challenges(header)
+
+
+def _challenges(header: str) -> dict[str, dict[str, str]]:
+    """Return the parameters of each scheme, by its name in lower case (RFC 9110, 11.6.1)."""
+    found: dict[str, dict[str, str]] = {}
+    current: dict[str, str] = {}
+    for scheme, key, quoted, bare in _PARAMETER.findall(header):
+        if scheme:
+            current = found.setdefault(scheme.lower(), {})
+        current[key.lower()] = _ESCAPED.sub(r"\1", quoted) or bare
+    return found
+
+
+Grants = frozenset[tuple[str, str]]
+"""Pairs of a resource (`repository:team/app`) and one action on it (`pull`)."""
+
+_REPOSITORY = re.compile(r"/v2/(.+)/(?:manifests|blobs|tags)/.*")
+_ACTIONS = {"GET": ("pull",), "HEAD": ("pull",), "DELETE": ("delete", "pull")}
+
+
+def needed_grants(method: str, url: str) -> Grants:
+    """Return what a request of the Distribution API takes; empty where it concerns no repository."""
+    parts = urlsplit(url)
+    found = _REPOSITORY.fullmatch(parts.path)
+    if found is None:
+        return frozenset()
+    actions = _ACTIONS.get(method, ("pull", "push"))
+    sources = parse_qs(parts.query).get("from", ()) if method == "POST" else ()
+    return frozenset(
+        [(f"repository:{found[1]}", action) for action in actions]
+        + [(f"repository:{source}", "pull") for source in sources]
+    )
+
+
+def read_scope(text: str | None) -> Grants:
+    """Return the grants in a challenge's `scope`: several are separated by spaces."""
+    pairs: list[tuple[str, str]] = []
+    for scope in (text or "").split():
+        resource, colon, actions = scope.rpartition(":")
+        if colon:
+            pairs += [(resource, action) for action in actions.split(",") if action]
+    return frozenset(pairs)
+
+
+def write_scopes(grants: Grants) -> tuple[str, ...]:
+    """Return the scopes to ask a token server for, one for each resource."""
+    return tuple(f"{name}:{','.join(_actions(grants, name))}" for name in sorted({name for name, _ in grants}))
+
+
+def _actions(grants: Iterable[tuple[str, str]], resource: str) -> list[str]:
+    return sorted(action for name, action in grants if name == resource)
+
 
 LIFETIME = 60.0
 MARGIN = 10.0
@@ -76,11 +151,11 @@ class Authorization:
 
         None if none is left.
         """
-        challenge = challenges.parse(header)
+        challenge = parse_challenge(header)
         if challenge is not None:
             self._challenge = challenge
-            return f"Bearer {self._fetch(challenge, wanted | scopes.read(challenge.scope), used, sent).value}"
-        account = self._credential() if challenges.takes_password(header) else None
+            return f"Bearer {self._fetch(challenge, wanted | read_scope(challenge.scope), used, sent).value}"
+        account = self._credential() if takes_password(header) else None
         if account is None or account.basic == used:
             return None
         self._basic = account.basic
@@ -139,12 +214,12 @@ class Authorization:
                 "grant_type": "refresh_token",
                 "client_id": CLIENT,
                 **dict(service),
-                "scope": " ".join(scopes.write(wanted)),
+                "scope": " ".join(write_scopes(wanted)),
                 "refresh_token": account.identity,
             }
             answer = self._exchange(challenge.realm, {}, form)
         else:
-            query = urlencode([*service, *(("scope", scope) for scope in scopes.write(wanted))])
+            query = urlencode([*service, *(("scope", scope) for scope in write_scopes(wanted))])
             url = f"{challenge.realm}{'&' if '?' in challenge.realm else '?'}{query}"
             answer = self._exchange(url, {"Authorization": account.basic} if account and account.basic else {}, None)
         return self._read(challenge.realm, answer, wanted, begun)

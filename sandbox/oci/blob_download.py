@@ -5,11 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-from sandbox.oci import backoff
 from sandbox.oci.oci_errors import RegistryError
-from sandbox.oci.response import Answer
 from sandbox.oci.throttle import Lane
-from sandbox.oci.transport import Transport
+from sandbox.oci.transport import TRIES, Answer, Transport
 
 _RANGE = re.compile(r"bytes (\d+)-")
 
@@ -43,7 +41,7 @@ class Download:
                     yield chunk
             except RegistryError as error:
                 attempt = 0 if self._seen > before else attempt + 1
-                if not error.transient or attempt >= backoff.TRIES:
+                if not error.transient or attempt >= TRIES:
                     raise
             else:
                 return

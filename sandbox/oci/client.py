@@ -1,4 +1,4 @@
-"""The OCI Distribution API of one registry, one method for each thing we ask of it."""
+"""The OCI Distribution API of one registry, one method for each thing we ask of it, and the clients of one run."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Self
 
+from sandbox.oci import address as addresses
 from sandbox.oci import digest as digests
 from sandbox.oci import manifest as manifests
+from sandbox.oci.address import Address
 from sandbox.oci.blob_download import Download
 from sandbox.oci.credential import Keychain
 from sandbox.oci.manifest import Descriptor, Document
 from sandbox.oci.oci_errors import RegistryError, contradicted
-from sandbox.oci.response import Answer
 from sandbox.oci.throttle import Throttle, lane
-from sandbox.oci.transport import Transport
+from sandbox.oci.transport import Answer, Transport
 from sandbox.oci.uploads import OpenBlob, Uploads
 from sandbox.system import interruption
 
@@ -232,3 +233,27 @@ def _digest(data: bytes, like: str) -> str:
 
 def _media_type(answer: Answer) -> str:
     return answer.header("Content-Type").partition(";")[0].strip()
+
+
+class Clients:
+    """Gives clients that live as long as `stack`; a host gets at most `limit` requests at once from all of them.
+
+    Names of this machine that lead to the same port are one host, but keep their own accounts.
+    """
+
+    def __init__(self, stack: contextlib.ExitStack, limit: int, keychain: Keychain | None) -> None:
+        self._stack = stack
+        self._limit = limit
+        self._keychain = keychain
+        self._clients: dict[Address, Client] = {}
+        self._throttles: dict[tuple[str, int], Throttle] = {}
+
+    def at(self, url: str) -> Client:
+        """Return the client of the registry at `url` (see Client). Raises UsageError."""
+        address = addresses.parse(url)
+        if address not in self._clients:
+            place = addresses.dial(address)
+            throttle = self._throttles.setdefault((place.host, place.port), Throttle(self._limit))
+            client = Client(str(address), keychain=self._keychain, throttle=throttle)
+            self._clients[address] = self._stack.enter_context(client)
+        return self._clients[address]

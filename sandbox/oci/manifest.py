@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -159,6 +160,17 @@ def diff_ids(config: bytes) -> tuple[str, ...]:
         return tuple(json.loads(config)["rootfs"]["diff_ids"] or ())
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise BadImage(f"{digests.of(config)} is not an image configuration", details=repr(error)) from error
+
+
+def chains(images: Iterable[tuple[str, ...]]) -> dict[str, str]:
+    """Map the chain id of every layer to its diff id (OCI image-spec, config.md, "Layer ChainID")."""
+    found: dict[str, str] = {}
+    for diff_ids in images:
+        chain = ""
+        for diff_id in diff_ids:
+            chain = "sha256:" + hashlib.sha256(f"{chain} {diff_id}".encode()).hexdigest() if chain else diff_id
+            found[chain] = diff_id
+    return found
 
 
 def canonical(content: Mapping[str, Any]) -> bytes:

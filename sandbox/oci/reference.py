@@ -1,4 +1,7 @@
-"""Image references, `host[:port]/path[:tag][@digest]`, parsed once and strictly, so that nothing later guesses."""
+"""Image references, `host[:port]/path[:tag][@digest]`, parsed once and strictly, so that nothing later guesses.
+
+A target is where an image goes in the sandbox's registry: a reference without a host.
+"""
 
 from __future__ import annotations
 
@@ -105,3 +108,33 @@ def _split_host(name: str) -> tuple[str, str]:
 
 def _refused(text: str, reason: str, fix: str) -> UsageError:
     return UsageError(f"{text!r} is not an image reference", details=reason, fix=fix)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A repository and the tag the image gets in it; an image that was named by digest alone gets no tag."""
+
+    repository: str
+    tag: str | None
+    digest: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.repository}:{self.tag}" if self.tag else f"{self.repository}@{self.digest}"
+
+
+def target_of(reference: Reference) -> Target:
+    """Return the target an image has by default: its own path and tag, as people write them."""
+    full = reference.with_default_tag()
+    return Target(full.familiar_path, full.tag, None if full.tag else full.digest)
+
+
+def parse_target(text: str) -> Target:
+    """Read `repository[:tag]`. Raises UsageError when there is a registry host or a digest in it."""
+    reference = parse(text)
+    if reference.host != DOCKER_HUB or reference.digest:
+        raise UsageError(
+            f"{text!r} does not name a place in the sandbox's registry",
+            details="it has a registry host or a digest",
+            fix="write only the repository and the tag, such as team/app:dev",
+        )
+    return target_of(reference)

@@ -1,27 +1,122 @@
-"""Requests to one registry: authorised, throttled, patient, and with errors that say what to do."""
+"""Requests to one registry: authorized, throttled, repeated, their answers checked, with errors that say what to do."""
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import random
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Self
 from urllib.parse import urljoin
 
 from sandbox.oci import address as addresses
-from sandbox.oci import backoff, scope
-from sandbox.oci.authorization import Authorization
+from sandbox.oci.address import Address, adopted, joined
+from sandbox.oci.authorization import Authorization, needed_grants
 from sandbox.oci.connections import Broken, Connections, Response, is_passing, may_pass, untrusted
 from sandbox.oci.credential import Keychain
+from sandbox.oci.digest import CHUNK
 from sandbox.oci.oci_errors import RegistryError, from_response
-from sandbox.oci.response import Answer
 from sandbox.oci.throttle import Lane, Slot, Throttle
 from sandbox.sanitize import cause
 from sandbox.system import interruption
 from sandbox.system.wait import retry
+
+TRIES = 4
+TRIES_WHEN_BUSY = 8
+FIRST_PAUSE = 0.2
+LONGEST_PAUSE = 30.0
+JITTER = 0.25
+
+
+def tries(status: int | None) -> int:
+    """Return how often a request is sent at most; a server that only asks for patience gets more of it."""
+    return TRIES_WHEN_BUSY if status == 429 else TRIES
+
+
+def pause_before(attempt: int, luck: float = 0.0) -> float:
+    """Seconds to wait after the failed try number `attempt` (from 0): doubling, up to LONGEST_PAUSE.
+
+    `luck`, from 0 to 1, spreads clients that failed together over JITTER of the time.
+    """
+    return min(FIRST_PAUSE * (1 << attempt) * (1 + JITTER * luck), LONGEST_PAUSE)
+
+
+def asked_pause(retry_after: str | None, now: float) -> float | None:
+    """Seconds a server asks us to wait (`Retry-After`: seconds or a date; RFC 9110, 10.2.3), at most LONGEST_PAUSE.
+
+    `now` is the time of day in seconds since 1970. None when it does not say, or nothing that can be read.
+    """
+    text = (retry_after or "").strip()
+    seconds: float | None = None
+    if text.isascii() and text.isdigit():
+        seconds = float(text)
+    elif text:
+        with contextlib.suppress(ValueError, OverflowError):
+            seconds = parsedate_to_datetime(text).timestamp() - now
+    return None if seconds is None else min(max(seconds, 0.0), LONGEST_PAUSE)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer whose status is one that was wanted; `root` is the registry it came from.
+
+    `done` gives back what the request occupied; only streamed answers need it, and `close` calls it.
+    """
+
+    response: Response
+    action: str
+    root: Address
+    done: Callable[[], None] = lambda: None
+
+    @property
+    def status(self) -> int:
+        return self.response.status_code
+
+    @property
+    def content(self) -> bytes:
+        return self.response.content
+
+    def header(self, name: str) -> str:
+        """Return the value of a header, empty when it was not sent."""
+        return self.response.headers.get(name, "")
+
+    def resolve(self, url: str) -> str:
+        """`url`, which may be relative to what was asked for, as a full URL on the same registry.
+
+        Raises RegistryError when it leads to another host: uploads and lists stay where they began.
+        """
+        full = adopted(joined(self.response.url, url), self.root)
+        if full is None:
+            raise RegistryError(
+                f"the registry at {self.root} sends us to another host",
+                details=f"{self.action} answered {url.partition('?')[0]}",
+                fix="have it send its own address, or relative ones (distribution: http.relativeurls: true)",
+            )
+        return full
+
+    @property
+    def following(self) -> str:
+        """Return the URL of the next page of a list (`Link: <…>; rel="next"`, RFC 8288), empty at the end."""
+        url = self.response.links.get("next", {}).get("url", "")
+        return self.resolve(url) if url else ""
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the body of a streamed answer, piece by piece. Raises RegistryError when it breaks off."""
+        try:
+            yield from self.response.iter_content(CHUNK)
+        except Broken as error:
+            raise RegistryError(f"the answer to {self.action} broke off", details=str(error), transient=True) from error
+
+    def close(self) -> None:
+        """Give the connection back, or close it when bytes are left unread."""
+        self.response.close()
+        self.done()
+
 
 BUSY = (429, 503)
 _QUERY = re.compile(r"\?[^\s)'\"]*")
@@ -67,7 +162,7 @@ class Transport:
 
     def wait(self, attempt: int) -> None:
         """Sleep before trying something again after the failed try number `attempt`."""
-        self._sleep(backoff.pause(attempt, self._luck()))
+        self._sleep(pause_before(attempt, self._luck()))
 
     def send(
         self,
@@ -103,7 +198,7 @@ class Transport:
             finally:
                 if not kept:
                     slot.release()
-            if not repeat or not error.transient or attempt + 1 >= backoff.tries(error.status):
+            if not repeat or not error.transient or attempt + 1 >= tries(error.status):
                 raise error
             log.debug("again after %s: %s", error.status or "a broken connection", action)
             if not told:
@@ -115,7 +210,7 @@ class Transport:
         if response.status_code not in BUSY:
             slot.succeeded()
             return False
-        wait = backoff.asked(response.headers.get("Retry-After"), time.time())
+        wait = asked_pause(response.headers.get("Retry-After"), time.time())
         slot.refused(wait or 0.0)
         log.debug("%s answered %s, limit now %s", action, response.status_code, self._throttle.window.limit)
         return wait is not None
@@ -130,12 +225,12 @@ class Transport:
         stream: bool,
     ) -> Response:
         """Send once, and once more with another authorization if that is what the registry asks for."""
-        needed = scope.needed(method, url)
-        used, sent = self._authorization.header(needed), self._clock()
+        grants = needed_grants(method, url)
+        used, sent = self._authorization.header(grants), self._clock()
         response = self._connections.request(method, url, headers, data, authorization=used, stream=stream)
         if response.status_code != 401 or addresses.of_url(response.url) != self._root():
             return response
-        other = self._authorization.renewed(response.headers.get("WWW-Authenticate", ""), needed, used, sent)
+        other = self._authorization.renewed(response.headers.get("WWW-Authenticate", ""), grants, used, sent)
         if other is None or other == used:
             return response
         response.close()
@@ -171,7 +266,7 @@ class Transport:
         try:
             response = retry(
                 lambda: self._connections.request(verb, url, {}, form, authorization=account),
-                tries=backoff.TRIES,
+                tries=TRIES,
                 transient=is_passing,
                 wait=self.wait,
             )

@@ -31,10 +31,10 @@ from sandbox.engine import Engine
 from sandbox.errors import UsageError
 from sandbox.images.images_yaml import FromArchive, FromBuild, FromDaemon
 from sandbox.images.push_step import PushStep
-from sandbox.images.target import Target
 from sandbox.kube.api import Manifest
 from sandbox.names import Home
 from sandbox.oci.credential import Keychain
+from sandbox.oci.reference import Target
 from sandbox.plan import edge_steps, registry_steps
 from sandbox.plan.saved_spec import RememberedStep
 from sandbox.plan.site import Site

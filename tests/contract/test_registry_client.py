@@ -16,13 +16,13 @@ from sandbox.images.images_yaml import Entry, FromArchive, FromDaemon, FromLayou
 from sandbox.images.progress import Action
 from sandbox.images.push import push
 from sandbox.images.sources import docker_save
-from sandbox.images.target import parse
-from sandbox.oci.chunked import ChunkedUpload
 from sandbox.oci.client import Client
 from sandbox.oci.credential import Credential
 from sandbox.oci.digest import DigestMismatch
 from sandbox.oci.manifest import Descriptor, document
 from sandbox.oci.oci_errors import RegistryError
+from sandbox.oci.reference import parse_target
+from sandbox.oci.uploads import ChunkedUpload
 from sandbox.system.wait import wait_until
 from tests.support.cable import Cable
 from tests.support.images import FakeEngine, TestImage, digest_of, index, layer, new_save, write_layout
@@ -165,7 +165,7 @@ def test_a_cancelled_stream_leaves_nothing(client: Client, place: str) -> None:
 
 
 def test_a_blob_goes_up_in_pieces(client: Client, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sandbox.oci.chunked.PIECE", 300_000)
+    monkeypatch.setattr("sandbox.oci.uploads.PIECE", 300_000)
     client._uploads._in_pieces = True
     client.upload(place, BLOB, chunks)
     assert read(client, place, BLOB.digest) == DATA
@@ -215,7 +215,7 @@ def test_a_cut_connection_does_not_harm(
     url: str, place: str, monkeypatch: pytest.MonkeyPatch, pieces: bool, cuts: list[int]
 ) -> None:
     """The connection to the registry is cut at some byte → the upload ends whole all the same."""
-    monkeypatch.setattr("sandbox.oci.chunked.PIECE", 300_000)
+    monkeypatch.setattr("sandbox.oci.uploads.PIECE", 300_000)
     monkeypatch.setattr("sandbox.oci.uploads.PIECE", 300_000)
     with Cable(int(url.rpartition(":")[2]), cuts) as cable, Client(cable.url, sleep=lambda _: None) as client:
         client._uploads._in_pieces = pieces
@@ -315,7 +315,7 @@ def test_images_of_an_engine_are_pushed_once(
 ) -> None:
     monkeypatch.setattr(docker_save, "SMALL", small)
     engine = FakeEngine({"app": APP, "tool": TOOL}, old=old)
-    entries = [FromDaemon(parse(f"{place}/app:1"), "app"), FromDaemon(parse(f"{place}/tool:1"), "tool")]
+    entries = [FromDaemon(parse_target(f"{place}/app:1"), "app"), FromDaemon(parse_target(f"{place}/tool:1"), "tool")]
     first = push(entries, client.url, engine)
     assert sum(result.size for result in first) == sum(map(len, {*APP.layers, *TOOL.layers, APP.config, TOOL.config}))
     assert holds(client, f"{place}/app", "1", APP)
@@ -331,8 +331,8 @@ def test_images_of_files_are_pushed_with_an_index_and_mounts(client: Client, pla
     write_layout(tmp_path / "oci", index(top), APP.files | TOOL.files | {digest_of(whole): whole})
     (tmp_path / "tool.tar").write_bytes(new_save({"tool:1": TOOL}))
     entries: list[Entry] = [
-        FromLayout(parse(f"{place}/both:1"), tmp_path / "oci"),
-        FromArchive(parse(f"{place}/tool:1"), tmp_path / "tool.tar"),
+        FromLayout(parse_target(f"{place}/both:1"), tmp_path / "oci"),
+        FromArchive(parse_target(f"{place}/tool:1"), tmp_path / "tool.tar"),
     ]
     both, tool = push(entries, client.url)
     assert (both.digest, both.action, tool.action) == (digest_of(whole), Action.UPLOADED, Action.MOUNTED)

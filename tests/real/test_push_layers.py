@@ -21,8 +21,8 @@ from sandbox.images.images_yaml import FromDaemon
 from sandbox.images.push import push
 from sandbox.images.sources import engine_store
 from sandbox.images.sources.layer_helper import LABEL, LayerHelper
-from sandbox.images.target import parse
 from sandbox.oci.client import Client
+from sandbox.oci.reference import parse_target
 from sandbox.system.wait import wait_until
 from tests.real.machine import free_ports, tool
 from tests.real.registry.stand import Watched, lacking, reader, registry
@@ -146,7 +146,9 @@ def test_layers_that_were_built_are_rebuilt_as_they_are_saved(engine: Engine, tm
     assert (found := rebuilt(engine, f"{NAME}:built")) == saved(engine, f"{NAME}:built")
     assert len(found) == 6
     with registry("docker-registry", tmp_path) as host:
-        (result,) = push([FromDaemon(parse("app:1"), f"{NAME}:built")], f"http://{host}", watched := Watched(engine))
+        (result,) = push(
+            [FromDaemon(parse_target("app:1"), f"{NAME}:built")], f"http://{host}", watched := Watched(engine)
+        )
         assert list(reader()(f"{host}/app:1", tmp_path).layers) == list(found)
     assert result.size >= sum(map(len, found.values()))
     assert not watched.saves
@@ -165,7 +167,7 @@ def test_a_helper_sends_what_only_root_may_read(
     monkeypatch.setattr(engine_store, "is_readable", lambda _: False)
     helper = LayerHelper(engine, lambda: system_images.layer_reader(engine, store))
     with container_registry(engine, store) as host:
-        entry = FromDaemon(parse("app:1"), f"{NAME}:0")
+        entry = FromDaemon(parse_target("app:1"), f"{NAME}:0")
         (result,) = push([entry], f"http://{host}", watched := Watched(engine), helper=helper)
         assert list(reader()(f"{host}/app:1", tmp_path).layers) == [digest_of(one) for one in image.layers]
     assert result.size == sum(map(len, (*image.layers, image.config)))

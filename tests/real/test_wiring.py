@@ -19,12 +19,12 @@ from sandbox.app import context, machine_plan
 from sandbox.components.registry.container_step import BLOBS, COMMAND, DATA, QUARANTINE, Registry
 from sandbox.config.schema import Spec
 from sandbox.engine import Bind, ContainerSpec, Engine, container_copy
-from sandbox.images.sources.remote import host_platform
 from sandbox.kube.api import Cluster
 from sandbox.names import SYSTEM_NAMESPACE, Names
 from sandbox.oci import digest as digests
 from sandbox.oci.client import Client
 from sandbox.oci.credential import Credential, Keychain
+from sandbox.oci.image import host_platform
 from sandbox.oci.manifest import OCI_CONFIG, OCI_LAYER, Descriptor, canonical, image_manifest
 from sandbox.oci.oci_errors import RegistryError
 from sandbox.system.wait import wait_until

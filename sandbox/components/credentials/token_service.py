@@ -10,11 +10,11 @@ from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from sandbox.oci import backoff
 from sandbox.oci.address import of_url
 from sandbox.oci.connections import Body, Broken, Connections, Response, is_passing, untrusted
 from sandbox.oci.credential import CredentialsUnusable, redacted
 from sandbox.oci.oci_errors import is_transient
+from sandbox.oci.transport import pause_before
 from sandbox.system import interruption
 from sandbox.system.wait import retry
 
@@ -152,7 +152,7 @@ class Service:
                 lambda: connections.request("POST", self.url, headers, data),
                 tries=TRIES,
                 transient=is_passing,
-                wait=lambda number: interruption.pause(backoff.pause(number)),
+                wait=lambda number: interruption.pause(pause_before(number)),
             )
         except Broken as error:
             raise self._silent(error) from None

@@ -8,13 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from sandbox.components.registry import mirror_settings
 from sandbox.components.registry.container_step import COMMAND, CONFIG_FILE, DATA
+from sandbox.components.registry.mirror_settings import Upstream
 from sandbox.engine import Container, ContainerSpec, Engine, container_host, labelled
-from sandbox.images import mirror_settings
 from sandbox.names import REGISTRY_PORT, Names
-from sandbox.oci import upstream
 from sandbox.oci.credential import Credential, CredentialsUnusable, Keychain
-from sandbox.oci.upstream import Upstream
 from sandbox.step import State, Status, Work
 from sandbox.system import files
 
@@ -85,7 +84,7 @@ class MirrorsStep:
 
     @property
     def _upstreams(self) -> tuple[Upstream, ...]:
-        return tuple(map(upstream.parse, self.upstreams))
+        return tuple(map(mirror_settings.parse_upstream, self.upstreams))
 
     def _containers(self) -> Iterator[Container]:
         found = labelled.containers(self.engine, self.names.home, self.names.name)

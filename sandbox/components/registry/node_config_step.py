@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from sandbox.components.cluster import containerd_hosts
 from sandbox.components.cluster.containerd_hosts import SERVICE
-from sandbox.components.registry import endpoints
+from sandbox.components.registry import endpoints, mirror_settings
 from sandbox.components.registry.endpoints import Reach
 from sandbox.config.schema import ResolvedRegistry
 from sandbox.engine import Engine
@@ -20,7 +20,6 @@ from sandbox.images import canary_image
 from sandbox.kube.api import Cluster
 from sandbox.kube.manifests import namespace
 from sandbox.names import REGISTRY_PORT, SYSTEM_NAMESPACE, Names
-from sandbox.oci import upstream
 from sandbox.oci.client import Client
 from sandbox.oci.oci_errors import RegistryError
 from sandbox.provider import Nodes
@@ -148,7 +147,7 @@ class NodeWiring:
 
     def _host_files(self, there: Reach) -> dict[PurePosixPath, bytes]:
         files = containerd_hosts.host_files(there.names, there.endpoint)
-        for one in map(upstream.parse, self.registry.mirrors):
+        for one in map(mirror_settings.parse_upstream, self.registry.mirrors):
             endpoint = f"http://{self.names.mirror(one.name)}:{REGISTRY_PORT}"
             files |= [containerd_hosts.host_file(one.name, endpoint, server=one.url)]
         return files

@@ -17,12 +17,11 @@ from sandbox.components.addons.addon_images import pod_spec
 from sandbox.errors import SandboxError, UsageError
 from sandbox.images import images_yaml
 from sandbox.images.images_yaml import FromBuild, FromDaemon, FromRegistry
-from sandbox.images.target import Target
 from sandbox.kube.api import Manifest, title
 from sandbox.oci import reference as references
 from sandbox.oci.client import Client
 from sandbox.oci.credential import Keychain
-from sandbox.oci.reference import DOCKER_HUB, Reference
+from sandbox.oci.reference import DOCKER_HUB, Reference, Target
 
 CONTAINERS = ("initContainers", "containers", "ephemeralContainers")
 LOCAL = ("localhost", "127.0.0.1")

@@ -3,27 +3,139 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Mapping, Sequence
+import os
+import tempfile
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.errors import SandboxError
 from sandbox.images.images_yaml import FromDaemon
-from sandbox.images.push_context import Destination
-from sandbox.images.push_plan import Transfer
-from sandbox.images.sources import v1layers
-from sandbox.images.sources.compress_spool import Scratch, Spool, Spooled
 from sandbox.images.sources.docker_engine import DaemonImages
 from sandbox.images.sources.docker_save import Documents, take
 from sandbox.images.sources.image_source import Daemon
-from sandbox.images.target import Target
-from sandbox.images.transfer import carry
+from sandbox.images.transfer import Destination, Transfer, carry
 from sandbox.oci import digest as digests
 from sandbox.oci import manifest as manifests
-from sandbox.oci.compression import Compression
+from sandbox.oci.compression import Compression, compressed
+from sandbox.oci.digest import CHUNK, Measured
 from sandbox.oci.image import Image, MissingBlob, Tree
 from sandbox.oci.manifest import OCI_CONFIG, Descriptor, Document, Manifest
+from sandbox.oci.reference import Target
+from sandbox.system import files
+
+
+class Scratch:
+    """Blobs in one file that has no name in `folder`: however this process ends, nothing of it is left.
+
+    Written by one thread, read by any. Without a folder it is where the system has its temporary files, which on many
+    machines is memory.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        if folder:
+            files.make_private_dir(folder)
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # closed by close()
+        self._end = 0
+        self._places: dict[str, int] = {}
+
+    def close(self) -> None:
+        """Give the space back."""
+        self._file.close()
+
+    def write(self, chunks: Iterable[bytes]) -> int:
+        """Write after what was kept, and give the size; the next write goes to the same place unless it is kept."""
+        self._file.seek(self._end)
+        size = sum(map(self._file.write, chunks))
+        self._file.flush()
+        return size
+
+    def keep(self, blob: Descriptor) -> None:
+        """Have what was written last as `blob`."""
+        self._places[blob.digest] = self._end
+        self._end += blob.size
+
+    def read(self, blob: Descriptor) -> Iterator[bytes] | None:
+        """Yield the bytes of a blob that was kept, None for any other."""
+        start = self._places.get(blob.digest)
+        return None if start is None else self._pieces(start, start + blob.size)
+
+    def _pieces(self, start: int, end: int) -> Iterator[bytes]:
+        while start < end and (piece := os.pread(self._file.fileno(), min(CHUNK, end - start), start)):
+            start += len(piece)
+            yield piece
+
+
+class CompressSpool:
+    """Receives raw layers and keeps those that are `wanted` compressed in `scratch`; `ready` hears of each.
+
+    `made` maps their diff ids to what became of them, `failures` those that came damaged to the reason.
+    """
+
+    def __init__(
+        self, wanted: Iterable[str], scratch: Scratch, kind: Compression, ready: Callable[[str, Descriptor], None]
+    ) -> None:
+        self._missing = set(wanted)
+        self._scratch = scratch
+        self._kind = kind
+        self._ready = ready
+        self.made: dict[str, Descriptor] = {}
+        self.failures: dict[str, SandboxError] = {}
+
+    def wants_unknown(self) -> bool:
+        """Tell whether a layer of unknown digest could be one that is missing."""
+        return bool(self._missing)
+
+    def buffered(self, data: bytes, digest: str | None) -> None:
+        """Take a layer that is in memory as a whole."""
+        self.named(digest or digests.of(data), len(data), [data])
+
+    def named(self, digest: str, size: int, chunks: Iterable[bytes]) -> None:
+        """Take a layer of known digest and size."""
+        if digest not in self._missing:
+            return
+        try:
+            self._keep(digest, self._pack(digests.verified(chunks, digest, size)))
+        except digests.DigestMismatch as error:
+            self.failures[digest] = error
+
+    def unnamed(self, size: int, chunks: Iterable[bytes]) -> None:
+        """Take a layer whose digest its bytes will tell."""
+        measured = Measured(chunks)
+        blob = self._pack(measured)
+        if measured.digest in self._missing:
+            self._keep(measured.digest, blob)
+
+    def _pack(self, chunks: Iterable[bytes]) -> Descriptor:
+        packed = Measured(compressed(chunks, self._kind))
+        size = self._scratch.write(packed)
+        return Descriptor(self._kind.media_type, packed.digest, size)
+
+    def _keep(self, digest: str, blob: Descriptor) -> None:
+        self._scratch.keep(blob)
+        self._missing.discard(digest)
+        self.made[digest] = blob
+        self._ready(digest, blob)
+
+
+class FromSpool:
+    """The Origin of an image whose layers are in a spool or in the registry; its configuration is in memory."""
+
+    def __init__(self, scratch: Scratch | None, documents: Mapping[str, bytes]) -> None:
+        self._scratch = scratch
+        self._documents = documents
+
+    @contextlib.contextmanager
+    def open(self, blob: Descriptor) -> Iterator[Iterator[bytes]]:
+        """Yield the bytes of a configuration or a compressed layer."""
+        if blob.digest in self._documents:
+            yield iter([self._documents[blob.digest]])
+            return
+        chunks = self._scratch.read(blob) if self._scratch else None
+        if chunks is None:
+            raise MissingBlob(f"{blob.digest} is gone from the registry", fix="push again")
+        yield chunks
 
 
 @dataclass(frozen=True)
@@ -58,7 +170,7 @@ class CompressedImages:
         self._daemon = daemon
         self._destination = destination
         self._client = destination.client
-        self._holdings = destination.holdings
+        self._inventory = destination.inventory
         self._pool = destination.pool
         self._stack = stack
         self._folder = spool
@@ -73,7 +185,7 @@ class CompressedImages:
         plain = [entry for entry in entries if entry.target not in classic]
         for one, tree in zip(waiting, list(self._pool.map(self._tagged, waiting)), strict=True):
             if tree is not None:
-                found[one.entry.target] = tree.image(Spooled(None, {}))
+                found[one.entry.target] = tree.image(FromSpool(None, {}))
         if waiting := [one for one in waiting if one.entry.target not in found]:
             try:
                 saved = self._saved(waiting)
@@ -116,7 +228,7 @@ class CompressedImages:
 
     def _there(self, repository: str, blob: Descriptor) -> bool:
         with contextlib.suppress(SandboxError):  # told when the blob is sent
-            return self._holdings.size(repository, blob.digest) == blob.size
+            return self._inventory.size(repository, blob.digest) == blob.size
         return False
 
     def _saved(self, waiting: Sequence[_Wanted]) -> dict[Target, Image | SandboxError]:
@@ -127,10 +239,10 @@ class CompressedImages:
         early: list[Future[dict[str, SandboxError]]] = []
 
         def ready(digest: str, blob: Descriptor) -> None:
-            transfer = Transfer(blob, (homes[digest],), (Spooled(scratch, {}),), ())
+            transfer = Transfer(blob, (homes[digest],), (FromSpool(scratch, {}),), ())
             early.append(self._pool.submit(carry, transfer, self._destination))
 
-        spool = Spool(homes.keys() - known.keys(), scratch, self._kind, ready)
+        spool = CompressSpool(homes.keys() - known.keys(), scratch, self._kind, ready)
         documents = self._taken(waiting, spool)
         for future in early:  # what could not be sent while others were compressed, the plan sends again
             future.result()
@@ -141,7 +253,7 @@ class CompressedImages:
                 found[one.entry.target] = image
         return found
 
-    def _taken(self, waiting: Sequence[_Wanted], spool: Spool) -> Documents:
+    def _taken(self, waiting: Sequence[_Wanted], spool: CompressSpool) -> Documents:
         """Return one save of all these images, no longer than it takes to have what is missing."""
 
         def enough(documents: Documents) -> bool:
@@ -149,13 +261,18 @@ class CompressedImages:
 
         stream = self._daemon.save(list(dict.fromkeys(one.entry.image for one in waiting)))
         try:
-            return take(stream, spool, v1layers.chains(one.diff_ids for one in waiting), enough)
+            return take(stream, spool, manifests.chains(one.diff_ids for one in waiting), enough)
         finally:
             if isinstance(stream, Generator):
                 stream.close()
 
     def _made(
-        self, one: _Wanted, documents: Documents, layers: Mapping[str, Descriptor], spool: Spool, scratch: Scratch
+        self,
+        one: _Wanted,
+        documents: Documents,
+        layers: Mapping[str, Descriptor],
+        spool: CompressSpool,
+        scratch: Scratch,
     ) -> Image | SandboxError | None:
         config = documents.by_digest.get(one.id)
         if config is None or not _is_config(config):
@@ -170,7 +287,9 @@ class CompressedImages:
         described = Descriptor(OCI_CONFIG, one.id, len(config))
         blobs = [layers[digest] for digest in one.diff_ids]
         document: Document = manifests.image_manifest(described, blobs)
-        return Tree((document,), tuple(dict.fromkeys((described, *blobs)))).image(Spooled(scratch, documents.by_digest))
+        return Tree((document,), tuple(dict.fromkeys((described, *blobs)))).image(
+            FromSpool(scratch, documents.by_digest)
+        )
 
 
 def _is_config(document: bytes | None) -> bool:

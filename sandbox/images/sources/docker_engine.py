@@ -12,23 +12,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sandbox.errors import SandboxError
-from sandbox.images import push_plan as plans
 from sandbox.images.images_yaml import FromDaemon
-from sandbox.images.push_context import Destination
 from sandbox.images.sources import engine_store as stores
-from sandbox.images.sources import v1layers
 from sandbox.images.sources.docker_save import Documents, take
 from sandbox.images.sources.image_source import Daemon, Helper, Job
-from sandbox.images.sources.select import goes_by, listed
+from sandbox.images.sources.layout import goes_by, listed
 from sandbox.images.sources.tar_split import Unreadable
-from sandbox.images.stream_upload import Landing
-from sandbox.images.target import Target
-from sandbox.images.transfer import carry
+from sandbox.images.stream_upload import StreamUpload
+from sandbox.images.transfer import Destination, carry, plan_transfers
 from sandbox.oci import address as addresses
 from sandbox.oci import manifest as manifests
 from sandbox.oci.image import Image, MissingBlob, Tree, walk
 from sandbox.oci.manifest import OCI_CONFIG, OCI_LAYER, Descriptor, Document, Manifest
 from sandbox.oci.oci_errors import BadImage, RegistryError
+from sandbox.oci.reference import Target
 
 SAVES = 3
 
@@ -51,7 +48,7 @@ class Inspected:
 
 
 @dataclass(frozen=True)
-class Landed:
+class InRegistry:
     """The Origin of an image whose layers the registry holds already; documents are still in memory."""
 
     documents: Mapping[str, bytes] = field(default_factory=dict)
@@ -76,7 +73,7 @@ class DaemonImages:
         self._daemon = daemon
         self._destination = destination
         self._client = destination.client
-        self._holdings = destination.holdings
+        self._inventory = destination.inventory
         self._pool = destination.pool
         self._reading = reading
         self._helper = helper
@@ -132,17 +129,17 @@ class DaemonImages:
         """Return the image, when the registry has every piece of it, so that nothing need be saved."""
         one, tagged = look
         try:
-            if tagged and all(self._holdings.size(one.target.repository, b.digest) is not None for b in tagged.blobs):
-                return tagged.image(Landed())
+            if tagged and all(self._inventory.size(one.target.repository, b.digest) is not None for b in tagged.blobs):
+                return tagged.image(InRegistry())
             tree = self._classic(one, {})
         except SandboxError as error:
             return error
-        return tree.image(Landed()) if tree else None
+        return tree.image(InRegistry()) if tree else None
 
     def _ask(self, item: tuple[str, Target]) -> None:
         """Ask for a blob once, before several images want to know about it at the same time."""
         with contextlib.suppress(SandboxError):  # comes up again for each image
-            self._holdings.size(item[1].repository, item[0])
+            self._inventory.size(item[1].repository, item[0])
 
     def _tagged(self, one: Inspected) -> Tree | None:
         """Return the image behind the target's tag, or its own digest, when it is this one.
@@ -169,7 +166,7 @@ class DaemonImages:
                 self._seen |= {blob.digest: one.target.repository for blob in (content.config, *content.layers)}
             return None
         tree = walk(document, lambda child: self._client.manifest(one.target.repository, child.digest))
-        self._holdings.vouch(one.target.repository, name, document, tree.blobs)
+        self._inventory.vouch(one.target.repository, name, document, tree.blobs)
         return tree
 
     def _classic(self, one: Inspected, documents: Mapping[str, bytes]) -> Tree | None:
@@ -179,12 +176,12 @@ class DaemonImages:
         """
         repository = one.target.repository
         for digest in one.diff_ids:
-            self._holdings.size(repository, digest)
+            self._inventory.size(repository, digest)
         if one.id in documents:
             config = len(documents[one.id]) if _describes(documents[one.id], one) else None
         else:
-            config = self._holdings.size(repository, one.id)
-        places = [self._holdings.anywhere(digest) for digest in one.diff_ids]
+            config = self._inventory.size(repository, one.id)
+        places = [self._inventory.anywhere(digest) for digest in one.diff_ids]
         if config is None or not all(places):
             return None
         described = Descriptor(OCI_CONFIG, one.id, config)
@@ -199,7 +196,7 @@ class DaemonImages:
             for one, image in zip(waiting, self._pool.map(self._opened, waiting), strict=True)
             if image
         }
-        missing = [one for one in plans.make(images).transfers if not self._holdings.anywhere(one.blob.digest)]
+        missing = [one for one in plan_transfers(images).transfers if not self._inventory.anywhere(one.blob.digest)]
         self._destination.observer.expected(sum(one.blob.size for one in missing))
         lost: dict[Target, SandboxError] = {}
         sending = [self._pool.submit(carry, one, self._destination) for one in missing]
@@ -221,8 +218,8 @@ class DaemonImages:
 
         def size_of(digest: str) -> int | None:
             with contextlib.suppress(RegistryError):  # told when something is sent
-                self._holdings.size(repository, digest)
-            place = self._holdings.anywhere(digest)
+                self._inventory.size(repository, digest)
+            place = self._inventory.anywhere(digest)
             return place[1] if place else None
 
         try:
@@ -245,77 +242,77 @@ class DaemonImages:
             for root in roots:
                 helper.send(jobs, root, registry.port, self._destination.observer.sent)
             for job in jobs:
-                self._holdings.confirm(job.repository, job.digest)
+                self._inventory.confirm(job.repository, job.digest)
         except SandboxError as error:
             log.info("no helper reads the engine's folders: %s", error)
         found: dict[Target, Image | SandboxError] = {}
         for one in waiting:
             with contextlib.suppress(SandboxError):  # told after the save
                 if tree := self._classic(one, {}):
-                    found[one.target] = tree.image(Landed())
+                    found[one.target] = tree.image(InRegistry())
         return found
 
     def _jobs(self, one: Inspected) -> Iterator[Job]:
         """Yield the blobs of an image that no repository is known to have."""
         repository = one.target.repository
-        for chain, digest in v1layers.chains([one.diff_ids]).items():
-            if self._holdings.size(repository, digest) is None and not self._holdings.anywhere(digest):
+        for chain, digest in manifests.chains([one.diff_ids]).items():
+            if self._inventory.size(repository, digest) is None and not self._inventory.anywhere(digest):
                 yield Job(repository, digest, chain)
-        if self._holdings.size(repository, one.id) is None:
+        if self._inventory.size(repository, one.id) is None:
             yield Job(repository, one.id)
 
     def _saved(self, waiting: Sequence[Inspected]) -> dict[Target, Image | SandboxError]:
         """Save what is missing, again for what may get through then, since a stream cannot be rewound."""
         found: dict[Target, Image | SandboxError] = {}
         for _ in range(SAVES):
-            landing = self._landing(waiting)
+            upload = self._upload(waiting)
             try:
-                documents = self._taken(waiting, landing)
+                documents = self._taken(waiting, upload)
             except SandboxError as error:
                 return found | dict.fromkeys((one.target for one in waiting), error)
-            found |= {one.target: self._made(one, documents, landing) for one in waiting}
-            waiting = [one for one in waiting if landing.failures and _may_pass(found[one.target], one, landing)]
+            found |= {one.target: self._made(one, documents, upload) for one in waiting}
+            waiting = [one for one in waiting if upload.failures and _may_pass(found[one.target], one, upload)]
             if not waiting:
                 break
         return found
 
-    def _taken(self, waiting: Sequence[Inspected], landing: Landing) -> Documents:
+    def _taken(self, waiting: Sequence[Inspected], upload: StreamUpload) -> Documents:
         """Return one save of all these images, no longer than it takes to see what is missing."""
 
         def enough(documents: Documents) -> bool:
             configs = documents.by_digest
-            return not landing.wants_unknown() and all(
+            return not upload.wants_unknown() and all(
                 one.id in configs and _describes(configs[one.id], one) for one in waiting
             )
 
-        chains = v1layers.chains(one.diff_ids for one in waiting)
+        chains = manifests.chains(one.diff_ids for one in waiting)
         stream = self._daemon.save(list(dict.fromkeys(one.name for one in waiting)))
         try:
-            return take(stream, landing, chains, enough)
+            return take(stream, upload, chains, enough)
         finally:
             if isinstance(stream, Generator):
                 stream.close()
-            landing.finish()
+            upload.finish()
 
-    def _landing(self, waiting: Sequence[Inspected]) -> Landing:
+    def _upload(self, waiting: Sequence[Inspected]) -> StreamUpload:
         wanted: dict[str, dict[str, None]] = {}
         for one in waiting:
             for digest in one.diff_ids:
                 wanted.setdefault(digest, {})[one.target.repository] = None
         repositories = {digest: tuple(names) for digest, names in wanted.items()}
         homes = tuple(dict.fromkeys(one.target.repository for one in waiting))
-        return Landing(self._destination, repositories, homes, self._seen)
+        return StreamUpload(self._destination, repositories, homes, self._seen)
 
-    def _made(self, one: Inspected, documents: Documents, landing: Landing) -> Image | SandboxError:
+    def _made(self, one: Inspected, documents: Documents, upload: StreamUpload) -> Image | SandboxError:
         try:
             tree = self._classic(one, documents.by_digest) or self._from_index(one, documents)
             named = [blob.digest for blob in tree.blobs if blob.digest not in documents.by_digest]
-            lacking = [digest for digest in named if not landing.has(digest)]
+            lacking = [digest for digest in named if not upload.has(digest)]
         except SandboxError as error:
-            return _why(one, error, (one.id, *one.diff_ids), landing)
+            return _why(one, error, (one.id, *one.diff_ids), upload)
         if lacking:
-            return _why(one, _incomplete(one, lacking[0]), lacking, landing)
-        return tree.image(Landed(documents.by_digest))
+            return _why(one, _incomplete(one, lacking[0]), lacking, upload)
+        return tree.image(InRegistry(documents.by_digest))
 
     def _from_index(self, one: Inspected, documents: Documents) -> Tree:
         """Describe an image of the containerd store, with its manifests and layers, compressed or not, as they are."""
@@ -329,7 +326,7 @@ class DaemonImages:
             root for root in roots if goes_by(root, one.name)
         ]
         if one.id in documents.by_digest and not fitting:
-            lost = (digest for digest in one.diff_ids if not self._holdings.anywhere(digest))
+            lost = (digest for digest in one.diff_ids if not self._inventory.anywhere(digest))
             raise _incomplete(one, next(lost, one.id))
         document = read(fitting[0]) if fitting else None
         if document is None:
@@ -337,21 +334,21 @@ class DaemonImages:
         return walk(document, read, name=one.name)
 
 
-def _may_pass(outcome: Image | SandboxError, one: Inspected, landing: Landing) -> bool:
+def _may_pass(outcome: Image | SandboxError, one: Inspected, upload: StreamUpload) -> bool:
     """Tell whether another save may do better: the connection broke, or a layer met a refusal that concerns others."""
-    if not isinstance(outcome, SandboxError) or one.target.repository in landing.refused:
+    if not isinstance(outcome, SandboxError) or one.target.repository in upload.refused:
         return False
     if not isinstance(outcome, RegistryError) or outcome.transient:
         return True
-    return any(landing.stuck.get(digest, one.target.repository) != one.target.repository for digest in one.diff_ids)
+    return any(upload.stuck.get(digest, one.target.repository) != one.target.repository for digest in one.diff_ids)
 
 
-def _why(one: Inspected, error: SandboxError, digests: Iterable[str], landing: Landing) -> SandboxError:
+def _why(one: Inspected, error: SandboxError, digests: Iterable[str], upload: StreamUpload) -> SandboxError:
     """Return a failed upload explains a missing layer better than its absence does."""
     for digest in (*digests, None):
-        if digest in landing.failures:
-            return landing.failures[digest]
-    return landing.refused.get(one.target.repository, error)
+        if digest in upload.failures:
+            return upload.failures[digest]
+    return upload.refused.get(one.target.repository, error)
 
 
 def _incomplete(one: Inspected, digest: str) -> MissingBlob:

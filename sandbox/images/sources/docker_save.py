@@ -1,17 +1,180 @@
-"""The tar that `docker save` streams, old layout or new, taken apart as it passes: no temporary file, little memory."""
+"""The tar that `docker save` streams, old layout or new, taken apart as it passes: no temporary file, little memory.
+
+Docker before 25 saves layers as `<id>/layer.tar` next to `<id>/json`, a description. The id is the sha256 of that
+description in the form it had before it was given its id: without `id`, with the chain id of the layer as `layer_id`
+and the parent's digest in full, keys sorted. A match proves the chain id, and that proves the layer.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import posixpath
+import tarfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from sandbox.images.sources import v1layers
-from sandbox.images.sources.tar_stream import Member, Tape
 from sandbox.oci import digest as digests
 from sandbox.oci.oci_errors import BadImage
+
+BLOCK = tarfile.BLOCKSIZE
+LARGEST_HEADER = 1 << 20
+_FIX = "look at the engine's log, then try again"
+
+
+@dataclass(frozen=True)
+class Member:
+    """A regular file of a tar: its name as written, its size in bytes."""
+
+    name: str
+    size: int
+
+
+class TarStream:
+    """The regular files of a tar (POSIX.1-2017, pax; GNU long names and sizes) whose bytes come from `stream`.
+
+    Iterate over it, and read each member, or part of it, before the next. Raises SandboxError for what is no tar and
+    for one that breaks off.
+    """
+
+    def __init__(self, stream: Iterator[bytes]) -> None:
+        self._stream = stream
+        self._chunk = b""
+        self._at = 0
+        self._left = 0
+        self._padding = 0
+
+    def __iter__(self) -> Iterator[Member]:
+        name, size = None, None
+        while True:
+            self._skip()
+            block = self._exactly(BLOCK)
+            if not block.strip(b"\0"):
+                return
+            info = _header(block)
+            if info.type in (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME):
+                data = self._extension(info.size)
+                if info.type == tarfile.GNUTYPE_LONGNAME:
+                    name = data.rstrip(b"\0").decode(errors="surrogateescape")
+                else:
+                    records = _records(data)
+                    name, size = records.get("path", name), int(records.get("size") or 0) or size
+                continue
+            found = Member(name or info.name, info.size if size is None else size)
+            name, size = None, None
+            self._enter(found.size if info.isreg() or info.type in (tarfile.XGLTYPE, tarfile.GNUTYPE_LONGLINK) else 0)
+            if info.isreg():
+                yield found
+
+    def read(self) -> bytes:
+        """Return the rest of the current member as a whole."""
+        return b"".join(self.chunks())
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the rest of the current member in pieces as they come."""
+        while self._left:
+            piece = self._piece(self._left)
+            self._left -= len(piece)
+            yield piece
+
+    def _enter(self, size: int) -> None:
+        self._left, self._padding = size, -size % BLOCK
+
+    def _skip(self) -> None:
+        for _ in self.chunks():
+            pass
+        self._exactly(self._padding)
+        self._padding = 0
+
+    def _extension(self, size: int) -> bytes:
+        if size > LARGEST_HEADER:
+            raise BadImage("the Docker Engine's save is damaged", details=f"a header of {size} bytes", fix=_FIX)
+        self._enter(size)
+        return self.read()
+
+    def _exactly(self, size: int) -> bytes:
+        parts = []
+        while size:
+            parts.append(self._piece(size))
+            size -= len(parts[-1])
+        return b"".join(parts)
+
+    def _piece(self, most: int) -> bytes:
+        """Return the next bytes, at least one and at most `most`.
+
+        A piece of the stream that fits is passed on uncopied.
+        """
+        while self._at == len(self._chunk):
+            chunk = next(self._stream, None)
+            if chunk is None:
+                raise BadImage("the Docker Engine's save broke off", details="unexpected end of data", fix=_FIX)
+            self._chunk, self._at = chunk, 0
+        piece = self._chunk[self._at : self._at + most]
+        self._at += len(piece)
+        return piece
+
+
+def _header(block: bytes) -> tarfile.TarInfo:
+    try:
+        return tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+    except tarfile.HeaderError as error:
+        raise BadImage("the Docker Engine's save is no tar", details=str(error), fix=_FIX) from error
+
+
+def _records(data: bytes) -> dict[str, str]:
+    """Return the records of a pax header, `LENGTH KEY=VALUE` and a line feed each."""
+    found: dict[str, str] = {}
+    try:
+        while data:
+            length, _, _ = data.partition(b" ")
+            record, data = data[len(length) + 1 : int(length) - 1], data[int(length) :]
+            key, _, value = record.partition(b"=")
+            if not record:
+                break
+            found[key.decode()] = value.decode(errors="surrogateescape")
+    except ValueError as error:
+        raise BadImage("the Docker Engine's save is damaged", details=f"pax header: {error}", fix=_FIX) from error
+    return found
+
+
+def recognised(folder: str, description: bytes, known: Mapping[str, str]) -> str | None:
+    """Return the diff id of the layer in `folder`, one of those of `known` (see `manifest.chains`).
+
+    None when it is none of them.
+    """
+    try:
+        members = _members(description.decode())
+    except (ValueError, IndexError):
+        return None
+    members.pop("id", None)
+    if parent := members.pop("parent", None):
+        members["parent"] = f'"sha256:{parent[1:]}'
+    # The system's name is added to all descriptions, but was there when the id was made only in a topmost one.
+    forms = [members, {key: value for key, value in members.items() if key != "os"}]
+    for chain, diff_id in known.items():
+        for form in forms:
+            ordered = sorted((form | {"layer_id": f'"{chain}"'}).items())
+            text = ",".join(f'"{key}":{value}' for key, value in ordered)
+            if hashlib.sha256(f"{{{text}}}".encode()).hexdigest() == folder:
+                return diff_id
+    return None
+
+
+def _members(text: str) -> dict[str, str]:
+    """Return the members of a JSON object without spaces, each value as it is written.
+
+    Raises ValueError, IndexError.
+    """
+    decoder = json.JSONDecoder()
+    found: dict[str, str] = {}
+    end = 0
+    while text[end] != "}":
+        key, colon = decoder.raw_decode(text, end + 1)
+        _, end = decoder.raw_decode(text, colon + 1)
+        found[str(key)] = text[colon + 1 : end]
+    return found
+
 
 SMALL = 4 << 20
 
@@ -67,8 +230,8 @@ def take(
     `chains` are the diff ids of the expected layers by their chain ids. Files of up to SMALL bytes are held in memory,
     so that they can be sent again; larger ones go straight through. Raises SandboxError when the stream breaks off.
     """
-    taking = _Taking(Tape(stream), receiver, chains)
-    for member in taking.tape:
+    taking = _Taking(TarStream(stream), receiver, chains)
+    for member in taking.tar:
         taking.one(posixpath.normpath(member.name), member)
         if enough(taking.documents):
             break
@@ -78,8 +241,8 @@ def take(
 class _Taking:
     """One stream, and what is known of it so far."""
 
-    def __init__(self, tape: Tape, receiver: Receiver, chains: Mapping[str, str]) -> None:
-        self.tape = tape
+    def __init__(self, tar: TarStream, receiver: Receiver, chains: Mapping[str, str]) -> None:
+        self.tar = tar
         self.documents = Documents()
         self._receiver = receiver
         self._chains = chains
@@ -89,24 +252,24 @@ class _Taking:
         """Return the next file."""
         folder, _, base = name.rpartition("/")
         if base == "json" and member.size <= SMALL:
-            self._described = (folder, self.tape.read())
+            self._described = (folder, self.tar.read())
             return
         digest = _digest_of(name) or (self._old_layer(folder) if base == "layer.tar" else None)
         if member.size <= SMALL:
-            data = self.tape.read()
+            data = self.tar.read()
             if name.endswith(".json") or (digest and data.startswith(b"{")):
                 self.documents.add(name, data)
             elif digest or base == "layer.tar":
                 self._receiver.buffered(data, digest)
         elif digest:
-            self._receiver.named(digest, member.size, self.tape.chunks())
+            self._receiver.named(digest, member.size, self.tar.chunks())
         elif base == "layer.tar" and self._receiver.wants_unknown():
-            self._receiver.unnamed(member.size, self.tape.chunks())
+            self._receiver.unnamed(member.size, self.tar.chunks())
 
     def _old_layer(self, folder: str) -> str | None:
         """Return the digest of a layer that Docker before 25 calls `<id>/layer.tar`; the description came before it."""
         described, description = self._described
-        return v1layers.recognised(folder, description, self._chains) if folder == described else None
+        return recognised(folder, description, self._chains) if folder == described else None
 
 
 def _digest_of(name: str) -> str | None:

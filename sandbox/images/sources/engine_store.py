@@ -17,7 +17,6 @@ from typing import Any, BinaryIO, Protocol
 
 from sandbox.images.sources import tar_split
 from sandbox.images.sources.tar_split import Unreadable
-from sandbox.images.sources.v1layers import chains
 from sandbox.oci import digest as digests
 from sandbox.oci import manifest as manifests
 from sandbox.oci.digest import CHUNK
@@ -55,7 +54,7 @@ class OverlayStore:
         config = _document(self.root / "image/overlay2/imagedb/content" / _path(name), name)
         places: dict[str, tuple[Path, Path]] = {}
         layers = []
-        for chain, diff_id in chains([manifests.diff_ids(config)]).items():
+        for chain, diff_id in manifests.chains([manifests.diff_ids(config)]).items():
             size = size_of(diff_id)
             if size is None:
                 places[diff_id] = split, _ = self._place(chain, diff_id)

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import platform as machine
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from sandbox.oci.client import Client
-from sandbox.oci.image import Image, MissingBlob, walk
+from sandbox.oci.image import Image, MissingBlob, choose, walk
 from sandbox.oci.manifest import Descriptor, Document, Index, parse
 from sandbox.oci.oci_errors import BadImage
-from sandbox.oci.platforms import choose
 from sandbox.oci.reference import DOCKER_HUB, Reference
 
 DOCKER_HUB_API = "registry-1.docker.io"
-_ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 
 
 @dataclass(frozen=True)
@@ -69,9 +66,3 @@ class Remote:
 def api_host(reference: Reference) -> str:
     """Return the host that serves the API for a reference; Docker Hub's differs from its name."""
     return DOCKER_HUB_API if reference.host == DOCKER_HUB else reference.host
-
-
-def host_platform() -> str:
-    """Return the platform of containers on this machine: Linux, on the machine's own processor."""
-    name = machine.machine().lower()
-    return f"linux/{_ARCHITECTURES.get(name, name)}"

@@ -12,7 +12,7 @@ from sandbox.engine import Engine
 from sandbox.images.images_yaml import FromDaemon
 from sandbox.images.progress import Action
 from sandbox.images.push import push
-from sandbox.images.target import parse
+from sandbox.oci.reference import parse_target
 from tests.real.machine import tool
 from tests.real.registry.stand import Watched, reader, registry
 from tests.support.images import TestImage, digest_of, index, layer, place, tar
@@ -56,7 +56,7 @@ def load(engine: Watched, folder: Path, images: dict[str, TestImage]) -> list[Fr
     path = folder / "load.tar"
     path.write_bytes(tar(files))
     engine.engine.load(path)
-    return [FromDaemon(parse(name), f"{NAME}/{name}") for name in images]
+    return [FromDaemon(parse_target(name), f"{NAME}/{name}") for name in images]
 
 
 @pytest.mark.parametrize("reading", [False, True])
@@ -77,7 +77,7 @@ def test_images_arrive_unchanged_and_present_ones_are_not_saved(
     assert sum(result.size for result in results) == sum(sizes.values())
     assert len(engine.saves) == (0 if reading else 1)
     assert {result.action for result in push(entries, url, engine)} == {Action.SKIPPED}
-    (again,) = push([FromDaemon(parse("app:2"), entries[0].image)], url, engine)
+    (again,) = push([FromDaemon(parse_target("app:2"), entries[0].image)], url, engine)
     assert (again.action, again.size) == (Action.MOUNTED, 0)
     assert len(engine.saves) == (0 if reading else 1)
     changed = {name: TestImage((BASE, NEW), name, compressed) for name in images}

@@ -14,7 +14,7 @@ import pytest
 from sandbox.images.images_yaml import Entry, FromArchive, FromBuild, FromDaemon
 from sandbox.images.progress import Action
 from sandbox.images.push import push
-from sandbox.images.target import parse
+from sandbox.oci.reference import parse_target
 from tests.real import machine
 from tests.real.machine import tool
 from tests.real.registry.stand import Watched, reader, registry
@@ -71,7 +71,7 @@ def assert_true(engine: Watched, name: str, host: str, target: str, digest: str,
 def test_image_read_by_another_client_matches_the_engines(
     engine: Watched, images: tuple[str, ...], host: str, tmp_path: Path
 ) -> None:
-    entries = [FromDaemon(parse(f"team/{n}:dev"), name) for n, name in enumerate(images)]
+    entries = [FromDaemon(parse_target(f"team/{n}:dev"), name) for n, name in enumerate(images)]
     results = push(entries, f"http://{host}", engine)
     unique = {layer for name in images for layer in (engine.inspect_image(name) or {})["RootFS"]["Layers"]}
     assert len(unique) == 4
@@ -84,7 +84,7 @@ def test_image_read_by_another_client_matches_the_engines(
 
 
 def test_only_the_changed_layer_is_sent(engine: Watched, images: tuple[str, ...], host: str, tmp_path: Path) -> None:
-    entry = FromDaemon(parse("app:dev"), images[2])
+    entry = FromDaemon(parse_target("app:dev"), images[2])
     push([entry], f"http://{host}", engine)
     changed = build(tmp_path, "changed", images[1], b"other" * 1000)
     try:
@@ -105,9 +105,9 @@ def test_an_archive_and_a_build_give_what_the_engine_gives(
     context.mkdir()
     (context / "Dockerfile").write_text(f"FROM {images[3]}\nLABEL built=here\n")
     entries: list[Entry] = [
-        FromArchive(parse("app:archive"), tmp_path / "saved.tar", images[3]),
-        FromDaemon(parse("app:engine"), images[3]),
-        FromBuild(parse(f"{NAME}/built:1"), context),
+        FromArchive(parse_target("app:archive"), tmp_path / "saved.tar", images[3]),
+        FromDaemon(parse_target("app:engine"), images[3]),
+        FromBuild(parse_target(f"{NAME}/built:1"), context),
     ]
     try:
         archived, direct, built = push(entries, f"http://{host}", engine)

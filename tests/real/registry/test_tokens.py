@@ -13,12 +13,12 @@ import pytest
 from sandbox.images.images_yaml import FromDaemon, FromRegistry
 from sandbox.images.progress import Action, Silent
 from sandbox.images.push import push
-from sandbox.images.target import parse
 from sandbox.images.verify import verify
 from sandbox.oci import reference
 from sandbox.oci.client import Client
 from sandbox.oci.credential import Credential
 from sandbox.oci.oci_errors import RegistryError
+from sandbox.oci.reference import parse_target
 from tests.real.registry.stand import registry
 from tests.support.images import OCI_MANIFEST, FakeEngine, TestImage, digest_of, layer
 from tests.support.registry_simulator import Simulator
@@ -75,7 +75,7 @@ def slow() -> Iterator[str]:
 @pytest.mark.parametrize("told", [1, 300], ids=["that say so", "unannounced"])
 def test_tokens_that_end_during_a_push_are_replaced(kind: str, tmp_path: Path, slow: str, told: int) -> None:
     tokens = TokenServer(login=f"me:{SECRET}", seconds=told, signer=Signer(life=1))
-    entry = FromRegistry(parse("team/app:1"), reference.parse(f"{slow}/org/app:1"))
+    entry = FromRegistry(parse_target("team/app:1"), reference.parse(f"{slow}/org/app:1"))
     with closed(kind, tmp_path, tokens) as url:
         (result,) = push([entry], url, keychain=Keys(SECRET))
         assert result.digest == digest_of(APP.manifest)
@@ -92,7 +92,7 @@ def test_push_with_wrong_password_is_refused_with_a_fix(kind: str, tmp_path: Pat
     tokens = TokenServer(login=f"me:{SECRET}", signer=Signer(life=60))
     with closed(kind, tmp_path, tokens) as url:
         with pytest.raises(RegistryError) as caught:
-            push([FromDaemon(parse("tool:1"), "tool")], url, FakeEngine({"tool": TOOL}), keychain=keys)
+            push([FromDaemon(parse_target("tool:1"), "tool")], url, FakeEngine({"tool": TOOL}), keychain=keys)
         assert caught.value.status == 401
         assert "incorrect username or password" in caught.value.details
         assert caught.value.fix == f"sign in: docker login {url.removeprefix('http://')}"

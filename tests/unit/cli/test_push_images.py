@@ -21,8 +21,7 @@ from sandbox.cli.push_images import push_images as command
 from sandbox.config.loader import parse
 from sandbox.engine import Bind, ContainerSpec, Engine
 from sandbox.errors import MissingTool, SandboxError, UsageError
-from sandbox.images.lock_check import Drift
-from sandbox.images.lock_entries import Lock
+from sandbox.images.lockfile import Drift, Lock
 from sandbox.images.push import PushFailed
 from sandbox.images.verify import VerifyFailed
 from sandbox.names import OWNER, REGISTRY_PORT

@@ -14,7 +14,7 @@ from sandbox.cli.registry import registry as command
 from sandbox.errors import UsageError
 from sandbox.oci.client import Client
 from tests.support.registry_simulator import Simulator
-from tests.unit.images.test_listing import push
+from tests.unit.images.test_registry_content import place
 
 
 @pytest.fixture
@@ -49,8 +49,8 @@ def test_an_empty_registry_is_said_to_be_empty(spec: Path, registry: Simulator) 
 
 def test_each_tag_has_its_size_and_what_no_other_user_has_of_it(spec: Path, registry: Simulator) -> None:
     with Client(registry.url) as client:
-        first = push(client, "app", "1", b"b" * 3_000_000, b"m" * 1_000_000)
-        push(client, "other", "dev", b"b" * 3_000_000)
+        first = place(client, "app", "1", b"b" * 3_000_000, b"m" * 1_000_000)
+        place(client, "other", "dev", b"b" * 3_000_000)
     lines = run("list", "-f", spec).stdout.splitlines()
     assert lines[0].split() == ["app:1", first.digest[7:19], "4.0", "MB", "1.0", "MB", "its", "own"]
     assert lines[1].split()[0] == "other:dev"

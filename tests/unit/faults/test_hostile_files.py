@@ -22,9 +22,9 @@ from sandbox.errors import BadFile
 from sandbox.images import images_yaml
 from sandbox.images.images_yaml import Entry, FromArchive, FromLayout
 from sandbox.images.push import PushFailed, push
-from sandbox.images.target import parse
 from sandbox.kube import manifests
 from sandbox.oci.digest import of
+from sandbox.oci.reference import parse_target
 from tests.support.images import TestImage, index, layer, tar, write_layout
 from tests.support.registry_simulator import Simulator
 
@@ -153,7 +153,7 @@ def test_an_archive_cannot_name_files_outside_of_it(tmp_path: Path, outside: Pat
         {"config.json": APP.config, "manifest.json": saved([name])}, {"link": str(outside), "hard": "../secret"}
     )
     path.write_bytes(content)
-    assert "app:dev" in refused(FromArchive(parse("app:dev"), path))
+    assert "app:dev" in refused(FromArchive(parse_target("app:dev"), path))
     assert outside.read_text() == SECRET
 
 
@@ -163,12 +163,12 @@ def test_an_oci_folder_cannot_name_files_outside_of_it(tmp_path: Path, outside: 
     """A digest sha256:../../secret, or a blob that is a link to it → the image fails, nothing is sent."""
     descriptor: dict[str, Any] = {**APP.descriptor(), "digest": "sha256:../../../secret"}
     write_layout(tmp_path / "oci", index(descriptor), APP.files)
-    refused(FromLayout(parse("app:dev"), tmp_path / "oci"))
+    refused(FromLayout(parse_target("app:dev"), tmp_path / "oci"))
     write_layout(tmp_path / "linked", index(APP.descriptor()), APP.files)
     blob = tmp_path / "linked" / "blobs" / "sha256" / of(APP.layers[0]).partition(":")[2]
     blob.unlink()
     blob.symlink_to(outside)
-    refused(FromLayout(parse("app:dev"), tmp_path / "linked"))
+    refused(FromLayout(parse_target("app:dev"), tmp_path / "linked"))
 
 
 @pytest.mark.fault(47)
@@ -177,7 +177,7 @@ def test_an_archive_that_swells_is_refused_before_it_is_unpacked(tmp_path: Path)
     header = tarfile.TarInfo("layer.tar")
     header.size = 100 << 30
     (tmp_path / "bomb.tar").write_bytes(bz2.compress(header.tobuf(tarfile.GNU_FORMAT) + bytes(1 << 20)))
-    assert "would be" in refused(FromArchive(parse("app:dev"), tmp_path / "bomb.tar"))
+    assert "would be" in refused(FromArchive(parse_target("app:dev"), tmp_path / "bomb.tar"))
 
 
 @pytest.mark.fault(47)
@@ -189,4 +189,4 @@ def test_archive_with_a_link_cycle_is_refused(tmp_path: Path) -> None:
     header[148:156] = f"{sum(header):06o}\0 ".encode()
     output = io.BytesIO(bytes(header) + bytes(10240))
     (tmp_path / "back.tar").write_bytes(output.getvalue())
-    refused(FromArchive(parse("app:dev"), tmp_path / "back.tar"))
+    refused(FromArchive(parse_target("app:dev"), tmp_path / "back.tar"))

@@ -7,8 +7,8 @@ import json
 import tarfile
 
 from sandbox.images import canary_image
-from sandbox.images.sources.remote import host_platform
 from sandbox.oci.client import Client
+from sandbox.oci.image import host_platform
 from sandbox.oci.manifest import Manifest, diff_ids, parse
 from tests.support.registry_simulator import Simulator
 

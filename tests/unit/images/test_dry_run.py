@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from sandbox.images import lock_entries
+from sandbox.images import lockfile
 from sandbox.images.dry_run import Forecast, forecast
 from sandbox.images.images_yaml import Entry, FromBuild, FromDaemon, FromLayout
-from sandbox.images.lock_check import Drift
+from sandbox.images.lockfile import Drift
 from sandbox.images.progress import Action
 from sandbox.images.push import push
-from sandbox.images.target import parse
 from sandbox.oci.compression import Compression
+from sandbox.oci.reference import parse_target
 from tests.support.images import FakeEngine, TestImage, digest_of, index, layer, write_layout
 from tests.support.registry_simulator import Simulator
 
@@ -34,10 +34,10 @@ def layouts(folder: Path) -> list[Entry]:
     for name, image in (("app", APP), ("tool", TOOL)):
         write_layout(folder / name, index(image.descriptor()), image.files)
     return [
-        FromLayout(parse("app:1"), folder / "app"),
-        FromLayout(parse("tool:1"), folder / "tool"),
-        FromLayout(parse("copy:1"), folder / "app"),
-        FromLayout(parse("absent:1"), folder / "absent"),
+        FromLayout(parse_target("app:1"), folder / "app"),
+        FromLayout(parse_target("tool:1"), folder / "tool"),
+        FromLayout(parse_target("copy:1"), folder / "app"),
+        FromLayout(parse_target("absent:1"), folder / "absent"),
     ]
 
 
@@ -83,10 +83,10 @@ def test_blob_of_another_repository_is_mounted_in_any_order(registry: Simulator,
 def test_the_engine_neither_saves_nor_builds(registry: Simulator, tmp_path: Path, kind: Compression) -> None:
     engine = Sized({"app": APP, "tool": TOOL})
     entries: list[Entry] = [
-        FromDaemon(parse("app:1"), "app"),
-        FromDaemon(parse("tool:1"), "tool"),
-        FromBuild(parse("built:1"), tmp_path),
-        FromDaemon(parse("absent:1"), "absent"),
+        FromDaemon(parse_target("app:1"), "app"),
+        FromDaemon(parse_target("tool:1"), "tool"),
+        FromBuild(parse_target("built:1"), tmp_path),
+        FromDaemon(parse_target("absent:1"), "absent"),
     ]
     first, second, built, absent = forecast(entries, registry.url, engine, compression=kind)
     assert told((first, second)) == [
@@ -106,10 +106,10 @@ def test_the_engine_neither_saves_nor_builds(registry: Simulator, tmp_path: Path
 
 
 def test_drift_is_refused_in_a_dry_run_too(registry: Simulator) -> None:
-    entries = [FromDaemon(parse("app:1"), "app")]
+    entries = [FromDaemon(parse_target("app:1"), "app")]
     results = push(entries, registry.url, FakeEngine({"app": APP}))
-    made = lock_entries.renewed(entries, results, None, Path(), Compression.RAW)
-    promised = lock_entries.promises(entries, made, Path())
+    made = lockfile.renewed(entries, results, None, Path(), Compression.RAW)
+    promised = lockfile.promises(entries, made, Path())
     forecast(entries, registry.url, FakeEngine({"app": APP}), promised=promised)
     with pytest.raises(Drift, match="app:1"):
         forecast(entries, registry.url, FakeEngine({"app": TOOL}), promised=promised)

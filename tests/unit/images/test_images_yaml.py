@@ -22,8 +22,8 @@ from sandbox.images.images_yaml import (
     schema,
 )
 from sandbox.images.lockfile import LockFile
-from sandbox.images.target import Target
 from sandbox.oci import reference
+from sandbox.oci.reference import Target
 
 HEX = "a" * 64
 

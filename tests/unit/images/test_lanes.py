@@ -8,7 +8,7 @@ from pathlib import Path
 from sandbox.images.images_yaml import FromLayout
 from sandbox.images.progress import Result, Silent
 from sandbox.images.push import push
-from sandbox.images.target import parse
+from sandbox.oci.reference import parse_target
 from sandbox.oci.throttle import SMALL_BODY
 from tests.support.images import TestImage, index, layer, write_layout
 from tests.support.registry_simulator import Simulator
@@ -33,7 +33,7 @@ def test_small_images_do_not_wait_for_large_ones(tmp_path: Path) -> None:
     entries = []
     for image in (large, small):
         write_layout(tmp_path / image.label, index(image.descriptor()), image.files)
-        entries.append(FromLayout(parse(f"{image.label}:1"), tmp_path / image.label))
+        entries.append(FromLayout(parse_target(f"{image.label}:1"), tmp_path / image.label))
     gate = threading.Event()
     watch = Watch(gate)
     with Simulator(gate=gate, gated=SMALL_BODY) as registry:

@@ -11,11 +11,11 @@ import pytest
 from sandbox.images.dry_run import forecast
 from sandbox.images.images_yaml import Entry, FromArchive, FromLayout, FromRegistry
 from sandbox.images.push import PushFailed, push
-from sandbox.images.target import parse
 from sandbox.oci import manifest as manifests
 from sandbox.oci.image import walk
 from sandbox.oci.oci_errors import BadImage
 from sandbox.oci.reference import parse as reference
+from sandbox.oci.reference import parse_target
 from tests.support.images import OCI_INDEX, TestImage, digest_of, index, layer, place, tar, write_layout
 from tests.support.registry_simulator import Simulator
 
@@ -40,7 +40,7 @@ def holders(folder: Path, upstream: Simulator) -> list[tuple[Entry, str]]:
     upstream.manifests["app", digest_of(EMPTY)] = (OCI_INDEX, digest_of(EMPTY))
     name = f"{upstream.url.removeprefix('http://')}/app@{digest_of(EMPTY)}"
     inner = {"index.json": index(NOTHING), place(digest_of(EMPTY)): EMPTY}
-    target = parse("a:1")
+    target = parse_target("a:1")
     return [
         (FromLayout(target, empty), str(empty)),
         (FromLayout(target, listed), str(listed)),
@@ -82,7 +82,7 @@ def layout(folder: Path, manifest: bytes, blobs: dict[str, bytes]) -> Path:
 def test_foreign_layer_with_urls_stays_there(tmp_path: Path, registry: Simulator) -> None:
     kind = "application/vnd.oci.image.layer.nondistributable.v1.tar"
     manifest, blobs = with_layer(mediaType=kind, urls=[URL])
-    (result,) = push([FromLayout(parse("a:1"), layout(tmp_path, manifest, blobs))], registry.url)
+    (result,) = push([FromLayout(parse_target("a:1"), layout(tmp_path, manifest, blobs))], registry.url)
     assert registry.manifest("a", "1")["layers"][-1]["urls"] == [URL]
     assert digest_of(b"base") not in registry.content
     assert result.notes == (f"not copied, for it is fetched from elsewhere: {digest_of(b'base')} ({kind}), at {URL}",)
@@ -90,14 +90,17 @@ def test_foreign_layer_with_urls_stays_there(tmp_path: Path, registry: Simulator
 
 def test_a_foreign_layer_without_urls_is_pushed(tmp_path: Path, registry: Simulator) -> None:
     manifest, blobs = with_layer(mediaType="application/vnd.oci.image.layer.nondistributable.v1.tar")
-    push([FromLayout(parse("a:1"), layout(tmp_path, manifest, {**blobs, digest_of(b"base"): b"base"}))], registry.url)
+    push(
+        [FromLayout(parse_target("a:1"), layout(tmp_path, manifest, {**blobs, digest_of(b"base"): b"base"}))],
+        registry.url,
+    )
     assert registry.content[digest_of(b"base")] == b"base"
 
 
 def test_foreign_layer_only_at_its_url_is_reported(tmp_path: Path, registry: Simulator) -> None:
     manifest, blobs = with_layer(mediaType=manifests.OCI_LAYER, urls=[URL])
     with pytest.raises(PushFailed, match="not complete") as caught:
-        push([FromLayout(parse("a:1"), layout(tmp_path, manifest, blobs))], registry.url)
+        push([FromLayout(parse_target("a:1"), layout(tmp_path, manifest, blobs))], registry.url)
     assert f"at {URL}" in caught.value.details
     assert not registry.manifests
 

@@ -15,8 +15,8 @@ from sandbox.images.images_yaml import Entry, FromArchive, FromBuild, FromDaemon
 from sandbox.images.progress import Action, Result, Silent
 from sandbox.images.push import PushFailed, push
 from sandbox.images.sources import docker_save
-from sandbox.images.target import parse
 from sandbox.oci import reference
+from sandbox.oci.reference import parse_target
 from sandbox.system import interruption
 from tests.support.images import (
     FakeEngine,
@@ -39,7 +39,7 @@ UNIQUE = sum(map(len, (BASE, MIDDLE, TOP, OTHER, APP.config, TOOL.config)))
 
 
 def entry(name: str, image: str | None = None) -> FromDaemon:
-    return FromDaemon(parse(name), image or name)
+    return FromDaemon(parse_target(name), image or name)
 
 
 def holds(registry: Simulator, repository: str, tag: str, image: TestImage) -> bool:
@@ -52,13 +52,13 @@ def holds(registry: Simulator, repository: str, tag: str, image: TestImage) -> b
 
 def layout(folder: Path) -> Entry:
     write_layout(folder / "oci", index(APP.descriptor()), APP.files)
-    return FromLayout(parse("app:dev"), folder / "oci")
+    return FromLayout(parse_target("app:dev"), folder / "oci")
 
 
 def archive(data: Callable[[dict[str, TestImage]], bytes]) -> Callable[[Path], Entry]:
     def write(folder: Path) -> Entry:
         (folder / "app.tar").write_bytes(data({"app:dev": APP}))
-        return FromArchive(parse("app:dev"), folder / "app.tar")
+        return FromArchive(parse_target("app:dev"), folder / "app.tar")
 
     return write
 
@@ -228,7 +228,7 @@ def test_mounts_that_are_refused_become_copies(registry: Simulator) -> None:
 def test_an_image_that_is_built_is_pushed_under_its_name(registry: Simulator, tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_text("FROM scratch\n")
     engine = FakeEngine({})
-    push([FromBuild(parse("team/app:dev"), tmp_path)], registry.url, engine)
+    push([FromBuild(parse_target("team/app:dev"), tmp_path)], registry.url, engine)
     assert engine.built == [(tmp_path, "team/app:dev")]
     assert holds(registry, "team/app", "dev", engine.images["team/app:dev"])
 
@@ -251,7 +251,7 @@ def test_upstream_images_are_copied_by_platform_or_whole_digest(registry: Simula
         host = upstream.url.removeprefix("http://")
         by_tag = reference.parse(f"{host}/org/app:1")
         by_digest = reference.parse(f"{host}/org/app@{digest_of(top)}")
-        entries = [FromRegistry(parse("app:1"), by_tag), FromRegistry(parse("app:all"), by_digest)]
+        entries = [FromRegistry(parse_target("app:1"), by_tag), FromRegistry(parse_target("app:all"), by_digest)]
         one, whole = push(entries, registry.url, platform="linux/amd64")
         assert (one.digest, whole.digest) == (digest_of(amd.manifest), digest_of(top))
         assert holds(registry, "app", "1", amd)
@@ -268,8 +268,8 @@ def test_bad_image_is_explained_and_the_others_are_pushed(registry: Simulator, t
     write_layout(tmp_path / "bad", index(TOOL.descriptor()), TOOL.files)
     (tmp_path / "bad" / "blobs" / digest_of(OTHER).replace(":", "/")).write_bytes(b"x" * len(OTHER))
     entries: list[Entry] = [
-        FromLayout(parse("bad:1"), tmp_path / "bad"),
-        FromArchive(parse("absent:1"), tmp_path / "absent.tar"),
+        FromLayout(parse_target("bad:1"), tmp_path / "bad"),
+        FromArchive(parse_target("absent:1"), tmp_path / "absent.tar"),
         entry("unknown:1"),
         good,
     ]
@@ -302,7 +302,7 @@ def test_a_blob_that_one_source_cannot_give_comes_from_another(registry: Simulat
     for name in ("first", "second"):
         write_layout(tmp_path / name, index(APP.descriptor()), APP.files)
     (tmp_path / "first" / "blobs" / digest_of(BASE).replace(":", "/")).write_bytes(b"?")
-    push([FromLayout(parse(f"app:{name}"), tmp_path / name) for name in ("first", "second")], registry.url)
+    push([FromLayout(parse_target(f"app:{name}"), tmp_path / name) for name in ("first", "second")], registry.url)
     assert holds(registry, "app", "first", APP)
 
 
@@ -310,8 +310,8 @@ def test_archive_with_several_images_needs_a_choice(registry: Simulator, tmp_pat
     path = tmp_path / "two.tar"
     path.write_bytes(old_save({"app:dev": APP, "tool:1": TOOL}))
     with pytest.raises(PushFailed, match="app:dev, tool:1"):
-        push([FromArchive(parse("x:1"), path)], registry.url)
-    push([FromArchive(parse("x:1"), path, "docker.io/library/tool:1")], registry.url)
+        push([FromArchive(parse_target("x:1"), path)], registry.url)
+    push([FromArchive(parse_target("x:1"), path, "docker.io/library/tool:1")], registry.url)
     assert holds(registry, "x", "1", TOOL)
 
 
@@ -319,7 +319,7 @@ def test_archive_without_a_layer_is_refused_before_sending(registry: Simulator, 
     path = tmp_path / "torn.tar"
     path.write_bytes(new_save({"app:dev": APP}, without=[digest_of(TOP)]))
     with pytest.raises(PushFailed, match=digest_of(TOP).partition(":")[2]):
-        push([FromArchive(parse("x:1"), path)], registry.url)
+        push([FromArchive(parse_target("x:1"), path)], registry.url)
     assert registry.received == 0
 
 
@@ -328,7 +328,7 @@ def test_an_oci_archive_keeps_its_own_manifest(registry: Simulator, tmp_path: Pa
     write_layout(tmp_path / "oci", index(image.descriptor()), image.files)
     with tarfile.open(tmp_path / "oci.tar", "w") as tar:
         tar.add(tmp_path / "oci", arcname=".")
-    (result,) = push([FromArchive(parse("x:1"), tmp_path / "oci.tar")], registry.url)
+    (result,) = push([FromArchive(parse_target("x:1"), tmp_path / "oci.tar")], registry.url)
     assert result.digest == digest_of(image.manifest)
     assert holds(registry, "x", "1", image)
 
@@ -407,7 +407,7 @@ def test_a_broken_archive_is_an_error_for_people(registry: Simulator, tmp_path: 
     path = tmp_path / "broken.tar"
     path.write_bytes(BROKEN[kind])
     with pytest.raises(PushFailed) as caught:
-        push([FromArchive(parse("x:1"), path)], registry.url)
+        push([FromArchive(parse_target("x:1"), path)], registry.url)
     assert caught.value.details
     assert registry.received == 0
 
@@ -418,7 +418,7 @@ def test_a_broken_layout_is_an_error_for_people(registry: Simulator, tmp_path: P
     """OCI folders with broken indexes → the image fails with the reason."""
     write_layout(tmp_path, top, {})
     with pytest.raises(PushFailed):
-        push([FromLayout(parse("x:1"), tmp_path)], registry.url)
+        push([FromLayout(parse_target("x:1"), tmp_path)], registry.url)
 
 
 @pytest.mark.parametrize("data", [b"", b"noise" * 300, old_save({"app:dev": APP})[:40_000], tar({"index.json": b"["})])
@@ -445,7 +445,7 @@ def test_the_first_failure_ends_a_push_that_may_not_fail(registry: Simulator, tm
     assert registry.received == 0
     registry.faults = [Fault("PUT", "/v2/closed/blobs/uploads/", 403, times=99)]
     write_layout(tmp_path / "other", index(TOOL.descriptor()), TOOL.files)
-    entries = [FromLayout(parse("closed:1"), tmp_path / "other"), layout(tmp_path)]
+    entries = [FromLayout(parse_target("closed:1"), tmp_path / "other"), layout(tmp_path)]
     with pytest.raises(PushFailed) as caught:
         push(entries, registry.url, fail_fast=True, limit=1)
     assert [str(target) for target in caught.value.failures] == ["closed:1"]
@@ -505,8 +505,8 @@ def test_the_observer_can_know_how_far_a_push_is(registry: Simulator, tmp_path: 
         def spared(self, size: int) -> None:
             heard["spared"] += size
 
-    push([FromLayout(parse("app:old"), layout_of(tmp_path / "tool", TOOL))], registry.url)
-    push([layout(tmp_path), FromLayout(parse("again:1"), tmp_path / "oci")], registry.url, None, Watch())
+    push([FromLayout(parse_target("app:old"), layout_of(tmp_path / "tool", TOOL))], registry.url)
+    push([layout(tmp_path), FromLayout(parse_target("again:1"), tmp_path / "oci")], registry.url, None, Watch())
     assert heard["planned"] == heard["sent"] + heard["spared"]
     assert heard["sent"] == len(TOP) + len(APP.config)
 

@@ -11,14 +11,14 @@ import pytest
 
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError
-from sandbox.images import lock_entries
+from sandbox.images import lockfile
 from sandbox.images.images_yaml import Entry, FromBuild, FromDaemon, FromLayout, FromRegistry
 from sandbox.images.lockfile import LockFile
 from sandbox.images.push_step import PushStep
 from sandbox.images.sources import image_build
-from sandbox.images.target import parse
 from sandbox.oci import reference
 from sandbox.oci.compression import Compression
+from sandbox.oci.reference import parse_target
 from sandbox.step import State
 from tests.support.fakes import NoWork
 from tests.support.images import FakeEngine, TestImage, digest_of, index, layer, write_layout
@@ -48,7 +48,7 @@ def config(registry: Simulator, repository: str, tag: str) -> bytes:
 
 def test_missing_image_is_pushed_and_stays(registry: Simulator) -> None:
     engine = FakeEngine({"app:dev": APP, "web:dev": NEWER})
-    step = step_of(registry, engine, *(FromDaemon(parse(name), name) for name in engine.images))
+    step = step_of(registry, engine, *(FromDaemon(parse_target(name), name) for name in engine.images))
     assert (step.check().state, step.check().detail) == (State.ABSENT, "missing: app:dev, web:dev")
     step.apply(NoWork())
     assert step.check().state is State.READY
@@ -59,14 +59,14 @@ def test_missing_image_is_pushed_and_stays(registry: Simulator) -> None:
 
 def test_only_what_is_not_there_is_named(registry: Simulator) -> None:
     engine = FakeEngine({"app:dev": APP, "web:dev": NEWER})
-    app, web = (FromDaemon(parse(name), name) for name in engine.images)
+    app, web = (FromDaemon(parse_target(name), name) for name in engine.images)
     step_of(registry, engine, app).apply(NoWork())
     assert step_of(registry, engine, app, web).check().detail == "missing: web:dev"
 
 
 def test_an_image_that_is_another_by_now_is_pushed_again(registry: Simulator) -> None:
     engine = FakeEngine({"app:dev": APP})
-    step = step_of(registry, engine, FromDaemon(parse("app:dev"), "app:dev"))
+    step = step_of(registry, engine, FromDaemon(parse_target("app:dev"), "app:dev"))
     step.apply(NoWork())
     engine.images = {"app:dev": NEWER}
     assert (step.check().state, step.check().detail) == (State.ABSENT, "missing: app:dev")
@@ -77,20 +77,22 @@ def test_an_image_that_is_another_by_now_is_pushed_again(registry: Simulator) ->
 
 def test_an_image_that_left_the_engine_is_still_in_the_registry(registry: Simulator) -> None:
     engine = FakeEngine({"app:dev": APP})
-    step = step_of(registry, engine, FromDaemon(parse("app:dev"), "app:dev"))
+    step = step_of(registry, engine, FromDaemon(parse_target("app:dev"), "app:dev"))
     step.apply(NoWork())
     engine.images = {}
     assert step.check().state is State.READY
 
 
 def test_containerd_engine_names_images_by_manifest_digest(registry: Simulator) -> None:
-    step = step_of(registry, FakeEngine({"app:dev": APP}, containerd=True), FromDaemon(parse("app:dev"), "app:dev"))
+    step = step_of(
+        registry, FakeEngine({"app:dev": APP}, containerd=True), FromDaemon(parse_target("app:dev"), "app:dev")
+    )
     step.apply(NoWork())
     assert step.check().state is State.READY
 
 
 def test_id_unrelated_to_the_push_causes_no_second_push(registry: Simulator) -> None:
-    entry = FromDaemon(parse("app:dev"), "app:dev")
+    entry = FromDaemon(parse_target("app:dev"), "app:dev")
     step_of(registry, FakeEngine({"app:dev": APP}), entry).apply(NoWork())
     assert step_of(registry, Wrapping({"app:dev": APP}), entry).check().state is State.READY
 
@@ -101,7 +103,7 @@ def test_index_is_pushed_unchanged(registry: Simulator, tmp_path: Path) -> None:
     inner = index(*(one.descriptor(platform=next(platforms)) for one in (APP, NEWER)))
     top = {"mediaType": "application/vnd.oci.image.index.v1+json", "digest": digest_of(inner), "size": len(inner)}
     write_layout(tmp_path, index(top), {**files, digest_of(inner): inner})
-    step = step_of(registry, FakeEngine({}), FromLayout(parse("app:dev"), tmp_path))
+    step = step_of(registry, FakeEngine({}), FromLayout(parse_target("app:dev"), tmp_path))
     step.apply(NoWork())
     assert step.check().state is State.READY
     assert len(registry.manifest("app", "dev")["manifests"]) == 2
@@ -109,13 +111,13 @@ def test_index_is_pushed_unchanged(registry: Simulator, tmp_path: Path) -> None:
 
 def test_built_image_is_known_by_its_target(registry: Simulator, tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_text("FROM scratch\n")
-    step = step_of(registry, FakeEngine({}), FromBuild(parse("app:dev"), tmp_path))
+    step = step_of(registry, FakeEngine({}), FromBuild(parse_target("app:dev"), tmp_path))
     step.apply(NoWork())
     assert step.check().state is State.READY
 
 
 def test_missing_registry_makes_images_absent_and_push_fail(registry: Simulator) -> None:
-    step = step_of(registry, FakeEngine({"app:dev": APP}), FromDaemon(parse("app:dev"), "app:dev"))
+    step = step_of(registry, FakeEngine({"app:dev": APP}), FromDaemon(parse_target("app:dev"), "app:dev"))
     registry.faults.append(Fault("GET", "/v2/", 400, times=2))
     assert step.check().state is State.ABSENT
     with pytest.raises(SandboxError):
@@ -126,21 +128,21 @@ def test_missing_registry_makes_images_absent_and_push_fail(registry: Simulator)
 
 def pushed(registry: Simulator, image: TestImage, name: str = "team/app:1") -> FromRegistry:
     """The entry for an image of another registry, into which it is pushed now."""
-    source = FromDaemon(parse(name), name)
+    source = FromDaemon(parse_target(name), name)
     step_of(registry, FakeEngine({name: image}), source).apply(NoWork())
-    return FromRegistry(parse("app:dev"), reference.parse(f"{registry.url.removeprefix('http://')}/{name}"))
+    return FromRegistry(parse_target("app:dev"), reference.parse(f"{registry.url.removeprefix('http://')}/{name}"))
 
 
 def lock_at(folder: Path, entry: Entry, digest: str, source: str, compression: Compression = Compression.RAW) -> Path:
     """A manifest's place, with a lock next to it that says so of one entry."""
     locked = {
         "target": str(entry.target),
-        "from": lock_entries.describe(entry, folder),
+        "from": lockfile.describe(entry, folder),
         "source": source,
         "digest": digest,
     }
-    content = lock_entries.of([lock_entries.Locked.model_validate(locked)], compression)
-    (folder / "images.lock.yaml").write_text(lock_entries.dump(content))
+    content = lockfile.lock_of([lockfile.Locked.model_validate(locked)], compression)
+    (folder / "images.lock.yaml").write_text(lockfile.dump(content))
     return folder / "images.yaml"
 
 
@@ -151,7 +153,9 @@ def test_digest_other_than_the_locks_is_drift_and_restored(registry: Simulator, 
         step = step_of(registry, FakeEngine({}), entry, manifest=lock_at(tmp_path, entry, locked, locked))
         step.apply(NoWork())
         assert step.check().state is State.READY
-        step_of(registry, FakeEngine({"app:dev": NEWER}), FromDaemon(parse("app:dev"), "app:dev")).apply(NoWork())
+        step_of(registry, FakeEngine({"app:dev": NEWER}), FromDaemon(parse_target("app:dev"), "app:dev")).apply(
+            NoWork()
+        )
         found = registry.manifests["app", "dev"][1]
         assert (step.check().state, step.check().detail) == (
             State.DRIFTED,
@@ -164,7 +168,7 @@ def test_digest_other_than_the_locks_is_drift_and_restored(registry: Simulator, 
 
 @pytest.mark.parametrize("kind", [Compression.RAW, Compression.GZIP])
 def test_a_lock_follows_the_developers_own_images(registry: Simulator, tmp_path: Path, kind: Compression) -> None:
-    entry, engine = FromDaemon(parse("app:dev"), "app:dev"), FakeEngine({"app:dev": APP})
+    entry, engine = FromDaemon(parse_target("app:dev"), "app:dev"), FakeEngine({"app:dev": APP})
     stale = digest_of(b"an older one")
     step = step_of(registry, engine, entry, manifest=lock_at(tmp_path, entry, stale, stale, kind))
     step.apply(NoWork())
@@ -179,7 +183,7 @@ def test_a_lock_follows_the_developers_own_images(registry: Simulator, tmp_path:
 
 
 def test_lock_of_another_source_is_ignored_and_none_written(registry: Simulator, tmp_path: Path) -> None:
-    entry, engine = FromDaemon(parse("app:dev"), "app:dev"), FakeEngine({"app:dev": APP})
+    entry, engine = FromDaemon(parse_target("app:dev"), "app:dev"), FakeEngine({"app:dev": APP})
     step = step_of(registry, engine, entry, manifest=tmp_path / "images.yaml")
     step.apply(NoWork())
     assert list(tmp_path.iterdir()) == []
@@ -206,8 +210,8 @@ def test_changed_file_rebuilds_the_image(registry: Simulator, tmp_path: Path) ->
     (tmp_path / ".dockerignore").write_text("# notes\n\nnotes.txt\n")
     (tmp_path / "main.go").write_text("x")
     engine = Stamping({"app:dev": APP})
-    entry = FromBuild(parse("app:dev"), tmp_path)
-    step_of(registry, engine, FromDaemon(parse("app:dev"), "app:dev")).apply(NoWork())
+    entry = FromBuild(parse_target("app:dev"), tmp_path)
+    step_of(registry, engine, FromDaemon(parse_target("app:dev"), "app:dev")).apply(NoWork())
     assert step_of(registry, engine, entry).check().state is State.READY
     engine.tagged = datetime.now(UTC) - timedelta(hours=1)
     step = step_of(registry, engine, entry)

@@ -11,8 +11,8 @@ from sandbox.images.images_yaml import FromDaemon
 from sandbox.images.progress import Result
 from sandbox.images.push import PushFailed, push
 from sandbox.images.sources import docker_save
-from sandbox.images.target import parse
 from sandbox.oci.compression import Compression
+from sandbox.oci.reference import parse_target
 from tests.support.images import FakeEngine, TestImage, digest_of, layer
 from tests.support.registry_simulator import Fault, Simulator
 
@@ -20,7 +20,7 @@ BASE = layer(1, 30_000)
 APP = TestImage((BASE, layer(2, 20_000)), "app")
 TOOL = TestImage((BASE, layer(3, 10_000)), "tool")
 WEB = TestImage((BASE, layer(4, 10_000)), "web")
-ENTRIES = [FromDaemon(parse(name), name) for name in ("app:dev", "tool:dev", "web:dev")]
+ENTRIES = [FromDaemon(parse_target(name), name) for name in ("app:dev", "tool:dev", "web:dev")]
 
 
 @pytest.fixture

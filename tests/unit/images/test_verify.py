@@ -10,22 +10,22 @@ import pytest
 from sandbox.images.images_yaml import FromDaemon, FromLayout
 from sandbox.images.progress import Silent
 from sandbox.images.push import push
-from sandbox.images.target import Target, parse
 from sandbox.images.verify import VerifyFailed, verify
 from sandbox.oci.client import Client
 from sandbox.oci.manifest import OCI_INDEX
+from sandbox.oci.reference import Target, parse_target
 from tests.support.images import FakeEngine, TestImage, digest_of, index, layer, write_layout
 from tests.support.registry_simulator import Simulator
 
 BASE, TOP = layer(1, 30_000), layer(2, 9_000)
 APP, TOOL = TestImage((BASE, TOP), "app"), TestImage((BASE,), "tool")
-APP_TARGET, TOOL_TARGET = parse("app:1"), parse("tool:1")
+APP_TARGET, TOOL_TARGET = parse_target("app:1"), parse_target("tool:1")
 
 
 def pushed(registry: Simulator) -> dict[Target, str]:
     engine = FakeEngine({"app": APP, "tool": TOOL})
     results = push([FromDaemon(APP_TARGET, "app"), FromDaemon(TOOL_TARGET, "tool")], registry.url, engine)
-    return {parse(one.target): one.digest for one in results}
+    return {parse_target(one.target): one.digest for one in results}
 
 
 def test_every_blob_is_read_once_and_linked_everywhere(registry: Simulator) -> None:

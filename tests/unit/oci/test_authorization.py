@@ -11,11 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from sandbox.oci.authorization import needed_grants, read_scope, write_scopes
 from sandbox.oci.client import Client
 from sandbox.oci.credential import Credential, CredentialsUnusable
 from sandbox.oci.manifest import Descriptor
 from sandbox.oci.oci_errors import RegistryError
-from sandbox.oci.scope import needed, read, write
 from tests.support.images import digest_of
 from tests.support.registry_simulator import RESET, Fault, Simulator, basic
 from tests.support.token_server import TokenServer
@@ -364,5 +364,5 @@ def test_an_error_that_repeats_a_secret_is_cleaned(registry: Simulator, tokens: 
     ],
 )
 def test_every_request_knows_its_scope(method: str, url: str, scopes: tuple[str, ...]) -> None:
-    assert write(needed(method, url)) == scopes
-    assert read(" ".join(scopes)) == needed(method, url)
+    assert write_scopes(needed_grants(method, url)) == scopes
+    assert read_scope(" ".join(scopes)) == needed_grants(method, url)

@@ -9,11 +9,11 @@ import pytest
 
 from sandbox.images.images_yaml import FromRegistry
 from sandbox.images.push import PushFailed, push
-from sandbox.images.target import parse
-from sandbox.oci import backoff, reference
+from sandbox.oci import reference, transport
 from sandbox.oci.client import Client
 from sandbox.oci.digest import CHUNK
 from sandbox.oci.oci_errors import RegistryError
+from sandbox.oci.reference import parse_target
 from tests.support.images import OCI_MANIFEST, TestImage, digest_of, layer
 from tests.support.registry_simulator import RESET_ANSWER, Fault, Simulator
 
@@ -86,7 +86,7 @@ def test_surplus_bytes_are_skipped_and_a_gap_is_refused(source: Simulator) -> No
 def test_download_without_progress_fails_with_the_reason(source: Simulator) -> None:
     """A download that never gets further → an end with the reason."""
     tear(source)
-    source.faults.append(Fault("GET", DIGEST, 503, times=backoff.TRIES))
+    source.faults.append(Fault("GET", DIGEST, 503, times=transport.TRIES))
     with pytest.raises(RegistryError) as caught:
         read(source)
     assert caught.value.status == 503
@@ -98,7 +98,7 @@ def test_push_from_a_breaking_registry_sends_each_blob_once(source: Simulator, r
     tear(source, times=2)
     image = reference.parse(f"{source.url.removeprefix('http://')}/org/app:1")
     with Simulator() as registry:
-        (result,) = push([FromRegistry(parse("app:1"), image)], registry.url)
+        (result,) = push([FromRegistry(parse_target("app:1"), image)], registry.url)
         assert registry.content[DIGEST] == LARGE
         assert (result.size, registry.count("PUT", "blobs")) == (sum(map(len, (*APP.blobs, APP.config))), 3)
 
@@ -121,6 +121,6 @@ def test_bytes_changed_between_tries_never_become_a_blob(source: Simulator) -> N
     tear(source)
     image = reference.parse(f"{source.url.removeprefix('http://')}/org/app:1")
     with Simulator() as registry, pytest.raises(PushFailed, match="1 of 1 images") as caught:
-        push([FromRegistry(parse("app:1"), image)], registry.url)
+        push([FromRegistry(parse_target("app:1"), image)], registry.url)
     assert "damaged at its source" in caught.value.details
     assert DIGEST not in registry.content

@@ -1,24 +1,26 @@
-"""The client against a registry that misbehaves in the ways real ones do."""
+"""One client against a registry that misbehaves in the ways real ones do, several under one limit for each host."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import threading
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from sandbox.errors import UsageError
 from sandbox.oci import address
-from sandbox.oci.backoff import TRIES
-from sandbox.oci.challenge import Challenge, takes_password
-from sandbox.oci.challenge import parse as parse_challenge
-from sandbox.oci.client import Client
+from sandbox.oci.authorization import Challenge, takes_password
+from sandbox.oci.authorization import parse_challenge as parse_challenge
+from sandbox.oci.client import Client, Clients
+from sandbox.oci.credential import Credential
 from sandbox.oci.digest import DigestMismatch
 from sandbox.oci.manifest import Descriptor, document
 from sandbox.oci.oci_errors import RegistryError
+from sandbox.oci.transport import TRIES
 from tests.support.images import TestImage, digest_of, layer
-from tests.support.registry_simulator import RESET, Fault, Simulator
+from tests.support.registry_simulator import RESET, Fault, Simulator, basic
 
 DATA = bytes(range(256)) * 9000
 BLOB = Descriptor("application/octet-stream", digest_of(DATA), len(DATA))
@@ -274,3 +276,61 @@ def test_several_challenges_are_read_by_scheme() -> None:
     assert parse_challenge(header) == Challenge('https://a.example/"x"', "plain", None)
     assert takes_password(header)
     assert not takes_password('Bearer realm="Basic realm=x"')
+
+
+SHARED = b"blob"
+SHARED_DIGEST = digest_of(SHARED)
+
+
+@pytest.fixture
+def stored() -> Iterator[Simulator]:
+    with Simulator(content={SHARED_DIGEST: SHARED}, links={("app", SHARED_DIGEST)}) as simulator:
+        yield simulator
+
+
+class Keys:
+    """An account for each name of a host."""
+
+    def find(self, host: str) -> Credential:
+        return Credential(host.partition(":")[0], "secret")
+
+
+def test_reader_of_a_host_delays_its_writer(stored: Simulator) -> None:
+    with contextlib.ExitStack() as stack:
+        clients = Clients(stack, 1, None)
+        other = clients.at(stored.url.replace("127.0.0.1", "localhost"))
+        waiting = threading.Thread(target=other.begin, args=["app"], daemon=True)
+        with clients.at(stored.url).blob("app", SHARED_DIGEST) as chunks:
+            waiting.start()
+            waiting.join(0.1)
+            assert waiting.is_alive()
+            assert stored.count("POST") == 0
+            assert b"".join(chunks) == SHARED
+        waiting.join(10)
+        assert stored.count("POST") == 1
+
+
+def test_other_host_does_not_wait(stored: Simulator) -> None:
+    with Simulator() as other, contextlib.ExitStack() as stack:
+        clients = Clients(stack, 1, None)
+        with clients.at(stored.url).blob("app", SHARED_DIGEST):
+            writing = threading.Thread(target=clients.at(other.url).begin, args=["app"], daemon=True)
+            writing.start()
+            writing.join(10)
+            assert other.count("POST") == 1
+
+
+def test_address_has_one_client_and_each_name_its_account(stored: Simulator) -> None:
+    stored.basic = "localhost:secret"
+    with contextlib.ExitStack() as stack:
+        clients = Clients(stack, 2, Keys())
+        client = clients.at(stored.url.replace("127.0.0.1", "localhost"))
+        assert clients.at(client.url) is client
+        assert client.blob_size("app", SHARED_DIGEST) == len(SHARED)
+        assert clients.at(stored.url) is not client
+    assert {one.authorization for one in stored.requests if one.status == 200} == {basic(stored.basic)}
+
+
+def test_no_address_gives_no_client() -> None:
+    with contextlib.ExitStack() as stack, pytest.raises(UsageError):
+        Clients(stack, 1, None).at("http://a:b:c")

@@ -17,8 +17,8 @@ from sandbox.images.images_yaml import FromDaemon
 from sandbox.images.progress import Action
 from sandbox.images.push import PushFailed, push
 from sandbox.images.sources import docker_save
-from sandbox.images.target import parse
 from sandbox.oci.compression import Compression, compressed
+from sandbox.oci.reference import parse_target
 from tests.support.images import FakeEngine, TestImage, digest_of, layer
 from tests.support.registry_simulator import Simulator
 
@@ -59,7 +59,7 @@ def test_memory_does_not_grow_with_the_layer(kind: Compression) -> None:
 
 
 def entry(name: str, image: str) -> FromDaemon:
-    return FromDaemon(parse(name), image)
+    return FromDaemon(parse_target(name), image)
 
 
 def layers(registry: Simulator, repository: str, tag: str, kind: Compression) -> list[bytes]:

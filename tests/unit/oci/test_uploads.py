@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from sandbox.oci.backoff import TRIES
 from sandbox.oci.client import Client
 from sandbox.oci.digest import DigestMismatch
 from sandbox.oci.manifest import Descriptor
 from sandbox.oci.oci_errors import RegistryError
+from sandbox.oci.transport import TRIES
 from tests.support.images import digest_of
 from tests.support.registry_simulator import RESET, RESET_ANSWER, RESET_KEPT, Fault, Simulator
 
@@ -27,7 +27,7 @@ def slept() -> list[float]:
 
 @pytest.fixture
 def client(registry: Simulator, slept: list[float], monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
-    monkeypatch.setattr("sandbox.oci.chunked.PIECE", PIECE)
+    monkeypatch.setattr("sandbox.oci.uploads.PIECE", PIECE)
     monkeypatch.setattr("sandbox.oci.uploads.PIECE", PIECE)
     with Client(registry.url, sleep=slept.append, luck=lambda: 0.0) as client:
         yield client

@@ -20,9 +20,9 @@ from sandbox.errors import SandboxError
 from sandbox.images.images_yaml import Entry, FromDaemon, FromRegistry
 from sandbox.images.lockfile import LockFile
 from sandbox.images.push_step import PushStep
-from sandbox.images.target import parse
 from sandbox.oci import reference
 from sandbox.oci.credential import Credential, Keychain
+from sandbox.oci.reference import parse_target
 from sandbox.step import State
 from tests.support.fakes import NoWork
 from tests.support.images import FakeEngine, TestImage, layer
@@ -87,8 +87,8 @@ def test_private_upstream_images_use_the_specs_credentials(services: Services, w
             lock = LockFile(Path("nowhere/images.yaml"), (entry,))
             return PushStep(engine, lock, to.url, keychain=keychain)
 
-        step(private, FromDaemon(parse("app:1"), "app:1"), chain).apply(NoWork())
-        wanted = FromRegistry(parse("app:1"), reference.parse(f"{host}/app:1"))
+        step(private, FromDaemon(parse_target("app:1"), "app:1"), chain).apply(NoWork())
+        wanted = FromRegistry(parse_target("app:1"), reference.parse(f"{host}/app:1"))
         with pytest.raises(SandboxError):
             step(registry, wanted, context.keychain()).apply(NoWork())
         step(registry, wanted, chain).apply(NoWork())

@@ -24,8 +24,8 @@ from sandbox.components.registry.in_cluster_step import (
 from sandbox.errors import SandboxError
 from sandbox.images import canary_image
 from sandbox.images.images_yaml import FromArchive
-from sandbox.images.target import parse
 from sandbox.names import LABEL, Names
+from sandbox.oci.reference import parse_target as parse
 from sandbox.step import State
 from tests.support.api_server import Admit, ApiServer, Refused
 from tests.support.controllers import Controllers

@@ -15,9 +15,9 @@ from sandbox.components.workloads.helm import Helm, newest
 from sandbox.components.workloads.image_names import Brought, ImageNames
 from sandbox.config.schema import Chart
 from sandbox.errors import BadFile, MissingTool, SandboxError
-from sandbox.images.target import Target
 from sandbox.kube.api import Cluster
 from sandbox.names import Names
+from sandbox.oci.reference import Target
 from sandbox.step import State
 from tests.support import fake_helm
 from tests.support.api_server import ApiServer

@@ -13,7 +13,7 @@ from sandbox.images.images_yaml import FromDaemon
 from sandbox.images.progress import Action
 from sandbox.images.push import push
 from sandbox.images.sources import docker_save
-from sandbox.images.target import parse
+from sandbox.oci.reference import parse_target
 from tests.support.images import FakeEngine, TestImage, digest_of, layer, tar
 from tests.support.registry_simulator import Simulator
 
@@ -53,7 +53,7 @@ class Old(FakeEngine):
 
 
 def entry(name: str, image: str | None = None) -> FromDaemon:
-    return FromDaemon(parse(name), image or name)
+    return FromDaemon(parse_target(name), image or name)
 
 
 @pytest.mark.parametrize("small", [0, 4 << 20])

@@ -17,7 +17,7 @@ from sandbox.images.progress import Action, Silent
 from sandbox.images.push import push
 from sandbox.images.sources import engine_store, tar_split
 from sandbox.images.sources.tar_split import Unreadable
-from sandbox.images.target import parse
+from sandbox.oci.reference import parse_target
 from tests.support.engine_folder import ContainerdEngine, ReadableEngine, files, notes
 from tests.support.images import TestImage, digest_of, layer, tar
 from tests.support.registry_simulator import Simulator
@@ -25,7 +25,7 @@ from tests.support.registry_simulator import Simulator
 BASE, OWN = layer(1, 30_000), layer(2, 20_000)
 LARGE = tar({"folder/large": bytes(3_000_000) + b"end", "folder/small": b"x" * 700})
 IMAGE = TestImage((BASE, LARGE, OWN), "app")
-ENTRY = FromDaemon(parse("app:1"), "app:1")
+ENTRY = FromDaemon(parse_target("app:1"), "app:1")
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_only_the_layer_that_is_missing_is_read(registry: Simulator, tmp_path: P
 def test_a_layer_of_several_images_crosses_once(registry: Simulator, tmp_path: Path) -> None:
     images = {f"app{number}:1": TestImage((BASE, layer(number + 10)), str(number)) for number in range(4)}
     engine = ReadableEngine(images, folder=tmp_path)
-    push([FromDaemon(parse(name), name) for name in images], registry.url, engine)
+    push([FromDaemon(parse_target(name), name) for name in images], registry.url, engine)
     assert registry.received == len(BASE) + sum(len(one.layers[1]) + len(one.config) for one in images.values())
     assert engine.saves == []
 
@@ -73,7 +73,7 @@ def test_an_image_that_cannot_be_read_is_saved_alone(registry: Simulator, tmp_pa
     images = {"app:1": IMAGE, "tool:1": TestImage((layer(8),), "tool")}
     engine = ReadableEngine(images, folder=tmp_path)
     notes(engine.folder, images["tool:1"], 0).joinpath("cache-id").unlink()
-    push([FromDaemon(parse(name), name) for name in images], registry.url, engine)
+    push([FromDaemon(parse_target(name), name) for name in images], registry.url, engine)
     assert engine.saves == [("tool:1",)]
 
 

@@ -21,15 +21,15 @@ from sandbox.images.sources import engine_store
 from sandbox.images.sources.image_source import Job
 from sandbox.images.sources.layer_helper import LABEL, LayerHelper
 from sandbox.images.sources.tar_split import Unreadable
-from sandbox.images.target import parse
 from sandbox.oci.client import Client
 from sandbox.oci.manifest import Descriptor
+from sandbox.oci.reference import parse_target
 from tests.support.engine_folder import ReadableEngine
 from tests.support.images import TestImage, digest_of, layer
 from tests.support.registry_simulator import Simulator
 
 IMAGE = TestImage((layer(1, 30_000), layer(2, 20_000)), "app")
-ENTRY = FromDaemon(parse("app:1"), "app:1")
+ENTRY = FromDaemon(parse_target("app:1"), "app:1")
 JOBS = (Job("app", "sha256:1", "sha256:2"), Job("app", "sha256:3"))
 
 

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from sandbox.images.images_yaml import Entry, FromDaemon, FromLayout, FromRegistry
 from sandbox.images.push import PushFailed, push
-from sandbox.images.target import parse
 from sandbox.oci import reference
+from sandbox.oci.image import MissingPlatform, choose, fits
 from sandbox.oci.manifest import OCI_INDEX, Descriptor, Document, Index
 from sandbox.oci.manifest import parse as read
-from sandbox.oci.platforms import MissingPlatform, choose, fits
+from sandbox.oci.reference import parse_target
 from tests.support.images import FakeEngine, TestImage, digest_of, index, layer, write_layout
 from tests.support.registry_simulator import Simulator
 
@@ -85,14 +85,16 @@ def test_a_layout_of_many_platforms_is_pushed_with_some_of_them(registry: Simula
     listed = {"mediaType": OCI_INDEX, "digest": digest_of(top), "size": len(top)}
     write_layout(tmp_path, index(listed), {**blobs, digest_of(top): top})
     wanted = ("linux/amd64", "linux/arm64")
-    (one,) = push([FromLayout(parse("app:two"), tmp_path, None, wanted)], registry.url)
+    (one,) = push([FromLayout(parse_target("app:two"), tmp_path, None, wanted)], registry.url)
     assert children(registry, "two") == [digest_of(IMAGES[platform].manifest) for platform in wanted]
     assert one.source == digest_of(top)
-    (single,) = push([FromLayout(parse("app:one"), tmp_path, None, wanted[:1])], registry.url)
+    (single,) = push([FromLayout(parse_target("app:one"), tmp_path, None, wanted[:1])], registry.url)
     assert single.digest == digest_of(IMAGES["linux/amd64"].manifest)
     with pytest.raises(PushFailed, match="does not exist for linux/s390x, linux/riscv64"):
-        push([FromLayout(parse("app:x"), tmp_path, None, ("linux/s390x", "linux/riscv64", *wanted))], registry.url)
-    (whole,) = push([FromLayout(parse("app:all"), tmp_path)], registry.url)
+        push(
+            [FromLayout(parse_target("app:x"), tmp_path, None, ("linux/s390x", "linux/riscv64", *wanted))], registry.url
+        )
+    (whole,) = push([FromLayout(parse_target("app:all"), tmp_path)], registry.url)
     assert whole.digest == digest_of(top)
 
 
@@ -104,13 +106,13 @@ def test_image_without_an_index_is_judged_by_its_config(registry: Simulator, tmp
     engine = FakeEngine({"app:dev": image})
     for _ in range(2):
         good: list[Entry] = [
-            FromLayout(parse("app:1"), tmp_path, None, ("linux/amd64",)),
-            FromDaemon(parse("app:2"), "app:dev", ("linux/amd64",)),
+            FromLayout(parse_target("app:1"), tmp_path, None, ("linux/amd64",)),
+            FromDaemon(parse_target("app:2"), "app:dev", ("linux/amd64",)),
         ]
         push(good, registry.url, engine)
     bad: list[Entry] = [
-        FromLayout(parse("app:1"), tmp_path, None, ("linux/arm64",)),
-        FromDaemon(parse("app:2"), "app:dev", ("linux/arm64",)),
+        FromLayout(parse_target("app:1"), tmp_path, None, ("linux/arm64",)),
+        FromDaemon(parse_target("app:2"), "app:dev", ("linux/arm64",)),
     ]
     with pytest.raises(PushFailed) as caught:
         push(bad, registry.url, engine)
@@ -132,7 +134,7 @@ def test_registry_is_asked_only_for_the_wanted_platforms(registry: Simulator) ->
         upstream.content[digest_of(top)] = top
         upstream.manifests["app", "1"] = (OCI_INDEX, digest_of(top))
         image_name = reference.parse(f"{upstream.url.removeprefix('http://')}/app:1")
-        entry = FromRegistry(parse("app:1"), image_name, ("linux/arm64", "windows/amd64"))
+        entry = FromRegistry(parse_target("app:1"), image_name, ("linux/arm64", "windows/amd64"))
         push([entry], registry.url)
         assert upstream.count("GET", digest_of(IMAGES["linux/amd64"].manifest)) == 0
     assert children(registry, "1") == [digest_of(IMAGES[one].manifest) for one in ("linux/arm64", "windows/amd64")]

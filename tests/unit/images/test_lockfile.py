@@ -10,15 +10,14 @@ from hypothesis import strategies as st
 
 from sandbox.config.loader import parse
 from sandbox.errors import UsageError
-from sandbox.images import lock_entries
+from sandbox.images import lockfile
 from sandbox.images.images_yaml import Entry, FromArchive, FromBuild, FromDaemon, FromLayout, FromRegistry
-from sandbox.images.lock_check import Drift
-from sandbox.images.lock_entries import Lock, Locked
+from sandbox.images.lockfile import Drift, Lock, Locked
 from sandbox.images.progress import Action, Result
 from sandbox.images.push import PushFailed, push
-from sandbox.images.target import parse as target
 from sandbox.oci import reference
 from sandbox.oci.compression import Compression
+from sandbox.oci.reference import parse_target as target
 from tests.support.images import FakeEngine, TestImage, digest_of, index, layer
 from tests.support.registry_simulator import Simulator
 
@@ -39,17 +38,17 @@ locked = st.builds(
     digests,
 )
 locks = st.builds(
-    lock_entries.of, st.lists(locked, max_size=5, unique_by=lambda one: one.target), st.sampled_from(Compression)
+    lockfile.lock_of, st.lists(locked, max_size=5, unique_by=lambda one: one.target), st.sampled_from(Compression)
 )
 
 
 @given(locks)
 def test_lock_is_read_back_as_written(made: Lock) -> None:
-    text = lock_entries.dump(made)
+    text = lockfile.dump(made)
     read = parse(text, Lock, origin="images.lock.yaml")
     assert read == made
-    assert lock_entries.dump(read) == text
-    assert lock_entries.changes(made, read) == ()
+    assert lockfile.dump(read) == text
+    assert lockfile.changes(made, read) == ()
 
 
 names = st.sampled_from(["app:dev", "team/tool:1.2", "base"])
@@ -71,11 +70,11 @@ def test_a_lock_of_what_was_pushed_promises_just_that(manifest: list[Entry]) -> 
         Result(str(one.target), digest_of(b"pushed" + str(one).encode()), *REST, source=digest_of(str(one).encode()))
         for one in manifest
     ]
-    made = lock_entries.renewed(manifest, results, None, FOLDER, Compression.RAW)
-    promised = lock_entries.promises(manifest, parse(lock_entries.dump(made), Lock, origin="lock"), FOLDER)
+    made = lockfile.renewed(manifest, results, None, FOLDER, Compression.RAW)
+    promised = lockfile.promises(manifest, parse(lockfile.dump(made), Lock, origin="lock"), FOLDER)
     assert {t: p.digest for t, p in promised.items()} == {target(r.target): r.digest for r in results}
-    assert lock_entries.renewed(manifest, results, made, FOLDER, Compression.RAW) == made
-    pinned = lock_entries.pinned(manifest, made, FOLDER)
+    assert lockfile.renewed(manifest, results, made, FOLDER, Compression.RAW) == made
+    pinned = lockfile.pinned(manifest, made, FOLDER)
     for before, after in zip(manifest, pinned, strict=True):
         expected = digest_of(str(before).encode()) if isinstance(before, FromRegistry) else None
         assert (after.image.digest if isinstance(after, FromRegistry) else None) == expected
@@ -84,13 +83,13 @@ def test_a_lock_of_what_was_pushed_promises_just_that(manifest: list[Entry]) -> 
 
 @given(lists, entries)
 def test_new_removed_or_re_sourced_entry_is_drift(manifest: list[Entry], other: Entry) -> None:
-    made = lock_entries.renewed([other], [result(str(other.target))], None, FOLDER, Compression.RAW)
-    same = len(manifest) == 1 and lock_entries.describe(manifest[0], FOLDER) == lock_entries.describe(other, FOLDER)
+    made = lockfile.renewed([other], [result(str(other.target))], None, FOLDER, Compression.RAW)
+    same = len(manifest) == 1 and lockfile.describe(manifest[0], FOLDER) == lockfile.describe(other, FOLDER)
     if same and manifest[0].target == other.target:
-        assert lock_entries.promises(manifest, made, FOLDER)
+        assert lockfile.promises(manifest, made, FOLDER)
         return
     with pytest.raises(Drift) as caught:
-        lock_entries.promises(manifest, made, FOLDER)
+        lockfile.promises(manifest, made, FOLDER)
     for one in {str(entry.target) for entry in (*manifest, other)} - unchanged(manifest, other):
         assert one in caught.value.details
 
@@ -103,28 +102,28 @@ def unchanged(manifest: list[Entry], other: Entry) -> set[str]:
     return {
         str(one.target)
         for one in manifest
-        if (one.target, lock_entries.describe(one, FOLDER)) == (other.target, lock_entries.describe(other, FOLDER))
+        if (one.target, lockfile.describe(one, FOLDER)) == (other.target, lockfile.describe(other, FOLDER))
     }
 
 
 def test_an_image_that_failed_keeps_what_was_locked() -> None:
     manifest = [FromDaemon(target("app:1"), "app"), FromDaemon(target("tool:1"), "tool")]
-    before = lock_entries.renewed(manifest, [result("app:1"), result("tool:1")], None, FOLDER, Compression.RAW)
-    assert lock_entries.renewed(manifest, [result("app:1")], before, FOLDER, Compression.RAW) == before
+    before = lockfile.renewed(manifest, [result("app:1"), result("tool:1")], None, FOLDER, Compression.RAW)
+    assert lockfile.renewed(manifest, [result("app:1")], before, FOLDER, Compression.RAW) == before
     moved = [manifest[0], FromDaemon(target("tool:1"), "tool:2")]
-    after = lock_entries.renewed(moved, [result("app:1")], before, FOLDER, Compression.RAW)
+    after = lockfile.renewed(moved, [result("app:1")], before, FOLDER, Compression.RAW)
     assert [one.target for one in after.images] == ["app:1"]
-    assert lock_entries.changes(before, after) == ("tool:1 removed",)
-    assert lock_entries.changes(after, before) == ("tool:1 added",)
+    assert lockfile.changes(before, after) == ("tool:1 removed",)
+    assert lockfile.changes(after, before) == ("tool:1 added",)
 
 
 def test_a_lock_that_is_damaged_names_file_line_and_key(tmp_path: Path) -> None:
-    path = lock_entries.lock_path(tmp_path / "images.yaml")
+    path = lockfile.lock_path(tmp_path / "images.yaml")
     assert path.name == "images.lock.yaml"
-    assert lock_entries.load(path) is None
+    assert lockfile.load_lock(path) is None
     path.write_text("apiVersion: sandbox.dev/v1\nimages:\n- {target: a, from: b, source: sha256:12, digest: x}\n")
     with pytest.raises(UsageError, match=r"images\.lock\.yaml:3: images\[0\]\.source"):
-        lock_entries.load(path)
+        lockfile.load_lock(path)
 
 
 def publish(upstream: Simulator, tag: str, top: bytes, *images: TestImage) -> None:
@@ -151,14 +150,12 @@ def test_moved_tag_is_pulled_at_locked_digest_and_platform(registry: Simulator) 
         host = upstream.url.removeprefix("http://")
         manifest = [FromRegistry(target("app:1"), reference.parse(f"{host}/org/app:1"))]
         first = push(manifest, registry.url, platform="linux/amd64")
-        made = lock_entries.renewed(manifest, first, None, FOLDER, Compression.RAW)
+        made = lockfile.renewed(manifest, first, None, FOLDER, Compression.RAW)
         assert (made.images[0].source, made.images[0].digest) == (digest_of(old), digest_of(APP.manifest))
         publish(upstream, "1", index(on("linux/amd64", OTHER)), OTHER)
-        pinned = lock_entries.pinned(manifest, made, FOLDER)
-        again = push(
-            pinned, registry.url, platform="linux/arm64", promised=lock_entries.promises(manifest, made, FOLDER)
-        )
-        assert lock_entries.renewed(manifest, again, made, FOLDER, Compression.RAW) == made
+        pinned = lockfile.pinned(manifest, made, FOLDER)
+        again = push(pinned, registry.url, platform="linux/arm64", promised=lockfile.promises(manifest, made, FOLDER))
+        assert lockfile.renewed(manifest, again, made, FOLDER, Compression.RAW) == made
         (moved,) = push(manifest, registry.url, platform="linux/amd64")
         assert moved.digest == digest_of(OTHER.manifest)
 
@@ -168,8 +165,8 @@ def test_image_other_than_locked_is_refused_before_any_push(registry: Simulator,
     manifest = [FromDaemon(target(f"{name}:1"), name) for name in ("app", "tool")]
     images = {"app": APP, "tool": OTHER}
     first = push(manifest, registry.url, FakeEngine(images, containerd=containerd))
-    made = lock_entries.renewed(manifest, first, None, FOLDER, Compression.RAW)
-    promised = lock_entries.promises(manifest, made, FOLDER)
+    made = lockfile.renewed(manifest, first, None, FOLDER, Compression.RAW)
+    promised = lockfile.promises(manifest, made, FOLDER)
     results = push(manifest, registry.url, FakeEngine(images, containerd=containerd), promised=promised)
     assert [one.digest for one in results] == [one.digest for one in first]
     changed = FakeEngine({"app": APP, "tool": TestImage((layer(9),), "changed")}, containerd=containerd)
@@ -184,10 +181,10 @@ def test_image_other_than_locked_is_refused_before_any_push(registry: Simulator,
 
 def test_bytes_that_turn_out_different_are_not_published(registry: Simulator) -> None:
     manifest = [FromDaemon(target("app:1"), "app")]
-    made = lock_entries.renewed(
+    made = lockfile.renewed(
         manifest, push(manifest, registry.url, FakeEngine({"app": APP})), None, FOLDER, Compression.RAW
     )
-    promised = lock_entries.promises(manifest, made, FOLDER)
+    promised = lockfile.promises(manifest, made, FOLDER)
     registry.forget()
     with pytest.raises(PushFailed, match="not what the lock says"):
         push(manifest, registry.url, FakeEngine({"app": APP}), promised=promised, compression=Compression.GZIP)

@@ -1,11 +1,31 @@
-"""The settings of CNCF distribution as a pull-through cache of one upstream registry."""
+"""Registries that images come from, and CNCF distribution's settings as a pull-through cache of one of them."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import yaml
 
 from sandbox.oci.credential import Credential
-from sandbox.oci.upstream import Upstream
+from sandbox.oci.reference import DOCKER_HUB
+
+# Docker Hub's registry is not at the name that its images have.
+_ELSEWHERE = {DOCKER_HUB: "https://registry-1.docker.io"}
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """`name` is the first part of its images' names, `url` where it answers."""
+
+    name: str
+    url: str
+
+
+def parse_upstream(text: str) -> Upstream:
+    """Read `HOST[:PORT]`, which is spoken to by https, or a URL of that, which may also say http."""
+    scheme, _, name = text.rpartition("://")
+    return Upstream(name, _ELSEWHERE.get(name) or f"{scheme or 'https'}://{name}")
+
 
 # Without an account distribution would ask the upstream at its start for how to sign in, and not start where that
 # cannot be reached. A program for accounts which does not exist is asked later, if ever, and then there is no account.

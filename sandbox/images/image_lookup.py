@@ -12,23 +12,21 @@ from typing import Any
 from sandbox.errors import MissingTool, SandboxError
 from sandbox.images.images_yaml import Entry, FromArchive, FromBuild, FromDaemon, FromLayout, FromRegistry
 from sandbox.images.progress import Observer
-from sandbox.images.push_context import Destination
 from sandbox.images.sources import image_build as builds
 from sandbox.images.sources.compressed import CompressedImages
 from sandbox.images.sources.docker_engine import DaemonImages
-from sandbox.images.sources.image_archive import Archive
 from sandbox.images.sources.image_source import Daemon, Helper, Source
+from sandbox.images.sources.image_tar import Archive
 from sandbox.images.sources.layout import Layout
 from sandbox.images.sources.remote import Remote, api_host
-from sandbox.images.target import Target
+from sandbox.images.transfer import Destination
 from sandbox.oci import digest as digests
-from sandbox.oci.client import Client
-from sandbox.oci.clients import Clients
+from sandbox.oci.client import Client, Clients
 from sandbox.oci.compression import Compression
-from sandbox.oci.image import Image, MissingBlob
+from sandbox.oci.image import Image, MissingBlob, narrow
 from sandbox.oci.manifest import Descriptor
 from sandbox.oci.oci_errors import BadImage
-from sandbox.oci.platforms import narrow
+from sandbox.oci.reference import Target
 
 LARGEST_CONFIG = 8 << 20
 

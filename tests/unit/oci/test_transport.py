@@ -6,18 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox.oci.backoff import FIRST_PAUSE, JITTER, LONGEST_PAUSE, asked, pause
+from sandbox.oci.transport import FIRST_PAUSE, JITTER, LONGEST_PAUSE, asked_pause, pause_before
 
 NOON = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 GMT
 
 
 @given(st.integers(0, 60), st.floats(0, 1), st.floats(0, 1))
 def test_pauses_grow_whatever_the_luck_and_end_somewhere(attempt: int, one: float, other: float) -> None:
-    assert FIRST_PAUSE <= pause(attempt, one) <= pause(attempt + 1, other) <= LONGEST_PAUSE
+    assert FIRST_PAUSE <= pause_before(attempt, one) <= pause_before(attempt + 1, other) <= LONGEST_PAUSE
 
 
 def test_luck_spreads_pauses() -> None:
-    assert pause(0, 1.0) == pytest.approx(FIRST_PAUSE * (1 + JITTER))
+    assert pause_before(0, 1.0) == pytest.approx(FIRST_PAUSE * (1 + JITTER))
 
 
 @pytest.mark.parametrize(
@@ -38,11 +38,11 @@ def test_luck_spreads_pauses() -> None:
     ],
 )
 def test_retry_after_is_read_in_both_forms_and_capped(header: str | None, seconds: float | None) -> None:
-    assert asked(header, NOON) == seconds
+    assert asked_pause(header, NOON) == seconds
 
 
 @pytest.mark.fault(35)
 @given(st.text())
 def test_no_header_is_a_crash(header: str) -> None:
     """Retry-After is any text → passed over."""
-    assert (asked(header, NOON) or 0.0) <= LONGEST_PAUSE
+    assert (asked_pause(header, NOON) or 0.0) <= LONGEST_PAUSE

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 
 from sandbox.images.images_yaml import FromLayout
 from sandbox.images.push import push
-from sandbox.images.push_plan import make
 from sandbox.images.sources.layout import Layout
-from sandbox.images.target import Target
+from sandbox.images.transfer import plan_transfers
 from sandbox.oci import manifest as manifests
 from sandbox.oci.image import Image
 from sandbox.oci.manifest import Descriptor
+from sandbox.oci.reference import Target
 from tests.support.images import TestImage, digest_of, index, layer, write_layout
 from tests.support.registry_simulator import Simulator
 
@@ -41,7 +41,7 @@ ORIGINS = [Layout(Path(name)) for name in "xyz"]
 @given(st.dictionaries(targets, images(), max_size=9))
 def test_every_blob_is_moved_once_to_exactly_where_it_is_needed(wanted: dict[Target, Image]) -> None:
     """Any set of images that share layers → each blob crosses once."""
-    plan = make(wanted)
+    plan = plan_transfers(wanted)
     digests = [transfer.blob.digest for transfer in plan.transfers]
     assert len(digests) == len(set(digests))
     moved = {(repository, transfer.blob.digest) for transfer in plan.transfers for repository in transfer.repositories}
@@ -52,7 +52,7 @@ def test_every_blob_is_moved_once_to_exactly_where_it_is_needed(wanted: dict[Tar
 
 @given(st.dictionaries(targets, images(), max_size=9))
 def test_image_waits_for_all_its_blobs_and_each_counts_once(wanted: dict[Target, Image]) -> None:
-    plan = make(wanted)
+    plan = plan_transfers(wanted)
     for target, image in wanted.items():
         assert plan.needs(target) == {blob.digest for blob in image.blobs}
     charged = [blob.digest for target in wanted for blob in plan.charges(target)]
@@ -61,7 +61,7 @@ def test_image_waits_for_all_its_blobs_and_each_counts_once(wanted: dict[Target,
 
 @given(st.dictionaries(targets, images(), max_size=9))
 def test_every_source_of_a_blob_may_send_it_large_blobs_first(wanted: dict[Target, Image]) -> None:
-    plan = make(wanted)
+    plan = plan_transfers(wanted)
     for transfer in plan.transfers:
         holders = [image.origin for image in wanted.values() if transfer.blob in image.blobs]
         assert set(map(id, transfer.origins)) == set(map(id, holders))

@@ -1,15 +1,15 @@
-"""The settings of a cache, as distribution reads them."""
+"""Upstream registries as mirrors know them, and the settings of a cache, as distribution reads them."""
 
 from __future__ import annotations
 
 import pytest
 import yaml
 
-from sandbox.images import mirror_settings
+from sandbox.components.registry import mirror_settings
+from sandbox.components.registry.mirror_settings import Upstream, parse_upstream
 from sandbox.oci.credential import Credential
-from sandbox.oci.upstream import parse
 
-HUB = parse("docker.io")
+HUB = parse_upstream("docker.io")
 
 
 def proxy(account: Credential | None) -> object:
@@ -32,3 +32,16 @@ def test_an_account_is_written_whatever_its_password() -> None:
 def test_mirror_without_password_starts_without_its_upstream(account: Credential | None) -> None:
     assert proxy(account) == {"remoteurl": HUB.url, "exec": {"command": "anonymous"}}
     assert not mirror_settings.usable(account)
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "url"),
+    [
+        ("docker.io", "docker.io", "https://registry-1.docker.io"),
+        ("quay.io", "quay.io", "https://quay.io"),
+        ("reg.office:5000", "reg.office:5000", "https://reg.office:5000"),
+        ("http://reg.office:5000", "reg.office:5000", "http://reg.office:5000"),
+    ],
+)
+def test_images_names_and_urls(text: str, name: str, url: str) -> None:
+    assert parse_upstream(text) == Upstream(name, url)

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from sandbox.images.chunk_queue import Relay
+from sandbox.images.stream_upload import ChunkQueue
 
 
 def test_everything_arrives_in_order_though_the_relay_is_small() -> None:
-    relay, sent = Relay(2), [bytes([number]) for number in range(50)]
+    relay, sent = ChunkQueue(2), [bytes([number]) for number in range(50)]
     thread = threading.Thread(target=relay.pour, args=(sent,))
     thread.start()
     assert list(relay) == sent
@@ -20,7 +20,7 @@ def test_everything_arrives_in_order_though_the_relay_is_small() -> None:
 
 
 def test_a_side_that_gives_up_lets_the_other_finish() -> None:
-    relay = Relay(1)
+    relay = ChunkQueue(1)
     thread = threading.Thread(target=relay.pour, args=([b"x"] * 30,))
     thread.start()
     assert next(iter(relay)) == b"x"
@@ -35,7 +35,7 @@ def test_broken_stream_breaks_the_upload() -> None:
         yield b"first"
         raise OSError("torn")
 
-    relay = Relay()
+    relay = ChunkQueue()
     with pytest.raises(OSError, match="torn"):
         relay.pour(broken())
     with pytest.raises(OSError, match="torn"):

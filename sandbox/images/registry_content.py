@@ -1,0 +1,218 @@
+"""The tags of a registry: listed with sizes, deleted where no manifest of images names them, and their garbage."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from sandbox.errors import SandboxError
+from sandbox.oci.client import Client
+from sandbox.oci.manifest import Index, parse
+from sandbox.oci.oci_errors import RegistryError
+from sandbox.oci.reference import Target
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A tag. `digest` is None when what it names is gone.
+
+    `blobs` are the sizes in bytes, by digest, of all it needs: manifests, configurations, layers.
+    """
+
+    repository: str
+    tag: str
+    digest: str | None
+    blobs: Mapping[str, int]
+
+    @property
+    def size(self) -> int:
+        """Return its bytes, those that others need as well included."""
+        return sum(self.blobs.values())
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """All tags, sorted by their names."""
+
+    tags: tuple[Listed, ...]
+
+    @property
+    def size(self) -> int:
+        """Return the bytes of all, each blob counted once, as the registry stores it."""
+        return sum({digest: size for one in self.tags for digest, size in one.blobs.items()}.values())
+
+    def unique(self, one: Listed) -> int:
+        """Return the bytes that would be free if nothing named the image of `one` any more.
+
+        Other tags of it do not count.
+        """
+        return sum(size for digest, size in one.blobs.items() if self._images[digest] == 1)
+
+    @property
+    def _images(self) -> Counter[str]:
+        """In how many images each blob is."""
+        images = {one.digest: one.blobs for one in self.tags}
+        return Counter(digest for blobs in images.values() for digest in blobs)
+
+
+def catalogue(client: Client) -> Catalogue:
+    """Read all of a registry. Raises RegistryError, and SandboxError for a manifest that is none."""
+    known: dict[str, Mapping[str, int]] = {}
+    tags = []
+    for repository in sorted(client.catalog()):
+        for tag in sorted(client.tags(repository)):
+            digest = client.manifest_digest(repository, tag)
+            if digest is not None and digest not in known:
+                known[digest] = _blobs(client, repository, digest)
+            tags.append(Listed(repository, tag, digest, known.get(digest or "", {})))
+    return Catalogue(tuple(tags))
+
+
+def _blobs(client: Client, repository: str, digest: str) -> dict[str, int]:
+    document = client.manifest(repository, digest)
+    if document is None:  # a platform of an index that was never pushed, or is gone
+        return {}
+    found = {document.digest: len(document.data)}
+    content = parse(document)
+    if isinstance(content, Index):
+        for child in content.manifests:
+            found |= _blobs(client, repository, child.digest)
+        return found
+    return found | {blob.digest: blob.size for blob in (content.config, *content.layers) if not blob.is_foreign}
+
+
+@dataclass(frozen=True)
+class Unlisted:
+    """A tag no one names. `digest` is None when what it names is gone already."""
+
+    repository: str
+    tag: str
+    digest: str | None
+
+    def __str__(self) -> str:
+        return f"{self.repository}:{self.tag}"
+
+
+def unlisted(client: Client, targets: Iterable[Target]) -> tuple[Unlisted, ...]:
+    """Return the registry's tags that are not among `targets`, sorted. Raises RegistryError."""
+    named = {(target.repository, target.tag) for target in targets}
+    return tuple(
+        Unlisted(repository, tag, client.manifest_digest(repository, tag))
+        for repository in sorted(client.catalog())
+        for tag in sorted(client.tags(repository))
+        if (repository, tag) not in named
+    )
+
+
+def prune(client: Client, chosen: Sequence[Unlisted], targets: Iterable[Target]) -> None:
+    """Delete the tags `chosen`, and the manifests that nothing else names.
+
+    A manifest that one of `targets`, or a tag that is not chosen, names or contains stays, and only the tag goes; what
+    is deleted by its digest, the registry's garbage collection can reclaim. Raises RegistryError.
+    """
+    wanted = tuple(targets)
+    for repository in dict.fromkeys(one.repository for one in chosen):
+        here = [one for one in chosen if one.repository == repository]
+        gone = {one.tag for one in here}
+        staying = [tag for tag in client.tags(repository) if tag not in gone]
+        staying += [str(one.digest) for one in wanted if one.repository == repository and one.tag is None]
+        kept = _below(client, repository, staying)
+        for one in here:
+            if one.digest is None or one.digest in kept:
+                _untag(client, one)
+        lost = _below(client, repository, [one.digest for one in here if one.digest and one.digest not in kept])
+        for digest in reversed([digest for digest in lost if digest not in kept]):
+            _delete(client, repository, digest)
+
+
+def _below(client: Client, repository: str, names: Iterable[str]) -> dict[str, None]:
+    """Return the digests of the manifests that `names` name or contain, children first."""
+    found: dict[str, None] = {}
+    for name in names:
+        document = client.manifest(repository, name)
+        if document is None or document.digest in found:
+            continue
+        content = parse(document)
+        if isinstance(content, Index):
+            found |= _below(client, repository, [child.digest for child in content.manifests])
+        found[document.digest] = None
+    return found
+
+
+def _untag(client: Client, one: Unlisted) -> None:
+    try:
+        _delete(client, one.repository, one.tag)
+    except RegistryError as error:
+        if error.status != 400:
+            raise
+        raise SandboxError(
+            f"this registry cannot delete the tag {one} alone",
+            details=f"other tags, which stay, name the same image {one.digest}",
+            fix="use distribution 3 or newer, or list the tag in the manifest",
+        ) from error
+
+
+def _delete(client: Client, repository: str, reference: str) -> None:
+    try:
+        client.delete_manifest(repository, reference)
+    except RegistryError as error:
+        if error.status != 405:
+            raise
+        raise SandboxError(
+            "the registry does not allow deletion",
+            details=str(error),
+            fix="start it with REGISTRY_STORAGE_DELETE_ENABLED=true",
+        ) from error
+
+
+# registry/storage/garbagecollect.go
+_BLOB = re.compile(r"^blob eligible for deletion: (sha256:[0-9a-f]{64})$", re.MULTILINE)
+_LINK = re.compile(r"^(\S+): layer link eligible for deletion: (sha256:[0-9a-f]{64})$", re.MULTILINE)
+_MANIFEST = re.compile(r"^manifest eligible for deletion: \{(\S+) (sha256:[0-9a-f]{64}) ", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Garbage:
+    """Manifests that nothing names, and the bytes and the number of all blobs that go with them."""
+
+    manifests: tuple[str, ...]
+    blobs: int
+    size: int
+
+
+def measure_garbage(client: Client, output: str) -> Garbage:
+    """Return what the collection that says `output` would delete. Raises RegistryError.
+
+    To be called before it is deleted. The size of a blob that no repository admits to is not known, and not counted.
+    """
+    doomed = frozenset(_BLOB.findall(output))
+    manifests = [(repository, digest) for repository, digest in _MANIFEST.findall(output) if digest in doomed]
+    sizes: dict[str, int] = {}
+    for repository, digest in manifests:
+        document = client.manifest(repository, digest)
+        sizes[digest] = len(document.data) if document else 0
+    for repository, digest in _LINK.findall(output):
+        if digest in doomed and digest not in sizes:
+            sizes[digest] = client.blob_size(repository, digest) or 0
+    names = tuple(sorted({f"{repository}@{digest}" for repository, digest in manifests}))
+    return Garbage(names, len(doomed), sum(sizes.values()))
+
+
+@contextmanager
+def tagged(client: Client, targets: Iterable[Target]) -> Iterator[None]:
+    """While it is entered, images of `targets` that only have a digest have a tag as well, and are no garbage."""
+    tags = []
+    for target in targets:
+        document = client.manifest(target.repository, target.digest) if target.digest and not target.tag else None
+        if document is not None:
+            tag = f"kept-{document.digest.removeprefix('sha256:')[:16]}"
+            client.put_manifest(target.repository, tag, document)
+            tags.append((target.repository, tag))
+    try:
+        yield
+    finally:
+        for repository, tag in tags:
+            client.delete_manifest(repository, tag)

@@ -1,0 +1,188 @@
+"""The tags of a registry and whose bytes they are; what is deleted, and never what a tag that stays still needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sandbox.errors import SandboxError
+from sandbox.images.images_yaml import Entry, FromDaemon, FromLayout
+from sandbox.images.push import push
+from sandbox.images.registry_content import Garbage, catalogue, measure_garbage, prune, tagged, unlisted
+from sandbox.oci import digest as digests
+from sandbox.oci.client import Client
+from sandbox.oci.manifest import OCI_CONFIG, OCI_INDEX, OCI_LAYER, Descriptor, Document, canonical, image_manifest
+from sandbox.oci.oci_errors import RegistryError
+from sandbox.oci.reference import Target, parse_target
+from tests.support.images import FakeEngine, TestImage, digest_of, index, layer, write_layout
+from tests.support.registry_simulator import Simulator
+
+APP, TOOL = TestImage((layer(1), layer(2)), "app"), TestImage((layer(1),), "tool")
+ENGINE = {"app": APP, "tool": TOOL}
+
+
+@pytest.fixture
+def registry() -> Iterator[Simulator]:
+    with Simulator(page=2) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def client(registry: Simulator) -> Iterator[Client]:
+    with Client(registry.url) as client:
+        yield client
+
+
+def fill(registry: Simulator, *names: tuple[str, str]) -> None:
+    entries: list[Entry] = [FromDaemon(parse_target(target), image) for target, image in names]
+    push(entries, registry.url, FakeEngine(ENGINE))
+
+
+def remaining(registry: Simulator) -> set[str]:
+    return {f"{repository}:{tag}" for repository, tag in registry.manifests if ":" not in tag}
+
+
+def manifests(registry: Simulator, repository: str) -> set[str]:
+    return {tag for name, tag in registry.manifests if name == repository and ":" in tag}
+
+
+def test_unnamed_tags_are_found_on_every_page(registry: Simulator, client: Client) -> None:
+    fill(registry, *[(f"app:{number}", "app") for number in range(5)], ("b:1", "tool"), ("c:1", "tool"), ("d:1", "app"))
+    found = unlisted(client, [parse_target("app:3"), parse_target("c:1")])
+    assert [str(one) for one in found] == ["app:0", "app:1", "app:2", "app:4", "b:1", "d:1"]
+
+
+def test_manifest_goes_with_its_last_tag_and_stays_if_named(registry: Simulator, client: Client) -> None:
+    fill(registry, ("app:keep", "app"), ("app:same", "app"), ("app:old", "tool"), ("gone:1", "app"))
+    keep = [parse_target("app:keep")]
+    prune(client, unlisted(client, keep), keep)
+    assert remaining(registry) == {"app:keep"}
+    assert manifests(registry, "app") == {registry.manifests["app", "keep"][1]}
+    assert manifests(registry, "gone") == set()
+    assert unlisted(client, keep) == ()
+
+
+def test_platforms_go_with_their_index_unless_tagged(registry: Simulator, client: Client, tmp_path: Path) -> None:
+    top = index(APP.descriptor(platform={"os": "linux", "architecture": "amd64"}), TOOL.descriptor())
+    listed = {"mediaType": OCI_INDEX, "digest": digest_of(top), "size": len(top)}
+    write_layout(tmp_path, index(listed, TOOL.descriptor()), {**APP.files, **TOOL.files, digest_of(top): top})
+    tool = digest_of(TOOL.manifest)
+    entries: list[Entry] = [
+        FromLayout(parse_target("app:index"), tmp_path, digest_of(top)),
+        FromLayout(Target("app", None, tool), tmp_path, tool),
+    ]
+    push(entries, registry.url)
+    keep = [Target("app", None, tool)]
+    prune(client, unlisted(client, keep), keep)
+    assert (remaining(registry), manifests(registry, "app")) == (set(), {tool})
+
+
+def test_a_registry_that_cannot_delete_says_so(registry: Simulator, client: Client) -> None:
+    fill(registry, ("app:1", "app"), ("app:2", "app"), ("app:3", "tool"))
+    registry.deletes = ""
+    with pytest.raises(SandboxError, match="does not allow deletion"):
+        prune(client, unlisted(client, []), [])
+    registry.deletes = "digests"
+    keep = [parse_target("app:1")]
+    with pytest.raises(SandboxError, match="cannot delete the tag app:2 alone"):
+        prune(client, unlisted(client, keep), keep)
+    assert remaining(registry) == {"app:1", "app:2", "app:3"}
+    prune(client, [one for one in unlisted(client, keep) if one.tag == "3"], keep)
+    assert remaining(registry) == {"app:1", "app:2"}
+
+
+def place(client: Client, repository: str, tag: str | None, *layers: bytes) -> Document:
+    """An image with these layers; its configuration is the last layer's bytes again, in small."""
+    blobs = [Descriptor(OCI_LAYER, digests.of(data), len(data)) for data in layers]
+    config = canonical({"rootfs": {"type": "layers", "diff_ids": [blob.digest for blob in blobs]}})
+    first = Descriptor(OCI_CONFIG, digests.of(config), len(config))
+    for blob, data in zip((first, *blobs), (config, *layers), strict=True):
+        client.put_blob(repository, blob, iter((data,)))
+    document = image_manifest(first, blobs)
+    client.put_manifest(repository, tag or document.digest, document)
+    return document
+
+
+def test_an_empty_registry(client: Client) -> None:
+    found = catalogue(client)
+    assert (found.tags, found.size) == ((), 0)
+
+
+def test_a_layer_of_two_images_belongs_to_neither_alone(client: Client) -> None:
+    base, mine, yours = b"b" * 1000, b"m" * 300, b"y" * 70
+    place(client, "team/mine", "1", base, mine)
+    place(client, "team/yours", "1", base, yours)
+    found = catalogue(client)
+    first, second = found.tags
+    assert (first.repository, second.repository) == ("team/mine", "team/yours")
+    assert found.unique(first) == first.size - 1000
+    assert found.unique(second) == second.size - 1000
+    assert found.size == first.size + second.size - 1000
+
+
+def test_two_tags_of_one_image_do_not_share_it_away(client: Client) -> None:
+    place(client, "app", "1", b"layer")
+    place(client, "app", "latest", b"layer")
+    place(client, "copy", "1", b"layer")
+    found = catalogue(client)
+    assert [one.tag for one in found.tags] == ["1", "latest", "1"]
+    assert all(found.unique(one) == one.size == found.size for one in found.tags)
+
+
+def test_an_index_has_the_bytes_of_its_platforms(client: Client) -> None:
+    one, other = place(client, "app", None, b"amd"), place(client, "app", None, b"arm64")
+    children = [child.descriptor.as_json() for child in (one, other)]
+    index = Document(OCI_INDEX, canonical({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": children}))
+    client.put_manifest("app", "1", index)
+    (found,) = catalogue(client).tags
+    assert {index.digest, one.digest, other.digest, digests.of(b"amd")} <= found.blobs.keys()
+    assert found.size > len(index.data) + len(one.data) + len(other.data)
+
+
+@pytest.mark.security(12)
+@pytest.mark.parametrize("body", [b"[" * 100_000, b"[]", b'{"tags": ["\\u001b[2J"]}', b'{"tags": [1]}', b"<html>"])
+def test_non_list_of_names_is_refused(registry: Simulator, body: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list of tags that is none, or has escape sequences in it → refused in words."""
+    monkeypatch.setattr("sandbox.oci.transport.Answer.content", property(lambda _: body))
+    registry.manifests["app", "1"] = ("", "")
+    with Client(registry.url) as client, pytest.raises(RegistryError, match="gave no list of tags"):
+        client.tags("app")
+
+
+def test_empty_registry_has_nothing_to_delete(client: Client) -> None:
+    said = "app\napp: marking manifest sha256:1 \n\n3 blobs marked, 0 blobs and 0 manifests eligible for deletion\n"
+    assert measure_garbage(client, said) == Garbage((), 0, 0)
+
+
+def test_manifests_and_blobs_count_each_once(client: Client) -> None:
+    document = place(client, "app", None, b"layer")
+    blob = Descriptor(OCI_LAYER, digests.of(b"aborted push"), 12)
+    client.put_blob("app", blob, iter((b"aborted push",)))
+    client.put_blob("other", blob, iter((b"aborted push",)))
+    nowhere = digests.of(b"no one admits to it")
+    doomed = "".join(f"blob eligible for deletion: {one}\n" for one in (document.digest, blob.digest, nowhere))
+    said = (
+        f"manifest eligible for deletion: {{app {document.digest} [1 2]}}\n\n"
+        f"0 blobs marked, 3 blobs and 1 manifests eligible for deletion\n{doomed}"
+        f"app: layer link eligible for deletion: {blob.digest}\n"
+        f"other: layer link eligible for deletion: {blob.digest}\n"
+    )
+    assert measure_garbage(client, said) == Garbage((f"app@{document.digest}",), 3, len(document.data) + 12)
+
+
+def test_a_link_to_a_blob_that_stays_elsewhere_frees_nothing(client: Client) -> None:
+    blob = Descriptor(OCI_LAYER, digests.of(b"shared"), 6)
+    client.put_blob("app", blob, iter((b"shared",)))
+    assert measure_garbage(client, f"app: layer link eligible for deletion: {blob.digest}\n") == Garbage((), 0, 0)
+
+
+def test_images_wanted_by_digest_are_tagged_during_collection(client: Client) -> None:
+    document = place(client, "app", None, b"layer")
+    named, gone = Target("app", "1"), Target("app", None, digests.of(b"gone"))
+    with tagged(client, [Target("app", None, document.digest), named, gone]):
+        (tag,) = client.tags("app")
+        assert client.manifest_digest("app", tag) == document.digest
+    assert client.tags("app") == ()
+    assert client.manifest_digest("app", document.digest) == document.digest
