@@ -13,17 +13,16 @@ from pydantic import TypeAdapter, ValidationError
 from sandbox.app.context import home as user_home
 from sandbox.app.session import Session
 from sandbox.components.certificates.keystore import Keystore
-from sandbox.components.edge import extra_routes, route_status, routes
+from sandbox.components.edge import haproxy_admin, routes
 from sandbox.components.edge.container import EdgeContainer
-from sandbox.components.edge.extra_routes import ByHand
+from sandbox.components.edge.edge import Edge
 from sandbox.components.edge.haproxy_admin import Unreachable
+from sandbox.components.edge.routes import AddedRoute, Route
 from sandbox.components.edge.routes import Host as RoutedHost
-from sandbox.components.edge.routes import Route
-from sandbox.components.edge.step import EdgeStep
 from sandbox.components.ingress import steps as ingress_step
 from sandbox.components.ingress.traefik import elsewhere
 from sandbox.config.schema.values import Host, Upstream
-from sandbox.engine import Bind, Engine
+from sandbox.engine import Engine
 from sandbox.errors import SandboxError, UsageError
 from sandbox.names import EDGE_LEAF, Home
 from sandbox.system import files
@@ -32,9 +31,9 @@ from sandbox.system.wait import WaitTimeout, wait_until
 PATIENCE = 5.0  # seconds for the edge to check a new upstream
 
 
-def added() -> Sequence[ByHand]:
+def added() -> Sequence[AddedRoute]:
     """List the hosts that were added."""
-    return extra_routes.load(user_home().edge)
+    return routes.load_added(user_home().edge)
 
 
 def add(session: Session, host: str, upstream: str, *, name: str | None, say: Callable[[str], None]) -> None:
@@ -46,33 +45,33 @@ def add(session: Session, host: str, upstream: str, *, name: str | None, say: Ca
     _check(Upstream, upstream)
     home = user_home()
     route = _owner(home, host, name)
-    if any(one.host == host and one.sandbox != route.name for one in extra_routes.load(home.edge)):
+    if any(one.host == host and one.sandbox != route.name for one in routes.load_added(home.edge)):
         raise UsageError(f"{host} is another sandbox's", fix=f"sandbox edge route remove {host}")
     with session.alone(route.name, "route"):
-        wanted = ByHand(host, route.name, upstream)
+        wanted = AddedRoute(host, route.name, upstream)
         asked = replace(route, hosts=(*route.hosts, RoutedHost(host)))
-        known = extra_routes.merged(routes.load(home.edge), extra_routes.load(home.edge))
+        known = routes.merged(routes.load(home.edge), routes.load_added(home.edge))
         routes.require_unclaimed(asked, (*known, *routes.load(home.passthrough)))
-        others = (one for one in extra_routes.load(home.edge) if one.host != host)
+        others = (one for one in routes.load_added(home.edge) if one.host != host)
         # Before it is kept: the authority may not be allowed to vouch for it.
         _issue(home, route, (*others, wanted))
         with files.exclusive(home.edge):
-            extra_routes.save(home.edge, wanted)
+            routes.save_added(home.edge, wanted)
         _take_in(home, route, say)
 
 
 def remove(session: Session, host: str, say: Callable[[str], None]) -> None:
     """Forget a host that was added. Raises SandboxError."""
     home = user_home()
-    found = next((one for one in extra_routes.load(home.edge) if one.host == host), None)
+    found = next((one for one in routes.load_added(home.edge) if one.host == host), None)
     if found is None:
         raise UsageError(f"no route was added for {host}", fix="sandbox edge route list shows those that were")
     with session.alone(found.sandbox, "route"):
         with files.exclusive(home.edge):
-            extra_routes.remove(home.edge, host)
+            routes.remove_added(home.edge, host)
         route = routes.find(routes.load(home.edge), found.sandbox)
         if route:
-            _issue(home, route, extra_routes.load(home.edge))
+            _issue(home, route, routes.load_added(home.edge))
             _take_in(home, route, say)
 
 
@@ -105,7 +104,7 @@ def _owner(home: Home, host: str, name: str | None) -> Route:
     if others := _fitting(routes.load(home.passthrough), host, name):
         raise UsageError(
             f"'{others[0].name}' has no edge that could lead {host} elsewhere",
-            details="a process brings its ports to its ingress, and knows no other way",
+            details="a process brings its ports to its ingress, and knows no other one",
             fix="an Ingress can: with a Service without selector, and the server's address in an EndpointSlice",
         )
     domains = ", ".join(f"{route.name} ({route.domain})" for route in known) or "none"
@@ -118,9 +117,9 @@ def _fitting(known: Sequence[Route], host: str, name: str | None) -> list[Route]
     return [route for route in known if host.endswith(f".{route.domain}") or host == route.domain]
 
 
-def _issue(home: Home, route: Route, added: Sequence[ByHand]) -> None:
+def _issue(home: Home, route: Route, added: Sequence[AddedRoute]) -> None:
     """See that there is a certificate for exactly the hosts that end at the edge."""
-    hosts = extra_routes.ending(route.hosts, added, route.name, route.aliases)
+    hosts = routes.ending(route.hosts, added, route.name, route.aliases)
     if hosts:
         Keystore(home.sandbox(route.name).keys).leaf(EDGE_LEAF, hosts, now=datetime.now(UTC))
 
@@ -132,12 +131,9 @@ def _take_in(home: Home, route: Route, say: Callable[[str], None]) -> None:
     if found is None or not found.running:
         say("the proxy does not run; sandbox up starts it")
         return
-    binds = tuple(Bind(*each) for each in route.listen)
     names = home.sandbox(route.name)
-    nodes = (route.upstream, *route.replicas)
-    step = EdgeStep(engine, names, lambda: nodes, found.image, route.domain, binds, route.hosts, route.aliases)
-    replace(step, network=route.network, proof=route.proof).take_in()
-    hosts = extra_routes.leaving(route.hosts, extra_routes.load(home.edge), route.name)
+    Edge(engine, names, found.image).publish(route)
+    hosts = routes.leaving(route.hosts, routes.load_added(home.edge), route.name)
     with suppress(SandboxError):  # a cluster that does not answer is told by up
         ingress_step.replace(names, elsewhere(hosts))
 
@@ -147,10 +143,10 @@ def _unanswered(home: Home, host: str) -> str | None:
     box = EdgeContainer.of(Engine.connect(), home)
 
     def unchecked() -> str | None:
-        known = extra_routes.merged(routes.load(home.edge), extra_routes.load(home.edge))
-        way = next(way for way in route_status.ways(known, box.control.servers()) if way.host == host)
+        known = routes.merged(routes.load(home.edge), routes.load_added(home.edge))
+        found = next(one for one in haproxy_admin.route_statuses(known, box.control.servers()) if one.host == host)
         return next(
-            (one.last_check or one.health for one in way.servers if one.health != "UP" or not one.last_check), None
+            (one.last_check or one.health for one in found.servers if one.health != "UP" or not one.last_check), None
         )
 
     try:

@@ -8,8 +8,8 @@ from pathlib import Path
 from sandbox.app import chosen_spec, context
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.cluster import kubeconfig
-from sandbox.components.edge import extra_routes, lan_names, routes
-from sandbox.components.edge.lan_access import Access, access, reachable, urls, warning
+from sandbox.components.edge import lan_access, routes
+from sandbox.components.edge.lan_access import Access, access, reachable, warning
 from sandbox.components.edge.routes import Route
 from sandbox.components.ingress.default_backend import hosts_of
 from sandbox.config.schema import ResolvedSpec
@@ -55,7 +55,7 @@ def exposure(spec: ResolvedSpec, hosts: tuple[str, ...], engine: Engine) -> Expo
     found = access(spec, Keystore(context.home().sandbox(spec.name).keys))
     # An existing cluster's ports are those of processes of this machine.
     neighbours = reachable(spec, engine.facts()) if spec.cluster.supports.containers else ""
-    outside = tuple(urls(found, spec, hosts)) if found.open else ()
+    outside = tuple(found.urls(spec, hosts)) if found.open else ()
     return Exposure(found, outside, warning(found, spec) if found.open else "", neighbours)
 
 
@@ -129,12 +129,12 @@ def _route(home: Home, name: str) -> Route:
 def _hosts(home: Home, route: Route) -> tuple[str, ...]:
     """Return every host that the cluster or the edge answers, else the domain itself."""
     found = set(hosts_of(Cluster(home.sandbox(route.name).kubeconfig).list("networking.k8s.io/v1", "Ingress")))
-    found |= {one.host for one in (*route.hosts, *extra_routes.hosts(extra_routes.load(home.edge), route.name))}
+    found |= {one.host for one in (*route.hosts, *routes.added_hosts(routes.load_added(home.edge), route.name))}
     return tuple(sorted(found)) or (route.domain,)
 
 
 def _urls(route: Route, hosts: tuple[str, ...]) -> tuple[str, ...]:
-    opened = [port for address, port in route.listen if lan_names.is_open(address)]
+    opened = [port for address, port in route.listen if lan_access.is_open(address)]
     if opened and route.aliases:
-        return lan_names.urls(hosts, domain=route.domain, aliases=route.aliases, port=opened[0])
-    return tuple(lan_names.url(host, route.listen[0][1]) for host in hosts)
+        return lan_access.urls(hosts, domain=route.domain, aliases=route.aliases, port=opened[0])
+    return tuple(lan_access.url(host, route.listen[0][1]) for host in hosts)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sandbox.app import port_reservations
 from sandbox.components.edge import routes
 from sandbox.components.edge.container import EdgeContainer
-from sandbox.components.edge.relay import relay_state
+from sandbox.components.edge.relay import Relay
 from sandbox.components.edge.routes import Route
 from sandbox.components.network import socket_handover
 from sandbox.engine import Bind, Container, Engine, labelled
@@ -102,8 +102,7 @@ class Machine:
     def _is_own(self, owner: str, bind: Bind) -> bool:
         """Tell whether the proxy has the port already, or will give it up for this sandbox."""
         if owner == PASSTHROUGH:
-            state = relay_state.running(self.home.passthrough)
-            return state is not None and (bind.address, bind.port) in state.listening
+            return Relay(self.home).listens_on(bind)
         return owner == EDGE and (self._gives_up(bind.port) or self._is_left_over(bind))
 
     def _is_left_over(self, bind: Bind) -> bool:

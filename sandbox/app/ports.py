@@ -9,7 +9,7 @@ from itertools import chain
 
 from sandbox.app import port_reservations
 from sandbox.app.port_usage import Machine, Wanted, forbidden, taken
-from sandbox.components.edge import edge_folder, extra_routes, lan_names, routes
+from sandbox.components.edge import edge_folder, lan_access, routes
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.engine import Bind, Engine, labelled
 from sandbox.errors import SandboxError, UsageError
@@ -58,9 +58,9 @@ def _require_names(spec: ResolvedSpec, home: Home) -> None:
     """Refuse names that another sandbox serves, by either kind of edge. Raises UsageError."""
     hosts = tuple(routes.Host(one.host) for one in spec.proxy.hosts)
     mine = routes.Route(
-        spec.name, spec.domain, "", (), 0, hosts=hosts, aliases=lan_names.domains(spec.name, spec.proxy.listen)
+        spec.name, spec.domain, "", (), 0, hosts=hosts, aliases=lan_access.domains(spec.name, spec.proxy.listen)
     )
-    byhand_too = extra_routes.merged((mine, *routes.load(home.edge)), extra_routes.load(home.edge))
+    byhand_too = routes.merged((mine, *routes.load(home.edge)), routes.load_added(home.edge))
     routes.require_unclaimed(byhand_too[0], (*byhand_too[1:], *routes.load(home.passthrough)))
 
 

@@ -38,10 +38,10 @@ def sandboxes(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
 def hosts(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """List the hosts that have a route of their own at the edge, and the domains of the sandboxes."""
     from sandbox.app import context
-    from sandbox.components.edge import extra_routes, routes
+    from sandbox.components.edge import routes
 
     folder = context.home().edge
-    known = {route.domain for route in routes.load(folder)} | {one.host for one in extra_routes.load(folder)}
+    known = {route.domain for route in routes.load(folder)} | {one.host for one in routes.load_added(folder)}
     return [CompletionItem(host) for host in sorted(known) if host.startswith(incomplete)]
 
 

@@ -19,8 +19,7 @@ from sandbox.cli.options import begin, find_spec, output_option, session
 
 if TYPE_CHECKING:
     from sandbox.components.edge.container import EdgeContainer
-    from sandbox.components.edge.haproxy_admin import Server
-    from sandbox.components.edge.route_status import Way
+    from sandbox.components.edge.haproxy_admin import RouteStatus, Server
     from sandbox.names import Home
 
 COLORS = {"UP": "green", "DOWN": "red"}
@@ -49,9 +48,9 @@ def status(ctx: click.Context, *, output: str) -> int:
     """
     begin(ctx)
     from sandbox.app import context
-    from sandbox.components.edge import extra_routes, routes
+    from sandbox.components.edge import routes
     from sandbox.components.edge.container import EdgeContainer, surplus
-    from sandbox.components.edge.route_status import ENDS, ways
+    from sandbox.components.edge.haproxy_admin import ENDS, route_statuses
     from sandbox.engine import Engine
 
     home = context.home()
@@ -60,15 +59,15 @@ def status(ctx: click.Context, *, output: str) -> int:
     container = box.find()
     running = container is not None and container.running
     servers = _servers(box) if running else None
-    found = ways(extra_routes.merged(known, extra_routes.load(home.edge)), servers or ())
-    days = {name: _days_left(home, name) for name in {way.sandbox for way in found if way.mode == ENDS}}
+    found = route_statuses(routes.merged(known, routes.load_added(home.edge)), servers or ())
+    days = {name: _days_left(home, name) for name in {one.sandbox for one in found if one.mode == ENDS}}
     ports = sorted(bind for binds in container.published.values() for bind in binds) if container else []
     unasked = surplus(container, known) if container else frozenset()
     if output == "json":
         report = {
             "running": running,
             "ports": [{**asdict(bind), "asked_for": bind not in unasked} for bind in ports],
-            "routes": [_row(way, days) for way in found],
+            "routes": [_row(one, days) for one in found],
         }
         click.echo(json.dumps(report, indent=2))
     else:
@@ -80,7 +79,7 @@ def status(ctx: click.Context, *, output: str) -> int:
             click.echo(line)
         if running and servers is None:
             click.echo("the edge cannot be asked on this engine: health and figures are not known", err=True)
-    down = any(way.servers and all(server.health == "DOWN" for server in way.servers) for way in found)
+    down = any(one.servers and all(server.health == "DOWN" for server in one.servers) for one in found)
     return 0 if running and not down else 1
 
 
@@ -200,28 +199,28 @@ def _days_left(home: Home, sandbox: str) -> int | None:
     return next((one.facts.days_left for one in entries if one.name == EDGE_LEAF and one.facts), None)
 
 
-def _row(way: Way, days: Mapping[str, int | None]) -> dict[str, Any]:
-    from sandbox.components.edge.route_status import ENDS
+def _row(one: RouteStatus, days: Mapping[str, int | None]) -> dict[str, Any]:
+    from sandbox.components.edge.haproxy_admin import ENDS
 
     row: dict[str, Any] = {
-        "host": way.host,
-        "sandbox": way.sandbox,
-        "mode": way.mode,
-        "upstreams": way.upstreams,
-        "servers": [asdict(server) for server in way.servers],
+        "host": one.host,
+        "sandbox": one.sandbox,
+        "mode": one.mode,
+        "upstreams": one.upstreams,
+        "servers": [asdict(server) for server in one.servers],
     }
-    return {**row, "certificate_days_left": days[way.sandbox]} if way.mode == ENDS else row
+    return {**row, "certificate_days_left": days[one.sandbox]} if one.mode == ENDS else row
 
 
-def _table(found: Sequence[Way], days: Mapping[str, int | None]) -> Iterator[str]:
-    from sandbox.components.edge.route_status import ENDS
+def _table(found: Sequence[RouteStatus], days: Mapping[str, int | None]) -> Iterator[str]:
+    from sandbox.components.edge.haproxy_admin import ENDS
 
-    for way in found:
-        yield f"{click.style(way.host, bold=True)} → {', '.join(way.upstreams)}   {way.mode}, sandbox {way.sandbox}"
-        if way.mode == ENDS:
-            left = days[way.sandbox]
+    for one in found:
+        yield f"{click.style(one.host, bold=True)} → {', '.join(one.upstreams)}   {one.mode}, sandbox {one.sandbox}"
+        if one.mode == ENDS:
+            left = days[one.sandbox]
             yield "    certificate " + ("is missing" if left is None else f"{left} days left")
-        for server in way.servers:
+        for server in one.servers:
             health = click.style(server.health, fg=COLORS.get(server.health))
             yield (
                 f"    {server.address or server.name} {health} {server.last_check}   "

@@ -10,10 +10,9 @@ from functools import partial
 from typing import Any
 
 from sandbox.components.certificates.keystore import Entry, Keystore, inventory
-from sandbox.components.edge import extra_routes, routes
+from sandbox.components.edge import routes
 from sandbox.components.edge.container import EdgeContainer
-from sandbox.components.edge.haproxy_admin import Unreachable
-from sandbox.components.edge.route_status import ways
+from sandbox.components.edge.haproxy_admin import Unreachable, route_statuses
 from sandbox.components.edge.routes import Route
 from sandbox.components.ingress.default_backend import hosts_of, suffix
 from sandbox.engine import Container, Engine, labelled
@@ -63,7 +62,7 @@ def edge(home: Home, engine: Engine) -> Part:
         servers = box.control.servers() if running else ()
     except Unreachable:
         servers = ()
-    found = ways(extra_routes.merged(routes.load(home.edge), extra_routes.load(home.edge)), servers)
+    found = route_statuses(routes.merged(routes.load(home.edge), routes.load_added(home.edge)), servers)
     return {"running": running, "routes": [asdict(way) for way in found]}
 
 

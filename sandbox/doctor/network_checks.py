@@ -9,8 +9,8 @@ from pathlib import Path
 
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.cluster.kind.command import PODS, SERVICES
-from sandbox.components.edge.lan_access import access, urls, warning
-from sandbox.components.edge.relay import relay_state
+from sandbox.components.edge.lan_access import access, warning
+from sandbox.components.edge.relay import Relay
 from sandbox.doctor.check import Check, Finding, error, ok, skipped, warn, with_engine
 from sandbox.doctor.doctor_context import DoctorContext
 from sandbox.engine import Bind, Engine, labelled
@@ -146,7 +146,7 @@ def visitors(context: DoctorContext) -> Finding:
     found = access(context.spec, Keystore(context.names.keys))
     if not found.open:
         return ok(f"only this machine: {context.spec.proxy.listen}")
-    where = urls(found, context.spec, (f"*.{context.spec.domain}",))
+    where = found.urls(context.spec, (f"*.{context.spec.domain}",))
     return warn("; ".join((warning(found, context.spec), *where)))
 
 
@@ -155,8 +155,7 @@ def holder(bind: Bind, engine: Engine | None, home: Home) -> str | None:
     container = engine.publisher(bind.port) if engine else None
     if container:
         return container
-    state = relay_state.running(home.passthrough)
-    if state and (bind.address, bind.port) in state.listening:
+    if Relay(home).listens_on(bind):
         return PASSTHROUGH
     if host_network.is_free(bind.address, bind.port):
         return None

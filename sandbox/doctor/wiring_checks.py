@@ -6,7 +6,7 @@ from sandbox.components.cluster.existing.tenant import Place
 from sandbox.components.edge import edge_folder as edge_files
 from sandbox.components.edge import routes
 from sandbox.components.edge.container import EdgeContainer
-from sandbox.components.edge.relay import relay_state
+from sandbox.components.edge.relay import Relay
 from sandbox.components.registry import in_cluster_step
 from sandbox.components.registry.node_config_step import NodeWiring
 from sandbox.doctor.check import Check, Finding, error, ok, skipped, with_engine
@@ -83,10 +83,11 @@ def _passthrough(context: DoctorContext) -> Finding:
     mine = routes.find(routes.load(folder), context.names.name)
     if mine is None:
         return skipped(f"the relay has no route for {context.names.name}; sandbox up creates it")
-    state = relay_state.running(folder)
-    if state is None:
-        return error(f"its process does not run; its log is {relay_state.log(folder)}")
-    missing = [f"{address}:{port}" for address, port in mine.listen if (address, port) not in state.listening]
+    relay = Relay(context.home)
+    listening = relay.listening
+    if listening is None:
+        return error(f"its process does not run; its log is {relay.log}")
+    missing = [f"{address}:{port}" for address, port in mine.listen if (address, port) not in listening]
     return (
         error(f"it does not listen on {', '.join(missing)}")
         if missing

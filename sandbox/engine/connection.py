@@ -16,7 +16,6 @@ from docker import DockerClient
 from docker.errors import DockerException
 from docker.utils.config import find_config_file
 
-from sandbox.engine import endpoint
 from sandbox.engine.base import CALL_TIMEOUT, once, translated, unreachable
 from sandbox.engine.containers import Containers, Volumes
 from sandbox.engine.engine_images import Images
@@ -29,7 +28,6 @@ HARDENED = 28
 OLDEST_API = (1, 41)
 FIRST_ANSWER = 15
 LOCAL = ("http+docker://localhost", "http+docker://localnpipe")
-SSH_LIBRARY = "paramiko"
 
 
 @dataclass(frozen=True)
@@ -105,17 +103,10 @@ class Engine(Images, Containers, Networks, Volumes):
 
     @classmethod
     def connect(cls) -> Engine:
-        """Reach the engine that `endpoint.find` names; MissingTool when there is none or it is too old."""
-        place = endpoint.of_this_user()
-        endpoint.pass_on(place)
+        """Reach the engine of DOCKER_HOST or the current context; MissingTool when there is none or it is too old."""
         client: DockerClient | None = None
         try:
-            client = docker.from_env(
-                version=".".join(map(str, OLDEST_API)),
-                timeout=CALL_TIMEOUT,
-                max_pool_size=16,
-                use_ssh_client=place.is_ssh,
-            )
+            client = docker.from_env(version=".".join(map(str, OLDEST_API)), timeout=CALL_TIMEOUT, max_pool_size=16)
             if client.api.base_url in LOCAL:
                 # What the environment and netrc say is for servers elsewhere; each call would look it all up.
                 client.api.trust_env = False
@@ -124,9 +115,7 @@ class Engine(Images, Containers, Networks, Volumes):
             client.api._raise_for_status(ping)
             version = ping.headers.get("Api-Version") or client.version()["ApiVersion"]
         except (DockerException, OSError) as error:
-            if place.is_ssh and SSH_LIBRARY in str(error):
-                raise _without_ssh(place.host) from error
-            raise unreachable(": ".join((*_place(client), cause(error))), place) from error
+            raise unreachable(": ".join((*_place(client), cause(error)))) from error
         except ValueError as error:  # the library reads the accounts of `docker login`
             raise MissingTool(
                 "Docker's config.json has an account that cannot be read",
@@ -173,15 +162,6 @@ class Engine(Images, Containers, Networks, Volumes):
     def _info(self) -> Mapping[str, Any]:
         """Return what `docker info` shows, for which the engine runs other programs."""
         return dict(self._client.info())
-
-
-def _without_ssh(host: str) -> MissingTool:
-    return MissingTool(
-        "an engine that is reached over SSH needs a library that is not installed",
-        details=f"the engine is on {host}, and so are the ports that it publishes",
-        fix=f"run sandbox on {host} itself; to only look at its engine: pipx inject kube-sandbox {SSH_LIBRARY}",
-        id="engine-remote",
-    )
 
 
 def _place(client: DockerClient | None) -> tuple[str, ...]:

@@ -11,9 +11,8 @@ from sandbox.components.certificates.cluster_trust import TrustStep
 from sandbox.components.certificates.subject_names import domain_names, subject_names
 from sandbox.components.certificates.tls_secrets import ProvidedStep, SecretsStep, TlsSecret
 from sandbox.components.certificates.user_certificate import Provided
-from sandbox.components.edge.lan_access import Access
-from sandbox.components.edge.lan_names import EVERYWHERE
-from sandbox.components.edge.lan_names import domains as names_outside
+from sandbox.components.edge.lan_access import EVERYWHERE, Access
+from sandbox.components.edge.lan_access import domains as names_outside
 from sandbox.config.schema import Spec
 from sandbox.names import DEFAULT_TLS, DOMAIN_TLS, SYSTEM_NAMESPACE
 from sandbox.plan.site import ClusterSite

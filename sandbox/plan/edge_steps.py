@@ -8,13 +8,11 @@ from pathlib import Path
 
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
-from sandbox.components.edge import extra_routes, routes
+from sandbox.components.edge import routes
 from sandbox.components.edge.lan_access import Access
-from sandbox.components.edge.relay import relay_upstream
-from sandbox.components.edge.relay.relay_upstream import Forwarded
-from sandbox.components.edge.relay.step import PassthroughStep
+from sandbox.components.edge.relay import Relay
 from sandbox.components.edge.routes import Host
-from sandbox.components.edge.step import EdgeStep
+from sandbox.components.edge.step import EdgeStep, PassthroughStep
 from sandbox.config.schema import Spec
 from sandbox.names import EDGE_LEAF, READY, SYSTEM_NAMESPACE, Names
 from sandbox.plan.site import ClusterSite
@@ -46,21 +44,13 @@ def leaf(site: ClusterSite, lan: Access) -> Mapping[str, tuple[str, ...]]:
 
     Empty if there are none.
     """
-    ending = extra_routes.ending(hosts(site.spec), extra_routes.load(site.home.edge), site.spec.name, lan.domains)
+    ending = routes.ending(hosts(site.spec), routes.load_added(site.home.edge), site.spec.name, lan.domains)
     return {EDGE_LEAF: ending} if ending else {}
 
 
 def _port_forward(names: Names) -> str:
     """Return the way to the ingress controller through the cluster's API server, which any kind of cluster has."""
-    return relay_upstream.write(
-        Forwarded(
-            kubectl=str(names.home.kubectl),
-            kubeconfig=str(names.kubeconfig),
-            namespace=SYSTEM_NAMESPACE,
-            target="service/ingress",
-            port=443,
-        )
-    )
+    return Relay(names.home).forward(names, SYSTEM_NAMESPACE, "service/ingress", 443)
 
 
 def kubectl(store: Store) -> Path:

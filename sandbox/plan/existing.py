@@ -15,10 +15,9 @@ from sandbox.components.certificates.tls_secrets import TlsSecret
 from sandbox.components.cluster.existing.steps import ObjectsStep, TenancyStep
 from sandbox.components.cluster.existing.tenant import Place, placed, user_at_host
 from sandbox.components.cluster.steps import ContextStep
-from sandbox.components.edge.relay import relay_upstream
-from sandbox.components.edge.relay.relay_upstream import PLAIN, Forwarded
-from sandbox.components.edge.relay.step import PassthroughStep
+from sandbox.components.edge.relay import Relay
 from sandbox.components.edge.routes import Tunnel
+from sandbox.components.edge.step import PassthroughStep
 from sandbox.components.ingress.https_step import HttpsStep
 from sandbox.components.ingress.traefik import CLASS, DEFAULT, DOMAIN, SERVICE, TenantTraefik
 from sandbox.components.registry.external_step import TeamRegistryStep
@@ -144,16 +143,7 @@ class TenantSite(Site):
 
     def forward(self, target: str, port: int, speaks: str) -> str:
         """Return a way to a port of a pod through the API server."""
-        return relay_upstream.write(
-            Forwarded(
-                kubectl=str(self.names.home.kubectl),
-                kubeconfig=str(self.names.kubeconfig),
-                namespace=self.place.namespace,
-                target=target,
-                port=port,
-                speaks=speaks,
-            )
-        )
+        return Relay(self.names.home).forward(self.names, self.place.namespace, target, port, speaks)
 
     def images(self) -> Mapping[str, str]:
         """Return what an image of the sandbox's registry begins with in manifests, and with what in this cluster."""
@@ -188,7 +178,7 @@ def _edge(site: TenantSite) -> list[Step]:
     if not binds and external:
         return []
     tunnel = Tunnel(site.spec.registry.port, site.forward(f"deployment/{NAME}", WRITE_PORT, "http"))
-    ingress = f"{PLAIN}:{address}" if address else site.forward(f"service/{SERVICE}", 443, "tls")
+    ingress = Relay.plain(address) if address else site.forward(f"service/{SERVICE}", 443, "tls")
     kubectl, tunnels = edge_steps.kubectl(site.store), () if external else (tunnel,)
     return [PassthroughStep(site.names, site.spec.domain, binds, ingress, kubectl, tunnels)]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sandbox.bundle.recipe import recipes
-from sandbox.components.edge import extra_routes
+from sandbox.components.edge import routes
 from sandbox.components.ingress.controller import Controller
 from sandbox.components.ingress.default_backend import PageStep
 from sandbox.components.ingress.https_step import HttpsStep
@@ -88,7 +88,7 @@ def _traefik(site: ClusterSite) -> Controller:
         port=spec.proxy.ports[0],
         domain_secret=None if spec.certs.default else DOMAIN_TLS,
         gateway_files=_gateway_files(site) if spec.ingress.gateway_api else None,
-        elsewhere=extra_routes.leaving(edge_steps.hosts(spec), extra_routes.load(site.home.edge), spec.name),
+        elsewhere=routes.leaving(edge_steps.hosts(spec), routes.load_added(site.home.edge), spec.name),
         alone=spec.cluster.supports.api_on_nodes and spec.cluster.nodes.total == 1,
     )
 

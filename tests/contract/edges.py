@@ -17,7 +17,7 @@ from sandbox.bundle.recipe import recipes
 from sandbox.components.edge import haproxy, routes
 from sandbox.components.edge.container import RUN, SOCKET
 from sandbox.components.edge.haproxy_admin import Control
-from sandbox.components.edge.relay import relay_process, relay_state
+from sandbox.components.edge.relay import relay, relay_process
 from sandbox.components.edge.routes import Route
 from sandbox.engine import Engine
 from sandbox.system import daemon, files
@@ -57,18 +57,18 @@ class ProcessEdge:
         wait_until(self._behind, what="the passthrough", timeout=20, pause=0.02)
 
     def _behind(self) -> str | None:
-        state = relay_state.running(self.folder)
-        if state is not None and state.routes == relay_state.digest(routes.load(self.folder)):
+        state = relay.running(self.folder)
+        if state is not None and state.routes == relay.digest(routes.load(self.folder)):
             return None
-        return relay_state.log(self.folder).read_text()
+        return relay.log(self.folder).read_text()
 
 
 @contextmanager
 def process(folder: Path) -> Iterator[Edge]:
     """A passthrough that ends with the block."""
     files.make_private_dir(folder)
-    record = relay_state.record(folder)
-    daemon.start(relay_process.argv(folder), log_to=relay_state.log(folder), record=record)
+    record = relay.record(folder)
+    daemon.start(relay_process.argv(folder), log_to=relay.log(folder), record=record)
     try:
         yield ProcessEdge(folder, free_port())
     finally:

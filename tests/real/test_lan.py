@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from sandbox.app import context
-from sandbox.components.edge import lan_names
+from sandbox.components.edge import lan_access
 from tests.real import behind, browser, machine, servers
 from tests.real.machine import CommandLine, Ran, tool
 from tests.real.served import Sandbox
@@ -25,7 +25,7 @@ DOMAIN = f"{NAME}.sandbox.localhost"
 APP, DEV = f"app.{DOMAIN}", f"dev.{DOMAIN}"
 NAMESPACE = "sandbox-test-lan"
 HERE, THERE = "10.231.77.1", "10.231.77.2"
-OUTSIDE = f"{NAME}.{HERE}.{lan_names.SERVICE}"
+OUTSIDE = f"{NAME}.{HERE}.{lan_access.SERVICE}"
 REFUSED = {7, 28}  # curl's exit codes: no connection, no answer to the attempt
 ENDED = {35, 52, 56}  # a handshake that failed, nothing, a reset
 
@@ -195,7 +195,7 @@ def test_a_server_outside_the_cluster_has_such_a_name_too(open_one: Opened) -> N
 
 @pytest.mark.security(5)
 @pytest.mark.parametrize(
-    "host", ["attacker.example", f"app.other.{HERE}.{lan_names.SERVICE}", f"app.{NAME}.test", HERE]
+    "host", ["attacker.example", f"app.other.{HERE}.{lan_access.SERVICE}", f"app.{NAME}.test", HERE]
 )
 def test_a_name_that_is_not_ours_gets_nothing(open_one: Opened, host: str) -> None:
     """Another machine asks the edge for a foreign name → the connection ends."""

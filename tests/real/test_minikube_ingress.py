@@ -15,7 +15,7 @@ import yaml
 from sandbox.app import context
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
-from sandbox.components.edge import https_probe
+from sandbox.components.ingress import https_probe
 from sandbox.components.ingress.controller import PASSTHROUGH
 from sandbox.system.wait import wait_until
 from tests.real import machine, minikube

@@ -20,7 +20,6 @@ READS_ENVIRONMENT = {
     "app/context.py": "what others are handed",
     "components/cluster/minikube/command.py": "minikube's own settings are variables",
     "components/credentials/renewal_daemon.py": "a process of its own",
-    "engine/endpoint.py": "which engine the user means is in Docker's own variables",
     "system/process.py": "programs inherit it",
     "truststore/stores.py": "JAVA_HOME and SUDO_USER are facts of the machine",
 }
@@ -30,7 +29,6 @@ ASKS_FOR_PROVIDER = {
 }
 CONSTRUCTS_STEPS = {
     "app/addon_changes.py": "an addon that a command enables is a walk over one step",
-    "app/edge_routes.py": "the edge takes in a route that a command adds",
 }
 
 
@@ -96,3 +94,20 @@ def test_names_of_tests_begin_with_a_subject_and_are_short() -> None:
         and (len(node.name) > LONGEST_TEST_NAME or RIDDLE.match(node.name))
     ]
     assert names == []
+
+
+def imports_of(package: str, tree: ast.Module) -> set[str]:
+    """Everything that is imported from the package or from below it."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and f"{node.module}.".startswith(f"{package}."):
+            found |= {f"{node.module}.{one.name}" for one in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {one.name for one in node.names if f"{one.name}.".startswith(f"{package}.")}
+    return found
+
+
+def test_relay_is_used_by_its_one_public_class() -> None:
+    package, folder = "sandbox.components.edge.relay", "components/edge/relay/"
+    used = {name: imports_of(package, tree) for name, tree in trees() if not name.startswith(folder)}
+    assert set().union(*used.values()) == {f"{package}.Relay"}

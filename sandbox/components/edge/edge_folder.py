@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from sandbox.components.edge import extra_routes, haproxy
-from sandbox.components.edge.routes import READABLE, Route
+from sandbox.components.edge import haproxy
+from sandbox.components.edge.routes import READABLE, Route, load_added, merged
 from sandbox.components.network import socket_handover
 from sandbox.system import files
 
@@ -29,7 +29,7 @@ def alone(folder: Path) -> Iterator[None]:
 
 def rendered(folder: Path, routes: Sequence[Route]) -> Mapping[str, str]:
     """Return the files for `routes` and for what was added by hand in `folder`."""
-    return haproxy.render(extra_routes.merged(routes, extra_routes.load(folder)), socket_handover.held(folder))
+    return haproxy.render(merged(routes, load_added(folder)), socket_handover.held(folder))
 
 
 def is_current(folder: Path, routes: Sequence[Route]) -> bool:
@@ -48,7 +48,7 @@ def write(folder: Path, routes: Sequence[Route], owner: tuple[int, int] | None =
             os.chown(private, *owner)
     for name, text in rendered(folder, routes).items():
         files.write_atomic(folder / name, text.encode(), mode=READABLE)
-    ending = {route.name for route in extra_routes.merged(routes, extra_routes.load(folder)) if route.terminates}
+    ending = {route.name for route in merged(routes, load_added(folder)) if route.terminates}
     for key in (folder / "keys").glob("*.pem"):
         if key.stem not in ending:
             key.unlink()

@@ -1,4 +1,4 @@
-"""Talks to the HAProxy that runs: the master's socket, where maps and certificates change without a reload.
+"""Talks to the HAProxy that runs, by the master's socket: changes maps and certificates, reads what it knows of routes.
 
 HAProxy's management guide, sections 9.3 (worker commands) and 9.4 (master CLI; `@1` is the present worker).
 """
@@ -14,9 +14,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from sandbox.components.edge import haproxy_http
+from sandbox.components.edge.routes import Host, Route
 from sandbox.errors import SandboxError
 
 TIMEOUT = 30.0
+PASSED, ENDS = "passthrough", "terminate"  # whether the TLS of a host ends at the edge
 PAYLOAD = 8 << 10  # bytes a command; HAProxy's own limit is a buffer of 16 KiB
 
 
@@ -150,3 +153,35 @@ def _server(row: Mapping[str, str]) -> Server:
         bytes_in=int(row["bin"] or 0),
         bytes_out=int(row["bout"] or 0),
     )
+
+
+@dataclass(frozen=True)
+class RouteStatus:
+    """A host, or `*.domain` with the domain itself; `servers` are empty when HAProxy could not be asked.
+
+    HAProxy counts by server, so hosts with the same server share its figures.
+    """
+
+    host: str
+    sandbox: str
+    mode: str
+    upstreams: tuple[str, ...]
+    servers: tuple[Server, ...]
+
+
+def route_statuses(routes: Sequence[Route], servers: Sequence[Server]) -> tuple[RouteStatus, ...]:
+    """Return the status of every host, sandbox by sandbox; `routes` have what was added by hand."""
+    by_backend: dict[str, tuple[Server, ...]] = {}
+    for server in servers:
+        by_backend[server.backend] = (*by_backend.get(server.backend, ()), server)
+    return tuple(one for route in routes for one in _statuses(route, by_backend))
+
+
+def _statuses(route: Route, found: Mapping[str, tuple[Server, ...]]) -> Iterator[RouteStatus]:
+    yield RouteStatus(f"*.{route.domain}", route.name, PASSED, route.nodes, found.get(route.name, ()))
+    inside = haproxy_http.backend(route, Host(route.domain, terminate=True))
+    for alias in route.aliases:
+        yield RouteStatus(f"*.{alias}", route.name, ENDS, route.nodes, found.get(inside, ()))
+    for host in route.hosts:
+        mode, upstreams = (ENDS if host.terminate else PASSED), ((host.to,) if host.to else route.nodes)
+        yield RouteStatus(host.host, route.name, mode, upstreams, found.get(haproxy_http.backend(route, host), ()))

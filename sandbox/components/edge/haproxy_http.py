@@ -10,7 +10,7 @@ import ipaddress
 import re
 from collections.abc import Iterator, Sequence
 
-from sandbox.components.edge import lan_names
+from sandbox.components.edge import lan_access
 from sandbox.components.edge.routes import Host, Route
 from sandbox.names import EDGE_ADDRESS
 
@@ -72,7 +72,7 @@ def exact(routes: Sequence[Route]) -> Iterator[tuple[str, str]]:
             if host.terminate:
                 yield host.host, backend(route, host)
             if host.to:
-                names = (lan_names.renamed(host.host, route.domain, alias) for alias in route.aliases)
+                names = (lan_access.renamed(host.host, route.domain, alias) for alias in route.aliases)
                 yield from ((name, backend(route, host)) for name in names if name)
 
 

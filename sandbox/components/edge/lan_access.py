@@ -1,15 +1,20 @@
-"""Who else than this machine may come in, for the plan to arrange and for commands to say."""
+"""Who else than this machine reaches a sandbox, and by which names, since its domain is each machine's own.
+
+The names are those of nip.io, a public name service that answers ANYTHING.IP.nip.io with IP, to all who can ask it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from ipaddress import ip_address
 
 from sandbox.components.certificates.authority_step import RENEW
 from sandbox.components.certificates.keystore import Keystore
-from sandbox.components.edge import lan_names
 from sandbox.components.network import socket_handover
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.engine.connection import Facts
+from sandbox.system import host_network
 
 
 @dataclass(frozen=True)
@@ -23,12 +28,16 @@ class Access:
     domains: tuple[str, ...] = ()
     unvouched: tuple[str, ...] = ()
 
+    def urls(self, spec: ResolvedSpec, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        """Return where a phone or a colleague finds `hosts` of the sandbox."""
+        return urls(hosts, domain=spec.domain, aliases=self.domains, port=spec.proxy.ports[0])
+
 
 def access(spec: Spec, keystore: Keystore) -> Access:
     """Return what the spec asks for, on this machine's addresses of now."""
-    if not lan_names.is_open(spec.proxy.listen):
+    if not is_open(spec.proxy.listen):
         return Access(open=False)
-    wanted = lan_names.domains(spec.name, spec.proxy.listen) if not spec.runs_process else ()
+    wanted = domains(spec.name, spec.proxy.listen) if not spec.runs_process else ()
     vouched = keystore.permitted(wanted)
     return Access(True, vouched, tuple(domain for domain in wanted if domain not in vouched))
 
@@ -53,7 +62,7 @@ def reachable(spec: ResolvedSpec, facts: Facts) -> str:
     """
     if facts.is_hardened or facts.rootless or not facts.is_here or socket_handover.are_handed_over(facts):
         return ""
-    if spec.runs_process or lan_names.is_open(spec.proxy.listen):
+    if spec.runs_process or is_open(spec.proxy.listen):
         return ""
     return (
         f"Docker Engine {facts.version} lets machines on this one's network segment reach the edge "
@@ -61,6 +70,40 @@ def reachable(spec: ResolvedSpec, facts: Facts) -> str:
     )
 
 
-def urls(found: Access, spec: ResolvedSpec, hosts: tuple[str, ...]) -> tuple[str, ...]:
-    """Return where a phone or a colleague finds `hosts` of the sandbox."""
-    return lan_names.urls(hosts, domain=spec.domain, aliases=found.domains, port=spec.proxy.ports[0])
+SERVICE = "nip.io"
+# What a sandbox listens on that is open to all networks of its machine.
+EVERYWHERE = "0.0.0.0"  # noqa: S104
+
+
+def is_open(listen: str) -> bool:
+    """Tell whether others than this machine reach what listens on the address `listen`."""
+    return not ip_address(listen).is_loopback
+
+
+def domains(name: str, listen: str) -> tuple[str, ...]:
+    """Return the domains of the sandbox `name` for others, the likeliest first.
+
+    None for an IPv6 address: it has no name.
+    """
+    if not is_open(listen):
+        return ()
+    wanted = host_network.lan_addresses() if ip_address(listen).is_unspecified else (listen,)
+    return tuple(f"{name}.{address}.{SERVICE}" for address in wanted if ":" not in address)
+
+
+def url(host: str, port: int) -> str:
+    """Return where `host` is found at `port`."""
+    return f"https://{host}/" if port == 443 else f"https://{host}:{port}/"
+
+
+def renamed(host: str, domain: str, alias: str) -> str | None:
+    """`host` as it is called in `alias`; None for one that is not in `domain`."""
+    if host == domain:
+        return alias
+    return host.removesuffix(domain) + alias if host.endswith(f".{domain}") else None
+
+
+def urls(hosts: Sequence[str], *, domain: str, aliases: Sequence[str], port: int) -> tuple[str, ...]:
+    """Return where others find those of `hosts` that are in `domain`, alias by alias."""
+    names = (renamed(host, domain, alias) for alias in aliases for host in hosts)
+    return tuple(url(name, port) for name in names if name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,7 @@ class Route:
     domain: str
     upstream: str
     listen: tuple[tuple[str, int], ...]
-    since: float
+    since: float = 0.0
     replicas: tuple[str, ...] = ()
     hosts: tuple[Host, ...] = ()
     aliases: tuple[str, ...] = ()
@@ -149,3 +149,66 @@ def _read(content: dict[str, Any]) -> Route:
     replicas, aliases = tuple(content.pop("replicas", ())), tuple(content.pop("aliases", ()))
     tunnels = tuple(Tunnel(**tunnel) for tunnel in content.pop("tunnels", ()))
     return Route(**content, listen=listen, replicas=replicas, hosts=hosts, aliases=aliases, tunnels=tunnels)
+
+
+@dataclass(frozen=True)
+class AddedRoute:
+    """`host` ends at the edge with a certificate of `sandbox`'s authority and goes on to `to` (HOST:PORT, HTTP)."""
+
+    host: str
+    sandbox: str
+    to: str
+
+
+def load_added(folder: Path) -> tuple[AddedRoute, ...]:
+    """Return every such route in the edge's folder, by host. Raises SandboxError for a file that is not one."""
+    found = []
+    for path in sorted(folder.glob("routes/by-hand/*.json")):
+        try:
+            found.append(AddedRoute(**json.loads(path.read_text(encoding="utf-8"))))
+        except (OSError, ValueError, TypeError) as error:
+            raise SandboxError(f"{path} is not a route", details=str(error), fix=f"rm {path}", id="route") from error
+    return tuple(found)
+
+
+def save_added(folder: Path, route: AddedRoute) -> None:
+    """Add or replace the route of one host."""
+    place = folder / "routes" / "by-hand"
+    place.mkdir(parents=True, exist_ok=True)
+    files.write_atomic(place / f"{route.host}.json", json.dumps(asdict(route)).encode(), mode=READABLE)
+
+
+def remove_added(folder: Path, host: str) -> bool:
+    """Forget the route of one host; returns whether there was one."""
+    path = folder / "routes" / "by-hand" / f"{host}.json"
+    known = path.exists()
+    path.unlink(missing_ok=True)
+    return known
+
+
+def added_hosts(found: Sequence[AddedRoute], sandbox: str) -> tuple[Host, ...]:
+    """Return what was added for one sandbox."""
+    return tuple(Host(one.host, terminate=True, to=one.to) for one in found if one.sandbox == sandbox)
+
+
+def merged(routes: Sequence[Route], found: Sequence[AddedRoute]) -> tuple[Route, ...]:
+    """Return the sandboxes' routes with what was added by hand, which goes before what a spec says of the same host."""
+    result = []
+    for route in routes:
+        added = added_hosts(found, route.name)
+        kept = tuple(host for host in route.hosts if host.host not in {one.host for one in added})
+        result.append(replace(route, hosts=(*kept, *added)))
+    return tuple(result)
+
+
+def ending(
+    spec: Sequence[Host], found: Sequence[AddedRoute], sandbox: str, aliases: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """List the names that end at the edge: a sandbox's hosts, of its spec and added by hand, and its aliases' hosts."""
+    exact = {host.host for host in (*spec, *added_hosts(found, sandbox)) if host.terminate}
+    return tuple(sorted(exact | {name for alias in aliases for name in (alias, f"*.{alias}")}))
+
+
+def leaving(spec: Sequence[Host], found: Sequence[AddedRoute], sandbox: str) -> tuple[str, ...]:
+    """Return the names of a sandbox's hosts that lead out of its cluster, those of its spec and those added by hand."""
+    return tuple(sorted({host.host for host in (*spec, *added_hosts(found, sandbox)) if host.to}))

@@ -13,8 +13,7 @@ from typing import Any
 from sandbox.components.certificates.keystore import LEAF, Keystore, inventory
 from sandbox.components.certificates.pem import Facts, describe
 from sandbox.components.certificates.tls_secrets import TlsSecret
-from sandbox.components.edge import https_probe
-from sandbox.components.ingress import default_backend, unserved
+from sandbox.components.ingress import default_backend, https_probe, unserved
 from sandbox.components.ingress.served_certificates import ServedCertificates
 from sandbox.engine import Bind
 from sandbox.kube.api import Cluster, Say

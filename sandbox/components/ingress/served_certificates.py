@@ -18,7 +18,7 @@ from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.certificates.pem import Facts, describe
 from sandbox.components.certificates.subject_names import parse_address
 from sandbox.components.certificates.tls_secrets import TlsSecret
-from sandbox.components.edge.https_probe import Answer
+from sandbox.components.ingress.https_probe import Answer
 from sandbox.errors import SandboxError
 from sandbox.kube import readiness
 from sandbox.kube.api import Cluster, ClusterError, Manifest, Say, title

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sandbox.components.edge import https_probe
-from sandbox.components.ingress import default_backend
+from sandbox.components.ingress import default_backend, https_probe
 from sandbox.doctor.check import Finding, error, ok, warn
 from sandbox.doctor.tls.cluster_rules import Backend, Rule
 from sandbox.doctor.tls.tls_context import RequestTrace

@@ -530,13 +530,3 @@ def test_domain_or_host_of_another_sandbox_is_refused_first(
         check(wanted, place, engine)
     assert caught.value.id == "domain-taken"
     assert engine.boxes == {}
-
-
-@pytest.mark.fault(60)
-@pytest.mark.parametrize("url", ["tcp://build.example.com:2376", "ssh://me@build.example.com"])
-def test_engine_on_another_machine_is_refused_at_once(url: str, place: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    """DOCKER_HOST with tcp:// or ssh:// to another machine → refused before anything is made, with its name."""
-    monkeypatch.setenv("DOCKER_HOST", url)
-    with pytest.raises(MissingTool, match=re.escape("on another machine, build.example.com")) as caught:
-        require(Spec(), place, BUNDLE)
-    assert (caught.value.id, "unset DOCKER_HOST" in caught.value.fix) == ("engine-remote", True)

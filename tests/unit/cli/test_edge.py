@@ -15,7 +15,7 @@ from sandbox.bundle.system_images import UPSTREAM
 from sandbox.cli.app import sandbox
 from sandbox.components.certificates.condition import State as Standing
 from sandbox.components.certificates.keystore import Keystore
-from sandbox.components.edge import edge_folder, extra_routes, routes
+from sandbox.components.edge import edge_folder, routes
 from sandbox.components.edge.step import EdgeStep
 from sandbox.engine import Bind, Engine
 from sandbox.errors import SandboxError, UsageError
@@ -85,7 +85,7 @@ def test_a_host_is_added_listed_and_removed(step: EdgeStep, place: Home, name: s
     assert step.check().state is State.READY
     assert f"{APP} → localhost:3000" in run("route", "list").output
     run("route", "remove", APP, group=name)
-    assert extra_routes.load(place.edge) == ()
+    assert routes.load_added(place.edge) == ()
     assert edge_folder.read_key(place.edge, "demo") is None
     assert step.check().state is State.READY
 
@@ -115,7 +115,7 @@ def test_unservable_route_is_refused_and_not_kept(
 ) -> None:
     with pytest.raises(UsageError, match=brief):
         run("route", "add", *words)
-    assert extra_routes.load(place.edge) == ()
+    assert routes.load_added(place.edge) == ()
     assert routes.load(place.edge)[0].hosts == ()
 
 
@@ -127,7 +127,7 @@ def test_a_host_that_was_not_added_cannot_be_removed(step: EdgeStep) -> None:
 def test_a_host_waits_for_an_edge_that_does_not_run(step: EdgeStep, place: Home) -> None:
     step.engine.signal(EDGE, "SIGKILL")
     assert "sandbox up starts it" in run("route", "add", APP, "localhost:3000").stderr
-    assert [one.host for one in extra_routes.load(place.edge)] == [APP]
+    assert [one.host for one in routes.load_added(place.edge)] == [APP]
     step.apply(NoWork())
     assert step.check().state is State.READY
 
@@ -185,4 +185,4 @@ def test_a_host_of_another_sandbox_is_refused_and_not_kept(step: EdgeStep, place
     with pytest.raises(UsageError, match="belongs to the sandbox 'other'") as caught:
         run("route", "add", f"app.other.{DOMAIN}", "localhost:3000", "--sandbox", "demo")
     assert caught.value.id == "domain-taken"
-    assert extra_routes.load(place.edge) == ()
+    assert routes.load_added(place.edge) == ()

@@ -24,13 +24,11 @@ from sandbox.components.certificates.tls_secrets import SecretsStep, TlsSecret
 from sandbox.components.cluster.dns import DnsStep
 from sandbox.components.cluster.kind.provider import KindProvider
 from sandbox.components.cluster.steps import ClusterStep
-from sandbox.components.edge import extra_routes, routes
-from sandbox.components.edge.extra_routes import ByHand
-from sandbox.components.edge.relay import relay_upstream
-from sandbox.components.edge.relay.relay_upstream import Forwarded
-from sandbox.components.edge.relay.step import PassthroughStep
-from sandbox.components.edge.routes import Route
-from sandbox.components.edge.step import EdgeStep
+from sandbox.components.edge import routes
+from sandbox.components.edge.relay import relay
+from sandbox.components.edge.relay.relay import Forwarded
+from sandbox.components.edge.routes import AddedRoute, Route
+from sandbox.components.edge.step import EdgeStep, PassthroughStep
 from sandbox.components.ingress.https_step import HttpsStep
 from sandbox.components.ingress.nginx import Nginx
 from sandbox.components.ingress.steps import IngressStep
@@ -207,8 +205,8 @@ def test_hosts_that_end_at_the_edge_share_a_certificate(place: Home) -> None:
     domain = Spec().domain
     hosts = [f"a.{domain}", {"host": f"b.{domain}", "terminate": True}, {"host": f"c.{domain}", "to": "localhost:3000"}]
     spec = Spec.model_validate_json(json.dumps({"proxy": {"hosts": hosts}}))
-    extra_routes.save(place.edge, ByHand(f"d.{domain}", spec.name, "localhost:1"))
-    extra_routes.save(place.edge, ByHand("e.other.test", "other", "localhost:1"))
+    routes.save_added(place.edge, AddedRoute(f"d.{domain}", spec.name, "localhost:1"))
+    routes.save_added(place.edge, AddedRoute("e.other.test", "other", "localhost:1"))
     steps = build(spec, place)
     assert one(AuthorityStep, steps).leaves[EDGE_LEAF] == (f"b.{domain}", f"c.{domain}", f"d.{domain}")
     assert [(host.terminate, host.to) for host in one(EdgeStep, steps).hosts] == [
@@ -223,7 +221,7 @@ def test_edge_may_be_a_relay_reaching_cluster_by_api_server(place: Home) -> None
     steps = build(Spec.model_validate({"name": "far", "proxy": {"run": "process", "ports": (9443,)}}), place)
     step = one(PassthroughStep, steps)
     assert (step.name, step.binds) == ("edge", (Bind("127.0.0.1", 9443),))
-    upstream = relay_upstream.parse(step.upstream)
+    upstream = relay.parse(step.upstream)
     assert isinstance(upstream, Forwarded)
     assert upstream.kubeconfig == str(place.sandbox("far").kubeconfig)
 

@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 import pytest
 
 from sandbox.bundle.system_images import UPSTREAM, OwnImages
-from sandbox.components.edge.relay import relay_upstream
-from sandbox.components.edge.relay.relay_upstream import Forwarded
-from sandbox.components.edge.relay.step import PassthroughStep
+from sandbox.components.edge.relay import relay
+from sandbox.components.edge.relay.relay import Forwarded
+from sandbox.components.edge.step import PassthroughStep
 from sandbox.components.registry.external_step import TeamRegistryStep
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.images.push_step import PushStep
@@ -50,7 +50,7 @@ def test_everything_is_in_one_namespace_behind_the_api_server(place: Home, tmp_p
     ]
     (tunnel,) = one(PassthroughStep, steps).tunnels
     assert tunnel.port == 5001
-    leads = relay_upstream.parse(tunnel.upstream)
+    leads = relay.parse(tunnel.upstream)
     assert isinstance(leads, Forwarded)
     assert (leads.namespace, leads.target, leads.speaks) == ("sandbox-sandbox", "deployment/sandbox-registry", "http")
     assert one(PushStep, steps).requires == ("registry", "edge")

@@ -22,7 +22,7 @@ DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
 LOOK_ONLY = {
     "sandbox/doctor/tls/tls_context.py",
     "sandbox/components/edge/relay/port_forward.py",
-    "sandbox/components/edge/https_probe.py",
+    "sandbox/components/ingress/https_probe.py",
 }
 # The first releases without known holes that concern us: redirects that carried credentials (urllib3 CVE-2026-44431,
 # requests CVE-2026-25645), locks that followed links (filelock CVE-2026-22701).

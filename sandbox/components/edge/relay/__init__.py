@@ -1,1 +1,5 @@
-"""The edge as a process, where no container can reach the ingress."""
+"""The edge as a process, where no container can reach the ingress; `Relay` is all that others use of it."""
+
+from sandbox.components.edge.relay.relay import Relay
+
+__all__ = ["Relay"]

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox.components.edge.relay.relay_upstream import Forwarded, Upstream
+from sandbox.components.edge.relay.relay import Forwarded, Upstream
 from sandbox.errors import SandboxError
 from sandbox.system import process
 

@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sandbox.components.edge import routes
-from sandbox.components.edge.relay import relay_state, relay_upstream
+from sandbox.components.edge.relay import relay
 from sandbox.components.edge.relay.port_forward import Forwards
+from sandbox.components.edge.relay.relay import Serving
 from sandbox.components.edge.relay.relay_server import Limits, Passthrough
-from sandbox.components.edge.relay.relay_state import State
 from sandbox.components.edge.routes import Route
 from sandbox.errors import SandboxError
 
@@ -65,7 +65,7 @@ async def _follow(folder: Path, passthrough: Passthrough) -> bool:
     for (address, port), reason in trouble.items():
         log.warning("cannot listen on %s:%d: %s", address, port, reason)
     named = {f"{address}:{port}": reason for (address, port), reason in trouble.items()}
-    relay_state.save(folder, State(relay_state.digest(known), passthrough.listening, named))
+    relay.save(folder, Serving(relay.digest(known), passthrough.listening, named))
     log.info("%d routes, listens on %s", len(known), sorted(passthrough.listening))
     return bool(trouble)
 
@@ -73,7 +73,7 @@ async def _follow(folder: Path, passthrough: Passthrough) -> bool:
 def _is_understood(route: Route) -> bool:
     try:
         for upstream in (route.upstream, *(tunnel.upstream for tunnel in route.tunnels)):
-            relay_upstream.parse(upstream)
+            relay.parse(upstream)
     except ValueError as error:
         log.warning("route %s: %s", route.name, error)
         return False

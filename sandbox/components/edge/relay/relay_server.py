@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import ipaddress
 import logging
 import os
 import socket
@@ -13,12 +14,11 @@ from asyncio import StreamReader, StreamWriter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sandbox.components.edge.relay import proxy_protocol, relay_table, relay_upstream
+from sandbox.components.edge.relay import relay
 from sandbox.components.edge.relay.client_hello import ClientHello, NotTls, Reader
 from sandbox.components.edge.relay.port_forward import Forwards
-from sandbox.components.edge.relay.relay_state import Listener
-from sandbox.components.edge.relay.relay_streams import CHUNK, Ends, Relay
-from sandbox.components.edge.relay.relay_upstream import Direct, Forwarded, Upstream
+from sandbox.components.edge.relay.relay import Direct, Forwarded, Listener, Upstream
+from sandbox.components.edge.relay.relay_connection import CHUNK, Connection, Ends, proxy_header
 from sandbox.components.edge.routes import Route
 from sandbox.system import host_network
 
@@ -51,7 +51,7 @@ class Passthrough:
         self._routes: tuple[Route, ...] = ()
         self._tunnels: dict[Listener, Upstream] = {}
         self._listeners: dict[Listener, asyncio.Server] = {}
-        self._relays: dict[Relay, asyncio.Task[None] | None] = {}
+        self._connections: dict[Connection, asyncio.Task[None] | None] = {}
         self._sweeper: asyncio.Task[None] | None = None
 
     @property
@@ -67,10 +67,10 @@ class Passthrough:
         if self._sweeper is None:
             self._sweeper = asyncio.create_task(self._sweep())
         self._routes = tuple(routes)
-        tunnels = [(one, relay_upstream.parse(one.upstream)) for route in routes for one in route.tunnels]
+        tunnels = [(one, relay.parse(one.upstream)) for route in routes for one in route.tunnels]
         self._tunnels = {(TWINS.get(one.address, one.address), one.port): upstream for one, upstream in tunnels}
         self._tunnels |= {(one.address, one.port): upstream for one, upstream in tunnels}
-        ingresses = [relay_upstream.parse(route.upstream) for route in routes]
+        ingresses = [relay.parse(route.upstream) for route in routes]
         self._forwards.follow([*ingresses, *self._tunnels.values()])
         wanted = {listener for route in routes for listener in route.takes}
         twins = {(TWINS[address], port) for address, port in wanted if address in TWINS} - wanted
@@ -91,10 +91,10 @@ class Passthrough:
             listener.close()
         self._listeners.clear()
         deadline = time.monotonic() + grace
-        while self._relays and time.monotonic() < deadline:
+        while self._connections and time.monotonic() < deadline:
             await asyncio.sleep(0.02)
-        while self._relays:
-            for task in self._relays.values():
+        while self._connections:
+            for task in self._connections.values():
                 if task:
                     task.cancel()
             await asyncio.sleep(0)
@@ -108,45 +108,45 @@ class Passthrough:
         return await asyncio.start_server(self._accept, sock=plain, limit=BUFFER, backlog=BACKLOG)
 
     async def _accept(self, reader: StreamReader, writer: StreamWriter) -> None:
-        relay = Relay(Ends(reader, writer))
-        if len(self._relays) >= self._limits.connections:
-            relay.abort()
+        connection = Connection(Ends(reader, writer))
+        if len(self._connections) >= self._limits.connections:
+            connection.abort()
             return
-        self._relays[relay] = asyncio.current_task()
+        self._connections[connection] = asyncio.current_task()
         try:
-            await self._serve(relay)
+            await self._serve(connection)
         except (NotTls, OSError, ValueError) as error:  # TimeoutError is an OSError
             log.debug("%s: %s", writer.get_extra_info("peername"), error)
         except asyncio.CancelledError:
-            relay.abort()
+            connection.abort()
         finally:
-            del self._relays[relay]
+            del self._connections[connection]
             writer.close()
 
-    async def _serve(self, relay: Relay) -> None:
-        client = relay.client
+    async def _serve(self, connection: Connection) -> None:
+        client = connection.client
         tunnel = self._tunnels.get(client.writer.get_extra_info("sockname")[:2])
         if tunnel is not None:
             # What is at its end takes writes without an account; every user of the machine reaches the loopback.
             if not host_network.is_peer_ours(os.getuid(), *map(client.writer.get_extra_info, ("peername", "sockname"))):
-                relay.abort()
+                connection.abort()
                 return
-            await relay.run(await self._enter(tunnel))
+            await connection.run(await self._enter(tunnel))
             return
         async with asyncio.timeout(self._limits.handshake):
             hello, raw = await _hello(client.reader)
         source, destination = client.writer.get_extra_info("peername"), client.writer.get_extra_info("sockname")
-        route = relay_table.find(self._routes, hello.host, local=relay_table.is_local(source[0]))
+        route = find_route(self._routes, hello.host, local=is_local(source[0]))
         if route is None:
             return
-        upstream = relay_upstream.parse(route.upstream)
+        upstream = relay.parse(route.upstream)
         if isinstance(upstream, Direct):
             server = await self._connect(upstream.host, upstream.port, self._limits.attempts)
-            header = b"" if upstream.plain else proxy_protocol.header(source, destination)
+            header = b"" if upstream.plain else proxy_header(source, destination)
             server.writer.write(header + raw)
         else:
             server = await self._ask(upstream, raw, client.writer)
-        await relay.run(server)
+        await connection.run(server)
 
     async def _enter(self, upstream: Upstream) -> Ends:
         """Connect to the far end of a tunnel after a check of the way: what is sent into a dead one would be lost."""
@@ -199,9 +199,9 @@ class Passthrough:
         while True:
             await asyncio.sleep(min(limits.idle, limits.half_closed) / 4)
             now = time.monotonic()
-            for relay in list(self._relays):
-                if relay.is_expired(now, idle=limits.idle, half_closed=limits.half_closed):
-                    relay.abort()
+            for connection in list(self._connections):
+                if connection.is_expired(now, idle=limits.idle, half_closed=limits.half_closed):
+                    connection.abort()
 
 
 async def _hello(reader: StreamReader) -> tuple[ClientHello, bytes]:
@@ -216,3 +216,28 @@ async def _hello(reader: StreamReader) -> tuple[ClientHello, bytes]:
 
 def _ipv4_first(found: tuple[socket.AddressFamily, object, object, object, object]) -> bool:
     return found[0] != socket.AF_INET
+
+
+def find_route(routes: Sequence[Route], host: str | None, *, local: bool) -> Route | None:
+    """Return the route for `host`; `routes` are oldest first.
+
+    Who asks for no known host gets the newest sandbox, whose page says what there is; but only from this machine
+    (`local`), since the page is nothing for others.
+    """
+    candidate = host or ""
+    known = {route.domain: route for route in routes}
+    while candidate:
+        if candidate in known:
+            return known[candidate]
+        candidate = candidate.partition(".")[2]
+    return routes[-1] if routes and local else None
+
+
+def is_local(address: str) -> bool:
+    """Tell whether a client's address is one of this machine's loopback interface."""
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+    return (mapped or found).is_loopback

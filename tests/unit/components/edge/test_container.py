@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from sandbox.bundle.system_images import UPSTREAM
-from sandbox.components.edge import container, edge_folder, extra_routes, haproxy, routes
+from sandbox.components.edge import container, edge_folder, haproxy, routes
 from sandbox.components.edge.container import EdgeContainer
-from sandbox.components.edge.extra_routes import ByHand
-from sandbox.components.edge.routes import Host, Route
+from sandbox.components.edge.routes import AddedRoute, Host, Route
 from sandbox.engine import Bind, ContainerSpec, EngineError
 from sandbox.engine.connection import Facts, read_facts
 from sandbox.names import EDGE, LABEL, Home
@@ -111,17 +110,15 @@ def test_folder_follows_routes_and_keeps_keys_private(tmp_path: Path) -> None:
 
 
 def test_manual_routes_take_precedence_over_the_spec(tmp_path: Path) -> None:
-    extra_routes.save(tmp_path, ByHand("app.a.test", "a", "localhost:3000"))
-    extra_routes.save(tmp_path, ByHand("x.a.test", "a", "localhost:1"))
-    extra_routes.save(tmp_path, ByHand("x.b.test", "b", "localhost:1"))
-    assert extra_routes.remove(tmp_path, "x.a.test")
-    assert not extra_routes.remove(tmp_path, "x.a.test")
+    routes.save_added(tmp_path, AddedRoute("app.a.test", "a", "localhost:3000"))
+    routes.save_added(tmp_path, AddedRoute("x.a.test", "a", "localhost:1"))
+    routes.save_added(tmp_path, AddedRoute("x.b.test", "b", "localhost:1"))
+    assert routes.remove_added(tmp_path, "x.a.test")
+    assert not routes.remove_added(tmp_path, "x.a.test")
     routes.save(tmp_path, route("a", hosts=(Host("app.a.test"),)))
-    (merged,) = extra_routes.merged(routes.load(tmp_path), extra_routes.load(tmp_path))
+    (merged,) = routes.merged(routes.load(tmp_path), routes.load_added(tmp_path))
     assert merged.hosts == (Host("app.a.test", terminate=True, to="localhost:3000"),)
-    assert extra_routes.ending(
-        (Host("z.a.test", terminate=True), Host("y.a.test")), extra_routes.load(tmp_path), "a"
-    ) == (
+    assert routes.ending((Host("z.a.test", terminate=True), Host("y.a.test")), routes.load_added(tmp_path), "a") == (
         "app.a.test",
         "z.a.test",
     )

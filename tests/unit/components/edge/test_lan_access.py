@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 import pytest
 
 from sandbox.components.certificates.keystore import Keystore
-from sandbox.components.edge.lan_access import Access, access, reachable, urls, warning
+from sandbox.components.edge import lan_access
+from sandbox.components.edge.lan_access import Access, access, reachable, warning
 from sandbox.config.schema import ResolvedSpec
 from sandbox.engine.connection import Facts, read_facts
 from sandbox.names import Names
@@ -36,7 +37,7 @@ def test_lan_names_are_those_the_ca_may_sign(names: Names) -> None:
     assert found == Access(True, (HERE,))
     assert warning(found, wanted).startswith("open to this machine's networks: 192.168.1.5, port 8443; the engine")
     assert "(ufw, firewalld) may not filter it" in warning(found, wanted)
-    assert urls(found, wanted, (f"app.{wanted.domain}", "x.test")) == (f"https://app.{HERE}:8443/",)
+    assert found.urls(wanted, (f"app.{wanted.domain}", "x.test")) == (f"https://app.{HERE}:8443/",)
 
 
 def test_a_process_ends_no_tls_and_so_has_no_other_names(names: Names) -> None:
@@ -65,3 +66,36 @@ def test_ports_that_neighbours_reach_are_named_each_time(found: Facts, named: st
     wanted = ResolvedSpec.model_validate({"name": "demo", "proxy": {"ports": (8443,)}, "registry": {"port": 5001}})
     said = reachable(wanted, found)
     assert bool(said) is bool(named) and named in said
+
+
+@pytest.mark.parametrize(
+    ("listen", "domains"),
+    [
+        ("127.0.0.1", ()),
+        ("::1", ()),
+        ("192.168.1.5", ("demo.192.168.1.5.nip.io",)),
+        ("2001:db8::5", ()),
+    ],
+)
+def test_lan_address_is_in_domain_and_loopback_is_not(listen: str, domains: tuple[str, ...]) -> None:
+    assert lan_access.domains("demo", listen) == domains
+
+
+@pytest.mark.parametrize("listen", ["0.0.0.0", "::"])  # noqa: S104
+def test_listener_on_all_addresses_has_a_domain_for_each(listen: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sandbox.system.host_network.lan_addresses", lambda: ("192.168.1.5", "10.0.0.7"))
+    assert lan_access.is_open(listen)
+    assert lan_access.domains("demo", listen) == ("demo.192.168.1.5.nip.io", "demo.10.0.0.7.nip.io")
+
+
+def test_only_hosts_of_the_domain_have_such_urls() -> None:
+    hosts = ("demo.test", "app.demo.test", "other.test", "notdemo.test")
+    assert lan_access.urls(hosts, domain="demo.test", aliases=("a.lan", "b.lan"), port=443) == (
+        "https://a.lan/",
+        "https://app.a.lan/",
+        "https://b.lan/",
+        "https://app.b.lan/",
+    )
+    assert lan_access.urls(("x.demo.test",), domain="demo.test", aliases=("a.lan",), port=8443) == (
+        "https://x.a.lan:8443/",
+    )

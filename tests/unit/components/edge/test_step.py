@@ -11,9 +11,8 @@ import pytest
 
 from sandbox.bundle.system_images import UPSTREAM
 from sandbox.components.certificates.keystore import Keystore
-from sandbox.components.edge import edge_folder, extra_routes, haproxy, routes
-from sandbox.components.edge.extra_routes import ByHand
-from sandbox.components.edge.routes import Host, Route
+from sandbox.components.edge import edge_folder, haproxy, routes
+from sandbox.components.edge.routes import AddedRoute, Host, Route
 from sandbox.components.edge.step import EdgeStep
 from sandbox.engine import Bind, ContainerSpec
 from sandbox.errors import SandboxError
@@ -261,7 +260,7 @@ def test_manual_routes_survive_the_sandbox(engine: FakeEngine, place: Home, a: E
     keystore = Keystore(place.sandbox("a").keys)
     keystore.authority(["a.localhost"], now=datetime.now(UTC))
     keystore.leaf(EDGE_LEAF, ["dev.a.localhost"], now=datetime.now(UTC))
-    extra_routes.save(place.edge, ByHand("dev.a.localhost", "a", "localhost:3000"))
+    routes.save_added(place.edge, AddedRoute("dev.a.localhost", "a", "localhost:3000"))
     a.apply(NoWork())
     assert a.check().state is State.READY
     assert "dev.a.localhost" in known(place)

@@ -15,8 +15,7 @@ from sandbox.components.certificates.authority import Leaf
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.certificates.pem import describe
 from sandbox.components.certificates.tls_secrets import SecretsStep, TlsSecret
-from sandbox.components.edge import https_probe
-from sandbox.components.ingress import default_backend, https_step
+from sandbox.components.ingress import default_backend, https_probe, https_step
 from sandbox.components.ingress.https_step import HttpsStep
 from sandbox.engine import Bind
 from sandbox.names import DEFAULT_TLS, SYSTEM_NAMESPACE, Names

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from sandbox.components.certificates.authority import make_leaf
-from sandbox.components.edge.relay import relay_upstream
+from sandbox.components.edge.relay import relay
 from sandbox.components.edge.relay.port_forward import Forwards, Pace
+from sandbox.components.edge.relay.relay import Direct, Forwarded
 from sandbox.components.edge.relay.relay_server import Limits, Passthrough
-from sandbox.components.edge.relay.relay_upstream import Direct, Forwarded
 from sandbox.components.edge.routes import Route, Tunnel
 from tests.support import client_hellos
 from tests.support.ports import free_port
@@ -194,7 +194,7 @@ def test_a_route_that_has_gone_is_not_waited_for(upstream: Forwarded) -> None:
 
 def test_forward_is_saved_in_a_route_and_read_back() -> None:
     one = Forwarded("/a folder/kubectl", "/b&c=d", "sandbox-system", "deployment/traefik", 8443)
-    assert relay_upstream.parse(relay_upstream.write(one)) == one
+    assert relay.parse(relay.write(one)) == one
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ def test_forward_is_saved_in_a_route_and_read_back() -> None:
     ],
 )
 def test_an_address_may_name_its_port(text: str, found: Direct) -> None:
-    assert relay_upstream.parse(text) == found
+    assert relay.parse(text) == found
 
 
 @pytest.mark.parametrize(
@@ -214,7 +214,7 @@ def test_an_address_may_name_its_port(text: str, found: Direct) -> None:
 )
 def test_forward_without_a_target_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
-        relay_upstream.parse(text)
+        relay.parse(text)
 
 
 def test_client_arriving_while_pod_ends_gets_the_next_pod(upstream: Forwarded, mood: Path) -> None:
@@ -225,7 +225,7 @@ def test_client_arriving_while_pod_ends_gets_the_next_pod(upstream: Forwarded, m
             Passthrough(Forwards(Pace(first=0.02, longest=0.1, answer=0.2)), Limits(answer=0.2)),
             free_port(),
         )
-        route = Route("a", DOMAIN, relay_upstream.write(upstream), (("127.0.0.1", port),), 1.0)
+        route = Route("a", DOMAIN, relay.write(upstream), (("127.0.0.1", port),), 1.0)
         assert await passthrough.follow([route]) == {}
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
@@ -243,7 +243,7 @@ def test_client_arriving_while_pod_ends_gets_the_next_pod(upstream: Forwarded, m
 def test_connection_closed_by_the_server_is_not_retried(upstream: Forwarded) -> None:
     async def run() -> None:
         passthrough, port = Passthrough(Forwards(PACE)), free_port()
-        route = Route("a", DOMAIN, relay_upstream.write(upstream), (("127.0.0.1", port),), 1.0)
+        route = Route("a", DOMAIN, relay.write(upstream), (("127.0.0.1", port),), 1.0)
         await passthrough.follow([route])
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(client_hellos.records(client_hellos.message(DOMAIN.encode())))  # offers no cipher that there is
@@ -269,7 +269,7 @@ def test_a_tunnel_waits_for_the_next_pod_and_loses_nothing(upstream: Forwarded, 
         registry = await asyncio.start_server(answer, "127.0.0.1", 0)
         port = registry.sockets[0].getsockname()[1]
         there = replace(upstream, port=port, target="deployment/registry", speaks="http")
-        tunnel = Tunnel(free_port(), relay_upstream.write(there))
+        tunnel = Tunnel(free_port(), relay.write(there))
         passthrough = Passthrough(Forwards(PACE), Limits())
         await passthrough.follow([Route("a", "a.test", "nowhere", (), 1.0, tunnels=(tunnel,))])
 

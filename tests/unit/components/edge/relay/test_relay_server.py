@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.components.edge.relay import proxy_protocol, relay_process, relay_table
+from sandbox.components.edge.relay import relay_connection, relay_process, relay_server
 from sandbox.components.edge.relay.port_forward import Forwards
 from sandbox.components.edge.relay.relay_server import Limits, Passthrough
 from sandbox.components.edge.routes import Route, Tunnel
@@ -282,13 +282,13 @@ ROUTES = [Route(name, f"{name}.test", "node", (), since) for since, name in enum
 
 @pytest.mark.parametrize("host", ["elsewhere.test", None, "test", "aa.test"])
 def test_others_get_nothing_for_a_name_that_is_not_known(host: str | None) -> None:
-    assert relay_table.find(ROUTES, host, local=False) is None
-    assert relay_table.find(ROUTES, host, local=True) == ROUTES[-1]
-    assert relay_table.find([], host, local=True) is None
+    assert relay_server.find_route(ROUTES, host, local=False) is None
+    assert relay_server.find_route(ROUTES, host, local=True) == ROUTES[-1]
+    assert relay_server.find_route([], host, local=True) is None
 
 
 def test_others_get_what_they_ask_for_by_name() -> None:
-    assert relay_table.find(ROUTES, "x.a.test", local=False) == ROUTES[0]
+    assert relay_server.find_route(ROUTES, "x.a.test", local=False) == ROUTES[0]
 
 
 @pytest.mark.parametrize(
@@ -305,19 +305,19 @@ def test_others_get_what_they_ask_for_by_name() -> None:
     ],
 )
 def test_local_clients_are_distinguished_from_others(address: str, local: bool) -> None:
-    assert relay_table.is_local(address) is local
+    assert relay_server.is_local(address) is local
 
 
 def test_the_header_says_who_the_client_is() -> None:
     start = b"\r\n\r\n\0\r\nQUIT\n"
-    four = proxy_protocol.header(("127.0.0.1", 4660), ("127.0.0.2", 443))
+    four = relay_connection.proxy_header(("127.0.0.1", 4660), ("127.0.0.2", 443))
     assert four == start + bytes.fromhex("2111000c 7f000001 7f000002 1234 01bb")
-    six = proxy_protocol.header(("::1", 4660, 0, 0), ("fe80::1%eth0", 443, 0, 2))
+    six = relay_connection.proxy_header(("::1", 4660, 0, 0), ("fe80::1%eth0", 443, 0, 2))
     assert six == start + bytes.fromhex("21210024") + bytes(15) + b"\1" + bytes.fromhex(
         "fe80000000000000 0000000000000001 1234 01bb"
     )
-    assert proxy_protocol.header(("::1", 1), ("127.0.0.1", 2)) == start + bytes.fromhex("20000000")
-    assert proxy_protocol.header(("", 1), ("127.0.0.1", 2)) == start + bytes.fromhex("20000000")
+    assert relay_connection.proxy_header(("::1", 1), ("127.0.0.1", 2)) == start + bytes.fromhex("20000000")
+    assert relay_connection.proxy_header(("", 1), ("127.0.0.1", 2)) == start + bytes.fromhex("20000000")
 
 
 def test_relay_starts_in_any_folder() -> None:

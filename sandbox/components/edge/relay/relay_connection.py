@@ -1,13 +1,18 @@
-"""One connection through the passthrough: both directions, at the pace of the slower side, each ended by itself."""
+"""One connection through the relay: what its server is told of the client, and both directions, each ended by itself.
+
+The PROXY protocol is haproxy's, proxy-protocol.txt, section 2.2.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import socket
 import time
 from asyncio import StreamReader, StreamWriter
 from dataclasses import dataclass
+from typing import Any
 
 CHUNK = 256 << 10
 
@@ -20,7 +25,7 @@ class Ends:
     writer: StreamWriter
 
 
-class Relay:
+class Connection:
     """A client and, once it is known, its server; `abort` ends both at once."""
 
     def __init__(self, client: Ends) -> None:
@@ -74,3 +79,25 @@ def _keep_alive(writer: StreamWriter) -> None:
         end.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         if hasattr(socket, "TCP_KEEPIDLE"):
             end.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)
+
+
+_SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
+_LOCAL, _PROXY = b"\x20", b"\x21"
+_UNSPECIFIED, _TCP4, _TCP6 = b"\x00", b"\x11", b"\x21"
+
+Peer = tuple[Any, ...]  # as sockets give it: address and port, and for IPv6 two more
+
+
+def proxy_header(source: Peer, destination: Peer) -> bytes:
+    """Return what goes before the first byte of a connection from `source` that was made to `destination`."""
+    try:
+        ends = [
+            (ipaddress.ip_address(str(address).partition("%")[0]), int(port))
+            for address, port, *_ in (source, destination)
+        ]
+    except ValueError:
+        return _SIGNATURE + _LOCAL + _UNSPECIFIED + bytes(2)
+    if len({address.version for address, _ in ends}) > 1:
+        return _SIGNATURE + _LOCAL + _UNSPECIFIED + bytes(2)
+    body = b"".join(address.packed for address, _ in ends) + b"".join(port.to_bytes(2) for _, port in ends)
+    return _SIGNATURE + _PROXY + (_TCP4 if ends[0][0].version == 4 else _TCP6) + len(body).to_bytes(2) + body

@@ -14,7 +14,7 @@ import pytest
 
 from sandbox.components.certificates.authority import make_leaf
 from sandbox.components.certificates.pem import describe
-from sandbox.components.edge.https_probe import ask
+from sandbox.components.ingress.https_probe import ask
 from tests.support.ports import free_port
 from tests.support.tls import DOMAIN, NOW, Pki, make_pki
 

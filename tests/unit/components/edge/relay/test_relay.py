@@ -14,9 +14,8 @@ from pathlib import Path
 import pytest
 
 from sandbox.components.edge import routes
-from sandbox.components.edge.relay import relay_process, relay_state
-from sandbox.components.edge.relay import step as relay_step
-from sandbox.components.edge.relay.step import PassthroughStep
+from sandbox.components.edge.relay import relay, relay_process
+from sandbox.components.edge.step import PassthroughStep
 from sandbox.engine import Bind
 from sandbox.errors import SandboxError
 from sandbox.names import Home
@@ -55,7 +54,7 @@ def step_of(place: Home, name: str, upstream: str) -> PassthroughStep:
 
 
 def child(place: Home) -> daemon.Detached | None:
-    return daemon.find(relay_state.record(place.passthrough))
+    return daemon.find(relay.record(place.passthrough))
 
 
 def served(step: PassthroughStep) -> bytes:
@@ -127,10 +126,10 @@ def test_relay_of_an_older_release_is_replaced(
     """A process of an older release runs → `up` replaces it."""
     a.apply(NoWork())
     before = child(place)
-    monkeypatch.setattr(relay_step, "__version__", "99")
+    monkeypatch.setattr(relay, "__version__", "99")
     assert a.check().state is State.DRIFTED
     assert "runs " in a.check().detail
-    monkeypatch.setattr(PassthroughStep, "_silence", lambda self: None)
+    monkeypatch.setattr(relay.Relay, "_silence", lambda self, route: None)
     a.apply(NoWork())
     assert child(place) not in (None, before)
 

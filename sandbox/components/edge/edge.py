@@ -1,0 +1,131 @@
+"""The edge as sandboxes use it: each publishes its route, and the container and its files follow all routes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from sandbox.components.certificates.keystore import Keystore
+from sandbox.components.edge import container, edge_folder, routes
+from sandbox.components.edge.container import EdgeContainer
+from sandbox.components.edge.routes import Route
+from sandbox.engine import Container, Engine
+from sandbox.errors import SandboxError
+from sandbox.names import EDGE_LEAF, Names
+from sandbox.step import State, Status
+from sandbox.system.wait import wait_until
+
+TIMEOUT = 15.0  # seconds for the container to have an address
+
+
+@dataclass(frozen=True)
+class Edge:
+    """One HAProxy container of `image` for all sandboxes, as the sandbox `names` uses it; it goes with the last route.
+
+    A port that only a sandbox now gone asked for is given back as soon as no one is connected: when that sandbox
+    withdraws its route, or when the next of any other is published.
+    """
+
+    engine: Engine
+    names: Names
+    image: str
+
+    @property
+    def folder(self) -> Path:
+        """Return its files."""
+        return self.names.home.edge
+
+    def status(self, route: Route) -> Status:
+        """Compare the container and its files with the routes there are, and this sandbox's with `route`."""
+        if not self.folder.exists():
+            return Status(State.ABSENT)
+        with edge_folder.alone(self.folder):  # what another sandbox is about to change is no drift
+            known = routes.load(self.folder)
+            mine, found = routes.find(known, route.name), self._box.find()
+            if mine is None or found is None:
+                return Status(State.ABSENT)
+            if mine != replace(route, since=mine.since):
+                return Status(State.DRIFTED, "the route leads elsewhere")
+            reason = self._drift(found, known, mine)
+            return Status(State.DRIFTED, reason) if reason else Status(State.READY, f"*.{route.domain}")
+
+    def publish(self, route: Route, say: Callable[[str], None] = lambda _: None) -> None:
+        """Serve the sandbox by `route`, with its certificate and what was added by hand. Raises SandboxError."""
+        with edge_folder.alone(self.folder):
+            mine = routes.find(routes.load(self.folder), route.name)
+            wanted = replace(route, since=mine.since if mine else time.time())
+            # Preflight has looked; another sandbox may have come up since.
+            first, *others = routes.merged((wanted, *routes.load(self.folder)), routes.load_added(self.folder))
+            routes.require_unclaimed(first, others)
+            certificate = self._certificate(wanted)
+            if certificate:
+                edge_folder.save_key(self.folder, route.name, certificate)
+            routes.save(self.folder, wanted)
+            known = routes.load(self.folder)
+            found = self._box.find()
+            if found is None or self._box.drift(found, self.image, known) or self._may_give_back(found, known):
+                if found and found.running and self._box.cuts():
+                    say("open connections of all sandboxes end: the engine forwards the edge's ports")
+                self._start(known)
+            else:
+                self._box.join(known)
+                self._box.follow(known)
+
+    def withdraw(self, network: str) -> bool:
+        """Serve the sandbox no longer and leave its `network`; returns whether there was anything."""
+        with edge_folder.alone(self.folder):
+            mine = routes.find(routes.load(self.folder), self.names.name)
+            removed = routes.remove(self.folder, self.names.name)
+            rest = routes.load(self.folder)
+            if not rest:
+                edge_folder.write(self.folder, rest)
+                return self._box.remove() or removed
+            found = self._box.find()
+            if found is None or not found.running:
+                edge_folder.write(self.folder, rest)
+            elif self._may_give_back(found, rest):
+                self._start(rest)
+            else:
+                self._box.follow(rest)
+            for left in {network, *((mine.network,) if mine else ())} - {route.network for route in rest}:
+                self._box.leave(left)
+            return removed
+
+    def _drift(self, found: Container, known: Sequence[Route], mine: Route) -> str | None:
+        """Return what differs from what the routes ask for, or None."""
+        if reason := self._box.drift(found, self.image, known):
+            return reason
+        if self._box.missing((mine,)):
+            return f"is not on the network {mine.network}"
+        if self._certificate(mine) != edge_folder.read_key(self.folder, mine.name):
+            return "serves another certificate than the present one"
+        if not edge_folder.is_current(self.folder, known):
+            return "its configuration is not the present routes'"
+        return None
+
+    def _may_give_back(self, found: Container, known: Sequence[Route]) -> bool:
+        """Whether there are ports that no sandbox asks for, and no connection ends when the container is replaced."""
+        return bool(container.surplus(found, known)) and not self._box.cuts()
+
+    def _start(self, known: Sequence[Route]) -> None:
+        self._box.start(self.image, known)
+        wait_until(self._silence, what="the edge", timeout=TIMEOUT, pause=0.05)
+
+    @property
+    def _box(self) -> EdgeContainer:
+        return EdgeContainer.of(self.engine, self.names.home)
+
+    def _certificate(self, route: Route) -> bytes | None:
+        """Key and chain for the hosts that end at the edge, if there are any."""
+        if not routes.ending(route.hosts, routes.load_added(self.folder), route.name, route.aliases):
+            return None
+        pair = Keystore(self.names.keys).leaf_files(EDGE_LEAF).read()
+        return pair.key_pem + pair.cert_pem
+
+    def _silence(self) -> str | None:
+        found = self._box.find()
+        if found is None or not found.running:
+            raise SandboxError("the edge stopped", details=self.engine.logs(self._box.name), id="stopped")
+        return None if self._box.network in found.addresses else "no address yet"
