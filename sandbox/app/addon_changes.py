@@ -30,7 +30,7 @@ from sandbox.report import Reporter
 
 @dataclass(frozen=True)
 class Row:
-    """An addon as it is listed; `state` is `off`, a step's state, or `unknown` when the cluster does not answer."""
+    """An addon as it is listed; `state` is `off`, a step's state, or `unknown` when the cluster is not responding."""
 
     name: str
     state: str
@@ -48,7 +48,7 @@ def listed(sandbox: Sandbox) -> list[Row]:
     chosen = {one.addon.name: one for one in own.chosen(records)}
     rows = [_row(own, one, records.get(one.addon.name), up=up) for one in chosen.values()]
     for gone in lost(records):
-        rows.append(Row(gone.name, "drifted", gone.by, gone.source, "", "its folder is not there any more"))
+        rows.append(Row(gone.name, "drifted", gone.by, gone.source, "", "its folder is gone"))
     if theirs:
         return [*rows, *_minikube_rows(theirs, up=up)]
     for addon in catalogue.included():
@@ -100,9 +100,7 @@ def disable(sandbox: Sandbox, addon: str, say: Callable[[str], None]) -> None:
                 say(f"{called} is disabled")
                 return
         if called in {Path(use.source).name for use in own.uses}:
-            raise UsageError(
-                f"sandbox.yaml asks for '{called}'", fix="take it out of `addons` there, then `sandbox up`"
-            )
+            raise UsageError(f"sandbox.yaml has '{called}'", fix="remove it from `addons` there, then `sandbox up`")
         _require_up(own)
         records = own.records()
         if called not in records:
@@ -110,7 +108,7 @@ def disable(sandbox: Sandbox, addon: str, say: Callable[[str], None]) -> None:
             raise UsageError(f"'{called}' is not enabled", fix=f"enabled are: {enabled}")
         for gone in (called, *_unneeded(own, records, called)):
             own.remove(records[gone])
-            say(f"{gone} is gone")
+            say(f"{gone} removed")
 
 
 def _managers(spec: Spec) -> tuple[AddonManager, MinikubeAddonsStep | None]:
@@ -160,7 +158,7 @@ def _unneeded(own: AddonManager, records: Mapping[str, Record], name: str) -> li
 
 
 def _row(own: AddonManager, one: Chosen, record: Record | None, *, up: bool) -> Row:
-    state, detail = "unknown", "the cluster does not answer"
+    state, detail = "unknown", "the cluster is not responding"
     if up:
         status = own.status_of(one, record)
         state, detail = status.state.value, status.detail
@@ -185,7 +183,7 @@ def _enable_in_minikube(step: MinikubeAddonsStep, addon: str, report: Reporter) 
 def _disable_in_minikube(step: MinikubeAddonsStep, addon: str) -> None:
     """Disable one that `enable` or minikube's own command enabled."""
     if addon in {use.source for use in step.uses}:
-        raise UsageError(f"sandbox.yaml asks for '{addon}'", fix="take it out of `addons` there, then `sandbox up`")
+        raise UsageError(f"sandbox.yaml has '{addon}'", fix="remove it from `addons` there, then `sandbox up`")
     there = step.listed()
     if not there.get(addon):
         enabled = ", ".join(name for name, on in there.items() if on) or "none"

@@ -68,7 +68,7 @@ class Refusal:
 
     def demands(self, home: Home, project: Fetched, spec: Spec) -> bool:
         raise UsageError(
-            f"'{spec.name}' was written elsewhere, and what it asks for was not agreed to yet",
+            f"'{spec.name}' comes from elsewhere, and you have not agreed to what it asks for",
             details="\n".join(trust_lines(project, spec)),
             fix=f"sandbox up --from {shlex.quote(project.origin.source)} once, which asks",
             id="untrusted",
@@ -84,7 +84,7 @@ class Refusal:
         raise UsageError(
             f"no user has agreed yet to a sandbox in {wanted.namespace} of {wanted.context}",
             details=wanted.why,
-            fix="sandbox up once at a terminal, which asks, or with --yes",
+            fix="run `sandbox up` once at a terminal, or with --yes",
             id="consent",
         )
 
@@ -110,7 +110,7 @@ def replaced(names: Names, origin: Origin | None) -> str | None:
         return None
     known = saved_spec.origin(names)
     if known is None:  # an earlier release kept none; a spec from elsewhere does not profit from that
-        return "by an earlier release, which did not keep where from" if origin.is_fetched else None
+        return "by an earlier release, which did not record the origin" if origin.is_fetched else None
     return None if origin.may_replace(known) else str(known)
 
 

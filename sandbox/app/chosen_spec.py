@@ -112,8 +112,8 @@ def require_own_cluster(spec: Spec, what: str) -> None:
     known = spec if not spec.cluster.supports.whole_cluster else remembered(spec.name) or spec
     if not known.cluster.supports.whole_cluster:
         raise UsageError(
-            f"'{spec.name}' is in a cluster that is not its own: {what} is not available there",
-            fix="docs/existing.md has what is",
+            f"'{spec.name}' has an existing cluster: {what} is not supported there",
+            fix="docs/existing.md lists what is supported",
         )
 
 

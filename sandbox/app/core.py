@@ -171,7 +171,7 @@ class Sandbox:
 
     def stop(self) -> bool:
         """Stop its containers and keep all it holds; returns whether any ran."""
-        chosen_spec.require_own_cluster(self.spec, "a rest")
+        chosen_spec.require_own_cluster(self.spec, "sandbox stop")
         with self.session.alone(self.name, "stop"):
             steps = machine_plan.without_files(chosen_spec.remembered(self.name) or self.spec)
             return lifecycle.stop(steps, self.session.report)

@@ -65,7 +65,7 @@ def remove(session: Session, host: str, say: Callable[[str], None]) -> None:
     home = user_home()
     found = next((one for one in routes.load_added(home.edge) if one.host == host), None)
     if found is None:
-        raise UsageError(f"no route was added for {host}", fix="sandbox edge route list shows those that were")
+        raise UsageError(f"no route was added for {host}", fix="list the added ones with: sandbox edge route list")
     with session.alone(found.sandbox, "route"):
         with files.exclusive(home.edge):
             routes.remove_added(home.edge, host)
@@ -103,9 +103,9 @@ def _owner(home: Home, host: str, name: str | None) -> Route:
         return max(fitting, key=lambda route: len(route.domain))
     if others := _fitting(routes.load(home.passthrough), host, name):
         raise UsageError(
-            f"'{others[0].name}' has no edge that could lead {host} elsewhere",
-            details="a process brings its ports to its ingress, and knows no other one",
-            fix="an Ingress can: with a Service without selector, and the server's address in an EndpointSlice",
+            f"'{others[0].name}' has no edge container that could route {host} elsewhere",
+            details="its relay forwards its ports to the ingress only",
+            fix="use an Ingress instead, with a Service without selector and the server's address in an EndpointSlice",
         )
     domains = ", ".join(f"{route.name} ({route.domain})" for route in known) or "none"
     raise UsageError(f"no sandbox is up for {name or host}", details=f"up are: {domains}", fix="sandbox up")
@@ -129,7 +129,7 @@ def _take_in(home: Home, route: Route, say: Callable[[str], None]) -> None:
     engine = Engine.connect()
     found = EdgeContainer.of(engine, home).find()
     if found is None or not found.running:
-        say("the proxy does not run; sandbox up starts it")
+        say("the edge is not running; `sandbox up` starts it")
         return
     names = home.sandbox(route.name)
     Edge(engine, names, found.image).publish(route)

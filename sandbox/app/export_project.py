@@ -33,9 +33,9 @@ HEADER = "# Written by `sandbox export`. `sandbox up --from FOLDER` brings the s
 MANIFESTS, IMAGES, ADDONS = "k8s", "images", "addons"
 # What belongs to a machine or to a person, with why it is not carried to others.
 PERSONAL: Mapping[str, str] = {
-    "credentials": "accounts are yours",
+    "credentials": "accounts stay on this machine",
     "certs.default": "a private key must stay on this machine",
-    "network.proxy": "the way out is this machine's",
+    "network.proxy": "the outbound proxy is this machine's",
     "registry.storage": "the folder is this machine's",
     "registry.external": "the images are in the folder",
 }

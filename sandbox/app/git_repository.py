@@ -41,7 +41,7 @@ class Repository:
         url, _, fragment = source.partition("#")
         branch, _, below = fragment.partition(":")
         if branch.startswith("-") or ".." in Path(below).parts or Path(below).is_absolute():
-            raise UsageError(f"'{fragment}' is no branch and folder of a repository", fix="write #BRANCH:FOLDER")
+            raise UsageError(f"'{fragment}' is not a branch and folder of a repository", fix="write #BRANCH:FOLDER")
         found = cls(url, branch, below)
         return found._without_account() if "://" in url else found
 
@@ -50,10 +50,10 @@ class Repository:
             parts = urlsplit(self.url)
             host, _ = parts.hostname or "", parts.port
         except ValueError as error:
-            raise UsageError("the address of the repository is none", fix="https://HOST/PATH.git") from error
+            raise UsageError("the address of the repository is not valid", fix="https://HOST/PATH.git") from error
         if parts.scheme in UNPROTECTED and not is_loopback(host):
             raise UsageError(
-                f"{parts.scheme}://{host}: what is fetched could be changed on its way, and so what runs here",
+                f"{parts.scheme}://{host}: fetched unencrypted, so others could change what runs here",
                 fix="use https:// or ssh://, or clone it and name the folder",
             )
         login, at, address = parts.netloc.rpartition("@")

@@ -56,7 +56,7 @@ def registry_url(spec: Spec) -> str:
     if port is None:
         raise UsageError(
             f"the registry of the sandbox '{spec.name}' does not run",
-            details="it is known by its container, not by a port; nothing was changed",
+            details="its port is not known without its container; nothing was changed",
             fix="sandbox up, with the sandbox's own file; `sandbox list` shows the sandboxes there are",
             id="no-sandbox",
         )

@@ -108,12 +108,13 @@ def host_urls(name: str, host: str | None, *, for_others: bool) -> tuple[str, ..
     found = _urls(route, (host,) if host else _hosts(home, route))
     if not found:
         raise UsageError(
-            f"{host or 'the sandbox'} has no URL for others", details=f"they reach hosts of *.{route.domain} alone"
+            f"{host or 'the sandbox'} has no URL for other machines",
+            details=f"other machines reach only hosts of *.{route.domain}",
         )
     if for_others and not route.aliases:
         raise UsageError(
             f"only this machine reaches the sandbox {route.name}",
-            fix="in sandbox.yaml, set proxy: {listen: 0.0.0.0}, then sandbox up",
+            fix="in sandbox.yaml, set `proxy: {listen: 0.0.0.0}`, then run `sandbox up`",
         )
     return found
 

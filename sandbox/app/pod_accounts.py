@@ -20,7 +20,7 @@ from sandbox.kube.api import Cluster
 from sandbox.names import SYSTEM_NAMESPACE
 from sandbox.plan import providers
 
-IGNORED = "only what the spec lists or `sandbox credentials add` gave on this machine is requested and renewed"
+IGNORED = "only credentials of the spec or of `sandbox credentials add` on this machine are used"
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class PodAccounts:
         if secret not in self.delivery.ignored():
             self.known(secret)
         if self.listed(secret):
-            raise UsageError(f"sandbox.yaml has the credentials '{secret}'", fix="take them out there, then sandbox up")
+            raise UsageError(f"sandbox.yaml has the credentials '{secret}'", fix="remove them there, then `sandbox up`")
         self.delivery.forget([secret])
         self.credentials.deliver()
 

@@ -143,7 +143,7 @@ def taken(wanted: Wanted, occupant: Occupant) -> PortTaken:
 def _container(found: Container, home: Home) -> Occupant:
     sandbox, project = found.labels.get(LABEL), found.labels.get(PROJECT)
     if sandbox is not None and not labelled.is_ours(found, home):
-        return Occupant(f"container {found.name}, {labelled.whose(found)}", "have its user free it")
+        return Occupant(f"container {found.name}, {labelled.whose(found)}", "ask its user to stop it")
     if sandbox:
         return Occupant(f"container {found.name} of sandbox '{sandbox}'", f"`sandbox down {sandbox}`")
     of = f" of project '{project}'" if project else ""
@@ -162,14 +162,14 @@ def forbidden(wanted: Wanted, engine: Engine) -> PortForbidden | None:
             return None
         who = "the Docker Engine runs without root"
         more = (
-            f"\nor let the engine's {FORWARDER} do it: sudo setcap cap_net_bind_service=ep $(command -v {FORWARDER}) "
+            f"\nor for the engine's {FORWARDER}: sudo setcap cap_net_bind_service=ep $(command -v {FORWARDER}) "
             "&& systemctl --user restart docker"
         )
     return PortForbidden(
         f"port {bind.port} may only be used by root",
         details=f"{who}, and ports below {lowest} are root's (sysctl net.ipv4.ip_unprivileged_port_start)",
         fix=f"sandbox up {wanted.option % host_network.ALTERNATIVE}\n"
-        f"or let everybody use it: sudo sysctl net.ipv4.ip_unprivileged_port_start={bind.port}   "
+        f"or allow it for all users: sudo sysctl net.ipv4.ip_unprivileged_port_start={bind.port}   "
         f"(to keep it: echo net.ipv4.ip_unprivileged_port_start={bind.port} | "
         f"sudo tee /etc/sysctl.d/50-sandbox.conf){more}",
     )

@@ -26,8 +26,8 @@ def require(spec: Spec, home: Home, own: OwnImages) -> None:
         return
     if process.which("docker") is None:
         raise MissingTool(
-            "the docker command is not installed",
-            details="kind and minikube drive the engine with it",
+            "docker is not installed",
+            details="kind and minikube need the docker command",
             fix="install it: the package docker-cli or docker.io on Debian and Ubuntu",
         )
     names = home.sandbox(spec.name)
@@ -53,7 +53,7 @@ def _require_same_place(spec: Spec, home: Home) -> None:
     if before != now:
         raise UsageError(
             f"the sandbox '{spec.name}' is in {before}, not in {now}",
-            fix=f"sandbox down {spec.name}, and then up   (or give this one another name)",
+            fix=f"sandbox down {spec.name} and then up, or give this one another name",
         )
 
 
@@ -69,7 +69,7 @@ def _require_kubectl(home: Home) -> None:
     if process.which("kubectl") is None and not Store(home.bundle).has(recipes()["kubernetes"]):
         raise MissingTool(
             "kubectl is not installed",
-            details="the ways to an existing cluster's ingress and registry are its port-forwards",
+            details="the edge and registry of an existing cluster are reached by port-forwards",
             fix="install it: https://kubernetes.io/docs/tasks/tools/   (or `sandbox bundle build kubernetes`)",
         )
 
@@ -79,19 +79,19 @@ def _require_shape(cluster: Cluster, own: OwnImages) -> None:
     if cluster.nodes.control_plane > 1 and own.source == "bundle":
         raise UsageError(
             "the bundle has no cluster with several control planes",
-            details="kind puts a load balancer before them, whose image is another program's and not in the bundle",
+            details="kind needs a load balancer for them, whose image is not in the bundle",
             fix="write `nodes: {workers: …}` in the spec's `cluster`, or, where an image registry can be reached, "
             "`images: {source: upstream}`",
         )
     if cluster.ip_family == "ipv6":
         raise UsageError(
             "a cluster cannot have IPv6 alone",
-            details="its pods would reach neither the registry nor this machine's nameservers, which have IPv4",
-            fix="write `ip_family: dual` in the spec's `cluster`: pods and services then have addresses of both kinds",
+            details="its pods could not reach the registry and this machine's nameservers, which have IPv4",
+            fix="write `ip_family: dual` in the spec's `cluster`: pods and services then have IPv4 and IPv6 addresses",
         )
     for mount in cluster.mounts:
         if not mount.host.exists():
             raise UsageError(
-                f"{mount.host} is not there, and nodes are to have it at {mount.node}",
+                f"{mount.host} does not exist, but nodes mount it at {mount.node}",
                 fix="create it, or correct `mounts` in the spec's `cluster`",
             )

@@ -88,7 +88,7 @@ def fetched(
         repository = Repository.parse(source)
         if repository is None:
             raise UsageError(
-                f"{source} is no folder, no bundle file and no git repository",
+                f"{source} is neither a folder, nor a bundle file, nor a git repository",
                 fix="--from FOLDER, --from FILE.bundle, or --from https://…#BRANCH:FOLDER",
             )
     if identity is not None and not is_file:
@@ -137,9 +137,9 @@ def _unpacked(file: Path, home: Home, say: Say, *, identity: str | None, trusted
 def _require_identity(bundle: Bundle, identity: str) -> None:
     if bundle.identity != identity:
         raise UsageError(
-            f"{bundle.path} is another bundle than the one that is wanted",
+            f"{bundle.path} is not the bundle that --identity names",
             details=f"wanted {identity}\nfound  {bundle.identity}",
-            fix="copy it again from where it was saved, or ask who saved it for its identity",
+            fix="copy it again from where it was saved, or ask its author for the identity",
             id="bundle-identity",
         )
 
@@ -169,13 +169,13 @@ def _spec_in(root: Path, below: str, source: object) -> Path:
     file = root / below / DEFAULT_FILE
     real = os.path.realpath(file)
     if not Path(real).is_relative_to(os.path.realpath(root)):
-        raise UsageError(f"the {DEFAULT_FILE} of {source} is a link that leaves it", details=real)
+        raise UsageError(f"the {DEFAULT_FILE} of {source} is a link to a place outside", details=real)
     return _existing(file, source)
 
 
 def _existing(file: Path, source: object) -> Path:
     if not file.is_file():
-        raise UsageError(f"{source} has no {DEFAULT_FILE}", fix="`sandbox init` writes one there")
+        raise UsageError(f"{source} has no {DEFAULT_FILE}", fix="create one with: sandbox init")
     return file
 
 

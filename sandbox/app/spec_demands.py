@@ -79,7 +79,7 @@ def _network(spec: Spec) -> Iterator[str]:
         yield _line("network", f"listens on {spec.proxy.listen}, where other machines reach it")
     for host in spec.proxy.hosts:
         if host.to:
-            yield _line("network", f"{host.host} leads to {host.to}")
+            yield _line("network", f"{host.host} routes to {host.to}")
     for name, address in spec.network.hosts.items():
         yield _line("network", f"pods resolve {name} to {address}")
     if spec.network.nameservers != "auto":
@@ -162,7 +162,7 @@ def _rights(manifest: Mapping[str, Any]) -> Iterator[str]:
                 if added := (context.get("capabilities") or {}).get("add"):
                     yield f"capabilities {', '.join(map(str, added))}"
     except (AttributeError, KeyError, TypeError):
-        yield "of a shape that cannot be judged"
+        yield "of unknown form"
 
 
 def _files(paths: Iterable[Path], root: Path) -> Iterator[str]:
@@ -173,7 +173,7 @@ def _files(paths: Iterable[Path], root: Path) -> Iterator[str]:
         elif path.is_dir():
             for link in sorted(path.rglob("*")):
                 if link.is_symlink() and not inside(link, root):
-                    yield _line("link", f"{os.path.relpath(link, root)} leads to {os.path.realpath(link)}")
+                    yield _line("link", f"{os.path.relpath(link, root)} links to {os.path.realpath(link)}")
 
 
 def _elsewhere(path: Path, root: Path) -> str | None:

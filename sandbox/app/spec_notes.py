@@ -37,7 +37,7 @@ def _kindless(objects: Sequence[dict[str, Any]]) -> Iterator[str]:
     wanted = {(one["apiVersion"].rpartition("/")[0], one["kind"]): one for one in reversed(objects)}
     for (group, kind), one in wanted.items():
         if not manifests.is_builtin(group) and (group, kind) not in defined:
-            yield f"{title(one)}: the kind {kind} ({one['apiVersion']}) has to come from elsewhere, such as an addon"
+            yield f"{title(one)}: the kind {kind} ({one['apiVersion']}) must come from elsewhere, for example an addon"
 
 
 def _unlisted(spec: Spec, objects: Sequence[dict[str, Any]]) -> Iterator[str]:

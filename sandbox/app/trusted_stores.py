@@ -59,8 +59,8 @@ class TrustedStores:
         found = {parse(current.read_bytes())} if current.is_file() else set()
         found |= {one.root for one in self.noted if one.sandbox == name}
         if not found:
-            fix = "sandbox certs untrust, without a name, finds what was left by any"
-            raise UsageError(f"no root of a sandbox {name} is known", fix=fix, id="trust")
+            fix = "run `sandbox certs untrust` without a name to find all of them"
+            raise UsageError(f"no root certificate of a sandbox {name} is known", fix=fix, id="trust")
         return found
 
     def note_before(self, planned: Plan, sandbox: str) -> None:
@@ -79,6 +79,6 @@ def root_of(path: Path) -> Root:
     root = parse(path.read_bytes())
     if not root.is_ours:
         raise SandboxError(
-            f"{path} is no sandbox's root", fix=f"look at it: openssl x509 -text -in {shlex.quote(str(path))}"
+            f"{path} is no sandbox's root", fix=f"inspect it: openssl x509 -text -in {shlex.quote(str(path))}"
         )
     return root

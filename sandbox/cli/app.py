@@ -67,7 +67,7 @@ class _Root(Lazy):
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(__version__, prog_name="sandbox")
-@click.option("-v", "--verbose", is_flag=True, help="Show on stderr what is run.")
+@click.option("-v", "--verbose", is_flag=True, help="Show the programs that run, on stderr.")
 @click.pass_context
 def sandbox(ctx: click.Context, *, verbose: bool) -> None:
     """A real Kubernetes cluster with its own registry, certificates and HTTPS, on this machine, in one command."""

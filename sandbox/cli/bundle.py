@@ -33,7 +33,7 @@ def bundle() -> None:
 
 @bundle.command("build")
 @click.argument("components", nargs=-1)
-@click.option("--jobs", type=click.IntRange(1, 16), default=2, help="How many components at a time.")
+@click.option("--jobs", type=click.IntRange(1, 16), default=2, help="Build this many components in parallel.")
 @progress_option
 @click.pass_context
 def build(ctx: click.Context, components: tuple[str, ...], *, jobs: int, progress: str) -> int:
@@ -46,7 +46,7 @@ def build(ctx: click.Context, components: tuple[str, ...], *, jobs: int, progres
     sandbox bundle build
     sandbox bundle build kind
     """
-    begin(ctx, "stopping", "what is built stays; go on: sandbox bundle build")
+    begin(ctx, "stopping", "finished components are kept; run `sandbox bundle build` again to continue")
     _build(progress, jobs, components)
     return 0
 
@@ -115,7 +115,7 @@ def list_(ctx: click.Context, file: Path | None, *, output: str) -> int:
 @bundle.command("save")
 @_file
 @click.argument("name", required=False, shell_complete=sandboxes)
-@click.option("--raw", is_flag=True, help="Do not compress: larger, and sooner done on both sides.")
+@click.option("--raw", is_flag=True, help="Do not compress: a larger file, faster to save and load.")
 @progress_option
 @click.pass_context
 def save(ctx: click.Context, file: Path, name: str | None, *, raw: bool, progress: str) -> int:
@@ -190,7 +190,7 @@ def verify(ctx: click.Context, file: Path) -> int:
         contents = found.contents
         click.echo(f"{found.identity}  {file}")
     words = f"{count(len(contents.files), 'file')}, {megabytes(contents.size)}, for sandbox {contents.sandbox}"
-    click.echo(f"{words} on {contents.architecture}: nothing changed, nothing missing", err=True)
+    click.echo(f"{words} on {contents.architecture}: nothing changed, complete", err=True)
     return 0
 
 

@@ -63,16 +63,16 @@ def show(ctx: click.Context, file: Path | None, name: str | None, *, output: str
         for line in _tree(entries, places):
             click.echo(line)
         if not places.reachable:
-            click.echo("cluster not reachable: which Secrets hold these is not known", err=True)
+            click.echo("cluster not reachable: the Secrets with these certificates are unknown", err=True)
     whole = {ROOT, ISSUING} <= {one.role for one in entries}
     return 0 if whole and all(one.condition.usable for one in entries) else 1
 
 
 @certs.command("renew")
 @spec_options
-@click.option("--authority", is_flag=True, help="Renew the issuing authority too; trust stays.")
-@click.option("--root", is_flag=True, help="Renew everything; what trusts the old root must then trust the new one.")
-@click.option("--yes", is_flag=True, help="Do not ask before the root changes.")
+@click.option("--authority", is_flag=True, help="Renew the issuing CA too; the trusted root stays.")
+@click.option("--root", is_flag=True, help="Renew everything; then trust the new root everywhere.")
+@click.option("--yes", is_flag=True, help="Change the root without asking.")
 @progress_option
 @click.pass_context
 def renew(
@@ -100,17 +100,19 @@ def renew(
     )
     match renewal.outcome:
         case Outcome.CERT_MANAGER:
-            click.echo("cert-manager renews this sandbox's leaves; --authority and --root are ours", err=True)
+            click.echo(
+                "cert-manager renews the leaves of this sandbox; use --authority or --root for the CAs", err=True
+            )
             return 0
         case Outcome.DECLINED:
             click.echo("nothing was changed", err=True)
             return 1
         case Outcome.WRITTEN:
-            click.echo("the cluster is not reachable; sandbox up puts the new certificates there", err=True)
+            click.echo("the cluster is not reachable; `sandbox up` puts the new certificates there", err=True)
     for entry in renewal.leaves:
         click.echo(f"renewed {entry}")
     if renewal.replaced_root:
-        click.echo("the root is another now; trust it again with: sandbox certs trust", err=True)
+        click.echo("the root has changed; trust it with: sandbox certs trust", err=True)
     return 0
 
 
@@ -148,7 +150,7 @@ def export(ctx: click.Context, file: Path | None, name: str | None, *, form: str
         raise SandboxError(f"{spec.name} has no certificates yet", fix="sandbox up makes them", id="authority")
     to_stdout = str(out) in STDOUT
     if form == BINARY and to_stdout and sys.stdout.isatty():
-        raise UsageError("a truststore is no text for a terminal", fix="give --out a file")
+        raise UsageError("a truststore is binary and cannot be shown on a terminal", fix="give --out a file")
     data = FORMATS[form](root.read().cert_pem, b"" if form == "pem" else public_roots())
     if to_stdout:
         sys.stdout.buffer.write(data)
@@ -223,7 +225,10 @@ def _facts(one: Entry, places: Places) -> Iterator[tuple[str, str]]:
         yield "SHA-256", one.facts.sha256
     yield "file", str(one.file)
     if one.role == ROOT and places.stores(one) is not None:
-        yield "trusted", ", ".join(places.stores(one) or ()) or "by no store: sandbox certs trust"
+        yield (
+            "trusted",
+            ", ".join(places.stores(one) or ()) or "not in any trust store; add it with: sandbox certs trust",
+        )
     if one.role != ROOT and places.reachable:
         held = places.secrets(one)
         if held or one.role == LEAF:
@@ -233,8 +238,8 @@ def _facts(one: Entry, places: Places) -> Iterator[tuple[str, str]]:
 def _agree_to_new_root() -> bool:
     from sandbox.errors import UsageError
 
-    warning = "the root changes: browsers and tools that trust the present one must be told to trust the new one"
+    warning = "the root changes: browsers and tools must then trust the new one"
     if not has_terminal():
-        raise UsageError(warning, details="here is no terminal to ask at", fix="add --yes", id="consent")
+        raise UsageError(warning, details="stdin is not a terminal", fix="add --yes", id="consent")
     click.echo(warning, err=True)
-    return click.confirm("make a new root?", err=True)
+    return click.confirm("create a new root?", err=True)

@@ -28,7 +28,7 @@ dry_run_option = click.option("--dry-run", is_flag=True, help="Show what would c
     "kinds",
     multiple=True,
     type=click.Choice(["system", "nss", "java", "python"]),
-    help="Only this store; may be repeated.  [default: system, nss and java, as far as they are here]",
+    help="Only this store; may be repeated.  [default: those of system, nss and java that exist]",
 )
 @yes_option
 @dry_run_option
@@ -123,14 +123,16 @@ def _change(
     if not planned.changes:
         return True
     if not yes and not performer.at_terminal:
-        raise UsageError("this asks before it changes a store, and here is no terminal", fix="add --yes", id="consent")
+        raise UsageError(
+            "this asks before it changes a store, and stdin is not a terminal", fix="add --yes", id="consent"
+        )
     if not yes and not click.confirm(question, err=True):
         click.echo("nothing was changed", err=True)
         return False
     at.note_before(planned, sandbox)
     performer.perform(planned.changes, lambda one: click.echo(f"✓ {one.title}", err=True))
     if any(one.kind is Kind.NSS for one in planned.changes):
-        click.echo("browsers that are running notice after their next start", err=True)
+        click.echo("restart running browsers to apply the change", err=True)
     return True
 
 

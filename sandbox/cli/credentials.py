@@ -35,14 +35,21 @@ def credentials() -> None:
 @credentials.command("add")
 @click.argument("kind", type=click.Choice(["docker", "gcr", "ecr", "acr"]))
 @spec_options
-@click.option("--from", "source", type=click.Path(path_type=Path), help="The file with the key.  [default: the usual]")
+@click.option(
+    "--from",
+    "source",
+    type=click.Path(path_type=Path),
+    help="The file with the key.  [default: the provider's usual one]",
+)
 @click.option("--registry", "registries", multiple=True, help="HOST or HOST:PORT, for docker and gcr; acr needs one.")
-@click.option("--region", help="Of ecr.")
-@click.option("--account", "accounts", multiple=True, help="Of ecr, whose registries are meant.")
-@click.option("--profile", help="Of ecr, in AWS's files.")
-@click.option("--role", help="Of ecr, the ARN of a role to assume.")
-@click.option("--namespace", "namespaces", multiple=True, help="Only these.  [default: all]")
-@click.option("--secret", help="The name of the Secret.  [default: as minikube has it, such as gcr-secret]")
+@click.option("--region", help="ecr: the region.")
+@click.option("--account", "accounts", multiple=True, help="ecr: the AWS account of the registries.")
+@click.option("--profile", help="ecr: the profile in AWS's files.")
+@click.option("--role", help="ecr: the ARN of a role to assume.")
+@click.option(
+    "--namespace", "namespaces", multiple=True, help="Only in this namespace; may be repeated.  [default: all]"
+)
+@click.option("--secret", help="The name of the Secret.  [default: minikube's, such as gcr-secret]")
 @click.pass_context
 def add(ctx: click.Context, /, kind: str, file: Path | None, name: str | None, **given: Any) -> int:
     """Add accounts of KIND until `remove` or `down`; `credentials:` in sandbox.yaml is for those that should stay.
@@ -85,7 +92,7 @@ def list_(ctx: click.Context, file: Path | None, name: str | None, *, output: st
     for secret, one in sorted(held.items()):
         click.echo(_line(secret, one))
     if not held:
-        click.echo("none; sandbox credentials add gives some", err=True)
+        click.echo("no credentials; add some with: sandbox credentials add", err=True)
     for secret in ignored:
         click.echo(f"ignored: the Secret {secret} in {SYSTEM_NAMESPACE}; {IGNORED}", err=True)
     return 0
@@ -109,7 +116,7 @@ def remove(ctx: click.Context, secret: str, file: Path | None, name: str | None)
 
 @credentials.command("refresh")
 @spec_options
-@click.option("--secret", "secrets", multiple=True, help="Only these.  [default: all]")
+@click.option("--secret", "secrets", multiple=True, help="Only in this namespace; may be repeated.  [default: all]")
 @click.pass_context
 def refresh(ctx: click.Context, file: Path | None, name: str | None, *, secrets: tuple[str, ...]) -> int:
     """Read the files again and get new tokens, whether or not the present ones are about to end.
@@ -172,7 +179,7 @@ def _reason(kind: str, problem: str, field: str, message: str) -> str:
 
 def _line(secret: str, one: Held) -> str:
     until = one.validity.expires
-    ends = f"until {until.astimezone():%Y-%m-%d %H:%M}" if until else "does not end"
+    ends = f"until {until.astimezone():%Y-%m-%d %H:%M}" if until else "does not expire"
     where = "all namespaces" if one.entry.namespaces == "all" else ", ".join(one.entry.namespaces)
     return f"{secret}   {one.entry.kind}   {', '.join(one.registries)}   {where}   {ends}"
 

@@ -14,7 +14,7 @@ from sandbox.cli.options import begin, sandbox_of, spec_options
 @click.command("dashboard")
 @spec_options
 @click.option("--port", type=click.IntRange(1, 65535), help="The port of the page.  [default: a free one]")
-@click.option("--browser/--no-browser", default=None, help="Open it in the browser.  [default: where there is one]")
+@click.option("--browser/--no-browser", default=None, help="Open the page in a browser.  [default: if there is one]")
 @click.pass_context
 def dashboard(
     ctx: click.Context, file: Path | None, name: str | None, *, port: int | None, browser: bool | None
@@ -34,7 +34,9 @@ def dashboard(
     with watch(sandbox_of(file, name), port=port or 0) as page:
         click.echo(page.url)
         if open_browser and (trouble := page.open_in_browser()):
-            click.echo(f"open this address yourself: no page can be written that leads to it ({trouble})", err=True)
+            click.echo(
+                f"open this address yourself: the page that forwards to it cannot be written ({trouble})", err=True
+            )
         page.serve()
     return 0
 

@@ -46,7 +46,7 @@ def doctor() -> None:
 @doctor.command("machine")
 @spec_options
 @output_option
-@click.option("--fix", is_flag=True, help="Repair what is safe to repair: modes of files, limits, leftovers.")
+@click.option("--fix", is_flag=True, help="Apply the safe fixes: file modes, limits, leftovers.")
 @click.option(
     "--seconds", type=click.FloatRange(min=1), default=3, help="How long to wait for slow answers.  [default: 3]"
 )
@@ -87,7 +87,7 @@ def tls(ctx: click.Context, host: str, file: Path | None, name: str | None, *, o
 @doctor.command("network")
 @spec_options
 @output_option
-@click.option("--to", metavar="HOST[:PORT]", help="Where to.  [default: registry.k8s.io:443]")
+@click.option("--to", metavar="HOST[:PORT]", help="The server to reach.  [default: registry.k8s.io:443]")
 @click.pass_context
 def network(ctx: click.Context, file: Path | None, name: str | None, *, output: str, to: str | None) -> int:
     """Follow the way out of the cluster from a pod, which is gone afterwards: names, this machine, TCP, TLS.
@@ -102,7 +102,7 @@ def network(ctx: click.Context, file: Path | None, name: str | None, *, output: 
     from sandbox.doctor.egress_checks import DESTINATION, examine
 
     spec = find_spec(file, name)
-    require_own_cluster(spec, "a way out that could be tried")
+    require_own_cluster(spec, "a pod from which egress can be tested")
     return _show(examine(context_of(spec, file=file, name=name, seconds=PATIENT), to or DESTINATION), output)
 
 

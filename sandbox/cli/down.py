@@ -26,13 +26,13 @@ def down(
     sandbox down
     sandbox down demo --purge
     """
-    begin(ctx, "stopping", "what is gone is gone; the rest: sandbox down")
+    begin(ctx, "stopping", "interrupted; run `sandbox down` again to remove the rest")
     sandbox = sandbox_of(file, name, progress=progress, patience=patience)
     data = "the registry's data and " if sandbox.spec.cluster.supports.containers else ""
     if purge:
         sandbox.session.say(f"removing '{sandbox.name}', {data}the certificates")
     if not sandbox.down(purge=purge):
-        sandbox.session.say(f"nothing of '{sandbox.name}' was there to be taken down")
+        sandbox.session.say(f"'{sandbox.name}' has nothing to remove")
     elif not purge:
         sandbox.session.say(f"kept: {data}the certificates (remove them with --purge)")
     return 0

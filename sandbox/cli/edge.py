@@ -72,13 +72,15 @@ def status(ctx: click.Context, *, output: str) -> int:
         click.echo(json.dumps(report, indent=2))
     else:
         said = ", ".join(
-            f"{bind.address}:{bind.port}" + (" (no longer asked for)" if bind in unasked else "") for bind in ports
+            f"{bind.address}:{bind.port}" + (" (no longer in the spec)" if bind in unasked else "") for bind in ports
         )
-        click.echo(f"listens on {said}" if running else "does not run; sandbox up starts it")
+        click.echo(f"listens on {said}" if running else "is not running; `sandbox up` starts it")
         for line in _table(found, days):
             click.echo(line)
         if running and servers is None:
-            click.echo("the edge cannot be asked on this engine: health and figures are not known", err=True)
+            click.echo(
+                "HAProxy's admin socket is not reachable on this engine: health and statistics are unknown", err=True
+            )
     down = any(one.servers and all(server.health == "DOWN" for server in one.servers) for one in found)
     return 0 if running and not down else 1
 
@@ -86,8 +88,8 @@ def status(ctx: click.Context, *, output: str) -> int:
 @edge.command("url")
 @click.argument("host", required=False)
 @click.option("-f", "--file", type=click.Path(path_type=Path), help="The spec.  [default: ./sandbox.yaml, if any]")
-@click.option("--sandbox", "name", help="The sandbox, in place of a spec.")
-@click.option("--qr", is_flag=True, help="Show each as a QR code too, for a phone on this machine's network.")
+@click.option("--sandbox", "name", help="The sandbox's name, instead of a spec.")
+@click.option("--qr", is_flag=True, help="Also show a QR code, for a phone in the same network.")
 @click.pass_context
 def url(ctx: click.Context, host: str | None, file: Path | None, name: str | None, *, qr: bool) -> int:
     """Print the URL of HOST, or of every host of the sandbox.
@@ -121,7 +123,7 @@ def route() -> None:
 @route.command("add")
 @click.argument("host")
 @click.argument("upstream")
-@click.option("--sandbox", "name", help="Whose authority vouches for HOST.  [default: whose domain HOST is in]")
+@click.option("--sandbox", "name", help="The sandbox whose CA issues for HOST.  [default: the one with HOST's domain]")
 @click.pass_context
 def add(ctx: click.Context, host: str, upstream: str, *, name: str | None) -> int:
     """Route https://HOST to UPSTREAM (HOST:PORT), a server outside the cluster that speaks plain HTTP.
@@ -136,10 +138,10 @@ def add(ctx: click.Context, host: str, upstream: str, *, name: str | None) -> in
     from sandbox.app import edge_routes
 
     edge_routes.add(session(), host, upstream, name=name, say=partial(click.echo, err=True))
-    click.echo(f"https://{host} leads to {upstream}")
+    click.echo(f"https://{host} routes to {upstream}")
     if trouble := edge_routes.trouble(host):
-        click.echo(f"but {upstream} does not answer the proxy: {trouble.reason}", err=True)
-        click.echo(f"a server of this machine has to listen on 0.0.0.0 or {trouble.gateway}", err=True)
+        click.echo(f"but {upstream} does not answer the edge: {trouble.reason}", err=True)
+        click.echo(f"a server on this machine must listen on 0.0.0.0 or {trouble.gateway}", err=True)
     return 0
 
 
@@ -156,7 +158,7 @@ def remove(ctx: click.Context, host: str) -> int:
     from sandbox.app import edge_routes
 
     edge_routes.remove(session(), host, partial(click.echo, err=True))
-    click.echo(f"{host} is forgotten")
+    click.echo(f"{host} is no longer routed")
     return 0
 
 

@@ -35,13 +35,13 @@ def report(error: BaseException) -> int:
         case BrokenPipeError():
             return 0
         case OSError(errno=errno.ENOSPC | errno.EDQUOT):
-            return report(SandboxError("a disk is full", details=str(error), fix="df -h tells which", id="disk-full"))
+            return report(SandboxError("a disk is full", details=str(error), fix="find it with: df -h", id="disk-full"))
     if not logging.getLogger("sandbox").handlers:  # a bug before the command began
         with contextlib.suppress(SandboxError):
             log.start(verbose=False)
     logging.getLogger(__name__).error("".join(traceback.format_exception(error)))
     click.echo(f"{_red('bug:')} {type(error).__name__}: {error}", err=True)
-    click.echo(f"  this is an error in sandbox itself; details are in {home().log}", err=True)
+    click.echo(f"  this is a bug in sandbox, please report it; details in {home().log}", err=True)
     return BUG
 
 

@@ -50,4 +50,4 @@ def tell(told: Exported) -> None:
     for line in told.left_out:
         click.echo(f"left out: {fit(line)}", err=True)
     for line in told.carried:
-        click.echo(f"secret carried along: {fit(line)}", err=True)
+        click.echo(f"secret included: {fit(line)}", err=True)

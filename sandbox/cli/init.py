@@ -33,8 +33,8 @@ def init(folder: Path, *, name: str | None) -> int:
         raise UsageError(f"{folder}: no such folder", fix=f"mkdir {folder}, or name another")
     if (folder / project_files.SPEC).exists():
         raise UsageError(
-            f"{folder / project_files.SPEC} is there already",
-            fix="`sandbox config validate` says whether it is right; or move it away",
+            f"{folder / project_files.SPEC} exists already",
+            fix="check it with `sandbox config validate`, or move it away",
         )
     found = look(folder, Store(context.home().bundle))
     name = Spec.default(name).name if name else project_files.name_of(folder.absolute().name, found)
@@ -50,10 +50,10 @@ def init(folder: Path, *, name: str | None) -> int:
             files.write_atomic(folder / path, text.encode(), mode=0o644)
             click.echo(f"wrote {folder / path}")
     for path in kept:
-        click.echo(f"kept  {folder / path}   (it was there)")
+        click.echo(f"kept  {folder / path}   (existed)")
     for note in found.notes:
         click.echo(f"note  {fit(note)}", err=True)
     for app in project_files.without_port(found.apps):
-        click.echo(f"note  no port is known of {app}: EXPOSE it in its Dockerfile, or add a Service", err=True)
-    click.echo("next  sandbox up --plan   shows what it makes; sandbox up makes it")
+        click.echo(f"note  the port of {app} is unknown: EXPOSE it in its Dockerfile, or add a Service", err=True)
+    click.echo("next  sandbox up --plan   shows what `sandbox up` creates")
     return 0

@@ -113,7 +113,7 @@ class LiveTalk(Talk):
         self._images = self._done = self._spared = 0
         self._expected = 0
         self._total: int | None = None
-        self._word = "looking what is there"
+        self._word = "checking existing images"
         self._spinner = Spinner("dots")
         self._live = RichLive(self, console=self._console, refresh_per_second=10, transient=True)
         self._live.start()
@@ -122,7 +122,7 @@ class LiveTalk(Talk):
         self._live.stop()
 
     def verifying(self, images: int) -> None:
-        self._total, self._word = None, f"reading {images} images back"
+        self._total, self._word = None, f"verifying {images} images"
 
     def building(self, target: str) -> None:
         self._word = f"building {target}"

@@ -23,10 +23,10 @@ def require_own_home() -> None:
     folder = Path.home()
     if os.geteuid() == 0 and os.environ.get("SUDO_UID") and folder.exists() and folder.stat().st_uid != 0:
         raise UsageError(
-            f"under sudo this would leave files of root's in {folder}",
-            fix="run it without sudo; who may use the Docker Engine may use the sandbox: sudo usermod -aG docker "
+            f"sudo would leave files owned by root in {folder}",
+            fix="run it without sudo; access to the Docker Engine is enough: sudo usermod -aG docker "
             f"{os.environ.get('SUDO_USER', '$USER')}\n"
-            "or, where root is needed, with root's own home: sudo -H sandbox …",
+            "or, if root is needed, with root's home: sudo -H sandbox …",
             id="home",
         )
 
@@ -50,7 +50,7 @@ def start(*, verbose: bool) -> None:
         logger.handlers = [_log_file(place)]
     except (OSError, SandboxError) as error:
         logger.handlers = [logging.NullHandler()]
-        sys.stderr.write(f"{place.log} cannot be written, so there will be no log: {error}\n")
+        sys.stderr.write(f"{place.log} cannot be written, so nothing is logged: {error}\n")
     logger.propagate = False
     if verbose:
         shown = logging.StreamHandler(sys.stderr)

@@ -35,5 +35,5 @@ def logs(ctx: click.Context, file: Path | None, name: str | None, *, output: Pat
     support_archive.require_absent(path)
     count = support_archive.make(path, spec, context_of(spec, file=file, name=name, seconds=PATIENT))
     click.echo(path)
-    click.echo(f"{count} files, secrets removed; look through it before you give it to others", err=True)
+    click.echo(f"{count} files, secrets removed; check it before you share it", err=True)
     return 0

@@ -36,21 +36,27 @@ def spec_options(command: Command) -> Command:
 def progress_option(command: Command) -> Command:
     """`--progress` and `-q`: how the talk on stderr looks."""
     command = click.option(
-        "-q", "--quiet", "progress", flag_value="quiet", type=str, help="The same as --progress quiet: errors only."
+        "-q", "--quiet", "progress", flag_value="quiet", type=str, help="Show errors only, like --progress quiet."
     )(command)
     return click.option(
         "--progress",
         type=click.Choice(["auto", "plain", "json", "quiet"]),
         default="auto",
         envvar="SANDBOX_PROGRESS",
-        help="How progress is shown on stderr.",
+        help="Choose how progress is shown on stderr.",
         callback=_remembered,
     )(command)
 
 
 def lock_options(command: Command) -> Command:
     """`--lock-timeout` and `--no-wait`: for how many seconds to wait for another command on the same sandbox."""
-    command = click.option("--no-wait", "patience", flag_value=0.0, type=float, help="Do not wait for it.")(command)
+    command = click.option(
+        "--no-wait",
+        "patience",
+        flag_value=0.0,
+        type=float,
+        help="Fail at once if another command works on the sandbox.",
+    )(command)
     return click.option(
         "--lock-timeout",
         "patience",
@@ -68,7 +74,7 @@ def output_option(command: Command) -> Command:
         "--output",
         type=click.Choice(["text", "json"]),
         default="text",
-        help="The result's form on stdout.",
+        help="Choose the form of the result on stdout.",
         callback=_remembered,
     )(command)
 

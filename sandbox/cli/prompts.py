@@ -41,13 +41,14 @@ class Asking:
         known = replaced(names, origin)
         if known is None or self._yes:
             return
-        said = f"before  {known}\nnow     {origin}\nwhat the one before applied and this one does not say is deleted"
+        said = (
+            f"before  {known}\nnow     {origin}\nobjects of the earlier spec that are missing in this one are deleted"
+        )
         if not has_terminal():
             raise UsageError(
                 f"'{names.name}' was brought up from elsewhere",
                 details=said,
-                fix="add --yes if this one is to take its place; else give it another name, or: "
-                f"sandbox down {names.name}",
+                fix=f"add --yes to replace it, give this one another name, or run: sandbox down {names.name}",
                 id="other-origin",
             )
         click.echo(f"'{names.name}' was brought up from elsewhere:", err=True)
@@ -61,12 +62,12 @@ class Asking:
             said = "\n".join(trust_lines(project, spec))
             if not has_terminal():
                 raise UsageError(
-                    f"'{spec.name}' was written elsewhere, and what it asks for was not agreed to yet",
+                    f"'{spec.name}' comes from elsewhere, and you have not agreed to what it asks for",
                     details=said,
-                    fix="--trust, once you have read this and what it runs",
+                    fix="read this and what it runs, then add --trust",
                     id="untrusted",
                 )
-            click.echo(f"'{spec.name}' was written elsewhere; it runs with your rights, and asks for:", err=True)
+            click.echo(f"'{spec.name}' comes from elsewhere; it runs with your rights and asks for:", err=True)
             _confirm(said)
         consent.note_spec(home, project.origin)
         return True
@@ -92,7 +93,7 @@ class Asking:
             return named
         for step, status in stale:
             click.echo(f"{step.title} cannot be updated in place: {status.detail}", err=True)
-            if not click.confirm(f"  that takes away: {status.loses}\n  go on?", err=True):
+            if not click.confirm(f"  recreating it deletes: {status.loses}\n  go on?", err=True):
                 return named
         return {*named, *(step.name for step, _ in stale)}
 
@@ -104,16 +105,16 @@ class Asking:
             f"context    {wanted.context} ({wanted.server})\n"
             f"namespace  {wanted.namespace}: {wanted.why}\n"
             f"what       objects labelled {LABEL}={wanted.name} in that namespace, and no others; the namespace itself "
-            "if it is not there; `sandbox down` takes all of it away"
+            "if it does not exist; `sandbox down` removes all of it"
         )
         if not has_terminal():
             raise UsageError(
-                "up asks before the first change to a cluster that exists, and here is no terminal",
+                "up asks before it first changes an existing cluster, and stdin is not a terminal",
                 details=said,
                 fix="add --yes",
                 id="consent",
             )
-        click.echo(f"'{wanted.name}' would be made in a cluster that exists:", err=True)
+        click.echo(f"'{wanted.name}' would be created in an existing cluster:", err=True)
         _confirm(said)
 
 
@@ -131,7 +132,7 @@ class Telling:
         for line in trust_lines(project, spec):
             self._say(line)
         if not consent.has_spec(home, project.origin):
-            self._say("`up` asks whether you agree to this, or takes --trust")
+            self._say("`up` asks whether you agree to this; --trust agrees")
         return False
 
     def neighbour(self, spec: Spec, file: Path | None, home: Home, engine: Engine) -> Neighbour | None:
@@ -158,18 +159,18 @@ def _confirm(said: str) -> None:
 
 
 def _offered(spec: Spec, home: Home, engine: Engine, say: Say) -> Neighbour | None:
-    """Find the first cluster to offer, and say it; none where the spec names one or the sandbox is there already."""
+    """Find the first cluster to offer, and say it; none where the spec names one or the sandbox exists already."""
     if spec.says("cluster") or chosen_spec.remembered(spec.name):
         return None
     found = next(iter(existing_clusters.find(engine, home)), None)
     if found:
         registry = f" and its registry {found.registry} are" if found.registry else " is"
-        say(f"the kind cluster {found.context}{registry} on this machine, made by hand")
+        say(f"the kind cluster {found.context}{registry} on this machine, not created by sandbox")
     return found
 
 
 def _tell_how(spec: Spec, found: Neighbour, say: Say) -> None:
-    say(f"  '{spec.name}' gets a cluster of its own; to use that one, write in sandbox.yaml:")
+    say(f"  '{spec.name}' gets its own cluster; to use that one, write in sandbox.yaml:")
     _show(found, say)
 
 
@@ -180,9 +181,9 @@ def _keep(spec: Spec, found: Neighbour, file: Path | None, say: Say) -> None:
 
         text = f"apiVersion: {spec.apiVersion}\nname: {spec.name}\n{_yaml(found)}\n"
         files.write_atomic(DEFAULT_FILE.absolute(), text.encode(), mode=0o644)
-        say(f"wrote {DEFAULT_FILE}, so that it stays so")
+        say(f"wrote {DEFAULT_FILE}to keep this choice")
         return
-    say(f"write in {file or DEFAULT_FILE}, so that it stays so:")
+    say(f"write in {file or DEFAULT_FILE}to keep this choice:")
     _show(found, say)
 
 

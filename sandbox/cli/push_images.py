@@ -26,24 +26,22 @@ if TYPE_CHECKING:
 @click.argument("manifest", required=False, type=click.Path(path_type=Path))
 @click.option("-f", "--file", type=click.Path(path_type=Path), help="The spec.  [default: ./sandbox.yaml]")
 @click.option("--registry", help="host:port of the registry, or its URL.  [default: the spec's]")
-@click.option("--locked", is_flag=True, help="Push exactly what the lock says, or refuse and push nothing.")
-@click.option(
-    "--update", is_flag=True, help="Take the images of other registries as their tags are now; renew the lock."
-)
-@click.option("--dry-run", is_flag=True, help="Show what would cross; change nothing, build nothing, save nothing.")
+@click.option("--locked", is_flag=True, help="Push exactly the locked images, or nothing.")
+@click.option("--update", is_flag=True, help="Resolve the tags of other registries again, and renew the lock.")
+@click.option("--dry-run", is_flag=True, help="Show what would be sent; change, build and save nothing.")
 @click.option(
     "--verify",
     "check",
     is_flag=True,
-    help="Read every byte back from the registry and check it; repair the sandbox's own registry.",
+    help="Read everything back and check it; repair the sandbox's registry.",
 )
-@click.option("--prune", is_flag=True, help="Delete the registry's tags that MANIFEST does not name, after asking.")
-@click.option("--yes", is_flag=True, help="Do not ask before deleting.")
+@click.option("--prune", is_flag=True, help="Delete the tags that MANIFEST does not name, after asking.")
+@click.option("--yes", is_flag=True, help="Delete without asking.")
 @click.option(
     "--compression",
     "packing",
     type=click.Choice(["raw", "gzip", "zstd"]),
-    help="Of layers the Docker Engine gives raw.  [default: the lock's, else raw on this machine, gzip elsewhere]",
+    help="Compression of the engine's raw layers.  [default: the lock's, else raw on this machine, gzip elsewhere]",
 )
 @click.option("--fail-fast", is_flag=True, help="Stop at the first image that fails.")
 @click.option("--schema", is_flag=True, help="Print the JSON Schema of MANIFEST and do nothing else.")
@@ -86,7 +84,7 @@ def push_images(
         return 0
     if locked and update:
         raise UsageError("--locked and --update contradict each other", fix="give one of them")
-    begin(ctx, "stopping", "what has arrived is not sent again; go on: sandbox push-images")
+    begin(ctx, "stopping", "finished uploads are kept; run `sandbox push-images` again to continue")
     from sandbox.app import context, machine_plan
     from sandbox.app.image_push import ImagePush
 
@@ -113,7 +111,7 @@ def push_images(
         if pruning is not None:
             report["pruned"] = _prune(pruning, yes=yes)
     if whose and spec.apply and any(one["action"] != "skipped" for one in report["images"]):
-        click.echo("what runs keeps its digests until: sandbox up", err=True)
+        click.echo("running pods keep their digests until: sandbox up", err=True)
     if output == "json":
         push_report.show_json(report)
     return 0
@@ -208,8 +206,8 @@ def _pruning(work: ImagePush, whose: str) -> Pruning:
 def _require_consent(pruning: Pruning, *, yes: bool) -> None:
     """Raise UsageError, before anything is pushed, when the question cannot be answered."""
     if not yes and not has_terminal():
-        lines = "\n".join(pruning.names) or "nothing: every tag is in the manifest"
-        brief = "--prune asks before it deletes, and here is no terminal"
+        lines = "\n".join(pruning.names) or "nothing to delete: every tag is in the manifest"
+        brief = "--prune asks before it deletes, and stdin is not a terminal"
         raise UsageError(brief, details=lines, fix="add --yes", id="consent")
 
 
@@ -227,6 +225,6 @@ def _prune(pruning: Pruning, *, yes: bool) -> list[str]:
         say("nothing was deleted")
         return []
     pruning.delete()
-    say(f"deleted {count(len(names), 'tag')}; to have the space back, while nothing is pushed:")
+    say(f"deleted {count(len(names), 'tag')}; free the space, while nothing is pushed, with:")
     say(f"  {pruning.collection()}")
     return names

@@ -57,7 +57,7 @@ def list_(ctx: click.Context, file: Path | None, name: str | None, *, output: st
 
 @registry.command("gc")
 @spec_options
-@click.option("--dry-run", is_flag=True, help="Show what would go; change nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would be deleted; change nothing.")
 @output_option
 @click.pass_context
 def collect(ctx: click.Context, file: Path | None, name: str | None, *, dry_run: bool, output: str) -> int:

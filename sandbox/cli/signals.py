@@ -72,7 +72,7 @@ def _listen(heard: int, main: int, doing: str, raised: threading.Event, said: th
         os.dup2(nowhere, 2)
     first = time.monotonic()
     # Not by way of sys.stderr, which another thread may be writing to.
-    os.write(2, f"\n{Terminated.WORDS[number]}: {doing} (again: leave at once)\n".encode())
+    os.write(2, f"\n{Terminated.WORDS[number]}: {doing} (press again to exit at once)\n".encode())
     said.set()
     while not (number := _next(heard, EVERY)) or time.monotonic() < first + ECHO:
         if not raised.is_set():

@@ -50,7 +50,7 @@ def save(
 @snapshot.command("restore")
 @click.argument("snapshot", required=False)
 @spec_options
-@click.option("--yes", is_flag=True, help="Replace the sandbox that is there, without being asked.")
+@click.option("--yes", is_flag=True, help="Replace the existing sandbox without asking.")
 @lock_options
 @progress_option
 @click.pass_context
@@ -131,13 +131,13 @@ def delete(ctx: click.Context, snapshot: str, file: Path | None, name: str | Non
 
 def _ask(manifest: Manifest, name: str) -> None:
     """Ask before a sandbox that is there goes. Raises UsageError without an answer, Abort for a no."""
-    warning = f"sandbox '{name}' is there; its cluster, registry and certificates would be replaced"
+    warning = f"sandbox '{name}' exists; its cluster, registry and certificates would be replaced"
     if not has_terminal():
         raise UsageError(
             warning,
-            details="here is no terminal to ask at; nothing was changed",
-            fix=f"add --yes, or keep it first: sandbox snapshot save SNAPSHOT {name}",
+            details="stdin is not a terminal; nothing was changed",
+            fix=f"add --yes, or save it first: sandbox snapshot save SNAPSHOT {name}",
             id="consent",
         )
     click.echo(warning, err=True)
-    click.confirm(f"bring '{manifest.snapshot}' back in its place?", err=True, abort=True)
+    click.confirm(f"replace it by '{manifest.snapshot}'?", err=True, abort=True)

@@ -54,6 +54,6 @@ def stop(ctx: click.Context, file: Path | None, name: str | None, *, patience: f
     begin(ctx, "stopping")
     sandbox = sandbox_of(file, name, progress=progress, patience=patience)
     if not sandbox.stop():
-        click.echo(f"nothing of sandbox '{sandbox.name}' ran", err=True)
+        click.echo(f"sandbox '{sandbox.name}' was not running", err=True)
     click.echo(f"start it again with: sandbox start {sandbox.name}", err=True)
     return 0

@@ -75,7 +75,7 @@ def list_(ctx: click.Context, *, output: str) -> int:
     if output == "json":
         click.echo(json.dumps([asdict(one) for one in found], indent=2))
     elif not found:
-        click.echo("no sandboxes; `sandbox up` makes one", err=True)
+        click.echo("no sandboxes; create one with: sandbox up", err=True)
     else:
         for one in found:
             click.echo(f"{one.name:<20} {one.cluster:<8} {one.domain}")

@@ -19,8 +19,8 @@ CHANGES = 2
 # What the user brings: while that is corrected, the sandbox around it may well stay.
 BROUGHT = ("push", "charts", "apply")
 VERBS = {"absent": "make", "drifted": "repair", "stale": "rebuild", "unseen": "look at"}
-KEPT = """what was there before stays, and so do the registry's data and the certificates
-go on: sandbox up      take all of it away: sandbox down --purge"""
+KEPT = """kept: everything from before, the registry's data and the certificates
+continue: sandbox up      remove everything: sandbox down --purge"""
 
 
 class _Port(click.IntRange):
@@ -43,21 +43,25 @@ PORT = _Port(1, 65535)
     metavar="SOURCE",
     help="A folder, a git repository (URL#BRANCH:FOLDER) or a bundle file with a sandbox.yaml.",
 )
+@click.option("--trust", is_flag=True, help="Agree to what a fetched spec asks for and to a bundle's programs.")
 @click.option(
-    "--trust", is_flag=True, help="Agree to what a spec that was fetched asks for, and to a bundle's programs."
+    "--identity", metavar="sha256:…", help="Require this identity of the bundle, as `bundle save` printed it."
 )
 @click.option(
-    "--identity", metavar="sha256:…", help="Take only the bundle of this identity, as `bundle save` printed it."
+    "--https-port",
+    "https_ports",
+    type=PORT,
+    multiple=True,
+    help="Use these ports instead of the spec's; auto: free ones.",
 )
-@click.option("--https-port", "https_ports", type=PORT, multiple=True, help="Instead of the spec's; auto: free ones.")
-@click.option("--registry-port", type=PORT, help="Instead of the spec's; auto: a free one.")
-@click.option("--keep", is_flag=True, help="When it fails, keep what this run made.")
-@click.option("--plan", "only_plan", is_flag=True, help="Show what would be done; exit 0: nothing, 2: something.")
+@click.option("--registry-port", type=PORT, help="Use this port instead of the spec's; auto: a free one.")
+@click.option("--keep", is_flag=True, help="Do not roll back on failure.")
+@click.option("--plan", "only_plan", is_flag=True, help="Show what would change; exit 0: nothing, 2: something.")
 @click.option("--recreate", multiple=True, metavar="STEP", help="Allow STEP to be recreated; its data is lost.")
 @click.option(
     "--yes",
     is_flag=True,
-    help="Do not ask before the first change to a cluster that exists, or to a sandbox from another file.",
+    help="Do not ask before first changing an existing cluster, or a sandbox of another file.",
 )
 @output_option
 @lock_options
@@ -91,7 +95,7 @@ def up(
     sandbox up --https-port auto    443 and 8443 where they are free, else others
     """
     if keep:
-        begin(ctx, "stopping", "what was made stays; go on: sandbox up")
+        begin(ctx, "stopping", "created components are kept; run `sandbox up` again to continue")
     else:
         begin(ctx, "rolling back the changes of this run", KEPT)
     from sandbox.app import chosen_spec
@@ -129,5 +133,5 @@ def _show(name: str, found: Found, recreate: Collection[str], output: str) -> bo
         click.echo(f"{row['action']:<7} {row['title']:<44} {row['detail']}".rstrip())
         if row["loses"]:
             consent = "agreed to" if row["step"] in recreate else f"only with --recreate {row['step']}"
-            click.echo(f"        takes away: {row['loses']}; {consent}")
+            click.echo(f"        deletes: {row['loses']}; {consent}")
     return bool(rows)

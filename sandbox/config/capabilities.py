@@ -21,9 +21,9 @@ INGRESS_ADDONS = ("ingress", "traefik", "kong", "istio")
 MINIKUBE_HOST = "host.minikube.internal"
 
 _EXISTING_ONLY = {
-    ("cluster", key): "is for a cluster that exists: write 'provider: existing'" for key in ("context", "namespace")
+    ("cluster", key): "is for an existing cluster: write 'provider: existing'" for key in ("context", "namespace")
 }
-_NOT_BY_MINIKUBE = "is for kind; minikube's own settings (`minikube config set`, MINIKUBE_*) count for its clusters"
+_NOT_BY_MINIKUBE = "is for kind; for minikube use its own settings (`minikube config set`, MINIKUBE_*)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +54,7 @@ CAPABILITIES: Mapping[ProviderName, Capabilities] = {
         api_on_nodes=True,
         refused={
             **_EXISTING_ONLY,
-            ("cluster", "profile"): "is a profile of minikube's: write 'provider: minikube'",
+            ("cluster", "profile"): "is a minikube profile: write 'provider: minikube'",
         },
     ),
     "minikube": Capabilities(
@@ -64,7 +64,7 @@ CAPABILITIES: Mapping[ProviderName, Capabilities] = {
         refused={
             **_EXISTING_ONLY,
             **{("cluster", key): _NOT_BY_MINIKUBE for key in ("nodes", "ip_family", "feature_gates", "mounts", "kind")},
-            ("network", "search"): "nodes of minikube's keep their own search domains",
+            ("network", "search"): "minikube's nodes keep their own search domains",
         },
     ),
     "existing": Capabilities(
@@ -72,24 +72,30 @@ CAPABILITIES: Mapping[ProviderName, Capabilities] = {
         containers=False,
         refused={
             ("cluster", "profile"): "is for minikube",
-            ("cluster", "kubernetes"): "an existing cluster has the version that it has",
-            ("cluster", "nodes"): "an existing cluster has the nodes that it has",
-            ("cluster", "ip_family"): "an existing cluster has the addresses that it has",
-            ("cluster", "feature_gates"): "an existing cluster has the features that it has",
-            ("cluster", "mounts"): "nodes of an existing cluster are not this machine's",
-            ("cluster", "kind"): "an existing cluster is not kind's to make",
-            ("registry", "tls"): "nodes of an existing cluster cannot be told to trust it",
-            ("registry", "storage"): "the registry of an existing cluster keeps its data there",
+            ("cluster", "kubernetes"): "cannot be set: an existing cluster keeps its version",
+            ("cluster", "nodes"): "cannot be set: an existing cluster keeps its nodes",
+            ("cluster", "ip_family"): "cannot be set: an existing cluster keeps its IP family",
+            ("cluster", "feature_gates"): "cannot be set: an existing cluster keeps its feature gates",
+            ("cluster", "mounts"): "cannot be mounted: the nodes of an existing cluster are elsewhere",
+            ("cluster", "kind"): "is for clusters that kind creates",
+            ("registry", "tls"): "nodes of an existing cluster cannot be configured to trust it",
+            ("registry", "storage"): "cannot be set: the registry's data stays in the existing cluster",
             (
                 "registry",
                 "mirrors",
-            ): "an existing cluster is told of mirrors by those who run it",
-            ("ingress", "gateway_api"): "the kinds of the Gateway API are for the whole cluster, which is not ours",
-            ("proxy", "hosts"): "only the proxy of a cluster of our own has such hosts",
-            ("network", "nameservers"): "an existing cluster has the nameservers that it has",
-            ("network", "search"): "an existing cluster has the search domains that it has",
-            ("network", "hosts"): "names for pods are for the whole cluster, which is not ours",
-            ("network", "proxy"): "an existing cluster has its own way out",
+            ): "mirrors of an existing cluster are set by its administrators",
+            (
+                "ingress",
+                "gateway_api",
+            ): "the Gateway API's kinds are cluster-wide, and an existing cluster is used in one namespace only",
+            ("proxy", "hosts"): "needs an edge container, which an existing cluster does not have",
+            ("network", "nameservers"): "cannot be set: an existing cluster keeps its nameservers",
+            ("network", "search"): "cannot be set: an existing cluster keeps its search domains",
+            (
+                "network",
+                "hosts",
+            ): "names for pods are cluster-wide, and an existing cluster is used in one namespace only",
+            ("network", "proxy"): "cannot be set: an existing cluster keeps its own outbound proxy",
         },
     ),
 }
@@ -106,7 +112,7 @@ def misfits(spec: Spec) -> Iterator[Misfit]:
         yield from _ingress_of_others(spec)
     yield from _ingress_addons(spec)
     if spec.cluster.profile and spec.cluster.kubernetes and ("cluster", "profile") not in can.refused:
-        yield ("cluster", "kubernetes"), f"the profile '{spec.cluster.profile}' has the version that it has"
+        yield ("cluster", "kubernetes"), f"the profile '{spec.cluster.profile}' keeps its Kubernetes version"
     if not can.whole_cluster:
         yield from _one_namespace(spec)
 
@@ -116,7 +122,7 @@ def require_commandable(spec: Spec, addon: str) -> None:
     ours = spec.ingress.controller != "none" or addon == INGRESS_ADDONS[0]
     if addon in spec.cluster.supports.ingress_addons and ours:
         raise UsageError(
-            f"the addon '{addon}' decides who answers on the node's ports, so the spec has to ask for it",
+            f"the addon '{addon}' takes the node's ports, so it must be in the spec",
             fix=f"in sandbox.yaml: addons: [{addon}] and ingress: {{controller: none}}; then `sandbox up`",
         )
 
@@ -126,16 +132,19 @@ def _one_namespace(spec: Spec) -> Iterator[Misfit]:
     if spec.cluster.context is None:
         yield ("cluster", "context"), "an existing cluster needs its context: see `kubectl config get-contexts`"
     if spec.ingress.controller == "nginx":
-        yield ("ingress", "controller"), "'nginx' wants rights in the whole cluster, 'traefik' in one namespace"
+        yield (
+            ("ingress", "controller"),
+            "'nginx' needs rights in the whole cluster; use 'traefik', which needs one namespace",
+        )
     if spec.certs.issuer != "sandbox":
-        yield ("certs", "issuer"), "cert-manager is for the whole cluster, which is not ours"
+        yield ("certs", "issuer"), "cert-manager is cluster-wide, and an existing cluster is used in one namespace only"
     if spec.certs.default is not None:
         yield ("certs", "default"), "is not supported on an existing cluster yet"
     if spec.proxy.run == "container":
         yield ("proxy", "run"), "no container can reach an existing cluster: leave it out"
     for part in ("addons", "credentials"):
         if getattr(spec, part):
-            yield (part,), "are for the whole cluster, which is not ours"
+            yield (part,), "are cluster-wide, and an existing cluster is used in one namespace only"
 
 
 def _ingress_addons(spec: Spec) -> Iterator[Misfit]:
@@ -143,7 +152,7 @@ def _ingress_addons(spec: Spec) -> Iterator[Misfit]:
         return
     for index, one in enumerate(spec.addons):
         if one.addon in spec.cluster.supports.ingress_addons:
-            wrong = f"'{one.addon}' wants the node's ports 80 and 443: write 'ingress: {{controller: none}}' with it"
+            wrong = f"'{one.addon}' needs the node's ports 80 and 443: also write 'ingress: {{controller: none}}'"
             yield ("addons", index), wrong
 
 
@@ -151,4 +160,4 @@ def _ingress_of_others(spec: Spec) -> Iterator[Misfit]:
     """Yield what tells of a controller that is there already, where there is none such."""
     for key in ("class_name", "address"):
         if getattr(spec.ingress, key) is not None:
-            yield ("ingress", key), "is for the controller of a cluster that exists: write 'controller: none'"
+            yield ("ingress", key), "is for the controller of an existing cluster: write 'controller: none'"

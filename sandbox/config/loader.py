@@ -35,7 +35,7 @@ def load(
     path: Path,
     model: type[M],
     *,
-    create: str = "write it, or name another file",
+    create: str = "create it, or name another file",
     amend: Amend = lambda source: source,
 ) -> M:
     """Return the document in the file `path` as a `model`. Raises BadFile, with `create` as fix for a missing file.
@@ -122,8 +122,8 @@ def _require_format(source: Source) -> None:
     elif difflib.get_close_matches(given.lower(), [CURRENT], 1):
         said, fix = f"{_FORMAT_KEY}: must be '{CURRENT}', not {shown}", f"did you mean '{CURRENT}'?"
     else:
-        said = f"{_FORMAT_KEY}: {shown} is another program's: this is no file of sandbox"
-        fix = f"name another file; one of sandbox has `{_FORMAT_KEY}: {CURRENT}`"
+        said = f"{_FORMAT_KEY}: {shown} belongs to another program: this is not a file of sandbox"
+        fix = f"name another file; files of sandbox have `{_FORMAT_KEY}: {CURRENT}`"
     raise Refused(Fault(line, said, fix))
 
 

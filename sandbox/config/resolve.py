@@ -55,7 +55,7 @@ def load(path: Path, overrides: Sequence[Override] = (), *, called: str | None =
         amend=partial(_amended, name=name, overrides=overrides),
     )
     if not spec.says("name"):
-        raise BadFile(f"{path}: there is no `name`, and its folder's cannot be one", fix="write `name: demo`")
+        raise BadFile(f"{path}: `name` is missing, and the folder's name cannot be used", fix="write `name: demo`")
     return _absolute(spec, path.parent.absolute())
 
 

@@ -65,7 +65,7 @@ def _same_port(spec: Spec) -> Iterator[Misfit]:
     if spec.registry.external or port == "auto" or port not in ports:
         return
     if spec.origin("registry", "port").giver >= spec.origin("proxy", "ports").giver:
-        yield ("registry", "port"), f"{port} is one of the proxy's ports; choose another"
+        yield ("registry", "port"), f"{port} is one of the edge's ports; choose another"
     else:
         yield ("proxy", "ports", ports.index(port)), f"{port} is the registry's port; choose another"
 
@@ -77,15 +77,15 @@ def _proxy_hosts(spec: Spec) -> Iterator[Misfit]:
             yield ("proxy", "hosts", index, "host"), f"'{host}' is given twice"
     for index, one in enumerate(spec.proxy.hosts):
         if one.ends and "." not in one.host:
-            wrong = f"'{one.host}' cannot end at the proxy: its name has a single label"
+            wrong = f"'{one.host}' cannot be terminated at the edge: it has a single label"
             yield ("proxy", "hosts", index, "host"), wrong
     if hosts and spec.proxy.run == "process" and spec.cluster.supports.containers:
-        yield ("proxy", "hosts"), "only the container has such hosts: leave out 'run: process'"
+        yield ("proxy", "hosts"), "needs the edge container: leave out 'run: process'"
 
 
 def _stored_elsewhere(spec: Spec) -> Iterator[Misfit]:
     if spec.registry.external and spec.registry.storage:
-        yield ("registry", "storage"), "is for a registry of the sandbox's own, and this one is external"
+        yield ("registry", "storage"), "is for the sandbox's own registry, and this one is external"
 
 
 def _same_credentials(spec: Spec) -> Iterator[Misfit]:
@@ -107,7 +107,7 @@ def _hosts_of_the_ingress(spec: Spec) -> Iterator[Misfit]:
         return
     for host in spec.network.hosts:
         if _inside(host, spec.domain):
-            wrong = f"'{host}' is inside the domain '{spec.domain}', where the ingress answers"
+            wrong = f"'{host}' is inside the domain '{spec.domain}', which the ingress serves"
             yield ("network", "hosts", host), wrong
 
 

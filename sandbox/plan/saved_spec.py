@@ -76,7 +76,7 @@ def load(names: Names) -> ResolvedSpec | None:
         return None
     except (OSError, ValidationError) as error:
         raise SandboxError(
-            f"the spec that was kept in {names.spec} cannot be read",
+            f"the saved spec in {names.spec} cannot be read",
             details=str(error),
             fix="sandbox up -f FILE, with the sandbox's own file, saves it again",
             id="remembered-spec",

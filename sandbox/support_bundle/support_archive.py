@@ -45,7 +45,7 @@ def make(path: Path, spec: Spec, context: DoctorContext) -> int:
 def require_absent(path: Path) -> None:
     """Raise UsageError when there is a file that would be written over."""
     if path.exists():
-        raise UsageError(f"{path} is there already", fix="remove it, or name another file with -o")
+        raise UsageError(f"{path} exists already", fix="remove it, or name another file with -o")
 
 
 def _parts(spec: Spec, context: DoctorContext) -> dict[str, Part]:

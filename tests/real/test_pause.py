@@ -93,7 +93,7 @@ def test_stopped_it_runs_nothing_and_says_so(engine: Engine, app: Application) -
     steps = app.steps()
     assert steps["cluster"] == ("drifted", f"stopped; sandbox start {app.name}")
     assert steps["https"][0] == "unseen"
-    assert "nothing of sandbox" in app.elsewhere("stop", app.name).err
+    assert "was not running" in app.elsewhere("stop", app.name).err
     for change in ("enable", "disable"):
         assert "is not up" in app.command("addons", change, "metrics-server", status=1).err
     plan = json.loads(app.command("up", "--plan", "-o", "json", status=2).out)

@@ -15,9 +15,7 @@ class Kustomization(Model):
     """A folder that `kubectl kustomize` renders, with what only some of them need."""
 
     kustomize: LocalPath = Field(description="The folder with the kustomization.yaml.")
-    remote: bool = Field(
-        default=False, description="Whether it may fetch bases and files from URLs and git repositories."
-    )
+    remote: bool = Field(default=False, description="Allow it to fetch bases and files from URLs and git repositories.")
 
 
 class Chart(Model):
@@ -27,10 +25,10 @@ class Chart(Model):
     release: Label | None = Field(
         default=None, description="The release's name; by default that of the chart's folder."
     )
-    namespace: Label = Field(default="default", description="The release's namespace, created where there is none.")
-    values: tuple[LocalPath, ...] = Field(default=(), description="Files of values, the last of which counts most.")
+    namespace: Label = Field(default="default", description="The release's namespace, created if missing.")
+    values: tuple[LocalPath, ...] = Field(default=(), description="Files of values; later ones override earlier ones.")
     set: dict[str, str | int | float | bool] = Field(
-        default={}, description="Single values by their path (`image.tag`), which count more than the files."
+        default={}, description="Single values by path (`image.tag`); they override the files."
     )
 
     @property

@@ -30,9 +30,9 @@ class Certs(Model):
     """The certificates: who issues them, and which there are besides the default one."""
 
     issuer: Literal["sandbox", "cert-manager"] = Field(
-        default="sandbox", description="Who issues: the sandbox itself, or cert-manager in the cluster."
+        default="sandbox", description="What issues certificates: the sandbox itself, or cert-manager in the cluster."
     )
     default: KeyPairFiles | None = Field(
         default=None, description="The default certificate, when it is not to be one of the sandbox's own authority."
     )
-    secrets: tuple[Certificate, ...] = Field(default=(), description="TLS Secrets with certificates of their own.")
+    secrets: tuple[Certificate, ...] = Field(default=(), description="TLS Secrets with their own certificates.")

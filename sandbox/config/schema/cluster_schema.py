@@ -22,7 +22,7 @@ class Nodes(Model):
         description="Nodes that run Kubernetes itself; more than one need kind's load balancer, which is an image of "
         "its upstream.",
     )
-    workers: int = Field(default=0, ge=0, le=MAX_NODES - 1, description="Further nodes, for pods alone.")
+    workers: int = Field(default=0, ge=0, le=MAX_NODES - 1, description="Worker nodes, for pods only.")
 
     @property
     def total(self) -> int:
@@ -48,7 +48,7 @@ class Mount(Model):
 
     host: LocalPath = Field(description="The file or folder on this machine, relative to this file's folder.")
     node: NodePath = Field(description="Its absolute path in the nodes.")
-    read_only: bool = Field(default=False, description="Whether nodes may not write to it.")
+    read_only: bool = Field(default=False, description="Mount it read-only.")
 
 
 class JsonPatch(Model):
@@ -56,7 +56,7 @@ class JsonPatch(Model):
 
     group: str = Field(description="The API group of the document, such as kubeadm.k8s.io.")
     version: str = Field(description="Its version, such as v1beta4.")
-    kind: str = Field(description="Its kind, such as ClusterConfiguration.")
+    kind: str = Field(description="Its kind, for example ClusterConfiguration.")
     patch: str = Field(description="The patch as YAML or JSON text: a list of operations.")
 
 
@@ -64,20 +64,20 @@ class KindNetworking(Model):
     """What kind's configuration may say about the network besides the sandbox's own."""
 
     kubeProxyMode: Literal["iptables", "nftables", "ipvs"] | None = Field(
-        default=None, description="How Services are made; iptables by default."
+        default=None, description="How kube-proxy implements Services; iptables by default."
     )
 
 
 class KindOptions(Model):
     """Parts of kind's own configuration (kind.x-k8s.io/v1alpha4), in its words, that the cluster is made with."""
 
-    networking: KindNetworking = Field(default=KindNetworking(), description="The network.")
+    networking: KindNetworking = Field(default=KindNetworking(), description="The cluster's network.")
     runtimeConfig: dict[str, str] = Field(default={}, description="API versions to serve or not, such as api/alpha.")
     kubeadmConfigPatches: tuple[PatchText, ...] = Field(
         default=(), description="Partial kubeadm, kubelet and kube-proxy documents as YAML text, merged into kind's."
     )
     kubeadmConfigPatchesJSON6902: tuple[JsonPatch, ...] = Field(
-        default=(), description="The same as lists of operations."
+        default=(), description="The same, as JSON patches: lists of operations."
     )
     containerdConfigPatches: tuple[str, ...] = Field(
         default=(), description="Partial containerd configurations as TOML text."
@@ -119,8 +119,10 @@ class Cluster(Model):
     feature_gates: dict[FeatureGate, bool] = Field(
         default={}, description="Kubernetes' feature gates, name to on or off, for every component."
     )
-    mounts: tuple[Mount, ...] = Field(default=(), description="Files and folders of this machine for the nodes.")
-    kind: KindOptions | None = Field(default=None, description="What else kind is to be told, in its own words.")
+    mounts: tuple[Mount, ...] = Field(
+        default=(), description="Files and folders of this machine to mount into the nodes."
+    )
+    kind: KindOptions | None = Field(default=None, description="Further settings of kind, in its own format.")
 
     @property
     def supports(self) -> Capabilities:

@@ -39,7 +39,9 @@ class _Credentials(BaseModel):
 class Docker(_Credentials):
     """The accounts of `docker login`."""
 
-    kind: Literal["docker"] = Field(description="Accounts of `docker login`, its helpers asked on this machine.")
+    kind: Literal["docker"] = Field(
+        description="Accounts of `docker login`; its credential helpers run on this machine."
+    )
     secret: Subdomain = Field(default="dpr-secret", description="The name of the Secret.")
     file: HomePath | None = Field(default=None, description="Docker's config.json.  [default: ~/.docker/config.json]")
     registries: Hosts = Field(default=(), description="Only these, HOST or HOST:PORT; by default all of the file's.")

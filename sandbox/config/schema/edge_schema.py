@@ -12,7 +12,7 @@ from sandbox.config.schema.values import Address, AutoPorts, Host, Model, Ports,
 class ProxyHost(Model):
     """A host with a way of its own through the proxy."""
 
-    host: Host = Field(description="The exact host name.")
+    host: Host = Field(description="The exact host name, without wildcards.")
     terminate: bool = Field(
         default=False,
         description="Whether its TLS ends at the proxy, which then holds a certificate for it and tells the rest who "

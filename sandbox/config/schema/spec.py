@@ -44,18 +44,17 @@ class Spec(Model):
     images: Images = Field(default=Images(), description="The sandbox's own images.")
     registry: Registry = Field(default=Registry(), description="The private image registry.")
     push: LocalPath | None = Field(
-        default=None, description="The manifest of images to push into the registry, relative to this file's folder."
+        default=None,
+        description="The images.yaml with the images to push into the registry, relative to this file's folder.",
     )
     ingress: Ingress = Field(default=Ingress(), description="What routes HTTPS to services by host name.")
-    proxy: Proxy = Field(default=Proxy(), description="The TLS proxy on the host's ports.")
-    network: Network = Field(default=Network(), description="How pods reach the outside.")
+    proxy: Proxy = Field(default=Proxy(), description="The edge: what listens on the host's ports and routes TLS.")
+    network: Network = Field(default=Network(), description="How pods reach the internet and other networks.")
     certs: Certs = Field(default=Certs(), description="The certificates.")
     credentials: tuple[Credentials, ...] = Field(
-        default=(), description="Accounts at other registries, for pods and for the images that are pushed."
+        default=(), description="Accounts at other registries, for pods and for pushed images."
     )
-    addons: Addons = Field(
-        default=(), description="What else the cluster is to have: names and folders of addons, or addon and values."
-    )
+    addons: Addons = Field(default=(), description="Addons for the cluster: names, folders, or an addon with values.")
     apply: Applied = Field(
         default=(),
         description="What to apply, relative to this file's folder: files and folders of manifests in this order, "

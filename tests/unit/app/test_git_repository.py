@@ -57,7 +57,7 @@ def test_address_is_taken_apart(source: str, url: str, name: str) -> None:
 )
 def test_unprotected_protocol_to_another_machine_is_refused(source: str) -> None:
     """--from http:// or git:// of another machine → refused: what is fetched could be changed on the way."""
-    with pytest.raises(UsageError, match="could be changed on its way") as caught:
+    with pytest.raises(UsageError, match="fetched unencrypted") as caught:
         Repository.parse(source)
     assert "https://" in caught.value.fix
 

@@ -140,7 +140,7 @@ def test_a_machine_with_everything_will_do(place: Home, engine: FakeEngine) -> N
 
 def test_a_missing_docker_command_is_named_with_its_package(place: Home, engine: FakeEngine, folder: Path) -> None:
     (folder / "docker").unlink()
-    with pytest.raises(MissingTool, match="the docker command is not installed") as caught:
+    with pytest.raises(MissingTool, match="docker is not installed") as caught:
         check(spec(), place, engine)
     assert "docker-cli" in caught.value.fix
 
@@ -204,7 +204,7 @@ def test_ipv6_alone_is_refused_with_what_is_to_be_had(place: Home, engine: FakeE
 
 def test_a_mount_of_what_is_not_there_is_refused(place: Home, engine: FakeEngine, tmp_path: Path) -> None:
     wanted = {"mounts": ({"host": tmp_path / "data", "node": "/data"},)}
-    with pytest.raises(UsageError, match="data is not there"):
+    with pytest.raises(UsageError, match="data does not exist"):
         check(spec(cluster=wanted), place, engine)
     (tmp_path / "data").mkdir()
     check(spec(cluster=wanted), place, engine)

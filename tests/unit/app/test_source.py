@@ -71,7 +71,7 @@ def test_pipe_as_a_source_is_refused(tmp_path: Path) -> None:
     """--from names a pipe or a device → refused, not waited for."""
     os.mkfifo(tmp_path / "pipe")
     for source in (str(tmp_path / "pipe"), "/dev/zero", "x" * 5000):
-        with pytest.raises(UsageError, match="is no folder"):
+        with pytest.raises(UsageError, match="is neither a folder"):
             fetch(source)
 
 
@@ -142,7 +142,7 @@ def test_programs_of_a_known_bundle_come_along(bundle: Path, how: str) -> None:
 def test_bundle_of_another_identity_is_refused(bundle: Path) -> None:
     """--identity of another bundle → an error with both identities; nothing is placed."""
     other = "sha256:" + "0" * 64
-    with pytest.raises(UsageError, match="is another bundle") as caught:
+    with pytest.raises(UsageError, match="is not the bundle") as caught:
         fetch(str(bundle), identity=other)
     assert caught.value.id == "bundle-identity"
     assert other in caught.value.details and identity(bundle) in caught.value.details
@@ -156,7 +156,7 @@ def test_bundle_exchanged_after_the_question_is_refused(bundle: Path, store: Sto
     with origin.fetched(str(bundle), home, lambda line: None) as found:
         (tmp_path / "project" / "more.yaml").touch()
         save(bundle, store, project=("demo", tmp_path / "project"), compress=False)
-        with pytest.raises(UsageError, match="is another bundle"):
+        with pytest.raises(UsageError, match="is not the bundle"):
             found.complete(home, lambda line: None)
     assert components() == []
 
@@ -172,7 +172,7 @@ def test_link_out_of_a_repository_is_refused(tmp_path: Path, fragment: str) -> N
     (folder / "out").symlink_to(victim)
     (folder / "sandbox.yaml").symlink_to(victim / "sandbox.yaml")
     committed(folder, {})
-    with pytest.raises(UsageError, match="a link that leaves it"):
+    with pytest.raises(UsageError, match="a link to a place outside"):
         fetch(f"file://{folder}{fragment}")
 
 

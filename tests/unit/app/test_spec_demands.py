@@ -57,7 +57,7 @@ def asked(root: Path, text: str) -> str:
         ("proxy: {listen: 0.0.0.0}", "listens on 0.0.0.0"),
         (
             "proxy: {hosts: [{host: a.example.com, to: '169.254.169.254:80'}]}",
-            "a.example.com leads to 169.254.169.254:80",
+            "a.example.com routes to 169.254.169.254:80",
         ),
         ("network: {hosts: {a.example.com: 10.0.0.1}}", "resolve a.example.com to 10.0.0.1"),
         ("network: {nameservers: [10.0.0.1]}", "nameservers 10.0.0.1"),
@@ -92,7 +92,7 @@ def test_rights_of_objects_are_named(root: Path) -> None:
     assert "DaemonSet agent: hostNetwork, hostPID, the node's /etc, privileged, capabilities SYS_ADMIN" in found
     assert "ClusterRoleBinding b: cluster-admin in the whole cluster" in found
     assert "PersistentVolume v: the node's /var" in found
-    assert "Pod odd: of a shape that cannot be judged" in found
+    assert "Pod odd: of unknown form" in found
 
 
 @pytest.mark.security(17)
@@ -116,7 +116,7 @@ images:
     assert "the Dockerfile of app, whose commands run here" in found
     assert f"reads {tmp_path / 'x.tar'}" in found
     assert "`docker login`, if there is one: ghcr.io" in found
-    assert f"k8s/link.yaml leads to {tmp_path / 'secret.yaml'}" in found
+    assert f"k8s/link.yaml links to {tmp_path / 'secret.yaml'}" in found
     assert "DaemonSet agent:" in found
 
 

@@ -41,6 +41,6 @@ def test_minikube_s_ingresses_are_for_the_spec_to_ask_for(tmp_path: Path, addon:
     (tmp_path / "sandbox.yaml").write_text(
         f"{{cluster: {{provider: minikube}}, ingress: {{controller: {controller}}}, images: {{source: upstream}}}}\n"
     )
-    with pytest.raises(UsageError, match=f"the addon '{addon}' decides who answers") as caught:
+    with pytest.raises(UsageError, match=f"the addon '{addon}' takes the node's ports") as caught:
         CliRunner().invoke(addons.addons, ["enable", addon], catch_exceptions=False, standalone_mode=False)
     assert f"addons: [{addon}] and ingress: {{controller: none}}" in caught.value.fix

@@ -60,8 +60,8 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Machine:
 def test_agreed_to_it_is_written_down_for_the_next_time(machine: Machine) -> None:
     assert machine.offer(Spec(name="demo"), "y\n")
     assert machine.said == [
-        "the kind cluster kind-mine and its registry localhost:5001 are on this machine, made by hand",
-        "wrote sandbox.yaml, so that it stays so",
+        "the kind cluster kind-mine and its registry localhost:5001 are on this machine, not created by sandbox",
+        "wrote sandbox.yamlto keep this choice",
     ]
     written = yaml.safe_load(Path("sandbox.yaml").read_text())
     assert written["cluster"] == {"provider": "existing", "context": "kind-mine"}
@@ -76,7 +76,7 @@ def test_a_file_of_the_user_s_is_not_changed(machine: Machine) -> None:
     assert machine.offer(load(file), "y\n", file=file)
     assert file.read_text() == "name: demo\n"
     assert machine.said[1:] == [
-        "write in sandbox.yaml, so that it stays so:",
+        "write in sandbox.yamlto keep this choice:",
         "    cluster: {provider: existing, context: kind-mine}",
         "    registry: {external: 'localhost:5001'}",
     ]
@@ -91,7 +91,7 @@ def test_declined_nothing_is_written(machine: Machine) -> None:
 def test_adoption_without_a_prompt_is_only_announced(machine: Machine, why: str) -> None:
     machine.has_terminal = why != "no terminal"
     assert not machine.offer(Spec(name="demo"), "y\n", ask=why != "a plan")
-    assert machine.said[1] == "  'demo' gets a cluster of its own; to use that one, write in sandbox.yaml:"
+    assert machine.said[1] == "  'demo' gets its own cluster; to use that one, write in sandbox.yaml:"
     assert not Path("sandbox.yaml").exists()
 
 

@@ -51,7 +51,7 @@ def test_saved_bundle_has_the_same_identity_for_everyone(cache: Store, tmp_path:
     loaded = run("load", file)
     assert saved.stdout == verified.stdout == loaded.stdout
     assert saved.stdout.startswith("sha256:") and saved.stdout.endswith(f"  {file}\n")
-    assert "nothing changed, nothing missing" in verified.stderr
+    assert "nothing changed, complete" in verified.stderr
     assert all(cache.has(recipes()[name]) for name in NEEDED)
 
 

@@ -177,7 +177,7 @@ def test_renew_renews_what_was_named_and_waits_until_served(
     after = stored(names)
     assert {name for name in before if before[name] == after[name]} == stays
     assert result.stdout == "renewed default\n"
-    assert ("trust it again" in result.stderr) is ("--root" in options)
+    assert ("the root has changed; trust it" in result.stderr) is ("--root" in options)
     assert base64.b64decode(server.objects[SECRET]["data"]["tls.crt"]) == after["leaves/default.crt"]
     https = steps[-1].check()
     assert "(89 days left)" in https.detail and https.state.value == "ready"
@@ -187,7 +187,7 @@ def test_renew_without_cluster_renews_files_and_names_next_step(names: Names, st
     before = stored(names)
     result = run("renew", "demo")
     assert stored(names)["leaves/default.crt"] != before["leaves/default.crt"]
-    assert "not reachable; sandbox up puts" in result.stderr
+    assert "not reachable; `sandbox up` puts" in result.stderr
 
 
 @pytest.mark.fault(66)

@@ -33,7 +33,7 @@ spec: {group: example.com, names: {kind: Widget}}
             ],
         ),
         (POD % "nginx" + POD % "nginx", ["Pod p is given twice; the last one counts"]),
-        (OWN, ["Widget w: the kind Widget (example.com/v1) has to come from elsewhere, such as an addon"]),
+        (OWN, ["Widget w: the kind Widget (example.com/v1) must come from elsewhere, for example an addon"]),
     ],
 )
 def test_doubtful_settings_are_noted(tmp_path: Path, objects: str, notes: list[str]) -> None:

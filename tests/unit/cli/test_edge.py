@@ -76,7 +76,7 @@ def test_alias_proxy_is_not_in_help_of_the_root() -> None:
 
 
 def test_a_host_is_added_listed_and_removed(step: EdgeStep, place: Home, name: str) -> None:
-    assert f"https://{APP} leads to localhost:3000" in run("route", "add", APP, "localhost:3000", group=name).output
+    assert f"https://{APP} routes to localhost:3000" in run("route", "add", APP, "localhost:3000", group=name).output
     assert json.loads(run("route", "list", "-o", "json", group=name).output) == [
         {"host": APP, "sandbox": "demo", "to": "localhost:3000"}
     ]
@@ -126,7 +126,7 @@ def test_a_host_that_was_not_added_cannot_be_removed(step: EdgeStep) -> None:
 
 def test_a_host_waits_for_an_edge_that_does_not_run(step: EdgeStep, place: Home) -> None:
     step.engine.signal(EDGE, "SIGKILL")
-    assert "sandbox up starts it" in run("route", "add", APP, "localhost:3000").stderr
+    assert "`sandbox up` starts it" in run("route", "add", APP, "localhost:3000").stderr
     assert [one.host for one in routes.load_added(place.edge)] == [APP]
     step.apply(NoWork())
     assert step.check().state is State.READY
@@ -147,7 +147,7 @@ def test_status_tells_ports_ways_and_certificates(step: EdgeStep) -> None:
     text = run("status")
     assert f"{APP} → localhost:3000" in text.output
     assert "days left" in text.output
-    assert "health and figures are not known" in text.stderr
+    assert "health and statistics are unknown" in text.stderr
     step.engine.signal(EDGE, "SIGKILL")
     assert run("status").return_value == 1
 
@@ -163,7 +163,7 @@ def test_a_url_is_for_this_machine_unless_others_may_come_in(step: EdgeStep, pla
     first, *code = run("url", APP, "--sandbox", "demo", "--qr").output.splitlines()
     assert first == f"https://app.{alias}:8443/"
     assert len(code) > 10 and any("▀" in line for line in code)
-    with pytest.raises(UsageError, match="has no URL for others"):
+    with pytest.raises(UsageError, match="has no URL for other machines"):
         run("url", "app.elsewhere.test", "--sandbox", "demo")
     with pytest.raises(SandboxError, match="the sandbox gone is not up"):
         run("url", "--sandbox", "gone")

@@ -22,7 +22,7 @@ def test_existing_cluster_is_refused_before_any_prompt(tmp_path: Path, command: 
     (tmp_path / "sandbox.yaml").write_text(SPEC)
     found = run(*command.split(), cwd=tmp_path)
     assert found.code == 2, found.stderr
-    assert "'demo' is in a cluster that is not its own" in found.stderr and "docs/existing.md" in found.stderr
+    assert "has an existing cluster" in found.stderr and "docs/existing.md" in found.stderr
 
 
 def test_outside_host_needs_an_edge(tmp_path: Path) -> None:

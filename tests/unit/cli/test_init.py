@@ -30,7 +30,7 @@ def test_files_of_init_are_valid_and_written_once(project: Path) -> None:
     )
     again = run("init", cwd=project)
     assert again.code == 2
-    assert "is there already" in again.stderr
+    assert "exists already" in again.stderr
     assert {path: path.read_bytes() for path in project.rglob("*") if path.is_file()} == before
 
 

@@ -96,7 +96,7 @@ def test_a_push_to_a_registry_that_does_not_answer(run: Run, deaf: str, tmp_path
     (tmp_path / "images.yaml").write_text(yaml.safe_dump(images))
     terminal = run("push-images", "images.yaml", "--registry", deaf)
     terminal.until(Deaf.reached.is_set)
-    interrupted(terminal, b"go on: sandbox push-images")
+    interrupted(terminal, b"run `sandbox push-images` again to continue")
     assert not (tmp_path / "images.lock.yaml").exists()
 
 
@@ -132,7 +132,7 @@ def building(run: Run, tmp_path: Path) -> Terminal:
 @pytest.mark.fault(5)
 def test_a_build_with_a_compiler_that_does_not_want_to_stop(building: Terminal) -> None:
     """Ctrl-C while `bundle build` compiles → a word at once, the compiler is ended, code 130, how to go on."""
-    interrupted(building, b"go on: sandbox bundle build")
+    interrupted(building, b"run `sandbox bundle build` again to continue")
     assert not runs(building.folder / "building")
 
 
@@ -140,7 +140,7 @@ def test_a_build_with_a_compiler_that_does_not_want_to_stop(building: Terminal) 
 def test_second_interrupt_leaves_a_build_at_once(building: Terminal) -> None:
     """Ctrl-C again while the compiler is asked to stop → it is killed, and the command leaves at once."""
     building.press(CTRL_C)
-    building.until(lambda: b"again: leave at once" in building.shown)
+    building.until(lambda: b"press again to exit at once" in building.shown)
     time.sleep(2 * ECHO)
     building.press(CTRL_C)
     assert building.end(2.0) == 130

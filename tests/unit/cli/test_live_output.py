@@ -24,7 +24,7 @@ def test_the_rate_is_that_of_the_last_seconds() -> None:
 def test_live_output_shows_total_progress() -> None:
     out = io.StringIO()
     with LiveTalk(Console(file=out, width=100)) as talk:
-        assert talk.words(0.0) == "looking what is there"
+        assert talk.words(0.0) == "checking existing images"
         talk.expected(100_000_000)
         talk.words(1.0)
         talk.sent(20_000_000)

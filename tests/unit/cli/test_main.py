@@ -152,9 +152,9 @@ def test_error_is_printed_in_the_requested_format(tmp_path: Path) -> None:
         (lambda: throw(UsageError("wrong")), 2, "error[usage]: wrong\n"),
         (lambda: throw(MissingTool("no tool")), 4, "error[missing-tool]: no tool\n"),
         (lambda: throw(KeyboardInterrupt()), 130, ""),
-        (lambda: kill(signal.SIGINT), 130, "go on: sandbox up"),
-        (lambda: kill(signal.SIGTERM), 143, "go on: sandbox up"),
-        (lambda: kill(signal.SIGHUP), 129, "go on: sandbox up"),
+        (lambda: kill(signal.SIGINT), 130, "continue: sandbox up"),
+        (lambda: kill(signal.SIGTERM), 143, "continue: sandbox up"),
+        (lambda: kill(signal.SIGHUP), 129, "continue: sandbox up"),
     ],
     ids=["usage", "tool", "interrupt", "SIGINT", "SIGTERM", "SIGHUP"],
 )

@@ -91,7 +91,7 @@ def test_prompt_appears_once_and_again_for_another_creator(
 
 
 def test_without_a_terminal_yes_gives_consent_beforehand(step: TenancyStep, server: ApiServer) -> None:
-    with pytest.raises(UsageError, match="here is no terminal") as caught:
+    with pytest.raises(UsageError, match="stdin is not a terminal") as caught:
         agree_on_tenancy([step], prompts.Asking(click.echo))
     assert caught.value.fix == "add --yes" and "mine" in caught.value.details
     assert not step.names.folder.exists() and changed(server) == set()

@@ -225,7 +225,7 @@ def test_prune_asks_first_and_is_refused_without_a_terminal(
     """`push-images --prune` without a terminal → "add --yes", nothing deleted."""
     run(folder, registry)
     write(folder, LINES[0])
-    with pytest.raises(UsageError, match="here is no terminal") as caught:
+    with pytest.raises(UsageError, match="stdin is not a terminal") as caught:
         run(folder, registry, "--prune")
     assert "team/tool:1" in caught.value.details
     monkeypatch.setattr("sandbox.cli.push_images.has_terminal", lambda: True)

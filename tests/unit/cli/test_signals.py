@@ -106,7 +106,7 @@ def test_second_signal_exits_at_once(start: Start) -> None:
     """Ctrl-C again while it cleans up → it leaves at once, with the programs it started; the cursor is back."""
     terminal = start("stuck")
     terminal.press(CTRL_C)
-    terminal.until(lambda: b"again: leave at once" in terminal.shown)
+    terminal.until(lambda: b"press again to exit at once" in terminal.shown)
     time.sleep(2 * ECHO)
     terminal.press(CTRL_C)
     assert terminal.end() == 130

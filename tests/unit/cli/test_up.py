@@ -34,7 +34,7 @@ def test_plan_names_created_repaired_recreated_and_lost(capsys: pytest.CaptureFi
     assert lines == [
         ["repair", "Registry", "half"],
         ["rebuild", "Cluster", "of", "another", "kind"],
-        ["takes", "away:", "its", "data;", "only", "with", "--recreate", "cluster"],
+        ["deletes:", "its", "data;", "only", "with", "--recreate", "cluster"],
         ["look", "at", "Dns", "waits", "for", "cluster"],
         ["make", "Addons"],
     ]

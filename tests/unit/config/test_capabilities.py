@@ -29,7 +29,7 @@ def test_cluster_supports_what_its_provider_says() -> None:
 
 def test_ingress_addon_is_for_the_spec_to_ask_for() -> None:
     minikube = Spec(cluster=Cluster(provider="minikube"))
-    with pytest.raises(UsageError, match="decides who answers"):
+    with pytest.raises(UsageError, match="takes the node's ports"):
         capabilities.require_commandable(minikube, "ingress")
     capabilities.require_commandable(minikube, "dashboard")
     capabilities.require_commandable(Spec(), "ingress")

@@ -39,10 +39,10 @@ def test_https_port_of_the_registry_blames_the_option(file: Path) -> None:
     ("text", "given", "brief"),
     [
         ("registry: {port: 9000}", overrides(9000), "--https-port: 9000 is the registry's port; choose another"),
-        ("proxy: {ports: [9000]}", overrides(registry=9000), "--registry-port: 9000 is one of the proxy's ports"),
-        ("proxy:", overrides(9000, registry=9000), "--registry-port: 9000 is one of the proxy's ports"),
+        ("proxy: {ports: [9000]}", overrides(registry=9000), "--registry-port: 9000 is one of the edge's ports"),
+        ("proxy:", overrides(9000, registry=9000), "--registry-port: 9000 is one of the edge's ports"),
         ("", overrides(443, 443), "--https-port: 443 is given twice"),
-        ("registry: {port: 443}", [], "FILE:1: registry.port: 443 is one of the proxy's ports"),
+        ("registry: {port: 443}", [], "FILE:1: registry.port: 443 is one of the edge's ports"),
         ("proxy: {ports: [5001]}", [], "FILE:1: proxy.ports[0]: 5001 is the registry's port"),
     ],
 )

@@ -60,9 +60,9 @@ def config(write: Write) -> Path:
 
 def test_accounts_are_added_listed_and_removed(server: ApiServer, names: Names, config: Path) -> None:
     before = set(server.objects)
-    assert run("list", "demo").stderr.startswith("none")
+    assert run("list", "demo").stderr.startswith("no credentials")
     added = run("add", "docker", "demo", "--from", config, "--namespace", "shop")
-    assert added.stdout == "dpr-secret   docker   quay.io   shop   does not end\n"
+    assert added.stdout == "dpr-secret   docker   quay.io   shop   does not expire\n"
     assert run("list", "demo").stdout == added.stdout
     assert rows() == [
         {

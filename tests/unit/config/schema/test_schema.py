@@ -242,12 +242,12 @@ ALL_KEYS = "allowed keys: apiVersion, name, domain, cluster, images, registry, p
         ),
         (
             "apiVersion: apps/v1\nkind: Deployment\n",
-            "1: apiVersion: 'apps/v1' is another program's: this is no file of sandbox",
+            "1: apiVersion: 'apps/v1' belongs to another program: this is not a file of sandbox",
             "name another file",
         ),
         (
             "proxy: {hosts: [{host: shop, terminate: true}]}\n",
-            "1: proxy.hosts[0].host: 'shop' cannot end at the proxy: its name has a single label",
+            "1: proxy.hosts[0].host: 'shop' cannot be terminated at the edge: it has a single label",
             "",
         ),
         (
@@ -258,7 +258,7 @@ ALL_KEYS = "allowed keys: apiVersion, name, domain, cluster, images, registry, p
         ("proxy: {hosts: [a.test, a.test]}\n", "1: proxy.hosts[1].host: 'a.test' is given twice", ""),
         (
             "proxy: {run: process, hosts: [a.test]}\n",
-            "1: proxy.hosts: only the container has such hosts: leave out 'run: process'",
+            "1: proxy.hosts: needs the edge container: leave out 'run: process'",
             "",
         ),
         (
@@ -379,7 +379,7 @@ ALL_KEYS = "allowed keys: apiVersion, name, domain, cluster, images, registry, p
         (
             "network:\n  hosts: {sandbox.sandbox.localhost: 10.0.0.1}\n",
             "2: network.hosts.sandbox.sandbox.localhost: 'sandbox.sandbox.localhost' is inside the domain "
-            "'sandbox.sandbox.localhost', where the ingress answers",
+            "'sandbox.sandbox.localhost', which the ingress serves",
             "",
         ),
         (
@@ -470,12 +470,12 @@ ALL_KEYS = "allowed keys: apiVersion, name, domain, cluster, images, registry, p
         ("registry: {mirrors: ['a.b:0']}\n", "1: registry.mirrors[0]: must have a port from 1 to 65535, not '0'", ""),
         (
             "registry:\n  external: localhost:5000\n  storage: images\n",
-            "3: registry.storage: is for a registry of the sandbox's own, and this one is external",
+            "3: registry.storage: is for the sandbox's own registry, and this one is external",
             "",
         ),
         (
             "proxy: {ports: [443]}\nregistry:\n  port: 443\n",
-            "3: registry.port: 443 is one of the proxy's ports; choose another",
+            "3: registry.port: 443 is one of the edge's ports; choose another",
             "",
         ),
         (
@@ -501,7 +501,7 @@ def test_all_errors_are_reported_together() -> None:
         "registry: {port: 443}\ncerts:\n  secrets:\n  - secret: a\n    hosts:\n    - x.test\n    - y.test\n"
     )
     assert [line for line in error.details.splitlines() if line.startswith("sandbox.yaml:")] == [
-        "sandbox.yaml:1: registry.port: 443 is one of the proxy's ports; choose another",
+        "sandbox.yaml:1: registry.port: 443 is one of the edge's ports; choose another",
         "sandbox.yaml:6: certs.secrets[0].hosts[0]: 'x.test' is not inside the domain 'sandbox.sandbox.localhost'",
         "sandbox.yaml:7: certs.secrets[0].hosts[1]: 'y.test' is not inside the domain 'sandbox.sandbox.localhost'",
     ]
@@ -647,10 +647,10 @@ def test_a_cluster_that_exists_has_a_context_and_one_namespace() -> None:
         ("cluster: {provider: existing}", "needs its context"),
         ("cluster: {context: team}", "write 'provider: existing'"),
         ("cluster: {provider: existing, context: t}\nproxy: {run: container}", "no container can reach"),
-        ("cluster: {provider: existing, context: t}\naddons: [metrics-server]", "for the whole cluster"),
-        ("cluster: {provider: existing, context: t}\ningress: {controller: nginx}", "'traefik' in one namespace"),
-        ("cluster: {provider: existing, context: t}\nnetwork: {nameservers: [1.1.1.1]}", "nameservers that it has"),
-        ("cluster: {provider: existing, context: t}\nregistry: {mirrors: [docker.io]}", "by those who run it"),
+        ("cluster: {provider: existing, context: t}\naddons: [metrics-server]", "cluster-wide"),
+        ("cluster: {provider: existing, context: t}\ningress: {controller: nginx}", "use 'traefik'"),
+        ("cluster: {provider: existing, context: t}\nnetwork: {nameservers: [1.1.1.1]}", "keeps its nameservers"),
+        ("cluster: {provider: existing, context: t}\nregistry: {mirrors: [docker.io]}", "by its administrators"),
     ],
 )
 def test_unsupported_settings_of_existing_clusters_are_refused(text: str, said: str) -> None:
