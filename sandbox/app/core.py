@@ -11,26 +11,24 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
-from sandbox.app import checkouts, chosen_spec, consent, context, machine_plan, ports, remains, requirements
-from sandbox.app.agreement import Agreement, Refusal, agree_on_tenancy
+from sandbox.app import chosen_spec, context, machine_plan
 from sandbox.app.chosen_spec import Chosen
-from sandbox.app.diagnosis import explaining
 from sandbox.app.session import PATIENCE, Session
-from sandbox.components.ingress.default_backend import hosts_of
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.engine import Bind, Engine
 from sandbox.errors import UsageError
-from sandbox.images.lockfile import LockFile
-from sandbox.images.push_step import push_listed
-from sandbox.kube.api import Cluster
 from sandbox.names import Names
 from sandbox.plan import lifecycle, saved_spec
 from sandbox.plan.lifecycle import Found
 from sandbox.report import Reporter, Silent
 from sandbox.step import Rebuildable, State, Step
+
+if TYPE_CHECKING:  # nor at run time what one method needs: a push imports little
+    from sandbox.app.agreement import Agreement
+    from sandbox.images.image_push import ImagePush
 
 ANSWER_TIMEOUT = 30.0
 
@@ -100,6 +98,8 @@ class Sandbox:
         `recreate` names stale steps that may be recreated; where one of `spared` fails, the rest stays. `agreement` is
         asked for what needs the user's consent.
         """
+        from sandbox.app.agreement import Refusal, agree_on_tenancy
+
         agreement = agreement or Refusal()
         with self._surveyed(agreement, recreate) as ready:
             self._was_there = any(one.name == "cluster" and is_.state is not State.ABSENT for one, is_ in ready.found)
@@ -119,12 +119,17 @@ class Sandbox:
 
     def plan(self, *, recreate: Collection[str] = (), agreement: Agreement | None = None) -> Found:
         """Check every part as `up` does first; changes nothing."""
+        from sandbox.app.agreement import Refusal
+
         with self._surveyed(agreement or Refusal(), recreate) as ready:
             return ready.found
 
     @contextmanager
     def _surveyed(self, agreement: Agreement, recreate: Collection[str]) -> Iterator[_Surveyed]:
         """Lock the sandbox, agree on its spec, hold its ports, and check every step. Raises SandboxError."""
+        from sandbox.app import ports, requirements
+        from sandbox.app.diagnosis import explaining
+
         home, chosen, spec = context.home(), self._chosen, self.spec
         with self.session.alone(self.name, "up"):
             agreement.replace(self.names, chosen.origin)
@@ -146,6 +151,8 @@ class Sandbox:
 
     def down(self, *, purge: bool = False) -> bool:
         """Take it down; with `purge` the registry's data and the certificates too. Returns whether it was there."""
+        from sandbox.app import checkouts, consent, remains
+
         home = context.home()
         with self.session.alone(self.name, "down"):
             steps, _, _ = machine_plan.steps(chosen_spec.shell(self.spec), purge=purge)
@@ -164,6 +171,9 @@ class Sandbox:
 
     def start_locked(self) -> None:
         """Start it as `start` does; the caller has the lock."""
+        from sandbox.app import ports
+        from sandbox.app.diagnosis import explaining
+
         spec = chosen_spec.brought_up(self.name)
         with ports.reserve(spec, context.home(), Engine.connect()) as resolved, explaining(resolved):
             lifecycle.up(machine_plan.without_files(resolved), self.session.report, keep=True)
@@ -188,15 +198,37 @@ class Sandbox:
 
     def push(self, manifest: str | os.PathLike[str]) -> None:
         """Push the images of a manifest (images.yaml) into the registry; only what is missing crosses."""
-        from sandbox.app.image_push import layer_helper  # and the sources of images
+        with nullcontext() if self.spec.registry.external else self.session.pushing(self.name, "push"):
+            self.image_push(manifest).run(partial(self.session.report.progress, "push"))
 
-        spec, accounts = self.resolved, context.keychain(self.spec.credentials)
-        images = LockFile.of(Path(manifest))
-        machine_plan.registry_url(spec)
-        engine, url, spool = Engine.connect(), spec.registry.push_url, context.home().spool
-        say, helper = partial(self.session.report.progress, "push"), layer_helper(engine)
-        with nullcontext() if spec.registry.external else self.session.pushing(self.name, "push"):
-            push_listed(images, url, engine, say, keychain=accounts, spool=spool, helper=helper)
+    def image_push(
+        self,
+        manifest: str | os.PathLike[str],
+        *,
+        registry: str | None = None,
+        locked: bool = False,
+        update: bool = False,
+        packing: str | None = None,
+    ) -> ImagePush:
+        """Read a manifest of images with its lock, to be pushed into the sandbox's registry, or another one.
+
+        With `locked` nothing may differ from the lock, with `update` it is renewed; `packing` is how layers are
+        compressed.
+        """
+        from sandbox.bundle import system_images
+        from sandbox.bundle.store import Store
+        from sandbox.images.image_push import ImagePush, Local  # and the sources of images
+        from sandbox.images.lockfile import LockFile
+        from sandbox.images.sources.layer_helper import LayerHelper
+
+        home, url = context.home(), registry or machine_plan.registry_url(self.spec)
+        local = Local(
+            connect=Engine.connect,
+            helper=lambda engine: LayerHelper(engine, partial(system_images.layer_reader, engine, Store(home.bundle))),
+            spool=home.spool,
+        )
+        accounts, file = context.keychain(self.spec.credentials), LockFile.of(Path(manifest))
+        return ImagePush.of(file, url, accounts, local, locked=locked, update=update, packing=packing)
 
     @property
     def name(self) -> str:
@@ -217,6 +249,8 @@ class Sandbox:
     def resolved(self) -> ResolvedSpec:
         """Return the spec with the ports that the sandbox has, also those that the spec leaves open."""
         if self._resolved is None:
+            from sandbox.app import ports
+
             self._resolved = ports.resolve(self.spec, context.home(), Engine.connect())
         return self._resolved
 
@@ -225,6 +259,9 @@ class Sandbox:
     @property
     def hosts(self) -> tuple[str, ...]:
         """Return the hosts that an Ingress in the cluster answers for."""
+        from sandbox.components.ingress.default_backend import hosts_of
+        from sandbox.kube.api import Cluster
+
         return hosts_of(Cluster(self.kubeconfig).list("networking.k8s.io/v1", "Ingress"))
 
     def url(self, host: str, path: str = "/") -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sandbox.app import chosen_spec, ports
+from sandbox.app import chosen_spec
 from sandbox.app.context import environ, home, keychain
 from sandbox.bundle.store import Store
 from sandbox.bundle.system_images import OwnImages, choose, in_engine
@@ -10,8 +10,7 @@ from sandbox.config.schema import Spec
 from sandbox.engine import Engine
 from sandbox.engine import labelled as owned
 from sandbox.errors import UsageError
-from sandbox.names import Home
-from sandbox.plan import build as plan_build
+from sandbox.names import REGISTRY_PORT, Home
 from sandbox.step import Step
 
 
@@ -24,6 +23,9 @@ def own_images(spec: Spec, home: Home, engine: Engine) -> OwnImages:
 
 def steps(spec: Spec, *, purge: bool = False) -> tuple[tuple[Step, ...], Engine, OwnImages]:
     """Build the plan of a sandbox, with the engine and the images it is made for. Raises SandboxError."""
+    from sandbox.app import ports
+    from sandbox.plan import build as plan_build  # and every component
+
     place = home()
     engine = Engine.connect()
     spec = chosen_spec.as_made(spec)
@@ -38,6 +40,8 @@ def steps(spec: Spec, *, purge: bool = False) -> tuple[tuple[Step, ...], Engine,
 
 def without_files(spec: Spec) -> tuple[Step, ...]:
     """Build the plan without what came from the user's files, which the sandbox holds by itself and may be gone."""
+    from sandbox.plan import build as plan_build
+
     # Those with a name stay: with one of minikube's the accounts at other registries are not ours to keep.
     named = tuple(one for one in spec.addons if "/" not in one.addon)
     wanted, _, _ = steps(spec.model_copy(update={"push": None, "apply": (), "addons": named}))
@@ -52,7 +56,7 @@ def registry_url(spec: Spec) -> str:
     spec = chosen_spec.as_made(spec)
     if spec.registry.external:
         return spec.registry.external
-    port, wanted = ports.registry_port(spec, home(), Engine.connect()), spec.registry.port
+    port, wanted = _registry_port(spec), spec.registry.port
     if port is None:
         raise UsageError(
             f"the registry of the sandbox '{spec.name}' does not run",
@@ -68,3 +72,16 @@ def registry_url(spec: Spec) -> str:
             id="no-sandbox",
         )
     return f"http://localhost:{port}"
+
+
+def _registry_port(spec: Spec) -> int | None:
+    """Return the port of this machine that leads to the sandbox's own registry now, or None. Raises NameTaken."""
+    engine, names = Engine.connect(), home().sandbox(spec.name)
+    if not spec.cluster.supports.containers:
+        from sandbox.app import ports
+
+        return ports.registry_tunnel(spec, names.home)
+    owned.require(engine, names)
+    container = engine.container(names.registry)
+    binds = container.published.get(REGISTRY_PORT, ()) if container and container.running else ()
+    return next((bind.port for bind in binds), None)

@@ -133,21 +133,16 @@ def _remembered_https(spec: Spec, machine: Machine) -> Iterator[int | None]:
         yield None
 
 
-def registry_port(spec: Spec, home: Home, engine: Engine) -> int | None:
-    """Return the port of this machine that leads to the sandbox's own registry now, or None. Raises NameTaken."""
-    if spec.cluster.supports.containers:
-        labelled.require(engine, home.sandbox(spec.name))
-        container = engine.container(home.sandbox(spec.name).registry)
-        if container is None or not container.running:
-            return None
-    return _remembered_registry(spec, Machine.look(spec.name, home, engine))
+def registry_tunnel(spec: Spec, home: Home) -> int | None:
+    """Return the port of the tunnel to the registry of a sandbox that has no containers, or None."""
+    route = routes.find(routes.load(home.passthrough), spec.name)
+    return next((tunnel.port for tunnel in route.tunnels), None) if route else None
 
 
 def _remembered_registry(spec: Spec, machine: Machine) -> int | None:
     """Return the port that the sandbox's registry container is published on, running or not, or that its tunnel has."""
     if not spec.cluster.supports.containers:
-        route = routes.find(routes.load(machine.home.passthrough), spec.name)
-        return next((tunnel.port for tunnel in route.tunnels), None) if route else None
+        return registry_tunnel(spec, machine.home)
     name = machine.home.sandbox(machine.name).registry
     container = next((one for one in machine.ours if one.name == name), None)
     binds = container.published.get(REGISTRY_PORT, frozenset()) if container else frozenset()

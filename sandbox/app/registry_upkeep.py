@@ -1,20 +1,71 @@
-"""The sandbox's own registry: collects its garbage, and puts damaged blobs aside so that they are pushed again."""
+"""A registry's upkeep: garbage collected, damaged blobs put aside to be pushed again, tags deleted that none names."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 from sandbox.app import chosen_spec, machine_plan
 from sandbox.app.core import Sandbox
 from sandbox.components.registry.container_step import Registry, RegistryStep
 from sandbox.config.schema import Spec
+from sandbox.engine import Engine
 from sandbox.errors import SandboxError, UsageError
 from sandbox.images import canary_image
 from sandbox.images.lockfile import LockFile
-from sandbox.images.registry_content import Garbage, measure_garbage, tagged
+from sandbox.images.registry_content import Garbage, Unlisted, measure_garbage, prune, tagged, unlisted
+from sandbox.oci import address
 from sandbox.oci.client import Client
+from sandbox.oci.credential import Keychain
 from sandbox.oci.reference import Target
 from sandbox.step import State
+
+CONFIG = "/etc/distribution/config.yml"
+
+
+@dataclass(frozen=True)
+class Pruning:
+    """The tags of one registry, the sandbox `whose`'s if that is a name, that are not among `targets`."""
+
+    registry: str
+    keychain: Keychain | None
+    targets: Sequence[Target]
+    whose: str = ""
+
+    @property
+    def where(self) -> str:
+        """Return the registry, for people."""
+        return f"the registry of sandbox '{self.whose}' at {self.registry}" if self.whose else self.registry
+
+    @cached_property
+    def _found(self) -> tuple[Unlisted, ...]:
+        with Client(self.registry, keychain=self.keychain) as client:
+            return unlisted(client, self.targets)
+
+    @property
+    def names(self) -> list[str]:
+        """Return what would be deleted."""
+        return [str(one) for one in self._found]
+
+    def delete(self) -> None:
+        """Delete them. Raises SandboxError."""
+        with Client(self.registry, keychain=self.keychain) as client:
+            prune(client, self._found, self.targets)
+
+    def collection(self) -> str:
+        """Make the command that gives the space back, while nothing is pushed."""
+        name = self._container()
+        # A registry that is not restarted still claims, from its cache, to have what was collected.
+        return f"docker exec {name} registry garbage-collect {CONFIG} && docker restart {name}"
+
+    def _container(self) -> str:
+        where = address.parse(self.registry)
+        if where.is_loopback:
+            with contextlib.suppress(SandboxError):
+                return Engine.connect().publisher(where.port) or "CONTAINER"
+        return "CONTAINER"
 
 
 def collect(sandbox: Sandbox, *, dry_run: bool) -> Garbage:

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from sandbox.app.context import environ, home
-from sandbox.components.cluster.kind import provider as kind_provider
 from sandbox.engine import Engine
 from sandbox.names import Names
 from sandbox.report import Reporter, Silent
-from sandbox.snapshot.snapshot_restore import Restoring
 from sandbox.snapshot.snapshot_store import Store
 from sandbox.system import sandbox_lock
 from sandbox.system.failpoint import Failpoint, arm
+
+if TYPE_CHECKING:
+    from sandbox.snapshot.snapshot_restore import Restoring
 
 # Seconds to wait for another command on the same sandbox: longer than any `up` takes.
 PATIENCE = 600.0
@@ -68,6 +70,9 @@ class Session:
 
 def restoring(names: Names, engine: Engine) -> Restoring:
     """Make what brings the snapshots of a sandbox back."""
+    from sandbox.components.cluster.kind import provider as kind_provider
+    from sandbox.snapshot.snapshot_restore import Restoring
+
     mark = kind_provider.nodes(engine, names).mark
     return Restoring(engine=engine, names=names, store=Store(names.home.snapshots), mark=mark)
 

@@ -18,7 +18,8 @@ from sandbox.errors import SandboxError, UsageError
 
 if TYPE_CHECKING:
     from sandbox.app.core import Sandbox
-    from sandbox.app.image_push import ImagePush, Pruning, Repair
+    from sandbox.app.registry_upkeep import Pruning
+    from sandbox.images.image_push import ImagePush, Repair
     from sandbox.images.progress import Result
 
 
@@ -85,17 +86,12 @@ def push_images(
     if locked and update:
         raise UsageError("--locked and --update contradict each other", fix="give one of them")
     begin(ctx, "stopping", "finished uploads are kept; run `sandbox push-images` again to continue")
-    from sandbox.app import context, machine_plan
-    from sandbox.app.image_push import ImagePush
-
     sandbox = sandbox_of(file, None, progress=progress)
     spec = sandbox.spec
     chosen = manifest or spec.push
     if chosen is None:
         raise UsageError("no manifest of images", fix="name one, or write `push: images.yaml` in sandbox.yaml")
-    where = registry or machine_plan.registry_url(spec)
-    accounts = context.keychain(spec.credentials)
-    work = ImagePush.of(chosen, where, accounts, locked=locked, update=update, packing=packing)
+    work = sandbox.image_push(chosen, registry=registry, locked=locked, update=update, packing=packing)
     for line in work.foreign():
         click.echo(line, err=True)
     whose = "" if registry or spec.registry.external else sandbox.name
@@ -198,7 +194,7 @@ def _foretell(work: ImagePush, pruning: Pruning | None, output: str) -> int:
 
 
 def _pruning(work: ImagePush, whose: str) -> Pruning:
-    from sandbox.app.image_push import Pruning
+    from sandbox.app.registry_upkeep import Pruning
 
     return Pruning(work.registry, work.keychain, work.targets, whose)
 

@@ -7,13 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sandbox.errors import MissingTool, SandboxError
 from sandbox.images.images_yaml import Entry, FromArchive, FromBuild, FromDaemon, FromLayout, FromRegistry
 from sandbox.images.progress import Observer
-from sandbox.images.sources import image_build as builds
-from sandbox.images.sources.compressed import CompressedImages
 from sandbox.images.sources.docker_engine import DaemonImages
 from sandbox.images.sources.image_source import Daemon, Helper, Source
 from sandbox.images.sources.image_tar import Archive
@@ -27,6 +25,9 @@ from sandbox.oci.image import Image, MissingBlob, narrow
 from sandbox.oci.manifest import Descriptor
 from sandbox.oci.oci_errors import BadImage
 from sandbox.oci.reference import Target
+
+if TYPE_CHECKING:
+    from sandbox.images.sources.compressed import CompressedImages
 
 LARGEST_CONFIG = 8 << 20
 
@@ -138,7 +139,9 @@ def built(
             ready.append(entry)
         else:
             try:
-                image = builds.build(entry, daemon, observer.building).image
+                from sandbox.images.sources.image_build import build
+
+                image = build(entry, daemon, observer.building).image
                 ready.append(FromDaemon(entry.target, image, entry.platforms))
             except SandboxError as error:
                 failed[entry.target] = error
@@ -161,6 +164,8 @@ def of_engine(
     """
     if compression is Compression.RAW:
         return DaemonImages(daemon, destination, reading=reading, helper=helper)
+    from sandbox.images.sources.compressed import CompressedImages
+
     return CompressedImages(compression, daemon, destination, stack, spool)
 
 

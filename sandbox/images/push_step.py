@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from sandbox.engine import Engine
-from sandbox.errors import SandboxError
 from sandbox.images.images_yaml import Entry, FromBuild, FromDaemon
 from sandbox.images.lockfile import LockFile
-from sandbox.images.progress import Silent
 from sandbox.images.sources.image_build import newer_file
 from sandbox.images.sources.image_source import Helper
 from sandbox.oci.client import Client
-from sandbox.oci.compression import Compression
 from sandbox.oci.credential import Keychain
 from sandbox.oci.manifest import INDEXES, Document
 from sandbox.oci.oci_errors import RegistryError
 from sandbox.oci.reference import Target
 from sandbox.step import NothingToUndo, State, Status, Work
-
-EVERY = 0.5
 
 
 @dataclass(frozen=True)
@@ -73,15 +67,10 @@ class PushStep(NothingToUndo):
         return Status(State.DRIFTED, "; ".join(strayed)) if strayed else Status(State.READY)
 
     def apply(self, work: Work) -> None:
-        push_listed(
-            self.images,
-            self.url,
-            self.engine,
-            work.say,
-            keychain=self.keychain,
-            spool=self.spool,
-            helper=self.helper,
-        )
+        from sandbox.images.image_push import ImagePush, Local  # and the sources of images, which a check does without
+
+        local = Local(connect=lambda: self.engine, helper=lambda _: self.helper, spool=self.spool)
+        ImagePush.of(self.images, self.url, self.keychain, local).run(work.say)
         self.built.update(entry.target for entry in self.images.entries)
 
     def _found(self, client: Client, entry: Entry) -> Document | None:
@@ -115,58 +104,6 @@ class PushStep(NothingToUndo):
                 return self.engine.inspect_image(str(entry.target))
             case _:
                 return None
-
-
-def push_listed(
-    images: LockFile,
-    url: str,
-    engine: Engine,
-    say: Callable[[str], None],
-    *,
-    keychain: Keychain | None = None,
-    spool: Path | None = None,
-    helper: Helper | None = None,
-) -> None:
-    """Push the images of a manifest as they are locked, and let its lock follow the others. Raises SandboxError."""
-    from sandbox.images.push import push  # and the sources of images, which a look does without
-
-    lock = images.read()
-    compression = lock.compression if lock else Compression.RAW
-    results = push(
-        images.pinned(lock),
-        url,
-        engine,
-        _Saying(say),
-        compression=compression,
-        keychain=keychain,
-        spool=spool,
-        reading=images.reading,
-        helper=helper,
-    )
-    if lock and (changes := images.follow(results, lock, compression)):
-        say(f"{images.path.name}: {', '.join(changes)}")
-
-
-class _Saying(Silent):
-    """Tells how much was sent, twice a second."""
-
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self._say = say
-        self._sent = 0
-        self._said = 0.0
-
-    def building(self, target: str) -> None:
-        self._say(f"building {target}")
-
-    def sent(self, size: int) -> None:
-        self._sent += size
-        now = time.monotonic()
-        if now - self._said >= EVERY:
-            self._said = now
-            self._say(f"{self._sent / 1e6:.0f} MB")
-
-    def failed(self, target: str, error: SandboxError) -> None:
-        self._say(f"{target}: {error.brief}")
 
 
 def _is_newer(path: Path, when: float) -> bool:

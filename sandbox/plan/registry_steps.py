@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from sandbox.bundle import system_images
@@ -67,7 +68,7 @@ def push(site: ClusterSite, keychain: Keychain | None) -> list[Step]:
     if not site.spec.push:
         return []
     images, url = readable(site.spec.push), site.spec.registry.push_url
-    helper = LayerHelper(site.engine, lambda: system_images.layer_reader(site.engine, site.store))
+    helper = LayerHelper(site.engine, partial(system_images.layer_reader, site.engine, site.store))
     return [
         PushStep(site.engine, images, url, keychain, site.home.spool, helper=helper, requires=("registry", "images"))
     ]

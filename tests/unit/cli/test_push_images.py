@@ -43,7 +43,7 @@ def registry() -> Iterator[Simulator]:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with two images and the manifest of them; the process keeps its signals and has no log."""
     monkeypatch.setattr("sandbox.images.push.host_platform", lambda: "linux/amd64")
-    monkeypatch.setattr("sandbox.app.image_push.host_platform", lambda: "linux/amd64")
+    monkeypatch.setattr("sandbox.images.image_push.host_platform", lambda: "linux/amd64")
     monkeypatch.setattr(signals, "catch", lambda *said: None)
     monkeypatch.setattr(log, "start", lambda *, verbose: None)
     write_layout(tmp_path / "app", index(APP.descriptor()), APP.files)
@@ -139,7 +139,7 @@ def test_a_tag_of_another_registry_is_followed_only_when_asked(
         for options in ((), ("--locked",)):
             run(folder, registry, *options)
             assert registry.manifests["org/app", "1"][1] == digest_of(APP.manifest)
-        monkeypatch.setattr("sandbox.app.image_push.host_platform", lambda: "linux/arm64")
+        monkeypatch.setattr("sandbox.images.image_push.host_platform", lambda: "linux/arm64")
         assert "org/app:1 is for linux/amd64, this machine is linux/arm64" in run(folder, registry).stderr
         result = run(folder, registry, "--update")
         assert "images.lock.yaml: org/app:1 changed" in result.stderr

@@ -1,24 +1,20 @@
-"""A push of the images of a manifest: its lock, the push, the bytes read back, and tags that it does not name."""
+"""A push of the images of a manifest: its lock, the push, the bytes read back; for commands, steps and the API."""
 
 from __future__ import annotations
 
-import contextlib
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sandbox.app import context
 from sandbox.errors import SandboxError, UsageError
-from sandbox.images.dry_run import Forecast, forecast
 from sandbox.images.images_yaml import Entry, FromBuild, FromDaemon, FromRegistry
 from sandbox.images.lockfile import Lock, LockFile, Promise
 from sandbox.images.progress import Observer, Result, Silent
 from sandbox.images.push import push
-from sandbox.images.registry_content import Unlisted, prune, unlisted
 from sandbox.images.sources.image_source import Helper
-from sandbox.images.verify import VerifyFailed, verify
 from sandbox.oci import address
 from sandbox.oci.client import Client
 from sandbox.oci.compression import Compression
@@ -28,10 +24,24 @@ from sandbox.oci.reference import Target
 
 if TYPE_CHECKING:
     from sandbox.engine import Engine
+    from sandbox.images.dry_run import Forecast
 
-CONFIG = "/etc/distribution/config.yml"
 # Puts damaged blobs aside, by their digests, so that they are pushed again.
 Repair = Callable[[Collection[str]], None]
+EVERY = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Local:
+    """What a push uses of this machine.
+
+    `connect` gives the Docker Engine, asked for only when an image comes from it, `helper` what reads the engine's
+    folders for a user who may not, `spool` is the folder where layers are compressed.
+    """
+
+    connect: Callable[[], Engine]
+    helper: Callable[[Engine], Helper | None] = lambda _: None
+    spool: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,14 +54,22 @@ class ImagePush:
     promised: Mapping[Target, Promise]
     registry: str
     compression: Compression
-    keychain: Keychain
+    keychain: Keychain | None
+    local: Local
 
     @classmethod
     def of(
-        cls, manifest: Path, registry: str, keychain: Keychain, *, locked: bool, update: bool, packing: str | None
+        cls,
+        file: LockFile,
+        registry: str,
+        keychain: Keychain | None,
+        local: Local,
+        *,
+        locked: bool = False,
+        update: bool = False,
+        packing: str | None = None,
     ) -> ImagePush:
-        """Read the files and decide what the options leave open. Raises UsageError, Drift."""
-        file = LockFile.of(manifest)
+        """Read the lock and decide what the options leave open. Raises UsageError, Drift."""
         known = file.read()
         if locked and known is None:
             raise UsageError(f"there is no lock {file.path}", fix="write it: sandbox push-images")
@@ -68,6 +86,7 @@ class ImagePush:
             registry=registry,
             compression=kind,
             keychain=keychain,
+            local=local,
         )
 
     @property
@@ -75,14 +94,12 @@ class ImagePush:
         """Return the names that the images have in the registry."""
         return [entry.target for entry in self.entries]
 
-    @property
+    @cached_property
     def engine(self) -> Engine | None:
         """Return the Docker Engine, when an image comes from it."""
         if not any(isinstance(entry, FromDaemon | FromBuild) for entry in self.entries):
             return None
-        from sandbox.engine import Engine
-
-        return Engine.connect()
+        return self.local.connect()
 
     def foreign(self) -> list[str]:
         """Say which images are locked for another machine: the same lock gives the same bytes, wanted or not."""
@@ -106,10 +123,16 @@ class ImagePush:
             compression=self.compression,
             promised=self.promised,
             keychain=self.keychain,
-            spool=context.home().spool,
+            spool=self.local.spool,
             reading=self.file.reading,
-            helper=layer_helper(engine) if engine else None,
+            helper=self.local.helper(engine) if engine else None,
         )
+
+    def run(self, say: Callable[[str], None]) -> None:
+        """Push and say how far it is; the lock follows, where there is one. Raises what `push` does."""
+        results = self.push(_Saying(say))
+        if self.lock and (changes := self.follow(results)):
+            say(f"{self.file.path.name}: {', '.join(changes)}")
 
     def follow(self, results: Sequence[Result]) -> Sequence[str]:
         """Write the lock when it would say something else; returns what that is."""
@@ -117,6 +140,8 @@ class ImagePush:
 
     def verify(self, results: Sequence[Result], observer: Observer, repair: Repair | None) -> int:
         """Read every byte back, push again what `repair` puts aside; returns the bytes read. Raises VerifyFailed."""
+        from sandbox.images.verify import VerifyFailed
+
         try:
             return self._read_back(results)
         except VerifyFailed as harm:
@@ -127,12 +152,16 @@ class ImagePush:
         return self._read_back(results)
 
     def _read_back(self, results: Sequence[Result]) -> int:
+        from sandbox.images.verify import verify
+
         by_name = {str(target): target for target in self.targets}
         with Client(self.registry, keychain=self.keychain) as client:
             return verify({by_name[one.target]: one.digest for one in results}, client, Silent())
 
     def foretell(self) -> Sequence[Forecast]:
         """Find what a push would do, without doing it. Raises SandboxError."""
+        from sandbox.images.dry_run import forecast
+
         return forecast(
             self.entries,
             self.registry,
@@ -143,62 +172,26 @@ class ImagePush:
         )
 
 
-@dataclass(frozen=True)
-class Pruning:
-    """The tags of one registry, the sandbox `whose`'s if that is a name, that are not among `targets`."""
+class _Saying(Silent):
+    """Tells how much was sent, twice a second."""
 
-    registry: str
-    keychain: Keychain | None
-    targets: Sequence[Target]
-    whose: str = ""
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._sent = 0
+        self._said = 0.0
 
-    @property
-    def where(self) -> str:
-        """Return the registry, for people."""
-        return f"the registry of sandbox '{self.whose}' at {self.registry}" if self.whose else self.registry
+    def building(self, target: str) -> None:
+        self._say(f"building {target}")
 
-    @cached_property
-    def _found(self) -> tuple[Unlisted, ...]:
-        with Client(self.registry, keychain=self.keychain) as client:
-            return unlisted(client, self.targets)
+    def sent(self, size: int) -> None:
+        self._sent += size
+        now = time.monotonic()
+        if now - self._said >= EVERY:
+            self._said = now
+            self._say(f"{self._sent / 1e6:.0f} MB")
 
-    @property
-    def names(self) -> list[str]:
-        """Return what would be deleted."""
-        return [str(one) for one in self._found]
-
-    def delete(self) -> None:
-        """Delete them. Raises SandboxError."""
-        with Client(self.registry, keychain=self.keychain) as client:
-            prune(client, self._found, self.targets)
-
-    def collection(self) -> str:
-        """Make the command that gives the space back, while nothing is pushed."""
-        name = self._container()
-        # A registry that is not restarted still claims, from its cache, to have what was collected.
-        return f"docker exec {name} registry garbage-collect {CONFIG} && docker restart {name}"
-
-    def _container(self) -> str:
-        where = address.parse(self.registry)
-        if where.is_loopback:
-            with contextlib.suppress(SandboxError):
-                from sandbox.engine import Engine
-
-                return Engine.connect().publisher(where.port) or "CONTAINER"
-        return "CONTAINER"
-
-
-def layer_helper(engine: Engine) -> Helper:
-    """Return what reads the engine's folders for a user who may not."""
-    from sandbox.images.sources.layer_helper import LayerHelper
-
-    def image() -> str | None:
-        from sandbox.bundle import system_images
-        from sandbox.bundle.store import Store
-
-        return system_images.layer_reader(engine, Store(context.home().bundle))
-
-    return LayerHelper(engine, image)
+    def failed(self, target: str, error: SandboxError) -> None:
+        self._say(f"{target}: {error.brief}")
 
 
 def _compression(packing: str | None, known: Lock | None, registry: str) -> Compression:
