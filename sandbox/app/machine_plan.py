@@ -18,7 +18,14 @@ def own_images(spec: Spec, home: Home, engine: Engine) -> OwnImages:
     """Choose where this sandbox's own images come from."""
     store, cluster = Store(home.bundle), spec.cluster
     needed = in_engine(nodes=cluster.supports.node_image)
-    return choose(spec.images.source, lambda name: engine.image_id(name) is not None, store, cluster.kubernetes, needed)
+    return choose(
+        spec.images.source,
+        lambda name: engine.image_id(name) is not None,
+        store,
+        cluster.kubernetes,
+        needed,
+        spec.images.mirror,
+    )
 
 
 def steps(spec: Spec, *, purge: bool = False) -> tuple[tuple[Step, ...], Engine, OwnImages]:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from sandbox.bundle.recipe import Recipe, recipes
 from sandbox.bundle.store import Store
 from sandbox.bundle.system_images import ALIASES, IN_ENGINE, PREFIX, OwnImages
 from sandbox.engine import Engine, EngineError
+from sandbox.engine.image_pull import advice
 from sandbox.errors import SandboxError
 from sandbox.step import NothingToUndo, State, Status, Work
+
+AT_ONCE = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,13 +46,13 @@ class ImagesStep(NothingToUndo):
         return Status(State.READY, f"from {'the bundle' if self.own.source == 'bundle' else 'their registries'}")
 
     def apply(self, work: Work) -> None:
-        further = [one.name for one in self.further]
-        for component in self._missing():
-            work.say(component)
-            if self.own.source == "bundle" or component in further:
+        further, missing = [one.name for one in self.further], self._missing()
+        pulled = [name for name in missing if self.own.source == "upstream" and name not in further]
+        for component in missing:
+            if component not in pulled:
+                work.say(component)
                 self.engine.load(self.store.image(recipes()[component]))
-            else:
-                self._pull(self.own.references[component])
+        self._pull_all(pulled, work)
         for reference, alias in self._aliases():
             self.engine.tag(reference, alias)
 
@@ -60,13 +65,30 @@ class ImagesStep(NothingToUndo):
         stable = [(self.own.references[component], alias) for component, alias in ALIASES.items()]
         return stable + [(one.reference, f"{PREFIX}{one.name}:latest") for one in self.further]
 
-    def _pull(self, reference: str) -> None:
+    def _pull_all(self, components: list[str], work: Work) -> None:
+        """Pull several at once, and tell of each how far it is. Raises SandboxError for the first that fails."""
+        lines = dict.fromkeys(components, "waiting")
+
+        def pull(component: str) -> None:
+            def say(line: str) -> None:
+                lines[component] = line
+                work.say("; ".join(f"{name}: {line}" for name, line in lines.items() if line))
+
+            self._pull(self.own.references[component], say)
+            lines[component] = ""
+
+        if components:
+            with ThreadPoolExecutor(AT_ONCE) as pool:
+                for done in [pool.submit(pull, component) for component in components]:
+                    done.result()
+
+    def _pull(self, reference: str, say: Callable[[str], None]) -> None:
         try:
-            self.engine.pull(reference)
+            self.engine.pull(reference, say)
         except EngineError as error:
             raise SandboxError(
                 f"the system image {reference.split('@')[0]} cannot be pulled",
                 details=error.details,
-                fix="sandbox bundle build  (builds all of them from package registries, once)",
+                fix=advice(error.details) or "sandbox bundle build  (builds all of them from package registries, once)",
                 id="no-images",
             ) from error

@@ -81,14 +81,17 @@ def choose(
     store: Store,
     kubernetes: str | None = None,
     components: Iterable[str] = IN_ENGINE,
+    mirror: str | None = None,
 ) -> OwnImages:
     """Choose the bundle if the engine or the cache has all of its images, otherwise the upstream images.
 
     `has` tells whether the engine has an image. `kubernetes` is the wanted version of the nodes, which `require`
-    checks. `components` are those that must be in the engine.
+    checks. `components` are those that must be in the engine. `mirror` is the registry, with a path if need be, that
+    is asked in place of docker.io; the digests stay.
     Raises SandboxError if `wanted` is the bundle and it is not built.
     """
-    upstream = OwnImages("upstream", {**UPSTREAM, "node": NODES.get(kubernetes or "", UPSTREAM["node"])})
+    published = {**UPSTREAM, "node": NODES.get(kubernetes or "", UPSTREAM["node"])}
+    upstream = OwnImages("upstream", {name: mirrored(one, mirror) for name, one in published.items()})
     bundled = {name: recipes()[name].reference for name in UPSTREAM}
     if wanted == "upstream":
         return upstream
@@ -97,6 +100,12 @@ def choose(
     if wanted == "bundle":
         raise SandboxError("the bundle is not built", fix="sandbox bundle build", id="no-bundle")
     return upstream
+
+
+def mirrored(reference: str, mirror: str | None) -> str:
+    """Return the reference of an image of docker.io at its mirror, where there is one."""
+    hub = "docker.io/"
+    return f"{mirror}/{reference.removeprefix(hub)}" if mirror and reference.startswith(hub) else reference
 
 
 def in_engine(*, nodes: bool) -> tuple[str, ...]:

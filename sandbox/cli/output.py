@@ -12,6 +12,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any, Self, TextIO
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from sandbox.errors import SandboxError
     from sandbox.images.progress import Result
 
+PROGRESS_EVERY = 10.0  # seconds
 _PLAIN = {"✓": "+", "✗": "x", "·": "-", "…": "...", "→": "->"}
 
 
@@ -137,16 +139,22 @@ class _Events:
 
 
 class Plain:
-    """One line when a step has come to its end."""
+    """One line when a step has come to its end, and every ten seconds how far a long one is."""
 
-    def __init__(self, out: TextIO) -> None:
+    def __init__(self, out: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         self._lines = _Lines(out)
+        self._clock = clock
+        self._began: dict[str, float] = {}
+        self._said: dict[str, float] = {}
 
     def began(self, step: str) -> None:
-        return
+        self._began[step] = self._said[step] = self._clock()
 
     def progress(self, step: str, detail: str) -> None:
-        return
+        now = self._clock()
+        if now - self._said.setdefault(step, now) >= PROGRESS_EVERY:
+            self._said[step] = now
+            self._lines.add(f"… {step:<40} {now - self._began.get(step, now):>7.0f} s  {detail}".rstrip())
 
     def finished(self, step: str, detail: str, seconds: float) -> None:
         self._line(step, f"{seconds:.1f} s", detail)

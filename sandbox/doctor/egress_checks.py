@@ -69,6 +69,7 @@ class EgressTrace:
             self.context.spec.images.source,
             lambda name: engine.image_id(name) is not None,
             Store(self.context.home.bundle),
+            mirror=self.context.spec.images.mirror,
         )
         words, then, target, port = b"", self.hello.first_words, self.host, self.port
         if self.proxy:

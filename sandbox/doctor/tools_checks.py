@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
-from sandbox.bundle.system_images import IN_ENGINE, choose
+from sandbox.bundle.system_images import choose, in_engine
 from sandbox.components.cluster.kind.command import Kind
 from sandbox.components.cluster.minikube.command import Minikube
 from sandbox.doctor.check import Check, Finding, error, ok, skipped, warn, with_engine
@@ -60,15 +60,25 @@ def minikube(context: DoctorContext) -> Finding:
 
 
 def images(context: DoctorContext) -> Finding:
-    """Check that `up` has its images without the network."""
+    """Tell where `up` takes its images from."""
     engine, store = with_engine(context).engine, Store(context.home.bundle)
-    own = choose(context.spec.images.source, lambda name: engine.image_id(name) is not None, store)
-    missing = [name for name in IN_ENGINE if engine.image_id(own.references[name]) is None]
+    wanted, shape = context.spec.images, context.spec.cluster
+    components = in_engine(nodes=shape.supports.node_image)
+    own = choose(
+        wanted.source,
+        lambda name: engine.image_id(name) is not None,
+        store,
+        shape.kubernetes,
+        components,
+        wanted.mirror,
+    )
+    missing = [name for name in components if engine.image_id(own.references[name]) is None]
     if not missing:
-        return ok(f"{len(IN_ENGINE)} images are in the engine, from the {own.source}")
+        return ok(f"{len(components)} images are in the engine, from the {own.source}")
     if own.source == "bundle":
         return ok(f"{', '.join(missing)} will be loaded from the bundle")
-    return warn(f"{', '.join(missing)} must be pulled from their registries")
+    where = wanted.mirror or "docker.io"
+    return ok(f"{', '.join(missing)} will be pulled from {where} by the first `up`")
 
 
 def _said(context: DoctorContext, program: Path, *arguments: str) -> str:

@@ -10,7 +10,8 @@ import json
 import os
 import socket
 import struct
-from collections.abc import Generator, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,11 @@ from urllib.parse import urlencode, urlsplit
 from docker.errors import ImageNotFound
 
 from sandbox.engine.base import LONG_TIMEOUT, Door, EngineError, Refused, once, translated
+from sandbox.engine.image_pull import Pull
+from sandbox.system import interruption
 
 CHUNK = 1 << 20
+EVERY = 1.0  # seconds between lines about a pull
 LARGEST_HEAD = 64 << 10
 
 
@@ -99,10 +103,21 @@ class Images(Door):
                 if "error" in event:
                     raise EngineError(f"loading {archive.name} failed", details=str(event["error"]))
 
-    def pull(self, reference: str) -> None:
-        """Pull `name:tag@digest` from its registry."""
-        with translated(f"pulling {reference}"), self.patient():
-            self._client.images.pull(reference)
+    def pull(self, reference: str, say: Callable[[str], None] = lambda _: None) -> None:
+        """Pull `name:tag@digest` from its registry; `say` is told how far it is, about once a second."""
+        pull, said = Pull(started=time.monotonic()), 0.0
+        name, _, digest = reference.partition("@")
+        with translated(f"pulling {name}"), self.patient():
+            # The digest in place of a tag, as the API has no field for both.
+            for event in self._client.api.pull(name, tag=digest or None, stream=True, decode=True):
+                interruption.check()
+                if "error" in event:
+                    raise EngineError(f"pulling {name} failed", details=str(event["error"]))
+                pull.add(event)
+                now = time.monotonic()
+                if now - said >= EVERY and (line := pull.line(now)):
+                    said = now
+                    say(line)
 
     def tag(self, reference: str, name: str) -> None:
         """Give a local image a further name."""

@@ -103,7 +103,7 @@ class FakeEngine(Engine):
             digest = "sha256:" + PurePosixPath(entry["Config"]).name.removesuffix(".json")
             self.images |= dict.fromkeys(entry["RepoTags"], digest)
 
-    def pull(self, reference: str) -> None:
+    def pull(self, reference: str, say: Callable[[str], None] = lambda _: None) -> None:
         if reference not in self.upstream:
             raise EngineError(f"pulling {reference} failed", details="manifest unknown")
         self.images[reference] = _digest("image", reference)

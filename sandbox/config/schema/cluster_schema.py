@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from sandbox.config.capabilities import CAPABILITIES, Capabilities, ProviderName
-from sandbox.config.schema.values import FeatureGate, Label, LocalPath, Model, NodePath, PatchText, Release
+from sandbox.config.schema.values import FeatureGate, Label, LocalPath, Mirror, Model, NodePath, PatchText, Release
 
 MAX_NODES = 250  # each has a range of 256 addresses for its pods, of 65536
 
@@ -140,4 +140,9 @@ class Images(Model):
         default="auto",
         description="Where the sandbox's own images come from: their upstream registries, a bundle built or loaded "
         "on this machine, or whichever works.",
+    )
+    mirror: Mirror | None = Field(
+        default=None,
+        description="The registry, with a path where it needs one, that is asked for the sandbox's own images in place "
+        "of docker.io; digests are checked as with docker.io.",
     )

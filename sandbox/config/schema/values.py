@@ -97,6 +97,16 @@ def _registry_url(value: str) -> str:
     return value
 
 
+def _mirror(value: str) -> str:
+    host, slash, path = value.partition("/")
+    if "://" in value:
+        raise ValueError("must be HOST, HOST:PORT or one with /PATH, without a scheme: the engine pulls from it")
+    _registry_url(host)
+    if slash and not re.fullmatch(r"[a-z0-9]+([._/-][a-z0-9]+)*", path):
+        raise ValueError("must have a path as image names have: lower-case letters, digits, '.', '_', '-' and '/'")
+    return value
+
+
 def _domain(value: str) -> str:
     if "." not in value.strip("."):
         raise ValueError(
@@ -242,6 +252,11 @@ RegistryUrl = Annotated[
     str,
     AfterValidator(_registry_url),
     Field(json_schema_extra={"pattern": rf"^(https?://)?{SUBDOMAIN}(:[0-9]+)?$"}),
+]
+Mirror = Annotated[
+    str,
+    AfterValidator(_mirror),
+    Field(json_schema_extra={"pattern": rf"^{SUBDOMAIN}(:[0-9]+)?(/[a-z0-9]+([._/-][a-z0-9]+)*)?$"}),
 ]
 LocalPath = Annotated[Path, BeforeValidator(_path)]
 NodePath = Annotated[str, AfterValidator(_node_path), Field(json_schema_extra={"pattern": "^/.+"})]

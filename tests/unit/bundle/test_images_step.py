@@ -5,15 +5,19 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from sandbox.bundle.images_step import ImagesStep
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
-from sandbox.bundle.system_images import ALIASES, IN_ENGINE, UPSTREAM, OwnImages, further
+from sandbox.bundle.system_images import ALIASES, IN_ENGINE, UPSTREAM, OwnImages, choose, further
+from sandbox.engine import EngineError
 from sandbox.errors import SandboxError
 from sandbox.step import State
 from tests.support.fakes import FakeEngine, NoWork
@@ -87,13 +91,57 @@ def test_a_stable_name_that_went_elsewhere_is_brought_back(step: ImagesStep, ali
     assert step.engine.image_id(alias) != step.engine.image_id(step.own.references["node"])
 
 
-def test_image_that_cannot_be_pulled_names_the_build_command(store: Store) -> None:
+@pytest.mark.parametrize(
+    ("said", "fix"),
+    [
+        ("manifest unknown", "sandbox bundle build"),
+        ("toomanyrequests: slow down", "docker login"),
+        ("something else", "sandbox bundle build"),
+    ],
+)
+def test_image_that_cannot_be_pulled_has_the_fix_that_fits(
+    store: Store, monkeypatch: pytest.MonkeyPatch, said: str, fix: str
+) -> None:
+    """A pull that fails → the engine's own words, and the fix for this cause."""
+
+    def fail(*_: object) -> None:
+        raise EngineError("pulling failed", details=said)
+
+    monkeypatch.setattr(FakeEngine, "pull", fail)
     step = ImagesStep(engine=FakeEngine(), own=OwnImages("upstream", UPSTREAM), store=store)
     with pytest.raises(SandboxError, match="kindest/node") as caught:
         step.apply(NoWork())
-    assert caught.value.id == "no-images"
+    assert (caught.value.id, caught.value.details) == ("no-images", said)
     assert "sha256" not in caught.value.brief
-    assert "sandbox bundle build" in caught.value.fix
+    assert fix in caught.value.fix
+
+
+def test_mirror_takes_the_place_of_docker_io_and_digests_stay(store: Store) -> None:
+    found = choose("upstream", lambda _: False, store, mirror="mirror.example:5000/hub").references
+    assert {name: one.replace("mirror.example:5000/hub/", "docker.io/") for name, one in found.items()} == UPSTREAM
+    assert all(one.startswith("mirror.example:5000/hub/") for one in found.values())
+
+
+def test_pulls_go_on_at_once_and_each_is_told_of(store: Store) -> None:
+    class Together(FakeEngine):
+        both = threading.Barrier(2)
+
+        def pull(self, reference: str, say: Callable[[str], None] = lambda _: None) -> None:
+            say("1 of 2 MB")
+            self.both.wait(10)
+            super().pull(reference)
+
+    class Said(NoWork):
+        lines: ClassVar[list[str]] = []
+
+        def say(self, line: str) -> None:
+            self.lines.append(line)
+
+    engine = Together()
+    engine.upstream = set(UPSTREAM.values())
+    two = ("haproxy", "busybox")
+    ImagesStep(engine=engine, own=OwnImages("upstream", UPSTREAM), store=store, components=two).apply(Said())
+    assert "haproxy: 1 of 2 MB; busybox: 1 of 2 MB" in Said.lines
 
 
 def test_image_named_only_by_manifest_comes_from_bundle(step: ImagesStep) -> None:

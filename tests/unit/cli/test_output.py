@@ -32,6 +32,19 @@ def test_plain_progress_is_a_line_for_each_step_that_ended() -> None:
     ]
 
 
+def test_long_step_says_every_ten_seconds_how_far_it_is() -> None:
+    """A pull of minutes off a terminal, such as in CI → a line at least every ten seconds while it goes on."""
+    out, now = io.StringIO(), 0.0
+    plain = Plain(out, lambda: now)
+    plain.began("System images")
+    for now in (1.0, 9.9, 10.0, 15.0, 21.0):
+        plain.progress("System images", f"{now:.0f} MB")
+    assert [line.split() for line in out.getvalue().splitlines()] == [
+        ["…", "System", "images", "10", "s", "10", "MB"],
+        ["…", "System", "images", "21", "s", "21", "MB"],
+    ]
+
+
 def test_json_progress_is_an_object_for_each_event() -> None:
     out = io.StringIO()
     tell(JsonLines(out))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from sandbox.bundle.system_images import IN_ENGINE, UPSTREAM
+from sandbox.config.schema.cluster_schema import Images
 from sandbox.doctor import tools_checks
 from sandbox.doctor.check import Row, Status, run
 from sandbox.doctor.doctor_context import DoctorContext
@@ -65,6 +67,8 @@ def test_a_kind_that_is_too_old_or_broken(context: DoctorContext, folder: Path) 
 
 def test_images(context: DoctorContext, engine: FakeEngine) -> None:
     found = tools_checks.images(context)
-    assert found.status is Status.WARN and "node" in found.evidence
+    assert (found.status, found.evidence.endswith("from docker.io by the first `up`")) == (Status.OK, True)
+    mirrored = context.spec.model_copy(update={"images": Images(mirror="mirror.example/hub")})
+    assert "mirror.example/hub" in tools_checks.images(replace(context, spec=mirrored)).evidence
     engine.images |= {UPSTREAM[name]: "sha256:1" for name in IN_ENGINE}
     assert tools_checks.images(context).status is Status.OK

@@ -76,7 +76,7 @@ def test_every_key_is_optional() -> None:
             "mounts": [],
             "kind": None,
         },
-        "images": {"source": "auto"},
+        "images": {"source": "auto", "mirror": None},
         "registry": {"port": 5001, "tls": [], "external": None, "storage": None, "mirrors": []},
         "push": None,
         "ingress": {"controller": "traefik", "gateway_api": False, "class_name": None, "address": None},
@@ -467,6 +467,16 @@ ALL_KEYS = "allowed keys: apiVersion, name, domain, cluster, images, registry, p
             "is no TLS",
             "",
         ),
+        (
+            "images: {mirror: https://mirror.example}\n",
+            "1: images.mirror: must be HOST, HOST:PORT or one with /PATH, without a scheme: the engine pulls from it",
+            "",
+        ),
+        (
+            "images: {mirror: mirror.example/Hub}\n",
+            "1: images.mirror: must have a path as image names have: lower-case letters, digits, '.', '_', '-' and '/'",
+            "",
+        ),
         ("registry: {mirrors: ['a.b:0']}\n", "1: registry.mirrors[0]: must have a port from 1 to 65535, not '0'", ""),
         (
             "registry:\n  external: localhost:5000\n  storage: images\n",
@@ -572,7 +582,10 @@ def specs(draw: st.DrawFn) -> dict[str, Any]:
             "kubernetes": draw(st.none() | st.just("v1.36.3")),
             **draw(shapes),
         },
-        "images": {"source": draw(st.sampled_from(["auto", "upstream", "bundle"]))},
+        "images": {
+            "source": draw(st.sampled_from(["auto", "upstream", "bundle"])),
+            "mirror": draw(st.none() | st.just("mirror.example:5000/hub")),
+        },
         "registry": {
             "port": ports[0],
             "tls": draw(st.sampled_from([[], [f"hub.{domain}", f"hub.{domain}:8443"]])),
