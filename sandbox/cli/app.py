@@ -17,6 +17,7 @@ from sandbox.errors import SandboxError
 # Where each command is: a module of this package, and the function in it.
 COMMANDS = {
     "up": "up:up",
+    "dev": "dev:dev",
     "init": "init:init",
     "down": "down:down",
     "config": "config:config",
@@ -42,7 +43,7 @@ COMMANDS = {
 ALIASES = {"proxy": "edge"}
 
 # Those that work for seconds; what they are made of takes longer to import than a person waits without a doubt.
-PATIENT = {"up", "down", "start", "stop", "push-images", "snapshot"}
+PATIENT = {"up", "dev", "down", "start", "stop", "push-images", "snapshot"}
 SIGN = "looking…\r"  # shorter than any line that is written over it
 
 

@@ -32,11 +32,24 @@ def build_context(folder: Path) -> set[str]:
     """Return the files and folders that a build sends to the engine: those that .dockerignore does not exclude."""
     from docker.utils.build import exclude_paths
 
+    return set(exclude_paths(str(folder), _ignore_patterns(folder)))
+
+
+def excluded(folder: Path) -> Callable[[str], bool]:
+    """Return what tells whether .dockerignore excludes a path of the build context `folder`."""
+    from docker.utils.build import PatternMatcher
+
+    # As exclude_paths does, for the builder needs the one and reads the other.
+    matcher = PatternMatcher([*_ignore_patterns(folder), "!Dockerfile", "!.dockerignore"])
+    return lambda path: bool(matcher.matches(path))
+
+
+def _ignore_patterns(folder: Path) -> list[str]:
     try:
         lines = (folder / ".dockerignore").read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
         lines = []
-    return set(exclude_paths(str(folder), [line.strip() for line in lines if line.strip() and line[0] != "#"]))
+    return [line.strip() for line in lines if line.strip() and line[0] != "#"]
 
 
 class Chunked(OSError):

@@ -128,11 +128,12 @@ class ImagePush:
             helper=self.local.helper(engine) if engine else None,
         )
 
-    def run(self, say: Callable[[str], None]) -> None:
+    def run(self, say: Callable[[str], None]) -> Sequence[Result]:
         """Push and say how far it is; the lock follows, where there is one. Raises what `push` does."""
         results = self.push(_Saying(say))
         if self.lock and (changes := self.follow(results)):
             say(f"{self.file.path.name}: {', '.join(changes)}")
+        return results
 
     def follow(self, results: Sequence[Result]) -> Sequence[str]:
         """Write the lock when it would say something else; returns what that is."""

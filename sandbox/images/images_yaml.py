@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from sandbox.config.loader import CURRENT, Format, Misfits
 from sandbox.config.loader import load as load_document
 from sandbox.errors import UsageError
+from sandbox.images.sync_rules import SyncRule
 from sandbox.oci import reference as references
 from sandbox.oci.reference import Reference, Target
 from sandbox.oci.reference import parse_target as parse_target
@@ -64,6 +65,7 @@ class FromBuild:
     """An image the local Docker Engine builds from a folder with a Dockerfile.
 
     The rest is what `docker buildx build` calls so, `stage` its `--target`; relative paths in it start at `folder`.
+    `sync` are files that `dev` copies into running containers instead.
     """
 
     target: Target
@@ -77,6 +79,7 @@ class FromBuild:
     ssh: tuple[str, ...] = ()
     cache_from: tuple[str, ...] = ()
     cache_to: tuple[str, ...] = ()
+    sync: tuple[SyncRule, ...] = field(default=(), compare=False)
 
 
 Entry = FromRegistry | FromDaemon | FromArchive | FromLayout | FromBuild
@@ -87,7 +90,7 @@ _ALLOWED = {
     "daemon": {"image"},
     "archive": {"path", "image"},
     "layout": {"path", "image"},
-    "build": {"context", "dockerfile", "args", "target", "secrets", "ssh", "cache_from", "cache_to"},
+    "build": {"context", "dockerfile", "args", "target", "secrets", "ssh", "cache_from", "cache_to", "sync"},
 }
 _KEYS = ("image", "path", *sorted(_ALLOWED["build"]))
 _RULES: list[JsonValue] = [
@@ -142,6 +145,9 @@ class Item(BaseModel):
     ssh: tuple[str, ...] = Field((), description="SSH agents or keys for the build, such as `default`; needs BuildKit.")
     cache_from: tuple[str, ...] = Field((), description="Where cached layers come from, as in `type=local,src=DIR`.")
     cache_to: tuple[str, ...] = Field((), description="Where layers are cached, as in `type=local,dest=DIR`.")
+    sync: tuple[SyncRule, ...] = Field(
+        (), description="Files that `sandbox dev` copies into running containers instead of building the image."
+    )
     target: str | None = Field(
         None, alias="as", description="`repository[:tag]` in the sandbox's registry, by default the image's own."
     )
@@ -198,6 +204,7 @@ class Item(BaseModel):
                     ssh=self.ssh,
                     cache_from=self.cache_from,
                     cache_to=self.cache_to,
+                    sync=self.sync,
                 )
 
     def _target(self) -> Target:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sandbox.engine import Engine
 from sandbox.images.images_yaml import Entry, FromBuild, FromDaemon
 from sandbox.images.lockfile import LockFile
+from sandbox.images.progress import Result
 from sandbox.images.sources.image_build import newer_file
 from sandbox.images.sources.image_source import Helper
 from sandbox.oci.client import Client
@@ -20,6 +21,9 @@ from sandbox.oci.manifest import INDEXES, Document
 from sandbox.oci.oci_errors import RegistryError
 from sandbox.oci.reference import Target
 from sandbox.step import NothingToUndo, State, Status, Work
+
+if TYPE_CHECKING:
+    from sandbox.images.image_push import ImagePush
 
 
 @dataclass(frozen=True)
@@ -67,11 +71,20 @@ class PushStep(NothingToUndo):
         return Status(State.DRIFTED, "; ".join(strayed)) if strayed else Status(State.READY)
 
     def apply(self, work: Work) -> None:
+        self._all().run(work.say)
+        self.built.update(entry.target for entry in self.images.entries)
+
+    def push(self, entries: Sequence[Entry], say: Callable[[str], None]) -> Sequence[Result]:
+        """Push some of the images, which may have been built meanwhile. Raises SandboxError."""
+        results = replace(self._all(), entries=tuple(entries)).run(say)
+        self.built.update(entry.target for entry in entries)
+        return results
+
+    def _all(self) -> ImagePush:
         from sandbox.images.image_push import ImagePush, Local  # and the sources of images, which a check does without
 
         local = Local(connect=lambda: self.engine, helper=lambda _: self.helper, spool=self.spool)
-        ImagePush.of(self.images, self.url, self.keychain, local).run(work.say)
-        self.built.update(entry.target for entry in self.images.entries)
+        return ImagePush.of(self.images, self.url, self.keychain, local)
 
     def _found(self, client: Client, entry: Entry) -> Document | None:
         """Return what the registry has of an entry, None when that is not what the engine has."""

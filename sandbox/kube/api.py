@@ -6,7 +6,7 @@ import functools
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -231,6 +231,20 @@ class Cluster:
             return str(self._call("GET", path, text=True))
         except ClusterError:
             return ""
+
+    def follow_log(self, pod: str, namespace: str, container: str, *, seconds: int | None = None) -> Iterator[str]:
+        """Yield the lines that a container writes until it ends; earlier ones too, or those of the last `seconds`."""
+        asked = {"follow": "true", "container": container, **({"sinceSeconds": seconds} if seconds is not None else {})}
+        path = f"/api/v1/namespaces/{segment(namespace)}/pods/{segment(pod)}/log?{urlencode(asked)}"
+        try:
+            for line in self._connection.transport.lines(path):
+                yield line.decode(errors="replace")
+        except transport.Unanswered as error:
+            raise ClusterError(f"the log of {namespace}/{pod} ends", details=str(error)) from error
+
+    def socket(self, path: str, protocol: str) -> transport.Socket:
+        """Open a WebSocket to the API server. Raises Unanswered."""
+        return self._connection.transport.socket(path, protocol)
 
     def token(self, account: str, namespace: str, *, seconds: int) -> str:
         """Return a token of a service account, which is kept nowhere in the cluster (TokenRequest)."""

@@ -9,7 +9,7 @@ import base64
 import json
 import ssl
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,6 +23,7 @@ from sandbox.config import yaml_text
 from sandbox.sanitize import cause
 
 CALL_TIMEOUT = 15.0
+LONG_TIMEOUT = 600.0  # of a command in a container
 WIDTH = 8  # connections; as many as a walk has threads
 
 # What a kubeconfig may say that is understood here.
@@ -43,6 +44,52 @@ class Transport(Protocol):
 
     def request(self, method: str, path: str, headers: Mapping[str, str], body: Any) -> tuple[int, bytes]:
         """Status and content of the answer; `body` is text, or goes as JSON. Raises Unanswered."""
+
+    def lines(self, path: str) -> Iterator[bytes]:
+        """Yield the lines of an answer as they come, for as long as the server goes on. Raises Unanswered."""
+
+    def socket(self, path: str, protocol: str) -> Socket:
+        """Open a WebSocket (RFC 6455) of one subprotocol. Raises Unanswered."""
+
+
+class Socket:
+    """A WebSocket that carries bytes; every method raises Unanswered."""
+
+    def __init__(self, url: str, protocol: str, headers: Mapping[str, str], tls: ssl.SSLContext | None) -> None:
+        import websocket  # only what runs commands in containers needs it
+
+        try:
+            self._socket: Any = websocket.create_connection(
+                f"ws{url.removeprefix('http')}",
+                timeout=CALL_TIMEOUT,
+                header=[f"{name}: {value}" for name, value in headers.items()],
+                subprotocols=[protocol],
+                sslopt={"context": tls} if tls else {},
+                http_no_proxy="*" if _is_here(url) else None,
+            )
+        except (websocket.WebSocketException, OSError) as error:
+            raise Unanswered(cause(error)) from error
+        self._socket.settimeout(LONG_TIMEOUT)
+        self._failures = (websocket.WebSocketException, OSError)
+
+    def send(self, data: bytes) -> None:
+        """Send one message."""
+        try:
+            self._socket.send_binary(data)
+        except self._failures as error:
+            raise Unanswered(cause(error)) from error
+
+    def receive(self) -> bytes:
+        """Return the next message; an empty one at the end."""
+        try:
+            data = self._socket.recv()
+        except self._failures as error:
+            raise Unanswered(cause(error)) from error
+        return data if isinstance(data, bytes) else str(data).encode()
+
+    def close(self) -> None:
+        """End it, whatever the server does."""
+        self._socket.shutdown()
 
 
 def connect(kubeconfig: Path) -> Transport:
@@ -71,6 +118,20 @@ class Plain:
             raise Unanswered(cause(error)) from error
         return answer.status, answer.data
 
+    def lines(self, path: str) -> Iterator[bytes]:
+        endless = urllib3.Timeout(connect=CALL_TIMEOUT, read=None)
+        try:
+            answer = self.pool.request(
+                "GET", self.server + path, headers=self.headers, redirect=False, preload_content=False, timeout=endless
+            )
+            yield from _lines_of(answer)
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise Unanswered(cause(error)) from error
+
+    def socket(self, path: str, protocol: str) -> Socket:
+        tls = self.pool.connection_pool_kw.get("ssl_context")
+        return Socket(self.server + path, protocol, self.headers, tls)
+
 
 @dataclass(frozen=True)
 class Official:
@@ -91,6 +152,36 @@ class Official:
             raise Unanswered(str(error.reason)) from error
         except Exception as error:  # urllib3's errors, and those of programs that log in
             raise Unanswered(str(error)) from error
+
+    def lines(self, path: str) -> Iterator[bytes]:
+        url, told = self.client.configuration.host + path, dict[str, str]()
+        try:
+            self.client.update_params_for_auth(told, [], ["BearerToken"], path, "GET", None)
+            yield from _lines_of(
+                self.client.call_api("GET", url, told, None, _request_timeout=(CALL_TIMEOUT, None)).response
+            )
+        except Exception as error:  # as above
+            raise Unanswered(str(error)) from error
+
+    def socket(self, path: str, protocol: str) -> Socket:
+        told = dict[str, str]()
+        try:
+            self.client.update_params_for_auth(told, [], ["BearerToken"], path, "GET", None)
+        except Exception as error:  # as above
+            raise Unanswered(str(error)) from error
+        tls = self.client.rest_client.pool_manager.connection_pool_kw.get("ssl_context")
+        return Socket(self.client.configuration.host + path, protocol, told, tls)
+
+
+def _lines_of(answer: Any) -> Iterator[bytes]:
+    """Yield the lines of an answer that is not read yet, and leave it. Raises Unanswered for a refusal."""
+    try:
+        if answer.status >= 400:
+            raise Unanswered(answer.read(1000).decode(errors="replace"))
+        for line in answer:
+            yield line.rstrip(b"\r\n")
+    finally:
+        answer.close()
 
 
 def _plain(content: Any, folder: Path) -> Plain | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,8 +14,9 @@ from sandbox.components.workloads import applied_record
 from sandbox.components.workloads.applying import apply_all, attempt_changed
 from sandbox.components.workloads.image_names import ImageNames, bring_advice
 from sandbox.errors import SandboxError
-from sandbox.kube.api import Manifest, title
+from sandbox.kube.api import Manifest, Say, title
 from sandbox.kube.deletion import is_leaving
+from sandbox.kube.manifests import identity
 from sandbox.kube.readiness import LEAVING, WORKLOADS, progress, wait_ready
 from sandbox.kube.records import Records
 from sandbox.names import Names
@@ -24,6 +25,15 @@ from sandbox.step import NothingToUndo, State, Status, Work
 
 RECORD = "applied"
 TIMEOUT = 300.0
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Objects as they were applied, those of them that had `changed`, and all places the record is to know."""
+
+    objects: tuple[Manifest, ...]
+    changed: tuple[Manifest, ...]
+    known: tuple[Place, ...]
 
 
 @dataclass(frozen=True)
@@ -52,7 +62,7 @@ class ApplyStep(NothingToUndo):
         if record is None:
             return Status(State.ABSENT) if self.manifests else Status(State.READY, "none")
         try:
-            placed = self._placed()
+            placed = self.placed()
         except RegistryError as error:
             return Status(State.UNSEEN, error.brief)
         wanted = tuple(map(Place.of, placed))
@@ -78,33 +88,55 @@ class ApplyStep(NothingToUndo):
         return Status(State.READY, "; ".join((*self.told, *kept)))
 
     def apply(self, work: Work) -> None:
+        placed = self.place(work.say)
+        work.say("waiting for the pods")
+        try:
+            wait_ready(Records.of(self.names).cluster, placed.objects, timeout=TIMEOUT)
+        except SandboxError as error:
+            error.fix = error.fix or bring_advice(str(error))
+            raise
+        self.remember(placed)
+
+    def place(
+        self,
+        say: Say,
+        *,
+        known_as: Mapping[tuple[str, ...], Manifest] | None = None,
+        change: Callable[[Manifest], Manifest] | None = None,
+    ) -> Placed:
+        """Apply the objects but those that are as in `known_as`, by identity; delete those that are wanted no more.
+
+        What `change` makes of each is applied. Raises SandboxError.
+        """
         records = Records.of(self.names)
         cluster, before = records.cluster, applied_record.read(records, RECORD) or applied_record.Applied()
         self._require_images()
-        placed = self._placed()
-        wanted = tuple(map(Place.of, placed))
+        objects = [change(one) if change else one for one in self.placed()]
+        wanted = tuple(map(Place.of, objects))
         # Remembered first, so that whatever comes to be is known; as applied it counts only when all is there.
         known = (*before.places, *wanted)
         applied_record.write(records, RECORD, known)
 
         def attempt(manifest: Manifest) -> str | None:
-            work.say(title(manifest))
+            say(title(manifest))
             ours, context = before.places, self.names.cluster
-            return attempt_changed(cluster, manifest, ours=ours, context=context, say=work.say, recreated=self.told)
+            return attempt_changed(cluster, manifest, ours=ours, context=context, say=say, recreated=self.told)
 
-        apply_all(placed, attempt)
+        changed = tuple(one for one in objects if (known_as or {}).get(identity(one)) != one)
+        apply_all(changed, attempt)
         dropped = before.dropped(wanted)
         if dropped:
-            work.say(f"removing {', '.join(map(str, dropped))}")
+            say(f"removing {', '.join(map(str, dropped))}")
             addon_objects.remove(cluster, dropped)
-        work.say("waiting for the pods")
-        try:
-            wait_ready(cluster, placed, timeout=TIMEOUT)
-        except SandboxError as error:
-            error.fix = error.fix or bring_advice(str(error))
-            raise
-        left = addon_objects.existing(cluster, (place for place in known if place not in dropped))
-        applied_record.write(records, RECORD, (place for place in known if place in left), _digest(placed))
+        return Placed(tuple(objects), changed, tuple(place for place in known if place not in dropped))
+
+    def remember(self, placed: Placed) -> None:
+        """Write down that the objects are applied, and ready."""
+        records = Records.of(self.names)
+        left = addon_objects.existing(records.cluster, placed.known)
+        applied_record.write(
+            records, RECORD, (place for place in placed.known if place in left), _digest(placed.objects)
+        )
 
     def _require_images(self) -> None:
         """Raise SandboxError before anything is applied that could not run."""
@@ -112,7 +144,7 @@ class ApplyStep(NothingToUndo):
         if missing:
             raise self.images.unbrought(missing)
 
-    def _placed(self) -> list[dict[str, Any]]:
+    def placed(self) -> list[dict[str, Any]]:
         """Return the objects with present images, each with a namespace; the API ignores it for cluster-wide kinds.
 
         Raises RegistryError.

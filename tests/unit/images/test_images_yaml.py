@@ -145,7 +145,7 @@ def test_the_schema_knows_both_forms_and_what_each_source_needs() -> None:
     item = content["$defs"]["Item"]
     assert set(item["properties"]) == {
         *("from", "image", "path", "context", "as", "platforms", "for"),
-        *("dockerfile", "args", "target", "secrets", "ssh", "cache_from", "cache_to"),
+        *("dockerfile", "args", "target", "secrets", "ssh", "cache_from", "cache_to", "sync"),
     }
     needs = {rule["if"]["properties"]["from"]["const"]: rule["then"]["required"] for rule in item["allOf"]}
     assert needs == {

@@ -1,0 +1,164 @@
+"""Decides what a set of changed files asks for: images to build, files to copy, manifests to apply. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from sandbox.images.images_yaml import Entry, FromArchive, FromBuild, FromLayout
+from sandbox.images.sync_rules import SyncRule
+from sandbox.oci.reference import Target
+
+# What programs leave next to the files that people write.
+LEFT_OVER = {".git", ".hg", ".svn", "__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".idea", ".DS_Store"}
+# Further ones are sooner built than copied one by one.
+MOST_COPIED = 100
+
+Excluded = Callable[[str], bool]
+
+
+@dataclass(frozen=True)
+class Copied:
+    """Files that go into running containers of one image, each with its place there, by the rules that say so."""
+
+    entry: FromBuild
+    files: Mapping[Path, str]
+    rules: tuple[SyncRule, ...]
+
+    def plus(self, other: Copied) -> Copied:
+        """Return both together, each rule once."""
+        new = tuple(rule for rule in other.rules if rule not in self.rules)
+        return Copied(self.entry, {**self.files, **other.files}, (*self.rules, *new))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """What is to be done: `spec` for a whole `up`, else images to push, files to copy, manifests to apply."""
+
+    spec: bool = False
+    images: tuple[Entry, ...] = ()
+    copied: tuple[Copied, ...] = ()
+    manifests: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(self.spec or self.images or self.copied or self.manifests)
+
+    @property
+    def targets(self) -> frozenset[Target]:
+        """Return the images to push."""
+        return frozenset(one.target for one in self.images)
+
+    def plus(self, other: Work) -> Work:
+        """Return both together; files of an image that is built are not copied."""
+        images = {one.target: one for one in (*self.images, *other.images)}
+        copied = {one.entry.target: one for one in self.copied if one.entry.target not in images}
+        for one in other.copied:
+            if one.entry.target in images:
+                continue
+            before = copied.get(one.entry.target)
+            copied[one.entry.target] = before.plus(one) if before else one
+        return Work(
+            spec=self.spec or other.spec,
+            images=tuple(images.values()),
+            copied=tuple(copied.values()),
+            manifests=self.manifests or other.manifests,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Project:
+    """The files that a sandbox is made of.
+
+    `spec` are sandbox.yaml and images.yaml, `manifests` the files and folders of what is applied, `written` files that
+    we write ourselves; `excluded` tells for each build context what .dockerignore excludes.
+    """
+
+    spec: tuple[Path, ...] = ()
+    entries: tuple[Entry, ...] = ()
+    manifests: tuple[Path, ...] = ()
+    written: tuple[Path, ...] = ()
+    excluded: Mapping[Path, Excluded] = field(default_factory=dict)
+
+    @property
+    def roots(self) -> tuple[Path, ...]:
+        """Return the files and folders to watch."""
+        sources = (source for one in self.entries if (source := _source(one)))
+        return tuple(dict.fromkeys((*self.spec, *sources, *self.manifests)))
+
+    def work(self, paths: Collection[Path]) -> Work:
+        """Return what changes of these files ask for."""
+        changed = [path for path in paths if path not in self.written and not _is_left_over(path)]
+        if any(path in self.spec for path in changed):
+            return Work(spec=True)
+        images: list[Entry] = []
+        copied: list[Copied] = []
+        for entry in self.entries:
+            ask = self._asked(entry, changed)
+            if isinstance(ask, Copied):
+                copied.append(ask)
+            elif ask:
+                images.append(entry)
+        manifests = any(_is_in(path, root) for path in changed for root in self.manifests)
+        return Work(images=tuple(images), copied=tuple(copied), manifests=manifests)
+
+    def _asked(self, entry: Entry, changed: Iterable[Path]) -> Copied | bool:
+        """Tell whether the files ask for the image to be pushed again; or which of them are copied instead."""
+        source = _source(entry)
+        if source is None:
+            return False
+        inside = [path for path in changed if _is_in(path, source)]
+        if not isinstance(entry, FromBuild):
+            return bool(inside)
+        excluded = self.excluded.get(source, _nothing)
+        names = {path: path.relative_to(source).as_posix() for path in inside if path != source}
+        names = {path: name for path, name in names.items() if not excluded(name) or _says_how(name, entry)}
+        files: dict[Path, str] = {}
+        rules: list[SyncRule] = []
+        for path, name in names.items():
+            found = None if _says_how(name, entry) else _placed(name, entry)
+            if found is None:
+                return True
+            files[path] = found[1]
+            rules += [] if found[0] in rules else [found[0]]
+        if len(files) > MOST_COPIED:
+            return True
+        return Copied(entry, files, tuple(rules)) if files else False
+
+
+def _nothing(_: str) -> bool:
+    return False
+
+
+def _source(entry: Entry) -> Path | None:
+    """Return the file or folder that an image is made of; None where it comes from elsewhere."""
+    match entry:
+        case FromBuild():
+            return entry.context
+        case FromArchive() | FromLayout():
+            return entry.path
+        case _:
+            return None
+
+
+def _placed(name: str, entry: FromBuild) -> tuple[SyncRule, str] | None:
+    return next(((rule, place) for rule in entry.sync if (place := rule.place(name))), None)
+
+
+def _says_how(name: str, entry: FromBuild) -> bool:
+    """Tell whether the file says how the image is built."""
+    return name in (".dockerignore", str(PurePosixPath(entry.dockerfile or "Dockerfile")))
+
+
+def _is_in(path: Path, root: Path) -> bool:
+    return path == root or path.is_relative_to(root)
+
+
+def _is_left_over(path: Path) -> bool:
+    name = path.name
+    return (
+        not LEFT_OVER.isdisjoint(path.parts)
+        or name.endswith(("~", ".swp", ".swx", ".swo", ".pyc", ".tmp"))
+        or name.startswith((".#", ".goutputstream-"))
+        or name == "4913"  # which vim writes to see whether it may
+    )

@@ -1,0 +1,148 @@
+"""Copies files into the running containers of an image, and reads them back to see that they are the same."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from sandbox.app.dev import restart
+from sandbox.app.dev.changed_files import Copied
+from sandbox.app.dev.dev_report import Container
+from sandbox.errors import SandboxError
+from sandbox.kube.api import Cluster, ClusterError, Manifest
+from sandbox.kube.container_exec import Executed, execute
+from sandbox.kube.deletion import is_leaving
+from sandbox.oci import digest
+from sandbox.oci.reference import Target
+
+WIDTH = 8
+# The first words are paths to delete up to `--`, the others what is read back; the archive is on standard input.
+SCRIPT = """\
+for one in rm tar; do command -v $one >/dev/null || eval "$one() { busybox $one \"\\$@\"; }"; done
+while [ "$1" != -- ]; do rm -rf -- "$1"; shift; done; shift
+tar -xf - -C / && { [ $# = 0 ] || tar -cf - -C / -- "$@"; }
+"""
+
+Run = Callable[[Container, Sequence[str], bytes], Executed]
+
+
+class SyncFailed(SandboxError):
+    """Files could not be copied into a container, or are not the same there."""
+
+    id = "sync-failed"
+
+
+@dataclass(frozen=True)
+class Running:
+    """A container that runs an image; its program is started again by a signal where it is `restartable`."""
+
+    container: Container
+    restartable: bool
+
+
+def running(pods: Iterable[Manifest], prefix: str, target: Target) -> list[Running]:
+    """Return the containers that run the image `target` of the registry `prefix`, whatever its digest."""
+    name = f"{prefix}/{target.repository}{f':{target.tag}' if target.tag else ''}"
+    found = []
+    for pod in pods:
+        statuses = {one["name"]: one for one in (pod.get("status") or {}).get("containerStatuses") or ()}
+        for one in () if is_leaving(pod) else pod["spec"]["containers"]:
+            state = (statuses.get(one["name"]) or {}).get("state") or {}
+            if str(one.get("image", "")).partition("@")[0] == name and "running" in state:
+                metadata = pod["metadata"]
+                place = Container(metadata["namespace"], metadata["name"], one["name"])
+                found.append(Running(place, restart.is_supervised(one)))
+    return found
+
+
+def copy(copied: Copied, into: Sequence[Running], run: Run) -> int:
+    """Copy the files into all these containers, then do what their rules say; returns the bytes of the files.
+
+    Raises SyncFailed where a container has no shell or tar, refuses the files, or has others afterwards.
+    """
+    archive, wanted, gone = packed(copied.files)
+
+    def one(place: Running) -> None:
+        argv = ["sh", "-c", SCRIPT, "sh", *gone, "--", *wanted]
+        done = _run(run, place.container, argv, archive)
+        require_same(wanted, done.output, place.container)
+        for rule in copied.rules:
+            if rule.restart and not place.restartable:
+                raise SyncFailed(f"{place.container.pod} cannot start its program again", details="it runs without sh")
+            after = restart.COMMAND if rule.restart else rule.run
+            if after:
+                _run(run, place.container, after, b"")
+
+    with ThreadPoolExecutor(WIDTH, thread_name_prefix="sync") as pool:
+        list(pool.map(one, into))
+    return len(archive)
+
+
+def by_cluster(cluster: Cluster) -> Run:
+    """Run commands in containers of a cluster."""
+    return lambda place, argv, stdin: execute(
+        cluster, pod=place.pod, namespace=place.namespace, container=place.name, argv=argv, stdin=stdin
+    )
+
+
+def packed(files: Mapping[Path, str]) -> tuple[bytes, dict[str, str], list[str]]:
+    """Return a tar of the files that are there, the digests of their bytes by name in it, and the paths that are gone.
+
+    The files belong to root, as with COPY. Raises SyncFailed for one that cannot be read.
+    """
+    buffer, wanted, gone = io.BytesIO(), dict[str, str](), list[str]()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as archive:
+
+        def noted(member: tarfile.TarInfo) -> tarfile.TarInfo:
+            member.uid = member.gid = 0
+            member.uname = member.gname = ""
+            return member
+
+        for path, place in files.items():
+            name = place.lstrip("/")
+            try:
+                if not path.is_symlink() and not path.exists():
+                    gone.append(place)
+                    continue
+                archive.add(path, name, filter=noted)
+            except OSError as error:
+                raise SyncFailed(f"{path} cannot be read", details=str(error)) from error
+    data = buffer.getvalue()
+    wanted.update(_digests(data))
+    return data, wanted, gone
+
+
+def require_same(wanted: Mapping[str, str], answer: bytes, place: Container) -> None:
+    """Raise SyncFailed unless the tar that the container answered with has just these files."""
+    try:
+        found = _digests(answer) if wanted else {}
+    except tarfile.TarError as error:
+        raise SyncFailed(f"what {place.pod} answers is no tar", details=str(error)) from error
+    differ = [name for name, one in wanted.items() if found.get(name) != one]
+    if differ:
+        raise SyncFailed(f"{place.pod} has other files than were copied", details="\n".join(differ))
+
+
+def _digests(data: bytes) -> dict[str, str]:
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        return {
+            member.name: digest.of(content.read())
+            for member in archive
+            if member.isfile() and (content := archive.extractfile(member)) is not None
+        }
+
+
+def _run(run: Run, place: Container, argv: Sequence[str], stdin: bytes) -> Executed:
+    try:
+        done = run(place, argv, stdin)
+    except ClusterError as error:
+        raise SyncFailed(f"files cannot be copied into {place.pod}", details=error.details or error.brief) from error
+    if done.status:
+        said = done.complaints or done.output.decode(errors="replace")[-500:]
+        words = argv[0] if argv[0] != "sh" else "the copy"
+        raise SyncFailed(f"{words} failed in {place.pod} with status {done.status}", details=said)
+    return done

@@ -1,0 +1,105 @@
+"""Watches files and folders in threads, and gives what changed in bursts."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sandbox.errors import SandboxError
+
+if TYPE_CHECKING:
+    from watchfiles._rust_notify import RustNotify
+
+# Milliseconds without a further change that end a burst, and how long one may last.
+QUIET, LONGEST = 50, 1600
+# Milliseconds after which a thread looks whether it is to end, and seconds after which one who waits is woken.
+EVERY = 1000
+# Milliseconds between two looks at all files where they are polled.
+DELAY = 300
+LIMITS = "sudo sysctl fs.inotify.max_user_watches=524288 fs.inotify.max_user_instances=1024"
+
+
+@dataclass(frozen=True)
+class Burst:
+    """Paths that changed together, and when that was seen first, in seconds of the monotonic clock."""
+
+    paths: frozenset[Path]
+    seen: float
+
+
+class FileWatch:
+    """What changed since it was last taken; `begin` starts to watch, by `polling` where no events come."""
+
+    def __init__(self, *, polling: bool = False) -> None:
+        self._polling = polling
+        self._changed: set[Path] = set()
+        self._seen = 0.0
+        self._news = threading.Condition()
+        self._stop = threading.Event()
+
+    def begin(self, roots: Iterable[Path]) -> None:
+        """Watch these files and folders in place of those before. Raises SandboxError."""
+        from watchfiles._rust_notify import RustNotify  # documented: watchfiles.helpmanual.io/api/rust_backend
+
+        self.end()
+        polling = self._polling
+        self._stop = threading.Event()
+        for paths, deep in zip(sorted_roots(roots), (True, False), strict=True):
+            if paths:
+                try:
+                    # No debugging; what may not be read is left out.
+                    notify = RustNotify([str(path) for path in paths], False, polling, DELAY, deep, True)
+                except OSError as error:
+                    raise SandboxError("files cannot be watched", details=str(error), fix=LIMITS) from error
+                watching = threading.Thread(target=self._watch, args=(notify, self._stop), name="files", daemon=True)
+                watching.start()
+
+    def end(self) -> None:
+        """Watch nothing any more."""
+        self._stop.set()
+
+    def take(self, *, seconds: float | None = None) -> Burst | None:
+        """Wait for the next burst; None when there is none within so many seconds."""
+        deadline = None if seconds is None else time.monotonic() + seconds
+        with self._news:
+            while not self._changed:
+                left = EVERY / 1000 if deadline is None else min(EVERY / 1000, deadline - time.monotonic())
+                if left <= 0:
+                    return None
+                self._news.wait(left)
+            burst, self._changed = Burst(frozenset(self._changed), self._seen), set()
+            return burst
+
+    @property
+    def changed(self) -> frozenset[Path]:
+        """Return what changed and was not taken yet."""
+        return frozenset(self._changed)
+
+    def _watch(self, notify: RustNotify, stop: threading.Event) -> None:
+        with notify:
+            while not stop.is_set():
+                found = notify.watch(LONGEST, QUIET, EVERY, stop)
+                if isinstance(found, set):
+                    self._add({Path(path) for _, path in found})
+
+    def _add(self, paths: set[Path]) -> None:
+        with self._news:
+            self._seen = self._seen if self._changed else time.monotonic() - QUIET / 1000
+            self._changed |= paths
+            self._news.notify_all()
+
+
+def sorted_roots(roots: Iterable[Path]) -> tuple[list[Path], list[Path]]:
+    """Return the folders to watch with all in them, and those to watch for single files only.
+
+    A file is watched by its folder, because an editor that saves puts another file in its place.
+    """
+    found = list(roots)
+    folders = {root for root in found if root.is_dir()}
+    whole = sorted(one for one in folders if not any(one != other and one.is_relative_to(other) for other in folders))
+    parents = {root.parent for root in found if not root.is_dir() and root.parent.is_dir()}
+    return whole, sorted(one for one in parents if not any(one.is_relative_to(other) for other in whole))

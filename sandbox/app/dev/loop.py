@@ -1,0 +1,183 @@
+"""`dev`: a sandbox that is up, and follows its project's files until the user leaves."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sandbox.app import machine_plan
+from sandbox.app.agreement import Agreement
+from sandbox.app.core import Sandbox
+from sandbox.app.dev.changed_files import Project, Work
+from sandbox.app.dev.dev_report import DevReport
+from sandbox.app.dev.file_watch import FileWatch
+from sandbox.app.dev.pod_watch import PodWatch
+from sandbox.app.dev.rounds import Overtaken, Rounds
+from sandbox.components.workloads import kustomization, user_manifests
+from sandbox.config.schema import Spec
+from sandbox.config.schema.apply_schema import paths as applied
+from sandbox.engine.engine_images import excluded
+from sandbox.errors import SandboxError
+from sandbox.images.images_yaml import Entry, FromBuild
+from sandbox.images.lockfile import LockFile, lock_path
+from sandbox.kube.api import Cluster
+
+# What the user brings: while that is corrected, the sandbox around it stays.
+BROUGHT = ("push", "charts", "apply")
+
+
+@dataclass
+class DevLoop:
+    """One call of `sandbox dev`; `choose` reads the spec, whose file is `file`, again after each change of it."""
+
+    choose: Callable[[], Sandbox]
+    file: Path | None
+    report: DevReport
+    agreement: Agreement
+    logs: bool = True
+    watch: FileWatch = field(default_factory=FileWatch)
+    _project: Project = field(default_factory=Project)
+    _rounds: Rounds | None = None
+    _left: Work = field(default_factory=Work)  # what failed, and is tried again with the next change
+
+    def once(self) -> Sandbox:
+        """Bring all up to date and wait for it. Raises SandboxError."""
+        sandbox = self.choose()
+        sandbox.up(spared=BROUGHT, keep=True, agreement=self.agreement)
+        return sandbox
+
+    def run(self, told: Callable[[Sandbox], None]) -> None:
+        """Bring it up, then follow its files, until an exception ends it; `told` hears when it is up the first time.
+
+        Raises SandboxError only where there is nothing to go on with.
+        """
+        sandbox = self.choose()
+        try:
+            if self.up(sandbox):
+                told(sandbox)
+            self.report.watching(self._project.roots)
+            pods = self._pods(sandbox)
+            pods.begin()
+            try:
+                while True:
+                    sandbox = self.next(sandbox)
+            finally:
+                pods.end()
+        finally:
+            self.watch.end()
+
+    def next(self, sandbox: Sandbox) -> Sandbox:
+        """Wait for a change that asks for something, and do it with what is left from before."""
+        burst = self.watch.take()
+        asking = [path for path in burst.paths if self._project.work([path])] if burst else []
+        if burst is None or not asking:
+            return sandbox
+        work = self._project.work(asking)
+        self.report.changed(asking)
+        try:
+            if work.spec:
+                sandbox = self.choose()
+                done = self.up(sandbox)
+                self.report.watching(self._project.roots)
+                if not done:
+                    return sandbox
+            else:
+                self._round(sandbox, self._left.plus(work))
+        except SandboxError as error:
+            self.report.failed(error)
+            self._left = self._left.plus(work)
+        else:
+            if not self._left:
+                self.report.ready(time.monotonic() - burst.seen)
+        return sandbox
+
+    def up(self, sandbox: Sandbox) -> bool:
+        """Bring it up, its files watched from before that; returns whether it is.
+
+        Raises SandboxError where there is no cluster to go on with.
+        """
+        self._rounds, self._project = None, project_of(self.file, sandbox.spec)
+        self.watch.begin(self._project.roots)
+        try:
+            sandbox.up(spared=BROUGHT, keep=True, agreement=self.agreement)
+            self._left = Work()
+            rounds = self._planned(sandbox)
+            rounds.applied_by_up()
+            if rounds.restarts:
+                self._round(sandbox, Work(manifests=True))
+        except SandboxError as error:
+            if not sandbox.kubeconfig.exists():
+                raise
+            self.report.failed(error)
+            built = tuple(one for one in self._project.entries if isinstance(one, FromBuild))
+            self._left = Work(images=built, manifests=True)
+            return False
+        return True
+
+    def _round(self, sandbox: Sandbox, work: Work) -> None:
+        with sandbox.session.alone(sandbox.name, "dev"):
+            if work.manifests:
+                self._read_again(sandbox)
+            try:
+                self._left = self._planned(sandbox).run(work)
+            except Overtaken:  # applied again with the next change, and waited for
+                self._left = Work(manifests=True)
+
+    def _read_again(self, sandbox: Sandbox) -> None:
+        """Read the manifests again, and watch what they lead to by now."""
+        before, self._rounds = self._rounds, None
+        rounds = self._planned(sandbox)
+        if before is not None:
+            rounds.applied, rounds.copied = before.applied, before.copied
+        project = project_of(self.file, sandbox.spec)
+        if project.roots != self._project.roots:
+            self.watch.begin(project.roots)
+        self._project = project
+
+    def _planned(self, sandbox: Sandbox) -> Rounds:
+        if self._rounds is None:
+            steps, _, _ = machine_plan.steps(sandbox.resolved)
+            self._rounds = Rounds.of(steps, self.report, self._is_overtaken)
+        return self._rounds
+
+    def _is_overtaken(self) -> bool:
+        return bool(self._project.work(self.watch.changed))
+
+    def _pods(self, sandbox: Sandbox) -> PodWatch:
+        return PodWatch(
+            cluster=lambda: Cluster(sandbox.kubeconfig),
+            namespaces=lambda: self._rounds.namespaces if self._rounds else (),
+            report=self.report,
+            context=sandbox.context,
+            logs=self.logs,
+        )
+
+
+def project_of(file: Path | None, spec: Spec) -> Project:
+    """Return the files that a spec, read from `file`, is made of; of what cannot be read, what names it."""
+    entries: tuple[Entry, ...] = ()
+    if spec.push is not None:
+        with suppress(SandboxError):  # told by `up`, and read again when it changes
+            entries = LockFile.of(spec.push).entries
+    said = [path.absolute() for path in (file, spec.push) if path is not None]
+    written = (lock_path(spec.push).absolute(),) if spec.push else ()
+    contexts = {one.context for one in entries if isinstance(one, FromBuild)}
+    return Project(
+        spec=tuple(said),
+        entries=entries,
+        manifests=tuple(dict.fromkeys((*applied(spec.apply), *_bases(spec)))),
+        written=written,
+        excluded={one: excluded(one) for one in contexts},
+    )
+
+
+def _bases(spec: Spec) -> Iterator[Path]:
+    """Yield the files and folders that kustomizations lead to, which may be anywhere."""
+    for item in spec.apply:
+        rendered = user_manifests.rendered(item)
+        if rendered is not None:
+            with suppress(SandboxError):
+                yield from kustomization.reads(rendered.kustomize).local

@@ -1,0 +1,137 @@
+"""Follows what the pods of a project write, and tells of containers that end and should not."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from sandbox.app.dev.dev_report import Container, Crash, DevReport
+from sandbox.errors import SandboxError
+from sandbox.kube.api import Cluster, Manifest
+from sandbox.kube.deletion import is_leaving
+from sandbox.sanitize import fit
+
+EVERY = 1.0  # seconds between two looks at the pods
+LAST = 15  # lines that are shown of a container that ended
+# A container's life: which of the pod's containers, and how often it was started again.
+Life = tuple[str, str, int]
+
+
+@dataclass
+class PodWatch:
+    """Looks at the pods of `namespaces` in a thread; with `logs` every line of theirs is told.
+
+    `context` is the kubectl context that a fix names.
+    """
+
+    cluster: Callable[[], Cluster]
+    namespaces: Callable[[], Collection[str]]
+    report: DevReport
+    context: str
+    logs: bool
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _followed: set[Life] = field(default_factory=set)
+    _ended: set[Life] | None = None
+
+    def begin(self) -> None:
+        """Start to look; what ended before is not told."""
+        threading.Thread(target=self._work, name="pods", daemon=True).start()
+
+    def end(self) -> None:
+        """Look no more."""
+        self._stop.set()
+
+    def _work(self) -> None:
+        while not self._stop.is_set():
+            with suppress(SandboxError):  # the cluster may be stopped, and started again
+                cluster = self.cluster()
+                self.look([pod for one in self.namespaces() for pod in cluster.list("v1", "Pod", one)])
+            self._stop.wait(EVERY)
+
+    def look(self, pods: Iterable[Manifest]) -> None:
+        """Follow the containers that are new among these pods, and tell of those that ended since the last look."""
+        found, first = list(pods), self._ended is None
+        ended = {life: pod for pod in found for life in failed_lives(pod)}
+        for life in ended.keys() - (self._ended or set()):
+            if not first:
+                self.report.crashed(self._crash(ended[life], life[1]))
+        self._ended = (self._ended or set()) | ended.keys()
+        for pod in found if self.logs else ():
+            for life in started_lives(pod):
+                if life not in self._followed:
+                    self._followed.add(life)
+                    place = Container(pod["metadata"]["namespace"], pod["metadata"]["name"], life[1])
+                    threading.Thread(target=self._follow, args=(place, first), name="log", daemon=True).start()
+
+    def _follow(self, place: Container, is_old: bool) -> None:
+        """Tell of every line; of a container that ran before, only of new ones."""
+        with suppress(SandboxError):
+            for line in self.cluster().follow_log(
+                place.pod, place.namespace, place.name, seconds=1 if is_old else None
+            ):
+                if self._stop.is_set():
+                    return
+                self.report.log(place, fit(line))
+
+    def _crash(self, pod: Manifest, name: str) -> Crash:
+        metadata = pod["metadata"]
+        place = Container(metadata["namespace"], metadata["name"], name)
+        status = _statuses(pod)[name]
+        state = _terminated(status) or {}
+        again = "terminated" not in (status.get("state") or {})
+        lines = self.cluster().log(place.pod, place.namespace, lines=LAST, container=name, previous=again)
+        return Crash(
+            container=place,
+            code=int(state.get("exitCode", 0)),
+            reason=str(state.get("reason", "")),
+            lines=fit(lines),
+            fix=undo_command(pod, self.context),
+        )
+
+
+def started_lives(pod: Manifest) -> Iterator[Life]:
+    """Yield the containers of a pod that have begun to run."""
+    for name, status in _statuses(pod).items():
+        state = status.get("state") or {}
+        if "running" in state or "terminated" in state:
+            yield pod["metadata"]["uid"], name, int(status.get("restartCount", 0))
+
+
+def failed_lives(pod: Manifest) -> Iterator[Life]:
+    """Yield the containers of a pod that ended last in an error; those of a pod that is being deleted may."""
+    if is_leaving(pod):
+        return
+    for name, status in _statuses(pod).items():
+        state = _terminated(status)
+        if state is not None and state.get("exitCode", 0) != 0:
+            restarts = int(status.get("restartCount", 0))
+            yield pod["metadata"]["uid"], name, restarts - ("terminated" not in (status.get("state") or {}))
+
+
+def undo_command(pod: Manifest, context: str) -> str:
+    """Return what takes back the roll-out that made a pod, as far as a Deployment did."""
+    metadata = pod["metadata"]
+    owners = [one for one in metadata.get("ownerReferences") or () if one.get("kind") == "ReplicaSet"]
+    label = (metadata.get("labels") or {}).get("pod-template-hash", "")
+    if not owners or not label:
+        return ""
+    name = str(owners[0]["name"]).removesuffix(f"-{label}")
+    return f"kubectl --context {context} --namespace {metadata['namespace']} rollout undo deployment/{name}"
+
+
+def _statuses(pod: Manifest) -> Mapping[str, Mapping[str, Any]]:
+    status = pod.get("status") or {}
+    every = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
+    return {one["name"]: one for one in every}
+
+
+def _terminated(status: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return how a container ended the last time."""
+    for key in ("state", "lastState"):
+        state = status.get(key)
+        if isinstance(state, dict) and isinstance(state.get("terminated"), dict):
+            return dict(state["terminated"])
+    return None

@@ -1,0 +1,58 @@
+"""Starts a container's program again without the container, so that files which were copied into it stay.
+
+A container that ends begins with its image again. So while `dev` works, a small shell is the first process of those
+containers whose rules say `restart`; a hangup lets it end the program and start it once more.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sandbox.components.addons.addon_images import pod_spec
+from sandbox.kube.api import Manifest
+
+NAME = "sandbox-dev"
+SUPERVISOR = """\
+again=
+trap 'again=1; kill "$child"' HUP
+trap 'kill "$child"' TERM INT
+while :; do
+  "$@" & child=$!
+  while wait "$child"; code=$?; kill -0 "$child" 2>/dev/null; do :; done
+  [ "$again" ] || exit "$code"
+  again=
+done
+"""
+COMMAND = ("sh", "-c", "kill -HUP 1")
+
+
+@dataclass(frozen=True)
+class Program:
+    """What an image runs (OCI image-spec, config.md: Entrypoint and Cmd)."""
+
+    entrypoint: tuple[str, ...] = ()
+    cmd: tuple[str, ...] = ()
+
+
+def is_supervised(container: Mapping[str, Any]) -> bool:
+    """Tell whether the container of a pod runs its program below the shell."""
+    return list(container.get("command") or ())[:4] == ["sh", "-c", SUPERVISOR, NAME]
+
+
+def supervised(manifest: Manifest, programs: Callable[[str], Program | None]) -> dict[str, Any]:
+    """Return the object with the shell before the programs of those containers whose image `programs` knows."""
+    made = copy.deepcopy(dict(manifest))
+    for container in pod_spec(made).get("containers") or ():
+        program = programs(str(container.get("image", "")))
+        if program is None or is_supervised(container):
+            continue
+        # As Kubernetes has it: args replace Cmd, and a command replaces both.
+        own = list(container.get("command") or ())
+        words = [*(own or program.entrypoint), *(container.get("args") or (() if own else program.cmd))]
+        if words:
+            container["command"] = ["sh", "-c", SUPERVISOR, NAME, *words]
+            container.pop("args", None)
+    return made

@@ -1,0 +1,220 @@
+"""Carries out what a change asks for: build, push, copy, apply, and the wait for the roll-out, phase by phase."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from sandbox.app.dev import container_sync, restart
+from sandbox.app.dev.changed_files import Copied, Work
+from sandbox.app.dev.container_sync import Running, SyncFailed
+from sandbox.app.dev.dev_report import DevReport, timed
+from sandbox.components.workloads.charts_step import ChartsStep
+from sandbox.components.workloads.image_names import bring_advice
+from sandbox.components.workloads.step import TIMEOUT, ApplyStep, Placed
+from sandbox.errors import SandboxError
+from sandbox.images.images_yaml import Entry, FromBuild
+from sandbox.images.progress import Result
+from sandbox.images.push_step import PushStep
+from sandbox.images.sources.image_build import build
+from sandbox.kube import readiness
+from sandbox.kube.api import Cluster, ClusterError, Manifest, title
+from sandbox.kube.manifests import identity
+from sandbox.kube.readiness import WORKLOADS
+from sandbox.oci.reference import Target
+from sandbox.step import State, Step
+from sandbox.system import interruption
+
+PAUSE = 0.05
+
+
+@dataclass
+class Rounds:
+    """What one plan's rounds share: its steps for what users bring, and the objects as they were applied last.
+
+    `overtaken` tells that something changed meanwhile, so that a roll-out need not be waited for. `copied` are images
+    whose containers have files that the image has not.
+    """
+
+    push: PushStep | None
+    charts: ChartsStep | None
+    apply: ApplyStep
+    report: DevReport
+    overtaken: Callable[[], bool]
+    applied: Mapping[tuple[str, ...], Manifest] = field(default_factory=dict)
+    copied: dict[Target, FromBuild] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, steps: Sequence[Step], report: DevReport, overtaken: Callable[[], bool]) -> Rounds:
+        """Return those of a plan."""
+        push = next((one for one in steps if isinstance(one, PushStep)), None)
+        charts = next((one for one in steps if isinstance(one, ChartsStep)), None)
+        return cls(push, charts, next(one for one in steps if isinstance(one, ApplyStep)), report, overtaken)
+
+    @property
+    def cluster(self) -> Cluster:
+        """Return the sandbox's cluster."""
+        return Cluster(self.apply.names.kubeconfig)
+
+    @property
+    def namespaces(self) -> frozenset[str]:
+        """Return the namespaces that the project's objects and charts are in."""
+        own = {str(one["metadata"].get("namespace", "default")) for one in self.apply.manifests}
+        own |= {str(one["metadata"]["name"]) for one in self.apply.manifests if one["kind"] == "Namespace"}
+        return frozenset(own | {one.namespace for one in (self.charts.charts if self.charts else ())} | {"default"})
+
+    def applied_by_up(self) -> None:
+        """Take note of the objects as `up` has just applied them. Raises SandboxError."""
+        self.applied = {identity(one): one for one in self.apply.placed()}
+
+    def run(self, work: Work) -> Work:
+        """Do it; returns the images that failed, which was reported. Raises SandboxError and Overtaken."""
+        work = self._synced(work)
+        built: list[Entry] = []
+        failed: list[Entry] = []
+        # New pods begin with the image.
+        stale = [entry for target, entry in self.copied.items() if work.manifests and target not in work.targets]
+        for entry in (*work.images, *stale):
+            try:
+                built.append(self._built(entry))
+            except SandboxError as error:
+                self.report.failed(error)
+                failed.append(entry)
+        changed = self._pushed(built)
+        if changed or work.manifests:
+            self._rolled_out(charts=work.manifests or bool(changed))
+        return Work(images=tuple(failed))
+
+    def _synced(self, work: Work) -> Work:
+        """Copy files into containers; returns the rest, with the images for which that is not possible."""
+        if not work.copied:
+            return work
+        images, cluster = self.apply.images, self.cluster
+        pods = [pod for one in self.namespaces for pod in cluster.list("v1", "Pod", one)]
+        found = {one.entry.target: container_sync.running(pods, images.prefix, one.entry.target) for one in work.copied}
+        lost = tuple(one.entry for one in work.copied if not self._sync(one, found[one.entry.target]))
+        return Work(images=(*work.images, *lost), manifests=work.manifests)
+
+    def _sync(self, copied: Copied, into: Sequence[Running]) -> bool:
+        if not into:
+            return False
+        try:
+            with timed(self.report, "sync", str(copied.entry.target)) as phase:
+                container_sync.copy(copied, into, container_sync.by_cluster(self.cluster))
+                files, pods = len(copied.files), len(into)
+                phase.detail = f"{files} file{'s' if files > 1 else ''} into {pods} container{'s' if pods > 1 else ''}"
+        except SyncFailed as error:
+            error.fix = "the image is built instead"
+            self.report.failed(error)
+            return False
+        self.copied[copied.entry.target] = copied.entry
+        return True
+
+    def _built(self, entry: Entry) -> Entry:
+        """Return the entry to push: the engine's image, where it is one that is built."""
+        if not isinstance(entry, FromBuild) or self.push is None:
+            return entry
+        with timed(self.report, "build", str(entry.target)):
+            made = build(entry, self.push.engine, partial(self.report.progress, "build"))
+        self.copied.pop(entry.target, None)
+        return made
+
+    def _pushed(self, entries: Sequence[Entry]) -> Sequence[Result]:
+        if not entries or self.push is None:
+            return ()
+        with timed(self.report, "push", ", ".join(str(one.target) for one in entries)) as phase:
+            results = self.push.push(entries, partial(self.report.progress, "push"))
+            phase.detail = f"{sum(one.size for one in results) / 1e6:.1f} MB"
+        return results
+
+    def _rolled_out(self, *, charts: bool) -> None:
+        """Apply what is not as it was applied last, and wait until its workloads are ready."""
+        if charts and self.charts is not None and self.charts.check().state is not State.READY:
+            with timed(self.report, "helm", self.charts.title):
+                self.charts.apply(_Saying(self.report))
+        if not self.apply.manifests and not self.applied:
+            return
+        with timed(self.report, "apply", "") as phase:
+            placed = self.apply.place(
+                partial(self.report.progress, "apply"), known_as=self.applied, change=self._supervised()
+            )
+            count = len(placed.changed)
+            phase.detail = f"{count} object{'' if count == 1 else 's'} changed"
+        waiting = [one for one in placed.changed if one["kind"] in WORKLOADS]
+        if waiting:
+            with timed(self.report, "roll-out", ", ".join(map(title, waiting[:3])) + (" …" if waiting[3:] else "")):
+                self._await(waiting)
+        self._remember(placed)
+
+    def _await(self, manifests: Sequence[Manifest]) -> None:
+        """Wait until the workloads are ready. Raises SandboxError with the pods' words, Overtaken."""
+        cluster, begun, waiting = self.cluster, time.monotonic(), list(manifests)
+        while waiting:
+            took = time.monotonic() - begun
+            said = {title(one): readiness.pending(cluster, one, patient=took < readiness.PATIENCE) for one in waiting}
+            waiting = [one for one in waiting if said[title(one)] is not None]
+            if waiting and self.overtaken():
+                raise Overtaken
+            words = "\n".join(f"{name}: {text}" for name, text in said.items() if text)
+            if waiting and took > TIMEOUT:
+                raise ClusterError("the roll-out does not end", details=words, fix=bring_advice(words))
+            if waiting:
+                self.report.progress("roll-out", words.partition("\n")[0])
+                interruption.pause(PAUSE)
+
+    def _remember(self, placed: Placed) -> None:
+        """Note the objects as applied; the record in the cluster is for `up`, which knows no shell before programs."""
+        self.applied = {identity(one): one for one in placed.objects}
+        if not any(map(_has_supervised, placed.objects)):
+            self.apply.remember(placed)
+
+    def _supervised(self) -> Callable[[Manifest], Manifest] | None:
+        """Return what has programs restarted by a signal in the images whose rules say so; None where none does."""
+        if self.push is None:
+            return None
+        names: dict[str, Target] = {}
+        for entry in self.push.images.entries:
+            if isinstance(entry, FromBuild) and any(rule.restart for rule in entry.sync):
+                target = entry.target
+                names[f"{self.apply.images.prefix}/{target.repository}:{target.tag}"] = target
+        if not names:
+            return None
+        engine = self.push.engine
+
+        def program(image: str) -> restart.Program | None:
+            target = names.get(image.partition("@")[0])
+            config: Mapping[str, Any] = (engine.inspect_image(str(target)) or {}).get("Config") or {} if target else {}
+            if target is None:
+                return None
+            return restart.Program(tuple(config.get("Entrypoint") or ()), tuple(config.get("Cmd") or ()))
+
+        return lambda manifest: restart.supervised(manifest, program)
+
+    @property
+    def restarts(self) -> bool:
+        """Tell whether programs are to be restarted by a signal, for which their pods must be changed first."""
+        return self._supervised() is not None
+
+
+class Overtaken(Exception):
+    """A roll-out was left to itself, because something else is to be done first."""
+
+
+@dataclass(frozen=True)
+class _Saying:
+    """The Work of the charts' step."""
+
+    report: DevReport
+
+    def say(self, line: str) -> None:
+        self.report.progress("helm", line)
+
+    def usable(self) -> None:
+        return
+
+
+def _has_supervised(manifest: Manifest) -> bool:
+    return restart.NAME in str(manifest.get("spec", ""))

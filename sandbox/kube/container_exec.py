@@ -1,0 +1,72 @@
+"""Runs a command in a container of a pod, as `kubectl exec` does: by the API server's WebSocket (KEP-4006)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from sandbox.kube.api import Cluster, ClusterError, segment
+from sandbox.kube.api_transport import Unanswered
+
+# The first byte of each message (k8s.io/apimachinery, pkg/util/remotecommand).
+STDIN, STDOUT, STDERR, ERROR, CLOSE = 0, 1, 2, 3, 255
+PROTOCOL = "v5.channel.k8s.io"
+PIECE = 1 << 16
+
+
+@dataclass(frozen=True)
+class Executed:
+    """How a command ended: its status, what it wrote, and its complaints."""
+
+    status: int
+    output: bytes
+    complaints: str
+
+
+def execute(
+    cluster: Cluster, *, pod: str, namespace: str, container: str, argv: Sequence[str], stdin: bytes = b""
+) -> Executed:
+    """Run a command in a container, with `stdin` as its input, to its end.
+
+    Raises ClusterError when it cannot be run.
+    """
+    asked = [("container", container), *(("command", word) for word in argv), ("stdout", "true"), ("stderr", "true")]
+    query = urlencode([*asked, *([("stdin", "true")] if stdin else [])])
+    path = f"/api/v1/namespaces/{segment(namespace)}/pods/{segment(pod)}/exec?{query}"
+    try:
+        socket = cluster.socket(path, PROTOCOL)
+        try:
+            return _talk(socket, stdin)
+        finally:
+            socket.close()
+    except Unanswered as error:
+        raise ClusterError(f"{argv[0]} cannot be run in {namespace}/{pod}", details=str(error)) from error
+
+
+def _talk(socket: Any, stdin: bytes) -> Executed:
+    for start in range(0, len(stdin), PIECE):
+        socket.send(bytes([STDIN]) + stdin[start : start + PIECE])
+    if stdin:
+        socket.send(bytes([CLOSE, STDIN]))
+    heard = {STDOUT: bytearray(), STDERR: bytearray(), ERROR: bytearray()}
+    while not heard[ERROR] and (message := socket.receive()):
+        heard.setdefault(message[0], bytearray()).extend(message[1:])
+    complaints = heard[STDERR].decode(errors="replace").strip()
+    return _ended(bytes(heard[ERROR]), bytes(heard[STDOUT]), complaints)
+
+
+def _ended(status: bytes, output: bytes, complaints: str) -> Executed:
+    """Read the Status that ends every command; a command that failed has its exit code among the causes."""
+    try:
+        content = json.loads(status)
+    except ValueError as error:
+        raise Unanswered("the connection ended before the command did") from error
+    if content.get("status") == "Success":
+        return Executed(0, output, complaints)
+    for cause in (content.get("details") or {}).get("causes") or ():
+        if cause.get("reason") == "ExitCode":
+            return Executed(int(cause["message"]), output, complaints)
+    raise Unanswered(str(content.get("message") or "no reason given"))

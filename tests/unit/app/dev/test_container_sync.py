@@ -1,0 +1,149 @@
+"""Files copied into containers, which here are folders in which the script is run by a shell."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import tarfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox.app.dev import container_sync, restart
+from sandbox.app.dev.changed_files import Copied
+from sandbox.app.dev.container_sync import Running, SyncFailed, copy, packed, running
+from sandbox.app.dev.dev_report import Container
+from sandbox.images.images_yaml import FromBuild
+from sandbox.images.sync_rules import SyncRule
+from sandbox.kube.api import ClusterError
+from sandbox.kube.container_exec import Executed
+from sandbox.oci.reference import parse_target as parse
+
+TARGET = parse("team/web:dev")
+PLACE = Container("shop", "web-1", "web")
+
+
+class Folder:
+    """A container whose root is a folder; remembers what is run in it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.ran: list[Sequence[str]] = []
+        self.status = 0
+
+    def __call__(self, place: Container, argv: Sequence[str], stdin: bytes) -> Executed:
+        self.ran.append(argv)
+        if argv[0] != "sh" or argv == restart.COMMAND:
+            return Executed(self.status, b"", "no such thing" if self.status else "")
+        moved = [word.replace("-C /", f"-C {self.root}") if word == container_sync.SCRIPT else word for word in argv]
+        moved = [f"{self.root}{word}" if word.startswith("/") else word for word in moved]
+        done = subprocess.run(moved, input=stdin, capture_output=True, check=False)
+        return Executed(done.returncode, done.stdout, done.stderr.decode())
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    (tmp_path / "root").mkdir()
+    return Folder(tmp_path / "root")
+
+
+def copied(files: dict[Path, str], *rules: SyncRule) -> Copied:
+    return Copied(FromBuild(TARGET, Path("/p")), files, rules)
+
+
+def into(*, restartable: bool = False) -> list[Running]:
+    return [Running(PLACE, restartable)]
+
+
+def test_files_and_folders_are_the_same_afterwards(folder: Folder, tmp_path: Path) -> None:
+    (tmp_path / "src/deep").mkdir(parents=True)
+    (tmp_path / "src/deep/a b.py").write_bytes(b"\0\xff")
+    (tmp_path / "one").write_text("1", encoding="utf-8")
+    copy(copied({tmp_path / "src": "/app/src", tmp_path / "one": "/etc/one"}), into(), folder)
+    assert (folder.root / "app/src/deep/a b.py").read_bytes() == b"\0\xff"
+    assert (folder.root / "etc/one").read_text(encoding="utf-8") == "1"
+
+
+def test_what_was_deleted_here_is_deleted_there(folder: Folder, tmp_path: Path) -> None:
+    (folder.root / "app").mkdir()
+    (folder.root / "app/old").touch()
+    copy(copied({tmp_path / "old": "/app/old"}), into(), folder)
+    assert not (folder.root / "app/old").exists()
+
+
+def test_a_command_of_a_rule_runs_after_the_copy(folder: Folder, tmp_path: Path) -> None:
+    (tmp_path / "a").touch()
+    copy(copied({tmp_path / "a": "/a"}, SyncRule(paths={"a": "/a"}, run=("touch", "/x"))), into(), folder)
+    assert list(folder.ran[-1]) == ["touch", "/x"]
+
+
+def test_a_restart_is_asked_of_the_shell_before_the_program(folder: Folder, tmp_path: Path) -> None:
+    (tmp_path / "a").touch()
+    rule = SyncRule(paths={"a": "/a"}, restart=True)
+    copy(copied({tmp_path / "a": "/a"}, rule), into(restartable=True), folder)
+    assert folder.ran[-1] == restart.COMMAND
+    with pytest.raises(SyncFailed, match="cannot start its program again"):
+        copy(copied({tmp_path / "a": "/a"}, rule), into(), folder)
+
+
+def test_a_command_that_fails_is_told_with_its_words(folder: Folder, tmp_path: Path) -> None:
+    (tmp_path / "a").touch()
+    folder.status = 3
+    with pytest.raises(SyncFailed) as failed:
+        copy(copied({tmp_path / "a": "/a"}, SyncRule(paths={"a": "/a"}, run=("reload",))), into(), folder)
+    assert failed.value.brief == "reload failed in web-1 with status 3"
+    assert failed.value.details == "no such thing"
+
+
+@pytest.mark.fault(88)
+def test_other_bytes_in_the_container_are_an_error(tmp_path: Path) -> None:
+    """The container answers with other bytes than were copied → an error; the image is built instead."""
+    (tmp_path / "a").write_text("mine", encoding="utf-8")
+    other = io.BytesIO()
+    with tarfile.open(fileobj=other, mode="w") as archive:
+        archive.addfile(tarfile.TarInfo("a"), io.BytesIO(b""))
+    with pytest.raises(SyncFailed, match="has other files than were copied"):
+        copy(copied({tmp_path / "a": "/a"}), into(), lambda *_: Executed(0, other.getvalue(), ""))
+    with pytest.raises(SyncFailed, match="is no tar"):
+        copy(copied({tmp_path / "a": "/a"}), into(), lambda *_: Executed(0, b"junk", ""))
+
+
+def test_a_container_without_a_shell_is_an_error(tmp_path: Path) -> None:
+    def refuse(*_: object) -> Executed:
+        raise ClusterError("sh cannot be run", details='exec: "sh": executable file not found')
+
+    (tmp_path / "a").touch()
+    with pytest.raises(SyncFailed) as failed:
+        copy(copied({tmp_path / "a": "/a"}), into(), refuse)
+    assert "executable file not found" in failed.value.details
+
+
+def test_files_belong_to_root_and_keep_their_mode(tmp_path: Path) -> None:
+    (tmp_path / "a").touch(mode=0o755)
+    data, wanted, gone = packed({tmp_path / "a": "/app/a"})
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        (member,) = archive
+    assert (member.name, member.uid, member.mode, list(wanted), gone) == ("app/a", 0, 0o755, ["app/a"], [])
+
+
+def pod(image: str, state: str = "running", **more: Any) -> dict[str, Any]:
+    return {
+        "metadata": {"name": "web-1", "namespace": "shop", **more},
+        "spec": {"containers": [{"name": "web", "image": image}]},
+        "status": {"containerStatuses": [{"name": "web", "state": {state: {}}}]},
+    }
+
+
+def test_only_running_containers_of_the_image_are_found() -> None:
+    digest = "@sha256:" + "0" * 64
+    name = f"localhost:5001/team/web:dev{digest}"
+    assert running([pod(name)], "localhost:5001", TARGET) == into()
+    for other in (
+        pod(name, "waiting"),
+        pod(name, deletionTimestamp="2026-01-01T00:00:00Z"),
+        pod(f"localhost:5001/team/web:prod{digest}"),
+        pod(f"docker.io/team/web:dev{digest}"),
+    ):
+        assert running([other], "localhost:5001", TARGET) == []

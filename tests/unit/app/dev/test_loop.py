@@ -1,0 +1,172 @@
+"""The loop of `dev` over a sandbox that only notes what is done to it, with real files."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from contextlib import nullcontext
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from sandbox.app import machine_plan
+from sandbox.app.agreement import Refusal
+from sandbox.app.core import Sandbox
+from sandbox.app.dev.changed_files import Work
+from sandbox.app.dev.dev_report import DevReport
+from sandbox.app.dev.loop import DevLoop, project_of
+from sandbox.app.dev.rounds import Overtaken, Rounds
+from sandbox.config.resolve import load
+from sandbox.errors import SandboxError
+
+BROKEN = SandboxError("1 of 1 images not pushed")
+
+
+class Stage:
+    """A project in a folder, its sandbox, its rounds with their `answers`, and what is told."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.told: list[str] = []
+        self.rounds: list[Work] = []
+        self.answers: list[Work | Exception] = []
+        self.up_fails: SandboxError | None = None
+        self.ups = 0
+        for name in ("k8s", "app"):
+            (folder / name).mkdir()
+        self.save("images.yaml", "images: [{from: build, context: app, as: app}]\n")
+        self.save("sandbox.yaml", "apiVersion: sandbox.dev/v1\nname: demo\npush: images.yaml\napply: [k8s]\n")
+
+    def save(self, path: str, text: str = "x") -> None:
+        (self.folder / path).write_text(text, encoding="utf-8")
+
+    @property
+    def sandbox(self) -> Sandbox:
+        kubeconfig, spec = self.folder / "kubeconfig", load(self.folder / "sandbox.yaml")
+
+        def up(**_: object) -> None:
+            self.ups += 1
+            if self.up_fails:
+                raise self.up_fails
+
+        alone = SimpleNamespace(alone=lambda *_: nullcontext())
+        parts = {"spec": spec, "resolved": spec, "name": "demo", "up": up, "session": alone}
+        return cast("Sandbox", SimpleNamespace(kubeconfig=kubeconfig, context="c", **parts))
+
+    def run(self, work: Work) -> Work:
+        self.rounds.append(work)
+        answer = self.answers.pop(0) if self.answers else Work()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    # What a report hears.
+
+    def watching(self, folders: Collection[Path]) -> None:
+        self.told.append("watching")
+
+    def changed(self, paths: Collection[Path]) -> None:
+        self.told.append(" ".join(sorted(str(path.relative_to(self.folder)) for path in paths)))
+
+    def failed(self, error: SandboxError) -> None:
+        self.told.append(error.brief)
+
+    def ready(self, seconds: float) -> None:
+        self.told.append("ready")
+
+
+@pytest.fixture
+def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
+    made = Stage(tmp_path)
+    rounds = SimpleNamespace(run=made.run, applied_by_up=lambda: None, restarts=False, applied={}, copied={})
+    monkeypatch.setattr(machine_plan, "steps", lambda _: ((), None, None))
+    monkeypatch.setattr(Rounds, "of", lambda *_: rounds)
+    return made
+
+
+@pytest.fixture
+def loop(stage: Stage) -> DevLoop:
+    report = cast("DevReport", stage)
+    return DevLoop(lambda: stage.sandbox, stage.folder / "sandbox.yaml", report, Refusal(), logs=False)
+
+
+def images(work: Work) -> list[str]:
+    return [str(one.target) for one in work.images]
+
+
+def test_a_change_is_a_round_of_what_it_asks_for(stage: Stage, loop: DevLoop) -> None:
+    sandbox = stage.sandbox
+    loop.up(sandbox)
+    stage.save("app/a")
+    loop.next(sandbox)
+    stage.save("k8s/a.yaml")
+    loop.next(sandbox)
+    assert [(images(work), work.manifests) for work in stage.rounds] == [(["app:latest"], False), ([], True)]
+    assert stage.told == ["app/a", "ready", "k8s/a.yaml", "ready"]
+
+
+def test_what_asks_for_nothing_is_not_told(stage: Stage, loop: DevLoop) -> None:
+    loop.up(stage.sandbox)
+    stage.save("app/a.py~")
+    loop.next(stage.sandbox)
+    assert (stage.told, stage.rounds) == ([], [])
+
+
+def test_a_changed_list_of_images_is_a_whole_up(stage: Stage, loop: DevLoop) -> None:
+    loop.up(stage.sandbox)
+    stage.save("images.yaml", "images: [{from: build, context: app, as: other}]\n")
+    loop.next(stage.sandbox)
+    assert (stage.ups, stage.told) == (2, ["images.yaml", "watching", "ready"])
+    stage.save("app/a")
+    loop.next(stage.sandbox)
+    assert images(stage.rounds[0]) == ["other:latest"]
+
+
+def test_what_failed_is_tried_again_with_the_next_change(stage: Stage, loop: DevLoop) -> None:
+    loop.up(stage.sandbox)
+    stage.answers = [BROKEN]
+    stage.save("app/a")
+    loop.next(stage.sandbox)
+    stage.save("k8s/a.yaml")
+    loop.next(stage.sandbox)
+    assert (images(stage.rounds[1]), stage.rounds[1].manifests) == (["app:latest"], True)
+    assert stage.told == ["app/a", BROKEN.brief, "k8s/a.yaml", "ready"]
+
+
+def test_a_roll_out_that_was_overtaken_is_waited_for_later(stage: Stage, loop: DevLoop) -> None:
+    loop.up(stage.sandbox)
+    stage.answers = [Overtaken()]
+    stage.save("app/a")
+    loop.next(stage.sandbox)
+    assert "ready" not in stage.told
+    stage.save("app/a", "again")
+    loop.next(stage.sandbox)
+    assert stage.rounds[1].manifests
+
+
+def test_an_up_that_fails_leaves_the_loop_with_a_cluster(stage: Stage, loop: DevLoop) -> None:
+    stage.up_fails = BROKEN
+    with pytest.raises(SandboxError):
+        loop.up(stage.sandbox)
+    (stage.folder / "kubeconfig").touch()
+    assert not loop.up(stage.sandbox)
+    stage.save("k8s/a.yaml")
+    loop.next(stage.sandbox)
+    assert images(stage.rounds[0]) == ["app:latest"]  # which was not pushed
+
+
+def test_bases_elsewhere_and_files_of_ours_are_known(tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    for name in ("project/overlay", "base"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "base/kustomization.yaml").write_text("resources: []\n", encoding="utf-8")
+    (project / "overlay/kustomization.yaml").write_text("resources: [../../base]\n", encoding="utf-8")
+    (project / "images.yaml").write_text("images: [{from: build, context: ., as: app}]\n", encoding="utf-8")
+    (project / ".dockerignore").write_text("docs\n", encoding="utf-8")
+    file = project / "sandbox.yaml"
+    file.write_text("apiVersion: sandbox.dev/v1\npush: images.yaml\napply: [overlay]\n", encoding="utf-8")
+    found = project_of(file, load(file))
+    assert found.work([tmp_path / "base/kustomization.yaml"]) == Work(manifests=True)
+    assert not found.work([project / "images.lock.yaml", project / "docs/a"])
+    assert found.work([file]) == Work(spec=True)

@@ -1,0 +1,114 @@
+"""What is told of a project's pods: their lines, and containers that end in an error."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any, cast
+
+import pytest
+
+from sandbox.app.dev.dev_report import Container, Crash, DevReport
+from sandbox.app.dev.pod_watch import PodWatch, failed_lives, undo_command
+from sandbox.kube.api import Cluster
+
+
+class Pods:
+    """The part of a cluster that is asked for lines."""
+
+    def __init__(self) -> None:
+        self.followed: list[tuple[str, int | None]] = []
+
+    def log(self, pod: str, namespace: str, *, lines: int, container: str, previous: bool) -> str:
+        return f"{pod} {container} previous={previous}\x1b[2J"
+
+    def follow_log(self, pod: str, namespace: str, container: str, *, seconds: int | None) -> Iterator[str]:
+        self.followed.append((pod, seconds))
+        yield f"{pod} says \x1b[31mhello"
+
+
+class Heard:
+    """The part of a report that hears of pods."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[Container, str]] = []
+        self.crashes: list[Crash] = []
+        self.told = threading.Event()
+
+    def log(self, container: Container, line: str) -> None:
+        self.lines.append((container, line))
+        self.told.set()
+
+    def crashed(self, crash: Crash) -> None:
+        self.crashes.append(crash)
+
+
+def watch(pods: Pods, heard: Heard, *, logs: bool = False) -> PodWatch:
+    cluster, report = cast("Cluster", pods), cast("DevReport", heard)
+    return PodWatch(cluster=lambda: cluster, namespaces=lambda: ["shop"], report=report, context="c", logs=logs)
+
+
+def pod(name: str = "web-abc-1", *, code: int | None = None, restarts: int = 0, waits: bool = True, **more: Any) -> Any:
+    ended = {"terminated": {"exitCode": code, "reason": "Error"}}
+    if code is None:
+        state: dict[str, Any] = {"state": {"running": {}}}
+    else:
+        state = {"state": {"waiting": {}}, "lastState": ended} if waits else {"state": ended}
+    return {
+        "kind": "Pod",
+        "metadata": {
+            "name": name,
+            "namespace": "shop",
+            "uid": name,
+            "labels": {"pod-template-hash": "abc"},
+            "ownerReferences": [{"kind": "ReplicaSet", "name": "web-abc"}],
+            **more,
+        },
+        "status": {"containerStatuses": [{"name": "web", "restartCount": restarts, **state}]},
+    }
+
+
+@pytest.mark.fault(87)
+def test_a_crash_is_told_once_with_its_last_lines_and_the_way_back() -> None:
+    """A container exits with status 3 → its last lines, and the command that takes the roll-out back."""
+    heard = Heard()
+    pods = watch(Pods(), heard)
+    pods.look([pod()])
+    pods.look([pod(code=3, waits=False)])
+    pods.look([pod(code=3, restarts=1)])  # the same end, and started again
+    (crash,) = heard.crashes
+    assert (crash.code, crash.lines) == (3, "web-abc-1 web previous=False[2J")
+    assert crash.fix == "kubectl --context c --namespace shop rollout undo deployment/web"
+    pods.look([pod(code=4, restarts=2)])
+    assert heard.crashes[1].lines == "web-abc-1 web previous=True[2J"
+
+
+def test_what_crashed_before_and_what_is_being_deleted_is_not_told() -> None:
+    heard = Heard()
+    pods = watch(Pods(), heard)
+    pods.look([pod(code=1, restarts=4)])
+    pods.look([pod(code=1, restarts=4), pod("b", code=143, waits=False, deletionTimestamp="2026-01-01T00:00:00Z")])
+    assert heard.crashes == []
+
+
+def test_a_container_that_ended_well_did_not_fail() -> None:
+    assert list(failed_lives(pod(code=0, waits=False))) == []
+
+
+def test_a_pod_of_a_job_has_no_roll_out_to_take_back() -> None:
+    made = pod()
+    made["metadata"]["ownerReferences"] = [{"kind": "Job", "name": "seed"}]
+    assert undo_command(made, "c") == ""
+
+
+def test_lines_are_told_fit_for_a_terminal_and_each_container_followed_once() -> None:
+    heard, cluster = Heard(), Pods()
+    pods = watch(cluster, heard, logs=True)
+    pods.look([pod()])
+    assert heard.told.wait(10)
+    pods.look([pod()])
+    assert heard.lines == [(Container("shop", "web-abc-1", "web"), "web-abc-1 says [31mhello")]
+    heard.told.clear()
+    pods.look([pod(), pod("new")])
+    assert heard.told.wait(10)
+    assert cluster.followed == [("web-abc-1", 1), ("new", None)]  # of what ran before, only new lines

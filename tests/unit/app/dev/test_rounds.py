@@ -1,0 +1,203 @@
+"""A round of `dev` with a registry in memory and a small API server: what is built, pushed, applied, waited for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from sandbox.app.dev import container_sync
+from sandbox.app.dev.changed_files import Copied, Work
+from sandbox.app.dev.dev_report import Container, Crash
+from sandbox.app.dev.rounds import Overtaken, Rounds
+from sandbox.components.workloads.image_names import Brought, ImageNames
+from sandbox.components.workloads.step import ApplyStep
+from sandbox.engine import Engine, EngineError
+from sandbox.errors import SandboxError
+from sandbox.images.images_yaml import FromBuild
+from sandbox.images.lockfile import LockFile
+from sandbox.images.push_step import PushStep
+from sandbox.images.sources import image_build
+from sandbox.images.sync_rules import SyncRule
+from sandbox.kube.container_exec import Executed
+from sandbox.names import Names
+from sandbox.oci.reference import parse_target as parse
+from tests.support.api_server import ApiServer
+from tests.support.images import FakeEngine, TestImage, layer
+from tests.support.registry_simulator import Simulator
+
+WEB = parse("web:dev")
+DEPLOYMENT: dict[str, Any] = {
+    "apiVersion": "apps/v1",
+    "kind": "Deployment",
+    "metadata": {"name": "web"},
+    "spec": {"replicas": 1, "template": {"spec": {"containers": [{"name": "web", "image": "web:dev"}]}}},
+}
+SETTINGS: dict[str, Any] = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"a": "1"}}
+PLACE = "/apis/apps/v1/namespaces/default/deployments/web"
+
+
+@dataclass
+class Told:
+    """A report that keeps what it hears."""
+
+    phases: list[str] = field(default_factory=list)
+    errors: list[SandboxError] = field(default_factory=list)
+
+    def phase(self, name: str, what: str, seconds: float, detail: str = "") -> None:
+        self.phases.append(f"{name} {what} {detail}".strip())
+
+    def failed(self, error: SandboxError) -> None:
+        self.errors.append(error)
+
+    def watching(self, folders: Collection[Path]) -> None: ...
+    def changed(self, paths: Collection[Path]) -> None: ...
+    def progress(self, phase: str, detail: str) -> None: ...
+    def ready(self, seconds: float) -> None: ...
+    def log(self, container: Container, line: str) -> None: ...
+    def crashed(self, crash: Crash) -> None: ...
+
+
+class Builder(FakeEngine):
+    """An engine whose next build gives another image, or fails."""
+
+    def __init__(self) -> None:
+        super().__init__({"web:dev": TestImage((layer(1),), label="0")})
+        self.builds = 0
+        self.fails = False
+
+    def build(self, context: Path, tag: str, **_: object) -> None:
+        if self.fails:
+            raise EngineError(f"building {tag} failed", details="Step 2/2 : RUN false")
+        self.builds += 1
+        self.images = {"web:dev": TestImage((layer(1),), label=str(self.builds))}
+
+
+@dataclass
+class Stage:
+    """A round's surroundings; `ready` is what the cluster makes of a workload."""
+
+    told: Told
+    engine: Builder
+    server: ApiServer
+    rounds: Rounds
+
+    @property
+    def image(self) -> str:
+        return str(self.server.objects[PLACE]["spec"]["template"]["spec"]["containers"][0]["image"])
+
+
+def settled(manifest: dict[str, Any]) -> dict[str, Any]:
+    """What a cluster makes of a Deployment at once."""
+    return {**manifest, "status": {"replicas": 1, "readyReplicas": 1, "updatedReplicas": 1, "observedGeneration": 1}}
+
+
+@pytest.fixture
+def entry(tmp_path: Path) -> FromBuild:
+    return FromBuild(WEB, tmp_path, sync=(SyncRule(paths={"site": "/site"}),))
+
+
+@pytest.fixture
+def stage(
+    names: Names, server: ApiServer, registry: Simulator, entry: FromBuild, monkeypatch: pytest.MonkeyPatch
+) -> Stage:
+    monkeypatch.setattr(image_build, "has_buildkit", lambda: False)
+    told, engine = Told(), Builder()
+    server.admit = settled
+    push = PushStep(cast("Engine", engine), LockFile(entry.context / "images.yaml", (entry,)), registry.url)
+    images = ImageNames(prefix="localhost:1", url=registry.url, brought=(Brought(WEB, built=True),))
+    apply = ApplyStep(names, (DEPLOYMENT, SETTINGS), images, requires=())
+    return Stage(told, engine, server, Rounds(push, None, apply, told, lambda: False))
+
+
+def test_a_changed_image_is_built_pushed_applied_and_waited_for(stage: Stage, entry: FromBuild) -> None:
+    assert not stage.rounds.run(Work(images=(entry,)))
+    first = stage.image
+    stage.told.phases.clear()
+    assert not stage.rounds.run(Work(images=(entry,)))
+    assert first.startswith("localhost:1/web:dev@sha256:")
+    assert stage.image != first
+    assert stage.told.phases == [
+        "build web:dev",
+        "push web:dev 0.0 MB",
+        "apply  1 object changed",
+        "roll-out Deployment default/web",
+    ]
+
+
+def test_only_objects_that_say_something_else_are_applied(stage: Stage, entry: FromBuild) -> None:
+    stage.rounds.run(Work(images=(entry,)))
+    stage.told.phases.clear()
+    stage.rounds.run(Work(manifests=True))
+    assert stage.told.phases == ["apply  0 objects changed"]
+
+
+def test_what_up_applied_is_not_applied_again(stage: Stage, entry: FromBuild) -> None:
+    stage.rounds.run(Work(images=(entry,)))
+    after = Rounds(stage.rounds.push, None, stage.rounds.apply, stage.told, lambda: False)
+    after.applied_by_up()
+    stage.told.phases.clear()
+    after.run(Work(manifests=True))
+    assert stage.told.phases == ["apply  0 objects changed"]
+
+
+@pytest.mark.fault(86)
+def test_a_build_that_fails_is_told_and_left_for_the_next_change(stage: Stage, entry: FromBuild) -> None:
+    """RUN false in a Dockerfile while `dev` works → the build's last lines; what ran before still runs."""
+    stage.rounds.run(Work(images=(entry,)))
+    before, stage.engine.fails = stage.image, True
+    assert stage.rounds.run(Work(images=(entry,))) == Work(images=(entry,))
+    assert "RUN false" in stage.told.errors[0].details
+    assert stage.image == before
+
+
+def test_a_roll_out_is_left_when_something_else_changed(stage: Stage, entry: FromBuild) -> None:
+    stage.server.admit = lambda manifest: manifest  # and never ready
+    stage.rounds.overtaken = lambda: True
+    with pytest.raises(Overtaken):
+        stage.rounds.run(Work(images=(entry,)))
+    assert stage.rounds.applied == {}
+
+
+def sync_by(monkeypatch: pytest.MonkeyPatch, answer: Callable[..., Executed], server: ApiServer, image: str) -> None:
+    monkeypatch.setattr(container_sync, "by_cluster", lambda _: answer)
+    server.objects["/api/v1/namespaces/default/pods/web-1"] = {
+        "kind": "Pod",
+        "metadata": {"name": "web-1", "namespace": "default"},
+        "spec": {"containers": [{"name": "web", "image": image}]},
+        "status": {"containerStatuses": [{"name": "web", "state": {"running": {}}}]},
+    }
+
+
+def test_copied_files_need_no_build_until_the_manifests_change(
+    stage: Stage, entry: FromBuild, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.rounds.run(Work(images=(entry,)))
+    page = entry.context / "index.html"
+    page.write_text("1", encoding="utf-8")
+    archive, _, _ = container_sync.packed({page: "/site/index.html"})
+    sync_by(monkeypatch, lambda *_: Executed(0, archive, ""), stage.server, stage.image)
+    stage.told.phases.clear()
+    stage.rounds.run(Work(copied=(Copied(entry, {page: "/site/index.html"}, entry.sync),)))
+    assert stage.told.phases == ["sync web:dev 1 file into 1 container"]
+    stage.rounds.run(Work(manifests=True))  # new pods would begin without the file
+    assert stage.told.phases[1] == "build web:dev"
+    assert stage.engine.builds == 2
+
+
+def test_files_that_cannot_be_copied_are_built(stage: Stage, entry: FromBuild, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage.rounds.run(Work(images=(entry,)))
+    page = entry.context / "index.html"
+    page.write_text("1", encoding="utf-8")
+    sync_by(monkeypatch, lambda *_: Executed(127, b"", "tar: not found"), stage.server, stage.image)
+    stage.rounds.run(Work(copied=(Copied(entry, {page: "/site/index.html"}, entry.sync),)))
+    assert stage.told.errors[0].details == "tar: not found"
+    assert stage.engine.builds == 2
+
+
+def test_an_image_without_a_running_container_is_built(stage: Stage, entry: FromBuild) -> None:
+    stage.rounds.run(Work(copied=(Copied(entry, {entry.context / "a": "/site/a"}, entry.sync),)))
+    assert stage.engine.builds == 1

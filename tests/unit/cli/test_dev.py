@@ -1,0 +1,62 @@
+"""What `dev` prints, for people and for programs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sandbox.app.dev.dev_report import Container, Crash, DevReport
+from sandbox.cli.dev import report_for
+from sandbox.errors import SandboxError
+
+PLACE = Container("shop", "web-1", "web")
+CRASH = Crash(PLACE, 3, "OOMKilled", "first\nlast", "kubectl rollout undo")
+
+
+def tell(report: DevReport) -> None:
+    report.watching([Path.cwd() / "app", Path("/else")])
+    report.changed([Path.cwd() / "app/a.py"])
+    report.progress("build", "Step 1/2")
+    report.phase("build", "web:dev", 0.4, "")
+    report.ready(1.234)
+    report.log(PLACE, "hello")
+    report.failed(SandboxError("building failed", details="RUN false"))
+    report.crashed(CRASH)
+
+
+def test_people_read_a_line_for_each_phase_and_each_line_of_a_pod(capsys: pytest.CaptureFixture[str]) -> None:
+    tell(report_for("plain"))
+    assert capsys.readouterr().err.splitlines() == [
+        "watching /else, app; Ctrl-C leaves, and all stays up",
+        "─ app/a.py",
+        "✓ build web:dev                               0.40 s",
+        "  ready                                       1.23 s  after the change was seen",
+        "web-1 | hello",
+        "error[failed]: building failed",
+        "  RUN false",
+        "✗ web-1 web ended with status 3 (OOMKilled); its last lines:",
+        "  first",
+        "  last",
+        "  take this roll-out back: kubectl rollout undo",
+    ]
+
+
+def test_programs_read_one_json_object_an_event(capsys: pytest.CaptureFixture[str]) -> None:
+    tell(report_for("json"))
+    events = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    names = ["watching", "changed", "progress", "phase", "ready", "log", "failed", "crashed"]
+    assert [one["event"] for one in events] == names
+    phase, log, failed, crashed = events[3], events[5], events[6], events[7]
+    assert (phase["phase"], phase["what"], phase["seconds"]) == ("build", "web:dev", 0.4)
+    assert (log["pod"], log["container"], log["line"]) == ("web-1", "web", "hello")
+    assert (failed["id"], failed["details"]) == ("failed", "RUN false")
+    assert (crashed["status"], crashed["lines"]) == (3, "first\nlast")
+
+
+def test_quiet_leaves_errors_and_crashes(capsys: pytest.CaptureFixture[str]) -> None:
+    tell(report_for("quiet"))
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == "error[failed]: building failed"
+    assert said[2].startswith("✗ web-1 web ended")
