@@ -114,7 +114,7 @@ def host_urls(name: str, host: str | None, *, for_others: bool) -> tuple[str, ..
     if for_others and not route.aliases:
         raise UsageError(
             f"only this machine reaches the sandbox {route.name}",
-            fix="in sandbox.yaml, set `proxy: {listen: 0.0.0.0}`, then run `sandbox up`",
+            fix="in sandbox.yaml, set `edge: {listen: 0.0.0.0}`, then run `sandbox up`",
         )
     return found
 

@@ -19,7 +19,7 @@ from sandbox.system import files, host_network
 LOCAL = "127.0.0.1"
 PREFERRED_HTTPS = (443, 8443)
 PREFERRED_REGISTRY = 5001
-HTTPS = ("proxy: {ports: [%s]}", "--https-port %s")
+HTTPS = ("edge: {ports: [%s]}", "--https-port %s")
 REGISTRY = ("registry: {port: %s}", "--registry-port %s")
 
 
@@ -34,7 +34,7 @@ def reserve(spec: Spec, home: Home, engine: Engine) -> Iterator[ResolvedSpec]:
         raise UsageError(
             f"this machine cannot listen on {spec.proxy.listen}: it has no IPv6",
             details="the kernel was started without it, or the sysctl net.ipv6.conf.lo.disable_ipv6 is 1",
-            fix="in sandbox.yaml: proxy: {listen: 127.0.0.1}   (or turn IPv6 on)",
+            fix="in sandbox.yaml: edge: {listen: 127.0.0.1}   (or turn IPv6 on)",
             id="no-ipv6",
         )
     files.make_private_dir(home.state)

@@ -53,7 +53,7 @@ def validate(file: Path | None, name: str | None) -> int:
         objects = [*user_manifests.load(spec.apply, store)]
         objects += (one for chart in charts for one in Helm.find(store).render(chart))
         has.append(count(len(objects), "object"))
-    noted = list(spec_notes.notes(spec, objects))
+    noted = [*filter(None, [spec.old_key]), *spec_notes.notes(spec, objects)]
     click.echo(f"valid: {', '.join(has)}")
     for note in noted:
         click.echo(f"note   {note}", err=True)
@@ -72,11 +72,16 @@ def show(file: Path | None, name: str | None, *, output: str) -> int:
     """
     from sandbox.app import chosen_spec
     from sandbox.app.context import DEFAULT_FILE
+    from sandbox.config import problems
     from sandbox.config.yaml_source import read
 
     spec = chosen_spec.written(file, name).model_dump(mode="json")
     source = file or (DEFAULT_FILE if name is None and DEFAULT_FILE.exists() else None)
-    lines = {path: place.line for path, place in read(source.read_text("utf-8-sig")).places.items()} if source else {}
+    lines = (
+        {path: place.line for path, place in read(source.read_text("utf-8-sig")).with_edge().places.items()}
+        if source
+        else {}
+    )
     rows = [(path, value, f"{source}:{lines[path]}" if path in lines else "default") for path, value in _leaves(spec)]
     if source and ("name",) not in lines:
         rows = [(path, value, "its folder" if path == ("name",) else origin) for path, value, origin in rows]
@@ -87,7 +92,7 @@ def show(file: Path | None, name: str | None, *, output: str) -> int:
         return 0
     for path, value, origin in rows:
         shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        click.echo(f"{_dotted(path):<24} {shown:<40} {click.style(origin, dim=True)}")
+        click.echo(f"{problems.dotted(path):<24} {shown:<40} {click.style(origin, dim=True)}")
     return 0
 
 

@@ -94,7 +94,7 @@ def status(ctx: click.Context, *, output: str) -> int:
 def url(ctx: click.Context, host: str | None, file: Path | None, name: str | None, *, qr: bool) -> int:
     """Print the URL of HOST, or of every host of the sandbox.
 
-    Where others than this machine may come in (proxy.listen), they are the URLs for those. A phone has to trust the
+    If other machines may connect (edge.listen), these are the URLs for them. A phone must first trust the
     sandbox's root certificate first, or to be told to go on.
 
     \b

@@ -109,6 +109,8 @@ def up(
     with from_source(source, file, caller.say, identity=identity, trusted=trust) as project:
         ports = tuple(resolve.ports(https_ports, registry_port))
         chosen = chosen_spec.choose(file, name, ports, project=project)
+        if chosen.spec.old_key:
+            caller.say(chosen.spec.old_key)
         sandbox = Sandbox(chosen, session=caller)
         if only_plan:
             found = sandbox.plan(recreate=recreate, agreement=prompts.Telling(caller.say))

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from sandbox.config.problems import Misfits, allowed_keys, blanks, faults
 from sandbox.config.yaml_nodes import MAX_SIZE, Fault, Refused, quoted, too_large
-from sandbox.config.yaml_source import Source, read
+from sandbox.config.yaml_source import EDGE_KEY, Source, read
 from sandbox.errors import BadFile, UsageError
 
 __all__ = ["CURRENT", "Format", "Misfits", "load", "parse", "validated"]
@@ -73,6 +73,8 @@ def parse(text: str, model: type[M], *, origin: str, amend: Amend = lambda sourc
         source = read(text)
         if _FORMAT_KEY in allowed_keys(model):
             _require_format(source)
+        if EDGE_KEY in allowed_keys(model):
+            source = source.with_edge()
     except Refused as refused:
         found = list(refused.faults)
         if not found[0].fix and "must be a mapping" in found[0].message:

@@ -9,10 +9,11 @@ from dataclasses import replace
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, RootModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from sandbox.config.yaml_nodes import Fault
-from sandbox.config.yaml_source import KeyPath, Place, Source
+from sandbox.config.yaml_source import EDGE_KEY, OLD_EDGE_KEY, KeyPath, Place, Source
 
 # pydantic's error types, by what a reader needs to know; {names} come from the error's context.
 _MESSAGES = {
@@ -98,13 +99,20 @@ def allowed_keys(model: type[BaseModel], loc: Sequence[str | int] = ()) -> list[
     """Return the keys that the mapping at `loc` in a document of `model` may have."""
     models = [model]
     for part in loc:
-        fields = [info for each in models for name, info in each.model_fields.items() if part in (name, info.alias)]
+        fields = [
+            info for each in models for name, info in each.model_fields.items() if part in (name, key_of(name, info))
+        ]
         if fields:
             models = [each for info in fields for each in _models(info.annotation)]
         else:  # an index, or the name or tag of a union's member
             models = [each for each in models if part == each.__name__ or part in _tags(each)] or models
-    names = [info.alias or name for each in models for name, info in each.model_fields.items()]
+    names = [key_of(name, info) for each in models for name, info in each.model_fields.items()]
     return list(dict.fromkeys(names))
+
+
+def key_of(name: str, info: FieldInfo) -> str:
+    """Return the key of a document for the field `name` of its model."""
+    return info.alias or (info.validation_alias if isinstance(info.validation_alias, str) else name)
 
 
 def _absent(detail: ErrorDetails) -> KeyPath:
@@ -124,11 +132,11 @@ def _fault(detail: ErrorDetails, path: KeyPath, source: Source, model: type[Base
     place, kind, last = source.places[path], detail["type"], detail["loc"][-1:]
     context: dict[str, Any] = detail.get("ctx", {})
     if kind == "extra_forbidden":
-        inside = f" in {_dotted(path[:-1])}" if path[:-1] else ""
+        inside = f" in {dotted(path[:-1])}" if path[:-1] else ""
         keys = allowed_keys(model, detail["loc"][:-1])
         return Fault(place.line, f"unknown key '{last[0]}'{inside}", _suggest(str(last[0]), keys, "allowed keys"))
     if kind == "missing":
-        inside = f" in {_dotted(path)}" if path else ""
+        inside = f" in {dotted(path)}" if path else ""
         return Fault(place.line, f"missing key '{last[0]}'{inside}", f"add '{last[0]}:'")
     if kind == "union_tag_not_found":
         key = _discriminator(detail)
@@ -187,10 +195,12 @@ def _quoted(expected: str) -> list[str]:
 
 
 def _placed(path: KeyPath, message: str) -> str:
-    return f"{_dotted(path)}: {message}" if path else message
+    return f"{dotted(path)}: {message}" if path else message
 
 
-def _dotted(path: KeyPath) -> str:
+def dotted(path: KeyPath) -> str:
+    """Return a path as people write it: `edge.ports[0]`."""
+    path = (EDGE_KEY, *path[1:]) if path[:1] == (OLD_EDGE_KEY,) else path
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
 
 

@@ -14,6 +14,8 @@ from sandbox.config.yaml_nodes import MAX_DEPTH, TAG, Fault, Refused, compose, k
 
 KeyPath = tuple[str | int, ...]
 
+# The key of the edge in a document, and its earlier name, which is still read and is what the models call it.
+EDGE_KEY, OLD_EDGE_KEY = "edge", "proxy"
 MAX_VALUES = 100_000  # after aliases are expanded
 
 
@@ -91,6 +93,20 @@ class Source:
                 places[path[:length]] = Place(0, None, "a mapping", giver, option)
         places |= _places(value, path, giver, option)
         return Source(data, places)
+
+    def with_edge(self) -> Source:
+        """Return the same with the edge under the name that the models have for it; its places are under both.
+
+        Raises Refused for a document that has both names.
+        """
+        if EDGE_KEY not in self.data:
+            return self
+        if OLD_EDGE_KEY in self.data:
+            fix = f"leave out `{OLD_EDGE_KEY}:`"
+            raise Refused(Fault(self.places[(OLD_EDGE_KEY,)].line, "`proxy` and `edge` are names of one key", fix))
+        data = {OLD_EDGE_KEY if key == EDGE_KEY else key: value for key, value in self.data.items()}
+        same = {(OLD_EDGE_KEY, *at[1:]): place for at, place in self.places.items() if at[:1] == (EDGE_KEY,)}
+        return Source(data, {**self.places, **same})
 
     def origins(self, document: str) -> dict[KeyPath, ValueOrigin]:
         """Return where each value is from; `document` is the file's name."""

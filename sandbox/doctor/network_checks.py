@@ -191,7 +191,7 @@ PORTS = (
     Check(
         "ports.visitors",
         "the edge listens for this machine only",
-        "to accept only this machine: proxy: {listen: 127.0.0.1} in sandbox.yaml, then sandbox up{which}",
+        "to accept only this machine: edge: {listen: 127.0.0.1} in sandbox.yaml, then sandbox up{which}",
         visitors,
     ),
     Check(

@@ -61,7 +61,7 @@ def files(name: str, found: Found, *, registry: int, https: tuple[int | str, ...
     if IMAGES in written:
         given["push"] = IMAGES
     if https:
-        given["proxy"] = {"ports": https}
+        given["edge"] = {"ports": https}
     if found.manifests or made:
         given["apply"] = found.manifests or (f"{OBJECTS}/",)
     return {SPEC: _head(found) + outline(Spec, given), **written}

@@ -17,6 +17,8 @@ import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from sandbox.config.problems import key_of
+
 WIDTH = 100
 _PLAIN = re.compile(r"[\w./][\w./+-]*(:[\w./+-]+)*", re.ASCII)
 
@@ -28,7 +30,7 @@ def outline(model: type[BaseModel], given: Mapping[str, Any]) -> str:
 
 def _lines(model: type[BaseModel], given: Mapping[str, Any], indent: str) -> Iterator[str]:
     for field, info in model.model_fields.items():
-        name = info.alias or field
+        name = key_of(field, info)
         inner, value = _section(info), given.get(name)
         mark = "" if name in given else "#"
         body = list(_lines(inner, value or {}, "  ")) if inner else []

@@ -1,4 +1,4 @@
-"""What a sandbox.yaml may say about the ways in: the proxy on this machine's ports, and the ingress controller."""
+"""What a sandbox.yaml may say of the edge on this machine's ports, and of the ingress controller."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from sandbox.config.schema.values import Address, AutoPorts, Host, Model, Ports,
 
 
 class ProxyHost(Model):
-    """A host with a way of its own through the proxy."""
+    """A host with its own settings at the edge."""
 
     host: Host = Field(description="The exact host name, without wildcards.")
     terminate: bool = Field(
         default=False,
-        description="Whether its TLS ends at the proxy, which then holds a certificate for it and tells the rest who "
-        "the client is in X-Forwarded headers.",
+        description="Terminate its TLS at the edge, which then has a certificate for it and passes on the client's "
+        "address in X-Forwarded headers.",
     )
     to: Upstream | None = Field(
         default=None,
@@ -35,33 +35,32 @@ def _alone(value: Any) -> Any:
 
 
 class Proxy(Model):
-    """The TLS proxy that brings the host's ports to the ingress."""
+    """The edge: it routes TLS from the host's ports to the ingress."""
 
     listen: Address = Field(
         default="127.0.0.1",
-        description="The host's address to listen on, besides its own loopback; 0.0.0.0 lets the whole network in, at "
+        description="The host's address to listen on, besides loopback; 0.0.0.0 admits the whole network, at "
         "https://HOST.NAME.ADDRESS.nip.io.",
     )
     ports: AutoPorts = Field(
         default=(443, 8443),
-        description="The host's ports to listen on, all of them for HTTPS. auto in a port's place: 443 for the first, "
-        "8443 for the second, else the next free one, and the same again as long as the sandbox is there; auto alone: "
-        "both so.",
+        description="The host's ports to listen on, all for HTTPS. auto instead of a port: 443 for the first, 8443 for "
+        "the second, else the next free one; kept as long as the sandbox exists. auto alone: both.",
     )
     run: Literal["container", "process"] | None = Field(
         default=None,
-        description="What the proxy is: a container next to the cluster, or your own process that reaches the cluster "
-        "through its API server, for clusters that no container can reach.  [default: container, and process for an "
-        "existing cluster]",
+        description="What the edge runs as: a container next to the cluster, or your own process that reaches the "
+        "cluster through its API server, for clusters that no container can reach.  [default: container, and "
+        "process for an existing cluster]",
     )
     hosts: tuple[Annotated[ProxyHost, BeforeValidator(_alone)], ...] = Field(
         default=(),
-        description="Hosts besides those of the domain, or with a way of their own: HOST, or host, terminate and to.",
+        description="Hosts outside the domain, or with their own settings: HOST, or host, terminate and to.",
     )
 
 
 class ResolvedProxy(Proxy):
-    """The proxy on ports that are known."""
+    """The edge on ports that are known."""
 
     ports: Ports = (443, 8443)
 
@@ -83,6 +82,6 @@ class Ingress(Model):
     )
     address: Upstream | None = Field(
         default=None,
-        description="With controller none on an existing cluster: HOST:PORT where its ingress answers HTTPS, which the "
-        "proxy's ports lead to; by default they are not listened on.",
+        description="With controller none on an existing cluster: HOST:PORT where its ingress answers HTTPS, to which "
+        "the edge's ports route; by default there is no edge.",
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
-from pydantic import BaseModel, Field, PrivateAttr, ValidationError, ValidationInfo, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, ValidationInfo, model_validator
 
 from sandbox.config import loader
 from sandbox.config.loader import CURRENT, Format
@@ -18,7 +18,7 @@ from sandbox.config.schema.edge_schema import Ingress, Proxy, ResolvedProxy
 from sandbox.config.schema.network_schema import Network
 from sandbox.config.schema.registry_schema import Registry, ResolvedRegistry
 from sandbox.config.schema.values import Domain, LocalPath, Model, Name
-from sandbox.config.yaml_source import Giver, KeyPath, ValueOrigin
+from sandbox.config.yaml_source import EDGE_KEY, OLD_EDGE_KEY, Giver, KeyPath, ValueOrigin
 from sandbox.errors import UsageError
 
 
@@ -28,6 +28,7 @@ class Spec(Model):
     It knows where each of its values is from (`origin`), which does not count when specs are compared.
     """
 
+    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
     _origins: Mapping[KeyPath, ValueOrigin] = PrivateAttr(default_factory=dict)
 
     apiVersion: Format = Field(default=CURRENT, description="The version of this format.")
@@ -48,7 +49,11 @@ class Spec(Model):
         description="The images.yaml with the images to push into the registry, relative to this file's folder.",
     )
     ingress: Ingress = Field(default=Ingress(), description="What routes HTTPS to services by host name.")
-    proxy: Proxy = Field(default=Proxy(), description="The edge: what listens on the host's ports and routes TLS.")
+    proxy: Proxy = Field(
+        default=Proxy(),
+        validation_alias=EDGE_KEY,
+        description="The edge: what listens on the host's ports and routes TLS.",
+    )
     network: Network = Field(default=Network(), description="How pods reach the internet and other networks.")
     certs: Certs = Field(default=Certs(), description="The certificates.")
     credentials: tuple[Credentials, ...] = Field(
@@ -68,6 +73,14 @@ class Spec(Model):
     def says(self, *path: str | int) -> bool:
         """Tell whether anything but the default stands at `path`, be it the same."""
         return self.origin(*path).giver is not Giver.DEFAULT
+
+    @property
+    def old_key(self) -> str | None:
+        """Return what to change in a file that has the edge under its earlier name."""
+        origin = self.origin(OLD_EDGE_KEY)
+        if origin.giver is not Giver.FILE or self.says(EDGE_KEY):
+            return None
+        return f"{origin}: `{OLD_EDGE_KEY}:` is called `{EDGE_KEY}:` now; both names are read"
 
     def changed(self, update: Mapping[str, Any], origins: Mapping[KeyPath, ValueOrigin]) -> Self:
         """Copy with other values of top-level keys, unchecked, and with the origins of what is other in them."""
@@ -126,7 +139,7 @@ class ResolvedSpec(Spec):
     """A spec whose ports are all known: what was `auto` has been chosen."""
 
     registry: ResolvedRegistry = ResolvedRegistry()
-    proxy: ResolvedProxy = ResolvedProxy()
+    proxy: ResolvedProxy = Field(default=ResolvedProxy(), validation_alias=EDGE_KEY)
 
     @classmethod
     def of(cls, spec: Spec, *, registry: int, https: tuple[int, ...]) -> Self:

@@ -234,7 +234,7 @@ def test_port_of_a_process_names_it_and_a_free_port(place: Home, engine: FakeEng
     offered = re.search(rf"--{which}-port (\d+) ", caught.value.fix)
     assert offered
     assert host_network.is_free(LOCAL, int(offered[1]))
-    section = {"registry": f"registry: {{port: {offered[1]}}}", "https": f"proxy: {{ports: [{offered[1]}]}}"}
+    section = {"registry": f"registry: {{port: {offered[1]}}}", "https": f"edge: {{ports: [{offered[1]}]}}"}
     assert section[which] in caught.value.fix
 
 

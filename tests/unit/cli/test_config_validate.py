@@ -44,3 +44,12 @@ def test_doubtful_settings_are_noted(tmp_path: Path, objects: str, notes: list[s
     assert printed.exit_code == 0 and printed.stdout.startswith("valid: name shop, ")
     found = [line.removeprefix("note   ") for line in printed.stderr.splitlines()]
     assert [line.partition("   (or")[0] for line in found] == notes
+
+
+def test_earlier_key_of_the_edge_is_noted_once(tmp_path: Path) -> None:
+    file = tmp_path / "sandbox.yaml"
+    file.write_text("name: shop\nproxy: {ports: [8444], listen: 127.0.0.1}\n")
+    printed = CliRunner().invoke(validate, ["-f", str(file)], catch_exceptions=False)
+    assert printed.stderr == f"note   {file}:2: `proxy:` is called `edge:` now; both names are read\n"
+    file.write_text("name: shop\nedge: {ports: [8444]}\n")
+    assert CliRunner().invoke(validate, ["-f", str(file)], catch_exceptions=False).stderr == ""

@@ -22,7 +22,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def written(file: Path, text: str) -> Path:
-    file.parent.mkdir()
+    file.parent.mkdir(exist_ok=True)
     file.write_text(text, encoding="utf-8")
     return file
 
@@ -43,7 +43,7 @@ def test_https_port_of_the_registry_blames_the_option(file: Path) -> None:
         ("proxy:", overrides(9000, registry=9000), "--registry-port: 9000 is one of the edge's ports"),
         ("", overrides(443, 443), "--https-port: 443 is given twice"),
         ("registry: {port: 443}", [], "FILE:1: registry.port: 443 is one of the edge's ports"),
-        ("proxy: {ports: [5001]}", [], "FILE:1: proxy.ports[0]: 5001 is the registry's port"),
+        ("proxy: {ports: [5001]}", [], "FILE:1: edge.ports[0]: 5001 is the registry's port"),
     ],
 )
 def test_port_clash_blames_the_most_deliberate(
@@ -66,7 +66,7 @@ def test_fault_of_the_file_is_said_with_that_of_an_option(file: Path) -> None:
 
 def test_key_that_is_no_mapping_stays_the_fault_of_the_file(file: Path) -> None:
     written(file, "proxy: 5\n")
-    with pytest.raises(BadFile, match=r":1: proxy: must be a mapping of keys, not 5"):
+    with pytest.raises(BadFile, match=r":1: edge: must be a mapping of keys, not 5"):
         resolve.load(file, overrides(9443))
 
 
@@ -119,3 +119,21 @@ def test_cluster_of_last_up_is_used_unless_the_spec_has_one() -> None:
     kind = Spec(name="demo", cluster=Cluster(provider="kind"))
     assert resolve.with_existing_cluster(kind, known) is kind
     assert resolve.with_existing_cluster(resolve.with_own_cluster(Spec(name="demo")), known).cluster == Cluster()
+
+
+def test_edge_and_its_earlier_key_mean_the_same(file: Path) -> None:
+    new = resolve.load(written(file, "edge: {ports: [8444]}\n"), overrides("auto"))
+    assert (new.proxy.ports, new.old_key) == (("auto", "auto"), None)
+    assert resolve.load(written(file, "edge: {ports: [8444]}\n")).origin("proxy", "ports").giver is Giver.FILE
+    old = resolve.load(written(file, "name: demo\nproxy: {ports: [8444]}\n"))
+    assert (old.proxy.ports, old.old_key) == (
+        (8444,),
+        f"{file}:2: `proxy:` is called `edge:` now; both names are read",
+    )
+
+
+def test_edge_under_both_keys_is_refused(file: Path) -> None:
+    written(file, "edge: {ports: [8444]}\nproxy: {ports: [8443]}\n")
+    with pytest.raises(BadFile, match=r":2: `proxy` and `edge` are names of one key") as caught:
+        resolve.load(file)
+    assert caught.value.fix == "leave out `proxy:`"

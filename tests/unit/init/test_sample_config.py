@@ -11,13 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sandbox.config import loader
+from sandbox.config.problems import key_of
 from sandbox.config.schema import Spec
 from sandbox.init.sample_config import outline
 
 GIVEN: dict[str, Any] = {
     "name": "shop",
     "registry": {"port": 5002},
-    "proxy": {"ports": ("auto", 8443)},
+    "edge": {"ports": ("auto", 8443)},
     "apply": ("k8s/", "more: odd.yaml"),
 }
 
@@ -32,7 +33,7 @@ def test_only_what_is_given_is_in_force() -> None:
     assert yaml.safe_load(outline(Spec, GIVEN)) == {
         "name": "shop",
         "registry": {"port": 5002},
-        "proxy": {"ports": ["auto", 8443]},
+        "edge": {"ports": ["auto", 8443]},
         "apply": ["k8s/", "more: odd.yaml"],
     }
 
@@ -41,13 +42,13 @@ def test_every_key_is_there_with_its_meaning() -> None:
     text = outline(Spec, {})
     assert yaml.safe_load(text) is None
     for name, info in Spec.model_fields.items():
-        assert re.search(rf"^#{name}:", text, re.MULTILINE), name
+        assert re.search(rf"^#{key_of(name, info)}:", text, re.MULTILINE), name
         assert (info.description or "").split()[0] in text
 
 
 def test_uncommented_sample_equals_the_defaults() -> None:
     text = uncommented(outline(Spec, {}))
-    assert set(Spec.model_fields) <= set(yaml.safe_load(text))
+    assert {key_of(name, info) for name, info in Spec.model_fields.items()} <= set(yaml.safe_load(text))
     assert loader.parse(text, Spec, origin="outline") == Spec()
 
 

@@ -210,7 +210,7 @@ ONE_LABEL = (
     "certificate directly below a single label"
 )
 ADDRESS = "must be an IP address such as 127.0.0.1 or ::1"
-ALL_KEYS = "allowed keys: apiVersion, name, domain, cluster, images, registry, push, ingress, proxy, "
+ALL_KEYS = "allowed keys: apiVersion, name, domain, cluster, images, registry, push, ingress, edge, "
 
 
 @pytest.mark.fault(42)
@@ -247,18 +247,18 @@ ALL_KEYS = "allowed keys: apiVersion, name, domain, cluster, images, registry, p
         ),
         (
             "proxy: {hosts: [{host: shop, terminate: true}]}\n",
-            "1: proxy.hosts[0].host: 'shop' cannot be terminated at the edge: it has a single label",
+            "1: edge.hosts[0].host: 'shop' cannot be terminated at the edge: it has a single label",
             "",
         ),
         (
             "proxy: {hosts: [{host: a.sandbox.sandbox.localhost, to: '3000'}]}\n",
-            "1: proxy.hosts[0].to: must be HOST:PORT, such as localhost:3000",
+            "1: edge.hosts[0].to: must be HOST:PORT, such as localhost:3000",
             "",
         ),
-        ("proxy: {hosts: [a.test, a.test]}\n", "1: proxy.hosts[1].host: 'a.test' is given twice", ""),
+        ("proxy: {hosts: [a.test, a.test]}\n", "1: edge.hosts[1].host: 'a.test' is given twice", ""),
         (
             "proxy: {run: process, hosts: [a.test]}\n",
-            "1: proxy.hosts: needs the edge container: leave out 'run: process'",
+            "1: edge.hosts: needs the edge container: leave out 'run: process'",
             "",
         ),
         (
@@ -348,16 +348,16 @@ ALL_KEYS = "allowed keys: apiVersion, name, domain, cluster, images, registry, p
         ("domain: 10.0.0.1\n", "1: domain: must not end in a number: browsers take that for an IP address", ""),
         ("registry: {port: 0}\n", "1: registry.port: must be at least 1, not 0", ""),
         ("registry: {port: atuo}\n", "1: registry.port: must be 'auto', not 'atuo'", "did you mean 'auto'?"),
-        ("proxy: {ports: 443}\n", "1: proxy.ports: must be a list, not 443", ""),
+        ("proxy: {ports: 443}\n", "1: edge.ports: must be a list, not 443", ""),
         ("registry:\n  port: 65536\n", "2: registry.port: must be at most 65535, not 65536", ""),
         ("registry:\n  port: '5001'\n", "2: registry.port: must be a whole number, not '5001'", ""),
         ("registry: 5001\n", "1: registry: must be a mapping of keys, not 5001", ""),
-        ("proxy: {listen: localhost}\n", f"1: proxy.listen: {ADDRESS}", ""),
-        ("proxy: {listen: fe80::1%eth0}\n", f"1: proxy.listen: {ADDRESS}", ""),
-        ("proxy: {ports: []}\n", "1: proxy.ports: must have at least one entry", ""),
-        ("proxy: {ports: [1, 2, 3, 4, 5]}\n", "1: proxy.ports: must have at most 4 entries", ""),
-        ("proxy:\n  ports:\n  - 443\n  - 443\n", "4: proxy.ports[1]: 443 is given twice", ""),
-        ("proxy:\n  ports:\n  - 443\n  - 70000\n", "4: proxy.ports[1]: must be at most 65535, not 70000", ""),
+        ("proxy: {listen: localhost}\n", f"1: edge.listen: {ADDRESS}", ""),
+        ("proxy: {listen: fe80::1%eth0}\n", f"1: edge.listen: {ADDRESS}", ""),
+        ("proxy: {ports: []}\n", "1: edge.ports: must have at least one entry", ""),
+        ("proxy: {ports: [1, 2, 3, 4, 5]}\n", "1: edge.ports: must have at most 4 entries", ""),
+        ("proxy:\n  ports:\n  - 443\n  - 443\n", "4: edge.ports[1]: 443 is given twice", ""),
+        ("proxy:\n  ports:\n  - 443\n  - 70000\n", "4: edge.ports[1]: must be at most 65535, not 70000", ""),
         ("network: {nameservers: none}\n", "1: network.nameservers: must be 'auto', or be a list, not 'none'", ""),
         (
             "network: {nameservers: aut}\n",
@@ -490,7 +490,7 @@ ALL_KEYS = "allowed keys: apiVersion, name, domain, cluster, images, registry, p
         ),
         (
             "name: a\nproxy:\n  ports:\n  - 443\n  - 5001\n",
-            "5: proxy.ports[1]: 5001 is the registry's port; choose another",
+            "5: edge.ports[1]: 5001 is the registry's port; choose another",
             "",
         ),
     ],
