@@ -11,6 +11,7 @@ from sandbox.bundle.recipe import Recipe, recipes
 from sandbox.bundle.store import Store
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError, UsageError
+from sandbox.system import files, process
 
 # Upstream images by digest: the digest decides what is pulled, the tag is for readers.
 # The node images published with kind 0.33; the newest Kubernetes comes first.
@@ -37,7 +38,7 @@ UPSTREAM: Mapping[str, str] = {
 IN_PODS = ("traefik", "busybox")
 IN_ENGINE = ("node", "registry", "haproxy", "busybox")
 # What `up` may need of the bundle; addons and demos may need more, which you build when you use them.
-NEEDED = (*IN_ENGINE, "kind", "gateway-api")
+NEEDED = (*IN_ENGINE, "kind", "gateway-api", "layer-reader")
 PREFIX = "sandbox.dev/"
 # Stable names, for Dockerfiles that need a small base image on every machine.
 ALIASES: Mapping[str, str] = {name: f"{PREFIX}{name}:latest" for name in ("busybox", "haproxy")}
@@ -121,13 +122,27 @@ def further(names: Iterable[str]) -> tuple[Recipe, ...]:
 
 
 def layer_reader(engine: Engine, store: Store) -> str | None:
-    """Return the image of the program that reads the engine's folders, loaded if need be; None when it is not built."""
+    """Return the image of the program that reads the engine's folders, loaded, and where there is Go also built.
+
+    A build takes a quarter of a minute, once. None without the image and without Go. Raises SandboxError.
+    """
     recipe = recipes()["layer-reader"]
     if engine.image_id(recipe.reference) is None:
-        if not store.has(recipe):
+        if not store.has(recipe) and process.which("go") is None:
             return None
+        _ensure(recipe, store)
         engine.load(store.image(recipe))
     return recipe.reference
+
+
+def _ensure(recipe: Recipe, store: Store) -> None:
+    if not store.has(recipe):
+        from sandbox.bundle.builder.component_build import build_one
+
+        files.make_private_dir(store.root)
+        with files.exclusive(store.root):
+            if not store.has(recipe):
+                build_one(recipe, store)
 
 
 def _tag(reference: str) -> str:

@@ -12,7 +12,7 @@ from sandbox.bundle.builder import debian, golang, image_archive, materials, nod
 from sandbox.bundle.recipe import Recipe, recipes
 from sandbox.bundle.store import Store
 from sandbox.errors import SandboxError, UsageError
-from sandbox.report import Reporter
+from sandbox.report import Reporter, Silent
 from sandbox.system import interruption, process
 from sandbox.system.process import ToolFailed
 
@@ -81,6 +81,14 @@ def _wanted(names: Sequence[str]) -> dict[str, Recipe]:
 def _ready(waiting: Mapping[str, Recipe], store: Store) -> list[Recipe]:
     ready = [r for r in waiting.values() if all(store.has(recipes()[needed]) for needed in r.needs)]
     return sorted(ready, key=lambda recipe: -recipe.seconds)
+
+
+def build_one(recipe: Recipe, store: Store) -> None:
+    """Build a component that needs no other one, silently. Raises SandboxError."""
+    try:
+        _build(recipe, store, Silent())
+    except OSError as error:
+        raise BuildFailed(f"building {recipe.name} failed", details=str(error), fix=RETRY) from error
 
 
 def _build(recipe: Recipe, store: Store, report: Reporter) -> None:
