@@ -128,24 +128,17 @@ def built(
     entries: Sequence[Entry], daemon: Daemon | None, observer: Observer
 ) -> tuple[list[FromDaemon], dict[Target, SandboxError]]:
     """Return the entries whose images the engine has, after building those it must build; and what failed."""
-    ready: list[FromDaemon] = []
-    failed: dict[Target, SandboxError] = {}
-    for entry in entries:
-        if not isinstance(entry, FromDaemon | FromBuild):
-            continue
-        if daemon is None:
-            failed[entry.target] = MissingTool("no Docker Engine", details=f"{entry.target} comes from it")
-        elif isinstance(entry, FromDaemon):
-            ready.append(entry)
-        else:
-            try:
-                from sandbox.images.sources.image_build import build
+    local = [entry for entry in entries if isinstance(entry, FromDaemon | FromBuild)]
+    if daemon is None:
+        none = {e.target: MissingTool("no Docker Engine", details=f"{e.target} comes from it") for e in local}
+        return [], dict[Target, SandboxError](none)
+    made: dict[Target, FromDaemon | SandboxError] = {e.target: e for e in local if isinstance(e, FromDaemon)}
+    if building := [entry for entry in local if isinstance(entry, FromBuild)]:
+        from sandbox.images.sources.image_build import build_all
 
-                image = build(entry, daemon, observer.building).image
-                ready.append(FromDaemon(entry.target, image, entry.platforms))
-            except SandboxError as error:
-                failed[entry.target] = error
-    return ready, failed
+        made |= build_all(building, daemon, observer.building)
+    ready = [one for entry in local if isinstance(one := made[entry.target], FromDaemon)]
+    return ready, {target: one for target, one in made.items() if isinstance(one, SandboxError)}
 
 
 def of_engine(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,11 @@ import pytest
 from sandbox.engine import EngineError
 from sandbox.errors import UsageError
 from sandbox.images import images_yaml
-from sandbox.images.images_yaml import FromBuild
+from sandbox.images.images_yaml import FromBuild, FromDaemon
 from sandbox.images.progress import Silent
 from sandbox.images.push import PushFailed, push
 from sandbox.images.sources import image_build
+from sandbox.oci.reference import parse_target
 from tests.support.images import FakeEngine, TestImage, layer
 from tests.support.registry_simulator import Simulator
 
@@ -96,6 +98,45 @@ def test_a_build_that_fails_shows_the_lines_of_its_step(registry: Simulator, tmp
     with pytest.raises(PushFailed) as caught:
         push([entry_of(tmp_path)], registry.url, FakeEngine({}))
     assert "#7 make: no rule" in str(caught.value)
+
+
+STEP = """\
+#7 0.1 cc -c main.c
+#8 0.2 of another step
+#7 ERROR: process "/bin/sh -c make" did not complete successfully: exit code: 2
+------
+ > [build 2/3] RUN make:
+0.100 main.c:1: error: expected declaration
+------
+Dockerfile:3
+--------------------
+   3 | >>> RUN make
+--------------------
+ERROR: failed to solve: process "/bin/sh -c make" did not complete successfully: exit code: 2
+"""
+
+
+def test_step_that_failed_is_shown_with_its_place() -> None:
+    said = image_build.failed_step(STEP)
+    assert said.startswith(" > [build 2/3] RUN make:\n0.100 main.c:1: error")
+    assert "another step" not in said
+    assert said.endswith("exit code: 2")
+    assert image_build.failed_step("error: no such builder\n") == ""
+
+
+def test_builds_run_at_once_and_fail_alone(tmp_path: Path) -> None:
+    met = threading.Barrier(2, timeout=30)
+
+    class Meeting(FakeEngine):
+        def build(self, context: Path, tag: str, **options: Any) -> None:
+            met.wait()
+            if tag == "bad:dev":
+                raise EngineError("building failed")
+
+    entries = [FromBuild(parse_target(name), tmp_path) for name in ("bad:dev", "good:dev")]
+    made = image_build.build_all(entries, Meeting({}), lambda _: None)
+    assert isinstance(made[entries[0].target], EngineError)
+    assert made[entries[1].target] == FromDaemon(entries[1].target, "good:dev")
 
 
 @pytest.mark.parametrize("script", ["exit 1", "echo unknown command; exit 125"])
