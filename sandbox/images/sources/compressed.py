@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import tempfile
+import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.errors import SandboxError
 from sandbox.images.images_yaml import FromDaemon
+from sandbox.images.sources import engine_store
 from sandbox.images.sources.docker_engine import DaemonImages
 from sandbox.images.sources.docker_save import Documents, take
 from sandbox.images.sources.image_source import Daemon
@@ -20,10 +23,12 @@ from sandbox.oci import digest as digests
 from sandbox.oci import manifest as manifests
 from sandbox.oci.compression import Compression, compressed
 from sandbox.oci.digest import CHUNK, Measured
-from sandbox.oci.image import Image, MissingBlob, Tree
-from sandbox.oci.manifest import OCI_CONFIG, Descriptor, Document, Manifest
+from sandbox.oci.image import Image, MissingBlob, Origin, Tree
+from sandbox.oci.manifest import OCI_CONFIG, Descriptor, Manifest
 from sandbox.oci.reference import Target
-from sandbox.system import files
+from sandbox.system import files, interruption
+
+log = logging.getLogger(__name__)
 
 
 class Scratch:
@@ -122,8 +127,8 @@ class CompressSpool:
 class FromSpool:
     """The Origin of an image whose layers are in a spool or in the registry; its configuration is in memory."""
 
-    def __init__(self, scratch: Scratch | None, documents: Mapping[str, bytes]) -> None:
-        self._scratch = scratch
+    def __init__(self, read: Callable[[Descriptor], Iterator[bytes] | None], documents: Mapping[str, bytes]) -> None:
+        self._read = read
         self._documents = documents
 
     @contextlib.contextmanager
@@ -132,7 +137,7 @@ class FromSpool:
         if blob.digest in self._documents:
             yield iter([self._documents[blob.digest]])
             return
-        chunks = self._scratch.read(blob) if self._scratch else None
+        chunks = self._read(blob)
         if chunks is None:
             raise MissingBlob(f"{blob.digest} is gone from the registry", fix="push again")
         yield chunks
@@ -155,7 +160,9 @@ class CompressedImages:
     """All images of a run that are in the engine, as DaemonImages gives them but for their layers.
 
     What a tag names already tells which compressed layers belong to which raw ones, so what has not changed is neither
-    saved nor compressed again. An engine with the containerd store gives layers as they were made; they stay so.
+    read nor compressed again. With `reading` layers are read from the engine's own folders where that is possible,
+    several at once, else they come out of one save. An engine with the containerd store gives layers as they were made;
+    they stay so.
     """
 
     def __init__(
@@ -165,6 +172,8 @@ class CompressedImages:
         destination: Destination,
         stack: contextlib.ExitStack,
         spool: Path | None = None,
+        *,
+        reading: bool = True,
     ) -> None:
         self._kind = kind
         self._daemon = daemon
@@ -174,8 +183,11 @@ class CompressedImages:
         self._pool = destination.pool
         self._stack = stack
         self._folder = spool
-        self._plain = DaemonImages(daemon, destination)
+        self._reading = reading
+        self._plain = DaemonImages(daemon, destination, reading=reading)
         self._known: dict[str, Descriptor] = {}
+        self._unsent: dict[str, Scratch] = {}
+        self._over = threading.Event()
 
     def resolve(self, entries: Sequence[FromDaemon]) -> dict[Target, Image | SandboxError]:
         """Return every image, its layers in the registry or in our own file, or the reason why not."""
@@ -185,7 +197,9 @@ class CompressedImages:
         plain = [entry for entry in entries if entry.target not in classic]
         for one, tree in zip(waiting, list(self._pool.map(self._tagged, waiting)), strict=True):
             if tree is not None:
-                found[one.entry.target] = tree.image(FromSpool(None, {}))
+                found[one.entry.target] = tree.image(FromSpool(self._unsent_layer, {}))
+        if waiting := [one for one in waiting if one.entry.target not in found]:
+            found |= self._read(waiting) if self._reading else {}
         if waiting := [one for one in waiting if one.entry.target not in found]:
             try:
                 saved = self._saved(waiting)
@@ -231,15 +245,90 @@ class CompressedImages:
             return self._inventory.size(repository, blob.digest) == blob.size
         return False
 
+    def _homes(self, waiting: Sequence[_Wanted]) -> tuple[dict[str, str], dict[str, Descriptor]]:
+        """Return the repository that each layer is sent to first, and the layers that are there already."""
+        homes = {digest: one.repository for one in reversed(waiting) for digest in one.diff_ids}
+        return homes, {d: blob for d, blob in self._known.items() if d in homes and self._there(homes[d], blob)}
+
+    def _read(self, waiting: Sequence[_Wanted]) -> dict[Target, Image | SandboxError]:
+        """Return the images that the engine's own folders give whole, their layers sent; the others must be saved."""
+        homes, known = self._homes(waiting)
+        places = {one.entry.target: image for one in waiting if (image := self._opened(one, known))}
+        raw = {blob.digest: (blob, image.origin) for image in places.values() for blob in image.blobs}
+        missing = [digest for digest in homes if digest not in known and digest in raw]
+        self._destination.observer.expected(sum(raw[digest][0].size for digest in missing))
+        pool = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="compress")
+        try:
+            packed = list(pool.map(lambda digest: self._packed(*raw[digest], homes[digest]), missing))
+        except BaseException:
+            self._over.set()
+            raise
+        finally:
+            pool.shutdown(cancel_futures=True)
+        made = {digest: blob for digest, blob in zip(missing, packed, strict=True) if blob}
+        self._known |= made
+        found: dict[Target, Image | SandboxError] = {}
+        for one in waiting:
+            image, layers = places.get(one.entry.target), known | made
+            if image and all(digest in layers for digest in one.diff_ids):
+                config = next(blob for blob in image.blobs if blob.digest == one.id)
+                with image.origin.open(config) as chunks:
+                    documents = {one.id: b"".join(chunks)}
+                found[one.entry.target] = self._image(one, config, layers, FromSpool(self._unsent_layer, documents))
+        return found
+
+    def _opened(self, one: _Wanted, known: Mapping[str, Descriptor]) -> Image | None:
+        """Return the image with raw layers in the engine's own folders, None when it cannot be read there."""
+        try:
+            content = self._daemon.inspect_image(one.entry.image) or {}
+            return engine_store.of(content, self._daemon.root).image(
+                content, lambda digest: 0 if digest in known else None
+            )
+        except SandboxError as error:
+            log.info("%s is not read directly: %s", one.entry.target, error)
+            return None
+
+    def _packed(self, raw: Descriptor, origin: Origin, home: str) -> Descriptor | None:
+        """Compress a layer and send it; its copy on disk stays only where that fails, for another try."""
+        scratch = Scratch(self._folder)
+        try:
+            with origin.open(raw) as chunks:
+                whole = digests.verified(self._until_over(chunks), raw.digest, raw.size)
+                packed = Measured(compressed(whole, self._kind))
+                size = scratch.write(packed)
+        except SandboxError as error:
+            log.info("a layer is not read directly after all: %s", error)
+            scratch.close()
+            return None
+        except BaseException:
+            scratch.close()
+            raise
+        blob = Descriptor(self._kind.media_type, packed.digest, size)
+        scratch.keep(blob)
+        if carry(Transfer(blob, (home,), (FromSpool(scratch.read, {}),), ()), self._destination):
+            self._unsent[blob.digest] = self._stack.enter_context(contextlib.closing(scratch))
+        else:
+            scratch.close()
+        return blob
+
+    def _until_over(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        for chunk in chunks:
+            if self._over.is_set():
+                raise interruption.Interrupted
+            yield chunk
+
+    def _unsent_layer(self, blob: Descriptor) -> Iterator[bytes] | None:
+        scratch = self._unsent.get(blob.digest)
+        return scratch.read(blob) if scratch else None
+
     def _saved(self, waiting: Sequence[_Wanted]) -> dict[Target, Image | SandboxError]:
         """Return what one save gives; images are absent that turned out to be of a containerd store."""
         scratch = self._stack.enter_context(contextlib.closing(Scratch(self._folder)))
-        homes = {digest: one.repository for one in reversed(waiting) for digest in one.diff_ids}
-        known = {d: blob for d, blob in self._known.items() if d in homes and self._there(homes[d], blob)}
+        homes, known = self._homes(waiting)
         early: list[Future[dict[str, SandboxError]]] = []
 
         def ready(digest: str, blob: Descriptor) -> None:
-            transfer = Transfer(blob, (homes[digest],), (FromSpool(scratch, {}),), ())
+            transfer = Transfer(blob, (homes[digest],), (FromSpool(scratch.read, {}),), ())
             early.append(self._pool.submit(carry, transfer, self._destination))
 
         spool = CompressSpool(homes.keys() - known.keys(), scratch, self._kind, ready)
@@ -285,11 +374,12 @@ class CompressedImages:
                 fix=f"docker image rm {one.entry.image}, then pull or build it again; or push it `from: registry`",
             )
         described = Descriptor(OCI_CONFIG, one.id, len(config))
+        return self._image(one, described, layers, FromSpool(scratch.read, documents.by_digest))
+
+    def _image(self, one: _Wanted, config: Descriptor, layers: Mapping[str, Descriptor], origin: Origin) -> Image:
         blobs = [layers[digest] for digest in one.diff_ids]
-        document: Document = manifests.image_manifest(described, blobs)
-        return Tree((document,), tuple(dict.fromkeys((described, *blobs)))).image(
-            FromSpool(scratch, documents.by_digest)
-        )
+        document = manifests.image_manifest(config, blobs)
+        return Tree((document,), tuple(dict.fromkeys((config, *blobs)))).image(origin)
 
 
 def _is_config(document: bytes | None) -> bool:

@@ -19,8 +19,10 @@ from sandbox.images.push import PushFailed, push
 from sandbox.images.sources import docker_save
 from sandbox.oci.compression import Compression, compressed
 from sandbox.oci.reference import parse_target
+from sandbox.oci.transport import TRIES
+from tests.support.engine_folder import ReadableEngine, notes
 from tests.support.images import FakeEngine, TestImage, digest_of, layer
-from tests.support.registry_simulator import Simulator
+from tests.support.registry_simulator import Fault, Simulator
 
 BASE, TOP, OTHER = layer(1, 30_000), layer(2, 20_000), layer(3, 700)
 APP, NEXT, TOOL = TestImage((BASE, TOP), "app"), TestImage((BASE, OTHER), "next"), TestImage((BASE,), "tool")
@@ -155,3 +157,35 @@ def test_layers_are_compressed_on_disk_and_leave_no_name(
     push([entry("app:1", "app")], registry.url, engine, compression=Compression.GZIP, spool=engine.spool)
     assert registry.manifest("app", "1")["layers"]
     assert engine.seen == []
+
+
+@pytest.mark.parametrize("kind", PACKED)
+def test_layers_are_read_compressed_and_not_saved(registry: Simulator, tmp_path: Path, kind: Compression) -> None:
+    spool = tmp_path / "spool"
+    images = {"app": APP, "tool": TOOL}
+    engine = ReadableEngine(images, folder=tmp_path / "docker")
+    entries = [entry("app:1", "app"), entry("team/tool:1", "tool")]
+    first = push(entries, registry.url, engine, compression=kind, spool=spool)
+    assert layers(registry, "app", "1", kind) == [BASE, TOP]
+    assert layers(registry, "team/tool", "1", kind) == [BASE]
+    assert registry.received == sum(one.size for one in first)
+    with Simulator() as other:
+        saved = push(entries, other.url, engine, compression=kind, spool=spool, reading=False)
+    assert [one.digest for one in saved] == [one.digest for one in first]
+    assert engine.saves == [("app", "tool")]
+    assert not list(spool.iterdir())
+
+
+def test_layer_that_cannot_be_read_is_saved_compressed(registry: Simulator, tmp_path: Path) -> None:
+    engine = ReadableEngine({"app": APP, "tool": TOOL}, folder=tmp_path)
+    notes(tmp_path, APP, 1).joinpath("tar-split.json.gz").write_bytes(b"damaged")
+    push([entry("app:1", "app"), entry("tool:1", "tool")], registry.url, engine, compression=Compression.GZIP)
+    assert engine.saves == [("app",)]
+    assert layers(registry, "app", "1", Compression.GZIP) == [BASE, TOP]
+
+
+def test_read_layer_crosses_after_a_refusal_is_over(registry: Simulator, tmp_path: Path) -> None:
+    engine = ReadableEngine({"app": APP}, folder=tmp_path)
+    registry.faults.append(Fault("PUT", "/blobs/", 507, times=TRIES))
+    push([entry("app:1", "app")], registry.url, engine, compression=Compression.ZSTD)
+    assert (engine.saves, layers(registry, "app", "1", Compression.ZSTD)) == ([], [BASE, TOP])
