@@ -16,10 +16,10 @@ from sandbox.cli.options import begin, output_option, progress_option, sandbox_o
 
 @click.group("addons", cls=Group)
 def addons() -> None:
-    """List, enable and disable what else the cluster has, such as metrics-server.
+    """List, enable and disable cluster addons such as metrics-server.
 
-    An addon is enabled by `addons` in sandbox.yaml for every cluster of that file, or by `enable` for as long as the
-    present cluster is there.
+    `addons` in sandbox.yaml enables an addon in every cluster of that file; `enable` enables it in the present cluster
+    only.
     """
 
 
@@ -28,7 +28,7 @@ def addons() -> None:
 @output_option
 @click.pass_context
 def list_(ctx: click.Context, file: Path | None, name: str | None, *, output: str) -> int:
-    """List the addons there are, who enabled them and how they stand.
+    """List all addons, who enabled them, and their state.
 
     \b
     sandbox addons list
@@ -56,7 +56,7 @@ def list_(ctx: click.Context, file: Path | None, name: str | None, *, output: st
 @progress_option
 @click.pass_context
 def enable(ctx: click.Context, addon: str, file: Path | None, name: str | None, *, progress: str) -> int:
-    """Install ADDON, a name that `list` shows or a folder such as ./my-addon, and keep it for this cluster's life.
+    """Install ADDON in this cluster: a name from `list`, or a folder such as ./my-addon.
 
     \b
     sandbox addons enable metrics-server
@@ -74,7 +74,7 @@ def enable(ctx: click.Context, addon: str, file: Path | None, name: str | None, 
 @spec_options
 @click.pass_context
 def disable(ctx: click.Context, addon: str, file: Path | None, name: str | None) -> int:
-    """Take away everything that ADDON brought.
+    """Remove ADDON and everything it created.
 
     \b
     sandbox addons disable metrics-server

@@ -28,7 +28,7 @@ _file = click.argument("file", type=click.Path(path_type=Path))
 
 @click.group("bundle", cls=Group)
 def bundle() -> None:
-    """Build the sandbox's own images and tools; carry them as one file to machines without network."""
+    """Build the system images and tools; save them to one file for machines without a network."""
 
 
 @bundle.command("build")
@@ -37,10 +37,10 @@ def bundle() -> None:
 @progress_option
 @click.pass_context
 def build(ctx: click.Context, components: tuple[str, ...], *, jobs: int, progress: str) -> int:
-    """Build what is not built yet, or only COMPONENTS; an interrupted build goes on where it was.
+    """Build missing components, or only COMPONENTS; continue an interrupted build.
 
-    The first build takes about twenty minutes on two cores, a second one is over at once. Needs root, Debian packages
-    and Go modules.
+    The first build takes about twenty minutes on two cores; if nothing changed, the next one ends at once. It needs
+    root, Debian packages and Go modules.
 
     \b
     sandbox bundle build
@@ -55,7 +55,7 @@ def build(ctx: click.Context, components: tuple[str, ...], *, jobs: int, progres
 @progress_option
 @click.pass_context
 def ensure(ctx: click.Context, *, progress: str) -> int:
-    """Make sure that `up` has its images and kind: uses what is there, else what can be pulled, else builds.
+    """Get the images and tools that `up` needs: use existing ones, else pull them, else build them.
 
     \b
     sandbox bundle ensure
@@ -87,7 +87,7 @@ def ensure(ctx: click.Context, *, progress: str) -> int:
 @output_option
 @click.pass_context
 def list_(ctx: click.Context, file: Path | None, *, output: str) -> int:
-    """Show what the bundle of this machine holds, or that in FILE: components with their versions and sizes.
+    """List the components of this machine's bundle, or of FILE, with versions and sizes.
 
     \b
     sandbox bundle list
@@ -119,12 +119,12 @@ def list_(ctx: click.Context, file: Path | None, *, output: str) -> int:
 @progress_option
 @click.pass_context
 def save(ctx: click.Context, file: Path, name: str | None, *, raw: bool, progress: str) -> int:
-    """Write one file with all that `up` needs: images, node image, tools, their digests and a bill of materials.
+    """Write everything that `up` needs to one file: images, tools, digests and a bill of materials.
 
-    With the sandbox NAME, as it was last brought up, its spec, manifests and images come along.
+    With NAME, the file also contains that sandbox as it was last brought up: spec, manifests and images.
 
-    The same bundle gives the same bytes each time. The bill of materials (CycloneDX, with licences) is sbom.cdx.json in
-    it; SOURCE_DATE_EPOCH is the time it bears, if it is set.
+    The same bundle gives the same bytes each time. sbom.cdx.json in it is the bill of materials (CycloneDX, with
+    licences); its time is SOURCE_DATE_EPOCH, if set.
 
     \b
     sandbox bundle save sandbox.bundle
@@ -150,7 +150,7 @@ def save(ctx: click.Context, file: Path, name: str | None, *, raw: bool, progres
 @progress_option
 @click.pass_context
 def load(ctx: click.Context, file: Path, *, progress: str) -> int:
-    """Take a bundle file in: what it holds is checked first, and kept whole or not at all. Needs no network.
+    """Load a bundle file, after checking all of it. Needs no network.
 
     \b
     sandbox bundle load sandbox.bundle && sandbox up
@@ -172,9 +172,9 @@ def load(ctx: click.Context, file: Path, *, progress: str) -> int:
 @_file
 @click.pass_context
 def verify(ctx: click.Context, file: Path) -> int:
-    """Check that nothing in a bundle file was changed and nothing is missing; what is, is named.
+    """Check a bundle file, and name what has changed or is missing.
 
-    It prints the bundle's identity, a digest over all digests in it: another than `save` printed is another bundle.
+    It prints the bundle's identity, a digest of all its digests. Compare it with what `save` printed.
 
     \b
     sandbox bundle verify all.bundle

@@ -29,7 +29,7 @@ STDOUT = ("-", "/dev/stdout")  # the second may be a link to a regular file, and
 
 @click.group("certs", cls=Group)
 def certs() -> None:
-    """Show, renew and export the sandbox's certificates, and let this machine trust them."""
+    """Show, renew, export and trust the sandbox's certificates."""
 
 
 @certs.command("show")
@@ -37,9 +37,9 @@ def certs() -> None:
 @output_option
 @click.pass_context
 def show(ctx: click.Context, file: Path | None, name: str | None, *, output: str) -> int:
-    """Show root, issuing authority and leaves, their days left and where they are.
+    """Show root, issuing CA and leaves: expiry, where deployed, where trusted.
 
-    Exit code 1 when one is missing or cannot be used.
+    Exit code 1 if one is missing or not usable.
 
     \b
     sandbox certs show
@@ -80,8 +80,8 @@ def renew(
 ) -> int:
     """Renew the leaves now and wait until they are served.
 
-    There is seldom need to: `sandbox up` renews what has lived two thirds of its life. A root that cannot be used is
-    replaced by --authority too. A running cluster gets the new certificates without losing a connection.
+    You rarely need this: `sandbox up` renews certificates after two thirds of their lifetime. --authority also replaces
+    a root that is not usable. A running cluster gets the new certificates without losing a connection.
 
     \b
     sandbox certs renew
@@ -122,13 +122,13 @@ def renew(
 @click.option("--out", type=click.Path(path_type=Path, allow_dash=True), required=True, help="A file; - is stdout.")
 @click.pass_context
 def export(ctx: click.Context, file: Path | None, name: str | None, *, form: str, out: Path) -> int:
-    """Write the root for programs that read no trust store of the system. Never writes a key.
+    """Write the root certificate for programs that do not use a system trust store. Never writes a key.
 
     \b
-    pem     the root alone, for what adds it to the authorities it knows:
+    pem     the root alone, for programs that add it to the CAs they know:
               curl --cacert root.pem ...
               NODE_EXTRA_CA_CERTS=root.pem node ...
-    bundle  the root and the public authorities, for what replaces its own:
+    bundle  the root and the public CAs, for programs that replace their list:
               SSL_CERT_FILE=bundle.pem REQUESTS_CA_BUNDLE=bundle.pem python ...
     p12     the same as a truststore for Java, password changeit; Java reads it as type JKS as well:
               java -Djavax.net.ssl.trustStore=trust.p12 -Djavax.net.ssl.trustStorePassword=changeit ...

@@ -36,16 +36,17 @@ dry_run_option = click.option("--dry-run", is_flag=True, help="Show what would c
 def trust(
     ctx: click.Context, file: Path | None, name: str | None, *, kinds: tuple[str, ...], yes: bool, dry_run: bool
 ) -> int:
-    """Let browsers and tools of this machine trust the root. Asks first; `untrust` takes everything back.
+    """Add the root to this machine's trust stores, after asking; `untrust` removes it.
 
-    The root can vouch for the sandbox's domain, localhost and loopback addresses only. One that it replaces goes.
+    The root can only sign for the sandbox's domain, localhost and loopback addresses. The root that it replaces is
+    removed.
 
     \b
     system  the system's store: curl, git, Go, .NET; on macOS Safari and Chrome too. Needs root, by sudo.
-    nss     the databases of Chrome (Linux) and Firefox, as far as these have made them. Needs certutil.
-    java    the cacerts of the JDK in JAVA_HOME or on the PATH, where it does not follow the system's store.
-    python  only on demand: a file of the system's roots and ours, for programs with roots of their own such as
-            Python's requests and Node.js; the lines to add to a shell's profile are printed.
+    nss     the databases of Chrome (Linux) and Firefox, if they exist. Needs certutil.
+    java    the cacerts of the JDK in JAVA_HOME or on the PATH, unless it follows the system's store.
+    python  only if named: a file with the system's roots and this one, for programs with their own list, such as
+            Python's requests and Node.js; prints the lines for your shell's profile.
 
     \b
     sandbox certs trust
@@ -79,9 +80,9 @@ def trust(
 @dry_run_option
 @click.pass_context
 def untrust(ctx: click.Context, name: str | None, *, yes: bool, dry_run: bool) -> int:
-    """Take the root of the sandbox NAME, by default the roots of all, out of every store that `trust` put it in.
+    """Remove the root of NAME, or of all sandboxes, from every store that `trust` added it to.
 
-    Nothing else in a store is touched. It works after the sandbox has gone, too.
+    Nothing else in the stores changes. You can still run it when the sandbox is gone.
 
     \b
     sandbox certs untrust

@@ -23,15 +23,15 @@ _SECRET = re.compile(r"(://)[^/@]+@")
 
 @click.group("config", cls=Group)
 def config() -> None:
-    """Check and explain sandbox.yaml and images.yaml; touches nothing."""
+    """Check and explain sandbox.yaml and images.yaml; change nothing."""
 
 
 @config.command("validate")
 @spec_options
 def validate(file: Path | None, name: str | None) -> int:
-    """Say whether the spec, its images and its manifests can be used.
+    """Check the spec, its images and its manifests.
 
-    Exit code 2 when not, with file, line and key. Needs neither an engine nor a cluster.
+    Errors name file, line and key; the exit code is 2. Needs neither an engine nor a cluster.
 
     \b
     sandbox config validate
@@ -64,7 +64,7 @@ def validate(file: Path | None, name: str | None) -> int:
 @spec_options
 @output_option
 def show(file: Path | None, name: str | None, *, output: str) -> int:
-    """Show the spec with all its defaults, and where each value is from.
+    """Show every key with its value and its origin.
 
     \b
     sandbox config show
@@ -99,7 +99,7 @@ def show(file: Path | None, name: str | None, *, output: str) -> int:
 @config.command("schema")
 @click.argument("which", type=click.Choice(["sandbox", "images"]), default="sandbox")
 def schema(which: str) -> int:
-    """Print the JSON Schema of a file, with which editors check and complete it.
+    """Print the JSON Schema of a file, for editors.
 
     \b
     sandbox config schema > sandbox.schema.json

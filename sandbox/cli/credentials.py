@@ -24,11 +24,11 @@ _OPTIONS = {"registries": "--registry", "accounts": "--account", "namespaces": "
 
 @click.group("credentials", cls=Group)
 def credentials() -> None:
-    """Give pods your accounts at other registries (docker, gcr, ecr, acr), and renew them in time.
+    """Give pods your accounts at other registries (docker, gcr, ecr, acr), and renew them.
 
-    Each becomes a Secret in every namespace that may have it, named by the service accounts there, whenever they are
-    made. Keys stay on this machine: what enters the cluster is a token, which a process renews before it ends. Only
-    passwords of `docker login` enter as they are.
+    Each becomes a pull Secret of the service accounts in the chosen namespaces, also in later ones. Keys stay on this
+    machine: the cluster gets tokens, which a process renews before they expire. Only passwords of `docker login` enter
+    the cluster unchanged.
     """
 
 
@@ -52,7 +52,7 @@ def credentials() -> None:
 @click.option("--secret", help="The name of the Secret.  [default: minikube's, such as gcr-secret]")
 @click.pass_context
 def add(ctx: click.Context, /, kind: str, file: Path | None, name: str | None, **given: Any) -> int:
-    """Add accounts of KIND until `remove` or `down`; `credentials:` in sandbox.yaml is for those that should stay.
+    """Add accounts of KIND until `remove` or `down`; for permanent ones use `credentials:` in sandbox.yaml.
 
     \b
     sandbox credentials add docker --registry quay.io
@@ -72,7 +72,7 @@ def add(ctx: click.Context, /, kind: str, file: Path | None, name: str | None, *
 @output_option
 @click.pass_context
 def list_(ctx: click.Context, file: Path | None, name: str | None, *, output: str) -> int:
-    """List which accounts the cluster has, for whom and until when. Shows no secret.
+    """List the cluster's accounts, their namespaces and expiry. Shows no secret.
 
     \b
     sandbox credentials list
@@ -103,7 +103,7 @@ def list_(ctx: click.Context, file: Path | None, name: str | None, *, output: st
 @spec_options
 @click.pass_context
 def remove(ctx: click.Context, secret: str, file: Path | None, name: str | None) -> int:
-    """Take the accounts in SECRET from every namespace.
+    """Remove the Secret SECRET and its accounts from every namespace.
 
     \b
     sandbox credentials remove dpr-secret
@@ -119,7 +119,7 @@ def remove(ctx: click.Context, secret: str, file: Path | None, name: str | None)
 @click.option("--secret", "secrets", multiple=True, help="Only in this namespace; may be repeated.  [default: all]")
 @click.pass_context
 def refresh(ctx: click.Context, file: Path | None, name: str | None, *, secrets: tuple[str, ...]) -> int:
-    """Read the files again and get new tokens, whether or not the present ones are about to end.
+    """Read the files again and get new tokens now.
 
     \b
     sandbox credentials refresh

@@ -19,10 +19,10 @@ from sandbox.cli.options import begin, sandbox_of, spec_options
 def dashboard(
     ctx: click.Context, file: Path | None, name: str | None, *, port: int | None, browser: bool | None
 ) -> int:
-    """Show every sandbox on a page of this machine, live and read only, until Ctrl-C.
+    """Serve a live, read-only page of all sandboxes, until Ctrl-C.
 
-    The page is served on 127.0.0.1, to browsers that have the address with its token. Steps are shown of the sandbox
-    whose spec is given or in this folder.
+    The page is on 127.0.0.1 and needs the address with its token. It shows the steps of the sandbox whose spec you
+    give or that is in this folder.
 
     \b
     sandbox dashboard

@@ -45,14 +45,14 @@ def dev(
     patience: float,
     progress: str,
 ) -> int:
-    """Bring a sandbox up and follow the project's files: each change is built, pushed, applied and rolled out.
+    """Run `up`, then build, push, apply and roll out every change of the project's files.
 
     \b
     sandbox dev             until Ctrl-C, which leaves the sandbox up
-    sandbox dev --no-logs   without what the pods write
+    sandbox dev --no-logs   without the pods' logs
     sandbox dev --once      for scripts
 
-    Files that a `sync` rule in images.yaml names are copied into running containers without a build.
+    Files with a `sync` rule in images.yaml are copied into running containers instead of built.
     """
     begin(ctx, "leaving", LEFT)
     from sandbox.app import chosen_spec, context

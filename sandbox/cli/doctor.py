@@ -31,15 +31,15 @@ class _WithDefault(Group):
 
 @click.group("doctor", cls=_WithDefault)
 def doctor() -> None:
-    """Check everything that a sandbox needs, and tell what is wrong and how to fix it; exit code 1 when something is.
+    """Find problems and suggest fixes; exit code 1 if there is a problem.
 
     \b
     sandbox doctor                  what the sandbox in this folder needs
     sandbox doctor demo -o json     what the sandbox demo needs, for programs
-    sandbox doctor --fix            repair what is safe to repair
+    sandbox doctor --fix            apply the safe fixes
     sandbox doctor tls app.demo.sandbox.localhost
-                                    the way of a request, step by step
-    sandbox doctor network          the way out of the cluster, from a pod
+                                    trace a request, step by step
+    sandbox doctor network          trace egress, from a pod
     """
 
 
@@ -52,7 +52,7 @@ def doctor() -> None:
 )
 @click.pass_context
 def machine(ctx: click.Context, file: Path | None, name: str | None, *, output: str, fix: bool, seconds: float) -> int:
-    """Look at the engine, the machine and the sandbox's parts; the default. Takes three seconds at most.
+    """Check the engine, the machine and the sandbox's components (the default). Takes three seconds at most.
 
     \b
     sandbox doctor machine
@@ -69,7 +69,7 @@ def machine(ctx: click.Context, file: Path | None, name: str | None, *, output: 
 @output_option
 @click.pass_context
 def tls(ctx: click.Context, host: str, file: Path | None, name: str | None, *, output: str) -> int:
-    """Follow a request to https://HOST (a name, with :PORT if need be) and stop at the first step that fails.
+    """Trace a request to https://HOST (or HOST:PORT), up to the first step that fails.
 
     \b
     sandbox doctor tls app.demo.sandbox.localhost
@@ -90,7 +90,7 @@ def tls(ctx: click.Context, host: str, file: Path | None, name: str | None, *, o
 @click.option("--to", metavar="HOST[:PORT]", help="The server to reach.  [default: registry.k8s.io:443]")
 @click.pass_context
 def network(ctx: click.Context, file: Path | None, name: str | None, *, output: str, to: str | None) -> int:
-    """Follow the way out of the cluster from a pod, which is gone afterwards: names, this machine, TCP, TLS.
+    """Trace egress from a temporary pod: names, this machine, TCP, TLS.
 
     \b
     sandbox doctor network

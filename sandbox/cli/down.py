@@ -18,9 +18,9 @@ from sandbox.cli.options import begin, lock_options, progress_option, sandbox_of
 def down(
     ctx: click.Context, file: Path | None, name: str | None, *, purge: bool, patience: float, progress: str
 ) -> int:
-    """Take a sandbox down: its containers, network, volumes and kubeconfig entries, and nothing else.
+    """Remove a sandbox: its containers, network, volumes and kubeconfig entries.
 
-    The registry's data and the certificates are kept for the next `up`, unless --purge.
+    The registry's data and the certificates stay for the next `up`, unless you give --purge.
 
     \b
     sandbox down

@@ -27,9 +27,9 @@ COLORS = {"UP": "green", "DOWN": "red"}
 
 @click.group("edge", cls=Group)
 def edge() -> None:
-    """Show where the edge routes what, and add or remove hosts that it routes out of the cluster.
+    """Show edge routes; add or remove routes to servers outside the cluster.
 
-    `sandbox proxy`, as it was called in earlier releases, is the same.
+    `sandbox proxy`, the name in earlier releases, is an alias.
     """
 
 
@@ -37,10 +37,10 @@ def edge() -> None:
 @output_option
 @click.pass_context
 def status(ctx: click.Context, *, output: str) -> int:
-    """Show every host or domain, where it is routed, and the health of the servers there.
+    """Show every route with the health of its servers.
 
-    Connections and bytes are counted since the last change that needed another worker, for each server that hosts
-    share. Exit code 1 when the edge does not run, or all servers of a route are down.
+    Connections and bytes are counted per server, since HAProxy last started a new worker. Exit code 1 if the edge is
+    not running, or if all servers of a route are down.
 
     \b
     sandbox edge status
@@ -95,7 +95,7 @@ def url(ctx: click.Context, host: str | None, file: Path | None, name: str | Non
     """Print the URL of HOST, or of every host of the sandbox.
 
     If other machines may connect (edge.listen), these are the URLs for them. A phone must first trust the
-    sandbox's root certificate first, or to be told to go on.
+    sandbox's root certificate, or you must accept its warning.
 
     \b
     sandbox edge url app.demo.sandbox.localhost --sandbox demo --qr
@@ -112,7 +112,7 @@ def url(ctx: click.Context, host: str | None, file: Path | None, name: str | Non
 
 @edge.group("route", cls=Group)
 def route() -> None:
-    """Add, remove and list hosts that are routed out of the cluster.
+    """Add, remove and list routes to servers outside the cluster.
 
     \b
     sandbox edge route add app.demo.sandbox.localhost localhost:3000
@@ -128,8 +128,8 @@ def route() -> None:
 def add(ctx: click.Context, host: str, upstream: str, *, name: str | None) -> int:
     """Route https://HOST to UPSTREAM (HOST:PORT), a server outside the cluster that speaks plain HTTP.
 
-    The edge is a container: a server of this machine that listens on 127.0.0.1 alone cannot be reached from there on
-    Linux, so let it listen on 0.0.0.0 or on the address that is told when it does not answer.
+    The edge is a container. On Linux it cannot reach a server that listens on 127.0.0.1 only: let the server listen on
+    0.0.0.0, or on the address that this command prints.
 
     \b
     sandbox edge route add api.example.test localhost:3000
@@ -149,7 +149,7 @@ def add(ctx: click.Context, host: str, upstream: str, *, name: str | None) -> in
 @click.argument("host", shell_complete=completion.hosts)
 @click.pass_context
 def remove(ctx: click.Context, host: str) -> int:
-    """Forget HOST, which was added by `add`.
+    """Remove the route that `add` added for HOST.
 
     \b
     sandbox edge route remove api.example.test
@@ -166,7 +166,7 @@ def remove(ctx: click.Context, host: str) -> int:
 @output_option
 @click.pass_context
 def list_(ctx: click.Context, *, output: str) -> int:
-    """List what was added by `add`.
+    """List the routes that `add` added.
 
     \b
     sandbox edge route list

@@ -13,7 +13,7 @@ from sandbox.cli.options import output_option
 @click.argument("id", required=False)
 @output_option
 def explain(id: str | None, *, output: str) -> int:
-    """Say what an error means and what helps, by the id in its first line; without one, list them.
+    """Explain an error by the id in its first line; without an id, list all.
 
     \b
     sandbox explain port-in-use

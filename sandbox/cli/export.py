@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 @progress_option
 @click.pass_context
 def export(ctx: click.Context, folder: Path, name: str | None, *, progress: str) -> int:
-    """Write a sandbox as a folder that brings the same one up elsewhere.
+    """Write a sandbox to a folder that recreates it elsewhere.
 
-    FOLDER gets its spec, manifests, images by digest and versions. The sandbox is the one called NAME, by default that
-    of ./sandbox.yaml, as it was last brought up. Accounts and private keys are left out, which is said.
+    FOLDER gets the spec, manifests, images by digest, and versions of the sandbox NAME, by default that of
+    ./sandbox.yaml, as it was last brought up. Accounts and private keys are left out; the command names them.
 
     \b
     sandbox export demo/

@@ -14,10 +14,10 @@ HTTPS = (443, 8443)
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=".")
 @click.option("--name", help="The sandbox's name.  [default: the folder's]")
 def init(folder: Path, *, name: str | None) -> int:
-    """Write a commented sandbox.yaml for this folder, from what it has; never overwrites anything.
+    """Write a commented sandbox.yaml for the files in this folder; never overwrite a file.
 
     \b
-    sandbox init              Dockerfiles, compose and skaffold files, manifests, overlays and charts are put to use
+    sandbox init              uses Dockerfiles, compose and skaffold files, manifests, overlays and charts
     sandbox init --name shop
     """
     from sandbox.app import context

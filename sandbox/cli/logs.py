@@ -20,7 +20,7 @@ from sandbox.cli.options import begin, find_spec, spec_options
 )
 @click.pass_context
 def logs(ctx: click.Context, file: Path | None, name: str | None, *, output: Path | None) -> int:
-    """Gather logs, states and settings in one archive for a report, without secrets; works on a broken sandbox too.
+    """Collect logs, states and settings in one archive without secrets, also of a broken sandbox.
 
     \b
     sandbox logs                    the sandbox in this folder

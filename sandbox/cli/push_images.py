@@ -67,11 +67,11 @@ def push_images(
     output: str,
     progress: str,
 ) -> int:
-    """Push the images of MANIFEST (by default the spec's `push`) into the registry; only what is missing crosses.
+    """Push the images of MANIFEST (default: the spec's `push`) to the registry; send only what is missing.
 
-    The digests are kept next to it, images.lock.yaml for images.yaml, for git. Images of other registries stay at the
-    digest that is locked, even when their tag has moved, until --update; images of the Docker Engine, archives, layouts
-    and builds are pushed as they are, and the lock follows, which is said. With --locked nothing may differ: for CI.
+    The digests are written to images.lock.yaml next to images.yaml; commit it. Images of other registries stay at their
+    locked digest, even if the tag has moved, until --update. Images of the Docker Engine, archives, layouts and builds
+    are pushed as they are now, and the lock file is updated. With --locked, in CI, any difference is an error.
 
     \b
     sandbox push-images

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.group("registry", cls=Group)
 def registry() -> None:
-    """Show what the registry holds, and take back the space of what nothing names."""
+    """List the registry's images, and garbage-collect unreferenced blobs."""
 
 
 @registry.command("list")
@@ -26,7 +26,7 @@ def registry() -> None:
 @output_option
 @click.pass_context
 def list_(ctx: click.Context, file: Path | None, name: str | None, *, output: str) -> int:
-    """List repositories and tags with their sizes: all of it, and what no other image of the registry has.
+    """List repositories and tags, with total size and size not shared with other images.
 
     \b
     sandbox registry list
@@ -61,9 +61,9 @@ def list_(ctx: click.Context, file: Path | None, name: str | None, *, output: st
 @output_option
 @click.pass_context
 def collect(ctx: click.Context, file: Path | None, name: str | None, *, dry_run: bool, output: str) -> int:
-    """Delete what no tag names, nor the spec's `push` by its digest; meanwhile images can be pulled and not pushed.
+    """Delete blobs that no tag, and no digest in the spec's `push`, names. Pushes wait; pulls work.
 
-    An image that was pushed again under the same tag leaves its old layers behind, and so does a deleted tag.
+    Pushing another image to a tag, and deleting a tag, leave old layers behind.
 
     \b
     sandbox registry gc

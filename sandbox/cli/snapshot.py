@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @click.group("snapshot", cls=Group)
 def snapshot() -> None:
-    """Keep a sandbox with all it holds, and bring it back."""
+    """Save a sandbox with all its data, and restore it."""
 
 
 @snapshot.command("save")
@@ -31,10 +31,10 @@ def snapshot() -> None:
 def save(
     ctx: click.Context, snapshot: str | None, file: Path | None, name: str | None, *, patience: float, progress: str
 ) -> int:
-    """Keep a sandbox, running or stopped, as SNAPSHOT, by default the time of day.
+    """Save a sandbox, running or stopped, as SNAPSHOT (default: the present time).
 
-    What runs is held still for the seconds that it takes. Nodes, registry, certificates and the spec are kept in files
-    that only you can read, for there are keys among them; docs/snapshots.md says where.
+    A running sandbox is paused for a few seconds. The files contain nodes, registry, certificates with keys, and the
+    spec; only you can read them. docs/snapshots.md says where they are.
 
     \b
     sandbox snapshot save
@@ -64,10 +64,9 @@ def restore(
     patience: float,
     progress: str,
 ) -> int:
-    """Bring SNAPSHOT back, by default the newest one, and start it.
+    """Restore SNAPSHOT (default: the newest) and start it.
 
-    It takes the place of the sandbox there is, which goes with all it holds. When it cannot be brought back whole, the
-    one there is stays.
+    It replaces the existing sandbox and its data. If it cannot be restored completely, the existing one stays.
 
     \b
     sandbox snapshot restore

@@ -18,10 +18,10 @@ from sandbox.cli.options import begin, lock_options, output_option, progress_opt
 def start(
     ctx: click.Context, file: Path | None, name: str | None, *, output: str, patience: float, progress: str
 ) -> int:
-    """Start a stopped sandbox as it was last brought up; ready when its hosts are answered.
+    """Start a stopped sandbox, and wait until its hosts respond.
 
-    The files that it was made from are not needed: what `up` applied and pushed is in the sandbox. To have what has
-    changed in them, use `sandbox up`, which starts a stopped sandbox too.
+    It needs no files: the sandbox contains what `up` applied and pushed. To apply changes of your files, use
+    `sandbox up`, which also starts a stopped sandbox.
 
     \b
     sandbox start
@@ -42,10 +42,10 @@ def start(
 @progress_option
 @click.pass_context
 def stop(ctx: click.Context, file: Path | None, name: str | None, *, patience: float, progress: str) -> int:
-    """Let a sandbox rest: it uses no processor time and no memory, and keeps everything it holds.
+    """Stop a sandbox's containers; keep all data.
 
-    It stays stopped when the engine or the machine starts again, until `sandbox start` or `sandbox up`. Other sandboxes
-    are served meanwhile.
+    It then uses no processor time and no memory, and stays stopped when the engine or the machine restarts, until
+    `sandbox start` or `sandbox up`. Other sandboxes keep running.
 
     \b
     sandbox stop

@@ -23,7 +23,7 @@ MARKS = {
 @output_option
 @click.pass_context
 def status(ctx: click.Context, file: Path | None, name: str | None, *, output: str) -> int:
-    """Show how every part of a sandbox stands; exit code 1 unless all is ready.
+    """Show the state of every component; exit code 1 unless all are ready.
 
     \b
     sandbox status

@@ -85,14 +85,16 @@ def up(
     patience: float,
     progress: str,
 ) -> int:
-    """Bring a sandbox up, or repair it; changes nothing when all is well.
+    """Create a sandbox, or repair it; change nothing if all is well.
+
+    The context `sandbox-NAME` becomes kubectl's current one.
 
     \b
     sandbox up                      the spec in this folder, or a default one
     sandbox up -f demo/sandbox.yaml
     sandbox up --from https://git.example.com/team/demo.git#main:k8s    shows what it asks for, and asks
     sandbox up --from demo.bundle   on a machine without network, too
-    sandbox up --https-port auto    443 and 8443 where they are free, else others
+    sandbox up --https-port auto    443 and 8443 if they are free, else others
     """
     if keep:
         begin(ctx, "stopping", "created components are kept; run `sandbox up` again to continue")

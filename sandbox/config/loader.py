@@ -117,7 +117,7 @@ def _require_format(source: Source) -> None:
     if ours := _OWN_FORMAT.fullmatch(given):
         if int(ours[1]) > 1:
             said = f"{_FORMAT_KEY}: {shown} is newer than what this sandbox reads, '{CURRENT}'"
-            fix = f"pip install --upgrade kube-sandbox (pipx, uv tool: upgrade kube-sandbox), or write it as {CURRENT}"
+            fix = f"install a newer release of sandbox, or write the file as {CURRENT}"
         else:
             said = f"{_FORMAT_KEY}: {shown} is older than what this sandbox reads, '{CURRENT}'"
             fix = f"write `{_FORMAT_KEY}: {CURRENT}`; `sandbox config validate` names what else has to change"

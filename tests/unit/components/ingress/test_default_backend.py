@@ -47,7 +47,7 @@ def test_page_lists_existing_hosts(port: int, suffix: str) -> None:
 def test_page_says_that_there_are_no_hosts() -> None:
     page = Reader(render("demo", [], port=443))
     assert page.links == []
-    assert "None yet" in page.text
+    assert "none yet" in page.text
 
 
 def test_page_is_plain_html_recognised_by_its_beginning() -> None:

@@ -102,7 +102,7 @@ def pod(tmp_path: Path) -> Iterator[Pod]:
 
 
 def test_page_exists_before_traefik_answers(pod: Pod) -> None:
-    becomes(lambda: "None yet" in (pod.site / "404.html").read_text(), True)
+    becomes(lambda: "none yet" in (pod.site / "404.html").read_text(), True)
 
 
 def test_traefik_is_given_what_depends_on_the_ingresses(pod: Pod) -> None:

@@ -228,7 +228,7 @@ ALL_KEYS = "allowed keys: apiVersion, name, domain, cluster, images, registry, p
         (
             "apiVersion: sandbox.dev/v2\n",
             "1: apiVersion: 'sandbox.dev/v2' is newer than what this sandbox reads, 'sandbox.dev/v1'",
-            "pip install --upgrade kube-sandbox",
+            "install a newer release of sandbox",
         ),
         (
             "apiVersion: sandbox.dev/v1beta2\n",
