@@ -14,8 +14,10 @@ from sandbox.config import schema
 from sandbox.errors import MissingTool
 from sandbox.system import process
 
-# The first whose node configuration is kubeadm's v1beta4, which the patches below are written for.
+# The first that knows kubeadm's v1beta4.
 OLDEST = (0, 32, 0)
+# The first Kubernetes that kind describes by kubeadm's v1beta4.
+NEW_KUBEADM = (1, 36)
 CREATE_TIMEOUT = 600.0
 DELETE_TIMEOUT = 120.0
 LOAD_TIMEOUT = 300.0
@@ -68,30 +70,32 @@ def config(
         # The bundle's images are on the node without ever having been pulled. Once the same bytes are pulled by another
         # name, the kubelet would want a pull of these names too, and there is nothing to pull from (KEP-2535).
         kubelet |= {"imagePullCredentialsVerificationPolicy": "NeverVerify"}
-    cluster: dict[str, object] = {
-        "kind": "ClusterConfiguration",
-        "scheduler": {"extraArgs": _arguments(election)},
+    old = is_old(shape.kubernetes)
+    cluster: dict[str, object] = {"kind": "ClusterConfiguration"}
+    if old:  # arguments are a mapping, and neither keys nor their validity can be chosen
+        cluster |= {"scheduler": {"extraArgs": election}}
+    else:
         # A dozen RSA keys would take a second or two to make.
-        "encryptionAlgorithm": "ECDSA-P256",
-        "certificateValidityPeriod": YEARS,
-    }
+        cluster |= {"encryptionAlgorithm": "ECDSA-P256", "certificateValidityPeriod": YEARS}
+        cluster |= {"scheduler": {"extraArgs": _arguments(election)}}
     if tags:
         cluster |= {"etcd": {"local": {"imageTag": tags.etcd}}, "dns": {"imageTag": tags.coredns}}
     init = {"kind": "InitConfiguration", "patches": {"directory": str(PATCHES)}}
     extra = [_mount(path, place, read_only=True) for path, place in mounts.items()]
     extra += [_mount(one.host, one.node, read_only=one.read_only) for one in shape.mounts]
     roles = ["control-plane"] * shape.nodes.control_plane + ["worker"] * shape.nodes.workers
+    # Added one by one, since kind has arguments of its own there.
+    place = "/controllerManager/extraArgs/"
+    added = (
+        [{"op": "add", "path": place + name, "value": value} for name, value in (election | QUOTA).items()]
+        if old
+        else [{"op": "add", "path": place + "-", "value": argument} for argument in _arguments(election | QUOTA)]
+    )
     patch = {
         "group": "kubeadm.k8s.io",
-        "version": "v1beta4",
+        "version": "v1beta3" if old else "v1beta4",
         "kind": "ClusterConfiguration",
-        # Added one by one, since kind has arguments of its own in this list.
-        "patch": yaml.safe_dump(
-            [
-                {"op": "add", "path": "/controllerManager/extraArgs/-", "value": argument}
-                for argument in _arguments(election | QUOTA)
-            ]
-        ),
+        "patch": yaml.safe_dump(added),
     }
     content = {
         "kind": "Cluster",
@@ -113,6 +117,14 @@ def config(
         "containerdConfigPatches": list(more.containerdConfigPatches),
     }
     return yaml.dump(content, Dumper=_Plain, sort_keys=False)
+
+
+def is_old(kubernetes: str | None) -> bool:
+    """Tell whether kind configures kubeadm of that Kubernetes by v1beta3 (kind 0.33, kubeadm/config.go, Config).
+
+    None is the newest that there are images of.
+    """
+    return kubernetes is not None and tuple(map(int, kubernetes.removeprefix("v").split(".")[:2])) < NEW_KUBEADM
 
 
 class _Plain(yaml.SafeDumper):

@@ -117,6 +117,20 @@ def test_arguments_of_the_controllers_are_added_and_not_replaced() -> None:
     assert all(isinstance(one["value"]["value"], str) for one in operations)
 
 
+@pytest.mark.parametrize("version", ["v1.34.11", "v1.35.8"])
+def test_older_kubernetes_is_configured_by_v1beta3(version: str) -> None:
+    """kind writes kubeadm's v1beta3 below 1.36, where arguments are a mapping and keys have no choice of algorithm."""
+    content, patches = parsed(f"{{kubernetes: {version}}}")
+    assert patches["ClusterConfiguration"] == {
+        "kind": "ClusterConfiguration",
+        "scheduler": {"extraArgs": {"leader-elect": "false"}},
+    }
+    (patch,) = content["kubeadmConfigPatchesJSON6902"]
+    assert patch["version"] == "v1beta3"
+    added = {one["path"].rpartition("/")[2]: one["value"] for one in yaml.safe_load(patch["patch"])}
+    assert added == {"leader-elect": "false", "kube-api-qps": "200", "kube-api-burst": "400"}
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A PATH with nothing on it but the shell's own tools."""
