@@ -20,7 +20,7 @@ from sandbox.components.workloads.kustomization import Reads
 from sandbox.config import text_file, yaml_text
 from sandbox.config.schema import Chart
 from sandbox.errors import SandboxError, UsageError
-from sandbox.init import compose, dockerfile, skaffold
+from sandbox.init import compose, dockerfile, services, skaffold
 from sandbox.init.detected import App, Found, Item, is_inside, label
 from sandbox.init.skaffold import Skaffold
 from sandbox.kube import manifests
@@ -33,6 +33,8 @@ PREFERRED = ("dev", "development", "local", "sandbox", "kind", "minikube", "defa
 # Files of tools that stand among manifests, which are taken one by one then.
 MIXED = (*skaffold.FILES, "Tiltfile", "kind.yaml", "values.yaml", "kind-config.yaml")
 MOST = 500  # files of a folder of manifests; what has more is something else
+# Folders of what a project has left behind, by their names.
+OLD = {"archive", "archived", "_archived", "deprecated", "legacy", "old"}
 OURS = ("sandbox.yaml", "images.yaml", "images.lock.yaml", *compose.FILES)
 
 
@@ -41,13 +43,18 @@ def look(folder: Path, store: Store) -> Found:
 
     `store` has the kubectl and helm of machines without them, by which hosts and images of what is rendered are known.
     """
+    folder = folder.absolute()
     told = skaffold.load(folder) or Skaffold()
     notes = list(told.notes)
     apps = tuple(_distinct(_exposing(folder, app) for app in (told.apps or _apps(folder, notes))))
     applied = told.items or _chosen(folder, notes)
     objects = _objects(folder, applied, store)
     hosts, images = _every(_hosts, objects), _every(_images, objects)
-    return Found(apps, applied, hosts, images, tuple(notes))
+    fronts = tuple(services.fronts(objects))
+    if fronts:
+        names = ", ".join(one.name for one in fronts)
+        notes.append(f"no manifest is an Ingress; {services.FILE} has one for {names}")
+    return Found(apps, applied, hosts, images, fronts, tuple(notes))
 
 
 def _distinct(apps: Iterable[App]) -> Iterator[App]:
@@ -102,11 +109,17 @@ def _chosen(folder: Path, notes: list[str]) -> tuple[Item, ...]:
         notes += [f"{one} is a chart, and left out: {{chart: {one}}} below `apply` takes it" for one in charts]
         return (overlay,)
     apart += [place for place in _folders(folder, DEEPER) if manifests.kustomization(place)]
-    found = _with_kinds(folder, _manifests(folder, apart), notes)
+    written = list(_manifests(folder, apart))
+    notes += [f"{path} is left out, by its name" for path in written if _is_old(path)]
+    found = _with_kinds(folder, (path for path in written if not _is_old(path)), notes)
     if found:
         notes += [f"{one} is a chart, and left out: {{chart: {one}}} below `apply` takes it" for one in charts]
         return tuple(found)
     return tuple({"chart": one.rstrip("/"), "release": label(Path(folder.absolute(), one).name)} for one in charts)
+
+
+def _is_old(path: str) -> bool:
+    return not OLD.isdisjoint(path.split("/"))
 
 
 def _overlay(folder: Path, notes: list[str]) -> str | None:
@@ -158,7 +171,7 @@ def _is_chart(folder: Path, place: Path) -> bool:
 
 def _with_kinds(folder: Path, paths: Iterable[str], notes: list[str]) -> list[Item]:
     """Return those of the paths whose kinds the cluster will have, and which say something that none before says."""
-    loaded = {path: manifests.load([folder / path]) for path in paths}
+    loaded = {path: manifests.load([folder / path]) for one in paths for path in _parts(folder, one)}
     defined = {manifests.defined(one) for objects in loaded.values() for one in objects}
     found: list[Item] = []
     seen: set[tuple[str, ...]] = set()
@@ -169,16 +182,28 @@ def _with_kinds(folder: Path, paths: Iterable[str], notes: list[str]) -> list[It
             if not manifests.is_builtin(group := one["apiVersion"].rpartition("/")[0])
             and (group, one["kind"]) not in defined
         ]
-        names = {manifests.identity(one) for one in objects}
+        # Two files may each bring the namespace that they are in.
+        names = {manifests.identity(one) for one in objects if one["kind"] != "Namespace"}
         if unknown:
             kinds = ", ".join(dict.fromkeys(f"{one['kind']} ({one['apiVersion']})" for one in unknown))
             notes.append(f"{path} is left out, since nothing defines its kinds: {kinds}")
-        elif names <= seen:
-            notes.append(f"{path} is left out, since what it says others say before it")
+        elif twice := names & seen:
+            what = "what" if names <= seen else f"some of what ({min(twice)[1]} {min(twice)[-1]}, …)"
+            notes.append(f"{path} is left out, since {what} it says others say before it")
         else:
             found.append(path)
             seen |= names
     return found
+
+
+def _parts(folder: Path, path: str) -> list[str]:
+    """Return the path; of a folder that says something twice the files, those that say most first."""
+    objects = manifests.load([folder / path])
+    if len({manifests.identity(one) for one in objects}) == len(objects) or not path.endswith("/"):
+        return [path]
+    files = manifests.files(folder / path)
+    files.sort(key=lambda file: -len(manifests.load([file])))
+    return [file.relative_to(folder).as_posix() for file in files]
 
 
 def _objects(folder: Path, items: Iterable[Item], store: Store) -> tuple[Mapping[str, Any], ...]:

@@ -46,15 +46,25 @@ class App:
 
 
 @dataclass(frozen=True)
+class Front:
+    """A Service of the manifests that people may want to reach, though no Ingress leads to it."""
+
+    name: str
+    namespace: str
+    port: int
+
+
+@dataclass(frozen=True)
 class Found:
     """A folder as seen; paths are relative to it and end in a slash where they are folders.
 
-    `manifests` is what is to be applied, `hosts` are those of its Ingresses, `images` those of its containers; `notes`
-    say what was chosen and left out, and why.
+    `manifests` is what is to be applied, `hosts` are those of its Ingresses, `images` those of its containers, `fronts`
+    what an Ingress is to be written for; `notes` say what was chosen and left out, and why.
     """
 
     apps: tuple[App, ...] = ()
     manifests: tuple[Item, ...] = ()
     hosts: tuple[str, ...] = ()
     images: tuple[str, ...] = ()
+    fronts: tuple[Front, ...] = ()
     notes: tuple[str, ...] = ()

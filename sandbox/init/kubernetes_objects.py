@@ -7,9 +7,8 @@ from typing import Any
 import yaml
 
 from sandbox.init.detected import App
+from sandbox.init.services import INGRESS_CLASS
 from sandbox.sanitize import fit
-
-INGRESS_CLASS = "nginx"
 
 
 def manifest(app: App, *, image: str, host: str | None) -> str:

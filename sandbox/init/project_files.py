@@ -13,6 +13,7 @@ from sandbox.config.loader import CURRENT
 from sandbox.config.schema import Spec
 from sandbox.config.schema.values import Domain
 from sandbox.errors import UsageError
+from sandbox.init import services
 from sandbox.init.detected import App, Found, label
 from sandbox.init.kubernetes_objects import manifest
 from sandbox.init.sample_config import inline, outline
@@ -24,8 +25,8 @@ from sandbox.sanitize import fit
 SPEC, IMAGES, OBJECTS = "sandbox.yaml", "images.yaml", "k8s"
 REGISTRY_PORT = 5001
 DOMAIN_SUFFIX = ".sandbox.localhost"
-# Programs that people reach by HTTPS, told from databases and the like by their ports.
-NOT_HTTP = {1433, 1521, 3306, 5432, 5672, 6379, 9042, 9092, 11211, 27017}
+
+
 _LOCAL = re.compile(r"localhost:([0-9]{1,5})/(.+)")
 
 
@@ -51,7 +52,7 @@ def files(name: str, found: Found, *, registry: int, https: tuple[int | str, ...
     """
     called = dict(_targets(name, found))
     made = {} if found.manifests else dict(_objects(name, found, called, registry))
-    written = {**made, **({IMAGES: _images(found, called)} if called else {})}
+    written = {**made, **({IMAGES: _images(found, called, name)} if called else {})}
     given: dict[str, Any] = {"apiVersion": CURRENT, "name": name}
     domain = _domain(found.hosts)
     if domain:
@@ -64,6 +65,9 @@ def files(name: str, found: Found, *, registry: int, https: tuple[int | str, ...
         given["edge"] = {"ports": https}
     if found.manifests or made:
         given["apply"] = found.manifests or (f"{OBJECTS}/",)
+    if found.manifests and found.fronts:
+        written[services.FILE] = services.ingresses(found.fronts, f"{name}{DOMAIN_SUFFIX}")
+        given["apply"] = (*found.manifests, services.FILE)
     return {SPEC: _head(found) + outline(Spec, given), **written}
 
 
@@ -93,13 +97,13 @@ def _can_be_pushed(name: str) -> bool:
     return True
 
 
-def _images(found: Found, called: Mapping[str, str]) -> str:
+def _images(found: Found, called: Mapping[str, str], project: str) -> str:
     """Return the manifest of images; those that the manifests name and no one builds are mentioned."""
     lines = ["# What `sandbox push-images` and `sandbox up` put into the registry, as localhost:PORT/NAME.", "images:"]
     for app in found.apps:
         if app.name in called:
             entry: dict[str, Any] = {"from": "build", "context": app.context, "as": called[app.name]}
-            names = _names(app, called[app.name], found)
+            names = _names(app, called[app.name], found, project)
             lines.append(f"- {inline({**entry, 'for': names} if names else entry)}")
     for image in found.images:
         match = _LOCAL.fullmatch(image)
@@ -109,11 +113,16 @@ def _images(found: Found, called: Mapping[str, str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _names(app: App, target: str, found: Found) -> list[str]:
-    """Return what manifests call the program's image, where `up` would not know by the last part of the name."""
+def _names(app: App, target: str, found: Found, project: str) -> list[str]:
+    """Return what manifests call the program's image, where `up` would not know by the last part of the name.
+
+    The program of the project's own folder may be called after the project.
+    """
     own = PurePosixPath(target.partition(":")[0]).name
     called = {one.partition("@")[0] for one in found.images if not _LOCAL.fullmatch(one)}
     alike = [one for one in sorted(called) if re.fullmatch(rf"(.*[-_.])?{re.escape(app.name)}", _last(one))]
+    if app.context == "." and not alike:
+        alike = [one for one in sorted(called) if _last(one) == project]
     names = [one for one in dict.fromkeys((*app.names, *alike)) if _is_reference(one)]
     return [] if all(_last(one) == own for one in names) else list(dict.fromkeys(map(_untagged, names)))
 
@@ -139,7 +148,7 @@ def _objects(name: str, found: Found, called: Mapping[str, str], registry: int) 
     for app in found.apps:
         image = f"localhost:{registry}/{called[app.name]}" if app.name in called else app.image
         if image:
-            host = None if app.port in NOT_HTTP else f"{app.name}.{name}{DOMAIN_SUFFIX}"
+            host = None if app.port in services.NOT_HTTP else f"{app.name}.{name}{DOMAIN_SUFFIX}"
             yield f"{OBJECTS}/{app.name}.yaml", manifest(app, image=image, host=host)
 
 

@@ -71,7 +71,7 @@ def inline(value: Any) -> str:
         case bool() | int() | float():
             return json.dumps(value)
     text = str(value)
-    if _PLAIN.fullmatch(text) and isinstance(yaml.safe_load(text), str):
+    if _PLAIN.fullmatch(text) and yaml.safe_load(f"- {text}") == [text]:
         return text
     quoted: str = yaml.safe_dump(text, default_style='"', allow_unicode=True, width=math.inf)
     return quoted.rstrip("\n")

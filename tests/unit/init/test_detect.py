@@ -165,6 +165,48 @@ def test_kinds_that_nothing_defines_and_doubles_are_left_out(tmp_path: Path) -> 
     assert found.notes[1].startswith("release/ is left out")
 
 
+def named(*names: str) -> str:
+    return "---\n".join(f"apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\n" for name in names)
+
+
+def test_a_folder_that_says_things_twice_is_taken_by_its_largest_file(tmp_path: Path) -> None:
+    write(tmp_path, **{"all/a.yaml": named("a"), "all/every.yaml": named("a", "b"), "all/b.yaml": named("b")})
+    found = look(tmp_path)
+    assert found.manifests == ("all/every.yaml",)
+    assert found.notes[0] == "all/a.yaml is left out, since what it says others say before it"
+
+
+def test_what_says_some_things_again_is_left_out(tmp_path: Path) -> None:
+    shared = "---\napiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n"
+    write(tmp_path, **{"a/a.yaml": named("a") + shared, "b/b.yaml": named("b", "a"), "c/c.yaml": named("c") + shared})
+    found = look(tmp_path)
+    assert found.manifests == ("a/", "c/")
+    assert "some of what (ConfigMap a, …) it says" in found.notes[0]
+
+
+def test_folders_of_what_was_left_behind_are_named_and_left_out(tmp_path: Path) -> None:
+    write(tmp_path, **{"k8s/a.yaml": named("a"), "legacy/b.yaml": named("b")})
+    found = look(tmp_path)
+    assert found.manifests == ("k8s/",)
+    assert found.notes == ("legacy/ is left out, by its name",)
+
+
+def test_a_chart_in_its_own_folder_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, **{"podinfo/Chart.yaml": "name: podinfo\nversion: 1.0.0\napiVersion: v2\n"})
+    monkeypatch.chdir(tmp_path / "podinfo")
+    assert look(Path()).manifests == ({"chart": ".", "release": "podinfo"},)
+
+
+def test_services_without_an_ingress_are_noted(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        **{"k8s/a.yaml": "apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {ports: [{port: 80}]}\n"},
+    )
+    found = look(tmp_path)
+    assert [one.name for one in found.fronts] == ["web"]
+    assert found.notes == ("no manifest is an Ingress; sandbox-ingress.yaml has one for web",)
+
+
 def test_objects_next_to_files_of_tools_are_taken_one_by_one(tmp_path: Path) -> None:
     write(tmp_path, **{"k8s/values.yaml": "a: 1", "k8s/a.yaml": DEPLOYMENT, "k8s/skaffold.yaml": "apiVersion: x"})
     assert look(tmp_path).manifests == ("k8s/a.yaml",)

@@ -17,7 +17,7 @@ from sandbox.config.schema.apply_schema import paths as applied
 from sandbox.images import images_yaml
 from sandbox.images.images_yaml import FromBuild
 from sandbox.init import project_files
-from sandbox.init.detected import App, Found, label
+from sandbox.init.detected import App, Found, Front, label
 from sandbox.kube import manifests
 
 WEB = App("web", "web", port=3000, environment={"A": "1"}, left_out=("volumes",))
@@ -118,6 +118,21 @@ def test_names_that_up_would_not_connect_are_written_down(tmp_path: Path) -> Non
     assert names == [("dockersamples/examplevotingapp_vote",), None, None]
     found = ImageNames.of(folder / "images.yaml", prefix="localhost:5001", url="")
     assert [str(one.target) for image in images if (one := found.find(image))] == ["shop/vote:dev", "shop/cart:dev"]
+
+
+def test_program_of_the_projects_folder_is_called_after_it(tmp_path: Path) -> None:
+    found = Found((App("app", "."),), ("k8s/",), images=("ghcr.io/acme/shop:6.1", "redis:7"))
+    (tmp_path / "k8s").mkdir()
+    text = (written(tmp_path, found) / "images.yaml").read_text()
+    assert "{from: build, context: ., as: shop/app:dev, for: [ghcr.io/acme/shop]}" in text
+
+
+def test_services_get_an_ingress_of_their_own(tmp_path: Path) -> None:
+    found = Found(manifests=("k8s/",), fronts=(Front("web", "shop", 8080),))
+    (tmp_path / "k8s").mkdir()
+    spec = load(written(tmp_path, found) / "sandbox.yaml")
+    (ingress,) = manifests.load(applied(spec.apply)[1:])
+    assert ingress["spec"]["rules"][0]["host"] == "web.shop.sandbox.localhost"
 
 
 def test_pod_runs_the_command_of_its_compose_service() -> None:

@@ -52,7 +52,9 @@ def test_uncommented_sample_equals_the_defaults() -> None:
     assert loader.parse(text, Spec, origin="outline") == Spec()
 
 
-@pytest.mark.parametrize("text", ["yes", "5001", "1e3", "~", "a: b", "# no", "", "tab\t", "é", "- x", "null", "0x1f"])
+@pytest.mark.parametrize(
+    "text", ["yes", "5001", "1e3", "~", "a: b", "# no", "", "tab\t", "é", "- x", "null", "0x1f", "..."]
+)
 def test_a_text_stays_a_text(text: str) -> None:
     assert yaml.safe_load(outline(Spec, {"push": text}))["push"] == text
 

@@ -1,0 +1,68 @@
+"""Services that people would open in a browser, and Ingresses for them where a project's manifests have none.
+
+On a cloud a Service of type LoadBalancer or NodePort is the way in; in a sandbox HTTPS by an Ingress is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from typing import Any
+
+import yaml
+
+from sandbox.init.detected import Front
+
+FILE = "sandbox-ingress.yaml"
+# Kinds that say how to reach a Service from outside; the first two also in charts' own groups.
+ROUTES = {"Ingress", "HTTPRoute", "IngressRoute", "VirtualService", "TLSRoute"}
+OPEN = ("LoadBalancer", "NodePort")
+# What is the way in where no Service is of such a type, by its name.
+NAMED = {"frontend", "front-end", "front", "web", "webapp", "ui", "gateway", "app", "site", "www"}
+# Programs that people reach by HTTPS, told from databases and the like by their ports.
+NOT_HTTP = {1433, 1521, 3306, 5432, 5672, 6379, 9042, 9092, 11211, 27017}
+INGRESS_CLASS = "nginx"
+
+
+def fronts(objects: Iterable[Mapping[str, Any]]) -> Iterator[Front]:
+    """Yield the Services that an Ingress is to be written for; none where the objects have a way in already."""
+    known = list(objects)
+    if any(one.get("kind") in ROUTES for one in known):
+        return
+    services = [one for one in known if one.get("kind") == "Service"]
+    wanted = [one for one in services if _spec(one).get("type") in OPEN]
+    wanted = wanted or [one for one in services if str(one["metadata"].get("name")) in NAMED]
+    wanted = wanted or (services if len(services) == 1 else [])
+    seen: set[str] = set()
+    for one in wanted:
+        with suppress(KeyError, TypeError, ValueError):  # one of no sensible shape, which the cluster will name
+            metadata, port = one["metadata"], int(_spec(one)["ports"][0]["port"])
+            if port not in NOT_HTTP and metadata["name"] not in seen and _spec(one).get("clusterIP") != "None":
+                seen.add(metadata["name"])
+                yield Front(metadata["name"], metadata.get("namespace") or "default", port)
+
+
+def ingresses(found: Iterable[Front], domain: str) -> str:
+    """Return an Ingress for each Service, at its name below the domain, as YAML."""
+    return "# Ways to the Services that the manifests open in another way; written by `sandbox init`.\n" + "---\n".join(
+        yaml.safe_dump(_ingress(one, f"{one.name}.{domain}"), sort_keys=False) for one in found
+    )
+
+
+def _ingress(front: Front, host: str) -> dict[str, Any]:
+    backend = {"service": {"name": front.name, "port": {"number": front.port}}}
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "Ingress",
+        "metadata": {"name": front.name, "namespace": front.namespace},
+        "spec": {
+            "ingressClassName": INGRESS_CLASS,
+            "tls": [{"hosts": [host]}],
+            "rules": [{"host": host, "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}}],
+        },
+    }
+
+
+def _spec(one: Mapping[str, Any]) -> Mapping[str, Any]:
+    spec = one.get("spec")
+    return spec if isinstance(spec, dict) else {}
