@@ -125,6 +125,9 @@ class Containers(Door):
                 self._client.api.remove_container(name, force=True, v=True)
             except NotFound:
                 return False
+            except APIError as error:
+                if "already in progress" not in str(error):  # the engine is removing it by itself
+                    raise
             return True
 
     def start(self, name: str) -> None:

@@ -6,6 +6,8 @@ import contextlib
 import io
 import os
 import random
+import subprocess
+import sys
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +28,7 @@ from sandbox.oci.reference import parse_target
 from sandbox.system.wait import wait_until
 from tests.real.machine import free_ports, tool
 from tests.real.registry.stand import Watched, lacking, reader, registry
-from tests.support.images import TestImage, digest_of, old_save
+from tests.support.images import TestImage, digest_of, old_save, tar
 from tests.support.registries import silence
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
@@ -157,9 +159,7 @@ def test_layers_that_were_built_are_rebuilt_as_they_are_saved(engine: Engine, tm
 def test_a_helper_sends_what_only_root_may_read(
     engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = Store(context.home().bundle)
-    if not store.has(recipes()["layer-reader"]) or not store.has(recipes()["registry"]):
-        lacking("the bundle: sandbox bundle build registry layer-reader")
+    store = bundled()
     image = TestImage((odd(1), upper(1), odd(101)), f"{NAME} helper")
     path = tmp_path / "load.tar"
     path.write_bytes(old_save({f"{NAME}:0": image}))
@@ -175,15 +175,83 @@ def test_a_helper_sends_what_only_root_may_read(
     assert not [one for one in engine.containers(LABEL) if one.labels[LABEL] == str(os.getpid())]
 
 
+PUSH = """
+import os, sys
+from sandbox.app import context
+from sandbox.bundle import system_images
+from sandbox.bundle.store import Store
+from sandbox.engine import Engine
+from sandbox.images.images_yaml import FromDaemon
+from sandbox.images.push import push
+from sandbox.images.sources import engine_store
+from sandbox.images.sources.layer_helper import LayerHelper
+from sandbox.oci.reference import parse_target
+
+engine_store.is_readable = lambda _: False
+engine, store = Engine.connect(), Store(context.home().bundle)
+helper = LayerHelper(engine, lambda: system_images.layer_reader(engine, store))
+push([FromDaemon(parse_target("app:1"), sys.argv[1])], sys.argv[2], engine, helper=helper)
+"""
+
+
+def test_a_killed_push_leaves_no_helper_behind(engine: Engine, tmp_path: Path) -> None:
+    """The push is killed (SIGKILL) while the helper reads → its container goes, and the next push succeeds."""
+    store = bundled()
+    data = random.Random(9).randbytes(200_000_000)  # noqa: S311
+    image = TestImage((tar({"large": data}),), f"{NAME} killed")
+    path = tmp_path / "load.tar"
+    path.write_bytes(old_save({f"{NAME}:1": image}))
+    engine.load(path)
+    with container_registry(engine, store) as host:
+        argv = [sys.executable, "-c", PUSH, f"{NAME}:1", f"http://{host}"]
+        killed = subprocess.Popen(argv)
+        wait_until(lambda: None if helpers(engine, killed.pid) else "no helper", what="the helper", timeout=60)
+        killed.kill()
+        killed.wait()
+        wait_until(
+            lambda: str(helpers(engine, killed.pid)) if helpers(engine, killed.pid) else None,
+            what="the helper's end",
+            timeout=120,
+        )
+        tool(*argv)
+        assert list(reader()(f"{host}/app:1", tmp_path).layers)
+
+
+def test_a_full_registry_leaves_no_helper_behind(engine: Engine, tmp_path: Path) -> None:
+    """The registry's disk is full → the push fails with its answer, and no container of the helper stays."""
+    store = bundled()
+    image = TestImage((odd(1), odd(2)), f"{NAME} full")
+    path = tmp_path / "load.tar"
+    path.write_bytes(old_save({f"{NAME}:2": image}))
+    engine.load(path)
+    with container_registry(engine, store, "--tmpfs", "/var/lib/registry:size=1m") as host:
+        argv = [sys.executable, "-c", PUSH, f"{NAME}:2", f"http://{host}"]
+        failed = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=200)
+        assert failed.returncode != 0
+        assert "PushFailed" in failed.stderr
+    assert not engine.containers(LABEL)
+
+
+def helpers(engine: Engine, pid: int) -> list[str]:
+    return [one.name for one in engine.containers(LABEL) if one.labels[LABEL] == str(pid)]
+
+
+def bundled() -> Store:
+    store = Store(context.home().bundle)
+    if not store.has(recipes()["layer-reader"]) or not store.has(recipes()["registry"]):
+        lacking("the bundle: sandbox bundle build registry layer-reader")
+    return store
+
+
 @contextlib.contextmanager
-def container_registry(engine: Engine, store: Store) -> Iterator[str]:
+def container_registry(engine: Engine, store: Store, *options: str) -> Iterator[str]:
     """The host and port of the bundle's registry, empty, in a container."""
     recipe = recipes()["registry"]
     if engine.image_id(recipe.reference) is None:
         engine.load(store.image(recipe))
     name, (port,) = f"{NAME}-registry", free_ports(5150)
     settings = ("-e", "OTEL_TRACES_EXPORTER=none", "-e", "REGISTRY_HTTP_ADDR=:5000")
-    tool("docker", "run", "-d", "--name", name, *settings, "-p", f"127.0.0.1:{port}:5000", recipe.reference)
+    tool("docker", "run", "-d", "--name", name, *settings, "-p", f"127.0.0.1:{port}:5000", *options, recipe.reference)
     try:
         with Client(f"127.0.0.1:{port}") as client:
             wait_until(lambda: silence(client), what="the registry", timeout=20)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from sandbox.engine import Container, Engine
+from sandbox.engine import Container, Engine, EngineError
 from sandbox.images.sources.image_source import Job
 from sandbox.images.sources.tar_split import Unreadable
 
@@ -49,8 +49,11 @@ class LayerHelper:
             raise Unreadable("the engine has no layer-reader", details="sandbox bundle build layer-reader makes it")
         self._sweep()
         with self._container(image, command, root, network, url) as name:
-            for line in self.engine.follow(name):
-                self._hear(line, sent)
+            try:
+                for line in self.engine.follow(name):
+                    self._hear(line, sent)
+            except EngineError as error:  # it may be done, and gone, before it is listened to
+                log.info("the helper is not heard any more: %s", error)
 
     def _registry(self, port: int) -> tuple[str, str]:
         """Return the network of the container that publishes `port`, and its URL there."""
@@ -88,6 +91,7 @@ class LayerHelper:
             "SecurityOpt": ["no-new-privileges"],
             "Memory": MEMORY,
             "PidsLimit": 64,
+            "AutoRemove": True,  # also where this process is killed
             "LogConfig": {"Type": "json-file", "Config": {"max-size": "10m"}},
         }
         try:

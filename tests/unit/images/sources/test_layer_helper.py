@@ -108,6 +108,17 @@ def test_an_interrupt_while_it_reads_removes_it() -> None:
     assert containers.left == {}
 
 
+def test_container_that_is_gone_before_it_is_heard_is_no_failure() -> None:
+    class Brief(Containers):
+        def follow(self, name: str) -> Iterator[str]:
+            raise EngineError("no such container")
+
+    containers = Brief()
+    helper_of(containers).send(JOBS, Path("/var/lib/docker"), 5001, print)
+    assert containers.made[0][1]["AutoRemove"]
+    assert containers.left == {}
+
+
 def test_a_container_that_cannot_be_made_is_not_left() -> None:
     containers = Containers(fails=True)
     with pytest.raises(EngineError):
