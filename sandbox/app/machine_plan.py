@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from sandbox.app import chosen_spec
 from sandbox.app.context import environ, home, keychain
-from sandbox.bundle.store import Store
-from sandbox.bundle.system_images import OwnImages, choose, in_engine
 from sandbox.config.schema import Spec
 from sandbox.engine import Engine
 from sandbox.engine import labelled as owned
@@ -13,9 +13,15 @@ from sandbox.errors import UsageError
 from sandbox.names import REGISTRY_PORT, Home
 from sandbox.step import Step
 
+if TYPE_CHECKING:
+    from sandbox.bundle.system_images import OwnImages
+
 
 def own_images(spec: Spec, home: Home, engine: Engine) -> OwnImages:
     """Choose where this sandbox's own images come from."""
+    from sandbox.bundle.store import Store
+    from sandbox.bundle.system_images import choose, in_engine
+
     store, cluster = Store(home.bundle), spec.cluster
     needed = in_engine(nodes=cluster.supports.node_image)
     return choose(

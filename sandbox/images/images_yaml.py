@@ -126,7 +126,7 @@ def _arguments(value: Any) -> Any:
 class Item(BaseModel):
     """One image: where it comes `from`, and what it is called in the sandbox's registry."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra={"allOf": _RULES})
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True, json_schema_extra={"allOf": _RULES})
 
     origin: Literal["registry", "daemon", "archive", "layout", "build"] = Field(
         "registry", alias="from", description="Where the image comes from; `daemon` and `build` are the Docker Engine."
@@ -223,7 +223,7 @@ def _expanded(item: Any) -> Any:
 class ImageList(BaseModel):
     """The images that `sandbox push-images` has in the sandbox's registry."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     version: Format = Field(CURRENT, alias="apiVersion")
     daemon: Literal["read", "save"] = Field(

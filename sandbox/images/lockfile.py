@@ -85,7 +85,7 @@ Digest = Annotated[str, AfterValidator(_digest)]
 class Locked(BaseModel):
     """One image. `origin` describes its source; `platforms` are set where the machine decided them."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     target: str
     origin: str = Field(alias="from")
@@ -97,7 +97,7 @@ class Locked(BaseModel):
 class Lock(BaseModel):
     """The file as a whole, its images in the order of their targets."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     version: Format = Field(CURRENT, alias="apiVersion")
     compression: Compression = Compression.RAW

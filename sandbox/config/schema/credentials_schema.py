@@ -28,7 +28,7 @@ Namespaces = Literal["all"] | Annotated[tuple[Label, ...], Field(min_length=1), 
 
 
 class _Credentials(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
 
     namespaces: Namespaces = Field(
         default="all",

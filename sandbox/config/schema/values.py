@@ -17,7 +17,7 @@ from sandbox.config import loader, yaml_text
 class Model(BaseModel):
     """A mapping of known keys, whose values are of their own type and not converted to it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
 
 
 LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"  # RFC 1123 section 2.1, lower case as Kubernetes wants it
