@@ -43,7 +43,7 @@ def written(
     elif name is None and DEFAULT_FILE.exists():
         spec = read(DEFAULT_FILE, overrides)
     else:
-        known = _known(Spec.default(name)) if name else Spec()
+        known = Spec() if name is None else _known(Spec.default(name))
         return changed(known, overrides, called=f"the spec of '{known.name}'")
     if name not in (None, spec.name):
         raise UsageError(
@@ -101,7 +101,7 @@ def brought_up(name: str | None) -> ResolvedSpec:
     if spec is None:
         raise UsageError(
             f"there is no sandbox '{wanted.name}'",
-            fix="`sandbox list` shows those there are; `sandbox up` makes one",
+            fix="list all with: sandbox list; create one with: sandbox up",
             id="no-sandbox",
         )
     return spec

@@ -101,6 +101,23 @@ def sandboxes() -> tuple[Known, ...]:
     return tuple(found)
 
 
+def require_known(name: str) -> None:
+    """Raise UsageError for a name that neither this user's folders nor the engine, as far as it answers, knows."""
+    names = context.home().sandbox(name)
+    if names.folder.exists() or names.keys.exists():
+        return
+    try:
+        known = {one.name for one in sandboxes()}
+    except SandboxError:
+        return
+    if name not in known:
+        raise UsageError(
+            f"there is no sandbox '{name}'",
+            fix="list all with: sandbox list; create one with: sandbox up",
+            id="no-sandbox",
+        )
+
+
 def host_urls(name: str, host: str | None, *, for_others: bool) -> tuple[str, ...]:
     """Find the URL of `host`, or of every host of the sandbox `name`, which must be up. Raises SandboxError."""
     home = context.home()

@@ -53,6 +53,10 @@ class _Root(Lazy):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except BrokenPipeError:
+            if not output.is_unread(sys.stdout):
+                raise
+            ctx.exit(0)  # as `head` ends early
         except SandboxError as error:
             from sandbox.cli.error_handler import tell_programs
 

@@ -28,8 +28,11 @@ def logs(ctx: click.Context, file: Path | None, name: str | None, *, output: Pat
     """
     begin(ctx)
     from sandbox.app.diagnosis import PATIENT, context_of
+    from sandbox.app.overview import require_known
     from sandbox.support_bundle import support_archive
 
+    if name is not None:
+        require_known(name)
     spec = find_spec(file, name)
     path = output or Path(f"sandbox-{spec.name}-{time.strftime('%Y%m%d-%H%M%S')}.tar.gz")
     support_archive.require_absent(path)

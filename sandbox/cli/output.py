@@ -9,7 +9,10 @@ from __future__ import annotations
 import codecs
 import json
 import os
+import select
+import shutil
 import sys
+import textwrap
 import threading
 import time
 from collections.abc import Callable
@@ -46,6 +49,13 @@ def flush() -> None:
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
             stream.flush()
+
+
+def is_unread(stream: TextIO) -> bool:
+    """Say whether it is a pipe whose reader has gone."""
+    poll = select.poll()
+    poll.register(stream.fileno(), 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
 def is_lively(stream: TextIO) -> bool:
@@ -311,6 +321,18 @@ class JsonTalk(Talk):
 def row(result: Result) -> str:
     """Say how an image was pushed, in a line."""
     return f"{result.target:<40} {result.action.value:<9} {megabytes(result.size):>10}  {result.seconds:5.1f} s"
+
+
+def laid_out(head: str, detail: str, *, indent: int = 2) -> list[str]:
+    """Lay a row of a table out: in one line, or in lines that fit a narrow terminal, with the detail below the head."""
+    line = f"{head} {detail}".rstrip()
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    if not width or len(line) + indent <= width:
+        return [line]
+    space = max(width - indent, 10)
+    rows = textwrap.wrap(" ".join(head.split()), space)
+    rows += [f"  {row}" for row in textwrap.wrap(detail, max(space - 2, 10))]
+    return [rows[0], *(f"{'':<{indent}}{row}" for row in rows[1:])]
 
 
 def count(number: int, noun: str) -> str:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from sandbox.cli.options import begin, output_option, sandbox_of, spec_options
+from sandbox.cli.output import laid_out
+
+if TYPE_CHECKING:
+    from sandbox.app.core import Part
 
 MARKS = {
     "ready": ("✓", "green"),
@@ -48,12 +53,20 @@ def status(ctx: click.Context, file: Path | None, name: str | None, *, output: s
     else:
         for one in parts:
             mark, color = MARKS[one.state]
-            click.echo(f"{click.style(mark, fg=color)} {one.title:<40} {one.state:<8} {one.detail}")
+            first, *more = laid_out(f"{one.title:<40} {_word(one):<8}", one.detail)
+            click.echo(f"{click.style(mark, fg=color)} {first}")
+            for line in more:
+                click.echo(line)
         if exposed.access.open:
             click.echo(f"{click.style('!', fg='yellow')} " + ", ".join((exposed.warning, *exposed.urls)))
         if exposed.neighbours:
             click.echo(f"{click.style('!', fg='yellow')} {exposed.neighbours}")
     return 0 if all(one.state == "ready" for one in parts) else 1
+
+
+def _word(part: Part) -> str:
+    """Return the state as people call it: one that was stopped has not drifted."""
+    return "stopped" if part.state == "drifted" and part.detail.startswith("stopped") else part.state
 
 
 @click.command("list")

@@ -7,6 +7,8 @@ import json
 
 import pytest
 
+from sandbox.app.core import Part
+from sandbox.cli import output, status
 from sandbox.cli.live_output import Live
 from sandbox.cli.output import JsonLines, Plain
 from sandbox.report import Reporter
@@ -75,3 +77,31 @@ def test_a_narrow_terminal_has_no_empty_columns(
     live.began("DNS of the cluster")
     live.finished("DNS of the cluster", "answers", 1.52)
     assert line in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("columns", "lines"),
+    [
+        (0, [f"{'Registry':<40} drifted  {'it does not answer ' * 5}".rstrip()]),
+        (
+            40,
+            [
+                "Registry drifted",
+                "    it does not answer it does not",
+                "    answer it does not answer it does",
+                "    not answer it does not answer",
+            ],
+        ),
+    ],
+)
+def test_row_fits_a_narrow_terminal(columns: int, lines: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setattr(output.sys.stdout, "isatty", lambda: columns > 0)
+    assert output.laid_out(f"{'Registry':<40} drifted ", "it does not answer " * 5) == lines
+    assert columns == 0 or all(len(line) <= columns for line in lines)
+
+
+def test_stopped_part_does_not_read_drifted() -> None:
+    stopped = Part("cluster", "Cluster sandbox-demo", "drifted", "stopped; sandbox start demo")
+    assert status._word(stopped) == "stopped"
+    assert status._word(Part("cluster", "Cluster sandbox-demo", "drifted", "has other nameservers")) == "drifted"

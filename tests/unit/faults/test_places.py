@@ -140,3 +140,13 @@ def test_closed_output_pipe_is_no_bug(tmp_path: Path, end: str) -> None:
     done = subprocess.run(["sh", "-c", line, sys.executable], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert "Traceback" not in done.stderr and "bug" not in done.stderr
     assert done.stdout.endswith("done\n")
+
+
+@pytest.mark.fault(66)
+def test_reader_that_ends_early_is_no_failure(tmp_path: Path) -> None:
+    """A command writes into `head`, which ends after one line → exit code 0."""
+    (tmp_path / "sandbox.yaml").write_text("name: shop\n")
+    child = subprocess.Popen([sys.executable, "-m", "sandbox", "config", "show"], cwd=tmp_path, stdout=subprocess.PIPE)
+    assert child.stdout is not None
+    child.stdout.close()
+    assert child.wait(timeout=60) == 0
