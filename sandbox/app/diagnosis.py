@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,7 +53,7 @@ def context_of(
 ) -> DoctorContext:
     """Gather what there is to check: this machine, its engine if one answers, and the sandbox of the spec."""
     home, docker = context.home(), probe_engine(seconds * 2 / 3)
-    which = f" -f {file}" if file else f" {name}" if name else ""
+    which = f" -f {shlex.quote(str(file))}" if file else f" {name}" if name else ""
     resolved = ports.resolve(spec, home, docker.engine) if isinstance(docker, EngineProbe) else _usual(spec)
     return DoctorContext(resolved, home, dict(context.environ()), docker, datetime.now(UTC), which, seconds)
 

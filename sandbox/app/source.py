@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -121,7 +122,8 @@ def _unpacked(file: Path, home: Home, say: Say, *, identity: str | None, trusted
         if name is None:
             raise UsageError(
                 f"{file} holds no sandbox.yaml",
-                fix=f"save one with a sandbox: sandbox bundle save FILE NAME; or: sandbox bundle load {file}",
+                fix="save one with a sandbox: sandbox bundle save FILE NAME; or: "
+                f"sandbox bundle load {shlex.quote(str(file))}",
             )
         root = _place(home, name, bundle.identity)
         agreed = trusted or identity is not None or consent.has_components(home, bundle.identity)

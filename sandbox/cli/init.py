@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -30,7 +31,7 @@ def init(folder: Path, *, name: str | None) -> int:
     from sandbox.system import files, host_network
 
     if not folder.is_dir():
-        raise UsageError(f"{folder}: no such folder", fix=f"mkdir {folder}, or name another")
+        raise UsageError(f"{folder}: no such folder", fix=f"mkdir {shlex.quote(str(folder))}, or name another")
     if (folder / project_files.SPEC).exists():
         raise UsageError(
             f"{folder / project_files.SPEC} exists already",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 
 import click
 
@@ -32,10 +33,12 @@ def welcome(spec: ResolvedSpec, output: str = "text") -> None:
         click.echo(found.urls(host)[0] + "".join(f"   and {port}" for port in others))
     click.echo(f"registry    {found.registry}   (sandbox push-images)")
     click.echo(
-        f"kubectl     --context {found.context}" if found.context else f"kubectl     --kubeconfig {found.kubeconfig}"
+        f"kubectl     --context {found.context}"
+        if found.context
+        else f"kubectl     --kubeconfig {shlex.quote(str(found.kubeconfig))}"
     )
     click.echo(f"trust       {found.root_certificate}")
-    click.echo(f"try         curl --cacert {found.root_certificate} {found.urls(found.hosts[0])[0]}")
+    click.echo(f"try         curl --cacert {shlex.quote(str(found.root_certificate))} {found.urls(found.hosts[0])[0]}")
     if exposure.access.open:
         click.echo(f"{click.style('network', fg='yellow')}     {exposure.warning}")
         for url in exposure.urls:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -114,7 +115,7 @@ def taken(names: Names, what: str, labels: Mapping[str, str]) -> NameTaken:
             f"the name {names.name} is taken by a sandbox that this user's state folder does not know",
             details=f"{what} is {whose(labels)}; nothing was changed",
             fix=f"give this sandbox another name: `name: …` in sandbox.yaml. If that one is yours, take it down with "
-            f"the state folder it was made with, or let this one know it: mkdir -p {names.folder}",
+            f"the state folder it was made with, or let this one know it: mkdir -p {shlex.quote(str(names.folder))}",
         )
     return NameTaken(
         f"the name {names.name} is taken by a sandbox of user {owner.user}",

@@ -13,6 +13,7 @@ from queue import SimpleQueue
 
 from sandbox.errors import Away, SandboxError
 from sandbox.report import Reporter, Silent
+from sandbox.sanitize import cause
 from sandbox.step import Rebuildable, State, Status, Step, Stoppable, Work, needed
 from sandbox.system import failpoint, interruption, process
 
@@ -223,7 +224,7 @@ def _walk(
                 continue
             if report and not isinstance(told.error, interruption.Interrupted):
                 error = told.error
-                report.failed(told.step.title, error.brief if isinstance(error, SandboxError) else repr(error))
+                report.failed(told.step.title, _brief(error))
             if told.step.name in spared and isinstance(told.error, SandboxError):
                 apart = apart or told.error
             elif first is None:
@@ -306,10 +307,21 @@ def _backward(
             with failpoint.around(step.name):
                 done = act()
         except Exception as error:  # one failure must not hide the rest
-            report.failed(step.title, error.brief if isinstance(error, SandboxError) else repr(error))
+            report.failed(step.title, _brief(error))
             errors.append(error)
         else:
             any_done |= done
             if done:
                 tell(step.title, time.monotonic() - started)
     return any_done, errors
+
+
+def _brief(error: Exception) -> str:
+    """Say in a line what a step failed of; only a bug is shown as it is."""
+    match error:
+        case SandboxError():
+            return error.brief
+        case OSError():
+            return cause(error)
+        case _:
+            return repr(error)

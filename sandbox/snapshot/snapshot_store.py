@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import re
+import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -188,7 +189,7 @@ def _read(path: Path) -> Manifest:
         raise SandboxError(
             f"{path} is not the manifest of a snapshot",
             details=str(error),
-            fix=f"rm -r {path.parent}",
+            fix=f"rm -r {shlex.quote(str(path.parent))}",
             id="snapshot-damaged",
         ) from error
 

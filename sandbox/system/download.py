@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import http.client
+import shlex
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -23,7 +24,7 @@ def download(url: str, path: Path, *, sha256: str) -> bytes:
     if path.exists():
         data = path.read_bytes()
         if hashlib.sha256(data).hexdigest() != sha256:
-            raise _other(f"{path} is not the file from {url}", data, sha256, f"rm {path}")
+            raise _other(f"{path} is not the file from {url}", data, sha256, f"rm {shlex.quote(str(path))}")
         return data
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT) as response:  # noqa: S310  # a constant

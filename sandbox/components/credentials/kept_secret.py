@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import shlex
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -66,7 +67,8 @@ class Entries:
             raise SandboxError(
                 f"the list of registry credentials in {self.file} cannot be read",
                 details=str(error),
-                fix=f"rm {self.file}, then sandbox up, and sandbox credentials add for what the spec does not list",
+                fix=f"rm {shlex.quote(str(self.file))}, then sandbox up, and sandbox credentials add for accounts that "
+                "the spec does not list",
                 id="credentials-list",
             ) from error
         return {given.secret: Entry(given, origin) for origin, given in found}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -91,7 +92,9 @@ def load(folder: Path) -> tuple[Route, ...]:
         try:
             routes.append(_read(json.loads(path.read_text(encoding="utf-8"))))
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            raise SandboxError(f"{path} is not a route", details=str(error), fix=f"rm {path}", id="route") from error
+            raise SandboxError(
+                f"{path} is not a route", details=str(error), fix=f"rm {shlex.quote(str(path))}", id="route"
+            ) from error
     return tuple(sorted(routes, key=lambda route: (route.since, route.name)))
 
 
@@ -167,7 +170,9 @@ def load_added(folder: Path) -> tuple[AddedRoute, ...]:
         try:
             found.append(AddedRoute(**json.loads(path.read_text(encoding="utf-8"))))
         except (OSError, ValueError, TypeError) as error:
-            raise SandboxError(f"{path} is not a route", details=str(error), fix=f"rm {path}", id="route") from error
+            raise SandboxError(
+                f"{path} is not a route", details=str(error), fix=f"rm {shlex.quote(str(path))}", id="route"
+            ) from error
     return tuple(found)
 
 

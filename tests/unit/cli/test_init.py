@@ -88,3 +88,8 @@ def test_the_schemas_are_json_schemas(which: str, tmp_path: Path) -> None:
     schema = json.loads(run("config", "schema", which, cwd=tmp_path).stdout)
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert schema["properties"]
+
+
+def test_printed_path_with_a_space_is_quoted(tmp_path: Path) -> None:
+    found = run("init", str(tmp_path / "my shop"), cwd=tmp_path)
+    assert found.code == 2 and f"mkdir '{tmp_path / 'my shop'}'" in found.stderr

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import signal
 import threading
 import time
@@ -509,3 +511,13 @@ def test_any_plan_is_walked_in_an_order_that_respects_needs(graph: dict[int, tup
     assert up(plan, Silent())
     assert (world, broken) == ({str(name) for name in graph}, [])
     assert all(status.state is State.READY for _, status in survey(plan))
+
+
+def test_full_disk_is_reported_in_words() -> None:
+    def full(work: Work) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/var/lib/thing")
+
+    plan, report = [FakeStep("a", set(), making=full)], RecordingReporter()
+    with pytest.raises(OSError, match="No space left"):
+        up(plan, report)
+    assert report.details["failed", "A"] == "No space left on device"
