@@ -316,7 +316,7 @@ def _backward(
     return any_done, errors
 
 
-def _brief(error: Exception) -> str:
+def _brief(error: BaseException) -> str:
     """Say in a line what a step failed of; only a bug is shown as it is."""
     match error:
         case SandboxError():

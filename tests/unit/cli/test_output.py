@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 
 import pytest
 
@@ -96,7 +97,7 @@ def test_a_narrow_terminal_has_no_empty_columns(
 )
 def test_row_fits_a_narrow_terminal(columns: int, lines: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
-    monkeypatch.setattr(output.sys.stdout, "isatty", lambda: columns > 0)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: columns > 0)
     assert output.laid_out(f"{'Registry':<40} drifted ", "it does not answer " * 5) == lines
     assert columns == 0 or all(len(line) <= columns for line in lines)
 
