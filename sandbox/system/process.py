@@ -9,11 +9,12 @@ import shlex
 import shutil
 import signal
 import subprocess
+import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import IO, TYPE_CHECKING, cast
 
 from sandbox.errors import MissingTool, SandboxError
 from sandbox.sanitize import fit
@@ -56,13 +57,28 @@ def run(
     env: Mapping[str, str] | None = None,
     on_line: Callable[[str], None] | None = None,
     stdin: str | None = None,
+    merged: bool = True,
 ) -> str:
     """Run a program to its end and return its standard output and error, merged as they came.
 
+    Not `merged`, only its standard output is returned, and what it said on the other is in the error when it fails.
     `env` is added to our own environment; `timeout` is in seconds; `on_line` sees each line as it comes.
     The program gets a process group of its own, so that an interrupt typed at the terminal reaches only us and the
     program is ended by us, once. Raises MissingTool when there is no such program and ToolFailed when it fails.
     """
+    with contextlib.nullcontext() if merged else tempfile.TemporaryFile() as aside:
+        return _run(argv, timeout, cwd, env, on_line, stdin, aside)
+
+
+def _run(
+    argv: Argv,
+    timeout: float,
+    cwd: Path | None,
+    env: Mapping[str, str] | None,
+    on_line: Callable[[str], None] | None,
+    stdin: str | None,
+    aside: IO[bytes] | None,
+) -> str:
     words = [os.fspath(word) for word in argv]
     interruption.check()
     log.debug("run: %s", shlex.join(words))
@@ -73,7 +89,7 @@ def run(
             env={**os.environ, **env} if env else None,
             stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stderr=aside or subprocess.STDOUT,
             text=True,
             errors="replace",
             start_new_session=True,
@@ -101,6 +117,9 @@ def run(
     log.debug("exit %s: %s", status, words[0])
     if status == 0 and not expired:
         return output
+    if aside:
+        aside.seek(0)
+        output += aside.read().decode(errors="replace")
     program = Path(words[0]).name
     brief = f"{program} took longer than {timeout:.0f} s" if expired else f"{program} failed with status {status}"
     raise ToolFailed(brief, details=f"$ {shlex.join(words)}\n{last_lines(output)}", status=status, output=output)

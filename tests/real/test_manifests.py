@@ -224,7 +224,7 @@ def test_a_chart_is_installed_upgraded_and_uninstalled(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if shutil.which("helm") is None and not Store(context.home().bundle).has(recipes()["helm"]):
-        pytest.skip("there is no helm: sandbox bundle build helm")
+        machine.leave_out("there is no helm: sandbox bundle build helm")
     project.write("charts/charted/Chart.yaml", "apiVersion: v2\nname: charted\nversion: 1.0.0\nappVersion: '7'\n")
     project.write("charts/charted/values.yaml", "replicas: 1\n")
     project.write("charts/charted/templates/web.yaml", CHART)

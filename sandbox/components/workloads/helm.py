@@ -67,7 +67,7 @@ class Helm:
         argv += [f"--namespace={chart.namespace}", *_values(chart)]
         with _quiet() as env:
             try:
-                text = process.run(argv, timeout=RENDER_TIMEOUT, env=env)
+                text = process.run(argv, timeout=RENDER_TIMEOUT, env=env, merged=False)  # it logs links aside
             except ToolFailed as error:
                 said = error.output.strip() or error.details
                 raise BadFile(f"the chart {chart.chart} does not render", details=said, fix=_advice(said)) from error

@@ -36,6 +36,9 @@ class Chart(Model):
         """Return the release's name."""
         return self.release or self.chart.name
 
+    def __hash__(self) -> int:  # a dict has none
+        return hash(self.model_dump_json())
+
 
 Item = Path | Kustomization | Chart
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import yaml
 
 from sandbox.app.spec_demands import beyond
 from sandbox.config.resolve import load
+from tests.support import fake_helm
 
 POD = """\
 apiVersion: apps/v1
@@ -147,3 +149,16 @@ def test_files_and_urls_of_a_kustomization_are_named(root: Path, tmp_path: Path)
     found = asked(root, "apply: [near]")
     assert f"reads {outside}" in found
     assert "DaemonSet agent: hostNetwork" in found
+
+
+@pytest.mark.security(17)
+def test_rights_in_a_chart_are_named(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fetched spec with a chart → rendered, which runs nothing, and its rights are asked for."""
+    monkeypatch.setenv("HELM_ASKED", str(tmp_path / "asked"))
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    fake_helm.write(tmp_path)
+    (root / "chart" / "templates").mkdir(parents=True)
+    (root / "chart" / "Chart.yaml").write_text("name: chart\n")
+    (root / "chart" / "templates" / "agent.yaml").write_text(POD)
+    said = asked(root, "apply: [{chart: chart, set: {a: 1}}]")
+    assert "DaemonSet agent: " in said and "privileged" in said

@@ -41,6 +41,13 @@ def test_both_streams_are_returned_as_they_came() -> None:
     assert sh("echo one; echo two >&2; echo three") == "one\ntwo\nthree\n"
 
 
+def test_standard_error_is_aside_until_the_program_fails() -> None:
+    assert sh("echo one; echo two >&2", merged=False) == "one\n"
+    with pytest.raises(ToolFailed) as caught:
+        sh("echo one; echo two >&2; exit 3", merged=False)
+    assert (caught.value.output, caught.value.status) == ("one\ntwo\n", 3)
+
+
 def test_the_environment_is_added_to_ours(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("OURS", "1")
     assert sh('echo "$OURS $THEIRS"; pwd', env={"THEIRS": "2"}, cwd=tmp_path) == f"1 2\n{tmp_path}\n"

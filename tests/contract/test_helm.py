@@ -1,0 +1,92 @@
+"""The real helm with the chart of a stranger: rendering runs nothing, and what the chart asks for is named before."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from sandbox.app.spec_demands import beyond
+from sandbox.bundle.recipe import recipes
+from sandbox.bundle.store import Store
+from sandbox.components.workloads.helm import Helm
+from sandbox.config.resolve import load
+from sandbox.config.schema import Chart
+from sandbox.errors import BadFile
+from tests.real import machine
+
+pytestmark = pytest.mark.real
+
+HOSTILE = """\
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: guest}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: cluster-admin}
+subjects: []
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: taken}
+data:
+  above: {{ .Files.Get "../../secret" | quote }}
+  absolute: {{ .Files.Get "/etc/hostname" | quote }}
+  name: {{ getHostByName "localhost" | quote }}
+  cluster: {{ lookup "v1" "Secret" "" "" | toJson | quote }}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: taker, annotations: {helm.sh/hook: pre-install}}
+spec:
+  hostPID: true
+  volumes: [{name: all, hostPath: {path: /}}]
+  containers: [{name: taker, image: taker, securityContext: {privileged: true}}]
+"""
+
+
+@pytest.fixture
+def helm(tmp_path: Path) -> Helm:
+    """Return the helm on the PATH, else the bundle's, which this machine's user may have built."""
+    store = Store(Path.home() / ".cache" / "sandbox" / "bundle")
+    if shutil.which("helm") is None and not store.has(recipes()["helm"]):
+        machine.leave_out("there is no helm: sandbox bundle build helm")
+    return Helm.find(store)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project whose chart reads what it can, and links to a file of its user."""
+    (tmp_path / "secret").write_text("the user's own", encoding="utf-8")
+    root = tmp_path / "project"
+    (root / "chart" / "templates").mkdir(parents=True)
+    (root / "chart" / "Chart.yaml").write_text("apiVersion: v2\nname: guest\nversion: 1.0.0\n", encoding="utf-8")
+    (root / "chart" / "templates" / "all.yaml").write_text(HOSTILE, encoding="utf-8")
+    (root / "sandbox.yaml").write_text("name: demo\napply: [{chart: chart}]\n", encoding="utf-8")
+    return root
+
+
+@pytest.mark.security(17)
+def test_hostile_chart_reads_neither_files_names_nor_cluster(helm: Helm, project: Path) -> None:
+    """A chart asks for files above it, a host's address and Secrets → it is given nothing of them."""
+    found = {one["kind"]: one for one in helm.render(Chart(chart=project / "chart"))}
+    assert found["ConfigMap"]["data"] == {"above": "", "absolute": "", "name": "", "cluster": "{}"}
+
+
+@pytest.mark.security(17)
+def test_hostile_chart_is_named_with_all_that_it_asks_for(helm: Helm, project: Path) -> None:
+    """A chart with a hook of every right and a link to a file of the user → a line for each, before it is made."""
+    (project / "chart" / "linked").symlink_to(project.parent / "secret")
+    said = "\n".join(beyond(load(project / "sandbox.yaml"), project))
+    for words in (
+        "ClusterRoleBinding guest: cluster-admin in the whole cluster",
+        "Pod taker: hostPID, the node's /, privileged",
+        f"links to {project.parent / 'secret'}",
+    ):
+        assert words in said
+
+
+def test_template_that_does_not_end_in_objects_is_an_error(helm: Helm, project: Path) -> None:
+    (project / "chart" / "templates" / "all.yaml").write_text('{{ fail "not for you" }}\n', encoding="utf-8")
+    with pytest.raises(BadFile, match="does not render") as caught:
+        helm.render(Chart(chart=project / "chart"))
+    assert "not for you" in caught.value.details
