@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -19,6 +20,13 @@ HOPELESS = {"InvalidImageName", "ErrImageNeverPull"}
 # kubelet that has only just begun has not read yet (kubernetes, pkg/kubelet/kubelet_pods.go).
 MISSING = "CreateContainerConfigError"
 PATIENCE = 60.0  # seconds
+# What is said of an image that no second try will bring: by registries (OCI distribution-spec, error codes), containerd
+# and the resolver. A registry that does not answer may do so later.
+UNPULLED = {"ErrImagePull", "ImagePullBackOff"}
+NO_IMAGE = re.compile(
+    r"not found|no such host|does not exist|manifest unknown|unauthorized|denied|forbidden", re.IGNORECASE
+)
+PULL_PATIENCE = 20.0  # seconds, in which the kubelet tries at least twice
 # What Go programs say when the kernel has no more inotify instances for a user, of which every cluster takes dozens.
 EXHAUSTED = "too many open files"
 MORE_WATCHES = "sudo sysctl fs.inotify.max_user_instances=1024 (in /etc/sysctl.d to last), or take another cluster down"
@@ -41,22 +49,22 @@ def wait_ready(cluster: Cluster, manifests: Iterable[Manifest], *, timeout: floa
 
     def state() -> str | None:
         nonlocal waiting
-        patient = time.monotonic() < begun + PATIENCE
+        waited = time.monotonic() - begun
         found = [(one, live) for one in waiting if (live := _find(cluster, one)) and not is_leaving(live)]
-        states = {title(one): _lacks(cluster, live, patient=patient) for one, live in found}
+        states = {title(one): _lacks(cluster, live, waited) for one, live in found}
         waiting = [one for one, _ in found if states[title(one)] is not None]
         return "\n".join(f"{name}: {said}" for name, said in states.items() if said) or None
 
     wait_until(state, what="workloads", timeout=timeout)
 
 
-def pending(cluster: Cluster, manifest: Manifest, *, patient: bool = True) -> str | None:
+def pending(cluster: Cluster, manifest: Manifest, *, waited: float = 0.0) -> str | None:
     """Return what the workload still waits for, or None when it is ready. Raises ClusterError when it cannot become so.
 
-    What it is made from may be missing for as long as one is `patient`.
+    What it is made from may be missing for a while, and so may an image; `waited` says for how long it was, in seconds.
     """
     live = _find(cluster, manifest)
-    return "absent" if live is None else _lacks(cluster, live, patient=patient)
+    return "absent" if live is None else _lacks(cluster, live, waited)
 
 
 def _find(cluster: Cluster, manifest: Manifest) -> dict[str, Any] | None:
@@ -64,7 +72,7 @@ def _find(cluster: Cluster, manifest: Manifest) -> dict[str, Any] | None:
     return cluster.get(manifest["apiVersion"], manifest["kind"], metadata["name"], metadata.get("namespace", "default"))
 
 
-def _lacks(cluster: Cluster, live: Manifest, *, patient: bool) -> str | None:
+def _lacks(cluster: Cluster, live: Manifest, waited: float) -> str | None:
     said = progress(live)
     if said is None or is_leaving(live):
         return said
@@ -72,7 +80,8 @@ def _lacks(cluster: Cluster, live: Manifest, *, patient: bool) -> str | None:
     for pod in _pods(cluster, live, namespace):
         for container, reason, message in troubles(pod):
             evidence = f"pod {pod['metadata']['name']}, container {container}: {reason}: {message}".rstrip(": ")
-            if reason in HOPELESS or (reason == MISSING and not patient):
+            absent = reason in UNPULLED and waited > PULL_PATIENCE and NO_IMAGE.search(message)
+            if absent or reason in HOPELESS or (reason == MISSING and waited > PATIENCE):
                 raise ClusterError(f"{title(live)} cannot start", details=evidence)
             if reason == "CrashLoopBackOff":
                 evidence += "\n" + cluster.log(pod["metadata"]["name"], namespace)

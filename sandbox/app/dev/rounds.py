@@ -154,7 +154,11 @@ class Rounds:
         cluster, begun, waiting = self.cluster, time.monotonic(), list(manifests)
         while waiting:
             took = time.monotonic() - begun
-            said = {title(one): readiness.pending(cluster, one, patient=took < readiness.PATIENCE) for one in waiting}
+            try:
+                said = {title(one): readiness.pending(cluster, one, waited=took) for one in waiting}
+            except ClusterError as error:
+                error.fix = error.fix or bring_advice(str(error))
+                raise
             waiting = [one for one in waiting if said[title(one)] is not None]
             if waiting and self.overtaken():
                 raise Overtaken

@@ -160,7 +160,29 @@ def test_pod_missing_a_secret_may_still_start(cluster: Cluster, server: ApiServe
     server.objects["/api/v1/namespaces/ns/pods/web-1"] = pod("CreateContainerConfigError", 'secret "login" not found')
     assert 'secret "login" not found' in str(pending(cluster, deployment()))
     with pytest.raises(ClusterError, match="cannot start"):
-        pending(cluster, deployment(), patient=False)
+        pending(cluster, deployment(), waited=61.0)
+
+
+@pytest.mark.parametrize(
+    ("message", "final"),
+    [
+        ('Back-off pulling image "x:1": ErrImagePull: failed to resolve reference "x:1": not found', True),
+        ('failed to pull "x:1": dial tcp: lookup registry-1.docker.io: no such host', True),
+        ('failed to pull "x:1": dial tcp 10.0.0.1:5000: connect: connection refused', False),
+    ],
+)
+def test_image_that_no_try_will_bring_ends_the_wait(
+    cluster: Cluster, server: ApiServer, message: str, final: bool
+) -> None:
+    server.objects["/apis/apps/v1/namespaces/ns/deployments/web"] = deployment()
+    server.objects["/api/v1/namespaces/ns/pods/web-1"] = pod("ImagePullBackOff", message)
+    assert message in str(pending(cluster, deployment(), waited=19.0))
+    if not final:
+        assert message in str(pending(cluster, deployment(), waited=100.0))
+        return
+    with pytest.raises(ClusterError, match="cannot start") as caught:
+        pending(cluster, deployment(), waited=21.0)
+    assert message in caught.value.details
 
 
 @pytest.mark.security(20)
