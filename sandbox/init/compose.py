@@ -11,7 +11,7 @@ import yaml
 
 from sandbox.config import text_file, yaml_text
 from sandbox.errors import UsageError
-from sandbox.init.detected import App, is_inside, label
+from sandbox.init.detected import App, build_options, is_inside, label
 
 # In the order in which compose itself looks for them.
 FILES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
@@ -51,7 +51,8 @@ def _app(name: str, service: Mapping[str, Any], folder: Path) -> App:
     context, image = _context(service.get("build")), str(service.get("image") or "") or None
     entrypoint, command = _words(service.get("entrypoint")), _words(service.get("command"))
     build = service["build"] if isinstance(service.get("build"), dict) else {}
-    left_out = [*map(str, service.keys() - USED), *(f"build.{key}" for key in ("args", "target") if build.get(key))]
+    options, unknown = build_options(build.get("dockerfile"), build.get("target"), build.get("args"))
+    left_out = [*map(str, service.keys() - USED), *(f"build.args.{key}" for key in unknown)]
     environment = {
         **dict(pair for file in _env_files(service.get("env_file"), folder) for pair in _environment(file)),
         **dict(_environment(service.get("environment"))),
@@ -66,6 +67,7 @@ def _app(name: str, service: Mapping[str, Any], folder: Path) -> App:
         args=command,
         check=_check(service.get("healthcheck")),
         names=(image.partition("@")[0],) if image and context is not None else (),
+        build=options if context is not None else {},
         left_out=tuple(sorted(left_out)),
     )
 
@@ -114,9 +116,10 @@ def _unquoted(line: str) -> str:
 
 
 def _context(build: Any) -> str | None:
-    """Return the folder that is built, unless it is none of the project's or has a Dockerfile of another name."""
+    """Return the folder that is built, unless it or its Dockerfile is none of the project's."""
     if isinstance(build, dict):
-        if build.get("dockerfile", "Dockerfile") != "Dockerfile":
+        file = PurePosixPath(str(build.get("dockerfile", "Dockerfile")))
+        if file.is_absolute() or ".." in file.parts or "dockerfile_inline" in build:
             return None
         build = build.get("context", ".")
     if not isinstance(build, str) or "://" in build or PurePosixPath(build).is_absolute():

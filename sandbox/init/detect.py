@@ -84,7 +84,7 @@ def _apps(folder: Path, notes: list[str]) -> Iterator[App]:
 
 def _exposing(folder: Path, app: App) -> App:
     """Return the app with its Dockerfile's port where nothing else says one."""
-    file = folder / (app.context or "") / "Dockerfile"
+    file = folder / (app.context or "") / app.build.get("dockerfile", "Dockerfile")
     if app.context is None or app.port or not file.is_file() or not is_inside(folder, file):
         return app
     try:

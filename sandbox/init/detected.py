@@ -19,6 +19,25 @@ def label(text: str) -> str:
     return as_name(text) or "app"
 
 
+def build_options(dockerfile: Any, target: Any, args: Any) -> tuple[dict[str, Any], list[str]]:
+    """Return how an image is built, as images.yaml says it, and the names of arguments without a value of their own."""
+    listed = args if isinstance(args, list) else ()
+    pairs = args.items() if isinstance(args, Mapping) else (str(one).partition("=")[::2] for one in listed)
+    given = {str(key): value for key, value in pairs}
+    known = {key: str(one) for key, one in given.items() if one not in (None, "") and not _is_template(str(one))}
+    file = str(dockerfile or "Dockerfile").removeprefix("./")
+    options = {
+        **({"dockerfile": file} if file != "Dockerfile" else {}),
+        **({"target": str(target)} if target else {}),
+        **({"args": known} if known else {}),
+    }
+    return options, [key for key in given if key not in known]
+
+
+def _is_template(text: str) -> bool:
+    return "{{" in text or "$" in text
+
+
 def is_inside(folder: Path, path: Path) -> bool:
     """Tell whether the path is in the folder, all its links followed: what lies elsewhere is none of the project's."""
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
@@ -29,8 +48,9 @@ class App:
     """One program of the project: an image that is built from `context`, or one that is there already.
 
     `port` is the one it listens on, if that is known; `command` and `args` take the place of the image's own, and
-    `check` is a program that tells whether it is ready. `names` are what manifests call its image; `left_out` names
-    what its compose service has and objects that are made from it lack.
+    `check` is a program that tells whether it is ready. `names` are what manifests call its image, `build` is what
+    images.yaml says of its build besides the context; `left_out` names what its compose service has and objects that
+    are made from it lack.
     """
 
     name: str
@@ -42,6 +62,7 @@ class App:
     args: tuple[str, ...] = ()
     check: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
+    build: Mapping[str, Any] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
 
 

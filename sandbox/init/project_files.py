@@ -102,7 +102,7 @@ def _images(found: Found, called: Mapping[str, str], project: str) -> str:
     lines = ["# What `sandbox push-images` and `sandbox up` put into the registry, as localhost:PORT/NAME.", "images:"]
     for app in found.apps:
         if app.name in called:
-            entry: dict[str, Any] = {"from": "build", "context": app.context, "as": called[app.name]}
+            entry: dict[str, Any] = {"from": "build", "context": app.context, **app.build, "as": called[app.name]}
             names = _names(app, called[app.name], found, project)
             lines.append(f"- {inline({**entry, 'for': names} if names else entry)}")
     for image in found.images:

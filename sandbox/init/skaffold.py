@@ -11,7 +11,7 @@ import yaml
 
 from sandbox.config import text_file, yaml_text
 from sandbox.errors import UsageError
-from sandbox.init.detected import App, Item, is_inside, label
+from sandbox.init.detected import App, Item, build_options, is_inside, label
 from sandbox.kube import manifests
 
 FILES = ("skaffold.yaml", "skaffold.yml")
@@ -62,13 +62,14 @@ def _artifact(folder: Path, artifact: Mapping[str, Any], apps: list[App], notes:
         return
     other = next((one for one in BUILDERS if one in artifact), None)
     dockerfile = str(docker.get("dockerfile", "Dockerfile"))
-    if other or dockerfile not in ("Dockerfile", "./Dockerfile"):
+    if other or ".." in PurePosixPath(dockerfile).parts:
         notes.append(f"the image {image} is built by {other or dockerfile}: push it with `from: daemon`")
         return
-    left = tuple(f"build.{key}" for key in ("target", "buildArgs") if docker.get(key))
+    build, unknown = build_options(dockerfile, docker.get("target"), docker.get("buildArgs"))
+    notes += [f"the build argument {one} of {image} is left out, since skaffold computes it" for one in unknown]
     name = label(PurePosixPath(image).name)
     if is_inside(folder, folder / context):
-        apps.append(App(name, context=str(PurePosixPath(context)), names=(image,), left_out=left))
+        apps.append(App(name, context=str(PurePosixPath(context)), names=(image,), build=build))
 
 
 def _deployed(folder: Path, config: Mapping[str, Any], notes: list[str]) -> Iterator[Item]:

@@ -76,7 +76,7 @@ def test_a_compose_file_says_more_than_dockerfiles(tmp_path: Path) -> None:
     web, db, other = look(tmp_path).apps
     assert web == App("web-ui", "web", port=3000, environment={"MODE": "dev"}, left_out=("depends_on",))
     assert db == App("db", image="postgres:17", port=5432, environment={"POSTGRES_DB": "shop"})
-    assert other == App("other")
+    assert other == App("other", ".", build={"dockerfile": "Other"})
 
 
 def test_a_service_without_ports_has_its_dockerfiles(tmp_path: Path) -> None:
@@ -219,7 +219,7 @@ metadata: {name: x}
 build:
   artifacts:
   - {image: gcr.io/x/front, context: src/front}
-  - {image: other, context: src/other, docker: {dockerfile: Other}}
+  - {image: other, context: src/other, docker: {dockerfile: Other, buildArgs: {A: '1', B: '{{.B}}'}}}
   - {image: java, jib: {}}
 profiles: [{name: gcb}]
 MANIFESTS
@@ -262,8 +262,10 @@ def test_a_skaffold_file_says_what_is_built_and_deployed(
     assert found.manifests == items
     assert found.apps == (
         App("front", "src/front", port=80, names=("gcr.io/x/front",)),
-        App("back", "src/back", names=("back",), left_out=("build.target",)),
+        App("other", "src/other", names=("other",), build={"dockerfile": "Other", "args": {"A": "1"}}),
+        App("back", "src/back", names=("back",), build={"target": "dev"}),
     )
+    assert "the build argument B of other is left out, since skaffold computes it" in found.notes
     assert "the image java is built by jib: push it with `from: daemon`" in found.notes
     assert "skaffold.yaml: its profiles gcb are left out" in found.notes
 
@@ -277,7 +279,11 @@ services:
     environment: {POSTGRES_DB: shop}
     command: postgres -c 'max_connections=50'
     healthcheck: {test: [CMD-SHELL, "pg_isready -U $$USER"]}
-  job: {build: {context: job, target: dev}, entrypoint: [run, it], healthcheck: {disable: true}, image: acme/job:1}
+  job:
+    build: {context: job, target: dev, args: [A=1, B, "C=${C}"]}
+    entrypoint: [run, it]
+    healthcheck: {disable: true}
+    image: acme/job:1
   extra: {image: x, profiles: [debug]}
 """
     write(tmp_path, **{"compose.yaml": text, "db.env": "# no\nexport A='one two'\nB=3\nPOSTGRES_DB=x\n"})
@@ -286,7 +292,8 @@ services:
     assert (db.port, db.args) == (5432, ("postgres", "-c", "max_connections=50"))
     assert db.environment == {"A": "one two", "B": "3", "POSTGRES_DB": "shop"}
     assert db.check == ("sh", "-c", "pg_isready -U $USER")
-    assert (job.command, job.check, job.names, job.left_out) == (("run", "it"), (), ("acme/job:1",), ("build.target",))
+    assert (job.command, job.check, job.names) == (("run", "it"), (), ("acme/job:1",))
+    assert (job.build, job.left_out) == ({"target": "dev", "args": {"A": "1"}}, ("build.args.B", "build.args.C"))
     assert found.notes == ("compose.yaml: extra left out, since only a profile starts them",)
 
 

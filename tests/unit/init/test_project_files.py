@@ -127,6 +127,13 @@ def test_program_of_the_projects_folder_is_called_after_it(tmp_path: Path) -> No
     assert "{from: build, context: ., as: shop/app:dev, for: [ghcr.io/acme/shop]}" in text
 
 
+def test_how_a_program_is_built_is_in_images_yaml(tmp_path: Path) -> None:
+    app = App("web", "web", build={"dockerfile": "dev.Dockerfile", "target": "dev", "args": {"A": "1"}})
+    (entry,) = images_yaml.load(written(tmp_path, Found((app,))) / "images.yaml")
+    assert isinstance(entry, FromBuild)
+    assert (entry.dockerfile, entry.stage, entry.args) == ("dev.Dockerfile", "dev", (("A", "1"),))
+
+
 def test_services_get_an_ingress_of_their_own(tmp_path: Path) -> None:
     found = Found(manifests=("k8s/",), fronts=(Front("web", "shop", 8080),))
     (tmp_path / "k8s").mkdir()
