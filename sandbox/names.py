@@ -72,7 +72,7 @@ class Home:
 
     @property
     def passthrough(self) -> Path:
-        """The routes, the state and the log of the passthrough, the edge's stand-in where no container can reach."""
+        """Return the folder with routes, state and log of the relay, the edge for clusters out of containers' reach."""
         return self.state / PASSTHROUGH
 
     @property

@@ -77,7 +77,7 @@ def read(file: Path, overrides: Sequence[Override] = (), *, called: str | None =
 
 
 def _is_up_as(name: str, file: Path) -> bool:
-    """Whether the sandbox was brought up from this file, or from files next to it before it was kept from where."""
+    """Tell whether the sandbox is up from this file, or from files next to it before origins were recorded."""
     names, place = home().sandbox(name), file.absolute()
     with suppress(SandboxError):  # what cannot be read tells nothing
         known = saved_spec.load(names)

@@ -113,7 +113,7 @@ class Machine:
         )
 
     def _gives_up(self, port: int) -> bool:
-        """Whether the edge holds the port on another address, for this sandbox alone, and so will start without it."""
+        """Tell whether the edge has the port on another address for this sandbox alone, so that it can release it."""
         edge = next((one for one in self.ours if one.name == self.edge and one.running), None)
         held = {bind.port for binds in edge.published.values() for bind in binds} if edge else set()
         others = (route for route in routes.load(self.home.edge) if route.name != self.name)

@@ -18,7 +18,7 @@ Misfit = tuple[tuple[str | int, ...], str]
 
 
 def misfits(spec: Spec) -> list[Misfit]:
-    """All that does not fit together in `spec`: the path of each value that is to change, and what is wrong with it."""
+    """Yield what does not fit together in `spec`: the path of each value to change, and what is wrong."""
     return [
         *_gateway_api(spec),
         *_outside_domain(spec),

@@ -47,7 +47,7 @@ def free_address(engine: Engine, name: str) -> str:
 
 
 def spare_address(engine: Engine, name: str) -> str:
-    """Where a container of the sandbox joins a network: at its end, or wherever the engine likes on one made by it.
+    """Return where a container joins a network: at its end, or anywhere on one that the engine made.
 
     Only of a range that was chosen by the network's maker does the engine let anybody choose an address.
     """

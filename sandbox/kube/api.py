@@ -266,7 +266,7 @@ class Cluster:
         return tuple(self._discover(_base(api_version)).values())
 
     def may(self, verb: str, group: str, resource: str, namespace: str | None, name: str = "") -> bool:
-        """Whether we may do `verb` to a resource (`pods`, `pods/portforward`) in a namespace, or in none (SSAR)."""
+        """Tell whether `verb` on a resource (`pods`, `pods/portforward`) is allowed, in a namespace or none (SSAR)."""
         plain, _, part = resource.partition("/")
         asked = {"verb": verb, "group": group, "resource": plain, "subresource": part, "name": name}
         attributes = {**asked, **({"namespace": namespace} if namespace else {})}

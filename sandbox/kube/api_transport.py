@@ -185,7 +185,7 @@ def _lines_of(answer: Any) -> Iterator[bytes]:
 
 
 def _plain(content: Any, folder: Path) -> Plain | None:
-    """None when the kubeconfig asks for more than is understood here, or leads away from this machine."""
+    """Return None when the kubeconfig asks for more than is understood here, or leads away from this machine."""
     try:
         contexts, clusters, users = (
             {one["name"]: one[kind] for one in content[f"{kind}s"]} for kind in ("context", "cluster", "user")

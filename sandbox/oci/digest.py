@@ -38,7 +38,7 @@ class Measured:
 
 
 def is_digest(text: str) -> bool:
-    """Whether `text` is a digest of an algorithm every registry knows (OCI image-spec, descriptor.md, "Digests")."""
+    """Tell whether `text` is a digest of an algorithm that every registry knows (OCI image-spec, descriptor.md)."""
     return _DIGEST.fullmatch(text) is not None
 
 

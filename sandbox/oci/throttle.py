@@ -23,7 +23,7 @@ CALM = 1.0
 
 
 class Lane(Enum):
-    """Whether a request is over in no time, or occupies its connection for as long as a large body takes."""
+    """Tell whether a request is over in no time, or occupies its connection for as long as a large body takes."""
 
     SMALL = "small"
     LARGE = "large"
@@ -69,7 +69,7 @@ class Window:
 
 
 def admits(wish: Lane, limit: int, running: Mapping[Lane, int], waiting: Mapping[Lane, int], last: Lane | None) -> bool:
-    """Whether a request may start: large ones leave one slot free for small ones, and small ones never take them all.
+    """Tell whether a request may start: large ones leave a slot for small ones, and small ones never take all.
 
     With a single slot the lanes take turns.
     """

@@ -152,7 +152,7 @@ def stop(plan: Plan, report: Reporter) -> bool:
 
 
 def survey(plan: Plan, report: Reporter | None = None) -> Found:
-    """How every step stands; `report` is told of a look that failed. A step whose needs are not ready is not looked at.
+    """Check every step; `report` is told of a check that failed. A step whose needs are not ready is not looked at.
 
     It is absent where one of them is, and unseen otherwise. Raises the first error.
     """

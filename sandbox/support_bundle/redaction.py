@@ -101,7 +101,7 @@ def secrets_of(text: str) -> Iterator[str]:
 
 
 def on_this_machine(home: Home, spec: Spec, environment: Mapping[str, str]) -> Iterator[str]:
-    """Those in keys, kubeconfigs, the settings of caches, Docker's and the spec's credentials and proxies' URLs."""
+    """Return the secrets in keys, kubeconfigs, cache settings, credentials and proxy URLs."""
     for key in (*(home.state / "certificates").rglob("*.key"), *(home.edge / "keys").glob("*.pem")):
         yield from secrets_of(_read(key))
     own = (*(home.state / "sandboxes").glob("*/kubeconfig"), *(home.state / "mirrors").glob("*/*/*.yml"))

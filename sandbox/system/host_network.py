@@ -70,7 +70,7 @@ def first_unprivileged() -> int:
 
 
 def may_bind_all(program: str) -> bool:
-    """Whether a program on the PATH was given CAP_NET_BIND_SERVICE (`setcap`), and so needs no root for any port."""
+    """Tell whether a program on the PATH has CAP_NET_BIND_SERVICE (`setcap`), so that it may use any port."""
     found = process.which(program)
     try:
         return found is not None and bool(os.getxattr(found, "security.capability"))

@@ -135,10 +135,10 @@ def test_addons_of_an_absent_sandbox_cannot_be_changed(command: CommandLine, eng
 def test_missing_image_is_named_and_the_rest_comes_up(command: CommandLine, engine: Engine) -> None:
     spec = yaml.safe_load((command.folder / "sandbox.yaml").read_text())
     (command.folder / "sandbox.yaml").write_text(yaml.safe_dump({**spec, "push": "images.yaml"}))
-    images = {"images": [{"from": "daemon", "image": "nobody/made-this:1"}]}
+    images = {"images": [{"from": "daemon", "image": "nosuch/made-this:1"}]}
     (command.folder / "images.yaml").write_text(yaml.safe_dump(images))
     ran = command("up", status=1)
-    assert "nobody/made-this:1" in ran.err
+    assert "nosuch/made-this:1" in ran.err
     assert engine.container(context.home().sandbox(NAME).node) is not None
     (command.folder / "images.yaml").write_text(yaml.safe_dump({"images": []}))
     command("up")

@@ -257,12 +257,12 @@ def _hosts(certificate: x509.Certificate) -> list[str]:
 
 def test_hosts_get_wildcard_and_passthrough_its_own_certificate(demo: Demo) -> None:
     assert f"*.{DOMAIN}" in _hosts(demo.certificate(f"hello.{DOMAIN}"))
-    assert f"*.{DOMAIN}" in _hosts(demo.certificate(f"nobody-knows-this.{DOMAIN}"))
+    assert f"*.{DOMAIN}" in _hosts(demo.certificate(f"nosuch-knows-this.{DOMAIN}"))
     assert _hosts(demo.certificate(f"secure.{DOMAIN}")) == [f"secure.{DOMAIN}"]
 
 
 def test_unknown_host_gets_default_certificate_and_list_of_hosts(demo: Demo) -> None:
-    host = f"nobody-knows-this.{DOMAIN}"
+    host = f"nosuch-knows-this.{DOMAIN}"
     assert demo.curl(host, demo.ports[0]) == "404"
     name = f"{host}:{demo.ports[0]}"
 

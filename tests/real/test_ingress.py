@@ -222,7 +222,7 @@ def test_the_page_for_unknown_hosts_follows_the_ingresses(sandbox: Sandbox, app:
 
 def _page_follows(sandbox: Sandbox, there: Set[str], *, gone: Set[str] = frozenset()) -> None:
     def differs() -> str | None:
-        page = sandbox.curl(f"nobody.{DOMAIN}", path="/any/path")
+        page = sandbox.curl(f"nosuch.{DOMAIN}", path="/any/path")
         assert page.split()[1] == "404" and "<script" not in page
         listed = {host for host in there | gone if f'href="https://{host}:{sandbox.port}/"' in page}
         return None if listed == there else f"lists {listed}"
@@ -259,7 +259,7 @@ def _another(sandbox: Sandbox, secret: str) -> Iterator[None]:
 @pytest.mark.parametrize("secret", [DOMAIN_TLS, DEFAULT_TLS])
 def test_renewed_certificate_is_served_and_connections_stay(sandbox: Sandbox, app: str, secret: str) -> None:
     if secret == DOMAIN_TLS:
-        clients = [partial(sandbox.presented, name) for name in (app, DOMAIN, f"nobody.{DOMAIN}")]
+        clients = [partial(sandbox.presented, name) for name in (app, DOMAIN, f"nosuch.{DOMAIN}")]
     else:
         clients = [partial(sandbox.presented, f"no.such.host.{DOMAIN}")]
         clients += [partial(sandbox.presented, name, node=True) for name in ("elsewhere.example", None)]

@@ -119,8 +119,8 @@ def test_hosts_answer_through_edge_with_sandbox_certificate(sandbox: Sandbox, ad
     assert sandbox.addons()["ingress"] == ("ready", "spec")
     answer = ask(sandbox, HOST)
     assert (answer.status, "it is busybox" in answer.page) == (200, True), answer
-    nobody = ask(sandbox, f"nobody.{DOMAIN}")
-    assert (nobody.status, nobody.certificate) == (404, answer.certificate), "the default certificate"
+    nosuch = ask(sandbox, f"nosuch.{DOMAIN}")
+    assert (nosuch.status, nosuch.certificate) == (404, answer.certificate), "the default certificate"
     assert sandbox.up(**addon) == set()
 
 

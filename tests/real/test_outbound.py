@@ -187,9 +187,9 @@ def statuses(found: Mapping[str, Mapping[str, Any]]) -> Sequence[str]:
 
 def test_pods_ask_the_nameserver_of_the_spec(command: CommandLine, nameserver: Nameserver, image: str) -> None:
     nameserver.asked.clear()
-    said = in_pod(image, f"busybox nslookup -type=a {OUTSIDE}.; busybox nslookup -type=a nobody.example. || true")
+    said = in_pod(image, f"busybox nslookup -type=a {OUTSIDE}.; busybox nslookup -type=a nosuch.example. || true")
     assert "192.0.2.7" in said and "NXDOMAIN" in said
-    assert OUTSIDE in nameserver.asked and "nobody.example" in nameserver.asked
+    assert OUTSIDE in nameserver.asked and "nosuch.example" in nameserver.asked
 
 
 def test_single_label_names_resolve_and_are_not_forwarded(

@@ -180,5 +180,5 @@ def held(app: Application) -> bool:
 
 
 def test_start_of_an_absent_sandbox_is_refused(app: Application) -> None:
-    ran = app.elsewhere("start", "test-pause-nobody", status=2)
-    assert "there is no sandbox 'test-pause-nobody'" in ran.err and "fix:" in ran.err
+    ran = app.elsewhere("start", "test-pause-nosuch", status=2)
+    assert "there is no sandbox 'test-pause-nosuch'" in ran.err and "fix:" in ran.err

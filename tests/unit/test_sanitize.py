@@ -22,7 +22,7 @@ def test_the_cause_is_what_the_system_said(ask: Callable[[str], object]) -> None
 
 def test_unknown_name_is_reported() -> None:
     with pytest.raises(requests.RequestException) as caught:
-        requests.get("http://nobody.invalid/", timeout=5)
+        requests.get("http://nosuch.invalid/", timeout=5)
     assert "name" in cause(caught.value).lower() and "Pool" not in cause(caught.value)
 
 

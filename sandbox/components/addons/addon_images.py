@@ -52,7 +52,7 @@ def pod_images(manifest: Mapping[str, Any]) -> Iterator[PodImage]:
 
 
 def _asks(reference: str, policy: str | None) -> bool:
-    """Whether the kubelet pulls an image it has (Kubernetes, "Images": `Always` is the default of the tag `latest`)."""
+    """Tell whether the kubelet pulls an image it has (Kubernetes: `Always` is the default of the tag `latest`)."""
     if policy is not None:
         return policy == "Always"
     name = reference.rpartition("/")[2]

@@ -72,7 +72,7 @@ def judge_authority(
 
 
 def judge_leaf(leaf: Leaf, *, issuing_pem: bytes, hosts: Sequence[str], now: datetime) -> Condition:
-    """How `leaf` stands at `now` as the certificate of exactly `hosts` issued by the authority in `issuing_pem`."""
+    """Return the condition of `leaf` at `now` as the certificate of exactly `hosts`, issued by `issuing_pem`."""
     try:
         chain = pem.load_certificates(leaf.chain_pem)
         issuing = pem.load_certificates(issuing_pem)[0]

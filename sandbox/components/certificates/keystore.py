@@ -99,7 +99,7 @@ class Keystore:
         return judge_leaf(leaf, issuing_pem=self.issuing.read().cert_pem, hosts=hosts, now=now)
 
     def permitted(self, domains: Sequence[str]) -> tuple[str, ...]:
-        """Those of `domains` that the root may vouch for: all while there is none, none while it cannot be read."""
+        """Return those of `domains` that the root may sign for: all without a root, none if it is unreadable."""
         if not self.root.has_cert:
             return tuple(domains)
         try:
@@ -214,7 +214,7 @@ class Keystore:
 
 
 def _is_of_application(name: str) -> bool:
-    """Whether a leaf is that of an application's own Secret, NAMESPACE.SECRET, and not one that the ingress serves."""
+    """Tell whether a leaf is of an application's own Secret, NAMESPACE.SECRET, and not the ingress's."""
     return "." in name
 
 

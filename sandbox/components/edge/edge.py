@@ -106,7 +106,7 @@ class Edge:
         return None
 
     def _may_give_back(self, found: Container, known: Sequence[Route]) -> bool:
-        """Whether there are ports that no sandbox asks for, and no connection ends when the container is replaced."""
+        """Tell whether some ports are unused and replacing the container would end no connection."""
         return bool(container.surplus(found, known)) and not self._box.cuts()
 
     def _start(self, known: Sequence[Route]) -> None:

@@ -63,7 +63,7 @@ _ROUTING = f"""\
   tcp-request content set-var(txn.host) req.ssl_sni,lower
   tcp-request content set-var(txn.to) var(txn.host),map_end({SUFFIX})
   tcp-request content set-var(txn.to) var(txn.host),map_str({EXACT}) if {{ var(txn.host),map_str({EXACT}) -m found }}
-  # Whoever is not of this machine and asks for no host of ours may have been led here by a name of his own.
+  # A client from elsewhere that asks for no known host may have been sent here by DNS rebinding.
   tcp-request content reject if {{ req.ssl_hello_type 1 }} !local !{{ var(txn.to) -m found }}
   tcp-request content accept if {{ req.ssl_hello_type 1 }}
   tcp-request content reject

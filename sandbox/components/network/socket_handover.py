@@ -121,7 +121,7 @@ def holder(name: str, image: str, folder: Path, user: str, labels: Mapping[str, 
 
 
 def owner(facts: Facts) -> tuple[int, int] | None:
-    """Who the server runs as when that is not this user: no one for root, but root's files are a rootless engine's."""
+    """Return the user of the server if it is another: none for root, whose files are a rootless engine's."""
     return (NOBODY, NOBODY) if os.getuid() == 0 and not facts.rootless else None
 
 

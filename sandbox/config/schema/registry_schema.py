@@ -57,7 +57,7 @@ class ResolvedRegistry(Registry):
 
     @property
     def push_url(self) -> str:
-        """Where this machine reaches it: always IPv4 for the sandbox's own, whose port is bound on 127.0.0.1 only."""
+        """Return its address for this machine: always IPv4 for the sandbox's own, bound on 127.0.0.1 only."""
         return self.external or f"http://127.0.0.1:{self.port}"
 
     @property

@@ -94,7 +94,7 @@ class Spec(Model):
 
     @property
     def vouched(self) -> tuple[str, ...]:
-        """The domains that certificates are issued for: the sandbox's, and hosts outside it that end at the proxy."""
+        """Return the domains of certificates: the sandbox's, and hosts outside it that end at the edge."""
         ending = (one.host for one in self.proxy.hosts if one.ends)
         outside = (host for host in ending if host != self.domain and not host.endswith("." + self.domain))
         return tuple(dict.fromkeys((self.domain, *outside)))
@@ -106,7 +106,7 @@ class Spec(Model):
 
     @property
     def runs_process(self) -> bool:
-        """Tell whether the proxy is a process, since no container may or can reach the cluster."""
+        """Tell whether the edge is a process, since no container may or can reach the cluster."""
         return self.proxy.run == "process" or not self.cluster.supports.containers
 
     @classmethod

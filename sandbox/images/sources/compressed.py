@@ -210,7 +210,7 @@ class CompressedImages:
         return found | (self._plain.resolve(plain) if plain else {})
 
     def _inspect(self, entry: FromDaemon) -> _Wanted | None:
-        """None for what DaemonImages must explain, or must take as it is."""
+        """Return None for what DaemonImages must explain, or must take as it is."""
         with contextlib.suppress(SandboxError):
             content = self._daemon.inspect_image(entry.image)
             if content is not None and not content.get("Descriptor"):

@@ -75,8 +75,8 @@ def test_damaged_file_is_reported_with_the_damage(cache: Store, tmp_path: Path) 
 def test_invalid_time_and_unknown_sandbox_are_refused(
     cache: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(UsageError, match="there is no sandbox 'nobody'"):
-        run("save", tmp_path / "one.bundle", "nobody")
+    with pytest.raises(UsageError, match="there is no sandbox 'nosuch'"):
+        run("save", tmp_path / "one.bundle", "nosuch")
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "yesterday")
     with pytest.raises(UsageError, match="not a number of seconds"):
         run("save", tmp_path / "one.bundle")

@@ -59,8 +59,8 @@ class Server(Strict):
         ]
         if misfits:
             raise loader.Misfits(*misfits)
-        if self.name == "nobody":
-            raise ValueError("nobody serves nothing")
+        if self.name == "nosuch":
+            raise ValueError("nosuch serves nothing")
         return self
 
 
@@ -159,7 +159,7 @@ def test_anchors_and_aliases_are_expanded() -> None:
         ("hosts: some\n", "s.yaml:1: hosts: must be 'any', or be a list, not 'some'", ""),
         ("hosts:\n- a\n- 1\n", "s.yaml:3: hosts[1]: must be text, not 1", "put it in quotes: '1'"),
         ("labels:\n  a: b\n  c: 1\n", "s.yaml:3: labels.c: must be text, not 1", "put it in quotes: '1'"),
-        ("name: nobody\n", "s.yaml:1: nobody serves nothing", ""),
+        ("name: nosuch\n", "s.yaml:1: nosuch serves nothing", ""),
         ("main: {number: 9}\nports:\n- name: clash\n  number: 9\n", "s.yaml:4: ports[0].number: is the main port", ""),
         ("ports:\n- name: clash\n", "s.yaml:2: ports[0].number: is the main port", ""),
         (

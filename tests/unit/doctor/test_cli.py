@@ -64,7 +64,7 @@ def test_lines_for_people(tmp_path: Path) -> None:
 
 
 def test_a_request_is_followed(tmp_path: Path) -> None:
-    done = doctor(tmp_path, "tls", "nobody.invalid", "demo")
+    done = doctor(tmp_path, "tls", "nosuch.invalid", "demo")
     assert (done.returncode, done.stderr) == (1, "")
     assert done.stdout.startswith("✗ tls.name ") and "· tls.answer " in done.stdout
 

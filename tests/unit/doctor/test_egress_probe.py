@@ -31,7 +31,7 @@ Address: 10.96.0.1
 Server:\t\t10.96.0.10
 Address:\t10.96.0.10:53
 
-** server can't find nobody.example.: NXDOMAIN
+** server can't find nosuch.example.: NXDOMAIN
 === status 1
 === connect 10.0.0.9
 nc: can't connect to remote host (10.0.0.9): Connection refused

@@ -134,9 +134,9 @@ def test_a_sandbox_of_an_earlier_release_stays_on_its_network(engine: FakeEngine
     assert labelled.located(engine, names).network == SHARED_NETWORK, "where it was made still tells"
 
 
-@pytest.mark.parametrize("owner", ["ann", "nobody", "none"])
+@pytest.mark.parametrize("owner", ["ann", "nosuch", "none"])
 def test_only_ours_is_removed(engine: FakeEngine, ann: Home, bob: Home, owner: str) -> None:
-    labels = {"ann": dict(ann.labels), "nobody": {LABEL: "demo"}, "none": {}}[owner]
+    labels = {"ann": dict(ann.labels), "nosuch": {LABEL: "demo"}, "none": {}}[owner]
     run(engine, "box", labels)
     engine.create_volume("data", labels)
     assert not labelled.remove(engine, "box", bob) and not labelled.remove_volume(engine, "data", bob)

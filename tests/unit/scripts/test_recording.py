@@ -36,7 +36,7 @@ def load() -> ModuleType:
 recording = load()
 
 
-def drawn(*pieces: tuple[float, bytes], home: str = "/home/somebody") -> ElementTree.Element:
+def drawn(*pieces: tuple[float, bytes], home: str = "/home/ann") -> ElementTree.Element:
     seen = list(recording.looks(pieces, home))
     return ElementTree.fromstring(recording.svg(recording.spans(seen), "a label"))  # noqa: S314  # our own
 
@@ -79,7 +79,7 @@ def test_a_character_may_come_in_two_parts() -> None:
 
 
 def test_home_folder_is_not_shown() -> None:
-    picture = drawn((0.0, b"trust /home/somebody/.local/root.crt"))
+    picture = drawn((0.0, b"trust /home/ann/.local/root.crt"))
     assert texts(picture, f"./{SVG}text") == ["trust ~/.local/root.crt"]
 
 

@@ -52,7 +52,7 @@ License: GPL-2+
         ("Permission to use, copy, modify, and distribute this software for any\npurpose with or without fee", "ISC"),
         ("Permission to use, copy, modify, and/or distribute this software for any purpose with or without fee", "ISC"),
         ("GNU GENERAL PUBLIC LICENSE\n   Version 2, June 1991", "GPL-2.0-only"),
-        ("all rights reserved, by nobody", None),
+        ("all rights reserved, by nosuch", None),
     ],
 )
 def test_a_licence_is_known_by_its_text(text: str, licence: str | None) -> None:

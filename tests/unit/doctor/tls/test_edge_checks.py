@@ -28,8 +28,8 @@ from tests.unit.doctor.tls.conftest import DOMAIN, HOST, Serve, asking, ingress
 
 
 def test_unresolvable_name_is_reported(trace: RequestTrace) -> None:
-    found = edge_checks.name(asking(trace, "nobody.invalid"))
-    assert found.status is Status.ERROR and found.fix.endswith("'echo 127.0.0.1 nobody.invalid >> /etc/hosts'")
+    found = edge_checks.name(asking(trace, "nosuch.invalid"))
+    assert found.status is Status.ERROR and found.fix.endswith("'echo 127.0.0.1 nosuch.invalid >> /etc/hosts'")
 
 
 def test_name_is_checked_to_resolve_here(trace: RequestTrace) -> None:

@@ -13,7 +13,7 @@ from sandbox.errors import UsageError
 
 
 def test_after_the_first_error_the_rest_is_skipped(context: DoctorContext) -> None:
-    rows = list(examine(context, "nobody.invalid", named=False))
+    rows = list(examine(context, "nosuch.invalid", named=False))
     assert [row.id for row in rows] == [check.id for check in chain.from_iterable(STEPS)]
     assert rows[0].status is Status.ERROR
     assert {(row.status, row.evidence, row.fix) for row in rows[1:]} == {
