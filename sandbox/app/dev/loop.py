@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sandbox.app import machine_plan
+from sandbox.app import chosen_spec, machine_plan
 from sandbox.app.agreement import Agreement
 from sandbox.app.core import Sandbox
 from sandbox.app.dev.changed_files import Project, Work
@@ -99,6 +99,7 @@ class DevLoop:
 
         Raises SandboxError where there is no cluster to go on with.
         """
+        chosen_spec.require_own_cluster(sandbox.spec, "`sandbox dev`")
         self._rounds, self._project = None, project_of(self.file, sandbox.spec)
         self.watch.begin(self._project.roots)
         try:

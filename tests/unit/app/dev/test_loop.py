@@ -18,7 +18,7 @@ from sandbox.app.dev.dev_report import DevReport
 from sandbox.app.dev.loop import DevLoop, project_of
 from sandbox.app.dev.rounds import Overtaken, Rounds
 from sandbox.config.resolve import load
-from sandbox.errors import SandboxError
+from sandbox.errors import SandboxError, UsageError
 
 BROKEN = SandboxError("1 of 1 images not pushed")
 
@@ -154,6 +154,14 @@ def test_an_up_that_fails_leaves_the_loop_with_a_cluster(stage: Stage, loop: Dev
     stage.save("k8s/a.yaml")
     loop.next(stage.sandbox)
     assert images(stage.rounds[0]) == ["app:latest"]  # which was not pushed
+
+
+def test_a_cluster_of_others_is_refused_before_anything_is_done(stage: Stage, loop: DevLoop) -> None:
+    spec = "apiVersion: sandbox.dev/v1\nname: demo\ncluster: {provider: existing, context: theirs, namespace: demo}\n"
+    stage.save("sandbox.yaml", spec)
+    with pytest.raises(UsageError, match="`sandbox dev` is not supported there"):
+        loop.up(stage.sandbox)
+    assert stage.ups == 0
 
 
 def test_bases_elsewhere_and_files_of_ours_are_known(tmp_path: Path) -> None:
