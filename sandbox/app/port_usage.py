@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from ipaddress import ip_address
 
 from sandbox.app import port_reservations
 from sandbox.components.edge import routes
@@ -39,7 +40,8 @@ class Wanted:
     """A port that one part of a sandbox is to listen on.
 
     `owner` is what listens there: a container's name, or PASSTHROUGH. `key` and `option` say how another port is asked
-    for in the spec and on the command line, each with a %s for the port.
+    for in the spec and on the command line, each with a %s for the port; `option` is empty where there is none. Only
+    a port for HTTPS, which has an option, can be that of several sandboxes.
     """
 
     owner: str
@@ -73,9 +75,14 @@ class Machine:
         found = tuple(one for one in labelled.containers(engine, home) if RETIRED not in one.name)
         return cls(name, home, engine, found, labelled.edge(engine, home))
 
-    def occupant(self, owner: str, bind: Bind) -> Occupant | None:
-        """Return who keeps `owner` from listening there; None when no one does."""
-        starting = port_reservations.claimant(self.home.claims, bind.port, owner)
+    def occupant(self, owner: str, bind: Bind, *, shared: bool = True) -> Occupant | None:
+        """Return who keeps `owner` from listening there; None when no one does.
+
+        The edge can have a `shared` port for several sandboxes, unless one of them has it for a Service.
+        """
+        if owner == EDGE and (neighbour := self._neighbour(bind, shared=shared)):
+            return Occupant(f"sandbox '{neighbour}'", f"`sandbox down {neighbour}`")
+        starting = port_reservations.claimant(self.home.claims, bind.port, self.claimed_by(owner, shared=shared))
         if starting:
             return Occupant(f"sandbox '{starting}', which is starting", "wait for it")
         container = self.edge if owner == EDGE else owner
@@ -92,6 +99,19 @@ class Machine:
         if host_network.is_free(bind.address, bind.port) or self._is_own(owner, bind):
             return None
         return self._stranger(bind.port)
+
+    def claimed_by(self, owner: str, *, shared: bool) -> str:
+        """Return whose claim a port is while this sandbox starts: the edge's for all, or for this one alone."""
+        return owner if shared or owner != EDGE else f"{owner}+{self.name}"
+
+    def _neighbour(self, bind: Bind, *, shared: bool) -> str | None:
+        """Return another sandbox of the same edge that has the port in a way that cannot be shared."""
+        for route in routes.load(self.home.edge):
+            alone = {route.place(one) for one in route.every_port}
+            theirs = alone if shared else route.takes
+            if route.name != self.name and any(port == bind.port and _meet(at, bind.address) for at, port in theirs):
+                return route.name
+        return None
 
     def _others(self, owner: str) -> Iterator[Route]:
         """Yield the routes of the proxy that `owner` is not: the two cannot share a port."""
@@ -128,6 +148,12 @@ class Machine:
         return Occupant(str(found), f"stop it (kill {found.pid})") if found else Occupant(UNKNOWN)
 
 
+def _meet(one: str, other: str) -> bool:
+    """Tell whether two programs cannot listen on both addresses at one port: they are one, or one is all of them."""
+    ours, theirs = ip_address(one), ip_address(other)
+    return ours.version == theirs.version and (ours == theirs or ours.is_unspecified or theirs.is_unspecified)
+
+
 def taken(wanted: Wanted, occupant: Occupant) -> PortTaken:
     """Return the error that names who has the port and offers the next free one."""
     bind = wanted.bind
@@ -135,9 +161,18 @@ def taken(wanted: Wanted, occupant: Occupant) -> PortTaken:
     return PortTaken(
         f"port {bind.port} on {bind.address} is taken",
         details=f"held by {occupant.who}; nothing was changed",
-        fix=f"{occupant.remedy}, or use another port: sandbox up {wanted.option % free}   "
-        f"(in sandbox.yaml: {wanted.key % free}; `auto` takes the next free one)",
+        fix=f"{occupant.remedy}, or use another port: {_another(wanted, free)}",
     )
+
+
+def _elsewhere(wanted: Wanted) -> str:
+    port = host_network.ALTERNATIVE
+    return f"sandbox up {wanted.option % port}" if wanted.option else f"in sandbox.yaml: {wanted.key % port}"
+
+
+def _another(wanted: Wanted, port: int) -> str:
+    where = f"in sandbox.yaml: {wanted.key % port}; `auto` takes the next free one"
+    return f"sandbox up {wanted.option % port}   ({where})" if wanted.option else where
 
 
 def _container(found: Container, home: Home) -> Occupant:
@@ -168,7 +203,7 @@ def forbidden(wanted: Wanted, engine: Engine) -> PortForbidden | None:
     return PortForbidden(
         f"port {bind.port} may only be used by root",
         details=f"{who}, and ports below {lowest} are root's (sysctl net.ipv4.ip_unprivileged_port_start)",
-        fix=f"sandbox up {wanted.option % host_network.ALTERNATIVE}\n"
+        fix=f"{_elsewhere(wanted)}\n"
         f"or allow it for all users: sudo sysctl net.ipv4.ip_unprivileged_port_start={bind.port}   "
         f"(to keep it: echo net.ipv4.ip_unprivileged_port_start={bind.port} | "
         f"sudo tee /etc/sysctl.d/50-sandbox.conf){more}",

@@ -20,6 +20,7 @@ LOCAL = "127.0.0.1"
 PREFERRED_HTTPS = (443, 8443)
 PREFERRED_REGISTRY = 5001
 HTTPS = ("edge: {ports: [%s]}", "--https-port %s")
+TCP = ("edge: {tcp: [{port: %s}]}", "")
 REGISTRY = ("registry: {port: %s}", "--registry-port %s")
 
 
@@ -47,9 +48,9 @@ def reserve(spec: Spec, home: Home, engine: Engine) -> Iterator[ResolvedSpec]:
             _require_names(resolved, home)
             wanted = _wanted(resolved, home)
             for one in wanted:
-                for problem in _problems(one, machine):
+                for problem in problems(one, machine):
                     raise problem
-            ports_of = [(one.owner, one.bind.port) for one in wanted]
+            ports_of = [(machine.claimed_by(one.owner, shared=bool(one.option)), one.bind.port) for one in wanted]
             stack.enter_context(port_reservations.hold(home.claims, spec.name, ports_of))
         yield resolved
 
@@ -84,7 +85,23 @@ def _resolve(spec: Spec, machine: Machine) -> ResolvedSpec:
         owner = _registry_owner(spec, machine.home)
         usable = partial(_is_usable, machine, owner, LOCAL, REGISTRY)
         registry = _first(_remembered_registry(spec, machine), PREFERRED_REGISTRY, fixed | set(chosen), usable)
-    return ResolvedSpec.of(spec, registry=registry, https=tuple(chosen))
+    spoken_for = {*fixed, *chosen, registry}
+    return ResolvedSpec.of(spec, registry=registry, https=tuple(chosen), tcp=_tcp(spec, machine, spoken_for))
+
+
+def _tcp(spec: Spec, machine: Machine, spoken_for: set[int]) -> Sequence[int]:
+    """Choose the ports of `tcp` that are `auto`: the one that leads there now, else the Service's own."""
+    route = routes.find(routes.load(machine.home.edge), spec.name)
+    before = {one.to: one.port for one in route.ports} if route else {}
+    spoken_for = spoken_for | {one.port for one in spec.proxy.tcp if one.port != "auto"}
+    usable = partial(_is_usable, machine, EDGE, spec.proxy.listen, TCP)
+    chosen: list[int] = []
+    for one in spec.proxy.tcp:
+        if one.port != "auto":
+            chosen.append(one.port)
+        else:
+            chosen.append(_first(before.get(one.target), one.usual, spoken_for | set(chosen), usable))
+    return chosen
 
 
 def _first(remembered: int | None, preferred: int, spoken_for: set[int], usable: Callable[[int], bool]) -> int:
@@ -96,11 +113,12 @@ def _first(remembered: int | None, preferred: int, spoken_for: set[int], usable:
 
 
 def _is_usable(machine: Machine, owner: str, address: str, words: tuple[str, str], port: int) -> bool:
-    return not any(_problems(Wanted(owner, Bind(address, port), *words), machine))
+    return not any(problems(Wanted(owner, Bind(address, port), *words), machine))
 
 
-def _problems(wanted: Wanted, machine: Machine) -> Iterator[SandboxError]:
-    occupant = machine.occupant(wanted.owner, wanted.bind)
+def problems(wanted: Wanted, machine: Machine) -> Iterator[SandboxError]:
+    """Yield why a part of the sandbox cannot have a port."""
+    occupant = machine.occupant(wanted.owner, wanted.bind, shared=bool(wanted.option))
     if occupant:
         yield taken(wanted, occupant)
     problem = forbidden(wanted, machine.engine)
@@ -110,6 +128,7 @@ def _problems(wanted: Wanted, machine: Machine) -> Iterator[SandboxError]:
 
 def _wanted(spec: ResolvedSpec, home: Home) -> Sequence[Wanted]:
     https = [Wanted(_proxy(spec), Bind(spec.proxy.listen, port), *HTTPS) for port in spec.proxy.ports]
+    https += [Wanted(EDGE, Bind(spec.proxy.listen, one.port), *TCP) for one in spec.proxy.tcp]
     if spec.registry.external:
         return https
     return [Wanted(_registry_owner(spec, home), Bind(LOCAL, spec.registry.port), *REGISTRY), *https]

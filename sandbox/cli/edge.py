@@ -15,9 +15,10 @@ import click
 
 from sandbox.cli import completion
 from sandbox.cli.groups import Group
-from sandbox.cli.options import begin, find_spec, output_option, session
+from sandbox.cli.options import PORT, begin, find_spec, output_option, session
 
 if TYPE_CHECKING:
+    from sandbox.app.edge_ports import PortStatus
     from sandbox.components.edge.container import EdgeContainer
     from sandbox.components.edge.haproxy_admin import RouteStatus, Server
     from sandbox.names import Home
@@ -40,14 +41,14 @@ def status(ctx: click.Context, *, output: str) -> int:
     """Show every route with the health of its servers.
 
     Connections and bytes are counted per server, since HAProxy last started a new worker. Exit code 1 if the edge is
-    not running, or if all servers of a route are down.
+    not running, if all servers of a route are down, or if no pod is ready for a port.
 
     \b
     sandbox edge status
     sandbox edge status -o json
     """
     begin(ctx)
-    from sandbox.app import context
+    from sandbox.app import context, edge_ports
     from sandbox.components.edge import routes
     from sandbox.components.edge.container import EdgeContainer, surplus
     from sandbox.components.edge.haproxy_admin import ENDS, route_statuses
@@ -63,11 +64,13 @@ def status(ctx: click.Context, *, output: str) -> int:
     days = {name: _days_left(home, name) for name in {one.sandbox for one in found if one.mode == ENDS}}
     ports = sorted(bind for binds in container.published.values() for bind in binds) if container else []
     unasked = surplus(container, known) if container else frozenset()
+    tcp = edge_ports.statuses(known)
     if output == "json":
         report = {
             "running": running,
             "ports": [{**asdict(bind), "asked_for": bind not in unasked} for bind in ports],
             "routes": [_row(one, days) for one in found],
+            "tcp": [asdict(one) for one in tcp],
         }
         click.echo(json.dumps(report, indent=2))
     else:
@@ -75,14 +78,14 @@ def status(ctx: click.Context, *, output: str) -> int:
             f"{bind.address}:{bind.port}" + (" (no longer in the spec)" if bind in unasked else "") for bind in ports
         )
         click.echo(f"listens on {said}" if running else "is not running; `sandbox up` starts it")
-        for line in _table(found, days):
+        for line in (*_table(found, days), *map(_tcp_line, tcp)):
             click.echo(line)
         if running and servers is None:
             click.echo(
                 "HAProxy's admin socket is not reachable on this engine: health and statistics are unknown", err=True
             )
     down = any(one.servers and all(server.health == "DOWN" for server in one.servers) for one in found)
-    return 0 if running and not down else 1
+    return 0 if running and not down and all(one.ready != 0 for one in tcp) else 1
 
 
 @edge.command("url")
@@ -181,6 +184,89 @@ def list_(ctx: click.Context, *, output: str) -> int:
         for one in found:
             click.echo(f"{one.host} → {one.to}   sandbox {one.sandbox}")
     return 0
+
+
+@edge.group("port", cls=Group)
+def port() -> None:
+    """Route TCP ports of this machine to Services.
+
+    \b
+    sandbox edge port add 5432 shop/db
+    sandbox edge port remove 5432
+    """
+
+
+@port.command("add")
+@click.argument("port", type=PORT)
+@click.argument("to", metavar="NAMESPACE/SERVICE[:PORT]")
+@click.option("--sandbox", "name", help="The sandbox.  [default: the only one that is up]")
+@click.option("--proxy-protocol", is_flag=True, help="Pass on the client's address by the PROXY protocol, version 2.")
+@click.pass_context
+def add_port(ctx: click.Context, port: int | str, to: str, *, name: str | None, proxy_protocol: bool) -> int:
+    """Route TCP port PORT of this machine to a Service.
+
+    PORT may be auto: the Service's port, or the next free one. It listens at `edge.listen`, and stays until
+    `remove`, also after `down`. In sandbox.yaml: edge: {tcp: [{port: 5432, to: shop/db}]}.
+
+    \b
+    sandbox edge port add 5432 shop/db
+    sandbox edge port add auto shop/cache:6379 --sandbox demo
+    """
+    begin(ctx)
+    from sandbox.app import edge_ports
+
+    number = None if port == "auto" else int(port)
+    say = partial(click.echo, err=True)
+    found = edge_ports.add(session(), number, to, name=name, proxy=proxy_protocol, say=say)
+    click.echo(_tcp_line(found))
+    return 0
+
+
+@port.command("remove")
+@click.argument("port", type=click.IntRange(1, 65535))
+@click.option("--sandbox", "name", help="The sandbox, if several have the port.")
+@click.pass_context
+def remove_port(ctx: click.Context, port: int, *, name: str | None) -> int:
+    """Remove a TCP port that `add` added.
+
+    \b
+    sandbox edge port remove 5432
+    """
+    begin(ctx)
+    from sandbox.app import edge_ports
+
+    edge_ports.remove(session(), port, name=name, say=partial(click.echo, err=True))
+    click.echo(f"port {port} removed")
+    return 0
+
+
+@port.command("list")
+@output_option
+@click.pass_context
+def list_ports(ctx: click.Context, *, output: str) -> int:
+    """List all TCP ports, with the number of pods ready for each.
+
+    \b
+    sandbox edge port list
+    """
+    begin(ctx)
+    from sandbox.app import context, edge_ports
+    from sandbox.components.edge import routes
+
+    found = edge_ports.statuses(routes.load(context.home().edge))
+    if output == "json":
+        click.echo(json.dumps([asdict(one) for one in found], indent=2))
+    else:
+        for one in found:
+            click.echo(_tcp_line(one))
+    return 0
+
+
+def _tcp_line(one: PortStatus) -> str:
+    place = f"[{one.address}]:{one.port}" if ":" in one.address else f"{one.address}:{one.port}"
+    detail = click.style(one.detail, fg="green" if one.ready else "red")
+    how = f"{', PROXY protocol' if one.proxy_protocol else ''}{', added' if one.added else ''}"
+    return f"{click.style(place, bold=True)} → {one.to}   TCP, sandbox {one.sandbox}{how}\n    {detail}"
 
 
 def _servers(box: EdgeContainer) -> Sequence[Server] | None:

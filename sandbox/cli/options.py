@@ -22,6 +22,18 @@ PATIENCE = 600.0
 Command = Callable[..., Any]
 
 
+class _Port(click.IntRange):
+    """A port, or `auto`."""
+
+    name = "port"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value if value == "auto" else super().convert(value, param, ctx)
+
+
+PORT = _Port(1, 65535)
+
+
 def spec_options(command: Command) -> Command:
     """`NAME` and `-f FILE`: which sandbox is meant."""
     command = click.argument("name", required=False, shell_complete=sandboxes)(command)

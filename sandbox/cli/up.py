@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from sandbox.cli.options import begin, lock_options, output_option, progress_option, session, spec_options
+from sandbox.cli.options import PORT, begin, lock_options, output_option, progress_option, session, spec_options
 
 if TYPE_CHECKING:
     from sandbox.config.resolve import PortChoice
@@ -21,18 +21,6 @@ BROUGHT = ("push", "charts", "apply")
 VERBS = {"absent": "make", "drifted": "repair", "stale": "rebuild", "unseen": "look at"}
 KEPT = """kept: everything from before, the registry's data and the certificates
 continue: sandbox up      remove everything: sandbox down --purge"""
-
-
-class _Port(click.IntRange):
-    """A port, or `auto`."""
-
-    name = "port"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        return value if value == "auto" else super().convert(value, param, ctx)
-
-
-PORT = _Port(1, 65535)
 
 
 @click.command("up")

@@ -89,6 +89,7 @@ CAPABILITIES: Mapping[ProviderName, Capabilities] = {
                 "gateway_api",
             ): "the Gateway API's kinds are cluster-wide, and an existing cluster is used in one namespace only",
             ("proxy", "hosts"): "needs an edge container, which an existing cluster does not have",
+            ("proxy", "tcp"): "needs an edge container, which an existing cluster does not have",
             ("network", "nameservers"): "cannot be set: an existing cluster keeps its nameservers",
             ("network", "search"): "cannot be set: an existing cluster keeps its search domains",
             (

@@ -25,6 +25,7 @@ def misfits(spec: Spec) -> list[Misfit]:
         *_same_secret(spec),
         *_same_port(spec),
         *_proxy_hosts(spec),
+        *_tcp_ports(spec),
         *_stored_elsewhere(spec),
         *_same_credentials(spec),
         *_azure(spec),
@@ -81,6 +82,20 @@ def _proxy_hosts(spec: Spec) -> Iterator[Misfit]:
             yield ("proxy", "hosts", index, "host"), wrong
     if hosts and spec.proxy.run == "process" and spec.cluster.supports.containers:
         yield ("proxy", "hosts"), "needs the edge container: leave out 'run: process'"
+
+
+def _tcp_ports(spec: Spec) -> Iterator[Misfit]:
+    others = dict.fromkeys(spec.proxy.ports, "one of the edge's HTTPS ports")
+    others |= {} if spec.registry.external else {spec.registry.port: "the registry's port"}
+    for index, one in enumerate(spec.proxy.tcp):
+        if one.port == "auto" and ":" not in one.to:
+            wrong = "must be NAMESPACE/SERVICE:PORT, because `port` is auto"
+            yield ("proxy", "tcp", index, "to"), wrong
+        if one.port != "auto" and one.port in others:
+            yield ("proxy", "tcp", index, "port"), f"{one.port} is {others[one.port]}; choose another"
+        others[one.port] = "given twice"
+    if spec.proxy.tcp and spec.proxy.run == "process" and spec.cluster.supports.containers:
+        yield ("proxy", "tcp"), "needs the edge container: leave out 'run: process'"
 
 
 def _stored_elsewhere(spec: Spec) -> Iterator[Misfit]:

@@ -80,5 +80,6 @@ def build(
         *addons_steps.of_minikube(site),
         *cluster_steps.brought(site, keychain),
         *ingress_steps.proof(site),
+        *edge_steps.tcp_ports(site),
     ]
     return checked(steps)

@@ -11,9 +11,9 @@ from sandbox.bundle.store import Store
 from sandbox.components.edge import routes
 from sandbox.components.edge.lan_access import Access
 from sandbox.components.edge.relay import Relay
-from sandbox.components.edge.routes import Host
-from sandbox.components.edge.step import EdgeStep, PassthroughStep
-from sandbox.config.schema import Spec
+from sandbox.components.edge.routes import Host, Port
+from sandbox.components.edge.step import EdgeStep, PassthroughStep, PortsStep
+from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.names import EDGE_LEAF, READY, SYSTEM_NAMESPACE, Names
 from sandbox.plan.site import ClusterSite
 from sandbox.step import State, Status, Step, Work
@@ -25,7 +25,9 @@ def edge(site: ClusterSite, lan: Access) -> list[Step]:
     spec, names, binds = site.spec, site.names, site.binds
     image, nodes = site.own.references["haproxy"], site.nodes.every
     network, proof = site.nodes.network, READY if spec.ingress.controller == "traefik" else ""
-    container = EdgeStep(site.engine, names, nodes, image, spec.domain, binds, hosts(spec), lan.domains, network, proof)
+    container = EdgeStep(
+        site.engine, names, nodes, image, spec.domain, binds, hosts(spec), lan.domains, network, proof, ports(spec)
+    )
     process = PassthroughStep(names, spec.domain, binds, _port_forward(names), kubectl(site.store))
     if not spec.runs_process:
         other = DisplacedStep(process) if routes.find(routes.load(site.home.passthrough), spec.name) else None
@@ -37,6 +39,21 @@ def edge(site: ClusterSite, lan: Access) -> list[Step]:
 def hosts(spec: Spec) -> tuple[Host, ...]:
     """Return the hosts of the spec that have a way of their own through the edge."""
     return tuple(Host(one.host, one.ends, one.to) for one in spec.proxy.hosts)
+
+
+def ports(spec: ResolvedSpec) -> tuple[Port, ...]:
+    """Return the TCP ports of the spec."""
+    return tuple(Port(one.port, one.target, one.proxy_protocol) for one in spec.proxy.tcp)
+
+
+def tcp_ports(site: ClusterSite) -> list[Step]:
+    """Return the step for TCP ports, also while there are some of an earlier spec."""
+    if site.spec.runs_process:
+        return []
+    route = routes.find(routes.load(site.home.edge), site.spec.name)
+    if not site.spec.proxy.tcp and not (route and (route.every_port or route.node_ports)):
+        return []
+    return [PortsStep(site.engine, site.names, site.own.references["haproxy"])]
 
 
 def leaf(site: ClusterSite, lan: Access) -> Mapping[str, tuple[str, ...]]:

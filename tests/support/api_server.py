@@ -16,6 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 import yaml
 
 from sandbox.components.certificates import cluster_trust
+from sandbox.components.edge import host_ports
 from sandbox.names import LABEL
 
 KINDS = {
@@ -38,6 +39,8 @@ KINDS = {
 }
 
 
+# The labels by whose values lists are filtered.
+SELECTED = (LABEL, cluster_trust.LABEL, host_ports.LABEL, "kubernetes.io/service-name")
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 RULES = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews"
 Admit = Callable[[dict[str, Any]], dict[str, Any]]
@@ -120,7 +123,7 @@ class Handler(BaseHTTPRequestHandler):
                 if all(label in (one["metadata"].get("labels") or {}) for label in labels)
             ]
             for key, _, value in (one.partition("=") for one in selector):
-                if key in (LABEL, cluster_trust.LABEL):
+                if key in SELECTED:
                     found = [one for one in found if (one["metadata"].get("labels") or {}).get(key) == value]
             self.answer(200, {"items": [{k: v for k, v in one.items() if k != "kind"} for one in found]})
         else:

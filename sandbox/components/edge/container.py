@@ -13,7 +13,7 @@ from ipaddress import ip_address
 from itertools import product
 from pathlib import Path
 
-from sandbox.components.edge import edge_folder, haproxy, haproxy_http
+from sandbox.components.edge import edge_folder, haproxy, haproxy_http, haproxy_tcp
 from sandbox.components.edge.haproxy_admin import Control, Unreachable
 from sandbox.components.edge.routes import Route
 from sandbox.components.network import socket_handover
@@ -84,7 +84,7 @@ class EdgeContainer:
         # There may be no IPv6 here, or another user at a port of it; what was asked for will do.
         # What keeps containers from passing sockets is unknown; the engine's forwarders always work.
         # Others than this machine come through the engine anyway, as it and the host's firewall have agreed.
-        local = published(known).keys() <= {haproxy.PORT}
+        local = all(ip_address(bind.address).is_loopback for binds in published(known).values() for bind in binds)
         handed = (True, False) if local and socket_handover.are_handed_over(self.engine.facts()) else (False,)
         ways = list(product(handed, (True, False)))
         for held, also in ways:
@@ -301,7 +301,12 @@ def published(known: Sequence[Route], *, also: bool = True) -> Mapping[int, tupl
         bind for bind in wanted if bind.address == _everywhere(bind) or Bind(_everywhere(bind), bind.port) not in wanted
     }
     inner = {bind: haproxy.PORT if ip_address(bind.address).is_loopback else haproxy.OPEN_PORT for bind in least}
-    return {port: tuple(sorted(bind for bind in least if inner[bind] == port)) for port in sorted(set(inner.values()))}
+    https = {port: tuple(sorted(bind for bind in least if inner[bind] == port)) for port in sorted(set(inner.values()))}
+    return https | {
+        haproxy_tcp.inner(route, port): haproxy_tcp.binds(route, port, also=also)
+        for route in known
+        for port in route.every_port
+    }
 
 
 def surplus(container: Container, known: Sequence[Route]) -> frozenset[Bind]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -46,7 +46,7 @@ class Edge:
             mine, found = routes.find(known, route.name), self._box.find()
             if mine is None or found is None:
                 return Status(State.ABSENT)
-            if mine != replace(route, since=mine.since):
+            if mine != replace(route, since=mine.since, added_ports=mine.added_ports, node_ports=mine.node_ports):
                 return Status(State.DRIFTED, "the route leads elsewhere")
             reason = self._drift(found, known, mine)
             return Status(State.DRIFTED, reason) if reason else Status(State.READY, f"*.{route.domain}")
@@ -71,6 +71,14 @@ class Edge:
                 self._start(known)
             else:
                 self._box.join(known)
+                self._box.follow(known)
+
+    def route_ports(self, node_ports: Mapping[str, int]) -> None:
+        """Route the sandbox's ports to these ports of its nodes, by Service. Raises SandboxError."""
+        with edge_folder.alone(self.folder):
+            routes.save_node_ports(self.folder, self.names.name, node_ports)
+            known, found = routes.load(self.folder), self._box.find()
+            if found and found.running:
                 self._box.follow(known)
 
     def withdraw(self, network: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from sandbox.components.edge import haproxy_http
+from sandbox.components.edge import haproxy_http, haproxy_tcp
 from sandbox.components.edge.routes import Route
 from sandbox.components.network import socket_handover
 from sandbox.engine import Bind
@@ -97,8 +97,11 @@ def render(routes: Sequence[Route], held: Sequence[Bind] = ()) -> Mapping[str, s
     backends = "".join(_passed(route) for route in routes)
     default = f"  default_backend {routes[-1].name}\n" if routes else ""
     exact, suffixes = dict(_exact(routes)), dict(_suffixes(routes))
+    others = {bind for route in routes for port in route.every_port for bind in haproxy_tcp.binds(route, port)}
+    https = _listening([bind for bind in held if bind not in others]) if held else _FORWARDED
+    sections = haproxy_http.render(routes) + haproxy_tcp.render(routes, held)
     return {
-        "haproxy.cfg": _front(held) + _listening(held) + _ROUTING + default + backends + haproxy_http.render(routes),
+        "haproxy.cfg": _front(held) + https + _ROUTING + default + backends + sections,
         "certs.list": "".join(f"{FOLDER}/keys/{route.name}.pem\n" for route in routes if route.terminates),
         "exact.map": _map(exact),
         "suffix.map": _map(suffixes),
@@ -116,7 +119,7 @@ def _front(held: Sequence[Bind]) -> str:
 
 
 def _listening(held: Sequence[Bind]) -> str:
-    return "".join(map(socket_handover.line, held)) + "  acl local src 127.0.0.0/8 ::1\n" if held else _FORWARDED
+    return "".join(map(socket_handover.line, held)) + "  acl local src 127.0.0.0/8 ::1\n"
 
 
 def _passed(route: Route) -> str:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox.components.edge import haproxy_http
+from sandbox.components.edge import haproxy_http, haproxy_tcp
 from sandbox.components.edge.routes import Host, Route
 from sandbox.errors import SandboxError
 
@@ -89,7 +89,7 @@ class Control:
         for worker in self.workers():
             for line in self.ask(f"@!{worker} show stat").splitlines():
                 fields = line.split(",")
-                if fields[:2] == ["https", "FRONTEND"]:
+                if fields[1:2] == ["FRONTEND"] and (fields[0] == "https" or fields[0].startswith(haproxy_tcp.PREFIX)):
                     total += int(fields[4])
         return total
 

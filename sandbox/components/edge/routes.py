@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from sandbox.names import SHARED_NETWORK
 from sandbox.system import files
 
 READABLE = 0o644  # the edge's container may run as another user
+_LATER = ("ports", "added_ports", "node_ports")  # left out where empty, for earlier releases do not know them
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,18 @@ class Tunnel:
 
 
 @dataclass(frozen=True)
+class Port:
+    """A TCP port of this machine that is routed to the Service `to` (NAMESPACE/NAME:PORT).
+
+    With `proxy` the server is told of each client by the PROXY protocol.
+    """
+
+    port: int
+    to: str
+    proxy: bool = False
+
+
+@dataclass(frozen=True)
 class Route:
     """A sandbox's way through the edge: `domain` and every host below it go to `upstream`, TLS untouched.
 
@@ -49,7 +62,9 @@ class Route:
     ingress answers. `aliases` are other domains for the same hosts, whose TLS ends at the edge: the ingress is asked
     for the host in `domain`. `tunnels` are further ports, which only the process that stands in for the edge has.
     `network` is the engine's network where the nodes are. A node gets clients while it answers for the host `proof`
-    with status 200, or without one while anybody listens there.
+    with status 200, or without one while anybody listens there. `ports` are those of the spec and `added_ports` those
+    that a command added; both are on the first address of `listen`. `node_ports` has, for each Service of theirs, the
+    port that every node has for it, once it is known.
     """
 
     name: str
@@ -63,6 +78,19 @@ class Route:
     tunnels: tuple[Tunnel, ...] = ()
     network: str = SHARED_NETWORK
     proof: str = ""
+    ports: tuple[Port, ...] = ()
+    added_ports: tuple[Port, ...] = ()
+    node_ports: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def every_port(self) -> tuple[Port, ...]:
+        """Return the ports besides HTTPS; one that a command added goes before the spec's."""
+        added = {one.port for one in self.added_ports}
+        return (*(one for one in self.ports if one.port not in added), *self.added_ports)
+
+    def place(self, port: Port) -> tuple[str, int]:
+        """Return the address and port of this machine where one of them is."""
+        return self.listen[0][0], port.port
 
     @property
     def nodes(self) -> tuple[str, ...]:
@@ -72,7 +100,8 @@ class Route:
     @property
     def takes(self) -> frozenset[tuple[str, int]]:
         """Return every address and port of this machine that it is served on."""
-        return frozenset({*self.listen, *((one.address, one.port) for one in self.tunnels)})
+        tunnels = ((one.address, one.port) for one in self.tunnels)
+        return frozenset({*self.listen, *tunnels, *map(self.place, self.every_port)})
 
     @property
     def domains(self) -> tuple[str, ...]:
@@ -87,10 +116,12 @@ class Route:
 
 def load(folder: Path) -> tuple[Route, ...]:
     """Return every route in the edge's folder, oldest first. Raises SandboxError for a file that is not a route."""
-    routes = []
+    routes, added = [], added_ports(folder)
     for path in sorted(folder.glob("routes/*.json")):
         try:
-            routes.append(_read(json.loads(path.read_text(encoding="utf-8"))))
+            found = _read(json.loads(path.read_text(encoding="utf-8")))
+            ports = tuple(port for name, port in added if name == found.name)
+            routes.append(replace(found, added_ports=ports, node_ports=_node_ports(folder, found.name)))
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise SandboxError(
                 f"{path} is not a route", details=str(error), fix=f"rm {shlex.quote(str(path))}", id="route"
@@ -102,7 +133,9 @@ def save(folder: Path, route: Route) -> None:
     """Add or replace one sandbox's route."""
     place = folder / "routes"
     place.mkdir(parents=True, exist_ok=True)
-    files.write_atomic(place / f"{route.name}.json", json.dumps(asdict(route)).encode(), mode=READABLE)
+    content = asdict(replace(route, added_ports=(), node_ports=()))
+    known = {key: value for key, value in content.items() if value or key not in _LATER}
+    files.write_atomic(place / f"{route.name}.json", json.dumps(known).encode(), mode=READABLE)
 
 
 def remove(folder: Path, name: str) -> bool:
@@ -111,7 +144,50 @@ def remove(folder: Path, name: str) -> bool:
     known = path.exists()
     path.unlink(missing_ok=True)
     files.sweep(path)
+    (folder / "routes" / "node-ports" / f"{name}.json").unlink(missing_ok=True)
     return known
+
+
+def save_node_ports(folder: Path, name: str, node_ports: Mapping[str, int]) -> None:
+    """Keep, for the Services of a sandbox's ports, the port that every node has for it."""
+    place = folder / "routes" / "node-ports"
+    place.mkdir(parents=True, exist_ok=True)
+    files.write_atomic(place / f"{name}.json", json.dumps(dict(sorted(node_ports.items()))).encode(), mode=READABLE)
+
+
+def _node_ports(folder: Path, name: str) -> tuple[tuple[str, int], ...]:
+    try:
+        found = json.loads((folder / "routes" / "node-ports" / f"{name}.json").read_text(encoding="utf-8"))
+        return tuple((str(to), int(port)) for to, port in found.items())
+    except (OSError, ValueError, AttributeError):
+        return ()  # they are asked for again
+
+
+def added_ports(folder: Path) -> tuple[tuple[str, Port], ...]:
+    """Return every port that a command added, with its sandbox. Raises SandboxError for a file that is not one."""
+    found = []
+    for path in sorted(folder.glob("routes/ports/*.json")):
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            found.append((str(content.pop("sandbox")), Port(**content)))
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise SandboxError(
+                f"{path} is not a port", details=str(error), fix=f"rm {shlex.quote(str(path))}", id="route"
+            ) from error
+    return tuple(sorted(found, key=lambda one: (one[0], one[1].port)))
+
+
+def save_port(folder: Path, name: str, port: Port) -> None:
+    """Add or replace a port of a sandbox."""
+    place = folder / "routes" / "ports"
+    place.mkdir(parents=True, exist_ok=True)
+    content = json.dumps({"sandbox": name, **asdict(port)}).encode()
+    files.write_atomic(place / f"{name}.{port.port}.json", content, mode=READABLE)
+
+
+def remove_port(folder: Path, name: str, port: int) -> None:
+    """Forget a port that a command added."""
+    (folder / "routes" / "ports" / f"{name}.{port}.json").unlink(missing_ok=True)
 
 
 def find(routes: Sequence[Route], name: str) -> Route | None:
@@ -151,7 +227,9 @@ def _read(content: dict[str, Any]) -> Route:
     hosts = tuple(Host(**host) for host in content.pop("hosts", ()))
     replicas, aliases = tuple(content.pop("replicas", ())), tuple(content.pop("aliases", ()))
     tunnels = tuple(Tunnel(**tunnel) for tunnel in content.pop("tunnels", ()))
-    return Route(**content, listen=listen, replicas=replicas, hosts=hosts, aliases=aliases, tunnels=tunnels)
+    ports = tuple(Port(**port) for port in content.pop("ports", ()))
+    content |= {"listen": listen, "replicas": replicas, "hosts": hosts, "aliases": aliases, "tunnels": tunnels}
+    return Route(**content, ports=ports)
 
 
 @dataclass(frozen=True)

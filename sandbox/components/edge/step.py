@@ -6,12 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from sandbox.components.edge import routes
 from sandbox.components.edge.edge import Edge
+from sandbox.components.edge.host_ports import HostPorts, publish
 from sandbox.components.edge.relay import Relay
-from sandbox.components.edge.routes import Host, Route, Tunnel
+from sandbox.components.edge.routes import Host, Port, Route, Tunnel
 from sandbox.engine import Bind, Engine
 from sandbox.names import Names
-from sandbox.step import Status, Work
+from sandbox.step import NothingToUndo, State, Status, Work
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class EdgeStep:
     aliases: tuple[str, ...] = ()
     network: str = ""
     proof: str = ""
+    ports: tuple[Port, ...] = ()
     name: str = "edge"
     requires: tuple[str, ...] = ("images", "network", "certificates")
 
@@ -63,11 +66,41 @@ class EdgeStep:
             aliases=self.aliases,
             network=self._network,
             proof=self.proof,
+            ports=self.ports,
         )
 
     @property
     def _network(self) -> str:
         return self.network or self.names.network
+
+
+@dataclass(frozen=True)
+class PortsStep(NothingToUndo):
+    """The sandbox's TCP ports, routed to Services as far as these exist; goes with the cluster and the route."""
+
+    engine: Engine
+    names: Names
+    image: str
+    name: str = "ports"
+    requires: tuple[str, ...] = ("cluster", "edge")
+    after: tuple[str, ...] = ("context", "charts", "apply")
+
+    @property
+    def title(self) -> str:
+        return "TCP ports"
+
+    def check(self) -> Status:
+        route = self._route
+        return HostPorts(self.names).status(route.every_port, dict(route.node_ports)) if route else Status(State.ABSENT)
+
+    def apply(self, work: Work) -> None:
+        route = self._route
+        for missing in publish(Edge(self.engine, self.names, self.image), route.every_port) if route else ():
+            work.say(missing)
+
+    @property
+    def _route(self) -> Route | None:
+        return routes.find(routes.load(self.names.home.edge), self.names.name)
 
 
 @dataclass(frozen=True)

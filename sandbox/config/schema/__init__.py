@@ -7,7 +7,7 @@ from typing import Any
 from sandbox.config.schema.apply_schema import Chart, Kustomization
 from sandbox.config.schema.certificates_schema import Certificate, Certs, KeyPairFiles
 from sandbox.config.schema.cluster_schema import Cluster, Images, KindOptions, Nodes
-from sandbox.config.schema.edge_schema import Ingress, Proxy, ProxyHost, ResolvedProxy
+from sandbox.config.schema.edge_schema import Ingress, Proxy, ProxyHost, ResolvedProxy, TcpPort
 from sandbox.config.schema.registry_schema import Registry, ResolvedRegistry
 from sandbox.config.schema.spec import ResolvedSpec, Spec
 from sandbox.config.yaml_source import EDGE_KEY, OLD_EDGE_KEY
@@ -30,6 +30,7 @@ __all__ = [
     "ResolvedRegistry",
     "ResolvedSpec",
     "Spec",
+    "TcpPort",
     "schema",
 ]
 

@@ -6,7 +6,20 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from sandbox.config.schema.values import Address, AutoPorts, Host, Model, Ports, Subdomain, Upstream
+from sandbox.config.schema.values import (
+    Address,
+    AutoPort,
+    AutoPorts,
+    Host,
+    Model,
+    Port,
+    Ports,
+    ServicePort,
+    Subdomain,
+    Upstream,
+)
+
+USUAL = 15432  # the first port that `auto` tries for a Service's port that is given by name
 
 
 class ProxyHost(Model):
@@ -34,6 +47,40 @@ def _alone(value: Any) -> Any:
     return {"host": value} if isinstance(value, str) else value
 
 
+class TcpPort(Model):
+    """A TCP port of the host that is routed to a Service of the cluster."""
+
+    port: AutoPort = Field(
+        description="The host's port, at `listen`; auto: the Service's port, else the next free one; kept as long as "
+        "the sandbox exists."
+    )
+    to: ServicePort = Field(
+        description="NAMESPACE/SERVICE:PORT with the number or name of the Service's port, such as shop/db:5432; "
+        "without :PORT, the host's port."
+    )
+    proxy_protocol: bool = Field(
+        default=False,
+        description="Pass on the client's address by the PROXY protocol, version 2; the server has to expect it.",
+    )
+
+    @property
+    def target(self) -> str:
+        """Return the Service and its port, also where the spec leaves the port out."""
+        return self.to if ":" in self.to or self.port == "auto" else f"{self.to}:{self.port}"
+
+    @property
+    def usual(self) -> int:
+        """Return the port that `auto` tries first."""
+        port = self.target.partition(":")[2]
+        return int(port) if port.isdigit() else USUAL
+
+
+class ResolvedTcpPort(TcpPort):
+    """The same on a port that is known."""
+
+    port: Port = 0
+
+
 class Proxy(Model):
     """The edge: it routes TLS from the host's ports to the ingress."""
 
@@ -57,12 +104,17 @@ class Proxy(Model):
         default=(),
         description="Hosts outside the domain, or with their own settings: HOST, or host, terminate and to.",
     )
+    tcp: tuple[TcpPort, ...] = Field(
+        default=(),
+        description="TCP ports of the host that are routed to one Service each, in any protocol.",
+    )
 
 
 class ResolvedProxy(Proxy):
     """The edge on ports that are known."""
 
     ports: Ports = (443, 8443)
+    tcp: tuple[ResolvedTcpPort, ...] = ()
 
 
 class Ingress(Model):

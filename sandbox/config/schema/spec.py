@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, ValidationInfo, model_validator
@@ -14,7 +14,7 @@ from sandbox.config.schema.apply_schema import Addons, Applied
 from sandbox.config.schema.certificates_schema import Certs
 from sandbox.config.schema.cluster_schema import Cluster, Images
 from sandbox.config.schema.credentials_schema import Credentials
-from sandbox.config.schema.edge_schema import Ingress, Proxy, ResolvedProxy
+from sandbox.config.schema.edge_schema import Ingress, Proxy, ResolvedProxy, ResolvedTcpPort
 from sandbox.config.schema.network_schema import Network
 from sandbox.config.schema.registry_schema import Registry, ResolvedRegistry
 from sandbox.config.schema.values import Domain, LocalPath, Model, Name
@@ -142,12 +142,20 @@ class ResolvedSpec(Spec):
     proxy: ResolvedProxy = Field(default=ResolvedProxy(), validation_alias=EDGE_KEY)
 
     @classmethod
-    def of(cls, spec: Spec, *, registry: int, https: tuple[int, ...]) -> Self:
-        """`spec`, which was validated, on these ports, of which those that were `auto` were chosen apart from all."""
+    def of(cls, spec: Spec, *, registry: int, https: tuple[int, ...], tcp: Sequence[int] | None = None) -> Self:
+        """`spec`, which was validated, on these ports, of which those that were `auto` were chosen apart from all.
+
+        Without `tcp` those of `edge.tcp` are the usual ones.
+        """
+        ports = tcp if tcp is not None else [one.usual if one.port == "auto" else one.port for one in spec.proxy.tcp]
+        opened = tuple(
+            ResolvedTcpPort.model_construct(**{**dict(one), "port": port})
+            for one, port in zip(spec.proxy.tcp, ports, strict=True)
+        )
         fields = {
             **dict(spec),
             "registry": ResolvedRegistry.model_construct(**{**dict(spec.registry), "port": registry}),
-            "proxy": ResolvedProxy.model_construct(**{**dict(spec.proxy), "ports": https}),
+            "proxy": ResolvedProxy.model_construct(**{**dict(spec.proxy), "ports": https, "tcp": opened}),
         }
         resolved = cls.model_construct(_fields_set=spec.model_fields_set, **fields)
         resolved._origins = spec._origins

@@ -22,6 +22,7 @@ class Model(BaseModel):
 
 LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"  # RFC 1123 section 2.1, lower case as Kubernetes wants it
 SUBDOMAIN = rf"{LABEL}(\.{LABEL})*"
+SERVICE_PORT = rf"{LABEL}/{LABEL}(:([0-9]{{1,5}}|{LABEL}))?"  # a name of a port is a label too
 UPSTREAM_HOST = rf"{SUBDOMAIN}|\[[0-9a-f:.]+\]"
 RELEASE = r"v?(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)"
 
@@ -82,6 +83,15 @@ def _upstream(value: str) -> str:
     if not colon or not re.fullmatch(UPSTREAM_HOST, host) or not re.fullmatch(r"[0-9]{1,5}", port):
         raise ValueError("must be HOST:PORT, such as localhost:3000")
     if not 0 < int(port) < 65536:
+        raise ValueError(f"must have a port from 1 to 65535, not {port}")
+    return value
+
+
+def _service_port(value: str) -> str:
+    if not re.fullmatch(SERVICE_PORT, value):
+        raise ValueError("must be NAMESPACE/SERVICE or NAMESPACE/SERVICE:PORT, such as shop/db:5432")
+    port = value.partition(":")[2]
+    if port.isdigit() and not 0 < int(port) < 65536:
         raise ValueError(f"must have a port from 1 to 65535, not {port}")
     return value
 
@@ -248,6 +258,7 @@ RegistryHost = Annotated[
 Upstream = Annotated[
     str, AfterValidator(_upstream), Field(json_schema_extra={"pattern": rf"^({UPSTREAM_HOST}):[0-9]+$"})
 ]
+ServicePort = Annotated[str, AfterValidator(_service_port), Field(json_schema_extra={"pattern": f"^{SERVICE_PORT}$"})]
 RegistryUrl = Annotated[
     str,
     AfterValidator(_registry_url),

@@ -23,9 +23,9 @@ from sandbox.bundle.store import Store
 from sandbox.bundle.system_images import NODES, UPSTREAM, OwnImages, choose
 from sandbox.components.certificates import cert_manager
 from sandbox.components.edge import routes
-from sandbox.components.edge.routes import Route
+from sandbox.components.edge.routes import Port, Route
 from sandbox.components.network import socket_handover
-from sandbox.config.schema import ResolvedSpec, Spec
+from sandbox.config.schema import ResolvedSpec, Spec, TcpPort
 from sandbox.engine import Bind, ContainerSpec
 from sandbox.errors import MissingTool, SandboxError, UsageError
 from sandbox.names import EDGE, LABEL, Home
@@ -530,3 +530,47 @@ def test_domain_or_host_of_another_sandbox_is_refused_first(
         check(wanted, place, engine)
     assert caught.value.id == "domain-taken"
     assert engine.boxes == {}
+
+
+def tcp(port: int | str, name: str = "demo", to: str = "shop/db:5432", listen: str = LOCAL) -> Spec:
+    found = spec(listen=listen)
+    opened = TcpPort.model_validate({"port": port, "to": to})
+    return found.model_copy(update={"name": name, "proxy": found.proxy.model_copy(update={"tcp": (opened,)})})
+
+
+@pytest.mark.fault(12)
+def test_tcp_port_of_another_sandbox_is_refused_first(place: Home, engine: FakeEngine) -> None:
+    """Two sandboxes want one port for Services → the second is refused before anything is made."""
+    port = free_port()
+    theirs = Route("other", "other.test", "node", ((LOCAL, 443),), 1.0, ports=(Port(port, "shop/db:5432"),))
+    routes.save(place.edge, theirs)
+    with pytest.raises(PortTaken) as caught:
+        check(tcp(port), place, engine)
+    assert "held by sandbox 'other'" in caught.value.details
+    assert "in sandbox.yaml: edge: {tcp: [{port: " in caught.value.fix and "sandbox up --" not in caught.value.fix
+    with pytest.raises(PortTaken):  # nor can HTTPS share it
+        check(https(port), place, engine)
+    check(tcp(port, listen="127.0.0.2"), place, engine)
+
+
+def test_tcp_port_of_a_program_is_refused(place: Home, engine: FakeEngine, taken: int) -> None:
+    with pytest.raises(PortTaken, match=f"port {taken} on {LOCAL} is taken"):
+        check(tcp(taken), place, engine)
+
+
+def test_tcp_ports_of_sandboxes_starting_together_differ(place: Home, engine: FakeEngine) -> None:
+    port = free_port()
+    with reserve(tcp(port), place, engine), pytest.raises(PortTaken) as caught:
+        check(tcp(port, name="other"), place, engine)
+    assert "sandbox 'demo', which is starting" in caught.value.details
+
+
+def test_auto_tcp_port_is_the_services_or_the_one_there_is(
+    place: Home, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host_network, "is_free", lambda address, port: port != 5432)
+    assert resolve(tcp("auto"), place, engine).proxy.tcp[0].port == 5433
+    assert resolve(tcp("auto", to="shop/cache:6379"), place, engine).proxy.tcp[0].port == 6379
+    mine = Route("demo", "demo.test", "node", ((LOCAL, 443),), 1.0, ports=(Port(5440, "shop/db:5432"),))
+    routes.save(place.edge, mine)
+    assert resolve(tcp("auto"), place, engine).proxy.tcp[0].port == 5440

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -21,7 +24,9 @@ from sandbox.engine import Bind, Engine
 from sandbox.errors import SandboxError, UsageError
 from sandbox.names import EDGE, EDGE_LEAF, LABEL, Home
 from sandbox.step import State
+from tests.support.api_server import ApiServer
 from tests.support.fakes import NETWORK, FakeEngine, NoWork
+from tests.support.ports import free_port
 
 DOMAIN = "demo.test"
 APP = f"app.{DOMAIN}"
@@ -186,3 +191,72 @@ def test_a_host_of_another_sandbox_is_refused_and_not_kept(step: EdgeStep, place
         run("route", "add", f"app.other.{DOMAIN}", "localhost:3000", "--sandbox", "demo")
     assert caught.value.id == "domain-taken"
     assert routes.load_added(place.edge) == ()
+
+
+@pytest.fixture
+def cluster(server: ApiServer) -> ApiServer:
+    """The cluster of the sandbox, with a Service."""
+
+    def admit(manifest: dict[str, Any]) -> dict[str, Any]:
+        ports = [{**one, "nodePort": 30100} for one in manifest["spec"]["ports"]]
+        return {**manifest, "spec": {**manifest["spec"], "ports": ports}}
+
+    server.admit = admit
+    server.objects["/api/v1/namespaces/shop/services/db"] = {
+        "metadata": {"name": "db", "namespace": "shop"},
+        "spec": {"selector": {"app": "db"}, "ports": [{"port": 5432}]},
+    }
+    return server
+
+
+def test_port_is_added_listed_and_removed(step: EdgeStep, place: Home, cluster: ApiServer) -> None:
+    port = free_port()
+    said = run("port", "add", str(port), "shop/db:5432", "--proxy-protocol").output
+    assert f"127.0.0.1:{port} → shop/db:5432   TCP, sandbox demo, PROXY protocol, added" in said
+    text = (place.edge / "haproxy.cfg").read_text()
+    assert f"frontend tcp:demo:{port}" in text and ":30100 send-proxy-v2" in text
+    assert step.check().state is State.READY
+    (found,) = json.loads(run("port", "list", "-o", "json").output)
+    assert (found["port"], found["to"], found["added"], found["ready"]) == (port, "shop/db:5432", True, 0)
+    assert [one["port"] for one in json.loads(run("status", "-o", "json").output)["tcp"]] == [port]
+    run("port", "remove", str(port))
+    assert json.loads(run("port", "list", "-o", "json").output) == []
+    assert "tcp:demo" not in (place.edge / "haproxy.cfg").read_text()
+    assert [path for path in cluster.objects if "sandbox-port" in path] == []
+    assert step.check().state is State.READY
+
+
+def test_port_outlives_the_sandbox_until_it_is_removed(step: EdgeStep, place: Home, cluster: ApiServer) -> None:
+    port = free_port()
+    run("port", "add", str(port), "shop/db:5432")
+    step.undo()
+    step.apply(NoWork())
+    assert [one.port for one in routes.load(place.edge)[0].every_port] == [port]
+    assert routes.load(place.edge)[0].node_ports == ()
+
+
+@pytest.mark.parametrize(
+    ("words", "brief"),
+    [
+        (("7000", "db"), "must be NAMESPACE/SERVICE"),
+        (("auto", "shop/db"), "with a number, because the port is auto"),
+        (("443", "shop/db:5432"), "has port 443 already"),
+        (("7000", "shop/db", "--sandbox", "none"), "the sandbox none is not up"),
+    ],
+)
+def test_port_that_cannot_be_is_refused(step: EdgeStep, place: Home, words: tuple[str, ...], brief: str) -> None:
+    with pytest.raises(UsageError, match=brief):
+        run("port", "add", *words)
+    assert routes.added_ports(place.edge) == ()
+
+
+def test_port_taken_by_a_program_is_refused_before_it_is_kept(step: EdgeStep, place: Home) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as server, pytest.raises(SandboxError) as caught:
+        run("port", "add", str(server.getsockname()[1]), "shop/db:5432")
+    assert caught.value.id == "port-in-use"
+    assert routes.added_ports(place.edge) == ()
+
+
+def test_port_that_was_not_added_cannot_be_removed(step: EdgeStep) -> None:
+    with pytest.raises(UsageError, match="port 7000 was not added"):
+        run("port", "remove", "7000")

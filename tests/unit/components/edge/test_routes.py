@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from sandbox.components.edge import routes
-from sandbox.components.edge.routes import Host, Route
+from sandbox.components.edge.routes import Host, Port, Route
 from sandbox.errors import SandboxError, UsageError
 
 
@@ -87,3 +88,35 @@ def test_domains_may_be_nested_and_the_longer_one_has_a_host() -> None:
     routes.require_unclaimed(outer, [inner])
     routes.require_unclaimed(inner, [outer])
     routes.require_unclaimed(outer, [claims("a", "x.test")])
+
+
+def test_ports_are_kept_with_what_a_command_added_first(tmp_path: Path) -> None:
+    mine = replace(route("a"), ports=(Port(5432, "shop/db:5432"), Port(6379, "shop/cache:6379")))
+    routes.save(tmp_path, mine)
+    routes.save_port(tmp_path, mine.name, Port(5432, "other/db:5432", proxy=True))
+    routes.save_port(tmp_path, "another", Port(7000, "x/y:7000"))
+    routes.save_node_ports(tmp_path, mine.name, {"shop/cache:6379": 30123})
+    (found,) = routes.load(tmp_path)
+    assert found.ports == mine.ports
+    assert found.every_port == (Port(6379, "shop/cache:6379"), Port(5432, "other/db:5432", proxy=True))
+    assert found.node_ports == (("shop/cache:6379", 30123),)
+    assert {(mine.listen[0][0], 5432), (mine.listen[0][0], 6379)} < found.takes
+    routes.save(tmp_path, found)
+    routes.remove_port(tmp_path, mine.name, 5432)
+    assert routes.load(tmp_path)[0].every_port == mine.ports
+    routes.remove(tmp_path, mine.name)
+    routes.save(tmp_path, replace(mine, ports=()))
+    assert (routes.load(tmp_path)[0].node_ports, routes.load(tmp_path)[0].every_port) == ((), ())
+
+
+def test_route_without_ports_is_as_earlier_releases_read_it(tmp_path: Path) -> None:
+    routes.save(tmp_path, route("a"))
+    content = json.loads((tmp_path / "routes" / "a.json").read_text())
+    assert not {"ports", "added_ports", "node_ports"} & content.keys()
+
+
+def test_damaged_file_of_a_port_is_named(tmp_path: Path) -> None:
+    routes.save_port(tmp_path, "demo", Port(5432, "shop/db:5432"))
+    (tmp_path / "routes" / "ports" / "demo.5432.json").write_text("{")
+    with pytest.raises(SandboxError, match=r"demo\.5432\.json is not a port"):
+        routes.load(tmp_path)

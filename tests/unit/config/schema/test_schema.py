@@ -80,7 +80,7 @@ def test_every_key_is_optional() -> None:
         "registry": {"port": 5001, "tls": [], "external": None, "storage": None, "mirrors": []},
         "push": None,
         "ingress": {"controller": "traefik", "gateway_api": False, "class_name": None, "address": None},
-        "proxy": {"listen": "127.0.0.1", "ports": [443, 8443], "run": None, "hosts": []},
+        "proxy": {"listen": "127.0.0.1", "ports": [443, 8443], "run": None, "hosts": [], "tcp": []},
         "network": {"nameservers": "auto", "search": [], "hosts": {}, "proxy": "auto"},
         "certs": {"issuer": "sandbox", "default": None, "secrets": []},
         "credentials": [],
@@ -605,8 +605,16 @@ def specs(draw: st.DrawFn) -> dict[str, Any]:
             "listen": draw(addresses),
             "ports": ports[1:],
             **draw(
-                st.fixed_dictionaries({"run": st.sampled_from(["container", "process"]), "hosts": st.just([])})
-                | st.just({"run": None, "hosts": [{"host": f"a.{domain}", "terminate": True, "to": "b.c:1"}]})
+                st.fixed_dictionaries(
+                    {"run": st.sampled_from(["container", "process"]), "hosts": st.just([]), "tcp": st.just([])}
+                )
+                | st.just(
+                    {
+                        "run": None,
+                        "hosts": [{"host": f"a.{domain}", "terminate": True, "to": "b.c:1"}],
+                        "tcp": [{"port": "auto", "to": "shop/db:5432", "proxy_protocol": True}],
+                    }
+                )
             ),
         },
         "network": {
@@ -668,3 +676,31 @@ def test_a_cluster_that_exists_has_a_context_and_one_namespace() -> None:
 )
 def test_unsupported_settings_of_existing_clusters_are_refused(text: str, said: str) -> None:
     assert said in str(refusal(text))
+
+
+@pytest.mark.parametrize(
+    ("tcp", "wrong"),
+    [
+        ("[{port: 5432, to: db}]", "must be NAMESPACE/SERVICE or NAMESPACE/SERVICE:PORT"),
+        ("[{port: 5432, to: 'shop/db:70000'}]", "must have a port from 1 to 65535"),
+        ("[{port: auto, to: shop/db}]", "because `port` is auto"),
+        ("[{port: 443, to: 'shop/db:1'}]", "443 is one of the edge's HTTPS ports"),
+        ("[{port: 5001, to: 'shop/db:1'}]", "5001 is the registry's port"),
+        ("[{port: 7000, to: 'shop/db:1'}, {port: 7000, to: 'shop/x:1'}]", "7000 is given twice"),
+        ("[{port: 7000, to: 'shop/db:1', udp: true}]", "unknown key"),
+    ],
+)
+def test_tcp_port_that_cannot_be_is_refused(tcp: str, wrong: str) -> None:
+    found = refusal(f"edge: {{tcp: {tcp}}}\n")
+    assert wrong in found.details + str(found)
+
+
+def test_tcp_port_leads_to_the_same_port_unless_it_names_one() -> None:
+    ports = parse("edge: {tcp: [{port: 5432, to: shop/db}, {port: auto, to: 'shop/cache:redis'}]}\n").proxy.tcp
+    assert [(one.target, one.usual) for one in ports] == [("shop/db:5432", 5432), ("shop/cache:redis", 15432)]
+    assert [one.port for one in ResolvedSpec.of(parse("name: x\n"), registry=1, https=(2,)).proxy.tcp] == []
+
+
+def test_tcp_ports_need_the_edge_as_a_container() -> None:
+    text = "edge: {run: process, tcp: [{port: 5432, to: shop/db}]}\n"
+    assert "needs the edge container" in str(refusal(text))

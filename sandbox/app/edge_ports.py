@@ -1,0 +1,153 @@
+"""TCP ports that are routed to Services: added and removed by commands, and the state of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from pydantic import TypeAdapter, ValidationError
+
+from sandbox.app.context import home as user_home
+from sandbox.app.port_usage import Machine, Wanted
+from sandbox.app.ports import TCP, problems
+from sandbox.app.session import Session
+from sandbox.components.edge import host_ports, routes
+from sandbox.components.edge.container import EdgeContainer
+from sandbox.components.edge.edge import Edge
+from sandbox.components.edge.host_ports import HostPorts
+from sandbox.components.edge.routes import Port, Route
+from sandbox.config.schema.values import ServicePort
+from sandbox.engine import Bind, Engine
+from sandbox.errors import SandboxError, UsageError
+from sandbox.names import EDGE, Home
+from sandbox.system import files, host_network
+
+
+@dataclass(frozen=True)
+class PortStatus:
+    """A port, its sandbox, and how many pods are ready for it; None when the cluster does not answer."""
+
+    address: str
+    port: int
+    to: str
+    sandbox: str
+    proxy_protocol: bool
+    added: bool
+    ready: int | None
+    detail: str
+
+
+def statuses(known: Sequence[Route]) -> tuple[PortStatus, ...]:
+    """Return the status of every port of `known`."""
+    return tuple(_status(route, port) for route in known for port in route.every_port)
+
+
+def add(
+    session: Session, port: int | None, to: str, *, name: str | None, proxy: bool, say: Callable[[str], None]
+) -> PortStatus:
+    """Route a port of this machine to the Service `to`, of the sandbox `name` or of the only one that is up.
+
+    Without `port` it is the Service's port, or the next free one. Raises SandboxError.
+    """
+    try:
+        TypeAdapter(ServicePort).validate_python(to)
+    except ValidationError as error:
+        raise UsageError(f"{to!r} {error.errors()[0]['ctx']['error']}") from error
+    if port is None and not to.partition(":")[2].isdigit():
+        raise UsageError(f"{to!r} must be NAMESPACE/SERVICE:PORT with a number, because the port is auto")
+    home, engine = user_home(), Engine.connect()
+    route = _route(home, name)
+    with session.alone(route.name, "port"):
+        machine = Machine.look(route.name, home, engine)
+        chosen = Port(_choose(machine, route, port, to), to if ":" in to else f"{to}:{port}", proxy)
+        with files.exclusive(home.edge):
+            routes.save_port(home.edge, route.name, chosen)
+        _take_in(home, engine, route.name, say)
+        return _status(replace(route, added_ports=(*route.added_ports, chosen)), chosen)
+
+
+def remove(session: Session, port: int, *, name: str | None, say: Callable[[str], None]) -> None:
+    """Forget a port that was added. Raises SandboxError."""
+    home = user_home()
+    found = [one for one, known in routes.added_ports(home.edge) if known.port == port and name in (None, one)]
+    if not found:
+        raise UsageError(f"port {port} was not added", fix="sandbox edge port list shows the ports that were")
+    if len(found) > 1:
+        raise UsageError(
+            f"{' and '.join(found)} have a port {port}", fix=f"sandbox edge port remove {port} --sandbox NAME"
+        )
+    with session.alone(found[0], "port"):
+        with files.exclusive(home.edge):
+            routes.remove_port(home.edge, found[0], port)
+        _take_in(home, Engine.connect(), found[0], say)
+
+
+def _choose(machine: Machine, route: Route, port: int | None, to: str) -> int:
+    """Return the port to listen on. Raises PortTaken, PortForbidden and UsageError."""
+    mine = {one.port for one in route.every_port if one.to == to}
+    others = {number for _, number in route.takes} - mine
+    if port is None:
+        usual = int(to.partition(":")[2])
+        free = (one for one in (usual, *host_network.after(usual)) if one not in others)
+        return next(one for one in free if not any(_problems(machine, route, one)))
+    if port in others:
+        raise UsageError(f"the sandbox '{route.name}' has port {port} already", fix="choose another, or auto")
+    for problem in _problems(machine, route, port):
+        raise problem
+    return port
+
+
+def _problems(machine: Machine, route: Route, port: int) -> Iterator[SandboxError]:
+    return problems(Wanted(EDGE, Bind(route.listen[0][0], port), *TCP), machine)
+
+
+def _route(home: Home, name: str | None) -> Route:
+    known = routes.load(home.edge)
+    if name is None and len(known) == 1:
+        return known[0]
+    if name is None and known:
+        up = ", ".join(route.name for route in known)
+        raise UsageError("there are several sandboxes", details=f"up are: {up}", fix="name one by --sandbox")
+    found = routes.find(known, name or "")
+    if found is None:
+        if name and routes.find(routes.load(home.passthrough), name):
+            raise UsageError(
+                f"'{name}' has no edge container, which TCP ports need",
+                details="its edge is a process, which routes to the ingress only",
+                fix="kubectl port-forward",
+            )
+        raise UsageError(f"the sandbox {name} is not up" if name else "no sandbox is up", fix="sandbox up")
+    return found
+
+
+def _take_in(home: Home, engine: Engine, name: str, say: Callable[[str], None]) -> None:
+    """Let the edge have the ports as they are now, if it runs; `up` starts one that does not."""
+    found, route = EdgeContainer.of(engine, home).find(), routes.find(routes.load(home.edge), name)
+    if route is None:
+        return
+    if found is None or not found.running:
+        say("the edge is not running; `sandbox up` starts it")
+        return
+    edge = Edge(engine, home.sandbox(name), found.image)
+    edge.publish(route, say)
+    for missing in host_ports.publish(edge, route.every_port):
+        say(missing)
+
+
+def _status(route: Route, port: Port) -> PortStatus:
+    try:
+        backend = HostPorts(user_home().sandbox(route.name)).backend(port.to)
+        ready, detail = backend.ready, str(backend)
+    except SandboxError as error:
+        ready, detail = None, f"its cluster does not answer: {error.brief}"
+    address, number = route.place(port)
+    return PortStatus(
+        address=address,
+        port=number,
+        to=port.to,
+        sandbox=route.name,
+        proxy_protocol=port.proxy,
+        added=port in route.added_ports,
+        ready=ready,
+        detail=detail,
+    )

@@ -1,0 +1,192 @@
+"""TCP ports that are routed to Services: what the cluster has for them, and where the edge connects.
+
+Next to each Service the sandbox has one of its own, a NodePort with the same selector. The edge reaches it by any node,
+whatever becomes of pods and nodes, and the user's Service is not changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sandbox.components.edge.edge import Edge
+from sandbox.components.edge.routes import Port
+from sandbox.kube.api import Cluster, Manifest
+from sandbox.names import Names
+from sandbox.step import State, Status
+
+LABEL = "sandbox.dev/host-port"
+TARGET = "sandbox.dev/to"
+_IS_OURS = f"{LABEL}=true"
+
+
+@dataclass(frozen=True)
+class Target:
+    """A port of a Service, by number or name, as a spec says it: NAMESPACE/SERVICE:PORT."""
+
+    namespace: str
+    service: str
+    port: str
+
+    @classmethod
+    def parse(cls, text: str) -> Target:
+        """Read what the spec's schema let through."""
+        namespace, _, rest = text.partition("/")
+        service, _, port = rest.partition(":")
+        return cls(namespace, service, port)
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.service}:{self.port}"
+
+    @property
+    def name(self) -> str:
+        """Return our Service's name."""
+        return f"sandbox-port-{hashlib.sha256(str(self).encode()).hexdigest()[:10]}"
+
+
+@dataclass(frozen=True)
+class Backend:
+    """What is behind a port: how many pods of its Service are ready, or why none can be."""
+
+    ready: int
+    trouble: str = ""
+
+    def __str__(self) -> str:
+        return self.trouble or f"{self.ready or 'no'} pod{'' if self.ready == 1 else 's'} ready"
+
+
+@dataclass(frozen=True)
+class HostPorts:
+    """The ports of one sandbox, in its cluster."""
+
+    names: Names
+
+    @property
+    def _cluster(self) -> Cluster:
+        return Cluster(self.names.kubeconfig)
+
+    def status(self, ports: Sequence[Port], node_ports: Mapping[str, int]) -> Status:
+        """Compare what the cluster has with `ports`, and what the edge was told with what the cluster has.
+
+        A Service that is not there is no fault of the sandbox: a developer may bring it later.
+        """
+        cluster, wanted = self._cluster, _targets(ports)
+        found = {_target_of(one): one for one in cluster.list("v1", "Service", selector=_IS_OURS)}
+        if stray := found.keys() - wanted.keys():
+            return Status(State.DRIFTED, f"{min(stray)} is no longer in the spec")
+        missing = []
+        for to, target in wanted.items():
+            manifest, trouble = _service(cluster, target)
+            if manifest is None:
+                missing.append(trouble)
+            elif to not in found:
+                return Status(State.ABSENT, f"{to} is not routed yet")
+            elif not _is_as(found[to], manifest):
+                return Status(State.DRIFTED, f"{to} has changed")
+            if node_ports.get(to) != (_node_port(found[to]) if manifest else None):
+                return Status(State.DRIFTED, f"the edge routes {to} elsewhere")
+        return Status(State.READY, "; ".join((", ".join(f"{one.port} → {one.to}" for one in ports), *missing)))
+
+    def reconcile(self, ports: Sequence[Port]) -> tuple[Mapping[str, int], Sequence[str]]:
+        """Make the cluster's part of `ports` and remove that of others; raises SandboxError.
+
+        Returns the port of every node for each Service, and what is missing in words.
+        """
+        cluster, wanted = self._cluster, _targets(ports)
+        for one in cluster.list("v1", "Service", selector=_IS_OURS):
+            if _target_of(one) not in wanted:
+                cluster.delete("v1", "Service", one["metadata"]["name"], one["metadata"]["namespace"])
+        node_ports, missing = {}, []
+        for to, target in wanted.items():
+            manifest, trouble = _service(cluster, target)
+            if manifest is None:
+                missing.append(trouble)
+                continue
+            cluster.apply(manifest)
+            live = cluster.get("v1", "Service", target.name, target.namespace)
+            if live is not None and (number := _node_port(live)):
+                node_ports[to] = number
+        return node_ports, missing
+
+    def backend(self, to: str) -> Backend:
+        """Return what is behind the Service `to`. Raises SandboxError where the cluster does not answer."""
+        cluster, target = self._cluster, Target.parse(to)
+        manifest, trouble = _service(cluster, target)
+        if manifest is None:
+            return Backend(0, trouble)
+        slices = cluster.list(
+            "discovery.k8s.io/v1",
+            "EndpointSlice",
+            target.namespace,
+            selector=f"kubernetes.io/service-name={target.name}",
+        )
+        if not slices:
+            return Backend(0, "not routed yet; run sandbox up")
+        ends = [end for one in slices for end in one.get("endpoints") or ()]
+        ready = {address for end in ends if end.get("conditions", {}).get("ready") for address in end["addresses"]}
+        return Backend(len(ready))
+
+
+def publish(edge: Edge, ports: Sequence[Port]) -> Sequence[str]:
+    """Make the cluster's part of `ports` and let the edge route there; returns what is missing. Raises SandboxError."""
+    node_ports, missing = HostPorts(edge.names).reconcile(ports)
+    edge.route_ports(node_ports)
+    return missing
+
+
+def _targets(ports: Sequence[Port]) -> dict[str, Target]:
+    return {one.to: Target.parse(one.to) for one in ports}
+
+
+def _target_of(live: Manifest) -> str:
+    return str((live["metadata"].get("annotations") or {}).get(TARGET, ""))
+
+
+def _node_port(live: Manifest) -> int | None:
+    return next((one.get("nodePort") for one in live["spec"].get("ports") or ()), None)
+
+
+def _is_as(live: Manifest, wanted: Manifest) -> bool:
+    (port,), (asked,) = live["spec"]["ports"], wanted["spec"]["ports"]
+    same = all(port.get(key) == asked.get(key) for key in ("port", "targetPort"))
+    return same and live["spec"].get("selector") == wanted["spec"]["selector"]
+
+
+def _service(cluster: Cluster, target: Target) -> tuple[dict[str, Any] | None, str]:
+    """Return our Service for a port of a user's, or why there can be none."""
+    theirs = cluster.get("v1", "Service", target.service, target.namespace)
+    called = f"{target.namespace}/{target.service}"
+    if theirs is None:
+        return None, f"there is no Service {called}"
+    spec = theirs["spec"]
+    if not spec.get("selector"):
+        return None, f"the Service {called} has no selector, so it is not known which pods it is for"
+    tcp = [one for one in spec.get("ports") or () if one.get("protocol", "TCP") == "TCP"]
+    port = next((one for one in tcp if target.port in (str(one["port"]), one.get("name"))), None)
+    if port is None:
+        has = ", ".join(str(one["port"]) for one in tcp) or "none"
+        return None, f"the Service {called} has no TCP port {target.port}; it has: {has}"
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {
+            "name": target.name,
+            "namespace": target.namespace,
+            "labels": {LABEL: "true", "app.kubernetes.io/managed-by": "sandbox"},
+            "annotations": {TARGET: str(target)},
+        },
+        "spec": {
+            "type": "NodePort",
+            "selector": dict(spec["selector"]),
+            "ports": [
+                {
+                    "name": "port",
+                    "protocol": "TCP",
+                    "port": port["port"],
+                    "targetPort": port.get("targetPort", port["port"]),
+                }
+            ],
+        },
+    }, ""

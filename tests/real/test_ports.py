@@ -1,0 +1,220 @@
+"""TCP ports of this machine that lead to Services: real clients and servers, over roll-outs, restarts and changes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from sandbox.app import context
+from sandbox.bundle.recipe import recipes
+from sandbox.bundle.store import Store
+from sandbox.kube.api import Cluster
+from sandbox.names import Names
+from sandbox.system.wait import wait_until
+from tests.real import machine
+from tests.real.machine import CommandLine, tool
+
+pytestmark = [pytest.mark.real, pytest.mark.nightly]
+
+NAME = "test-ports"
+LOCAL = "127.0.0.1"
+SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"  # of the PROXY protocol's version 2
+MANY = 1000
+
+
+@dataclass(frozen=True)
+class Ports:
+    """A sandbox with a database at the port `db`, and an echo that is told of clients at `echo`."""
+
+    names: Names
+    command: CommandLine
+    db: int
+    echo: int
+
+    @property
+    def cluster(self) -> Cluster:
+        return Cluster(self.names.kubeconfig)
+
+    def connect(self, port: int = 0, address: str = LOCAL) -> socket.socket:
+        return socket.create_connection((address, port or self.db), timeout=30)
+
+    def ping(self, port: int = 0, address: str = LOCAL) -> bytes:
+        """What the database says to a client that is new."""
+        with self.connect(port, address) as connection:
+            return pong(connection)
+
+
+def pong(connection: socket.socket) -> bytes:
+    connection.sendall(b"PING\r\n")
+    return connection.recv(100)
+
+
+def workload(name: str, port: int, *, image: str, command: list[str], replicas: int) -> list[dict[str, Any]]:
+    labels = {"app": name}
+    probe = {"tcpSocket": {"port": port}, "periodSeconds": 1}
+    container = {"name": name, "image": image, "command": command, "readinessProbe": probe}
+    pod = {"metadata": {"labels": labels}, "spec": {"terminationGracePeriodSeconds": 2, "containers": [container]}}
+    metadata = {"name": name, "namespace": "shop"}
+    spec = {"replicas": replicas, "selector": {"matchLabels": labels}, "template": pod}
+    service = {"selector": labels, "ports": [{"name": "main", "port": port}]}
+    return [
+        {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec},
+        {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": service},
+    ]
+
+
+@pytest.fixture(scope="module")
+def ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ports]:
+    machine.engine()
+    https, registry, db, echo = machine.free_ports(9457, 5025, 16379, 17007)
+    folder = tmp_path_factory.mktemp("ports")
+    command = CommandLine({"KUBECONFIG": str(folder / "kubeconfig")}, folder)
+    command("bundle", "build", "valkey", timeout=1200)
+    store, known = Store(context.home().bundle), recipes()
+    images = []
+    for name in ("valkey", "busybox"):
+        (folder / f"{name}.tar").symlink_to(store.image(known[name]))
+        images.append({"from": "archive", "path": f"{name}.tar", "as": f"{name}:1"})
+    prefix = f"localhost:{registry}"
+    valkey = ["valkey-server", "--save", "", "--protected-mode", "no"]
+    cat = ["/bin/busybox", "nc", "-ll", "-p", "7007", "-e", "/bin/busybox", "cat"]
+    objects = [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}},
+        *workload("db", 6379, image=f"{prefix}/valkey:1", command=valkey, replicas=2),
+        *workload("echo", 7007, image=f"{prefix}/busybox:1", command=cat, replicas=1),
+    ]
+    spec = {
+        "name": NAME,
+        "registry": {"port": registry},
+        "push": "images.yaml",
+        "apply": ["shop.yaml"],
+        "edge": {
+            "ports": [https],
+            "tcp": [
+                {"port": db, "to": "shop/db:6379"},
+                {"port": echo, "to": "shop/echo:main", "proxy_protocol": True},
+            ],
+        },
+    }
+    (folder / "images.yaml").write_text(yaml.safe_dump({"images": images}))
+    (folder / "shop.yaml").write_text(yaml.safe_dump_all(objects))
+    (folder / "sandbox.yaml").write_text(yaml.safe_dump(spec))
+    try:
+        command("up")
+        yield Ports(context.home().sandbox(NAME), command, db, echo)
+    finally:
+        command("down", "--purge")
+
+
+def test_port_leads_to_the_service_on_both_loopbacks(ports: Ports) -> None:
+    assert ports.ping() == b"+PONG\r\n"
+    assert ports.ping(address="::1") == b"+PONG\r\n"
+    if shutil.which("redis-cli"):
+        assert tool("redis-cli", "-p", str(ports.db), "set", "a", "b").strip() == "OK"
+    found = json.loads(ports.command("edge", "port", "list", "-o", "json").out)
+    assert {(one["port"], one["ready"]) for one in found} == {(ports.db, 2), (ports.echo, 1)}
+
+
+def test_server_is_told_who_its_client_is(ports: Ports) -> None:
+    with ports.connect(ports.echo) as connection:
+        source, destination = connection.getsockname(), connection.getpeername()
+        connection.sendall(b"hello")
+        connection.shutdown(socket.SHUT_WR)  # what is half closed is answered whole
+        said = b"".join(iter(lambda: connection.recv(1000), b""))
+    assert said.startswith(SIGNATURE) and said.endswith(b"hello")
+    ends = b"".join(socket.inet_aton(address) for address, _ in (source, destination))
+    numbers = b"".join(port.to_bytes(2) for _, port in (source, destination))
+    assert said[len(SIGNATURE) + 4 :].startswith(ends + numbers)
+
+
+def test_a_thousand_connections_are_served_at_once(ports: Ports) -> None:
+    with ExitStack() as stack:
+        connections = [stack.enter_context(ports.connect()) for _ in range(MANY)]
+        for connection in connections:
+            connection.sendall(b"PING\r\n")
+        assert [connection.recv(100) for connection in connections] == [b"+PONG\r\n"] * MANY
+
+
+def test_every_new_connection_is_served_during_a_roll_out(ports: Ports) -> None:
+    before = {pod["metadata"]["name"] for pod in pods(ports)}
+    failed: list[object] = []
+    served, ended = [0], threading.Event()
+
+    def ask() -> None:
+        while not ended.is_set():
+            try:
+                answer: object = ports.ping()
+            except OSError as error:
+                answer = error
+            failed.extend([answer] if answer != b"+PONG\r\n" else [])
+            served[0] += 1
+            time.sleep(0.02)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        live = ports.cluster.get("apps/v1", "Deployment", "db", "shop")
+        assert live is not None
+        ports.cluster.annotate_pods({**live, "apiVersion": "apps/v1", "kind": "Deployment"}, {"test": "again"})
+        wait_until(lambda: "the old pods" if before & ready(ports) else None, what="the roll-out", timeout=120)
+        wait_until(lambda: "the new pods" if len(ready(ports)) < 2 else None, what="the roll-out", timeout=120)
+    finally:
+        ended.set()
+        asking.join()
+    assert served[0] > 50 and failed == []
+
+
+def test_connection_survives_changes_of_other_ports(ports: Ports) -> None:
+    (more,) = machine.free_ports(16380)
+    with ports.connect() as connection:
+        for _ in range(3):
+            ports.command("edge", "port", "add", str(more), "shop/db:6379", "--sandbox", NAME)
+            assert ports.ping(more) == pong(connection) == b"+PONG\r\n"
+            ports.command("edge", "port", "remove", str(more), "--sandbox", NAME)
+            assert pong(connection) == b"+PONG\r\n"
+            with pytest.raises(ConnectionRefusedError):
+                ports.connect(more)
+
+
+def test_port_leads_there_again_after_stop_and_start(ports: Ports) -> None:
+    ports.command("stop", NAME)
+    ports.command("start", NAME)
+    assert ports.ping() == b"+PONG\r\n"
+
+
+@pytest.mark.fault(12)
+def test_port_of_a_sandbox_is_refused_to_another(ports: Ports, tmp_path: Path) -> None:
+    """Another sandbox wants the same port for a Service → refused before anything is made, with who has it."""
+    spec = {
+        "name": "test-ports-other",
+        "registry": {"port": "auto"},
+        "edge": {"ports": ["auto"], "tcp": [{"port": ports.db, "to": "shop/db:1"}]},
+    }
+    (tmp_path / "sandbox.yaml").write_text(yaml.safe_dump(spec))
+    ran = ports.command("up", "-f", tmp_path / "sandbox.yaml", status=1)
+    assert f"held by sandbox '{NAME}'" in ran.err
+    assert context.home().sandbox("test-ports-other").spec.exists() is False
+
+
+def pods(ports: Ports) -> list[dict[str, Any]]:
+    return ports.cluster.list("v1", "Pod", "shop", selector="app=db")
+
+
+def ready(ports: Ports) -> set[str]:
+    """The pods of the database that clients may get."""
+    return {
+        pod["metadata"]["name"]
+        for pod in pods(ports)
+        if any(one["type"] == "Ready" and one["status"] == "True" for one in pod["status"].get("conditions") or ())
+    }

@@ -1,0 +1,67 @@
+"""Ports that lead to Services in the edge's configuration, and what the machine listens on for them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from sandbox.components.edge import container, haproxy, haproxy_tcp
+from sandbox.components.edge.routes import Port, Route
+from sandbox.engine import Bind
+
+DB = Port(5432, "shop/db:5432")
+LOCAL = "127.0.0.1"
+ROUTE = Route(
+    "demo", "demo.test", "one", ((LOCAL, 443),), 1.0, ("two",), ports=(DB,), node_ports=(("shop/db:5432", 30123),)
+)
+
+
+def section(text: str, name: str) -> list[str]:
+    """The lines of one section, without their indentation."""
+    lines = text.splitlines()
+    rest = lines[lines.index(name) + 1 :]
+    return [line.strip() for line in rest[: rest.index("") if "" in rest else None]]
+
+
+def text_of(route: Route, *held: Bind) -> str:
+    return haproxy.render([route], held)["haproxy.cfg"]
+
+
+def test_port_leads_to_the_node_port_of_every_node() -> None:
+    backend = section(text_of(ROUTE), "backend tcp:demo:5432")
+    assert [line.split()[1:3] for line in backend if line.startswith("server")] == [
+        ["node", "one:30123"],
+        ["node1", "two:30123"],
+    ]
+    # Some servers shut out clients that connect and say nothing.
+    assert not any("check" in line or "send-proxy" in line for line in backend)
+
+
+def test_server_is_told_of_clients_only_where_that_is_asked_for() -> None:
+    told = replace(ROUTE, ports=(replace(DB, proxy=True),))
+    servers = [line for line in section(text_of(told), "backend tcp:demo:5432") if line.startswith("server")]
+    assert all("send-proxy-v2" in line for line in servers) and servers
+
+
+def test_port_of_an_unknown_service_has_no_server() -> None:
+    assert section(text_of(replace(ROUTE, node_ports=())), "backend tcp:demo:5432") == []
+
+
+def test_sockets_of_the_machine_are_divided_among_frontends() -> None:
+    held = (Bind(LOCAL, 443), Bind(LOCAL, 5432), Bind("::1", 5432))
+    text = text_of(ROUTE, *held)
+    assert [line for line in section(text, "frontend https") if line.startswith("bind")] == ["bind 127.0.0.1:443"]
+    assert section(text, "frontend tcp:demo:5432")[:2] == ["bind 127.0.0.1:5432", "bind [::1]:5432 v6only"]
+
+
+def test_port_without_its_socket_waits_for_the_next_container() -> None:
+    assert "tcp:demo" not in text_of(ROUTE, Bind(LOCAL, 443))
+
+
+def test_forwarded_port_has_a_port_of_the_container_to_itself() -> None:
+    both = (ROUTE, replace(ROUTE, name="other", listen=(("127.0.0.2", 443),)))
+    inner = haproxy_tcp.inner(ROUTE, DB)
+    publish = container.published(both)
+    assert publish[inner] == (Bind(LOCAL, 5432), Bind("::1", 5432))
+    assert publish[haproxy_tcp.inner(both[1], DB)] == (Bind("127.0.0.2", 5432),)
+    assert section(text_of(ROUTE), "frontend tcp:demo:5432")[0] == f"bind :{inner}"
+    assert container.published(both, also=False)[inner] == (Bind(LOCAL, 5432),)

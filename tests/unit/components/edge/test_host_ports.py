@@ -1,0 +1,148 @@
+"""What the cluster has for TCP ports: a Service of the sandbox next to each that the user has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from sandbox.bundle.system_images import UPSTREAM
+from sandbox.components.edge import edge_folder, routes
+from sandbox.components.edge.host_ports import HostPorts, Target
+from sandbox.components.edge.routes import Port, Route
+from sandbox.components.edge.step import EdgeStep, PortsStep
+from sandbox.engine import Bind
+from sandbox.names import Home, Names
+from sandbox.step import State
+from tests.support.api_server import ApiServer
+from tests.support.fakes import FakeEngine, NoWork
+
+DB = Port(5432, "shop/db:5432")
+THEIRS = "/api/v1/namespaces/shop/services/db"
+OURS = f"/api/v1/namespaces/shop/services/{Target.parse(DB.to).name}"
+
+
+class Telling(NoWork):
+    """What a step says."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+
+@pytest.fixture
+def server(server: ApiServer) -> ApiServer:
+    """A cluster that gives NodePorts."""
+
+    def admit(manifest: dict[str, Any]) -> dict[str, Any]:
+        if manifest["kind"] != "Service":
+            return manifest
+        ports = [{**one, "nodePort": 30100 + index} for index, one in enumerate(manifest["spec"]["ports"])]
+        return {**manifest, "spec": {**manifest["spec"], "ports": ports}}
+
+    server.admit = admit
+    return server
+
+
+def service(**spec: Any) -> dict[str, Any]:
+    ports = [{"name": "pg", "port": 5432, "targetPort": "pg"}, {"name": "udp", "port": 53, "protocol": "UDP"}]
+    metadata = {"name": "db", "namespace": "shop"}
+    return {"kind": "Service", "metadata": metadata, "spec": {"selector": {"app": "db"}, "ports": ports, **spec}}
+
+
+@pytest.fixture
+def edge(engine: FakeEngine, names: Names) -> Iterator[EdgeStep]:
+    binds = (Bind("127.0.0.1", 443),)
+    step = EdgeStep(engine, names, lambda: (names.node,), UPSTREAM["haproxy"], "demo.test", binds, ports=(DB,))
+    step.apply(NoWork())
+    yield step
+
+
+@pytest.fixture
+def step(edge: EdgeStep) -> PortsStep:
+    return PortsStep(edge.engine, edge.names, edge.image)
+
+
+def test_service_is_led_to_by_one_of_ours_with_its_selector(
+    step: PortsStep, edge: EdgeStep, server: ApiServer, place: Home
+) -> None:
+    server.objects[THEIRS] = service()
+    assert step.check().state is State.ABSENT
+    step.apply(NoWork())
+    ours = server.objects[OURS]["spec"]
+    assert (ours["type"], ours["selector"]) == ("NodePort", {"app": "db"})
+    assert [(one["port"], one["targetPort"]) for one in ours["ports"]] == [(5432, "pg")]
+    assert (step.check().state, step.check().detail) == (State.READY, "5432 → shop/db:5432")
+    assert f"server node {step.names.node}:30100 " in (place.edge / "haproxy.cfg").read_text()
+    assert edge.check().state is State.READY
+    assert edge_folder.is_current(place.edge, routes.load(place.edge))
+
+
+@pytest.mark.parametrize(
+    ("spec", "to", "trouble"),
+    [
+        (None, DB.to, "there is no Service shop/db"),
+        ({"selector": {}}, DB.to, "has no selector"),
+        ({}, "shop/db:53", "has no TCP port 53; it has: 5432"),
+        ({}, "shop/db:mysql", "has no TCP port mysql"),
+    ],
+)
+def test_port_without_a_service_is_reported_and_up_goes_on(
+    step: PortsStep, server: ApiServer, place: Home, spec: dict[str, Any] | None, to: str, trouble: str
+) -> None:
+    if spec is not None:
+        server.objects[THEIRS] = service(**spec)
+    routes.save_port(place.edge, step.names.name, Port(5432, to))
+    telling = Telling()
+    step.apply(telling)
+    assert trouble in telling.said[0]
+    assert step.check().state is State.READY and trouble in step.check().detail
+    assert trouble in str(HostPorts(step.names).backend(to))
+
+
+def test_changed_selector_is_drift_and_followed(step: PortsStep, server: ApiServer) -> None:
+    server.objects[THEIRS] = service()
+    step.apply(NoWork())
+    server.objects[THEIRS] = service(selector={"app": "db", "color": "green"})
+    assert (step.check().state, step.check().detail) == (State.DRIFTED, "shop/db:5432 has changed")
+    step.apply(NoWork())
+    assert server.objects[OURS]["spec"]["selector"] == {"app": "db", "color": "green"}
+    assert step.check().state is State.READY
+
+
+def test_service_that_comes_later_is_led_to_by_the_next_up(step: PortsStep, server: ApiServer) -> None:
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+    server.objects[THEIRS] = service()
+    assert step.check().state is State.ABSENT
+    step.apply(NoWork())
+    del server.objects[THEIRS]
+    assert step.check().state is State.DRIFTED
+
+
+def test_service_of_ours_goes_with_its_port(step: PortsStep, server: ApiServer, place: Home) -> None:
+    server.objects[THEIRS] = service()
+    step.apply(NoWork())
+    route = routes.load(place.edge)[0]
+    routes.save(place.edge, Route(route.name, route.domain, route.upstream, route.listen, route.since))
+    assert step.check().detail == "shop/db:5432 is no longer in the spec"
+    step.apply(NoWork())
+    assert OURS not in server.objects and THEIRS in server.objects
+    assert routes.load(place.edge)[0].node_ports == ()
+
+
+def test_backend_counts_ready_pods(step: PortsStep, server: ApiServer) -> None:
+    ports = HostPorts(step.names)
+    server.objects[THEIRS] = service()
+    assert str(ports.backend(DB.to)) == "not routed yet; run sandbox up"
+    ends = [
+        {"addresses": ["10.244.0.5"], "conditions": {"ready": True}},
+        {"addresses": ["10.244.0.6"], "conditions": {"ready": False}},
+    ]
+    labels = {"kubernetes.io/service-name": Target.parse(DB.to).name}
+    path = "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices/db-1"
+    server.objects[path] = {"metadata": {"name": "db-1", "labels": labels}, "endpoints": ends}
+    assert (ports.backend(DB.to).ready, str(ports.backend(DB.to))) == (1, "1 pod ready")
