@@ -80,6 +80,9 @@ def _network(spec: Spec) -> Iterator[str]:
     for host in spec.proxy.hosts:
         if host.to:
             yield _line("network", f"{host.host} routes to {host.to}")
+    for one in spec.proxy.tcp:
+        which = "a free port" if one.port == "auto" else f"port {one.port}"
+        yield _line("network", f"{which} of this machine is routed to {one.target}")
     for name, address in spec.network.hosts.items():
         yield _line("network", f"pods resolve {name} to {address}")
     if spec.network.nameservers != "auto":

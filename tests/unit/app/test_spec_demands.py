@@ -61,6 +61,7 @@ def asked(root: Path, text: str) -> str:
             "proxy: {hosts: [{host: a.example.com, to: '169.254.169.254:80'}]}",
             "a.example.com routes to 169.254.169.254:80",
         ),
+        ("edge: {tcp: [{port: 5432, to: shop/db}]}", "port 5432 of this machine is routed to shop/db:5432"),
         ("network: {hosts: {a.example.com: 10.0.0.1}}", "resolve a.example.com to 10.0.0.1"),
         ("network: {nameservers: [10.0.0.1]}", "nameservers 10.0.0.1"),
         ("network: {proxy: {https: 'http://me:canary@evil.example:1'}}", "the proxy http://evil.example:1"),
