@@ -19,9 +19,9 @@ from sandbox.bundle import system_images
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
 from sandbox.engine import Engine
-from sandbox.images.images_yaml import FromDaemon
-from sandbox.images.push import push
-from sandbox.images.sources import engine_store
+from sandbox.images.images_yaml import FromBuild, FromDaemon
+from sandbox.images.push import PushFailed, push
+from sandbox.images.sources import engine_store, image_build
 from sandbox.images.sources.layer_helper import LABEL, LayerHelper
 from sandbox.oci.client import Client
 from sandbox.oci.reference import parse_target
@@ -43,6 +43,14 @@ COPY a b /into/
 RUN mv /d3 /moved && ln -s /moved /link && ln /into/a /hard2 && mknod /zero c 1 5 && mkfifo /pipe
 RUN cp /into/b /d1/copied && rm -r /into && mkdir -p /into/into
 COPY a /link/through
+"""
+CACHED = """
+RUN --mount=type=cache,target=/cache echo once >> /cache/runs && cp /cache/runs /runs
+COPY --link b /linked
+"""
+FAILING = """
+FROM {name}:0
+RUN echo about to fail && /bin/nothing --at-all
 """
 
 
@@ -154,6 +162,27 @@ def test_layers_that_were_built_are_rebuilt_as_they_are_saved(engine: Engine, tm
         assert list(reader()(f"{host}/app:1", tmp_path).layers) == list(found)
     assert result.size >= sum(map(len, found.values()))
     assert not watched.saves
+
+
+def test_layers_that_buildkit_made_are_rebuilt_as_they_are_saved(engine: Engine, tmp_path: Path) -> None:
+    if not image_build.has_buildkit():
+        lacking("docker buildx")
+    base(tmp_path / "base.tar")
+    tool("docker", "import", tmp_path / "base.tar", f"{NAME}:0")
+    good, bad = tmp_path / "good", tmp_path / "bad"
+    for folder, text in ((good, WORK + CACHED), (bad, FAILING)):
+        folder.mkdir()
+        (folder / "Dockerfile").write_text(text.format(name=NAME))
+    (good / "a").write_bytes(b"a" * 100_000)
+    (good / "b").write_bytes(bytes(5_000_000) + b"b")
+    entries = [FromBuild(parse_target(f"{NAME}:{tag}"), folder) for tag, folder in (("built", good), ("bad", bad))]
+    with registry("docker-registry", tmp_path) as host, pytest.raises(PushFailed) as caught:
+        push(entries, f"http://{host}", watched := Watched(engine))
+    assert "about to fail" in str(caught.value)
+    assert [one.target for one in caught.value.results] == [f"{NAME}:built"]
+    assert not watched.saves
+    assert (found := rebuilt(engine, f"{NAME}:built")) == saved(engine, f"{NAME}:built")
+    assert len(found) == 8
 
 
 def test_a_helper_sends_what_only_root_may_read(
