@@ -11,8 +11,11 @@ from click.testing import CliRunner, Result
 
 from sandbox.cli import log, signals
 from sandbox.cli.registry import registry as command
-from sandbox.errors import UsageError
+from sandbox.engine import Bind, ContainerSpec, Engine
+from sandbox.errors import SandboxError, UsageError
+from sandbox.names import Home
 from sandbox.oci.client import Client
+from tests.support.fakes import FakeEngine
 from tests.support.registry_simulator import Simulator
 from tests.unit.images.test_registry_content import place
 
@@ -66,3 +69,31 @@ def test_each_tag_has_its_size_and_what_no_other_user_has_of_it(spec: Path, regi
 def test_the_garbage_of_a_registry_of_others_is_theirs(spec: Path) -> None:
     with pytest.raises(UsageError, match="not the sandbox's own"):
         run("gc", "-f", spec)
+
+
+@pytest.mark.security(22)
+@pytest.mark.parametrize("words", [("list", "nosuch"), ("gc", "nosuch")])
+def test_sandbox_without_a_registry_is_an_error(
+    words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`registry list NAME` of a sandbox that was never up, while another has the default port → an error."""
+    monkeypatch.setattr(log, "start", lambda *, verbose: None)
+    monkeypatch.setattr(signals, "catch", lambda *_: None)
+    monkeypatch.chdir(tmp_path)
+    engine = FakeEngine("registry:1")
+    other = Home(tmp_path / "state", tmp_path / "cache", tmp_path / "kubeconfig").sandbox("other")
+    engine.create_network(other.network, other.labels)
+    engine.run(
+        ContainerSpec(
+            name=other.registry,
+            image="registry:1",
+            command=("x",),
+            labels=other.labels,
+            network=other.network,
+            publish={5000: (Bind("127.0.0.1", 5001),)},
+        )
+    )
+    monkeypatch.setattr(Engine, "connect", staticmethod(lambda: engine))
+    with pytest.raises(SandboxError) as caught:
+        run(*words)
+    assert caught.value.id in ("no-sandbox", "not-up") and "nosuch" in str(caught.value)
