@@ -121,7 +121,7 @@ def _unpacked(file: Path, home: Home, say: Say, *, identity: str | None, trusted
         name = bundle.contents.project
         if name is None:
             raise UsageError(
-                f"{file} holds no sandbox.yaml",
+                f"{file} contains no sandbox.yaml",
                 fix="save one with a sandbox: sandbox bundle save FILE NAME; or: "
                 f"sandbox bundle load {shlex.quote(str(file))}",
             )

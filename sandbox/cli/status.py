@@ -53,7 +53,8 @@ def status(ctx: click.Context, file: Path | None, name: str | None, *, output: s
     else:
         for one in parts:
             mark, color = MARKS[one.state]
-            first, *more = laid_out(f"{one.title:<40} {_word(one):<8}", one.detail)
+            word = _word(one)
+            first, *more = laid_out(f"{one.title:<40} {word:<8}", "" if one.detail == word else one.detail)
             click.echo(f"{click.style(mark, fg=color)} {first}")
             for line in more:
                 click.echo(line)

@@ -63,9 +63,9 @@ def unreachable(said: str) -> MissingTool:
         )
     if "timed out" in said:
         return MissingTool(
-            "the Docker Engine takes the call and does not answer",
+            "the Docker Engine accepted the connection but did not respond",
             details=said,
-            fix="look at its log (journalctl -u docker) and restart it",
+            fix="read its log (journalctl -u docker) and restart it",
             id="engine-hangs",
         )
     return MissingTool(

@@ -86,8 +86,8 @@ class Client:
         document = manifests.document(answer.content, _media_type(answer))
         if digests.is_digest(reference) and _digest(answer.content, reference) != reference:
             raise RegistryError(
-                f"{self.url} gave other bytes for {repository}@{reference}",
-                details=f"they are {document.digest}",
+                f"digest mismatch: {self.url} returned different content for {repository}@{reference}",
+                details=f"its digest is {document.digest}",
                 fix="remove the image from that registry and push it again",
             )
         said = answer.header("Docker-Content-Digest")

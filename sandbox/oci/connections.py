@@ -129,7 +129,7 @@ def _redirect(origin: Address | None, before: str, url: str) -> str:
     here, there = of_url(before), of_url(url)
     if there is None or (here and here.scheme == "https" and there.scheme != "https"):
         raise RegistryError(
-            f"{origin} redirects to a place that is not to be followed",
+            f"{origin} redirects to an address that is not allowed",
             details=f"{before.partition('?')[0]} leads to {url.partition('?')[0]}",
             fix="tell the registry's owner: https must lead to https",
         )

@@ -77,8 +77,8 @@ class Guard:
 
     def _refusal(self, host: str, address: str) -> RegistryError:
         return RegistryError(
-            f"{self._host} leads to a place that is not to be followed",
-            details=f"{host} is {address}: this machine, or what only this machine may ask",
+            f"{self._host} resolves to an address that is not allowed",
+            details=f"{host} is {address}: this machine, or an address that only this machine may use",
             fix="check the registry's address, or tell its owner",
         )
 

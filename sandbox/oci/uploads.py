@@ -242,7 +242,7 @@ class ChunkedUpload:
             before = self.offset
             if not start <= before < end:
                 raise RegistryError(
-                    "an upload is not where it was left",
+                    "upload offset mismatch",
                     details=f"{self._blob.digest}: sent {start} bytes, the registry says {before}",
                     transient=True,
                 )

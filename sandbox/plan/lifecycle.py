@@ -123,7 +123,7 @@ def _refuse(step: Step, status: Status, recreate: Collection[str]) -> None:
         return
     raise MustRebuild(
         f"{step.title} cannot be updated in place",
-        details=f"{status.detail}\nthat would take away: {status.loses}",
+        details=f"{status.detail}\nrecreating it deletes: {status.loses}",
         fix=f"sandbox up --recreate {step.name}   (or put the spec back as it was)",
     )
 
@@ -267,7 +267,7 @@ def _join(walking: Mapping[threading.Thread, Step], patience: float | None, repo
         interruption.clear()
     for step in late:
         (report or Silent()).failed(
-            step.title, "does not stop; what it may still make is found by the next `up` or `down`"
+            step.title, "did not stop in time; the next `up` or `down` cleans up what it leaves"
         )
 
 

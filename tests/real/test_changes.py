@@ -97,7 +97,7 @@ def test_images_and_objects_that_come_and_go(app: Application) -> None:
     (app.folder / "k8s" / "more.yaml").unlink()
     plan = json.loads(app.command("up", "--plan", "-o", "json", status=2).out)
     (row,) = [one for one in plan["steps"] if one["step"] == "apply"]
-    assert (row["action"], row["detail"]) == ("repair", "no manifest says ConfigMap default/more any more")
+    assert (row["action"], row["detail"]) == ("repair", "no longer in the manifests: ConfigMap default/more")
     app.command("up")
     assert "NotFound" in tool(
         machine.kubectl(), "--kubeconfig", app.names.kubeconfig, "get", "configmap", "more", status=1

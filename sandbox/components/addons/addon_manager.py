@@ -46,10 +46,10 @@ class AddonManager:
         chosen = self.chosen(records)
         gone = lost(records)
         if gone:
-            return Status(State.DRIFTED, f"{gone[0].name}: there is no {gone[0].source} any more")
+            return Status(State.DRIFTED, f"{gone[0].name}: {gone[0].source} no longer exists")
         stale = sorted(records.keys() - {one.addon.name for one in chosen})
         if stale:
-            return Status(State.DRIFTED, f"no longer asked for: {', '.join(stale)}")
+            return Status(State.DRIFTED, f"no longer in the spec: {', '.join(stale)}")
         for one in chosen:
             status = self.status_of(one, records.get(one.addon.name))
             if status.state is not State.READY:
@@ -63,7 +63,7 @@ class AddonManager:
         records = self.records()
         for gone in lost(records):
             raise UsageError(
-                f"the addon '{gone.name}' was enabled from {gone.source}, which is not there any more",
+                f"the addon '{gone.name}' was enabled from {gone.source}, which no longer exists",
                 fix=f"put it back, or sandbox addons disable {gone.name}",
             )
         chosen = self.chosen(records)

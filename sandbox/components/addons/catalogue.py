@@ -69,7 +69,7 @@ def read_addon(folder: Path) -> Addon:
     if not re.fullmatch(LABEL, folder.name):
         raise UsageError(
             f"the folder {folder} cannot be an addon",
-            details="its name has to be lower-case letters, digits and hyphens, with no hyphen first or last",
+            details="its name must be lower-case letters, digits and hyphens, with no hyphen first or last",
             fix="rename it",
         )
     about = loader.load(folder / FILE, Description, create="write it: `title: WHAT IT IS` is enough")

@@ -52,7 +52,7 @@ class ChartsStep:
         cluster, known = records.cluster, _known(records)
         dropped = self._dropped(known)
         if dropped:
-            return Status(State.DRIFTED, f"nothing names the releases {', '.join(dropped)} any more")
+            return Status(State.DRIFTED, f"no longer in the spec: releases {', '.join(dropped)}")
         said = []
         for chart in self.charts:
             release = helm.newest(cluster, chart.name, chart.namespace)

@@ -68,7 +68,7 @@ class ApplyStep(NothingToUndo):
         wanted = tuple(map(Place.of, placed))
         dropped = record.dropped(wanted)
         if dropped:
-            return Status(State.DRIFTED, f"no manifest says {', '.join(map(str, dropped))} any more")
+            return Status(State.DRIFTED, f"no longer in the manifests: {', '.join(map(str, dropped))}")
         if record.digest != _digest(placed):
             return Status(State.DRIFTED, "the manifests or their images have changed")
         for manifest in placed:

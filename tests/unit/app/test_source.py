@@ -90,7 +90,7 @@ def test_a_bundle_brings_its_project_and_its_components(store: Store, tmp_path: 
 
 def test_a_bundle_without_a_project_says_so(store: Store, tmp_path: Path) -> None:
     save(file := tmp_path / "plain.bundle", store)
-    with pytest.raises(SandboxError, match="holds no sandbox") as caught:
+    with pytest.raises(SandboxError, match="contains no sandbox") as caught:
         fetch(str(file))
     assert "bundle load" in caught.value.fix
 

@@ -73,7 +73,7 @@ def test_stale_step_is_refused_early_and_recreated_if_allowed() -> None:
     with pytest.raises(MustRebuild, match="updated in place") as caught:
         up(plan, Silent())
     assert (world, stale) == ({"cluster"}, {"cluster"})
-    assert caught.value.details == "of another kind\nthat would take away: its data"
+    assert caught.value.details == "of another kind\nrecreating it deletes: its data"
     assert caught.value.fix.startswith("sandbox up --recreate cluster ")
     assert up(plan, Silent(), recreate=["cluster"])
     assert (world, stale) == ({"cluster", "registry"}, set())

@@ -275,7 +275,7 @@ class MinikubeDisusedStep(NothingToUndo):
     def check(self) -> Status:
         gone = self._disused(Records.of(self.names))
         if gone:
-            return Status(State.DRIFTED, f"no longer asked for: {', '.join(gone)}")
+            return Status(State.DRIFTED, f"no longer in the spec: {', '.join(gone)}")
         return Status(State.READY, "none")
 
     def apply(self, work: Work) -> None:

@@ -181,7 +181,7 @@ def test_a_change_brings_what_is_new_and_takes_what_is_left_out(
 def test_earlier_objects_stay_when_the_addon_goes(step: AddonStep, server: ApiServer) -> None:
     server.objects[TEXT] = config_map("text", "mine")
     up(step)
-    assert changed(step, uses=()).check() == Status(State.DRIFTED, "no longer asked for: mine")
+    assert changed(step, uses=()).check() == Status(State.DRIFTED, "no longer in the spec: mine")
     assert up(changed(step, uses=())).state is State.READY
     assert TEXT in server.objects
     assert APP not in server.objects and RECORD not in server.objects
@@ -213,7 +213,7 @@ def test_a_killed_removal_is_finished_by_the_next_up(
         bare.manager.remove(bare.manager.records()["mine"])
     monkeypatch.undo()
     assert TEXT in server.objects and RECORD in server.objects
-    assert bare.check().detail == "no longer asked for: mine"
+    assert bare.check().detail == "no longer in the spec: mine"
     assert up(bare).state is State.READY
     assert not {APP, TEXT, RECORD} & server.objects.keys()
 
@@ -233,7 +233,7 @@ def test_missing_folder_keeps_addon_and_says_how_to_remove_it(step: AddonStep, f
     bare = changed(step, uses=())
     up(changed(bare, asked=(str(folder),)))
     shutil.rmtree(folder)
-    assert bare.check() == Status(State.DRIFTED, f"mine: there is no {folder} any more")
+    assert bare.check() == Status(State.DRIFTED, f"mine: {folder} no longer exists")
     with pytest.raises(UsageError) as caught:
         bare.apply(NoWork())
     assert "sandbox addons disable mine" in caught.value.fix

@@ -86,7 +86,7 @@ def test_release_that_nothing_names_is_uninstalled(step: ChartsStep, asked: Path
     step.apply(NoWork())
     assert names.charts.exists()
     none = replace(step, charts=())
-    assert none.check().detail == "nothing names the releases shop/web any more"
+    assert none.check().detail == "no longer in the spec: releases shop/web"
     none.apply(NoWork())
     assert calls(asked, "uninstall")[0][1:4] == ["web", "--namespace", "shop"]
     assert none.check().state is State.READY

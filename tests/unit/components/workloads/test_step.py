@@ -79,7 +79,7 @@ def test_object_no_longer_in_the_manifests_is_deleted(
     fewer = step(names, objects[:2])
     assert (fewer.check().state, fewer.check().detail) == (
         State.DRIFTED,
-        "no manifest says ConfigMap shop/b any more",
+        "no longer in the manifests: ConfigMap shop/b",
     )
     fewer.apply(NoWork())
     assert fewer.check().state is State.READY

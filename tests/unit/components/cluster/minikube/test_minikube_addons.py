@@ -174,7 +174,7 @@ def test_addons_of_an_earlier_spec_go_and_users_own_stay(step: Callable[..., Min
     none = step()
     disused = MinikubeDisusedStep(none.minikube, none.names, ("olm",))
     assert replace(disused, used=("olm", "registry-creds")).check().state is State.READY
-    assert (disused.check().state, disused.check().detail) == (State.DRIFTED, "no longer asked for: registry-creds")
+    assert (disused.check().state, disused.check().detail) == (State.DRIFTED, "no longer in the spec: registry-creds")
     disused.apply(NoWork())
     assert (disused.check().state, none.check().detail) == (State.READY, "none")
     assert world.on == {"ingress": False, "registry-creds": False, "olm": True}
