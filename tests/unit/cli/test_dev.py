@@ -26,7 +26,7 @@ def tell(report: DevReport) -> None:
     report.crashed(CRASH)
 
 
-def test_people_read_a_line_for_each_phase_and_each_line_of_a_pod(capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_phase_and_each_line_of_a_pod_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     tell(report_for("plain"))
     assert capsys.readouterr().err.splitlines() == [
         "watching /else, app; Ctrl-C leaves, and all stays up",

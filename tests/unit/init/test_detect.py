@@ -169,14 +169,14 @@ def named(*names: str) -> str:
     return "---\n".join(f"apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\n" for name in names)
 
 
-def test_a_folder_that_says_things_twice_is_taken_by_its_largest_file(tmp_path: Path) -> None:
+def test_repeated_objects_are_taken_from_the_largest_file(tmp_path: Path) -> None:
     write(tmp_path, **{"all/a.yaml": named("a"), "all/every.yaml": named("a", "b"), "all/b.yaml": named("b")})
     found = look(tmp_path)
     assert found.manifests == ("all/every.yaml",)
     assert found.notes[0] == "all/a.yaml is left out, since what it says others say before it"
 
 
-def test_what_says_some_things_again_is_left_out(tmp_path: Path) -> None:
+def test_file_that_repeats_objects_is_left_out(tmp_path: Path) -> None:
     shared = "---\napiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n"
     write(tmp_path, **{"a/a.yaml": named("a") + shared, "b/b.yaml": named("b", "a"), "c/c.yaml": named("c") + shared})
     found = look(tmp_path)

@@ -81,7 +81,7 @@ def test_a_command_that_fails_has_its_exit_code(tmp_path: Path) -> None:
         (b"", "the connection ended before the command did"),
     ],
 )
-def test_what_cannot_be_run_is_told_with_the_reason(tmp_path: Path, said: bytes, words: str) -> None:
+def test_command_that_cannot_run_is_reported_with_reason(tmp_path: Path, said: bytes, words: str) -> None:
     def refuse(socket: ServerConnection) -> None:
         if said:
             socket.send(bytes([ERROR]) + said)

@@ -66,11 +66,11 @@ def test_manifests_ask_to_be_applied() -> None:
         "elsewhere/a.py",
     ],
 )
-def test_what_no_image_has_asks_for_nothing(path: str) -> None:
+def test_file_of_no_image_causes_no_work(path: str) -> None:
     assert not work(path)
 
 
-def test_what_dockerignore_names_still_says_how_to_build() -> None:
+def test_ignored_build_file_still_causes_a_build() -> None:
     project = Project(entries=(API,), excluded={API.context: lambda _: True})
     assert targets(project.work([API.context / "Dockerfile", API.context / "b"]).images) == ["api:dev"]
     assert not project.work([API.context / "b"])

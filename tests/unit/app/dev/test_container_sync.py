@@ -66,7 +66,7 @@ def test_files_and_folders_are_the_same_afterwards(folder: Folder, tmp_path: Pat
     assert (folder.root / "etc/one").read_text(encoding="utf-8") == "1"
 
 
-def test_what_was_deleted_here_is_deleted_there(folder: Folder, tmp_path: Path) -> None:
+def test_deleted_file_is_deleted_in_the_container(folder: Folder, tmp_path: Path) -> None:
     (folder.root / "app").mkdir()
     (folder.root / "app/old").touch()
     copy(copied({tmp_path / "old": "/app/old"}), into(), folder)

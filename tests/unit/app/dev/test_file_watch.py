@@ -66,7 +66,7 @@ def test_a_folder_is_watched_once_and_a_file_by_its_folder(tmp_path: Path) -> No
     assert sorted_roots(roots) == ([tmp_path / "app"], [tmp_path])
 
 
-def test_what_cannot_be_watched_is_told_with_the_limits(
+def test_unwatchable_folder_is_reported_with_the_limits(
     watch: FileWatch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:

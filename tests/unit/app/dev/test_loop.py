@@ -106,7 +106,7 @@ def test_a_change_is_a_round_of_what_it_asks_for(stage: Stage, loop: DevLoop) ->
     assert stage.told == ["app/a", "ready", "k8s/a.yaml", "ready"]
 
 
-def test_what_asks_for_nothing_is_not_told(stage: Stage, loop: DevLoop) -> None:
+def test_change_without_work_is_not_reported(stage: Stage, loop: DevLoop) -> None:
     loop.up(stage.sandbox)
     stage.save("app/a.py~")
     loop.next(stage.sandbox)
@@ -123,7 +123,7 @@ def test_a_changed_list_of_images_is_a_whole_up(stage: Stage, loop: DevLoop) -> 
     assert images(stage.rounds[0]) == ["other:latest"]
 
 
-def test_what_failed_is_tried_again_with_the_next_change(stage: Stage, loop: DevLoop) -> None:
+def test_failed_work_is_retried_with_the_next_change(stage: Stage, loop: DevLoop) -> None:
     loop.up(stage.sandbox)
     stage.answers = [BROKEN]
     stage.save("app/a")

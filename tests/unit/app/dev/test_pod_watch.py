@@ -69,7 +69,7 @@ def pod(name: str = "web-abc-1", *, code: int | None = None, restarts: int = 0, 
 
 
 @pytest.mark.fault(87)
-def test_a_crash_is_told_once_with_its_last_lines_and_the_way_back() -> None:
+def test_crash_is_reported_once_with_last_lines_and_the_undo() -> None:
     """A container exits with status 3 → its last lines, and the command that takes the roll-out back."""
     heard = Heard()
     pods = watch(Pods(), heard)
@@ -83,7 +83,7 @@ def test_a_crash_is_told_once_with_its_last_lines_and_the_way_back() -> None:
     assert heard.crashes[1].lines == "web-abc-1 web previous=True[2J"
 
 
-def test_what_crashed_before_and_what_is_being_deleted_is_not_told() -> None:
+def test_earlier_crashes_and_deleted_pods_are_not_reported() -> None:
     heard = Heard()
     pods = watch(Pods(), heard)
     pods.look([pod(code=1, restarts=4)])
@@ -101,7 +101,7 @@ def test_a_pod_of_a_job_has_no_roll_out_to_take_back() -> None:
     assert undo_command(made, "c") == ""
 
 
-def test_lines_are_told_fit_for_a_terminal_and_each_container_followed_once() -> None:
+def test_lines_are_sanitized_and_containers_followed_once() -> None:
     heard, cluster = Heard(), Pods()
     pods = watch(cluster, heard, logs=True)
     pods.look([pod()])

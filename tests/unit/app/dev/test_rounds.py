@@ -135,7 +135,7 @@ def test_only_objects_that_say_something_else_are_applied(stage: Stage, entry: F
     assert stage.told.phases == ["apply  0 objects changed"]
 
 
-def test_what_up_applied_is_not_applied_again(stage: Stage, entry: FromBuild) -> None:
+def test_objects_applied_by_up_are_not_applied_again(stage: Stage, entry: FromBuild) -> None:
     stage.rounds.run(Work(images=(entry,)))
     after = Rounds(stage.rounds.push, None, stage.rounds.apply, stage.told, lambda: False)
     after.applied_by_up()
