@@ -28,7 +28,7 @@ from sandbox.oci.reference import Target
 from sandbox.step import State, Step
 from sandbox.system import interruption
 
-PAUSE = 0.05
+PAUSE = 0.1
 
 
 @dataclass
