@@ -180,7 +180,7 @@ def test_connection_survives_changes_of_other_ports(ports: Ports) -> None:
     with ports.connect() as connection:
         for _ in range(3):
             ports.command("edge", "port", "add", str(more), "shop/db:6379", "--sandbox", NAME)
-            assert ports.ping(more) == pong(connection) == b"+PONG\r\n"
+            assert (ports.ping(more), pong(connection)) == (b"+PONG\r\n", b"+PONG\r\n")
             ports.command("edge", "port", "remove", str(more), "--sandbox", NAME)
             assert pong(connection) == b"+PONG\r\n"
             with pytest.raises(ConnectionRefusedError):

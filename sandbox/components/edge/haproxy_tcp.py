@@ -15,6 +15,12 @@ from sandbox.components.edge.routes import Port, Route
 from sandbox.components.network import socket_handover
 from sandbox.engine import Bind
 
+# A new container finds nodes by name a moment after it has its sockets; without a server HAProxy turns clients away.
+_PATIENCE = """\
+  tcp-request inspect-delay 3s
+  tcp-request content accept if {{ nbsrv({name}) gt 0 }}
+  tcp-request content accept if WAIT_END
+"""
 PREFIX = "tcp:"  # no sandbox can be called so
 
 
@@ -45,6 +51,7 @@ def _sections(route: Route, port: Port, held: Sequence[Bind]) -> str:
     if not listens:
         return ""  # until the edge is replaced by one that has it
     name = section(route, port)
+    listens += _PATIENCE.format(name=name) if port.to in dict(route.node_ports) else ""
     return f"\nfrontend {name}\n{listens}  default_backend {name}\n\nbackend {name}\n{_backend(route, port)}"
 
 

@@ -36,6 +36,13 @@ def test_port_leads_to_the_node_port_of_every_node() -> None:
     assert not any("check" in line or "send-proxy" in line for line in backend)
 
 
+def test_client_waits_for_a_node_to_be_found_by_name() -> None:
+    lines = section(text_of(ROUTE), "frontend tcp:demo:5432")
+    assert "tcp-request content accept if { nbsrv(tcp:demo:5432) gt 0 }" in lines
+    unknown = section(text_of(replace(ROUTE, node_ports=())), "frontend tcp:demo:5432")
+    assert not any("inspect-delay" in line for line in unknown)
+
+
 def test_server_is_told_of_clients_only_where_that_is_asked_for() -> None:
     told = replace(ROUTE, ports=(replace(DB, proxy=True),))
     servers = [line for line in section(text_of(told), "backend tcp:demo:5432") if line.startswith("server")]
