@@ -13,9 +13,9 @@ from sandbox.app.ports import TCP, problems
 from sandbox.app.session import Session
 from sandbox.components.edge import host_ports, routes
 from sandbox.components.edge.container import EdgeContainer
-from sandbox.components.edge.edge import Edge
 from sandbox.components.edge.host_ports import HostPorts
 from sandbox.components.edge.routes import Port, Route
+from sandbox.components.edge.shared_edge import Edge
 from sandbox.config.schema.values import ServicePort
 from sandbox.engine import Bind, Engine
 from sandbox.errors import SandboxError, UsageError

@@ -15,10 +15,10 @@ from sandbox.app.session import Session
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.edge import haproxy_admin, routes
 from sandbox.components.edge.container import EdgeContainer
-from sandbox.components.edge.edge import Edge
 from sandbox.components.edge.haproxy_admin import Unreachable
 from sandbox.components.edge.routes import AddedRoute, Route
 from sandbox.components.edge.routes import Host as RoutedHost
+from sandbox.components.edge.shared_edge import Edge
 from sandbox.components.ingress import steps as ingress_step
 from sandbox.components.ingress.traefik import elsewhere
 from sandbox.config.schema.values import Host, Upstream

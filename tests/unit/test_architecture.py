@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -111,3 +112,15 @@ def test_relay_is_used_by_its_one_public_class() -> None:
     package, folder = "sandbox.components.edge.relay", "components/edge/relay/"
     used = {name: imports_of(package, tree) for name, tree in trees() if not name.startswith(folder)}
     assert set().union(*used.values()) == {f"{package}.Relay"}
+
+
+def test_module_names_are_used_once_but_for_common_parts() -> None:
+    """A name in an error or a listing leads to one file; components have parts of the same name."""
+    counts = Counter(Path(name).name for name, _ in trees())
+    assert {name for name, count in counts.items() if count > 1} <= {
+        "__init__.py",
+        "command.py",
+        "provider.py",
+        "step.py",
+        "steps.py",
+    }

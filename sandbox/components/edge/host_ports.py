@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sandbox.components.edge.edge import Edge
 from sandbox.components.edge.routes import Port
+from sandbox.components.edge.shared_edge import Edge
 from sandbox.kube.api import Cluster, Manifest
 from sandbox.names import Names
 from sandbox.step import State, Status

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.components.edge import routes
-from sandbox.components.edge.edge import Edge
 from sandbox.components.edge.host_ports import HostPorts, publish
 from sandbox.components.edge.relay import Relay
 from sandbox.components.edge.routes import Host, Port, Route, Tunnel
+from sandbox.components.edge.shared_edge import Edge
 from sandbox.engine import Bind, Engine
 from sandbox.names import Names
 from sandbox.step import NothingToUndo, State, Status, Work
