@@ -82,7 +82,7 @@ def test_addons_of_the_spec_are_enabled_answer_and_are_removed(sandbox: Sandbox,
     assert sandbox.names.cluster in sandbox.kubectl("top", "nodes")
     assert sandbox.up(addons=[metrics]) == set()
     assert "sandbox.yaml has" in sandbox.sandbox("addons", "disable", "metrics-server", status=2).err
-    assert sandbox.up() == {"Disused addons of minikube", f"Spec of {NAME}"}
+    assert sandbox.up() == {"Unused minikube addons", f"Spec of {NAME}"}
     assert sandbox.addons()["metrics-server"] == ("off", None)
     assert "metrics-server" not in sandbox.kubectl("get", "deployments", "-A", "-o", "name")
 

@@ -47,7 +47,7 @@ class Edge:
             if mine is None or found is None:
                 return Status(State.ABSENT)
             if mine != replace(route, since=mine.since, added_ports=mine.added_ports, node_ports=mine.node_ports):
-                return Status(State.DRIFTED, "the route leads elsewhere")
+                return Status(State.DRIFTED, "the route has another target")
             reason = self._drift(found, known, mine)
             return Status(State.DRIFTED, reason) if reason else Status(State.READY, f"*.{route.domain}")
 
@@ -108,9 +108,9 @@ class Edge:
         if self._box.missing((mine,)):
             return f"is not on the network {mine.network}"
         if self._certificate(mine) != edge_folder.read_key(self.folder, mine.name):
-            return "serves another certificate than the present one"
+            return "serves an old certificate"
         if not edge_folder.is_current(self.folder, known):
-            return "its configuration is not the present routes'"
+            return "its configuration is out of date"
         return None
 
     def _may_give_back(self, found: Container, known: Sequence[Route]) -> bool:

@@ -127,7 +127,7 @@ class Registry:
             self.engine, busybox, script, name=name, volumes=place, labels=self.names.labels
         )
         if status != 0:
-            raise SandboxError("the registry's damaged blobs could not be put aside", details=output)
+            raise SandboxError("the registry's damaged blobs could not be moved aside", details=output)
         self._serve({})
 
     def _collect(self, *options: str) -> str:

@@ -161,7 +161,7 @@ class InnerCanaryStep(NothingToUndo):
     def _remove(self) -> None:
         def there() -> str | None:
             found = self.place.cluster.get("v1", "Pod", CANARY, self.place.namespace)
-            return None if found is None else "the pod of an earlier one is still there"
+            return None if found is None else "the pod of an earlier registry is still running"
 
         if there():
             self.place.cluster.delete("v1", "Pod", CANARY, self.place.namespace)
@@ -174,7 +174,7 @@ def recorded(place: Place) -> Status:
     if found is None:
         return Status(State.ABSENT)
     if found.get("data") != _proof(place)["data"]:
-        return Status(State.DRIFTED, "was proved for another")
+        return Status(State.DRIFTED, "was tested with another registry")
     return Status(State.READY, f"a node pulled from {name_on_nodes(place)}")
 
 
@@ -224,7 +224,7 @@ def pending(live: Mapping[str, Any]) -> str:
     """Return what it still waits for, in words."""
     status = live.get("status") or {}
     said = [str(one.get("message")) for one in status.get("conditions") or () if one.get("message")]
-    return _waiting(_state(live)) or "; ".join(said) or "not on a node yet"
+    return _waiting(_state(live)) or "; ".join(said) or "not scheduled on a node yet"
 
 
 def _state(live: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -109,7 +109,7 @@ class NodeWiring:
                 if found.get(path) != content:
                     return Status(State.DRIFTED if path in found else State.ABSENT, f"hosts.toml: {path} on {node}")
             for path in containerd_hosts.stale(found, wanted):
-                return Status(State.DRIFTED, f"hosts.toml: {path} on {node} is of an earlier spec")
+                return Status(State.DRIFTED, f"hosts.toml: {path} on {node} is from an earlier spec")
         missing = self._missing(there)
         return Status(State.DRIFTED, missing) if missing else self._canary(there)
 
@@ -177,7 +177,7 @@ class NodeWiring:
                 image = canary_image.place(client)
         except RegistryError as error:
             if self.registry.external and error.status in (401, 403):
-                return Status(State.READY, "wired; no canary: this registry wants an account")
+                return Status(State.READY, "wired; no canary: this registry requires an account")
             return Status(State.DRIFTED, f"push: {error}")
         command = canary_command(there.names[0], image, there.endpoint)
         every = self.nodes.running()

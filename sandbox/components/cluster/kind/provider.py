@@ -355,5 +355,5 @@ class KindProvider:
     def _in_node(self, node: str, script: str) -> str:
         status, output = self.engine.execute(node, ["sh", "-c", script])
         if status != 0:
-            raise SandboxError(f"{node} does not let itself be looked at or changed", details=output)
+            raise SandboxError(f"{node} cannot be inspected or changed", details=output)
         return output

@@ -270,7 +270,7 @@ class MinikubeDisusedStep(NothingToUndo):
     used: tuple[str, ...]
     name: str = "minikube-disused"
     requires: tuple[str, ...] = ("cluster",)
-    title: str = "Disused addons of minikube"
+    title: str = "Unused minikube addons"
 
     def check(self) -> Status:
         gone = self._disused(Records.of(self.names))

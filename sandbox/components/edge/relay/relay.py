@@ -66,11 +66,11 @@ def parse(text: str) -> Upstream:
         try:
             return Forwarded(**{**fields, "port": int(fields["port"])})  # type: ignore[arg-type]
         except (KeyError, TypeError) as error:
-            raise ValueError(f"{text} is no port-forward") from error
+            raise ValueError(f"{text} is not a port-forward") from error
     plain = text.startswith(f"{PLAIN}:")
     parts = urlsplit(f"//{text.removeprefix(f'{PLAIN}:')}")
     if not parts.hostname:
-        raise ValueError(f"{text} is no address")
+        raise ValueError(f"{text} is not an address")
     return Direct(parts.hostname, parts.port or PORT, plain)
 
 
@@ -173,7 +173,7 @@ class Relay:
         if mine is None:
             return Status(State.ABSENT)
         if mine != replace(route, since=mine.since):
-            return Status(State.DRIFTED, "the route leads elsewhere")
+            return Status(State.DRIFTED, "the route has another target")
         serving = running(self.home.passthrough)
         reason = self._not_served(serving) or _not_heard(route, serving)
         return Status(State.DRIFTED, reason) if reason else Status(State.READY, f"*.{route.domain}")
@@ -231,7 +231,7 @@ class Relay:
         if state.version != __version__:
             return f"runs {state.version}"
         if state.routes != digest(routes.load(self.home.passthrough)):
-            return "has not taken in the routes yet"
+            return "has not read the routes yet"
         return None
 
     def _silence(self, route: Route) -> str | None:

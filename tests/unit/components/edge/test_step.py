@@ -53,7 +53,7 @@ def test_every_node_is_a_server_and_one_that_came_later_too(place: Home, a: Edge
     assert "server node a-control-plane:443" in (place.edge / "haproxy.cfg").read_text()
     assert "server node1 a-worker:443" in (place.edge / "haproxy.cfg").read_text()
     nodes.append("a-worker2")
-    assert step.check().detail == "the route leads elsewhere"
+    assert step.check().detail == "the route has another target"
     step.apply(NoWork())
     assert step.check().state is State.READY
     assert "server node2 a-worker2:443" in (place.edge / "haproxy.cfg").read_text()
@@ -218,7 +218,7 @@ def test_a_route_follows_the_spec_and_keeps_its_age(engine: FakeEngine, place: H
     a.apply(NoWork())
     (before,) = routes.load(place.edge)
     other = replace(a, domain="new.localhost") if change == "domain" else replace(a, binds=(Bind(LOCAL, 9443),))
-    assert (other.check().state, other.check().detail) == (State.DRIFTED, "the route leads elsewhere")
+    assert (other.check().state, other.check().detail) == (State.DRIFTED, "the route has another target")
     other.apply(NoWork())
     assert other.check().state is State.READY
     (after,) = routes.load(place.edge)
@@ -247,7 +247,7 @@ def test_host_terminated_at_edge_has_the_current_certificate(engine: FakeEngine,
     assert before is not None
     assert before.startswith(b"-----BEGIN PRIVATE KEY-----")
     keystore.renew(["a.localhost"], {EDGE_LEAF: [app]}, now=datetime.now(UTC))
-    assert ends.check().detail == "serves another certificate than the present one"
+    assert ends.check().detail == "serves an old certificate"
     ends.apply(NoWork())
     assert ends.check().state is State.READY
     assert edge_folder.read_key(place.edge, "a") != before

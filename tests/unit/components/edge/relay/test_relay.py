@@ -111,7 +111,7 @@ def test_changed_address_is_drift_and_adopted_without_restart(place: Home, a: Pa
     before = child(place)
     with Server(LOCAL, "another") as other:
         moved = replace(a, upstream=other.upstream, binds=(Bind(LOCAL, free_port()),))
-        assert (moved.check().state, moved.check().detail) == (State.DRIFTED, "the route leads elsewhere")
+        assert (moved.check().state, moved.check().detail) == (State.DRIFTED, "the route has another target")
         moved.apply(NoWork())
         assert moved.check().state is State.READY
         assert served(moved).startswith(b"another")
