@@ -93,7 +93,7 @@ class Application:
         spec: dict[str, Any] = {
             "name": self.name,
             "registry": {"port": self.registry},
-            "proxy": {"ports": list(self.ports)},
+            "edge": {"ports": list(self.ports)},
             "push": "images.yaml",
             "apply": ["k8s/"],
             **({"domain": domain} if domain else {}),

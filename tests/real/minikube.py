@@ -72,7 +72,7 @@ class Sandbox:
             "name": name,
             "cluster": {"provider": "minikube"},
             "registry": {"port": registry},
-            "proxy": {"ports": [port]},
+            "edge": {"ports": [port]},
             "ingress": {"controller": "none"},
             "push": "images.yaml",
         }

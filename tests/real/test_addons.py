@@ -81,7 +81,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     machine.engine()
     port, registry = machine.free_ports(9453, 5053)
     folder = tmp_path_factory.mktemp("addons")
-    spec = {"name": NAME, "registry": {"port": registry}, "proxy": {"ports": [port]}, "ingress": {"controller": "none"}}
+    spec = {"name": NAME, "registry": {"port": registry}, "edge": {"ports": [port]}, "ingress": {"controller": "none"}}
     made = Sandbox(folder, spec)
     try:
         made.command("bundle", "build", "metrics-server", timeout=1200)

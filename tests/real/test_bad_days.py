@@ -28,7 +28,7 @@ from tests.support.fakes import NoWork
 pytestmark = pytest.mark.real
 
 NAME = "badday"
-FREE = "registry: {port: auto}\nproxy: {ports: auto}\n"
+FREE = "registry: {port: auto}\nedge: {ports: auto}\n"
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def engine() -> Engine:
 @pytest.fixture
 def command(tmp_path: Path, engine: Engine) -> Iterator[CommandLine]:
     first, second, registry = machine.free_ports(443, 8443, 5001)
-    spec = {"name": NAME, "registry": {"port": registry}, "proxy": {"ports": [first, second]}}
+    spec = {"name": NAME, "registry": {"port": registry}, "edge": {"ports": [first, second]}}
     tmp_path.joinpath("sandbox.yaml").write_text(yaml.safe_dump(spec))
     made = CommandLine({"KUBECONFIG": str(tmp_path / "kubeconfig")}, tmp_path)
     yield made

@@ -57,7 +57,7 @@ def app(made: Application, engine: Engine) -> Iterator[Application]:
 def test_ports_of_the_edge_and_the_registry(app: Application) -> None:
     first = host_network.next_free("127.0.0.1", 9443)
     second = host_network.next_free("127.0.0.1", first + 1)
-    app.write(proxy={"ports": [first]}, registry={"port": second})
+    app.write(edge={"ports": [first]}, registry={"port": second})
     app.command("up")
     assert app.page(port=first) == "first"
     assert "app" in tool("curl", "--silent", f"http://127.0.0.1:{second}/v2/_catalog")
@@ -66,7 +66,7 @@ def test_ports_of_the_edge_and_the_registry(app: Application) -> None:
 
 
 def test_changed_listen_address_is_used(app: Application) -> None:
-    app.write(proxy={"ports": list(app.ports), "listen": "127.0.0.2"})
+    app.write(edge={"ports": list(app.ports), "listen": "127.0.0.2"})
     app.command("up")
     assert not host_network.is_free("127.0.0.2", app.ports[0])
 

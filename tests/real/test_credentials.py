@@ -135,7 +135,7 @@ def running(tmp_path_factory: pytest.TempPathFactory, services: Services) -> Ite
     spec = {
         "name": NAME,
         "registry": {"port": registry},
-        "proxy": {"ports": [port]},
+        "edge": {"ports": [port]},
         "ingress": {"controller": "none"},
         "credentials": [{"kind": "docker", "file": "config.json"}],
     }

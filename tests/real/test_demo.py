@@ -137,7 +137,7 @@ def demo(engine: Engine, tmp_path_factory: pytest.TempPathFactory, request: pyte
         file.write_text(text)
     spec = yaml.safe_load((folder / "sandbox.yaml").read_text())
     spec |= {"cluster": {"provider": provider}}
-    spec |= {"name": NAME, "registry": {"port": registry}, "proxy": {"ports": list(ports)}}
+    spec |= {"name": NAME, "registry": {"port": registry}, "edge": {"ports": list(ports)}}
     (folder / "sandbox.yaml").write_text(yaml.safe_dump(spec))
     kubeconfig = folder.parent / "kubeconfig"
     foreign = {

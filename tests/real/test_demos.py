@@ -36,7 +36,7 @@ def renamed(demo: str, into: Path) -> Path:
         text = file.read_text().replace(f"{demo}.sandbox.localhost", f"test-{demo}.sandbox.localhost")
         file.write_text(text.replace("localhost:5001", f"localhost:{registry}"))
     spec = yaml.safe_load((folder / "sandbox.yaml").read_text())
-    spec |= {"name": f"test-{demo}", "registry": {"port": registry}, "proxy": {"ports": [port]}}
+    spec |= {"name": f"test-{demo}", "registry": {"port": registry}, "edge": {"ports": [port]}}
     (folder / "sandbox.yaml").write_text(yaml.safe_dump(spec))
     return folder
 

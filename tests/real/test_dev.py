@@ -38,7 +38,7 @@ apiVersion: sandbox.dev/v1
 name: dev
 push: images.yaml
 apply: [web.yaml]
-proxy: {ports: auto}
+edge: {ports: auto}
 registry: {port: auto}
 """
 

@@ -34,7 +34,7 @@ def command(tmp_path_factory: pytest.TempPathFactory, engine: Engine) -> Iterato
     folder = tmp_path_factory.mktemp("doctor")
     https, registry = machine.free_ports(48443, 45001)
     (folder / "sandbox.yaml").write_text(
-        f"name: {NAME}\nproxy: {{ports: [{https}]}}\nregistry: {{port: {registry}}}\n", encoding="utf-8"
+        f"name: {NAME}\nedge: {{ports: [{https}]}}\nregistry: {{port: {registry}}}\n", encoding="utf-8"
     )
     run = CommandLine({"KUBECONFIG": str(folder / "kubeconfig")}, folder)
     run("up")
@@ -121,7 +121,7 @@ def test_stopped_registry_is_named_and_repaired_by_the_fix(command: CommandLine,
 def test_only_this_machine_s_loopback_listens(command: CommandLine) -> None:
     """A sandbox that no one asked to open → ss shows its ports on 127.0.0.1 and ::1 alone."""
     spec = yaml.safe_load((command.folder / "sandbox.yaml").read_text())
-    ports = {str(spec["registry"]["port"]), *map(str, spec["proxy"]["ports"])}
+    ports = {str(spec["registry"]["port"]), *map(str, spec["edge"]["ports"])}
     heard = [line.split()[3].rpartition(":") for line in tool("ss", "-Hltn").splitlines()]
     found = {(port, address) for address, _, port in heard if port in ports}
     assert {port for port, _ in found} == ports

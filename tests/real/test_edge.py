@@ -113,7 +113,7 @@ def pair(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[t
     children: list[subprocess.Popen[str]] = []
     for name, registry in zip(("edge-one", "edge-two"), registries, strict=True):
         folder = tmp_path_factory.mktemp(name)
-        spec = {"name": name, "registry": {"port": registry}, "proxy": {"ports": [first, second]}}
+        spec = {"name": name, "registry": {"port": registry}, "edge": {"ports": [first, second]}}
         (folder / "sandbox.yaml").write_text(yaml.safe_dump(spec))
         command = CommandLine({"KUBECONFIG": str(folder / "kubeconfig")}, folder)
         made.append(Sandbox(context.home().sandbox(name), command, (first, second)))
@@ -326,7 +326,7 @@ def test_a_connection_outlives_a_port_that_comes_and_goes(pair: tuple[Sandbox, S
     (further,) = machine.free_ports(9447)
     with sandbox.connect(host) as connection:
         for ports in ([*other.ports, further], list(other.ports)):
-            file.write_text(yaml.safe_dump({**spec, "proxy": {"ports": ports}}))
+            file.write_text(yaml.safe_dump({**spec, "edge": {"ports": ports}}))
             other.command("up")
             connection.sendall(f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
             assert connection.recv(1 << 16).startswith(b"HTTP/1.1 200")

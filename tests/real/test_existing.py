@@ -65,7 +65,7 @@ def person(name: str, folder: Path, kubeconfig: Path, context: str, ports: tuple
     spec |= {"name": name, "domain": f"{name}.sandbox.localhost"}
     spec["cluster"] = {"provider": "existing", "context": context, "namespace": f"{name}-dev"}
     spec["registry"] = {"port": ports[1]}
-    spec["proxy"] = {"ports": [ports[0]]}
+    spec["edge"] = {"ports": [ports[0]]}
     spec["certs"] = {"secrets": [{"secret": "secure-tls", "namespace": "demo", "hosts": [f"secure.{spec['domain']}"]}]}
     (folder / "sandbox.yaml").write_text(yaml.safe_dump(spec))
     for file in (folder / "k8s").iterdir():

@@ -27,7 +27,7 @@ name: {NAME}
 push: images.yaml
 apply: [k8s]
 registry: {{port: auto, storage: data}}
-proxy: {{ports: auto}}
+edge: {{ports: auto}}
 ingress: {{controller: none}}
 cluster:
   mounts:

@@ -46,7 +46,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     port, registry = machine.free_ports(9444, 5021)
     folder = tmp_path_factory.mktemp("ingress")
     spec = {"name": NAME, "registry": {"port": registry, "tls": [REGISTRY]}}
-    spec |= {"proxy": {"ports": [port]}, "ingress": {"gateway_api": True}}
+    spec |= {"edge": {"ports": [port]}, "ingress": {"gateway_api": True}}
     (folder / "sandbox.yaml").write_text(yaml.safe_dump(spec))
     command = CommandLine({"KUBECONFIG": str(folder / "kubeconfig")}, folder)
     try:

@@ -97,7 +97,7 @@ def open_one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
     command = CommandLine({"KUBECONFIG": str(folder / "kubeconfig")}, folder)
     names = context.home().sandbox(NAME)
     sandbox, stranger = Sandbox(names, port), Stranger(port, names.root_certificate)
-    spec = {"name": NAME, "registry": {"port": registry}, "proxy": {"ports": [port]}}
+    spec = {"name": NAME, "registry": {"port": registry}, "edge": {"ports": [port]}}
 
     def up() -> Ran:
         (folder / "sandbox.yaml").write_text(yaml.safe_dump(spec))
@@ -114,7 +114,7 @@ def open_one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
             ):
                 sandbox.serves(APP)
                 hosts = [{"host": DEV, "to": f"{behind.gateway()}:{dev}"}]
-                spec["proxy"] = {"ports": [port], "listen": "0.0.0.0", "hosts": hosts}  # noqa: S104
+                spec["edge"] = {"ports": [port], "listen": "0.0.0.0", "hosts": hosts}  # noqa: S104
                 root = names.root_certificate.read_bytes()
                 yield Opened(sandbox, stranger, command, before, up(), root)
         finally:

@@ -106,7 +106,7 @@ SPEC = """\
 apiVersion: sandbox.dev/v1
 name: NAME
 push: images.yaml
-proxy: {ports: auto}
+edge: {ports: auto}
 registry: {port: auto}
 apply: [overlays/dev, extra, JOBS]
 """.replace("NAME", NAME)

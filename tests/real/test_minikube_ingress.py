@@ -91,7 +91,7 @@ def addon(sandbox: Sandbox) -> Mapping[str, Any]:
 
 
 def ask(sandbox: Sandbox, host: str) -> https_probe.Answer:
-    port = sandbox.spec["proxy"]["ports"][0]
+    port = sandbox.spec["edge"]["ports"][0]
     return https_probe.ask(host, address="127.0.0.1", port=port, root=sandbox.names.root_certificate)
 
 

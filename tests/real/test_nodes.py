@@ -91,7 +91,7 @@ class Cast(Sandbox):
             "name": NAME,
             "cluster": {"nodes": nodes},
             "registry": {"port": self.registry},
-            "proxy": {"ports": [self.port]},
+            "edge": {"ports": [self.port]},
             "push": "images.yaml",
             "apply": ["app.yaml"],
         }

@@ -146,7 +146,7 @@ def command(tmp_path_factory: pytest.TempPathFactory, nameserver: Nameserver, ro
 def write(command: CommandLine, **network: Any) -> None:
     """The spec with that section `network`."""
     https, registry = map(int, (command.folder / "ports").read_text().split())
-    spec = {"name": NAME, "proxy": {"ports": [https]}, "registry": {"port": registry}, "network": network}
+    spec = {"name": NAME, "edge": {"ports": [https]}, "registry": {"port": registry}, "network": network}
     (command.folder / "sandbox.yaml").write_text(yaml.safe_dump(spec))
 
 

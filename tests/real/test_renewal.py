@@ -116,7 +116,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("renewal")
     port, registry = machine.free_ports(8443, 5001)
     secret = {"secret": "app-tls", "namespace": "default", "hosts": [APP]}
-    spec: dict[str, Any] = {"name": NAME, "registry": {"port": registry}, "proxy": {"ports": [port]}}
+    spec: dict[str, Any] = {"name": NAME, "registry": {"port": registry}, "edge": {"ports": [port]}}
     spec |= {"push": "images.yaml", "apply": ["k8s/"], "certs": {"secrets": [secret]}}
     (folder / "sandbox.yaml").write_text(yaml.safe_dump(spec))
     images = [{"from": "daemon", "image": "sandbox.dev/haproxy", "as": "haproxy:1"}]

@@ -169,7 +169,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shaped]:
         ],
         "kind": KIND,
     }
-    spec = {"name": NAME, "cluster": cluster, "registry": {"port": registry}, "proxy": {"ports": [port]}}
+    spec = {"name": NAME, "cluster": cluster, "registry": {"port": registry}, "edge": {"ports": [port]}}
     spec |= {"push": "images.yaml", "apply": ["app.yaml"]}
     command = CommandLine({"KUBECONFIG": str(folder / "kubeconfig")}, folder)
     made = Shaped(context.home().sandbox(NAME), port, command, spec)

@@ -69,7 +69,7 @@ class Person:
             "name": name,
             "domain": f"{name}.sandbox.localhost",
             "registry": {"port": self.ports[1]},
-            "proxy": {"ports": [https or self.ports[0]]},
+            "edge": {"ports": [https or self.ports[0]]},
         }
         file = self.folder / f"{name}.yaml"
         file.write_text(yaml.safe_dump(content))

@@ -65,7 +65,7 @@ class Sandbox:
         spec = {
             "name": NAME,
             "registry": {"port": self.port, **registry},
-            "proxy": {"ports": list(self.https)},
+            "edge": {"ports": list(self.https)},
             "ingress": {"controller": "none"},
             "credentials": list(credentials),
         }

@@ -43,7 +43,7 @@ class RealWorld(World):
         self._more: dict[str, Any] = {}
         port = host_network.next_free("127.0.0.1", max(self._broken.app.ports))
         self._edits: Mapping[str, dict[str, Any]] = {
-            "ports": {"proxy": {"ports": [port]}},
+            "ports": {"edge": {"ports": [port]}},
             "domain": {"domain": OTHER_DOMAIN},
             "nameservers": {"network": {"nameservers": ["192.0.2.53"]}},
             "no ingress": {"ingress": {"controller": "none"}},
@@ -68,7 +68,7 @@ class RealWorld(World):
         done = self._broken.run("up", "--progress", "json")
         assert done.status == 0, done.said
         if "ingress" not in self._more:
-            port = self._more.get("proxy", {}).get("ports", self._broken.app.ports)[0]
+            port = self._more.get("edge", {}).get("ports", self._broken.app.ports)[0]
             assert self._broken.app.page(domain=self._more.get("domain"), port=port)
         return bool(done.told("began"))
 

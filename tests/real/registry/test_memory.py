@@ -27,8 +27,8 @@ from pathlib import Path
 from sandbox.engine import Engine
 from sandbox.images.images_yaml import FromDaemon
 from sandbox.images.push import push
-from sandbox.oci.reference import parse
-(result,) = push([FromDaemon(parse("large:1"), sys.argv[1])], sys.argv[2], Engine.connect())
+from sandbox.oci.reference import parse_target
+(result,) = push([FromDaemon(parse_target("large:1"), sys.argv[1])], sys.argv[2], Engine.connect())
 # Not getrusage: what it calls the peak includes that of the process that started this one.
 peak = next(line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
 print(result.size, int(peak) * 1024)

@@ -77,7 +77,7 @@ def test_in_and_out(certs: Run, tmp_path: Path) -> None:
     assert "nothing to change" in certs("trust", "demo", "--store", "python", "--yes").stderr
     unknown = certs("untrust", "other", "--yes")
     assert unknown.code == 2
-    assert "no root of a sandbox other is known" in unknown.stderr
+    assert "no root certificate of a sandbox other is known" in unknown.stderr
     assert certs("untrust", "demo", "--yes").code == 0
     assert not list(bundle.parent.glob("[!.]*"))
     assert "no store holds" in certs("untrust", "demo", "--yes").stderr

@@ -27,7 +27,10 @@ def service(server: ApiServer, **spec: Any) -> None:
 
 def endpoints(server: ApiServer, *ready: bool) -> None:
     found = [{"addresses": [f"10.244.0.{n}"], "conditions": {"ready": one}} for n, one in enumerate(ready, 2)]
-    server.objects[f"{SLICES}/app-x"] = {"metadata": {"name": "app-x"}, "endpoints": found}
+    server.objects[f"{SLICES}/app-x"] = {
+        "metadata": {"name": "app-x", "labels": {"kubernetes.io/service-name": "app"}},
+        "endpoints": found,
+    }
 
 
 def test_a_host_without_a_rule(trace: RequestTrace, cluster: ApiServer) -> None:
