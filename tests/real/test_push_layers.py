@@ -164,6 +164,7 @@ def test_layers_that_were_built_are_rebuilt_as_they_are_saved(engine: Engine, tm
     assert not watched.saves
 
 
+@pytest.mark.nightly  # Debian 12 has no package of buildx
 def test_layers_that_buildkit_made_are_rebuilt_as_they_are_saved(engine: Engine, tmp_path: Path) -> None:
     if not image_build.has_buildkit():
         lacking("docker buildx")
