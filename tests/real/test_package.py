@@ -32,7 +32,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, copy)
     into = copy.with_name("wheels")
-    pip(sys.executable, "wheel", "--no-deps", "--wheel-dir", into, copy)
+    patiently(sys.executable, "-m", "pip", "--quiet", "wheel", "--no-deps", "--wheel-dir", into, copy)
     (made,) = into.glob("*.whl")
     return made
 
@@ -41,13 +41,14 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The `sandbox` of an environment that has the wheel and what it requires."""
     place = tmp_path_factory.mktemp("environment")
-    tool(sys.executable, "-m", "venv", place)
-    pip(place / "bin" / "python", "install", wheel)
+    uv("venv", "--quiet", "--python", sys.executable, place)
+    uv("pip", "install", "--quiet", "--python", place / "bin" / "python", wheel)
     return place / "bin" / "sandbox"
 
 
-def pip(python: str | Path, *words: str | Path) -> None:
-    patiently(python, "-m", "pip", "--quiet", *words)
+def uv(*words: str | Path) -> None:
+    """Run uv, which installs in seconds what pip needs a minute for; pip is tried by pipx."""
+    patiently(sys.executable, "-m", "uv", "--no-config", *words)
 
 
 def patiently(*argv: str | Path, env: Mapping[str, str] | None = None) -> None:
