@@ -11,6 +11,7 @@ from sandbox.components.certificates import cert_manager
 from sandbox.components.certificates.user_certificate import Provided
 from sandbox.components.cluster import kubeconfig, kubeconfig_lock
 from sandbox.config.schema import Cluster, Spec
+from sandbox.engine import endpoint
 from sandbox.errors import MissingTool, SandboxError, UsageError
 from sandbox.names import Home
 from sandbox.plan import providers, saved_spec
@@ -30,6 +31,7 @@ def require(spec: Spec, home: Home, own: OwnImages) -> None:
             details="kind and minikube need the docker command",
             fix="install it: the package docker-cli or docker.io on Debian and Ubuntu",
         )
+    _require_engine_here()
     names = home.sandbox(spec.name)
     providers.require_tool(spec, names)
     if spec.cluster.supports.node_image:
@@ -41,6 +43,19 @@ def require(spec: Spec, home: Home, own: OwnImages) -> None:
         Provided(spec.certs.default.cert, spec.certs.default.key).require(spec.domain, now=datetime.now(UTC))
     if spec.certs.issuer == "cert-manager":
         cert_manager.release_manifest(home.manifests)
+
+
+def _require_engine_here() -> None:
+    """Refuse an engine whose published ports are on another machine's loopback address."""
+    place = endpoint.of_this_user()
+    if not place.is_here:
+        raise MissingTool(
+            f"the engine runs on another machine, {place.host}",
+            details=f"{place.origin} names it; ports that it publishes on 127.0.0.1 are there, not here",
+            fix=f"run sandbox on {place.host} itself, or use an engine of this machine: "
+            + ("unset DOCKER_HOST" if place.origin == "DOCKER_HOST" else "docker context use default"),
+            id="engine-remote",
+        )
 
 
 def _require_same_place(spec: Spec, home: Home) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from sandbox.doctor.check import Check, Finding, error, failed, ok, skipped, warn, with_engine
 from sandbox.doctor.doctor_context import DoctorContext
+from sandbox.engine import endpoint
 from sandbox.errors import SandboxError
 
 CPUS = 2
@@ -25,12 +27,12 @@ def reachable(context: DoctorContext) -> Finding:
 
 def local(context: DoctorContext) -> Finding:
     """Check that the engine runs on this machine, so that its loopback address is ours."""
-    facts = with_engine(context).facts
-    if facts.local:
+    if with_engine(context).facts.local:
         return ok("reached through a socket of this machine")
-    # A URL may contain a password.
-    where = urlsplit(context.environment.get("DOCKER_HOST", "")).hostname or "the docker context's host"
-    return error(f"the engine runs on {where}: ports that it publishes on 127.0.0.1 are there, not here")
+    place = endpoint.find(context.environment, Path.home())
+    if place.is_here:
+        return ok(f"reached at {place.host} of this machine (by {place.origin})")
+    return error(f"the engine runs on {place.host}: ports that it publishes on 127.0.0.1 are there, not here")
 
 
 def hardened(context: DoctorContext) -> Finding:

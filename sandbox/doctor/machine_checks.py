@@ -23,6 +23,7 @@ ROOT = 0  # owns the processes of nodes, and so their inotify instances
 SPARE = 8  # inotify instances; a node needs about 25
 CAREFUL = "available-caps"  # installed by scripts/engine
 OTHERS = 0o077
+ELSEWHERE = "the engine runs on another machine or in a virtual one, which has a disk and a kernel of its own"
 STATUS = Path("/proc/self/status")
 LAST_CAPABILITY = Path("/proc/sys/kernel/cap_last_cap")
 
@@ -30,8 +31,8 @@ LAST_CAPABILITY = Path("/proc/sys/kernel/cap_last_cap")
 def engine_disk(context: DoctorContext) -> Finding:
     """Check the engine's disk: images, layers and the registry's data."""
     facts = with_engine(context).facts
-    if not facts.local or "Docker Desktop" in facts.system:
-        return skipped("the engine's disk is not this machine's")
+    if not facts.is_here:
+        return skipped(ELSEWHERE)
     return _room(facts.root, needed=3 * GIB, comfort=10 * GIB)
 
 
@@ -43,6 +44,8 @@ def own_disk(context: DoctorContext) -> Finding:
 
 def inotify(context: DoctorContext) -> Finding:
     """Check the kernel's inotify limits, which kubelet, containerd and every controller share."""
+    if _is_elsewhere(context):
+        return skipped(ELSEWHERE)
     try:
         found = {name: int((SYSCTL / name).read_text(encoding="utf-8")) for name in INOTIFY}
     except OSError:
@@ -74,6 +77,8 @@ def raise_inotify(context: DoctorContext) -> None:
 
 def capabilities(context: DoctorContext) -> Finding:
     """Check that a node, which is a privileged container, can have every capability."""
+    if _is_elsewhere(context):
+        return skipped(ELSEWHERE)
     try:
         words = dict(line.split(":\t", 1) for line in STATUS.read_text(encoding="utf-8").splitlines() if ":\t" in line)
         held, last = int(words["CapBnd"], 16), int(LAST_CAPABILITY.read_text(encoding="utf-8"))
@@ -124,6 +129,11 @@ def kubeconfig(context: DoctorContext) -> Finding:
     mode = stat.S_IMODE(path.stat().st_mode)
     fix = f"chmod 600 {path}"
     return warn(f"{path} has mode {mode:04o}", fix) if mode & OTHERS else ok(f"{path} is readable for its user only")
+
+
+def _is_elsewhere(context: DoctorContext) -> bool:
+    """Tell whether an engine answers whose machine is another one, so that this one's kernel says nothing of it."""
+    return isinstance(context.docker, EngineProbe) and not context.docker.facts.is_here
 
 
 def _close_state(context: DoctorContext) -> None:

@@ -16,6 +16,7 @@ from docker import DockerClient
 from docker.errors import DockerException
 from docker.utils.config import find_config_file
 
+from sandbox.engine import endpoint
 from sandbox.engine.base import CALL_TIMEOUT, once, translated, unreachable
 from sandbox.engine.containers import Containers, Volumes
 from sandbox.engine.engine_images import Images
@@ -28,6 +29,7 @@ HARDENED = 28
 OLDEST_API = (1, 41)
 FIRST_ANSWER = 15
 LOCAL = ("http+docker://localhost", "http+docker://localnpipe")
+SSH_LIBRARY = "paramiko"
 
 
 @dataclass(frozen=True)
@@ -103,10 +105,17 @@ class Engine(Images, Containers, Networks, Volumes):
 
     @classmethod
     def connect(cls) -> Engine:
-        """Reach the engine of DOCKER_HOST or the current context; MissingTool when there is none or it is too old."""
+        """Reach the engine that `endpoint.find` names; MissingTool when there is none or it is too old."""
+        place = endpoint.of_this_user()
+        endpoint.pass_on(place)
         client: DockerClient | None = None
         try:
-            client = docker.from_env(version=".".join(map(str, OLDEST_API)), timeout=CALL_TIMEOUT, max_pool_size=16)
+            client = docker.from_env(
+                version=".".join(map(str, OLDEST_API)),
+                timeout=CALL_TIMEOUT,
+                max_pool_size=16,
+                use_ssh_client=place.is_ssh,
+            )
             if client.api.base_url in LOCAL:
                 # What the environment and netrc say is for servers elsewhere; each call would look it all up.
                 client.api.trust_env = False
@@ -115,7 +124,9 @@ class Engine(Images, Containers, Networks, Volumes):
             client.api._raise_for_status(ping)
             version = ping.headers.get("Api-Version") or client.version()["ApiVersion"]
         except (DockerException, OSError) as error:
-            raise unreachable(": ".join((*_place(client), cause(error)))) from error
+            if place.is_ssh and SSH_LIBRARY in str(error):
+                raise _without_ssh(place.host) from error
+            raise unreachable(": ".join((*_place(client), cause(error))), place) from error
         except ValueError as error:  # the library reads the accounts of `docker login`
             raise MissingTool(
                 "Docker's config.json has an account that cannot be read",
@@ -162,6 +173,15 @@ class Engine(Images, Containers, Networks, Volumes):
     def _info(self) -> Mapping[str, Any]:
         """Return what `docker info` shows, for which the engine runs other programs."""
         return dict(self._client.info())
+
+
+def _without_ssh(host: str) -> MissingTool:
+    return MissingTool(
+        "an engine that is reached over SSH needs a library that is not installed",
+        details=f"the engine is on {host}, and so are the ports that it publishes",
+        fix=f"run sandbox on {host} itself; to only look at its engine: pipx inject kube-sandbox {SSH_LIBRARY}",
+        id="engine-remote",
+    )
 
 
 def _place(client: DockerClient | None) -> tuple[str, ...]:

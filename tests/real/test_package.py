@@ -16,7 +16,6 @@ import pytest
 import sandbox
 from sandbox.bundle.recipe import recipes
 from tests.real import machine
-from tests.real.machine import tool
 
 pytestmark = pytest.mark.real
 

@@ -21,6 +21,7 @@ READS_ENVIRONMENT = {
     "app/context.py": "what others are handed",
     "components/cluster/minikube/command.py": "minikube's own settings are variables",
     "components/credentials/renewal_daemon.py": "a process of its own",
+    "engine/endpoint.py": "which engine the user means is in Docker's own variables",
     "system/process.py": "programs inherit it",
     "truststore/stores.py": "JAVA_HOME and SUDO_USER are facts of the machine",
 }

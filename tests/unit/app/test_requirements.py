@@ -574,3 +574,13 @@ def test_auto_tcp_port_is_the_services_or_the_one_there_is(
     mine = Route("demo", "demo.test", "node", ((LOCAL, 443),), 1.0, ports=(Port(5440, "shop/db:5432"),))
     routes.save(place.edge, mine)
     assert resolve(tcp("auto"), place, engine).proxy.tcp[0].port == 5440
+
+
+@pytest.mark.fault(60)
+@pytest.mark.parametrize("url", ["tcp://build.example.com:2376", "ssh://me@build.example.com"])
+def test_engine_on_another_machine_is_refused_at_once(url: str, place: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DOCKER_HOST with tcp:// or ssh:// to another machine → refused before anything is made, with its name."""
+    monkeypatch.setenv("DOCKER_HOST", url)
+    with pytest.raises(MissingTool, match=re.escape("on another machine, build.example.com")) as caught:
+        require(Spec(), place, BUNDLE)
+    assert (caught.value.id, "unset DOCKER_HOST" in caught.value.fix) == ("engine-remote", True)

@@ -211,6 +211,16 @@ def test_without_an_engine_the_code_is_4_and_there_is_a_fix(tmp_path: Path, comm
     assert found.stdout == ""
 
 
+@pytest.mark.fault(1)
+def test_misspelt_docker_context_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DOCKER_CONTEXT names a context that does not exist → an error, and not the default engine."""
+    monkeypatch.delenv("DOCKER_HOST")
+    monkeypatch.setenv("DOCKER_CONTEXT", "colmia")
+    found = run("list", cwd=tmp_path)
+    assert found.code == 4
+    assert found.stderr.startswith("error[engine-context]: there is no docker context 'colmia'\n")
+
+
 def test_unreadable_docker_account_is_reported(tmp_path: Path, home: Path) -> None:
     config = home / ".docker" / "config.json"
     config.parent.mkdir()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import platform
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -28,4 +30,5 @@ def context(tmp_path: Path, engine: FakeEngine) -> DoctorContext:
     )
     now = datetime.now(UTC)
     home = Home(tmp_path / "state", tmp_path / "cache", tmp_path / "kubeconfig")
-    return DoctorContext(spec, home, {}, EngineProbe(engine, engine.facts(), now), now, " demo")
+    facts = replace(engine.facts(), kernel=platform.release())
+    return DoctorContext(spec, home, {}, EngineProbe(engine, facts, now), now, " demo")

@@ -31,7 +31,6 @@ def test_a_usual_engine_is_well(context: DoctorContext) -> None:
 @pytest.mark.parametrize(
     ("look", "changes", "status", "words"),
     [
-        (engine_checks.local, {"local": False}, Status.ERROR, "127.0.0.1 are there, not here"),
         (engine_checks.hardened, {"version": "27.5.1"}, Status.WARN, "other machines"),
         (engine_checks.hardened, {"version": "dev"}, Status.WARN, "other machines"),
         (engine_checks.cgroups, {"cgroup_version": 1}, Status.WARN, "cgroup v1"),
@@ -69,7 +68,14 @@ def test_clocks(context: DoctorContext, seconds: int, status: Status) -> None:
 def test_password_of_a_remote_engine_is_hidden(context: DoctorContext) -> None:
     """DOCKER_HOST with an account → shown without it."""
     away = replace(told(context, local=False), environment={"DOCKER_HOST": "tcp://me:secret@build.example.com:2376"})
-    assert engine_checks.local(away).evidence.startswith("the engine runs on build.example.com:")
+    found = engine_checks.local(away)
+    assert found.status is Status.ERROR and found.evidence.startswith("the engine runs on build.example.com:")
+    assert "127.0.0.1 are there, not here" in found.evidence
+
+
+def test_engine_behind_a_port_of_this_machine_is_local(context: DoctorContext) -> None:
+    near = replace(told(context, local=False), environment={"DOCKER_HOST": "tcp://127.0.0.1:2375"})
+    assert engine_checks.local(near).status is Status.OK
 
 
 def test_facts_are_read_from_the_engines_answer() -> None:

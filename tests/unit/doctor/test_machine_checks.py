@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -58,6 +59,14 @@ def test_inotify_instances_that_are_in_use_are_counted(
 def test_inotify_elsewhere(context: DoctorContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine_checks, "SYSCTL", tmp_path / "none")
     assert machine_checks.inotify(context).status is Status.SKIPPED
+
+
+@pytest.mark.fault(61)
+@pytest.mark.parametrize("check", [machine_checks.engine_disk, machine_checks.inotify, machine_checks.capabilities])
+def test_engine_of_another_kernel_is_not_judged_by_this_one(context: DoctorContext, check: Any) -> None:
+    """An engine whose kernel is another one → the rows about disk, inotify and capabilities are skipped."""
+    found = check(told(context, kernel="6.10.14-linuxkit"))
+    assert (found.status, found.evidence) == (Status.SKIPPED, machine_checks.ELSEWHERE)
 
 
 @pytest.mark.parametrize(

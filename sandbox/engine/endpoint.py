@@ -1,0 +1,127 @@
+"""Where the engine is, found as Docker's own client finds it, and after that where common tools put its socket.
+
+The order of docker-cli (cli/command/cli.go, resolveContextName): DOCKER_HOST, DOCKER_CONTEXT, `currentContext` of
+config.json, the default socket. A machine that has none of them may still have an engine in a virtual machine whose
+tool did not choose a context.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from sandbox.errors import MissingTool
+
+DEFAULT = Path("/var/run/docker.sock")
+# Below the home folder, in the order of how much each tool is used; Podman's last, since others bring one along.
+SOCKETS = {
+    "Docker Desktop": ".docker/run/docker.sock",
+    "OrbStack": ".orbstack/run/docker.sock",
+    "Colima": ".colima/default/docker.sock",
+    "Rancher Desktop": ".rd/docker.sock",
+    "Lima": ".lima/docker/sock/docker.sock",
+    "Podman": ".local/share/containers/podman/machine/podman.sock",
+}
+LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """An engine's address: `url` as in DOCKER_HOST, and `origin`, what says so, for messages."""
+
+    url: str
+    origin: str
+
+    @property
+    def host(self) -> str:
+        """Return the name of the engine's machine without account and port, empty for a socket of this machine."""
+        parts = urlsplit(self.url)
+        return "" if parts.scheme in ("unix", "npipe") else parts.hostname or self.url
+
+    @property
+    def is_here(self) -> bool:
+        """Tell whether it is reached through a socket or a loopback address of this machine."""
+        return self.host in {"", *LOOPBACK} and not self.is_ssh
+
+    @property
+    def is_ssh(self) -> bool:
+        """Tell whether it is reached through an SSH client."""
+        return self.url.startswith("ssh://")
+
+
+def find(environment: Mapping[str, str], home: Path) -> Endpoint:
+    """Return the engine that `environment` and the files below `home` name. Raises MissingTool for a wrong name."""
+    if url := environment.get("DOCKER_HOST"):
+        return Endpoint(url, "DOCKER_HOST")
+    folder = Path(environment.get("DOCKER_CONFIG") or home / ".docker")
+    name, origin = environment.get("DOCKER_CONTEXT", ""), "DOCKER_CONTEXT"
+    if not name:
+        name, origin = _current(folder / "config.json"), str(folder / "config.json")
+    if name not in ("", "default"):
+        return Endpoint(_address(folder, name, origin), f"the docker context {name}")
+    if DEFAULT.exists():
+        return Endpoint(f"unix://{DEFAULT}", "the default socket")
+    runtime = environment.get("XDG_RUNTIME_DIR")
+    rootless = {"rootless Docker": Path(runtime, "docker.sock")} if runtime else {}
+    for tool, path in {**rootless, **{tool: home / path for tool, path in SOCKETS.items()}}.items():
+        if path.is_socket():
+            return Endpoint(f"unix://{path}", f"the socket of {tool}")
+    return Endpoint(f"unix://{DEFAULT}", "the default socket")
+
+
+def of_this_user() -> Endpoint:
+    """Return the engine that this process's environment names. Raises MissingTool."""
+    return find(os.environ, Path.home())
+
+
+def pass_on(endpoint: Endpoint) -> None:
+    """Let programs that this process starts use the same engine, where they would not find it by themselves."""
+    if endpoint.origin.startswith("the socket of"):
+        os.environ["DOCKER_HOST"] = endpoint.url
+
+
+def _current(config: Path) -> str:
+    """Return `currentContext` of Docker's config.json; the library tells of a file that cannot be read."""
+    try:
+        content = json.loads(config.read_text(encoding="utf-8"))
+        return str(content.get("currentContext") or "")
+    except (OSError, ValueError, AttributeError):
+        return ""
+
+
+def _address(folder: Path, name: str, origin: str) -> str:
+    """Return the address in a context's metadata (docker-cli, cli/context/store: named by the name's SHA-256)."""
+    path = folder / "contexts" / "meta" / hashlib.sha256(name.encode()).hexdigest() / "meta.json"
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8"))["Endpoints"]["docker"]["Host"])
+    except FileNotFoundError as error:
+        raise MissingTool(
+            f"there is no docker context {name!r}",
+            details=f"{origin} names it; there are: {', '.join(_names(folder))}",
+            fix="docker context use NAME, with one of these"
+            if origin != "DOCKER_CONTEXT"
+            else "set DOCKER_CONTEXT to one of these, or unset it",
+            id="engine-context",
+        ) from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise MissingTool(
+            f"the docker context {name!r} cannot be read",
+            details=f"{path}: {type(error).__name__} {error}",
+            fix=f"make it again: docker context rm {name}, docker context create {name} --docker host=…",
+            id="engine-context",
+        ) from error
+
+
+def _names(folder: Path) -> tuple[str, ...]:
+    found = []
+    for path in (folder / "contexts" / "meta").glob("*/meta.json"):
+        try:
+            found.append(str(json.loads(path.read_text(encoding="utf-8"))["Name"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return ("default", *sorted(found))

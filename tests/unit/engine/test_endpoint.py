@@ -1,0 +1,150 @@
+"""Which engine is meant: the order of Docker's own client, then sockets of common tools."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from sandbox.engine import endpoint
+from sandbox.engine.base import unreachable
+from sandbox.engine.endpoint import Endpoint
+from sandbox.errors import MissingTool
+
+
+@pytest.fixture
+def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make a home folder of a user whose machine has no default socket; paths of sockets are short."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(endpoint, "DEFAULT", tmp_path / "default.sock")
+    return tmp_path
+
+
+def context(home: Path, name: str, host: str) -> None:
+    folder = home / ".docker" / "contexts" / "meta" / hashlib.sha256(name.encode()).hexdigest()
+    folder.mkdir(parents=True)
+    content = {"Name": name, "Metadata": {}, "Endpoints": {"docker": {"Host": host}}}
+    (folder / "meta.json").write_text(json.dumps(content), encoding="utf-8")
+
+
+def current(home: Path, content: str) -> None:
+    (home / ".docker").mkdir(exist_ok=True)
+    (home / ".docker" / "config.json").write_text(content, encoding="utf-8")
+
+
+def listen(home: Path, path: str) -> None:
+    (home / path).parent.mkdir(parents=True, exist_ok=True)
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind(path)
+
+
+def test_docker_host_comes_first(user: Path) -> None:
+    variables = {"DOCKER_HOST": "tcp://127.0.0.1:2375", "DOCKER_CONTEXT": "other"}
+    assert endpoint.find(variables, user) == Endpoint("tcp://127.0.0.1:2375", "DOCKER_HOST")
+
+
+def test_context_variable_precedes_the_current_context(user: Path) -> None:
+    context(user, "colima", "unix:///home/u/.colima/default/docker.sock")
+    context(user, "work", "ssh://me@build")
+    current(user, '{"currentContext": "work"}')
+    assert endpoint.find({"DOCKER_CONTEXT": "colima"}, user).url == "unix:///home/u/.colima/default/docker.sock"
+    assert endpoint.find({}, user) == Endpoint("ssh://me@build", "the docker context work")
+    assert endpoint.find({"DOCKER_CONTEXT": "default"}, user).origin == "the default socket"
+
+
+@pytest.mark.fault(1)
+@pytest.mark.parametrize(("by", "fix"), [("DOCKER_CONTEXT", "unset it"), ("currentContext", "docker context use")])
+def test_context_that_does_not_exist_is_an_error(user: Path, by: str, fix: str) -> None:
+    """A misspelt context in DOCKER_CONTEXT or config.json → the error lists those that there are."""
+    context(user, "colima", "unix:///x")
+    current(user, json.dumps({by: "colmia"}))
+    with pytest.raises(MissingTool) as caught:
+        endpoint.find({by: "colmia"}, user)
+    assert (caught.value.id, "default, colima" in caught.value.details) == ("engine-context", True)
+    assert fix in caught.value.fix
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"Endpoints": {}}', '{"Endpoints": null}'])
+def test_context_that_cannot_be_read_is_an_error(user: Path, content: str) -> None:
+    context(user, "odd", "unix:///x")
+    (path,) = user.glob(".docker/contexts/meta/*/meta.json")
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(MissingTool, match="cannot be read"):
+        endpoint.find({"DOCKER_CONTEXT": "odd"}, user)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"currentContext": null}'])
+def test_config_without_a_context_means_the_default(user: Path, content: str) -> None:
+    current(user, content)
+    assert endpoint.find({}, user) == Endpoint(f"unix://{endpoint.DEFAULT}", "the default socket")
+
+
+@pytest.mark.parametrize(("tool", "path"), endpoint.SOCKETS.items())
+def test_socket_of_a_common_tool_is_found(user: Path, tool: str, path: str) -> None:
+    listen(user, path)
+    assert endpoint.find({}, user) == Endpoint(f"unix://{user / path}", f"the socket of {tool}")
+
+
+def test_default_socket_precedes_those_of_tools(user: Path) -> None:
+    listen(user, endpoint.SOCKETS["Colima"])
+    listen(user, "default.sock")
+    assert endpoint.find({}, user).origin == "the default socket"
+
+
+def test_rootless_engine_is_found_in_the_runtime_folder(user: Path) -> None:
+    listen(user, "run/docker.sock")
+    assert endpoint.find({"XDG_RUNTIME_DIR": str(user / "run")}, user).origin == "the socket of rootless Docker"
+
+
+def test_found_socket_is_passed_to_programs(user: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """kind and docker, which are started later, would look for the default socket."""
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    for place, passed in (
+        (Endpoint("unix:///d.sock", "the default socket"), None),
+        (Endpoint("unix:///c.sock", "the socket of Colima"), "unix:///c.sock"),
+    ):
+        endpoint.pass_on(place)
+        assert os.environ.get("DOCKER_HOST") == passed
+    monkeypatch.delenv("DOCKER_HOST")
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "here"),
+    [
+        ("unix:///var/run/docker.sock", "", True),
+        ("npipe:////./pipe/docker_engine", "", True),
+        ("tcp://127.0.0.1:2375", "127.0.0.1", True),
+        ("tcp://[::1]:2375", "::1", True),
+        ("tcp://localhost:2375", "localhost", True),
+        ("tcp://me:secret@build.example.com:2376", "build.example.com", False),
+        ("ssh://me@build.example.com", "build.example.com", False),
+        ("ssh://localhost", "localhost", False),
+    ],
+)
+def test_place_of_an_engine_is_told_by_its_address(url: str, host: str, here: bool) -> None:
+    place = Endpoint(url, "DOCKER_HOST")
+    assert (place.host, place.is_here) == (host, here)
+
+
+@pytest.mark.fault(1)
+@pytest.mark.parametrize(
+    ("url", "origin", "fix"),
+    [
+        ("unix:///Users/u/.colima/default/docker.sock", "the docker context colima", "colima start"),
+        ("unix:///Users/u/.docker/run/docker.sock", "the docker context desktop-linux", "docker desktop start"),
+        ("unix:///Users/u/.orbstack/run/docker.sock", "the docker context orbstack", "orb start"),
+        ("unix:///Users/u/.rd/docker.sock", "DOCKER_HOST", "rdctl start"),
+        ("unix:///run/user/1000/docker.sock", "DOCKER_HOST", "systemctl --user start docker"),
+        ("tcp://build:2375", "DOCKER_HOST", "start the engine on build, or use this machine's: unset DOCKER_HOST"),
+        ("unix:///odd.sock", "DOCKER_HOST", "unset DOCKER_HOST"),
+        ("unix:///var/run/docker.sock", "the default socket", "sudo systemctl start docker"),
+    ],
+)
+def test_fix_for_an_engine_that_is_off_fits_its_tool(url: str, origin: str, fix: str) -> None:
+    """An engine of Colima, Desktop, OrbStack, Rancher, rootless or remote that is off → how that one is started."""
+    error = unreachable("Connection refused", Endpoint(url, origin))
+    assert fix in error.fix and origin in error.details
