@@ -476,6 +476,7 @@ def test_a_holder_that_is_restarted_loses_no_client(stand: Stand) -> None:
     assert failures == []
 
 
+@pytest.mark.nightly
 @pytest.mark.real
 def test_a_hundred_changes_break_nothing(stand: Stand) -> None:
     control = stand.box.control

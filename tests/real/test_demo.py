@@ -119,7 +119,7 @@ def engine() -> Engine:
     return machine.engine()
 
 
-@pytest.fixture(scope="module", params=["kind", "minikube"])
+@pytest.fixture(scope="module", params=["kind", pytest.param("minikube", marks=pytest.mark.nightly)])
 def demo(engine: Engine, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Demo]:
     """The demo on a cluster of each kind; where no minikube is found, that half is skipped and says so."""
     provider, place = str(request.param), tmp_path_factory.mktemp("demo")

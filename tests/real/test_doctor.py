@@ -151,6 +151,7 @@ def test_a_support_archive_has_what_a_report_needs_and_no_secret(
     assert not [secret for secret in (*keys, *held) if secret in everything]
 
 
+@pytest.mark.nightly
 def test_after_down_the_data_it_kept_is_no_leftover(command: CommandLine, tmp_path: Path) -> None:
     command("down")
     found = rows(command)

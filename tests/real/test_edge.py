@@ -201,6 +201,7 @@ def test_client_that_does_not_read_delays_no_other(pair: tuple[Sandbox, Sandbox]
             assert one.get(f"app.{one.domain}").startswith(b"HTTP/1.1 200")
 
 
+@pytest.mark.nightly
 def test_new_connections_are_served_while_thousands_stay_open(pair: tuple[Sandbox, Sandbox]) -> None:
     sandbox = pair[0]
     host = f"app.{sandbox.domain}"
@@ -275,6 +276,7 @@ def test_restarted_node_is_found_without_a_command(pair: tuple[Sandbox, Sandbox]
     wait_until(partial(_unserved, sandbox, f"app.{sandbox.domain}"), what="the restarted node", timeout=300)
 
 
+@pytest.mark.nightly
 @pytest.mark.fault(26)
 def test_a_node_with_another_address_is_found_again_too(pair: tuple[Sandbox, Sandbox], engine: Engine) -> None:
     """A node starts with another address → it is served again without a command."""

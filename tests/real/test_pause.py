@@ -148,6 +148,7 @@ def test_sandbox_survives_an_engine_restart(engine: Engine, app: Application, nu
     assert app.command("up", "--plan").out == ""
 
 
+@pytest.mark.nightly
 @pytest.mark.fault(27)
 def test_without_its_node_the_cluster_is_recreated(engine: Engine, app: Application) -> None:
     """The node is removed → `status` says so, `up` recreates the cluster from the files and the registry's data"""
@@ -158,6 +159,7 @@ def test_without_its_node_the_cluster_is_recreated(engine: Engine, app: Applicat
     assert {state for state, _ in app.steps().values()} == {"ready"}
 
 
+@pytest.mark.nightly
 def test_node_with_process_ignoring_sigterm_stops_in_time(engine: Engine, app: Application) -> None:
     """A process is held still by the freezer, as by an engine that was ended in the middle → `down` lets it go."""
     if engine.cgroup_version() != 1:

@@ -85,6 +85,7 @@ def test_running_sandbox_is_saved_without_a_stop(app: Application, engine: Engin
     assert "has a snapshot 'first' already" in app.command("snapshot", "save", "first", status=2).err
 
 
+@pytest.mark.nightly
 @pytest.mark.fault(8)
 def test_a_save_that_was_killed_leaves_nothing_that_is_listed(app: Application, engine: Engine) -> None:
     """SIGKILL in the middle of `snapshot save` → it is not listed, the next command clears up, `up` lets nodes go on"""
@@ -138,6 +139,7 @@ def test_restore_brings_back_the_saved_state(app: Application, engine: Engine) -
     assert app.command("up", "--plan").out == ""
 
 
+@pytest.mark.nightly
 def test_restore_works_after_everything_is_gone(app: Application, engine: Engine) -> None:
     app.command("down", "--purge")
     assert engine.containers(f"{LABEL}={NAME}") == () and engine.volume_labels(app.names.volume) is None

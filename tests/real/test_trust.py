@@ -207,6 +207,7 @@ def test_debian_store_accepts_curl_and_openssl_and_is_restored(user: User) -> No
     assert Path("/etc/ssl/certs/ca-certificates.crt").read_bytes() == here
 
 
+@pytest.mark.nightly
 def test_debians_java_follows_the_system_in_and_out(user: User) -> None:
     need("keytool", "java")
     cacerts = Path("/etc/ssl/certs/java/cacerts")

@@ -200,6 +200,7 @@ def test_a_port_of_another_user_s_edge_is_refused(ann: Person, bob: Person, engi
     assert containers(engine, bob) == networks(engine, bob) == []
 
 
+@pytest.mark.nightly
 @pytest.mark.security(22)
 def test_two_users_work_concurrently_without_loss(ann: Person, bob: Person, engine: Engine) -> None:
     """A second user's sandbox comes and goes → the first one's connection, edge and routes stay."""
@@ -240,6 +241,7 @@ def _apart(ann: Person, bob: Person, engine: Engine) -> None:
         assert "{}" not in said, f"{place}: {said}"
 
 
+@pytest.mark.nightly
 @pytest.mark.fault(84)
 def test_a_network_that_was_removed_is_made_again(ann: Person, engine: Engine) -> None:
     """The sandbox's network is removed under its containers → the doctor names it, and `up` repairs everything."""
@@ -253,6 +255,7 @@ def test_a_network_that_was_removed_is_made_again(ann: Person, engine: Engine) -
     assert ann("up", "--plan", "-f", file).status == 0
 
 
+@pytest.mark.nightly
 @pytest.mark.fault(84)
 def test_a_network_pruned_while_stopped_is_made_again(ann: Person, engine: Engine) -> None:
     """`docker network prune` while the sandbox is stopped → `start` makes the network, and all is there again."""
