@@ -52,8 +52,7 @@ def _require_engine_here() -> None:
         raise MissingTool(
             f"the engine runs on another machine, {place.host}",
             details=f"{place.origin} names it; ports that it publishes on 127.0.0.1 are there, not here",
-            fix=f"run sandbox on {place.host} itself, or use an engine of this machine: "
-            + ("unset DOCKER_HOST" if place.origin == "DOCKER_HOST" else "docker context use default"),
+            fix=f"run sandbox on {place.host} itself, or use an engine of this machine: {place.how_to_leave}",
             id="engine-remote",
         )
 

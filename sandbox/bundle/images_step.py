@@ -77,10 +77,9 @@ class ImagesStep(NothingToUndo):
             self._pull(self.own.references[component], say)
             lines[component] = ""
 
-        if components:
-            with ThreadPoolExecutor(AT_ONCE) as pool:
-                for done in [pool.submit(pull, component) for component in components]:
-                    done.result()
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            for done in [pool.submit(pull, component) for component in components]:
+                done.result()
 
     def _pull(self, reference: str, say: Callable[[str], None]) -> None:
         try:

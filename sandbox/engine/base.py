@@ -17,19 +17,6 @@ from sandbox.sanitize import cause
 Words = ParamSpec("Words")
 Answer = TypeVar("Answer")
 CALL_TIMEOUT = 60
-# How each tool's engine is started, by a word of its context or of its socket's path.
-STARTS = {
-    "desktop": "docker desktop start",
-    "orbstack": "orb start",
-    "colima": "colima start",
-    "/.rd/": "rdctl start",
-    "rancher": "rdctl start",
-    "/.lima/": "limactl start docker",
-    "lima-": "limactl start docker",
-    "podman": "podman machine start   (on Linux: systemctl --user start podman.socket)",
-    "rootless": "systemctl --user start docker",
-    "/run/user/": "systemctl --user start docker",
-}
 LONG_TIMEOUT = 1800
 
 
@@ -85,24 +72,8 @@ def unreachable(said: str, place: Endpoint) -> MissingTool:
     return MissingTool(
         "no Docker Engine answers",
         details=f"{said} (by {place.origin})",
-        fix=_start(place),
+        fix=place.how_to_start,
         id="engine-unreachable",
-    )
-
-
-def _start(place: Endpoint) -> str:
-    """Return how to get an engine at `place` to answer."""
-    if place.host:
-        other = "unset DOCKER_HOST" if place.origin == "DOCKER_HOST" else "docker context use default"
-        return f"start the engine on {place.host}, or use this machine's: {other}"
-    for word, command in STARTS.items():
-        if word in place.origin.lower() or word in place.url.lower():
-            return f"start it: {command}"
-    if place.origin == "DOCKER_HOST":
-        return "start the engine of that socket, or use the default one: unset DOCKER_HOST"
-    return (
-        "start it (Linux: `sudo systemctl start docker`; macOS and Windows: start Docker Desktop), "
-        "or install one: scripts/engine does it on Debian and Ubuntu"
     )
 
 

@@ -27,6 +27,19 @@ SOCKETS = {
     "Lima": ".lima/docker/sock/docker.sock",
     "Podman": ".local/share/containers/podman/machine/podman.sock",
 }
+# How each tool's engine is started, by a word of its context or of its socket's path.
+STARTS = {
+    "desktop": "docker desktop start",
+    "orbstack": "orb start",
+    "colima": "colima start",
+    "/.rd/": "rdctl start",
+    "rancher": "rdctl start",
+    "/.lima/": "limactl start docker",
+    "lima-": "limactl start docker",
+    "podman": "podman machine start   (on Linux: systemctl --user start podman.socket)",
+    "rootless": "systemctl --user start docker",
+    "/run/user/": "systemctl --user start docker",
+}
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
@@ -52,6 +65,26 @@ class Endpoint:
     def is_ssh(self) -> bool:
         """Tell whether it is reached through an SSH client."""
         return self.url.startswith("ssh://")
+
+    @property
+    def how_to_leave(self) -> str:
+        """Return the command after which this machine's own engine is used instead."""
+        return "unset DOCKER_HOST" if self.origin == "DOCKER_HOST" else "docker context use default"
+
+    @property
+    def how_to_start(self) -> str:
+        """Return how to get an engine to answer here."""
+        if self.host:
+            return f"start the engine on {self.host}, or use this machine's: {self.how_to_leave}"
+        for word, command in STARTS.items():
+            if word in self.origin.lower() or word in self.url.lower():
+                return f"start it: {command}"
+        if self.origin == "DOCKER_HOST":
+            return "start the engine of that socket, or use the default one: unset DOCKER_HOST"
+        return (
+            "start it (Linux: `sudo systemctl start docker`; macOS and Windows: start Docker Desktop), "
+            "or install one: scripts/engine does it on Debian and Ubuntu"
+        )
 
 
 def find(environment: Mapping[str, str], home: Path) -> Endpoint:

@@ -67,11 +67,12 @@ def run(
     program is ended by us, once. Raises MissingTool when there is no such program and ToolFailed when it fails.
     """
     with contextlib.nullcontext() if merged else tempfile.TemporaryFile() as aside:
-        return _run(argv, timeout, cwd, env, on_line, stdin, aside)
+        return _run(argv, timeout=timeout, cwd=cwd, env=env, on_line=on_line, stdin=stdin, aside=aside)
 
 
 def _run(
     argv: Argv,
+    *,
     timeout: float,
     cwd: Path | None,
     env: Mapping[str, str] | None,
