@@ -19,19 +19,9 @@ if TYPE_CHECKING:
 
 def own_images(spec: Spec, home: Home, engine: Engine) -> OwnImages:
     """Choose where this sandbox's own images come from."""
-    from sandbox.bundle.store import Store
-    from sandbox.bundle.system_images import choose, in_engine
+    from sandbox.bundle import system_images
 
-    store, cluster = Store(home.bundle), spec.cluster
-    needed = in_engine(nodes=cluster.supports.node_image)
-    return choose(
-        spec.images.source,
-        lambda name: engine.image_id(name) is not None,
-        store,
-        cluster.kubernetes,
-        needed,
-        spec.images.mirror,
-    )
+    return system_images.for_spec(spec, home, engine)
 
 
 def steps(spec: Spec, *, purge: bool = False) -> tuple[tuple[Step, ...], Engine, OwnImages]:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from sandbox.bundle.recipe import Recipe, recipes
 from sandbox.bundle.store import Store
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError, UsageError
+from sandbox.names import Home
 from sandbox.system import files, process
+
+if TYPE_CHECKING:
+    from sandbox.config.schema import Spec
 
 # Upstream images by digest: the digest decides what is pulled, the tag is for readers.
 # The node images published with kind 0.33; the newest Kubernetes comes first.
@@ -101,6 +105,18 @@ def choose(
     if wanted == "bundle":
         raise SandboxError("the bundle is not built", fix="sandbox bundle build", id="no-bundle")
     return upstream
+
+
+def for_spec(spec: Spec, home: Home, engine: Engine) -> OwnImages:
+    """Choose where the sandbox of `spec` has its images from, by what the engine and the cache hold now."""
+    return choose(
+        spec.images.source,
+        lambda name: engine.image_id(name) is not None,
+        Store(home.bundle),
+        spec.cluster.kubernetes,
+        in_engine(nodes=spec.cluster.supports.node_image),
+        spec.images.mirror,
+    )
 
 
 def mirrored(reference: str, mirror: str | None) -> str:

@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from urllib.parse import urlsplit
 
-from sandbox.bundle.store import Store
-from sandbox.bundle.system_images import choose
+from sandbox.bundle import system_images
 from sandbox.components.certificates.subject_names import parse_address
 from sandbox.components.cluster import dns
 from sandbox.components.network import proxy_settings
@@ -65,12 +64,7 @@ class EgressTrace:
     def tried(self) -> Tried:
         """Run the pod once and return its output. Raises ClusterError and WaitTimeout."""
         engine = with_engine(self.context).engine
-        images = choose(
-            self.context.spec.images.source,
-            lambda name: engine.image_id(name) is not None,
-            Store(self.context.home.bundle),
-            mirror=self.context.spec.images.mirror,
-        )
+        images = system_images.for_spec(self.context.spec, self.context.home, engine)
         words, then, target, port = b"", self.hello.first_words, self.host, self.port
         if self.proxy:
             parts = urlsplit(self.proxy)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from sandbox.bundle import system_images
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
-from sandbox.bundle.system_images import choose, in_engine
 from sandbox.components.cluster.kind.command import Kind
 from sandbox.components.cluster.minikube.command import Minikube
 from sandbox.doctor.check import Check, Finding, error, ok, skipped, warn, with_engine
@@ -61,23 +61,15 @@ def minikube(context: DoctorContext) -> Finding:
 
 def images(context: DoctorContext) -> Finding:
     """Tell where `up` takes its images from."""
-    engine, store = with_engine(context).engine, Store(context.home.bundle)
-    wanted, shape = context.spec.images, context.spec.cluster
-    components = in_engine(nodes=shape.supports.node_image)
-    own = choose(
-        wanted.source,
-        lambda name: engine.image_id(name) is not None,
-        store,
-        shape.kubernetes,
-        components,
-        wanted.mirror,
-    )
+    engine = with_engine(context).engine
+    components = system_images.in_engine(nodes=context.spec.cluster.supports.node_image)
+    own = system_images.for_spec(context.spec, context.home, engine)
     missing = [name for name in components if engine.image_id(own.references[name]) is None]
     if not missing:
         return ok(f"{len(components)} images are in the engine, from the {own.source}")
     if own.source == "bundle":
         return ok(f"{', '.join(missing)} will be loaded from the bundle")
-    where = wanted.mirror or "docker.io"
+    where = context.spec.images.mirror or "docker.io"
     return ok(f"{', '.join(missing)} will be pulled from {where} by the first `up`")
 
 
