@@ -51,3 +51,10 @@ def addons(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[
 
     known = [addon.name for addon in catalogue.included() if addon.about.instead is None]
     return [CompletionItem(name) for name in known if name.startswith(incomplete)]
+
+
+def errors(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """List the ids of errors, with their titles."""
+    from sandbox.advice import registry
+
+    return [CompletionItem(id, help=about.title) for id, about in registry().items() if id.startswith(incomplete)]

@@ -116,7 +116,9 @@ def remove(ctx: click.Context, secret: str, file: Path | None, name: str | None)
 
 @credentials.command("refresh")
 @spec_options
-@click.option("--secret", "secrets", multiple=True, help="Only in this namespace; may be repeated.  [default: all]")
+@click.option(
+    "--secret", "secrets", multiple=True, help="Only the account in this Secret; may be repeated.  [default: all]"
+)
 @click.pass_context
 def refresh(ctx: click.Context, file: Path | None, name: str | None, *, secrets: tuple[str, ...]) -> int:
     """Read the files again and get new tokens now.

@@ -6,11 +6,12 @@ import json
 
 import click
 
+from sandbox.cli import completion
 from sandbox.cli.options import output_option
 
 
 @click.command("explain")
-@click.argument("id", required=False)
+@click.argument("id", required=False, shell_complete=completion.errors)
 @output_option
 def explain(id: str | None, *, output: str) -> int:
     """Explain an error by the id in its first line; without an id, list all.

@@ -39,6 +39,7 @@ def test_names_of_what_there_is(home: Path) -> None:
     (home / "xdg_state_home" / "sandbox" / "certificates" / "old").mkdir(parents=True)
     assert offered("sandbox down ", home) == ["demo", "old"]
     assert offered("sandbox addons enable met", home) == ["metrics-server"]
+    assert offered("sandbox explain port-in", home) == ["port-in-use"]
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

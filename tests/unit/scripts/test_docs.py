@@ -92,3 +92,13 @@ def test_every_command_has_a_man_page(tmp_path: Path) -> None:
     subprocess.run(argv, check=True, timeout=60)
     written = {path.name for path in tmp_path.iterdir()}
     assert {f"sandbox-{name}.1" for name in COMMANDS} | {"sandbox.1"} <= written
+
+
+def test_pages_that_llms_txt_names_exist() -> None:
+    """https://llmstxt.org: a title, a summary, then links in sections."""
+    index = ROOT / "docs" / "llms.txt"
+    title, _, summary, *_ = index.read_text(encoding="utf-8").splitlines()
+    assert (title, summary[:2]) == ("# sandbox", "> ")
+    links = re.findall(r"]\(([^)]+)\)", index.read_text(encoding="utf-8"))
+    assert links
+    assert [link for link in links if not (ROOT / "docs" / link).is_file()] == []
