@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sandbox.kube.api import Cluster, ClusterError
-from sandbox.kube.readiness import troubles
+from sandbox.kube.pod_faults import faults
 from sandbox.names import HOST
 from sandbox.system import files
 from sandbox.system.wait import wait_until
@@ -43,7 +43,7 @@ def run(cluster: Cluster, image: str, command: Sequence[str]) -> str:
         phase = live.get("status", {}).get("phase", "not scheduled")
         if phase in ("Succeeded", "Failed"):
             return None
-        return "; ".join([phase, *(f"{reason}: {message}" for _, reason, message in troubles(live))])
+        return "; ".join([phase, *map(str, faults(live))])
 
     try:
         cluster.apply(_manifest(name, image, command))

@@ -2,41 +2,44 @@
 
 from __future__ import annotations
 
-import re
+import textwrap
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from sandbox.kube.api import Cluster, ClusterError, Manifest, Say, log, title
 from sandbox.kube.deletion import is_leaving
+from sandbox.kube.pod_faults import CRASHES, MISSING_LONGEST, MISSING_PATIENCE, Fault, Outlook, faults
 from sandbox.system.wait import wait_until
 
 WORKLOADS = {"Deployment", "DaemonSet", "StatefulSet", "Pod", "Job"}
 LEAVING = "is being deleted"
-HOPELESS = {"InvalidImageName", "ErrImageNeverPull"}
-# Hopeless if it lasts: what is missing may be a Secret that an operator is about to make, or the Services, which a
-# kubelet that has only just begun has not read yet (kubernetes, pkg/kubelet/kubelet_pods.go).
-MISSING = "CreateContainerConfigError"
-PATIENCE = 60.0  # seconds
-# What is said of an image that no second try will bring: by registries (OCI distribution-spec, error codes), containerd
-# and the resolver. A registry that does not answer may do so later.
-UNPULLED = {"ErrImagePull", "ImagePullBackOff"}
-NO_IMAGE = re.compile(
-    r"not found|no such host|does not exist|manifest unknown|unauthorized|denied|forbidden", re.IGNORECASE
-)
-PULL_PATIENCE = 20.0  # seconds, in which the kubelet tries at least twice
-# What Go programs say when the kernel has no more inotify instances for a user, of which every cluster takes dozens.
-EXHAUSTED = "too many open files"
-MORE_WATCHES = "sudo sysctl fs.inotify.max_user_instances=1024 (in /etc/sysctl.d to last), or take another cluster down"
-# Kubernetes itself tries again after these, and so do we for a while: the cause may be on its way.
-TROUBLE = {"ErrImagePull", "ImagePullBackOff", "CrashLoopBackOff", "CreateContainerError", "RunContainerError"}
+# The kernel's, the cluster's and the program's reasons come within a second or two of each other.
+SETTLING = 5.0  # seconds
+LINES = 15
 APPLY_TIMEOUT = 30.0
 SEEN = "sandbox.dev/seen"
 # An object that comes before its kind, before the pods that answer its webhooks, before its kind has an endpoint.
 UNKNOWN = "the cluster knows no"
 EARLY = ("failed calling webhook", "conversion webhook for", "the server could not find the requested resource")
+
+
+@dataclass(frozen=True)
+class _Trouble:
+    """What a workload that is not ready says: its `state`, the faults of its pods, the evidence, what to do."""
+
+    state: str
+    ended: bool = False
+    outlook: Outlook = Outlook.OPEN
+    evidence: str = ""
+    crashes: int = 0
+    fix: str = ""
+
+    def __str__(self) -> str:
+        return "; ".join(one for one in (self.state, self.evidence) if one)
 
 
 def wait_ready(cluster: Cluster, manifests: Iterable[Manifest], *, timeout: float) -> None:
@@ -46,14 +49,28 @@ def wait_ready(cluster: Cluster, manifests: Iterable[Manifest], *, timeout: floa
     """
     waiting = [manifest for manifest in manifests if manifest["kind"] in WORKLOADS]
     begun = time.monotonic()
+    failed_since: float | None = None
+    crashes: dict[str, int] | None = None  # as of when nothing was coming up any more
 
     def state() -> str | None:
-        nonlocal waiting
-        waited = time.monotonic() - begun
+        nonlocal waiting, failed_since, crashes
+        now = time.monotonic()
         found = [(one, live) for one in waiting if (live := _find(cluster, one)) and not is_leaving(live)]
-        states = {title(one): _lacks(cluster, live, waited) for one, live in found}
-        waiting = [one for one, _ in found if states[title(one)] is not None]
-        return "\n".join(f"{name}: {said}" for name, said in states.items() if said) or None
+        seen = {title(one): _trouble(cluster, live, now - begun) for one, live in found}
+        waiting = [one for one, _ in found if seen[title(one)] is not None]
+        troubles = {name: one for name, one in seen.items() if one}
+        # What crashes may wait for another workload, so each gets one more start once all of those are up.
+        coming = [name for name, one in troubles.items() if one.outlook is Outlook.OPEN and not one.crashes]
+        if coming:
+            crashes = None
+        elif crashes is None:
+            crashes = {name: one.crashes for name, one in troubles.items()}
+        failed = [name for name, one in troubles.items() if _is_hopeless(one, (crashes or {}).get(name), coming)]
+        if not failed:
+            failed_since = None
+        elif not coming or now >= (failed_since := failed_since or now) + SETTLING:
+            raise _failure({name: one for name, one in troubles.items() if name in failed or one.evidence})
+        return "\n".join(f"{name}: {one}" for name, one in troubles.items()) or None
 
     wait_until(state, what="workloads", timeout=timeout)
 
@@ -64,7 +81,19 @@ def pending(cluster: Cluster, manifest: Manifest, *, waited: float = 0.0) -> str
     What it is made from may be missing for a while, and so may an image; `waited` says for how long it was, in seconds.
     """
     live = _find(cluster, manifest)
-    return "absent" if live is None else _lacks(cluster, live, waited)
+    if live is None:
+        return "absent"
+    trouble = _trouble(cluster, live, waited)
+    if trouble and trouble.outlook is not Outlook.OPEN:
+        raise _failure({title(live): trouble})
+    return str(trouble) if trouble else None
+
+
+def _is_hopeless(trouble: _Trouble, crashes: int | None, coming: Sequence[str]) -> bool:
+    """Tell whether waiting for a workload helps no more; `crashes` are its of when nothing was `coming` up any more."""
+    if trouble.outlook is Outlook.POOR:
+        return not coming and (not trouble.crashes or trouble.crashes > (crashes or 0))
+    return trouble.outlook is Outlook.NONE
 
 
 def _find(cluster: Cluster, manifest: Manifest) -> dict[str, Any] | None:
@@ -72,23 +101,58 @@ def _find(cluster: Cluster, manifest: Manifest) -> dict[str, Any] | None:
     return cluster.get(manifest["apiVersion"], manifest["kind"], metadata["name"], metadata.get("namespace", "default"))
 
 
-def _lacks(cluster: Cluster, live: Manifest, waited: float) -> str | None:
-    said = progress(live)
+def _failure(troubles: Mapping[str, _Trouble]) -> ClusterError:
+    """Return the error for workloads that cannot start, by their titles."""
+    names, one = ", ".join(troubles), next(iter(troubles.values()))
+    end = "failed" if all(each.ended for each in troubles.values()) else "cannot start"
+    return ClusterError(
+        f"{names} {end}" if len(troubles) == 1 else f"{len(troubles)} workloads: {names} {end}",
+        details=one.evidence or one.state
+        if len(troubles) == 1
+        else "\n".join(f"{name}: {one}" for name, one in troubles.items()),
+        fix="; ".join(dict.fromkeys(one.fix for one in troubles.values() if one.fix)),
+    )
+
+
+def _trouble(cluster: Cluster, live: Manifest, waited: float) -> _Trouble | None:
+    """Return what keeps a workload from being ready, `waited` seconds after it was applied; None when it is."""
+    try:
+        said, ended = progress(live), False
+    except ClusterError as error:
+        said, ended = error.details or "failed", True
     if said is None or is_leaving(live):
-        return said
+        return None if said is None else _Trouble(said)
     namespace = live["metadata"].get("namespace", "default")
+    crashes = (live.get("status") or {}).get("failed", 0) if live["kind"] == "Job" else 0
+    found, fixes = [one.get("message", "") for one in _conditions(live, "ReplicaFailure")], []
+    outlooks = [Outlook.NONE] if ended or (found and waited > MISSING_PATIENCE) else []
+    if crashes >= CRASHES:
+        outlooks.append(Outlook.POOR)
     for pod in _pods(cluster, live, namespace):
-        for container, reason, message in troubles(pod):
-            evidence = f"pod {pod['metadata']['name']}, container {container}: {reason}: {message}".rstrip(": ")
-            absent = reason in UNPULLED and waited > PULL_PATIENCE and NO_IMAGE.search(message)
-            if absent or reason in HOPELESS or (reason == MISSING and waited > PATIENCE):
-                raise ClusterError(f"{title(live)} cannot start", details=evidence)
-            if reason == "CrashLoopBackOff":
-                evidence += "\n" + cluster.log(pod["metadata"]["name"], namespace)
-            if EXHAUSTED in evidence:
-                raise ClusterError(f"{title(live)} cannot start", details=evidence, fix=MORE_WATCHES)
-            said += "; " + evidence
-    return said
+        name = pod["metadata"]["name"]
+        for message in unschedulable(pod):
+            found.append(f"pod {name}: no node takes it: {message}")
+            outlooks.append(Outlook.POOR if "Insufficient" in message and waited > MISSING_LONGEST else Outlook.OPEN)
+        for fault in faults(pod):
+            outlooks.append(fault.outlook(waited))
+            crashes += fault.restarts
+            fixes.append(fault.fix)
+            words = _last_words(cluster, name, namespace, fault) if fault.has_log else ""
+            found.append(f"pod {name}, {fault}" + (f"\n{words}" if words else ""))
+    return _Trouble(
+        said,
+        ended,
+        next((one for one in (Outlook.NONE, Outlook.POOR) if one in outlooks), Outlook.OPEN),
+        "\n".join(dict.fromkeys(found)),
+        crashes,
+        next(filter(None, fixes), ""),
+    )
+
+
+def _last_words(cluster: Cluster, pod: str, namespace: str, fault: Fault) -> str:
+    """Return the last lines of the program that ended, indented."""
+    text = cluster.log(pod, namespace, container=fault.container, lines=LINES, previous=fault.running)
+    return textwrap.indent(text.rstrip(), "    ")
 
 
 def progress(live: Mapping[str, Any]) -> str | None:
@@ -104,8 +168,9 @@ def progress(live: Mapping[str, Any]) -> str | None:
         done = status.get("phase") == "Succeeded" or conditions.get("Ready") == "True"
         return None if done else str(status.get("phase", "not scheduled"))
     if live["kind"] == "Job":
-        if any(one["type"] == "Failed" and one["status"] == "True" for one in status.get("conditions") or ()):
-            raise ClusterError(f"{title(live)} failed")
+        for one in _conditions(live, "Failed"):
+            if one["status"] == "True":
+                raise ClusterError(f"{title(live)} failed", details=one.get("message", ""))
         return None if status.get("succeeded", 0) >= spec.get("completions", 1) else "running"
     if status.get("observedGeneration", 0) < live["metadata"].get("generation", 1):
         return "not yet seen by its controller"
@@ -123,21 +188,44 @@ def progress(live: Mapping[str, Any]) -> str | None:
     return None if min(ready, updated) >= wanted else f"{min(ready, updated)} of {wanted} pods ready"
 
 
-def troubles(pod: Mapping[str, Any]) -> Iterable[tuple[str, str, str]]:
-    """(container, reason, message) for each container of a pod that is held up by an error."""
-    status = pod.get("status") or {}
-    for one in [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]:
-        waiting = (one.get("state") or {}).get("waiting") or {}
-        if waiting.get("reason") in HOPELESS | TROUBLE | {MISSING}:
-            yield one["name"], waiting["reason"], waiting.get("message", "")
+def _conditions(live: Mapping[str, Any], kind: str) -> Iterable[Mapping[str, Any]]:
+    return (one for one in (live.get("status") or {}).get("conditions") or () if one.get("type") == kind)
+
+
+def unschedulable(pod: Mapping[str, Any]) -> list[str]:
+    """Return why no node takes the pod, where none does."""
+    found = (one for one in _conditions(pod, "PodScheduled") if one.get("status") == "False")
+    return [one.get("message", "") for one in found if one.get("reason") == "Unschedulable"]
 
 
 def _pods(cluster: Cluster, live: Manifest, namespace: str) -> list[Manifest]:
+    """Return the pods of what the workload says now; those of before may be in any state."""
     if live["kind"] == "Pod":
         return [live]
     labels = ((live.get("spec") or {}).get("selector") or {}).get("matchLabels") or {}
     selector = ",".join(f"{key}={value}" for key, value in labels.items())
-    return list(cluster.list("v1", "Pod", namespace, selector=selector)) if selector else []
+    found = cluster.list("v1", "Pod", namespace, selector=selector) if selector else []
+    pods: list[Manifest] = [one for one in found if not is_leaving(one)]
+    status = live.get("status") or {}
+    if live["kind"] == "Job" or not pods:
+        return pods
+    if status.get("observedGeneration", 0) < live["metadata"].get("generation", 1):
+        return []
+    everything, updated = (
+        (status.get("currentNumberScheduled", 0), status.get("updatedNumberScheduled", 0))
+        if live["kind"] == "DaemonSet"
+        else (status.get("replicas", 0), status.get("updatedReplicas", 0))
+    )
+    if everything <= updated:
+        return pods
+    newest = max(pods, key=lambda one: str(one["metadata"].get("creationTimestamp", "")))
+    return [one for one in pods if updated and _revision(one) == _revision(newest)]
+
+
+def _revision(pod: Manifest) -> str:
+    """Return what stands for the template that the pod was made from."""
+    labels = pod["metadata"].get("labels") or {}
+    return str(labels.get("pod-template-hash") or labels.get("controller-revision-hash") or "")
 
 
 def apply_patiently(cluster: Cluster, manifest: Manifest, *, say: Say = log.info) -> None:

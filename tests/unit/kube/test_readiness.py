@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from sandbox.kube import readiness
 from sandbox.kube.api import Cluster, ClusterError
-from sandbox.kube.readiness import attempt, progress, troubles
+from sandbox.kube.readiness import attempt, progress, wait_ready
+from sandbox.system.wait import wait_until
 from tests.support.api_server import kubeconfig, serving
 
 OBJECT = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "default"}}
@@ -69,26 +73,6 @@ def test_failed_workload_is_not_waited_for(found: dict[str, Any]) -> None:
         progress(found)
 
 
-def container(name: str, reason: str, message: str | None = None) -> dict[str, Any]:
-    waiting = {"reason": reason} | ({"message": message} if message else {})
-    return {"name": name, "state": {"waiting": waiting}}
-
-
-def test_init_container_failures_count_and_normal_waiting_not() -> None:
-    pod = {
-        "status": {
-            "initContainerStatuses": [container("init", "CrashLoopBackOff", "back-off 10s")],
-            "containerStatuses": [
-                container("app", "PodInitializing"),
-                container("side", "ErrImagePull"),
-                {"name": "fine", "state": {"running": {}}},
-            ],
-        }
-    }
-    assert list(troubles(pod)) == [("init", "CrashLoopBackOff", "back-off 10s"), ("side", "ErrImagePull", "")]
-    assert list(troubles({})) == []
-
-
 def test_a_pod_that_is_being_replaced_does_not_count() -> None:
     status = {"observedGeneration": 2, "replicas": 2, "readyReplicas": 1, "updatedReplicas": 1}
     live = {"kind": "Deployment", "metadata": {"generation": 2}, "spec": {"replicas": 1}, "status": status}
@@ -121,3 +105,137 @@ def test_premature_request_is_distinguished_from_a_refusal(
                 attempt(cluster, OBJECT)
         server.refusal = None
         assert attempt(cluster, OBJECT) is None
+
+
+def crashing(restarts: int, hash: str = "1", **state: Any) -> dict[str, Any]:
+    """A pod whose container has crashed `restarts` + 1 times."""
+    status = {
+        "name": "app",
+        "restartCount": restarts,
+        "state": state or {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 20s restarting failed"}},
+        "lastState": {"terminated": {"exitCode": 3, "reason": "Error"}},
+    }
+    metadata = {"namespace": "ns", "labels": {"pod-template-hash": hash}, "creationTimestamp": f"2026-01-0{hash}"}
+    return {"metadata": metadata, "status": {"containerStatuses": [status]}}
+
+
+class Clusters:
+    """Workloads and pods by name; the `steps` are taken one at a time, whenever a wait pauses for ten seconds."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *steps: Callable[[], None]) -> None:
+        self.workloads: dict[str, dict[str, Any]] = {}
+        self.pods: dict[str, dict[str, Any]] = {}
+        self.steps = list(steps)
+        self.now = 0.0
+        clock = partial(wait_until, clock=lambda: self.now, sleep=self.pause)
+        monkeypatch.setattr(readiness, "wait_until", clock)
+        monkeypatch.setattr("sandbox.kube.readiness.time.monotonic", lambda: self.now)
+
+    def pause(self, seconds: float) -> None:
+        self.now += 10.0
+        if self.steps:
+            self.steps.pop(0)()
+
+    def get(self, version: str, kind: str, name: str, namespace: str) -> dict[str, Any] | None:
+        return self.workloads.get(name)
+
+    def list(self, version: str, kind: str, namespace: str, *, selector: str) -> list[dict[str, Any]]:
+        app = selector.removeprefix("app=")
+        return [
+            {**pod, "metadata": {**pod["metadata"], "name": name}}
+            for name, pod in self.pods.items()
+            if name.startswith(app)
+        ]
+
+    def log(self, pod: str, namespace: str, **asked: Any) -> str:
+        return f"the end of {pod}"
+
+    def await_ready(self) -> None:
+        wait_ready(cast("Cluster", self), list(self.workloads.values()), timeout=300.0)
+
+
+def workload(name: str, **status: int) -> dict[str, Any]:
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name, "namespace": "ns"},
+        "spec": {"replicas": 1, "selector": {"matchLabels": {"app": name}}},
+        "status": {"observedGeneration": 1, **status},
+    }
+
+
+UP = {"readyReplicas": 1, "updatedReplicas": 1, "replicas": 1}
+
+
+@pytest.mark.fault(64)
+def test_all_that_crash_again_and_again_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two of three workloads crash again and again → both are named with exit codes and their last lines."""
+    cluster = Clusters(monkeypatch)
+    cluster.workloads = {"web": workload("web"), "job": workload("job"), "db": workload("db", **UP)}
+    cluster.pods = {"web-1": crashing(1), "job-1": crashing(3)}
+    cluster.steps = [
+        lambda: cluster.pods.update({"web-1": crashing(3)}),
+        lambda: cluster.pods.update({"job-1": crashing(4)}),
+    ]
+    with pytest.raises(ClusterError) as caught:
+        cluster.await_ready()
+    assert cluster.now < 60
+    assert caught.value.brief == "2 workloads: Deployment ns/web, Deployment ns/job cannot start"
+    said = "pod web-1, container app: CrashLoopBackOff, exit code 3, restarted 3 times\n    the end of web-1"
+    assert said in caught.value.details
+    assert "the end of job-1" in caught.value.details
+
+
+def test_crash_that_waits_for_another_gets_one_more_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    def database_comes() -> None:
+        cluster.workloads["db"] = workload("db", **UP)
+
+    def heals() -> None:
+        cluster.workloads["web"] = workload("web", **UP)
+
+    cluster = Clusters(monkeypatch, lambda: None, database_comes, lambda: None, heals)
+    cluster.workloads = {"web": workload("web"), "db": workload("db")}
+    cluster.pods = {"web-1": crashing(4)}
+    cluster.await_ready()
+    assert not cluster.steps
+
+
+def test_crash_after_everything_else_is_up_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    def database_comes() -> None:
+        cluster.workloads["db"] = workload("db", **UP)
+
+    cluster = Clusters(monkeypatch, database_comes, lambda: cluster.pods.update({"web-1": crashing(4)}))
+    cluster.workloads = {"web": workload("web"), "db": workload("db")}
+    cluster.pods = {"web-1": crashing(3)}
+    with pytest.raises(ClusterError, match="Deployment ns/web cannot start"):
+        cluster.await_ready()
+    assert not cluster.steps
+
+
+def test_container_that_runs_again_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = Clusters(monkeypatch, lambda: None, lambda: cluster.workloads.update(web=workload("web", **UP)))
+    cluster.workloads = {"web": workload("web")}
+    cluster.pods = {"web-1": crashing(4, running={})}
+    cluster.await_ready()
+    assert not cluster.steps
+
+
+def test_pods_of_the_template_before_decide_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = Clusters(monkeypatch, lambda: None, lambda: cluster.workloads.update(web=workload("web", **UP)))
+    cluster.workloads = {"web": workload("web", replicas=2, updatedReplicas=1)}
+    cluster.pods = {"web-1": crashing(9, "1"), "web-2": crashing(0, "2", waiting={"reason": "ContainerCreating"})}
+    cluster.await_ready()
+    assert not cluster.steps
+
+
+def test_failed_job_says_what_its_pod_wrote(monkeypatch: pytest.MonkeyPatch) -> None:
+    job = workload("move") | {"kind": "Job"}
+    failed = {"type": "Failed", "status": "True", "message": "reached the backoff limit"}
+    job["status"] = {"failed": 1, "conditions": [failed]}
+    cluster = Clusters(monkeypatch)
+    cluster.workloads = {"move": job}
+    cluster.pods = {"move-1": crashing(0, terminated={"exitCode": 1, "reason": "Error"})}
+    with pytest.raises(ClusterError, match="Job ns/move failed") as caught:
+        cluster.await_ready()
+    assert "container app: Error, exit code 1" in caught.value.details
+    assert "the end of move-1" in caught.value.details

@@ -1,0 +1,150 @@
+"""Says what keeps a pod's containers from running, in the cluster's own words, and whether waiting can help."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+# Reasons of waiting (kubernetes, pkg/kubelet/kuberuntime and pkg/kubelet/images).
+HOPELESS = {"InvalidImageName", "ErrImageNeverPull"}
+UNPULLED = {"ErrImagePull", "ImagePullBackOff"}
+# What is missing may be a Secret that an operator is about to make, or the Services, which a kubelet that has only just
+# begun has not read yet (kubernetes, pkg/kubelet/kubelet_pods.go).
+MISSING = "CreateContainerConfigError"
+CRASHING = "CrashLoopBackOff"
+UNSTARTED = {"CreateContainerError", "RunContainerError"}
+WAITING = HOPELESS | UNPULLED | UNSTARTED | {MISSING, CRASHING}
+# Reasons of an end: containerd could not start the program at all, or the kernel ended it.
+UNSTARTABLE = {"StartError", "ContainerCannotRun"}
+KILLED = "OOMKilled"
+# What is said of an image that no second try will bring: by registries (OCI distribution-spec, error codes), containerd
+# and the resolver. A registry that does not answer may do so later.
+NO_IMAGE = re.compile(
+    r"not found|no such host|does not exist|manifest unknown|unauthorized|denied|forbidden", re.IGNORECASE
+)
+# What Go programs say when the kernel has no more inotify instances for a user, of which every cluster takes dozens.
+EXHAUSTED = "too many open files"
+MORE_WATCHES = "sudo sysctl fs.inotify.max_user_instances=1024 (in /etc/sysctl.d to last), or take another cluster down"
+# The words of runc without its frames: `failed to create containerd task: … runc create failed: … exec: "x": …`.
+_FRAMES = re.compile(r"^.*(?:unable to start container process|runc create failed): (?:error during container init: )?")
+
+# Seconds, and numbers of restarts. The kubelet waits 10, 20, 40 and 80 seconds between restarts: three are over after
+# half a minute, five after two and a half.
+PULL_PATIENCE = 20.0  # in which the kubelet tries at least twice
+MISSING_PATIENCE, MISSING_LONGEST = 30.0, 60.0
+CRASHES, MOST_CRASHES = 3, 5
+
+
+class Outlook(Enum):
+    """Whether a container that does not run may do so yet."""
+
+    OPEN = "may start yet"
+    POOR = "cannot start unless something else changes, which is yet to come up"
+    NONE = "cannot start"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """A container that does not run: why it waits or how it ended, and how often it was started again."""
+
+    container: str
+    reason: str
+    message: str = ""
+    ended: str = ""
+    exit_code: int | None = None
+    restarts: int = 0
+    memory: str = ""
+    running: bool = False
+
+    def __str__(self) -> str:
+        said = [self.reason]
+        if self.ended and self.ended not in ("Error", self.reason):
+            said.append(self.ended)
+        if self.exit_code is not None:
+            said.append(f"exit code {self.exit_code}")
+        if self.restarts:
+            said.append("restarted once" if self.restarts == 1 else f"restarted {self.restarts} times")
+        message = _FRAMES.sub("", self.message.strip().replace("\n", " "))
+        return f"container {self.container}: {', '.join(said)}" + (f": {message}" if message else "")
+
+    def outlook(self, waited: float) -> Outlook:
+        """Tell whether it may start yet, `waited` seconds after its workload was applied."""
+        if self.reason in HOPELESS or EXHAUSTED in self.message:
+            return Outlook.NONE
+        if self.reason in UNPULLED:
+            gone = waited > PULL_PATIENCE and NO_IMAGE.search(self.message)
+            return Outlook.NONE if gone else Outlook.OPEN
+        if self.reason == MISSING and waited > MISSING_PATIENCE:
+            return Outlook.NONE if waited > MISSING_LONGEST else Outlook.POOR
+        if self.running:  # it may have what it needs by now
+            return Outlook.OPEN
+        if self.ended in UNSTARTABLE and self.restarts >= 1:
+            return Outlook.NONE
+        if self.restarts >= CRASHES:
+            return Outlook.NONE if self.restarts >= MOST_CRASHES else Outlook.POOR
+        return Outlook.OPEN
+
+    @property
+    def has_log(self) -> bool:
+        """Tell whether its program ran, and may have written why it ended."""
+        return (self.reason == CRASHING or self.exit_code is not None) and self.ended not in UNSTARTABLE
+
+    @property
+    def fix(self) -> str:
+        """Return what to do about it; empty where only its program knows."""
+        if EXHAUSTED in self.message:
+            return MORE_WATCHES
+        if self.ended == KILLED:
+            limit = f" (now {self.memory})" if self.memory else ""
+            return f"raise resources.limits.memory of the container {self.container}{limit}"
+        if self.ended in UNSTARTABLE:
+            return (
+                f"correct `command` of the container {self.container}, or the image's ENTRYPOINT: "
+                "the program must be in the image, executable, and made for this machine"
+            )
+        if self.exit_code == 0:
+            return (
+                f"have the program of the container {self.container} keep running, or make it a Job: it ends by itself"
+            )
+        if self.reason == MISSING:
+            return "apply the Secret or ConfigMap that it names, with that key; or correct the name"
+        if self.reason == "InvalidImageName":
+            return "correct `image`: names have small letters, digits, and one tag"
+        if self.reason == "ErrImageNeverPull":
+            return "leave imagePullPolicy: Never out, and have images.yaml push the image"
+        return ""
+
+
+def faults(pod: Mapping[str, Any]) -> Iterator[Fault]:
+    """Yield a fault for each container of a pod that is held up by an error, or ended with one."""
+    status, spec = pod.get("status") or {}, pod.get("spec") or {}
+    once = spec.get("restartPolicy") == "Never"
+    limits = {
+        one.get("name"): ((one.get("resources") or {}).get("limits") or {}).get("memory", "")
+        for one in [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
+    }
+    for one in [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]:
+        state = one.get("state") or {}
+        waiting, last = state.get("waiting") or {}, (one.get("lastState") or {}).get("terminated") or {}
+        end = state.get("terminated") or last
+        held = waiting.get("reason") in WAITING
+        failed = end.get("exitCode", 0) != 0 and not (one.get("ready") or (once and "running" in state))
+        if not held and not failed:
+            continue
+        reason = waiting["reason"] if held else end.get("reason") or "Error"
+        crashed = bool(end) and reason not in UNPULLED | HOPELESS | {MISSING}
+        # A back-off says how long it is; the end before it says why.
+        words = (end.get("message"), "" if reason == CRASHING and crashed else waiting.get("message"))
+        yield Fault(
+            container=one["name"],
+            reason=reason,
+            message=next((one for one in (words if crashed else words[::-1]) if one), ""),
+            ended=str(end.get("reason", "")) if crashed else "",
+            exit_code=end.get("exitCode") if crashed else None,
+            restarts=one.get("restartCount", 0),
+            memory=str(limits.get(one["name"]) or ""),
+            running="running" in state,
+        )

@@ -1,0 +1,114 @@
+"""What keeps containers from running is told in a line each, with whether waiting helps and what to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sandbox.kube.pod_faults import Outlook, faults
+
+UNFOUND = (
+    "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create failed: "
+    "unable to start container process: error during container init: "
+    'exec: "httpd": executable file not found in $PATH: unknown'
+)
+
+
+def waiting(reason: str, message: str = "") -> dict[str, Any]:
+    return {"waiting": {"reason": reason, "message": message}}
+
+
+def ended(code: int, reason: str, message: str = "") -> dict[str, Any]:
+    return {"terminated": {"exitCode": code, "reason": reason, "message": message}}
+
+
+def pod(state: dict[str, Any], last: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+    status = {"name": "app", "state": state, "lastState": last or {}, **more}
+    container = {"name": "app", "resources": {"limits": {"memory": "64Mi"}}}
+    return {"spec": {"containers": [container]}, "status": {"containerStatuses": [status]}}
+
+
+@pytest.mark.fault(64)
+@pytest.mark.parametrize(
+    ("found", "waited", "said", "outlook", "fix"),
+    [
+        (
+            pod(waiting("CrashLoopBackOff", "back-off 10s"), ended(128, "StartError", UNFOUND), restartCount=1),
+            0,
+            'CrashLoopBackOff, StartError, exit code 128, restarted once: exec: "httpd": executable file not found',
+            Outlook.NONE,
+            "correct `command`",
+        ),
+        (
+            pod(waiting("CrashLoopBackOff", "back-off 20s"), ended(137, "OOMKilled"), restartCount=3),
+            40,
+            "CrashLoopBackOff, OOMKilled, exit code 137, restarted 3 times",
+            Outlook.POOR,
+            "raise resources.limits.memory of the container app (now 64Mi)",
+        ),
+        (
+            pod(waiting("CrashLoopBackOff", "back-off 20s"), ended(0, "Completed"), restartCount=2),
+            40,
+            "CrashLoopBackOff, Completed, exit code 0, restarted 2 times",
+            Outlook.OPEN,
+            "ends by itself",
+        ),
+        (
+            pod(waiting("CrashLoopBackOff"), ended(1, "Error"), restartCount=5),
+            200,
+            "CrashLoopBackOff, exit code 1, restarted 5 times",
+            Outlook.NONE,
+            "",
+        ),
+        (
+            pod(waiting("CreateContainerConfigError", 'secret "login" not found')),
+            31,
+            'CreateContainerConfigError: secret "login" not found',
+            Outlook.POOR,
+            "apply the Secret or ConfigMap",
+        ),
+        (pod(waiting("CreateContainerConfigError", "x")), 29, "ConfigError: x", Outlook.OPEN, ""),
+        (pod(waiting("InvalidImageName", "no")), 0, "InvalidImageName: no", Outlook.NONE, "correct `image`"),
+        (pod(ended(1, "Error")), 0, "Error, exit code 1", Outlook.OPEN, ""),
+        (pod(waiting("RunContainerError", "too many open files")), 0, "too many", Outlook.NONE, "max_user_instances"),
+    ],
+)
+def test_fault_is_told_with_its_outlook_and_fix(
+    found: dict[str, Any], waited: float, said: str, outlook: Outlook, fix: str
+) -> None:
+    """A container that cannot start, each way → its reason, its exit code, and what to do."""
+    fault = next(iter(faults(found)))
+    assert said in str(fault)
+    assert fault.outlook(waited) is outlook
+    assert fix in fault.fix
+
+
+def test_init_container_failures_count_and_normal_waiting_not() -> None:
+    found = {
+        "status": {
+            "initContainerStatuses": [{"name": "init", "state": waiting("CrashLoopBackOff", "back-off 10s")}],
+            "containerStatuses": [
+                {"name": "app", "state": waiting("PodInitializing")},
+                {"name": "side", "state": waiting("ErrImagePull")},
+                {"name": "fine", "state": {"running": {}}},
+            ],
+        }
+    }
+    assert list(map(str, faults(found))) == [
+        "container init: CrashLoopBackOff: back-off 10s",
+        "container side: ErrImagePull",
+    ]
+    assert list(faults({})) == []
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        pod({"running": {}}, ended(1, "Error"), restartCount=1, ready=True),
+        pod(ended(0, "Completed")),
+        pod(waiting("ContainerCreating")),
+    ],
+)
+def test_container_that_recovered_or_is_done_has_no_fault(found: dict[str, Any]) -> None:
+    assert list(faults(found)) == []
