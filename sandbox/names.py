@@ -56,6 +56,11 @@ class Home:
         return self.cache / "manifests"
 
     @property
+    def charts(self) -> Path:
+        """Return the archives of charts that were pulled, by their digests."""
+        return self.cache / "charts"
+
+    @property
     def projects(self) -> Path:
         """Return the specs, manifests and images of sandboxes that were fetched from elsewhere."""
         return self.cache / "projects"

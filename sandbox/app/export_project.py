@@ -18,8 +18,9 @@ from sandbox.app.checkouts import inside
 from sandbox.bundle.store import Store
 from sandbox.components.addons.catalogue import FILE as ADDON
 from sandbox.components.workloads import user_manifests
+from sandbox.components.workloads.chart_archives import ChartArchives
 from sandbox.config.schema import ResolvedSpec
-from sandbox.config.schema.apply_schema import Chart, Item
+from sandbox.config.schema.apply_schema import Chart, Item, RemoteChart
 from sandbox.engine import Engine
 from sandbox.errors import UsageError
 from sandbox.images import lockfile as locks
@@ -90,8 +91,11 @@ def _dropped(data: dict[str, Any], path: list[str]) -> bool:
 
 def _applied(item: Item, into: Path, number: int, told: Exported) -> str | dict[str, Any]:
     """Copy what is applied; of a kustomization, whose bases may be anywhere, what it renders to. Gives its path."""
-    if isinstance(item, Chart):
-        return _chart(item, into / f"{number}-{item.chart.name}", told)
+    if isinstance(item, Chart | RemoteChart):
+        chart = ChartArchives(context.home().charts).find(item)
+        if chart is None:
+            raise UsageError(f"the chart {item.name} is not pulled yet", fix="sandbox up")
+        return _chart(chart, into / f"{number}-{item.name}", told)
     source = user_manifests.rendered(item)
     if source is None:
         path = cast("Path", item)

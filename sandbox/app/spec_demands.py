@@ -14,9 +14,10 @@ from sandbox.bundle.store import Store
 from sandbox.components.addons import catalogue
 from sandbox.components.addons.addon_images import pod_spec
 from sandbox.components.workloads import user_manifests
+from sandbox.components.workloads.chart_archives import ChartArchives
 from sandbox.components.workloads.helm import Helm
 from sandbox.components.workloads.kustomization import reads
-from sandbox.config.schema import Spec
+from sandbox.config.schema import RemoteChart, Spec
 from sandbox.config.schema.apply_schema import paths as applied
 from sandbox.images import images_yaml
 from sandbox.images.images_yaml import FromArchive, FromBuild, FromDaemon, FromLayout, FromRegistry
@@ -138,8 +139,16 @@ def _objects(spec: Spec, root: Path) -> Iterator[str]:
     here = [one for one in spec.apply if one not in fetching]  # nothing is fetched before the user has agreed
     store = Store(context.home().bundle)
     objects = [*user_manifests.load(here, store), *manifests.load(files)]
+    archives = ChartArchives(context.home().charts)
     for chart in user_manifests.charts(spec.apply):
-        objects += Helm.find(store).render(chart)
+        if isinstance(chart, RemoteChart):
+            yield _line("chart", f"{chart.source} {chart.version}, pulled with your login, if there is one")
+            if archives.find(chart) is None:
+                yield _line("rights", f"what {chart.name} may do is not known before it is pulled")
+            if place := _elsewhere(chart.lock, root):
+                yield _line("files", f"writes {place}")
+        if local := archives.find(chart):
+            objects += Helm.find(store).render(local)
     for manifest in objects:
         if rights := ", ".join(_rights(manifest)):
             yield _line("rights", f"{manifest['kind']} {manifest['metadata']['name']}: {rights}")

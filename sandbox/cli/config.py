@@ -40,20 +40,26 @@ def validate(file: Path | None, name: str | None) -> int:
     from sandbox.app import chosen_spec, context, spec_notes
     from sandbox.bundle.store import Store
     from sandbox.components.workloads import user_manifests
+    from sandbox.components.workloads.chart_archives import ChartArchives
     from sandbox.components.workloads.helm import Helm
     from sandbox.images import images_yaml
 
     spec = chosen_spec.written(file, name)
     has = [f"name {spec.name}", f"domain {spec.domain}"]
     objects: Sequence[dict[str, Any]] = ()
+    unseen: list[str] = []
     if spec.push:
         has.append(count(len(images_yaml.load(spec.push)), "image"))
     if spec.apply:
         store, charts = Store(context.home().bundle), user_manifests.charts(spec.apply)
         objects = [*user_manifests.load(spec.apply, store)]
-        objects += (one for chart in charts for one in Helm.find(store).render(chart))
+        archives = ChartArchives(context.home().charts)
+        objects += (one for each in charts if (chart := archives.find(each)) for one in Helm.find(store).render(chart))
+        unseen = [
+            f"{one.source} {one.version} is not pulled yet, and not looked at" for one in archives.missing(charts)
+        ]
         has.append(count(len(objects), "object"))
-    noted = [*filter(None, [spec.old_key]), *spec_notes.notes(spec, objects)]
+    noted = [*filter(None, [spec.old_key]), *unseen, *spec_notes.notes(spec, objects)]
     click.echo(f"valid: {', '.join(has)}")
     for note in noted:
         click.echo(f"note   {note}", err=True)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 CHANGES = 2
 # What the user brings: while that is corrected, the sandbox around it may well stay.
-BROUGHT = ("push", "charts", "apply")
+BROUGHT = ("push", "chart-archives", "charts", "apply")
 VERBS = {"absent": "make", "drifted": "repair", "stale": "rebuild", "unseen": "look at"}
 KEPT = """kept: everything from before, the registry's data and the certificates
 continue: sandbox up      remove everything: sandbox down --purge"""

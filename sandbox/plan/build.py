@@ -22,7 +22,7 @@ from sandbox.plan.site import ClusterSite
 from sandbox.step import Step, checked
 
 # What `up` brings in from the user's files.
-_FROM_FILES = ("spec", "push", "addons", "minikube-disused", "minikube-addons", "charts", "apply")
+_FROM_FILES = ("spec", "push", "addons", "minikube-disused", "minikube-addons", "chart-archives", "charts", "apply")
 
 
 def without_files(plan: Sequence[Step], names: Names) -> tuple[Step, ...]:

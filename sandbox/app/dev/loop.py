@@ -17,7 +17,7 @@ from sandbox.app.dev.file_watch import FileWatch
 from sandbox.app.dev.pod_watch import PodWatch
 from sandbox.app.dev.rounds import Overtaken, Rounds
 from sandbox.components.workloads import kustomization, user_manifests
-from sandbox.config.schema import Spec
+from sandbox.config.schema import RemoteChart, Spec
 from sandbox.config.schema.apply_schema import paths as applied
 from sandbox.engine.engine_images import excluded
 from sandbox.errors import SandboxError
@@ -26,7 +26,7 @@ from sandbox.images.lockfile import LockFile, lock_path
 from sandbox.kube.api import Cluster
 
 # What the user brings: while that is corrected, the sandbox around it stays.
-BROUGHT = ("push", "charts", "apply")
+BROUGHT = ("push", "chart-archives", "charts", "apply")
 
 
 @dataclass
@@ -164,13 +164,14 @@ def project_of(file: Path | None, spec: Spec) -> Project:
         with suppress(SandboxError):  # told by `up`, and read again when it changes
             entries = LockFile.of(spec.push).entries
     said = [path.absolute() for path in (file, spec.push) if path is not None]
-    written = (lock_path(spec.push).absolute(),) if spec.push else ()
+    written = [one.lock.absolute() for one in spec.apply if isinstance(one, RemoteChart)]
+    written += [lock_path(spec.push).absolute()] if spec.push else []
     contexts = {one.context for one in entries if isinstance(one, FromBuild)}
     return Project(
         spec=tuple(said),
         entries=entries,
         manifests=tuple(dict.fromkeys((*applied(spec.apply), *_bases(spec)))),
-        written=written,
+        written=tuple(written),
         excluded={one: excluded(one) for one in contexts},
     )
 

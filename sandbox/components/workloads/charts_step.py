@@ -11,9 +11,10 @@ from typing import Any
 
 from sandbox.bundle.store import Store
 from sandbox.components.workloads import helm
+from sandbox.components.workloads.chart_archives import ChartArchives
 from sandbox.components.workloads.helm import DEPLOYED, Helm, Release
 from sandbox.components.workloads.image_names import ImageNames
-from sandbox.config.schema import Chart
+from sandbox.config.schema.apply_schema import AnyChart, Chart
 from sandbox.errors import SandboxError
 from sandbox.kube import manifests
 from sandbox.kube.api import Cluster, title
@@ -36,7 +37,8 @@ class ChartsStep:
     """
 
     names: Names
-    charts: tuple[Chart, ...]
+    charts: tuple[AnyChart, ...]
+    archives: ChartArchives
     images: ImageNames
     store: Store
     requires: tuple[str, ...]
@@ -54,7 +56,10 @@ class ChartsStep:
         if dropped:
             return Status(State.DRIFTED, f"no longer in the spec: releases {', '.join(dropped)}")
         said = []
-        for chart in self.charts:
+        for one in self.charts:
+            chart = self.archives.find(one)
+            if chart is None:
+                return Status(State.ABSENT if not known else State.DRIFTED, f"{one.name} is not pulled")
             release = helm.newest(cluster, chart.name, chart.namespace)
             if release is None:
                 return Status(State.ABSENT if not known else State.DRIFTED, f"{chart.name} is not installed")
@@ -67,8 +72,8 @@ class ChartsStep:
     def apply(self, work: Work) -> None:
         records = Records.of(self.names)
         known = {key: dict(one) for key, one in _known(records).items()}
-        for chart in self.charts:
-            self._bring(records, chart, known, work)
+        for one in self.charts:
+            self._bring(records, self._here(one), known, work)
         for key in self._dropped(known):
             namespace, _, name = key.partition("/")
             release = helm.newest(records.cluster, name, namespace)
@@ -88,6 +93,12 @@ class ChartsStep:
     def program(self) -> Helm:
         """Return the helm. Raises MissingTool."""
         return Helm.find(self.store)
+
+    def _here(self, chart: AnyChart) -> Chart:
+        found = self.archives.find(chart)
+        if found is None:
+            raise SandboxError(f"the archive of the chart {chart.name} is gone", fix="sandbox up")
+        return found
 
     def _bring(self, records: Records, chart: Chart, known: dict[str, dict[str, Any]], work: Work) -> None:
         release = helm.newest(records.cluster, chart.name, chart.namespace)
@@ -142,7 +153,7 @@ class ChartsStep:
         return [key for key in known if key not in wanted]
 
 
-def _key(chart: Chart) -> str:
+def _key(chart: AnyChart) -> str:
     return f"{chart.namespace}/{chart.name}"
 
 

@@ -19,18 +19,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
-from sandbox.config.schema import Chart
+from sandbox.config import text_file, yaml_text
+from sandbox.config.schema import Chart, RemoteChart
+from sandbox.config.schema.apply_schema import AnyChart
 from sandbox.errors import BadFile, MissingTool, SandboxError
 from sandbox.kube import manifests
 from sandbox.kube.api import Cluster, Say
 from sandbox.system import process
 from sandbox.system.process import ToolFailed
 
-RENDER_TIMEOUT, TIMEOUT = 120.0, 600.0  # seconds
+RENDER_TIMEOUT, PULL_TIMEOUT, TIMEOUT = 120.0, 300.0, 600.0  # seconds
 READY = 300  # seconds that helm waits for the pods
 LABEL = "sandbox.dev/release"
+OWN = "sandbox"  # what a repository with an account is called while a chart is pulled
 DEPLOYED, INSTALLING = "deployed", "pending-install"
 LARGEST = 32 << 20  # bytes of a release, unpacked
 
@@ -70,8 +75,55 @@ class Helm:
                 text = process.run(argv, timeout=RENDER_TIMEOUT, env=env, merged=False)  # it logs links aside
             except ToolFailed as error:
                 said = error.output.strip() or error.details
-                raise BadFile(f"the chart {chart.chart} does not render", details=said, fix=_advice(said)) from error
+                called = chart.chart if chart.chart.is_dir() else chart.name
+                raise BadFile(f"the chart {called} does not render", details=said, fix=_advice(said)) from error
         return tuple(manifests.parse(text, origin=f"what the chart {chart.name} renders to"))
+
+    def pull(self, chart: RemoteChart, into: Path) -> Path:
+        """Pull the chart's archive into an empty folder, with the user's own accounts. Raises SandboxError.
+
+        Accounts are those of `helm registry login`, `docker login` and `helm repo add`; they go by files.
+        """
+        with _quiet() as env:
+            env["HELM_REGISTRY_CONFIG"] = self._setting("HELM_REGISTRY_CONFIG") or env["HELM_REGISTRY_CONFIG"]
+            argv: list[str | Path] = [self.program, "pull", chart.chart]
+            if chart.repo and (account := self._account(chart.repo)):
+                Path(env["HELM_REPOSITORY_CONFIG"]).write_text(yaml_text.dump(account).decode(), encoding="utf-8")
+                argv = [self.program, "pull", f"{OWN}/{chart.chart}"]
+                self._pulled([self.program, "repo", "update", OWN], env, chart)
+            elif chart.repo:
+                argv.append(f"--repo={chart.repo}")
+            elif chart.is_on_this_machine:
+                argv.append("--plain-http")
+            self._pulled([*argv, f"--version={chart.version}", f"--destination={into}"], env, chart)
+        found = list(into.glob("*.tgz"))
+        if len(found) != 1:
+            raise SandboxError(f"helm pulled no archive of {chart.source}", details=f"{len(found)} files", id="helm")
+        return found[0]
+
+    def _pulled(self, argv: Sequence[str | Path], env: Mapping[str, str], chart: RemoteChart) -> None:
+        try:
+            process.run(argv, timeout=PULL_TIMEOUT, env=env)
+        except ToolFailed as error:
+            said = process.last_lines(error.output) or error.details
+            brief = f"helm cannot pull {chart.source} {chart.version}"
+            raise SandboxError(brief, details=said, fix=_pull_advice(said, chart), id="helm") from error
+
+    def _setting(self, name: str) -> str:
+        return process.run([self.program, "env", name], timeout=60).strip()
+
+    def _account(self, url: str) -> dict[str, Any] | None:
+        """Return a repositories.yaml with the user's account at the repository, under the name OWN."""
+        path = Path(self._setting("HELM_REPOSITORY_CONFIG") or "/nonexistent")
+        try:
+            content = yaml_text.document(text_file.read(path)) if path.is_file() else {}
+        except (SandboxError, yaml.YAMLError):  # helm says so
+            content = {}
+        known = content.get("repositories") if isinstance(content, dict) else None
+        for one in known if isinstance(known, list) else ():
+            if isinstance(one, dict) and str(one.get("url")).rstrip("/") == url and one.get("username"):
+                return {"apiVersion": "", "repositories": [{**one, "name": OWN}]}
+        return None
 
     def upgrade(self, chart: Chart, kubeconfig: Path, images: Mapping[str, Any], say: Say) -> None:
         """Install or upgrade the release, with the `images` renamed (`ImageNames.renaming`), and wait."""
@@ -154,11 +206,12 @@ def newest(cluster: Cluster, name: str, namespace: str) -> Release | None:
     return Release(int(labels["version"]), labels.get("status", ""), LABEL in labels, _manifest(last))
 
 
-def require_files(chart: Chart) -> None:
+def require_files(chart: AnyChart) -> None:
     """Raise BadFile for a chart or a file of values that is not there."""
-    if chart.chart.is_dir() and not (chart.chart / "Chart.yaml").is_file():
-        raise BadFile(f"{chart.chart} has no Chart.yaml", fix="name the folder of a chart below `apply`")
-    for path in (chart.chart, *chart.values):
+    own = (chart.chart,) if isinstance(chart, Chart) else ()
+    if own and own[0].is_dir() and not (own[0] / "Chart.yaml").is_file():
+        raise BadFile(f"{own[0]} has no Chart.yaml", fix="name the folder of a chart below `apply`")
+    for path in (*own, *chart.values):
         if not path.exists():
             raise BadFile(f"{path}: no such file", details=f"of the chart {chart.name}", fix="correct it below `apply`")
 
@@ -187,7 +240,10 @@ def _quiet() -> Iterator[dict[str, str]]:
     """Yield an environment in which helm has no settings, plugins and repositories of the user's."""
     with tempfile.TemporaryDirectory() as place:
         homes = {f"HELM_{name}_HOME": f"{place}/{name.lower()}" for name in ("CONFIG", "CACHE", "DATA")}
-        yield {**homes, "HELM_PLUGINS": f"{place}/plugins", "HELM_NAMESPACE": "", "HELM_KUBECONTEXT": ""}
+        registry = {"HELM_REGISTRY_CONFIG": f"{place}/registry.json"}
+        repositories = {"HELM_REPOSITORY_CONFIG": f"{place}/own.yaml", "HELM_REPOSITORY_CACHE": f"{place}/repository"}
+        own = {"HELM_PLUGINS": f"{place}/plugins", "HELM_NAMESPACE": "", "HELM_KUBECONTEXT": ""}
+        yield {**homes, **registry, **repositories, **own}
 
 
 def _advice(said: str) -> str:
@@ -196,3 +252,15 @@ def _advice(said: str) -> str:
     if "cannot be imported" in said or "invalid ownership metadata" in said:
         return "delete the object that is there, or leave it out of the chart or of `apply`"
     return "correct the chart or its values, then sandbox up"
+
+
+def _pull_advice(said: str, chart: RemoteChart) -> str:
+    words = said.lower()
+    if any(one in words for one in ("unauthorized", "401", "403", "denied", "forbidden")):
+        login = (
+            f"helm repo add NAME {chart.repo} --username …" if chart.repo else "helm registry login, or docker login"
+        )
+        return f"{login}, then sandbox up"
+    if any(one in words for one in ("no such host", "dial tcp", "timeout", "deadline", "refused")):
+        return "sandbox up, with a network; a chart that is locked and was pulled once needs none"
+    return "correct `chart:`, `repo:` or `version:` below `apply`"

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from sandbox.bundle.store import Store
 from sandbox.components.workloads import kustomization
-from sandbox.config.schema.apply_schema import Chart, Item, Kustomization
+from sandbox.config.schema.apply_schema import AnyChart, Item, Kustomization, Release
 from sandbox.kube import manifests
 
 
@@ -18,20 +18,20 @@ def load(items: Iterable[Item], store: Store) -> tuple[dict[str, Any], ...]:
     Raises BadFile naming file and line, and MissingTool.
     """
     return manifests.ordered(
-        manifest for item in items if not isinstance(item, Chart) for manifest in _objects(item, store)
+        manifest for item in items if not isinstance(item, Release) for manifest in _objects(item, store)
     )
 
 
-def charts(items: Iterable[Item]) -> tuple[Chart, ...]:
+def charts(items: Iterable[Item]) -> tuple[AnyChart, ...]:
     """Return the charts among the items, in their order."""
-    return tuple(item for item in items if isinstance(item, Chart))
+    return tuple(item for item in items if isinstance(item, Release))
 
 
 def rendered(item: Item) -> Kustomization | None:
     """Return the kustomization that the item names, by itself or by a folder that has one."""
     if isinstance(item, Kustomization):
         return item
-    if isinstance(item, Chart):
+    if isinstance(item, Release):
         return None
     return Kustomization(kustomize=item) if item.is_dir() and manifests.kustomization(item) else None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sandbox.config.schema.apply_schema import Chart, Kustomization
+from sandbox.config.schema.apply_schema import Chart, Kustomization, RemoteChart
 from sandbox.config.schema.certificates_schema import Certificate, Certs, KeyPairFiles
 from sandbox.config.schema.cluster_schema import Cluster, Images, KindOptions, Nodes
 from sandbox.config.schema.edge_schema import Ingress, Proxy, ProxyHost, ResolvedProxy, TcpPort
@@ -26,6 +26,7 @@ __all__ = [
     "Proxy",
     "ProxyHost",
     "Registry",
+    "RemoteChart",
     "ResolvedProxy",
     "ResolvedRegistry",
     "ResolvedSpec",

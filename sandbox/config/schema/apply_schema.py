@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, Discriminator, Field, Tag
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from sandbox.config.schema.values import AddonSource, Label, LocalPath, Model
+
+OCI = "oci://"
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 class Kustomization(Model):
@@ -18,29 +23,102 @@ class Kustomization(Model):
     remote: bool = Field(default=False, description="Allow it to fetch bases and files from URLs and git repositories.")
 
 
-class Chart(Model):
-    """A Helm chart, installed and upgraded by `helm`."""
+class Release(Model):
+    """What a Helm release is called, where it is, and its values."""
 
-    chart: LocalPath = Field(description="The chart's folder, or an archive that `helm package` made.")
-    release: Label | None = Field(
-        default=None, description="The release's name; by default that of the chart's folder."
-    )
+    release: Label | None = Field(default=None, description="The release's name; by default the chart's.")
     namespace: Label = Field(default="default", description="The release's namespace, created if missing.")
     values: tuple[LocalPath, ...] = Field(default=(), description="Files of values; later ones override earlier ones.")
     set: dict[str, str | int | float | bool] = Field(
         default={}, description="Single values by path (`image.tag`); they override the files."
     )
 
+    def __hash__(self) -> int:  # a dict has none
+        return hash(self.model_dump_json())
+
+
+class Chart(Release):
+    """A Helm chart, installed and upgraded by `helm`."""
+
+    chart: LocalPath = Field(description="The chart's folder, or an archive that `helm package` made.")
+
     @property
     def name(self) -> str:
         """Return the release's name."""
         return self.release or self.chart.name
 
-    def __hash__(self) -> int:  # a dict has none
-        return hash(self.model_dump_json())
+    __hash__ = Release.__hash__
 
 
-Item = Path | Kustomization | Chart
+def _version(value: str) -> str:
+    if not re.fullmatch(r"v?\d+\.\d+\.\d+([-+][0-9A-Za-z.+-]+)?", value):
+        raise ValueError(f"must be one version, such as 6.9.0, not '{value}'")
+    return value
+
+
+def _reference(value: str) -> str:
+    if not re.fullmatch(r"(oci://[a-z0-9.-]+(:[0-9]+)?(/[a-z0-9._-]+)*/)?[A-Za-z0-9][A-Za-z0-9._-]*", value):
+        raise ValueError("must be a chart's name, or oci://REGISTRY/PATH/NAME without a tag; that is `version:`")
+    return value
+
+
+def _source(value: str) -> str:
+    """Return a URL without a password in it, by TLS unless it is this machine's."""
+    parts = urlsplit(value)
+    if parts.username or parts.password or "@" in parts.netloc:
+        raise ValueError("must have no account in it: helm registry login and helm repo add keep those")
+    if not parts.hostname or parts.scheme not in ("https", "http"):
+        raise ValueError("must be a URL, such as https://charts.example.com")
+    if parts.scheme == "http" and parts.hostname not in LOOPBACK:
+        raise ValueError("must begin with https://; http:// is for this machine's own addresses")
+    return value.rstrip("/")
+
+
+class RemoteChart(Release):
+    """A Helm chart of a registry or a repository, pulled by `helm` and locked by the digest of its archive."""
+
+    chart: Annotated[str, AfterValidator(_reference)] = Field(
+        description="`oci://REGISTRY/PATH/NAME`, or the chart's name in the repository `repo`."
+    )
+    repo: Annotated[str, AfterValidator(_source)] | None = Field(
+        default=None, description="The URL of the chart's repository; without one, `chart` begins with oci://."
+    )
+    version: Annotated[str, AfterValidator(_version)] = Field(description="The chart's version, such as 6.9.0.")
+    lock: LocalPath = Field(
+        default=Path("charts.lock.yaml"), description="The file that keeps the digests of such archives."
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.chart.startswith(OCI) == (self.repo is not None):
+            raise ValueError("needs either `repo:` or a chart that begins with oci://")
+        return self
+
+    @property
+    def title(self) -> str:
+        """Return the chart's own name."""
+        return self.chart.rpartition("/")[2]
+
+    @property
+    def name(self) -> str:
+        """Return the release's name."""
+        return self.release or self.title
+
+    @property
+    def source(self) -> str:
+        """Return where it comes from, in full but for the version."""
+        return f"{self.repo}/{self.chart}" if self.repo else self.chart
+
+    @property
+    def is_on_this_machine(self) -> bool:
+        """Tell whether it comes from this machine's own address, where no TLS is asked for."""
+        return urlsplit(self.source).hostname in LOOPBACK
+
+    __hash__ = Release.__hash__
+
+
+AnyChart = Chart | RemoteChart
+Item = Path | Kustomization | AnyChart
 
 
 def below(folder: Path, item: Item) -> Item:
@@ -51,6 +129,9 @@ def below(folder: Path, item: Item) -> Item:
         case Chart():
             values = tuple(folder / one for one in item.values)
             return item.model_copy(update={"chart": folder / item.chart, "values": values})
+        case RemoteChart():
+            values = tuple(folder / one for one in item.values)
+            return item.model_copy(update={"lock": folder / item.lock, "values": values})
         case _:
             return folder / item
 
@@ -64,6 +145,8 @@ def paths(items: tuple[Item, ...]) -> tuple[Path, ...]:
                 found.append(item.kustomize)
             case Chart():
                 found += [item.chart, *item.values]
+            case RemoteChart():
+                found += item.values
             case _:
                 found.append(item)
     return tuple(found)
@@ -71,15 +154,25 @@ def paths(items: tuple[Item, ...]) -> tuple[Path, ...]:
 
 def _kind(value: Any) -> str:
     if isinstance(value, dict):
-        return "chart" if "chart" in value else "kustomize"
-    if isinstance(value, Model):
-        return "chart" if isinstance(value, Chart) else "kustomize"
-    return "path"
+        remote = not {"repo", "version"}.isdisjoint(value) or str(value.get("chart")).startswith(OCI)
+        return "kustomize" if "chart" not in value else "remote" if remote else "chart"
+    match value:
+        case Chart():
+            return "chart"
+        case RemoteChart():
+            return "remote"
+        case Kustomization():
+            return "kustomize"
+        case _:
+            return "path"
 
 
 Applied = tuple[
     Annotated[
-        Annotated[LocalPath, Tag("path")] | Annotated[Kustomization, Tag("kustomize")] | Annotated[Chart, Tag("chart")],
+        Annotated[LocalPath, Tag("path")]
+        | Annotated[Kustomization, Tag("kustomize")]
+        | Annotated[Chart, Tag("chart")]
+        | Annotated[RemoteChart, Tag("remote")],
         Discriminator(_kind),
     ],
     ...,

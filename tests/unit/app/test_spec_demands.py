@@ -68,6 +68,12 @@ def asked(root: Path, text: str) -> str:
         ("domain: bank.example.com", "for *.bank.example.com"),
         ("certs: {default: {cert: /a.crt, key: /a.key}}", "/a.crt and the key /a.key"),
         ("apply: [/etc/x.yaml]", "reads /etc/x.yaml"),
+        (
+            "apply: [{chart: 'oci://evil.example/web', version: 1.0.0}]",
+            "oci://evil.example/web 1.0.0, pulled with your login",
+        ),
+        ("apply: [{chart: 'oci://evil.example/web', version: 1.0.0}]", "what web may do is not known before"),
+        ("apply: [{chart: web, repo: 'https://e.example', version: 1.0.0, lock: /var/x}]", "writes /var/x"),
     ],
 )
 def test_each_demand_of_a_spec_is_named(root: Path, tmp_path: Path, text: str, said: str) -> None:

@@ -53,3 +53,13 @@ def test_earlier_key_of_the_edge_is_noted_once(tmp_path: Path) -> None:
     assert printed.stderr == f"note   {file}:2: `proxy:` is called `edge:` now; both names are read\n"
     file.write_text("name: shop\nedge: {ports: [8444]}\n")
     assert CliRunner().invoke(validate, ["-f", str(file)], catch_exceptions=False).stderr == ""
+
+
+def test_chart_that_is_not_pulled_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No network is used; what cannot be looked at is said."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    file = tmp_path / "sandbox.yaml"
+    file.write_text("name: shop\napply: [{chart: 'oci://registry.example/web', version: 1.2.3}]\n")
+    printed = CliRunner().invoke(validate, ["-f", str(file)], catch_exceptions=False)
+    assert printed.exit_code == 0
+    assert printed.stderr == "note   oci://registry.example/web 1.2.3 is not pulled yet, and not looked at\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from dataclasses import replace
@@ -10,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from sandbox.bundle.store import Store
+from sandbox.components.workloads.chart_archives import ChartArchives, lock
 from sandbox.components.workloads.charts_step import ChartsStep
 from sandbox.components.workloads.helm import Helm, newest
 from sandbox.components.workloads.image_names import Brought, ImageNames
-from sandbox.config.schema import Chart
+from sandbox.config.schema import Chart, RemoteChart
 from sandbox.errors import BadFile, MissingTool, SandboxError
 from sandbox.kube.api import Cluster
 from sandbox.names import Names
@@ -24,6 +26,7 @@ from tests.support.api_server import ApiServer
 from tests.support.fakes import NoWork
 from tests.support.images import TestImage, layer
 from tests.support.registry_simulator import Simulator
+from tests.unit.components.workloads.test_chart_archives import packed
 
 OBJECTS = """\
 apiVersion: v1
@@ -58,7 +61,9 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def step(names: Names, server: ApiServer, chart: Chart, asked: Path, tmp_path: Path) -> ChartsStep:
     images = ImageNames(prefix="localhost:5001", url="http://127.0.0.1:1")
-    return ChartsStep(names, (chart,), images, Store(tmp_path / "bundle"), requires=())
+    return ChartsStep(
+        names, (chart,), ChartArchives(tmp_path / "kept"), images, Store(tmp_path / "bundle"), requires=()
+    )
 
 
 def calls(asked: Path, command: str) -> list[list[str]]:
@@ -164,3 +169,17 @@ def test_without_helm_the_fix_is_said(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(MissingTool, match="helm is not installed"):
         Helm.find(Store(tmp_path))
+
+
+def test_chart_from_elsewhere_is_installed_once_pulled(step: ChartsStep, asked: Path, tmp_path: Path) -> None:
+    remote = RemoteChart(chart="oci://registry.example/web", version="1.2.3", lock=tmp_path / "charts.lock.yaml")
+    step = replace(step, charts=(remote,))
+    assert step.check().detail == "web is not pulled"
+    archive = packed(OBJECTS)
+    digest = hashlib.sha256(archive).hexdigest()
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / f"{digest}.tgz").write_bytes(archive)
+    lock([remote], {remote: f"sha256:{digest}"})
+    step.apply(NoWork())
+    assert (step.check().state, step.check().detail) == (State.READY, "web revision 1")
+    assert calls(asked, "upgrade")[0][2].endswith(f"{digest}.tgz")

@@ -410,6 +410,27 @@ ALL_KEYS = "allowed keys: apiVersion, name, domain, cluster, images, registry, p
             "3: apply[1]: must be absolute or relative to this file's folder: '~' is not expanded",
             "",
         ),
+        (
+            "apply:\n- {chart: web, version: 1.0.0}\n",
+            "2: apply[0]: needs either `repo:` or a chart that begins with oci://",
+            "",
+        ),
+        ("apply:\n- {chart: 'oci://x/web'}\n", "2: missing key 'version' in apply[0]", "add 'version:'"),
+        (
+            "apply:\n- {chart: 'oci://x/web', version: '>=1'}\n",
+            "2: apply[0].version: must be one version, such as 6.9.0, not '>=1'",
+            "",
+        ),
+        (
+            "apply:\n- {chart: web, repo: 'http://charts.example.com', version: 1.0.0}\n",
+            "2: apply[0].repo: must begin with https://; http:// is for this machine's own addresses",
+            "",
+        ),
+        (
+            "apply:\n- {chart: web, repo: 'https://me:canary@x.example', version: 1.0.0}\n",
+            "2: apply[0].repo: must have no account in it: helm registry login and helm repo add keep those",
+            "",
+        ),
         ("apply:\n- https://x/y\n", "2: apply[0]: must be a file or folder on this machine, not a URL", ""),
         ("certs:\n  secrets:\n  - secret: a\n", "3: missing key 'hosts' in certs.secrets[0]", "add 'hosts:'"),
         (

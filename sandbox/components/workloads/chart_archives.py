@@ -1,0 +1,152 @@
+"""Helm charts of registries and repositories: pulled once, kept by digest, and locked to what was first seen.
+
+The digest is that of the archive, which for a registry is also the digest of the chart's layer (helm.sh/docs/topics/
+registries). What is locked and kept needs no network.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from sandbox.components.workloads.helm import Helm
+from sandbox.config.loader import CURRENT, Format
+from sandbox.config.loader import load as load_document
+from sandbox.config.schema.apply_schema import AnyChart, Chart, RemoteChart
+from sandbox.errors import SandboxError
+from sandbox.kube.api import Say
+from sandbox.oci import digest as digests
+from sandbox.system import files
+
+HEADER = """\
+# Written by `sandbox up`; not to be edited. It belongs in git, next to sandbox.yaml.
+# `digest` is that of the chart's archive: another one under the same version is refused.
+"""
+
+
+class ChartChanged(SandboxError):
+    """A chart's registry or repository now has other bytes under the version that is locked."""
+
+    id = "chart-changed"
+
+
+def _digest(text: str) -> str:
+    if not digests.is_digest(text):
+        raise ValueError(f"'{text}' is not a digest")
+    return text
+
+
+class LockedChart(BaseModel):
+    """One chart, where it comes from in full, and the digest of its archive."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+    chart: str
+    version: str
+    digest: Annotated[str, AfterValidator(_digest)]
+
+
+class ChartLock(BaseModel):
+    """The file as a whole."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+    version: Format = Field(CURRENT, alias="apiVersion")
+    charts: tuple[LockedChart, ...] = ()
+
+
+@dataclass(frozen=True)
+class ChartArchives:
+    """The archives in a folder of the user's cache, named by their digests."""
+
+    folder: Path
+
+    def find(self, chart: AnyChart) -> Chart | None:
+        """Return the chart as one of this machine, None for one that is to be pulled first. Raises UsageError."""
+        if isinstance(chart, Chart):
+            return chart
+        digest = locked(chart)
+        path = self._path(digest) if digest else None
+        if path is None or not path.is_file() or _of(path) != digest:
+            return None
+        return Chart(
+            chart=path, release=chart.name, namespace=chart.namespace, values=chart.values, set=dict(chart.set)
+        )
+
+    def missing(self, charts: Iterable[AnyChart]) -> list[RemoteChart]:
+        """Return those that are to be pulled. Raises UsageError."""
+        return [one for one in charts if isinstance(one, RemoteChart) and self.find(one) is None]
+
+    def pull(self, chart: RemoteChart, helm: Helm) -> str:
+        """Pull the chart and keep its archive; gives the digest. Raises ChartChanged, and SandboxError by helm."""
+        files.make_private_dir(self.folder)
+        with tempfile.TemporaryDirectory(dir=self.folder) as place:
+            archive = helm.pull(chart, Path(place))
+            found, wanted = _of(archive), locked(chart)
+            if wanted and found != wanted:
+                raise ChartChanged(
+                    f"the chart {chart.source} {chart.version} is not the one that is locked",
+                    details=f"locked {wanted}\nfound  {found}",
+                    fix=f"if that is meant, take the chart out of {chart.lock}, then sandbox up",
+                )
+            shutil.move(archive, self._path(found))
+        return found
+
+    def _path(self, digest: str) -> Path:
+        return self.folder / f"{digest.partition(':')[2]}.tgz"
+
+
+def locked(chart: RemoteChart) -> str | None:
+    """Return the digest that the chart's lock file has for it. Raises UsageError with file, line and key."""
+    for one in _read(chart.lock).charts:
+        if (one.chart, one.version) == (chart.source, chart.version):
+            return one.digest
+    return None
+
+
+def lock(charts: Sequence[RemoteChart], found: dict[RemoteChart, str]) -> None:
+    """Have the lock files say what was `found`, and no more what none of the `charts` is. Raises UsageError."""
+    for path in dict.fromkeys(one.lock for one in charts):
+        old = _read(path)
+        known = {(one.chart, one.version): one.digest for one in old.charts}
+        known |= {(one.source, one.version): digest for one, digest in found.items()}
+        wanted = {(one.source, one.version) for one in charts if one.lock == path}
+        kept = [
+            {"chart": chart, "version": version, "digest": digest}
+            for (chart, version), digest in sorted(known.items())
+            if (chart, version) in wanted
+        ]
+        new = ChartLock.model_validate({"charts": kept})
+        if new != old:
+            text = yaml.safe_dump(
+                new.model_dump(mode="json", by_alias=True), sort_keys=False, allow_unicode=True, width=1 << 16
+            )
+            files.write_atomic(path, (HEADER + text).encode(), mode=0o644)
+
+
+def _read(path: Path) -> ChartLock:
+    return load_document(path, ChartLock, create="run sandbox up") if path.exists() else ChartLock.model_validate({})
+
+
+def _of(path: Path) -> str:
+    with path.open("rb") as file:
+        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+
+
+def pull_all(charts: Sequence[RemoteChart], archives: ChartArchives, helm: Helm, say: Say) -> None:
+    """Pull those that are not kept yet, and lock them all. Raises SandboxError."""
+    found: dict[RemoteChart, str] = {}
+    try:
+        for chart in archives.missing(charts):
+            say(f"pulling {chart.source} {chart.version}")
+            found[chart] = archives.pull(chart, helm)
+    finally:
+        lock(charts, found)

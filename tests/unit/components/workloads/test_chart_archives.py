@@ -1,0 +1,164 @@
+"""Charts from elsewhere: pulled once, locked by the digest of their archive, and refused when that is another."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import tarfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sandbox.bundle.store import Store
+from sandbox.components.workloads.chart_archives import ChartArchives, ChartChanged
+from sandbox.components.workloads.chart_pull_step import ChartPullStep
+from sandbox.config.schema import RemoteChart
+from sandbox.errors import SandboxError, UsageError
+from sandbox.step import State
+from tests.support import fake_helm
+from tests.support.fakes import NoWork
+
+MAP = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: web}\n"
+
+
+def packed(text: str) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for name, said in {"web/Chart.yaml": "name: web\nversion: 1.2.3\n", "web/templates/web.yaml": text}.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(said)
+            archive.addfile(member, io.BytesIO(said.encode()))
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def remote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What the registry or repository has, and a helm that pulls from there."""
+    folder = tmp_path / "remote"
+    folder.mkdir()
+    (folder / "web-1.2.3.tgz").write_bytes(packed(MAP))
+    fake_helm.write(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setenv("HELM_ASKED", str(tmp_path / "asked"))
+    monkeypatch.setenv("HELM_REMOTE", str(folder))
+    return folder / "web-1.2.3.tgz"
+
+
+@pytest.fixture
+def chart(tmp_path: Path) -> RemoteChart:
+    return RemoteChart(chart="oci://registry.example/charts/web", version="1.2.3", lock=tmp_path / "charts.lock.yaml")
+
+
+def step_of(chart: RemoteChart, folder: Path) -> ChartPullStep:
+    return ChartPullStep((chart,), ChartArchives(folder), Store(folder / "bundle"))
+
+
+def pulls(tmp_path: Path) -> list[list[str]]:
+    asked = tmp_path / "asked"
+    lines = asked.read_text().splitlines() if asked.exists() else []
+    return [words for words in map(json.loads, lines) if words[0] == "pull"]
+
+
+def test_chart_is_pulled_once_and_locked(remote: Path, chart: RemoteChart, tmp_path: Path) -> None:
+    step = step_of(chart, tmp_path / "kept")
+    assert step.check().state is State.ABSENT
+    assert step.check().detail == "not pulled: oci://registry.example/charts/web 1.2.3"
+    step.apply(NoWork())
+    assert step.check().state is State.READY
+    digest = f"sha256:{hashlib.sha256(remote.read_bytes()).hexdigest()}"
+    assert yaml.safe_load(chart.lock.read_text())["charts"] == [
+        {"chart": "oci://registry.example/charts/web", "version": "1.2.3", "digest": digest}
+    ]
+    remote.unlink()  # no network is needed any more
+    step.apply(NoWork())
+    found = step.archives.find(chart)
+    assert found is not None and (found.name, found.namespace) == ("web", "default")
+    (words,) = pulls(tmp_path)
+    assert words[1] == chart.chart and "--version=1.2.3" in words and "--plain-http" not in words
+
+
+@pytest.mark.security(7)
+@pytest.mark.fault(89)
+def test_chart_of_other_bytes_than_locked_is_refused(remote: Path, chart: RemoteChart, tmp_path: Path) -> None:
+    """The same version of a chart has another archive → an error with both digests, and nothing is kept of it."""
+    step_of(chart, tmp_path / "kept").apply(NoWork())
+    before = chart.lock.read_text()
+    first = hashlib.sha256(remote.read_bytes()).hexdigest()
+    remote.write_bytes(packed(MAP + "data: {key: other}\n"))
+    second = hashlib.sha256(remote.read_bytes()).hexdigest()
+    elsewhere = step_of(chart, tmp_path / "of-a-colleague")
+    assert elsewhere.check().state is State.ABSENT
+    with pytest.raises(ChartChanged) as caught:
+        elsewhere.apply(NoWork())
+    assert caught.value.details == f"locked sha256:{first}\nfound  sha256:{second}"
+    assert chart.lock.read_text() == before and elsewhere.check().state is State.ABSENT
+
+
+def test_kept_archive_that_was_damaged_is_pulled_again(remote: Path, chart: RemoteChart, tmp_path: Path) -> None:
+    step = step_of(chart, tmp_path / "kept")
+    step.apply(NoWork())
+    (archive,) = (tmp_path / "kept").glob("*.tgz")
+    archive.write_bytes(b"")
+    assert step.check().state is State.ABSENT
+    step.apply(NoWork())
+    assert archive.read_bytes() == remote.read_bytes()
+
+
+def test_chart_that_is_not_there_is_told_in_helms_words(remote: Path, chart: RemoteChart, tmp_path: Path) -> None:
+    absent = chart.model_copy(update={"version": "9.9.9"})
+    with pytest.raises(SandboxError) as caught:
+        step_of(absent, tmp_path / "kept").apply(NoWork())
+    assert caught.value.brief == "helm cannot pull oci://registry.example/charts/web 9.9.9"
+    assert "not found" in caught.value.details and "version:" in caught.value.fix
+    assert not chart.lock.exists()
+
+
+@pytest.mark.parametrize(
+    ("chart", "repo", "words"),
+    [
+        ("oci://localhost:5001/charts/web", None, {"oci://localhost:5001/charts/web", "--plain-http"}),
+        ("web", "http://127.0.0.1:8879", {"web", "--repo=http://127.0.0.1:8879"}),
+        ("web", "https://charts.example.com/", {"web", "--repo=https://charts.example.com"}),
+    ],
+)
+def test_place_of_a_chart_is_handed_to_helm(
+    remote: Path, tmp_path: Path, chart: str, repo: str | None, words: set[str]
+) -> None:
+    place = {"repo": repo} if repo else {}
+    wanted = RemoteChart.model_validate({"chart": chart, "version": "1.2.3", "lock": tmp_path / "l.yaml", **place})
+    step_of(wanted, tmp_path / "kept").apply(NoWork())
+    assert words <= set(pulls(tmp_path)[0])
+
+
+@pytest.mark.security(6)
+def test_account_of_a_repository_is_in_no_argument(
+    remote: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The user's helm has a password for the repository → helm gets it by a file, and no argument has it."""
+    url = "https://charts.example.com"
+    account = {"name": "mine", "url": f"{url}/", "username": "me", "password": "canary"}
+    settings = tmp_path / "repositories.yaml"
+    settings.write_text(yaml.safe_dump({"repositories": [account]}))
+    monkeypatch.setenv("HELM_USER_HELM_REPOSITORY_CONFIG", str(settings))
+    chart = RemoteChart(chart="web", repo=url, version="1.2.3", lock=tmp_path / "l.yaml")
+    step_of(chart, tmp_path / "kept").apply(NoWork())
+    assert pulls(tmp_path)[0][1] == "sandbox/web"
+    assert "canary" not in (tmp_path / "asked").read_text() and "canary" not in chart.lock.read_text()
+    given = yaml.safe_load((tmp_path / "asked.account").read_text())
+    assert given["repositories"][0] == {**account, "name": "sandbox"}
+
+
+def test_lock_forgets_charts_that_are_not_named(remote: Path, chart: RemoteChart, tmp_path: Path) -> None:
+    step_of(chart, tmp_path / "kept").apply(NoWork())
+    (remote.parent / "web-2.0.0.tgz").write_bytes(packed(MAP))
+    step_of(chart.model_copy(update={"version": "2.0.0"}), tmp_path / "kept").apply(NoWork())
+    assert [one["version"] for one in yaml.safe_load(chart.lock.read_text())["charts"]] == ["2.0.0"]
+
+
+def test_broken_lock_is_told_with_its_line(chart: RemoteChart, tmp_path: Path) -> None:
+    chart.lock.write_text("apiVersion: sandbox.dev/v1\ncharts:\n- {chart: a, version: 1.0.0, digest: none}\n")
+    with pytest.raises(UsageError, match=r"charts\.lock\.yaml:3"):
+        step_of(chart, tmp_path / "kept").check()
