@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import functools
+import json
 import threading
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Concatenate, ParamSpec, TypeVar
+from urllib.parse import quote, urlencode
 
-from docker.errors import APIError, DockerException
-
+from sandbox.engine import socket_http
 from sandbox.engine.endpoint import Endpoint
+from sandbox.engine.socket_http import Refused, Reply
 from sandbox.errors import Away, MissingTool, SandboxError
 from sandbox.sanitize import cause
 
@@ -18,6 +20,7 @@ Words = ParamSpec("Words")
 Answer = TypeVar("Answer")
 CALL_TIMEOUT = 60
 LONG_TIMEOUT = 1800
+OLDEST_API = "1.41"
 
 
 class EngineError(SandboxError):
@@ -30,22 +33,24 @@ class EngineGone(EngineError, Away):
     """The Docker Engine hung up, or does not answer any more."""
 
 
-class Refused(OSError):
-    """The engine answered with another status than 200; the text is its own message."""
-
-
 @contextmanager
 def translated(doing: str) -> Iterator[None]:
     """Let what fails in the block be an EngineError about `doing`."""
     try:
         yield
-    except APIError as error:
-        raise EngineError(f"{doing} failed", details=str(error.explanation or error)) from error
-    except DockerException as error:
-        raise EngineError(f"{doing} failed", details=str(error)) from error
+    except SandboxError:
+        raise
     except Refused as error:
         raise EngineError(f"{doing} failed", details=str(error)) from error
-    except OSError as error:  # every error of the HTTP client below is one
+    except Exception as error:
+        from docker.errors import APIError, DockerException  # the library takes long to import
+
+        if isinstance(error, APIError):
+            raise EngineError(f"{doing} failed", details=str(error.explanation or error)) from error
+        if isinstance(error, DockerException):
+            raise EngineError(f"{doing} failed", details=str(error)) from error
+        if not isinstance(error, OSError):  # every error of the HTTP client below is one
+            raise
         raise EngineGone(
             f"{doing} failed: the Docker Engine went away",
             details=cause(error),
@@ -143,15 +148,46 @@ class _Patience(threading.local):
 
 
 class Door(Glancing):
-    """The client of the engine's API, which the calls of this package share."""
+    """The API of the engine at `place`, which the calls of this package share.
 
-    def __init__(self, client: Any) -> None:
+    A socket of this machine is spoken to directly. Elsewhere, and for what is more than a request and its answer, there
+    is the client library, which takes longer to import than most commands take.
+    """
+
+    def __init__(self, place: Endpoint | None, version: str = OLDEST_API) -> None:
         super().__init__()
-        self._client = client
+        self._place = place
+        self._version = version
         self._patience = _Patience()
-        if client is not None:
-            # The library's own hook takes the time that a request may take from one attribute for all threads.
-            client.api._set_request_timeout = self._timed
+
+    @functools.cached_property
+    def _client(self) -> Any:
+        """Return the library's client. Raises Refused, MissingTool."""
+        import docker
+        from docker.errors import DockerException
+        from docker.utils.config import find_config_file
+
+        place = self._place
+        assert place is not None  # noqa: S101  # an engine of tests has no address
+        try:
+            client = docker.from_env(
+                version=self._version, timeout=CALL_TIMEOUT, max_pool_size=16, use_ssh_client=place.is_ssh
+            )
+        except DockerException as error:
+            raise Refused(str(error)) from error
+        except ValueError as error:  # the library reads the accounts of `docker login`
+            raise MissingTool(
+                "Docker's config.json has an account that cannot be read",
+                details=str(find_config_file()),
+                fix="remove what is wrong under `auths` there, then docker login",
+                id="docker-config",
+            ) from error
+        if place.is_local:
+            # What the environment and netrc say is for servers elsewhere; each call would look it all up.
+            client.api.trust_env = False
+        # The library's own hook takes the time that a request may take from one attribute for all threads.
+        client.api._set_request_timeout = self._timed
+        return client
 
     @contextmanager
     def api(self, doing: str) -> Iterator[Any]:
@@ -171,3 +207,43 @@ class Door(Glancing):
     def _timed(self, request: dict[str, Any]) -> dict[str, Any]:
         seconds = request.get("timeout", self._client.api.timeout)
         return {**request, "timeout": seconds and max(seconds, self._patience.seconds)}  # None: for ever
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, object] | None = None,
+        body: object = None,
+        *,
+        timeout: float | None = CALL_TIMEOUT,
+    ) -> Reply:
+        """Send a request of the Docker Engine API; bytes in the `body` are a tar, all else becomes JSON.
+
+        Raises NotThere, Refused, OSError.
+        """
+        target = f"/v{self._version}{quote(path, safe='/:@')}" + (f"?{urlencode(query)}" if query else "")
+        return self._send(method, target, body, timeout and max(timeout, self._patience.seconds))
+
+    def _send(self, method: str, target: str, body: object = None, timeout: float | None = CALL_TIMEOUT) -> Reply:
+        kind = "application/x-tar" if isinstance(body, bytes) else "application/json"
+        data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
+        socket = self._place.socket if self._place else None
+        if socket:
+            answer = socket_http.ask(socket, method, target, body=data, kind=kind, timeout=timeout)
+        else:
+            api = self._client.api
+            headers = {"Content-Type": kind} if data else {}
+            found = api.request(method, api.base_url + target, data=data, headers=headers, timeout=timeout)
+            answer = Reply(
+                found.status_code, {name.lower(): text for name, text in found.headers.items()}, found.content
+            )
+        return socket_http.require(answer)
+
+    def _get(self, path: str, **query: object) -> Any:
+        """Return the answer to a question, from JSON; a mapping in the query becomes JSON."""
+        words = {key: json.dumps(value) if isinstance(value, dict) else value for key, value in query.items()}
+        body = self._ask("GET", path, words).body
+        try:
+            return json.loads(body)
+        except ValueError as error:
+            raise ConnectionResetError("the answer is not JSON") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import re
 import sys
@@ -11,13 +12,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import docker
-from docker import DockerClient
-from docker.errors import DockerException
-from docker.utils.config import find_config_file
-
 from sandbox.engine import endpoint
-from sandbox.engine.base import CALL_TIMEOUT, once, translated, unreachable
+from sandbox.engine.base import OLDEST_API, once, translated, unreachable
 from sandbox.engine.containers import Containers, Volumes
 from sandbox.engine.engine_images import Images
 from sandbox.engine.networks import Networks
@@ -26,9 +22,7 @@ from sandbox.sanitize import cause
 
 # The first release that drops packets from outside for ports that are published on the loopback.
 HARDENED = 28
-OLDEST_API = (1, 41)
 FIRST_ANSWER = 15
-LOCAL = ("http+docker://localhost", "http+docker://localnpipe")
 SSH_LIBRARY = "paramiko"
 
 
@@ -108,46 +102,29 @@ class Engine(Images, Containers, Networks, Volumes):
         """Reach the engine that `endpoint.find` names; MissingTool when there is none or it is too old."""
         place = endpoint.of_this_user()
         endpoint.pass_on(place)
-        client: DockerClient | None = None
+        engine = cls(place)
         try:
-            client = docker.from_env(
-                version=".".join(map(str, OLDEST_API)),
-                timeout=CALL_TIMEOUT,
-                max_pool_size=16,
-                use_ssh_client=place.is_ssh,
-            )
-            if client.api.base_url in LOCAL:
-                # What the environment and netrc say is for servers elsewhere; each call would look it all up.
-                client.api.trust_env = False
             # Not /version, which the library would ask: there the engine runs other programs to tell of theirs.
-            ping = client.api._get(client.api._url("/_ping", versioned_api=False), timeout=FIRST_ANSWER)
-            client.api._raise_for_status(ping)
-            version = ping.headers.get("Api-Version") or client.version()["ApiVersion"]
-        except (DockerException, OSError) as error:
+            ping = engine._send("GET", "/_ping", timeout=FIRST_ANSWER)
+            version = ping.headers.get("api-version") or json.loads(engine._send("GET", "/version").body)["ApiVersion"]
+        except OSError as error:
             if place.is_ssh and SSH_LIBRARY in str(error):
                 raise _without_ssh(place.host) from error
-            raise unreachable(": ".join((*_place(client), cause(error))), place) from error
-        except ValueError as error:  # the library reads the accounts of `docker login`
+            raise unreachable(f"{place.socket or place.url}: {cause(error)}", place) from error
+        if tuple(int(part) for part in version.split(".")) < tuple(int(part) for part in OLDEST_API.split(".")):
             raise MissingTool(
-                "Docker's config.json has an account that cannot be read",
-                details=str(find_config_file()),
-                fix="remove what is wrong under `auths` there, then docker login",
-                id="docker-config",
-            ) from error
-        if tuple(int(part) for part in version.split(".")) < OLDEST_API:
-            raise MissingTool(
-                f"the Docker Engine is too old: {ping.headers.get('Server', 'its version is unknown')}",
-                details=f"it speaks API {version}, needed is 1.41",
+                f"the Docker Engine is too old: {ping.headers.get('server', 'its version is unknown')}",
+                details=f"it speaks API {version}, needed is {OLDEST_API}",
                 fix="upgrade to Docker Engine 20.10 or newer",
             )
-        client.api._version = version
-        return cls(client)
+        engine._version = version
+        return engine
 
     @property
     def version(self) -> str:
         """Return the engine's version."""
         with translated("asking for the engine's version"):
-            return str(self._client.version()["Version"])
+            return str(self._get("/version")["Version"])
 
     def cgroup_version(self) -> int:
         """1 or 2: which control group hierarchy the engine's containers get."""
@@ -156,9 +133,9 @@ class Engine(Images, Containers, Networks, Volumes):
 
     def facts(self) -> Facts:
         """Return what the engine tells of itself and of its machine."""
-        api = self._client.api
+        local = self._place is not None and self._place.is_local
         with translated("asking about the engine"):
-            return read_facts(self._info(), api=api._version, local=api.base_url in LOCAL)
+            return read_facts(self._info(), api=self._version, local=local)
 
     def root(self) -> Path:
         """Return the folder of the engine's machine where it keeps everything."""
@@ -172,7 +149,7 @@ class Engine(Images, Containers, Networks, Volumes):
     @once
     def _info(self) -> Mapping[str, Any]:
         """Return what `docker info` shows, for which the engine runs other programs."""
-        return dict(self._client.info())
+        return dict(self._get("/info"))
 
 
 def _without_ssh(host: str) -> MissingTool:
@@ -182,11 +159,3 @@ def _without_ssh(host: str) -> MissingTool:
         fix=f"run sandbox on {host} itself; to only look at its engine: pipx inject kube-sandbox {SSH_LIBRARY}",
         id="engine-remote",
     )
-
-
-def _place(client: DockerClient | None) -> tuple[str, ...]:
-    """Return where the engine was looked for, if it came to that."""
-    if client is None:
-        return ()
-    url = client.api.base_url
-    return (str(getattr(client.api.get_adapter(url), "socket_path", url)),)

@@ -11,10 +11,9 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from docker.errors import APIError, NotFound
-
 from sandbox.engine.base import Door, once, translated
 from sandbox.engine.engine_values import LISTENS, Bind, Container, ContainerSpec
+from sandbox.engine.socket_http import NotThere, Refused
 
 log = logging.getLogger(__name__)
 
@@ -27,8 +26,8 @@ class Containers(Door):
         """Return the container of exactly this name, or None."""
         with translated(f"looking at container {name}"):
             try:
-                return _container(self._client.api.inspect_container(name))
-            except NotFound:
+                return _container(self._inspect(name))
+            except NotThere:
                 return None
 
     @once
@@ -36,10 +35,15 @@ class Containers(Door):
         """Return every container, running or not, that has the label (`key` or `key=value`)."""
         with translated("listing containers"):
             inspected = []
-            for one in self._client.api.containers(all=True, filters={"label": label}):
-                with suppress(NotFound):  # it went between the two questions
-                    inspected.append(_container(self._client.api.inspect_container(one["Id"])))
+            for one in self._get("/containers/json", all=1, filters={"label": [label]}):
+                with suppress(NotThere):  # it went between the two questions
+                    inspected.append(_container(self._inspect(one["Id"])))
             return tuple(inspected)
+
+    def _inspect(self, name: str) -> Mapping[str, Any]:
+        """Return all that the engine tells of a container, by name or id. Raises NotThere."""
+        found: Mapping[str, Any] = self._get(f"/containers/{name}/json")
+        return found
 
     def publisher(self, port: int) -> str | None:
         """Return the running container that a port of this machine leads to, also by another before it, or None."""
@@ -47,7 +51,7 @@ class Containers(Door):
             if found.running and any(bind.port == port for binds in found.published.values() for bind in binds):
                 return found.name
         with translated("listing containers"):
-            for one in self._client.api.containers(filters={"publish": str(port)}):
+            for one in self._get("/containers/json", filters={"publish": [str(port)]}):
                 if any(each.get("PublicPort") == port for each in one["Ports"]):
                     return str(one["Names"][0]).lstrip("/")
         return None
@@ -106,7 +110,7 @@ class Containers(Door):
         Variables of its environment that are named in `without` are left out, volumes without a name are its own.
         """
         with translated(f"starting container {name}"):
-            found = self._client.api.inspect_container(like)
+            found = self._inspect(like)
             config, host = dict(found["Config"]), dict(found["HostConfig"])
             kept = [one for one in config.get("Env") or () if one.partition("=")[0] not in without]
             config |= {"Hostname": name, "Labels": {**config["Labels"], **labels}, "Env": kept, "ExposedPorts": {}}
@@ -122,10 +126,10 @@ class Containers(Door):
         """Stop and remove a container with its anonymous volumes; returns whether there was one."""
         with translated(f"removing container {name}"):
             try:
-                self._client.api.remove_container(name, force=True, v=True)
-            except NotFound:
+                self._ask("DELETE", f"/containers/{name}", {"force": 1, "v": 1})
+            except NotThere:
                 return False
-            except APIError as error:
+            except Refused as error:
                 if "already in progress" not in str(error):  # the engine is removing it by itself
                     raise
             return True
@@ -133,43 +137,43 @@ class Containers(Door):
     def start(self, name: str) -> None:
         """Start a container that exists, or let one go on that is held still."""
         with translated(f"starting container {name}"):
-            if self._client.api.inspect_container(name)["State"].get("Paused"):
+            if self._inspect(name)["State"].get("Paused"):
                 try:
-                    self._client.api.unpause(name)
-                except APIError:  # it was let go on behind the engine's back, which now refuses everything else
-                    self._client.api.restart(name)
+                    self._ask("POST", f"/containers/{name}/unpause")
+                except Refused:  # it was let go on behind the engine's back, which now refuses everything else
+                    self._ask("POST", f"/containers/{name}/restart")
             else:
-                self._client.api.start(name)
+                self._ask("POST", f"/containers/{name}/start")
 
     def stop(self, name: str) -> None:
         """Stop a container; it keeps what it holds. Stopped already is fine."""
         with translated(f"stopping container {name}"), self.patient():
-            self._client.api.stop(name)
+            self._ask("POST", f"/containers/{name}/stop")
 
     def pause(self, name: str) -> None:
         """Hold every process of a running container still until `start`, wherever it is at."""
         with translated(f"pausing container {name}"):
-            self._client.api.pause(name)
+            self._ask("POST", f"/containers/{name}/pause")
 
     def keep_stopped(self, name: str) -> None:
         """Let a container that was stopped stay so when the engine restarts, and one that was not start again."""
         with translated(f"changing container {name}"):
-            self._client.api.update_container(name, restart_policy={"Name": "unless-stopped"})
+            self._ask("POST", f"/containers/{name}/update", body={"RestartPolicy": {"Name": "unless-stopped"}})
 
     def rename(self, name: str, new: str) -> None:
         """Give a container another name; it goes on as it is."""
         with translated(f"renaming container {name}"):
-            self._client.api.rename(name, new)
+            self._ask("POST", f"/containers/{name}/rename", {"name": new})
 
     def let_end(self, name: str) -> None:
         """Let a container stay ended once it ends, whatever the reason."""
         with translated(f"changing container {name}"):
-            self._client.api.update_container(name, restart_policy={"Name": "no"})
+            self._ask("POST", f"/containers/{name}/update", body={"RestartPolicy": {"Name": "no"}})
 
     def signal(self, name: str, signal: str) -> None:
         """Send a signal to a container's first process."""
         with translated(f"signalling container {name}"):
-            self._client.api.kill(name, signal)
+            self._ask("POST", f"/containers/{name}/kill", {"signal": signal})
 
     def logs(self, name: str, *, lines: int = 15) -> str:
         """Return the last lines a container wrote."""
@@ -189,11 +193,13 @@ class Containers(Door):
     def execute(self, name: str, argv: Sequence[str]) -> tuple[int, str]:
         """Run a command in a container: its exit status and its output."""
         with translated(f"running {argv[0]} in {name}"):
-            run = self._client.api.exec_create(name, list(argv))["Id"]
-            output = _said(self._client.api, run)
-            status = self._client.api.exec_inspect(run)["ExitCode"]
+            wanted = {"Cmd": list(argv), "AttachStdout": True, "AttachStderr": True}
+            run = json.loads(self._ask("POST", f"/containers/{name}/exec", body=wanted).body)["Id"]
+            # Without an upgrade of the connection the engine sends the frames of a raw stream as a body.
+            output = self._ask("POST", f"/exec/{run}/start", body={"Detach": False, "Tty": False}, timeout=None).body
+            status = self._get(f"/exec/{run}/json")["ExitCode"]
         log.debug("in %s: %s -> %s", name, " ".join(argv), status)
-        return int(status), output.decode(errors="replace")
+        return int(status), _said(output).decode(errors="replace")
 
     def write_file(self, name: str, path: PurePosixPath, data: bytes, mode: int = 0o644) -> None:
         """Write a file in a container, with its parent folders."""
@@ -207,7 +213,7 @@ class Containers(Door):
             info.size, info.mode = len(data), mode
             tar.addfile(info, io.BytesIO(data))
         with translated(f"writing {path} in {name}"):
-            self._client.api.put_archive(name, "/", content.getvalue())
+            self._ask("PUT", f"/containers/{name}/archive", {"path": "/"}, content.getvalue())
 
     def copy_file(self, name: str, source: Path, folder: PurePosixPath) -> None:
         """Copy a file of this machine, however large, into a folder that a container has."""
@@ -219,29 +225,21 @@ class Containers(Door):
         """Return the content of a file in a container; None when there is none, or a folder or a link in its place."""
         with translated(f"reading {path} in {name}"):
             try:
-                chunks, _ = self._client.api.get_archive(name, str(path))
-            except NotFound:
+                content = self._ask("GET", f"/containers/{name}/archive", {"path": str(path)}).body
+            except NotThere:
                 return None
-            with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as tar:
+            with tarfile.open(fileobj=io.BytesIO(content)) as tar:
                 member = tar.next()
                 data = tar.extractfile(member) if member is not None and member.isreg() else None
                 return None if data is None else data.read()
 
 
-def _said(api: Any, run: str) -> bytes:
-    """Start an exec and read all that it says, to its end.
-
-    docker-py asks for an upgraded connection and then reads its socket, which loses what had come with the headers
-    already (APIClient._get_raw_response_socket). Without the upgrade the engine sends the same frames as a body
-    (Engine API, "Attach to a container": stream format).
-    """
-    url, wanted = api._url("/exec/{0}/start", run), {"Detach": False, "Tty": False}
-    answer = api._post_json(url, data=wanted, stream=True, timeout=None)
-    api._raise_for_status(answer)
-    body, said, at = answer.content, bytearray(), 0
-    while at < len(body):
-        size = int.from_bytes(body[at + 4 : at + 8], "big")
-        said += body[at + 8 : at + 8 + size]
+def _said(frames: bytes) -> bytes:
+    """Return what is in the frames of a stream (Engine API, "Attach to a container": stream format)."""
+    said, at = bytearray(), 0
+    while at < len(frames):
+        size = int.from_bytes(frames[at + 4 : at + 8], "big")
+        said += frames[at + 8 : at + 8 + size]
         at += 8 + size
     return bytes(said)
 
@@ -288,26 +286,26 @@ class Volumes(Door):
         """Return the labels of a volume, or None when there is none of that name."""
         with translated(f"looking at volume {name}"):
             try:
-                return dict(self._client.api.inspect_volume(name)["Labels"] or {})
-            except NotFound:
+                return dict(self._get(f"/volumes/{name}")["Labels"] or {})
+            except NotThere:
                 return None
 
     def labelled_volumes(self, label: str) -> Mapping[str, Mapping[str, str]]:
         """Return the labels of every volume that has `label`, by the volume's name."""
         with translated("listing volumes"):
-            found = self._client.api.volumes(filters={"label": label})["Volumes"] or ()
+            found = self._get("/volumes", filters={"label": [label]})["Volumes"] or ()
             return {one["Name"]: dict(one["Labels"] or {}) for one in found}
 
     def create_volume(self, name: str, labels: Mapping[str, str]) -> None:
         """Make a volume, or find the one of that name."""
         with translated(f"making volume {name}"):
-            self._client.api.create_volume(name, labels=dict(labels))
+            self._ask("POST", "/volumes/create", body={"Name": name, "Labels": dict(labels)})
 
     def remove_volume(self, name: str) -> bool:
         """Remove a volume and its data; returns whether there was one."""
         with translated(f"removing volume {name}"):
             try:
-                self._client.api.remove_volume(name)
-            except NotFound:
+                self._ask("DELETE", f"/volumes/{name}")
+            except NotThere:
                 return False
             return True

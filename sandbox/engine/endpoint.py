@@ -57,6 +57,17 @@ class Endpoint:
         return "" if parts.scheme in ("unix", "npipe") else parts.hostname or self.url
 
     @property
+    def socket(self) -> str | None:
+        """Return the path of its Unix socket, if it is reached through one."""
+        kind, _, path = self.url.partition("://")
+        return (path and f"/{path.lstrip('/')}") or str(DEFAULT) if kind in ("unix", "http+unix") else None
+
+    @property
+    def is_local(self) -> bool:
+        """Tell whether it is reached through a socket or pipe of this machine."""
+        return self.socket is not None or self.url.startswith("npipe://")
+
+    @property
     def is_here(self) -> bool:
         """Tell whether it is reached through a socket or a loopback address of this machine."""
         return self.host in {"", *LOOPBACK} and not self.is_ssh

@@ -1,31 +1,20 @@
-"""Images in the engine: found, loaded, saved, built.
-
-What is saved over a Unix socket is asked for in HTTP/1.0, so that the answer comes without chunks: the Docker Engine
-makes one of every 32 KiB, and taking them apart costs more than reading what is in them.
-"""
+"""Images in the engine: found, loaded, saved, built."""
 
 from __future__ import annotations
 
-import json
-import os
-import socket
-import struct
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
-from docker.errors import ImageNotFound
-
-from sandbox.engine.base import LONG_TIMEOUT, Door, EngineError, Refused, once, translated
+from sandbox.engine.base import LONG_TIMEOUT, Door, EngineError, once, translated
 from sandbox.engine.image_pull import Pull
+from sandbox.engine.socket_http import Chunked, NotThere, get_unchunked
 from sandbox.system import interruption
 
-CHUNK = 1 << 20
 EVERY = 1.0  # seconds between lines about a pull
-LARGEST_HEAD = 64 << 10
 
 
 def build_context(folder: Path) -> set[str]:
@@ -52,46 +41,6 @@ def _ignore_patterns(folder: Path) -> list[str]:
     return [line.strip() for line in lines if line.strip() and line[0] != "#"]
 
 
-class Chunked(OSError):
-    """The server sent chunks although HTTP/1.0 has none; ask it in another way."""
-
-
-def get_unchunked(path: str | os.PathLike[str], target: str, *, timeout: int) -> Generator[bytes]:
-    """Yield the response of `target` (a path with its query) on the socket at `path`, to the end of the connection.
-
-    `timeout` is the longest silence, in seconds. Raises OSError. The end of the answer does not tell that it was
-    whole: what is read must have an end of its own, as a tar has.
-    """
-    with socket.socket(socket.AF_UNIX) as connection:
-        # Not settimeout, which would make every read return what little is there.
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", timeout, 0))
-        connection.connect(os.fspath(path))
-        connection.sendall(f"GET {target} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode())
-        head, rest = b"", b""
-        while b"\r\n\r\n" not in head:
-            more = connection.recv(LARGEST_HEAD)
-            if not more or len(head) > LARGEST_HEAD:
-                raise ConnectionResetError("the answer broke off")
-            head += more
-        head, _, rest = head.partition(b"\r\n\r\n")
-        if b"\r\ntransfer-encoding:" in head.lower():
-            raise Chunked("the answer comes in chunks")
-        if head.split(b" ", 2)[1:2] != [b"200"]:
-            raise Refused(_message(head, rest + connection.recv(LARGEST_HEAD, socket.MSG_WAITALL)))
-        if rest:
-            yield rest
-        while chunk := connection.recv(CHUNK, socket.MSG_WAITALL):
-            yield chunk
-
-
-def _message(head: bytes, body: bytes) -> str:
-    """Return what a refusal says: the engine's `message`, else the status."""
-    try:
-        return str(json.loads(body)["message"])
-    except (ValueError, KeyError, TypeError):
-        return head.partition(b"\r\n")[0].decode(errors="replace")
-
-
 class Images(Door):
     """What can be done with the engine's images."""
 
@@ -105,8 +54,8 @@ class Images(Door):
         """Return what `docker image inspect` shows, or None."""
         with translated(f"looking at image {name}"):
             try:
-                return dict(self._client.api.inspect_image(name))
-            except ImageNotFound:
+                return dict(self._get(f"/images/{name}/json"))
+            except NotThere:
                 return None
 
     def load(self, archive: Path) -> None:
@@ -136,19 +85,19 @@ class Images(Door):
         """Give a local image a further name."""
         repository, _, tag = name.partition(":")
         with translated(f"tagging {reference}"):
-            self._client.api.tag(reference, repository, tag or "latest")
+            self._ask("POST", f"/images/{reference}/tag", {"repo": repository, "tag": tag or "latest"})
 
     def save(self, names: Sequence[str]) -> Iterator[bytes]:
         """Yield the bytes of one `docker save` of all `names`; closing the iterator ends it early."""
-        api = self._client.api
-        url = api._url("/images/get")
-        local = getattr(api.get_adapter(url), "socket_path", None)
+        socket = self._place.socket if self._place else None
         with translated("saving images"), self.patient():
-            if local:
-                target = f"{urlsplit(url).path}?{urlencode([('names', name) for name in names])}"
+            if socket:
+                target = f"/v{self._version}/images/get?{urlencode([('names', name) for name in names])}"
                 with suppress(Chunked):
-                    yield from get_unchunked(local, target, timeout=LONG_TIMEOUT)
+                    yield from get_unchunked(socket, target, timeout=LONG_TIMEOUT)
                     return
+            api = self._client.api
+            url = api._url("/images/get")
             response = api._get(url, params={"names": list(names)}, stream=True)
             api._raise_for_status(response)
             try:  # not iter_content: it gives every 32 KiB that the engine flushes as a piece of its own

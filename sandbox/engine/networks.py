@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from docker.errors import NotFound
-from docker.types import IPAMConfig, IPAMPool
-
 from sandbox.engine.base import Door, once, translated
 from sandbox.engine.engine_values import Network
+from sandbox.engine.socket_http import NotThere
 
 
 class Networks(Door):
@@ -29,25 +27,23 @@ class Networks(Door):
     def labelled_networks(self, label: str) -> tuple[str, ...]:
         """Return the names of all networks that have a label (`key` or `key=value`)."""
         with translated("listing networks"):
-            return tuple(sorted(one["Name"] for one in self._client.api.networks(filters={"label": label})))
+            return tuple(sorted(one["Name"] for one in self._get("/networks", filters={"label": [label]})))
 
     @once
     def _networks(self, name: str) -> list[Mapping[str, Any]]:
         """Return what the engine says of every network of this name, those in use first, then the oldest."""
-        known = [one["Id"] for one in self._client.api.networks(names=[name]) if one["Name"] == name]
-        found: list[Mapping[str, Any]] = [self._client.api.inspect_network(each) for each in known]
+        known = [one["Id"] for one in self._get("/networks", filters={"name": [name]}) if one["Name"] == name]
+        found: list[Mapping[str, Any]] = [self._get(f"/networks/{each}") for each in known]
         return sorted(found, key=lambda one: (not one.get("Containers"), one["Created"]))
 
     def create_network(self, name: str, labels: Mapping[str, str], *, subnet6: str = "") -> None:
         """Make a bridge network, of IPv4 and, with a range for it, of IPv6 too."""
         options = {"com.docker.network.bridge.enable_ip_masquerade": "true"}
-        more: dict[str, Any] = {}
+        body = {"Name": name, "Driver": "bridge", "Labels": dict(labels), "Options": options, "CheckDuplicate": True}
         if subnet6:
-            more = {"enable_ipv6": True, "ipam": IPAMConfig(pool_configs=[IPAMPool(subnet=subnet6)])}
+            body |= {"EnableIPv6": True, "IPAM": {"Driver": "default", "Config": [{"Subnet": subnet6}]}}
         with translated(f"making network {name}"):
-            self._client.api.create_network(
-                name, driver="bridge", labels=dict(labels), options=options, check_duplicate=True, **more
-            )
+            self._ask("POST", "/networks/create", body=body)
 
     def connect_network(self, name: str, container: str, address: str = "") -> None:
         """Let a container have one more network, also when it starts again, with that IPv4 address if one is given.
@@ -55,19 +51,21 @@ class Networks(Door):
         The engine takes an address only for a network whose range was chosen by its maker.
         """
         with translated(f"connecting {container} to network {name}"):
-            self._client.api.connect_container_to_network(container, name, ipv4_address=address or None)
+            chosen = {"IPAMConfig": {"IPv4Address": address}} if address else {}
+            body = {"Container": container, "EndpointConfig": chosen}
+            self._ask("POST", f"/networks/{name}/connect", body=body)
 
     def disconnect_network(self, name: str, container: str) -> None:
         """Take a network from a container."""
         with translated(f"disconnecting {container} from network {name}"):
-            self._client.api.disconnect_container_from_network(container, name, force=True)
+            self._ask("POST", f"/networks/{name}/disconnect", body={"Container": container, "Force": True})
 
     def remove_network(self, name: str) -> None:
         """Remove a network by its name or id; gone already is fine."""
         with translated(f"removing network {name}"):
             try:
-                self._client.api.remove_network(name)
-            except NotFound:
+                self._ask("DELETE", f"/networks/{name}")
+            except NotThere:
                 return
 
 

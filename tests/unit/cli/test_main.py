@@ -221,15 +221,6 @@ def test_misspelt_docker_context_is_an_error(tmp_path: Path, monkeypatch: pytest
     assert found.stderr.startswith("error[engine-context]: there is no docker context 'colmia'\n")
 
 
-def test_unreadable_docker_account_is_reported(tmp_path: Path, home: Path) -> None:
-    config = home / ".docker" / "config.json"
-    config.parent.mkdir()
-    config.write_text('{"auths": {"r.example": {"auth": "bm8gY29sb24="}}}')
-    found = run("list", cwd=tmp_path)
-    assert found.code == 4
-    assert found.stderr.startswith("error[docker-config]: ") and str(config) in found.stderr
-
-
 def test_slow_command_prints_a_message_at_once(tmp_path: Path) -> None:
     terminal, its_end = pty.openpty()
     argv = [sys.executable, "-m", "sandbox", "up", "-f", "none.yaml"]

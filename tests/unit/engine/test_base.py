@@ -4,35 +4,30 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
-import docker
 import pytest
 
-from sandbox.engine.base import LONG_TIMEOUT, Door, Glancing, once
-
-SHORT = 60
+from sandbox.engine.base import CALL_TIMEOUT, LONG_TIMEOUT, Door, Glancing, once
+from sandbox.engine.endpoint import Endpoint
+from sandbox.errors import MissingTool
 
 
 @pytest.fixture
-def api() -> docker.APIClient:
-    return docker.APIClient("unix:///nowhere.sock", version="1.41", timeout=SHORT)
+def door(monkeypatch: pytest.MonkeyPatch) -> Door:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere.sock")
+    return Door(Endpoint("unix:///nowhere.sock", "DOCKER_HOST"))
 
 
-def seconds(api: docker.APIClient, **request: int | None) -> int | None:
+def seconds(door: Door, **request: int | None) -> int | None:
     """What the library gives a request that is made now."""
-    found: int | None = api._set_request_timeout(dict(request))["timeout"]
+    found: int | None = door._client.api._set_request_timeout(dict(request))["timeout"]
     return found
 
 
-class Client:
-    def __init__(self, api: docker.APIClient) -> None:
-        self.api = api
-
-
 @pytest.mark.fault(4)
-def test_long_calls_that_overlap_leave_others_their_timeout(api: docker.APIClient) -> None:
+def test_long_calls_that_overlap_leave_others_their_timeout(door: Door) -> None:
     """Two long calls in two threads, neither inside the other → later calls still end after a minute."""
-    door = Door(Client(api))
     inside, leave = threading.Event(), threading.Event()
     seen: list[int | None] = []
 
@@ -40,27 +35,35 @@ def test_long_calls_that_overlap_leave_others_their_timeout(api: docker.APIClien
         with door.patient():
             inside.set()
             leave.wait(30)
-            seen.append(seconds(api))
-        seen.append(seconds(api))
+            seen.append(seconds(door))
+        seen.append(seconds(door))
 
     thread = threading.Thread(target=other)
     with door.patient():
         thread.start()
         assert inside.wait(30)
-        assert seconds(api) == LONG_TIMEOUT
-    assert seconds(api) == SHORT
+        assert seconds(door) == LONG_TIMEOUT
+    assert seconds(door) == CALL_TIMEOUT
     leave.set()
     thread.join(30)
-    assert seen == [LONG_TIMEOUT, SHORT]
-    assert seconds(api) == SHORT
+    assert seen == [LONG_TIMEOUT, CALL_TIMEOUT]
+    assert seconds(door) == CALL_TIMEOUT
 
 
-def test_a_time_of_its_own_is_only_ever_lengthened(api: docker.APIClient) -> None:
-    door = Door(Client(api))
-    assert seconds(api, timeout=15) == 15
+def test_a_time_of_its_own_is_only_ever_lengthened(door: Door) -> None:
+    assert seconds(door, timeout=15) == 15
     with door.patient():
-        assert seconds(api, timeout=70) == LONG_TIMEOUT
-        assert seconds(api, timeout=None) is None
+        assert seconds(door, timeout=70) == LONG_TIMEOUT
+        assert seconds(door, timeout=None) is None
+
+
+def test_unreadable_docker_account_is_reported(door: Door, home: Path) -> None:
+    config = home / ".docker" / "config.json"
+    config.parent.mkdir()
+    config.write_text('{"auths": {"r.example": {"auth": "bm8gY29sb24="}}}')
+    with pytest.raises(MissingTool) as caught, door.api("building"):
+        pass
+    assert (caught.value.id, caught.value.details) == ("docker-config", str(config))
 
 
 class Counter(Glancing):

@@ -44,7 +44,9 @@ class Api:
 
 
 def taken(api: Api) -> dict[str, bytes]:
-    content = container_copy.changes(Engine(SimpleNamespace(api=api)), "node")
+    engine = Engine(None)
+    engine._client = SimpleNamespace(api=api)
+    content = container_copy.changes(engine, "node")
     with tarfile.open(fileobj=io.BytesIO(content)) as tar:
         return {one.name: file.read() for one in tar if (file := tar.extractfile(one))}
 

@@ -9,11 +9,9 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-import docker
 import pytest
-from docker.errors import DockerException
 
-from sandbox.engine import Engine, connection
+from sandbox.engine import Engine, connection, socket_http
 from sandbox.errors import MissingTool
 from tests.unit.cli.test_main import run
 
@@ -56,12 +54,10 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_socket_without_permission_is_distinguished(monkeypatch: pytest.MonkeyPatch) -> None:
     """The socket refuses with "Permission denied" → the group to join; never `sudo sandbox`."""
 
-    def refused(**_: object) -> None:
-        raise DockerException(
-            "Error while fetching server API version: ('…', PermissionError(13, 'Permission denied'))"
-        )
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(docker, "from_env", refused)
+    monkeypatch.setattr(socket_http, "ask", refused)
     with pytest.raises(MissingTool) as caught:
         Engine.connect()
     assert caught.value.id == "engine-permission" and "group `docker`" in caught.value.fix

@@ -1,0 +1,156 @@
+"""HTTP on a Unix socket, a connection for each request: what the Docker Engine's own socket needs, and imports nothing.
+
+What is saved is asked for in HTTP/1.0, so that the answer comes without chunks: the Docker Engine makes one of every
+32 KiB, and taking them apart costs more than reading what is in them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import struct
+from collections.abc import Generator, Mapping
+from typing import NamedTuple
+
+CHUNK = 1 << 20
+LARGEST_HEAD = 64 << 10
+
+
+class Refused(OSError):
+    """The server answered with a status that is an error; the text is its own message."""
+
+
+class NotThere(Refused):
+    """The server does not have what was asked for (404)."""
+
+
+class Chunked(OSError):
+    """The server sent chunks although HTTP/1.0 has none; ask it in another way."""
+
+
+class Reply(NamedTuple):
+    """What a server answered; the names of headers are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def ask(
+    path: str | os.PathLike[str],
+    method: str,
+    target: str,
+    *,
+    body: bytes = b"",
+    kind: str = "application/json",
+    timeout: float | None,
+) -> Reply:
+    """Send one request to the socket at `path` and read the whole answer; `kind` is the media type of the `body`.
+
+    `target` is a path with its query; `timeout` is the longest silence, in seconds, None for ever. Raises OSError.
+    """
+    head = f"{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+    if body or method != "GET":
+        head += f"Content-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(timeout)
+        connection.connect(os.fspath(path))
+        connection.sendall(f"{head}\r\n".encode() + body)
+        said, found = _head(connection)
+        status, headers = _parsed(said)
+        length = _length(status, headers)
+        pieces, size = [found], len(found)
+        while (length is None or size < length) and (piece := connection.recv(LARGEST_HEAD)):
+            pieces.append(piece)
+            size += len(piece)
+    whole = b"".join(pieces)
+    if headers.get("transfer-encoding", "").lower() == "chunked":
+        whole = _joined(whole)
+    elif length is not None and size < length:
+        raise _broken_off()
+    return Reply(status, headers, whole)
+
+
+def require(answer: Reply) -> Reply:
+    """Return the answer if it is none of an error. Raises NotThere, Refused."""
+    if answer.status >= 400:
+        kind = NotThere if answer.status == 404 else Refused
+        raise kind(_message(f"HTTP status {answer.status}", answer.body))
+    return answer
+
+
+def get_unchunked(path: str | os.PathLike[str], target: str, *, timeout: int) -> Generator[bytes]:
+    """Yield the response of `target` (a path with its query) on the socket at `path`, to the end of the connection.
+
+    `timeout` is the longest silence, in seconds. Raises OSError. The end of the answer does not tell that it was
+    whole: what is read must have an end of its own, as a tar has.
+    """
+    with socket.socket(socket.AF_UNIX) as connection:
+        # Not settimeout, which would make every read return what little is there.
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", timeout, 0))
+        connection.connect(os.fspath(path))
+        connection.sendall(f"GET {target} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode())
+        head, rest = _head(connection)
+        if b"\r\ntransfer-encoding:" in head.lower():
+            raise Chunked("the answer comes in chunks")
+        if head.split(b" ", 2)[1:2] != [b"200"]:
+            status = head.partition(b"\r\n")[0].decode(errors="replace")
+            raise Refused(_message(status, rest + connection.recv(LARGEST_HEAD, socket.MSG_WAITALL)))
+        if rest:
+            yield rest
+        while chunk := connection.recv(CHUNK, socket.MSG_WAITALL):
+            yield chunk
+
+
+def _head(connection: socket.socket) -> tuple[bytes, bytes]:
+    """Read an answer to the end of its head; return the head and what has come of the body."""
+    head = b""
+    while b"\r\n\r\n" not in head:
+        more = connection.recv(LARGEST_HEAD)
+        if not more or len(head) > LARGEST_HEAD:
+            raise _broken_off()
+        head += more
+    head, _, rest = head.partition(b"\r\n\r\n")
+    return head, rest
+
+
+def _parsed(head: bytes) -> tuple[int, Mapping[str, str]]:
+    first, *lines = head.decode("latin-1").split("\r\n")
+    fields = (line.partition(":") for line in lines)
+    try:
+        return int(first.split(" ", 2)[1]), {name.strip().lower(): value.strip() for name, _, value in fields}
+    except (IndexError, ValueError) as error:
+        raise ConnectionResetError(f"the answer is not HTTP: {first[:80]!r}") from error
+
+
+def _length(status: int, headers: Mapping[str, str]) -> int | None:
+    """Return how long the body is, None where its end is the connection's."""
+    if status in (204, 304):
+        return 0
+    said = headers.get("content-length", "")
+    return int(said) if said.isdecimal() else None
+
+
+def _joined(chunks: bytes) -> bytes:
+    """Return a body that came in chunks (RFC 9112, section 7.1)."""
+    at, pieces = 0, list[bytes]()
+    while (end := chunks.find(b"\r\n", at)) >= 0:
+        size = int(chunks[at:end].partition(b";")[0], 16)
+        if size == 0:
+            return b"".join(pieces)
+        pieces.append(chunks[end + 2 : end + 2 + size])
+        at = end + 2 + size + 2
+    raise _broken_off()
+
+
+def _message(otherwise: str, body: bytes) -> str:
+    """Return what a refusal says: the server's `message`, else the status."""
+    try:
+        return str(json.loads(body)["message"])
+    except (ValueError, KeyError, TypeError):
+        return otherwise
+
+
+def _broken_off() -> ConnectionResetError:
+    return ConnectionResetError("the answer broke off")
