@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
 
-from sandbox.app.dev import container_sync, restart
+from sandbox.app.dev import container_sync
 from sandbox.app.dev.changed_files import Copied, Work
 from sandbox.app.dev.container_sync import Running, SyncFailed
 from sandbox.app.dev.dev_report import DevReport, timed
+from sandbox.components.workloads import restart
 from sandbox.components.workloads.charts_step import ChartsStep
 from sandbox.components.workloads.image_names import bring_advice
 from sandbox.components.workloads.step import TIMEOUT, ApplyStep, Placed
@@ -132,9 +132,10 @@ class Rounds:
 
     def _rolled_out(self, *, charts: bool) -> None:
         """Apply what is not as it was applied last, and wait until its workloads are ready."""
-        if charts and self.charts is not None and self.charts.check().state is not State.READY:
-            with timed(self.report, "helm", self.charts.title):
-                self.charts.apply(_Saying(self.report))
+        releases = self.charts and replace(self.charts, programs=self._programs())
+        if charts and releases and releases.check().state is not State.READY:
+            with timed(self.report, "helm", releases.title):
+                releases.apply(_Saying(self.report))
         if not self.apply.manifests and not self.applied:
             return
         with timed(self.report, "apply", "") as phase:
@@ -177,30 +178,24 @@ class Rounds:
 
     def _supervised(self) -> Callable[[Manifest], Manifest] | None:
         """Return what has programs restarted by a signal in the images whose rules say so; None where none does."""
-        if self.push is None:
-            return None
-        names: dict[str, Target] = {}
-        for entry in self.push.images.entries:
-            if isinstance(entry, FromBuild) and any(rule.restart for rule in entry.sync):
+        programs = self._programs()
+        return (lambda manifest: restart.supervised(manifest, programs)) if programs else None
+
+    def _programs(self) -> dict[str, restart.Program]:
+        """Return the programs to restart by a signal, by their images' names without a digest."""
+        found: dict[str, restart.Program] = {}
+        for entry in self.push.images.entries if self.push else ():
+            if self.push and isinstance(entry, FromBuild) and any(rule.restart for rule in entry.sync):
                 target = entry.target
-                names[f"{self.apply.images.prefix}/{target.repository}:{target.tag}"] = target
-        if not names:
-            return None
-        engine = self.push.engine
-
-        def program(image: str) -> restart.Program | None:
-            target = names.get(image.partition("@")[0])
-            config: Mapping[str, Any] = (engine.inspect_image(str(target)) or {}).get("Config") or {} if target else {}
-            if target is None:
-                return None
-            return restart.Program(tuple(config.get("Entrypoint") or ()), tuple(config.get("Cmd") or ()))
-
-        return lambda manifest: restart.supervised(manifest, program)
+                config = (self.push.engine.inspect_image(str(target)) or {}).get("Config") or {}
+                program = restart.Program(tuple(config.get("Entrypoint") or ()), tuple(config.get("Cmd") or ()))
+                found[f"{self.apply.images.prefix}/{target.repository}:{target.tag}"] = program
+        return found
 
     @property
     def restarts(self) -> bool:
         """Tell whether programs are to be restarted by a signal, for which their pods must be changed first."""
-        return self._supervised() is not None
+        return bool(self._programs())
 
 
 class Overtaken(Exception):

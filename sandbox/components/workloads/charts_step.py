@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from sandbox.components.workloads import helm
 from sandbox.components.workloads.chart_archives import ChartArchives
 from sandbox.components.workloads.helm import DEPLOYED, Helm, Release
 from sandbox.components.workloads.image_names import ImageNames
+from sandbox.components.workloads.restart import Program
 from sandbox.config.schema.apply_schema import AnyChart, Chart
 from sandbox.errors import SandboxError
 from sandbox.kube import manifests
@@ -43,6 +44,7 @@ class ChartsStep:
     store: Store
     requires: tuple[str, ...]
     after: tuple[str, ...] = ()
+    programs: Mapping[str, Program] = field(default_factory=dict)  # to restart by a signal, by image (`restart`)
     name: str = "charts"
 
     @property
@@ -124,8 +126,11 @@ class ChartsStep:
             work.say(f"{chart.name} was left {release.state}")
             self.program.recover(chart, self.names.kubeconfig, release.state, work.say)
         work.say(f"{'upgrading' if release else 'installing'} {chart.name}")
-        self.program.upgrade(chart, self.names.kubeconfig, self.images.renaming(full) if full else {}, work.say)
-        known[_key(chart)] = {"digest": _digest(chart, full), "images": list(full)}
+        change = self.images.renaming(full) if full else {}
+        if change and self.programs:
+            change["programs"] = {name: asdict(one) for name, one in self.programs.items()}
+        self.program.upgrade(chart, self.names.kubeconfig, change, work.say)
+        known[_key(chart)] = {"digest": self._digest(chart, full), "images": list(full)}
         _write(records, known)
 
     def _lacks(self, cluster: Cluster, chart: Chart, release: Release, record: Mapping[str, Any]) -> str | None:
@@ -136,7 +141,7 @@ class ChartsStep:
             full = self.images.full(self.images.means(record.get("images", ())))
         except RegistryError as error:
             return error.brief
-        if record.get("digest") != _digest(chart, full):
+        if record.get("digest") != self._digest(chart, full):
             return "the chart, its values or its images have changed" if release.ours else "`up` did not make it"
         for one in manifests.parse(release.manifest, origin=chart.name):
             if one["kind"] in WORKLOADS:
@@ -147,6 +152,11 @@ class ChartsStep:
                 if lacks:
                     return f"{title(one)}: {lacks}"
         return None
+
+    def _digest(self, chart: Chart, images: Mapping[str, str]) -> str:
+        """Return a digest of all that a release is made of."""
+        used = {name: one for name, one in self.programs.items() if any(_is(name, image) for image in images.values())}
+        return _digest(chart, images, [repr(sorted(used.items()))] if used else [])
 
     def _dropped(self, known: Known) -> list[str]:
         wanted = {_key(one) for one in self.charts}
@@ -170,13 +180,16 @@ def _write(records: Records, known: Known) -> None:
     records.write(RECORD, {"releases": json.dumps(known, sort_keys=True)})
 
 
-def _digest(chart: Chart, images: Mapping[str, str]) -> str:
-    """Return a digest of all that a release is made of."""
+def _is(name: str, image: str) -> bool:
+    return image.partition("@")[0] == name
+
+
+def _digest(chart: Chart, images: Mapping[str, str], further: Sequence[str]) -> str:
     summed = hashlib.sha256()
     for path in _files(chart):
         summed.update(f"\0{path.name}\0{path.stat().st_size}\0".encode())
         summed.update(path.read_bytes())
-    said = [chart.name, chart.namespace, dict(chart.set), sorted(images.items())]
+    said = [chart.name, chart.namespace, dict(chart.set), sorted(images.items()), *further]
     summed.update(json.dumps(said, sort_keys=True).encode())
     return summed.hexdigest()
 

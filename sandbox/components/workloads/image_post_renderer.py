@@ -1,4 +1,4 @@
-"""A post-renderer for helm: standard input to standard output, with other names for the images of a JSON file."""
+"""A post-renderer for helm: standard input to standard output, with the images' names and programs of a JSON file."""
 
 from __future__ import annotations
 
@@ -9,16 +9,21 @@ from pathlib import Path
 import yaml
 
 from sandbox.components.workloads.image_names import renamed
+from sandbox.components.workloads.restart import Program, supervised
 from sandbox.config import yaml_text
 
 
 def main() -> None:
-    """Rename the images of every object; the program's only argument is the file."""
+    """Rename the images of every object, and have programs restarted; the program's only argument is the file."""
     names = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     images, fields = names["images"], {kind: tuple(map(tuple, paths)) for kind, paths in names["fields"].items()}
+    programs = {
+        image: Program(tuple(one["entrypoint"]), tuple(one["cmd"])) for image, one in names.get("programs", {}).items()
+    }
     for content in yaml_text.documents(sys.stdin.read()):
         if isinstance(content, dict):
-            made = renamed(content, images, fields) if isinstance(content.get("kind"), str) else content
+            is_object = isinstance(content.get("kind"), str)
+            made = supervised(renamed(content, images, fields), programs) if is_object else content
             sys.stdout.write("---\n" + yaml_text.dump(made).decode())
 
 

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from sandbox.app.dev import container_sync, restart
+from sandbox.app.dev import container_sync
 from sandbox.app.dev.changed_files import Copied
 from sandbox.app.dev.container_sync import Running, SyncFailed, copy, packed, running
 from sandbox.app.dev.dev_report import Container
+from sandbox.components.workloads import restart
 from sandbox.images.images_yaml import FromBuild
 from sandbox.images.sync_rules import SyncRule
 from sandbox.kube.api import ClusterError

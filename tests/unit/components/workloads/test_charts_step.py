@@ -15,6 +15,7 @@ from sandbox.components.workloads.chart_archives import ChartArchives, lock
 from sandbox.components.workloads.charts_step import ChartsStep
 from sandbox.components.workloads.helm import Helm, newest
 from sandbox.components.workloads.image_names import Brought, ImageNames
+from sandbox.components.workloads.restart import Program
 from sandbox.config.schema import Chart, RemoteChart
 from sandbox.errors import BadFile, MissingTool, SandboxError
 from sandbox.kube.api import Cluster
@@ -150,6 +151,13 @@ def test_images_of_a_chart_are_those_of_images_yaml(
     registry.content |= other.files
     registry.manifests["shop/web", "dev"] = (other.descriptor()["mediaType"], other.descriptor()["digest"])
     assert made.check().detail == "web: the chart, its values or its images have changed"
+    registry.manifests["shop/web", "dev"] = (image.descriptor()["mediaType"], digest)
+    restarting = replace(made, programs={"localhost:5001/shop/web:dev": Program(("node",), ("app.js",))})
+    assert restarting.check().state is State.DRIFTED
+    restarting.apply(NoWork())
+    release = newest(Cluster(names.kubeconfig), "web", "shop")
+    assert release is not None and "- node" in release.manifest and "- sandbox-dev" in release.manifest
+    assert (restarting.check().state, made.check().state) == (State.READY, State.DRIFTED)
 
 
 def test_chart_that_cannot_be_rendered_is_an_error_by_helm(chart: Chart, asked: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.app.dev.restart import NAME, SUPERVISOR, Program, is_supervised, supervised
+from sandbox.components.workloads.restart import NAME, SUPERVISOR, Program, is_supervised, supervised
 
 IMAGE = Program(("python",), ("app.py",))
 
@@ -29,7 +29,7 @@ def pod(**container: Any) -> dict[str, Any]:
 )
 def test_the_program_of_a_container_runs_below_the_shell(container: dict[str, Any], words: list[str]) -> None:
     manifest = pod(**container)
-    (made,) = supervised(manifest, lambda _: IMAGE)["spec"]["containers"]
+    (made,) = supervised(manifest, {"a": IMAGE})["spec"]["containers"]
     assert made["command"] == ["sh", "-c", SUPERVISOR, NAME, *words]
     assert "args" not in made
     assert is_supervised(made)
@@ -37,8 +37,8 @@ def test_the_program_of_a_container_runs_below_the_shell(container: dict[str, An
 
 
 def test_containers_of_other_images_stay_as_they_are() -> None:
-    assert supervised(pod(), lambda _: None) == pod()
-    assert supervised({"kind": "Service", "metadata": {}}, lambda _: IMAGE) == {"kind": "Service", "metadata": {}}
+    assert supervised(pod(), {"b": IMAGE}) == pod()
+    assert supervised({"kind": "Service", "metadata": {}}, {"a": IMAGE}) == {"kind": "Service", "metadata": {}}
 
 
 def test_a_hangup_starts_the_program_again() -> None:

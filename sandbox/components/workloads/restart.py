@@ -7,7 +7,7 @@ containers whose rules say `restart`; a hangup lets it end the program and start
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,11 +42,11 @@ def is_supervised(container: Mapping[str, Any]) -> bool:
     return list(container.get("command") or ())[:4] == ["sh", "-c", SUPERVISOR, NAME]
 
 
-def supervised(manifest: Manifest, programs: Callable[[str], Program | None]) -> dict[str, Any]:
-    """Return the object with the shell before the programs of those containers whose image `programs` knows."""
+def supervised(manifest: Manifest, programs: Mapping[str, Program]) -> dict[str, Any]:
+    """Return the object with the shell before the programs of those images that are there, without their digests."""
     made = copy.deepcopy(dict(manifest))
     for container in pod_spec(made).get("containers") or ():
-        program = programs(str(container.get("image", "")))
+        program = programs.get(str(container.get("image", "")).partition("@")[0])
         if program is None or is_supervised(container):
             continue
         # As Kubernetes has it: args replace Cmd, and a command replaces both.
