@@ -75,6 +75,33 @@ def wait_ready(cluster: Cluster, manifests: Iterable[Manifest], *, timeout: floa
     wait_until(state, what="workloads", timeout=timeout)
 
 
+class Changed:
+    """The workloads among `manifests` that change from now on, while another program applies them."""
+
+    def __init__(self, cluster: Cluster, manifests: Iterable[Manifest]) -> None:
+        self._cluster = cluster
+        self._workloads = [one for one in manifests if one["kind"] in WORKLOADS]
+        self._before = {title(one): _state_of(_find(cluster, one)) for one in self._workloads}
+        self._begun: dict[str, float] = {}
+
+    def hopeless(self) -> ClusterError | None:
+        """Return the error for those that cannot start, whatever else comes up; None while there are none."""
+        now, found = time.monotonic(), {}
+        for one in self._workloads:
+            live = _find(self._cluster, one)
+            if live is None or is_leaving(live) or _state_of(live) == self._before[title(one)]:
+                continue
+            trouble = _trouble(self._cluster, live, now - self._begun.setdefault(title(one), now))
+            if trouble and trouble.outlook is Outlook.NONE:
+                found[title(one)] = trouble
+        return _failure(found) if found else None
+
+
+def _state_of(live: Manifest | None) -> tuple[str, int] | None:
+    """Return what differs once the object is another, or its spec."""
+    return None if live is None else (live["metadata"].get("uid", ""), live["metadata"].get("generation", 0))
+
+
 def pending(cluster: Cluster, manifest: Manifest, *, waited: float = 0.0) -> str | None:
     """Return what the workload still waits for, or None when it is ready. Raises ClusterError when it cannot become so.
 

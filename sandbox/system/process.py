@@ -49,6 +49,19 @@ def which(name: str, *, extra: Sequence[Path] = ()) -> Path | None:
     return Path(found) if found else None
 
 
+class Stop:
+    """Lets another thread end the program that `run` waits for, as it would end by SIGTERM."""
+
+    def __init__(self) -> None:
+        self.child: subprocess.Popen[str] | None = None
+
+    def now(self) -> None:
+        """End it, if it runs."""
+        if self.child is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.child.pid, signal.SIGTERM)
+
+
 def run(
     argv: Argv,
     *,
@@ -58,6 +71,7 @@ def run(
     on_line: Callable[[str], None] | None = None,
     stdin: str | None = None,
     merged: bool = True,
+    stop: Stop | None = None,
 ) -> str:
     """Run a program to its end and return its standard output and error, merged as they came.
 
@@ -67,7 +81,7 @@ def run(
     program is ended by us, once. Raises MissingTool when there is no such program and ToolFailed when it fails.
     """
     with contextlib.nullcontext() if merged else tempfile.TemporaryFile() as aside:
-        return _run(argv, timeout=timeout, cwd=cwd, env=env, on_line=on_line, stdin=stdin, aside=aside)
+        return _run(argv, timeout=timeout, cwd=cwd, env=env, on_line=on_line, stdin=stdin, aside=aside, stop=stop)
 
 
 def _run(
@@ -79,6 +93,7 @@ def _run(
     on_line: Callable[[str], None] | None,
     stdin: str | None,
     aside: IO[bytes] | None,
+    stop: Stop | None = None,
 ) -> str:
     words = [os.fspath(word) for word in argv]
     interruption.check()
@@ -102,6 +117,8 @@ def _run(
         raise MissingTool(f"{words[0]} cannot be run", details=str(error)) from error
     killer = _Deadline(child, timeout)
     _running.add(child)
+    if stop is not None:
+        stop.child = child
     try:
         interruption.check()  # a stop ends only the programs that it sees running
         output = _collect(child, on_line, stdin)
@@ -111,6 +128,8 @@ def _run(
         raise
     finally:
         _running.discard(child)
+        if stop is not None:
+            stop.child = None
         expired = killer.cancel()
         if child.stdout:
             child.stdout.close()

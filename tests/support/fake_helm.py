@@ -6,10 +6,11 @@ import sys
 from pathlib import Path
 
 PROGRAM = r"""
-import base64, gzip, json, os, pathlib, shutil, subprocess, sys, tarfile, urllib.request
+import base64, gzip, json, os, pathlib, shutil, signal, subprocess, sys, tarfile, urllib.request
 import yaml
 
 command, *words = sys.argv[1:]
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM] if os.environ.get("HELM_WAITS") else [])
 with open(os.environ["HELM_ASKED"], "a", encoding="utf-8") as asked:
     asked.write(json.dumps(sys.argv[1:]) + "\n")
 options = {word.partition("=")[0]: word.partition("=")[2] for word in words if word.startswith("--")}
@@ -62,6 +63,9 @@ if command == "upgrade":
         rendered = subprocess.run([renderer], input=rendered, text=True, capture_output=True, check=True).stdout
     packed = base64.b64encode(gzip.compress(json.dumps({"manifest": rendered}).encode()))
     labels = {"owner": "helm", "name": name, "version": "1", "status": os.environ.get("HELM_ENDS", "deployed")}
+    if os.environ.get("HELM_WAITS"):
+        signal.sigwait([signal.SIGTERM])
+        labels["status"] = "failed"
     labels |= dict([options["--labels"].split("=")]) if "--labels" in options else {}
     secret = f"sh.helm.release.v1.{name}.v1"
     call("PATCH", f"/api/v1/namespaces/{namespace}/secrets/{secret}", {

@@ -18,8 +18,8 @@ from sandbox.components.workloads.restart import Program
 from sandbox.config.schema.apply_schema import AnyChart, Chart
 from sandbox.errors import SandboxError
 from sandbox.kube import manifests
-from sandbox.kube.api import Cluster, title
-from sandbox.kube.readiness import WORKLOADS, progress
+from sandbox.kube.api import Cluster, Manifest, title
+from sandbox.kube.readiness import WORKLOADS, Changed, progress
 from sandbox.kube.records import Records
 from sandbox.names import Names
 from sandbox.oci.oci_errors import RegistryError
@@ -129,7 +129,8 @@ class ChartsStep:
         change = self.images.renaming(full) if full else {}
         if change and self.programs:
             change["programs"] = {name: asdict(one) for name, one in self.programs.items()}
-        self.program.upgrade(chart, self.names.kubeconfig, change, work.say)
+        coming = Changed(records.cluster, [_placed(one, chart) for one in objects])
+        self.program.upgrade(chart, self.names.kubeconfig, change, work.say, coming.hopeless)
         known[_key(chart)] = {"digest": self._digest(chart, full), "images": list(full)}
         _write(records, known)
 
@@ -161,6 +162,12 @@ class ChartsStep:
     def _dropped(self, known: Known) -> list[str]:
         wanted = {_key(one) for one in self.charts}
         return [key for key in known if key not in wanted]
+
+
+def _placed(manifest: Manifest, chart: Chart) -> Manifest:
+    """Return the object with the namespace that helm gives it."""
+    metadata = manifest["metadata"]
+    return {**manifest, "metadata": {**metadata, "namespace": metadata.get("namespace", chart.namespace)}}
 
 
 def _key(chart: AnyChart) -> str:

@@ -13,8 +13,9 @@ import json
 import shlex
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,9 +29,9 @@ from sandbox.config.schema import Chart, RemoteChart
 from sandbox.config.schema.apply_schema import AnyChart
 from sandbox.errors import BadFile, MissingTool, SandboxError
 from sandbox.kube import manifests
-from sandbox.kube.api import Cluster, Say
+from sandbox.kube.api import Cluster, ClusterError, Say
 from sandbox.system import process
-from sandbox.system.process import ToolFailed
+from sandbox.system.process import Stop, ToolFailed
 
 RENDER_TIMEOUT, PULL_TIMEOUT, TIMEOUT = 120.0, 300.0, 600.0  # seconds
 READY = 300  # seconds that helm waits for the pods
@@ -38,6 +39,9 @@ LABEL = "sandbox.dev/release"
 OWN = "sandbox"  # what a repository with an account is called while a chart is pulled
 DEPLOYED, INSTALLING = "deployed", "pending-install"
 LARGEST = 32 << 20  # bytes of a release, unpacked
+LOOK = 1.0  # seconds between looks at what it waits for
+
+Doomed = Callable[[], SandboxError | None]
 
 
 @dataclass(frozen=True)
@@ -125,12 +129,19 @@ class Helm:
                 return {"apiVersion": "", "repositories": [{**one, "name": OWN}]}
         return None
 
-    def upgrade(self, chart: Chart, kubeconfig: Path, images: Mapping[str, Any], say: Say) -> None:
-        """Install or upgrade the release, with the `images` renamed (`ImageNames.renaming`), and wait."""
+    def upgrade(
+        self, chart: Chart, kubeconfig: Path, images: Mapping[str, Any], say: Say, doomed: Doomed | None = None
+    ) -> None:
+        """Install or upgrade the release, with the `images` renamed (`ImageNames.renaming`), and wait.
+
+        It is given up once `doomed` returns an error, which is raised.
+        """
         argv: list[str | Path] = [self.program, "upgrade", chart.name, chart.chart, "--install", "--create-namespace"]
         argv += ["--namespace", chart.namespace, f"--labels={LABEL}=true", "--wait", f"--timeout={READY}s"]
         with _quiet() as env, self._renaming(images) as (options, more):
-            self._run([*argv, *options, *_values(chart)], kubeconfig, {**env, **more}, f"the release {chart.name}", say)
+            argv += [*options, *_values(chart)]
+            with _given_up(doomed) as stop:
+                self._run(argv, kubeconfig, {**env, **more}, f"the release {chart.name}", say, stop)
 
     def recover(self, chart: Chart, kubeconfig: Path, state: str, say: Say) -> None:
         """Free a release that a helm left pending which was ended in the middle."""
@@ -145,13 +156,21 @@ class Helm:
         with _quiet() as env:
             self._run(argv, kubeconfig, env, f"the release {name}", say)
 
-    def _run(self, argv: Sequence[str | Path], kubeconfig: Path, env: Mapping[str, str], what: str, say: Say) -> None:
+    def _run(
+        self,
+        argv: Sequence[str | Path],
+        kubeconfig: Path,
+        env: Mapping[str, str],
+        what: str,
+        say: Say,
+        stop: Stop | None = None,
+    ) -> None:
         def on_line(line: str) -> None:
             if line.strip():
                 say(line.strip())
 
         try:
-            process.run(argv, timeout=TIMEOUT, env={**env, "KUBECONFIG": str(kubeconfig)}, on_line=on_line)
+            process.run(argv, timeout=TIMEOUT, env={**env, "KUBECONFIG": str(kubeconfig)}, on_line=on_line, stop=stop)
         except ToolFailed as error:
             said = process.last_lines(error.output) or error.details
             raise SandboxError(f"helm cannot bring {what}", details=said, fix=_advice(said), id="helm") from error
@@ -192,6 +211,32 @@ class Helm:
         said = process.run([self.program, "version", "--template={{.Version}}"], timeout=60).strip()
         number = said.removeprefix("v").partition(".")[0]
         return int(number) if number.isdigit() else 3
+
+
+@contextmanager
+def _given_up(doomed: Doomed | None) -> Iterator[Stop]:
+    """Yield what ends a helm that waits for what cannot become ready; raises the error of `doomed` then."""
+    stop, done, found = Stop(), threading.Event(), list[SandboxError]()
+
+    def look() -> None:
+        while doomed and not done.wait(LOOK):
+            with suppress(ClusterError):  # asked again
+                if error := doomed():
+                    found.append(error)
+                    stop.now()
+                    return
+
+    looking = threading.Thread(target=look, name="helm", daemon=True)
+    looking.start()
+    try:
+        yield stop
+    except SandboxError as error:
+        if found:
+            raise found[0] from error
+        raise
+    finally:
+        done.set()
+        looking.join()
 
 
 def newest(cluster: Cluster, name: str, namespace: str) -> Release | None:

@@ -12,7 +12,7 @@ import pytest
 
 from sandbox.kube import readiness
 from sandbox.kube.api import Cluster, ClusterError
-from sandbox.kube.readiness import attempt, progress, wait_ready
+from sandbox.kube.readiness import Changed, attempt, progress, wait_ready
 from sandbox.system.wait import wait_until
 from tests.support.api_server import kubeconfig, serving
 
@@ -239,3 +239,18 @@ def test_failed_job_says_what_its_pod_wrote(monkeypatch: pytest.MonkeyPatch) -> 
         cluster.await_ready()
     assert "container app: Error, exit code 1" in caught.value.details
     assert "the end of move-1" in caught.value.details
+
+
+def test_only_what_another_program_changes_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A workload that was broken before → nothing is said of it until its spec is another."""
+    cluster = Clusters(monkeypatch)
+    cluster.workloads = {"web": workload("web", replicas=1, updatedReplicas=1)}
+    cluster.pods = {"web-1": crashing(9)}
+    changed = Changed(cast("Cluster", cluster), list(cluster.workloads.values()))
+    assert changed.hopeless() is None
+    web = workload("web", observedGeneration=2, replicas=1, updatedReplicas=1)
+    cluster.workloads["web"] = web | {"metadata": {**web["metadata"], "generation": 2}}
+    error = changed.hopeless()
+    assert error is not None and error.brief == "Deployment ns/web cannot start" and "the end of web-1" in error.details
+    cluster.workloads.clear()
+    assert changed.hopeless() is None

@@ -130,6 +130,27 @@ def test_a_release_that_failed_is_tried_again(step: ChartsStep, asked: Path, mon
     assert calls(asked, "uninstall") and step.check().state is State.READY
 
 
+def test_a_release_whose_pods_cannot_start_is_given_up(
+    step: ChartsStep, asked: Path, chart: Chart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """helm waits for five minutes → it is ended once the pods cannot become ready, and their words are the error."""
+    monkeypatch.setenv("HELM_WAITS", "1")
+    monkeypatch.setattr("sandbox.components.workloads.helm.LOOK", 0.05)
+
+    class Never:
+        def __init__(self, *_: object) -> None:
+            pass
+
+        def hopeless(self) -> SandboxError | None:
+            error = SandboxError("Deployment web cannot start", details="exec: no such file")
+            return error if calls(asked, "upgrade") else None
+
+    monkeypatch.setattr("sandbox.components.workloads.charts_step.Changed", Never)
+    with pytest.raises(SandboxError, match="Deployment web cannot start"):
+        step.apply(NoWork())
+    assert step.check().detail == "web: failed"
+
+
 @pytest.mark.parametrize("version", ["v3.20.0", "v4.3.1"])
 def test_images_of_a_chart_are_those_of_images_yaml(
     step: ChartsStep, names: Names, registry: Simulator, monkeypatch: pytest.MonkeyPatch, version: str
